@@ -1,0 +1,288 @@
+/**
+ * The runtime graph: the contract between the compiler and every executor. A plain JSON value.
+ *
+ * Conventions
+ * - A matrix of weights is `[N, K]` (row = output). In device memory N is padded with zero rows to a multiple of 4
+ *   and K with zero columns to a multiple of 4 (f32) or 8 (16-bit types).
+ * - An activation is `[rows, cols]` f32 with a row stride of `cols` rounded up to a multiple of 4; the pad columns
+ *   are zero. `rows` is the token count of the step or the number of sampled rows: a run-time argument.
+ * - A KV pool is a set of pages. A page holds `pageTokens` tokens of all layers and kv heads of its rank, stored as
+ *   `[layer, kv head, token, K|V, head_dim]`, one buffer per layer group so that no buffer outgrows a binding.
+ *   The same order over all layers and heads is the neutral order of the KV tiers.
+ */
+import type { Origin } from '../diagnostics/diagnostic.js';
+import type { DType, ModelSpec } from '../model/shape.js';
+import type { FlowRule, Mesh, Phase } from '../plan/plan.js';
+import type { Interval, KvReshard } from './transitions.js';
+
+export const RUNTIME_GRAPH_FORMAT = 'fulcrum-runtime-graph';
+export const RUNTIME_GRAPH_VERSION = 1;
+
+export interface RuntimeGraph {
+  readonly format: typeof RUNTIME_GRAPH_FORMAT;
+  readonly version: typeof RUNTIME_GRAPH_VERSION;
+  readonly plan: string;
+  readonly model: ModelSpec;
+  readonly devices: readonly RuntimeDevice[];
+  readonly stages: readonly RuntimeStage[];
+  readonly pools: readonly KvPool[];
+  /** Host-memory KV tier; absent when KV never leaves the devices. */
+  readonly hostTier?: { readonly name: string; readonly pageBytes: number; readonly pages: number };
+  readonly kv: { readonly pageTokens: number; readonly dtype: DType; readonly edges: readonly KvReshard[] };
+  readonly flow: { readonly stages: readonly string[]; readonly rules: readonly FlowRule[] };
+  /** One per ordered pair of stages that cannot be resident together. */
+  readonly transitions: readonly RuntimeTransition[];
+}
+
+export interface RuntimeDevice {
+  /** Topology device id. */
+  readonly id: number;
+  readonly path: string;
+  /** Bytes: what the plan may use, and what it does use at its peak. */
+  readonly budget: number;
+  readonly peak: {
+    readonly weights: number;
+    readonly workspace: number;
+    readonly kv: number;
+    readonly total: number;
+  };
+}
+
+export interface RuntimeStage {
+  readonly name: string;
+  readonly phases: readonly Phase[];
+  readonly mesh: Mesh;
+  /** Rows of one step of one replica at most. */
+  readonly maxTokens: number;
+  /** Sequences in one step of one replica at most; also the most sampled rows. */
+  readonly maxSequences: number;
+  /** Requests decoding at once in the whole stage at most. */
+  readonly batchRequests: number;
+  /** KV pool the stage's kernels read and write. */
+  readonly pool: string;
+  /** One program per pipeline stage, in order. */
+  readonly programs: readonly Program[];
+  /** One set of weights per (pp, tp) coordinate. */
+  readonly shards: readonly WeightShard[];
+  readonly ranks: readonly RuntimeRank[];
+  readonly origin: Origin;
+}
+
+export interface RuntimeRank {
+  readonly rank: number;
+  /** Topology device id. */
+  readonly device: number;
+  readonly dp: number;
+  readonly pp: number;
+  readonly tp: number;
+  /** Index in `RuntimeStage.programs`. */
+  readonly program: number;
+  /** Index in `RuntimeStage.shards`. */
+  readonly shard: number;
+}
+
+/** The weights of one rank position. Stages with equal shards on the same device share the memory. */
+export interface WeightShard {
+  readonly pp: number;
+  readonly tp: number;
+  readonly weights: readonly RuntimeWeight[];
+}
+
+/** One weight buffer, assembled from rectangles of checkpoint tensors; what no piece covers is zero. */
+export interface RuntimeWeight {
+  /** Unique in the shard (`layers.3.qkv`). */
+  readonly id: string;
+  readonly dtype: DType;
+  /** Rows (N) and columns (K) before padding; a vector has one row. */
+  readonly rows: number;
+  readonly cols: number;
+  readonly pieces: readonly {
+    readonly tensor: string;
+    readonly rows: Interval;
+    readonly cols: Interval;
+    /** Where the rectangle's first element lands in this buffer. */
+    readonly at: readonly [row: number, col: number];
+  }[];
+  /** Device bytes, padding included: see `weightBytes`. */
+  readonly bytes: number;
+}
+
+/** Padded row count and row stride (in elements) of a weight in device memory. Vectors are padded the same way. */
+export function weightLayout(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'cols'>): {
+  readonly rows: number;
+  readonly stride: number;
+} {
+  const quantum = weight.dtype === 'f32' ? 4 : 8;
+  return {
+    rows: weight.rows === 1 ? 1 : roundUp(weight.rows, 4),
+    stride: roundUp(weight.cols, quantum),
+  };
+}
+
+/** Device bytes of a weight, padding included. */
+export function weightBytes(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'cols'>): number {
+  const { rows, stride } = weightLayout(weight);
+  return rows * stride * (weight.dtype === 'f32' ? 4 : 2);
+}
+
+/** Row stride, in elements, of an activation with this many columns. */
+export function activationStride(cols: number): number {
+  return roundUp(cols, 4);
+}
+
+export function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
+
+/** Straight-line code of one pipeline stage, run by each of its ranks on their own shards. */
+export interface Program {
+  readonly pp: number;
+  readonly layers: Interval;
+  /** Buffers shared by values whose lifetimes do not overlap. */
+  readonly slots: readonly { readonly id: number; readonly bytes: number }[];
+  readonly values: readonly ProgramValue[];
+  readonly ops: readonly RuntimeOp[];
+}
+
+export interface ProgramValue {
+  readonly id: number;
+  readonly name: string;
+  readonly rows: 'tokens' | 'samples';
+  readonly cols: number;
+  readonly slot: number;
+}
+
+/** What a kernel reads or writes. `step` regions are filled by the executor before every step. */
+export type Operand =
+  | { readonly value: number }
+  | { readonly weight: string }
+  /** `rows`: vec4u per row (token id, position, kv slot, page table start); `table`: page ids; `tiles`: attention tiles; `samples`: sampled rows. */
+  | { readonly step: 'rows' | 'table' | 'tiles' | 'samples' }
+  /** Buffer of a layer group of the rank's pool. */
+  | { readonly kv: number }
+  /** `head_dim / 2` f32 inverse rotary frequencies, scaling applied. */
+  | { readonly constant: 'rope' };
+
+interface OpBase {
+  /** Position in the program; `after` lists earlier ops that must have finished (data, buffer reuse, order of collectives). */
+  readonly id: number;
+  readonly after: readonly number[];
+  readonly layer?: number;
+  /** The plan token that caused the op. */
+  readonly origin: Origin;
+}
+
+export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | SampleOp;
+
+/**
+ * Kernels, by name; operands in the order given, the output last. `cols` style parameters are those of this rank.
+ * - `embed`        (step.rows, table, out[tokens, hidden])   params vocabStart, vocabRows, hidden. Ids outside the slice give zeros.
+ * - `rms_norm`     (x, weight, out)                          params cols, eps, rows ('tokens'|'samples' via output)
+ * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps. x += delta in place, out = norm(x) * weight.
+ * - `add`          (x, delta)                                params cols. x += delta in place.
+ * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1)
+ * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps.
+ *                  Rotates q in place in qkv (row = [q | k | v]) and stores rotated k and v into the pages.
+ * - `attention`    (step.tiles, step.table, qkv, kv, out)    params heads, kvHeads, headDim, pageTokens, layer, groupLayers, scale
+ * - `silu_mul`     (gateUp[rows, 2*ffn], out[rows, ffn])     params cols (ffn of this rank); row = [gate | up], up starts at column ffn
+ * - `gather_rows`  (step.samples, x[tokens], out[samples])   params cols
+ */
+export type KernelName =
+  | 'embed'
+  | 'rms_norm'
+  | 'add_rms_norm'
+  | 'add'
+  | 'matmul'
+  | 'rope_append'
+  | 'attention'
+  | 'silu_mul'
+  | 'gather_rows';
+
+export interface KernelOp extends OpBase {
+  readonly op: 'kernel';
+  readonly kernel: KernelName;
+  readonly params: Readonly<Record<string, number>>;
+  /** Which run-time count sizes the dispatch. */
+  readonly rows: 'tokens' | 'samples';
+  readonly operands: readonly Operand[];
+  /** Element type of the weight operand, where there is one; of the pages for `rope_append` and `attention`. */
+  readonly dtype?: DType;
+}
+
+/** Sums (`all_reduce`) a value over the ranks of an axis, in rank order, in place. */
+export interface CollectiveRuntimeOp extends OpBase {
+  readonly op: 'collective';
+  readonly kind: 'all_reduce';
+  readonly axis: 'tp';
+  readonly value: number;
+}
+
+/** Hands a value to the rank of the next pipeline stage with the same dp and tp. */
+export interface SendOp extends OpBase {
+  readonly op: 'send';
+  readonly toPp: number;
+  readonly value: number;
+}
+
+export interface RecvOp extends OpBase {
+  readonly op: 'recv';
+  readonly fromPp: number;
+  readonly value: number;
+}
+
+/**
+ * Chooses a token per sampled row from logits that may be split over `tp`: each rank reduces its own columns to a
+ * few candidates, only these leave the device.
+ */
+export interface SampleOp extends OpBase {
+  readonly op: 'sample';
+  readonly logits: number;
+  /** First vocabulary id of this program's tp rank 0, columns per rank, and the true vocabulary size (padding beyond it is never chosen). */
+  readonly vocabPerRank: number;
+  readonly vocab: number;
+  /** `tp` when each rank holds its own slice, `none` when every rank holds all columns. */
+  readonly split: 'tp' | 'none';
+}
+
+/** KV pages of one stage, or of several stages that read the same pages. */
+export interface KvPool {
+  readonly id: string;
+  readonly stages: readonly string[];
+  /** Pages of each dp replica. */
+  readonly pages: number;
+  readonly ranks: readonly {
+    readonly device: number;
+    readonly dp: number;
+    readonly layers: Interval;
+    readonly heads: Interval;
+    /** Partition of `layers`; `Operand.kv` is an index into it. */
+    readonly groups: readonly Interval[];
+    /** Bytes of one page over all groups. */
+    readonly pageBytes: number;
+  }[];
+}
+
+/** What a device set does to its weights to change stage. Everything not listed as kept or copied is uploaded. */
+export interface RuntimeTransition {
+  readonly from: string;
+  readonly to: string;
+  readonly devices: readonly {
+    readonly device: number;
+    /** Weight ids whose buffer is the same in both stages, with the old id. */
+    readonly keep: readonly { readonly weight: string; readonly old: string }[];
+    /** Contiguous ranges copied inside the device from an old buffer to a new one; bytes. */
+    readonly copy: readonly {
+      readonly weight: string;
+      readonly at: number;
+      readonly old: string;
+      readonly oldAt: number;
+      readonly bytes: number;
+    }[];
+    /** Pieces of `weight` that come from the host copy (indices into its `pieces`). */
+    readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
+    /** Old weight ids to free. */
+    readonly evict: readonly string[];
+    readonly uploadBytes: number;
+  }[];
+  readonly origin: Origin;
+}

@@ -1,0 +1,84 @@
+/**
+ * The transition graph: for every flow edge, what must move so that the next stage can run.
+ *
+ * Weights are addressed by (tensor, row interval, column interval) and KV by (layer interval, kv head interval,
+ * token): never by a position in some table, so a move can neither drop nor misplace an element unnoticed.
+ */
+import type { Origin } from '../diagnostics/diagnostic.js';
+
+/** Half-open interval. */
+export type Interval = readonly [start: number, end: number];
+
+/** A rectangle of one checkpoint tensor; a vector is a tensor of one row. */
+export interface TensorPiece {
+  readonly tensor: string;
+  readonly rows: Interval;
+  readonly cols: Interval;
+}
+
+/** What one rank of a stage holds. */
+export interface RankHolding {
+  readonly device: number;
+  readonly dp: number;
+  readonly pp: number;
+  readonly tp: number;
+  readonly weights: readonly TensorPiece[];
+  readonly kv: { readonly layers: Interval; readonly heads: Interval };
+}
+
+/** One weight piece on its way to one device. Bytes are in the device's element type. */
+export interface WeightMove {
+  readonly device: number;
+  readonly piece: TensorPiece;
+  /** `keep`: already there; `copy`: within the device; `upload`: from the host copy of the weights. */
+  readonly kind: 'keep' | 'copy' | 'upload';
+  readonly bytes: number;
+}
+
+/** The re-shard of a device set's weights when it changes from one stage to another. */
+export interface WeightReshard {
+  readonly from: string;
+  readonly to: string;
+  readonly moves: readonly WeightMove[];
+  /** Pieces the new stage does not need, by device. */
+  readonly evict: readonly { readonly device: number; readonly piece: TensorPiece; readonly bytes: number }[];
+  readonly bytes: { readonly keep: number; readonly copy: number; readonly upload: number; readonly evict: number };
+  /** Fewest bytes any plan must bring onto the devices: destination minus what is resident. */
+  readonly lowerBound: number;
+  readonly origin: Origin;
+}
+
+/** A rank's part of every KV page that leaves or enters it, as a slice of the sharding-neutral page. */
+export interface KvSlice {
+  readonly device: number;
+  readonly dp: number;
+  readonly layers: Interval;
+  readonly heads: Interval;
+  /** Bytes per token of this slice. */
+  readonly bytesPerToken: number;
+}
+
+/**
+ * How KV gets from one stage to the next.
+ * - `shared`: both stages read the same device pages; nothing moves.
+ * - `tier`: the first stage pages out to `tier` in the neutral order, the second pages in from it.
+ */
+export interface KvReshard {
+  readonly from: string;
+  readonly to: string;
+  readonly path: 'shared' | 'tier';
+  readonly tier?: string;
+  readonly pageOut: readonly KvSlice[];
+  readonly pageIn: readonly KvSlice[];
+  readonly bytesPerToken: { readonly out: number; readonly in: number };
+  readonly origin: Origin;
+}
+
+export interface TransitionGraph {
+  /** One per ordered pair of stages that share devices and differ in weights (both directions). */
+  readonly weights: readonly WeightReshard[];
+  /** One per flow edge between stages. */
+  readonly kv: readonly KvReshard[];
+  /** Holdings of every rank by stage name. */
+  readonly holdings: Readonly<Record<string, readonly RankHolding[]>>;
+}

@@ -1,0 +1,178 @@
+/**
+ * The checked plan: names resolved, units in base units (bytes, seconds, bytes/s, FLOP/s, tokens), every default
+ * filled in and recorded. It says what is placed where; nothing here says how to get there.
+ */
+import type { Origin } from '../diagnostics/diagnostic.js';
+import type { DType, ModelSpec } from '../model/shape.js';
+
+export interface DeviceKind {
+  readonly name: string;
+  /** Bytes. */
+  readonly memory: number;
+  /** Bytes per second of device memory. */
+  readonly bandwidth: number;
+  /** Peak FLOP/s by element type, as declared (`f16`, `f32`, `bf16`, `int8` ...). */
+  readonly compute: Readonly<Record<string, number>>;
+  /** Fractions of the peaks that large kernels reach. */
+  readonly sustained: { readonly compute: number; readonly bandwidth: number };
+  readonly origin: Origin;
+}
+
+export interface PlacedDevice {
+  /** Index in `Topology.devices`, in declaration order, outer groups slowest. */
+  readonly id: number;
+  /** `gpu[3]`, `node[2].gpu[5]`. */
+  readonly path: string;
+  /** Group instance the device stands in: `''` or `node[2]`. */
+  readonly group: string;
+  readonly kind: DeviceKind;
+}
+
+/** A memory other than a device's that can hold KV pages or weights. A tier with a path is a disk. */
+export interface Tier {
+  /** `host`, `node[2].host`. */
+  readonly path: string;
+  readonly name: string;
+  readonly group: string;
+  readonly medium: 'host' | 'disk';
+  /** Bytes. */
+  readonly capacity: number;
+  /** Directory of a disk tier. */
+  readonly directory?: string;
+  readonly origin: Origin;
+}
+
+/**
+ * A link declaration after its scope: `from` and `to` name device arrays, tiers or groups of that scope. One record
+ * stands for all instances of the scope pattern (`node[*]`), so that a pod of 1,000 devices has a handful of links.
+ */
+export interface Link {
+  /** Scope pattern the names live in: `''` for the topology itself, `node[*]` for the inside of every node. */
+  readonly scope: string;
+  readonly from: string;
+  readonly to: string;
+  /** Bytes per second in each direction. */
+  readonly bandwidth: number;
+  /** Seconds. */
+  readonly latency: number;
+  /** All-reduce algorithm bandwidth (tensor bytes / time) by group size. */
+  readonly allreduce: Readonly<Record<number, number>>;
+  readonly origin: Origin;
+}
+
+export interface Topology {
+  readonly name: string;
+  readonly devices: readonly PlacedDevice[];
+  readonly tiers: readonly Tier[];
+  readonly links: readonly Link[];
+  /** Seconds of engine time per step, per layer and per request, for simulation. */
+  readonly overhead: { readonly step: number; readonly layer: number; readonly request: number };
+  readonly origin: Origin;
+}
+
+export type Phase = 'prefill' | 'decode';
+
+/** Axis sizes. Rank of coordinates: `(dp * pp.size + pp) * tp.size + tp`. */
+export interface Mesh {
+  readonly dp: number;
+  readonly pp: number;
+  readonly tp: number;
+}
+
+/** Named dimensions that `tp` may split. */
+export type TpDim = 'heads' | 'kv_heads' | 'ffn' | 'vocab';
+
+/** How the named dimensions of one layer (or of the embedding and head) lie on `tp`. */
+export interface LayerSharding {
+  readonly onTp: readonly TpDim[];
+  /** Copies of each kv head when tp exceeds kv_heads (`replicate kv_heads by 2`); 1 when none. */
+  readonly kvReplicas: number;
+}
+
+export interface Stage {
+  readonly name: string;
+  readonly phases: readonly Phase[];
+  /** Topology device ids in rank order. */
+  readonly devices: readonly number[];
+  readonly mesh: Mesh;
+  /** Layers of each pp stage, in order; sums to the model's layers. */
+  readonly layerSplit: readonly number[];
+  /** Default sharding; `overrides` replace it for the layers they name. */
+  readonly sharding: LayerSharding;
+  readonly overrides: readonly {
+    readonly firstLayer: number;
+    readonly lastLayer: number;
+    readonly part: 'attention' | 'mlp';
+    readonly sharding: LayerSharding;
+    readonly origin: Origin;
+  }[];
+  /** Most tokens one step of one replica carries (a microbatch). */
+  readonly microbatchTokens: number;
+  /** Most requests decoding at once in the whole stage. */
+  readonly batchRequests: number;
+  readonly origin: Origin;
+  readonly meshOrigin: Origin;
+}
+
+/** One KV tier in spill order; the first is always device memory. */
+export interface KvTier {
+  readonly name: string;
+  readonly medium: 'device' | 'host' | 'disk';
+  /** Bytes this plan may use of it, in all instances of the tier together. Absent for device memory. */
+  readonly capacity?: number;
+  readonly directory?: string;
+  readonly origin: Origin;
+}
+
+export interface KvSpec {
+  readonly pageTokens: number;
+  readonly dtype: DType;
+  readonly tiers: readonly KvTier[];
+  readonly origin: Origin;
+}
+
+/** Observable of a flow rule: `host.full`, `host.used < 0.2`, `requests.empty`. */
+export type Condition =
+  | { readonly kind: 'tier_full'; readonly tier: string }
+  | { readonly kind: 'tier_used'; readonly tier: string; readonly op: '<' | '<=' | '>' | '>='; readonly fraction: number }
+  | { readonly kind: 'tier_empty'; readonly tier: string }
+  | { readonly kind: 'requests_empty' }
+  | { readonly kind: 'and' | 'or'; readonly left: Condition; readonly right: Condition }
+  | { readonly kind: 'not'; readonly operand: Condition };
+
+export interface FlowRule {
+  /** Stage that the rule switches to. */
+  readonly to: string;
+  readonly when: Condition;
+  /** Absent for the default rule. */
+  readonly origin?: Origin;
+}
+
+export interface Flow {
+  /** Stage names between `requests` and `results`, in order. */
+  readonly stages: readonly string[];
+  readonly rules: readonly FlowRule[];
+  readonly origin: Origin;
+}
+
+/** A default the checker filled in, for `explain`. */
+export interface DefaultTaken {
+  readonly what: string;
+  readonly value: string;
+  readonly why: string;
+}
+
+export interface Plan {
+  readonly name: string;
+  readonly model: ModelSpec;
+  readonly topology: Topology;
+  readonly stages: readonly Stage[];
+  readonly kv: KvSpec;
+  readonly flow: Flow;
+  /** Fraction of device memory the plan may use. */
+  readonly memoryUse: number;
+  readonly defaults: readonly DefaultTaken[];
+  /** Values the params had (`decode_tp = 4`). */
+  readonly params: Readonly<Record<string, number | string | boolean>>;
+  readonly origin: Origin;
+}
