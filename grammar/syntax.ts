@@ -221,13 +221,7 @@ export interface TopologyDecl extends Declaration {
 }
 
 export type TopologyMember =
-  | DeviceArray
-  | GroupDecl
-  | TierDecl
-  | LinkDecl
-  | OverheadDecl
-  | Property
-  | UnknownItem;
+  DeviceArray | GroupDecl | TierDecl | LinkDecl | OverheadDecl | Property | UnknownItem;
 
 /** `gpu[8]: l4`; a single device is `gpu: l4`. */
 export interface DeviceArray extends Declaration {
@@ -289,13 +283,7 @@ export interface StageDecl extends Declaration {
 }
 
 export type StageMember =
-  | MeshMember
-  | ShardMember
-  | ReplicateMember
-  | SplitMember
-  | OverrideMember
-  | Property
-  | UnknownItem;
+  MeshMember | ShardMember | ReplicateMember | SplitMember | OverrideMember | Property | UnknownItem;
 
 /** `mesh (pp: 8)` or `mesh auto`. */
 export interface MeshMember {

@@ -8,15 +8,7 @@
 import type { DType, ModelShape } from '../model/shape.js';
 
 /** Named dimensions. `tokens` is the rows of a step and `samples` its rows that need logits: both only known at run time. */
-export type DimName =
-  | 'tokens'
-  | 'samples'
-  | 'hidden'
-  | 'heads'
-  | 'kv_heads'
-  | 'head_dim'
-  | 'ffn'
-  | 'vocab';
+export type DimName = 'tokens' | 'samples' | 'hidden' | 'heads' | 'kv_heads' | 'head_dim' | 'ffn' | 'vocab';
 
 export interface Dim {
   readonly name: DimName;

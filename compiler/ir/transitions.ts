@@ -42,7 +42,12 @@ export interface WeightReshard {
   readonly moves: readonly WeightMove[];
   /** Pieces the new stage does not need, by device. */
   readonly evict: readonly { readonly device: number; readonly piece: TensorPiece; readonly bytes: number }[];
-  readonly bytes: { readonly keep: number; readonly copy: number; readonly upload: number; readonly evict: number };
+  readonly bytes: {
+    readonly keep: number;
+    readonly copy: number;
+    readonly upload: number;
+    readonly evict: number;
+  };
   /** Fewest bytes any plan must bring onto the devices: destination minus what is resident. */
   readonly lowerBound: number;
   readonly origin: Origin;

@@ -134,7 +134,12 @@ export interface KvSpec {
 /** Observable of a flow rule: `host.full`, `host.used < 0.2`, `requests.empty`. */
 export type Condition =
   | { readonly kind: 'tier_full'; readonly tier: string }
-  | { readonly kind: 'tier_used'; readonly tier: string; readonly op: '<' | '<=' | '>' | '>='; readonly fraction: number }
+  | {
+      readonly kind: 'tier_used';
+      readonly tier: string;
+      readonly op: '<' | '<=' | '>' | '>=';
+      readonly fraction: number;
+    }
   | { readonly kind: 'tier_empty'; readonly tier: string }
   | { readonly kind: 'requests_empty' }
   | { readonly kind: 'and' | 'or'; readonly left: Condition; readonly right: Condition }

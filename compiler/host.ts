@@ -1,0 +1,17 @@
+/**
+ * What the compiler asks of its surroundings. Everything is a synchronous question with a value for an answer, so
+ * that a browser can serve it from memory and a command line from a file system.
+ */
+export interface CompilerHost {
+  /** Text of a plan file by path (as returned by `resolve`), or undefined if there is none. */
+  readonly readText: (path: string) => string | undefined;
+  /** Path of what `specifier` names when written in the file `from`: relative paths only (`std/...` never gets here). */
+  readonly resolve: (from: string, specifier: string) => string;
+  /** The parsed `config.json` of a model source written in the plan file `from`. */
+  readonly readModelConfig: (from: string, source: string) => ModelConfigAnswer;
+}
+
+export type ModelConfigAnswer =
+  | { readonly kind: 'found'; readonly path: string; readonly json: unknown }
+  /** `why` completes the sentence "cannot read the model: ...". */
+  | { readonly kind: 'missing'; readonly path: string; readonly why: string; readonly help?: string };

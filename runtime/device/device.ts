@@ -1,0 +1,82 @@
+/**
+ * A compute device as the executor sees it. The Dawn backend in this process implements it today; a backend with one
+ * process per GPU can implement it later, so nothing here hands out a WebGPU object: buffers and kernels are opaque
+ * handles, and work is submitted as recorded command lists.
+ */
+
+export interface DeviceBuffer {
+  readonly label: string;
+  readonly bytes: number;
+}
+
+/** A compiled kernel. */
+export interface DeviceKernel {
+  readonly key: string;
+}
+
+/** A kernel with its operands bound; made once per plan, dispatched every step. */
+export interface BoundKernel {
+  readonly kernel: DeviceKernel;
+}
+
+export interface BufferRange {
+  readonly buffer: DeviceBuffer;
+  /** Bytes; a multiple of `DeviceLimits.offsetAlignment`. */
+  readonly offset?: number;
+  readonly bytes?: number;
+}
+
+export interface DeviceLimits {
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+  readonly offsetAlignment: number;
+  readonly maxWorkgroupsPerDimension: number;
+  readonly subgroupSize: number;
+  readonly features: ReadonlySet<string>;
+}
+
+/** Source of a kernel; see `runtime/kernels/kernel.ts`. */
+export interface KernelSource {
+  readonly key: string;
+  readonly wgsl: string;
+  /** Access of each binding of group 0, in binding order. */
+  readonly bindings: readonly ('read' | 'read_write')[];
+  /** Number of u32 immediates. */
+  readonly immediates: number;
+}
+
+/**
+ * Records commands in order. Dispatches share a compute pass until a copy ends it. Nothing runs before `submit`.
+ */
+export interface CommandList {
+  dispatch(kernel: BoundKernel, immediates: Uint32Array, grid: readonly [number, number, number]): void;
+  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+}
+
+export interface Device {
+  readonly label: string;
+  readonly limits: DeviceLimits;
+  /** Resolves with a reason when the device is lost for any cause but `destroy`. */
+  readonly lost: Promise<string>;
+  /** Storage buffer, zero-filled. Throws RuntimeFailure when the device refuses the size. */
+  createBuffer(label: string, bytes: number): DeviceBuffer;
+  /** Compiles, or returns the kernel with the same key. Rejects with the WGSL diagnostics. */
+  createKernel(source: KernelSource): Promise<DeviceKernel>;
+  bind(kernel: DeviceKernel, ranges: readonly BufferRange[]): BoundKernel;
+  /** Ordered with submits: work submitted before sees the old bytes, work submitted after the new ones. */
+  write(buffer: DeviceBuffer, offset: number, data: Uint8Array): void;
+  record(build: (commands: CommandList) => void): void;
+  /**
+   * Copies ranges out after all work submitted so far, and resolves with their bytes in order (one contiguous
+   * Uint8Array per range, owned by the caller). Uses a ring of mapped staging buffers.
+   */
+  read(
+    ranges: readonly { readonly buffer: DeviceBuffer; readonly offset: number; readonly bytes: number }[],
+  ): Promise<Uint8Array[]>;
+  /** Resolves when all submitted work has finished. */
+  idle(): Promise<void>;
+  free(buffer: DeviceBuffer): void;
+  /** Bytes of live buffers, and the most there ever were. */
+  readonly memory: { readonly live: number; readonly peak: number };
+  destroy(): void;
+}

@@ -1,0 +1,71 @@
+/** The engine as jobs see it: prompts in, tokens out. Tokenizers, files and stop strings live outside. */
+
+export interface SamplingParams {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0: off. */
+  readonly topK: number;
+  readonly minP: number;
+  /** Unsigned 32 bits. The token drawn at a position depends on seed and position alone, not on the batch. */
+  readonly seed: number;
+  /** Top alternatives to report per token; 0 for none. At most 20. */
+  readonly topLogprobs: number;
+  /** Report the chosen token's logprob. */
+  readonly logprobs: boolean;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  readonly logprob?: number;
+  readonly top?: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+export type FinishReason = 'stop' | 'length';
+
+export interface EngineRequest {
+  readonly promptIds: readonly number[];
+  readonly maxNewTokens: number;
+  /** Ids that end the sequence (not reported as output text by jobs). Empty with ignore_eos. */
+  readonly stopIds: readonly number[];
+  readonly sampling: SamplingParams;
+  /** Called for every generated token, in order; true ends the sequence (a stop string was found). */
+  readonly onToken: (token: GeneratedToken) => boolean;
+  readonly onFinish: (reason: FinishReason) => void;
+  /** The request cannot be completed (device lost ...); others may still be. */
+  readonly onError: (error: Error) => void;
+}
+
+/** Bytes and counts of a run so far. */
+export interface EngineStats {
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+  readonly prefillSeconds: number;
+  readonly decodeSeconds: number;
+  readonly transitionSeconds: number;
+  readonly transitions: number;
+  readonly steps: { readonly prefill: number; readonly decode: number };
+  readonly bytes: {
+    readonly weights: number;
+    readonly kvOut: number;
+    readonly kvIn: number;
+    readonly allReduce: number;
+    readonly send: number;
+  };
+  /** Peak bytes of live buffers by device path. */
+  readonly peakMemory: Readonly<Record<string, number>>;
+}
+
+export interface Engine {
+  /** Queues a request; it may be called at any time, also while `run` is under way. */
+  submit(request: EngineRequest): void;
+  /**
+   * Runs until every submitted request has finished, or the signal aborts (then unfinished requests get no further
+   * callback). Rejects with RuntimeFailure when a device is lost; finished requests were reported before.
+   */
+  run(signal?: AbortSignal): Promise<void>;
+  readonly stats: () => EngineStats;
+  /** Requests queued or in work. */
+  readonly pending: () => number;
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,52 @@
+/**
+ * The contract between WGSL generators and executors.
+ *
+ * A kernel family turns the static parameters of a runtime op into one or more variants; the executor picks, per
+ * step, the first variant whose `maxRows` is at least the step's row count. Word 0 of the immediates is always the
+ * row count (`matmul`, norms, ...) or the tile count (`attention`); dispatches are exact, kernels still guard.
+ */
+import type { DType } from '../../compiler/model/shape.js';
+import type { KernelName } from '../../compiler/ir/runtime-graph.js';
+import type { DeviceLimits, KernelSource } from '../device/device.js';
+
+export interface KernelVariant extends KernelSource {
+  readonly maxRows: number;
+  /** Workgroups for `rows` rows (tiles for `attention`, sampled rows for `sample`). */
+  readonly grid: (rows: number) => readonly [number, number, number];
+}
+
+export interface KernelRequest {
+  readonly kernel: KernelName | 'sample';
+  readonly params: Readonly<Record<string, number>>;
+  readonly dtype?: DType;
+}
+
+export type KernelLibrary = (request: KernelRequest, limits: DeviceLimits) => readonly KernelVariant[];
+
+/**
+ * The step arguments of one rank, one storage buffer with four regions (offsets aligned to 256 bytes), written once
+ * per step:
+ * - `rows`:    vec4u per token row: (token id, position, kv slot = page * pageTokens + offset, page table start)
+ * - `table`:   u32 page ids; a sequence's pages are consecutive from its table start
+ * - `tiles`:   vec4u per attention tile: (first row, row count, position of first row, page table start). A tile's
+ *              rows are consecutive positions of one sequence; at most ATTENTION_TILE_ROWS of them.
+ * - `samples`: vec4u x 2 per sampled row: (row, mode, seed, position), (1/temperature as f32 bits, 0, 0, 0)
+ *
+ * Sample modes: 0 greedy; 1 Gumbel-max over the whole vocabulary (plain temperature); 2 candidates for truncated
+ * sampling (top_k, top_p, min_p) or top logprobs.
+ */
+export const ATTENTION_TILE_ROWS = 16;
+
+/** Candidates a `sample` kernel reports per row. */
+export const SAMPLE_CANDIDATES = 64;
+
+/**
+ * Output of the `sample` kernel, per row `SAMPLE_WORDS` u32:
+ * [0] chosen id (global; argmax of the logits, Gumbel-perturbed in mode 1), [1] its score f32 (perturbed in mode 1),
+ * [2] its plain logit f32, [3] max logit f32, [4] sum of exp((logit - max) / T) f32 (T = 1 when greedy),
+ * [5] sum of exp(logit - max) f32, [6] candidate count, [7] 0, then `SAMPLE_CANDIDATES` ids and `SAMPLE_CANDIDATES`
+ * logits f32 in (logit desc, id asc) order; candidates are filled in mode 2 only. Everything is over the columns of
+ * this rank: params `vocabStart` (first global id), `cols` (columns held), `vocab` (true size; columns at or beyond it
+ * are never chosen nor summed). Operands: (step.samples, logits, out).
+ */
+export const SAMPLE_WORDS = 8 + 2 * SAMPLE_CANDIDATES;

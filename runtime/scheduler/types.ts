@@ -1,0 +1,106 @@
+/**
+ * The scheduler's values. The scheduler is a pure state machine: executors feed it events and carry out the actions
+ * it returns; it knows no device, no clock and no promise. The Dawn executor and the simulator run this same module.
+ */
+import type { FlowRule, Phase } from '../../compiler/plan/plan.js';
+
+export interface SchedulerStage {
+  readonly name: string;
+  readonly phases: readonly Phase[];
+  /** Replicas; a step runs on one of them. */
+  readonly dp: number;
+  /** Pipeline depth: steps of one replica that may be in flight at once. */
+  readonly depth: number;
+  readonly maxTokens: number;
+  /** Sequences of one step. */
+  readonly maxSequences: number;
+  /** Requests decoding at once over all replicas. */
+  readonly batchRequests: number;
+  readonly pool: string;
+  /** Stages of one residence group share devices and cannot be resident together: a switch lies between them. Stages with the same `residence` need no switch. */
+  readonly group: string;
+  readonly residence: string;
+}
+
+export interface SchedulerConfig {
+  readonly stages: readonly SchedulerStage[];
+  readonly pools: readonly { readonly id: string; readonly dp: number; readonly pages: number }[];
+  readonly pageTokens: number;
+  /** Pages of the host tier; 0 when there is none. */
+  readonly hostPages: number;
+  readonly hostTier: string;
+  /** Stage names in flow order: prefill stage(s) first. */
+  readonly flow: readonly string[];
+  readonly rules: readonly FlowRule[];
+  /** Longest sequence. */
+  readonly context: number;
+}
+
+export interface SchedulerRequest {
+  readonly id: number;
+  readonly promptTokens: number;
+  /** Upper bound of generated tokens (max_tokens cut to the context). */
+  readonly maxNewTokens: number;
+}
+
+/** Part of a sequence in a step: `count` tokens from position `start`. `sample`: the last row yields a token. */
+export interface StepItem {
+  readonly sequence: number;
+  readonly start: number;
+  readonly count: number;
+  readonly sample: boolean;
+  /** Device pages of the sequence in the stage's pool, covering at least `start + count` tokens. */
+  readonly pages: readonly number[];
+}
+
+export type Action =
+  | {
+      readonly kind: 'step';
+      readonly id: number;
+      readonly stage: string;
+      readonly replica: number;
+      readonly items: readonly StepItem[];
+    }
+  /** Device pages -> host pages, the first `tokens` tokens; device pages are free again when done. */
+  | {
+      readonly kind: 'page_out';
+      readonly id: number;
+      readonly sequence: number;
+      readonly pool: string;
+      readonly replica: number;
+      readonly pages: readonly number[];
+      readonly hostPages: readonly number[];
+      readonly tokens: number;
+    }
+  /** Host pages -> device pages; host pages are free again when done. */
+  | {
+      readonly kind: 'page_in';
+      readonly id: number;
+      readonly sequence: number;
+      readonly pool: string;
+      readonly replica: number;
+      readonly pages: readonly number[];
+      readonly hostPages: readonly number[];
+      readonly tokens: number;
+    }
+  /** Change the group's devices to the weights of `to`. Returned only when none of the group's steps is in flight. */
+  | {
+      readonly kind: 'switch';
+      readonly id: number;
+      readonly group: string;
+      readonly from: string;
+      readonly to: string;
+    };
+
+export type SchedulerEvent =
+  | { readonly kind: 'arrive'; readonly request: SchedulerRequest }
+  /** `sampled`: sequences that produced a token in the step, and whether that ended them. */
+  | {
+      readonly kind: 'step_done';
+      readonly id: number;
+      readonly sampled: readonly { readonly sequence: number; readonly finished: boolean }[];
+    }
+  | { readonly kind: 'page_out_done'; readonly id: number }
+  | { readonly kind: 'page_in_done'; readonly id: number }
+  | { readonly kind: 'switch_done'; readonly id: number }
+  | { readonly kind: 'cancel'; readonly sequence: number };
