@@ -57,7 +57,8 @@ function sourcesOf(files) {
         fields
           .map(([field, value]) => {
             const name = field.toLowerCase();
-            return `${field}: ${name === 'suites' ? other : (replaced[name] ?? value)}`;
+            const text = name === 'suites' ? other : (replaced[name] ?? value);
+            return text.startsWith('\n') ? `${field}:${text}` : `${field}: ${text}`;
           })
           .join('\n');
       return [{ suites: words(get('suites')), deb822, rewrite }];
