@@ -176,13 +176,16 @@ export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | Sampl
 
 /**
  * Kernels, by name; operands in the order given, the output last. `cols` style parameters are those of this rank.
- * - `embed`        (step.rows, table, out[tokens, hidden])   params vocabStart, vocabRows, hidden. Ids outside the slice give zeros.
+ * - `embed`        (step.rows, table, out[tokens, hidden])   params vocabRows, split (0|1), hidden. A rank's slice starts at id
+ *                  `split ? tp * vocabRows : 0`; ids outside the slice give zeros (the all_reduce that follows sums the ranks).
  * - `rms_norm`     (x, weight, out)                          params cols, eps, rows ('tokens'|'samples' via output)
  * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps. x += delta in place, out = norm(x) * weight.
  * - `add`          (x, delta)                                params cols. x += delta in place.
- * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1)
+ * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1). The bias is a vector of the weight's dtype.
+ *                  Where the output is a partial sum over tp, every rank has a bias buffer and only that of tp 0 is not zero.
  * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps.
  *                  Rotates q in place in qkv (row = [q | k | v]) and stores rotated k and v into the pages.
+ *                  qNorm and kNorm are f32 vectors whatever the weights are (`dtype` is that of the pages).
  * - `attention`    (step.tiles, step.table, qkv, kv, out)    params heads, kvHeads, headDim, pageTokens, layer, groupLayers, scale
  * - `silu_mul`     (gateUp[rows, 2*ffn], out[rows, ffn])     params cols (ffn of this rank); row = [gate | up], up starts at column ffn
  * - `gather_rows`  (step.samples, x[tokens], out[samples])   params cols
@@ -262,6 +265,32 @@ export interface KvPool {
   }[];
 }
 
+/**
+ * `rows` runs of `bytes` bytes each: run i goes from `oldAt + i * oldStride` of the old buffer to `at + i * stride` of
+ * the new one. Bytes throughout, all multiples of 4. A contiguous copy has `rows` 1.
+ */
+export interface WeightCopy {
+  readonly weight: string;
+  readonly at: number;
+  readonly stride: number;
+  readonly old: string;
+  readonly oldAt: number;
+  readonly oldStride: number;
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+/** The contiguous runs of a copy, in order. */
+export function copyRanges(
+  copy: WeightCopy,
+): readonly { readonly at: number; readonly oldAt: number; readonly bytes: number }[] {
+  return Array.from({ length: copy.rows }, (_, row) => ({
+    at: copy.at + row * copy.stride,
+    oldAt: copy.oldAt + row * copy.oldStride,
+    bytes: copy.bytes,
+  }));
+}
+
 /** What a device set does to its weights to change stage. Everything not listed as kept or copied is uploaded. */
 export interface RuntimeTransition {
   readonly from: string;
@@ -270,18 +299,13 @@ export interface RuntimeTransition {
     readonly device: number;
     /** Weight ids whose buffer is the same in both stages, with the old id. */
     readonly keep: readonly { readonly weight: string; readonly old: string }[];
-    /** Contiguous ranges copied inside the device from an old buffer to a new one; bytes. */
-    readonly copy: readonly {
-      readonly weight: string;
-      readonly at: number;
-      readonly old: string;
-      readonly oldAt: number;
-      readonly bytes: number;
-    }[];
+    /** Ranges copied inside the device from an old buffer to a new one; `copyRanges` lists the contiguous parts. */
+    readonly copy: readonly WeightCopy[];
     /** Pieces of `weight` that come from the host copy (indices into its `pieces`). */
     readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
-    /** Old weight ids to free. */
+    /** Old weight ids to free. A device frees an old buffer as soon as its last copy is done: the budget has room for one more buffer than the larger stage needs. */
     readonly evict: readonly string[];
+    /** Bytes of the uploaded pieces in the element type of their buffers, without padding. */
     readonly uploadBytes: number;
   }[];
   readonly origin: Origin;
