@@ -1,0 +1,156 @@
+/**
+ * A copy of a model's weights in host memory, in the dtype of the source, from which devices are filled again after
+ * every transition without touching a file.
+ *
+ * Promise: each element that any rank needs is held once, and no other element is. The rectangles that ranks ask for
+ * overlap (tensor-parallel slices inside pipeline slices), so they are first cut into disjoint blocks: the rows are
+ * cut at every rectangle's edge, the columns of each band are merged into disjoint runs, and neighbouring bands with
+ * the same runs become one block. Example: rows 0..4 x cols 0..8 and rows 0..8 x cols 0..4 give the blocks
+ * rows 0..4 x cols 0..8 and rows 4..8 x cols 0..4.
+ */
+import type { Interval } from '../../compiler/ir/transitions.js';
+import { BYTES_OF } from '../../compiler/model/shape.js';
+import type { NeededTensor, Rectangle } from './graph-tensors.js';
+import { checkedRectangle, type WeightSource } from './weight-source.js';
+
+export interface HostWeights extends WeightSource {
+  /** Reads whatever has not been read yet. */
+  readonly load: () => void;
+  /** Bytes held so far. */
+  readonly bytes: () => number;
+}
+
+/** Largest block, so that no allocation outgrows what one array buffer may hold. */
+const MAX_BLOCK_BYTES = 1 << 30;
+
+interface Block extends Rectangle {
+  data?: Uint8Array;
+}
+
+/** A host copy of what `needed` lists, filled from `source` on first use (or by `load`). Closing drops the copy. */
+export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>): HostWeights {
+  const blocks = new Map<string, Block[]>();
+  let held = 0;
+  for (const tensor of needed) {
+    const found = source.tensor(tensor.name);
+    const rowLimit = found
+      ? Math.max(1, Math.floor(MAX_BLOCK_BYTES / (found.cols * BYTES_OF[found.dtype])))
+      : Infinity;
+    blocks.set(
+      tensor.name,
+      disjointBlocks(tensor.rectangles).flatMap((block) => splitRows(block, rowLimit)),
+    );
+  }
+  const dataOf = (name: string, block: Block): Uint8Array => {
+    if (!block.data) {
+      block.data = source.read(name, block.rows, block.cols);
+      held += block.data.length;
+    }
+    return block.data;
+  };
+  return {
+    tensor: source.tensor,
+    read: (name, rows, cols) => {
+      const found = source.tensor(name);
+      const own = blocks.get(name);
+      if (!found || !own) return source.read(name, rows, cols);
+      checkedRectangle(found, name, rows, cols);
+      const elementBytes = BYTES_OF[found.dtype];
+      const whole = own.find((block) => covers(block, rows) && same(block.cols, cols));
+      if (whole) {
+        const rowBytes = (cols[1] - cols[0]) * elementBytes;
+        const first = (rows[0] - whole.rows[0]) * rowBytes;
+        return dataOf(name, whole).subarray(first, first + (rows[1] - rows[0]) * rowBytes);
+      }
+      return gather(own, (block) => dataOf(name, block), { rows, cols }, elementBytes, name);
+    },
+    load: () => {
+      for (const [name, own] of blocks) for (const block of own) dataOf(name, block);
+    },
+    bytes: () => held,
+    close: () => {
+      blocks.clear();
+      held = 0;
+      source.close();
+    },
+  };
+}
+
+/** Disjoint rectangles whose union is the union of the given ones. */
+export function disjointBlocks(rectangles: readonly Rectangle[]): Rectangle[] {
+  const edges = [...new Set(rectangles.flatMap((r) => [...r.rows]))].sort((a, b) => a - b);
+  const blocks: Rectangle[] = [];
+  let open: Rectangle[] = [];
+  for (let i = 0; i + 1 < edges.length; i++) {
+    const band: Interval = [edges[i]!, edges[i + 1]!];
+    const runs = mergeIntervals(rectangles.filter((r) => covers(r, band)).map((r) => r.cols));
+    const continues = open.length === runs.length && open.every((block, k) => same(block.cols, runs[k]!));
+    if (continues) open = open.map((block) => ({ rows: [block.rows[0], band[1]], cols: block.cols }));
+    else {
+      blocks.push(...open);
+      open = runs.map((cols) => ({ rows: band, cols }));
+    }
+  }
+  return [...blocks, ...open];
+}
+
+function mergeIntervals(intervals: readonly Interval[]): Interval[] {
+  const merged: [number, number][] = [];
+  for (const [start, end] of [...intervals].sort((a, b) => a[0] - b[0])) {
+    const last = merged.at(-1);
+    if (start === end) continue;
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
+    else merged.push([start, end]);
+  }
+  return merged;
+}
+
+function splitRows(block: Rectangle, limit: number): Block[] {
+  const parts: Block[] = [];
+  for (let row = block.rows[0]; row < block.rows[1]; row += limit) {
+    parts.push({ rows: [row, Math.min(block.rows[1], row + limit)], cols: block.cols });
+  }
+  return parts;
+}
+
+/** Copies the parts of `wanted` out of the blocks that hold them. */
+function gather(
+  blocks: readonly Block[],
+  dataOf: (block: Block) => Uint8Array,
+  wanted: Rectangle,
+  elementBytes: number,
+  name: string,
+): Uint8Array {
+  const rowBytes = (wanted.cols[1] - wanted.cols[0]) * elementBytes;
+  const out = new Uint8Array((wanted.rows[1] - wanted.rows[0]) * rowBytes);
+  let copied = 0;
+  for (const block of blocks) {
+    const rows = intersect(block.rows, wanted.rows);
+    const cols = intersect(block.cols, wanted.cols);
+    if (rows[0] >= rows[1] || cols[0] >= cols[1]) continue;
+    const data = dataOf(block);
+    const blockRowBytes = (block.cols[1] - block.cols[0]) * elementBytes;
+    const bytes = (cols[1] - cols[0]) * elementBytes;
+    for (let row = rows[0]; row < rows[1]; row++) {
+      const from = (row - block.rows[0]) * blockRowBytes + (cols[0] - block.cols[0]) * elementBytes;
+      const to = (row - wanted.rows[0]) * rowBytes + (cols[0] - wanted.cols[0]) * elementBytes;
+      out.set(data.subarray(from, from + bytes), to);
+    }
+    copied += (rows[1] - rows[0]) * bytes;
+  }
+  if (copied !== out.length)
+    throw new RangeError(`the host copy of ${name} does not hold all that is asked for`);
+  return out;
+}
+
+function intersect(a: Interval, b: Interval): Interval {
+  return [Math.max(a[0], b[0]), Math.min(a[1], b[1])];
+}
+
+function covers(rectangle: Rectangle, rows: Interval): boolean {
+  return rectangle.rows[0] <= rows[0] && rows[1] <= rectangle.rows[1];
+}
+
+function same(a: Interval, b: Interval): boolean {
+  return a[0] === b[0] && a[1] === b[1];
+}

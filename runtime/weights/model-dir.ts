@@ -1,0 +1,129 @@
+/**
+ * Opens a Hugging Face model directory: its JSON files and where every tensor lies. Reads headers only. `hf:org/name`
+ * stands for a directory of the local cache; nothing here ever downloads.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { RuntimeFailure } from '../failure.js';
+import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
+
+export interface ModelDirectory {
+  readonly dir: string;
+  readonly configPath: string;
+  /** Parsed `config.json`. */
+  readonly configJson: Readonly<Record<string, unknown>>;
+  /** Parsed `generation_config.json`; empty when there is none. */
+  readonly generationConfig: Readonly<Record<string, unknown>>;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+/** Where fetched models live: `$FULCRUM_CACHE/models`, or `~/.cache/fulcrum/models`. */
+export function modelCacheDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  return join(env['FULCRUM_CACHE'] || join(homedir(), '.cache', 'fulcrum'), 'models');
+}
+
+/**
+ * Directory of a model source: `hf:org/name` in the cache, anything else as a path relative to the directory of the
+ * plan file `sourceBase` (or to the working directory). Fails with FC0901 when there is no such directory.
+ */
+export function resolveModelDirectory(source: string, sourceBase?: string): string {
+  const hub = /^hf:(.*)$/.exec(source)?.[1];
+  if (hub !== undefined) {
+    if (!/^[\w.-]+\/[\w.-]+$/.test(hub) || hub.split('/').includes('..')) {
+      throw new RuntimeFailure('FC0901', `\`${source}\` is not of the form hf:org/name`, { subject: source });
+    }
+    const dir = join(modelCacheDirectory(), hub);
+    if (existsSync(join(dir, 'config.json'))) return dir;
+    throw new RuntimeFailure('FC0901', `model ${source} is not in the local cache (${dir})`, {
+      subject: source,
+      help: `run \`fulcrum pull ${source}\` on a machine with network access`,
+    });
+  }
+  const dir = resolve(sourceBase === undefined ? '.' : dirname(sourceBase), source);
+  if (!existsSync(dir) || !statSync(dir).isDirectory()) {
+    throw new RuntimeFailure('FC0901', `there is no model directory ${dir}`, { subject: dir });
+  }
+  return dir;
+}
+
+/** Opens a directory given as a path. Fails with FC0901 (missing file) or FC0902 (damaged file). */
+export function openModelDirectory(dir: string): ModelDirectory {
+  const configPath = join(dir, 'config.json');
+  const generationPath = join(dir, 'generation_config.json');
+  return {
+    dir,
+    configPath,
+    configJson: readJsonObject(configPath),
+    generationConfig: existsSync(generationPath) ? readJsonObject(generationPath) : {},
+    tensors: openTensors(dir),
+  };
+}
+
+/** Parses a JSON file that must hold an object. Fails with FC0901 (missing) or FC0902 (not an object). */
+export function readJsonObject(path: string): Readonly<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new RuntimeFailure('FC0901', `cannot read ${path}: ${(cause as Error).message}`, {
+      subject: path,
+      cause,
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new RuntimeFailure('FC0902', `${path} is not JSON: ${(cause as Error).message}`, {
+      subject: path,
+      cause,
+    });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new RuntimeFailure('FC0902', `${path} does not hold a JSON object`, { subject: path });
+  }
+  return value as Record<string, unknown>;
+}
+
+/** One `model.safetensors`, or the shards that `model.safetensors.index.json` lists. */
+function openTensors(dir: string): Map<string, StoredTensor> {
+  const single = join(dir, 'model.safetensors');
+  if (existsSync(single)) return readSafetensorsHeader(single);
+  const indexPath = join(dir, 'model.safetensors.index.json');
+  if (!existsSync(indexPath)) {
+    throw new RuntimeFailure(
+      'FC0901',
+      `${dir} has neither model.safetensors nor model.safetensors.index.json`,
+      { subject: dir, help: 'weights must be in safetensors files' },
+    );
+  }
+  return openShards(dir, indexPath);
+}
+
+function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
+  const weightMap = readJsonObject(indexPath)['weight_map'];
+  if (typeof weightMap !== 'object' || weightMap === null) {
+    throw new RuntimeFailure('FC0902', `${indexPath} has no weight_map`, { subject: indexPath });
+  }
+  const shards = new Map<string, Map<string, StoredTensor>>();
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, file] of Object.entries(weightMap as Record<string, unknown>)) {
+    if (typeof file !== 'string' || basename(file) !== file) {
+      throw new RuntimeFailure('FC0902', `${indexPath} gives no file name for tensor ${name}`, {
+        subject: name,
+      });
+    }
+    const path = join(dir, file);
+    const held = shards.get(file) ?? readSafetensorsHeader(path);
+    shards.set(file, held);
+    const tensor = held.get(name);
+    if (!tensor) {
+      throw new RuntimeFailure('FC0903', `${path} has no tensor ${name}, which ${indexPath} says it holds`, {
+        subject: name,
+      });
+    }
+    tensors.set(name, tensor);
+  }
+  return tensors;
+}

@@ -1,0 +1,132 @@
+/**
+ * A weight source hands out rectangles of checkpoint tensors. The file source reads the byte ranges of the rectangle
+ * and nothing else: one read when the rectangle spans whole rows, one read per row otherwise.
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Interval } from '../../compiler/ir/transitions.js';
+import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
+import { RuntimeFailure } from '../failure.js';
+import type { StoredTensor } from './safetensors.js';
+
+/** A tensor as a matrix; a vector has one row. */
+export interface SourceTensor {
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly cols: number;
+  /** Where it comes from, for messages: a file path or `random(7)`. */
+  readonly origin: string;
+}
+
+export interface WeightSource {
+  /** The tensor of this name, or undefined. Fails with FC0904 when its dtype or rank is none of a weight's. */
+  readonly tensor: (name: string) => SourceTensor | undefined;
+  /**
+   * Elements of the rectangle, row-major and tightly packed, in the source's dtype. The bytes may be a view of memory
+   * the source keeps: read only. Fails with FC0903 for an unknown tensor, FC0902 for a file that has become shorter.
+   */
+  readonly read: (name: string, rows: Interval, cols: Interval) => Uint8Array;
+  /** Releases files. */
+  readonly close: () => void;
+}
+
+/** Most bytes one read call asks for; below the 2 GiB limit of the operating system. */
+const READ_CHUNK = 1 << 30;
+
+/** A source over the tensors of a model directory. Files are opened on first use and stay open until `close`. */
+export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): WeightSource {
+  const open = new Map<string, number>();
+  const fileOf = (path: string): number => {
+    let file = open.get(path);
+    if (file === undefined) {
+      try {
+        file = openSync(path, 'r');
+      } catch (cause) {
+        throw new RuntimeFailure('FC0901', `cannot open ${path}: ${(cause as Error).message}`, {
+          subject: path,
+          cause,
+        });
+      }
+      open.set(path, file);
+    }
+    return file;
+  };
+  const tensor = (name: string): SourceTensor | undefined => {
+    const stored = tensors.get(name);
+    return stored && matrixOf(stored);
+  };
+  return {
+    tensor,
+    read: (name, rows, cols) => {
+      const stored = tensors.get(name);
+      if (!stored) throw new RuntimeFailure('FC0903', `the model has no tensor ${name}`, { subject: name });
+      const matrix = checkedRectangle(matrixOf(stored), name, rows, cols);
+      const elementBytes = BYTES_OF[matrix.dtype];
+      const rowBytes = (cols[1] - cols[0]) * elementBytes;
+      const out = new Uint8Array((rows[1] - rows[0]) * rowBytes);
+      if (out.length === 0) return out;
+      const at = (row: number): number => stored.offset + (row * matrix.cols + cols[0]) * elementBytes;
+      const file = fileOf(stored.file);
+      if (rowBytes === matrix.cols * elementBytes) readFully(file, out, at(rows[0]), stored);
+      else {
+        for (let row = rows[0]; row < rows[1]; row++) {
+          const start = (row - rows[0]) * rowBytes;
+          readFully(file, out.subarray(start, start + rowBytes), at(row), stored);
+        }
+      }
+      return out;
+    },
+    close: () => {
+      for (const file of open.values()) closeSync(file);
+      open.clear();
+    },
+  };
+}
+
+/** Element type of a weight stored as `F32`, `F16` or `BF16`; undefined for the rest. */
+export function weightDType(stored: string): DType | undefined {
+  return ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[stored];
+}
+
+/** The tensor itself if the rectangle lies in it; asking for one that does not is a bug of the caller. */
+export function checkedRectangle(
+  tensor: SourceTensor,
+  name: string,
+  rows: Interval,
+  cols: Interval,
+): SourceTensor {
+  const inside = (interval: Interval, size: number): boolean =>
+    interval[0] >= 0 && interval[0] <= interval[1] && interval[1] <= size;
+  if (!inside(rows, tensor.rows) || !inside(cols, tensor.cols)) {
+    throw new RangeError(
+      `[${rows.join()}) x [${cols.join()}) is outside ${name} [${tensor.rows}, ${tensor.cols}]`,
+    );
+  }
+  return tensor;
+}
+
+function matrixOf(stored: StoredTensor): SourceTensor {
+  const dtype = weightDType(stored.dtype);
+  const [rows, cols] = stored.shape.length === 1 ? [1, stored.shape[0]] : stored.shape;
+  if (!dtype || rows === undefined || cols === undefined || stored.shape.length > 2) {
+    throw new RuntimeFailure(
+      'FC0904',
+      `tensor ${stored.name} in ${stored.file} is ${stored.dtype}[${stored.shape.join(', ')}]; weights must be F32, F16 or BF16 of one or two dimensions`,
+      { subject: stored.name },
+    );
+  }
+  return { dtype, rows, cols, origin: stored.file };
+}
+
+function readFully(file: number, target: Uint8Array, position: number, stored: StoredTensor): void {
+  let done = 0;
+  while (done < target.length) {
+    const count = readSync(file, target, done, Math.min(READ_CHUNK, target.length - done), position + done);
+    if (count === 0) {
+      throw new RuntimeFailure('FC0902', `${stored.file} ends inside tensor ${stored.name}`, {
+        subject: stored.name,
+        help: 'the file changed after it was opened',
+      });
+    }
+    done += count;
+  }
+}
