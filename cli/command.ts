@@ -1,0 +1,47 @@
+/** What all commands share: how they report success, and how they may run in a GPU process. */
+import type { Command } from 'commander';
+import type { Terminal } from './terminal.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { inGpuProcess, runInGpuProcess } from './gpu-process.js';
+
+export interface CommandContext {
+  readonly terminal: Terminal;
+  /** Sets the exit status of the process. */
+  readonly exit: (code: number) => void;
+}
+
+/** Registers one command on the program. */
+export type AddCommand = (program: Command, context: CommandContext) => void;
+
+/** Action of a command that opens no device. */
+export function action<Args extends unknown[]>(
+  context: CommandContext,
+  body: (...args: Args) => Promise<ExitCode> | ExitCode,
+): (...args: Args) => Promise<void> {
+  return async (...args) => context.exit(await body(...args));
+}
+
+/** Action of a command that opens devices: its body runs in a GPU process. */
+export function gpuAction<Args extends unknown[]>(
+  context: CommandContext,
+  body: (...args: Args) => Promise<ExitCode>,
+): (...args: Args) => Promise<void> {
+  return async (...args) => context.exit(inGpuProcess() ? await body(...args) : await runInGpuProcess());
+}
+
+/** Option of every command that has a machine-readable form. */
+export function addJsonOption(command: Command): Command {
+  return command.option('--json', 'print one machine-readable document on stdout');
+}
+
+/** A signal that aborts on Ctrl-C and on a termination signal. */
+export function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  const interrupt = (): void => {
+    // The second one does not wait for anything.
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    controller.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+  return controller.signal;
+}

@@ -1,0 +1,44 @@
+/** The `fulcrum` program: its commands, and what becomes of errors. */
+import { Command, CommanderError } from 'commander';
+import { RuntimeFailure } from '../runtime/failure.js';
+import { COMMANDS } from './commands/index.js';
+import type { CommandContext } from './command.js';
+import { EXIT } from './exit-codes.js';
+import { renderFailure } from './render-failure.js';
+import type { Terminal } from './terminal.js';
+import { VERSION } from './version.js';
+
+/** Runs a command line (without the program's own name) and resolves with the exit status. Never rejects. */
+export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {
+  let status: number = EXIT.ok;
+  const context: CommandContext = { terminal, exit: (code) => (status = code) };
+  const program = new Command('fulcrum')
+    .description('Compile and run parallel LLM inference plans.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpCommand(true)
+    .showHelpAfterError('(see --help)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.replace(/\n$/, '')),
+      writeErr: (text) => terminal.err(text.replace(/\n$/, '')),
+    });
+  for (const add of COMMANDS) add(program, context);
+  try {
+    if (args.length === 0) {
+      program.outputHelp({ error: true });
+      return EXIT.usage;
+    }
+    await program.parseAsync(args, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof RuntimeFailure) {
+      terminal.err(renderFailure(error, terminal.colour));
+      return EXIT.runtime;
+    }
+    terminal.err(
+      `fulcrum: internal error, please report it\n${error instanceof Error ? error.stack : String(error)}`,
+    );
+    return EXIT.runtime;
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Diagnostics as text: a header that editors and build tools can parse, a frame of the source with every place that
+ * plays a part, then facts and helps.
+ *
+ *   serve.plan:26:14: error[FC0503]: `kv_heads` (8) cannot be split over `tp` (16)
+ *      26 |     mesh (tp: 16)
+ *         |           ^^^^^^ tp = 16
+ *     kv_heads = 8, from config.json of "./models/llama3-8b"
+ *     help: tp = 1, 2, 4 or 8 divides it
+ */
+import { lineMap } from '../grammar/line-map.js';
+import type { Diagnostic, Origin, Severity } from '../compiler/diagnostics/diagnostic.js';
+
+export interface RenderOptions {
+  /** Text of a file that diagnostics point into, or undefined when there is none to show. */
+  readonly textOf: (file: string) => string | undefined;
+  /** How a file is called in messages. */
+  readonly nameOf: (file: string) => string;
+  readonly colour: boolean;
+}
+
+interface Mark {
+  readonly origin: Origin;
+  readonly label: string;
+  readonly primary: boolean;
+}
+
+type Paint = (text: string, style: keyof typeof STYLES) => string;
+
+const STYLES = { error: '1;31', warning: '1;33', note: '1;36', dim: '34', bold: '1', help: '1;32' } as const;
+const TAB = '    ';
+
+function painter(colour: boolean): Paint {
+  return (text, style) => (colour && text !== '' ? `\u001b[${STYLES[style]}m${text}\u001b[0m` : text);
+}
+
+/** The text of one diagnostic, without a final line end. */
+export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions): string {
+  const paint = painter(options.colour);
+  const { severity, code, message, primary } = diagnostic;
+  const place = primary === undefined ? '' : `${placeName(primary, options)}: `;
+  const head = `${paint(place, 'bold')}${paint(`${severity}[${code}]`, severity)}: ${paint(message, 'bold')}`;
+
+  const marks: Mark[] = [
+    ...(primary === undefined ? [] : [{ origin: primary, label: primary.label ?? '', primary: true }]),
+    ...diagnostic.related.map((related) => ({ origin: related, label: related.label, primary: false })),
+  ];
+  const files = [...new Set(marks.map((mark) => mark.origin.file))];
+  const frames = files.flatMap((file) => {
+    const here = marks.filter((mark) => mark.origin.file === file);
+    const frame = renderFrame(file, here, severity, options, paint);
+    const header = `  --> ${placeName(here[0]!.origin, options)}`;
+    return file === primary?.file ? frame : [header, ...frame];
+  });
+  return [
+    head,
+    ...frames,
+    ...diagnostic.notes.map((note) => `  ${note}`),
+    ...diagnostic.helps.map((help) => `  ${paint('help', 'help')}: ${help}`),
+  ].join('\n');
+}
+
+/** `file:line:column` of the start of an origin; the file alone when its text is not at hand. */
+function placeName(origin: Origin, options: RenderOptions): string {
+  const text = options.textOf(origin.file);
+  const name = options.nameOf(origin.file);
+  if (text === undefined) return name;
+  const { line, column } = lineMap(text).position(origin.span.start);
+  return `${name}:${line}:${column}`;
+}
+
+/** Each marked line once, in order, with its marks below it; `...` where lines are left out. */
+function renderFrame(
+  file: string,
+  marks: readonly Mark[],
+  severity: Severity,
+  options: RenderOptions,
+  paint: Paint,
+): string[] {
+  const text = options.textOf(file);
+  if (text === undefined) return marks.filter((mark) => mark.label !== '').map((mark) => `  ${mark.label}`);
+  const map = lineMap(text);
+  const placed = marks
+    .map((mark) => ({ ...mark, at: map.position(mark.origin.span.start) }))
+    .sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);
+  const width = Math.max(5, String(placed.at(-1)!.at.line).length + 1);
+  const gutter = (label: string): string => paint(`${label.padStart(width)} |`, 'dim');
+
+  const lines: string[] = [];
+  let previous: number | undefined;
+  for (const mark of placed) {
+    const { line, column } = mark.at;
+    const source = map.lineText(line);
+    if (line !== previous) {
+      if (previous !== undefined && line > previous + 1) lines.push(paint('...'.padStart(width), 'dim'));
+      lines.push(`${gutter(String(line))} ${source.replaceAll('\t', TAB)}`.trimEnd());
+    }
+    previous = line;
+    const length = mark.origin.span.end - mark.origin.span.start;
+    const marked = source.slice(column - 1, column - 1 + length);
+    const before = ' '.repeat(displayWidth(source.slice(0, column - 1)));
+    const under = (mark.primary ? '^' : '-').repeat(Math.max(1, displayWidth(marked)));
+    const label = mark.label === '' ? '' : ` ${mark.label}`;
+    lines.push(`${gutter('')} ${before}${paint(under + label, mark.primary ? severity : 'dim')}`);
+  }
+  return lines;
+}
+
+/** Columns that a text takes on screen: tabs as they are printed, other characters one each. */
+function displayWidth(text: string): number {
+  return [...text.replaceAll('\t', TAB)].length;
+}

@@ -1,0 +1,10 @@
+import type { RuntimeFailure } from '../runtime/failure.js';
+
+/** An expected failure of a run as text, in the form of a diagnostic outside any source. */
+export function renderFailure(failure: RuntimeFailure, colour: boolean): string {
+  const paint = (text: string, style: string): string => (colour ? `\u001b[${style}m${text}\u001b[0m` : text);
+  const { subject, help } = failure.details;
+  const place = subject === undefined || failure.message.includes(subject) ? '' : `${subject}: `;
+  const head = `${place}${paint(`error[${failure.code}]`, '1;31')}: ${failure.message}`;
+  return help === undefined ? head : `${head}\n  ${paint('help', '1;32')}: ${help}`;
+}

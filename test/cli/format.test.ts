@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { formatBytes, formatRate, formatSeconds, formatTable, plural } from '../../cli/format.js';
+
+describe('figures for people', () => {
+  it('scales bytes by 1024', () => {
+    expect([0, 1023, 1024, 10 * 1024, 1.5 * 2 ** 30].map(formatBytes)).toEqual([
+      '0 B',
+      '1023 B',
+      '1.00 KiB',
+      '10.0 KiB',
+      '1.50 GiB',
+    ]);
+  });
+
+  it('writes times, rates and counts', () => {
+    expect(formatSeconds(1.25)).toBe('1.3 s');
+    expect(formatSeconds(185.2)).toBe('3 min 05 s');
+    expect(formatRate(24_690, 2)).toBe('12,345 tokens/s');
+    expect(formatRate(5, 0)).toBe('-');
+    expect([plural(1, 'error'), plural(1000, 'error')]).toEqual(['1 error', '1,000 errors']);
+  });
+
+  it('aligns columns', () => {
+    expect(
+      formatTable(
+        [
+          ['a', '1'],
+          ['long', '23', 'x'],
+        ],
+        [false, true],
+      ),
+    ).toBe('a      1\nlong  23  x');
+  });
+});

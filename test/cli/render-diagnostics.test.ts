@@ -1,0 +1,132 @@
+/** What a person sees of a diagnostic. */
+import { describe, expect, it } from 'vitest';
+import { diagnosticJson } from '../../cli/diagnostic-json.js';
+import { renderDiagnostic, type RenderOptions } from '../../cli/render-diagnostics.js';
+import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
+
+const SERVE = [
+  'plan serve for llama on pod {',
+  '\tstage decode on gpu {',
+  '    mesh (tp: 16)',
+  '  }',
+  '',
+  '  kv { page: 16 tokens }',
+  '}',
+].join('\n');
+const MODELS = 'model llama { source: "./llama3-8b" }';
+const TEXTS: Readonly<Record<string, string>> = { '/p/serve.plan': SERVE, '/p/models.plan': MODELS };
+
+const options: RenderOptions = {
+  textOf: (file) => TEXTS[file],
+  nameOf: (file) => file.replace('/p/', ''),
+  colour: false,
+};
+
+/** Origin of the only occurrence of a piece of text. */
+function at(file: string, piece: string) {
+  const start = TEXTS[file]!.indexOf(piece);
+  expect(start).toBeGreaterThanOrEqual(0);
+  return { file, span: { start, end: start + piece.length } };
+}
+
+const diagnostic: Diagnostic = {
+  code: 'FC0503',
+  slug: 'dim-not-divisible',
+  severity: 'error',
+  message: '`kv_heads` (8) cannot be split over `tp` (16)',
+  primary: { ...at('/p/serve.plan', 'tp: 16'), label: 'tp = 16' },
+  related: [
+    { ...at('/p/serve.plan', 'decode'), label: 'of this stage' },
+    { ...at('/p/models.plan', '"./llama3-8b"'), label: 'kv_heads = 8 from here' },
+  ],
+  notes: ['kv_heads = 8, from config.json of "./llama3-8b"'],
+  helps: ['tp = 1, 2, 4 or 8 divides it'],
+  fixes: [{ title: 'use tp: 8', edits: [{ origin: at('/p/serve.plan', '16)'), newText: '8)' }] }],
+  data: { dim: 'kv_heads', size: 8 },
+};
+
+describe('a diagnostic as text', () => {
+  it('shows place, code, frame, related places, notes and helps', () => {
+    expect(renderDiagnostic(diagnostic, options)).toBe(
+      [
+        'serve.plan:3:11: error[FC0503]: `kv_heads` (8) cannot be split over `tp` (16)',
+        '    2 |     stage decode on gpu {',
+        '      |           ------ of this stage',
+        '    3 |     mesh (tp: 16)',
+        '      |           ^^^^^^ tp = 16',
+        '  --> models.plan:1:23',
+        '    1 | model llama { source: "./llama3-8b" }',
+        '      |                       ------------- kv_heads = 8 from here',
+        '  kv_heads = 8, from config.json of "./llama3-8b"',
+        '  help: tp = 1, 2, 4 or 8 divides it',
+      ].join('\n'),
+    );
+  });
+
+  it('marks left-out lines, an empty span and the end of a text', () => {
+    const end = SERVE.length;
+    const text = renderDiagnostic(
+      {
+        ...diagnostic,
+        primary: { file: '/p/serve.plan', span: { start: end, end } },
+        related: [{ ...at('/p/serve.plan', 'plan'), label: 'opened here' }],
+        notes: [],
+        helps: [],
+      },
+      options,
+    );
+    expect(text.split('\n').slice(1)).toEqual([
+      '    1 | plan serve for llama on pod {',
+      '      | ---- opened here',
+      '  ...',
+      '    7 | }',
+      '      |  ^',
+    ]);
+  });
+
+  it('keeps to one line of a span over several', () => {
+    const start = SERVE.indexOf('stage');
+    const spanning = {
+      ...diagnostic,
+      primary: { file: '/p/serve.plan', span: { start, end: start + 60 } },
+      related: [],
+    };
+    expect(renderDiagnostic(spanning, options)).toContain('      |     ^^^^^^^^^^^^^^^^^^^^^\n');
+  });
+
+  it('does without a place and without a text', () => {
+    const bare = { ...diagnostic, primary: undefined, related: [], notes: [], helps: [] };
+    expect(renderDiagnostic(bare, options)).toBe(
+      'error[FC0503]: `kv_heads` (8) cannot be split over `tp` (16)',
+    );
+    const unseen = { ...bare, primary: { file: 'std/aws', span: { start: 3, end: 4 } } };
+    expect(renderDiagnostic(unseen, options)).toMatch(/^std\/aws: error\[FC0503\]/);
+  });
+
+  it('differs in colour alone', () => {
+    const coloured = renderDiagnostic(diagnostic, { ...options, colour: true });
+    expect(coloured).not.toBe(renderDiagnostic(diagnostic, options));
+    const escape = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g');
+    expect(coloured.replace(escape, '')).toBe(renderDiagnostic(diagnostic, options));
+  });
+});
+
+describe('a diagnostic as JSON', () => {
+  it('has lines and columns from 1 beside offsets', () => {
+    const json = JSON.parse(JSON.stringify(diagnosticJson(diagnostic, options))) as Record<string, unknown>;
+    const start = SERVE.indexOf('tp: 16');
+    expect(json).toMatchObject({
+      code: 'FC0503',
+      slug: 'dim-not-divisible',
+      severity: 'error',
+      data: { dim: 'kv_heads', size: 8 },
+      primary: {
+        file: 'serve.plan',
+        label: 'tp = 16',
+        start: { line: 3, column: 11, offset: start },
+        end: { line: 3, column: 17, offset: start + 6 },
+      },
+      fixes: [{ title: 'use tp: 8', edits: [{ newText: '8)', file: 'serve.plan' }] }],
+    });
+  });
+});
