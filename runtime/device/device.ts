@@ -41,8 +41,13 @@ export interface KernelSource {
   readonly wgsl: string;
   /** Access of each binding of group 0, in binding order. */
   readonly bindings: readonly ('read' | 'read_write')[];
-  /** Number of u32 immediates. */
+  /** Number of u32 immediates given with each dispatch. */
   readonly immediates: number;
+  /**
+   * Words the device appends to the immediates of every dispatch (sizes, strides, epsilons). Kernels that differ in
+   * these alone share one pipeline.
+   */
+  readonly constants?: readonly number[];
 }
 
 /**

@@ -1,0 +1,378 @@
+/**
+ * The Dawn backend: devices of this process over npm `webgpu`. Costs to keep in mind: a submit is about 64 us, a
+ * compute pass 21 us, a bind group 20 us, a dispatch with everything cached 4 us, a read 80 us. So `record` makes one
+ * submit and as few passes as copies allow, kernels and bindings are built once, and reads are batched.
+ *
+ * Errors: a refused size, memory running out and a lost device are RuntimeFailures. Anything else that Dawn objects
+ * to is a bug of ours; it is reported by rejecting the next `read` or `idle`.
+ */
+import { RuntimeFailure } from '../failure.js';
+import type {
+  BoundKernel,
+  BufferRange,
+  Device,
+  DeviceBuffer,
+  DeviceKernel,
+  DeviceLimits,
+  KernelSource,
+} from './device.js';
+import { dawnInstance, defaultProfile, requestAdapter } from './dawn-instance.js';
+import type { DeviceProfile } from './dawn-instance.js';
+import { createStagingPool } from './staging.js';
+
+export interface OpenOptions {
+  /** Default: `fast`, or `safe` when the environment has FULCRUM_SAFE=1. */
+  readonly profile?: DeviceProfile;
+  /** Part of the adapter's name, to choose between unlike adapters. */
+  readonly adapter?: string;
+  /** Names of the devices, for messages; `device 0` ... without. */
+  readonly labels?: readonly string[];
+}
+
+interface DawnBuffer extends DeviceBuffer {
+  readonly gpu: GPUBuffer;
+}
+interface DawnKernel extends DeviceKernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly bindings: number;
+  readonly immediates: number;
+  /** Immediates with the kernel's constants already at their place. */
+  readonly words: Uint32Array<ArrayBuffer>;
+}
+interface DawnBound extends BoundKernel {
+  readonly kernel: DawnKernel;
+  readonly group: GPUBindGroup;
+}
+
+/** Larger writes cost fresh staging memory in Dawn; chunks of this size reuse it. */
+const WRITE_CHUNK = 32 * 1024 * 1024;
+
+const WANTED_FEATURES = ['subgroups', 'subgroup-size-control', 'shader-f16', 'timestamp-query'];
+
+/**
+ * Opens `count` devices. All come from the adapter that Dawn prefers. Throws RuntimeFailure FC0901 without one.
+ */
+export async function openDevices(count: number, options: OpenOptions = {}): Promise<Device[]> {
+  const instance = dawnInstance(options.profile ?? defaultProfile(), options.adapter);
+  const devices: Device[] = [];
+  for (let index = 0; index < count; index++) {
+    const label = options.labels?.[index] ?? `device ${index}`;
+    devices.push(await openDevice(instance, label));
+  }
+  return devices;
+}
+
+async function openDevice(instance: GPU, label: string): Promise<Device> {
+  const adapter = await requestAdapter(instance, label);
+  const wanted = WANTED_FEATURES.filter((name) => adapter.features.has(name as GPUFeatureName));
+  const { limits } = adapter;
+  const device = await adapter.requestDevice({
+    label,
+    requiredFeatures: wanted as GPUFeatureName[],
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+      maxImmediateSize: limits.maxImmediateSize,
+    },
+  });
+  return wrapDevice(device, label, deviceLimits(device, adapter.info));
+}
+
+/**
+ * Kernels count on one subgroup size. Where the driver may choose among several and cannot be told which, subgroups
+ * are not offered at all.
+ */
+function deviceLimits(device: GPUDevice, info: GPUAdapterInfo): DeviceLimits {
+  const features = new Set<string>(device.features);
+  const smallest = info.subgroupMinSize ?? 0;
+  const largest = info.subgroupMaxSize ?? 0;
+  const known = features.has('subgroups') && smallest > 0 && smallest === largest;
+  if (!known) features.delete('subgroups');
+  return {
+    maxBufferBytes: Math.floor(device.limits.maxBufferSize / 4) * 4,
+    maxBindingBytes: Math.floor(device.limits.maxStorageBufferBindingSize / 4) * 4,
+    offsetAlignment: device.limits.minStorageBufferOffsetAlignment,
+    maxWorkgroupsPerDimension: device.limits.maxComputeWorkgroupsPerDimension,
+    subgroupSize: known ? smallest : 0,
+    features,
+  };
+}
+
+function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Device {
+  const memory = { live: 0, peak: 0 };
+  const kernels = new Map<string, Promise<DawnKernel>>();
+  const pipelines = new Map<string, Promise<Pick<DawnKernel, 'pipeline' | 'layout'>>>();
+  const staging = createStagingPool(device);
+  let destroyed = false;
+  let lostReason: string | undefined;
+  let fault: Error | undefined;
+
+  device.addEventListener('uncapturederror', (event) => {
+    fault ??= uncaptured(event.error, label);
+  });
+  const lost = new Promise<string>((resolve) => {
+    void device.lost.then((info) => {
+      if (destroyed) return;
+      lostReason = info.message.trim() || info.reason;
+      resolve(lostReason);
+    });
+  });
+  /** Awaits device work, turning a lost device or an earlier error into the rejection. */
+  const settle = async <T>(work: Promise<T>): Promise<T> => {
+    let result: T;
+    try {
+      result = await work;
+    } catch (error) {
+      if (fault !== undefined) throw takeFault();
+      // The reason of a loss arrives just after the failures it causes.
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      throw lostReason !== undefined ? deviceLost(label, lostReason, error) : error;
+    }
+    if (fault !== undefined) throw takeFault();
+    if (lostReason !== undefined) throw deviceLost(label, lostReason);
+    return result;
+  };
+  const takeFault = (): Error => {
+    const error = fault!;
+    fault = undefined;
+    return error;
+  };
+
+  return {
+    label,
+    limits,
+    lost,
+    memory,
+
+    createBuffer(bufferLabel, bytes) {
+      const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+      if (size > limits.maxBufferBytes) {
+        throw new RuntimeFailure(
+          'FC0903',
+          `Buffer '${bufferLabel}' needs ${size} bytes; ${label} allows ${limits.maxBufferBytes} per buffer.`,
+          { subject: label, help: 'Use a larger tp or pp so that each device holds less.' },
+        );
+      }
+      const gpu = device.createBuffer({
+        label: bufferLabel,
+        size,
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      });
+      memory.live += size;
+      memory.peak = Math.max(memory.peak, memory.live);
+      const buffer: DawnBuffer = { label: bufferLabel, bytes: size, gpu };
+      return buffer;
+    },
+
+    createKernel(source) {
+      let kernel = kernels.get(source.key);
+      if (kernel === undefined) {
+        kernel = buildKernel(device, source, pipelines);
+        kernels.set(source.key, kernel);
+      }
+      return kernel;
+    },
+
+    bind(kernel, ranges) {
+      const dawn = kernel as DawnKernel;
+      if (ranges.length !== dawn.bindings) {
+        throw new Error(`${kernel.key} has ${dawn.bindings} bindings, ${ranges.length} ranges were given`);
+      }
+      const entries = ranges.map((range, binding) => ({ binding, resource: resource(range, limits, label) }));
+      const group = device.createBindGroup({ label: kernel.key, layout: dawn.layout, entries });
+      const bound: DawnBound = { kernel: dawn, group };
+      return bound;
+    },
+
+    write(buffer, offset, data) {
+      if (offset % 4 !== 0 || data.byteLength % 4 !== 0) {
+        throw new Error(
+          `write of ${data.byteLength} bytes at ${offset} in '${buffer.label}' is not word aligned`,
+        );
+      }
+      const { gpu } = buffer as DawnBuffer;
+      for (let at = 0; at < data.byteLength; at += WRITE_CHUNK) {
+        const chunk = data.subarray(at, Math.min(at + WRITE_CHUNK, data.byteLength));
+        device.queue.writeBuffer(gpu, offset + at, ownBytes(chunk));
+        // Flushes, so that the staging memory of one chunk can serve a later one.
+        if (data.byteLength > WRITE_CHUNK) device.queue.submit([]);
+      }
+    },
+
+    record(build) {
+      const encoder = device.createCommandEncoder();
+      const commands = createRecorder(encoder);
+      build(commands);
+      if (commands.finish() > 0) device.queue.submit([encoder.finish()]);
+    },
+
+    read(ranges) {
+      const copies = ranges.map(({ buffer, offset, bytes }) => ({
+        buffer: (buffer as DawnBuffer).gpu,
+        offset,
+        bytes,
+      }));
+      return settle(staging.read(copies));
+    },
+
+    idle() {
+      return settle(device.queue.onSubmittedWorkDone());
+    },
+
+    free(buffer) {
+      (buffer as DawnBuffer).gpu.destroy();
+      memory.live -= buffer.bytes;
+    },
+
+    destroy() {
+      destroyed = true;
+      staging.destroy();
+      device.destroy();
+    },
+  };
+}
+
+/** Encodes commands; `finish` closes the open pass and says how many commands there were. */
+function createRecorder(encoder: GPUCommandEncoder): {
+  dispatch(kernel: BoundKernel, immediates: Uint32Array, grid: readonly [number, number, number]): void;
+  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+  finish(): number;
+} {
+  let pass: GPUComputePassEncoder | undefined;
+  let pipeline: GPUComputePipeline | undefined;
+  let count = 0;
+  const endPass = (): void => {
+    pass?.end();
+    pass = undefined;
+    pipeline = undefined;
+  };
+  return {
+    dispatch(bound, immediates, grid) {
+      const { kernel, group } = bound as DawnBound;
+      if (immediates.length !== kernel.immediates) {
+        throw new Error(`${kernel.key} takes ${kernel.immediates} immediates, got ${immediates.length}`);
+      }
+      if (grid[0] === 0 || grid[1] === 0 || grid[2] === 0) return;
+      count++;
+      pass ??= encoder.beginComputePass();
+      if (pipeline !== kernel.pipeline) {
+        pipeline = kernel.pipeline;
+        pass.setPipeline(pipeline);
+      }
+      pass.setBindGroup(0, group);
+      if (kernel.words.length > 0) {
+        kernel.words.set(immediates);
+        pass.setImmediates(0, kernel.words);
+      }
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    },
+    copy(from, fromOffset, to, toOffset, bytes) {
+      if (bytes === 0) return;
+      endPass();
+      count++;
+      encoder.copyBufferToBuffer(
+        (from as DawnBuffer).gpu,
+        fromOffset,
+        (to as DawnBuffer).gpu,
+        toOffset,
+        bytes,
+      );
+    },
+    finish() {
+      endPass();
+      return count;
+    },
+  };
+}
+
+async function buildKernel(
+  device: GPUDevice,
+  source: KernelSource,
+  pipelines: Map<string, Promise<Pick<DawnKernel, 'pipeline' | 'layout'>>>,
+): Promise<DawnKernel> {
+  const constants = source.constants ?? [];
+  const words = new Uint32Array(source.immediates + constants.length);
+  words.set(constants, source.immediates);
+  let pipeline = pipelines.get(source.wgsl);
+  if (pipeline === undefined) {
+    pipeline = buildPipeline(device, source, words.byteLength);
+    pipelines.set(source.wgsl, pipeline);
+  }
+  return {
+    key: source.key,
+    ...(await pipeline),
+    bindings: source.bindings.length,
+    immediates: source.immediates,
+    words,
+  };
+}
+
+async function buildPipeline(
+  device: GPUDevice,
+  source: KernelSource,
+  immediateSize: number,
+): Promise<Pick<DawnKernel, 'pipeline' | 'layout'>> {
+  const layout = device.createBindGroupLayout({
+    label: source.key,
+    entries: source.bindings.map((access, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+    })),
+  });
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ label: source.key, code: source.wgsl });
+  const scope = device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  const errors = messages.filter((message) => message.type === 'error');
+  const moduleError = await scope;
+  if (errors.length > 0 || moduleError !== null) {
+    const lines = errors.map((message) => `${message.lineNum}:${message.linePos} ${message.message}`);
+    throw new Error(`Kernel ${source.key} does not compile:\n${lines.join('\n') || moduleError?.message}`);
+  }
+  const pipeline = await device.createComputePipelineAsync({
+    label: source.key,
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout], immediateSize }),
+    compute: { module, entryPoint: 'main' },
+  });
+  return { pipeline, layout };
+}
+
+function resource(range: BufferRange, limits: DeviceLimits, label: string): GPUBufferBinding {
+  const { gpu } = range.buffer as DawnBuffer;
+  const offset = range.offset ?? 0;
+  const size = range.bytes === undefined ? gpu.size - offset : Math.ceil(range.bytes / 4) * 4;
+  if (size > limits.maxBindingBytes) {
+    throw new RuntimeFailure(
+      'FC0903',
+      `Buffer '${range.buffer.label}' has ${size} bytes; ${label} can bind ${limits.maxBindingBytes} at once.`,
+      { subject: label, help: 'Use a larger tp, or 16-bit weights, so that each tensor part is smaller.' },
+    );
+  }
+  return { buffer: gpu, offset, size };
+}
+
+/** Dawn aborts the process on a view of shared memory, so such bytes are copied. */
+function ownBytes(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  return data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);
+}
+
+function uncaptured(error: GPUError, label: string): Error {
+  if (error instanceof GPUOutOfMemoryError) {
+    return new RuntimeFailure('FC0903', `${label} ran out of memory: ${error.message}`, { subject: label });
+  }
+  return new Error(`WebGPU error on ${label}: ${error.message}`);
+}
+
+function deviceLost(label: string, reason: string, cause?: unknown): RuntimeFailure {
+  return new RuntimeFailure('FC0902', `${label} was lost: ${reason}`, {
+    subject: label,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
