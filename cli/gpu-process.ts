@@ -1,16 +1,19 @@
 /**
  * Keeps standard output clean in commands that use a GPU. Dawn writes its log to file descriptor 1, below anything
- * that JavaScript could catch, so such a command runs itself again in a child process whose descriptor 1 is the
- * parent's standard error. Results travel over the process channel, and the parent alone writes standard output.
+ * that JavaScript could catch, so such a command runs itself again in a child process whose descriptor 1 the parent
+ * copies to its standard error. Results travel over the process channel, and the parent alone writes standard output.
  *
  * The child leads a process group of its own: signals reach it only through the parent, exactly once, and it ends
  * when the parent is gone.
  */
 import { fork } from 'node:child_process';
 import { tmpdir } from 'node:os';
+import { createInterface } from 'node:readline';
 import { EXIT } from './exit-codes.js';
 
 const MARK = 'FULCRUM_GPU_PROCESS';
+/** What Dawn says on every start of a healthy device. */
+const ROUTINE = /artificially reduced from \d+ to \d+ to fit dynamic offset/;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** True in the child, where devices may be opened. */
@@ -47,10 +50,13 @@ export function followParent(): void {
 /** Runs this very command line again in a GPU process and resolves with its exit status. */
 export function runInGpuProcess(): Promise<number> {
   const child = fork(process.argv[1]!, process.argv.slice(2), {
-    stdio: ['inherit', 2, 2, 'ipc'],
+    stdio: ['inherit', 'pipe', 2, 'ipc'],
     detached: true,
     // Mesa prints a warning when XDG_RUNTIME_DIR is unset; Dawn needs nothing from it.
     env: { ...process.env, [MARK]: '1', XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir() },
+  });
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    if (!ROUTINE.test(line)) process.stderr.write(`${line}\n`);
   });
   child.on('message', (text) => void process.stdout.write(String(text)));
   const forwards = SIGNALS.map((signal) => [signal, () => void child.kill(signal)] as const);
