@@ -46,6 +46,9 @@ export interface EngineStats {
   readonly transitions: number;
   readonly steps: { readonly prefill: number; readonly decode: number };
   readonly bytes: {
+    /** Weights uploaded before the first step. */
+    readonly load: number;
+    /** Weights uploaded by transitions. */
     readonly weights: number;
     readonly kvOut: number;
     readonly kvIn: number;

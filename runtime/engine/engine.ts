@@ -1,0 +1,301 @@
+/**
+ * The engine on real devices: feeds events to the scheduler and carries out the actions it returns.
+ */
+import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import type { Device } from '../device/device.js';
+import type { Rank } from '../exec/rank.js';
+import { buildStepArgs } from '../exec/step-args.js';
+import type { StepArgs } from '../exec/step-args.js';
+import { RuntimeFailure } from '../failure.js';
+import type { KernelLibrary } from '../kernels/kernel.js';
+import type { WeightSource } from '../weights/weight-source.js';
+import { SAMPLE_WORDS } from '../kernels/kernel.js';
+import { choose, chooseFromLogits, sampleMode } from '../sampling/choose.js';
+import { createScheduler } from '../scheduler/scheduler.js';
+import type { Action, SchedulerConfig, SchedulerEvent } from '../scheduler/types.js';
+import { createBusyClock } from './clock.js';
+import { prepare } from './prepare.js';
+import type { Prepared, PrepareProgress } from './prepare.js';
+import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
+
+export interface EngineOptions {
+  readonly graph: RuntimeGraph;
+  /** One open device per runtime device, by topology device id. The engine owns and destroys them. */
+  readonly devices: ReadonlyMap<number, Device>;
+  readonly library: KernelLibrary;
+  /** Where weights are read from: files, or a host copy of them when transitions need them again. */
+  readonly source: WeightSource;
+  readonly progress?: PrepareProgress;
+}
+
+interface Sequence {
+  readonly request: EngineRequest;
+  /** Prompt, then what was generated. */
+  readonly tokens: number[];
+  readonly promptTokens: number;
+}
+
+type StepAction = Extract<Action, { kind: 'step' }>;
+
+/** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { graph, devices } = options;
+  const prepared = await prepare(
+    graph,
+    devices,
+    options.library,
+    options.source,
+    options.progress ?? (() => undefined),
+  );
+  const scheduler = createScheduler(schedulerConfig(graph, prepared));
+  const sequences = new Map<number, Sequence>();
+  const clocks = { prefill: createBusyClock(), decode: createBusyClock(), transition: createBusyClock() };
+  const counts = { promptTokens: 0, generatedTokens: 0, transitions: 0, prefillSteps: 0, decodeSteps: 0 };
+  const bytes = { weights: 0, kvOut: 0, kvIn: 0 };
+  let nextSequence = 0;
+  let inFlight = 0;
+  let failure: Error | undefined;
+  let wake: () => void = () => undefined;
+
+  for (const device of devices.values()) {
+    void device.lost.then((reason) =>
+      fail(
+        new RuntimeFailure('FC0902', `${device.label} was lost: ${reason}`, {
+          subject: device.label,
+          help: 'finished requests are in the output file; run again with `--resume` or restart the batch',
+        }),
+      ),
+    );
+  }
+
+  function fail(error: Error): void {
+    failure ??= error;
+    wake();
+  }
+
+  async function runStep(action: StepAction): Promise<SchedulerEvent> {
+    const { stage, layout, pipeline } = prepared.stages.get(action.stage)!;
+    const prefill = action.items.some(
+      (item) => item.count > 1 || item.start < sequences.get(item.sequence)!.promptTokens,
+    );
+    const clock = prefill ? clocks.prefill : clocks.decode;
+    const args = buildStepArgs(
+      layout,
+      action.items,
+      graph.kv.pageTokens,
+      (sequence, position) => sequences.get(sequence)!.tokens[position]!,
+      (sequence) => {
+        const { request, tokens } = sequences.get(sequence)!;
+        const { seed, temperature } = request.sampling;
+        return { mode: sampleMode(request.sampling), seed, temperature, position: tokens.length };
+      },
+    );
+    const sampling = action.items.filter((item) => item.sample).map((item) => sequences.get(item.sequence)!);
+    clock.begin();
+    let chosen: readonly GeneratedToken[];
+    try {
+      chosen = await pipeline.step(action.replica, args, (ranks) => readTokens(stage, ranks, args, sampling));
+    } finally {
+      clock.end();
+    }
+    if (prefill) counts.prefillSteps++;
+    else counts.decodeSteps++;
+    for (const item of action.items) {
+      const { promptTokens } = sequences.get(item.sequence)!;
+      counts.promptTokens += Math.max(0, Math.min(item.start + item.count, promptTokens) - item.start);
+    }
+    const sampled = action.items
+      .filter((item) => item.sample)
+      .map((item, i) => ({ sequence: item.sequence, finished: deliver(item.sequence, chosen[i]!) }));
+    return { kind: 'step_done', id: action.id, sampled };
+  }
+
+  /** Hands a token to its request; true when it was the last. */
+  function deliver(id: number, token: GeneratedToken): boolean {
+    const sequence = sequences.get(id)!;
+    const { request } = sequence;
+    counts.generatedTokens++;
+    sequence.tokens.push(token.id);
+    const generated = sequence.tokens.length - sequence.promptTokens;
+    const stopped = request.stopIds.includes(token.id);
+    const ended = request.onToken(token) || stopped;
+    if (!ended && generated < request.maxNewTokens) return false;
+    sequences.delete(id);
+    request.onFinish(ended ? 'stop' : 'length');
+    return true;
+  }
+
+  async function perform(action: Action): Promise<SchedulerEvent | undefined> {
+    switch (action.kind) {
+      case 'step':
+        return runStep(action);
+      case 'page_out':
+        bytes.kvOut += await prepared.pools
+          .get(action.pool)!
+          .pageOut(action.replica, action.pages, action.hostPages);
+        return { kind: 'page_out_done', id: action.id };
+      case 'page_in':
+        bytes.kvIn += prepared.pools.get(action.pool)!.pageIn(action.replica, action.pages, action.hostPages);
+        return { kind: 'page_in_done', id: action.id };
+      case 'switch':
+        clocks.transition.begin();
+        bytes.weights += await prepared.switchTo(action.from, action.to);
+        clocks.transition.end();
+        counts.transitions++;
+        return { kind: 'switch_done', id: action.id };
+      case 'reject': {
+        const sequence = sequences.get(action.sequence);
+        sequences.delete(action.sequence);
+        sequence?.request.onError(new RuntimeFailure('FC0903', action.why));
+        return undefined;
+      }
+    }
+  }
+
+  function pump(aborted: () => boolean): void {
+    if (failure !== undefined || aborted()) return;
+    for (const action of scheduler.next()) {
+      inFlight++;
+      perform(action)
+        .then((event) => {
+          if (event !== undefined) scheduler.apply(event);
+        })
+        .catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))))
+        .finally(() => {
+          inFlight--;
+          wake();
+        });
+    }
+  }
+
+  return {
+    submit(request) {
+      const id = nextSequence++;
+      sequences.set(id, {
+        request,
+        tokens: [...request.promptIds],
+        promptTokens: request.promptIds.length,
+      });
+      scheduler.apply({
+        kind: 'arrive',
+        request: { id, promptTokens: request.promptIds.length, maxNewTokens: request.maxNewTokens },
+      });
+      wake();
+    },
+    async run(signal) {
+      const aborted = (): boolean => signal?.aborted ?? false;
+      const onAbort = (): void => wake();
+      signal?.addEventListener('abort', onAbort);
+      try {
+        while (failure === undefined && !(aborted() && inFlight === 0) && sequences.size > 0) {
+          const woken = new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          pump(aborted);
+          if (inFlight === 0 && sequences.size > 0 && !aborted()) {
+            throw new Error('the scheduler has work left but no action to take');
+          }
+          if (sequences.size > 0) await woken;
+        }
+      } finally {
+        wake = () => undefined;
+        signal?.removeEventListener('abort', onAbort);
+      }
+      if (failure !== undefined) {
+        const left = [...sequences.values()];
+        sequences.clear();
+        for (const { request } of left) request.onError(failure);
+        throw failure;
+      }
+    },
+    stats: (): EngineStats => ({
+      promptTokens: counts.promptTokens,
+      generatedTokens: counts.generatedTokens,
+      prefillSeconds: clocks.prefill.seconds(),
+      decodeSeconds: clocks.decode.seconds(),
+      transitionSeconds: clocks.transition.seconds(),
+      transitions: counts.transitions,
+      steps: { prefill: counts.prefillSteps, decode: counts.decodeSteps },
+      bytes: { ...bytes, load: prepared.loadedBytes, ...prepared.traffic },
+      peakMemory: Object.fromEntries(
+        graph.devices.map(({ id, path }) => [path, devices.get(id)!.memory.peak]),
+      ),
+    }),
+    pending: () => sequences.size,
+    async dispose() {
+      if (failure === undefined) await Promise.all([...devices.values()].map((device) => device.idle()));
+      for (const device of devices.values()) device.destroy();
+    },
+  };
+}
+
+/** Reads what the sample kernels of the last pipeline stage report and turns it into one token per sampled row. */
+async function readTokens(
+  stage: RuntimeStage,
+  ranks: readonly Rank[],
+  args: StepArgs,
+  sampling: readonly Sequence[],
+): Promise<readonly GeneratedToken[]> {
+  const rows = args.sampleCount;
+  if (rows === 0) return [];
+  const program = stage.programs[ranks[0]!.rank.program]!;
+  const op = program.ops.find((candidate) => candidate.op === 'sample')!;
+  const reporting = op.split === 'tp' ? ranks : ranks.slice(0, 1);
+  const reports = await Promise.all(
+    reporting.map(async (rank) => {
+      const range = { buffer: rank.sampleOutput!, offset: 0, bytes: rows * SAMPLE_WORDS * 4 };
+      return (await rank.device.read([range]))[0]!;
+    }),
+  );
+  const stride = activationStride(program.values.find((value) => value.id === op.logits)!.cols);
+  const fullRow = async (row: number): Promise<Float32Array> => {
+    const logits = new Float32Array(op.vocab);
+    await Promise.all(
+      reporting.map(async (rank, i) => {
+        const range = { buffer: rank.valueBuffer(op.logits), offset: row * stride * 4, bytes: stride * 4 };
+        const part = new Float32Array((await rank.device.read([range]))[0]!.buffer);
+        const first = i * op.vocabPerRank;
+        const held = op.split === 'tp' ? op.vocabPerRank : op.vocab;
+        const real = Math.max(0, Math.min(held, op.vocab - first));
+        logits.set(part.subarray(0, real), first);
+      }),
+    );
+    return logits;
+  };
+  return Promise.all(
+    sampling.map(async ({ request, tokens }, row) => {
+      const decided = choose(reports, row, request.sampling, tokens.length);
+      return decided === 'needs_logits'
+        ? chooseFromLogits(await fullRow(row), request.sampling, tokens.length)
+        : decided;
+    }),
+  );
+}
+
+function schedulerConfig(graph: RuntimeGraph, prepared: Prepared): SchedulerConfig {
+  return {
+    stages: graph.stages.map((stage) => ({
+      name: stage.name,
+      phases: stage.phases,
+      dp: stage.mesh.dp,
+      depth: stage.mesh.pp,
+      maxTokens: stage.maxTokens,
+      maxSequences: stage.maxSequences,
+      batchRequests: stage.batchRequests,
+      pool: stage.pool,
+      ...prepared.residences.get(stage.name)!,
+    })),
+    pools: graph.pools.map((pool) => ({
+      id: pool.id,
+      dp: Math.max(...pool.ranks.map((rank) => rank.dp)) + 1,
+      pages: pool.pages,
+    })),
+    pageTokens: graph.kv.pageTokens,
+    hostPages: graph.hostTier?.pages ?? 0,
+    hostTier: graph.hostTier?.name ?? '',
+    flow: graph.flow.stages,
+    rules: graph.flow.rules,
+    context: graph.model.shape.context,
+  };
+}

@@ -1,0 +1,74 @@
+/**
+ * From a runtime graph and a model source to a running engine: finds and checks the weights before any device is
+ * touched, opens one device per device of the plan, prepares it.
+ */
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { openDevices } from '../device/dawn.js';
+import type { Device } from '../device/device.js';
+import { RuntimeFailure } from '../failure.js';
+import { kernelVariants } from '../kernels/library.js';
+import { neededTensors } from '../weights/graph-tensors.js';
+import { hostWeights } from '../weights/host-weights.js';
+import { openModelDirectory, resolveModelDirectory } from '../weights/model-dir.js';
+import { randomWeightSource } from '../weights/random-weights.js';
+import { validateWeights } from '../weights/validate-model.js';
+import { fileWeightSource } from '../weights/weight-source.js';
+import type { WeightSource } from '../weights/weight-source.js';
+import { createEngine } from './engine.js';
+import type { Engine } from './types.js';
+
+export interface OpenEngineOptions {
+  /** Model directory; default: the source the plan names, relative to the plan's file. */
+  readonly modelDirectory?: string;
+  readonly progress?: (what: string) => void;
+  /** Opens `count` devices; default: the Dawn backend. */
+  readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
+}
+
+/**
+ * Opens an engine for a graph. Rejects with RuntimeFailure when the weights are missing or do not fit the graph, when
+ * no adapter is found, or when a device refuses memory.
+ */
+export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions = {}): Promise<Engine> {
+  const files = openWeights(graph, options.modelDirectory);
+  // Transitions upload weights again and again: keep what they need in host memory, once, whatever the shardings.
+  const source = graph.transitions.length > 0 ? hostWeights(files, neededTensors(graph).values()) : files;
+  const labels = graph.devices.map((device) => device.path);
+  const open = options.open ?? ((count, names) => openDevices(count, { labels: names }));
+  let devices: readonly Device[] = [];
+  try {
+    devices = await open(graph.devices.length, labels);
+    return await createEngine({
+      graph,
+      devices: new Map(graph.devices.map((device, i) => [device.id, devices[i]!])),
+      library: kernelVariants,
+      source,
+      ...(options.progress === undefined ? {} : { progress: options.progress }),
+    });
+  } catch (error) {
+    for (const device of devices) device.destroy();
+    throw error;
+  }
+}
+
+/** The graph's weights as files or as `random(seed)`, validated against the graph. */
+export function openWeights(graph: RuntimeGraph, modelDirectory?: string): WeightSource {
+  const { model } = graph;
+  if (modelDirectory === undefined && model.source === undefined) {
+    if (model.randomSeed === undefined) {
+      throw new RuntimeFailure(
+        'FC0901',
+        `model ${model.name} is declared by shape alone and has no weights`,
+        {
+          subject: model.name,
+          help: 'give a model directory with --model, or declare `source: random(1)` in the plan',
+        },
+      );
+    }
+    return randomWeightSource(model.randomSeed, neededTensors(graph));
+  }
+  const directory = modelDirectory ?? resolveModelDirectory(model.source!, model.sourceBase);
+  const source = fileWeightSource(openModelDirectory(directory).tensors);
+  validateWeights(graph, source, directory);
+  return source;
+}

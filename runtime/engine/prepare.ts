@@ -1,0 +1,153 @@
+/**
+ * From a runtime graph to devices that are ready to run it: weights resident, KV pages allocated, every kernel of
+ * every stage compiled and bound. Happens once per plan.
+ */
+import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+import { BYTES_OF } from '../../compiler/model/shape.js';
+import type { Device } from '../device/device.js';
+import { createHostPages } from '../exec/host-pages.js';
+import { createPipeline } from '../exec/pipeline.js';
+import type { Pipeline, Traffic } from '../exec/pipeline.js';
+import { createPagePool } from '../exec/pool.js';
+import type { PagePool } from '../exec/pool.js';
+import { openRank } from '../exec/rank.js';
+import { createResidentWeights } from '../exec/resident-weights.js';
+import type { ResidentWeights } from '../exec/resident-weights.js';
+import { ropeFrequencies } from '../exec/rope.js';
+import { stepArgsLayout } from '../exec/step-args.js';
+import type { StepArgsLayout } from '../exec/step-args.js';
+import type { KernelLibrary } from '../kernels/kernel.js';
+import type { WeightSource } from '../weights/weight-source.js';
+import { deviceResidences, residencesOf, transitionBetween } from './residence.js';
+import type { StageResidence } from './residence.js';
+
+export interface PreparedStage {
+  readonly stage: RuntimeStage;
+  readonly layout: StepArgsLayout;
+  readonly pipeline: Pipeline;
+}
+
+export interface Prepared {
+  readonly residences: ReadonlyMap<string, StageResidence>;
+  readonly stages: ReadonlyMap<string, PreparedStage>;
+  readonly pools: ReadonlyMap<string, PagePool>;
+  readonly traffic: Traffic;
+  /** Bytes of weights uploaded to start with. */
+  readonly loadedBytes: number;
+  /** Carries out a transition on all devices of a group. Returns the bytes uploaded. */
+  switchTo(from: string, to: string): Promise<number>;
+}
+
+/** What `prepare` reports as it goes, for a progress line. */
+export type PrepareProgress = (what: string) => void;
+
+export async function prepare(
+  graph: RuntimeGraph,
+  devices: ReadonlyMap<number, Device>,
+  library: KernelLibrary,
+  source: WeightSource,
+  progress: PrepareProgress,
+): Promise<Prepared> {
+  const residences = residencesOf(graph);
+  const traffic: Traffic = { allReduce: 0, send: 0 };
+  const { shape } = graph.model;
+  const headBytes = graph.kv.pageTokens * 2 * shape.headDim * BYTES_OF[graph.kv.dtype];
+  const host =
+    graph.hostTier === undefined
+      ? undefined
+      : createHostPages(graph.hostTier.pages, { layers: shape.layers, heads: shape.kvHeads, headBytes });
+
+  progress('loading weights');
+  const weights = new Map<number, ResidentWeights>();
+  let loadedBytes = 0;
+  for (const [id, device] of devices) {
+    const mine = deviceResidences(graph, residences, id);
+    const resident = createResidentWeights(device, mine, deviceTransitions(graph, residences, id), source);
+    weights.set(id, resident);
+    const first = firstResidence(graph, residences, id);
+    if (first !== undefined) loadedBytes += resident.load(first);
+  }
+
+  progress('allocating KV pages');
+  const pools = new Map(graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, devices, host)]));
+  const frequencies = ropeFrequencies(shape);
+  const ropes = new Map(
+    [...devices].map(([id, device]) => {
+      const buffer = device.createBuffer('rope frequencies', Math.max(16, frequencies.byteLength));
+      device.write(buffer, 0, new Uint8Array(frequencies.buffer));
+      return [id, buffer];
+    }),
+  );
+
+  progress('compiling kernels');
+  const stages = new Map<string, PreparedStage>();
+  for (const stage of graph.stages) {
+    const pages = Math.ceil(shape.context / graph.kv.pageTokens);
+    const layout = stepArgsLayout(stage.maxTokens, stage.maxSequences, stage.maxSequences * pages);
+    const residence = residences.get(stage.name)!.residence;
+    const ranks = await Promise.all(
+      stage.ranks.map((rank) =>
+        openRank(stage, rank, {
+          device: devices.get(rank.device)!,
+          library,
+          layout,
+          weightBuffer: (weight) => weights.get(rank.device)!.buffer(residence, weight),
+          kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
+          rope: ropes.get(rank.device)!,
+        }),
+      ),
+    );
+    stages.set(stage.name, { stage, layout, pipeline: createPipeline(stage, ranks, traffic) });
+  }
+  await Promise.all([...devices.values()].map((device) => device.idle()));
+
+  return {
+    residences,
+    stages,
+    pools,
+    traffic,
+    loadedBytes,
+    async switchTo(from, to) {
+      const transition = transitionBetween(graph, residences, from, to);
+      if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
+      const target = residences.get(to)!.residence;
+      let bytes = 0;
+      for (const moves of transition.devices) {
+        bytes += weights.get(moves.device)!.transition(target, moves);
+      }
+      await Promise.all(transition.devices.map((moves) => devices.get(moves.device)!.idle()));
+      return bytes;
+    },
+  };
+}
+
+/** The residence a device starts with: that of the first stage of the flow that runs on it. */
+function firstResidence(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): string | undefined {
+  const name = graph.flow.stages.find((stage) =>
+    graph.stages.some((s) => s.name === stage && s.ranks.some((rank) => rank.device === device)),
+  );
+  return name === undefined ? undefined : residences.get(name)!.residence;
+}
+
+function deviceTransitions(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): ReadonlyMap<string, RuntimeTransition['devices'][number]> {
+  const result = new Map<string, RuntimeTransition['devices'][number]>();
+  for (const from of graph.stages) {
+    for (const to of graph.stages) {
+      const moves = transitionBetween(graph, residences, from.name, to.name)?.devices.find(
+        (candidate) => candidate.device === device,
+      );
+      if (moves === undefined) continue;
+      const key = `${residences.get(from.name)!.residence}->${residences.get(to.name)!.residence}`;
+      result.set(key, moves);
+    }
+  }
+  return result;
+}

@@ -1,0 +1,66 @@
+/**
+ * Which stages can be resident together. Stages that share devices form a group; within a group, stages without a
+ * transition between them have the same weights in the same places and share a residence.
+ */
+import type {
+  RuntimeGraph,
+  RuntimeStage,
+  RuntimeTransition,
+  RuntimeWeight,
+} from '../../compiler/ir/runtime-graph.js';
+
+export interface StageResidence {
+  readonly group: string;
+  readonly residence: string;
+}
+
+/** Group and residence of every stage, each named after its first stage. */
+export function residencesOf(graph: RuntimeGraph): ReadonlyMap<string, StageResidence> {
+  const result = new Map<string, StageResidence>();
+  for (const stage of graph.stages) {
+    const earlier = graph.stages.slice(0, graph.stages.indexOf(stage));
+    const neighbour = earlier.find((other) => sharesDevice(stage, other));
+    const group = neighbour === undefined ? stage.name : result.get(neighbour.name)!.group;
+    const twin = earlier.find((other) => sharesDevice(stage, other) && !separated(graph, stage, other));
+    const residence = twin === undefined ? stage.name : result.get(twin.name)!.residence;
+    result.set(stage.name, { group, residence });
+  }
+  return result;
+}
+
+function sharesDevice(a: RuntimeStage, b: RuntimeStage): boolean {
+  return a.ranks.some((rank) => b.ranks.some((other) => other.device === rank.device));
+}
+
+function separated(graph: RuntimeGraph, a: RuntimeStage, b: RuntimeStage): boolean {
+  return graph.transitions.some(
+    ({ from, to }) => (from === a.name && to === b.name) || (from === b.name && to === a.name),
+  );
+}
+
+/** Weights of every residence on one device, in stage order. */
+export function deviceResidences(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): { readonly name: string; readonly weights: readonly RuntimeWeight[] }[] {
+  return graph.stages.flatMap((stage) => {
+    const name = residences.get(stage.name)!.residence;
+    const rank = stage.ranks.find((candidate) => candidate.device === device);
+    if (rank === undefined || name !== stage.name) return [];
+    return [{ name, weights: stage.shards[rank.shard]!.weights }];
+  });
+}
+
+/** The transition between two residences, if their stages need one. */
+export function transitionBetween(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  from: string,
+  to: string,
+): RuntimeTransition | undefined {
+  const residence = (stage: string): string | undefined => residences.get(stage)?.residence;
+  return graph.transitions.find(
+    (candidate) => residence(candidate.from) === residence(from) && residence(candidate.to) === residence(to),
+  );
+}

@@ -1,0 +1,126 @@
+/**
+ * A stage at work: pipeline stages in a row, each a group of tp ranks in lockstep, each taking its microbatches in
+ * order. Several steps may be under way, one per pipeline stage; a step's activations wait in host memory between two.
+ */
+import type { Program, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { createFifo } from './fifo.js';
+import type { Fifo } from './fifo.js';
+import type { Rank } from './rank.js';
+import type { StepArgs } from './step-args.js';
+
+/** Bytes that crossed between ranks. */
+export interface Traffic {
+  allReduce: number;
+  send: number;
+}
+
+/** Called with the last pipeline stage's tp ranks while their logits are still in place. */
+export type ReadSamples<T> = (ranks: readonly Rank[], args: StepArgs) => Promise<T>;
+
+export interface Pipeline {
+  /** Runs one step of a replica through all pipeline stages. */
+  step<T>(replica: number, args: StepArgs, readSamples: ReadSamples<T>): Promise<T>;
+}
+
+interface TpGroup {
+  readonly program: Program;
+  readonly ranks: readonly Rank[];
+  readonly turn: Fifo;
+}
+
+/** Groups the ranks of a stage by replica and pipeline stage. */
+export function createPipeline(stage: RuntimeStage, ranks: readonly Rank[], traffic: Traffic): Pipeline {
+  const groups: TpGroup[][] = Array.from({ length: stage.mesh.dp }, (_, dp) =>
+    stage.programs.map((program, pp) => ({
+      program,
+      ranks: ranks
+        .filter(({ rank }) => rank.dp === dp && rank.pp === pp)
+        .sort((a, b) => a.rank.tp - b.rank.tp),
+      turn: createFifo(),
+    })),
+  );
+  return {
+    async step(replica, args, readSamples) {
+      let message: readonly Uint8Array[] | undefined;
+      const chain = groups[replica]!;
+      for (const group of chain.slice(0, -1)) {
+        const received = message;
+        message = await group.turn.run(() => runGroup(group, args, received, traffic));
+      }
+      const last = chain.at(-1)!;
+      return last.turn.run(async () => {
+        await runGroup(last, args, message, traffic);
+        return readSamples(last.ranks, args);
+      });
+    },
+  };
+}
+
+/**
+ * Runs the program of one tp group. Kernels between two exchanges are one submit per rank; an all-reduce reads the
+ * partial values of all ranks, adds them in rank order and writes the sum back to each.
+ *
+ * @returns the bytes each rank sends to the next pipeline stage, if any
+ */
+async function runGroup(
+  group: TpGroup,
+  args: StepArgs,
+  received: readonly Uint8Array[] | undefined,
+  traffic: Traffic,
+): Promise<readonly Uint8Array[] | undefined> {
+  const { program, ranks } = group;
+  for (const rank of ranks) rank.writeArgs(args);
+  let sent: readonly Uint8Array[] | undefined;
+  let pending = 0;
+  const flush = (end: number): void => {
+    if (end > pending) {
+      const first = pending;
+      for (const rank of ranks) rank.device.record((commands) => rank.record(commands, first, end, args));
+    }
+    pending = end + 1;
+  };
+  for (const [index, op] of program.ops.entries()) {
+    if (op.op === 'kernel' || op.op === 'sample') continue;
+    flush(index);
+    const read = (): Promise<Uint8Array[]> => readValue(program, ranks, op.value, args);
+    if (op.op === 'recv') {
+      if (received === undefined) throw new Error('a recv without a message');
+      ranks.forEach((rank, i) => rank.device.write(rank.valueBuffer(op.value), 0, received[i]!));
+    } else if (op.op === 'send') {
+      sent = await read();
+      for (const part of sent) traffic.send += part.byteLength;
+    } else {
+      const parts = await read();
+      const sum = sumInRankOrder(parts);
+      for (const rank of ranks) rank.device.write(rank.valueBuffer(op.value), 0, sum);
+      // Each rank gives its part away once and takes the sum once.
+      traffic.allReduce += parts.length * 2 * sum.byteLength;
+    }
+  }
+  flush(program.ops.length);
+  return sent;
+}
+
+async function readValue(
+  program: Program,
+  ranks: readonly Rank[],
+  id: number,
+  args: StepArgs,
+): Promise<Uint8Array[]> {
+  const value = program.values.find((candidate) => candidate.id === id)!;
+  const rows = value.rows === 'tokens' ? args.rowCount : args.sampleCount;
+  const bytes = rows * activationStride(value.cols) * 4;
+  const parts = await Promise.all(
+    ranks.map((rank) => rank.device.read([{ buffer: rank.valueBuffer(id), offset: 0, bytes }])),
+  );
+  return parts.map((part) => part[0]!);
+}
+
+/** Rank order fixes the rounding: the sum is the same on every rank and in every run. */
+function sumInRankOrder(parts: readonly Uint8Array[]): Uint8Array {
+  const views = parts.map((part) => new Float32Array(part.buffer, part.byteOffset, part.byteLength / 4));
+  const sum = Float32Array.from(views[0]!);
+  for (const view of views.slice(1)) for (let i = 0; i < sum.length; i++) sum[i]! += view[i]!;
+  return new Uint8Array(sum.buffer);
+}

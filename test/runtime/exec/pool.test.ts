@@ -1,0 +1,107 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
+import { createHostPages } from '../../../runtime/exec/host-pages.js';
+import { createPagePool } from '../../../runtime/exec/pool.js';
+import { memoryDevice } from '../support/memory-device.js';
+
+const LAYERS = 6;
+const HEADS = 4;
+const HEAD_BYTES = 16;
+
+/** A pool laid over pp x tp memory devices, every rank's layers cut into groups of `groupLayers`. */
+function layOut(id: string, pp: number, tp: number, groupLayers: number, firstDevice: number): KvPool {
+  const ranks = Array.from({ length: pp * tp }, (_, rank) => {
+    const stage = Math.floor(rank / tp);
+    const layers: [number, number] = [
+      Math.floor((stage * LAYERS) / pp),
+      Math.floor(((stage + 1) * LAYERS) / pp),
+    ];
+    const heads: [number, number] = [(rank % tp) * (HEADS / tp), ((rank % tp) + 1) * (HEADS / tp)];
+    const groups: [number, number][] = [];
+    for (let first = layers[0]; first < layers[1]; first += groupLayers) {
+      groups.push([first, Math.min(first + groupLayers, layers[1])]);
+    }
+    const pageBytes = (layers[1] - layers[0]) * (heads[1] - heads[0]) * HEAD_BYTES;
+    return { device: firstDevice + rank, dp: 0, layers, heads, groups, pageBytes };
+  });
+  return { id, stages: [], pages: 8, ranks };
+}
+
+/** Every word is (host page, layer, head, word): what the element is, whoever holds it. */
+function element(page: number, layer: number, head: number, word: number): number {
+  return ((page * LAYERS + layer) * HEADS + head) * (HEAD_BYTES / 4) + word + 1;
+}
+
+describe('page pool', () => {
+  it('moves pages from one sharding to any other through the host tier without misplacing an element', async () => {
+    const sharding = fc.record({
+      pp: fc.constantFrom(1, 2, 3),
+      tp: fc.constantFrom(1, 2, 4),
+      group: fc.integer({ min: 1, max: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(sharding, sharding, async (a, b) => {
+        const from = layOut('a', a.pp, a.tp, a.group, 0);
+        const to = layOut('b', b.pp, b.tp, b.group, 100);
+        const devices = new Map(
+          [...from.ranks, ...to.ranks].map((rank) => [rank.device, memoryDevice(`gpu ${rank.device}`)]),
+        );
+        const host = createHostPages(8, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
+        const source = createPagePool(from, HEAD_BYTES, devices, host);
+        const target = createPagePool(to, HEAD_BYTES, devices, host);
+        const pages = [3, 4, 1];
+        const fill = (
+          rank: KvPool['ranks'][number],
+          layers: readonly [number, number],
+          page: number,
+        ): Uint8Array => {
+          const words: number[] = [];
+          for (let layer = layers[0]; layer < layers[1]; layer++) {
+            for (let head = rank.heads[0]; head < rank.heads[1]; head++) {
+              for (let word = 0; word < HEAD_BYTES / 4; word++) words.push(element(page, layer, head, word));
+            }
+          }
+          return new Uint8Array(Uint32Array.from(words).buffer);
+        };
+        for (const rank of from.ranks) {
+          rank.groups.forEach((layers, group) =>
+            pages.forEach((page) => {
+              const bytes = fill(rank, layers, page);
+              const buffer = source.buffer(rank.device, group);
+              devices.get(rank.device)!.write(buffer, page * bytes.length, bytes);
+            }),
+          );
+        }
+        const whole = pages.length * LAYERS * HEADS * HEAD_BYTES;
+        expect(await source.pageOut(0, pages, [6, 0, 2])).toBe(whole);
+        expect(target.pageIn(0, [5, 6, 0], [6, 0, 2])).toBe(whole);
+        for (const rank of to.ranks) {
+          for (const [group, layers] of rank.groups.entries()) {
+            for (const [i, page] of [5, 6, 0].entries()) {
+              const expected = fill(rank, layers, pages[i]!);
+              const range = {
+                buffer: target.buffer(rank.device, group),
+                offset: page * expected.length,
+                bytes: expected.length,
+              };
+              expect((await devices.get(rank.device)!.read([range]))[0]).toEqual(expected);
+            }
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('reads a replicated head once and writes it to every replica', async () => {
+    const single = layOut('a', 1, 1, 6, 0).ranks[0]!;
+    const pool: KvPool = { id: 'r', stages: [], pages: 2, ranks: [single, { ...single, device: 1 }] };
+    const devices = new Map([0, 1].map((id) => [id, memoryDevice()]));
+    const host = createHostPages(2, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
+    const pages = createPagePool(pool, HEAD_BYTES, devices, host);
+    const bytes = LAYERS * HEADS * HEAD_BYTES;
+    expect(await pages.pageOut(0, [0], [0])).toBe(bytes);
+    expect(pages.pageIn(0, [1], [0])).toBe(2 * bytes);
+  });
+});

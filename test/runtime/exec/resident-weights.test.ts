@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import type { RuntimeTransition, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
+import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
+import { createResidentWeights } from '../../../runtime/exec/resident-weights.js';
+import { packWeight } from '../../../runtime/weights/pack.js';
+import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
+import { memoryDevice } from '../support/memory-device.js';
+
+const source = randomWeightSource(3, new Map(['a', 'b'].map((name) => [name, { rows: 8, cols: 8 }])));
+
+function weight(id: string, tensor: string, rows: readonly [number, number]): RuntimeWeight {
+  const base = { id, dtype: 'f32' as const, rows: rows[1] - rows[0], cols: 8 };
+  return { ...base, pieces: [{ tensor, rows, cols: [0, 8], at: [0, 0] }], bytes: weightBytes(base) };
+}
+
+/** Pipeline part: all of `a`. Tensor part: the upper half of `a` and of `b`. */
+const pipeline = { name: 'prefill', weights: [weight('a', 'a', [0, 8])] };
+const tensor = { name: 'decode', weights: [weight('a', 'a', [4, 8]), weight('b', 'b', [4, 8])] };
+
+type Moves = RuntimeTransition['devices'][number];
+const toTensor: Moves = {
+  device: 0,
+  keep: [],
+  copy: [{ weight: 'a', at: 0, stride: 128, old: 'a', oldAt: 128, oldStride: 128, runBytes: 128, rows: 1 }],
+  upload: [{ weight: 'b', pieces: [0] }],
+  evict: ['a'],
+  uploadBytes: 128,
+};
+const toPipeline: Moves = {
+  device: 0,
+  keep: [],
+  copy: [],
+  upload: [{ weight: 'a', pieces: [0] }],
+  evict: ['a', 'b'],
+  uploadBytes: 256,
+};
+const transitions = new Map([
+  ['prefill->decode', toTensor],
+  ['decode->prefill', toPipeline],
+]);
+
+describe('resident weights', () => {
+  it('holds exactly the packed weights of the active residence after every transition', async () => {
+    const device = memoryDevice();
+    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const check = async (residence: typeof pipeline): Promise<void> => {
+      for (const item of residence.weights) {
+        const buffer = resident.buffer(residence.name, item.id);
+        const [bytes] = await device.read([{ buffer, offset: 0, bytes: item.bytes }]);
+        expect(bytes).toEqual(packWeight(item, source));
+      }
+    };
+    expect(resident.load('prefill')).toBe(256);
+    await check(pipeline);
+    for (let cycle = 0; cycle < 2; cycle++) {
+      expect(resident.transition('decode', toTensor)).toBe(128);
+      await check(tensor);
+      expect(resident.transition('prefill', toPipeline)).toBe(256);
+      await check(pipeline);
+    }
+  });
+
+  it('reuses buffers between residences that are never resident together', () => {
+    const device = memoryDevice();
+    createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const sizes = device.live().map((buffer) => buffer.bytes);
+    expect(sizes.sort((a, b) => b - a)).toEqual([256, 128]);
+  });
+
+  it('keeps the buffer of a weight that a transition keeps', () => {
+    const device = memoryDevice();
+    const kept = { name: 'decode', weights: [weight('x', 'a', [0, 8])] };
+    const keep: Moves = { ...toTensor, copy: [], upload: [], evict: [], keep: [{ weight: 'x', old: 'a' }] };
+    const resident = createResidentWeights(
+      device,
+      [pipeline, kept],
+      new Map([['prefill->decode', keep]]),
+      source,
+    );
+    expect(resident.buffer('decode', 'x')).toBe(resident.buffer('prefill', 'a'));
+  });
+});

@@ -1,0 +1,64 @@
+import type { CommandList, Device, DeviceBuffer } from '../../../runtime/device/device.js';
+
+/** A device of plain memory: buffers, copies, writes and reads as on a real one, no kernels. */
+export function memoryDevice(label = 'memory'): Device & { readonly live: () => readonly DeviceBuffer[] } {
+  const contents = new Map<DeviceBuffer, Uint8Array>();
+  const bytesOf = (buffer: DeviceBuffer): Uint8Array => {
+    const bytes = contents.get(buffer);
+    if (bytes === undefined) throw new Error(`${buffer.label} is not a live buffer`);
+    return bytes;
+  };
+  const memory = { live: 0, peak: 0 };
+  const commands: CommandList = {
+    dispatch: () => {
+      throw new Error('a memory device has no kernels');
+    },
+    copy(from, fromOffset, to, toOffset, bytes) {
+      if (from === to) throw new Error('a copy within one buffer is not allowed');
+      if (toOffset + bytes > to.bytes || fromOffset + bytes > from.bytes)
+        throw new RangeError('copy out of bounds');
+      bytesOf(to).set(bytesOf(from).subarray(fromOffset, fromOffset + bytes), toOffset);
+    },
+  };
+  return {
+    label,
+    limits: {
+      maxBufferBytes: 1 << 28,
+      maxBindingBytes: 1 << 27,
+      offsetAlignment: 256,
+      maxWorkgroupsPerDimension: 65535,
+      subgroupSize: 0,
+      features: new Set(),
+    },
+    lost: new Promise(() => undefined),
+    createBuffer(name, bytes) {
+      const buffer = { label: name, bytes };
+      contents.set(buffer, new Uint8Array(bytes));
+      memory.live += bytes;
+      memory.peak = Math.max(memory.peak, memory.live);
+      return buffer;
+    },
+    createKernel: () => Promise.reject(new Error('a memory device has no kernels')),
+    bind: () => {
+      throw new Error('a memory device has no kernels');
+    },
+    write: (buffer, offset, data) => bytesOf(buffer).set(data, offset),
+    record: (build) => build(commands),
+    read: (ranges) =>
+      Promise.resolve(
+        ranges.map(({ buffer, offset, bytes }) => {
+          if (offset + bytes > buffer.bytes) throw new RangeError('read out of bounds');
+          return bytesOf(buffer).slice(offset, offset + bytes);
+        }),
+      ),
+    idle: () => Promise.resolve(),
+    free(buffer) {
+      bytesOf(buffer);
+      contents.delete(buffer);
+      memory.live -= buffer.bytes;
+    },
+    memory,
+    destroy: () => undefined,
+    live: () => [...contents.keys()],
+  };
+}
