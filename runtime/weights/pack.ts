@@ -22,18 +22,22 @@ export function packWeight(weight: RuntimeWeight, source: WeightSource): Uint8Ar
 
 /**
  * Byte ranges that bring the pieces with these indices into the buffer. Whole rows are written, other pieces in the
- * same rows with them, so ranges start and end at multiples of 16 bytes and never spoil a neighbour.
+ * same rows with them, so ranges start and end at multiples of 16 bytes and never spoil a neighbour. The zero rows
+ * below the last piece are written too: the buffer may have held another weight.
  */
 export function packPieces(
   weight: RuntimeWeight,
   source: WeightSource,
   indices: readonly number[],
 ): WeightRange[] {
-  const bands = indices
-    .map((index): Interval => {
-      const piece = weight.pieces[index]!;
-      return [piece.at[0], piece.at[0] + piece.rows[1] - piece.rows[0]];
-    })
+  const bandOf = (piece: RuntimeWeight['pieces'][number]): Interval => [
+    piece.at[0],
+    piece.at[0] + piece.rows[1] - piece.rows[0],
+  ];
+  const used = Math.max(0, ...weight.pieces.map((piece) => bandOf(piece)[1]));
+  const padding: Interval = [used, weightLayout(weight).rows];
+  const bands = [...indices.map((index) => bandOf(weight.pieces[index]!)), padding]
+    .filter(([start, end]) => start < end)
     .sort((a, b) => a[0] - b[0]);
   const merged: [number, number][] = [];
   for (const [start, end] of bands) {

@@ -215,6 +215,8 @@ describe('packing', () => {
       for (let index = 0; index < weight.pieces.length; index++) {
         const others = weight.pieces.filter((_, i) => i !== index);
         const buffer = packWeight({ ...weight, pieces: others }, source);
+        const { rows, stride } = weightLayout(weight);
+        buffer.fill(0xee, weight.rows * stride * (buffer.length / rows / stride));
         for (const { at, bytes } of packPieces(weight, source, [index])) {
           expect([at % 16, bytes.length % 16]).toEqual([0, 0]);
           buffer.set(bytes, at);
