@@ -11,7 +11,8 @@ export type MeshAxis = 'dp' | 'pp' | 'tp';
 /**
  * Where a value lies: each named dimension may be split over axes (major to minor), and `partial` lists the axes
  * over which the value is still a sum to be reduced. Dimensions not listed are replicated.
- * Printed as `f32[tokens@dp, hidden]{partial tp}`.
+ * Axes of size one never appear. A partial weight (the bias of a partial sum) is held by the first rank of the axis;
+ * the others hold zeros. Printed as `f32[tokens@dp, hidden]{partial tp}`.
  */
 export interface Sharding {
   readonly dims: Readonly<Partial<Record<DimName, readonly MeshAxis[]>>>;
