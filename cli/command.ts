@@ -26,7 +26,8 @@ export function gpuAction<Args extends unknown[]>(
   context: CommandContext,
   body: (...args: Args) => Promise<ExitCode>,
 ): (...args: Args) => Promise<void> {
-  return async (...args) => context.exit(inGpuProcess() ? await body(...args) : await runInGpuProcess());
+  return async (...args) =>
+    context.exit(inGpuProcess() ? await body(...args) : await runInGpuProcess(context.terminal));
 }
 
 /** Option of every command that has a machine-readable form. */

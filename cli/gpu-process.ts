@@ -1,7 +1,8 @@
 /**
- * Keeps standard output clean in commands that use a GPU. Dawn writes its log to file descriptor 1, below anything
- * that JavaScript could catch, so such a command runs itself again in a child process whose descriptor 1 the parent
- * copies to its standard error. Results travel over the process channel, and the parent alone writes standard output.
+ * Keeps results and messages apart from Dawn's log in commands that use a GPU. Dawn writes to file descriptors 1 and
+ * 2, below anything that JavaScript could catch, so such a command runs itself again in a child process. What the
+ * child has to say travels over the process channel and the parent writes it; what comes out of the child's
+ * descriptors is log, shown on standard error without the routine lines.
  *
  * The child leads a process group of its own: signals reach it only through the parent, exactly once, and it ends
  * when the parent is gone.
@@ -10,11 +11,18 @@ import { fork } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { EXIT } from './exit-codes.js';
+import type { Terminal } from './terminal.js';
 
+/** Environment variable that tells the child what it is, and what its messages are shown on. */
 const MARK = 'FULCRUM_GPU_PROCESS';
-/** What Dawn says on every start of a healthy device. */
-const ROUTINE = /artificially reduced from \d+ to \d+ to fit dynamic offset/;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What Dawn and Mesa say on every start of a healthy device. */
+const ROUTINE = /artificially reduced from \d+ to \d+ to fit dynamic offset|XDG_RUNTIME_DIR/;
+
+interface Message {
+  readonly to: 'out' | 'err';
+  readonly text: string;
+}
 
 /** True in the child, where devices may be opened. */
 export function inGpuProcess(): boolean {
@@ -23,19 +31,23 @@ export function inGpuProcess(): boolean {
 
 let undelivered: Promise<unknown> = Promise.resolve();
 
-/** Writes to standard output: this process's own, or in the child the parent's. */
-export function writeResult(text: string): void {
-  const send = process.send?.bind(process);
-  if (!inGpuProcess() || send === undefined) {
-    process.stdout.write(text);
-    return;
-  }
-  const sent = new Promise<void>((resolve) => send(text, undefined, undefined, () => resolve()));
+function deliver(message: Message): void {
+  const sent = new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
   undelivered = Promise.all([undelivered, sent]);
 }
 
-/** Resolves when the parent has received all results. */
-export async function resultsDelivered(): Promise<void> {
+/** The terminal of the child: the parent's. */
+export function gpuProcessTerminal(): Terminal {
+  const shown = JSON.parse(process.env[MARK]!) as Pick<Terminal, 'colour' | 'interactive' | 'columns'>;
+  return {
+    writeOut: (text) => deliver({ to: 'out', text }),
+    writeErr: (text) => deliver({ to: 'err', text }),
+    ...shown,
+  };
+}
+
+/** Resolves when the parent has received everything. */
+export async function messagesDelivered(): Promise<void> {
   await undelivered;
 }
 
@@ -48,26 +60,34 @@ export function followParent(): void {
 }
 
 /** Runs this very command line again in a GPU process and resolves with its exit status. */
-export function runInGpuProcess(): Promise<number> {
+export function runInGpuProcess(terminal: Terminal): Promise<number> {
+  const { colour, interactive, columns } = terminal;
   const child = fork(process.argv[1]!, process.argv.slice(2), {
-    stdio: ['inherit', 'pipe', 2, 'ipc'],
+    stdio: ['inherit', 'pipe', 'pipe', 'ipc'],
     detached: true,
-    // Mesa prints a warning when XDG_RUNTIME_DIR is unset; Dawn needs nothing from it.
-    env: { ...process.env, [MARK]: '1', XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir() },
+    env: {
+      ...process.env,
+      [MARK]: JSON.stringify({ colour, interactive, columns }),
+      // Mesa warns when it is unset.
+      XDG_RUNTIME_DIR: process.env['XDG_RUNTIME_DIR'] ?? tmpdir(),
+    },
   });
-  createInterface({ input: child.stdout! }).on('line', (line) => {
-    if (!ROUTINE.test(line)) process.stderr.write(`${line}\n`);
-  });
-  child.on('message', (text) => void process.stdout.write(String(text)));
+  for (const input of [child.stdout!, child.stderr!]) {
+    createInterface({ input }).on('line', (line) => {
+      if (!ROUTINE.test(line)) terminal.writeErr(`${line}\n`);
+    });
+  }
+  child.on('message', (message: Message) =>
+    message.to === 'out' ? terminal.writeOut(message.text) : terminal.writeErr(message.text),
+  );
   const forwards = SIGNALS.map((signal) => [signal, () => void child.kill(signal)] as const);
   for (const [signal, forward] of forwards) process.on(signal, forward);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    // `close` comes after the last message; `exit` may come before it.
+    // `close` comes after the last output; `exit` may come before it.
     child.once('close', (code, signal) => {
       for (const [name, forward] of forwards) process.off(name, forward);
-      if (code === null)
-        process.stderr.write(`fulcrum: the GPU process was ended by ${signal ?? 'a signal'}\n`);
+      if (code === null) terminal.writeErr(`fulcrum: the GPU process was ended by ${signal ?? 'a signal'}\n`);
       resolve(code ?? EXIT.runtime);
     });
   });

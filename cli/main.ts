@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /** Entry point of `fulcrum`. */
-import { followParent, resultsDelivered } from './gpu-process.js';
+import { followParent, gpuProcessTerminal, inGpuProcess, messagesDelivered } from './gpu-process.js';
 import { runProgram } from './program.js';
 import { processTerminal } from './terminal.js';
 
 // A reader that has seen enough (`fulcrum … | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3));
 followParent();
-const status = await runProgram(process.argv.slice(2), processTerminal());
-await resultsDelivered();
+const terminal = inGpuProcess() ? gpuProcessTerminal() : processTerminal();
+const status = await runProgram(process.argv.slice(2), terminal);
+await messagesDelivered();
 process.exit(status);

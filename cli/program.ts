@@ -5,7 +5,7 @@ import { COMMANDS } from './commands/index.js';
 import type { CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { renderFailure } from './render-failure.js';
-import type { Terminal } from './terminal.js';
+import { err, type Terminal } from './terminal.js';
 import { VERSION } from './version.js';
 
 /** Runs a command line (without the program's own name) and resolves with the exit status. Never rejects. */
@@ -19,8 +19,8 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .showHelpAfterError('(see --help)')
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => terminal.out(text.replace(/\n$/, '')),
-      writeErr: (text) => terminal.err(text.replace(/\n$/, '')),
+      writeOut: terminal.writeOut,
+      writeErr: terminal.writeErr,
     });
   for (const add of COMMANDS) add(program, context);
   try {
@@ -33,10 +33,11 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (error instanceof RuntimeFailure) {
-      terminal.err(renderFailure(error, terminal.colour));
+      err(terminal, renderFailure(error, terminal.colour));
       return EXIT.runtime;
     }
-    terminal.err(
+    err(
+      terminal,
       `fulcrum: internal error, please report it\n${error instanceof Error ? error.stack : String(error)}`,
     );
     return EXIT.runtime;

@@ -4,6 +4,7 @@ import { listAdapters, type AdapterReport } from '../../runtime/device/dawn-inst
 import { openDevices } from '../../runtime/device/dawn.js';
 import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { err, out } from '../terminal.js';
 import { formatBytes, formatTable } from '../format.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
@@ -72,11 +73,11 @@ export const addDevicesCommand: AddCommand = (program, context) => {
         measured = await measureBandwidth(device!);
         device!.destroy();
       }
-      if (options.json) terminal.out(JSON.stringify({ command: 'devices', adapters, measured }, null, 2));
+      if (options.json) out(terminal, JSON.stringify({ command: 'devices', adapters, measured }, null, 2));
       else if (adapters.length > 0)
-        terminal.out(adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
+        out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
       if (adapters.length > 0) return EXIT.ok;
-      terminal.err(NO_ADAPTER);
+      err(terminal, NO_ADAPTER);
       return EXIT.runtime;
     }),
   );

@@ -1,0 +1,55 @@
+/** The command line as a whole: usage errors, help, exit status. */
+import { describe, expect, it } from 'vitest';
+import { runProgram } from '../../cli/program.js';
+import type { Terminal } from '../../cli/terminal.js';
+
+async function run(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  const text = { out: '', err: '' };
+  const terminal: Terminal = {
+    writeOut: (piece) => (text.out += piece),
+    writeErr: (piece) => (text.err += piece),
+    colour: false,
+    interactive: false,
+    columns: 80,
+  };
+  const status = await runProgram(args, terminal);
+  return { status, ...text };
+}
+
+describe('the command line', () => {
+  it('prints help on request, and as an error without a command', async () => {
+    const asked = await run('--help');
+    expect(asked).toMatchObject({ status: 0, err: '' });
+    expect(asked.out).toMatch(/^Usage: fulcrum /);
+    const bare = await run();
+    expect(bare).toMatchObject({ status: 2, out: '' });
+    expect(bare.err).toBe(asked.out);
+  });
+
+  it('suggests the command or option that was meant', async () => {
+    const command = await run('devcies');
+    expect(command).toMatchObject({ status: 2, out: '' });
+    expect(command.err).toMatch(/unknown command 'devcies'\s+\(Did you mean devices\?\)/);
+    const option = await run('devices', '--jsn');
+    expect(option).toMatchObject({ status: 2, out: '' });
+    expect(option.err).toMatch(/unknown option '--jsn'\s+\(Did you mean --json\?\)/);
+  });
+
+  it('knows its version', async () => {
+    expect(await run('--version')).toMatchObject({
+      status: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as string,
+    });
+  });
+
+  it('has help for every command it lists', async () => {
+    const { out } = await run('--help');
+    const names = [...out.split('Commands:')[1]!.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]!);
+    expect(names).toContain('devices');
+    for (const name of names.filter((name) => name !== 'help')) {
+      const help = await run(name, '--help');
+      expect(help).toMatchObject({ status: 0, err: '' });
+      expect(help.out).toMatch(`Usage: fulcrum ${name}`);
+    }
+  });
+});
