@@ -265,6 +265,7 @@ async function readTokens(
   };
   return Promise.all(
     sampling.map(async ({ request, tokens }, row) => {
+      if (request.onLogits !== undefined) request.onLogits(await fullRow(row));
       const decided = choose(reports, row, request.sampling, tokens.length);
       return decided === 'needs_logits'
         ? chooseFromLogits(await fullRow(row), request.sampling, tokens.length)

@@ -31,6 +31,8 @@ export interface EngineRequest {
   readonly sampling: SamplingParams;
   /** Called for every generated token, in order; true ends the sequence (a stop string was found). */
   readonly onToken: (token: GeneratedToken) => boolean;
+  /** When given, the full row of logits behind every token is read back and handed over before `onToken`. */
+  readonly onLogits?: (logits: Float32Array) => void;
   readonly onFinish: (reason: FinishReason) => void;
   /** The request cannot be completed (device lost ...); others may still be. */
   readonly onError: (error: Error) => void;
