@@ -1,0 +1,58 @@
+/** What every part of the tree builder shares: the text, the problems found so far, and the doc comments. */
+import type { IToken } from 'chevrotain';
+import type { Comment } from './lex.js';
+import { lineMap } from './line-map.js';
+import type { Name, Span } from './syntax.js';
+import { syntaxProblem } from './syntax-problems.js';
+import type { ProblemOptions, SyntaxCode, SyntaxProblem } from './syntax-problems.js';
+
+export interface Build {
+  readonly problems: readonly SyntaxProblem[];
+  report(code: SyntaxCode, span: Span, message: string, options?: ProblemOptions): void;
+  /** Text of the `///` lines right above the line of `offset`, without the slashes. */
+  doc(offset: number): string | undefined;
+  /** Whether both offsets stand on one line. */
+  sameLine(a: number, b: number): boolean;
+}
+
+export function buildContext(
+  text: string,
+  comments: readonly Comment[],
+  problems: readonly SyntaxProblem[],
+): Build {
+  const lines = lineMap(text);
+  const all = [...problems];
+  const docs = new Map<number, string>();
+  for (const { kind, text: written, span } of comments) {
+    const { line, column } = lines.position(span.start);
+    const alone =
+      lines
+        .lineText(line)
+        .slice(0, column - 1)
+        .trim() === '';
+    if (kind === 'doc' && alone) docs.set(line, written.slice(3).replace(/^ /, '').trimEnd());
+  }
+  return {
+    problems: all,
+    report(code, span, message, options) {
+      all.push(syntaxProblem(code, span, message, options));
+    },
+    doc(offset) {
+      const found: string[] = [];
+      for (let line = lines.position(offset).line - 1; docs.has(line); line--) found.unshift(docs.get(line)!);
+      return found.length === 0 ? undefined : found.join('\n');
+    },
+    sameLine(a, b) {
+      return lines.position(a).line === lines.position(b).line;
+    },
+  };
+}
+
+/** The name a token gives, or an empty one with a problem where there is none. */
+export function nameOrHole(build: Build, found: IToken | undefined, hole: Span, what: string): Name {
+  if (found !== undefined) {
+    return { text: found.image, span: { start: found.startOffset, end: found.endOffset! + 1 } };
+  }
+  build.report('FC0104', hole, `expected ${what}`, { data: { expected: what } });
+  return { text: '', span: hole };
+}

@@ -1,0 +1,355 @@
+/** Plans: stages, KV, flow, expectations. */
+import type { CstNode } from 'chevrotain';
+import { nameOrHole } from './build-context.js';
+import type { Build } from './build-context.js';
+import {
+  buildExpression,
+  buildList,
+  expressionOrHole,
+  meshOrHole,
+  missingValue,
+  pathOrHole,
+} from './build-expression.js';
+import {
+  buildMembers,
+  buildProperties,
+  buildProperty,
+  checkHead,
+  hasBlock,
+  places,
+} from './build-members.js';
+import { documented, headEnd } from './build-topology.js';
+import { after, nameOf, node, nodes, onlyNode, spanOfNode, token, tokens } from './cst.js';
+import { spanOf } from './lex.js';
+import type {
+  ErrorExpr,
+  ExpectDecl,
+  Expectation,
+  FlowDecl,
+  FlowRule,
+  KvDecl,
+  MeshMember,
+  Name,
+  OverrideMember,
+  PathExpr,
+  PlanDecl,
+  PlanMember,
+  ReplicateMember,
+  ShardMember,
+  Span,
+  SplitMember,
+  StageDecl,
+  StageMember,
+} from './syntax.js';
+
+/** A `planDecl` node. */
+export function buildPlan(build: Build, decl: CstNode): PlanDecl {
+  const span = spanOfNode(decl);
+  const keyword = after(spanOf(token(decl, 'keyword')!));
+  const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the plan');
+  const model = clause(build, decl, 'forClause', 'For', 'a model');
+  const topology = topologyOf(build, decl);
+  const base = clause(build, decl, 'fromClause', 'From', 'a plan');
+  checkHead(build, decl, ['for', 'on', 'from']);
+  const block = node(decl, 'block');
+  const head = headEnd(decl, lastOf(name.span, model?.span, topology?.span, base?.span));
+  const members = hasBlock(build, block, head) ? buildPlanBlock(build, block) : [];
+  return {
+    kind: 'plan',
+    name,
+    ...(model === undefined ? {} : { model }),
+    ...(topology === undefined ? {} : { topology }),
+    ...(base === undefined ? {} : { base }),
+    members,
+    span,
+    ...documented(build, span),
+  };
+}
+
+function lastOf(first: Span, ...others: readonly (Span | undefined)[]): Span {
+  return others.reduce<Span>(
+    (last, span) => (span !== undefined && span.end > last.end ? span : last),
+    first,
+  );
+}
+
+/** The name of a clause such as `for m`, when the clause is there; one that stands twice is reported. */
+function clause(build: Build, decl: CstNode, rule: string, word: string, what: string): Name | undefined {
+  const [first, second] = nodes(decl, rule);
+  if (first === undefined) return undefined;
+  if (second !== undefined) reportTwice(build, second);
+  const keyword = token(first, word)!;
+  const found = token(first, 'name');
+  return nameOrHole(build, found, after(spanOf(keyword)), `${what} after \`${keyword.image}\``);
+}
+
+function reportTwice(build: Build, second: CstNode): void {
+  const span = spanOfNode(second);
+  build.report('FC0101', span, 'this clause stands twice');
+}
+
+function topologyOf(build: Build, decl: CstNode): Name | undefined {
+  const [first, second] = nodes(decl, 'onClause');
+  if (first === undefined) return undefined;
+  if (second !== undefined) reportTwice(build, second);
+  const hole = after(spanOf(token(first, 'On')!));
+  const path = pathOrHole(build, node(first, 'path'), hole, 'a topology after `on`');
+  if (path.kind === 'error') return { text: '', span: path.span };
+  const [segment] = path.segments;
+  if (path.segments.length > 1 || segment!.index !== undefined) {
+    build.report('FC0101', path.span, 'a plan stands on a whole topology', {
+      helps: [`write \`on ${segment!.name.text}\`; stages choose devices`],
+    });
+  }
+  return segment!.name;
+}
+
+function buildPlanBlock(build: Build, block: CstNode): readonly PlanMember[] {
+  return buildMembers<PlanMember>(build, block, places.plan, (item) =>
+    item.name === 'property' ? buildProperty(build, item) : buildPlanItem(build, item),
+  );
+}
+
+/** A `planItem` node. */
+export function buildPlanItem(build: Build, planItem: CstNode): PlanMember {
+  const item = onlyNode(planItem);
+  switch (item.name) {
+    case 'stageDecl':
+      return buildStage(build, item);
+    case 'kvDecl':
+      return buildKv(build, item);
+    case 'flowDecl':
+      return buildFlow(build, item);
+    default:
+      return buildExpect(build, item);
+  }
+}
+
+function buildStage(build: Build, decl: CstNode): StageDecl {
+  const span = spanOfNode(decl);
+  const keyword = after(spanOf(token(decl, 'keyword')!));
+  const name = nameOrHole(build, token(decl, 'name'), keyword, 'the name of the stage');
+  const phases = node(decl, 'phases');
+  const [onClause, secondOn] = nodes(decl, 'onClause');
+  if (secondOn !== undefined) reportTwice(build, secondOn);
+  const on =
+    onClause === undefined
+      ? undefined
+      : pathOrHole(
+          build,
+          node(onClause, 'path'),
+          after(spanOf(token(onClause, 'On')!)),
+          'devices after `on`, such as `gpu` or `gpu[0..3]`',
+        );
+  const like = clause(build, decl, 'likeClause', 'Like', 'a stage');
+  checkHead(build, decl, [':', 'on', 'like']);
+  const phaseSpan = phases === undefined ? undefined : spanOfNode(phases);
+  const head = headEnd(decl, lastOf(name.span, phaseSpan, on?.span, like?.span));
+  const block = node(decl, 'block');
+  const members = hasBlock(build, block, head) ? buildStageBlock(build, block) : [];
+  return {
+    kind: 'stage',
+    name,
+    phases: phases === undefined ? [] : buildPhases(build, phases),
+    ...(on === undefined ? {} : { on }),
+    ...(like === undefined ? {} : { like }),
+    members,
+    span,
+    ...documented(build, span),
+  };
+}
+
+function buildPhases(build: Build, phases: CstNode): readonly Name[] {
+  const signs = [token(phases, 'Colon')!, ...tokens(phases, 'Plus')];
+  return namesBetween(build, phases, signs, 'a phase: `prefill` or `decode`');
+}
+
+/** Names that each follow one of some signs; a sign without one is reported. */
+function namesBetween(
+  build: Build,
+  list: CstNode,
+  signs: ReturnType<typeof tokens>,
+  what: string,
+): readonly Name[] {
+  const names = tokens(list, 'name');
+  signs.forEach((sign, index) => {
+    const next = signs[index + 1]?.startOffset ?? Infinity;
+    const filled = names.some((it) => it.startOffset > sign.startOffset && it.startOffset < next);
+    if (!filled) nameOrHole(build, undefined, after(spanOf(sign)), what);
+  });
+  return names.map(nameOf);
+}
+
+function buildStageBlock(build: Build, block: CstNode): readonly StageMember[] {
+  return buildMembers<StageMember>(build, block, places.stage, (item) => {
+    switch (item.name) {
+      case 'meshMember':
+        return buildMeshMember(build, item);
+      case 'shardMember':
+        return buildShard(build, item);
+      case 'replicateMember':
+        return buildReplicate(build, item);
+      case 'splitMember':
+        return buildSplit(build, item);
+      case 'overrideMember':
+        return buildOverride(build, item);
+      default:
+        return buildProperty(build, item);
+    }
+  });
+}
+
+function buildMeshMember(build: Build, member: CstNode): MeshMember {
+  const span = spanOfNode(member);
+  const word = token(member, 'auto');
+  if (word?.image === 'auto') return { kind: 'mesh_member', mesh: 'auto', span };
+  const hole = word === undefined ? after(spanOf(token(member, 'keyword')!)) : spanOf(word);
+  return { kind: 'mesh_member', mesh: meshOrHole(build, node(member, 'parens'), hole), span };
+}
+
+/** The dimensions of `shard` and `replicate`; none is reported. */
+function dimsOf(build: Build, member: CstNode): readonly Name[] {
+  const dims = node(member, 'dims');
+  if (dims !== undefined) return tokens(dims, 'name').map(nameOf);
+  const keyword = token(member, 'keyword')!;
+  nameOrHole(build, undefined, after(spanOf(keyword)), `dimensions after \`${keyword.image}\``);
+  return [];
+}
+
+/** The axis after `on`; without an earlier problem in the member, a missing `on` is reported. */
+function axisOf(build: Build, member: CstNode, before: Span, faulty: boolean): Name {
+  const on = token(member, 'On');
+  if (on !== undefined) {
+    return nameOrHole(build, token(member, 'axis'), after(spanOf(on)), 'a mesh axis after `on`');
+  }
+  if (!faulty) {
+    const helps = ['name the mesh axis, such as `on tp`'];
+    build.report('FC0114', after(before), 'expected `on` and a mesh axis here', { helps, expected: ['on'] });
+  }
+  return { text: '', span: after(before) };
+}
+
+function buildShard(build: Build, member: CstNode): ShardMember {
+  const found = build.problems.length;
+  const dims = dimsOf(build, member);
+  const before = dims.at(-1)?.span ?? spanOf(token(member, 'keyword')!);
+  const axis = axisOf(build, member, before, build.problems.length > found);
+  return { kind: 'shard', dims, axis, span: spanOfNode(member) };
+}
+
+function buildReplicate(build: Build, member: CstNode): ReplicateMember {
+  const dims = dimsOf(build, member);
+  const word = token(member, 'By');
+  const span = spanOfNode(member);
+  if (word === undefined) return { kind: 'replicate', dims, span };
+  const by = expressionOrHole(build, node(member, 'by'), after(spanOf(word)), 'a number after `by`');
+  return { kind: 'replicate', dims, by, span };
+}
+
+function buildSplit(build: Build, member: CstNode): SplitMember {
+  const found = build.problems.length;
+  const keyword = spanOf(token(member, 'keyword')!);
+  const dim = nameOrHole(build, token(member, 'dim'), after(keyword), 'a dimension after `split`');
+  const axis = axisOf(build, member, dim.span, build.problems.length > found);
+  const list = node(member, 'list');
+  const span = spanOfNode(member);
+  if (list !== undefined) return { kind: 'split', dim, axis, sizes: buildList(build, list), span };
+  const sizes: ErrorExpr =
+    build.problems.length > found
+      ? { kind: 'error', span: after(span) }
+      : missingValue(build, after(span), 'sizes such as `[10, 30]`');
+  return { kind: 'split', dim, axis, sizes, span };
+}
+
+function buildOverride(build: Build, member: CstNode): OverrideMember {
+  const span = spanOfNode(member);
+  const keyword = spanOf(token(member, 'keyword')!);
+  const target: PathExpr | ErrorExpr = pathOrHole(
+    build,
+    node(member, 'path'),
+    after(keyword),
+    'a part of the model, such as `layers[0..1].mlp`',
+  );
+  checkHead(build, member, []);
+  const block = node(member, 'block');
+  const members = hasBlock(build, block, headEnd(member, target.span)) ? buildStageBlock(build, block) : [];
+  return { kind: 'override', target, members, span };
+}
+
+function buildKv(build: Build, decl: CstNode): KvDecl {
+  checkHead(build, decl, []);
+  const head = headEnd(decl, spanOf(token(decl, 'keyword')!));
+  const members = buildProperties(build, node(decl, 'block'), places.kv, head);
+  return { kind: 'kv', members, span: spanOfNode(decl) };
+}
+
+function buildFlow(build: Build, decl: CstNode): FlowDecl {
+  const signs = [token(decl, 'keyword')!, ...tokens(decl, 'Arrow')];
+  const path = namesBetween(build, decl, signs, 'a stage, `requests` or `results`');
+  checkHead(build, decl, ['->']);
+  const block = node(decl, 'block');
+  const span = spanOfNode(decl);
+  if (block === undefined || !hasBlock(build, block, span)) return { kind: 'flow', path, rules: [], span };
+  const rules = buildMembers<FlowRule>(build, block, places.flow, (item) => buildRule(build, item));
+  return { kind: 'flow', path, rules, span };
+}
+
+function buildRule(build: Build, rule: CstNode): FlowRule {
+  const found = build.problems.length;
+  const keyword = spanOf(token(rule, 'keyword')!);
+  const to = nameOrHole(build, token(rule, 'name'), after(keyword), 'a stage after `to`');
+  const word = token(rule, 'When');
+  const condition = node(rule, 'condition');
+  const hole = after(word === undefined ? to.span : spanOf(word));
+  const span = spanOfNode(rule);
+  if (word === undefined && build.problems.length === found) {
+    build.report('FC0114', hole, 'expected `when` and a condition here', { expected: ['when'] });
+  }
+  if (condition !== undefined) {
+    return { kind: 'rule', to, when: buildExpression(build, condition), span };
+  }
+  const faulty = build.problems.length > found;
+  const when: ErrorExpr = faulty
+    ? { kind: 'error', span: hole }
+    : missingValue(build, hole, 'a condition after `when`');
+  return { kind: 'rule', to, when, span };
+}
+
+function buildExpect(build: Build, decl: CstNode): ExpectDecl {
+  checkHead(build, decl, []);
+  const block = node(decl, 'block');
+  const head = headEnd(decl, spanOf(token(decl, 'keyword')!));
+  const items = hasBlock(build, block, head)
+    ? buildMembers<Expectation>(build, block, places.expect, (item) =>
+        item.name === 'neverItem' ? buildNever(build, item) : buildBound(build, item),
+      )
+    : [];
+  return { kind: 'expect', items, span: spanOfNode(decl) };
+}
+
+function buildNever(build: Build, item: CstNode): Expectation {
+  const keyword = after(spanOf(token(item, 'keyword')!));
+  const op = nameOrHole(build, token(item, 'op'), keyword, 'an operation after `never`');
+  const named = (word: string, label: string, what: string): Name | undefined => {
+    const sign = token(item, word);
+    return sign && nameOrHole(build, token(item, label), after(spanOf(sign)), what);
+  };
+  const of = named('Of', 'of', 'what is moved after `of`');
+  const stage = named('In', 'stage', 'a stage after `in`');
+  return {
+    kind: 'never',
+    op,
+    ...(of === undefined ? {} : { of }),
+    ...(stage === undefined ? {} : { stage }),
+    span: spanOfNode(item),
+  };
+}
+
+function buildBound(build: Build, item: CstNode): Expectation {
+  const condition = buildExpression(build, node(item, 'condition')!);
+  const word = token(item, 'For');
+  const span = spanOfNode(item);
+  if (word === undefined) return { kind: 'bound', condition, span };
+  const workload = nameOrHole(build, token(item, 'workload'), after(spanOf(word)), 'a workload after `for`');
+  return { kind: 'bound', condition, workload, span };
+}

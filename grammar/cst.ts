@@ -1,0 +1,45 @@
+/** Reading concrete syntax nodes: children by label, in source order, and spans. */
+import type { CstElement, CstNode, IToken } from 'chevrotain';
+import { spanOf } from './lex.js';
+import type { Name, Span } from './syntax.js';
+
+function isNode(element: CstElement): element is CstNode {
+  return 'children' in element;
+}
+
+/** Children nodes under a label or rule name, in source order. */
+export function nodes(parent: CstNode, label: string): readonly CstNode[] {
+  return (parent.children[label] ?? []).filter(isNode);
+}
+
+export function node(parent: CstNode, label: string): CstNode | undefined {
+  return nodes(parent, label)[0];
+}
+
+/** Child tokens under a label or token name, in source order. */
+export function tokens(parent: CstNode, label: string): readonly IToken[] {
+  return (parent.children[label] ?? []).filter((element): element is IToken => !isNode(element));
+}
+
+export function token(parent: CstNode, label: string): IToken | undefined {
+  return tokens(parent, label)[0];
+}
+
+/** The only child node of a rule that just chooses. */
+export function onlyNode(parent: CstNode): CstNode {
+  return Object.values(parent.children).flat().find(isNode)!;
+}
+
+/** From the first to the last token of a node. */
+export function spanOfNode(of: CstNode): Span {
+  return { start: of.location!.startOffset, end: of.location!.endOffset! + 1 };
+}
+
+export function nameOf(of: IToken): Name {
+  return { text: of.image, span: spanOf(of) };
+}
+
+/** The empty span after another one: where something is missing. */
+export function after(span: Span): Span {
+  return { start: span.end, end: span.end };
+}
