@@ -1,0 +1,127 @@
+/**
+ * Kernels without arithmetic across columns: `embed`, `add`, `silu_mul`, `gather_rows`. One thread makes four
+ * consecutive columns of one row; the grid is (column blocks, rows).
+ */
+import { activationStride, weightLayout } from '../../compiler/ir/runtime-graph.js';
+import type { KernelRequest, KernelVariant } from './kernel.js';
+import { ceilDiv, defineKernel, param, quad, read, readWrite } from './wgsl.js';
+import type { KernelDescription } from './wgsl.js';
+
+const THREADS = 64;
+
+/** Frame of a kernel over quads of columns; the body sees `row` and `q`, a quad below `im.quads`. */
+function overQuads(
+  quads: number,
+  kernel: Omit<KernelDescription, 'workgroup' | 'grid' | 'body'> & { readonly body: string },
+): KernelVariant {
+  return defineKernel({
+    ...kernel,
+    constants: [['quads', 'u32', quads], ...kernel.constants],
+    workgroup: [THREADS, 1, 1],
+    grid: (rows) => [ceilDiv(quads, THREADS), rows, 1],
+    body: `
+  let q = wg.x * ${THREADS}u + local.x;
+  let row = wg.y;
+  if (q >= im.quads || row >= im.rows) { return; }
+${kernel.body.replace(/^\n+/, '')}`,
+  });
+}
+
+/** (step.rows, table, out); a token outside `[vocabStart, vocabStart + vocabRows)` gives a row of zeros. */
+export function embed({ params, dtype = 'f32' }: KernelRequest): readonly KernelVariant[] {
+  const hidden = param(params, 'hidden');
+  const vocabRows = param(params, 'vocabRows');
+  const { type, declarations } = quad(dtype);
+  const { stride } = weightLayout({ dtype, rows: vocabRows, cols: hidden });
+  return [
+    overQuads(activationStride(hidden) / 4, {
+      name: `embed.${dtype}`,
+      bindings: [read('rows', 'vec4u'), read('table', type), readWrite('out', 'vec4f')],
+      immediates: ['rows', 'vocabStart'],
+      constants: [
+        ['vocabRows', 'u32', vocabRows],
+        ['tableQuads', 'u32', stride / 4],
+      ],
+      declarations,
+      body: `
+  let id = rows[row].x - im.vocabStart;
+  var value = vec4f();
+  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q]); }
+  out[row * im.quads + q] = value;`,
+    }),
+  ];
+}
+
+/** (x, delta): x += delta. */
+export function add({ params }: KernelRequest): readonly KernelVariant[] {
+  return [
+    overQuads(activationStride(param(params, 'cols')) / 4, {
+      name: 'add',
+      bindings: [readWrite('x', 'vec4f'), read('delta', 'vec4f')],
+      immediates: ['rows'],
+      constants: [],
+      body: `
+  let i = row * im.quads + q;
+  x[i] += delta[i];`,
+    }),
+  ];
+}
+
+/** (gateUp, out): out = silu(gate) * up, where gateUp holds `[gate | up]` per row. */
+export function siluMul({ params }: KernelRequest): readonly KernelVariant[] {
+  const cols = param(params, 'cols');
+  const silu = 'fn silu(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-v)); }';
+  const quads = activationStride(cols) / 4;
+  if (cols % 4 === 0) {
+    return [
+      overQuads(quads, {
+        name: 'silu_mul',
+        bindings: [read('gateUp', 'vec4f'), readWrite('out', 'vec4f')],
+        immediates: ['rows'],
+        constants: [],
+        declarations: silu,
+        body: `
+  let gate = row * 2u * im.quads + q;
+  out[row * im.quads + q] = silu(gateUp[gate]) * gateUp[gate + im.quads];`,
+      }),
+    ];
+  }
+  // `up` does not start on a quad: its elements are read one by one, and the last quad is partly padding.
+  return [
+    overQuads(quads, {
+      name: 'silu_mul.odd',
+      bindings: [read('gateUp', 'f32'), readWrite('out', 'vec4f')],
+      immediates: ['rows'],
+      constants: [
+        ['cols', 'u32', cols],
+        ['stride', 'u32', activationStride(2 * cols)],
+      ],
+      declarations: silu,
+      body: `
+  var gate = vec4f();
+  var up = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    let col = q * 4u + i;
+    if (col < im.cols) {
+      gate[i] = gateUp[row * im.stride + col];
+      up[i] = gateUp[row * im.stride + im.cols + col];
+    }
+  }
+  out[row * im.quads + q] = silu(gate) * up;`,
+    }),
+  ];
+}
+
+/** (step.samples, x, out): row i of out is row `samples[2i].x` of x. */
+export function gatherRows({ params }: KernelRequest): readonly KernelVariant[] {
+  return [
+    overQuads(activationStride(param(params, 'cols')) / 4, {
+      name: 'gather_rows',
+      bindings: [read('samples', 'vec4u'), read('x', 'vec4f'), readWrite('out', 'vec4f')],
+      immediates: ['rows'],
+      constants: [],
+      body: `
+  out[row * im.quads + q] = x[samples[2u * row].x * im.quads + q];`,
+    }),
+  ];
+}

@@ -1,0 +1,171 @@
+/**
+ * `matmul`: out[rows, n] = a[rows, k] * weight[n, k]^T + bias, f32 accumulation.
+ *
+ * The subgroup kernel: one subgroup per workgroup; a lane owns four consecutive columns of `tileRows` rows. For every
+ * four k the subgroup loads the activations of its rows once, spread over the lanes (element e of the tile's
+ * `tileRows x steps` quads sits in lane e mod size), and hands them round with `subgroupBroadcast`; each lane reads
+ * its own four weight rows 16 bytes at a time and multiplies with `dot`. So a weight is read once per `tileRows` rows.
+ *
+ * Invariant: every variant adds the quads of k in ascending order, so a row's result has the same bits whatever the
+ * number of rows in the step, the subgroup size or the variant.
+ */
+import { activationStride, weightLayout } from '../../compiler/ir/runtime-graph.js';
+import type { DType } from '../../compiler/model/shape.js';
+import type { DeviceLimits } from '../device/device.js';
+import type { KernelRequest, KernelVariant } from './kernel.js';
+import { ceilDiv, defineKernel, param, quad, read, readWrite, subgroupSize, unpack4 } from './wgsl.js';
+import type { Binding, Constant } from './wgsl.js';
+
+/** Rows per tile of the variants; each serves steps up to its rows, the last any. */
+const TILE_ROWS = [1, 4, 16] as const;
+
+interface Matmul {
+  readonly n: number;
+  readonly k: number;
+  readonly bias: boolean;
+  readonly dtype: DType;
+}
+
+export function matmul({ params, dtype = 'f32' }: KernelRequest, limits: DeviceLimits): KernelVariant[] {
+  const op = { n: param(params, 'n'), k: param(params, 'k'), bias: params['bias'] === 1, dtype };
+  const lanes = subgroupSize(limits);
+  if (lanes === 0) return [registerTile(op)];
+  return TILE_ROWS.map((rows) => broadcastTile(op, lanes, rows, rows === TILE_ROWS.at(-1) ? Infinity : rows));
+}
+
+function operands({ bias, dtype }: Matmul, weightType: string): readonly Binding[] {
+  return [
+    read('a', 'vec4f'),
+    read('weight', weightType),
+    ...(bias ? [read('bias', quad(dtype).type)] : []),
+    readWrite('out', 'vec4f'),
+  ];
+}
+
+/** Sizes in units of the bindings: quads of activations, `perLoad` elements of weights. */
+function sizes({ n, k, dtype }: Matmul, perLoad: number): readonly Constant[] {
+  const layout = weightLayout({ dtype, rows: n, cols: k });
+  return [
+    ['n', 'u32', n],
+    ['outQuads', 'u32', activationStride(n) / 4],
+    ['kQuads', 'u32', activationStride(k) / 4],
+    ['weightRows', 'u32', layout.rows],
+    ['weightStride', 'u32', layout.stride / perLoad],
+  ];
+}
+
+/** Adds the bias and zeroes columns at or beyond n in the quad of column `col`. */
+function epilogue(op: Matmul, acc: string): string {
+  const value = op.bias ? `${acc} + unpack4(bias[col / 4u])` : acc;
+  return `select(vec4f(), ${value}, vec4u(col, col + 1u, col + 2u, col + 3u) < vec4u(im.n))`;
+}
+
+function broadcastTile(op: Matmul, lanes: number, rows: number, maxRows: number): KernelVariant {
+  const wide = op.dtype !== 'f32';
+  const perLoad = wide ? 8 : 4;
+  // Quads of k per turn: enough to fill the lanes, and whole weight loads.
+  const steps = Math.max(lanes / Math.min(lanes, rows), wide ? 2 : 1);
+  const loads = (rows * steps) / lanes;
+  const list = (count: number, line: (i: number) => string): string =>
+    Array.from({ length: count }, (_, i) => line(i)).join('\n');
+  const clampK = steps > perLoad / 4;
+
+  const loadWeights = (step: number): string => {
+    if (!wide) {
+      return list(
+        4,
+        (c) => `    let w${step}_${c} = weight[w${c} + ${at('k', step, clampK && 'im.kQuads')}];`,
+      );
+    }
+    if (step % 2 === 1) return '';
+    return list(4, (c) => {
+      const index = at('(k >> 1u)', step / 2, clampK && 'im.weightStride');
+      return `    let p${step}_${c} = weight[w${c} + ${index}];
+    let w${step}_${c} = unpack4(p${step}_${c}.xy);
+    let w${step + 1}_${c} = unpack4(p${step}_${c}.zw);`;
+    });
+  };
+  const multiply = (step: number): string =>
+    list(rows, (r) => {
+      const element = step * rows + r;
+      const source = `subgroupBroadcast(a${Math.floor(element / lanes)}, ${element % lanes}u)`;
+      const dots = [0, 1, 2, 3].map((c) => `dot(v${step}_${r}, w${step}_${c})`).join(', ');
+      return `    let v${step}_${r} = ${source};
+    acc${r} += vec4f(${dots});`;
+    });
+
+  return defineKernel({
+    name: `matmul.${op.dtype}${op.bias ? '.bias' : ''}.rows${rows}.lanes${lanes}`,
+    bindings: operands(op, wide ? 'vec4u' : 'vec4f'),
+    immediates: ['rows'],
+    constants: sizes(op, perLoad),
+    subgroups: true,
+    workgroup: [lanes, 1, 1],
+    builtins: '@builtin(subgroup_invocation_id) lane: u32',
+    maxRows,
+    grid: (count) => [ceilDiv(ceilDiv(op.n, 4), lanes), ceilDiv(count, rows), 1],
+    declarations: wide || op.bias ? (op.dtype === 'f32' ? quad('f32').declarations : unpack4(op.dtype)) : '',
+    body: `
+  let row0 = wg.y * ${rows}u;
+  let col = (wg.x * ${lanes}u + lane) * 4u;
+  let lastRow = im.rows - 1u;
+${list(4, (c) => `  let w${c} = min(col + ${c}u, im.weightRows - 1u) * im.weightStride;`)}
+${list(loads, (i) => {
+  const element = `(${i * lanes}u + lane)`;
+  return `  let j${i} = ${element} / ${rows}u;
+  let r${i} = min(row0 + ${element} % ${rows}u, lastRow) * im.kQuads;`;
+})}
+${list(rows, (r) => `  var acc${r} = vec4f();`)}
+  for (var k = 0u; k < im.kQuads; k += ${steps}u) {
+${list(loads, (i) => {
+  if (steps === 1) return `    let a${i} = a[r${i} + k];`;
+  return `    let k${i} = k + j${i};
+    let a${i} = select(vec4f(), a[r${i} + min(k${i}, im.kQuads - 1u)], k${i} < im.kQuads);`;
+})}
+${list(steps, (step) => [loadWeights(step), multiply(step)].filter((text) => text !== '').join('\n'))}
+  }
+  if (col >= im.n) { return; }
+  let at = row0 * im.outQuads + col / 4u;
+${list(rows, (r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQuads] = ${epilogue(op, `acc${r}`)}; }`)}`,
+  });
+}
+
+/** Index `base + step`, held below a limit where a turn may run past the end (the activations are zero there). */
+function at(base: string, step: number, limit: string | false): string {
+  const index = step === 0 ? base : `${base} + ${step}u`;
+  return limit === false || step === 0 ? index : `min(${index}, ${limit} - 1u)`;
+}
+
+/** Without subgroups: a thread owns four rows by four columns. */
+function registerTile(op: Matmul): KernelVariant {
+  const rows = 4;
+  const across = 16;
+  const { type, declarations } = quad(op.dtype);
+  const each = (line: (i: number) => string): string => [0, 1, 2, 3].map(line).join('\n');
+  return defineKernel({
+    name: `matmul.${op.dtype}${op.bias ? '.bias' : ''}.plain`,
+    bindings: operands(op, type),
+    immediates: ['rows'],
+    constants: sizes(op, 4),
+    workgroup: [across, 4, 1],
+    declarations,
+    grid: (count) => [ceilDiv(ceilDiv(op.n, 4), across), ceilDiv(count, rows * 4), 1],
+    body: `
+  let row0 = (wg.y * 4u + local.y) * ${rows}u;
+  let col = (wg.x * ${across}u + local.x) * 4u;
+  if (col >= im.n || row0 >= im.rows) { return; }
+  let lastRow = im.rows - 1u;
+${each((i) => `  let w${i} = min(col + ${i}u, im.weightRows - 1u) * im.weightStride;`)}
+${each((i) => `  let r${i} = min(row0 + ${i}u, lastRow) * im.kQuads;`)}
+${each((i) => `  var acc${i} = vec4f();`)}
+  for (var k = 0u; k < im.kQuads; k++) {
+${each((i) => `    let b${i} = unpack4(weight[w${i} + k]);`)}
+${each(
+  (r) => `    let v${r} = a[r${r} + k];
+    acc${r} += vec4f(dot(v${r}, b0), dot(v${r}, b1), dot(v${r}, b2), dot(v${r}, b3));`,
+)}
+  }
+  let at = row0 * im.outQuads + col / 4u;
+${each((r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQuads] = ${epilogue(op, `acc${r}`)}; }`)}`,
+  });
+}

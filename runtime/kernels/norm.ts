@@ -1,0 +1,59 @@
+/**
+ * `rms_norm` and `add_rms_norm`: out = x / sqrt(mean(x^2) + eps) * weight over the true columns of a row. One workgroup
+ * (a subgroup where there are subgroups) per row. Pad columns of x and of the weight are zero, so they need no care.
+ */
+import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import type { DeviceLimits } from '../device/device.js';
+import type { KernelRequest, KernelVariant } from './kernel.js';
+import { defineKernel, param, quad, read, readWrite, rowReduction } from './wgsl.js';
+
+/** (x, weight, out) or, with `delta`, (x, delta, weight, out) which also makes x += delta. */
+export function rmsNorm(
+  { kernel, params, dtype = 'f32' }: KernelRequest,
+  limits: DeviceLimits,
+): KernelVariant[] {
+  const cols = param(params, 'cols');
+  const fused = kernel === 'add_rms_norm';
+  const { type, declarations } = quad(dtype);
+  const reduction = rowReduction(limits);
+  return [
+    defineKernel({
+      name: `${kernel}.${dtype}`,
+      bindings: [
+        fused ? readWrite('x', 'vec4f') : read('x', 'vec4f'),
+        ...(fused ? [read('delta', 'vec4f')] : []),
+        read('weight', type),
+        readWrite('out', 'vec4f'),
+      ],
+      immediates: ['rows'],
+      constants: [
+        ['quads', 'u32', activationStride(cols) / 4],
+        ['cols', 'f32', cols],
+        ['eps', 'f32', param(params, 'eps')],
+      ],
+      subgroups: reduction.subgroups,
+      workgroup: [reduction.width, 1, 1],
+      grid: (rows) => [rows, 1, 1],
+      declarations: `${declarations}\n${reduction.declarations}`,
+      body: `
+  let row = wg.x;
+  if (row >= im.rows) { return; }
+  let start = row * im.quads;
+  var squares = vec4f();
+  for (var q = local.x; q < im.quads; q += ${reduction.width}u) {
+${
+  fused
+    ? `    let v = x[start + q] + delta[start + q];
+    x[start + q] = v;`
+    : '    let v = x[start + q];'
+}
+    squares += v * v;
+  }
+  let total = sumAll(squares.x + squares.y + squares.z + squares.w, local.x);
+  let scale = 1.0 / sqrt(total / im.cols + im.eps);
+  for (var q = local.x; q < im.quads; q += ${reduction.width}u) {
+    out[start + q] = x[start + q] * scale * unpack4(weight[q]);
+  }`,
+    }),
+  ];
+}
