@@ -90,7 +90,9 @@ export type Action =
       readonly group: string;
       readonly from: string;
       readonly to: string;
-    };
+    }
+  /** The sequence can never fit. It takes no further part and no event answers this. */
+  | { readonly kind: 'reject'; readonly sequence: number; readonly why: string };
 
 export type SchedulerEvent =
   | { readonly kind: 'arrive'; readonly request: SchedulerRequest }

@@ -1,0 +1,50 @@
+/** What fits at all: decided on arrival, so that every sequence let in can run to its end, if need be alone. */
+import type { SchedulerConfig, SchedulerRequest, SchedulerStage } from './types.js';
+
+function hasDecoder(config: SchedulerConfig, prefill: SchedulerStage): boolean {
+  return config.stages.some((stage) => stage.phases.includes('decode') && stage.pool === prefill.pool);
+}
+
+/** Fewest pages among the places a sequence passes through, and which place that is. */
+function narrowest(
+  config: SchedulerConfig,
+  decodes: boolean,
+): { readonly pages: number; readonly place: string } {
+  const places = config.stages
+    .filter((stage) => decodes || stage.phases.includes('prefill'))
+    .map((stage) => ({
+      pages: config.pools.find((pool) => pool.id === stage.pool)?.pages ?? 0,
+      place: `the KV pool of stage \`${stage.name}\``,
+    }));
+  const throughHost = config.stages.some(
+    (stage) => stage.phases.includes('prefill') && !hasDecoder(config, stage),
+  );
+  if (decodes && throughHost) {
+    places.push({ pages: config.hostPages, place: `the tier \`${config.hostTier}\`` });
+  }
+  return places.reduce((least, place) => (place.pages < least.pages ? place : least));
+}
+
+/**
+ * Most tokens (prompt and generated) of one sequence. The last generated token needs no KV. Callers cut
+ * `maxNewTokens` to it the way they cut it to the model's context; what exceeds it is rejected.
+ */
+export function longestSequence(config: SchedulerConfig): number {
+  return Math.min(config.context, narrowest(config, true).pages * config.pageTokens + 1);
+}
+
+/** Why the request can never run, or undefined. */
+export function rejection(config: SchedulerConfig, request: SchedulerRequest): string | undefined {
+  if (request.promptTokens < 1) return 'the prompt is empty';
+  if (request.maxNewTokens < 1) return 'no token may be generated';
+  const tokens = request.promptTokens + request.maxNewTokens - 1;
+  if (tokens > config.context) {
+    return `${request.promptTokens} prompt tokens and ${request.maxNewTokens} new ones exceed the context of ${config.context}`;
+  }
+  const { pages, place } = narrowest(config, request.maxNewTokens > 1);
+  if (tokens <= pages * config.pageTokens) return undefined;
+  return (
+    `${request.promptTokens} prompt tokens and ${request.maxNewTokens} new ones need ` +
+    `${Math.ceil(tokens / config.pageTokens)} KV pages, and ${place} has ${pages}`
+  );
+}

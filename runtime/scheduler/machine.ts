@@ -1,0 +1,246 @@
+/**
+ * The scheduler's state: lanes, pools, groups and sequences, resolved from the config once.
+ *
+ * A *lane* is one replica of one stage. Lanes of stages with the same residence share devices and therefore one
+ * pipeline; lanes of stages with the same pool share pages, and then a prefill lane's `local` is the decode lane
+ * that reads the very pages it wrote. A lane without `local` hands its sequences over through the host tier.
+ */
+import { createPageList } from './pages.js';
+import type { PageList } from './pages.js';
+import { createArrivalQueue } from './sequences.js';
+import type { ArrivalQueue, Place, Sequence } from './sequences.js';
+import type { Action, SchedulerConfig, SchedulerStage } from './types.js';
+
+export interface PoolReplica {
+  readonly pool: string;
+  readonly replica: number;
+  readonly pages: PageList;
+  /** Sequences that hold pages here. */
+  readonly residents: Set<Sequence>;
+  /** Moves to the host under way from here. */
+  leaving: number;
+}
+
+/** The devices of one replica under one residence: steps in flight, over all stages that share them. */
+export interface Pipeline {
+  inFlight: number;
+}
+
+export interface Group {
+  readonly name: string;
+  readonly stages: readonly StageState[];
+  active: StageState;
+  /** Stage it is about to switch to: no new work begins, what is begun is finished. */
+  leavingTo: StageState | undefined;
+  switching: boolean;
+  stepsInFlight: number;
+  /** Steps given out since the last switch. */
+  steps: number;
+}
+
+export interface DecodeStage {
+  /** Sequences in its decode batch or on their way into it. */
+  members: number;
+  readonly batchRequests: number;
+}
+
+export interface StageState extends DecodeStage {
+  readonly config: SchedulerStage;
+  readonly prefills: boolean;
+  readonly decodes: boolean;
+  readonly group: Group;
+  readonly lanes: readonly Lane[];
+}
+
+export interface Lane {
+  readonly stage: StageState;
+  readonly replica: number;
+  readonly pool: PoolReplica;
+  readonly pipeline: Pipeline;
+  local: Lane | undefined;
+  /** Sequences in prefill here, oldest first. */
+  readonly prefilling: Sequence[];
+  readonly running: Set<Sequence>;
+  /** Sequences being paged in for this lane. */
+  arriving: number;
+}
+
+/** An action given out and not yet answered. */
+export type Pending =
+  | {
+      readonly kind: 'step';
+      readonly lane: Lane;
+      readonly items: readonly {
+        readonly sequence: Sequence;
+        readonly count: number;
+        readonly sample: boolean;
+      }[];
+    }
+  | { readonly kind: 'page_out'; readonly sequence: Sequence; readonly pool: PoolReplica }
+  | { readonly kind: 'page_in'; readonly sequence: Sequence }
+  | { readonly kind: 'switch'; readonly group: Group; readonly to: StageState };
+
+export interface Machine {
+  readonly config: SchedulerConfig;
+  /** In flow order, so prefill comes first. */
+  readonly stages: readonly StageState[];
+  readonly groups: readonly Group[];
+  readonly pools: readonly PoolReplica[];
+  readonly host: PageList;
+  readonly sequences: Map<number, Sequence>;
+  readonly waiting: ArrivalQueue;
+  readonly prefilled: ArrivalQueue;
+  readonly onHost: ArrivalQueue;
+  readonly counts: Record<Place, number>;
+  readonly pending: Map<number, Pending>;
+  /** Actions found and not yet returned. */
+  readonly out: Action[];
+  nextAction: number;
+  arrivals: number;
+  finished: number;
+  cancelled: number;
+  rejected: number;
+  switches: number;
+  swapped: number;
+  dropped: number;
+}
+
+export function createMachine(config: SchedulerConfig): Machine {
+  const pools: PoolReplica[] = config.pools.flatMap(({ id, dp, pages }) =>
+    Array.from({ length: dp }, (_, replica) => ({
+      pool: id,
+      replica,
+      pages: createPageList(pages),
+      residents: new Set<Sequence>(),
+      leaving: 0,
+    })),
+  );
+  const { stages, groups } = createStages(config, pools);
+  return {
+    config,
+    stages,
+    groups,
+    pools,
+    host: createPageList(config.hostPages),
+    sequences: new Map(),
+    waiting: createArrivalQueue('waiting'),
+    prefilled: createArrivalQueue('prefilled'),
+    onHost: createArrivalQueue('on_host'),
+    counts: {
+      waiting: 0,
+      prefill: 0,
+      prefilled: 0,
+      paging_out: 0,
+      on_host: 0,
+      paging_in: 0,
+      running: 0,
+      gone: 0,
+    },
+    pending: new Map(),
+    out: [],
+    nextAction: 0,
+    arrivals: 0,
+    finished: 0,
+    cancelled: 0,
+    rejected: 0,
+    switches: 0,
+    swapped: 0,
+    dropped: 0,
+  };
+}
+
+function createStages(
+  config: SchedulerConfig,
+  pools: readonly PoolReplica[],
+): { stages: StageState[]; groups: Group[] } {
+  const stages: StageState[] = [];
+  const groups: Group[] = [];
+  const membersOf = new Map<string, StageState[]>();
+  const pipelines = new Map<string, Pipeline>();
+  for (const name of config.flow) {
+    const stage = config.stages.find((candidate) => candidate.name === name);
+    if (stage === undefined) throw new Error(`the flow names no stage ${name}`);
+    const members = membersOf.get(stage.group) ?? [];
+    membersOf.set(stage.group, members);
+    let group = groups.find((candidate) => candidate.name === stage.group);
+    const lanes: Lane[] = [];
+    const state: StageState = {
+      config: stage,
+      prefills: stage.phases.includes('prefill'),
+      decodes: stage.phases.includes('decode'),
+      batchRequests: stage.batchRequests,
+      members: 0,
+      lanes,
+      get group() {
+        return group!;
+      },
+    };
+    for (let replica = 0; replica < stage.dp; replica++) {
+      const pool = pools.find((candidate) => candidate.pool === stage.pool && candidate.replica === replica);
+      if (pool === undefined) throw new Error(`pool ${stage.pool} has no replica ${replica}`);
+      const key = JSON.stringify([stage.group, stage.residence, replica]);
+      const pipeline = pipelines.get(key) ?? { inFlight: 0 };
+      pipelines.set(key, pipeline);
+      const lane: Lane = {
+        stage: state,
+        replica,
+        pool,
+        pipeline,
+        local: undefined,
+        prefilling: [],
+        running: new Set(),
+        arriving: 0,
+      };
+      lanes.push(lane);
+    }
+    if (group === undefined) {
+      group = {
+        name: stage.group,
+        stages: members,
+        active: state,
+        leavingTo: undefined,
+        switching: false,
+        stepsInFlight: 0,
+        steps: 0,
+      };
+      groups.push(group);
+    }
+    members.push(state);
+    stages.push(state);
+  }
+  for (const stage of stages) for (const lane of stage.lanes) lane.local = decoderOf(stages, lane);
+  return { stages, groups };
+}
+
+function decoderOf(stages: readonly StageState[], lane: Lane): Lane | undefined {
+  if (lane.stage.decodes) return lane;
+  for (const stage of stages) {
+    const found = stage.decodes ? stage.lanes.find((other) => other.pool === lane.pool) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Whether the stage's weights are on its devices and stay there for now. */
+export function isResident(stage: StageState): boolean {
+  const { group } = stage;
+  return !group.switching && group.active.config.residence === stage.config.residence;
+}
+
+export function pagesFor(machine: Machine, tokens: number): number {
+  return Math.ceil(tokens / machine.config.pageTokens);
+}
+
+/** Moves a sequence from one place of its life to another. */
+export function setPlace(machine: Machine, sequence: Sequence, place: Place): void {
+  machine.counts[sequence.place]--;
+  machine.counts[place]++;
+  sequence.place = place;
+}
+
+/** Counts the sequence in a stage's decode batch, or in none. */
+export function setBatch(sequence: Sequence, stage: StageState | undefined): void {
+  if (sequence.batch !== undefined) sequence.batch.members--;
+  if (stage !== undefined) stage.members++;
+  sequence.batch = stage;
+}

@@ -1,0 +1,157 @@
+/**
+ * When a group of devices changes stage.
+ *
+ * The plan's rules decide: a rule fires when its condition holds, its stage would have work, and the resident stage
+ * has run at least one step since the last switch. Then no new work begins; prompts already let in are prefilled to
+ * their end, the pipeline drains, and the switch is given out. Whatever the rules say the machine keeps going: when
+ * the resident stage has nothing to do, nothing under way can give it something to do, and another stage has work,
+ * the group switches without a rule.
+ *
+ * What a condition means for the host tier:
+ * - `full`   the next waiting prompt finds no room in it, and none is about to be freed: no sequence is on its way
+ *            to the decode pool or could follow one. With no prompt waiting: not a page is free.
+ * - `used`   pages held (also those kept for prompts in prefill) over all pages.
+ * - `empty`  no page is held.
+ * `requests.empty`: no request waits for prefill or is in it.
+ * Any other tier name, and the host tier where decode reads the pages that prefill wrote, means device memory: the
+ * pools of the group's resident stages.
+ */
+import type { Condition } from '../../compiler/plan/plan.js';
+import { isResident, pagesFor } from './machine.js';
+import type { Group, Machine, StageState } from './machine.js';
+import type { PageList } from './pages.js';
+import { canPageIn, canPrefill, hostPagesNeeded, startAction, unscheduledTokens } from './moves.js';
+import { knownTokens } from './sequences.js';
+
+/** Decides on switches and gives out those whose group has drained. */
+export function startSwitches(machine: Machine): void {
+  for (const group of machine.groups) {
+    if (group.switching) continue;
+    group.leavingTo ??= chooseStage(machine, group);
+    const to = group.leavingTo;
+    if (to === undefined || group.stepsInFlight > 0 || residentOf(group).some(hasBegunPrompts)) continue;
+    group.leavingTo = undefined;
+    if (!hasWork(machine, to)) continue;
+    group.switching = true;
+    machine.switches++;
+    machine.out.push({
+      kind: 'switch',
+      id: startAction(machine, { kind: 'switch', group, to }),
+      group: group.name,
+      from: group.active.config.name,
+      to: to.config.name,
+    });
+  }
+}
+
+export function finishSwitch(group: Group, to: StageState): void {
+  group.active = to;
+  group.switching = false;
+  group.steps = 0;
+}
+
+function residentOf(group: Group): StageState[] {
+  return group.stages.filter(isResident);
+}
+
+function hasBegunPrompts(stage: StageState): boolean {
+  return stage.lanes.some((lane) => unscheduledTokens(lane) > 0);
+}
+
+function chooseStage(machine: Machine, group: Group): StageState | undefined {
+  const others = group.stages.filter((stage) => !isResident(stage));
+  if (others.length === 0) return undefined;
+  if (group.steps > 0) {
+    for (const rule of machine.config.rules) {
+      const to = others.find((stage) => stage.config.name === rule.to);
+      if (to !== undefined && holds(machine, group, rule.when) && hasWork(machine, to)) return to;
+    }
+  }
+  if (group.stepsInFlight > 0 || residentOf(group).some((stage) => mayGoOn(machine, stage))) return undefined;
+  return others.find((stage) => hasWork(machine, stage));
+}
+
+/** Whether the stage would have something to do if its weights were on the devices. */
+function hasWork(machine: Machine, stage: StageState): boolean {
+  if (canPrefill(machine, stage)) return true;
+  if (!stage.decodes) return false;
+  return machine.counts.on_host > 0 || stage.lanes.some((lane) => lane.running.size + lane.arriving > 0);
+}
+
+/** Whether the stage can run a step now or once the moves under way are done. */
+function mayGoOn(machine: Machine, stage: StageState): boolean {
+  const { counts } = machine;
+  const moving = counts.prefilled + counts.paging_out + counts.paging_in > 0;
+  if (moving && (stage.decodes || counts.waiting > 0)) return true;
+  return canPrefill(machine, stage) || stage.lanes.some((lane) => lane.running.size > 0);
+}
+
+/** Evaluates a rule's condition for a group of devices. */
+export function holds(machine: Machine, group: Group, condition: Condition): boolean {
+  switch (condition.kind) {
+    case 'and':
+      return holds(machine, group, condition.left) && holds(machine, group, condition.right);
+    case 'or':
+      return holds(machine, group, condition.left) || holds(machine, group, condition.right);
+    case 'not':
+      return !holds(machine, group, condition.operand);
+    case 'requests_empty':
+      return machine.counts.waiting + machine.counts.prefill === 0;
+    case 'tier_empty':
+      return usedFraction(storesOf(machine, group, condition.tier)) === 0;
+    case 'tier_used': {
+      const used = usedFraction(storesOf(machine, group, condition.tier));
+      const { op, fraction } = condition;
+      if (op === '<') return used < fraction;
+      if (op === '<=') return used <= fraction;
+      return op === '>' ? used > fraction : used >= fraction;
+    }
+    case 'tier_full':
+      return isFull(machine, group, condition.tier);
+  }
+}
+
+function isHostStore(machine: Machine, tier: string): boolean {
+  const handsOver = machine.stages.some(
+    (stage) => stage.prefills && stage.lanes.some((lane) => lane.local === undefined),
+  );
+  return tier === machine.config.hostTier && handsOver;
+}
+
+function storesOf(machine: Machine, group: Group, tier: string): readonly PageList[] {
+  if (isHostStore(machine, tier)) return [machine.host];
+  const pools = new Set(residentOf(group).flatMap((stage) => stage.lanes.map((lane) => lane.pool.pages)));
+  return [...pools];
+}
+
+function usedFraction(stores: readonly PageList[]): number {
+  const total = stores.reduce((sum, store) => sum + store.total, 0);
+  const free = stores.reduce((sum, store) => sum + store.free(), 0);
+  return total === 0 ? 0 : (total - free) / total;
+}
+
+function isFull(machine: Machine, group: Group, tier: string): boolean {
+  const stores = storesOf(machine, group, tier);
+  const waiting = machine.waiting.peek();
+  if (waiting === undefined) return stores.every((store) => store.free() === 0);
+  if (!isHostStore(machine, tier)) {
+    const pages = pagesFor(machine, knownTokens(waiting));
+    return stores.every((store) => store.free() < pages);
+  }
+  const lanes = machine.stages.flatMap((stage) => (stage.prefills ? stage.lanes : []));
+  const needed = Math.min(...lanes.map((lane) => hostPagesNeeded(machine, lane, waiting)));
+  return needed > machine.host.free() && !isDraining(machine);
+}
+
+/** Whether host pages will be freed without any decode step: by moves under way, or by moves that will follow. */
+function isDraining(machine: Machine): boolean {
+  if (machine.counts.paging_in > 0) return true;
+  const lanes = machine.stages.flatMap((stage) => (stage.decodes ? stage.lanes : []));
+  for (const { residents } of machine.pools) {
+    for (const sequence of residents) {
+      const comesIn = sequence.hostPages.length > 0 && sequence.place !== 'gone';
+      if (comesIn && lanes.some((lane) => canPageIn(machine, lane, sequence))) return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,191 @@
+/**
+ * The scheduler: a pure state machine between requests and executors. It batches continuously, hands KV from
+ * prefill to decode, spills to the host tier and decides on stage switches. What it returns is a function of the
+ * config and the events so far alone, so a run can be simulated, replayed and tested without a device.
+ *
+ * Use: apply events, then call `next` and carry out what it returns; every action is in flight until the event that
+ * ends it is applied. Steps of one stage and replica must be executed in the order they were returned. Stages are
+ * resident from the start if they are the first of their group in the flow.
+ */
+import { createMachine } from './machine.js';
+import type { Machine, Pending } from './machine.js';
+import { rejection } from './limits.js';
+import {
+  admit,
+  endSequence,
+  finishPageIn,
+  finishPageOut,
+  finishPrefill,
+  forget,
+  startPageIns,
+  startPageOuts,
+} from './moves.js';
+import { finishSwitch, startSwitches } from './policy.js';
+import { createSequence } from './sequences.js';
+import { startSteps } from './steps.js';
+import type { Action, SchedulerConfig, SchedulerEvent, SchedulerRequest } from './types.js';
+
+/** Counts at one moment. Requests are in exactly one of the places from `waiting` to `rejected`. */
+export interface SchedulerState {
+  readonly waiting: number;
+  readonly prefilling: number;
+  /** On their way to the host tier, in it, and on their way back. */
+  readonly pagingOut: number;
+  readonly onHost: number;
+  readonly pagingIn: number;
+  readonly running: number;
+  readonly finished: number;
+  readonly cancelled: number;
+  readonly rejected: number;
+  readonly inFlight: number;
+  readonly pools: readonly {
+    readonly pool: string;
+    readonly replica: number;
+    readonly pages: number;
+    readonly free: number;
+  }[];
+  readonly host: { readonly pages: number; readonly free: number };
+  /** Resident stage by group; the old one while a switch is under way. */
+  readonly active: Readonly<Record<string, string>>;
+  readonly switches: number;
+  /** Sequences that lost their device pages: to the host tier, or to be computed again. */
+  readonly preemptions: { readonly swapped: number; readonly dropped: number };
+}
+
+export interface Scheduler {
+  /** Throws on an event that answers no action in flight: that is a bug of the executor. */
+  apply(event: SchedulerEvent): void;
+  /** Every action that may start now. Each is returned once. */
+  next(): Action[];
+  state(): SchedulerState;
+  /** Nothing waits, runs or is in flight. */
+  idle(): boolean;
+}
+
+export function createScheduler(config: SchedulerConfig): Scheduler {
+  const machine = createMachine(config);
+  return {
+    apply: (event) => apply(machine, event),
+    next() {
+      // A step may preempt, and what is preempted may start something in turn.
+      for (let found = -1; found < machine.out.length;) {
+        found = machine.out.length;
+        startPageOuts(machine);
+        startPageIns(machine);
+        admit(machine);
+        startSwitches(machine);
+        startSteps(machine);
+      }
+      return machine.out.splice(0);
+    },
+    state: () => snapshot(machine),
+    idle: () => machine.sequences.size === 0 && machine.pending.size === 0 && machine.out.length === 0,
+  };
+}
+
+function apply(machine: Machine, event: SchedulerEvent): void {
+  switch (event.kind) {
+    case 'arrive':
+      arrive(machine, event.request);
+      return;
+    case 'cancel': {
+      const sequence = machine.sequences.get(event.sequence);
+      if (sequence === undefined || sequence.place === 'gone') return;
+      machine.cancelled++;
+      endSequence(machine, sequence);
+      return;
+    }
+    case 'step_done':
+      finishStep(machine, take(machine, event.id, 'step'), event.sampled);
+      return;
+    case 'page_out_done': {
+      const { sequence, pool } = take(machine, event.id, 'page_out');
+      finishPageOut(machine, sequence, pool);
+      return;
+    }
+    case 'page_in_done':
+      finishPageIn(machine, take(machine, event.id, 'page_in').sequence);
+      return;
+    case 'switch_done': {
+      const { group, to } = take(machine, event.id, 'switch');
+      finishSwitch(group, to);
+    }
+  }
+}
+
+function arrive(machine: Machine, request: SchedulerRequest): void {
+  if (machine.sequences.has(request.id)) throw new Error(`request ${request.id} has arrived already`);
+  const why = rejection(machine.config, request);
+  if (why !== undefined) {
+    machine.rejected++;
+    machine.out.push({ kind: 'reject', sequence: request.id, why });
+    return;
+  }
+  const sequence = createSequence(request, machine.arrivals++);
+  machine.sequences.set(request.id, sequence);
+  machine.counts.waiting++;
+  machine.waiting.insert(sequence);
+}
+
+type PendingOf<Kind extends Pending['kind']> = Extract<Pending, { readonly kind: Kind }>;
+
+function take<Kind extends Pending['kind']>(machine: Machine, id: number, kind: Kind): PendingOf<Kind> {
+  const pending = machine.pending.get(id);
+  if (pending?.kind !== kind) throw new Error(`no ${kind} ${id} is in flight`);
+  machine.pending.delete(id);
+  return pending as PendingOf<Kind>;
+}
+
+function finishStep(
+  machine: Machine,
+  step: PendingOf<'step'>,
+  sampled: readonly { readonly sequence: number; readonly finished: boolean }[],
+): void {
+  const ended = new Map(sampled.map(({ sequence, finished }) => [sequence, finished]));
+  step.lane.pipeline.inFlight--;
+  step.lane.stage.group.stepsInFlight--;
+  for (const { sequence, count, sample } of step.items) {
+    sequence.stepsInFlight--;
+    sequence.computed += count;
+    if (sequence.place === 'gone') {
+      if (sequence.stepsInFlight === 0) forget(machine, sequence);
+      continue;
+    }
+    if (!sample) continue;
+    const finished = ended.get(sequence.id);
+    if (finished === undefined) throw new Error(`the step sampled no token of sequence ${sequence.id}`);
+    sequence.generated++;
+    if (finished || sequence.generated >= sequence.maxNewTokens) {
+      machine.finished++;
+      endSequence(machine, sequence);
+    } else if (sequence.place === 'prefill') {
+      finishPrefill(machine, sequence);
+    }
+  }
+}
+
+function snapshot(machine: Machine): SchedulerState {
+  const { counts } = machine;
+  return {
+    waiting: counts.waiting,
+    prefilling: counts.prefill,
+    pagingOut: counts.prefilled + counts.paging_out,
+    onHost: counts.on_host,
+    pagingIn: counts.paging_in,
+    running: counts.running,
+    finished: machine.finished,
+    cancelled: machine.cancelled,
+    rejected: machine.rejected,
+    inFlight: machine.pending.size,
+    pools: machine.pools.map(({ pool, replica, pages }) => ({
+      pool,
+      replica,
+      pages: pages.total,
+      free: pages.free(),
+    })),
+    host: { pages: machine.host.total, free: machine.host.free() },
+    active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.config.name])),
+    switches: machine.switches,
+    preemptions: { swapped: machine.swapped, dropped: machine.dropped },
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Forming batches. A step of a lane carries decode rows first, one per sequence, and fills what is left of its
+ * tokens with prompt chunks in order of arrival.
+ *
+ * With a pipeline of depth d the running sequences are dealt into up to d groups: a step takes no more than a d-th
+ * of them, so that d steps can be in flight and every pipeline stage has work. Chunks of one prompt may follow each
+ * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
+ */
+import { isResident, pagesFor } from './machine.js';
+import type { Lane, Machine, StageState } from './machine.js';
+import { growForNextToken, startAction } from './moves.js';
+import { knownTokens } from './sequences.js';
+import type { Sequence } from './sequences.js';
+
+interface Row {
+  readonly sequence: Sequence;
+  readonly start: number;
+  readonly count: number;
+  readonly sample: boolean;
+}
+
+/** Starts every step that may start now: stages in flow order, so prefill first where both share devices. */
+export function startSteps(machine: Machine): void {
+  for (const stage of machine.stages) {
+    if (!isResident(stage)) continue;
+    for (const lane of stage.lanes) {
+      while (lane.pipeline.inFlight < stage.config.depth && startStep(machine, stage, lane));
+    }
+  }
+}
+
+function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
+  const leaving = stage.group.leavingTo !== undefined;
+  const decode = stage.decodes && !leaving ? decodeRows(machine, lane) : [];
+  const rows = stage.prefills ? [...decode, ...prefillRows(lane, decode)] : decode;
+  if (rows.length === 0) return false;
+  const id = startAction(machine, { kind: 'step', lane, items: rows });
+  for (const { sequence, count } of rows) {
+    sequence.stepsInFlight++;
+    sequence.scheduled += count;
+    sequence.lastStep = id;
+  }
+  lane.pipeline.inFlight++;
+  stage.group.stepsInFlight++;
+  stage.group.steps++;
+  machine.out.push({
+    kind: 'step',
+    id,
+    stage: stage.config.name,
+    replica: lane.replica,
+    items: rows.map(({ sequence, start, count, sample }) => ({
+      sequence: sequence.id,
+      start,
+      count,
+      sample,
+      pages: sequence.pages.slice(0, pagesFor(machine, start + count)),
+    })),
+  });
+  return true;
+}
+
+function decodeRows(machine: Machine, lane: Lane): Row[] {
+  const { depth, maxTokens, maxSequences } = lane.stage.config;
+  const size = Math.min(Math.ceil(lane.running.size / depth), maxTokens, maxSequences);
+  const idle = [...lane.running]
+    .filter((sequence) => sequence.stepsInFlight === 0)
+    .sort((a, b) => a.lastStep - b.lastStep || a.order - b.order);
+  const chosen = new Set<Sequence>();
+  for (const sequence of idle) {
+    if (chosen.size >= size) break;
+    if (sequence.place === 'running' && growForNextToken(machine, sequence, chosen)) chosen.add(sequence);
+  }
+  return [...chosen].map((sequence) => ({
+    sequence,
+    start: knownTokens(sequence) - 1,
+    count: 1,
+    sample: true,
+  }));
+}
+
+function prefillRows(lane: Lane, decode: readonly Row[]): Row[] {
+  const { depth, maxTokens, maxSequences } = lane.stage.config;
+  const rows: Row[] = [];
+  let tokens = maxTokens - decode.length;
+  for (const sequence of lane.prefilling) {
+    if (tokens === 0 || decode.length + rows.length === maxSequences) break;
+    const left = sequence.target - sequence.scheduled;
+    if (left === 0 || (depth === 1 && sequence.stepsInFlight > 0)) continue;
+    const count = Math.min(left, tokens);
+    rows.push({ sequence, start: sequence.scheduled, count, sample: count === left });
+    tokens -= count;
+  }
+  return rows;
+}

@@ -1,0 +1,77 @@
+/** Scheduler configs of the plan kinds, small enough to run out of everything. */
+import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
+import type { SchedulerConfig, SchedulerStage } from '../../../runtime/scheduler/types.js';
+
+export type PlanKind = 'fused' | 'static' | 'resharded' | 'resharded-shared' | 'disaggregated';
+
+export interface ConfigOptions {
+  readonly prefillDp?: number;
+  readonly decodeDp?: number;
+  readonly depth?: number;
+  readonly maxTokens?: number;
+  readonly maxSequences?: number;
+  readonly batchRequests?: number;
+  readonly prefillPages?: number;
+  readonly decodePages?: number;
+  readonly hostPages?: number;
+  readonly pageTokens?: number;
+  readonly rules?: readonly FlowRule[];
+  readonly context?: number;
+}
+
+export const hostFull: Condition = { kind: 'tier_full', tier: 'host' };
+export const requestsEmpty: Condition = { kind: 'requests_empty' };
+export const hostBelow = (fraction: number): Condition => ({
+  kind: 'tier_used',
+  tier: 'host',
+  op: '<',
+  fraction,
+});
+
+export const usualRules: readonly FlowRule[] = [
+  { to: 'decode', when: { kind: 'or', left: hostFull, right: requestsEmpty } },
+  { to: 'prefill', when: hostBelow(0.2) },
+];
+
+export function configOf(kind: PlanKind, options: ConfigOptions = {}): SchedulerConfig {
+  const prefillDp = options.prefillDp ?? 1;
+  const sharesPool = kind !== 'resharded' && kind !== 'disaggregated';
+  const decodeDp = sharesPool ? prefillDp : (options.decodeDp ?? 1);
+  const stage = (name: string, own: Partial<SchedulerStage>): SchedulerStage => ({
+    name,
+    phases: ['prefill'],
+    dp: prefillDp,
+    depth: options.depth ?? 1,
+    maxTokens: options.maxTokens ?? 32,
+    maxSequences: options.maxSequences ?? 8,
+    batchRequests: options.batchRequests ?? 8,
+    pool: 'a',
+    group: 'gpu',
+    residence: 'x',
+    ...own,
+  });
+  const stages: readonly SchedulerStage[] = {
+    fused: [stage('serve', { phases: ['prefill', 'decode'] })],
+    static: [stage('prefill', {}), stage('decode', { phases: ['decode'] })],
+    resharded: [
+      stage('prefill', {}),
+      stage('decode', { phases: ['decode'], dp: decodeDp, pool: 'b', residence: 'y' }),
+    ],
+    'resharded-shared': [stage('prefill', {}), stage('decode', { phases: ['decode'], residence: 'y' })],
+    disaggregated: [
+      stage('prefill', {}),
+      stage('decode', { phases: ['decode'], dp: decodeDp, pool: 'b', group: 'other' }),
+    ],
+  }[kind];
+  const first = { id: 'a', dp: prefillDp, pages: options.prefillPages ?? 64 };
+  return {
+    stages,
+    pools: sharesPool ? [first] : [first, { id: 'b', dp: decodeDp, pages: options.decodePages ?? 64 }],
+    pageTokens: options.pageTokens ?? 4,
+    hostPages: options.hostPages ?? 64,
+    hostTier: 'host',
+    flow: stages.map(({ name }) => name),
+    rules: kind === 'fused' ? [] : (options.rules ?? usualRules),
+    context: options.context ?? 4096,
+  };
+}

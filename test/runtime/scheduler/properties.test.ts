@@ -1,0 +1,168 @@
+/** Random plans, requests and completion orders: what holds whatever happens. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
+import { rejection } from '../../../runtime/scheduler/limits.js';
+import { configOf, hostBelow, hostFull, requestsEmpty, usualRules } from './configs.js';
+import type { ConfigOptions, PlanKind } from './configs.js';
+import { createDriver } from './driver.js';
+import type { FakeRequest } from './driver.js';
+
+const kinds = fc.constantFrom<PlanKind>('fused', 'static', 'resharded', 'resharded-shared', 'disaggregated');
+
+const always: Condition = {
+  kind: 'not',
+  operand: { kind: 'and', left: requestsEmpty, right: { kind: 'not', operand: requestsEmpty } },
+};
+const conditions = fc.constantFrom<Condition>(
+  hostFull,
+  requestsEmpty,
+  hostBelow(0.2),
+  hostBelow(1.1),
+  { kind: 'tier_empty', tier: 'host' },
+  { kind: 'tier_full', tier: 'gpu' },
+  { kind: 'tier_used', tier: 'gpu', op: '>=', fraction: 0.5 },
+  always,
+);
+const rules: fc.Arbitrary<readonly FlowRule[]> = fc.oneof(
+  fc.constant(usualRules),
+  fc.array(fc.record({ to: fc.constantFrom('prefill', 'decode'), when: conditions }), { maxLength: 3 }),
+);
+
+const options: fc.Arbitrary<ConfigOptions> = fc.record({
+  prefillDp: fc.integer({ min: 1, max: 3 }),
+  decodeDp: fc.integer({ min: 1, max: 2 }),
+  depth: fc.integer({ min: 1, max: 4 }),
+  maxTokens: fc.integer({ min: 1, max: 24 }),
+  maxSequences: fc.integer({ min: 1, max: 8 }),
+  batchRequests: fc.integer({ min: 1, max: 12 }),
+  prefillPages: fc.integer({ min: 4, max: 30 }),
+  decodePages: fc.integer({ min: 4, max: 30 }),
+  hostPages: fc.oneof(fc.constant(0), fc.integer({ min: 4, max: 30 })),
+  pageTokens: fc.integer({ min: 1, max: 5 }),
+  rules,
+});
+
+const request = fc.record({
+  promptTokens: fc.integer({ min: 1, max: 24 }),
+  maxNewTokens: fc.integer({ min: 1, max: 12 }),
+  outputTokens: fc.integer({ min: 1, max: 14 }),
+});
+const requests: fc.Arbitrary<readonly FakeRequest[]> = fc
+  .array(request, { minLength: 1, maxLength: 24 })
+  .map((list) => list.map((each, id) => ({ id, ...each })));
+
+/** Endless choices from a finite list of random numbers. */
+function chooser(seeds: readonly number[]): (count: number) => number {
+  let at = 0;
+  return (count) => (seeds.length === 0 ? 0 : seeds[at++ % seeds.length]! % count);
+}
+const seeds = fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 });
+
+describe('scheduler, whatever the plan', () => {
+  it('finishes every request that fits, keeps every promise and leaks no page', () => {
+    fc.assert(
+      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+        const config = configOf(kind, option);
+        const driver = createDriver(config);
+        const choose = chooser(numbers);
+        for (const each of list) {
+          driver.arrive(each);
+          for (let n = choose(4); n > 0; n--) {
+            driver.poll();
+            const ready = driver.completable();
+            if (ready.length > 0) driver.complete(ready[choose(ready.length)]!);
+          }
+        }
+        driver.drain(choose);
+        const state = driver.scheduler.state();
+        for (const each of list) {
+          const fits = rejection(config, each) === undefined;
+          expect(driver.rejected.has(each.id)).toBe(!fits);
+          const expected = fits ? Math.min(each.maxNewTokens, each.outputTokens) : 0;
+          expect(driver.generated(each.id)).toBe(expected);
+        }
+        expect(state.finished + state.rejected).toBe(list.length);
+        for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
+        expect(state.host.free).toBe(config.hostPages);
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  it('frees what cancelled requests held, at whatever moment they are cancelled', () => {
+    fc.assert(
+      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+        const config = configOf(kind, option);
+        const driver = createDriver(config);
+        const choose = chooser(numbers);
+        for (const each of list) driver.arrive(each);
+        for (let events = 0; events < 40; events++) {
+          driver.poll();
+          const victim = list[choose(list.length)]!;
+          if (choose(4) === 0 && !driver.hasEnded(victim.id)) driver.cancel(victim.id);
+          const ready = driver.completable();
+          if (ready.length > 0) driver.complete(ready[choose(ready.length)]!);
+        }
+        driver.drain(choose);
+        const state = driver.scheduler.state();
+        expect(state.finished + state.cancelled + state.rejected).toBe(list.length);
+        for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
+        expect(state.host.free).toBe(config.hostPages);
+      }),
+      { numRuns: 800 },
+    );
+  });
+
+  it('does the same again for the same events', () => {
+    fc.assert(
+      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+        const run = (): unknown => {
+          const driver = createDriver(configOf(kind, option));
+          for (const each of list) driver.arrive(each);
+          driver.drain(chooser(numbers));
+          return driver.log;
+        };
+        expect(run()).toEqual(run());
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('switches', () => {
+  it('are about as many as the host tier must be filled', () => {
+    const lists = fc
+      .array(request, { minLength: 1, maxLength: 80 })
+      .map((list) => list.map((each, id) => ({ id, ...each })));
+    fc.assert(
+      fc.property(
+        options,
+        fc.integer({ min: 20, max: 80 }),
+        lists,
+        seeds,
+        (option, hostPages, list, numbers) => {
+          const pageTokens = option.pageTokens!;
+          const config = configOf('resharded', {
+            ...option,
+            hostPages,
+            prefillPages: 40,
+            decodePages: 80,
+            rules: usualRules,
+          });
+          const longest = Math.max(...list.map((each) => Math.ceil(each.promptTokens / pageTokens)));
+          fc.pre(longest <= hostPages / 4);
+          const driver = createDriver(config);
+          for (const each of list) driver.arrive(each);
+          driver.drain(chooser(numbers));
+          const { switches, preemptions } = driver.scheduler.state();
+          fc.pre(preemptions.dropped === 0 && preemptions.swapped === 0);
+          const pages = list.reduce((sum, each) => sum + Math.ceil(each.promptTokens / pageTokens), 0);
+          const perFill = Math.floor(0.8 * hostPages) - longest;
+          expect(switches).toBeLessThanOrEqual(2 * Math.ceil(pages / perFill) - 1);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
