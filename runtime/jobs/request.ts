@@ -1,0 +1,209 @@
+/**
+ * One line of a batch file, checked. Everything the answer depends on is read here; defaults are OpenAI's (completions
+ * give 16 tokens unless asked, temperature is 1) and a missing seed follows from `custom_id`, so that a batch gives
+ * the same answers every time it is run.
+ */
+import { z } from 'zod';
+import type { SamplingParams } from '../engine/types.js';
+import type { ChatMessage } from '../tokenizer/chat-template.js';
+import { refuse } from './request-error.js';
+import { refuseUnsupported } from './unsupported-fields.js';
+
+export type Endpoint = '/v1/completions' | '/v1/chat/completions';
+
+export interface BatchRequest {
+  readonly customId: string;
+  readonly endpoint: Endpoint;
+  /** As the request names the model; echoed in the answer. */
+  readonly model?: string;
+  readonly input:
+    | { readonly kind: 'text'; readonly text: string }
+    | { readonly kind: 'ids'; readonly ids: readonly number[] }
+    | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] };
+  /** Absent: as many as the context leaves. */
+  readonly maxTokens?: number;
+  /** Answers wanted. */
+  readonly n: number;
+  readonly stop: readonly string[];
+  readonly ignoreEos: boolean;
+  /** Of the first answer; answer `i` takes `choiceSeed(seed, i)`. */
+  readonly sampling: SamplingParams;
+}
+
+/** Tokens of a completion that names no `max_tokens`. */
+const DEFAULT_COMPLETION_TOKENS = 16;
+
+const envelope = z.object({
+  custom_id: z.string(),
+  method: z.literal('POST', { error: '`method` must be "POST"' }),
+  url: z.enum(['/v1/completions', '/v1/chat/completions']),
+  body: z.record(z.string(), z.unknown()),
+});
+
+const tokenCount = z.int().min(1);
+const tokenId = z.int().min(0);
+const common = {
+  model: z.string().nullish(),
+  max_tokens: tokenCount.nullish(),
+  max_completion_tokens: tokenCount.nullish(),
+  temperature: z.number().min(0).max(100).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  top_k: z.int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  seed: z.int().nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  ignore_eos: z.boolean().nullish(),
+  n: z.int().min(1).max(128).nullish(),
+};
+
+const completionBody = z.object({
+  ...common,
+  prompt: z.union([z.string(), z.array(tokenId), z.tuple([z.string()]), z.tuple([z.array(tokenId)])], {
+    error: '`prompt` must be one text or one list of token ids',
+  }),
+  logprobs: z.int().min(0).max(20).nullish(),
+});
+
+const textPart = z.object({ type: z.literal('text'), text: z.string() });
+const message = z.looseObject({
+  role: z.string(),
+  content: z.union([z.string(), z.array(textPart)], { error: 'the content of a message must be text' }),
+});
+const chatBody = z.object({
+  ...common,
+  messages: z.array(message).min(1),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(20).nullish(),
+});
+
+/** The `custom_id` of a line that may be no good otherwise, so that its error can be told apart. */
+export function customIdOf(line: string): string | null {
+  try {
+    const value = (JSON.parse(line) as { custom_id?: unknown } | null)?.custom_id;
+    return typeof value === 'string' ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Parses a line of a batch file. Throws RequestRefused. */
+export function parseBatchLine(line: string): BatchRequest {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (error) {
+    refuse('invalid_json', `the line is not JSON: ${(error as Error).message}`);
+  }
+  const { custom_id: customId, url, body } = checked(envelope, json);
+  return parseRequest(customId, url, body);
+}
+
+/** Checks the body of a request to an endpoint. Throws RequestRefused. */
+export function parseRequest(
+  customId: string,
+  endpoint: Endpoint,
+  body: Readonly<Record<string, unknown>>,
+): BatchRequest {
+  refuseUnsupported(body);
+  return endpoint === '/v1/completions' ? completionRequest(customId, body) : chatRequest(customId, body);
+}
+
+/** Seed of one of a request's answers; unsigned 32 bits. */
+export function choiceSeed(seed: number, choice: number): number {
+  return (seed + Math.imul(choice, 0x9e3779b1)) >>> 0;
+}
+
+function completionRequest(customId: string, json: unknown): BatchRequest {
+  const body = checked(completionBody, json);
+  const prompt = body.prompt;
+  const single = typeof prompt === 'string' || prompt.length !== 1 ? prompt : unwrapped(prompt);
+  return {
+    ...shared(customId, body),
+    endpoint: '/v1/completions',
+    input:
+      typeof single === 'string' ? { kind: 'text', text: single } : { kind: 'ids', ids: single as number[] },
+    maxTokens: maxTokensOf(body) ?? DEFAULT_COMPLETION_TOKENS,
+    sampling: samplingOf(customId, body, typeof body.logprobs === 'number', body.logprobs ?? 0),
+  };
+}
+
+function unwrapped(prompt: readonly (string | number | number[])[]): string | number[] {
+  const [only] = prompt;
+  return typeof only === 'number' ? [only] : only!;
+}
+
+function chatRequest(customId: string, json: unknown): BatchRequest {
+  const body = checked(chatBody, json);
+  const messages = body.messages.map((entry) => ({
+    ...entry,
+    content:
+      typeof entry.content === 'string' ? entry.content : entry.content.map((part) => part.text).join(''),
+  }));
+  return {
+    ...shared(customId, body),
+    endpoint: '/v1/chat/completions',
+    input: { kind: 'chat', messages },
+    maxTokens: maxTokensOf(body),
+    sampling: samplingOf(
+      customId,
+      body,
+      body.logprobs ?? false,
+      body.logprobs ? (body.top_logprobs ?? 0) : 0,
+    ),
+  };
+}
+
+type CommonBody = z.infer<z.ZodObject<typeof common>>;
+
+function shared(
+  customId: string,
+  body: CommonBody,
+): Pick<BatchRequest, 'customId' | 'model' | 'n' | 'stop' | 'ignoreEos'> {
+  const stop = body.stop ?? [];
+  return {
+    customId,
+    model: body.model ?? undefined,
+    n: body.n ?? 1,
+    stop: (typeof stop === 'string' ? [stop] : stop).filter((text) => text !== ''),
+    ignoreEos: body.ignore_eos ?? false,
+  };
+}
+
+/** The newer name wins where a request gives both. */
+function maxTokensOf(body: CommonBody): number | undefined {
+  return body.max_completion_tokens ?? body.max_tokens ?? undefined;
+}
+
+function samplingOf(
+  customId: string,
+  body: CommonBody,
+  logprobs: boolean,
+  topLogprobs: number,
+): SamplingParams {
+  return {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? 1,
+    topK: Math.max(0, body.top_k ?? 0),
+    minP: body.min_p ?? 0,
+    seed: (body.seed ?? hashText(customId)) >>> 0,
+    logprobs,
+    topLogprobs,
+  };
+}
+
+/** FNV-1a. */
+function hashText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const param = issue.path.length > 0 ? issue.path.join('.') : undefined;
+  const what =
+    issue.message.includes('`') || param === undefined ? issue.message : `\`${param}\`: ${issue.message}`;
+  return refuse('invalid_request', what, param);
+}

@@ -1,0 +1,289 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { EngineRequest, GeneratedToken } from '../../../runtime/engine/types.js';
+import { RuntimeFailure } from '../../../runtime/failure.js';
+import { countRequests } from '../../../runtime/jobs/request-lines.js';
+import { runBatch, type BatchJob, type BatchProgress } from '../../../runtime/jobs/run-batch.js';
+import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
+import { fakeEngine } from '../../fixtures/fake-engine.js';
+
+const CLERK = 'plans/models/clerk';
+const tokenizer = loadTokenizer(CLERK);
+const model = { name: 'clerk', context: 512, vocab: 512 };
+const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-jobs-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+let files = 0;
+
+interface Line {
+  readonly id: string;
+  readonly custom_id: string | null;
+  readonly response: null | {
+    readonly status_code: number;
+    readonly body: {
+      readonly choices: readonly {
+        readonly text: string;
+        readonly finish_reason: string;
+        readonly index: number;
+      }[];
+      readonly usage: Record<string, number>;
+      readonly error?: { readonly code: string };
+    };
+  };
+  readonly error: null | { readonly code: string; readonly message: string };
+}
+
+function completionLine(customId: string, body: object): string {
+  return JSON.stringify({ custom_id: customId, method: 'POST', url: '/v1/completions', body });
+}
+
+/** Answers with the prompt's own tokens (without the start token), then the end token. */
+function echo(request: EngineRequest): GeneratedToken[] {
+  return [...request.promptIds.slice(1), 1].map((id) => ({ id }));
+}
+
+function requestFile(lines: readonly string[] | string): string {
+  const path = join(scratch, `requests-${files++}.jsonl`);
+  writeFileSync(path, typeof lines === 'string' ? lines : `${lines.join('\n')}\n`);
+  return path;
+}
+
+function readLines(path: string): Line[] {
+  const text = readFileSync(path, 'utf8');
+  expect(text === '' || text.endsWith('\n')).toBe(true);
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line);
+}
+
+async function run(lines: readonly string[] | string, options: Partial<BatchJob> = {}) {
+  const engine = options.engine ?? fakeEngine(echo);
+  const resultsPath = join(scratch, `results-${files++}.jsonl`);
+  const base = {
+    requestsPath: requestFile(lines),
+    resultsPath,
+    engine,
+    tokenizer,
+    model,
+    now: () => 1_700_000_000_000,
+  };
+  const summary = await runBatch({ ...base, ...options });
+  return { summary, results: readLines(resultsPath), engine };
+}
+
+describe('a batch', () => {
+  it('answers in completion order in the OpenAI shape', async () => {
+    const { results, summary } = await run([
+      completionLine('long', { prompt: 'shipment of chairs', max_tokens: 90 }),
+      completionLine('short', { prompt: 'x', max_tokens: 90, model: 'mine' }),
+    ]);
+    expect(results.map((line) => line.custom_id)).toEqual(['short', 'long']);
+    expect(results[0]).toEqual({
+      id: 'batch_req_00000002',
+      custom_id: 'short',
+      response: {
+        status_code: 200,
+        request_id: 'batch_req_00000002',
+        body: {
+          id: 'cmpl-batch_req_00000002',
+          object: 'text_completion',
+          created: 1_700_000_000,
+          model: 'mine',
+          choices: [{ index: 0, text: 'x', logprobs: null, finish_reason: 'stop' }],
+          usage: { prompt_tokens: 2, completion_tokens: 2, total_tokens: 4 },
+        },
+      },
+      error: null,
+    });
+    expect(results[1]!.response!.body.choices[0]!.text).toBe('shipment of chairs');
+    expect(summary).toMatchObject({ read: 2, answered: 2, failed: 0, unfinished: 0, interrupted: false });
+    expect(summary.failure).toBeUndefined();
+  });
+
+  it('turns each bad request into one error line and serves the others', async () => {
+    const { results, summary } = await run([
+      completionLine('good', { prompt: 'x' }),
+      '{"custom_id": "cut',
+      JSON.stringify({ custom_id: 'get', method: 'GET', url: '/v1/completions', body: {} }),
+      completionLine('field', { prompt: 'x', echo: true }),
+      completionLine('long', { prompt: Array<number>(512).fill(5) }),
+      completionLine('id', { prompt: [512] }),
+      completionLine('good', { prompt: 'y' }),
+      JSON.stringify({
+        custom_id: 'chat',
+        method: 'POST',
+        url: '/v1/chat/completions',
+        body: { messages: [{ role: 'user', content: 'hi' }] },
+      }),
+      '',
+      completionLine('fits', { prompt: Array<number>(511).fill(5), max_tokens: 40 }),
+    ]);
+    const code = (customId: string | null): (string | undefined)[] =>
+      results.filter((line) => line.custom_id === customId).map((line) => line.error?.code);
+    expect(code(null)).toEqual(['invalid_json']);
+    expect(code('get')).toEqual(['invalid_request']);
+    expect(code('field')).toEqual(['unsupported_field']);
+    expect(code('long')).toEqual(['context_length_exceeded']);
+    expect(code('id')).toEqual(['invalid_token']);
+    expect(code('chat')).toEqual(['no_chat_template']);
+    expect(code('good').sort()).toEqual(['duplicate_custom_id', undefined]);
+    expect(results.find((line) => line.custom_id === 'fits')!.response!.body.usage).toMatchObject({
+      prompt_tokens: 511,
+      completion_tokens: 1,
+    });
+    const bad = results.filter((line) => line.error !== null);
+    for (const line of bad) {
+      expect(line.response!.status_code).toBe(400);
+      expect(line.response!.body.error!.code).toBe(line.error!.code);
+    }
+    expect(summary).toMatchObject({ read: 9, answered: 2, failed: 7, unfinished: 0 });
+  });
+
+  it('honours n, stop, max_tokens and ignore_eos', async () => {
+    const engine = fakeEngine((request) => [...echo(request), ...echo(request)]);
+    const { results } = await run(
+      [
+        completionLine('n', { prompt: 'ab', n: 3, seed: 5 }),
+        completionLine('stop', { prompt: 'one END two', stop: 'END', max_tokens: 90 }),
+        completionLine('max', { prompt: 'one two three', max_tokens: 2 }),
+        completionLine('eos', { prompt: 'ab', max_tokens: 90, ignore_eos: true }),
+      ],
+      { engine },
+    );
+    const choices = (customId: string) =>
+      results.find((line) => line.custom_id === customId)!.response!.body.choices;
+    expect(choices('n').map((choice) => [choice.index, choice.text])).toEqual([
+      [0, 'ab'],
+      [1, 'ab'],
+      [2, 'ab'],
+    ]);
+    expect(new Set(engine.submitted.slice(0, 3).map((request) => request.sampling.seed)).size).toBe(3);
+    expect(choices('stop')[0]).toMatchObject({ text: 'one ', finish_reason: 'stop' });
+    expect(choices('max')[0]).toMatchObject({ finish_reason: 'length' });
+    expect(engine.submitted[4]!.maxNewTokens).toBe(2);
+    expect(choices('eos')[0]).toMatchObject({ text: 'abab', finish_reason: 'length' });
+  });
+
+  it('reports log-probabilities of the tokens of the text', async () => {
+    const [a, b] = tokenizer.encode('xq', false) as [number, number];
+    const token = (id: number): GeneratedToken => ({
+      id,
+      logprob: -id / 100,
+      top: [{ id, logprob: -id / 100 }],
+    });
+    const engine = fakeEngine(() => [token(a), token(b), token(1)]);
+    const { results } = await run([completionLine('lp', { prompt: 'x', logprobs: 1 })], { engine });
+    expect(results[0]!.response!.body.choices[0]).toMatchObject({
+      logprobs: {
+        tokens: ['x', 'q'],
+        token_logprobs: [-a / 100, -b / 100],
+        top_logprobs: [{ x: -a / 100 }, { q: -b / 100 }],
+        text_offset: [0, 1],
+      },
+    });
+  });
+
+  it('writes an error line when the engine gives up one request', async () => {
+    const lost = new RuntimeFailure('FC0920', 'device gpu[1] is lost');
+    const engine = fakeEngine((request) => (request.promptIds.length > 3 ? lost : echo(request)));
+    const { results, summary } = await run(
+      [completionLine('a', { prompt: 'shipment of chairs', n: 2 }), completionLine('b', { prompt: 'x' })],
+      { engine },
+    );
+    const failed = results.filter((line) => line.custom_id === 'a');
+    expect(failed).toHaveLength(1);
+    expect(failed[0]).toMatchObject({ response: { status_code: 500 }, error: { code: 'FC0920' } });
+    expect(summary).toMatchObject({ answered: 1, failed: 1 });
+  });
+
+  it('keeps the window and reports progress', async () => {
+    const lines = Array.from({ length: 60 }, (_, i) => completionLine(`r${i}`, { prompt: 'some text' }));
+    const seen: BatchProgress[] = [];
+    const engine = fakeEngine(echo);
+    const { summary } = await run(lines, {
+      engine,
+      window: 8,
+      onProgress: (progress) => seen.push(progress),
+    });
+    expect(summary.answered).toBe(60);
+    expect(engine.mostPending()).toBe(8);
+    expect(seen.at(-1)).toMatchObject({ read: 60, readAll: true, answered: 60 });
+    expect(summary.completionTokens).toBe(60 * (tokenizer.encode('some text', false).length + 1));
+  });
+});
+
+describe('a batch cut short', () => {
+  const lines = Array.from({ length: 20 }, (_, i) =>
+    completionLine(`r${i}`, { prompt: 'a'.repeat(i + 1), max_tokens: 99 }),
+  );
+
+  it('keeps finished results on abort', async () => {
+    const stop = new AbortController();
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) stop.abort();
+    });
+    const { results, summary } = await run(lines, { engine, signal: stop.signal });
+    expect(summary.interrupted).toBe(true);
+    expect(results.length).toBeGreaterThan(0);
+    expect(results).toHaveLength(summary.answered);
+    expect(summary.unfinished).toBe(20 - results.length);
+  });
+
+  it('keeps finished results when the device is lost, and says so', async () => {
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) throw new RuntimeFailure('FC0920', 'device gpu[0] is lost');
+    });
+    const { results, summary } = await run(lines, { engine });
+    expect(summary.failure?.code).toBe('FC0920');
+    expect(summary.interrupted).toBe(false);
+    expect(results.length).toBe(summary.answered);
+    expect(results.length).toBeGreaterThan(0);
+    expect(summary.unfinished).toBe(20 - summary.answered);
+  });
+
+  it('passes bugs on', async () => {
+    const engine = fakeEngine(() => {
+      throw new TypeError('a bug');
+    });
+    await expect(run(lines, { engine })).rejects.toThrow(TypeError);
+  });
+});
+
+describe('files', () => {
+  const job = (requestsPath: string, resultsPath = join(scratch, 'never.jsonl')): Promise<unknown> =>
+    runBatch({ requestsPath, resultsPath, engine: fakeEngine(echo), tokenizer, model });
+
+  it('refuses unreadable and empty request files without touching the output', async () => {
+    const missing = join(scratch, 'none.jsonl');
+    await expect(job(missing)).rejects.toMatchObject({ code: 'FC0907', details: { subject: missing } });
+    await expect(job(scratch)).rejects.toMatchObject({ code: 'FC0907' });
+    await expect(job(requestFile('\n \n'))).rejects.toMatchObject({ code: 'FC0907' });
+    expect(() => countRequests(missing)).toThrow(expect.objectContaining({ code: 'FC0907' }));
+    expect(() => countRequests(requestFile('\n \n'))).toThrow(expect.objectContaining({ code: 'FC0907' }));
+    expect(existsSync(join(scratch, 'never.jsonl'))).toBe(false);
+  });
+
+  it('refuses an output that cannot be written or is the input', async () => {
+    const requests = requestFile([completionLine('a', { prompt: 'x' })]);
+    await expect(job(requests, join(scratch, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0909' });
+    await expect(job(requests, requests)).rejects.toMatchObject({ code: 'FC0909' });
+    expect(readFileSync(requests, 'utf8')).toContain('"a"');
+  });
+
+  it('stops when the results can no longer be written', async () => {
+    const requests = requestFile(
+      Array.from({ length: 50 }, (_, i) => completionLine(`${i}`, { prompt: 'x' })),
+    );
+    await expect(job(requests, '/dev/full')).rejects.toMatchObject({ code: 'FC0909' });
+  });
+
+  it('counts requests, line endings and byte order mark aside', async () => {
+    const line = completionLine('a', { prompt: 'x' });
+    const path = requestFile(`\ufeff${line}\r\n\r\n${completionLine('b', { prompt: 'x' })}`);
+    expect(countRequests(path)).toBe(2);
+    const { summary } = await run(`\ufeff${line}\r\n`);
+    expect(summary).toMatchObject({ answered: 1, failed: 0 });
+  });
+});

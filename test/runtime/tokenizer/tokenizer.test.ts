@@ -1,0 +1,187 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
+import { byteTokenizer } from '../../fixtures/byte-tokenizer.js';
+
+const CLERK = 'plans/models/clerk';
+const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-tokenizer-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function directory(
+  name: string,
+  tokenizer: unknown,
+  config: unknown,
+  more: Record<string, unknown> = {},
+): string {
+  const dir = join(scratch, name);
+  mkdirSync(dir);
+  const files = { 'tokenizer.json': tokenizer, 'tokenizer_config.json': config, ...more };
+  for (const [file, value] of Object.entries(files)) {
+    writeFileSync(join(dir, file), typeof value === 'string' ? value : JSON.stringify(value));
+  }
+  return dir;
+}
+
+const byteLevel = ((): string => {
+  const { tokenizer, config } = byteTokenizer(300, 128);
+  return directory('bytes', tokenizer, config);
+})();
+
+/** As sentencepiece models are exported: word marks, single bytes for unknown characters, a stripped first space. */
+const byteFallback = ((): string => {
+  const hex = Array.from(
+    { length: 256 },
+    (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+  );
+  const words = ['<unk>', '<s>', '</s>', ...hex, '▁', '▁a', 'b', '▁word', 'x'];
+  const special = (id: number): object => ({ id, content: words[id], special: true, normalized: false });
+  const tokenizer = {
+    version: '1.0',
+    added_tokens: [0, 1, 2].map(special),
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    },
+    model: {
+      type: 'BPE',
+      unk_token: '<unk>',
+      fuse_unk: true,
+      byte_fallback: true,
+      vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+      merges: [],
+    },
+  };
+  return directory('fallback', tokenizer, { eos_token: '</s>', bos_token: '<s>' });
+})();
+
+describe('clerk', () => {
+  const tokenizer = loadTokenizer(CLERK);
+
+  it('encodes the shipped requests to the golden ids and decodes the golden answers', () => {
+    const golden = JSON.parse(readFileSync(join(CLERK, 'data/golden.json'), 'utf8')) as {
+      cases: { custom_id: string; prompt_ids: number[]; output_ids: number[]; output_text: string }[];
+    };
+    const lines = readFileSync(join(CLERK, 'data/records.jsonl'), 'utf8').trim().split('\n');
+    const prompts = new Map(
+      lines.map((line) => {
+        const record = JSON.parse(line) as { custom_id: string; body: { prompt: string } };
+        return [record.custom_id, record.body.prompt];
+      }),
+    );
+    for (const record of golden.cases) {
+      expect(tokenizer.encode(prompts.get(record.custom_id)!, true)).toEqual(record.prompt_ids);
+      expect(tokenizer.decode(record.output_ids)).toBe(record.output_text);
+    }
+  });
+
+  it('knows its stop ids, its size and its special tokens', () => {
+    expect(tokenizer.stopIds).toEqual([1]);
+    expect(tokenizer.largestId).toBe(511);
+    expect(tokenizer.tokenText(1)).toBe('<|eos|>');
+    expect(tokenizer.encode('a', false)).toEqual([66]);
+    expect(tokenizer.renderChat).toBeUndefined();
+  });
+});
+
+describe('incremental decoding', () => {
+  it.each([
+    ['byte level', byteLevel, 302],
+    ['byte fallback', byteFallback, 266],
+    ['clerk', CLERK, 514],
+  ])('%s: pieces join to the whole, for any ids', (_, dir, ids) => {
+    const tokenizer = loadTokenizer(dir);
+    fc.assert(
+      fc.property(fc.array(fc.nat(ids - 1), { maxLength: 24 }), (sequence) => {
+        const stream = tokenizer.stream();
+        const pieces = sequence.map((id) => stream.push(id));
+        expect(pieces.join('') + stream.flush()).toBe(tokenizer.decode(sequence));
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it.each([byteLevel, byteFallback])(
+    'gives a character when its last byte arrives, never before: %s',
+    (dir) => {
+      const tokenizer = loadTokenizer(dir);
+      const text = 'x€😀b';
+      const ids = tokenizer.encode(text, false);
+      const stream = tokenizer.stream();
+      const pieces = ids.map((id) => stream.push(id));
+      expect(pieces.slice(-9)).toEqual(['x', '', '', '€', '', '', '', '😀', 'b']);
+      expect(stream.flush()).toBe('');
+    },
+  );
+
+  it('gives an unfinished character as one replacement at the end', () => {
+    const tokenizer = loadTokenizer(byteLevel);
+    const stream = tokenizer.stream();
+    const ids = tokenizer.encode('a€', false).slice(0, -1);
+    expect(ids.map((id) => stream.push(id)).join('')).toBe('a');
+    expect(stream.flush()).toBe('\ufffd');
+  });
+});
+
+describe('chat templates', () => {
+  const { tokenizer, config } = byteTokenizer(300, 128);
+  const template = `{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}`;
+  const messages = [{ role: 'user', content: 'hi' }];
+  const named = [
+    { name: 'tool_use', template: 'tools' },
+    { name: 'default', template },
+  ];
+
+  it.each([
+    ['text', { chat_template: template }, {}],
+    ['named list', { chat_template: named }, {}],
+    ['own file', { chat_template: 'unused' }, { 'chat_template.jinja': template }],
+    ['eos as object', { chat_template: template, eos_token: { content: '<|eos|>' } }, {}],
+  ])('renders a template given as %s', (name, more, files) => {
+    const dir = directory(`chat ${name}`, tokenizer, { ...config, ...more }, files);
+    const loaded = loadTokenizer(dir);
+    expect(loaded.renderChat!(messages)).toBe('<|bos|>[user]hi[assistant]');
+    expect(loaded.encode(loaded.renderChat!(messages), false)[0]).toBe(0);
+    expect(loaded.stopIds).toEqual([1]);
+  });
+
+  it('turns raise_exception into a request failure', () => {
+    const raising = { ...config, chat_template: "{{ raise_exception('no system role') }}" };
+    const loaded = loadTokenizer(directory('raising', tokenizer, raising));
+    expect(() => loaded.renderChat!(messages)).toThrow(expect.objectContaining({ code: 'FC0908' }));
+    expect(() => loaded.renderChat!(messages)).toThrow(/no system role/);
+  });
+
+  it('refuses a template that does not parse', () => {
+    const dir = directory('broken template', tokenizer, { ...config, chat_template: '{% for %}' });
+    expect(() => loadTokenizer(dir)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+  });
+});
+
+describe('bad tokenizers', () => {
+  it('names a missing, a broken and an unusable tokenizer.json', () => {
+    expect(() => loadTokenizer(scratch)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+    expect(() => loadTokenizer(directory('broken', '{', {}))).toThrow(/tokenizer.json is not JSON/);
+    const unknown = directory('unknown', { model: { type: 'Magic' } }, {});
+    expect(() => loadTokenizer(unknown)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+  });
+
+  it('takes stop ids from all configs together', () => {
+    const { tokenizer, config } = byteTokenizer(300, 128);
+    const dir = directory('stops', tokenizer, config, {
+      'generation_config.json': { eos_token_id: [7, 9] },
+      'config.json': { eos_token_id: 9 },
+    });
+    expect(loadTokenizer(dir).stopIds).toEqual([7, 9, 1]);
+  });
+});
