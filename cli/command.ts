@@ -1,5 +1,5 @@
 /** What all commands share: how they report success, and how they may run in a GPU process. */
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import type { Terminal } from './terminal.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { inGpuProcess, runInGpuProcess } from './gpu-process.js';
@@ -45,4 +45,14 @@ export function interruptSignal(): AbortSignal {
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   return controller.signal;
+}
+
+/** Gathers `--set name=value` options. */
+export function collectSettings(
+  setting: string,
+  gathered: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const at = setting.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('expected name=value');
+  return { ...gathered, [setting.slice(0, at).trim()]: setting.slice(at + 1).trim() };
 }

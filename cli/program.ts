@@ -6,7 +6,7 @@ import type { CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
-import { VERSION } from './version.js';
+import { VERSION } from './package-root.js';
 
 /** Runs a command line (without the program's own name) and resolves with the exit status. Never rejects. */
 export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,0 +1,126 @@
+/** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
+import { statSync } from 'node:fs';
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { openEngine } from '../runtime/engine/open.js';
+import type { EngineStats } from '../runtime/engine/types.js';
+import { countRequests } from '../runtime/jobs/request-lines.js';
+import { runBatch, type BatchProgress, type BatchSummary } from '../runtime/jobs/run-batch.js';
+import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural } from './format.js';
+import { createProgress } from './progress.js';
+import { renderFailure } from './render-failure.js';
+import { err, type Terminal } from './terminal.js';
+
+export interface PlanRun {
+  readonly summary: BatchSummary;
+  readonly stats: EngineStats;
+  /** From the first request submitted to the last result written. */
+  readonly seconds: number;
+}
+
+export interface PlanRunOptions {
+  readonly graph: RuntimeGraph;
+  readonly requestsPath: string;
+  readonly resultsPath: string;
+  /** Model directory in place of the one that the plan names. */
+  readonly modelDirectory?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Opens the devices, runs the batch, closes the devices. Throws RuntimeFailure for what stops it before it starts. */
+export async function runPlan(options: PlanRunOptions, terminal: Terminal): Promise<PlanRun> {
+  const { graph } = options;
+  const tokenizer = openTokenizer(graph.model, options.modelDirectory);
+  // A stream can be read only once, so its requests are counted as they come.
+  const isFile = statSync(options.requestsPath, { throwIfNoEntry: false })?.isFile() ?? true;
+  const total = isFile ? await countRequests(options.requestsPath) : 0;
+  const progress = createProgress(terminal, 'requests');
+  const engine = await openEngine(graph, {
+    ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
+    progress: progress.say,
+  });
+  const begun = performance.now();
+  progress.start(total);
+  try {
+    const summary = await runBatch({
+      requestsPath: options.requestsPath,
+      resultsPath: options.resultsPath,
+      engine,
+      tokenizer,
+      model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },
+      signal: options.signal,
+      onProgress: (state) =>
+        progress.update(state.answered + state.failed, Math.max(total, state.read), rates(state, begun)),
+    });
+    return { summary, stats: engine.stats(), seconds: (performance.now() - begun) / 1000 };
+  } finally {
+    progress.stop();
+    await engine.dispose();
+  }
+}
+
+function rates(state: BatchProgress, begun: number): string {
+  const seconds = (performance.now() - begun) / 1000;
+  return formatRate(state.promptTokens + state.completionTokens, seconds);
+}
+
+/** Exit status of a run: requests with an error line do not make it a failure. */
+export function exitCodeOf({ summary }: PlanRun): ExitCode {
+  if (summary.failure !== undefined) return EXIT.runtime;
+  return summary.interrupted ? EXIT.interrupted : EXIT.ok;
+}
+
+/** Says what cut a run short and which requests got error lines. */
+export function reportOutcome(run: PlanRun, resultsPath: string, terminal: Terminal): void {
+  const { answered, failed, interrupted, failure } = run.summary;
+  if (failed > 0) err(terminal, `${plural(failed, 'request')} could not be answered; see the error lines`);
+  if (failure !== undefined) err(terminal, renderFailure(failure, terminal.colour));
+  if (failure !== undefined || interrupted) {
+    const kept = plural(answered + failed, 'result');
+    err(terminal, `${interrupted ? 'interrupted' : 'stopped early'}; ${kept} kept in ${resultsPath}`);
+  }
+}
+
+/** The figures of a run as aligned lines: speed, transitions, bytes moved by kind, peak memory per device. */
+export function describeRun({ stats, seconds }: PlanRun): string {
+  const { bytes } = stats;
+  const speed = (tokens: number, busy: number): string =>
+    `${formatCount(tokens)} tokens in ${formatSeconds(busy)}, ${formatRate(tokens, busy)}`;
+  const switching = stats.transitions === 0 ? '' : `, ${formatSeconds(stats.transitionSeconds)} in all`;
+  const moved: readonly (readonly [string, number])[] = [
+    ['weights', bytes.weights],
+    ['KV out', bytes.kvOut],
+    ['KV in', bytes.kvIn],
+    ['all-reduce', bytes.allReduce],
+    ['send', bytes.send],
+  ];
+  return formatTable([
+    ['prefill', speed(stats.promptTokens, stats.prefillSeconds)],
+    ['decode', speed(stats.generatedTokens, stats.decodeSeconds)],
+    ['transitions', `${formatCount(stats.transitions)}${switching}`],
+    ['bytes moved', moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ')],
+    [
+      'peak memory',
+      Object.entries(stats.peakMemory)
+        .map(([device, peak]) => `${device} ${formatBytes(peak)}`)
+        .join(', '),
+    ],
+    ['total', formatSeconds(seconds)],
+  ]);
+}
+
+/** The `--json` form of a run. */
+export function runJson(run: PlanRun, graph: RuntimeGraph): Readonly<Record<string, unknown>> {
+  const { failure, ...summary } = run.summary;
+  return {
+    plan: graph.plan,
+    model: graph.model.name,
+    seconds: run.seconds,
+    requests: summary,
+    ...(failure === undefined
+      ? {}
+      : { failure: { code: failure.code, message: failure.message, subject: failure.details.subject } }),
+    stats: run.stats,
+  };
+}
