@@ -1,0 +1,129 @@
+import { describe, it } from 'vitest';
+import type { DType } from '../../../compiler/model/shape.js';
+import type { DeviceLimits } from '../../../runtime/device/device.js';
+import { kernelVariants } from '../../../runtime/kernels/library.js';
+import { seededRandom } from '../../fixtures/random.js';
+import { activation, expectActivation, garbage, kernelBench, withoutSubgroups } from './harness.js';
+import { filledPages, pageAddress } from './pages.js';
+import type { PageShape } from './pages.js';
+
+const bench = kernelBench();
+
+interface Case {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly pageTokens: number;
+}
+
+const CASES: readonly Case[] = [
+  { heads: 1, kvHeads: 1, headDim: 2, pageTokens: 4 },
+  { heads: 3, kvHeads: 1, headDim: 6, pageTokens: 5 },
+  { heads: 4, kvHeads: 2, headDim: 16, pageTokens: 16 },
+  { heads: 5, kvHeads: 5, headDim: 10, pageTokens: 7 },
+  { heads: 11, kvHeads: 1, headDim: 64, pageTokens: 16 },
+  { heads: 8, kvHeads: 4, headDim: 80, pageTokens: 32 },
+];
+
+interface Chunk {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** Sequences of a prefill step: whole prompts, a later chunk of one, a single row. */
+const PREFILL: readonly Chunk[] = [
+  { start: 0, count: 1 },
+  { start: 0, count: 37 },
+  { start: 21, count: 16 },
+  { start: 50, count: 1 },
+];
+const DECODE: readonly Chunk[] = [0, 1, 6, 15, 16, 63].map((start) => ({ start, count: 1 }));
+
+describe.each<DType>(['f32', 'f16', 'bf16'])('attention over %s pages', (dtype) => {
+  for (const one of CASES) {
+    const name = `${one.heads}/${one.kvHeads} heads of ${one.headDim}, pages of ${one.pageTokens}`;
+    it(`prefill: ${name}`, () => check(dtype, one, PREFILL, 16, bench.limits()));
+    it(`decode: ${name}`, () => check(dtype, one, DECODE, 1, bench.limits()));
+    it(`decode without subgroups: ${name}`, () =>
+      check(dtype, one, DECODE, 1, withoutSubgroups(bench.limits())));
+  }
+});
+
+async function check(
+  dtype: DType,
+  one: Case,
+  chunks: readonly Chunk[],
+  tileRows: number,
+  limits: DeviceLimits,
+): Promise<void> {
+  const { heads, kvHeads, headDim, pageTokens } = one;
+  const random = seededRandom(heads * 100 + headDim);
+  const layer = 1;
+  const lengths = chunks.map(({ start, count }) => start + count);
+  const pagesOf = lengths.map((length) => Math.ceil(length / pageTokens));
+  const pages = pagesOf.reduce((sum, count) => sum + count, 0) + 1;
+  const shape: PageShape = { ...one, dtype, pages, groupLayers: 2 };
+  const kv = filledPages(shape, () => random.normal());
+  const address = pageAddress(shape);
+
+  // Pages in shuffled order; page 0 belongs to nobody.
+  const order = Array.from({ length: pages - 1 }, (_, i) => i + 1);
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  const tableStarts: number[] = [];
+  const tiles: number[] = [];
+  const rowOf: { readonly chunk: number; readonly position: number }[] = [];
+  let tableLength = 0;
+  chunks.forEach(({ start, count }, chunk) => {
+    for (let first = 0; first < count; first += tileRows) {
+      tiles.push(rowOf.length + first, Math.min(tileRows, count - first), start + first, tableLength);
+    }
+    for (let i = 0; i < count; i++) rowOf.push({ chunk, position: start + i });
+    tableStarts.push(tableLength);
+    tableLength += pagesOf[chunk]!;
+  });
+  const rows = rowOf.length;
+  const qkv = activation(rows, (heads + 2 * kvHeads) * headDim, () => random.normal() * 2);
+  const scale = 1 / Math.sqrt(headDim);
+  const params = { heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows };
+  const [variant] = kernelVariants({ kernel: 'attention', params, dtype }, limits);
+  const bytes = await bench.run(
+    variant!,
+    [
+      Uint32Array.from(tiles),
+      Uint32Array.from(order),
+      qkv.data,
+      kv.words,
+      garbage(rows, heads * headDim).data,
+    ],
+    [tiles.length / 4, layer],
+    4,
+  );
+
+  const reference = rowOf.map(({ chunk, position }, r) => {
+    const row = new Float64Array(heads * headDim);
+    for (let h = 0; h < heads; h++) {
+      const kvHead = Math.floor((h * kvHeads) / heads);
+      const element = (token: number, side: 0 | 1, dim: number): number => {
+        const page = order[tableStarts[chunk]! + Math.floor(token / pageTokens)]!;
+        return kv.at(address(page, layer, kvHead, token % pageTokens, side, dim));
+      };
+      const scores = Array.from({ length: position + 1 }, (_, token) => {
+        let dot = 0;
+        for (let i = 0; i < headDim; i++)
+          dot += qkv.data[r * qkv.stride + h * headDim + i]! * element(token, 0, i);
+        return dot * scale;
+      });
+      const max = Math.max(...scores);
+      const weights = scores.map((score) => Math.exp(score - max));
+      const total = weights.reduce((sum, w) => sum + w, 0);
+      weights.forEach((w, token) => {
+        for (let i = 0; i < headDim; i++) row[h * headDim + i]! += (w / total) * element(token, 1, i);
+      });
+    }
+    return row;
+  });
+  expectActivation(bytes, rows, heads * headDim, (r, c) => reference[r]![c]!, 2e-5);
+}

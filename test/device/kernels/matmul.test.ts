@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import type { DType } from '../../../compiler/model/shape.js';
+import { kernelVariants } from '../../../runtime/kernels/library.js';
+import { seededRandom } from '../../fixtures/random.js';
+import {
+  activation,
+  expectActivation,
+  garbage,
+  kernelBench,
+  variantsFor,
+  weight,
+  withoutSubgroups,
+} from './harness.js';
+
+const bench = kernelBench();
+
+/** [rows, n, k]: odd sizes, one column block and several, k that ends inside every kind of load. */
+const SHAPES: readonly (readonly [number, number, number])[] = [
+  [1, 1, 4],
+  [1, 7, 5],
+  [3, 33, 12],
+  [4, 64, 64],
+  [5, 30, 9],
+  [16, 37, 100],
+  [17, 130, 20],
+  [64, 96, 64],
+];
+
+describe.each<DType>(['f32', 'f16', 'bf16'])('matmul with %s weights', (dtype) => {
+  it.each(SHAPES)('%i rows, n %i, k %i', async (rows, n, k) => {
+    const random = seededRandom(rows * 1000 + n * 10 + k);
+    const a = activation(rows, k, () => random.normal());
+    const w = weight(dtype, n, k, random);
+    const bias = weight(dtype, 1, n, random);
+    for (const withBias of [false, true]) {
+      const request = { kernel: 'matmul', params: { n, k, bias: withBias ? 1 : 0 }, dtype } as const;
+      const variants = [
+        ...variantsFor(request, bench.limits(), rows),
+        ...kernelVariants(request, withoutSubgroups(bench.limits())),
+      ];
+      for (const variant of variants) {
+        const operands = [a.data, w.words, ...(withBias ? [bias.words] : []), garbage(rows, n).data];
+        const bytes = await bench.run(variant, operands, [rows], operands.length - 1);
+        expectActivation(bytes, rows, n, (r, c) => {
+          let sum = withBias ? bias.at(0, c) : 0;
+          for (let i = 0; i < k; i++) sum += a.data[r * a.stride + i]! * w.at(c, i);
+          return sum;
+        });
+      }
+    }
+  });
+});
+
+describe('matmul', () => {
+  it('gives a row the same bits in every variant', async () => {
+    const random = seededRandom(5);
+    const [n, k] = [40, 72];
+    const w = weight('bf16', n, k, random);
+    const a = activation(20, k, () => random.normal());
+    const [row, block, tall] = kernelVariants(
+      { kernel: 'matmul', params: { n, k, bias: 0 }, dtype: 'bf16' },
+      bench.limits(),
+    );
+    const all = await bench.run(tall!, [a.data, w.words, garbage(20, n).data], [20], 2);
+    for (const [variant, rows] of [
+      [row!, 1],
+      [block!, 3],
+    ] as const) {
+      const some = await bench.run(
+        variant,
+        [a.data.slice(0, rows * a.stride), w.words, garbage(rows, n).data],
+        [rows],
+        2,
+      );
+      expect(some).toEqual(all.slice(0, some.byteLength));
+    }
+  });
+});
