@@ -1,0 +1,93 @@
+/** Random plans of one stage whose sharding is legal: shapes, meshes, replicas, placements and overrides. */
+import fc from 'fast-check';
+import type { TpDim } from '../../../compiler/plan/plan.js';
+import type { ModelShape } from '../../../compiler/model/shape.js';
+import type { PlanOptions, StageOptions } from './make-plan.js';
+
+export interface ShardingCase {
+  readonly shape: ModelShape;
+  readonly stage: StageOptions;
+}
+
+/** Shapes small enough to execute; every optional part of a model comes and goes. */
+export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
+  .record({
+    dp: fc.integer({ min: 1, max: 2 }),
+    pp: fc.integer({ min: 1, max: 3 }),
+    tp: fc.constantFrom(1, 2, 3, 4, 6),
+    layers: fc.integer({ min: 3, max: 4 }),
+    kvSplit: fc.constantFrom('even', 'replicas', 'whole', 'alone'),
+    kvPerRank: fc.integer({ min: 1, max: 2 }),
+    groups: fc.integer({ min: 1, max: 3 }),
+    headDim: fc.constantFrom(2, 4, 6),
+    hidden: fc.integer({ min: 3, max: 9 }),
+    ffnPerRank: fc.integer({ min: 1, max: 4 }),
+    vocab: fc.integer({ min: 5, max: 17 }),
+    ffnOnTp: fc.boolean(),
+    vocabOnTp: fc.boolean(),
+    flags: fc.record({
+      tied: fc.boolean(),
+      qkvBias: fc.boolean(),
+      outputBias: fc.boolean(),
+      mlpBias: fc.boolean(),
+      qkNorm: fc.boolean(),
+    }),
+    overrideLayer: fc.option(fc.integer({ min: 0, max: 2 })),
+    overrideHeads: fc.boolean(),
+  })
+  .map((drawn) => {
+    const { tp, dp, pp, layers } = drawn;
+    const divisors = [1, 2, 3, 4, 6].filter((size) => tp % size === 0 && size < tp);
+    const replicated = drawn.kvSplit === 'replicas' && divisors.length > 0;
+    const kvHeads = replicated ? divisors[drawn.kvPerRank % divisors.length]! : tp * drawn.kvPerRank;
+    const kvReplicas = replicated ? tp / kvHeads : 1;
+    const shape: ModelShape = {
+      family: 'llama',
+      layers,
+      hidden: drawn.hidden,
+      kvHeads,
+      heads: kvHeads * kvReplicas * drawn.groups,
+      headDim: drawn.headDim,
+      ffn: tp * drawn.ffnPerRank,
+      vocab: drawn.vocab,
+      context: 64,
+      normEps: 1e-5,
+      ropeTheta: 100,
+      ...drawn.flags,
+    };
+    const attention: readonly TpDim[] =
+      drawn.kvSplit === 'whole'
+        ? ['heads']
+        : drawn.kvSplit === 'alone'
+          ? ['kv_heads']
+          : ['heads', 'kv_heads'];
+    const onTp: readonly TpDim[] = [
+      ...attention,
+      ...(drawn.ffnOnTp ? (['ffn'] as const) : []),
+      ...(drawn.vocabOnTp ? (['vocab'] as const) : []),
+    ];
+    const flipped: readonly TpDim[] = drawn.ffnOnTp ? attention : [...attention, 'ffn'];
+    const layer = drawn.overrideLayer;
+    const overrides: StageOptions['overrides'] =
+      layer === null
+        ? []
+        : [
+            { firstLayer: layer, lastLayer: layers - 1, part: 'mlp', onTp: flipped, kvReplicas },
+            ...(drawn.overrideHeads && attention.includes('kv_heads')
+              ? [
+                  {
+                    firstLayer: layer,
+                    lastLayer: layer,
+                    part: 'attention',
+                    onTp: ['kv_heads'],
+                    kvReplicas,
+                  } as const,
+                ]
+              : []),
+          ];
+    return { shape, stage: { name: 'serve', mesh: { dp, pp, tp }, onTp, kvReplicas, overrides } };
+  });
+
+export function planOf({ shape, stage }: ShardingCase): PlanOptions {
+  return { shape, stages: [stage] };
+}
