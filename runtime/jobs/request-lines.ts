@@ -9,7 +9,7 @@ export interface RequestLine {
   readonly text: string;
 }
 
-/** The lines of a batch file. Fails with FC0907 when the file cannot be read or holds no request. */
+/** The lines of a batch file. Fails with FC0916 when the file cannot be read or holds no request. */
 export async function* readRequestLines(path: string): AsyncGenerator<RequestLine> {
   const stream = createReadStream(path, { encoding: 'utf8' });
   const lines = createInterface({ input: stream, crlfDelay: Infinity });
@@ -70,14 +70,14 @@ function countFilledLines(file: number): number {
 
 function unreadable(path: string, cause: unknown): RuntimeFailure {
   const why = cause instanceof Error ? cause.message : String(cause);
-  return new RuntimeFailure('FC0907', `cannot read the requests in ${path}: ${why}`, {
+  return new RuntimeFailure('FC0916', `cannot read the requests in ${path}: ${why}`, {
     subject: path,
     cause,
   });
 }
 
 function holdsNone(path: string): RuntimeFailure {
-  return new RuntimeFailure('FC0907', `${path} holds no requests`, {
+  return new RuntimeFailure('FC0916', `${path} holds no requests`, {
     subject: path,
     help: 'it must have one JSON object per line: {"custom_id", "method", "url", "body"}',
   });

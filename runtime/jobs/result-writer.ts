@@ -6,18 +6,18 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { RuntimeFailure } from '../failure.js';
 
 export interface ResultWriter {
-  /** Appends one JSON line. Fails with FC0909. */
+  /** Appends one JSON line. Fails with FC0918. */
   readonly write: (line: object) => void;
   readonly close: () => void;
 }
 
-/** Creates (or empties) the output file. Fails with FC0909 when it cannot be written. */
+/** Creates (or empties) the output file. Fails with FC0918 when it cannot be written. */
 export function openResultWriter(path: string): ResultWriter {
   const guarded = <T>(action: () => T): T => {
     try {
       return action();
     } catch (cause) {
-      throw new RuntimeFailure('FC0909', `cannot write results to ${path}: ${(cause as Error).message}`, {
+      throw new RuntimeFailure('FC0918', `cannot write results to ${path}: ${(cause as Error).message}`, {
         subject: path,
         cause,
       });

@@ -57,8 +57,8 @@ const HEAD_START = 1024;
 const FULL_WINDOW_WAIT = 10;
 
 /**
- * Runs the batch to its end, to an abort or to a failure of the engine, and says which. Rejects with FC0907 when the
- * requests cannot be read and FC0909 when results cannot be written; bugs reject as they are.
+ * Runs the batch to its end, to an abort or to a failure of the engine, and says which. Rejects with FC0916 when the
+ * requests cannot be read and FC0918 when results cannot be written; bugs reject as they are.
  */
 export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   const lines = readRequestLines(job.requestsPath);
@@ -200,7 +200,7 @@ function openBatchState(job: BatchJob, writer: ResultWriter, onBroken: () => voi
         report();
       } catch (error) {
         if (error instanceof RequestRefused) fail(line, error.error, 400);
-        else if (error instanceof RuntimeFailure && error.code === 'FC0908') {
+        else if (error instanceof RuntimeFailure && error.code === 'FC0917') {
           fail(line, { code: error.code, message: error.message }, 400);
         } else throw error;
       }
@@ -215,7 +215,7 @@ function openBatchState(job: BatchJob, writer: ResultWriter, onBroken: () => voi
     summary: (interrupted) => ({
       ...counts,
       unfinished: counts.read - counts.answered - counts.failed,
-      interrupted,
+      interrupted: interrupted && !(counts.readAll && counts.answered + counts.failed === counts.read),
     }),
   };
 }
@@ -230,7 +230,7 @@ function failureCode(error: Error): string {
 }
 
 function isFileFailure(error: RuntimeFailure): boolean {
-  return error.code === 'FC0907' || error.code === 'FC0909';
+  return error.code === 'FC0916' || error.code === 'FC0918';
 }
 
 function refuseSameFile(requests: string, results: string): void {
@@ -242,7 +242,7 @@ function refuseSameFile(requests: string, results: string): void {
     }
   };
   if (real(requests) !== real(results)) return;
-  throw new RuntimeFailure('FC0909', `the results would overwrite the requests in ${requests}`, {
+  throw new RuntimeFailure('FC0918', `the results would overwrite the requests in ${requests}`, {
     subject: results,
     help: 'name another file with --out',
   });

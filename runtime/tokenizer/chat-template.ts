@@ -10,14 +10,14 @@ export interface ChatMessage {
   readonly [extra: string]: unknown;
 }
 
-/** Prompt text of a conversation, ending where the assistant's answer begins. Fails with FC0908. */
+/** Prompt text of a conversation, ending where the assistant's answer begins. Fails with FC0917. */
 export type ChatRenderer = (messages: readonly ChatMessage[]) => string;
 
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
 
 /**
  * The renderer of a model directory: `chat_template.jinja`, or `chat_template` of the tokenizer config (the one
- * named `default` where there are several). Undefined when the model has none. Fails with FC0905 when the template
+ * named `default` where there are several). Undefined when the model has none. Fails with FC0914 when the template
  * cannot be parsed.
  */
 export function chatRenderer(
@@ -31,7 +31,7 @@ export function chatRenderer(
     template = new Template(text);
   } catch (cause) {
     throw new RuntimeFailure(
-      'FC0905',
+      'FC0914',
       `cannot parse the chat template of ${dir}: ${(cause as Error).message}`,
       {
         subject: dir,
@@ -45,7 +45,7 @@ export function chatRenderer(
       return template.render({ ...special, messages, tools: null, add_generation_prompt: true });
     } catch (cause) {
       throw new RuntimeFailure(
-        'FC0908',
+        'FC0917',
         `the chat template refuses the messages: ${(cause as Error).message}`,
         {
           cause,

@@ -11,7 +11,10 @@ export interface TextTokenizer {
   /** Path of `tokenizer.json`. */
   readonly origin: string;
   readonly largestId: number;
-  /** Ids of a text; `special` adds what the model's post-processor adds (a start token, usually). Fails with FC0908. */
+  /**
+   * Ids of a text; `special` adds what the model's post-processor adds (a start token, usually). Characters that the
+   * vocabulary cannot express give its unknown token, or nothing when it has none. May fail with FC0917.
+   */
   readonly encode: (text: string, special: boolean) => number[];
   /** Text of ids; special tokens and ids that the tokenizer does not know give nothing. */
   readonly decode: (ids: readonly number[]) => string;
@@ -24,11 +27,11 @@ export interface TextTokenizer {
   readonly renderChat?: ChatRenderer;
 }
 
-/** Loads `tokenizer.json` and what stands beside it. Fails with FC0905 when it is missing or cannot be used. */
+/** Loads `tokenizer.json` and what stands beside it. Fails with FC0914 when it is missing or cannot be used. */
 export function loadTokenizer(dir: string): TextTokenizer {
   const origin = join(dir, 'tokenizer.json');
   if (!existsSync(origin)) {
-    throw new RuntimeFailure('FC0905', `there is no ${origin}`, {
+    throw new RuntimeFailure('FC0914', `there is no ${origin}`, {
       subject: origin,
       help: 'a model needs its tokenizer.json beside config.json',
     });
@@ -39,7 +42,7 @@ export function loadTokenizer(dir: string): TextTokenizer {
   try {
     tokenizer = new Tokenizer(json, config);
   } catch (cause) {
-    throw new RuntimeFailure('FC0905', `cannot use ${origin}: ${(cause as Error).message}`, {
+    throw new RuntimeFailure('FC0914', `cannot use ${origin}: ${(cause as Error).message}`, {
       subject: origin,
       cause,
     });
@@ -54,13 +57,7 @@ export function loadTokenizer(dir: string): TextTokenizer {
   return {
     origin,
     largestId: largest(tokenizer.get_vocab(true).values()),
-    encode: (text, withSpecial) => {
-      const { ids } = tokenizer.encode(text, { add_special_tokens: withSpecial });
-      if (!ids.every(Number.isInteger)) {
-        throw new RuntimeFailure('FC0908', 'the text has characters that the vocabulary cannot express');
-      }
-      return ids;
-    },
+    encode: (text, withSpecial) => tokenizer.encode(text, { add_special_tokens: withSpecial }).ids,
     decode: (ids) => decodeText(ids.filter(isText)),
     stream: () => textStream(decodeText, isText),
     tokenText: (id) => (special.has(id) ? tokenizer.id_to_token(id)! : known(id) ? decodeText([id]) : ''),

@@ -25,29 +25,29 @@ export function modelCacheDirectory(env: Readonly<Record<string, string | undefi
 
 /**
  * Directory of a model source: `hf:org/name` in the cache, anything else as a path relative to the directory of the
- * plan file `sourceBase` (or to the working directory). Fails with FC0901 when there is no such directory.
+ * plan file `sourceBase` (or to the working directory). Fails with FC0910 when there is no such directory.
  */
 export function resolveModelDirectory(source: string, sourceBase?: string): string {
   const hub = /^hf:(.*)$/.exec(source)?.[1];
   if (hub !== undefined) {
     if (!/^[\w.-]+\/[\w.-]+$/.test(hub) || hub.split('/').includes('..')) {
-      throw new RuntimeFailure('FC0901', `\`${source}\` is not of the form hf:org/name`, { subject: source });
+      throw new RuntimeFailure('FC0910', `\`${source}\` is not of the form hf:org/name`, { subject: source });
     }
     const dir = join(modelCacheDirectory(), hub);
     if (existsSync(join(dir, 'config.json'))) return dir;
-    throw new RuntimeFailure('FC0901', `model ${source} is not in the local cache (${dir})`, {
+    throw new RuntimeFailure('FC0910', `model ${source} is not in the local cache (${dir})`, {
       subject: source,
       help: `run \`fulcrum pull ${source}\` on a machine with network access`,
     });
   }
   const dir = resolve(sourceBase === undefined ? '.' : dirname(sourceBase), source);
   if (!existsSync(dir) || !statSync(dir).isDirectory()) {
-    throw new RuntimeFailure('FC0901', `there is no model directory ${dir}`, { subject: dir });
+    throw new RuntimeFailure('FC0910', `there is no model directory ${dir}`, { subject: dir });
   }
   return dir;
 }
 
-/** Opens a directory given as a path. Fails with FC0901 (missing file) or FC0902 (damaged file). */
+/** Opens a directory given as a path. Fails with FC0910 (missing file) or FC0911 (damaged file). */
 export function openModelDirectory(dir: string): ModelDirectory {
   const configPath = join(dir, 'config.json');
   const generationPath = join(dir, 'generation_config.json');
@@ -60,13 +60,13 @@ export function openModelDirectory(dir: string): ModelDirectory {
   };
 }
 
-/** Parses a JSON file that must hold an object. Fails with FC0901 (missing) or FC0902 (not an object). */
+/** Parses a JSON file that must hold an object. Fails with FC0910 (missing) or FC0911 (not an object). */
 export function readJsonObject(path: string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new RuntimeFailure('FC0901', `cannot read ${path}: ${(cause as Error).message}`, {
+    throw new RuntimeFailure('FC0910', `cannot read ${path}: ${(cause as Error).message}`, {
       subject: path,
       cause,
     });
@@ -75,13 +75,13 @@ export function readJsonObject(path: string): Readonly<Record<string, unknown>> 
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new RuntimeFailure('FC0902', `${path} is not JSON: ${(cause as Error).message}`, {
+    throw new RuntimeFailure('FC0911', `${path} is not JSON: ${(cause as Error).message}`, {
       subject: path,
       cause,
     });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new RuntimeFailure('FC0902', `${path} does not hold a JSON object`, { subject: path });
+    throw new RuntimeFailure('FC0911', `${path} does not hold a JSON object`, { subject: path });
   }
   return value as Record<string, unknown>;
 }
@@ -93,7 +93,7 @@ function openTensors(dir: string): Map<string, StoredTensor> {
   const indexPath = join(dir, 'model.safetensors.index.json');
   if (!existsSync(indexPath)) {
     throw new RuntimeFailure(
-      'FC0901',
+      'FC0910',
       `${dir} has neither model.safetensors nor model.safetensors.index.json`,
       { subject: dir, help: 'weights must be in safetensors files' },
     );
@@ -104,13 +104,13 @@ function openTensors(dir: string): Map<string, StoredTensor> {
 function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
   const weightMap = readJsonObject(indexPath)['weight_map'];
   if (typeof weightMap !== 'object' || weightMap === null) {
-    throw new RuntimeFailure('FC0902', `${indexPath} has no weight_map`, { subject: indexPath });
+    throw new RuntimeFailure('FC0911', `${indexPath} has no weight_map`, { subject: indexPath });
   }
   const shards = new Map<string, Map<string, StoredTensor>>();
   const tensors = new Map<string, StoredTensor>();
   for (const [name, file] of Object.entries(weightMap as Record<string, unknown>)) {
     if (typeof file !== 'string' || basename(file) !== file) {
-      throw new RuntimeFailure('FC0902', `${indexPath} gives no file name for tensor ${name}`, {
+      throw new RuntimeFailure('FC0911', `${indexPath} gives no file name for tensor ${name}`, {
         subject: name,
       });
     }
@@ -119,7 +119,7 @@ function openShards(dir: string, indexPath: string): Map<string, StoredTensor> {
     shards.set(file, held);
     const tensor = held.get(name);
     if (!tensor) {
-      throw new RuntimeFailure('FC0903', `${path} has no tensor ${name}, which ${indexPath} says it holds`, {
+      throw new RuntimeFailure('FC0912', `${path} has no tensor ${name}, which ${indexPath} says it holds`, {
         subject: name,
       });
     }

@@ -15,7 +15,7 @@ export interface WeightRange {
   readonly bytes: Uint8Array;
 }
 
-/** All device bytes of the weight: `weightBytes(weight)` of them. Fails with FC0903 when the source lacks a tensor. */
+/** All device bytes of the weight: `weightBytes(weight)` of them. Fails with FC0912 when the source lacks a tensor. */
 export function packWeight(weight: RuntimeWeight, source: WeightSource): Uint8Array {
   return packRows(weight, source, [0, weightLayout(weight).rows]);
 }
@@ -80,6 +80,6 @@ function readConverted(
   cols: Interval,
 ): Uint8Array {
   const tensor = source.tensor(name);
-  if (!tensor) throw new RuntimeFailure('FC0903', `the model has no tensor ${name}`, { subject: name });
+  if (!tensor) throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
   return convertBytes(source.read(name, rows, cols), tensor.dtype, weight.dtype);
 }

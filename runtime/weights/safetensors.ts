@@ -41,7 +41,7 @@ export interface StoredTensor {
   readonly bytes: number;
 }
 
-/** Tensors of one file by name. Fails with FC0901 when there is no such file, FC0902 when it is damaged. */
+/** Tensors of one file by name. Fails with FC0910 when there is no such file, FC0911 when it is damaged. */
 export function readSafetensorsHeader(path: string): Map<string, StoredTensor> {
   const { header, dataStart, dataBytes } = readHeader(path);
   const tensors = new Map<string, StoredTensor>();
@@ -58,7 +58,7 @@ function readHeader(path: string): { header: object; dataStart: number; dataByte
   try {
     file = openSync(path, 'r');
   } catch (cause) {
-    throw new RuntimeFailure('FC0901', `cannot open ${path}: ${reason(cause)}`, { subject: path, cause });
+    throw new RuntimeFailure('FC0910', `cannot open ${path}: ${reason(cause)}`, { subject: path, cause });
   }
   try {
     const { size } = fstatSync(file);
@@ -145,7 +145,7 @@ function refuseOverlaps(path: string, tensors: ReadonlyMap<string, StoredTensor>
 }
 
 function damaged(path: string, what: string, tensor?: string): RuntimeFailure {
-  return new RuntimeFailure('FC0902', `cannot read ${path}: ${what}`, {
+  return new RuntimeFailure('FC0911', `cannot read ${path}: ${what}`, {
     subject: tensor ?? path,
     help: 'fetch or convert the file again',
   });

@@ -18,11 +18,11 @@ export interface SourceTensor {
 }
 
 export interface WeightSource {
-  /** The tensor of this name, or undefined. Fails with FC0904 when its dtype or rank is none of a weight's. */
+  /** The tensor of this name, or undefined. Fails with FC0913 when its dtype or rank is none of a weight's. */
   readonly tensor: (name: string) => SourceTensor | undefined;
   /**
    * Elements of the rectangle, row-major and tightly packed, in the source's dtype. The bytes may be a view of memory
-   * the source keeps: read only. Fails with FC0903 for an unknown tensor, FC0902 for a file that has become shorter.
+   * the source keeps: read only. Fails with FC0912 for an unknown tensor, FC0911 for a file that has become shorter.
    */
   readonly read: (name: string, rows: Interval, cols: Interval) => Uint8Array;
   /** Releases files. */
@@ -41,7 +41,7 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
       try {
         file = openSync(path, 'r');
       } catch (cause) {
-        throw new RuntimeFailure('FC0901', `cannot open ${path}: ${(cause as Error).message}`, {
+        throw new RuntimeFailure('FC0910', `cannot open ${path}: ${(cause as Error).message}`, {
           subject: path,
           cause,
         });
@@ -58,7 +58,7 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
     tensor,
     read: (name, rows, cols) => {
       const stored = tensors.get(name);
-      if (!stored) throw new RuntimeFailure('FC0903', `the model has no tensor ${name}`, { subject: name });
+      if (!stored) throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
       const matrix = checkedRectangle(matrixOf(stored), name, rows, cols);
       const elementBytes = BYTES_OF[matrix.dtype];
       const rowBytes = (cols[1] - cols[0]) * elementBytes;
@@ -109,7 +109,7 @@ function matrixOf(stored: StoredTensor): SourceTensor {
   const [rows, cols] = stored.shape.length === 1 ? [1, stored.shape[0]] : stored.shape;
   if (!dtype || rows === undefined || cols === undefined || stored.shape.length > 2) {
     throw new RuntimeFailure(
-      'FC0904',
+      'FC0913',
       `tensor ${stored.name} in ${stored.file} is ${stored.dtype}[${stored.shape.join(', ')}]; weights must be F32, F16 or BF16 of one or two dimensions`,
       { subject: stored.name },
     );
@@ -122,7 +122,7 @@ function readFully(file: number, target: Uint8Array, position: number, stored: S
   while (done < target.length) {
     const count = readSync(file, target, done, Math.min(READ_CHUNK, target.length - done), position + done);
     if (count === 0) {
-      throw new RuntimeFailure('FC0902', `${stored.file} ends inside tensor ${stored.name}`, {
+      throw new RuntimeFailure('FC0911', `${stored.file} ends inside tensor ${stored.name}`, {
         subject: stored.name,
         help: 'the file changed after it was opened',
       });

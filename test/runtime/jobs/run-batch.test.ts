@@ -186,7 +186,7 @@ describe('a batch', () => {
   });
 
   it('writes an error line when the engine gives up one request', async () => {
-    const lost = new RuntimeFailure('FC0920', 'device gpu[1] is lost');
+    const lost = new RuntimeFailure('FC0902', 'device gpu[1] is lost');
     const engine = fakeEngine((request) => (request.promptIds.length > 3 ? lost : echo(request)));
     const { results, summary } = await run(
       [completionLine('a', { prompt: 'shipment of chairs', n: 2 }), completionLine('b', { prompt: 'x' })],
@@ -194,7 +194,7 @@ describe('a batch', () => {
     );
     const failed = results.filter((line) => line.custom_id === 'a');
     expect(failed).toHaveLength(1);
-    expect(failed[0]).toMatchObject({ response: { status_code: 500 }, error: { code: 'FC0920' } });
+    expect(failed[0]).toMatchObject({ response: { status_code: 500 }, error: { code: 'FC0902' } });
     expect(summary).toMatchObject({ answered: 1, failed: 1 });
   });
 
@@ -233,10 +233,10 @@ describe('a batch cut short', () => {
 
   it('keeps finished results when the device is lost, and says so', async () => {
     const engine = fakeEngine(echo, (round) => {
-      if (round === 6) throw new RuntimeFailure('FC0920', 'device gpu[0] is lost');
+      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
     });
     const { results, summary } = await run(lines, { engine });
-    expect(summary.failure?.code).toBe('FC0920');
+    expect(summary.failure?.code).toBe('FC0902');
     expect(summary.interrupted).toBe(false);
     expect(results.length).toBe(summary.answered);
     expect(results.length).toBeGreaterThan(0);
@@ -257,18 +257,18 @@ describe('files', () => {
 
   it('refuses unreadable and empty request files without touching the output', async () => {
     const missing = join(scratch, 'none.jsonl');
-    await expect(job(missing)).rejects.toMatchObject({ code: 'FC0907', details: { subject: missing } });
-    await expect(job(scratch)).rejects.toMatchObject({ code: 'FC0907' });
-    await expect(job(requestFile('\n \n'))).rejects.toMatchObject({ code: 'FC0907' });
-    expect(() => countRequests(missing)).toThrow(expect.objectContaining({ code: 'FC0907' }));
-    expect(() => countRequests(requestFile('\n \n'))).toThrow(expect.objectContaining({ code: 'FC0907' }));
+    await expect(job(missing)).rejects.toMatchObject({ code: 'FC0916', details: { subject: missing } });
+    await expect(job(scratch)).rejects.toMatchObject({ code: 'FC0916' });
+    await expect(job(requestFile('\n \n'))).rejects.toMatchObject({ code: 'FC0916' });
+    expect(() => countRequests(missing)).toThrow(expect.objectContaining({ code: 'FC0916' }));
+    expect(() => countRequests(requestFile('\n \n'))).toThrow(expect.objectContaining({ code: 'FC0916' }));
     expect(existsSync(join(scratch, 'never.jsonl'))).toBe(false);
   });
 
   it('refuses an output that cannot be written or is the input', async () => {
     const requests = requestFile([completionLine('a', { prompt: 'x' })]);
-    await expect(job(requests, join(scratch, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0909' });
-    await expect(job(requests, requests)).rejects.toMatchObject({ code: 'FC0909' });
+    await expect(job(requests, join(scratch, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0918' });
+    await expect(job(requests, requests)).rejects.toMatchObject({ code: 'FC0918' });
     expect(readFileSync(requests, 'utf8')).toContain('"a"');
   });
 
@@ -276,7 +276,7 @@ describe('files', () => {
     const requests = requestFile(
       Array.from({ length: 50 }, (_, i) => completionLine(`${i}`, { prompt: 'x' })),
     );
-    await expect(job(requests, '/dev/full')).rejects.toMatchObject({ code: 'FC0909' });
+    await expect(job(requests, '/dev/full')).rejects.toMatchObject({ code: 'FC0918' });
   });
 
   it('counts requests, line endings and byte order mark aside', async () => {

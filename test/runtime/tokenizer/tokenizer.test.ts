@@ -158,22 +158,29 @@ describe('chat templates', () => {
   it('turns raise_exception into a request failure', () => {
     const raising = { ...config, chat_template: "{{ raise_exception('no system role') }}" };
     const loaded = loadTokenizer(directory('raising', tokenizer, raising));
-    expect(() => loaded.renderChat!(messages)).toThrow(expect.objectContaining({ code: 'FC0908' }));
+    expect(() => loaded.renderChat!(messages)).toThrow(expect.objectContaining({ code: 'FC0917' }));
     expect(() => loaded.renderChat!(messages)).toThrow(/no system role/);
   });
 
   it('refuses a template that does not parse', () => {
     const dir = directory('broken template', tokenizer, { ...config, chat_template: '{% for %}' });
-    expect(() => loadTokenizer(dir)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+    expect(() => loadTokenizer(dir)).toThrow(expect.objectContaining({ code: 'FC0914' }));
   });
 });
 
 describe('bad tokenizers', () => {
   it('names a missing, a broken and an unusable tokenizer.json', () => {
-    expect(() => loadTokenizer(scratch)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+    expect(() => loadTokenizer(scratch)).toThrow(expect.objectContaining({ code: 'FC0914' }));
     expect(() => loadTokenizer(directory('broken', '{', {}))).toThrow(/tokenizer.json is not JSON/);
     const unknown = directory('unknown', { model: { type: 'Magic' } }, {});
-    expect(() => loadTokenizer(unknown)).toThrow(expect.objectContaining({ code: 'FC0905' }));
+    expect(() => loadTokenizer(unknown)).toThrow(expect.objectContaining({ code: 'FC0914' }));
+  });
+
+  it('drops characters that a vocabulary without an unknown token cannot express', () => {
+    const { tokenizer, config } = byteTokenizer(90, 128);
+    const loaded = loadTokenizer(directory('small', tokenizer, config));
+    expect(loaded.encode('A B', true)).toHaveLength(4);
+    expect(loaded.encode('AéB', true)).toEqual(loaded.encode('AB', true));
   });
 
   it('takes stop ids from all configs together', () => {

@@ -72,7 +72,7 @@ describe('safetensors header', () => {
   ])('refuses %s, naming file and tensor', (name, header, dataBytes, message) => {
     const path = rawFile(`${name}.safetensors`, header, dataBytes);
     const failure = failureOf(() => readSafetensorsHeader(path));
-    expect(failure.code).toBe('FC0902');
+    expect(failure.code).toBe('FC0911');
     expect(failure.message).toMatch(message);
     expect(failure.message).toContain(path);
   });
@@ -85,7 +85,7 @@ describe('safetensors header', () => {
     writeFileSync(foreign, Buffer.alloc(64, 0xff));
     expect(failureOf(() => readSafetensorsHeader(foreign)).message).toMatch(/no safetensors file/);
     const missing = failureOf(() => readSafetensorsHeader(join(scratch, 'none.safetensors')));
-    expect(missing.code).toBe('FC0901');
+    expect(missing.code).toBe('FC0910');
   });
 });
 
@@ -106,7 +106,7 @@ describe('model directory', () => {
     expect(failureOf(() => openModelDirectory(dir)).message).toContain(shard);
     rmSync(shard);
     const missing = failureOf(() => openModelDirectory(dir));
-    expect(missing.code).toBe('FC0901');
+    expect(missing.code).toBe('FC0910');
     expect(missing.message).toContain(shard);
   });
 
@@ -115,11 +115,11 @@ describe('model directory', () => {
     const index = join(dir, 'model.safetensors.index.json');
     writeFileSync(index, JSON.stringify({ weight_map: { ghost: 'model-00001-of-00002.safetensors' } }));
     expect(failureOf(() => openModelDirectory(dir))).toMatchObject({
-      code: 'FC0903',
+      code: 'FC0912',
       details: { subject: 'ghost' },
     });
     writeFileSync(index, JSON.stringify({ weight_map: { ghost: '../other.safetensors' } }));
-    expect(failureOf(() => openModelDirectory(dir)).code).toBe('FC0902');
+    expect(failureOf(() => openModelDirectory(dir)).code).toBe('FC0911');
   });
 
   it('refuses a directory without weights, and a broken config', () => {
@@ -132,7 +132,7 @@ describe('model directory', () => {
 
   it('resolves paths against the plan file and hub names in the cache', () => {
     expect(resolveModelDirectory('./models/clerk', 'plans/clerk.plan')).toMatch(/plans\/models\/clerk$/);
-    expect(failureOf(() => resolveModelDirectory('./nowhere', 'plans/clerk.plan')).code).toBe('FC0901');
+    expect(failureOf(() => resolveModelDirectory('./nowhere', 'plans/clerk.plan')).code).toBe('FC0910');
     const before = process.env['FULCRUM_CACHE'];
     process.env['FULCRUM_CACHE'] = scratch;
     try {
@@ -140,7 +140,7 @@ describe('model directory', () => {
       expect(missing.details.help).toContain('fulcrum pull hf:org/tiny');
       writeRandomModel(join(scratch, 'models/org/tiny'), shape);
       expect(resolveModelDirectory('hf:org/tiny')).toBe(join(scratch, 'models/org/tiny'));
-      expect(failureOf(() => resolveModelDirectory('hf:../..')).code).toBe('FC0901');
+      expect(failureOf(() => resolveModelDirectory('hf:../..')).code).toBe('FC0910');
     } finally {
       if (before === undefined) delete process.env['FULCRUM_CACHE'];
       else process.env['FULCRUM_CACHE'] = before;

@@ -257,16 +257,16 @@ describe('validation', () => {
   });
 
   it.each([
-    ['a missing tensor', 'lm_head.bias', 1, 37, 'FC0903', /no tensor lm_head.bias/],
+    ['a missing tensor', 'lm_head.bias', 1, 37, 'FC0912', /no tensor lm_head.bias/],
     [
       'too few rows',
       Q,
       24,
       18,
-      'FC0904',
+      'FC0913',
       /q_proj.weight in .*model.safetensors is \[18, 18\], .* \[24, 18\]/,
     ],
-    ['too many columns', NORM, 1, 16, 'FC0904', /model.norm.weight in .* is \[18\], .* \[16\]/],
+    ['too many columns', NORM, 1, 16, 'FC0913', /model.norm.weight in .* is \[18\], .* \[16\]/],
   ])('refuses %s', (_, tensor, rows, cols, code, message) => {
     const check = (): void => validateWeights(graphOf(tensor, rows, cols), source, dir);
     expect(check).toThrow(expect.objectContaining({ code }));
@@ -284,6 +284,6 @@ describe('validation', () => {
   it('compares the tokenizer with the embedding', () => {
     const tokenizer = { largestId: 511, origin: 'tokenizer.json' };
     expect(() => validateVocabulary(tokenizer, 512)).not.toThrow();
-    expect(() => validateVocabulary(tokenizer, 511)).toThrow(expect.objectContaining({ code: 'FC0906' }));
+    expect(() => validateVocabulary(tokenizer, 511)).toThrow(expect.objectContaining({ code: 'FC0915' }));
   });
 });

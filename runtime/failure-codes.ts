@@ -1,0 +1,41 @@
+/** Every code a RuntimeFailure may carry, with its name and what it means. Codes never change their meaning. */
+export interface FailureKind {
+  readonly slug: string;
+  readonly meaning: string;
+}
+
+export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
+  FC0901: { slug: 'no-adapter', meaning: 'No WebGPU adapter was found on this machine.' },
+  FC0902: {
+    slug: 'device-lost',
+    meaning: 'A device stopped working during a run; results written before stay.',
+  },
+  FC0903: {
+    slug: 'device-limit',
+    meaning: 'A buffer or binding is larger than the device allows, or its memory is full.',
+  },
+  FC0910: { slug: 'model-missing', meaning: 'A model directory, or a file it must have, is not there.' },
+  FC0911: {
+    slug: 'damaged-file',
+    meaning: 'A file of a model or a compiled graph is truncated or not of its format.',
+  },
+  FC0912: { slug: 'tensor-missing', meaning: 'The weights lack a tensor that the plan needs.' },
+  FC0913: {
+    slug: 'tensor-mismatch',
+    meaning: 'A tensor has another shape or element type than config.json asks for.',
+  },
+  FC0914: {
+    slug: 'tokenizer-unusable',
+    meaning: 'The tokenizer or its chat template is missing or cannot be used.',
+  },
+  FC0915: {
+    slug: 'vocabulary-mismatch',
+    meaning: 'The tokenizer has ids beyond the vocabulary of the model.',
+  },
+  FC0916: { slug: 'requests-unreadable', meaning: 'The request file cannot be read or holds no request.' },
+  FC0917: {
+    slug: 'request-refused',
+    meaning: 'One request cannot be served; it gets an error line, the others go on.',
+  },
+  FC0918: { slug: 'results-unwritable', meaning: 'The results file cannot be written.' },
+};
