@@ -36,6 +36,11 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
       err(terminal, renderFailure(error, terminal.colour));
       return EXIT.runtime;
     }
+    if (error instanceof Error && 'syscall' in error) {
+      // The operating system refused something: its message names the file.
+      err(terminal, `error: ${error.message}`);
+      return EXIT.runtime;
+    }
     err(
       terminal,
       `fulcrum: internal error, please report it\n${error instanceof Error ? error.stack : String(error)}`,
