@@ -6,7 +6,7 @@ import { resolveModelDirectory } from '../weights/model-dir.js';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.js';
 
 /**
- * Loads the tokenizer of the model directory and checks that its ids fit the model (FC0906). A model without a
+ * Loads the tokenizer of the model directory and checks that its ids fit the model (FC0915). A model without a
  * directory has none: its requests give token ids, and its answers show them.
  */
 export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTokenizer {
@@ -25,7 +25,7 @@ function idTokenizer(model: ModelSpec): TextTokenizer {
     largestId: model.shape.vocab - 1,
     encode: () => {
       throw new RuntimeFailure(
-        'FC0908',
+        'FC0917',
         `model ${model.name} has no tokenizer: give the prompt as token ids`,
       );
     },
