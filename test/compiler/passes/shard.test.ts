@@ -1,0 +1,192 @@
+/** What sharding inserts and why, what it refuses, and the printed forms. */
+import { describe, expect, it } from 'vitest';
+import { printLogical } from '../../../compiler/ir/print-logical.js';
+import { isCollective, printCollective, printSharded } from '../../../compiler/ir/print-sharded.js';
+import type { ShardedStage } from '../../../compiler/ir/sharded.js';
+import { buildLogical } from '../../../compiler/passes/build-logical.js';
+import { shardPlan } from '../../../compiler/passes/shard.js';
+import type { TpDim } from '../../../compiler/plan/plan.js';
+import { makePlan, originAt, type PlanOptions } from '../support/make-plan.js';
+
+function shard(options: PlanOptions): ReturnType<typeof shardPlan> {
+  const plan = makePlan(options);
+  return shardPlan(buildLogical(plan.model), plan);
+}
+
+function inserted(stage: ShardedStage): string[] {
+  const blocks = [stage.embed, ...stage.layers.map((layer) => layer.block), stage.head];
+  return blocks.flatMap((block) => block.ops.filter(isCollective).map(printCollective));
+}
+
+const ALL: readonly TpDim[] = ['heads', 'kv_heads', 'ffn', 'vocab'];
+
+describe('what is inserted', () => {
+  it.each<[string, PlanOptions['stages'][number], string[]]>([
+    ['nothing without tp', { name: 'serve', mesh: { dp: 2, pp: 2 } }, []],
+    [
+      'three sums with tp',
+      { name: 'serve', mesh: { tp: 2 } },
+      ['all_reduce<tp>(embed)', 'all_reduce<tp>(o)', 'all_reduce<tp>(down)'],
+    ],
+    [
+      'no embedding sum when vocab is replicated',
+      { name: 'serve', mesh: { tp: 2 }, onTp: ['heads', 'kv_heads', 'ffn'] },
+      ['all_reduce<tp>(o)', 'all_reduce<tp>(down)'],
+    ],
+    [
+      'no mlp sum when ffn is replicated',
+      { name: 'serve', mesh: { tp: 2 }, onTp: ['heads', 'kv_heads', 'vocab'] },
+      ['all_reduce<tp>(embed)', 'all_reduce<tp>(o)'],
+    ],
+    ['nothing when all is replicated', { name: 'serve', mesh: { tp: 2 }, onTp: [] }, []],
+    [
+      'a slice of the pages when only heads are split',
+      { name: 'serve', mesh: { tp: 2 }, onTp: ['heads'] },
+      ['slice<tp, kv_heads>(kv_next)', 'all_reduce<tp>(o)'],
+    ],
+    [
+      'a slice of q and a gather when only kv heads are split',
+      { name: 'serve', mesh: { tp: 2 }, onTp: ['kv_heads'] },
+      ['slice<tp, heads>(q_rope)', 'all_gather<tp, heads>(attended)'],
+    ],
+  ])('%s', (_what, stage, expected) => {
+    const { graph, diagnostics } = shard({ stages: [stage] });
+    expect(diagnostics).toEqual([]);
+    expect(inserted(graph.stages[0]!)).toEqual(expected);
+  });
+
+  it('points at the mesh, or at the override that caused it', () => {
+    const { graph } = shard({
+      stages: [
+        {
+          name: 'serve',
+          mesh: { tp: 2 },
+          onTp: ['heads', 'kv_heads', 'vocab'],
+          overrides: [{ firstLayer: 1, lastLayer: 2, part: 'mlp', onTp: ALL }],
+        },
+      ],
+    });
+    const { layers } = graph.stages[0]!;
+    expect(layers.map(({ firstLayer, lastLayer }) => [firstLayer, lastLayer])).toEqual([
+      [0, 0],
+      [1, 2],
+      [3, 3],
+    ]);
+    expect(layers[0]!.block).toBe(layers[2]!.block);
+    const causes = layers[1]!.block.ops.filter(isCollective).map((op) => [op.id, op.origin, op.reason]);
+    expect(causes).toEqual([
+      ['o_reduced', originAt(20), 'o sums over heads, which `tp` splits: every rank has a part of the sum'],
+      [
+        'down_reduced',
+        originAt(40),
+        'down sums over ffn, which `tp` splits: every rank has a part of the sum',
+      ],
+    ]);
+  });
+
+  it('gives the pages the element type of the plan', () => {
+    const { graph } = shard({ stages: [{ name: 'serve', mesh: {} }], kv: { dtype: 'f16' } });
+    const kv = graph.stages[0]!.layers[0]!.block.values.filter((value) => value.kind === 'kv');
+    expect(kv.map((value) => [value.id, value.type.dtype])).toEqual([
+      ['kv', 'f16'],
+      ['kv_next', 'f16'],
+    ]);
+  });
+});
+
+describe('what is refused', () => {
+  it.each<[string, PlanOptions, string[]]>([
+    [
+      'heads',
+      { shape: { heads: 6, kvHeads: 2 }, stages: [{ name: 's', mesh: { tp: 4 } }] },
+      ['dim-not-divisible', 'dim-not-divisible'],
+    ],
+    ['ffn', { shape: { ffn: 50 }, stages: [{ name: 's', mesh: { tp: 4 } }] }, ['dim-not-divisible']],
+    ['kv replicas', { stages: [{ name: 's', mesh: { tp: 4 }, kvReplicas: 2 }] }, ['kv-replicas']],
+    [
+      'whole kv heads that no slice fits',
+      { shape: { kvHeads: 2 }, stages: [{ name: 's', mesh: { tp: 4 }, onTp: ['heads'] }] },
+      ['heads-disagree'],
+    ],
+    [
+      'an override that moves KV pages',
+      {
+        stages: [
+          {
+            name: 's',
+            mesh: { tp: 2 },
+            overrides: [{ firstLayer: 0, lastLayer: 0, part: 'attention', onTp: [] }],
+          },
+        ],
+      },
+      ['bad-override'],
+    ],
+  ])('%s', (_what, options, slugs) => {
+    const { graph, diagnostics } = shard(options);
+    expect(diagnostics.map((diagnostic) => diagnostic.slug)).toEqual(slugs);
+    expect(graph.stages).toEqual([]);
+  });
+
+  it('says which sizes would do', () => {
+    const [diagnostic] = shard({ shape: { ffn: 50 }, stages: [{ name: 's', mesh: { tp: 4 } }] }).diagnostics;
+    expect(diagnostic!.helps).toEqual(['tp = 1, 2, 5, 10, 25, 50 divides it']);
+  });
+
+  it('one bad stage does not hide the others', () => {
+    const { graph, diagnostics } = shard({
+      stages: [
+        { name: 'prefill', mesh: { tp: 8 } },
+        { name: 'decode', mesh: { tp: 4 } },
+      ],
+    });
+    expect(diagnostics).toHaveLength(1);
+    expect(graph.stages.map((stage) => stage.name)).toEqual(['decode']);
+  });
+});
+
+const CASES: Readonly<Record<string, PlanOptions>> = {
+  reshard: {
+    stages: [
+      { name: 'prefill', mesh: { pp: 4 } },
+      { name: 'decode', mesh: { tp: 4 } },
+    ],
+  },
+  replicas: {
+    shape: { layers: 5, family: 'qwen2', qkvBias: true, tied: true },
+    stages: [
+      { name: 'prefill', mesh: { dp: 2, pp: 2 } },
+      { name: 'decode', mesh: { dp: 2, tp: 2 } },
+    ],
+  },
+  'kv-copies': {
+    shape: { kvHeads: 2, outputBias: true, mlpBias: true },
+    stages: [{ name: 'serve', mesh: { tp: 4 }, kvReplicas: 2 }],
+  },
+  override: {
+    shape: { family: 'qwen3', qkNorm: true },
+    stages: [
+      {
+        name: 'serve',
+        mesh: { pp: 2, tp: 2 },
+        overrides: [{ firstLayer: 0, lastLayer: 1, part: 'mlp', onTp: ['heads', 'kv_heads', 'vocab'] }],
+      },
+    ],
+  },
+};
+
+describe('printed forms', () => {
+  it.each(Object.entries(CASES))('%s', async (name, options) => {
+    const plan = makePlan(options);
+    const logical = buildLogical(plan.model);
+    await expect(printLogical(logical)).toMatchFileSnapshot(`../../golden/${name}/logical.txt`);
+    const { graph } = shardPlan(logical, plan);
+    const text = printSharded(graph, { origin: ({ file, span }) => `${file}:${span.start}` });
+    await expect(text).toMatchFileSnapshot(`../../golden/${name}/sharded.txt`);
+  });
+
+  it('prints the same text for the same plan, and origins only when asked', () => {
+    const options = CASES['reshard']!;
+    expect(printSharded(shard(options).graph)).toBe(printSharded(shard(options).graph));
+    expect(printSharded(shard(options).graph)).not.toContain('test.plan');
+  });
+});
