@@ -266,7 +266,7 @@ export interface KvPool {
 }
 
 /**
- * `rows` runs of `bytes` bytes each: run i goes from `oldAt + i * oldStride` of the old buffer to `at + i * stride` of
+ * `rows` runs of `runBytes` bytes each: run i goes from `oldAt + i * oldStride` of the old buffer to `at + i * stride` of
  * the new one. Bytes throughout, all multiples of 4. A contiguous copy has `rows` 1.
  */
 export interface WeightCopy {
@@ -276,7 +276,7 @@ export interface WeightCopy {
   readonly old: string;
   readonly oldAt: number;
   readonly oldStride: number;
-  readonly bytes: number;
+  readonly runBytes: number;
   readonly rows: number;
 }
 
@@ -287,7 +287,7 @@ export function copyRanges(
   return Array.from({ length: copy.rows }, (_, row) => ({
     at: copy.at + row * copy.stride,
     oldAt: copy.oldAt + row * copy.oldStride,
-    bytes: copy.bytes,
+    bytes: copy.runBytes,
   }));
 }
 
@@ -301,7 +301,10 @@ export interface RuntimeTransition {
     readonly keep: readonly { readonly weight: string; readonly old: string }[];
     /** Ranges copied inside the device from an old buffer to a new one; `copyRanges` lists the contiguous parts. */
     readonly copy: readonly WeightCopy[];
-    /** Pieces of `weight` that come from the host copy (indices into its `pieces`). */
+    /**
+     * Pieces of `weight` that come from the host copy (indices into its `pieces`; none for a weight that is all zero).
+     * After a transition every byte that no piece covers is zero, as after a first upload.
+     */
     readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
     /** Old weight ids to free. A device frees an old buffer as soon as its last copy is done: the budget has room for one more buffer than the larger stage needs. */
     readonly evict: readonly string[];

@@ -1,0 +1,81 @@
+/**
+ * The whole back end: a checked plan to its runtime graph, through every level. Between the levels stand verifiers;
+ * what they find is a bug of the compiler and throws, what the plan cannot have is a diagnostic.
+ */
+import type { Diagnostic } from './diagnostics/diagnostic.js';
+import type { LogicalGraph } from './ir/logical.js';
+import { RUNTIME_GRAPH_FORMAT, RUNTIME_GRAPH_VERSION, type RuntimeGraph } from './ir/runtime-graph.js';
+import type { ShardedGraph } from './ir/sharded.js';
+import type { TransitionGraph } from './ir/transitions.js';
+import { verifyLogical } from './ir/verify-logical.js';
+import { verifyRuntime } from './ir/verify-runtime.js';
+import { verifySharded } from './ir/verify-sharded.js';
+import { verifyTransitions } from './ir/verify-transitions.js';
+import { buildLogical } from './passes/build-logical.js';
+import { checkLowering } from './passes/check-lowering.js';
+import { lowerPlan, type LowerOptions } from './passes/lower.js';
+import { shardPlan } from './passes/shard.js';
+import { buildTransitions } from './passes/transitions.js';
+import type { Plan } from './plan/plan.js';
+
+/**
+ * Every level of a compiled plan. When a diagnostic is an error, the levels behind the pass that found it are empty
+ * (no stages); a plan that merely does not fit its devices is lowered all the same, so that its figures can be shown.
+ */
+export interface CompileResult {
+  readonly logical: LogicalGraph;
+  readonly sharded: ShardedGraph;
+  readonly transitions: TransitionGraph;
+  readonly runtime: RuntimeGraph;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export type CompileOptions = LowerOptions;
+
+/** Compiles a checked plan. Throws only when a verifier finds a bug. */
+export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileResult {
+  const logical = buildLogical(plan.model);
+  mustBeSound('logical graph', verifyLogical(logical));
+  const { graph: sharded, diagnostics } = shardPlan(logical, plan);
+  const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
+  if (diagnostics.some(isError)) return { ...nothing, diagnostics };
+  mustBeSound('sharded graph', verifySharded(sharded, logical));
+  const transitions = buildTransitions(sharded, plan);
+  mustBeSound('transition graph', verifyTransitions(transitions));
+  const unlowerable = checkLowering(plan, sharded, transitions.kv);
+  if (unlowerable.some(isError)) {
+    return { ...nothing, transitions, diagnostics: [...diagnostics, ...unlowerable] };
+  }
+  const lowered = lowerPlan(sharded, transitions, plan, options);
+  const runtime = lowered.graph;
+  const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
+  mustBeSound('runtime graph', verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
+  return { logical, sharded, transitions, runtime, diagnostics: found };
+}
+
+const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], holdings: {} };
+
+function emptyGraph(plan: Plan): RuntimeGraph {
+  return {
+    format: RUNTIME_GRAPH_FORMAT,
+    version: RUNTIME_GRAPH_VERSION,
+    plan: plan.name,
+    model: plan.model,
+    devices: [],
+    stages: [],
+    pools: [],
+    kv: { pageTokens: plan.kv.pageTokens, dtype: plan.kv.dtype, edges: [] },
+    flow: { stages: [], rules: [] },
+    transitions: [],
+  };
+}
+
+function isError(diagnostic: Diagnostic): boolean {
+  return diagnostic.severity === 'error';
+}
+
+function mustBeSound(level: string, problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 10).map((problem) => `\n  ${problem}`);
+  throw new Error(`the compiler made a bad ${level}:${shown.join('')}`);
+}

@@ -1,0 +1,65 @@
+/** Which values, weights and KV pages an op of a runtime program reads and writes: the one table of side effects. */
+import type { KernelName, Operand, RuntimeOp } from './runtime-graph.js';
+
+export interface OpAccess {
+  /** Value ids. A value that is updated in place is in both lists. */
+  readonly reads: readonly number[];
+  readonly writes: readonly number[];
+  readonly readsKv: boolean;
+  readonly writesKv: boolean;
+  /** Takes part in an exchange between ranks: such ops keep their order. */
+  readonly communicates: boolean;
+}
+
+type OpBody = RuntimeOp extends infer Op ? (Op extends RuntimeOp ? Omit<Op, 'id' | 'after'> : never) : never;
+
+/** An op before it has a position and dependencies. */
+export type DraftOp = OpBody;
+
+/** For each kernel, which of its value operands (by order among the values) it reads and writes. */
+const KERNEL_ACCESS: Readonly<Record<KernelName, { reads: readonly number[]; writes: readonly number[] }>> = {
+  embed: { reads: [], writes: [0] },
+  rms_norm: { reads: [0], writes: [1] },
+  add_rms_norm: { reads: [0, 1], writes: [0, 2] },
+  add: { reads: [0, 1], writes: [0] },
+  matmul: { reads: [0], writes: [1] },
+  rope_append: { reads: [0], writes: [0] },
+  attention: { reads: [0], writes: [1] },
+  silu_mul: { reads: [0], writes: [1] },
+  gather_rows: { reads: [0], writes: [1] },
+};
+
+/** What an op touches. Throws when a kernel has fewer values than it needs: verify operands first. */
+export function opAccess(op: DraftOp): OpAccess {
+  const quiet = { readsKv: false, writesKv: false, communicates: false };
+  switch (op.op) {
+    case 'kernel': {
+      const values = op.operands.filter(isValue).map((operand) => operand.value);
+      const access = KERNEL_ACCESS[op.kernel];
+      const pick = (index: number): number => {
+        const value = values[index];
+        if (value === undefined) throw new Error(`${op.kernel} has no value operand ${index}`);
+        return value;
+      };
+      return {
+        reads: access.reads.map(pick),
+        writes: access.writes.map(pick),
+        readsKv: op.kernel === 'attention',
+        writesKv: op.kernel === 'rope_append',
+        communicates: false,
+      };
+    }
+    case 'collective':
+      return { ...quiet, reads: [op.value], writes: [op.value], communicates: true };
+    case 'send':
+      return { ...quiet, reads: [op.value], writes: [], communicates: true };
+    case 'recv':
+      return { ...quiet, reads: [], writes: [op.value], communicates: true };
+    case 'sample':
+      return { ...quiet, reads: [op.logits], writes: [] };
+  }
+}
+
+function isValue(operand: Operand): operand is { readonly value: number } {
+  return 'value' in operand;
+}

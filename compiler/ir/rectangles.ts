@@ -1,0 +1,68 @@
+/** Exact arithmetic on half-open intervals and rectangles; what every re-shard is computed with. */
+import type { Interval } from './transitions.js';
+
+export interface Rectangle {
+  readonly rows: Interval;
+  readonly cols: Interval;
+}
+
+export function intervalLength(interval: Interval): number {
+  return interval[1] - interval[0];
+}
+
+export function intersectIntervals(a: Interval, b: Interval): Interval | undefined {
+  const start = Math.max(a[0], b[0]);
+  const end = Math.min(a[1], b[1]);
+  return start < end ? [start, end] : undefined;
+}
+
+export function area(rectangle: Rectangle): number {
+  return intervalLength(rectangle.rows) * intervalLength(rectangle.cols);
+}
+
+export function sameInterval(a: Interval, b: Interval): boolean {
+  return a[0] === b[0] && a[1] === b[1];
+}
+
+export function sameRectangle(a: Rectangle, b: Rectangle): boolean {
+  return sameInterval(a.rows, b.rows) && sameInterval(a.cols, b.cols);
+}
+
+export function contains(outer: Rectangle, inner: Rectangle): boolean {
+  return (
+    outer.rows[0] <= inner.rows[0] &&
+    outer.rows[1] >= inner.rows[1] &&
+    outer.cols[0] <= inner.cols[0] &&
+    outer.cols[1] >= inner.cols[1]
+  );
+}
+
+export function intersect(a: Rectangle, b: Rectangle): Rectangle | undefined {
+  const rows = intersectIntervals(a.rows, b.rows);
+  const cols = intersectIntervals(a.cols, b.cols);
+  return rows && cols ? { rows, cols } : undefined;
+}
+
+/**
+ * `a` without `b`, as at most four disjoint rectangles: the full-width bands above and below the intersection, then
+ * what is left and right of it.
+ */
+export function subtract(a: Rectangle, b: Rectangle): readonly Rectangle[] {
+  const common = intersect(a, b);
+  if (!common) return [a];
+  const parts: Rectangle[] = [
+    { rows: [a.rows[0], common.rows[0]], cols: a.cols },
+    { rows: [common.rows[1], a.rows[1]], cols: a.cols },
+    { rows: common.rows, cols: [a.cols[0], common.cols[0]] },
+    { rows: common.rows, cols: [common.cols[1], a.cols[1]] },
+  ];
+  return parts.filter((part) => area(part) > 0);
+}
+
+/** `a` without any of `others`, as disjoint rectangles. */
+export function subtractAll(a: Rectangle, others: readonly Rectangle[]): readonly Rectangle[] {
+  return others.reduce<readonly Rectangle[]>(
+    (rest, other) => rest.flatMap((part) => subtract(part, other)),
+    [a],
+  );
+}

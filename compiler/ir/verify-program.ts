@@ -1,0 +1,194 @@
+/**
+ * Verifies one program of a runtime graph: operands and parameters against the kernel table, values written before
+ * they are read, no two living values in one slot, and every wait that data, buffer reuse or exchange order demands
+ * implied by `after`.
+ */
+import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './kernel-table.js';
+import { opAccess } from './op-access.js';
+import {
+  activationStride,
+  type KernelOp,
+  type KvPool,
+  type Operand,
+  type Program,
+  type RuntimeOp,
+  type RuntimeStage,
+} from './runtime-graph.js';
+
+/** Problems of a program; each names the op. */
+export function verifyProgram(
+  stage: RuntimeStage,
+  program: Program,
+  pool: KvPool | undefined,
+): readonly string[] {
+  const problems: string[] = [];
+  program.ops.forEach((op, index) => {
+    const complain = (what: string): void => void problems.push(`op ${index} (${opName(op)}): ${what}`);
+    if (op.id !== index) complain(`has id ${op.id}`);
+    if (op.after.some((wait) => wait < 0 || wait >= index)) complain('waits for an op that is not before it');
+    if (op.op === 'kernel') verifyKernel(stage, program, pool, op, complain);
+    else if (!program.values[op.op === 'sample' ? op.logits : op.value]) complain('names no value');
+    if (op.op === 'collective' && stage.mesh.tp === 1) complain('a collective over one rank');
+    if (op.op === 'sample') {
+      const cols = program.values[op.logits]?.cols;
+      if (cols !== op.vocabPerRank) complain(`${cols} logits for ${op.vocabPerRank} vocabulary entries`);
+      const all = op.split === 'tp' ? op.vocabPerRank * stage.mesh.tp : op.vocabPerRank;
+      if (all < op.vocab) complain(`${all} columns for a vocabulary of ${op.vocab}`);
+    }
+  });
+  if (problems.length > 0) return problems;
+  return [...verifySlots(stage, program), ...verifyOrder(program)];
+}
+
+function opName(op: RuntimeOp): string {
+  return op.op === 'kernel' ? op.kernel : op.op;
+}
+
+function verifyKernel(
+  stage: RuntimeStage,
+  program: Program,
+  pool: KvPool | undefined,
+  op: KernelOp,
+  complain: (what: string) => void,
+): void {
+  const spec = KERNELS[op.kernel];
+  const missing = spec.params.filter((name) => typeof op.params[name] !== 'number');
+  if (missing.length > 0) return complain(`lacks ${missing.join(', ')}`);
+  const expected = kernelOperands(op.kernel, op.params);
+  if (expected.length !== op.operands.length) {
+    return complain(`has ${op.operands.length} operands, not ${expected.length}`);
+  }
+  const cols: Record<string, number> = {};
+  const weights: Record<string, readonly [number, number]> = {};
+  let broken = false;
+  expected.forEach((operandSpec, index) => {
+    const why = checkOperand(stage, program, pool, op, operandSpec, op.operands[index]!, cols, weights);
+    if (why === undefined) return;
+    broken = true;
+    complain(`operand ${index} ${why}`);
+  });
+  if (broken) return;
+  const facts: KernelFacts = { cols, weights, params: op.params };
+  for (const [what, left, right] of spec.equal(facts)) {
+    if (left !== right) complain(`${what}: ${left}, not ${right}`);
+  }
+}
+
+/** Why an operand is wrong, or undefined; notes its shape. */
+function checkOperand(
+  stage: RuntimeStage,
+  program: Program,
+  pool: KvPool | undefined,
+  op: KernelOp,
+  spec: OperandSpec,
+  operand: Operand,
+  cols: Record<string, number>,
+  weights: Record<string, readonly [number, number]>,
+): string | undefined {
+  if (spec.kind === 'value') {
+    if (!('value' in operand)) return 'is no value';
+    const value = program.values[operand.value];
+    if (!value) return 'names no value';
+    cols[spec.name] = value.cols;
+    if (spec.rows && value.rows !== spec.rows) return `has ${value.rows} rows`;
+    const gathers = op.kernel === 'gather_rows' && spec.name === 'x';
+    return !gathers && value.rows !== op.rows ? `has ${value.rows} rows, the kernel ${op.rows}` : undefined;
+  }
+  if (spec.kind === 'weight') {
+    if (!('weight' in operand)) return 'is no weight';
+    const found = stage.shards
+      .filter((shard) => shard.pp === program.pp)
+      .map((shard) => shard.weights.find((weight) => weight.id === operand.weight));
+    const [first] = found;
+    if (!first) return `names no weight (${operand.weight})`;
+    if (found.some((weight) => weight?.rows !== first.rows || weight.cols !== first.cols)) {
+      return 'has another shape on another rank';
+    }
+    const dtype = op.kernel === 'rope_append' ? 'f32' : op.dtype;
+    if (first.dtype !== dtype) return `is ${first.dtype}, not ${dtype}`;
+    weights[spec.name] = [first.rows, first.cols];
+    return undefined;
+  }
+  if (spec.kind === 'step') {
+    return 'step' in operand && operand.step === spec.region ? undefined : `is not step.${spec.region}`;
+  }
+  if (spec.kind === 'rope') return 'constant' in operand ? undefined : 'is not the rope constant';
+  if (!('kv' in operand)) return 'is not kv';
+  const rank = pool?.ranks.find((candidate) =>
+    stage.ranks.some((other) => other.pp === program.pp && other.device === candidate.device),
+  );
+  const group = rank?.groups[operand.kv];
+  if (!rank || !group) return `names no layer group (${operand.kv})`;
+  if (op.params['groupLayers'] !== group[1] - group[0]) return 'does not know its layer group';
+  if (group[0] + op.params['layer']! !== op.layer) return 'reads the pages of another layer';
+  return op.params['kvHeads'] === rank.heads[1] - rank.heads[0]
+    ? undefined
+    : 'has other heads than the pages';
+}
+
+function verifySlots(stage: RuntimeStage, program: Program): string[] {
+  const problems: string[] = [];
+  const rows = { tokens: stage.maxTokens, samples: stage.maxSequences };
+  const spans = program.values.map(() => ({ first: Infinity, last: -1 }));
+  program.ops.forEach((op, index) => {
+    const { reads, writes } = opAccess(op);
+    for (const value of reads) {
+      if (spans[value]!.first === Infinity)
+        problems.push(`op ${index} reads value ${value} before it is written`);
+    }
+    for (const value of [...reads, ...writes]) {
+      const span = spans[value]!;
+      span.first = Math.min(span.first, index);
+      span.last = index;
+    }
+  });
+  program.values.forEach((value, index) => {
+    if (value.id !== index) problems.push(`value ${index} has id ${value.id}`);
+    const slot = program.slots[value.slot];
+    if (!slot) problems.push(`value ${value.name} has no slot`);
+    else if (slot.bytes < rows[value.rows] * activationStride(value.cols) * 4) {
+      problems.push(`slot ${value.slot} is too small for ${value.name}`);
+    }
+    program.values.slice(0, index).forEach((other, earlier) => {
+      const apart = spans[earlier]!.last < spans[index]!.first || spans[index]!.last < spans[earlier]!.first;
+      if (other.slot === value.slot && !apart) {
+        problems.push(`${other.name} and ${value.name} live in slot ${value.slot} at the same time`);
+      }
+    });
+  });
+  return problems;
+}
+
+/** Every pair of ops that touch one resource, one of them writing, must be ordered by `after`. */
+function verifyOrder(program: Program): string[] {
+  const problems: string[] = [];
+  const before: Set<number>[] = [];
+  const users = new Map<string, { readonly op: number; readonly writes: boolean }[]>();
+  program.ops.forEach((op, index) => {
+    const mine = new Set<number>(op.after);
+    for (const wait of op.after) for (const earlier of before[wait]!) mine.add(earlier);
+    before.push(mine);
+    const access = opAccess(op);
+    const layer = 'layer' in op ? op.layer : undefined;
+    const touched = new Map<string, boolean>();
+    const touch = (resource: string, writes: boolean): void => {
+      touched.set(resource, writes || (touched.get(resource) ?? false));
+    };
+    access.reads.forEach((value) => touch(`slot ${program.values[value]!.slot}`, false));
+    access.writes.forEach((value) => touch(`slot ${program.values[value]!.slot}`, true));
+    if (access.readsKv || access.writesKv) touch(`the pages of layer ${layer}`, access.writesKv);
+    if (access.communicates) touch('the exchange', true);
+    for (const [resource, writes] of touched) {
+      const earlier = users.get(resource) ?? [];
+      // Only the users since the last write need a look: what was before them they wait for themselves.
+      const lastWrite = earlier.findLastIndex((user) => user.writes);
+      for (const user of earlier.slice(Math.max(0, lastWrite))) {
+        if ((writes || user.writes) && !mine.has(user.op)) {
+          problems.push(`op ${index} does not wait for op ${user.op}, which uses ${resource}`);
+        }
+      }
+      users.set(resource, [...earlier, { op: index, writes }]);
+    }
+  });
+  return problems;
+}

@@ -1,0 +1,234 @@
+/**
+ * Verifies a runtime graph, whether the compiler made it or a file held it: programs are well formed, every receive
+ * has its send, ranks name programs, shards and pages that exist, weights cover exactly what the transition graph
+ * says each rank holds, transitions leave every weight whole, and memory fits.
+ */
+import { byTensor } from './pieces.js';
+import { area, intersect, subtractAll, type Rectangle } from './rectangles.js';
+import {
+  weightBytes,
+  type RuntimeGraph,
+  type RuntimeStage,
+  type RuntimeTransition,
+  type RuntimeWeight,
+} from './runtime-graph.js';
+import type { RankHolding, TransitionGraph } from './transitions.js';
+import { verifyProgram } from './verify-program.js';
+
+export interface VerifyRuntimeOptions {
+  /** The graph it was lowered from; absent for a graph read from a file. */
+  readonly transitions?: TransitionGraph;
+  /** Whether it must fit: a plan that does not is lowered too, and a diagnostic says so. Default true. */
+  readonly fits?: boolean;
+}
+
+/** Problems of a runtime graph; empty when it is sound. */
+export function verifyRuntime(graph: RuntimeGraph, options: VerifyRuntimeOptions = {}): readonly string[] {
+  const { transitions, fits = true } = options;
+  return [
+    ...graph.stages.flatMap((stage) =>
+      verifyStage(graph, stage, transitions?.holdings[stage.name]).map(
+        (problem) => `stage ${stage.name}: ${problem}`,
+      ),
+    ),
+    ...graph.transitions.flatMap((transition) =>
+      verifyTransition(graph, transition).map(
+        (problem) => `transition ${transition.from} -> ${transition.to}: ${problem}`,
+      ),
+    ),
+    ...(transitions ? missingTransitions(graph, transitions) : []),
+    ...verifyPools(graph),
+    ...(fits ? verifyMemory(graph) : []),
+  ];
+}
+
+function verifyStage(
+  graph: RuntimeGraph,
+  stage: RuntimeStage,
+  holdings: readonly RankHolding[] | undefined,
+): string[] {
+  const { mesh, programs, ranks, shards } = stage;
+  const problems: string[] = [];
+  const pool = graph.pools.find((candidate) => candidate.id === stage.pool);
+  if (!pool?.stages.includes(stage.name)) problems.push(`its pool ${stage.pool} does not serve it`);
+  if (programs.length !== mesh.pp) problems.push(`${programs.length} programs for pp ${mesh.pp}`);
+  if (ranks.length !== mesh.dp * mesh.pp * mesh.tp) problems.push(`${ranks.length} ranks in its mesh`);
+  ranks.forEach((rank, index) => {
+    const program = programs[rank.program];
+    const shard = shards[rank.shard];
+    const place = (rank.dp * mesh.pp + rank.pp) * mesh.tp + rank.tp;
+    if (rank.rank !== index || place !== index) problems.push(`rank ${index} is out of place`);
+    if (program?.pp !== rank.pp) problems.push(`rank ${index} runs another pipeline stage's program`);
+    if (shard?.pp !== rank.pp || shard.tp !== rank.tp)
+      problems.push(`rank ${index} has another rank's weights`);
+    if (!graph.devices.some((device) => device.id === rank.device)) {
+      problems.push(`rank ${index} is on device ${rank.device}, which the graph does not have`);
+    }
+    const pages = pool?.ranks.find((candidate) => candidate.device === rank.device);
+    if (pages?.dp !== rank.dp) problems.push(`rank ${index} has no pages in pool ${stage.pool}`);
+  });
+  if (problems.length > 0) return problems;
+  programs.forEach((program, pp) => {
+    problems.push(...verifyProgram(stage, program, pool).map((problem) => `program ${pp}: ${problem}`));
+    problems.push(...verifyExchange(stage, pp));
+  });
+  for (const shard of shards) {
+    const where = `shard pp ${shard.pp} tp ${shard.tp}`;
+    problems.push(...shard.weights.flatMap(verifyWeight).map((problem) => `${where}: ${problem}`));
+    const ids = shard.weights.map((weight) => weight.id);
+    if (new Set(ids).size !== ids.length) problems.push(`${where}: two weights have the same id`);
+  }
+  for (const rank of holdings ?? []) {
+    const shard = shards.find((candidate) => candidate.pp === rank.pp && candidate.tp === rank.tp);
+    const pieces = shard?.weights.flatMap((weight) => weight.pieces) ?? [];
+    if (!coversHoldings(pieces, rank))
+      problems.push(`the weights of device ${rank.device} are not its holdings`);
+  }
+  return problems;
+}
+
+/** Sends of a program and receives of the next, one to one with equal columns. */
+function verifyExchange(stage: RuntimeStage, pp: number): string[] {
+  const program = stage.programs[pp]!;
+  const cols = (of: typeof program, value: number): string =>
+    `${of.values[value]?.rows} x ${of.values[value]?.cols}`;
+  const next = stage.programs[pp + 1];
+  const sent = program.ops.flatMap((op) =>
+    op.op === 'send' ? [`${op.toPp}: ${cols(program, op.value)}`] : [],
+  );
+  const received =
+    next?.ops.flatMap((op) =>
+      op.op === 'recv' && op.fromPp === pp ? [`${pp + 1}: ${cols(next, op.value)}`] : [],
+    ) ?? [];
+  if (sent.join() !== received.join()) {
+    return [`pipeline stage ${pp} sends [${sent.join()}], the next receives [${received.join()}]`];
+  }
+  const first = program.ops.some((op) => op.op === 'recv' && op.fromPp !== pp - 1);
+  return first ? [`pipeline stage ${pp} receives from one that is not before it`] : [];
+}
+
+function verifyWeight(weight: RuntimeWeight): string[] {
+  const problems: string[] = [];
+  const complain = (what: string): void => void problems.push(`weight ${weight.id}: ${what}`);
+  if (weight.bytes !== weightBytes(weight)) complain(`${weight.bytes} bytes, not ${weightBytes(weight)}`);
+  const landings = weight.pieces.map(landing);
+  landings.forEach((piece, index) => {
+    if (area(piece) <= 0) complain('an empty piece');
+    if (
+      piece.rows[0] < 0 ||
+      piece.cols[0] < 0 ||
+      piece.rows[1] > weight.rows ||
+      piece.cols[1] > weight.cols
+    ) {
+      complain('a piece reaches outside it');
+    }
+    if (landings.slice(0, index).some((other) => intersect(piece, other))) complain('two pieces overlap');
+  });
+  return problems;
+}
+
+/** Where a piece lies in its buffer, in rows and columns. */
+function landing(piece: RuntimeWeight['pieces'][number]): Rectangle {
+  const [row, col] = piece.at;
+  return {
+    rows: [row, row + piece.rows[1] - piece.rows[0]],
+    cols: [col, col + piece.cols[1] - piece.cols[0]],
+  };
+}
+
+function coversHoldings(pieces: RuntimeWeight['pieces'], rank: RankHolding): boolean {
+  const held = pieces.reduce((sum, piece) => sum + area(piece), 0);
+  const wanted = rank.weights.reduce((sum, piece) => sum + area(piece), 0);
+  const sorted = byTensor(pieces);
+  return (
+    held >= wanted &&
+    rank.weights.every((piece) => subtractAll(piece, sorted.get(piece.tensor) ?? []).length === 0)
+  );
+}
+
+function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): string[] {
+  const problems: string[] = [];
+  const weightsOn = (name: string, device: number): ReadonlyMap<string, RuntimeWeight> => {
+    const stage = graph.stages.find((candidate) => candidate.name === name);
+    const rank = stage?.ranks.find((candidate) => candidate.device === device);
+    const weights = rank ? stage!.shards[rank.shard]?.weights : undefined;
+    return new Map((weights ?? []).map((weight) => [weight.id, weight]));
+  };
+  for (const moves of transition.devices) {
+    const complain = (what: string): void => void problems.push(`device ${moves.device}: ${what}`);
+    const old = weightsOn(transition.from, moves.device);
+    const wanted = weightsOn(transition.to, moves.device);
+    const arrived = new Map<string, number>();
+    const arrive = (id: string, elements: number): void => {
+      arrived.set(id, (arrived.get(id) ?? 0) + elements);
+    };
+    for (const { weight, old: id } of moves.keep) {
+      if (old.get(id)?.bytes !== wanted.get(weight)?.bytes) complain(`${weight} cannot stay in ${id}`);
+      arrive(weight, elementsOf(wanted.get(weight)));
+    }
+    for (const copy of moves.copy) {
+      const from = old.get(copy.old);
+      const to = wanted.get(copy.weight);
+      const end = (at: number, stride: number): number => at + (copy.rows - 1) * stride + copy.runBytes;
+      const inside =
+        from && to && end(copy.oldAt, copy.oldStride) <= from.bytes && end(copy.at, copy.stride) <= to.bytes;
+      if (!inside) complain(`a copy to ${copy.weight} reaches outside its buffers`);
+      if ([copy.at, copy.oldAt, copy.runBytes].some((bytes) => bytes % 4 !== 0)) {
+        complain(`a copy to ${copy.weight} is not aligned`);
+      }
+    }
+    for (const { weight, pieces } of moves.upload) {
+      const target = wanted.get(weight);
+      if (!target || pieces.some((index) => !target.pieces[index])) complain(`no such piece of ${weight}`);
+    }
+    const uploaded = new Set(moves.upload.map((entry) => entry.weight));
+    const copied = new Map<string, number>();
+    for (const copy of moves.copy) copied.set(copy.weight, (copied.get(copy.weight) ?? 0) + 1);
+    for (const [id, weight] of wanted) {
+      if (arrived.has(id)) continue;
+      const missing = weight.pieces.length - (copied.get(id) ?? 0);
+      const coming = moves.upload.find((entry) => entry.weight === id)?.pieces.length ?? 0;
+      if (missing !== coming) complain(`${id} is not whole afterwards`);
+      if (weight.pieces.length === 0 && !uploaded.has(id)) complain(`${id} is never zeroed`);
+    }
+    const kept = new Set(moves.keep.map((entry) => entry.old));
+    if (moves.evict.some((id) => kept.has(id) || !old.has(id))) complain('evicts what it keeps or never had');
+  }
+  return problems;
+}
+
+function elementsOf(weight: RuntimeWeight | undefined): number {
+  return weight?.pieces.reduce((sum, piece) => sum + area(piece), 0) ?? 0;
+}
+
+/** Every re-shard of the transition graph has its runtime transition, and uploads no less than must be brought. */
+function missingTransitions(graph: RuntimeGraph, transitions: TransitionGraph): string[] {
+  return transitions.weights.flatMap(({ from, to, lowerBound }) => {
+    const found = graph.transitions.find((candidate) => candidate.from === from && candidate.to === to);
+    if (!found) return [`no transition ${from} -> ${to}`];
+    const uploaded = found.devices.reduce((sum, moves) => sum + moves.uploadBytes, 0);
+    return uploaded < lowerBound ? [`transition ${from} -> ${to} uploads less than the lower bound`] : [];
+  });
+}
+
+function verifyPools(graph: RuntimeGraph): string[] {
+  return graph.pools.flatMap((pool) =>
+    pool.ranks.flatMap((rank) => {
+      let next = rank.layers[0];
+      for (const group of rank.groups) {
+        if (group[0] !== next || group[1] <= group[0])
+          return [`pool ${pool.id}: groups do not partition its layers`];
+        next = group[1];
+      }
+      return next === rank.layers[1] ? [] : [`pool ${pool.id}: groups do not cover its layers`];
+    }),
+  );
+}
+
+function verifyMemory(graph: RuntimeGraph): string[] {
+  return graph.devices.flatMap(({ path, budget, peak }) => {
+    if (peak.total !== peak.weights + peak.workspace + peak.kv)
+      return [`${path}: its peak is not the sum of its parts`];
+    return peak.total > budget ? [`${path} needs ${peak.total} of ${budget} bytes`] : [];
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * The weights a sharded block uses and how each lies as a matrix. This is the one place that knows which dimensions
+ * of a weight are rows and which are columns; holdings and buffer layouts are both made from it.
+ */
+import type { Dim } from '../ir/logical.js';
+import type { ShardedBlock, ShardedStage, ShardedValue } from '../ir/sharded.js';
+import type { Interval, TensorPiece } from '../ir/transitions.js';
+import { groupSpan, type TpLayout } from './placement.js';
+import { area } from '../ir/rectangles.js';
+
+/** A weight seen as a matrix; a vector has no row dimensions. */
+export interface MatrixWeight {
+  readonly value: ShardedValue;
+  readonly rowDims: readonly Dim[];
+  readonly colDims: readonly Dim[];
+  /** A bias added to a partial sum: held by tp rank 0 alone, so that the sum has it once. */
+  readonly firstRankOnly: boolean;
+}
+
+/** A rank's part of a weight: the rectangle it holds and the size of the buffer it lies in. */
+export interface WeightPart {
+  readonly piece: TensorPiece | undefined;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** Weights of a block by value id. */
+export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWeight> {
+  const values = new Map(block.values.map((value) => [value.id, value]));
+  const found = new Map<string, MatrixWeight>();
+  const vector = (id: string, firstRankOnly = false): void => {
+    const value = values.get(id)!;
+    found.set(id, { value, rowDims: [], colDims: value.type.dims, firstRankOnly });
+  };
+  for (const op of block.ops) {
+    if (op.kind === 'embed') {
+      const value = values.get(op.inputs[1]!)!;
+      found.set(value.id, {
+        value,
+        rowDims: value.type.dims.slice(0, 1),
+        colDims: value.type.dims.slice(1),
+        firstRankOnly: false,
+      });
+    } else if (op.kind === 'rms_norm' || op.kind === 'qk_norm') {
+      vector(op.inputs[1]!);
+    } else if (op.kind === 'linear') {
+      const [input, weight, bias] = op.inputs.map((id) => values.get(id)!);
+      const contracted = input!.type.dims.filter((dim) => dim.size !== undefined).length;
+      const dims = weight!.type.dims;
+      found.set(weight!.id, {
+        value: weight!,
+        rowDims: dims.slice(0, dims.length - contracted),
+        colDims: dims.slice(dims.length - contracted),
+        firstRankOnly: false,
+      });
+      if (bias) vector(bias.id, bias.sharding.partial.includes('tp'));
+    }
+  }
+  return found;
+}
+
+/** The part of a weight on tp rank `tp`; `layer` replaces `{layer}` in the tensor's name. */
+export function weightPart(weight: MatrixWeight, layout: TpLayout, tp: number, layer: number): WeightPart {
+  const { sharding, tensor } = weight.value;
+  const rows = groupSpan(weight.rowDims, sharding, layout, tp);
+  const cols = groupSpan(weight.colDims, sharding, layout, tp);
+  const piece = { tensor: tensorName(tensor, layer), rows: rows.held, cols: cols.held };
+  const held = area(piece) > 0 && !(weight.firstRankOnly && tp !== 0);
+  return { piece: held ? piece : undefined, rows: rows.extent, cols: cols.extent };
+}
+
+/** The blocks of a pipeline stage in order, with the layer number of each (-1 outside layers). */
+export function segmentBlocks(
+  stage: ShardedStage,
+  pp: number,
+): readonly { readonly block: ShardedBlock; readonly layer: number }[] {
+  const segment = stage.segments.find((candidate) => candidate.pp === pp)!;
+  const blocks: { block: ShardedBlock; layer: number }[] = [];
+  if (segment.embed) blocks.push({ block: stage.embed, layer: -1 });
+  for (let layer = segment.firstLayer; layer <= segment.lastLayer; layer++) {
+    blocks.push({ block: layerBlock(stage, layer), layer });
+  }
+  if (segment.head) blocks.push({ block: stage.head, layer: -1 });
+  return blocks;
+}
+
+/** The block of a layer. */
+export function layerBlock(stage: ShardedStage, layer: number): ShardedBlock {
+  const found = stage.layers.find(({ firstLayer, lastLayer }) => firstLayer <= layer && layer <= lastLayer);
+  if (!found) throw new Error(`stage ${stage.name} has no layer ${layer}`);
+  return found.block;
+}
+
+/** Layers of a pipeline stage. */
+export function segmentLayers(stage: ShardedStage, pp: number): Interval {
+  const segment = stage.segments.find((candidate) => candidate.pp === pp)!;
+  return [segment.firstLayer, segment.lastLayer + 1];
+}
+
+function tensorName(tensor: string | undefined, layer: number): string {
+  if (tensor === undefined) throw new Error('a weight has no tensor');
+  return tensor.replaceAll('{layer}', String(layer));
+}

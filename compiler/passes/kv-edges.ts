@@ -1,0 +1,105 @@
+/**
+ * How KV gets along every flow edge. Stages whose ranks hold the same layers and heads on the same devices read the
+ * same pages; between any others KV travels through the first host tier, in an order that no sharding shows in.
+ */
+import type { KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
+import { BYTES_OF } from '../model/shape.js';
+import type { KvTier, Plan, Stage } from '../plan/plan.js';
+import { intervalLength, sameInterval } from '../ir/rectangles.js';
+
+/** One edge per stage that prefills and later stage of the flow that decodes without prefilling. */
+export function kvEdges(
+  plan: Plan,
+  holdings: Readonly<Record<string, readonly RankHolding[]>>,
+): readonly KvReshard[] {
+  const stages = flowStages(plan);
+  return stages.flatMap((from, index) =>
+    stages
+      .slice(index + 1)
+      .filter((to) => from.phases.includes('prefill') && !to.phases.includes('prefill'))
+      .map((to) => kvEdge(plan, from, to, holdings)),
+  );
+}
+
+/** Stages in flow order. */
+export function flowStages(plan: Plan): readonly Stage[] {
+  return plan.flow.stages.map((name) => plan.stages.find((stage) => stage.name === name)!);
+}
+
+/** The tier that KV crosses between stages: the first in host memory. */
+export function carryingTier(plan: Plan): KvTier | undefined {
+  return plan.kv.tiers.find((tier) => tier.medium === 'host');
+}
+
+function kvEdge(
+  plan: Plan,
+  from: Stage,
+  to: Stage,
+  holdings: Readonly<Record<string, readonly RankHolding[]>>,
+): KvReshard {
+  const before = holdings[from.name]!;
+  const after = holdings[to.name]!;
+  const edge = { from: from.name, to: to.name, origin: to.meshOrigin };
+  if (sameKv(before, after)) {
+    return { ...edge, path: 'shared', pageOut: [], pageIn: [], bytesPerToken: { out: 0, in: 0 } };
+  }
+  const { shape } = plan.model;
+  const headBytes = 2 * shape.headDim * BYTES_OF[plan.kv.dtype];
+  const pageOut = uniqueOwners(before).map((rank) => kvSlice(rank, headBytes));
+  const pageIn = after.map((rank) => kvSlice(rank, headBytes));
+  const tier = carryingTier(plan);
+  return {
+    ...edge,
+    path: 'tier',
+    ...(tier ? { tier: tier.name } : {}),
+    pageOut,
+    pageIn,
+    bytesPerToken: { out: perToken(pageOut), in: perToken(pageIn) },
+  };
+}
+
+/** Whether two stages find every page's slice on the same device, for the same replica. */
+function sameKv(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((rank) => {
+      const other = b.find((candidate) => candidate.device === rank.device);
+      return (
+        other !== undefined &&
+        other.dp === rank.dp &&
+        sameInterval(other.kv.layers, rank.kv.layers) &&
+        sameInterval(other.kv.heads, rank.kv.heads)
+      );
+    })
+  );
+}
+
+/** Ranks without those whose slice an earlier rank of the same replica holds too: a replicated head leaves once. */
+function uniqueOwners(ranks: readonly RankHolding[]): readonly RankHolding[] {
+  return ranks.filter(
+    (rank, index) =>
+      !ranks
+        .slice(0, index)
+        .some(
+          (other) =>
+            other.dp === rank.dp &&
+            sameInterval(other.kv.layers, rank.kv.layers) &&
+            sameInterval(other.kv.heads, rank.kv.heads),
+        ),
+  );
+}
+
+function kvSlice(rank: RankHolding, headBytes: number): KvSlice {
+  return {
+    device: rank.device,
+    dp: rank.dp,
+    layers: rank.kv.layers,
+    heads: rank.kv.heads,
+    bytesPerToken: intervalLength(rank.kv.layers) * intervalLength(rank.kv.heads) * headBytes,
+  };
+}
+
+/** Bytes one token moves: it belongs to one replica. */
+function perToken(slices: readonly KvSlice[]): number {
+  return slices.filter((slice) => slice.dp === 0).reduce((sum, slice) => sum + slice.bytesPerToken, 0);
+}

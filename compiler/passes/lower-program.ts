@@ -1,0 +1,38 @@
+/**
+ * One pipeline stage of a sharded stage to a draft program: blocks one after the other, a receive before and a send
+ * after them, residual additions fused with the norms that follow.
+ */
+import type { ShardedStage } from '../ir/sharded.js';
+import { segmentBlocks } from './block-weights.js';
+import { fuseNorms } from './fuse-norms.js';
+import { lowerBlock } from './lower-block.js';
+import { createProgramBuilder, type DraftProgram } from './program-builder.js';
+
+export interface LoweringContext {
+  readonly headDim: number;
+  readonly normEps: number;
+  readonly pageTokens: number;
+  readonly kvDtype: 'f32' | 'f16' | 'bf16';
+}
+
+/** Lowers pipeline stage `pp`; the program serves all its tp ranks and replicas. */
+export function lowerProgram(stage: ShardedStage, pp: number, context: LoweringContext): DraftProgram {
+  const builder = createProgramBuilder();
+  const segment = stage.segments.find((candidate) => candidate.pp === pp)!;
+  const { origin } = segment;
+  let current: number | undefined;
+  if (!segment.embed) {
+    const hidden = stage.embed.values.find((value) => value.id === stage.embed.output)!;
+    const cols = hidden.type.dims.find((dim) => dim.name === 'hidden')!.size!;
+    current = builder.value('x', 'tokens', cols);
+    builder.emit({ op: 'recv', fromPp: pp - 1, value: current, origin });
+  }
+  for (const { block, layer } of segmentBlocks(stage, pp)) {
+    current = lowerBlock(builder, stage, block, layer, current, context);
+  }
+  if (segment.sendsTo !== undefined) {
+    builder.emit({ op: 'send', toPp: segment.sendsTo, value: current!, origin });
+  }
+  const draft = builder.finish();
+  return { ...draft, ops: fuseNorms(draft.ops) };
+}

@@ -1,0 +1,117 @@
+/**
+ * What happens to the weight buffers of a device set when it changes stage.
+ *
+ * Per device: a new buffer whose content equals an old one's keeps it; of any other, the pieces that lie in an old
+ * buffer are copied inside the device and the rest comes from the host copy. Copies need every offset and length to
+ * be a multiple of 4 bytes; a piece of 16-bit elements at an odd column is uploaded instead.
+ */
+import { byTensor } from '../ir/pieces.js';
+import {
+  weightLayout,
+  type RuntimeTransition,
+  type RuntimeWeight,
+  type WeightCopy,
+  type WeightShard,
+} from '../ir/runtime-graph.js';
+import type { WeightReshard } from '../ir/transitions.js';
+import { BYTES_OF } from '../model/shape.js';
+import { placeInside, type WeightPiece } from './lower-weights.js';
+import { area, contains } from '../ir/rectangles.js';
+
+export interface StagePlacement {
+  /** Rank position of each device. */
+  readonly devices: ReadonlyMap<number, number>;
+  /** By shard index: pieces as held, and as cut for transitions. */
+  readonly plain: readonly WeightShard[];
+  readonly cut: readonly WeightShard[];
+}
+
+/** The transition of every shared device of two stages. */
+export function lowerTransition(
+  reshard: WeightReshard,
+  from: StagePlacement,
+  to: StagePlacement,
+): RuntimeTransition {
+  const devices = [...to.devices].flatMap(([device, shard]) => {
+    const old = from.devices.get(device);
+    if (old === undefined) return [];
+    return [deviceTransition(device, from.plain[old]!, to.plain[shard]!, to.cut[shard]!)];
+  });
+  return { from: reshard.from, to: reshard.to, devices, origin: reshard.origin };
+}
+
+function deviceTransition(
+  device: number,
+  old: WeightShard,
+  plain: WeightShard,
+  cut: WeightShard,
+): RuntimeTransition['devices'][number] {
+  const unclaimed = new Map(old.weights.map((weight) => [contentKey(weight), weight.id]));
+  const keep: { weight: string; old: string }[] = [];
+  const copy: WeightCopy[] = [];
+  const upload: { weight: string; pieces: number[] }[] = [];
+  let uploadBytes = 0;
+  const sources = piecesByTensor(old);
+  plain.weights.forEach((weight, index) => {
+    const key = contentKey(weight);
+    const same = unclaimed.get(key);
+    if (same !== undefined) {
+      unclaimed.delete(key);
+      keep.push({ weight: weight.id, old: same });
+      return;
+    }
+    const missing: number[] = [];
+    cut.weights[index]!.pieces.forEach((piece, number) => {
+      const source = (sources.get(piece.tensor) ?? []).find((candidate) => contains(candidate.piece, piece));
+      const run = source && source.weight.dtype === weight.dtype ? copyOf(weight, piece, source) : undefined;
+      if (run) {
+        copy.push(run);
+      } else {
+        missing.push(number);
+        uploadBytes += area(piece) * BYTES_OF[weight.dtype];
+      }
+    });
+    // A weight without pieces is all zero and still has to be written.
+    if (missing.length > 0 || weight.pieces.length === 0) upload.push({ weight: weight.id, pieces: missing });
+  });
+  const kept = new Set(keep.map((entry) => entry.old));
+  const evict = old.weights.map((weight) => weight.id).filter((id) => !kept.has(id));
+  return { device, keep, copy, upload, evict, uploadBytes };
+}
+
+interface Source {
+  readonly weight: RuntimeWeight;
+  readonly piece: WeightPiece;
+}
+
+function piecesByTensor(shard: WeightShard): ReadonlyMap<string, readonly Source[]> {
+  return byTensor(
+    shard.weights.flatMap((weight) =>
+      weight.pieces.map((piece) => ({ tensor: piece.tensor, weight, piece })),
+    ),
+  );
+}
+
+/** The copy of a piece from an old buffer, as one run where rows are contiguous in both; undefined if unaligned. */
+function copyOf(weight: RuntimeWeight, piece: WeightPiece, source: Source): WeightCopy | undefined {
+  const size = BYTES_OF[weight.dtype];
+  const stride = weightLayout(weight).stride * size;
+  const oldStride = weightLayout(source.weight).stride * size;
+  const [oldRow, oldCol] = placeInside(source.piece, piece.rows, piece.cols);
+  const at = piece.at[0] * stride + piece.at[1] * size;
+  const oldAt = oldRow * oldStride + oldCol * size;
+  const width = (piece.cols[1] - piece.cols[0]) * size;
+  const rows = piece.rows[1] - piece.rows[0];
+  const wholeRows = width === weight.cols * size && weight.cols === source.weight.cols;
+  // Rows of equal stride are one run, the zero padding between them included.
+  const run = wholeRows || rows === 1;
+  const runBytes = run ? (rows - 1) * stride + width : width;
+  if ([at, oldAt, runBytes].some((bytes) => bytes % 4 !== 0)) return undefined;
+  const ids = { weight: weight.id, old: source.weight.id };
+  return { ...ids, at, stride, oldAt, oldStride, runBytes, rows: run ? 1 : rows };
+}
+
+/** Equal for weights whose buffers have the same bytes. */
+function contentKey(weight: RuntimeWeight): string {
+  return JSON.stringify([weight.dtype, weight.rows, weight.cols, weight.pieces]);
+}

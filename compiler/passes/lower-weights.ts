@@ -1,0 +1,75 @@
+/**
+ * Weight recipes to the buffers of each rank position, and the cuts that transitions need.
+ *
+ * A buffer's pieces are whole rectangles at first. Where another stage's holding on the same device overlaps only
+ * part of a piece, the piece is cut along that boundary: afterwards each piece is either resident or not, and a
+ * transition names pieces by index.
+ */
+import { weightBytes, type RuntimeWeight, type WeightShard } from '../ir/runtime-graph.js';
+import type { Interval, TensorPiece } from '../ir/transitions.js';
+import { weightPart } from './block-weights.js';
+import type { TpLayout } from './placement.js';
+import type { WeightRecipe } from './program-builder.js';
+import { contains, intersect, subtract, type Rectangle } from '../ir/rectangles.js';
+
+export type WeightPiece = RuntimeWeight['pieces'][number];
+
+/** The weights of one (pp, tp) position. */
+export function lowerShard(
+  recipes: readonly WeightRecipe[],
+  pp: number,
+  tp: number,
+  layout: TpLayout,
+): WeightShard {
+  return { pp, tp, weights: recipes.map((recipe) => lowerWeight(recipe, layout, tp)) };
+}
+
+function lowerWeight(recipe: WeightRecipe, layout: TpLayout, tp: number): RuntimeWeight {
+  const vector = recipe.parts[0]!.rowDims.length === 0;
+  const pieces: WeightPiece[] = [];
+  let along = 0;
+  let across = 0;
+  for (const weight of recipe.parts) {
+    const part = weightPart(weight, layout, tp, recipe.layer);
+    if (part.piece) pieces.push({ ...part.piece, at: vector ? [0, along] : [along, 0] });
+    along += vector ? part.cols : part.rows;
+    across = vector ? 1 : part.cols;
+  }
+  const { id, dtype } = recipe;
+  const [rows, cols] = vector ? [across, along] : [along, across];
+  return { id, dtype, rows, cols, pieces, bytes: weightBytes({ dtype, rows, cols }) };
+}
+
+/** Cuts the pieces of a shard along the boundaries of other holdings of the same tensors. */
+export function cutShard(shard: WeightShard, holdings: readonly TensorPiece[]): WeightShard {
+  const boundaries = new Map<string, Rectangle[]>();
+  for (const piece of holdings) {
+    boundaries.set(piece.tensor, [...(boundaries.get(piece.tensor) ?? []), piece]);
+  }
+  return {
+    ...shard,
+    weights: shard.weights.map((weight) => ({
+      ...weight,
+      pieces: weight.pieces.flatMap((piece) => cutPiece(piece, boundaries.get(piece.tensor) ?? [])),
+    })),
+  };
+}
+
+function cutPiece(piece: WeightPiece, boundaries: readonly Rectangle[]): readonly WeightPiece[] {
+  const rectangles = boundaries.reduce<readonly Rectangle[]>(
+    (parts, boundary) =>
+      parts.flatMap((part) => {
+        const common = intersect(part, boundary);
+        return common && !contains(boundary, part) ? [common, ...subtract(part, boundary)] : [part];
+      }),
+    [piece],
+  );
+  return rectangles
+    .map(({ rows, cols }) => ({ tensor: piece.tensor, rows, cols, at: placeInside(piece, rows, cols) }))
+    .sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
+}
+
+/** Where a rectangle inside a piece lands in the piece's buffer. */
+export function placeInside(piece: WeightPiece, rows: Interval, cols: Interval): readonly [number, number] {
+  return [piece.at[0] + rows[0] - piece.rows[0], piece.at[1] + cols[0] - piece.cols[0]];
+}

@@ -1,0 +1,211 @@
+/**
+ * Sharded graph and transition graph to the runtime graph.
+ *
+ * Order matters once: programs fix the workspace, workspace and weights fix the room for KV, the room fixes pages
+ * and layer groups, and only then can the attention kernels name their group.
+ */
+import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import type { DraftOp } from '../ir/op-access.js';
+import {
+  RUNTIME_GRAPH_FORMAT,
+  RUNTIME_GRAPH_VERSION,
+  type KvPool,
+  type Program,
+  type RuntimeGraph,
+  type RuntimeOp,
+  type RuntimeRank,
+  type RuntimeStage,
+  type WeightShard,
+} from '../ir/runtime-graph.js';
+import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
+import type { RankHolding, TransitionGraph } from '../ir/transitions.js';
+import type { Plan, Stage } from '../plan/plan.js';
+import { bindKvGroups } from './bind-kv.js';
+import { segmentLayers } from './block-weights.js';
+import { dependencies } from './dependencies.js';
+import { carryingTier, flowStages } from './kv-edges.js';
+import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
+import { assignSlots, type SlotAssignment } from './liveness.js';
+import { lowerProgram, type LoweringContext } from './lower-program.js';
+import { lowerTransition, type StagePlacement } from './lower-transitions.js';
+import { cutShard, lowerShard } from './lower-weights.js';
+import { devicePeaks, fixedMemory, memoryProblems, type RankMemory } from './memory.js';
+import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
+
+export interface LowerOptions {
+  /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. */
+  readonly maxBindingBytes?: number;
+}
+
+/** WebGPU's guaranteed limit. */
+export const DEFAULT_BINDING_BYTES = 128 * 2 ** 20;
+
+export interface LowerResult {
+  readonly graph: RuntimeGraph;
+  /** Problems of capacity. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Lowers every stage of the flow. The graph is complete also when something does not fit. */
+export function lowerPlan(
+  sharded: ShardedGraph,
+  transitions: TransitionGraph,
+  plan: Plan,
+  options: LowerOptions = {},
+): LowerResult {
+  const maxBindingBytes = options.maxBindingBytes ?? DEFAULT_BINDING_BYTES;
+  const stages = flowStages(plan);
+  const drafts = stages.map((stage) =>
+    draftStage(
+      stage,
+      sharded.stages.find((candidate) => candidate.name === stage.name)!,
+      plan,
+    ),
+  );
+  const fixed = fixedMemory(
+    plan,
+    drafts.flatMap((draft) => rankMemory(draft, plan)),
+    transitions.weights,
+  );
+  const room = new Map(
+    fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
+  );
+  const poolDrafts = draftPools(plan, stages, transitions.holdings, transitions.kv);
+  const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
+  const devices = devicePeaks(plan, fixed, pools);
+  const placements = new Map(
+    drafts.map((draft) => [draft.stage.name, placeShards(draft, transitions.holdings, transitions)]),
+  );
+  const tier = transitions.kv.some((edge) => edge.path === 'tier') ? carryingTier(plan) : undefined;
+  const pageBytes = neutralPageBytes(plan);
+  const graph: RuntimeGraph = {
+    format: RUNTIME_GRAPH_FORMAT,
+    version: RUNTIME_GRAPH_VERSION,
+    plan: plan.name,
+    model: plan.model,
+    devices,
+    stages: drafts.map((draft) => finishStage(draft, placements.get(draft.stage.name)!, pools)),
+    pools,
+    ...(tier && {
+      hostTier: { name: tier.name, pageBytes, pages: Math.floor((tier.capacity ?? 0) / pageBytes) },
+    }),
+    kv: { pageTokens: plan.kv.pageTokens, dtype: plan.kv.dtype, edges: transitions.kv },
+    flow: { stages: plan.flow.stages, rules: plan.flow.rules },
+    transitions: transitions.weights
+      .filter(({ from, to }) => placements.has(from) && placements.has(to))
+      .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!)),
+  };
+  return { graph, diagnostics: memoryProblems(plan, stages, devices, pools) };
+}
+
+interface DraftStage {
+  readonly stage: Stage;
+  readonly sharded: ShardedStage;
+  readonly sizes: StepSizes;
+  readonly programs: readonly { readonly ops: readonly DraftOp[]; readonly slots: SlotAssignment }[];
+  /** In (pp, tp) order, pieces whole. */
+  readonly shards: readonly WeightShard[];
+}
+
+function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage {
+  const { shape } = plan.model;
+  const context: LoweringContext = {
+    headDim: shape.headDim,
+    normEps: shape.normEps,
+    pageTokens: plan.kv.pageTokens,
+    kvDtype: plan.kv.dtype,
+  };
+  const sizes = stepSizes(stage);
+  const maxRows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
+  const layout = { tp: stage.mesh.tp, kvReplicas: sharded.kvReplicas };
+  const lowered = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context));
+  return {
+    stage,
+    sharded,
+    sizes,
+    programs: lowered.map(({ values, ops }) => ({ ops, slots: assignSlots(values, ops, maxRows) })),
+    shards: lowered.flatMap(({ recipes }, pp) =>
+      Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp, layout)),
+    ),
+  };
+}
+
+/** Ranks in rank order: tp innermost, then pp, then dp. */
+function stageRanks({ mesh, devices }: Stage): readonly RuntimeRank[] {
+  return devices.map((device, rank) => {
+    const tp = rank % mesh.tp;
+    const pp = Math.floor(rank / mesh.tp) % mesh.pp;
+    const dp = Math.floor(rank / (mesh.tp * mesh.pp));
+    return { rank, device, dp, pp, tp, program: pp, shard: pp * mesh.tp + tp };
+  });
+}
+
+function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
+  const stepBytes = stepArgumentBytes(draft.sizes, plan.model.shape.context, plan.kv.pageTokens);
+  return stageRanks(draft.stage).map(({ device, program, shard }) => {
+    const sizes = draft.shards[shard]!.weights.map((weight) => weight.bytes);
+    const { slots } = draft.programs[program]!.slots;
+    return {
+      stage: draft.stage.name,
+      device,
+      weights: sizes.reduce((sum, bytes) => sum + bytes, 0),
+      largestWeight: Math.max(0, ...sizes),
+      workspace: slots.reduce((sum, slot) => sum + slot.bytes, stepBytes),
+    };
+  });
+}
+
+/** Cuts each shard along what other stages hold on the devices that it is on. */
+function placeShards(
+  draft: DraftStage,
+  holdings: Readonly<Record<string, readonly RankHolding[]>>,
+  { weights }: TransitionGraph,
+): StagePlacement {
+  const ranks = stageRanks(draft.stage);
+  const name = draft.stage.name;
+  const sources = weights.filter((reshard) => reshard.to === name).map((reshard) => holdings[reshard.from]!);
+  const cut = draft.shards.map((shard, index) => {
+    const devices = ranks.filter((rank) => rank.shard === index).map((rank) => rank.device);
+    const others = sources.flat().filter((holding) => devices.includes(holding.device));
+    return others.length === 0
+      ? shard
+      : cutShard(
+          shard,
+          others.flatMap((holding) => holding.weights),
+        );
+  });
+  return { devices: new Map(ranks.map((rank) => [rank.device, rank.shard])), plain: draft.shards, cut };
+}
+
+function finishStage(draft: DraftStage, placement: StagePlacement, pools: readonly KvPool[]): RuntimeStage {
+  const { stage, sizes } = draft;
+  const pool = pools.find((candidate) => candidate.stages.includes(stage.name))!;
+  const ranks = stageRanks(stage);
+  const programs = draft.programs.map((program, pp): Program => {
+    const rank = ranks.find((candidate) => candidate.pp === pp)!;
+    const { groups } = pool.ranks.find((candidate) => candidate.device === rank.device)!;
+    return {
+      pp,
+      layers: segmentLayers(draft.sharded, pp),
+      ...program.slots,
+      ops: numberOps(bindKvGroups(program.ops, groups), program.slots),
+    };
+  });
+  return {
+    name: stage.name,
+    phases: stage.phases,
+    mesh: stage.mesh,
+    ...sizes,
+    batchRequests: stage.batchRequests,
+    pool: pool.id,
+    programs,
+    shards: placement.cut,
+    ranks,
+    origin: stage.origin,
+  };
+}
+
+function numberOps(ops: readonly DraftOp[], { values }: SlotAssignment): readonly RuntimeOp[] {
+  const after = dependencies(values, ops);
+  return ops.map((op, id): RuntimeOp => ({ id, after: after[id]!, ...op }));
+}

@@ -1,0 +1,133 @@
+/**
+ * Device memory: what each device holds at its peak, against what the plan may use.
+ *
+ *     peak = weights + workspace + KV pages      <=      memory * memory_use
+ *
+ * Weights count the largest of the stages that take turns on the device, and where a device re-shards one buffer
+ * more, for the copy under way. Workspace (slots, step arguments, sample output) is kept for every stage at once.
+ */
+import { formatBytes } from '../check/units.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
+import type { WeightReshard } from '../ir/transitions.js';
+import type { Plan, Stage } from '../plan/plan.js';
+
+/** Bytes one rank of a stage needs on its device. */
+export interface RankMemory {
+  readonly stage: string;
+  readonly device: number;
+  readonly weights: number;
+  readonly largestWeight: number;
+  readonly workspace: number;
+}
+
+export interface DeviceMemory {
+  readonly device: number;
+  readonly budget: number;
+  readonly weights: number;
+  readonly workspace: number;
+}
+
+/** Weights and workspace per device, by device id. */
+export function fixedMemory(
+  plan: Plan,
+  ranks: readonly RankMemory[],
+  reshards: readonly WeightReshard[],
+): readonly DeviceMemory[] {
+  const devices = [...new Set(ranks.map((rank) => rank.device))].sort((a, b) => a - b);
+  return devices.map((device) => {
+    const mine = ranks.filter((rank) => rank.device === device);
+    const switches = (a: RankMemory, b: RankMemory): boolean =>
+      reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
+    const inTurn = mine.some((a) => mine.some((b) => switches(a, b)));
+    const weights = Math.max(...mine.map((rank) => rank.weights));
+    const spare = inTurn ? Math.max(...mine.map((rank) => rank.largestWeight)) : 0;
+    return {
+      device,
+      budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
+      weights: weights + spare,
+      workspace: mine.reduce((sum, rank) => sum + rank.workspace, 0),
+    };
+  });
+}
+
+/** Peaks with the pools' pages. */
+export function devicePeaks(
+  plan: Plan,
+  fixed: readonly DeviceMemory[],
+  pools: readonly KvPool[],
+): readonly RuntimeDevice[] {
+  return fixed.map(({ device, budget, weights, workspace }) => {
+    const kv = pools
+      .flatMap((pool) => pool.ranks.map((rank) => ({ ...rank, bytes: pool.pages * rank.pageBytes })))
+      .filter((rank) => rank.device === device)
+      .reduce((sum, rank) => sum + rank.bytes, 0);
+    return {
+      id: device,
+      path: plan.topology.devices[device]!.path,
+      budget,
+      peak: { weights, workspace, kv, total: weights + workspace + kv },
+    };
+  });
+}
+
+/** Problems of capacity: weights that do not fit, and pools too small for the sequences they serve. */
+export function memoryProblems(
+  plan: Plan,
+  stages: readonly Stage[],
+  devices: readonly RuntimeDevice[],
+  pools: readonly KvPool[],
+): readonly Diagnostic[] {
+  const over = devices.filter((device) => device.peak.weights + device.peak.workspace > device.budget);
+  if (over.length > 0) return [overBudget(plan, stages, over)];
+  return pools.flatMap((pool) => poolProblems(plan, stages, devices, pool));
+}
+
+function overBudget(plan: Plan, stages: readonly Stage[], over: readonly RuntimeDevice[]): Diagnostic {
+  const worst = over.reduce((a, b) => (a.peak.total - a.budget >= b.peak.total - b.budget ? a : b));
+  const { weights, workspace } = worst.peak;
+  const stage = stages.find((candidate) => candidate.devices.includes(worst.id))!;
+  const memory = plan.topology.devices[worst.id]!.kind.memory;
+  const needed = formatBytes(weights + workspace);
+  const budget = formatBytes(worst.budget);
+  return report(
+    'weights-do-not-fit',
+    { stage: stage.name, needed, budget, device: worst.path },
+    {
+      primary: stage.meshOrigin,
+      notes: [
+        `weights ${formatBytes(weights)} + workspace ${formatBytes(workspace)} = ${needed}`,
+        `memory ${formatBytes(memory)} * memory_use ${plan.memoryUse} = ${budget}`,
+        ...(over.length > 1 ? [`${over.length} devices are over their budget`] : []),
+      ],
+      helps: [
+        'a larger `tp` or `pp` puts less of the model on a device',
+        'a smaller microbatch needs less workspace',
+      ],
+    },
+  );
+}
+
+function poolProblems(
+  plan: Plan,
+  stages: readonly Stage[],
+  devices: readonly RuntimeDevice[],
+  pool: KvPool,
+): readonly Diagnostic[] {
+  const { pageTokens } = plan.kv;
+  const { context } = plan.model.shape;
+  const stage = stages.find((candidate) => pool.stages.includes(candidate.name))!;
+  const least = Math.min(context, stage.phases.includes('prefill') ? stage.microbatchTokens : pageTokens);
+  const tokens = pool.pages * pageTokens;
+  const notes = [`${pool.pages} pages of ${pageTokens} tokens = ${tokens} tokens for each replica`];
+  const around = { primary: stage.meshOrigin, notes };
+  if (tokens < least) {
+    const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
+    const { budget, peak } = devices.find((device) => device.id === rank.device)!;
+    const room = formatBytes(budget - peak.weights - peak.workspace);
+    const needed = formatBytes(Math.ceil(least / pageTokens) * rank.pageBytes);
+    return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least }, around)];
+  }
+  return tokens < context ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];
+}

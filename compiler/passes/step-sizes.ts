@@ -1,0 +1,45 @@
+/**
+ * How much one step of a stage may carry, and what that costs in device memory beside the workspace.
+ *
+ * - A prefill step carries up to `microbatchTokens` rows. The sequences that finish in it sample one row each:
+ *   `PREFILL_SEQUENCES` at most, which bounds the logits (prompts shorter than a 64th of a microbatch would fill
+ *   it with more sequences than that; they wait for the next step).
+ * - A decode step carries one row per sequence: the stage's batch divided over replicas, and over `pp` microbatches
+ *   that fill the pipeline.
+ * - A fused stage mixes both.
+ */
+import type { Stage } from '../plan/plan.js';
+
+const PREFILL_SEQUENCES = 64;
+
+/** Bytes the `sample` kernel reports per sampled row: the chosen id, its scores, and 64 candidates. */
+const SAMPLE_OUTPUT_BYTES = 4 * (8 + 2 * 64);
+
+/** Bytes of step arguments per token row (ids and tiles) and per sampled row. */
+const ROW_ARGUMENT_BYTES = 16 + 16;
+const SAMPLE_ARGUMENT_BYTES = 32;
+
+export interface StepSizes {
+  readonly maxTokens: number;
+  readonly maxSequences: number;
+}
+
+/** Largest step of one replica of a stage. */
+export function stepSizes(stage: Stage): StepSizes {
+  const { dp, pp } = stage.mesh;
+  const decoding = Math.max(1, Math.ceil(stage.batchRequests / (dp * pp)));
+  if (!stage.phases.includes('prefill')) return { maxTokens: decoding, maxSequences: decoding };
+  const prefilling = Math.min(stage.microbatchTokens, PREFILL_SEQUENCES);
+  if (!stage.phases.includes('decode')) {
+    return { maxTokens: stage.microbatchTokens, maxSequences: prefilling };
+  }
+  const maxTokens = Math.max(stage.microbatchTokens, decoding);
+  return { maxTokens, maxSequences: Math.max(decoding, prefilling) };
+}
+
+/** Bytes of a rank's step arguments and sample output; regions are aligned to 256 bytes. */
+export function stepArgumentBytes(sizes: StepSizes, context: number, pageTokens: number): number {
+  const table = sizes.maxSequences * Math.ceil(context / pageTokens) * 4;
+  const regions = sizes.maxTokens * ROW_ARGUMENT_BYTES + table + sizes.maxSequences * SAMPLE_ARGUMENT_BYTES;
+  return regions + sizes.maxSequences * SAMPLE_OUTPUT_BYTES + 4 * 256;
+}
