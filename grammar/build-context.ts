@@ -8,11 +8,10 @@ import type { ProblemOptions, SyntaxCode, SyntaxProblem } from './syntax-problem
 
 export interface Build {
   readonly problems: readonly SyntaxProblem[];
+  /** Adds a problem. Of several at one empty span, where something is missing, only the first is kept. */
   report(code: SyntaxCode, span: Span, message: string, options?: ProblemOptions): void;
   /** Text of the `///` lines right above the line of `offset`, without the slashes. */
   doc(offset: number): string | undefined;
-  /** Whether both offsets stand on one line. */
-  sameLine(a: number, b: number): boolean;
 }
 
 export function buildContext(
@@ -22,6 +21,7 @@ export function buildContext(
 ): Build {
   const lines = lineMap(text);
   const all = [...problems];
+  const holes = new Set<number>();
   const docs = new Map<number, string>();
   for (const { kind, text: written, span } of comments) {
     const { line, column } = lines.position(span.start);
@@ -35,15 +35,15 @@ export function buildContext(
   return {
     problems: all,
     report(code, span, message, options) {
+      const isHole = span.start === span.end;
+      if (isHole && holes.has(span.start)) return;
+      if (isHole) holes.add(span.start);
       all.push(syntaxProblem(code, span, message, options));
     },
     doc(offset) {
       const found: string[] = [];
       for (let line = lines.position(offset).line - 1; docs.has(line); line--) found.unshift(docs.get(line)!);
       return found.length === 0 ? undefined : found.join('\n');
-    },
-    sameLine(a, b) {
-      return lines.position(a).line === lines.position(b).line;
     },
   };
 }

@@ -5,7 +5,18 @@
  * only the operand after it. Every hole becomes an `error` expression with one problem.
  */
 import type { CstNode, IToken } from 'chevrotain';
-import { after, nameOf, node, nodes, onlyNode, spanOfNode, token, tokens } from './cst.js';
+import {
+  after,
+  nameOf,
+  node,
+  nodes,
+  onlyNode,
+  separatedItems,
+  signsWithout,
+  spanOfNode,
+  token,
+  tokens,
+} from './cst.js';
 import type { Build } from './build-context.js';
 import { spanOf } from './lex.js';
 import type {
@@ -88,14 +99,10 @@ export function buildValue(build: Build, value: CstNode): Expr {
         build.report('FC0103', target.span, 'expected the name of a place or a stage');
     }
   }
-  arrows.forEach((arrow, index) => {
-    const next = arrows[index + 1]?.startOffset ?? Infinity;
-    const filled = links.some(({ location }) => {
-      const start = location!.startOffset;
-      return start > arrow.startOffset && start < next;
-    });
-    if (!filled) missingValue(build, after(spanOf(arrow)), 'a name after `->`');
-  });
+  const starts = links.map(({ location }) => location!.startOffset);
+  for (const arrow of signsWithout(arrows, starts)) {
+    missingValue(build, after(spanOf(arrow)), 'a name after `->`');
+  }
   const span = spanOfNode(value);
   if (broken && built.length === 0) return { kind: 'error', span };
   return { kind: 'chain', links: built, span } satisfies ChainExpr;
@@ -258,18 +265,10 @@ function buildCall(build: Build, path: PathExpr, args: CstNode, plain: boolean):
 export function buildPath(build: Build, path: CstNode): PathExpr {
   const segments = nodes(path, 'segment');
   const dots = tokens(path, 'Dot');
-  dots.forEach((dot, index) => {
-    const next = dots[index + 1]?.startOffset ?? Infinity;
-    const filled = segments.some(({ location }) => {
-      const start = location!.startOffset;
-      return start > dot.startOffset && start < next;
-    });
-    if (!filled) {
-      build.report('FC0104', after(spanOf(dot)), 'expected a name after `.`', {
-        data: { expected: 'a name' },
-      });
-    }
-  });
+  const starts = segments.map(({ location }) => location!.startOffset);
+  for (const dot of signsWithout(dots, starts)) {
+    build.report('FC0104', after(spanOf(dot)), 'expected a name after `.`', { data: { expected: 'a name' } });
+  }
   return { kind: 'path', segments: segments.map((it) => buildSegment(build, it)), span: spanOfNode(path) };
 }
 
@@ -390,14 +389,12 @@ export function closed(build: Build, parent: CstNode, opener: string, closer: st
 
 /** Reports two items of a bracketed list with nothing between them. */
 function commas(build: Build, list: CstNode): void {
-  const separators = tokens(list, 'separator');
-  const items = nodes(list, 'item');
-  items.forEach((item, index) => {
-    const before = items[index - 1];
-    if (before === undefined) return;
-    const end = spanOfNode(before).end;
-    const start = item.location!.startOffset;
-    if (separators.some(({ startOffset }) => startOffset >= end && startOffset <= start)) return;
-    build.report('FC0106', { start: end, end }, 'expected `,` here', { expected: [','] });
-  });
+  const separated = separatedItems(list);
+  let end: number | undefined;
+  for (const item of nodes(list, 'item')) {
+    if (end !== undefined && !separated.has(item)) {
+      build.report('FC0106', { start: end, end }, 'expected `,` here', { expected: [','] });
+    }
+    end = spanOfNode(item).end;
+  }
 }

@@ -8,7 +8,7 @@
 import type { CstNode, IToken } from 'chevrotain';
 import type { Build } from './build-context.js';
 import { valueAfterColon } from './build-expression.js';
-import { after, nameOf, node, nodes, onlyNode, spanOfNode, token, tokens } from './cst.js';
+import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token, tokens } from './cst.js';
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';
 import type { Property, Span, UnknownItem } from './syntax.js';
@@ -57,15 +57,13 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
   place: Place,
   one: (item: CstNode) => Member,
 ): (Member | UnknownItem)[] {
-  const separators = tokens(list, 'separator');
+  const separated = separatedItems(list);
   const built: (Member | UnknownItem)[] = [];
   let last: { readonly end: number; readonly kind: string; readonly faulty: boolean } | undefined;
   for (const item of nodes(list, 'item')) {
     const { start, end } = spanOfNode(item);
     const previous = last;
-    const joined =
-      previous !== undefined &&
-      !separators.some(({ startOffset }) => startOffset >= previous.end && startOffset <= start);
+    const joined = previous !== undefined && !separated.has(item);
     const before = build.problems.length;
     let member: Member | UnknownItem;
     if (item.name === 'unknown') {
@@ -175,7 +173,8 @@ function reportUnknown(build: Build, item: CstNode, place: Place): void {
     return;
   }
   if (!place.hasProperties && (follower === ':' || follower === '=') && near === undefined) {
-    build.report('FC0101', span, `${place.called} has no properties`, { data });
+    const where = place === places.file ? 'outside any block' : `in ${place.called}`;
+    build.report('FC0101', span, `\`${image}\` looks like a property, and there are none ${where}`, { data });
     return;
   }
   const message = isKeyword

@@ -19,7 +19,7 @@ import {
   places,
 } from './build-members.js';
 import { documented, headEnd } from './build-topology.js';
-import { after, nameOf, node, nodes, onlyNode, spanOfNode, token, tokens } from './cst.js';
+import { after, nameOf, node, nodes, onlyNode, signsWithout, spanOfNode, token, tokens } from './cst.js';
 import { spanOf } from './lex.js';
 import type {
   ErrorExpr,
@@ -172,11 +172,8 @@ function namesBetween(
   what: string,
 ): readonly Name[] {
   const names = tokens(list, 'name');
-  signs.forEach((sign, index) => {
-    const next = signs[index + 1]?.startOffset ?? Infinity;
-    const filled = names.some((it) => it.startOffset > sign.startOffset && it.startOffset < next);
-    if (!filled) nameOrHole(build, undefined, after(spanOf(sign)), what);
-  });
+  const starts = names.map(({ startOffset }) => startOffset);
+  for (const sign of signsWithout(signs, starts)) nameOrHole(build, undefined, after(spanOf(sign)), what);
   return names.map(nameOf);
 }
 

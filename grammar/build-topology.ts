@@ -75,7 +75,13 @@ function buildLink(build: Build, decl: CstNode): LinkDecl {
   const keyword = spanOf(token(decl, 'keyword')!);
   const before = build.problems.length;
   const from = pathOrHole(build, node(decl, 'from'), after(keyword), 'a place');
-  const sign = token(decl, 'BothWays');
+  const sign = token(decl, 'sign');
+  if (sign?.image === '->') {
+    build.report('FC0101', spanOf(sign), 'a link goes both ways', {
+      helps: ['write `<->`'],
+      expected: ['<->'],
+    });
+  }
   const first = build.problems.length === before;
   if (sign === undefined && first && node(decl, 'junk') === undefined) {
     build.report('FC0114', after(from.span), 'expected `<->` here', { expected: ['<->'] });

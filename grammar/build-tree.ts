@@ -125,7 +125,8 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
   const found = build.problems.length;
   closed(build, decl, 'LCurly', 'RCurly', '}');
   if (token(decl, 'LCurly') === undefined) {
-    build.report('FC0114', after(keyword), 'expected the imported names in `{ }` here', { expected: ['{'] });
+    const message = 'imported names stand in braces: `import { name } from "file"`';
+    build.report('FC0114', after(keyword), message, { expected: ['{'] });
   }
   const names = nodes(decl, 'item').map((item) => {
     const name = nameOf(token(item, 'name')!);

@@ -43,3 +43,27 @@ export function nameOf(of: IToken): Name {
 export function after(span: Span): Span {
   return { start: span.end, end: span.end };
 }
+
+/** The `item` children of a list that have a `separator` child between themselves and the item before. */
+export function separatedItems(list: CstNode): ReadonlySet<CstNode> {
+  const separators = tokens(list, 'separator');
+  const separated = new Set<CstNode>();
+  let at = 0;
+  let end = -1;
+  for (const item of nodes(list, 'item')) {
+    while (at < separators.length && separators[at]!.startOffset < end) at++;
+    if (at < separators.length && separators[at]!.startOffset <= item.location!.startOffset)
+      separated.add(item);
+    end = spanOfNode(item).end;
+  }
+  return separated;
+}
+
+/** The signs that no element follows before the next sign; both lists are in source order. */
+export function signsWithout(signs: readonly IToken[], offsets: readonly number[]): readonly IToken[] {
+  let at = 0;
+  return signs.filter((sign, index) => {
+    while (at < offsets.length && offsets[at]! < sign.startOffset) at++;
+    return !(at < offsets.length && offsets[at]! < (signs[index + 1]?.startOffset ?? Infinity));
+  });
+}

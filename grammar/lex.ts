@@ -37,7 +37,7 @@ const operators = [
   ...[t.Colon, t.Comma, t.Arrow, t.BothWays, t.Range, t.Dot, t.Equals, t.Plus, t.Star, t.Slash],
   ...[t.Less, t.LessEqual, t.Greater, t.GreaterEqual, t.EqualEqual, t.NotEqual],
 ];
-const continuesAfter = new Set<TokenType>([...openers, ...operators, t.Minus, k.and, k.or, k.not]);
+const continuesAfter = new Set<TokenType>([...openers, ...operators, t.Minus, k.and, k.or]);
 const continuesBefore = new Set<TokenType>([...closers, ...operators, t.LCurly, t.LSquare]);
 const joiningWords = new Set<TokenType>([
   ...[k.and, k.or, k.when, k.like, k.for, k.in, k.on, k.from, k.by, k.of, k.up],

@@ -84,13 +84,17 @@ export class PlanParser extends CstParser {
         DEF: () =>
           this.OR([
             { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-            { ALT: () => this.SUBRULE(this.importName, { LABEL: 'item' }) },
+            { ALT: () => this.SUBRULE1(this.importName, { LABEL: 'item' }) },
           ]),
       });
       this.OPTION2(() => this.CONSUME(t.RCurly));
     });
-    this.OPTION3(() => this.CONSUME(k.from));
-    this.OPTION4(() => this.CONSUME(t.StringToken, { LABEL: 'source' }));
+    this.OPTION3({
+      GATE: () => this.LA(1).tokenType !== k.from && this.LA(0).tokenType === k.import,
+      DEF: () => this.SUBRULE2(this.importName, { LABEL: 'item' }),
+    });
+    this.OPTION4(() => this.CONSUME(k.from));
+    this.OPTION5(() => this.CONSUME(t.StringToken, { LABEL: 'source' }));
   });
 
   private readonly importName = this.RULE('importName', () => {
@@ -193,7 +197,12 @@ export class PlanParser extends CstParser {
   private readonly linkDecl = this.RULE('linkDecl', () => {
     this.CONSUME(k.link, { LABEL: 'keyword' });
     this.OPTION1(() => this.SUBRULE1(this.path, { LABEL: 'from' }));
-    this.OPTION2(() => this.CONSUME(t.BothWays));
+    this.OPTION2(() =>
+      this.OR([
+        { ALT: () => this.CONSUME(t.BothWays, { LABEL: 'sign' }) },
+        { ALT: () => this.CONSUME(t.Arrow, { LABEL: 'sign' }) },
+      ]),
+    );
     this.OPTION3(() => this.SUBRULE2(this.path, { LABEL: 'to' }));
     this.OPTION4({ GATE: () => this.isJunk(), DEF: () => this.SUBRULE(this.junk) });
     this.OPTION5({
@@ -362,7 +371,7 @@ export class PlanParser extends CstParser {
 
   private readonly shardMember = this.RULE('shardMember', () => {
     this.CONSUME(k.shard, { LABEL: 'keyword' });
-    this.OPTION1({ GATE: () => this.LA(1).tokenType !== k.on, DEF: () => this.SUBRULE(this.dims) });
+    this.OPTION1({ GATE: () => !this.isHeaderWord(k.on), DEF: () => this.SUBRULE(this.dims) });
     this.OPTION2(() => {
       this.CONSUME(k.on);
       this.OPTION3(() => this.CONSUME(t.Name, { LABEL: 'axis' }));
@@ -381,7 +390,7 @@ export class PlanParser extends CstParser {
   private readonly splitMember = this.RULE('splitMember', () => {
     this.CONSUME(k.split, { LABEL: 'keyword' });
     this.OPTION1({
-      GATE: () => this.LA(1).tokenType !== k.on,
+      GATE: () => !this.isHeaderWord(k.on),
       DEF: () => this.CONSUME1(t.Name, { LABEL: 'dim' }),
     });
     this.OPTION2(() => {
@@ -441,7 +450,7 @@ export class PlanParser extends CstParser {
   private readonly flowRule = this.RULE('flowRule', () => {
     this.CONSUME(k.to, { LABEL: 'keyword' });
     this.OPTION1({
-      GATE: () => this.LA(1).tokenType !== k.when,
+      GATE: () => !this.isHeaderWord(k.when),
       DEF: () => this.CONSUME(t.Name, { LABEL: 'name' }),
     });
     this.OPTION2(() => this.CONSUME(k.when));
@@ -465,7 +474,7 @@ export class PlanParser extends CstParser {
         this.OR([
           { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
           {
-            GATE: () => t.isName(this.LA(2)),
+            GATE: () => this.isNever(),
             ALT: () => this.SUBRULE(this.neverItem, { LABEL: 'item' }),
           },
           {
@@ -739,12 +748,12 @@ export class PlanParser extends CstParser {
     this.OPTION2(() => this.SUBRULE(this.value));
   });
 
-  /** A mesh when its first name has a colon, else an expression in parentheses. */
+  /** A mesh when its first name is followed by a colon or a size, else an expression in parentheses. */
   private readonly parens = this.RULE('parens', () => {
     this.CONSUME(t.LParen);
     this.OPTION1(() =>
       this.OR([
-        { GATE: () => this.LA(2).tokenType === t.Colon, ALT: () => this.SUBRULE(this.meshEntries) },
+        { GATE: () => this.isProperty(), ALT: () => this.SUBRULE(this.meshEntries) },
         { ALT: () => this.SUBRULE(this.value), IGNORE_AMBIGUITIES: true },
       ]),
     );
@@ -770,7 +779,8 @@ export class PlanParser extends CstParser {
   // ---------------------------------------------------------------- gates
 
   private isFileItem(): boolean {
-    return fileItems.has(this.LA(1).tokenType) && this.LA(2).tokenType !== t.Colon;
+    const word = this.LA(1).tokenType;
+    return fileItems.has(word) && (word === k.param || this.LA(2).tokenType !== t.Colon);
   }
 
   /** An item of a plan that stands outside one, because a `}` too many has closed the plan. */
@@ -820,15 +830,21 @@ export class PlanParser extends CstParser {
     return this.LA(1).tokenType === k.from && this.LA(2).tokenType === t.StringToken;
   }
 
-  /** Whether one of these words begins its clause here, instead of being a user's name. */
+  /** Whether one of these words begins its clause here; before another of them it is a user's name. */
   private isHeaderWord(...words: readonly TokenType[]): boolean {
-    return words.includes(this.LA(1).tokenType) && t.isName(this.LA(2));
+    const after = this.LA(2);
+    return words.includes(this.LA(1).tokenType) && t.isName(after) && !words.includes(after.tokenType);
   }
 
   private isNextDim(): boolean {
     const after = this.LA(3).tokenType;
     const ends = after === t.Comma || after === t.NewLine || after === t.RCurly;
     return t.isName(this.LA(2)) && (ends || after === k.on || after === k.by);
+  }
+
+  private isNever(): boolean {
+    const after = this.LA(2);
+    return t.isName(after) || after.tokenType === t.NewLine || after.tokenType === t.RCurly;
   }
 
   /** Two names in a row, as in a mistyped `never all_gather`. */
@@ -842,12 +858,13 @@ export class PlanParser extends CstParser {
     const type = this.LA(1).tokenType;
     if (type === t.Minus) return true;
     const after = this.LA(2);
-    const operand = after.tokenType === t.LParen || after.tokenType === t.NumberToken || t.isName(after);
-    return type === k.not && operand && after.tokenType !== k.and && after.tokenType !== k.or;
+    const operand = [t.LParen, t.NumberToken, t.Minus].includes(after.tokenType) || t.isName(after);
+    return type === k.not && operand && ![k.and, k.or, k.for, k.in, k.up].includes(after.tokenType);
   }
 
   private isJunk(): boolean {
     const type = this.LA(1).tokenType;
+    if (this.isPlanItem()) return false;
     return ![t.LCurly, t.RCurly, t.NewLine, t.Comma].includes(type) && this.LA(1).image !== '';
   }
 
@@ -863,8 +880,7 @@ export class PlanParser extends CstParser {
     const next = this.LA(1);
     if (next.tokenType === t.LCurly) return true;
     if (next.tokenType !== t.NewLine) return false;
-    const isProperty = t.isName(this.LA(2)) && this.LA(3).tokenType === t.Colon;
-    return isProperty && this.LA(2).startColumn! > this.lineColumn();
+    return t.isName(this.LA(2)) && this.LA(2).startColumn! > this.lineColumn();
   }
 
   /** Column where the line of the last token starts. */
