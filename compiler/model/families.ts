@@ -1,10 +1,8 @@
 /**
- * The model families Fulcrum compiles: one entry each, saying what a checkpoint calls its tensors and which optional
- * parts the family has. All are Llama-like decoders; a family that differs in more than this table needs new ops.
+ * The model families Fulcrum compiles: one entry each, saying what a checkpoint calls its tensors. All are Llama-like
+ * decoders; which optional parts a model has (biases, q/k norms) is in its shape. A family that differs in more than
+ * names needs new ops.
  */
-
-/** Whether a family has a feature: always, never, or as `config.json` (or the plan's shape) says. */
-export type FeatureRule = 'always' | 'never' | 'config';
 
 /** Tensor names; `{layer}` stands for the layer number. Projections lack the `.weight` or `.bias` at their end. */
 export interface TensorNames {
@@ -26,14 +24,6 @@ export interface TensorNames {
 
 export interface ModelFamily {
   readonly name: string;
-  /** Entry of `architectures` in a Hugging Face `config.json`. */
-  readonly architecture: string;
-  readonly features: {
-    readonly qkvBias: FeatureRule;
-    readonly outputBias: FeatureRule;
-    readonly mlpBias: FeatureRule;
-    readonly qkNorm: FeatureRule;
-  };
   readonly tensors: TensorNames;
 }
 
@@ -57,30 +47,10 @@ const HF_DECODER: TensorNames = {
 };
 
 export const MODEL_FAMILIES: readonly ModelFamily[] = [
-  {
-    name: 'llama',
-    architecture: 'LlamaForCausalLM',
-    features: { qkvBias: 'config', outputBias: 'config', mlpBias: 'config', qkNorm: 'never' },
-    tensors: HF_DECODER,
-  },
-  {
-    name: 'mistral',
-    architecture: 'MistralForCausalLM',
-    features: { qkvBias: 'never', outputBias: 'never', mlpBias: 'never', qkNorm: 'never' },
-    tensors: HF_DECODER,
-  },
-  {
-    name: 'qwen2',
-    architecture: 'Qwen2ForCausalLM',
-    features: { qkvBias: 'always', outputBias: 'never', mlpBias: 'never', qkNorm: 'never' },
-    tensors: HF_DECODER,
-  },
-  {
-    name: 'qwen3',
-    architecture: 'Qwen3ForCausalLM',
-    features: { qkvBias: 'config', outputBias: 'config', mlpBias: 'never', qkNorm: 'always' },
-    tensors: HF_DECODER,
-  },
+  { name: 'llama', tensors: HF_DECODER },
+  { name: 'mistral', tensors: HF_DECODER },
+  { name: 'qwen2', tensors: HF_DECODER },
+  { name: 'qwen3', tensors: HF_DECODER },
 ];
 
 /** The family of that name, as `ModelShape.family` has it. */
