@@ -121,11 +121,11 @@ describe('executed sharded graphs', () => {
           }
         }
       }),
-      { numRuns: 150, seed: 20240 },
+      { numRuns: 100, seed: 20240 },
     );
     expect(compared).toBeGreaterThan(10_000);
     expect([...seen].sort()).toEqual(['all_gather', 'all_reduce', 'slice']);
-  });
+  }, 120_000);
 
   it.each([
     ['llama', { tied: true, outputBias: true, mlpBias: true, qkvBias: true }],
