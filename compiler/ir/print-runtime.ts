@@ -1,0 +1,195 @@
+/**
+ * The runtime graph as text: memory per device, pools, and for every stage its ranks, weights and programs. Layers of
+ * a program that do the same with other weights are printed once.
+ */
+import { aligned, braced, printIds, printMesh } from './print.js';
+import { printInterval } from './print-transitions.js';
+import type {
+  KvPool,
+  Operand,
+  Program,
+  RuntimeGraph,
+  RuntimeOp,
+  RuntimeStage,
+  RuntimeTransition,
+  WeightShard,
+} from './runtime-graph.js';
+
+/** Stable text of a runtime graph, ending in a line break. */
+export function printRuntime(graph: RuntimeGraph): string {
+  const { hostTier, kv } = graph;
+  const lines = [
+    `runtime graph of plan ${graph.plan}, model ${graph.model.name}, version ${graph.version}`,
+    '',
+    ...braced('devices', aligned(graph.devices.map(printDevice))),
+    '',
+    ...braced(`kv pages of ${kv.pageTokens} tokens, ${kv.dtype}`, [
+      ...graph.pools.flatMap(printPool),
+      ...(hostTier
+        ? [`tier ${hostTier.name}: ${hostTier.pages} pages of ${hostTier.pageBytes} B`]
+        : ['no tier: pages never leave the devices']),
+    ]),
+    ...graph.stages.flatMap((stage) => ['', ...printStage(stage)]),
+    ...graph.transitions.flatMap((transition) => ['', ...printTransition(transition)]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function printDevice({ path, budget, peak }: RuntimeGraph['devices'][number]): string[] {
+  return [
+    path,
+    `weights ${peak.weights}`,
+    `workspace ${peak.workspace}`,
+    `kv ${peak.kv}`,
+    `total ${peak.total} of ${budget} B`,
+  ];
+}
+
+function printPool(pool: KvPool): string[] {
+  return braced(
+    `pool ${pool.id}: ${pool.pages} pages for each replica`,
+    aligned(
+      pool.ranks.map((rank) => [
+        `device ${rank.device}`,
+        `dp ${rank.dp}`,
+        `heads ${printInterval(rank.heads)}`,
+        `layers ${rank.groups.map(printInterval).join(' | ')}`,
+        `${rank.pageBytes} B a page`,
+      ]),
+    ),
+  );
+}
+
+function printStage(stage: RuntimeStage): string[] {
+  const head = `stage ${stage.name}: ${stage.phases.join(' + ')} mesh ${printMesh(stage.mesh)} pool ${stage.pool}`;
+  return braced(head, [
+    `steps of at most ${stage.maxTokens} tokens and ${stage.maxSequences} sequences; batch ${stage.batchRequests}`,
+    ...aligned(
+      stage.ranks.map((rank) => [
+        `rank ${rank.rank}`,
+        `device ${rank.device}`,
+        `dp ${rank.dp} pp ${rank.pp} tp ${rank.tp}`,
+        `program ${rank.program}`,
+        `shard ${rank.shard}`,
+      ]),
+    ),
+    ...stage.shards.flatMap((shard, index) => ['', ...printShard(shard, index)]),
+    ...stage.programs.flatMap((program) => ['', ...printProgram(program)]),
+  ]);
+}
+
+function printShard(shard: WeightShard, index: number): string[] {
+  const bytes = shard.weights.reduce((sum, weight) => sum + weight.bytes, 0);
+  const rows = shard.weights.map((weight) => ({
+    id: weight.id,
+    text: [
+      `${weight.dtype}[${weight.rows}, ${weight.cols}]`,
+      weight.pieces
+        .map((piece) => {
+          const tensor = piece.tensor.replace(/\.\d+\./, '.{layer}.');
+          return `${tensor}[${printInterval(piece.rows)}, ${printInterval(piece.cols)}]@${piece.at.join(',')}`;
+        })
+        .join(' + ') || 'zero',
+    ],
+  }));
+  return braced(
+    `shard ${index}: pp ${shard.pp} tp ${shard.tp}, ${shard.weights.length} weights, ${bytes} B`,
+    aligned(mergeLayers(rows)),
+  );
+}
+
+/** Draws rows together whose ids differ only in the layer: `layers.{0..3}.qkv`. */
+function mergeLayers(rows: readonly { readonly id: string; readonly text: readonly string[] }[]): string[][] {
+  const groups = new Map<
+    string,
+    { readonly name: string; readonly layers: number[]; readonly text: readonly string[] }
+  >();
+  for (const { id, text } of rows) {
+    const layer = /^layers\.(\d+)\./.exec(id)?.[1];
+    const name = layer === undefined ? id : id.replace(layer, '{#}');
+    const key = [name, ...text].join(' ');
+    const group = groups.get(key) ?? { name, layers: [], text };
+    if (layer !== undefined) group.layers.push(Number(layer));
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ name, layers, text }) => [name.replace('#', printIds(layers)), ...text]);
+}
+
+function printProgram(program: Program): string[] {
+  const values = (value: number): string => {
+    const { name, slot } = program.values[value]!;
+    return `${name}#${slot}`;
+  };
+  return braced(`program ${program.pp}: layers ${printInterval(program.layers)}`, [
+    `slots ${program.slots.map((slot) => `#${slot.id} ${slot.bytes} B`).join(', ')}`,
+    ...aligned(
+      program.ops.map((op) => [
+        `${op.id}`,
+        ...printOp(op, values),
+        op.after.length === 0 ? '' : `after ${op.after.join(', ')}`,
+      ]),
+    ),
+  ]);
+}
+
+function printOp(op: RuntimeOp, value: (id: number) => string): [string, string] {
+  switch (op.op) {
+    case 'kernel': {
+      const params = Object.entries(op.params).map(
+        ([name, number]) => `${name} ${Number(number.toPrecision(6))}`,
+      );
+      const operands = op.operands.map((operand) => printOperand(operand, value)).join(', ');
+      const dtype = op.dtype ? ` ${op.dtype}` : '';
+      return [`${op.kernel}${dtype} (${operands})`, `${op.rows}; ${params.join(', ')}`];
+    }
+    case 'collective':
+      return [`${op.kind}<${op.axis}> (${value(op.value)})`, ''];
+    case 'send':
+      return [`send to pp ${op.toPp} (${value(op.value)})`, ''];
+    case 'recv':
+      return [`recv from pp ${op.fromPp} (${value(op.value)})`, ''];
+    case 'sample':
+      return [`sample (${value(op.logits)})`, `${op.vocabPerRank} of ${op.vocab} ids, split ${op.split}`];
+  }
+}
+
+function printOperand(operand: Operand, value: (id: number) => string): string {
+  if ('value' in operand) return value(operand.value);
+  if ('weight' in operand) return operand.weight;
+  if ('step' in operand) return `step.${operand.step}`;
+  if ('kv' in operand) return `kv[${operand.kv}]`;
+  return operand.constant;
+}
+
+function printTransition(transition: RuntimeTransition): string[] {
+  return braced(
+    `transition ${transition.from} -> ${transition.to}`,
+    transition.devices.flatMap((moves) =>
+      braced(`device ${moves.device}: upload ${moves.uploadBytes} B`, [
+        ...aligned([
+          ...mergeLayers(
+            moves.keep.map(({ weight, old }) => ({
+              id: weight,
+              text: [weight === old ? 'kept' : `kept from ${old}`],
+            })),
+          ),
+          ...mergeLayers(
+            moves.copy.map((copy) => ({
+              id: copy.weight,
+              text: [
+                `copied ${copy.rows} x ${copy.runBytes} B from ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
+              ],
+            })),
+          ),
+          ...mergeLayers(
+            moves.upload.map(({ weight, pieces }) => ({
+              id: weight,
+              text: [`uploaded, pieces ${pieces.join(', ') || 'none'}`],
+            })),
+          ),
+          ...mergeLayers(moves.evict.map((id) => ({ id, text: ['evicted'] }))),
+        ]),
+      ]),
+    ),
+  );
+}

@@ -1,0 +1,114 @@
+/**
+ * The transition graph as text. Intervals are half-open and written `start:end`; pieces that differ only in their
+ * layer share a line (`model.layers.{0..3}.mlp.down_proj.weight [0:32, 12:24]`).
+ */
+import { aligned, braced, printIds, printOrigin, type PrintOptions } from './print.js';
+import { area } from './rectangles.js';
+import type {
+  Interval,
+  KvReshard,
+  KvSlice,
+  RankHolding,
+  TensorPiece,
+  TransitionGraph,
+  WeightReshard,
+} from './transitions.js';
+
+/** Stable text of a transition graph, ending in a line break. */
+export function printTransitions(graph: TransitionGraph, options: PrintOptions = {}): string {
+  const lines = [
+    'transitions',
+    ...Object.entries(graph.holdings).flatMap(([stage, ranks]) => ['', ...printHoldings(stage, ranks)]),
+    ...graph.weights.flatMap((reshard) => ['', ...printReshard(reshard, options)]),
+    ...graph.kv.flatMap((edge) => ['', ...printKvEdge(edge, options)]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** `0:4`. */
+export function printInterval(interval: Interval): string {
+  return `${interval[0]}:${interval[1]}`;
+}
+
+function printHoldings(stage: string, ranks: readonly RankHolding[]): string[] {
+  return braced(
+    `holdings ${stage}`,
+    aligned(
+      ranks.map(({ device, dp, pp, tp, weights, kv }) => [
+        `device ${device}`,
+        `dp ${dp} pp ${pp} tp ${tp}`,
+        `${weights.reduce((sum, piece) => sum + area(piece), 0)} weights`,
+        `kv layers ${printInterval(kv.layers)} heads ${printInterval(kv.heads)}`,
+      ]),
+    ),
+  );
+}
+
+function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
+  const { keep, copy, upload, evict } = reshard.bytes;
+  const devices = [...new Set(reshard.moves.map((move) => move.device))];
+  const kinds = ['keep', 'copy', 'upload'] as const;
+  const origin = printOrigin(reshard.origin, options);
+  return braced(`weights ${reshard.from} -> ${reshard.to}${origin && ` ${origin}`}`, [
+    `keep ${keep} B, copy ${copy} B, upload ${upload} B, evict ${evict} B; lower bound ${reshard.lowerBound} B`,
+    ...devices.flatMap((device) => {
+      const moves = reshard.moves.filter((move) => move.device === device);
+      const evicted = reshard.evict.filter((entry) => entry.device === device);
+      const rows = [
+        ...kinds.flatMap((kind) =>
+          printPieces(
+            kind,
+            moves.filter((move) => move.kind === kind).map((move) => move.piece),
+          ),
+        ),
+        ...printPieces(
+          'evict',
+          evicted.map((entry) => entry.piece),
+        ),
+      ];
+      return braced(`device ${device}`, aligned(rows));
+    }),
+  ]);
+}
+
+/** One row per piece, layers drawn together. */
+function printPieces(kind: string, pieces: readonly TensorPiece[]): string[][] {
+  const groups = new Map<
+    string,
+    { readonly name: string; readonly layers: number[]; readonly where: string }
+  >();
+  for (const { tensor, rows, cols } of pieces) {
+    const number = /\.(\d+)\./.exec(tensor)?.[1];
+    const name = number === undefined ? tensor : tensor.replace(`.${number}.`, '.{#}.');
+    const where = `[${printInterval(rows)}, ${printInterval(cols)}]`;
+    const group = groups.get(`${name} ${where}`) ?? { name, layers: [], where };
+    if (number !== undefined) group.layers.push(Number(number));
+    groups.set(`${name} ${where}`, group);
+  }
+  return [...groups.values()].map(({ name, layers, where }) => [
+    kind,
+    name.replace('#', printIds(layers)),
+    where,
+  ]);
+}
+
+function printKvEdge(edge: KvReshard, options: PrintOptions): string[] {
+  const origin = printOrigin(edge.origin, options);
+  const head = `kv ${edge.from} -> ${edge.to}${origin && ` ${origin}`}`;
+  if (edge.path === 'shared') return braced(head, ['the same pages on the same devices; nothing moves']);
+  const { bytesPerToken } = edge;
+  return braced(head, [
+    `through ${edge.tier ?? 'no tier'}: ${bytesPerToken.out} B out and ${bytesPerToken.in} B in per token`,
+    ...aligned([...printSlices('out', edge.pageOut), ...printSlices('in', edge.pageIn)]),
+  ]);
+}
+
+function printSlices(direction: string, slices: readonly KvSlice[]): string[][] {
+  return slices.map(({ device, dp, layers, heads, bytesPerToken }) => [
+    direction,
+    `device ${device}`,
+    `dp ${dp}`,
+    `layers ${printInterval(layers)} heads ${printInterval(heads)}`,
+    `${bytesPerToken} B per token`,
+  ]);
+}

@@ -1,0 +1,247 @@
+/** The shape of a runtime graph file, as zod schemas. Types are checked against those of `runtime-graph.ts`. */
+import { z } from 'zod';
+import {
+  RUNTIME_GRAPH_FORMAT,
+  RUNTIME_GRAPH_VERSION,
+  type KernelName,
+  type RuntimeGraph,
+} from './runtime-graph.js';
+import type { Condition } from '../plan/plan.js';
+
+const count = z.int().min(0);
+const size = z.int().min(1);
+const interval = z
+  .tuple([count, count])
+  .refine(([start, end]) => start <= end, 'an interval ends before it starts');
+const dtype = z.enum(['f32', 'f16', 'bf16']);
+const origin = z.object({ file: z.string(), span: z.object({ start: count, end: count }) });
+const phases = z.array(z.enum(['prefill', 'decode'])).min(1);
+
+const ropeScaling = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('linear'), factor: z.number() }),
+  z.object({
+    type: z.literal('llama3'),
+    factor: z.number(),
+    lowFreqFactor: z.number(),
+    highFreqFactor: z.number(),
+    originalContext: z.number(),
+  }),
+]);
+
+const model = z.object({
+  name: z.string(),
+  source: z.string().exactOptional(),
+  sourceBase: z.string().exactOptional(),
+  shape: z.object({
+    family: z.string(),
+    layers: size,
+    hidden: size,
+    heads: size,
+    kvHeads: size,
+    headDim: size,
+    ffn: size,
+    vocab: size,
+    context: size,
+    normEps: z.number(),
+    ropeTheta: z.number(),
+    ropeScaling: ropeScaling.exactOptional(),
+    tied: z.boolean(),
+    qkvBias: z.boolean(),
+    outputBias: z.boolean(),
+    mlpBias: z.boolean(),
+    qkNorm: z.boolean(),
+  }),
+  weights: dtype,
+  randomSeed: z.number().exactOptional(),
+});
+
+const operand = z.union([
+  z.strictObject({ value: count }),
+  z.strictObject({ weight: z.string() }),
+  z.strictObject({ step: z.enum(['rows', 'table', 'tiles', 'samples']) }),
+  z.strictObject({ kv: count }),
+  z.strictObject({ constant: z.literal('rope') }),
+]);
+
+const KERNEL_NAMES = [
+  'embed',
+  'rms_norm',
+  'add_rms_norm',
+  'add',
+  'matmul',
+  'rope_append',
+  'attention',
+  'silu_mul',
+  'gather_rows',
+] as const satisfies readonly KernelName[];
+
+const opBase = { id: count, after: z.array(count), layer: count.exactOptional(), origin };
+
+const op = z.discriminatedUnion('op', [
+  z.object({
+    ...opBase,
+    op: z.literal('kernel'),
+    kernel: z.enum(KERNEL_NAMES),
+    params: z.record(z.string(), z.number()),
+    rows: z.enum(['tokens', 'samples']),
+    operands: z.array(operand),
+    dtype: dtype.exactOptional(),
+  }),
+  z.object({
+    ...opBase,
+    op: z.literal('collective'),
+    kind: z.literal('all_reduce'),
+    axis: z.literal('tp'),
+    value: count,
+  }),
+  z.object({ ...opBase, op: z.literal('send'), toPp: count, value: count }),
+  z.object({ ...opBase, op: z.literal('recv'), fromPp: count, value: count }),
+  z.object({
+    ...opBase,
+    op: z.literal('sample'),
+    logits: count,
+    vocabPerRank: size,
+    vocab: size,
+    split: z.enum(['tp', 'none']),
+  }),
+]);
+
+const program = z.object({
+  pp: count,
+  layers: interval,
+  slots: z.array(z.object({ id: count, bytes: count })),
+  values: z.array(
+    z.object({ id: count, name: z.string(), rows: z.enum(['tokens', 'samples']), cols: size, slot: count }),
+  ),
+  ops: z.array(op),
+});
+
+const weight = z.object({
+  id: z.string(),
+  dtype,
+  rows: size,
+  cols: size,
+  pieces: z.array(
+    z.object({ tensor: z.string(), rows: interval, cols: interval, at: z.tuple([count, count]) }),
+  ),
+  bytes: count,
+});
+
+const stage = z.object({
+  name: z.string(),
+  phases,
+  mesh: z.object({ dp: size, pp: size, tp: size }),
+  maxTokens: size,
+  maxSequences: size,
+  batchRequests: size,
+  pool: z.string(),
+  programs: z.array(program),
+  shards: z.array(z.object({ pp: count, tp: count, weights: z.array(weight) })),
+  ranks: z.array(
+    z.object({ rank: count, device: count, dp: count, pp: count, tp: count, program: count, shard: count }),
+  ),
+  origin,
+});
+
+const pool = z.object({
+  id: z.string(),
+  stages: z.array(z.string()),
+  pages: count,
+  ranks: z.array(
+    z.object({
+      device: count,
+      dp: count,
+      layers: interval,
+      heads: interval,
+      groups: z.array(interval),
+      pageBytes: count,
+    }),
+  ),
+});
+
+const kvSlice = z.object({
+  device: count,
+  dp: count,
+  layers: interval,
+  heads: interval,
+  bytesPerToken: count,
+});
+
+const kvEdge = z.object({
+  from: z.string(),
+  to: z.string(),
+  path: z.enum(['shared', 'tier']),
+  tier: z.string().exactOptional(),
+  pageOut: z.array(kvSlice),
+  pageIn: z.array(kvSlice),
+  bytesPerToken: z.object({ out: count, in: count }),
+  origin,
+});
+
+const condition: z.ZodType<Condition> = z.lazy(() =>
+  z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('tier_full'), tier: z.string() }),
+    z.object({
+      kind: z.literal('tier_used'),
+      tier: z.string(),
+      op: z.enum(['<', '<=', '>', '>=']),
+      fraction: z.number(),
+    }),
+    z.object({ kind: z.literal('tier_empty'), tier: z.string() }),
+    z.object({ kind: z.literal('requests_empty') }),
+    z.object({ kind: z.enum(['and', 'or']), left: condition, right: condition }),
+    z.object({ kind: z.literal('not'), operand: condition }),
+  ]),
+);
+
+const transition = z.object({
+  from: z.string(),
+  to: z.string(),
+  devices: z.array(
+    z.object({
+      device: count,
+      keep: z.array(z.object({ weight: z.string(), old: z.string() })),
+      copy: z.array(
+        z.object({
+          weight: z.string(),
+          at: count,
+          stride: count,
+          old: z.string(),
+          oldAt: count,
+          oldStride: count,
+          runBytes: count,
+          rows: size,
+        }),
+      ),
+      upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
+      evict: z.array(z.string()),
+      uploadBytes: count,
+    }),
+  ),
+  origin,
+});
+
+/** A whole graph. Unknown fields are dropped. */
+export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
+  format: z.literal(RUNTIME_GRAPH_FORMAT),
+  version: z.literal(RUNTIME_GRAPH_VERSION),
+  plan: z.string(),
+  model,
+  devices: z.array(
+    z.object({
+      id: count,
+      path: z.string(),
+      budget: count,
+      peak: z.object({ weights: count, workspace: count, kv: count, total: count }),
+    }),
+  ),
+  stages: z.array(stage).min(1, 'a graph without stages does nothing'),
+  pools: z.array(pool),
+  hostTier: z.object({ name: z.string(), pageBytes: size, pages: count }).exactOptional(),
+  kv: z.object({ pageTokens: size, dtype, edges: z.array(kvEdge) }),
+  flow: z.object({
+    stages: z.array(z.string()),
+    rules: z.array(z.object({ to: z.string(), when: condition, origin: origin.exactOptional() })),
+  }),
+  transitions: z.array(transition),
+});
