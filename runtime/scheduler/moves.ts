@@ -7,7 +7,7 @@
  */
 import { isResident, pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, Pending, PoolReplica, StageState } from './machine.js';
-import { knownTokens } from './sequences.js';
+import { knownTokens, mostTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
 export function startAction(machine: Machine, pending: Pending): number {
@@ -25,17 +25,18 @@ export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence
 
 /**
  * Pages to leave free for the sequences that decode in the pool: one for each that lacks a page now and for a
- * quarter of the others. Filling the pool to the brim would only mean to swap out again at once.
+ * quarter of the others that may yet outgrow theirs. Filling the pool to the brim would only mean to swap out again
+ * at once.
  */
 function headroom(machine: Machine, pool: PoolReplica): number {
   let lacking = 0;
-  let running = 0;
+  let growing = 0;
   for (const sequence of pool.residents) {
     if (sequence.place !== 'running') continue;
-    running++;
     if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
+    else if (sequence.pages.length < pagesFor(machine, mostTokens(sequence))) growing++;
   }
-  return lacking + Math.ceil((running - lacking) / 4);
+  return lacking + Math.ceil(growing / 4);
 }
 
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
@@ -304,8 +305,6 @@ function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
   }
   machine.dropped++;
   releaseDevicePages(victim, pool);
-  machine.host.give(victim.hostPages);
-  victim.hostPages = [];
   victim.lane = undefined;
   victim.scheduled = 0;
   victim.computed = 0;

@@ -63,6 +63,11 @@ export function knownTokens(sequence: Sequence): number {
   return sequence.promptTokens + sequence.generated;
 }
 
+/** Tokens whose KV it needs at most: its last generated token is never computed. */
+export function mostTokens(sequence: Sequence): number {
+  return sequence.promptTokens + sequence.maxNewTokens - 1;
+}
+
 export interface ArrivalQueue {
   /** The oldest sequence still in `place`; those that left it meanwhile are forgotten. */
   peek(): Sequence | undefined;

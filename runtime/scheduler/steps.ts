@@ -79,13 +79,13 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
 }
 
 function prefillRows(lane: Lane, decode: readonly Row[]): Row[] {
-  const { depth, maxTokens, maxSequences } = lane.stage.config;
+  const { maxTokens, maxSequences } = lane.stage.config;
   const rows: Row[] = [];
   let tokens = maxTokens - decode.length;
   for (const sequence of lane.prefilling) {
     if (tokens === 0 || decode.length + rows.length === maxSequences) break;
     const left = sequence.target - sequence.scheduled;
-    if (left === 0 || (depth === 1 && sequence.stepsInFlight > 0)) continue;
+    if (left === 0) continue;
     const count = Math.min(left, tokens);
     rows.push({ sequence, start: sequence.scheduled, count, sample: count === left });
     tokens -= count;

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { createPageList } from '../../../runtime/scheduler/pages.js';
+
+describe('page list', () => {
+  it('hands out every page once, in runs', () => {
+    const list = createPageList(5);
+    expect(list.take(2)).toEqual([0, 1]);
+    expect(list.take(3)).toEqual([2, 3, 4]);
+    expect(list.free()).toBe(0);
+    expect(list.take(1)).toBeUndefined();
+  });
+
+  it('takes nothing when there are too few, and no page for no need', () => {
+    const list = createPageList(2);
+    expect(list.take(3)).toBeUndefined();
+    expect(list.take(0)).toEqual([]);
+    expect(list.free()).toBe(2);
+  });
+
+  it('reuses given pages in the order they had', () => {
+    const list = createPageList(6);
+    const first = list.take(3)!;
+    list.take(3);
+    list.give(first);
+    expect(list.take(3)).toEqual([0, 1, 2]);
+  });
+
+  it('refuses a page that is not taken', () => {
+    const list = createPageList(2);
+    const pages = list.take(1)!;
+    list.give(pages);
+    expect(() => list.give(pages)).toThrow('page 0 given back but not taken');
+  });
+});

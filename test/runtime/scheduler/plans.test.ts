@@ -1,0 +1,174 @@
+/** What each kind of plan does with a few requests. */
+import { describe, expect, it } from 'vitest';
+import type { Action } from '../../../runtime/scheduler/types.js';
+import { configOf } from './configs.js';
+import { createDriver } from './driver.js';
+import type { Driver } from './driver.js';
+
+function arriveAll(driver: Driver, prompts: readonly number[], outputTokens: number): void {
+  prompts.forEach((promptTokens, id) =>
+    driver.arrive({ id, promptTokens, maxNewTokens: outputTokens, outputTokens }),
+  );
+}
+
+/** `prefill 0: 0@0+8, 1@0+4` */
+function show(action: Action): string {
+  switch (action.kind) {
+    case 'step': {
+      const items = action.items.map(({ sequence, start, count }) => `${sequence}@${start}+${count}`);
+      return `${action.stage} ${action.replica}: ${items.join(', ')}`;
+    }
+    case 'switch':
+      return `switch ${action.from} -> ${action.to}`;
+    default:
+      return `${action.kind} ${action.sequence}`;
+  }
+}
+
+const completeAll = (driver: Driver): void => {
+  for (const action of driver.completable()) driver.complete(action);
+};
+
+describe('fused', () => {
+  it('decodes first and fills the step with prompt chunks', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 8 }));
+    arriveAll(driver, [5, 10], 3);
+    driver.drain();
+    expect(driver.log.map(show)).toEqual([
+      'serve 0: 0@0+5, 1@0+3',
+      'serve 0: 0@5+1, 1@3+7',
+      'serve 0: 0@6+1, 1@10+1',
+      'serve 0: 1@11+1',
+    ]);
+  });
+
+  it('sends the chunks of one prompt down the pipeline one behind the other', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 4, depth: 3 }));
+    arriveAll(driver, [11], 1);
+    expect(driver.poll().map(show)).toEqual(['serve 0: 0@0+4', 'serve 0: 0@4+4', 'serve 0: 0@8+3']);
+    driver.drain();
+    expect(driver.generated(0)).toBe(1);
+  });
+
+  it('keeps to the decode batch', () => {
+    const driver = createDriver(configOf('fused', { batchRequests: 2 }));
+    arriveAll(driver, [2, 2, 2], 2);
+    expect(driver.poll().map(show)).toEqual(['serve 0: 0@0+2, 1@0+2']);
+  });
+});
+
+describe('static', () => {
+  it('prefills while the batch has room, then decodes, without a switch', () => {
+    const driver = createDriver(configOf('static', { maxTokens: 4, batchRequests: 2 }));
+    arriveAll(driver, [4, 4, 4], 3);
+    driver.drain();
+    expect(driver.log.map(show)).toEqual([
+      'prefill 0: 0@0+4',
+      'prefill 0: 1@0+4',
+      'decode 0: 0@4+1, 1@4+1',
+      'decode 0: 0@5+1, 1@5+1',
+      'prefill 0: 2@0+4',
+      'decode 0: 2@4+1',
+      'decode 0: 2@5+1',
+    ]);
+  });
+
+  it('deals the running sequences into groups, one for each pipeline stage', () => {
+    const driver = createDriver(configOf('static', { depth: 2 }));
+    arriveAll(driver, [1, 1, 1, 1, 1], 3);
+    driver.poll();
+    completeAll(driver);
+    expect(driver.poll().map(show)).toEqual(['decode 0: 0@1+1, 1@1+1, 2@1+1', 'decode 0: 3@1+1, 4@1+1']);
+  });
+
+  it('spreads requests over replicas', () => {
+    const driver = createDriver(configOf('static', { prefillDp: 2 }));
+    arriveAll(driver, [3, 3, 3, 3], 2);
+    expect(driver.poll().map(show)).toEqual(['prefill 0: 0@0+3, 2@0+3', 'prefill 1: 1@0+3, 3@0+3']);
+  });
+});
+
+describe('re-sharded', () => {
+  it('hands over through the host tier beside prefill, switch and decode', () => {
+    const driver = createDriver(configOf('resharded', { maxTokens: 4 }));
+    arriveAll(driver, [4, 4], 2);
+    const rounds: string[][] = [];
+    for (let round = driver.poll(); round.length > 0; round = driver.poll()) {
+      rounds.push(round.map(show));
+      completeAll(driver);
+    }
+    expect(rounds).toEqual([
+      ['prefill 0: 0@0+4'],
+      ['page_out 0', 'prefill 0: 1@0+4'],
+      ['page_out 1', 'page_in 0', 'switch prefill -> decode'],
+      ['page_in 1', 'decode 0: 0@4+1'],
+      ['decode 0: 1@4+1'],
+    ]);
+  });
+
+  it('ends a one-token request without moving its KV', () => {
+    const driver = createDriver(configOf('resharded', { hostPages: 0 }));
+    arriveAll(driver, [4, 4], 1);
+    driver.drain();
+    expect(driver.log.map(show)).toEqual(['prefill 0: 0@0+4, 1@0+4']);
+  });
+
+  it('lets the two stages have different replicas', () => {
+    const driver = createDriver(configOf('resharded', { prefillDp: 1, decodeDp: 2 }));
+    arriveAll(driver, [4, 4, 4, 4], 3);
+    driver.drain();
+    const replicas = driver.log.flatMap((action) => (action.kind === 'page_in' ? [action.replica] : []));
+    expect(replicas).toEqual([0, 1, 0, 1]);
+    expect(driver.scheduler.state().finished).toBe(4);
+  });
+
+  it('goes back to prefill while sequences stay in the decode pool', () => {
+    const driver = createDriver(configOf('resharded', { hostPages: 2, decodePages: 4, batchRequests: 2 }));
+    arriveAll(driver, [4, 4, 4, 4, 4, 4], 5);
+    driver.drain();
+    const switches = driver.log.filter((action) => action.kind === 'switch').map(show);
+    expect(switches.length).toBeGreaterThan(1);
+    switches.forEach((each, i) =>
+      expect(each).toBe(i % 2 === 0 ? 'switch prefill -> decode' : 'switch decode -> prefill'),
+    );
+  });
+});
+
+describe('disaggregated', () => {
+  it('runs both stages at once', () => {
+    const driver = createDriver(configOf('disaggregated', { maxTokens: 4 }));
+    arriveAll(driver, [4, 4, 4, 4], 4);
+    let together = 0;
+    for (let round = driver.poll(); driver.completable().length > 0; round = driver.poll()) {
+      const stages = round.flatMap((action) => (action.kind === 'step' ? [action.stage] : []));
+      if (stages.includes('prefill') && stages.includes('decode')) together++;
+      completeAll(driver);
+    }
+    expect(together).toBeGreaterThan(0);
+    expect(driver.scheduler.state()).toMatchObject({ finished: 4, switches: 0 });
+  });
+});
+
+describe('events', () => {
+  it('that answer nothing in flight are refused', () => {
+    const driver = createDriver(configOf('fused'));
+    arriveAll(driver, [4], 2);
+    const [step] = driver.poll();
+    if (step?.kind !== 'step') throw new Error('no step');
+    expect(() => driver.scheduler.apply({ kind: 'page_in_done', id: step.id })).toThrow('no page_in 0');
+    expect(() => driver.scheduler.apply({ kind: 'step_done', id: step.id, sampled: [] })).toThrow(
+      'sampled no token of sequence 0',
+    );
+    expect(() => driver.arrive({ id: 0, promptTokens: 1, maxNewTokens: 1, outputTokens: 1 })).toThrow(
+      'arrived already',
+    );
+  });
+
+  it('that cancel what has ended are ignored', () => {
+    const driver = createDriver(configOf('fused'));
+    arriveAll(driver, [4], 1);
+    driver.drain();
+    driver.scheduler.apply({ kind: 'cancel', sequence: 0 });
+    expect(driver.scheduler.state()).toMatchObject({ finished: 1, cancelled: 0 });
+  });
+});

@@ -1,0 +1,126 @@
+/** Switch rules: when they fire, when they do not, and what happens without them. */
+import { describe, expect, it } from 'vitest';
+import type { Action } from '../../../runtime/scheduler/types.js';
+import { configOf, hostBelow, hostFull, requestsEmpty, usualRules } from './configs.js';
+import { createDriver } from './driver.js';
+import type { Driver } from './driver.js';
+
+function batch(driver: Driver, count: number, promptTokens: number, outputTokens: number): void {
+  for (let id = 0; id < count; id++)
+    driver.arrive({ id, promptTokens, maxNewTokens: outputTokens, outputTokens });
+}
+
+function switches(driver: Driver): string[] {
+  return driver.log.flatMap((action: Action) => (action.kind === 'switch' ? [action.to] : []));
+}
+
+/** Sequences whose prefill ended before the first switch. */
+function prefilledBeforeSwitch(driver: Driver): number {
+  const end = driver.log.findIndex((action) => action.kind === 'switch');
+  return driver.log
+    .slice(0, end)
+    .flatMap((action) => (action.kind === 'step' ? action.items.filter((item) => item.sample) : [])).length;
+}
+
+describe('to decode', () => {
+  it('waits until both the decode pool and the host tier are full', () => {
+    const driver = createDriver(
+      configOf('resharded', { hostPages: 6, decodePages: 12, batchRequests: 4, maxTokens: 4 }),
+    );
+    batch(driver, 20, 4, 3);
+    driver.drain();
+    // Four in the decode batch and six single pages in the host tier.
+    expect(prefilledBeforeSwitch(driver)).toBe(10);
+  });
+
+  it('happens when no request waits, with room left everywhere', () => {
+    const driver = createDriver(configOf('resharded', { maxTokens: 4 }));
+    batch(driver, 5, 4, 3);
+    driver.drain();
+    expect(prefilledBeforeSwitch(driver)).toBe(5);
+    expect(switches(driver)).toEqual(['decode']);
+  });
+
+  it('finishes the prompts it has begun', () => {
+    const rules = [
+      { to: 'decode', when: { kind: 'tier_used', tier: 'host', op: '>', fraction: 0 } },
+      { to: 'prefill', when: hostBelow(0.2) },
+    ] as const;
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, rules }));
+    batch(driver, 1, 20, 2);
+    driver.poll();
+    expect(driver.scheduler.state()).toMatchObject({ prefilling: 1, switches: 0 });
+    driver.drain();
+    const first = driver.log.findIndex((action) => action.kind === 'switch');
+    const chunks = driver.log.slice(0, first).filter((action) => action.kind === 'step');
+    expect(chunks).toHaveLength(5);
+  });
+
+  it('does not happen for a stage without work', () => {
+    const rules = [{ to: 'decode', when: { kind: 'not', operand: hostFull } }] as const;
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, rules }));
+    batch(driver, 6, 4, 1);
+    driver.drain();
+    expect(switches(driver)).toEqual([]);
+  });
+});
+
+describe('to prefill', () => {
+  it('waits for the low-water mark', () => {
+    const driver = createDriver(
+      configOf('resharded', { hostPages: 10, decodePages: 40, batchRequests: 4, maxTokens: 4 }),
+    );
+    batch(driver, 30, 4, 4);
+    const usedAt: number[] = [];
+    for (;;) {
+      const before = driver.scheduler.state().switches;
+      const actions = driver.poll();
+      const { host, switches: after } = driver.scheduler.state();
+      const last = actions.find((action) => action.kind === 'switch');
+      if (after > before && last?.kind === 'switch' && last.to === 'prefill') usedAt.push(10 - host.free);
+      const [first] = driver.completable();
+      if (first === undefined) break;
+      driver.complete(first);
+    }
+    expect(usedAt.length).toBeGreaterThan(0);
+    expect(Math.max(...usedAt)).toBeLessThan(2);
+    expect(driver.scheduler.state().finished).toBe(30);
+  });
+});
+
+describe('without help from the rules', () => {
+  it('prefills all that fits, decodes it all, and begins again', () => {
+    const driver = createDriver(
+      configOf('resharded', { rules: [], hostPages: 3, decodePages: 4, batchRequests: 2, maxTokens: 4 }),
+    );
+    batch(driver, 10, 4, 2);
+    driver.drain();
+    expect(switches(driver)).toEqual(['decode', 'prefill', 'decode']);
+    expect(prefilledBeforeSwitch(driver)).toBe(5);
+  });
+
+  it('gets on under rules that contradict each other, a step at least for every switch', () => {
+    const rules = [
+      { to: 'prefill', when: { kind: 'not', operand: requestsEmpty } },
+      { to: 'decode', when: { kind: 'not', operand: requestsEmpty } },
+    ] as const;
+    const driver = createDriver(configOf('resharded', { rules, maxTokens: 4 }));
+    batch(driver, 10, 4, 6);
+    driver.drain();
+    expect(driver.scheduler.state().finished).toBe(10);
+    const kinds = driver.log.filter((action) => action.kind === 'step' || action.kind === 'switch');
+    const idle = kinds.filter((action, i) => action.kind === 'switch' && kinds[i - 1]?.kind === 'switch');
+    expect(idle).toEqual([]);
+  });
+
+  it('judges shared pages by the pool they are in', () => {
+    const driver = createDriver(
+      configOf('resharded-shared', { rules: usualRules, prefillPages: 12, hostPages: 0, maxTokens: 4 }),
+    );
+    batch(driver, 12, 4, 3);
+    driver.drain();
+    expect(driver.scheduler.state().finished).toBe(12);
+    expect(driver.log.filter((action) => action.kind === 'page_out')).toEqual([]);
+    expect(switches(driver)[0]).toBe('decode');
+  });
+});
