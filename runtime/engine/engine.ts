@@ -147,7 +147,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       case 'reject': {
         const sequence = sequences.get(action.sequence);
         sequences.delete(action.sequence);
-        sequence?.request.onError(new RuntimeFailure('FC0903', action.why));
+        sequence?.request.onError(new RuntimeFailure('FC0917', action.why));
         return undefined;
       }
     }
