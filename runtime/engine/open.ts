@@ -57,7 +57,7 @@ export function openWeights(graph: RuntimeGraph, modelDirectory?: string): Weigh
   if (modelDirectory === undefined && model.source === undefined) {
     if (model.randomSeed === undefined) {
       throw new RuntimeFailure(
-        'FC0901',
+        'FC0910',
         `model ${model.name} is declared by shape alone and has no weights`,
         {
           subject: model.name,
