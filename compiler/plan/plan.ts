@@ -160,6 +160,38 @@ export interface Flow {
   readonly origin: Origin;
 }
 
+export type Comparison = '<' | '<=' | '>' | '>=' | '==' | '!=';
+
+/** A line of an `expect` block with its names looked up; evaluated once the plan is compiled or has run. */
+export type CheckedExpectation =
+  | {
+      readonly kind: 'bound';
+      /**
+       * - `peak(stage, place)`: bytes of device memory, the largest of the devices
+       * - `collectives(stage, per: layer)`: collective ops of one layer, or of one step
+       * - `bytes(from -> to, per: token)`: bytes moved on the flow edge per token, or by one transition
+       * - `transitions`: switches of stage in a run
+       */
+      readonly measure: 'peak' | 'collectives' | 'bytes' | 'transitions';
+      readonly stage?: string;
+      /** Name of a device array. */
+      readonly place?: string;
+      readonly edge?: { readonly from: string; readonly to: string };
+      readonly per?: 'layer' | 'step' | 'token' | 'transition';
+      readonly op: Comparison;
+      /** Bytes for `peak` and `bytes`, else a count. */
+      readonly limit: number;
+      readonly workload?: string;
+      readonly origin: Origin;
+    }
+  | {
+      readonly kind: 'never';
+      readonly op: 'all_reduce' | 'all_gather' | 'reduce_scatter' | 'send';
+      readonly of?: 'weights' | 'kv' | 'activations';
+      readonly stage?: string;
+      readonly origin: Origin;
+    };
+
 /** A default the checker filled in, for `explain`. */
 export interface DefaultTaken {
   readonly what: string;
@@ -177,6 +209,7 @@ export interface Plan {
   /** Fraction of device memory the plan may use. */
   readonly memoryUse: number;
   readonly defaults: readonly DefaultTaken[];
+  readonly expectations?: readonly CheckedExpectation[];
   /** Values the params had (`decode_tp = 4`). */
   readonly params: Readonly<Record<string, number | string | boolean>>;
   readonly origin: Origin;

@@ -1,0 +1,41 @@
+/** Device declarations. */
+import type { DeviceDecl } from '../../grammar/syntax.js';
+import type { DeviceKind } from '../plan/plan.js';
+import { readBlock } from './properties.js';
+import { fraction, quantity, recordOf } from './readers.js';
+import { at, type Context } from './scope.js';
+
+/** Element types that a device may state a speed for. */
+const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
+
+/** What large kernels reach of the peaks where a device does not say: typical of the devices measured so far. */
+const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };
+
+const TABLE = {
+  memory: { read: quantity('bytes'), required: true },
+  bandwidth: { read: quantity('bytes/s'), required: true },
+  compute: {
+    read: recordOf('f16, f32', (key) => SPEEDS.includes(key), quantity('flop/s')),
+    required: true,
+  },
+  sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
+};
+
+/** The device of a declaration, or undefined after reporting why there is none. */
+export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefined {
+  const values = readBlock(cx, TABLE, decl.members, 'device', decl.name);
+  const [memory, bandwidth, compute] = [values.get('memory'), values.get('bandwidth'), values.get('compute')];
+  if (memory === undefined || bandwidth === undefined || !compute || values.failed) return undefined;
+  const sustained = values.get('sustained') ?? {};
+  return {
+    name: decl.name.text,
+    memory,
+    bandwidth,
+    compute,
+    sustained: {
+      compute: sustained['compute'] ?? SUSTAINED.compute,
+      bandwidth: sustained['bandwidth'] ?? SUSTAINED.bandwidth,
+    },
+    origin: at(cx, decl.name),
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * From a plan file to checked plans: load it and its imports, settle the params, check every declaration. Any input
+ * gets an answer; what is wrong with it is in `diagnostics`, and a plan without errors is in `plans`.
+ */
+import type { ModelDecl, SourceFile, TopologyDecl } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import type { CompilerHost } from '../host.js';
+import type { Plan } from '../plan/plan.js';
+import type { Workload } from '../plan/workload.js';
+import { checkDevice } from './check-device.js';
+import { checkModel, type CheckedModel } from './check-model.js';
+import { checkTopology, type CheckedTopology } from './check-topology.js';
+import { checkWorkload } from './check-workload.js';
+import { load, textsOf } from './load.js';
+import { mergeRounds, readParams, type Assignment } from './params.js';
+import { checkPlan } from './plan/check-plan.js';
+import { suggestions, type Context, type ParamValue, type Scope } from './scope.js';
+
+export interface CheckOptions {
+  /** Values of params as text, by name. */
+  readonly set?: Readonly<Record<string, string>>;
+  /** Check this plan only, and what it needs. */
+  readonly plan?: string;
+}
+
+export interface CheckResult {
+  readonly file: SourceFile | undefined;
+  /** The plans of the file that have no errors, in order. */
+  readonly plans: readonly Plan[];
+  readonly workloads: readonly Workload[];
+  readonly diagnostics: readonly Diagnostic[];
+  /** Texts of all files that took part, by path; the library's are under `std/`. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** Checks the plan file at `path`. Never throws for what the file says. */
+export function checkFile(host: CompilerHost, path: string, options: CheckOptions = {}): CheckResult {
+  const before: Diagnostic[] = [];
+  const tell = (d: Diagnostic): void => void before.push(d);
+  const loaded = load(host, path, tell);
+  const { root } = loaded;
+  if (!root)
+    return { file: undefined, plans: [], workloads: [], diagnostics: before, files: textsOf(loaded) };
+
+  // A param may not depend on another: there would be no telling which values belong together.
+  const contexts = [root, ...[...loaded.scopes.values()].filter((s) => s !== root)].map((scope): Context => ({
+    scope,
+    host,
+    report: tell,
+    param: () => undefined,
+  }));
+  const rounds = readParams(contexts, root, options.set ?? {});
+  reportUnknownPlan(root, options.plan, tell);
+
+  const results = [rounds.chosen, ...rounds.others].map((assignment) => ({
+    assignment,
+    ...checkRound(root, host, assignment, options.plan),
+  }));
+  const diagnostics = inOrder([...before, ...mergeRounds(results)], path);
+  const { plans, workloads } = results[0]!;
+  return { file: root.file, plans, workloads, diagnostics, files: textsOf(loaded) };
+}
+
+interface Round {
+  readonly plans: readonly Plan[];
+  readonly workloads: readonly Workload[];
+  readonly found: readonly Diagnostic[];
+}
+
+function checkRound(
+  root: Scope,
+  host: CompilerHost,
+  assignment: Assignment,
+  only: string | undefined,
+): Round {
+  const found: Diagnostic[] = [];
+  const cx: Context = {
+    scope: root,
+    host,
+    report: (d) => void found.push(d),
+    param: (decl) => assignment.get(decl),
+  };
+  const models = new Map<ModelDecl, CheckedModel | undefined>();
+  const topologies = new Map<TopologyDecl, CheckedTopology | undefined>();
+  const model = (decl: ModelDecl, from: Context): CheckedModel | undefined =>
+    remember(models, decl, () => checkModel(decl, from));
+  const topology = (decl: TopologyDecl, from: Context): CheckedTopology | undefined =>
+    remember(topologies, decl, () => checkTopology(decl, from));
+
+  const workloads: Workload[] = [];
+  for (const item of root.file.items) {
+    if (item.kind === 'workload') {
+      const workload = checkWorkload(item, cx);
+      if (workload) workloads.push(workload);
+    } else if (item.kind === 'device') checkDevice(item, cx);
+    else if (item.kind === 'topology') topology(item, cx);
+    else if (item.kind === 'model' && only === undefined) model(item, cx);
+  }
+  const params = paramValues(root, assignment);
+  const plans: Plan[] = [];
+  for (const item of root.file.items) {
+    if (item.kind !== 'plan' || (only !== undefined && item.name.text !== only)) continue;
+    const own: Diagnostic[] = [];
+    const plan = checkPlan(
+      item,
+      { ...cx, report: (d) => void own.push(d) },
+      { model, topology, workloads, params },
+    );
+    found.push(...own);
+    if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
+  }
+  return { plans, workloads, found };
+}
+
+function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {
+  if (!memory.has(key)) memory.set(key, make());
+  return memory.get(key)!;
+}
+
+/** Values of the params that the file can name. */
+function paramValues(root: Scope, assignment: Assignment): Readonly<Record<string, ParamValue>> {
+  const values: Record<string, ParamValue> = {};
+  for (const [name, { decl }] of root.names) {
+    const value = decl.kind === 'param' ? assignment.get(decl) : undefined;
+    if (value !== undefined) values[name] = value;
+  }
+  return values;
+}
+
+function reportUnknownPlan(root: Scope, plan: string | undefined, tell: (d: Diagnostic) => void): void {
+  if (plan === undefined) return;
+  const known = root.file.items.filter((i) => i.kind === 'plan').map((i) => i.name.text);
+  if (known.includes(plan)) return;
+  const { helps } = suggestions({ file: root.path, span: { start: 0, end: 0 } }, plan, known, 'plans');
+  tell(report('unknown-plan', { plan, file: root.path }, { helps }));
+}
+
+/** By file, the asked-for one first, and by place in it; equal findings once. */
+function inOrder(diagnostics: readonly Diagnostic[], path: string): readonly Diagnostic[] {
+  const seen = new Set<string>();
+  const key = (d: Diagnostic): string =>
+    [d.code, d.primary?.file, d.primary?.span.start, d.primary?.span.end, d.message].join(' ');
+  const unique = diagnostics.filter((d) => !seen.has(key(d)) && seen.add(key(d)));
+  const file = (d: Diagnostic): string =>
+    d.primary === undefined || d.primary.file === path ? '' : d.primary.file;
+  return unique.sort(
+    (a, b) =>
+      (file(a) < file(b) ? -1 : file(a) > file(b) ? 1 : 0) ||
+      (a.primary?.span.start ?? -1) - (b.primary?.span.start ?? -1),
+  );
+}

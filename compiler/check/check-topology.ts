@@ -1,0 +1,346 @@
+/**
+ * Topology declarations: groups are multiplied out into devices and tiers, links stay one record for all instances
+ * of the scope they stand in.
+ */
+import type { Expr, LinkDecl, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { DeviceKind, Link, PlacedDevice, Tier, Topology } from '../plan/plan.js';
+import { printPath, type PathPart } from '../plan/places.js';
+import { checkDevice } from './check-device.js';
+import { plainName } from './evaluate.js';
+import { readBlock } from './properties.js';
+import { count, quantity, recordOf, text } from './readers.js';
+import { at, lookUp, suggestions, type Context } from './scope.js';
+import { readPattern } from './select-places.js';
+
+/** A named thing of a topology before multiplication: `gpu`, `node`, `node.gpu`, `node.host`. */
+export interface PlaceTemplate {
+  readonly kind: 'devices' | 'group' | 'tier';
+  readonly path: string;
+  /** Instances in one instance of the group around it; undefined when written without a count. */
+  readonly count: number | undefined;
+}
+
+export interface CheckedTopology {
+  readonly topology: Topology;
+  readonly templates: ReadonlyMap<string, PlaceTemplate>;
+}
+
+/** More devices than any plan can mean. */
+const MOST_DEVICES = 65_536;
+
+const TIER = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
+
+const isSize = (key: string): boolean => /^[1-9]\d*$/.test(key);
+
+const LINK = {
+  bandwidth: { read: quantity('bytes/s'), required: true },
+  latency: { read: quantity('seconds', { min: 0 }) },
+  allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
+};
+
+const time = quantity('seconds', { min: 0 });
+const OVERHEAD = { step: { read: time }, layer: { read: time }, request: { read: time } };
+
+interface Building {
+  readonly devices: PlacedDevice[];
+  readonly tiers: Tier[];
+  readonly links: Link[];
+  readonly templates: Map<string, PlaceTemplate>;
+  readonly kinds: Map<string, DeviceKind | undefined>;
+  overhead: Topology['overhead'] | undefined;
+  failed: boolean;
+}
+
+/** Where members stand: the group's instances and its path without and with `[*]`. */
+interface Place {
+  readonly instances: readonly string[];
+  readonly template: string;
+  readonly scope: string;
+}
+
+const join = (a: string, b: string): string => (a === '' ? b : `${a}.${b}`);
+
+/** The topology of a declaration, or undefined after reporting why there is none. */
+export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology | undefined {
+  const b: Building = {
+    devices: [],
+    tiers: [],
+    links: [],
+    templates: new Map(),
+    kinds: new Map(),
+    overhead: undefined,
+    failed: false,
+  };
+  readMembers(decl.members, { instances: [''], template: '', scope: '' }, cx, b);
+  if (b.devices.length === 0 && !b.failed) {
+    cx.report(report('no-devices', { topology: decl.name.text }, { primary: at(cx, decl.name) }));
+    return undefined;
+  }
+  if (b.failed) return undefined;
+  const topology: Topology = {
+    name: decl.name.text,
+    devices: b.devices,
+    tiers: b.tiers,
+    links: b.links,
+    overhead: b.overhead ?? { step: 0, layer: 0, request: 0 },
+    origin: at(cx, decl.name),
+  };
+  return { topology, templates: b.templates };
+}
+
+function readMembers(members: readonly TopologyMember[], place: Place, cx: Context, b: Building): void {
+  const names = new Map<string, Name>();
+  for (const member of members) {
+    if (member.kind === 'devices' || member.kind === 'group' || member.kind === 'tier') {
+      const earlier = names.get(member.name.text);
+      if (earlier) {
+        cx.report(
+          report(
+            'duplicate-name',
+            { name: member.name.text, kind: 'place' },
+            { primary: at(cx, member.name), related: [{ ...at(cx, earlier), label: 'declared here first' }] },
+          ),
+        );
+        b.failed = true;
+        continue;
+      }
+      names.set(member.name.text, member.name);
+    }
+    readMember(member, place, cx, b);
+  }
+  for (const member of members) if (member.kind === 'link') readLink(member, place, cx, b);
+}
+
+function readMember(member: TopologyMember, place: Place, cx: Context, b: Building): void {
+  switch (member.kind) {
+    case 'devices': {
+      const size = readCount(member.count, cx, b);
+      const path = join(place.template, member.name.text);
+      b.templates.set(path, { kind: 'devices', path, count: size.count });
+      const kind = deviceKind(member.device, cx, b);
+      if (!kind || !size.ok) {
+        b.failed = true;
+        return;
+      }
+      if (tooMany(b.devices.length + place.instances.length * size.instances, member.name, cx, b)) return;
+      for (const group of place.instances)
+        for (const name of instanceNames(member.name.text, size.count))
+          b.devices.push({ id: b.devices.length, path: join(group, name), group, kind });
+      return;
+    }
+    case 'group': {
+      const size = readCount(member.count, cx, b);
+      const template = join(place.template, member.name.text);
+      b.templates.set(template, { kind: 'group', path: template, count: size.count });
+      if (tooMany(place.instances.length * size.instances, member.name, cx, b)) return;
+      const instances = place.instances.flatMap((group) =>
+        instanceNames(member.name.text, size.count).map((name) => join(group, name)),
+      );
+      const scope = join(place.scope, size.count === undefined ? member.name.text : `${member.name.text}[*]`);
+      readMembers(member.members, { instances, template, scope }, cx, b);
+      return;
+    }
+    case 'tier': {
+      const path = join(place.template, member.name.text);
+      b.templates.set(path, { kind: 'tier', path, count: undefined });
+      const values = readBlock(cx, TIER, member.members, 'tier', member.name);
+      const capacity = values.get('capacity');
+      const directory = values.get('path');
+      if (capacity === undefined || values.failed) {
+        b.failed = true;
+        return;
+      }
+      for (const group of place.instances)
+        b.tiers.push({
+          path: join(group, member.name.text),
+          name: member.name.text,
+          group,
+          medium: directory === undefined ? 'host' : 'disk',
+          capacity,
+          ...(directory !== undefined && { directory }),
+          origin: at(cx, member.name),
+        });
+      return;
+    }
+    case 'overhead': {
+      if (b.overhead) {
+        cx.report(report('duplicate-block', { block: 'overhead' }, { primary: at(cx, member) }));
+        return;
+      }
+      const values = readBlock(cx, OVERHEAD, member.members, 'overhead', undefined);
+      b.overhead = {
+        step: values.get('step') ?? 0,
+        layer: values.get('layer') ?? 0,
+        request: values.get('request') ?? 0,
+      };
+      return;
+    }
+    case 'property': {
+      const primary = at(cx, member.name);
+      cx.report(
+        report(
+          'unknown-property',
+          { property: member.name.text, block: 'topology' },
+          {
+            primary,
+            helps: ['a topology holds devices (`gpu[8]: l4`), tiers, links, groups and `overhead`'],
+          },
+        ),
+      );
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+function instanceNames(name: string, size: number | undefined): readonly string[] {
+  return size === undefined ? [name] : Array.from({ length: size }, (_, i) => `${name}[${i}]`);
+}
+
+function readCount(
+  expr: Expr | undefined,
+  cx: Context,
+  b: Building,
+): { readonly ok: boolean; readonly count: number | undefined; readonly instances: number } {
+  if (!expr) return { ok: true, count: undefined, instances: 1 };
+  const size = count(expr, cx, 'the count');
+  if (size === undefined) b.failed = true;
+  return { ok: size !== undefined, count: size ?? 1, instances: size ?? 1 };
+}
+
+function tooMany(devices: number, name: Name, cx: Context, b: Building): boolean {
+  if (devices <= MOST_DEVICES) return false;
+  b.failed = true;
+  cx.report(
+    report(
+      'out-of-range',
+      { what: `the number of \`${name.text}\``, value: String(devices), must: `at most ${MOST_DEVICES}` },
+      { primary: at(cx, name) },
+    ),
+  );
+  return true;
+}
+
+function deviceKind(
+  expr: PathExpr | { readonly kind: 'error' },
+  cx: Context,
+  b: Building,
+): DeviceKind | undefined {
+  if (expr.kind === 'error') return undefined;
+  const name = plainName(expr);
+  if (!name) {
+    cx.report(
+      report(
+        'wrong-type',
+        { what: 'a device array', expected: 'the name of a device', found: 'a path' },
+        { primary: at(cx, expr) },
+      ),
+    );
+    return undefined;
+  }
+  if (b.kinds.has(name.text)) return b.kinds.get(name.text);
+  const found = lookUp(cx, name, 'device');
+  const kind = found && checkDevice(found.decl, found.cx);
+  b.kinds.set(name.text, kind);
+  return kind;
+}
+
+function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void {
+  const from = endpoint(decl.from, place, cx, b);
+  const to = endpoint(decl.to, place, cx, b);
+  const values = readBlock(cx, LINK, decl.members, 'link', linkName(decl));
+  const bandwidth = values.get('bandwidth');
+  if (from === undefined || to === undefined || bandwidth === undefined || values.failed) {
+    b.failed = true;
+    return;
+  }
+  const twin = b.links.find(
+    (l) => l.scope === place.scope && ((l.from === from && l.to === to) || (l.from === to && l.to === from)),
+  );
+  if (twin) {
+    cx.report(
+      report(
+        'duplicate-link',
+        { from, to },
+        { primary: at(cx, decl.from), related: [{ ...twin.origin, label: 'declared here first' }] },
+      ),
+    );
+    return;
+  }
+  const allreduce = Object.entries(values.get('allreduce') ?? {});
+  b.links.push({
+    scope: place.scope,
+    from,
+    to,
+    bandwidth,
+    latency: values.get('latency') ?? 0,
+    allreduce: Object.fromEntries(allreduce.map(([size, rate]) => [Number(size), rate])),
+    origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
+  });
+}
+
+/** A link has no name of its own: its ends stand for it. */
+function linkName(decl: LinkDecl): Name {
+  return { text: '', span: { start: decl.from.span.start, end: decl.to.span.end } };
+}
+
+/** Text of a link's end after checking that every part of it exists in the scope. */
+function endpoint(
+  expr: PathExpr | { readonly kind: 'error' },
+  place: Place,
+  cx: Context,
+  b: Building,
+): string | undefined {
+  if (expr.kind === 'error') return undefined;
+  const parts = readPattern(expr, cx);
+  if (!parts) return undefined;
+  let template = place.template;
+  for (const [i, part] of parts.entries()) {
+    const known = [...b.templates.keys()]
+      .filter((t) => parentOf(t) === template)
+      .map((t) => t.slice(template === '' ? 0 : template.length + 1));
+    template = join(template, part.name);
+    const found = b.templates.get(template);
+    if (!found) {
+      const primary = at(cx, expr.segments[i]!.name);
+      const where = place.template === '' ? 'this topology' : `\`${place.template}\``;
+      cx.report(
+        report(
+          'unknown-place',
+          { place: part.name, where },
+          { primary, ...suggestions(primary, part.name, known, 'places') },
+        ),
+      );
+      return undefined;
+    }
+    if (!checkIndex(part, found.count, expr, i, cx)) return undefined;
+  }
+  return printPath(parts);
+}
+
+const parentOf = (template: string): string => template.slice(0, Math.max(0, template.lastIndexOf('.')));
+
+/** Reports an index beyond an array's end. */
+export function checkIndex(
+  part: PathPart,
+  size: number | undefined,
+  expr: PathExpr,
+  segment: number,
+  cx: Context,
+): boolean {
+  if (part.first === undefined) return true;
+  const last = part.last ?? part.first;
+  const limit = size ?? 1;
+  if (part.first < limit && last < limit) return true;
+  const index = part.first === last ? String(last) : `${part.first}..${last}`;
+  cx.report(
+    report(
+      'index-out-of-range',
+      { place: part.name, index, count: limit },
+      { primary: at(cx, expr.segments[segment]!.index!) },
+    ),
+  );
+  return false;
+}

@@ -1,0 +1,83 @@
+/** Workload declarations: a count of requests with lengths, or a batch file. */
+import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Length, Workload } from '../plan/workload.js';
+import { readBlock } from './properties.js';
+import { quantity, text, type Reader } from './readers.js';
+import { at, suggestions, type Context } from './scope.js';
+
+const tokens = quantity('tokens', { whole: true, min: 1 });
+const spread = quantity('tokens', { min: 0 });
+
+/** Distributions by name, each with its two arguments. */
+const DISTRIBUTIONS: Readonly<Record<string, (a: number, b: number) => Length>> = {
+  uniform: (low, high) => ({ kind: 'uniform', low: Math.min(low, high), high: Math.max(low, high) }),
+  normal: (mean, deviation) => ({ kind: 'normal', mean, deviation }),
+  lognormal: (mean, deviation) => ({ kind: 'lognormal', mean, deviation }),
+};
+
+const length: Reader<Length> = (expr, cx, what) => {
+  if (expr.kind !== 'call') {
+    const fixed = tokens(expr, cx, what);
+    return fixed === undefined ? undefined : { kind: 'fixed', tokens: fixed };
+  }
+  const name = expr.callee.text;
+  const make = Object.hasOwn(DISTRIBUTIONS, name) ? DISTRIBUTIONS[name] : undefined;
+  if (!make) {
+    const primary = at(cx, expr.callee);
+    const known = Object.keys(DISTRIBUTIONS);
+    cx.report(
+      report(
+        'unknown-value',
+        { what, value: name, known },
+        { primary, ...suggestions(primary, name, known, 'distributions') },
+      ),
+    );
+    return undefined;
+  }
+  if (expr.args.length !== 2) {
+    cx.report(
+      report(
+        'wrong-type',
+        { what: `\`${name}\``, expected: 'two lengths', found: `${expr.args.length}` },
+        { primary: at(cx, expr) },
+      ),
+    );
+    return undefined;
+  }
+  const [a, b] = [tokens(expr.args[0]!.value, cx, what), spread(expr.args[1]!.value, cx, what)];
+  return a === undefined || b === undefined ? undefined : make(a, b);
+};
+
+const requests: Reader<number | string> = (expr: Expr, cx, what) =>
+  expr.kind === 'string'
+    ? text(expr, cx, what)
+    : quantity('requests', { whole: true, min: 1 })(expr, cx, what);
+
+const TABLE = {
+  requests: { read: requests, required: true },
+  prompt: { read: length },
+  output: { read: length },
+};
+
+/** The workload of a declaration, or undefined after reporting why there is none. */
+export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undefined {
+  const values = readBlock(cx, TABLE, decl.members, 'workload', decl.name);
+  const count = values.get('requests');
+  if (count === undefined) return undefined;
+  const head = { name: decl.name.text, origin: at(cx, decl.name) };
+  if (typeof count === 'string')
+    return { ...head, requests: { kind: 'file', path: count, base: cx.scope.path } };
+  const [prompt, output] = [values.get('prompt'), values.get('output')];
+  for (const property of ['prompt', 'output'] as const)
+    if (!values.origin(property))
+      cx.report(
+        report(
+          'missing-property',
+          { property, block: 'workload', name: decl.name.text },
+          { primary: at(cx, decl.name), helps: ['or name a batch file: `requests: "batch.jsonl"`'] },
+        ),
+      );
+  if (!prompt || !output) return undefined;
+  return { ...head, requests: { kind: 'drawn', count, prompt, output } };
+}

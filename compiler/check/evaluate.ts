@@ -1,0 +1,187 @@
+/**
+ * Values of expressions: numbers with a dimension, texts and truths. Whatever is wrong is reported once at the
+ * token that is wrong and the answer is undefined, which callers pass on in silence.
+ */
+import type { BinaryExpr, Expr, PathExpr } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import { PARAM_TYPES } from './param-types.js';
+import { at, suggestions, type Context } from './scope.js';
+import { combine, DIMENSION_WORDS, UNITS, type Dimension } from './units.js';
+
+export type Scalar =
+  | { readonly kind: 'number'; readonly value: number; readonly dimension: Dimension }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'bool'; readonly value: boolean };
+
+/** The only segment of a path that is a plain name, without index. */
+export function plainName(expr: Expr): PathExpr['segments'][number]['name'] | undefined {
+  if (expr.kind !== 'path' || expr.segments.length !== 1) return undefined;
+  const only = expr.segments[0]!;
+  return only.index ? undefined : only.name;
+}
+
+/** The text of a path as written, without spaces: `node[0..7].gpu`. */
+export function pathText(path: PathExpr, text: string): string {
+  return text.slice(path.span.start, path.span.end).replace(/\s+/g, '');
+}
+
+/** What a value is, in words for a message. */
+export function describe(expr: Expr): string {
+  switch (expr.kind) {
+    case 'number':
+      return 'a number';
+    case 'quantity':
+      return `a quantity in ${expr.unit.text}`;
+    case 'string':
+      return 'a string';
+    case 'bool':
+      return `\`${expr.value}\``;
+    case 'path':
+      return 'a name';
+    case 'list':
+      return 'a list';
+    case 'record':
+      return 'a record';
+    case 'mesh':
+      return 'a mesh';
+    case 'call':
+      return `\`${expr.callee.text}(...)\``;
+    case 'chain':
+      return 'a chain';
+    case 'unary':
+    case 'binary':
+      return 'a calculation';
+    case 'error':
+      return 'nothing';
+  }
+}
+
+/** Dimension words for a scalar. */
+export function describeScalar(value: Scalar): string {
+  return value.kind === 'number'
+    ? DIMENSION_WORDS[value.dimension]
+    : value.kind === 'string'
+      ? 'a string'
+      : 'true or false';
+}
+
+/** Value of an expression that must be a scalar; `what` names its place in messages (`\`memory\``). */
+export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefined {
+  switch (expr.kind) {
+    case 'number':
+      return { kind: 'number', value: expr.value, dimension: 'number' };
+    case 'quantity': {
+      const unit = UNITS.get(expr.unit.text);
+      if (!unit) {
+        const primary = at(cx, expr.unit);
+        cx.report(
+          report(
+            'unknown-unit',
+            { unit: expr.unit.text },
+            { primary, ...suggestions(primary, expr.unit.text, [...UNITS.keys()], 'units') },
+          ),
+        );
+        return undefined;
+      }
+      return { kind: 'number', value: expr.value * unit.factor, dimension: unit.dimension };
+    }
+    case 'string':
+    case 'bool':
+      return expr as Scalar;
+    case 'path':
+      return evaluateName(expr, cx, what);
+    case 'unary': {
+      const operand = evaluate(expr.operand, cx, what);
+      if (!operand) return undefined;
+      if (expr.op === '-' && operand.kind === 'number') return { ...operand, value: -operand.value };
+      if (expr.op === 'not' && operand.kind === 'bool') return { kind: 'bool', value: !operand.value };
+      break;
+    }
+    case 'binary':
+      return evaluateBinary(expr, cx, what);
+    case 'error':
+      return undefined;
+    default:
+      break;
+  }
+  cx.report(
+    report(
+      'wrong-type',
+      { what, expected: 'a single value', found: describe(expr) },
+      { primary: at(cx, expr) },
+    ),
+  );
+  return undefined;
+}
+
+function evaluateName(expr: PathExpr, cx: Context, what: string): Scalar | undefined {
+  const name = plainName(expr);
+  const binding = name && cx.scope.names.get(name.text);
+  if (binding?.decl.kind === 'param') {
+    const value = cx.param(binding.decl);
+    if (value === undefined) return undefined;
+    if (typeof value === 'number') {
+      const type = PARAM_TYPES.get(binding.decl.type.text);
+      return { kind: 'number', value, dimension: type?.kind === 'number' ? type.dimension : 'number' };
+    }
+    return typeof value === 'string' ? { kind: 'string', value } : { kind: 'bool', value };
+  }
+  const params = [...cx.scope.names].filter(([, b]) => b.decl.kind === 'param').map(([n]) => n);
+  const primary = at(cx, expr);
+  if (name && binding) {
+    cx.report(
+      report(
+        'wrong-type',
+        { what, expected: 'a value', found: `the ${binding.decl.kind} \`${name.text}\`` },
+        { primary },
+      ),
+    );
+  } else {
+    const word = pathText(expr, cx.scope.file.text);
+    cx.report(
+      report(
+        'unknown-name',
+        { kind: 'param', name: word },
+        { primary, ...suggestions(primary, word, params, 'params') },
+      ),
+    );
+  }
+  return undefined;
+}
+
+function evaluateBinary(expr: BinaryExpr, cx: Context, what: string): Scalar | undefined {
+  const left = evaluate(expr.left, cx, what);
+  const right = evaluate(expr.right, cx, what);
+  if (!left || !right) return undefined;
+  const { op } = expr;
+  if (
+    left.kind === 'number' &&
+    right.kind === 'number' &&
+    (op === '+' || op === '-' || op === '*' || op === '/')
+  ) {
+    const dimension = combine(op, left.dimension, right.dimension);
+    if (dimension !== undefined) {
+      if (op === '/' && right.value === 0) {
+        cx.report(report('division-by-zero', {}, { primary: at(cx, expr.right) }));
+        return undefined;
+      }
+      const value =
+        op === '+'
+          ? left.value + right.value
+          : op === '-'
+            ? left.value - right.value
+            : op === '*'
+              ? left.value * right.value
+              : left.value / right.value;
+      return { kind: 'number', value, dimension };
+    }
+  }
+  cx.report(
+    report(
+      'unit-arithmetic',
+      { op, left: describeScalar(left), right: describeScalar(right) },
+      { primary: at(cx, expr) },
+    ),
+  );
+  return undefined;
+}

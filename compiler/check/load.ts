@@ -1,0 +1,186 @@
+/**
+ * Reads a plan file and all that it imports into scopes. Every file is parsed once; a file that cannot be found or
+ * that is part of an import circle leaves its names unbound, and the rest is checked all the same.
+ */
+import { parse } from '../../grammar/parse.js';
+import type { SyntaxProblem } from '../../grammar/syntax-problems.js';
+import type { Item } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
+import type { CompilerHost } from '../host.js';
+import { STD_LIBRARY } from '../std/library.generated.js';
+import { didYouMean, suggestions, type Binding, type Scope } from './scope.js';
+
+export interface Loaded {
+  /** The scope of the file asked for; undefined when it could not be read. */
+  readonly root: Scope | undefined;
+  /** All files by path, the library's under `std/...`. */
+  readonly scopes: ReadonlyMap<string, Scope>;
+}
+
+const STD = 'std/';
+
+/** Loads `path`; findings go to `tell`. */
+export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => void): Loaded {
+  const scopes = new Map<string, Scope>();
+  const loading: string[] = [];
+
+  const open = (file: string, text: string): Scope => {
+    const parsed = parse(text, file);
+    for (const problem of parsed.errors) tell(fromSyntax(problem, file));
+    const names = new Map<string, Binding>();
+    const scope: Scope = { path: file, file: parsed.file, names };
+    scopes.set(file, scope);
+    loading.push(file);
+    for (const item of parsed.file.items) bind(scope, names, item);
+    loading.pop();
+    return scope;
+  };
+
+  const bind = (scope: Scope, names: Map<string, Binding>, item: Item): void => {
+    if (item.kind === 'import') bindImport(scope, names, item);
+    else if (item.kind === 'language') checkEdition(scope, item, tell);
+    else if (item.kind !== 'unknown') declare(names, item.name, { decl: item, scope }, scope);
+  };
+
+  const declare = (
+    names: Map<string, Binding>,
+    name: { readonly text: string; readonly span: Origin['span'] },
+    binding: Binding,
+    scope: Scope,
+  ): void => {
+    if (name.text === '') return;
+    const earlier = names.get(name.text);
+    if (!earlier) {
+      names.set(name.text, binding);
+      return;
+    }
+    if (earlier.decl === binding.decl) return;
+    tell(
+      report(
+        'duplicate-name',
+        { name: name.text, kind: earlier.decl.kind },
+        {
+          primary: { file: scope.path, span: name.span },
+          related: [{ file: earlier.scope.path, span: earlier.decl.name.span, label: 'declared here first' }],
+        },
+      ),
+    );
+  };
+
+  const bindImport = (
+    scope: Scope,
+    names: Map<string, Binding>,
+    item: Extract<Item, { kind: 'import' }>,
+  ): void => {
+    if (item.from.kind === 'error') return;
+    const module = item.from.value;
+    const primary: Origin = { file: scope.path, span: item.from.span };
+    const target = find(scope, module, primary);
+    if (!target) return;
+    for (const { name, alias } of item.names) {
+      // What a file imports it also offers, so that a library file is complete by itself.
+      const binding = target.names.get(name.text);
+      if (binding) {
+        declare(names, alias ?? name, binding, scope);
+        continue;
+      }
+      if (name.text === '') continue;
+      const origin: Origin = { file: scope.path, span: name.span };
+      const known = [...target.names.keys()];
+      tell(
+        report(
+          'not-declared-there',
+          { name: name.text, module },
+          { primary: origin, ...suggestions(origin, name.text, known, `names of "${module}"`) },
+        ),
+      );
+    }
+  };
+
+  const find = (from: Scope, module: string, primary: Origin): Scope | undefined => {
+    const std = module.startsWith(STD);
+    const path = std ? module : host.resolve(from.path, module);
+    if (loading.includes(path)) {
+      const cycle = [...loading.slice(loading.indexOf(path)), path];
+      tell(report('import-cycle', { cycle }, { primary, helps: ['move what both need into a third file'] }));
+      return undefined;
+    }
+    const earlier = scopes.get(path);
+    if (earlier) return earlier;
+    const text = std
+      ? Object.hasOwn(STD_LIBRARY, module)
+        ? STD_LIBRARY[module]
+        : undefined
+      : host.readText(path);
+    if (text !== undefined) return open(path, text);
+    const near = didYouMean(primary, module, Object.keys(STD_LIBRARY));
+    tell(
+      report(
+        'unknown-module',
+        { module },
+        {
+          primary,
+          notes: std ? [`the library has ${Object.keys(STD_LIBRARY).join(', ')}`] : [`looked for ${path}`],
+          helps: near.helps.map((h) => h.replaceAll('`', '"')),
+          fixes: near.fixes.map((f) => ({
+            title: f.title,
+            edits: f.edits.map((e) => ({ ...e, newText: JSON.stringify(e.newText) })),
+          })),
+        },
+      ),
+    );
+    return undefined;
+  };
+
+  const text = host.readText(path);
+  if (text === undefined) {
+    tell(report('unreadable-file', { file: path }));
+    return { root: undefined, scopes };
+  }
+  return { root: open(path, text), scopes };
+}
+
+/** The edition this compiler reads. */
+const EDITION = 1;
+
+function checkEdition(
+  scope: Scope,
+  item: Extract<Item, { kind: 'language' }>,
+  tell: (d: Diagnostic) => void,
+): void {
+  if (item.edition.kind === 'error' || item.edition.value === EDITION) return;
+  const origin: Origin = { file: scope.path, span: item.edition.span };
+  tell(
+    report(
+      'unknown-edition',
+      { edition: item.edition.value },
+      {
+        primary: origin,
+        helps: [`this compiler reads edition ${EDITION}`],
+        fixes: [{ title: `Change to ${EDITION}`, edits: [{ origin, newText: String(EDITION) }] }],
+      },
+    ),
+  );
+}
+
+/** A problem of the parser as a diagnostic. */
+export function fromSyntax(problem: SyntaxProblem, file: string): Diagnostic {
+  return {
+    code: problem.code,
+    slug: problem.slug,
+    severity: 'error',
+    message: problem.message,
+    primary: { file, span: problem.span },
+    related: [],
+    notes: [],
+    helps: problem.helps,
+    fixes: [],
+    data: problem.data,
+  };
+}
+
+/** All syntax trees of a load, for callers that show source text. */
+export function textsOf(loaded: Loaded): ReadonlyMap<string, string> {
+  return new Map([...loaded.scopes].map(([path, scope]): [string, string] => [path, scope.file.text]));
+}

@@ -1,0 +1,284 @@
+/**
+ * Params: their values, their closed domains, and the rounds of checking. A plan with params is checked once for
+ * every combination of values that its params may take, so that `--set` can never turn a good file into a bad one.
+ */
+import type { Expr, ParamDecl } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
+import { evaluate, plainName, type Scalar } from './evaluate.js';
+import { PARAM_TYPES, type ParamType } from './param-types.js';
+import { at, suggestions, type Context, type ParamValue, type Scope } from './scope.js';
+import { DIMENSION_WORDS, formatQuantity, UNITS } from './units.js';
+
+/** Values of all params in one round. */
+export type Assignment = ReadonlyMap<ParamDecl, ParamValue>;
+
+export interface ParamRounds {
+  /** What the plans are made with: the written values, changed by `--set`. */
+  readonly chosen: Assignment;
+  /** Every other combination of domain values. */
+  readonly others: readonly Assignment[];
+}
+
+/** Most combinations that are checked. */
+const MOST_ROUNDS = 256;
+
+interface Param {
+  readonly decl: ParamDecl;
+  readonly cx: Context;
+  readonly type: ParamType;
+  readonly value: ParamValue;
+  readonly domain: readonly ParamValue[];
+}
+
+/** Reads all params of the given files and lays out the rounds. */
+export function readParams(
+  contexts: readonly Context[],
+  root: Scope | undefined,
+  set: Readonly<Record<string, string>>,
+): ParamRounds {
+  const params: Param[] = [];
+  for (const cx of contexts)
+    for (const item of cx.scope.file.items)
+      if (item.kind === 'param') {
+        const param = readParam(item, cx);
+        if (param) params.push(param);
+      }
+  const fixed = readSet(params, contexts[0], root, set);
+  const chosen = new Map(params.map((p): [ParamDecl, ParamValue] => [p.decl, fixed.get(p.decl) ?? p.value]));
+  const free = params.filter((p) => !fixed.has(p.decl) && p.domain.length > 1);
+  const combinations = free.reduce((n, p) => n * p.domain.length, 1);
+  if (combinations > MOST_ROUNDS) {
+    const first = free[0]!;
+    first.cx.report(
+      report(
+        'too-many-values',
+        { combinations, checked: MOST_ROUNDS },
+        { primary: at(first.cx, first.decl.name) },
+      ),
+    );
+  }
+  const others: Assignment[] = [];
+  for (let i = 0; i < Math.min(combinations, MOST_ROUNDS); i++) {
+    const round = new Map(chosen);
+    let rest = i;
+    for (const p of free) {
+      round.set(p.decl, p.domain[rest % p.domain.length]!);
+      rest = Math.floor(rest / p.domain.length);
+    }
+    if (free.some((p) => round.get(p.decl) !== chosen.get(p.decl))) others.push(round);
+  }
+  return { chosen, others };
+}
+
+function readParam(decl: ParamDecl, cx: Context): Param | undefined {
+  const type = PARAM_TYPES.get(decl.type.text);
+  if (!type) {
+    if (decl.type.text === '') return undefined;
+    const primary = at(cx, decl.type);
+    cx.report(
+      report(
+        'unknown-param-type',
+        { type: decl.type.text },
+        { primary, ...suggestions(primary, decl.type.text, [...PARAM_TYPES.keys()], 'types') },
+      ),
+    );
+    return undefined;
+  }
+  const read = (expr: Expr): ParamValue | undefined => readValue(expr, type, cx, `\`${decl.name.text}\``);
+  const value = read(decl.value);
+  const domain = decl.domain?.items.map(read).filter((v) => v !== undefined) ?? [];
+  if (value === undefined) return undefined;
+  if (decl.domain && domain.length === decl.domain.items.length && !domain.includes(value))
+    cx.report(
+      report(
+        'outside-domain',
+        {
+          param: decl.name.text,
+          value: showValue(value, type),
+          domain: domain.map((v) => showValue(v, type)),
+        },
+        {
+          primary: at(cx, decl.value),
+          related: [{ ...at(cx, decl.domain), label: 'the values it may take' }],
+        },
+      ),
+    );
+  return { decl, cx, type, value, domain };
+}
+
+function readValue(expr: Expr, type: ParamType, cx: Context, what: string): ParamValue | undefined {
+  if (expr.kind === 'error') return undefined;
+  if (type.kind === 'name') {
+    const name = plainName(expr);
+    if (name) return name.text;
+    cx.report(
+      report('wrong-type', { what, expected: 'a name', found: 'something else' }, { primary: at(cx, expr) }),
+    );
+    return undefined;
+  }
+  const value = evaluate(expr, cx, what);
+  return value && accept(value, type, cx, what, at(cx, expr));
+}
+
+function accept(
+  value: Scalar,
+  type: ParamType,
+  cx: Context,
+  what: string,
+  primary: Origin,
+): ParamValue | undefined {
+  if (type.kind === 'number' && value.kind === 'number') {
+    const bare = value.dimension === 'number' && ['tokens', 'requests', 'fraction'].includes(type.dimension);
+    if (value.dimension !== type.dimension && !bare) {
+      cx.report(
+        report(
+          'unit-mismatch',
+          { what, expected: DIMENSION_WORDS[type.dimension], found: DIMENSION_WORDS[value.dimension] },
+          { primary },
+        ),
+      );
+      return undefined;
+    }
+    if (type.whole && !Number.isInteger(value.value)) {
+      cx.report(
+        report('out-of-range', { what, value: String(value.value), must: 'a whole number' }, { primary }),
+      );
+      return undefined;
+    }
+    return value.value;
+  }
+  if (value.kind === type.kind) return value.value;
+  const expected =
+    type.kind === 'number'
+      ? DIMENSION_WORDS[type.dimension]
+      : type.kind === 'bool'
+        ? '`true` or `false`'
+        : 'a string in quotes';
+  cx.report(
+    report(
+      'wrong-type',
+      { what, expected, found: `a ${value.kind === 'bool' ? 'truth value' : value.kind}` },
+      { primary },
+    ),
+  );
+  return undefined;
+}
+
+/** A param's value as a reader would write it. */
+export function showValue(value: ParamValue, type?: ParamType): string {
+  if (typeof value === 'number' && type?.kind === 'number') return formatQuantity(value, type.dimension);
+  return typeof value === 'string' && type?.kind === 'string' ? JSON.stringify(value) : String(value);
+}
+
+/** Values given from outside, as text: `4`, `24 GiB`, `true`, `f16`. */
+function readSet(
+  params: readonly Param[],
+  cx: Context | undefined,
+  root: Scope | undefined,
+  set: Readonly<Record<string, string>>,
+): Assignment {
+  const fixed = new Map<ParamDecl, ParamValue>();
+  for (const [name, text] of Object.entries(set)) {
+    const decl = root?.names.get(name)?.decl;
+    const param = params.find((p) => p.decl === decl);
+    if (!param) {
+      const known = [...(root?.names ?? [])].filter(([, b]) => b.decl.kind === 'param').map(([n]) => n);
+      const helps = known.length > 0 ? [`params here: ${known.join(', ')}`] : ['this file has no params'];
+      if (decl?.kind !== 'param') cx?.report(report('unknown-param', { param: name }, { helps }));
+      continue;
+    }
+    const value = parseSet(text.trim(), param.type);
+    const primary = at(param.cx, param.decl.name);
+    const shown = value === undefined ? text : showValue(value, param.type);
+    if (value !== undefined && (param.decl.domain === undefined || param.domain.includes(value))) {
+      fixed.set(param.decl, value);
+      continue;
+    }
+    const related = param.decl.domain
+      ? [{ ...at(param.cx, param.decl.domain), label: 'the values it may take' }]
+      : [];
+    param.cx.report(
+      value === undefined
+        ? report(
+            'wrong-type',
+            {
+              what: `\`${name}\``,
+              expected: `a value of type ${param.decl.type.text}`,
+              found: `\`${text}\``,
+            },
+            { primary, related },
+          )
+        : report(
+            'outside-domain',
+            { param: name, value: shown, domain: param.domain.map((v) => showValue(v, param.type)) },
+            { primary, related },
+          ),
+    );
+  }
+  return fixed;
+}
+
+function parseSet(text: string, type: ParamType): ParamValue | undefined {
+  switch (type.kind) {
+    case 'bool':
+      return text === 'true' ? true : text === 'false' ? false : undefined;
+    case 'string':
+      return text.replace(/^"(.*)"$/s, '$1');
+    case 'name':
+      return /^[A-Za-z_]\w*$/.test(text) ? text : undefined;
+    case 'number': {
+      const match = /^(-?[\d_]+(?:\.[\d_]+)?)\s*(\S*)$/.exec(text);
+      if (!match) return undefined;
+      const number = Number(match[1]!.replaceAll('_', ''));
+      const word = match[2]!;
+      const unit = word === '' ? undefined : UNITS.get(word);
+      if (word !== '' && unit?.dimension !== type.dimension) return undefined;
+      const value = number * (unit?.factor ?? 1);
+      return Number.isFinite(value) && (!type.whole || Number.isInteger(value)) ? value : undefined;
+    }
+  }
+}
+
+interface Round {
+  readonly assignment: Assignment;
+  readonly found: readonly Diagnostic[];
+}
+
+/** Collects the findings of all rounds: each once, and those that only some values cause name the first of them. */
+export function mergeRounds(rounds: readonly Round[]): readonly Diagnostic[] {
+  const merged = new Map<string, { readonly diagnostic: Diagnostic; readonly rounds: Set<Round> }>();
+  for (const round of rounds)
+    for (const diagnostic of round.found) {
+      const { primary } = diagnostic;
+      const key = [
+        diagnostic.code,
+        primary?.file,
+        primary?.span.start,
+        primary?.span.end,
+        diagnostic.message,
+      ];
+      const entry = merged.get(key.join(' ')) ?? { diagnostic, rounds: new Set<Round>() };
+      entry.rounds.add(round);
+      merged.set(key.join(' '), entry);
+    }
+  const varying = varyingParams(rounds);
+  return [...merged.values()].map((entry) => {
+    if (entry.rounds.size === rounds.length) return entry.diagnostic;
+    const [first] = entry.rounds;
+    const values = varying.map((decl) => {
+      const value = first!.assignment.get(decl)!;
+      return `${decl.name.text} = ${showValue(value, PARAM_TYPES.get(decl.type.text))}`;
+    });
+    const notes = [...entry.diagnostic.notes, `with ${values.join(', ')}`];
+    return { ...entry.diagnostic, notes };
+  });
+}
+
+/** Params that do not have one and the same value in all rounds. */
+function varyingParams(rounds: readonly Round[]): readonly ParamDecl[] {
+  const [first] = rounds;
+  return [...(first?.assignment.keys() ?? [])].filter((decl) =>
+    rounds.some((round) => round.assignment.get(decl) !== first!.assignment.get(decl)),
+  );
+}

@@ -1,0 +1,154 @@
+/**
+ * One plan: from merged syntax to a value with every default filled in, and then the rules over that value. Parts
+ * are read as far as they can be without each other, so that one mistake does not hide those beside it.
+ */
+import type { ModelDecl, PlanDecl, TopologyDecl } from '../../../grammar/syntax.js';
+import { report } from '../../diagnostics/catalogue.js';
+import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { CheckedExpectation, DefaultTaken, Plan, Stage } from '../../plan/plan.js';
+import type { Workload } from '../../plan/workload.js';
+import { parsePath } from '../../plan/places.js';
+import type { CheckedModel } from '../check-model.js';
+import { weightsType } from '../check-model.js';
+import type { CheckedTopology } from '../check-topology.js';
+import { readProperties } from '../properties.js';
+import { fraction, oneOf } from '../readers.js';
+import { RULES } from '../rules/rules.js';
+import { at, lookUp, type Context, type ParamValue } from '../scope.js';
+import { readExpectation } from './expectations.js';
+import { readFlow } from './flow.js';
+import { placeTiers, readKv } from './kv.js';
+import { mergePlan, type MergedPlan } from './merge-plan.js';
+import { readStage, type CheckedStage } from './stages.js';
+
+/** Declarations that plans share, each checked once per round. */
+export interface Shared {
+  readonly model: (decl: ModelDecl, cx: Context) => CheckedModel | undefined;
+  readonly topology: (decl: TopologyDecl, cx: Context) => CheckedTopology | undefined;
+  readonly workloads: readonly Workload[];
+  readonly params: Readonly<Record<string, ParamValue>>;
+}
+
+const TABLE = {
+  memory_use: { read: fraction },
+  weights: { read: weightsType },
+  numerics: { read: oneOf(['default', 'invariant']) },
+};
+
+const MEMORY_USE = 0.9;
+
+/** The plan of a declaration, or undefined after reporting why there is none. */
+export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | undefined {
+  const merged = mergePlan(decl, cx);
+  if (!merged) return undefined;
+  const values = readProperties(cx, TABLE, merged.properties, 'plan', undefined);
+  if (values.get('numerics') === 'invariant')
+    cx.report(
+      report(
+        'not-supported',
+        { feature: '`numerics: invariant`' },
+        { primary: values.origin('numerics')!, helps: ['remove the line: sums are in f32 either way'] },
+      ),
+    );
+  const model = findModel(merged, cx, shared);
+  const topology = findTopology(merged, cx, shared);
+  if (merged.stages.length === 0) {
+    const helps = ['for example `stage serve: prefill + decode on gpu { mesh auto }`'];
+    cx.report(report('no-stages', { plan: decl.name.text }, { primary: at(cx, decl.name), helps }));
+  }
+  if (!model || !topology) return undefined;
+
+  const spec = { ...model.spec, weights: values.get('weights') ?? model.spec.weights };
+  const memoryUse = values.get('memory_use') ?? MEMORY_USE;
+  const kvOrigin = merged.kvOrigin ?? at(cx, decl.name);
+  const kv = readKv(merged.kv, cx, kvOrigin, topology, spec.weights);
+  const use = { plan: merged, model: spec, topology, kvType: kv?.dtype ?? 'f16', memoryUse };
+  const read = merged.stages.map((stage) => readStage(stage, use));
+  const expectations = merged.expectations.map((e) =>
+    readExpectation(
+      e,
+      merged.stages.map((s) => s.name.node.text),
+      topology,
+    ),
+  );
+  if (merged.stages.length === 0 || read.includes(undefined)) return undefined;
+  const checked = read as readonly CheckedStage[];
+  const stages = checked.map((c) => c.stage);
+  if (!phasesCovered(merged, stages, cx) || !kv) return undefined;
+  const devices = stages.flatMap((s) => s.devices).map((id) => topology.topology.devices[id]!);
+  const placed = placeTiers(
+    kv,
+    topology.topology,
+    [...new Set(devices.map((d) => d.group))],
+    parsePath(devices[0]!.path).at(-1)!.name,
+  );
+  const origin = at(cx, decl.name);
+  const flow = readFlow(merged.flow, { plan: decl.name.text, stages, kv: placed.spec, origin });
+  if (!flow || values.failed || expectations.includes(undefined)) return undefined;
+
+  const defaults: DefaultTaken[] = [
+    ...model.defaults.filter((d) => d.what !== 'weights' || !values.origin('weights')),
+    ...checked.flatMap((c) => c.defaults),
+    ...placed.defaults,
+    ...flow.defaults,
+    ...(values.origin('memory_use')
+      ? []
+      : [{ what: 'memory_use', value: '90%', why: 'the driver and others need some device memory too' }]),
+  ];
+  const plan: Plan = {
+    name: decl.name.text,
+    model: spec,
+    topology: topology.topology,
+    stages,
+    kv: placed.spec,
+    flow: flow.flow,
+    memoryUse,
+    defaults,
+    expectations: expectations as readonly CheckedExpectation[],
+    params: shared.params,
+    origin,
+  };
+  const input = {
+    plan,
+    sources: new Map(checked.map((c) => [c.stage.name, c.sources])),
+    provenance: model.provenance,
+    workloads: shared.workloads,
+  };
+  for (const rule of RULES) for (const diagnostic of rule(input)) cx.report(diagnostic);
+  return plan;
+}
+
+function findModel(merged: MergedPlan, cx: Context, shared: Shared): CheckedModel | undefined {
+  if (!merged.model) {
+    missing(merged, cx, 'which model it serves');
+    return undefined;
+  }
+  const found = lookUp(merged.model.cx, merged.model.node, 'model');
+  return found && shared.model(found.decl, found.cx);
+}
+
+function findTopology(merged: MergedPlan, cx: Context, shared: Shared): CheckedTopology | undefined {
+  if (!merged.topology) {
+    missing(merged, cx, 'which topology it runs on');
+    return undefined;
+  }
+  const found = lookUp(merged.topology.cx, merged.topology.node, 'topology');
+  return found && shared.topology(found.decl, found.cx);
+}
+
+function missing(merged: MergedPlan, cx: Context, needed: string): void {
+  const plan = merged.name.node;
+  const helps = [`write \`plan ${plan.text} for MODEL on TOPOLOGY\`, or \`plan ${plan.text} from OTHER\``];
+  if (plan.text !== '')
+    cx.report(report('no-model', { plan: plan.text, needed }, { primary: at(cx, plan), helps }));
+}
+
+function phasesCovered(merged: MergedPlan, stages: readonly Stage[], cx: Context): boolean {
+  const primary: Origin = at(cx, merged.name.node);
+  const absent = (['prefill', 'decode'] as const).filter((p) => !stages.some((s) => s.phases.includes(p)));
+  for (const phase of absent) {
+    const helps = [`add \`stage ${phase} on ... { mesh ... }\``];
+    cx.report(report('missing-phase', { phase, plan: merged.name.node.text }, { primary, helps }));
+  }
+  return absent.length === 0;
+}

@@ -1,0 +1,206 @@
+/** `expect` blocks: measures, their arguments and bounds. What they are compared with is known after compiling. */
+import type { CallExpr, ChainExpr, Expectation, Expr, Name, PathExpr } from '../../../grammar/syntax.js';
+import { report } from '../../diagnostics/catalogue.js';
+import type { CheckedExpectation, Comparison } from '../../plan/plan.js';
+import type { CheckedTopology } from '../check-topology.js';
+import { describe, plainName } from '../evaluate.js';
+import { quantity, type Reader } from '../readers.js';
+import { at, lookUp, suggestions, type Context } from '../scope.js';
+import type { Placed } from './merge-plan.js';
+
+type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
+type Never = Extract<CheckedExpectation, { kind: 'never' }>;
+type Subject = Partial<Pick<Bound, 'stage' | 'place' | 'edge' | 'per'>>;
+
+interface Names {
+  readonly stages: readonly string[];
+  readonly places: readonly string[];
+}
+
+interface Measure {
+  /** How it is written, for messages. */
+  readonly usage: string;
+  readonly limit: Reader<number>;
+  readonly per: readonly NonNullable<Bound['per']>[];
+  readonly args: readonly ('stage' | 'place' | 'edge')[];
+}
+
+const bytes = quantity('bytes', { min: 0 });
+const times = quantity('number', { min: 0 });
+
+const MEASURES: Readonly<Record<Bound['measure'], Measure>> = {
+  peak: { usage: 'peak(decode, gpu) <= 22 GB', limit: bytes, per: [], args: ['stage', 'place'] },
+  collectives: {
+    usage: 'collectives(decode, per: layer) <= 2',
+    limit: times,
+    per: ['layer', 'step'],
+    args: ['stage'],
+  },
+  bytes: {
+    usage: 'bytes(prefill -> decode, per: token) <= 320 KiB',
+    limit: bytes,
+    per: ['token', 'transition'],
+    args: ['edge'],
+  },
+  transitions: { usage: 'transitions <= 4', limit: times, per: [], args: [] },
+};
+
+const OPS: readonly Never['op'][] = ['all_reduce', 'all_gather', 'reduce_scatter', 'send'];
+const OPERANDS: readonly NonNullable<Never['of']>[] = ['weights', 'kv', 'activations'];
+const COMPARISONS: readonly string[] = ['<', '<=', '>', '>=', '==', '!='];
+
+/** Checks one line; undefined after reporting. */
+export function readExpectation(
+  { node, cx }: Placed<Expectation>,
+  stages: readonly string[],
+  topology: CheckedTopology,
+): CheckedExpectation | undefined {
+  const places = [...topology.templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
+  const names: Names = { stages, places };
+  return node.kind === 'never' ? readNever(node, cx, names) : readBound(node, cx, names);
+}
+
+function readNever(
+  node: Extract<Expectation, { kind: 'never' }>,
+  cx: Context,
+  names: Names,
+): Never | undefined {
+  const op = word(node.op, OPS, 'op', cx);
+  const of = node.of && word(node.of, OPERANDS, 'operand', cx);
+  const stage = node.stage && word(node.stage, names.stages, 'stage', cx);
+  if (!op || (node.of && !of) || (node.stage && stage === undefined)) return undefined;
+  return {
+    kind: 'never',
+    op,
+    ...(of && { of }),
+    ...(stage !== undefined && { stage }),
+    origin: at(cx, node),
+  };
+}
+
+function word<W extends string>(name: Name, known: readonly W[], kind: string, cx: Context): W | undefined {
+  const found = known.find((k) => k === name.text);
+  if (found !== undefined || name.text === '') return found;
+  const primary = at(cx, name);
+  const near = suggestions(primary, name.text, known, `${kind}s`);
+  cx.report(report('unknown-name', { kind, name: name.text }, { primary, ...near }));
+  return undefined;
+}
+
+function readBound(
+  node: Extract<Expectation, { kind: 'bound' }>,
+  cx: Context,
+  names: Names,
+): Bound | undefined {
+  const { condition } = node;
+  if (condition.kind === 'error') return undefined;
+  if (condition.kind !== 'binary' || !COMPARISONS.includes(condition.op)) {
+    const helps = Object.values(MEASURES).map((m) => `\`${m.usage}\``);
+    cx.report(report('not-a-bound', {}, { primary: at(cx, condition), helps }));
+    return undefined;
+  }
+  const call = readMeasure(condition.left, cx);
+  if (!call) return undefined;
+  const spec = MEASURES[call.measure];
+  const subject = readArguments(call, spec, cx, names);
+  const limit = spec.limit(condition.right, cx, `\`${call.measure}\``);
+  const workload = node.workload && lookUp(cx, node.workload, 'workload');
+  if (!subject || limit === undefined || (node.workload && !workload)) return undefined;
+  return {
+    kind: 'bound',
+    measure: call.measure,
+    ...subject,
+    op: condition.op as Comparison,
+    limit,
+    ...(node.workload && { workload: node.workload.text }),
+    origin: at(cx, node),
+  };
+}
+
+interface MeasureUse {
+  readonly measure: Bound['measure'];
+  readonly expr: Expr;
+  readonly args: CallExpr['args'];
+}
+
+function readMeasure(expr: Expr, cx: Context): MeasureUse | undefined {
+  if (expr.kind === 'error') return undefined;
+  const name = expr.kind === 'call' ? expr.callee : plainName(expr);
+  const known = Object.keys(MEASURES);
+  if (name && Object.hasOwn(MEASURES, name.text))
+    return {
+      measure: name.text as Bound['measure'],
+      expr,
+      args: expr.kind === 'call' ? expr.args : [],
+    };
+  const primary = at(cx, name ?? expr);
+  const measure = name?.text ?? describe(expr);
+  cx.report(
+    report('unknown-measure', { measure }, { primary, ...suggestions(primary, measure, known, 'measures') }),
+  );
+  return undefined;
+}
+
+function readArguments(use: MeasureUse, spec: Measure, cx: Context, names: Names): Subject | undefined {
+  const { measure } = use;
+  const bad = (problem: string, node: { readonly span: Expr['span'] }): undefined => {
+    const helps = [`for example \`${spec.usage}\``];
+    cx.report(report('bad-measure-argument', { measure, problem }, { primary: at(cx, node), helps }));
+    return undefined;
+  };
+  let subject: Subject = {};
+  const plain = use.args.filter((a) => !a.name);
+  for (const arg of use.args) {
+    if (!arg.name) continue;
+    if (arg.name.text !== 'per' || spec.per.length === 0)
+      return bad(`it has no argument \`${arg.name.text}\``, arg.name);
+    const name = plainName(arg.value);
+    const per = spec.per.find((p) => p === name?.text);
+    if (!per) return bad(`\`per\` is ${spec.per.map((p) => `\`${p}\``).join(' or ')}`, arg.value);
+    subject = { ...subject, per };
+  }
+  if (plain.length !== spec.args.length)
+    return bad(`it takes ${spec.args.length === 0 ? 'no arguments' : spec.args.join(' and ')}`, use.expr);
+  for (const [i, kind] of spec.args.entries()) {
+    const expr = plain[i]!.value;
+    const read = kind === 'edge' ? readEdge(expr, cx, names) : readName(expr, kind, cx, names);
+    if (read === 'other')
+      return bad(kind === 'edge' ? 'it takes an edge `a -> b`' : `it takes a ${kind}`, expr);
+    if (!read) return undefined;
+    subject = { ...subject, ...read };
+  }
+  return subject;
+}
+
+function readName(
+  expr: Expr,
+  kind: 'stage' | 'place',
+  cx: Context,
+  names: Names,
+): Subject | 'other' | undefined {
+  if (expr.kind !== 'path') return 'other';
+  if (kind === 'stage') {
+    const name = plainName(expr);
+    if (!name) return 'other';
+    const stage = word(name, names.stages, 'stage', cx);
+    return stage === undefined ? undefined : { stage };
+  }
+  const place = expr.segments.map((s) => s.name.text).join('.');
+  if (names.places.some((p) => p === place || p.endsWith(`.${place}`))) return { place };
+  const primary = at(cx, expr);
+  const near = suggestions(primary, place, names.places, 'devices');
+  cx.report(report('unknown-name', { kind: 'device array', name: place }, { primary, ...near }));
+  return undefined;
+}
+
+function readEdge(expr: Expr, cx: Context, names: Names): Subject | 'other' | undefined {
+  if (expr.kind !== 'chain' || (expr as ChainExpr).links.length !== 2) return 'other';
+  const ends = expr.links.map((l) => stageOf(l.target, cx, names));
+  const [from, to] = ends;
+  return from === undefined || to === undefined ? undefined : { edge: { from, to } };
+}
+
+function stageOf(target: PathExpr, cx: Context, names: Names): string | undefined {
+  const name = plainName(target) ?? target.segments[0]!.name;
+  return word(name, names.stages, 'stage', cx);
+}

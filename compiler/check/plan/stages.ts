@@ -1,0 +1,262 @@
+/** Stages: phases, devices, mesh, sharding and batch sizes. */
+import type { Name } from '../../../grammar/syntax.js';
+import { report } from '../../diagnostics/catalogue.js';
+import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { DType, ModelSpec } from '../../model/shape.js';
+import type { DefaultTaken, Mesh, Phase, Stage, TpDim } from '../../plan/plan.js';
+import type { CheckedTopology } from '../check-topology.js';
+import { readProperties } from '../properties.js';
+import { quantity } from '../readers.js';
+import { at, suggestions, type Context } from '../scope.js';
+import { selectDevices } from '../select-places.js';
+import { chooseMesh } from './auto-mesh.js';
+import { mergeStage, type MergedPlan, type MergedStage } from './merge-plan.js';
+import { divisors, readMesh, showMesh, tpWidths, type Axis } from './mesh.js';
+import { evenSplit, readOverride, readPlacements, readSplit } from './sharding.js';
+
+export interface StageUse {
+  readonly plan: MergedPlan;
+  readonly model: ModelSpec;
+  readonly topology: CheckedTopology;
+  readonly kvType: DType;
+  readonly memoryUse: number;
+}
+
+/** Where the facts of a stage are written, for rules to point at. */
+export interface StageSources {
+  readonly on: Origin;
+  readonly axes: Readonly<Partial<Record<Axis, Origin>>>;
+  readonly placements: ReadonlyMap<TpDim, Origin>;
+}
+
+export interface CheckedStage {
+  readonly stage: Stage;
+  readonly sources: StageSources;
+  readonly defaults: readonly DefaultTaken[];
+}
+
+const PHASES: readonly Phase[] = ['prefill', 'decode'];
+
+const TABLE = {
+  microbatch: { read: quantity('tokens', { whole: true, min: 1, max: 1_000_000 }) },
+  batch: { read: quantity('requests', { whole: true, min: 1, max: 100_000 }) },
+};
+
+/** Tokens of a microbatch: enough rows to keep matrix units busy, few enough that a pipeline fills. */
+const MICROBATCH = 2048;
+const BATCH = 256;
+
+/** The stage of merged syntax, or undefined after reporting. */
+export function readStage(written: MergedStage, use: StageUse): CheckedStage | undefined {
+  const merged = resolveLike(written, use.plan, []);
+  if (!merged) return undefined;
+  const { cx } = merged.name;
+  const name = merged.name.node;
+  const phases = readPhases(merged);
+  const values = readProperties(cx, TABLE, merged.properties, 'stage', name);
+  const placed = readPlacements(merged.placements);
+  const overrides = placed
+    ? merged.overrides.map((o) => readOverride(o, use.model.shape.layers, placed.sharding))
+    : [];
+  if (!merged.on) {
+    const arrays = [...use.topology.templates.values()].filter((t) => t.kind === 'devices');
+    const helps = arrays.map((a) => `write \`on ${a.path}\``);
+    cx.report(report('stage-without-devices', { stage: name.text }, { primary: at(cx, name), helps }));
+    return undefined;
+  }
+  const devices = selectDevices(merged.on.node, use.topology, merged.on.cx);
+  if (!devices) return undefined;
+  const on = at(merged.on.cx, merged.on.node);
+  const laid = readLayout(merged, name, devices, on, use);
+  if (!laid || !phases || !placed || values.failed || overrides.includes(undefined)) return undefined;
+  const { mesh, axes, meshOrigin } = laid;
+  const { layers, context } = use.model.shape;
+  if (mesh.pp > layers) {
+    const primary = axes.pp ?? meshOrigin;
+    const valid = divisors(devices.length).filter((pp) => pp <= layers);
+    const helps = [
+      `pp = ${valid.join(', ')} divides the ${devices.length} devices and leaves every stage a layer`,
+    ];
+    cx.report(report('too-many-pipeline-stages', { pp: mesh.pp, layers }, { primary, helps }));
+    return undefined;
+  }
+  const layerSplit = merged.split
+    ? readSplit(merged.split, layers, mesh, axes.pp ?? meshOrigin)
+    : evenSplit(layers, mesh.pp);
+  if (!layerSplit) return undefined;
+
+  const batchRequests = values.get('batch') ?? BATCH;
+  const perStep = Math.ceil(batchRequests / (mesh.dp * mesh.pp));
+  const prefills = phases.includes('prefill');
+  const microbatchTokens = values.get('microbatch') ?? (prefills ? Math.min(MICROBATCH, context) : perStep);
+  const defaults: DefaultTaken[] = [...laid.defaults];
+  const took = (what: string, value: string, why: string): void =>
+    void defaults.push({ what: `${name.text}.${what}`, value, why });
+  if (!values.origin('microbatch') && prefills)
+    took(
+      'microbatch',
+      `${microbatchTokens} tokens`,
+      'long enough for efficient kernels, at most the context',
+    );
+  if (!values.origin('batch') && phases.includes('decode'))
+    took('batch', `${batchRequests} requests`, 'weights are read once for many requests');
+  if (!merged.split && mesh.pp > 1)
+    took('layers', `[${layerSplit.join(', ')}]`, 'as even as possible, earlier stages larger');
+  return {
+    stage: {
+      name: name.text,
+      phases,
+      devices,
+      mesh,
+      layerSplit,
+      sharding: placed.sharding,
+      overrides: overrides.flatMap((o) => o ?? []),
+      microbatchTokens,
+      batchRequests,
+      origin: at(cx, name),
+      meshOrigin,
+    },
+    sources: { on, axes, placements: placed.origins },
+    defaults,
+  };
+}
+
+/** A stage over the one it is `like`, and that over its own. */
+function resolveLike(stage: MergedStage, plan: MergedPlan, seen: readonly string[]): MergedStage | undefined {
+  if (!stage.like) return stage;
+  const { node, cx } = stage.like;
+  const chain = [...seen, stage.name.node.text];
+  if (chain.includes(node.text)) {
+    const cycle = [...chain.slice(chain.indexOf(node.text)), node.text];
+    cx.report(report('like-cycle', { cycle }, { primary: at(cx, node) }));
+    return undefined;
+  }
+  const other = plan.stages.find((s) => s.name.node.text === node.text);
+  if (!other) {
+    const primary = at(cx, node);
+    const known = plan.stages.map((s) => s.name.node.text).filter((n) => n !== stage.name.node.text);
+    cx.report(
+      report(
+        'unknown-stage',
+        { stage: node.text, plan: plan.name.node.text },
+        { primary, ...suggestions(primary, node.text, known, 'stages') },
+      ),
+    );
+    return undefined;
+  }
+  const base = resolveLike(other, plan, chain);
+  if (!base) return undefined;
+  const merged = mergeStage(base, stage);
+  // A stage named for its phase keeps that phase; any other takes over those of the stage it is like.
+  if (stage.phases || !isPhase(stage.name.node.text)) return merged;
+  return { ...merged, phases: { node: [stage.name.node], cx: stage.name.cx } };
+}
+
+const isPhase = (word: string): word is Phase => (PHASES as readonly string[]).includes(word);
+
+function readPhases(stage: MergedStage): readonly Phase[] | undefined {
+  const name = stage.name.node;
+  if (!stage.phases) {
+    if (isPhase(name.text)) return [name.text];
+    reportPhase(name, stage.name.cx, name.text);
+    return undefined;
+  }
+  const { node, cx } = stage.phases;
+  let failed = false;
+  for (const phase of node)
+    if (!isPhase(phase.text)) {
+      failed = true;
+      if (phase.text !== '') reportPhase(phase, cx, name.text);
+    }
+  return failed ? undefined : PHASES.filter((p) => node.some((n) => n.text === p));
+}
+
+function reportPhase(phase: Name, cx: Context, stage: string): void {
+  const primary = at(cx, phase);
+  const near = suggestions(primary, phase.text, PHASES, 'phases');
+  const helps = [...near.helps, `write \`stage ${stage}: prefill + decode\`, or one of the two`];
+  cx.report(report('unknown-phase', { phase: phase.text }, { primary, helps, fixes: near.fixes }));
+}
+
+interface Laid {
+  readonly mesh: Mesh;
+  readonly axes: StageSources['axes'];
+  readonly meshOrigin: Origin;
+  readonly defaults: readonly DefaultTaken[];
+}
+
+function readLayout(
+  stage: MergedStage,
+  name: Name,
+  devices: readonly number[],
+  on: Origin,
+  use: StageUse,
+): Laid | undefined {
+  const { shape } = use.model;
+  const owner = stage.name.cx;
+  if (!stage.mesh) {
+    if (devices.length === 1)
+      return {
+        mesh: { dp: 1, pp: 1, tp: 1 },
+        axes: {},
+        meshOrigin: at(owner, name),
+        defaults: [{ what: `${name.text}.mesh`, value: '(tp: 1)', why: 'the stage stands on one device' }],
+      };
+    const meshes = tpWidths(shape).filter(
+      (tp) => devices.length % tp === 0 && devices.length / tp <= shape.layers,
+    );
+    const shown = meshes.map((tp) => `(${showMesh({ dp: 1, pp: devices.length / tp, tp })})`);
+    const helps = [`add \`mesh ${shown.at(-1) ?? '(dp: fill)'}\` or \`mesh auto\``];
+    owner.report(
+      report(
+        'stage-without-mesh',
+        { stage: name.text, devices: devices.length },
+        { primary: at(owner, name), helps },
+      ),
+    );
+    return undefined;
+  }
+  const { node, cx } = stage.mesh;
+  if (node.mesh === 'auto') return autoMesh(stage.mesh, name, devices, on, use);
+  if (node.mesh.kind === 'error') return undefined;
+  const checked = readMesh(node.mesh, cx, {
+    stage: name.text,
+    model: use.model.name,
+    shape,
+    devices: devices.length,
+    on,
+  });
+  return checked && { ...checked, meshOrigin: at(cx, node.mesh), defaults: [] };
+}
+
+function autoMesh(
+  { node, cx }: NonNullable<MergedStage['mesh']>,
+  name: Name,
+  ids: readonly number[],
+  on: Origin,
+  use: StageUse,
+): Laid | undefined {
+  const devices = ids.map((id) => use.topology.topology.devices[id]!);
+  const mesh = chooseMesh(use.model.shape, use.model.weights, use.kvType, devices, use.memoryUse);
+  const origin = at(cx, node);
+  if (!mesh) {
+    const related = [{ ...on, label: `${ids.length} devices` }];
+    const helps = ['name more devices, or a smaller element type for `weights`'];
+    cx.report(
+      report('no-mesh-fits', { stage: name.text, devices: ids.length }, { primary: origin, related, helps }),
+    );
+    return undefined;
+  }
+  return {
+    mesh,
+    axes: {},
+    meshOrigin: origin,
+    defaults: [
+      {
+        what: `${name.text}.mesh`,
+        value: `(${showMesh(mesh)})`,
+        why: '`tp` as wide as one group of devices allows, `pp` until weights and one sequence fit, `dp` the rest',
+      },
+    ],
+  };
+}

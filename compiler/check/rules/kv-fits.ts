@@ -1,0 +1,51 @@
+/**
+ * Beside the weights there is room for the KV of at least one sequence: the longest that a workload of the file
+ * asks for, or a microbatch where there is none. Less room than a full context is a warning.
+ */
+import { report } from '../../diagnostics/catalogue.js';
+import { typicalLength, type Workload } from '../../plan/workload.js';
+import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
+import { formatBytes } from '../units.js';
+import type { Rule } from './rule.js';
+import { smallestDevice } from './weights-fit.js';
+
+export const kvFits: Rule = ({ plan, workloads }) =>
+  plan.stages.flatMap((stage) => {
+    const { shape, weights } = plan.model;
+    const device = smallestDevice(plan, stage);
+    const budget = device.kind.memory * plan.memoryUse;
+    const held = weightBytes(shape, weights, stage);
+    const perToken = kvBytesPerToken(shape, plan.kv.dtype, stage);
+    const tokensOf = held.map((bytes, i) => (budget - bytes) / perToken[i]!);
+    const tightest = tokensOf.indexOf(Math.min(...tokensOf));
+    const room = budget - held[tightest]!;
+    if (room < 0) return [];
+    const tokens = Math.floor(tokensOf[tightest]!);
+    const one = perToken[tightest]!;
+    const needed = Math.min(shape.context, longest(workloads) ?? stage.microbatchTokens);
+    const notes = [
+      `${formatBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${plan.memoryUse} - weights ${formatBytes(held[tightest]!)}`,
+      `${formatBytes(one)} of KV per token on the rank with the least room`,
+    ];
+    const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
+    const around = { primary: stage.meshOrigin, notes, helps };
+    if (tokens < needed)
+      return [
+        report(
+          'kv-does-not-fit',
+          { stage: stage.name, room: formatBytes(room), needed: formatBytes(needed * one), tokens: needed },
+          around,
+        ),
+      ];
+    if (tokens < shape.context)
+      return [report('kv-tight', { stage: stage.name, tokens, context: shape.context }, around)];
+    return [];
+  });
+
+/** Tokens of the longest sequence that the file's workloads speak of. */
+function longest(workloads: readonly Workload[]): number | undefined {
+  const lengths = workloads.flatMap(({ requests }) =>
+    requests.kind === 'drawn' ? [typicalLength(requests.prompt) + typicalLength(requests.output)] : [],
+  );
+  return lengths.length === 0 ? undefined : Math.max(...lengths);
+}

@@ -1,0 +1,141 @@
+/**
+ * Links are the only roads: everything that the plan will move has one. Movements are tensor-parallel sums, what a
+ * pipeline stage sends to the next, KV down and up its tiers, and weights uploaded when a stage is switched.
+ */
+import { report } from '../../diagnostics/catalogue.js';
+import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
+import type { Plan, Stage } from '../../plan/plan.js';
+import { routesOf, tierFor } from '../../plan/routes.js';
+import { needsTransition } from '../plan/flow.js';
+import type { Rule } from './rule.js';
+
+interface Movement {
+  readonly what: string;
+  readonly from: string;
+  readonly to: string;
+  readonly origin: Origin;
+}
+
+export const movementsHaveRoutes: Rule = ({ plan, sources }) => {
+  const routes = routesOf(plan.topology);
+  const failed = new Map<string, Diagnostic>();
+  const movements = [
+    ...plan.stages.flatMap((stage) => {
+      const { axes } = sources.get(stage.name)!;
+      return meshMovements(plan, stage, axes.tp ?? stage.meshOrigin, axes.pp ?? stage.meshOrigin);
+    }),
+    ...tierMovements(plan),
+    ...uploads(plan),
+  ];
+  for (const { what, from, to, origin } of movements) {
+    if (failed.has(what) || routes.find(from, to)) continue;
+    failed.set(
+      what,
+      report(
+        'no-route',
+        { movement: what, from: `\`${from}\``, to: `\`${to}\`` },
+        {
+          primary: origin,
+          related: [{ ...plan.topology.origin, label: 'links of this topology' }],
+          helps: [`declare \`link ${bare(from)} <-> ${bare(to)} { bandwidth: ... }\``],
+        },
+      ),
+    );
+  }
+  return [...failed.values()];
+};
+
+const bare = (path: string): string => path.replace(/\[\d+\]/g, '');
+
+function meshMovements(plan: Plan, stage: Stage, tpOrigin: Origin, ppOrigin: Origin): readonly Movement[] {
+  const { dp, pp, tp } = stage.mesh;
+  const path = (d: number, p: number, t: number): string =>
+    plan.topology.devices[stage.devices[(d * pp + p) * tp + t]!]!.path;
+  const found: Movement[] = [];
+  for (let d = 0; d < dp; d++)
+    for (let p = 0; p < pp; p++)
+      for (let t = 0; t < tp; t++) {
+        if (t > 0)
+          found.push({
+            what: `the sum over \`tp\` of stage \`${stage.name}\``,
+            from: path(d, p, t - 1),
+            to: path(d, p, t),
+            origin: tpOrigin,
+          });
+        if (p > 0)
+          found.push({
+            what: `sending activations down the pipeline of stage \`${stage.name}\``,
+            from: path(d, p - 1, t),
+            to: path(d, p, t),
+            origin: ppOrigin,
+          });
+      }
+  return found;
+}
+
+/** Devices of all stages, each once. */
+function devicesOf(plan: Plan): readonly Plan['topology']['devices'][number][] {
+  const ids = new Set(plan.stages.flatMap((s) => s.devices));
+  return [...ids].map((id) => plan.topology.devices[id]!);
+}
+
+function tierMovements(plan: Plan): readonly Movement[] {
+  const found: Movement[] = [];
+  const reached = new Set<string>();
+  for (const device of devicesOf(plan)) {
+    let from = device.path;
+    for (const tier of plan.kv.tiers) {
+      if (tier.medium === 'device') continue;
+      const instance = tierFor(plan.topology, device.group, tier.name);
+      const to = instance?.path ?? tier.name;
+      const hop = `${from} ${to}`;
+      if (!reached.has(hop))
+        found.push({ what: `KV going to tier \`${tier.name}\``, from, to, origin: tier.origin });
+      reached.add(hop);
+      from = to;
+    }
+  }
+  return [...found, ...handOver(plan)];
+}
+
+/** KV that one set of devices writes and another reads goes from the tier of the one to the tier of the other. */
+function handOver(plan: Plan): readonly Movement[] {
+  const tier = plan.kv.tiers.find((t) => t.medium === 'host');
+  if (!tier) return [];
+  const instances = (stage: Stage): readonly string[] => [
+    ...new Set(
+      stage.devices.map((id) => {
+        const { group } = plan.topology.devices[id]!;
+        return tierFor(plan.topology, group, tier.name)?.path ?? tier.name;
+      }),
+    ),
+  ];
+  const found: Movement[] = [];
+  for (const a of plan.stages)
+    for (const b of plan.stages) {
+      if (a === b || !a.phases.includes('prefill') || !b.phases.includes('decode')) continue;
+      const what = `KV going from stage \`${a.name}\` to stage \`${b.name}\``;
+      for (const from of instances(a))
+        for (const to of instances(b)) if (from !== to) found.push({ what, from, to, origin: b.origin });
+    }
+  return found;
+}
+
+function uploads(plan: Plan): readonly Movement[] {
+  const found: Movement[] = [];
+  for (const to of plan.stages) {
+    if (!plan.stages.some((from) => from !== to && needsTransition(from, to))) continue;
+    for (const id of to.devices) {
+      const device = plan.topology.devices[id]!;
+      const names = [...new Set(plan.topology.tiers.filter((t) => t.medium === 'host').map((t) => t.name))];
+      const host = names.map((n) => tierFor(plan.topology, device.group, n)).find((t) => t !== undefined);
+      found.push({
+        what: `weights going to the devices of stage \`${to.name}\``,
+        from: host?.path ?? 'host',
+        to: device.path,
+        origin: to.meshOrigin,
+      });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,124 @@
+/**
+ * What names mean while a file is checked. A scope is one file's names, its own and its imports; a context adds
+ * the values of params and the place where findings go. Both are values: looking into another file is a new context.
+ */
+import { suggest } from '../../grammar/did-you-mean.js';
+import type {
+  DeviceDecl,
+  ModelDecl,
+  Name,
+  ParamDecl,
+  PlanDecl,
+  SourceFile,
+  Span,
+  TopologyDecl,
+  WorkloadDecl,
+} from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic, Fix, Origin } from '../diagnostics/diagnostic.js';
+import type { CompilerHost } from '../host.js';
+
+export type NamedDecl = DeviceDecl | ModelDecl | ParamDecl | PlanDecl | TopologyDecl | WorkloadDecl;
+
+/** A name's meaning: a declaration and the file it stands in, which is where its own names are looked up. */
+export interface Binding {
+  readonly decl: NamedDecl;
+  readonly scope: Scope;
+}
+
+export interface Scope {
+  readonly path: string;
+  readonly file: SourceFile;
+  readonly names: ReadonlyMap<string, Binding>;
+}
+
+export type ParamValue = number | string | boolean;
+
+export interface Context {
+  readonly scope: Scope;
+  readonly host: CompilerHost;
+  readonly report: (diagnostic: Diagnostic) => void;
+  /** Value of a param in this round of checking; undefined when its declaration is in error. */
+  readonly param: (decl: ParamDecl) => ParamValue | undefined;
+}
+
+/** The same context, looking at another file. */
+export function within(cx: Context, scope: Scope): Context {
+  return cx.scope === scope ? cx : { ...cx, scope };
+}
+
+/** A span of the context's file. */
+export function at(cx: Context, node: { readonly span: Span }): Origin {
+  return { file: cx.scope.path, span: node.span };
+}
+
+/** Help line and fix for a misspelt word, empty when nothing is near. */
+export function didYouMean(
+  origin: Origin,
+  word: string,
+  candidates: Iterable<string>,
+): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const near = suggest(word, [...candidates]);
+  if (near === undefined) return { helps: [], fixes: [] };
+  return {
+    helps: [`did you mean \`${near}\`?`],
+    fixes: [{ title: `Change to \`${near}\``, edits: [{ origin, newText: near }] }],
+  };
+}
+
+const list = (names: readonly string[]): string => names.map((n) => `\`${n}\``).join(', ');
+
+/** Adds "the X here are a, b" to the suggestions when there are few enough to read. */
+export function suggestions(
+  origin: Origin,
+  word: string,
+  candidates: readonly string[],
+  kind: string,
+): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const near = didYouMean(origin, word, candidates);
+  if (near.helps.length > 0 || candidates.length === 0 || candidates.length > 12) return near;
+  return { helps: [`known here: ${list(candidates)} (${kind})`], fixes: [] };
+}
+
+type DeclOf<K extends NamedDecl['kind']> = Extract<NamedDecl, { readonly kind: K }>;
+
+/** The declaration of kind `kind` that `name` stands for; reports and answers undefined when there is none. */
+export function lookUp<K extends NamedDecl['kind']>(
+  cx: Context,
+  name: Name,
+  kind: K,
+): { readonly decl: DeclOf<K>; readonly cx: Context } | undefined {
+  const binding = cx.scope.names.get(name.text);
+  const primary = at(cx, name);
+  if (!binding) {
+    const candidates = [...cx.scope.names].filter(([, b]) => b.decl.kind === kind).map(([n]) => n);
+    cx.report(
+      report(
+        'unknown-name',
+        { kind, name: name.text },
+        { primary, ...suggestions(primary, name.text, candidates, kind) },
+      ),
+    );
+    return undefined;
+  }
+  if (binding.decl.kind !== kind) {
+    cx.report(
+      report(
+        'wrong-kind',
+        { name: name.text, is: binding.decl.kind, needed: kind },
+        {
+          primary,
+          related: [
+            {
+              file: binding.scope.path,
+              span: binding.decl.name.span,
+              label: `declared as a ${binding.decl.kind}`,
+            },
+          ],
+        },
+      ),
+    );
+    return undefined;
+  }
+  return { decl: binding.decl as DeclOf<K>, cx: within(cx, binding.scope) };
+}

@@ -1,0 +1,83 @@
+/** Device selections (`gpu[0..3]`, `node[0..7].gpu`): paths with index ranges, matched against a topology. */
+import type { PathExpr } from '../../grammar/syntax.js';
+import { report } from '../diagnostics/catalogue.js';
+import { matchesPrefix, parsePath, type PathPart } from '../plan/places.js';
+import { checkIndex, type CheckedTopology } from './check-topology.js';
+import { pathText } from './evaluate.js';
+import { quantity } from './readers.js';
+import { at, suggestions, type Context } from './scope.js';
+
+const index = quantity('number', { whole: true, min: 0 });
+
+/** A path with its indexes evaluated, or undefined after reporting. */
+export function readPattern(expr: PathExpr, cx: Context): readonly PathPart[] | undefined {
+  const parts: PathPart[] = [];
+  for (const segment of expr.segments) {
+    if (!segment.index) {
+      parts.push({ name: segment.name.text });
+      continue;
+    }
+    const first = index(segment.index.first, cx, 'the index');
+    const last = segment.index.last ? index(segment.index.last, cx, 'the index') : first;
+    if (first === undefined || last === undefined) return undefined;
+    if (last < first) {
+      cx.report(
+        report(
+          'out-of-range',
+          { what: 'the range', value: `${first}..${last}`, must: 'in rising order' },
+          { primary: at(cx, segment.index), helps: [`write \`${last}..${first}\``] },
+        ),
+      );
+      return undefined;
+    }
+    parts.push({ name: segment.name.text, first, last });
+  }
+  return parts;
+}
+
+/** Ids of the devices that a selection means, in topology order, or undefined after reporting. */
+export function selectDevices(
+  expr: PathExpr,
+  checked: CheckedTopology,
+  cx: Context,
+): readonly number[] | undefined {
+  const parts = readPattern(expr, cx);
+  if (!parts) return undefined;
+  const { topology, templates } = checked;
+  const where = `topology \`${topology.name}\``;
+  const arrays = [...templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
+  let template = '';
+  for (const [i, part] of parts.entries()) {
+    template = template === '' ? part.name : `${template}.${part.name}`;
+    const found = templates.get(template);
+    if (!found) {
+      const primary = at(cx, expr);
+      const text = pathText(expr, cx.scope.file.text);
+      const inside = arrays.find((a) => a.endsWith(`.${part.name}`));
+      const advice = inside
+        ? {
+            helps: [`did you mean \`${inside}\`?`],
+            fixes: [{ title: `Change to \`${inside}\``, edits: [{ origin: primary, newText: inside }] }],
+          }
+        : suggestions(primary, text, arrays, 'devices');
+      cx.report(report('unknown-place', { place: template, where }, { primary, ...advice }));
+      return undefined;
+    }
+    if (!checkIndex(part, found.count, expr, i, cx)) return undefined;
+    if (i === parts.length - 1 && found.kind !== 'devices') {
+      const helps = arrays
+        .filter((a) => a.startsWith(`${template}.`))
+        .map((a) => `name its devices: \`${a}\``);
+      cx.report(
+        report('not-a-device', { place: template, is: found.kind }, { primary: at(cx, expr), helps }),
+      );
+      return undefined;
+    }
+  }
+  return topology.devices
+    .filter((device) => {
+      const place = parsePath(device.path);
+      return place.length === parts.length && matchesPrefix(parts, place);
+    })
+    .map((device) => device.id);
+}

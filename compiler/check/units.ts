@@ -1,0 +1,128 @@
+/**
+ * Units of the plan language: what each word measures and how it scales to the base unit (bytes, seconds, bytes/s,
+ * FLOP/s, tokens, requests, fractions of one). Arithmetic stays inside agreeing dimensions; the few products that
+ * mean something (a rate times a time) are in one table.
+ */
+export type Dimension =
+  'number' | 'bytes' | 'seconds' | 'bytes/s' | 'flop/s' | 'tokens' | 'requests' | 'fraction';
+
+interface Unit {
+  readonly dimension: Dimension;
+  readonly factor: number;
+}
+
+const BYTES: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+const FLOPS: Readonly<Record<string, number>> = { GFLOPS: 1e9, TFLOPS: 1e12, PFLOPS: 1e15 };
+
+/** Every unit that may follow a number. */
+export const UNITS: ReadonlyMap<string, Unit> = new Map<string, Unit>([
+  ...Object.entries(BYTES).map(([name, factor]): [string, Unit] => [name, { dimension: 'bytes', factor }]),
+  ...Object.entries(BYTES).map(([name, factor]): [string, Unit] => [
+    `${name}/s`,
+    { dimension: 'bytes/s', factor },
+  ]),
+  ...Object.entries(FLOPS).map(([name, factor]): [string, Unit] => [name, { dimension: 'flop/s', factor }]),
+  ['s', { dimension: 'seconds', factor: 1 }],
+  ['ms', { dimension: 'seconds', factor: 1e-3 }],
+  ['us', { dimension: 'seconds', factor: 1e-6 }],
+  ['ns', { dimension: 'seconds', factor: 1e-9 }],
+  ['token', { dimension: 'tokens', factor: 1 }],
+  ['tokens', { dimension: 'tokens', factor: 1 }],
+  ['request', { dimension: 'requests', factor: 1 }],
+  ['requests', { dimension: 'requests', factor: 1 }],
+  ['%', { dimension: 'fraction', factor: 0.01 }],
+]);
+
+/** How a message speaks of a dimension, with a unit to write. */
+export const DIMENSION_WORDS: Readonly<Record<Dimension, string>> = {
+  number: 'plain numbers',
+  bytes: 'bytes (such as `24 GiB`)',
+  seconds: 'time (such as `15 us`)',
+  'bytes/s': 'bytes per second (such as `300 GB/s`)',
+  'flop/s': 'floating-point operations per second (such as `121 TFLOPS`)',
+  tokens: 'tokens (such as `16 tokens`)',
+  requests: 'requests (such as `256 requests`)',
+  fraction: 'parts of a whole (such as `20%`)',
+};
+
+type Operator = '+' | '-' | '*' | '/';
+
+/** Products and quotients of two different dimensions that have a meaning. */
+const MIXED: Readonly<Record<string, Dimension>> = {
+  'bytes / seconds': 'bytes/s',
+  'bytes / bytes/s': 'seconds',
+  'bytes/s * seconds': 'bytes',
+  'seconds * bytes/s': 'bytes',
+};
+
+const SCALES: ReadonlySet<Dimension> = new Set<Dimension>(['number', 'fraction']);
+
+/** Dimension of `left op right`, or undefined when it has none. */
+export function combine(op: Operator, left: Dimension, right: Dimension): Dimension | undefined {
+  if (op === '+' || op === '-') return left === right ? left : undefined;
+  const mixed = MIXED[`${left} ${op} ${right}`];
+  if (mixed) return mixed;
+  if (op === '/' && left === right) return 'number';
+  if (SCALES.has(right)) return left === 'number' && right === 'fraction' && op === '*' ? 'number' : left;
+  if (op === '*' && SCALES.has(left)) return right;
+  return undefined;
+}
+
+const scaled = (value: number, step: number, names: readonly string[]): string => {
+  let rest = value;
+  let at = 0;
+  while (Math.abs(rest) >= step && at < names.length - 1) {
+    rest /= step;
+    at += 1;
+  }
+  const digits = rest >= 100 ? 0 : rest >= 10 ? 1 : 2;
+  return `${Number(rest.toFixed(digits))} ${names[at] ?? ''}`;
+};
+
+/** Bytes for people: `17.3 GB`. */
+export function formatBytes(bytes: number): string {
+  return scaled(bytes, 1000, ['B', 'KB', 'MB', 'GB', 'TB', 'PB']);
+}
+
+/** Bytes without rounding where a binary unit allows: `640 GiB`, else as {@link formatBytes}. */
+export function formatExactBytes(bytes: number): string {
+  const names = ['TiB', 'GiB', 'MiB', 'KiB'];
+  const at = names.findIndex((_, i) => bytes > 0 && bytes % 1024 ** (names.length - i) === 0);
+  const short = formatBytes(bytes);
+  const exact = Number(short.split(' ')[0]) * (BYTES[short.split(' ')[1]!] ?? NaN) === bytes;
+  return at < 0 || exact ? short : `${bytes / 1024 ** (names.length - at)} ${names[at]}`;
+}
+
+/** A value of a dimension for people: `300 GB/s`, `20 us`, `20%`. */
+export function formatQuantity(value: number, dimension: Dimension): string {
+  switch (dimension) {
+    case 'bytes':
+      return formatBytes(value);
+    case 'bytes/s':
+      return `${formatBytes(value)}/s`;
+    case 'flop/s':
+      return scaled(value / 1e9, 1000, ['GFLOPS', 'TFLOPS', 'PFLOPS']);
+    case 'seconds':
+      return value !== 0 && Math.abs(value) < 1
+        ? scaled(value * 1e9, 1000, ['ns', 'us', 'ms'])
+        : `${Number(value.toPrecision(6))} s`;
+    case 'fraction':
+      return `${Number((value * 100).toPrecision(6))}%`;
+    case 'tokens':
+    case 'requests':
+      return `${value} ${dimension}`;
+    case 'number':
+      return String(value);
+  }
+}

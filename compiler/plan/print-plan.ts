@@ -1,0 +1,106 @@
+/** A checked plan as stable text, for `--emit plan`, golden files and reading: every value that was decided. */
+import { showCondition } from '../check/plan/flow.js';
+import { showMesh } from '../check/plan/mesh.js';
+import { formatExactBytes, formatQuantity } from '../check/units.js';
+import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology } from './plan.js';
+
+/** The text of a plan, ending in a line break. */
+export function printPlan(plan: Plan): string {
+  const { shape } = plan.model;
+  const lines = [
+    `plan ${plan.name} for ${plan.model.name} on ${plan.topology.name}`,
+    ...Object.entries(plan.params).map(([name, value]) => `  param ${name} = ${value}`),
+    `  model ${plan.model.name}: ${shape.family}, weights ${plan.model.weights}${plan.model.source === undefined ? '' : `, from "${plan.model.source}"`}${plan.model.randomSeed === undefined ? '' : `, random(${plan.model.randomSeed})`}`,
+    `    layers ${shape.layers}, hidden ${shape.hidden}, heads ${shape.heads}, kv_heads ${shape.kvHeads}, head_dim ${shape.headDim}, ffn ${shape.ffn}, vocab ${shape.vocab}, context ${shape.context}`,
+    `    norm_eps ${shape.normEps}, rope_theta ${shape.ropeTheta}${shape.ropeScaling ? `, rope ${shape.ropeScaling.type} x${shape.ropeScaling.factor}` : ''}${featureWords(plan)}`,
+    ...topologyLines(plan.topology),
+    ...plan.stages.flatMap((stage) => stageLines(stage, plan.topology)),
+    `  kv: pages of ${plan.kv.pageTokens} tokens, ${plan.kv.dtype}`,
+    ...plan.kv.tiers.map(
+      (tier) =>
+        `    tier ${tier.name} (${tier.medium})${tier.capacity === undefined ? '' : ` up to ${formatExactBytes(tier.capacity)}`}${tier.directory === undefined ? '' : ` in "${tier.directory}"`}`,
+    ),
+    `  flow: ${['requests', ...plan.flow.stages, 'results'].join(' -> ')}`,
+    ...plan.flow.rules.map((rule) => `    to ${rule.to} when ${showCondition(rule.when)}`),
+    `  memory_use: ${formatQuantity(plan.memoryUse, 'fraction')}`,
+    ...(plan.expectations ?? []).map((e) => `  expect ${showExpectation(e)}`),
+    ...plan.defaults.map((d) => `  default ${d.what} = ${d.value} (${d.why})`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function featureWords({ model: { shape } }: Plan): string {
+  const features = [
+    [shape.tied, 'tied'],
+    [shape.qkvBias, 'qkv bias'],
+    [shape.outputBias, 'output bias'],
+    [shape.mlpBias, 'mlp bias'],
+    [shape.qkNorm, 'q/k norm'],
+  ] as const;
+  return features
+    .filter(([on]) => on)
+    .map(([, word]) => `, ${word}`)
+    .join('');
+}
+
+function topologyLines(topology: Topology): readonly string[] {
+  const kinds = [...new Map(topology.devices.map((d) => [d.kind.name, d.kind])).values()];
+  const tiers = [...new Map(topology.tiers.map((t) => [`${t.name} ${t.capacity}`, t])).values()];
+  return [
+    `  topology ${topology.name}: ${topology.devices.length} devices`,
+    ...kinds.map(
+      (kind) =>
+        `    device ${kind.name} x${topology.devices.filter((d) => d.kind === kind).length}: ${formatExactBytes(kind.memory)}, ${formatQuantity(kind.bandwidth, 'bytes/s')}`,
+    ),
+    ...tiers.map(
+      (tier) =>
+        `    tier ${tier.name} x${topology.tiers.filter((t) => t.name === tier.name && t.capacity === tier.capacity).length} (${tier.medium}): ${formatExactBytes(tier.capacity)}`,
+    ),
+    ...topology.links.map(linkLine),
+  ];
+}
+
+function linkLine(link: Link): string {
+  const scope = link.scope === '' ? '' : ` in ${link.scope}`;
+  const sums = Object.entries(link.allreduce).map(([n, rate]) => `${n}: ${formatQuantity(rate, 'bytes/s')}`);
+  const allreduce = sums.length === 0 ? '' : `, allreduce ${sums.join(', ')}`;
+  return `    link ${link.from} <-> ${link.to}${scope}: ${formatQuantity(link.bandwidth, 'bytes/s')}, ${formatQuantity(link.latency, 'seconds')}${allreduce}`;
+}
+
+function stageLines(stage: Stage, topology: Topology): readonly string[] {
+  return [
+    `  stage ${stage.name}: ${stage.phases.join(' + ')} on ${deviceWords(stage, topology)}`,
+    `    mesh (${showMesh(stage.mesh)}), layers [${stage.layerSplit.join(', ')}]`,
+    `    ${showSharding(stage.sharding)}`,
+    ...stage.overrides.map(
+      (o) => `    layers[${o.firstLayer}..${o.lastLayer}].${o.part}: ${showSharding(o.sharding)}`,
+    ),
+    `    microbatch ${stage.microbatchTokens} tokens, batch ${stage.batchRequests} requests`,
+  ];
+}
+
+/** All paths of few devices, else the ends of their list. */
+function deviceWords(stage: Stage, topology: Topology): string {
+  const paths = stage.devices.map((id) => topology.devices[id]!.path);
+  return paths.length <= 4 ? paths.join(', ') : `${paths[0]} ... ${paths.at(-1)} (${paths.length} devices)`;
+}
+
+function showSharding(sharding: LayerSharding): string {
+  const dims = sharding.onTp.length === 0 ? 'nothing' : sharding.onTp.join(', ');
+  return `${dims} on tp${sharding.kvReplicas > 1 ? `, kv_heads in ${sharding.kvReplicas} copies` : ''}`;
+}
+
+/** An expectation as a plan writes it. */
+export function showExpectation(e: CheckedExpectation): string {
+  if (e.kind === 'never')
+    return `never ${e.op}${e.of === undefined ? '' : ` of ${e.of}`}${e.stage === undefined ? '' : ` in ${e.stage}`}`;
+  const args = [
+    ...(e.stage === undefined ? [] : [e.stage]),
+    ...(e.place === undefined ? [] : [e.place]),
+    ...(e.edge ? [`${e.edge.from} -> ${e.edge.to}`] : []),
+    ...(e.per === undefined ? [] : [`per: ${e.per}`]),
+  ];
+  const limit = e.measure === 'peak' || e.measure === 'bytes' ? formatExactBytes(e.limit) : String(e.limit);
+  const call = args.length === 0 ? e.measure : `${e.measure}(${args.join(', ')})`;
+  return `${call} ${e.op} ${limit}${e.workload === undefined ? '' : ` for ${e.workload}`}`;
+}

@@ -1,0 +1,144 @@
+/**
+ * Routes over the links of a topology.
+ *
+ * A link joins any place that matches its `from` to any other that matches its `to`, inside one instance of its
+ * scope; a link between groups (`node <-> node`) joins everything in one group with everything in another. The
+ * instances are never listed: two places are tested against a link when they meet in a search.
+ */
+import { matchesPrefix, parsePath, printPath, type PathPart } from './places.js';
+import type { Link, Topology } from './plan.js';
+
+export interface Hop {
+  readonly link: Link;
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface Route {
+  readonly hops: readonly Hop[];
+  /** Bytes per second of the narrowest hop. */
+  readonly bandwidth: number;
+  /** Seconds over all hops. */
+  readonly latency: number;
+}
+
+interface ParsedLink {
+  readonly link: Link;
+  readonly scope: readonly PathPart[];
+  readonly from: readonly PathPart[];
+  readonly to: readonly PathPart[];
+}
+
+interface Place {
+  readonly path: string;
+  readonly parts: readonly PathPart[];
+}
+
+/** Answers questions about one topology; keeps its parsed form. */
+export interface Routes {
+  /** The route with fewest hops (the widest of equals) between two places; none when nothing leads there. */
+  readonly find: (from: string, to: string) => Route | undefined;
+}
+
+/** Prepares a topology for route questions. */
+export function routesOf(topology: Topology): Routes {
+  const links = topology.links.map((link): ParsedLink => ({
+    link,
+    scope: parsePath(link.scope),
+    from: parsePath(link.from),
+    to: parsePath(link.to),
+  }));
+  const places = [...topology.devices, ...topology.tiers].map((p): Place => ({
+    path: p.path,
+    parts: parsePath(p.path),
+  }));
+  const byPath = new Map(places.map((p): [string, Place] => [p.path, p]));
+  const known = new Map<string, Route | undefined>();
+  const find = (from: string, to: string): Route | undefined => {
+    const key = `${from} ${to}`;
+    if (!known.has(key)) known.set(key, search(byPath.get(from), byPath.get(to), places, links));
+    return known.get(key);
+  };
+  return { find };
+}
+
+/** The route between two places of a topology; see {@link routesOf} for many questions. */
+export function route(topology: Topology, from: string, to: string): Route | undefined {
+  return routesOf(topology).find(from, to);
+}
+
+/** The widest link that joins two places directly. */
+function direct(a: Place, b: Place, links: readonly ParsedLink[]): Link | undefined {
+  let best: Link | undefined;
+  for (const candidate of links)
+    if ((best === undefined || candidate.link.bandwidth > best.bandwidth) && joins(candidate, a, b))
+      best = candidate.link;
+  return best;
+}
+
+function joins(link: ParsedLink, a: Place, b: Place): boolean {
+  const depth = link.scope.length;
+  if (!matchesPrefix(link.scope, a.parts) || !matchesPrefix(link.scope, b.parts)) return false;
+  for (let i = 0; i < depth; i++) if (a.parts[i]!.first !== b.parts[i]!.first) return false;
+  return reaches(link, a, b, depth) || reaches(link, b, a, depth);
+}
+
+/** `a` stands at the `from` end and `b` at the `to` end, and the ends are different instances. */
+function reaches(link: ParsedLink, a: Place, b: Place, depth: number): boolean {
+  const [pa, pb] = [a.parts.slice(depth), b.parts.slice(depth)];
+  if (!matchesPrefix(link.from, pa) || !matchesPrefix(link.to, pb)) return false;
+  return printPath(pa.slice(0, link.from.length)) !== printPath(pb.slice(0, link.to.length));
+}
+
+/** Breadth first; of a level, places are settled from the widest link down. */
+function search(
+  start: Place | undefined,
+  goal: Place | undefined,
+  places: readonly Place[],
+  links: readonly ParsedLink[],
+): Route | undefined {
+  if (!start || !goal) return undefined;
+  if (start === goal) return { hops: [], bandwidth: Infinity, latency: 0 };
+  const straight = direct(start, goal, links);
+  if (straight) return toRoute([{ link: straight, from: start.path, to: goal.path }]);
+  let frontier: { readonly place: Place; readonly hops: readonly Hop[] }[] = [{ place: start, hops: [] }];
+  const seen = new Set([start]);
+  while (frontier.length > 0) {
+    const level = new Map<Place, readonly Hop[]>();
+    for (const { place, hops } of frontier)
+      for (const next of places) {
+        if (seen.has(next)) continue;
+        const link = direct(place, next, links);
+        if (!link) continue;
+        const reached = [...hops, { link, from: place.path, to: next.path }];
+        const rival = level.get(next);
+        if (!rival || narrowest(reached) > narrowest(rival)) level.set(next, reached);
+      }
+    const done = level.get(goal);
+    if (done) return toRoute(done);
+    for (const place of level.keys()) seen.add(place);
+    frontier = [...level].map(([place, hops]) => ({ place, hops }));
+  }
+  return undefined;
+}
+
+const narrowest = (hops: readonly Hop[]): number => Math.min(...hops.map((h) => h.link.bandwidth));
+
+function toRoute(hops: readonly Hop[]): Route {
+  return { hops, bandwidth: narrowest(hops), latency: hops.reduce((s, h) => s + h.link.latency, 0) };
+}
+
+/** The instance of tier `name` that a place in `group` uses: the one in the nearest enclosing group. */
+export function tierFor(
+  topology: Topology,
+  group: string,
+  name: string,
+): Topology['tiers'][number] | undefined {
+  let best: Topology['tiers'][number] | undefined;
+  for (const tier of topology.tiers) {
+    if (tier.name !== name) continue;
+    const encloses = tier.group === '' || group === tier.group || group.startsWith(`${tier.group}.`);
+    if (encloses && (best === undefined || tier.group.length > best.group.length)) best = tier;
+  }
+  return best;
+}

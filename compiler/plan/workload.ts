@@ -1,0 +1,22 @@
+/** Requests as a plan file describes them, for simulation and for capacity checks. */
+import type { Origin } from '../diagnostics/diagnostic.js';
+
+/** Tokens of a prompt or of an output: all alike, or drawn. */
+export type Length =
+  | { readonly kind: 'fixed'; readonly tokens: number }
+  | { readonly kind: 'uniform'; readonly low: number; readonly high: number }
+  | { readonly kind: 'normal' | 'lognormal'; readonly mean: number; readonly deviation: number };
+
+export interface Workload {
+  readonly name: string;
+  readonly requests:
+    | { readonly kind: 'drawn'; readonly count: number; readonly prompt: Length; readonly output: Length }
+    /** A batch file, as written, relative to `base`. */
+    | { readonly kind: 'file'; readonly path: string; readonly base: string };
+  readonly origin: Origin;
+}
+
+/** Tokens that a length typically has; the longest of a bounded one. */
+export function typicalLength(length: Length): number {
+  return length.kind === 'fixed' ? length.tokens : length.kind === 'uniform' ? length.high : length.mean;
+}
