@@ -4,13 +4,15 @@ import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { countRequests } from '../runtime/jobs/request-lines.js';
-import { runBatch, type BatchProgress, type BatchSummary } from '../runtime/jobs/run-batch.js';
+import { runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural } from './format.js';
 import { createProgress } from './progress.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
+
+const PROGRESS_INTERVAL_MS = 250;
 
 export interface PlanRun {
   readonly summary: BatchSummary;
@@ -41,7 +43,12 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     progress: progress.say,
   });
   const begun = performance.now();
+  let state = { read: 0, answered: 0, failed: 0 };
+  const show = (): void =>
+    progress.update(state.answered + state.failed, Math.max(total, state.read), work(engine.stats()));
   progress.start(total);
+  // Prefill may go on for long before the first answer, so the bar also moves by the clock.
+  const ticking = setInterval(show, PROGRESS_INTERVAL_MS);
   try {
     const summary = await runBatch({
       requestsPath: options.requestsPath,
@@ -50,19 +57,20 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },
       signal: options.signal,
-      onProgress: (state) =>
-        progress.update(state.answered + state.failed, Math.max(total, state.read), rates(state, begun)),
+      onProgress: (now) => (state = now),
     });
+    show();
     return { summary, stats: engine.stats(), seconds: (performance.now() - begun) / 1000 };
   } finally {
+    clearInterval(ticking);
     progress.stop();
     await engine.dispose();
   }
 }
 
-function rates(state: BatchProgress, begun: number): string {
-  const seconds = (performance.now() - begun) / 1000;
-  return formatRate(state.promptTokens + state.completionTokens, seconds);
+/** What the devices have done so far, for the end of the bar. */
+function work({ promptTokens, generatedTokens }: EngineStats): string {
+  return `prefill ${formatCount(promptTokens)}, decode ${formatCount(generatedTokens)} tokens`;
 }
 
 /** Exit status of a run: requests with an error line do not make it a failure. */

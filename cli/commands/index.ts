@@ -1,5 +1,15 @@
 import type { AddCommand } from '../command.js';
+import { addCheckCommand } from './check.js';
+import { addCompileCommand } from './compile.js';
+import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
+import { addRunCommand } from './run.js';
 
 /** Every command, in the order of the help text. */
-export const COMMANDS: readonly AddCommand[] = [addDevicesCommand];
+export const COMMANDS: readonly AddCommand[] = [
+  addCheckCommand,
+  addCompileCommand,
+  addRunCommand,
+  addDevicesCommand,
+  addDemoCommand,
+];

@@ -1,0 +1,70 @@
+/** `fulcrum compile`: a plan at any level of the compiler; the runtime graph unless asked for another. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { Option } from 'commander';
+import { printLogical } from '../../compiler/ir/print-logical.js';
+import { printRuntime } from '../../compiler/ir/print-runtime.js';
+import { printSharded } from '../../compiler/ir/print-sharded.js';
+import { printTransitions } from '../../compiler/ir/print-transitions.js';
+import { serialiseRuntimeGraph } from '../../compiler/ir/runtime-json.js';
+import type { CompileResult } from '../../compiler/compile.js';
+import { printPlan } from '../../compiler/plan/print-plan.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { parse } from '../../grammar/parse.js';
+import { printSyntax } from '../../grammar/print-syntax.js';
+import { action, collectSettings, type AddCommand } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { loadPlan } from '../load-plan.js';
+import { err, out } from '../terminal.js';
+
+/** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
+const LEVELS: Readonly<Record<string, (plan: Plan, compiled: CompileResult) => string>> = {
+  plan: (plan) => printPlan(plan),
+  logical: (_, { logical }) => printLogical(logical),
+  sharded: (_, { sharded }) => printSharded(sharded),
+  transitions: (_, { transitions }) => printTransitions(transitions),
+  runtime: (_, { runtime }) => printRuntime(runtime),
+};
+
+interface CompileOptions {
+  readonly plan?: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly emit?: string;
+  readonly output?: string;
+}
+
+export const addCompileCommand: AddCommand = (program, context) => {
+  program
+    .command('compile')
+    .description('lower a plan; prints the runtime graph as JSON unless --emit asks for the text of a level')
+    .argument('<file>', 'plan file')
+    .option('--plan <name>', 'plan of the file; needed when it has several')
+    .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
+    .addOption(
+      new Option('--emit <level>', 'print a level as text').choices(['syntax', ...Object.keys(LEVELS)]),
+    )
+    .option('-o, --output <file>', 'write to a file instead of stdout')
+    .action(
+      action(context, (file: string, options: CompileOptions) => {
+        const { terminal } = context;
+        const write = (text: string): void => {
+          if (options.output === undefined) out(terminal, text.replace(/\n$/, ''));
+          else writeFileSync(options.output, text.endsWith('\n') ? text : `${text}\n`);
+        };
+        if (options.emit === 'syntax') {
+          const { file: tree, errors } = parse(readFileSync(file, 'utf8'), file);
+          write(printSyntax(tree));
+          return errors.length === 0 ? EXIT.ok : EXIT.diagnostics;
+        }
+        const loaded = loadPlan(file, options, terminal);
+        if (loaded.kind === 'failed') return loaded.exit;
+        const { plan, compiled } = loaded;
+        write(
+          options.emit === undefined
+            ? serialiseRuntimeGraph(compiled.runtime)
+            : LEVELS[options.emit]!(plan, compiled),
+        );
+        if (options.output !== undefined) err(terminal, `wrote ${options.output}`);
+        return EXIT.ok;
+      }),
+    );
+};

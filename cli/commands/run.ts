@@ -1,0 +1,50 @@
+/** `fulcrum run`: compiles a plan, or takes a compiled one, and executes a batch of requests. */
+import { addJsonOption, collectSettings, gpuAction, interruptSignal, type AddCommand } from '../command.js';
+import { loadGraph } from '../load-plan.js';
+import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
+import { out } from '../terminal.js';
+
+interface RunOptions {
+  readonly plan?: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly requests: string;
+  readonly out: string;
+  readonly model?: string;
+  readonly json?: boolean;
+}
+
+export const addRunCommand: AddCommand = (program, context) => {
+  const command = program
+    .command('run')
+    .description('compile a plan and execute a batch of requests')
+    .argument('<file>', 'plan file, or a runtime graph written by `fulcrum compile` (.json)')
+    .requiredOption('--requests <file>', 'requests, in the OpenAI batch format (JSON lines)')
+    .requiredOption('--out <file>', 'results, one line per request in the order they finish')
+    .option('--plan <name>', 'plan of the file; needed when it has several')
+    .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
+    .option('--model <directory>', 'model directory in place of the one that the plan names');
+  addJsonOption(command).action(
+    gpuAction(context, async (file: string, options: RunOptions) => {
+      const { terminal } = context;
+      const signal = interruptSignal();
+      const loaded = loadGraph(file, options, terminal);
+      if (loaded.kind === 'failed') return loaded.exit;
+      const { graph } = loaded;
+      const run = await runPlan(
+        {
+          graph,
+          requestsPath: options.requests,
+          resultsPath: options.out,
+          signal,
+          ...(options.model === undefined ? {} : { modelDirectory: options.model }),
+        },
+        terminal,
+      );
+      reportOutcome(run, options.out, terminal);
+      if (options.json)
+        out(terminal, JSON.stringify({ command: 'run', out: options.out, ...runJson(run, graph) }, null, 2));
+      else out(terminal, describeRun(run));
+      return exitCodeOf(run);
+    }),
+  );
+};

@@ -1,0 +1,153 @@
+/** From a file named on the command line to the runtime graph of one of its plans, with everything said on the way. */
+import { readFileSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
+import { compilePlan, type CompileResult } from '../compiler/compile.js';
+import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { parseRuntimeGraph } from '../compiler/ir/runtime-json.js';
+import type { Plan } from '../compiler/plan/plan.js';
+import { suggest } from '../grammar/did-you-mean.js';
+import { RuntimeFailure } from '../runtime/failure.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { fileHost } from './file-host.js';
+import { plural } from './format.js';
+import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
+import { err, type Terminal } from './terminal.js';
+
+export interface CheckedFile extends CheckResult {
+  readonly render: RenderOptions;
+}
+
+/** How a path is shown: relative to the working directory where that is shorter. */
+export function shownPath(path: string): string {
+  if (path.startsWith('std/')) return path;
+  const fromHere = relative(process.cwd(), path);
+  return fromHere !== '' && fromHere.length < path.length ? fromHere : path;
+}
+
+/** Checks a plan file. A file that cannot be read is a diagnostic like any other. */
+export function checkPlanFile(
+  path: string,
+  set: Readonly<Record<string, string>> | undefined,
+  colour: boolean,
+): CheckedFile {
+  const result = checkFile(fileHost(), resolve(path), set === undefined ? {} : { set });
+  return { ...result, render: { textOf: (file) => result.files.get(file), nameOf: shownPath, colour } };
+}
+
+/** Prints diagnostics; true when none is an error. */
+export function reportDiagnostics(
+  terminal: Terminal,
+  diagnostics: readonly Diagnostic[],
+  render: RenderOptions,
+): boolean {
+  for (const diagnostic of diagnostics) err(terminal, `${renderDiagnostic(diagnostic, render)}\n`);
+  return !diagnostics.some(isError);
+}
+
+export function isError(diagnostic: Diagnostic): boolean {
+  return diagnostic.severity === 'error';
+}
+
+/** `2 errors, 1 warning`; empty when there is nothing to count. */
+export function countDiagnostics(diagnostics: readonly Diagnostic[]): string {
+  const errors = diagnostics.filter(isError).length;
+  const warnings = diagnostics.filter((diagnostic) => diagnostic.severity === 'warning').length;
+  return [
+    ...(errors > 0 ? [plural(errors, 'error')] : []),
+    ...(warnings > 0 ? [plural(warnings, 'warning')] : []),
+  ].join(', ');
+}
+
+export type Chosen =
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  /** `usage`: the name is wrong or missing. */
+  | { readonly kind: 'usage'; readonly message: string };
+
+/** The plan that `--plan` names; without a name, the only one. */
+export function choosePlan(plans: readonly Plan[], name: string | undefined, file: string): Chosen {
+  const names = plans.map((plan) => plan.name);
+  if (name !== undefined) {
+    const plan = plans.find((candidate) => candidate.name === name);
+    if (plan !== undefined) return { kind: 'plan', plan };
+    const near = suggest(name, names);
+    const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
+    return { kind: 'usage', message: `${file} has no plan ${name}; ${hint}` };
+  }
+  if (plans.length === 1) return { kind: 'plan', plan: plans[0]! };
+  if (plans.length === 0) return { kind: 'usage', message: `${file} has no plan` };
+  return {
+    kind: 'usage',
+    message: `${file} has several plans: choose one with --plan (${names.join(', ')})`,
+  };
+}
+
+export interface PlanOptions {
+  readonly plan?: string;
+  readonly set?: Readonly<Record<string, string>>;
+}
+
+export type Loaded<T> =
+  | ({ readonly kind: 'loaded' } & T)
+  /** Everything about it has been said on the terminal. */
+  | { readonly kind: 'failed'; readonly exit: ExitCode };
+
+/** Checks a file, chooses a plan and compiles it. */
+export function loadPlan(
+  file: string,
+  options: PlanOptions,
+  terminal: Terminal,
+): Loaded<{ readonly checked: CheckedFile; readonly plan: Plan; readonly compiled: CompileResult }> {
+  const checked = checkPlanFile(file, options.set, terminal.colour);
+  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render)) {
+    err(terminal, countDiagnostics(checked.diagnostics));
+    return { kind: 'failed', exit: EXIT.diagnostics };
+  }
+  const chosen = choosePlan(checked.plans, options.plan, file);
+  if (chosen.kind === 'usage') {
+    err(terminal, `error: ${chosen.message}`);
+    return { kind: 'failed', exit: EXIT.usage };
+  }
+  const compiled = compilePlan(chosen.plan);
+  if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
+    err(terminal, countDiagnostics(compiled.diagnostics));
+    return { kind: 'failed', exit: EXIT.diagnostics };
+  }
+  return { kind: 'loaded', checked, plan: chosen.plan, compiled };
+}
+
+/** The runtime graph of a plan file, or the one that a `.json` file holds. */
+export function loadGraph(
+  file: string,
+  options: PlanOptions,
+  terminal: Terminal,
+): Loaded<{ readonly graph: RuntimeGraph }> {
+  if (!file.endsWith('.json')) {
+    const loaded = loadPlan(file, options, terminal);
+    return loaded.kind === 'failed' ? loaded : { kind: 'loaded', graph: loaded.compiled.runtime };
+  }
+  if (options.plan !== undefined || options.set !== undefined) {
+    err(terminal, `error: ${file} is a compiled plan: --plan and --set have no meaning for it`);
+    return { kind: 'failed', exit: EXIT.usage };
+  }
+  const parsed = parseRuntimeGraph(readJson(file));
+  if (parsed.graph !== undefined) return { kind: 'loaded', graph: parsed.graph };
+  for (const problem of parsed.problems) err(terminal, `${file}: ${problem}`);
+  return { kind: 'failed', exit: EXIT.diagnostics };
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new RuntimeFailure(
+      'FC0911',
+      `cannot read a runtime graph from ${path}: ${(cause as Error).message}`,
+      {
+        subject: path,
+        cause,
+      },
+    );
+  }
+}

@@ -1,0 +1,144 @@
+/** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
+import type { Program, RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
+import type { TransitionGraph } from '../compiler/ir/transitions.js';
+import { formatBytes, formatTable } from './format.js';
+
+/** Element bytes of every activation. */
+const ACTIVATION_BYTES = 4;
+
+interface StageTraffic {
+  readonly stage: string;
+  readonly mesh: RuntimeStage['mesh'];
+  /** Tokens and sequences that one step of a replica carries at most. */
+  readonly maxTokens: number;
+  readonly maxSequences: number;
+  /** Bytes per token over all pipeline stages of a replica: summed tensors, and tensors handed on. */
+  readonly perToken: { readonly allReduce: number; readonly send: number };
+}
+
+export interface PlanReport {
+  readonly plan: string;
+  readonly model: string;
+  readonly devices: RuntimeGraph['devices'];
+  readonly stages: readonly StageTraffic[];
+  readonly kv: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly path: 'shared' | 'tier';
+    readonly tier?: string;
+    readonly bytesPerToken: { readonly out: number; readonly in: number };
+  }[];
+  readonly weights: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly bytes: TransitionGraph['weights'][number]['bytes'];
+    readonly lowerBound: number;
+  }[];
+}
+
+/** Gathers the report; a plain JSON value. */
+export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): PlanReport {
+  return {
+    plan: graph.plan,
+    model: graph.model.name,
+    devices: graph.devices,
+    stages: graph.stages.map((stage) => ({
+      stage: stage.name,
+      mesh: stage.mesh,
+      maxTokens: stage.maxTokens,
+      maxSequences: stage.maxSequences,
+      perToken: trafficPerToken(stage),
+    })),
+    kv: transitions.kv.map(({ from, to, path, tier, bytesPerToken }) => ({
+      from,
+      to,
+      path,
+      ...(tier === undefined ? {} : { tier }),
+      bytesPerToken,
+    })),
+    weights: transitions.weights.map(({ from, to, bytes, lowerBound }) => ({ from, to, bytes, lowerBound })),
+  };
+}
+
+function trafficPerToken(stage: RuntimeStage): StageTraffic['perToken'] {
+  const sum = (kind: 'collective' | 'send', ranks: number): number =>
+    stage.programs
+      .flatMap((program) => program.ops.map((op) => (op.op === kind ? valueBytes(program, op.value) : 0)))
+      .reduce((total, bytes) => total + bytes * ranks, 0);
+  // A ring all-reduce moves every element out and back once on all links but one.
+  return { allReduce: sum('collective', 2 * (stage.mesh.tp - 1)), send: sum('send', stage.mesh.tp) };
+}
+
+function valueBytes(program: Program, id: number): number {
+  const value = program.values.find((candidate) => candidate.id === id)!;
+  return value.rows === 'tokens' ? value.cols * ACTIVATION_BYTES : 0;
+}
+
+/** The report for people. */
+export function describePlan(report: PlanReport): string {
+  const { plan, model, devices, stages, kv, weights } = report;
+  const memory = formatTable(
+    [
+      ['device', 'weights', 'workspace', 'KV', 'peak', 'may use'],
+      ...groupEqual(devices).map(({ paths, peak, budget }) => [
+        paths,
+        ...[peak.weights, peak.workspace, peak.kv, peak.total, budget].map(formatBytes),
+      ]),
+    ],
+    [false, true, true, true, true, true],
+  );
+  const steps = formatTable(
+    [
+      ['stage', 'mesh', 'tokens/step', 'all-reduce/token', 'send/token'],
+      ...stages.map(({ stage, mesh, maxTokens, perToken }) => [
+        stage,
+        `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`,
+        String(maxTokens),
+        formatBytes(perToken.allReduce),
+        formatBytes(perToken.send),
+      ]),
+    ],
+    [false, false, true, true, true],
+  );
+  const edges = kv.map(({ from, to, path, tier, bytesPerToken }) =>
+    path === 'shared'
+      ? `KV ${from} -> ${to}: shared pages, nothing moves`
+      : `KV ${from} -> ${to}: through ${tier}, ${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`,
+  );
+  const switches = weights.map(
+    ({ from, to, bytes, lowerBound }) =>
+      `weights ${from} -> ${to}: ${formatBytes(bytes.upload)} uploaded, ${formatBytes(bytes.copy)} copied, ` +
+      `${formatBytes(bytes.keep)} kept (lower bound of uploads ${formatBytes(lowerBound)})`,
+  );
+  const body = [memory, '', steps, '', ...edges, ...switches].join('\n').trimEnd();
+  return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;
+}
+
+/** Devices with equal figures in one row. */
+function groupEqual(
+  devices: PlanReport['devices'],
+): readonly (PlanReport['devices'][number] & { paths: string })[] {
+  const groups = new Map<string, PlanReport['devices'][number][]>();
+  for (const device of devices) {
+    const key = JSON.stringify([device.peak, device.budget]);
+    groups.set(key, [...(groups.get(key) ?? []), device]);
+  }
+  return [...groups.values()].map((group) => ({ ...group[0]!, paths: nameRuns(group) }));
+}
+
+const RUNS_SHOWN = 2;
+
+/** Neighbours as `gpu[0] … gpu[3]`; the first runs of many, and how many devices there are in all. */
+function nameRuns(devices: PlanReport['devices']): string {
+  const runs: (typeof devices)[number][][] = [];
+  for (const device of devices) {
+    const run = runs.at(-1);
+    if (run !== undefined && run.at(-1)!.id + 1 === device.id) run.push(device);
+    else runs.push([device]);
+  }
+  const names = runs.map((run) =>
+    run.length === 1 ? run[0]!.path : `${run[0]!.path} … ${run.at(-1)!.path}`,
+  );
+  if (names.length <= RUNS_SHOWN) return names.join(', ');
+  return `${names.slice(0, RUNS_SHOWN).join(', ')}, … (${devices.length} devices)`;
+}
