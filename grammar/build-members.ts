@@ -7,7 +7,7 @@
  */
 import type { CstNode, IToken } from 'chevrotain';
 import type { Build } from './build-context.js';
-import { valueAfterColon } from './build-expression.js';
+import { closed, valueAfterColon } from './build-expression.js';
 import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token, tokens } from './cst.js';
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';
@@ -71,6 +71,8 @@ export function buildMembers<Member extends { readonly kind: string; readonly sp
       member = { kind: 'unknown', keyword: nameOf(keyword), span: { start, end } };
       if (!joined || !lineMembers.has(previous.kind)) reportUnknown(build, item, place);
       else if (!previous.faulty) reportUnexpected(build, keyword);
+      const block = node(item, 'balanced');
+      if (block !== undefined) closed(build, block, 'LCurly', 'RCurly', '}');
     } else {
       member = one(item);
       if (joined && !previous.faulty && lineMembers.has(previous.kind) && lineMembers.has(member.kind)) {

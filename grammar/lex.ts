@@ -171,7 +171,7 @@ function startsAfresh(last: IToken, next: IToken, afterNext: IToken | undefined)
   if (!isWord(next.tokenType)) return false;
   const after = afterNext?.tokenType;
   if (after === t.Colon) return true;
-  if (last.tokenType !== t.Colon || after === undefined) return false;
+  if ((last.tokenType !== t.Colon && last.tokenType !== t.Equals) || after === undefined) return false;
   return after === t.LCurly || (isWord(after) && !joiningWords.has(after));
 }
 

@@ -1,0 +1,146 @@
+/**
+ * The gates of the grammar: the few places where one token does not decide, and what decides there instead. A gate
+ * only looks at tokens around the next one and consumes nothing.
+ */
+import { CstParser } from 'chevrotain';
+import type { TokenType } from 'chevrotain';
+import * as t from './tokens.js';
+
+const k = t.keywords;
+
+/** Which items can only belong further out: those of the file, and those of the plan or topology around. */
+export type Around = 'file' | 'plan' | 'topology';
+
+const fileItems = new Set<TokenType>([
+  ...[k.language, k.import, k.param, k.device, k.topology, k.model, k.workload, k.plan],
+]);
+const itemsAround: Record<Around, ReadonlySet<TokenType>> = {
+  file: new Set(),
+  plan: new Set([k.stage, k.kv, k.flow, k.expect]),
+  topology: new Set([k.tier, k.link, k.overhead]),
+};
+/** Items that may have no name of their own between the keyword and the block. */
+const nameless = new Set<TokenType>([k.kv, k.expect, k.overhead, k.import]);
+
+export class GateParser extends CstParser {
+  /** Column where the top-level item being read starts. */
+  protected fileItemColumn = 1;
+
+  /** Validations find faults in the grammar itself; tests run them. */
+  constructor(skipValidations: boolean) {
+    super(t.allTokens, { maxLookahead: 1, nodeLocationTracking: 'onlyOffset', skipValidations });
+  }
+
+  protected isFileItem(): boolean {
+    const word = this.LA(1).tokenType;
+    return fileItems.has(word) && (word === k.param || this.LA(2).tokenType !== t.Colon);
+  }
+
+  /** An item of a plan that stands outside one, because a `}` too many has closed the plan. */
+  protected isPlanItem(): boolean {
+    return itemsAround.plan.has(this.LA(1).tokenType) && this.isItemHead();
+  }
+
+  protected isProperty(): boolean {
+    const after = this.LA(2).tokenType;
+    const colon = after === t.Colon || after === t.Equals;
+    return t.isName(this.LA(1)) && (colon || after === t.NumberToken || after === t.StringToken);
+  }
+
+  protected isPlaced(): boolean {
+    const word = this.LA(1).tokenType;
+    const after = this.LA(2).tokenType;
+    if (after === t.LCurly) return word !== k.overhead && word !== k.tier && word !== k.link;
+    return after === t.Colon || after === t.LSquare || after === t.Equals;
+  }
+
+  /** A keyword followed by what its item goes on with, so that it is no property or path of that name. */
+  protected isItemHead(): boolean {
+    const word = this.LA(1).tokenType;
+    const after = this.LA(2);
+    if (word === k.language) return after.tokenType === t.NumberToken;
+    if (nameless.has(word)) return after.tokenType === t.LCurly;
+    return t.isName(after);
+  }
+
+  /**
+   * Whether the next item can only belong further out. File items count when they stand no deeper than the file
+   * item being read, so that one written inside a block by mistake is one unknown item.
+   */
+  protected isOutside(around: Around): boolean {
+    const next = this.LA(1);
+    const isFileItem = fileItems.has(next.tokenType);
+    if (!isFileItem && !itemsAround[around].has(next.tokenType)) return false;
+    if (!this.isItemHead() || !this.startsLine()) return false;
+    return !isFileItem || next.startColumn! <= this.fileItemColumn;
+  }
+
+  private startsLine(): boolean {
+    return this.LA(1).startLine !== this.LA(0).endLine || this.LA(0).tokenType === t.NewLine;
+  }
+
+  protected isFrom(): boolean {
+    return this.LA(1).tokenType === k.from && this.LA(2).tokenType === t.StringToken;
+  }
+
+  /** Whether one of these words begins its clause here; before another of them it is a user's name. */
+  protected isHeaderWord(...words: readonly TokenType[]): boolean {
+    const after = this.LA(2);
+    return words.includes(this.LA(1).tokenType) && t.isName(after) && !words.includes(after.tokenType);
+  }
+
+  protected isNextDim(): boolean {
+    const after = this.LA(3).tokenType;
+    const ends = after === t.Comma || after === t.NewLine || after === t.RCurly;
+    return t.isName(this.LA(2)) && (ends || after === k.on || after === k.by);
+  }
+
+  protected isNever(): boolean {
+    const after = this.LA(2);
+    return t.isName(after) || after.tokenType === t.NewLine || after.tokenType === t.RCurly;
+  }
+
+  /** Two names in a row, as in a mistyped `never all_gather`. */
+  protected isPhrase(): boolean {
+    const [first, second] = [this.LA(1), this.LA(2)];
+    if (!t.isName(first) || first.tokenType === k.not || !t.isName(second)) return false;
+    return second.tokenType !== k.and && second.tokenType !== k.or && second.tokenType !== k.for;
+  }
+
+  protected isPrefix(): boolean {
+    const type = this.LA(1).tokenType;
+    if (type === t.Minus) return true;
+    const after = this.LA(2);
+    const operand = [t.LParen, t.NumberToken, t.Minus].includes(after.tokenType) || t.isName(after);
+    return type === k.not && operand && ![k.and, k.or, k.for, k.in, k.up].includes(after.tokenType);
+  }
+
+  protected isJunk(): boolean {
+    const type = this.LA(1).tokenType;
+    if (this.isPlanItem()) return false;
+    return ![t.LCurly, t.RCurly, t.NewLine, t.Comma].includes(type) && this.LA(1).image !== '';
+  }
+
+  protected isTail(): boolean {
+    const type = this.LA(1).tokenType;
+    // After a comma a property or another item begins; otherwise the comma is inside this one.
+    if (type === t.Comma) return t.isName(this.LA(2)) && this.LA(3).tokenType !== t.Colon;
+    return this.isJunk();
+  }
+
+  /** A `{` follows, or deeper-indented lines do and only the `{` was forgotten. */
+  protected opensBlock(): boolean {
+    const next = this.LA(1);
+    if (next.tokenType === t.LCurly) return true;
+    if (next.tokenType !== t.NewLine) return false;
+    return t.isName(this.LA(2)) && this.LA(2).startColumn! > this.lineColumn();
+  }
+
+  /** Column where the line of the last token starts. */
+  private lineColumn(): number {
+    const { startLine } = this.LA(0);
+    let back = 0;
+    while (this.LA(back - 1).startLine === startLine) back--;
+    return this.LA(back).startColumn!;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Members that every block knows: properties, and the alternative that takes any item no other rule takes.
+ */
+import type { IToken } from 'chevrotain';
+import type { Around } from './parser-gates.js';
+import { ValueParser } from './parser-values.js';
+import * as t from './tokens.js';
+
+export class MemberParser extends ValueParser {
+  protected readonly propertyBlock = this.RULE('propertyBlock', (around: Around = 'file') => {
+    this.SUBRULE(this.open);
+    this.MANY({
+      GATE: () => !this.isOutside(around),
+      DEF: () =>
+        this.OR([
+          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
+          {
+            GATE: () => this.isProperty(),
+            ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
+            IGNORE_AMBIGUITIES: true,
+          },
+          {
+            ALT: () => this.SUBRULE(this.unknown, { ARGS: [around], LABEL: 'item' }),
+            IGNORE_AMBIGUITIES: true,
+          },
+        ]),
+    });
+    this.OPTION(() => this.CONSUME(t.RCurly));
+  });
+
+  /** Start of a block. A line end stands in for a forgotten `{`; callers have checked `opensBlock`. */
+  protected readonly open = this.RULE('open', () => {
+    this.OR([{ ALT: () => this.CONSUME(t.LCurly) }, { ALT: () => this.CONSUME(t.NewLine) }]);
+  });
+
+  protected readonly property = this.RULE('property', () => {
+    this.CONSUME(t.Name, { LABEL: 'name' });
+    this.OPTION1(() => this.SUBRULE(this.colon));
+    this.OPTION2(() => this.SUBRULE(this.value));
+  });
+
+  /** Any other item: its words up to the line end, and a balanced block. */
+  protected readonly unknown = this.RULE('unknown', (around: Around = 'file') => {
+    this.OR([
+      {
+        ALT: () => {
+          this.CONSUME(t.Other, { LABEL: 'token' });
+          this.OPTION1({ GATE: () => this.isTail(), DEF: () => this.SUBRULE(this.tail) });
+          this.OPTION2(() => this.SUBRULE1(this.balanced, { ARGS: [around] }));
+        },
+      },
+      { ALT: () => this.SUBRULE2(this.balanced, { ARGS: [around] }) },
+    ]);
+  });
+
+  protected readonly tail = this.RULE('tail', () => {
+    let depth = 0;
+    this.AT_LEAST_ONE({
+      GATE: () => depth > 0 || this.isTail(),
+      DEF: () => {
+        const token = this.OR([
+          { ALT: () => this.CONSUME(t.Other, { LABEL: 'token' }) },
+          { ALT: () => this.CONSUME(t.Comma, { LABEL: 'token' }) },
+        ]);
+        this.ACTION(() => {
+          depth = Math.max(0, depth + depthChange(token));
+        });
+      },
+    });
+  });
+
+  protected readonly balanced = this.RULE('balanced', (around: Around = 'file') => {
+    this.CONSUME(t.LCurly);
+    this.MANY({
+      GATE: () => !this.isOutside(around),
+      DEF: () =>
+        this.OR([
+          { ALT: () => this.SUBRULE(this.balanced, { ARGS: [around] }) },
+          { ALT: () => this.CONSUME(t.Other) },
+          { ALT: () => this.CONSUME(t.Separator) },
+        ]),
+    });
+    this.OPTION(() => this.CONSUME(t.RCurly));
+  });
+
+  /** Words in the head of an item that belong to none of its clauses. */
+  protected readonly junk = this.RULE('junk', () => {
+    this.AT_LEAST_ONE({
+      GATE: () => this.isJunk(),
+      DEF: () => this.CONSUME(t.Other, { LABEL: 'token' }),
+    });
+  });
+}
+
+function depthChange(token: IToken): number {
+  if (token.tokenType === t.LParen || token.tokenType === t.LSquare) return 1;
+  return token.tokenType === t.RParen || token.tokenType === t.RSquare ? -1 : 0;
+}

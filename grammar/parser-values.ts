@@ -1,0 +1,189 @@
+/** Values: chains, expressions, lists, records, meshes, paths, calls. Whatever can be missing is optional. */
+import { GateParser } from './parser-gates.js';
+import * as t from './tokens.js';
+
+const k = t.keywords;
+
+export class ValueParser extends GateParser {
+  /** An expression, or a chain of places. */
+  protected readonly value = this.RULE('value', () => {
+    this.SUBRULE1(this.link);
+    this.MANY(() => {
+      this.CONSUME(t.Arrow);
+      this.OPTION(() => this.SUBRULE2(this.link));
+    });
+  });
+
+  protected readonly link = this.RULE('link', () => {
+    this.SUBRULE1(this.expression, { LABEL: 'target' });
+    this.OPTION1({
+      GATE: () => this.LA(2).tokenType === k.to,
+      DEF: () => {
+        this.CONSUME(k.up);
+        this.CONSUME(k.to);
+        this.OPTION2(() => this.SUBRULE2(this.expression, { LABEL: 'cap' }));
+      },
+    });
+  });
+
+  /** Operands and operators in order; `build-expression` knows what binds tighter. */
+  protected readonly expression = this.RULE('expression', () => {
+    this.SUBRULE1(this.term);
+    this.MANY(() => {
+      this.CONSUME(t.Infix, { LABEL: 'operator' });
+      this.OPTION(() => this.SUBRULE2(this.term));
+    });
+  });
+
+  protected readonly term = this.RULE('term', () => {
+    this.OR([
+      {
+        GATE: () => this.isPrefix(),
+        ALT: () => {
+          this.AT_LEAST_ONE({ GATE: () => this.isPrefix(), DEF: () => this.SUBRULE(this.prefix) });
+          this.OPTION(() => this.SUBRULE1(this.atom));
+        },
+      },
+      { ALT: () => this.SUBRULE2(this.atom), IGNORE_AMBIGUITIES: true },
+    ]);
+  });
+
+  protected readonly prefix = this.RULE('prefix', () => {
+    this.OR([{ ALT: () => this.CONSUME(t.Minus) }, { ALT: () => this.CONSUME(k.not) }]);
+  });
+
+  protected readonly atom = this.RULE('atom', () => {
+    this.OR([
+      { ALT: () => this.SUBRULE(this.quantity) },
+      { ALT: () => this.CONSUME(t.StringToken, { LABEL: 'string' }) },
+      { ALT: () => this.SUBRULE(this.reference) },
+      { ALT: () => this.SUBRULE(this.list) },
+      { ALT: () => this.SUBRULE(this.record) },
+      { ALT: () => this.SUBRULE(this.parens) },
+    ]);
+  });
+
+  protected readonly quantity = this.RULE('quantity', () => {
+    this.CONSUME(t.NumberToken, { LABEL: 'number' });
+    this.OPTION(() => this.CONSUME(t.Unit, { LABEL: 'unit' }));
+  });
+
+  protected readonly reference = this.RULE('reference', () => {
+    this.SUBRULE(this.path);
+    this.OPTION(() => this.SUBRULE(this.args));
+  });
+
+  protected readonly path = this.RULE('path', () => {
+    this.SUBRULE1(this.segment);
+    this.MANY(() => {
+      this.CONSUME(t.Dot);
+      this.OPTION(() => this.SUBRULE2(this.segment));
+    });
+  });
+
+  protected readonly segment = this.RULE('segment', () => {
+    this.CONSUME(t.Name, { LABEL: 'name' });
+    this.OPTION(() => this.SUBRULE(this.index));
+  });
+
+  protected readonly index = this.RULE('index', () => {
+    this.CONSUME(t.LSquare);
+    this.OPTION1(() => this.SUBRULE1(this.expression, { LABEL: 'first' }));
+    this.OPTION2(() => {
+      this.CONSUME(t.Range);
+      this.OPTION3(() => this.SUBRULE2(this.expression, { LABEL: 'last' }));
+    });
+    this.OPTION4(() => this.CONSUME(t.RSquare));
+  });
+
+  protected readonly args = this.RULE('args', () => {
+    this.CONSUME(t.LParen);
+    this.MANY(() =>
+      this.OR([
+        { ALT: () => this.CONSUME(t.Comma, { LABEL: 'separator' }) },
+        { ALT: () => this.SUBRULE(this.arg, { LABEL: 'item' }) },
+      ]),
+    );
+    this.OPTION(() => this.CONSUME(t.RParen));
+  });
+
+  protected readonly arg = this.RULE('arg', () => {
+    this.OR([
+      {
+        GATE: () => this.LA(2).tokenType === t.Colon,
+        ALT: () => {
+          this.CONSUME(t.Name, { LABEL: 'name' });
+          this.CONSUME(t.Colon);
+          this.OPTION(() => this.SUBRULE1(this.value));
+        },
+      },
+      { ALT: () => this.SUBRULE2(this.value), IGNORE_AMBIGUITIES: true },
+    ]);
+  });
+
+  protected readonly list = this.RULE('list', () => {
+    this.CONSUME(t.LSquare);
+    this.MANY(() =>
+      this.OR([
+        { ALT: () => this.CONSUME(t.Comma, { LABEL: 'separator' }) },
+        { ALT: () => this.SUBRULE(this.value, { LABEL: 'item' }) },
+      ]),
+    );
+    this.OPTION(() => this.CONSUME(t.RSquare));
+  });
+
+  protected readonly record = this.RULE('record', () => {
+    this.CONSUME(t.LCurly);
+    this.MANY({
+      GATE: () => !this.isOutside('file'),
+      DEF: () =>
+        this.OR([
+          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
+          { ALT: () => this.SUBRULE(this.recordEntry, { LABEL: 'item' }) },
+        ]),
+    });
+    this.OPTION(() => this.CONSUME(t.RCurly));
+  });
+
+  protected readonly recordEntry = this.RULE('recordEntry', () => {
+    this.OR([
+      { ALT: () => this.CONSUME(t.Name, { LABEL: 'name' }) },
+      { ALT: () => this.CONSUME(t.NumberToken, { LABEL: 'name' }) },
+    ]);
+    this.OPTION1(() => this.SUBRULE(this.colon));
+    this.OPTION2(() => this.SUBRULE(this.value));
+  });
+
+  /** A mesh when its first name is followed by a colon or a size, else an expression in parentheses. */
+  protected readonly parens = this.RULE('parens', () => {
+    this.CONSUME(t.LParen);
+    this.OPTION1(() =>
+      this.OR([
+        { GATE: () => this.isProperty(), ALT: () => this.SUBRULE(this.meshEntries) },
+        { ALT: () => this.SUBRULE(this.value), IGNORE_AMBIGUITIES: true },
+      ]),
+    );
+    this.OPTION2(() => this.CONSUME(t.RParen));
+  });
+
+  protected readonly meshEntries = this.RULE('meshEntries', () => {
+    this.SUBRULE1(this.meshEntry, { LABEL: 'item' });
+    this.MANY(() =>
+      this.OR([
+        { ALT: () => this.CONSUME(t.Comma, { LABEL: 'separator' }) },
+        { ALT: () => this.SUBRULE2(this.meshEntry, { LABEL: 'item' }) },
+      ]),
+    );
+  });
+
+  protected readonly meshEntry = this.RULE('meshEntry', () => {
+    this.CONSUME(t.Name, { LABEL: 'name' });
+    this.OPTION1(() => this.SUBRULE(this.colon));
+    this.OPTION2(() => this.SUBRULE(this.expression, { LABEL: 'size' }));
+  });
+
+  /** `=` is read like `:` and reported. */
+  protected readonly colon = this.RULE('colon', () => {
+    this.OR([{ ALT: () => this.CONSUME(t.Colon) }, { ALT: () => this.CONSUME(t.Equals) }]);
+  });
+}

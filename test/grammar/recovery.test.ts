@@ -1,0 +1,216 @@
+/** One slip is one problem, and everything around it stands. */
+import { describe, expect, it } from 'vitest';
+import { parse } from '../../grammar/parse.js';
+import { planNamed, show } from './support.js';
+
+/** A plan with a second stage of the given text, and a plan after it. */
+function around(slip: string): string {
+  return `plan a for m on t {
+  stage prefill on gpu { mesh (pp: 4), microbatch: 512 tokens }
+  ${slip}
+  kv {
+    page: 16 tokens
+    tiers: gpu -> host
+  }
+  flow requests -> prefill -> decode -> results {
+    to decode when host.full
+  }
+  expect { peak(decode, gpu) <= 22 GB }
+}
+/// The other one.
+plan b from a { kv { page: 8 tokens } }`;
+}
+
+function problems(text: string): string[] {
+  return show(text, parse(text, 'test.plan').errors);
+}
+
+/** Names of what the first plan holds, without unknown items; the second plan must stand too. */
+function kept(text: string): string[] {
+  expect(planNamed(text, 'b')).toMatchObject({
+    base: { text: 'a' },
+    doc: 'The other one.',
+    members: [{ kind: 'kv' }],
+  });
+  return planNamed(text, 'a')!.members.flatMap((member) => {
+    if (member.kind === 'unknown') return [];
+    return [member.kind === 'stage' ? `stage ${member.name.text}` : member.kind];
+  });
+}
+
+const others = ['stage prefill', 'kv', 'flow', 'expect'];
+const all = ['stage prefill', 'stage decode', 'kv', 'flow', 'expect'];
+
+describe('a slip in the head of an item', () => {
+  it.each([
+    ['stge decode on gpu { mesh (tp: 4) }', 'FC0102 3 "stge": unknown item `stge` in a plan', others],
+    ['stag', 'FC0102 3 "stag": unknown item `stag` in a plan', others],
+    ['foo', 'FC0105 3 "": expected `:` after `foo`', others],
+    ['page 16 tokens', 'FC0105 3 "": expected `:` after `page`', [all[0], 'property', ...all.slice(2)]],
+    ['page:', 'FC0103 3 "": expected a value', [all[0], 'property', ...all.slice(2)]],
+    ['??', 'FC0112 3 "??": `??` means nothing here', others],
+    [')', 'FC0108 3 ")": `)` closes nothing', others],
+    ['{ a: 3 }', 'FC0101 3 "{": unexpected `{`', others],
+    ['tier x { a: 1 }', 'FC0102 3 "tier": `tier` does not belong in a plan', others],
+    ['device x { a: 1 }', 'FC0102 3 "device": `device` does not belong in a plan', others],
+    ['stage decode onn gpu { mesh (tp: 4) }', 'FC0101 3 "onn": unexpected `onn`', all],
+    ['stage decode on { mesh (tp: 4) }', 'FC0103 3 "": expected devices after `on`, such as `gpu` or `gpu[0..3]`', all], // prettier-ignore
+    ['stage decode on gpu[0.. { mesh (tp: 4) }', 'FC0107 3 "[": `[` is never closed', all],
+    ['stage decode: prefill + on gpu { }', 'FC0104 3 "": expected a phase: `prefill` or `decode`', all],
+    ['stage decode on gpu like { }', 'FC0104 3 "": expected a stage after `like`', all],
+    ['stage decode', 'FC0113 3 "": expected a block `{ ... }` here', all],
+    ['stage', 'FC0104 3 "": expected the name of the stage', [all[0], 'stage ', ...all.slice(2)]],
+  ])('%s', (slip, problem, items) => {
+    const text = around(slip);
+    const found = problems(text);
+    if (slip.includes('[0..')) expect(found).toContain(problem);
+    else expect(found).toEqual([problem]);
+    expect(kept(text)).toEqual(items);
+  });
+});
+
+describe('a slip inside a stage', () => {
+  const inStage = (slip: string): string => around(`stage decode on gpu {\n${slip}\nbatch: 64 requests\n}`);
+  it.each([
+    ['mehs (tp: 4)', 'FC0102 4 "mehs": unknown item `mehs` in a stage'],
+    ['mesh (tp: 4', 'FC0107 4 "(": `(` is never closed'],
+    ['mesh (tp 4)', 'FC0105 4 "": expected `:` after `tp`'],
+    ['mesh (tp = 4)', 'FC0105 4 "=": expected `:` after `tp`, found `=`'],
+    ['mesh (pp: 2 tp: 4)', 'FC0106 4 "": expected `,` here'],
+    ['mesh (tp:)', 'FC0103 4 "": expected a value'],
+    ['mesh', 'FC0103 4 "": expected axes such as `(tp: 4)`, or `auto`'],
+    ['mesh 4', 'FC0105 4 "": expected `:` after `mesh`'],
+    ['weights f16', 'FC0105 4 "": expected `:` after `weights`'],
+    ['weights = f16', 'FC0105 4 "=": expected `:` after `weights`, found `=`'],
+    ['microbatch: = 4 tokens', 'FC0103 4 "": expected a value'],
+    ['microbatch: 4 tokens foo bar, baz', 'FC0101 4 "foo": unexpected `foo`'],
+    ['a: 1 b: 2', 'FC0106 4 "": expected `,` or a line end here'],
+    ['mesh (tp: 4) b: 2', 'FC0106 4 "": expected `,` or a line end here'],
+    ['a: 1; b: 2', 'FC0101 4 ";": unexpected `;`'],
+    ['a: "abc', 'FC0109 4 "\\"abc": this string is never closed'],
+    ['a: 1 +', 'FC0103 4 "": expected a value after `+`'],
+    ['a: gpu ->', 'FC0103 4 "": expected a name after `->`'],
+    ['a: gpu.', 'FC0104 4 "": expected a name after `.`'],
+    ['a: gpu -> 4', 'FC0103 4 "4": expected the name of a place or a stage'],
+    ['a: f(1 2)', 'FC0106 4 "": expected `,` here'],
+    ['a: [1, 2', 'FC0107 4 "[": `[` is never closed'],
+    ['a: 3 )', 'FC0101 4 ")": unexpected `)`'],
+    ['shard', 'FC0104 4 "": expected dimensions after `shard`'],
+    ['shard heads, ffn', 'FC0114 4 "": expected `on` and a mesh axis here'],
+    ['shard heads on', 'FC0104 4 "": expected a mesh axis after `on`'],
+    ['shrad heads, ffn on tp', 'FC0102 4 "shrad": unknown item `shrad` in a stage'],
+    ['replicate a by', 'FC0103 4 "": expected a number after `by`'],
+    ['split layers on pp', 'FC0103 4 "": expected sizes such as `[10, 30]`'],
+    ['override { replicate ffn }', 'FC0103 4 "": expected a part of the model, such as `layers[0..1].mlp`'],
+  ])('%s', (slip, problem) => {
+    const text = inStage(slip);
+    expect(problems(text)).toEqual([problem]);
+    expect(kept(text)).toEqual(all);
+    const stage = planNamed(text, 'a')!.members[1]!;
+    const names =
+      stage.kind === 'stage' ? stage.members.map((it) => (it.kind === 'property' ? it.name.text : '')) : [];
+    expect(names).toContain('batch');
+  });
+});
+
+describe('a brace', () => {
+  it.each([
+    ['a `}` missing', 'stage decode on gpu {\n    mesh (tp: 4)', 'FC0107 3 "{": `{` is never closed'],
+    ['a `{` missing', 'stage decode on gpu\n    mesh (tp: 4)\n  }', 'FC0113 3 "": expected `{` here'],
+    [
+      'a `}` too many',
+      'stage decode on gpu { mesh (tp: 4) } }',
+      'FC0108 3 "}": this `}` closes `a` too early',
+    ],
+  ])('%s', (_, slip, problem) => {
+    const text = around(slip);
+    expect(problems(text)).toEqual([problem]);
+    expect(kept(text)).toEqual(all);
+  });
+  it('left open in an unknown block keeps the items after it', () => {
+    const text = around('stge x {\n    mesh (tp: 4)');
+    expect(problems(text)).toEqual([
+      'FC0102 3 "stge": unknown item `stge` in a plan',
+      'FC0107 3 "{": `{` is never closed',
+    ]);
+    expect(kept(text)).toEqual(others);
+  });
+  it('missing at the end of a plan keeps the next one', () => {
+    const text =
+      'plan a for m on t {\n  kv { page: 16 tokens }\n\nplan b from a { }\nmodel m { weights: f16 }';
+    expect(problems(text)).toEqual(['FC0107 1 "{": `{` is never closed']);
+    expect(parse(text, 'x').file.items.map((item) => item.kind)).toEqual(['plan', 'plan', 'model']);
+  });
+  it('missing at the end of the file', () => {
+    expect(problems('plan a for m on t {\n  kv {\n    page: 16 tokens')).toEqual([
+      'FC0107 1 "{": `{` is never closed',
+      'FC0107 2 "{": `{` is never closed',
+    ]);
+  });
+  it('missing in a topology keeps the tiers and links after it', () => {
+    const text =
+      'topology t {\n  gpu[8]: l4\n  tier host {\n    capacity: 1 GB\n  link gpu <-> host { latency: 1 us }\n}';
+    expect(problems(text)).toEqual(['FC0107 3 "{": `{` is never closed']);
+    const [topology] = parse(text, 'x').file.items;
+    expect(topology).toMatchObject({ members: [{ kind: 'devices' }, { kind: 'tier' }, { kind: 'link' }] });
+  });
+});
+
+describe('a slip between items of a file', () => {
+  it.each([
+    ['langage 1', 'FC0102 1 "langage": unknown item `langage` in a file'],
+    ['language', 'FC0103 1 "": expected the edition, such as `1`'],
+    [
+      'import l4 from "std/aws"',
+      'FC0114 1 "": imported names stand in braces: `import { name } from "file"`',
+    ],
+    ['import { l4 }', 'FC0114 1 "": expected `from` and a file here, such as `from "std/devices"`'],
+    ['import { l4 } from', 'FC0103 1 "": expected a file in quotes after `from`'],
+    ['import { l4 from "x"', 'FC0107 1 "{": `{` is never closed'],
+    ['import { l4 as } from "x"', 'FC0104 1 "": expected a name after `as`'],
+    ['param y = 4', 'FC0114 1 "": expected a type here, such as `: int`'],
+    ['param y: int', 'FC0103 1 "": expected a default, such as `= 4`'],
+    ['param y: int =', 'FC0103 1 "": expected a default, such as `= 4`'],
+    ['param y: int = 4 in', 'FC0103 1 "": expected a list of values after `in`'],
+    ['device { memory: 1 GB }', 'FC0104 1 "": expected the name of the device'],
+    ['modle m { weights: f16 }', 'FC0102 1 "modle": unknown item `modle` in a file'],
+    ['x: 3', 'FC0101 1 "x": `x` looks like a property, and there are none outside any block'],
+    ['}', 'FC0108 1 "}": `}` closes nothing'],
+    ['kv { page: 16 tokens }', 'FC0102 1 "kv": `kv` belongs in a plan'],
+    ['topology t { gpu[8] l4 }', 'FC0105 1 "": expected `:` after `gpu[...]`'],
+    ['topology t { gpu[0..3]: l4 }', 'FC0101 1 "[0..3]": a count is one number, not a range'],
+    ['topology t { overhed { step: 5 ms } }', 'FC0102 1 "overhed": unknown item `overhed` in a topology'],
+    ['topology t { teir host { } }', 'FC0102 1 "teir": unknown item `teir` in a topology'],
+    ['topology t { link gpu -> host { } }', 'FC0101 1 "->": a link goes both ways'],
+    ['topology t { link gpu <-> { } }', 'FC0103 1 "": expected a place after `<->`'],
+    ['plan p from { }', 'FC0104 1 "": expected a plan after `from`'],
+    ['plan p for m on t[0] { }', 'FC0101 1 "t[0]": a plan stands on a whole topology'],
+    ['plan p from a { flow a -> -> c }', 'FC0104 1 "": expected a stage, `requests` or `results`'],
+    ['plan p from a { flow a -> b { to when x.full } }', 'FC0104 1 "": expected a stage after `to`'],
+    ['plan p from a { flow a -> b { to c } }', 'FC0114 1 "": expected `when` and a condition here'],
+    ['plan p from a { flow a -> b { to c when } }', 'FC0103 1 "": expected a condition after `when`'],
+    ['plan p from a { flow a -> b { page: 3 } }', 'FC0101 1 "page": `page` looks like a property, and there are none in a flow'], // prettier-ignore
+    ['plan p from a { expect { nevr send of kv in b } }', 'FC0102 1 "nevr": unknown item `nevr` in an `expect` block'], // prettier-ignore
+    ['plan p from a { expect { never } }', 'FC0104 1 "": expected an operation after `never`'],
+    ['plan p from a { expect { a <= 3 for } }', 'FC0104 1 "": expected a workload after `for`'],
+    ['plan p from a { expect { a <= } }', 'FC0103 1 "": expected a value after `<=`'],
+  ])('%s', (slip, problem) => {
+    const text = `${slip}\nmodel last { weights: f16 }`;
+    const { file, errors } = parse(text, 'test.plan');
+    expect(show(text, errors)).toEqual([problem]);
+    expect(file.items.at(-1)).toMatchObject({ kind: 'model', name: { text: 'last' } });
+  });
+});
+
+describe('suggestions', () => {
+  it.each([
+    ['stge decode on gpu { }', 'stage'],
+    ['epxect { }', 'expect'],
+    ['flwo a -> b', 'flow'],
+    ['stage decode onn gpu { }', 'on'],
+  ])('%s: did you mean `%s`?', (slip, suggestion) => {
+    const [problem] = parse(around(slip), 'test.plan').errors;
+    expect(problem!.helps).toEqual([`did you mean \`${suggestion}\`?`]);
+    expect(problem!.data).toMatchObject({ suggestion });
+  });
+});
