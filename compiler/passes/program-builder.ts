@@ -41,14 +41,17 @@ export function createProgramBuilder(): ProgramBuilder {
   const values: DraftValue[] = [];
   const ops: DraftOp[] = [];
   const recipes: WeightRecipe[] = [];
+  const known = new Map<string, string>();
   return {
     value: (name, rows, cols) => values.push({ id: values.length, name, rows, cols }) - 1,
     rowsOf: (value) => values[value]!.rows,
     colsOf: (value) => values[value]!.cols,
     emit: (op) => void ops.push(op),
     weight: (recipe) => {
-      const equal = recipes.find((other) => signature(other) === signature(recipe));
-      if (equal) return equal.id;
+      const key = signature(recipe);
+      const shared = known.get(key);
+      if (shared !== undefined) return shared;
+      known.set(key, recipe.id);
       recipes.push(recipe);
       return recipe.id;
     },

@@ -1,0 +1,174 @@
+/**
+ * Re-shards, executed: tensors are filled with element ids, every device carries out its moves, and the result must
+ * be what a first upload of the new stage would have left, element for element.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
+import type { RuntimeStage, WeightShard } from '../../../compiler/ir/runtime-graph.js';
+import { applyTransition, packShard, type ElementSource } from '../../reference/runtime-weights.js';
+import { arbitraryReshard } from '../support/arbitrary-reshard.js';
+import { makePlan, type PlanOptions } from '../support/make-plan.js';
+
+/** A number that names its element: no two elements of a model have the same. */
+function elementIds(): ElementSource {
+  const tensors = new Map<string, number>();
+  return (tensor) => {
+    const index = tensors.get(tensor) ?? tensors.size;
+    tensors.set(tensor, index);
+    return (row, col) => index * 2 ** 24 + row * 2 ** 12 + col + 1;
+  };
+}
+
+function shardOn(stage: RuntimeStage, device: number): WeightShard {
+  return stage.shards[stage.ranks.find((rank) => rank.device === device)!.shard]!;
+}
+
+/** Carries out every transition of a compiled plan; returns how many buffers were compared. */
+function executeTransitions({ runtime }: CompileResult): number {
+  const source = elementIds();
+  let compared = 0;
+  for (const { from, to, devices } of runtime.transitions) {
+    const [before, after] = [from, to].map((name) => runtime.stages.find((stage) => stage.name === name)!);
+    expect(devices).toHaveLength(after!.ranks.length);
+    for (const moves of devices) {
+      const old = packShard(shardOn(before!, moves.device), source);
+      const target = shardOn(after!, moves.device);
+      const reached = applyTransition(old, moves, target, source);
+      for (const [id, wanted] of packShard(target, source)) {
+        compared++;
+        if (!reached.get(id)!.every((element, index) => Object.is(element, wanted[index]))) {
+          throw new Error(`${from} -> ${to}, device ${moves.device}: ${id} has wrong elements`);
+        }
+      }
+    }
+  }
+  return compared;
+}
+
+const RESHARD: PlanOptions = {
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 } },
+    { name: 'decode', mesh: { tp: 4 } },
+  ],
+};
+
+describe('weight re-shards', () => {
+  it('leave every device with the weights of the new stage, for random pairs of meshes', () => {
+    let compared = 0;
+    fc.assert(
+      fc.property(arbitraryReshard, (options) => {
+        compared += executeTransitions(compilePlan(makePlan(options)));
+      }),
+      { numRuns: 60 },
+    );
+    expect(compared).toBeGreaterThan(500);
+  }, 120_000);
+
+  it('upload the lower bound exactly when every piece is aligned', () => {
+    fc.assert(
+      fc.property(arbitraryReshard, (options) => {
+        // Four-byte elements are always aligned; without ties and q/k norms buffers hold each element once in its type.
+        const plain = { ...options, weights: 'f32' as const, shape: { ...options.shape, tied: false } };
+        const { transitions, runtime } = compilePlan(makePlan(plain));
+        for (const { from, to, lowerBound, bytes } of transitions.weights) {
+          const found = runtime.transitions.find((entry) => entry.from === from && entry.to === to)!;
+          expect(found.devices.reduce((sum, moves) => sum + moves.uploadBytes, 0)).toBe(lowerBound);
+          expect(bytes.upload).toBe(lowerBound);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  }, 120_000);
+
+  it('copy what a device holds of both: a quarter of its layers from pp 4 to tp 4', () => {
+    const { transitions } = compilePlan(makePlan(RESHARD));
+    const [forth, back] = transitions.weights;
+    expect(forth).toMatchObject({ from: 'prefill', to: 'decode' });
+    expect(back).toMatchObject({ from: 'decode', to: 'prefill' });
+    // Per device one layer of four: its matrices are a quarter resident, its norms wholly.
+    const layer = 32 * (64 + 32 + 32) + 64 * 32 + 3 * 48 * 32;
+    const table = 64 * 32;
+    expect(forth!.bytes.copy).toBe(4 * (4 * (layer / 4) + 2 * (table / 4)));
+    expect(forth!.bytes.keep).toBe(4 * (4 * 2 * 32 + 32));
+    expect(back!.bytes.upload).toBe(4 * (4 * (layer - layer / 4) + 2 * (table - table / 4)));
+  });
+
+  it('say nothing about stages that hold the same', () => {
+    const static_: PlanOptions = {
+      stages: [
+        { name: 'prefill', mesh: { pp: 2, tp: 2 } },
+        { name: 'decode', mesh: { pp: 2, tp: 2 } },
+      ],
+    };
+    const { transitions, runtime } = compilePlan(makePlan(static_));
+    expect(transitions.weights).toEqual([]);
+    expect(runtime.transitions).toEqual([]);
+    expect(transitions.kv).toMatchObject([{ path: 'shared', bytesPerToken: { out: 0, in: 0 } }]);
+    expect(runtime.pools).toHaveLength(1);
+    expect(runtime.hostTier).toBeUndefined();
+  });
+
+  it('leave disjoint device sets alone', () => {
+    const split: PlanOptions = {
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, devices: [0, 1] },
+        { name: 'decode', mesh: { tp: 2 }, devices: [2, 3] },
+      ],
+    };
+    const { transitions, runtime } = compilePlan(makePlan(split));
+    expect(transitions.weights).toEqual([]);
+    expect(transitions.kv).toMatchObject([{ path: 'tier', tier: 'host' }]);
+    expect(runtime.pools.map((pool) => pool.id)).toEqual(['prefill', 'decode']);
+  });
+
+  it('move a device that changes place although the meshes are equal', () => {
+    const swapped: PlanOptions = {
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, devices: [0, 1] },
+        { name: 'decode', mesh: { pp: 2 }, devices: [1, 0] },
+      ],
+    };
+    const { transitions } = compilePlan(makePlan(swapped));
+    expect(transitions.weights).toHaveLength(2);
+    expect(transitions.kv[0]!.path).toBe('tier');
+  });
+});
+
+describe('kv edges', () => {
+  it('page replicated heads out once and in everywhere', () => {
+    const options: PlanOptions = {
+      shape: { kvHeads: 2 },
+      stages: [
+        { name: 'prefill', mesh: { tp: 4 }, kvReplicas: 2 },
+        { name: 'decode', mesh: { pp: 4 } },
+      ],
+    };
+    const [edge] = compilePlan(makePlan(options)).transitions.kv;
+    const perToken = 4 * 2 * 2 * 8 * 4;
+    expect(edge!.bytesPerToken).toEqual({ out: perToken, in: perToken });
+    expect(edge!.pageOut.map((slice) => slice.device)).toEqual([0, 2]);
+    const turned = compilePlan(
+      makePlan({
+        ...options,
+        stages: [
+          { name: 'prefill', mesh: { pp: 4 } },
+          { ...options.stages[0]!, name: 'decode' },
+        ],
+      }),
+    ).transitions.kv[0]!;
+    expect(turned.bytesPerToken).toEqual({ out: perToken, in: 2 * perToken });
+    expect(turned.pageIn.map((slice) => slice.heads)).toEqual([
+      [0, 1],
+      [0, 1],
+      [1, 2],
+      [1, 2],
+    ]);
+  });
+
+  it('are refused without a host tier', () => {
+    const { diagnostics, runtime } = compilePlan(makePlan({ ...RESHARD, kv: { hostCapacity: null } }));
+    expect(diagnostics.map((diagnostic) => diagnostic.slug)).toEqual(['kv-needs-tier']);
+    expect(runtime.stages).toEqual([]);
+  });
+});
