@@ -118,9 +118,9 @@ export function shapeFromConfig(json: unknown): ShapeAnswer {
   const context = config.count('max_position_embeddings', row.context);
   const headDim = config.count(
     'head_dim',
-    row.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 1),
+    row.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 2),
   );
-  const kvHeads = config.count('num_key_value_heads', heads);
+  const kvHeads = config.count('num_key_value_heads', heads ?? 1);
   const layers = config.count('num_hidden_layers');
   const ffn = config.count('intermediate_size');
   const vocab = config.count('vocab_size');

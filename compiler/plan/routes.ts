@@ -2,8 +2,9 @@
  * Routes over the links of a topology.
  *
  * A link joins any place that matches its `from` to any other that matches its `to`, inside one instance of its
- * scope; a link between groups (`node <-> node`) joins everything in one group with everything in another. The
- * instances are never listed: two places are tested against a link when they meet in a search.
+ * scope; a link between groups (`node <-> node`) joins the devices and hosts of one with those of another, and disks
+ * are reached through their host. The instances are never listed: two places are tested against a link when they meet
+ * in a search. A route stays inside the smallest group that holds both of its ends and a way between them.
  */
 import { matchesPrefix, parsePath, printPath, type PathPart } from './places.js';
 import type { Link, Topology } from './plan.js';
@@ -32,6 +33,7 @@ interface ParsedLink {
 interface Place {
   readonly path: string;
   readonly parts: readonly PathPart[];
+  readonly disk: boolean;
 }
 
 /** Answers questions about one topology; keeps its parsed form. */
@@ -87,10 +89,11 @@ function joins(link: ParsedLink, a: Place, b: Place): boolean {
 function reaches(link: ParsedLink, a: Place, b: Place, depth: number): boolean {
   const [pa, pb] = [a.parts.slice(depth), b.parts.slice(depth)];
   if (!matchesPrefix(link.from, pa) || !matchesPrefix(link.to, pb)) return false;
+  if ((a.disk && link.from.length < pa.length) || (b.disk && link.to.length < pb.length)) return false;
   return printPath(pa.slice(0, link.from.length)) !== printPath(pb.slice(0, link.to.length));
 }
 
-/** Breadth first; of a level, places are settled from the widest link down. */
+/** Looks in the smallest group around both ends first, then in those around it. */
 function search(
   start: Place | undefined,
   goal: Place | undefined,
@@ -101,6 +104,27 @@ function search(
   if (start === goal) return { hops: [], bandwidth: Infinity, latency: 0 };
   const straight = direct(start, goal, links);
   if (straight) return toRoute([{ link: straight, from: start.path, to: goal.path }]);
+  let depth = 0;
+  while (depth < start.parts.length - 1 && samePart(start, goal, depth)) depth++;
+  for (; depth >= 0; depth--) {
+    const group = start.parts.slice(0, depth);
+    const inside = places.filter((place) => matchesPrefix(group, place.parts));
+    const found = searchAmong(start, goal, inside, links);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+const samePart = (a: Place, b: Place, at: number): boolean =>
+  a.parts[at]!.name === b.parts[at]?.name && a.parts[at]!.first === b.parts[at].first;
+
+/** Breadth first; of a level, places are settled from the widest link down. */
+function searchAmong(
+  start: Place,
+  goal: Place,
+  places: readonly Place[],
+  links: readonly ParsedLink[],
+): Route | undefined {
   let frontier: { readonly place: Place; readonly hops: readonly Hop[] }[] = [{ place: start, hops: [] }];
   const seen = new Set([start]);
   while (frontier.length > 0) {

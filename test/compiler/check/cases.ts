@@ -1,0 +1,278 @@
+/** For every row of the catalogue a source that provokes it, the place to change between « and ». */
+import type { Slug } from '../../../compiler/diagnostics/catalogue.js';
+import { clerkConfig } from './memory-host.js';
+import { fused, split, WORLD } from './marked.js';
+
+export interface Case {
+  readonly slug: Slug;
+  readonly source: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly plan?: string;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly models?: Readonly<Record<string, unknown>>;
+  /** Part of the message, a help or a note that must be there. */
+  readonly says?: string;
+}
+
+const manyParams = Array.from(
+  { length: 9 },
+  (_, i) => `param ${i === 0 ? '«a0»' : `a${i}`}: int = 1 in [1, 2]`,
+).join('\n');
+
+const qwenWith = (fields: object): Readonly<Record<string, unknown>> => ({
+  m: { ...clerkConfig, ...fields },
+});
+
+export const CASES: readonly Case[] = [
+  // ---------------------------------------------------------------- names and imports
+  { slug: 'unknown-name', source: `topology t { gpu[2]: «l40» }\ndevice l4 { }`, says: 'did you mean `l4`?' },
+  { slug: 'unknown-name', source: fused('mesh (tp: «wide»)'), says: 'no param called `wide`' },
+  { slug: 'unknown-name', source: split('expect { peak(«decod», gpu) <= 1 GB }'), says: '`decode`' },
+  { slug: 'duplicate-name', source: `param a: int = 1\nparam «a»: int = 2` },
+  { slug: 'duplicate-name', source: `${WORLD}topology u { gpu: d\n tier «gpu» { capacity: 1 GB } }` },
+  { slug: 'unknown-module', source: `import { l4 } from «"std/device"»`, says: '"std/devices"' },
+  { slug: 'unknown-module', source: `import { l4 } from «"./x.plan"»`, says: 'looked for x.plan' },
+  { slug: 'not-declared-there', source: `import { «h20» } from "std/devices"`, says: '`h200`' },
+  {
+    slug: 'import-cycle',
+    source: `import { a } from "./b.plan"`,
+    files: { 'b.plan': `import { x } from "main.plan"` },
+    says: 'main.plan -> b.plan -> main.plan',
+  },
+  { slug: 'wrong-kind', source: `device d { }\nplan p for «d» on t { }`, says: 'a model is needed' },
+  { slug: 'plan-cycle', source: `plan a from «b» { }\nplan b from a { }`, says: 'a from b from a' },
+  { slug: 'unknown-edition', source: `language «7»` },
+  { slug: 'unknown-plan', source: fused('mesh (tp: 4, dp: 2)'), plan: 'q', says: 'no plan called `q`' },
+  { slug: 'unreadable-file', source: '', files: {}, says: 'cannot read' },
+
+  // ---------------------------------------------------------------- properties, types, units
+  { slug: 'unknown-property', source: `device d { «memry»: 1 GB }`, says: '`memory`' },
+  { slug: 'unknown-property', source: fused('mesh (dp: 8)\n«batsh»: 3 requests'), says: '`batch`' },
+  { slug: 'unknown-property', source: fused('mesh (dp: 8)', 'kv { «pages»: 16 tokens }'), says: '`page`' },
+  { slug: 'unknown-property', source: fused('mesh (dp: 8)', '«memory»: 80%') },
+  {
+    slug: 'duplicate-property',
+    source: `device d { memory: 1 GB, «memory»: 2 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }`,
+  },
+  {
+    slug: 'missing-property',
+    source: `device «d» { memory: 1 GB, compute: { f32: 1 TFLOPS } }`,
+    says: 'device `d` needs `bandwidth`',
+  },
+  { slug: 'missing-property', source: `${WORLD}topology u { gpu[2]: d\n link «gpu <-> gpu» { } }` },
+  { slug: 'missing-property', source: `model «m» { layers: 3, hidden: 8, heads: 2, ffn: 8, vocab: 9 }` },
+  { slug: 'wrong-type', source: `device d { memory: «"24 GB"» }`, says: 'not a string' },
+  { slug: 'wrong-type', source: fused('mesh (dp: 8)', 'kv { tiers: «[gpu]» }'), says: 'a list' },
+  { slug: 'unit-mismatch', source: `device d { bandwidth: «300 GB» }`, says: 'bytes per second' },
+  { slug: 'unit-mismatch', source: `device d { memory: «24» }`, says: 'such as `24 GiB`' },
+  { slug: 'unknown-unit', source: `device d { memory: 24 «Gib» }`, says: '`GiB`' },
+  { slug: 'out-of-range', source: fused('mesh (tp: «0»)'), says: 'at least 1' },
+  { slug: 'out-of-range', source: fused('mesh (dp: 8)', 'memory_use: «120%»'), says: '120%' },
+  { slug: 'out-of-range', source: `${WORLD}topology u { «gpu»[1_000_000]: d }` },
+  { slug: 'outside-domain', source: `param a: int = «3» in [1, 2]`, says: '1, 2' },
+  {
+    slug: 'outside-domain',
+    source: `param «a»: int = 1 in [1, 2]`,
+    set: { a: '3' },
+    says: '`a` = 3 is not one of its values 1, 2',
+  },
+  { slug: 'unknown-param-type', source: `param a: «itn» = 1`, says: '`int`' },
+  { slug: 'unknown-param', source: `param a: int = 1`, set: { b: '1' }, says: 'params here: a' },
+  { slug: 'too-many-values', source: manyParams, says: '512 combinations' },
+  { slug: 'model-unreadable', source: `model m { source: «"./nowhere"» }`, says: 'no such folder' },
+  {
+    slug: 'unsupported-architecture',
+    source: `model m { source: «"m"» }`,
+    models: qwenWith({ architectures: ['GPTNeoXForCausalLM'] }),
+    says: 'Qwen3ForCausalLM',
+  },
+  {
+    slug: 'unsupported-feature',
+    source: `model m { source: «"m"» }`,
+    models: qwenWith({ rope_scaling: { rope_type: 'yarn', factor: 4 } }),
+    says: '`yarn`',
+  },
+  {
+    slug: 'bad-model-config',
+    source: `model m { source: «"m"» }`,
+    models: qwenWith({ hidden_size: '128' }),
+    says: '`hidden_size` is "128"',
+  },
+  { slug: 'unknown-value', source: `model m { weights: «f61» }`, says: '`f16`' },
+  { slug: 'unknown-value', source: fused('mesh (dp: 8)', 'numerics: «exact»') },
+  {
+    slug: 'bad-shape',
+    source: `model m { layers: 8, hidden: 512, heads: 8, kv_heads: «3», ffn: 8, vocab: 9, context: 8 }`,
+  },
+  { slug: 'bad-shape', source: `model m { source: "clerk", layers: «8» }` },
+  { slug: 'division-by-zero', source: `device d { memory: 24 GB / «0» }` },
+  { slug: 'not-supported', source: `model m { weights: «int8» }` },
+  { slug: 'not-supported', source: fused('mesh (dp: 8)', 'numerics: «invariant»') },
+  { slug: 'unit-arithmetic', source: `device d { memory: «24 GB + 1 s» }` },
+
+  // ---------------------------------------------------------------- topology and placement
+  { slug: 'unknown-place', source: fused('mesh (dp: 8)').replace('on gpu', 'on «gpus»'), says: '`gpu`' },
+  {
+    slug: 'unknown-place',
+    source: `${WORLD}topology u { gpu[2]: d\n link gpu <-> «hots» { bandwidth: 1 GB/s } }`,
+  },
+  {
+    slug: 'unknown-place',
+    source: `${WORLD}topology u { node[2] { gpu[2]: d } }
+      plan p for m on u { stage serve: prefill + decode on «gpu» { mesh (dp: 4) } }`,
+    says: 'did you mean `node.gpu`?',
+  },
+  { slug: 'index-out-of-range', source: fused('mesh (dp: 8)').replace('on gpu', 'on gpu«[4..8]»') },
+  { slug: 'no-devices', source: `topology «t» { tier host { capacity: 1 GB } }` },
+  {
+    slug: 'no-route',
+    source: fused('mesh («tp: 2», dp: 4)').replace(/link gpu.*/g, ''),
+    says: 'declare `link gpu <-> gpu',
+  },
+  {
+    slug: 'mesh-size',
+    source: fused('mesh «(pp: 2, tp: 2)»'),
+    says: '(pp: 8), (pp: 4, tp: 2), (pp: 2, tp: 4) fit 8',
+  },
+  {
+    slug: 'fill-not-whole',
+    source: fused('mesh «(dp: fill, tp: 3)»'),
+    says: '8 devices cannot be shared by 3',
+  },
+  { slug: 'axis-repeated', source: fused('mesh (tp: 2, «tp: 4»)') },
+  { slug: 'two-fills', source: fused('mesh (pp: fill, «tp: fill»)') },
+  {
+    slug: 'stage-overlap',
+    source: split('').replace(
+      'decode on gpu { mesh (dp: 2, tp: 4) }',
+      'decode on «gpu[4..7]» { mesh (tp: 4) }',
+    ),
+  },
+  {
+    slug: 'stage-without-devices',
+    source: fused('mesh (dp: 8)').replace('serve', '«serve»').replace(' on gpu {', ' {'),
+  },
+  { slug: 'stage-without-mesh', source: fused('').replace('serve', '«serve»'), says: 'mesh auto' },
+  {
+    slug: 'weights-do-not-fit',
+    source: fused('mesh «(dp: 8)»').replace('memory: 16 GB', 'memory: 40 MB'),
+    says: 'they fit with mesh (',
+  },
+  {
+    slug: 'duplicate-link',
+    source: WORLD.replace(
+      'link gpu <-> host',
+      'link «gpu» <-> gpu { bandwidth: 1 GB/s }\n link gpu <-> host',
+    ),
+  },
+  { slug: 'no-mesh-fits', source: fused('«mesh auto»').replace('memory: 16 GB', 'memory: 1 MB') },
+  { slug: 'not-a-device', source: fused('mesh (dp: 8)').replace('on gpu', 'on «host»'), says: 'is a tier' },
+  { slug: 'no-stages', source: `${WORLD}plan «p» for m on t { }` },
+  { slug: 'no-model', source: `${WORLD}plan «p» on t { }`, says: 'which model' },
+
+  // ---------------------------------------------------------------- sharding
+  { slug: 'unknown-axis', source: fused('mesh («ttp»: 8)'), says: '`tp`' },
+  { slug: 'unsupported-axis', source: fused('mesh («ep»: 8)') },
+  {
+    slug: 'dim-not-divisible',
+    source: fused('mesh («tp: 8»)'),
+    says: '`replicate kv_heads by 2` keeps tp = 8',
+  },
+  {
+    slug: 'dim-not-divisible',
+    source: fused('mesh («tp: 8»)').replace('ffn: 1536', 'ffn: 1532'),
+    says: '`ffn`',
+  },
+  { slug: 'too-many-pipeline-stages', source: fused('mesh («pp: 8»)').replace('layers: 8', 'layers: 6') },
+  { slug: 'unknown-dim', source: fused('mesh (dp: 2, tp: 4)\nshard «head» on tp'), says: '`heads`' },
+  { slug: 'dim-on-wrong-axis', source: fused('mesh (dp: 2, tp: 4)\nshard «hidden» on tp') },
+  { slug: 'dim-on-wrong-axis', source: fused('mesh (dp: 2, tp: 4)\nshard heads on «dp»') },
+  {
+    slug: 'split-length',
+    source: fused('mesh (pp: 8)\nsplit layers on pp «[4, 4]»'),
+    says: '[1, 1, 1, 1, 1, 1, 1, 1]',
+  },
+  { slug: 'split-sum', source: fused('mesh (pp: 2, dp: 4)\nsplit layers on pp «[4, 5]»') },
+  { slug: 'kv-replicas', source: fused('mesh (tp: 8)\nreplicate «kv_heads» by 4') },
+  {
+    slug: 'heads-disagree',
+    source: fused('mesh (tp: 8)\nreplicate «kv_heads»'),
+    says: '`replicate kv_heads by 2`',
+  },
+  {
+    slug: 'bad-override',
+    source: fused('mesh (dp: 2, tp: 4)\noverride layers«[6..8]».mlp { replicate ffn }'),
+  },
+  { slug: 'bad-override', source: fused('mesh (dp: 2, tp: 4)\noverride layers[0].«mpl» { replicate ffn }') },
+  { slug: 'placed-twice', source: fused('mesh (dp: 2, tp: 4)\nreplicate ffn\nshard «ffn» on tp') },
+
+  // ---------------------------------------------------------------- KV and tiers
+  {
+    slug: 'kv-does-not-fit',
+    source: fused('mesh «(dp: 8)»\nmicrobatch: 2048 tokens').replace('memory: 16 GB', 'memory: 69 MB'),
+    says: 'x memory_use 0.9 - weights',
+  },
+  {
+    slug: 'kv-tight',
+    source: fused('mesh «(dp: 8)»\nmicrobatch: 128 tokens').replace('memory: 16 GB', 'memory: 70 MB'),
+  },
+  { slug: 'unknown-tier', source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> «hots» }'), says: '`host`' },
+  {
+    slug: 'cap-exceeds-capacity',
+    source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> host up to «100 GiB» }'),
+    says: '68.7 GB',
+  },
+  {
+    slug: 'first-tier-not-device',
+    source: fused('mesh (dp: 8)', 'kv { tiers: «host» -> gpu }'),
+    says: '`gpu -> host`',
+  },
+  { slug: 'tier-repeated', source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> host -> «host» }') },
+  { slug: 'kv-needs-tier', source: split('kv { tiers: «gpu» }'), says: '`tiers: gpu -> host`' },
+  { slug: 'cap-on-device', source: fused('mesh (dp: 8)', 'kv { tiers: gpu up to «1 GB» -> host }') },
+
+  // ---------------------------------------------------------------- flow
+  {
+    slug: 'missing-phase',
+    source: `${WORLD}plan «p» for m on t { stage prefill on gpu { mesh (pp: 8) } }`,
+    says: 'does decode',
+  },
+  {
+    slug: 'unknown-stage',
+    source: split('flow requests -> prefill -> «decod» -> results'),
+    says: '`decode`',
+  },
+  { slug: 'unknown-stage', source: split('').replace('decode on gpu', 'decode on gpu like «prefil»') },
+  { slug: 'flow-ends', source: split('flow «prefill» -> decode -> results') },
+  { slug: 'stage-not-in-flow', source: split('«flow requests -> prefill -> results»') },
+  { slug: 'flow-order', source: split('«flow requests -> decode -> prefill -> results»') },
+  {
+    slug: 'unknown-condition',
+    source: split('flow requests -> prefill -> decode -> results { to decode when host.«ful» }'),
+    says: '`full`',
+  },
+  {
+    slug: 'unknown-phase',
+    source: fused('mesh (dp: 8)').replace('+ decode', '+ «decoding»'),
+    says: '`decode`',
+  },
+  { slug: 'unknown-phase', source: `${WORLD}plan p for m on t { stage «serve» on gpu { mesh (dp: 8) } }` },
+  { slug: 'duplicate-stage', source: split('stage «decode» on gpu { mesh (pp: 8) }') },
+  { slug: 'duplicate-block', source: split('kv { page: 16 tokens }\n«kv» { page: 32 tokens }') },
+  { slug: 'duplicate-block', source: fused('mesh (dp: 8)\n«mesh (pp: 8)»') },
+  { slug: 'stage-repeated', source: split('flow requests -> prefill -> «prefill» -> decode -> results') },
+  {
+    slug: 'like-cycle',
+    source: `${WORLD}plan p for m on t { stage prefill like decode { }\n stage decode like «prefill» { } }`,
+  },
+  {
+    slug: 'misplaced-member',
+    source: fused('mesh (dp: 2, tp: 4)\noverride layers[0].mlp { «mesh (tp: 2)» }'),
+  },
+
+  // ---------------------------------------------------------------- expectations
+  { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
+  { slug: 'bad-measure-argument', source: split('expect { collectives(decode, per: «token») <= 2 }') },
+  { slug: 'bad-measure-argument', source: split('expect { «peak(decode)» <= 2 GB }') },
+  { slug: 'not-a-bound', source: split('expect { «peak(decode, gpu) + 2» }') },
+];

@@ -1,0 +1,211 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import { printPlan } from '../../../compiler/plan/print-plan.js';
+import { fused, split, WORLD } from './marked.js';
+import { checkText } from './memory-host.js';
+
+const read = (name: string): string =>
+  readFileSync(new URL(`../../../plans/${name}.plan`, import.meta.url), 'utf8');
+
+/** The plans of a text that must be free of errors. */
+function plansOf(text: string, set: Readonly<Record<string, string>> = {}): readonly Plan[] {
+  const { plans, diagnostics } = checkText(text, { set });
+  expect(diagnostics.filter((d) => d.severity === 'error')).toEqual([]);
+  return plans;
+}
+
+const named = (plans: readonly Plan[], name: string): Plan => plans.find((p) => p.name === name)!;
+
+describe('example plans', () => {
+  for (const name of ['clerk', 'seesaw-70b', 'pod'])
+    it(`${name} prints as before`, async () => {
+      const text = plansOf(read(name)).map(printPlan).join('\n');
+      await expect(text).toMatchFileSnapshot(`../../golden/plans/${name}.txt`);
+    });
+
+  it('clerk: derived plans change what they name and inherit the rest', () => {
+    const plans = plansOf(read('clerk'));
+    const meshes = (name: string): readonly unknown[] => named(plans, name).stages.map((s) => s.mesh);
+    expect(meshes('reshard')).toEqual([
+      { dp: 1, pp: 4, tp: 1 },
+      { dp: 1, pp: 1, tp: 4 },
+    ]);
+    expect(meshes('pipeline')).toEqual([
+      { dp: 1, pp: 4, tp: 1 },
+      { dp: 1, pp: 4, tp: 1 },
+    ]);
+    expect(meshes('hybrid')).toEqual([
+      { dp: 1, pp: 4, tp: 1 },
+      { dp: 1, pp: 2, tp: 2 },
+    ]);
+    expect(named(plans, 'pipeline').stages[1]!.batchRequests).toBe(64);
+    expect(named(plans, 'split').stages.map((s) => s.devices)).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
+    expect(named(plans, 'single').stages[0]!.phases).toEqual(['prefill', 'decode']);
+    expect(named(plans, 'reshard').model.shape.kvHeads).toBe(4);
+  });
+
+  it('seesaw: --set changes the mesh and `fill` follows', () => {
+    const [seesaw] = plansOf(read('seesaw-70b'), { decode_tp: '2' });
+    expect(seesaw!.stages[1]!.mesh).toEqual({ dp: 1, pp: 4, tp: 2 });
+    expect(seesaw!.params).toEqual({ decode_tp: 2 });
+    expect(seesaw!.kv.tiers[1]!.capacity).toBe(500 * 2 ** 30);
+    expect(seesaw!.flow.rules).toMatchObject([
+      { to: 'decode', when: { kind: 'or', left: { kind: 'tier_full' }, right: { kind: 'requests_empty' } } },
+      { to: 'prefill', when: { kind: 'tier_used', op: '<', fraction: 0.2 } },
+    ]);
+    expect(seesaw!.expectations).toMatchObject([
+      { measure: 'peak', stage: 'decode', place: 'gpu', op: '<=', limit: 24e9 },
+      { measure: 'bytes', edge: { from: 'prefill', to: 'decode' }, per: 'token', limit: 320 * 1024 },
+    ]);
+  });
+
+  it('pod: groups multiply out and tiers belong to their node', () => {
+    const wide = named(plansOf(read('pod')), 'wide');
+    expect(wide.topology.devices).toHaveLength(128);
+    expect(wide.topology.devices[9]).toMatchObject({ path: 'node[1].gpu[1]', group: 'node[1]' });
+    expect(wide.topology.links.map((l) => l.scope)).toEqual(['node[*]', 'node[*]', 'node[*]', '']);
+    expect(wide.stages[1]!.devices[0]).toBe(64);
+    expect(wide.stages[0]!.layerSplit).toEqual([32, 32, 31, 31]);
+    expect(wide.kv.tiers[1]!.capacity).toBe(16 * 2 ** 40);
+  });
+});
+
+describe('defaults', () => {
+  it('are recorded with their reasons', () => {
+    const [plan] = plansOf(split(''));
+    expect(plan!.defaults.map((d) => d.what)).toEqual([
+      'family',
+      'head_dim',
+      'norm_eps',
+      'rope_theta',
+      'tied',
+      'prefill.microbatch',
+      'prefill.layers',
+      'decode.batch',
+      'kv.page',
+      'kv.dtype',
+      'kv.tiers',
+      'flow',
+      'flow rule to prefill',
+      'flow rule to decode',
+      'memory_use',
+    ]);
+    expect(plan!.kv).toMatchObject({ pageTokens: 16, dtype: 'f16' });
+    expect(plan!.memoryUse).toBe(0.9);
+    expect(plan!.defaults.every((d) => d.why.length > 5)).toBe(true);
+  });
+
+  it('a rule that is written replaces only its own default', () => {
+    const [plan] = plansOf(
+      split('flow requests -> prefill -> decode -> results { to decode when 90% < host.used }'),
+    );
+    expect(plan!.flow.rules.map((r) => [r.to, r.when, r.origin !== undefined])).toEqual([
+      ['decode', { kind: 'tier_used', tier: 'host', op: '>', fraction: 0.9 }, true],
+      ['prefill', { kind: 'tier_used', tier: 'host', op: '<', fraction: 0.2 }, false],
+    ]);
+  });
+
+  it('stages that lie alike get no rules: there is nothing to switch', () => {
+    const [plan] = plansOf(split('').replace('(pp: 8)', '(dp: 2, tp: 4)'));
+    expect(plan!.flow.rules).toEqual([]);
+  });
+});
+
+describe('stages', () => {
+  it('`like` takes over the rest of another stage', () => {
+    const [plan] = plansOf(`${WORLD}plan p for m on t {
+      stage prefill on gpu[0..3] { mesh (pp: 4), microbatch: 64 tokens, batch: 9 requests }
+      stage decode on gpu[4..7] like prefill { mesh (tp: 4) }
+    }`);
+    expect(plan!.stages[1]).toMatchObject({
+      phases: ['decode'],
+      devices: [4, 5, 6, 7],
+      mesh: { dp: 1, pp: 1, tp: 4 },
+      microbatchTokens: 64,
+      batchRequests: 9,
+    });
+  });
+
+  it('lines place dimensions, split layers and override single layers', () => {
+    const [plan] = plansOf(
+      fused(`mesh (pp: 2, tp: 4)
+        replicate vocab
+        split layers on pp [3, 5]
+        override layers[0..1].mlp { replicate ffn }`),
+    );
+    const [stage] = plan!.stages;
+    expect(stage!.sharding).toEqual({ onTp: ['heads', 'kv_heads', 'ffn'], kvReplicas: 1 });
+    expect(stage!.layerSplit).toEqual([3, 5]);
+    expect(stage!.overrides).toMatchObject([
+      { firstLayer: 0, lastLayer: 1, part: 'mlp', sharding: { onTp: ['heads', 'kv_heads'] } },
+    ]);
+  });
+
+  it('KV heads kept in copies let tp go beyond them', () => {
+    const [plan] = plansOf(fused('mesh (tp: 8)\nreplicate kv_heads by 2'));
+    expect(plan!.stages[0]!.sharding).toEqual({ onTp: ['heads', 'kv_heads', 'ffn', 'vocab'], kvReplicas: 2 });
+  });
+
+  it('`mesh auto` takes wide tp in a group, then as little pp as memory allows', () => {
+    expect(plansOf(fused('mesh auto'))[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
+    const tight = fused('mesh auto').replace('memory: 16 GB', 'memory: 18 MB');
+    expect(plansOf(tight)[0]!.stages[0]!.mesh).toEqual({ dp: 1, pp: 2, tp: 4 });
+  });
+});
+
+describe('params', () => {
+  it('every value of a domain is checked and the failing one is named', () => {
+    const text = `param ways: int = 4 in [2, 4, 3]\n${fused('mesh (tp: ways, dp: fill)')}`;
+    const { diagnostics, plans } = checkText(text);
+    expect(diagnostics.map((d) => [d.slug, d.notes])).toEqual([['fill-not-whole', ['with ways = 3']]]);
+    expect(plans[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
+  });
+
+  it('a value that is set is the only one checked', () => {
+    const text = `param ways: int = 4 in [2, 4, 3]\n${fused('mesh (tp: ways, dp: fill)')}`;
+    expect(checkText(text, { set: { ways: '2' } }).diagnostics).toEqual([]);
+  });
+
+  it('have types with units', () => {
+    const text = `param room: bytes = 32 GiB\nparam kind: name = f32 in [f32, f16]\n${fused('mesh (dp: 8)', 'kv { dtype: kind, tiers: gpu -> host up to room }')}`;
+    const [plan] = plansOf(text, { room: '1 GiB', kind: 'f16' });
+    expect(plan!.kv.tiers[1]!.capacity).toBe(2 ** 30);
+    expect(plan!.kv.dtype).toBe('f16');
+  });
+});
+
+describe('expectations', () => {
+  it('of a derived plan replace those of its base that measure the same', () => {
+    const plans = plansOf(
+      `${split('expect { peak(decode, gpu) <= 1 GB\n transitions <= 4 }')}
+       plan q from p { expect { peak(decode, gpu) <= 2 GB\n never all_gather of kv in decode } }`,
+    );
+    expect(named(plans, 'q').expectations).toMatchObject([
+      { measure: 'transitions', limit: 4 },
+      { measure: 'peak', limit: 2e9 },
+      { kind: 'never', op: 'all_gather', of: 'kv', stage: 'decode' },
+    ]);
+  });
+});
+
+describe('workloads', () => {
+  it('are counts with lengths, or files', () => {
+    const { workloads, diagnostics } = checkText(`
+      workload a { requests: 500, prompt: 2620 tokens, output: normal(279 tokens, 40 tokens) }
+      workload b { requests: "batch.jsonl" }`);
+    expect(diagnostics).toEqual([]);
+    expect(workloads.map((w) => w.requests)).toEqual([
+      {
+        kind: 'drawn',
+        count: 500,
+        prompt: { kind: 'fixed', tokens: 2620 },
+        output: { kind: 'normal', mean: 279, deviation: 40 },
+      },
+      { kind: 'file', path: 'batch.jsonl', base: 'main.plan' },
+    ]);
+  });
+});
