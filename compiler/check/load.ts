@@ -26,7 +26,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
   const loading: string[] = [];
 
   const open = (file: string, text: string): Scope => {
-    const parsed = parse(text, file);
+    const parsed = file.startsWith(STD) ? parseLibrary(file, text) : parse(text, file);
     for (const problem of parsed.errors) tell(fromSyntax(problem, file));
     const names = new Map<string, Binding>();
     const scope: Scope = { path: file, file: parsed.file, names };
@@ -139,6 +139,17 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
     return { root: undefined, scopes };
   }
   return { root: open(path, text), scopes };
+}
+
+/** Trees of library files: their texts are constants, so each is parsed once however many files import it. */
+const library = new Map<string, ReturnType<typeof parse>>();
+
+function parseLibrary(file: string, text: string): ReturnType<typeof parse> {
+  const known = library.get(file);
+  if (known?.file.text === text) return known;
+  const parsed = parse(text, file);
+  library.set(file, parsed);
+  return parsed;
 }
 
 /** The edition this compiler reads. */

@@ -50,10 +50,10 @@ export function routesOf(topology: Topology): Routes {
     from: parsePath(link.from),
     to: parsePath(link.to),
   }));
-  const places = [...topology.devices, ...topology.tiers].map((p): Place => ({
-    path: p.path,
-    parts: parsePath(p.path),
-  }));
+  const places: readonly Place[] = [
+    ...topology.devices.map(({ path }) => ({ path, parts: parsePath(path), disk: false })),
+    ...topology.tiers.map(({ path, medium }) => ({ path, parts: parsePath(path), disk: medium === 'disk' })),
+  ];
   const byPath = new Map(places.map((p): [string, Place] => [p.path, p]));
   const known = new Map<string, Route | undefined>();
   const find = (from: string, to: string): Route | undefined => {
