@@ -33,12 +33,19 @@ import { devicePeaks, fixedMemory, memoryProblems, type RankMemory } from './mem
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 
 export interface LowerOptions {
-  /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. */
+  /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
   readonly maxBindingBytes?: number;
 }
 
-/** WebGPU's guaranteed limit. */
-export const DEFAULT_BINDING_BYTES = 128 * 2 ** 20;
+/**
+ * The binding limit to count on without having asked the device: WebGPU guarantees 128 MiB, and implementations on
+ * devices with a lot of memory offer up to 2 GiB. A 16th of the smallest device's memory, between the two.
+ */
+export function bindingBytes(plan: Plan): number {
+  const devices = new Set(plan.stages.flatMap((stage) => stage.devices));
+  const memory = Math.min(...[...devices].map((device) => plan.topology.devices[device]!.kind.memory));
+  return Math.min(2 ** 31 - 4, Math.max(2 ** 27, Math.floor(memory / 64) * 4));
+}
 
 export interface LowerResult {
   readonly graph: RuntimeGraph;
@@ -53,7 +60,7 @@ export function lowerPlan(
   plan: Plan,
   options: LowerOptions = {},
 ): LowerResult {
-  const maxBindingBytes = options.maxBindingBytes ?? DEFAULT_BINDING_BYTES;
+  const maxBindingBytes = options.maxBindingBytes ?? bindingBytes(plan);
   const stages = flowStages(plan);
   const drafts = stages.map((stage) =>
     draftStage(
