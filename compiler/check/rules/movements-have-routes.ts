@@ -5,8 +5,10 @@
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
 import type { Plan, Stage } from '../../plan/plan.js';
+import { parsePath, printPath } from '../../plan/places.js';
 import { routesOf, tierFor } from '../../plan/routes.js';
 import { needsTransition } from '../plan/flow.js';
+import { kvCrossesByTier } from './kv-crosses-by-tier.js';
 import type { Rule } from './rule.js';
 
 interface Movement {
@@ -16,7 +18,8 @@ interface Movement {
   readonly origin: Origin;
 }
 
-export const movementsHaveRoutes: Rule = ({ plan, sources }) => {
+export const movementsHaveRoutes: Rule = (input) => {
+  const { plan, sources } = input;
   const routes = routesOf(plan.topology);
   const failed = new Map<string, Diagnostic>();
   const movements = [
@@ -25,7 +28,8 @@ export const movementsHaveRoutes: Rule = ({ plan, sources }) => {
       return meshMovements(plan, stage, axes.tp ?? stage.meshOrigin, axes.pp ?? stage.meshOrigin);
     }),
     ...tierMovements(plan),
-    ...uploads(plan),
+    // Where KV has no host tier to cross by, that is said already, and weights lack the same tier.
+    ...(kvCrossesByTier(input).length > 0 ? [] : uploads(plan)),
   ];
   for (const { what, from, to, origin } of movements) {
     if (failed.has(what) || routes.find(from, to)) continue;
@@ -37,7 +41,7 @@ export const movementsHaveRoutes: Rule = ({ plan, sources }) => {
         {
           primary: origin,
           related: [{ ...plan.topology.origin, label: 'links of this topology' }],
-          helps: [`declare \`link ${bare(from)} <-> ${bare(to)} { bandwidth: ... }\``],
+          helps: roads(plan, from, to),
         },
       ),
     );
@@ -45,7 +49,20 @@ export const movementsHaveRoutes: Rule = ({ plan, sources }) => {
   return [...failed.values()];
 };
 
-const bare = (path: string): string => path.replace(/\[\d+\]/g, '');
+/** What to declare so that there is a road. */
+function roads(plan: Plan, from: string, to: string): readonly string[] {
+  const exists = (path: string): boolean =>
+    [...plan.topology.devices, ...plan.topology.tiers].some((p) => p.path === path);
+  const absent = [from, to].filter((path) => !exists(path));
+  const [a, b] = [parsePath(from), parsePath(to)];
+  const shared = Math.min(a.length, b.length) - 1;
+  let depth = 0;
+  while (depth < shared && printPath(a.slice(0, depth + 1)) === printPath(b.slice(0, depth + 1))) depth++;
+  const bare = (parts: typeof a): string => parts.map((p) => p.name).join('.');
+  const inside = depth === 0 ? '' : ` in \`${bare(a.slice(0, depth))}\``;
+  const link = `\`link ${bare(a.slice(depth))} <-> ${bare(b.slice(depth))} { bandwidth: ... }\`${inside}`;
+  return [...absent.map((tier) => `declare \`tier ${tier} { capacity: ... }\``), `declare ${link}`];
+}
 
 function meshMovements(plan: Plan, stage: Stage, tpOrigin: Origin, ppOrigin: Origin): readonly Movement[] {
   const { dp, pp, tp } = stage.mesh;

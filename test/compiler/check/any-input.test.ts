@@ -51,7 +51,7 @@ describe('any input', () => {
         // A plan goes missing only for a reason that is told.
         if (!errors) expect(result.plans.length).toBe(declared);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
