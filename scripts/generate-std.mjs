@@ -8,7 +8,9 @@ const root = new URL('..', import.meta.url);
 const folder = new URL('plans/std/', root);
 const target = new URL('compiler/std/library.generated.ts', root);
 
-const escape = (text) => text.replace(/\\/g, '\\\\').replace(/`/g, '\\`').replace(/\$\{/g, '\\${');
+// Quotes are escaped so that an import of a plan is never taken for one of the module.
+const escape = (text) =>
+  text.replace(/\\/g, '\\\\').replace(/`/g, '\\`').replace(/\$\{/g, '\\${').replace(/"/g, '\\x22');
 const entries = readdirSync(folder)
   .filter((name) => name.endsWith('.plan'))
   .sort()

@@ -1,7 +1,7 @@
 /** Generated from plans/std by scripts/generate-std.mjs; edit the plan files instead. */
 export const STD_LIBRARY: Readonly<Record<string, string>> = {
   'std/aws': `language 1
-import { l4, l40s, a10g, a100_40, a100_80, h100, h200 } from "std/devices"
+import { l4, l40s, a10g, a100_40, a100_80, h100, h200 } from \x22std/devices\x22
 
 // Instance types of AWS with eight devices. Counts, memory and disks are AWS's own; a sixth of the host memory is
 // left to the system and to the model's weights. Links are what transfers reach, not what the bus is rated for.
@@ -12,7 +12,7 @@ import { l4, l40s, a10g, a100_40, a100_80, h100, h200 } from "std/devices"
 topology g5_48xlarge {
   gpu[8]: a10g
   tier host { capacity: 640 GiB }
-  tier nvme { capacity: 7.6 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 7.6 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s, latency: 20 us
     allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
@@ -27,7 +27,7 @@ topology g5_48xlarge {
 topology g6_48xlarge {
   gpu[8]: l4
   tier host { capacity: 640 GiB }
-  tier nvme { capacity: 7.5 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 7.5 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s, latency: 20 us
     allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
@@ -41,7 +41,7 @@ topology g6_48xlarge {
 topology g6e_48xlarge {
   gpu[8]: l40s
   tier host { capacity: 1280 GiB }
-  tier nvme { capacity: 7.6 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 7.6 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
     bandwidth: 20 GB/s, latency: 12 us
     allreduce: { 2: 20 GB/s, 4: 3.4 GB/s, 8: 0.83 GB/s }
@@ -55,7 +55,7 @@ topology g6e_48xlarge {
 topology p4d_24xlarge {
   gpu[8]: a100_40
   tier host { capacity: 960 GiB }
-  tier nvme { capacity: 8 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 8 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
     bandwidth: 230 GB/s, latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
@@ -69,7 +69,7 @@ topology p4d_24xlarge {
 topology p4de_24xlarge {
   gpu[8]: a100_80
   tier host { capacity: 960 GiB }
-  tier nvme { capacity: 8 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 8 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
     bandwidth: 230 GB/s, latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
@@ -83,7 +83,7 @@ topology p4de_24xlarge {
 topology p5_48xlarge {
   gpu[8]: h100
   tier host { capacity: 1706 GiB }
-  tier nvme { capacity: 30 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 30 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu { bandwidth: 360 GB/s, latency: 6 us }
   link gpu <-> host { bandwidth: 50 GB/s, latency: 8 us }
   link host <-> nvme { bandwidth: 12 GB/s, latency: 90 us }
@@ -94,7 +94,7 @@ topology p5_48xlarge {
 topology p5en_48xlarge {
   gpu[8]: h200
   tier host { capacity: 1706 GiB }
-  tier nvme { capacity: 30 TB, path: "/opt/dlami/nvme/fulcrum" }
+  tier nvme { capacity: 30 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu { bandwidth: 360 GB/s, latency: 6 us }
   link gpu <-> host { bandwidth: 50 GB/s, latency: 8 us }
   link host <-> nvme { bandwidth: 12 GB/s, latency: 90 us }
@@ -245,7 +245,7 @@ device lavapipe {
 }
 `,
   'std/local': `language 1
-import { lavapipe } from "std/devices"
+import { lavapipe } from \x22std/devices\x22
 
 /// Any machine with a WebGPU adapter: four logical devices on it, with host memory beside them. The figures are those
 /// of the software driver on two cores; the devices share whatever the adapter has.
