@@ -3,6 +3,7 @@
  * inside it. `--check` only says whether the two agree.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { URL } from 'node:url';
 
 const root = new URL('..', import.meta.url);
 const folder = new URL('plans/std/', root);
