@@ -1,20 +1,6 @@
 /** The command line as a whole: usage errors, help, exit status. */
 import { describe, expect, it } from 'vitest';
-import { runProgram } from '../../cli/program.js';
-import type { Terminal } from '../../cli/terminal.js';
-
-async function run(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  const text = { out: '', err: '' };
-  const terminal: Terminal = {
-    writeOut: (piece) => (text.out += piece),
-    writeErr: (piece) => (text.err += piece),
-    colour: false,
-    interactive: false,
-    columns: 80,
-  };
-  const status = await runProgram(args, terminal);
-  return { status, ...text };
-}
+import { runInProcess as run } from './run-program.js';
 
 describe('the command line', () => {
   it('prints help on request, and as an error without a command', async () => {

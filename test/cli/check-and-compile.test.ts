@@ -1,0 +1,136 @@
+/** `check` and `compile` on files, as a user sees them. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseRuntimeGraph } from '../../compiler/ir/runtime-json.js';
+import { runInProcess } from './run-program.js';
+
+const CLERK = 'plans/clerk.plan';
+const MODEL = `model tiny {
+  family: llama
+  layers: 4, hidden: 64, heads: 8, kv_heads: 4, ffn: 96, vocab: 100, context: 128
+  weights: f32
+}
+`;
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fulcrum-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Writes a plan file over a small model on the library's workstation of four devices. */
+function planFile(name: string, plans: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, `import { workstation } from "std/local"\n${MODEL}${plans}\n`);
+  return path;
+}
+
+const good = (mesh: string): string => `plan serve for tiny on workstation {
+  stage serve: prefill + decode on gpu { mesh (${mesh}) }
+}`;
+
+describe('check', () => {
+  it('accepts every plan file that is shipped', async () => {
+    const run = await runInProcess('check', CLERK, 'plans/seesaw-70b.plan', 'plans/pod.plan');
+    expect(run).toMatchObject({ status: 0, err: '3 files checked, no problems\n' });
+    for (const plan of [
+      'reshard',
+      'pipeline',
+      'tensor',
+      'hybrid',
+      'replicas',
+      'single',
+      'split',
+      'seesaw',
+      'wide',
+    ]) {
+      expect(run.out).toMatch(new RegExp(`^plan ${plan}, model `, 'm'));
+    }
+  });
+
+  it('shows the place, the code and what would help', async () => {
+    const path = planFile('bad.plan', good('tp: 3'));
+    const run = await runInProcess('check', path);
+    expect(run.status).toBe(1);
+    expect(run.out).toBe('');
+    expect(run.err).toMatch(/bad\.plan:\d+:\d+: error\[FC\d{4}\]: /);
+    expect(run.err).toMatch(/mesh \(tp: 3\)/);
+    expect(run.err).toMatch(/\^+/);
+    expect(run.err).toMatch(/1 file checked, \d+ errors?\n$/);
+  });
+
+  it('prints one document with --json, for sound and unsound files', async () => {
+    const run = await runInProcess(
+      'check',
+      '--json',
+      planFile('a.plan', good('tp: 4')),
+      planFile('b.plan', good('tp: 3')),
+    );
+    expect(run.status).toBe(1);
+    const document = JSON.parse(run.out) as {
+      ok: boolean;
+      files: {
+        diagnostics: { code: string; primary: { start: { line: number } } }[];
+        plans: { plan: string }[];
+      }[];
+    };
+    expect(document.ok).toBe(false);
+    expect(document.files[0]).toMatchObject({ diagnostics: [], plans: [{ plan: 'serve' }] });
+    expect(document.files[1]!.plans).toEqual([]);
+    expect(document.files[1]!.diagnostics[0]).toMatchObject({
+      severity: 'error',
+      code: expect.stringMatching(/^FC\d{4}$/) as string,
+      primary: { start: { line: 8 } },
+    });
+  });
+
+  it('reports a file that is not there', async () => {
+    const run = await runInProcess('check', join(folder, 'none.plan'));
+    expect(run.status).toBe(1);
+    expect(run.err).toMatch(/error\[FC\d{4}\]: .*none\.plan/);
+  });
+
+  it('refuses a setting without a value', async () => {
+    const run = await runInProcess('check', CLERK, '--set', 'tp');
+    expect(run.status).toBe(2);
+    expect(run.err).toMatch('expected name=value');
+  });
+});
+
+describe('compile', () => {
+  it('prints every level', async () => {
+    for (const level of ['syntax', 'plan', 'logical', 'sharded', 'transitions', 'runtime']) {
+      const run = await runInProcess('compile', CLERK, '--plan', 'reshard', '--emit', level);
+      expect(run).toMatchObject({ status: 0, err: '' });
+      expect(run.out.split('\n').length).toBeGreaterThan(10);
+    }
+  });
+
+  it('writes a runtime graph that can be read back', async () => {
+    const path = join(folder, 'graph.json');
+    const run = await runInProcess('compile', planFile('c.plan', good('tp: 4')), '-o', path);
+    expect(run).toMatchObject({ status: 0, out: '' });
+    const { graph } = parseRuntimeGraph(JSON.parse(readFileSync(path, 'utf8')));
+    expect(graph?.plan).toBe('serve');
+    expect(graph?.devices).toHaveLength(4);
+  });
+
+  it('asks which plan is meant, and suggests the nearest name', async () => {
+    const several = await runInProcess('compile', CLERK);
+    expect(several).toMatchObject({ status: 2, out: '' });
+    expect(several.err).toMatch(
+      'choose one with --plan (reshard, pipeline, tensor, hybrid, replicas, single, split)',
+    );
+    const misspelt = await runInProcess('compile', CLERK, '--plan', 'rehsard');
+    expect(misspelt).toMatchObject({ status: 2, out: '' });
+    expect(misspelt.err).toMatch('did you mean reshard?');
+  });
+
+  it('knows the levels', async () => {
+    const run = await runInProcess('compile', CLERK, '--emit', 'shraded');
+    expect(run).toMatchObject({ status: 2, out: '' });
+    expect(run.err).toMatch('syntax, plan, logical, sharded, transitions, runtime');
+  });
+});

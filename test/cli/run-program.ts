@@ -1,0 +1,22 @@
+import { runProgram } from '../../cli/program.js';
+import type { Terminal } from '../../cli/terminal.js';
+
+export interface ProgramRun {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command line in this process and gathers what it says. */
+export async function runInProcess(...args: readonly string[]): Promise<ProgramRun> {
+  const text = { out: '', err: '' };
+  const terminal: Terminal = {
+    writeOut: (piece) => (text.out += piece),
+    writeErr: (piece) => (text.err += piece),
+    colour: false,
+    interactive: false,
+    columns: 80,
+  };
+  const status = await runProgram(args, terminal);
+  return { status, ...text };
+}

@@ -1,0 +1,148 @@
+/** The built program as a process of its own: results, exit status, and what a signal leaves behind. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const MAIN = 'dist/cli/main.js';
+const PLAN = 'plans/clerk.plan';
+const DATA = 'plans/models/clerk/data';
+
+interface ResultLine {
+  readonly custom_id: string | null;
+  readonly response: {
+    readonly status_code: number;
+    readonly body: { readonly choices?: readonly { text: string }[] };
+  };
+  readonly error: { readonly code: string } | null;
+}
+
+let folder = '';
+beforeAll(() => {
+  // `npm test` builds before it runs anything.
+  expect(existsSync(MAIN)).toBe(true);
+  folder = mkdtempSync(join(tmpdir(), 'fulcrum-run-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function fulcrum(...args: string[]) {
+  return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });
+}
+
+function readLines<T>(path: string): T[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}
+
+/** The expected answers by request. */
+function expectedTexts(): Map<string, string> {
+  const lines = readLines<{ custom_id: string; completion: string }>(join(DATA, 'expected.jsonl'));
+  return new Map(lines.map((line) => [line.custom_id, line.completion]));
+}
+
+function requestsFile(name: string, count: number, ...more: string[]): string {
+  const lines = readFileSync(join(DATA, 'records.jsonl'), 'utf8').split('\n').slice(0, count);
+  const path = join(folder, name);
+  writeFileSync(path, [...lines, ...more].join('\n') + '\n');
+  return path;
+}
+
+describe('fulcrum run', () => {
+  it('answers a batch, gives bad lines an error, and prints one document', () => {
+    const requests = requestsFile(
+      'six.jsonl',
+      6,
+      'not json',
+      '{"custom_id":"odd","method":"GET","url":"/v1/models"}',
+    );
+    const results = join(folder, 'six.out.jsonl');
+    const run = fulcrum('run', PLAN, '--plan', 'reshard', '--requests', requests, '--out', results, '--json');
+    expect(run.stderr).toMatch('2 requests could not be answered');
+    expect(run.status).toBe(0);
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      command: 'run',
+      plan: 'reshard',
+      requests: { read: 8, answered: 6, failed: 2, unfinished: 0, interrupted: false },
+      stats: { transitions: 1 },
+    });
+    const lines = readLines<ResultLine>(results);
+    expect(lines).toHaveLength(8);
+    const expected = expectedTexts();
+    const answered = lines.filter((line) => line.error === null);
+    expect(answered).toHaveLength(6);
+    for (const line of answered) {
+      expect(line.response.body.choices![0]!.text).toBe(expected.get(line.custom_id!));
+    }
+  });
+
+  it('runs a compiled graph from a file', () => {
+    const graph = join(folder, 'graph.json');
+    expect(fulcrum('compile', PLAN, '--plan', 'single', '-o', graph).status).toBe(0);
+    const results = join(folder, 'graph.out.jsonl');
+    const run = fulcrum('run', graph, '--requests', requestsFile('two.jsonl', 2), '--out', results);
+    expect(run.status).toBe(0);
+    expect(run.stdout).toMatch(/^prefill +\d/);
+    const expected = expectedTexts();
+    const texts = readLines<ResultLine>(results).map((line) => [
+      line.custom_id,
+      line.response.body.choices![0]!.text,
+    ]);
+    expect(new Map(texts as [string, string][])).toEqual(
+      new Map([...expected].filter(([id]) => ['record-0001', 'record-0002'].includes(id))),
+    );
+  });
+
+  it('names a request file that is not there', () => {
+    const run = fulcrum(
+      'run',
+      PLAN,
+      '--plan',
+      'single',
+      '--requests',
+      join(folder, 'none'),
+      '--out',
+      join(folder, 'x'),
+    );
+    expect(run.status).toBe(3);
+    expect(run.stdout).toBe('');
+    expect(run.stderr).toMatch(/error\[FC09\d\d\]: .*none/);
+    expect(existsSync(join(folder, 'x'))).toBe(false);
+  });
+
+  it('keeps whole lines and exits with 130 when interrupted', async () => {
+    const results = join(folder, 'cut.out.jsonl');
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'run', PLAN, '--plan', 'single', '--requests', join(DATA, 'records.jsonl'), '--out', results],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    let said = '';
+    child.stderr.on('data', (chunk) => (said += String(chunk)));
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const watch = setInterval(() => {
+      if (existsSync(results) && readFileSync(results).includes(10)) {
+        clearInterval(watch);
+        child.kill('SIGINT');
+      }
+    }, 50);
+    const status = await ended;
+    clearInterval(watch);
+    expect(status).toBe(130);
+    const lines = readLines<ResultLine>(results);
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.length).toBeLessThan(256);
+    expect(said).toMatch(new RegExp(`interrupted; ${lines.length} results? kept`));
+  });
+});
+
+describe('fulcrum devices', () => {
+  it('describes the adapter in one document', () => {
+    const run = fulcrum('devices', '--json', '--no-measure');
+    expect(run.status).toBe(0);
+    const { adapters } = JSON.parse(run.stdout) as { adapters: { limits: Record<string, number> }[] };
+    expect(adapters[0]!.limits['maxBufferSize']).toBeGreaterThan(0);
+  });
+});
