@@ -1,0 +1,124 @@
+/** The verifiers of transitions and runtime graphs find what is done to a sound graph. */
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import type { TransitionGraph } from '../../../compiler/ir/transitions.js';
+import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
+import { verifyTransitions } from '../../../compiler/ir/verify-transitions.js';
+import { makePlan } from '../support/make-plan.js';
+
+const { runtime, transitions } = compilePlan(
+  makePlan({
+    stages: [
+      { name: 'prefill', mesh: { pp: 2, tp: 2 } },
+      { name: 'decode', mesh: { tp: 4 } },
+    ],
+  }),
+);
+
+type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
+
+function spoilRuntime(edit: (graph: Mutable<RuntimeGraph>) => void): string {
+  const copy = structuredClone(runtime) as Mutable<RuntimeGraph>;
+  edit(copy);
+  return verifyRuntime(copy as RuntimeGraph, { transitions }).join('\n');
+}
+
+function spoilTransitions(edit: (graph: Mutable<TransitionGraph>) => void): string {
+  const copy = structuredClone(transitions) as Mutable<TransitionGraph>;
+  edit(copy);
+  return verifyTransitions(copy as TransitionGraph).join('\n');
+}
+
+describe('verifyRuntime', () => {
+  it('is content with a compiled graph', () => {
+    expect(verifyRuntime(runtime, { transitions })).toEqual([]);
+  });
+
+  it.each<[string, (graph: Mutable<RuntimeGraph>) => void, RegExp]>([
+    [
+      'a lost operand',
+      (g) => {
+        const op = g.stages[0]!.programs[0]!.ops[2]!;
+        if (op.op === 'kernel') op.operands.pop();
+      },
+      /operands, not/,
+    ],
+    [
+      'a weight nobody has',
+      (g) => (g.stages[0]!.shards[1]!.weights = g.stages[0]!.shards[1]!.weights.slice(1)),
+      /other shape on another rank|names no weight|not its holdings/,
+    ],
+    [
+      'a send without its receive',
+      (g) => (g.stages[0]!.programs[1]!.values[0]!.cols = 31),
+      /receives|columns/,
+    ],
+    ['a lost wait', (g) => (g.stages[1]!.programs[0]!.ops[5]!.after = []), /does not wait/],
+    [
+      'a slot taken twice',
+      (g) => g.stages[1]!.programs[0]!.values.forEach((value) => (value.slot = 0)),
+      /live in slot 0/,
+    ],
+    ['a slot too small', (g) => (g.stages[1]!.programs[0]!.slots[0]!.bytes = 4), /too small/],
+    [
+      "a rank with another rank's weights",
+      (g) => (g.stages[1]!.ranks[0]!.shard = 1),
+      /another rank's weights/,
+    ],
+    ['a wrong byte count', (g) => (g.stages[1]!.shards[0]!.weights[0]!.bytes += 4), /bytes, not/],
+    [
+      'a piece outside its buffer',
+      (g) => (g.stages[1]!.shards[0]!.weights[0]!.pieces[0]!.at = [60, 0]),
+      /reaches outside/,
+    ],
+    ['a piece that is gone', (g) => g.stages[1]!.shards[0]!.weights[1]!.pieces.pop(), /not its holdings/],
+    [
+      'a layer of another group',
+      (g) =>
+        (g.pools[1]!.ranks[0]!.groups = [
+          [0, 2],
+          [2, 4],
+        ]),
+      /layer group/,
+    ],
+    ['a missing upload', (g) => g.transitions[0]!.devices[0]!.upload.pop(), /not whole/],
+    [
+      'a copy out of bounds',
+      (g) => (g.transitions[0]!.devices[0]!.copy[0]!.oldAt = 2 ** 20),
+      /outside its buffers/,
+    ],
+    ['a missing transition', (g) => g.transitions.pop(), /no transition/],
+    ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
+    ['a pool that is not there', (g) => (g.stages[0]!.pool = 'lost'), /pool lost does not serve it/],
+  ])('finds %s', (_what, edit, message) => {
+    expect(spoilRuntime(edit)).toMatch(message);
+  });
+});
+
+describe('verifyTransitions', () => {
+  it('is content with a compiled graph', () => {
+    expect(verifyTransitions(transitions)).toEqual([]);
+  });
+
+  it.each<[string, (graph: Mutable<TransitionGraph>) => void, RegExp]>([
+    ['a move that is missing', (g) => g.weights[0]!.moves.pop(), /never arrives/],
+    ['a move made twice', (g) => g.weights[0]!.moves.push(g.weights[0]!.moves[0]!), /arrives twice/],
+    [
+      'a keep of what is not there',
+      (g) => (g.weights[0]!.moves.find((m) => m.kind === 'upload')!.kind = 'keep'),
+      /not resident/,
+    ],
+    [
+      'an eviction of what is needed',
+      (g) => g.weights[0]!.evict.push({ ...g.weights[0]!.moves[0]!, bytes: 0 }),
+      /still needed/,
+    ],
+    ['needless uploads', (g) => (g.weights[0]!.bytes.upload += 4), /lower bound/],
+    ['pages that stay behind', (g) => g.kv[0]!.pageOut.pop(), /pages out only part/],
+    ['pages that never arrive', (g) => g.kv[0]!.pageIn.pop(), /pages in only part/],
+    ['pages that leave twice', (g) => g.kv[0]!.pageOut.push(g.kv[0]!.pageOut[0]!), /what another did/],
+  ])('finds %s', (_what, edit, message) => {
+    expect(spoilTransitions(edit)).toMatch(message);
+  });
+});

@@ -1,0 +1,158 @@
+/** Pages, peaks and the problems of plans that do not fit. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
+import { layerGroups } from '../../../compiler/passes/kv-pools.js';
+import { stepSizes } from '../../../compiler/passes/step-sizes.js';
+import { makePlan, type PlanOptions } from '../support/make-plan.js';
+
+const RESHARD: PlanOptions = {
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 32 },
+    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
+  ],
+};
+
+describe('step sizes', () => {
+  const sizes = (stage: PlanOptions['stages'][number]): ReturnType<typeof stepSizes> =>
+    stepSizes(makePlan({ stages: [stage] }).stages[0]!);
+
+  it('of a prefill step are its microbatch', () => {
+    expect(sizes({ name: 'prefill', mesh: {}, microbatchTokens: 512 })).toEqual({
+      maxTokens: 512,
+      maxSequences: 64,
+    });
+    expect(sizes({ name: 'prefill', mesh: {}, microbatchTokens: 10 }).maxSequences).toBe(10);
+  });
+
+  it('of a decode step are the batch over replicas and pipeline microbatches', () => {
+    expect(sizes({ name: 'decode', mesh: { dp: 2, pp: 2 }, batchRequests: 65 })).toEqual({
+      maxTokens: 17,
+      maxSequences: 17,
+    });
+    expect(sizes({ name: 'decode', mesh: { pp: 4 }, batchRequests: 1 }).maxTokens).toBe(1);
+  });
+
+  it('of a fused step carry both', () => {
+    expect(sizes({ name: 'serve', mesh: {}, microbatchTokens: 32, batchRequests: 100 })).toEqual({
+      maxTokens: 100,
+      maxSequences: 100,
+    });
+  });
+});
+
+describe('pools', () => {
+  it('give a decode pool what is useful and a prefill pool what its pipeline needs', () => {
+    const [prefill, decode] = compilePlan(makePlan(RESHARD)).runtime.pools;
+    // Context 128 is 8 pages of 16. Prefill: (4 + 2) microbatches of 2 pages and one sequence.
+    expect(prefill!.pages).toBe(6 * 2 + 8);
+    expect(decode!.pages).toBe(10 * 8);
+  });
+
+  it('count pages per replica', () => {
+    const plan = makePlan({
+      stages: [
+        { name: 'prefill', mesh: { dp: 2 }, microbatchTokens: 32 },
+        { name: 'decode', mesh: { dp: 2 }, batchRequests: 8 },
+      ],
+    });
+    const { runtime } = compilePlan(plan);
+    expect(runtime.pools.map((pool) => [pool.id, pool.pages])).toEqual([
+      ['prefill+decode', 5 * 8 + 3 * 2 + 8],
+    ]);
+  });
+
+  it('never take more than the budget, whatever the memory', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 130_000, max: 1_000_000 }), (deviceMemory) => {
+        const { runtime, diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
+        const failed = diagnostics.some((diagnostic) => diagnostic.severity === 'error');
+        for (const { peak, budget } of runtime.devices) {
+          expect(budget).toBe(Math.floor(deviceMemory * 0.9));
+          if (!failed) expect(peak.total).toBeLessThanOrEqual(budget);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('partition layers into groups that respect the binding limit, as even as can be', () => {
+    const arbitrary = fc.record({
+      first: fc.nat(20),
+      count: fc.integer({ min: 1, max: 80 }),
+      bytes: fc.integer({ min: 1, max: 1000 }),
+      limit: fc.integer({ min: 1000, max: 20_000 }),
+    });
+    fc.assert(
+      fc.property(arbitrary, ({ first, count, bytes, limit }) => {
+        const groups = layerGroups([first, first + count], bytes, limit);
+        const sizes = groups.map(([start, end]) => end - start);
+        expect(groups[0]![0]).toBe(first);
+        groups.slice(1).forEach(([start], index) => expect(start).toBe(groups[index]![1]));
+        expect(groups.at(-1)![1]).toBe(first + count);
+        expect(Math.max(...sizes) * bytes).toBeLessThanOrEqual(limit);
+        expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+});
+
+describe('peaks', () => {
+  it('count weights once where two stages share them, and one buffer more where they take turns', () => {
+    const shared = compilePlan(
+      makePlan({
+        stages: [
+          { name: 'prefill', mesh: { pp: 2 } },
+          { name: 'decode', mesh: { pp: 2 } },
+        ],
+      }),
+    ).runtime;
+    const bytes = shared.stages[0]!.shards[0]!.weights.reduce((sum, weight) => sum + weightBytes(weight), 0);
+    expect(shared.devices[0]!.peak.weights).toBe(bytes);
+
+    const turns = compilePlan(makePlan(RESHARD)).runtime;
+    const on0 = turns.stages.map((stage) => stage.shards[0]!.weights);
+    const totals = on0.map((weights) => weights.reduce((sum, weight) => sum + weight.bytes, 0));
+    const largest = Math.max(...on0.flat().map((weight) => weight.bytes));
+    expect(turns.devices[0]!.peak.weights).toBe(Math.max(...totals) + largest);
+  });
+
+  it('are the sum of their parts', () => {
+    for (const { peak } of compilePlan(makePlan(RESHARD)).runtime.devices) {
+      expect(peak.total).toBe(peak.weights + peak.workspace + peak.kv);
+      expect(Math.min(peak.weights, peak.workspace, peak.kv)).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('plans that do not fit', () => {
+  it('say what the weights and the workspace need, and what there is', () => {
+    const { diagnostics, runtime } = compilePlan(makePlan({ ...RESHARD, deviceMemory: 100_000 }));
+    expect(diagnostics.map((diagnostic) => diagnostic.slug)).toEqual(['weights-do-not-fit']);
+    expect(diagnostics[0]!.notes.join('\n')).toMatch(/weights .* \+ workspace .* = /);
+    expect(runtime.stages).toHaveLength(2);
+  });
+
+  it('say when the pages left hold less than a microbatch', () => {
+    const { peak } = compilePlan(makePlan(RESHARD)).runtime.devices[0]!;
+    const deviceMemory = Math.ceil((peak.weights + peak.workspace + 5000) / 0.9);
+    const { diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
+    expect(diagnostics[0]).toMatchObject({ slug: 'kv-does-not-fit', severity: 'error' });
+  });
+
+  it('only warn when they hold less than the longest sequence', () => {
+    const { peak } = compilePlan(makePlan(RESHARD)).runtime.devices[0]!;
+    const deviceMemory = Math.ceil((peak.weights + peak.workspace + 40_000) / 0.9);
+    const { diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
+    expect(diagnostics[0]).toMatchObject({ slug: 'kv-tight', severity: 'warning' });
+    expect(diagnostics.every((diagnostic) => diagnostic.severity === 'warning')).toBe(true);
+  });
+
+  it('are refused where heads lie in a way no runtime op can mend', () => {
+    const { diagnostics } = compilePlan(
+      makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: ['kv_heads', 'ffn'] }] }),
+    );
+    expect(diagnostics.map((diagnostic) => diagnostic.slug)).toEqual(['heads-disagree']);
+  });
+});
