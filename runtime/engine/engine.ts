@@ -126,23 +126,33 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return true;
   }
 
+  // Actions overlap: a count is read and written only after what it counts has happened.
+  async function pageOut(action: Extract<Action, { kind: 'page_out' }>): Promise<void> {
+    const pool = prepared.pools.get(action.pool)!;
+    const moved = await pool.pageOut(action.replica, action.pages, action.hostPages);
+    bytes.kvOut += moved;
+  }
+
+  async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
+    clocks.transition.begin();
+    const moved = await prepared.switchTo(action.from, action.to);
+    clocks.transition.end();
+    bytes.weights += moved;
+    counts.transitions++;
+  }
+
   async function perform(action: Action): Promise<SchedulerEvent | undefined> {
     switch (action.kind) {
       case 'step':
         return runStep(action);
       case 'page_out':
-        bytes.kvOut += await prepared.pools
-          .get(action.pool)!
-          .pageOut(action.replica, action.pages, action.hostPages);
+        await pageOut(action);
         return { kind: 'page_out_done', id: action.id };
       case 'page_in':
         bytes.kvIn += prepared.pools.get(action.pool)!.pageIn(action.replica, action.pages, action.hostPages);
         return { kind: 'page_in_done', id: action.id };
       case 'switch':
-        clocks.transition.begin();
-        bytes.weights += await prepared.switchTo(action.from, action.to);
-        clocks.transition.end();
-        counts.transitions++;
+        await switchStage(action);
         return { kind: 'switch_done', id: action.id };
       case 'reject': {
         const sequence = sequences.get(action.sequence);

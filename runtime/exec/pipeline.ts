@@ -42,12 +42,13 @@ export function createPipeline(stage: RuntimeStage, ranks: readonly Rank[], traf
   );
   return {
     async step(replica, args, readSamples) {
-      let message: readonly Uint8Array[] | undefined;
       const chain = groups[replica]!;
-      for (const group of chain.slice(0, -1)) {
-        const received = message;
-        message = await group.turn.run(() => runGroup(group, args, received, traffic));
-      }
+      const relay = async (upTo: number): Promise<readonly Uint8Array[] | undefined> => {
+        const received = upTo === 0 ? undefined : await relay(upTo - 1);
+        const group = chain[upTo]!;
+        return group.turn.run(() => runGroup(group, args, received, traffic));
+      };
+      const message = chain.length === 1 ? undefined : await relay(chain.length - 2);
       const last = chain.at(-1)!;
       return last.turn.run(async () => {
         await runGroup(last, args, message, traffic);

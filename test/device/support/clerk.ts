@@ -22,7 +22,7 @@ function prompts(): number[][] {
   const tokenizer = loadTokenizer(CLERK);
   const lines = readFileSync(`${CLERK}/data/records.jsonl`, 'utf8').trim().split('\n');
   const all = lines.map((line) =>
-    tokenizer.encode((JSON.parse(line) as { body: { prompt: string } }).body.prompt),
+    tokenizer.encode((JSON.parse(line) as { body: { prompt: string } }).body.prompt, true),
   );
   const picked = all.sort((a, b) => a.length - b.length).filter((_, i) => i % 8 === 0);
   return picked.map((ids, i) => (i % 4 === 0 ? ids.slice(0, 1 + i) : ids));
