@@ -213,9 +213,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         signal?.removeEventListener('abort', onAbort);
       }
       if (failure !== undefined) {
-        const left = [...sequences.values()];
         sequences.clear();
-        for (const { request } of left) request.onError(failure);
         throw failure;
       }
     },

@@ -34,7 +34,7 @@ export interface EngineRequest {
   /** When given, the full row of logits behind every token is read back and handed over before `onToken`. */
   readonly onLogits?: (logits: Float32Array) => void;
   readonly onFinish: (reason: FinishReason) => void;
-  /** The request cannot be completed (device lost ...); others may still be. */
+  /** This request cannot be served (longer than the KV pool ...); the others go on. */
   readonly onError: (error: Error) => void;
 }
 
@@ -66,7 +66,8 @@ export interface Engine {
   submit(request: EngineRequest): void;
   /**
    * Runs until every submitted request has finished, or the signal aborts (then unfinished requests get no further
-   * callback). Rejects with RuntimeFailure when a device is lost; finished requests were reported before.
+   * callback). Rejects with RuntimeFailure when a device is lost: finished requests were
+   * reported before, the others get no further callback.
    */
   run(signal?: AbortSignal): Promise<void>;
   readonly stats: () => EngineStats;
