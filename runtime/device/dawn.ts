@@ -313,7 +313,58 @@ async function buildKernel(
   };
 }
 
+/** Kernel texts that a device of this process compiles or has compiled. */
+const compiled = new Map<string, Promise<unknown>>();
+
+/**
+ * Software drivers compile on the first dispatch, for up to seconds, and keep the result in a cache on disk. So the
+ * first device of the process to need a text runs it over no rows, and other devices wait for that before they ask:
+ * the driver then compiles once, and no step pays for it.
+ */
 async function buildPipeline(
+  device: GPUDevice,
+  source: KernelSource,
+  immediateSize: number,
+): Promise<Pick<DawnKernel, 'pipeline' | 'layout'>> {
+  const first = compiled.get(source.wgsl);
+  if (first !== undefined) {
+    await first;
+    return compile(device, source, immediateSize);
+  }
+  const built = compile(device, source, immediateSize).then(async (kernel) => {
+    await runOverNoRows(device, kernel, source, immediateSize);
+    return kernel;
+  });
+  compiled.set(
+    source.wgsl,
+    built.catch(() => compiled.delete(source.wgsl)),
+  );
+  return built;
+}
+
+async function runOverNoRows(
+  device: GPUDevice,
+  { pipeline, layout }: Pick<DawnKernel, 'pipeline' | 'layout'>,
+  source: KernelSource,
+  immediateSize: number,
+): Promise<void> {
+  const buffers = source.bindings.map(() =>
+    device.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE }),
+  );
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
+  pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
+  if (immediateSize > 0) pass.setImmediates(0, new Uint8Array(immediateSize));
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  await device.queue.onSubmittedWorkDone();
+  for (const buffer of buffers) buffer.destroy();
+}
+
+async function compile(
   device: GPUDevice,
   source: KernelSource,
   immediateSize: number,

@@ -65,7 +65,10 @@ export interface Device {
   readonly lost: Promise<string>;
   /** Storage buffer, zero-filled. Throws RuntimeFailure when the device refuses the size. */
   createBuffer(label: string, bytes: number): DeviceBuffer;
-  /** Compiles, or returns the kernel with the same key. Rejects with the WGSL diagnostics. */
+  /**
+   * Compiles, or returns the kernel with the same key. Rejects with the WGSL diagnostics. A kernel may be run once
+   * with all immediates zero to have it compiled: with no rows it must do nothing.
+   */
   createKernel(source: KernelSource): Promise<DeviceKernel>;
   bind(kernel: DeviceKernel, ranges: readonly BufferRange[]): BoundKernel;
   /** Ordered with submits: work submitted before sees the old bytes, work submitted after the new ones. */

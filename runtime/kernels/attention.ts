@@ -3,12 +3,15 @@
  * tile is up to ATTENTION_TILE_ROWS rows of consecutive positions of one sequence; row i of it sees the positions up
  * to its own. Keys are walked page by page through the sequence's page table.
  *
- * Two kernels. The tile kernel gives each thread one row of one head: keys are read at addresses that all threads
- * share and no thread needs another. The decode kernel has one row and gives a subgroup all query heads of a kv head
- * (at most 8 at a time): lanes are keys while scores are made and parts of head_dim while values are summed.
- *
  * State of the online softmax: m, the greatest score so far; l, the sum of exp(score - m); o, the sum of
  * exp(score - m) * value. A block of keys with greatest score m' first scales l and o by exp(m - max(m, m')).
+ *
+ * Three kernels, all of which keep load instructions few (software drivers take long to compile each):
+ * - tile: a subgroup has the rows of a tile, lanes are rows. Keys and values of a block are loaded once, lanes as
+ *   keys, and handed round with `subgroupBroadcast`; scores, softmax and sums stay within a lane.
+ * - decode: one row; a subgroup has the query heads of a kv head (at most 8 at a time). Lanes are keys while scores
+ *   are made and parts of head_dim while values are summed.
+ * - plain, without subgroups: a thread has one row of one head.
  */
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { DType } from '../../compiler/model/shape.js';
@@ -18,10 +21,10 @@ import type { KernelRequest, KernelVariant } from './kernel.js';
 import { LOWEST, ceilDiv, defineKernel, pair, param, quad, read, readWrite, subgroupSize } from './wgsl.js';
 import type { Binding, Constant } from './wgsl.js';
 
-/** Keys a thread of the tile kernel handles between two scalings. */
-const KEY_BLOCK = 4;
-/** Heads a workgroup of the tile kernel handles. */
-const TILE_HEADS = 2;
+/** Keys handled between two scalings by the tile kernel, at most a subgroup; fewer where heads are long, for size. */
+const KEY_BLOCK = { short: 8, long: 4 };
+/** Vectors of a head beyond which it is long. */
+const LONG_HEAD = 8;
 /** Query heads a subgroup of the decode kernel handles. */
 const DECODE_HEADS = 8;
 
@@ -43,10 +46,9 @@ interface Attention {
 export function attention(request: KernelRequest, limits: DeviceLimits): readonly KernelVariant[] {
   const op = describe(request);
   const lanes = subgroupSize(limits);
-  const decode = request.params['tileRows'] === 1 && lanes > 0;
-  return [
-    decode ? decodeKernel(op, lanes) : tileKernel(op, request.params['tileRows'] ?? ATTENTION_TILE_ROWS),
-  ];
+  const tileRows = request.params['tileRows'] ?? ATTENTION_TILE_ROWS;
+  if (lanes === 0) return [plainKernel(op, tileRows)];
+  return [tileRows === 1 ? decodeKernel(op, lanes) : tileKernel(op, lanes)];
 }
 
 function describe({ params, dtype = 'f32' }: KernelRequest): Attention {
@@ -74,6 +76,8 @@ fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }`,
     ],
     constants: [
       ['heads', 'u32', heads],
+      // Not in the text: a loop of known length would be unrolled, and compiled for seconds.
+      ['parts', 'u32', parts],
       ['kvHeads', 'u32', kvHeads],
       ['pageTokens', 'u32', param(params, 'pageTokens')],
       ['groupLayers', 'u32', param(params, 'groupLayers')],
@@ -102,59 +106,98 @@ function zeroPadding(op: Attention, row: string, condition: string): string {
   }`;
 }
 
-function tileKernel(op: Attention, tileRows: number): KernelVariant {
+function tileKernel(op: Attention, lanes: number): KernelVariant {
   const { parts, vector } = op;
   const ratio = op.heads / op.kvHeads;
-  const keys = Array.from({ length: KEY_BLOCK }, (_, b) => b);
+  const tile = ATTENTION_TILE_ROWS;
+  // Fewer lanes than rows: a lane has several rows. More: lanes beyond the rows have further heads of the kv head.
+  const sets = ceilDiv(tile, lanes);
+  const width = Math.min(ratio, Math.max(1, lanes / tile));
+  const groups = ceilDiv(ratio, width);
+  const block = Math.min(parts > LONG_HEAD ? KEY_BLOCK.long : KEY_BLOCK.short, lanes);
+  const each = (line: (set: number) => string): string => list(sets, line);
+  const eachKey = (line: (key: number) => string): string => list(block, line);
+  const greatest = (s: number): string =>
+    Array.from({ length: block }, (_, j) => `s${s}_${j}`).reduce(
+      (rest, score) => `max(${rest}, ${score})`,
+      `m${s}`,
+    );
   return defineKernel({
-    name: `attention.tile${tileRows}.${op.dtype}.dim${op.headDim}.ratio${ratio}`,
+    name: `attention.tile.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
     bindings: op.bindings,
     immediates: ['tiles', 'layer'],
     constants: op.constants,
     declarations: op.declarations,
-    workgroup: [tileRows, TILE_HEADS, 1],
-    grid: (tiles) => [tiles, ceilDiv(op.heads, TILE_HEADS), 1],
+    subgroups: true,
+    builtins: '@builtin(subgroup_invocation_id) lane: u32',
+    workgroup: [lanes, 1, 1],
+    grid: (tiles) => [tiles, op.kvHeads * groups, 1],
     body: `
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
-  let head = wg.y * ${TILE_HEADS}u + local.y;
-  if (head >= im.heads || local.x >= tile.y) { return; }
-  let kvHead = head / ${ratio}u;
-  let row = tile.x + local.x;
-  let own = tile.z + local.x;
+  if (tile.y == 0u) { return; }
+  let kvHead = wg.y / ${groups}u;
+  let endHead = (kvHead + 1u) * ${ratio}u;
+  let wanted = kvHead * ${ratio}u + (wg.y % ${groups}u) * ${width}u + lane / ${tile}u;
+  let head = min(wanted, endHead - 1u);
   let last = tile.z + tile.y - 1u;
-  let qStart = row * im.inStride + head * ${parts}u;
-${list(
-  parts,
-  (i) => `  let q${i} = qkv[qStart + ${i}u] * im.scale;
-  var o${i} = vec${vector}f();`,
+${each(
+  (s) => `  let own${s} = (lane + ${s * lanes}u) % ${tile}u;
+  let row${s} = min(own${s}, tile.y - 1u);
+  let q${s} = (tile.x + row${s}) * im.inStride + head * ${parts}u;
+  var m${s} = ${LOWEST};
+  var l${s} = 0f;
+${list(parts, (i) => `  var o${s}_${i} = vec${vector}f();`)}`,
 )}
-  var m = ${LOWEST};
-  var l = 0f;
   var start = 0u;
   for (var page = 0u; start <= last; page++) {
     let base = ${pageStart(parts)};
     let count = min(im.pageTokens, last + 1u - start);
-    for (var t = 0u; t < count; t += ${KEY_BLOCK}u) {
-${keys
-  .map(
-    (b) => `      let k${b} = base + min(t + ${b}u, count - 1u) * ${2 * parts}u;
-      var s${b} = 0f;`,
-  )
-  .join('\n')}
-${list(parts, (i) => keys.map((b) => `      s${b} += dot(q${i}, load(k${b} + ${i}u));`).join('\n'))}
-${keys.map((b) => `      let seen${b} = t + ${b}u < count && start + t + ${b}u <= own;`).join('\n')}
-      let next = max(m, ${keys.reduce((rest, b) => `max(${rest}, select(${LOWEST}, s${b}, seen${b}))`, LOWEST)});
-      let shrink = exp(m - next);
-      m = next;
-${keys.map((b) => `      let p${b} = select(0f, exp(s${b} - next), seen${b});`).join('\n')}
-      l = l * shrink${keys.map((b) => ` + p${b}`).join('')};
-${list(parts, (i) => `      o${i} = o${i} * shrink${keys.map((b) => ` + p${b} * load(k${b} + ${parts + i}u)`).join('')};`)}
+    for (var t = 0u; t < count; t += ${block}u) {
+      let key = base + min(t + lane % ${block}u, count - 1u) * ${2 * parts}u;
+${each((s) => eachKey((j) => `      var s${s}_${j} = 0f;`))}
+      for (var i = 0u; i < im.parts; i++) {
+        let k = load(key + i);
+${each((s) => `        let x${s} = qkv[q${s} + i];`)}
+${eachKey(
+  (j) => `        let k${j} = subgroupBroadcast(k, ${j}u);
+${each((s) => `        s${s}_${j} += dot(x${s}, k${j});`)}`,
+)}
+      }
+${each(
+  (s) => `      // Keys this row may see: those of the block and the page up to its own position.
+      let seen${s} = min(count, max(tile.z + row${s} + 1u, start) - start);
+${eachKey((j) => `      s${s}_${j} = select(${LOWEST}, s${s}_${j} * im.scale, t + ${j}u < seen${s});`)}
+      let next${s} = ${greatest(s)};
+      let shrink${s} = exp(m${s} - next${s});
+      m${s} = next${s};
+      l${s} *= shrink${s};
+${eachKey(
+  (j) => `      let p${s}_${j} = select(0f, exp(s${s}_${j} - next${s}), t + ${j}u < seen${s});
+      l${s} += p${s}_${j};`,
+)}`,
+)}
+${list(
+  parts,
+  (i) => `      {
+        let v = load(key + ${parts + i}u);
+${each((s) => `        var sum${s} = o${s}_${i} * shrink${s};`)}
+${eachKey(
+  (j) => `        let v${j} = subgroupBroadcast(v, ${j}u);
+${each((s) => `        sum${s} += p${s}_${j} * v${j};`)}`,
+)}
+${each((s) => `        o${s}_${i} = sum${s};`)}
+      }`,
+)}
     }
     start += im.pageTokens;
   }
-  let oStart = row * im.outStride + head * ${parts}u;
-${list(parts, (i) => `  out[oStart + ${i}u] = o${i} / l;`)}${zeroPadding(op, 'row', 'head == im.heads - 1u')}`,
+${each(
+  (s) => `  if (own${s} < tile.y && wanted < endHead && lane / ${tile}u < ${width}u) {
+    let at = (tile.x + own${s}) * im.outStride + head * ${parts}u;
+${list(parts, (i) => `    out[at + ${i}u] = o${s}_${i} / l${s};`)}${zeroPadding(op, `(tile.x + own${s})`, 'head == im.heads - 1u')}
+  }`,
+)}`,
   });
 }
 
@@ -165,25 +208,7 @@ function decodeKernel(op: Attention, lanes: number): KernelVariant {
   const groups = ceilDiv(ratio, width);
   const slices = ceilDiv(parts, lanes);
   const each = (line: (g: number) => string): string => list(width, line);
-  const eachPart = (line: (g: number, c: number) => string): string =>
-    each((g) => list(slices, (c) => line(g, c)));
-  // A lane's part of head_dim in slice c; lanes beyond the last part do the last one again, unused.
-  const part = (c: number): string =>
-    (c + 1) * lanes <= parts ? `lane + ${c * lanes}u` : `min(lane + ${c * lanes}u, ${parts - 1}u)`;
-  const addValue = (key: string, weight: (g: number) => string): string => `
-${list(slices, (c) => `        let v${c} = load(base + (${key}) * ${2 * parts}u + ${parts}u + part${c});`)}
-${each((g) => `        let w${g} = ${weight(g)};`)}
-${eachPart((g, c) => `        o${g}_${c} += w${g} * v${c};`)}`;
-  const values =
-    lanes <= 8
-      ? list(
-          lanes,
-          (j) => `      {${addValue(`min(t + ${j}u, count - 1u)`, (g) => `subgroupBroadcast(p${g}, ${j}u)`)}
-      }`,
-        )
-      : `      let here = min(count - t, ${lanes}u);
-      for (var j = 0u; j < here; j++) {${addValue('t + j', (g) => `subgroupShuffle(p${g}, j)`)}
-      }`;
+  const eachSlice = (line: (c: number) => string): string => list(slices, line);
   return defineKernel({
     name: `attention.decode.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
     bindings: op.bindings,
@@ -197,19 +222,19 @@ ${eachPart((g, c) => `        o${g}_${c} += w${g} * v${c};`)}`;
     body: `
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
+  if (tile.y == 0u) { return; }
   let kvHead = wg.y / ${groups}u;
   let firstHead = kvHead * ${ratio}u + (wg.y % ${groups}u) * ${width}u;
   let endHead = (kvHead + 1u) * ${ratio}u;
   let last = tile.z;
-${list(slices, (c) => `  let part${c} = ${part(c)};`)}
-${each((g) => `  let head${g} = min(firstHead + ${g}u, endHead - 1u);`)}
-${eachPart(
-  (g, c) => `  let q${g}_${c} = qkv[tile.x * im.inStride + head${g} * ${parts}u + part${c}] * im.scale;
-  var o${g}_${c} = vec${vector}f();`,
-)}
+  // Lanes beyond the parts of head_dim do the last one again, unused.
+${eachSlice((c) => `  let part${c} = min(lane + ${c * lanes}u, ${parts - 1}u);`)}
 ${each(
-  (g) => `  var m${g} = ${LOWEST};
-  var l${g} = 0f;`,
+  (g) => `  let head${g} = min(firstHead + ${g}u, endHead - 1u);
+  let q${g} = tile.x * im.inStride + head${g} * ${parts}u;
+  var m${g} = ${LOWEST};
+  var l${g} = 0f;
+${eachSlice((c) => `  var o${g}_${c} = vec${vector}f();`)}`,
 )}
   var start = 0u;
   for (var page = 0u; start <= last; page++) {
@@ -219,29 +244,88 @@ ${each(
       let seen = t + lane < count;
       let key = base + min(t + lane, count - 1u) * ${2 * parts}u;
 ${each((g) => `      var s${g} = 0f;`)}
-${list(
-  parts,
-  (i) => `      let k${i} = load(key + ${i}u);
-${each((g) => `      s${g} += dot(subgroupBroadcast(q${g}_${Math.floor(i / lanes)}, ${i % lanes}u), k${i});`)}`,
-)}
+      for (var i = 0u; i < im.parts; i++) {
+        let k = load(key + i);
+${each((g) => `        s${g} += dot(qkv[q${g} + i], k);`)}
+      }
 ${each(
-  (g) => `      let next${g} = max(m${g}, subgroupMax(select(${LOWEST}, s${g}, seen)));
+  (g) => `      s${g} = select(${LOWEST}, s${g} * im.scale, seen);
+      let next${g} = max(m${g}, subgroupMax(s${g}));
       let shrink${g} = exp(m${g} - next${g});
       m${g} = next${g};
       let p${g} = select(0f, exp(s${g} - next${g}), seen);
-      l${g} = l${g} * shrink${g} + p${g};`,
+      l${g} = l${g} * shrink${g} + p${g};
+${eachSlice((c) => `      o${g}_${c} *= shrink${g};`)}`,
 )}
-${eachPart((g, c) => `      o${g}_${c} *= shrink${g};`)}
-${values}
+      let here = min(count - t, ${lanes}u);
+      for (var j = 0u; j < here; j++) {
+        let value = base + (t + j) * ${2 * parts}u + ${parts}u;
+${eachSlice((c) => `        let v${c} = load(value + part${c});`)}
+${each(
+  (g) => `        let w${g} = subgroupShuffle(p${g}, j);
+${eachSlice((c) => `        o${g}_${c} += w${g} * v${c};`)}`,
+)}
+      }
     }
     start += im.pageTokens;
   }
-${each((g) => `  let scale${g} = 1.0 / subgroupAdd(l${g});`)}
   let outStart = tile.x * im.outStride;
-${eachPart(
-  (g, c) => `  if (firstHead + ${g}u < endHead && lane + ${c * lanes}u < ${parts}u) {
-    out[outStart + head${g} * ${parts}u + part${c}] = o${g}_${c} * scale${g};
+${each(
+  (g) => `  let total${g} = subgroupAdd(l${g});
+${eachSlice(
+  (c) => `  if (firstHead + ${g}u < endHead && lane + ${c * lanes}u < ${parts}u) {
+    out[outStart + head${g} * ${parts}u + part${c}] = o${g}_${c} / total${g};
   }`,
+)}`,
 )}${zeroPadding(op, 'tile.x', 'lane == 0u && wg.y == 0u')}`,
+  });
+}
+
+function plainKernel(op: Attention, tileRows: number): KernelVariant {
+  const { parts, vector } = op;
+  const ratio = op.heads / op.kvHeads;
+  const threads = 64;
+  return defineKernel({
+    name: `attention.plain${tileRows}.${op.dtype}.dim${op.headDim}.ratio${ratio}`,
+    bindings: op.bindings,
+    immediates: ['tiles', 'layer'],
+    constants: op.constants,
+    declarations: op.declarations,
+    workgroup: [threads, 1, 1],
+    grid: (tiles) => [tiles, ceilDiv(op.heads * tileRows, threads), 1],
+    body: `
+  if (wg.x >= im.tiles) { return; }
+  let tile = tiles[wg.x];
+  if (tile.y == 0u) { return; }
+  let index = wg.y * ${threads}u + local.x;
+  let own = index % ${tileRows}u;
+  let head = index / ${tileRows}u;
+  if (head >= im.heads || own >= tile.y) { return; }
+  let kvHead = head / ${ratio}u;
+  let last = tile.z + own;
+  let q = (tile.x + own) * im.inStride + head * ${parts}u;
+  var o: array<vec${vector}f, ${parts}>;
+  var m = ${LOWEST};
+  var l = 0f;
+  var start = 0u;
+  for (var page = 0u; start <= last; page++) {
+    let base = ${pageStart(parts)};
+    let count = min(im.pageTokens, last + 1u - start);
+    for (var t = 0u; t < count; t++) {
+      let key = base + t * ${2 * parts}u;
+      var s = 0f;
+      for (var i = 0u; i < im.parts; i++) { s += dot(qkv[q + i], load(key + i)); }
+      s *= im.scale;
+      let next = max(m, s);
+      let shrink = exp(m - next);
+      let p = exp(s - next);
+      m = next;
+      l = l * shrink + p;
+      for (var i = 0u; i < im.parts; i++) { o[i] = o[i] * shrink + p * load(key + ${parts}u + i); }
+    }
+    start += im.pageTokens;
+  }
+  let at = (tile.x + own) * im.outStride + head * ${parts}u;
+  for (var i = 0u; i < im.parts; i++) { out[at + i] = o[i] / l; }${zeroPadding(op, '(tile.x + own)', 'head == im.heads - 1u')}`,
   });
 }

@@ -1,10 +1,11 @@
 /**
  * `matmul`: out[rows, n] = a[rows, k] * weight[n, k]^T + bias, f32 accumulation.
  *
- * The subgroup kernel: one subgroup per workgroup; a lane owns four consecutive columns of `tileRows` rows. For every
- * four k the subgroup loads the activations of its rows once, spread over the lanes (element e of the tile's
- * `tileRows x steps` quads sits in lane e mod size), and hands them round with `subgroupBroadcast`; each lane reads
- * its own four weight rows 16 bytes at a time and multiplies with `dot`. So a weight is read once per `tileRows` rows.
+ * The subgroup kernel: one subgroup per workgroup; a lane owns four consecutive columns of a tile of rows. A turn
+ * covers one 16-byte load of a weight row: four k (f32) or eight (16 bits). The subgroup loads the activations of its
+ * rows once, spread over the lanes (element e of the tile's `rows x steps` quads sits in lane e mod size), and hands
+ * them round with `subgroupBroadcast`; each lane reads its own four weight rows and multiplies with `dot`. So a weight
+ * is read once per tile, and there are few load instructions, which is what software drivers are slow to compile.
  *
  * Invariant: every variant adds the quads of k in ascending order, so a row's result has the same bits whatever the
  * number of rows in the step, the subgroup size or the variant.
@@ -63,28 +64,20 @@ function epilogue(op: Matmul, acc: string): string {
 function broadcastTile(op: Matmul, lanes: number, rows: number, maxRows: number): KernelVariant {
   const wide = op.dtype !== 'f32';
   const perLoad = wide ? 8 : 4;
-  // Quads of k per turn: enough to fill the lanes, and whole weight loads.
-  const steps = Math.max(lanes / Math.min(lanes, rows), wide ? 2 : 1);
-  const loads = (rows * steps) / lanes;
+  // Quads of k per turn: one weight load.
+  const steps = perLoad / 4;
+  const elements = rows * steps;
+  const loads = ceilDiv(elements, lanes);
   const list = (count: number, line: (i: number) => string): string =>
     Array.from({ length: count }, (_, i) => line(i)).join('\n');
-  const clampK = steps > perLoad / 4;
 
-  const loadWeights = (step: number): string => {
-    if (!wide) {
-      return list(
-        4,
-        (c) => `    let w${step}_${c} = weight[w${c} + ${at('k', step, clampK && 'im.kQuads')}];`,
-      );
-    }
-    if (step % 2 === 1) return '';
-    return list(4, (c) => {
-      const index = at('(k >> 1u)', step / 2, clampK && 'im.weightStride');
-      return `    let p${step}_${c} = weight[w${c} + ${index}];
-    let w${step}_${c} = unpack4(p${step}_${c}.xy);
-    let w${step + 1}_${c} = unpack4(p${step}_${c}.zw);`;
-    });
-  };
+  const loadWeights = list(4, (c) =>
+    wide
+      ? `    let p${c} = weight[w${c} + (k >> 1u)];
+    let w0_${c} = unpack4(p${c}.xy);
+    let w1_${c} = unpack4(p${c}.zw);`
+      : `    let w0_${c} = weight[w${c} + k];`,
+  );
   const multiply = (step: number): string =>
     list(rows, (r) => {
       const element = step * rows + r;
@@ -107,33 +100,31 @@ function broadcastTile(op: Matmul, lanes: number, rows: number, maxRows: number)
     declarations: wide || op.bias ? (op.dtype === 'f32' ? quad('f32').declarations : unpack4(op.dtype)) : '',
     body: `
   let row0 = wg.y * ${rows}u;
+  if (row0 >= im.rows) { return; }
   let col = (wg.x * ${lanes}u + lane) * 4u;
   let lastRow = im.rows - 1u;
 ${list(4, (c) => `  let w${c} = min(col + ${c}u, im.weightRows - 1u) * im.weightStride;`)}
 ${list(loads, (i) => {
-  const element = `(${i * lanes}u + lane)`;
+  // Lanes beyond the elements load some again; nobody asks them.
+  const element = `((${i * lanes}u + lane) % ${elements}u)`;
   return `  let j${i} = ${element} / ${rows}u;
   let r${i} = min(row0 + ${element} % ${rows}u, lastRow) * im.kQuads;`;
 })}
 ${list(rows, (r) => `  var acc${r} = vec4f();`)}
   for (var k = 0u; k < im.kQuads; k += ${steps}u) {
-${list(loads, (i) => {
-  if (steps === 1) return `    let a${i} = a[r${i} + k];`;
-  return `    let k${i} = k + j${i};
-    let a${i} = select(vec4f(), a[r${i} + min(k${i}, im.kQuads - 1u)], k${i} < im.kQuads);`;
-})}
-${list(steps, (step) => [loadWeights(step), multiply(step)].filter((text) => text !== '').join('\n'))}
+${list(loads, (i) =>
+  steps === 1
+    ? `    let a${i} = a[r${i} + k];`
+    : `    let k${i} = k + j${i};
+    let a${i} = select(vec4f(), a[r${i} + min(k${i}, im.kQuads - 1u)], k${i} < im.kQuads);`,
+)}
+${loadWeights}
+${list(steps, multiply)}
   }
   if (col >= im.n) { return; }
   let at = row0 * im.outQuads + col / 4u;
 ${list(rows, (r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQuads] = ${epilogue(op, `acc${r}`)}; }`)}`,
   });
-}
-
-/** Index `base + step`, held below a limit where a turn may run past the end (the activations are zero there). */
-function at(base: string, step: number, limit: string | false): string {
-  const index = step === 0 ? base : `${base} + ${step}u`;
-  return limit === false || step === 0 ? index : `min(${index}, ${limit} - 1u)`;
 }
 
 /** Without subgroups: a thread owns four rows by four columns. */

@@ -31,6 +31,10 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
         ['cols', 'u32', cols],
         ['stride', 'u32', activationStride(cols)],
         ['vocab', 'u32', param(params, 'vocab')],
+        // Lengths of loops that are known but had better not be unrolled: drivers take long over barriers.
+        ['half', 'u32', threads / 2],
+        ['turns', 'u32', 8],
+        ['bins', 'u32', 256],
       ],
       workgroup: [threads, 1, 1],
       grid: (rows) => [rows, 1, 1],
@@ -62,7 +66,7 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
   scores[lane] = best;
   ids[lane] = bestId;
   maxima[lane] = greatest;
-  for (var step = THREADS / 2u; step > 0u; step >>= 1u) {
+  for (var step = im.half; step > 0u; step >>= 1u) {
     workgroupBarrier();
     if (lane < step) {
       let score = scores[lane + step];
@@ -96,7 +100,7 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
   }
   scores[lane] = tempered;
   maxima[lane] = plain;
-  for (var step = THREADS / 2u; step > 0u; step >>= 1u) {
+  for (var step = im.half; step > 0u; step >>= 1u) {
     workgroupBarrier();
     if (lane < step) {
       scores[lane] += scores[lane + step];
@@ -112,15 +116,12 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
   }
   if (wanted == 0u) { return; }
 
-  // The wanted-th greatest key, and how many equal to it belong to the best.
-  let cut = nthBest(lane, start, valid, wanted, false, 0u);
-  var cutId = vec2u(0xffffffffu, 0u);
-  if (cut.y < cut.z) { cutId = nthBest(lane, start, valid, cut.y, true, cut.x).xy; }
+  let cut = cutOff(lane, start, valid, wanted);
   if (lane == 0u) { atomicStore(&taken, 0u); }
   workgroupBarrier();
   for (var i = lane; i < valid; i += THREADS) {
     let key = orderedKey(logits[start + i]);
-    if (key > cut.x || (key == cut.x && i <= cutId.x)) {
+    if (key > cut.x || (key == cut.x && i <= cut.y)) {
       let slot = atomicAdd(&taken, 1u);
       keys[slot] = key;
       places[slot] = i;
@@ -157,23 +158,26 @@ fn orderedKey(value: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 /**
- * The wanted-th greatest key among the columns or, with ties, the wanted-th smallest column whose key is tie.
- * Returns (key or column, how many equal ones belong to the wanted, how many equal ones there are).
+ * The least of the wanted best columns, as (key, greatest column that counts with that key). Four turns of eight
+ * bits find the key; only if some columns with that key are left out, four more find the column.
  */
-fn nthBest(lane: u32, start: u32, valid: u32, wanted: u32, ties: bool, tie: u32) -> vec3u {
+fn cutOff(lane: u32, start: u32, valid: u32, wanted: u32) -> vec2u {
+  var key = 0u;
   var prefix = 0u;
   var rest = wanted;
-  var equal = 0u;
-  for (var shift = 24i; shift >= 0i; shift -= 8i) {
-    for (var b = lane; b < 256u; b += THREADS) { atomicStore(&bins[b], 0u); }
+  for (var turn = 0u; turn < im.turns; turn++) {
+    let shift = 24u - 8u * (turn & 3u);
+    // Bits settled so far.
+    let known = select(0xffffffffu << (shift + 8u), 0u, shift == 24u);
+    for (var b = lane; b < im.bins; b += THREADS) { atomicStore(&bins[b], 0u); }
     workgroupBarrier();
     for (var i = lane; i < valid; i += THREADS) {
-      let key = orderedKey(logits[start + i]);
+      let columnKey = orderedKey(logits[start + i]);
       // Smaller columns come first, so they count as greater.
-      let value = select(key, ~i, ties);
-      let counts = !ties || key == tie;
-      let matches = shift == 24i || (value >> u32(shift + 8i)) == (prefix >> u32(shift + 8i));
-      if (counts && matches) { atomicAdd(&bins[(value >> u32(shift)) & 255u], 1u); }
+      let value = select(columnKey, ~i, turn >= 4u);
+      if (((value ^ prefix) & known) == 0u && (turn < 4u || columnKey == key)) {
+        atomicAdd(&bins[(value >> shift) & 255u], 1u);
+      }
     }
     workgroupBarrier();
     if (lane == 0u) {
@@ -190,10 +194,14 @@ fn nthBest(lane: u32, start: u32, valid: u32, wanted: u32, ties: bool, tie: u32)
       }
     }
     let step = workgroupUniformLoad(&found);
-    prefix |= step.x << u32(shift);
+    prefix |= step.x << shift;
     rest = step.y;
-    equal = step.z;
+    if (turn == 3u) {
+      key = prefix;
+      if (step.y == step.z) { return vec2u(key, 0xffffffffu); }
+      prefix = 0u;
+    }
   }
-  return vec3u(select(prefix, ~prefix, ties), rest, equal);
+  return vec2u(key, ~prefix);
 }`.trim();
 }

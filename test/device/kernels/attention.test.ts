@@ -40,7 +40,8 @@ const PREFILL: readonly Chunk[] = [
 const DECODE: readonly Chunk[] = [0, 1, 6, 15, 16, 63].map((start) => ({ start, count: 1 }));
 
 describe.each<DType>(['f32', 'f16', 'bf16'])('attention over %s pages', (dtype) => {
-  for (const one of CASES) {
+  // Long heads are slow to compile on a software device; one type shows them.
+  for (const one of CASES.filter(({ headDim }) => headDim <= 16 || dtype === 'bf16')) {
     const name = `${one.heads}/${one.kvHeads} heads of ${one.headDim}, pages of ${one.pageTokens}`;
     it(`prefill: ${name}`, () => check(dtype, one, PREFILL, 16, bench.limits()));
     it(`decode: ${name}`, () => check(dtype, one, DECODE, 1, bench.limits()));
