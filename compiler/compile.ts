@@ -13,6 +13,7 @@ import { verifySharded } from './ir/verify-sharded.js';
 import { verifyTransitions } from './ir/verify-transitions.js';
 import { buildLogical } from './passes/build-logical.js';
 import { checkLowering } from './passes/check-lowering.js';
+import { checkExpectations } from './passes/expectations.js';
 import { lowerPlan, type LowerOptions } from './passes/lower.js';
 import { shardPlan } from './passes/shard.js';
 import { buildTransitions } from './passes/transitions.js';
@@ -50,7 +51,8 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   const runtime = lowered.graph;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
   mustBeSound('runtime graph', verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
-  return { logical, sharded, transitions, runtime, diagnostics: found };
+  const unmet = checkExpectations(plan, runtime, transitions);
+  return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
 }
 
 const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], holdings: {} };

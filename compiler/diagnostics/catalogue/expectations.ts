@@ -14,4 +14,8 @@ export const EXPECTATIONS = {
     'FC0803',
     () => 'an expectation compares a measure with a value',
   ),
+  'expectation-not-met': error<{ measure: string; value: string; bound: string }>(
+    'FC0804',
+    ({ measure, value, bound }) => `${measure} is ${value}, expected ${bound}`,
+  ),
 };

@@ -10,6 +10,8 @@ export interface Case {
   readonly plan?: string;
   readonly files?: Readonly<Record<string, string>>;
   readonly models?: Readonly<Record<string, unknown>>;
+  /** Found only when the plans are compiled. */
+  readonly compiled?: boolean;
   /** Part of the message, a help or a note that must be there. */
   readonly says?: string;
 }
@@ -275,4 +277,10 @@ export const CASES: readonly Case[] = [
   { slug: 'bad-measure-argument', source: split('expect { collectives(decode, per: «token») <= 2 }') },
   { slug: 'bad-measure-argument', source: split('expect { «peak(decode)» <= 2 GB }') },
   { slug: 'not-a-bound', source: split('expect { «peak(decode, gpu) + 2» }') },
+  {
+    slug: 'expectation-not-met',
+    source: split('expect { «collectives(decode, per: layer) <= 1» }'),
+    compiled: true,
+    says: 'collectives(decode, per: layer) is 2, expected <= 1',
+  },
 ];

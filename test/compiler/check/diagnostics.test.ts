@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
+import { compilePlan } from '../../../compiler/compile.js';
 import { CATALOGUE } from '../../../compiler/diagnostics/catalogue.js';
 import { syntaxCodes } from '../../../grammar/syntax-problems.js';
 import { CASES } from './cases.js';
@@ -23,7 +24,7 @@ describe('diagnostics', () => {
   for (const [i, c] of CASES.entries())
     it(`${c.slug} (${i})`, () => {
       const { text, span } = unmark(c.source);
-      const { diagnostics } =
+      const checked =
         c.slug === 'unreadable-file'
           ? checkFile(memoryHost({}), 'main.plan')
           : checkText(text, {
@@ -32,6 +33,8 @@ describe('diagnostics', () => {
               ...(c.files && { files: c.files }),
               ...(c.models && { models: c.models }),
             });
+      const compiled = c.compiled ? checked.plans.flatMap((plan) => compilePlan(plan).diagnostics) : [];
+      const diagnostics = [...checked.diagnostics, ...compiled];
       const found = diagnostics.filter((d) => d.slug === c.slug);
       expect(diagnostics.map((d) => `${d.slug}: ${d.message}`)).toContainEqual(
         expect.stringContaining(`${c.slug}: `),

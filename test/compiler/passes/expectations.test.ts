@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import type { CheckedExpectation, Plan } from '../../../compiler/plan/plan.js';
+import { makePlan, originAt } from '../support/make-plan.js';
+
+type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
+
+const PLAN = makePlan({
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 } },
+    { name: 'decode', mesh: { tp: 4 } },
+  ],
+});
+
+/** Messages about one expectation of the plan. */
+function unmet(expectation: Omit<Bound, 'kind' | 'origin'>): string[] {
+  const plan: Plan = { ...PLAN, expectations: [{ kind: 'bound', origin: originAt(), ...expectation }] };
+  return compilePlan(plan).diagnostics.map((diagnostic) => diagnostic.message);
+}
+
+const EDGE = { from: 'prefill', to: 'decode' };
+const { runtime, transitions } = compilePlan(PLAN);
+const PEAK = Math.max(...runtime.devices.map((device) => device.peak.total));
+
+describe('expectations', () => {
+  it.each<[string, Omit<Bound, 'kind' | 'origin' | 'op' | 'limit'>, number]>([
+    ['peak', { measure: 'peak', stage: 'decode', place: 'gpu' }, PEAK],
+    ['collectives per layer', { measure: 'collectives', stage: 'decode', per: 'layer' }, 2],
+    ['collectives per step', { measure: 'collectives', stage: 'decode', per: 'step' }, 2 * 4 + 1],
+    ['collectives of a pipeline', { measure: 'collectives', stage: 'prefill', per: 'step' }, 0],
+    ['bytes per token', { measure: 'bytes', edge: EDGE, per: 'token' }, 4 * 4 * 2 * 8 * 4],
+    [
+      'bytes per transition',
+      { measure: 'bytes', edge: EDGE, per: 'transition' },
+      transitions.weights[0]!.lowerBound,
+    ],
+  ])('compare %s with its exact figure', (_what, expectation, figure) => {
+    expect(unmet({ ...expectation, op: '<=', limit: figure })).toEqual([]);
+    expect(unmet({ ...expectation, op: '==', limit: figure })).toEqual([]);
+    expect(unmet({ ...expectation, op: '<', limit: figure })).toHaveLength(1);
+    expect(unmet({ ...expectation, op: '>=', limit: figure + 1 })).toHaveLength(1);
+  });
+
+  it('refuse an op that must never be', () => {
+    const never = (op: 'all_reduce' | 'send', stage: string): number =>
+      compilePlan({ ...PLAN, expectations: [{ kind: 'never', op, stage, origin: originAt() }] }).diagnostics
+        .length;
+    expect([never('all_reduce', 'decode'), never('send', 'prefill')]).toEqual([1, 1]);
+    expect([never('all_reduce', 'prefill'), never('send', 'decode')]).toEqual([0, 0]);
+  });
+
+  it('leave to the run what only a run can tell', () => {
+    expect(unmet({ measure: 'transitions', op: '<', limit: 0 })).toEqual([]);
+  });
+});
