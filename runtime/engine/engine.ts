@@ -63,7 +63,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       fail(
         new RuntimeFailure('FC0902', `${device.label} was lost: ${reason}`, {
           subject: device.label,
-          help: 'finished requests are in the output file; run again with `--resume` or restart the batch',
+          help: 'the results written so far are kept; run the requests that have no line again',
         }),
       ),
     );

@@ -97,6 +97,7 @@ export async function prepare(
         }),
       ),
     );
+    for (const rank of ranks) rank.warmUp();
     stages.set(stage.name, { stage, layout, pipeline: createPipeline(stage, ranks, traffic) });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));

@@ -36,6 +36,11 @@ export interface Rank {
   writeArgs(args: StepArgs): void;
   /** Records the kernels of ops `first..end` (program order, kernels and sample ops only). */
   record(commands: CommandList, first: number, end: number, args: StepArgs): void;
+  /**
+   * Dispatches every kernel once for no rows. Some drivers compile at the first dispatch, not when asked to: better
+   * now than in the middle of a batch.
+   */
+  warmUp(): void;
   /** Buffer of a program value. */
   valueBuffer(value: number): DeviceBuffer;
 }
@@ -107,6 +112,15 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     sampleOutput: samples,
     valueBuffer,
     writeArgs: (step) => device.write(args, 0, step.bytes),
+    warmUp() {
+      device.record((commands) => {
+        for (const { second, variants } of ready.values()) {
+          for (const { bound } of variants) {
+            commands.dispatch(bound, Uint32Array.from(second === undefined ? [0] : [0, second]), [1, 1, 1]);
+          }
+        }
+      });
+    },
     record(commands, first, end, step) {
       const rows = { tokens: step.rowCount, samples: step.sampleCount, tiles: step.tileCount };
       for (let index = first; index < end; index++) {
