@@ -7,6 +7,7 @@
  */
 import type { RuntimeTransition, RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import { copyRanges } from '../../compiler/ir/runtime-graph.js';
+import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packWeight } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
@@ -68,6 +69,7 @@ export function createResidentWeights(
         moves,
         (weight) => find(from, weight),
         (weight) => find(to, weight),
+        (weight) => weightsOf.get(to)!.get(weight)!,
       );
       let bytes = 0;
       for (const move of moves.upload) {
@@ -83,12 +85,16 @@ export function createResidentWeights(
   };
 }
 
-/** Copies go through a scratch buffer: a source may be the target of another move of the same transition. */
+/**
+ * Copies go through a scratch buffer: a source may be the target of another move of the same transition. Targets with
+ * bytes that no piece covers (padding) are cleared first: their buffers may have held another weight.
+ */
 function copyWithin(
   device: Device,
   moves: DeviceTransition,
   source: (weight: string) => DeviceBuffer,
   target: (weight: string) => DeviceBuffer,
+  weightOf: (weight: string) => RuntimeWeight,
 ): void {
   const runs = moves.copy.flatMap((copy) =>
     copyRanges(copy).map((run) => ({ ...run, from: source(copy.old), to: target(copy.weight) })),
@@ -102,13 +108,25 @@ function copyWithin(
       commands.copy(run.from, run.oldAt, scratch, at, run.bytes);
       at += run.bytes;
     }
-    at = 0;
+  });
+  for (const id of new Set(moves.copy.map((copy) => copy.weight))) {
+    const weight = weightOf(id);
+    if (coveredElements(weight) * BYTES_OF[weight.dtype] < weight.bytes) {
+      device.write(target(id), 0, new Uint8Array(weight.bytes));
+    }
+  }
+  device.record((commands) => {
+    let at = 0;
     for (const run of runs) {
       commands.copy(scratch, at, run.to, run.at, run.bytes);
       at += run.bytes;
     }
   });
   device.free(scratch);
+}
+
+function coveredElements(weight: RuntimeWeight): number {
+  return weight.pieces.reduce((sum, { rows, cols }) => sum + (rows[1] - rows[0]) * (cols[1] - cols[0]), 0);
 }
 
 /**

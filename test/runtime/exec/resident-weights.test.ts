@@ -60,6 +60,32 @@ describe('resident weights', () => {
     }
   });
 
+  it('clears the padding of a copied weight in a buffer that held another', async () => {
+    const device = memoryDevice();
+    const big = { name: 'prefill', weights: [weight('a', 'a', [0, 8]), weight('b', 'b', [0, 8])] };
+    // Three rows are padded to four.
+    const odd = { name: 'decode', weights: [weight('a', 'a', [1, 4])] };
+    const copy = {
+      weight: 'a',
+      at: 0,
+      stride: 96,
+      old: 'a',
+      oldAt: 32,
+      oldStride: 96,
+      runBytes: 96,
+      rows: 1,
+    };
+    const moves: Moves = { ...toTensor, copy: [copy], upload: [], evict: ['a', 'b'] };
+    const resident = createResidentWeights(device, [big, odd], new Map([['prefill->decode', moves]]), source);
+    resident.load('prefill');
+    resident.transition('decode', moves);
+    const item = odd.weights[0]!;
+    const [bytes] = await device.read([
+      { buffer: resident.buffer('decode', 'a'), offset: 0, bytes: item.bytes },
+    ]);
+    expect(bytes).toEqual(packWeight(item, source));
+  });
+
   it('reuses buffers between residences that are never resident together', () => {
     const device = memoryDevice();
     createResidentWeights(device, [pipeline, tensor], transitions, source);
