@@ -27,11 +27,11 @@ import { knownTokens } from './sequences.js';
 export function startSwitches(machine: Machine): void {
   for (const group of machine.groups) {
     if (group.switching) continue;
+    if (group.leavingTo !== undefined && !hasWork(machine, group.leavingTo)) group.leavingTo = undefined;
     group.leavingTo ??= chooseStage(machine, group);
     const to = group.leavingTo;
     if (to === undefined || group.stepsInFlight > 0 || residentOf(group).some(hasBegunPrompts)) continue;
     group.leavingTo = undefined;
-    if (!hasWork(machine, to)) continue;
     group.switching = true;
     machine.switches++;
     machine.out.push({

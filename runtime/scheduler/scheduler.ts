@@ -72,8 +72,8 @@ export function createScheduler(config: SchedulerConfig): Scheduler {
         found = machine.out.length;
         startPageOuts(machine);
         startPageIns(machine);
-        admit(machine);
         startSwitches(machine);
+        admit(machine);
         startSteps(machine);
       }
       return machine.out.splice(0);

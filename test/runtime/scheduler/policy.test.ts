@@ -33,6 +33,38 @@ describe('to decode', () => {
     expect(prefilledBeforeSwitch(driver)).toBe(10);
   });
 
+  it.each([
+    ['by rule', usualRules],
+    ['without rules', []],
+  ])('waits for moves that make room in a small host tier, %s', (_, rules) => {
+    const driver = createDriver(
+      configOf('resharded', { rules, hostPages: 1, decodePages: 12, batchRequests: 4, maxTokens: 4 }),
+    );
+    batch(driver, 10, 3, 2);
+    driver.drain();
+    expect(prefilledBeforeSwitch(driver)).toBe(5);
+  });
+
+  it('is called off when the work it was for is cancelled', () => {
+    const rules = [
+      { to: 'decode', when: { kind: 'tier_used', tier: 'host', op: '>', fraction: 0 } },
+    ] as const;
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, rules }));
+    driver.arrive({ id: 0, promptTokens: 4, maxNewTokens: 4, outputTokens: 4 });
+    driver.arrive({ id: 1, promptTokens: 40, maxNewTokens: 1, outputTokens: 1 });
+    while (driver.scheduler.state().running === 0) {
+      driver.poll();
+      const ready = driver.completable();
+      driver.complete(ready.find((action) => action.kind !== 'step') ?? ready[0]!);
+    }
+    driver.poll();
+    expect(driver.scheduler.state().prefilling).toBe(1);
+    driver.cancel(0);
+    driver.drain();
+    expect(driver.generated(1)).toBe(1);
+    expect(switches(driver)).toEqual([]);
+  });
+
   it('happens when no request waits, with room left everywhere', () => {
     const driver = createDriver(configOf('resharded', { maxTokens: 4 }));
     batch(driver, 5, 4, 3);
