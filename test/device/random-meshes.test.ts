@@ -33,7 +33,7 @@ function combinations(): Combination[] {
   const found = new Map<string, Combination>();
   while (found.size < 24) {
     const kind = (['reshard', 'split', 'fused'] as const)[found.size % 3]!;
-    const count = 1 + random.below(kind === 'split' ? 4 : 8);
+    const count = pick(kind === 'split' ? [1, 2, 3, 4] : [2, 3, 4, 4, 5, 6, 8, 8]);
     const microbatchTokens = pick([40, 64, 200, 512]);
     const batchRequests = pick([5, 16, 32]);
     const first = pick(meshes(count));
