@@ -2,10 +2,12 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Terminal } from './terminal.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { inGpuProcess, runInGpuProcess } from './gpu-process.js';
+import { runInGpuProcess } from './gpu-process.js';
 
 export interface CommandContext {
   readonly terminal: Terminal;
+  /** Devices are opened in this very process, which then gets Dawn's log on its own descriptors. */
+  readonly devicesHere: boolean;
   /** Sets the exit status of the process. */
   readonly exit: (code: number) => void;
 }
@@ -21,13 +23,13 @@ export function action<Args extends unknown[]>(
   return async (...args) => context.exit(await body(...args));
 }
 
-/** Action of a command that opens devices: its body runs in a GPU process. */
+/** Action of a command that opens devices: its body runs in a GPU process unless this one will do. */
 export function gpuAction<Args extends unknown[]>(
   context: CommandContext,
   body: (...args: Args) => Promise<ExitCode>,
 ): (...args: Args) => Promise<void> {
   return async (...args) =>
-    context.exit(inGpuProcess() ? await body(...args) : await runInGpuProcess(context.terminal));
+    context.exit(context.devicesHere ? await body(...args) : await runInGpuProcess(context.terminal));
 }
 
 /** Option of every command that has a machine-readable form. */

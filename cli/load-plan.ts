@@ -9,6 +9,7 @@ import { parseRuntimeGraph } from '../compiler/ir/runtime-json.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import { suggest } from '../grammar/did-you-mean.js';
 import { RuntimeFailure } from '../runtime/failure.js';
+import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { fileHost } from './file-host.js';
 import { plural } from './format.js';
@@ -133,21 +134,25 @@ export function loadGraph(
   }
   const parsed = parseRuntimeGraph(readJson(file));
   if (parsed.graph !== undefined) return { kind: 'loaded', graph: parsed.graph };
-  for (const problem of parsed.problems) err(terminal, `${file}: ${problem}`);
-  return { kind: 'failed', exit: EXIT.diagnostics };
+  throw unusableGraph(file, parsed.problems);
 }
 
 function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
-    throw new RuntimeFailure(
-      'FC0911',
-      `cannot read a runtime graph from ${path}: ${(cause as Error).message}`,
-      {
-        subject: path,
-        cause,
-      },
-    );
+    throw unusableGraph(path, [systemReason(cause)]);
   }
+}
+
+/** The first problems; one damaged place makes many. */
+const GRAPH_PROBLEMS_SHOWN = 3;
+
+function unusableGraph(path: string, problems: readonly string[]): RuntimeFailure {
+  const shown = problems.slice(0, GRAPH_PROBLEMS_SHOWN).join('\n  ');
+  const more = problems.length > GRAPH_PROBLEMS_SHOWN ? '\n  and more' : '';
+  return new RuntimeFailure('FC0920', `cannot run the graph in ${path}: ${shown}${more}`, {
+    subject: path,
+    help: 'write it again with `fulcrum compile PLAN -o FILE`',
+  });
 }

@@ -7,7 +7,8 @@ import { processTerminal } from './terminal.js';
 // A reader that has seen enough (`fulcrum … | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3));
 followParent();
-const terminal = inGpuProcess() ? gpuProcessTerminal() : processTerminal();
-const status = await runProgram(process.argv.slice(2), terminal);
+const devicesHere = inGpuProcess();
+const terminal = devicesHere ? gpuProcessTerminal() : processTerminal();
+const status = await runProgram(process.argv.slice(2), terminal, devicesHere);
 await messagesDelivered();
 process.exit(status);

@@ -8,10 +8,17 @@ import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
 import { VERSION } from './package-root.js';
 
-/** Runs a command line (without the program's own name) and resolves with the exit status. Never rejects. */
-export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {
+/**
+ * Runs a command line (without the program's own name) and resolves with the exit status. Never rejects.
+ * `devicesHere`: commands that use a GPU do so in this process instead of a child of it.
+ */
+export async function runProgram(
+  args: readonly string[],
+  terminal: Terminal,
+  devicesHere: boolean,
+): Promise<number> {
   let status: number = EXIT.ok;
-  const context: CommandContext = { terminal, exit: (code) => (status = code) };
+  const context: CommandContext = { terminal, devicesHere, exit: (code) => (status = code) };
   const program = new Command('fulcrum')
     .description('Compile and run parallel LLM inference plans.')
     .version(VERSION, '-V, --version', 'print the version')

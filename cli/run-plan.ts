@@ -1,9 +1,8 @@
 /** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
-import { statSync } from 'node:fs';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
-import { countRequests } from '../runtime/jobs/request-lines.js';
+import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -33,10 +32,9 @@ export interface PlanRunOptions {
 /** Opens the devices, runs the batch, closes the devices. Throws RuntimeFailure for what stops it before it starts. */
 export async function runPlan(options: PlanRunOptions, terminal: Terminal): Promise<PlanRun> {
   const { graph } = options;
+  // What can be wrong with files is found before a device is opened. Requests of a stream are counted as they come.
+  const total = checkBatchFiles(options.requestsPath, options.resultsPath) ?? 0;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
-  // A stream can be read only once, so its requests are counted as they come.
-  const isFile = statSync(options.requestsPath, { throwIfNoEntry: false })?.isFile() ?? true;
-  const total = isFile ? await countRequests(options.requestsPath) : 0;
   const progress = createProgress(terminal, 'requests');
   const engine = await openEngine(graph, {
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),

@@ -17,7 +17,7 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   FC0910: { slug: 'model-missing', meaning: 'A model directory, or a file it must have, is not there.' },
   FC0911: {
     slug: 'damaged-file',
-    meaning: 'A file of a model or a compiled graph is truncated or not of its format.',
+    meaning: 'A file of a model is truncated or not of its format.',
   },
   FC0912: { slug: 'tensor-missing', meaning: 'The weights lack a tensor that the plan needs.' },
   FC0913: {
@@ -38,4 +38,12 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning: 'One request cannot be served; it gets an error line, the others go on.',
   },
   FC0918: { slug: 'results-unwritable', meaning: 'The results file cannot be written.' },
+  FC0919: {
+    slug: 'model-mismatch',
+    meaning: 'The model directory is of another model than the plan was compiled for, or cannot be run.',
+  },
+  FC0920: {
+    slug: 'graph-unusable',
+    meaning: 'A compiled graph cannot be read, is of another version, or does not pass its verifier.',
+  },
 };

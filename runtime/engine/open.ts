@@ -11,7 +11,7 @@ import { neededTensors } from '../weights/graph-tensors.js';
 import { hostWeights } from '../weights/host-weights.js';
 import { openModelDirectory, resolveModelDirectory } from '../weights/model-dir.js';
 import { randomWeightSource } from '../weights/random-weights.js';
-import { validateWeights } from '../weights/validate-model.js';
+import { validateShape, validateWeights } from '../weights/validate-model.js';
 import { fileWeightSource } from '../weights/weight-source.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createEngine } from './engine.js';
@@ -67,8 +67,13 @@ export function openWeights(graph: RuntimeGraph, modelDirectory?: string): Weigh
     }
     return randomWeightSource(model.randomSeed, neededTensors(graph));
   }
-  const directory = modelDirectory ?? resolveModelDirectory(model.source!, model.sourceBase);
-  const source = fileWeightSource(openModelDirectory(directory).tensors);
+  const directory =
+    modelDirectory === undefined
+      ? resolveModelDirectory(model.source!, model.sourceBase)
+      : resolveModelDirectory(modelDirectory);
+  const opened = openModelDirectory(directory);
+  validateShape(model.shape, opened);
+  const source = fileWeightSource(opened.tensors);
   validateWeights(graph, source, directory);
   return source;
 }

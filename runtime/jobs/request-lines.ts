@@ -2,6 +2,7 @@
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
 
 export interface RequestLine {
   /** From 1, as editors count. */
@@ -69,8 +70,7 @@ function countFilledLines(file: number): number {
 }
 
 function unreadable(path: string, cause: unknown): RuntimeFailure {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new RuntimeFailure('FC0916', `cannot read the requests in ${path}: ${why}`, {
+  return new RuntimeFailure('FC0916', `cannot read the requests in ${path}: ${systemReason(cause)}`, {
     subject: path,
     cause,
   });

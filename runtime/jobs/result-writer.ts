@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
 
 export interface ResultWriter {
   /** Appends one JSON line. Fails with FC0918. */
@@ -17,7 +18,7 @@ export function openResultWriter(path: string): ResultWriter {
     try {
       return action();
     } catch (cause) {
-      throw new RuntimeFailure('FC0918', `cannot write results to ${path}: ${(cause as Error).message}`, {
+      throw new RuntimeFailure('FC0918', `cannot write results to ${path}: ${systemReason(cause)}`, {
         subject: path,
         cause,
       });

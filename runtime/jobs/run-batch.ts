@@ -3,12 +3,11 @@
  * every finished request is written at once. What stops the whole batch (an abort, a lost device) leaves all results
  * written so far in the output file.
  */
-import { realpathSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Engine } from '../engine/types.js';
 import { RuntimeFailure } from '../failure.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
+import { refuseSameFile } from './batch-files.js';
 import { customIdOf, parseBatchLine } from './request.js';
 import { RequestRefused, type RequestError } from './request-error.js';
 import { readRequestLines, type RequestLine } from './request-lines.js';
@@ -231,19 +230,4 @@ function failureCode(error: Error): string {
 
 function isFileFailure(error: RuntimeFailure): boolean {
   return error.code === 'FC0916' || error.code === 'FC0918';
-}
-
-function refuseSameFile(requests: string, results: string): void {
-  const real = (path: string): string => {
-    try {
-      return realpathSync(path);
-    } catch {
-      return resolve(path);
-    }
-  };
-  if (real(requests) !== real(results)) return;
-  throw new RuntimeFailure('FC0918', `the results would overwrite the requests in ${requests}`, {
-    subject: results,
-    help: 'name another file with --out',
-  });
 }

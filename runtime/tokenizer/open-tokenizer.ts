@@ -11,7 +11,11 @@ import { loadTokenizer, type TextTokenizer } from './tokenizer.js';
  */
 export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTokenizer {
   if (modelDirectory === undefined && model.source === undefined) return idTokenizer(model);
-  const tokenizer = loadTokenizer(modelDirectory ?? resolveModelDirectory(model.source!, model.sourceBase));
+  const tokenizer = loadTokenizer(
+    modelDirectory === undefined
+      ? resolveModelDirectory(model.source!, model.sourceBase)
+      : resolveModelDirectory(modelDirectory),
+  );
   validateVocabulary(tokenizer, model.shape.vocab);
   return tokenizer;
 }

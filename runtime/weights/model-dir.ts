@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 
 export interface ModelDirectory {
@@ -35,9 +36,9 @@ export function resolveModelDirectory(source: string, sourceBase?: string): stri
     }
     const dir = join(modelCacheDirectory(), hub);
     if (existsSync(join(dir, 'config.json'))) return dir;
-    throw new RuntimeFailure('FC0910', `model ${source} is not in the local cache (${dir})`, {
+    throw new RuntimeFailure('FC0910', `model ${source} is not in the local cache`, {
       subject: source,
-      help: `run \`fulcrum pull ${source}\` on a machine with network access`,
+      help: `put its config.json, tokenizer.json and *.safetensors files into ${dir}`,
     });
   }
   const dir = resolve(sourceBase === undefined ? '.' : dirname(sourceBase), source);
@@ -66,7 +67,7 @@ export function readJsonObject(path: string): Readonly<Record<string, unknown>> 
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new RuntimeFailure('FC0910', `cannot read ${path}: ${(cause as Error).message}`, {
+    throw new RuntimeFailure('FC0910', `cannot read ${path}: ${systemReason(cause)}`, {
       subject: path,
       cause,
     });

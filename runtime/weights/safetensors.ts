@@ -5,6 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
 
 /** Bytes per element of every safetensors dtype of whole bytes. */
 const STORED_BYTES: Readonly<Record<string, number>> = {
@@ -58,7 +59,10 @@ function readHeader(path: string): { header: object; dataStart: number; dataByte
   try {
     file = openSync(path, 'r');
   } catch (cause) {
-    throw new RuntimeFailure('FC0910', `cannot open ${path}: ${reason(cause)}`, { subject: path, cause });
+    throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
+      subject: path,
+      cause,
+    });
   }
   try {
     const { size } = fstatSync(file);

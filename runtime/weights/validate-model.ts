@@ -1,10 +1,14 @@
 /**
  * Checks a model against the runtime graph before any device work: every tensor that some rank needs is there, is a
- * weight type, and has exactly the extent that all ranks together cover; the tokenizer's ids fit the embedding.
+ * weight type, and has exactly the extent that all ranks together cover; the tokenizer's ids fit the embedding; and
+ * config.json still describes the model that the plan was compiled for.
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { shapeFromConfig, type ConfigProblem } from '../../compiler/model/config.js';
+import type { ModelShape } from '../../compiler/model/shape.js';
 import { RuntimeFailure } from '../failure.js';
 import { neededTensors } from './graph-tensors.js';
+import type { ModelDirectory } from './model-dir.js';
 import type { WeightSource } from './weight-source.js';
 
 /** Fails with FC0912 (a tensor is missing) or FC0913 (wrong dtype or shape), naming tensor and file. */
@@ -29,6 +33,60 @@ export function validateWeights(
       );
     }
   }
+}
+
+/**
+ * Fails with FC0919 when config.json describes another model than `compiled`, whatever the tensors say: a different
+ * rope_theta, for one, changes every answer and no shape.
+ */
+export function validateShape(
+  compiled: ModelShape,
+  { configPath, configJson }: Pick<ModelDirectory, 'configPath' | 'configJson'>,
+): void {
+  const read = shapeFromConfig(configJson);
+  if (read.kind === 'problems') {
+    const problems = read.problems.map(describeProblem).join('; ');
+    throw new RuntimeFailure('FC0919', `cannot run the model of ${configPath}: ${problems}`, {
+      subject: configPath,
+    });
+  }
+  // The family decides nothing but other fields.
+  const fields = Object.keys({ ...compiled, ...read.shape }).filter((field) => field !== 'family');
+  const different = (fields as (keyof ModelShape)[])
+    .map((field) => [field, shown(read.shape[field]), shown(compiled[field])] as const)
+    .filter(([, found, wanted]) => found !== wanted)
+    .map(([field, found, wanted]) => `${snakeCase(field)} ${found} instead of ${wanted}`);
+  if (different.length === 0) return;
+  throw new RuntimeFailure(
+    'FC0919',
+    `${configPath} is of another model than the plan was compiled for: it has ${different.join(', ')}`,
+    {
+      subject: configPath,
+      help: 'name this directory as the `source` of the model and compile the plan again',
+    },
+  );
+}
+
+function describeProblem(problem: ConfigProblem): string {
+  switch (problem.kind) {
+    case 'architecture':
+      return `architecture ${problem.architecture} is not supported (${problem.known.join(', ')} are)`;
+    case 'feature':
+      return `it asks for ${problem.feature}, which is not supported`;
+    case 'field':
+      return problem.problem;
+  }
+}
+
+/** Values as text that is equal when they are; key order does not count. */
+function shown(value: ModelShape[keyof ModelShape]): string {
+  if (typeof value !== 'object') return value === undefined ? 'none' : String(value);
+  return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))));
+}
+
+/** Fields as plan files spell them. */
+function snakeCase(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Fails with FC0915 when the tokenizer can produce an id that the embedding table does not have. */

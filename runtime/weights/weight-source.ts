@@ -6,6 +6,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
 import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
 import type { StoredTensor } from './safetensors.js';
 
 /** A tensor as a matrix; a vector has one row. */
@@ -41,7 +42,7 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
       try {
         file = openSync(path, 'r');
       } catch (cause) {
-        throw new RuntimeFailure('FC0910', `cannot open ${path}: ${(cause as Error).message}`, {
+        throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
           subject: path,
           cause,
         });

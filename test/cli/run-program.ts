@@ -17,6 +17,6 @@ export async function runInProcess(...args: readonly string[]): Promise<ProgramR
     interactive: false,
     columns: 80,
   };
-  const status = await runProgram(args, terminal);
+  const status = await runProgram(args, terminal, true);
   return { status, ...text };
 }

@@ -137,7 +137,7 @@ describe('model directory', () => {
     process.env['FULCRUM_CACHE'] = scratch;
     try {
       const missing = failureOf(() => resolveModelDirectory('hf:org/tiny'));
-      expect(missing.details.help).toContain('fulcrum pull hf:org/tiny');
+      expect(missing.details.help).toContain(join(scratch, 'models/org/tiny'));
       writeRandomModel(join(scratch, 'models/org/tiny'), shape);
       expect(resolveModelDirectory('hf:org/tiny')).toBe(join(scratch, 'models/org/tiny'));
       expect(failureOf(() => resolveModelDirectory('hf:../..')).code).toBe('FC0910');
