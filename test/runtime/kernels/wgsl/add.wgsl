@@ -1,0 +1,16 @@
+requires immediate_address_space;
+struct Immediates {
+  rows: u32,
+  quads: u32,
+}
+var<immediate> im: Immediates;
+@group(0) @binding(0) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> delta: array<vec4f>;
+@compute @workgroup_size(64, 1, 1)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let q = wg.x * 64u + local.x;
+  let row = wg.y;
+  if (q >= im.quads || row >= im.rows) { return; }
+  let i = row * im.quads + q;
+  x[i] += delta[i];
+}

@@ -1,0 +1,53 @@
+requires immediate_address_space;
+enable subgroups;
+struct Immediates {
+  rows: u32,
+  n: u32,
+  outQuads: u32,
+  kQuads: u32,
+  weightRows: u32,
+  weightStride: u32,
+}
+var<immediate> im: Immediates;
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weight: array<vec4u>;
+@group(0) @binding(2) var<storage, read> bias: array<vec2u>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+fn unpack4(w: vec2u) -> vec4f { return bitcast<vec4f>(vec4u(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u)); }
+@compute @workgroup_size(8, 1, 1)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let row0 = wg.y * 1u;
+  if (row0 >= im.rows) { return; }
+  let col = (wg.x * 8u + lane) * 4u;
+  let lastRow = im.rows - 1u;
+  let w0 = min(col + 0u, im.weightRows - 1u) * im.weightStride;
+  let w1 = min(col + 1u, im.weightRows - 1u) * im.weightStride;
+  let w2 = min(col + 2u, im.weightRows - 1u) * im.weightStride;
+  let w3 = min(col + 3u, im.weightRows - 1u) * im.weightStride;
+  let j0 = ((0u + lane) % 2u) / 1u;
+  let r0 = min(row0 + ((0u + lane) % 2u) % 1u, lastRow) * im.kQuads;
+  var acc0 = vec4f();
+  for (var k = 0u; k < im.kQuads; k += 2u) {
+    let k0 = k + j0;
+    let a0 = select(vec4f(), a[r0 + min(k0, im.kQuads - 1u)], k0 < im.kQuads);
+    let p0 = weight[w0 + (k >> 1u)];
+    let w0_0 = unpack4(p0.xy);
+    let w1_0 = unpack4(p0.zw);
+    let p1 = weight[w1 + (k >> 1u)];
+    let w0_1 = unpack4(p1.xy);
+    let w1_1 = unpack4(p1.zw);
+    let p2 = weight[w2 + (k >> 1u)];
+    let w0_2 = unpack4(p2.xy);
+    let w1_2 = unpack4(p2.zw);
+    let p3 = weight[w3 + (k >> 1u)];
+    let w0_3 = unpack4(p3.xy);
+    let w1_3 = unpack4(p3.zw);
+    let v0_0 = subgroupBroadcast(a0, 0u);
+    acc0 += vec4f(dot(v0_0, w0_0), dot(v0_0, w0_1), dot(v0_0, w0_2), dot(v0_0, w0_3));
+    let v1_0 = subgroupBroadcast(a0, 1u);
+    acc0 += vec4f(dot(v1_0, w1_0), dot(v1_0, w1_1), dot(v1_0, w1_2), dot(v1_0, w1_3));
+  }
+  if (col >= im.n) { return; }
+  let at = row0 * im.outQuads + col / 4u;
+  if (row0 + 0u <= lastRow) { out[at + 0u * im.outQuads] = select(vec4f(), acc0 + unpack4(bias[col / 4u]), vec4u(col, col + 1u, col + 2u, col + 3u) < vec4u(im.n)); }
+}
