@@ -7,17 +7,11 @@
  * to is a bug of ours; it is reported by rejecting the next `read` or `idle`.
  */
 import { RuntimeFailure } from '../failure.js';
-import type {
-  BoundKernel,
-  BufferRange,
-  Device,
-  DeviceBuffer,
-  DeviceKernel,
-  DeviceLimits,
-  KernelSource,
-} from './device.js';
+import type { BoundKernel, BufferRange, Device, DeviceBuffer, DeviceLimits } from './device.js';
 import { dawnInstance, defaultProfile, requestAdapter } from './dawn-instance.js';
 import type { DeviceProfile } from './dawn-instance.js';
+import { buildKernel } from './pipelines.js';
+import type { DawnKernel, Pipeline } from './pipelines.js';
 import { createStagingPool } from './staging.js';
 
 export interface OpenOptions {
@@ -31,14 +25,6 @@ export interface OpenOptions {
 
 interface DawnBuffer extends DeviceBuffer {
   readonly gpu: GPUBuffer;
-}
-interface DawnKernel extends DeviceKernel {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  readonly bindings: number;
-  readonly immediates: number;
-  /** Immediates with the kernel's constants already at their place. */
-  readonly words: Uint32Array<ArrayBuffer>;
 }
 interface DawnBound extends BoundKernel {
   readonly kernel: DawnKernel;
@@ -107,7 +93,7 @@ function deviceLimits(device: GPUDevice, info: GPUAdapterInfo): DeviceLimits {
 function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Device {
   const memory = { live: 0, peak: 0 };
   const kernels = new Map<string, Promise<DawnKernel>>();
-  const pipelines = new Map<string, Promise<Pick<DawnKernel, 'pipeline' | 'layout'>>>();
+  const pipelines = new Map<string, Promise<Pipeline>>();
   const staging = createStagingPool(device);
   let destroyed = false;
   let lostReason: string | undefined;
@@ -289,110 +275,6 @@ function createRecorder(encoder: GPUCommandEncoder): {
       return count;
     },
   };
-}
-
-async function buildKernel(
-  device: GPUDevice,
-  source: KernelSource,
-  pipelines: Map<string, Promise<Pick<DawnKernel, 'pipeline' | 'layout'>>>,
-): Promise<DawnKernel> {
-  const constants = source.constants ?? [];
-  const words = new Uint32Array(source.immediates + constants.length);
-  words.set(constants, source.immediates);
-  let pipeline = pipelines.get(source.wgsl);
-  if (pipeline === undefined) {
-    pipeline = buildPipeline(device, source, words.byteLength);
-    pipelines.set(source.wgsl, pipeline);
-  }
-  return {
-    key: source.key,
-    ...(await pipeline),
-    bindings: source.bindings.length,
-    immediates: source.immediates,
-    words,
-  };
-}
-
-/** Kernel texts that a device of this process compiles or has compiled. */
-const compiled = new Map<string, Promise<unknown>>();
-
-/**
- * Software drivers compile on the first dispatch, for up to seconds, and keep the result in a cache on disk. So the
- * first device of the process to need a text runs it over no rows, and other devices wait for that before they ask:
- * the driver then compiles once, and no step pays for it.
- */
-async function buildPipeline(
-  device: GPUDevice,
-  source: KernelSource,
-  immediateSize: number,
-): Promise<Pick<DawnKernel, 'pipeline' | 'layout'>> {
-  const first = compiled.get(source.wgsl);
-  if (first !== undefined) {
-    await first;
-    return compile(device, source, immediateSize);
-  }
-  const built = compile(device, source, immediateSize).then(async (kernel) => {
-    await runOverNoRows(device, kernel, source, immediateSize);
-    return kernel;
-  });
-  compiled.set(
-    source.wgsl,
-    built.catch(() => compiled.delete(source.wgsl)),
-  );
-  return built;
-}
-
-async function runOverNoRows(
-  device: GPUDevice,
-  { pipeline, layout }: Pick<DawnKernel, 'pipeline' | 'layout'>,
-  source: KernelSource,
-  immediateSize: number,
-): Promise<void> {
-  const buffers = source.bindings.map(() =>
-    device.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE }),
-  );
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
-  const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
-  pass.setBindGroup(0, device.createBindGroup({ layout, entries }));
-  if (immediateSize > 0) pass.setImmediates(0, new Uint8Array(immediateSize));
-  pass.dispatchWorkgroups(1);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-  await device.queue.onSubmittedWorkDone();
-  for (const buffer of buffers) buffer.destroy();
-}
-
-async function compile(
-  device: GPUDevice,
-  source: KernelSource,
-  immediateSize: number,
-): Promise<Pick<DawnKernel, 'pipeline' | 'layout'>> {
-  const layout = device.createBindGroupLayout({
-    label: source.key,
-    entries: source.bindings.map((access, binding) => ({
-      binding,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-    })),
-  });
-  device.pushErrorScope('validation');
-  const module = device.createShaderModule({ label: source.key, code: source.wgsl });
-  const scope = device.popErrorScope();
-  const { messages } = await module.getCompilationInfo();
-  const errors = messages.filter((message) => message.type === 'error');
-  const moduleError = await scope;
-  if (errors.length > 0 || moduleError !== null) {
-    const lines = errors.map((message) => `${message.lineNum}:${message.linePos} ${message.message}`);
-    throw new Error(`Kernel ${source.key} does not compile:\n${lines.join('\n') || moduleError?.message}`);
-  }
-  const pipeline = await device.createComputePipelineAsync({
-    label: source.key,
-    layout: device.createPipelineLayout({ bindGroupLayouts: [layout], immediateSize }),
-    compute: { module, entryPoint: 'main' },
-  });
-  return { pipeline, layout };
 }
 
 function resource(range: BufferRange, limits: DeviceLimits, label: string): GPUBufferBinding {
