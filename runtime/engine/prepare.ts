@@ -91,13 +91,12 @@ export async function prepare(
           device: devices.get(rank.device)!,
           library,
           layout,
-          weightBuffer: (weight) => weights.get(rank.device)!.buffer(residence, weight),
+          weightPlace: (weight) => weights.get(rank.device)!.place(residence, weight),
           kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
           rope: ropes.get(rank.device)!,
         }),
       ),
     );
-    for (const rank of ranks) rank.warmUp();
     stages.set(stage.name, { stage, layout, pipeline: createPipeline(stage, ranks, traffic) });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));

@@ -36,11 +36,6 @@ export interface Rank {
   writeArgs(args: StepArgs): void;
   /** Records the kernels of ops `first..end` (program order, kernels and sample ops only). */
   record(commands: CommandList, first: number, end: number, args: StepArgs): void;
-  /**
-   * Dispatches every kernel once for no rows. Some drivers compile at the first dispatch, not when asked to: better
-   * now than in the middle of a batch.
-   */
-  warmUp(): void;
   /** Buffer of a program value. */
   valueBuffer(value: number): DeviceBuffer;
 }
@@ -49,7 +44,7 @@ export interface RankContext {
   readonly device: Device;
   readonly library: KernelLibrary;
   readonly layout: StepArgsLayout;
-  readonly weightBuffer: (weight: string) => DeviceBuffer;
+  readonly weightPlace: (weight: string) => BufferRange;
   readonly kvBuffer: (group: number) => DeviceBuffer;
   readonly rope: DeviceBuffer;
 }
@@ -76,7 +71,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
   const region = (at: Region): BufferRange => ({ buffer: args, offset: at.offset, bytes: at.bytes });
   const range = (operand: Operand): BufferRange => {
     if ('value' in operand) return { buffer: valueBuffer(operand.value) };
-    if ('weight' in operand) return { buffer: context.weightBuffer(operand.weight) };
+    if ('weight' in operand) return context.weightPlace(operand.weight);
     if ('step' in operand) return region(layout[operand.step]);
     if ('kv' in operand) return { buffer: context.kvBuffer(operand.kv) };
     return { buffer: context.rope };
@@ -112,15 +107,6 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     sampleOutput: samples,
     valueBuffer,
     writeArgs: (step) => device.write(args, 0, step.bytes),
-    warmUp() {
-      device.record((commands) => {
-        for (const { second, variants } of ready.values()) {
-          for (const { bound } of variants) {
-            commands.dispatch(bound, Uint32Array.from(second === undefined ? [0] : [0, second]), [1, 1, 1]);
-          }
-        }
-      });
-    },
     record(commands, first, end, step) {
       const rows = { tokens: step.rowCount, samples: step.sampleCount, tiles: step.tileCount };
       for (let index = first; index < end; index++) {

@@ -1,171 +1,161 @@
 /**
  * The weights resident on one device, and what a transition does to them.
  *
- * Every stage's weights have fixed buffers, planned once: a stage's weight keeps its buffer for the whole run, so
- * kernels are bound once per plan. Stages that are never resident together share buffers: a buffer whose content the
- * next stage does not keep is taken over by the smallest new weight that fits it best.
+ * Every stage's weights have a fixed place in one arena (`weight-arena.ts`), so kernels are bound once per plan. A
+ * transition writes the new residence over the old one in an order that destroys nothing still needed
+ * (`move-order.ts`); beyond the arena it needs room for the copies of one weight, and for what it must set aside.
  */
-import type { RuntimeTransition, RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import { copyRanges } from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packWeight } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
-
-/** A residence: weights that are on the device at the same time, under one name. */
-export interface Residence {
-  readonly name: string;
-  readonly weights: readonly RuntimeWeight[];
-}
-
-type DeviceTransition = RuntimeTransition['devices'][number];
+import { orderMoves } from './move-order.js';
+import type { WeightJob } from './move-order.js';
+import { placeWeights } from './weight-arena.js';
+import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
 
 export interface ResidentWeights {
-  /** Buffer of a residence's weight; its content is right only while the residence is active. */
-  buffer(residence: string, weight: string): DeviceBuffer;
+  /** Place of a residence's weight; its content is right only while the residence is active. */
+  place(residence: string, weight: string): Place;
   /** Uploads a residence from the weight source, whole. Returns the bytes written. */
   load(residence: string): number;
   /** Turns the active residence into `to` by the moves of a transition. Returns the bytes uploaded. */
   transition(to: string, moves: DeviceTransition): number;
 }
 
+/** What has to happen to one weight of the new residence. */
+interface WeightMoves {
+  readonly weight: RuntimeWeight;
+  readonly copies: readonly WeightCopy[];
+  /** Pieces to upload; undefined when none are. */
+  readonly pieces?: readonly number[];
+}
+
 export function createResidentWeights(
   device: Device,
   residences: readonly Residence[],
-  transitions: ReadonlyMap<string, DeviceTransition>,
+  transitions: TransitionsByResidence,
   source: WeightSource,
 ): ResidentWeights {
-  const placed = placeResidences(device, residences, transitions);
-  const weightsOf = new Map(
-    residences.map((residence) => [
-      residence.name,
-      new Map(residence.weights.map((weight) => [weight.id, weight])),
-    ]),
-  );
+  const placed = placeWeights(device, residences, transitions);
+  const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
   let active: string | undefined;
-  const find = (residence: string, weight: string): DeviceBuffer => {
-    const buffer = placed.get(residence)?.get(weight);
-    if (buffer === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
-    return buffer;
-  };
-  const upload = (residence: string, weight: RuntimeWeight): number => {
-    const bytes = packWeight(weight, source);
-    device.write(find(residence, weight.id), 0, bytes);
-    return bytes.byteLength;
+  const find = (residence: string, weight: string): Place => {
+    const place = placed.get(residence)?.get(weight);
+    if (place === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
+    return place;
   };
   return {
-    buffer: find,
+    place: find,
     load(residence) {
       active = residence;
       let bytes = 0;
-      for (const weight of weightsOf.get(residence)!.values()) bytes += upload(residence, weight);
+      for (const weight of weightsOf.get(residence)!) {
+        const { buffer, offset } = find(residence, weight.id);
+        const packed = packWeight(weight, source);
+        device.write(buffer, offset, packed);
+        bytes += packed.byteLength;
+      }
       return bytes;
     },
     transition(to, moves) {
       const from = active;
       if (from === undefined) throw new Error('a transition needs an active residence');
-      copyWithin(
-        device,
-        moves,
-        (weight) => find(from, weight),
-        (weight) => find(to, weight),
-        (weight) => weightsOf.get(to)!.get(weight)!,
-      );
-      let bytes = 0;
-      for (const move of moves.upload) {
-        const weight = weightsOf.get(to)!.get(move.weight)!;
-        for (const range of packPieces(weight, source, move.pieces)) {
-          device.write(find(to, weight.id), range.at, range.bytes);
-          bytes += range.bytes.byteLength;
-        }
-      }
+      const jobs = weightsOf.get(to)!.flatMap((weight) => {
+        const copies = moves.copy.filter((copy) => copy.weight === weight.id);
+        const pieces = moves.upload.find((upload) => upload.weight === weight.id)?.pieces;
+        if (copies.length === 0 && pieces === undefined) return [];
+        const job: WeightJob<WeightMoves> = {
+          target: find(to, weight.id),
+          reads: copies.map((copy) => find(from, copy.old)),
+          what: { weight, copies, ...(pieces === undefined ? {} : { pieces }) },
+        };
+        return [job];
+      });
       active = to;
-      return bytes;
+      return move(device, jobs, (weight) => find(from, weight), source);
     },
   };
 }
 
-/**
- * Copies go through a scratch buffer: a source may be the target of another move of the same transition. Targets with
- * bytes that no piece covers (padding) are cleared first: their buffers may have held another weight.
- */
-function copyWithin(
+/** Carries out a transition's moves. Returns the bytes uploaded. */
+function move(
   device: Device,
-  moves: DeviceTransition,
-  source: (weight: string) => DeviceBuffer,
-  target: (weight: string) => DeviceBuffer,
-  weightOf: (weight: string) => RuntimeWeight,
-): void {
-  const runs = moves.copy.flatMap((copy) =>
-    copyRanges(copy).map((run) => ({ ...run, from: source(copy.old), to: target(copy.weight) })),
-  );
-  const total = runs.reduce((sum, run) => sum + run.bytes, 0);
-  if (total === 0) return;
-  const scratch = device.createBuffer('re-shard scratch', total);
-  device.record((commands) => {
-    let at = 0;
-    for (const run of runs) {
-      commands.copy(run.from, run.oldAt, scratch, at, run.bytes);
-      at += run.bytes;
+  jobs: readonly WeightJob<WeightMoves>[],
+  oldPlace: (weight: string) => Place,
+  source: WeightSource,
+): number {
+  const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
+  const bounceBytes = Math.max(0, ...jobs.map((job) => copiedBytes(job.what)));
+  const bounce = bounceBytes > 0 ? device.createBuffer('re-shard copy', bounceBytes) : undefined;
+  let bytes = 0;
+  for (const { kind, job } of orderMoves(jobs)) {
+    if (kind === 'stash') {
+      const stash = device.createBuffer('re-shard stash', copiedBytes(job.what));
+      gather(device, job.what, oldPlace, stash);
+      stashes.set(job, stash);
+      continue;
     }
-  });
-  for (const id of new Set(moves.copy.map((copy) => copy.weight))) {
-    const weight = weightOf(id);
-    if (coveredElements(weight) * BYTES_OF[weight.dtype] < weight.bytes) {
-      device.write(target(id), 0, new Uint8Array(weight.bytes));
+    const { weight, copies, pieces } = job.what;
+    const { buffer, offset } = job.target;
+    if (copies.length > 0) {
+      const stash = stashes.get(job);
+      // WebGPU copies within one buffer only by way of another.
+      if (stash === undefined) gather(device, job.what, oldPlace, bounce!);
+      if (hasPadding(weight)) device.write(buffer, offset, new Uint8Array(weight.bytes));
+      scatter(device, job, stash ?? bounce!);
+      if (stash !== undefined) device.free(stash);
+    }
+    for (const range of pieces === undefined ? [] : packPieces(weight, source, pieces)) {
+      device.write(buffer, offset + range.at, range.bytes);
+      bytes += range.bytes.byteLength;
     }
   }
+  if (bounce !== undefined) device.free(bounce);
+  return bytes;
+}
+
+function copiedBytes({ copies }: WeightMoves): number {
+  return copies.reduce((sum, copy) => sum + copy.runBytes * copy.rows, 0);
+}
+
+/** Copies a weight's sources into `to`, packed in the order of its copies. */
+function gather(
+  device: Device,
+  { copies }: WeightMoves,
+  oldPlace: (weight: string) => Place,
+  to: DeviceBuffer,
+): void {
   device.record((commands) => {
     let at = 0;
-    for (const run of runs) {
-      commands.copy(scratch, at, run.to, run.at, run.bytes);
+    for (const copy of copies) {
+      const from = oldPlace(copy.old);
+      for (const run of copyRanges(copy)) {
+        commands.copy(from.buffer, from.offset + run.oldAt, to, at, run.bytes);
+        at += run.bytes;
+      }
+    }
+  });
+}
+
+/** The reverse: packed copies from `from` to where the weight wants them. */
+function scatter(device: Device, { target, what }: WeightJob<WeightMoves>, from: DeviceBuffer): void {
+  device.record((commands) => {
+    let at = 0;
+    for (const run of what.copies.flatMap(copyRanges)) {
+      commands.copy(from, at, target.buffer, target.offset + run.at, run.bytes);
       at += run.bytes;
     }
   });
-  device.free(scratch);
 }
 
-function coveredElements(weight: RuntimeWeight): number {
-  return weight.pieces.reduce((sum, { rows, cols }) => sum + (rows[1] - rows[0]) * (cols[1] - cols[0]), 0);
-}
-
-/**
- * Gives every weight of every residence a buffer. The first residence gets fresh buffers. Each later one keeps the
- * buffers of weights its transition keeps and fits the rest, largest first, into the smallest buffer that is large
- * enough and not yet taken by the same residence.
- */
-function placeResidences(
-  device: Device,
-  residences: readonly Residence[],
-  transitions: ReadonlyMap<string, DeviceTransition>,
-): Map<string, Map<string, DeviceBuffer>> {
-  const all: DeviceBuffer[] = [];
-  const placed = new Map<string, Map<string, DeviceBuffer>>();
-  residences.forEach((residence, index) => {
-    const mine = new Map<string, DeviceBuffer>();
-    const taken = new Set<DeviceBuffer>();
-    for (const earlier of residences.slice(0, index)) {
-      const keep = transitions.get(`${earlier.name}->${residence.name}`)?.keep ?? [];
-      for (const { weight, old } of keep) {
-        const buffer = placed.get(earlier.name)!.get(old)!;
-        if (mine.has(weight)) {
-          if (mine.get(weight) !== buffer) throw new Error(`${weight} would have to stay in two buffers`);
-          continue;
-        }
-        mine.set(weight, buffer);
-        taken.add(buffer);
-      }
-    }
-    const rest = residence.weights.filter((weight) => !mine.has(weight.id)).sort((a, b) => b.bytes - a.bytes);
-    for (const weight of rest) {
-      const fits = all.filter((buffer) => buffer.bytes >= weight.bytes && !taken.has(buffer));
-      const best = fits.sort((a, b) => a.bytes - b.bytes)[0];
-      const buffer = best ?? device.createBuffer(`weight ${weight.id}`, weight.bytes);
-      if (best === undefined) all.push(buffer);
-      mine.set(weight.id, buffer);
-      taken.add(buffer);
-    }
-    placed.set(residence.name, mine);
-  });
-  return placed;
+/** Bytes that no piece covers must be zero, whatever the place held before. */
+function hasPadding(weight: RuntimeWeight): boolean {
+  const covered = weight.pieces.reduce(
+    (sum, { rows, cols }) => sum + (rows[1] - rows[0]) * (cols[1] - cols[0]),
+    0,
+  );
+  return covered * BYTES_OF[weight.dtype] < weight.bytes;
 }
