@@ -77,16 +77,6 @@ function valueBytes(program: Program, id: number): number {
 /** The report for people. */
 export function describePlan(report: PlanReport): string {
   const { plan, model, devices, stages, kv, weights } = report;
-  const memory = formatTable(
-    [
-      ['device', 'weights', 'workspace', 'KV', 'peak', 'may use'],
-      ...groupEqual(devices).map(({ paths, peak, budget }) => [
-        paths,
-        ...[peak.weights, peak.workspace, peak.kv, peak.total, budget].map(formatBytes),
-      ]),
-    ],
-    [false, true, true, true, true, true],
-  );
   const steps = formatTable(
     [
       ['stage', 'mesh', 'tokens/step', 'all-reduce/token', 'send/token'],
@@ -110,8 +100,22 @@ export function describePlan(report: PlanReport): string {
       `weights ${from} -> ${to}: ${formatBytes(bytes.upload)} uploaded, ${formatBytes(bytes.copy)} copied, ` +
       `${formatBytes(bytes.keep)} kept (lower bound of uploads ${formatBytes(lowerBound)})`,
   );
-  const body = [memory, '', steps, '', ...edges, ...switches].join('\n').trimEnd();
+  const body = [memoryTable(devices), '', steps, '', ...edges, ...switches].join('\n').trimEnd();
   return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;
+}
+
+/** Peak memory of every device by what it is for; devices with equal figures in one row. */
+export function memoryTable(devices: PlanReport['devices']): string {
+  return formatTable(
+    [
+      ['device', 'weights', 'workspace', 'KV', 'peak', 'may use'],
+      ...groupEqual(devices).map(({ paths, peak, budget }) => [
+        paths,
+        ...[peak.weights, peak.workspace, peak.kv, peak.total, budget].map(formatBytes),
+      ]),
+    ],
+    [false, true, true, true, true, true],
+  );
 }
 
 /** Devices with equal figures in one row. */

@@ -3,6 +3,7 @@ import { addCheckCommand } from './check.js';
 import { addCompileCommand } from './compile.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
+import { addExplainCommand } from './explain.js';
 import { addRunCommand } from './run.js';
 
 /** Every command, in the order of the help text. */
@@ -10,6 +11,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addCheckCommand,
   addCompileCommand,
   addRunCommand,
+  addExplainCommand,
   addDevicesCommand,
   addDemoCommand,
 ];

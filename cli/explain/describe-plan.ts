@@ -1,0 +1,111 @@
+/** The explanation of a plan as text for people. */
+import { formatBytes, plural } from '../format.js';
+import { memoryTable } from '../plan-report.js';
+import {
+  describeSplit,
+  type EdgeExplanation,
+  type InsertedOp,
+  type PlanExplanation,
+  type StageExplanation,
+} from './explain-plan.js';
+
+/** What each strategy means for the devices. */
+const STRATEGIES: Readonly<Record<EdgeExplanation['strategy'], string>> = {
+  fused: 'one stage does both phases, and their tokens share steps',
+  static: 'the same devices with weights in the same places; no weights move',
+  're-sharded': 'the same devices hold weights otherwise; what differs moves when the flow switches',
+  disaggregated: 'each stage has devices of their own; both are resident and run at once',
+};
+
+/** Several lines, without a line end. */
+export function describeExplanation(explained: PlanExplanation): string {
+  const { plan, model, topology, layout, defaults } = explained;
+  const lines = [
+    `plan ${plan}: model ${model} on ${topology}`,
+    ...layout.flatMap((stage) => ['', ...indent(describeStage(stage, explained))]),
+    '',
+    ...indent(describeFlow(explained)),
+    '',
+    '  memory per device',
+    ...indent(memoryTable(explained.devices).split('\n'), 4),
+    '',
+    defaults.length === 0 ? '  no defaults were taken' : '  defaults taken',
+    ...indent(
+      defaults.map(({ what, value, why }) => `${what} = ${value}: ${why}`),
+      4,
+    ),
+  ];
+  return lines.join('\n');
+}
+
+function describeStage(stage: StageExplanation, { stages }: PlanExplanation): string[] {
+  const { name, phases, devices, mesh, segments, inserted } = stage;
+  const { perToken, maxTokens, maxSequences } = stages.find((candidate) => candidate.stage === name)!;
+  const axes = (['dp', 'pp', 'tp'] as const).filter((axis) => mesh[axis] > 1);
+  const shown = axes.length === 0 ? 'tp: 1' : axes.map((axis) => `${axis}: ${mesh[axis]}`).join(', ');
+  const on = devices.length === 1 ? devices[0]! : `${devices[0]!} … ${devices.at(-1)!}`;
+  return [
+    `stage ${name} (${phases.join(' + ')}) on ${on}: ${plural(devices.length, 'device')}, mesh (${shown})`,
+    ...(mesh.dp > 1 ? [`  requests are dealt to ${mesh.dp} replicas, each with all that follows`] : []),
+    ...segments.map((segment, pp) => `  pp ${pp}  ${segment}`),
+    ...(segments.length > 1
+      ? [`  each hands its activations to the next: ${formatBytes(perToken.send)} per token in all`]
+      : []),
+    `  ${describeSplit(stage.sharding, mesh.tp)}`,
+    ...stage.overrides.map((line) => `  except ${line}`),
+    ...describeInserted(inserted, perToken.allReduce),
+    `  a step carries at most ${plural(maxTokens, 'token')} of ${plural(maxSequences, 'request')}`,
+  ];
+}
+
+function describeInserted(inserted: readonly InsertedOp[], bytes: number): string[] {
+  if (inserted.length === 0) return ['  no collectives: no rank holds a part of a value'];
+  const blocks = [...new Set(inserted.map(({ block }) => block))];
+  const traffic = bytes > 0 ? ` (all-reduce: ${formatBytes(bytes)} per token over all layers)` : '';
+  return [
+    `  inserted where ranks hold parts of a value${traffic}`,
+    ...blocks.flatMap((block) => {
+      const ops = inserted.filter((candidate) => candidate.block === block);
+      const where = block.startsWith('layer') ? `in each of ${block}` : `in the ${block}`;
+      return [
+        `    ${plural(ops.length, 'collective')} ${where}`,
+        ...ops.map(({ op, reason }) => `      ${op}: ${reason}`),
+      ];
+    }),
+  ];
+}
+
+function describeFlow({ layout, edges, kv, weights, rules }: PlanExplanation): string[] {
+  const fused = layout.filter(({ phases }) => phases.length > 1);
+  return [
+    'flow',
+    ...fused.map(({ name }) => `  ${name}: fused: ${STRATEGIES.fused}`),
+    ...edges.flatMap(({ from, to, strategy }) => {
+      const pages = kv.find((edge) => edge.from === from && edge.to === to);
+      return [
+        `  ${from} -> ${to}: ${strategy}: ${STRATEGIES[strategy]}`,
+        ...(pages === undefined ? [] : [`    ${describeKv(pages)}`]),
+      ];
+    }),
+    ...weights.map(
+      ({ from, to, bytes, lowerBound }) =>
+        `  weights ${from} -> ${to}: ${describeMoves(bytes)}; lower bound of what must come ${formatBytes(lowerBound)}`,
+    ),
+    ...rules.map(({ to, when, default: taken }) => `  to ${to} when ${when}${taken ? ' (default)' : ''}`),
+  ];
+}
+
+function describeKv({ path, tier, bytesPerToken }: PlanExplanation['kv'][number]): string {
+  if (path === 'shared') return 'KV: shared pages, nothing moves';
+  return `KV: through ${tier}, ${formatBytes(bytesPerToken.out)} per token out and ${formatBytes(bytesPerToken.in)} in`;
+}
+
+/** How each kind of move reads; kinds without bytes are left out. */
+function describeMoves(bytes: PlanExplanation['weights'][number]['bytes']): string {
+  const moved = Object.entries(bytes).filter(([, count]) => count > 0);
+  return moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ');
+}
+
+function indent(lines: readonly string[], by = 2): string[] {
+  return lines.map((line) => (line === '' ? '' : ' '.repeat(by) + line));
+}
