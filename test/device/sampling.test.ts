@@ -1,0 +1,201 @@
+/**
+ * Sampled batches on devices, end to end: what a request asks for decides its answer, and neither the plan nor the
+ * requests beside it do.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fileHost } from '../../cli/file-host.js';
+import { checkFile } from '../../compiler/check/check-file.js';
+import { compilePlan } from '../../compiler/compile.js';
+import { openEngine } from '../../runtime/engine/open.js';
+import { runBatch } from '../../runtime/jobs/run-batch.js';
+import { openTokenizer } from '../../runtime/tokenizer/open-tokenizer.js';
+import { CLERK } from './support/clerk.js';
+
+interface Choice {
+  readonly text?: string;
+  readonly message?: { readonly role: string; readonly content: string };
+  readonly finish_reason: string;
+  readonly logprobs: {
+    readonly tokens?: readonly string[];
+    readonly token_logprobs?: readonly number[];
+    readonly top_logprobs?: readonly Record<string, number>[];
+    readonly content?: readonly { readonly token: string; readonly logprob: number }[];
+  } | null;
+}
+
+interface Body {
+  readonly object: string;
+  readonly choices: readonly Choice[];
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+}
+
+type Answers = ReadonlyMap<string, Body>;
+
+const PROMPT =
+  'Extract the record as JSON.\nText: The buyer Hohon Systems asked for 520 Aize gloves.' +
+  ' Price per unit: EUR 5.90. Delivery date: 06.11.2027.\nJSON:\n';
+/** Hot enough that a model sure of its answers strays from them. */
+const HOT = { temperature: 2.5, max_tokens: 24, ignore_eos: true };
+const TEMPLATE =
+  '{% for m in messages %}{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}JSON:\n{% endif %}';
+
+const completions = {
+  greedy: { temperature: 0, max_tokens: 96 },
+  seven: { ...HOT, seed: 7 },
+  'seven-again': { ...HOT, seed: 7 },
+  eight: { ...HOT, seed: 8 },
+  'top-k-1': { ...HOT, top_k: 1, ignore_eos: false, max_tokens: 96 },
+  'tiny-top-p': { ...HOT, top_p: 1e-6, ignore_eos: false, max_tokens: 96 },
+  'full-min-p': { ...HOT, min_p: 1, ignore_eos: false, max_tokens: 96 },
+  filtered: { ...HOT, seed: 7, top_k: 20, top_p: 0.9, min_p: 0.01 },
+  three: { ...HOT, seed: 7, n: 3 },
+  probs: { temperature: 0.7, seed: 3, max_tokens: 12, logprobs: 4 },
+  stopped: { temperature: 0, max_tokens: 96, stop: ['"quan', '}'] },
+  long: { temperature: 0, max_tokens: 100, ignore_eos: true },
+};
+
+const LINES = [
+  ...Object.entries(completions).map(([custom_id, body]) =>
+    JSON.stringify({ custom_id, method: 'POST', url: '/v1/completions', body: { prompt: PROMPT, ...body } }),
+  ),
+  ...(['chat', 'chat-again'] as const).map((custom_id) =>
+    JSON.stringify({
+      custom_id,
+      method: 'POST',
+      url: '/v1/chat/completions',
+      body: {
+        messages: [{ role: 'user', content: PROMPT.replace('\nJSON:\n', '') }],
+        ...(custom_id === 'chat' ? { temperature: 0, logprobs: true } : { ...HOT, seed: 7 }),
+      },
+    }),
+  ),
+];
+
+let folder = '';
+const answers = new Map<string, Answers>();
+
+/** Runs a batch on a plan of clerk.plan over the copy of the model that has a chat template. */
+async function run(plan: string, lines: readonly string[]): Promise<Answers> {
+  const checked = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === plan)!;
+  const { runtime: graph } = compilePlan(checked);
+  const modelDirectory = join(folder, 'clerk');
+  const [requestsPath, resultsPath] = [join(folder, 'in.jsonl'), join(folder, 'out.jsonl')];
+  writeFileSync(requestsPath, lines.join('\n'));
+  const { name, shape } = graph.model;
+  const tokenizer = openTokenizer(graph.model, modelDirectory);
+  const engine = await openEngine(graph, { modelDirectory });
+  try {
+    const model = { name, context: shape.context, vocab: shape.vocab };
+    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model });
+    expect(summary).toMatchObject({ answered: lines.length, failed: 0, unfinished: 0 });
+  } finally {
+    await engine.dispose();
+  }
+  const results = readFileSync(resultsPath, 'utf8').trim().split('\n');
+  return new Map(
+    results.map((line) => {
+      const { custom_id, response } = JSON.parse(line) as { custom_id: string; response: { body: Body } };
+      return [custom_id, response.body];
+    }),
+  );
+}
+
+/** What must not depend on the plan; log-probabilities may in their last digits. */
+function texts(batch: Answers): unknown {
+  const shown = [...batch].map(([id, body]) => [
+    id,
+    body.usage.completion_tokens,
+    body.choices.map((choice) => [choice.text ?? choice.message?.content, choice.finish_reason]),
+  ]);
+  return Object.fromEntries(shown.map(([id, ...rest]) => [id, rest]));
+}
+
+const body = (id: string): Body => answers.get('single')!.get(id)!;
+const text = (id: string): string => body(id).choices[0]!.text!;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'fulcrum-sampling-'));
+  const model = join(folder, 'clerk');
+  cpSync(CLERK, model, { recursive: true });
+  const config = join(model, 'tokenizer_config.json');
+  const json = JSON.parse(readFileSync(config, 'utf8')) as object;
+  writeFileSync(config, JSON.stringify({ ...json, chat_template: `{{ bos_token }}${TEMPLATE}` }));
+  for (const plan of ['single', 'tensor', 'reshard']) answers.set(plan, await run(plan, LINES));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('sampled batches', () => {
+  it('answer the same under every plan', () => {
+    expect(texts(answers.get('tensor')!)).toEqual(texts(answers.get('single')!));
+    expect(texts(answers.get('reshard')!)).toEqual(texts(answers.get('single')!));
+  });
+
+  it('answer the same alone and among others', async () => {
+    const alone = await run(
+      'single',
+      LINES.filter((line) => line.includes('"filtered"')),
+    );
+    expect(alone.get('filtered')!.choices).toEqual(body('filtered').choices);
+  });
+
+  it('follow the seed', () => {
+    expect(text('seven-again')).toBe(text('seven'));
+    expect(text('eight')).not.toBe(text('seven'));
+    expect(text('filtered')).not.toBe(text('seven'));
+  });
+
+  it('are greedy when the filters leave one token', () => {
+    expect(text('greedy')).toMatch(/^\{.*Hohon Systems.*\}$/);
+    expect(text('greedy').startsWith(text('seven'))).toBe(false);
+    for (const id of ['top-k-1', 'tiny-top-p', 'full-min-p']) expect(text(id)).toBe(text('greedy'));
+  });
+
+  it('give n different answers, the first as with n of one', () => {
+    const { choices, usage } = body('three');
+    expect(choices.map((choice) => choice.text)).toHaveLength(3);
+    expect(choices[0]!.text).toBe(text('seven'));
+    expect(new Set(choices.map((choice) => choice.text)).size).toBe(3);
+    expect(usage.completion_tokens).toBe(3 * HOT.max_tokens);
+  });
+
+  it('report the log-probability of what was drawn and of the best', () => {
+    const { logprobs, text: drawn } = body('probs').choices[0]!;
+    expect(logprobs!.tokens!.join('')).toBe(drawn);
+    logprobs!.tokens!.forEach((token, i) => {
+      const top = Object.values(logprobs!.top_logprobs![i]!);
+      expect(top.length).toBeGreaterThanOrEqual(1);
+      expect(top.length).toBeLessThanOrEqual(5);
+      const logprob = logprobs!.token_logprobs![i]!;
+      expect(logprob).toBeLessThanOrEqual(Math.max(...top));
+      expect(top.reduce((sum, value) => sum + Math.exp(value), 0)).toBeLessThanOrEqual(1 + 1e-5);
+      const listed = logprobs!.top_logprobs![i]![token];
+      if (listed !== undefined) expect(logprob).toBeCloseTo(listed, 5);
+    });
+  });
+
+  it('end at a stop string, at max_tokens, or past the end token', () => {
+    expect(text('stopped')).toBe(text('greedy').slice(0, text('stopped').length));
+    expect(text('stopped').length).toBeLessThan(text('greedy').length);
+    expect(text('stopped')).not.toMatch(/"quan|\}/);
+    expect(body('stopped').choices[0]!.finish_reason).toBe('stop');
+    expect(body('greedy').choices[0]!.finish_reason).toBe('stop');
+    expect(body('seven').choices[0]!.finish_reason).toBe('length');
+    expect(body('seven').usage.completion_tokens).toBe(HOT.max_tokens);
+    expect(body('long').usage.completion_tokens).toBe(100);
+    expect(text('long').startsWith(text('greedy'))).toBe(true);
+  });
+
+  it('take conversations through the chat template', () => {
+    const { object, choices, usage } = body('chat');
+    expect(object).toBe('chat.completion');
+    expect(choices[0]!.message).toEqual({ role: 'assistant', content: text('greedy') });
+    expect(usage.prompt_tokens).toBe(body('greedy').usage.prompt_tokens);
+    const tokens = choices[0]!.logprobs!.content!;
+    expect(tokens.map(({ token }) => token).join('')).toBe(text('greedy'));
+    for (const { logprob } of tokens) expect(logprob).toBeLessThanOrEqual(0);
+    expect(body('chat-again').choices[0]!.message!.content).toBe(text('seven'));
+  });
+});
