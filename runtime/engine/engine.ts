@@ -12,6 +12,7 @@ import type { KernelLibrary } from '../kernels/kernel.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { SAMPLE_WORDS } from '../kernels/kernel.js';
 import { choose, chooseFromLogits, sampleMode } from '../sampling/choose.js';
+import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent } from '../scheduler/types.js';
 import { createBusyClock } from './clock.js';
@@ -34,6 +35,7 @@ interface Sequence {
   /** Prompt, then what was generated. */
   readonly tokens: number[];
   readonly promptTokens: number;
+  readonly maxNewTokens: number;
 }
 
 type StepAction = Extract<Action, { kind: 'step' }>;
@@ -48,7 +50,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.source,
     options.progress ?? (() => undefined),
   );
-  const scheduler = createScheduler(schedulerConfig(graph, prepared));
+  const config = schedulerConfig(graph, prepared);
+  const scheduler = createScheduler(config);
+  const longest = longestSequence(config);
   const sequences = new Map<number, Sequence>();
   const clocks = { prefill: createBusyClock(), decode: createBusyClock(), transition: createBusyClock() };
   const counts = { promptTokens: 0, generatedTokens: 0, transitions: 0, prefillSteps: 0, decodeSteps: 0 };
@@ -120,7 +124,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const generated = sequence.tokens.length - sequence.promptTokens;
     const stopped = request.stopIds.includes(token.id);
     const ended = request.onToken(token) || stopped;
-    if (!ended && generated < request.maxNewTokens) return false;
+    if (!ended && generated < sequence.maxNewTokens) return false;
     sequences.delete(id);
     request.onFinish(ended ? 'stop' : 'length');
     return true;
@@ -182,14 +186,18 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   return {
     submit(request) {
       const id = nextSequence++;
+      const promptTokens = request.promptIds.length;
+      // What the smallest pool on the way can hold bounds a sequence as the model's context does.
+      const maxNewTokens = Math.max(1, Math.min(request.maxNewTokens, longest - promptTokens));
       sequences.set(id, {
         request,
+        maxNewTokens,
         tokens: [...request.promptIds],
-        promptTokens: request.promptIds.length,
+        promptTokens,
       });
       scheduler.apply({
         kind: 'arrive',
-        request: { id, promptTokens: request.promptIds.length, maxNewTokens: request.maxNewTokens },
+        request: { id, promptTokens, maxNewTokens },
       });
       wake();
     },
