@@ -313,6 +313,7 @@ function schedulerConfig(graph: RuntimeGraph, prepared: Prepared): SchedulerConf
     hostTier: graph.hostTier?.name ?? '',
     flow: graph.flow.stages,
     rules: graph.flow.rules,
+    transitions: 'barrier',
     context: graph.model.shape.context,
   };
 }

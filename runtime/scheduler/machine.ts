@@ -32,7 +32,10 @@ export interface Group {
   active: StageState;
   /** Stage it is about to switch to: no new work begins, what is begun is finished. */
   leavingTo: StageState | undefined;
+  /** A switch is in flight; `active` is the new stage already unless switches are barriers. */
   switching: boolean;
+  /** Nobody is resident while a switch is in flight. */
+  readonly barrier: boolean;
   stepsInFlight: number;
   /** Steps given out since the last switch. */
   steps: number;
@@ -200,6 +203,7 @@ function createStages(
         active: state,
         leavingTo: undefined,
         switching: false,
+        barrier: config.transitions === 'barrier',
         stepsInFlight: 0,
         steps: 0,
       };
@@ -221,10 +225,10 @@ function decoderOf(stages: readonly StageState[], lane: Lane): Lane | undefined 
   return undefined;
 }
 
-/** Whether the stage's weights are on its devices and stay there for now. */
+/** Whether the stage's weights are on its devices, or about to be, and stay there for now. */
 export function isResident(stage: StageState): boolean {
   const { group } = stage;
-  return !group.switching && group.active.config.residence === stage.config.residence;
+  return !(group.switching && group.barrier) && group.active.config.residence === stage.config.residence;
 }
 
 export function pagesFor(machine: Machine, tokens: number): number {

@@ -2,8 +2,9 @@
  * When a group of devices changes stage.
  *
  * The plan's rules decide: a rule fires when its condition holds, its stage would have work, and the resident stage
- * has run at least one step since the last switch. Then no new work begins; prompts already let in are prefilled to
- * their end, the pipeline drains, and the switch is given out. Whatever the rules say the machine keeps going: when
+ * has run at least one step since the last switch. Then no new work begins, prompts already let in are prefilled to
+ * their end, and the switch is given out: behind their last step, or with barriers once the pipeline has drained.
+ * Whatever the rules say the machine keeps going: when
  * the resident stage has nothing to do, nothing under way can give it something to do, and another stage has work,
  * the group switches without a rule.
  *
@@ -12,7 +13,8 @@
  *            to the decode pool or could follow one. With no prompt waiting: not a page is free.
  * - `used`   pages held (also those kept for prompts in prefill) over all pages.
  * - `empty`  no page is held.
- * `requests.empty`: no request waits for prefill or is in it.
+ * `requests.empty`: no request waits for prefill or is in it; without barriers, the steps that end its prefill may
+ *            still be in flight.
  * Any other tier name, and the host tier where decode reads the pages that prefill wrote, means device memory: the
  * pools of the group's resident stages.
  */
@@ -30,15 +32,19 @@ export function startSwitches(machine: Machine): void {
     if (group.leavingTo !== undefined && !hasWork(machine, group.leavingTo)) group.leavingTo = undefined;
     group.leavingTo ??= chooseStage(machine, group);
     const to = group.leavingTo;
-    if (to === undefined || group.stepsInFlight > 0 || residentOf(group).some(hasBegunPrompts)) continue;
+    if (to === undefined || (group.barrier && group.stepsInFlight > 0)) continue;
+    if (residentOf(group).some(hasBegunPrompts)) continue;
+    const from = group.active;
     group.leavingTo = undefined;
+    group.steps = 0;
+    if (!group.barrier) group.active = to;
     group.switching = true;
     machine.switches++;
     machine.out.push({
       kind: 'switch',
       id: startAction(machine, { kind: 'switch', group, to }),
       group: group.name,
-      from: group.active.config.name,
+      from: from.config.name,
       to: to.config.name,
     });
   }
@@ -47,7 +53,6 @@ export function startSwitches(machine: Machine): void {
 export function finishSwitch(group: Group, to: StageState): void {
   group.active = to;
   group.switching = false;
-  group.steps = 0;
 }
 
 function residentOf(group: Group): StageState[] {
@@ -75,7 +80,21 @@ function chooseStage(machine: Machine, group: Group): StageState | undefined {
 function hasWork(machine: Machine, stage: StageState): boolean {
   if (canPrefill(machine, stage)) return true;
   if (!stage.decodes) return false;
-  return machine.counts.on_host > 0 || stage.lanes.some((lane) => lane.running.size + lane.arriving > 0);
+  if (machine.counts.on_host > 0 || stage.lanes.some((lane) => lane.running.size + lane.arriving > 0))
+    return true;
+  return !stage.group.barrier && isOnItsWay(machine, stage);
+}
+
+/** Whether sequences in prefill, or between it and the host tier, will decode in the stage. */
+function isOnItsWay(machine: Machine, stage: StageState): boolean {
+  const { counts } = machine;
+  if (counts.prefilled + counts.paging_out > 0) return true;
+  const lanes = machine.stages.flatMap((each) => (each.prefills ? each.lanes : []));
+  return lanes.some(
+    ({ local, prefilling }) =>
+      (local === undefined || local.stage === stage) &&
+      prefilling.some(({ maxNewTokens, generated }) => maxNewTokens - generated > 1),
+  );
 }
 
 /** Whether the stage can run a step now or once the moves under way are done. */
@@ -96,7 +115,9 @@ export function holds(machine: Machine, group: Group, condition: Condition): boo
     case 'not':
       return !holds(machine, group, condition.operand);
     case 'requests_empty':
-      return machine.counts.waiting + machine.counts.prefill === 0;
+      return group.barrier
+        ? machine.counts.waiting + machine.counts.prefill === 0
+        : machine.counts.waiting === 0 && !machine.stages.some(hasBegunPrompts);
     case 'tier_empty':
       return usedFraction(storesOf(machine, group, condition.tier)) === 0;
     case 'tier_used': {

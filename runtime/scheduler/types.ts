@@ -22,6 +22,14 @@ export interface SchedulerStage {
   readonly residence: string;
 }
 
+/**
+ * How a group of devices changes stage. `barrier`: no step of the group is in flight when the switch is given out, and
+ * none is given out before it is done. `dataflow`: the switch comes as soon as the old stage has no step left to give
+ * out, while its last ones are still in flight, and steps of the new stage may follow at once. It is then up to the
+ * executor to let the old steps pass each device before its moves, and a weight arrive before it is used.
+ */
+export type TransitionMode = 'dataflow' | 'barrier';
+
 export interface SchedulerConfig {
   readonly stages: readonly SchedulerStage[];
   readonly pools: readonly { readonly id: string; readonly dp: number; readonly pages: number }[];
@@ -32,6 +40,7 @@ export interface SchedulerConfig {
   /** Stage names in flow order: prefill stage(s) first. */
   readonly flow: readonly string[];
   readonly rules: readonly FlowRule[];
+  readonly transitions: TransitionMode;
   /** Longest sequence. */
   readonly context: number;
 }
@@ -83,7 +92,10 @@ export type Action =
       readonly hostPages: readonly number[];
       readonly tokens: number;
     }
-  /** Change the group's devices to the weights of `to`. Returned only when none of the group's steps is in flight. */
+  /**
+   * Change the group's devices to the weights of `to`. No step of `from` is returned after it. One switch of a group
+   * is in flight at a time; which steps may be beside it is a matter of the `TransitionMode`.
+   */
   | {
       readonly kind: 'switch';
       readonly id: number;

@@ -1,6 +1,6 @@
 /** Scheduler configs of the plan kinds, small enough to run out of everything. */
 import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
-import type { SchedulerConfig, SchedulerStage } from '../../../runtime/scheduler/types.js';
+import type { SchedulerConfig, SchedulerStage, TransitionMode } from '../../../runtime/scheduler/types.js';
 
 export type PlanKind = 'fused' | 'static' | 'resharded' | 'resharded-shared' | 'disaggregated';
 
@@ -16,6 +16,7 @@ export interface ConfigOptions {
   readonly hostPages?: number;
   readonly pageTokens?: number;
   readonly rules?: readonly FlowRule[];
+  readonly transitions?: TransitionMode;
   readonly context?: number;
 }
 
@@ -73,5 +74,6 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     flow: stages.map(({ name }) => name),
     rules: kind === 'fused' ? [] : (options.rules ?? usualRules),
     context: options.context ?? 4096,
+    transitions: options.transitions ?? 'dataflow',
   };
 }

@@ -189,8 +189,13 @@ export function createDriver(config: SchedulerConfig): Driver {
       const busy = [...flying.values()].some(
         (other) => other.kind === 'step' && stageOf.get(other.stage)!.group === action.group,
       );
-      check(!busy, 'a switch waits for the steps of its group');
-      resident.set(action.group, 'none');
+      if (config.transitions === 'barrier') check(!busy, 'a switch waits for the steps of its group');
+      const switching = [...flying.values()].some(
+        (other) => other.kind === 'switch' && other.group === action.group,
+      );
+      check(!switching, 'a group makes one switch at a time');
+      // From here on a step of the old stage is one too many; with barriers, a step of any stage.
+      resident.set(action.group, config.transitions === 'barrier' ? 'none' : stage.residence);
     } else checkMove(action);
     flying.set(action.id, action);
   };

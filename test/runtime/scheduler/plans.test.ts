@@ -89,22 +89,40 @@ describe('static', () => {
 });
 
 describe('re-sharded', () => {
-  it('hands over through the host tier beside prefill, switch and decode', () => {
-    const driver = createDriver(configOf('resharded', { maxTokens: 4 }));
-    arriveAll(driver, [4, 4], 2);
-    const rounds: string[][] = [];
-    for (let round = driver.poll(); round.length > 0; round = driver.poll()) {
-      rounds.push(round.map(show));
-      completeAll(driver);
-    }
-    expect(rounds).toEqual([
-      ['prefill 0: 0@0+4'],
-      ['page_out 0', 'prefill 0: 1@0+4'],
-      ['page_out 1', 'page_in 0', 'switch prefill -> decode'],
-      ['page_in 1', 'decode 0: 0@4+1'],
-      ['decode 0: 1@4+1'],
-    ]);
-  });
+  it.each([
+    [
+      'dataflow',
+      [
+        ['prefill 0: 0@0+4'],
+        ['page_out 0', 'prefill 0: 1@0+4', 'switch prefill -> decode'],
+        ['page_out 1', 'page_in 0'],
+        ['page_in 1', 'decode 0: 0@4+1'],
+        ['decode 0: 1@4+1'],
+      ],
+    ],
+    [
+      'barrier',
+      [
+        ['prefill 0: 0@0+4'],
+        ['page_out 0', 'prefill 0: 1@0+4'],
+        ['page_out 1', 'page_in 0', 'switch prefill -> decode'],
+        ['page_in 1', 'decode 0: 0@4+1'],
+        ['decode 0: 1@4+1'],
+      ],
+    ],
+  ] as const)(
+    'hands over through the host tier beside prefill, switch and decode: %s',
+    (transitions, expected) => {
+      const driver = createDriver(configOf('resharded', { maxTokens: 4, transitions }));
+      arriveAll(driver, [4, 4], 2);
+      const rounds: string[][] = [];
+      for (let round = driver.poll(); round.length > 0; round = driver.poll()) {
+        rounds.push(round.map(show));
+        completeAll(driver);
+      }
+      expect(rounds).toEqual(expected);
+    },
+  );
 
   it('ends a one-token request without moving its KV', () => {
     const driver = createDriver(configOf('resharded', { hostPages: 0 }));

@@ -49,7 +49,7 @@ describe('to decode', () => {
     const rules = [
       { to: 'decode', when: { kind: 'tier_used', tier: 'host', op: '>', fraction: 0 } },
     ] as const;
-    const driver = createDriver(configOf('resharded', { maxTokens: 4, rules }));
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, rules, transitions: 'barrier' }));
     driver.arrive({ id: 0, promptTokens: 4, maxNewTokens: 4, outputTokens: 4 });
     driver.arrive({ id: 1, promptTokens: 40, maxNewTokens: 1, outputTokens: 1 });
     while (driver.scheduler.state().running === 0) {
@@ -100,7 +100,14 @@ describe('to decode', () => {
 describe('to prefill', () => {
   it('waits for the low-water mark', () => {
     const driver = createDriver(
-      configOf('resharded', { hostPages: 10, decodePages: 40, batchRequests: 4, maxTokens: 4 }),
+      configOf('resharded', {
+        hostPages: 10,
+        decodePages: 40,
+        batchRequests: 4,
+        maxTokens: 4,
+        // With dataflow, prompts let in behind the switch hold host pages when it is seen.
+        transitions: 'barrier',
+      }),
     );
     batch(driver, 30, 4, 4);
     const usedAt: number[] = [];
@@ -154,5 +161,53 @@ describe('without help from the rules', () => {
     expect(driver.scheduler.state().finished).toBe(12);
     expect(driver.log.filter((action) => action.kind === 'page_out')).toEqual([]);
     expect(switches(driver)[0]).toBe('decode');
+  });
+});
+
+describe('with dataflow', () => {
+  it('comes behind the last prompt step of every pipeline stage, and decode steps follow before it is done', () => {
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, depth: 3 }));
+    batch(driver, 3, 4, 3);
+    const first = driver.poll();
+    expect(first.map(({ kind }) => kind)).toEqual(['step', 'step', 'step', 'switch']);
+    const ofKind = (kind: Action['kind']): Action =>
+      driver.completable().find((action) => action.kind === kind)!;
+    driver.complete(ofKind('step'));
+    driver.poll();
+    driver.complete(ofKind('page_out'));
+    driver.poll();
+    driver.complete(ofKind('page_in'));
+    const decode = driver.poll().find((action) => action.kind === 'step');
+    expect(decode).toMatchObject({ stage: 'decode' });
+    const inFlight = driver
+      .completable()
+      .map((action) => (action.kind === 'step' ? action.stage : action.kind));
+    expect(inFlight).toEqual(expect.arrayContaining(['prefill', 'decode', 'switch']));
+    driver.drain();
+    expect(driver.scheduler.state().finished).toBe(3);
+  });
+
+  it('leaves decode while its steps are in flight', () => {
+    const rules = [{ to: 'prefill', when: { kind: 'not', operand: requestsEmpty } }] as const;
+    const driver = createDriver(configOf('resharded', { rules, hostPages: 2, decodePages: 3, maxTokens: 4 }));
+    for (let id = 0; id < 6; id++)
+      driver.arrive({ id, promptTokens: 2, maxNewTokens: 3, outputTokens: 2 + (id % 2) });
+    let seen = 0;
+    for (;;) {
+      const back = driver.poll().some((action) => action.kind === 'switch' && action.to === 'prefill');
+      const ready = driver.completable();
+      if (back && ready.some((action) => action.kind === 'step' && action.stage === 'decode')) seen++;
+      if (ready.length === 0) break;
+      driver.complete(ready.find((action) => action.kind !== 'step') ?? ready[0]!);
+    }
+    expect(seen).toBeGreaterThan(0);
+    expect(driver.scheduler.state().finished).toBe(6);
+  });
+
+  it('does not happen for requests that end with their first token', () => {
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, depth: 3 }));
+    batch(driver, 3, 4, 1);
+    driver.drain();
+    expect(switches(driver)).toEqual([]);
   });
 });

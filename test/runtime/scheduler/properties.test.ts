@@ -40,6 +40,7 @@ const options: fc.Arbitrary<ConfigOptions> = fc.record({
   decodePages: fc.integer({ min: 4, max: 30 }),
   hostPages: fc.oneof(fc.constant(0), fc.integer({ min: 4, max: 30 })),
   pageTokens: fc.integer({ min: 1, max: 5 }),
+  transitions: fc.constantFrom('dataflow', 'barrier'),
   rules,
 });
 
