@@ -1,6 +1,7 @@
 /** `fulcrum compile`: a plan at any level of the compiler; the runtime graph unless asked for another. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
+import { fromSyntax } from '../../compiler/check/load.js';
 import { printLogical } from '../../compiler/ir/print-logical.js';
 import { printRuntime } from '../../compiler/ir/print-runtime.js';
 import { printSharded } from '../../compiler/ir/print-sharded.js';
@@ -13,7 +14,7 @@ import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { loadPlan } from '../load-plan.js';
+import { loadPlan, reportDiagnostics, shownPath } from '../load-plan.js';
 import { err, out } from '../terminal.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
@@ -51,9 +52,12 @@ export const addCompileCommand: AddCommand = (program, context) => {
           else writeFileSync(options.output, text.endsWith('\n') ? text : `${text}\n`);
         };
         if (options.emit === 'syntax') {
-          const { file: tree, errors } = parse(readFileSync(file, 'utf8'), file);
+          const text = readFileSync(file, 'utf8');
+          const { file: tree, errors } = parse(text, file);
           write(printSyntax(tree));
-          return errors.length === 0 ? EXIT.ok : EXIT.diagnostics;
+          const render = { textOf: () => text, nameOf: shownPath, colour: terminal.colour };
+          const problems = errors.map((problem) => fromSyntax(problem, file));
+          return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
         }
         const loaded = loadPlan(file, options, terminal);
         if (loaded.kind === 'failed') return loaded.exit;

@@ -128,6 +128,21 @@ describe('compile', () => {
     expect(misspelt.err).toMatch('did you mean reshard?');
   });
 
+  it('prints the syntax tree of a broken file, and what is broken', async () => {
+    const path = planFile('torn.plan', good('tp 4'));
+    const run = await runInProcess('compile', path, '--emit', 'syntax');
+    expect(run.status).toBe(1);
+    expect(run.out).toMatch(/stage serve: prefill \+ decode/);
+    expect(run.err).toMatch(/torn\.plan:8:\d+: error\[FC01\d\d\]: /);
+  });
+
+  it('names an output that cannot be written', async () => {
+    const path = planFile('d.plan', good('tp: 4'));
+    const run = await runInProcess('compile', path, '-o', join(folder, 'no', 'graph.json'));
+    expect(run).toMatchObject({ status: 3, out: '' });
+    expect(run.err).toMatch(/error: .*no.graph\.json/);
+  });
+
   it('knows the levels', async () => {
     const run = await runInProcess('compile', CLERK, '--emit', 'shraded');
     expect(run).toMatchObject({ status: 2, out: '' });
