@@ -30,9 +30,36 @@ export interface RankHolding {
 export interface WeightMove {
   readonly device: number;
   readonly piece: TensorPiece;
-  /** `keep`: already there; `copy`: within the device; `upload`: from the host copy of the weights. */
-  readonly kind: 'keep' | 'copy' | 'upload';
+  /**
+   * `keep`: already there; `copy`: within the device; `peer`: from the device `source`, which held it before;
+   * `upload`: from the host copy of the weights.
+   */
+  readonly kind: 'keep' | 'copy' | 'peer' | 'upload';
+  readonly source?: number;
   readonly bytes: number;
+}
+
+/** Traffic over one declared link in one direction, all its instances together. */
+export interface LinkLoad {
+  /** `gpu <-> host`; `gpu memory` for copies inside a device. */
+  readonly link: string;
+  /** Names of the places it joins, in the direction of the traffic. */
+  readonly from: string;
+  readonly to: string;
+  readonly bytes: number;
+  /** The instance that is done last. */
+  readonly busiest: { readonly place: string; readonly bytes: number; readonly seconds: number };
+}
+
+/** What moves cost over the declared links. */
+export interface ReshardCost {
+  readonly links: readonly LinkLoad[];
+  /** Predicted time: that of the busiest lane of any link. */
+  readonly seconds: number;
+  /** No choice of sources can be faster. */
+  readonly boundSeconds: number;
+  /** Bytes over links, every hop of a staged road counted; the lower bound where nothing is staged. */
+  readonly linkBytes: number;
 }
 
 /** The re-shard of a device set's weights when it changes from one stage to another. */
@@ -45,11 +72,13 @@ export interface WeightReshard {
   readonly bytes: {
     readonly keep: number;
     readonly copy: number;
+    readonly peer: number;
     readonly upload: number;
     readonly evict: number;
   };
   /** Fewest bytes any plan must bring onto the devices: destination minus what is resident. */
   readonly lowerBound: number;
+  readonly cost: ReshardCost;
   readonly origin: Origin;
 }
 

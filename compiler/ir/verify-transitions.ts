@@ -27,6 +27,7 @@ function verifyWeights(
   to: readonly RankHolding[],
 ): string[] {
   const problems: string[] = [];
+  const senders = new Map(from.map((rank) => [rank.device, byTensor(rank.weights)]));
   for (const rank of to) {
     const before = from.find((candidate) => candidate.device === rank.device);
     if (!before) continue;
@@ -52,8 +53,15 @@ function verifyWeights(
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
         const resident = (held.get(tensor) ?? []).some((piece) => contains(piece, move.piece));
-        if (resident !== (move.kind !== 'upload')) {
+        if (resident !== (move.kind === 'keep' || move.kind === 'copy')) {
           problems.push(`${where}: ${move.kind} of ${tensor}, which is ${resident ? '' : 'not '}resident`);
+        }
+        if ((move.kind === 'peer') !== (move.source !== undefined)) {
+          problems.push(`${where}: ${move.kind} of ${tensor} from device ${move.source ?? 'unknown'}`);
+        }
+        const sent = senders.get(move.source ?? -1)?.get(tensor) ?? [];
+        if (move.kind === 'peer' && !sent.some((piece) => contains(piece, move.piece))) {
+          problems.push(`${where}: device ${move.source ?? 'unknown'} has not what it sends of ${tensor}`);
         }
       });
     }
@@ -64,7 +72,8 @@ function verifyWeights(
       }
     }
   }
-  if (reshard.bytes.upload !== reshard.lowerBound) problems.push('more is uploaded than the lower bound');
+  if (reshard.bytes.upload + reshard.bytes.peer !== reshard.lowerBound)
+    problems.push('more is brought than the lower bound');
   return problems;
 }
 

@@ -76,7 +76,10 @@ function measure(
   if (expectation.measure !== 'bytes' || edge === undefined) return undefined;
   const between = (entry: { readonly from: string; readonly to: string }): boolean =>
     entry.from === edge.from && entry.to === edge.to;
-  if (expectation.per === 'transition') return transitions.weights.find(between)?.bytes.upload ?? 0;
+  if (expectation.per === 'transition') {
+    const bytes = transitions.weights.find(between)?.bytes;
+    return bytes === undefined ? 0 : bytes.upload + bytes.peer;
+  }
   return transitions.kv.find(between)?.bytesPerToken.out;
 }
 

@@ -1,0 +1,184 @@
+/**
+ * Chooses for every load one of its roads so that the last lane is done as early as possible.
+ *
+ * State: bytes on every lane. A lane is done after its latency and its bytes over its bandwidth; the plan is done when
+ * its last lane is. Longest loads first, each takes the road whose lanes would be done first; then loads leave the
+ * last lane for other roads as long as that helps. Few loads are decided exactly, by trying every combination that can
+ * still beat the best one found.
+ */
+import type { Lane, Road } from './roads.js';
+
+/** Bytes that must travel one of several roads whole. */
+export interface Load {
+  readonly bytes: number;
+  /** At least one, cheapest to explain first: of equally good roads the first is taken. */
+  readonly roads: readonly Road[];
+}
+
+export interface Balance {
+  /** By load: index into its roads. */
+  readonly picks: readonly number[];
+  /** By lane. */
+  readonly bytes: readonly number[];
+  /** When the last lane is done. */
+  readonly seconds: number;
+}
+
+/** Combinations of roads up to which the choice is exact. */
+const EXACT_COMBINATIONS = 4096;
+
+export function balance(loads: readonly Load[], lanes: readonly Lane[]): Balance {
+  const combinations = loads.reduce((product, load) => product * load.roads.length, 1);
+  const start = improve(greedy(loads, lanes), loads, lanes);
+  const picks = combinations <= EXACT_COMBINATIONS ? searchAll(start, loads, lanes) : start;
+  return summarise(picks, loads, lanes);
+}
+
+/** Seconds until a lane with these bytes is done. */
+export function laneSeconds(lane: Lane, bytes: number): number {
+  return bytes === 0 ? 0 : lane.latency + bytes / lane.bandwidth;
+}
+
+/**
+ * Seconds that no choice of roads can beat: some lane that a load cannot avoid, or all lanes that lead to one place,
+ * or all that lead out of the sources, have at least so much to carry. `destination` groups loads by place.
+ */
+export function boundSeconds(
+  loads: readonly (Load & { readonly destination: number })[],
+  lanes: readonly Lane[],
+): number {
+  const forced = lanes.map(() => 0);
+  const arriving = new Map<number, Gate>();
+  const leaving: Gate = { bytes: 0, lanes: new Set() };
+  for (const { bytes, roads, destination } of loads) {
+    for (const lane of new Set(roads[0]!.lanes))
+      if (roads.every((road) => road.lanes.includes(lane))) forced[lane]! += bytes;
+    const gate = arriving.get(destination) ?? { bytes: 0, lanes: new Set() };
+    arriving.set(destination, gate);
+    gate.bytes += bytes;
+    leaving.bytes += bytes;
+    for (const road of roads) {
+      gate.lanes.add(road.lanes.at(-1)!);
+      leaving.lanes.add(road.lanes[0]!);
+    }
+  }
+  const gateSeconds = (gate: Gate): number => {
+    const open = [...gate.lanes].map((lane) => lanes[lane]!);
+    const latency = Math.min(...open.map((lane) => lane.latency));
+    return latency + gate.bytes / open.reduce((sum, lane) => sum + lane.bandwidth, 0);
+  };
+  return Math.max(
+    0,
+    ...lanes.map((lane, id) => laneSeconds(lane, forced[id]!)),
+    ...[...arriving.values(), leaving].filter((gate) => gate.bytes > 0).map(gateSeconds),
+  );
+}
+
+interface Gate {
+  bytes: number;
+  readonly lanes: Set<number>;
+}
+
+function greedy(loads: readonly Load[], lanes: readonly Lane[]): number[] {
+  const bytes = lanes.map(() => 0);
+  const picks = loads.map(() => 0);
+  const order = loads.map((_, index) => index).sort((a, b) => loads[b]!.bytes - loads[a]!.bytes || a - b);
+  for (const index of order) {
+    const load = loads[index]!;
+    let best = Infinity;
+    load.roads.forEach((road, pick) => {
+      const done = doneWith(road, load.bytes, bytes, lanes);
+      if (done < best) [best, picks[index]] = [done, pick];
+    });
+    put(load.roads[picks[index]!]!, load.bytes, bytes);
+  }
+  return picks;
+}
+
+/** When the last lane of a road would be done with this many bytes more. */
+function doneWith(road: Road, more: number, bytes: readonly number[], lanes: readonly Lane[]): number {
+  let last = 0;
+  for (const lane of road.lanes) last = Math.max(last, laneSeconds(lanes[lane]!, bytes[lane]! + more));
+  return last;
+}
+
+function put(road: Road, more: number, bytes: number[]): void {
+  for (const lane of road.lanes) bytes[lane]! += more;
+}
+
+/** Takes loads off the last lane, best relief first, until none can leave without making another lane as late. */
+function improve(start: readonly number[], loads: readonly Load[], lanes: readonly Lane[]): number[] {
+  const picks = [...start];
+  const bytes = laneBytes(picks, loads, lanes);
+  const onLane = (lane: number): number[] =>
+    loads.flatMap((load, index) => (load.roads[picks[index]!]!.lanes.includes(lane) ? [index] : []));
+  for (let round = 0; round < 4 * lanes.length; round++) {
+    const last = lastLane(bytes, lanes);
+    const now = laneSeconds(lanes[last]!, bytes[last]!);
+    let relief: { readonly index: number; readonly pick: number; readonly done: number } | undefined;
+    for (const index of onLane(last)) {
+      const load = loads[index]!;
+      put(load.roads[picks[index]!]!, -load.bytes, bytes);
+      load.roads.forEach((road, pick) => {
+        if (road.lanes.includes(last)) return;
+        const done = doneWith(road, load.bytes, bytes, lanes);
+        if (done < now && done < (relief?.done ?? Infinity)) relief = { index, pick, done };
+      });
+      put(load.roads[picks[index]!]!, load.bytes, bytes);
+    }
+    if (!relief) break;
+    const load = loads[relief.index]!;
+    put(load.roads[picks[relief.index]!]!, -load.bytes, bytes);
+    put(load.roads[relief.pick]!, load.bytes, bytes);
+    picks[relief.index] = relief.pick;
+  }
+  return picks;
+}
+
+function lastLane(bytes: readonly number[], lanes: readonly Lane[]): number {
+  let last = 0;
+  for (let lane = 1; lane < lanes.length; lane++)
+    if (laneSeconds(lanes[lane]!, bytes[lane]!) > laneSeconds(lanes[last]!, bytes[last]!)) last = lane;
+  return last;
+}
+
+/** Depth first over all combinations, leaving those that are already as late as the best. */
+function searchAll(
+  start: readonly number[],
+  loads: readonly Load[],
+  lanes: readonly Lane[],
+): readonly number[] {
+  let best = start;
+  let bestSeconds = summarise(start, loads, lanes).seconds;
+  const bytes = lanes.map(() => 0);
+  const picks = loads.map(() => 0);
+  const decide = (index: number, seconds: number): void => {
+    if (seconds >= bestSeconds) return;
+    const load = loads[index];
+    if (!load) {
+      best = [...picks];
+      bestSeconds = seconds;
+      return;
+    }
+    load.roads.forEach((road, pick) => {
+      picks[index] = pick;
+      put(road, load.bytes, bytes);
+      decide(index + 1, Math.max(seconds, doneWith(road, 0, bytes, lanes)));
+      put(road, -load.bytes, bytes);
+    });
+  };
+  decide(0, 0);
+  return best;
+}
+
+function laneBytes(picks: readonly number[], loads: readonly Load[], lanes: readonly Lane[]): number[] {
+  const bytes = lanes.map(() => 0);
+  loads.forEach((load, index) => put(load.roads[picks[index]!]!, load.bytes, bytes));
+  return bytes;
+}
+
+function summarise(picks: readonly number[], loads: readonly Load[], lanes: readonly Lane[]): Balance {
+  const bytes = laneBytes(picks, loads, lanes);
+  const seconds = lanes.reduce((last, lane, id) => Math.max(last, laneSeconds(lane, bytes[id]!)), 0);
+  return { picks, bytes, seconds };
+}

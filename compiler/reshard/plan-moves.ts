@@ -1,0 +1,135 @@
+/**
+ * The moves that turn one placement of the weights into another: any mesh to any mesh, on equal, overlapping or
+ * disjoint devices.
+ *
+ * What a device holds already stays or is copied inside it. For each remaining part there are several roads: from host
+ * memory (from disk where host memory has no room for a copy of the model), and from every device that holds the part
+ * and that the links make cheaper than the host. Roads are chosen so that the last lane is done as early as possible.
+ * Every element arrives once; a byte moves twice only where a road has two hops.
+ *
+ * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
+ * half of the other's layers (peer).
+ */
+import { area } from '../ir/rectangles.js';
+import type { RankHolding, ReshardCost, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import { balance, boundSeconds, laneSeconds, type Load } from './balance.js';
+import { linkLoads } from './link-loads.js';
+import type { Road, Roads } from './roads.js';
+import { evictions, needsOf, type Need } from './sources.js';
+import { weightSource } from './weight-source.js';
+
+export interface MoveProblem {
+  /** What lies where before. Devices that are not in `to` only send, and keep what they have. */
+  readonly from: readonly RankHolding[];
+  /** What must lie where afterwards. */
+  readonly to: readonly RankHolding[];
+  readonly elementBytes: number;
+}
+
+export type MovePlan = Pick<WeightReshard, 'moves' | 'evict' | 'bytes' | 'lowerBound'> & {
+  readonly cost: ReshardCost;
+};
+
+/** Plans the moves; a part that no road leads to is uploaded all the same, and has no cost. */
+export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
+  const { from, to, elementBytes } = problem;
+  const bytesOf = (piece: TensorPiece): number => area(piece) * elementBytes;
+  const path = (device: number): string => roads.topology.devices[device]!.path;
+  const between = (sender: number, device: number): Road | undefined =>
+    roads.between(path(sender), path(device));
+  const modelBytes = tensorElements([...from, ...to]) * elementBytes;
+  const origins = new Map(to.map(({ device }) => [device, weightSource(roads, device, modelBytes)]));
+  const cheaper = (sender: number, device: number): boolean => {
+    const road = between(sender, device);
+    return road !== undefined && road.bandwidth > (origins.get(device)?.bandwidth ?? 0);
+  };
+  const { needs, wholes } = needsOf(from, to, cheaper);
+
+  /** Ways to meet each need that bytes travel for; a sender or, without one, the origin. */
+  const ways = needs.map((need): readonly { readonly road: Road; readonly sender?: number }[] => {
+    if (need.kind === 'keep') return [];
+    if (need.kind === 'copy') return [{ road: between(need.device, need.device)! }];
+    const origin = origins.get(need.device);
+    const senders = need.holders.map((sender) => ({ road: between(sender, need.device)!, sender }));
+    return [...(origin ? [{ road: origin }] : []), ...senders];
+  });
+  const moving = needs.flatMap((_, index) => (ways[index]!.length > 0 ? [index] : []));
+  const loads = moving.map((index): Load & { readonly destination: number } => ({
+    bytes: bytesOf(needs[index]!.piece),
+    roads: ways[index]!.map((way) => way.road),
+    destination: needs[index]!.device,
+  }));
+  const chosen = balance(loads, roads.lanes);
+  const senderOf = new Map<number, number | undefined>();
+  moving.forEach((index, load) => senderOf.set(index, ways[index]![chosen.picks[load]!]!.sender));
+
+  const moves = joinUploads(needs, senderOf, wholes).map((move): WeightMove => ({
+    ...move,
+    bytes: bytesOf(move.piece),
+  }));
+  const evict = evictions(from, to).map((entry) => ({ ...entry, bytes: bytesOf(entry.piece) }));
+  const total = (...kinds: readonly WeightMove['kind'][]): number =>
+    moves.reduce((sum, move) => (kinds.includes(move.kind) ? sum + move.bytes : sum), 0);
+  const hops = loads.map((load, index) => ({ bytes: load.bytes, road: load.roads[chosen.picks[index]!]! }));
+  return {
+    moves,
+    evict,
+    bytes: {
+      keep: total('keep'),
+      copy: total('copy'),
+      peer: total('peer'),
+      upload: total('upload'),
+      evict: evict.reduce((sum, entry) => sum + entry.bytes, 0),
+    },
+    lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
+    cost: {
+      links: linkLoads(hops, roads.lanes),
+      seconds: roads.lanes.reduce(
+        (last, lane, id) => Math.max(last, laneSeconds(lane, chosen.bytes[id]!)),
+        0,
+      ),
+      boundSeconds: boundSeconds(loads, roads.lanes),
+      linkBytes: hops.reduce(
+        (sum, { bytes, road }) => (isCopy(road, roads) ? sum : sum + bytes * road.hops.length),
+        0,
+      ),
+    },
+  };
+}
+
+/** Elements of all tensors that the holdings name, each as far as any of them reaches. */
+function tensorElements(holdings: readonly RankHolding[]): number {
+  const extents = new Map<string, [rows: number, cols: number]>();
+  for (const { tensor, rows, cols } of holdings.flatMap((rank) => rank.weights)) {
+    const [height, width] = extents.get(tensor) ?? [0, 0];
+    extents.set(tensor, [Math.max(height, rows[1]), Math.max(width, cols[1])]);
+  }
+  return [...extents.values()].reduce((sum, [height, width]) => sum + height * width, 0);
+}
+
+function isCopy(road: Road, roads: Roads): boolean {
+  return roads.lanes[road.lanes[0]!]!.direction === 'within';
+}
+
+/** Moves in the order of the needs; the parts of a rectangle that all come from the host are one upload again. */
+function joinUploads(
+  needs: readonly Need[],
+  senderOf: ReadonlyMap<number, number | undefined>,
+  wholes: readonly TensorPiece[],
+): readonly Omit<WeightMove, 'bytes'>[] {
+  const sent = new Set<number>();
+  needs.forEach((need, index) => {
+    if (need.kind === 'missing' && senderOf.get(index) !== undefined) sent.add(need.whole);
+  });
+  const joined = new Set<number>();
+  return needs.flatMap((need, index): readonly Omit<WeightMove, 'bytes'>[] => {
+    const { device, piece } = need;
+    if (need.kind !== 'missing') return [{ device, piece, kind: need.kind }];
+    const sender = senderOf.get(index);
+    if (sender !== undefined) return [{ device, piece, kind: 'peer', source: sender }];
+    if (sent.has(need.whole)) return [{ device, piece, kind: 'upload' }];
+    if (joined.has(need.whole)) return [];
+    joined.add(need.whole);
+    return [{ device, piece: wholes[need.whole]!, kind: 'upload' }];
+  });
+}

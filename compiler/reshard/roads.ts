@@ -1,0 +1,139 @@
+/**
+ * The declared links as roads with lanes: what a transfer occupies, and for how long.
+ *
+ * A link works in both directions at once. Every place it joins has a lane of its own in each direction: eight devices
+ * with a link to the host can all be filled at full rate, a device that sends to two others shares its outgoing lane
+ * between them. Host memory is wider than any link to it and has no lane; a group of devices has one where the link
+ * is declared between groups. A device's own memory is a lane for copies inside it.
+ */
+import { matchesPrefix, parsePath, printPath } from '../plan/places.js';
+import type { Link, Topology } from '../plan/plan.js';
+import { routesOf, type Hop } from '../plan/routes.js';
+
+/** One direction of a link at one place. */
+export interface Lane {
+  /** `gpu <-> host`; `gpu memory` for copies inside a device. */
+  readonly link: string;
+  /** Where the lane is: `gpu[3]`, `node[2]`. */
+  readonly place: string;
+  readonly direction: 'in' | 'out' | 'within';
+  /** Bytes per second; of a lane `within`, bytes copied. */
+  readonly bandwidth: number;
+  /** Seconds. */
+  readonly latency: number;
+}
+
+/** One link on the way, as it is reported: whose instances are counted together. */
+export interface RoadHop {
+  readonly link: string;
+  /** `host`, `gpu`, `node`. */
+  readonly from: string;
+  readonly to: string;
+  /** Indices into `Roads.lanes`. */
+  readonly lanes: readonly number[];
+}
+
+/** A way between two places. More than one hop means staging: every byte is moved once per hop. */
+export interface Road {
+  readonly hops: readonly RoadHop[];
+  /** Lanes of all hops; indices into `Roads.lanes`. */
+  readonly lanes: readonly number[];
+  /** Bytes per second of the narrowest hop. */
+  readonly bandwidth: number;
+  /** Seconds over all hops. */
+  readonly latency: number;
+}
+
+export interface Roads {
+  readonly topology: Topology;
+  /** All lanes met so far; grows as roads are asked for. */
+  readonly lanes: readonly Lane[];
+  /** The road with fewest hops; a place's road to itself is a copy inside it, where it is a device. */
+  readonly between: (from: string, to: string) => Road | undefined;
+}
+
+/** Prepares a topology for questions about roads. */
+export function roadsOf(topology: Topology): Roads {
+  const routes = routesOf(topology);
+  const hosts = new Set(topology.tiers.filter((tier) => tier.medium === 'host').map((tier) => tier.path));
+  const lanes: Lane[] = [];
+  const laneIds = new Map<string, number>();
+  const known = new Map<string, Road | undefined>();
+
+  const lane = (key: string, make: () => Lane): number => {
+    const id = laneIds.get(key) ?? lanes.push(make()) - 1;
+    laneIds.set(key, id);
+    return id;
+  };
+  const linkLane = (link: Link, place: string, direction: 'in' | 'out'): number =>
+    lane(`${topology.links.indexOf(link)} ${direction} ${place}`, () => ({
+      link: linkName(link),
+      place,
+      direction,
+      bandwidth: link.bandwidth,
+      latency: link.latency,
+    }));
+  const hopOf = (hop: Hop): RoadHop => {
+    const [from, to] = endsOf(hop);
+    const all = [
+      ...(hosts.has(from) ? [] : [linkLane(hop.link, from, 'out')]),
+      ...(hosts.has(to) ? [] : [linkLane(hop.link, to, 'in')]),
+    ];
+    return {
+      link: linkName(hop.link),
+      from: arrayName(from),
+      to: arrayName(to),
+      lanes: all.length > 0 ? all : [linkLane(hop.link, from, 'out')],
+    };
+  };
+  const within = (path: string): Road | undefined => {
+    const device = topology.devices.find((candidate) => candidate.path === path);
+    if (!device) return undefined;
+    const name = arrayName(path);
+    // A copy reads and writes every byte.
+    const bandwidth = (device.kind.bandwidth * device.kind.sustained.bandwidth) / 2;
+    const link = `${name} memory`;
+    const id = lane(`within ${path}`, () => ({
+      link,
+      place: path,
+      direction: 'within',
+      bandwidth,
+      latency: 0,
+    }));
+    return { hops: [{ link, from: name, to: name, lanes: [id] }], lanes: [id], bandwidth, latency: 0 };
+  };
+  const build = (from: string, to: string): Road | undefined => {
+    if (from === to) return within(from);
+    const route = routes.find(from, to);
+    if (!route) return undefined;
+    const hops = route.hops.map(hopOf);
+    const { bandwidth, latency } = route;
+    return { hops, lanes: hops.flatMap((hop) => hop.lanes), bandwidth, latency };
+  };
+  const between = (from: string, to: string): Road | undefined => {
+    const key = `${from} ${to}`;
+    if (!known.has(key)) known.set(key, build(from, to));
+    return known.get(key);
+  };
+  return { topology, lanes, between };
+}
+
+/** `gpu <-> host`, with its scope where it has one: `node[*]: gpu <-> host`. */
+function linkName({ scope, from, to }: Link): string {
+  return `${scope === '' ? '' : `${scope}: `}${from} <-> ${to}`;
+}
+
+/** The instances that a hop's link joins: `node[3]` for a device of node 3 where the link is between nodes. */
+function endsOf({ link, from, to }: Hop): readonly [string, string] {
+  const depth = parsePath(link.scope).length;
+  const [a, b] = [parsePath(link.from), parsePath(link.to)];
+  const [start, end] = [parsePath(from), parsePath(to)];
+  const forth = matchesPrefix(a, start.slice(depth)) && matchesPrefix(b, end.slice(depth));
+  const [near, far] = forth ? [a, b] : [b, a];
+  return [printPath(start.slice(0, depth + near.length)), printPath(end.slice(0, depth + far.length))];
+}
+
+/** `gpu` of `node[2].gpu[5]`. */
+function arrayName(path: string): string {
+  return parsePath(path).at(-1)!.name;
+}
