@@ -33,12 +33,18 @@ export interface BatchRequest {
 /** Tokens of a completion that names no `max_tokens`. */
 const DEFAULT_COMPLETION_TOKENS = 16;
 
-const envelope = z.object({
-  custom_id: z.string(),
-  method: z.literal('POST', { error: '`method` must be "POST"' }),
-  url: z.enum(['/v1/completions', '/v1/chat/completions']),
-  body: z.record(z.string(), z.unknown()),
-});
+const envelope = z.object(
+  {
+    custom_id: z.string({ error: '`custom_id` must be a text' }),
+    method: z.literal('POST', { error: '`method` must be "POST"' }),
+    url: z.enum(['/v1/completions', '/v1/chat/completions'], {
+      error: ({ input }) =>
+        `\`url\` must be "/v1/completions" or "/v1/chat/completions", not ${JSON.stringify(input) ?? 'absent'}`,
+    }),
+    body: z.record(z.string(), z.unknown(), { error: '`body` must be an object' }),
+  },
+  { error: 'a request is an object: {"custom_id", "method", "url", "body"}' },
+);
 
 const tokenCount = z.int().min(1);
 const tokenId = z.int().min(0);

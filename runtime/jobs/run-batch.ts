@@ -148,7 +148,8 @@ interface BatchState {
 function openBatchState(job: BatchJob, writer: ResultWriter, onBroken: () => void): BatchState {
   const { engine, tokenizer, model } = job;
   const counts = { read: 0, readAll: false, answered: 0, failed: 0, promptTokens: 0, completionTokens: 0 };
-  const seen = new Set<string>();
+  /** Line of every custom_id. */
+  const seen = new Map<string, number>();
   const now = job.now ?? Date.now;
   let writeFailure: unknown;
   const report = (): void => job.onProgress?.({ ...counts });
@@ -163,19 +164,23 @@ function openBatchState(job: BatchJob, writer: ResultWriter, onBroken: () => voi
   };
   const fail = (line: RequestLine, error: RequestError, status?: number): void => {
     counts.failed++;
-    write(errorLine(lineId(line), customIdOf(line.text), error, status));
+    const customId = customIdOf(line.text);
+    // Without a name of its own, a request is known by its line.
+    const named = customId === null ? { ...error, message: `line ${line.number}: ${error.message}` } : error;
+    write(errorLine(lineId(line), customId, named, status));
     report();
   };
   const submit = (line: RequestLine): void => {
     const request = parseBatchLine(line.text);
-    if (seen.has(request.customId)) {
+    const earlier = seen.get(request.customId);
+    if (earlier !== undefined) {
       throw new RequestRefused({
         code: 'duplicate_custom_id',
-        message: `an earlier line has the custom_id ${JSON.stringify(request.customId)}`,
+        message: `line ${earlier} has the custom_id ${JSON.stringify(request.customId)} already`,
         param: 'custom_id',
       });
     }
-    seen.add(request.customId);
+    seen.set(request.customId, line.number);
     const prepared = prepareRequest(request, tokenizer, model);
     const promptTokens = prepared.promptIds.length;
     submitRequest(engine, tokenizer, prepared, {

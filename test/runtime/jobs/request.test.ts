@@ -182,6 +182,13 @@ describe('refused requests', () => {
     const envelope = { custom_id: 'a', method: 'GET', url: '/v1/completions', body: { prompt: 'p' } };
     expect(refusal(() => parseBatchLine(JSON.stringify(envelope))).param).toBe('method');
     const url = { ...envelope, method: 'POST', url: '/v1/embeddings' };
-    expect(refusal(() => parseBatchLine(JSON.stringify(url))).param).toBe('url');
+    expect(refusal(() => parseBatchLine(JSON.stringify(url)))).toMatchObject({
+      param: 'url',
+      message: '`url` must be "/v1/completions" or "/v1/chat/completions", not "/v1/embeddings"',
+    });
+    expect(refusal(() => parseBatchLine('{"url": "/v1/completions"}')).message).toBe(
+      '`custom_id` must be a text',
+    );
+    expect(refusal(() => parseBatchLine('[]')).message).toMatch(/^a request is an object/);
   });
 });

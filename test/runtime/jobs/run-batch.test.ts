@@ -134,6 +134,12 @@ describe('a batch', () => {
       completion_tokens: 1,
     });
     const bad = results.filter((line) => line.error !== null);
+    expect(bad.find((line) => line.custom_id === null)!.error!.message).toMatch(
+      /^line 2: the line is not JSON/,
+    );
+    expect(bad.find((line) => line.custom_id === 'good')!.error!.message).toMatch(
+      'line 1 has the custom_id "good"',
+    );
     for (const line of bad) {
       expect(line.response!.status_code).toBe(400);
       expect(line.response!.body.error!.code).toBe(line.error!.code);
