@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Terminal } from './terminal.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { runInGpuProcess } from './gpu-process.js';
+import { INTERRUPTS, runInGpuProcess } from './gpu-process.js';
 
 export interface CommandContext {
   readonly terminal: Terminal;
@@ -37,16 +37,20 @@ export function addJsonOption(command: Command): Command {
   return command.option('--json', 'print one machine-readable document on stdout');
 }
 
-/** A signal that aborts on Ctrl-C and on a termination signal. */
-export function interruptSignal(): AbortSignal {
+/** Runs `body` with a signal that aborts on Ctrl-C and on a termination signal. */
+export async function interruptible<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const interrupt = (): void => {
     // The second one does not wait for anything.
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
     controller.abort();
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
-  return controller.signal;
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
+  try {
+    return await body(controller.signal);
+  } finally {
+    for (const signal of INTERRUPTS) process.off(signal, interrupt);
+  }
 }
 
 /** Gathers `--set name=value` options. */

@@ -15,7 +15,8 @@ import type { Terminal } from './terminal.js';
 
 /** Environment variable that tells the child what it is, and what its messages are shown on. */
 const MARK = 'FULCRUM_GPU_PROCESS';
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Signals that ask a command to end. */
+export const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** What Dawn and Mesa say on every start of a healthy device. */
 const ROUTINE = /artificially reduced from \d+ to \d+ to fit dynamic offset|XDG_RUNTIME_DIR/;
 
@@ -80,15 +81,17 @@ export function runInGpuProcess(terminal: Terminal): Promise<number> {
   child.on('message', (message: Message) =>
     message.to === 'out' ? terminal.writeOut(message.text) : terminal.writeErr(message.text),
   );
-  const forwards = SIGNALS.map((signal) => [signal, () => void child.kill(signal)] as const);
+  const forwards = INTERRUPTS.map((signal) => [signal, () => void child.kill(signal)] as const);
   for (const [signal, forward] of forwards) process.on(signal, forward);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     // `close` comes after the last output; `exit` may come before it.
     child.once('close', (code, signal) => {
       for (const [name, forward] of forwards) process.off(name, forward);
-      if (code === null) terminal.writeErr(`fulcrum: the GPU process was ended by ${signal ?? 'a signal'}\n`);
-      resolve(code ?? EXIT.runtime);
+      if (code !== null) return resolve(code);
+      if (INTERRUPTS.some((name) => name === signal)) return resolve(EXIT.interrupted);
+      terminal.writeErr(`fulcrum: the GPU process was ended by ${signal ?? 'a signal'}\n`);
+      resolve(EXIT.runtime);
     });
   });
 }

@@ -1,7 +1,8 @@
 /** `fulcrum demo`: the shipped model over its own requests, and how many of its answers are exactly right. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { addJsonOption, gpuAction, interruptSignal, type AddCommand } from '../command.js';
+import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../command.js';
+import { EXIT } from '../exit-codes.js';
 import { loadGraph } from '../load-plan.js';
 import { PACKAGE_ROOT } from '../package-root.js';
 import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
@@ -50,7 +51,6 @@ export const addDemoCommand: AddCommand = (program, context) => {
       context,
       async (options: { readonly plan: string; readonly out: string; readonly json?: boolean }) => {
         const { terminal } = context;
-        const signal = interruptSignal();
         const loaded = loadGraph(PLAN_FILE, { plan: options.plan }, terminal);
         if (loaded.kind === 'failed') return loaded.exit;
         const { graph } = loaded;
@@ -59,19 +59,23 @@ export const addDemoCommand: AddCommand = (program, context) => {
         );
         err(terminal, `clerk over 256 requests with plan ${graph.plan}: ${stages.join(', ')}`);
         mkdirSync(dirname(options.out), { recursive: true });
-        const run = await runPlan(
-          { graph, requestsPath: join(DATA, 'records.jsonl'), resultsPath: options.out, signal },
-          terminal,
+        const run = await interruptible((signal) =>
+          runPlan(
+            { graph, requestsPath: join(DATA, 'records.jsonl'), resultsPath: options.out, signal },
+            terminal,
+          ),
         );
         reportOutcome(run, options.out, terminal);
-        const accuracy = accuracyOf(options.out);
+        // A run that was cut short says nothing about how good the answers are.
+        const accuracy = exitCodeOf(run) === EXIT.ok ? accuracyOf(options.out) : undefined;
         if (options.json) {
           out(
             terminal,
             JSON.stringify({ command: 'demo', out: options.out, accuracy, ...runJson(run, graph) }, null, 2),
           );
         } else {
-          out(terminal, `accuracy     ${accuracy.right} of ${accuracy.of} answers exactly right`);
+          if (accuracy !== undefined)
+            out(terminal, `accuracy     ${accuracy.right} of ${accuracy.of} answers exactly right`);
           out(terminal, describeRun(run));
           out(terminal, `answers      ${options.out}`);
         }

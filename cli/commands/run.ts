@@ -1,5 +1,5 @@
 /** `fulcrum run`: compiles a plan, or takes a compiled one, and executes a batch of requests. */
-import { addJsonOption, collectSettings, gpuAction, interruptSignal, type AddCommand } from '../command.js';
+import { addJsonOption, collectSettings, gpuAction, interruptible, type AddCommand } from '../command.js';
 import { loadGraph } from '../load-plan.js';
 import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
 import { out } from '../terminal.js';
@@ -26,19 +26,20 @@ export const addRunCommand: AddCommand = (program, context) => {
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
       const { terminal } = context;
-      const signal = interruptSignal();
       const loaded = loadGraph(file, options, terminal);
       if (loaded.kind === 'failed') return loaded.exit;
       const { graph } = loaded;
-      const run = await runPlan(
-        {
-          graph,
-          requestsPath: options.requests,
-          resultsPath: options.out,
-          signal,
-          ...(options.model === undefined ? {} : { modelDirectory: options.model }),
-        },
-        terminal,
+      const run = await interruptible((signal) =>
+        runPlan(
+          {
+            graph,
+            requestsPath: options.requests,
+            resultsPath: options.out,
+            signal,
+            ...(options.model === undefined ? {} : { modelDirectory: options.model }),
+          },
+          terminal,
+        ),
       );
       reportOutcome(run, options.out, terminal);
       if (options.json)
