@@ -26,12 +26,12 @@ function meshes(devices: number): Mesh[] {
   );
 }
 
-/** 24 distinct combinations, a third of each kind: re-sharded, disaggregated, fused; sizes and page lengths vary. */
+/** 21 distinct combinations, a third of each kind: re-sharded, disaggregated, fused; sizes and page lengths vary. */
 function combinations(): Combination[] {
   const random = seededRandom(20);
   const pick = <T>(items: readonly T[]): T => items[random.below(items.length)]!;
   const found = new Map<string, Combination>();
-  while (found.size < 24) {
+  while (found.size < 21) {
     const kind = (['reshard', 'split', 'fused'] as const)[found.size % 3]!;
     const count = pick(kind === 'split' ? [1, 2, 3, 4] : [2, 3, 4, 4, 5, 6, 8, 8]);
     const microbatchTokens = pick([40, 64, 200, 512]);
