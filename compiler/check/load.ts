@@ -135,7 +135,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
 
   const text = host.readText(path);
   if (text === undefined) {
-    tell(report('unreadable-file', { file: path }));
+    tell(report('unreadable-file', { file: path }, { notes: ['there is no such file'] }));
     return { root: undefined, scopes };
   }
   return { root: open(path, text), scopes };

@@ -43,7 +43,10 @@ export function resolveModelDirectory(source: string, sourceBase?: string): stri
   }
   const dir = resolve(sourceBase === undefined ? '.' : dirname(sourceBase), source);
   if (!existsSync(dir) || !statSync(dir).isDirectory()) {
-    throw new RuntimeFailure('FC0910', `there is no model directory ${dir}`, { subject: dir });
+    throw new RuntimeFailure('FC0910', `there is no model directory ${dir}`, {
+      subject: dir,
+      help: 'a `source` is relative to its plan file; `fulcrum run --model DIRECTORY` takes the model from elsewhere',
+    });
   }
   return dir;
 }

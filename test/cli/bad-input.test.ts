@@ -107,7 +107,7 @@ const CASES: readonly Case[] = [
   {
     name: 'a model directory that is not there',
     prepare: () => ({ model: at('nowhere') }),
-    says: ['error[FC0910]', 'nowhere'],
+    says: ['error[FC0910]: there is no model directory', 'nowhere', /help: .*--model DIRECTORY/],
   },
   {
     name: 'a hub model that is not in the cache',
@@ -190,7 +190,7 @@ const CASES: readonly Case[] = [
   {
     name: 'a plan file that is not there',
     prepare: () => ({ file: at('none.plan') }),
-    says: ['error[FC0210]', 'none.plan'],
+    says: ['error[FC0210]', 'none.plan', 'there is no such file'],
     status: 1,
   },
   {
