@@ -4,6 +4,7 @@ import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
+import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural } from './format.js';
@@ -26,6 +27,8 @@ export interface PlanRunOptions {
   readonly resultsPath: string;
   /** Model directory in place of the one that the plan names. */
   readonly modelDirectory?: string;
+  /** How stages change on shared devices; default: `dataflow`. */
+  readonly transitions?: TransitionMode;
   readonly signal: AbortSignal;
 }
 
@@ -38,6 +41,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const progress = createProgress(terminal, 'requests');
   const engine = await openEngine(graph, {
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
+    ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
     progress: progress.say,
   });
   const begun = performance.now();
@@ -93,7 +97,10 @@ export function describeRun({ stats, seconds }: PlanRun): string {
   const { bytes } = stats;
   const speed = (tokens: number, busy: number): string =>
     `${formatCount(tokens)} tokens in ${formatSeconds(busy)}, ${formatRate(tokens, busy)}`;
-  const switching = stats.transitions === 0 ? '' : `, ${formatSeconds(stats.transitionSeconds)} in all`;
+  const switching =
+    stats.transitions === 0
+      ? ''
+      : `, ${formatSeconds(stats.transitionSeconds)} in all, ${formatSeconds(stats.transitionExposedSeconds)} exposed`;
   const moved: readonly (readonly [string, number])[] = [
     ['weights', bytes.weights],
     ['KV out', bytes.kvOut],

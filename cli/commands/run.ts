@@ -1,4 +1,6 @@
 /** `fulcrum run`: compiles a plan, or takes a compiled one, and executes a batch of requests. */
+import { Option } from 'commander';
+import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import { addJsonOption, collectSettings, gpuAction, interruptible, type AddCommand } from '../command.js';
 import { loadGraph } from '../load-plan.js';
 import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
@@ -10,6 +12,7 @@ interface RunOptions {
   readonly requests: string;
   readonly out: string;
   readonly model?: string;
+  readonly transitions: TransitionMode;
   readonly json?: boolean;
 }
 
@@ -22,7 +25,12 @@ export const addRunCommand: AddCommand = (program, context) => {
     .requiredOption('--out <file>', 'results, one line per request in the order they finish')
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
-    .option('--model <directory>', 'model directory in place of the one that the plan names');
+    .option('--model <directory>', 'model directory in place of the one that the plan names')
+    .addOption(
+      new Option('--transitions <mode>', 'let stages overlap while weights move, or drain and reload')
+        .choices(['dataflow', 'barrier'] satisfies TransitionMode[])
+        .default('dataflow'),
+    );
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
       const { terminal } = context;
@@ -36,6 +44,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             requestsPath: options.requests,
             resultsPath: options.out,
             signal,
+            transitions: options.transitions,
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },
           terminal,

@@ -14,7 +14,7 @@ import { SAMPLE_WORDS } from '../kernels/kernel.js';
 import { choose, chooseFromLogits, sampleMode } from '../sampling/choose.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
-import type { Action, SchedulerConfig, SchedulerEvent } from '../scheduler/types.js';
+import type { Action, SchedulerConfig, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
 import { createBusyClock } from './clock.js';
 import { prepare } from './prepare.js';
 import type { Prepared, PrepareProgress } from './prepare.js';
@@ -28,6 +28,8 @@ export interface EngineOptions {
   /** Where weights are read from: files, or a host copy of them when transitions need them again. */
   readonly source: WeightSource;
   readonly progress?: PrepareProgress;
+  /** Default: `dataflow`. */
+  readonly transitions?: TransitionMode;
 }
 
 interface Sequence {
@@ -42,7 +44,7 @@ type StepAction = Extract<Action, { kind: 'step' }>;
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { graph, devices } = options;
+  const { graph, devices, transitions = 'dataflow' } = options;
   const prepared = await prepare(
     graph,
     devices,
@@ -50,7 +52,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.source,
     options.progress ?? (() => undefined),
   );
-  const config = schedulerConfig(graph, prepared);
+  const config = schedulerConfig(graph, prepared, transitions);
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
   const sequences = new Map<number, Sequence>();
@@ -139,7 +141,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
     clocks.transition.begin();
-    const moved = await prepared.switchTo(action.from, action.to);
+    const moved = await prepared.switchTo(action.from, action.to, transitions);
     clocks.transition.end();
     bytes.weights += moved;
     counts.transitions++;
@@ -231,6 +233,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       prefillSeconds: clocks.prefill.seconds(),
       decodeSeconds: clocks.decode.seconds(),
       transitionSeconds: clocks.transition.seconds(),
+      transitionExposedSeconds: prepared.exposedSeconds(),
       transitions: counts.transitions,
       steps: { prefill: counts.prefillSteps, decode: counts.decodeSteps },
       bytes: { ...bytes, load: prepared.loadedBytes, ...prepared.traffic },
@@ -290,7 +293,11 @@ async function readTokens(
   );
 }
 
-function schedulerConfig(graph: RuntimeGraph, prepared: Prepared): SchedulerConfig {
+function schedulerConfig(
+  graph: RuntimeGraph,
+  prepared: Prepared,
+  transitions: TransitionMode,
+): SchedulerConfig {
   return {
     stages: graph.stages.map((stage) => ({
       name: stage.name,
@@ -313,7 +320,7 @@ function schedulerConfig(graph: RuntimeGraph, prepared: Prepared): SchedulerConf
     hostTier: graph.hostTier?.name ?? '',
     flow: graph.flow.stages,
     rules: graph.flow.rules,
-    transitions: 'barrier',
+    transitions,
     context: graph.model.shape.context,
   };
 }

@@ -7,6 +7,7 @@ import { openDevices } from '../device/dawn.js';
 import type { Device } from '../device/device.js';
 import { RuntimeFailure } from '../failure.js';
 import { kernelVariants } from '../kernels/library.js';
+import type { TransitionMode } from '../scheduler/types.js';
 import { neededTensors } from '../weights/graph-tensors.js';
 import { hostWeights } from '../weights/host-weights.js';
 import { openModelDirectory, resolveModelDirectory } from '../weights/model-dir.js';
@@ -21,6 +22,8 @@ export interface OpenEngineOptions {
   /** Model directory; default: the source the plan names, relative to the plan's file. */
   readonly modelDirectory?: string;
   readonly progress?: (what: string) => void;
+  /** How stages change on shared devices; default: `dataflow`. */
+  readonly transitions?: TransitionMode;
   /** Opens `count` devices; default: the Dawn backend. */
   readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
 }
@@ -44,6 +47,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       library: kernelVariants,
       source,
       ...(options.progress === undefined ? {} : { progress: options.progress }),
+      ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
     });
   } catch (error) {
     for (const device of devices) device.destroy();

@@ -7,6 +7,7 @@ import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
 import { createHostPages } from '../exec/host-pages.js';
 import { createPipeline } from '../exec/pipeline.js';
+import { createPassages } from '../exec/passages.js';
 import type { Pipeline, Traffic } from '../exec/pipeline.js';
 import { createPagePool } from '../exec/pool.js';
 import type { PagePool } from '../exec/pool.js';
@@ -17,7 +18,10 @@ import { ropeFrequencies } from '../exec/rope.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
+import type { TransitionMode } from '../scheduler/types.js';
 import type { WeightSource } from '../weights/weight-source.js';
+import { createExposureClock } from './clock.js';
+import type { ExposureClock } from './clock.js';
 import { deviceResidences, residencesOf, transitionBetween } from './residence.js';
 import type { StageResidence } from './residence.js';
 
@@ -34,8 +38,14 @@ export interface Prepared {
   readonly traffic: Traffic;
   /** Bytes of weights uploaded to start with. */
   readonly loadedBytes: number;
-  /** Carries out a transition on all devices of a group. Returns the bytes uploaded. */
-  switchTo(from: string, to: string): Promise<number>;
+  /** Seconds within transitions in which no kernels ran on their devices, as far as the host can tell. */
+  readonly exposedSeconds: () => number;
+  /**
+   * Carries out a transition on all devices of a group: each begins its moves when the steps given out before have
+   * passed it, and steps given out later wait for the weights they use. Resolves with the bytes uploaded once all
+   * moves are enqueued, as a barrier once they are done.
+   */
+  switchTo(from: string, to: string, mode: TransitionMode): Promise<number>;
 }
 
 /** What `prepare` reports as it goes, for a progress line. */
@@ -50,6 +60,9 @@ export async function prepare(
 ): Promise<Prepared> {
   const residences = residencesOf(graph);
   const traffic: Traffic = { allReduce: 0, send: 0 };
+  const passages = createPassages();
+  const exposures = new Map<string, ExposureClock>();
+  for (const { group } of residences.values()) exposures.set(group, createExposureClock());
   const { shape } = graph.model;
   const headBytes = graph.kv.pageTokens * 2 * shape.headDim * BYTES_OF[graph.kv.dtype];
   const host =
@@ -65,7 +78,7 @@ export async function prepare(
     const resident = createResidentWeights(device, mine, deviceTransitions(graph, residences, id), source);
     weights.set(id, resident);
     const first = firstResidence(graph, residences, id);
-    if (first !== undefined) loadedBytes += resident.load(first);
+    if (first !== undefined) loadedBytes += await resident.load(first);
   }
 
   progress('allocating KV pages');
@@ -84,7 +97,7 @@ export async function prepare(
   for (const stage of graph.stages) {
     const pages = Math.ceil(shape.context / graph.kv.pageTokens);
     const layout = stepArgsLayout(stage.maxTokens, stage.maxSequences, stage.maxSequences * pages);
-    const residence = residences.get(stage.name)!.residence;
+    const { residence, group } = residences.get(stage.name)!;
     const ranks = await Promise.all(
       stage.ranks.map((rank) =>
         openRank(stage, rank, {
@@ -92,12 +105,15 @@ export async function prepare(
           library,
           layout,
           weightPlace: (weight) => weights.get(rank.device)!.place(residence, weight),
+          weightArrival: (weight) => weights.get(rank.device)!.arrival(residence, weight),
           kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
           rope: ropes.get(rank.device)!,
         }),
       ),
     );
-    stages.set(stage.name, { stage, layout, pipeline: createPipeline(stage, ranks, traffic) });
+    const { compute } = exposures.get(group)!;
+    const pipeline = createPipeline(stage, ranks, { traffic, passages, computing: compute });
+    stages.set(stage.name, { stage, layout, pipeline });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));
 
@@ -107,16 +123,25 @@ export async function prepare(
     pools,
     traffic,
     loadedBytes,
-    async switchTo(from, to) {
+    exposedSeconds: () => [...exposures.values()].reduce((sum, clock) => sum + clock.seconds(), 0),
+    async switchTo(from, to, mode) {
       const transition = transitionBetween(graph, residences, from, to);
       if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
-      const target = residences.get(to)!.residence;
-      let bytes = 0;
-      for (const moves of transition.devices) {
-        bytes += weights.get(moves.device)!.transition(target, moves);
+      const { residence, group } = residences.get(to)!;
+      const end = exposures.get(group)!.transition();
+      try {
+        const uploaded = await Promise.all(
+          transition.devices.map(async (moves) => {
+            const { device } = moves;
+            const bytes = await weights.get(device)!.transition(residence, moves, passages.cleared(device));
+            if (mode === 'barrier') await devices.get(device)!.idle();
+            return bytes;
+          }),
+        );
+        return uploaded.reduce((sum, bytes) => sum + bytes, 0);
+      } finally {
+        end();
       }
-      await Promise.all(transition.devices.map((moves) => devices.get(moves.device)!.idle()));
-      return bytes;
     },
   };
 }

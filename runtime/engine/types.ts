@@ -44,7 +44,17 @@ export interface EngineStats {
   readonly generatedTokens: number;
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;
+  /**
+   * From the moment a switch is given out to its last move being enqueued (with barriers: done), on the wall clock. With
+   * dataflow that includes the wait for the old stage's last steps.
+   */
   readonly transitionSeconds: number;
+  /**
+   * The part of it in which the host knew of no kernels running on the devices that switch: no step was between its
+   * first submit on a tp group and its last exchange or read there, other than waiting for weights with all it had
+   * submitted done. Kernels of steps that nobody reads from may run on unseen, so it is an upper bound.
+   */
+  readonly transitionExposedSeconds: number;
   readonly transitions: number;
   readonly steps: { readonly prefill: number; readonly decode: number };
   readonly bytes: {

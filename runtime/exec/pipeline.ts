@@ -1,11 +1,19 @@
 /**
  * A stage at work: pipeline stages in a row, each a group of tp ranks in lockstep, each taking its microbatches in
  * order. Several steps may be under way, one per pipeline stage; a step's activations wait in host memory between two.
+ * While weights are on their way a group goes as far as they have arrived on all its ranks.
  */
-import type { Program, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type {
+  CollectiveRuntimeOp,
+  Program,
+  RecvOp,
+  RuntimeStage,
+  SendOp,
+} from '../../compiler/ir/runtime-graph.js';
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import { createFifo } from './fifo.js';
 import type { Fifo } from './fifo.js';
+import type { Passages } from './passages.js';
 import type { Rank } from './rank.js';
 import type { StepArgs } from './step-args.js';
 
@@ -19,9 +27,15 @@ export interface Traffic {
 export type ReadSamples<T> = (ranks: readonly Rank[], args: StepArgs) => Promise<T>;
 
 export interface Pipeline {
-  /** Runs one step of a replica through all pipeline stages. */
+  /**
+   * Runs one step of a replica through all pipeline stages. It enters the passages of its devices at once, in the
+   * order of calls.
+   */
   step<T>(replica: number, args: StepArgs, readSamples: ReadSamples<T>): Promise<T>;
 }
+
+/** What each rank sends to its neighbour of the next pipeline stage. */
+type Message = readonly Uint8Array[];
 
 interface TpGroup {
   readonly program: Program;
@@ -29,8 +43,20 @@ interface TpGroup {
   readonly turn: Fifo;
 }
 
+/** What a pipeline shares with the others. */
+export interface PipelineContext {
+  readonly traffic: Traffic;
+  readonly passages: Passages;
+  /** Called when kernels begin to run; the result is called when they are done, maybe twice. */
+  readonly computing: () => () => void;
+}
+
 /** Groups the ranks of a stage by replica and pipeline stage. */
-export function createPipeline(stage: RuntimeStage, ranks: readonly Rank[], traffic: Traffic): Pipeline {
+export function createPipeline(
+  stage: RuntimeStage,
+  ranks: readonly Rank[],
+  context: PipelineContext,
+): Pipeline {
   const groups: TpGroup[][] = Array.from({ length: stage.mesh.dp }, (_, dp) =>
     stage.programs.map((program, pp) => ({
       program,
@@ -43,17 +69,31 @@ export function createPipeline(stage: RuntimeStage, ranks: readonly Rank[], traf
   return {
     async step(replica, args, readSamples) {
       const chain = groups[replica]!;
-      const relay = async (upTo: number): Promise<readonly Uint8Array[] | undefined> => {
-        const received = upTo === 0 ? undefined : await relay(upTo - 1);
-        const group = chain[upTo]!;
-        return group.turn.run(() => runGroup(group, args, received, traffic));
+      const leave = chain.map((group) => group.ranks.map(({ rank }) => context.passages.enter(rank.device)));
+      const pass = async (at: number, received: Message | undefined): Promise<Message | undefined> => {
+        const sent = await runGroup(chain[at]!, args, received, context);
+        for (const done of leave[at]!) done();
+        return sent;
       };
-      const message = chain.length === 1 ? undefined : await relay(chain.length - 2);
-      const last = chain.at(-1)!;
-      return last.turn.run(async () => {
-        await runGroup(last, args, message, traffic);
-        return readSamples(last.ranks, args);
-      });
+      const relay = async (upTo: number): Promise<Message | undefined> => {
+        const received = upTo === 0 ? undefined : await relay(upTo - 1);
+        return chain[upTo]!.turn.run(() => pass(upTo, received));
+      };
+      try {
+        const message = chain.length === 1 ? undefined : await relay(chain.length - 2);
+        const last = chain.at(-1)!;
+        return await last.turn.run(async () => {
+          await pass(chain.length - 1, message);
+          const computed = context.computing();
+          try {
+            return await readSamples(last.ranks, args);
+          } finally {
+            computed();
+          }
+        });
+      } finally {
+        for (const done of leave.flat()) done();
+      }
     },
   };
 }
@@ -67,23 +107,21 @@ export function createPipeline(stage: RuntimeStage, ranks: readonly Rank[], traf
 async function runGroup(
   group: TpGroup,
   args: StepArgs,
-  received: readonly Uint8Array[] | undefined,
-  traffic: Traffic,
-): Promise<readonly Uint8Array[] | undefined> {
+  received: Message | undefined,
+  context: PipelineContext,
+): Promise<Message | undefined> {
   const { program, ranks } = group;
-  for (const rank of ranks) rank.writeArgs(args);
-  let sent: readonly Uint8Array[] | undefined;
+  const { traffic } = context;
+  let sent: Message | undefined;
   let pending = 0;
-  const flush = (end: number): void => {
-    if (end > pending) {
-      const first = pending;
+  const submit = (end: number): void => {
+    const first = pending;
+    if (end > first) {
       for (const rank of ranks) rank.device.record((commands) => rank.record(commands, first, end, args));
     }
-    pending = end + 1;
+    pending = end;
   };
-  for (const [index, op] of program.ops.entries()) {
-    if (op.op === 'kernel' || op.op === 'sample') continue;
-    flush(index);
+  const exchange = async (op: CollectiveRuntimeOp | SendOp | RecvOp): Promise<void> => {
     const read = (): Promise<Uint8Array[]> => readValue(program, ranks, op.value, args);
     if (op.op === 'recv') {
       if (received === undefined) throw new Error('a recv without a message');
@@ -98,9 +136,33 @@ async function runGroup(
       // Each rank gives its part away once and takes the sum once.
       traffic.allReduce += parts.length * 2 * sum.byteLength;
     }
+  };
+  let computed = context.computing();
+  const overtaken: Promise<unknown>[] = [];
+  try {
+    for (const rank of ranks) rank.writeArgs(args);
+    for (const [index, op] of program.ops.entries()) {
+      const awaited = ranks.flatMap((rank) => rank.arrival(index) ?? []);
+      if (awaited.length > 0) {
+        submit(index);
+        const idle = Promise.all(ranks.map((rank) => rank.device.idle())).finally(computed);
+        // Its failure is reported at the end, by when it is long settled.
+        idle.catch(() => undefined);
+        overtaken.push(idle);
+        await Promise.all(awaited);
+        computed = context.computing();
+      }
+      if (op.op === 'kernel' || op.op === 'sample') continue;
+      submit(index);
+      pending = index + 1;
+      await exchange(op);
+    }
+    submit(program.ops.length);
+    await Promise.all(overtaken);
+    return sent;
+  } finally {
+    computed();
   }
-  flush(program.ops.length);
-  return sent;
 }
 
 async function readValue(

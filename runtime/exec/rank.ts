@@ -34,6 +34,8 @@ export interface Rank {
   readonly sampleOutput?: DeviceBuffer;
   /** Writes the step's arguments; ordered with the commands around it. */
   writeArgs(args: StepArgs): void;
+  /** Resolves when the weights of an op have arrived; undefined when they are there. */
+  arrival(op: number): Promise<unknown> | undefined;
   /** Records the kernels of ops `first..end` (program order, kernels and sample ops only). */
   record(commands: CommandList, first: number, end: number, args: StepArgs): void;
   /** Buffer of a program value. */
@@ -45,6 +47,8 @@ export interface RankContext {
   readonly library: KernelLibrary;
   readonly layout: StepArgsLayout;
   readonly weightPlace: (weight: string) => BufferRange;
+  /** Resolves when the weight has arrived; undefined when it is there. */
+  readonly weightArrival: (weight: string) => Promise<void> | undefined;
   readonly kvBuffer: (group: number) => DeviceBuffer;
   readonly rope: DeviceBuffer;
 }
@@ -76,6 +80,9 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     if ('kv' in operand) return { buffer: context.kvBuffer(operand.kv) };
     return { buffer: context.rope };
   };
+  const weightsOf = program.ops.map((op) =>
+    op.op === 'kernel' ? op.operands.flatMap((operand) => ('weight' in operand ? [operand.weight] : [])) : [],
+  );
   const maxRows = { tokens: stage.maxTokens, samples: stage.maxSequences, tiles: stage.maxTokens };
   const ready = new Map<number, ReadyOp>();
   await Promise.all(
@@ -107,6 +114,10 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     sampleOutput: samples,
     valueBuffer,
     writeArgs: (step) => device.write(args, 0, step.bytes),
+    arrival(op) {
+      const awaited = weightsOf[op]!.flatMap((weight) => context.weightArrival(weight) ?? []);
+      return awaited.length === 0 ? undefined : Promise.all(awaited);
+    },
     record(commands, first, end, step) {
       const rows = { tokens: step.rowCount, samples: step.sampleCount, tiles: step.tileCount };
       for (let index = first; index < end; index++) {

@@ -3,26 +3,37 @@
  *
  * Every stage's weights have a fixed place in one arena (`weight-arena.ts`), so kernels are bound once per plan. A
  * transition writes the new residence over the old one in an order that destroys nothing still needed
- * (`move-order.ts`); beyond the arena it needs room for the copies of one weight, and for what it must set aside.
+ * (`move-order.ts`); beyond the arena it needs room for the copies of one weight, and for what it must set aside. It
+ * pauses between writes, and each weight may be used as soon as it has arrived.
  */
 import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import { copyRanges } from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
-import { packPieces, packWeight } from '../weights/pack.js';
+import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { orderMoves } from './move-order.js';
-import type { WeightJob } from './move-order.js';
+import type { OrderedMove, WeightJob } from './move-order.js';
+import { createPacedWriter } from './paced-writer.js';
 import { placeWeights } from './weight-arena.js';
 import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
 
 export interface ResidentWeights {
   /** Place of a residence's weight; its content is right only while the residence is active. */
   place(residence: string, weight: string): Place;
-  /** Uploads a residence from the weight source, whole. Returns the bytes written. */
-  load(residence: string): number;
-  /** Turns the active residence into `to` by the moves of a transition. Returns the bytes uploaded. */
-  transition(to: string, moves: DeviceTransition): number;
+  /** Uploads a residence from the weight source, whole. Resolves with the bytes written. */
+  load(residence: string): Promise<number>;
+  /**
+   * Turns the active residence into `to` by the moves of a transition. Moves begin when `clear` has resolved: commands
+   * that use the old weights must be submitted by then. From the call on `arrival` knows what is still to come.
+   * Resolves with the bytes uploaded once all moves are enqueued.
+   */
+  transition(to: string, moves: DeviceTransition, clear?: Promise<void>): Promise<number>;
+  /**
+   * Resolves when a weight of the residence being moved in has arrived: its last move is enqueued, so that a kernel
+   * submitted from then on finds it. Undefined when it is there already.
+   */
+  arrival(residence: string, weight: string): Promise<void> | undefined;
 }
 
 /** What has to happen to one weight of the new residence. */
@@ -33,6 +44,18 @@ interface WeightMoves {
   readonly pieces?: readonly number[];
 }
 
+/** A residence being moved in, with what has not arrived. */
+interface Incoming {
+  readonly residence: string;
+  readonly awaited: ReadonlyMap<string, Arrival>;
+}
+
+interface Arrival {
+  readonly promise: Promise<void>;
+  readonly arrive: () => void;
+  readonly fail: (error: unknown) => void;
+}
+
 export function createResidentWeights(
   device: Device,
   residences: readonly Residence[],
@@ -41,57 +64,104 @@ export function createResidentWeights(
 ): ResidentWeights {
   const placed = placeWeights(device, residences, transitions);
   const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
+  const orders = new Map<DeviceTransition, readonly OrderedMove<WeightMoves>[]>();
   let active: string | undefined;
+  let incoming: Incoming | undefined;
   const find = (residence: string, weight: string): Place => {
     const place = placed.get(residence)?.get(weight);
     if (place === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
     return place;
   };
+  /** The order of a transition's moves; it is the same every time. */
+  const ordered = (
+    from: string,
+    to: string,
+    moves: DeviceTransition,
+  ): readonly OrderedMove<WeightMoves>[] => {
+    const known = orders.get(moves);
+    if (known !== undefined) return known;
+    const jobs = weightsOf.get(to)!.flatMap((weight) => {
+      const copies = moves.copy.filter((copy) => copy.weight === weight.id);
+      const pieces = moves.upload.find((upload) => upload.weight === weight.id)?.pieces;
+      if (copies.length === 0 && pieces === undefined) return [];
+      const job: WeightJob<WeightMoves> = {
+        target: find(to, weight.id),
+        reads: copies.map((copy) => find(from, copy.old)),
+        what: { weight, copies, ...(pieces === undefined ? {} : { pieces }) },
+      };
+      return [job];
+    });
+    const order = orderMoves(jobs);
+    orders.set(moves, order);
+    return order;
+  };
+  const settle = (): void => {
+    incoming = undefined;
+  };
   return {
     place: find,
-    load(residence) {
+    async load(residence) {
       active = residence;
-      let bytes = 0;
+      const writer = createPacedWriter(device);
       for (const weight of weightsOf.get(residence)!) {
-        const { buffer, offset } = find(residence, weight.id);
-        const packed = packWeight(weight, source);
-        device.write(buffer, offset, packed);
-        bytes += packed.byteLength;
+        await writer.write(find(residence, weight.id), packRanges(weight, source));
       }
-      return bytes;
+      return writer.bytes();
     },
-    transition(to, moves) {
+    async transition(to, moves, clear) {
       const from = active;
       if (from === undefined) throw new Error('a transition needs an active residence');
-      const jobs = weightsOf.get(to)!.flatMap((weight) => {
-        const copies = moves.copy.filter((copy) => copy.weight === weight.id);
-        const pieces = moves.upload.find((upload) => upload.weight === weight.id)?.pieces;
-        if (copies.length === 0 && pieces === undefined) return [];
-        const job: WeightJob<WeightMoves> = {
-          target: find(to, weight.id),
-          reads: copies.map((copy) => find(from, copy.old)),
-          what: { weight, copies, ...(pieces === undefined ? {} : { pieces }) },
-        };
-        return [job];
-      });
+      if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
+      const moved = new Set([...moves.copy, ...moves.upload].map(({ weight }) => weight));
+      const awaited = new Map([...moved].map((weight) => [weight, createArrival()]));
+      incoming = { residence: to, awaited };
       active = to;
-      return move(device, jobs, (weight) => find(from, weight), source);
+      try {
+        await clear;
+        return await move(
+          device,
+          ordered(from, to, moves),
+          (weight) => find(from, weight),
+          source,
+          (weight) => awaited.get(weight)!.arrive(),
+        );
+      } catch (error) {
+        for (const arrival of awaited.values()) arrival.fail(error);
+        throw error;
+      } finally {
+        settle();
+      }
     },
+    arrival: (residence, weight) =>
+      incoming?.residence === residence ? incoming.awaited.get(weight)?.promise : undefined,
   };
 }
 
-/** Carries out a transition's moves. Returns the bytes uploaded. */
-function move(
+function createArrival(): Arrival {
+  let arrive: () => void = () => undefined;
+  let fail: (error: unknown) => void = () => undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    arrive = resolve;
+    fail = reject;
+  });
+  // Nobody may be waiting; the failure itself is reported by the transition.
+  promise.catch(() => undefined);
+  return { promise, arrive, fail };
+}
+
+/** Carries out a transition's moves, with pauses. Resolves with the bytes uploaded. */
+async function move(
   device: Device,
-  jobs: readonly WeightJob<WeightMoves>[],
+  order: readonly OrderedMove<WeightMoves>[],
   oldPlace: (weight: string) => Place,
   source: WeightSource,
-): number {
+  arrived: (weight: string) => void,
+): Promise<number> {
   const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
-  const bounceBytes = Math.max(0, ...jobs.map((job) => copiedBytes(job.what)));
+  const bounceBytes = Math.max(0, ...order.map(({ job }) => copiedBytes(job.what)));
   const bounce = bounceBytes > 0 ? device.createBuffer('re-shard copy', bounceBytes) : undefined;
-  let bytes = 0;
-  for (const { kind, job } of orderMoves(jobs)) {
+  const writer = createPacedWriter(device);
+  for (const { kind, job } of order) {
     if (kind === 'stash') {
       const stash = device.createBuffer('re-shard stash', copiedBytes(job.what));
       gather(device, job.what, oldPlace, stash);
@@ -108,13 +178,11 @@ function move(
       scatter(device, job, stash ?? bounce!);
       if (stash !== undefined) device.free(stash);
     }
-    for (const range of pieces === undefined ? [] : packPieces(weight, source, pieces)) {
-      device.write(buffer, offset + range.at, range.bytes);
-      bytes += range.bytes.byteLength;
-    }
+    if (pieces !== undefined) await writer.write(job.target, packPieces(weight, source, pieces));
+    arrived(weight.id);
   }
   if (bounce !== undefined) device.free(bounce);
-  return bytes;
+  return writer.bytes();
 }
 
 function copiedBytes({ copies }: WeightMoves): number {

@@ -1,6 +1,7 @@
 /** Which rectangles of which checkpoint tensors a runtime graph needs: the union over all stages and ranks. */
 import type { RuntimeGraph, RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
+import type { DType } from '../../compiler/model/shape.js';
 
 export interface Rectangle {
   readonly rows: Interval;
@@ -15,6 +16,8 @@ export interface NeededTensor {
   readonly cols: number;
   /** Distinct rectangles, as ranks ask for them; they may overlap. */
   readonly rectangles: readonly Rectangle[];
+  /** Element type on the devices, where all ranks agree on one. */
+  readonly dtype?: DType;
 }
 
 /** Tensors of the graph by name, in the order first needed. */
@@ -25,10 +28,19 @@ export function neededTensors(graph: Pick<RuntimeGraph, 'stages'>): Map<string, 
 
 /** The same for a list of weights. */
 export function tensorsOfWeights(weights: readonly RuntimeWeight[]): Map<string, NeededTensor> {
-  const found = new Map<string, { rows: number; cols: number; rectangles: Map<string, Rectangle> }>();
-  for (const { pieces } of weights) {
+  const found = new Map<
+    string,
+    { rows: number; cols: number; rectangles: Map<string, Rectangle>; dtypes: Set<DType> }
+  >();
+  for (const { dtype, pieces } of weights) {
     for (const { tensor, rows, cols } of pieces) {
-      const entry = found.get(tensor) ?? { rows: 0, cols: 0, rectangles: new Map<string, Rectangle>() };
+      const entry = found.get(tensor) ?? {
+        rows: 0,
+        cols: 0,
+        rectangles: new Map<string, Rectangle>(),
+        dtypes: new Set<DType>(),
+      };
+      entry.dtypes.add(dtype);
       entry.rows = Math.max(entry.rows, rows[1]);
       entry.cols = Math.max(entry.cols, cols[1]);
       entry.rectangles.set(`${rows.join()}/${cols.join()}`, { rows, cols });
@@ -36,9 +48,10 @@ export function tensorsOfWeights(weights: readonly RuntimeWeight[]): Map<string,
     }
   }
   return new Map(
-    [...found].map(([name, { rows, cols, rectangles }]) => [
-      name,
-      { name, rows, cols, rectangles: [...rectangles.values()] },
-    ]),
+    [...found].map(([name, { rows, cols, rectangles, dtypes }]) => {
+      const [dtype] = dtypes;
+      const agreed = dtypes.size === 1 && dtype !== undefined ? { dtype } : {};
+      return [name, { name, rows, cols, rectangles: [...rectangles.values()], ...agreed }];
+    }),
   );
 }

@@ -1,6 +1,7 @@
 /**
- * A copy of a model's weights in host memory, in the dtype of the source, from which devices are filled again after
- * every transition without touching a file.
+ * A copy of a model's weights in host memory, from which devices are filled again after every transition without
+ * touching a file. Elements are kept as the devices want them, so that most moves are views of the copy; where the
+ * devices want wider ones than the source has, or not all the same, they stay as in the source to save memory.
  *
  * Promise: each element that any rank needs is held once, and no other element is. The rectangles that ranks ask for
  * overlap (tensor-parallel slices inside pipeline slices), so they are first cut into disjoint blocks: the rows are
@@ -10,8 +11,9 @@
  */
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
+import { convertBytes } from './convert.js';
 import type { NeededTensor, Rectangle } from './graph-tensors.js';
-import { checkedRectangle, type WeightSource } from './weight-source.js';
+import { checkedRectangle, type SourceTensor, type WeightSource } from './weight-source.js';
 
 export interface HostWeights extends WeightSource {
   /** Reads whatever has not been read yet. */
@@ -30,9 +32,13 @@ interface Block extends Rectangle {
 /** A host copy of what `needed` lists, filled from `source` on first use (or by `load`). Closing drops the copy. */
 export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>): HostWeights {
   const blocks = new Map<string, Block[]>();
+  const tensors = new Map<string, SourceTensor>();
   let held = 0;
   for (const tensor of needed) {
     const found = source.tensor(tensor.name);
+    const { dtype } = tensor;
+    if (found && dtype && BYTES_OF[dtype] <= BYTES_OF[found.dtype])
+      tensors.set(tensor.name, { ...found, dtype });
     const rowLimit = found
       ? Math.max(1, Math.floor(MAX_BLOCK_BYTES / (found.cols * BYTES_OF[found.dtype])))
       : Infinity;
@@ -41,19 +47,22 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
       disjointBlocks(tensor.rectangles).flatMap((block) => splitRows(block, rowLimit)),
     );
   }
+  const kept = (name: string): SourceTensor | undefined => tensors.get(name) ?? source.tensor(name);
   const dataOf = (name: string, block: Block): Uint8Array => {
     if (!block.data) {
-      block.data = source.read(name, block.rows, block.cols);
+      const stored = source.tensor(name)!.dtype;
+      const read = source.read(name, block.rows, block.cols);
+      block.data = convertBytes(read, stored, kept(name)!.dtype);
       held += block.data.length;
     }
     return block.data;
   };
   return {
-    tensor: source.tensor,
-    read: (name, rows, cols) => {
-      const found = source.tensor(name);
+    tensor: kept,
+    read: (name, rows, cols, into) => {
+      const found = kept(name);
       const own = blocks.get(name);
-      if (!found || !own) return source.read(name, rows, cols);
+      if (!found || !own) return source.read(name, rows, cols, into);
       checkedRectangle(found, name, rows, cols);
       const elementBytes = BYTES_OF[found.dtype];
       const whole = own.find((block) => covers(block, rows) && same(block.cols, cols));
@@ -62,7 +71,10 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
         const first = (rows[0] - whole.rows[0]) * rowBytes;
         return dataOf(name, whole).subarray(first, first + (rows[1] - rows[0]) * rowBytes);
       }
-      return gather(own, (block) => dataOf(name, block), { rows, cols }, elementBytes, name);
+      const bytes = (rows[1] - rows[0]) * (cols[1] - cols[0]) * elementBytes;
+      const out =
+        into !== undefined && into.length >= bytes ? into.subarray(0, bytes) : new Uint8Array(bytes);
+      return gather(own, (block) => dataOf(name, block), { rows, cols }, elementBytes, name, out);
     },
     load: () => {
       for (const [name, own] of blocks) for (const block of own) dataOf(name, block);
@@ -113,16 +125,16 @@ function splitRows(block: Rectangle, limit: number): Block[] {
   return parts;
 }
 
-/** Copies the parts of `wanted` out of the blocks that hold them. */
+/** Copies the parts of `wanted` out of the blocks that hold them into `out`. */
 function gather(
   blocks: readonly Block[],
   dataOf: (block: Block) => Uint8Array,
   wanted: Rectangle,
   elementBytes: number,
   name: string,
+  out: Uint8Array,
 ): Uint8Array {
   const rowBytes = (wanted.cols[1] - wanted.cols[0]) * elementBytes;
-  const out = new Uint8Array((wanted.rows[1] - wanted.rows[0]) * rowBytes);
   let copied = 0;
   for (const block of blocks) {
     const rows = intersect(block.rows, wanted.rows);

@@ -1,6 +1,7 @@
 /**
  * Assembles the device bytes of a weight from rectangles of checkpoint tensors: converted to the device's element
- * type, rows and columns padded with zeros as `weightLayout` says.
+ * type, rows and columns padded with zeros as `weightLayout` says. Bytes come in ranges of a few MiB; where the source
+ * holds them as the device wants them, a range is a view of the source and nothing is copied.
  */
 import { weightLayout, type RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
@@ -9,15 +10,30 @@ import { RuntimeFailure } from '../failure.js';
 import { convertBytes } from './convert.js';
 import type { WeightSource } from './weight-source.js';
 
-/** Bytes to write at a byte offset of a weight's buffer. */
+/** Bytes to write at a byte offset of a weight's buffer. They may be reused when the next range is asked for. */
 export interface WeightRange {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
-/** All device bytes of the weight: `weightBytes(weight)` of them. Fails with FC0912 when the source lacks a tensor. */
+type Piece = RuntimeWeight['pieces'][number];
+
+/** Most bytes of a range of more than one row: small enough to pause between two, large enough to copy well. */
+export const RANGE_BYTES = 4 * 1024 * 1024;
+
+/** Where ranges are put together; one is enough, as only one range is in use at a time. */
+let scratch = new Uint8Array(0);
+
+/** All device bytes of the weight, in order. Fails with FC0912 when the source lacks a tensor. */
+export function packRanges(weight: RuntimeWeight, source: WeightSource): Generator<WeightRange> {
+  return packBands(weight, source, [[0, weightLayout(weight).rows]]);
+}
+
+/** The same in one array: `weightBytes(weight)` bytes. */
 export function packWeight(weight: RuntimeWeight, source: WeightSource): Uint8Array {
-  return packRows(weight, source, [0, weightLayout(weight).rows]);
+  const out = new Uint8Array(weight.bytes);
+  for (const { at, bytes } of packRanges(weight, source)) out.set(bytes, at);
+  return out;
 }
 
 /**
@@ -29,14 +45,10 @@ export function packPieces(
   weight: RuntimeWeight,
   source: WeightSource,
   indices: readonly number[],
-): WeightRange[] {
-  const bandOf = (piece: RuntimeWeight['pieces'][number]): Interval => [
-    piece.at[0],
-    piece.at[0] + piece.rows[1] - piece.rows[0],
-  ];
-  const used = Math.max(0, ...weight.pieces.map((piece) => bandOf(piece)[1]));
+): Generator<WeightRange> {
+  const used = Math.max(0, ...weight.pieces.map((piece) => rowsOf(piece)[1]));
   const padding: Interval = [used, weightLayout(weight).rows];
-  const bands = [...indices.map((index) => bandOf(weight.pieces[index]!)), padding]
+  const bands = [...indices.map((index) => rowsOf(weight.pieces[index]!)), padding]
     .filter(([start, end]) => start < end)
     .sort((a, b) => a[0] - b[0]);
   const merged: [number, number][] = [];
@@ -45,41 +57,88 @@ export function packPieces(
     if (last && start <= last[1]) last[1] = Math.max(last[1], end);
     else merged.push([start, end]);
   }
-  const rowBytes = weightLayout(weight).stride * BYTES_OF[weight.dtype];
-  return merged.map((rows) => ({ at: rows[0] * rowBytes, bytes: packRows(weight, source, rows) }));
+  return packBands(weight, source, merged);
 }
 
-/** Device bytes of some rows of the buffer. */
-function packRows(weight: RuntimeWeight, source: WeightSource, band: Interval): Uint8Array {
-  const elementBytes = BYTES_OF[weight.dtype];
-  const rowBytes = weightLayout(weight).stride * elementBytes;
-  const out = new Uint8Array((band[1] - band[0]) * rowBytes);
-  for (const piece of weight.pieces) {
-    const first = Math.max(piece.at[0], band[0]);
-    const last = Math.min(piece.at[0] + piece.rows[1] - piece.rows[0], band[1]);
-    if (first >= last) continue;
-    const shift = piece.rows[0] - piece.at[0];
-    const bytes = readConverted(weight, source, piece.tensor, [first + shift, last + shift], piece.cols);
-    const pieceRowBytes = (piece.cols[1] - piece.cols[0]) * elementBytes;
-    const start = (first - band[0]) * rowBytes + piece.at[1] * elementBytes;
-    if (pieceRowBytes === rowBytes) out.set(bytes, start);
-    else {
-      for (let row = 0; row < last - first; row++) {
-        out.set(bytes.subarray(row * pieceRowBytes, (row + 1) * pieceRowBytes), start + row * rowBytes);
+/** Rows of the buffer that a piece lies in. */
+function rowsOf(piece: Piece): Interval {
+  return [piece.at[0], piece.at[0] + piece.rows[1] - piece.rows[0]];
+}
+
+/** Cuts bands of rows where a piece begins or ends and by size, and packs the parts. */
+function* packBands(
+  weight: RuntimeWeight,
+  source: WeightSource,
+  bands: readonly Interval[],
+): Generator<WeightRange> {
+  const rowBytes = weightLayout(weight).stride * BYTES_OF[weight.dtype];
+  const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / rowBytes));
+  const edges = weight.pieces.flatMap(rowsOf);
+  for (const band of bands) {
+    const cuts = [...new Set([...band, ...edges.filter((row) => row > band[0] && row < band[1])])];
+    cuts.sort((a, b) => a - b);
+    for (let i = 0; i + 1 < cuts.length; i++) {
+      const pieces = joinedPieces(weight, cuts[i]!);
+      for (let first = cuts[i]!; first < cuts[i + 1]!; first += rowLimit) {
+        const rows: Interval = [first, Math.min(first + rowLimit, cuts[i + 1]!)];
+        yield { at: first * rowBytes, bytes: packRows(weight, source, pieces, rows, rowBytes) };
       }
     }
   }
-  return out;
 }
 
-function readConverted(
+/** The pieces in a row of the buffer from left to right; neighbours of one tensor that fit together become one. */
+function joinedPieces(weight: RuntimeWeight, row: number): Piece[] {
+  const here = weight.pieces.filter((piece) => rowsOf(piece)[0] <= row && row < rowsOf(piece)[1]);
+  const joined: Piece[] = [];
+  for (const piece of here.sort((a, b) => a.at[1] - b.at[1])) {
+    const last = joined.at(-1);
+    const fits =
+      last !== undefined &&
+      last.tensor === piece.tensor &&
+      last.rows[0] - last.at[0] === piece.rows[0] - piece.at[0] &&
+      last.cols[1] === piece.cols[0] &&
+      last.at[1] + last.cols[1] - last.cols[0] === piece.at[1];
+    if (fits) joined[joined.length - 1] = { ...last, cols: [last.cols[0], piece.cols[1]] };
+    else joined.push(piece);
+  }
+  return joined;
+}
+
+/** Device bytes of some rows of the buffer, all of which have the same pieces. */
+function packRows(
   weight: RuntimeWeight,
   source: WeightSource,
-  name: string,
+  pieces: readonly Piece[],
   rows: Interval,
-  cols: Interval,
+  rowBytes: number,
 ): Uint8Array {
-  const tensor = source.tensor(name);
-  if (!tensor) throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
-  return convertBytes(source.read(name, rows, cols), tensor.dtype, weight.dtype);
+  const elementBytes = BYTES_OF[weight.dtype];
+  const count = rows[1] - rows[0];
+  const bytes = count * rowBytes;
+  const read = (piece: Piece, into?: Uint8Array): Uint8Array => {
+    const tensor = source.tensor(piece.tensor);
+    if (!tensor) {
+      throw new RuntimeFailure('FC0912', `the model has no tensor ${piece.tensor}`, {
+        subject: piece.tensor,
+      });
+    }
+    const shift = piece.rows[0] - piece.at[0];
+    const found = source.read(piece.tensor, [rows[0] + shift, rows[1] + shift], piece.cols, into);
+    return convertBytes(found, tensor.dtype, weight.dtype);
+  };
+  const width = (piece: Piece): number => (piece.cols[1] - piece.cols[0]) * elementBytes;
+  if (scratch.byteLength < bytes) scratch = new Uint8Array(Math.max(bytes, RANGE_BYTES));
+  const out = scratch.subarray(0, bytes);
+  if (pieces.length === 1 && width(pieces[0]!) === rowBytes) return read(pieces[0]!, out);
+  if (pieces.reduce((sum, piece) => sum + width(piece), 0) < rowBytes) out.fill(0);
+  for (const piece of pieces) {
+    const part = read(piece);
+    const pieceBytes = width(piece);
+    for (let row = 0; row < count; row++) {
+      const at = row * rowBytes + piece.at[1] * elementBytes;
+      out.set(part.subarray(row * pieceBytes, (row + 1) * pieceBytes), at);
+    }
+  }
+  return out;
 }

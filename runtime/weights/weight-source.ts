@@ -23,9 +23,10 @@ export interface WeightSource {
   readonly tensor: (name: string) => SourceTensor | undefined;
   /**
    * Elements of the rectangle, row-major and tightly packed, in the source's dtype. The bytes may be a view of memory
-   * the source keeps: read only. Fails with FC0912 for an unknown tensor, FC0911 for a file that has become shorter.
+   * the source keeps, or of `into`, which it may use where it has to put bytes together: read only. Fails with FC0912
+   * for an unknown tensor, FC0911 for a file that has become shorter.
    */
-  readonly read: (name: string, rows: Interval, cols: Interval) => Uint8Array;
+  readonly read: (name: string, rows: Interval, cols: Interval, into?: Uint8Array) => Uint8Array;
   /** Releases files. */
   readonly close: () => void;
 }

@@ -49,14 +49,45 @@ describe('resident weights', () => {
         expect(bytes).toEqual(packWeight(item, source));
       }
     };
-    expect(resident.load('prefill')).toBe(256);
+    expect(await resident.load('prefill')).toBe(256);
     await check(pipeline);
     for (let cycle = 0; cycle < 2; cycle++) {
-      expect(resident.transition('decode', toTensor)).toBe(128);
+      expect(await resident.transition('decode', toTensor)).toBe(128);
       await check(tensor);
-      expect(resident.transition('prefill', toPipeline)).toBe(256);
+      expect(await resident.transition('prefill', toPipeline)).toBe(256);
       await check(pipeline);
     }
+  });
+
+  it('moves nothing before the device is clear, and tells when each weight arrives', async () => {
+    const device = memoryDevice();
+    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    await resident.load('prefill');
+    let clear: () => void = () => undefined;
+    const moved = resident.transition('decode', toTensor, new Promise((resolve) => (clear = resolve)));
+    const old = resident.place('prefill', 'a');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await device.read([old]))[0]).toEqual(packWeight(pipeline.weights[0]!, source));
+    expect(resident.arrival('prefill', 'a')).toBeUndefined();
+    const arrivals = tensor.weights.map(async (item) => {
+      await resident.arrival('decode', item.id)!;
+      const [bytes] = await device.read([resident.place('decode', item.id)]);
+      return [bytes, packWeight(item, source)];
+    });
+    clear();
+    for (const [bytes, expected] of await Promise.all(arrivals)) expect(bytes).toEqual(expected);
+    await moved;
+    expect(resident.arrival('decode', 'b')).toBeUndefined();
+  });
+
+  it('fails the arrivals that a failed move leaves open', async () => {
+    const device = memoryDevice();
+    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    await resident.load('prefill');
+    const moved = resident.transition('decode', toTensor, Promise.reject(new Error('gone')));
+    const arrival = resident.arrival('decode', 'b');
+    await expect(moved).rejects.toThrow('gone');
+    await expect(arrival).rejects.toThrow('gone');
   });
 
   it('clears the padding of a copied weight in a buffer that held another', async () => {
@@ -76,8 +107,8 @@ describe('resident weights', () => {
     };
     const moves: Moves = { ...toTensor, copy: [copy], upload: [], evict: ['a', 'b'] };
     const resident = createResidentWeights(device, [big, odd], new Map([['prefill->decode', moves]]), source);
-    resident.load('prefill');
-    resident.transition('decode', moves);
+    await resident.load('prefill');
+    await resident.transition('decode', moves);
     const item = odd.weights[0]!;
     const [bytes] = await device.read([resident.place('decode', 'a')]);
     expect(bytes).toEqual(packWeight(item, source));
@@ -90,11 +121,11 @@ describe('resident weights', () => {
     expect(device.memory.live).toBe(256 + 128);
   });
 
-  it('needs no more than one copied weight beyond the arena', () => {
+  it('needs no more than one copied weight beyond the arena', async () => {
     const device = memoryDevice();
     const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
-    resident.load('prefill');
-    resident.transition('decode', toTensor);
+    await resident.load('prefill');
+    await resident.transition('decode', toTensor);
     expect(device.memory.peak).toBe(256 + 128 + 128);
     expect(device.memory.live).toBe(256 + 128);
   });
