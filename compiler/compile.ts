@@ -55,7 +55,7 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
 }
 
-const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], holdings: {} };
+const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], kvCosts: [], holdings: {} };
 
 function emptyGraph(plan: Plan): RuntimeGraph {
   return {

@@ -3,11 +3,14 @@
  * layer share a line (`model.layers.{0..3}.mlp.down_proj.weight [0:32, 12:24]`).
  */
 import { aligned, braced, printIds, printOrigin, type PrintOptions } from './print.js';
+import { formatTime, formatTimes, reportKvCost, reportReshard } from '../reshard/describe.js';
 import { area } from './rectangles.js';
 import type {
   Interval,
+  KvCost,
   KvReshard,
   KvSlice,
+  LinkLoad,
   RankHolding,
   TensorPiece,
   TransitionGraph,
@@ -20,7 +23,7 @@ export function printTransitions(graph: TransitionGraph, options: PrintOptions =
     'transitions',
     ...Object.entries(graph.holdings).flatMap(([stage, ranks]) => ['', ...printHoldings(stage, ranks)]),
     ...graph.weights.flatMap((reshard) => ['', ...printReshard(reshard, options)]),
-    ...graph.kv.flatMap((edge) => ['', ...printKvEdge(edge, options)]),
+    ...graph.kv.flatMap((edge, index) => ['', ...printKvEdge(edge, graph.kvCosts[index], options)]),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -45,12 +48,17 @@ function printHoldings(stage: string, ranks: readonly RankHolding[]): string[] {
 }
 
 function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
-  const { keep, copy, upload, evict } = reshard.bytes;
+  const { keep, copy, peer, upload, evict } = reshard.bytes;
   const devices = [...new Set(reshard.moves.map((move) => move.device))];
-  const kinds = ['keep', 'copy', 'upload'] as const;
+  const kinds = ['keep', 'copy', 'peer', 'upload'] as const;
   const origin = printOrigin(reshard.origin, options);
+  const { seconds, boundSeconds, timesBoundSeconds, linkBytes, timesBound } = reportReshard(reshard);
   return braced(`weights ${reshard.from} -> ${reshard.to}${origin && ` ${origin}`}`, [
-    `keep ${keep} B, copy ${copy} B, upload ${upload} B, evict ${evict} B; lower bound ${reshard.lowerBound} B`,
+    `keep ${keep} B, copy ${copy} B, ${peer > 0 ? `peer ${peer} B, ` : ''}upload ${upload} B, evict ${evict} B; ` +
+      `lower bound ${reshard.lowerBound} B`,
+    ...printLinks(reshard.cost.links),
+    `${formatTime(seconds)} predicted, ${formatTime(boundSeconds)} at best (${formatTimes(timesBoundSeconds)}); ` +
+      `${linkBytes} B over links (${formatTimes(timesBound)})`,
     ...devices.flatMap((device) => {
       const moves = reshard.moves.filter((move) => move.device === device);
       const evicted = reshard.evict.filter((entry) => entry.device === device);
@@ -58,29 +66,43 @@ function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
         ...kinds.flatMap((kind) =>
           printPieces(
             kind,
-            moves.filter((move) => move.kind === kind).map((move) => move.piece),
+            moves.filter((move) => move.kind === kind),
           ),
         ),
-        ...printPieces(
-          'evict',
-          evicted.map((entry) => entry.piece),
-        ),
+        ...printPieces('evict', evicted),
       ];
       return braced(`device ${device}`, aligned(rows));
     }),
   ]);
 }
 
-/** One row per piece, layers drawn together. */
-function printPieces(kind: string, pieces: readonly TensorPiece[]): string[][] {
+/** One row per link and direction. */
+function printLinks(links: readonly LinkLoad[]): string[] {
+  return aligned(
+    links.map(({ link, from, to, bytes, busiest }) => [
+      `over ${link}`,
+      link.endsWith('memory') ? '' : `${from} to ${to}`,
+      `${bytes} B`,
+      `${busiest.place} ${busiest.bytes} B in ${formatTime(busiest.seconds)}`,
+    ]),
+  );
+}
+
+/** One row per piece and source, layers drawn together. */
+function printPieces(
+  kind: string,
+  moves: readonly { readonly piece: TensorPiece; readonly source?: number }[],
+): string[][] {
   const groups = new Map<
     string,
     { readonly name: string; readonly layers: number[]; readonly where: string }
   >();
-  for (const { tensor, rows, cols } of pieces) {
+  for (const { piece, source } of moves) {
+    const { tensor, rows, cols } = piece;
     const number = /\.(\d+)\./.exec(tensor)?.[1];
     const name = number === undefined ? tensor : tensor.replace(`.${number}.`, '.{#}.');
-    const where = `[${printInterval(rows)}, ${printInterval(cols)}]`;
+    const sender = source === undefined ? '' : ` from device ${source}`;
+    const where = `[${printInterval(rows)}, ${printInterval(cols)}]${sender}`;
     const group = groups.get(`${name} ${where}`) ?? { name, layers: [], where };
     if (number !== undefined) group.layers.push(Number(number));
     groups.set(`${name} ${where}`, group);
@@ -92,15 +114,25 @@ function printPieces(kind: string, pieces: readonly TensorPiece[]): string[][] {
   ]);
 }
 
-function printKvEdge(edge: KvReshard, options: PrintOptions): string[] {
+function printKvEdge(edge: KvReshard, cost: KvCost | undefined, options: PrintOptions): string[] {
   const origin = printOrigin(edge.origin, options);
   const head = `kv ${edge.from} -> ${edge.to}${origin && ` ${origin}`}`;
   if (edge.path === 'shared') return braced(head, ['the same pages on the same devices; nothing moves']);
   const { bytesPerToken } = edge;
   return braced(head, [
     `through ${edge.tier ?? 'no tier'}: ${bytesPerToken.out} B out and ${bytesPerToken.in} B in per token`,
+    ...(cost ? printKvCost(cost) : []),
     ...aligned([...printSlices('out', edge.pageOut), ...printSlices('in', edge.pageIn)]),
   ]);
+}
+
+function printKvCost(cost: KvCost): string[] {
+  const { seconds, linkBytes, lowerBound, timesBound } = reportKvCost(cost);
+  return [
+    ...printLinks(cost.links),
+    `${formatTime(seconds)} per token predicted; ${linkBytes} B over links, ` +
+      `lower bound ${lowerBound} B (${formatTimes(timesBound)})`,
+  ];
 }
 
 function printSlices(direction: string, slices: readonly KvSlice[]): string[][] {

@@ -108,11 +108,26 @@ export interface KvReshard {
   readonly origin: Origin;
 }
 
+/** What KV on a flow edge costs over the declared links, for one token of one replica. */
+export interface KvCost {
+  readonly from: string;
+  readonly to: string;
+  readonly links: readonly LinkLoad[];
+  /** Seconds of the busiest lane, latency left out. */
+  readonly seconds: number;
+  /** Bytes over links, on the way out and on the way in. */
+  readonly linkBytes: number;
+  /** Bytes that devices must be given because they do not hold them already. */
+  readonly lowerBound: number;
+}
+
 export interface TransitionGraph {
   /** One per ordered pair of stages that share devices and differ in weights (both directions). */
   readonly weights: readonly WeightReshard[];
   /** One per flow edge between stages. */
   readonly kv: readonly KvReshard[];
+  /** One per flow edge, in the order of `kv`. */
+  readonly kvCosts: readonly KvCost[];
   /** Holdings of every rank by stage name. */
   readonly holdings: Readonly<Record<string, readonly RankHolding[]>>;
 }

@@ -12,7 +12,8 @@ import type { ShardedGraph } from '../ir/sharded.js';
 import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan } from '../plan/plan.js';
-import { planMoves } from '../reshard/plan-moves.js';
+import { kvCost } from '../reshard/kv-cost.js';
+import { planWeights } from '../reshard/plan-weights.js';
 import { roadsOf } from '../reshard/roads.js';
 import { stageHoldings } from './holdings.js';
 import { kvEdges } from './kv-edges.js';
@@ -28,11 +29,13 @@ export function buildTransitions(sharded: ShardedGraph, plan: Plan): TransitionG
       if (from === to) continue;
       const before = holdings[from.name]!;
       const shared = holdings[to.name]!.filter(({ device }) => from.devices.includes(device));
-      const reshard = planMoves({ from: before, to: shared, elementBytes }, roads);
+      const reshard = planWeights(before, shared, elementBytes, roads);
       if (reshard.bytes.evict === 0 && reshard.moves.every((move) => move.kind === 'keep')) continue;
       const origin = plan.stages.find((stage) => stage.name === to.name)!.meshOrigin;
       weights.push({ from: from.name, to: to.name, ...reshard, origin });
     }
   }
-  return { weights, kv: kvEdges(plan, holdings), holdings };
+  const kv = kvEdges(plan, holdings);
+  const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
+  return { weights, kv, kvCosts, holdings };
 }

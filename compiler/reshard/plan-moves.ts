@@ -1,49 +1,58 @@
 /**
- * The moves that turn one placement of the weights into another: any mesh to any mesh, on equal, overlapping or
- * disjoint devices.
+ * The moves that turn one placement into another: any mesh to any mesh, on equal, overlapping or disjoint devices.
+ * What is placed are rectangles of named tensors; `plan-weights.ts` and `plan-kv.ts` say which.
  *
- * What a device holds already stays or is copied inside it. For each remaining part there are several roads: from host
- * memory (from disk where host memory has no room for a copy of the model), and from every device that holds the part
- * and that the links make cheaper than the host. Roads are chosen so that the last lane is done as early as possible.
- * Every element arrives once; a byte moves twice only where a road has two hops.
+ * What a device holds already stays or is copied inside it. For each remaining part there are several roads: from the
+ * origin that has everything (host memory, a disk, a KV tier), and from every device that holds the part and that the
+ * links make cheaper than the origin. Roads are chosen so that the last lane is done as early as possible. Every
+ * element arrives once; a byte moves twice only where a road has two hops.
  *
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
  * half of the other's layers (peer).
  */
 import { area } from '../ir/rectangles.js';
-import type { RankHolding, ReshardCost, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import type { RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
 import { balance, boundSeconds, laneSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
 import { evictions, needsOf, type Need } from './sources.js';
-import { weightSource } from './weight-source.js';
+
+/** What a rank holds of the tensors that move. */
+export type Placement = Pick<RankHolding, 'device' | 'weights'>;
 
 export interface MoveProblem {
   /** What lies where before. Devices that are not in `to` only send, and keep what they have. */
-  readonly from: readonly RankHolding[];
+  readonly from: readonly Placement[];
   /** What must lie where afterwards. */
-  readonly to: readonly RankHolding[];
-  readonly elementBytes: number;
+  readonly to: readonly Placement[];
+  /** Bytes of an element of a tensor. */
+  readonly elementBytes: (tensor: string) => number;
+  /** The road to a device from where everything can be had; none when there is no such place. */
+  readonly origin: (device: number) => Road | undefined;
+  /** Devices on which nothing can stay because their memory is laid out anew: what would be kept is copied. */
+  readonly rewrites?: (device: number) => boolean;
 }
 
-export type MovePlan = Pick<WeightReshard, 'moves' | 'evict' | 'bytes' | 'lowerBound'> & {
-  readonly cost: ReshardCost;
-};
+export type MovePlan = Pick<WeightReshard, 'moves' | 'evict' | 'bytes' | 'lowerBound' | 'cost'>;
 
 /** Plans the moves; a part that no road leads to is uploaded all the same, and has no cost. */
 export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
-  const { from, to, elementBytes } = problem;
-  const bytesOf = (piece: TensorPiece): number => area(piece) * elementBytes;
+  const { from, to } = problem;
+  const bytesOf = (piece: TensorPiece): number => area(piece) * problem.elementBytes(piece.tensor);
   const path = (device: number): string => roads.topology.devices[device]!.path;
   const between = (sender: number, device: number): Road | undefined =>
     roads.between(path(sender), path(device));
-  const modelBytes = tensorElements([...from, ...to]) * elementBytes;
-  const origins = new Map(to.map(({ device }) => [device, weightSource(roads, device, modelBytes)]));
+  const origins = new Map(to.map(({ device }) => [device, problem.origin(device)]));
   const cheaper = (sender: number, device: number): boolean => {
     const road = between(sender, device);
     return road !== undefined && road.bandwidth > (origins.get(device)?.bandwidth ?? 0);
   };
-  const { needs, wholes } = needsOf(from, to, cheaper);
+  const found = needsOf(from, to, cheaper);
+  const { wholes } = found;
+  const needs = found.needs.map((need): Need => {
+    const anew = need.kind === 'keep' && problem.rewrites?.(need.device);
+    return anew ? { ...need, kind: 'copy' } : need;
+  });
 
   /** Ways to meet each need that bytes travel for; a sender or, without one, the origin. */
   const ways = needs.map((need): readonly { readonly road: Road; readonly sender?: number }[] => {
@@ -95,16 +104,6 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
       ),
     },
   };
-}
-
-/** Elements of all tensors that the holdings name, each as far as any of them reaches. */
-function tensorElements(holdings: readonly RankHolding[]): number {
-  const extents = new Map<string, [rows: number, cols: number]>();
-  for (const { tensor, rows, cols } of holdings.flatMap((rank) => rank.weights)) {
-    const [height, width] = extents.get(tensor) ?? [0, 0];
-    extents.set(tensor, [Math.max(height, rows[1]), Math.max(width, cols[1])]);
-  }
-  return [...extents.values()].reduce((sum, [height, width]) => sum + height * width, 0);
 }
 
 function isCopy(road: Road, roads: Roads): boolean {

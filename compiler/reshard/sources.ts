@@ -35,8 +35,8 @@ export type MaySend = (from: number, to: number) => boolean;
 
 /** Needs of every rank of `to`, in order, when `from` is what the devices hold. */
 export function needsOf(
-  from: readonly RankHolding[],
-  to: readonly RankHolding[],
+  from: readonly Pick<RankHolding, 'device' | 'weights'>[],
+  to: readonly Pick<RankHolding, 'device' | 'weights'>[],
   maySend: MaySend,
 ): { readonly needs: readonly Need[]; readonly wholes: readonly TensorPiece[] } {
   const needs: Need[] = [];
@@ -74,8 +74,8 @@ export function needsOf(
 
 /** What a device holds and no rank of `to` on it needs. */
 export function evictions(
-  from: readonly RankHolding[],
-  to: readonly RankHolding[],
+  from: readonly Pick<RankHolding, 'device' | 'weights'>[],
+  to: readonly Pick<RankHolding, 'device' | 'weights'>[],
 ): readonly { readonly device: number; readonly piece: TensorPiece }[] {
   return to.flatMap(({ device, weights }) => {
     const before = from.find((rank) => rank.device === device);
@@ -95,7 +95,9 @@ interface Held {
 }
 
 /** Distinct rectangles of every tensor with the devices that hold them. */
-function holdersByTensor(holdings: readonly RankHolding[]): ReadonlyMap<string, readonly Held[]> {
+function holdersByTensor(
+  holdings: readonly Pick<RankHolding, 'device' | 'weights'>[],
+): ReadonlyMap<string, readonly Held[]> {
   const all = new Map<string, Held[]>();
   for (const { device, weights } of holdings) {
     for (const { tensor, rows, cols } of weights) {

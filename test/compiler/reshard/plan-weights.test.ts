@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
 import type { RankHolding } from '../../../compiler/ir/transitions.js';
 import { laneSeconds } from '../../../compiler/reshard/balance.js';
-import { planMoves } from '../../../compiler/reshard/plan-moves.js';
+import { planWeights } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import {
   arbitraryMachine,
@@ -41,7 +41,7 @@ describe('planned moves', () => {
     fc.assert(
       fc.property(arbitraryPair, arbitraryMachine, ([from, to], machine) => {
         const roads = roadsOf(machine);
-        const plan = planMoves({ from, to, elementBytes: ELEMENT_BYTES }, roads);
+        const plan = planWeights(from, to, ELEMENT_BYTES, roads);
         for (const move of plan.moves) kinds.add(move.kind);
         const after = executeMoves(memoriesOf(from), plan.moves, to);
         expect(firstDifference(after, memoriesOf(to))).toBeUndefined();
@@ -72,8 +72,8 @@ describe('planned moves', () => {
     fc.assert(
       fc.property(arbitraryPair, arbitraryMachine, ([a, b], machine) => {
         const roads = roadsOf(machine);
-        const there = planMoves({ from: a, to: b, elementBytes: ELEMENT_BYTES }, roads);
-        const back = planMoves({ from: b, to: a, elementBytes: ELEMENT_BYTES }, roads);
+        const there = planWeights(a, b, ELEMENT_BYTES, roads);
+        const back = planWeights(b, a, ELEMENT_BYTES, roads);
         const home = executeMoves(executeMoves(memoriesOf(a), there.moves, b), back.moves, a);
         expect(firstDifference(home, memoriesOf(a))).toBeUndefined();
       }),
@@ -88,7 +88,7 @@ describe('planned moves', () => {
         const plan = (
           from: readonly RankHolding[],
           to: readonly RankHolding[],
-        ): ReturnType<typeof planMoves> => planMoves({ from, to, elementBytes: ELEMENT_BYTES }, roads);
+        ): ReturnType<typeof planWeights> => planWeights(from, to, ELEMENT_BYTES, roads);
         const onShared = (to: readonly RankHolding[]): readonly RankHolding[] =>
           to.filter((rank) =>
             [a, b, c].every((stage) => stage.some((other) => other.device === rank.device)),
@@ -105,7 +105,7 @@ describe('planned moves', () => {
   it('move nothing between equal placements', () => {
     fc.assert(
       fc.property(arbitraryPair, ([a]) => {
-        const plan = planMoves({ from: a, to: a, elementBytes: 2 }, roadsOf(makeMachine({ host: 10 })));
+        const plan = planWeights(a, a, 2, roadsOf(makeMachine({ host: 10 })));
         expect(plan.lowerBound).toBe(0);
         expect(plan.cost).toEqual({ links: [], seconds: 0, boundSeconds: 0, linkBytes: 0 });
       }),
@@ -124,7 +124,7 @@ describe('the source of what is missing', () => {
     from: readonly RankHolding[],
     to: readonly RankHolding[],
     options: Parameters<typeof makeMachine>[0],
-  ) => planMoves({ from, to, elementBytes: 4 }, roadsOf(makeMachine(options)));
+  ) => planWeights(from, to, 4, roadsOf(makeMachine(options)));
 
   it('is the host where devices are linked no better', () => {
     for (const peer of [undefined, 5, 10]) {
