@@ -53,6 +53,8 @@ export function boundSeconds(
   for (const { bytes, roads, destination } of loads) {
     for (const lane of new Set(roads[0]!.lanes))
       if (roads.every((road) => road.lanes.includes(lane))) forced[lane]! += bytes;
+    // A copy inside a device takes no lane from what arrives.
+    if (lanes[roads[0]!.lanes[0]!]!.direction === 'within') continue;
     const gate = arriving.get(destination) ?? { bytes: 0, lanes: new Set() };
     arriving.set(destination, gate);
     gate.bytes += bytes;

@@ -137,6 +137,7 @@ describe('the source of what is missing', () => {
   it('is mostly the other devices where those are nearer, the host helping', () => {
     const { bytes, cost } = bytesOf(PP4, TP4, { host: 10, peer: 90 });
     expect(bytes.peer).toBeGreaterThan(4 * bytes.upload);
+    expect(cost.seconds).toBeLessThan(1.1 * cost.boundSeconds);
     const alone = bytesOf(PP4, TP4, { host: 10 });
     expect(cost.seconds).toBeLessThan(alone.cost.seconds / 5);
     expect(cost.links.map((link) => `${link.link}: ${link.from} to ${link.to}`)).toContain(
