@@ -182,6 +182,14 @@ function printTransition(transition: RuntimeTransition): string[] {
             })),
           ),
           ...mergeLayers(
+            (moves.receive ?? []).map((copy) => ({
+              id: copy.weight,
+              text: [
+                `received ${copy.rows} x ${copy.runBytes} B from device ${copy.fromDevice} at ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
+              ],
+            })),
+          ),
+          ...mergeLayers(
             moves.upload.map(({ weight, pieces }) => ({
               id: weight,
               text: [`uploaded, pieces ${pieces.join(', ') || 'none'}`],

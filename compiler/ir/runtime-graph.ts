@@ -280,6 +280,17 @@ export interface WeightCopy {
   readonly rows: number;
 }
 
+/**
+ * A piece that another device of the transition held before: as a copy, but `old` is a buffer of `fromDevice` in the
+ * stage that is left. What the sender has there must last until it is taken: a receiver reads before the sender's
+ * transition reuses or frees the buffer.
+ */
+export interface WeightReceive extends WeightCopy {
+  /** Index into the pieces of `weight`. */
+  readonly piece: number;
+  readonly fromDevice: number;
+}
+
 /** The contiguous runs of a copy, in order. */
 export function copyRanges(
   copy: WeightCopy,
@@ -291,7 +302,7 @@ export function copyRanges(
   }));
 }
 
-/** What a device set does to its weights to change stage. Everything not listed as kept or copied is uploaded. */
+/** What a device set does to its weights to change stage. Everything not listed as kept, copied or received is uploaded. */
 export interface RuntimeTransition {
   readonly from: string;
   readonly to: string;
@@ -301,6 +312,8 @@ export interface RuntimeTransition {
     readonly keep: readonly { readonly weight: string; readonly old: string }[];
     /** Ranges copied inside the device from an old buffer to a new one; `copyRanges` lists the contiguous parts. */
     readonly copy: readonly WeightCopy[];
+    /** Pieces that come from other devices; absent where none do. */
+    readonly receive?: readonly WeightReceive[];
     /**
      * Pieces of `weight` that come from the host copy (indices into its `pieces`; none for a weight that is all zero).
      * After a transition every byte that no piece covers is zero, as after a first upload.

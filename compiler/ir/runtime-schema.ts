@@ -194,6 +194,17 @@ const condition: z.ZodType<Condition> = z.lazy(() =>
   ]),
 );
 
+const copy = z.object({
+  weight: z.string(),
+  at: count,
+  stride: count,
+  old: z.string(),
+  oldAt: count,
+  oldStride: count,
+  runBytes: count,
+  rows: size,
+});
+
 const transition = z.object({
   from: z.string(),
   to: z.string(),
@@ -201,18 +212,8 @@ const transition = z.object({
     z.object({
       device: count,
       keep: z.array(z.object({ weight: z.string(), old: z.string() })),
-      copy: z.array(
-        z.object({
-          weight: z.string(),
-          at: count,
-          stride: count,
-          old: z.string(),
-          oldAt: count,
-          oldStride: count,
-          runBytes: count,
-          rows: size,
-        }),
-      ),
+      copy: z.array(copy),
+      receive: z.array(copy.extend({ piece: count, fromDevice: count })).exactOptional(),
       upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
       evict: z.array(z.string()),
       uploadBytes: count,

@@ -11,7 +11,10 @@ import {
   type RuntimeStage,
   type RuntimeTransition,
   type RuntimeWeight,
+  type WeightCopy,
+  type WeightReceive,
 } from './runtime-graph.js';
+import { BYTES_OF } from '../model/shape.js';
 import type { RankHolding, TransitionGraph } from './transitions.js';
 import { verifyProgram } from './verify-program.js';
 
@@ -166,8 +169,11 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
       if (old.get(id)?.bytes !== wanted.get(weight)?.bytes) complain(`${weight} cannot stay in ${id}`);
       arrive(weight, elementsOf(wanted.get(weight)));
     }
-    for (const copy of moves.copy) {
-      const from = old.get(copy.old);
+    const receive = moves.receive ?? [];
+    const copies: readonly (WeightCopy | WeightReceive)[] = [...moves.copy, ...receive];
+    for (const copy of copies) {
+      const sender = 'fromDevice' in copy ? weightsOn(transition.from, copy.fromDevice) : old;
+      const from = sender.get(copy.old);
       const to = wanted.get(copy.weight);
       const end = (at: number, stride: number): number => at + (copy.rows - 1) * stride + copy.runBytes;
       const inside =
@@ -176,6 +182,13 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
       if ([copy.at, copy.oldAt, copy.runBytes].some((bytes) => bytes % 4 !== 0)) {
         complain(`a copy to ${copy.weight} is not aligned`);
       }
+    }
+    for (const { weight, piece, fromDevice, runBytes, rows } of receive) {
+      if (fromDevice === moves.device) complain(`receives ${weight} from itself`);
+      const target = wanted.get(weight)?.pieces[piece];
+      // The run of a piece that is whole rows takes the padding between them along.
+      if (!target || runBytes * rows < area(target) * BYTES_OF[wanted.get(weight)!.dtype])
+        complain(`receives only part of ${weight}`);
     }
     for (const { weight, pieces } of moves.upload) {
       const target = wanted.get(weight);
@@ -187,7 +200,10 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
     for (const [id, weight] of wanted) {
       if (arrived.has(id)) continue;
       const missing = weight.pieces.length - (copied.get(id) ?? 0);
-      const coming = moves.upload.find((entry) => entry.weight === id)?.pieces.length ?? 0;
+      const uploading = moves.upload.find((entry) => entry.weight === id)?.pieces ?? [];
+      const received = receive.filter((entry) => entry.weight === id).map((entry) => entry.piece);
+      const coming = new Set([...uploading, ...received]).size;
+      if (coming < uploading.length + received.length) complain(`part of ${id} is received twice`);
       if (missing !== coming) complain(`${id} is not whole afterwards`);
       if (weight.pieces.length === 0 && !uploaded.has(id)) complain(`${id} is never zeroed`);
     }
@@ -201,13 +217,20 @@ function elementsOf(weight: RuntimeWeight | undefined): number {
   return weight?.pieces.reduce((sum, piece) => sum + area(piece), 0) ?? 0;
 }
 
-/** Every re-shard of the transition graph has its runtime transition, and uploads no less than must be brought. */
+/** Every re-shard of the transition graph has its runtime transition, and brings no less than must be brought. */
 function missingTransitions(graph: RuntimeGraph, transitions: TransitionGraph): string[] {
   return transitions.weights.flatMap(({ from, to, lowerBound }) => {
     const found = graph.transitions.find((candidate) => candidate.from === from && candidate.to === to);
     if (!found) return [`no transition ${from} -> ${to}`];
-    const uploaded = found.devices.reduce((sum, moves) => sum + moves.uploadBytes, 0);
-    return uploaded < lowerBound ? [`transition ${from} -> ${to} uploads less than the lower bound`] : [];
+    const brought = found.devices.reduce(
+      (sum, moves) =>
+        (moves.receive ?? []).reduce(
+          (all, { runBytes, rows }) => all + runBytes * rows,
+          sum + moves.uploadBytes,
+        ),
+      0,
+    );
+    return brought < lowerBound ? [`transition ${from} -> ${to} brings less than the lower bound`] : [];
   });
 }
 

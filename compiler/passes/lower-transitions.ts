@@ -2,8 +2,9 @@
  * What happens to the weight buffers of a device set when it changes stage.
  *
  * Per device: a new buffer whose content equals an old one's keeps it; of any other, the pieces that lie in an old
- * buffer are copied inside the device and the rest comes from the host copy. Copies need every offset and length to
- * be a multiple of 4 bytes; a piece of 16-bit elements at an odd column is uploaded instead.
+ * buffer are copied inside the device, those that the plan takes from another device are received from its old
+ * buffer, and the rest comes from the host copy. Copies need every offset and length to be a multiple of 4 bytes; a
+ * piece of 16-bit elements at an odd column is uploaded instead.
  */
 import { byTensor } from '../ir/pieces.js';
 import {
@@ -11,6 +12,7 @@ import {
   type RuntimeTransition,
   type RuntimeWeight,
   type WeightCopy,
+  type WeightReceive,
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
@@ -32,10 +34,32 @@ export function lowerTransition(
   from: StagePlacement,
   to: StagePlacement,
 ): RuntimeTransition {
+  const peers = reshard.moves.filter((move) => move.kind === 'peer');
+  const held = new Map(
+    [...new Set(peers.map((move) => move.source!))].map((sender): [number, SourcesByTensor] => [
+      sender,
+      piecesByTensor(from.plain[from.devices.get(sender)!]!),
+    ]),
+  );
+  const sent = (device: number): Sent => {
+    const mine = byTensor(
+      peers.filter((move) => move.device === device).map((move) => ({ ...move, tensor: move.piece.tensor })),
+    );
+    return (piece) => {
+      const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
+      const source =
+        move &&
+        held
+          .get(move.source!)!
+          .get(piece.tensor)
+          ?.find((s) => contains(s.piece, piece));
+      return source && { fromDevice: move.source!, source };
+    };
+  };
   const devices = [...to.devices].flatMap(([device, shard]) => {
     const old = from.devices.get(device);
     if (old === undefined) return [];
-    return [deviceTransition(device, from.plain[old]!, to.plain[shard]!, to.cut[shard]!)];
+    return [deviceTransition(device, from.plain[old]!, to.plain[shard]!, to.cut[shard]!, sent(device))];
   });
   return { from: reshard.from, to: reshard.to, devices, origin: reshard.origin };
 }
@@ -45,10 +69,12 @@ function deviceTransition(
   old: WeightShard,
   plain: WeightShard,
   cut: WeightShard,
+  sent: Sent,
 ): RuntimeTransition['devices'][number] {
   const unclaimed = new Map(old.weights.map((weight) => [contentKey(weight), weight.id]));
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
+  const receive: WeightReceive[] = [];
   const upload: { weight: string; pieces: number[] }[] = [];
   let uploadBytes = 0;
   const sources = piecesByTensor(old);
@@ -63,9 +89,13 @@ function deviceTransition(
     const missing: number[] = [];
     cut.weights[index]!.pieces.forEach((piece, number) => {
       const source = (sources.get(piece.tensor) ?? []).find((candidate) => contains(candidate.piece, piece));
-      const run = source && source.weight.dtype === weight.dtype ? copyOf(weight, piece, source) : undefined;
+      const run = source && copyOf(weight, piece, source);
+      const peer = run ? undefined : sent(piece);
+      const received = peer && copyOf(weight, piece, peer.source);
       if (run) {
         copy.push(run);
+      } else if (received) {
+        receive.push({ ...received, piece: number, fromDevice: peer.fromDevice });
       } else {
         missing.push(number);
         uploadBytes += area(piece) * BYTES_OF[weight.dtype];
@@ -76,15 +106,20 @@ function deviceTransition(
   });
   const kept = new Set(keep.map((entry) => entry.old));
   const evict = old.weights.map((weight) => weight.id).filter((id) => !kept.has(id));
-  return { device, keep, copy, upload, evict, uploadBytes };
+  return { device, keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes };
 }
+
+type SourcesByTensor = ReadonlyMap<string, readonly Source[]>;
+
+/** The device that sends a piece by plan, and its buffer that has it. */
+type Sent = (piece: WeightPiece) => { readonly fromDevice: number; readonly source: Source } | undefined;
 
 interface Source {
   readonly weight: RuntimeWeight;
   readonly piece: WeightPiece;
 }
 
-function piecesByTensor(shard: WeightShard): ReadonlyMap<string, readonly Source[]> {
+function piecesByTensor(shard: WeightShard): SourcesByTensor {
   return byTensor(
     shard.weights.flatMap((weight) =>
       weight.pieces.map((piece) => ({ tensor: piece.tensor, weight, piece })),
@@ -92,8 +127,12 @@ function piecesByTensor(shard: WeightShard): ReadonlyMap<string, readonly Source
   );
 }
 
-/** The copy of a piece from an old buffer, as one run where rows are contiguous in both; undefined if unaligned. */
+/**
+ * The copy of a piece from an old buffer, as one run where rows are contiguous in both; undefined if it is unaligned
+ * or the buffer has another element type.
+ */
 function copyOf(weight: RuntimeWeight, piece: WeightPiece, source: Source): WeightCopy | undefined {
+  if (source.weight.dtype !== weight.dtype) return undefined;
   const size = BYTES_OF[weight.dtype];
   const stride = weightLayout(weight).stride * size;
   const oldStride = weightLayout(source.weight).stride * size;

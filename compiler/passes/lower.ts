@@ -162,7 +162,7 @@ function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
   });
 }
 
-/** Cuts each shard along what other stages hold on the devices that it is on. */
+/** Cuts each shard along what other stages hold on the devices that it is on, and along what peers send to those. */
 function placeShards(
   draft: DraftStage,
   holdings: Readonly<Record<string, readonly RankHolding[]>>,
@@ -170,16 +170,16 @@ function placeShards(
 ): StagePlacement {
   const ranks = stageRanks(draft.stage);
   const name = draft.stage.name;
-  const sources = weights.filter((reshard) => reshard.to === name).map((reshard) => holdings[reshard.from]!);
+  const arriving = weights.filter((reshard) => reshard.to === name);
+  const sources = arriving.map((reshard) => holdings[reshard.from]!);
+  const peers = arriving.flatMap(({ moves }) => moves.filter((move) => move.kind === 'peer'));
   const cut = draft.shards.map((shard, index) => {
     const devices = ranks.filter((rank) => rank.shard === index).map((rank) => rank.device);
     const others = sources.flat().filter((holding) => devices.includes(holding.device));
+    const sent = peers.filter((move) => devices.includes(move.device)).map((move) => move.piece);
     return others.length === 0
       ? shard
-      : cutShard(
-          shard,
-          others.flatMap((holding) => holding.weights),
-        );
+      : cutShard(shard, [...others.flatMap((holding) => holding.weights), ...sent]);
   });
   return { devices: new Map(ranks.map((rank) => [rank.device, rank.shard])), plain: draft.shards, cut };
 }

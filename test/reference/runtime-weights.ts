@@ -7,6 +7,8 @@ import {
   weightLayout,
   type RuntimeTransition,
   type RuntimeWeight,
+  type WeightCopy,
+  type WeightReceive,
   type WeightShard,
 } from '../../compiler/ir/runtime-graph.js';
 
@@ -26,21 +28,27 @@ export function packShard(shard: WeightShard, source: ElementSource): WeightBuff
   );
 }
 
-/** The buffers of `to` after a transition from `old`. Buffers start as garbage; uncovered elements become zero. */
+/**
+ * The buffers of `to` after a transition from `old`. Buffers start as garbage; uncovered elements become zero. `peers`
+ * has the old buffers of other devices.
+ */
 export function applyTransition(
   old: WeightBuffers,
   moves: RuntimeTransition['devices'][number],
   to: WeightShard,
   source: ElementSource,
+  peers: (device: number) => WeightBuffers = () => new Map(),
 ): WeightBuffers {
   const buffers = new Map<string, Float64Array>();
   for (const weight of to.weights) buffers.set(weight.id, zeroUncovered(emptyBuffer(weight), weight));
   const byId = new Map(to.weights.map((weight) => [weight.id, weight]));
   for (const { weight, old: id } of moves.keep) buffers.set(weight, old.get(id)!);
-  for (const copy of moves.copy) {
+  const copies: readonly (WeightCopy | WeightReceive)[] = [...moves.copy, ...(moves.receive ?? [])];
+  for (const copy of copies) {
     const size = elementBytes(byId.get(copy.weight)!);
+    const sender = 'fromDevice' in copy ? peers(copy.fromDevice) : old;
     for (const { at, oldAt, bytes } of copyRanges(copy)) {
-      const run = old.get(copy.old)!.subarray(oldAt / size, (oldAt + bytes) / size);
+      const run = sender.get(copy.old)!.subarray(oldAt / size, (oldAt + bytes) / size);
       buffers.get(copy.weight)!.set(run, at / size);
     }
   }

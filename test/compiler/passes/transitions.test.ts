@@ -5,7 +5,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
-import type { RuntimeStage, WeightShard } from '../../../compiler/ir/runtime-graph.js';
+import type { RuntimeStage, WeightReceive, WeightShard } from '../../../compiler/ir/runtime-graph.js';
+import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
+import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
 import { applyTransition, packShard, type ElementSource } from '../../reference/runtime-weights.js';
 import { arbitraryReshard } from '../support/arbitrary-reshard.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
@@ -34,7 +36,9 @@ function executeTransitions({ runtime }: CompileResult): number {
     for (const moves of devices) {
       const old = packShard(shardOn(before!, moves.device), source);
       const target = shardOn(after!, moves.device);
-      const reached = applyTransition(old, moves, target, source);
+      const reached = applyTransition(old, moves, target, source, (device) =>
+        packShard(shardOn(before!, device), source),
+      );
       for (const [id, wanted] of packShard(target, source)) {
         compared++;
         if (!reached.get(id)!.every((element, index) => Object.is(element, wanted[index]))) {
@@ -45,6 +49,8 @@ function executeTransitions({ runtime }: CompileResult): number {
   }
   return compared;
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const RESHARD: PlanOptions = {
   stages: [
@@ -64,6 +70,40 @@ describe('weight re-shards', () => {
     );
     expect(compared).toBeGreaterThan(500);
   }, 120_000);
+
+  it('take from other devices what the links make cheaper there, and execute', () => {
+    let received = 0;
+    fc.assert(
+      fc.property(arbitraryReshard, (options) => {
+        const compiled = compilePlan(makePlan({ ...options, peerBandwidth: 50e9 }));
+        executeTransitions(compiled);
+        for (const { bytes, lowerBound } of compiled.transitions.weights)
+          expect(bytes.upload + bytes.peer).toBe(lowerBound);
+        const text = serialiseRuntimeGraph(compiled.runtime);
+        expect(parseRuntimeGraph(JSON.parse(text))).toMatchObject({ graph: compiled.runtime });
+        received += compiled.runtime.transitions
+          .flatMap((transition) => transition.devices.flatMap((moves) => moves.receive ?? []))
+          .reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0);
+      }),
+      { numRuns: 30 },
+    );
+    expect(received).toBeGreaterThan(10_000);
+  }, 120_000);
+
+  it('are refused when a piece is received twice, in part, from oneself or not at all', () => {
+    const { runtime, transitions } = compilePlan(makePlan({ ...RESHARD, peerBandwidth: 50e9 }));
+    const spoil = (edit: (receive: Writable<WeightReceive>[]) => void): string => {
+      const copy = structuredClone(runtime);
+      edit(copy.transitions[0]!.devices[0]!.receive as Writable<WeightReceive>[]);
+      return verifyRuntime(copy, { transitions }).join('\n');
+    };
+    expect(spoil(() => undefined)).toBe('');
+    expect(spoil((receive) => receive.pop())).toMatch(/not whole/);
+    expect(spoil((receive) => receive.push(receive[0]!))).toMatch(/received twice/);
+    expect(spoil((receive) => (receive[0]!.rows = 0))).toMatch(/only part/);
+    expect(spoil((receive) => (receive[0]!.fromDevice = 0))).toMatch(/from itself/);
+    expect(spoil((receive) => (receive[0]!.oldAt = 2 ** 30))).toMatch(/outside/);
+  });
 
   it('upload the lower bound exactly when every piece is aligned', () => {
     fc.assert(

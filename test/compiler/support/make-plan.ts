@@ -46,6 +46,8 @@ export interface PlanOptions {
   /** Devices of the topology; as many as the stages name by default. */
   readonly deviceCount?: number;
   readonly deviceMemory?: number;
+  /** Bytes per second between devices; as much as to the host by default. */
+  readonly peerBandwidth?: number;
   readonly memoryUse?: number;
   readonly kv?: {
     readonly pageTokens?: number;
@@ -102,7 +104,7 @@ export function makePlan(options: PlanOptions): Plan {
   return {
     name: options.name ?? 'test',
     model,
-    topology: makeTopology(options.deviceCount ?? named, memory, hostCapacity),
+    topology: makeTopology(options.deviceCount ?? named, memory, hostCapacity, options.peerBandwidth),
     stages,
     kv: {
       pageTokens: options.kv?.pageTokens ?? 16,
@@ -159,7 +161,12 @@ function makeSharding(options: Pick<StageOptions, 'onTp' | 'kvReplicas'>): Layer
   };
 }
 
-function makeTopology(count: number, memory: number, hostCapacity: number | null): Topology {
+function makeTopology(
+  count: number,
+  memory: number,
+  hostCapacity: number | null,
+  peerBandwidth = 5e9,
+): Topology {
   const kind: DeviceKind = {
     name: 'chip',
     memory,
@@ -186,7 +193,7 @@ function makeTopology(count: number, memory: number, hostCapacity: number | null
             },
           ],
     links: [
-      { ...link, from: 'gpu', to: 'gpu' },
+      { ...link, from: 'gpu', to: 'gpu', bandwidth: peerBandwidth },
       ...(hostCapacity === null ? [] : [{ ...link, from: 'gpu', to: 'host' }]),
     ],
     overhead: { step: 0, layer: 0, request: 0 },
