@@ -23,10 +23,12 @@ export interface HostPages {
 /** Memory is taken page by page on first use and kept for reuse. */
 export function createHostPages(pages: number, shape: NeutralPage): HostPages {
   const pageBytes = shape.layers * shape.heads * shape.headBytes;
-  const slabs = new Array<Uint8Array | undefined>(pages);
+  const slabs = new Map<number, Uint8Array>();
   const slab = (page: number): Uint8Array => {
     if (page < 0 || page >= pages) throw new Error(`host page ${page} of ${pages}`);
-    return (slabs[page] ??= new Uint8Array(pageBytes));
+    const known = slabs.get(page) ?? new Uint8Array(pageBytes);
+    slabs.set(page, known);
+    return known;
   };
   const forEachRun = (
     layers: Interval,

@@ -14,26 +14,32 @@ export interface PageList {
 
 /**
  * The last pages given are taken first, in the order they had in their sequence, so that a sequence's pages stay in
- * runs that a copy can move at once.
+ * runs that a copy can move at once; then those that were never taken. Costs memory for the most pages ever taken
+ * alone: a host tier of a terabyte has hundreds of millions of pages of a small model.
  */
 export function createPageList(total: number): PageList {
-  const taken = new Uint8Array(total);
-  const stack = Array.from({ length: total }, (_, i) => total - 1 - i);
+  /** Of the pages below `fresh`; nobody ever took the others. */
+  const taken: boolean[] = [];
+  const given: number[] = [];
+  let fresh = 0;
+  const free = (): number => given.length + total - fresh;
   return {
     total,
-    free: () => stack.length,
+    free,
     take(count) {
-      if (count > stack.length) return undefined;
-      const pages = stack.splice(stack.length - count, count).reverse();
-      for (const page of pages) taken[page] = 1;
+      if (count > free()) return undefined;
+      const reused = Math.min(count, given.length);
+      const pages = given.splice(given.length - reused, reused).reverse();
+      while (pages.length < count) pages.push(fresh++);
+      for (const page of pages) taken[page] = true;
       return pages;
     },
     give(pages) {
       for (let i = pages.length - 1; i >= 0; i--) {
         const page = pages[i]!;
-        if (taken[page] !== 1) throw new Error(`page ${page} given back but not taken`);
-        taken[page] = 0;
-        stack.push(page);
+        if (taken[page] !== true) throw new Error(`page ${page} given back but not taken`);
+        taken[page] = false;
+        given.push(page);
       }
     },
   };

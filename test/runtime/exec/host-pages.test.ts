@@ -19,6 +19,16 @@ function partOf(
 }
 
 describe('host pages', () => {
+  it('may be more than an array has elements, and cost nothing before they are used', () => {
+    const pages = 2 ** 40;
+    const tier = createHostPages(pages, { layers: 1, heads: 1, headBytes: 4 });
+    tier.put(pages - 1, [0, 1], [0, 1], Uint8Array.of(1, 2, 3, 4));
+    const packed = new Uint8Array(4);
+    tier.get(pages - 1, [0, 1], [0, 1], packed);
+    expect([...packed]).toEqual([1, 2, 3, 4]);
+    expect(() => tier.get(pages, [0, 1], [0, 1], packed)).toThrow('host page');
+  });
+
   it('returns every element to its (layer, head) whatever sharding wrote it', () => {
     const arbitrary = fc.record({
       layerCuts: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),

@@ -25,6 +25,20 @@ describe('page list', () => {
     expect(list.take(3)).toEqual([0, 1, 2]);
   });
 
+  it('goes on with pages never taken where those given back are too few', () => {
+    const list = createPageList(6);
+    list.give(list.take(2)!);
+    expect(list.take(4)).toEqual([0, 1, 2, 3]);
+    expect(list.free()).toBe(2);
+  });
+
+  it('may have more pages than an array has elements', () => {
+    const total = 2 ** 40;
+    const list = createPageList(total);
+    expect(list.take(2)).toEqual([0, 1]);
+    expect(list.free()).toBe(total - 2);
+  });
+
   it('refuses a page that is not taken', () => {
     const list = createPageList(2);
     const pages = list.take(1)!;
