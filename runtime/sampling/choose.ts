@@ -54,14 +54,13 @@ export function choose(
   );
   if (mode !== 2) return token(best.chosen, best.logit - logSum, params, []);
   const merged = samples.flatMap((sample) => sample.candidates).sort(byLogit);
-  // A candidate is known to be among the best only down to the weakest entry of any full list.
-  const floor = Math.max(
-    ...samples.map((sample) =>
-      sample.candidates.length < SAMPLE_CANDIDATES ? -Infinity : sample.candidates.at(-1)!.logit,
-    ),
-  );
-  const known = merged.filter((candidate) => candidate.logit >= floor);
-  if (known.length < params.topLogprobs && floor > -Infinity) return 'needs_logits';
+  // A candidate is known to be among the best only down to the weakest entry of any full list: what that rank left
+  // out comes right after it, equal logits in order of id.
+  const [floor] = samples
+    .flatMap(({ candidates }) => (candidates.length < SAMPLE_CANDIDATES ? [] : candidates.slice(-1)))
+    .sort(byLogit);
+  const known = floor === undefined ? merged : merged.filter((candidate) => byLogit(candidate, floor) <= 0);
+  if (known.length < params.topLogprobs && floor !== undefined) return 'needs_logits';
   const top = known.slice(0, params.topLogprobs);
   const withTop = (id: number, logit: number): GeneratedToken =>
     token(id, logit - logSum, params, top, logSum);
@@ -70,7 +69,7 @@ export function choose(
     samples,
     (sample) => sample.sumAtTemperature * Math.exp((sample.max - max) / params.temperature),
   );
-  const drawn = drawTruncated(known, floor === -Infinity, total, max, params, position);
+  const drawn = drawTruncated(known, floor === undefined, total, max, params, position);
   return drawn === undefined ? 'needs_logits' : withTop(drawn.id, drawn.logit);
 }
 

@@ -63,6 +63,25 @@ describe('choose', () => {
     for (const ranks of [1, 2, 3]) expect(choose(reports(logits, ranks, 0), 0, greedy, 5)).toEqual({ id: 1 });
   });
 
+  it('draws among equal logits by id, whatever the sharding', () => {
+    const logits = new Float32Array(200);
+    const sampling = { ...greedy, temperature: 1, topK: 80 };
+    for (const ranks of [1, 2, 4]) {
+      for (let position = 0; position < 40; position++) {
+        const decided = choose(reports(logits, ranks, 1), 0, sampling, position);
+        const full = chooseFromLogits(logits, sampling, position);
+        if (decided !== 'needs_logits') expect(decided.id).toBe(full.id);
+      }
+    }
+  });
+
+  it('gives some token where the logits are no numbers', () => {
+    const logits = new Float32Array(200).fill(NaN);
+    const sampling = { ...greedy, topLogprobs: 2 };
+    expect(choose(reports(logits, 2, 0), 0, sampling, 5)).toMatchObject({ logprob: NaN });
+    expect(chooseFromLogits(logits, sampling, 5)).toMatchObject({ logprob: NaN });
+  });
+
   it('agrees with the choice from full logits for truncated sampling, or asks for them', () => {
     const params = fc.record({
       temperature: fc.double({ min: 0.2, max: 2, noNaN: true }),
