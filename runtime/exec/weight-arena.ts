@@ -45,8 +45,10 @@ export function placeWeights(
   transitions: TransitionsByResidence,
 ): ReadonlyMap<string, ReadonlyMap<string, Place>> {
   const largest = Math.max(0, ...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
-  const chunk = Math.max(largest, Math.min(CHUNK_BYTES, device.limits.maxBufferBytes));
   const alignment = Math.max(16, device.limits.offsetAlignment);
+  // Places are aligned in the one space, so they are within a chunk only if chunks begin at aligned addresses.
+  const usual = roundDown(Math.min(CHUNK_BYTES, device.limits.maxBufferBytes), alignment);
+  const chunk = Math.max(roundUp(largest, alignment), usual);
   const spots = layOut(residences, transitions, chunk, alignment);
   const ends: number[] = [];
   for (const mine of spots.values()) {
@@ -67,6 +69,10 @@ export function placeWeights(
       ),
     ]),
   );
+}
+
+function roundDown(value: number, multiple: number): number {
+  return Math.floor(value / multiple) * multiple;
 }
 
 /** Addresses in one space that is cut into chunks; no weight crosses a cut. */
