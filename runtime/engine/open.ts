@@ -17,6 +17,7 @@ import { fileWeightSource } from '../weights/weight-source.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createEngine } from './engine.js';
 import type { Engine } from './types.js';
+import { withoutPeers } from './without-peers.js';
 
 export interface OpenEngineOptions {
   /** Model directory; default: the source the plan names, relative to the plan's file. */
@@ -42,7 +43,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
   try {
     devices = await open(graph.devices.length, labels);
     return await createEngine({
-      graph,
+      graph: withoutPeers(graph),
       devices: new Map(graph.devices.map((device, i) => [device.id, devices[i]!])),
       library: kernelVariants,
       source,

@@ -1,0 +1,34 @@
+/**
+ * A graph for a backend without a road between devices. In one process Dawn moves bytes from device to device only by
+ * way of host memory, at a fraction of the speed of an upload, and host memory has a copy of every weight: what a
+ * transition would take from another device is uploaded instead.
+ */
+import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+
+type DeviceMoves = RuntimeTransition['devices'][number];
+
+/** The same graph with every received piece among the uploads. */
+export function withoutPeers(graph: RuntimeGraph): RuntimeGraph {
+  return {
+    ...graph,
+    transitions: graph.transitions.map((transition) => ({
+      ...transition,
+      devices: transition.devices.map(uploadReceived),
+    })),
+  };
+}
+
+function uploadReceived({ receive, ...moves }: DeviceMoves): DeviceMoves {
+  if (receive === undefined) return moves;
+  const pieces = new Map(moves.upload.map((upload) => [upload.weight, [...upload.pieces]]));
+  for (const { weight, piece } of receive) {
+    const mine = pieces.get(weight) ?? [];
+    if (!mine.includes(piece)) mine.push(piece);
+    pieces.set(weight, mine);
+  }
+  return {
+    ...moves,
+    upload: [...pieces].map(([weight, indices]) => ({ weight, pieces: indices.sort((a, b) => a - b) })),
+    uploadBytes: moves.uploadBytes + receive.reduce((sum, piece) => sum + piece.runBytes * piece.rows, 0),
+  };
+}
