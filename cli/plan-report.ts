@@ -1,6 +1,14 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
 import type { Program, RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
+import {
+  describeKvCost,
+  describeReshard,
+  reportKvCost,
+  reportReshard,
+  type KvCostReport,
+  type ReshardReport,
+} from '../compiler/reshard/describe.js';
 import { formatBytes, formatTable } from './format.js';
 
 /** Element bytes of every activation. */
@@ -27,13 +35,10 @@ export interface PlanReport {
     readonly path: 'shared' | 'tier';
     readonly tier?: string;
     readonly bytesPerToken: { readonly out: number; readonly in: number };
+    /** Bytes per link and token, predicted time, lower bound. */
+    readonly cost: KvCostReport;
   }[];
-  readonly weights: readonly {
-    readonly from: string;
-    readonly to: string;
-    readonly bytes: TransitionGraph['weights'][number]['bytes'];
-    readonly lowerBound: number;
-  }[];
+  readonly weights: readonly ReshardReport[];
 }
 
 /** Gathers the report; a plain JSON value. */
@@ -49,14 +54,15 @@ export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): P
       maxSequences: stage.maxSequences,
       perToken: trafficPerToken(stage),
     })),
-    kv: transitions.kv.map(({ from, to, path, tier, bytesPerToken }) => ({
+    kv: transitions.kv.map(({ from, to, path, tier, bytesPerToken }, index) => ({
       from,
       to,
       path,
       ...(tier === undefined ? {} : { tier }),
       bytesPerToken,
+      cost: reportKvCost(transitions.kvCosts[index]!),
     })),
-    weights: transitions.weights.map(({ from, to, bytes, lowerBound }) => ({ from, to, bytes, lowerBound })),
+    weights: transitions.weights.map(reportReshard),
   };
 }
 
@@ -90,16 +96,15 @@ export function describePlan(report: PlanReport): string {
     ],
     [false, false, true, true, true],
   );
-  const edges = kv.map(({ from, to, path, tier, bytesPerToken }) =>
+  const edges = kv.flatMap(({ from, to, path, tier, bytesPerToken, cost }) =>
     path === 'shared'
-      ? `KV ${from} -> ${to}: shared pages, nothing moves`
-      : `KV ${from} -> ${to}: through ${tier}, ${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`,
+      ? [`KV ${from} -> ${to}: shared pages, nothing moves`]
+      : [
+          `KV ${from} -> ${to}: through ${tier}, ${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`,
+          ...describeKvCost(cost, formatBytes),
+        ],
   );
-  const switches = weights.map(
-    ({ from, to, bytes, lowerBound }) =>
-      `weights ${from} -> ${to}: ${formatBytes(bytes.upload)} uploaded, ${formatBytes(bytes.copy)} copied, ` +
-      `${formatBytes(bytes.keep)} kept (lower bound of uploads ${formatBytes(lowerBound)})`,
-  );
+  const switches = weights.flatMap((report) => describeReshard(report, formatBytes));
   const body = [memoryTable(devices), '', steps, '', ...edges, ...switches].join('\n').trimEnd();
   return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;
 }

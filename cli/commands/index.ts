@@ -4,12 +4,14 @@ import { addCompileCommand } from './compile.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
 import { addExplainCommand } from './explain.js';
+import { addGraphCommand } from './graph.js';
 import { addRunCommand } from './run.js';
 
 /** Every command, in the order of the help text. */
 export const COMMANDS: readonly AddCommand[] = [
   addCheckCommand,
   addCompileCommand,
+  addGraphCommand,
   addRunCommand,
   addExplainCommand,
   addDevicesCommand,

@@ -49,42 +49,48 @@ function times(actual: number, bound: number): number {
   return bound === 0 ? 1 : actual / bound;
 }
 
+/** Writes a number of bytes: `17.3 GB`. */
+export type ShowBytes = (bytes: number) => string;
+
 /** A re-shard in a few lines: what happens to the bytes, what the links carry, and how far that is from the best. */
-export function describeReshard(report: ReshardReport): readonly string[] {
+export function describeReshard(report: ReshardReport, show: ShowBytes = formatBytes): readonly string[] {
   const { bytes, lowerBound, links, seconds, boundSeconds, timesBound, timesBoundSeconds } = report;
   const parts = [
-    ...(bytes.upload > 0 ? [`${formatBytes(bytes.upload)} uploaded`] : []),
-    ...(bytes.peer > 0 ? [`${formatBytes(bytes.peer)} from other devices`] : []),
-    ...(bytes.copy > 0 ? [`${formatBytes(bytes.copy)} copied on the device`] : []),
-    ...(bytes.keep > 0 ? [`${formatBytes(bytes.keep)} kept`] : []),
+    ...(bytes.upload > 0 ? [`${show(bytes.upload)} uploaded`] : []),
+    ...(bytes.peer > 0 ? [`${show(bytes.peer)} from other devices`] : []),
+    ...(bytes.copy > 0 ? [`${show(bytes.copy)} copied on the device`] : []),
+    ...(bytes.keep > 0 ? [`${show(bytes.keep)} kept`] : []),
   ];
   return [
     `weights ${report.from} -> ${report.to}: ${parts.length > 0 ? parts.join(', ') : 'nothing moves'}`,
-    ...links.map((link) => `  ${describeLink(link)}`),
+    ...links.map((link) => `  ${describeLink(link, show)}`),
     `  ${formatTime(seconds)} predicted, ${formatTime(boundSeconds)} at best (${formatTimes(timesBoundSeconds)}); ` +
-      `lower bound ${formatBytes(lowerBound)} (${formatTimes(timesBound)})`,
+      `lower bound ${show(lowerBound)} (${formatTimes(timesBound)})`,
   ];
 }
 
 /** KV of a flow edge in a few lines, per token. */
-export function describeKvCost(report: KvCostReport): readonly string[] {
+export function describeKvCost(report: KvCostReport, show: ShowBytes = formatBytes): readonly string[] {
   return report.links
-    .map((link) => `  ${describeLink(link)}`)
+    .map((link) => `  ${describeLink(link, show)}`)
     .concat(
       report.links.length === 0
         ? []
         : [
             `  ${formatTime(report.seconds)} per token predicted; ` +
-              `lower bound ${formatBytes(report.lowerBound)} (${formatTimes(report.timesBound)})`,
+              `lower bound ${show(report.lowerBound)} (${formatTimes(report.timesBound)})`,
           ],
     );
 }
 
 /** `gpu <-> host, host to gpu: 12 MiB; gpu[3] 3 MiB in 1.2 ms`. */
-export function describeLink({ link, from, to, bytes, busiest }: LinkLoad): string {
+export function describeLink(
+  { link, from, to, bytes, busiest }: LinkLoad,
+  show: ShowBytes = formatBytes,
+): string {
   const way = link.endsWith('memory') ? link : `${link}, ${from} to ${to}`;
   const time = formatTime(busiest.seconds);
-  return `${way}: ${formatBytes(bytes)}; ${busiest.place} ${formatBytes(busiest.bytes)} in ${time}`;
+  return `${way}: ${show(bytes)}; ${busiest.place} ${show(busiest.bytes)} in ${time}`;
 }
 
 /** `1.00x`. */

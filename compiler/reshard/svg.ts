@@ -1,0 +1,30 @@
+/** A few lines to write SVG with: elements as strings, numbers rounded, text escaped. */
+
+export type Attributes = Readonly<Record<string, string | number>>;
+
+/** One element; `content` is SVG already. */
+export function element(name: string, attributes: Attributes, content: readonly string[] = []): string {
+  const written = Object.entries(attributes).map(
+    ([key, value]) => ` ${key}="${typeof value === 'number' ? rounded(value) : escapeText(value)}"`,
+  );
+  return content.length === 0
+    ? `<${name}${written.join('')}/>`
+    : `<${name}${written.join('')}>${content.join('')}</${name}>`;
+}
+
+/** Text at a baseline; `anchor` is `start`, `middle` or `end`. */
+export function text(x: number, y: number, content: string, attributes: Attributes = {}): string {
+  return element('text', { x, y, ...attributes }, [escapeText(content)]);
+}
+
+export function escapeText(content: string): string {
+  return content
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
+
+function rounded(value: number): string {
+  return String(Math.round(value * 100) / 100);
+}
