@@ -23,11 +23,18 @@ export function checkBatchFiles(requestsPath: string, resultsPath: string): numb
 
 /** Fails with FC0918 when the results would overwrite the requests. */
 export function refuseSameFile(requests: string, results: string): void {
-  if (realPath(requests) !== realPath(results)) return;
+  if (realPath(requests) !== realPath(results) && !isSameInode(requests, results)) return;
   throw new RuntimeFailure('FC0918', `the results would overwrite the requests in ${requests}`, {
     subject: results,
     help: 'name another file with --out',
   });
+}
+
+/** A hard link, or another spelling where the file system does not tell upper case from lower. */
+function isSameInode(a: string, b: string): boolean {
+  const [first, second] = [a, b].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
+  if (!first?.isFile() || !second) return false;
+  return first.dev === second.dev && first.ino === second.ino;
 }
 
 function realPath(path: string): string {

@@ -1,6 +1,9 @@
 /** Reads a batch file line by line, without holding it in memory. Blank lines are skipped. */
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, open, openSync, readSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
 
@@ -10,13 +13,22 @@ export interface RequestLine {
   readonly text: string;
 }
 
-/** The lines of a batch file. Fails with FC0916 when the file cannot be read or holds no request. */
-export async function* readRequestLines(path: string): AsyncGenerator<RequestLine> {
-  const stream = createReadStream(path, { encoding: 'utf8' });
+/**
+ * The lines of a batch file. Ends early when the signal aborts, also while a pipe has nothing to give. Fails with
+ * FC0916 when the file cannot be read or holds no request.
+ */
+export async function* readRequestLines(path: string, signal?: AbortSignal): AsyncGenerator<RequestLine> {
+  const stream = await openInput(path);
   const lines = createInterface({ input: stream, crlfDelay: Infinity });
+  const end = (): void => {
+    lines.close();
+    stream.destroy();
+  };
+  signal?.addEventListener('abort', end);
   let number = 0;
   let found = 0;
   try {
+    if (signal?.aborted) return;
     for await (const line of lines) {
       number++;
       const text = number === 1 ? line.replace(/^\ufeff/, '') : line;
@@ -27,10 +39,23 @@ export async function* readRequestLines(path: string): AsyncGenerator<RequestLin
   } catch (cause) {
     throw unreadable(path, cause);
   } finally {
-    lines.close();
-    stream.destroy();
+    signal?.removeEventListener('abort', end);
+    end();
   }
-  if (found === 0) throw holdsNone(path);
+  if (found === 0 && !signal?.aborted) throw holdsNone(path);
+}
+
+/** A pipe is read by events: a read of a file that waits for a pipe cannot be given up, not even by exiting. */
+async function openInput(path: string): Promise<Readable> {
+  try {
+    const fd = await promisify(open)(path, 'r');
+    const stream = fstatSync(fd).isFIFO()
+      ? new Socket({ fd, readable: true, writable: false })
+      : createReadStream(path, { fd });
+    return stream.setEncoding('utf8');
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
 }
 
 /** How many requests a batch file holds; reads it once. Fails as `readRequestLines` does. */
@@ -50,13 +75,18 @@ export function countRequests(path: string): number {
 
 const LINE_BREAK = 0x0a;
 const COUNT_CHUNK = 1 << 20;
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /** Lines that have anything but blanks. */
 function countFilledLines(file: number): number {
   const chunk = Buffer.alloc(COUNT_CHUNK);
+  const read = (at: number): number => readSync(file, chunk, 0, COUNT_CHUNK, at);
+  const marked = chunk.subarray(0, Math.min(3, read(0))).equals(BYTE_ORDER_MARK);
   let count = 0;
   let filled = false;
-  for (let bytes = readSync(file, chunk); bytes > 0; bytes = readSync(file, chunk)) {
+  let at = marked ? BYTE_ORDER_MARK.length : 0;
+  for (let bytes = read(at); bytes > 0; bytes = read(at)) {
+    at += bytes;
     for (let i = 0; i < bytes; i++) {
       const byte = chunk[i]!;
       if (byte > 0x20) filled = true;

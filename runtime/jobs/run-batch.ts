@@ -60,14 +60,14 @@ const FULL_WINDOW_WAIT = 10;
  * requests cannot be read and FC0918 when results cannot be written; bugs reject as they are.
  */
 export async function runBatch(job: BatchJob): Promise<BatchSummary> {
-  const lines = readRequestLines(job.requestsPath);
+  // Stops engine and reading for reasons of our own, beside the caller's.
+  const stop = new AbortController();
+  const signal = job.signal ? AbortSignal.any([job.signal, stop.signal]) : stop.signal;
+  const lines = readRequestLines(job.requestsPath, signal);
   // The first line is asked for before the output is touched: a wrong request path must not empty a results file.
   const first = await lines.next();
   refuseSameFile(job.requestsPath, job.resultsPath);
   const writer = openResultWriter(job.resultsPath);
-  // Stops the engine for reasons of our own, beside the caller's.
-  const stop = new AbortController();
-  const signal = job.signal ? AbortSignal.any([job.signal, stop.signal]) : stop.signal;
   const state = openBatchState(job, writer, () => stop.abort());
   try {
     if (!first.done) state.take(first.value);
@@ -96,6 +96,8 @@ async function drive(
   let exhausted = false;
   const readNext = async (): Promise<void> => {
     const next = await lines.next();
+    // An abort ends the lines too, wherever they are.
+    if (next.done && signal.aborted) return;
     if (next.done) {
       exhausted = true;
       state.readAll();
@@ -120,7 +122,10 @@ async function drive(
     const run = engine
       .run(signal)
       .catch((error: unknown) => {
-        if (!signal.aborted) throw error;
+        if (signal.aborted) return;
+        // `feed` may be waiting for a line that is long in coming.
+        stop.abort();
+        throw error;
       })
       .finally(() => (running = false));
     // A rejection is taken up by `await run`; until then it must not count as unhandled.

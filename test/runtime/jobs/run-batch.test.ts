@@ -1,4 +1,15 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -249,6 +260,30 @@ describe('a batch cut short', () => {
     expect(summary.unfinished).toBe(20 - summary.answered);
   });
 
+  it('gives up a pipe that has nothing to give, on abort and when the device is lost', async () => {
+    const requestsPath = join(scratch, `pipe-${files++}`);
+    execFileSync('mkfifo', [requestsPath]);
+    // Reading and writing: neither blocks, and the pipe never ends.
+    const pipe = openSync(requestsPath, 'r+');
+    writeSync(pipe, `${lines[0]}\n${lines[1]}\n`);
+    const stop = new AbortController();
+    const aborted = run([], {
+      requestsPath,
+      window: 1,
+      signal: stop.signal,
+      onProgress: ({ answered }) => answered === 2 && stop.abort(),
+    });
+    expect((await aborted).summary).toMatchObject({ read: 2, answered: 2, interrupted: true });
+    writeSync(pipe, `${lines[0]}\n${lines[9]}\n`);
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
+    });
+    const { summary } = await run([], { requestsPath, window: 2, engine });
+    expect(summary).toMatchObject({ read: 2, answered: 1, interrupted: false });
+    expect(summary.failure?.code).toBe('FC0902');
+    closeSync(pipe);
+  });
+
   it('passes bugs on', async () => {
     const engine = fakeEngine(() => {
       throw new TypeError('a bug');
@@ -275,6 +310,9 @@ describe('files', () => {
     const requests = requestFile([completionLine('a', { prompt: 'x' })]);
     await expect(job(requests, join(scratch, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0918' });
     await expect(job(requests, requests)).rejects.toMatchObject({ code: 'FC0918' });
+    const link = join(scratch, 'hard-link.jsonl');
+    linkSync(requests, link);
+    await expect(job(requests, link)).rejects.toMatchObject({ code: 'FC0918' });
     expect(readFileSync(requests, 'utf8')).toContain('"a"');
   });
 
@@ -289,6 +327,8 @@ describe('files', () => {
     const line = completionLine('a', { prompt: 'x' });
     const path = requestFile(`\ufeff${line}\r\n\r\n${completionLine('b', { prompt: 'x' })}`);
     expect(countRequests(path)).toBe(2);
+    expect(countRequests(requestFile(`\ufeff\r\n${line}`))).toBe(1);
+    expect(() => countRequests(requestFile('\ufeff\n'))).toThrow(expect.objectContaining({ code: 'FC0916' }));
     const { summary } = await run(`\ufeff${line}\r\n`);
     expect(summary).toMatchObject({ answered: 1, failed: 0 });
   });
