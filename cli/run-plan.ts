@@ -29,6 +29,8 @@ export interface PlanRunOptions {
   readonly modelDirectory?: string;
   /** How stages change on shared devices; default: `dataflow`. */
   readonly transitions?: TransitionMode;
+  /** Checks everything that moves end to end; slow. */
+  readonly verifyMoves?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -42,6 +44,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const engine = await openEngine(graph, {
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
     ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
+    verifyMoves: options.verifyMoves ?? false,
     progress: progress.say,
   });
   const begun = performance.now();

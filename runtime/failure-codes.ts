@@ -46,4 +46,8 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     slug: 'graph-unusable',
     meaning: 'A compiled graph cannot be read, is of another version, or does not pass its verifier.',
   },
+  FC0921: {
+    slug: 'move-corrupted',
+    meaning: 'Weights or KV pages that were moved are not what they were before (found by --verify-moves).',
+  },
 };

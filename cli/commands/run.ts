@@ -13,6 +13,7 @@ interface RunOptions {
   readonly out: string;
   readonly model?: string;
   readonly transitions: TransitionMode;
+  readonly verifyMoves?: boolean;
   readonly json?: boolean;
 }
 
@@ -30,7 +31,8 @@ export const addRunCommand: AddCommand = (program, context) => {
       new Option('--transitions <mode>', 'let stages overlap while weights move, or drain and reload')
         .choices(['dataflow', 'barrier'] satisfies TransitionMode[])
         .default('dataflow'),
-    );
+    )
+    .option('--verify-moves', 'check weights and KV end to end after every move (slow)');
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
       const { terminal } = context;
@@ -45,6 +47,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             resultsPath: options.out,
             signal,
             transitions: options.transitions,
+            verifyMoves: options.verifyMoves === true,
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },
           terminal,

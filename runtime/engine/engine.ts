@@ -30,6 +30,8 @@ export interface EngineOptions {
   readonly progress?: PrepareProgress;
   /** Default: `dataflow`. */
   readonly transitions?: TransitionMode;
+  /** Checks everything that moves end to end; slow. */
+  readonly verifyMoves?: boolean;
 }
 
 interface Sequence {
@@ -51,6 +53,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.library,
     options.source,
     options.progress ?? (() => undefined),
+    options.verifyMoves ?? false,
   );
   const config = schedulerConfig(graph, prepared, transitions);
   const scheduler = createScheduler(config);
@@ -139,6 +142,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     bytes.kvOut += moved;
   }
 
+  async function pageIn(action: Extract<Action, { kind: 'page_in' }>): Promise<void> {
+    const pool = prepared.pools.get(action.pool)!;
+    const moved = await pool.pageIn(action.replica, action.pages, action.hostPages);
+    bytes.kvIn += moved;
+  }
+
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
     clocks.transition.begin();
     const moved = await prepared.switchTo(action.from, action.to, transitions);
@@ -155,7 +164,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         await pageOut(action);
         return { kind: 'page_out_done', id: action.id };
       case 'page_in':
-        bytes.kvIn += prepared.pools.get(action.pool)!.pageIn(action.replica, action.pages, action.hostPages);
+        await pageIn(action);
         return { kind: 'page_in_done', id: action.id };
       case 'switch':
         await switchStage(action);

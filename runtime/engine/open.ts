@@ -25,6 +25,8 @@ export interface OpenEngineOptions {
   readonly progress?: (what: string) => void;
   /** How stages change on shared devices; default: `dataflow`. */
   readonly transitions?: TransitionMode;
+  /** Checks everything that moves end to end (FC0921 where something differs); slow. */
+  readonly verifyMoves?: boolean;
   /** Opens `count` devices; default: the Dawn backend. */
   readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
 }
@@ -49,6 +51,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       source,
       ...(options.progress === undefined ? {} : { progress: options.progress }),
       ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
+      ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
     });
   } catch (error) {
     for (const device of devices) device.destroy();

@@ -15,6 +15,7 @@ import { openRank } from '../exec/rank.js';
 import { createResidentWeights } from '../exec/resident-weights.js';
 import type { ResidentWeights } from '../exec/resident-weights.js';
 import { ropeFrequencies } from '../exec/rope.js';
+import { createPageVerifier } from '../exec/verify-moves.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
@@ -57,6 +58,7 @@ export async function prepare(
   library: KernelLibrary,
   source: WeightSource,
   progress: PrepareProgress,
+  verifyMoves: boolean,
 ): Promise<Prepared> {
   const residences = residencesOf(graph);
   const traffic: Traffic = { allReduce: 0, send: 0 };
@@ -82,7 +84,10 @@ export async function prepare(
   }
 
   progress('allocating KV pages');
-  const pools = new Map(graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, devices, host)]));
+  const verifier = verifyMoves ? createPageVerifier(headBytes) : undefined;
+  const pools = new Map(
+    graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, devices, host, verifier)]),
+  );
   const frequencies = ropeFrequencies(shape);
   const ropes = new Map(
     [...devices].map(([id, device]) => {
@@ -135,6 +140,7 @@ export async function prepare(
             const { device } = moves;
             const bytes = await weights.get(device)!.transition(residence, moves, passages.cleared(device));
             if (mode === 'barrier') await devices.get(device)!.idle();
+            if (verifyMoves) await weights.get(device)!.verify();
             return bytes;
           }),
         );

@@ -7,7 +7,7 @@ import type { WeightRange } from '../weights/pack.js';
 import type { Place } from './weight-arena.js';
 
 /** Bytes enqueued before the writes two windows back must be done. */
-const WINDOW_BYTES = 32 * 1024 * 1024;
+const WINDOW_BYTES = 16 * 1024 * 1024;
 
 export interface PacedWriter {
   /** Resolves when the last range is enqueued: commands submitted from then on find the bytes. */

@@ -5,6 +5,7 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
+import type { PageVerifier } from './verify-moves.js';
 
 interface PoolRank {
   readonly device: Device;
@@ -26,21 +27,26 @@ export interface PagePool {
   buffer(device: number, group: number): DeviceBuffer;
   /** Copies device pages of a replica to host pages; resolves with the bytes moved. */
   pageOut(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
-  /** Copies host pages to device pages of a replica; returns the bytes moved. */
-  pageIn(replica: number, pages: readonly number[], hostPages: readonly number[]): number;
+  /**
+   * Copies host pages to device pages of a replica. The writes are enqueued when it returns, so that commands submitted
+   * from then on find them; resolves with the bytes moved.
+   */
+  pageIn(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
   free(): void;
 }
 
 /**
  * Allocates the pool's pages on its devices.
  *
- * @param layerPageBytes bytes of one kv head of one layer of a page
+ * @param headBytes bytes of one kv head of one layer of a page
+ * @param verifier checks every part of a page that moves; the pools of a host tier share one
  */
 export function createPagePool(
   pool: KvPool,
   headBytes: number,
   devices: ReadonlyMap<number, Device>,
   host: HostPages | undefined,
+  verifier?: PageVerifier,
 ): PagePool {
   const seen = new Set<string>();
   const ranks: PoolRank[] = pool.ranks.map((rank) => {
@@ -95,6 +101,7 @@ export function createPagePool(
             rank.groups.forEach((group, g) =>
               pages.forEach((_, i) => {
                 const part = parts[g * pages.length + i]!;
+                verifier?.left(hostPages[i]!, group.layers, rank.heads, part);
                 tier().put(hostPages[i]!, group.layers, rank.heads, part);
                 bytes += part.byteLength;
               }),
@@ -104,7 +111,7 @@ export function createPagePool(
       );
       return moved.reduce((sum, bytes) => sum + bytes, 0);
     },
-    pageIn(replica, pages, hostPages) {
+    async pageIn(replica, pages, hostPages) {
       let bytes = 0;
       for (const rank of ranksOf(replica)) {
         for (const group of rank.groups) {
@@ -113,11 +120,15 @@ export function createPagePool(
             for (let i = 0; i < run.length; i++) {
               const part = packed.subarray(i * group.pageBytes, (i + 1) * group.pageBytes);
               tier().get(hostPages[run.at + i]!, group.layers, rank.heads, part);
+              verifier?.check('host tier', hostPages[run.at + i]!, group.layers, rank.heads, part);
             }
             rank.device.write(group.buffer, pages[run.at]! * group.pageBytes, packed);
             bytes += packed.byteLength;
           }
         }
+      }
+      if (verifier !== undefined) {
+        for (const rank of ranksOf(replica)) await checkArrived(verifier, rank, pages, hostPages);
       }
       return bytes;
     },
@@ -125,6 +136,21 @@ export function createPagePool(
       for (const rank of ranks) for (const group of rank.groups) rank.device.free(group.buffer);
     },
   };
+}
+
+/** Reads pages back from a rank and checks them against what left for the host tier. */
+async function checkArrived(
+  verifier: PageVerifier,
+  { device, heads, groups }: PoolRank,
+  pages: readonly number[],
+  hostPages: readonly number[],
+): Promise<void> {
+  for (const { buffer, layers, pageBytes } of groups) {
+    const parts = await device.read(
+      pages.map((page) => ({ buffer, offset: page * pageBytes, bytes: pageBytes })),
+    );
+    parts.forEach((part, i) => verifier.check(device.label, hostPages[i]!, layers, heads, part));
+  }
 }
 
 /** Maximal runs of consecutive page numbers: `[4, 5, 9]` -> `[{ at: 0, length: 2 }, { at: 2, length: 1 }]`. */

@@ -7,14 +7,17 @@
  * pauses between writes, and each weight may be used as soon as it has arrived.
  */
 import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
-import { copyRanges } from '../../compiler/ir/runtime-graph.js';
+import { weightLayout } from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
-import type { Device, DeviceBuffer } from '../device/device.js';
-import { packPieces, packRanges } from '../weights/pack.js';
+import type { Device, DeviceBuffer, DeviceKernel } from '../device/device.js';
+import { packPieces, packRanges, writtenRows } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { orderMoves } from './move-order.js';
 import type { OrderedMove, WeightJob } from './move-order.js';
 import { createPacedWriter } from './paced-writer.js';
+import { copyKernel, recordCopies, wantsKernel } from './strided-copy.js';
+import type { RowCopy } from './strided-copy.js';
+import { verifyWeights } from './verify-moves.js';
 import { placeWeights } from './weight-arena.js';
 import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
 
@@ -29,11 +32,18 @@ export interface ResidentWeights {
    * Resolves with the bytes uploaded once all moves are enqueued.
    */
   transition(to: string, moves: DeviceTransition, clear?: Promise<void>): Promise<number>;
+  /** Compares the active residence with the weight source. Rejects with FC0921 where they differ. */
+  verify(): Promise<void>;
   /**
    * Resolves when a weight of the residence being moved in has arrived: its last move is enqueued, so that a kernel
    * submitted from then on finds it. Undefined when it is there already.
    */
   arrival(residence: string, weight: string): Promise<void> | undefined;
+}
+
+/** Pieces of a weight that are written from the host copy; undefined when the weight is not written at all. */
+function piecesToUpload(moves: DeviceTransition, weight: string): readonly number[] | undefined {
+  return moves.upload.find((upload) => upload.weight === weight)?.pieces;
 }
 
 /** What has to happen to one weight of the new residence. */
@@ -66,6 +76,7 @@ export function createResidentWeights(
   const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
   const orders = new Map<DeviceTransition, readonly OrderedMove<WeightMoves>[]>();
   let active: string | undefined;
+  let kernel: DeviceKernel | undefined;
   let incoming: Incoming | undefined;
   const find = (residence: string, weight: string): Place => {
     const place = placed.get(residence)?.get(weight);
@@ -81,8 +92,10 @@ export function createResidentWeights(
     const known = orders.get(moves);
     if (known !== undefined) return known;
     const jobs = weightsOf.get(to)!.flatMap((weight) => {
-      const copies = moves.copy.filter((copy) => copy.weight === weight.id);
-      const pieces = moves.upload.find((upload) => upload.weight === weight.id)?.pieces;
+      const pieces = piecesToUpload(moves, weight.id);
+      const copies = moves.copy.filter(
+        (copy) => copy.weight === weight.id && !isRewritten(weight, copy, pieces ?? []),
+      );
       if (copies.length === 0 && pieces === undefined) return [];
       const job: WeightJob<WeightMoves> = {
         target: find(to, weight.id),
@@ -95,6 +108,9 @@ export function createResidentWeights(
     orders.set(moves, order);
     return order;
   };
+  const copiesRows = [...transitions.values()].some(({ copy }) =>
+    copy.some((each) => wantsKernel(device, each)),
+  );
   const settle = (): void => {
     incoming = undefined;
   };
@@ -102,6 +118,8 @@ export function createResidentWeights(
     place: find,
     async load(residence) {
       active = residence;
+      // Compiled before the first transition needs it.
+      if (copiesRows) kernel = await copyKernel(device);
       const writer = createPacedWriter(device);
       for (const weight of weightsOf.get(residence)!) {
         await writer.write(find(residence, weight.id), packRanges(weight, source));
@@ -124,6 +142,7 @@ export function createResidentWeights(
           (weight) => find(from, weight),
           source,
           (weight) => awaited.get(weight)!.arrive(),
+          kernel,
         );
       } catch (error) {
         for (const arrival of awaited.values()) arrival.fail(error);
@@ -131,6 +150,11 @@ export function createResidentWeights(
       } finally {
         settle();
       }
+    },
+    async verify() {
+      const residence = active;
+      if (residence === undefined) return;
+      await verifyWeights(device, weightsOf.get(residence)!, (weight) => find(residence, weight), source);
     },
     arrival: (residence, weight) =>
       incoming?.residence === residence ? incoming.awaited.get(weight)?.promise : undefined,
@@ -156,6 +180,7 @@ async function move(
   oldPlace: (weight: string) => Place,
   source: WeightSource,
   arrived: (weight: string) => void,
+  kernel: DeviceKernel | undefined,
 ): Promise<number> {
   const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
   const bounceBytes = Math.max(0, ...order.map(({ job }) => copiedBytes(job.what)));
@@ -164,7 +189,7 @@ async function move(
   for (const { kind, job } of order) {
     if (kind === 'stash') {
       const stash = device.createBuffer('re-shard stash', copiedBytes(job.what));
-      gather(device, job.what, oldPlace, stash);
+      gather(device, job.what, oldPlace, stash, kernel);
       stashes.set(job, stash);
       continue;
     }
@@ -173,9 +198,9 @@ async function move(
     if (copies.length > 0) {
       const stash = stashes.get(job);
       // WebGPU copies within one buffer only by way of another.
-      if (stash === undefined) gather(device, job.what, oldPlace, bounce!);
+      if (stash === undefined) gather(device, job.what, oldPlace, bounce!, kernel);
       if (hasPadding(weight)) device.write(buffer, offset, new Uint8Array(weight.bytes));
-      scatter(device, job, stash ?? bounce!);
+      scatter(device, job, stash ?? bounce!, kernel);
       if (stash !== undefined) device.free(stash);
     }
     if (pieces !== undefined) await writer.write(job.target, packPieces(weight, source, pieces));
@@ -195,28 +220,41 @@ function gather(
   { copies }: WeightMoves,
   oldPlace: (weight: string) => Place,
   to: DeviceBuffer,
+  kernel: DeviceKernel | undefined,
 ): void {
-  device.record((commands) => {
-    let at = 0;
-    for (const copy of copies) {
-      const from = oldPlace(copy.old);
-      for (const run of copyRanges(copy)) {
-        commands.copy(from.buffer, from.offset + run.oldAt, to, at, run.bytes);
-        at += run.bytes;
-      }
-    }
+  let at = 0;
+  const packed = copies.map(({ old, oldAt, oldStride, runBytes, rows }): RowCopy => {
+    const toAt = at;
+    at += runBytes * rows;
+    const from = { from: oldPlace(old), fromAt: oldAt, fromStride: oldStride };
+    return { ...from, to: { buffer: to }, toAt, toStride: runBytes, runBytes, rows };
   });
+  recordCopies(device, packed, kernel);
 }
 
 /** The reverse: packed copies from `from` to where the weight wants them. */
-function scatter(device: Device, { target, what }: WeightJob<WeightMoves>, from: DeviceBuffer): void {
-  device.record((commands) => {
-    let at = 0;
-    for (const run of what.copies.flatMap(copyRanges)) {
-      commands.copy(from, at, target.buffer, target.offset + run.at, run.bytes);
-      at += run.bytes;
-    }
+function scatter(
+  device: Device,
+  { target, what }: WeightJob<WeightMoves>,
+  from: DeviceBuffer,
+  kernel: DeviceKernel | undefined,
+): void {
+  let packedAt = 0;
+  const spread = what.copies.map(({ at, stride, runBytes, rows }): RowCopy => {
+    const fromAt = packedAt;
+    packedAt += runBytes * rows;
+    const to = { to: target, toAt: at, toStride: stride };
+    return { ...to, from: { buffer: from }, fromAt, fromStride: runBytes, runBytes, rows };
   });
+  recordCopies(device, spread, kernel);
+}
+
+/** Whether uploading the pieces writes the rows that the copy lands in anyway. */
+function isRewritten(weight: RuntimeWeight, copy: WeightCopy, pieces: readonly number[]): boolean {
+  const rowBytes = weightLayout(weight).stride * BYTES_OF[weight.dtype];
+  const first = Math.floor(copy.at / rowBytes);
+  const last = Math.floor((copy.at + (copy.rows - 1) * copy.stride + copy.runBytes - 1) / rowBytes);
+  return writtenRows(weight, pieces).some(([start, end]) => start <= first && last < end);
 }
 
 /** Bytes that no piece covers must be zero, whatever the place held before. */

@@ -46,6 +46,11 @@ export function packPieces(
   source: WeightSource,
   indices: readonly number[],
 ): Generator<WeightRange> {
+  return packBands(weight, source, writtenRows(weight, indices));
+}
+
+/** Rows of the buffer that `packPieces` writes, as disjoint bands in order. */
+export function writtenRows(weight: RuntimeWeight, indices: readonly number[]): Interval[] {
   const used = Math.max(0, ...weight.pieces.map((piece) => rowsOf(piece)[1]));
   const padding: Interval = [used, weightLayout(weight).rows];
   const bands = [...indices.map((index) => rowsOf(weight.pieces[index]!)), padding]
@@ -57,7 +62,7 @@ export function packPieces(
     if (last && start <= last[1]) last[1] = Math.max(last[1], end);
     else merged.push([start, end]);
   }
-  return packBands(weight, source, merged);
+  return merged;
 }
 
 /** Rows of the buffer that a piece lies in. */

@@ -75,7 +75,7 @@ describe('page pool', () => {
         }
         const whole = pages.length * LAYERS * HEADS * HEAD_BYTES;
         expect(await source.pageOut(0, pages, [6, 0, 2])).toBe(whole);
-        expect(target.pageIn(0, [5, 6, 0], [6, 0, 2])).toBe(whole);
+        expect(await target.pageIn(0, [5, 6, 0], [6, 0, 2])).toBe(whole);
         for (const rank of to.ranks) {
           for (const [group, layers] of rank.groups.entries()) {
             for (const [i, page] of [5, 6, 0].entries()) {
@@ -102,6 +102,6 @@ describe('page pool', () => {
     const pages = createPagePool(pool, HEAD_BYTES, devices, host);
     const bytes = LAYERS * HEADS * HEAD_BYTES;
     expect(await pages.pageOut(0, [0], [0])).toBe(bytes);
-    expect(pages.pageIn(0, [1], [0])).toBe(2 * bytes);
+    expect(await pages.pageIn(0, [1], [0])).toBe(2 * bytes);
   });
 });
