@@ -1,4 +1,5 @@
 /** The explanation of a plan as text for people. */
+import { describeKvCost, describeReshard } from '../../compiler/reshard/describe.js';
 import { formatBytes, plural } from '../format.js';
 import { memoryTable } from '../plan-report.js';
 import {
@@ -84,13 +85,12 @@ function describeFlow({ layout, edges, kv, weights, rules }: PlanExplanation): s
       const pages = kv.find((edge) => edge.from === from && edge.to === to);
       return [
         `  ${from} -> ${to}: ${strategy}: ${STRATEGIES[strategy]}`,
-        ...(pages === undefined ? [] : [`    ${describeKv(pages)}`]),
+        ...(pages === undefined
+          ? []
+          : indent([describeKv(pages), ...describeKvCost(pages.cost, formatBytes)], 4)),
       ];
     }),
-    ...weights.map(
-      ({ from, to, bytes, lowerBound }) =>
-        `  weights ${from} -> ${to}: ${describeMoves(bytes)}; lower bound of what must come ${formatBytes(lowerBound)}`,
-    ),
+    ...indent(weights.flatMap((report) => describeReshard(report, formatBytes))),
     ...rules.map(({ to, when, default: taken }) => `  to ${to} when ${when}${taken ? ' (default)' : ''}`),
   ];
 }
@@ -98,12 +98,6 @@ function describeFlow({ layout, edges, kv, weights, rules }: PlanExplanation): s
 function describeKv({ path, tier, bytesPerToken }: PlanExplanation['kv'][number]): string {
   if (path === 'shared') return 'KV: shared pages, nothing moves';
   return `KV: through ${tier}, ${formatBytes(bytesPerToken.out)} per token out and ${formatBytes(bytesPerToken.in)} in`;
-}
-
-/** How each kind of move reads; kinds without bytes are left out. */
-function describeMoves(bytes: PlanExplanation['weights'][number]['bytes']): string {
-  const moved = Object.entries(bytes).filter(([, count]) => count > 0);
-  return moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ');
 }
 
 function indent(lines: readonly string[], by = 2): string[] {
