@@ -42,7 +42,7 @@ export function stepArgsLayout(
 
 /** How the token of a sampled row is chosen, as the `sample` kernel wants it. */
 export interface SampleRow {
-  readonly mode: 0 | 1 | 2;
+  readonly mode: 0 | 1 | 2 | 3;
   readonly seed: number;
   /** Position the sampled token will take; with the seed it fixes the draw. */
   readonly position: number;

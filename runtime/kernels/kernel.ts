@@ -32,8 +32,8 @@ export type KernelLibrary = (request: KernelRequest, limits: DeviceLimits) => re
  *              rows are consecutive positions of one sequence; at most ATTENTION_TILE_ROWS of them.
  * - `samples`: vec4u x 2 per sampled row: (row, mode, seed, position), (1/temperature as f32 bits, 0, 0, 0)
  *
- * Sample modes: 0 greedy; 1 Gumbel-max over the whole vocabulary (plain temperature); 2 candidates for truncated
- * sampling (top_k, top_p, min_p) or top logprobs.
+ * Sample modes: 0 greedy; 1 Gumbel-max over the whole vocabulary (plain temperature); 2 greedy with candidates, for
+ * truncated sampling (top_k, top_p, min_p) or top logprobs; 3 Gumbel-max with candidates.
  */
 export const ATTENTION_TILE_ROWS = 16;
 
@@ -42,10 +42,10 @@ export const SAMPLE_CANDIDATES = 64;
 
 /**
  * Output of the `sample` kernel, per row `SAMPLE_WORDS` u32:
- * [0] chosen id (global; argmax of the logits, Gumbel-perturbed in mode 1), [1] its score f32 (perturbed in mode 1),
+ * [0] chosen id (global; argmax of the logits, Gumbel-perturbed in modes 1 and 3), [1] its score f32 (perturbed likewise),
  * [2] its plain logit f32, [3] max logit f32, [4] sum of exp((logit - max) / T) f32 (T = 1 when greedy),
  * [5] sum of exp(logit - max) f32, [6] candidate count, [7] 0, then `SAMPLE_CANDIDATES` ids and `SAMPLE_CANDIDATES`
- * logits f32 in (logit desc, id asc) order; candidates are filled in mode 2 only. Everything is over the columns of
+ * logits f32 in (logit desc, id asc) order; candidates are filled in modes 2 and 3 only. Everything is over the columns of
  * this rank: params `vocabStart` (first global id), `cols` (columns held), `vocab` (true size; columns at or beyond it
  * are never chosen nor summed). Operands: (step.samples, logits, out).
  */

@@ -2,7 +2,7 @@
  * `sample`: reduces the logits a rank holds of each sampled row to what choosing a token needs; the output layout is
  * described in `kernel.ts`. One workgroup per row.
  *
- * Two passes over the columns: the greatest score and logit, then the sums of exponentials. Mode 2 adds an exact
+ * Two passes over the columns: the greatest score and logit, then the sums of exponentials. Modes 2 and 3 add an exact
  * selection of the best SAMPLE_CANDIDATES: logits are mapped to integers in the same order, the order statistic is
  * found eight bits at a time with a histogram, ties at it are settled the same way by id, the survivors are
  * collected in any order and ranked against each other.
@@ -57,7 +57,7 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
     let logit = logits[start + i];
     greatest = max(greatest, logit);
     var score = logit;
-    if (args.y == 1u) { score = logit * invT + gumbel(noise, im.vocabStart + i); }
+    if ((args.y & 1u) == 1u) { score = logit * invT + gumbel(noise, im.vocabStart + i); }
     if (score > best) {
       best = score;
       bestId = im.vocabStart + i;
@@ -107,7 +107,7 @@ export function sample({ params }: KernelRequest, limits: DeviceLimits): readonl
       maxima[lane] += maxima[lane + step];
     }
   }
-  let wanted = select(0u, min(valid, ${SAMPLE_CANDIDATES}u), args.y == 2u);
+  let wanted = select(0u, min(valid, ${SAMPLE_CANDIDATES}u), args.y >= 2u);
   if (lane == 0u) {
     out[at + 4u] = bitcast<u32>(scores[0]);
     out[at + 5u] = bitcast<u32>(maxima[0]);

@@ -25,11 +25,15 @@ interface Candidate {
   readonly logit: number;
 }
 
-/** How the kernel must treat a row: see `runtime/kernels/kernel.ts`. */
-export function sampleMode(params: SamplingParams): 0 | 1 | 2 {
-  if (params.topLogprobs > 0) return 2;
-  if (params.temperature === 0 || params.topK === 1) return 0;
-  return params.topK > 0 || params.topP < 1 || params.minP > 0 ? 2 : 1;
+/**
+ * How the kernel must treat a row: see `runtime/kernels/kernel.ts`. Asking for alternatives only adds to the report;
+ * it does not change how the token is drawn.
+ */
+export function sampleMode(params: SamplingParams): 0 | 1 | 2 | 3 {
+  const alternatives = params.topLogprobs > 0;
+  if (params.temperature === 0 || params.topK === 1) return alternatives ? 2 : 0;
+  if (params.topK > 0 || params.topP < 1 || params.minP > 0) return 2;
+  return alternatives ? 3 : 1;
 }
 
 /**
@@ -52,7 +56,7 @@ export function choose(
   const best = samples.reduce((a, b) =>
     b.score > a.score || (b.score === a.score && b.chosen < a.chosen) ? b : a,
   );
-  if (mode !== 2) return token(best.chosen, best.logit - logSum, params, []);
+  if (mode < 2) return token(best.chosen, best.logit - logSum, params, []);
   const merged = samples.flatMap((sample) => sample.candidates).sort(byLogit);
   // A candidate is known to be among the best only down to the weakest entry of any full list: what that rank left
   // out comes right after it, equal logits in order of id.
@@ -64,6 +68,7 @@ export function choose(
   const top = known.slice(0, params.topLogprobs);
   const withTop = (id: number, logit: number): GeneratedToken =>
     token(id, logit - logSum, params, top, logSum);
+  if (mode === 3) return withTop(best.chosen, best.logit);
   if (params.temperature === 0 || params.topK === 1) return withTop(known[0]!.id, known[0]!.logit);
   const total = sum(
     samples,

@@ -46,6 +46,7 @@ const completions = {
   greedy: { temperature: 0, max_tokens: 96 },
   seven: { ...HOT, seed: 7 },
   'seven-again': { ...HOT, seed: 7 },
+  'seven-with-probs': { ...HOT, seed: 7, logprobs: 3 },
   eight: { ...HOT, seed: 8 },
   'top-k-1': { ...HOT, top_k: 1, ignore_eos: false, max_tokens: 96 },
   'tiny-top-p': { ...HOT, top_p: 1e-6, ignore_eos: false, max_tokens: 96 },
@@ -143,6 +144,7 @@ describe('sampled batches', () => {
 
   it('follow the seed', () => {
     expect(text('seven-again')).toBe(text('seven'));
+    expect(text('seven-with-probs')).toBe(text('seven'));
     expect(text('eight')).not.toBe(text('seven'));
     expect(text('filtered')).not.toBe(text('seven'));
   });

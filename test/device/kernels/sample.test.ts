@@ -10,7 +10,7 @@ const bench = kernelBench();
 const LOWEST = Math.fround(-3.4028234e38);
 
 interface Row {
-  readonly mode: 0 | 1 | 2;
+  readonly mode: 0 | 1 | 2 | 3;
   readonly seed: number;
   readonly position: number;
   readonly temperature: number;
@@ -140,7 +140,7 @@ describe('sample', () => {
     const [rows, cols, vocabStart, temperature] = [64, 300, 1000, 1.3];
     const logits = activation(rows, cols, () => random.normal());
     const args = Array.from({ length: rows }, (_, i) => ({
-      mode: 1 as const,
+      mode: i % 3 === 0 ? (3 as const) : (1 as const),
       seed: i % 2 === 0 ? 0xffffffff - i : i,
       position: i * 17,
       temperature,
@@ -148,7 +148,9 @@ describe('sample', () => {
     const reports = await sampled(logits, args, vocabStart, vocabStart + cols);
     let clear = 0;
     reports.forEach((report, row) => {
-      const { seed, position } = args[row]!;
+      const { mode, seed, position } = args[row]!;
+      const best = mode === 3 ? ranked(logits, row, cols).slice(0, SAMPLE_CANDIDATES) : [];
+      expect(report.ids).toEqual(best.map(({ id }) => id + vocabStart));
       const scores = Array.from({ length: cols }, (_, id) => ({
         id: id + vocabStart,
         score: logits.data[row * logits.stride + id]! / temperature + gumbel(seed, position, id + vocabStart),

@@ -75,6 +75,22 @@ describe('choose', () => {
     }
   });
 
+  it('draws the same token with and without alternatives', () => {
+    const logits = Float32Array.from({ length: 300 }, (_, id) => Math.sin(id));
+    const plain = { ...greedy, temperature: 1, logprobs: true };
+    const [report] = reports(logits, 1, 1);
+    for (const id of [0, 77, 299]) {
+      // As if the noise had preferred it.
+      new Uint32Array(report!.buffer)[0] = id;
+      new Float32Array(report!.buffer)[2] = logits[id]!;
+      const drawn = choose([report!], 0, plain, 3);
+      const described = choose([report!], 0, { ...plain, topLogprobs: 2 }, 3);
+      expect(drawn).toMatchObject({ id });
+      expect(described).toMatchObject(drawn as object);
+      expect((described as { top: unknown }).top).toHaveLength(2);
+    }
+  });
+
   it('gives some token where the logits are no numbers', () => {
     const logits = new Float32Array(200).fill(NaN);
     const sampling = { ...greedy, topLogprobs: 2 };

@@ -107,7 +107,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
     let logit = logits[start + i];
     greatest = max(greatest, logit);
     var score = logit;
-    if (args.y == 1u) { score = logit * invT + gumbel(noise, im.vocabStart + i); }
+    if ((args.y & 1u) == 1u) { score = logit * invT + gumbel(noise, im.vocabStart + i); }
     if (score > best) {
       best = score;
       bestId = im.vocabStart + i;
@@ -157,7 +157,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
       maxima[lane] += maxima[lane + step];
     }
   }
-  let wanted = select(0u, min(valid, 64u), args.y == 2u);
+  let wanted = select(0u, min(valid, 64u), args.y >= 2u);
   if (lane == 0u) {
     out[at + 4u] = bitcast<u32>(scores[0]);
     out[at + 5u] = bitcast<u32>(maxima[0]);
