@@ -49,6 +49,8 @@ export interface BatchSummary extends BatchProgress {
   readonly failure?: RuntimeFailure;
 }
 
+const NOTHING = { read: 0, readAll: false, answered: 0, failed: 0, promptTokens: 0, completionTokens: 0 };
+
 /** Requests submitted before the engine starts, so that small batches are scheduled as one. */
 const HEAD_START = 1024;
 
@@ -64,8 +66,10 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   const stop = new AbortController();
   const signal = job.signal ? AbortSignal.any([job.signal, stop.signal]) : stop.signal;
   const lines = readRequestLines(job.requestsPath, signal);
-  // The first line is asked for before the output is touched: a wrong request path must not empty a results file.
+  // The first line is asked for before the output is touched: neither a wrong request path nor an abort while devices
+  // were opened may empty a results file.
   const first = await lines.next();
+  if (signal.aborted) return { ...NOTHING, unfinished: 0, interrupted: true };
   refuseSameFile(job.requestsPath, job.resultsPath);
   const writer = openResultWriter(job.resultsPath);
   const state = openBatchState(job, writer, () => stop.abort());
@@ -152,7 +156,7 @@ interface BatchState {
 
 function openBatchState(job: BatchJob, writer: ResultWriter, onBroken: () => void): BatchState {
   const { engine, tokenizer, model } = job;
-  const counts = { read: 0, readAll: false, answered: 0, failed: 0, promptTokens: 0, completionTokens: 0 };
+  const counts = { ...NOTHING };
   /** Line of every custom_id. */
   const seen = new Map<string, number>();
   const now = job.now ?? Date.now;

@@ -248,6 +248,17 @@ describe('a batch cut short', () => {
     expect(summary.unfinished).toBe(20 - results.length);
   });
 
+  it('leaves earlier results alone when it was aborted before it began', async () => {
+    const resultsPath = join(scratch, 'earlier.jsonl');
+    writeFileSync(resultsPath, '{}\n');
+    const requestsPath = requestFile(lines);
+    const engine = fakeEngine(echo);
+    const signal = AbortSignal.abort();
+    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model, signal });
+    expect(summary).toMatchObject({ read: 0, answered: 0, unfinished: 0, interrupted: true });
+    expect(readFileSync(resultsPath, 'utf8')).toBe('{}\n');
+  });
+
   it('keeps finished results when the device is lost, and says so', async () => {
     const engine = fakeEngine(echo, (round) => {
       if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
