@@ -3,6 +3,7 @@
  * every finished request is written at once. What stops the whole batch (an abort, a lost device) leaves all results
  * written so far in the output file.
  */
+import { statSync } from 'node:fs';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Engine } from '../engine/types.js';
 import { RuntimeFailure } from '../failure.js';
@@ -54,6 +55,9 @@ const NOTHING = { read: 0, readAll: false, answered: 0, failed: 0, promptTokens:
 /** Requests submitted before the engine starts, so that small batches are scheduled as one. */
 const HEAD_START = 1024;
 
+/** Milliseconds to wait for a line of a pipe before the engine starts with those there are. */
+const HEAD_START_WAIT = 50;
+
 /** Milliseconds between looks at a full window. */
 const FULL_WINDOW_WAIT = 10;
 
@@ -97,8 +101,12 @@ async function drive(
 ): Promise<void> {
   const { engine } = job;
   const window = job.window ?? 16384;
+  const isFile = statSync(job.requestsPath).isFile();
   let exhausted = false;
-  const readNext = async (): Promise<void> => {
+  let reading: Promise<void> | undefined;
+  /** Takes the next line; the one already asked for, if there is one. */
+  const readNext = (): Promise<void> => (reading ??= takeLine().finally(() => (reading = undefined)));
+  const takeLine = async (): Promise<void> => {
     const next = await lines.next();
     // An abort ends the lines too, wherever they are.
     if (next.done && signal.aborted) return;
@@ -116,7 +124,11 @@ async function drive(
       } else await setTimeout(FULL_WINDOW_WAIT);
     }
   };
-  while (!exhausted && !signal.aborted && engine.pending() < Math.min(HEAD_START, window)) await readNext();
+  while (!exhausted && !signal.aborted && engine.pending() < Math.min(HEAD_START, window)) {
+    const next = readNext().then(() => false);
+    const isSlow = await (isFile ? next : Promise.race([next, setTimeout(HEAD_START_WAIT, true)]));
+    if (isSlow && engine.pending() > 0) break;
+  }
   while (!signal.aborted && (engine.pending() > 0 || !exhausted)) {
     if (engine.pending() === 0) {
       await readNext();

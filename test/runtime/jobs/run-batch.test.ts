@@ -295,6 +295,24 @@ describe('a batch cut short', () => {
     closeSync(pipe);
   });
 
+  it('answers what a pipe has given without waiting for more', async () => {
+    const requestsPath = join(scratch, `pipe-${files++}`);
+    execFileSync('mkfifo', [requestsPath]);
+    const pipe = openSync(requestsPath, 'r+');
+    writeSync(pipe, `${lines[0]}\n`);
+    const stop = new AbortController();
+    const { summary } = await run([], {
+      requestsPath,
+      signal: stop.signal,
+      onProgress: ({ read, answered }) => {
+        if (answered === 1 && read === 1) writeSync(pipe, `${lines[1]}\n`);
+        if (answered === 2) stop.abort();
+      },
+    });
+    expect(summary).toMatchObject({ read: 2, answered: 2, failed: 0, interrupted: true });
+    closeSync(pipe);
+  });
+
   it('passes bugs on', async () => {
     const engine = fakeEngine(() => {
       throw new TypeError('a bug');
