@@ -34,9 +34,10 @@ export function stepArgsLayout(
     return placed;
   };
   const rows = region(maxTokens * 16);
-  const table = region(maxTableEntries * 4);
   const tiles = region(maxTokens * 16);
   const samples = region(maxSequences * 32);
+  // Last, because it is by far the largest where contexts are long, and most of it goes unused.
+  const table = region(maxTableEntries * 4);
   return { rows, table, tiles, samples, bytes: offset };
 }
 
@@ -50,6 +51,7 @@ export interface SampleRow {
 }
 
 export interface StepArgs {
+  /** The start of the arguments, up to the last page table entry in use. */
   readonly bytes: Uint8Array;
   readonly rowCount: number;
   readonly tileCount: number;
@@ -71,7 +73,9 @@ export function buildStepArgs(
   tokenAt: (sequence: number, position: number) => number,
   sampleRow: (sequence: number) => SampleRow,
 ): StepArgs {
-  const bytes = new Uint8Array(layout.bytes);
+  const pagesOf = ({ start, count }: StepItem): number => Math.ceil((start + count) / pageTokens);
+  const entries = items.reduce((sum, item) => sum + pagesOf(item), 0);
+  const bytes = new Uint8Array(layout.table.offset + entries * 4);
   const words = new Uint32Array(bytes.buffer);
   const floats = new Float32Array(bytes.buffer);
   const rowsAt = layout.rows.offset / 4;
@@ -85,8 +89,7 @@ export function buildStepArgs(
   let sample = 0;
   for (const item of items) {
     const tableStart = entry;
-    const pagesUsed = Math.ceil((item.start + item.count) / pageTokens);
-    for (let page = 0; page < pagesUsed; page++) words[tableAt + entry++] = item.pages[page]!;
+    for (let page = 0; page < pagesOf(item); page++) words[tableAt + entry++] = item.pages[page]!;
     for (let first = 0; first < item.count; first += tileRows) {
       const at = tilesAt + tile++ * 4;
       words[at] = row + first;

@@ -34,6 +34,16 @@ describe('buildStepArgs', () => {
     expect(words(args.bytes, layout.samples.offset, 4)).toEqual([2, 0, 7, 9]);
   });
 
+  it('writes no more of the page table than the step uses', () => {
+    const longContext = 131_072 / PAGE;
+    const layout = stepArgsLayout(4, 4, 4 * longContext);
+    const items = [{ sequence: 0, start: 2, count: 1, sample: true, pages: [3] }];
+    const { bytes } = buildStepArgs(layout, items, PAGE, () => 1, greedy);
+    expect(layout.bytes).toBeGreaterThan(500_000);
+    expect(bytes.byteLength).toBeLessThan(2_000);
+    expect(words(bytes, layout.table.offset, 1)).toEqual([3]);
+  });
+
   it('uses one-row tiles when every sequence decodes', () => {
     const layout = stepArgsLayout(4, 4, 8);
     const items = [0, 1].map((sequence) => ({
@@ -61,7 +71,11 @@ describe('buildStepArgs', () => {
         const args = buildStepArgs(layout, items, PAGE, () => 1, greedy);
         const rows = words(args.bytes, layout.rows.offset, args.rowCount * 4);
         const tiles = words(args.bytes, layout.tiles.offset, args.tileCount * 4);
-        const table = words(args.bytes, layout.table.offset, layout.table.bytes / 4);
+        const table = words(
+          args.bytes,
+          layout.table.offset,
+          (args.bytes.byteLength - layout.table.offset) / 4,
+        );
         let next = 0;
         for (let tile = 0; tile < args.tileCount; tile++) {
           const [first, count, position, tableStart] = tiles.slice(tile * 4) as [
