@@ -252,8 +252,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }),
     pending: () => sequences.size,
     async dispose() {
-      if (failure === undefined) await Promise.all([...devices.values()].map((device) => device.idle()));
-      for (const device of devices.values()) device.destroy();
+      try {
+        if (failure === undefined) await Promise.all([...devices.values()].map((device) => device.idle()));
+      } finally {
+        for (const device of devices.values()) device.destroy();
+      }
     },
   };
 }

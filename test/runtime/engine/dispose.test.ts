@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import { fileHost } from '../../../cli/file-host.js';
+import { checkFile } from '../../../compiler/check/check-file.js';
+import { compilePlan } from '../../../compiler/compile.js';
+import type { Device } from '../../../runtime/device/device.js';
+import { openEngine } from '../../../runtime/engine/open.js';
+import { memoryDevice } from '../support/memory-device.js';
+
+it('destroys its devices even where their last work failed', async () => {
+  const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'single')!;
+  const { runtime: graph } = compilePlan(plan);
+  let failing = false;
+  let destroyed = 0;
+  const device: Device = {
+    ...memoryDevice(),
+    createBuffer: (label, bytes) => ({ label, bytes }),
+    write: () => undefined,
+    createKernel: ({ key }) => Promise.resolve({ key }),
+    bind: (kernel) => ({ kernel }),
+    idle: () => (failing ? Promise.reject(new Error('a late fault')) : Promise.resolve()),
+    destroy: () => destroyed++,
+  };
+  const engine = await openEngine(graph, { open: () => Promise.resolve([device]) });
+  failing = true;
+  await expect(engine.dispose()).rejects.toThrow('a late fault');
+  expect(destroyed).toBe(1);
+});
