@@ -3,7 +3,7 @@
  * matmul (one thread per output) measured in the same run. Software devices share the machine with everything else,
  * so trust the ratios and the best of several rounds rather than the figures.
  *
- *   npx tsc -p tsconfig.check.json --noEmit false --outDir dist/bench && node dist/bench/bench/kernels.js
+ *   npm run bench:kernels --
  */
 import { openDevices } from '../runtime/device/dawn.js';
 import type { BoundKernel, Device } from '../runtime/device/device.js';

@@ -4,7 +4,7 @@
  * and the time in which devices compute nothing, with dataflow and with barriers. All of a case is measured in one
  * run; software devices share the machine with everything else, so trust the ratios.
  *
- *   npx tsc -p tsconfig.check.json --noEmit false --outDir dist/bench && node dist/bench/bench/reshard.js [case ...]
+ *   npm run bench:reshard -- [case ...]
  */
 import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';

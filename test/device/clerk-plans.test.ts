@@ -37,4 +37,10 @@ describe('plans/clerk.plan', () => {
       await expectReferenceAnswers(runtime!, CLERK, expected);
     },
   );
+
+  it('agrees with barriers and every move verified, too', async () => {
+    const { runtime } = compilePlan(checked.plans.find((plan) => plan.name === 'reshard')!);
+    const engine = { transitions: 'barrier', verifyMoves: true } as const;
+    await expectReferenceAnswers(runtime, CLERK, expected.slice(0, 12), engine);
+  });
 });

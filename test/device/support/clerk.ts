@@ -4,6 +4,7 @@ import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { referenceModel } from '../../reference/model.js';
 import { generate, relativeError } from './generate.js';
+import type { GenerateOptions } from './generate.js';
 
 export const CLERK = 'plans/models/clerk';
 const STOP_IDS = [1];
@@ -42,12 +43,13 @@ export async function expectReferenceAnswers(
   graph: RuntimeGraph,
   modelDirectory: string,
   expected: readonly Expected[],
+  engine: GenerateOptions['engine'] = {},
 ): Promise<void> {
   const { outputs } = await generate(
     graph,
     modelDirectory,
     expected.map(({ prompt }) => prompt),
-    { maxNewTokens: MAX_NEW_TOKENS, stopIds: STOP_IDS, captureLogits: true },
+    { maxNewTokens: MAX_NEW_TOKENS, stopIds: STOP_IDS, captureLogits: true, engine },
   );
   expect(outputs.map(({ ids }) => ids)).toEqual(expected.map(({ steps }) => steps.map(({ id }) => id)));
   const errors = outputs.flatMap(({ logits }, i) =>

@@ -1,5 +1,6 @@
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { openEngine } from '../../../runtime/engine/open.js';
+import type { OpenEngineOptions } from '../../../runtime/engine/open.js';
 import type { EngineStats, SamplingParams } from '../../../runtime/engine/types.js';
 
 export const GREEDY: SamplingParams = {
@@ -23,6 +24,7 @@ export interface GenerateOptions {
   readonly stopIds: readonly number[];
   readonly captureLogits?: boolean;
   readonly sampling?: (prompt: number) => SamplingParams;
+  readonly engine?: Omit<OpenEngineOptions, 'modelDirectory'>;
 }
 
 /** Runs all prompts through one engine and returns what each produced, in prompt order. */
@@ -32,7 +34,7 @@ export async function generate(
   prompts: readonly (readonly number[])[],
   options: GenerateOptions,
 ): Promise<{ readonly outputs: readonly Generated[]; readonly stats: EngineStats }> {
-  const engine = await openEngine(graph, { modelDirectory });
+  const engine = await openEngine(graph, { ...options.engine, modelDirectory });
   try {
     const outputs = prompts.map((): Generated => ({ ids: [], logits: [] }));
     let finished = 0;
