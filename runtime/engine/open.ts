@@ -37,8 +37,7 @@ export interface OpenEngineOptions {
  */
 export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions = {}): Promise<Engine> {
   const files = openWeights(graph, options.modelDirectory);
-  // Transitions upload weights again and again: keep what they need in host memory, once, whatever the shardings.
-  const source = graph.transitions.length > 0 ? hostWeights(files, neededTensors(graph).values()) : files;
+  const source = graph.transitions.length > 0 ? hostCopy(files, graph) : files;
   const labels = graph.devices.map((device) => device.path);
   const open = options.open ?? ((count, names) => openDevices(count, { labels: names }));
   let devices: readonly Device[] = [];
@@ -56,7 +55,17 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
   } catch (error) {
     for (const device of devices) device.destroy();
     throw error;
+  } finally {
+    // Everything is on the devices or in the host copy by now.
+    files.close();
   }
+}
+
+/** Transitions upload weights again and again: what they need is kept in host memory, once, whatever the shardings. */
+function hostCopy(files: WeightSource, graph: RuntimeGraph): WeightSource {
+  const copy = hostWeights(files, neededTensors(graph).values());
+  copy.load();
+  return copy;
 }
 
 /** The graph's weights as files or as `random(seed)`, validated against the graph. */

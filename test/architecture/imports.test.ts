@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   runtime: ['grammar', 'compiler', 'runtime'],
   cli: ['grammar', 'compiler', 'runtime', 'cli'],
   editor: ['grammar', 'compiler', 'runtime', 'editor'],
-  bench: ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'bench'],
+  bench: ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'bench', 'test'],
 };
 
 /** Packages that the folders which must run in a browser may import. */
