@@ -3,6 +3,7 @@ import type { Program, RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
 import {
   describeKvCost,
+  describeResidence,
   describeReshard,
   reportKvCost,
   reportReshard,
@@ -39,6 +40,8 @@ export interface PlanReport {
     readonly cost: KvCostReport;
   }[];
   readonly weights: readonly ReshardReport[];
+  /** Whether stages that could take turns on their devices are resident together, and why. */
+  readonly residence?: NonNullable<TransitionGraph['residence']>;
 }
 
 /** Gathers the report; a plain JSON value. */
@@ -63,6 +66,7 @@ export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): P
       cost: reportKvCost(transitions.kvCosts[index]!),
     })),
     weights: transitions.weights.map(reportReshard),
+    ...(transitions.residence && { residence: transitions.residence }),
   };
 }
 
@@ -82,7 +86,7 @@ function valueBytes(program: Program, id: number): number {
 
 /** The report for people. */
 export function describePlan(report: PlanReport): string {
-  const { plan, model, devices, stages, kv, weights } = report;
+  const { plan, model, devices, stages, kv, weights, residence } = report;
   const steps = formatTable(
     [
       ['stage', 'mesh', 'tokens/step', 'all-reduce/token', 'send/token'],
@@ -104,8 +108,9 @@ export function describePlan(report: PlanReport): string {
           ...describeKvCost(cost, formatBytes),
         ],
   );
+  const stay = residence ? [describeResidence(residence)] : [];
   const switches = weights.flatMap((report) => describeReshard(report, formatBytes));
-  const body = [memoryTable(devices), '', steps, '', ...edges, ...switches].join('\n').trimEnd();
+  const body = [memoryTable(devices), '', steps, '', ...edges, ...stay, ...switches].join('\n').trimEnd();
   return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;
 }
 

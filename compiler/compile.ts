@@ -41,14 +41,14 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', verifySharded(sharded, logical));
-  const transitions = buildTransitions(sharded, plan);
-  mustBeSound('transition graph', verifyTransitions(transitions));
-  const unlowerable = checkLowering(plan, sharded, transitions.kv);
+  const planned = buildTransitions(sharded, plan);
+  mustBeSound('transition graph', verifyTransitions(planned));
+  const unlowerable = checkLowering(plan, sharded, planned.kv);
   if (unlowerable.some(isError)) {
-    return { ...nothing, transitions, diagnostics: [...diagnostics, ...unlowerable] };
+    return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }
-  const lowered = lowerPlan(sharded, transitions, plan, options);
-  const runtime = lowered.graph;
+  const lowered = lowerPlan(sharded, planned, plan, options);
+  const { graph: runtime, transitions } = lowered;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
   mustBeSound('runtime graph', verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
   const unmet = checkExpectations(plan, runtime, transitions);

@@ -1,5 +1,5 @@
 /** The explanation of a plan as text for people. */
-import { describeKvCost, describeReshard } from '../../compiler/reshard/describe.js';
+import { describeKvCost, describeReshard, describeResidence } from '../../compiler/reshard/describe.js';
 import { formatBytes, plural } from '../format.js';
 import { memoryTable } from '../plan-report.js';
 import {
@@ -14,7 +14,7 @@ import {
 const STRATEGIES: Readonly<Record<EdgeExplanation['strategy'], string>> = {
   fused: 'one stage does both phases, and their tokens share steps',
   static: 'the same devices with weights in the same places; no weights move',
-  're-sharded': 'the same devices hold weights otherwise; what differs moves when the flow switches',
+  're-sharded': 'the same devices, but weights in other places',
   disaggregated: 'each stage has devices of their own; both are resident and run at once',
 };
 
@@ -76,7 +76,7 @@ function describeInserted(inserted: readonly InsertedOp[], bytes: number): strin
   ];
 }
 
-function describeFlow({ layout, edges, kv, weights, rules }: PlanExplanation): string[] {
+function describeFlow({ layout, edges, kv, weights, residence, rules }: PlanExplanation): string[] {
   const fused = layout.filter(({ phases }) => phases.length > 1);
   return [
     'flow',
@@ -90,6 +90,7 @@ function describeFlow({ layout, edges, kv, weights, rules }: PlanExplanation): s
           : indent([describeKv(pages), ...describeKvCost(pages.cost, formatBytes)], 4)),
       ];
     }),
+    ...(residence ? [`  ${describeResidence(residence)}`] : []),
     ...indent(weights.flatMap((report) => describeReshard(report, formatBytes))),
     ...rules.map(({ to, when, default: taken }) => `  to ${to} when ${when}${taken ? ' (default)' : ''}`),
   ];

@@ -3,7 +3,13 @@
  * layer share a line (`model.layers.{0..3}.mlp.down_proj.weight [0:32, 12:24]`).
  */
 import { aligned, braced, printIds, printOrigin, type PrintOptions } from './print.js';
-import { formatTime, formatTimes, reportKvCost, reportReshard } from '../reshard/describe.js';
+import {
+  describeResidence,
+  formatTime,
+  formatTimes,
+  reportKvCost,
+  reportReshard,
+} from '../reshard/describe.js';
 import { area } from './rectangles.js';
 import type {
   Interval,
@@ -22,6 +28,7 @@ export function printTransitions(graph: TransitionGraph, options: PrintOptions =
   const lines = [
     'transitions',
     ...Object.entries(graph.holdings).flatMap(([stage, ranks]) => ['', ...printHoldings(stage, ranks)]),
+    ...(graph.residence ? ['', describeResidence(graph.residence)] : []),
     ...graph.weights.flatMap((reshard) => ['', ...printReshard(reshard, options)]),
     ...graph.kv.flatMap((edge, index) => ['', ...printKvEdge(edge, graph.kvCosts[index], options)]),
   ];

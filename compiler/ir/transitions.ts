@@ -122,12 +122,14 @@ export interface KvCost {
 }
 
 export interface TransitionGraph {
-  /** One per ordered pair of stages that share devices and differ in weights (both directions). */
+  /** One per ordered pair of stages that share devices, differ in weights (both directions) and take turns. */
   readonly weights: readonly WeightReshard[];
   /** One per flow edge between stages. */
   readonly kv: readonly KvReshard[];
   /** One per flow edge, in the order of `kv`. */
   readonly kvCosts: readonly KvCost[];
+  /** What became of stages that could take turns: whether they do, and why. Absent where no stages could. */
+  readonly residence?: { readonly both: boolean; readonly stages: readonly string[]; readonly why: string };
   /** Holdings of every rank by stage name. */
   readonly holdings: Readonly<Record<string, readonly RankHolding[]>>;
 }

@@ -30,6 +30,15 @@ import { lowerProgram, type LoweringContext } from './lower-program.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
 import { cutShard, lowerShard } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type RankMemory } from './memory.js';
+import { decideResidence, type MemoryLayout } from './residence.js';
+import {
+  renameOp,
+  renameResident,
+  renameShard,
+  residentBytes,
+  type Renaming,
+  type StageWeights,
+} from './resident-weights.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 
 export interface LowerOptions {
@@ -49,6 +58,8 @@ export function bindingBytes(plan: Plan): number {
 
 export interface LowerResult {
   readonly graph: RuntimeGraph;
+  /** The transition graph of what was lowered: without re-shards where both stages stay resident. */
+  readonly transitions: TransitionGraph;
   /** Problems of capacity. */
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -56,7 +67,7 @@ export interface LowerResult {
 /** Lowers every stage of the flow. The graph is complete also when something does not fit. */
 export function lowerPlan(
   sharded: ShardedGraph,
-  transitions: TransitionGraph,
+  planned: TransitionGraph,
   plan: Plan,
   options: LowerOptions = {},
 ): LowerResult {
@@ -69,17 +80,20 @@ export function lowerPlan(
       plan,
     ),
   );
-  const fixed = fixedMemory(
-    plan,
-    drafts.flatMap((draft) => rankMemory(draft, plan)),
-    transitions.weights,
-  );
-  const room = new Map(
-    fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
-  );
-  const poolDrafts = draftPools(plan, stages, transitions.holdings, transitions.kv);
-  const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
-  const devices = devicePeaks(plan, fixed, pools);
+  const ranks = drafts.flatMap((draft) => rankMemory(draft, plan));
+  const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
+  const layOut = (resident?: ReadonlyMap<number, number>): MemoryLayout => {
+    const fixed = fixedMemory(plan, ranks, planned.weights, resident);
+    const room = new Map(
+      fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
+    );
+    const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
+    return { pools, devices: devicePeaks(plan, fixed, pools) };
+  };
+  const weights = drafts.map(stageWeights);
+  const { transitions, layout } = settleResidence(plan, planned, layOut, weights);
+  const { pools, devices } = layout;
+  const renaming = transitions.residence?.both ? renameResident(weights) : undefined;
   const placements = new Map(
     drafts.map((draft) => [draft.stage.name, placeShards(draft, transitions.holdings, transitions)]),
   );
@@ -91,7 +105,7 @@ export function lowerPlan(
     plan: plan.name,
     model: plan.model,
     devices,
-    stages: drafts.map((draft) => finishStage(draft, placements.get(draft.stage.name)!, pools)),
+    stages: drafts.map((draft) => finishStage(draft, placements.get(draft.stage.name)!, pools, renaming)),
     pools,
     ...(tier && {
       hostTier: { name: tier.name, pageBytes, pages: Math.floor((tier.capacity ?? 0) / pageBytes) },
@@ -102,7 +116,25 @@ export function lowerPlan(
       .filter(({ from, to }) => placements.has(from) && placements.has(to))
       .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!)),
   };
-  return { graph, diagnostics: memoryProblems(plan, stages, devices, pools) };
+  return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
+}
+
+/** Decides whether stages that re-shard stay resident together, and what then remains of the transitions. */
+function settleResidence(
+  plan: Plan,
+  planned: TransitionGraph,
+  layOut: (resident?: ReadonlyMap<number, number>) => MemoryLayout,
+  weights: readonly StageWeights[],
+): { readonly transitions: TransitionGraph; readonly layout: MemoryLayout } {
+  const inTurns = layOut();
+  if (planned.weights.length === 0) return { transitions: planned, layout: inTurns };
+  const together = (plan.residence ?? 'switch') === 'switch' ? undefined : layOut(residentBytes(weights));
+  const decision = decideResidence(plan, planned.weights, inTurns, together);
+  const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
+  const transitions = { ...planned, residence: { stages, ...decision } };
+  return decision.both && together
+    ? { transitions: { ...transitions, weights: [] }, layout: together }
+    : { transitions, layout: inTurns };
 }
 
 interface DraftStage {
@@ -162,6 +194,11 @@ function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
   });
 }
 
+function stageWeights(draft: DraftStage): StageWeights {
+  const devices = new Map(stageRanks(draft.stage).map((rank) => [rank.device, rank.shard]));
+  return { stage: draft.stage.name, shards: draft.shards, devices };
+}
+
 /** Cuts each shard along what other stages hold on the devices that it is on, and along what peers send to those. */
 function placeShards(
   draft: DraftStage,
@@ -184,7 +221,12 @@ function placeShards(
   return { devices: new Map(ranks.map((rank) => [rank.device, rank.shard])), plain: draft.shards, cut };
 }
 
-function finishStage(draft: DraftStage, placement: StagePlacement, pools: readonly KvPool[]): RuntimeStage {
+function finishStage(
+  draft: DraftStage,
+  placement: StagePlacement,
+  pools: readonly KvPool[],
+  renaming: Renaming | undefined,
+): RuntimeStage {
   const { stage, sizes } = draft;
   const pool = pools.find((candidate) => candidate.stages.includes(stage.name))!;
   const ranks = stageRanks(stage);
@@ -195,7 +237,10 @@ function finishStage(draft: DraftStage, placement: StagePlacement, pools: readon
       pp,
       layers: segmentLayers(draft.sharded, pp),
       ...program.slots,
-      ops: numberOps(bindKvGroups(program.ops, groups), program.slots),
+      ops: numberOps(
+        bindKvGroups(program.ops, groups).map((op) => (renaming ? renameOp(op, renaming, stage.name) : op)),
+        program.slots,
+      ),
     };
   });
   return {
@@ -206,7 +251,7 @@ function finishStage(draft: DraftStage, placement: StagePlacement, pools: readon
     batchRequests: stage.batchRequests,
     pool: pool.id,
     programs,
-    shards: placement.cut,
+    shards: renaming ? placement.cut.map((shard) => renameShard(shard, renaming, stage.name)) : placement.cut,
     ranks,
     origin: stage.origin,
   };

@@ -29,11 +29,15 @@ export interface DeviceMemory {
   readonly workspace: number;
 }
 
-/** Weights and workspace per device, by device id. */
+/**
+ * Weights and workspace per device, by device id. `resident`: bytes of weights by device where those of all stages
+ * stay; without it stages that re-shard take turns.
+ */
 export function fixedMemory(
   plan: Plan,
   ranks: readonly RankMemory[],
   reshards: readonly WeightReshard[],
+  resident?: ReadonlyMap<number, number>,
 ): readonly DeviceMemory[] {
   const devices = [...new Set(ranks.map((rank) => rank.device))].sort((a, b) => a - b);
   return devices.map((device) => {
@@ -46,7 +50,7 @@ export function fixedMemory(
     return {
       device,
       budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
-      weights: weights + spare,
+      weights: resident?.get(device) ?? weights + spare,
       workspace: mine.reduce((sum, rank) => sum + rank.workspace, 0),
     };
   });
@@ -102,6 +106,9 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
         ...(over.length > 1 ? [`${over.length} devices are over their budget`] : []),
       ],
       helps: [
+        ...(plan.residence === 'both'
+          ? ['`residence: switch` needs room for one of the shardings only']
+          : []),
         'a larger `tp` or `pp` puts less of the model on a device',
         'a smaller microbatch needs less workspace',
       ],

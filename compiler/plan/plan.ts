@@ -208,6 +208,11 @@ export interface Plan {
   readonly flow: Flow;
   /** Fraction of device memory the plan may use. */
   readonly memoryUse: number;
+  /**
+   * Whether the weights of stages on the same devices stay together or take turns; the compiler decides when `auto`.
+   * Absent means `switch`.
+   */
+  readonly residence?: 'auto' | 'both' | 'switch';
   readonly defaults: readonly DefaultTaken[];
   readonly expectations?: readonly CheckedExpectation[];
   /** Values the params had (`decode_tp = 4`). */

@@ -23,6 +23,7 @@ export function printPlan(plan: Plan): string {
     `  flow: ${['requests', ...plan.flow.stages, 'results'].join(' -> ')}`,
     ...plan.flow.rules.map((rule) => `    to ${rule.to} when ${showCondition(rule.when)}`),
     `  memory_use: ${formatQuantity(plan.memoryUse, 'fraction')}`,
+    ...(plan.residence ? [`  residence: ${plan.residence}`] : []),
     ...(plan.expectations ?? []).map((e) => `  expect ${showExpectation(e)}`),
     ...plan.defaults.map((d) => `  default ${d.what} = ${d.value} (${d.why})`),
   ];

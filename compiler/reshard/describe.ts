@@ -1,6 +1,6 @@
 /** What re-shards cost, as plain data for reports and as lines for people. */
 import { formatBytes, formatQuantity } from '../check/units.js';
-import type { KvCost, LinkLoad, WeightReshard } from '../ir/transitions.js';
+import type { KvCost, LinkLoad, TransitionGraph, WeightReshard } from '../ir/transitions.js';
 
 export interface ReshardReport {
   readonly from: string;
@@ -67,6 +67,11 @@ export function describeReshard(report: ReshardReport, show: ShowBytes = formatB
     `  ${formatTime(seconds)} predicted, ${formatTime(boundSeconds)} at best (${formatTimes(timesBoundSeconds)}); ` +
       `lower bound ${show(lowerBound)} (${formatTimes(timesBound)})`,
   ];
+}
+
+/** Whether stages stay resident together, in one line. */
+export function describeResidence({ both, stages, why }: NonNullable<TransitionGraph['residence']>): string {
+  return `weights of ${stages.join(' and ')} ${both ? 'stay resident together' : 'take turns'}: ${why}`;
 }
 
 /** KV of a flow edge in a few lines, per token. */

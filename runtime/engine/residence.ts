@@ -1,6 +1,7 @@
 /**
  * Which stages can be resident together. Stages that share devices form a group; within a group, stages without a
- * transition between them have the same weights in the same places and share a residence.
+ * transition between them share a residence: their weights are the same, or all of them stay on the devices under
+ * names of their own.
  */
 import type {
   RuntimeGraph,
@@ -38,18 +39,22 @@ function separated(graph: RuntimeGraph, a: RuntimeStage, b: RuntimeStage): boole
   );
 }
 
-/** Weights of every residence on one device, in stage order. */
+/** Weights of every residence on one device, in stage order: those of all its stages, equal names once. */
 export function deviceResidences(
   graph: RuntimeGraph,
   residences: ReadonlyMap<string, StageResidence>,
   device: number,
 ): { readonly name: string; readonly weights: readonly RuntimeWeight[] }[] {
-  return graph.stages.flatMap((stage) => {
-    const name = residences.get(stage.name)!.residence;
+  const held = new Map<string, Map<string, RuntimeWeight>>();
+  for (const stage of graph.stages) {
     const rank = stage.ranks.find((candidate) => candidate.device === device);
-    if (rank === undefined || name !== stage.name) return [];
-    return [{ name, weights: stage.shards[rank.shard]!.weights }];
-  });
+    if (rank === undefined) continue;
+    const name = residences.get(stage.name)!.residence;
+    const weights = held.get(name) ?? new Map<string, RuntimeWeight>();
+    held.set(name, weights);
+    for (const weight of stage.shards[rank.shard]!.weights) weights.set(weight.id, weight);
+  }
+  return [...held].map(([name, weights]) => ({ name, weights: [...weights.values()] }));
 }
 
 /** The transition between two residences, if their stages need one. */

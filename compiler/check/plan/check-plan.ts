@@ -32,6 +32,7 @@ export interface Shared {
 const TABLE = {
   memory_use: { read: fraction },
   weights: { read: weightsType },
+  residence: { read: oneOf(['auto', 'both', 'switch']) },
   numerics: { read: oneOf(['default', 'invariant']) },
 };
 
@@ -86,6 +87,8 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   const flow = readFlow(merged.flow, { plan: decl.name.text, stages, kv: placed.spec, origin });
   if (!flow || values.failed || expectations.includes(undefined)) return undefined;
 
+  const ids = stages.flatMap((stage) => stage.devices);
+  const sharesDevices = new Set(ids).size < ids.length;
   const defaults: DefaultTaken[] = [
     ...model.defaults.filter((d) => d.what !== 'weights' || !values.origin('weights')),
     ...checked.flatMap((c) => c.defaults),
@@ -94,6 +97,15 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     ...(values.origin('memory_use')
       ? []
       : [{ what: 'memory_use', value: '90%', why: 'the driver and others need some device memory too' }]),
+    ...(!sharesDevices || values.origin('residence')
+      ? []
+      : [
+          {
+            what: 'residence',
+            value: 'auto',
+            why: 'weights of several stages stay on a device together where that pays',
+          },
+        ]),
   ];
   const plan: Plan = {
     name: decl.name.text,
@@ -103,6 +115,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     kv: placed.spec,
     flow: flow.flow,
     memoryUse,
+    ...(sharesDevices && { residence: values.get('residence') ?? 'auto' }),
     defaults,
     expectations: expectations as readonly CheckedExpectation[],
     params: shared.params,

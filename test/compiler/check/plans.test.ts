@@ -93,9 +93,11 @@ describe('defaults', () => {
       'flow rule to prefill',
       'flow rule to decode',
       'memory_use',
+      'residence',
     ]);
     expect(plan!.kv).toMatchObject({ pageTokens: 16, dtype: 'f16' });
     expect(plan!.memoryUse).toBe(0.9);
+    expect(plan!.residence).toBe('auto');
     expect(plan!.defaults.every((d) => d.why.length > 5)).toBe(true);
   });
 

@@ -1,0 +1,86 @@
+/**
+ * Whether the weights of both stages stay on devices that two stages share, or take turns.
+ *
+ * Resident together, a change of stage moves no weights; in turns, there is more room for KV. A plan may say which
+ * (`residence: both`, `residence: switch`). Left to the compiler (`auto`), both stay where everything fits and what
+ * a cycle of transitions would take is more than what the smaller KV pool costs in that cycle. A cycle fills the host
+ * tier once and decodes what is in it; sequences are taken to be as long as the context, half of it output, and a
+ * decode step to last as long as reading the weights. Where the pool still holds the whole batch, room costs nothing.
+ */
+import { formatBytes, formatQuantity } from '../check/units.js';
+import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
+import type { WeightReshard } from '../ir/transitions.js';
+import type { Plan, Stage } from '../plan/plan.js';
+import { neutralPageBytes } from './kv-pools.js';
+
+/** How device memory turns out under one of the choices. */
+export interface MemoryLayout {
+  readonly devices: readonly RuntimeDevice[];
+  readonly pools: readonly KvPool[];
+}
+
+export interface ResidenceDecision {
+  readonly both: boolean;
+  /** In words, with the figures that decided. */
+  readonly why: string;
+}
+
+/** Decides for all stages of a plan that re-shard. `together` is absent when the plan says `switch`. */
+export function decideResidence(
+  plan: Plan,
+  reshards: readonly WeightReshard[],
+  inTurns: MemoryLayout,
+  together: MemoryLayout | undefined,
+): ResidenceDecision {
+  if (!together) return { both: false, why: 'the plan says `residence: switch`' };
+  if (plan.residence === 'both') return { both: true, why: 'the plan says `residence: both`' };
+  const over = together.devices.find(({ peak, budget }) => peak.weights + peak.workspace > budget);
+  if (over) {
+    const needed = formatBytes(over.peak.weights + over.peak.workspace);
+    return {
+      both: false,
+      why: `both need ${needed} on \`${over.path}\`, which may use ${formatBytes(over.budget)}`,
+    };
+  }
+  const { context } = plan.model.shape;
+  const tight = together.pools.find((pool) => pool.pages * plan.kv.pageTokens < context);
+  if (tight) {
+    const tokens = tight.pages * plan.kv.pageTokens;
+    return { both: false, why: `both leave KV room for ${tokens} tokens only, less than the context` };
+  }
+  const gain = reshards.reduce((sum, reshard) => sum + reshard.cost.seconds, 0);
+  const loss = plan.stages
+    .filter((stage) => stage.phases.includes('decode'))
+    .reduce((sum, stage) => sum + decodeLoss(plan, stage, inTurns, together), 0);
+  const figures =
+    `a cycle of transitions takes ${formatQuantity(gain, 'seconds')}, ` +
+    `the smaller KV pool costs ${loss === 0 ? 'nothing' : formatQuantity(loss, 'seconds')}`;
+  return { both: gain > loss, why: figures };
+}
+
+/** Seconds that a stage decodes longer in a cycle because its pool holds fewer sequences. */
+function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: MemoryLayout): number {
+  const perSequence = Math.ceil(plan.model.shape.context / plan.kv.pageTokens);
+  const { dp } = stage.mesh;
+  const batch = ({ pools }: MemoryLayout): number => {
+    const pages = pools.find((pool) => pool.stages.includes(stage.name))?.pages ?? 0;
+    return Math.min(stage.batchRequests / dp, pages / perSequence);
+  };
+  const host = plan.kv.tiers.find((tier) => tier.medium === 'host');
+  const waiting =
+    host?.capacity === undefined ? 0 : host.capacity / neutralPageBytes(plan) / perSequence / dp;
+  const sequences = Math.max(waiting, batch(inTurns));
+  const steps = (layout: MemoryLayout): number =>
+    (sequences / batch(layout)) * (plan.model.shape.context / 2);
+  return (steps(together) - steps(inTurns)) * stepSeconds(plan, stage, inTurns);
+}
+
+/** Time to read the weights of the fullest device once. */
+function stepSeconds(plan: Plan, stage: Stage, { devices }: MemoryLayout): number {
+  const seconds = stage.devices.map((id) => {
+    const { bandwidth, sustained } = plan.topology.devices[id]!.kind;
+    const weights = devices.find((device) => device.id === id)?.peak.weights ?? 0;
+    return weights / (bandwidth * sustained.bandwidth);
+  });
+  return Math.max(0, ...seconds);
+}

@@ -1,0 +1,105 @@
+/** Stages resident together: when the compiler says so, and that lowered graphs keep their weights apart. */
+import { describe, expect, it } from 'vitest';
+import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
+import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import { deviceResidences, residencesOf } from '../../../runtime/engine/residence.js';
+import { makePlan, type PlanOptions } from '../support/make-plan.js';
+
+const RESHARD: PlanOptions = {
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 } },
+    { name: 'decode', mesh: { tp: 4 } },
+  ],
+};
+
+function compile(residence: Plan['residence'], options: Partial<PlanOptions> = {}): CompileResult {
+  return compilePlan({ ...makePlan({ ...RESHARD, ...options }), ...(residence && { residence }) });
+}
+
+function weightOf(stage: RuntimeStage, device: number, end: string): RuntimeWeight {
+  const shard = stage.shards[stage.ranks.find((rank) => rank.device === device)!.shard]!;
+  return shard.weights.find((weight) => weight.id.endsWith(end))!;
+}
+
+describe('residence', () => {
+  it('keeps both where they fit and says what that saves', () => {
+    const { transitions, runtime, diagnostics } = compile('auto');
+    expect(diagnostics).toEqual([]);
+    expect(transitions.residence).toMatchObject({ both: true, stages: ['prefill', 'decode'] });
+    expect(transitions.residence!.why).toMatch(/a cycle of transitions takes .* us, .* costs nothing/);
+    expect(transitions.weights).toEqual([]);
+    expect(runtime.transitions).toEqual([]);
+    expect(runtime.kv.edges).toMatchObject([{ path: 'tier' }]);
+  });
+
+  it('takes turns when asked to, and by itself where memory is short', () => {
+    const asked = compile('switch');
+    expect(asked.transitions.residence).toMatchObject({ both: false });
+    expect(asked.runtime.transitions).toHaveLength(2);
+    const { peak } = asked.runtime.devices[0]!;
+    const both = compile('both').runtime.devices[0]!.peak;
+    // Room for both weights, not for the pages of a whole batch beside them.
+    const short = compile('auto', { deviceMemory: Math.ceil((both.weights + both.workspace - 100) / 0.9) });
+    expect(short.transitions.residence).toMatchObject({ both: false });
+    expect(short.transitions.residence!.why).toMatch(/both need .* on `gpu\[0\]`/);
+    expect(both.weights).toBeGreaterThan(peak.weights);
+  });
+
+  it('weighs transitions against the KV room they make', () => {
+    const roomy = compile('both').runtime.devices[0]!.peak;
+    const tight = { deviceMemory: Math.ceil((roomy.weights + roomy.workspace + roomy.kv / 3) / 0.9) };
+    const { why, both } = compile('auto', tight).transitions.residence!;
+    expect(why).toMatch(/the smaller KV pool costs [\d.]+ (us|ms|s)/);
+    expect(both).toBe(false);
+  });
+
+  it('is a diagnostic when forced where both do not fit', () => {
+    const { peak } = compile('both').runtime.devices[0]!;
+    const deviceMemory = Math.ceil((peak.weights + peak.workspace - 100) / 0.9);
+    expect(compile('switch', { deviceMemory }).diagnostics.map(({ severity }) => severity)).not.toContain(
+      'error',
+    );
+    const { diagnostics } = compile('both', { deviceMemory });
+    expect(diagnostics.map(({ slug }) => slug)).toEqual(['weights-do-not-fit']);
+    expect(diagnostics[0]!.helps).toContain('`residence: switch` needs room for one of the shardings only');
+  });
+
+  it('counts equal weights once and gives others names of their own', () => {
+    const { runtime } = compile('both');
+    const [prefill, decode] = runtime.stages;
+    expect(weightOf(prefill!, 0, 'layers.0.qkv').id).toBe('layers.0.qkv');
+    expect(weightOf(decode!, 0, 'layers.0.qkv').id).toBe('decode.layers.0.qkv');
+    const ids = (stage: RuntimeStage): ReadonlySet<string> =>
+      new Set(
+        stage.programs.flatMap((program) =>
+          program.ops.flatMap((op) =>
+            op.op === 'kernel' ? op.operands.flatMap((o) => ('weight' in o ? [o.weight] : [])) : [],
+          ),
+        ),
+      );
+    for (const stage of runtime.stages) {
+      const held = new Set(stage.shards.flatMap((shard) => shard.weights.map((weight) => weight.id)));
+      expect([...ids(stage)].filter((id) => !held.has(id))).toEqual([]);
+    }
+    for (const device of runtime.devices) {
+      const [residence, ...others] = deviceResidences(runtime, residencesOf(runtime), device.id);
+      expect(others).toEqual([]);
+      const bytes = residence!.weights.reduce((sum, weight) => sum + weight.bytes, 0);
+      expect(bytes).toBe(device.peak.weights);
+      const separate = runtime.stages.reduce((sum, stage) => {
+        const rank = stage.ranks.find((candidate) => candidate.device === device.id)!;
+        return sum + stage.shards[rank.shard]!.weights.reduce((all, weight) => all + weight.bytes, 0);
+      }, 0);
+      expect(bytes).toBeLessThan(separate);
+    }
+  });
+
+  it('has nothing to decide where nothing re-shards', () => {
+    const { transitions } = compilePlan({
+      ...makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] }),
+      residence: 'auto',
+    });
+    expect(transitions.residence).toBeUndefined();
+  });
+});
