@@ -14,10 +14,11 @@ import { SAMPLE_WORDS } from '../kernels/kernel.js';
 import { choose, chooseFromLogits, sampleMode } from '../sampling/choose.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
-import type { Action, SchedulerConfig, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
+import type { Action, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
 import { createBusyClock } from './clock.js';
 import { prepare } from './prepare.js';
-import type { Prepared, PrepareProgress } from './prepare.js';
+import type { PrepareProgress } from './prepare.js';
+import { schedulerConfig } from './scheduler-config.js';
 import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
 
 export interface EngineOptions {
@@ -55,7 +56,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.progress ?? (() => undefined),
     options.verifyMoves ?? false,
   );
-  const config = schedulerConfig(graph, prepared, transitions);
+  const config = schedulerConfig(graph, transitions);
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
   const sequences = new Map<number, Sequence>();
@@ -303,36 +304,4 @@ async function readTokens(
         : decided;
     }),
   );
-}
-
-function schedulerConfig(
-  graph: RuntimeGraph,
-  prepared: Prepared,
-  transitions: TransitionMode,
-): SchedulerConfig {
-  return {
-    stages: graph.stages.map((stage) => ({
-      name: stage.name,
-      phases: stage.phases,
-      dp: stage.mesh.dp,
-      depth: stage.mesh.pp,
-      maxTokens: stage.maxTokens,
-      maxSequences: stage.maxSequences,
-      batchRequests: stage.batchRequests,
-      pool: stage.pool,
-      ...prepared.residences.get(stage.name)!,
-    })),
-    pools: graph.pools.map((pool) => ({
-      id: pool.id,
-      dp: Math.max(...pool.ranks.map((rank) => rank.dp)) + 1,
-      pages: pool.pages,
-    })),
-    pageTokens: graph.kv.pageTokens,
-    hostPages: graph.hostTier?.pages ?? 0,
-    hostTier: graph.hostTier?.name ?? '',
-    flow: graph.flow.stages,
-    rules: graph.flow.rules,
-    transitions,
-    context: graph.model.shape.context,
-  };
 }

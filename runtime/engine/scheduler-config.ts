@@ -1,0 +1,34 @@
+/** From the contract to the scheduler: what a runtime graph says about stages, pools, tiers and rules. */
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { SchedulerConfig, TransitionMode } from '../scheduler/types.js';
+import { residencesOf } from './residence.js';
+
+/** The scheduler's view of a runtime graph; every executor of the graph gets the same. */
+export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode): SchedulerConfig {
+  const residences = residencesOf(graph);
+  return {
+    stages: graph.stages.map((stage) => ({
+      name: stage.name,
+      phases: stage.phases,
+      dp: stage.mesh.dp,
+      depth: stage.mesh.pp,
+      maxTokens: stage.maxTokens,
+      maxSequences: stage.maxSequences,
+      batchRequests: stage.batchRequests,
+      pool: stage.pool,
+      ...residences.get(stage.name)!,
+    })),
+    pools: graph.pools.map((pool) => ({
+      id: pool.id,
+      dp: Math.max(...pool.ranks.map((rank) => rank.dp)) + 1,
+      pages: pool.pages,
+    })),
+    pageTokens: graph.kv.pageTokens,
+    hostPages: graph.hostTier?.pages ?? 0,
+    hostTier: graph.hostTier?.name ?? '',
+    flow: graph.flow.stages,
+    rules: graph.flow.rules,
+    transitions,
+    context: graph.model.shape.context,
+  };
+}
