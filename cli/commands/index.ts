@@ -6,6 +6,7 @@ import { addDevicesCommand } from './devices.js';
 import { addExplainCommand } from './explain.js';
 import { addGraphCommand } from './graph.js';
 import { addRunCommand } from './run.js';
+import { addSimulateCommand } from './simulate.js';
 
 /** Every command, in the order of the help text. */
 export const COMMANDS: readonly AddCommand[] = [
@@ -13,6 +14,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addCompileCommand,
   addGraphCommand,
   addRunCommand,
+  addSimulateCommand,
   addExplainCommand,
   addDevicesCommand,
   addDemoCommand,

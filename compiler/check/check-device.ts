@@ -19,6 +19,7 @@ const TABLE = {
     required: true,
   },
   sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
+  gemm: { read: recordOf('128, 2048', (key) => /^[1-9][0-9]*$/.test(key), fraction) },
 };
 
 /** The device of a declaration, or undefined after reporting why there is none. */
@@ -36,6 +37,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
       compute: sustained['compute'] ?? SUSTAINED.compute,
       bandwidth: sustained['bandwidth'] ?? SUSTAINED.bandwidth,
     },
+    ...(values.get('gemm') && { gemm: values.get('gemm')! }),
     origin: at(cx, decl.name),
   };
 }

@@ -15,6 +15,8 @@ export interface DeviceKind {
   readonly compute: Readonly<Record<string, number>>;
   /** Fractions of the peaks that large kernels reach. */
   readonly sustained: { readonly compute: number; readonly bandwidth: number };
+  /** Fraction of the peak that matrix products of so many rows reach, where declared. */
+  readonly gemm?: Readonly<Record<number, number>>;
   readonly origin: Origin;
 }
 

@@ -33,7 +33,6 @@ export interface PreparedStage {
 }
 
 export interface Prepared {
-  readonly residences: ReadonlyMap<string, StageResidence>;
   readonly stages: ReadonlyMap<string, PreparedStage>;
   readonly pools: ReadonlyMap<string, PagePool>;
   readonly traffic: Traffic;
@@ -123,7 +122,6 @@ export async function prepare(
   await Promise.all([...devices.values()].map((device) => device.idle()));
 
   return {
-    residences,
     stages,
     pools,
     traffic,

@@ -1,0 +1,102 @@
+/** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
+import { Option } from 'commander';
+import { compilePlan } from '../../compiler/compile.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { simulate } from '../../runtime/clock/simulate.js';
+import type { TransitionMode } from '../../runtime/scheduler/types.js';
+import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { plural } from '../format.js';
+import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
+import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
+import { err, out } from '../terminal.js';
+import { chooseRequests } from '../workloads.js';
+
+interface SimulateCliOptions {
+  readonly plan?: string;
+  readonly workload?: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly transitions: TransitionMode;
+  readonly without?: readonly string[];
+  readonly with?: readonly string[];
+  readonly json?: boolean;
+}
+
+/** Switches of the engine model by the name they have on the command line. */
+const SWITCHES: Readonly<Record<string, keyof EngineModel>> = {
+  'host-overhead': 'hostOverhead',
+  'small-gemm-loss': 'smallGemmLoss',
+  'virtual-engines': 'virtualEngines',
+  'copy-engines': 'copyEngines',
+  'full-reload': 'fullReload',
+};
+
+export const addSimulateCommand: AddCommand = (program, context) => {
+  const names = Object.keys(SWITCHES);
+  const command = program
+    .command('simulate')
+    .description('run a workload through plans on a virtual clock: throughput, time by category, link use')
+    .argument('<file>', 'plan file')
+    .option('--plan <name>', 'plan of the file; all of them unless named', 'all')
+    .option('--workload <name>', 'workload of the plan file, or a .jsonl file of lengths')
+    .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
+    .addOption(
+      new Option('--transitions <mode>', 'how devices change stage')
+        .choices(['dataflow', 'barrier'])
+        .default('dataflow'),
+    )
+    .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
+    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names));
+  addJsonOption(command).action(
+    action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
+  );
+};
+
+function engineOf(options: SimulateCliOptions): EngineModel {
+  const set = (names: readonly string[] | undefined, value: boolean): Partial<EngineModel> =>
+    Object.fromEntries((names ?? []).map((name) => [SWITCHES[name]!, value]));
+  return { ...FULCRUM_ENGINE, ...set(options.with, true), ...set(options.without, false) };
+}
+
+function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
+  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const failed = (message: string, exit: ExitCode): ExitCode => {
+    err(terminal, message);
+    return exit;
+  };
+  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render))
+    return failed(countDiagnostics(checked.diagnostics), EXIT.diagnostics);
+  const chosen = plansToRun(checked.plans, options.plan ?? 'all', file);
+  if (typeof chosen === 'string') return failed(`error: ${chosen}`, EXIT.usage);
+  const reports = [];
+  for (const plan of chosen) {
+    const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
+    if (requests.kind !== 'requests')
+      return failed(`error: ${requests.message}`, requests.kind === 'usage' ? EXIT.usage : EXIT.runtime);
+    const compiled = compilePlan(plan);
+    if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render))
+      return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
+    if (reports.length === 0)
+      err(terminal, `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`);
+    const simulation = simulate(compiled.runtime, plan, requests.requests, {
+      engine: engineOf(options),
+      transitions: options.transitions,
+    });
+    reports.push(simulationReport({ plan: plan.name, simulation }));
+  }
+  if (options.json)
+    out(terminal, JSON.stringify({ command: 'simulate', version: 1, plans: reports }, null, 2));
+  else {
+    out(terminal, describeThroughput(reports));
+    for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
+  }
+  return EXIT.ok;
+}
+
+/** The plans to run, or why there are none. */
+function plansToRun(plans: readonly Plan[], name: string, file: string): readonly Plan[] | string {
+  if (name === 'all') return plans.length > 0 ? plans : `${file} has no plan`;
+  const chosen = choosePlan(plans, name, file);
+  return chosen.kind === 'plan' ? [chosen.plan] : chosen.message;
+}

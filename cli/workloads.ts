@@ -1,0 +1,55 @@
+/** Which requests a simulation runs: a workload of the plan file by name, or a file of lengths. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Workload } from '../compiler/plan/workload.js';
+import { suggest } from '../grammar/did-you-mean.js';
+import { drawRequests, parseLengths } from '../runtime/clock/lengths.js';
+import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import { systemReason } from '../runtime/system-reason.js';
+
+export type ChosenRequests =
+  | { readonly kind: 'requests'; readonly name: string; readonly requests: readonly SimulatedRequest[] }
+  | { readonly kind: 'usage' | 'unreadable'; readonly message: string };
+
+/** The workload that `name` names, or the file it is; the only workload of the plan file where there is no name. */
+export function chooseRequests(
+  workloads: readonly Workload[],
+  name: string | undefined,
+  file: string,
+  context: number,
+): ChosenRequests {
+  const names = workloads.map((workload) => workload.name);
+  if (name !== undefined && name.endsWith('.jsonl')) return readLengths(name, name);
+  if (name === undefined && workloads.length !== 1) {
+    const message =
+      workloads.length === 0
+        ? `${file} declares no workload: add one, or name a file of lengths with --workload`
+        : `${file} has several workloads: choose one with --workload (${names.join(', ')})`;
+    return { kind: 'usage', message };
+  }
+  const workload = name === undefined ? workloads[0] : workloads.find((each) => each.name === name);
+  if (workload === undefined) {
+    const near = suggest(name!, names);
+    const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
+    return { kind: 'usage', message: `${file} has no workload ${name}; ${hint}` };
+  }
+  if (workload.requests.kind === 'file') {
+    const { path, base } = workload.requests;
+    return readLengths(workload.name, resolve(dirname(base), path));
+  }
+  return { kind: 'requests', name: workload.name, requests: drawRequests(workload.requests, context) };
+}
+
+function readLengths(name: string, path: string): ChosenRequests {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    return { kind: 'unreadable', message: `cannot read ${path}: ${systemReason(cause)}` };
+  }
+  const parsed = parseLengths(text);
+  if (parsed.kind === 'problem') {
+    return { kind: 'unreadable', message: `${path}:${parsed.line}: ${parsed.why}` };
+  }
+  return { kind: 'requests', name, requests: parsed.requests };
+}

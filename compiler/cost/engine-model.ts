@@ -1,0 +1,31 @@
+/**
+ * What of a serving engine the clock models beside the hardware. Each is a switch, so that a reader sees what a result
+ * depends on: an ideal engine has all of them off.
+ */
+export interface EngineModel {
+  /** Host time per step, layer and request as the topology declares it (`overhead`). */
+  readonly hostOverhead: boolean;
+  /** Matrix products of few rows reach less than large ones. */
+  readonly smallGemmLoss: boolean;
+  /**
+   * Every microbatch of a pipeline has sequences and KV pages of its own, dealt on arrival (the virtual engines of
+   * vLLM 0.5), where Fulcrum deals the running sequences anew for every step.
+   */
+  readonly virtualEngines: boolean;
+  /** Copies between devices and tiers run beside kernels (copy engines); off: they wait in the device's one queue. */
+  readonly copyEngines: boolean;
+  /** A transition loads all weights of the next stage from the host, instead of what is missing. */
+  readonly fullReload: boolean;
+  /** Element bytes of activations on links between devices. */
+  readonly activationBytes: number;
+}
+
+/** Fulcrum's own executor: one queue per device, activations in f32. */
+export const FULCRUM_ENGINE: EngineModel = {
+  hostOverhead: true,
+  smallGemmLoss: true,
+  virtualEngines: false,
+  copyEngines: false,
+  fullReload: false,
+  activationBytes: 4,
+};

@@ -1,0 +1,104 @@
+/**
+ * What every kernel of the runtime graph computes and moves: FLOPs and bytes of device memory, per row and step.
+ *
+ * Sources: a matrix product is 2 n k FLOPs a row and reads its weights once (Williams et al., Roofline, CACM 2009);
+ * attention is 4 head_dim FLOPs for every pair of a query and a key it sees, for scores and for the weighted sum, and
+ * reads the keys and values of each sequence once a step, as tiled kernels do (Dao, FlashAttention-2, 2023). The
+ * appendix of Seesaw (arXiv 2503.06433) has one factor of head_dim too many in its attention FLOPs.
+ */
+import { BYTES_OF, type DType } from '../model/shape.js';
+import type { KernelName, KernelOp } from '../ir/runtime-graph.js';
+
+/** The sizes of one step that its costs depend on. */
+export interface StepSize {
+  readonly tokens: number;
+  readonly samples: number;
+  /** Pairs of a query and a key that attention computes: for every row its position plus one. */
+  readonly pairs: number;
+  /** Keys that attention reads: for every sequence the position of its last row plus one. */
+  readonly keys: number;
+}
+
+export interface Work {
+  readonly flops: number;
+  /** Bytes of device memory read and written. */
+  readonly bytes: number;
+}
+
+export type WorkKind = 'gemm' | 'attention' | 'elementwise';
+
+/** Element bytes of activations in device memory. */
+const ACTIVATION = 4;
+
+interface Facts {
+  readonly rows: number;
+  readonly params: Readonly<Record<string, number>>;
+  /** Bytes of an element of the weight operand, or of the pages. */
+  readonly element: number;
+  readonly step: StepSize;
+}
+
+interface KernelWork {
+  readonly kind: WorkKind;
+  readonly work: (facts: Facts) => Work;
+}
+
+/** Reads and writes so many activation columns per row, and computes a little on each. */
+const overColumns =
+  (columns: (params: Facts['params']) => number, flops: number): KernelWork['work'] =>
+  ({ rows, params }) => ({
+    flops: rows * columns(params) * flops,
+    bytes: rows * columns(params) * ACTIVATION,
+  });
+
+const cols = (times: number) => (params: Facts['params']) => times * params['cols']!;
+
+const TABLE: Readonly<Record<KernelName, KernelWork>> = {
+  embed: {
+    kind: 'elementwise',
+    work: ({ rows, params, element }) => ({
+      flops: 0,
+      bytes: rows * params['hidden']! * (element + ACTIVATION),
+    }),
+  },
+  rms_norm: { kind: 'elementwise', work: overColumns(cols(2), 2) },
+  add_rms_norm: { kind: 'elementwise', work: overColumns(cols(4), 2) },
+  add: { kind: 'elementwise', work: overColumns(cols(3), 1) },
+  silu_mul: { kind: 'elementwise', work: overColumns(cols(3), 2) },
+  gather_rows: { kind: 'elementwise', work: overColumns(cols(2), 0) },
+  matmul: {
+    kind: 'gemm',
+    work: ({ rows, params, element }) => {
+      const [n, k] = [params['n']!, params['k']!];
+      return { flops: 2 * rows * n * k, bytes: n * k * element + rows * (n + k) * ACTIVATION };
+    },
+  },
+  rope_append: {
+    kind: 'elementwise',
+    work: ({ rows, params, element }) => {
+      const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
+      const read = (heads + 2 * kvHeads) * dim * ACTIVATION;
+      return {
+        flops: 6 * rows * (heads + kvHeads) * dim,
+        bytes: rows * (2 * read + 2 * kvHeads * dim * element),
+      };
+    },
+  },
+  attention: {
+    kind: 'attention',
+    work: ({ rows, params, element, step }) => {
+      const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
+      return {
+        flops: 4 * step.pairs * heads * dim,
+        bytes: step.keys * 2 * kvHeads * dim * element + 2 * rows * heads * dim * ACTIVATION,
+      };
+    },
+  },
+};
+
+/** What a kernel op does in a step of this size. */
+export function kernelWork(op: KernelOp, step: StepSize): Work & { readonly kind: WorkKind } {
+  const { kind, work } = TABLE[op.kernel];
+  const element = BYTES_OF[(op.dtype ?? 'f32') satisfies DType];
+  return { kind, ...work({ rows: step[op.rows], params: op.params, element, step }) };
+}

@@ -1,0 +1,51 @@
+/**
+ * What traffic between the ranks of a stage costs over the declared links.
+ *
+ * An all-reduce takes `latency + bytes / algorithm bandwidth` (tensor bytes by time). Where a link declares the
+ * bandwidth by group size (`allreduce`), that is taken, the nearest declared size at or above the group for others;
+ * else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
+ * (Patarasuk and Yuan, JPDC 2009; NCCL's performance notes). The narrowest link between neighbours of the group decides.
+ */
+import type { Route, Routes } from '../plan/routes.js';
+
+export interface LinkCost {
+  /** Seconds before the first byte arrives. */
+  readonly latency: number;
+  /** Bytes per second. */
+  readonly bandwidth: number;
+}
+
+/** Time of an all-reduce among devices in this order; undefined where no links join them. */
+export function allReduceCost(routes: Routes, devices: readonly string[]): LinkCost | undefined {
+  const ranks = devices.length;
+  if (ranks < 2) return { latency: 0, bandwidth: Infinity };
+  const ring = devices.map((device, i) => routes.find(device, devices[(i + 1) % ranks]!));
+  if (!ring.every((each): each is Route => each !== undefined)) return undefined;
+  const narrowest = ring.reduce((least, each) => (each.bandwidth < least.bandwidth ? each : least));
+  const declared = declaredBandwidth(narrowest, ranks);
+  const latency = Math.max(...ring.map((each) => each.latency));
+  if (declared !== undefined) return { latency, bandwidth: declared };
+  const steps = 2 * (ranks - 1);
+  return { latency: steps * latency, bandwidth: (narrowest.bandwidth * ranks) / steps };
+}
+
+function declaredBandwidth({ hops }: Route, ranks: number): number | undefined {
+  const [hop] = hops;
+  if (hops.length !== 1 || hop === undefined) return undefined;
+  const sizes = Object.keys(hop.link.allreduce)
+    .map(Number)
+    .sort((a, b) => a - b);
+  const size = sizes.find((candidate) => candidate >= ranks) ?? sizes.at(-1);
+  return size === undefined ? undefined : hop.link.allreduce[size];
+}
+
+/** Time of handing a tensor from one device to another. */
+export function sendCost(routes: Routes, from: string, to: string): LinkCost | undefined {
+  const route = routes.find(from, to);
+  return route && { latency: route.latency, bandwidth: route.bandwidth };
+}
+
+/** Seconds of so many bytes. */
+export function linkSeconds({ latency, bandwidth }: LinkCost, bytes: number): number {
+  return bytes === 0 ? 0 : latency + bytes / bandwidth;
+}

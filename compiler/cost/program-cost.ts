@@ -1,0 +1,175 @@
+/**
+ * What one pipeline stage of a step costs, by category: the ops of its program on the devices of one tp group.
+ *
+ * A kernel takes the larger of its compute time and its memory time (roofline); the ranks of a group go in lockstep, so
+ * its slowest device decides. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
+ * grow with the layers.
+ */
+import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-graph.js';
+import type { DeviceKind } from '../plan/plan.js';
+import type { EngineModel } from './engine-model.js';
+import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
+import { linkSeconds, type LinkCost } from './links.js';
+import { deviceRates, type DeviceRates } from './rates.js';
+
+/** What time of a step goes into. `launch`: the engine's own time per layer. */
+export type CostKind = WorkKind | 'all_reduce' | 'send' | 'launch';
+
+export const COST_KINDS: readonly CostKind[] = [
+  'gemm',
+  'attention',
+  'elementwise',
+  'all_reduce',
+  'send',
+  'launch',
+];
+
+/** Seconds by category. */
+export type StepSeconds = Readonly<Record<CostKind, number>>;
+
+export interface ProgramCost {
+  /** Seconds of one step by category. */
+  readonly step: (size: StepSize) => StepSeconds;
+  /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
+  readonly layers: (
+    size: StepSize,
+  ) => readonly { readonly layer: number | undefined; readonly seconds: number }[];
+  /** Bytes each rank gives to the group's all-reduces, and to the next pipeline stage, in one step. */
+  readonly traffic: (size: StepSize) => { readonly allReduce: number; readonly send: number };
+}
+
+/** The tp group that runs the program. */
+export interface GroupHardware {
+  /** Kinds of its devices, each once. */
+  readonly kinds: readonly DeviceKind[];
+  /** Absent where the group has one rank. */
+  readonly allReduce?: LinkCost;
+  /** To the next pipeline stage; absent on the last. */
+  readonly send?: LinkCost;
+  /** Seconds of the engine per layer. */
+  readonly layerOverhead: number;
+}
+
+/** One of the ops that cost the same, and how many there are. */
+interface OpClass {
+  readonly op: RuntimeOp;
+  readonly cols: number;
+  readonly rows: 'tokens' | 'samples';
+  readonly count: number;
+}
+
+const NOTHING: StepSeconds = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
+
+export function programCost(program: Program, hardware: GroupHardware, engine: EngineModel): ProgramCost {
+  const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
+  const classes = classify(program, program.ops);
+  const sections = layerSections(program);
+  const launches =
+    (program.layers[1] - program.layers[0]) * (engine.hostOverhead ? hardware.layerOverhead : 0);
+  const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
+    const sum: Record<CostKind, number> = { ...NOTHING };
+    for (const each of ops) {
+      const [kind, time] = opSeconds(each, size, rates, hardware, engine);
+      sum[kind] += time * each.count;
+    }
+    return sum;
+  };
+  return {
+    step: (size) => ({ ...seconds(classes, size), launch: launches }),
+    layers: (size) =>
+      sections.map(({ layer, ops }) => ({
+        layer,
+        seconds:
+          Object.values(seconds(ops, size)).reduce((sum, each) => sum + each, 0) +
+          (layer === undefined || !engine.hostOverhead ? 0 : hardware.layerOverhead),
+      })),
+    traffic: (size) => {
+      const bytes = (op: 'collective' | 'send'): number =>
+        classes
+          .filter((each) => each.op.op === op)
+          .reduce((sum, each) => sum + valueBytes(each, size, engine) * each.count, 0);
+      return { allReduce: bytes('collective'), send: bytes('send') };
+    },
+  };
+}
+
+function opSeconds(
+  each: OpClass,
+  size: StepSize,
+  rates: readonly DeviceRates[],
+  hardware: GroupHardware,
+  engine: EngineModel,
+): readonly [CostKind, number] {
+  const { op } = each;
+  switch (op.op) {
+    case 'kernel': {
+      const { kind } = kernelWork(op, size);
+      return [kind, Math.max(...rates.map((rate) => kernelSeconds(op, size, rate)))];
+    }
+    case 'collective':
+      return ['all_reduce', linkSeconds(hardware.allReduce ?? FREE, valueBytes(each, size, engine))];
+    case 'send':
+      return ['send', linkSeconds(hardware.send ?? FREE, valueBytes(each, size, engine))];
+    case 'recv':
+      return ['send', 0];
+    case 'sample':
+      return [
+        'elementwise',
+        Math.max(...rates.map(({ bandwidth }) => (size.samples * op.vocabPerRank * 4) / bandwidth)),
+      ];
+  }
+}
+
+const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
+
+/** Seconds of a kernel on one device: the larger of computing and of moving memory. */
+function kernelSeconds(op: KernelOp, size: StepSize, rates: DeviceRates): number {
+  const { kind, flops, bytes } = kernelWork(op, size);
+  const dtype = op.dtype ?? 'f32';
+  const speed = kind === 'gemm' ? rates.gemmFlops(dtype, size[op.rows]) : rates.flops(dtype);
+  return Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth);
+}
+
+function valueBytes({ cols, rows }: OpClass, size: StepSize, engine: EngineModel): number {
+  return size[rows] * cols * engine.activationBytes;
+}
+
+function classify(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
+  const classes = new Map<string, { first: Omit<OpClass, 'count'>; count: number }>();
+  for (const op of ops) {
+    const value =
+      op.op === 'kernel' || op.op === 'sample'
+        ? undefined
+        : program.values.find((candidate) => candidate.id === op.value)!;
+    const first = { op, cols: value?.cols ?? 0, rows: value?.rows ?? 'tokens' };
+    const key =
+      op.op === 'kernel'
+        ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op)}`
+        : `${op.op} ${first.cols} ${first.rows}`;
+    const known = classes.get(key);
+    if (known === undefined) classes.set(key, { first, count: 1 });
+    else known.count++;
+  }
+  return [...classes.values()].map(({ first, count }) => ({ ...first, count }));
+}
+
+/** Parameters that tell costs apart; the layer's place in its group is not one. */
+function costParams({ params }: KernelOp): string {
+  return Object.entries(params)
+    .filter(([name]) => name !== 'layer' && name !== 'groupLayers')
+    .map(([name, value]) => `${name}=${value}`)
+    .join();
+}
+
+/** Ops that belong together: runs of one layer, and what stands before, between and after them. */
+function layerSections(
+  program: Program,
+): readonly { readonly layer: number | undefined; readonly ops: readonly OpClass[] }[] {
+  const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
+  for (const op of program.ops) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.layer === op.layer) last.ops.push(op);
+    else runs.push({ layer: op.layer, ops: [op] });
+  }
+  return runs.map(({ layer, ops }) => ({ layer, ops: classify(program, ops) }));
+}

@@ -1,0 +1,60 @@
+/**
+ * How fast a device computes and reads its memory, as declared: peaks times what large kernels reach of them.
+ *
+ * A matrix product of few rows does not fill a device: tiles are computed whole, so rows count as if rounded up to the
+ * next multiple of a tile. A device may declare instead what products of so many rows reach (`gemm`); between two
+ * declared sizes the fraction is interpolated over the logarithm of the rows.
+ */
+import type { DType } from '../model/shape.js';
+import type { DeviceKind } from '../plan/plan.js';
+
+/** Rows that a tile of a matrix product has where a device declares nothing else. */
+export const GEMM_TILE_ROWS = 64;
+
+export interface DeviceRates {
+  /** FLOP/s that large kernels reach on this element type. */
+  readonly flops: (dtype: DType) => number;
+  /** FLOP/s that a matrix product of so many rows reaches. */
+  readonly gemmFlops: (dtype: DType, rows: number) => number;
+  /** Bytes per second of device memory that large kernels reach. */
+  readonly bandwidth: number;
+}
+
+/**
+ * @param smallGemmLoss off: products of any size reach what large ones do
+ */
+export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates {
+  const peak = (dtype: DType): number => kind.compute[dtype] ?? fallbackPeak(kind, dtype);
+  const large = kind.sustained.compute;
+  const steps = Object.entries(kind.gemm ?? {})
+    .map(([rows, fraction]): readonly [number, number] => [Number(rows), fraction])
+    .sort((a, b) => a[0] - b[0]);
+  const fraction = (rows: number): number => {
+    if (!smallGemmLoss || rows === 0) return large;
+    if (steps.length === 0) return (large * rows) / (Math.ceil(rows / GEMM_TILE_ROWS) * GEMM_TILE_ROWS);
+    return interpolate(steps, rows);
+  };
+  return {
+    flops: (dtype) => peak(dtype) * large,
+    gemmFlops: (dtype, rows) => peak(dtype) * fraction(rows),
+    bandwidth: kind.bandwidth * kind.sustained.bandwidth,
+  };
+}
+
+/** A type without a declared speed computes as the next wider type that has one; 16-bit types stand in for another. */
+function fallbackPeak(kind: DeviceKind, dtype: DType): number {
+  const { compute } = kind;
+  const sixteen = dtype === 'f16' ? compute['bf16'] : dtype === 'bf16' ? compute['f16'] : undefined;
+  return sixteen ?? compute['f32'] ?? Math.min(...Object.values(compute));
+}
+
+/** Below the first size the fraction falls in proportion to the rows; above the last it stays. */
+function interpolate(steps: readonly (readonly [number, number])[], rows: number): number {
+  const [firstRows, first] = steps[0]!;
+  if (rows <= firstRows) return (first * rows) / firstRows;
+  const next = steps.findIndex(([size]) => size >= rows);
+  if (next < 0) return steps.at(-1)![1];
+  const [[lowRows, low], [highRows, high]] = [steps[next - 1]!, steps[next]!];
+  const along = Math.log(rows / lowRows) / Math.log(highRows / lowRows);
+  return low + (high - low) * along;
+}

@@ -1,0 +1,95 @@
+/**
+ * KV pages on the clock: every rank of a pool moves its slice between its device and the host tier beside it. With one
+ * queue per device a move also keeps kernels waiting; with copy engines it does not.
+ */
+import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { tierFor } from '../../compiler/plan/routes.js';
+import type { ClockDevices } from './devices.js';
+import type { Lanes } from './lanes.js';
+
+export interface PageMove {
+  readonly pool: string;
+  readonly replica: number;
+  readonly pages: number;
+  readonly direction: 'out' | 'in';
+}
+
+export interface PageSpan {
+  readonly device: number;
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: number;
+}
+
+export interface ClockPages {
+  /** Moves pages from a time on; says when the last rank is done and how many bytes went. */
+  readonly move: (
+    move: PageMove,
+    ready: number,
+    onSpan: (span: PageSpan) => void,
+  ) => { readonly end: number; readonly bytes: number };
+}
+
+export function clockPages(
+  graph: RuntimeGraph,
+  plan: Plan,
+  lanes: Lanes,
+  devices: ClockDevices,
+  copyEngines: boolean,
+): ClockPages {
+  const { topology } = plan;
+  const tier = graph.hostTier?.name;
+  const path = (device: number): string => topology.devices[device]!.path;
+  const tierPath = new Map<number, string | undefined>();
+  const hostOf = (device: number): string | undefined => {
+    if (!tierPath.has(device)) {
+      const group = topology.devices[device]!.group;
+      tierPath.set(device, tier === undefined ? undefined : tierFor(topology, group, tier)?.path);
+    }
+    return tierPath.get(device);
+  };
+  const ranks = new Map(graph.pools.map((pool) => [pool.id, ranksByReplica(pool)]));
+  return {
+    move({ pool, replica, pages, direction }, ready, onSpan) {
+      const movers = ranks.get(pool)!.get(replica) ?? [];
+      let end = ready;
+      let moved = 0;
+      for (const { device, pageBytes, owns } of movers) {
+        if (direction === 'out' && !owns) continue;
+        const host = hostOf(device);
+        if (host === undefined) continue;
+        const bytes = pages * pageBytes;
+        const [from, to] = direction === 'out' ? [path(device), host] : [host, path(device)];
+        const free = copyEngines ? ready : Math.max(ready, devices.freeAt(device));
+        const travel = lanes.transfer(from, to, bytes, free);
+        if (travel === undefined) continue;
+        if (!copyEngines) devices.run([device], travel.start, () => travel.end - travel.start);
+        onSpan({ device, ...travel, bytes });
+        end = Math.max(end, travel.end);
+        moved += bytes;
+      }
+      return { end, bytes: moved };
+    },
+  };
+}
+
+interface PoolMover {
+  readonly device: number;
+  readonly pageBytes: number;
+  /** Replicas of a head leave a device once. */
+  readonly owns: boolean;
+}
+
+function ranksByReplica(pool: KvPool): ReadonlyMap<number, readonly PoolMover[]> {
+  const result = new Map<number, PoolMover[]>();
+  const seen = new Set<string>();
+  for (const rank of pool.ranks) {
+    const slice = `${rank.dp}:${rank.layers.join('-')}:${rank.heads.join('-')}`;
+    const movers = result.get(rank.dp) ?? [];
+    movers.push({ device: rank.device, pageBytes: rank.pageBytes, owns: !seen.has(slice) });
+    seen.add(slice);
+    result.set(rank.dp, movers);
+  }
+  return result;
+}

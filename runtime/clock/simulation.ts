@@ -1,0 +1,72 @@
+/** What goes into a simulation and what comes out. */
+import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { CostKind } from '../../compiler/cost/program-cost.js';
+import type { TransitionMode } from '../scheduler/types.js';
+import type { LaneUse } from './lanes.js';
+
+/** A request as the clock knows it: lengths alone. */
+export interface SimulatedRequest {
+  readonly promptTokens: number;
+  /** At least one. */
+  readonly outputTokens: number;
+}
+
+/** Something that took time on a device. */
+export interface ClockSpan {
+  readonly what: 'step' | 'weights' | 'page_out' | 'page_in';
+  readonly device: number;
+  readonly start: number;
+  readonly end: number;
+  readonly stage?: string;
+  readonly layer?: number;
+  readonly bytes?: number;
+  readonly tokens?: number;
+}
+
+export interface SimulateOptions {
+  readonly engine?: EngineModel;
+  readonly transitions?: TransitionMode;
+  readonly onSpan?: (span: ClockSpan) => void;
+  /** Called every so often with the requests that are done. */
+  readonly onProgress?: (finished: number) => void;
+}
+
+export interface DeviceTime {
+  readonly device: string;
+  /** Seconds by category, and how long its weights were being changed with nothing else to do. */
+  readonly seconds: Readonly<Record<CostKind, number>>;
+  readonly exposedTransition: number;
+  /** Seconds in which page moves kept its queue busy. */
+  readonly pages: number;
+  readonly idle: number;
+}
+
+/** KV in use at a moment, as fractions of what there is. */
+export interface KvSample {
+  readonly time: number;
+  readonly device: number;
+  readonly host: number;
+  readonly running: number;
+  readonly waiting: number;
+}
+
+export interface Simulation {
+  /** Seconds from the first request to the last result. */
+  readonly makespan: number;
+  readonly requests: { readonly finished: number; readonly rejected: number };
+  readonly tokens: { readonly prompt: number; readonly output: number };
+  readonly steps: number;
+  readonly transitions: { readonly count: number; readonly seconds: number; readonly bytes: number };
+  readonly preemptions: { readonly swapped: number; readonly dropped: number };
+  readonly bytes: {
+    readonly allReduce: number;
+    readonly send: number;
+    readonly kvOut: number;
+    readonly kvIn: number;
+  };
+  readonly devices: readonly DeviceTime[];
+  readonly links: readonly LaneUse[];
+  readonly kv: readonly KvSample[];
+  /** Mean sequences in a decode step. */
+  readonly meanDecodeBatch: number;
+}

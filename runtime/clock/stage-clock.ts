@@ -1,0 +1,70 @@
+/**
+ * A stage on the clock: per replica a row of tp groups, each with the cost of its program and the devices it occupies.
+ */
+import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
+import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { StepSize } from '../../compiler/cost/kernel-work.js';
+import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.js';
+import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { DeviceKind, Plan } from '../../compiler/plan/plan.js';
+import type { Routes } from '../../compiler/plan/routes.js';
+import type { StepItem } from '../scheduler/types.js';
+
+export interface StageGroup {
+  readonly devices: readonly number[];
+  readonly cost: ProgramCost;
+}
+
+/** Groups of every replica, in pipeline order: `groups[dp][pp]`. Equal groups share a cost. */
+export function stageGroups(
+  stage: RuntimeStage,
+  plan: Plan,
+  routes: Routes,
+  engine: EngineModel,
+): readonly (readonly StageGroup[])[] {
+  const { topology } = plan;
+  const at = (dp: number, pp: number): readonly number[] =>
+    stage.ranks
+      .filter((rank) => rank.dp === dp && rank.pp === pp)
+      .sort((a, b) => a.tp - b.tp)
+      .map(({ device }) => device);
+  const path = (device: number): string => topology.devices[device]!.path;
+  const costs = new Map<string, ProgramCost>();
+  return Array.from({ length: stage.mesh.dp }, (_, dp) => {
+    const members = stage.programs.map((_program, pp) => at(dp, pp));
+    return stage.programs.map((program, pp): StageGroup => {
+      const devices = members[pp]!;
+      const kinds = [...new Set(devices.map((device): DeviceKind => topology.devices[device]!.kind))];
+      const allReduce = devices.length > 1 ? allReduceCost(routes, devices.map(path)) : undefined;
+      const next = members[pp + 1];
+      const send = next === undefined ? undefined : sendCost(routes, path(devices[0]!), path(next[0]!));
+      const key = JSON.stringify([pp, kinds.map(({ name }) => name), allReduce, send]);
+      const cost =
+        costs.get(key) ??
+        programCost(
+          program,
+          {
+            kinds,
+            layerOverhead: topology.overhead.layer,
+            ...(allReduce && { allReduce }),
+            ...(send && { send }),
+          },
+          engine,
+        );
+      costs.set(key, cost);
+      return { devices, cost };
+    });
+  });
+}
+
+/** What a step's costs depend on. */
+export function stepSize(items: readonly StepItem[]): StepSize {
+  let [tokens, samples, pairs, keys] = [0, 0, 0, 0];
+  for (const { start, count, sample } of items) {
+    tokens += count;
+    if (sample) samples++;
+    pairs += count * start + (count * (count + 1)) / 2;
+    keys += start + count;
+  }
+  return { tokens, samples, pairs, keys };
+}

@@ -1,0 +1,84 @@
+/** `fulcrum simulate` end to end. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runInProcess } from './run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-simulate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function lengthsFile(text: string): string {
+  const file = join(folder, 'lengths.jsonl');
+  writeFileSync(file, text);
+  return file;
+}
+
+interface PlanReport {
+  readonly plan: string;
+  readonly requests: { readonly finished: number };
+  readonly transitions: { readonly count: number };
+}
+
+describe('simulate', () => {
+  it('ranks the plans of a file and says where their time goes', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(20));
+    const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths);
+    expect(run.status).toBe(0);
+    expect(run.err).toContain('20 requests');
+    for (const name of ['reshard', 'pipeline', 'tensor', 'hybrid', 'replicas', 'single', 'split'])
+      expect(run.out).toContain(`plan ${name}\n`);
+    expect(run.out).toMatch(/^plan +requests\/s/);
+    expect(run.out).toMatch(/ 1\.00x$/m);
+  });
+
+  it('gives one document with --json', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+    const run = await runInProcess(
+      ...['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--workload', lengths, '--json'],
+    );
+    const { version, plans } = JSON.parse(run.out) as { version: number; plans: PlanReport[] };
+    expect(version).toBe(1);
+    expect(plans).toHaveLength(1);
+    expect(plans[0]).toMatchObject({ plan: 'reshard', requests: { finished: 8 }, transitions: { count: 1 } });
+  });
+
+  it('finds effects of an engine to be switches', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+    const time = async (...options: string[]): Promise<number> => {
+      const run = await runInProcess(
+        ...[
+          'simulate',
+          'plans/clerk.plan',
+          '--plan',
+          'pipeline',
+          '--workload',
+          lengths,
+          '--json',
+          ...options,
+        ],
+      );
+      return (JSON.parse(run.out) as { plans: { makespan: number }[] }).plans[0]!.makespan;
+    };
+    expect(await time('--without', 'host-overhead')).toBeLessThan(await time());
+  });
+
+  it.each([
+    [['plans/clerk.plan'], 2, 'no workload'],
+    [['plans/seesaw-70b.plan', '--workload', 'arxif'], 2, 'did you mean arxiv?'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesow'], 2, 'did you mean seesaw?'],
+    [['plans/clerk.plan', '--workload', 'absent.jsonl'], 3, 'cannot read absent.jsonl'],
+    [['plans/clerk.plan', '--with', 'magic'], 2, 'magic'],
+  ])('refuses %j', async (args, status, message) => {
+    const run = await runInProcess('simulate', ...args);
+    expect(run).toMatchObject({ status, out: '' });
+    expect(run.err).toContain(message);
+  });
+
+  it('names the line of a file of lengths that is no good', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 1, "output_tokens": 1}\n{"prompt_tokens": 1}\n');
+    const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths);
+    expect(run.status).toBe(3);
+    expect(run.err).toContain('lengths.jsonl:2: `output_tokens`');
+  });
+});

@@ -1,0 +1,82 @@
+/** Work of kernels against counts made by hand and against published ones. */
+import { expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { kernelWork, type StepSize } from '../../../compiler/cost/kernel-work.js';
+import type { KernelOp, RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import { makePlan, originAt } from '../support/make-plan.js';
+
+const LLAMA2_70B = {
+  layers: 80,
+  hidden: 8192,
+  heads: 64,
+  kvHeads: 8,
+  headDim: 128,
+  ffn: 28672,
+  vocab: 32000,
+  context: 4096,
+};
+
+/** One prompt of so many tokens, computed at once. */
+const prompt = (tokens: number): StepSize => ({
+  tokens,
+  samples: 1,
+  pairs: (tokens * (tokens + 1)) / 2,
+  keys: tokens,
+});
+
+function kernels(graph: RuntimeGraph): readonly KernelOp[] {
+  return graph.stages[0]!.programs.flatMap(({ ops }) => ops).filter(
+    (op): op is KernelOp => op.op === 'kernel',
+  );
+}
+
+function total(ops: readonly KernelOp[], kind: string, size: StepSize, what: 'flops' | 'bytes'): number {
+  return ops
+    .map((op) => kernelWork(op, size))
+    .filter((work) => work.kind === kind)
+    .reduce((sum, work) => sum + work[what], 0);
+}
+
+it('counts what Llama 2 70B is known to compute per token', () => {
+  const plan = makePlan({
+    shape: LLAMA2_70B,
+    weights: 'f16',
+    deviceMemory: 400e9,
+    stages: [{ name: 'serve', mesh: {}, microbatchTokens: 4096 }],
+  });
+  const ops = kernels(compilePlan(plan).runtime).filter((op) => op.layer !== undefined);
+  const size = prompt(2600);
+  // 855.6 M weights in a layer; published: 136.9 GFLOP linear, 3.4 GFLOP attention at a prompt of 2.6 k.
+  expect(total(ops, 'gemm', size, 'flops') / 2600 / 1e9).toBeCloseTo(136.9, 1);
+  expect(total(ops, 'attention', size, 'flops') / 2600 / 1e9).toBeCloseTo(3.4, 1);
+});
+
+it('reads weights once a step and keys once a sequence', () => {
+  const matmul: KernelOp = {
+    id: 0,
+    after: [],
+    op: 'kernel',
+    kernel: 'matmul',
+    params: { n: 30, k: 20, bias: 0 },
+    rows: 'tokens',
+    operands: [],
+    dtype: 'f16',
+    origin: originAt(),
+  };
+  const size: StepSize = { tokens: 7, samples: 2, pairs: 100, keys: 50 };
+  expect(kernelWork(matmul, size)).toEqual({
+    kind: 'gemm',
+    flops: 2 * 7 * 30 * 20,
+    bytes: 30 * 20 * 2 + 7 * (30 + 20) * 4,
+  });
+  const attention: KernelOp = {
+    ...matmul,
+    kernel: 'attention',
+    params: { heads: 8, kvHeads: 2, headDim: 16, pageTokens: 16, layer: 0, groupLayers: 1, scale: 0.25 },
+  };
+  expect(kernelWork(attention, size)).toEqual({
+    kind: 'attention',
+    flops: 4 * 100 * 8 * 16,
+    bytes: 50 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
+  });
+});

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { allReduceCost, linkSeconds, sendCost } from '../../../compiler/cost/links.js';
+import type { Topology } from '../../../compiler/plan/plan.js';
+import { routesOf } from '../../../compiler/plan/routes.js';
+import { makePlan } from '../support/make-plan.js';
+
+function routes(allreduce: Readonly<Record<number, number>> = {}) {
+  const { topology } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }], peerBandwidth: 8e9 });
+  const links = topology.links.map((link) => ({ ...link, allreduce }));
+  return routesOf({ ...topology, links } satisfies Topology);
+}
+const group = (ranks: number): string[] => Array.from({ length: ranks }, (_, id) => `gpu[${id}]`);
+
+describe('allReduceCost', () => {
+  it('takes the declared bandwidth of the group size, or of the next larger', () => {
+    const declared = routes({ 2: 18e9, 4: 4.2e9 });
+    expect(allReduceCost(declared, group(2))).toEqual({ latency: 1e-5, bandwidth: 18e9 });
+    expect(allReduceCost(declared, group(3))?.bandwidth).toBe(4.2e9);
+    expect(allReduceCost(declared, group(4))?.bandwidth).toBe(4.2e9);
+  });
+
+  it('is a ring where nothing is declared: 2 (n - 1) / n of the bytes in 2 (n - 1) steps', () => {
+    const cost = allReduceCost(routes(), group(4))!;
+    expect(cost.latency).toBeCloseTo(6e-5);
+    expect(linkSeconds(cost, 16e6)).toBeCloseTo(6e-5 + (16e6 * 6) / 4 / 8e9);
+  });
+
+  it('costs one rank nothing', () => {
+    expect(linkSeconds(allReduceCost(routes(), group(1))!, 1e9)).toBe(0);
+  });
+});
+
+it('sends over the route between two devices', () => {
+  expect(sendCost(routes(), 'gpu[0]', 'gpu[3]')).toEqual({ latency: 1e-5, bandwidth: 8e9 });
+  expect(sendCost(routes(), 'gpu[0]', 'gpu[9]')).toBeUndefined();
+});

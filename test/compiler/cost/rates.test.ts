@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { deviceRates } from '../../../compiler/cost/rates.js';
+import type { DeviceKind } from '../../../compiler/plan/plan.js';
+import { originAt } from '../support/make-plan.js';
+
+const KIND: DeviceKind = {
+  name: 'chip',
+  memory: 1e9,
+  bandwidth: 100e9,
+  compute: { f32: 10e12, f16: 40e12 },
+  sustained: { compute: 0.5, bandwidth: 0.8 },
+  origin: originAt(),
+};
+
+describe('deviceRates', () => {
+  it('takes what large kernels reach of the peaks', () => {
+    const rates = deviceRates(KIND);
+    expect(rates.bandwidth).toBe(80e9);
+    expect(rates.flops('f32')).toBe(5e12);
+    expect(rates.flops('f16')).toBe(20e12);
+  });
+
+  it('lets a 16-bit type stand in for the other, and f32 for the rest', () => {
+    expect(deviceRates(KIND).flops('bf16')).toBe(20e12);
+    expect(deviceRates({ ...KIND, compute: { f32: 10e12 } }).flops('f16')).toBe(5e12);
+  });
+
+  it('computes whole tiles of rows', () => {
+    const { gemmFlops } = deviceRates(KIND);
+    expect(gemmFlops('f16', 64)).toBe(20e12);
+    expect(gemmFlops('f16', 65)).toBeCloseTo((20e12 * 65) / 128);
+    expect(gemmFlops('f16', 1)).toBeCloseTo(20e12 / 64);
+    expect(deviceRates(KIND, false).gemmFlops('f16', 1)).toBe(20e12);
+  });
+
+  it('interpolates declared fractions over the logarithm of the rows', () => {
+    const { gemmFlops } = deviceRates({ ...KIND, gemm: { 100: 0.1, 10000: 0.5 } });
+    expect(gemmFlops('f16', 1000)).toBeCloseTo(0.3 * 40e12);
+    expect(gemmFlops('f16', 50)).toBeCloseTo(0.05 * 40e12);
+    expect(gemmFlops('f16', 1e6)).toBeCloseTo(0.5 * 40e12);
+  });
+});

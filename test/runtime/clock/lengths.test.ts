@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import type { Length } from '../../../compiler/plan/workload.js';
+import { drawRequests, parseLengths } from '../../../runtime/clock/lengths.js';
+
+const draw = (prompt: Length, count = 4000, seed = 0) =>
+  drawRequests({ kind: 'drawn', count, prompt, output: { kind: 'fixed', tokens: 7 } }, 10_000, seed);
+
+function moments(values: readonly number[]): { mean: number; deviation: number } {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  return { mean, deviation: Math.sqrt(variance) };
+}
+
+describe('drawRequests', () => {
+  it.each([
+    { kind: 'normal', mean: 900, deviation: 120 },
+    { kind: 'lognormal', mean: 900, deviation: 500 },
+  ] as const)('draws a $kind of the given mean and deviation', (length) => {
+    const { mean, deviation } = moments(draw(length).map(({ promptTokens }) => promptTokens));
+    expect(mean / length.mean).toBeCloseTo(1, 1);
+    expect(deviation / length.deviation).toBeCloseTo(1, 0);
+  });
+
+  it('draws every length of a uniform one, both ends included', () => {
+    const seen = new Set(draw({ kind: 'uniform', low: 3, high: 6 }).map(({ promptTokens }) => promptTokens));
+    expect([...seen].sort()).toEqual([3, 4, 5, 6]);
+  });
+
+  it('draws the same with the same seed, and never beyond the context', () => {
+    const length = { kind: 'lognormal', mean: 9000, deviation: 9000 } as const;
+    expect(draw(length)).toEqual(draw(length));
+    expect(draw(length)).not.toEqual(draw(length, 4000, 5));
+    for (const { promptTokens, outputTokens } of draw(length))
+      expect(promptTokens + outputTokens).toBeLessThanOrEqual(10_000);
+  });
+});
+
+describe('parseLengths', () => {
+  it('reads lines under either name', () => {
+    const text = '{"prompt_tokens": 12, "output_tokens": 3}\n\n{"prompt": 1, "completion_tokens": 2}\n';
+    expect(parseLengths(text)).toEqual({
+      kind: 'requests',
+      requests: [
+        { promptTokens: 12, outputTokens: 3 },
+        { promptTokens: 1, outputTokens: 2 },
+      ],
+    });
+  });
+
+  it.each([
+    ['', 1, 'no request'],
+    ['{"prompt_tokens": 1, "output_tokens": 1}\n{', 2, 'not JSON'],
+    ['{"prompt_tokens": 0, "output_tokens": 1}', 1, '`prompt_tokens`'],
+    ['{"prompt_tokens": 1}', 1, '`output_tokens`'],
+    ['null', 1, '`prompt_tokens`'],
+  ])('says what is wrong with %j', (text, line, why) => {
+    expect(parseLengths(text)).toMatchObject({ kind: 'problem', line, why: expect.stringContaining(why) });
+  });
+});

@@ -1,0 +1,182 @@
+/** The clock executor on plans small enough to know what must come out. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
+import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
+import { simulate } from '../../../runtime/clock/simulate.js';
+import type { ClockSpan, SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
+import type { TransitionMode } from '../../../runtime/scheduler/types.js';
+import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+
+const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, smallGemmLoss: false };
+
+interface Ran extends Simulation {
+  readonly spans: readonly ClockSpan[];
+}
+
+function run(
+  options: PlanOptions,
+  requests: readonly SimulatedRequest[],
+  engine: EngineModel = FREE_ENGINE,
+  transitions: TransitionMode = 'dataflow',
+): Ran {
+  const plan = makePlan(options);
+  const { runtime, diagnostics } = compilePlan(plan);
+  expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+  const spans: ClockSpan[] = [];
+  const onSpan = (span: ClockSpan): void => void spans.push(span);
+  return { ...simulate(runtime, plan, requests, { engine, transitions, onSpan }), spans };
+}
+
+const RESHARD: PlanOptions = {
+  shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
+    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
+  ],
+};
+
+const requestsOf = (count: number, promptTokens: number, outputTokens: number): SimulatedRequest[] =>
+  Array.from({ length: count }, () => ({ promptTokens, outputTokens }));
+
+describe('simulate', () => {
+  it('takes as long as its steps where they follow each other', () => {
+    const result = run({ stages: [{ name: 'serve', mesh: {} }] }, requestsOf(1, 5, 3));
+    // The prompt, which gives the first token, and one step for each of the others.
+    expect(result.steps).toBe(3);
+    const [device] = result.devices;
+    const busy = COST_KINDS.reduce((sum, kind) => sum + device!.seconds[kind], 0);
+    expect(result.makespan).toBeCloseTo(busy, 12);
+    expect(result.tokens).toEqual({ prompt: 5, output: 3 });
+  });
+
+  it('overlaps the microbatches of a pipeline', () => {
+    const stages = [
+      { name: 'serve', mesh: { pp: 2 }, layerSplit: [2, 2], microbatchTokens: 16, batchRequests: 8 },
+    ];
+    const one = run({ stages }, requestsOf(1, 16, 1));
+    const four = run({ stages }, requestsOf(4, 16, 1));
+    // Four passes of two halves: five halves of time, were the halves equal; the second has the head too.
+    expect(four.makespan).toBeLessThan(4 * one.makespan * 0.8);
+    expect(four.makespan).toBeGreaterThan(2 * one.makespan);
+  });
+
+  it('adds host time to every step', () => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
+    const slow = {
+      ...plan,
+      topology: { ...plan.topology, overhead: { step: 0.5, layer: 0, request: 0.25 } },
+    };
+    const { runtime } = compilePlan(slow);
+    const ideal = simulate(runtime, slow, requestsOf(1, 4, 4), { engine: FREE_ENGINE });
+    const real = simulate(runtime, slow, requestsOf(1, 4, 4), {
+      engine: { ...FREE_ENGINE, hostOverhead: true },
+    });
+    expect(real.makespan - ideal.makespan).toBeCloseTo(4 * 0.75, 9);
+  });
+
+  it('moves what the compiler said a transition moves', () => {
+    const plan = makePlan(RESHARD);
+    const { runtime, transitions } = compilePlan(plan);
+    const result = simulate(runtime, plan, requestsOf(6, 20, 10));
+    const { upload, peer } = transitions.weights.find(({ from }) => from === 'prefill')!.bytes;
+    expect(result.transitions.count).toBe(1);
+    expect(result.transitions.bytes).toBe(upload + peer);
+    const tokens = 6 * 32;
+    expect(result.bytes.kvOut).toBe(tokens * transitions.kv[0]!.bytesPerToken.out);
+    expect(result.bytes.kvIn).toBe(tokens * transitions.kv[0]!.bytesPerToken.in);
+  });
+
+  it('loads every weight of the next stage when told to', () => {
+    const plan = makePlan(RESHARD);
+    const { runtime } = compilePlan(plan);
+    const engine = { ...FREE_ENGINE, fullReload: true };
+    const result = simulate(runtime, plan, requestsOf(6, 20, 10), { engine });
+    const decode = runtime.stages.find(({ name }) => name === 'decode')!;
+    const all = decode.shards.flatMap(({ weights }) => weights).reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(result.transitions.bytes).toBe(all);
+  });
+
+  it('begins a device’s moves behind its old steps, and layers behind their weights', () => {
+    const { spans } = run(RESHARD, requestsOf(6, 20, 10));
+    for (const device of [0, 1, 2, 3]) {
+      const mine = spans.filter((span) => span.device === device);
+      const moves = mine.filter(({ what }) => what === 'weights');
+      const prefills = mine.filter(({ what, stage }) => what === 'step' && stage === 'prefill');
+      const begun = Math.min(...moves.map(({ start }) => start));
+      expect(begun).toBeGreaterThanOrEqual(Math.max(...prefills.map(({ end }) => end)));
+      const decodes = mine.filter(({ what, stage }) => what === 'step' && stage === 'decode');
+      const arrived = Math.max(...moves.map(({ end }) => end));
+      expect(Math.min(...decodes.map(({ end }) => end))).toBeGreaterThan(arrived);
+    }
+  });
+
+  it('is done sooner with dataflow than with barriers', () => {
+    const time = (mode: TransitionMode): number =>
+      run(RESHARD, requestsOf(6, 20, 10), FREE_ENGINE, mode).makespan;
+    expect(time('dataflow')).toBeLessThan(time('barrier'));
+  });
+
+  it('deals sequences to virtual engines', () => {
+    const stages = [{ name: 'serve', mesh: { pp: 2 }, microbatchTokens: 16, batchRequests: 8 }];
+    const engine = { ...FREE_ENGINE, virtualEngines: true };
+    // One sequence of the two is much longer: its engine goes on alone, at half of the pipeline.
+    const uneven = [...requestsOf(1, 8, 2), ...requestsOf(1, 8, 40)];
+    const result = run({ stages }, uneven, engine);
+    expect(result.requests).toEqual({ finished: 2, rejected: 0 });
+    expect(result.tokens.output).toBe(42);
+  });
+
+  it('runs every request, accounts for all time of every device and never runs two things at once', () => {
+    const request = fc.record({
+      promptTokens: fc.integer({ min: 1, max: 60 }),
+      outputTokens: fc.integer({ min: 1, max: 20 }),
+    });
+    const mesh = fc.constantFrom({ pp: 4 }, { tp: 4 }, { pp: 2, tp: 2 }, { dp: 2, tp: 2 }, { dp: 2, pp: 2 });
+    fc.assert(
+      fc.property(
+        fc.array(request, { minLength: 1, maxLength: 12 }),
+        mesh,
+        mesh,
+        fc.constantFrom<TransitionMode>('dataflow', 'barrier'),
+        fc.boolean(),
+        (requests, prefill, decode, transitions, copyEngines) => {
+          const result = run(
+            {
+              ...RESHARD,
+              stages: [
+                { name: 'prefill', mesh: prefill, microbatchTokens: 32 },
+                { name: 'decode', mesh: decode, batchRequests: 4 },
+              ],
+            },
+            requests,
+            { ...FREE_ENGINE, copyEngines },
+            transitions,
+          );
+          expect(result.requests).toEqual({ finished: requests.length, rejected: 0 });
+          const sum = (pick: (each: SimulatedRequest) => number): number =>
+            requests.reduce((total, each) => total + pick(each), 0);
+          expect(result.tokens).toEqual({
+            prompt: sum((each) => each.promptTokens),
+            output: sum((each) => each.outputTokens),
+          });
+          result.devices.forEach(({ seconds, pages, exposedTransition, idle }) => {
+            const all = COST_KINDS.reduce((total, kind) => total + seconds[kind], 0);
+            expect(all + pages + exposedTransition + idle).toBeGreaterThan(result.makespan * (1 - 1e-9));
+            expect(all).toBeLessThanOrEqual(result.makespan * (1 + 1e-9));
+          });
+          for (const device of [0, 1, 2, 3]) {
+            const steps = result.spans
+              .filter((span) => span.device === device && span.what === 'step')
+              .sort((a, b) => a.start - b.start);
+            steps
+              .slice(1)
+              .forEach((step, i) => expect(step.start).toBeGreaterThanOrEqual(steps[i]!.end - 1e-12));
+          }
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});
