@@ -27,11 +27,12 @@ export interface Balance {
 /** Combinations of roads up to which the choice is exact. */
 const EXACT_COMBINATIONS = 4096;
 
-export function balance(loads: readonly Load[], lanes: readonly Lane[]): Balance {
+/** `bound`: seconds that no choice can beat; one that takes no longer is not searched on. */
+export function balance(loads: readonly Load[], lanes: readonly Lane[], bound = 0): Balance {
   const combinations = loads.reduce((product, load) => product * load.roads.length, 1);
-  const start = improve(greedy(loads, lanes), loads, lanes);
-  const picks = combinations <= EXACT_COMBINATIONS ? searchAll(start, loads, lanes) : start;
-  return summarise(picks, loads, lanes);
+  const start = summarise(improve(greedy(loads, lanes), loads, lanes), loads, lanes);
+  if (start.seconds <= bound || combinations > EXACT_COMBINATIONS) return start;
+  return summarise(searchAll(start, loads, lanes), loads, lanes);
 }
 
 /** Seconds until a lane with these bytes is done. */
@@ -145,13 +146,9 @@ function lastLane(bytes: readonly number[], lanes: readonly Lane[]): number {
 }
 
 /** Depth first over all combinations, leaving those that are already as late as the best. */
-function searchAll(
-  start: readonly number[],
-  loads: readonly Load[],
-  lanes: readonly Lane[],
-): readonly number[] {
-  let best = start;
-  let bestSeconds = summarise(start, loads, lanes).seconds;
+function searchAll(start: Balance, loads: readonly Load[], lanes: readonly Lane[]): readonly number[] {
+  let best = start.picks;
+  let bestSeconds = start.seconds;
   const bytes = lanes.map(() => 0);
   const picks = loads.map(() => 0);
   const decide = (index: number, seconds: number): void => {

@@ -21,7 +21,7 @@ export function kvCost(
 ): KvCost {
   const headBytes = 2 * plan.model.shape.headDim * BYTES_OF[plan.kv.dtype];
   const pageTokens = { from: plan.kv.pageTokens, to: plan.kv.pageTokens };
-  const sequences = [{ tokens: 1, from: 0, to: 0 }];
+  const sequences = [{ tokens: [0, 1], from: 0, to: 0 }] as const;
   const { lowerBound } = planKv({ from, to, pageTokens, headBytes, sequences }, roads);
   const travels = edge.path === 'shared' ? [] : tierTravels(edge, headBytes, roads);
   const still = roads.lanes.map((lane) => ({ ...lane, latency: 0 }));

@@ -1,18 +1,20 @@
 /**
- * Re-shards of KV, at (sequence, layer, kv head, token): a sequence is a tensor of layers by kv heads whose element is
- * all its tokens, so the same planner serves, and what a move means does not depend on any page table.
+ * Re-shards of KV, at (sequence, layer, kv head, token range): a range of a sequence's tokens is a tensor of layers by
+ * kv heads whose element is all those tokens, so the same planner serves, and what a move means does not depend on any
+ * page table.
  *
- * Pages are cut by rank, not by token: a move takes all tokens of a sequence. Where both ends have pages of their own
- * size, `pageRuns` cuts its tokens into runs that lie in one page at either end.
+ * Pages are cut by rank, not by token: a move takes the whole range. Where both ends have pages of their own size,
+ * `pageRuns` cuts it into runs that lie in one page at either end.
  */
-import { sameInterval } from '../ir/rectangles.js';
+import { intervalLength, sameInterval } from '../ir/rectangles.js';
 import type { Interval, RankHolding, ReshardCost } from '../ir/transitions.js';
 import { planMoves, type Placement } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
 
-/** KV of one request, on its way from a replica of one stage to a replica of another. */
+/** Some tokens of one request, on their way from a replica of one stage to a replica of another. */
 export interface KvSequence {
-  readonly tokens: number;
+  /** Positions in the request; what else of it there is may move on its own. */
+  readonly tokens: Interval;
   /** Replica (dp coordinate) that has it, and the one that shall. */
   readonly from: number;
   readonly to: number;
@@ -37,7 +39,7 @@ export interface KvMove {
   readonly device: number;
   readonly layers: Interval;
   readonly heads: Interval;
-  /** Tokens; all of the sequence. */
+  /** All that the sequence names. */
   readonly tokens: Interval;
   /** `keep`: the pages stay; `copy`: to other pages of the device; `peer`: from device `source`; `tier`: paged in. */
   readonly kind: 'keep' | 'copy' | 'peer' | 'tier';
@@ -76,7 +78,7 @@ export function planKv(problem: KvProblem, roads: Roads): KvPlan {
     {
       from: place(from, (sequence) => sequence.from),
       to: place(to, (sequence) => sequence.to),
-      elementBytes: (tensor) => sequences[Number(tensor)]!.tokens * headBytes,
+      elementBytes: (tensor) => intervalLength(sequences[Number(tensor)]!.tokens) * headBytes,
       origin: problem.tier ?? ((): undefined => undefined),
       rewrites: reformed,
     },
@@ -90,7 +92,7 @@ export function planKv(problem: KvProblem, roads: Roads): KvPlan {
         device,
         layers: piece.rows,
         heads: piece.cols,
-        tokens: [0, sequences[sequence]!.tokens],
+        tokens: sequences[sequence]!.tokens,
         kind: kind === 'upload' ? 'tier' : kind,
         ...(source !== undefined && { source }),
         bytes,

@@ -12,7 +12,7 @@
  */
 import { area } from '../ir/rectangles.js';
 import type { RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
-import { balance, boundSeconds, laneSeconds, type Load } from './balance.js';
+import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
 import { evictions, needsOf, type Need } from './sources.js';
@@ -68,7 +68,8 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
     roads: ways[index]!.map((way) => way.road),
     destination: needs[index]!.device,
   }));
-  const chosen = balance(loads, roads.lanes);
+  const bound = boundSeconds(loads, roads.lanes);
+  const chosen = balance(loads, roads.lanes, bound);
   const senderOf = new Map<number, number | undefined>();
   moving.forEach((index, load) => senderOf.set(index, ways[index]![chosen.picks[load]!]!.sender));
 
@@ -93,11 +94,8 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
     lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
     cost: {
       links: linkLoads(hops, roads.lanes),
-      seconds: roads.lanes.reduce(
-        (last, lane, id) => Math.max(last, laneSeconds(lane, chosen.bytes[id]!)),
-        0,
-      ),
-      boundSeconds: boundSeconds(loads, roads.lanes),
+      seconds: chosen.seconds,
+      boundSeconds: bound,
       linkBytes: hops.reduce(
         (sum, { bytes, road }) => (isCopy(road, roads) ? sum : sum + bytes * road.hops.length),
         0,

@@ -5,157 +5,212 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Interval, RankHolding } from '../../../compiler/ir/transitions.js';
-import { pageRuns, planKv, type KvMove, type KvSequence } from '../../../compiler/reshard/plan-kv.js';
-import { roadsOf } from '../../../compiler/reshard/roads.js';
+import type { Topology } from '../../../compiler/plan/plan.js';
+import {
+  pageRuns,
+  planKv,
+  type KvMove,
+  type KvPlan,
+  type KvSequence,
+} from '../../../compiler/reshard/plan-kv.js';
+import { roadsOf, type Road, type Roads } from '../../../compiler/reshard/roads.js';
 import {
   arbitraryMachine,
   arbitraryModel,
   arbitraryPlacement,
   makeMachine,
 } from '../support/arbitrary-placement.js';
+import { leastSeconds } from '../support/brute-force-sources.js';
+import { executeKvMoves, firstPageDifference, pagesOf, type KvEnd } from '../support/kv-executor.js';
+import { kindsOf, PAIR_KINDS } from '../support/pair-kinds.js';
+import { slowestLane, trafficOf, transferSeconds, type Travel } from '../support/traffic.js';
 
-/** Ids by `sequence page layer head slot`, layer and head counted from the first that the rank holds. */
-type Pages = Map<string, number>;
+const HEAD_BYTES = 8;
 
-const idOf = (sequence: number, layer: number, head: number, token: number): number =>
-  ((sequence * 64 + layer) * 64 + head) * 64 + token;
+/** Token ranges of one to three requests, some of them of one request in two parts. */
+const arbitraryRanges = fc.array(
+  fc.record({
+    start: fc.integer({ min: 0, max: 7 }),
+    length: fc.integer({ min: 1, max: 13 }),
+    replicas: fc.array(fc.nat(), { minLength: 3, maxLength: 3 }),
+  }),
+  { minLength: 1, maxLength: 3 },
+);
 
-const slotKey = (
-  sequence: number,
-  rank: RankHolding,
-  layer: number,
-  head: number,
-  page: number,
-  slot: number,
-): string => [sequence, page, layer - rank.kv.layers[0], head - rank.kv.heads[0], slot].join(' ');
+const arbitraryPage = fc.integer({ min: 1, max: 6 });
 
-function each([start, end]: Interval, visit: (index: number) => void): void {
-  for (let index = start; index < end; index++) visit(index);
-}
-
-/** What a stage's ranks have in their pages for the sequences of their replica. */
-function pagesOf(
-  ranks: readonly RankHolding[],
-  sequences: readonly KvSequence[],
-  end: 'from' | 'to',
-  pageTokens: number,
-): Map<number, Pages> {
-  return new Map(
-    ranks.map((rank) => {
-      const pages: Pages = new Map();
-      sequences.forEach((sequence, index) => {
-        if (sequence[end] !== rank.dp) return;
-        each(rank.kv.layers, (layer) =>
-          each(rank.kv.heads, (head) =>
-            each([0, sequence.tokens], (token) => {
-              const key = slotKey(
-                index,
-                rank,
-                layer,
-                head,
-                Math.floor(token / pageTokens),
-                token % pageTokens,
-              );
-              pages.set(key, idOf(index, layer, head, token));
-            }),
-          ),
-        );
-      });
-      return [rank.device, pages];
-    }),
-  );
-}
-
-function execute(
-  before: ReadonlyMap<number, Pages>,
-  moves: readonly KvMove[],
-  from: readonly RankHolding[],
-  to: readonly RankHolding[],
-  pageTokens: { readonly from: number; readonly to: number },
-): Map<number, Pages> {
-  const after = new Map<number, Pages>(to.map(({ device }) => [device, new Map<string, number>()]));
-  for (const { sequence, device, layers, heads, tokens, kind, source } of moves) {
-    const target = to.find((rank) => rank.device === device)!;
-    const sender = from.find((rank) => rank.device === (source ?? device));
-    for (const run of pageRuns(tokens, pageTokens.from, pageTokens.to)) {
-      if (kind === 'keep') expect(run.from).toEqual(run.to);
-      each(layers, (layer) =>
-        each(heads, (head) =>
-          each([0, run.tokens[1] - run.tokens[0]], (step) => {
-            const key = slotKey(sequence, target, layer, head, run.to.page, run.to.slot + step);
-            expect(after.get(device)!.has(key)).toBe(false);
-            const old =
-              kind === 'tier' || !sender
-                ? undefined
-                : slotKey(sequence, sender, layer, head, run.from.page, run.from.slot + step);
-            const id =
-              old === undefined
-                ? idOf(sequence, layer, head, run.tokens[0] + step)
-                : before.get(sender!.device)!.get(old);
-            if (id === undefined) throw new Error(`${kind} of what device ${source ?? device} does not have`);
-            after.get(device)!.set(key, id);
-          }),
-        ),
-      );
-    }
-  }
-  return after;
-}
-
+/** Three placements of one model, with a page size each, on one machine. */
 const arbitraryProblem = arbitraryModel.chain((model) =>
   fc.record({
-    from: arbitraryPlacement(model),
-    to: arbitraryPlacement(model),
+    places: fc.tuple(arbitraryPlacement(model), arbitraryPlacement(model), arbitraryPlacement(model)),
+    pages: fc.tuple(arbitraryPage, arbitraryPage, arbitraryPage),
     machine: arbitraryMachine,
-    pages: fc.tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 })),
     inTier: fc.boolean(),
-    drawn: fc.array(fc.tuple(fc.integer({ min: 1, max: 13 }), fc.nat(), fc.nat()), {
-      minLength: 1,
-      maxLength: 3,
-    }),
+    drawn: arbitraryRanges,
   }),
 );
 
 const replicas = (ranks: readonly RankHolding[]): number => Math.max(...ranks.map((rank) => rank.dp)) + 1;
 
+/** The host tier beside each device. */
+function tierOf({ topology, between }: Roads): (device: number) => Road | undefined {
+  return (device) => {
+    const { path, group } = topology.devices[device]!;
+    return between(group === '' ? 'host' : `${group}.host`, path);
+  };
+}
+
+interface Hop {
+  readonly plan: KvPlan;
+  readonly sequences: readonly KvSequence[];
+  readonly from: KvEnd;
+  readonly to: KvEnd;
+}
+
+type Drawn = typeof arbitraryProblem extends fc.Arbitrary<infer T> ? T : never;
+
+/** The re-shard between two of the placements of a problem. */
+function hop({ places, pages, drawn, inTier }: Drawn, roads: Roads, from: number, to: number): Hop {
+  const sequences = drawn.map(({ start, length, replicas: draws }): KvSequence => ({
+    tokens: [start, start + length],
+    from: draws[from]! % replicas(places[from]!),
+    to: draws[to]! % replicas(places[to]!),
+  }));
+  const plan = planKv(
+    {
+      from: places[from]!,
+      to: places[to]!,
+      pageTokens: { from: pages[from]!, to: pages[to]! },
+      headBytes: HEAD_BYTES,
+      sequences,
+      ...(inTier && { tier: tierOf(roads) }),
+    },
+    roads,
+  );
+  const end = (index: number, which: 'from' | 'to'): KvEnd => ({
+    ranks: places[index]!,
+    replica: (sequence) => sequence[which],
+    pageTokens: pages[index]!,
+  });
+  return { plan, sequences, from: end(from, 'from'), to: end(to, 'to') };
+}
+
+/** Two nodes without a network between them, and KV in no tier: then there is no way, and a move says `tier`. */
+const stranded = ({ plan }: Hop, inTier: boolean): boolean =>
+  !inTier && plan.moves.some((move) => move.kind === 'tier');
+
+const travelOf = ({ device, bytes, kind, source }: KvMove): Travel => {
+  return { device, bytes, kind: kind === 'tier' ? 'origin' : kind, ...(source !== undefined && { source }) };
+};
+
 describe('planned KV moves', () => {
-  it('put every (sequence, layer, head, token) where the next stage looks for it', () => {
+  it('put every (sequence, layer, head, token) where the next stage looks for it, at the cost of the moves', () => {
     const kinds = new Set<string>();
+    const pairs = new Set<string>();
     fc.assert(
-      fc.property(arbitraryProblem, ({ from, to, machine, pages, inTier, drawn }) => {
-        const roads = roadsOf(machine);
-        const sequences = drawn.map(([tokens, a, b]) => ({
-          tokens,
-          from: a % replicas(from),
-          to: b % replicas(to),
-        }));
-        const pageTokens = { from: pages[0], to: pages[1] };
-        const tier = (device: number): ReturnType<typeof roads.between> => {
-          const { path, group } = machine.devices[device]!;
-          return roads.between(group === '' ? 'host' : `${group}.host`, path);
-        };
-        const plan = planKv(
-          { from, to, pageTokens, headBytes: 8, sequences, ...(inTier ? { tier } : {}) },
-          roads,
-        );
+      fc.property(arbitraryProblem, (problem) => {
+        const roads = roadsOf(problem.machine);
+        const there = hop(problem, roads, 0, 1);
+        const { plan, sequences, from, to } = there;
         for (const move of plan.moves) kinds.add(move.kind);
-        // Two nodes without a network between them, and KV in no tier: then there is no way, and a move says `tier`.
-        const stranded = plan.moves.some((move) => move.kind === 'tier') && !inTier;
-        if (stranded) return;
-        const after = execute(
-          pagesOf(from, sequences, 'from', pageTokens.from),
-          plan.moves,
-          from,
-          to,
-          pageTokens,
-        );
-        expect(after).toEqual(pagesOf(to, sequences, 'to', pageTokens.to));
+        for (const kind of kindsOf(from.ranks, to.ranks)) pairs.add(kind);
+        if (stranded(there, problem.inTier)) return;
+        const after = executeKvMoves(pagesOf(from, sequences), plan.moves, sequences, to);
+        expect(firstPageDifference(after, pagesOf(to, sequences))).toBeUndefined();
+
         const brought = plan.moves.filter((move) => move.kind === 'peer' || move.kind === 'tier');
         expect(brought.reduce((sum, move) => sum + move.bytes, 0)).toBe(plan.lowerBound);
+        const traffic = trafficOf(plan.moves.map(travelOf), roads, tierOf(roads));
+        expect(plan.cost.seconds).toBeCloseTo(slowestLane(traffic.laneBytes, roads), 9);
+        expect(plan.cost.linkBytes).toBe(traffic.linkBytes);
+        if (traffic.mostHops <= 1) expect(plan.cost.linkBytes).toBe(plan.lowerBound);
+        expect(plan.cost.boundSeconds).toBeLessThanOrEqual(plan.cost.seconds * (1 + 1e-12));
       }),
-      { numRuns: 200 },
+      { numRuns: 2000 },
     );
     expect([...kinds].sort()).toEqual(['copy', 'keep', 'peer', 'tier']);
+    expect([...pairs].sort()).toEqual(PAIR_KINDS);
+  }, 60_000);
+
+  it('bring everything back on a round trip, whatever the page sizes', () => {
+    fc.assert(
+      fc.property(arbitraryProblem, (problem) => {
+        const roads = roadsOf(problem.machine);
+        const there = hop(problem, roads, 0, 1);
+        const back = hop(problem, roads, 1, 0);
+        if (stranded(there, problem.inTier) || stranded(back, problem.inTier)) return;
+        const start = pagesOf(there.from, there.sequences);
+        const away = executeKvMoves(start, there.plan.moves, there.sequences, there.to);
+        const home = executeKvMoves(away, back.plan.moves, back.sequences, back.to);
+        expect(firstPageDifference(home, start)).toBeUndefined();
+      }),
+      { numRuns: 1000 },
+    );
+  }, 60_000);
+
+  it('obey the triangle inequality in bytes, and in time where only the tier sends', () => {
+    fc.assert(
+      fc.property(arbitraryProblem, (drawn) => {
+        const machine: Topology = makeMachine({ host: 10, latency: 0.5 });
+        const roads = roadsOf(machine);
+        const problem = { ...drawn, inTier: true };
+        const [ab, bc, ac] = [
+          hop(problem, roads, 0, 1).plan,
+          hop(problem, roads, 1, 2).plan,
+          hop(problem, roads, 0, 2).plan,
+        ];
+        expect(ac.lowerBound).toBeLessThanOrEqual(ab.lowerBound + bc.lowerBound);
+        const longWay = transferSeconds(ab.cost) + transferSeconds(bc.cost);
+        expect(transferSeconds(ac.cost)).toBeLessThanOrEqual(longWay + 1e-9);
+      }),
+      { numRuns: 1000 },
+    );
+  }, 60_000);
+
+  it('take as long as the best of all combinations of sources on small cases', () => {
+    // A rank holds one head of one layer, so that sources are all there is to choose.
+    const layersOf = fc.array(fc.nat(1), { minLength: 8, maxLength: 8 });
+    const ranks = (layers: readonly number[], devices: readonly number[]): readonly RankHolding[] =>
+      devices.map((device) => ({
+        device,
+        dp: 0,
+        pp: 0,
+        tp: 0,
+        weights: [],
+        kv: { layers: [layers[device]!, layers[device]! + 1], heads: [0, 1] },
+      }));
+    const lengths = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 3 });
+    let balanced = 0;
+    fc.assert(
+      fc.property(
+        layersOf,
+        layersOf,
+        fc.nat(6),
+        lengths,
+        arbitraryMachine,
+        fc.boolean(),
+        (before, after, first, tokens, machine, inTier) => {
+          const roads = roadsOf(machine);
+          const from = ranks(before, [0, 1, 2, 3, 4, 5]);
+          const to = ranks(after, [first, first + 1]);
+          const sequences = tokens.map((end): KvSequence => ({ tokens: [0, end], from: 0, to: 0 }));
+          const pageTokens = { from: 4, to: 4 };
+          const tier = inTier ? tierOf(roads) : (): undefined => undefined;
+          const plan = planKv({ from, to, pageTokens, headBytes: 1, sequences, tier }, roads);
+          const lacks = to.flatMap(({ device, kv }) => {
+            const holders = from
+              .filter((rank) => rank.kv.layers[0] === kv.layers[0])
+              .map((rank) => rank.device);
+            return holders.includes(device) ? [] : tokens.map((bytes) => ({ device, bytes, holders }));
+          });
+          expect(plan.cost.seconds).toBeCloseTo(leastSeconds(lacks, roads, tier), 9);
+          const used = new Set(plan.moves.map((move) => move.source ?? move.kind));
+          if (used.size > 1) balanced++;
+        },
+      ),
+      { numRuns: 400 },
+    );
+    expect(balanced).toBeGreaterThan(50);
   }, 60_000);
 
   it('stay where they are between stages with the same pages', () => {
@@ -174,7 +229,12 @@ describe('planned KV moves', () => {
       [0, 2],
       [2, 4],
     ]);
-    const problem = { from: halves, to: halves, headBytes: 16, sequences: [{ tokens: 5, from: 0, to: 0 }] };
+    const problem = {
+      from: halves,
+      to: halves,
+      headBytes: 16,
+      sequences: [{ tokens: [0, 5], from: 0, to: 0 }] as const,
+    };
     const roads = roadsOf(makeMachine({ host: 10, peer: 10 }));
     const same = planKv({ ...problem, pageTokens: { from: 4, to: 4 } }, roads);
     expect(same.moves.map((move) => move.kind)).toEqual(['keep', 'keep']);

@@ -156,29 +156,30 @@ describe('layout paths', () => {
     expect(layoutPlanner(linked).path(shape, source, turned)).toBeDefined();
   });
 
-  it('are planned in a few milliseconds on three axes, and at once when asked again', () => {
+  it('cost one search for all targets of a source', () => {
     const linked = { mesh: { dp: 4, pp: 2, tp: 8 }, links: LINKS };
+    let priced = 0;
+    const counted: LinkedMesh = {
+      mesh: linked.mesh,
+      get links() {
+        priced++;
+        return linked.links;
+      },
+    };
     const shape: LayoutShape = {
       dims: [
         { name: 'tokens', size: 4096 },
         { name: 'heads', size: 64 },
-        { name: 'ffn', size: 1024 },
         { name: 'hidden', size: 512 },
       ],
       elementBytes: 2,
     };
     const layouts = wholeLayouts(shape, linked);
-    const planner = layoutPlanner(linked);
-    planner.path(shape, layouts[0]!, layouts.at(-1)!);
-    const times = layouts.slice(1, 31).map((source) => {
-      const start = performance.now();
-      expect(planner.path(shape, source, layouts[0]!)).toBeDefined();
-      return performance.now() - start;
-    });
-    const median = times.sort((a, b) => a - b)[15]!;
-    const again = performance.now();
-    for (const target of layouts) planner.path(shape, layouts[1]!, target);
-    expect(median).toBeLessThan(40);
-    expect((performance.now() - again) / layouts.length).toBeLessThan(median);
+    const planner = layoutPlanner(counted);
+    expect(planner.path(shape, layouts[1]!, layouts[0]!)).toBeDefined();
+    const once = priced;
+    expect(once).toBeGreaterThan(layouts.length);
+    for (const target of layouts) expect(planner.path(shape, layouts[1]!, target)).toBeDefined();
+    expect(priced).toBe(once);
   });
 });

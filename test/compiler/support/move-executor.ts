@@ -2,91 +2,120 @@
  * Carries out weight moves on element ids, without a device: every element is addressed by tensor, row and column.
  * A device's new memory is filled from its own old one, from those of others, and from the checkpoint.
  */
-import { area } from '../../../compiler/ir/rectangles.js';
+import { intersect } from '../../../compiler/ir/rectangles.js';
 import type { RankHolding, TensorPiece, WeightMove } from '../../../compiler/ir/transitions.js';
-import { weightSource } from '../../../compiler/reshard/weight-source.js';
-import type { Road, Roads } from '../../../compiler/reshard/roads.js';
 
-/** Element ids by position, for each device. */
-export type DeviceMemories = ReadonlyMap<number, ReadonlyMap<number, number>>;
+/** A rectangle of a tensor in a device's memory; an element that has not arrived is NaN. */
+interface Block {
+  readonly piece: TensorPiece;
+  readonly ids: Float64Array;
+}
+
+/** By device and tensor. */
+export type DeviceMemories = ReadonlyMap<number, ReadonlyMap<string, readonly Block[]>>;
 
 const tensorNumbers = new Map<string, number>();
 
-/** A number for every position of a piece: no two positions of any tensors share one. */
-function positions(piece: TensorPiece): readonly number[] {
-  const tensor = tensorNumbers.get(piece.tensor) ?? tensorNumbers.size;
-  tensorNumbers.set(piece.tensor, tensor);
-  const all: number[] = [];
-  for (let row = piece.rows[0]; row < piece.rows[1]; row++)
-    for (let col = piece.cols[0]; col < piece.cols[1]; col++)
-      all.push((tensor * 2 ** 10 + row) * 2 ** 10 + col);
-  return all;
+/** Ids of a tensor's elements: no two positions of any tensors share one. */
+function idsOf(tensor: string): (row: number, col: number) => number {
+  const number = tensorNumbers.get(tensor) ?? tensorNumbers.size;
+  tensorNumbers.set(tensor, number);
+  return (row, col) => (number * 2 ** 10 + row) * 2 ** 10 + col;
 }
-
-/** The id of the element that belongs at a position. */
-const idAt = (position: number): number => position + 0.5;
 
 /** Memories that hold what the ranks should. */
 export function memoriesOf(holdings: readonly RankHolding[]): DeviceMemories {
+  const memories = emptyMemories(holdings);
+  for (const blocks of memories.values())
+    for (const { piece, ids } of [...blocks.values()].flat()) {
+      const id = idsOf(piece.tensor);
+      visit(piece, piece, (at, row, col) => (ids[at] = id(row, col)));
+    }
+  return memories;
+}
+
+function emptyMemories(holdings: readonly Pick<RankHolding, 'device' | 'weights'>[]): DeviceMemories {
   return new Map(
-    holdings.map(({ device, weights }) => [
-      device,
-      new Map(weights.flatMap((piece) => positions(piece).map((at): [number, number] => [at, idAt(at)]))),
-    ]),
+    holdings.map(({ device, weights }) => {
+      const blocks = new Map<string, Block[]>();
+      for (const piece of weights) {
+        const mine = blocks.get(piece.tensor) ?? [];
+        blocks.set(piece.tensor, mine);
+        mine.push({ piece, ids: new Float64Array(size(piece)).fill(NaN) });
+      }
+      return [device, blocks];
+    }),
   );
+}
+
+function size({ rows, cols }: TensorPiece): number {
+  return (rows[1] - rows[0]) * (cols[1] - cols[0]);
+}
+
+/** Visits the elements of `part` with their index in the block `whole`. */
+function visit(
+  part: Pick<TensorPiece, 'rows' | 'cols'>,
+  whole: TensorPiece,
+  see: (at: number, row: number, col: number) => void,
+): void {
+  const width = whole.cols[1] - whole.cols[0];
+  for (let row = part.rows[0]; row < part.rows[1]; row++)
+    for (let col = part.cols[0]; col < part.cols[1]; col++)
+      see((row - whole.rows[0]) * width + col - whole.cols[0], row, col);
 }
 
 /** The first device of `wanted` whose memory is not the same in `found`. */
 export function firstDifference(found: DeviceMemories, wanted: DeviceMemories): number | undefined {
-  for (const [device, memory] of wanted) {
+  for (const [device, blocks] of wanted) {
     const other = found.get(device);
-    if (other?.size !== memory.size) return device;
-    for (const [at, id] of memory) if (other.get(at) !== id) return device;
+    if (other?.size !== blocks.size) return device;
+    for (const [tensor, list] of blocks) {
+      const mine = other.get(tensor);
+      if (mine?.length !== list.length) return device;
+      if (!list.every(({ ids }, index) => mine[index]!.ids.every((id, at) => id === ids[at]))) return device;
+    }
   }
   return undefined;
 }
 
-/** Memories after the moves: of the devices of `to` what arrived, of the others what they had. Throws where a move is wrong. */
+/**
+ * Memories after the moves: of the devices of `to` what arrived, of the others what they had. Throws where a move
+ * takes what is not there, brings what has no place, or brings an element again.
+ */
 export function executeMoves(
   before: DeviceMemories,
   moves: readonly WeightMove[],
   to: readonly RankHolding[],
 ): DeviceMemories {
-  const after = new Map(to.map(({ device }) => [device, new Map<number, number>()]));
+  const after = emptyMemories(to);
   for (const { device, piece, kind, source } of moves) {
-    const memory = after.get(device);
-    if (!memory) throw new Error(`device ${device} has no rank`);
-    for (const at of positions(piece)) {
-      if (memory.has(at)) throw new Error(`an element of ${piece.tensor} arrives twice on device ${device}`);
-      const found = kind === 'upload' ? idAt(at) : before.get(source ?? device)?.get(at);
-      if (found === undefined)
-        throw new Error(`${kind} of ${piece.tensor} to device ${device}: it is not there`);
-      memory.set(at, found);
+    const { tensor } = piece;
+    const complain = (what: string): never => {
+      throw new Error(`${kind} of ${tensor} to device ${device}: ${what}`);
+    };
+    const sent = before.get(source ?? device)?.get(tensor) ?? [];
+    const id = kind === 'upload' ? idsOf(tensor) : (row: number, col: number) => lookUp(sent, row, col);
+    let placed = 0;
+    for (const { piece: whole, ids } of after.get(device)?.get(tensor) ?? []) {
+      const part = intersect(whole, piece);
+      if (!part) continue;
+      visit(part, whole, (at, row, col) => {
+        if (!Number.isNaN(ids[at])) complain('it arrives twice');
+        ids[at] = id(row, col);
+        if (Number.isNaN(ids[at])) complain('it is not there');
+        placed++;
+      });
     }
+    if (placed !== size(piece)) complain('it has no place');
   }
-  return new Map<number, ReadonlyMap<number, number>>([...before, ...after]);
+  return new Map([...before, ...after]);
 }
 
-/** What the moves put on every lane, and over links in all, counted move by move. */
-export function trafficOf(
-  moves: readonly WeightMove[],
-  roads: Roads,
-  elementBytes: number,
-  modelBytes: number,
-): { readonly laneBytes: readonly number[]; readonly linkBytes: number } {
-  const laneBytes = roads.lanes.map(() => 0);
-  const path = (device: number): string => roads.topology.devices[device]!.path;
-  let linkBytes = 0;
-  for (const { device, piece, kind, source } of moves) {
-    if (kind === 'keep') continue;
-    const road: Road | undefined =
-      kind === 'upload'
-        ? weightSource(roads, device, modelBytes)
-        : roads.between(path(source ?? device), path(device));
-    if (!road) throw new Error(`no road for a ${kind} to device ${device}`);
-    const bytes = area(piece) * elementBytes;
-    for (const lane of road.lanes) laneBytes[lane]! += bytes;
-    if (kind !== 'copy') linkBytes += bytes * road.hops.length;
+function lookUp(blocks: readonly Block[], row: number, col: number): number {
+  for (const { piece, ids } of blocks) {
+    const { rows, cols } = piece;
+    if (row < rows[0] || row >= rows[1] || col < cols[0] || col >= cols[1]) continue;
+    return ids[(row - rows[0]) * (cols[1] - cols[0]) + col - cols[0]]!;
   }
-  return { laneBytes, linkBytes };
+  return NaN;
 }
