@@ -50,4 +50,8 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     slug: 'move-corrupted',
     meaning: 'Weights or KV pages that were moved are not what they were before (found by --verify-moves).',
   },
+  FC0922: {
+    slug: 'kv-store-unusable',
+    meaning: 'The directory of a disk tier cannot be made, read or written.',
+  },
 };

@@ -17,7 +17,7 @@ import type { OrderedMove, WeightJob } from './move-order.js';
 import { createPacedWriter } from './paced-writer.js';
 import { copyKernel, recordCopies, wantsKernel } from './strided-copy.js';
 import type { RowCopy } from './strided-copy.js';
-import { verifyWeights } from './verify-moves.js';
+import { verifyWeights } from './verify-weights.js';
 import { placeWeights } from './weight-arena.js';
 import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
-import { createHostPages } from '../../../runtime/exec/host-pages.js';
-import { createPagePool } from '../../../runtime/exec/pool.js';
+import { createHostPages } from '../../../runtime/kv/host-pages.js';
+import { createPagePool } from '../../../runtime/kv/pool.js';
 import { memoryDevice } from '../support/memory-device.js';
 
 const LAYERS = 6;

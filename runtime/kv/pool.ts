@@ -5,7 +5,7 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
-import type { PageVerifier } from './verify-moves.js';
+import type { PageVerifier } from './verify-pages.js';
 
 interface PoolRank {
   readonly device: Device;

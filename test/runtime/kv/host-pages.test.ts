@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createHostPages } from '../../../runtime/exec/host-pages.js';
+import { createHostPages } from '../../../runtime/kv/host-pages.js';
 
 /** Element ids of a packed rank part: every 4-byte word of the neutral page is its own number. */
 function partOf(

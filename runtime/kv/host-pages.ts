@@ -18,17 +18,28 @@ export interface HostPages {
   put(page: number, layers: Interval, heads: Interval, packed: Uint8Array): void;
   /** Reads a rank's part of page `page` into packed bytes. */
   get(page: number, layers: Interval, heads: Interval, packed: Uint8Array): void;
+  /** The page itself, not a copy: `pageBytes` bytes in neutral order. */
+  bytes(page: number): Uint8Array;
 }
 
-/** Memory is taken page by page on first use and kept for reuse. */
+/** Memory is taken in slabs of whole pages up to this size, so that the heap holds few large blocks. */
+const SLAB_BYTES = 64 * 1024 * 1024;
+
+/** Memory is taken slab by slab on first use and kept for reuse. */
 export function createHostPages(pages: number, shape: NeutralPage): HostPages {
   const pageBytes = shape.layers * shape.heads * shape.headBytes;
+  const slabPages = Math.min(pages, Math.max(1, Math.floor(SLAB_BYTES / pageBytes)));
   const slabs = new Map<number, Uint8Array>();
-  const slab = (page: number): Uint8Array => {
+  const bytesOf = (page: number): Uint8Array => {
     if (page < 0 || page >= pages) throw new Error(`host page ${page} of ${pages}`);
-    const known = slabs.get(page) ?? new Uint8Array(pageBytes);
-    slabs.set(page, known);
-    return known;
+    const index = Math.floor(page / slabPages);
+    let slab = slabs.get(index);
+    if (slab === undefined) {
+      slab = new Uint8Array(Math.min(slabPages, pages - index * slabPages) * pageBytes);
+      slabs.set(index, slab);
+    }
+    const at = (page % slabPages) * pageBytes;
+    return slab.subarray(at, at + pageBytes);
   };
   const forEachRun = (
     layers: Interval,
@@ -47,12 +58,13 @@ export function createHostPages(pages: number, shape: NeutralPage): HostPages {
   return {
     pageBytes,
     put(page, layers, heads, packed) {
-      const target = slab(page);
+      const target = bytesOf(page);
       forEachRun(layers, heads, (at, from, bytes) => target.set(packed.subarray(from, from + bytes), at));
     },
     get(page, layers, heads, packed) {
-      const source = slab(page);
+      const source = bytesOf(page);
       forEachRun(layers, heads, (at, to, bytes) => packed.set(source.subarray(at, at + bytes), to));
     },
+    bytes: bytesOf,
   };
 }
