@@ -189,7 +189,8 @@ function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
       device,
       weights: sizes.reduce((sum, bytes) => sum + bytes, 0),
       largestWeight: Math.max(0, ...sizes),
-      workspace: slots.reduce((sum, slot) => sum + slot.bytes, stepBytes),
+      slots,
+      stepBytes,
     };
   });
 }

@@ -4,11 +4,13 @@
  *     peak = weights + workspace + KV pages      <=      memory * memory_use
  *
  * Weights count the largest of the stages that take turns on the device, and where a device re-shards one buffer
- * more, for the copy under way. Workspace (slots, step arguments, sample output) is kept for every stage at once.
+ * more, for the copy under way. The slots of stages that take turns lie over each other; step arguments and sample
+ * output are kept for every stage.
  */
 import { formatBytes } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
@@ -19,7 +21,10 @@ export interface RankMemory {
   readonly device: number;
   readonly weights: number;
   readonly largestWeight: number;
-  readonly workspace: number;
+  /** Slots of its program. */
+  readonly slots: readonly { readonly id: number; readonly bytes: number }[];
+  /** Bytes of step arguments and sample output. */
+  readonly stepBytes: number;
 }
 
 export interface DeviceMemory {
@@ -51,9 +56,27 @@ export function fixedMemory(
       device,
       budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
       weights: resident?.get(device) ?? weights + spare,
-      workspace: mine.reduce((sum, rank) => sum + rank.workspace, 0),
+      workspace: workspaceBytes(mine, resident === undefined ? switches : () => false),
     };
   });
+}
+
+/** Slots of ranks that take turns share memory; ranks that do not have theirs side by side. */
+function workspaceBytes(
+  ranks: readonly RankMemory[],
+  inTurn: (a: RankMemory, b: RankMemory) => boolean,
+): number {
+  const together: RankMemory[][] = [];
+  for (const rank of ranks) {
+    const others = together.find(
+      (group) => !group.some((other) => inTurn(rank, other) || inTurn(other, rank)),
+    );
+    if (others) others.push(rank);
+    else together.push([rank]);
+  }
+  const sets = together.map((group) => group.flatMap(({ slots }) => slots));
+  const stepBytes = ranks.reduce((sum, rank) => sum + rank.stepBytes, 0);
+  return overlaidBuffers(sets).reduce((sum, bytes) => sum + bytes, stepBytes);
 }
 
 /** Peaks with the pools' pages. */

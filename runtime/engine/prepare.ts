@@ -18,6 +18,8 @@ import { ropeFrequencies } from '../exec/rope.js';
 import { createPageVerifier } from '../kv/verify-pages.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
+import { createWorkspace } from '../exec/workspace.js';
+import type { WorkspaceStage } from '../exec/workspace.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { WeightSource } from '../weights/weight-source.js';
@@ -96,6 +98,10 @@ export async function prepare(
     }),
   );
 
+  const workspaces = new Map(
+    [...devices].map(([id, device]) => [id, createWorkspace(device, workspaceStages(graph, residences, id))]),
+  );
+
   progress('compiling kernels');
   const stages = new Map<string, PreparedStage>();
   for (const stage of graph.stages) {
@@ -112,11 +118,12 @@ export async function prepare(
           weightArrival: (weight) => weights.get(rank.device)!.arrival(residence, weight),
           kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
           rope: ropes.get(rank.device)!,
+          slot: (id) => workspaces.get(rank.device)!(stage.name, id),
         }),
       ),
     );
     const { compute } = exposures.get(group)!;
-    const pipeline = createPipeline(stage, ranks, { traffic, passages, computing: compute });
+    const pipeline = createPipeline(stage, ranks, { traffic, passages, residence, computing: compute });
     stages.set(stage.name, { stage, layout, pipeline });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));
@@ -148,6 +155,19 @@ export async function prepare(
       }
     },
   };
+}
+
+/** The stages on a device, with the slots of the programs they run there. */
+function workspaceStages(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): readonly WorkspaceStage[] {
+  return graph.stages.flatMap(({ name, programs, ranks }) => {
+    const rank = ranks.find((candidate) => candidate.device === device);
+    if (rank === undefined) return [];
+    return [{ name, residence: residences.get(name)!.residence, slots: programs[rank.program]!.slots }];
+  });
 }
 
 /** The residence a device starts with: that of the first stage of the flow that runs on it. */

@@ -47,6 +47,8 @@ interface TpGroup {
 export interface PipelineContext {
   readonly traffic: Traffic;
   readonly passages: Passages;
+  /** Of the stage. */
+  readonly residence: string;
   /** Called when kernels begin to run; the result is called when they are done, maybe twice. */
   readonly computing: () => () => void;
 }
@@ -69,15 +71,25 @@ export function createPipeline(
   return {
     async step(replica, args, readSamples) {
       const chain = groups[replica]!;
-      const leave = chain.map((group) => group.ranks.map(({ rank }) => context.passages.enter(rank.device)));
+      const { passages, residence } = context;
+      // Steps of another residence given out before this one still have their values in the workspace.
+      const before = chain.map((group) =>
+        group.ranks.flatMap(({ rank }) => passages.clearedOfOthers(rank.device, residence) ?? []),
+      );
+      const leave = chain.map((group) =>
+        group.ranks.map(({ rank }) => passages.enter(rank.device, residence)),
+      );
       const pass = async (at: number, received: Message | undefined): Promise<Message | undefined> => {
-        const sent = await runGroup(chain[at]!, args, received, context);
-        for (const done of leave[at]!) done();
-        return sent;
+        await Promise.all(before[at]!);
+        return runGroup(chain[at]!, args, received, context);
       };
       const relay = async (upTo: number): Promise<Message | undefined> => {
         const received = upTo === 0 ? undefined : await relay(upTo - 1);
-        return chain[upTo]!.turn.run(() => pass(upTo, received));
+        return chain[upTo]!.turn.run(async () => {
+          const sent = await pass(upTo, received);
+          for (const done of leave[upTo]!) done();
+          return sent;
+        });
       };
       try {
         const message = chain.length === 1 ? undefined : await relay(chain.length - 2);
@@ -89,6 +101,7 @@ export function createPipeline(
             return await readSamples(last.ranks, args);
           } finally {
             computed();
+            for (const done of leave.at(-1)!) done();
           }
         });
       } finally {

@@ -51,18 +51,14 @@ export interface RankContext {
   readonly weightArrival: (weight: string) => Promise<void> | undefined;
   readonly kvBuffer: (group: number) => DeviceBuffer;
   readonly rope: DeviceBuffer;
+  /** Buffer of a slot of the rank's program; it may be larger than the slot. */
+  readonly slot: (id: number) => DeviceBuffer;
 }
 
-/** Allocates workspace and compiles and binds all kernels of a rank's program. */
+/** Allocates step arguments and compiles and binds all kernels of a rank's program. */
 export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: RankContext): Promise<Rank> {
   const { device, layout } = context;
   const program = stage.programs[rank.program]!;
-  const slots = new Map(
-    program.slots.map((slot) => [
-      slot.id,
-      device.createBuffer(`${stage.name} slot ${slot.id}`, Math.max(16, slot.bytes)),
-    ]),
-  );
   const args = device.createBuffer(`${stage.name} step arguments`, layout.bytes);
   const samples = program.ops.some((op) => op.op === 'sample')
     ? device.createBuffer(`${stage.name} samples`, stage.maxSequences * SAMPLE_WORDS * 4)
@@ -70,7 +66,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
   const valueBuffer = (id: number): DeviceBuffer => {
     const value = program.values.find((candidate) => candidate.id === id);
     if (value === undefined) throw new Error(`program ${program.pp} of ${stage.name} has no value ${id}`);
-    return slots.get(value.slot)!;
+    return context.slot(value.slot);
   };
   const region = (at: Region): BufferRange => ({ buffer: args, offset: at.offset, bytes: at.bytes });
   const range = (operand: Operand): BufferRange => {

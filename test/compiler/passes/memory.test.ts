@@ -1,6 +1,7 @@
 /** Pages, peaks and the problems of plans that do not fit. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { overlaidBuffers } from '../../../compiler/ir/workspace.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
 import { layerGroups } from '../../../compiler/passes/kv-pools.js';
@@ -116,6 +117,18 @@ describe('peaks', () => {
     const totals = on0.map((weights) => weights.reduce((sum, weight) => sum + weight.bytes, 0));
     const largest = Math.max(...on0.flat().map((weight) => weight.bytes));
     expect(turns.devices[0]!.peak.weights).toBe(Math.max(...totals) + largest);
+  });
+
+  it('count the slots of stages that take turns over each other', () => {
+    const workspace = (residence: 'both' | 'switch'): number =>
+      compilePlan({ ...makePlan(RESHARD), residence }).runtime.devices[0]!.peak.workspace;
+    const { stages } = compilePlan(makePlan(RESHARD)).runtime;
+    const [prefill, decode] = stages.map(({ programs }) => programs[0]!.slots);
+    const sum = (sizes: readonly number[]): number => sizes.reduce((total, each) => total + each, 0);
+    const bytes = (slots: typeof prefill): number => sum(slots!.map((slot) => slot.bytes));
+    const saved = bytes(prefill) + bytes(decode) - sum(overlaidBuffers([prefill!, decode!]));
+    expect(saved).toBeGreaterThan(0);
+    expect(workspace('both') - workspace('switch')).toBe(saved);
   });
 
   it('are the sum of their parts', () => {
