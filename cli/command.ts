@@ -62,3 +62,11 @@ export function collectSettings(
   if (at < 1) throw new InvalidArgumentError('expected name=value');
   return { ...gathered, [setting.slice(0, at).trim()]: setting.slice(at + 1).trim() };
 }
+
+/** A whole number from 1 as an option's value. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new InvalidArgumentError('expected a whole number from 1');
+  return count;
+}

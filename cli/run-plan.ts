@@ -3,6 +3,8 @@ import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
+import { batchIdentity } from '../runtime/jobs/batch-identity.js';
+import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
 import { runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
@@ -25,6 +27,10 @@ export interface PlanRunOptions {
   readonly graph: RuntimeGraph;
   readonly requestsPath: string;
   readonly resultsPath: string;
+  /** What becomes of results that are there already. */
+  readonly start: StartMode;
+  /** Only the first so many requests of the file. */
+  readonly limit?: number;
   /** Model directory in place of the one that the plan names. */
   readonly modelDirectory?: string;
   /** How stages change on shared devices; default: `dataflow`. */
@@ -38,7 +44,10 @@ export interface PlanRunOptions {
 export async function runPlan(options: PlanRunOptions, terminal: Terminal): Promise<PlanRun> {
   const { graph } = options;
   // What can be wrong with files is found before a device is opened. Requests of a stream are counted as they come.
-  const total = checkBatchFiles(options.requestsPath, options.resultsPath) ?? 0;
+  const inFile = checkBatchFiles(options.requestsPath, options.resultsPath) ?? 0;
+  const total = Math.min(inFile, options.limit ?? Infinity);
+  const batch = batchIdentity(options);
+  await planStart(options.resultsPath, options.start, batch);
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
   const progress = createProgress(terminal, 'requests');
   const engine = await openEngine(graph, {
@@ -58,6 +67,9 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     const summary = await runBatch({
       requestsPath: options.requestsPath,
       resultsPath: options.resultsPath,
+      batch,
+      start: options.start,
+      ...(options.limit === undefined ? {} : { limit: options.limit }),
       engine,
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },
@@ -86,12 +98,14 @@ export function exitCodeOf({ summary }: PlanRun): ExitCode {
 
 /** Says what cut a run short and which requests got error lines. */
 export function reportOutcome(run: PlanRun, resultsPath: string, terminal: Terminal): void {
-  const { answered, failed, interrupted, failure } = run.summary;
+  const { answered, failed, resumed, interrupted, resumable, failure } = run.summary;
+  if (resumed > 0) err(terminal, `${plural(resumed, 'result')} of an earlier run kept`);
   if (failed > 0) err(terminal, `${plural(failed, 'request')} could not be answered; see the error lines`);
   if (failure !== undefined) err(terminal, renderFailure(failure, terminal.colour));
   if (failure !== undefined || interrupted) {
     const kept = plural(answered + failed, 'result');
-    err(terminal, `${interrupted ? 'interrupted' : 'stopped early'}; ${kept} kept in ${resultsPath}`);
+    const cut = interrupted ? 'interrupted' : 'stopped early';
+    err(terminal, `${cut}; ${kept} kept in ${resultsPath}${resumable ? '; go on with --resume' : ''}`);
   }
 }
 

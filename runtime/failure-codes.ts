@@ -54,4 +54,17 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     slug: 'kv-store-unusable',
     meaning: 'The directory of a disk tier cannot be made, read or written.',
   },
+  FC0930: {
+    slug: 'results-unfinished',
+    meaning: 'The results file is of a run that was cut short: it must be resumed or overwritten on purpose.',
+  },
+  FC0931: {
+    slug: 'other-batch',
+    meaning: 'A run cannot be resumed with another model, plan or request file than it was begun with.',
+  },
+  FC0932: {
+    slug: 'journal-unusable',
+    meaning: 'A run cannot be resumed: its journal is missing or damaged, or does not belong to the results.',
+  },
+  FC0933: { slug: 'run-in-progress', meaning: 'Another process is writing the same results file.' },
 };

@@ -61,7 +61,13 @@ export const addDemoCommand: AddCommand = (program, context) => {
         mkdirSync(dirname(options.out), { recursive: true });
         const run = await interruptible((signal) =>
           runPlan(
-            { graph, requestsPath: join(DATA, 'records.jsonl'), resultsPath: options.out, signal },
+            {
+              graph,
+              requestsPath: join(DATA, 'records.jsonl'),
+              resultsPath: options.out,
+              start: 'overwrite',
+              signal,
+            },
             terminal,
           ),
         );

@@ -1,7 +1,14 @@
 /** `fulcrum run`: compiles a plan, or takes a compiled one, and executes a batch of requests. */
 import { Option } from 'commander';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
-import { addJsonOption, collectSettings, gpuAction, interruptible, type AddCommand } from '../command.js';
+import {
+  addJsonOption,
+  collectSettings,
+  gpuAction,
+  interruptible,
+  parseCount,
+  type AddCommand,
+} from '../command.js';
 import { loadGraph } from '../load-plan.js';
 import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
 import { out } from '../terminal.js';
@@ -11,6 +18,9 @@ interface RunOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly requests: string;
   readonly out: string;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  readonly limit?: number;
   readonly model?: string;
   readonly transitions: TransitionMode;
   readonly verifyMoves?: boolean;
@@ -24,6 +34,11 @@ export const addRunCommand: AddCommand = (program, context) => {
     .argument('<file>', 'plan file, or a runtime graph written by `fulcrum compile` (.json)')
     .requiredOption('--requests <file>', 'requests, in the OpenAI batch format (JSON lines)')
     .requiredOption('--out <file>', 'results, one line per request in the order they finish')
+    .addOption(
+      new Option('--resume', 'go on where an earlier run into the same file stopped').conflicts('overwrite'),
+    )
+    .option('--overwrite', 'replace the results of a run that was cut short')
+    .option('--limit <count>', 'only the first so many requests of the file', parseCount)
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
     .option('--model <directory>', 'model directory in place of the one that the plan names')
@@ -45,9 +60,11 @@ export const addRunCommand: AddCommand = (program, context) => {
             graph,
             requestsPath: options.requests,
             resultsPath: options.out,
+            start: options.resume ? 'resume' : options.overwrite ? 'overwrite' : 'new',
             signal,
             transitions: options.transitions,
             verifyMoves: options.verifyMoves === true,
+            ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },
           terminal,

@@ -73,7 +73,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       fail(
         new RuntimeFailure('FC0902', `${device.label} was lost: ${reason}`, {
           subject: device.label,
-          help: 'the results written so far are kept; run the requests that have no line again',
+          help: 'the results written so far are kept; `--resume` runs the other requests',
         }),
       ),
     );

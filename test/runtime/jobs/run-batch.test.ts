@@ -16,7 +16,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { EngineRequest, GeneratedToken } from '../../../runtime/engine/types.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { countRequests } from '../../../runtime/jobs/request-lines.js';
-import { runBatch, type BatchJob, type BatchProgress } from '../../../runtime/jobs/run-batch.js';
+import type { BatchProgress } from '../../../runtime/jobs/batch-state.js';
+import { runBatch, type BatchJob } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
 

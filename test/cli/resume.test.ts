@@ -1,0 +1,67 @@
+/** What `fulcrum run` refuses about earlier results, before it opens a device. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadGraph } from '../../cli/load-plan.js';
+import { batchIdentity } from '../../runtime/jobs/batch-identity.js';
+import { encodeHeader, encodeRecord } from '../../runtime/jobs/journal-format.js';
+import { runInProcess } from './run-program.js';
+
+const PLAN = 'plans/clerk.plan';
+const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-cli-resume-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+const requests = join(scratch, 'requests.jsonl');
+const results = join(scratch, 'results.jsonl');
+
+/** The files of a run with plan `single` that was stopped after its first request. */
+function cutShort(): void {
+  writeFileSync(requests, '{"custom_id": "a"}\n');
+  writeFileSync(results, '{}\n');
+  const quiet = () => undefined;
+  const terminal = { writeOut: quiet, writeErr: quiet, colour: false, interactive: false, columns: 80 };
+  const loaded = loadGraph(PLAN, { plan: 'single' }, terminal);
+  if (loaded.kind === 'failed') throw new Error('the plan does not compile');
+  const entry = { line: 1, request: '', end: 3, crc: crc32('{}\n'), promptTokens: 1, completionTokens: 1 };
+  writeFileSync(
+    `${results}.journal`,
+    encodeHeader(batchIdentity({ graph: loaded.graph, requestsPath: requests })) +
+      encodeRecord({ finished: [entry] }),
+  );
+}
+
+const run = (plan: string, ...more: string[]) =>
+  runInProcess('run', PLAN, '--plan', plan, '--requests', requests, '--out', results, ...more);
+
+describe('fulcrum run over earlier results', () => {
+  it('refuses to replace those of a run that was cut short, and names both ways out', async () => {
+    cutShort();
+    const refused = await run('single');
+    expect(refused.status).toBe(3);
+    expect(refused.err).toMatch(/error\[FC0930\].*1 finished result [^]*help: .*--resume.*--overwrite/);
+    expect(readFileSync(results, 'utf8')).toBe('{}\n');
+  });
+
+  it('refuses to resume with another plan or other requests, and names what differs', async () => {
+    cutShort();
+    const otherPlan = await run('reshard', '--resume');
+    expect(otherPlan.status).toBe(3);
+    expect(otherPlan.err).toMatch(
+      /FC0931[^]*\n {2}stages: prefill\+decode dp 1 pp 1 tp 1 in the journal, prefill dp 1 pp 4 tp 1, decode dp 1 pp 1 tp 4 now\n/,
+    );
+    expect(otherPlan.err).not.toMatch(/requests:|weights:/);
+    writeFileSync(requests, '{"custom_id": "b"}\n\n');
+    const otherRequests = await run('single', '--resume');
+    expect(otherRequests.err).toMatch(
+      /FC0931[^]*\n {2}requests: 19 bytes, .* in the journal, 20 bytes, .* now\n/,
+    );
+    expect(otherRequests.err).not.toMatch('stages:');
+  });
+
+  it('takes --resume or --overwrite, and a --limit from 1', async () => {
+    expect((await run('single', '--resume', '--overwrite')).status).toBe(2);
+    expect((await run('single', '--limit', '0')).status).toBe(2);
+    expect((await run('single', '--limit', 'few')).status).toBe(2);
+  });
+});
