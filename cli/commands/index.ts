@@ -7,6 +7,7 @@ import { addExplainCommand } from './explain.js';
 import { addGraphCommand } from './graph.js';
 import { addRunCommand } from './run.js';
 import { addSimulateCommand } from './simulate.js';
+import { addTuneCommand } from './tune.js';
 
 /** Every command, in the order of the help text. */
 export const COMMANDS: readonly AddCommand[] = [
@@ -15,6 +16,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addGraphCommand,
   addRunCommand,
   addSimulateCommand,
+  addTuneCommand,
   addExplainCommand,
   addDevicesCommand,
   addDemoCommand,

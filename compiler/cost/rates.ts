@@ -16,6 +16,8 @@ export interface DeviceRates {
   readonly flops: (dtype: DType) => number;
   /** FLOP/s that a matrix product of so many rows reaches. */
   readonly gemmFlops: (dtype: DType, rows: number) => number;
+  /** FLOP/s that no matrix product exceeds. */
+  readonly bestGemmFlops: (dtype: DType) => number;
   /** Bytes per second of device memory that large kernels reach. */
   readonly bandwidth: number;
 }
@@ -37,6 +39,7 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
   return {
     flops: (dtype) => peak(dtype) * large,
     gemmFlops: (dtype, rows) => peak(dtype) * fraction(rows),
+    bestGemmFlops: (dtype) => peak(dtype) * Math.max(large, ...steps.map(([, reached]) => reached)),
     bandwidth: kind.bandwidth * kind.sustained.bandwidth,
   };
 }

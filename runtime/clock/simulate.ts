@@ -57,7 +57,28 @@ export function simulate(
       dropped: total((count) => count.dropped),
     },
     kv: history.samples(),
+    latency: meanLatency(engines.flatMap((each) => each.latencies())),
     meanDecodeBatch: decodeSteps === 0 ? 0 : total((count) => count.decodeRows) / decodeSteps,
+  };
+}
+
+/** When a request got its first token and its last, and how many. */
+interface Latency {
+  first: number;
+  last: number;
+  tokens: number;
+}
+
+function meanLatency(latencies: readonly Latency[]): Simulation['latency'] {
+  const mean = (values: readonly number[]): number =>
+    values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+  return {
+    completion: mean(latencies.map(({ last }) => last)),
+    betweenTokens: mean(
+      latencies
+        .filter(({ tokens }) => tokens > 1)
+        .map(({ first, last, tokens }) => (last - first) / (tokens - 1)),
+    ),
   };
 }
 
@@ -79,6 +100,8 @@ interface ClockEngine {
   /** Throws when something is left to do: the clock has run out of events. */
   readonly mustBeDone: () => void;
   readonly counts: () => EngineCounts;
+  /** Of the requests that got a token. */
+  readonly latencies: () => readonly Latency[];
 }
 
 /** One scheduler and its requests in a world that others may share. */
@@ -117,6 +140,13 @@ function startEngine(
     counts.decodeRows += decoding;
     if (decoding > 0) counts.decodeSteps++;
   };
+  const latencies = new Map<number, Latency>();
+  const noteToken = (sequence: number): void => {
+    const now = world.clock.now();
+    const known = latencies.get(sequence);
+    if (known === undefined) latencies.set(sequence, { first: now, last: now, tokens: 1 });
+    else Object.assign(known, { last: now, tokens: known.tokens + 1 });
+  };
   const perform = (action: Action): void => {
     switch (action.kind) {
       case 'step':
@@ -125,6 +155,7 @@ function startEngine(
           const sampled = action.items
             .filter((item) => item.sample)
             .map(({ sequence }) => ({ sequence, finished: false }));
+          for (const { sequence } of sampled) noteToken(sequence);
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;
@@ -153,6 +184,7 @@ function startEngine(
     mustBeDone() {
       if (!scheduler.idle()) throw new Error('the scheduler has work left but nothing is under way');
     },
+    latencies: () => [...latencies.values()],
     counts() {
       const state = scheduler.state();
       const { swapped, dropped } = state.preemptions;

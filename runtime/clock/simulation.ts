@@ -67,6 +67,13 @@ export interface Simulation {
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];
   readonly kv: readonly KvSample[];
+  /** Means over the finished requests, all of which were there from the start. */
+  readonly latency: {
+    /** Seconds to the last token. */
+    readonly completion: number;
+    /** Seconds between two tokens, of those with more than one. */
+    readonly betweenTokens: number;
+  };
   /** Mean sequences in a decode step. */
   readonly meanDecodeBatch: number;
 }

@@ -24,7 +24,8 @@ function kvHeadsOfRank(shape: ModelShape, layout: StageLayout): number {
   return shape.kvHeads / ways(layout.sharding, 'kv_heads', layout.mesh.tp);
 }
 
-function layerElements(shape: ModelShape, layout: StageLayout, layer: number): number {
+/** Elements of the matrices that a rank multiplies by in one layer. */
+export function matrixElements(shape: ModelShape, layout: StageLayout, layer: number): number {
   const { tp } = layout.mesh;
   const of = (part: 'attention' | 'mlp'): LayerSharding =>
     layout.overrides.findLast((o) => o.part === part && o.firstLayer <= layer && layer <= o.lastLayer)
@@ -33,7 +34,11 @@ function layerElements(shape: ModelShape, layout: StageLayout, layer: number): n
   const kvHeads = shape.kvHeads / ways(of('attention'), 'kv_heads', tp);
   const attention = (2 * heads + 2 * kvHeads) * shape.headDim * shape.hidden;
   const mlp = (3 * shape.hidden * shape.ffn) / ways(of('mlp'), 'ffn', tp);
-  return attention + mlp + 2 * shape.hidden;
+  return attention + mlp;
+}
+
+function layerElements(shape: ModelShape, layout: StageLayout, layer: number): number {
+  return matrixElements(shape, layout, layer) + 2 * shape.hidden;
 }
 
 /** Bytes of weights on the fullest rank of every pipeline stage. */

@@ -127,10 +127,10 @@ export function needsTransition(a: Stage, b: Stage): boolean {
 }
 
 /** Rules for switching stages that nothing written switches to: prefill into the deepest tier, then drain it. */
-function defaultRules(
+export function defaultRules(
   order: readonly string[],
   written: readonly FlowRule[],
-  use: FlowUse,
+  use: Pick<FlowUse, 'stages' | 'kv'>,
 ): readonly FlowRule[] {
   const tier = use.kv.tiers.findLast((t) => t.medium !== 'device');
   if (!tier) return [];

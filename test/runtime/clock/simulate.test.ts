@@ -49,6 +49,10 @@ describe('simulate', () => {
     const busy = COST_KINDS.reduce((sum, kind) => sum + device!.seconds[kind], 0);
     expect(result.makespan).toBeCloseTo(busy, 12);
     expect(result.tokens).toEqual({ prompt: 5, output: 3 });
+    expect(result.latency.completion).toBeCloseTo(result.makespan, 12);
+    const first = result.makespan - 2 * result.latency.betweenTokens;
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeCloseTo(result.spans[0]!.end, 12);
   });
 
   it('overlaps the microbatches of a pipeline', () => {

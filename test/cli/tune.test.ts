@@ -1,0 +1,98 @@
+/** `fulcrum tune` end to end. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runInProcess } from './run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-tune-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const PLAN = `import { l4 } from "std/devices"
+
+topology machine {
+  node[2] {
+    gpu[2]: l4
+    tier host { capacity: 64 GiB }
+    link gpu <-> gpu { bandwidth: 4 GB/s, latency: 20 us }
+    link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
+  }
+  link node <-> node { bandwidth: 3 GB/s, latency: 20 us }
+}
+
+model small {
+  family: llama
+  layers: 4, hidden: 512, heads: 8, kv_heads: 4, ffn: 1024, vocab: 1000, context: 512
+  weights: f16
+}
+
+workload short { requests: 40, prompt: 200 tokens, output: 20 tokens }
+
+plan start for small on machine {
+  stage serve: prefill + decode on node.gpu { mesh (tp: 4), batch: 16 requests }
+  kv { page: 32 tokens }
+}
+
+// The end.
+`;
+
+interface Document {
+  readonly plans: readonly { readonly label: string; readonly strategy: string }[];
+}
+
+function planFile(): string {
+  const file = join(folder, 'machine.plan');
+  writeFileSync(file, PLAN);
+  return file;
+}
+
+describe('tune', () => {
+  it('ranks what it simulated and says how many could not win', async () => {
+    const run = await runInProcess('tune', planFile(), '--top', '2');
+    expect(run.status).toBe(0);
+    expect(run.err).toContain('small on 4 devices, workload short: 40 requests');
+    expect(run.out).toMatch(/strategy +meshes/);
+    expect(run.out).toMatch(/ 1\.00x$/m);
+    expect(run.out).toMatch(/\d+ plans could not win by their bounds/);
+  });
+
+  it('tries the strategies and sizes it is told to', async () => {
+    const run = await runInProcess(
+      ...['tune', planFile(), '--strategy', 'static', '--batch', '8,16', '--top', '99', '--json'],
+    );
+    const { plans } = JSON.parse(run.out) as Document;
+    expect(new Set(plans.map(({ strategy }) => strategy))).toEqual(new Set(['static']));
+    // Meshes over four devices for four layers and four kv heads, with two batches each.
+    expect(plans).toHaveLength(2 * 6);
+  });
+
+  it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
+    const file = planFile();
+    for (const strategy of ['static', 're-sharded']) {
+      const run = await runInProcess(
+        ...['tune', file, '--plan', 'start', '--strategy', strategy, '--top', '1', '--write'],
+      );
+      expect(run.status).toBe(0);
+      expect(run.err).toContain('wrote plan start_tuned');
+      const text = readFileSync(file, 'utf8');
+      expect(text.startsWith(PLAN.trimEnd())).toBe(true);
+      expect(text.match(/plan start_tuned/g)).toHaveLength(1);
+      expect(text).toContain('kv { page: 32 tokens }\n  stage');
+      expect(text).toContain(
+        strategy === 'static' ? 'stage serve: prefill + decode on node.gpu' : 'stage decode',
+      );
+      expect((await runInProcess('check', file)).status).toBe(0);
+    }
+  });
+
+  it.each([
+    [['plans/clerk.plan'], 2, 'several plans'],
+    [['plans/clerk.plan', '--plan', 'reshard'], 2, 'no workload'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--batch', 'many'], 2, 'whole number'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--strategy', 'magic'], 2, 'magic'],
+  ])('refuses %j', async (args, status, message) => {
+    const run = await runInProcess('tune', ...args);
+    expect(run).toMatchObject({ status, out: '' });
+    expect(run.err).toContain(message);
+  });
+});
