@@ -180,7 +180,8 @@ function stageRanks({ mesh, devices }: Stage): readonly RuntimeRank[] {
 }
 
 function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
-  const stepBytes = stepArgumentBytes(draft.sizes, plan.model.shape.context, plan.kv.pageTokens);
+  const { context, vocab } = plan.model.shape;
+  const stepBytes = stepArgumentBytes(draft.sizes, context, plan.kv.pageTokens, vocab);
   return stageRanks(draft.stage).map(({ device, program, shard }) => {
     const sizes = draft.shards[shard]!.weights.map((weight) => weight.bytes);
     const { slots } = draft.programs[program]!.slots;

@@ -4,8 +4,8 @@
  *     peak = weights + workspace + KV pages      <=      memory * memory_use
  *
  * Weights count the largest of the stages that take turns on the device, and where a device re-shards one buffer
- * more, for the copy under way. The slots of stages that take turns lie over each other; step arguments and sample
- * output are kept for every stage.
+ * more, for the copy under way. The slots of stages that take turns lie over each other; step arguments, logit
+ * adjustments and sample output are kept for every stage.
  */
 import { formatBytes } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';

@@ -19,6 +19,9 @@ const SAMPLE_OUTPUT_BYTES = 4 * (8 + 2 * 64);
 const ROW_ARGUMENT_BYTES = 16 + 16;
 const SAMPLE_ARGUMENT_BYTES = 32;
 
+/** Bytes per sampled row for what requests change about their logits. A step that needs more takes several turns. */
+const ADJUSTMENT_BYTES = 2048;
+
 export interface StepSizes {
   readonly maxTokens: number;
   readonly maxSequences: number;
@@ -37,9 +40,23 @@ export function stepSizes(stage: Stage): StepSizes {
   return { maxTokens, maxSequences: Math.max(decoding, prefilling) };
 }
 
-/** Bytes of a rank's step arguments and sample output; regions are aligned to 256 bytes. */
-export function stepArgumentBytes(sizes: StepSizes, context: number, pageTokens: number): number {
+/** Bytes of a rank's buffer of logit adjustments: it holds at least one row's bitmap of the vocabulary. */
+export function adjustmentBytes(maxSequences: number, vocab: number): number {
+  return Math.max(maxSequences * ADJUSTMENT_BYTES, 4 * (1 + Math.ceil(vocab / 32)));
+}
+
+/**
+ * Bytes of a rank's step arguments, logit adjustments and sample output (before and after adjustments); regions are
+ * aligned to 256 bytes.
+ */
+export function stepArgumentBytes(
+  sizes: StepSizes,
+  context: number,
+  pageTokens: number,
+  vocab: number,
+): number {
   const table = sizes.maxSequences * Math.ceil(context / pageTokens) * 4;
   const regions = sizes.maxTokens * ROW_ARGUMENT_BYTES + table + sizes.maxSequences * SAMPLE_ARGUMENT_BYTES;
-  return regions + sizes.maxSequences * SAMPLE_OUTPUT_BYTES + 4 * 256;
+  const output = 2 * sizes.maxSequences * SAMPLE_OUTPUT_BYTES;
+  return regions + adjustmentBytes(sizes.maxSequences, vocab) + output + 4 * 256;
 }

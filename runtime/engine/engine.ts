@@ -1,23 +1,22 @@
 /**
  * The engine on real devices: feeds events to the scheduler and carries out the actions it returns.
  */
-import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Device } from '../device/device.js';
-import type { Rank } from '../exec/rank.js';
 import { buildStepArgs } from '../exec/step-args.js';
-import type { StepArgs } from '../exec/step-args.js';
 import { RuntimeFailure } from '../failure.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
 import type { WeightSource } from '../weights/weight-source.js';
-import { SAMPLE_WORDS } from '../kernels/kernel.js';
-import { choose, chooseFromLogits, sampleMode } from '../sampling/choose.js';
+import { createLogitAdjuster } from '../sampling/adjust.js';
+import type { LogitAdjuster } from '../sampling/adjust.js';
+import { sampleMode } from '../sampling/choose.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
 import type { Action, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
 import { createBusyClock } from './clock.js';
 import { prepare } from './prepare.js';
 import type { PrepareProgress } from './prepare.js';
+import { readTokens, withAdjustments } from './sample-rows.js';
 import { schedulerConfig } from './scheduler-config.js';
 import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
 
@@ -41,6 +40,8 @@ interface Sequence {
   readonly tokens: number[];
   readonly promptTokens: number;
   readonly maxNewTokens: number;
+  /** Present when the request changes its logits. */
+  readonly adjuster?: LogitAdjuster;
 }
 
 type StepAction = Extract<Action, { kind: 'step' }>;
@@ -90,7 +91,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       (item) => item.count > 1 || item.start < sequences.get(item.sequence)!.promptTokens,
     );
     const clock = prefill ? clocks.prefill : clocks.decode;
-    const args = buildStepArgs(
+    const plainArgs = buildStepArgs(
       layout,
       action.items,
       graph.kv.pageTokens,
@@ -102,6 +103,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       },
     );
     const sampling = action.items.filter((item) => item.sample).map((item) => sequences.get(item.sequence)!);
+    const args = withAdjustments(plainArgs, sampling, graph.model.shape.vocab, stage.maxSequences);
     clock.begin();
     let chosen: readonly GeneratedToken[];
     try {
@@ -127,11 +129,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const { request } = sequence;
     counts.generatedTokens++;
     sequence.tokens.push(token.id);
+    sequence.adjuster?.push(token.id);
     const generated = sequence.tokens.length - sequence.promptTokens;
     const stopped = request.stopIds.includes(token.id);
-    const ended = request.onToken(token) || stopped;
+    const complete = request.constraint?.accept(token.id) ?? false;
+    const ended = request.onToken(token) || stopped || complete;
     if (!ended && generated < sequence.maxNewTokens) return false;
     sequences.delete(id);
+    request.constraint?.dispose();
     request.onFinish(ended ? 'stop' : 'length');
     return true;
   }
@@ -173,6 +178,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       case 'reject': {
         const sequence = sequences.get(action.sequence);
         sequences.delete(action.sequence);
+        sequence?.request.constraint?.dispose();
         sequence?.request.onError(new RuntimeFailure('FC0917', action.why));
         return undefined;
       }
@@ -206,6 +212,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         maxNewTokens,
         tokens: [...request.promptIds],
         promptTokens,
+        ...(request.adjust === undefined
+          ? {}
+          : { adjuster: createLogitAdjuster(request.adjust, request.promptIds) }),
       });
       scheduler.apply({
         kind: 'arrive',
@@ -260,48 +269,4 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       }
     },
   };
-}
-
-/** Reads what the sample kernels of the last pipeline stage report and turns it into one token per sampled row. */
-async function readTokens(
-  stage: RuntimeStage,
-  ranks: readonly Rank[],
-  args: StepArgs,
-  sampling: readonly Sequence[],
-): Promise<readonly GeneratedToken[]> {
-  const rows = args.sampleCount;
-  if (rows === 0) return [];
-  const program = stage.programs[ranks[0]!.rank.program]!;
-  const op = program.ops.find((candidate) => candidate.op === 'sample')!;
-  const reporting = op.split === 'tp' ? ranks : ranks.slice(0, 1);
-  const reports = await Promise.all(
-    reporting.map(async (rank) => {
-      const range = { buffer: rank.sampleOutput!, offset: 0, bytes: rows * SAMPLE_WORDS * 4 };
-      return (await rank.device.read([range]))[0]!;
-    }),
-  );
-  const stride = activationStride(program.values.find((value) => value.id === op.logits)!.cols);
-  const fullRow = async (row: number): Promise<Float32Array> => {
-    const logits = new Float32Array(op.vocab);
-    await Promise.all(
-      reporting.map(async (rank, i) => {
-        const range = { buffer: rank.valueBuffer(op.logits), offset: row * stride * 4, bytes: stride * 4 };
-        const part = new Float32Array((await rank.device.read([range]))[0]!.buffer);
-        const first = i * op.vocabPerRank;
-        const held = op.split === 'tp' ? op.vocabPerRank : op.vocab;
-        const real = Math.max(0, Math.min(held, op.vocab - first));
-        logits.set(part.subarray(0, real), first);
-      }),
-    );
-    return logits;
-  };
-  return Promise.all(
-    sampling.map(async ({ request, tokens }, row) => {
-      if (request.onLogits !== undefined) request.onLogits(await fullRow(row));
-      const decided = choose(reports, row, request.sampling, tokens.length);
-      return decided === 'needs_logits'
-        ? chooseFromLogits(await fullRow(row), request.sampling, tokens.length)
-        : decided;
-    }),
-  );
 }

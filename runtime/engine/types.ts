@@ -1,4 +1,6 @@
 /** The engine as jobs see it: prompts in, tokens out. Tokenizers, files and stop strings live outside. */
+import type { LogitAdjustments } from '../sampling/adjust.js';
+import type { TokenConstraint } from '../sampling/constraint.js';
 
 export interface SamplingParams {
   /** 0 is greedy. */
@@ -29,9 +31,13 @@ export interface EngineRequest {
   /** Ids that end the sequence (not reported as output text by jobs). Empty with ignore_eos. */
   readonly stopIds: readonly number[];
   readonly sampling: SamplingParams;
+  /** Absent: logits are sampled as the model gives them. */
+  readonly adjust?: LogitAdjustments;
+  /** Which tokens may come; the engine disposes of it when the sequence ends. */
+  readonly constraint?: TokenConstraint;
   /** Called for every generated token, in order; true ends the sequence (a stop string was found). */
   readonly onToken: (token: GeneratedToken) => boolean;
-  /** When given, the full row of logits behind every token is read back and handed over before `onToken`. */
+  /** When given, the full row of (adjusted) logits behind every token is read back and handed over before `onToken`. */
   readonly onLogits?: (logits: Float32Array) => void;
   readonly onFinish: (reason: FinishReason) => void;
   /** This request cannot be served (longer than the KV pool ...); the others go on. */

@@ -165,6 +165,10 @@ async function runGroup(
         await Promise.all(awaited);
         computed = context.computing();
       }
+      if (op.op === 'sample' && args.adjustments !== undefined) {
+        submit(index);
+        for (const rank of ranks) rank.adjuster?.apply(args);
+      }
       if (op.op === 'kernel' || op.op === 'sample') continue;
       submit(index);
       pending = index + 1;

@@ -13,6 +13,8 @@ import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { BoundKernel, BufferRange, CommandList, Device, DeviceBuffer } from '../device/device.js';
 import type { KernelLibrary, KernelRequest, KernelVariant } from '../kernels/kernel.js';
 import { ATTENTION_TILE_ROWS, SAMPLE_WORDS } from '../kernels/kernel.js';
+import { openLogitAdjuster } from './logit-adjuster.js';
+import type { LogitAdjuster } from './logit-adjuster.js';
 import type { Region, StepArgs, StepArgsLayout } from './step-args.js';
 
 /** A kernel op with its variants bound, in order of `maxRows`. */
@@ -32,6 +34,8 @@ export interface Rank {
   readonly device: Device;
   readonly rank: RuntimeRank;
   readonly sampleOutput?: DeviceBuffer;
+  /** Of ranks that sample. */
+  readonly adjuster?: LogitAdjuster;
   /** Writes the step's arguments; ordered with the commands around it. */
   writeArgs(args: StepArgs): void;
   /** Resolves when the weights of an op have arrived; undefined when they are there. */
@@ -104,10 +108,26 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
       ready.set(op.id, { op, counts, second: secondImmediate(op, rank), variants });
     }),
   );
+  const sampleOp = program.ops.find((op) => op.op === 'sample');
+  const adjuster =
+    sampleOp === undefined
+      ? undefined
+      : await openLogitAdjuster({
+          device,
+          library: context.library,
+          label: stage.name,
+          maxSequences: stage.maxSequences,
+          vocab: sampleOp.vocab,
+          vocabStart: secondImmediate(sampleOp, rank)!,
+          params: kernelRequests(sampleOp, program, stage)[0]!.request.params,
+          samples: region(layout.samples),
+          logits: { buffer: valueBuffer(sampleOp.logits) },
+        });
   return {
     device,
     rank,
     sampleOutput: samples,
+    ...(adjuster === undefined ? {} : { adjuster }),
     valueBuffer,
     writeArgs: (step) => device.write(args, 0, step.bytes),
     arrival(op) {

@@ -4,6 +4,7 @@
  */
 import { roundUp } from '../../compiler/ir/runtime-graph.js';
 import { ATTENTION_TILE_ROWS } from '../kernels/kernel.js';
+import type { AdjustmentTurn } from '../sampling/step-adjustments.js';
 import type { StepItem } from '../scheduler/types.js';
 
 const REGION_ALIGNMENT = 256;
@@ -58,6 +59,12 @@ export interface StepArgs {
   readonly sampleCount: number;
   /** Rows per attention tile of this step: 1 when every sequence has one row. */
   readonly tileRows: number;
+  /** What requests change about their logits; absent where none does. */
+  readonly adjustments?: {
+    readonly turns: readonly AdjustmentTurn[];
+    /** Report on the unchanged logits too: a request wants log-probabilities. */
+    readonly wantsPlain: boolean;
+  };
 }
 
 /**

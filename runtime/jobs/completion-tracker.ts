@@ -15,6 +15,8 @@ export interface TrackedToken {
 export interface FinishedCompletion {
   readonly text: string;
   readonly finish: FinishReason;
+  /** The stop string or the id of `reportIds` that ended the answer, if one did. */
+  readonly stopReason: string | number | null;
   /** Ids generated, the one that ended the sequence included. */
   readonly tokens: number;
   /** Tokens of the text; kept only when asked for. */
@@ -31,7 +33,15 @@ export interface TrackerOptions {
   readonly stop: readonly string[];
   /** Ids that end the sequence: counted, but not part of the text. */
   readonly stopIds: readonly number[];
+  /** Those of them that an answer names as its reason to stop. */
+  readonly reportIds?: readonly number[];
   readonly keepTokens: boolean;
+  /** Tokens within which no stop string may end; default 0. */
+  readonly minTokens?: number;
+  /** Stop strings and ids are part of the text. */
+  readonly includeStop?: boolean;
+  /** Special tokens are part of the text. */
+  readonly keepSpecial?: boolean;
 }
 
 /** Starts following an answer. */
@@ -39,20 +49,22 @@ export function trackCompletion(
   tokenizer: Pick<TextTokenizer, 'stream'>,
   options: TrackerOptions,
 ): CompletionTracker {
-  const stream = tokenizer.stream();
-  const reach = Math.max(0, ...options.stop.map((stop) => stop.length - 1));
+  const { minTokens = 0, includeStop = false, reportIds = [] } = options;
+  const stream = tokenizer.stream(options.keepSpecial);
   const tracked: TrackedToken[] = [];
   let text = '';
   let tokens = 0;
+  let stopReason: string | number | null = null;
   let stopped = false;
-  /** Appends text; true when a stop string is in it, the text then ending where the string begins. */
+  /** Appends text; true when a stop string is in it, the text then ending where the string begins or ends. */
   const append = (piece: string): boolean => {
     if (piece === '' || stopped) return stopped;
-    const from = Math.max(0, text.length - reach);
+    const before = text.length;
     text += piece;
-    const at = firstStop(text, from, options.stop);
-    if (at < 0) return false;
-    text = text.slice(0, at);
+    const found = tokens > minTokens ? firstStop(text, before, options.stop) : undefined;
+    if (found === undefined) return false;
+    text = text.slice(0, found.at + (includeStop ? found.stop.length : 0));
+    stopReason = found.stop;
     stopped = true;
     return true;
   };
@@ -60,7 +72,10 @@ export function trackCompletion(
     push: (token) => {
       if (stopped) return true;
       tokens++;
-      if (options.stopIds.includes(token.id)) return false;
+      if (options.stopIds.includes(token.id)) {
+        if (reportIds.includes(token.id)) stopReason = token.id;
+        if (!includeStop) return false;
+      }
       if (options.keepTokens) tracked.push({ token, offset: text.length });
       return append(stream.push(token.id));
     },
@@ -69,6 +84,7 @@ export function trackCompletion(
       return {
         text,
         finish: stopped ? 'stop' : reason,
+        stopReason,
         tokens,
         tracked: stopped ? tracked.filter(({ offset }) => offset < text.length) : tracked,
       };
@@ -76,12 +92,16 @@ export function trackCompletion(
   };
 }
 
-/** Where the earliest stop string at or after `from` begins, or -1. */
-function firstStop(text: string, from: number, stops: readonly string[]): number {
-  let first = -1;
+/** The stop string that begins first among those that end beyond `before`. */
+function firstStop(
+  text: string,
+  before: number,
+  stops: readonly string[],
+): { readonly stop: string; readonly at: number } | undefined {
+  let first: { readonly stop: string; readonly at: number } | undefined;
   for (const stop of stops) {
-    const at = text.indexOf(stop, from);
-    if (at >= 0 && (first < 0 || at < first)) first = at;
+    const at = text.indexOf(stop, Math.max(0, before - stop.length + 1));
+    if (at >= 0 && (first === undefined || at < first.at)) first = { stop, at };
   }
   return first;
 }

@@ -5,7 +5,8 @@
  */
 import { z } from 'zod';
 import type { SamplingParams } from '../engine/types.js';
-import type { ChatMessage } from '../tokenizer/chat-template.js';
+import type { LogitAdjustments } from '../sampling/adjust.js';
+import type { ChatMessage, ChatOptions } from '../tokenizer/chat-template.js';
 import { refuse } from './request-error.js';
 import { refuseUnsupported } from './unsupported-fields.js';
 
@@ -19,16 +20,34 @@ export interface BatchRequest {
   readonly input:
     | { readonly kind: 'text'; readonly text: string }
     | { readonly kind: 'ids'; readonly ids: readonly number[] }
-    | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] };
+    | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[]; readonly options: ChatOptions };
+  /** Whether the tokenizer's post-processor adds its tokens, a start token usually. */
+  readonly addSpecialTokens: boolean;
+  /** The answer's text begins with the prompt's. */
+  readonly echo: boolean;
   /** Absent: as many as the context leaves. */
   readonly maxTokens?: number;
   /** Answers wanted. */
   readonly n: number;
   readonly stop: readonly string[];
+  /** Ids that end the answer, beside the model's own. */
+  readonly stopTokenIds: readonly number[];
   readonly ignoreEos: boolean;
+  /** Tokens before which nothing ends the answer but `maxTokens`. */
+  readonly minTokens: number;
+  /** What ended the answer is part of its text. */
+  readonly includeStop: boolean;
+  /** Special tokens of the answer, its end token apart, are part of its text. */
+  readonly keepSpecialTokens: boolean;
+  /** Bias and penalties; absent when they change nothing. */
+  readonly penalties?: Penalties;
+  /** Ids that may come; absent, all. */
+  readonly allowedIds?: readonly number[];
   /** Of the first answer; answer `i` takes `choiceSeed(seed, i)`. */
   readonly sampling: SamplingParams;
 }
+
+export type Penalties = Omit<LogitAdjustments, 'minTokens'>;
 
 /** Tokens of a completion that names no `max_tokens`. */
 const DEFAULT_COMPLETION_TOKENS = 16;
@@ -58,7 +77,20 @@ const common = {
   min_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  stop_token_ids: z.array(tokenId).nullish(),
   ignore_eos: z.boolean().nullish(),
+  min_tokens: z.int().min(0).nullish(),
+  include_stop_str_in_output: z.boolean().nullish(),
+  skip_special_tokens: z.boolean().nullish(),
+  add_special_tokens: z.boolean().nullish(),
+  // Bounds are OpenAI's; `repetition_penalty` and `allowed_token_ids` are vLLM's.
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  repetition_penalty: z.number().gt(0).max(1e4).nullish(),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/, { error: 'keys are token ids' }), z.number().min(-100).max(100))
+    .nullish(),
+  allowed_token_ids: z.array(tokenId).min(1).nullish(),
   n: z.int().min(1).max(128).nullish(),
 };
 
@@ -68,6 +100,7 @@ const completionBody = z.object({
     error: '`prompt` must be one text or one list of token ids',
   }),
   logprobs: z.int().min(0).max(20).nullish(),
+  echo: z.boolean().nullish(),
 });
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
@@ -78,6 +111,9 @@ const message = z.looseObject({
 const chatBody = z.object({
   ...common,
   messages: z.array(message).min(1),
+  add_generation_prompt: z.boolean().nullish(),
+  chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+  echo: z.literal(false, { error: '`echo` is for /v1/completions' }).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
 });
@@ -111,7 +147,17 @@ export function parseRequest(
   body: Readonly<Record<string, unknown>>,
 ): BatchRequest {
   refuseUnsupported(body);
-  return endpoint === '/v1/completions' ? completionRequest(customId, body) : chatRequest(customId, body);
+  const request =
+    endpoint === '/v1/completions' ? completionRequest(customId, body) : chatRequest(customId, body);
+  const { minTokens, maxTokens = Infinity } = request;
+  if (minTokens > maxTokens) {
+    refuse(
+      'invalid_request',
+      `\`min_tokens\` is ${minTokens}, but the answer ends at ${maxTokens} tokens`,
+      'min_tokens',
+    );
+  }
+  return request;
 }
 
 /** Seed of one of a request's answers; unsigned 32 bits. */
@@ -121,6 +167,13 @@ export function choiceSeed(seed: number, choice: number): number {
 
 function completionRequest(customId: string, json: unknown): BatchRequest {
   const body = checked(completionBody, json);
+  if (body.echo && typeof body.logprobs === 'number') {
+    refuse(
+      'unsupported_field',
+      '`echo` with `logprobs` asks for log-probabilities of the prompt, which are not supported',
+      'echo',
+    );
+  }
   const prompt = body.prompt;
   const single = typeof prompt === 'string' || prompt.length !== 1 ? prompt : unwrapped(prompt);
   return {
@@ -128,6 +181,8 @@ function completionRequest(customId: string, json: unknown): BatchRequest {
     endpoint: '/v1/completions',
     input:
       typeof single === 'string' ? { kind: 'text', text: single } : { kind: 'ids', ids: single as number[] },
+    addSpecialTokens: body.add_special_tokens ?? true,
+    echo: body.echo ?? false,
     maxTokens: maxTokensOf(body) ?? DEFAULT_COMPLETION_TOKENS,
     sampling: samplingOf(customId, body, typeof body.logprobs === 'number', body.logprobs ?? 0),
   };
@@ -148,7 +203,17 @@ function chatRequest(customId: string, json: unknown): BatchRequest {
   return {
     ...shared(customId, body),
     endpoint: '/v1/chat/completions',
-    input: { kind: 'chat', messages },
+    input: {
+      kind: 'chat',
+      messages,
+      options: {
+        addGenerationPrompt: body.add_generation_prompt ?? true,
+        kwargs: body.chat_template_kwargs ?? {},
+      },
+    },
+    // A chat template writes the start token itself.
+    addSpecialTokens: body.add_special_tokens ?? false,
+    echo: false,
     maxTokens: maxTokensOf(body),
     sampling: samplingOf(
       customId,
@@ -161,18 +226,48 @@ function chatRequest(customId: string, json: unknown): BatchRequest {
 
 type CommonBody = z.infer<z.ZodObject<typeof common>>;
 
-function shared(
-  customId: string,
-  body: CommonBody,
-): Pick<BatchRequest, 'customId' | 'model' | 'n' | 'stop' | 'ignoreEos'> {
+type SharedFields =
+  | 'customId'
+  | 'model'
+  | 'n'
+  | 'stop'
+  | 'stopTokenIds'
+  | 'ignoreEos'
+  | 'minTokens'
+  | 'includeStop'
+  | 'keepSpecialTokens'
+  | 'penalties'
+  | 'allowedIds';
+
+function shared(customId: string, body: CommonBody): Pick<BatchRequest, SharedFields> {
   const stop = body.stop ?? [];
+  const penalties = penaltiesOf(body);
   return {
     customId,
     model: body.model ?? undefined,
     n: body.n ?? 1,
     stop: (typeof stop === 'string' ? [stop] : stop).filter((text) => text !== ''),
+    stopTokenIds: body.stop_token_ids ?? [],
     ignoreEos: body.ignore_eos ?? false,
+    minTokens: body.min_tokens ?? 0,
+    includeStop: body.include_stop_str_in_output ?? false,
+    keepSpecialTokens: !(body.skip_special_tokens ?? true),
+    ...(penalties === undefined ? {} : { penalties }),
+    ...(body.allowed_token_ids ? { allowedIds: body.allowed_token_ids } : {}),
   };
+}
+
+function penaltiesOf(body: CommonBody): Penalties | undefined {
+  const penalties = {
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    presencePenalty: body.presence_penalty ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+    logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
+  };
+  const { frequencyPenalty, presencePenalty, repetitionPenalty, logitBias } = penalties;
+  const isNeutral =
+    frequencyPenalty === 0 && presencePenalty === 0 && repetitionPenalty === 1 && logitBias.size === 0;
+  return isNeutral ? undefined : penalties;
 }
 
 /** The newer name wins where a request gives both. */

@@ -54,6 +54,7 @@ export function answerBody(
         ? (isChat ? chatLogprobs : completionLogprobs)(choice, request, context)
         : null,
       finish_reason: choice.finish,
+      stop_reason: choice.stopReason,
     })),
     usage: {
       prompt_tokens: promptTokens,

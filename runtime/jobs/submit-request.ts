@@ -1,8 +1,10 @@
 /** From a checked request to the engine and back: tokenises, checks lengths, submits `n` sequences, gathers answers. */
 import type { Engine, EngineRequest } from '../engine/types.js';
+import type { LogitAdjustments } from '../sampling/adjust.js';
+import { allowIds } from '../sampling/constraint.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { trackCompletion, type FinishedCompletion } from './completion-tracker.js';
-import { choiceSeed, type BatchRequest } from './request.js';
+import { choiceSeed, type BatchRequest, type Penalties } from './request.js';
 import { refuse } from './request-error.js';
 
 /** What requests are checked against. */
@@ -19,6 +21,8 @@ export interface PreparedRequest {
   readonly promptIds: readonly number[];
   /** At most `max_tokens`, cut to what the context leaves. */
   readonly maxNewTokens: number;
+  /** Of the model. */
+  readonly vocab: number;
 }
 
 export interface RequestOutcome {
@@ -34,10 +38,10 @@ export function prepareRequest(
 ): PreparedRequest {
   const promptIds = promptIdsOf(request, tokenizer);
   if (promptIds.length === 0) refuse('empty_prompt', 'the prompt has no tokens', 'prompt');
-  const outside = promptIds.find((id) => id >= model.vocab);
-  if (outside !== undefined) {
-    refuse('invalid_token', `token id ${outside} is outside the vocabulary of ${model.vocab}`, 'prompt');
-  }
+  refuseOutside(promptIds, model.vocab, 'prompt');
+  refuseOutside(request.stopTokenIds, model.vocab, 'stop_token_ids');
+  refuseOutside(request.allowedIds ?? [], model.vocab, 'allowed_token_ids');
+  refuseOutside(request.penalties?.logitBias.keys() ?? [], model.vocab, 'logit_bias');
   const room = model.context - promptIds.length;
   if (room < 1) {
     refuse(
@@ -46,7 +50,14 @@ export function prepareRequest(
       request.input.kind === 'chat' ? 'messages' : 'prompt',
     );
   }
-  return { request, promptIds, maxNewTokens: Math.min(room, request.maxTokens ?? room) };
+  const maxNewTokens = Math.min(room, request.maxTokens ?? room);
+  return { request, promptIds, maxNewTokens, vocab: model.vocab };
+}
+
+function refuseOutside(ids: Iterable<number>, vocab: number, param: string): void {
+  for (const id of ids) {
+    if (id >= vocab) refuse('invalid_token', `token id ${id} is outside the vocabulary of ${vocab}`, param);
+  }
 }
 
 /** Submits all answers of a request; exactly one of the outcome's functions is called, once, unless the run aborts. */
@@ -58,13 +69,14 @@ export function submitRequest(
 ): void {
   const { request } = prepared;
   const choices: FinishedCompletion[] = [];
+  const echoed = request.echo ? promptText(prepared, tokenizer) : '';
   let open = request.n;
   let failed = false;
   for (let index = 0; index < request.n; index++) {
     engine.submit(
       engineRequest(prepared, tokenizer, index, {
         onDone: (completion) => {
-          choices[index] = completion;
+          choices[index] = { ...completion, text: echoed + completion.text };
           if (--open === 0 && !failed) outcome.onAnswer(choices);
         },
         onError: (error) => {
@@ -78,7 +90,7 @@ export function submitRequest(
 }
 
 function engineRequest(
-  { request, promptIds, maxNewTokens }: PreparedRequest,
+  { request, promptIds, maxNewTokens, vocab }: PreparedRequest,
   tokenizer: TextTokenizer,
   index: number,
   events: {
@@ -86,30 +98,56 @@ function engineRequest(
     readonly onError: (error: Error) => void;
   },
 ): EngineRequest {
-  const stopIds = request.ignoreEos ? [] : tokenizer.stopIds;
+  const stopIds = [...(request.ignoreEos ? [] : tokenizer.stopIds), ...request.stopTokenIds];
   const tracker = trackCompletion(tokenizer, {
     stop: request.stop,
     stopIds,
+    reportIds: request.stopTokenIds,
     keepTokens: request.sampling.logprobs,
+    minTokens: request.minTokens,
+    includeStop: request.includeStop,
+    keepSpecial: request.keepSpecialTokens,
   });
+  const adjust = adjustmentsOf(request, tokenizer);
   return {
     promptIds,
     maxNewTokens,
     stopIds,
     sampling: { ...request.sampling, seed: choiceSeed(request.sampling.seed, index) },
+    ...(adjust === undefined ? {} : { adjust }),
+    ...(request.allowedIds === undefined ? {} : { constraint: allowIds(request.allowedIds, vocab) }),
     onToken: tracker.push,
     onFinish: (reason) => events.onDone(tracker.finish(reason)),
     onError: events.onError,
   };
 }
 
+/** The model's end tokens do not come within `min_tokens` even where they would not end the answer, as in vLLM. */
+function adjustmentsOf(request: BatchRequest, tokenizer: TextTokenizer): LogitAdjustments | undefined {
+  const { minTokens, penalties } = request;
+  const ids = [...new Set([...tokenizer.stopIds, ...request.stopTokenIds])];
+  if (penalties === undefined && (minTokens === 0 || ids.length === 0)) return undefined;
+  return { ...NO_PENALTIES, ...penalties, minTokens: { count: minTokens, ids } };
+}
+
+const NO_PENALTIES: Penalties = {
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: new Map(),
+};
+
+/** The prompt as its answer repeats it. */
+function promptText({ request, promptIds }: PreparedRequest, tokenizer: TextTokenizer): string {
+  return request.input.kind === 'text' ? request.input.text : tokenizer.decode(promptIds);
+}
+
 function promptIdsOf(request: BatchRequest, tokenizer: TextTokenizer): readonly number[] {
-  const { input } = request;
+  const { input, addSpecialTokens } = request;
   if (input.kind === 'ids') return input.ids;
-  if (input.kind === 'text') return tokenizer.encode(input.text, true);
+  if (input.kind === 'text') return tokenizer.encode(input.text, addSpecialTokens);
   if (!tokenizer.renderChat) {
     refuse('no_chat_template', 'the model has no chat template; use /v1/completions', 'messages');
   }
-  // A chat template writes the start token itself.
-  return tokenizer.encode(tokenizer.renderChat(input.messages), false);
+  return tokenizer.encode(tokenizer.renderChat(input.messages, input.options), addSpecialTokens);
 }

@@ -16,7 +16,7 @@ export interface KernelVariant extends KernelSource {
 }
 
 export interface KernelRequest {
-  readonly kernel: KernelName | 'sample';
+  readonly kernel: KernelName | 'sample' | 'adjust' | 'mask';
   readonly params: Readonly<Record<string, number>>;
   readonly dtype?: DType;
 }
@@ -50,3 +50,26 @@ export const SAMPLE_CANDIDATES = 64;
  * are never chosen nor summed). Operands: (step.samples, logits, out).
  */
 export const SAMPLE_WORDS = 8 + 2 * SAMPLE_CANDIDATES;
+
+/**
+ * What the `adjust` kernel takes per changed logit, `ADJUST_WORDS` u32: [0] row of the logits, [1] token id (global),
+ * [2] bias f32, [3] repetition f32, [4] penalty f32. The logit becomes `r(logit + bias) - penalty`, where r divides what
+ * is positive by `repetition` and multiplies what is not. No (row, id) comes twice; ids of other ranks are passed over.
+ */
+export const ADJUST_WORDS = 5;
+
+/**
+ * Logit of a token that must not be drawn. Finite, since WGSL promises nothing about infinities, and low enough that its
+ * weight is zero in f32 and f64 beside any logit a model gives.
+ */
+export const BANNED_LOGIT = -1e30;
+
+/** Whether a logit is that of a banned token; a penalty of `-BANNED_LOGIT` bans too. */
+export function isBanned(logit: number): boolean {
+  return logit < BANNED_LOGIT / 2;
+}
+
+/** Words the `mask` kernel takes per masked row: [0] row of the logits, then a bit per token id, set where allowed. */
+export function maskWords(vocab: number): number {
+  return 1 + Math.ceil(vocab / 32);
+}

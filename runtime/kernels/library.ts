@@ -1,4 +1,5 @@
 /** The kernels, by name: what executors ask for. */
+import { adjust, mask } from './adjust.js';
 import { attention } from './attention.js';
 import { add, embed, gatherRows, siluMul } from './elementwise.js';
 import type { KernelLibrary, KernelRequest } from './kernel.js';
@@ -18,6 +19,8 @@ const FAMILIES: Readonly<Record<KernelRequest['kernel'], KernelLibrary>> = {
   silu_mul: siluMul,
   gather_rows: gatherRows,
   sample,
+  adjust,
+  mask,
 };
 
 /** Variants of a kernel for a device, in ascending order of `maxRows`; the last serves any number of rows. */

@@ -5,7 +5,7 @@
  * sampling, its best candidates. Merged, these decide almost every row exactly; a row they cannot decide (a nucleus
  * wider than the candidates) asks for its full logits.
  */
-import { SAMPLE_CANDIDATES, SAMPLE_WORDS } from '../kernels/kernel.js';
+import { SAMPLE_CANDIDATES, SAMPLE_WORDS, isBanned } from '../kernels/kernel.js';
 import { uniform } from '../kernels/random.js';
 import type { GeneratedToken, SamplingParams } from '../engine/types.js';
 
@@ -41,6 +41,7 @@ export function sampleMode(params: SamplingParams): 0 | 1 | 2 | 3 {
  *
  * @param reports output of the `sample` kernel of each tp rank, rank order
  * @param position position the token will take
+ * @param plain what log-probabilities come from where the logits of `reports` were adjusted
  * @returns the token, or 'needs_logits' when only the full row can decide; then call `chooseFromLogits`
  */
 export function choose(
@@ -48,34 +49,14 @@ export function choose(
   row: number,
   params: SamplingParams,
   position: number,
+  plain?: PlainLogits,
 ): GeneratedToken | 'needs_logits' {
-  const samples = reports.map((report) => readReport(report, row));
-  const max = Math.max(...samples.map((sample) => sample.max));
-  const logSum = max + Math.log(sum(samples, (sample) => sample.sum * Math.exp(sample.max - max)));
-  const mode = sampleMode(params);
-  const best = samples.reduce((a, b) =>
-    b.score > a.score || (b.score === a.score && b.chosen < a.chosen) ? b : a,
-  );
-  if (mode < 2) return token(best.chosen, best.logit - logSum, params, []);
-  const merged = samples.flatMap((sample) => sample.candidates).sort(byLogit);
-  // A candidate is known to be among the best only down to the weakest entry of any full list: what that rank left
-  // out comes right after it, equal logits in order of id.
-  const [floor] = samples
-    .flatMap(({ candidates }) => (candidates.length < SAMPLE_CANDIDATES ? [] : candidates.slice(-1)))
-    .sort(byLogit);
-  const known = floor === undefined ? merged : merged.filter((candidate) => byLogit(candidate, floor) <= 0);
-  if (known.length < params.topLogprobs && floor !== undefined) return 'needs_logits';
-  const top = known.slice(0, params.topLogprobs);
-  const withTop = (id: number, logit: number): GeneratedToken =>
-    token(id, logit - logSum, params, top, logSum);
-  if (mode === 3) return withTop(best.chosen, best.logit);
-  if (params.temperature === 0 || params.topK === 1) return withTop(known[0]!.id, known[0]!.logit);
-  const total = sum(
-    samples,
-    (sample) => sample.sumAtTemperature * Math.exp((sample.max - max) / params.temperature),
-  );
-  const drawn = drawTruncated(known, floor === undefined, total, max, params, position);
-  return drawn === undefined ? 'needs_logits' : withTop(drawn.id, drawn.logit);
+  const merged = merge(reports.map((report) => readReport(report, row)));
+  const drawn = draw(merged, params, position);
+  if (drawn === undefined) return 'needs_logits';
+  if (plain !== undefined) return describePlain(drawn, params, plain);
+  if (merged.known.length < params.topLogprobs && !merged.complete) return 'needs_logits';
+  return describe(drawn, params, merged.known, merged.logSum);
 }
 
 /** Chooses from the full logits of a row, `logits[id]` for every id of the vocabulary. */
@@ -83,13 +64,81 @@ export function chooseFromLogits(
   logits: Float32Array,
   params: SamplingParams,
   position: number,
+  plain?: PlainLogits,
 ): GeneratedToken {
   const all: Candidate[] = Array.from(logits, (logit, id) => ({ id, logit })).sort(byLogit);
   const max = all[0]!.logit;
   const logSum = max + Math.log(sum(all, ({ logit }) => Math.exp(logit - max)));
   const total = sum(all, ({ logit }) => Math.exp((logit - max) / params.temperature));
-  const drawn = params.temperature === 0 ? all[0]! : drawTruncated(all, true, total, max, params, position)!;
-  return token(drawn.id, drawn.logit - logSum, params, all.slice(0, params.topLogprobs), logSum);
+  const drawn =
+    params.temperature === 0
+      ? all[0]!
+      : drawTruncated(withoutBanned(all), true, total, max, params, position)!;
+  return plain === undefined ? describe(drawn, params, all, logSum) : describePlain(drawn, params, plain);
+}
+
+/** A row's logits as they were before adjustments. */
+export interface PlainLogits {
+  /** Reports of the tp ranks on them, for this row. */
+  readonly reports: readonly Uint8Array[];
+  readonly row: number;
+  /** The logit of a token before adjustments. */
+  readonly original: (id: number, adjusted: number) => number;
+}
+
+/** The reports of all ranks on one row as one. */
+interface MergedSample {
+  /** Best by score. */
+  readonly best: RankSample;
+  readonly max: number;
+  /** Log of the sum of exp(logit). */
+  readonly logSum: number;
+  readonly samples: readonly RankSample[];
+  /** The best candidates of the vocabulary in order. */
+  readonly known: readonly Candidate[];
+  /** Whether `known` is the whole vocabulary. */
+  readonly complete: boolean;
+}
+
+function merge(samples: readonly RankSample[]): MergedSample {
+  const max = Math.max(...samples.map((sample) => sample.max));
+  const candidates = samples.flatMap((sample) => sample.candidates).sort(byLogit);
+  // A candidate is known to be among the best only down to the weakest entry of any full list: what that rank left
+  // out comes right after it, equal logits in order of id.
+  const [floor] = samples
+    .flatMap((sample) => (sample.candidates.length < SAMPLE_CANDIDATES ? [] : sample.candidates.slice(-1)))
+    .sort(byLogit);
+  return {
+    best: samples.reduce((a, b) =>
+      b.score > a.score || (b.score === a.score && b.chosen < a.chosen) ? b : a,
+    ),
+    max,
+    logSum: max + Math.log(sum(samples, (sample) => sample.sum * Math.exp(sample.max - max))),
+    samples,
+    known:
+      floor === undefined ? candidates : candidates.filter((candidate) => byLogit(candidate, floor) <= 0),
+    complete: floor === undefined,
+  };
+}
+
+/** The token of a row; undefined when only its full logits can decide. */
+function draw(merged: MergedSample, params: SamplingParams, position: number): Candidate | undefined {
+  const { best, known, complete, max } = merged;
+  const mode = sampleMode(params);
+  if (mode !== 2) return { id: best.chosen, logit: best.logit };
+  if (params.temperature === 0 || params.topK === 1) return known[0];
+  const total = sum(
+    merged.samples,
+    (sample) => sample.sumAtTemperature * Math.exp((sample.max - max) / params.temperature),
+  );
+  const left = withoutBanned(known);
+  return drawTruncated(left, complete || left.length < known.length, total, max, params, position);
+}
+
+/** Banned tokens come last: where one is known, all others are. Were all banned, the best would stand in. */
+function withoutBanned(known: readonly Candidate[]): readonly Candidate[] {
+  const end = known.findIndex(({ logit }) => isBanned(logit));
+  return end < 0 ? known : known.slice(0, Math.max(1, end));
 }
 
 /**
@@ -151,20 +200,27 @@ function readReport(report: Uint8Array, row: number): RankSample {
   };
 }
 
-function token(
-  id: number,
-  logprob: number,
-  params: SamplingParams,
-  top: readonly Candidate[],
-  logSum = 0,
+/** A token with the log-probabilities that were asked for; `known` begins with the best alternatives. */
+function describe(
+  { id, logit }: Candidate,
+  { logprobs, topLogprobs }: SamplingParams,
+  known: readonly Candidate[],
+  logSum: number,
 ): GeneratedToken {
+  const top = known.slice(0, topLogprobs);
   return {
     id,
-    ...(params.logprobs || params.topLogprobs > 0 ? { logprob } : {}),
-    ...(params.topLogprobs > 0
+    ...(logprobs || topLogprobs > 0 ? { logprob: logit - logSum } : {}),
+    ...(topLogprobs > 0
       ? { top: top.map((candidate) => ({ id: candidate.id, logprob: candidate.logit - logSum })) }
       : {}),
   };
+}
+
+/** Ranks report at least as many candidates as anyone may ask for, so the plain reports always suffice. */
+function describePlain({ id, logit }: Candidate, params: SamplingParams, plain: PlainLogits): GeneratedToken {
+  const { known, logSum } = merge(plain.reports.map((report) => readReport(report, plain.row)));
+  return describe({ id, logit: plain.original(id, logit) }, params, known, logSum);
 }
 
 function byLogit(a: Candidate, b: Candidate): number {

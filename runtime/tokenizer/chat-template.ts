@@ -10,8 +10,16 @@ export interface ChatMessage {
   readonly [extra: string]: unknown;
 }
 
-/** Prompt text of a conversation, ending where the assistant's answer begins. Fails with FC0917. */
-export type ChatRenderer = (messages: readonly ChatMessage[]) => string;
+/** What a request may say about the rendering; names and defaults are those of transformers' `apply_chat_template`. */
+export interface ChatOptions {
+  /** The prompt ends where the assistant's answer begins. */
+  readonly addGenerationPrompt: boolean;
+  /** Further variables of the template; they go before all but the messages. */
+  readonly kwargs: Readonly<Record<string, unknown>>;
+}
+
+/** Prompt text of a conversation. Fails with FC0917. */
+export type ChatRenderer = (messages: readonly ChatMessage[], options: ChatOptions) => string;
 
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
 
@@ -40,9 +48,10 @@ export function chatRenderer(
     );
   }
   const special = Object.fromEntries(SPECIAL_TOKENS.map((name) => [name, tokenText(tokenizerConfig[name])]));
-  return (messages) => {
+  return (messages, { addGenerationPrompt, kwargs }) => {
     try {
-      return template.render({ ...special, messages, tools: null, add_generation_prompt: true });
+      const defaults = { ...special, tools: null, add_generation_prompt: addGenerationPrompt };
+      return template.render({ ...defaults, ...kwargs, messages });
     } catch (cause) {
       throw new RuntimeFailure(
         'FC0917',

@@ -18,7 +18,8 @@ export interface TextTokenizer {
   readonly encode: (text: string, special: boolean) => number[];
   /** Text of ids; special tokens and ids that the tokenizer does not know give nothing. */
   readonly decode: (ids: readonly number[]) => string;
-  readonly stream: () => TextStream;
+  /** Text of ids that come one at a time; `special` keeps special tokens, by their name. */
+  readonly stream: (special?: boolean) => TextStream;
   /** One token for people to read, special ones by their name; U+FFFD for a part of a character. */
   readonly tokenText: (id: number) => string;
   /** Ids that end a sequence. */
@@ -59,7 +60,7 @@ export function loadTokenizer(dir: string): TextTokenizer {
     largestId: largest(tokenizer.get_vocab(true).values()),
     encode: (text, withSpecial) => tokenizer.encode(text, { add_special_tokens: withSpecial }).ids,
     decode: (ids) => decodeText(ids.filter(isText)),
-    stream: () => textStream(decodeText, isText),
+    stream: (keepSpecial = false) => textStream(decodeText, keepSpecial ? known : isText),
     tokenText: (id) => (special.has(id) ? tokenizer.id_to_token(id)! : known(id) ? decodeText([id]) : ''),
     stopIds: stopIdsOf(dir, tokenizer, config),
     renderChat: chatRenderer(dir, config),

@@ -12,6 +12,7 @@ import { compilePlan } from '../../compiler/compile.js';
 import { openEngine } from '../../runtime/engine/open.js';
 import { runBatch } from '../../runtime/jobs/run-batch.js';
 import { openTokenizer } from '../../runtime/tokenizer/open-tokenizer.js';
+import { loadTokenizer } from '../../runtime/tokenizer/tokenizer.js';
 import { CLERK } from './support/clerk.js';
 
 interface Choice {
@@ -37,6 +38,13 @@ type Answers = ReadonlyMap<string, Body>;
 const PROMPT =
   'Extract the record as JSON.\nText: The buyer Hohon Systems asked for 520 Aize gloves.' +
   ' Price per unit: EUR 5.90. Delivery date: 06.11.2027.\nJSON:\n';
+const tokenizer = loadTokenizer(CLERK);
+/** Id of a text that is one token. */
+const idOf = (text: string): number => tokenizer.encode(text, false).at(-1)!;
+const [A, B, C] = ['a', 'b', 'c'].map(idOf) as [number, number, number];
+
+/** Tokens that the answer begins with. */
+const OPENING = tokenizer.encode('{"type":"order","customer":"', false);
 /** Hot enough that a model sure of its answers strays from them. */
 const HOT = { temperature: 2.5, max_tokens: 24, ignore_eos: true };
 const TEMPLATE =
@@ -56,6 +64,25 @@ const completions = {
   probs: { temperature: 0.7, seed: 3, max_tokens: 12, logprobs: 4 },
   stopped: { temperature: 0, max_tokens: 96, stop: ['"quan', '}'] },
   long: { temperature: 0, max_tokens: 100, ignore_eos: true },
+  penalised: {
+    ...HOT,
+    seed: 7,
+    frequency_penalty: 0.8,
+    presence_penalty: 0.3,
+    repetition_penalty: 1.1,
+    logprobs: 2,
+  },
+  banned: { temperature: 0, max_tokens: 8, logit_bias: { [OPENING[0]!]: -100 } },
+  forced: { temperature: 0, max_tokens: 4, logit_bias: { [A]: 100 }, logprobs: 1 },
+  chosen: { ...HOT, seed: 7, allowed_token_ids: [A, B, C] },
+  'at-least': { temperature: 0, min_tokens: 90, max_tokens: 96, stop: ['"quan'], stop_token_ids: [B] },
+  'stop-id': {
+    temperature: 0,
+    max_tokens: 96,
+    stop_token_ids: [OPENING[3]!],
+    include_stop_str_in_output: true,
+  },
+  echoed: { temperature: 0, max_tokens: 96, echo: true },
 };
 
 const LINES = [
@@ -188,6 +215,29 @@ describe('sampled batches', () => {
     expect(body('seven').usage.completion_tokens).toBe(HOT.max_tokens);
     expect(body('long').usage.completion_tokens).toBe(100);
     expect(text('long').startsWith(text('greedy'))).toBe(true);
+  });
+
+  it('change logits as asked', () => {
+    expect(text('penalised')).not.toBe(text('seven'));
+    for (const logprob of body('penalised').choices[0]!.logprobs!.token_logprobs!) {
+      expect(logprob).toBeLessThanOrEqual(0);
+    }
+    expect(text('banned').startsWith(tokenizer.tokenText(OPENING[0]!))).toBe(false);
+    // The log-probability is the model's own, which does not think of this token.
+    expect(text('forced')).toBe('aaaa');
+    for (const logprob of body('forced').choices[0]!.logprobs!.token_logprobs!) {
+      expect(logprob).toBeLessThan(-1);
+    }
+    expect(text('chosen')).toMatch(/^[abc]{24}$/);
+  });
+
+  it('end where stop ids, min_tokens and echo say', () => {
+    expect(body('at-least').usage.completion_tokens).toBeGreaterThanOrEqual(90);
+    const stopped = text('stop-id');
+    expect(text('greedy').startsWith(stopped)).toBe(true);
+    expect(stopped).toBe(tokenizer.decode(OPENING.slice(0, 4)));
+    expect(body('stop-id').choices[0]).toMatchObject({ finish_reason: 'stop', stop_reason: OPENING[3] });
+    expect(text('echoed')).toBe(PROMPT + text('greedy'));
   });
 
   it('take conversations through the chat template', () => {

@@ -1,12 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { trackCompletion } from '../../../runtime/jobs/completion-tracker.js';
+import { trackCompletion, type TrackerOptions } from '../../../runtime/jobs/completion-tracker.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 
 const tokenizer = loadTokenizer('plans/models/clerk');
 
-function follow(ids: readonly number[], stop: readonly string[], keepTokens = false) {
-  const tracker = trackCompletion(tokenizer, { stop, stopIds: tokenizer.stopIds, keepTokens });
+function follow(
+  ids: readonly number[],
+  stop: readonly string[],
+  keepTokens = false,
+  more: Partial<TrackerOptions> = {},
+) {
+  const tracker = trackCompletion(tokenizer, { stop, stopIds: tokenizer.stopIds, keepTokens, ...more });
   let pushed = 0;
   for (const id of ids) {
     pushed++;
@@ -33,6 +38,34 @@ describe('completion tracker', () => {
   it('counts an end token but gives it no text', () => {
     const ids = [...tokenizer.encode('city', false), 1];
     expect(follow(ids, [])).toMatchObject({ text: 'city', tokens: ids.length, finish: 'length' });
+  });
+
+  it('lets no stop string end within the first min_tokens', () => {
+    const ids = tokenizer.encode('a; b; c', false);
+    const first = ids.findIndex((_, i) => tokenizer.decode(ids.slice(0, i + 1)).includes(';')) + 1;
+    expect(follow(ids, [';'], false, { minTokens: first - 1 }).text).toBe('a');
+    expect(follow(ids, [';', 'a long one'], false, { minTokens: first })).toMatchObject({
+      text: 'a; b',
+      stopReason: ';',
+    });
+  });
+
+  it('keeps the stop string, the end token or special tokens when asked to', () => {
+    const ids = [...tokenizer.encode('one, two', false), 1];
+    expect(follow(ids, [','], false, { includeStop: true })).toMatchObject({ text: 'one,', stopReason: ',' });
+    const whole = { includeStop: true, keepSpecial: true };
+    expect(follow(ids, [], false, whole).text).toBe(`one, two${tokenizer.tokenText(1)}`);
+    expect(follow(ids, [], false, { keepSpecial: true }).text).toBe('one, two');
+    expect(follow([0, ...ids], [], false, { keepSpecial: true }).text).toBe(
+      `${tokenizer.tokenText(0)}one, two`,
+    );
+  });
+
+  it('names the id that ended the answer when the request had it', () => {
+    const ids = tokenizer.encode('ab', false);
+    const reported = { stopIds: [1, ids.at(-1)!], reportIds: [ids.at(-1)!] };
+    expect(follow(ids, [], false, reported)).toMatchObject({ stopReason: ids.at(-1), tokens: ids.length });
+    expect(follow([...ids.slice(0, -1), 1], [], false, reported).stopReason).toBeNull();
   });
 
   it('finds a stop string completed only by the flush', () => {

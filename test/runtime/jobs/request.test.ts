@@ -38,7 +38,12 @@ function refusal(action: () => unknown): RequestError {
 describe('accepted requests', () => {
   it('takes OpenAI defaults', () => {
     const request = completion({});
-    expect(request).toMatchObject({ maxTokens: 16, n: 1, stop: [], ignoreEos: false });
+    expect(request).toMatchObject({
+      ...{ maxTokens: 16, n: 1, stop: [], stopTokenIds: [], ignoreEos: false, minTokens: 0 },
+      ...{ echo: false, addSpecialTokens: true, includeStop: false, keepSpecialTokens: false },
+    });
+    expect(request).not.toHaveProperty('penalties');
+    expect(chat({}).addSpecialTokens).toBe(false);
     expect(request.sampling).toMatchObject({ temperature: 1, topP: 1, topK: 0, minP: 0, logprobs: false });
     expect(chat({}).maxTokens).toBeUndefined();
   });
@@ -100,9 +105,54 @@ describe('accepted requests', () => {
       logprobs: true,
       top_logprobs: 2,
     });
-    expect(request.input).toEqual({ kind: 'chat', messages: [{ role: 'user', name: 'eve', content: 'ab' }] });
+    expect(request.input).toEqual({
+      kind: 'chat',
+      messages: [{ role: 'user', name: 'eve', content: 'ab' }],
+      options: { addGenerationPrompt: true, kwargs: {} },
+    });
     expect(request.maxTokens).toBe(4);
     expect(request.sampling).toMatchObject({ logprobs: true, topLogprobs: 2 });
+  });
+
+  it('reads what changes logits, ends answers and shapes their text', () => {
+    const request = completion({
+      frequency_penalty: 0.5,
+      presence_penalty: -1,
+      repetition_penalty: 1.2,
+      logit_bias: { 5: -100, 17: 2.5 },
+      allowed_token_ids: [5, 17],
+      stop_token_ids: [3],
+      min_tokens: 2,
+      include_stop_str_in_output: true,
+      skip_special_tokens: false,
+      add_special_tokens: false,
+      echo: true,
+    });
+    expect(request).toMatchObject({
+      allowedIds: [5, 17],
+      stopTokenIds: [3],
+      minTokens: 2,
+      includeStop: true,
+      keepSpecialTokens: true,
+      addSpecialTokens: false,
+      echo: true,
+    });
+    expect(request.penalties).toEqual({
+      frequencyPenalty: 0.5,
+      presencePenalty: -1,
+      repetitionPenalty: 1.2,
+      logitBias: new Map([
+        [5, -100],
+        [17, 2.5],
+      ]),
+    });
+  });
+
+  it('hands a chat template what the request has for it', () => {
+    const request = chat({ add_generation_prompt: false, chat_template_kwargs: { enable_thinking: false } });
+    expect(request.input).toMatchObject({
+      options: { addGenerationPrompt: false, kwargs: { enable_thinking: false } },
+    });
   });
 
   it('derives a seed from custom_id, and one per choice', () => {
@@ -136,17 +186,14 @@ describe('accepted requests', () => {
 
 describe('refused requests', () => {
   it.each([
-    ['frequency_penalty', 0.5],
-    ['logit_bias', { 5: 10 }],
-    ['echo', true],
+    ['bad_words', ['x']],
+    ['prompt_logprobs', 1],
     ['best_of', 4],
     ['suffix', 'tail'],
     ['stream', true],
     ['response_format', { type: 'json_object' }],
     ['tools', [{ type: 'function' }]],
-    ['min_tokens', 3],
     ['guided_regex', 'a+'],
-    ['repetition_penalty', 1.1],
   ])('%s = %j changes the answer and is refused', (field, value) => {
     expect(refusal(() => completion({ [field]: value }))).toMatchObject({
       code: 'unsupported_field',
@@ -161,6 +208,14 @@ describe('refused requests', () => {
     ['max_tokens', 0],
     ['max_tokens', 2.5],
     ['n', 0],
+    ['frequency_penalty', 2.5],
+    ['presence_penalty', -3],
+    ['repetition_penalty', 0],
+    ['logit_bias', { 5: 101 }],
+    ['logit_bias', { five: 1 }],
+    ['allowed_token_ids', []],
+    ['stop_token_ids', [-1]],
+    ['min_tokens', 17],
     ['stop', 5],
     ['logprobs', 21],
     ['prompt', ['a', 'b']],
@@ -171,6 +226,14 @@ describe('refused requests', () => {
     expect(error.code).toBe('invalid_request');
     expect(error.param).toMatch(new RegExp(`^${field}`));
     expect(error.message).toContain(field);
+  });
+
+  it('refuses log-probabilities of the prompt, and echo in a chat', () => {
+    expect(refusal(() => completion({ echo: true, logprobs: 0 }))).toMatchObject({
+      code: 'unsupported_field',
+      param: 'echo',
+    });
+    expect(refusal(() => chat({ echo: true }))).toMatchObject({ code: 'invalid_request', param: 'echo' });
   });
 
   it('refuses images, empty conversations and broken envelopes', () => {

@@ -28,6 +28,8 @@ const REQUESTS: readonly (readonly [string, number, KernelRequest])[] = [
   ['silu_mul', 2, { kernel: 'silu_mul', params: { cols: 12 } }],
   ['gather_rows', 3, { kernel: 'gather_rows', params: { cols: 10 } }],
   ['sample', 3, { kernel: 'sample', params: { cols: 10, vocab: 10 } }],
+  ['adjust', 2, { kernel: 'adjust', params: { cols: 10, vocab: 10 } }],
+  ['mask', 2, { kernel: 'mask', params: { cols: 10, vocab: 10 } }],
 ];
 
 describe.each([0, 8, 32])('variants with subgroups of %i', (subgroupSize) => {

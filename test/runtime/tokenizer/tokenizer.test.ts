@@ -137,6 +137,7 @@ describe('chat templates', () => {
   const { tokenizer, config } = byteTokenizer(300, 128);
   const template = `{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}`;
   const messages = [{ role: 'user', content: 'hi' }];
+  const plain = { addGenerationPrompt: true, kwargs: {} };
   const named = [
     { name: 'tool_use', template: 'tools' },
     { name: 'default', template },
@@ -150,16 +151,27 @@ describe('chat templates', () => {
   ])('renders a template given as %s', (name, more, files) => {
     const dir = directory(`chat ${name}`, tokenizer, { ...config, ...more }, files);
     const loaded = loadTokenizer(dir);
-    expect(loaded.renderChat!(messages)).toBe('<|bos|>[user]hi[assistant]');
-    expect(loaded.encode(loaded.renderChat!(messages), false)[0]).toBe(0);
+    expect(loaded.renderChat!(messages, plain)).toBe('<|bos|>[user]hi[assistant]');
+    expect(loaded.encode(loaded.renderChat!(messages, plain), false)[0]).toBe(0);
     expect(loaded.stopIds).toEqual([1]);
+  });
+
+  it('renders what the options of a request say', () => {
+    const choosing = { ...config, chat_template: '{{ mood }}{% if add_generation_prompt %}!{% endif %}' };
+    const loaded = loadTokenizer(directory('choosing', tokenizer, choosing));
+    const render = loaded.renderChat!;
+    expect(render(messages, { addGenerationPrompt: true, kwargs: { mood: 'calm' } })).toBe('calm!');
+    expect(render(messages, { addGenerationPrompt: false, kwargs: { mood: 'calm' } })).toBe('calm');
+    expect(render(messages, { addGenerationPrompt: false, kwargs: { add_generation_prompt: true } })).toBe(
+      '!',
+    );
   });
 
   it('turns raise_exception into a request failure', () => {
     const raising = { ...config, chat_template: "{{ raise_exception('no system role') }}" };
     const loaded = loadTokenizer(directory('raising', tokenizer, raising));
-    expect(() => loaded.renderChat!(messages)).toThrow(expect.objectContaining({ code: 'FC0917' }));
-    expect(() => loaded.renderChat!(messages)).toThrow(/no system role/);
+    expect(() => loaded.renderChat!(messages, plain)).toThrow(expect.objectContaining({ code: 'FC0917' }));
+    expect(() => loaded.renderChat!(messages, plain)).toThrow(/no system role/);
   });
 
   it('refuses a template that does not parse', () => {
