@@ -157,6 +157,12 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
     const weights = rank ? stage!.shards[rank.shard]?.weights : undefined;
     return new Map((weights ?? []).map((weight) => [weight.id, weight]));
   };
+  const back = graph.transitions.find(({ from, to }) => from === transition.to && to === transition.from);
+  // What stays has one place in both stages.
+  const keptBack = (device: number, weight: string, old: string): boolean => {
+    const moves = back?.devices.find((entry) => entry.device === device);
+    return !moves || moves.keep.some((entry) => entry.weight === old && entry.old === weight);
+  };
   for (const moves of transition.devices) {
     const complain = (what: string): void => void problems.push(`device ${moves.device}: ${what}`);
     const old = weightsOn(transition.from, moves.device);
@@ -167,6 +173,7 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
     };
     for (const { weight, old: id } of moves.keep) {
       if (old.get(id)?.bytes !== wanted.get(weight)?.bytes) complain(`${weight} cannot stay in ${id}`);
+      if (!keptBack(moves.device, weight, id)) complain(`${weight} stays in ${id}, but not on the way back`);
       arrive(weight, elementsOf(wanted.get(weight)));
     }
     const receive = moves.receive ?? [];

@@ -71,7 +71,8 @@ function deviceTransition(
   cut: WeightShard,
   sent: Sent,
 ): RuntimeTransition['devices'][number] {
-  const unclaimed = new Map(old.weights.map((weight) => [contentKey(weight), weight.id]));
+  // Of equal weights (two that are all zero) the first stays, in both directions: it has one place in both stages.
+  const unclaimed = new Map([...old.weights].reverse().map((weight) => [contentKey(weight), weight.id]));
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];

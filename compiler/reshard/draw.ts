@@ -56,12 +56,19 @@ export function drawTransitions(graph: TransitionGraph, options: DrawOptions): s
   const devices = [...new Set(Object.values(graph.holdings).flatMap((ranks) => ranks.map((r) => r.device)))];
   const colour = colours(devices);
   const head = [text(MARGIN, 40, options.title, { 'font-size': 20, 'font-weight': 600 })];
-  let y = 64;
+  let y = 44;
   if (pairs.length === 0) {
-    head.push(text(MARGIN, y, 'One stage, or stages with equal shardings: nothing moves.'));
-    y += ROW;
+    head.push(text(MARGIN, y + 20, 'One stage, or stages with equal shardings: nothing moves.'));
+    y = Math.max(
+      y + 20,
+      ...Object.entries(graph.holdings).map(([stage, ranks], column) => {
+        const grid = drawStage(stage, ranks, MARGIN + column * (MARGIN + HALF), y + 36, colour, options);
+        head.push(...grid.svg);
+        return grid.bottom;
+      }),
+    );
   } else if (graph.weights.length > 0) {
-    const key = legend(y);
+    const key = legend(y + 20);
     head.push(...key.svg);
     y = key.bottom;
   }
@@ -130,11 +137,13 @@ function drawStage(
   const gap = 14;
   const axis = 34;
   const width = (HALF - axis - gap * (drawn.length - 1)) / Math.max(1, drawn.length);
-  const y = top + 46;
+  const y = top + 62;
   const more = replicas.length > drawn.length ? `; ${drawn.length} of ${replicas.length} replicas drawn` : '';
+  const paths = ranks.map((rank) => options.devicePath(rank.device));
+  const where = paths.length > 1 ? `${paths[0]} to ${paths.at(-1)}` : (paths[0] ?? 'no device');
   const svg = [
     text(left, top + 14, `${stage} ${options.mesh(stage)}`, { 'font-size': 15, 'font-weight': 600 }),
-    text(left + axis, top + 36, `kv heads 0 to ${options.kvHeads - 1}${more}`, { class: 'small' }),
+    text(left, top + 33, `${where}; kv heads 0 to ${options.kvHeads - 1} across${more}`, { class: 'small' }),
     text(left, y + 10, 'layer', { class: 'small' }),
     text(left + axis - 6, y + 24, '0', { class: 'small', 'text-anchor': 'end' }),
     text(left + axis - 6, y + GRID_HEIGHT, String(options.layers - 1), {
@@ -144,6 +153,7 @@ function drawStage(
   ];
   drawn.forEach((dp, column) => {
     const x = left + axis + column * (width + gap);
+    if (drawn.length > 1) svg.push(text(x, y - 8, `replica ${dp}`, { class: 'small' }));
     for (const rank of ranks.filter((candidate) => candidate.dp === dp))
       svg.push(...drawRank(rank, ranks, x, y, width, colour, options));
   });
@@ -173,15 +183,28 @@ function drawRank(
   const y = top + (layer / layers) * GRID_HEIGHT;
   const height = ((layerEnd - layer) / layers) * GRID_HEIGHT;
   const name = devicePath(rank.device);
-  const label = share > 7 * name.length ? name : share > 18 ? String(rank.device) : '';
+  const label = share > 7 * name.length ? name : String(rank.device);
+  const upright = share > 7 * label.length;
   const title = `${name}: layers ${layer} to ${layerEnd - 1}, kv heads ${head} to ${headEnd - 1}`;
   const box = { x: x + 1, y: y + 1, width: Math.max(1, share - 2), height: Math.max(1, height - 2), rx: 3 };
   return [
     element('rect', { ...box, fill: colour(rank.device) }, [element('title', {}, [title])]),
-    ...(label !== '' && height >= 14
-      ? [text(x + share / 2, y + height / 2 + 4, label, { class: 'small', 'text-anchor': 'middle' })]
-      : []),
+    ...rankLabel(label, x + share / 2, y + height / 2, upright ? [share, height] : [height, share], upright),
   ];
+}
+
+/** A label in the middle of a box, lying on its side in a narrow one; none where it does not fit `room` either way. */
+function rankLabel(
+  label: string,
+  x: number,
+  y: number,
+  [along, across]: readonly [number, number],
+  upright: boolean,
+): readonly string[] {
+  if (along <= 7 * label.length || across < 9) return [];
+  const style = { class: 'small', 'text-anchor': 'middle' };
+  const turned = { ...style, transform: `rotate(-90 ${x.toFixed(2)} ${y.toFixed(2)})` };
+  return [text(x, y + 4, label, upright ? style : turned)];
 }
 
 /** One bar per device, all to one scale, and the links below. */

@@ -88,6 +88,11 @@ describe('verifyRuntime', () => {
       (g) => (g.transitions[0]!.devices[0]!.copy[0]!.oldAt = 2 ** 20),
       /outside its buffers/,
     ],
+    [
+      'a weight that stays one way only',
+      (g) => (g.transitions[1]!.devices[0]!.keep = []),
+      /stays in .* but not on the way back/,
+    ],
     ['a missing transition', (g) => g.transitions.pop(), /no transition/],
     ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
     ['a pool that is not there', (g) => (g.stages[0]!.pool = 'lost'), /pool lost does not serve it/],

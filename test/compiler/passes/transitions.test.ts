@@ -90,6 +90,25 @@ describe('weight re-shards', () => {
     expect(received).toBeGreaterThan(10_000);
   }, 120_000);
 
+  it('keep the same one of several equal weights on the way there and back', () => {
+    // On all ranks but the first, biases of partial sums are all zero: one like the other.
+    const { runtime } = compilePlan(
+      makePlan({
+        shape: { outputBias: true, mlpBias: true },
+        stages: [
+          { name: 'prefill', mesh: { pp: 2, tp: 2 } },
+          { name: 'decode', mesh: { tp: 4 } },
+        ],
+      }),
+    );
+    const [there, back] = runtime.transitions.map(({ devices }) =>
+      devices.map(({ keep }) => keep.map(({ weight, old }) => [weight, old])),
+    );
+    const turned = back!.map((pairs) => pairs.map(([weight, old]) => [old, weight]));
+    expect(turned.map((pairs) => pairs.sort())).toEqual(there!.map((pairs) => pairs.sort()));
+    expect(there!.flat().some(([weight, old]) => weight !== old)).toBe(true);
+  });
+
   it('are refused when a piece is received twice, in part, from oneself or not at all', () => {
     const { runtime, transitions } = compilePlan(makePlan({ ...RESHARD, peerBandwidth: 50e9 }));
     const spoil = (edit: (receive: Writable<WeightReceive>[]) => void): string => {

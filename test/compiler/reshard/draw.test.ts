@@ -86,9 +86,25 @@ describe('a drawing of transitions', () => {
     expect(rectangles(alone, /^uploaded/)).toHaveLength(8);
   });
 
-  it('says so when nothing moves', () => {
+  it('says so when nothing moves, and still shows who holds what', () => {
     const svg = draw({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
     expect(svg).toContain('nothing moves');
     expect(svg).not.toContain('uploaded');
+    expect(rectangles(svg, /layers 0 to 3/)).toHaveLength(2);
+  });
+
+  it('names every rank, on its side where it is narrow', () => {
+    const svg = draw({
+      shape: { kvHeads: 8 },
+      stages: [
+        { name: 'prefill', mesh: { dp: 4, pp: 2, tp: 4 } },
+        { name: 'decode', mesh: { dp: 4, tp: 8 } },
+      ],
+    });
+    const labels = [...svg.matchAll(/<text [^>]*middle[^>]*>(\d+)<\/text>/g)].map(([, label]) =>
+      Number(label),
+    );
+    expect(labels.sort((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => Math.floor(i / 2)));
+    expect(svg.match(/rotate\(-90/g)!.length).toBeGreaterThan(20);
   });
 });
