@@ -10,7 +10,7 @@ export interface Build {
   readonly problems: readonly SyntaxProblem[];
   /** Adds a problem. Of several at one empty span, where something is missing, only the first is kept. */
   report(code: SyntaxCode, span: Span, message: string, options?: ProblemOptions): void;
-  /** Text of the `///` lines right above the line of `offset`, without the slashes. */
+  /** Text of the `///` lines right above the line that begins at `offset`, without the slashes. */
   doc(offset: number): string | undefined;
 }
 
@@ -23,14 +23,15 @@ export function buildContext(
   const all = [...problems];
   const holes = new Set<number>();
   const docs = new Map<number, string>();
+  const beginsLine = (offset: number): boolean => {
+    const { line, column } = lines.position(offset);
+    const before = lines.lineText(line).slice(0, column - 1);
+    return /^[\s,]*$/.test(before);
+  };
   for (const { kind, text: written, span } of comments) {
-    const { line, column } = lines.position(span.start);
-    const alone =
-      lines
-        .lineText(line)
-        .slice(0, column - 1)
-        .trim() === '';
-    if (kind === 'doc' && alone) docs.set(line, written.slice(3).replace(/^ /, '').trimEnd());
+    const { line } = lines.position(span.start);
+    if (kind === 'doc' && beginsLine(span.start))
+      docs.set(line, written.slice(3).replace(/^ /, '').trimEnd());
   }
   return {
     problems: all,
@@ -42,6 +43,7 @@ export function buildContext(
     },
     doc(offset) {
       const found: string[] = [];
+      if (!beginsLine(offset)) return undefined;
       for (let line = lines.position(offset).line - 1; docs.has(line); line--) found.unshift(docs.get(line)!);
       return found.length === 0 ? undefined : found.join('\n');
     },

@@ -4,6 +4,7 @@ import { addCompileCommand } from './compile.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
 import { addExplainCommand } from './explain.js';
+import { addFmtCommand } from './fmt.js';
 import { addGraphCommand } from './graph.js';
 import { addRunCommand } from './run.js';
 import { addSimulateCommand } from './simulate.js';
@@ -12,6 +13,7 @@ import { addTuneCommand } from './tune.js';
 /** Every command, in the order of the help text. */
 export const COMMANDS: readonly AddCommand[] = [
   addCheckCommand,
+  addFmtCommand,
   addCompileCommand,
   addGraphCommand,
   addRunCommand,

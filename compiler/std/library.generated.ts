@@ -14,7 +14,8 @@ topology g5_48xlarge {
   tier host { capacity: 640 GiB }
   tier nvme { capacity: 7.6 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
-    bandwidth: 4.2 GB/s, latency: 20 us
+    bandwidth: 4.2 GB/s
+    latency: 20 us
     allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
   }
   // 12.1 to 12.4 GB/s measured on nominal 16 GB/s.
@@ -29,7 +30,8 @@ topology g6_48xlarge {
   tier host { capacity: 640 GiB }
   tier nvme { capacity: 7.5 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
-    bandwidth: 4.2 GB/s, latency: 20 us
+    bandwidth: 4.2 GB/s
+    latency: 20 us
     allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
   }
   link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
@@ -43,7 +45,8 @@ topology g6e_48xlarge {
   tier host { capacity: 1280 GiB }
   tier nvme { capacity: 7.6 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
-    bandwidth: 20 GB/s, latency: 12 us
+    bandwidth: 20 GB/s
+    latency: 12 us
     allreduce: { 2: 20 GB/s, 4: 3.4 GB/s, 8: 0.83 GB/s }
   }
   link gpu <-> host { bandwidth: 24 GB/s, latency: 10 us }
@@ -57,7 +60,8 @@ topology p4d_24xlarge {
   tier host { capacity: 960 GiB }
   tier nvme { capacity: 8 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
-    bandwidth: 230 GB/s, latency: 8 us
+    bandwidth: 230 GB/s
+    latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
   }
   link gpu <-> host { bandwidth: 20 GB/s, latency: 10 us }
@@ -71,7 +75,8 @@ topology p4de_24xlarge {
   tier host { capacity: 960 GiB }
   tier nvme { capacity: 8 TB, path: \x22/opt/dlami/nvme/fulcrum\x22 }
   link gpu <-> gpu {
-    bandwidth: 230 GB/s, latency: 8 us
+    bandwidth: 230 GB/s
+    latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
   }
   link gpu <-> host { bandwidth: 20 GB/s, latency: 10 us }

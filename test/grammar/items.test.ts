@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { parse } from '../../grammar/parse.js';
+import type { ModelDecl, Property } from '../../grammar/syntax.js';
 import { keywords } from '../../grammar/tokens.js';
 import { dump, stageMembers } from './support.js';
 
@@ -173,5 +175,20 @@ describe('doc comments', () => {
           link gpu <-> host
             bandwidth: 1 GB/s"
     `);
+  });
+
+  it('belong to what begins the line below, not to what is further along', () => {
+    const { file } = parse('/// A model.\nmodel m { weights: f16\n/// here\n, vocab: 8 }', 'x.plan');
+    const [model] = file.items as readonly ModelDecl[];
+    expect(model!.doc).toBe('A model.');
+    expect(model!.members.map((member) => (member as Property).doc)).toEqual([undefined, 'here']);
+  });
+});
+
+describe('a flow without rules', () => {
+  it('may be followed by an item indented in any way', () => {
+    expect(
+      parse('plan p from q {\n  flow a -> b\n      expect { peak(a) < 1 GB }\n}', 'x.plan').errors,
+    ).toEqual([]);
   });
 });
