@@ -1,13 +1,14 @@
-/** Model declarations: a source with a `config.json`, or a shape written in the plan. */
+/** Model declarations: a source with a `config.json`, or a shape written in the plan (`declared-shape.ts`). */
 import type { Expr, ModelDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { shapeFromConfig, type ConfigProblem } from '../model/config.js';
-import type { DType, ModelShape, ModelSpec } from '../model/shape.js';
+import type { DType, ModelSpec } from '../model/shape.js';
 import type { DefaultTaken } from '../plan/plan.js';
+import { declaredShape, SHAPE, type ShapeProperty } from './declared-shape.js';
 import { readBlock, type Values } from './properties.js';
-import { count, oneOf, quantity, text, truth, type Reader } from './readers.js';
-import { at, type Context } from './scope.js';
+import { oneOf, quantity, text, type Reader } from './readers.js';
+import { at, suggestions, type Context } from './scope.js';
 
 export interface CheckedModel {
   readonly spec: ModelSpec;
@@ -58,21 +59,6 @@ export const weightsType: Reader<DType> = (expr, cx, what) => {
   return undefined;
 };
 
-const SHAPE = {
-  family: { read: oneOf(['llama', 'mistral', 'qwen2', 'qwen3']) },
-  layers: { read: count },
-  hidden: { read: count },
-  heads: { read: count },
-  kv_heads: { read: count },
-  head_dim: { read: count },
-  ffn: { read: count },
-  vocab: { read: count },
-  context: { read: quantity('tokens', { whole: true, min: 1 }) },
-  norm_eps: { read: quantity('number') },
-  rope_theta: { read: quantity('number') },
-  tied: { read: truth },
-};
-
 const TABLE = { source: { read: source }, weights: { read: weightsType }, ...SHAPE };
 
 /** The model of a declaration, or undefined after reporting why there is none. */
@@ -91,7 +77,10 @@ function fromSource(
   path: string,
 ): CheckedModel | undefined {
   const primary = values.origin('source') ?? at(cx, decl.name);
-  const stated = (Object.keys(SHAPE) as (keyof typeof SHAPE)[]).find((p) => values.origin(p) !== undefined);
+  // The context may be narrowed.
+  const stated = (Object.keys(SHAPE) as ShapeProperty[]).find(
+    (property) => property !== 'context' && values.origin(property) !== undefined,
+  );
   if (stated !== undefined) {
     cx.report(
       report(
@@ -117,7 +106,7 @@ function fromSource(
     );
     return undefined;
   }
-  const read = shapeFromConfig(answer.json);
+  const read = shapeFromConfig(answer.json, values.get('context'));
   if (read.kind === 'problems') {
     for (const problem of read.problems) reportConfig(problem, answer.path, primary, cx);
     return undefined;
@@ -147,7 +136,10 @@ function reportConfig(problem: ConfigProblem, path: string, primary: Origin, cx:
         report(
           'unsupported-architecture',
           { architecture: problem.architecture, known: problem.known },
-          { primary },
+          {
+            primary,
+            helps: suggestions(primary, problem.architecture, problem.known, 'architectures').helps,
+          },
         ),
       );
       return;
@@ -159,97 +151,32 @@ function reportConfig(problem: ConfigProblem, path: string, primary: Origin, cx:
   }
 }
 
-/** Properties without which a shape is none. */
-const REQUIRED = ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'context'] as const;
-
+/** A model by its shape alone; runnable where a seed is given. */
 function fromShape(
   decl: ModelDecl,
   cx: Context,
   values: Values<typeof TABLE>,
   randomSeed: number | undefined,
 ): CheckedModel | undefined {
-  const missing = REQUIRED.filter((property) => values.get(property) === undefined);
-  for (const property of missing)
-    cx.report(
-      report(
-        'missing-property',
-        { property, block: 'model', name: decl.name.text },
-        {
-          primary: at(cx, decl.name),
-          helps: ['a model needs a `source`, or layers, hidden, heads, ffn, vocab and context'],
-        },
-      ),
-    );
-  if (missing.length > 0) return undefined;
-  const family = values.get('family') ?? 'llama';
-  const [hidden, heads] = [values.get('hidden')!, values.get('heads')!];
-  const kvHeads = values.get('kv_heads') ?? heads;
-  const headDim = values.get('head_dim') ?? (family === 'qwen3' ? 128 : hidden / heads);
-  const problem =
-    heads % kvHeads !== 0
-      ? {
-          text: `\`heads\` (${heads}) is no multiple of \`kv_heads\` (${kvHeads})`,
-          where: 'kv_heads' as const,
-        }
-      : !Number.isInteger(headDim)
-        ? {
-            text: `\`hidden\` (${hidden}) cannot be divided by \`heads\` (${heads})`,
-            where: 'heads' as const,
-          }
-        : headDim % 2 !== 0
-          ? {
-              text: `\`head_dim\` (${headDim}) is odd; rotary embeddings need pairs`,
-              where: 'head_dim' as const,
-            }
-          : undefined;
-  if (problem) {
-    cx.report(
-      report(
-        'bad-shape',
-        { problem: problem.text },
-        {
-          primary: values.origin(problem.where) ?? values.origin('heads')!,
-          helps: problem.where === 'heads' ? ['or give `head_dim`'] : [],
-        },
-      ),
-    );
-    return undefined;
-  }
+  const declared = declaredShape(decl, cx, values);
+  if (!declared) return undefined;
   const weights = values.get('weights') ?? 'f16';
-  const shape: ModelShape = {
-    family,
-    layers: values.get('layers')!,
-    hidden,
-    heads,
-    kvHeads,
-    headDim,
-    ffn: values.get('ffn')!,
-    vocab: values.get('vocab')!,
-    context: values.get('context')!,
-    normEps: values.get('norm_eps') ?? 1e-5,
-    ropeTheta: values.get('rope_theta') ?? 10_000,
-    tied: values.get('tied') ?? false,
-    qkvBias: family === 'qwen2',
-    outputBias: false,
-    mlpBias: false,
-    qkNorm: family === 'qwen3',
-  };
-  const took = (what: keyof typeof TABLE, value: string, why: string): DefaultTaken[] =>
-    values.origin(what) ? [] : [{ what, value, why }];
   return {
-    spec: { name: decl.name.text, shape, weights, ...(randomSeed !== undefined && { randomSeed }) },
+    spec: {
+      name: decl.name.text,
+      shape: declared.shape,
+      weights,
+      ...(randomSeed !== undefined && { randomSeed }),
+    },
     provenance: (property) => {
       const origin = values.origin(property as keyof typeof TABLE);
       return { note: `of model \`${decl.name.text}\``, ...(origin && { origin }) };
     },
     defaults: [
-      ...took('family', family, 'the most common family'),
-      ...took('kv_heads', String(kvHeads), 'every head has keys and values of its own'),
-      ...took('head_dim', String(headDim), family === 'qwen3' ? 'as in all Qwen3 models' : 'hidden / heads'),
-      ...took('weights', weights, 'as most models are stored'),
-      ...took('norm_eps', String(shape.normEps), 'as in Llama'),
-      ...took('rope_theta', String(shape.ropeTheta), 'as in Llama'),
-      ...took('tied', String(shape.tied), 'embedding and output projection are separate tables'),
+      ...declared.defaults,
+      ...(values.origin('weights')
+        ? []
+        : [{ what: 'weights', value: weights, why: 'as most models are stored' }]),
     ],
   };
 }

@@ -65,6 +65,8 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
   add_rms_norm: { kind: 'elementwise', work: overColumns(cols(4), 2) },
   add: { kind: 'elementwise', work: overColumns(cols(3), 1) },
   silu_mul: { kind: 'elementwise', work: overColumns(cols(3), 2) },
+  gelu_mul: { kind: 'elementwise', work: overColumns(cols(3), 6) },
+  soft_cap: { kind: 'elementwise', work: overColumns(cols(2), 3) },
   gather_rows: { kind: 'elementwise', work: overColumns(cols(2), 0) },
   matmul: {
     kind: 'gemm',
@@ -88,9 +90,11 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
     kind: 'attention',
     work: ({ rows, params, element, step }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
+      // A bound: no row sees more than the window. Exact where all rows are beyond it or none is.
+      const most = rows * (params['window'] ?? Infinity);
       return {
-        flops: 4 * step.pairs * heads * dim,
-        bytes: step.keys * 2 * kvHeads * dim * element + 2 * rows * heads * dim * ACTIVATION,
+        flops: 4 * Math.min(step.pairs, most) * heads * dim,
+        bytes: Math.min(step.keys, most) * 2 * kvHeads * dim * element + 2 * rows * heads * dim * ACTIVATION,
       };
     },
   },

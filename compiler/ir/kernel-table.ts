@@ -22,6 +22,8 @@ export interface KernelFacts {
 export interface KernelSpec {
   readonly operands: readonly OperandSpec[];
   readonly params: readonly string[];
+  /** Parameters that may be absent. */
+  readonly optional?: readonly string[];
   /** What must be equal, as pairs with a name. */
   readonly equal: (facts: KernelFacts) => readonly (readonly [what: string, left: number, right: number])[];
 }
@@ -37,10 +39,20 @@ const HEADS = ['heads', 'kvHeads', 'headDim', 'pageTokens', 'layer', 'groupLayer
 const qkvCols = ({ params }: KernelFacts): number =>
   (params['heads']! + 2 * params['kvHeads']!) * params['headDim']!;
 
+const GATED: KernelSpec = {
+  operands: [value('gateUp'), value('out')],
+  params: ['cols'],
+  equal: ({ cols, params }) => [
+    ['input columns', cols['gateUp']!, 2 * params['cols']!],
+    ['output columns', cols['out']!, params['cols']!],
+  ],
+};
+
 export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   embed: {
     operands: [step('rows'), weight('table'), value('out', 'tokens')],
     params: ['vocabRows', 'split', 'hidden'],
+    optional: ['scale'],
     equal: ({ cols, weights, params }) => [
       ['table rows', weights['table']![0], params['vocabRows']!],
       ['table columns', weights['table']![1], params['hidden']!],
@@ -50,6 +62,7 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   rms_norm: {
     operands: [value('x'), weight('gain'), value('out')],
     params: ['cols', 'eps'],
+    optional: ['offset'],
     equal: ({ cols, weights, params }) => [
       ['input columns', cols['x']!, params['cols']!],
       ['output columns', cols['out']!, params['cols']!],
@@ -60,6 +73,7 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   add_rms_norm: {
     operands: [value('x'), value('delta'), weight('gain'), value('out')],
     params: ['cols', 'eps'],
+    optional: ['offset'],
     equal: ({ cols, weights, params }) => [
       ['input columns', cols['x']!, params['cols']!],
       ['delta columns', cols['delta']!, params['cols']!],
@@ -102,6 +116,7 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
       { kind: 'kv' },
     ],
     params: [...HEADS, 'qkNorm', 'eps'],
+    optional: ['rotary', 'amplitude', 'offset'],
     equal: (facts) => [
       ['qkv columns', facts.cols['qkv']!, qkvCols(facts)],
       ...(facts.weights['qNorm']
@@ -115,19 +130,19 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   attention: {
     operands: [step('tiles'), step('table'), value('qkv', 'tokens'), { kind: 'kv' }, value('out', 'tokens')],
     params: [...HEADS, 'scale'],
+    optional: ['window', 'softcap'],
     equal: (facts) => [
       ['qkv columns', facts.cols['qkv']!, qkvCols(facts)],
       ['output columns', facts.cols['out']!, facts.params['heads']! * facts.params['headDim']!],
       ['heads per kv head', facts.params['heads']! % facts.params['kvHeads']!, 0],
     ],
   },
-  silu_mul: {
-    operands: [value('gateUp'), value('out')],
-    params: ['cols'],
-    equal: ({ cols, params }) => [
-      ['input columns', cols['gateUp']!, 2 * params['cols']!],
-      ['output columns', cols['out']!, params['cols']!],
-    ],
+  silu_mul: GATED,
+  gelu_mul: GATED,
+  soft_cap: {
+    operands: [value('x')],
+    params: ['cols', 'cap'],
+    equal: ({ cols, params }) => [['columns', cols['x']!, params['cols']!]],
   },
   gather_rows: {
     operands: [step('samples'), value('x', 'tokens'), value('out', 'samples')],

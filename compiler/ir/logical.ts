@@ -28,6 +28,8 @@ export interface LogicalValue {
   readonly type: TensorType;
   /** For weights: tensor name in the checkpoint, `{layer}` standing for the layer number. Stored as `[N, K]`. */
   readonly tensor?: string;
+  /** First row in the tensor, where it lies in a part of it; 0 when absent. */
+  readonly firstRow?: number;
 }
 
 /**
@@ -39,7 +41,9 @@ export interface LogicalValue {
  * - `kv_append`  (k, v, kv)                                 -> kv (pages now hold the step's tokens)
  * - `attention`  (q, kv)                                    -> o[tokens, heads, head_dim]
  * - `silu_mul`   (gate, up)                                 -> h[tokens, ffn]
+ * - `gelu_mul`   (gate, up)                                 -> h[tokens, ffn], with the tanh form of GELU
  * - `add`        (a, b)                                     -> a + b
+ * - `soft_cap`   (logits)                                   -> c * tanh(logits / c)
  * - `select`     (x[tokens, hidden])                        -> x[samples, hidden], the rows that need logits
  * - `sample`     (logits[samples, vocab])                   -> ids[samples]
  */
@@ -52,7 +56,9 @@ export type LogicalOpKind =
   | 'kv_append'
   | 'attention'
   | 'silu_mul'
+  | 'gelu_mul'
   | 'add'
+  | 'soft_cap'
   | 'select'
   | 'sample';
 

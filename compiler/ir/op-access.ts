@@ -26,6 +26,8 @@ const KERNEL_ACCESS: Readonly<Record<KernelName, { reads: readonly number[]; wri
   rope_append: { reads: [0], writes: [0] },
   attention: { reads: [0], writes: [1] },
   silu_mul: { reads: [0], writes: [1] },
+  gelu_mul: { reads: [0], writes: [1] },
+  soft_cap: { reads: [0], writes: [0] },
   gather_rows: { reads: [0], writes: [1] },
 };
 

@@ -97,7 +97,9 @@ export const OPS: Readonly<Record<LogicalOpKind, OpRule>> = {
     },
   },
   silu_mul: { ...PLAIN, operands: [x, { ...x, name: 'up' }], type: elementwise },
+  gelu_mul: { ...PLAIN, operands: [x, { ...x, name: 'up' }], type: elementwise },
   add: { ...PLAIN, operands: [x, { ...x, name: 'delta' }], type: elementwise },
+  soft_cap: { ...PLAIN, operands: [x], type: ([value]) => value! },
   select: {
     ...PLAIN,
     tied: ['tokens', 'samples'],

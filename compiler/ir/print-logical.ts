@@ -1,6 +1,6 @@
 /** The logical graph as text: one line per weight and per op, in program order. */
 import type { LogicalBlock, LogicalGraph } from './logical.js';
-import { aligned, braced, printType } from './print.js';
+import { aligned, braced, printTensor, printType } from './print.js';
 
 /** Stable text of a logical graph, ending in a line break. */
 export function printLogical(graph: LogicalGraph): string {
@@ -28,7 +28,7 @@ function printBlock(block: LogicalBlock): string[] {
   const produced = new Set(block.ops.map((op) => op.output));
   const given = block.values.filter((value) => !produced.has(value.id));
   const rows = [
-    ...given.map((value) => [value.kind, value.id, printType(value.type), value.tensor ?? '']),
+    ...given.map((value) => [value.kind, value.id, printType(value.type), printTensor(value)]),
     ...block.ops.map((op) => [
       op.part,
       op.id,

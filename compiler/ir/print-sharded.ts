@@ -7,6 +7,7 @@ import {
   printMesh,
   printOrigin,
   printRun,
+  printTensor,
   printType,
   type PrintOptions,
 } from './print.js';
@@ -75,7 +76,7 @@ function printBlock(name: string, block: ShardedBlock, options: PrintOptions): s
       value.kind,
       value.id,
       printType(value.type, value.sharding),
-      value.tensor ?? '',
+      printTensor(value),
       printOrigin(value.origin, options),
     ]),
     ...block.ops.map((op) => {

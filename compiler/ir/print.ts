@@ -1,7 +1,7 @@
 /** Small pieces that the printers of all levels share, so that equal things print equally everywhere. */
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { Mesh } from '../plan/plan.js';
-import type { TensorType } from './logical.js';
+import type { LogicalValue, TensorType } from './logical.js';
 import type { MeshAxis, Sharding } from './sharded.js';
 import { axesOf } from './sharding-algebra.js';
 
@@ -39,6 +39,11 @@ export function printType(type: TensorType, sharding?: Sharding): string {
   const dims = type.dims.map((dim) => `${dim.name}${printAxes(sharding ? axesOf(sharding, dim.name) : [])}`);
   const partial = sharding && sharding.partial.length > 0 ? `{partial ${sharding.partial.join(', ')}}` : '';
   return `${type.dtype}[${dims.join(', ')}]${partial}`;
+}
+
+/** Tensor of a weight, with the row it starts at where it lies in a part of it; nothing for other values. */
+export function printTensor({ tensor, firstRow }: Pick<LogicalValue, 'tensor' | 'firstRow'>): string {
+  return `${tensor ?? ''}${firstRow === undefined ? '' : ` from row ${firstRow}`}`;
 }
 
 /** `@tp`, `@dp.tp` (major to minor), or nothing. */

@@ -152,6 +152,9 @@ export interface ProgramValue {
   readonly slot: number;
 }
 
+/** Tables of rotary frequencies: a model has the second where its sliding layers have a base of their own. */
+export type RopeTable = 'rope' | 'rope_local';
+
 /** What a kernel reads or writes. `step` regions are filled by the executor before every step. */
 export type Operand =
   | { readonly value: number }
@@ -160,8 +163,8 @@ export type Operand =
   | { readonly step: 'rows' | 'table' | 'tiles' | 'samples' }
   /** Buffer of a layer group of the rank's pool. */
   | { readonly kv: number }
-  /** `head_dim / 2` f32 inverse rotary frequencies, scaling applied. */
-  | { readonly constant: 'rope' };
+  /** f32 inverse rotary frequencies, one for each rotated pair, scaling applied; `rope_local` has those of sliding layers. */
+  | { readonly constant: RopeTable };
 
 interface OpBase {
   /** Position in the program; `after` lists earlier ops that must have finished (data, buffer reuse, order of collectives). */
@@ -176,18 +179,25 @@ export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | Sampl
 
 /**
  * Kernels, by name; operands in the order given, the output last. `cols` style parameters are those of this rank.
- * - `embed`        (step.rows, table, out[tokens, hidden])   params vocabRows, split (0|1), hidden. A rank's slice starts at id
+ * Parameters after a semicolon are given only where they are needed.
+ * - `embed`        (step.rows, table, out[tokens, hidden])   params vocabRows, split (0|1), hidden; scale. A rank's slice starts at id
  *                  `split ? tp * vocabRows : 0`; ids outside the slice give zeros (the all_reduce that follows sums the ranks).
- * - `rms_norm`     (x, weight, out)                          params cols, eps, rows ('tokens'|'samples' via output)
- * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps. x += delta in place, out = norm(x) * weight.
+ *                  Rows are multiplied by `scale`.
+ * - `rms_norm`     (x, weight, out)                          params cols, eps; offset, which is added to the weight
+ * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps; offset. x += delta in place, out = norm(x) * weight.
  * - `add`          (x, delta)                                params cols. x += delta in place.
  * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1). The bias is a vector of the weight's dtype.
  *                  Where the output is a partial sum over tp, every rank has a bias buffer and only that of tp 0 is not zero.
- * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps.
+ * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps;
+ *                  rotary, amplitude, offset.
  *                  Rotates q in place in qkv (row = [q | k | v]) and stores rotated k and v into the pages.
- *                  qNorm and kNorm are f32 vectors whatever the weights are (`dtype` is that of the pages).
- * - `attention`    (step.tiles, step.table, qkv, kv, out)    params heads, kvHeads, headDim, pageTokens, layer, groupLayers, scale
+ *                  qNorm and kNorm are f32 vectors whatever the weights are (`dtype` is that of the pages); offset is added to them.
+ *                  Only the first `rotary` dimensions of a head are rotated, and multiplied by `amplitude`.
+ * - `attention`    (step.tiles, step.table, qkv, kv, out)    params heads, kvHeads, headDim, pageTokens, layer, groupLayers, scale;
+ *                  window (positions that a row sees, its own included), softcap (scaled scores s become softcap * tanh(s / softcap))
  * - `silu_mul`     (gateUp[rows, 2*ffn], out[rows, ffn])     params cols (ffn of this rank); row = [gate | up], up starts at column ffn
+ * - `gelu_mul`     as silu_mul, with gelu(v) = v / 2 * (1 + tanh(sqrt(2 / pi) * (v + 0.044715 v^3)))
+ * - `soft_cap`     (x)                                       params cols, cap. x = cap * tanh(x / cap) in place.
  * - `gather_rows`  (step.samples, x[tokens], out[samples])   params cols
  */
 export type KernelName =
@@ -199,6 +209,8 @@ export type KernelName =
   | 'rope_append'
   | 'attention'
   | 'silu_mul'
+  | 'gelu_mul'
+  | 'soft_cap'
   | 'gather_rows';
 
 export interface KernelOp extends OpBase {

@@ -20,6 +20,22 @@ const phases = z.array(z.enum(['prefill', 'decode'])).min(1);
 const ropeScaling = z.discriminatedUnion('type', [
   z.object({ type: z.literal('linear'), factor: z.number() }),
   z.object({
+    type: z.literal('yarn'),
+    factor: z.number(),
+    attentionFactor: z.number(),
+    betaFast: z.number(),
+    betaSlow: z.number(),
+    originalContext: z.number(),
+    truncate: z.boolean(),
+  }),
+  z.object({
+    type: z.literal('longrope'),
+    factor: z.number(),
+    attentionFactor: z.number(),
+    divisors: z.array(z.number()),
+    originalContext: z.number(),
+  }),
+  z.object({
     type: z.literal('llama3'),
     factor: z.number(),
     lowFreqFactor: z.number(),
@@ -50,6 +66,17 @@ const model = z.object({
     outputBias: z.boolean(),
     mlpBias: z.boolean(),
     qkNorm: z.boolean(),
+    rotaryDim: size.exactOptional(),
+    sliding: z
+      .object({ window: size, layers: z.array(count), ropeTheta: z.number().exactOptional() })
+      .exactOptional(),
+    queryScalar: z.number().exactOptional(),
+    attentionSoftcap: z.number().exactOptional(),
+    logitSoftcap: z.number().exactOptional(),
+    activation: z.literal('gelu_tanh').exactOptional(),
+    scaledEmbedding: z.literal(true).exactOptional(),
+    unitNorms: z.literal(true).exactOptional(),
+    postNorms: z.literal(true).exactOptional(),
   }),
   weights: dtype,
   randomSeed: z.number().exactOptional(),
@@ -60,7 +87,7 @@ const operand = z.union([
   z.strictObject({ weight: z.string() }),
   z.strictObject({ step: z.enum(['rows', 'table', 'tiles', 'samples']) }),
   z.strictObject({ kv: count }),
-  z.strictObject({ constant: z.literal('rope') }),
+  z.strictObject({ constant: z.enum(['rope', 'rope_local']) }),
 ]);
 
 const KERNEL_NAMES = [
@@ -72,6 +99,8 @@ const KERNEL_NAMES = [
   'rope_append',
   'attention',
   'silu_mul',
+  'gelu_mul',
+  'soft_cap',
   'gather_rows',
 ] as const satisfies readonly KernelName[];
 

@@ -54,6 +54,10 @@ function verifyKernel(
   const spec = KERNELS[op.kernel];
   const missing = spec.params.filter((name) => typeof op.params[name] !== 'number');
   if (missing.length > 0) return complain(`lacks ${missing.join(', ')}`);
+  const meaningless = Object.keys(op.params).filter(
+    (name) => !spec.params.includes(name) && spec.optional?.includes(name) !== true,
+  );
+  if (meaningless.length > 0) return complain(`has ${meaningless.join(', ')}, which mean nothing to it`);
   const expected = kernelOperands(op.kernel, op.params);
   if (expected.length !== op.operands.length) {
     return complain(`has ${op.operands.length} operands, not ${expected.length}`);

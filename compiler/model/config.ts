@@ -1,11 +1,12 @@
 /**
  * Model shape from the `config.json` of a Hugging Face directory. What the runtime would compute differently from
- * the model's own code is refused by name, never ignored. Defaults of absent fields are those of the model's class
- * in the transformers library.
+ * the model's own code is refused by name, never ignored. Defaults of absent fields are those of the family's row.
  */
 import { configReader, type ConfigReader } from './config-reader.js';
+import { KNOWN_ARCHITECTURES, MODEL_FAMILIES, type ModelFamily, type Presence } from './families.js';
 import { readRope } from './rope.js';
 import type { DType, ModelShape } from './shape.js';
+import { readSliding } from './sliding.js';
 
 export type ConfigProblem =
   | { readonly kind: 'architecture'; readonly architecture: string; readonly known: readonly string[] }
@@ -16,74 +17,6 @@ export type ShapeAnswer =
   | { readonly kind: 'shape'; readonly shape: ModelShape; readonly dtype?: DType }
   | { readonly kind: 'problems'; readonly problems: readonly ConfigProblem[] };
 
-interface Architecture {
-  readonly family: string;
-  readonly qkvBias: boolean | 'attention_bias';
-  readonly outputBias: boolean | 'attention_bias';
-  readonly mlpBias: boolean | 'mlp_bias';
-  readonly qkNorm: boolean;
-  /** head_dim when the file does not say; otherwise hidden / heads. */
-  readonly headDim?: number;
-  /** Whether the `sliding_window` field is in force. */
-  readonly slides: (config: ConfigReader) => boolean;
-  /** `sliding_window` of a file that does not mention it; one that says null has none. */
-  readonly window?: number;
-  readonly theta: number;
-  readonly context: number;
-}
-
-const never = (): boolean => false;
-const whenAsked = (config: ConfigReader): boolean => config.flag('use_sliding_window', false);
-
-/** One row per supported architecture. */
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  LlamaForCausalLM: {
-    family: 'llama',
-    qkvBias: 'attention_bias',
-    outputBias: 'attention_bias',
-    mlpBias: 'mlp_bias',
-    qkNorm: false,
-    slides: never,
-    theta: 10_000,
-    context: 2048,
-  },
-  MistralForCausalLM: {
-    family: 'mistral',
-    qkvBias: false,
-    outputBias: false,
-    mlpBias: false,
-    qkNorm: false,
-    slides: () => true,
-    window: 4096,
-    theta: 10_000,
-    context: 131_072,
-  },
-  Qwen2ForCausalLM: {
-    family: 'qwen2',
-    qkvBias: true,
-    outputBias: false,
-    mlpBias: false,
-    qkNorm: false,
-    slides: whenAsked,
-    theta: 10_000,
-    context: 32_768,
-  },
-  Qwen3ForCausalLM: {
-    family: 'qwen3',
-    qkvBias: 'attention_bias',
-    outputBias: 'attention_bias',
-    mlpBias: false,
-    qkNorm: true,
-    headDim: 128,
-    slides: whenAsked,
-    theta: 10_000,
-    context: 32_768,
-  },
-};
-
-/** Architectures that can be compiled, as `config.json` names them. */
-export const KNOWN_ARCHITECTURES: readonly string[] = Object.keys(ARCHITECTURES);
-
 const DTYPES: Readonly<Record<string, DType>> = {
   float32: 'f32',
   float: 'f32',
@@ -92,95 +25,114 @@ const DTYPES: Readonly<Record<string, DType>> = {
   bfloat16: 'bf16',
 };
 
-/** Reads a parsed `config.json`; all problems are found, not only the first. */
-export function shapeFromConfig(json: unknown): ShapeAnswer {
+/** Fields of quantised and of mixture-of-experts models, whatever their class. */
+const FOREIGN_FIELDS = [
+  'quantization_config',
+  'num_local_experts',
+  'num_experts',
+  'n_routed_experts',
+  'num_experts_per_tok',
+];
+
+/**
+ * Reads a parsed `config.json`; all problems are found, not only the first.
+ *
+ * @param context longest sequence to be served, at most `max_position_embeddings`, which it is when absent
+ */
+export function shapeFromConfig(json: unknown, context?: number): ShapeAnswer {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     return {
       kind: 'problems',
       problems: [{ kind: 'field', problem: 'the file does not hold a JSON object' }],
     };
-  const problems: ConfigProblem[] = [];
-  const config = configReader(json as Readonly<Record<string, unknown>>, (problem) =>
-    problems.push({ kind: 'field', problem }),
-  );
-  const refuse = (feature: string): void => void problems.push({ kind: 'feature', feature });
-
-  const name = architectureName(json as Readonly<Record<string, unknown>>);
-  const row = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
-  if (!row)
+  const fields = json as Readonly<Record<string, unknown>>;
+  const architecture = architectureName(fields);
+  const family = MODEL_FAMILIES.find((row) => row.architecture === architecture);
+  if (!family)
     return {
       kind: 'problems',
-      problems: [{ kind: 'architecture', architecture: name, known: KNOWN_ARCHITECTURES }],
+      problems: [{ kind: 'architecture', architecture, known: KNOWN_ARCHITECTURES }],
     };
+  const problems: ConfigProblem[] = [];
+  const problem = (text: string): void => void problems.push({ kind: 'field', problem: text });
+  const refuse = (feature: string): void => void problems.push({ kind: 'feature', feature });
+  const config = configReader(fields, problem);
+  const shape = readShape(config, family, context, refuse, problem);
+  const dtype = DTYPES[config.word('dtype', config.word('torch_dtype', '')) ?? ''];
+  if (problems.length > 0 || !shape) return { kind: 'problems', problems };
+  return { kind: 'shape', shape, ...(dtype && { dtype }) };
+}
 
+function readShape(
+  config: ConfigReader,
+  family: ModelFamily,
+  wanted: number | undefined,
+  refuse: (feature: string) => void,
+  problem: (text: string) => void,
+): ModelShape | undefined {
+  const { defaults } = family;
   const hidden = config.count('hidden_size');
   const heads = config.count('num_attention_heads');
-  const context = config.count('max_position_embeddings', row.context);
+  const positions = config.count('max_position_embeddings', defaults.context);
   const headDim = config.count(
     'head_dim',
-    row.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 2),
+    defaults.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 2),
   );
   const kvHeads = config.count('num_key_value_heads', heads ?? 1);
   const layers = config.count('num_hidden_layers');
   const ffn = config.count('intermediate_size');
   const vocab = config.count('vocab_size');
-  const normEps = config.positive('rms_norm_eps', 1e-6);
+  const normEps = config.positive('rms_norm_eps', defaults.normEps);
+  const context = wanted ?? positions;
 
-  const activation = config.word('hidden_act', 'silu');
-  if (activation !== undefined && activation !== 'silu') refuse(`the activation \`${activation}\``);
-  refuseSliding(config, row, layers, context, refuse);
-  for (const field of ['quantization_config', 'num_local_experts', 'num_experts'])
-    if (config.has(field)) refuse(`\`${field}\``);
-  if (config.has('pretraining_tp') && config.count('pretraining_tp') !== 1)
-    refuse('`pretraining_tp` above 1');
-  const partial = config.positive('partial_rotary_factor', 1);
-  if (partial !== undefined && partial !== 1) refuse('partial rotary embeddings (`partial_rotary_factor`)');
-  const rope = readRope(config, row.theta, context, refuse);
-
-  const bias = (rule: boolean | 'attention_bias' | 'mlp_bias'): boolean =>
-    typeof rule === 'boolean' ? rule : config.flag(rule, false);
-  const tied = config.flag('tie_word_embeddings', false);
-  const dtypeWord = config.word('dtype', config.word('torch_dtype', ''));
+  refuseForeign(config, family, refuse);
+  if (wanted !== undefined && positions !== undefined && wanted > positions)
+    problem(`\`max_position_embeddings\` is ${positions}; the context cannot be ${wanted}`);
+  const rope = readRope(config, { family, headDim, positions, context }, refuse, problem);
+  const sliding = readSliding(config, family, layers, context, rope?.localTheta, refuse);
+  const presence = (rule: Presence): boolean => (typeof rule === 'boolean' ? rule : config.flag(rule, false));
+  const optional = (field: string, fallback: number | undefined): number | undefined =>
+    config.has(field) || (fallback !== undefined && !config.mentions(field))
+      ? config.positive(field, fallback)
+      : undefined;
+  const gemma = family.parts.unitNorms === true;
+  const queryScalar = gemma ? optional('query_pre_attn_scalar', defaults.queryScalar) : undefined;
+  const attentionSoftcap = gemma ? optional('attn_logit_softcapping', defaults.attentionSoftcap) : undefined;
+  const logitSoftcap = gemma ? optional('final_logit_softcapping', defaults.logitSoftcap) : undefined;
 
   if (heads !== undefined && kvHeads !== undefined && heads % kvHeads !== 0)
-    problems.push({
-      kind: 'field',
-      problem: `\`num_attention_heads\` (${heads}) is no multiple of \`num_key_value_heads\` (${kvHeads})`,
-    });
+    problem(`\`num_attention_heads\` (${heads}) is no multiple of \`num_key_value_heads\` (${kvHeads})`);
   if (headDim !== undefined && headDim % 2 !== 0)
-    problems.push({
-      kind: 'field',
-      problem: `\`head_dim\` (${headDim}) is odd; rotary embeddings need pairs`,
-    });
+    problem(`\`head_dim\` (${headDim}) is odd; rotary embeddings need pairs`);
   if (
-    problems.length > 0 ||
     [hidden, heads, context, headDim, kvHeads, layers, ffn, vocab, normEps].includes(undefined) ||
-    !rope
+    rope === undefined
   )
-    return { kind: 'problems', problems };
-  const dtype = DTYPES[dtypeWord ?? ''];
+    return undefined;
   return {
-    kind: 'shape',
-    shape: {
-      family: row.family,
-      layers: layers!,
-      hidden: hidden!,
-      heads: heads!,
-      kvHeads: kvHeads!,
-      headDim: headDim!,
-      ffn: ffn!,
-      vocab: vocab!,
-      context: context!,
-      normEps: normEps!,
-      ropeTheta: rope.theta,
-      ...(rope.scaling && { ropeScaling: rope.scaling }),
-      tied,
-      qkvBias: bias(row.qkvBias),
-      outputBias: bias(row.outputBias),
-      mlpBias: bias(row.mlpBias),
-      qkNorm: row.qkNorm,
-    },
-    ...(dtype && { dtype }),
+    family: family.name,
+    layers: layers!,
+    hidden: hidden!,
+    heads: heads!,
+    kvHeads: kvHeads!,
+    headDim: headDim!,
+    ffn: ffn!,
+    vocab: vocab!,
+    context: context!,
+    normEps: normEps!,
+    ropeTheta: rope.theta,
+    ...(rope.scaling && { ropeScaling: rope.scaling }),
+    tied: config.flag('tie_word_embeddings', defaults.tied),
+    qkvBias: presence(family.qkvBias),
+    outputBias: presence(family.outputBias),
+    mlpBias: presence(family.mlpBias),
+    qkNorm: family.qkNorm,
+    ...family.parts,
+    ...(rope.rotaryDim !== undefined && { rotaryDim: rope.rotaryDim }),
+    ...(sliding && { sliding }),
+    ...(queryScalar !== undefined && queryScalar !== headDim && { queryScalar }),
+    ...(attentionSoftcap !== undefined && { attentionSoftcap }),
+    ...(logitSoftcap !== undefined && { logitSoftcap }),
   };
 }
 
@@ -188,27 +140,19 @@ export function shapeFromConfig(json: unknown): ShapeAnswer {
 function architectureName(json: Readonly<Record<string, unknown>>): string {
   const { architectures, model_type: type } = json;
   if (Array.isArray(architectures) && typeof architectures[0] === 'string') return architectures[0];
-  const byType = KNOWN_ARCHITECTURES.find((a) => ARCHITECTURES[a]?.family === type);
-  return byType ?? (typeof type === 'string' ? type : 'unknown');
+  const byType = MODEL_FAMILIES.find((family) => family.modelType === type);
+  return byType?.architecture ?? (typeof type === 'string' ? type : 'unknown');
 }
 
-/** A window at least as long as the context never slides; a shorter one is refused. */
-function refuseSliding(
-  config: ConfigReader,
-  row: Architecture,
-  layers: number | undefined,
-  context: number | undefined,
-  refuse: (feature: string) => void,
-): void {
-  const windowed =
-    config.has('sliding_window') || (row.window !== undefined && !config.mentions('sliding_window'));
-  if (row.slides(config) && windowed) {
-    const window = config.count('sliding_window', row.window);
-    const firstSliding = row.family === 'mistral' ? 0 : config.size('max_window_layers', 28);
-    const reaches = firstSliding === undefined || layers === undefined || firstSliding < layers;
-    if (window !== undefined && context !== undefined && window < context && reaches)
-      refuse(`sliding-window attention (window ${window}, context ${context})`);
-  } else if (config.list('layer_types').includes('sliding_attention')) {
-    refuse('sliding-window attention (`layer_types`)');
-  }
+/** What models of the family cannot have. */
+function refuseForeign(config: ConfigReader, family: ModelFamily, refuse: (feature: string) => void): void {
+  const activation = config.word(family.activation.field, family.activation.name);
+  if (activation !== undefined && activation !== family.activation.name)
+    refuse(`the activation \`${activation}\``);
+  for (const field of FOREIGN_FIELDS) if (config.has(field)) refuse(`\`${field}\``);
+  for (const field of family.refused ?? []) if (config.flag(field, false)) refuse(`\`${field}\``);
+  if (family.qkvBias === false && config.flag('attention_bias', false)) refuse('`attention_bias`');
+  if (family.mlpBias === false && config.flag('mlp_bias', false)) refuse('`mlp_bias`');
+  if (config.has('pretraining_tp') && config.count('pretraining_tp') !== 1)
+    refuse('`pretraining_tp` above 1');
 }

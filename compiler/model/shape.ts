@@ -7,12 +7,43 @@ export const BYTES_OF: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16:
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }
   | {
+      readonly type: 'yarn';
+      readonly factor: number;
+      /** Rotated queries and keys are multiplied by it. */
+      readonly attentionFactor: number;
+      /** Turns over the original context above which a pair is kept, and below which it is slowed down by `factor`. */
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      readonly originalContext: number;
+      /** The pairs between which the ramp runs are rounded outwards to whole ones. */
+      readonly truncate: boolean;
+    }
+  | {
+      readonly type: 'longrope';
+      /** Context over original context. */
+      readonly factor: number;
+      readonly attentionFactor: number;
+      /** Divisor of each pair's frequency: the short or the long list of the file, by the context of the model. */
+      readonly divisors: readonly number[];
+      readonly originalContext: number;
+    }
+  | {
       readonly type: 'llama3';
       readonly factor: number;
       readonly lowFreqFactor: number;
       readonly highFreqFactor: number;
       readonly originalContext: number;
     };
+
+/** Layers whose rows see the last positions only. */
+export interface SlidingAttention {
+  /** Positions that a row sees, its own included. */
+  readonly window: number;
+  /** Layer numbers in ascending order. */
+  readonly layers: readonly number[];
+  /** Base of the rotary embeddings of these layers, which then have no scaling either (Gemma 3). */
+  readonly ropeTheta?: number;
+}
 
 /** Everything about a decoder model that decides its graph; sizes are element counts of the whole model. */
 export interface ModelShape {
@@ -37,8 +68,25 @@ export interface ModelShape {
   readonly outputBias: boolean;
   /** The three MLP projections have biases (`mlp_bias` of Llama). */
   readonly mlpBias: boolean;
-  /** q and k pass an RMS norm over head_dim before rope (Qwen3). */
+  /** q and k pass an RMS norm over head_dim before rope (Qwen3, Gemma 3). */
   readonly qkNorm: boolean;
+  /** Dimensions of a head that are rotated, from its first on; all of them when absent (Phi-4 mini). */
+  readonly rotaryDim?: number;
+  readonly sliding?: SlidingAttention;
+  /** Attention scores are divided by the root of it; of head_dim when absent (Gemma). */
+  readonly queryScalar?: number;
+  /** Attention scores s become c * tanh(s / c) (Gemma 2). */
+  readonly attentionSoftcap?: number;
+  /** The same of logits. */
+  readonly logitSoftcap?: number;
+  /** Of the gate of the MLP; silu when absent. */
+  readonly activation?: 'gelu_tanh';
+  /** Embeddings are multiplied by the root of hidden (Gemma). */
+  readonly scaledEmbedding?: true;
+  /** Norms multiply by 1 + weight (Gemma). */
+  readonly unitNorms?: true;
+  /** The outputs of attention and MLP pass a norm before they are added (Gemma 2 and 3). */
+  readonly postNorms?: true;
 }
 
 /** A model as a plan names it. */

@@ -61,10 +61,12 @@ export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWei
 
 /** The part of a weight on tp rank `tp`; `layer` replaces `{layer}` in the tensor's name. */
 export function weightPart(weight: MatrixWeight, layout: TpLayout, tp: number, layer: number): WeightPart {
-  const { sharding, tensor } = weight.value;
+  const { sharding, tensor, firstRow = 0 } = weight.value;
   const rows = groupSpan(weight.rowDims, sharding, layout, tp);
   const cols = groupSpan(weight.colDims, sharding, layout, tp);
-  const piece = { tensor: tensorName(tensor, layer), rows: rows.held, cols: cols.held };
+  const [first, end] = rows.held;
+  const inTensor = [firstRow + first, firstRow + end] as const;
+  const piece = { tensor: tensorName(tensor, layer), rows: inTensor, cols: cols.held };
   const held = area(piece) > 0 && !(weight.firstRankOnly && tp !== 0);
   return { piece: held ? piece : undefined, rows: rows.extent, cols: cols.extent };
 }

@@ -1,6 +1,7 @@
 /**
- * Model to logical graph. What the model computes follows from its shape alone: optional parts (biases, q/k norms,
- * tied embeddings) are in the graph exactly when the shape has them; tensor names come from the family's table.
+ * Model to logical graph. What the model computes follows from its shape alone: optional parts (biases, norms, caps,
+ * tied embeddings) are in the graph exactly when the shape has them; tensor names come from the family's table. In
+ * what layers differ (window, rotary table) is not in the graph: `model/attention.ts` tells it to the lowering.
  */
 import type {
   DimName,
@@ -33,7 +34,7 @@ export function buildLogical(model: ModelSpec): LogicalGraph {
 function embedBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
   const block = startBlock(model);
   block.input('ids', 'u32', ['tokens']);
-  const table = block.weight('embed_weight', names.embed, ['vocab', 'hidden']);
+  const table = block.matrix('embed_weight', names.embed, ['vocab'], ['hidden']);
   block.op('embed', 'embed', 'embed', ['ids', table], ['tokens', 'hidden']);
   return block.finish('embed', 1, 'ids', 'embed');
 }
@@ -44,8 +45,11 @@ function layerBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
   block.input('x', 'f32', ['tokens', 'hidden']);
   block.kv('kv');
 
-  const attnGain = block.weight('attn_norm_weight', names.attnNorm, ['hidden']);
-  block.op('attn_norm', 'rms_norm', 'attention', ['x', attnGain], ['tokens', 'hidden']);
+  const norm = (id: string, part: 'attention' | 'mlp', x: string, tensor: string): string => {
+    const gain = block.vector(`${id}_weight`, tensor, ['hidden']);
+    return block.op(id, 'rms_norm', part, [x, gain], ['tokens', 'hidden']);
+  };
+  norm('attn_norm', 'attention', 'x', names.attnNorm);
   const project = (
     id: string,
     part: 'attention' | 'mlp',
@@ -55,8 +59,8 @@ function layerBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
     k: readonly DimName[],
     bias: boolean,
   ): string => {
-    const weight = block.weight(`${id}_weight`, tensor, [...n, ...k]);
-    const biases = bias ? [block.bias(`${id}_bias`, tensor, n)] : [];
+    const weight = block.matrix(`${id}_weight`, tensor, n, k);
+    const biases = bias ? [block.vector(`${id}_bias`, tensor, n, 'bias')] : [];
     return block.op(id, 'linear', part, [x, weight, ...biases], ['tokens', ...n]);
   };
   let q = project('q', 'attention', 'attn_norm', names.q, ['heads', 'head_dim'], ['hidden'], shape.qkvBias);
@@ -79,8 +83,8 @@ function layerBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
     shape.qkvBias,
   );
   if (shape.qkNorm) {
-    const qGain = block.weight('q_norm_weight', names.qNorm, ['head_dim']);
-    const kGain = block.weight('k_norm_weight', names.kNorm, ['head_dim']);
+    const qGain = block.vector('q_norm_weight', names.qNorm, ['head_dim']);
+    const kGain = block.vector('k_norm_weight', names.kNorm, ['head_dim']);
     q = block.op('q_norm', 'qk_norm', 'attention', [q, qGain], ['tokens', 'heads', 'head_dim']);
     k = block.op('k_norm', 'qk_norm', 'attention', [k, kGain], ['tokens', 'kv_heads', 'head_dim']);
   }
@@ -89,15 +93,17 @@ function layerBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
   block.append('kv_next', ['k_rope', v, 'kv']);
   block.op('attended', 'attention', 'attention', ['q_rope', 'kv_next'], ['tokens', 'heads', 'head_dim']);
   project('o', 'attention', 'attended', names.o, ['hidden'], ['heads', 'head_dim'], shape.outputBias);
-  block.op('attn_residual', 'add', 'attention', ['x', 'o'], ['tokens', 'hidden']);
+  const attn = shape.postNorms ? norm('attn_post_norm', 'attention', 'o', names.attnPostNorm) : 'o';
+  block.op('attn_residual', 'add', 'attention', ['x', attn], ['tokens', 'hidden']);
 
-  const mlpGain = block.weight('mlp_norm_weight', names.mlpNorm, ['hidden']);
-  block.op('mlp_norm', 'rms_norm', 'mlp', ['attn_residual', mlpGain], ['tokens', 'hidden']);
+  norm('mlp_norm', 'mlp', 'attn_residual', names.mlpNorm);
   project('gate', 'mlp', 'mlp_norm', names.gate, ['ffn'], ['hidden'], shape.mlpBias);
   project('up', 'mlp', 'mlp_norm', names.up, ['ffn'], ['hidden'], shape.mlpBias);
-  block.op('gated', 'silu_mul', 'mlp', ['gate', 'up'], ['tokens', 'ffn']);
+  const gating = shape.activation === 'gelu_tanh' ? 'gelu_mul' : 'silu_mul';
+  block.op('gated', gating, 'mlp', ['gate', 'up'], ['tokens', 'ffn']);
   project('down', 'mlp', 'gated', names.down, ['hidden'], ['ffn'], shape.mlpBias);
-  block.op('mlp_residual', 'add', 'mlp', ['attn_residual', 'down'], ['tokens', 'hidden']);
+  const mlp = shape.postNorms ? norm('mlp_post_norm', 'mlp', 'down', names.mlpPostNorm) : 'down';
+  block.op('mlp_residual', 'add', 'mlp', ['attn_residual', mlp], ['tokens', 'hidden']);
   return block.finish('layer', shape.layers, 'x', 'mlp_residual');
 }
 
@@ -105,19 +111,22 @@ function headBlock(model: ModelSpec, names: TensorNames): LogicalBlock {
   const block = startBlock(model);
   block.input('x', 'f32', ['tokens', 'hidden']);
   block.op('selected', 'select', 'head', ['x'], ['samples', 'hidden']);
-  const gain = block.weight('final_norm_weight', names.finalNorm, ['hidden']);
+  const gain = block.vector('final_norm_weight', names.finalNorm, ['hidden']);
   block.op('final_norm', 'rms_norm', 'head', ['selected', gain], ['samples', 'hidden']);
   const table = model.shape.tied ? names.embed : names.lmHead;
-  const weight = block.weight('lm_head_weight', table, ['vocab', 'hidden']);
-  block.op('logits', 'linear', 'head', ['final_norm', weight], ['samples', 'vocab']);
-  block.op('sampled', 'sample', 'head', ['logits'], ['samples'], 'u32');
+  const weight = block.matrix('lm_head_weight', table, ['vocab'], ['hidden']);
+  let logits = block.op('logits', 'linear', 'head', ['final_norm', weight], ['samples', 'vocab']);
+  if (model.shape.logitSoftcap !== undefined)
+    logits = block.op('capped', 'soft_cap', 'head', [logits], ['samples', 'vocab']);
+  block.op('sampled', 'sample', 'head', [logits], ['samples'], 'u32');
   return block.finish('head', 1, 'x', 'sampled');
 }
 
 interface BlockBuilder {
   readonly input: (id: string, dtype: TensorType['dtype'], dims: readonly DimName[]) => string;
-  readonly weight: (id: string, tensor: string, dims: readonly DimName[]) => string;
-  readonly bias: (id: string, tensor: string, dims: readonly DimName[]) => string;
+  /** `[rows, cols]`; matrices that name one tensor lie in it one after the other. */
+  readonly matrix: (id: string, tensor: string, rows: readonly DimName[], cols: readonly DimName[]) => string;
+  readonly vector: (id: string, tensor: string, dims: readonly DimName[], what?: 'weight' | 'bias') => string;
   readonly kv: (id: string) => string;
   readonly op: (
     id: string,
@@ -140,6 +149,8 @@ interface BlockBuilder {
 function startBlock(model: ModelSpec): BlockBuilder {
   const values: LogicalValue[] = [];
   const ops: LogicalOp[] = [];
+  /** Rows of each tensor that matrices have taken. */
+  const taken = new Map<string, number>();
   const type = (dtype: TensorType['dtype'], dims: readonly DimName[]): TensorType => ({
     dtype,
     dims: dims.map((name) => {
@@ -155,10 +166,16 @@ function startBlock(model: ModelSpec): BlockBuilder {
   return {
     kv,
     input: (id, dtype, dims) => value({ id, kind: 'input', type: type(dtype, dims) }),
-    weight: (id, tensor, dims) =>
-      value({ id, kind: 'weight', type: type(model.weights, dims), tensor: `${tensor}.weight` }),
-    bias: (id, tensor, dims) =>
-      value({ id, kind: 'weight', type: type(model.weights, dims), tensor: `${tensor}.bias` }),
+    matrix: (id, tensor, rows, cols) => {
+      const firstRow = taken.get(tensor) ?? 0;
+      const count = rows.reduce((product, dim) => product * dimSize(model.shape, dim)!, 1);
+      taken.set(tensor, firstRow + count);
+      const dims = type(model.weights, [...rows, ...cols]);
+      const start = firstRow === 0 ? {} : { firstRow };
+      return value({ id, kind: 'weight', type: dims, tensor: `${tensor}.weight`, ...start });
+    },
+    vector: (id, tensor, dims, what = 'weight') =>
+      value({ id, kind: 'weight', type: type(model.weights, dims), tensor: `${tensor}.${what}` }),
     op: (id, kind, part, inputs, dims, dtype = 'f32') => {
       ops.push({ id, kind, inputs, output: id, part });
       return value({ id, kind: 'activation', type: type(dtype, dims) });

@@ -3,11 +3,12 @@
  * here by following the graph, never by name:
  * - the linears that feed one `attention` and its `kv_append` become one `qkv` product with rows [q | k | v], and the
  *   q/k norms, rope and `kv_append` between them become one `rope_append`;
- * - the linears that feed one `silu_mul` become one `gate_up` product with rows [gate | up].
+ * - the linears that feed one `silu_mul` or `gelu_mul` become one `gate_up` product with rows [gate | up].
  */
 import type { LogicalOp, LogicalOpKind } from '../ir/logical.js';
 import type { KernelName, Operand } from '../ir/runtime-graph.js';
 import type { CollectiveOp, ShardedBlock, ShardedOp, ShardedStage, ShardedValue } from '../ir/sharded.js';
+import { layerAttention } from '../model/attention.js';
 import { blockWeights, type MatrixWeight } from './block-weights.js';
 import type { LoweringContext } from './lower-program.js';
 import { dimSpan, groupSpan, splitsOverTp, type TpLayout } from './placement.js';
@@ -44,8 +45,10 @@ const LOWERINGS: Readonly<Record<LogicalOpKind, Lowering>> = {
   rope: () => undefined,
   kv_append: lowerKvAppend,
   attention: lowerAttention,
-  silu_mul: lowerSiluMul,
+  silu_mul: lowerGated,
+  gelu_mul: lowerGated,
   add: lowerAdd,
+  soft_cap: lowerSoftCap,
   select: lowerSelect,
   sample: lowerSample,
 };
@@ -96,7 +99,7 @@ function linearGroups(
     if (op.kind === 'attention') {
       const append = producers.get(op.inputs[1]!)!;
       add('qkv', [op.inputs[0]!, append.inputs[0]!, append.inputs[1]!]);
-    } else if (op.kind === 'silu_mul') {
+    } else if (isGating(op.kind)) {
       add('gate_up', op.inputs);
     }
   }
@@ -112,12 +115,18 @@ function sourceLinear(value: string, producers: ReadonlyMap<string, ShardedOp>):
 }
 
 function lowerEmbed(state: BlockState, op: LogicalOp): void {
+  const { shape } = state.context;
   const table = state.weights.get(op.inputs[1]!)!;
   const out = outputValue(state, op, 'embed');
   const rows = groupSpan(table.rowDims, table.value.sharding, state.layout, 0);
   const split = table.rowDims.some((dim) => splitsOverTp(dim, table.value.sharding)) ? 1 : 0;
   emitKernel(state, op, 'embed', out, {
-    params: { vocabRows: rows.extent, split, hidden: state.builder.colsOf(out) },
+    params: {
+      vocabRows: rows.extent,
+      split,
+      hidden: state.builder.colsOf(out),
+      ...(shape.scaledEmbedding && { scale: Math.sqrt(shape.hidden) }),
+    },
     operands: [{ step: 'rows' }, weightOperand(state, 'embed', [table]), { value: out }],
     dtype: weightType(table),
   });
@@ -126,10 +135,10 @@ function lowerEmbed(state: BlockState, op: LogicalOp): void {
 function lowerNorm(state: BlockState, op: LogicalOp): void {
   const weight = state.weights.get(op.inputs[1]!)!;
   const input = valueOf(state, op.inputs[0]!);
-  const id = op.part === 'head' ? 'norm' : op.part === 'mlp' ? 'mlp_norm' : 'attn_norm';
+  const id = op.part === 'head' ? 'norm' : op.id;
   const out = outputValue(state, op, id);
   emitKernel(state, op, 'rms_norm', out, {
-    params: { cols: state.builder.colsOf(input), eps: state.context.normEps },
+    params: { cols: state.builder.colsOf(input), ...normParams(state) },
     operands: [{ value: input }, weightOperand(state, id, [weight]), { value: out }],
     dtype: weightType(weight),
   });
@@ -178,15 +187,20 @@ function lowerKvAppend(state: BlockState, op: LogicalOp): void {
   const norms = [qNorm, kNorm].filter((norm) => norm !== undefined);
   if (norms.length === 1) throw new Error('q and k are not normed alike');
   const ids = ['q_norm', 'k_norm'];
+  const { rope, rotaryDim, amplitude } = layerAttention(state.context.shape, state.layer);
+  const { eps, ...offset } = normParams(state);
   emitKernel(state, op, 'rope_append', qkv, {
     params: {
       ...attentionParams(state, attention.inputs[0]!, op.inputs[0]!),
       qkNorm: norms.length === 0 ? 0 : 1,
-      eps: state.context.normEps,
+      eps,
+      ...(norms.length > 0 && offset),
+      ...(rotaryDim !== undefined && { rotary: rotaryDim }),
+      ...(amplitude !== undefined && { amplitude }),
     },
     operands: [
       { step: 'rows' },
-      { constant: 'rope' },
+      { constant: rope },
       ...norms.map((norm, index) => weightOperand(state, ids[index]!, [norm], 'f32')),
       { value: qkv },
       { kv: 0 },
@@ -199,20 +213,28 @@ function lowerAttention(state: BlockState, op: LogicalOp): void {
   const append = state.producers.get(op.inputs[1]!)!;
   const qkv = valueOf(state, sourceLinear(op.inputs[0]!, state.producers).output);
   const out = outputValue(state, op, 'attended');
+  const { scale, window, softcap } = layerAttention(state.context.shape, state.layer);
   emitKernel(state, op, 'attention', out, {
     params: {
       ...attentionParams(state, op.inputs[0]!, append.inputs[0]!),
-      scale: 1 / Math.sqrt(state.context.headDim),
+      scale,
+      ...(window !== undefined && { window }),
+      ...(softcap !== undefined && { softcap }),
     },
     operands: [{ step: 'tiles' }, { step: 'table' }, { value: qkv }, { kv: 0 }, { value: out }],
     dtype: state.context.kvDtype,
   });
 }
 
-function lowerSiluMul(state: BlockState, op: LogicalOp): void {
+function isGating(kind: ShardedOp['kind'] | undefined): kind is 'silu_mul' | 'gelu_mul' {
+  return kind === 'silu_mul' || kind === 'gelu_mul';
+}
+
+function lowerGated(state: BlockState, op: LogicalOp): void {
+  if (!isGating(op.kind)) throw new Error(`${op.kind} is no gating`);
   const gateUp = valueOf(state, op.inputs[0]!);
   const out = outputValue(state, op, 'gated');
-  emitKernel(state, op, 'silu_mul', out, {
+  emitKernel(state, op, op.kind, out, {
     params: { cols: state.builder.colsOf(out) },
     operands: [{ value: gateUp }, { value: out }],
   });
@@ -231,6 +253,16 @@ function lowerAdd(state: BlockState, op: LogicalOp): void {
   emitKernel(state, op, 'add', x, {
     params: { cols: state.builder.colsOf(x) },
     operands: [{ value: x }, { value: valueOf(state, delta) }],
+  });
+}
+
+/** In place: nothing else reads the logits. */
+function lowerSoftCap(state: BlockState, op: LogicalOp): void {
+  const x = valueOf(state, op.inputs[0]!);
+  state.env.set(op.output, x);
+  emitKernel(state, op, 'soft_cap', x, {
+    params: { cols: state.builder.colsOf(x), cap: state.context.shape.logitSoftcap! },
+    operands: [{ value: x }],
   });
 }
 
@@ -273,12 +305,17 @@ function lowerCollective(state: BlockState, op: CollectiveOp): void {
   });
 }
 
+function normParams(state: BlockState): { readonly eps: number; readonly offset?: number } {
+  const { normEps, unitNorms } = state.context.shape;
+  return { eps: normEps, ...(unitNorms && { offset: 1 }) };
+}
+
 /** Head counts of this rank. `layer` is that of the model until the KV pools are laid out; see `bindKvGroups`. */
 function attentionParams(state: BlockState, q: string, k: string): Record<string, number> {
   return {
     heads: headCount(state, q, 'heads'),
     kvHeads: headCount(state, k, 'kv_heads'),
-    headDim: state.context.headDim,
+    headDim: state.context.shape.headDim,
     pageTokens: state.context.pageTokens,
     layer: state.layer,
     groupLayers: 0,
@@ -302,7 +339,7 @@ function soloLinearId(state: BlockState, op: LogicalOp): string {
   if (op.part === 'head') return 'lm_head';
   const source = state.producers.get(op.inputs[0]!)?.kind;
   if (source === 'attention') return 'o';
-  if (source === 'silu_mul') return 'down';
+  if (isGating(source)) return 'down';
   return op.id;
 }
 

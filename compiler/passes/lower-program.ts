@@ -3,14 +3,14 @@
  * after them, residual additions fused with the norms that follow.
  */
 import type { ShardedStage } from '../ir/sharded.js';
+import type { ModelShape } from '../model/shape.js';
 import { segmentBlocks } from './block-weights.js';
 import { fuseNorms } from './fuse-norms.js';
 import { lowerBlock } from './lower-block.js';
 import { createProgramBuilder, type DraftProgram } from './program-builder.js';
 
 export interface LoweringContext {
-  readonly headDim: number;
-  readonly normEps: number;
+  readonly shape: ModelShape;
   readonly pageTokens: number;
   readonly kvDtype: 'f32' | 'f16' | 'bf16';
 }

@@ -147,10 +147,8 @@ interface DraftStage {
 }
 
 function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage {
-  const { shape } = plan.model;
   const context: LoweringContext = {
-    headDim: shape.headDim,
-    normEps: shape.normEps,
+    shape: plan.model.shape,
     pageTokens: plan.kv.pageTokens,
     kvDtype: plan.kv.dtype,
   };

@@ -63,6 +63,7 @@ export function createProgramBuilder(): ProgramBuilder {
 function signature(recipe: WeightRecipe): string {
   const parts = recipe.parts.map(({ value, firstRankOnly }) => [
     value.tensor,
+    value.firstRow,
     value.sharding.dims,
     firstRankOnly,
   ]);

@@ -31,12 +31,25 @@ export function printPlan(plan: Plan): string {
 }
 
 function featureWords({ model: { shape } }: Plan): string {
+  const { sliding } = shape;
   const features = [
     [shape.tied, 'tied'],
     [shape.qkvBias, 'qkv bias'],
     [shape.outputBias, 'output bias'],
     [shape.mlpBias, 'mlp bias'],
     [shape.qkNorm, 'q/k norm'],
+    [shape.postNorms, 'post norms'],
+    [shape.unitNorms, 'norms of 1 + weight'],
+    [shape.scaledEmbedding, 'scaled embedding'],
+    [shape.activation, 'gelu'],
+    [shape.rotaryDim, `${shape.rotaryDim} rotary dimensions`],
+    [shape.queryScalar, `query scalar ${shape.queryScalar}`],
+    [shape.attentionSoftcap, `attention softcap ${shape.attentionSoftcap}`],
+    [shape.logitSoftcap, `logit softcap ${shape.logitSoftcap}`],
+    [
+      sliding,
+      `window ${sliding?.window} in ${sliding?.layers.length} layers${sliding?.ropeTheta === undefined ? '' : ` with rope_theta ${sliding.ropeTheta}`}`,
+    ],
   ] as const;
   return features
     .filter(([on]) => on)

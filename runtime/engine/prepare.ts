@@ -14,7 +14,7 @@ import type { PagePool } from '../kv/pool.js';
 import { openRank } from '../exec/rank.js';
 import { createResidentWeights } from '../exec/resident-weights.js';
 import type { ResidentWeights } from '../exec/resident-weights.js';
-import { ropeFrequencies } from '../exec/rope.js';
+import { ropeBuffers } from '../exec/rope.js';
 import { createPageVerifier } from '../kv/verify-pages.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
@@ -89,14 +89,7 @@ export async function prepare(
   const pools = new Map(
     graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, devices, host, verifier)]),
   );
-  const frequencies = ropeFrequencies(shape);
-  const ropes = new Map(
-    [...devices].map(([id, device]) => {
-      const buffer = device.createBuffer('rope frequencies', Math.max(16, frequencies.byteLength));
-      device.write(buffer, 0, new Uint8Array(frequencies.buffer));
-      return [id, buffer];
-    }),
-  );
+  const ropes = new Map([...devices].map(([id, device]) => [id, ropeBuffers(shape, device)]));
 
   const workspaces = new Map(
     [...devices].map(([id, device]) => [id, createWorkspace(device, workspaceStages(graph, residences, id))]),
@@ -117,7 +110,7 @@ export async function prepare(
           weightPlace: (weight) => weights.get(rank.device)!.place(residence, weight),
           weightArrival: (weight) => weights.get(rank.device)!.arrival(residence, weight),
           kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
-          rope: ropes.get(rank.device)!,
+          rope: (table) => ropes.get(rank.device)!.get(table)!,
           slot: (id) => workspaces.get(rank.device)!(stage.name, id),
         }),
       ),

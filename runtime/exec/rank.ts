@@ -5,6 +5,7 @@ import type {
   KernelOp,
   Operand,
   Program,
+  RopeTable,
   RuntimeRank,
   RuntimeStage,
   SampleOp,
@@ -54,7 +55,7 @@ export interface RankContext {
   /** Resolves when the weight has arrived; undefined when it is there. */
   readonly weightArrival: (weight: string) => Promise<void> | undefined;
   readonly kvBuffer: (group: number) => DeviceBuffer;
-  readonly rope: DeviceBuffer;
+  readonly rope: (table: RopeTable) => DeviceBuffer;
   /** Buffer of a slot of the rank's program; it may be larger than the slot. */
   readonly slot: (id: number) => DeviceBuffer;
 }
@@ -78,7 +79,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     if ('weight' in operand) return context.weightPlace(operand.weight);
     if ('step' in operand) return region(layout[operand.step]);
     if ('kv' in operand) return { buffer: context.kvBuffer(operand.kv) };
-    return { buffer: context.rope };
+    return { buffer: context.rope(operand.constant) };
   };
   const weightsOf = program.ops.map((op) =>
     op.op === 'kernel' ? op.operands.flatMap((operand) => ('weight' in operand ? [operand.weight] : [])) : [],

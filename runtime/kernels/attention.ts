@@ -1,7 +1,8 @@
 /**
  * `attention`: causal attention of the rows of a step over paged keys and values, with an online softmax in f32. A
  * tile is up to ATTENTION_TILE_ROWS rows of consecutive positions of one sequence; row i of it sees the positions up
- * to its own. Keys are walked page by page through the sequence's page table.
+ * to its own, or the last `window` of these. Keys are walked page by page through the sequence's page table; pages
+ * that lie before every row's window are skipped.
  *
  * State of the online softmax: m, the greatest score so far; l, the sum of exp(score - m); o, the sum of
  * exp(score - m) * value. A block of keys with greatest score m' first scales l and o by exp(m - max(m, m')).
@@ -18,7 +19,18 @@ import type { DType } from '../../compiler/model/shape.js';
 import type { DeviceLimits } from '../device/device.js';
 import { ATTENTION_TILE_ROWS } from './kernel.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
-import { LOWEST, ceilDiv, defineKernel, pair, param, quad, read, readWrite, subgroupSize } from './wgsl.js';
+import {
+  LOWEST,
+  ceilDiv,
+  defineKernel,
+  pair,
+  param,
+  quad,
+  read,
+  readWrite,
+  subgroupSize,
+  tanhOf,
+} from './wgsl.js';
 import type { Binding, Constant } from './wgsl.js';
 
 /** Keys handled between two scalings by the tile kernel, at most a subgroup; fewer where heads are long, for size. */
@@ -37,9 +49,14 @@ interface Attention {
   readonly vector: 2 | 4;
   /** Vectors per head. */
   readonly parts: number;
+  readonly windowed: boolean;
+  /** What tells the texts of different attentions apart, for names. */
+  readonly features: string;
   readonly constants: readonly Constant[];
   readonly bindings: readonly Binding[];
   readonly declarations: string;
+  /** Expression of the score of a product of query and key. */
+  readonly score: (product: string) => string;
 }
 
 /** (step.tiles, step.table, qkv, kv, out); immediates (tiles, layer in group). `params.tileRows` is 1 or 16. */
@@ -58,6 +75,7 @@ function describe({ params, dtype = 'f32' }: KernelRequest): Attention {
   const vector = headDim % 4 === 0 ? 4 : 2;
   const parts = headDim / vector;
   const pages = vector === 4 ? quad(dtype) : pair(dtype);
+  const { window, softcap } = params;
   return {
     heads,
     kvHeads,
@@ -65,8 +83,14 @@ function describe({ params, dtype = 'f32' }: KernelRequest): Attention {
     dtype,
     vector,
     parts,
+    windowed: window !== undefined,
+    features: `${window === undefined ? '' : '.window'}${softcap === undefined ? '' : '.softcap'}`,
     declarations: `${pages.declarations}
-fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }`,
+fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }${softcap === undefined ? '' : `\n${tanhOf('f32')}`}`,
+    score: (product) =>
+      softcap === undefined
+        ? `${product} * im.scale`
+        : `im.softcap * tanhOf(${product} * im.scale / im.softcap)`,
     bindings: [
       read('tiles', 'vec4u'),
       read('table', 'u32'),
@@ -84,6 +108,8 @@ fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }`,
       ['inStride', 'u32', activationStride((heads + 2 * kvHeads) * headDim) / vector],
       ['outStride', 'u32', activationStride(heads * headDim) / vector],
       ['scale', 'f32', param(params, 'scale')],
+      ...(window === undefined ? [] : ([['window', 'u32', window]] as const)),
+      ...(softcap === undefined ? [] : ([['softcap', 'f32', softcap]] as const)),
     ],
   };
 }
@@ -95,6 +121,23 @@ function list(count: number, line: (i: number) => string): string {
 /** Vectors from the start of the group's buffer to the keys of token 0 of a page. */
 function pageStart(parts: number): string {
   return `((table[tile.w + page] * im.groupLayers + im.layer) * im.kvHeads + kvHead) * im.pageTokens * ${2 * parts}u`;
+}
+
+/** First position that a row at `position` sees. */
+function firstSeen(position: string): string {
+  return `max(${position} + 1u, im.window) - im.window`;
+}
+
+/** Where a walk over the pages starts: at 0, or at the page of the first position that `position` sees. */
+function walkStart(op: Attention, position: string): string {
+  if (!op.windowed)
+    return `
+  var start = 0u;
+  for (var page = 0u; start <= last; page++) {`.trim();
+  return `
+  let oldest = ${firstSeen(position)};
+  var start = oldest - oldest % im.pageTokens;
+  for (var page = oldest / im.pageTokens; start <= last; page++) {`.trim();
 }
 
 /** The columns that pad a row of out to a multiple of four are zero; there are some only in vectors of two. */
@@ -117,13 +160,15 @@ function tileKernel(op: Attention, lanes: number): KernelVariant {
   const block = Math.min(parts > LONG_HEAD ? KEY_BLOCK.long : KEY_BLOCK.short, lanes);
   const each = (line: (set: number) => string): string => list(sets, line);
   const eachKey = (line: (key: number) => string): string => list(block, line);
+  const sees = (s: number, j: number): string =>
+    `t + ${j}u < seen${s}${op.windowed ? ` && t + ${j}u >= unseen${s}` : ''}`;
   const greatest = (s: number): string =>
     Array.from({ length: block }, (_, j) => `s${s}_${j}`).reduce(
       (rest, score) => `max(${rest}, ${score})`,
       `m${s}`,
     );
   return defineKernel({
-    name: `attention.tile.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
+    name: `attention.tile${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
     bindings: op.bindings,
     immediates: ['tiles', 'layer'],
     constants: op.constants,
@@ -149,8 +194,7 @@ ${each(
   var l${s} = 0f;
 ${list(parts, (i) => `  var o${s}_${i} = vec${vector}f();`)}`,
 )}
-  var start = 0u;
-  for (var page = 0u; start <= last; page++) {
+  ${walkStart(op, 'tile.z')}
     let base = ${pageStart(parts)};
     let count = min(im.pageTokens, last + 1u - start);
     for (var t = 0u; t < count; t += ${block}u) {
@@ -166,14 +210,19 @@ ${each((s) => `        s${s}_${j} += dot(x${s}, k${j});`)}`,
       }
 ${each(
   (s) => `      // Keys this row may see: those of the block and the page up to its own position.
-      let seen${s} = min(count, max(tile.z + row${s} + 1u, start) - start);
-${eachKey((j) => `      s${s}_${j} = select(${LOWEST}, s${s}_${j} * im.scale, t + ${j}u < seen${s});`)}
+      let seen${s} = min(count, max(tile.z + row${s} + 1u, start) - start);${
+        op.windowed
+          ? `
+      let unseen${s} = max(${firstSeen(`tile.z + row${s}`)}, start) - start;`
+          : ''
+      }
+${eachKey((j) => `      s${s}_${j} = select(${LOWEST}, ${op.score(`s${s}_${j}`)}, ${sees(s, j)});`)}
       let next${s} = ${greatest(s)};
       let shrink${s} = exp(m${s} - next${s});
       m${s} = next${s};
       l${s} *= shrink${s};
 ${eachKey(
-  (j) => `      let p${s}_${j} = select(0f, exp(s${s}_${j} - next${s}), t + ${j}u < seen${s});
+  (j) => `      let p${s}_${j} = select(0f, exp(s${s}_${j} - next${s}), ${sees(s, j)});
       l${s} += p${s}_${j};`,
 )}`,
 )}
@@ -210,7 +259,7 @@ function decodeKernel(op: Attention, lanes: number): KernelVariant {
   const each = (line: (g: number) => string): string => list(width, line);
   const eachSlice = (line: (c: number) => string): string => list(slices, line);
   return defineKernel({
-    name: `attention.decode.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
+    name: `attention.decode${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
     bindings: op.bindings,
     immediates: ['tiles', 'layer'],
     constants: op.constants,
@@ -236,12 +285,11 @@ ${each(
   var l${g} = 0f;
 ${eachSlice((c) => `  var o${g}_${c} = vec${vector}f();`)}`,
 )}
-  var start = 0u;
-  for (var page = 0u; start <= last; page++) {
+  ${walkStart(op, 'tile.z')}
     let base = ${pageStart(parts)};
     let count = min(im.pageTokens, last + 1u - start);
     for (var t = 0u; t < count; t += ${lanes}u) {
-      let seen = t + lane < count;
+      let seen = t + lane < count${op.windowed ? ' && start + t + lane >= oldest' : ''};
       let key = base + min(t + lane, count - 1u) * ${2 * parts}u;
 ${each((g) => `      var s${g} = 0f;`)}
       for (var i = 0u; i < im.parts; i++) {
@@ -249,7 +297,7 @@ ${each((g) => `      var s${g} = 0f;`)}
 ${each((g) => `        s${g} += dot(qkv[q${g} + i], k);`)}
       }
 ${each(
-  (g) => `      s${g} = select(${LOWEST}, s${g} * im.scale, seen);
+  (g) => `      s${g} = select(${LOWEST}, ${op.score(`s${g}`)}, seen);
       let next${g} = max(m${g}, subgroupMax(s${g}));
       let shrink${g} = exp(m${g} - next${g});
       m${g} = next${g};
@@ -286,7 +334,7 @@ function plainKernel(op: Attention, tileRows: number): KernelVariant {
   const ratio = op.heads / op.kvHeads;
   const threads = 64;
   return defineKernel({
-    name: `attention.plain${tileRows}.${op.dtype}.dim${op.headDim}.ratio${ratio}`,
+    name: `attention.plain${tileRows}${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}`,
     bindings: op.bindings,
     immediates: ['tiles', 'layer'],
     constants: op.constants,
@@ -307,15 +355,14 @@ function plainKernel(op: Attention, tileRows: number): KernelVariant {
   var o: array<vec${vector}f, ${parts}>;
   var m = ${LOWEST};
   var l = 0f;
-  var start = 0u;
-  for (var page = 0u; start <= last; page++) {
+  ${walkStart(op, 'last')}
     let base = ${pageStart(parts)};
     let count = min(im.pageTokens, last + 1u - start);
-    for (var t = 0u; t < count; t++) {
+    for (var t = ${op.windowed ? 'max(oldest, start) - start' : '0u'}; t < count; t++) {
       let key = base + t * ${2 * parts}u;
       var s = 0f;
       for (var i = 0u; i < im.parts; i++) { s += dot(qkv[q + i], load(key + i)); }
-      s *= im.scale;
+      s = ${op.score('s')};
       let next = max(m, s);
       let shrink = exp(m - next);
       let p = exp(s - next);

@@ -1,10 +1,10 @@
 /**
- * Kernels without arithmetic across columns: `embed`, `add`, `silu_mul`, `gather_rows`. One thread makes four
- * consecutive columns of one row; the grid is (column blocks, rows).
+ * Kernels without arithmetic across columns: `embed`, `add`, `silu_mul`, `gelu_mul`, `soft_cap`, `gather_rows`. One
+ * thread makes four consecutive columns of one row; the grid is (column blocks, rows).
  */
 import { activationStride, weightLayout } from '../../compiler/ir/runtime-graph.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
-import { ceilDiv, defineKernel, param, quad, read, readWrite } from './wgsl.js';
+import { ceilDiv, defineKernel, param, quad, read, readWrite, tanhOf } from './wgsl.js';
 import type { KernelDescription } from './wgsl.js';
 
 const THREADS = 64;
@@ -32,21 +32,23 @@ export function embed({ params, dtype = 'f32' }: KernelRequest): readonly Kernel
   const hidden = param(params, 'hidden');
   const vocabRows = param(params, 'vocabRows');
   const { type, declarations } = quad(dtype);
+  const { scale } = params;
   const { stride } = weightLayout({ dtype, rows: vocabRows, cols: hidden });
   return [
     overQuads(activationStride(hidden) / 4, {
-      name: `embed.${dtype}`,
+      name: `embed.${dtype}${scale === undefined ? '' : '.scaled'}`,
       bindings: [read('rows', 'vec4u'), read('table', type), readWrite('out', 'vec4f')],
       immediates: ['rows', 'vocabStart'],
       constants: [
         ['vocabRows', 'u32', vocabRows],
         ['tableQuads', 'u32', stride / 4],
+        ...(scale === undefined ? [] : ([['scale', 'f32', scale]] as const)),
       ],
       declarations,
       body: `
   let id = rows[row].x - im.vocabStart;
   var value = vec4f();
-  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q]); }
+  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q])${scale === undefined ? '' : ' * im.scale'}; }
   out[row * im.quads + q] = value;`,
     }),
   ];
@@ -67,36 +69,47 @@ export function add({ params }: KernelRequest): readonly KernelVariant[] {
   ];
 }
 
-/** (gateUp, out): out = silu(gate) * up, where gateUp holds `[gate | up]` per row. */
-export function siluMul({ params }: KernelRequest): readonly KernelVariant[] {
+/**
+ * The gatings. GELU in its tanh form is v * logistic(2u) with u = sqrt(2 / pi) * (v + 0.044715 v^3), because
+ * (1 + tanh(u)) / 2 is the logistic function of 2u; so it needs no tanh.
+ */
+const GATINGS = {
+  silu_mul: 'fn act(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-v)); }',
+  gelu_mul:
+    'fn act(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-1.5957691216f * (v + 0.044715f * v * v * v))); }',
+} as const;
+
+/** (gateUp, out): out = act(gate) * up, where gateUp holds `[gate | up]` per row. */
+export function gated({ kernel, params }: KernelRequest): readonly KernelVariant[] {
   const cols = param(params, 'cols');
-  const silu = 'fn silu(v: vec4f) -> vec4f { return v / (vec4f(1) + exp(-v)); }';
+  const name = kernel === 'gelu_mul' ? 'gelu_mul' : 'silu_mul';
+  const act = GATINGS[name];
   const quads = activationStride(cols) / 4;
   if (cols % 4 === 0) {
     return [
       overQuads(quads, {
-        name: 'silu_mul',
+        name,
         bindings: [read('gateUp', 'vec4f'), readWrite('out', 'vec4f')],
         immediates: ['rows'],
         constants: [],
-        declarations: silu,
+        declarations: act,
         body: `
   let gate = row * 2u * im.quads + q;
-  out[row * im.quads + q] = silu(gateUp[gate]) * gateUp[gate + im.quads];`,
+  out[row * im.quads + q] = act(gateUp[gate]) * gateUp[gate + im.quads];`,
       }),
     ];
   }
   // `up` does not start on a quad: its elements are read one by one, and the last quad is partly padding.
   return [
     overQuads(quads, {
-      name: 'silu_mul.odd',
+      name: `${name}.odd`,
       bindings: [read('gateUp', 'f32'), readWrite('out', 'vec4f')],
       immediates: ['rows'],
       constants: [
         ['cols', 'u32', cols],
         ['stride', 'u32', activationStride(2 * cols)],
       ],
-      declarations: silu,
+      declarations: act,
       body: `
   var gate = vec4f();
   var up = vec4f();
@@ -107,7 +120,23 @@ export function siluMul({ params }: KernelRequest): readonly KernelVariant[] {
       up[i] = gateUp[row * im.stride + im.cols + col];
     }
   }
-  out[row * im.quads + q] = silu(gate) * up;`,
+  out[row * im.quads + q] = act(gate) * up;`,
+    }),
+  ];
+}
+
+/** (x): x = cap * tanh(x / cap). */
+export function softCap({ params }: KernelRequest): readonly KernelVariant[] {
+  return [
+    overQuads(activationStride(param(params, 'cols')) / 4, {
+      name: 'soft_cap',
+      bindings: [readWrite('x', 'vec4f')],
+      immediates: ['rows'],
+      constants: [['cap', 'f32', param(params, 'cap')]],
+      declarations: tanhOf('vec4f'),
+      body: `
+  let i = row * im.quads + q;
+  x[i] = im.cap * tanhOf(x[i] / im.cap);`,
     }),
   ];
 }

@@ -1,7 +1,7 @@
 /** The kernels, by name: what executors ask for. */
 import { adjust, mask } from './adjust.js';
 import { attention } from './attention.js';
-import { add, embed, gatherRows, siluMul } from './elementwise.js';
+import { add, embed, gated, gatherRows, softCap } from './elementwise.js';
 import type { KernelLibrary, KernelRequest } from './kernel.js';
 import { matmul } from './matmul.js';
 import { rmsNorm } from './norm.js';
@@ -16,7 +16,9 @@ const FAMILIES: Readonly<Record<KernelRequest['kernel'], KernelLibrary>> = {
   matmul,
   rope_append: ropeAppend,
   attention,
-  silu_mul: siluMul,
+  silu_mul: gated,
+  gelu_mul: gated,
+  soft_cap: softCap,
   gather_rows: gatherRows,
   sample,
   adjust,

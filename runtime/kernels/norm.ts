@@ -1,6 +1,6 @@
 /**
- * `rms_norm` and `add_rms_norm`: out = x / sqrt(mean(x^2) + eps) * weight over the true columns of a row. One workgroup
- * (a subgroup where there are subgroups) per row. Pad columns of x and of the weight are zero, so they need no care.
+ * `rms_norm` and `add_rms_norm`: out = x / sqrt(mean(x^2) + eps) * (offset + weight) over the true columns of a row.
+ * One workgroup (a subgroup where there are subgroups) per row. Pad columns of x are zero, so they need no care.
  */
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { DeviceLimits } from '../device/device.js';
@@ -14,11 +14,12 @@ export function rmsNorm(
 ): KernelVariant[] {
   const cols = param(params, 'cols');
   const fused = kernel === 'add_rms_norm';
+  const { offset } = params;
   const { type, declarations } = quad(dtype);
   const reduction = rowReduction(limits);
   return [
     defineKernel({
-      name: `${kernel}.${dtype}`,
+      name: `${kernel}.${dtype}${offset === undefined ? '' : '.offset'}`,
       bindings: [
         fused ? readWrite('x', 'vec4f') : read('x', 'vec4f'),
         ...(fused ? [read('delta', 'vec4f')] : []),
@@ -30,6 +31,7 @@ export function rmsNorm(
         ['quads', 'u32', activationStride(cols) / 4],
         ['cols', 'f32', cols],
         ['eps', 'f32', param(params, 'eps')],
+        ...(offset === undefined ? [] : ([['offset', 'f32', offset]] as const)),
       ],
       subgroups: reduction.subgroups,
       workgroup: [reduction.width, 1, 1],
@@ -52,7 +54,7 @@ ${
   let total = sumAll(squares.x + squares.y + squares.z + squares.w, local.x);
   let scale = 1.0 / sqrt(total / im.cols + im.eps);
   for (var q = local.x; q < im.quads; q += ${reduction.width}u) {
-    out[start + q] = x[start + q] * scale * unpack4(weight[q]);
+    out[start + q] = x[start + q] * scale * ${offset === undefined ? 'unpack4(weight[q])' : '(unpack4(weight[q]) + im.offset)'};
   }`,
     }),
   ];

@@ -1,9 +1,11 @@
 /**
  * `rope_append`: rotates q in place and stores rotated k and v into the KV pages, after an optional RMS norm of each q
- * and k head. A row of qkv is `[q heads | k heads | v heads]`; pair i of a head is dimensions i and i + head_dim / 2.
+ * and k head. A row of qkv is `[q heads | k heads | v heads]`; pair i of a head is dimensions i and i + rotary / 2, where
+ * rotary is head_dim unless only the first dimensions are rotated.
  *
  * Pages are `[page, layer in group, kv head, token, K|V, head_dim]`; work is cut into items of two elements: a q item
- * is a rotated pair, a k or v item is two neighbours of a page row (a whole word in 16-bit pages).
+ * is a rotated pair (or two neighbours among the dimensions that are not rotated), a k or v item is two neighbours of a
+ * page row (a whole word in 16-bit pages).
  *
  * Angles grow to the length of the context, where WGSL promises nothing about `sin` and `cos`; so the angle is
  * reduced to [-pi/4, pi/4] in three exact parts of pi/2 and the functions are polynomials.
@@ -26,10 +28,15 @@ fn sinCos(angle: f32) -> vec2f {
   let negate = vec2<bool>(quarter >= 2u, quarter == 1u || quarter == 2u);
   return select(swapped, -swapped, negate);
 }
+`;
+
+function turn(scaled: boolean): string {
+  return `
 fn turn(first: f32, second: f32, angle: f32) -> vec2f {
-  let sc = sinCos(angle);
+  let sc = sinCos(angle)${scaled ? ' * im.amplitude' : ''};
   return vec2f(first * sc.y - second * sc.x, second * sc.y + first * sc.x);
-}`;
+}`.trim();
+}
 
 /** (step.rows, rope, qNorm?, kNorm?, qkv, kv); immediates (rows, layer in group). */
 export function ropeAppend({ params, dtype = 'f32' }: KernelRequest): readonly KernelVariant[] {
@@ -37,13 +44,21 @@ export function ropeAppend({ params, dtype = 'f32' }: KernelRequest): readonly K
   const kvHeads = param(params, 'kvHeads');
   const headDim = param(params, 'headDim');
   const normed = params['qkNorm'] === 1;
+  const { rotary, amplitude, offset } = params;
+  const partial = rotary !== undefined && rotary !== headDim;
+  const features = [
+    ...(normed ? ['.norm'] : []),
+    ...(offset === undefined ? [] : ['.offset']),
+    ...(partial ? ['.partial'] : []),
+    ...(amplitude === undefined ? [] : ['.amplitude']),
+  ];
   const pages = pair(dtype);
   const slots = heads + 2 * kvHeads;
   // Norms need a whole head: then a thread walks all items of one head, else it has one item.
   const perRow = normed ? slots : slots * (headDim / 2);
   return [
     defineKernel({
-      name: `rope_append.${dtype}${normed ? '.norm' : ''}`,
+      name: `rope_append.${dtype}${features.join('')}`,
       bindings: [
         read('rows', 'vec4u'),
         read('rope', 'f32'),
@@ -61,13 +76,17 @@ export function ropeAppend({ params, dtype = 'f32' }: KernelRequest): readonly K
         ['pageTokens', 'u32', param(params, 'pageTokens')],
         ['groupLayers', 'u32', param(params, 'groupLayers')],
         ['eps', 'f32', normed ? param(params, 'eps') : 0],
+        ...(partial ? ([['rotary', 'u32', rotary]] as const) : []),
+        ...(amplitude === undefined ? [] : ([['amplitude', 'f32', amplitude]] as const)),
+        ...(offset === undefined ? [] : ([['offset', 'f32', offset]] as const)),
       ],
       workgroup: [THREADS, 1, 1],
       grid: (rows) => [ceilDiv(perRow, THREADS), rows, 1],
       declarations: `${pages.declarations}
 ${SIN_COS.trim()}
-${normed ? NORMED_VALUES : PLAIN_VALUES}
-${ITEM}`,
+${turn(amplitude !== undefined)}
+${normed ? normedValues(offset !== undefined) : PLAIN_VALUES}
+${item(partial)}`,
       body: `
   let index = wg.x * ${THREADS}u + local.x;
   let row = wg.y;
@@ -90,13 +109,17 @@ const PLAIN_VALUES = `
 fn qValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim]; }
 fn kValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim]; }`.trim();
 
-const NORMED_VALUES = `
-fn qValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim] * scale * qNorm[dim]; }
-fn kValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim] * scale * kNorm[dim]; }`.trim();
+function normedValues(offset: boolean): string {
+  const gain = (norm: string): string => (offset ? `(${norm}[dim] + im.offset)` : `${norm}[dim]`);
+  return `
+fn qValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim] * scale * ${gain('qNorm')}; }
+fn kValue(at: u32, dim: u32, scale: f32) -> f32 { return qkv[at + dim] * scale * ${gain('kNorm')}; }`.trim();
+}
 
-const ITEM = `
+function item(partial: boolean): string {
+  return `
 fn rotatedK(at: u32, dim: u32, position: f32, scale: f32) -> f32 {
-  let half = im.headDim / 2u;
+  let half = ${partial ? 'im.rotary / 2u;\n  if (dim >= im.rotary) { return kValue(at, dim, scale); }' : 'im.headDim / 2u;'}
   let i = select(dim, dim - half, dim >= half);
   let turned = turn(kValue(at, i, scale), kValue(at, i + half, scale), position * rope[i]);
   return select(turned.x, turned.y, dim >= half);
@@ -107,9 +130,7 @@ fn item(row: u32, slot: u32, i: u32, scale: f32) {
   let position = f32(args.y);
   let at = row * im.stride + slot * im.headDim;
   if (slot < im.heads) {
-    let turned = turn(qValue(at, i, scale), qValue(at, i + half, scale), position * rope[i]);
-    qkv[at + i] = turned.x;
-    qkv[at + i + half] = turned.y;
+${partial ? PARTIAL_Q : WHOLE_Q}
     return;
   }
   let isV = slot >= im.heads + im.kvHeads;
@@ -124,3 +145,21 @@ fn item(row: u32, slot: u32, i: u32, scale: f32) {
       pack2(vec2f(rotatedK(at, 2u * i, position, scale), rotatedK(at, 2u * i + 1u, position, scale)));
   }
 }`.trim();
+}
+
+const WHOLE_Q = `
+    let turned = turn(qValue(at, i, scale), qValue(at, i + half, scale), position * rope[i]);
+    qkv[at + i] = turned.x;
+    qkv[at + i + half] = turned.y;`.slice(1);
+
+/** Items beyond the rotated pairs are neighbours: dimension 2i is at or beyond `rotary` from i = rotary / 2 on. */
+const PARTIAL_Q = `
+    let pairs = im.rotary / 2u;
+    if (i < pairs) {
+      let turned = turn(qValue(at, i, scale), qValue(at, i + pairs, scale), position * rope[i]);
+      qkv[at + i] = turned.x;
+      qkv[at + i + pairs] = turned.y;
+    } else {
+      qkv[at + 2u * i] = qValue(at, 2u * i, scale);
+      qkv[at + 2u * i + 1u] = qValue(at, 2u * i + 1u, scale);
+    }`.slice(1);

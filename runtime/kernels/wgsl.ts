@@ -104,6 +104,21 @@ export function ceilDiv(value: number, by: number): number {
 /** Lowest finite f32: what a maximum over nothing is. WGSL has no infinities. */
 export const LOWEST = '-3.4028234e38f';
 
+/**
+ * `tanhOf(v: TYPE) -> TYPE`, accurate relative to the result: the series up to v^7 for small |v|, where
+ * 1 - 2 / (exp(2|v|) + 1) would cancel. The built-in may be wrong by 1e-5, and by anything where exp overflows.
+ */
+export function tanhOf(type: 'f32' | 'vec4f'): string {
+  return `
+fn tanhOf(v: ${type}) -> ${type} {
+  let a = min(abs(v), ${type}(15));
+  let s = a * a;
+  let near = a * (1.0 - s * (0.33333333f - s * (0.13333333f - s * (0.053968254f - s * 0.021869489f))));
+  let far = 1.0 - 2.0 / (exp(2.0 * a) + 1.0);
+  return sign(v) * select(far, near, a < ${type}(0.25));
+}`.trim();
+}
+
 /** WGSL converting four packed 16-bit elements (two words) to f32: `unpack4(vec2u) -> vec4f`. */
 export function unpack4(dtype: Exclude<DType, 'f32'>): string {
   return dtype === 'f16'

@@ -43,7 +43,8 @@ export function validateShape(
   compiled: ModelShape,
   { configPath, configJson }: Pick<ModelDirectory, 'configPath' | 'configJson'>,
 ): void {
-  const read = shapeFromConfig(configJson);
+  // A plan may use less of the context than the model has.
+  const read = shapeFromConfig(configJson, compiled.context);
   if (read.kind === 'problems') {
     const problems = read.problems.map(describeProblem).join('; ');
     throw new RuntimeFailure('FC0919', `cannot run the model of ${configPath}: ${problems}`, {

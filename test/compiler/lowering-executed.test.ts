@@ -11,6 +11,7 @@ import { seededRandom, type Random } from '../fixtures/random.js';
 import { memoryModel, type MemoryModel } from '../reference/memory-model.js';
 import { interpretRuntime, type RuntimeInterpreter } from '../reference/runtime-interpreter.js';
 import { arbitraryReshard } from './support/arbitrary-reshard.js';
+import { FAMILY_PARTS } from './support/family-shapes.js';
 import { makePlan, type PlanOptions } from './support/make-plan.js';
 
 const PAGE_TOKENS = 4;
@@ -167,6 +168,20 @@ describe('lowered graphs give the logits of the reference', () => {
           },
         ],
       },
+    ],
+    ...Object.entries(FAMILY_PARTS).map(([family, shape]): [string, PlanOptions] => [
+      `of family ${family}, re-sharded`,
+      {
+        shape: { ...shape, vocab: 13, tied: family.startsWith('gemma') },
+        stages: [
+          { name: 'prefill', mesh: { pp: 2 } },
+          { name: 'decode', mesh: { tp: 2 } },
+        ],
+      },
+    ]),
+    [
+      'with part of a head rotated',
+      { shape: { headDim: 8, rotaryDim: 6, qkNorm: true }, stages: [{ name: 'serve', mesh: { tp: 2 } }] },
     ],
     ['with everything replicated over tp', { stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: [] }] }],
   ])('%s', (_what, options) => {

@@ -51,6 +51,14 @@ describe('random models', () => {
     mistral: { family: 'mistral', dtype: 'bf16', shards: 3 },
     qwen2: { family: 'qwen2', tied: true },
     qwen3: { family: 'qwen3', ropeTheta: 1e6 },
+    'mistral with a window': { family: 'mistral', config: { sliding_window: 8 } },
+    gemma2: {
+      family: 'gemma2',
+      tied: true,
+      config: { sliding_window: 8, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+    },
+    gemma3: { family: 'gemma3', config: { sliding_window: 8, sliding_window_pattern: 2 } },
+    phi3: { family: 'phi3' },
   } as const;
 
   it.each(Object.entries(cases))(

@@ -1,7 +1,8 @@
 /**
- * The independent reference: a plain f64 forward pass of a Llama-like decoder, one token at a time with a KV cache.
- * It shares no code with the compiler or the runtime, so that agreement between the two means something. It follows
- * the Hugging Face modelling files: RMS norm, rotary embedding with rotated halves, grouped-query attention, SwiGLU.
+ * The independent reference: a plain f64 forward pass of a decoder, one token at a time with a KV cache. It shares no
+ * code with the compiler or the runtime, so that agreement between the two means something. It follows the Hugging
+ * Face modelling files: RMS norm, rotary embedding with rotated halves, grouped-query attention, gated MLP, and what
+ * Gemma and Phi-3 do otherwise.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -83,6 +84,8 @@ interface Linear {
 interface Layer {
   readonly attentionNorm: Float64Array;
   readonly mlpNorm: Float64Array;
+  readonly attentionPostNorm?: Float64Array;
+  readonly mlpPostNorm?: Float64Array;
   readonly q: Linear;
   readonly k: Linear;
   readonly v: Linear;
@@ -102,7 +105,7 @@ interface Weights {
 }
 
 function readWeights(config: ReferenceConfig, tensors: TensorProvider): Weights {
-  const { hidden, heads, kvHeads, headDim, ffn, vocab } = config;
+  const { hidden, heads, kvHeads, headDim, ffn, vocab, gemma, fused } = config;
   const take = (name: string, shape: readonly number[]): Float64Array => {
     const tensor = tensors(name);
     if (!tensor) throw new Error(`reference: no tensor ${name}`);
@@ -118,19 +121,49 @@ function readWeights(config: ReferenceConfig, tensors: TensorProvider): Weights 
     weight: take(`${name}.weight`, [outputs, inputs]),
     bias: maybe(`${name}.bias`, [outputs]),
   });
+  /** Parts of one tensor, one after the other by rows. */
+  const stacked = (name: string, outputs: readonly number[]): Linear[] => {
+    const whole = linear(
+      name,
+      outputs.reduce((sum, count) => sum + count),
+      hidden,
+    );
+    let row = 0;
+    return outputs.map((count) => {
+      const weight = whole.weight.subarray(row * hidden, (row += count) * hidden);
+      return { outputs: count, inputs: hidden, weight };
+    });
+  };
   const layer = (index: number): Layer => {
     const at = `model.layers.${index}`;
+    const norm = (name: string): Float64Array => take(`${at}.${name}_layernorm.weight`, [hidden]);
+    const [q, k, v] = fused
+      ? stacked(`${at}.self_attn.qkv_proj`, [heads * headDim, kvHeads * headDim, kvHeads * headDim])
+      : [
+          linear(`${at}.self_attn.q_proj`, heads * headDim, hidden),
+          linear(`${at}.self_attn.k_proj`, kvHeads * headDim, hidden),
+          linear(`${at}.self_attn.v_proj`, kvHeads * headDim, hidden),
+        ];
+    const [gate, up] = fused
+      ? stacked(`${at}.mlp.gate_up_proj`, [ffn, ffn])
+      : [linear(`${at}.mlp.gate_proj`, ffn, hidden), linear(`${at}.mlp.up_proj`, ffn, hidden)];
     return {
-      attentionNorm: take(`${at}.input_layernorm.weight`, [hidden]),
-      mlpNorm: take(`${at}.post_attention_layernorm.weight`, [hidden]),
-      q: linear(`${at}.self_attn.q_proj`, heads * headDim, hidden),
-      k: linear(`${at}.self_attn.k_proj`, kvHeads * headDim, hidden),
-      v: linear(`${at}.self_attn.v_proj`, kvHeads * headDim, hidden),
+      attentionNorm: norm('input'),
+      ...(gemma
+        ? {
+            attentionPostNorm: norm('post_attention'),
+            mlpNorm: norm('pre_feedforward'),
+            mlpPostNorm: norm('post_feedforward'),
+          }
+        : { mlpNorm: norm('post_attention') }),
+      q: q!,
+      k: k!,
+      v: v!,
       o: linear(`${at}.self_attn.o_proj`, hidden, heads * headDim),
       qNorm: maybe(`${at}.self_attn.q_norm.weight`, [headDim]),
       kNorm: maybe(`${at}.self_attn.k_norm.weight`, [headDim]),
-      gate: linear(`${at}.mlp.gate_proj`, ffn, hidden),
-      up: linear(`${at}.mlp.up_proj`, ffn, hidden),
+      gate: gate!,
+      up: up!,
       down: linear(`${at}.mlp.down_proj`, hidden, ffn),
     };
   };
@@ -158,8 +191,8 @@ function openSession(
   weights: Weights,
   capacity: number,
 ): { push: (id: number) => void; logits: () => Float64Array } {
-  const { hidden, heads, kvHeads, headDim, ffn, normEps, vocab, frequencies } = config;
-  const half = headDim / 2;
+  const { hidden, heads, kvHeads, headDim, ffn, normEps, vocab } = config;
+  const gainOffset = config.gemma ? 1 : 0;
   const kvWidth = kvHeads * headDim;
   const keys = weights.layers.map(() => new Float64Array(capacity * kvWidth));
   const values = weights.layers.map(() => new Float64Array(capacity * kvWidth));
@@ -175,10 +208,16 @@ function openSession(
   const scores = new Float64Array(capacity);
   let length = 0;
 
-  const rotate = (vector: Float64Array, vectorHeads: number): void => {
+  const norm = (input: Float64Array, gain: Float64Array, out: Float64Array): void =>
+    rmsNorm(input, gain, gainOffset, normEps, out);
+
+  const rotate = (vector: Float64Array, vectorHeads: number, local: boolean): void => {
+    const frequencies = local ? config.localFrequencies! : config.frequencies;
+    const factor = local ? 1 : (config.ropeFactor ?? 1);
+    const half = frequencies.length;
     for (let i = 0; i < half; i++) {
-      const cos = Math.cos(length * frequencies[i]!);
-      const sin = Math.sin(length * frequencies[i]!);
+      const cos = factor * Math.cos(length * frequencies[i]!);
+      const sin = factor * Math.sin(length * frequencies[i]!);
       for (let head = 0; head < vectorHeads; head++) {
         const first = head * headDim + i;
         const a = vector[first]!;
@@ -189,23 +228,23 @@ function openSession(
     }
   };
 
-  const attend = (layerKeys: Float64Array, layerValues: Float64Array): void => {
-    const scale = 1 / Math.sqrt(headDim);
+  const attend = (layerKeys: Float64Array, layerValues: Float64Array, first: number): void => {
+    const scale = config.scoreScale ?? 1 / Math.sqrt(headDim);
     for (let head = 0; head < heads; head++) {
       const kvBase = Math.floor((head * kvHeads) / heads) * headDim;
       const qBase = head * headDim;
       let max = -Infinity;
-      for (let t = 0; t <= length; t++) {
+      for (let t = first; t <= length; t++) {
         const base = t * kvWidth + kvBase;
         let dot = 0;
         for (let d = 0; d < headDim; d++) dot += q[qBase + d]! * layerKeys[base + d]!;
-        scores[t] = dot * scale;
+        scores[t] = capped(dot * scale, config.scoreCap);
         if (scores[t]! > max) max = scores[t]!;
       }
       let sum = 0;
-      for (let t = 0; t <= length; t++) sum += scores[t] = Math.exp(scores[t]! - max);
+      for (let t = first; t <= length; t++) sum += scores[t] = Math.exp(scores[t]! - max);
       attended.fill(0, qBase, qBase + headDim);
-      for (let t = 0; t <= length; t++) {
+      for (let t = first; t <= length; t++) {
         const weight = scores[t]! / sum;
         const base = t * kvWidth + kvBase;
         for (let d = 0; d < headDim; d++) attended[qBase + d]! += weight * layerValues[base + d]!;
@@ -217,35 +256,41 @@ function openSession(
     if (length >= capacity) throw new Error('reference: sequence is longer than its session');
     if (!(id >= 0 && id < vocab)) throw new Error(`reference: no token ${id}`);
     x.set(weights.embedding.subarray(id * hidden, (id + 1) * hidden));
+    if (config.gemma) for (let i = 0; i < hidden; i++) x[i]! *= Math.sqrt(hidden);
     weights.layers.forEach((layer, index) => {
-      rmsNorm(x, layer.attentionNorm, normEps, normed);
+      const slides = config.slidingLayers?.includes(index) ?? false;
+      const local = slides && config.localFrequencies !== undefined;
+      const first = slides ? Math.max(0, length + 1 - config.window!) : 0;
+      norm(x, layer.attentionNorm, normed);
       apply(layer.q, normed, q);
       apply(layer.k, normed, k);
       apply(layer.v, normed, v);
-      if (layer.qNorm) normHeads(q, layer.qNorm, normEps);
-      if (layer.kNorm) normHeads(k, layer.kNorm, normEps);
-      rotate(q, heads);
-      rotate(k, kvHeads);
+      if (layer.qNorm) normHeads(q, layer.qNorm, gainOffset, normEps);
+      if (layer.kNorm) normHeads(k, layer.kNorm, gainOffset, normEps);
+      rotate(q, heads, local);
+      rotate(k, kvHeads, local);
       keys[index]!.set(k, length * kvWidth);
       values[index]!.set(v, length * kvWidth);
-      attend(keys[index]!, values[index]!);
+      attend(keys[index]!, values[index]!, first);
       apply(layer.o, attended, added);
+      if (layer.attentionPostNorm) norm(added, layer.attentionPostNorm, added);
       for (let i = 0; i < hidden; i++) x[i]! += added[i]!;
-      rmsNorm(x, layer.mlpNorm, normEps, normed);
+      norm(x, layer.mlpNorm, normed);
       apply(layer.gate, normed, gate);
       apply(layer.up, normed, up);
-      for (let i = 0; i < ffn; i++) gate[i] = (gate[i]! / (1 + Math.exp(-gate[i]!))) * up[i]!;
+      for (let i = 0; i < ffn; i++) gate[i] = (config.gemma ? gelu(gate[i]!) : silu(gate[i]!)) * up[i]!;
       apply(layer.down, gate, added);
+      if (layer.mlpPostNorm) norm(added, layer.mlpPostNorm, added);
       for (let i = 0; i < hidden; i++) x[i]! += added[i]!;
     });
     length++;
   };
 
   const logits = (): Float64Array => {
-    rmsNorm(x, weights.norm, normEps, normed);
+    norm(x, weights.norm, normed);
     const out = new Float64Array(vocab);
     apply(weights.head, normed, out);
-    return out;
+    return out.map((logit) => capped(logit, config.logitCap));
   };
   return { push, logits };
 }
@@ -271,16 +316,29 @@ function apply(linear: Linear, x: Float64Array, out: Float64Array): void {
   }
 }
 
-function rmsNorm(x: Float64Array, gain: Float64Array, eps: number, out: Float64Array): void {
+function silu(value: number): number {
+  return value / (1 + Math.exp(-value));
+}
+
+/** The tanh form. */
+function gelu(value: number): number {
+  return 0.5 * value * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3)));
+}
+
+function capped(value: number, cap: number | undefined): number {
+  return cap === undefined ? value : cap * Math.tanh(value / cap);
+}
+
+function rmsNorm(x: Float64Array, gain: Float64Array, offset: number, eps: number, out: Float64Array): void {
   let squares = 0;
   for (let i = 0; i < x.length; i++) squares += x[i]! * x[i]!;
   const scale = 1 / Math.sqrt(squares / x.length + eps);
-  for (let i = 0; i < x.length; i++) out[i] = x[i]! * scale * gain[i]!;
+  for (let i = 0; i < x.length; i++) out[i] = x[i]! * scale * (offset + gain[i]!);
 }
 
-function normHeads(vector: Float64Array, gain: Float64Array, eps: number): void {
+function normHeads(vector: Float64Array, gain: Float64Array, offset: number, eps: number): void {
   for (let base = 0; base < vector.length; base += gain.length) {
     const head = vector.subarray(base, base + gain.length);
-    rmsNorm(head, gain, eps, head);
+    rmsNorm(head, gain, offset, eps, head);
   }
 }

@@ -13,6 +13,7 @@ import {
   type KvPool,
   type Operand,
   type Program,
+  type RopeTable,
   type RuntimeGraph,
   type RuntimeOp,
   type RuntimeRank,
@@ -39,11 +40,14 @@ export interface RuntimeInterpreter {
   ) => void;
 }
 
+/** Radians per position of each rotary pair, by table. */
+export type Frequencies = Readonly<Record<RopeTable, Float64Array>>;
+
 /** `frequencies`: radians per position of each rotary pair. `shuffle` picks among `count` ready ops. */
 export function interpretRuntime(
   graph: RuntimeGraph,
   source: ElementSource,
-  frequencies: Float64Array,
+  frequencies: Frequencies,
   shuffle: (count: number) => number,
 ): RuntimeInterpreter {
   const resident = new Map<number, { readonly stage: string; readonly weights: WeightBuffers }>();
@@ -224,7 +228,7 @@ function runProgram(
   program: Program,
   ranks: readonly OpenRank[],
   received: readonly Float64Array[],
-  frequencies: Float64Array,
+  frequencies: Frequencies,
   shuffle: (count: number) => number,
 ): Float64Array[] {
   const done = new Set<number>();
@@ -243,7 +247,7 @@ function runOp(
   program: Program,
   ranks: readonly OpenRank[],
   received: readonly Float64Array[],
-  frequencies: Float64Array,
+  frequencies: Frequencies,
 ): Float64Array[] {
   const rowCount = (value: number): number => ranks[0]!.rowCount(program.values[value]!.rows);
   const each = (value: number, visit: (row: number) => void): void => {
@@ -284,7 +288,7 @@ function runOp(
 
 // ---------------------------------------------------------------- kernels
 
-type Kernel = (op: KernelOp, rank: OpenRank, frequencies: Float64Array) => void;
+type Kernel = (op: KernelOp, rank: OpenRank, frequencies: Frequencies) => void;
 
 const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
   embed: (op, rank) => {
@@ -294,7 +298,9 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
     rank.args.rows.forEach(([token], row) => {
       const local = token - start;
       const target = rank.vector(out.value, row);
-      if (local >= 0 && local < vocabRows) target.set(rank.weight(table.weight, local));
+      const scale = op.params['scale'] ?? 1;
+      if (local >= 0 && local < vocabRows)
+        target.set(rank.weight(table.weight, local).map((value) => value * scale));
       else target.fill(0);
     });
   },
@@ -333,6 +339,14 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
   },
   rope_append: (op, rank, frequencies) => {
     const { heads, kvHeads, headDim, layer, qkNorm } = op.params as Record<string, number> & AttentionParams;
+    const { constant } = op.operands[1] as { readonly constant: RopeTable };
+    const turn = (head: Float64Array, position: number): void =>
+      rotate(
+        head.subarray(0, op.params['rotary'] ?? headDim),
+        position,
+        frequencies[constant],
+        op.params['amplitude'] ?? 1,
+      );
     const [kv, qkv] = [...op.operands].reverse() as [KvOperand, ValueOperand];
     const norms = qkNorm === 1 ? (op.operands.slice(2, 4) as [WeightOperand, WeightOperand]) : undefined;
     rank.args.rows.forEach(([, position, slot], row) => {
@@ -340,12 +354,12 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
       const headAt = (index: number): Float64Array => all.subarray(index * headDim, (index + 1) * headDim);
       for (let head = 0; head < heads; head++) {
         if (norms) rmsNorm(headAt(head), rank.weight(norms[0].weight, 0), op, headAt(head));
-        rotate(headAt(head), position, frequencies);
+        turn(headAt(head), position);
       }
       for (let head = 0; head < kvHeads; head++) {
         const key = headAt(heads + head).slice();
         if (norms) rmsNorm(key, rank.weight(norms[1].weight, 0), op, key);
-        rotate(key, position, frequencies);
+        turn(key, position);
         const entry = rank.pool.entry(rank.rank.device, kv.kv, layer, head, slot);
         entry.set(key, 0);
         entry.set(headAt(heads + kvHeads + head), headDim);
@@ -362,12 +376,16 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
       for (let head = 0; head < heads; head++) {
         const query = queries.subarray(head * headDim, (head + 1) * headDim);
         const kvHead = Math.floor((head * kvHeads) / heads);
-        const entries = Array.from({ length: position + 1 }, (_, at) => {
+        const first = Math.max(0, position + 1 - (op.params['window'] ?? Infinity));
+        const entries = Array.from({ length: position + 1 - first }, (_, index) => {
+          const at = first + index;
           const page = rank.args.table[tableStart + Math.floor(at / pageTokens)]!;
           const slot = page * pageTokens + (at % pageTokens);
           return rank.pool.entry(rank.rank.device, kv.kv, layer, kvHead, slot);
         });
-        const scores = entries.map((entry) => query.reduce((sum, q, i) => sum + q * entry[i]!, 0) * scale!);
+        const scores = entries.map((entry) =>
+          capped(query.reduce((sum, q, i) => sum + q * entry[i]!, 0) * scale!, op.params['softcap']),
+        );
         const top = Math.max(...scores);
         const weights = scores.map((score) => Math.exp(score - top));
         const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -378,13 +396,14 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
       }
     });
   },
-  silu_mul: (op, rank) => {
-    const [gateUp, out] = op.operands as [ValueOperand, ValueOperand];
-    const cols = op.params['cols']!;
+  silu_mul: (op, rank) => gated(op, rank, (x) => x / (1 + Math.exp(-x))),
+  gelu_mul: (op, rank) =>
+    gated(op, rank, (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
+  soft_cap: (op, rank) => {
+    const [x] = op.operands as [ValueOperand];
     rows(op, rank, (row) => {
-      const input = rank.vector(gateUp.value, row);
-      const output = rank.vector(out.value, row);
-      for (let i = 0; i < cols; i++) output[i] = (input[i]! / (1 + Math.exp(-input[i]!))) * input[cols + i]!;
+      const vector = rank.vector(x.value, row);
+      vector.set(vector.map((value) => capped(value, op.params['cap'])));
     });
   },
   gather_rows: (op, rank) => {
@@ -414,6 +433,20 @@ function rows(op: KernelOp, rank: OpenRank, visit: (row: number) => void): void 
   for (let row = 0; row < rank.rowCount(op.rows); row++) visit(row);
 }
 
+function gated(op: KernelOp, rank: OpenRank, act: (x: number) => number): void {
+  const [gateUp, out] = op.operands as [ValueOperand, ValueOperand];
+  const cols = op.params['cols']!;
+  rows(op, rank, (row) => {
+    const input = rank.vector(gateUp.value, row);
+    const output = rank.vector(out.value, row);
+    for (let i = 0; i < cols; i++) output[i] = act(input[i]!) * input[cols + i]!;
+  });
+}
+
+function capped(value: number, cap: number | undefined): number {
+  return cap === undefined ? value : cap * Math.tanh(value / cap);
+}
+
 function accumulate(x: Float64Array, delta: Float64Array): void {
   for (let i = 0; i < x.length; i++) x[i]! += delta[i]!;
 }
@@ -421,15 +454,15 @@ function accumulate(x: Float64Array, delta: Float64Array): void {
 function rmsNorm(x: Float64Array, gain: Float64Array, op: KernelOp, out: Float64Array): void {
   const squares = x.reduce((sum, value) => sum + value * value, 0);
   const scale = 1 / Math.sqrt(squares / x.length + op.params['eps']!);
-  for (let i = 0; i < x.length; i++) out[i] = x[i]! * scale * gain[i]!;
+  for (let i = 0; i < x.length; i++) out[i] = x[i]! * scale * (gain[i]! + (op.params['offset'] ?? 0));
 }
 
 /** Rotates pairs (i, i + half) of a head by the angle of its position. */
-function rotate(head: Float64Array, position: number, frequencies: Float64Array): void {
+function rotate(head: Float64Array, position: number, frequencies: Float64Array, amplitude: number): void {
   const half = head.length / 2;
   for (let i = 0; i < half; i++) {
-    const cos = Math.cos(position * frequencies[i]!);
-    const sin = Math.sin(position * frequencies[i]!);
+    const cos = amplitude * Math.cos(position * frequencies[i]!);
+    const sin = amplitude * Math.sin(position * frequencies[i]!);
     const [a, b] = [head[i]!, head[i + half]!];
     head[i] = a * cos - b * sin;
     head[i + half] = b * cos + a * sin;

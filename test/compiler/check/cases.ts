@@ -89,10 +89,16 @@ export const CASES: readonly Case[] = [
     says: 'Qwen3ForCausalLM',
   },
   {
+    slug: 'unsupported-architecture',
+    source: `model m { source: «"m"» }`,
+    models: qwenWith({ architectures: ['Gemma3ForCausalLN'] }),
+    says: 'did you mean `Gemma3ForCausalLM`?',
+  },
+  {
     slug: 'unsupported-feature',
     source: `model m { source: «"m"» }`,
-    models: qwenWith({ rope_scaling: { rope_type: 'yarn', factor: 4 } }),
-    says: '`yarn`',
+    models: qwenWith({ rope_scaling: { rope_type: 'xpos', factor: 4 } }),
+    says: '`xpos`',
   },
   {
     slug: 'bad-model-config',
@@ -107,6 +113,16 @@ export const CASES: readonly Case[] = [
     source: `model m { layers: 8, hidden: 512, heads: 8, kv_heads: «3», ffn: 8, vocab: 9, context: 8 }`,
   },
   { slug: 'bad-shape', source: `model m { source: "clerk", layers: «8» }` },
+  {
+    slug: 'bad-shape',
+    source: `model m { layers: 8, hidden: 512, heads: 8, ffn: 8, vocab: 9, context: 8, window: «4 tokens» }`,
+    says: 'models of family llama have no `window`',
+  },
+  {
+    slug: 'bad-model-config',
+    source: `model m { source: «"clerk"», context: 1024 tokens }`,
+    says: 'the context cannot be 1024',
+  },
   { slug: 'division-by-zero', source: `device d { memory: 24 GB / «0» }` },
   { slug: 'not-supported', source: `model m { weights: «int8» }` },
   { slug: 'not-supported', source: fused('mesh (dp: 8)', 'numerics: «invariant»') },

@@ -1,5 +1,6 @@
 /** The verifiers accept what the passes make and name the fault in graphs broken on purpose. */
 import { describe, expect, it } from 'vitest';
+import { MODEL_FAMILIES } from '../../../compiler/model/families.js';
 import type { LogicalGraph } from '../../../compiler/ir/logical.js';
 import type { ShardedBlock, ShardedGraph, ShardedStage, ShardedValue } from '../../../compiler/ir/sharded.js';
 import { verifyLogical } from '../../../compiler/ir/verify-logical.js';
@@ -39,8 +40,8 @@ function relaid(id: string, sharding: ShardedValue['sharding']): ShardedGraph {
 
 describe('verifyLogical', () => {
   it('accepts every family', () => {
-    for (const family of ['llama', 'mistral', 'qwen2', 'qwen3']) {
-      const model = { ...plan.model, shape: { ...plan.model.shape, family } };
+    for (const { name, parts } of MODEL_FAMILIES) {
+      const model = { ...plan.model, shape: { ...plan.model.shape, ...parts, family: name } };
       expect(verifyLogical(buildLogical(model))).toEqual([]);
     }
   });

@@ -7,14 +7,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { verifyLogical } from '../../../compiler/ir/verify-logical.js';
 import { verifySharded } from '../../../compiler/ir/verify-sharded.js';
-import type { LogicalGraph } from '../../../compiler/ir/logical.js';
+import type { LogicalGraph, LogicalValue } from '../../../compiler/ir/logical.js';
 import type { ModelShape } from '../../../compiler/model/shape.js';
 import { buildLogical } from '../../../compiler/passes/build-logical.js';
 import { shardPlan } from '../../../compiler/passes/shard.js';
 import { seededRandom } from '../../fixtures/random.js';
-import { ropeFrequencies } from '../../reference/config.js';
+import { referenceConfigOf } from '../../reference/memory-model.js';
 import { argmax, referenceFromTensors } from '../../reference/model.js';
 import { arbitraryCase, planOf } from '../support/arbitrary-plan.js';
+import { FAMILY_PARTS } from '../support/family-shapes.js';
 import { makeModel, makePlan } from '../support/make-plan.js';
 import {
   assemble,
@@ -32,8 +33,8 @@ function randomWeights(logical: LogicalGraph, seed: number): Weights {
   for (const block of logical.blocks) {
     for (const value of block.values.filter((candidate) => candidate.tensor)) {
       for (let layer = 0; layer < block.repeat; layer++) {
-        const length = value.type.dims.reduce((product, dim) => product * dim.size!, 1);
-        lengths.set(value.tensor!.replace('{layer}', `${layer}`), length);
+        const name = value.tensor!.replace('{layer}', `${layer}`);
+        lengths.set(name, Math.max(lengths.get(name) ?? 0, lastElement(value)));
       }
     }
   }
@@ -45,6 +46,12 @@ function randomWeights(logical: LogicalGraph, seed: number): Weights {
     );
   }
   return (name) => made.get(name)!;
+}
+
+/** One past the last element of its tensor that a weight has: it may be a run of rows of it. */
+function lastElement({ type, firstRow = 0 }: LogicalValue): number {
+  const size = type.dims.reduce((product, dim) => product * dim.size!, 1);
+  return firstRow * type.dims.at(-1)!.size! + size;
 }
 
 /** Per replica two sequences, prefilled in two chunks, then one decode step; the last row of each is sampled. */
@@ -132,26 +139,30 @@ describe('executed sharded graphs', () => {
     ['mistral', {}],
     ['qwen2', { qkvBias: true }],
     ['qwen3', { qkNorm: true }],
-  ] as const)('the logical graph of %s computes what the reference computes', (family, features) => {
-    const model = makeModel({ shape: { ...features, family, layers: 3 } });
-    const logical = buildLogical(model);
-    const weights = randomWeights(logical, 5);
-    const reference = referenceFromTensors(referenceConfigOf(model.shape), tensorsOf(logical, weights));
-    const stage = logicalStage(logical);
-    const random = seededRandom(9);
-    const ids = Array.from({ length: 12 }, () => random.below(model.shape.vocab));
-    const rows = ids.map((token, position) => ({ token, sequence: 0, position }));
-    const found = interpreter(stage, model.shape, weights).run({ replicas: [{ rows, samples: [11] }] });
-    const logits = assemble(found.get('head.logits')!, stage).data;
-    const expected = reference.firstLogits(ids);
-    expect(distance(logits, expected)).toBeLessThan(1e-9);
-    expect([...assemble(found.get('head.sampled')!, stage).data]).toEqual([argmax(expected)]);
-  });
+    ['mistral', FAMILY_PARTS['mistral']!],
+    ['gemma2', { ...FAMILY_PARTS['gemma2']!, tied: true }],
+    ['gemma3', FAMILY_PARTS['gemma3']!],
+    ['phi3', { ...FAMILY_PARTS['phi3']!, rotaryDim: 6 }],
+  ] as const)(
+    'the logical graph of %s computes what the reference computes',
+    (family, features: Partial<ModelShape>) => {
+      const model = makeModel({ shape: { ...features, family, layers: 3 } });
+      const logical = buildLogical(model);
+      const weights = randomWeights(logical, 5);
+      const reference = referenceFromTensors(referenceConfigOf(model.shape), tensorsOf(logical, weights));
+      const stage = logicalStage(logical);
+      const random = seededRandom(9);
+      const ids = Array.from({ length: 12 }, () => random.below(model.shape.vocab));
+      const rows = ids.map((token, position) => ({ token, sequence: 0, position }));
+      const found = interpreter(stage, model.shape, weights).run({ replicas: [{ rows, samples: [11] }] });
+      const last = features.logitSoftcap === undefined ? 'logits' : 'capped';
+      const logits = assemble(found.get(`head.${last}`)!, stage).data;
+      const expected = reference.firstLogits(ids);
+      expect(distance(logits, expected)).toBeLessThan(1e-9);
+      expect([...assemble(found.get('head.sampled')!, stage).data]).toEqual([argmax(expected)]);
+    },
+  );
 });
-
-function referenceConfigOf(shape: ModelShape): Parameters<typeof referenceFromTensors>[0] {
-  return { ...shape, frequencies: ropeFrequencies(shape.headDim, shape.ropeTheta, {}) };
-}
 
 /** Tensors in checkpoint shape: the named dimensions of a matrix flattened to rows and columns. */
 function tensorsOf(logical: LogicalGraph, weights: Weights): Parameters<typeof referenceFromTensors>[1] {
@@ -159,9 +170,8 @@ function tensorsOf(logical: LogicalGraph, weights: Weights): Parameters<typeof r
   const shapes = new Map<string, readonly number[]>();
   for (const block of logical.blocks) {
     for (const value of block.values.filter((candidate) => candidate.tensor)) {
-      const sizes = value.type.dims.map((dim) => dim.size!);
       const hiddenFirst = value.type.dims[0]!.name === 'hidden';
-      const total = sizes.reduce((product, size) => product * size, 1);
+      const total = lastElement(value);
       const rows = hiddenFirst ? shape.hidden : total / shape.hidden;
       const vector = value.tensor!.endsWith('.bias') || value.tensor!.includes('norm');
       shapes.set(value.tensor!, vector ? [total] : [rows, total / rows]);

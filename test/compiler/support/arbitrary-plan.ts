@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import type { TpDim } from '../../../compiler/plan/plan.js';
 import type { ModelShape } from '../../../compiler/model/shape.js';
+import { FAMILY_PARTS } from './family-shapes.js';
 import type { PlanOptions, StageOptions } from './make-plan.js';
 
 export interface ShardingCase {
@@ -32,6 +33,7 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
       mlpBias: fc.boolean(),
       qkNorm: fc.boolean(),
     }),
+    family: fc.constantFrom(...Object.keys(FAMILY_PARTS)),
     overrideLayer: fc.option(fc.integer({ min: 0, max: 2 })),
     overrideHeads: fc.boolean(),
   })
@@ -54,6 +56,7 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
       normEps: 1e-5,
       ropeTheta: 100,
       ...drawn.flags,
+      ...FAMILY_PARTS[drawn.family],
     };
     const attention: readonly TpDim[] =
       drawn.kvSplit === 'whole'

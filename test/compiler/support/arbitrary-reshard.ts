@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import type { DType } from '../../../compiler/model/shape.js';
 import type { Mesh } from '../../../compiler/plan/plan.js';
+import { FAMILY_PARTS } from './family-shapes.js';
 import { evenSplit, type PlanOptions } from './make-plan.js';
 
 /** Meshes of `count` devices. */
@@ -36,6 +37,7 @@ export const arbitraryReshard: fc.Arbitrary<PlanOptions> = fc
       mlpBias: fc.boolean(),
       qkNorm: fc.boolean(),
     }),
+    family: fc.constantFrom(...Object.keys(FAMILY_PARTS)),
     front: fc.boolean(),
   })
   .chain((drawn) => {
@@ -69,6 +71,7 @@ export const arbitraryReshard: fc.Arbitrary<PlanOptions> = fc
         ffn: drawn.ffn * 24,
         vocab: drawn.vocab,
         ...drawn.flags,
+        ...FAMILY_PARTS[drawn.family],
       },
       weights: drawn.dtype,
       stages: [stage('prefill', 0), stage('decode', 1)],

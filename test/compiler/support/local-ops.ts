@@ -34,24 +34,24 @@ export function extent(value: Tensor, dim: DimName): number {
 }
 
 /** `table` holds the vocabulary from `vocabStart`; an id outside it gives zeros. */
-export function embed(rows: readonly Row[], table: Tensor, vocabStart: number): Tensor {
+export function embed(rows: readonly Row[], table: Tensor, vocabStart: number, scale: number): Tensor {
   const hidden = extent(table, 'hidden');
   const out = tensor([{ name: 'tokens', size: rows.length }, table.dims[1]!]);
   rows.forEach(({ token }, index) => {
     const at = (token - vocabStart) * hidden;
     if (at >= 0 && at < table.data.length) out.data.set(table.data.subarray(at, at + hidden), index * hidden);
   });
-  return out;
+  return { ...out, data: out.data.map((value) => value * scale) };
 }
 
-/** RMS norm over the last dimension. */
-export function norm(x: Tensor, gain: Tensor, eps: number): Tensor {
+/** RMS norm over the last dimension; `offset` is added to the gain. */
+export function norm(x: Tensor, gain: Tensor, offset: number, eps: number): Tensor {
   const width = gain.data.length;
   const out = x.data.slice();
   for (let base = 0; base < out.length; base += width) {
     const row = out.subarray(base, base + width);
     const mean = row.reduce((sum, value) => sum + value * value, 0) / width;
-    for (let i = 0; i < width; i++) row[i] = (row[i]! / Math.sqrt(mean + eps)) * gain.data[i]!;
+    for (let i = 0; i < width; i++) row[i] = (row[i]! / Math.sqrt(mean + eps)) * (offset + gain.data[i]!);
   }
   return { dims: x.dims, data: out };
 }
@@ -74,10 +74,11 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | undefined): Ten
   return out;
 }
 
-/** Rotated halves, as Hugging Face has it. */
-export function rope(x: Tensor, rows: readonly Row[], shape: ModelShape): Tensor {
-  const frequencies = ropeFrequencies(shape.headDim, shape.ropeTheta, {});
-  const half = shape.headDim / 2;
+/** Rotated halves of the rotated dimensions, as Hugging Face has it. */
+export function rope(x: Tensor, rows: readonly Row[], shape: ModelShape, theta: number): Tensor {
+  const rotary = shape.rotaryDim ?? shape.headDim;
+  const frequencies = ropeFrequencies(rotary, theta, {});
+  const half = rotary / 2;
   const heads = x.data.length / rows.length / shape.headDim;
   const out = x.data.slice();
   rows.forEach(({ position }, row) => {
@@ -108,20 +109,28 @@ export function append(k: Tensor, v: Tensor, pages: Pages, rows: readonly Row[])
   return { ...pages, tokens };
 }
 
+export interface Scoring {
+  readonly scale: number;
+  readonly cap?: number;
+  /** Positions that a row sees, its own included. */
+  readonly window: number;
+}
+
 /** Causal attention; local q head `h` of `H` reads local kv head `floor(h * KV / H)`. */
-export function attention(q: Tensor, pages: Pages, rows: readonly Row[]): Tensor {
+export function attention(q: Tensor, pages: Pages, rows: readonly Row[], scoring: Scoring): Tensor {
   const heads = extent(q, 'heads');
   const { kvHeads, headDim } = pages;
   const out = tensor(q.dims);
   rows.forEach(({ sequence, position }, row) => {
-    const seen = pages.tokens.get(sequence)!.slice(0, position + 1);
+    const first = Math.max(0, position + 1 - scoring.window);
+    const seen = pages.tokens.get(sequence)!.slice(first, position + 1);
     for (let head = 0; head < heads; head++) {
       const at = (row * heads + head) * headDim;
       const kv = Math.floor((head * kvHeads) / heads) * headDim;
       const scores = seen.map(({ k }) => {
         let dot = 0;
         for (let d = 0; d < headDim; d++) dot += q.data[at + d]! * k[kv + d]!;
-        return Math.exp(dot / Math.sqrt(headDim));
+        return Math.exp(cap(dot * scoring.scale, scoring.cap));
       });
       const total = scores.reduce((sum, score) => sum + score, 0);
       seen.forEach(({ v }, t) => {
@@ -130,6 +139,21 @@ export function attention(q: Tensor, pages: Pages, rows: readonly Row[]): Tensor
     }
   });
   return out;
+}
+
+function cap(value: number, most: number | undefined): number {
+  return most === undefined ? value : most * Math.tanh(value / most);
+}
+
+export function softCap(x: Tensor, most: number): Tensor {
+  return { dims: x.dims, data: x.data.map((value) => cap(value, most)) };
+}
+
+/** GELU in its tanh form. */
+export function geluMul(gate: Tensor, up: Tensor): Tensor {
+  const gelu = (g: number): number =>
+    0.5 * g * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3)));
+  return { dims: gate.dims, data: gate.data.map((g, i) => gelu(g) * up.data[i]!) };
 }
 
 export function siluMul(gate: Tensor, up: Tensor): Tensor {

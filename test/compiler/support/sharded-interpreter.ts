@@ -58,10 +58,18 @@ export function interpreter(stage: ShardedStage, shape: ModelShape, weights: Wei
     return [start, end];
   };
 
+  /** The rows of a weight's tensor that are the weight. */
+  const wholeWeight = (value: ShardedValue, layer: number): Float64Array => {
+    const data = weights(value.tensor!.replace('{layer}', `${layer}`));
+    const size = value.type.dims.reduce((product, dim) => product * dim.size!, 1);
+    const start = (value.firstRow ?? 0) * value.type.dims.at(-1)!.size!;
+    return data.subarray(start, start + size);
+  };
+
   const localWeight = (value: ShardedValue, layer: number, coords: MeshCoords): Tensor => {
     const whole = tensor(
       value.type.dims.map((dim) => ({ name: dim.name, size: dim.size! })),
-      weights(value.tensor!.replace('{layer}', `${layer}`)),
+      wholeWeight(value, layer),
     );
     const part = value.type.dims.reduce(
       (current, dim) => cut(current, dim.name, localSize(value, dim.name, dim.size!, coords)),
@@ -116,7 +124,7 @@ export function interpreter(stage: ShardedStage, shape: ModelShape, weights: Wei
           rank,
           isCollective(op)
             ? collective(op, operands[0]!, peers, start)
-            : compute(op, operands, step.replicas[coords.dp]!, peers, start),
+            : compute(op, layer, operands, step.replicas[coords.dp]!, peers, start),
         );
         if (op.kind === 'kv_append') pages.set(`${layer}/${rank}`, parts.get(rank) as Pages);
       }
@@ -143,28 +151,43 @@ export function interpreter(stage: ShardedStage, shape: ModelShape, weights: Wei
 
   const compute = (
     op: Exclude<ShardedOp, CollectiveOp>,
+    layer: number,
     operands: readonly Held[],
     { rows, samples }: Step['replicas'][number],
     peers: (axis: MeshAxis) => Held[],
     start: (id: string, dim: DimName, size: number) => [number, number],
   ): Held => {
     const [a, b, c] = operands as [Tensor, Tensor, Tensor | undefined];
+    const sliding = shape.sliding?.layers.includes(layer) ? shape.sliding : undefined;
     switch (op.kind) {
       case 'embed':
-        return local.embed(rows, b, start(op.inputs[1]!, 'vocab', shape.vocab)[0]);
+        return local.embed(
+          rows,
+          b,
+          start(op.inputs[1]!, 'vocab', shape.vocab)[0],
+          shape.scaledEmbedding ? Math.sqrt(shape.hidden) : 1,
+        );
       case 'rms_norm':
       case 'qk_norm':
-        return local.norm(a, b, shape.normEps);
+        return local.norm(a, b, shape.unitNorms ? 1 : 0, shape.normEps);
       case 'linear':
         return local.linear(a, b, c);
       case 'rope':
-        return local.rope(a, rows, shape);
+        return local.rope(a, rows, shape, sliding?.ropeTheta ?? shape.ropeTheta);
       case 'kv_append':
         return local.append(a, b, operands[2] as Pages, rows);
       case 'attention':
-        return local.attention(a, operands[1] as Pages, rows);
+        return local.attention(a, operands[1] as Pages, rows, {
+          scale: 1 / Math.sqrt(shape.queryScalar ?? shape.headDim),
+          cap: shape.attentionSoftcap,
+          window: sliding?.window ?? Infinity,
+        });
       case 'silu_mul':
         return local.siluMul(a, b);
+      case 'gelu_mul':
+        return local.geluMul(a, b);
+      case 'soft_cap':
+        return local.softCap(a, shape.logitSoftcap!);
       case 'add':
         return local.add(a, b);
       case 'select':

@@ -50,12 +50,52 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('attention over %s pages', (dtype) 
   }
 });
 
+/** Windows within a page, over a few, and longer than some sequences. */
+const SCORING: readonly Scoring[] = [
+  { window: 1 },
+  { window: 6 },
+  { window: 23 },
+  { window: 40, softcap: 3 },
+  { softcap: 3 },
+];
+
+describe('attention with windows and soft caps', () => {
+  const [, odd, even] = CASES;
+  for (const scoring of SCORING) {
+    const name = JSON.stringify(scoring);
+    const one = scoring.window === 6 ? odd! : even!;
+    const both = [
+      ['', bench.limits],
+      [' without subgroups', () => withoutSubgroups(bench.limits())],
+    ] as const;
+    for (const [how, limits] of both) {
+      it(`prefill${how}: ${name}`, () => check('f16', one, PREFILL, 16, limits(), scoring));
+      it(`decode${how}: ${name}`, () => check('f32', one, DECODE, 1, limits(), scoring));
+    }
+  }
+
+  it('reads no page before the window', async () => {
+    // Keys out of sight are NaN: a product with one would show even where its weight is zero.
+    const sees = { start: 50, count: 1 };
+    for (const tileRows of [1, 16])
+      await check('f32', CASES[2]!, [sees], tileRows, bench.limits(), { window: 16 }, 32);
+  });
+});
+
+interface Scoring {
+  readonly window?: number;
+  readonly softcap?: number;
+}
+
+/** `unread`: positions below it are NaN in the pages. */
 async function check(
   dtype: DType,
   one: Case,
   chunks: readonly Chunk[],
   tileRows: number,
   limits: DeviceLimits,
+  scoring: Scoring = {},
+  unread = 0,
 ): Promise<void> {
   const { heads, kvHeads, headDim, pageTokens } = one;
   const random = seededRandom(heads * 100 + headDim);
@@ -86,9 +126,17 @@ async function check(
     tableLength += pagesOf[chunk]!;
   });
   const rows = rowOf.length;
+  for (let token = 0; token < unread; token++) {
+    const page = order[Math.floor(token / pageTokens)]!;
+    const at = address(page, layer, 0, token % pageTokens, 0, 0);
+    for (let head = 0; head < kvHeads; head++) {
+      const start = at + head * pageTokens * 2 * headDim;
+      new Float32Array(kv.words.buffer).fill(NaN, start, start + 2 * headDim);
+    }
+  }
   const qkv = activation(rows, (heads + 2 * kvHeads) * headDim, () => random.normal() * 2);
   const scale = 1 / Math.sqrt(headDim);
-  const params = { heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows };
+  const params = { heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows, ...scoring };
   const [variant] = kernelVariants({ kernel: 'attention', params, dtype }, limits);
   const bytes = await bench.run(
     variant!,
@@ -111,17 +159,20 @@ async function check(
         const page = order[tableStarts[chunk]! + Math.floor(token / pageTokens)]!;
         return kv.at(address(page, layer, kvHead, token % pageTokens, side, dim));
       };
-      const scores = Array.from({ length: position + 1 }, (_, token) => {
+      const first = Math.max(0, position + 1 - (scoring.window ?? Infinity));
+      const scores = Array.from({ length: position + 1 - first }, (_, index) => {
+        const token = first + index;
         let dot = 0;
         for (let i = 0; i < headDim; i++)
           dot += qkv.data[r * qkv.stride + h * headDim + i]! * element(token, 0, i);
-        return dot * scale;
+        const { softcap } = scoring;
+        return softcap === undefined ? dot * scale : softcap * Math.tanh((dot * scale) / softcap);
       });
       const max = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - max));
       const total = weights.reduce((sum, w) => sum + w, 0);
-      weights.forEach((w, token) => {
-        for (let i = 0; i < headDim; i++) row[h * headDim + i]! += (w / total) * element(token, 1, i);
+      weights.forEach((w, index) => {
+        for (let i = 0; i < headDim; i++) row[h * headDim + i]! += (w / total) * element(first + index, 1, i);
       });
     }
     return row;

@@ -1,4 +1,4 @@
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DType } from '../../../compiler/model/shape.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
 import { seededRandom } from '../../fixtures/random.js';
@@ -22,20 +22,20 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('embed from a %s table', (dtype) =>
     // Ids before, inside and after the slice held.
     const ids = Array.from({ length: rows }, (_, i) => (i * 5 + 8) % 20);
     const args = Uint32Array.from(ids.flatMap((id) => [id, 9, 9, 9]));
-    const [variant] = kernelVariants(
-      { kernel: 'embed', params: { vocabRows, hidden, split: 1 }, dtype },
-      bench.limits(),
-    );
-    const bytes = await bench.run(
-      variant!,
-      [args, table.words, garbage(rows, hidden).data],
-      [rows, vocabStart],
-      2,
-    );
-    expectActivation(bytes, rows, hidden, (r, c) => {
-      const id = ids[r]! - vocabStart;
-      return id >= 0 && id < vocabRows ? table.at(id, c) : 0;
-    });
+    for (const scale of [undefined, 11.5]) {
+      const params = { vocabRows, hidden, split: 1, ...(scale !== undefined && { scale }) };
+      const [variant] = kernelVariants({ kernel: 'embed', params, dtype }, bench.limits());
+      const bytes = await bench.run(
+        variant!,
+        [args, table.words, garbage(rows, hidden).data],
+        [rows, vocabStart],
+        2,
+      );
+      expectActivation(bytes, rows, hidden, (r, c) => {
+        const id = ids[r]! - vocabStart;
+        return id >= 0 && id < vocabRows ? table.at(id, c) * (scale ?? 1) : 0;
+      });
+    }
   });
 });
 
@@ -49,16 +49,40 @@ describe('elementwise kernels', () => {
     expectActivation(bytes, rows, cols, (r, c) => x.data[r * x.stride + c]! + delta.data[r * x.stride + c]!);
   });
 
-  it.each(SHAPES)('silu_mul: %i rows, %i columns', async (rows, cols) => {
-    const random = seededRandom(cols);
-    // Gates far from zero too: exp must not turn them into NaN.
-    const gateUp = activation(rows, 2 * cols, (_, c) => random.normal() * (c % 7 === 0 ? 60 : 2));
-    const [variant] = kernelVariants({ kernel: 'silu_mul', params: { cols } }, bench.limits());
-    const bytes = await bench.run(variant!, [gateUp.data, garbage(rows, cols).data], [rows], 1);
-    expectActivation(bytes, rows, cols, (r, c) => {
-      const gate = gateUp.data[r * gateUp.stride + c]!;
-      return (gate / (1 + Math.exp(-gate))) * gateUp.data[r * gateUp.stride + cols + c]!;
+  const gatings = {
+    silu_mul: (gate: number) => gate / (1 + Math.exp(-gate)),
+    gelu_mul: (gate: number) =>
+      0.5 * gate * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (gate + 0.044715 * gate ** 3))),
+  };
+  describe.each(['silu_mul', 'gelu_mul'] as const)('%s', (kernel) => {
+    it.each(SHAPES)('%i rows, %i columns', async (rows, cols) => {
+      const random = seededRandom(cols);
+      // Gates far from zero too: exp must not turn them into NaN.
+      const gateUp = activation(rows, 2 * cols, (_, c) => random.normal() * (c % 7 === 0 ? 60 : 2));
+      const [variant] = kernelVariants({ kernel, params: { cols } }, bench.limits());
+      const bytes = await bench.run(variant!, [gateUp.data, garbage(rows, cols).data], [rows], 1);
+      expectActivation(bytes, rows, cols, (r, c) => {
+        const gate = gateUp.data[r * gateUp.stride + c]!;
+        return gatings[kernel](gate) * gateUp.data[r * gateUp.stride + cols + c]!;
+      });
     });
+  });
+
+  it.each(SHAPES)('soft_cap: %i rows, %i columns', async (rows, cols) => {
+    const random = seededRandom(cols);
+    const cap = 30;
+    // Near zero, around the cap and far beyond it, where exp would overflow.
+    const sizes = [1e-3, 5, 40, 3000];
+    const x = activation(rows, cols, (_, c) => random.normal() * sizes[c % sizes.length]!);
+    const [variant] = kernelVariants({ kernel: 'soft_cap', params: { cols, cap } }, bench.limits());
+    const bytes = await bench.run(variant!, [x.data], [rows], 0);
+    const expected = (r: number, c: number): number => cap * Math.tanh(x.data[r * x.stride + c]! / cap);
+    expectActivation(bytes, rows, cols, expected);
+    // Small values keep their own precision, not that of the cap.
+    const capped = new Float32Array(bytes.buffer, bytes.byteOffset);
+    for (let r = 0; r < rows; r++) {
+      expect(Math.abs(capped[r * x.stride]! / expected(r, 0) - 1)).toBeLessThan(1e-6);
+    }
   });
 
   it.each(SHAPES)('gather_rows: %i rows, %i columns', async (rows, cols) => {

@@ -28,11 +28,15 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('norms with %s weights', (dtype) =>
         return 1 / Math.sqrt(squares / cols + eps);
       };
       const scales = Array.from({ length: rows }, (_, r) => scale(r));
-      for (const limits of [bench.limits(), withoutSubgroups(bench.limits())]) {
-        const [variant] = kernelVariants({ kernel, params: { cols, eps }, dtype }, limits);
+      const ways = [bench.limits(), withoutSubgroups(bench.limits())].flatMap((limits) =>
+        [0, 1].map((offset) => ({ limits, offset })),
+      );
+      for (const { limits, offset } of ways) {
+        const params = { cols, eps, ...(offset > 0 && { offset }) };
+        const [variant] = kernelVariants({ kernel, params, dtype }, limits);
         const operands = [x.data, ...(fused ? [delta.data] : []), w.words, garbage(rows, cols).data];
         const bytes = await bench.run(variant!, operands, [rows], operands.length - 1);
-        expectActivation(bytes, rows, cols, (r, c) => input(r, c) * scales[r]! * w.at(0, c));
+        expectActivation(bytes, rows, cols, (r, c) => input(r, c) * scales[r]! * (offset + w.at(0, c)));
         if (fused) expectActivation(await bench.run(variant!, operands, [rows], 0), rows, cols, input);
       }
     }

@@ -22,18 +22,38 @@ const CASES: readonly Case[] = [
   { heads: 2, kvHeads: 2, headDim: 64, pageTokens: 3 },
 ];
 
+interface Features {
+  readonly qkNorm: number;
+  readonly offset?: number;
+  readonly amplitude?: number;
+  /** Dimensions at the end of a head that are not rotated, where it has so many. */
+  readonly unrotated: number;
+}
+
+const FEATURES: readonly Features[] = [
+  { qkNorm: 0, unrotated: 0 },
+  { qkNorm: 1, unrotated: 0 },
+  { qkNorm: 1, offset: 1, unrotated: 0 },
+  { qkNorm: 0, amplitude: 1.25, unrotated: 4 },
+  { qkNorm: 1, amplitude: 0.75, unrotated: 2 },
+];
+
 /** Largest relative rounding of a page element. */
 const ROUNDING = { f32: 2e-6, f16: 2 ** -11 + 2e-6, bf16: 2 ** -8 + 2e-6 };
 
 describe.each<DType>(['f32', 'f16', 'bf16'])('rope_append into %s pages', (dtype) => {
   for (const one of CASES) {
-    for (const qkNorm of [0, 1]) {
+    // What a page element is matters to no feature; one type shows them.
+    for (const { unrotated, ...features } of dtype === 'bf16' ? FEATURES : FEATURES.slice(0, 2)) {
       const { heads, kvHeads, headDim, pageTokens } = one;
-      it(`${heads}/${kvHeads} heads of ${headDim}, pages of ${pageTokens}, qkNorm ${qkNorm}`, async () => {
+      const { qkNorm, offset = 0, amplitude = 1 } = features;
+      const rotary = Math.max(2, headDim - unrotated);
+      const name = JSON.stringify({ ...features, rotary });
+      it(`${heads}/${kvHeads} heads of ${headDim}, pages of ${pageTokens}, ${name}`, async () => {
         const random = seededRandom(headDim * 7 + qkNorm);
         const shape: PageShape = { ...one, dtype, pages: 4, groupLayers: 3 };
         const layer = 1;
-        const half = headDim / 2;
+        const half = rotary / 2;
         const rope = Float32Array.from({ length: half }, (_, i) => 10000 ** (-i / half));
         const norms = [0, 1].map(() => Float32Array.from({ length: headDim }, () => random.normal()));
         // Distinct slots; positions near and far.
@@ -43,7 +63,11 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('rope_append into %s pages', (dtype
         const qkv = activation(rows, (heads + 2 * kvHeads) * headDim, () => random.normal());
         const args = Uint32Array.from(slots.flatMap((slot, i) => [9, positions[i]!, slot, 0]));
         const before = filledPages(shape, () => 77);
-        const params = { heads, kvHeads, headDim, pageTokens, groupLayers: 3, qkNorm, eps: 1e-6 };
+        const params = {
+          ...{ heads, kvHeads, headDim, pageTokens, groupLayers: 3, eps: 1e-6 },
+          ...features,
+          ...(unrotated > 0 && { rotary }),
+        };
         const [variant] = kernelVariants({ kernel: 'rope_append', params, dtype }, bench.limits());
         const operands = [args, rope, ...(qkNorm ? norms : []), qkv.data, before.words];
         const kvAt = operands.length - 1;
@@ -55,11 +79,14 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('rope_append into %s pages', (dtype
           const at = r * qkv.stride + slot * headDim;
           const x = Array.from(qkv.data.subarray(at, at + headDim));
           const squares = x.reduce((sum, v) => sum + v * v, 0);
-          const scaled = qkNorm ? x.map((v, i) => (v / Math.sqrt(squares / headDim + 1e-6)) * norm[i]!) : x;
+          const scaled = qkNorm
+            ? x.map((v, i) => (v / Math.sqrt(squares / headDim + 1e-6)) * (offset + norm[i]!))
+            : x;
           return scaled.map((v, i) => {
+            if (i >= rotary) return v;
             const angle = Math.fround(positions[r]! * rope[i % half]!);
             const other = i < half ? -scaled[i + half]! : scaled[i - half]!;
-            return v * Math.cos(angle) + other * Math.sin(angle);
+            return amplitude * (v * Math.cos(angle) + other * Math.sin(angle));
           });
         };
         const expected = Float64Array.from({ length: elementCount(shape) }, () => 77);

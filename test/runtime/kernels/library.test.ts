@@ -26,6 +26,33 @@ const REQUESTS: readonly (readonly [string, number, KernelRequest])[] = [
   ['attention', 5, { kernel: 'attention', params: { ...attention, tileRows: 16 }, dtype: 'f16' }],
   ['decode', 5, { kernel: 'attention', params: { ...attention, tileRows: 1 }, dtype: 'f32' }],
   ['silu_mul', 2, { kernel: 'silu_mul', params: { cols: 12 } }],
+  ['gelu_mul', 2, { kernel: 'gelu_mul', params: { cols: 10 } }],
+  ['soft_cap', 1, { kernel: 'soft_cap', params: { cols: 10, cap: 30 } }],
+  [
+    'embed.scaled',
+    3,
+    { kernel: 'embed', params: { vocabRows: 9, hidden: 12, split: 0, scale: 3 }, dtype: 'f16' },
+  ],
+  ['rms_norm.offset', 3, { kernel: 'rms_norm', params: { cols: 10, eps: 1e-5, offset: 1 }, dtype: 'bf16' }],
+  [
+    'rope_append.partial',
+    6,
+    {
+      kernel: 'rope_append',
+      params: { ...attention, qkNorm: 1, eps: 1e-6, rotary: 12, amplitude: 1.5, offset: 1 },
+      dtype: 'f32',
+    },
+  ],
+  [
+    'attention.window',
+    5,
+    { kernel: 'attention', params: { ...attention, tileRows: 16, window: 9, softcap: 50 }, dtype: 'bf16' },
+  ],
+  [
+    'decode.window',
+    5,
+    { kernel: 'attention', params: { ...attention, tileRows: 1, window: 9, softcap: 50 }, dtype: 'f16' },
+  ],
   ['gather_rows', 3, { kernel: 'gather_rows', params: { cols: 10 } }],
   ['sample', 3, { kernel: 'sample', params: { cols: 10, vocab: 10 } }],
   ['adjust', 2, { kernel: 'adjust', params: { cols: 10, vocab: 10 } }],
