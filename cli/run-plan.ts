@@ -122,6 +122,12 @@ export function describeRun({ stats, seconds }: PlanRun): string {
     ['weights', bytes.weights],
     ['KV out', bytes.kvOut],
     ['KV in', bytes.kvIn],
+    ...(bytes.kvSpilled + bytes.kvFetched > 0
+      ? ([
+          ['KV to disk', bytes.kvSpilled],
+          ['KV from disk', bytes.kvFetched],
+        ] as const)
+      : []),
     ['all-reduce', bytes.allReduce],
     ['send', bytes.send],
   ];
@@ -130,6 +136,7 @@ export function describeRun({ stats, seconds }: PlanRun): string {
     ['decode', speed(stats.generatedTokens, stats.decodeSeconds)],
     ['transitions', `${formatCount(stats.transitions)}${switching}`],
     ['bytes moved', moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ')],
+    ...tierLines(stats),
     [
       'peak memory',
       Object.entries(stats.peakMemory)
@@ -138,6 +145,22 @@ export function describeRun({ stats, seconds }: PlanRun): string {
     ],
     ['total', formatSeconds(seconds)],
   ]);
+}
+
+/** What became of KV that left its devices before it was done with; nothing to say in most runs. */
+function tierLines({ tiers }: EngineStats): readonly (readonly [string, string])[] {
+  const events: readonly (readonly [number, string])[] = [
+    [tiers.swapped, 'sequences swapped out'],
+    [tiers.dropped, 'dropped and computed again'],
+    [tiers.failedSpills, 'not written to disk'],
+    [tiers.failedFetches, 'not read from disk and computed again'],
+  ];
+  const slow = (['host', 'disk'] as const).filter((tier) => tiers.passedOver[tier] > 0);
+  const parts = [
+    ...events.filter(([count]) => count > 0).map(([count, what]) => `${formatCount(count)} ${what}`),
+    ...slow.map((tier) => `the ${tier} tier passed over, being slower than computing again`),
+  ];
+  return parts.length === 0 ? [] : [['KV tiers', parts.join(', ')]];
 }
 
 /** The `--json` form of a run. */

@@ -66,7 +66,12 @@ function emptyGraph(plan: Plan): RuntimeGraph {
     devices: [],
     stages: [],
     pools: [],
-    kv: { pageTokens: plan.kv.pageTokens, dtype: plan.kv.dtype, edges: [] },
+    kv: {
+      pageTokens: plan.kv.pageTokens,
+      dtype: plan.kv.dtype,
+      edges: [],
+      costs: { prefillToken: 0, hostPage: 0, diskPage: 0 },
+    },
     flow: { stages: [], rules: [] },
     transitions: [],
   };

@@ -2,10 +2,12 @@
  * The runtime graph as text: memory per device, pools, and for every stage its ranks, weights and programs. Layers of
  * a program that do the same with other weights are printed once.
  */
+import { formatQuantity } from '../check/units.js';
 import { aligned, braced, printIds, printMesh } from './print.js';
 import { printInterval } from './print-transitions.js';
 import type {
   KvPool,
+  LoadCosts,
   Operand,
   Program,
   RuntimeGraph,
@@ -17,7 +19,7 @@ import type {
 
 /** Stable text of a runtime graph, ending in a line break. */
 export function printRuntime(graph: RuntimeGraph): string {
-  const { hostTier, kv } = graph;
+  const { hostTier, diskTier, kv } = graph;
   const lines = [
     `runtime graph of plan ${graph.plan}, model ${graph.model.name}, version ${graph.version}`,
     '',
@@ -28,11 +30,21 @@ export function printRuntime(graph: RuntimeGraph): string {
       ...(hostTier
         ? [`tier ${hostTier.name}: ${hostTier.pages} pages of ${hostTier.pageBytes} B`]
         : ['no tier: pages never leave the devices']),
+      ...(diskTier ? [`tier ${diskTier.name}: ${diskTier.pages} pages below ${diskTier.directory}`] : []),
+      ...(hostTier ? [printCosts(kv.costs, diskTier !== undefined)] : []),
     ]),
     ...graph.stages.flatMap((stage) => ['', ...printStage(stage)]),
     ...graph.transitions.flatMap((transition) => ['', ...printTransition(transition)]),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function printCosts({ prefillToken, hostPage, diskPage }: LoadCosts, disk: boolean): string {
+  const figure = (value: number): string => formatQuantity(value, 'seconds');
+  return (
+    `loads: ${figure(hostPage)} a page from host${disk ? `, ${figure(diskPage)} a page from disk` : ''}, ` +
+    `beside ${figure(prefillToken)} to prefill a token`
+  );
 }
 
 function printDevice({ path, budget, peak }: RuntimeGraph['devices'][number]): string[] {

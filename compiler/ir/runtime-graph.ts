@@ -16,7 +16,7 @@ import type { FlowRule, Mesh, Phase } from '../plan/plan.js';
 import type { Interval, KvReshard } from './transitions.js';
 
 export const RUNTIME_GRAPH_FORMAT = 'fulcrum-runtime-graph';
-export const RUNTIME_GRAPH_VERSION = 1;
+export const RUNTIME_GRAPH_VERSION = 2;
 
 export interface RuntimeGraph {
   readonly format: typeof RUNTIME_GRAPH_FORMAT;
@@ -26,12 +26,29 @@ export interface RuntimeGraph {
   readonly devices: readonly RuntimeDevice[];
   readonly stages: readonly RuntimeStage[];
   readonly pools: readonly KvPool[];
-  /** Host-memory KV tier; absent when KV never leaves the devices. */
+  /** Host-memory KV tier: carries KV between stages and holds what is preempted. Absent when the plan names none. */
   readonly hostTier?: { readonly name: string; readonly pageBytes: number; readonly pages: number };
-  readonly kv: { readonly pageTokens: number; readonly dtype: DType; readonly edges: readonly KvReshard[] };
+  /** Disk tier behind the host tier, with pages of the same size, in files below `directory`. */
+  readonly diskTier?: { readonly name: string; readonly directory: string; readonly pages: number };
+  readonly kv: {
+    readonly pageTokens: number;
+    readonly dtype: DType;
+    readonly edges: readonly KvReshard[];
+    readonly costs: LoadCosts;
+  };
   readonly flow: { readonly stages: readonly string[]; readonly rules: readonly FlowRule[] };
   /** One per ordered pair of stages that cannot be resident together. */
   readonly transitions: readonly RuntimeTransition[];
+}
+
+/** Rates by which loading KV is weighed against computing it again, in seconds. */
+export interface LoadCosts {
+  /** To prefill one token when the devices have enough of them. */
+  readonly prefillToken: number;
+  /** To bring one page from the host tier to a device. */
+  readonly hostPage: number;
+  /** To bring one page from the disk tier to the host tier. */
+  readonly diskPage: number;
 }
 
 export interface RuntimeDevice {

@@ -58,6 +58,9 @@ function danglingNames(graph: RuntimeGraph): readonly string[] {
   if (graph.kv.edges.some((edge) => edge.path === 'tier') && graph.hostTier === undefined) {
     problems.push('KV goes through a tier, and the graph has no `hostTier`');
   }
+  if (graph.diskTier !== undefined && graph.hostTier === undefined) {
+    problems.push('pages reach `diskTier` through host memory, and the graph has no `hostTier`');
+  }
   return problems;
 }
 

@@ -10,6 +10,7 @@ import type { Condition } from '../plan/plan.js';
 
 const count = z.int().min(0);
 const size = z.int().min(1);
+const seconds = z.number().min(0);
 const interval = z
   .tuple([count, count])
   .refine(([start, end]) => start <= end, 'an interval ends before it starts');
@@ -268,7 +269,13 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
   stages: z.array(stage).min(1, 'a graph without stages does nothing'),
   pools: z.array(pool),
   hostTier: z.object({ name: z.string(), pageBytes: size, pages: count }).exactOptional(),
-  kv: z.object({ pageTokens: size, dtype, edges: z.array(kvEdge) }),
+  diskTier: z.object({ name: z.string(), directory: z.string().min(1), pages: count }).exactOptional(),
+  kv: z.object({
+    pageTokens: size,
+    dtype,
+    edges: z.array(kvEdge),
+    costs: z.object({ prefillToken: seconds, hostPage: seconds, diskPage: seconds }),
+  }),
   flow: z.object({
     stages: z.array(z.string()),
     rules: z.array(z.object({ to: z.string(), when: condition, origin: origin.exactOptional() })),

@@ -31,6 +31,13 @@ export function carryingTier(plan: Plan): KvTier | undefined {
   return plan.kv.tiers.find((tier) => tier.medium === 'host');
 }
 
+/** The tier that the carrying tier spills to: the first on disk behind it. */
+export function spillTier(plan: Plan): KvTier | undefined {
+  const { tiers } = plan.kv;
+  const host = tiers.findIndex((tier) => tier.medium === 'host');
+  return host < 0 ? undefined : tiers.slice(host).find((tier) => tier.medium === 'disk');
+}
+
 function kvEdge(
   plan: Plan,
   from: Stage,

@@ -23,7 +23,8 @@ import type { Plan, Stage } from '../plan/plan.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
 import { dependencies } from './dependencies.js';
-import { carryingTier, flowStages } from './kv-edges.js';
+import { carryingTier, flowStages, spillTier } from './kv-edges.js';
+import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
@@ -97,7 +98,8 @@ export function lowerPlan(
   const placements = new Map(
     drafts.map((draft) => [draft.stage.name, placeShards(draft, transitions.holdings, transitions)]),
   );
-  const tier = transitions.kv.some((edge) => edge.path === 'tier') ? carryingTier(plan) : undefined;
+  const tier = carryingTier(plan);
+  const disk = tier && spillTier(plan);
   const pageBytes = neutralPageBytes(plan);
   const graph: RuntimeGraph = {
     format: RUNTIME_GRAPH_FORMAT,
@@ -110,7 +112,19 @@ export function lowerPlan(
     ...(tier && {
       hostTier: { name: tier.name, pageBytes, pages: Math.floor((tier.capacity ?? 0) / pageBytes) },
     }),
-    kv: { pageTokens: plan.kv.pageTokens, dtype: plan.kv.dtype, edges: transitions.kv },
+    ...(disk && {
+      diskTier: {
+        name: disk.name,
+        directory: disk.directory!,
+        pages: Math.floor((disk.capacity ?? 0) / pageBytes),
+      },
+    }),
+    kv: {
+      pageTokens: plan.kv.pageTokens,
+      dtype: plan.kv.dtype,
+      edges: transitions.kv,
+      costs: loadCosts(plan, pools, tier, disk),
+    },
     flow: { stages: plan.flow.stages, rules: plan.flow.rules },
     transitions: transitions.weights
       .filter(({ from, to }) => placements.has(from) && placements.has(to))

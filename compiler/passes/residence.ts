@@ -3,8 +3,8 @@
  *
  * Resident together, a change of stage moves no weights; in turns, there is more room for KV. A plan may say which
  * (`residence: both`, `residence: switch`). Left to the compiler (`auto`), both stay where everything fits and what
- * a cycle of transitions would take is more than what the smaller KV pool costs in that cycle. A cycle fills the host
- * tier once and decodes what is in it; sequences are taken to be as long as the context, half of it output, and a
+ * a cycle of transitions would take is more than what the smaller KV pool costs in that cycle. A cycle fills the tiers
+ * behind the devices once and decodes what is in them; sequences are taken to be as long as the context, half of it output, and a
  * decode step to last as long as reading the weights. Where the pool still holds the whole batch, room costs nothing.
  */
 import { formatBytes, formatQuantity } from '../check/units.js';
@@ -66,9 +66,8 @@ function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: M
     const pages = pools.find((pool) => pool.stages.includes(stage.name))?.pages ?? 0;
     return Math.min(stage.batchRequests / dp, pages / perSequence);
   };
-  const host = plan.kv.tiers.find((tier) => tier.medium === 'host');
-  const waiting =
-    host?.capacity === undefined ? 0 : host.capacity / neutralPageBytes(plan) / perSequence / dp;
+  const store = plan.kv.tiers.reduce((sum, tier) => sum + (tier.capacity ?? 0), 0);
+  const waiting = store / neutralPageBytes(plan) / perSequence / dp;
   const sequences = Math.max(waiting, batch(inTurns));
   const steps = (layout: MemoryLayout): number =>
     (sequences / batch(layout)) * (plan.model.shape.context / 2);

@@ -22,7 +22,15 @@ export interface PageSpan {
   readonly bytes: number;
 }
 
+/** Pages between the host tier and the disk tier. */
+export interface SpillMove {
+  readonly pages: number;
+  readonly direction: 'spill' | 'fetch';
+}
+
 export interface ClockPages {
+  /** Moves whole pages between host and disk from a time on; says when the last byte is there and how many went. */
+  readonly spill: (move: SpillMove, ready: number) => { readonly end: number; readonly bytes: number };
   /** Moves pages from a time on; says when the last rank is done and how many bytes went. */
   readonly move: (
     move: PageMove,
@@ -50,7 +58,18 @@ export function clockPages(
     return tierPath.get(device);
   };
   const ranks = new Map(graph.pools.map((pool) => [pool.id, ranksByReplica(pool)]));
+  // Where every node has tiers of its own, those of the first stand for all.
+  const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
+    const { group } = topology.devices[graph.devices[0]!.id]!;
+    return name === undefined ? undefined : tierFor(topology, group, name)?.path;
+  });
   return {
+    spill({ pages, direction }, ready) {
+      const bytes = pages * (graph.hostTier?.pageBytes ?? 0);
+      const [from, to] = direction === 'spill' ? [hostPath, diskPath] : [diskPath, hostPath];
+      const travel = lanes.transfer(from!, to!, bytes, ready);
+      return { end: travel?.end ?? ready, bytes };
+    },
     move({ pool, replica, pages, direction }, ready, onSpan) {
       const movers = ranks.get(pool)!.get(replica) ?? [];
       let end = ready;

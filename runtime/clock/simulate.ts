@@ -169,6 +169,12 @@ function startEngine(
           answer({ kind: 'page_in_done', id: action.id }),
         );
         return;
+      case 'spill':
+        world.spillPages(action, () => answer({ kind: 'spill_done', id: action.id, failed: false }));
+        return;
+      case 'fetch':
+        world.spillPages(action, () => answer({ kind: 'fetch_done', id: action.id, failed: false }));
+        return;
       case 'switch':
         world.switchStage(action, () => answer({ kind: 'switch_done', id: action.id }));
         return;

@@ -63,6 +63,9 @@ export interface Simulation {
     readonly send: number;
     readonly kvOut: number;
     readonly kvIn: number;
+    /** Between the host tier and the disk tier. */
+    readonly kvSpilled: number;
+    readonly kvFetched: number;
   };
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];

@@ -16,6 +16,7 @@ export function virtualEngines(config: SchedulerConfig): readonly SchedulerConfi
     stages: [{ ...stage, depth: 1, batchRequests: share(stage.batchRequests) }],
     pools: config.pools.map((pool) => ({ ...pool, pages: share(pool.pages) })),
     hostPages: config.hostPages === 0 ? 0 : share(config.hostPages),
+    diskPages: config.diskPages === 0 ? 0 : share(config.diskPages),
   };
   return Array.from({ length: parts }, () => part);
 }

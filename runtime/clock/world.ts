@@ -32,6 +32,7 @@ export interface World {
     move: Pick<PageMove, 'pool' | 'replica' | 'direction'> & { readonly pages: readonly number[] },
     done: () => void,
   ) => void;
+  readonly spillPages: (action: Extract<Action, { kind: 'spill' | 'fetch' }>, done: () => void) => void;
   readonly switchStage: (action: Extract<Action, { kind: 'switch' }>, done: () => void) => void;
   readonly result: () => Pick<Simulation, 'makespan' | 'transitions' | 'bytes' | 'devices' | 'links'>;
 }
@@ -57,7 +58,7 @@ export function createWorld(
   const pages = clockPages(graph, plan, lanes, devices, engine.copyEngines);
   const transitions = createTransitions(clock, devices);
   const tallies = new Map<StageGroup, Tally>();
-  const bytes = { allReduce: 0, send: 0, kvOut: 0, kvIn: 0 };
+  const bytes = { allReduce: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   const pageSeconds = new Map<number, number>();
   let hostFree = 0;
@@ -124,6 +125,11 @@ export function createWorld(
         },
       );
       bytes[direction === 'out' ? 'kvOut' : 'kvIn'] += carried;
+      clock.at(end, done);
+    },
+    spillPages({ kind, hostPages }, done) {
+      const { end, bytes: carried } = pages.spill({ pages: hostPages.length, direction: kind }, clock.now());
+      bytes[kind === 'spill' ? 'kvSpilled' : 'kvFetched'] += carried;
       clock.at(end, done);
     },
     switchStage({ from, to }, done) {

@@ -6,6 +6,7 @@ import type { Device } from '../device/device.js';
 import { buildStepArgs } from '../exec/step-args.js';
 import { RuntimeFailure } from '../failure.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
+import type { TierFiles } from '../kv/tier-files.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createLogitAdjuster } from '../sampling/adjust.js';
 import type { LogitAdjuster } from '../sampling/adjust.js';
@@ -32,6 +33,8 @@ export interface EngineOptions {
   readonly transitions?: TransitionMode;
   /** Checks everything that moves end to end; slow. */
   readonly verifyMoves?: boolean;
+  /** Files of the disk tier; default: those of the system. */
+  readonly tierFiles?: TierFiles;
 }
 
 interface Sequence {
@@ -45,6 +48,10 @@ interface Sequence {
 }
 
 type StepAction = Extract<Action, { kind: 'step' }>;
+type TierMove = Extract<Action, { kind: 'spill' | 'fetch' }>;
+
+/** Prompt tokens after which the time they took says how long prefill takes. */
+const MEASURED_TOKENS = 1024;
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -56,6 +63,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.source,
     options.progress ?? (() => undefined),
     options.verifyMoves ?? false,
+    options.tierFiles,
   );
   const config = schedulerConfig(graph, transitions);
   const scheduler = createScheduler(config);
@@ -113,6 +121,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }
     if (prefill) counts.prefillSteps++;
     else counts.decodeSteps++;
+    if (prefill) reportPrefillRate();
     for (const item of action.items) {
       const { promptTokens } = sequences.get(item.sequence)!;
       counts.promptTokens += Math.max(0, Math.min(item.start + item.count, promptTokens) - item.start);
@@ -154,6 +163,36 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     bytes.kvIn += moved;
   }
 
+  /** Host pages to disk, or back; says whether any page was lost. */
+  async function moveToOrFromDisk(action: TierMove): Promise<boolean> {
+    const disk = prepared.disk!;
+    const outcomes =
+      action.kind === 'spill'
+        ? await disk.spill(action.hostPages, action.diskPages)
+        : await disk.fetch(action.diskPages, action.hostPages);
+    const { read } = disk.rates();
+    if (read !== undefined) {
+      scheduler.apply({ kind: 'measured', costs: { diskPage: graph.hostTier!.pageBytes / read } });
+    }
+    return outcomes.some((outcome) => outcome !== 'ok');
+  }
+
+  function diskBytes(): Pick<EngineStats['bytes'], 'kvSpilled' | 'kvFetched'> {
+    const disk = prepared.disk?.stats();
+    return { kvSpilled: disk?.bytesWritten ?? 0, kvFetched: disk?.bytesRead ?? 0 };
+  }
+
+  function tierStats(): EngineStats['tiers'] {
+    const { preemptions, spills, fetches, passedOver } = scheduler.state();
+    return { ...preemptions, failedSpills: spills.failed, failedFetches: fetches.failed, passedOver };
+  }
+
+  function reportPrefillRate(): void {
+    if (counts.promptTokens < MEASURED_TOKENS) return;
+    const prefillToken = clocks.prefill.seconds() / counts.promptTokens;
+    scheduler.apply({ kind: 'measured', costs: { prefillToken } });
+  }
+
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
     clocks.transition.begin();
     const moved = await prepared.switchTo(action.from, action.to, transitions);
@@ -172,6 +211,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       case 'page_in':
         await pageIn(action);
         return { kind: 'page_in_done', id: action.id };
+      case 'spill':
+        return { kind: 'spill_done', id: action.id, failed: await moveToOrFromDisk(action) };
+      case 'fetch':
+        return { kind: 'fetch_done', id: action.id, failed: await moveToOrFromDisk(action) };
       case 'switch':
         await switchStage(action);
         return { kind: 'switch_done', id: action.id };
@@ -255,7 +298,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       transitionExposedSeconds: prepared.exposedSeconds(),
       transitions: counts.transitions,
       steps: { prefill: counts.prefillSteps, decode: counts.decodeSteps },
-      bytes: { ...bytes, load: prepared.loadedBytes, ...prepared.traffic },
+      bytes: { ...bytes, load: prepared.loadedBytes, ...prepared.traffic, ...diskBytes() },
+      tiers: tierStats(),
       peakMemory: Object.fromEntries(
         graph.devices.map(({ id, path }) => [path, devices.get(id)!.memory.peak]),
       ),
@@ -266,6 +310,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         if (failure === undefined) await Promise.all([...devices.values()].map((device) => device.idle()));
       } finally {
         for (const device of devices.values()) device.destroy();
+        await prepared.disk?.close();
       }
     },
   };

@@ -7,6 +7,7 @@ import { openDevices } from '../device/dawn.js';
 import type { Device } from '../device/device.js';
 import { RuntimeFailure } from '../failure.js';
 import { kernelVariants } from '../kernels/library.js';
+import type { TierFiles } from '../kv/tier-files.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { neededTensors } from '../weights/graph-tensors.js';
 import { hostWeights } from '../weights/host-weights.js';
@@ -27,6 +28,8 @@ export interface OpenEngineOptions {
   readonly transitions?: TransitionMode;
   /** Checks everything that moves end to end (FC0921 where something differs); slow. */
   readonly verifyMoves?: boolean;
+  /** Files of the disk tier; default: those of the system. */
+  readonly tierFiles?: TierFiles;
   /** Opens `count` devices; default: the Dawn backend. */
   readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
 }
@@ -51,6 +54,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       ...(options.progress === undefined ? {} : { progress: options.progress }),
       ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
+      ...(options.tierFiles === undefined ? {} : { tierFiles: options.tierFiles }),
     });
   } catch (error) {
     for (const device of devices) device.destroy();

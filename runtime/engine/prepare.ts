@@ -5,17 +5,22 @@
 import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
+import { openDiskTier } from '../kv/disk-tier.js';
+import type { DiskTier } from '../kv/disk-tier.js';
 import { createHostPages } from '../kv/host-pages.js';
+import type { HostPages } from '../kv/host-pages.js';
 import { createPipeline } from '../exec/pipeline.js';
 import { createPassages } from '../exec/passages.js';
 import type { Pipeline, Traffic } from '../exec/pipeline.js';
 import { createPagePool } from '../kv/pool.js';
 import type { PagePool } from '../kv/pool.js';
+import type { TierFiles } from '../kv/tier-files.js';
 import { openRank } from '../exec/rank.js';
 import { createResidentWeights } from '../exec/resident-weights.js';
 import type { ResidentWeights } from '../exec/resident-weights.js';
 import { ropeBuffers } from '../exec/rope.js';
 import { createPageVerifier } from '../kv/verify-pages.js';
+import type { PageVerifier } from '../kv/verify-pages.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
 import { createWorkspace } from '../exec/workspace.js';
@@ -37,6 +42,8 @@ export interface PreparedStage {
 export interface Prepared {
   readonly stages: ReadonlyMap<string, PreparedStage>;
   readonly pools: ReadonlyMap<string, PagePool>;
+  /** Absent where the graph has no disk tier. */
+  readonly disk: DiskTier | undefined;
   readonly traffic: Traffic;
   /** Bytes of weights uploaded to start with. */
   readonly loadedBytes: number;
@@ -60,6 +67,7 @@ export async function prepare(
   source: WeightSource,
   progress: PrepareProgress,
   verifyMoves: boolean,
+  files?: TierFiles,
 ): Promise<Prepared> {
   const residences = residencesOf(graph);
   const traffic: Traffic = { allReduce: 0, send: 0 };
@@ -120,10 +128,12 @@ export async function prepare(
     stages.set(stage.name, { stage, layout, pipeline });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));
+  const disk = await openDisk(graph, host, verifier, files);
 
   return {
     stages,
     pools,
+    disk,
     traffic,
     loadedBytes,
     exposedSeconds: () => [...exposures.values()].reduce((sum, clock) => sum + clock.seconds(), 0),
@@ -160,6 +170,32 @@ function workspaceStages(
     const rank = ranks.find((candidate) => candidate.device === device);
     if (rank === undefined) return [];
     return [{ name, residence: residences.get(name)!.residence, slots: programs[rank.program]!.slots }];
+  });
+}
+
+async function openDisk(
+  graph: RuntimeGraph,
+  host: HostPages | undefined,
+  verifier: PageVerifier | undefined,
+  files: TierFiles | undefined,
+): Promise<DiskTier | undefined> {
+  const { diskTier, kv, model } = graph;
+  if (diskTier === undefined || host === undefined) return undefined;
+  const { layers, kvHeads, headDim } = model.shape;
+  return openDiskTier({
+    directory: diskTier.directory,
+    pages: diskTier.pages,
+    host,
+    identity: {
+      model: JSON.stringify(model),
+      layers,
+      kvHeads,
+      pageTokens: kv.pageTokens,
+      headDim,
+      dtype: kv.dtype,
+    },
+    ...(verifier && { verifier }),
+    ...(files && { files }),
   });
 }
 

@@ -70,8 +70,22 @@ export interface EngineStats {
     readonly weights: number;
     readonly kvOut: number;
     readonly kvIn: number;
+    /** KV written to the disk tier and read back from it. */
+    readonly kvSpilled: number;
+    readonly kvFetched: number;
     readonly allReduce: number;
     readonly send: number;
+  };
+  /** What became of sequences that lost their device pages, and of moves to and from the disk tier. */
+  readonly tiers: {
+    /** Preempted sequences whose KV went to the host tier, and those whose KV is computed again. */
+    readonly swapped: number;
+    readonly dropped: number;
+    /** Moves that failed: the KV stayed in the host tier, or was computed again. */
+    readonly failedSpills: number;
+    readonly failedFetches: number;
+    /** By tier: how often KV was not kept or loaded because computing it again is quicker. */
+    readonly passedOver: { readonly host: number; readonly disk: number };
   };
   /** Peak bytes of live buffers by device path. */
   readonly peakMemory: Readonly<Record<string, number>>;

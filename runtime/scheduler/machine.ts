@@ -5,6 +5,8 @@
  * pipeline; lanes of stages with the same pool share pages, and then a prefill lane's `local` is the decode lane
  * that reads the very pages it wrote. A lane without `local` hands its sequences over through the host tier.
  */
+import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
+import type { LoadSource } from './costs.js';
 import { createPageList } from './pages.js';
 import type { PageList } from './pages.js';
 import { createArrivalQueue } from './sequences.js';
@@ -17,7 +19,7 @@ export interface PoolReplica {
   readonly pages: PageList;
   /** Sequences that hold pages here. */
   readonly residents: Set<Sequence>;
-  /** Moves to the host under way from here. */
+  /** Sequences on their way from here to the host tier, or waiting for room there. */
   leaving: number;
 }
 
@@ -64,8 +66,8 @@ export interface Lane {
   /** Sequences in prefill here, oldest first. */
   readonly prefilling: Sequence[];
   readonly running: Set<Sequence>;
-  /** Sequences being paged in for this lane. */
-  arriving: number;
+  /** Sequences being paged in to decode here. */
+  readonly arriving: Set<Sequence>;
 }
 
 /** An action given out and not yet answered. */
@@ -81,6 +83,8 @@ export type Pending =
     }
   | { readonly kind: 'page_out'; readonly sequence: Sequence; readonly pool: PoolReplica }
   | { readonly kind: 'page_in'; readonly sequence: Sequence }
+  | { readonly kind: 'spill'; readonly sequence: Sequence }
+  | { readonly kind: 'fetch'; readonly sequence: Sequence }
   | { readonly kind: 'switch'; readonly group: Group; readonly to: StageState };
 
 export interface Machine {
@@ -90,14 +94,28 @@ export interface Machine {
   readonly groups: readonly Group[];
   readonly pools: readonly PoolReplica[];
   readonly host: PageList;
+  readonly disk: PageList;
+  /** A spill failed, and no disk page has been given back since: the tier counts as full. */
+  diskRefused: boolean;
+  /** Host pages that spills under way will free. */
+  spillingPages: number;
+  /** What loads cost, as far as it is known now. */
+  costs: LoadCosts;
   readonly sequences: Map<number, Sequence>;
   readonly waiting: ArrivalQueue;
   readonly prefilled: ArrivalQueue;
+  /** Off the devices' lanes, their pages still there, until the host tier has room. */
+  readonly preempted: ArrivalQueue;
   readonly onHost: ArrivalQueue;
+  readonly onDisk: ArrivalQueue;
+  /** Those of `waiting` that hold KV in the host tier. */
+  readonly halves: ArrivalQueue;
   readonly counts: Record<Place, number>;
   readonly pending: Map<number, Pending>;
   /** Actions found and not yet returned. */
   readonly out: Action[];
+  /** Changes of place and decisions to switch: what to start next must then be asked anew. */
+  changes: number;
   nextAction: number;
   arrivals: number;
   finished: number;
@@ -106,6 +124,12 @@ export interface Machine {
   switches: number;
   swapped: number;
   dropped: number;
+  spills: number;
+  fetches: number;
+  failedSpills: number;
+  failedFetches: number;
+  /** Loads not made, and KV not kept, because computing it again is quicker; by tier. */
+  readonly passedOver: Record<LoadSource, number>;
 }
 
 export function createMachine(config: SchedulerConfig): Machine {
@@ -125,22 +149,34 @@ export function createMachine(config: SchedulerConfig): Machine {
     groups,
     pools,
     host: createPageList(config.hostPages),
+    disk: createPageList(config.diskPages),
+    diskRefused: false,
+    spillingPages: 0,
+    costs: config.costs,
     sequences: new Map(),
-    waiting: createArrivalQueue('waiting'),
-    prefilled: createArrivalQueue('prefilled'),
-    onHost: createArrivalQueue('on_host'),
+    waiting: createArrivalQueue(),
+    prefilled: createArrivalQueue(),
+    preempted: createArrivalQueue(),
+    onHost: createArrivalQueue(),
+    onDisk: createArrivalQueue(),
+    halves: createArrivalQueue(),
     counts: {
       waiting: 0,
       prefill: 0,
       prefilled: 0,
+      preempted: 0,
       paging_out: 0,
       on_host: 0,
+      spilling: 0,
+      on_disk: 0,
+      fetching: 0,
       paging_in: 0,
       running: 0,
       gone: 0,
     },
     pending: new Map(),
     out: [],
+    changes: 0,
     nextAction: 0,
     arrivals: 0,
     finished: 0,
@@ -149,6 +185,11 @@ export function createMachine(config: SchedulerConfig): Machine {
     switches: 0,
     swapped: 0,
     dropped: 0,
+    spills: 0,
+    fetches: 0,
+    failedSpills: 0,
+    failedFetches: 0,
+    passedOver: { host: 0, disk: 0 },
   };
 }
 
@@ -192,7 +233,7 @@ function createStages(
         local: undefined,
         prefilling: [],
         running: new Set(),
-        arriving: 0,
+        arriving: new Set(),
       };
       lanes.push(lane);
     }
@@ -240,6 +281,8 @@ export function setPlace(machine: Machine, sequence: Sequence, place: Place): vo
   machine.counts[sequence.place]--;
   machine.counts[place]++;
   sequence.place = place;
+  sequence.stay++;
+  machine.changes++;
 }
 
 /** Counts the sequence in a stage's decode batch, or in none. */

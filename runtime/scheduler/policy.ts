@@ -8,30 +8,38 @@
  * the resident stage has nothing to do, nothing under way can give it something to do, and another stage has work,
  * the group switches without a rule.
  *
- * What a condition means for the host tier:
- * - `full`   the next waiting prompt finds no room in it, and none is about to be freed: no sequence is on its way
- *            to the decode pool or could follow one. With no prompt waiting: not a page is free.
- * - `used`   pages held (also those kept for prompts in prefill) over all pages.
- * - `empty`  no page is held.
+ * What a condition means for a tier behind the devices. As tiers fill in spill order, one of the disk tier is about the
+ * host tier too:
+ * - `full`   the next waiting prompt finds no room in the host tier, and none is about to be freed: no sequence is on
+ *            its way to the decode pool or to disk, or could follow one. With no prompt waiting: not a page is free.
+ * - `used`   pages held (also those kept for prompts in prefill) over all pages, of the tier and those before it.
+ * - `empty`  no page is held, in the tier and those before it.
+ * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account.
  * `requests.empty`: no request waits for prefill or is in it; without barriers, the steps that end its prefill may
  *            still be in flight.
- * Any other tier name, and the host tier where decode reads the pages that prefill wrote, means device memory: the
+ * Any other tier name, and every name where decode reads the pages that prefill wrote, means device memory: the
  * pools of the group's resident stages.
  */
 import type { Condition } from '../../compiler/plan/plan.js';
+import { canPrefill } from './admission.js';
+import { startAction } from './holding.js';
+import { hostPagesNeeded, unscheduledTokens } from './lanes.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Group, Machine, StageState } from './machine.js';
 import type { PageList } from './pages.js';
-import { canPageIn, canPrefill, hostPagesNeeded, startAction, unscheduledTokens } from './moves.js';
+import { canPageIn } from './moves.js';
+import { takesSpills } from './tiers.js';
 import { knownTokens } from './sequences.js';
 
 /** Decides on switches and gives out those whose group has drained. */
 export function startSwitches(machine: Machine): void {
   for (const group of machine.groups) {
     if (group.switching) continue;
-    if (group.leavingTo !== undefined && !hasWork(machine, group.leavingTo)) group.leavingTo = undefined;
+    const before = group.leavingTo;
+    if (before !== undefined && !hasWork(machine, before)) group.leavingTo = undefined;
     group.leavingTo ??= chooseStage(machine, group);
     const to = group.leavingTo;
+    if (to !== before) machine.changes++;
     if (to === undefined || (group.barrier && group.stepsInFlight > 0)) continue;
     if (residentOf(group).some(hasBegunPrompts)) continue;
     const from = group.active;
@@ -80,15 +88,16 @@ function chooseStage(machine: Machine, group: Group): StageState | undefined {
 function hasWork(machine: Machine, stage: StageState): boolean {
   if (canPrefill(machine, stage)) return true;
   if (!stage.decodes) return false;
-  if (machine.counts.on_host > 0 || stage.lanes.some((lane) => lane.running.size + lane.arriving > 0))
-    return true;
+  const { on_host: onHost, spilling, on_disk: onDisk, fetching } = machine.counts;
+  if (onHost + spilling + onDisk + fetching > 0) return true;
+  if (stage.lanes.some((lane) => lane.running.size + lane.arriving.size > 0)) return true;
   return !stage.group.barrier && isOnItsWay(machine, stage);
 }
 
 /** Whether sequences in prefill, or between it and the host tier, will decode in the stage. */
 function isOnItsWay(machine: Machine, stage: StageState): boolean {
   const { counts } = machine;
-  if (counts.prefilled + counts.paging_out > 0) return true;
+  if (counts.prefilled + counts.preempted + counts.paging_out > 0) return true;
   const lanes = machine.stages.flatMap((each) => (each.prefills ? each.lanes : []));
   return lanes.some(
     ({ local, prefilling }) =>
@@ -100,7 +109,8 @@ function isOnItsWay(machine: Machine, stage: StageState): boolean {
 /** Whether the stage can run a step now or once the moves under way are done. */
 function mayGoOn(machine: Machine, stage: StageState): boolean {
   const { counts } = machine;
-  const moving = counts.prefilled + counts.paging_out + counts.paging_in > 0;
+  const leaving = counts.prefilled + counts.preempted + counts.paging_out + counts.spilling;
+  const moving = leaving + counts.fetching + counts.paging_in > 0;
   if (moving && (stage.decodes || counts.waiting > 0)) return true;
   return canPrefill(machine, stage) || stage.lanes.some((lane) => lane.running.size > 0);
 }
@@ -132,15 +142,21 @@ export function holds(machine: Machine, group: Group, condition: Condition): boo
   }
 }
 
-function isHostStore(machine: Machine, tier: string): boolean {
+/** Tiers outside the devices up to the one named, in spill order; none where decode reads what prefill wrote. */
+function tiersTo(machine: Machine, tier: string): readonly PageList[] {
+  const { hostTier, diskTier, diskPages } = machine.config;
   const handsOver = machine.stages.some(
     (stage) => stage.prefills && stage.lanes.some((lane) => lane.local === undefined),
   );
-  return tier === machine.config.hostTier && handsOver;
+  if (!handsOver) return [];
+  if (tier === hostTier) return [machine.host];
+  if (tier !== diskTier || diskPages === 0) return [];
+  return [machine.host, ...(takesSpills(machine) ? [machine.disk] : [])];
 }
 
 function storesOf(machine: Machine, group: Group, tier: string): readonly PageList[] {
-  if (isHostStore(machine, tier)) return [machine.host];
+  const tiers = tiersTo(machine, tier);
+  if (tiers.length > 0) return tiers;
   const pools = new Set(residentOf(group).flatMap((stage) => stage.lanes.map((lane) => lane.pool.pages)));
   return [...pools];
 }
@@ -155,7 +171,7 @@ function isFull(machine: Machine, group: Group, tier: string): boolean {
   const stores = storesOf(machine, group, tier);
   const waiting = machine.waiting.peek();
   if (waiting === undefined) return stores.every((store) => store.free() === 0);
-  if (!isHostStore(machine, tier)) {
+  if (tiersTo(machine, tier).length === 0) {
     const pages = pagesFor(machine, knownTokens(waiting));
     return stores.every((store) => store.free() < pages);
   }
@@ -166,7 +182,7 @@ function isFull(machine: Machine, group: Group, tier: string): boolean {
 
 /** Whether host pages will be freed without any decode step: by moves under way, or by moves that will follow. */
 function isDraining(machine: Machine): boolean {
-  if (machine.counts.paging_in > 0) return true;
+  if (machine.counts.paging_in + machine.counts.spilling > 0) return true;
   const lanes = machine.stages.flatMap((stage) => (stage.decodes ? stage.lanes : []));
   for (const { residents } of machine.pools) {
     for (const sequence of residents) {

@@ -10,17 +10,11 @@
 import { createMachine } from './machine.js';
 import type { Machine, Pending } from './machine.js';
 import { rejection } from './limits.js';
-import {
-  admit,
-  endSequence,
-  finishPageIn,
-  finishPageOut,
-  finishPrefill,
-  forget,
-  startPageIns,
-  startPageOuts,
-} from './moves.js';
+import { admit } from './admission.js';
+import { endSequence, forget } from './holding.js';
+import { finishPageIn, finishPageOut, finishPrefill, startPageIns, startPageOuts } from './moves.js';
 import { finishSwitch, startSwitches } from './policy.js';
+import { finishFetch, finishSpill, startFetches, startSpills } from './tiers.js';
 import { createSequence } from './sequences.js';
 import { startSteps } from './steps.js';
 import type { Action, SchedulerConfig, SchedulerEvent, SchedulerRequest } from './types.js';
@@ -29,9 +23,12 @@ import type { Action, SchedulerConfig, SchedulerEvent, SchedulerRequest } from '
 export interface SchedulerState {
   readonly waiting: number;
   readonly prefilling: number;
-  /** On their way to the host tier, in it, and on their way back. */
+  /** On their way to the host tier, in it, from there to disk and back, and on their way back to a device. */
   readonly pagingOut: number;
   readonly onHost: number;
+  readonly spilling: number;
+  readonly onDisk: number;
+  readonly fetching: number;
   readonly pagingIn: number;
   readonly running: number;
   readonly finished: number;
@@ -45,11 +42,17 @@ export interface SchedulerState {
     readonly free: number;
   }[];
   readonly host: { readonly pages: number; readonly free: number };
+  readonly disk: { readonly pages: number; readonly free: number };
   /** Resident stage by group; the old one while a switch is under way. */
   readonly active: Readonly<Record<string, string>>;
   readonly switches: number;
   /** Sequences that lost their device pages: to the host tier, or to be computed again. */
   readonly preemptions: { readonly swapped: number; readonly dropped: number };
+  /** Moves between the host tier and the disk tier, and those of them that failed. */
+  readonly spills: { readonly started: number; readonly failed: number };
+  readonly fetches: { readonly started: number; readonly failed: number };
+  /** By tier: loads not made, and KV not kept there, because computing it again is quicker. */
+  readonly passedOver: { readonly host: number; readonly disk: number };
 }
 
 export interface Scheduler {
@@ -67,11 +70,13 @@ export function createScheduler(config: SchedulerConfig): Scheduler {
   return {
     apply: (event) => apply(machine, event),
     next() {
-      // A step may preempt, and what is preempted may start something in turn.
-      for (let found = -1; found < machine.out.length;) {
-        found = machine.out.length;
+      // What one of them starts or changes may let another start something in turn.
+      for (let found = -1; found < machine.out.length + machine.changes;) {
+        found = machine.out.length + machine.changes;
         startPageOuts(machine);
         startPageIns(machine);
+        startFetches(machine);
+        startSpills(machine);
         startSwitches(machine);
         admit(machine);
         startSteps(machine);
@@ -105,6 +110,15 @@ function apply(machine: Machine, event: SchedulerEvent): void {
     }
     case 'page_in_done':
       finishPageIn(machine, take(machine, event.id, 'page_in').sequence);
+      return;
+    case 'spill_done':
+      finishSpill(machine, take(machine, event.id, 'spill').sequence, event.failed);
+      return;
+    case 'fetch_done':
+      finishFetch(machine, take(machine, event.id, 'fetch').sequence, event.failed);
+      return;
+    case 'measured':
+      machine.costs = { ...machine.costs, ...event.costs };
       return;
     case 'switch_done': {
       const { group, to } = take(machine, event.id, 'switch');
@@ -169,8 +183,11 @@ function snapshot(machine: Machine): SchedulerState {
   return {
     waiting: counts.waiting,
     prefilling: counts.prefill,
-    pagingOut: counts.prefilled + counts.paging_out,
+    pagingOut: counts.prefilled + counts.preempted + counts.paging_out,
     onHost: counts.on_host,
+    spilling: counts.spilling,
+    onDisk: counts.on_disk,
+    fetching: counts.fetching,
     pagingIn: counts.paging_in,
     running: counts.running,
     finished: machine.finished,
@@ -184,8 +201,12 @@ function snapshot(machine: Machine): SchedulerState {
       free: pages.free(),
     })),
     host: { pages: machine.host.total, free: machine.host.free() },
+    disk: { pages: machine.disk.total, free: machine.disk.free() },
     active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.config.name])),
     switches: machine.switches,
     preemptions: { swapped: machine.swapped, dropped: machine.dropped },
+    spills: { started: machine.spills, failed: machine.failedSpills },
+    fetches: { started: machine.fetches, failed: machine.failedFetches },
+    passedOver: { ...machine.passedOver },
   };
 }

@@ -3,14 +3,30 @@
  *
  *     waiting -> prefill -> running                                     (decode reads the same pages)
  *     waiting -> prefill -> prefilled -> paging_out -> on_host -> paging_in -> running
- *     running -> paging_out (swapped out)      prefill | running -> waiting (pages dropped, computed again)
+ *     on_host -> spilling -> on_disk -> fetching -> on_host             (host pages are wanted, and are there again)
+ *     running -> preempted -> paging_out ...                            (decoding goes on where it stopped)
+ *     prefill -> preempted -> paging_out -> waiting -> paging_in -> prefill     (so does prefill)
+ *     running | prefill | on_disk | fetching -> waiting                 (KV lost or not worth keeping: computed again)
  *     any -> gone (finished, cancelled)
+ *
+ * A *half* sequence is one whose prefill was interrupted: it waits with the KV of its first tokens kept in a tier.
  */
 import type { DecodeStage, Lane } from './machine.js';
 import type { SchedulerRequest } from './types.js';
 
 export type Place =
-  'waiting' | 'prefill' | 'prefilled' | 'paging_out' | 'on_host' | 'paging_in' | 'running' | 'gone';
+  | 'waiting'
+  | 'prefill'
+  | 'prefilled'
+  | 'preempted'
+  | 'paging_out'
+  | 'on_host'
+  | 'spilling'
+  | 'on_disk'
+  | 'fetching'
+  | 'paging_in'
+  | 'running'
+  | 'gone';
 
 export interface Sequence {
   readonly id: number;
@@ -19,6 +35,8 @@ export interface Sequence {
   readonly promptTokens: number;
   readonly maxNewTokens: number;
   place: Place;
+  /** How often it changed places: tells a queue which of its entries are out of date. */
+  stay: number;
   /** Tokens sampled so far. Sampled tokens outlive dropped pages: they are then part of what is prefilled. */
   generated: number;
   /** Tokens of the prefill under way: the prompt and what had been generated when it began. */
@@ -29,6 +47,8 @@ export interface Sequence {
   pages: number[];
   /** Pages held in the host tier; from admission on where the prefill stage hands over through it. */
   hostPages: number[];
+  /** Pages held in the disk tier. */
+  diskPages: number[];
   /** Where it prefills or decodes, or to which it is paged in. */
   lane: Lane | undefined;
   /** Stage whose decode batch it counts in. */
@@ -45,12 +65,14 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     promptTokens: request.promptTokens,
     maxNewTokens: request.maxNewTokens,
     place: 'waiting',
+    stay: 0,
     generated: 0,
     target: request.promptTokens,
     scheduled: 0,
     computed: 0,
     pages: [],
     hostPages: [],
+    diskPages: [],
     lane: undefined,
     batch: undefined,
     stepsInFlight: 0,
@@ -68,19 +90,31 @@ export function mostTokens(sequence: Sequence): number {
   return sequence.promptTokens + sequence.maxNewTokens - 1;
 }
 
+/** Whether its prefill is not done: what KV it has is the beginning of it. */
+export function isHalf(sequence: Sequence): boolean {
+  return sequence.computed < sequence.target;
+}
+
+/** Sequences that entered a place; those that left it meanwhile are forgotten. */
 export interface ArrivalQueue {
-  /** The oldest sequence still in `place`; those that left it meanwhile are forgotten. */
+  /** The oldest. */
   peek(): Sequence | undefined;
   shift(): Sequence | undefined;
+  /** The youngest. */
+  peekLast(): Sequence | undefined;
+  pop(): Sequence | undefined;
+  /** To be called after the sequence has entered its place. */
   insert(sequence: Sequence): void;
 }
 
-/** Queue of the sequences in one place, oldest first. Appending and shifting are O(1) amortised. */
-export function createArrivalQueue(place: Place): ArrivalQueue {
-  let items: Sequence[] = [];
+/** Queue of sequences, oldest first. Appending, and taking from either end, are O(1) amortised. */
+export function createArrivalQueue(): ArrivalQueue {
+  let items: { readonly sequence: Sequence; readonly stay: number }[] = [];
   let head = 0;
+  const isStale = (at: number): boolean => items[at]!.stay !== items[at]!.sequence.stay;
   const settle = (): void => {
-    while (head < items.length && items[head]!.place !== place) head++;
+    while (head < items.length && isStale(head)) head++;
+    while (head < items.length && isStale(items.length - 1)) items.pop();
     if (head > 1024 && head * 2 > items.length) {
       items = items.slice(head);
       head = 0;
@@ -88,7 +122,11 @@ export function createArrivalQueue(place: Place): ArrivalQueue {
   };
   const peek = (): Sequence | undefined => {
     settle();
-    return items[head];
+    return items[head]?.sequence;
+  };
+  const peekLast = (): Sequence | undefined => {
+    settle();
+    return head < items.length ? items.at(-1)!.sequence : undefined;
   };
   return {
     peek,
@@ -97,15 +135,21 @@ export function createArrivalQueue(place: Place): ArrivalQueue {
       if (first !== undefined) head++;
       return first;
     },
+    peekLast,
+    pop() {
+      const last = peekLast();
+      if (last !== undefined) items.pop();
+      return last;
+    },
     insert(sequence) {
       let low = head;
       let high = items.length;
       while (low < high) {
         const middle = (low + high) >> 1;
-        if (items[middle]!.order < sequence.order) low = middle + 1;
+        if (items[middle]!.sequence.order < sequence.order) low = middle + 1;
         else high = middle;
       }
-      items.splice(low, 0, sequence);
+      items.splice(low, 0, { sequence, stay: sequence.stay });
     },
   };
 }

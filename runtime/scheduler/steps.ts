@@ -6,9 +6,10 @@
  * of them, so that d steps can be in flight and every pipeline stage has work. Chunks of one prompt may follow each
  * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
  */
+import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
-import { growForNextToken, startAction } from './moves.js';
+import { growForNextToken } from './preemption.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -85,7 +86,7 @@ function prefillRows(lane: Lane, decode: readonly Row[]): Row[] {
   for (const sequence of lane.prefilling) {
     if (tokens === 0 || decode.length + rows.length === maxSequences) break;
     const left = sequence.target - sequence.scheduled;
-    if (left === 0) continue;
+    if (left === 0 || sequence.place !== 'prefill') continue;
     const count = Math.min(left, tokens);
     rows.push({ sequence, start: sequence.scheduled, count, sample: count === left });
     tokens -= count;

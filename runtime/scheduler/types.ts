@@ -2,6 +2,7 @@
  * The scheduler's values. The scheduler is a pure state machine: executors feed it events and carry out the actions
  * it returns; it knows no device, no clock and no promise. The Dawn executor and the simulator run this same module.
  */
+import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { FlowRule, Phase } from '../../compiler/plan/plan.js';
 
 export interface SchedulerStage {
@@ -37,6 +38,11 @@ export interface SchedulerConfig {
   /** Pages of the host tier; 0 when there is none. */
   readonly hostPages: number;
   readonly hostTier: string;
+  /** Pages of the disk tier, reached through the host tier; 0 when there is none. */
+  readonly diskPages: number;
+  readonly diskTier: string;
+  /** What loads and prefill cost as declared; events replace it by what was measured. */
+  readonly costs: LoadCosts;
   /** Stage names in flow order: prefill stage(s) first. */
   readonly flow: readonly string[];
   readonly rules: readonly FlowRule[];
@@ -81,7 +87,7 @@ export type Action =
       readonly hostPages: readonly number[];
       readonly tokens: number;
     }
-  /** Host pages -> device pages; host pages are free again when done. */
+  /** Host pages -> device pages; host pages are free again when done, unless the prefill that goes on hands over through them. */
   | {
       readonly kind: 'page_in';
       readonly id: number;
@@ -91,6 +97,22 @@ export type Action =
       readonly pages: readonly number[];
       readonly hostPages: readonly number[];
       readonly tokens: number;
+    }
+  /** Host pages -> disk pages, whole pages. The host pages are free again when it has succeeded. */
+  | {
+      readonly kind: 'spill';
+      readonly id: number;
+      readonly sequence: number;
+      readonly hostPages: readonly number[];
+      readonly diskPages: readonly number[];
+    }
+  /** Disk pages -> host pages, whole pages; disk pages are free again when done. */
+  | {
+      readonly kind: 'fetch';
+      readonly id: number;
+      readonly sequence: number;
+      readonly diskPages: readonly number[];
+      readonly hostPages: readonly number[];
     }
   /**
    * Change the group's devices to the weights of `to`. No step of `from` is returned after it. One switch of a group
@@ -116,5 +138,11 @@ export type SchedulerEvent =
     }
   | { readonly kind: 'page_out_done'; readonly id: number }
   | { readonly kind: 'page_in_done'; readonly id: number }
+  /** `failed`: not every page was written. The sequence stays in the host tier. */
+  | { readonly kind: 'spill_done'; readonly id: number; readonly failed: boolean }
+  /** `failed`: not every page could be read, or not as it was written. The sequence's KV is computed again. */
+  | { readonly kind: 'fetch_done'; readonly id: number; readonly failed: boolean }
+  /** Rates found in the run so far; those left out stay as they are. */
+  | { readonly kind: 'measured'; readonly costs: Partial<LoadCosts> }
   | { readonly kind: 'switch_done'; readonly id: number }
   | { readonly kind: 'cancel'; readonly sequence: number };

@@ -38,6 +38,8 @@ it.each(['reshard', 'hybrid', 'split'])(
         send: stats.bytes.send,
         kvOut: stats.bytes.kvOut,
         kvIn: stats.bytes.kvIn,
+        kvSpilled: stats.bytes.kvSpilled,
+        kvFetched: stats.bytes.kvFetched,
         weights: stats.bytes.weights,
       },
     });

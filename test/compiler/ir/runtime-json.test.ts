@@ -50,6 +50,15 @@ describe('parseRuntimeGraph', () => {
       /flow names stage "refill"/,
     ],
     ['a tier edge without a tier', changed((graph) => delete graph['hostTier']), /no `hostTier`/],
+    [
+      'a disk tier that nothing leads to',
+      changed((graph) => {
+        delete graph['hostTier'];
+        graph['diskTier'] = { name: 'nvme', directory: '/tmp', pages: 4 };
+        (graph['kv'] as { edges: unknown[] }).edges = [];
+      }),
+      /`diskTier` through host memory/,
+    ],
   ])('refuses %s', (_what, json, message) => {
     const problems = problemsOf(json);
     expect(problems[0]).toMatch(message);

@@ -1,5 +1,6 @@
 /** Scheduler configs of the plan kinds, small enough to run out of everything. */
 import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
+import type { LoadCosts } from '../../../compiler/ir/runtime-graph.js';
 import type { SchedulerConfig, SchedulerStage, TransitionMode } from '../../../runtime/scheduler/types.js';
 
 export type PlanKind = 'fused' | 'static' | 'resharded' | 'resharded-shared' | 'disaggregated';
@@ -14,6 +15,8 @@ export interface ConfigOptions {
   readonly prefillPages?: number;
   readonly decodePages?: number;
   readonly hostPages?: number;
+  readonly diskPages?: number;
+  readonly costs?: LoadCosts;
   readonly pageTokens?: number;
   readonly rules?: readonly FlowRule[];
   readonly transitions?: TransitionMode;
@@ -32,6 +35,11 @@ export const hostBelow = (fraction: number): Condition => ({
 export const usualRules: readonly FlowRule[] = [
   { to: 'decode', when: { kind: 'or', left: hostFull, right: requestsEmpty } },
   { to: 'prefill', when: hostBelow(0.2) },
+];
+
+export const nvmeRules: readonly FlowRule[] = [
+  { to: 'decode', when: { kind: 'or', left: { kind: 'tier_full', tier: 'nvme' }, right: requestsEmpty } },
+  { to: 'prefill', when: { kind: 'tier_used', tier: 'nvme', op: '<', fraction: 0.2 } },
 ];
 
 export function configOf(kind: PlanKind, options: ConfigOptions = {}): SchedulerConfig {
@@ -71,6 +79,9 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     pageTokens: options.pageTokens ?? 4,
     hostPages: options.hostPages ?? 64,
     hostTier: 'host',
+    diskPages: options.diskPages ?? 0,
+    diskTier: 'nvme',
+    costs: options.costs ?? { prefillToken: 1, hostPage: 0, diskPage: 0 },
     flow: stages.map(({ name }) => name),
     rules: kind === 'fused' ? [] : (options.rules ?? usualRules),
     context: options.context ?? 4096,

@@ -29,6 +29,7 @@ interface Track {
 
 type Step = Extract<Action, { kind: 'step' }>;
 type Move = Extract<Action, { kind: 'page_out' | 'page_in' }>;
+type TierMove = Extract<Action, { kind: 'spill' | 'fetch' }>;
 
 export interface Driver {
   readonly scheduler: Scheduler;
@@ -48,7 +49,11 @@ export interface Driver {
   hasEnded(sequence: number): boolean;
 }
 
-export function createDriver(config: SchedulerConfig): Driver {
+/** `fails` says whether a move to or from disk that completes now has failed. */
+export function createDriver(
+  config: SchedulerConfig,
+  fails: (kind: TierMove['kind']) => boolean = () => false,
+): Driver {
   const scheduler = createScheduler(config);
   const stageOf = new Map(config.stages.map((stage) => [stage.name, stage]));
   const tracks = new Map<number, Track>();
@@ -79,6 +84,10 @@ export function createDriver(config: SchedulerConfig): Driver {
     device: move.pages.map((page) => devicePlace(move.pool, move.replica, page)),
     host: move.hostPages.map((page) => `host/${page}`),
   });
+  const tierPlaces = (move: TierMove): { host: string[]; disk: string[] } => ({
+    host: move.hostPages.map((page) => `host/${page}`),
+    disk: move.diskPages.map((page) => `disk/${page}`),
+  });
   const placesInUse = (): Map<string, number> => {
     const used = new Map<string, number>();
     for (const action of flying.values()) {
@@ -88,6 +97,9 @@ export function createDriver(config: SchedulerConfig): Driver {
       } else if (action.kind === 'page_out' || action.kind === 'page_in') {
         const { device, host } = movePlaces(action);
         for (const place of [...device, ...host]) used.set(place, action.sequence);
+      } else if (action.kind === 'spill' || action.kind === 'fetch') {
+        const { host, disk } = tierPlaces(action);
+        for (const place of [...host, ...disk]) used.set(place, action.sequence);
       }
     }
     return used;
@@ -109,7 +121,9 @@ export function createDriver(config: SchedulerConfig): Driver {
     if (item.start === 0 && track!.next > 0) {
       check(inFlight.size === 0, 'a sequence in work is not started again');
       restarts++;
-      check(restarts <= scheduler.state().preemptions.dropped, 'only a preempted sequence starts again');
+      const { preemptions, fetches, passedOver } = scheduler.state();
+      const lost = preemptions.dropped + fetches.failed + passedOver.disk;
+      check(restarts <= lost, 'only a sequence whose KV was lost starts again');
       track!.next = 0;
     }
     check(item.start === track!.next, `tokens come in order: ${item.start}, not ${track!.next}`);
@@ -170,6 +184,21 @@ export function createDriver(config: SchedulerConfig): Driver {
     track!.inFlight.add(move.id);
   };
 
+  const checkTierMove = (move: TierMove): void => {
+    const track = tracks.get(move.sequence);
+    check(track !== undefined && !track.ended, 'only live sequences move');
+    check(track!.inFlight.size === 0, 'a sequence moves alone');
+    const pages = Math.ceil(track!.next / config.pageTokens);
+    check(move.hostPages.length === pages && move.diskPages.length === pages, 'all of a sequence moves');
+    check(
+      move.diskPages.every((page) => page >= 0 && page < config.diskPages),
+      'disk pages exist',
+    );
+    const { host, disk } = tierPlaces(move);
+    claim(placesInUse(), move.sequence, [...host, ...disk]);
+    track!.inFlight.add(move.id);
+  };
+
   const checkAction = (action: Action): void => {
     if (action.kind === 'reject') {
       rejected.set(action.sequence, action.why);
@@ -196,7 +225,8 @@ export function createDriver(config: SchedulerConfig): Driver {
       check(!switching, 'a group makes one switch at a time');
       // From here on a step of the old stage is one too many; with barriers, a step of any stage.
       resident.set(action.group, config.transitions === 'barrier' ? 'none' : stage.residence);
-    } else checkMove(action);
+    } else if (action.kind === 'spill' || action.kind === 'fetch') checkTierMove(action);
+    else checkMove(action);
     flying.set(action.id, action);
   };
 
@@ -243,6 +273,19 @@ export function createDriver(config: SchedulerConfig): Driver {
     scheduler.apply({ kind: move.kind === 'page_out' ? 'page_out_done' : 'page_in_done', id: move.id });
   };
 
+  const completeTierMove = (move: TierMove, failed: boolean): void => {
+    const { host, disk } = tierPlaces(move);
+    const [from, to] = move.kind === 'spill' ? [host, disk] : [disk, host];
+    const { next, inFlight } = tracks.get(move.sequence)!;
+    for (let position = 0; position < next; position++) {
+      const value = cells(from[Math.floor(position / config.pageTokens)]!)[position % config.pageTokens]!;
+      check(value === `${move.sequence}:${position}`, `token ${position} of ${move.sequence} is kept`);
+    }
+    from.forEach((place, i) => memory.set(to[i]!, failed ? ['garbage'] : [...cells(place)]));
+    inFlight.delete(move.id);
+    scheduler.apply({ kind: move.kind === 'spill' ? 'spill_done' : 'fetch_done', id: move.id, failed });
+  };
+
   const poll = (): readonly Action[] => {
     const actions = scheduler.next();
     for (const action of actions) {
@@ -274,7 +317,9 @@ export function createDriver(config: SchedulerConfig): Driver {
     else if (action.kind === 'switch') {
       resident.set(action.group, stageOf.get(action.to)!.residence);
       scheduler.apply({ kind: 'switch_done', id: action.id });
-    } else completeMove(action);
+    } else if (action.kind === 'spill' || action.kind === 'fetch')
+      completeTierMove(action, fails(action.kind));
+    else completeMove(action);
   };
 
   return {

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
+import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { rejection } from '../../../runtime/scheduler/limits.js';
-import { configOf, hostBelow, hostFull, requestsEmpty, usualRules } from './configs.js';
+import { configOf, hostBelow, hostFull, nvmeRules, requestsEmpty, usualRules } from './configs.js';
 import type { ConfigOptions, PlanKind } from './configs.js';
 import { createDriver } from './driver.js';
 import type { FakeRequest } from './driver.js';
@@ -20,6 +21,8 @@ const conditions = fc.constantFrom<Condition>(
   hostBelow(0.2),
   hostBelow(1.1),
   { kind: 'tier_empty', tier: 'host' },
+  { kind: 'tier_full', tier: 'nvme' },
+  { kind: 'tier_used', tier: 'nvme', op: '<', fraction: 0.3 },
   { kind: 'tier_full', tier: 'gpu' },
   { kind: 'tier_used', tier: 'gpu', op: '>=', fraction: 0.5 },
   always,
@@ -39,6 +42,13 @@ const options: fc.Arbitrary<ConfigOptions> = fc.record({
   prefillPages: fc.integer({ min: 4, max: 30 }),
   decodePages: fc.integer({ min: 4, max: 30 }),
   hostPages: fc.oneof(fc.constant(0), fc.integer({ min: 4, max: 30 })),
+  diskPages: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })),
+  costs: fc.constantFrom(
+    { prefillToken: 1, hostPage: 0, diskPage: 0 },
+    { prefillToken: 1, hostPage: 0.5, diskPage: 0.6 },
+    { prefillToken: 1, hostPage: 0, diskPage: 9 },
+    { prefillToken: 1, hostPage: 9, diskPage: 0 },
+  ),
   pageTokens: fc.integer({ min: 1, max: 5 }),
   transitions: fc.constantFrom('dataflow', 'barrier'),
   rules,
@@ -49,6 +59,12 @@ const request = fc.record({
   maxNewTokens: fc.integer({ min: 1, max: 12 }),
   outputTokens: fc.integer({ min: 1, max: 14 }),
 });
+/** Whether moves to and from disk fail, one after the other, for ever. */
+const faults = fc.oneof(fc.constant([false]), fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }));
+const failing = (list: readonly boolean[]): (() => boolean) => {
+  let at = 0;
+  return () => list[at++ % list.length]!;
+};
 const requests: fc.Arbitrary<readonly FakeRequest[]> = fc
   .array(request, { minLength: 1, maxLength: 24 })
   .map((list) => list.map((each, id) => ({ id, ...each })));
@@ -63,9 +79,9 @@ const seeds = fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 });
 describe('scheduler, whatever the plan', () => {
   it('finishes every request that fits, keeps every promise and leaks no page', () => {
     fc.assert(
-      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+      fc.property(kinds, options, requests, seeds, faults, (kind, option, list, numbers, fails) => {
         const config = configOf(kind, option);
-        const driver = createDriver(config);
+        const driver = createDriver(config, failing(fails));
         const choose = chooser(numbers);
         for (const each of list) {
           driver.arrive(each);
@@ -86,6 +102,7 @@ describe('scheduler, whatever the plan', () => {
         expect(state.finished + state.rejected).toBe(list.length);
         for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
         expect(state.host.free).toBe(config.hostPages);
+        expect(state.disk.free).toBe(config.diskPages);
       }),
       { numRuns: 400 },
     );
@@ -93,9 +110,9 @@ describe('scheduler, whatever the plan', () => {
 
   it('frees what cancelled requests held, at whatever moment they are cancelled', () => {
     fc.assert(
-      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+      fc.property(kinds, options, requests, seeds, faults, (kind, option, list, numbers, fails) => {
         const config = configOf(kind, option);
-        const driver = createDriver(config);
+        const driver = createDriver(config, failing(fails));
         const choose = chooser(numbers);
         for (const each of list) driver.arrive(each);
         for (let events = 0; events < 40; events++) {
@@ -110,6 +127,7 @@ describe('scheduler, whatever the plan', () => {
         expect(state.finished + state.cancelled + state.rejected).toBe(list.length);
         for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
         expect(state.host.free).toBe(config.hostPages);
+        expect(state.disk.free).toBe(config.diskPages);
       }),
       { numRuns: 200 },
     );
@@ -128,6 +146,58 @@ describe('scheduler, whatever the plan', () => {
       }),
       { numRuns: 40 },
     );
+  }, 120_000);
+});
+
+describe('a disk tier', () => {
+  const small = fc.record({
+    depth: fc.integer({ min: 1, max: 3 }),
+    maxTokens: fc.integer({ min: 1, max: 16 }),
+    batchRequests: fc.integer({ min: 1, max: 4 }),
+    prefillPages: fc.integer({ min: 8, max: 20 }),
+    decodePages: fc.integer({ min: 5, max: 12 }),
+    hostPages: fc.integer({ min: 5, max: 14 }),
+    diskPages: fc.integer({ min: 1, max: 40 }),
+    pageTokens: fc.integer({ min: 2, max: 5 }),
+    transitions: fc.constantFrom<TransitionMode>('dataflow', 'barrier'),
+    rules: fc.oneof(fc.constant(nvmeRules), fc.constant(usualRules), rules),
+  });
+  const many = fc
+    .array(request, { minLength: 12, maxLength: 24, size: 'max' })
+    .map((list) => list.map((each, id) => ({ id, ...each, promptTokens: Math.min(each.promptTokens, 12) })));
+
+  it('takes what the host tier cannot hold, and loses nothing whatever fails', () => {
+    const seen = { spills: 0, fetches: 0, failedSpills: 0, failedFetches: 0 };
+    fc.assert(
+      fc.property(
+        fc.constantFrom<PlanKind>('resharded', 'resharded-shared', 'fused', 'disaggregated'),
+        small,
+        many,
+        seeds,
+        faults,
+        (kind, option, list, numbers, fails) => {
+          const config = configOf(kind, option);
+          const driver = createDriver(config, failing(fails));
+          for (const each of list) driver.arrive(each);
+          driver.drain(chooser(numbers));
+          const state = driver.scheduler.state();
+          expect(state.finished + state.rejected).toBe(list.length);
+          for (const each of list) {
+            const expected = driver.rejected.has(each.id)
+              ? 0
+              : Math.min(each.maxNewTokens, each.outputTokens);
+            expect(driver.generated(each.id)).toBe(expected);
+          }
+          expect([state.host.free, state.disk.free]).toEqual([config.hostPages, config.diskPages]);
+          seen.spills += state.spills.started;
+          seen.fetches += state.fetches.started;
+          seen.failedSpills += state.spills.failed;
+          seen.failedFetches += state.fetches.failed;
+        },
+      ),
+      { numRuns: 250 },
+    );
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   }, 120_000);
 });
 

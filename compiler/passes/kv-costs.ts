@@ -1,0 +1,69 @@
+/**
+ * What bringing KV back from a tier costs beside computing it again, by the declared rates. Schedulers weigh the two
+ * and executors replace the figures by what they measure.
+ */
+import { deviceRates } from '../cost/rates.js';
+import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
+import type { ModelShape } from '../model/shape.js';
+import type { KvTier, Plan } from '../plan/plan.js';
+import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import { neutralPageBytes } from './kv-pools.js';
+
+/**
+ * Seconds per token and page. Prefill: the multiply-adds of the layers' matrices over what the prefilling devices
+ * reach together; attention over earlier tokens is left out, which favours computing again where contexts are long.
+ * Pages: their bytes over the bandwidth of the links, the slowest rank deciding; nothing where no link is declared.
+ */
+export function loadCosts(
+  plan: Plan,
+  pools: readonly KvPool[],
+  host: KvTier | undefined,
+  disk: KvTier | undefined,
+): LoadCosts {
+  const routes = routesOf(plan.topology);
+  const pageBytes = neutralPageBytes(plan);
+  return {
+    prefillToken: prefillToken(plan),
+    hostPage: host === undefined ? 0 : hostPage(plan, pools, host, routes),
+    diskPage: host === undefined || disk === undefined ? 0 : diskPage(plan, host, disk, pageBytes, routes),
+  };
+}
+
+function prefillToken(plan: Plan): number {
+  const { shape, weights } = plan.model;
+  const stage = plan.stages.find((each) => each.phases.includes('prefill'));
+  const flops = (stage?.devices ?? [])
+    .map((id) => deviceRates(plan.topology.devices[id]!.kind).flops(weights))
+    .reduce((sum, each) => sum + each, 0);
+  return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers) / flops;
+}
+
+/** Elements of the matrices that every token meets in a layer. */
+function layerWeights({ hidden, heads, kvHeads, headDim, ffn }: ModelShape): number {
+  return hidden * headDim * (2 * heads + 2 * kvHeads) + 3 * hidden * ffn;
+}
+
+function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
+  const { devices } = plan.topology;
+  const decoding = plan.stages.find((stage) => stage.phases.includes('decode'));
+  const pool = pools.find((each) => decoding !== undefined && each.stages.includes(decoding.name));
+  return Math.max(
+    0,
+    ...(pool?.ranks ?? []).map(({ device, pageBytes }) => {
+      const { path, group } = devices[device]!;
+      return seconds(pageBytes, tierFor(plan.topology, group, host.name)?.path, path, routes);
+    }),
+  );
+}
+
+function diskPage(plan: Plan, host: KvTier, disk: KvTier, pageBytes: number, routes: Routes): number {
+  const { topology } = plan;
+  const group = topology.devices[plan.stages[0]!.devices[0]!]!.group;
+  const [from, to] = [tierFor(topology, group, disk.name)?.path, tierFor(topology, group, host.name)?.path];
+  return seconds(pageBytes, from, to, routes);
+}
+
+function seconds(bytes: number, from: string | undefined, to: string | undefined, routes: Routes): number {
+  const route = from === undefined || to === undefined ? undefined : routes.find(from, to);
+  return route === undefined ? 0 : bytes / route.bandwidth;
+}

@@ -1,0 +1,91 @@
+/**
+ * Letting waiting sequences into prefill.
+ *
+ * Every sequence let in can run alone, so the oldest always gets on. Pages in the host tier for a hand-over are held
+ * from admission on, so a finished prefill never waits for room and cannot lock the pool it sits in. A half sequence
+ * brings its KV back in from the host tier and goes on behind it.
+ */
+import { hold, recompute } from './holding.js';
+import { headroom, hostPagesNeeded, leastLoaded, openLanes, takesTurns, unscheduledTokens } from './lanes.js';
+import { pagesFor, setBatch, setPlace } from './machine.js';
+import type { Lane, Machine, StageState } from './machine.js';
+import { pageIn } from './moves.js';
+import { knownTokens } from './sequences.js';
+import type { Sequence } from './sequences.js';
+import { bringBack } from './tiers.js';
+
+/** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
+export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
+  const { pool, local } = lane;
+  const pages = pagesFor(machine, knownTokens(sequence));
+  if (local === undefined) {
+    if (pages > pool.pages.free() || hostPagesNeeded(machine, lane, sequence) > machine.host.free())
+      return false;
+    // What was preempted waits for host pages too, and holds device pages meanwhile.
+    if (machine.counts.preempted > 0) return false;
+    return takesTurns(lane.stage) || !isOlder(machine.onDisk.peek(), sequence);
+  }
+  if (local.stage.members >= local.stage.batchRequests) return false;
+  if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
+  return pages + headroom(machine, pool) <= pool.pages.free();
+}
+
+function isOlder(other: Sequence | undefined, sequence: Sequence): boolean {
+  return other !== undefined && other.order < sequence.order;
+}
+
+/** Whether the lane has prompt tokens for its pipeline's next steps already, so that later prompts can wait. */
+function isSupplied(lane: Lane): boolean {
+  return unscheduledTokens(lane) >= lane.stage.config.maxTokens * lane.stage.config.depth;
+}
+
+/** Lets waiting sequences into prefill, in order of arrival, each on the least loaded lane that can take it. */
+export function admit(machine: Machine): void {
+  const lanes = openLanes(machine);
+  for (;;) {
+    const sequence = machine.waiting.peek();
+    if (sequence === undefined) return;
+    const lane = leastLoaded(
+      lanes.filter((candidate) => !isSupplied(candidate) && canPlace(machine, candidate, sequence)),
+      (candidate) =>
+        candidate.local === undefined
+          ? unscheduledTokens(candidate)
+          : candidate.local.running.size + candidate.prefilling.length + candidate.local.arriving.size,
+    );
+    if (lane === undefined) return;
+    machine.waiting.shift();
+    if (sequence.diskPages.length > 0) {
+      if (!bringBack(machine, sequence)) recompute(machine, sequence);
+      continue;
+    }
+    letIn(machine, lane, sequence);
+  }
+}
+
+function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
+  const tokens = knownTokens(sequence);
+  sequence.target = tokens;
+  sequence.lane = lane;
+  hold(sequence, lane.pool, lane.pool.pages.take(pagesFor(machine, tokens))!);
+  const kept = sequence.hostPages.length;
+  if (lane.local !== undefined) setBatch(sequence, lane.local.stage);
+  insertByArrival(lane.prefilling, sequence);
+  sequence.hostPages.push(...machine.host.take(hostPagesNeeded(machine, lane, sequence))!);
+  if (kept > 0) pageIn(machine, sequence, kept);
+  else setPlace(machine, sequence, 'prefill');
+}
+
+function insertByArrival(list: Sequence[], sequence: Sequence): void {
+  let at = list.length;
+  while (at > 0 && list[at - 1]!.order > sequence.order) at--;
+  list.splice(at, 0, sequence);
+}
+
+/** Whether the stage would have prompt tokens to compute if its weights were on the devices. */
+export function canPrefill(machine: Machine, stage: StageState): boolean {
+  if (!stage.prefills) return false;
+  const waiting = machine.waiting.peek();
+  return stage.lanes.some(
+    (lane) => unscheduledTokens(lane) > 0 || (waiting !== undefined && canPlace(machine, lane, waiting)),
+  );
+}

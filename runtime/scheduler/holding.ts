@@ -1,0 +1,89 @@
+/** What a sequence holds, how it comes by it, and how it gives it up. */
+import { setBatch, setPlace } from './machine.js';
+import type { Machine, Pending, PoolReplica } from './machine.js';
+import { isHalf } from './sequences.js';
+import type { Sequence } from './sequences.js';
+
+export function startAction(machine: Machine, pending: Pending): number {
+  const id = machine.nextAction++;
+  machine.pending.set(id, pending);
+  return id;
+}
+
+export function hold(sequence: Sequence, pool: PoolReplica, pages: number[]): void {
+  sequence.pages = pages;
+  pool.residents.add(sequence);
+}
+
+export function releaseDevicePages(sequence: Sequence, pool: PoolReplica): void {
+  pool.pages.give(sequence.pages);
+  pool.residents.delete(sequence);
+  sequence.pages = [];
+}
+
+export function releaseHostPages(machine: Machine, sequence: Sequence): void {
+  machine.host.give(sequence.hostPages);
+  sequence.hostPages = [];
+}
+
+/** Also lets the disk tier be tried again where it counted as full. */
+export function releaseDiskPages(machine: Machine, sequence: Sequence): void {
+  if (sequence.diskPages.length === 0) return;
+  machine.disk.give(sequence.diskPages);
+  sequence.diskPages = [];
+  machine.diskRefused = false;
+}
+
+/** Takes the sequence off its lane: it neither prefills nor decodes there any more. */
+export function leaveLane(sequence: Sequence): void {
+  const { lane } = sequence;
+  if (lane === undefined) return;
+  lane.running.delete(sequence);
+  const at = lane.prefilling.indexOf(sequence);
+  if (at >= 0) lane.prefilling.splice(at, 1);
+}
+
+/** Ends a sequence. Its pages are free at once, or when the last action that touches them is done. */
+export function endSequence(machine: Machine, sequence: Sequence): void {
+  const moving = ['paging_out', 'paging_in', 'spilling', 'fetching'].includes(sequence.place);
+  if (sequence.place === 'paging_in') sequence.lane!.arriving.delete(sequence);
+  if (sequence.place === 'preempted') sequence.lane!.pool.leaving--;
+  leaveLane(sequence);
+  setBatch(sequence, undefined);
+  setPlace(machine, sequence, 'gone');
+  if (!moving && sequence.stepsInFlight === 0) forget(machine, sequence);
+}
+
+/** Frees what a sequence that is gone still holds. */
+export function forget(machine: Machine, sequence: Sequence): void {
+  if (sequence.lane !== undefined) releaseDevicePages(sequence, sequence.lane.pool);
+  releaseHostPages(machine, sequence);
+  releaseDiskPages(machine, sequence);
+  machine.sequences.delete(sequence.id);
+}
+
+/** Sends a sequence back to the start of its prefill: nothing of its KV is kept. */
+export function recompute(machine: Machine, sequence: Sequence): void {
+  leaveLane(sequence);
+  setBatch(sequence, undefined);
+  if (sequence.lane !== undefined) releaseDevicePages(sequence, sequence.lane.pool);
+  releaseHostPages(machine, sequence);
+  releaseDiskPages(machine, sequence);
+  sequence.lane = undefined;
+  sequence.scheduled = 0;
+  sequence.computed = 0;
+  setPlace(machine, sequence, 'waiting');
+  machine.waiting.insert(sequence);
+}
+
+/** Where a sequence goes whose KV is in the host tier: back to the queue for prefill, or to that for decode. */
+export function settleOnHost(machine: Machine, sequence: Sequence): void {
+  if (isHalf(sequence)) {
+    setPlace(machine, sequence, 'waiting');
+    machine.waiting.insert(sequence);
+    machine.halves.insert(sequence);
+    return;
+  }
+  setPlace(machine, sequence, 'on_host');
+  machine.onHost.insert(sequence);
+}

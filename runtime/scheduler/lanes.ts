@@ -1,0 +1,64 @@
+/** Questions about lanes: what they have to do, what they need, which of them is the least busy. */
+import { isResident, pagesFor } from './machine.js';
+import type { Lane, Machine, PoolReplica, StageState } from './machine.js';
+import { knownTokens, mostTokens } from './sequences.js';
+import type { Sequence } from './sequences.js';
+
+/** Lanes that take prompts now. */
+export function openLanes(machine: Machine): Lane[] {
+  return machine.stages
+    .filter((stage) => stage.prefills && isResident(stage) && stage.group.leavingTo === undefined)
+    .flatMap((stage) => stage.lanes);
+}
+
+export function unscheduledTokens(lane: Lane): number {
+  return lane.prefilling.reduce((sum, sequence) => sum + sequence.target - sequence.scheduled, 0);
+}
+
+/** Whether a switch lies between the stage and the decode of what it prefills. */
+export function takesTurns(stage: StageState): boolean {
+  return stage.group.stages.some(
+    (other) => other.decodes && other.config.residence !== stage.config.residence,
+  );
+}
+
+/** Host pages a waiting sequence needs when it is let in on the lane, beside those it holds. */
+export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence): number {
+  if (lane.local !== undefined) return 0;
+  if (sequence.maxNewTokens - sequence.generated <= 1) return 0;
+  return pagesFor(machine, knownTokens(sequence)) - sequence.hostPages.length;
+}
+
+/**
+ * Pages to leave free for the sequences that decode in the pool: one for each that lacks a page now and for a
+ * quarter of the others that may yet outgrow theirs. Filling the pool to the brim would only mean to swap out again
+ * at once.
+ */
+export function headroom(machine: Machine, pool: PoolReplica): number {
+  let lacking = 0;
+  let growing = 0;
+  for (const sequence of pool.residents) {
+    if (sequence.place !== 'running') continue;
+    if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
+    else if (sequence.pages.length < pagesFor(machine, mostTokens(sequence))) growing++;
+  }
+  return lacking + Math.ceil(growing / 4);
+}
+
+/** The lane with the least load; among equals the one with most free pages, then the first. */
+export function leastLoaded(lanes: readonly Lane[], load: (lane: Lane) => number): Lane | undefined {
+  let best: Lane | undefined;
+  let bestLoad = 0;
+  for (const lane of lanes) {
+    const laneLoad = load(lane);
+    const better =
+      best === undefined ||
+      laneLoad < bestLoad ||
+      (laneLoad === bestLoad && lane.pool.pages.free() > best.pool.pages.free());
+    if (better) {
+      best = lane;
+      bestLoad = laneLoad;
+    }
+  }
+  return best;
+}

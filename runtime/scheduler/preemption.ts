@@ -1,0 +1,72 @@
+/**
+ * Preemption: what a decoding sequence lacks is taken from the youngest idle sequence of its pool, never from an
+ * older one. What the victim has computed goes to the host tier, if need be after others have gone from there to
+ * disk, and is computed again only where no tier has room or loading it would take longer.
+ */
+import { paysToLoad } from './costs.js';
+import { leaveLane, recompute } from './holding.js';
+import { pagesFor, setBatch, setPlace } from './machine.js';
+import type { Machine, PoolReplica } from './machine.js';
+import { startPageOuts } from './moves.js';
+import { knownTokens } from './sequences.js';
+import type { Sequence } from './sequences.js';
+
+/**
+ * Makes sure the sequence has a page for its next token. False when it must sit this step out: pages are on their
+ * way out, or only older sequences and sequences in work hold any.
+ */
+export function growForNextToken(
+  machine: Machine,
+  sequence: Sequence,
+  chosen: ReadonlySet<Sequence>,
+): boolean {
+  const { pool } = sequence.lane!;
+  while (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) {
+    const page = pool.pages.take(1);
+    if (page !== undefined) {
+      sequence.pages.push(...page);
+      continue;
+    }
+    if (pool.leaving > 0) return false;
+    const victim = youngestIdle(pool, chosen);
+    if (victim === undefined || victim.order <= sequence.order) return false;
+    preempt(machine, victim, pool);
+  }
+  return true;
+}
+
+function youngestIdle(pool: PoolReplica, chosen: ReadonlySet<Sequence>): Sequence | undefined {
+  let youngest: Sequence | undefined;
+  for (const sequence of pool.residents) {
+    const idle =
+      (sequence.place === 'running' || sequence.place === 'prefill') &&
+      sequence.stepsInFlight === 0 &&
+      !chosen.has(sequence);
+    if (idle && (youngest === undefined || sequence.order > youngest.order)) youngest = sequence;
+  }
+  return youngest;
+}
+
+function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
+  const { computed } = victim;
+  if (computed === 0 || !isKept(machine, victim)) {
+    machine.dropped++;
+    recompute(machine, victim);
+    return;
+  }
+  leaveLane(victim);
+  setBatch(victim, undefined);
+  pool.leaving++;
+  setPlace(machine, victim, 'preempted');
+  machine.preempted.insert(victim);
+  startPageOuts(machine);
+}
+
+/** Whether the victim's KV fits the host tier, were that empty, and loading it pays. */
+function isKept(machine: Machine, { computed }: Sequence): boolean {
+  const pages = pagesFor(machine, computed);
+  if (pages > machine.host.total) return false;
+  if (paysToLoad(machine.costs, 'host', pages, computed)) return true;
+  machine.passedOver.host++;
+  return false;
+}

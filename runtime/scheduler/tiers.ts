@@ -1,0 +1,168 @@
+/**
+ * The disk tier behind the host tier. The youngest sequences of the host tier are spilled when its pages are wanted,
+ * as they are decoded last; the oldest on disk are fetched ahead of need while decode drains the host tier. Both run
+ * beside everything else.
+ *
+ * Nothing is lost with the disk: a sequence that cannot be written stays in the host tier and the disk counts as full
+ * until some of it is given back; one that cannot be read is computed again. A disk whose loads take longer than
+ * computing the tokens again is not used.
+ */
+import { paysToLoad } from './costs.js';
+import {
+  forget,
+  recompute,
+  releaseDiskPages,
+  releaseHostPages,
+  settleOnHost,
+  startAction,
+} from './holding.js';
+import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
+import { isResident, pagesFor, setPlace } from './machine.js';
+import type { Machine } from './machine.js';
+import { isHalf } from './sequences.js';
+import type { Sequence } from './sequences.js';
+
+/** Share of the host tier that fetches leave free for what decode may have to swap out. */
+const FETCH_RESERVE = 1 / 8;
+
+/**
+ * Starts spills until as many host pages are free, or about to be, as are wanted. False when there is nothing to wait
+ * for: no spill is under way and none can be started.
+ */
+export function makeHostRoom(machine: Machine, pages: number): boolean {
+  while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine));
+  return machine.counts.spilling > 0;
+}
+
+/** Makes room ahead of the prompts of stages that take turns with decode: the more they prefill, the fewer switches. */
+export function startSpills(machine: Machine): void {
+  const next = machine.waiting.peek();
+  if (next === undefined || machine.config.diskPages === 0) return;
+  for (const lane of openLanes(machine)) {
+    if (lane.local !== undefined || !takesTurns(lane.stage)) continue;
+    const { maxTokens, depth } = lane.stage.config;
+    const ahead = machine.counts.waiting > 1 ? pagesFor(machine, maxTokens * depth) : 0;
+    makeHostRoom(machine, hostPagesNeeded(machine, lane, next) + ahead);
+  }
+}
+
+/** Whether the disk tier, had it room, would be written to. */
+export function takesSpills(machine: Machine): boolean {
+  const { diskPages, pageTokens } = machine.config;
+  return diskPages > 0 && !machine.diskRefused && paysToLoad(machine.costs, 'disk', 1, pageTokens);
+}
+
+function spillYoungest(machine: Machine): boolean {
+  const [decoding, half] = [machine.onHost.peekLast(), machine.halves.peekLast()];
+  const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
+  const sequence = fromHalves ? half : decoding;
+  if (sequence === undefined || machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
+  const diskPages = machine.disk.take(sequence.hostPages.length);
+  if (diskPages === undefined) return false;
+  (fromHalves ? machine.halves : machine.onHost).pop();
+  sequence.diskPages = diskPages;
+  machine.spillingPages += sequence.hostPages.length;
+  machine.spills++;
+  setPlace(machine, sequence, 'spilling');
+  machine.out.push({
+    kind: 'spill',
+    id: startAction(machine, { kind: 'spill', sequence }),
+    sequence: sequence.id,
+    hostPages: [...sequence.hostPages],
+    diskPages: [...diskPages],
+  });
+  return true;
+}
+
+function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
+  if (machine.config.diskPages === 0) return false;
+  const pages = Math.max(sequence.hostPages.length, sequence.diskPages.length);
+  if (paysToLoad(machine.costs, 'disk', pages, sequence.computed)) return true;
+  machine.passedOver.disk++;
+  return false;
+}
+
+export function finishSpill(machine: Machine, sequence: Sequence, failed: boolean): void {
+  machine.spillingPages -= sequence.hostPages.length;
+  if (failed) {
+    machine.failedSpills++;
+    releaseDiskPages(machine, sequence);
+    machine.diskRefused = true;
+  }
+  if (sequence.place === 'gone') {
+    forget(machine, sequence);
+    return;
+  }
+  if (failed) {
+    settleOnHost(machine, sequence);
+    return;
+  }
+  releaseHostPages(machine, sequence);
+  if (isHalf(sequence)) {
+    setPlace(machine, sequence, 'waiting');
+    machine.waiting.insert(sequence);
+    return;
+  }
+  setPlace(machine, sequence, 'on_disk');
+  machine.onDisk.insert(sequence);
+}
+
+/** Fetches the oldest sequences on disk while decode is, or is about to be, on the devices and the host has room. */
+export function startFetches(machine: Machine): void {
+  const decodes = machine.stages.some(
+    (stage) => stage.decodes && (isResident(stage) || stage.group.leavingTo === stage),
+  );
+  // What was preempted waits for the same room, and holds device pages meanwhile.
+  if (!decodes || machine.counts.preempted > 0) return;
+  for (let next = machine.onDisk.peek(); next !== undefined; next = machine.onDisk.peek()) {
+    const isWanted = machine.counts.on_host + machine.counts.fetching === 0;
+    const reserve = isWanted ? 0 : Math.floor(machine.host.total * FETCH_RESERVE);
+    const lacking = next.diskPages.length + reserve - machine.host.free();
+    if (lacking > 0 && isWanted && !isMoving(machine)) dropHalves(machine, next.diskPages.length);
+    if (next.diskPages.length + reserve > machine.host.free()) return;
+    machine.onDisk.shift();
+    if (!bringBack(machine, next)) recompute(machine, next);
+  }
+}
+
+/** Whether host pages may become free by what is in flight. */
+function isMoving({ counts }: Machine): boolean {
+  return counts.paging_in + counts.spilling + counts.prefilled + counts.paging_out > 0;
+}
+
+/** The KV of half sequences gives way to a sequence that could decode if it were in the host tier. */
+function dropHalves(machine: Machine, pages: number): void {
+  while (machine.host.free() < pages) {
+    const half = machine.halves.pop();
+    if (half === undefined) return;
+    machine.dropped++;
+    recompute(machine, half);
+  }
+}
+
+/** Starts to fetch a sequence; false when it is quicker to compute it again or the host tier has no room. */
+export function bringBack(machine: Machine, sequence: Sequence): boolean {
+  const hostPages = paysFromDisk(machine, sequence)
+    ? machine.host.take(sequence.diskPages.length)
+    : undefined;
+  if (hostPages === undefined) return false;
+  sequence.hostPages = hostPages;
+  machine.fetches++;
+  setPlace(machine, sequence, 'fetching');
+  machine.out.push({
+    kind: 'fetch',
+    id: startAction(machine, { kind: 'fetch', sequence }),
+    sequence: sequence.id,
+    diskPages: [...sequence.diskPages],
+    hostPages: [...hostPages],
+  });
+  return true;
+}
+
+export function finishFetch(machine: Machine, sequence: Sequence, failed: boolean): void {
+  if (failed) machine.failedFetches++;
+  releaseDiskPages(machine, sequence);
+  if (sequence.place === 'gone') forget(machine, sequence);
+  else if (failed) recompute(machine, sequence);
+  else settleOnHost(machine, sequence);
+}

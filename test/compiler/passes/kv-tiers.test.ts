@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { checkFile } from '../../../compiler/check/check-file.js';
+import { compilePlan } from '../../../compiler/compile.js';
+import { memoryHost } from '../check/memory-host.js';
+import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
+import { printRuntime } from '../../../compiler/ir/print-runtime.js';
+import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+
+function compiled(tiers: string): RuntimeGraph {
+  const text = `
+device card {
+  memory: 1 GB
+  bandwidth: 100 GB/s
+  compute: { f32: 1 TFLOPS }
+  sustained: { compute: 50%, bandwidth: 80% }
+}
+topology box {
+  gpu[2]: card
+  tier host { capacity: 1 GB }
+  tier nvme { capacity: 2 GB, path: "/kv" }
+  link gpu <-> host { bandwidth: 10 GB/s, latency: 1 us }
+  link host <-> nvme { bandwidth: 1 GB/s, latency: 1 us }
+}
+model tiny {
+  family: llama
+  layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 256, context: 256
+  weights: f32
+}
+plan p for tiny on box {
+  stage prefill on gpu { mesh (pp: 2) }
+  stage decode on gpu { mesh (tp: 2) }
+  kv { page: 16 tokens, ${tiers} }
+  flow requests -> prefill -> decode -> results
+}
+`;
+  const { plans, diagnostics } = checkFile(memoryHost({ 'p.plan': text }), 'p.plan');
+  expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+  return compilePlan(plans[0]!).runtime;
+}
+
+describe('KV tiers of a runtime graph', () => {
+  // A page: 2 layers x 2 kv heads x 16 tokens x K and V x 16 x 4 bytes.
+  const pageBytes = 2 * 2 * 16 * 2 * 16 * 4;
+
+  it('are the first host tier and the disk tier behind it, up to their caps', () => {
+    const graph = compiled('tiers: gpu -> host up to 1 MB -> nvme up to 10 MB');
+    expect(graph.hostTier).toEqual({ name: 'host', pageBytes, pages: Math.floor(1e6 / pageBytes) });
+    expect(graph.diskTier).toEqual({ name: 'nvme', directory: '/kv', pages: Math.floor(1e7 / pageBytes) });
+    expect(parseRuntimeGraph(JSON.parse(serialiseRuntimeGraph(graph)))).toMatchObject({
+      graph: { diskTier: graph.diskTier },
+    });
+    expect(printRuntime(graph)).toContain(`tier nvme: ${graph.diskTier!.pages} pages below /kv`);
+  });
+
+  it('have no disk unless the plan names it', () => {
+    expect(compiled('tiers: gpu -> host').diskTier).toBeUndefined();
+  });
+
+  it('say what a page and a token cost by the declared rates', () => {
+    const { costs } = compiled('tiers: gpu -> host -> nvme').kv;
+    // Each of two ranks moves half a page over its own link.
+    expect(costs.hostPage).toBeCloseTo(pageBytes / 2 / 10e9, 15);
+    expect(costs.diskPage).toBeCloseTo(pageBytes / 1e9, 15);
+    const weights = 2 * (64 * 16 * (4 + 4 + 2 + 2) + 3 * 64 * 128);
+    expect(costs.prefillToken).toBeCloseTo((2 * weights) / (2 * 0.5e12), 15);
+  });
+});

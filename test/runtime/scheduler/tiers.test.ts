@@ -1,0 +1,121 @@
+/** The disk tier: what goes there and when, what comes back, and what happens when it cannot. */
+import { describe, expect, it } from 'vitest';
+import { loadSeconds, paysToLoad } from '../../../runtime/scheduler/costs.js';
+import type { Action } from '../../../runtime/scheduler/types.js';
+import { configOf, nvmeRules } from './configs.js';
+import type { ConfigOptions } from './configs.js';
+import { createDriver } from './driver.js';
+import type { Driver } from './driver.js';
+
+/** Room for one sequence in decode and four in the host tier. */
+const tight: ConfigOptions = {
+  hostPages: 4,
+  diskPages: 40,
+  decodePages: 3,
+  batchRequests: 1,
+  maxTokens: 4,
+  rules: nvmeRules,
+};
+
+function batch(driver: Driver, count: number, promptTokens = 4, outputTokens = 3): void {
+  for (let id = 0; id < count; id++)
+    driver.arrive({ id, promptTokens, maxNewTokens: outputTokens, outputTokens });
+}
+const sequences = (driver: Driver, kind: 'spill' | 'fetch'): number[] =>
+  driver.log.flatMap((action: Action) => (action.kind === kind ? [action.sequence] : []));
+const switches = (driver: Driver): string[] =>
+  driver.log.flatMap((action) => (action.kind === 'switch' ? [action.to] : []));
+
+describe('paysToLoad', () => {
+  it('compares the way from the tier with prefill', () => {
+    const costs = { prefillToken: 1, hostPage: 2, diskPage: 3 };
+    expect(loadSeconds(costs, 'host', 4)).toBe(8);
+    expect(loadSeconds(costs, 'disk', 4)).toBe(20);
+    expect(paysToLoad(costs, 'host', 4, 8)).toBe(true);
+    expect(paysToLoad(costs, 'host', 4, 7)).toBe(false);
+    expect(paysToLoad(costs, 'disk', 4, 19)).toBe(false);
+  });
+});
+
+describe('the disk tier', () => {
+  it('lets prefill go on where the host tier alone would end it', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    batch(driver, 20);
+    driver.drain();
+    expect(switches(driver)).toEqual(['decode']);
+    const without = createDriver(configOf('resharded', { ...tight, diskPages: 0 }));
+    batch(without, 20);
+    without.drain();
+    expect(switches(without).length).toBeGreaterThan(3);
+  });
+
+  it('is filled with the youngest and emptied from the oldest on, beside decode steps', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    batch(driver, 12);
+    driver.drain();
+    const fetched = sequences(driver, 'fetch');
+    expect(fetched.length).toBeGreaterThan(3);
+    expect(fetched).toEqual([...fetched].sort((a, b) => a - b));
+    expect(sequences(driver, 'spill')).not.toContain(0);
+    const last = driver.log.findLastIndex((action) => action.kind === 'fetch');
+    expect(
+      driver.log.slice(0, last).some((action) => action.kind === 'step' && action.stage === 'decode'),
+    ).toBe(true);
+  });
+
+  it('counts as full after a failed spill, and what was to go stays in the host tier', () => {
+    const driver = createDriver(configOf('resharded', tight), (kind) => kind === 'spill');
+    batch(driver, 12);
+    driver.drain();
+    const { spills, fetches, finished } = driver.scheduler.state();
+    expect(spills.failed).toBe(spills.started);
+    expect(spills.started).toBeGreaterThan(0);
+    expect(fetches.started).toBe(0);
+    expect(finished).toBe(12);
+    expect(switches(driver).length).toBeGreaterThan(1);
+  });
+
+  it('has what it cannot give back computed again', () => {
+    const driver = createDriver(configOf('resharded', tight), (kind) => kind === 'fetch');
+    batch(driver, 8);
+    driver.drain();
+    const { fetches, finished } = driver.scheduler.state();
+    expect(fetches.failed).toBeGreaterThan(0);
+    expect(finished).toBe(8);
+  });
+
+  it('is passed over where it is slower than prefill', () => {
+    const costs = { prefillToken: 1, hostPage: 0, diskPage: 9 };
+    const driver = createDriver(configOf('resharded', { ...tight, costs }));
+    batch(driver, 12);
+    driver.drain();
+    expect(sequences(driver, 'spill')).toEqual([]);
+    expect(driver.scheduler.state().passedOver.disk).toBeGreaterThan(0);
+  });
+
+  it('is given up for loads when it turns out slow', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    batch(driver, 12);
+    while (driver.scheduler.state().onDisk < 3) {
+      driver.poll();
+      driver.complete(driver.completable()[0]!);
+    }
+    driver.scheduler.apply({ kind: 'measured', costs: { diskPage: 100 } });
+    driver.drain();
+    expect(sequences(driver, 'fetch')).toEqual([]);
+    expect(driver.scheduler.state().finished).toBe(12);
+  });
+});
+
+describe('preemption', () => {
+  it('keeps what a half prefilled sequence has computed', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 12, hostPages: 20, maxTokens: 4 }));
+    driver.arrive({ id: 0, promptTokens: 12, maxNewTokens: 30, outputTokens: 30 });
+    driver.arrive({ id: 1, promptTokens: 12, maxNewTokens: 20, outputTokens: 20 });
+    driver.arrive({ id: 2, promptTokens: 24, maxNewTokens: 2, outputTokens: 2 });
+    driver.drain();
+    const { preemptions, finished } = driver.scheduler.state();
+    expect([finished, preemptions.dropped]).toEqual([3, 0]);
+    expect(preemptions.swapped).toBeGreaterThan(0);
+  });
+});
