@@ -13,6 +13,7 @@ import type { DeviceProfile } from './dawn-instance.js';
 import { buildKernel } from './pipelines.js';
 import type { DawnKernel, Pipeline } from './pipelines.js';
 import { createStagingPool } from './staging.js';
+import type { StagingRange } from './staging.js';
 
 export interface OpenOptions {
   /** Default: `fast`, or `safe` when the environment has FULCRUM_SAFE=1. */
@@ -198,13 +199,14 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       if (commands.finish() > 0) device.queue.submit([encoder.finish()]);
     },
 
-    read(ranges) {
-      const copies = ranges.map(({ buffer, offset, bytes }) => ({
-        buffer: (buffer as DawnBuffer).gpu,
-        offset,
-        bytes,
-      }));
-      return settle(staging.read(copies));
+    read: (ranges) => settle(staging.read(ranges.map(stagingRange))),
+
+    readThrough(build, ranges, visit) {
+      const encoder = device.createCommandEncoder();
+      const commands = createRecorder(encoder);
+      build(commands);
+      commands.finish();
+      return settle(staging.readThrough(encoder, ranges.map(stagingRange), visit));
     },
 
     idle() {
@@ -222,6 +224,14 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       device.destroy();
     },
   };
+}
+
+function stagingRange(range: {
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}): StagingRange {
+  return { buffer: (range.buffer as DawnBuffer).gpu, offset: range.offset, bytes: range.bytes };
 }
 
 /** Encodes commands; `finish` closes the open pass and says how many commands there were. */

@@ -81,6 +81,16 @@ export interface Device {
   read(
     ranges: readonly { readonly buffer: DeviceBuffer; readonly offset: number; readonly bytes: number }[],
   ): Promise<Uint8Array[]>;
+  /**
+   * Submits what `build` records together with copies of the ranges, and gives `visit` their bytes, one range after the
+   * other, in staging memory that it must not keep: what a large read saves is a copy. Offsets and sizes are multiples
+   * of 4; resolves when `visit` has returned.
+   */
+  readThrough(
+    build: (commands: CommandList) => void,
+    ranges: readonly { readonly buffer: DeviceBuffer; readonly offset: number; readonly bytes: number }[],
+    visit: (bytes: Uint8Array) => void,
+  ): Promise<void>;
   /** Resolves when all submitted work has finished. */
   idle(): Promise<void>;
   free(buffer: DeviceBuffer): void;

@@ -13,6 +13,14 @@ export interface StagingRange {
 export interface StagingPool {
   /** Submits the copies at once; the bytes come in the order of the ranges, in arrays owned by the caller. */
   read(ranges: readonly StagingRange[]): Promise<Uint8Array[]>;
+  /**
+   * Ends the encoder with copies of word-aligned ranges, submits it, and gives `visit` the bytes where they are mapped.
+   */
+  readThrough(
+    encoder: GPUCommandEncoder,
+    ranges: readonly StagingRange[],
+    visit: (bytes: Uint8Array) => void,
+  ): Promise<void>;
   destroy(): void;
 }
 
@@ -83,6 +91,23 @@ export function createStagingPool(device: GPUDevice): StagingPool {
         }),
       );
       return results;
+    },
+    async readThrough(encoder, ranges, visit) {
+      const bytes = ranges.reduce((sum, range) => sum + range.bytes, 0);
+      const staging = take(bytes);
+      let at = 0;
+      for (const { buffer, offset, bytes: length } of ranges) {
+        encoder.copyBufferToBuffer(buffer, offset, staging, at, length);
+        at += length;
+      }
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+      try {
+        visit(new Uint8Array(staging.getMappedRange(0, bytes)));
+      } finally {
+        staging.unmap();
+        giveBack(staging);
+      }
     },
     destroy() {
       for (const buffer of all) buffer.destroy();

@@ -12,7 +12,7 @@ import type { HostPages } from '../kv/host-pages.js';
 import { createPipeline } from '../exec/pipeline.js';
 import { createPassages } from '../exec/passages.js';
 import type { Pipeline, Traffic } from '../exec/pipeline.js';
-import { createPagePool } from '../kv/pool.js';
+import { createPagePool, openPoolStaging } from '../kv/pool.js';
 import type { PagePool } from '../kv/pool.js';
 import type { TierFiles } from '../kv/tier-files.js';
 import { openRank } from '../exec/rank.js';
@@ -94,8 +94,9 @@ export async function prepare(
 
   progress('allocating KV pages');
   const verifier = verifyMoves ? createPageVerifier(headBytes) : undefined;
+  const staging = await openPoolStaging(graph.pools, headBytes, devices, host !== undefined);
   const pools = new Map(
-    graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, devices, host, verifier)]),
+    graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, staging, host, verifier)]),
   );
   const ropes = new Map([...devices].map(([id, device]) => [id, ropeBuffers(shape, device)]));
 

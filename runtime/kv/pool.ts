@@ -5,20 +5,22 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
+import { createPageMover, openMoveStaging, packingBytes } from './page-mover.js';
+import type { MoveStaging, PageGroup, PageMover } from './page-mover.js';
 import type { PageVerifier } from './verify-pages.js';
 
 interface PoolRank {
-  readonly device: Device;
+  readonly staging: MoveStaging;
   readonly deviceId: number;
   readonly dp: number;
+  readonly layers: Interval;
   readonly heads: Interval;
   /** Heads this rank alone answers for when pages leave the device: replicas of a head are read once. */
   readonly owns: boolean;
-  readonly groups: readonly {
-    readonly layers: Interval;
-    readonly buffer: DeviceBuffer;
-    readonly pageBytes: number;
-  }[];
+  readonly groups: readonly PageGroup[];
+  readonly mover: PageMover;
+  /** Bytes of a page over all groups. */
+  readonly partBytes: number;
 }
 
 export interface PagePool {
@@ -28,48 +30,82 @@ export interface PagePool {
   /** Copies device pages of a replica to host pages; resolves with the bytes moved. */
   pageOut(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
   /**
-   * Copies host pages to device pages of a replica. The writes are enqueued when it returns, so that commands submitted
-   * from then on find them; resolves with the bytes moved.
+   * Copies host pages to device pages of a replica; resolves with the bytes moved when all is enqueued: commands
+   * submitted from then on find them.
    */
   pageIn(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
   free(): void;
 }
 
 /**
+ * Staging for pages of pools that move, by device; what the pools of a device share.
+ *
+ * @param headBytes bytes of one kv head of one layer of a page
+ * @param moves whether there is a tier to move pages to
+ */
+export async function openPoolStaging(
+  pools: readonly KvPool[],
+  headBytes: number,
+  devices: ReadonlyMap<number, Device>,
+  moves: boolean,
+): Promise<ReadonlyMap<number, MoveStaging>> {
+  const wanted = (device: number): number =>
+    Math.max(
+      0,
+      ...pools.flatMap(({ ranks, pages }) =>
+        ranks
+          .filter((rank) => rank.device === device)
+          .map((rank) => packingBytes(groupBytes(rank, headBytes), pages)),
+      ),
+    );
+  return new Map(
+    await Promise.all(
+      [...devices].map(
+        async ([id, device]) => [id, await openMoveStaging(device, moves ? wanted(id) : 0)] as const,
+      ),
+    ),
+  );
+}
+
+/** Bytes of a page in each layer group of a rank. */
+function groupBytes({ groups, heads }: KvPool['ranks'][number], headBytes: number): number[] {
+  return groups.map((layers) => (layers[1] - layers[0]) * (heads[1] - heads[0]) * headBytes);
+}
+
+/**
  * Allocates the pool's pages on its devices.
  *
  * @param headBytes bytes of one kv head of one layer of a page
+ * @param staging of every device of the pool; the pools of a device share one
  * @param verifier checks every part of a page that moves; the pools of a host tier share one
  */
 export function createPagePool(
   pool: KvPool,
   headBytes: number,
-  devices: ReadonlyMap<number, Device>,
+  staging: ReadonlyMap<number, MoveStaging>,
   host: HostPages | undefined,
   verifier?: PageVerifier,
 ): PagePool {
   const seen = new Set<string>();
   const ranks: PoolRank[] = pool.ranks.map((rank) => {
-    const device = devices.get(rank.device)!;
-    const heads = rank.heads[1] - rank.heads[0];
+    const mine = staging.get(rank.device)!;
     const key = `${rank.dp}:${rank.layers.join('-')}:${rank.heads.join('-')}`;
     const owns = !seen.has(key);
     seen.add(key);
+    const groups = groupBytes(rank, headBytes).map((pageBytes, group) => {
+      const label = `kv ${pool.id} group ${group}`;
+      return { pageBytes, buffer: mine.device.createBuffer(label, Math.max(16, pageBytes * pool.pages)) };
+    });
     return {
-      device,
+      staging: mine,
       deviceId: rank.device,
       dp: rank.dp,
+      layers: rank.layers,
       heads: rank.heads,
       owns,
-      groups: rank.groups.map((layers, group) => {
-        const pageBytes = (layers[1] - layers[0]) * heads * headBytes;
-        const label = `kv ${pool.id} group ${group}`;
-        return {
-          layers,
-          pageBytes,
-          buffer: device.createBuffer(label, Math.max(16, pageBytes * pool.pages)),
-        };
-      }),
+      groups,
+      mover: createPageMover(mine, groups),
+      partBytes: rank.pageBytes,
     };
   });
   const ranksOf = (replica: number): PoolRank[] => ranks.filter((rank) => rank.dp === replica);
@@ -85,81 +121,69 @@ export function createPagePool(
       return rank.groups[group]!.buffer;
     },
     async pageOut(replica, pages, hostPages) {
-      const moved = await Promise.all(
-        ranksOf(replica)
-          .filter((rank) => rank.owns)
-          .map(async (rank) => {
-            const ranges = rank.groups.flatMap((group) =>
-              pages.map((page) => ({
-                buffer: group.buffer,
-                offset: page * group.pageBytes,
-                bytes: group.pageBytes,
-              })),
-            );
-            const parts = await rank.device.read(ranges);
-            let bytes = 0;
-            rank.groups.forEach((group, g) =>
-              pages.forEach((_, i) => {
-                const part = parts[g * pages.length + i]!;
-                verifier?.left(hostPages[i]!, group.layers, rank.heads, part);
-                tier().put(hostPages[i]!, group.layers, rank.heads, part);
-                bytes += part.byteLength;
-              }),
-            );
-            return bytes;
+      const owners = ranksOf(replica).filter((rank) => rank.owns);
+      await Promise.all(
+        owners.map((rank) =>
+          rank.mover.out(pages, (first, packed) => {
+            forEachPart(rank, first, packed, (i, part) => {
+              verifier?.left(hostPages[i]!, rank.layers, rank.heads, part);
+              tier().put(hostPages[i]!, rank.layers, rank.heads, part);
+            });
           }),
+        ),
       );
-      return moved.reduce((sum, bytes) => sum + bytes, 0);
+      return bytesOf(owners, pages);
     },
     async pageIn(replica, pages, hostPages) {
-      let bytes = 0;
-      for (const rank of ranksOf(replica)) {
-        for (const group of rank.groups) {
-          for (const run of contiguousRuns(pages)) {
-            const packed = new Uint8Array(run.length * group.pageBytes);
-            for (let i = 0; i < run.length; i++) {
-              const part = packed.subarray(i * group.pageBytes, (i + 1) * group.pageBytes);
-              tier().get(hostPages[run.at + i]!, group.layers, rank.heads, part);
-              verifier?.check('host tier', hostPages[run.at + i]!, group.layers, rank.heads, part);
-            }
-            rank.device.write(group.buffer, pages[run.at]! * group.pageBytes, packed);
-            bytes += packed.byteLength;
-          }
-        }
-      }
+      const all = ranksOf(replica);
+      await Promise.all(
+        all.map((rank) =>
+          rank.mover.in(pages, (first, packed) => {
+            forEachPart(rank, first, packed, (i, part) => {
+              tier().get(hostPages[i]!, rank.layers, rank.heads, part);
+              verifier?.check('host tier', hostPages[i]!, rank.layers, rank.heads, part);
+            });
+          }),
+        ),
+      );
       if (verifier !== undefined) {
-        for (const rank of ranksOf(replica)) await checkArrived(verifier, rank, pages, hostPages);
+        for (const rank of all) await checkArrived(verifier, rank, pages, hostPages);
       }
-      return bytes;
+      return bytesOf(all, pages);
     },
     free() {
-      for (const rank of ranks) for (const group of rank.groups) rank.device.free(group.buffer);
+      for (const { staging: mine, groups } of ranks)
+        for (const { buffer } of groups) mine.device.free(buffer);
     },
   };
+}
+
+function bytesOf(ranks: readonly PoolRank[], pages: readonly number[]): number {
+  return ranks.reduce((sum, rank) => sum + rank.partBytes * pages.length, 0);
+}
+
+/** Visits the parts of a chunk with their positions in the move. */
+function forEachPart(
+  { partBytes }: PoolRank,
+  first: number,
+  packed: Uint8Array,
+  visit: (i: number, part: Uint8Array) => void,
+): void {
+  for (let at = 0, i = first; at < packed.byteLength; at += partBytes, i++) {
+    visit(i, packed.subarray(at, at + partBytes));
+  }
 }
 
 /** Reads pages back from a rank and checks them against what left for the host tier. */
 async function checkArrived(
   verifier: PageVerifier,
-  { device, heads, groups }: PoolRank,
+  rank: PoolRank,
   pages: readonly number[],
   hostPages: readonly number[],
 ): Promise<void> {
-  for (const { buffer, layers, pageBytes } of groups) {
-    const parts = await device.read(
-      pages.map((page) => ({ buffer, offset: page * pageBytes, bytes: pageBytes })),
-    );
-    parts.forEach((part, i) => verifier.check(device.label, hostPages[i]!, layers, heads, part));
-  }
-}
-
-/** Maximal runs of consecutive page numbers: `[4, 5, 9]` -> `[{ at: 0, length: 2 }, { at: 2, length: 1 }]`. */
-function contiguousRuns(pages: readonly number[]): { readonly at: number; readonly length: number }[] {
-  const runs: { at: number; length: number }[] = [];
-  pages.forEach((page, i) => {
-    const last = runs.at(-1);
-    if (last !== undefined && pages[i - 1] === page - 1) last.length++;
-    else runs.push({ at: i, length: 1 });
+  await rank.mover.out(pages, (first, packed) => {
+    forEachPart(rank, first, packed, (i, part) => {
+      verifier.check(rank.staging.device.label, hostPages[i]!, rank.layers, rank.heads, part);
+    });
   });
-  return runs;
 }

@@ -11,7 +11,7 @@ import { openDevices } from '../../runtime/device/dawn.js';
 import type { Device } from '../../runtime/device/device.js';
 import { deviceResidences, residencesOf, transitionBetween } from '../../runtime/engine/residence.js';
 import { createHostPages } from '../../runtime/kv/host-pages.js';
-import { createPagePool, type PagePool } from '../../runtime/kv/pool.js';
+import { createPagePool, openPoolStaging, type PagePool } from '../../runtime/kv/pool.js';
 import { neededTensors } from '../../runtime/weights/graph-tensors.js';
 import { createResidentWeights, type ResidentWeights } from '../../runtime/exec/resident-weights.js';
 import type { DeviceTransition } from '../../runtime/exec/weight-arena.js';
@@ -122,9 +122,10 @@ async function movePages(
   const { layers, kvHeads, headDim } = graph.model.shape;
   const headBytes = PAGE_TOKENS * 2 * headDim * 4;
   const host = createHostPages(graph.hostTier!.pages, { layers, heads: kvHeads, headBytes });
+  const staging = await openPoolStaging(graph.pools, headBytes, devices, true);
   const pools = graph.stages.map(({ pool }) => {
     const description = graph.pools.find((candidate) => candidate.id === pool)!;
-    return { description, pool: createPagePool(description, headBytes, devices, host) };
+    return { description, pool: createPagePool(description, headBytes, staging, host) };
   });
   const [from, to] = pools as [Pool, Pool];
   const draw = (count: number): number[] => {
@@ -163,6 +164,7 @@ async function movePages(
   });
   await Promise.all(checks);
   for (const { pool } of pools) pool.free();
+  for (const each of staging.values()) each.free();
   return checked;
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { createHostPages } from '../../../runtime/kv/host-pages.js';
-import { createPagePool } from '../../../runtime/kv/pool.js';
+import { createPagePool, openPoolStaging } from '../../../runtime/kv/pool.js';
 import { memoryDevice } from '../support/memory-device.js';
 
 const LAYERS = 6;
@@ -48,8 +48,9 @@ describe('page pool', () => {
           [...from.ranks, ...to.ranks].map((rank) => [rank.device, memoryDevice(`gpu ${rank.device}`)]),
         );
         const host = createHostPages(8, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
-        const source = createPagePool(from, HEAD_BYTES, devices, host);
-        const target = createPagePool(to, HEAD_BYTES, devices, host);
+        const staging = await openPoolStaging([from, to], HEAD_BYTES, devices, false);
+        const source = createPagePool(from, HEAD_BYTES, staging, host);
+        const target = createPagePool(to, HEAD_BYTES, staging, host);
         const pages = [3, 4, 1];
         const fill = (
           rank: KvPool['ranks'][number],
@@ -99,7 +100,8 @@ describe('page pool', () => {
     const pool: KvPool = { id: 'r', stages: [], pages: 2, ranks: [single, { ...single, device: 1 }] };
     const devices = new Map([0, 1].map((id) => [id, memoryDevice()]));
     const host = createHostPages(2, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
-    const pages = createPagePool(pool, HEAD_BYTES, devices, host);
+    const staging = await openPoolStaging([pool], HEAD_BYTES, devices, false);
+    const pages = createPagePool(pool, HEAD_BYTES, staging, host);
     const bytes = LAYERS * HEADS * HEAD_BYTES;
     expect(await pages.pageOut(0, [0], [0])).toBe(bytes);
     expect(await pages.pageIn(0, [1], [0])).toBe(2 * bytes);

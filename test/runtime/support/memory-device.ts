@@ -51,6 +51,11 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
           return bytesOf(buffer).slice(offset, offset + bytes);
         }),
       ),
+    async readThrough(build, ranges, visit) {
+      build(commands);
+      const parts = await this.read(ranges);
+      visit(Uint8Array.from(parts.flatMap((part) => [...part])));
+    },
     idle: () => Promise.resolve(),
     free(buffer) {
       bytesOf(buffer);

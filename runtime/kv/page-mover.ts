@@ -1,0 +1,256 @@
+/**
+ * Device pages of a rank <-> packed bytes, in chunks large enough for the rate of staging memory. The packed part of a
+ * page is `[layers, heads, ...]`: its layer groups one after the other, whatever buffers they lie in.
+ *
+ * Small pieces are gathered by a kernel into one range of a staging buffer, which is then copied at once, and spread by
+ * another on the way back; pieces that are large enough are copied where they lie. All moves of a device take turns on
+ * one staging buffer without waiting for each other: the device's queue orders them, and a chunk is packed and read, or
+ * written and unpacked, by commands that nothing comes between.
+ */
+import type {
+  CommandList,
+  Device,
+  DeviceBuffer,
+  DeviceKernel,
+  DeviceLimits,
+  KernelSource,
+} from '../device/device.js';
+import { createPace } from '../exec/pace.js';
+import type { Pace } from '../exec/pace.js';
+import { ceilDiv, defineKernel, read, readWrite, subgroupSize } from '../kernels/wgsl.js';
+import { createGate } from './gate.js';
+import type { Gate } from './gate.js';
+
+/** Where the pages of one layer group lie: page `p` at `p * pageBytes`. */
+export interface PageGroup {
+  readonly buffer: DeviceBuffer;
+  readonly pageBytes: number;
+}
+
+export interface PageMover {
+  /**
+   * Reads pages, chunk by chunk: `visit` gets the packed parts of `pages[first]` and following, in memory that it must
+   * not keep. Chunks may come in any order.
+   */
+  out(pages: readonly number[], visit: (first: number, packed: Uint8Array) => void): Promise<void>;
+  /**
+   * Writes pages, chunk by chunk: `fill` is to fill in the packed parts of `pages[first]` and following. Resolves when all
+   * is enqueued: commands submitted from then on find it.
+   */
+  in(pages: readonly number[], fill: (first: number, packed: Uint8Array) => void): Promise<void>;
+}
+
+/** What the moves of one device share. */
+export interface MoveStaging {
+  readonly device: Device;
+  /** Absent where all pieces are copied where they lie. */
+  readonly packing?: Packing;
+  readonly reads: Gate;
+  readonly pace: Pace;
+  /** Host memory for a chunk, the same every time. */
+  scratch(bytes: number): Uint8Array;
+  /** Frees what it has on the device; to be called when nothing moves. */
+  free(): void;
+}
+
+interface Packing {
+  readonly pack: DeviceKernel;
+  readonly unpack: DeviceKernel;
+  /** Packed parts of a chunk. */
+  readonly packed: DeviceBuffer;
+  /** Page numbers of a chunk. */
+  readonly list: DeviceBuffer;
+}
+
+/** Bytes of a chunk, unless a page is larger. */
+const CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNK_PAGES = 1024;
+/** Chunks of a device on their way to the host at once: one is copied out while another is packed. */
+const READS = 3;
+/** A piece of this size is copied by a command of its own as fast as it would be packed. */
+const DIRECT_BYTES = 32 * 1024;
+/** Bytes a thread moves at a time, and those of a workgroup. */
+const UNIT_BYTES = 16;
+const GROUP_BYTES = 16 * 1024;
+const GROUP_UNITS = GROUP_BYTES / UNIT_BYTES;
+
+/**
+ * Kernels over `pages` x runs of `GROUP_UNITS` units: unit `u` of page `list[i]` of a group is unit `base + u` of the i-th
+ * packed part.
+ */
+function pageKernel(direction: 'pack' | 'unpack', limits: DeviceLimits): KernelSource {
+  const threads = subgroupSize(limits) || 64;
+  const out = direction === 'pack';
+  return defineKernel({
+    name: `${direction}_pages`,
+    bindings: [
+      read('list', 'u32'),
+      (out ? read : readWrite)('held', 'vec4u'),
+      (out ? readWrite : read)('packed', 'vec4u'),
+    ],
+    immediates: ['pages', 'units', 'base', 'stride'],
+    constants: [],
+    workgroup: [threads, 1, 1],
+    grid: () => [1, 1, 1],
+    body: `
+  if (wg.y >= im.pages) { return; }
+  let at = wg.y * im.stride + im.base;
+  let first = list[wg.y] * im.units;
+  let end = min((wg.x + 1u) * ${GROUP_UNITS}u, im.units);
+  for (var unit = wg.x * ${GROUP_UNITS}u + local.x; unit < end; unit += ${threads}u) {
+    ${out ? 'packed[at + unit] = held[first + unit];' : 'held[first + unit] = packed[at + unit];'}
+  }`,
+  });
+}
+
+/** Device bytes that moves of a rank's pages want for packing; 0 when they are copied where they lie. */
+export function packingBytes(groupPageBytes: readonly number[], pages: number): number {
+  const partBytes = groupPageBytes.reduce((sum, bytes) => sum + bytes, 0);
+  return packs(groupPageBytes) ? Math.min(pages, chunkPages(partBytes)) * partBytes : 0;
+}
+
+function packs(groupPageBytes: readonly number[]): boolean {
+  return (
+    groupPageBytes.some((bytes) => bytes < DIRECT_BYTES) &&
+    groupPageBytes.every((bytes) => bytes % UNIT_BYTES === 0)
+  );
+}
+
+function chunkPages(partBytes: number): number {
+  return Math.min(CHUNK_PAGES, Math.max(1, Math.floor(CHUNK_BYTES / partBytes)));
+}
+
+/**
+ * Staging for a device.
+ *
+ * @param bytes the most that `packingBytes` says for a rank on the device; with 0 there is no packing
+ */
+export async function openMoveStaging(device: Device, bytes: number): Promise<MoveStaging> {
+  let memory = new Uint8Array(0);
+  const scratch = (size: number): Uint8Array => {
+    if (memory.byteLength < size) memory = new Uint8Array(size);
+    return memory.subarray(0, size);
+  };
+  const staging = { device, reads: createGate(READS), pace: createPace(device), scratch };
+  if (bytes === 0) return { ...staging, free: () => undefined };
+  const [pack, unpack] = await Promise.all(
+    (['pack', 'unpack'] as const).map((one) => device.createKernel(pageKernel(one, device.limits))),
+  );
+  const packed = device.createBuffer('packed KV pages', bytes);
+  const list = device.createBuffer('KV pages to move', CHUNK_PAGES * 4);
+  return {
+    ...staging,
+    packing: { pack: pack!, unpack: unpack!, packed, list },
+    free() {
+      device.free(packed);
+      device.free(list);
+    },
+  };
+}
+
+export function createPageMover(staging: MoveStaging, groups: readonly PageGroup[]): PageMover {
+  const { device, packing, reads, pace } = staging;
+  const sizes = groups.map(({ pageBytes }) => pageBytes);
+  const partBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
+  const perChunk = chunkPages(partBytes);
+  const packer = packing !== undefined && packs(sizes) ? createPacker(device, packing, groups) : undefined;
+
+  const chunks = (pages: readonly number[]): { first: number; pages: readonly number[] }[] =>
+    Array.from({ length: Math.ceil(pages.length / perChunk) }, (_, i) => ({
+      first: i * perChunk,
+      pages: pages.slice(i * perChunk, (i + 1) * perChunk),
+    }));
+
+  return {
+    async out(pages, visit) {
+      await Promise.all(
+        chunks(pages).map((chunk) =>
+          reads.run(() => {
+            const give = (packed: Uint8Array): void => visit(chunk.first, packed);
+            if (packer !== undefined) return packer.read(chunk.pages, give);
+            const ranges = chunk.pages.flatMap((page) =>
+              groups.map(({ buffer, pageBytes }) => ({ buffer, offset: page * pageBytes, bytes: pageBytes })),
+            );
+            return device.readThrough(() => undefined, ranges, give);
+          }),
+        ),
+      );
+    },
+    async in(pages, fill) {
+      for (const chunk of chunks(pages)) {
+        const packed = staging.scratch(chunk.pages.length * partBytes);
+        fill(chunk.first, packed);
+        if (packer !== undefined) packer.write(chunk.pages, packed);
+        else writeDirect(device, groups, chunk.pages, packed);
+        await pace(packed.byteLength);
+      }
+    },
+  };
+}
+
+/** Writes packed parts where they belong, as many neighbouring pages at once as there are. */
+function writeDirect(
+  device: Device,
+  groups: readonly PageGroup[],
+  pages: readonly number[],
+  packed: Uint8Array,
+): void {
+  let at = 0;
+  for (let i = 0; i < pages.length;) {
+    let next = i + 1;
+    // Groups of one page lie between those of the next, so only a single group can be written in runs.
+    while (groups.length === 1 && pages[next] === pages[next - 1]! + 1) next++;
+    for (const { buffer, pageBytes } of groups) {
+      const bytes = (next - i) * pageBytes;
+      device.write(buffer, pages[i]! * pageBytes, packed.subarray(at, at + bytes));
+      at += bytes;
+    }
+    i = next;
+  }
+}
+
+interface Packer {
+  read(pages: readonly number[], visit: (packed: Uint8Array) => void): Promise<void>;
+  write(pages: readonly number[], packed: Uint8Array): void;
+}
+
+function createPacker(device: Device, packing: Packing, groups: readonly PageGroup[]): Packer {
+  const stride = groups.reduce((sum, { pageBytes }) => sum + pageBytes, 0) / UNIT_BYTES;
+  const list = { buffer: packing.list };
+  const packed = { buffer: packing.packed };
+  let base = 0;
+  const bound = groups.map(({ buffer, pageBytes }) => {
+    const units = pageBytes / UNIT_BYTES;
+    const at = base;
+    base += units;
+    return {
+      units,
+      base: at,
+      pack: device.bind(packing.pack, [list, { buffer }, packed]),
+      unpack: device.bind(packing.unpack, [list, { buffer }, packed]),
+    };
+  });
+  const record = (commands: CommandList, kernel: 'pack' | 'unpack', pages: number): void => {
+    for (const group of bound) {
+      const immediates = Uint32Array.of(pages, group.units, group.base, stride);
+      commands.dispatch(group[kernel], immediates, [ceilDiv(group.units, GROUP_UNITS), pages, 1]);
+    }
+  };
+  const listPages = (pages: readonly number[]): void =>
+    device.write(packing.list, 0, new Uint8Array(Uint32Array.from(pages).buffer));
+  return {
+    read(pages, visit) {
+      listPages(pages);
+      return device.readThrough(
+        (commands) => record(commands, 'pack', pages.length),
+        [{ buffer: packing.packed, offset: 0, bytes: pages.length * stride * UNIT_BYTES }],
+        visit,
+      );
+    },
+    write(pages, bytes) {
+      listPages(pages);
+      device.write(packing.packed, 0, bytes);
+      device.record((commands) => record(commands, 'unpack', pages.length));
+    },
+  };
+}
