@@ -19,6 +19,14 @@ const REQUESTS: readonly KernelRequest[] = [
       params: { heads: 8, kvHeads: 2, headDim, pageTokens: 16, groupLayers: 1, scale: 1, tileRows },
     })),
   ),
+  ...[1, 16].map((tileRows) => ({
+    kernel: 'attention' as const,
+    params: {
+      ...{ heads: 8, kvHeads: 2, headDim: 64, pageTokens: 16, groupLayers: 1, scale: 1, tileRows },
+      window: 100,
+      softcap: 50,
+    },
+  })),
 ];
 
 const instance = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
