@@ -39,6 +39,10 @@ export async function runProgram(
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof Error && error.name === 'AbortError') {
+      err(terminal, 'interrupted');
+      return EXIT.interrupted;
+    }
     if (error instanceof RuntimeFailure) {
       err(terminal, renderFailure(error, terminal.colour));
       return EXIT.runtime;

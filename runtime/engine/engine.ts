@@ -42,6 +42,8 @@ interface Sequence {
   /** Prompt, then what was generated. */
   readonly tokens: number[];
   readonly promptTokens: number;
+  /** Prompt tokens that have been in a step: those that preemption throws away go through another, and count once. */
+  prefilled: number;
   readonly maxNewTokens: number;
   /** Present when the request changes its logits. */
   readonly adjuster?: LogitAdjuster;
@@ -123,8 +125,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     else counts.decodeSteps++;
     if (prefill) reportPrefillRate();
     for (const item of action.items) {
-      const { promptTokens } = sequences.get(item.sequence)!;
-      counts.promptTokens += Math.max(0, Math.min(item.start + item.count, promptTokens) - item.start);
+      const sequence = sequences.get(item.sequence)!;
+      const reached = Math.min(item.start + item.count, sequence.promptTokens);
+      counts.promptTokens += Math.max(0, reached - sequence.prefilled);
+      sequence.prefilled = Math.max(reached, sequence.prefilled);
     }
     const sampled = action.items
       .filter((item) => item.sample)
@@ -255,6 +259,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         maxNewTokens,
         tokens: [...request.promptIds],
         promptTokens,
+        prefilled: 0,
         ...(request.adjust === undefined
           ? {}
           : { adjuster: createLogitAdjuster(request.adjust, request.promptIds) }),

@@ -30,6 +30,8 @@ export interface OpenEngineOptions {
   readonly verifyMoves?: boolean;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
+  /** Gives up opening: devices are destroyed and the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
   /** Opens `count` devices; default: the Dawn backend. */
   readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
 }
@@ -46,7 +48,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
   let devices: readonly Device[] = [];
   try {
     devices = await open(graph.devices.length, labels);
-    return await createEngine({
+    const created = createEngine({
       graph: withoutPeers(graph),
       devices: new Map(graph.devices.map((device, i) => [device.id, devices[i]!])),
       library: kernelVariants,
@@ -56,12 +58,30 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
       ...(options.tierFiles === undefined ? {} : { tierFiles: options.tierFiles }),
     });
+    return await unlessAborted(created, options.signal);
   } catch (error) {
     for (const device of devices) device.destroy();
     throw error;
   } finally {
     // Everything is on the devices or in the host copy by now.
     files.close();
+  }
+}
+
+/** What the promise gives, or a rejection as soon as the signal aborts; the promise is then left to itself. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let give = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    give = () => reject(signal.reason as Error);
+  });
+  if (signal.aborted) give();
+  signal.addEventListener('abort', give);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', give);
+    promise.catch(() => undefined);
   }
 }
 

@@ -13,11 +13,13 @@ describe('a small KV pool', () => {
     const { runtime } = compilePlan(makePlan({ shape, stages, kv: { hostCapacity: null } }));
     const pools = runtime.pools.map((pool) => ({ ...pool, pages: 5 }));
     const prompts = [10, 79, 3, 40, 64].map((length) => Array.from({ length }, (_, i) => 2 + i));
-    const { outputs } = await generate({ ...runtime, pools }, CLERK, prompts, {
+    const { outputs, stats } = await generate({ ...runtime, pools }, CLERK, prompts, {
       maxNewTokens: 400,
       stopIds: [],
     });
     // Five pages of 16 tokens; the last generated token needs no KV.
     expect(outputs.map(({ ids }, i) => prompts[i]!.length + ids.length)).toEqual([81, 81, 81, 81, 81]);
+    // Sequences that had to give up their pages went through prefill again: their prompts count once all the same.
+    expect(stats.promptTokens).toBe(10 + 79 + 3 + 40 + 64);
   });
 });

@@ -25,3 +25,23 @@ it('destroys its devices even where their last work failed', async () => {
   await expect(engine.dispose()).rejects.toThrow('a late fault');
   expect(destroyed).toBe(1);
 });
+
+it('gives up opening at once when asked to, also while a kernel compiles', async () => {
+  const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'single')!;
+  const { runtime: graph } = compilePlan(plan);
+  const stop = new AbortController();
+  let destroyed = 0;
+  const device: Device = {
+    ...memoryDevice(),
+    createBuffer: (label, bytes) => ({ label, bytes }),
+    write: () => undefined,
+    createKernel: () => {
+      stop.abort();
+      return new Promise(() => undefined);
+    },
+    destroy: () => destroyed++,
+  };
+  const opening = openEngine(graph, { open: () => Promise.resolve([device]), signal: stop.signal });
+  await expect(opening).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+  expect(destroyed).toBe(1);
+});
