@@ -67,4 +67,5 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning: 'A run cannot be resumed: its journal is missing or damaged, or does not belong to the results.',
   },
   FC0933: { slug: 'run-in-progress', meaning: 'Another process is writing the same results file.' },
+  FC0934: { slug: 'tokenizer-worker-lost', meaning: 'A thread that tokenises requests ended unexpectedly.' },
 };

@@ -8,12 +8,13 @@ import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { requestDigest } from './batch-identity.js';
 import { otherRequest } from './batch-start.js';
 import type { FinishedRequest } from './journal-format.js';
+import type { PromptEncoder } from './prompt-encoder.js';
 import { customIdOf, parseBatchLine, type BatchRequest } from './request.js';
 import { RequestRefused, type RequestError } from './request-error.js';
 import type { RequestLine } from './request-lines.js';
 import { answerLine, errorLine } from './response.js';
 import type { ResultWriter } from './result-writer.js';
-import { prepareRequest, submitRequest, type ServedModel } from './submit-request.js';
+import { prepareRequest, submitRequest, type PreparedRequest, type ServedModel } from './submit-request.js';
 
 export interface BatchProgress {
   /** Requests read so far; all of them once `readAll`. */
@@ -28,9 +29,18 @@ export interface BatchProgress {
   readonly completionTokens: number;
 }
 
+/** A line ready to be submitted. */
+export interface PreparedLine extends PreparedRequest {
+  readonly line: RequestLine;
+}
+
 export interface BatchState {
-  /** Checks and submits a line, or writes its error line. Throws FC0931 when it is not the one that was answered. */
-  readonly take: (line: RequestLine) => void;
+  /**
+   * Checks and encodes lines; those that cannot be served get their error lines, those that an earlier run finished are
+   * passed over. Rejects with FC0931 when one is not the line that was answered.
+   */
+  readonly prepare: (lines: readonly RequestLine[]) => Promise<PreparedLine[]>;
+  readonly submit: (prepared: PreparedLine) => void;
   /** No more lines will come. Throws FC0931 when one that was answered never came. */
   readonly readAll: (reachedLimit: boolean) => void;
   readonly progress: () => BatchProgress;
@@ -41,6 +51,7 @@ export interface BatchState {
 export interface BatchStateOptions {
   readonly engine: Engine;
   readonly tokenizer: TextTokenizer;
+  readonly encoder: PromptEncoder;
   readonly model: ServedModel;
   readonly writer: ResultWriter;
   readonly resultsPath: string;
@@ -53,7 +64,7 @@ export interface BatchStateOptions {
 
 /** A batch of which nothing is read yet. */
 export function openBatchState(options: BatchStateOptions): BatchState {
-  const { engine, tokenizer, model, writer, resultsPath, now } = options;
+  const { engine, tokenizer, encoder, model, writer, resultsPath, now } = options;
   const counts = {
     read: 0,
     readAll: false,
@@ -118,29 +129,14 @@ export function openBatchState(options: BatchStateOptions): BatchState {
     seen.set(request.customId, line.number);
     return request;
   };
-  const submit = (line: RequestLine): void => {
-    const request = parse(line);
-    const prepared = prepareRequest(request, tokenizer, model);
-    const promptTokens = prepared.promptIds.length;
-    submitRequest(engine, tokenizer, prepared, {
-      onAnswer: (choices) => {
-        const created = Math.floor(now() / 1000);
-        const context = { id: lineId(line), model: model.name, created, tokenText: tokenizer.tokenText };
-        const completionTokens = choices.reduce((sum, choice) => sum + choice.tokens, 0);
-        write(line, answerLine(request, promptTokens, choices, context), { promptTokens, completionTokens });
-      },
-      onFailure: (error) => fail(line, { code: failureCode(error), message: error.message }, 500),
-    });
-  };
-  /** Runs `action`; what it refuses becomes the error line of the request. */
-  const refusing = (line: RequestLine, action: () => void): void => {
+  /** What `action` gives; undefined where it refuses the request, which then gets its error line. */
+  const orRefused = <T>(line: RequestLine, action: () => T): T | undefined => {
     try {
-      action();
+      return action();
     } catch (error) {
-      if (error instanceof RequestRefused) fail(line, error.error, 400);
-      else if (error instanceof RuntimeFailure && error.code === 'FC0917') {
-        fail(line, { code: error.code, message: error.message }, 400);
-      } else throw error;
+      if (!(error instanceof RequestRefused)) throw error;
+      fail(line, error.error, 400);
+      return undefined;
     }
   };
   /** Passes over a line that an earlier run finished; its custom_id is taken all the same. */
@@ -153,13 +149,49 @@ export function openBatchState(options: BatchStateOptions): BatchState {
       if (!(error instanceof RequestRefused)) throw error;
     }
   };
+  /** The request of a line that is to be served. */
+  const accept = (line: RequestLine): BatchRequest | undefined => {
+    const finished = earlier.get(line.number);
+    if (finished !== undefined) {
+      passOver(line, finished);
+      return undefined;
+    }
+    counts.read++;
+    const request = orRefused(line, () => parse(line));
+    report();
+    return request;
+  };
   return {
-    take: (line) => {
-      const finished = earlier.get(line.number);
-      if (finished !== undefined) return passOver(line, finished);
-      counts.read++;
-      refusing(line, () => submit(line));
-      report();
+    prepare: async (lines) => {
+      const accepted = lines.flatMap((line) => {
+        const request = accept(line);
+        return request === undefined ? [] : [{ line, request }];
+      });
+      const encoded = await encoder.encode(
+        accepted.map(({ request: { input, addSpecialTokens } }) => ({ input, addSpecialTokens })),
+      );
+      return accepted.flatMap(({ line, request }, i) => {
+        const prompt = encoded[i]!;
+        const prepared = orRefused(line, () => {
+          if (prompt.error !== undefined) throw new RequestRefused(prompt.error);
+          return prepareRequest(request, prompt.ids, model);
+        });
+        return prepared === undefined ? [] : [{ ...prepared, line }];
+      });
+    },
+    submit: (prepared) => {
+      const { line, request } = prepared;
+      const promptTokens = prepared.promptIds.length;
+      submitRequest(engine, tokenizer, prepared, {
+        onAnswer: (choices) => {
+          const created = Math.floor(now() / 1000);
+          const context = { id: lineId(line), model: model.name, created, tokenText: tokenizer.tokenText };
+          const completionTokens = choices.reduce((sum, choice) => sum + choice.tokens, 0);
+          const result = answerLine(request, promptTokens, choices, context);
+          write(line, result, { promptTokens, completionTokens });
+        },
+        onFailure: (error) => fail(line, { code: failureCode(error), message: error.message }, 500),
+      });
     },
     readAll: (reachedLimit) => {
       const [missing] = earlier.keys();

@@ -1,9 +1,9 @@
 /** Reads a batch file line by line, without holding it in memory. Blank lines are skipped. */
-import { closeSync, createReadStream, fstatSync, open, openSync, readSync } from 'node:fs';
+import { closeSync, constants, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { promisify } from 'node:util';
+import { setTimeout } from 'node:timers/promises';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
 
@@ -18,7 +18,7 @@ export interface RequestLine {
  * FC0916 when the file cannot be read or holds no request.
  */
 export async function* readRequestLines(path: string, signal?: AbortSignal): AsyncGenerator<RequestLine> {
-  const stream = await openInput(path);
+  const stream = await openInput(path, signal);
   const lines = createInterface({ input: stream, crlfDelay: Infinity });
   const end = (): void => {
     lines.close();
@@ -46,16 +46,42 @@ export async function* readRequestLines(path: string, signal?: AbortSignal): Asy
 }
 
 /** A pipe is read by events: a read of a file that waits for a pipe cannot be given up, not even by exiting. */
-async function openInput(path: string): Promise<Readable> {
+async function openInput(path: string, signal: AbortSignal | undefined): Promise<Readable> {
   try {
-    const fd = await promisify(open)(path, 'r');
-    const stream = fstatSync(fd).isFIFO()
-      ? new Socket({ fd, readable: true, writable: false })
-      : createReadStream(path, { fd });
+    const isPipe = statSync(path).isFIFO();
+    const stream = isPipe
+      ? await openPipe(path, signal)
+      : createReadStream(path, { fd: openSync(path, 'r') });
     return stream.setEncoding('utf8');
   } catch (cause) {
     throw unreadable(path, cause);
   }
+}
+
+/** Milliseconds between looks for a writer. */
+const WRITER_WAIT = 20;
+
+/**
+ * A pipe once it has a writer. Opening it as a file would wait for one and could not be given up either, so it is
+ * opened without waiting: a read then gives nothing while there is no writer, EAGAIN once there is one.
+ */
+async function openPipe(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const chunk = Buffer.alloc(PIPE_CHUNK);
+  let first = 0;
+  while (first === 0 && !signal?.aborted) {
+    try {
+      first = readSync(fd, chunk);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') break;
+      closeSync(fd);
+      throw error;
+    }
+    if (first === 0) await setTimeout(WRITER_WAIT);
+  }
+  const socket = new Socket({ fd, readable: true, writable: false });
+  if (first > 0) socket.unshift(chunk.subarray(0, first));
+  return socket;
 }
 
 /** How many requests a batch file holds; reads it once. Fails as `readRequestLines` does. */
@@ -75,6 +101,7 @@ export function countRequests(path: string): number {
 
 const LINE_BREAK = 0x0a;
 const COUNT_CHUNK = 1 << 20;
+const PIPE_CHUNK = 1 << 16;
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /** Lines that have anything but blanks. */

@@ -4,14 +4,17 @@
  * the process) leaves the finished results in the output file, and a later run goes on from there.
  */
 import { statSync } from 'node:fs';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { Engine } from '../engine/types.js';
 import { RuntimeFailure } from '../failure.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { refuseSameFile } from './batch-files.js';
 import { planStart, type StartMode } from './batch-start.js';
-import { openBatchState, type BatchProgress, type BatchState } from './batch-state.js';
+import { openBatchState, type BatchProgress, type BatchState, type PreparedLine } from './batch-state.js';
 import type { BatchIdentity } from './journal-format.js';
+import { orderToHelp } from './order-requests.js';
+import { localEncoder, type PromptEncoder } from './prompt-encoder.js';
+import { requestBlocks } from './request-blocks.js';
 import { readRequestLines, type RequestLine } from './request-lines.js';
 import { openResultWriter } from './result-writer.js';
 import type { ServedModel } from './submit-request.js';
@@ -33,6 +36,10 @@ export interface BatchJob {
   readonly window?: number;
   /** Only the first so many requests of the file. */
   readonly limit?: number;
+  /** Submits requests in the order of the file, and not in the one that helps. */
+  readonly ordered?: boolean;
+  /** Encodes the prompts; default: the tokenizer, in this thread. */
+  readonly encoder?: PromptEncoder;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -64,11 +71,11 @@ export const NOT_BEGUN: BatchSummary = {
   errors: {},
 };
 
-/** Requests submitted before the engine starts, so that small batches are scheduled as one. */
-const HEAD_START = 1024;
+/** Requests that are encoded, ordered and submitted together. */
+const BLOCK = 1024;
 
-/** Milliseconds to wait for a line of a pipe before the engine starts with those there are. */
-const HEAD_START_WAIT = 50;
+/** Milliseconds to wait for more lines of a pipe before those there are go to the engine. */
+const PIPE_PATIENCE = 50;
 
 /** Milliseconds between looks at a full window. */
 const FULL_WINDOW_WAIT = 10;
@@ -82,9 +89,14 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   const stop = new AbortController();
   const signal = job.signal ? AbortSignal.any([job.signal, stop.signal]) : stop.signal;
   const lines = readRequestLines(job.requestsPath, signal);
-  // The first line is asked for before the output is touched: neither a wrong request path nor an abort while devices
+  const limit = job.limit ?? Infinity;
+  const patience = statSync(job.requestsPath, { throwIfNoEntry: false })?.isFile()
+    ? {}
+    : { patience: PIPE_PATIENCE };
+  const blocks = requestBlocks(lines, { size: BLOCK, limit, ...patience });
+  // The first lines are asked for before the output is touched: neither a wrong request path nor an abort while devices
   // were opened may empty a results file.
-  const first = await lines.next();
+  const first = await blocks.next();
   if (signal.aborted) return NOT_BEGUN;
   refuseSameFile(job.requestsPath, job.resultsPath);
   const { batch = {} } = job;
@@ -92,6 +104,7 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   const writer = await openResultWriter(job.resultsPath, start, batch, () => stop.abort());
   const state = openBatchState({
     ...job,
+    encoder: job.encoder ?? localEncoder(job.tokenizer),
     writer,
     finished: start.kind === 'resume' ? start.journal.finished : [],
     now: job.now ?? Date.now,
@@ -103,7 +116,7 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   };
   let failure: RuntimeFailure | undefined;
   try {
-    await drive(job, lines, first, state, signal, stop);
+    await drive(job, blocks, first, state, signal, stop);
   } catch (error) {
     if (!(error instanceof RuntimeFailure) || isFileFailure(error)) {
       await writer.close(() => false).catch(() => undefined);
@@ -125,53 +138,49 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   };
 }
 
-/** Feeds lines to the engine and keeps it running until every request is done or the signal aborts. */
+/** Feeds requests to the engine and keeps it running until every one is done or the signal aborts. */
 async function drive(
   job: BatchJob,
-  lines: AsyncGenerator<RequestLine>,
-  first: IteratorResult<RequestLine, unknown>,
+  blocks: AsyncGenerator<readonly RequestLine[]>,
+  first: IteratorResult<readonly RequestLine[], unknown>,
   state: BatchState,
   signal: AbortSignal,
   stop: AbortController,
 ): Promise<void> {
-  const { engine } = job;
-  const window = job.window ?? 16384;
-  const isFile = statSync(job.requestsPath).isFile();
-  const limit = job.limit ?? Infinity;
+  const { engine, limit = Infinity, window = 16384 } = job;
+  /** Ready for the engine, in the order to submit them. */
+  const ready: PreparedLine[] = [];
   let taken = 0;
   let exhausted = false;
-  let reading: Promise<void> | undefined;
-  /** Takes the next line; the one already asked for, if there is one. */
-  const readNext = (): Promise<void> => (reading ??= takeLine().finally(() => (reading = undefined)));
-  const takeLine = async (): Promise<void> => {
-    const next = taken === 0 ? first : await lines.next();
-    // An abort ends the lines too, wherever they are.
+  const loadBlock = async (): Promise<void> => {
+    const next = taken === 0 ? first : await blocks.next();
+    // An abort ends the blocks too, wherever they are.
     if (next.done && signal.aborted) return;
-    if (!next.done) {
-      taken++;
-      state.take(next.value);
+    if (next.done) {
+      exhausted = true;
+      return state.readAll(taken === limit);
     }
-    if (!next.done && taken < limit) return;
-    exhausted = true;
-    state.readAll(!next.done);
+    taken += next.value.length;
+    const prepared = await state.prepare(next.value);
+    ready.push(...(job.ordered ? prepared : orderToHelp(prepared)));
+  };
+  const submitReady = (): void => {
+    const room = Math.max(0, window - engine.pending());
+    for (const prepared of ready.splice(0, room)) state.submit(prepared);
   };
   const feed = async (isRunning: () => boolean): Promise<void> => {
-    while (isRunning() && !exhausted && !signal.aborted) {
-      if (engine.pending() < window) {
-        await readNext();
-        // Lets the engine's own callbacks in: tokenising a long file must not starve the devices.
-        await setImmediate();
-      } else await setTimeout(FULL_WINDOW_WAIT);
+    while (isRunning() && !signal.aborted) {
+      submitReady();
+      if (ready.length > 0) await setTimeout(FULL_WINDOW_WAIT);
+      else if (exhausted) return;
+      else await loadBlock();
     }
   };
-  while (!exhausted && !signal.aborted && engine.pending() < Math.min(HEAD_START, window)) {
-    const next = readNext().then(() => false);
-    const isSlow = await (isFile ? next : Promise.race([next, setTimeout(HEAD_START_WAIT, true)]));
-    if (isSlow && engine.pending() > 0) break;
-  }
-  while (!signal.aborted && (engine.pending() > 0 || !exhausted)) {
+  while (!signal.aborted) {
+    submitReady();
     if (engine.pending() === 0) {
-      await readNext();
+      if (exhausted) return;
+      await loadBlock();
       continue;
     }
     let running = true;

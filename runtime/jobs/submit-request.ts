@@ -1,4 +1,4 @@
-/** From a checked request to the engine and back: tokenises, checks lengths, submits `n` sequences, gathers answers. */
+/** From a checked request to the engine and back: checks lengths, submits `n` sequences, gathers answers. */
 import type { Engine, EngineRequest } from '../engine/types.js';
 import type { LogitAdjustments } from '../sampling/adjust.js';
 import { allowIds } from '../sampling/constraint.js';
@@ -30,13 +30,12 @@ export interface RequestOutcome {
   readonly onFailure: (error: Error) => void;
 }
 
-/** Tokenises and checks a request. Throws RequestRefused, or RuntimeFailure from the tokenizer. */
+/** Checks a request against the model. Throws RequestRefused. */
 export function prepareRequest(
   request: BatchRequest,
-  tokenizer: TextTokenizer,
+  promptIds: readonly number[],
   model: ServedModel,
 ): PreparedRequest {
-  const promptIds = promptIdsOf(request, tokenizer);
   if (promptIds.length === 0) refuse('empty_prompt', 'the prompt has no tokens', 'prompt');
   refuseOutside(promptIds, model.vocab, 'prompt');
   refuseOutside(request.stopTokenIds, model.vocab, 'stop_token_ids');
@@ -140,14 +139,4 @@ const NO_PENALTIES: Penalties = {
 /** The prompt as its answer repeats it. */
 function promptText({ request, promptIds }: PreparedRequest, tokenizer: TextTokenizer): string {
   return request.input.kind === 'text' ? request.input.text : tokenizer.decode(promptIds);
-}
-
-function promptIdsOf(request: BatchRequest, tokenizer: TextTokenizer): readonly number[] {
-  const { input, addSpecialTokens } = request;
-  if (input.kind === 'ids') return input.ids;
-  if (input.kind === 'text') return tokenizer.encode(input.text, addSpecialTokens);
-  if (!tokenizer.renderChat) {
-    refuse('no_chat_template', 'the model has no chat template; use /v1/completions', 'messages');
-  }
-  return tokenizer.encode(tokenizer.renderChat(input.messages, input.options), addSpecialTokens);
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -82,7 +82,7 @@ async function run(lines: readonly string[] | string, options: Partial<BatchJob>
     now: () => 1_700_000_000_000,
   };
   const summary = await runBatch({ ...base, ...options });
-  return { summary, results: readLines(resultsPath), engine };
+  return { summary, results: existsSync(resultsPath) ? readLines(resultsPath) : [], engine };
 }
 
 describe('a batch', () => {
@@ -168,7 +168,7 @@ describe('a batch', () => {
         completionLine('max', { prompt: 'one two three', max_tokens: 2 }),
         completionLine('eos', { prompt: 'ab', max_tokens: 90, ignore_eos: true }),
       ],
-      { engine },
+      { engine, ordered: true },
     );
     const choices = (customId: string) =>
       results.find((line) => line.custom_id === customId)!.response!.body.choices;
@@ -214,6 +214,32 @@ describe('a batch', () => {
     expect(failed).toHaveLength(1);
     expect(failed[0]).toMatchObject({ response: { status_code: 500 }, error: { code: 'FC0902' } });
     expect(summary).toMatchObject({ answered: 1, failed: 1 });
+  });
+
+  it('submits requests in the order that helps, or in the order of the file', async () => {
+    const lines = ['short', 'one of a middling length', 'one that is the longest of the three'].map(
+      (prompt) => completionLine(prompt, { prompt, max_tokens: 9 }),
+    );
+    const lengths = async (ordered: boolean): Promise<number[]> => {
+      const engine = fakeEngine(echo);
+      await run(lines, { engine, ordered });
+      return engine.submitted.map(({ promptIds }) => promptIds.length);
+    };
+    const inFile = await lengths(true);
+    expect(inFile).toEqual([...inFile].sort((a, b) => a - b));
+    expect(await lengths(false)).toEqual([...inFile].reverse());
+  });
+
+  it('takes blocks from a long file, in order of the blocks', async () => {
+    const lines = Array.from({ length: 2500 }, (_, i) =>
+      completionLine(`r${i}`, { prompt: [i % 500, i >> 9] }),
+    );
+    const engine = fakeEngine(() => [{ id: 1 }]);
+    const { summary, results } = await run(lines, { engine, limit: 2400 });
+    expect(summary).toMatchObject({ read: 2400, answered: 2400, readAll: true });
+    expect(new Set(results.map((line) => line.custom_id)).size).toBe(2400);
+    expect(engine.submitted.slice(0, 1024).map(({ promptIds }) => promptIds)).toContainEqual([1023 % 500, 1]);
+    expect(engine.submitted[1024]!.promptIds).toEqual([1024 % 500, 2]);
   });
 
   it('keeps the window and reports progress', async () => {
@@ -294,6 +320,22 @@ describe('a batch cut short', () => {
     expect(summary).toMatchObject({ read: 2, answered: 1, interrupted: false });
     expect(summary.failure?.code).toBe('FC0902');
     closeSync(pipe);
+  });
+
+  it('waits for the writer of a pipe, and can be told not to', async () => {
+    const requestsPath = join(scratch, `pipe-${files++}`);
+    execFileSync('mkfifo', [requestsPath]);
+    const stop = new AbortController();
+    const waiting = run([], { requestsPath, resultsPath: join(scratch, 'none.jsonl'), signal: stop.signal });
+    stop.abort();
+    expect((await waiting).summary).toMatchObject({ read: 0, interrupted: true });
+    const text = `${completionLine('ä', { prompt: 'x' })}\n${completionLine('b', { prompt: 'y' })}\n`;
+    const answered = run([], { requestsPath });
+    const writer = spawn('sh', ['-c', 'printf %s "$2" > "$1"', 'sh', requestsPath, text]);
+    const { summary, results } = await answered;
+    expect(summary).toMatchObject({ read: 2, readAll: true, answered: 2, interrupted: false });
+    expect(results.map((line) => line.custom_id).sort()).toEqual(['b', 'ä']);
+    writer.kill();
   });
 
   it('answers what a pipe has given without waiting for more', async () => {
