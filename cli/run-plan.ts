@@ -5,7 +5,9 @@ import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { batchIdentity } from '../runtime/jobs/batch-identity.js';
 import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
-import { runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
+import { openEncoder } from '../runtime/jobs/encoder-pool.js';
+import type { BatchProgress } from '../runtime/jobs/batch-state.js';
+import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -13,6 +15,7 @@ import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plura
 import { createProgress } from './progress.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
+import { describeWork } from './work-left.js';
 
 const PROGRESS_INTERVAL_MS = 250;
 
@@ -31,6 +34,8 @@ export interface PlanRunOptions {
   readonly start: StartMode;
   /** Only the first so many requests of the file. */
   readonly limit?: number;
+  /** Submits requests in the order of the file. */
+  readonly ordered?: boolean;
   /** Model directory in place of the one that the plan names. */
   readonly modelDirectory?: string;
   /** How stages change on shared devices; default: `dataflow`. */
@@ -40,7 +45,10 @@ export interface PlanRunOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens the devices, runs the batch, closes the devices. Throws RuntimeFailure for what stops it before it starts. */
+/**
+ * Opens the devices, runs the batch, closes the devices. Throws RuntimeFailure for what stops it before it starts, and
+ * the signal's reason when that aborts while devices are opened.
+ */
 export async function runPlan(options: PlanRunOptions, terminal: Terminal): Promise<PlanRun> {
   const { graph } = options;
   // What can be wrong with files is found before a device is opened. Requests of a stream are counted as they come.
@@ -55,11 +63,21 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
     verifyMoves: options.verifyMoves ?? false,
     progress: progress.say,
+    signal: options.signal,
+  });
+  const encoder = openEncoder(options.requestsPath, tokenizer, {
+    model: graph.model,
+    ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
   });
   const begun = performance.now();
-  let state = { read: 0, answered: 0, failed: 0 };
-  const show = (): void =>
-    progress.update(state.answered + state.failed, Math.max(total, state.read), work(engine.stats()));
+  const elapsed = (): number => (performance.now() - begun) / 1000;
+  let state: BatchProgress = NOT_BEGUN;
+  const show = (): void => {
+    const work = { progress: state, stats: engine.stats(), elapsed: elapsed() };
+    const known = total > 0 ? total : state.readAll ? state.read : undefined;
+    const note = describeWork({ ...work, ...(known === undefined ? {} : { total: known }) });
+    progress.update(state.answered + state.failed, Math.max(total, state.read), note);
+  };
   progress.start(total);
   // Prefill may go on for long before the first answer, so the bar also moves by the clock.
   const ticking = setInterval(show, PROGRESS_INTERVAL_MS);
@@ -70,6 +88,8 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
       batch,
       start: options.start,
       ...(options.limit === undefined ? {} : { limit: options.limit }),
+      ordered: options.ordered ?? false,
+      encoder,
       engine,
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },
@@ -77,17 +97,13 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
       onProgress: (now) => (state = now),
     });
     show();
-    return { summary, stats: engine.stats(), seconds: (performance.now() - begun) / 1000 };
+    return { summary, stats: engine.stats(), seconds: elapsed() };
   } finally {
     clearInterval(ticking);
     progress.stop();
+    await encoder.close();
     await engine.dispose();
   }
-}
-
-/** What the devices have done so far, for the end of the bar. */
-function work({ promptTokens, generatedTokens }: EngineStats): string {
-  return `prefill ${formatCount(promptTokens)}, decode ${formatCount(generatedTokens)} tokens`;
 }
 
 /** Exit status of a run: requests with an error line do not make it a failure. */
@@ -161,19 +177,4 @@ function tierLines({ tiers }: EngineStats): readonly (readonly [string, string])
     ...slow.map((tier) => `the ${tier} tier passed over, being slower than computing again`),
   ];
   return parts.length === 0 ? [] : [['KV tiers', parts.join(', ')]];
-}
-
-/** The `--json` form of a run. */
-export function runJson(run: PlanRun, graph: RuntimeGraph): Readonly<Record<string, unknown>> {
-  const { failure, ...summary } = run.summary;
-  return {
-    plan: graph.plan,
-    model: graph.model.name,
-    seconds: run.seconds,
-    requests: summary,
-    ...(failure === undefined
-      ? {}
-      : { failure: { code: failure.code, message: failure.message, subject: failure.details.subject } }),
-    stats: run.stats,
-  };
 }

@@ -5,7 +5,8 @@ import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../com
 import { EXIT } from '../exit-codes.js';
 import { loadGraph } from '../load-plan.js';
 import { PACKAGE_ROOT } from '../package-root.js';
-import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
+import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { runSummary } from '../run-summary.js';
 import { err, out } from '../terminal.js';
 
 const PLAN_FILE = join(PACKAGE_ROOT, 'plans', 'clerk.plan');
@@ -77,7 +78,7 @@ export const addDemoCommand: AddCommand = (program, context) => {
         if (options.json) {
           out(
             terminal,
-            JSON.stringify({ command: 'demo', out: options.out, accuracy, ...runJson(run, graph) }, null, 2),
+            JSON.stringify({ ...runSummary('demo', options.out, run, graph), accuracy }, null, 2),
           );
         } else {
           if (accuracy !== undefined)

@@ -10,7 +10,8 @@ import {
   type AddCommand,
 } from '../command.js';
 import { loadGraph } from '../load-plan.js';
-import { describeRun, exitCodeOf, reportOutcome, runJson, runPlan } from '../run-plan.js';
+import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { runSummary, writeRunSummary } from '../run-summary.js';
 import { out } from '../terminal.js';
 
 interface RunOptions {
@@ -21,9 +22,11 @@ interface RunOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly limit?: number;
+  readonly ordered?: boolean;
   readonly model?: string;
   readonly transitions: TransitionMode;
   readonly verifyMoves?: boolean;
+  readonly summary?: string;
   readonly json?: boolean;
 }
 
@@ -39,6 +42,7 @@ export const addRunCommand: AddCommand = (program, context) => {
     )
     .option('--overwrite', 'replace the results of a run that was cut short')
     .option('--limit <count>', 'only the first so many requests of the file', parseCount)
+    .option('--ordered', 'run requests in the order of the file, and not in the one that helps')
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
     .option('--model <directory>', 'model directory in place of the one that the plan names')
@@ -48,6 +52,7 @@ export const addRunCommand: AddCommand = (program, context) => {
         .default('dataflow'),
     )
     .option('--verify-moves', 'check weights and KV end to end after every move (slow)');
+  command.option('--summary <file>', 'also write what `--json` prints to a file');
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
       const { terminal } = context;
@@ -64,6 +69,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             signal,
             transitions: options.transitions,
             verifyMoves: options.verifyMoves === true,
+            ordered: options.ordered === true,
             ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },
@@ -71,9 +77,9 @@ export const addRunCommand: AddCommand = (program, context) => {
         ),
       );
       reportOutcome(run, options.out, terminal);
-      if (options.json)
-        out(terminal, JSON.stringify({ command: 'run', out: options.out, ...runJson(run, graph) }, null, 2));
-      else out(terminal, describeRun(run));
+      const summary = runSummary('run', options.out, run, graph);
+      if (options.summary !== undefined) writeRunSummary(options.summary, summary);
+      out(terminal, options.json ? JSON.stringify(summary, null, 2) : describeRun(run));
       return exitCodeOf(run);
     }),
   );

@@ -59,15 +59,20 @@ describe('fulcrum run', () => {
       '{"custom_id":"odd","method":"GET","url":"/v1/models"}',
     );
     const results = join(folder, 'six.out.jsonl');
-    const run = fulcrum('run', PLAN, '--plan', 'reshard', '--requests', requests, '--out', results, '--json');
+    const summary = join(folder, 'six.summary.json');
+    const files = ['--requests', requests, '--out', results, '--summary', summary];
+    const run = fulcrum('run', PLAN, '--plan', 'reshard', ...files, '--json');
     expect(run.stderr).toMatch('2 requests could not be answered');
     expect(run.status).toBe(0);
     expect(JSON.parse(run.stdout)).toMatchObject({
+      format: 'fulcrum-run',
+      version: 1,
       command: 'run',
       plan: 'reshard',
-      requests: { read: 8, answered: 6, failed: 2, unfinished: 0, interrupted: false },
+      requests: { read: 8, answered: 6, failed: 2, resumed: 0, unfinished: 0, interrupted: false },
       stats: { transitions: 1 },
     });
+    expect(JSON.parse(readFileSync(summary, 'utf8'))).toEqual(JSON.parse(run.stdout));
     const lines = readLines<ResultLine>(results);
     expect(lines).toHaveLength(8);
     const expected = expectedTexts();
