@@ -72,10 +72,9 @@ function sound(
   headDim: number,
 ): boolean {
   const [hidden, heads] = [values.get('hidden')!, values.get('heads')!];
-  const gemma = family.parts.unitNorms === true;
   const foreign = [
     ...(family.sliding === 'never' ? (['window'] as const) : []),
-    ...(gemma ? [] : (['attention_softcap', 'logit_softcap'] as const)),
+    ...(family.capped ? [] : (['attention_softcap', 'logit_softcap'] as const)),
   ].find((property) => values.origin(property) !== undefined);
   const problem =
     heads % kvHeads !== 0

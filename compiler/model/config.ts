@@ -95,10 +95,11 @@ function readShape(
     config.has(field) || (fallback !== undefined && !config.mentions(field))
       ? config.positive(field, fallback)
       : undefined;
-  const gemma = family.parts.unitNorms === true;
-  const queryScalar = gemma ? optional('query_pre_attn_scalar', defaults.queryScalar) : undefined;
-  const attentionSoftcap = gemma ? optional('attn_logit_softcapping', defaults.attentionSoftcap) : undefined;
-  const logitSoftcap = gemma ? optional('final_logit_softcapping', defaults.logitSoftcap) : undefined;
+  const ifCapped = (field: string, fallback: number | undefined): number | undefined =>
+    family.capped ? optional(field, fallback) : undefined;
+  const queryScalar = ifCapped('query_pre_attn_scalar', defaults.queryScalar);
+  const attentionSoftcap = ifCapped('attn_logit_softcapping', defaults.attentionSoftcap);
+  const logitSoftcap = ifCapped('final_logit_softcapping', defaults.logitSoftcap);
 
   if (heads !== undefined && kvHeads !== undefined && heads % kvHeads !== 0)
     problem(`\`num_attention_heads\` (${heads}) is no multiple of \`num_key_value_heads\` (${kvHeads})`);

@@ -48,6 +48,8 @@ export interface ModelFamily {
   readonly activation: { readonly field: string; readonly name: 'silu' | 'gelu_pytorch_tanh' };
   /** Parts that every model of the family has. */
   readonly parts: Pick<ModelShape, 'activation' | 'scaledEmbedding' | 'unitNorms' | 'postNorms'>;
+  /** Models have a scale of their own for attention scores, and may have soft caps on scores and logits. */
+  readonly capped?: true;
   readonly sliding: SlidingRule;
   /** `partial_rotary_factor` may be below 1. */
   readonly partialRotary?: true;
@@ -129,6 +131,7 @@ const GEMMA2: ModelFamily = {
   mlpBias: false,
   activation: { field: 'hidden_activation', name: 'gelu_pytorch_tanh' },
   parts: { activation: 'gelu_tanh', scaledEmbedding: true, unitNorms: true, postNorms: true },
+  capped: true,
   sliding: 'every other',
   refused: ['use_bidirectional_attention'],
   defaults: {

@@ -79,4 +79,11 @@ it('reads weights once a step and keys once a sequence', () => {
     flops: 4 * 100 * 8 * 16,
     bytes: 50 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
   });
+  // Seven rows that see five keys each.
+  const windowed = { ...attention, params: { ...attention.params, window: 5 } };
+  expect(kernelWork(windowed, size)).toEqual({
+    kind: 'attention',
+    flops: 4 * 35 * 8 * 16,
+    bytes: 35 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
+  });
 });
