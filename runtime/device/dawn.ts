@@ -7,7 +7,7 @@
  * to is a bug of ours; it is reported by rejecting the next `read` or `idle`.
  */
 import { RuntimeFailure } from '../failure.js';
-import type { BoundKernel, BufferRange, Device, DeviceBuffer, DeviceLimits } from './device.js';
+import type { BoundKernel, BufferRange, CommandList, Device, DeviceBuffer, DeviceLimits } from './device.js';
 import { dawnInstance, defaultProfile, requestAdapter } from './dawn-instance.js';
 import type { DeviceProfile } from './dawn-instance.js';
 import { buildKernel } from './pipelines.js';
@@ -235,11 +235,7 @@ function stagingRange(range: {
 }
 
 /** Encodes commands; `finish` closes the open pass and says how many commands there were. */
-function createRecorder(encoder: GPUCommandEncoder): {
-  dispatch(kernel: BoundKernel, immediates: Uint32Array, grid: readonly [number, number, number]): void;
-  copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
-  finish(): number;
-} {
+function createRecorder(encoder: GPUCommandEncoder): CommandList & { finish(): number } {
   let pass: GPUComputePassEncoder | undefined;
   let pipeline: GPUComputePipeline | undefined;
   let count = 0;
@@ -279,6 +275,12 @@ function createRecorder(encoder: GPUCommandEncoder): {
         toOffset,
         bytes,
       );
+    },
+    clear(buffer, offset, bytes) {
+      if (bytes === 0) return;
+      endPass();
+      count++;
+      encoder.clearBuffer((buffer as DawnBuffer).gpu, offset, bytes);
     },
     finish() {
       endPass();

@@ -56,6 +56,8 @@ export interface KernelSource {
 export interface CommandList {
   dispatch(kernel: BoundKernel, immediates: Uint32Array, grid: readonly [number, number, number]): void;
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+  /** Sets bytes to zero; offset and length are multiples of 4. */
+  clear(buffer: DeviceBuffer, offset: number, bytes: number): void;
 }
 
 export interface Device {

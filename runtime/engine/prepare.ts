@@ -23,6 +23,7 @@ import { createPageVerifier } from '../kv/verify-pages.js';
 import type { PageVerifier } from '../kv/verify-pages.js';
 import { stepArgsLayout } from '../exec/step-args.js';
 import type { StepArgsLayout } from '../exec/step-args.js';
+import { createTurns } from '../exec/turns.js';
 import { createWorkspace } from '../exec/workspace.js';
 import type { WorkspaceStage } from '../exec/workspace.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
@@ -30,7 +31,7 @@ import type { TransitionMode } from '../scheduler/types.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createExposureClock } from './clock.js';
 import type { ExposureClock } from './clock.js';
-import { deviceResidences, residencesOf, transitionBetween } from './residence.js';
+import { deviceResidences, residencesOf, transitionBetween, weightUrgency } from './residence.js';
 import type { StageResidence } from './residence.js';
 
 export interface PreparedStage {
@@ -50,8 +51,8 @@ export interface Prepared {
   /** Seconds within transitions in which no kernels ran on their devices, as far as the host can tell. */
   readonly exposedSeconds: () => number;
   /**
-   * Carries out a transition on all devices of a group: each begins its moves when the steps given out before have
-   * passed it, and steps given out later wait for the weights they use. Resolves with the bytes uploaded once all
+   * Carries out a transition on all devices of a group: each weight is moved when the steps given out before are past
+   * what lies in its place, and steps given out later wait for the weights they use. Resolves with the bytes uploaded once all
    * moves are enqueued, as a barrier once they are done.
    */
   switchTo(from: string, to: string, mode: TransitionMode): Promise<number>;
@@ -72,6 +73,7 @@ export async function prepare(
   const residences = residencesOf(graph);
   const traffic: Traffic = { allReduce: 0, send: 0 };
   const passages = createPassages();
+  const turns = createTurns();
   const exposures = new Map<string, ExposureClock>();
   for (const { group } of residences.values()) exposures.set(group, createExposureClock());
   const { shape } = graph.model;
@@ -86,7 +88,9 @@ export async function prepare(
   let loadedBytes = 0;
   for (const [id, device] of devices) {
     const mine = deviceResidences(graph, residences, id);
-    const resident = createResidentWeights(device, mine, deviceTransitions(graph, residences, id), source);
+    const moves = deviceTransitions(graph, residences, id);
+    const urgency = weightUrgency(graph, residences, id);
+    const resident = createResidentWeights(device, mine, moves, source, { turns, urgency });
     weights.set(id, resident);
     const first = firstResidence(graph, residences, id);
     if (first !== undefined) loadedBytes += await resident.load(first);
@@ -147,7 +151,7 @@ export async function prepare(
         const uploaded = await Promise.all(
           transition.devices.map(async (moves) => {
             const { device } = moves;
-            const bytes = await weights.get(device)!.transition(residence, moves, passages.cleared(device));
+            const bytes = await weights.get(device)!.transition(residence, moves, passages.leaving(device));
             if (mode === 'barrier') await devices.get(device)!.idle();
             if (verifyMoves) await weights.get(device)!.verify();
             return bytes;

@@ -69,3 +69,32 @@ export function transitionBetween(
     (candidate) => residence(candidate.from) === residence(from) && residence(candidate.to) === residence(to),
   );
 }
+
+/**
+ * How soon a residence's steps need each weight of a device: its layer, below 0 for what comes before the first and the
+ * number of layers for what comes after the last. So pipeline stages come one after another, and the ranks of one go
+ * side by side.
+ */
+export function weightUrgency(
+  graph: RuntimeGraph,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): (residence: string, weight: string) => number {
+  const needed = new Map<string, number>();
+  for (const stage of graph.stages) {
+    const rank = stage.ranks.find((candidate) => candidate.device === device);
+    if (rank === undefined) continue;
+    const { ops, layers } = stage.programs[rank.program]!;
+    let layer = layers[0] - 1;
+    for (const op of ops) {
+      if (op.op !== 'kernel') continue;
+      layer = op.layer ?? (layer < layers[0] ? layer : layers[1]);
+      for (const operand of op.operands) {
+        if (!('weight' in operand)) continue;
+        const key = `${residences.get(stage.name)!.residence}/${operand.weight}`;
+        needed.set(key, Math.min(needed.get(key) ?? Infinity, layer));
+      }
+    }
+  }
+  return (residence, weight) => needed.get(`${residence}/${weight}`) ?? graph.model.shape.layers;
+}

@@ -4,18 +4,22 @@
  *
  * State: the weights still to be written, each with the ranges it reads. Step: write the first weight whose place no
  * other waiting weight reads. When every waiting weight is in somebody's way, the readers of the first one's place
- * set their sources aside ("stash"), which frees it. Each step writes or stashes one weight: at most two per weight.
+ * set their sources aside ("stash"), which frees it. A weight whose copies land on what it
+ * reads sets that aside as well.
+ * Each step writes or stashes one weight: at most two per weight.
  *
  * Example: old `A B`, new `b a` (halves of B and A): both are in the other's way; `a` stashes its part of A, then `b`
  * is written over A, then `a` from the stash.
  */
+import { overlaps } from './weight-arena.js';
 import type { Place } from './weight-arena.js';
 
 /** One weight of the new residence. */
 export interface WeightJob<T> {
   readonly target: Place;
-  /** Old places it copies from. */
+  /** Old places it copies from, and the places in its target they go to. */
   readonly reads: readonly Place[];
+  readonly copied: readonly Place[];
   readonly what: T;
 }
 
@@ -43,12 +47,11 @@ export function orderMoves<T>(jobs: readonly WeightJob<T>[]): OrderedMove<T>[] {
       }
     } else {
       waiting.delete(free);
+      if (!stashed.has(free) && free.reads.some((read) => free.copied.some((to) => overlaps(read, to)))) {
+        order.push({ kind: 'stash', job: free });
+      }
       order.push({ kind: 'write', job: free });
     }
   }
   return order;
-}
-
-export function overlaps(a: Place, b: Place): boolean {
-  return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }

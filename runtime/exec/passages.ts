@@ -1,12 +1,40 @@
 /**
- * Which steps have yet to pass a device. A step enters all its devices when it is given out and leaves each once nothing
- * of it is needed there any more; what must come after the steps given out so far waits for them, device by device.
+ * How far the steps under way have come on each device. A step enters all its devices when it is given out and leaves
+ * each once nothing of it is needed there any more; in between it says up to which op it has submitted its program. What
+ * is to be written over a weight waits until the steps given out before are past the last op that reads it.
  */
+import { overlaps } from './weight-arena.js';
+import type { Place } from './weight-arena.js';
+
+/** Where a program's weight lies, and the index of the last op that reads it. */
+export interface WeightUse {
+  readonly place: Place;
+  readonly last: number;
+}
+
+/** A step on its way through one device. */
+export interface Passage {
+  /** The first `ops` ops of its program are submitted. */
+  advance(ops: number): void;
+  /** Takes it off the device; may be called twice. */
+  leave(): void;
+}
+
+/** The steps that were on a device at one moment. */
+export interface Leaving {
+  /** Resolves when all of them are past their last use of what lies in the place. Never rejects. */
+  past(place: Place): Promise<void>;
+}
+
 export interface Passages {
-  /** Enters a step of a residence; the result takes it off the device again and may be called twice. */
-  enter(device: number, residence: string): () => void;
-  /** Resolves when every step that has entered the device so far has left it. Never rejects. */
-  cleared(device: number): Promise<void>;
+  /**
+   * Enters a step of a residence.
+   *
+   * @param uses of every weight that the step's program reads on the device
+   */
+  enter(device: number, residence: string, uses: readonly WeightUse[]): Passage;
+  /** The steps on the device now: those given out later are not waited for. */
+  leaving(device: number): Leaving;
   /**
    * Resolves when no step of another residence that has entered the device so far is left there; undefined when none
    * is. Never rejects.
@@ -14,35 +42,64 @@ export interface Passages {
   clearedOfOthers(device: number, residence: string): Promise<void> | undefined;
 }
 
-interface Passage {
+interface Inside {
   readonly residence: string;
   readonly left: Promise<void>;
+  readonly uses: readonly WeightUse[];
+  submitted: number;
+  readonly waiting: Set<{ readonly last: number; readonly go: () => void }>;
 }
 
 export function createPassages(): Passages {
-  const inside = new Map<number, Set<Passage>>();
-  const all = async (passages: Iterable<Passage>): Promise<void> => {
-    await Promise.all([...passages].map(({ left }) => left));
+  const devices = new Map<number, Set<Inside>>();
+  const on = (device: number): Set<Inside> => {
+    const inside = devices.get(device) ?? new Set();
+    devices.set(device, inside);
+    return inside;
   };
   return {
-    enter(device, residence) {
-      const here = inside.get(device) ?? new Set();
-      inside.set(device, here);
-      let leave: () => void = () => undefined;
+    enter(device, residence, uses) {
+      let goes: () => void = () => undefined;
       const left = new Promise<void>((resolve) => {
-        leave = resolve;
+        goes = resolve;
       });
-      const passage = { residence, left };
-      here.add(passage);
-      return () => {
-        here.delete(passage);
-        leave();
+      const step: Inside = { residence, left, uses, submitted: 0, waiting: new Set() };
+      on(device).add(step);
+      const advance = (ops: number): void => {
+        step.submitted = Math.max(step.submitted, ops);
+        for (const waiter of [...step.waiting].filter(({ last }) => last < step.submitted)) {
+          step.waiting.delete(waiter);
+          waiter.go();
+        }
+      };
+      return {
+        advance,
+        leave() {
+          on(device).delete(step);
+          advance(Infinity);
+          goes();
+        },
       };
     },
-    cleared: (device) => all(inside.get(device) ?? []),
+    leaving(device) {
+      const steps = [...on(device)];
+      return {
+        async past(place) {
+          await Promise.all(steps.map((step) => isPast(step, place)));
+        },
+      };
+    },
     clearedOfOthers(device, residence) {
-      const others = [...(inside.get(device) ?? [])].filter((passage) => passage.residence !== residence);
-      return others.length === 0 ? undefined : all(others);
+      const others = [...on(device)].filter((step) => step.residence !== residence);
+      return others.length === 0
+        ? undefined
+        : Promise.all(others.map(({ left }) => left)).then(() => undefined);
     },
   };
+}
+
+function isPast(step: Inside, place: Place): Promise<void> | undefined {
+  const last = Math.max(-1, ...step.uses.filter((use) => overlaps(use.place, place)).map((use) => use.last));
+  if (last < step.submitted) return undefined;
+  return new Promise((go) => step.waiting.add({ last, go }));
 }

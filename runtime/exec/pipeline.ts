@@ -13,7 +13,7 @@ import type {
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import { createFifo } from './fifo.js';
 import type { Fifo } from './fifo.js';
-import type { Passages } from './passages.js';
+import type { Passage, Passages } from './passages.js';
 import type { Rank } from './rank.js';
 import type { StepArgs } from './step-args.js';
 
@@ -76,18 +76,18 @@ export function createPipeline(
       const before = chain.map((group) =>
         group.ranks.flatMap(({ rank }) => passages.clearedOfOthers(rank.device, residence) ?? []),
       );
-      const leave = chain.map((group) =>
-        group.ranks.map(({ rank }) => passages.enter(rank.device, residence)),
+      const entered = chain.map((group) =>
+        group.ranks.map(({ rank, uses }) => passages.enter(rank.device, residence, uses)),
       );
       const pass = async (at: number, received: Message | undefined): Promise<Message | undefined> => {
         await Promise.all(before[at]!);
-        return runGroup(chain[at]!, args, received, context);
+        return runGroup(chain[at]!, args, received, entered[at]!, context);
       };
       const relay = async (upTo: number): Promise<Message | undefined> => {
         const received = upTo === 0 ? undefined : await relay(upTo - 1);
         return chain[upTo]!.turn.run(async () => {
           const sent = await pass(upTo, received);
-          for (const done of leave[upTo]!) done();
+          for (const passage of entered[upTo]!) passage.leave();
           return sent;
         });
       };
@@ -101,11 +101,11 @@ export function createPipeline(
             return await readSamples(last.ranks, args);
           } finally {
             computed();
-            for (const done of leave.at(-1)!) done();
+            for (const passage of entered.at(-1)!) passage.leave();
           }
         });
       } finally {
-        for (const done of leave.flat()) done();
+        for (const passage of entered.flat()) passage.leave();
       }
     },
   };
@@ -121,6 +121,7 @@ async function runGroup(
   group: TpGroup,
   args: StepArgs,
   received: Message | undefined,
+  passages: readonly Passage[],
   context: PipelineContext,
 ): Promise<Message | undefined> {
   const { program, ranks } = group;
@@ -131,6 +132,7 @@ async function runGroup(
     const first = pending;
     if (end > first) {
       for (const rank of ranks) rank.device.record((commands) => rank.record(commands, first, end, args));
+      for (const passage of passages) passage.advance(end);
     }
     pending = end;
   };

@@ -16,7 +16,9 @@ import type { KernelLibrary, KernelRequest, KernelVariant } from '../kernels/ker
 import { ATTENTION_TILE_ROWS, SAMPLE_WORDS } from '../kernels/kernel.js';
 import { openLogitAdjuster } from './logit-adjuster.js';
 import type { LogitAdjuster } from './logit-adjuster.js';
+import type { WeightUse } from './passages.js';
 import type { Region, StepArgs, StepArgsLayout } from './step-args.js';
+import type { Place } from './weight-arena.js';
 
 /** A kernel op with its variants bound, in order of `maxRows`. */
 interface ReadyOp {
@@ -37,6 +39,8 @@ export interface Rank {
   readonly sampleOutput?: DeviceBuffer;
   /** Of ranks that sample. */
   readonly adjuster?: LogitAdjuster;
+  /** What its program reads of weights, for those who write over them. */
+  readonly uses: readonly WeightUse[];
   /** Writes the step's arguments; ordered with the commands around it. */
   writeArgs(args: StepArgs): void;
   /** Resolves when the weights of an op have arrived; undefined when they are there. */
@@ -51,7 +55,7 @@ export interface RankContext {
   readonly device: Device;
   readonly library: KernelLibrary;
   readonly layout: StepArgsLayout;
-  readonly weightPlace: (weight: string) => BufferRange;
+  readonly weightPlace: (weight: string) => Place;
   /** Resolves when the weight has arrived; undefined when it is there. */
   readonly weightArrival: (weight: string) => Promise<void> | undefined;
   readonly kvBuffer: (group: number) => DeviceBuffer;
@@ -83,6 +87,9 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
   };
   const weightsOf = program.ops.map((op) =>
     op.op === 'kernel' ? op.operands.flatMap((operand) => ('weight' in operand ? [operand.weight] : [])) : [],
+  );
+  const lastUses = new Map(
+    weightsOf.flatMap((weights, op) => weights.map((weight) => [weight, op] as const)),
   );
   const maxRows = { tokens: stage.maxTokens, samples: stage.maxSequences, tiles: stage.maxTokens };
   const ready = new Map<number, ReadyOp>();
@@ -130,6 +137,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     sampleOutput: samples,
     ...(adjuster === undefined ? {} : { adjuster }),
     valueBuffer,
+    uses: [...lastUses].map(([weight, last]) => ({ place: context.weightPlace(weight), last })),
     writeArgs: (step) => device.write(args, 0, step.bytes),
     arrival(op) {
       const awaited = weightsOf[op]!.flatMap((weight) => context.weightArrival(weight) ?? []);

@@ -3,35 +3,40 @@
  *
  * Every stage's weights have a fixed place in one arena (`weight-arena.ts`), so kernels are bound once per plan. A
  * transition writes the new residence over the old one in an order that destroys nothing still needed
- * (`move-order.ts`); beyond the arena it needs room for the copies of one weight, and for what it must set aside. It
- * pauses between writes, and each weight may be used as soon as it has arrived.
+ * (`move-order.ts`), by way of a ring of staging slots (`staging-ring.ts`). Beyond the arena it needs that ring, no
+ * larger than one weight, and room for what it must set aside. Weights whose place no other residence uses are brought in at the start and stay:
+ * no transition moves them. Each weight may be used as soon as it has arrived.
  */
 import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import { weightLayout } from '../../compiler/ir/runtime-graph.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
-import type { Device, DeviceBuffer, DeviceKernel } from '../device/device.js';
-import { packPieces, packRanges, writtenRows } from '../weights/pack.js';
+import type { Device, DeviceBuffer } from '../device/device.js';
+import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { orderMoves } from './move-order.js';
 import type { OrderedMove, WeightJob } from './move-order.js';
-import { createPacedWriter } from './paced-writer.js';
-import { copyKernel, recordCopies, wantsKernel } from './strided-copy.js';
-import type { RowCopy } from './strided-copy.js';
+import type { Leaving } from './passages.js';
+import { createStagingRing } from './staging-ring.js';
+import type { MoveSpan, PlaceCopy, StagingRing } from './staging-ring.js';
+import { copyKernels, wantsKernel } from './strided-copy.js';
+import type { Turns } from './turns.js';
 import { verifyWeights } from './verify-weights.js';
-import { placeWeights } from './weight-arena.js';
+import { hasPadding, isInPlace, lastingWeights, placeWeights } from './weight-arena.js';
 import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
 
 export interface ResidentWeights {
   /** Place of a residence's weight; its content is right only while the residence is active. */
   place(residence: string, weight: string): Place;
-  /** Uploads a residence from the weight source, whole. Resolves with the bytes written. */
+  /**
+   * Uploads a residence from the weight source, and what of the others no transition will move. Resolves with the bytes
+   * written.
+   */
   load(residence: string): Promise<number>;
   /**
-   * Turns the active residence into `to` by the moves of a transition. Moves begin when `clear` has resolved: commands
-   * that use the old weights must be submitted by then. From the call on `arrival` knows what is still to come.
-   * Resolves with the bytes uploaded once all moves are enqueued.
+   * Turns the active residence into `to` by the moves of a transition. A place is written when the steps in `leaving`
+   * are past what lies there. From the call on `arrival` knows what is still to come. Resolves with the bytes uploaded
+   * once all moves are enqueued.
    */
-  transition(to: string, moves: DeviceTransition, clear?: Promise<void>): Promise<number>;
+  transition(to: string, moves: DeviceTransition, leaving?: Leaving): Promise<number>;
   /** Compares the active residence with the weight source. Rejects with FC0921 where they differ. */
   verify(): Promise<void>;
   /**
@@ -50,8 +55,8 @@ function piecesToUpload(moves: DeviceTransition, weight: string): readonly numbe
 interface WeightMoves {
   readonly weight: RuntimeWeight;
   readonly copies: readonly WeightCopy[];
-  /** Pieces to upload; undefined when none are. */
-  readonly pieces?: readonly number[];
+  /** Pieces to upload. */
+  readonly pieces: readonly number[];
 }
 
 /** A residence being moved in, with what has not arrived. */
@@ -66,17 +71,27 @@ interface Arrival {
   readonly fail: (error: unknown) => void;
 }
 
+/** What the weights of a device share with those of others, and what they tell. */
+export interface ResidentContext {
+  readonly turns: Turns;
+  /** How soon a residence's steps need a weight; the lower, the sooner. */
+  readonly urgency: (residence: string, weight: string) => number;
+  readonly onMove?: (span: MoveSpan) => void;
+}
+
 export function createResidentWeights(
   device: Device,
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   source: WeightSource,
+  { turns, urgency, onMove }: ResidentContext,
 ): ResidentWeights {
   const placed = placeWeights(device, residences, transitions);
+  const lasting = lastingWeights(placed, residences);
   const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
   const orders = new Map<DeviceTransition, readonly OrderedMove<WeightMoves>[]>();
   let active: string | undefined;
-  let kernel: DeviceKernel | undefined;
+  let ring: StagingRing | undefined;
   let incoming: Incoming | undefined;
   const find = (residence: string, weight: string): Place => {
     const place = placed.get(residence)?.get(weight);
@@ -93,14 +108,21 @@ export function createResidentWeights(
     if (known !== undefined) return known;
     const jobs = weightsOf.get(to)!.flatMap((weight) => {
       const pieces = piecesToUpload(moves, weight.id);
+      const target = find(to, weight.id);
       const copies = moves.copy.filter(
-        (copy) => copy.weight === weight.id && !isRewritten(weight, copy, pieces ?? []),
+        (copy) =>
+          copy.weight === weight.id && (hasPadding(weight) || !isInPlace(copy, find(from, copy.old), target)),
       );
-      if (copies.length === 0 && pieces === undefined) return [];
+      if (lasting.get(to)!.has(weight.id) || (copies.length === 0 && pieces === undefined)) return [];
       const job: WeightJob<WeightMoves> = {
-        target: find(to, weight.id),
-        reads: copies.map((copy) => find(from, copy.old)),
-        what: { weight, copies, ...(pieces === undefined ? {} : { pieces }) },
+        target,
+        reads: copies.map(({ old, oldAt, oldStride, runBytes, rows }) =>
+          part(find(from, old), oldAt, (rows - 1) * oldStride + runBytes),
+        ),
+        copied: hasPadding(weight)
+          ? [target]
+          : copies.map(({ at, stride, runBytes, rows }) => part(target, at, (rows - 1) * stride + runBytes)),
+        what: { weight, copies, pieces: pieces ?? [] },
       };
       return [job];
     });
@@ -108,42 +130,63 @@ export function createResidentWeights(
     orders.set(moves, order);
     return order;
   };
-  const copiesRows = [...transitions.values()].some(({ copy }) =>
-    copy.some((each) => wantsKernel(device, each)),
-  );
   const settle = (): void => {
     incoming = undefined;
+  };
+  /** Made with the first load, kernels included, before a transition needs it. */
+  const openRing = async (): Promise<StagingRing> => {
+    const rowsOfPieces = residences.flatMap(({ weights }) => weights.flatMap(stridedRows));
+    const rowsOfCopies = [...transitions.values()].flatMap(({ copy }) => copy);
+    const some = [...rowsOfPieces, ...rowsOfCopies].some((copy) => wantsKernel(device, copy));
+    const kernels = transitions.size > 0 && some ? await copyKernels(device) : undefined;
+    // The compiler leaves room for one weight more than the largest residence.
+    const spare = Math.max(...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
+    return createStagingRing(device, spare, kernels, turns, onMove);
   };
   return {
     place: find,
     async load(residence) {
       active = residence;
-      // Compiled before the first transition needs it.
-      if (copiesRows) kernel = await copyKernel(device);
-      const writer = createPacedWriter(device);
-      for (const weight of weightsOf.get(residence)!) {
-        await writer.write(find(residence, weight.id), packRanges(weight, source));
+      let written = 0;
+      const uploader = await openRing();
+      for (const { name, weights } of residences) {
+        for (const weight of weights) {
+          if (name !== residence && !lasting.get(name)!.has(weight.id)) continue;
+          const delivery = {
+            target: find(name, weight.id),
+            name: weight.id,
+            urgency: 0,
+            clear: () => Promise.resolve(),
+          };
+          for (const { at, bytes } of packRanges(weight, source)) {
+            const size = bytes.byteLength;
+            await uploader.upload(delivery, { at, bytes, stride: size, runBytes: size, rows: 1 });
+            written += size;
+          }
+        }
       }
-      return writer.bytes();
+      await uploader.finish();
+      if (transitions.size > 0) ring = uploader;
+      else uploader.free();
+      return written;
     },
-    async transition(to, moves, clear) {
+    async transition(to, moves, leaving) {
       const from = active;
-      if (from === undefined) throw new Error('a transition needs an active residence');
+      if (from === undefined || ring === undefined) throw new Error('a transition needs an active residence');
       if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
-      const moved = new Set([...moves.copy, ...moves.upload].map(({ weight }) => weight));
-      const awaited = new Map([...moved].map((weight) => [weight, createArrival()]));
+      const order = ordered(from, to, moves);
+      const moved = order.flatMap(({ kind, job }) => (kind === 'write' ? [job.what.weight.id] : []));
+      const awaited = new Map(moved.map((weight) => [weight, createArrival()]));
       incoming = { residence: to, awaited };
       active = to;
       try {
-        await clear;
-        return await move(
-          device,
-          ordered(from, to, moves),
-          (weight) => find(from, weight),
+        return await move(device, ring, order, {
+          oldPlace: (weight) => find(from, weight),
           source,
-          (weight) => awaited.get(weight)!.arrive(),
-          kernel,
-        );
+          urgency: (weight) => urgency(to, weight),
+          clear: (place) => leaving?.past(place) ?? Promise.resolve(),
+          arrived: (weight) => awaited.get(weight)!.arrive(),
+        });
       } catch (error) {
         for (const arrival of awaited.values()) arrival.fail(error);
         throw error;
@@ -161,6 +204,10 @@ export function createResidentWeights(
   };
 }
 
+function part({ buffer, offset }: Place, at: number, bytes: number): Place {
+  return { buffer, offset: offset + at, bytes };
+}
+
 function createArrival(): Arrival {
   let arrive: () => void = () => undefined;
   let fail: (error: unknown) => void = () => undefined;
@@ -173,95 +220,87 @@ function createArrival(): Arrival {
   return { promise, arrive, fail };
 }
 
-/** Carries out a transition's moves, with pauses. Resolves with the bytes uploaded. */
+/** What the moves of a transition need to know. */
+interface Move {
+  readonly oldPlace: (weight: string) => Place;
+  readonly source: WeightSource;
+  readonly urgency: (weight: string) => number;
+  readonly clear: (place: Place) => Promise<void>;
+  readonly arrived: (weight: string) => void;
+}
+
+/** Carries out a transition's moves. Resolves with the bytes uploaded once all are submitted. */
 async function move(
   device: Device,
+  ring: StagingRing,
   order: readonly OrderedMove<WeightMoves>[],
-  oldPlace: (weight: string) => Place,
-  source: WeightSource,
-  arrived: (weight: string) => void,
-  kernel: DeviceKernel | undefined,
+  { oldPlace, source, urgency, clear, arrived }: Move,
 ): Promise<number> {
   const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
-  const bounceBytes = Math.max(0, ...order.map(({ job }) => copiedBytes(job.what)));
-  const bounce = bounceBytes > 0 ? device.createBuffer('re-shard copy', bounceBytes) : undefined;
-  const writer = createPacedWriter(device);
+  let uploaded = 0;
   for (const { kind, job } of order) {
+    const { weight, copies, pieces } = job.what;
     if (kind === 'stash') {
       const stash = device.createBuffer('re-shard stash', copiedBytes(job.what));
-      gather(device, job.what, oldPlace, stash, kernel);
       stashes.set(job, stash);
+      for (const { copy, packedAt } of packed(copies)) {
+        await ring.setAside({ ...rowsOf(copy), from: oldPlace(copy.old) }, stash, packedAt);
+      }
       continue;
     }
-    const { weight, copies, pieces } = job.what;
-    const { buffer, offset } = job.target;
-    if (copies.length > 0) {
-      const stash = stashes.get(job);
-      // WebGPU copies within one buffer only by way of another.
-      if (stash === undefined) gather(device, job.what, oldPlace, bounce!, kernel);
-      if (hasPadding(weight)) device.write(buffer, offset, new Uint8Array(weight.bytes));
-      scatter(device, job, stash ?? bounce!, kernel);
-      if (stash !== undefined) device.free(stash);
+    const delivery = {
+      target: job.target,
+      name: weight.id,
+      urgency: urgency(weight.id),
+      clear: () => clear(job.target),
+    };
+    const stash = stashes.get(job);
+    if (hasPadding(weight)) await ring.zero(delivery);
+    for (const { copy, packedAt } of packed(copies)) {
+      const rows = rowsOf(copy);
+      if (stash === undefined) await ring.copy(delivery, { ...rows, from: oldPlace(copy.old) });
+      else {
+        const from = { from: { buffer: stash }, fromAt: packedAt, fromStride: copy.runBytes };
+        await ring.copy(delivery, { ...rows, ...from });
+      }
     }
-    if (pieces !== undefined) await writer.write(job.target, packPieces(weight, source, pieces));
-    arrived(weight.id);
+    for (const runs of packPieces(weight, source, pieces)) {
+      await ring.upload(delivery, runs);
+      uploaded += runs.bytes.byteLength;
+    }
+    ring.whenSubmitted(() => {
+      if (stash !== undefined) device.free(stash);
+      arrived(weight.id);
+    });
   }
-  if (bounce !== undefined) device.free(bounce);
-  return writer.bytes();
+  await ring.finish();
+  return uploaded;
 }
 
 function copiedBytes({ copies }: WeightMoves): number {
   return copies.reduce((sum, copy) => sum + copy.runBytes * copy.rows, 0);
 }
 
-/** Copies a weight's sources into `to`, packed in the order of its copies. */
-function gather(
-  device: Device,
-  { copies }: WeightMoves,
-  oldPlace: (weight: string) => Place,
-  to: DeviceBuffer,
-  kernel: DeviceKernel | undefined,
-): void {
+/** Copies with the place of each in a buffer that holds them all, packed. */
+function packed(
+  copies: readonly WeightCopy[],
+): readonly { readonly copy: WeightCopy; readonly packedAt: number }[] {
   let at = 0;
-  const packed = copies.map(({ old, oldAt, oldStride, runBytes, rows }): RowCopy => {
-    const toAt = at;
-    at += runBytes * rows;
-    const from = { from: oldPlace(old), fromAt: oldAt, fromStride: oldStride };
-    return { ...from, to: { buffer: to }, toAt, toStride: runBytes, runBytes, rows };
+  return copies.map((copy) => {
+    const packedAt = at;
+    at += copy.runBytes * copy.rows;
+    return { copy, packedAt };
   });
-  recordCopies(device, packed, kernel);
 }
 
-/** The reverse: packed copies from `from` to where the weight wants them. */
-function scatter(
-  device: Device,
-  { target, what }: WeightJob<WeightMoves>,
-  from: DeviceBuffer,
-  kernel: DeviceKernel | undefined,
-): void {
-  let packedAt = 0;
-  const spread = what.copies.map(({ at, stride, runBytes, rows }): RowCopy => {
-    const fromAt = packedAt;
-    packedAt += runBytes * rows;
-    const to = { to: target, toAt: at, toStride: stride };
-    return { ...to, from: { buffer: from }, fromAt, fromStride: runBytes, runBytes, rows };
-  });
-  recordCopies(device, spread, kernel);
+function rowsOf({ at, stride, oldAt, oldStride, runBytes, rows }: WeightCopy): Omit<PlaceCopy, 'from'> {
+  return { fromAt: oldAt, fromStride: oldStride, toAt: at, toStride: stride, runBytes, rows };
 }
 
-/** Whether uploading the pieces writes the rows that the copy lands in anyway. */
-function isRewritten(weight: RuntimeWeight, copy: WeightCopy, pieces: readonly number[]): boolean {
-  const rowBytes = weightLayout(weight).stride * BYTES_OF[weight.dtype];
-  const first = Math.floor(copy.at / rowBytes);
-  const last = Math.floor((copy.at + (copy.rows - 1) * copy.stride + copy.runBytes - 1) / rowBytes);
-  return writtenRows(weight, pieces).some(([start, end]) => start <= first && last < end);
-}
-
-/** Bytes that no piece covers must be zero, whatever the place held before. */
-function hasPadding(weight: RuntimeWeight): boolean {
-  const covered = weight.pieces.reduce(
-    (sum, { rows, cols }) => sum + (rows[1] - rows[0]) * (cols[1] - cols[0]),
-    0,
-  );
-  return covered * BYTES_OF[weight.dtype] < weight.bytes;
+/** Row counts of the pieces that are not as wide as their buffer. */
+function stridedRows(weight: RuntimeWeight): { readonly rows: number }[] {
+  const { stride } = weightLayout(weight);
+  return weight.pieces
+    .filter(({ cols }) => cols[1] - cols[0] < stride)
+    .map(({ rows }) => ({ rows: rows[1] - rows[0] }));
 }

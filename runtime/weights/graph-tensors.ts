@@ -1,12 +1,7 @@
 /** Which rectangles of which checkpoint tensors a runtime graph needs: the union over all stages and ranks. */
 import type { RuntimeGraph, RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
-import type { Interval } from '../../compiler/ir/transitions.js';
+import type { Rectangle } from '../../compiler/ir/rectangles.js';
 import type { DType } from '../../compiler/model/shape.js';
-
-export interface Rectangle {
-  readonly rows: Interval;
-  readonly cols: Interval;
-}
 
 /** What of a tensor is needed. */
 export interface NeededTensor {

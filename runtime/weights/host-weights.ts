@@ -5,14 +5,16 @@
  *
  * Promise: each element that any rank needs is held once, and no other element is. The rectangles that ranks ask for
  * overlap (tensor-parallel slices inside pipeline slices), so they are first cut into disjoint blocks: the rows are
- * cut at every rectangle's edge, the columns of each band are merged into disjoint runs, and neighbouring bands with
- * the same runs become one block. Example: rows 0..4 x cols 0..8 and rows 0..8 x cols 0..4 give the blocks
- * rows 0..4 x cols 0..8 and rows 4..8 x cols 0..4.
+ * cut at every rectangle's edge, the columns of each band at the edges of the rectangles in it, and neighbouring bands
+ * with the same columns become one block. A rectangle is then whole rows of one or more blocks, each contiguous: what
+ * a device wants are views of memory whatever its sharding, and rows are put together on the device. Example: rows 0..4 x
+ * cols 0..8 and rows 0..8 x cols 0..4 give the blocks rows 0..8 x cols 0..4 and rows 0..4 x cols 4..8.
  */
 import type { Interval } from '../../compiler/ir/transitions.js';
+import { contains, intersect, sameInterval, type Rectangle } from '../../compiler/ir/rectangles.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import { convertBytes } from './convert.js';
-import type { NeededTensor, Rectangle } from './graph-tensors.js';
+import type { NeededTensor } from './graph-tensors.js';
 import { checkedRectangle, type SourceTensor, type WeightSource } from './weight-source.js';
 
 export interface HostWeights extends WeightSource {
@@ -65,7 +67,7 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
       if (!found || !own) return source.read(name, rows, cols, into);
       checkedRectangle(found, name, rows, cols);
       const elementBytes = BYTES_OF[found.dtype];
-      const whole = own.find((block) => covers(block, rows) && same(block.cols, cols));
+      const whole = own.find((block) => covers(block.rows, rows) && sameInterval(block.cols, cols));
       if (whole) {
         const rowBytes = (cols[1] - cols[0]) * elementBytes;
         const first = (rows[0] - whole.rows[0]) * rowBytes;
@@ -76,6 +78,8 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
         into !== undefined && into.length >= bytes ? into.subarray(0, bytes) : new Uint8Array(bytes);
       return gather(own, (block) => dataOf(name, block), { rows, cols }, elementBytes, name, out);
     },
+    parts: (name, rows, cols) =>
+      blocks.get(name)?.flatMap((block) => intersect(block, { rows, cols }) ?? []) ?? [{ rows, cols }],
     load: () => {
       for (const [name, own] of blocks) for (const block of own) dataOf(name, block);
     },
@@ -88,33 +92,28 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
   };
 }
 
-/** Disjoint rectangles whose union is the union of the given ones. */
+/** Disjoint rectangles whose union is that of the given ones; each of those is whole rows of some of them. */
 export function disjointBlocks(rectangles: readonly Rectangle[]): Rectangle[] {
-  const edges = [...new Set(rectangles.flatMap((r) => [...r.rows]))].sort((a, b) => a - b);
+  const edges = edgesOf(rectangles.map(({ rows }) => rows));
   const blocks: Rectangle[] = [];
   let open: Rectangle[] = [];
-  for (let i = 0; i + 1 < edges.length; i++) {
-    const band: Interval = [edges[i]!, edges[i + 1]!];
-    const runs = mergeIntervals(rectangles.filter((r) => covers(r, band)).map((r) => r.cols));
-    const continues = open.length === runs.length && open.every((block, k) => same(block.cols, runs[k]!));
-    if (continues) open = open.map((block) => ({ rows: [block.rows[0], band[1]], cols: block.cols }));
-    else {
-      blocks.push(...open);
-      open = runs.map((cols) => ({ rows: band, cols }));
-    }
+  for (const band of edges) {
+    const here = rectangles.filter((r) => covers(r.rows, band) && r.cols[0] < r.cols[1]).map((r) => r.cols);
+    const runs = edgesOf(here).filter((run) => here.some((cols) => covers(cols, run)));
+    const continued = runs.map((cols) => {
+      const above = open.find((block) => block.rows[1] === band[0] && sameInterval(block.cols, cols));
+      return { rows: [above?.rows[0] ?? band[0], band[1]], cols } as const;
+    });
+    blocks.push(...open.filter((block) => !continued.some((next) => contains(next, block))));
+    open = continued;
   }
   return [...blocks, ...open];
 }
 
-function mergeIntervals(intervals: readonly Interval[]): Interval[] {
-  const merged: [number, number][] = [];
-  for (const [start, end] of [...intervals].sort((a, b) => a[0] - b[0])) {
-    const last = merged.at(-1);
-    if (start === end) continue;
-    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
-    else merged.push([start, end]);
-  }
-  return merged;
+/** The intervals between neighbouring edges of the given ones, in order. */
+function edgesOf(intervals: readonly Interval[]): Interval[] {
+  const edges = [...new Set(intervals.flat())].sort((a, b) => a - b);
+  return edges.slice(1).map((end, i): Interval => [edges[i]!, end]);
 }
 
 function splitRows(block: Rectangle, limit: number): Block[] {
@@ -137,9 +136,9 @@ function gather(
   const rowBytes = (wanted.cols[1] - wanted.cols[0]) * elementBytes;
   let copied = 0;
   for (const block of blocks) {
-    const rows = intersect(block.rows, wanted.rows);
-    const cols = intersect(block.cols, wanted.cols);
-    if (rows[0] >= rows[1] || cols[0] >= cols[1]) continue;
+    const common = intersect(block, wanted);
+    if (common === undefined) continue;
+    const { rows, cols } = common;
     const data = dataOf(block);
     const blockRowBytes = (block.cols[1] - block.cols[0]) * elementBytes;
     const bytes = (cols[1] - cols[0]) * elementBytes;
@@ -155,14 +154,6 @@ function gather(
   return out;
 }
 
-function intersect(a: Interval, b: Interval): Interval {
-  return [Math.max(a[0], b[0]), Math.min(a[1], b[1])];
-}
-
-function covers(rectangle: Rectangle, rows: Interval): boolean {
-  return rectangle.rows[0] <= rows[0] && rows[1] <= rectangle.rows[1];
-}
-
-function same(a: Interval, b: Interval): boolean {
-  return a[0] === b[0] && a[1] === b[1];
+function covers(outer: Interval, inner: Interval): boolean {
+  return outer[0] <= inner[0] && inner[1] <= outer[1];
 }

@@ -1,7 +1,8 @@
 /**
- * Assembles the device bytes of a weight from rectangles of checkpoint tensors: converted to the device's element
- * type, rows and columns padded with zeros as `weightLayout` says. Bytes come in ranges of a few MiB; where the source
- * holds them as the device wants them, a range is a view of the source and nothing is copied.
+ * Assembles the device bytes of a weight from rectangles of checkpoint tensors, converted to the device's element type.
+ * Either all of it, rows and columns padded with zeros as `weightLayout` says, or just the elements of some pieces, as
+ * runs that the device puts in their rows. Where the source holds bytes as the device wants them they are views of the
+ * source and nothing is copied.
  */
 import { weightLayout, type RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
@@ -18,8 +19,8 @@ export interface WeightRange {
 
 type Piece = RuntimeWeight['pieces'][number];
 
-/** Most bytes of a range of more than one row: small enough to pause between two, large enough to copy well. */
-export const RANGE_BYTES = 4 * 1024 * 1024;
+/** Most bytes of a range of more than one row: several fit in a slot of the staging ring. */
+export const RANGE_BYTES = 1024 * 1024;
 
 /** Where ranges are put together; one is enough, as only one range is in use at a time. */
 let scratch = new Uint8Array(0);
@@ -37,27 +38,67 @@ export function packWeight(weight: RuntimeWeight, source: WeightSource): Uint8Ar
 }
 
 /**
- * Byte ranges that bring the pieces with these indices into the buffer. Whole rows are written, other pieces in the
- * same rows with them, so ranges start and end at multiples of 16 bytes and never spoil a neighbour. The zero rows
- * below the last piece are written too: the buffer may have held another weight.
+ * `rows` runs of `runBytes` bytes, dense in `bytes`: run i goes to `at + i * stride` of a weight's buffer. All are
+ * multiples of 4. The bytes may be reused when the next runs are asked for.
  */
-export function packPieces(
+export interface WeightRuns extends WeightRange {
+  readonly stride: number;
+  readonly runBytes: number;
+  readonly rows: number;
+}
+
+/**
+ * The elements of the pieces with these indices and nothing else. Where 16-bit elements share a word with a neighbour's,
+ * the rows they lie in come whole.
+ */
+export function* packPieces(
   weight: RuntimeWeight,
   source: WeightSource,
   indices: readonly number[],
-): Generator<WeightRange> {
-  return packBands(weight, source, writtenRows(weight, indices));
+): Generator<WeightRuns> {
+  const elementBytes = BYTES_OF[weight.dtype];
+  const rowBytes = weightLayout(weight).stride * elementBytes;
+  const shared: Interval[] = [];
+  for (const piece of indices.map((index) => weight.pieces[index]!)) {
+    const parts = source.parts?.(piece.tensor, piece.rows, piece.cols) ?? [piece];
+    const runs = parts.map(({ rows, cols }) => ({
+      rows,
+      cols,
+      at:
+        (piece.at[0] + rows[0] - piece.rows[0]) * rowBytes +
+        (piece.at[1] + cols[0] - piece.cols[0]) * elementBytes,
+      runBytes: (cols[1] - cols[0]) * elementBytes,
+    }));
+    if (runs.some(({ at, runBytes }) => at % 4 !== 0 || runBytes % 4 !== 0)) shared.push(rowsOf(piece));
+    else {
+      for (const { rows, cols, at, runBytes } of runs) {
+        const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / runBytes));
+        for (let first = rows[0]; first < rows[1]; first += rowLimit) {
+          const end = Math.min(first + rowLimit, rows[1]);
+          const bytes = readPiece(
+            weight,
+            source,
+            piece.tensor,
+            [first, end],
+            cols,
+            scratchFor(runBytes * (end - first)),
+          );
+          const runs = { at: at + (first - rows[0]) * rowBytes, stride: rowBytes, bytes };
+          // Whole rows follow each other without a gap.
+          if (runBytes === rowBytes) yield { ...runs, runBytes: bytes.byteLength, rows: 1 };
+          else yield { ...runs, runBytes, rows: end - first };
+        }
+      }
+    }
+  }
+  for (const { at, bytes } of packBands(weight, source, union(shared))) {
+    yield { at, bytes, stride: rowBytes, runBytes: bytes.byteLength, rows: 1 };
+  }
 }
 
-/** Rows of the buffer that `packPieces` writes, as disjoint bands in order. */
-export function writtenRows(weight: RuntimeWeight, indices: readonly number[]): Interval[] {
-  const used = Math.max(0, ...weight.pieces.map((piece) => rowsOf(piece)[1]));
-  const padding: Interval = [used, weightLayout(weight).rows];
-  const bands = [...indices.map((index) => rowsOf(weight.pieces[index]!)), padding]
-    .filter(([start, end]) => start < end)
-    .sort((a, b) => a[0] - b[0]);
+function union(intervals: readonly Interval[]): Interval[] {
   const merged: [number, number][] = [];
-  for (const [start, end] of bands) {
+  for (const [start, end] of [...intervals].sort((a, b) => a[0] - b[0])) {
     const last = merged.at(-1);
     if (last && start <= last[1]) last[1] = Math.max(last[1], end);
     else merged.push([start, end]);
@@ -122,19 +163,11 @@ function packRows(
   const count = rows[1] - rows[0];
   const bytes = count * rowBytes;
   const read = (piece: Piece, into?: Uint8Array): Uint8Array => {
-    const tensor = source.tensor(piece.tensor);
-    if (!tensor) {
-      throw new RuntimeFailure('FC0912', `the model has no tensor ${piece.tensor}`, {
-        subject: piece.tensor,
-      });
-    }
     const shift = piece.rows[0] - piece.at[0];
-    const found = source.read(piece.tensor, [rows[0] + shift, rows[1] + shift], piece.cols, into);
-    return convertBytes(found, tensor.dtype, weight.dtype);
+    return readPiece(weight, source, piece.tensor, [rows[0] + shift, rows[1] + shift], piece.cols, into);
   };
   const width = (piece: Piece): number => (piece.cols[1] - piece.cols[0]) * elementBytes;
-  if (scratch.byteLength < bytes) scratch = new Uint8Array(Math.max(bytes, RANGE_BYTES));
-  const out = scratch.subarray(0, bytes);
+  const out = scratchFor(bytes);
   if (pieces.length === 1 && width(pieces[0]!) === rowBytes) return read(pieces[0]!, out);
   if (pieces.reduce((sum, piece) => sum + width(piece), 0) < rowBytes) out.fill(0);
   for (const piece of pieces) {
@@ -146,4 +179,25 @@ function packRows(
     }
   }
   return out;
+}
+
+/** A rectangle of a tensor in the weight's element type, perhaps put together in `into`. */
+function readPiece(
+  weight: RuntimeWeight,
+  source: WeightSource,
+  name: string,
+  rows: Interval,
+  cols: Interval,
+  into?: Uint8Array,
+): Uint8Array {
+  const tensor = source.tensor(name);
+  if (!tensor) {
+    throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
+  }
+  return convertBytes(source.read(name, rows, cols, into), tensor.dtype, weight.dtype);
+}
+
+function scratchFor(bytes: number): Uint8Array {
+  if (scratch.byteLength < bytes) scratch = new Uint8Array(Math.max(bytes, RANGE_BYTES));
+  return scratch.subarray(0, bytes);
 }

@@ -5,6 +5,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
+import type { Rectangle } from '../../compiler/ir/rectangles.js';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
 import type { StoredTensor } from './safetensors.js';
@@ -27,6 +28,11 @@ export interface WeightSource {
    * for an unknown tensor, FC0911 for a file that has become shorter.
    */
   readonly read: (name: string, rows: Interval, cols: Interval, into?: Uint8Array) => Uint8Array;
+  /**
+   * Cuts a rectangle into parts that are each read as a view, without putting bytes together. Absent where a source
+   * keeps nothing.
+   */
+  readonly parts?: (name: string, rows: Interval, cols: Interval) => readonly Rectangle[];
   /** Releases files. */
   readonly close: () => void;
 }

@@ -13,11 +13,12 @@ import { deviceResidences, residencesOf, transitionBetween } from '../../runtime
 import { createHostPages } from '../../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging, type PagePool } from '../../runtime/kv/pool.js';
 import { neededTensors } from '../../runtime/weights/graph-tensors.js';
-import { createResidentWeights, type ResidentWeights } from '../../runtime/exec/resident-weights.js';
+import type { ResidentWeights } from '../../runtime/exec/resident-weights.js';
 import type { DeviceTransition } from '../../runtime/exec/weight-arena.js';
 import { arbitraryReshard } from '../compiler/support/arbitrary-reshard.js';
 import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
 import { seededRandom, type Random } from '../fixtures/random.js';
+import { residentWeights } from '../runtime/support/resident.js';
 import { elementIds, type ElementIds } from './support/element-ids.js';
 
 const PAGE_TOKENS = 4;
@@ -85,7 +86,7 @@ async function moveWeights(
       [`${second.name}->${first.name}`, home],
     ]);
     const mine = deviceResidences(graph, residences, moves.device);
-    const resident = createResidentWeights(device, mine, transitions, ids.source);
+    const resident = residentWeights(device, mine, transitions, ids.source);
     await resident.load(first.name);
     await resident.transition(second.name, moves);
     await expectShard(second, device, moves.device, resident, ids);

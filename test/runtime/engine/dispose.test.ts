@@ -15,6 +15,8 @@ it('destroys its devices even where their last work failed', async () => {
     ...memoryDevice(),
     createBuffer: (label, bytes) => ({ label, bytes }),
     write: () => undefined,
+    record: () => undefined,
+    free: () => undefined,
     createKernel: ({ key }) => Promise.resolve({ key }),
     bind: (kernel) => ({ kernel }),
     idle: () => (failing ? Promise.reject(new Error('a late fault')) : Promise.resolve()),

@@ -1,16 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { orderMoves, overlaps } from '../../../runtime/exec/move-order.js';
+import { orderMoves } from '../../../runtime/exec/move-order.js';
 import type { WeightJob } from '../../../runtime/exec/move-order.js';
+import { overlaps } from '../../../runtime/exec/weight-arena.js';
+import type { Place } from '../../../runtime/exec/weight-arena.js';
 
 const buffer = { label: 'arena', bytes: 1000 };
-const place = (offset: number, bytes: number) => ({ buffer, offset, bytes });
+const place = (offset: number, bytes: number): Place => ({ buffer, offset, bytes });
+
+/** A weight whose copies land anywhere in its place. */
+function job<T>(target: Place, reads: readonly Place[], what: T): WeightJob<T> {
+  return { target, reads, copied: reads.length > 0 ? [target] : [], what };
+}
 
 describe('orderMoves', () => {
   it('writes back to front where front to back would destroy a source', () => {
-    const first = { target: place(0, 10), reads: [place(20, 5)], what: 'first' };
-    const second = { target: place(20, 10), reads: [place(30, 5)], what: 'second' };
-    const third = { target: place(5, 10), reads: [place(0, 5)], what: 'third' };
+    const first = job(place(0, 10), [place(20, 5)], 'first');
+    const second = job(place(20, 10), [place(30, 5)], 'second');
+    const third = job(place(5, 10), [place(0, 5)], 'third');
     const order = orderMoves([second, first, third]);
     expect(order.map(({ kind, job }) => `${kind} ${job.what}`)).toEqual([
       'write third',
@@ -20,20 +27,30 @@ describe('orderMoves', () => {
   });
 
   it('sets one source aside when two weights swap places', () => {
-    const a = { target: place(10, 10), reads: [place(0, 10)], what: 'a' };
-    const b = { target: place(0, 10), reads: [place(10, 10)], what: 'b' };
+    const a = job(place(10, 10), [place(0, 10)], 'a');
+    const b = job(place(0, 10), [place(10, 10)], 'b');
     const order = orderMoves([a, b]);
     expect(order.map(({ kind, job }) => `${kind} ${job.what}`)).toEqual(['stash b', 'write a', 'write b']);
+  });
+
+  it('sets aside what a weight would copy onto itself, not what lies beside its copies', () => {
+    const onto = job(place(0, 10), [place(5, 5)], 'onto');
+    const beside = { ...job(place(20, 10), [place(25, 5)], 'beside'), copied: [place(20, 5)] };
+    const order = orderMoves([onto, beside]);
+    expect(order.map(({ kind, job: { what } }) => `${kind} ${what}`)).toEqual([
+      'stash onto',
+      'write onto',
+      'write beside',
+    ]);
   });
 
   it('never destroys what a later move reads, and writes every weight once', () => {
     const spot = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 15 }));
     const jobs = fc.array(fc.tuple(spot, fc.array(spot, { maxLength: 3 })), { maxLength: 12 }).map((all) =>
-      all.map(([target, reads], i): WeightJob<number> => ({
-        target: place(i * 15, target[1]),
-        reads: reads.map(([offset, bytes]) => place(offset * 3, bytes)),
-        what: i,
-      })),
+      all.map(([target, reads], i) => {
+        const sources = reads.map(([offset, bytes]) => place(offset * 3, bytes));
+        return job(place(i * 15, target[1]), sources, i);
+      }),
     );
     fc.assert(
       fc.property(jobs, (all) => {
@@ -50,6 +67,8 @@ describe('orderMoves', () => {
           const needsSources = kind === 'stash' || !stashed.has(job.what);
           const spoilt = written.some(({ target }) => job.reads.some((read) => overlaps(read, target)));
           if (needsSources) expect(spoilt).toBe(false);
+          const onItself = job.reads.some((read) => overlaps(read, job.target));
+          if (kind === 'write' && onItself) expect(stashed).toContain(job.what);
           if (kind === 'stash') stashed.add(job.what);
           else written.push(job);
         }

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RuntimeTransition, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
-import { createResidentWeights } from '../../../runtime/exec/resident-weights.js';
 import { packWeight } from '../../../runtime/weights/pack.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { memoryDevice } from '../support/memory-device.js';
+import { residentWeights } from '../support/resident.js';
+import type { MoveSpan } from '../../../runtime/exec/staging-ring.js';
 
 const source = randomWeightSource(3, new Map(['a', 'b'].map((name) => [name, { rows: 8, cols: 8 }])));
 
@@ -13,8 +14,8 @@ function weight(id: string, tensor: string, rows: readonly [number, number]): Ru
   return { ...base, pieces: [{ tensor, rows, cols: [0, 8], at: [0, 0] }], bytes: weightBytes(base) };
 }
 
-/** Pipeline part: all of `a`. Tensor part: the upper half of `a` and of `b`. */
-const pipeline = { name: 'prefill', weights: [weight('a', 'a', [0, 8])] };
+/** Pipeline part: all of `a`, half of `b`. Tensor part: the lower half of `a` and of `b`. */
+const pipeline = { name: 'prefill', weights: [weight('a', 'a', [0, 8]), weight('c', 'b', [0, 4])] };
 const tensor = { name: 'decode', weights: [weight('a', 'a', [4, 8]), weight('b', 'b', [4, 8])] };
 
 type Moves = RuntimeTransition['devices'][number];
@@ -30,9 +31,12 @@ const toPipeline: Moves = {
   device: 0,
   keep: [],
   copy: [],
-  upload: [{ weight: 'a', pieces: [0] }],
+  upload: [
+    { weight: 'a', pieces: [0] },
+    { weight: 'c', pieces: [0] },
+  ],
   evict: ['a', 'b'],
-  uploadBytes: 256,
+  uploadBytes: 384,
 };
 const transitions = new Map([
   ['prefill->decode', toTensor],
@@ -42,29 +46,30 @@ const transitions = new Map([
 describe('resident weights', () => {
   it('holds exactly the packed weights of the active residence after every transition', async () => {
     const device = memoryDevice();
-    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const resident = residentWeights(device, [pipeline, tensor], transitions, source);
     const check = async (residence: typeof pipeline): Promise<void> => {
       for (const item of residence.weights) {
         const [bytes] = await device.read([resident.place(residence.name, item.id)]);
         expect(bytes).toEqual(packWeight(item, source));
       }
     };
-    expect(await resident.load('prefill')).toBe(256);
+    expect(await resident.load('prefill')).toBe(384);
     await check(pipeline);
     for (let cycle = 0; cycle < 2; cycle++) {
       expect(await resident.transition('decode', toTensor)).toBe(128);
       await check(tensor);
-      expect(await resident.transition('prefill', toPipeline)).toBe(256);
+      expect(await resident.transition('prefill', toPipeline)).toBe(384);
       await check(pipeline);
     }
   });
 
-  it('moves nothing before the device is clear, and tells when each weight arrives', async () => {
+  it('writes no place before it is clear, and tells when each weight arrives', async () => {
     const device = memoryDevice();
-    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const resident = residentWeights(device, [pipeline, tensor], transitions, source);
     await resident.load('prefill');
     let clear: () => void = () => undefined;
-    const moved = resident.transition('decode', toTensor, new Promise((resolve) => (clear = resolve)));
+    const cleared = new Promise<void>((resolve) => (clear = resolve));
+    const moved = resident.transition('decode', toTensor, { past: () => cleared });
     const old = resident.place('prefill', 'a');
     await new Promise((resolve) => setImmediate(resolve));
     expect((await device.read([old]))[0]).toEqual(packWeight(pipeline.weights[0]!, source));
@@ -82,9 +87,10 @@ describe('resident weights', () => {
 
   it('fails the arrivals that a failed move leaves open', async () => {
     const device = memoryDevice();
-    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const resident = residentWeights(device, [pipeline, tensor], transitions, source);
     await resident.load('prefill');
-    const moved = resident.transition('decode', toTensor, Promise.reject(new Error('gone')));
+    const gone = (): Promise<void> => Promise.reject(new Error('gone'));
+    const moved = resident.transition('decode', toTensor, { past: gone });
     const arrival = resident.arrival('decode', 'b');
     await expect(moved).rejects.toThrow('gone');
     await expect(arrival).rejects.toThrow('gone');
@@ -106,7 +112,7 @@ describe('resident weights', () => {
       rows: 1,
     };
     const moves: Moves = { ...toTensor, copy: [copy], upload: [], evict: ['a', 'b'] };
-    const resident = createResidentWeights(device, [big, odd], new Map([['prefill->decode', moves]]), source);
+    const resident = residentWeights(device, [big, odd], new Map([['prefill->decode', moves]]), source);
     await resident.load('prefill');
     await resident.transition('decode', moves);
     const item = odd.weights[0]!;
@@ -116,30 +122,60 @@ describe('resident weights', () => {
 
   it('lays residences that are never resident together over the same memory', () => {
     const device = memoryDevice();
-    createResidentWeights(device, [pipeline, tensor], transitions, source);
-    // `decode` has two weights of 128 bytes at aligned offsets, `prefill` one of 256.
+    residentWeights(device, [pipeline, tensor], transitions, source);
+    // Both have two weights, the last of 128 bytes at an aligned offset.
     expect(device.memory.live).toBe(256 + 128);
   });
 
-  it('needs no more than one copied weight beyond the arena', async () => {
+  it('needs no more than a ring of slots beyond the arena where nothing is set aside', async () => {
     const device = memoryDevice();
-    const resident = createResidentWeights(device, [pipeline, tensor], transitions, source);
+    const resident = residentWeights(device, [pipeline, tensor], transitions, source);
     await resident.load('prefill');
+    const { live } = device.memory;
+    expect(live).toBe(256 + 128 + 5 * 4096);
     await resident.transition('decode', toTensor);
-    expect(device.memory.peak).toBe(256 + 128 + 128);
+    expect(device.memory.peak).toBe(live);
+  });
+
+  it('needs no ring where nothing ever moves', async () => {
+    const device = memoryDevice();
+    await residentWeights(device, [pipeline], new Map(), source).load('prefill');
     expect(device.memory.live).toBe(256 + 128);
+  });
+
+  it('leaves a run of bytes where it is, and what lies beyond the other residence', async () => {
+    const device = memoryDevice();
+    const long = { name: 'prefill', weights: [weight('a', 'a', [0, 8]), weight('b', 'b', [0, 8])] };
+    const short = { name: 'decode', weights: [weight('half', 'a', [0, 4])] };
+    const copy = { at: 0, stride: 128, oldAt: 0, oldStride: 128, runBytes: 128, rows: 1 };
+    const there: Moves = { ...toTensor, copy: [{ weight: 'half', old: 'a', ...copy }], upload: [] };
+    const back: Moves = {
+      ...toPipeline,
+      copy: [{ weight: 'a', old: 'half', ...copy }],
+      upload: [{ weight: 'b', pieces: [0] }],
+    };
+    const spans: MoveSpan[] = [];
+    const pairs = new Map([
+      ['prefill->decode', there],
+      ['decode->prefill', back],
+    ]);
+    const resident = residentWeights(device, [long, short], pairs, source, (span) => spans.push(span));
+    await resident.load('prefill');
+    await device.idle();
+    spans.length = 0;
+    expect(await resident.transition('decode', there)).toBe(0);
+    expect(await resident.transition('prefill', back)).toBe(0);
+    await resident.verify();
+    expect(spans).toEqual([]);
+    const place = resident.place('prefill', 'a');
+    expect(resident.place('decode', 'half')).toEqual({ ...place, bytes: 128 });
   });
 
   it('keeps the buffer of a weight that a transition keeps', () => {
     const device = memoryDevice();
     const kept = { name: 'decode', weights: [weight('x', 'a', [0, 8])] };
     const keep: Moves = { ...toTensor, copy: [], upload: [], evict: [], keep: [{ weight: 'x', old: 'a' }] };
-    const resident = createResidentWeights(
-      device,
-      [pipeline, kept],
-      new Map([['prefill->decode', keep]]),
-      source,
-    );
+    const resident = residentWeights(device, [pipeline, kept], new Map([['prefill->decode', keep]]), source);
     expect(resident.place('decode', 'x')).toEqual(resident.place('prefill', 'a'));
   });
 });

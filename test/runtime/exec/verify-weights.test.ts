@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import type { RuntimeTransition, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
-import { createResidentWeights } from '../../../runtime/exec/resident-weights.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { failureOf, flippingDevice } from '../support/flipping-device.js';
+import { residentWeights } from '../support/resident.js';
 
 describe('weights', () => {
   const source = randomWeightSource(3, new Map(['a', 'b'].map((name) => [name, { rows: 8, cols: 8 }])));
@@ -38,7 +38,7 @@ describe('weights', () => {
     ['a later byte', 100, 'ab (a)'],
   ])('a flipped byte in %s', async (_, byte, named) => {
     const { device, flip } = flippingDevice();
-    const resident = createResidentWeights(device, residences, new Map([['prefill->decode', moves]]), source);
+    const resident = residentWeights(device, residences, new Map([['prefill->decode', moves]]), source);
     await resident.load('prefill');
     await resident.verify();
     if (byte !== undefined) flip(byte);

@@ -19,6 +19,7 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
         throw new RangeError('copy out of bounds');
       bytesOf(to).set(bytesOf(from).subarray(fromOffset, fromOffset + bytes), toOffset);
     },
+    clear: (buffer, offset, bytes) => void bytesOf(buffer).fill(0, offset, offset + bytes),
   };
   return {
     label,
@@ -26,7 +27,7 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
       maxBufferBytes: 1 << 28,
       maxBindingBytes: 1 << 27,
       offsetAlignment: 256,
-      maxWorkgroupsPerDimension: 65535,
+      maxWorkgroupsPerDimension: 0,
       subgroupSize: 0,
       features: new Set(),
     },

@@ -119,6 +119,29 @@ describe('host copy', () => {
     );
   });
 
+  it('has every rectangle in parts that are views', () => {
+    const source = randomWeightSource(3, new Map([['w', { rows: 8, cols: 8 }]]));
+    const rectangles = [
+      { rows: [0, 8], cols: [0, 8] },
+      { rows: [0, 8], cols: [2, 4] },
+      { rows: [4, 8], cols: [0, 8] },
+    ] as const;
+    const host = hostWeights(source, [{ name: 'w', rows: 8, cols: 8, rectangles }]);
+    host.load();
+    for (const { rows, cols } of rectangles) {
+      const parts = host.parts!('w', rows, cols);
+      const area = parts.reduce(
+        (sum, part) => sum + (part.rows[1] - part.rows[0]) * (part.cols[1] - part.cols[0]),
+        0,
+      );
+      expect(area).toBe((rows[1] - rows[0]) * (cols[1] - cols[0]));
+      for (const part of parts) {
+        expect(host.read('w', part.rows, part.cols).buffer).toBe(host.read('w', part.rows, part.cols).buffer);
+        expect(host.read('w', part.rows, part.cols)).toEqual(source.read('w', part.rows, part.cols));
+      }
+    }
+  });
+
   it('keeps whole slices as views', () => {
     const source = counted(randomWeightSource(3, new Map([['w', { rows: 8, cols: 4 }]])));
     const rectangles = [
@@ -210,28 +233,31 @@ describe('packing', () => {
     }
   });
 
-  it.each(['f32', 'bf16'] as const)('%s: writing the ranges of some pieces completes the buffer', (dtype) => {
-    for (const weight of weights(dtype)) {
+  it.each(['f32', 'bf16'] as const)('%s: the runs of a piece complete the buffer', (dtype) => {
+    const all = weights(dtype);
+    const host = hostWeights(source, tensorsOfWeights(all).values());
+    for (const weight of all) {
       for (let index = 0; index < weight.pieces.length; index++) {
         const others = weight.pieces.filter((_, i) => i !== index);
         const buffer = packWeight({ ...weight, pieces: others }, source);
-        const { rows, stride } = weightLayout(weight);
-        buffer.fill(0xee, weight.rows * stride * (buffer.length / rows / stride));
-        for (const { at, bytes } of packPieces(weight, source, [index])) {
-          expect([at % 16, bytes.length % 16]).toEqual([0, 0]);
-          buffer.set(bytes, at);
+        for (const { at, stride, runBytes, rows, bytes } of packPieces(weight, host, [index])) {
+          expect([at % 4, runBytes % 4, bytes.byteLength]).toEqual([0, 0, rows * runBytes]);
+          for (let row = 0; row < rows; row++) {
+            buffer.set(bytes.subarray(row * runBytes, (row + 1) * runBytes), at + row * stride);
+          }
         }
         expect(numbers[dtype](buffer)).toEqual(expectedValues(weight));
       }
     }
   });
 
-  it('writes rows of the same pieces together', () => {
-    const [qk] = weights('f32');
-    const at = (indices: readonly number[]): number[] =>
-      [...packPieces(qk!, source, indices)].map((range) => range.at);
-    expect(at([1, 0])).toEqual([0, 6 * 20 * 4, 9 * 20 * 4]);
-    expect(at([1])).toEqual([6 * 20 * 4, 9 * 20 * 4]);
+  it('writes the elements of a piece and no others, unless they share words', () => {
+    const bytesOf = (weight: RuntimeWeight, indices: readonly number[]): number =>
+      [...packPieces(weight, source, indices)].reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+    const [qk, , bias] = weights('f32');
+    expect(bytesOf(qk!, [1, 0])).toBe(9 * 18 * 4);
+    expect(bytesOf(bias!, [1])).toBe(4 * 4);
+    expect(bytesOf(weights('bf16')[2]!, [1, 0])).toBe(8 * 2);
   });
 
   it('packs the same bytes from the host copy', () => {

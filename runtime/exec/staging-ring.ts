@@ -1,0 +1,288 @@
+/**
+ * Fills places in a device's memory by way of a ring of slots there. Bytes from the host and rows from other places
+ * are collected in a slot; then one submit takes them all to where they belong.
+ *
+ * Why not write into place: WebGPU has to stage what it writes to a buffer that commands still use, and takes fresh
+ * memory for it, at half the speed or less. A slot is in use only by its own copies, so writes to it go straight to
+ * memory where the host can see it. In Dawn that holds only for a buffer that nothing but copies ever reads and nothing
+ * else writes: kernels, and copies within the arena, go by way of a bounce buffer instead. Columns of a matrix are
+ * written exactly, not as whole rows. And bytes can be on the device before the place they are for may be written: as
+ * many as the ring holds.
+ *
+ * Order: slots are emptied in the order they were filled, by a submit each. In it all reads of old places come before
+ * all writes.
+ */
+import type { BufferRange, Device, DeviceBuffer } from '../device/device.js';
+import type { WeightRuns } from '../weights/pack.js';
+import { recordCopy, wantsKernel } from './strided-copy.js';
+import type { CopyKernels, RowCopy } from './strided-copy.js';
+import type { Turns } from './turns.js';
+import type { Place } from './weight-arena.js';
+
+/** What is being brought into one place. */
+export interface Delivery {
+  readonly target: Place;
+  /** What it is, for reports. */
+  readonly name: string;
+  /** Resolves when the place may be written. */
+  readonly clear: () => Promise<void>;
+  /** The lower, the sooner it is needed. */
+  readonly urgency: number;
+}
+
+/** Rows of an old place on their way to a new one: from `fromAt` of `from` to `toAt` of the delivery's target. */
+export type PlaceCopy = Omit<RowCopy, 'to'>;
+
+/** A slot's worth of moves, from the first byte put in it until the device is done. */
+export interface MoveSpan {
+  /** Names of the deliveries it has part in. */
+  readonly what: readonly string[];
+  readonly uploadedBytes: number;
+  readonly copiedBytes: number;
+  /** Milliseconds of `performance.now()`: filling began, all was submitted, the device was done. */
+  readonly begin: number;
+  readonly submitted: number;
+  readonly end: number;
+}
+
+export interface StagingRing {
+  /** Bytes from the host. They may be reused when it resolves. */
+  upload(delivery: Delivery, runs: WeightRuns): Promise<void>;
+  /** Rows that lie elsewhere on the device: not in the target itself, unless they were set aside. */
+  copy(delivery: Delivery, copy: PlaceCopy): Promise<void>;
+  /** Packs rows from `at` of a buffer outside the ring on, before anything put in later is written. */
+  setAside(copy: PlaceCopy, to: DeviceBuffer, at: number): Promise<void>;
+  /** Sets the target to zero before what is put in later. */
+  zero(delivery: Delivery): Promise<void>;
+  /** Calls back when all that was put in so far is submitted: commands submitted from then on find it in place. */
+  whenSubmitted(go: () => void): void;
+  /** Empties the last slot. Resolves when everything is submitted; rejects with what went wrong on the way. */
+  finish(): Promise<void>;
+  free(): void;
+}
+
+/** More is no faster, less costs a submit too often. */
+const MOST_SLOT_BYTES = 4 * 1024 * 1024;
+const LEAST_SLOT_BYTES = 4 * 1024;
+const SLOTS = 4;
+/** Moves are cut so that several parts fit in a slot, to leave little of it empty. */
+const PARTS = 4;
+/** Regions begin where copies of 16-byte words can. */
+const ALIGNMENT = 16;
+
+interface Slot {
+  readonly buffer: DeviceBuffer;
+  /** Resolves when the device is done with what was in it. */
+  free: Promise<void>;
+}
+
+/** A slot being filled. */
+interface Filling {
+  readonly slot: Slot;
+  readonly begin: number;
+  readonly what: Set<string>;
+  readonly clears: Set<() => Promise<void>>;
+  readonly reads: RowCopy[];
+  /** In order: a place may be set to zero that an earlier copy takes from. */
+  readonly writes: (RowCopy | Place)[];
+  readonly after: (() => void)[];
+  /** Bytes taken of the slot, and of the bounce buffer while it is emptied. */
+  used: number;
+  bounced: number;
+  uploadedBytes: number;
+  copiedBytes: number;
+}
+
+/**
+ * @param room bytes the ring may take of the device's memory, about
+ * @param kernels for copies of many rows; without them every row is a command
+ */
+export function createStagingRing(
+  device: Device,
+  room: number,
+  kernels: CopyKernels | undefined,
+  turns: Turns,
+  onMove: (span: MoveSpan) => void = () => undefined,
+): StagingRing {
+  const share = Math.floor(room / (SLOTS + 1) / ALIGNMENT) * ALIGNMENT;
+  const slotBytes = Math.max(LEAST_SLOT_BYTES, Math.min(MOST_SLOT_BYTES, share));
+  const partBytes = roundUp(slotBytes / PARTS);
+  const slots = Array.from({ length: SLOTS }, (_, i): Slot => ({
+    buffer: device.createBuffer(`staging ${i}`, slotBytes),
+    free: Promise.resolve(),
+  }));
+  const bounce: BufferRange = { buffer: device.createBuffer('staging bounce', slotBytes) };
+  let next = 0;
+  let filling: Filling | undefined;
+  let emptied: Promise<void> = Promise.resolve();
+
+  /** Resolves when the slot's moves are submitted; `done` when the device has carried them out. */
+  const empty = async (full: Filling): Promise<{ readonly done: Promise<void> }> => {
+    for (const clear of full.clears) await clear();
+    device.record((commands) => {
+      for (const copy of full.reads) recordCopy(device, commands, copy, kernels);
+      for (const write of full.writes) {
+        if ('from' in write) recordCopy(device, commands, write, kernels);
+        else commands.clear(write.buffer, write.offset, write.bytes);
+      }
+    });
+    const submitted = performance.now();
+    for (const go of full.after) go();
+    const { what, uploadedBytes, copiedBytes, begin } = full;
+    const done = device.idle().then(() => {
+      onMove({ what: [...what], uploadedBytes, copiedBytes, begin, submitted, end: performance.now() });
+    });
+    return { done };
+  };
+  const release = (): void => {
+    const full = filling;
+    if (full === undefined) return;
+    filling = undefined;
+    const emptying = emptied.then(() => empty(full));
+    emptied = emptying.then(() => undefined);
+    full.slot.free = emptying.then(({ done }) => done);
+    // Whoever waits for them hears of errors; nobody may.
+    emptied.catch(() => undefined);
+    full.slot.free.catch(() => undefined);
+  };
+  const open = (slot: Slot): Filling => {
+    filling = {
+      slot,
+      begin: performance.now(),
+      what: new Set(),
+      clears: new Set(),
+      reads: [],
+      writes: [],
+      after: [],
+      used: 0,
+      bounced: 0,
+      uploadedBytes: 0,
+      copiedBytes: 0,
+    };
+    return filling;
+  };
+  /** The slot being filled, with room for so many more bytes in it and in the bounce buffer. */
+  const withRoom = async (urgency: number, bytes: number, bounced: number): Promise<Filling> => {
+    if (filling !== undefined) {
+      if (filling.used + bytes <= slotBytes && filling.bounced + bounced <= slotBytes) return filling;
+      release();
+    }
+    const slot = slots[next]!;
+    next = (next + 1) % SLOTS;
+    await slot.free;
+    await turns.take(urgency);
+    return open(slot);
+  };
+  /** The same for a delivery, which has part in it from then on. */
+  const join = async ({ name, clear, urgency }: Delivery, bytes = 0, bounced = 0): Promise<Filling> => {
+    const into = await withRoom(urgency, bytes, bounced);
+    into.what.add(name);
+    into.clears.add(clear);
+    return into;
+  };
+  /** Takes rows by way of the bounce buffer. */
+  const bounceRows = (into: Filling, { target }: Delivery, from: BufferRange, copy: Runs): void => {
+    const { fromAt, fromStride, toAt, toStride, runBytes, rows } = copy;
+    const at = into.bounced;
+    into.bounced = roundUp(at + runBytes * rows);
+    into.reads.push({ from, fromAt, fromStride, to: bounce, toAt: at, toStride: runBytes, runBytes, rows });
+    into.writes.push({
+      from: bounce,
+      fromAt: at,
+      fromStride: runBytes,
+      to: target,
+      toAt,
+      toStride,
+      runBytes,
+      rows,
+    });
+  };
+
+  return {
+    async upload(delivery, { at: toAt, stride, runBytes, rows, bytes }) {
+      const whole = { fromAt: 0, fromStride: runBytes, toAt, toStride: stride, runBytes, rows };
+      for (const part of cut(whole, partBytes)) {
+        const size = part.runBytes * part.rows;
+        const bounces = kernels !== undefined && wantsKernel(device, part);
+        const into = await join(delivery, size, bounces ? size : 0);
+        const at = into.used;
+        into.used = roundUp(at + size);
+        into.uploadedBytes += size;
+        device.write(into.slot.buffer, at, bytes.subarray(part.fromAt, part.fromAt + size));
+        const from = { buffer: into.slot.buffer };
+        const packed = { ...part, fromAt: at, fromStride: part.runBytes };
+        if (bounces) bounceRows(into, delivery, from, packed);
+        else into.writes.push({ from, to: delivery.target, ...packed });
+      }
+    },
+    async copy(delivery, { from, ...whole }) {
+      if (from.buffer !== delivery.target.buffer) {
+        const into = await join(delivery);
+        into.writes.push({ from, to: delivery.target, ...whole });
+        into.copiedBytes += whole.runBytes * whole.rows;
+        return;
+      }
+      // WebGPU copies within one buffer only by way of another.
+      for (const part of cut(whole, partBytes)) {
+        const size = part.runBytes * part.rows;
+        const into = await join(delivery, 0, size);
+        bounceRows(into, delivery, from, part);
+        into.copiedBytes += size;
+      }
+    },
+    async setAside({ from, fromAt, fromStride, runBytes, rows }, to, at) {
+      const into = await withRoom(-Infinity, 0, 0);
+      into.reads.push({
+        from,
+        fromAt,
+        fromStride,
+        to: { buffer: to },
+        toAt: at,
+        toStride: runBytes,
+        runBytes,
+        rows,
+      });
+    },
+    async zero(delivery) {
+      (await join(delivery)).writes.push(delivery.target);
+    },
+    whenSubmitted(go) {
+      if (filling === undefined) void emptied.then(go, () => undefined);
+      else filling.after.push(go);
+    },
+    finish() {
+      release();
+      return emptied;
+    },
+    free() {
+      for (const { buffer } of slots) device.free(buffer);
+      device.free(bounce.buffer);
+    },
+  };
+}
+
+/** Where a part of a copy comes from and goes to. */
+type Runs = Pick<RowCopy, 'fromAt' | 'fromStride' | 'toAt' | 'toStride' | 'runBytes' | 'rows'>;
+
+/** Cuts a copy into parts of at most so many bytes: by rows, and rows that are too long themselves. */
+function* cut(copy: Runs, most: number): Generator<Runs> {
+  const { fromAt, fromStride, toAt, toStride, runBytes, rows } = copy;
+  const rowsAtOnce = Math.floor(most / runBytes);
+  if (rowsAtOnce > 0) {
+    for (let row = 0; row < rows; row += rowsAtOnce) {
+      const here = { fromAt: fromAt + row * fromStride, toAt: toAt + row * toStride };
+      yield { ...copy, ...here, rows: Math.min(rowsAtOnce, rows - row) };
+    }
+    return;
+  }
+  for (let row = 0; row < rows; row++) {
+    for (let at = 0; at < runBytes; at += most) {
+      const here = { fromAt: fromAt + row * fromStride + at, toAt: toAt + row * toStride + at };
+      yield { ...copy, ...here, runBytes: Math.min(most, runBytes - at), rows: 1 };
+    }
+  }
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}

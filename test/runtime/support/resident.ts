@@ -1,0 +1,22 @@
+/** Resident weights by themselves: no other device, every weight as urgent as the next. */
+import type { Device } from '../../../runtime/device/device.js';
+import { createResidentWeights } from '../../../runtime/exec/resident-weights.js';
+import type { ResidentWeights } from '../../../runtime/exec/resident-weights.js';
+import type { MoveSpan } from '../../../runtime/exec/staging-ring.js';
+import { createTurns } from '../../../runtime/exec/turns.js';
+import type { Residence, TransitionsByResidence } from '../../../runtime/exec/weight-arena.js';
+import type { WeightSource } from '../../../runtime/weights/weight-source.js';
+
+export function residentWeights(
+  device: Device,
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  source: WeightSource,
+  onMove?: (span: MoveSpan) => void,
+): ResidentWeights {
+  return createResidentWeights(device, residences, transitions, source, {
+    turns: createTurns(),
+    urgency: () => 0,
+    ...(onMove === undefined ? {} : { onMove }),
+  });
+}
