@@ -1,21 +1,20 @@
 /**
  * What transitions cost on a model of 110 M parameters with random weights: for each pair of meshes the bytes moved
- * beside the lower bound, the rate of the moves beside plain writes of as many bytes through the same staging memory,
- * and the time in which devices compute nothing, with dataflow and with barriers. All of a case is measured in one
- * run; software devices share the machine with everything else, so trust the ratios.
+ * beside the lower bound, the rate of the moves beside that of as many bytes written plainly (`reshard-moves.ts`), and
+ * the time in which devices compute nothing, with dataflow and with barriers. All of a case is measured in one run;
+ * software devices share the machine with everything else, so trust the ratios.
  *
  *   npm run bench:reshard -- [case ...]
  */
 import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Mesh } from '../compiler/plan/plan.js';
-import { openDevices } from '../runtime/device/dawn.js';
-import type { Device } from '../runtime/device/device.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats, SamplingParams } from '../runtime/engine/types.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
-import { RANGE_BYTES } from '../runtime/weights/pack.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
+import { measureMoves } from './reshard-moves.js';
+import type { MoveRates, Rate } from './reshard-moves.js';
 
 const SHAPE = {
   layers: 12,
@@ -33,8 +32,6 @@ const NEW_TOKENS = 5;
 const BATCH = 4;
 /** Room for half of the requests, so that a batch switches back and forth. */
 const HOST_BYTES = 4 * 64 * 2 * SHAPE.kvHeads * SHAPE.headDim * SHAPE.layers * 4;
-/** Writes in flight at once in the plain measurement, as in a transition. */
-const WINDOW_BYTES = 32 * 1024 * 1024;
 
 interface Case {
   readonly name: string;
@@ -66,8 +63,6 @@ interface Measured {
   readonly stats: EngineStats;
   /** Wall seconds of the batch. */
   readonly seconds: number;
-  /** Bytes per second of plain writes of the same bytes to the same devices; 0 when no weights move. */
-  readonly plain: number;
 }
 
 /** Runs the cases with these names, or all, and prints a few lines for each to stdout. */
@@ -76,9 +71,11 @@ export async function benchReshard(names: readonly string[]): Promise<void> {
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}`);
   for (const each of CASES.filter(({ name }) => names.length === 0 || names.includes(name))) {
     const compiled = compileCase(each);
+    const rates =
+      each.disjoint === true ? undefined : await measureMoves(compiled.runtime, ['prefill', 'decode']);
     const dataflow = await measure(compiled, 'dataflow');
     const barrier = await measure(compiled, 'barrier');
-    for (const line of describe(each, compiled, dataflow, barrier)) console.log(line);
+    for (const line of describe(each, compiled, rates, dataflow, barrier)) console.log(line);
   }
 }
 
@@ -106,11 +103,7 @@ function compileCase({ prefill, decode, disjoint }: Case): CompileResult {
 }
 
 async function measure({ runtime }: CompileResult, transitions: TransitionMode): Promise<Measured> {
-  let devices: readonly Device[] = [];
-  const engine = await openEngine(runtime, {
-    transitions,
-    open: async (count, labels) => (devices = await openDevices(count, { labels })),
-  });
+  const engine = await openEngine(runtime, { transitions });
   try {
     for (let request = 0; request < REQUESTS; request++) {
       engine.submit({
@@ -128,55 +121,16 @@ async function measure({ runtime }: CompileResult, transitions: TransitionMode):
     const began = performance.now();
     await engine.run();
     const seconds = (performance.now() - began) / 1000;
-    const stats = engine.stats();
-    return { stats, seconds, plain: await plainRate(devices, stats) };
+    return { stats: engine.stats(), seconds };
   } finally {
     await engine.dispose();
   }
 }
 
-/**
- * Writes as many bytes as one transition does, in ranges of the same size, from memory that is there already. A copy
- * from the target keeps it in use, as weights are in a transition: into an idle buffer that the host can see Dawn
- * writes without staging. The best of a few rounds: the first pays for fresh staging memory.
- */
-async function plainRate(devices: readonly Device[], { bytes, transitions }: EngineStats): Promise<number> {
-  if (bytes.weights === 0) return 0;
-  const each = Math.floor(bytes.weights / transitions / devices.length / RANGE_BYTES) * RANGE_BYTES;
-  const data = new Uint8Array(each).fill(1);
-  const targets = devices.map((device) => ({
-    device,
-    buffer: device.createBuffer('plain', each),
-    other: device.createBuffer('other', 16),
-  }));
-  let best = Infinity;
-  for (let round = 0; round < 4; round++) {
-    const began = performance.now();
-    await Promise.all(
-      targets.map(async ({ device, buffer, other }) => {
-        // A read of what was written last waits for the writes themselves.
-        const written = (end: number): Promise<unknown> =>
-          device.read([{ buffer, offset: end - 4, bytes: 4 }]);
-        for (let at = 0; at < each; at += RANGE_BYTES) {
-          device.record((commands) => commands.copy(buffer, at, other, 0, 16));
-          device.write(buffer, at, data.subarray(at, at + RANGE_BYTES));
-          if ((at + RANGE_BYTES) % WINDOW_BYTES === 0) await written(at + RANGE_BYTES);
-        }
-        await written(each);
-      }),
-    );
-    best = Math.min(best, (performance.now() - began) / 1000);
-  }
-  for (const { device, buffer, other } of targets) {
-    device.free(buffer);
-    device.free(other);
-  }
-  return (each * devices.length) / best;
-}
-
 function describe(
   { name }: Case,
   { transitions }: CompileResult,
+  rates: MoveRates | undefined,
   dataflow: Measured,
   barrier: Measured,
 ): string[] {
@@ -191,15 +145,18 @@ function describe(
     `${name}: ${stats.transitions} transitions, KV out ${mega(stats.bytes.kvOut)}, in ${mega(stats.bytes.kvIn)}, ` +
       `batch ${dataflow.seconds.toFixed(2)} s with dataflow, ${barrier.seconds.toFixed(2)} s with barriers`,
   ];
-  if (stats.transitions === 0) return lines;
-  const rate = stats.bytes.weights / stats.transitionSeconds;
-  const plain = Math.max(dataflow.plain, barrier.plain);
+  if (rates === undefined) return lines;
+  const giga = (of: number): string => `${(of / 1e9).toFixed(2)} GB/s`;
+  const share = (of: Rate): string =>
+    `${giga(of.wall)} (${((100 * rates.moves.wall) / of.wall).toFixed(0)}%; ` +
+    `${((100 * rates.moves.processor) / of.processor).toFixed(0)}% by processor time)`;
   const exposed = (run: Measured): number =>
     (run.stats.transitionExposedSeconds / run.stats.transitions) * 1000;
   return [
     ...lines,
     `  weights ${mega(stats.bytes.weights)}, lower bound ${mega(least)} (${(stats.bytes.weights / least).toFixed(3)}x)`,
-    `  moves ${(rate / 1e9).toFixed(2)} GB/s with barriers, plain writes through staging ${(plain / 1e9).toFixed(2)} GB/s (${((100 * rate) / plain).toFixed(0)}%)`,
+    `  moves alone ${giga(rates.moves.wall)}, plain writes through Dawn's staging ${share(rates.plain)}, ` +
+      `unbroken through the ring ${share(rates.ring)}`,
     `  exposed per transition ${exposed(dataflow).toFixed(1)} ms with dataflow (${dataflow.stats.transitions}), ` +
       `${exposed(barrier).toFixed(1)} ms with barriers (${(exposed(dataflow) / exposed(barrier)).toFixed(2)}x)`,
   ];

@@ -1,0 +1,158 @@
+/**
+ * The weight moves of a graph's transitions by themselves, on devices that do nothing else, beside two baselines that
+ * bring as many bytes to the same devices: plain writes through Dawn's own staging memory, and unbroken runs through
+ * the ring of slots that moves go by. Rounds of the three alternate, there and back; the best round of each counts,
+ * as neighbours on the machine only ever make it worse. Rates are given on the wall clock and per second of processor
+ * time, which other load disturbs less.
+ */
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import type { Device } from '../runtime/device/device.js';
+import { openDevices } from '../runtime/device/dawn.js';
+import {
+  deviceResidences,
+  residencesOf,
+  transitionBetween,
+  weightUrgency,
+} from '../runtime/engine/residence.js';
+import { withoutPeers } from '../runtime/engine/without-peers.js';
+import { createResidentWeights } from '../runtime/exec/resident-weights.js';
+import { createStagingRing } from '../runtime/exec/staging-ring.js';
+import type { StagingRing } from '../runtime/exec/staging-ring.js';
+import { createTurns } from '../runtime/exec/turns.js';
+import { neededTensors } from '../runtime/weights/graph-tensors.js';
+import { hostWeights } from '../runtime/weights/host-weights.js';
+import { randomWeightSource } from '../runtime/weights/random-weights.js';
+
+const ROUNDS = 8;
+/** Bytes of one plain write, and of those in flight at once. */
+const WRITE_BYTES = 4 * 1024 * 1024;
+const WINDOW_BYTES = 32 * 1024 * 1024;
+
+/** Bytes per second. */
+export interface Rate {
+  readonly wall: number;
+  readonly processor: number;
+}
+
+export interface MoveRates {
+  readonly moves: Rate;
+  /** `writeBuffer` into buffers that commands use, so that Dawn stages it. */
+  readonly plain: Rate;
+  readonly ring: Rate;
+}
+
+/** Measures the transitions between two stages that take turns on the same devices. */
+export async function measureMoves(
+  compiled: RuntimeGraph,
+  stages: readonly [string, string],
+): Promise<MoveRates> {
+  const graph = withoutPeers(compiled);
+  const residences = residencesOf(graph);
+  const needed = neededTensors(graph);
+  const source = hostWeights(randomWeightSource(graph.model.randomSeed ?? 1, needed), needed.values());
+  source.load();
+  const devices = await openDevices(graph.devices.length);
+  const turns = createTurns();
+  const pairs = [stages, [stages[1], stages[0]] as const] as const;
+  const residents = graph.devices.flatMap(({ id }, i) => {
+    const moves = new Map(
+      pairs.flatMap(([from, to]) => {
+        const all = transitionBetween(graph, residences, from, to)!.devices;
+        const mine = all.find(({ device }) => device === id);
+        return mine === undefined ? [] : [[`${from}->${to}`, mine] as const];
+      }),
+    );
+    // Devices of one stage alone move nothing.
+    if (moves.size === 0) return [];
+    const context = { turns, urgency: weightUrgency(graph, residences, id) };
+    const mine = deviceResidences(graph, residences, id);
+    return [{ moves, weights: createResidentWeights(devices[i]!, mine, moves, source, context) }];
+  });
+  for (const { weights } of residents) await weights.load(stages[0]);
+  const idle = (): Promise<unknown> => Promise.all(devices.map((device) => device.idle()));
+  const each = 2 * Math.max(...[...needed.values()].map(({ rows, cols }) => rows * cols));
+  const rings = devices.map((device) => createStagingRing(device, Infinity, undefined, turns));
+  const best: Record<keyof MoveRates, { wall: number; processor: number }> = {
+    moves: { wall: 0, processor: 0 },
+    plain: { wall: 0, processor: 0 },
+    ring: { wall: 0, processor: 0 },
+  };
+  const time = async (what: keyof MoveRates, work: () => Promise<number>): Promise<number> => {
+    const processor = process.cpuUsage();
+    const began = performance.now();
+    const bytes = await work();
+    await idle();
+    const seconds = (performance.now() - began) / 1e3;
+    const used = process.cpuUsage(processor);
+    best[what].wall = Math.max(best[what].wall, bytes / seconds);
+    best[what].processor = Math.max(best[what].processor, bytes / ((used.user + used.system) / 1e6));
+    return bytes;
+  };
+  const targets = devices.map((device) => ({ device, buffer: device.createBuffer('plain', each) }));
+  for (let round = 0; round < ROUNDS; round++) {
+    const [from, to] = pairs[round % 2]!;
+    const moved = await time('moves', async () => {
+      const bytes = await Promise.all(
+        residents.map(({ weights, moves }) => weights.transition(to, moves.get(`${from}->${to}`)!)),
+      );
+      return bytes.reduce((sum, more) => sum + more, 0);
+    });
+    const share = Math.ceil(moved / devices.length / WRITE_BYTES) * WRITE_BYTES;
+    await time('plain', () => spread(targets, share, each, writePlainly));
+    const through = new Map(devices.map((device, i) => [device, rings[i]!]));
+    await time('ring', () =>
+      spread(targets, share, each, (target, parts) =>
+        writeThrough(through.get(target.device)!, target, parts),
+      ),
+    );
+  }
+  for (const device of devices) device.destroy();
+  return best;
+}
+
+interface Target {
+  readonly device: Device;
+  readonly buffer: ReturnType<Device['createBuffer']>;
+}
+
+const DATA = new Uint8Array(WRITE_BYTES).fill(1);
+
+/** Has `bytes` written to every target, over and over its buffer. Resolves with the bytes of all. */
+async function spread(
+  targets: readonly Target[],
+  bytes: number,
+  size: number,
+  write: (target: Target, offsets: readonly number[]) => Promise<void>,
+): Promise<number> {
+  const within = Math.floor(size / WRITE_BYTES) * WRITE_BYTES;
+  const offsets = Array.from({ length: bytes / WRITE_BYTES }, (_, i) => (i * WRITE_BYTES) % within);
+  await Promise.all(targets.map((target) => write(target, offsets)));
+  return bytes * targets.length;
+}
+
+async function writePlainly({ device, buffer }: Target, offsets: readonly number[]): Promise<void> {
+  const other = device.createBuffer('other', 16);
+  let written = 0;
+  for (const at of offsets) {
+    // Into an idle buffer that the host can see Dawn writes without staging.
+    device.record((commands) => commands.copy(buffer, at, other, 0, 16));
+    device.write(buffer, at, DATA);
+    written += WRITE_BYTES;
+    if (written % WINDOW_BYTES === 0) await device.idle();
+  }
+  await device.read([{ buffer, offset: 0, bytes: 4 }]);
+  device.free(other);
+}
+
+async function writeThrough(
+  ring: StagingRing,
+  { buffer }: Target,
+  offsets: readonly number[],
+): Promise<void> {
+  for (const offset of offsets) {
+    const target = { buffer, offset, bytes: WRITE_BYTES };
+    const delivery = { target, name: 'plain', urgency: 0, clear: () => Promise.resolve() };
+    await ring.upload(delivery, { at: 0, stride: WRITE_BYTES, runBytes: WRITE_BYTES, rows: 1, bytes: DATA });
+  }
+  await ring.finish();
+}
