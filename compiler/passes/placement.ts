@@ -6,11 +6,12 @@
  * does not divide evenly (the vocabulary) is split into equal extents rounded up: the last ranks hold fewer real
  * elements, or none, and the rest of their extent is padding.
  *
- * Replicated KV heads: with `kvReplicas` R, the tp ranks form tp / R groups of R neighbours, and `kv_heads` is split
- * over the groups. Example: tp 8, 4 kv heads, R = 2: ranks 0 and 1 hold head 0, ranks 2 and 3 hold head 1.
+ * What a rank holds of one dimension, replicated KV heads included, is the rule of `sharding-algebra.ts`.
  */
 import type { Dim } from '../ir/logical.js';
+import { intervalLength } from '../ir/rectangles.js';
 import type { Sharding } from '../ir/sharded.js';
+import { rankBlock } from '../ir/sharding-algebra.js';
 import type { Interval } from '../ir/transitions.js';
 
 /** The part of a stage that decides how a dimension is cut. */
@@ -44,12 +45,12 @@ export function groupSpan(dims: readonly Dim[], sharding: Sharding, layout: TpLa
 /** What tp rank `rank` holds of one dimension. */
 export function dimSpan(dim: Dim, sharding: Sharding, layout: TpLayout, rank: number): Span1d {
   const size = sizeOf(dim);
-  if (!splitsOverTp(dim, sharding)) return { held: [0, size], extent: size };
-  const replicas = dim.name === 'kv_heads' ? layout.kvReplicas : 1;
-  const parts = layout.tp / replicas;
-  const part = Math.floor(rank / replicas);
-  const extent = Math.ceil(size / parts);
-  return { held: [Math.min(size, part * extent), Math.min(size, (part + 1) * extent)], extent };
+  const axes = splitsOverTp(dim, sharding) ? (['tp'] as const) : [];
+  const mesh = { dp: 1, pp: 1, tp: layout.tp };
+  const held = (tp: number): Interval =>
+    rankBlock(dim.name, size, axes, mesh, { dp: 0, pp: 0, tp }, layout.kvReplicas);
+  // The first rank's block is never short.
+  return { held: held(rank), extent: intervalLength(held(0)) };
 }
 
 /** Element count of one dimension of the whole model; only weight and feature dimensions have one. */

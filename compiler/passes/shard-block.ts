@@ -31,6 +31,7 @@ import type {
   Sharding,
 } from '../ir/sharded.js';
 import { axesOf, REPLICATED, withAxes } from '../ir/sharding-algebra.js';
+import { collectivesOf, type CollectiveStep, type LayoutMove } from '../reshard/layouts.js';
 
 /** Where the plan puts the things that do not move, and which of its tokens says so. */
 export interface BlockLayout {
@@ -40,6 +41,8 @@ export interface BlockLayout {
   readonly kvAxes: (dim: DimName) => readonly MeshAxis[];
   /** Axes of `tokens` and `samples`: how requests are dealt to replicas. */
   readonly rowAxes: readonly MeshAxis[];
+  /** The cheapest collectives that bring a value into a layout; undefined when none do. */
+  readonly findLayout: (value: ShardedValue, target: Sharding) => readonly LayoutMove[] | undefined;
   readonly origin: (part: LogicalOp['part']) => Origin;
 }
 
@@ -188,8 +191,8 @@ function outputSharding(
 }
 
 /**
- * The value in the layout `target` for the dimensions `dims` (others stay as they are), through collectives: sums
- * are finished first, then splits that are too fine are gathered, then splits that are missing are sliced.
+ * The value in the layout `target` for the dimensions `dims` (others stay as they are, and so do partial sums that
+ * `target` allows), by the cheapest sequence of collectives over the links of the mesh.
  */
 function adapt(
   id: string,
@@ -200,44 +203,31 @@ function adapt(
   state: State,
   layout: BlockLayout,
 ): string {
-  let current = id;
-  const because = state.partialBecause.get(id) ?? 'its producer leaves it partial';
-  const insert = (
-    kind: CollectiveOp['kind'],
-    axis: MeshAxis,
-    dim: DimName | undefined,
-    reason: string,
-  ): void => {
-    current = insertCollective(kind, current, axis, dim, part, reason, state, layout);
-  };
-  for (const axis of state.placed.get(id)!.sharding.partial) {
-    if (target.partial.includes(axis)) continue;
-    insert(
-      'all_reduce',
-      axis,
-      undefined,
-      `${because}, which \`${axis}\` splits: every rank has a part of the sum`,
-    );
-  }
   const value = state.placed.get(id)!;
-  for (const dim of dims.filter((name) => hasDim(value.type, name))) {
-    const want = axesOf(target, dim);
-    const have = axesOf(value.sharding, dim);
-    let shared = 0;
-    while (shared < have.length && shared < want.length && have[shared] === want[shared]) shared++;
-    for (const axis of have.slice(shared).reverse())
-      insert('all_gather', axis, dim, `${demand} all of ${dim}`);
-    for (const axis of want.slice(shared)) insert('slice', axis, dim, `${demand} its own part of ${dim}`);
-  }
-  return current;
+  const { sharding } = value;
+  const because = state.partialBecause.get(id) ?? 'its producer leaves it partial';
+  const wanted = dims
+    .filter((dim) => hasDim(value.type, dim))
+    .reduce((result, dim) => withAxes(result, dim, axesOf(target, dim)), sharding);
+  const partial = sharding.partial.filter((axis) => target.partial.includes(axis));
+  const moves = layout.findLayout(value, { ...wanted, partial });
+  if (!moves) throw new Error(`${id} cannot be laid out as ${demand}`);
+  const reasons: Readonly<Record<CollectiveOp['kind'], (step: CollectiveStep) => string>> = {
+    all_reduce: ({ axis }) => `${because}, which \`${axis}\` splits: every rank has a part of the sum`,
+    reduce_scatter: ({ axis, dim }) =>
+      `${because}, which \`${axis}\` splits, and ${demand} its own part of ${dim}`,
+    all_gather: ({ dim }) => `${demand} all of ${dim}`,
+    slice: ({ dim }) => `${demand} its own part of ${dim}`,
+  };
+  return moves
+    .flatMap(collectivesOf)
+    .reduce((at, step) => insertCollective(at, step, part, reasons[step.kind](step), state, layout), id);
 }
 
 /** Emits a collective, or finds the one that an earlier consumer has already asked for. */
 function insertCollective(
-  kind: CollectiveOp['kind'],
   input: string,
-  axis: MeshAxis,
-  dim: DimName | undefined,
+  { kind, axis, dim }: CollectiveStep,
   part: LogicalOp['part'],
   reason: string,
   state: State,

@@ -16,6 +16,11 @@ import type {
   ShardedStage,
 } from '../ir/sharded.js';
 import type { LayerSharding, Plan, Stage, TpDim } from '../plan/plan.js';
+import { routesOf } from '../plan/routes.js';
+import { linkedMesh } from '../reshard/linked-mesh.js';
+import type { LinkedMesh } from '../reshard/layouts.js';
+import { layoutPlanner } from '../reshard/search.js';
+import { BYTES_OF } from '../model/shape.js';
 import { checkStageSharding } from './check-sharding.js';
 import { shardBlock, type BlockLayout } from './shard-block.js';
 
@@ -26,6 +31,7 @@ export interface ShardResult {
 
 /** Shards the model for every stage of the plan. */
 export function shardPlan(logical: LogicalGraph, plan: Plan): ShardResult {
+  const routes = routesOf(plan.topology);
   const checked = plan.stages.map((stage) => ({
     stage,
     diagnostics: checkStageSharding(logical.shape, stage),
@@ -35,17 +41,20 @@ export function shardPlan(logical: LogicalGraph, plan: Plan): ShardResult {
       model: logical.model,
       stages: checked
         .filter(({ diagnostics }) => diagnostics.length === 0)
-        .map(({ stage }) => shardStage(withPageType(logical, plan), stage)),
+        .map(({ stage }) => {
+          const find = layoutFinder(stage, linkedMesh(plan.topology, stage, routes));
+          return shardStage(withPageType(logical, plan), stage, find);
+        }),
     },
     diagnostics: checked.flatMap(({ diagnostics }) => diagnostics),
   };
 }
 
-function shardStage(logical: LogicalGraph, stage: Stage): ShardedStage {
+function shardStage(logical: LogicalGraph, stage: Stage, findLayout: FindLayout): ShardedStage {
   const block = (name: ShardedBlock['name'], layer: number): ShardedBlock =>
     shardBlock(
       logical.blocks.find((candidate) => candidate.name === name)!,
-      blockLayout(stage, layer),
+      blockLayout(stage, layer, findLayout),
     );
   return {
     name: stage.name,
@@ -99,7 +108,7 @@ function overrideIndex(stage: Stage, layer: number, part: LogicalOp['part']): nu
   );
 }
 
-function blockLayout(stage: Stage, layer: number): BlockLayout {
+function blockLayout(stage: Stage, layer: number, findLayout: FindLayout): BlockLayout {
   const sharding = (part: LogicalOp['part']): LayerSharding =>
     stage.overrides[overrideIndex(stage, layer, part)]?.sharding ?? stage.sharding;
   const origin = (part: LogicalOp['part']): Origin =>
@@ -110,7 +119,24 @@ function blockLayout(stage: Stage, layer: number): BlockLayout {
     weightAxes: (dim, part) => tpAxes(dim, sharding(part)),
     kvAxes: (dim) => tpAxes(dim, stage.sharding),
     rowAxes: stage.mesh.dp > 1 ? ['dp'] : [],
+    findLayout,
     origin,
+  };
+}
+
+type FindLayout = BlockLayout['findLayout'];
+
+/**
+ * Ways between layouts of a stage's values, for the rows of a full step; searched once for each kind of value. Ranks
+ * along `pp` are at other layers meanwhile and take no part.
+ */
+function layoutFinder({ microbatchTokens, batchRequests }: Stage, linked: LinkedMesh): FindLayout {
+  const planner = layoutPlanner({ ...linked, mesh: { ...linked.mesh, pp: 1 } });
+  const rows = (dim: DimName): number => (dim === 'samples' ? batchRequests : microbatchTokens);
+  return ({ type, sharding }, target) => {
+    const dims = type.dims.map(({ name, size }) => ({ name, size: size ?? rows(name) }));
+    const elementBytes = type.dtype === 'u32' ? 4 : BYTES_OF[type.dtype];
+    return planner.path({ dims, elementBytes }, sharding, target)?.moves;
   };
 }
 

@@ -11,7 +11,7 @@
  */
 import { COLLECTIVES } from '../ir/collective-table.js';
 import type { DimName } from '../ir/logical.js';
-import type { MeshAxis, Sharding } from '../ir/sharded.js';
+import type { CollectiveOp, MeshAxis, Sharding } from '../ir/sharded.js';
 import { axesOf, partsOf } from '../ir/sharding-algebra.js';
 import type { Mesh } from '../plan/plan.js';
 
@@ -50,6 +50,22 @@ export interface LayoutMove {
   readonly bytes: number;
   /** Seconds. */
   readonly cost: number;
+}
+
+/** One collective of the collective table. */
+export interface CollectiveStep {
+  readonly kind: CollectiveOp['kind'];
+  readonly axis: MeshAxis;
+  readonly dim?: DimName;
+}
+
+/** A move as collectives of the table: an all-to-all is a gather and a slice. */
+export function collectivesOf({ kind, axis, gathers, splits }: LayoutMove): readonly CollectiveStep[] {
+  const over = (step: CollectiveOp['kind'], dim: DimName | undefined): CollectiveStep => {
+    return { kind: step, axis, ...(dim !== undefined && { dim }) };
+  };
+  if (kind === 'all_to_all') return [over('all_gather', gathers), over('slice', splits)];
+  return [over(kind, gathers ?? splits)];
 }
 
 /** Whether a layout can lie on the mesh: its axes are real and used once, and its blocks are contiguous. */

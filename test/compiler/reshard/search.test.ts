@@ -1,8 +1,13 @@
 /** The layout search as mathematics: a metric, equal to brute force, and true when executed on element ids. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { COLLECTIVES } from '../../../compiler/ir/collective-table.js';
 import type { Sharding } from '../../../compiler/ir/sharded.js';
+import { sameSharding } from '../../../compiler/ir/sharding-algebra.js';
+import { routesOf } from '../../../compiler/plan/routes.js';
+import { linkedMesh } from '../../../compiler/reshard/linked-mesh.js';
 import {
+  collectivesOf,
   layoutKey,
   localBytes,
   movesFrom,
@@ -11,6 +16,8 @@ import {
 } from '../../../compiler/reshard/layouts.js';
 import { layoutPlanner } from '../../../compiler/reshard/search.js';
 import { allLayouts, arbitraryMesh, arbitraryShape, wholeLayouts } from '../support/arbitrary-layouts.js';
+import { makeMachine } from '../support/arbitrary-placement.js';
+import { makePlan } from '../support/make-plan.js';
 import { execute, layOut } from '../support/layout-executor.js';
 
 const pick = (layouts: readonly Sharding[], index: number): Sharding => layouts[index % layouts.length]!;
@@ -133,6 +140,37 @@ describe('layout paths', () => {
     )!;
     expect(path.moves).toMatchObject([{ kind: 'all_to_all', gathers: 'heads', splits: 'tokens' }]);
     expect(path.bytes).toBe((3 / 4) * ((64 * 16 * 2) / 4));
+  });
+
+  it('are made of moves that collectives of the table carry out', () => {
+    const kinds = new Set<string>();
+    fc.assert(
+      fc.property(arbitraryMesh(2), arbitraryShape, fc.nat(), (linked, shape, from) => {
+        const layout = pick(allLayouts(shape, linked), from);
+        for (const move of movesFrom(layout, shape, linked)) {
+          kinds.add(move.kind);
+          const reached = collectivesOf(move).reduce((at, { kind, axis, dim }) => {
+            const result = COLLECTIVES[kind].result(at, axis, dim);
+            if (typeof result === 'string') throw new Error(result);
+            return result;
+          }, layout);
+          expect(sameSharding(reached, move.result)).toBe(true);
+        }
+      }),
+    );
+    expect([...kinds].sort()).toEqual(['all_gather', 'all_reduce', 'all_to_all', 'reduce_scatter', 'slice']);
+  });
+
+  it('cost what the links between neighbours of an axis allow', () => {
+    const topology = makeMachine({ host: 1, peer: 50, nodes: 5, latency: 0.5 });
+    const { stages } = makePlan({ stages: [{ name: 'serve', mesh: { dp: 2, pp: 2, tp: 2 } }] });
+    const { links } = linkedMesh(topology, stages[0]!, routesOf(topology));
+    expect(links.tp).toEqual({ bandwidth: 50, latency: 0.5 });
+    expect(links.pp).toEqual({ bandwidth: 50, latency: 0.5 });
+    // Replicas are on a node each.
+    expect(links.dp.bandwidth).toBe(5);
+    const alone = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
+    expect(linkedMesh(topology, alone.stages[0]!, routesOf(topology)).links.dp.bandwidth).toBe(Infinity);
   });
 
   it('take no way that needs more room than there is', () => {
