@@ -10,11 +10,13 @@ import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Mesh } from '../compiler/plan/plan.js';
 import { openEngine } from '../runtime/engine/open.js';
-import type { EngineStats, SamplingParams } from '../runtime/engine/types.js';
+import type { EngineStats } from '../runtime/engine/types.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
 import { measureMoves } from './reshard-moves.js';
 import type { MoveRates, Rate } from './reshard-moves.js';
+import { submitRequests } from './support/requests.js';
+import type { RequestSize } from './support/requests.js';
 
 const SHAPE = {
   layers: 12,
@@ -48,16 +50,6 @@ const CASES: readonly Case[] = [
   { name: 'pp4<->dp2tp2', prefill: { pp: 4 }, decode: { dp: 2, tp: 2 } },
   { name: 'pp4->dp2tp2-disjoint', prefill: { pp: 4 }, decode: { dp: 2, tp: 2 }, disjoint: true },
 ];
-
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 0,
-  topLogprobs: 0,
-  logprobs: false,
-};
 
 interface Measured {
   readonly stats: EngineStats;
@@ -105,19 +97,8 @@ function compileCase({ prefill, decode, disjoint }: Case): CompileResult {
 async function measure({ runtime }: CompileResult, transitions: TransitionMode): Promise<Measured> {
   const engine = await openEngine(runtime, { transitions });
   try {
-    for (let request = 0; request < REQUESTS; request++) {
-      engine.submit({
-        promptIds: Array.from({ length: PROMPT_TOKENS }, (_, i) => (request * 131 + i * 17) % SHAPE.vocab),
-        maxNewTokens: NEW_TOKENS,
-        stopIds: [],
-        sampling: GREEDY,
-        onToken: () => false,
-        onFinish: () => undefined,
-        onError: (error) => {
-          throw error;
-        },
-      });
-    }
+    const size = { promptTokens: PROMPT_TOKENS, newTokens: NEW_TOKENS };
+    submitRequests(engine, SHAPE.vocab, Array<RequestSize>(REQUESTS).fill(size));
     const began = performance.now();
     await engine.run();
     const seconds = (performance.now() - began) / 1000;

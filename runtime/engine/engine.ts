@@ -3,6 +3,7 @@
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Device } from '../device/device.js';
+import { createHostTime, timed } from '../exec/host-time.js';
 import { buildStepArgs } from '../exec/step-args.js';
 import { RuntimeFailure } from '../failure.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
@@ -74,6 +75,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const clocks = { prefill: createBusyClock(), decode: createBusyClock(), transition: createBusyClock() };
   const counts = { promptTokens: 0, generatedTokens: 0, transitions: 0, prefillSteps: 0, decodeSteps: 0 };
   const bytes = { weights: 0, kvOut: 0, kvIn: 0 };
+  const host = { prefill: createHostTime(), decode: createHostTime() };
+  let scheduleSeconds = 0;
   let nextSequence = 0;
   let inFlight = 0;
   let failure: Error | undefined;
@@ -90,6 +93,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     );
   }
 
+  function schedule<T>(work: () => T): T {
+    const began = performance.now();
+    const result = work();
+    scheduleSeconds += (performance.now() - began) / 1000;
+    return result;
+  }
+
   function fail(error: Error): void {
     failure ??= error;
     wake();
@@ -101,23 +111,33 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       (item) => item.count > 1 || item.start < sequences.get(item.sequence)!.promptTokens,
     );
     const clock = prefill ? clocks.prefill : clocks.decode;
-    const plainArgs = buildStepArgs(
-      layout,
-      action.items,
-      graph.kv.pageTokens,
-      (sequence, position) => sequences.get(sequence)!.tokens[position]!,
-      (sequence) => {
-        const { request, tokens } = sequences.get(sequence)!;
-        const { seed, temperature } = request.sampling;
-        return { mode: sampleMode(request.sampling), seed, temperature, position: tokens.length };
-      },
+    const mine = prefill ? host.prefill : host.decode;
+    const plainArgs = timed(mine, 'encode', () =>
+      buildStepArgs(
+        layout,
+        action.items,
+        graph.kv.pageTokens,
+        (sequence, position) => sequences.get(sequence)!.tokens[position]!,
+        (sequence) => {
+          const { request, tokens } = sequences.get(sequence)!;
+          const { seed, temperature } = request.sampling;
+          return { mode: sampleMode(request.sampling), seed, temperature, position: tokens.length };
+        },
+      ),
     );
     const sampling = action.items.filter((item) => item.sample).map((item) => sequences.get(item.sequence)!);
-    const args = withAdjustments(plainArgs, sampling, graph.model.shape.vocab, stage.maxSequences);
+    const args = timed(mine, 'encode', () =>
+      withAdjustments(plainArgs, sampling, graph.model.shape.vocab, stage.maxSequences),
+    );
     clock.begin();
     let chosen: readonly GeneratedToken[];
     try {
-      chosen = await pipeline.step(action.replica, args, (ranks) => readTokens(stage, ranks, args, sampling));
+      chosen = await pipeline.step(
+        action.replica,
+        args,
+        (ranks) => readTokens(stage, ranks, args, sampling, mine),
+        mine,
+      );
     } finally {
       clock.end();
     }
@@ -234,11 +254,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   function pump(aborted: () => boolean): void {
     if (failure !== undefined || aborted()) return;
-    for (const action of scheduler.next()) {
+    for (const action of schedule(() => scheduler.next())) {
       inFlight++;
       perform(action)
         .then((event) => {
-          if (event !== undefined) scheduler.apply(event);
+          if (event !== undefined) schedule(() => scheduler.apply(event));
         })
         .catch((error: unknown) => fail(error instanceof Error ? error : new Error(String(error))))
         .finally(() => {
@@ -303,6 +323,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       transitionExposedSeconds: prepared.exposedSeconds(),
       transitions: counts.transitions,
       steps: { prefill: counts.prefillSteps, decode: counts.decodeSteps },
+      host: { schedule: scheduleSeconds, prefill: { ...host.prefill }, decode: { ...host.decode } },
       bytes: { ...bytes, load: prepared.loadedBytes, ...prepared.traffic, ...diskBytes() },
       tiers: tierStats(),
       peakMemory: Object.fromEntries(

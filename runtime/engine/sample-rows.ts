@@ -3,6 +3,8 @@ import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import { adjustmentBytes } from '../../compiler/passes/step-sizes.js';
 import type { DeviceBuffer } from '../device/device.js';
+import { timed } from '../exec/host-time.js';
+import type { HostTime } from '../exec/host-time.js';
 import type { Rank } from '../exec/rank.js';
 import type { StepArgs } from '../exec/step-args.js';
 import { SAMPLE_WORDS } from '../kernels/kernel.js';
@@ -53,6 +55,7 @@ export async function readTokens(
   ranks: readonly Rank[],
   args: StepArgs,
   sampling: readonly SampledSequence[],
+  host: HostTime,
 ): Promise<readonly GeneratedToken[]> {
   const rows = args.sampleCount;
   if (rows === 0) return [];
@@ -94,10 +97,11 @@ export async function readTokens(
           ? undefined
           : { reports: plainReports, row, original: adjuster?.original ?? unchanged };
       if (request.onLogits !== undefined) request.onLogits(await fullRow(row));
-      const decided = choose(reports, row, request.sampling, tokens.length, plain);
-      return decided === 'needs_logits'
-        ? chooseFromLogits(await fullRow(row), request.sampling, tokens.length, plain)
-        : decided;
+      const position = tokens.length;
+      const decided = timed(host, 'sample', () => choose(reports, row, request.sampling, position, plain));
+      if (decided !== 'needs_logits') return decided;
+      const logits = await fullRow(row);
+      return timed(host, 'sample', () => chooseFromLogits(logits, request.sampling, position, plain));
     }),
   );
 }

@@ -1,4 +1,5 @@
 /** The engine as jobs see it: prompts in, tokens out. Tokenizers, files and stop strings live outside. */
+import type { HostTime } from '../exec/host-time.js';
 import type { LogitAdjustments } from '../sampling/adjust.js';
 import type { TokenConstraint } from '../sampling/constraint.js';
 
@@ -63,6 +64,12 @@ export interface EngineStats {
   readonly transitionExposedSeconds: number;
   readonly transitions: number;
   readonly steps: { readonly prefill: number; readonly decode: number };
+  /** Seconds of the host's own work: on scheduling all in all, and on the steps of each kind. */
+  readonly host: {
+    readonly schedule: number;
+    readonly prefill: Readonly<HostTime>;
+    readonly decode: Readonly<HostTime>;
+  };
   readonly bytes: {
     /** Weights uploaded before the first step. */
     readonly load: number;

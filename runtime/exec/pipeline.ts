@@ -13,6 +13,8 @@ import type {
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import { createFifo } from './fifo.js';
 import type { Fifo } from './fifo.js';
+import { timed } from './host-time.js';
+import type { HostTime } from './host-time.js';
 import type { Passage, Passages } from './passages.js';
 import type { Rank } from './rank.js';
 import type { StepArgs } from './step-args.js';
@@ -29,9 +31,9 @@ export type ReadSamples<T> = (ranks: readonly Rank[], args: StepArgs) => Promise
 export interface Pipeline {
   /**
    * Runs one step of a replica through all pipeline stages. It enters the passages of its devices at once, in the
-   * order of calls.
+   * order of calls. What it costs the host is added to `host`.
    */
-  step<T>(replica: number, args: StepArgs, readSamples: ReadSamples<T>): Promise<T>;
+  step<T>(replica: number, args: StepArgs, readSamples: ReadSamples<T>, host: HostTime): Promise<T>;
 }
 
 /** What each rank sends to its neighbour of the next pipeline stage. */
@@ -69,7 +71,7 @@ export function createPipeline(
     })),
   );
   return {
-    async step(replica, args, readSamples) {
+    async step(replica, args, readSamples, host) {
       const chain = groups[replica]!;
       const { passages, residence } = context;
       // Steps of another residence given out before this one still have their values in the workspace.
@@ -81,7 +83,7 @@ export function createPipeline(
       );
       const pass = async (at: number, received: Message | undefined): Promise<Message | undefined> => {
         await Promise.all(before[at]!);
-        return runGroup(chain[at]!, args, received, entered[at]!, context);
+        return runGroup(chain[at]!, args, received, entered[at]!, context, host);
       };
       const relay = async (upTo: number): Promise<Message | undefined> => {
         const received = upTo === 0 ? undefined : await relay(upTo - 1);
@@ -123,6 +125,7 @@ async function runGroup(
   received: Message | undefined,
   passages: readonly Passage[],
   context: PipelineContext,
+  host: HostTime,
 ): Promise<Message | undefined> {
   const { program, ranks } = group;
   const { traffic } = context;
@@ -131,7 +134,16 @@ async function runGroup(
   const submit = (end: number): void => {
     const first = pending;
     if (end > first) {
-      for (const rank of ranks) rank.device.record((commands) => rank.record(commands, first, end, args));
+      for (const rank of ranks) {
+        const encoded = host.encode;
+        timed(host, 'submit', () =>
+          rank.device.record((commands) =>
+            timed(host, 'encode', () => rank.record(commands, first, end, args)),
+          ),
+        );
+        // Recording lies within the submit.
+        host.submit -= host.encode - encoded;
+      }
       for (const passage of passages) passage.advance(end);
     }
     pending = end;
@@ -140,22 +152,26 @@ async function runGroup(
     const read = (): Promise<Uint8Array[]> => readValue(program, ranks, op.value, args);
     if (op.op === 'recv') {
       if (received === undefined) throw new Error('a recv without a message');
-      ranks.forEach((rank, i) => rank.device.write(rank.valueBuffer(op.value), 0, received[i]!));
+      timed(host, 'exchange', () =>
+        ranks.forEach((rank, i) => rank.device.write(rank.valueBuffer(op.value), 0, received[i]!)),
+      );
     } else if (op.op === 'send') {
       sent = await read();
       for (const part of sent) traffic.send += part.byteLength;
     } else {
       const parts = await read();
-      const sum = sumInRankOrder(parts);
-      for (const rank of ranks) rank.device.write(rank.valueBuffer(op.value), 0, sum);
-      // Each rank gives its part away once and takes the sum once.
-      traffic.allReduce += parts.length * 2 * sum.byteLength;
+      timed(host, 'exchange', () => {
+        const sum = sumInRankOrder(parts);
+        for (const rank of ranks) rank.device.write(rank.valueBuffer(op.value), 0, sum);
+        // Each rank gives its part away once and takes the sum once.
+        traffic.allReduce += parts.length * 2 * sum.byteLength;
+      });
     }
   };
   let computed = context.computing();
   const overtaken: Promise<unknown>[] = [];
   try {
-    for (const rank of ranks) rank.writeArgs(args);
+    timed(host, 'submit', () => ranks.forEach((rank) => rank.writeArgs(args)));
     for (const [index, op] of program.ops.entries()) {
       const awaited = ranks.flatMap((rank) => rank.arrival(index) ?? []);
       if (awaited.length > 0) {
