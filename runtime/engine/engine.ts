@@ -17,7 +17,7 @@ import { createScheduler } from '../scheduler/scheduler.js';
 import type { Action, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
 import { createBusyClock } from './clock.js';
 import { prepare } from './prepare.js';
-import type { PrepareProgress } from './prepare.js';
+import type { OnMove, PrepareProgress } from './prepare.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
 import { schedulerConfig } from './scheduler-config.js';
 import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
@@ -34,6 +34,8 @@ export interface EngineOptions {
   readonly transitions?: TransitionMode;
   /** Checks everything that moves end to end; slow. */
   readonly verifyMoves?: boolean;
+  /** Told of every slot's worth of weights that moved, with its times: what a trace shows. */
+  readonly onMove?: OnMove;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
 }
@@ -67,6 +69,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.progress ?? (() => undefined),
     options.verifyMoves ?? false,
     options.tierFiles,
+    options.onMove,
   );
   const config = schedulerConfig(graph, transitions);
   const scheduler = createScheduler(config);

@@ -17,6 +17,7 @@ import { validateShape, validateWeights } from '../weights/validate-model.js';
 import { fileWeightSource } from '../weights/weight-source.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createEngine } from './engine.js';
+import type { OnMove } from './prepare.js';
 import type { Engine } from './types.js';
 import { withoutPeers } from './without-peers.js';
 
@@ -28,6 +29,8 @@ export interface OpenEngineOptions {
   readonly transitions?: TransitionMode;
   /** Checks everything that moves end to end (FC0921 where something differs); slow. */
   readonly verifyMoves?: boolean;
+  /** Told of every slot's worth of weights that moved; see `EngineOptions`. */
+  readonly onMove?: OnMove;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
   /** Gives up opening: devices are destroyed and the promise rejects with the signal's reason. */
@@ -56,6 +59,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       ...(options.progress === undefined ? {} : { progress: options.progress }),
       ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
+      ...(options.onMove === undefined ? {} : { onMove: options.onMove }),
       ...(options.tierFiles === undefined ? {} : { tierFiles: options.tierFiles }),
     });
     return await unlessAborted(created, options.signal);

@@ -18,6 +18,7 @@ import type { TierFiles } from '../kv/tier-files.js';
 import { openRank } from '../exec/rank.js';
 import { createResidentWeights } from '../exec/resident-weights.js';
 import type { ResidentWeights } from '../exec/resident-weights.js';
+import type { MoveSpan } from '../exec/staging-ring.js';
 import { ropeBuffers } from '../exec/rope.js';
 import { createPageVerifier } from '../kv/verify-pages.js';
 import type { PageVerifier } from '../kv/verify-pages.js';
@@ -61,6 +62,9 @@ export interface Prepared {
 /** What `prepare` reports as it goes, for a progress line. */
 export type PrepareProgress = (what: string) => void;
 
+/** Told of weights that move on a device (topology device id), once the device has done it. */
+export type OnMove = (device: number, span: MoveSpan) => void;
+
 export async function prepare(
   graph: RuntimeGraph,
   devices: ReadonlyMap<number, Device>,
@@ -69,6 +73,7 @@ export async function prepare(
   progress: PrepareProgress,
   verifyMoves: boolean,
   files?: TierFiles,
+  onMove?: OnMove,
 ): Promise<Prepared> {
   const residences = residencesOf(graph);
   const traffic: Traffic = { allReduce: 0, send: 0 };
@@ -90,7 +95,11 @@ export async function prepare(
     const mine = deviceResidences(graph, residences, id);
     const moves = deviceTransitions(graph, residences, id);
     const urgency = weightUrgency(graph, residences, id);
-    const resident = createResidentWeights(device, mine, moves, source, { turns, urgency });
+    const resident = createResidentWeights(device, mine, moves, source, {
+      turns,
+      urgency,
+      ...(onMove === undefined ? {} : { onMove: (span: MoveSpan) => onMove(id, span) }),
+    });
     weights.set(id, resident);
     const first = firstResidence(graph, residences, id);
     if (first !== undefined) loadedBytes += await resident.load(first);

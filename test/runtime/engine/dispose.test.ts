@@ -22,7 +22,12 @@ it('destroys its devices even where their last work failed', async () => {
     idle: () => (failing ? Promise.reject(new Error('a late fault')) : Promise.resolve()),
     destroy: () => destroyed++,
   };
-  const engine = await openEngine(graph, { open: () => Promise.resolve([device]) });
+  let moved = 0;
+  const engine = await openEngine(graph, {
+    open: () => Promise.resolve([device]),
+    onMove: (_device, { uploadedBytes }) => (moved += uploadedBytes),
+  });
+  expect(moved).toBe(engine.stats().bytes.load);
   failing = true;
   await expect(engine.dispose()).rejects.toThrow('a late fault');
   expect(destroyed).toBe(1);
@@ -37,6 +42,8 @@ it('gives up opening at once when asked to, also while a kernel compiles', async
     ...memoryDevice(),
     createBuffer: (label, bytes) => ({ label, bytes }),
     write: () => undefined,
+    record: () => undefined,
+    free: () => undefined,
     createKernel: () => {
       stop.abort();
       return new Promise(() => undefined);
