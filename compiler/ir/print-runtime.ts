@@ -59,7 +59,9 @@ function printDevice({ path, budget, peak }: RuntimeGraph['devices'][number]): s
 
 function printPool(pool: KvPool): string[] {
   return braced(
-    `pool ${pool.id}: ${pool.pages} pages for each replica`,
+    pool.within === undefined
+      ? `pool ${pool.id}: ${pool.pages} pages for each replica`
+      : `pool ${pool.id}: at most ${pool.pages} pages of pool ${pool.within} for each replica`,
     aligned(
       pool.ranks.map((rank) => [
         `device ${rank.device}`,

@@ -280,8 +280,13 @@ export interface SampleOp extends OpBase {
 export interface KvPool {
   readonly id: string;
   readonly stages: readonly string[];
-  /** Pages of each dp replica. */
+  /** Pages of each dp replica; with `within`, the most of the other pool's pages that it may hold. */
   readonly pages: number;
+  /**
+   * Pool whose buffers these pages lie in: on every device its groups are as many and of the same bytes a page. A page
+   * is held by one of the two at a time.
+   */
+  readonly within?: string;
   readonly ranks: readonly {
     readonly device: number;
     readonly dp: number;

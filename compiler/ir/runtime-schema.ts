@@ -177,6 +177,7 @@ const pool = z.object({
   id: z.string(),
   stages: z.array(z.string()),
   pages: count,
+  within: z.string().exactOptional(),
   ranks: z.array(
     z.object({
       device: count,

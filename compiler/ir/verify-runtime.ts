@@ -6,6 +6,7 @@
 import { byTensor } from './pieces.js';
 import { area, intersect, subtractAll, type Rectangle } from './rectangles.js';
 import {
+  type KvPool,
   weightBytes,
   type RuntimeGraph,
   type RuntimeStage,
@@ -41,6 +42,7 @@ export function verifyRuntime(graph: RuntimeGraph, options: VerifyRuntimeOptions
     ),
     ...(transitions ? missingTransitions(graph, transitions) : []),
     ...verifyPools(graph),
+    ...verifyBorrowed(graph),
     ...(fits ? verifyMemory(graph) : []),
   ];
 }
@@ -238,6 +240,23 @@ function missingTransitions(graph: RuntimeGraph, transitions: TransitionGraph): 
       0,
     );
     return brought < lowerBound ? [`transition ${from} -> ${to} brings less than the lower bound`] : [];
+  });
+}
+
+/** Pages that lie in another pool's buffers have the same bytes there, group by group. */
+function verifyBorrowed(graph: RuntimeGraph): string[] {
+  const sizes = ({ groups, layers, pageBytes }: KvPool['ranks'][number]): string =>
+    groups.map(([from, to]) => (pageBytes * (to - from)) / (layers[1] - layers[0])).join(' ');
+  return graph.pools.flatMap((pool) => {
+    if (pool.within === undefined) return [];
+    const owner = graph.pools.find(({ id, within }) => id === pool.within && within === undefined);
+    if (owner === undefined) return [`pool ${pool.id}: there is no pool ${pool.within} to lie in`];
+    if (pool.pages > owner.pages) return [`pool ${pool.id}: it has more pages than pool ${owner.id}`];
+    const differs = pool.ranks.some((rank) => {
+      const other = owner.ranks.find(({ device }) => device === rank.device);
+      return other === undefined || other.dp !== rank.dp || sizes(other) !== sizes(rank);
+    });
+    return differs ? [`pool ${pool.id}: its pages are not those of pool ${owner.id}`] : [];
   });
 }
 

@@ -7,13 +7,15 @@
  *   out) and one longest sequence; it gets that, but never more than half of what is left;
  * - a pool that decodes takes the rest, but no more than is useful: the batch's sequences at full context, and a
  *   quarter more for those that arrive ahead.
- * A pool has equally many pages on all its ranks, so its poorest device decides.
+ * A pool has equally many pages on all its ranks, so its poorest device decides. Two such pools whose pages are of the
+ * same bytes share them instead of parting the room: see shared-pages.ts.
  */
 import type { KvPool } from '../ir/runtime-graph.js';
 import type { Interval, KvReshard, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { intervalLength } from '../ir/rectangles.js';
+import { borrowedPages, commonGroups, lenderOf, mostCommonGroups } from './shared-pages.js';
 
 const PAGED_OUT_MICROBATCHES = 2;
 const ARRIVING_AHEAD = 1.25;
@@ -25,6 +27,8 @@ export interface PoolDraft {
   readonly ranks: readonly RankHolding[];
   /** The most pages a replica can make use of. */
   readonly useful: number;
+  /** Pages of the longest sequence. */
+  readonly longest: number;
   /** Its sequences leave for another pool when prefilled. */
   readonly handsOn: boolean;
 }
@@ -55,6 +59,7 @@ export function draftPools(
       ranks: holdings[group[0]!.name]!,
       handsOn,
       useful: usefulPages(plan, group, handsOn),
+      longest: Math.ceil(plan.model.shape.context / plan.kv.pageTokens),
     };
   });
 }
@@ -94,30 +99,78 @@ export function layOutPools(
   maxBindingBytes: number,
 ): readonly KvPool[] {
   const left = new Map(room);
+  const borrowers = new Map<PoolDraft, PoolDraft>();
+  for (const draft of drafts) {
+    const lender = lenderOf(draft, drafts);
+    if (lender !== undefined && !borrowers.has(lender)) borrowers.set(lender, draft);
+  }
+  const lenders = new Map([...borrowers].map(([lender, borrower]) => [borrower, lender]));
   const pages = new Map<string, number>();
   const order = [...drafts].sort((a, b) => Number(b.handsOn) - Number(a.handsOn));
   for (const draft of order) {
+    const lender = lenders.get(draft);
+    if (lender !== undefined) {
+      pages.set(draft.id, borrowedPages(pages.get(lender.id)!, lender));
+      continue;
+    }
+    const borrower = borrowers.get(draft);
+    const useful = draft.useful + (borrower?.useful ?? 0);
     const contested = (device: number): boolean =>
       draft.handsOn &&
-      drafts.some((other) => other !== draft && other.ranks.some((rank) => rank.device === device));
+      drafts.some(
+        (other) =>
+          other !== draft && other !== borrower && other.ranks.some((rank) => rank.device === device),
+      );
     const fits = draft.ranks.map((rank) => {
       const available = (left.get(rank.device) ?? 0) * (contested(rank.device) ? 0.5 : 1);
       const layerBytes = layerPageBytes(plan, rank.kv.heads);
-      const bytes = intervalLength(rank.kv.layers) * layerBytes;
-      if (bytes === 0) return draft.useful;
-      return Math.min(Math.floor(available / bytes), Math.floor(maxBindingBytes / layerBytes));
+      const layers = intervalLength(rank.kv.layers);
+      if (layers * layerBytes === 0) return useful;
+      // The smallest buffer that layers can be split into must fit a binding.
+      const part =
+        borrower === undefined ? layerBytes : (layers * layerBytes) / mostCommonGroups([draft, borrower]);
+      return Math.min(Math.floor(available / (layers * layerBytes)), Math.floor(maxBindingBytes / part));
     });
-    const count = Math.max(0, Math.min(draft.useful, ...fits));
+    const count = Math.max(0, Math.min(useful, ...fits));
     pages.set(draft.id, count);
     for (const rank of draft.ranks) {
       const bytes = count * intervalLength(rank.kv.layers) * layerPageBytes(plan, rank.kv.heads);
       left.set(rank.device, (left.get(rank.device) ?? 0) - bytes);
     }
   }
-  return drafts.map((draft) => layOutPool(plan, draft, pages.get(draft.id)!, maxBindingBytes));
+  return drafts.map((draft) => {
+    const lender = lenders.get(draft);
+    const borrower = borrowers.get(draft);
+    const owned = pages.get((lender ?? draft).id)!;
+    const other = lender ?? borrower;
+    const groups = other && commonGroups([draft, other], partsNeeded(plan, draft, owned, maxBindingBytes));
+    return {
+      ...layOutPool(plan, draft, owned, maxBindingBytes, groups),
+      pages: pages.get(draft.id)!,
+      ...(lender && { within: lender.id }),
+    };
+  });
 }
 
-function layOutPool(plan: Plan, draft: PoolDraft, pages: number, maxBindingBytes: number): KvPool {
+/** Buffers that a device's pages must be split into at least, whatever the layers. */
+function partsNeeded(plan: Plan, { ranks }: PoolDraft, pages: number, maxBindingBytes: number): number {
+  return Math.max(
+    1,
+    ...ranks.map(({ kv }) => {
+      const bytes = pages * intervalLength(kv.layers) * layerPageBytes(plan, kv.heads);
+      return Math.ceil(bytes / maxBindingBytes);
+    }),
+  );
+}
+
+/** `groups`: into how many groups layers are split; as few as a binding allows where that is not given. */
+function layOutPool(
+  plan: Plan,
+  draft: PoolDraft,
+  pages: number,
+  maxBindingBytes: number,
+  groups?: number,
+): KvPool {
   return {
     id: draft.id,
     stages: draft.stages.map((stage) => stage.name),
@@ -129,7 +182,10 @@ function layOutPool(plan: Plan, draft: PoolDraft, pages: number, maxBindingBytes
         dp,
         layers: kv.layers,
         heads: kv.heads,
-        groups: layerGroups(kv.layers, pages * layerBytes, maxBindingBytes),
+        groups:
+          groups === undefined
+            ? layerGroups(kv.layers, pages * layerBytes, maxBindingBytes)
+            : evenGroups(kv.layers, groups),
         pageBytes: intervalLength(kv.layers) * layerBytes,
       };
     }),
@@ -144,7 +200,11 @@ export function layerGroups(
 ): readonly Interval[] {
   const count = intervalLength(layers);
   const most = Math.max(1, Math.min(count, Math.floor(maxBindingBytes / Math.max(1, bytesPerLayer))));
-  const groups = Math.ceil(count / most);
+  return evenGroups(layers, Math.ceil(count / most));
+}
+
+function evenGroups(layers: Interval, groups: number): readonly Interval[] {
+  const count = intervalLength(layers);
   return Array.from({ length: groups }, (_, group): Interval => [
     layers[0] + Math.floor((group * count) / groups),
     layers[0] + Math.floor(((group + 1) * count) / groups),

@@ -87,6 +87,7 @@ export function devicePeaks(
 ): readonly RuntimeDevice[] {
   return fixed.map(({ device, budget, weights, workspace }) => {
     const kv = pools
+      .filter((pool) => pool.within === undefined)
       .flatMap((pool) => pool.ranks.map((rank) => ({ ...rank, bytes: pool.pages * rank.pageBytes })))
       .filter((rank) => rank.device === device)
       .reduce((sum, rank) => sum + rank.bytes, 0);

@@ -108,9 +108,15 @@ export async function prepare(
   progress('allocating KV pages');
   const verifier = verifyMoves ? createPageVerifier(headBytes) : undefined;
   const staging = await openPoolStaging(graph.pools, headBytes, devices, host !== undefined);
-  const pools = new Map(
-    graph.pools.map((pool) => [pool.id, createPagePool(pool, headBytes, staging, host, verifier)]),
+  const pools = new Map<string, PagePool>();
+  // Pools that lie within others come after those.
+  const ordered = graph.pools.toSorted(
+    (a, b) => Number(a.within !== undefined) - Number(b.within !== undefined),
   );
+  for (const pool of ordered) {
+    const owner = pool.within === undefined ? undefined : pools.get(pool.within)!;
+    pools.set(pool.id, createPagePool(pool, headBytes, staging, host, verifier, owner));
+  }
   const ropes = new Map([...devices].map(([id, device]) => [id, ropeBuffers(shape, device)]));
 
   const workspaces = new Map(

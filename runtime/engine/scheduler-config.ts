@@ -22,6 +22,7 @@ export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode
       id: pool.id,
       dp: Math.max(...pool.ranks.map((rank) => rank.dp)) + 1,
       pages: pool.pages,
+      ...(pool.within !== undefined && { within: pool.within }),
     })),
     pageTokens: graph.kv.pageTokens,
     hostPages: graph.hostTier?.pages ?? 0,

@@ -78,6 +78,7 @@ function groupBytes({ groups, heads }: KvPool['ranks'][number], headBytes: numbe
  * @param headBytes bytes of one kv head of one layer of a page
  * @param staging of every device of the pool; the pools of a device share one
  * @param verifier checks every part of a page that moves; the pools of a host tier share one
+ * @param owner the pool that these pages lie within, if any: its buffers are used
  */
 export function createPagePool(
   pool: KvPool,
@@ -85,6 +86,7 @@ export function createPagePool(
   staging: ReadonlyMap<number, MoveStaging>,
   host: HostPages | undefined,
   verifier?: PageVerifier,
+  owner?: PagePool,
 ): PagePool {
   const seen = new Set<string>();
   const ranks: PoolRank[] = pool.ranks.map((rank) => {
@@ -94,7 +96,10 @@ export function createPagePool(
     seen.add(key);
     const groups = groupBytes(rank, headBytes).map((pageBytes, group) => {
       const label = `kv ${pool.id} group ${group}`;
-      return { pageBytes, buffer: mine.device.createBuffer(label, Math.max(16, pageBytes * pool.pages)) };
+      const buffer =
+        owner?.buffer(rank.device, group) ??
+        mine.device.createBuffer(label, Math.max(16, pageBytes * pool.pages));
+      return { pageBytes, buffer };
     });
     return {
       staging: mine,
@@ -152,6 +157,7 @@ export function createPagePool(
       return bytesOf(all, pages);
     },
     free() {
+      if (owner !== undefined) return;
       for (const { staging: mine, groups } of ranks)
         for (const { buffer } of groups) mine.device.free(buffer);
     },

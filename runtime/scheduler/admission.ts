@@ -19,7 +19,11 @@ export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): bool
   const { pool, local } = lane;
   const pages = pagesFor(machine, knownTokens(sequence));
   if (local === undefined) {
-    if (pages > pool.pages.free() || hostPagesNeeded(machine, lane, sequence) > machine.host.free())
+    // Sequences decode in the pool where it shares its pages with another.
+    if (
+      pages + headroom(machine, pool) > pool.pages.free() ||
+      hostPagesNeeded(machine, lane, sequence) > machine.host.free()
+    )
       return false;
     // What was preempted waits for host pages too, and holds device pages meanwhile.
     if (machine.counts.preempted > 0) return false;

@@ -47,7 +47,7 @@ export function leaveLane(sequence: Sequence): void {
 export function endSequence(machine: Machine, sequence: Sequence): void {
   const moving = ['paging_out', 'paging_in', 'spilling', 'fetching'].includes(sequence.place);
   if (sequence.place === 'paging_in') sequence.lane!.arriving.delete(sequence);
-  if (sequence.place === 'preempted') sequence.lane!.pool.leaving--;
+  if (sequence.place === 'preempted') sequence.lane!.pool.memory.leaving--;
   leaveLane(sequence);
   setBatch(sequence, undefined);
   setPlace(machine, sequence, 'gone');

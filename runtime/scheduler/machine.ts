@@ -7,7 +7,7 @@
  */
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { LoadSource } from './costs.js';
-import { createPageList } from './pages.js';
+import { createPageList, createPageShare } from './pages.js';
 import type { PageList } from './pages.js';
 import { createArrivalQueue } from './sequences.js';
 import type { ArrivalQueue, Place, Sequence } from './sequences.js';
@@ -19,6 +19,12 @@ export interface PoolReplica {
   readonly pages: PageList;
   /** Sequences that hold pages here. */
   readonly residents: Set<Sequence>;
+  /** What the pools have in common whose pages are the same. */
+  readonly memory: PageMemory;
+}
+
+export interface PageMemory {
+  readonly pools: PoolReplica[];
   /** Sequences on their way from here to the host tier, or waiting for room there. */
   leaving: number;
 }
@@ -133,15 +139,7 @@ export interface Machine {
 }
 
 export function createMachine(config: SchedulerConfig): Machine {
-  const pools: PoolReplica[] = config.pools.flatMap(({ id, dp, pages }) =>
-    Array.from({ length: dp }, (_, replica) => ({
-      pool: id,
-      replica,
-      pages: createPageList(pages),
-      residents: new Set<Sequence>(),
-      leaving: 0,
-    })),
-  );
+  const pools = createPools(config);
   const { stages, groups } = createStages(config, pools);
   return {
     config,
@@ -191,6 +189,30 @@ export function createMachine(config: SchedulerConfig): Machine {
     failedFetches: 0,
     passedOver: { host: 0, disk: 0 },
   };
+}
+
+function createPools(config: SchedulerConfig): PoolReplica[] {
+  const create = (id: string, replica: number, pages: PageList, memory: PageMemory): PoolReplica => {
+    const pool = { pool: id, replica, pages, residents: new Set<Sequence>(), memory };
+    memory.pools.push(pool);
+    return pool;
+  };
+  const own = config.pools
+    .filter(({ within }) => within === undefined)
+    .flatMap(({ id, dp, pages }) =>
+      Array.from({ length: dp }, (_, replica) =>
+        create(id, replica, createPageList(pages), { pools: [], leaving: 0 }),
+      ),
+    );
+  return config.pools.flatMap(({ id, dp, pages, within }) =>
+    Array.from({ length: dp }, (_, replica) => {
+      const found = own.find((each) => each.pool === (within ?? id) && each.replica === replica);
+      if (found === undefined) throw new Error(`pool ${within ?? id} has no replica ${replica}`);
+      return within === undefined
+        ? found
+        : create(id, replica, createPageShare(found.pages, pages), found.memory);
+    }),
+  );
 }
 
 function createStages(

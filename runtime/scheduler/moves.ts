@@ -36,7 +36,7 @@ export function finishPrefill(machine: Machine, sequence: Sequence): void {
  */
 export function startPageOuts(machine: Machine): void {
   for (let next = machine.prefilled.shift(); next !== undefined; next = machine.prefilled.shift()) {
-    next.lane!.pool.leaving++;
+    next.lane!.pool.memory.leaving++;
     pageOut(machine, next);
   }
   for (let next = machine.preempted.peek(); next !== undefined; next = machine.preempted.peek()) {
@@ -45,7 +45,7 @@ export function startPageOuts(machine: Machine): void {
     if (pages === undefined && makeHostRoom(machine, needed)) return;
     machine.preempted.shift();
     if (pages === undefined) {
-      next.lane!.pool.leaving--;
+      next.lane!.pool.memory.leaving--;
       machine.dropped++;
       recompute(machine, next);
       continue;
@@ -73,7 +73,7 @@ function pageOut(machine: Machine, sequence: Sequence): void {
 }
 
 export function finishPageOut(machine: Machine, sequence: Sequence, pool: PoolReplica): void {
-  pool.leaving--;
+  pool.memory.leaving--;
   releaseDevicePages(sequence, pool);
   sequence.lane = undefined;
   if (sequence.place === 'gone') forget(machine, sequence);

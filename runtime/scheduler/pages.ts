@@ -44,3 +44,22 @@ export function createPageList(total: number): PageList {
     },
   };
 }
+
+/** Part of a list: at most `most` pages of it are taken through here at a time. */
+export function createPageShare(list: PageList, most: number): PageList {
+  let held = 0;
+  const free = (): number => Math.min(list.free(), most - held);
+  return {
+    total: most,
+    free,
+    take(count) {
+      if (count > free()) return undefined;
+      held += count;
+      return list.take(count);
+    },
+    give(pages) {
+      list.give(pages);
+      held -= pages.length;
+    },
+  };
+}

@@ -27,12 +27,17 @@ export function growForNextToken(
       sequence.pages.push(...page);
       continue;
     }
-    if (pool.leaving > 0) return false;
+    if (pool.memory.leaving > 0 || isLent(pool)) return false;
     const victim = youngestIdle(pool, chosen);
     if (victim === undefined || victim.order <= sequence.order) return false;
     preempt(machine, victim, pool);
   }
   return true;
+}
+
+/** Whether prompts of another pool, which will leave it when they are prefilled, hold pages that are the same. */
+function isLent(pool: PoolReplica): boolean {
+  return pool.memory.pools.some((other) => other !== pool && other.residents.size > 0);
 }
 
 function youngestIdle(pool: PoolReplica, chosen: ReadonlySet<Sequence>): Sequence | undefined {
@@ -56,7 +61,7 @@ function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
   }
   leaveLane(victim);
   setBatch(victim, undefined);
-  pool.leaving++;
+  pool.memory.leaving++;
   setPlace(machine, victim, 'preempted');
   machine.preempted.insert(victim);
   startPageOuts(machine);

@@ -33,7 +33,13 @@ export type TransitionMode = 'dataflow' | 'barrier';
 
 export interface SchedulerConfig {
   readonly stages: readonly SchedulerStage[];
-  readonly pools: readonly { readonly id: string; readonly dp: number; readonly pages: number }[];
+  /** `within`: the pool whose pages these are, replica by replica, of which this one may hold `pages` at most. */
+  readonly pools: readonly {
+    readonly id: string;
+    readonly dp: number;
+    readonly pages: number;
+    readonly within?: string;
+  }[];
   readonly pageTokens: number;
   /** Pages of the host tier; 0 when there is none. */
   readonly hostPages: number;

@@ -75,12 +75,12 @@ describe('KV in device memory, host memory and on disk', () => {
   it('gives the same tokens through all tiers, with failing files too', async () => {
     const roomy = await run(graphOf(inTurns, { device: 200, host: 400, disk: 0 }));
     expect(roomy.stats.bytes.kvSpilled).toBe(0);
-    const graph = graphOf(inTurns, { device: 20, host: 14, disk: 80 });
+    const graph = graphOf(inTurns, { device: 20, host: 10, disk: 80 });
     const tight = await run(graph, nodeFiles, true);
     expect(tight.outputs).toEqual(roomy.outputs);
     expect(tight.stats.bytes.kvSpilled).toBeGreaterThan(0);
     expect(tight.stats.bytes.kvFetched).toBe(tight.stats.bytes.kvSpilled);
-    const broken = await run(graph, failingFiles(3));
+    const broken = await run(graph, failingFiles(2));
     expect(broken.outputs).toEqual(roomy.outputs);
     expect(broken.stats.tiers.failedSpills + broken.stats.tiers.failedFetches).toBeGreaterThan(0);
     expect(readdirSync(directory)).toEqual([]);

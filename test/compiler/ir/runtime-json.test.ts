@@ -51,6 +51,18 @@ describe('parseRuntimeGraph', () => {
     ],
     ['a tier edge without a tier', changed((graph) => delete graph['hostTier']), /no `hostTier`/],
     [
+      'pages within a pool that is not there',
+      changed((graph) => ((graph['pools'] as { within: string }[])[1]!.within = 'refill')),
+      /there is no pool refill to lie in/,
+    ],
+    [
+      'pages within a pool of other pages',
+      changed(
+        (graph) => ((graph['pools'] as { ranks: { pageBytes: number }[] }[])[1]!.ranks[0]!.pageBytes *= 2),
+      ),
+      /its pages are not those of pool prefill/,
+    ],
+    [
       'a disk tier that nothing leads to',
       changed((graph) => {
         delete graph['hostTier'];

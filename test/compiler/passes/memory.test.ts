@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { overlaidBuffers } from '../../../compiler/ir/workspace.js';
 import { compilePlan } from '../../../compiler/compile.js';
-import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
+import { weightBytes, type KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { layerGroups } from '../../../compiler/passes/kv-pools.js';
 import { stepSizes } from '../../../compiler/passes/step-sizes.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
@@ -44,11 +44,52 @@ describe('step sizes', () => {
 });
 
 describe('pools', () => {
-  it('give a decode pool what is useful and a prefill pool what its pipeline needs', () => {
+  it('give a decode pool what is useful and a prefill pool what its pipeline needs, of the same pages', () => {
     const [prefill, decode] = compilePlan(makePlan(RESHARD)).runtime.pools;
     // Context 128 is 8 pages of 16. Prefill: (4 + 2) microbatches of 2 pages and one sequence.
-    expect(prefill!.pages).toBe(6 * 2 + 8);
-    expect(decode!.pages).toBe(10 * 8);
+    expect(prefill!.pages).toBe(6 * 2 + 8 + 10 * 8);
+    // An eighth is kept for prefill.
+    expect([decode!.pages, decode!.within]).toEqual([100 - 13, 'prefill']);
+  });
+
+  it('are apart where a page is not of the same bytes on every device', () => {
+    const stages = [
+      { name: 'prefill', mesh: { dp: 2, pp: 2 }, microbatchTokens: 32 },
+      { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
+    ];
+    const [prefill, decode] = compilePlan(makePlan({ stages })).runtime.pools;
+    expect(prefill!.pages).toBe(4 * 2 + 8);
+    expect([decode!.pages, decode!.within]).toEqual([10 * 8, undefined]);
+  });
+
+  it('share pages at little memory too: most of them are for decode', () => {
+    const deviceMemory = 250_000;
+    const { runtime } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
+    const [prefill, decode] = runtime.pools;
+    expect(decode!.pages).toBeGreaterThanOrEqual(prefill!.pages / 2);
+    for (const { peak } of runtime.devices)
+      expect(peak.kv).toBe(prefill!.pages * prefill!.ranks[0]!.pageBytes);
+  });
+
+  it('that share pages are split into parts of the same bytes', () => {
+    const stages = [
+      { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 32 },
+      { name: 'decode', mesh: { tp: 2 }, batchRequests: 8 },
+    ];
+    // A page of a rank is 8 KiB, of 2 layers and 4 heads or of 4 layers and 2 heads; there are 96 pages.
+    const maxBindingBytes = 100 * 4096;
+    const { runtime } = compilePlan(makePlan({ stages }), { maxBindingBytes });
+    const [prefill, decode] = runtime.pools;
+    const parts = ({ groups, layers, pageBytes }: KvPool['ranks'][number]): number[] =>
+      groups.map(([from, to]) => (pageBytes * (to - from)) / (layers[1] - layers[0]));
+    expect(decode!.within).toBe('prefill');
+    prefill!.ranks.forEach((rank) => {
+      const other = decode!.ranks.find(({ device }) => device === rank.device)!;
+      expect([parts(rank), parts(other)]).toEqual([
+        [4096, 4096],
+        [4096, 4096],
+      ]);
+    });
   });
 
   it('count pages per replica', () => {

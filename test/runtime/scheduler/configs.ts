@@ -3,7 +3,14 @@ import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
 import type { LoadCosts } from '../../../compiler/ir/runtime-graph.js';
 import type { SchedulerConfig, SchedulerStage, TransitionMode } from '../../../runtime/scheduler/types.js';
 
-export type PlanKind = 'fused' | 'static' | 'resharded' | 'resharded-shared' | 'disaggregated';
+export type PlanKind =
+  | 'fused'
+  | 'static'
+  | 'resharded'
+  | 'resharded-shared'
+  | 'resharded-within'
+  | 'static-within'
+  | 'disaggregated';
 
 export interface ConfigOptions {
   readonly prefillDp?: number;
@@ -44,8 +51,9 @@ export const nvmeRules: readonly FlowRule[] = [
 
 export function configOf(kind: PlanKind, options: ConfigOptions = {}): SchedulerConfig {
   const prefillDp = options.prefillDp ?? 1;
-  const sharesPool = kind !== 'resharded' && kind !== 'disaggregated';
-  const decodeDp = sharesPool ? prefillDp : (options.decodeDp ?? 1);
+  const within = kind === 'resharded-within' || kind === 'static-within';
+  const sharesPool = kind !== 'resharded' && kind !== 'disaggregated' && !within;
+  const decodeDp = sharesPool ? prefillDp : within ? prefillDp : (options.decodeDp ?? 1);
   const stage = (name: string, own: Partial<SchedulerStage>): SchedulerStage => ({
     name,
     phases: ['prefill'],
@@ -66,6 +74,11 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
       stage('prefill', {}),
       stage('decode', { phases: ['decode'], dp: decodeDp, pool: 'b', residence: 'y' }),
     ],
+    'resharded-within': [
+      stage('prefill', {}),
+      stage('decode', { phases: ['decode'], pool: 'b', residence: 'y' }),
+    ],
+    'static-within': [stage('prefill', {}), stage('decode', { phases: ['decode'], pool: 'b' })],
     'resharded-shared': [stage('prefill', {}), stage('decode', { phases: ['decode'], residence: 'y' })],
     disaggregated: [
       stage('prefill', {}),
@@ -73,9 +86,12 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     ],
   }[kind];
   const first = { id: 'a', dp: prefillDp, pages: options.prefillPages ?? 64 };
+  const second = within
+    ? { id: 'b', dp: decodeDp, pages: Math.ceil((first.pages * 3) / 4), within: 'a' }
+    : { id: 'b', dp: decodeDp, pages: options.decodePages ?? 64 };
   return {
     stages,
-    pools: sharesPool ? [first] : [first, { id: 'b', dp: decodeDp, pages: options.decodePages ?? 64 }],
+    pools: sharesPool ? [first] : [first, second],
     pageTokens: options.pageTokens ?? 4,
     hostPages: options.hostPages ?? 64,
     hostTier: 'host',

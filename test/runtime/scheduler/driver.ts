@@ -77,7 +77,8 @@ export function createDriver(
     memory.set(place, found);
     return found;
   };
-  const devicePlace = (pool: string, replica: number, page: number): string => `${pool}/${replica}/${page}`;
+  const devicePlace = (pool: string, replica: number, page: number): string =>
+    `${config.pools.find(({ id }) => id === pool)?.within ?? pool}/${replica}/${page}`;
   const stepPlaces = (step: Step, item: StepItem): string[] =>
     item.pages.map((page) => devicePlace(stageOf.get(step.stage)!.pool, step.replica, page));
   const movePlaces = (move: Move): { device: string[]; host: string[] } => ({

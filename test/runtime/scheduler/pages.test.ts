@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPageList } from '../../../runtime/scheduler/pages.js';
+import { createPageList, createPageShare } from '../../../runtime/scheduler/pages.js';
 
 describe('page list', () => {
   it('hands out every page once, in runs', () => {
@@ -44,5 +44,20 @@ describe('page list', () => {
     const pages = list.take(1)!;
     list.give(pages);
     expect(() => list.give(pages)).toThrow('page 0 given back but not taken');
+  });
+});
+
+describe('a share of a page list', () => {
+  it('takes from the list, no more than its part and no more than there is', () => {
+    const list = createPageList(8);
+    const share = createPageShare(list, 5);
+    expect([share.total, share.free()]).toEqual([5, 5]);
+    const pages = share.take(4)!;
+    expect([share.free(), list.free()]).toEqual([1, 4]);
+    expect(share.take(2)).toBeUndefined();
+    list.take(4);
+    expect(share.free()).toBe(0);
+    share.give(pages);
+    expect([share.free(), list.free()]).toEqual([4, 4]);
   });
 });

@@ -9,7 +9,15 @@ import type { ConfigOptions, PlanKind } from './configs.js';
 import { createDriver } from './driver.js';
 import type { FakeRequest } from './driver.js';
 
-const kinds = fc.constantFrom<PlanKind>('fused', 'static', 'resharded', 'resharded-shared', 'disaggregated');
+const kinds = fc.constantFrom<PlanKind>(
+  'fused',
+  'static',
+  'resharded',
+  'resharded-shared',
+  'resharded-within',
+  'static-within',
+  'disaggregated',
+);
 
 const always: Condition = {
   kind: 'not',
@@ -170,7 +178,14 @@ describe('a disk tier', () => {
     const seen = { spills: 0, fetches: 0, failedSpills: 0, failedFetches: 0 };
     fc.assert(
       fc.property(
-        fc.constantFrom<PlanKind>('resharded', 'resharded-shared', 'fused', 'disaggregated'),
+        fc.constantFrom<PlanKind>(
+          'resharded',
+          'resharded-shared',
+          'resharded-within',
+          'static-within',
+          'fused',
+          'disaggregated',
+        ),
         small,
         many,
         seeds,
