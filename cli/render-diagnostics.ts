@@ -61,7 +61,7 @@ export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions)
 }
 
 /** `file:line:column` of the start of an origin; the file alone when its text is not at hand. */
-function placeName(origin: Origin, options: RenderOptions): string {
+export function placeName(origin: Origin, options: Pick<RenderOptions, 'textOf' | 'nameOf'>): string {
   const text = options.textOf(origin.file);
   const name = options.nameOf(origin.file);
   if (text === undefined) return name;

@@ -4,17 +4,20 @@ import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { batchIdentity } from '../runtime/jobs/batch-identity.js';
+import type { BatchIdentity } from '../runtime/jobs/journal-format.js';
 import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
 import { openEncoder } from '../runtime/jobs/encoder-pool.js';
 import type { BatchProgress } from '../runtime/jobs/batch-state.js';
 import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
+import { NO_TRACE, type Tracer } from '../runtime/trace/tracer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural } from './format.js';
 import { createProgress } from './progress.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
+import { openTrace, tracedEncoder } from './trace.js';
 import { describeWork } from './work-left.js';
 
 const PROGRESS_INTERVAL_MS = 250;
@@ -42,6 +45,8 @@ export interface PlanRunOptions {
   readonly transitions?: TransitionMode;
   /** Checks everything that moves end to end; slow. */
   readonly verifyMoves?: boolean;
+  /** Where to write a timeline of the run. */
+  readonly tracePath?: string;
   readonly signal: AbortSignal;
 }
 
@@ -56,12 +61,34 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
   await planStart(options.resultsPath, options.start, batch);
+  const trace = options.tracePath === undefined ? undefined : openTrace(options.tracePath, graph, terminal);
+  try {
+    return await runTraced(options, { total, batch, tracer: trace ?? NO_TRACE }, terminal);
+  } finally {
+    trace?.close();
+  }
+}
+
+interface RunContext {
+  /** Requests of the file, as far as that is known. */
+  readonly total: number;
+  readonly batch: BatchIdentity;
+  readonly tracer: Tracer;
+}
+
+async function runTraced(
+  options: PlanRunOptions,
+  { total, batch, tracer }: RunContext,
+  terminal: Terminal,
+): Promise<PlanRun> {
+  const { graph } = options;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
   const progress = createProgress(terminal, 'requests');
   const engine = await openEngine(graph, {
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
     ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
     verifyMoves: options.verifyMoves ?? false,
+    tracer,
     progress: progress.say,
     signal: options.signal,
   });
@@ -89,7 +116,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
       start: options.start,
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ordered: options.ordered ?? false,
-      encoder,
+      encoder: tracedEncoder(encoder, tracer),
       engine,
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },

@@ -68,4 +68,8 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   },
   FC0933: { slug: 'run-in-progress', meaning: 'Another process is writing the same results file.' },
   FC0934: { slug: 'tokenizer-worker-lost', meaning: 'A thread that tokenises requests ended unexpectedly.' },
+  FC0940: {
+    slug: 'report-unwritable',
+    meaning: 'The file of a trace cannot be written.',
+  },
 };

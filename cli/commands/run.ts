@@ -27,6 +27,7 @@ interface RunOptions {
   readonly transitions: TransitionMode;
   readonly verifyMoves?: boolean;
   readonly summary?: string;
+  readonly trace?: string;
   readonly json?: boolean;
 }
 
@@ -51,7 +52,8 @@ export const addRunCommand: AddCommand = (program, context) => {
         .choices(['dataflow', 'barrier'] satisfies TransitionMode[])
         .default('dataflow'),
     )
-    .option('--verify-moves', 'check weights and KV end to end after every move (slow)');
+    .option('--verify-moves', 'check weights and KV end to end after every move (slow)')
+    .option('--trace <file>', 'timeline of the run, for ui.perfetto.dev or chrome://tracing');
   command.option('--summary <file>', 'also write what `--json` prints to a file');
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
@@ -70,6 +72,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             transitions: options.transitions,
             verifyMoves: options.verifyMoves === true,
             ordered: options.ordered === true,
+            ...(options.trace === undefined ? {} : { tracePath: options.trace }),
             ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },

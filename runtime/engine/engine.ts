@@ -18,7 +18,10 @@ import type { Action, SchedulerEvent, TransitionMode } from '../scheduler/types.
 import { createBusyClock } from './clock.js';
 import { prepare } from './prepare.js';
 import type { OnMove, PrepareProgress } from './prepare.js';
+import { DISK, HOST, NO_TRACE, traced } from '../trace/tracer.js';
+import type { Tracer } from '../trace/tracer.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
+import { countWork, labelOf, movingPages } from './trace-work.js';
 import { schedulerConfig } from './scheduler-config.js';
 import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
 
@@ -38,6 +41,8 @@ export interface EngineOptions {
   readonly onMove?: OnMove;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
+  /** Default: none. */
+  readonly tracer?: Tracer;
 }
 
 interface Sequence {
@@ -50,6 +55,8 @@ interface Sequence {
   readonly maxNewTokens: number;
   /** Present when the request changes its logits. */
   readonly adjuster?: LogitAdjuster;
+  /** Stage of its latest step. */
+  stage?: string;
 }
 
 type StepAction = Extract<Action, { kind: 'step' }>;
@@ -60,7 +67,7 @@ const MEASURED_TOKENS = 1024;
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { graph, devices, transitions = 'dataflow' } = options;
+  const { graph, devices, transitions = 'dataflow', tracer = NO_TRACE } = options;
   const prepared = await prepare(
     graph,
     devices,
@@ -68,6 +75,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.source,
     options.progress ?? (() => undefined),
     options.verifyMoves ?? false,
+    tracer,
     options.tierFiles,
     options.onMove,
   );
@@ -114,6 +122,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       (item) => item.count > 1 || item.start < sequences.get(item.sequence)!.promptTokens,
     );
     const clock = prefill ? clocks.prefill : clocks.decode;
+    const encoding = tracer.begin(HOST.encode, 'encode', { step: action.id });
     const mine = prefill ? host.prefill : host.decode;
     const plainArgs = timed(mine, 'encode', () =>
       buildStepArgs(
@@ -132,13 +141,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const args = timed(mine, 'encode', () =>
       withAdjustments(plainArgs, sampling, graph.model.shape.vocab, stage.maxSequences),
     );
+    encoding.end({ rows: args.rowCount });
+    const label = labelOf(action, stage, prefill, entering(action));
     clock.begin();
     let chosen: readonly GeneratedToken[];
     try {
       chosen = await pipeline.step(
         action.replica,
         args,
-        (ranks) => readTokens(stage, ranks, args, sampling, mine),
+        label,
+        (ranks) => readTokens(stage, ranks, args, sampling, mine, tracer),
         mine,
       );
     } finally {
@@ -159,6 +171,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return { kind: 'step_done', id: action.id, sampled };
   }
 
+  /** Sequences whose first step of a stage this is. */
+  function entering(action: StepAction): readonly number[] {
+    return action.items.flatMap(({ sequence: id }) => {
+      const sequence = sequences.get(id)!;
+      if (sequence.stage === action.stage) return [];
+      sequence.stage = action.stage;
+      return [id];
+    });
+  }
+
   /** Hands a token to its request; true when it was the last. */
   function deliver(id: number, token: GeneratedToken): boolean {
     const sequence = sequences.get(id)!;
@@ -174,29 +196,41 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     sequences.delete(id);
     request.constraint?.dispose();
     request.onFinish(ended ? 'stop' : 'length');
+    const slice = tracer.begin(HOST.requests, 'finish', { request: id, tokens: generated });
+    slice.flow('end', id);
+    slice.end();
     return true;
   }
 
   // Actions overlap: a count is read and written only after what it counts has happened.
   async function pageOut(action: Extract<Action, { kind: 'page_out' }>): Promise<void> {
     const pool = prepared.pools.get(action.pool)!;
+    const slice = movingPages(tracer, graph, action);
     const moved = await pool.pageOut(action.replica, action.pages, action.hostPages);
+    slice.end({ bytes: moved });
     bytes.kvOut += moved;
   }
 
   async function pageIn(action: Extract<Action, { kind: 'page_in' }>): Promise<void> {
     const pool = prepared.pools.get(action.pool)!;
+    const slice = movingPages(tracer, graph, action);
     const moved = await pool.pageIn(action.replica, action.pages, action.hostPages);
+    slice.end({ bytes: moved });
     bytes.kvIn += moved;
   }
 
   /** Host pages to disk, or back; says whether any page was lost. */
   async function moveToOrFromDisk(action: TierMove): Promise<boolean> {
     const disk = prepared.disk!;
+    const slice = tracer.begin(action.kind === 'spill' ? DISK.write : DISK.read, action.kind, {
+      sequence: action.sequence,
+      pages: action.hostPages.length,
+    });
     const outcomes =
       action.kind === 'spill'
         ? await disk.spill(action.hostPages, action.diskPages)
         : await disk.fetch(action.diskPages, action.hostPages);
+    slice.end();
     const { read } = disk.rates();
     if (read !== undefined) {
       scheduler.apply({ kind: 'measured', costs: { diskPage: graph.hostTier!.pageBytes / read } });
@@ -221,9 +255,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
+    const slice = tracer.begin(HOST.transitions, `${action.from} -> ${action.to}`, { mode: transitions });
     clocks.transition.begin();
     const moved = await prepared.switchTo(action.from, action.to, transitions);
     clocks.transition.end();
+    slice.end({ bytes: moved });
     bytes.weights += moved;
     counts.transitions++;
   }
@@ -249,6 +285,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         const sequence = sequences.get(action.sequence);
         sequences.delete(action.sequence);
         sequence?.request.constraint?.dispose();
+        tracer.begin(HOST.requests, 'reject', { request: action.sequence }).end();
         sequence?.request.onError(new RuntimeFailure('FC0917', action.why));
         return undefined;
       }
@@ -257,7 +294,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   function pump(aborted: () => boolean): void {
     if (failure !== undefined || aborted()) return;
-    for (const action of schedule(() => scheduler.next())) {
+    const actions = traced(tracer, HOST.schedule, 'schedule', () => schedule(() => scheduler.next()));
+    countWork(tracer, scheduler);
+    for (const action of actions) {
       inFlight++;
       perform(action)
         .then((event) => {
@@ -291,6 +330,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         kind: 'arrive',
         request: { id, promptTokens, maxNewTokens },
       });
+      const slice = tracer.begin(HOST.requests, 'arrive', { request: id, promptTokens, maxNewTokens });
+      slice.flow('start', id);
+      slice.end();
       wake();
     },
     async run(signal) {

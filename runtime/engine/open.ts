@@ -16,6 +16,8 @@ import { randomWeightSource } from '../weights/random-weights.js';
 import { validateShape, validateWeights } from '../weights/validate-model.js';
 import { fileWeightSource } from '../weights/weight-source.js';
 import type { WeightSource } from '../weights/weight-source.js';
+import { DISK, NO_TRACE, traced } from '../trace/tracer.js';
+import type { Tracer } from '../trace/tracer.js';
 import { createEngine } from './engine.js';
 import type { OnMove } from './prepare.js';
 import type { Engine } from './types.js';
@@ -35,6 +37,7 @@ export interface OpenEngineOptions {
   readonly tierFiles?: TierFiles;
   /** Gives up opening: devices are destroyed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  readonly tracer?: Tracer;
   /** Opens `count` devices; default: the Dawn backend. */
   readonly open?: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
 }
@@ -45,7 +48,11 @@ export interface OpenEngineOptions {
  */
 export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions = {}): Promise<Engine> {
   const files = openWeights(graph, options.modelDirectory);
-  const source = graph.transitions.length > 0 ? hostCopy(files, graph) : files;
+  const tracer = options.tracer ?? NO_TRACE;
+  const source =
+    graph.transitions.length > 0
+      ? traced(tracer, DISK.read, 'read weights', () => hostCopy(files, graph))
+      : files;
   const labels = graph.devices.map((device) => device.path);
   const open = options.open ?? ((count, names) => openDevices(count, { labels: names }));
   let devices: readonly Device[] = [];
@@ -56,6 +63,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       devices: new Map(graph.devices.map((device, i) => [device.id, devices[i]!])),
       library: kernelVariants,
       source,
+      tracer,
       ...(options.progress === undefined ? {} : { progress: options.progress }),
       ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),

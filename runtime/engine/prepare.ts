@@ -30,6 +30,8 @@ import type { WorkspaceStage } from '../exec/workspace.js';
 import type { KernelLibrary } from '../kernels/kernel.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { WeightSource } from '../weights/weight-source.js';
+import { deviceLane } from '../trace/tracer.js';
+import type { Tracer } from '../trace/tracer.js';
 import { createExposureClock } from './clock.js';
 import type { ExposureClock } from './clock.js';
 import { deviceResidences, residencesOf, transitionBetween, weightUrgency } from './residence.js';
@@ -72,6 +74,7 @@ export async function prepare(
   source: WeightSource,
   progress: PrepareProgress,
   verifyMoves: boolean,
+  tracer: Tracer,
   files?: TierFiles,
   onMove?: OnMove,
 ): Promise<Prepared> {
@@ -79,6 +82,8 @@ export async function prepare(
   const traffic: Traffic = { allReduce: 0, send: 0 };
   const passages = createPassages();
   const turns = createTurns();
+  const paths = new Map(graph.devices.map(({ id, path }) => [id, path]));
+  const pathOf = (device: number): string => paths.get(device)!;
   const exposures = new Map<string, ExposureClock>();
   for (const { group } of residences.values()) exposures.set(group, createExposureClock());
   const { shape } = graph.model;
@@ -102,7 +107,11 @@ export async function prepare(
     });
     weights.set(id, resident);
     const first = firstResidence(graph, residences, id);
-    if (first !== undefined) loadedBytes += await resident.load(first);
+    if (first === undefined) continue;
+    const slice = tracer.begin(deviceLane(pathOf(id), 'weights'), `load ${first}`);
+    const bytes = await resident.load(first);
+    slice.end({ bytes });
+    loadedBytes += bytes;
   }
 
   progress('allocating KV pages');
@@ -144,7 +153,10 @@ export async function prepare(
       ),
     );
     const { compute } = exposures.get(group)!;
-    const pipeline = createPipeline(stage, ranks, { traffic, passages, residence, computing: compute });
+    const pipeline = createPipeline(stage, ranks, {
+      ...{ traffic, passages, residence, tracer, pathOf },
+      computing: compute,
+    });
     stages.set(stage.name, { stage, layout, pipeline });
   }
   await Promise.all([...devices.values()].map((device) => device.idle()));
@@ -166,7 +178,15 @@ export async function prepare(
         const uploaded = await Promise.all(
           transition.devices.map(async (moves) => {
             const { device } = moves;
-            const bytes = await weights.get(device)!.transition(residence, moves, passages.leaving(device));
+            const lane = deviceLane(pathOf(device), 'weights');
+            const { origin } = transition;
+            const slice = tracer.begin(lane, `${from} -> ${to}`, { origin });
+            const bytes = await weights
+              .get(device)!
+              .transition(residence, moves, passages.leaving(device), (weight, args) =>
+                tracer.begin(lane, weight, { ...args, origin }),
+              );
+            slice.end({ bytes });
             if (mode === 'barrier') await devices.get(device)!.idle();
             if (verifyMoves) await weights.get(device)!.verify();
             return bytes;

@@ -11,6 +11,8 @@ import { SAMPLE_WORDS } from '../kernels/kernel.js';
 import type { LogitAdjuster } from '../sampling/adjust.js';
 import { choose, chooseFromLogits } from '../sampling/choose.js';
 import { packAdjustments } from '../sampling/step-adjustments.js';
+import { HOST } from '../trace/tracer.js';
+import type { Tracer } from '../trace/tracer.js';
 import type { EngineRequest, GeneratedToken } from './types.js';
 
 /** A sequence whose next token a step samples. */
@@ -56,6 +58,7 @@ export async function readTokens(
   args: StepArgs,
   sampling: readonly SampledSequence[],
   host: HostTime,
+  tracer: Tracer,
 ): Promise<readonly GeneratedToken[]> {
   const rows = args.sampleCount;
   if (rows === 0) return [];
@@ -88,7 +91,8 @@ export async function readTokens(
     );
     return logits;
   };
-  return Promise.all(
+  const choosing = tracer.begin(HOST.sample, 'sample', { rows });
+  const chosen = await Promise.all(
     sampling.map(async (sequence, row) => {
       const { request, tokens, adjuster } = sequence;
       const isPlain = adjuster === undefined && request.constraint === undefined;
@@ -104,6 +108,8 @@ export async function readTokens(
       return timed(host, 'sample', () => chooseFromLogits(logits, request.sampling, position, plain));
     }),
   );
+  choosing.end();
+  return chosen;
 }
 
 /** A mask leaves the logits of the tokens that it allows as they are. */

@@ -17,6 +17,8 @@ import { timed } from './host-time.js';
 import type { HostTime } from './host-time.js';
 import type { Passage, Passages } from './passages.js';
 import type { Rank } from './rank.js';
+import { deviceLane, together } from '../trace/tracer.js';
+import type { Slice, TraceArgs, Tracer } from '../trace/tracer.js';
 import type { StepArgs } from './step-args.js';
 
 /** Bytes that crossed between ranks. */
@@ -33,7 +35,21 @@ export interface Pipeline {
    * Runs one step of a replica through all pipeline stages. It enters the passages of its devices at once, in the
    * order of calls. What it costs the host is added to `host`.
    */
-  step<T>(replica: number, args: StepArgs, readSamples: ReadSamples<T>, host: HostTime): Promise<T>;
+  step<T>(
+    replica: number,
+    args: StepArgs,
+    label: StepLabel,
+    readSamples: ReadSamples<T>,
+    host: HostTime,
+  ): Promise<T>;
+}
+
+/** How a step appears in a trace. */
+export interface StepLabel {
+  readonly name: string;
+  readonly args: TraceArgs;
+  /** Requests whose path leads through this step. */
+  readonly requests: readonly number[];
 }
 
 /** What each rank sends to its neighbour of the next pipeline stage. */
@@ -53,6 +69,9 @@ export interface PipelineContext {
   readonly residence: string;
   /** Called when kernels begin to run; the result is called when they are done, maybe twice. */
   readonly computing: () => () => void;
+  readonly tracer: Tracer;
+  /** Name of a device by its id. */
+  readonly pathOf: (device: number) => string;
 }
 
 /** Groups the ranks of a stage by replica and pipeline stage. */
@@ -71,7 +90,7 @@ export function createPipeline(
     })),
   );
   return {
-    async step(replica, args, readSamples, host) {
+    async step(replica, args, label, readSamples, host) {
       const chain = groups[replica]!;
       const { passages, residence } = context;
       // Steps of another residence given out before this one still have their values in the workspace.
@@ -81,14 +100,22 @@ export function createPipeline(
       const entered = chain.map((group) =>
         group.ranks.map(({ rank, uses }) => passages.enter(rank.device, residence, uses)),
       );
-      const pass = async (at: number, received: Message | undefined): Promise<Message | undefined> => {
+      const pass = async <R>(at: number, work: (slice: Slice) => Promise<R>): Promise<R> => {
         await Promise.all(before[at]!);
-        return runGroup(chain[at]!, args, received, entered[at]!, context, host);
+        const slice = sliceOf(chain[at]!, label, context);
+        if (at === 0) for (const request of label.requests) slice.flow('through', request);
+        try {
+          return await work(slice);
+        } finally {
+          slice.end();
+        }
       };
       const relay = async (upTo: number): Promise<Message | undefined> => {
         const received = upTo === 0 ? undefined : await relay(upTo - 1);
         return chain[upTo]!.turn.run(async () => {
-          const sent = await pass(upTo, received);
+          const sent = await pass(upTo, (slice) =>
+            runGroup(chain[upTo]!, args, received, entered[upTo]!, context, host, slice),
+          );
           for (const passage of entered[upTo]!) passage.leave();
           return sent;
         });
@@ -97,12 +124,19 @@ export function createPipeline(
         const message = chain.length === 1 ? undefined : await relay(chain.length - 2);
         const last = chain.at(-1)!;
         return await last.turn.run(async () => {
-          await pass(chain.length - 1, message);
-          const computed = context.computing();
           try {
-            return await readSamples(last.ranks, args);
+            return await pass(chain.length - 1, async (slice) => {
+              await runGroup(last, args, message, entered.at(-1)!, context, host, slice);
+              const computed = context.computing();
+              const reading = slice.child('read samples');
+              try {
+                return await readSamples(last.ranks, args);
+              } finally {
+                reading.end();
+                computed();
+              }
+            });
           } finally {
-            computed();
             for (const passage of entered.at(-1)!) passage.leave();
           }
         });
@@ -111,6 +145,20 @@ export function createPipeline(
       }
     },
   };
+}
+
+/** A slice of the step on every rank of a group. */
+function sliceOf({ ranks }: TpGroup, label: StepLabel, { tracer, pathOf }: PipelineContext): Slice {
+  return together(
+    ranks.map(({ rank }) =>
+      tracer.begin(deviceLane(pathOf(rank.device), 'queue'), label.name, {
+        ...label.args,
+        rank: rank.rank,
+        pp: rank.pp,
+        tp: rank.tp,
+      }),
+    ),
+  );
 }
 
 /**
@@ -126,6 +174,7 @@ async function runGroup(
   passages: readonly Passage[],
   context: PipelineContext,
   host: HostTime,
+  slice: Slice,
 ): Promise<Message | undefined> {
   const { program, ranks } = group;
   const { traffic } = context;
@@ -180,7 +229,9 @@ async function runGroup(
         // Its failure is reported at the end, by when it is long settled.
         idle.catch(() => undefined);
         overtaken.push(idle);
+        const waiting = slice.child('wait for weights', { op: index, origin: op.origin });
         await Promise.all(awaited);
+        waiting.end();
         computed = context.computing();
       }
       if (op.op === 'sample' && args.adjustments !== undefined) {
@@ -190,7 +241,12 @@ async function runGroup(
       if (op.op === 'kernel' || op.op === 'sample') continue;
       submit(index);
       pending = index + 1;
+      const exchanging = slice.child(op.op === 'collective' ? `${op.kind} ${op.axis}` : op.op, {
+        op: index,
+        origin: op.origin,
+      });
       await exchange(op);
+      exchanging.end();
     }
     submit(program.ops.length);
     await Promise.all(overtaken);

@@ -12,6 +12,8 @@ import { weightLayout } from '../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
+import { NO_SLICE } from '../trace/tracer.js';
+import type { Slice, TraceArgs } from '../trace/tracer.js';
 import { orderMoves } from './move-order.js';
 import type { OrderedMove, WeightJob } from './move-order.js';
 import type { Leaving } from './passages.js';
@@ -22,6 +24,9 @@ import type { Turns } from './turns.js';
 import { verifyWeights } from './verify-weights.js';
 import { hasPadding, isInPlace, lastingWeights, placeWeights } from './weight-arena.js';
 import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
+
+/** Begins the slice of a weight that moves. */
+export type TraceWeight = (weight: string, args: TraceArgs) => Slice;
 
 export interface ResidentWeights {
   /** Place of a residence's weight; its content is right only while the residence is active. */
@@ -34,9 +39,9 @@ export interface ResidentWeights {
   /**
    * Turns the active residence into `to` by the moves of a transition. A place is written when the steps in `leaving`
    * are past what lies there. From the call on `arrival` knows what is still to come. Resolves with the bytes uploaded
-   * once all moves are enqueued.
+   * once all moves are enqueued. `trace` begins the slice of a weight.
    */
-  transition(to: string, moves: DeviceTransition, leaving?: Leaving): Promise<number>;
+  transition(to: string, moves: DeviceTransition, leaving?: Leaving, trace?: TraceWeight): Promise<number>;
   /** Compares the active residence with the weight source. Rejects with FC0921 where they differ. */
   verify(): Promise<void>;
   /**
@@ -170,7 +175,7 @@ export function createResidentWeights(
       else uploader.free();
       return written;
     },
-    async transition(to, moves, leaving) {
+    async transition(to, moves, leaving, trace = () => NO_SLICE) {
       const from = active;
       if (from === undefined || ring === undefined) throw new Error('a transition needs an active residence');
       if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
@@ -185,6 +190,7 @@ export function createResidentWeights(
           source,
           urgency: (weight) => urgency(to, weight),
           clear: (place) => leaving?.past(place) ?? Promise.resolve(),
+          trace,
           arrived: (weight) => awaited.get(weight)!.arrive(),
         });
       } catch (error) {
@@ -227,6 +233,7 @@ interface Move {
   readonly urgency: (weight: string) => number;
   readonly clear: (place: Place) => Promise<void>;
   readonly arrived: (weight: string) => void;
+  readonly trace: TraceWeight;
 }
 
 /** Carries out a transition's moves. Resolves with the bytes uploaded once all are submitted. */
@@ -234,7 +241,7 @@ async function move(
   device: Device,
   ring: StagingRing,
   order: readonly OrderedMove<WeightMoves>[],
-  { oldPlace, source, urgency, clear, arrived }: Move,
+  { oldPlace, source, urgency, clear, arrived, trace }: Move,
 ): Promise<number> {
   const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
   let uploaded = 0;
@@ -248,6 +255,7 @@ async function move(
       }
       continue;
     }
+    const slice = trace(weight.id, { copies: copies.length, uploads: pieces.length });
     const delivery = {
       target: job.target,
       name: weight.id,
@@ -271,6 +279,7 @@ async function move(
     ring.whenSubmitted(() => {
       if (stash !== undefined) device.free(stash);
       arrived(weight.id);
+      slice.end({ bytes: weight.bytes });
     });
   }
   await ring.finish();

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readTrace } from '../../fixtures/trace-events.js';
 
 const MAIN = 'dist/cli/main.js';
 const PLAN = 'plans/clerk.plan';
@@ -98,6 +99,24 @@ describe('fulcrum run', () => {
     expect(new Map(texts as [string, string][])).toEqual(
       new Map([...expected].filter(([id]) => ['record-0001', 'record-0002'].includes(id))),
     );
+  });
+
+  it('writes a trace with places of the plan, and refuses one it cannot write', () => {
+    const trace = join(folder, 'trace.json');
+    const requests = requestsFile('traced.jsonl', 2);
+    const run = (path: string, results: string) =>
+      fulcrum(
+        ...['run', PLAN, '--plan', 'single', '--requests', requests],
+        ...['--out', join(folder, results), '--trace', path],
+      );
+    expect(run(trace, 'traced.out.jsonl').status).toBe(0);
+    const { slices } = readTrace(trace);
+    const step = slices.find(({ name }) => name === 'serve decode')!;
+    expect(step.args!['origin']).toMatch(/clerk\.plan:\d+:\d+$/);
+    expect(slices.some(({ thread }) => thread === 'tokenise')).toBe(true);
+    const refused = run(join(folder, 'none', 'trace.json'), 'untraced.out.jsonl');
+    expect(refused.status).toBe(3);
+    expect(refused.stderr).toMatch(/error\[FC0940\]/);
   });
 
   it('names a request file that is not there', () => {

@@ -1,0 +1,47 @@
+/** `--trace`: opens the timeline of a run and says where in the plan its parts come from. */
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import type { PromptEncoder } from '../runtime/jobs/prompt-encoder.js';
+import { openTraceFile, type TraceFile } from '../runtime/trace/trace-file.js';
+import { HOST, type Tracer } from '../runtime/trace/tracer.js';
+import { fileHost } from './file-host.js';
+import { shownPath } from './load-plan.js';
+import { placeName } from './render-diagnostics.js';
+import { err, type Terminal } from './terminal.js';
+
+/** Opens the trace of a run over a graph. Throws RuntimeFailure FC0940 when it cannot be written. */
+export function openTrace(path: string, graph: RuntimeGraph, terminal: Terminal): TraceFile {
+  const texts = new Map<string, string | undefined>();
+  const textOf = (file: string): string | undefined => {
+    if (!texts.has(file)) texts.set(file, readText(file));
+    return texts.get(file);
+  };
+  return openTraceFile(path, {
+    describe: (origin) => placeName(origin, { textOf, nameOf: shownPath }),
+    about: { plan: graph.plan, model: graph.model.name },
+    onBroken: (reason) => err(terminal, `the trace ends early: ${reason}`),
+  });
+}
+
+/** The text of a plan; none when it has gone, or cannot be read, since the graph was compiled. */
+function readText(file: string): string | undefined {
+  try {
+    return fileHost().readText(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The encoder, with what it has in hand on the timeline. */
+export function tracedEncoder(encoder: PromptEncoder, tracer: Tracer): PromptEncoder {
+  return {
+    ...encoder,
+    encode: async (inputs) => {
+      const slice = tracer.begin(HOST.tokenise, 'encode prompts', { prompts: inputs.length });
+      try {
+        return await encoder.encode(inputs);
+      } finally {
+        slice.end();
+      }
+    },
+  };
+}

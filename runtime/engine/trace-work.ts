@@ -1,0 +1,51 @@
+/** How the work of an engine appears in a trace. */
+import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { StepLabel } from '../exec/pipeline.js';
+import type { Scheduler } from '../scheduler/scheduler.js';
+import type { Action } from '../scheduler/types.js';
+import { deviceLane, together } from '../trace/tracer.js';
+import type { Slice, Tracer } from '../trace/tracer.js';
+
+type StepAction = Extract<Action, { kind: 'step' }>;
+type PageAction = Extract<Action, { kind: 'page_out' | 'page_in' }>;
+
+/** A step; `requests` are those whose path leads through it. */
+export function labelOf(
+  { id, replica, items }: StepAction,
+  { name, mesh, origin }: RuntimeStage,
+  prefill: boolean,
+  requests: readonly number[],
+): StepLabel {
+  const meshText = `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`;
+  const rows = items.reduce((sum, item) => sum + item.count, 0);
+  const args = { step: id, stage: name, mesh: meshText, replica, sequences: items.length, rows, origin };
+  return { name: `${name} ${prefill ? 'prefill' : 'decode'}`, args, requests };
+}
+
+/** Where requests are and how much of every tier is in use. */
+export function countWork(tracer: Tracer, scheduler: Scheduler): void {
+  tracer.counter('requests', () => {
+    const { waiting, prefilling, running, ...state } = scheduler.state();
+    const moving = state.pagingOut + state.pagingIn + state.spilling + state.fetching;
+    return { waiting, prefilling, running, moving, host: state.onHost, disk: state.onDisk };
+  });
+  tracer.counter('KV pages in use', () => {
+    const { pools, host, disk } = scheduler.state();
+    const used = pools.map(({ pool, replica, pages, free }) => [`${pool} ${replica}`, pages - free] as const);
+    return { ...Object.fromEntries(used), host: host.pages - host.free, disk: disk.pages - disk.free };
+  });
+}
+
+/** Pages on their way, on every device that holds a part of them. */
+export function movingPages(tracer: Tracer, graph: RuntimeGraph, action: PageAction): Slice {
+  const pool = graph.pools.find(({ id }) => id === action.pool)!;
+  const { origin } = graph.stages.find((stage) => stage.pool === pool.id)!;
+  const ranks = pool.ranks.filter(({ dp }) => dp === action.replica);
+  const args = { sequence: action.sequence, pool: pool.id, pages: action.pages.length, origin };
+  return together(
+    ranks.map(({ device }) => {
+      const { path } = graph.devices.find(({ id }) => id === device)!;
+      return tracer.begin(deviceLane(path, 'copy'), action.kind, args);
+    }),
+  );
+}

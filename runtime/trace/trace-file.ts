@@ -1,0 +1,180 @@
+/**
+ * Writes a trace as a file that Perfetto (ui.perfetto.dev) and chrome://tracing open: the JSON array form of the
+ * trace-event format, one event per line, times in microseconds since the file was opened.
+ *
+ * Events are written as they end, a buffer at a time, so a trace of any length takes little memory. The format lets the
+ * closing bracket be missing: what a killed run leaves behind opens as well.
+ */
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
+import { RuntimeFailure } from '../failure.js';
+import { systemReason } from '../system-reason.js';
+import type { Lane, Slice, TraceArgs, Tracer } from './tracer.js';
+
+export interface TraceFile extends Tracer {
+  /** Ends what is still under way and completes the file. */
+  readonly close: () => void;
+}
+
+export interface TraceFileOptions {
+  /** An origin as `file:line:column`. */
+  readonly describe: (origin: Origin) => string;
+  /** Facts about the run, shown as arguments of its first event. */
+  readonly about: Readonly<Record<string, string>>;
+  /** Called once when the file cannot be written any more; the run goes on without. */
+  readonly onBroken: (reason: string) => void;
+  /** Milliseconds. */
+  readonly now?: () => number;
+}
+
+const FLUSH_CHARACTERS = 1 << 16;
+
+/** Microseconds between two values of a counter. */
+const COUNTER_INTERVAL = 5000;
+
+const FLOW_PHASES = { start: 's', through: 't', end: 'f' } as const;
+
+/** How device times come about; stated in every trace. */
+const TIMES = 'as the host sees them: from the first submit of a slice to its last exchange or read';
+
+/** A row that shows one slice at a time, and those within it. */
+interface Row {
+  readonly pid: number;
+  readonly tid: number;
+  busy: boolean;
+}
+
+/** Opens the file, replacing what was there. Throws RuntimeFailure FC0940 when it cannot. */
+export function openTraceFile(path: string, options: TraceFileOptions): TraceFile {
+  const now = options.now ?? (() => performance.now());
+  const begun = now();
+  const time = (): number => Math.round((now() - begun) * 1e6) / 1e3;
+  const output = openOutput(path, options.onBroken);
+  const processes = new Map<string, { readonly pid: number; readonly lanes: Map<string, Row[]> }>();
+  const open = new Set<(args?: TraceArgs) => void>();
+  const counted = new Map<string, number>();
+  let threads = 0;
+
+  const nameOf = (what: 'process' | 'thread', pid: number, tid: number, name: string): void => {
+    output.write({ name: `${what}_name`, ph: 'M', pid, tid, args: { name } });
+    output.write({
+      name: `${what}_sort_index`,
+      ph: 'M',
+      pid,
+      tid,
+      args: { sort_index: what === 'process' ? pid : tid },
+    });
+  };
+  const processOf = (name: string) => {
+    const known = processes.get(name);
+    if (known !== undefined) return known;
+    const made = { pid: processes.size + 1, lanes: new Map<string, Row[]>() };
+    processes.set(name, made);
+    nameOf('process', made.pid, 0, name);
+    return made;
+  };
+  /** A row of the lane with nothing on it. */
+  const freeRow = ({ process, thread }: Lane): Row => {
+    const { pid, lanes } = processOf(process);
+    const rows = lanes.get(thread) ?? [];
+    lanes.set(thread, rows);
+    const free = rows.find(({ busy }) => !busy);
+    if (free !== undefined) return free;
+    const made = { pid, tid: ++threads, busy: false };
+    rows.push(made);
+    nameOf('thread', pid, made.tid, rows.length === 1 ? thread : `${thread} ${rows.length}`);
+    return made;
+  };
+  const plain = (args: TraceArgs): Record<string, string | number | boolean> =>
+    Object.fromEntries(
+      Object.entries(args).flatMap(([key, value]) => {
+        if (value === undefined) return [];
+        return [[key, typeof value === 'object' ? options.describe(value) : value]];
+      }),
+    );
+  const slice = (row: Row, name: string, args: TraceArgs, ended: () => void): Slice => {
+    const ts = time();
+    const { pid, tid } = row;
+    const end = (more: TraceArgs = {}): void => {
+      if (!open.delete(end)) return;
+      const dur = Math.round((time() - ts) * 1e3) / 1e3;
+      output.write({ name, cat: 'fulcrum', ph: 'X', ts, dur, pid, tid, args: plain({ ...args, ...more }) });
+      ended();
+    };
+    open.add(end);
+    return {
+      child: (inner, innerArgs = {}) => slice(row, inner, innerArgs, () => undefined),
+      flow: (phase, id) => {
+        const ph = FLOW_PHASES[phase];
+        output.write({ name: 'request', cat: 'request', ph, id, ts: time(), pid, tid, bp: 'e' });
+      },
+      end,
+    };
+  };
+
+  const about = processOf('host');
+  const facts = { ...options.about, device_times: TIMES };
+  output.write({ name: 'run', ph: 'i', s: 'g', ts: 0, pid: about.pid, tid: 0, args: facts });
+
+  return {
+    begin(lane, name, args = {}) {
+      const row = freeRow(lane);
+      row.busy = true;
+      return slice(row, name, args, () => (row.busy = false));
+    },
+    counter(name, values) {
+      const ts = time();
+      if (ts - (counted.get(name) ?? -Infinity) < COUNTER_INTERVAL) return;
+      counted.set(name, ts);
+      output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
+    },
+    close() {
+      // Those within others were begun later and end first.
+      for (const end of [...open].reverse()) end({ interrupted: true });
+      output.close();
+    },
+  };
+}
+
+interface Output {
+  readonly write: (event: object) => void;
+  readonly close: () => void;
+}
+
+function openOutput(path: string, onBroken: (reason: string) => void): Output {
+  let file: number;
+  try {
+    file = openSync(path, 'w');
+  } catch (cause) {
+    throw new RuntimeFailure('FC0940', `cannot write ${path}: ${systemReason(cause)}`, {
+      subject: path,
+      cause,
+    });
+  }
+  let buffer = '[\n';
+  let isFirst = true;
+  let broken = false;
+  const flush = (): void => {
+    if (broken) return;
+    try {
+      writeFileSync(file, buffer);
+    } catch (error) {
+      broken = true;
+      onBroken(`cannot write ${path}: ${systemReason(error)}`);
+    }
+    buffer = '';
+  };
+  return {
+    write(event) {
+      if (broken) return;
+      buffer += (isFirst ? '' : ',\n') + JSON.stringify(event);
+      isFirst = false;
+      if (buffer.length >= FLUSH_CHARACTERS) flush();
+    },
+    close() {
+      buffer += '\n]\n';
+      flush();
+      closeSync(file);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * What a run says about itself as it goes, for a timeline. Engine and executors call these functions whether anybody
+ * listens or not; `NO_TRACE` does nothing.
+ */
+import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
+
+/** A row of the timeline: a device, the host or the disk, and what it is doing there. */
+export interface Lane {
+  readonly process: string;
+  readonly thread: string;
+}
+
+export type TraceArgs = Readonly<Record<string, string | number | boolean | Origin | undefined>>;
+
+/** Something under way. */
+export interface Slice {
+  /** Something within it; it must end first. */
+  readonly child: (name: string, args?: TraceArgs) => Slice;
+  /** Ties the slice into the path of a request: where it starts, goes through, and ends. */
+  readonly flow: (phase: 'start' | 'through' | 'end', request: number) => void;
+  readonly end: (args?: TraceArgs) => void;
+}
+
+export interface Tracer {
+  /** Begins a slice; slices of a lane that overlap are shown in rows of their own. */
+  readonly begin: (lane: Lane, name: string, args?: TraceArgs) => Slice;
+  /** A counter's values from now on. They are asked for only when they are wanted. */
+  readonly counter: (name: string, values: () => Readonly<Record<string, number>>) => void;
+}
+
+export const NO_SLICE: Slice = { child: () => NO_SLICE, flow: () => undefined, end: () => undefined };
+
+export const NO_TRACE: Tracer = { begin: () => NO_SLICE, counter: () => undefined };
+
+/** Several slices as one: what the ranks of a group do in step. Flows go through the first. */
+export function together(slices: readonly Slice[]): Slice {
+  return {
+    child: (name, args) => together(slices.map((slice) => slice.child(name, args))),
+    flow: (phase, request) => slices[0]?.flow(phase, request),
+    end: (args) => {
+      for (const slice of slices) slice.end(args);
+    },
+  };
+}
+
+/** Does something at once, as a slice. */
+export function traced<T>(tracer: Tracer, lane: Lane, name: string, what: () => T, args?: TraceArgs): T {
+  const slice = tracer.begin(lane, name, args);
+  try {
+    return what();
+  } finally {
+    slice.end();
+  }
+}
+
+/** Lanes of the host. */
+export const HOST = {
+  schedule: { process: 'host', thread: 'schedule' },
+  encode: { process: 'host', thread: 'encode' },
+  sample: { process: 'host', thread: 'sample' },
+  tokenise: { process: 'host', thread: 'tokenise' },
+  requests: { process: 'host', thread: 'requests' },
+  transitions: { process: 'host', thread: 'transitions' },
+} satisfies Record<string, Lane>;
+
+/** Lanes of the disk: weights and KV. */
+export const DISK = {
+  read: { process: 'disk', thread: 'read' },
+  write: { process: 'disk', thread: 'write' },
+} satisfies Record<string, Lane>;
+
+/** Lanes of a device: its kernels, its KV moves, its weight moves. */
+export function deviceLane(path: string, thread: 'queue' | 'copy' | 'weights'): Lane {
+  return { process: path, thread };
+}
