@@ -29,7 +29,7 @@ it.each(['reshard', 'hybrid', 'split'])(
     expect({
       tokens: simulated.tokens,
       transitions: simulated.transitions.count,
-      bytes: { ...simulated.bytes, weights: simulated.transitions.bytes },
+      bytes: simulated.bytes,
     }).toEqual({
       tokens: { prompt: stats.promptTokens, output: stats.generatedTokens },
       transitions: stats.transitions,
@@ -40,8 +40,9 @@ it.each(['reshard', 'hybrid', 'split'])(
         kvIn: stats.bytes.kvIn,
         kvSpilled: stats.bytes.kvSpilled,
         kvFetched: stats.bytes.kvFetched,
-        weights: stats.bytes.weights,
       },
     });
+    // What a device can keep in memory that the other stage leaves free is not known before the run.
+    expect(stats.bytes.weights).toBeLessThanOrEqual(simulated.transitions.bytes);
   },
 );
