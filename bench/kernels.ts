@@ -5,6 +5,7 @@
  *
  *   npm run bench:kernels --
  */
+import { WEIGHT_TYPES } from '../compiler/model/weight-types.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import type { BoundKernel, Device } from '../runtime/device/device.js';
 import type { KernelRequest, KernelVariant } from '../runtime/kernels/kernel.js';
@@ -44,7 +45,7 @@ export async function benchKernels(): Promise<void> {
       immediates: [rows],
     });
     const results = [`matmul ${rows} x ${n} x ${k}: naive ${naive.toFixed(1)}`];
-    for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+    for (const dtype of WEIGHT_TYPES) {
       const request: KernelRequest = { kernel: 'matmul', params: { n, k, bias: 0 }, dtype };
       const variant = kernelVariants(request, device!.limits).find(({ maxRows }) => maxRows >= rows)!;
       const rate = await best(device!, { name: dtype, flop, variant, immediates: [rows] });

@@ -7,6 +7,7 @@
 import { fileHost } from '../cli/file-host.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
+import { area } from '../compiler/ir/rectangles.js';
 import type { Sharding } from '../compiler/ir/sharded.js';
 import type { Mesh } from '../compiler/plan/plan.js';
 import type { LayoutShape } from '../compiler/reshard/layouts.js';
@@ -68,7 +69,9 @@ function reshardRows(file: string): readonly string[] {
     const roads = roadsOf(plan.topology);
     return transitions.weights.map(({ from, to }) => {
       const ends = [transitions.holdings[from]!, transitions.holdings[to]!] as const;
-      const times = [1, 2, 3, 4, 5].map(() => timed(() => planWeights(...ends, 2, roads)));
+      const times = [1, 2, 3, 4, 5].map(() =>
+        timed(() => planWeights(...ends, (piece) => area(piece) * 2, roads)),
+      );
       return `${file}, ${plan.name}, ${from} -> ${to} on ${ends[1].length} ranks: ${median(times).toFixed(1)} ms`;
     });
   });

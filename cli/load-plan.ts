@@ -5,6 +5,7 @@ import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { compilePlan, type CompileResult } from '../compiler/compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import type { WeightType } from '../compiler/model/weight-types.js';
 import { parseRuntimeGraph } from '../compiler/ir/runtime-json.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import { suggest } from '../grammar/did-you-mean.js';
@@ -87,6 +88,8 @@ export function choosePlan(plans: readonly Plan[], name: string | undefined, fil
 export interface PlanOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
+  /** Element type of weights in place of the one that the plan says. */
+  readonly weights?: WeightType;
 }
 
 export type Loaded<T> =
@@ -110,12 +113,14 @@ export function loadPlan(
     err(terminal, `error: ${chosen.message}`);
     return { kind: 'failed', exit: EXIT.usage };
   }
-  const compiled = compilePlan(chosen.plan);
+  const { model } = chosen.plan;
+  const plan = { ...chosen.plan, model: { ...model, weights: options.weights ?? model.weights } };
+  const compiled = compilePlan(plan);
   if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
     err(terminal, countDiagnostics(compiled.diagnostics));
     return { kind: 'failed', exit: EXIT.diagnostics };
   }
-  return { kind: 'loaded', checked, plan: chosen.plan, compiled };
+  return { kind: 'loaded', checked, plan, compiled };
 }
 
 /** The runtime graph of a plan file, or the one that a `.json` file holds. */

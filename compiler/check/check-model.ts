@@ -3,7 +3,8 @@ import type { Expr, ModelDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { shapeFromConfig, type ConfigProblem } from '../model/config.js';
-import type { DType, ModelSpec } from '../model/shape.js';
+import type { ModelSpec } from '../model/shape.js';
+import { WEIGHT_TYPES, type WeightType } from '../model/weight-types.js';
 import type { DefaultTaken } from '../plan/plan.js';
 import { declaredShape, SHAPE, type ShapeProperty } from './declared-shape.js';
 import { readBlock, type Values } from './properties.js';
@@ -42,22 +43,8 @@ const source: Reader<Source> = (expr: Expr, cx, what) => {
   return path === undefined ? undefined : { kind: 'path', path };
 };
 
-/** Weights that this version holds in device memory; the quantised ones are refused by name. */
-const WEIGHTS = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
-
-/** Element type of weights; types of the language that cannot run yet are reported. */
-export const weightsType: Reader<DType> = (expr, cx, what) => {
-  const type = oneOf(WEIGHTS)(expr, cx, what);
-  if (type !== 'int8' && type !== 'int4') return type;
-  cx.report(
-    report(
-      'not-supported',
-      { feature: `\`weights: ${type}\`` },
-      { primary: at(cx, expr), helps: ['f32, f16 and bf16 are'] },
-    ),
-  );
-  return undefined;
-};
+/** Element type of weights. */
+export const weightsType: Reader<WeightType> = oneOf(WEIGHT_TYPES);
 
 const TABLE = { source: { read: source }, weights: { read: weightsType }, ...SHAPE };
 

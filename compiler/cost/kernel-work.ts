@@ -6,7 +6,7 @@
  * reads the keys and values of each sequence once a step, as tiled kernels do (Dao, FlashAttention-2, 2023). The
  * appendix of Seesaw (arXiv 2503.06433) has one factor of head_dim too many in its attention FLOPs.
  */
-import { BYTES_OF, type DType } from '../model/shape.js';
+import { bytesPerElement } from '../model/weight-types.js';
 import type { KernelName, KernelOp } from '../ir/runtime-graph.js';
 
 /** The sizes of one step that its costs depend on. */
@@ -103,6 +103,6 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
 /** What a kernel op does in a step of this size. */
 export function kernelWork(op: KernelOp, step: StepSize): Work & { readonly kind: WorkKind } {
   const { kind, work } = TABLE[op.kernel];
-  const element = BYTES_OF[(op.dtype ?? 'f32') satisfies DType];
+  const element = bytesPerElement(op.dtype ?? 'f32');
   return { kind, ...work({ rows: step[op.rows], params: op.params, element, step }) };
 }

@@ -6,6 +6,7 @@
  * grow with the layers.
  */
 import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-graph.js';
+import { vectorType } from '../model/weight-types.js';
 import type { DeviceKind } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
@@ -141,7 +142,8 @@ const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
 /** Seconds of a kernel on one device: the larger of computing and of moving memory. */
 function kernelSeconds(op: KernelOp, size: StepSize, rates: DeviceRates): number {
   const { kind, flops, bytes } = kernelWork(op, size);
-  const dtype = op.dtype ?? 'f32';
+  // Quantised weights become f32 as they are read, and are multiplied as such.
+  const dtype = vectorType(op.dtype ?? 'f32');
   const speed = kind === 'gemm' ? rates.gemmFlops(dtype, size[op.rows]) : rates.flops(dtype);
   return Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth);
 }

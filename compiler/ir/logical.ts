@@ -5,7 +5,8 @@
  * code over values in single-assignment form, so the graph of a 126-layer model is as short as that of a 2-layer
  * one. A weight's tensor name may contain `{layer}`.
  */
-import type { DType, ModelShape } from '../model/shape.js';
+import type { ModelShape } from '../model/shape.js';
+import type { WeightType } from '../model/weight-types.js';
 
 /** Named dimensions. `tokens` is the rows of a step and `samples` its rows that need logits: both only known at run time. */
 export type DimName = 'tokens' | 'samples' | 'hidden' | 'heads' | 'kv_heads' | 'head_dim' | 'ffn' | 'vocab';
@@ -17,7 +18,7 @@ export interface Dim {
 }
 
 export interface TensorType {
-  readonly dtype: DType | 'u32';
+  readonly dtype: WeightType | 'u32';
   readonly dims: readonly Dim[];
 }
 
@@ -86,6 +87,6 @@ export interface LogicalBlock {
 export interface LogicalGraph {
   readonly model: string;
   readonly shape: ModelShape;
-  readonly weights: DType;
+  readonly weights: WeightType;
   readonly blocks: readonly LogicalBlock[];
 }

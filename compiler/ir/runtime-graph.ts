@@ -3,7 +3,7 @@
  *
  * Conventions
  * - A matrix of weights is `[N, K]` (row = output). In device memory N is padded with zero rows to a multiple of 4
- *   and K with zero columns to a multiple of 4 (f32) or 8 (16-bit types).
+ *   and K with zero columns to a multiple of 4 (f32), 8 (16-bit types) or of a block (quantised types).
  * - An activation is `[rows, cols]` f32 with a row stride of `cols` rounded up to a multiple of 4; the pad columns
  *   are zero. `rows` is the token count of the step or the number of sampled rows: a run-time argument.
  * - A KV pool is a set of pages. A page holds `pageTokens` tokens of all layers and kv heads of its rank, stored as
@@ -12,6 +12,7 @@
  */
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { DType, ModelSpec } from '../model/shape.js';
+import { isQuantised, packedBytes, WEIGHT_FORMATS, type WeightType } from '../model/weight-types.js';
 import type { FlowRule, Mesh, Phase } from '../plan/plan.js';
 import type { Interval, KvReshard } from './transitions.js';
 
@@ -109,7 +110,7 @@ export interface WeightShard {
 export interface RuntimeWeight {
   /** Unique in the shard (`layers.3.qkv`). */
   readonly id: string;
-  readonly dtype: DType;
+  readonly dtype: WeightType;
   /** Rows (N) and columns (K) before padding; a vector has one row. */
   readonly rows: number;
   readonly cols: number;
@@ -129,7 +130,8 @@ export function weightLayout(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'col
   readonly rows: number;
   readonly stride: number;
 } {
-  const quantum = weight.dtype === 'f32' ? 4 : 8;
+  const { dtype } = weight;
+  const quantum = isQuantised(dtype) ? WEIGHT_FORMATS[dtype].block : dtype === 'f32' ? 4 : 8;
   return {
     rows: weight.rows === 1 ? 1 : roundUp(weight.rows, 4),
     stride: roundUp(weight.cols, quantum),
@@ -139,7 +141,20 @@ export function weightLayout(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'col
 /** Device bytes of a weight, padding included. */
 export function weightBytes(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'cols'>): number {
   const { rows, stride } = weightLayout(weight);
-  return rows * stride * (weight.dtype === 'f32' ? 4 : 2);
+  return rows * packedBytes(weight.dtype, stride);
+}
+
+/** Bytes from one row of a weight to the next, in device memory. */
+export function weightRowBytes(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'cols'>): number {
+  return packedBytes(weight.dtype, weightLayout(weight).stride);
+}
+
+/** Bytes of the elements of a piece in device memory. */
+export function pieceBytes(
+  { dtype }: Pick<RuntimeWeight, 'dtype'>,
+  { rows, cols }: Pick<RuntimeWeight['pieces'][number], 'rows' | 'cols'>,
+): number {
+  return (rows[1] - rows[0]) * packedBytes(dtype, cols[1] - cols[0]);
 }
 
 /** Row stride, in elements, of an activation with this many columns. */
@@ -203,7 +218,7 @@ export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | Sampl
  * - `rms_norm`     (x, weight, out)                          params cols, eps; offset, which is added to the weight
  * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps; offset. x += delta in place, out = norm(x) * weight.
  * - `add`          (x, delta)                                params cols. x += delta in place.
- * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1). The bias is a vector of the weight's dtype.
+ * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1). The bias is a vector of the weight's dtype, f32 for quantised weights.
  *                  Where the output is a partial sum over tp, every rank has a bias buffer and only that of tp 0 is not zero.
  * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps;
  *                  rotary, amplitude, offset.
@@ -238,7 +253,7 @@ export interface KernelOp extends OpBase {
   readonly rows: 'tokens' | 'samples';
   readonly operands: readonly Operand[];
   /** Element type of the weight operand, where there is one; of the pages for `rope_append` and `attention`. */
-  readonly dtype?: DType;
+  readonly dtype?: WeightType;
 }
 
 /** Sums (`all_reduce`) a value over the ranks of an axis, in rank order, in place. */

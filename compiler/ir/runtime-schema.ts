@@ -6,6 +6,7 @@ import {
   type KernelName,
   type RuntimeGraph,
 } from './runtime-graph.js';
+import { WEIGHT_TYPES } from '../model/weight-types.js';
 import type { Condition } from '../plan/plan.js';
 
 const count = z.int().min(0);
@@ -15,6 +16,7 @@ const interval = z
   .tuple([count, count])
   .refine(([start, end]) => start <= end, 'an interval ends before it starts');
 const dtype = z.enum(['f32', 'f16', 'bf16']);
+const weightType = z.enum(WEIGHT_TYPES);
 const origin = z.object({ file: z.string(), span: z.object({ start: count, end: count }) });
 const phases = z.array(z.enum(['prefill', 'decode'])).min(1);
 
@@ -79,7 +81,7 @@ const model = z.object({
     unitNorms: z.literal(true).exactOptional(),
     postNorms: z.literal(true).exactOptional(),
   }),
-  weights: dtype,
+  weights: weightType,
   randomSeed: z.number().exactOptional(),
 });
 
@@ -115,7 +117,7 @@ const op = z.discriminatedUnion('op', [
     params: z.record(z.string(), z.number()),
     rows: z.enum(['tokens', 'samples']),
     operands: z.array(operand),
-    dtype: dtype.exactOptional(),
+    dtype: weightType.exactOptional(),
   }),
   z.object({
     ...opBase,
@@ -148,7 +150,7 @@ const program = z.object({
 
 const weight = z.object({
   id: z.string(),
-  dtype,
+  dtype: weightType,
   rows: size,
   cols: size,
   pieces: z.array(

@@ -4,6 +4,7 @@
  * implied by `after`.
  */
 import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './kernel-table.js';
+import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
 import { opAccess } from './op-access.js';
 import {
   activationStride,
@@ -58,6 +59,9 @@ function verifyKernel(
     (name) => !spec.params.includes(name) && spec.optional?.includes(name) !== true,
   );
   if (meaningless.length > 0) return complain(`has ${meaningless.join(', ')}, which mean nothing to it`);
+  if (op.dtype && isQuantised(op.dtype) && op.kernel !== 'matmul' && op.kernel !== 'embed') {
+    return complain(`takes no ${op.dtype}`);
+  }
   const expected = kernelOperands(op.kernel, op.params);
   if (expected.length !== op.operands.length) {
     return complain(`has ${op.operands.length} operands, not ${expected.length}`);
@@ -76,6 +80,12 @@ function verifyKernel(
   for (const [what, left, right] of spec.equal(facts)) {
     if (left !== right) complain(`${what}: ${left}, not ${right}`);
   }
+}
+
+/** Element type that a weight operand must have. */
+function weightOperandType({ kernel, dtype }: KernelOp, name: string): WeightType | undefined {
+  if (kernel === 'rope_append') return 'f32';
+  return name === 'bias' && dtype ? vectorType(dtype) : dtype;
 }
 
 /** Why an operand is wrong, or undefined; notes its shape. */
@@ -108,7 +118,7 @@ function checkOperand(
     if (found.some((weight) => weight?.rows !== first.rows || weight.cols !== first.cols)) {
       return 'has another shape on another rank';
     }
-    const dtype = op.kernel === 'rope_append' ? 'f32' : op.dtype;
+    const dtype = weightOperandType(op, spec.name);
     if (first.dtype !== dtype) return `is ${first.dtype}, not ${dtype}`;
     weights[spec.name] = [first.rows, first.cols];
     return undefined;

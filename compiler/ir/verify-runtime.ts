@@ -4,7 +4,7 @@
  * says each rank holds, transitions leave every weight whole, and memory fits.
  */
 import { byTensor } from './pieces.js';
-import { area, intersect, subtractAll, type Rectangle } from './rectangles.js';
+import { area, intersect, intervalLength, subtractAll, type Rectangle } from './rectangles.js';
 import {
   type KvPool,
   weightBytes,
@@ -15,7 +15,7 @@ import {
   type WeightCopy,
   type WeightReceive,
 } from './runtime-graph.js';
-import { BYTES_OF } from '../model/shape.js';
+import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { RankHolding, TransitionGraph } from './transitions.js';
 import { verifyProgram } from './verify-program.js';
 
@@ -127,6 +127,9 @@ function verifyWeight(weight: RuntimeWeight): string[] {
     ) {
       complain('a piece reaches outside it');
     }
+    const { block } = WEIGHT_FORMATS[weight.dtype];
+    const { cols } = weight.pieces[index]!;
+    if ([piece.cols[0], cols[0]].some((col) => col % block !== 0)) complain('a piece begins inside a block');
     if (landings.slice(0, index).some((other) => intersect(piece, other))) complain('two pieces overlap');
   });
   return problems;
@@ -196,7 +199,9 @@ function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): s
       if (fromDevice === moves.device) complain(`receives ${weight} from itself`);
       const target = wanted.get(weight)?.pieces[piece];
       // The run of a piece that is whole rows takes the padding between them along.
-      if (!target || runBytes * rows < area(target) * BYTES_OF[wanted.get(weight)!.dtype])
+      const least = (dtype: RuntimeWeight['dtype'], { rows: height, cols }: Rectangle): number =>
+        intervalLength(height) * packedBytes(dtype, intervalLength(cols));
+      if (!target || runBytes * rows < least(wanted.get(weight)!.dtype, target))
         complain(`receives only part of ${weight}`);
     }
     for (const { weight, pieces } of moves.upload) {

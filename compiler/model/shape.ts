@@ -1,4 +1,6 @@
-/** Element types of weights, activations and KV pages. */
+import type { WeightType } from './weight-types.js';
+
+/** Element types of numbers: of checkpoints, activations and KV pages; `weight-types.ts` has those of weights. */
 export type DType = 'f32' | 'f16' | 'bf16';
 
 export const BYTES_OF: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16: 2 };
@@ -97,8 +99,8 @@ export interface ModelSpec {
   /** Path of the plan file that `source` is relative to. */
   readonly sourceBase?: string;
   readonly shape: ModelShape;
-  /** Element type of weights in device memory. */
-  readonly weights: DType;
+  /** Element type of weights in device memory; `weight-types.ts` says which of them have another. */
+  readonly weights: WeightType;
   /** `random(seed)`: runnable weights of this shape. */
   readonly randomSeed?: number;
 }

@@ -7,6 +7,7 @@ import type { ShardedBlock, ShardedStage, ShardedValue } from '../ir/sharded.js'
 import type { Interval, TensorPiece } from '../ir/transitions.js';
 import { groupSpan, type TpLayout } from './placement.js';
 import { area } from '../ir/rectangles.js';
+import type { WeightType } from '../model/weight-types.js';
 
 /** A weight seen as a matrix; a vector has no row dimensions. */
 export interface MatrixWeight {
@@ -61,12 +62,12 @@ export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWei
 
 /** The part of a weight on tp rank `tp`; `layer` replaces `{layer}` in the tensor's name. */
 export function weightPart(weight: MatrixWeight, layout: TpLayout, tp: number, layer: number): WeightPart {
-  const { sharding, tensor, firstRow = 0 } = weight.value;
+  const { sharding, firstRow = 0 } = weight.value;
   const rows = groupSpan(weight.rowDims, sharding, layout, tp);
   const cols = groupSpan(weight.colDims, sharding, layout, tp);
   const [first, end] = rows.held;
   const inTensor = [firstRow + first, firstRow + end] as const;
-  const piece = { tensor: tensorName(tensor, layer), rows: inTensor, cols: cols.held };
+  const piece = { tensor: tensorName(weight, layer), rows: inTensor, cols: cols.held };
   const held = area(piece) > 0 && !(weight.firstRankOnly && tp !== 0);
   return { piece: held ? piece : undefined, rows: rows.extent, cols: cols.extent };
 }
@@ -99,7 +100,15 @@ export function segmentLayers(stage: ShardedStage, pp: number): Interval {
   return [segment.firstLayer, segment.lastLayer + 1];
 }
 
-function tensorName(tensor: string | undefined, layer: number): string {
+/** Checkpoint name of a weight in layer `layer`. */
+export function tensorName({ value: { tensor } }: MatrixWeight, layer: number): string {
   if (tensor === undefined) throw new Error('a weight has no tensor');
   return tensor.replaceAll('{layer}', String(layer));
+}
+
+/** Element type of a weight in device memory. */
+export function weightType({ value }: MatrixWeight): WeightType {
+  const { dtype } = value.type;
+  if (dtype === 'u32') throw new Error(`${value.id} is a weight of integers`);
+  return dtype;
 }

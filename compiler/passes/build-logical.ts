@@ -14,6 +14,7 @@ import type {
 } from '../ir/logical.js';
 import { familyNamed, type TensorNames } from '../model/families.js';
 import type { ModelShape, ModelSpec } from '../model/shape.js';
+import { tableType, vectorType } from '../model/weight-types.js';
 
 /** The logical graph of a checked model. Throws for a family without a table entry: the checker refuses those. */
 export function buildLogical(model: ModelSpec): LogicalGraph {
@@ -170,12 +171,13 @@ function startBlock(model: ModelSpec): BlockBuilder {
       const firstRow = taken.get(tensor) ?? 0;
       const count = rows.reduce((product, dim) => product * dimSize(model.shape, dim)!, 1);
       taken.set(tensor, firstRow + count);
-      const dims = type(model.weights, [...rows, ...cols]);
+      const weights = rows.includes('vocab') ? tableType(model.weights) : model.weights;
+      const dims = type(weights, [...rows, ...cols]);
       const start = firstRow === 0 ? {} : { firstRow };
       return value({ id, kind: 'weight', type: dims, tensor: `${tensor}.weight`, ...start });
     },
     vector: (id, tensor, dims, what = 'weight') =>
-      value({ id, kind: 'weight', type: type(model.weights, dims), tensor: `${tensor}.${what}` }),
+      value({ id, kind: 'weight', type: type(vectorType(model.weights), dims), tensor: `${tensor}.${what}` }),
     op: (id, kind, part, inputs, dims, dtype = 'f32') => {
       ops.push({ id, kind, inputs, output: id, part });
       return value({ id, kind: 'activation', type: type(dtype, dims) });

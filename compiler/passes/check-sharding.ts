@@ -7,13 +7,21 @@
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
 import type { ModelShape } from '../model/shape.js';
+import { WEIGHT_FORMATS, type WeightType } from '../model/weight-types.js';
 import type { LayerSharding, Stage, TpDim } from '../plan/plan.js';
+import { columnsOfRank, keepsBlocks, type ColumnDim } from '../plan/weight-groups.js';
+
+/** What decides how a model can be cut. */
+interface SizedModel {
+  readonly shape: ModelShape;
+  readonly weights: WeightType;
+}
 
 /** Problems of a stage's sharding; none when every block of every layer can be laid out. */
-export function checkStageSharding(shape: ModelShape, stage: Stage): readonly Diagnostic[] {
-  const found = checkSharding(shape, stage, stage.sharding, stage.meshOrigin);
+export function checkStageSharding(model: SizedModel, stage: Stage): readonly Diagnostic[] {
+  const found = checkSharding(model, stage, stage.sharding, stage.meshOrigin);
   for (const override of stage.overrides) {
-    found.push(...checkSharding(shape, stage, override.sharding, override.origin, override.part));
+    found.push(...checkSharding(model, stage, override.sharding, override.origin, override.part));
     if (override.part === 'attention' && !sameKvLayout(stage, override.sharding)) {
       found.push(
         report(
@@ -31,7 +39,7 @@ export function checkStageSharding(shape: ModelShape, stage: Stage): readonly Di
 }
 
 function checkSharding(
-  shape: ModelShape,
+  { shape, weights }: SizedModel,
   stage: Stage,
   sharding: LayerSharding,
   origin: Origin,
@@ -55,7 +63,20 @@ function checkSharding(
       ),
     );
   };
+  const wholeBlocks = (dim: ColumnDim, size: number): void => {
+    if (!on(dim) || size % tp !== 0 || keepsBlocks(shape, weights, dim, tp)) return;
+    const { block } = WEIGHT_FORMATS[weights];
+    const columns = columnsOfRank(shape, dim, tp);
+    found.push(
+      report(
+        'blocks-cut',
+        { dim, axis: 'tp', ways: tp, columns, weights, block },
+        { primary: origin, notes: [`${dim} = ${size}`] },
+      ),
+    );
+  };
   if (part !== 'mlp') {
+    wholeBlocks('heads', shape.heads);
     if (on('heads') || on('kv_heads')) divides('heads', shape.heads);
     if (on('kv_heads') && sharding.kvReplicas === 1) divides('kv_heads', shape.kvHeads);
     else if (on('kv_heads') && shape.kvHeads * sharding.kvReplicas !== tp) {
@@ -83,7 +104,10 @@ function checkSharding(
       );
     }
   }
-  if (part !== 'attention' && on('ffn')) divides('ffn', shape.ffn);
+  if (part !== 'attention' && on('ffn')) {
+    divides('ffn', shape.ffn);
+    wholeBlocks('ffn', shape.ffn);
+  }
   return found;
 }
 

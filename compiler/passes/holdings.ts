@@ -3,9 +3,18 @@
  * shardings of the sharded graph. Nothing is derived from names, so a tied embedding is one holding where table and
  * output projection agree, and two where they do not.
  */
-import type { ShardedBlock, ShardedStage } from '../ir/sharded.js';
+import type { ShardedBlock, ShardedGraph, ShardedStage } from '../ir/sharded.js';
 import type { Interval, RankHolding, TensorPiece } from '../ir/transitions.js';
-import { blockWeights, layerBlock, segmentBlocks, segmentLayers, weightPart } from './block-weights.js';
+import type { WeightType } from '../model/weight-types.js';
+import {
+  blockWeights,
+  layerBlock,
+  segmentBlocks,
+  segmentLayers,
+  tensorName,
+  weightPart,
+  weightType,
+} from './block-weights.js';
 import { dimSpan } from './placement.js';
 import { contains, sameInterval } from '../ir/rectangles.js';
 
@@ -31,6 +40,20 @@ export function stageHoldings(stage: ShardedStage): readonly RankHolding[] {
     }
   }
   return holdings;
+}
+
+/** Element type in device memory of every tensor that some stage holds. */
+export function tensorTypes(sharded: ShardedGraph): ReadonlyMap<string, WeightType> {
+  const types = new Map<string, WeightType>();
+  for (const stage of sharded.stages) {
+    for (let pp = 0; pp < stage.mesh.pp; pp++) {
+      for (const { block, layer } of segmentBlocks(stage, pp)) {
+        for (const weight of blockWeights(block).values())
+          types.set(tensorName(weight, layer), weightType(weight));
+      }
+    }
+  }
+  return types;
 }
 
 /**

@@ -5,6 +5,7 @@
 import { deviceRates } from '../cost/rates.js';
 import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
 import type { ModelShape } from '../model/shape.js';
+import { vectorType } from '../model/weight-types.js';
 import type { KvTier, Plan } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
 import { neutralPageBytes } from './kv-pools.js';
@@ -33,7 +34,7 @@ function prefillToken(plan: Plan): number {
   const { shape, weights } = plan.model;
   const stage = plan.stages.find((each) => each.phases.includes('prefill'));
   const flops = (stage?.devices ?? [])
-    .map((id) => deviceRates(plan.topology.devices[id]!.kind).flops(weights))
+    .map((id) => deviceRates(plan.topology.devices[id]!.kind).flops(vectorType(weights)))
     .reduce((sum, each) => sum + each, 0);
   return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers) / flops;
 }

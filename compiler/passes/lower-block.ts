@@ -9,7 +9,8 @@ import type { LogicalOp, LogicalOpKind } from '../ir/logical.js';
 import type { KernelName, Operand } from '../ir/runtime-graph.js';
 import type { CollectiveOp, ShardedBlock, ShardedOp, ShardedStage, ShardedValue } from '../ir/sharded.js';
 import { layerAttention } from '../model/attention.js';
-import { blockWeights, type MatrixWeight } from './block-weights.js';
+import type { WeightType } from '../model/weight-types.js';
+import { blockWeights, weightType, type MatrixWeight } from './block-weights.js';
 import type { LoweringContext } from './lower-program.js';
 import { dimSpan, groupSpan, splitsOverTp, type TpLayout } from './placement.js';
 import type { ProgramBuilder } from './program-builder.js';
@@ -346,7 +347,7 @@ function soloLinearId(state: BlockState, op: LogicalOp): string {
 interface KernelBody {
   readonly params: Readonly<Record<string, number>>;
   readonly operands: readonly Operand[];
-  readonly dtype?: 'f32' | 'f16' | 'bf16';
+  readonly dtype?: WeightType;
 }
 
 /** Emits a kernel whose dispatch is sized by the rows of `sizedBy`. */
@@ -388,12 +389,6 @@ function weightOperand(
 ): Operand {
   const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
   return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };
-}
-
-function weightType(weight: MatrixWeight): 'f32' | 'f16' | 'bf16' {
-  const { dtype } = weight.value.type;
-  if (dtype === 'u32') throw new Error(`${weight.value.id} is a weight of integers`);
-  return dtype;
 }
 
 function valueName(state: BlockState, name: string): string {

@@ -8,7 +8,8 @@
  */
 import { byTensor } from '../ir/pieces.js';
 import {
-  weightLayout,
+  pieceBytes,
+  weightRowBytes,
   type RuntimeTransition,
   type RuntimeWeight,
   type WeightCopy,
@@ -16,9 +17,9 @@ import {
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
-import { BYTES_OF } from '../model/shape.js';
+import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import { placeInside, type WeightPiece } from './lower-weights.js';
-import { area, contains } from '../ir/rectangles.js';
+import { contains, intervalLength } from '../ir/rectangles.js';
 
 export interface StagePlacement {
   /** Rank position of each device. */
@@ -99,7 +100,7 @@ function deviceTransition(
         receive.push({ ...received, piece: number, fromDevice: peer.fromDevice });
       } else {
         missing.push(number);
-        uploadBytes += area(piece) * BYTES_OF[weight.dtype];
+        uploadBytes += pieceBytes(weight, piece);
       }
     });
     // A weight without pieces is all zero and still has to be written.
@@ -134,15 +135,17 @@ function piecesByTensor(shard: WeightShard): SourcesByTensor {
  */
 function copyOf(weight: RuntimeWeight, piece: WeightPiece, source: Source): WeightCopy | undefined {
   if (source.weight.dtype !== weight.dtype) return undefined;
-  const size = BYTES_OF[weight.dtype];
-  const stride = weightLayout(weight).stride * size;
-  const oldStride = weightLayout(source.weight).stride * size;
+  const { dtype } = weight;
+  const stride = weightRowBytes(weight);
+  const oldStride = weightRowBytes(source.weight);
   const [oldRow, oldCol] = placeInside(source.piece, piece.rows, piece.cols);
-  const at = piece.at[0] * stride + piece.at[1] * size;
-  const oldAt = oldRow * oldStride + oldCol * size;
-  const width = (piece.cols[1] - piece.cols[0]) * size;
-  const rows = piece.rows[1] - piece.rows[0];
-  const wholeRows = width === weight.cols * size && weight.cols === source.weight.cols;
+  const { block } = WEIGHT_FORMATS[dtype];
+  if ([piece.at[1], oldCol].some((col) => col % block !== 0)) return undefined;
+  const at = piece.at[0] * stride + packedBytes(dtype, piece.at[1]);
+  const oldAt = oldRow * oldStride + packedBytes(dtype, oldCol);
+  const width = packedBytes(dtype, intervalLength(piece.cols));
+  const rows = intervalLength(piece.rows);
+  const wholeRows = width === packedBytes(dtype, weight.cols) && weight.cols === source.weight.cols;
   // Rows of equal stride are one run, the zero padding between them included.
   const run = wholeRows || rows === 1;
   const runBytes = run ? (rows - 1) * stride + width : width;

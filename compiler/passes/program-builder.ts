@@ -1,6 +1,6 @@
 /** What the lowering of a pipeline stage writes into: values, ops in order, and the recipes of the weights they use. */
 import type { DraftOp } from '../ir/op-access.js';
-import type { DType } from '../model/shape.js';
+import type { WeightType } from '../model/weight-types.js';
 import type { MatrixWeight } from './block-weights.js';
 
 /** A value before it has a slot. */
@@ -14,7 +14,7 @@ export interface DraftValue {
 /** One weight buffer, made of sharded weights stacked by rows (matrices) or laid end to end (vectors). */
 export interface WeightRecipe {
   readonly id: string;
-  readonly dtype: DType;
+  readonly dtype: WeightType;
   /** -1 outside layers. */
   readonly layer: number;
   readonly parts: readonly MatrixWeight[];

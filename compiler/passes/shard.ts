@@ -20,7 +20,7 @@ import { routesOf } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
 import type { LinkedMesh } from '../reshard/layouts.js';
 import { layoutPlanner } from '../reshard/search.js';
-import { BYTES_OF } from '../model/shape.js';
+import { bytesPerElement } from '../model/weight-types.js';
 import { checkStageSharding } from './check-sharding.js';
 import { shardBlock, type BlockLayout } from './shard-block.js';
 
@@ -34,7 +34,7 @@ export function shardPlan(logical: LogicalGraph, plan: Plan): ShardResult {
   const routes = routesOf(plan.topology);
   const checked = plan.stages.map((stage) => ({
     stage,
-    diagnostics: checkStageSharding(logical.shape, stage),
+    diagnostics: checkStageSharding(logical, stage),
   }));
   return {
     graph: {
@@ -135,7 +135,7 @@ function layoutFinder({ microbatchTokens, batchRequests }: Stage, linked: Linked
   const rows = (dim: DimName): number => (dim === 'samples' ? batchRequests : microbatchTokens);
   return ({ type, sharding }, target) => {
     const dims = type.dims.map(({ name, size }) => ({ name, size: size ?? rows(name) }));
-    const elementBytes = type.dtype === 'u32' ? 4 : BYTES_OF[type.dtype];
+    const elementBytes = type.dtype === 'u32' ? 4 : bytesPerElement(type.dtype);
     return planner.path({ dims, elementBytes }, sharding, target)?.moves;
   };
 }

@@ -9,27 +9,30 @@
  * Example: layer weight [8, 8], before rows 0..4 (pp 1, tp 2), after rows 0..2 (tp 4): copy rows 0..2, evict 2..4.
  */
 import type { ShardedGraph } from '../ir/sharded.js';
-import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
-import { BYTES_OF } from '../model/shape.js';
+import { intervalLength } from '../ir/rectangles.js';
+import type { TensorPiece, TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { planWeights } from '../reshard/plan-weights.js';
 import { roadsOf } from '../reshard/roads.js';
-import { stageHoldings } from './holdings.js';
+import { stageHoldings, tensorTypes } from './holdings.js';
 import { kvEdges } from './kv-edges.js';
 
 /** The transition graph of a sharded plan. */
 export function buildTransitions(sharded: ShardedGraph, plan: Plan): TransitionGraph {
   const holdings = Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
   const roads = roadsOf(plan.topology);
-  const elementBytes = BYTES_OF[plan.model.weights];
+  const types = tensorTypes(sharded);
+  const bytesOf = ({ tensor, rows, cols }: TensorPiece): number =>
+    intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
   const weights: WeightReshard[] = [];
   for (const from of sharded.stages) {
     for (const to of sharded.stages) {
       if (from === to) continue;
       const before = holdings[from.name]!;
       const shared = holdings[to.name]!.filter(({ device }) => from.devices.includes(device));
-      const reshard = planWeights(before, shared, elementBytes, roads);
+      const reshard = planWeights(before, shared, bytesOf, roads);
       if (reshard.bytes.evict === 0 && reshard.moves.every((move) => move.kind === 'keep')) continue;
       const origin = plan.stages.find((stage) => stage.name === to.name)!.meshOrigin;
       weights.push({ from: from.name, to: to.name, ...reshard, origin });

@@ -15,7 +15,7 @@ import { allReduceCost } from '../cost/links.js';
 import { deviceRates } from '../cost/rates.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { routesOf, type Routes } from '../plan/routes.js';
-import { BYTES_OF } from '../model/shape.js';
+import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import { stepSizes } from '../passes/step-sizes.js';
 
 /** What a workload asks for, as far as the bound knows. */
@@ -90,8 +90,8 @@ function rankLoad(
   /** Computing so many rows in so many steps: weights are read in each, while rows are computed. */
   const seconds = (rows: number, steps: number): number =>
     Math.max(
-      (2 * rows * elements) / rates.bestGemmFlops(weights),
-      (steps * elements * BYTES_OF[weights]) / rates.bandwidth,
+      (2 * rows * elements) / rates.bestGemmFlops(vectorType(weights)),
+      (steps * elements * bytesPerElement(weights)) / rates.bandwidth,
     ) +
     (reduce === undefined ? 0 : steps * 2 * layers.length * reduce.latency) +
     (reduce === undefined ? 0 : (rows * reducedBytes) / reduce.bandwidth) +

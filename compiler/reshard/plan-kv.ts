@@ -6,7 +6,7 @@
  * Pages are cut by rank, not by token: a move takes the whole range. Where both ends have pages of their own size,
  * `pageRuns` cuts it into runs that lie in one page at either end.
  */
-import { intervalLength, sameInterval } from '../ir/rectangles.js';
+import { area, intervalLength, sameInterval } from '../ir/rectangles.js';
 import type { Interval, RankHolding, ReshardCost } from '../ir/transitions.js';
 import { planMoves, type Placement } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
@@ -78,7 +78,7 @@ export function planKv(problem: KvProblem, roads: Roads): KvPlan {
     {
       from: place(from, (sequence) => sequence.from),
       to: place(to, (sequence) => sequence.to),
-      elementBytes: (tensor) => intervalLength(sequences[Number(tensor)]!.tokens) * headBytes,
+      bytesOf: (piece) => area(piece) * intervalLength(sequences[Number(piece.tensor)]!.tokens) * headBytes,
       origin: problem.tier ?? ((): undefined => undefined),
       rewrites: reformed,
     },

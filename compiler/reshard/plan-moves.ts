@@ -10,7 +10,6 @@
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
  * half of the other's layers (peer).
  */
-import { area } from '../ir/rectangles.js';
 import type { RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
 import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
@@ -25,8 +24,8 @@ export interface MoveProblem {
   readonly from: readonly Placement[];
   /** What must lie where afterwards. */
   readonly to: readonly Placement[];
-  /** Bytes of an element of a tensor. */
-  readonly elementBytes: (tensor: string) => number;
+  /** Bytes of a piece, at least one. */
+  readonly bytesOf: (piece: TensorPiece) => number;
   /** The road to a device from where everything can be had; none when there is no such place. */
   readonly origin: (device: number) => Road | undefined;
   /** Devices on which nothing can stay because their memory is laid out anew: what would be kept is copied. */
@@ -37,8 +36,7 @@ export type MovePlan = Pick<WeightReshard, 'moves' | 'evict' | 'bytes' | 'lowerB
 
 /** Plans the moves; a part that no road leads to is uploaded all the same, and has no cost. */
 export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
-  const { from, to } = problem;
-  const bytesOf = (piece: TensorPiece): number => area(piece) * problem.elementBytes(piece.tensor);
+  const { from, to, bytesOf } = problem;
   const path = (device: number): string => roads.topology.devices[device]!.path;
   const between = (sender: number, device: number): Road | undefined =>
     roads.between(path(sender), path(device));

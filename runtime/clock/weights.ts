@@ -4,7 +4,7 @@
  * its last piece is there, while others still move.
  */
 import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
+import { packedBytes } from '../../compiler/model/weight-types.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
 import type { Lanes } from './lanes.js';
@@ -106,7 +106,7 @@ function layerMoves(stage: RuntimeStage, moves: RuntimeTransition['devices'][num
       const received = (moves.receive ?? []).filter((each) => each.weight === weight.id);
       const upload = (uploads.get(weight.id) ?? []).reduce((sum, index) => {
         const { rows, cols } = weight.pieces[index]!;
-        return sum + (rows[1] - rows[0]) * (cols[1] - cols[0]) * BYTES_OF[weight.dtype];
+        return sum + (rows[1] - rows[0]) * packedBytes(weight.dtype, cols[1] - cols[0]);
       }, 0);
       const receive = new Map<number, number>();
       for (const each of received)

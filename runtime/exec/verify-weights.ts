@@ -4,8 +4,8 @@
  */
 import { crc32 } from 'node:zlib';
 import type { RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
-import { weightLayout } from '../../compiler/ir/runtime-graph.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
+import { weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import { WEIGHT_FORMATS } from '../../compiler/model/weight-types.js';
 import type { Device } from '../device/device.js';
 import { RuntimeFailure } from '../failure.js';
 import { packRanges } from '../weights/pack.js';
@@ -39,10 +39,10 @@ export async function verifyWeights(
 
 /** Name of the tensor that a byte of a weight's buffer belongs to. */
 function tensorAt(weight: RuntimeWeight, byte: number): string {
-  const elementBytes = BYTES_OF[weight.dtype];
-  const { stride } = weightLayout(weight);
-  const row = Math.floor(byte / elementBytes / stride);
-  const col = Math.floor(byte / elementBytes) % stride;
+  const { block, bytes } = WEIGHT_FORMATS[weight.dtype];
+  const rowBytes = weightRowBytes(weight);
+  const row = Math.floor(byte / rowBytes);
+  const col = Math.floor((byte % rowBytes) / bytes) * block;
   const piece = weight.pieces.find(
     ({ at, rows, cols }) =>
       at[0] <= row && row < at[0] + rows[1] - rows[0] && at[1] <= col && col < at[1] + cols[1] - cols[0],

@@ -12,10 +12,8 @@
  * The end of the longer residence lies under no other: it is brought in once and never moved again. Several layouts are
  * tried, and of those that need least memory the one is taken with which all transitions move least.
  */
-import { area } from '../../compiler/ir/rectangles.js';
 import type { RuntimeTransition, RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
-import { roundUp } from '../../compiler/ir/runtime-graph.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
+import { pieceBytes, roundUp } from '../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 
 /** A residence: weights that are on the device at the same time, under one name. */
@@ -214,8 +212,7 @@ function stayInPlace(
 
 /** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
 export function hasPadding(weight: RuntimeWeight): boolean {
-  const covered = weight.pieces.reduce((sum, piece) => sum + area(piece), 0);
-  return covered * BYTES_OF[weight.dtype] < weight.bytes;
+  return weight.pieces.reduce((sum, piece) => sum + pieceBytes(weight, piece), 0) < weight.bytes;
 }
 
 /**
@@ -273,9 +270,8 @@ function movedBytes(
         if (goes(copy.weight) && !isInPlace(copy, ...places)) moved += copy.runBytes * copy.rows;
       }
       for (const upload of moves.upload.filter(({ weight }) => goes(weight))) {
-        const { dtype, pieces } = to.weights.find(({ id }) => id === upload.weight)!;
-        const elements = upload.pieces.reduce((sum, piece) => sum + area(pieces[piece]!), 0);
-        moved += 2 * elements * BYTES_OF[dtype];
+        const wanted = to.weights.find(({ id }) => id === upload.weight)!;
+        moved += 2 * upload.pieces.reduce((sum, piece) => sum + pieceBytes(wanted, wanted.pieces[piece]!), 0);
       }
     }
   }

@@ -25,6 +25,7 @@ import {
   defineKernel,
   pair,
   param,
+  plainType,
   quad,
   read,
   readWrite,
@@ -68,7 +69,8 @@ export function attention(request: KernelRequest, limits: DeviceLimits): readonl
   return [tileRows === 1 ? decodeKernel(op, lanes) : tileKernel(op, lanes)];
 }
 
-function describe({ params, dtype = 'f32' }: KernelRequest): Attention {
+function describe({ params, dtype: requested }: KernelRequest): Attention {
+  const dtype = plainType(requested);
   const heads = param(params, 'heads');
   const kvHeads = param(params, 'kvHeads');
   const headDim = param(params, 'headDim');

@@ -2,8 +2,10 @@
  * Kernels without arithmetic across columns: `embed`, `add`, `silu_mul`, `gelu_mul`, `soft_cap`, `gather_rows`. One
  * thread makes four consecutive columns of one row; the grid is (column blocks, rows).
  */
-import { activationStride, weightLayout } from '../../compiler/ir/runtime-graph.js';
+import { activationStride, weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import { isQuantised } from '../../compiler/model/weight-types.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
+import { quantisedAccess } from './quantised.js';
 import { ceilDiv, defineKernel, param, quad, read, readWrite, tanhOf } from './wgsl.js';
 import type { KernelDescription } from './wgsl.js';
 
@@ -31,9 +33,20 @@ ${kernel.body.replace(/^\n+/, '')}`,
 export function embed({ params, dtype = 'f32' }: KernelRequest): readonly KernelVariant[] {
   const hidden = param(params, 'hidden');
   const vocabRows = param(params, 'vocabRows');
-  const { type, declarations } = quad(dtype);
   const { scale } = params;
-  const { stride } = weightLayout({ dtype, rows: vocabRows, cols: hidden });
+  const rowBytes = weightRowBytes({ dtype, rows: vocabRows, cols: hidden });
+  const { type, declarations, value, unitBytes } = isQuantised(dtype)
+    ? {
+        type: 'u32',
+        declarations: quantisedAccess(dtype, 'table'),
+        value: 'elements(id * im.tableStride, q, scaleOf(id * im.tableStride, q))',
+        unitBytes: 4,
+      }
+    : {
+        ...quad(dtype),
+        value: 'unpack4(table[id * im.tableStride + q])',
+        unitBytes: dtype === 'f32' ? 16 : 8,
+      };
   return [
     overQuads(activationStride(hidden) / 4, {
       name: `embed.${dtype}${scale === undefined ? '' : '.scaled'}`,
@@ -41,14 +54,14 @@ export function embed({ params, dtype = 'f32' }: KernelRequest): readonly Kernel
       immediates: ['rows', 'vocabStart'],
       constants: [
         ['vocabRows', 'u32', vocabRows],
-        ['tableQuads', 'u32', stride / 4],
+        ['tableStride', 'u32', rowBytes / unitBytes],
         ...(scale === undefined ? [] : ([['scale', 'f32', scale]] as const)),
       ],
       declarations,
       body: `
   let id = rows[row].x - im.vocabStart;
   var value = vec4f();
-  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q])${scale === undefined ? '' : ' * im.scale'}; }
+  if (id < im.vocabRows) { value = ${value}${scale === undefined ? '' : ' * im.scale'}; }
   out[row * im.quads + q] = value;`,
     }),
   ];

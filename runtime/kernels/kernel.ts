@@ -5,7 +5,7 @@
  * step, the first variant whose `maxRows` is at least the step's row count. Word 0 of the immediates is always the
  * row count (`matmul`, norms, ...) or the tile count (`attention`); dispatches are exact, kernels still guard.
  */
-import type { DType } from '../../compiler/model/shape.js';
+import type { WeightType } from '../../compiler/model/weight-types.js';
 import type { KernelName } from '../../compiler/ir/runtime-graph.js';
 import type { DeviceLimits, KernelSource } from '../device/device.js';
 
@@ -18,7 +18,7 @@ export interface KernelVariant extends KernelSource {
 export interface KernelRequest {
   readonly kernel: KernelName | 'sample' | 'adjust' | 'mask';
   readonly params: Readonly<Record<string, number>>;
-  readonly dtype?: DType;
+  readonly dtype?: WeightType;
 }
 
 export type KernelLibrary = (request: KernelRequest, limits: DeviceLimits) => readonly KernelVariant[];

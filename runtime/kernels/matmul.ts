@@ -2,7 +2,8 @@
  * `matmul`: out[rows, n] = a[rows, k] * weight[n, k]^T + bias, f32 accumulation.
  *
  * The subgroup kernel: one subgroup per workgroup; a lane owns four consecutive columns of a tile of rows. A turn
- * covers one 16-byte load of a weight row: four k (f32) or eight (16 bits). The subgroup loads the activations of its
+ * covers one 16-byte load of a weight row: four k (f32) or eight (16 bits), and eight k of quantised weights, whose
+ * scales a lane takes up again where a block begins. The subgroup loads the activations of its
  * rows once, spread over the lanes (element e of the tile's `rows x steps` quads sits in lane e mod size), and hands
  * them round with `subgroupBroadcast`; each lane reads its own four weight rows and multiplies with `dot`. So a weight
  * is read once per tile, and there are few load instructions, which is what software drivers are slow to compile.
@@ -10,10 +11,16 @@
  * Invariant: every variant adds the quads of k in ascending order, so a row's result has the same bits whatever the
  * number of rows in the step, the subgroup size or the variant.
  */
-import { activationStride, weightLayout } from '../../compiler/ir/runtime-graph.js';
-import type { DType } from '../../compiler/model/shape.js';
+import { activationStride, weightLayout, weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import {
+  isQuantised,
+  vectorType,
+  type QuantisedType,
+  type WeightType,
+} from '../../compiler/model/weight-types.js';
 import type { DeviceLimits } from '../device/device.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
+import { quadsPerScale, quantisedAccess } from './quantised.js';
 import { ceilDiv, defineKernel, param, quad, read, readWrite, subgroupSize, unpack4 } from './wgsl.js';
 import type { Binding, Constant } from './wgsl.js';
 
@@ -24,7 +31,21 @@ interface Matmul {
   readonly n: number;
   readonly k: number;
   readonly bias: boolean;
-  readonly dtype: DType;
+  readonly dtype: WeightType;
+}
+
+/** How a kernel reads weights: what it declares, and its lines for column `c`, whose row begins at `w{c}`. */
+interface WeightAccess {
+  /** Element type of the binding and its bytes; a row's stride is counted in it. */
+  readonly type: string;
+  readonly unitBytes: number;
+  readonly declarations: string;
+  /** Quads of k per turn. */
+  readonly steps: number;
+  /** Before the loop. */
+  readonly begin: (c: number) => string;
+  /** In the turn at quad `k`: lets `w{step}_{c}` be the quads of the turn. */
+  readonly load: (c: number) => string;
 }
 
 export function matmul({ params, dtype = 'f32' }: KernelRequest, limits: DeviceLimits): KernelVariant[] {
@@ -38,21 +59,72 @@ function operands({ bias, dtype }: Matmul, weightType: string): readonly Binding
   return [
     read('a', 'vec4f'),
     read('weight', weightType),
-    ...(bias ? [read('bias', quad(dtype).type)] : []),
+    ...(bias ? [read('bias', quad(vectorType(dtype)).type)] : []),
     readWrite('out', 'vec4f'),
   ];
 }
 
-/** Sizes in units of the bindings: quads of activations, `perLoad` elements of weights. */
-function sizes({ n, k, dtype }: Matmul, perLoad: number): readonly Constant[] {
-  const layout = weightLayout({ dtype, rows: n, cols: k });
+/** Sizes in units of the bindings: quads of activations, elements of the weights' binding. */
+function sizes({ n, k, dtype }: Matmul, { unitBytes }: WeightAccess): readonly Constant[] {
+  const weight = { dtype, rows: n, cols: k };
   return [
     ['n', 'u32', n],
     ['outQuads', 'u32', activationStride(n) / 4],
     ['kQuads', 'u32', activationStride(k) / 4],
-    ['weightRows', 'u32', layout.rows],
-    ['weightStride', 'u32', layout.stride / perLoad],
+    ['weightRows', 'u32', weightLayout(weight).rows],
+    ['weightStride', 'u32', weightRowBytes(weight) / unitBytes],
   ];
+}
+
+/** Quantised weights, `steps` quads at a time. */
+function quantisedWeights(dtype: QuantisedType, bias: boolean, steps: number): WeightAccess {
+  const lines = (c: number): string[] =>
+    Array.from({ length: steps }, (_, i) => `    let w${i}_${c} = elements(w${c}, k + ${i}u, s${c});`);
+  return {
+    type: 'u32',
+    unitBytes: 4,
+    declarations: `${quantisedAccess(dtype, 'weight')}\n${bias ? quad('f32').declarations : ''}`,
+    steps,
+    begin: (c) => `  var s${c} = 0f;`,
+    load: (c) =>
+      [`    if (k % ${quadsPerScale(dtype)}u == 0u) { s${c} = scaleOf(w${c}, k); }`, ...lines(c)].join('\n'),
+  };
+}
+
+/** Weights by loads of 16 bytes. */
+function wideWeights({ dtype, bias }: Matmul): WeightAccess {
+  if (isQuantised(dtype)) return quantisedWeights(dtype, bias, 2);
+  const access = { unitBytes: 16, begin: () => '' };
+  if (dtype === 'f32') {
+    return {
+      ...access,
+      type: 'vec4f',
+      declarations: bias ? quad('f32').declarations : '',
+      steps: 1,
+      load: (c) => `    let w0_${c} = weight[w${c} + k];`,
+    };
+  }
+  return {
+    ...access,
+    type: 'vec4u',
+    declarations: unpack4(dtype),
+    steps: 2,
+    load: (c) => `    let p${c} = weight[w${c} + (k >> 1u)];
+    let w0_${c} = unpack4(p${c}.xy);
+    let w1_${c} = unpack4(p${c}.zw);`,
+  };
+}
+
+/** Weights quad by quad. */
+function narrowWeights({ dtype, bias }: Matmul): WeightAccess {
+  if (isQuantised(dtype)) return quantisedWeights(dtype, bias, 1);
+  return {
+    ...quad(dtype),
+    unitBytes: dtype === 'f32' ? 16 : 8,
+    steps: 1,
+    begin: () => '',
+    load: (c) => `    let w0_${c} = unpack4(weight[w${c} + k]);`,
+  };
 }
 
 /** Adds the bias and zeroes columns at or beyond n in the quad of column `col`. */
@@ -62,22 +134,13 @@ function epilogue(op: Matmul, acc: string): string {
 }
 
 function broadcastTile(op: Matmul, lanes: number, rows: number, maxRows: number): KernelVariant {
-  const wide = op.dtype !== 'f32';
-  const perLoad = wide ? 8 : 4;
-  // Quads of k per turn: one weight load.
-  const steps = perLoad / 4;
+  const weights = wideWeights(op);
+  const { steps } = weights;
   const elements = rows * steps;
   const loads = ceilDiv(elements, lanes);
   const list = (count: number, line: (i: number) => string): string =>
     Array.from({ length: count }, (_, i) => line(i)).join('\n');
 
-  const loadWeights = list(4, (c) =>
-    wide
-      ? `    let p${c} = weight[w${c} + (k >> 1u)];
-    let w0_${c} = unpack4(p${c}.xy);
-    let w1_${c} = unpack4(p${c}.zw);`
-      : `    let w0_${c} = weight[w${c} + k];`,
-  );
   const multiply = (step: number): string =>
     list(rows, (r) => {
       const element = step * rows + r;
@@ -89,15 +152,15 @@ function broadcastTile(op: Matmul, lanes: number, rows: number, maxRows: number)
 
   return defineKernel({
     name: `matmul.${op.dtype}${op.bias ? '.bias' : ''}.rows${rows}.lanes${lanes}`,
-    bindings: operands(op, wide ? 'vec4u' : 'vec4f'),
+    bindings: operands(op, weights.type),
     immediates: ['rows'],
-    constants: sizes(op, perLoad),
+    constants: sizes(op, weights),
     subgroups: true,
     workgroup: [lanes, 1, 1],
     builtins: '@builtin(subgroup_invocation_id) lane: u32',
     maxRows,
     grid: (count) => [ceilDiv(ceilDiv(op.n, 4), lanes), ceilDiv(count, rows), 1],
-    declarations: wide || op.bias ? (op.dtype === 'f32' ? quad('f32').declarations : unpack4(op.dtype)) : '',
+    declarations: weights.declarations,
     body: `
   let row0 = wg.y * ${rows}u;
   if (row0 >= im.rows) { return; }
@@ -110,7 +173,7 @@ ${list(loads, (i) => {
   return `  let j${i} = ${element} / ${rows}u;
   let r${i} = min(row0 + ${element} % ${rows}u, lastRow) * im.kQuads;`;
 })}
-${list(rows, (r) => `  var acc${r} = vec4f();`)}
+${weights.begin(0) === '' ? '' : `${list(4, weights.begin)}\n`}${list(rows, (r) => `  var acc${r} = vec4f();`)}
   for (var k = 0u; k < im.kQuads; k += ${steps}u) {
 ${list(loads, (i) =>
   steps === 1
@@ -118,7 +181,7 @@ ${list(loads, (i) =>
     : `    let k${i} = k + j${i};
     let a${i} = select(vec4f(), a[r${i} + min(k${i}, im.kQuads - 1u)], k${i} < im.kQuads);`,
 )}
-${loadWeights}
+${list(4, weights.load)}
 ${list(steps, multiply)}
   }
   if (col >= im.n) { return; }
@@ -131,15 +194,15 @@ ${list(rows, (r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQua
 function registerTile(op: Matmul): KernelVariant {
   const rows = 4;
   const across = 16;
-  const { type, declarations } = quad(op.dtype);
+  const weights = narrowWeights(op);
   const each = (line: (i: number) => string): string => [0, 1, 2, 3].map(line).join('\n');
   return defineKernel({
     name: `matmul.${op.dtype}${op.bias ? '.bias' : ''}.plain`,
-    bindings: operands(op, type),
+    bindings: operands(op, weights.type),
     immediates: ['rows'],
-    constants: sizes(op, 4),
+    constants: sizes(op, weights),
     workgroup: [across, 4, 1],
-    declarations,
+    declarations: weights.declarations,
     grid: (count) => [ceilDiv(ceilDiv(op.n, 4), across), ceilDiv(count, rows * 4), 1],
     body: `
   let row0 = (wg.y * 4u + local.y) * ${rows}u;
@@ -148,12 +211,12 @@ function registerTile(op: Matmul): KernelVariant {
   let lastRow = im.rows - 1u;
 ${each((i) => `  let w${i} = min(col + ${i}u, im.weightRows - 1u) * im.weightStride;`)}
 ${each((i) => `  let r${i} = min(row0 + ${i}u, lastRow) * im.kQuads;`)}
-${each((i) => `  var acc${i} = vec4f();`)}
+${weights.begin(0) === '' ? '' : `${each(weights.begin)}\n`}${each((i) => `  var acc${i} = vec4f();`)}
   for (var k = 0u; k < im.kQuads; k++) {
-${each((i) => `    let b${i} = unpack4(weight[w${i} + k]);`)}
+${each(weights.load)}
 ${each(
   (r) => `    let v${r} = a[r${r} + k];
-    acc${r} += vec4f(dot(v${r}, b0), dot(v${r}, b1), dot(v${r}, b2), dot(v${r}, b3));`,
+    acc${r} += vec4f(dot(v${r}, w0_0), dot(v${r}, w0_1), dot(v${r}, w0_2), dot(v${r}, w0_3));`,
 )}
   }
   let at = row0 * im.outQuads + col / 4u;

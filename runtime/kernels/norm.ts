@@ -5,16 +5,17 @@
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { DeviceLimits } from '../device/device.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
-import { defineKernel, param, quad, read, readWrite, rowReduction } from './wgsl.js';
+import { defineKernel, param, plainType, quad, read, readWrite, rowReduction } from './wgsl.js';
 
 /** (x, weight, out) or, with `delta`, (x, delta, weight, out) which also makes x += delta. */
 export function rmsNorm(
-  { kernel, params, dtype = 'f32' }: KernelRequest,
+  { kernel, params, dtype: requested }: KernelRequest,
   limits: DeviceLimits,
 ): KernelVariant[] {
   const cols = param(params, 'cols');
   const fused = kernel === 'add_rms_norm';
   const { offset } = params;
+  const dtype = plainType(requested);
   const { type, declarations } = quad(dtype);
   const reduction = rowReduction(limits);
   return [

@@ -12,7 +12,7 @@
  */
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
-import { ceilDiv, defineKernel, pair, param, read, readWrite } from './wgsl.js';
+import { ceilDiv, defineKernel, pair, param, plainType, read, readWrite } from './wgsl.js';
 
 const THREADS = 64;
 
@@ -39,7 +39,8 @@ fn turn(first: f32, second: f32, angle: f32) -> vec2f {
 }
 
 /** (step.rows, rope, qNorm?, kNorm?, qkv, kv); immediates (rows, layer in group). */
-export function ropeAppend({ params, dtype = 'f32' }: KernelRequest): readonly KernelVariant[] {
+export function ropeAppend({ params, dtype: requested }: KernelRequest): readonly KernelVariant[] {
+  const dtype = plainType(requested);
   const heads = param(params, 'heads');
   const kvHeads = param(params, 'kvHeads');
   const headDim = param(params, 'headDim');

@@ -7,6 +7,7 @@
  * not written into the text, so that one pipeline serves every shape of a model.
  */
 import type { DType } from '../../compiler/model/shape.js';
+import { isQuantised, type WeightType } from '../../compiler/model/weight-types.js';
 import type { DeviceLimits } from '../device/device.js';
 import type { KernelVariant } from './kernel.js';
 
@@ -90,6 +91,12 @@ export function param(params: Readonly<Record<string, number>>, name: string): n
   const value = params[name];
   if (value === undefined) throw new Error(`kernel parameter ${name} is missing`);
   return value;
+}
+
+/** Element type of a request for a kernel without quantised variants; another is a bug of the lowering. */
+export function plainType(dtype: WeightType = 'f32'): DType {
+  if (isQuantised(dtype)) throw new Error(`no kernel takes ${dtype} here`);
+  return dtype;
 }
 
 /** Subgroup size to build on, or 0 where kernels must do without. */

@@ -1,7 +1,7 @@
 /** Which rectangles of which checkpoint tensors a runtime graph needs: the union over all stages and ranks. */
 import type { RuntimeGraph, RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
-import type { DType } from '../../compiler/model/shape.js';
+import type { WeightType } from '../../compiler/model/weight-types.js';
 
 /** What of a tensor is needed. */
 export interface NeededTensor {
@@ -12,7 +12,7 @@ export interface NeededTensor {
   /** Distinct rectangles, as ranks ask for them; they may overlap. */
   readonly rectangles: readonly Rectangle[];
   /** Element type on the devices, where all ranks agree on one. */
-  readonly dtype?: DType;
+  readonly dtype?: WeightType;
 }
 
 /** Tensors of the graph by name, in the order first needed. */
@@ -25,7 +25,7 @@ export function neededTensors(graph: Pick<RuntimeGraph, 'stages'>): Map<string, 
 export function tensorsOfWeights(weights: readonly RuntimeWeight[]): Map<string, NeededTensor> {
   const found = new Map<
     string,
-    { rows: number; cols: number; rectangles: Map<string, Rectangle>; dtypes: Set<DType> }
+    { rows: number; cols: number; rectangles: Map<string, Rectangle>; dtypes: Set<WeightType> }
   >();
   for (const { dtype, pieces } of weights) {
     for (const { tensor, rows, cols } of pieces) {
@@ -33,7 +33,7 @@ export function tensorsOfWeights(weights: readonly RuntimeWeight[]): Map<string,
         rows: 0,
         cols: 0,
         rectangles: new Map<string, Rectangle>(),
-        dtypes: new Set<DType>(),
+        dtypes: new Set<WeightType>(),
       };
       entry.dtypes.add(dtype);
       entry.rows = Math.max(entry.rows, rows[1]);

@@ -12,8 +12,8 @@
  */
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { contains, intersect, sameInterval, type Rectangle } from '../../compiler/ir/rectangles.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
-import { convertBytes } from './convert.js';
+import { bytesPerElement, packedBytes, type WeightType } from '../../compiler/model/weight-types.js';
+import { convertRows } from './convert.js';
 import type { NeededTensor } from './graph-tensors.js';
 import { checkedRectangle, type SourceTensor, type WeightSource } from './weight-source.js';
 
@@ -39,10 +39,10 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
   for (const tensor of needed) {
     const found = source.tensor(tensor.name);
     const { dtype } = tensor;
-    if (found && dtype && BYTES_OF[dtype] <= BYTES_OF[found.dtype])
+    if (found && dtype && bytesPerElement(dtype) <= bytesPerElement(found.dtype))
       tensors.set(tensor.name, { ...found, dtype });
     const rowLimit = found
-      ? Math.max(1, Math.floor(MAX_BLOCK_BYTES / (found.cols * BYTES_OF[found.dtype])))
+      ? Math.max(1, Math.floor(MAX_BLOCK_BYTES / packedBytes(found.dtype, found.cols)))
       : Infinity;
     blocks.set(
       tensor.name,
@@ -54,7 +54,8 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
     if (!block.data) {
       const stored = source.tensor(name)!.dtype;
       const read = source.read(name, block.rows, block.cols);
-      block.data = convertBytes(read, stored, kept(name)!.dtype);
+      const width = block.cols[1] - block.cols[0];
+      block.data = convertRows(read, stored, kept(name)!.dtype, width);
       held += block.data.length;
     }
     return block.data;
@@ -66,17 +67,16 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
       const own = blocks.get(name);
       if (!found || !own) return source.read(name, rows, cols, into);
       checkedRectangle(found, name, rows, cols);
-      const elementBytes = BYTES_OF[found.dtype];
+      const rowBytes = packedBytes(found.dtype, cols[1] - cols[0]);
       const whole = own.find((block) => covers(block.rows, rows) && sameInterval(block.cols, cols));
       if (whole) {
-        const rowBytes = (cols[1] - cols[0]) * elementBytes;
         const first = (rows[0] - whole.rows[0]) * rowBytes;
         return dataOf(name, whole).subarray(first, first + (rows[1] - rows[0]) * rowBytes);
       }
-      const bytes = (rows[1] - rows[0]) * (cols[1] - cols[0]) * elementBytes;
+      const bytes = (rows[1] - rows[0]) * rowBytes;
       const out =
         into !== undefined && into.length >= bytes ? into.subarray(0, bytes) : new Uint8Array(bytes);
-      return gather(own, (block) => dataOf(name, block), { rows, cols }, elementBytes, name, out);
+      return gather(own, (block) => dataOf(name, block), { rows, cols }, found.dtype, name, out);
     },
     parts: (name, rows, cols) =>
       blocks.get(name)?.flatMap((block) => intersect(block, { rows, cols }) ?? []) ?? [{ rows, cols }],
@@ -129,22 +129,24 @@ function gather(
   blocks: readonly Block[],
   dataOf: (block: Block) => Uint8Array,
   wanted: Rectangle,
-  elementBytes: number,
+  dtype: WeightType,
   name: string,
   out: Uint8Array,
 ): Uint8Array {
-  const rowBytes = (wanted.cols[1] - wanted.cols[0]) * elementBytes;
+  const rowBytes = packedBytes(dtype, wanted.cols[1] - wanted.cols[0]);
   let copied = 0;
   for (const block of blocks) {
     const common = intersect(block, wanted);
     if (common === undefined) continue;
     const { rows, cols } = common;
     const data = dataOf(block);
-    const blockRowBytes = (block.cols[1] - block.cols[0]) * elementBytes;
-    const bytes = (cols[1] - cols[0]) * elementBytes;
+    const blockRowBytes = packedBytes(dtype, block.cols[1] - block.cols[0]);
+    const bytes = packedBytes(dtype, cols[1] - cols[0]);
+    const fromCol = packedBytes(dtype, cols[0] - block.cols[0]);
+    const toCol = packedBytes(dtype, cols[0] - wanted.cols[0]);
     for (let row = rows[0]; row < rows[1]; row++) {
-      const from = (row - block.rows[0]) * blockRowBytes + (cols[0] - block.cols[0]) * elementBytes;
-      const to = (row - wanted.rows[0]) * rowBytes + (cols[0] - wanted.cols[0]) * elementBytes;
+      const from = (row - block.rows[0]) * blockRowBytes + fromCol;
+      const to = (row - wanted.rows[0]) * rowBytes + toCol;
       out.set(data.subarray(from, from + bytes), to);
     }
     copied += (rows[1] - rows[0]) * bytes;

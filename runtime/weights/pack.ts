@@ -4,11 +4,11 @@
  * runs that the device puts in their rows. Where the source holds bytes as the device wants them they are views of the
  * source and nothing is copied.
  */
-import { weightLayout, type RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
+import { weightLayout, weightRowBytes, type RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
-import { BYTES_OF } from '../../compiler/model/shape.js';
+import { packedBytes } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
-import { convertBytes } from './convert.js';
+import { convertRows } from './convert.js';
 import type { WeightSource } from './weight-source.js';
 
 /** Bytes to write at a byte offset of a weight's buffer. They may be reused when the next range is asked for. */
@@ -56,8 +56,8 @@ export function* packPieces(
   source: WeightSource,
   indices: readonly number[],
 ): Generator<WeightRuns> {
-  const elementBytes = BYTES_OF[weight.dtype];
-  const rowBytes = weightLayout(weight).stride * elementBytes;
+  const { dtype } = weight;
+  const rowBytes = weightRowBytes(weight);
   const shared: Interval[] = [];
   for (const piece of indices.map((index) => weight.pieces[index]!)) {
     const parts = source.parts?.(piece.tensor, piece.rows, piece.cols) ?? [piece];
@@ -66,8 +66,8 @@ export function* packPieces(
       cols,
       at:
         (piece.at[0] + rows[0] - piece.rows[0]) * rowBytes +
-        (piece.at[1] + cols[0] - piece.cols[0]) * elementBytes,
-      runBytes: (cols[1] - cols[0]) * elementBytes,
+        packedBytes(dtype, piece.at[1] + cols[0] - piece.cols[0]),
+      runBytes: packedBytes(dtype, cols[1] - cols[0]),
     }));
     if (runs.some(({ at, runBytes }) => at % 4 !== 0 || runBytes % 4 !== 0)) shared.push(rowsOf(piece));
     else {
@@ -117,7 +117,7 @@ function* packBands(
   source: WeightSource,
   bands: readonly Interval[],
 ): Generator<WeightRange> {
-  const rowBytes = weightLayout(weight).stride * BYTES_OF[weight.dtype];
+  const rowBytes = weightRowBytes(weight);
   const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / rowBytes));
   const edges = weight.pieces.flatMap(rowsOf);
   for (const band of bands) {
@@ -159,14 +159,14 @@ function packRows(
   rows: Interval,
   rowBytes: number,
 ): Uint8Array {
-  const elementBytes = BYTES_OF[weight.dtype];
+  const { dtype } = weight;
   const count = rows[1] - rows[0];
   const bytes = count * rowBytes;
   const read = (piece: Piece, into?: Uint8Array): Uint8Array => {
     const shift = piece.rows[0] - piece.at[0];
     return readPiece(weight, source, piece.tensor, [rows[0] + shift, rows[1] + shift], piece.cols, into);
   };
-  const width = (piece: Piece): number => (piece.cols[1] - piece.cols[0]) * elementBytes;
+  const width = (piece: Piece): number => packedBytes(dtype, piece.cols[1] - piece.cols[0]);
   const out = scratchFor(bytes);
   if (pieces.length === 1 && width(pieces[0]!) === rowBytes) return read(pieces[0]!, out);
   if (pieces.reduce((sum, piece) => sum + width(piece), 0) < rowBytes) out.fill(0);
@@ -174,7 +174,7 @@ function packRows(
     const part = read(piece);
     const pieceBytes = width(piece);
     for (let row = 0; row < count; row++) {
-      const at = row * rowBytes + piece.at[1] * elementBytes;
+      const at = row * rowBytes + packedBytes(dtype, piece.at[1]);
       out.set(part.subarray(row * pieceBytes, (row + 1) * pieceBytes), at);
     }
   }
@@ -194,7 +194,7 @@ function readPiece(
   if (!tensor) {
     throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
   }
-  return convertBytes(source.read(name, rows, cols, into), tensor.dtype, weight.dtype);
+  return convertRows(source.read(name, rows, cols, into), tensor.dtype, weight.dtype, cols[1] - cols[0]);
 }
 
 function scratchFor(bytes: number): Uint8Array {

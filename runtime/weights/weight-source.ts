@@ -6,13 +6,14 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
+import type { WeightType } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
 import type { StoredTensor } from './safetensors.js';
 
 /** A tensor as a matrix; a vector has one row. */
 export interface SourceTensor {
-  readonly dtype: DType;
+  readonly dtype: WeightType;
   readonly rows: number;
   readonly cols: number;
   /** Where it comes from, for messages: a file path or `random(7)`. */
@@ -23,7 +24,8 @@ export interface WeightSource {
   /** The tensor of this name, or undefined. Fails with FC0913 when its dtype or rank is none of a weight's. */
   readonly tensor: (name: string) => SourceTensor | undefined;
   /**
-   * Elements of the rectangle, row-major and tightly packed, in the source's dtype. The bytes may be a view of memory
+   * Elements of the rectangle, row-major and tightly packed, in the source's dtype; of a quantised one its columns
+   * begin and end with blocks, or end with the row. The bytes may be a view of memory
    * the source keeps, or of `into`, which it may use where it has to put bytes together: read only. Fails with FC0912
    * for an unknown tensor, FC0911 for a file that has become shorter.
    */
@@ -96,12 +98,12 @@ export function weightDType(stored: string): DType | undefined {
 }
 
 /** The tensor itself if the rectangle lies in it; asking for one that does not is a bug of the caller. */
-export function checkedRectangle(
-  tensor: SourceTensor,
+export function checkedRectangle<Tensor extends SourceTensor>(
+  tensor: Tensor,
   name: string,
   rows: Interval,
   cols: Interval,
-): SourceTensor {
+): Tensor {
   const inside = (interval: Interval, size: number): boolean =>
     interval[0] >= 0 && interval[0] <= interval[1] && interval[1] <= size;
   if (!inside(rows, tensor.rows) || !inside(cols, tensor.cols)) {
@@ -112,7 +114,7 @@ export function checkedRectangle(
   return tensor;
 }
 
-function matrixOf(stored: StoredTensor): SourceTensor {
+function matrixOf(stored: StoredTensor): SourceTensor & { readonly dtype: DType } {
   const dtype = weightDType(stored.dtype);
   const [rows, cols] = stored.shape.length === 1 ? [1, stored.shape[0]] : stored.shape;
   if (!dtype || rows === undefined || cols === undefined || stored.shape.length > 2) {

@@ -21,6 +21,12 @@ describe('the command line', () => {
     expect(option.err).toMatch(/unknown option '--jsn'\s+\(Did you mean --json\?\)/);
   });
 
+  it('lists the values of an option that takes one of a few', async () => {
+    const odd = await run('demo', '--weights', 'int5');
+    expect(odd).toMatchObject({ status: 2, out: '' });
+    expect(odd.err).toMatch('Allowed choices are f32, f16, bf16, int8, int4');
+  });
+
   it('knows its version', async () => {
     expect(await run('--version')).toMatchObject({
       status: 0,

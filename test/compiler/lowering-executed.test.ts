@@ -183,6 +183,17 @@ describe('lowered graphs give the logits of the reference', () => {
       'with part of a head rotated',
       { shape: { headDim: 8, rotaryDim: 6, qkNorm: true }, stages: [{ name: 'serve', mesh: { tp: 2 } }] },
     ],
+    [
+      'with quantised weights, whose blocks move whole and may end with the row',
+      {
+        weights: 'int4',
+        shape: { hidden: 40, heads: 8, kvHeads: 4, headDim: 16, ffn: 128, tied: true },
+        stages: [
+          { name: 'prefill', mesh: { pp: 2, tp: 2 } },
+          { name: 'decode', mesh: { tp: 4 } },
+        ],
+      },
+    ],
     ['with everything replicated over tp', { stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: [] }] }],
   ])('%s', (_what, options) => {
     expect(execute(options, 7)).toBeGreaterThan(10);

@@ -12,6 +12,7 @@ import type { Device } from '../../runtime/device/device.js';
 import { deviceResidences, residencesOf, transitionBetween } from '../../runtime/engine/residence.js';
 import { createHostPages } from '../../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging, type PagePool } from '../../runtime/kv/pool.js';
+import { plainType } from '../../runtime/kernels/wgsl.js';
 import { neededTensors } from '../../runtime/weights/graph-tensors.js';
 import type { ResidentWeights } from '../../runtime/exec/resident-weights.js';
 import type { DeviceTransition } from '../../runtime/exec/weight-arena.js';
@@ -73,7 +74,7 @@ async function moveWeights(
   seen: { moved: number; kept: number },
 ): Promise<number> {
   const residences = residencesOf(graph);
-  const ids = elementIds(neededTensors(graph), graph.model.weights);
+  const ids = elementIds(neededTensors(graph), plainType(graph.model.weights));
   const [first, second] = graph.stages as [RuntimeStage, RuntimeStage];
   const there = transitionBetween(graph, residences, first.name, second.name);
   const back = transitionBetween(graph, residences, second.name, first.name);

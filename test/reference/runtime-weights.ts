@@ -45,11 +45,12 @@ export function applyTransition(
   for (const { weight, old: id } of moves.keep) buffers.set(weight, old.get(id)!);
   const copies: readonly (WeightCopy | WeightReceive)[] = [...moves.copy, ...(moves.receive ?? [])];
   for (const copy of copies) {
-    const size = elementBytes(byId.get(copy.weight)!);
+    const { dtype } = byId.get(copy.weight)!;
+    const elements = (bytes: number): number => elementsIn(dtype, bytes);
     const sender = 'fromDevice' in copy ? peers(copy.fromDevice) : old;
     for (const { at, oldAt, bytes } of copyRanges(copy)) {
-      const run = sender.get(copy.old)!.subarray(oldAt / size, (oldAt + bytes) / size);
-      buffers.get(copy.weight)!.set(run, at / size);
+      const run = sender.get(copy.old)!.subarray(elements(oldAt), elements(oldAt + bytes));
+      buffers.get(copy.weight)!.set(run, elements(at));
     }
   }
   for (const { weight, pieces } of moves.upload) {
@@ -58,8 +59,17 @@ export function applyTransition(
   return buffers;
 }
 
-function elementBytes(weight: RuntimeWeight): number {
-  return weight.dtype === 'f32' ? 4 : 2;
+/** Elements of so many bytes; a quantised block has 32. */
+function elementsIn(dtype: RuntimeWeight['dtype'], bytes: number): number {
+  const elements = {
+    f32: bytes / 4,
+    f16: bytes / 2,
+    bf16: bytes / 2,
+    int8: (bytes / 36) * 32,
+    int4: (bytes / 20) * 32,
+  };
+  if (!Number.isInteger(elements[dtype])) throw new Error(`${bytes} bytes end inside a ${dtype} block`);
+  return elements[dtype];
 }
 
 function emptyBuffer(weight: RuntimeWeight): Float64Array {

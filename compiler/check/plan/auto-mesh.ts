@@ -4,6 +4,7 @@
  * because every pipeline stage adds bubbles; `dp` takes the rest.
  */
 import type { DType, ModelShape } from '../../model/shape.js';
+import type { WeightType } from '../../model/weight-types.js';
 import type { Mesh, PlacedDevice } from '../../plan/plan.js';
 import { kvBytesPerToken, weightBytes, type StageLayout } from './capacity.js';
 import { divisors, tpWidths } from './mesh.js';
@@ -12,7 +13,7 @@ import { evenSplit, TP_DIMS } from './sharding.js';
 /** A mesh over exactly these devices, or undefined when the model fits on none. */
 export function chooseMesh(
   shape: ModelShape,
-  weights: DType,
+  weights: WeightType,
   kv: DType,
   devices: readonly PlacedDevice[],
   memoryUse: number,
@@ -21,7 +22,7 @@ export function chooseMesh(
   for (const device of devices) groups.set(device.group, (groups.get(device.group) ?? 0) + 1);
   const groupSize = Math.min(...groups.values());
   const budget = Math.min(...devices.map((d) => d.kind.memory)) * memoryUse;
-  const widths = tpWidths(shape).filter((tp) => groupSize % tp === 0 && devices.length % tp === 0);
+  const widths = tpWidths(shape, weights).filter((tp) => groupSize % tp === 0 && devices.length % tp === 0);
   for (const tp of [...widths].reverse())
     for (const pp of divisors(devices.length / tp)) {
       if (pp > shape.layers) break;

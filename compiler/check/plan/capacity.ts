@@ -3,6 +3,7 @@
  * workspace out. Lowering knows every byte; this is for messages and for choosing meshes before anything is lowered.
  */
 import { BYTES_OF, type DType, type ModelShape } from '../../model/shape.js';
+import { bytesPerElement, tableType, vectorType, type WeightType } from '../../model/weight-types.js';
 import type { LayerSharding, Mesh, Stage } from '../../plan/plan.js';
 
 /** The parts of a stage that decide what its ranks hold. */
@@ -37,22 +38,23 @@ export function matrixElements(shape: ModelShape, layout: StageLayout, layer: nu
   return attention + mlp;
 }
 
-function layerElements(shape: ModelShape, layout: StageLayout, layer: number): number {
-  return matrixElements(shape, layout, layer) + 2 * shape.hidden;
-}
-
 /** Bytes of weights on the fullest rank of every pipeline stage. */
-export function weightBytes(shape: ModelShape, weights: DType, layout: StageLayout): readonly number[] {
+export function weightBytes(shape: ModelShape, weights: WeightType, layout: StageLayout): readonly number[] {
   const { pp, tp } = layout.mesh;
   const table = Math.ceil(shape.vocab / ways(layout.sharding, 'vocab', tp)) * shape.hidden;
   let first = 0;
   return layout.layerSplit.map((layers, i) => {
-    let elements = 0;
-    for (let layer = first; layer < first + layers; layer++) elements += layerElements(shape, layout, layer);
+    let matrices = 0;
+    for (let layer = first; layer < first + layers; layer++) matrices += matrixElements(shape, layout, layer);
     first += layers;
-    if (i === 0) elements += table;
-    if (i === pp - 1) elements += shape.hidden + (shape.tied && pp === 1 ? 0 : table);
-    return elements * BYTES_OF[weights];
+    const isLast = i === pp - 1;
+    const tables = (i === 0 ? table : 0) + (isLast && !(shape.tied && pp === 1) ? table : 0);
+    const vectors = (2 * layers + (isLast ? 1 : 0)) * shape.hidden;
+    return (
+      matrices * bytesPerElement(weights) +
+      tables * bytesPerElement(tableType(weights)) +
+      vectors * BYTES_OF[vectorType(weights)]
+    );
   });
 }
 
@@ -65,7 +67,7 @@ export function kvBytesPerToken(shape: ModelShape, kv: DType, layout: StageLayou
 /** Bytes of weights and of one token's KV of the whole model. */
 export function wholeModel(
   shape: ModelShape,
-  weights: DType,
+  weights: WeightType,
   kv: DType,
 ): { readonly weights: number; readonly kvPerToken: number } {
   const layout: StageLayout = {

@@ -2,7 +2,8 @@
 import type { Expr, PathExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
-import { BYTES_OF, type DType } from '../../model/shape.js';
+import type { DType } from '../../model/shape.js';
+import { isQuantised, type WeightType } from '../../model/weight-types.js';
 import type { DefaultTaken, KvSpec, KvTier, Tier, Topology } from '../../plan/plan.js';
 import { tierFor } from '../../plan/routes.js';
 import type { CheckedTopology } from '../check-topology.js';
@@ -68,13 +69,13 @@ export function readKv(
   cx: Context,
   origin: Origin,
   checked: CheckedTopology,
-  weights: DType,
+  weights: WeightType,
 ): CheckedKv | undefined {
   const values = readProperties(cx, TABLE, properties, 'kv block', undefined);
   const written = values.get('tiers');
   const tiers = written && readTiers(written, checked);
   if (values.failed || (written && !tiers)) return undefined;
-  const dtype = values.get('dtype') ?? (BYTES_OF[weights] === 2 ? 'f16' : 'f32');
+  const dtype = values.get('dtype') ?? (weights === 'f32' ? 'f32' : 'f16');
   const defaults: DefaultTaken[] = [];
   if (!values.origin('page'))
     defaults.push({
@@ -83,7 +84,13 @@ export function readKv(
       why: 'little waste at the end of a sequence, copies still long',
     });
   if (!values.origin('dtype'))
-    defaults.push({ what: 'kv.dtype', value: dtype, why: `as wide as the weights (${weights})` });
+    defaults.push({
+      what: 'kv.dtype',
+      value: dtype,
+      why: isQuantised(weights)
+        ? `two bytes where the weights (${weights}) take less`
+        : `as wide as the weights (${weights})`,
+    });
   return { pageTokens: values.get('page') ?? DEFAULT_PAGE, dtype, tiers, origin, defaults };
 }
 

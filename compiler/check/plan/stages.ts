@@ -192,7 +192,7 @@ function readLayout(
   on: Origin,
   use: StageUse,
 ): Laid | undefined {
-  const { shape } = use.model;
+  const { shape, weights } = use.model;
   const owner = stage.name.cx;
   if (!stage.mesh) {
     if (devices.length === 1)
@@ -202,7 +202,7 @@ function readLayout(
         meshOrigin: at(owner, name),
         defaults: [{ what: `${name.text}.mesh`, value: '(tp: 1)', why: 'the stage stands on one device' }],
       };
-    const meshes = tpWidths(shape).filter(
+    const meshes = tpWidths(shape, weights).filter(
       (tp) => devices.length % tp === 0 && devices.length / tp <= shape.layers,
     );
     const shown = meshes.map((tp) => `(${showMesh({ dp: 1, pp: devices.length / tp, tp })})`);
@@ -223,6 +223,7 @@ function readLayout(
     stage: name.text,
     model: use.model.name,
     shape,
+    weights,
     devices: devices.length,
     on,
   });

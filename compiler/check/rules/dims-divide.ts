@@ -1,11 +1,14 @@
 /**
  * What `tp` splits must come out even: heads, kv_heads and ffn. The vocabulary is padded, `hidden` is never split.
- * KV heads may instead be kept in copies, and then heads and copies must match `tp`.
+ * KV heads may instead be kept in copies, and then heads and copies must match `tp`. Blocks of quantised weights must
+ * stay whole.
  */
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
 import type { ModelShape } from '../../model/shape.js';
+import { WEIGHT_FORMATS } from '../../model/weight-types.js';
 import type { LayerSharding, Stage, TpDim } from '../../plan/plan.js';
+import { columnsOfRank, keepsBlocks, type ColumnDim } from '../../plan/weight-groups.js';
 import { divisors } from '../plan/mesh.js';
 import type { Rule, RuleInput } from './rule.js';
 
@@ -34,7 +37,7 @@ function check(
   input: RuleInput,
 ): readonly Diagnostic[] {
   const { tp } = stage.mesh;
-  const { shape } = input.plan.model;
+  const { shape, weights } = input.plan.model;
   const found: Diagnostic[] = [];
   const on = (dim: TpDim): boolean => sharding.onTp.includes(dim);
   const fact = (dim: keyof typeof SIZES): string =>
@@ -57,8 +60,39 @@ function check(
       ),
     );
   };
+  const wholeBlocks = (dim: ColumnDim): void => {
+    if (SIZES[dim](shape) % tp !== 0 || keepsBlocks(shape, weights, dim, tp)) return;
+    const { block } = WEIGHT_FORMATS[weights];
+    const columns = columnsOfRank(shape, dim, tp);
+    const fit = validWidths(shape, sharding).filter((width) => keepsBlocks(shape, weights, dim, width));
+    const { origin } = input.provenance(dim);
+    found.push(
+      report(
+        'blocks-cut',
+        { dim, axis: 'tp', ways: tp, columns, weights, block },
+        {
+          primary,
+          label: `tp = ${tp}`,
+          related: origin ? [{ ...origin, label: `${dim} = ${SIZES[dim](shape)}` }] : [],
+          notes: [
+            dim === 'ffn'
+              ? `${fact('ffn')}; the down projection has ${columns * tp} columns`
+              : `${fact('heads')}; the projection after attention has ${columns * tp} columns`,
+          ],
+          helps: [
+            `tp = ${listOr(fit)} leaves whole blocks to every rank`,
+            'weights in f32, f16 or bf16 may be split anywhere',
+            ...(dim === 'ffn' ? keepTp(dim, shape.ffn, tp) : []),
+          ],
+        },
+      ),
+    );
+  };
   if (parts.includes('attention')) {
-    if (on('heads')) uneven('heads');
+    if (on('heads')) {
+      uneven('heads');
+      wholeBlocks('heads');
+    }
     if (on('kv_heads') && sharding.kvReplicas === 1) uneven('kv_heads');
     else if (on('kv_heads') && shape.kvHeads * sharding.kvReplicas !== tp)
       found.push(
@@ -86,7 +120,10 @@ function check(
         ),
       );
   }
-  if (parts.includes('mlp') && on('ffn')) uneven('ffn');
+  if (parts.includes('mlp') && on('ffn')) {
+    uneven('ffn');
+    wholeBlocks('ffn');
+  }
   return found;
 }
 

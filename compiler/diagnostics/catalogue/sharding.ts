@@ -50,4 +50,16 @@ export const SHARDING = {
     'FC0512',
     ({ dim }) => `\`${dim}\` is placed by two lines of the same stage`,
   ),
+  'blocks-cut': error<{
+    dim: string;
+    axis: string;
+    ways: number;
+    columns: number;
+    weights: string;
+    block: number;
+  }>(
+    'FC0513',
+    ({ dim, axis, ways, columns, weights, block }) =>
+      `\`${dim}\` over \`${axis}\` (${ways}) leaves ${columns} columns to a rank; ${weights} weights come in blocks of ${block}`,
+  ),
 };

@@ -124,7 +124,6 @@ export const CASES: readonly Case[] = [
     says: 'the context cannot be 1024',
   },
   { slug: 'division-by-zero', source: `device d { memory: 24 GB / «0» }` },
-  { slug: 'not-supported', source: `model m { weights: «int8» }` },
   { slug: 'not-supported', source: fused('mesh (dp: 8)', 'numerics: «invariant»') },
   { slug: 'unit-arithmetic', source: `device d { memory: «24 GB + 1 s» }` },
 
@@ -200,6 +199,16 @@ export const CASES: readonly Case[] = [
     slug: 'dim-not-divisible',
     source: fused('mesh («tp: 8»)').replace('ffn: 1536', 'ffn: 1532'),
     says: '`ffn`',
+  },
+  {
+    slug: 'blocks-cut',
+    source: fused('mesh (dp: 2, «tp: 4»)', 'weights: int8').replace('ffn: 1536', 'ffn: 1600'),
+    says: 'tp = 1 or 2 leaves whole blocks to every rank',
+  },
+  {
+    slug: 'blocks-cut',
+    source: fused('mesh (dp: 2, «tp: 4»)', 'weights: int4').replace('hidden: 512', 'hidden: 320'),
+    says: 'the projection after attention has 320 columns',
   },
   { slug: 'too-many-pipeline-stages', source: fused('mesh («pp: 8»)').replace('layers: 8', 'layers: 6') },
   { slug: 'unknown-dim', source: fused('mesh (dp: 2, tp: 4)\nshard «head» on tp'), says: '`heads`' },

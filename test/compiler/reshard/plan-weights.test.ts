@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
-import type { RankHolding, WeightMove } from '../../../compiler/ir/transitions.js';
+import type { RankHolding, TensorPiece, WeightMove } from '../../../compiler/ir/transitions.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf, type Road } from '../../../compiler/reshard/roads.js';
 import { weightSource } from '../../../compiler/reshard/weight-source.js';
@@ -19,6 +19,7 @@ import { kindsOf, PAIR_KINDS } from '../support/pair-kinds.js';
 import { slowestLane, trafficOf, transferSeconds, type Travel } from '../support/traffic.js';
 
 const ELEMENT_BYTES = 4;
+const pieceBytes = (piece: TensorPiece): number => area(piece) * ELEMENT_BYTES;
 
 const arbitraryPair = arbitraryModel.chain((model) =>
   fc.tuple(arbitraryPlacement(model), arbitraryPlacement(model)),
@@ -54,7 +55,7 @@ describe('planned moves', () => {
     fc.assert(
       fc.property(arbitraryPair, arbitraryMachine, ([from, to], machine) => {
         const roads = roadsOf(machine);
-        const plan = planWeights(from, to, ELEMENT_BYTES, roads);
+        const plan = planWeights(from, to, pieceBytes, roads);
         for (const move of plan.moves) kinds.add(move.kind);
         for (const kind of kindsOf(from, to)) pairs.add(kind);
         const after = executeMoves(memoriesOf(from), plan.moves, to);
@@ -89,8 +90,8 @@ describe('planned moves', () => {
     fc.assert(
       fc.property(arbitraryPair, arbitraryMachine, ([a, b], machine) => {
         const roads = roadsOf(machine);
-        const there = planWeights(a, b, ELEMENT_BYTES, roads);
-        const back = planWeights(b, a, ELEMENT_BYTES, roads);
+        const there = planWeights(a, b, pieceBytes, roads);
+        const back = planWeights(b, a, pieceBytes, roads);
         const home = executeMoves(executeMoves(memoriesOf(a), there.moves, b), back.moves, a);
         expect(firstDifference(home, memoriesOf(a))).toBeUndefined();
       }),
@@ -105,7 +106,7 @@ describe('planned moves', () => {
         const plan = (
           from: readonly RankHolding[],
           to: readonly RankHolding[],
-        ): ReturnType<typeof planWeights> => planWeights(from, to, ELEMENT_BYTES, roads);
+        ): ReturnType<typeof planWeights> => planWeights(from, to, pieceBytes, roads);
         const onShared = (to: readonly RankHolding[]): readonly RankHolding[] =>
           to.filter((rank) =>
             [a, b, c].every((stage) => stage.some((other) => other.device === rank.device)),
@@ -141,7 +142,7 @@ describe('planned moves', () => {
         const roads = roadsOf(machine);
         const from = place(before, [0, 1, 2, 3, 4, 5, 6, 7]);
         const to = place(after, [first, first + 1, first + 2]);
-        const plan = planWeights(from, to, 1, roads);
+        const plan = planWeights(from, to, area, roads);
         const lacks = to.flatMap(({ device, weights }) =>
           weights
             .filter((piece) => !before[device]!.includes(Number(piece.tensor)))
@@ -172,7 +173,7 @@ describe('planned moves', () => {
   it('move nothing between equal placements', () => {
     fc.assert(
       fc.property(arbitraryPair, ([a]) => {
-        const plan = planWeights(a, a, 2, roadsOf(makeMachine({ host: 10 })));
+        const plan = planWeights(a, a, pieceBytes, roadsOf(makeMachine({ host: 10 })));
         expect(plan.lowerBound).toBe(0);
         expect(plan.cost).toEqual({ links: [], seconds: 0, boundSeconds: 0, linkBytes: 0 });
       }),
@@ -191,7 +192,7 @@ describe('the source of what is missing', () => {
     from: readonly RankHolding[],
     to: readonly RankHolding[],
     options: Parameters<typeof makeMachine>[0],
-  ) => planWeights(from, to, 4, roadsOf(makeMachine(options)));
+  ) => planWeights(from, to, pieceBytes, roadsOf(makeMachine(options)));
 
   it('is the host where devices are linked no better', () => {
     for (const peer of [undefined, 5, 10]) {

@@ -4,6 +4,7 @@
  */
 import type { Origin } from '../../../compiler/diagnostics/diagnostic.js';
 import type { DType, ModelShape, ModelSpec } from '../../../compiler/model/shape.js';
+import type { WeightType } from '../../../compiler/model/weight-types.js';
 import type {
   DeviceKind,
   FlowRule,
@@ -41,7 +42,7 @@ export interface StageOptions {
 export interface PlanOptions {
   readonly name?: string;
   readonly shape?: Partial<ModelShape>;
-  readonly weights?: DType;
+  readonly weights?: WeightType;
   readonly stages: readonly StageOptions[];
   /** Devices of the topology; as many as the stages name by default. */
   readonly deviceCount?: number;
@@ -84,7 +85,7 @@ export const SMALL_SHAPE: ModelShape = {
 };
 
 export function makeModel(
-  options: { readonly shape?: Partial<ModelShape>; readonly weights?: DType } = {},
+  options: { readonly shape?: Partial<ModelShape>; readonly weights?: WeightType } = {},
 ): ModelSpec {
   return {
     name: 'tiny',

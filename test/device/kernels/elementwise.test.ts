@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DType } from '../../../compiler/model/shape.js';
+import { WEIGHT_TYPES } from '../../../compiler/model/weight-types.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
 import { seededRandom } from '../../fixtures/random.js';
 import { activation, expectActivation, garbage, kernelBench, weight } from './harness.js';
@@ -14,7 +14,7 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [2, 518],
 ];
 
-describe.each<DType>(['f32', 'f16', 'bf16'])('embed from a %s table', (dtype) => {
+describe.each(WEIGHT_TYPES)('embed from a %s table', (dtype) => {
   it.each(SHAPES)('%i rows, hidden %i', async (rows, hidden) => {
     const random = seededRandom(hidden);
     const [vocabStart, vocabRows] = [6, 11];

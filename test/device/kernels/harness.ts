@@ -4,12 +4,13 @@
  * part, so equality is the evidence that kernels stay in bounds.
  */
 import { afterAll, beforeAll, expect } from 'vitest';
-import type { DType } from '../../../compiler/model/shape.js';
+import { isQuantised, type WeightType } from '../../../compiler/model/weight-types.js';
 import { activationStride, weightLayout } from '../../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceLimits } from '../../../runtime/device/device.js';
 import { openDevices } from '../../../runtime/device/dawn.js';
 import type { KernelRequest, KernelVariant } from '../../../runtime/kernels/kernel.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
+import { decodeBlocks, randomBlocks } from '../../fixtures/blocks.js';
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../fixtures/halves.js';
 import type { Random } from '../../fixtures/random.js';
 
@@ -121,8 +122,15 @@ export interface Weight {
   readonly at: (row: number, col: number) => number;
 }
 
-export function weight(dtype: DType, rows: number, cols: number, random: Random, scale = 1): Weight {
+export function weight(dtype: WeightType, rows: number, cols: number, random: Random, scale = 1): Weight {
   const layout = weightLayout({ dtype, rows, cols });
+  if (isQuantised(dtype)) {
+    const bytes = randomBlocks(dtype, rows, cols, random);
+    const stored = decodeBlocks(dtype, bytes, cols);
+    const padded = new Uint8Array(layout.rows * (bytes.length / rows));
+    padded.set(bytes);
+    return { words: new Uint32Array(padded.buffer), at: (r, c) => stored[r * cols + c]! };
+  }
   const values = new Float64Array(rows * cols);
   if (dtype === 'f32') {
     const words = new Float32Array(layout.rows * layout.stride);
@@ -176,7 +184,8 @@ export function expectActivation(
         where = `row ${r} col ${c}: got ${got[r * stride + c]}, want ${want}`;
       }
     }
-    for (let c = cols; c < stride; c++) expect(got[r * stride + c], `padding of row ${r}`).toBe(0);
+    // A zero of either sign: a negative scale makes one of the other.
+    for (let c = cols; c < stride; c++) expect(Math.abs(got[r * stride + c]!), `padding of row ${r}`).toBe(0);
   }
   expect(scale).toBeGreaterThan(0);
   expect(worst / scale, where).toBeLessThan(tolerance);

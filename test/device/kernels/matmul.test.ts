@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DType } from '../../../compiler/model/shape.js';
+import { vectorType, WEIGHT_TYPES } from '../../../compiler/model/weight-types.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
 import { seededRandom } from '../../fixtures/random.js';
 import {
@@ -26,12 +26,12 @@ const SHAPES: readonly (readonly [number, number, number])[] = [
   [64, 96, 64],
 ];
 
-describe.each<DType>(['f32', 'f16', 'bf16'])('matmul with %s weights', (dtype) => {
+describe.each(WEIGHT_TYPES)('matmul with %s weights', (dtype) => {
   it.each(SHAPES)('%i rows, n %i, k %i', async (rows, n, k) => {
     const random = seededRandom(rows * 1000 + n * 10 + k);
     const a = activation(rows, k, () => random.normal());
     const w = weight(dtype, n, k, random);
-    const bias = weight(dtype, 1, n, random);
+    const bias = weight(vectorType(dtype), 1, n, random);
     for (const withBias of [false, true]) {
       const request = { kernel: 'matmul', params: { n, k, bias: withBias ? 1 : 0 }, dtype } as const;
       const variants = [
@@ -52,27 +52,30 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('matmul with %s weights', (dtype) =
 });
 
 describe('matmul', () => {
-  it('gives a row the same bits in every variant', async () => {
-    const random = seededRandom(5);
-    const [n, k] = [40, 72];
-    const w = weight('bf16', n, k, random);
-    const a = activation(20, k, () => random.normal());
-    const [row, block, tall] = kernelVariants(
-      { kernel: 'matmul', params: { n, k, bias: 0 }, dtype: 'bf16' },
-      bench.limits(),
-    );
-    const all = await bench.run(tall!, [a.data, w.words, garbage(20, n).data], [20], 2);
-    for (const [variant, rows] of [
-      [row!, 1],
-      [block!, 3],
-    ] as const) {
-      const some = await bench.run(
-        variant,
-        [a.data.slice(0, rows * a.stride), w.words, garbage(rows, n).data],
-        [rows],
-        2,
+  it.each(['bf16', 'int8', 'int4'] as const)(
+    'gives a row the same bits in every variant: %s',
+    async (dtype) => {
+      const random = seededRandom(5);
+      const [n, k] = [40, 72];
+      const w = weight(dtype, n, k, random);
+      const a = activation(20, k, () => random.normal());
+      const [row, block, tall] = kernelVariants(
+        { kernel: 'matmul', params: { n, k, bias: 0 }, dtype },
+        bench.limits(),
       );
-      expect(some).toEqual(all.slice(0, some.byteLength));
-    }
-  });
+      const all = await bench.run(tall!, [a.data, w.words, garbage(20, n).data], [20], 2);
+      for (const [variant, rows] of [
+        [row!, 1],
+        [block!, 3],
+      ] as const) {
+        const some = await bench.run(
+          variant,
+          [a.data.slice(0, rows * a.stride), w.words, garbage(rows, n).data],
+          [rows],
+          2,
+        );
+        expect(some).toEqual(all.slice(0, some.byteLength));
+      }
+    },
+  );
 });

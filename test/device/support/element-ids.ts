@@ -5,6 +5,7 @@
 import { weightLayout, type RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../../compiler/model/shape.js';
+import { plainType } from '../../../runtime/kernels/wgsl.js';
 import type { WeightSource } from '../../../runtime/weights/weight-source.js';
 
 /** The bits of an element, by its position in the model. */
@@ -55,7 +56,7 @@ export function elementIds(sizes: TensorSizes, dtype: DType): ElementIds {
         }),
       );
     }
-    return packBits(ids, weight.dtype);
+    return packBits(ids, plainType(weight.dtype));
   };
   return { source, packed };
 }

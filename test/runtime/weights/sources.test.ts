@@ -188,7 +188,7 @@ describe('packing', () => {
       for (let r = piece.rows[0]; r < piece.rows[1]; r++) {
         for (let c = piece.cols[0]; c < piece.cols[1]; c++) {
           const at = (piece.at[0] + r - piece.rows[0]) * stride + piece.at[1] + c - piece.cols[0];
-          out[at] = rounded[weight.dtype](tensor.values[r * cols + c]!);
+          out[at] = rounded[weight.dtype as DType](tensor.values[r * cols + c]!);
         }
       }
     }

@@ -4,7 +4,7 @@ struct Immediates {
   vocabStart: u32,
   quads: u32,
   vocabRows: u32,
-  tableQuads: u32,
+  tableStride: u32,
   scale: f32,
 }
 var<immediate> im: Immediates;
@@ -19,6 +19,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   if (q >= im.quads || row >= im.rows) { return; }
   let id = rows[row].x - im.vocabStart;
   var value = vec4f();
-  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q]) * im.scale; }
+  if (id < im.vocabRows) { value = unpack4(table[id * im.tableStride + q]) * im.scale; }
   out[row * im.quads + q] = value;
 }

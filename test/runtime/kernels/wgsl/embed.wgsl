@@ -4,7 +4,7 @@ struct Immediates {
   vocabStart: u32,
   quads: u32,
   vocabRows: u32,
-  tableQuads: u32,
+  tableStride: u32,
 }
 var<immediate> im: Immediates;
 @group(0) @binding(0) var<storage, read> rows: array<vec4u>;
@@ -18,6 +18,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   if (q >= im.quads || row >= im.rows) { return; }
   let id = rows[row].x - im.vocabStart;
   var value = vec4f();
-  if (id < im.vocabRows) { value = unpack4(table[id * im.tableQuads + q]); }
+  if (id < im.vocabRows) { value = unpack4(table[id * im.tableStride + q]); }
   out[row * im.quads + q] = value;
 }
