@@ -3,12 +3,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { CompilerHost, ModelConfigAnswer } from '../compiler/host.js';
 import { RuntimeFailure } from '../runtime/failure.js';
-import { resolveModelDirectory } from '../runtime/weights/model-dir.js';
+import { isGguf, openModelDirectory, resolveModelDirectory } from '../runtime/weights/model-dir.js';
 
 function readModelConfig(from: string, source: string): ModelConfigAnswer {
   let path = source;
   try {
-    path = join(resolveModelDirectory(source, from), 'config.json');
+    const model = resolveModelDirectory(source, from);
+    if (isGguf(model)) return { kind: 'found', path: model, json: openModelDirectory(model).configJson };
+    path = join(model, 'config.json');
     if (!existsSync(path)) return { kind: 'missing', path, why: `there is no file ${path}` };
     return { kind: 'found', path, json: JSON.parse(readFileSync(path, 'utf8')) as unknown };
   } catch (error) {

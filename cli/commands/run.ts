@@ -46,7 +46,7 @@ export const addRunCommand: AddCommand = (program, context) => {
     .option('--ordered', 'run requests in the order of the file, and not in the one that helps')
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
-    .option('--model <directory>', 'model directory in place of the one that the plan names')
+    .option('--model <directory>', 'model directory or GGUF file in place of the one that the plan names')
     .addOption(
       new Option('--transitions <mode>', 'let stages overlap while weights move, or drain and reload')
         .choices(['dataflow', 'barrier'] satisfies TransitionMode[])

@@ -38,8 +38,8 @@ export function requestDigest(line: string): string {
 function modelIdentity(model: ModelSpec, modelDirectory: string | undefined): BatchIdentity {
   const source = modelDirectory ?? model.source;
   if (source === undefined) return { weights: `random(${model.randomSeed ?? 'none'})` };
-  const dir = resolveModelDirectory(source, modelDirectory === undefined ? model.sourceBase : undefined);
-  const { tensors } = openModelDirectory(dir);
+  const base = modelDirectory === undefined ? model.sourceBase : undefined;
+  const { dir, tensors } = openModelDirectory(resolveModelDirectory(source, base));
   const files = [...new Set([...tensors.values()].map((tensor) => tensor.file))].sort();
   return {
     weights: shortened(files.reduce(addFile, createHash('sha256'))),

@@ -2,20 +2,20 @@
 import type { ModelSpec } from '../../compiler/model/shape.js';
 import { RuntimeFailure } from '../failure.js';
 import { validateVocabulary } from '../weights/validate-model.js';
-import { resolveModelDirectory } from '../weights/model-dir.js';
+import { modelFolder, resolveModelDirectory } from '../weights/model-dir.js';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.js';
 
 /**
- * Loads the tokenizer of the model directory and checks that its ids fit the model (FC0915). A model without a
+ * Loads the tokenizer of the model directory, or of that of a GGUF file, and checks that its ids fit the model (FC0915). A model without a
  * directory has none: its requests give token ids, and its answers show them.
  */
 export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTokenizer {
   if (modelDirectory === undefined && model.source === undefined) return idTokenizer(model);
-  const tokenizer = loadTokenizer(
+  const found =
     modelDirectory === undefined
       ? resolveModelDirectory(model.source!, model.sourceBase)
-      : resolveModelDirectory(modelDirectory),
-  );
+      : resolveModelDirectory(modelDirectory);
+  const tokenizer = loadTokenizer(modelFolder(found));
   validateVocabulary(tokenizer, model.shape.vocab);
   return tokenizer;
 }

@@ -34,7 +34,7 @@ export function loadTokenizer(dir: string): TextTokenizer {
   if (!existsSync(origin)) {
     throw new RuntimeFailure('FC0914', `there is no ${origin}`, {
       subject: origin,
-      help: 'a model needs its tokenizer.json beside config.json',
+      help: 'a model needs its tokenizer.json beside its config.json or GGUF file',
     });
   }
   const json = readJsonObject(origin);

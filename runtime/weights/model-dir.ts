@@ -1,18 +1,21 @@
 /**
- * Opens a Hugging Face model directory: its JSON files and where every tensor lies. Reads headers only. `hf:org/name`
- * stands for a directory of the local cache; nothing here ever downloads.
+ * Opens a model, which is a Hugging Face directory or a GGUF file: its configuration and where every tensor lies. Reads
+ * headers only. `hf:org/name` stands for a directory of the local cache; nothing here ever downloads.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
+import { openGgufModel } from './gguf/model.js';
 import { readSafetensorsHeader, type StoredTensor } from './safetensors.js';
 
 export interface ModelDirectory {
+  /** The directory, or the one that the GGUF file is in. */
   readonly dir: string;
+  /** `config.json`, or the GGUF file. */
   readonly configPath: string;
-  /** Parsed `config.json`. */
+  /** Parsed `config.json`, or its fields as a GGUF file's metadata have them. */
   readonly configJson: Readonly<Record<string, unknown>>;
   /** Parsed `generation_config.json`; empty when there is none. */
   readonly generationConfig: Readonly<Record<string, unknown>>;
@@ -24,9 +27,19 @@ export function modelCacheDirectory(env: Readonly<Record<string, string | undefi
   return join(env['FULCRUM_CACHE'] || join(homedir(), '.cache', 'fulcrum'), 'models');
 }
 
+/** Whether a model is one GGUF file. */
+export function isGguf(path: string): boolean {
+  return path.toLowerCase().endsWith('.gguf');
+}
+
+/** Directory of a model, given as `resolveModelDirectory` gives it: what is not in a GGUF file stands beside it. */
+export function modelFolder(model: string): string {
+  return isGguf(model) ? dirname(model) : model;
+}
+
 /**
- * Directory of a model source: `hf:org/name` in the cache, anything else as a path relative to the directory of the
- * plan file `sourceBase` (or to the working directory). Fails with FC0910 when there is no such directory.
+ * Directory or GGUF file of a model source: `hf:org/name` in the cache, anything else as a path relative to the
+ * directory of the plan file `sourceBase` (or to the working directory). Fails with FC0910 when there is none.
  */
 export function resolveModelDirectory(source: string, sourceBase?: string): string {
   const hub = /^hf:(.*)$/.exec(source)?.[1];
@@ -42,8 +55,9 @@ export function resolveModelDirectory(source: string, sourceBase?: string): stri
     });
   }
   const dir = resolve(sourceBase === undefined ? '.' : dirname(sourceBase), source);
-  if (!existsSync(dir) || !statSync(dir).isDirectory()) {
-    throw new RuntimeFailure('FC0910', `there is no model directory ${dir}`, {
+  const found = statSync(dir, { throwIfNoEntry: false });
+  if (isGguf(dir) ? !found?.isFile() : !found?.isDirectory()) {
+    throw new RuntimeFailure('FC0910', `there is no model ${isGguf(dir) ? 'file' : 'directory'} ${dir}`, {
       subject: dir,
       help: 'a `source` is relative to its plan file; `fulcrum run --model DIRECTORY` takes the model from elsewhere',
     });
@@ -51,8 +65,13 @@ export function resolveModelDirectory(source: string, sourceBase?: string): stri
   return dir;
 }
 
-/** Opens a directory given as a path. Fails with FC0910 (missing file) or FC0911 (damaged file). */
+/**
+ * Opens a directory or GGUF file given as a path. Fails with FC0910 (missing file), FC0911 (damaged file) or FC0913 (a
+ * tensor of unknown type).
+ */
 export function openModelDirectory(dir: string): ModelDirectory {
+  if (isGguf(dir))
+    return { dir: modelFolder(dir), configPath: dir, generationConfig: {}, ...openGgufModel(dir) };
   const configPath = join(dir, 'config.json');
   const generationPath = join(dir, 'generation_config.json');
   return {

@@ -40,6 +40,11 @@ export interface StoredTensor {
   /** First byte, counted from the start of the file. */
   readonly offset: number;
   readonly bytes: number;
+  /**
+   * Set where the rows of every head of so many rows are stored as neighbours `0, h/2, 1, h/2 + 1 ...` for rotary
+   * embeddings; a source gives them in the order of the head.
+   */
+  readonly neighboursOf?: number;
 }
 
 /** Tensors of one file by name. Fails with FC0910 when there is no such file, FC0911 when it is damaged. */

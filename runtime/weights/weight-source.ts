@@ -74,8 +74,21 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
       const rowBytes = (cols[1] - cols[0]) * elementBytes;
       const out = new Uint8Array((rows[1] - rows[0]) * rowBytes);
       if (out.length === 0) return out;
-      const at = (row: number): number => stored.offset + (row * matrix.cols + cols[0]) * elementBytes;
       const file = fileOf(stored.file);
+      if (stored.neighboursOf !== undefined) {
+        // Whole heads are read, as a head's rows are spread over it.
+        const heads = matrix.rows === 1 ? cols : rows;
+        const first = heads[0] - (heads[0] % stored.neighboursOf);
+        const last = Math.ceil(heads[1] / stored.neighboursOf) * stored.neighboursOf;
+        const entryBytes = (matrix.rows === 1 ? 1 : matrix.cols) * elementBytes;
+        const whole = new Uint8Array((last - first) * entryBytes);
+        readFully(file, whole, stored.offset + first * entryBytes, stored);
+        const wanted: Interval = [heads[0] - first, heads[1] - first];
+        const slice: Interval = matrix.rows === 1 ? [0, 1] : cols;
+        copyReordered(whole, stored.neighboursOf, { entryBytes, elementBytes, entries: wanted, slice }, out);
+        return out;
+      }
+      const at = (row: number): number => stored.offset + (row * matrix.cols + cols[0]) * elementBytes;
       if (rowBytes === matrix.cols * elementBytes) readFully(file, out, at(rows[0]), stored);
       else {
         for (let row = rows[0]; row < rows[1]; row++) {
@@ -125,6 +138,31 @@ function matrixOf(stored: StoredTensor): SourceTensor & { readonly dtype: DType 
     );
   }
   return { dtype, rows, cols, origin: stored.file };
+}
+
+/** Entries of whole heads (rows of a matrix, elements of a vector), and what of them is wanted. */
+interface HeadEntries {
+  readonly entryBytes: number;
+  readonly elementBytes: number;
+  readonly entries: Interval;
+  /** Elements of every entry. */
+  readonly slice: Interval;
+}
+
+/** Copies entries of heads that are stored as neighbours. */
+function copyReordered(
+  whole: Uint8Array,
+  head: number,
+  { entryBytes, elementBytes, entries, slice }: HeadEntries,
+  out: Uint8Array,
+): void {
+  const bytes = (slice[1] - slice[0]) * elementBytes;
+  for (let entry = entries[0]; entry < entries[1]; entry++) {
+    const inHead = entry % head;
+    const stored = entry - inHead + (inHead < head / 2 ? 2 * inHead : 2 * inHead - head + 1);
+    const start = stored * entryBytes + slice[0] * elementBytes;
+    out.set(whole.subarray(start, start + bytes), (entry - entries[0]) * bytes);
+  }
 }
 
 function readFully(file: number, target: Uint8Array, position: number, stored: StoredTensor): void {

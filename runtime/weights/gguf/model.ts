@@ -1,0 +1,128 @@
+/**
+ * A GGUF file seen as a Hugging Face model: metadata as the fields of a `config.json`, tensors under the names that
+ * checkpoints of the family have. What the compiler knows of models it so knows of GGUF files as well.
+ *
+ * Files of the llama architecture have the rows of q and k reordered, for rotary embeddings that turn neighbours
+ * `(2i, 2i + 1)` instead of halves `(i, i + head_dim / 2)`; such tensors are marked, and read in the order of halves.
+ */
+import type { StoredTensor } from '../safetensors.js';
+import { damagedGguf, readGgufHeader, type GgufHeader, type GgufValue } from './header.js';
+
+export interface GgufModel {
+  readonly configJson: Readonly<Record<string, unknown>>;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+interface Architecture {
+  readonly class: string;
+  /** Rows of q and k are in the order of neighbours. */
+  readonly neighbours: boolean;
+}
+
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  llama: { class: 'LlamaForCausalLM', neighbours: true },
+  qwen2: { class: 'Qwen2ForCausalLM', neighbours: false },
+  qwen3: { class: 'Qwen3ForCausalLM', neighbours: false },
+};
+
+/** Names of tensors outside layers and, after `blk.N.`, of those in one. */
+const NAMES: Readonly<Record<string, string>> = {
+  token_embd: 'model.embed_tokens',
+  output_norm: 'model.norm',
+  output: 'lm_head',
+};
+const LAYER_NAMES: Readonly<Record<string, string>> = {
+  attn_norm: 'input_layernorm',
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  attn_q_norm: 'self_attn.q_norm',
+  attn_k_norm: 'self_attn.k_norm',
+  ffn_norm: 'post_attention_layernorm',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+};
+
+/** Opens a file; reads its header only. Fails with FC0910, FC0911 or FC0913. */
+export function openGgufModel(path: string): GgufModel {
+  const header = readGgufHeader(path);
+  const architecture = header.metadata.get('general.architecture');
+  if (typeof architecture !== 'string')
+    throw damagedGguf(path, 'its metadata names no `general.architecture`');
+  const known = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
+  const configJson = configOf(header, architecture, known);
+  const headDim = configJson['head_dim'];
+  const tensors = new Map<string, StoredTensor>();
+  for (const { name, type, shape, offset, bytes } of header.tensors) {
+    const stored = checkpointName(name);
+    if (tensors.has(stored)) throw damagedGguf(path, `it has two tensors ${name}`, name);
+    const reordered = known?.neighbours === true && /^blk\.\d+\.attn_[qk]\./.test(name);
+    const order = reordered && typeof headDim === 'number' ? { neighboursOf: headDim } : {};
+    tensors.set(stored, { name, file: path, dtype: type, shape, offset, bytes, ...order });
+  }
+  return { configJson, tensors };
+}
+
+/** The name that a tensor has in a Hugging Face checkpoint; an unknown one keeps its own, and nobody asks for it. */
+function checkpointName(name: string): string {
+  const [, layer, part, ending] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name) ?? [];
+  if (part === undefined) return name;
+  if (layer === undefined) return Object.hasOwn(NAMES, part) ? `${NAMES[part]}.${ending}` : name;
+  return Object.hasOwn(LAYER_NAMES, part) ? `model.layers.${layer}.${LAYER_NAMES[part]}.${ending}` : name;
+}
+
+function configOf(
+  { metadata, tensors }: GgufHeader,
+  architecture: string,
+  known: Architecture | undefined,
+): Record<string, unknown> {
+  const field = (key: string): unknown => plain(metadata.get(`${architecture}.${key}`));
+  const has = (name: string): boolean => tensors.some((tensor) => tensor.name === name);
+  const table = tensors.find((tensor) => tensor.name === 'token_embd.weight');
+  const [hidden, heads] = [field('embedding_length'), field('attention.head_count')];
+  const headDim =
+    field('attention.key_length') ??
+    (typeof hidden === 'number' && typeof heads === 'number' ? hidden / heads : undefined);
+  const config: Record<string, unknown> = {
+    architectures: [known?.class ?? architecture],
+    hidden_size: hidden,
+    num_hidden_layers: field('block_count'),
+    num_attention_heads: heads,
+    num_key_value_heads: field('attention.head_count_kv') ?? heads,
+    head_dim: headDim,
+    intermediate_size: field('feed_forward_length'),
+    max_position_embeddings: field('context_length'),
+    rms_norm_eps: field('attention.layer_norm_rms_epsilon'),
+    rope_theta: field('rope.freq_base'),
+    rope_scaling: ropeScaling(has('rope_freqs.weight'), headDim, field),
+    vocab_size: table?.shape[0],
+    tie_word_embeddings: !has('output.weight'),
+    attention_bias: has('blk.0.attn_q.bias'),
+    num_experts: field('expert_count') || undefined,
+    torch_dtype: table && { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[table.type],
+  };
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Linear scaling means here what it means in a `config.json`. Whatever else changes the rotation has a name that no
+ * `config.json` uses, under which it is refused.
+ */
+function ropeScaling(
+  hasFactors: boolean,
+  headDim: unknown,
+  field: (key: string) => unknown,
+): Readonly<Record<string, unknown>> | undefined {
+  const [type, rotated] = [field('rope.scaling.type') ?? 'none', field('rope.dimension_count') ?? headDim];
+  if (hasFactors) return { rope_type: 'rope_freqs.weight of GGUF' };
+  if (rotated !== headDim) return { rope_type: 'rope.dimension_count of GGUF' };
+  if (type === 'linear') return { rope_type: type, factor: field('rope.scaling.factor') };
+  return type === 'none' ? undefined : { rope_type: `${String(type)} of GGUF` };
+}
+
+/** Metadata as JSON would have it. */
+function plain(value: GgufValue | undefined): unknown {
+  return typeof value === 'bigint' ? Number(value) : value;
+}

@@ -1,0 +1,137 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { fileHost } from '../../../cli/file-host.js';
+import { shapeFromConfig } from '../../../compiler/model/config.js';
+import { RuntimeFailure } from '../../../runtime/failure.js';
+import { readGgufHeader } from '../../../runtime/weights/gguf/header.js';
+import { openModelDirectory, resolveModelDirectory } from '../../../runtime/weights/model-dir.js';
+import { fileWeightSource } from '../../../runtime/weights/weight-source.js';
+import { ggufBytes, writeGgufModel } from '../../fixtures/gguf-file.js';
+import { writeRandomModel } from '../../fixtures/random-model.js';
+import { referenceConfig } from '../../reference/config.js';
+import { directoryTensors } from '../../reference/tensors.js';
+
+const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-gguf-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+const SHAPE = {
+  seed: 3,
+  layers: 2,
+  hidden: 24,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 8,
+  ffn: 20,
+  vocab: 40,
+  normEps: 2 ** -17,
+};
+
+function write(name: string, family: 'llama' | 'qwen2') {
+  const dir = writeRandomModel(join(scratch, name), { ...SHAPE, family, attentionBias: family === 'llama' });
+  const json = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const path = join(dir, 'model.gguf');
+  writeGgufModel(path, family, { ...referenceConfig(json), ropeTheta: 10000 }, directoryTensors(dir), 'f32');
+  return { dir, path, json };
+}
+
+function failureOf(action: () => unknown): RuntimeFailure {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof RuntimeFailure) return error;
+    throw error;
+  }
+  throw new Error('nothing failed');
+}
+
+describe('GGUF files', () => {
+  it.each(['llama', 'qwen2'] as const)('are models like Hugging Face directories: %s', (family) => {
+    const { dir, path, json } = write(family, family);
+    const answer = fileHost().readModelConfig(join(dir, 'x.plan'), './model.gguf');
+    expect(answer).toMatchObject({ kind: 'found', path });
+    if (answer.kind !== 'found') return;
+    expect(shapeFromConfig(answer.json)).toEqual(shapeFromConfig(json));
+
+    const source = fileWeightSource(openModelDirectory(path).tensors);
+    const reference = directoryTensors(dir);
+    const names = [...openModelDirectory(dir).tensors.keys()];
+    expect(names.length).toBeGreaterThan(20);
+    for (const name of names) {
+      const { shape, values } = reference(name)!;
+      const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+      // Cuts inside heads and rows, as re-shards may make them.
+      const [top, left] = [Math.min(3, rows - 1), Math.min(5, cols - 1)];
+      const read = source.read(name, [top, rows], [left, cols]);
+      const found = new Float32Array(read.buffer, read.byteOffset, read.byteLength / 4);
+      const wanted = [...values].filter((_, i) => Math.floor(i / cols) >= top && i % cols >= left);
+      expect([...found], name).toEqual(wanted.map(Math.fround));
+    }
+    source.close();
+  });
+
+  it('are refused at any length but their own', () => {
+    const { path } = write('cut', 'llama');
+    const bytes = readFileSync(path);
+    const header = readGgufHeader(path);
+    const dataStart = Math.min(...header.tensors.map(({ offset }) => offset));
+    const cut = join(scratch, 'cut.gguf');
+    for (let length = 0; length < dataStart; length += 7) {
+      writeFileSync(cut, bytes.subarray(0, length));
+      expect(failureOf(() => openModelDirectory(cut)).code).toBe('FC0911');
+    }
+    const last = header.tensors.at(-1)!;
+    writeFileSync(cut, bytes.subarray(0, last.offset + last.bytes - 1));
+    expect(failureOf(() => openModelDirectory(cut)).message).toMatch(`tensor ${last.name} ends at byte`);
+  });
+
+  it('never crash, whatever a byte of their header is', () => {
+    const { path } = write('flip', 'qwen2');
+    const bytes = readFileSync(path);
+    const flipped = join(scratch, 'flipped.gguf');
+    let refused = 0;
+    for (let at = 0; at < 1500; at += 5) {
+      const damaged = Buffer.from(bytes);
+      damaged[at] = damaged[at]! ^ 0xff;
+      writeFileSync(flipped, damaged);
+      try {
+        openModelDirectory(flipped);
+      } catch (error) {
+        expect(error).toBeInstanceOf(RuntimeFailure);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(50);
+  });
+
+  it('are refused when they are something else, or hold what cannot be run', () => {
+    const path = join(scratch, 'odd.gguf');
+    writeFileSync(path, 'PK\u0003\u0004'.padEnd(64));
+    expect(failureOf(() => openModelDirectory(path)).message).toMatch('this is no GGUF file');
+    const missing = failureOf(() => resolveModelDirectory('./nowhere.gguf', path));
+    expect(missing).toMatchObject({ code: 'FC0910' });
+
+    const tensor = { name: 'token_embd.weight', shape: [2, 32], data: new Uint8Array(68) };
+    writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 99 }]));
+    expect(failureOf(() => openModelDirectory(path))).toMatchObject({ code: 'FC0913' });
+
+    writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 8 }]));
+    const { configJson, tensors } = openModelDirectory(path);
+    expect(shapeFromConfig(configJson)).toMatchObject({
+      kind: 'problems',
+      problems: [{ kind: 'architecture', architecture: 'mamba' }],
+    });
+    const quantised = failureOf(() => fileWeightSource(tensors).tensor('model.embed_tokens.weight'));
+    expect(quantised).toMatchObject({ code: 'FC0913' });
+    expect(quantised.message).toMatch('is Q8_0[2, 32]; weights must be F32, F16 or BF16');
+
+    const scaled = { 'general.architecture': 'llama', 'llama.rope.scaling.type': 'yarn' };
+    writeFileSync(path, ggufBytes(scaled, []));
+    const rope = shapeFromConfig(openModelDirectory(path).configJson);
+    expect(JSON.stringify(rope)).toMatch('yarn of GGUF');
+
+    writeFileSync(path, ggufBytes({}, []));
+    expect(failureOf(() => openModelDirectory(path)).message).toMatch('`general.architecture`');
+  });
+});
