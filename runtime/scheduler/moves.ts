@@ -10,7 +10,7 @@ import {
   startAction,
 } from './holding.js';
 import { headroom, leastLoaded } from './lanes.js';
-import { pagesFor, setBatch, setPlace } from './machine.js';
+import { isResident, pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import { isHalf, knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
@@ -85,8 +85,18 @@ export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boo
   const pages = pagesFor(machine, knownTokens(sequence));
   return (
     lane.stage.members < lane.stage.batchRequests &&
+    mayHoldPages(machine, lane) &&
     pages + headroom(machine, lane.pool) <= lane.pool.pages.free()
   );
+}
+
+/**
+ * Whether the lane may take pages now. Those that it shares with a stage on the same devices are that stage's as long as
+ * prompts wait for it: with pages full of sequences that cannot decode yet, its pipeline would run almost empty.
+ */
+function mayHoldPages({ counts }: Machine, { pool, stage }: Lane): boolean {
+  if (pool.memory.pools.length === 1 || counts.waiting === 0 || isResident(stage)) return true;
+  return stage.group.leavingTo === stage;
 }
 
 /** Brings sequences in from the host tier while there is room, oldest first, whatever stage is resident. */

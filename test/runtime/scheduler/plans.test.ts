@@ -152,6 +152,27 @@ describe('re-sharded', () => {
   });
 });
 
+describe('pages that prefill and decode share', () => {
+  it('are prefill’s while prompts wait for it', () => {
+    // Room for many prompts in the host tier, for few on the device.
+    const options = { prefillPages: 8, hostPages: 64, maxTokens: 4, batchRequests: 8, pageTokens: 4 };
+    const driver = createDriver(configOf('resharded-within', options));
+    arriveAll(
+      driver,
+      Array.from({ length: 12 }, () => 8),
+      6,
+    );
+    driver.drain();
+    expect(driver.scheduler.state()).toMatchObject({ finished: 12 });
+    const first = driver.log.findIndex(({ kind }) => kind === 'page_in');
+    const prefilled = driver.log
+      .slice(0, first)
+      .flatMap((action) => (action.kind === 'step' && action.stage === 'prefill' ? action.items : []));
+    // Nothing comes in to decode before the last prompt has been let in.
+    expect(new Set(prefilled.map(({ sequence }) => sequence)).size).toBeGreaterThanOrEqual(10);
+  });
+});
+
 describe('disaggregated', () => {
   it('runs both stages at once', () => {
     const driver = createDriver(configOf('disaggregated', { maxTokens: 4 }));
