@@ -1,6 +1,7 @@
 /** Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. */
 import { showMesh } from '../compiler/check/plan/mesh.js';
-import { matchesPrefix, parsePath, printPath } from '../compiler/plan/places.js';
+import { devicesMatching } from '../compiler/check/select-places.js';
+import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { parse } from '../grammar/parse.js';
 import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
@@ -67,8 +68,8 @@ function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Sta
 }
 
 /** `gpu`, `gpu[0..3]`, or `node[0..1].gpu` where groups are taken whole; undefined for any other set. */
-function nameDevices(ids: readonly number[], { devices }: Topology): string | undefined {
-  const paths = ids.map((id) => parsePath(devices[id]!.path));
+function nameDevices(ids: readonly number[], topology: Topology): string | undefined {
+  const paths = ids.map((id) => parsePath(topology.devices[id]!.path));
   const [first, last] = [paths[0]!, paths.at(-1)!];
   const depth = first.length;
   for (let varying = depth - 1; varying >= 0; varying--) {
@@ -80,21 +81,8 @@ function nameDevices(ids: readonly number[], { devices }: Topology): string | un
         : { name: part.name };
     });
     const all = pattern.map((part, i) => (i === varying ? { name: part.name } : part));
-    const text = [printPath(all), printPath(pattern)].find(
-      (candidate) => matches(candidate, devices).join() === ids.join(),
-    );
-    if (text !== undefined) return text;
+    const found = [all, pattern].find((parts) => devicesMatching(topology, parts).join() === ids.join());
+    if (found !== undefined) return printPath(found);
   }
   return undefined;
-}
-
-/** Ids of the devices that a pattern takes in. */
-function matches(pattern: string, devices: Topology['devices']): readonly number[] {
-  const parts = parsePath(pattern);
-  return devices
-    .filter(({ path }) => {
-      const place = parsePath(path);
-      return place.length === parts.length && matchesPrefix(parts, place);
-    })
-    .map(({ id }) => id);
 }

@@ -2,6 +2,7 @@
 import type { PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { matchesPrefix, parsePath, type PathPart } from '../plan/places.js';
+import type { Topology } from '../plan/plan.js';
 import { checkIndex, type CheckedTopology } from './check-topology.js';
 import { pathText } from './evaluate.js';
 import { quantity } from './readers.js';
@@ -74,7 +75,15 @@ export function selectDevices(
       return undefined;
     }
   }
-  return topology.devices
+  return devicesMatching(topology, parts);
+}
+
+/** Ids of the devices that a pattern takes in, in topology order. */
+export function devicesMatching(
+  { devices }: Pick<Topology, 'devices'>,
+  parts: readonly PathPart[],
+): readonly number[] {
+  return devices
     .filter((device) => {
       const place = parsePath(device.path);
       return place.length === parts.length && matchesPrefix(parts, place);
