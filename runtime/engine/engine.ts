@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly onMove?: OnMove;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
+  /** Weigh loads by what the run measures, not by the graph's figures alone. Default: true. */
+  readonly measuresCosts?: boolean;
   /** Default: none. */
   readonly tracer?: Tracer;
 }
@@ -67,7 +69,7 @@ const MEASURED_TOKENS = 1024;
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { graph, devices, transitions = 'dataflow', tracer = NO_TRACE } = options;
+  const { graph, devices, transitions = 'dataflow', measuresCosts = true, tracer = NO_TRACE } = options;
   const prepared = await prepare(
     graph,
     devices,
@@ -232,7 +234,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         : await disk.fetch(action.diskPages, action.hostPages);
     slice.end();
     const { read } = disk.rates();
-    if (read !== undefined) {
+    if (measuresCosts && read !== undefined) {
       scheduler.apply({ kind: 'measured', costs: { diskPage: graph.hostTier!.pageBytes / read } });
     }
     return outcomes.some((outcome) => outcome !== 'ok');
@@ -249,7 +251,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   function reportPrefillRate(): void {
-    if (counts.promptTokens < MEASURED_TOKENS) return;
+    if (!measuresCosts || counts.promptTokens < MEASURED_TOKENS) return;
     const prefillToken = clocks.prefill.seconds() / counts.promptTokens;
     scheduler.apply({ kind: 'measured', costs: { prefillToken } });
   }

@@ -35,6 +35,8 @@ export interface OpenEngineOptions {
   readonly onMove?: OnMove;
   /** Files of the disk tier; default: those of the system. */
   readonly tierFiles?: TierFiles;
+  /** Weigh loads by what the run measures, not by the graph's figures alone. Default: true. */
+  readonly measuresCosts?: boolean;
   /** Gives up opening: devices are destroyed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly tracer?: Tracer;
@@ -69,6 +71,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
       ...(options.onMove === undefined ? {} : { onMove: options.onMove }),
       ...(options.tierFiles === undefined ? {} : { tierFiles: options.tierFiles }),
+      ...(options.measuresCosts === undefined ? {} : { measuresCosts: options.measuresCosts }),
     });
     return await unlessAborted(created, options.signal);
   } catch (error) {
