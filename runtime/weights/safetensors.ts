@@ -3,9 +3,9 @@
  * data. Promises that every tensor it returns lies inside the file, has as many bytes as its shape and dtype ask for
  * and overlaps no other; a file that breaks this is a RuntimeFailure naming file and tensor. Only the header is read.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { RuntimeFailure } from '../failure.js';
-import { systemReason } from '../system-reason.js';
+import { openModelFile } from './open-file.js';
 
 /** Bytes per element of every safetensors dtype of whole bytes. */
 const STORED_BYTES: Readonly<Record<string, number>> = {
@@ -60,15 +60,7 @@ export function readSafetensorsHeader(path: string): Map<string, StoredTensor> {
 }
 
 function readHeader(path: string): { header: object; dataStart: number; dataBytes: number } {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch (cause) {
-    throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
-      subject: path,
-      cause,
-    });
-  }
+  const file = openModelFile(path);
   try {
     const { size } = fstatSync(file);
     if (size < 8) throw damaged(path, `it has ${size} bytes, too few for a header`);

@@ -2,13 +2,13 @@
  * A weight source hands out rectangles of checkpoint tensors. The file source reads the byte ranges of the rectangle
  * and nothing else: one read when the rectangle spans whole rows, one read per row otherwise.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
 import type { WeightType } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
-import { systemReason } from '../system-reason.js';
+import { openModelFile } from './open-file.js';
 import type { StoredTensor } from './safetensors.js';
 
 /** A tensor as a matrix; a vector has one row. */
@@ -48,14 +48,7 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
   const fileOf = (path: string): number => {
     let file = open.get(path);
     if (file === undefined) {
-      try {
-        file = openSync(path, 'r');
-      } catch (cause) {
-        throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
-          subject: path,
-          cause,
-        });
-      }
+      file = openModelFile(path);
       open.set(path, file);
     }
     return file;

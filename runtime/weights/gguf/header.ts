@@ -7,9 +7,9 @@
  * first), type (u32) and offset (u64) into the data, which begin at the next multiple of `general.alignment` (32 if
  * absent). A string is its length (u64) and UTF-8 bytes; an array its element type (u32), length (u64) and elements.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { RuntimeFailure } from '../../failure.js';
-import { systemReason } from '../../system-reason.js';
+import { openModelFile } from '../open-file.js';
 
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
@@ -54,15 +54,7 @@ const CHUNK_BYTES = 1 << 20;
 
 /** Fails with FC0910 when there is no such file, FC0911 when it is damaged, FC0913 for a tensor of unknown type. */
 export function readGgufHeader(path: string): GgufHeader {
-  let file: number;
-  try {
-    file = openSync(path, 'r');
-  } catch (cause) {
-    throw new RuntimeFailure('FC0910', `cannot open ${path}: ${systemReason(cause)}`, {
-      subject: path,
-      cause,
-    });
-  }
+  const file = openModelFile(path);
   try {
     return parse(path, byteReader(path, file));
   } finally {
