@@ -4,7 +4,7 @@
  * State: bytes on every lane. A lane is done after its latency and its bytes over its bandwidth; the plan is done when
  * its last lane is. Longest loads first, each takes the road whose lanes would be done first; then loads leave the
  * last lane for other roads as long as that helps. Few loads are decided exactly, by trying every combination that can
- * still beat the best one found.
+ * still beat the best one found: the longest load first, which is where most combinations turn out to be too late.
  */
 import type { Lane, Road } from './roads.js';
 
@@ -24,15 +24,17 @@ export interface Balance {
   readonly seconds: number;
 }
 
-/** Combinations of roads up to which the choice is exact. */
-const EXACT_COMBINATIONS = 4096;
+/** Loads up to which every combination is considered; their number of roads does not matter. */
+const EXACT_LOADS = 12;
+
+/** Choices after which the search settles for the best found: about a tenth of a second. */
+const MOST_CHOICES = 200_000;
 
 /** `bound`: seconds that no choice can beat; one that takes no longer is not searched on. */
 export function balance(loads: readonly Load[], lanes: readonly Lane[], bound = 0): Balance {
-  const combinations = loads.reduce((product, load) => product * load.roads.length, 1);
   const start = summarise(improve(greedy(loads, lanes), loads, lanes), loads, lanes);
-  if (start.seconds <= bound || combinations > EXACT_COMBINATIONS) return start;
-  return summarise(searchAll(start, loads, lanes), loads, lanes);
+  if (start.seconds <= bound || loads.length > EXACT_LOADS) return start;
+  return summarise(searchAll(start, loads, lanes, bound), loads, lanes);
 }
 
 /** Seconds until a lane with these bytes is done. */
@@ -85,8 +87,7 @@ interface Gate {
 function greedy(loads: readonly Load[], lanes: readonly Lane[]): number[] {
   const bytes = lanes.map(() => 0);
   const picks = loads.map(() => 0);
-  const order = loads.map((_, index) => index).sort((a, b) => loads[b]!.bytes - loads[a]!.bytes || a - b);
-  for (const index of order) {
+  for (const index of longestFirst(loads)) {
     const load = loads[index]!;
     let best = Infinity;
     load.roads.forEach((road, pick) => {
@@ -145,24 +146,38 @@ function lastLane(bytes: readonly number[], lanes: readonly Lane[]): number {
   return last;
 }
 
+function longestFirst(loads: readonly Load[]): readonly number[] {
+  return loads.map((_, index) => index).sort((a, b) => loads[b]!.bytes - loads[a]!.bytes || a - b);
+}
+
 /** Depth first over all combinations, leaving those that are already as late as the best. */
-function searchAll(start: Balance, loads: readonly Load[], lanes: readonly Lane[]): readonly number[] {
+function searchAll(
+  start: Balance,
+  loads: readonly Load[],
+  lanes: readonly Lane[],
+  bound: number,
+): readonly number[] {
   let best = start.picks;
   let bestSeconds = start.seconds;
+  let choices = 0;
   const bytes = lanes.map(() => 0);
   const picks = loads.map(() => 0);
-  const decide = (index: number, seconds: number): void => {
-    if (seconds >= bestSeconds) return;
-    const load = loads[index];
-    if (!load) {
+  const order = longestFirst(loads);
+  const decide = (depth: number, seconds: number): void => {
+    const index = order[depth];
+    if (index === undefined) {
       best = [...picks];
       bestSeconds = seconds;
       return;
     }
+    const load = loads[index]!;
     load.roads.forEach((road, pick) => {
+      if (bestSeconds <= bound || ++choices > MOST_CHOICES) return;
+      const done = Math.max(seconds, doneWith(road, load.bytes, bytes, lanes));
+      if (done >= bestSeconds) return;
       picks[index] = pick;
       put(road, load.bytes, bytes);
-      decide(index + 1, Math.max(seconds, doneWith(road, 0, bytes, lanes)));
+      decide(depth + 1, done);
       put(road, -load.bytes, bytes);
     });
   };

@@ -62,6 +62,29 @@ describe('balance', () => {
     );
   });
 
+  it('is exact for few loads with many roads each', () => {
+    // Two devices lack the same three parts; each may take them from its host, from a neighbour, or from any of four
+    // devices of another node, whose roads share one lane.
+    const lane = (place: string, bandwidth: number): Lane => {
+      return { link: 'l', place, direction: 'in', bandwidth, latency: 0 };
+    };
+    const lanes = [
+      lane('host of a', 10),
+      lane('host of b', 10),
+      lane('node', 40),
+      lane('neighbour', 20),
+      lane('a', 20),
+      lane('b', 20),
+    ];
+    const remote = [2, 2, 2, 2].map((id) => roadOver([id]));
+    const loads = [0, 1].flatMap((device) =>
+      [1, 3, 4].map((bytes): Load => {
+        return { bytes, roads: [roadOver([device]), ...remote, roadOver([3, 4 + device])] };
+      }),
+    );
+    expect(balance(loads, lanes).seconds).toBe(bruteForce(loads, lanes));
+  });
+
   it('never beats the bound', () => {
     fc.assert(
       fc.property(
