@@ -10,6 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          setupFiles: ['test/fixtures/property-seed.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/device/**'],
           testTimeout: 30_000,
@@ -18,6 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'device',
+          setupFiles: ['test/fixtures/property-seed.ts'],
           include: ['test/device/**/*.test.ts'],
           fileParallelism: false,
           pool: 'forks',
