@@ -70,3 +70,10 @@ export function parseCount(text: string): number {
     throw new InvalidArgumentError('expected a whole number from 1');
   return count;
 }
+
+/** A TCP port as an option's value; 0 stands for any that is free. */
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError('expected a port from 0 to 65535');
+  return port;
+}

@@ -11,10 +11,12 @@ import type { BatchProgress } from '../runtime/jobs/batch-state.js';
 import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
+import type { TraceFile } from '../runtime/trace/trace-file.js';
 import { NO_TRACE, type Tracer } from '../runtime/trace/tracer.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatBytes, formatCount, formatRate, formatSeconds, formatTable, plural } from './format.js';
 import { createProgress } from './progress.js';
+import { openMetrics, type MetricsTarget, type OpenMetrics } from './metrics.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
 import { openTrace, tracedEncoder } from './trace.js';
@@ -47,6 +49,8 @@ export interface PlanRunOptions {
   readonly verifyMoves?: boolean;
   /** Where to write a timeline of the run. */
   readonly tracePath?: string;
+  /** Where metrics go; default: nowhere. */
+  readonly metrics?: MetricsTarget;
   readonly signal: AbortSignal;
 }
 
@@ -61,11 +65,15 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
   await planStart(options.resultsPath, options.start, batch);
-  const trace = options.tracePath === undefined ? undefined : openTrace(options.tracePath, graph, terminal);
+  const metrics = options.metrics && (await openMetrics(options.metrics, graph, terminal));
+  let trace: TraceFile | undefined;
   try {
-    return await runTraced(options, { total, batch, tracer: trace ?? NO_TRACE }, terminal);
+    trace = options.tracePath === undefined ? undefined : openTrace(options.tracePath, graph, terminal);
+    const context = { total, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
+    return await runObserved(options, context, terminal);
   } finally {
     trace?.close();
+    await metrics?.close();
   }
 }
 
@@ -74,11 +82,12 @@ interface RunContext {
   readonly total: number;
   readonly batch: BatchIdentity;
   readonly tracer: Tracer;
+  readonly metrics?: OpenMetrics;
 }
 
-async function runTraced(
+async function runObserved(
   options: PlanRunOptions,
-  { total, batch, tracer }: RunContext,
+  { total, batch, tracer, metrics }: RunContext,
   terminal: Terminal,
 ): Promise<PlanRun> {
   const { graph } = options;
@@ -117,11 +126,14 @@ async function runTraced(
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ordered: options.ordered ?? false,
       encoder: tracedEncoder(encoder, tracer),
-      engine,
+      engine: metrics?.observe(engine) ?? engine,
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },
       signal: options.signal,
-      onProgress: (now) => (state = now),
+      onProgress: (now) => {
+        state = now;
+        metrics?.progress(now);
+      },
     });
     show();
     return { summary, stats: engine.stats(), seconds: elapsed() };

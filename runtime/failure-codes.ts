@@ -70,6 +70,10 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   FC0934: { slug: 'tokenizer-worker-lost', meaning: 'A thread that tokenises requests ended unexpectedly.' },
   FC0940: {
     slug: 'report-unwritable',
-    meaning: 'The file of a trace cannot be written.',
+    meaning: 'The file of a trace or of metrics cannot be written.',
+  },
+  FC0941: {
+    slug: 'metrics-port-unusable',
+    meaning: 'The address that metrics should be served at is taken, or is not of this machine.',
   },
 };

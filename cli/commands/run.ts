@@ -7,9 +7,11 @@ import {
   gpuAction,
   interruptible,
   parseCount,
+  parsePort,
   type AddCommand,
 } from '../command.js';
 import { loadGraph } from '../load-plan.js';
+import type { MetricsTarget } from '../metrics.js';
 import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
 import { runSummary, writeRunSummary } from '../run-summary.js';
 import { out } from '../terminal.js';
@@ -28,6 +30,9 @@ interface RunOptions {
   readonly verifyMoves?: boolean;
   readonly summary?: string;
   readonly trace?: string;
+  readonly metrics?: string;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
   readonly json?: boolean;
 }
 
@@ -54,6 +59,14 @@ export const addRunCommand: AddCommand = (program, context) => {
     )
     .option('--verify-moves', 'check weights and KV end to end after every move (slow)')
     .option('--trace <file>', 'timeline of the run, for ui.perfetto.dev or chrome://tracing');
+  command
+    .option('--metrics <file>', 'metrics of the run in the Prometheus text format, written when it ends')
+    .option(
+      '--metrics-port <port>',
+      'serve them at /metrics while the run lasts; 0 takes any port',
+      parsePort,
+    )
+    .option('--metrics-host <address>', 'address to serve metrics at', '127.0.0.1');
   command.option('--summary <file>', 'also write what `--json` prints to a file');
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
@@ -73,6 +86,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             verifyMoves: options.verifyMoves === true,
             ordered: options.ordered === true,
             ...(options.trace === undefined ? {} : { tracePath: options.trace }),
+            ...metricsTarget(options),
             ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),
           },
@@ -87,3 +101,12 @@ export const addRunCommand: AddCommand = (program, context) => {
     }),
   );
 };
+
+function metricsTarget({ metrics: path, metricsPort: port, metricsHost: host }: RunOptions) {
+  if (path === undefined && port === undefined) return {};
+  const target: MetricsTarget = {
+    ...(path === undefined ? {} : { path }),
+    ...(port === undefined ? {} : { address: { host, port } }),
+  };
+  return { metrics: target };
+}

@@ -21,7 +21,7 @@ import type { OnMove, PrepareProgress } from './prepare.js';
 import { DISK, HOST, NO_TRACE, traced } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
-import { countWork, labelOf, movingPages } from './trace-work.js';
+import { countWork, labelOf, movingPages, workOf } from './trace-work.js';
 import { schedulerConfig } from './scheduler-config.js';
 import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
 
@@ -377,6 +377,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         graph.devices.map(({ id, path }) => [path, devices.get(id)!.memory.peak]),
       ),
     }),
+    work: () => workOf(scheduler),
     pending: () => sequences.size,
     async dispose() {
       try {

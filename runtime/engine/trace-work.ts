@@ -5,6 +5,7 @@ import type { Scheduler } from '../scheduler/scheduler.js';
 import type { Action } from '../scheduler/types.js';
 import { deviceLane, together } from '../trace/tracer.js';
 import type { Slice, Tracer } from '../trace/tracer.js';
+import type { EngineWork } from './types.js';
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 type PageAction = Extract<Action, { kind: 'page_out' | 'page_in' }>;
@@ -22,18 +23,32 @@ export function labelOf(
   return { name: `${name} ${prefill ? 'prefill' : 'decode'}`, args, requests };
 }
 
+/** What a scheduler has in hand. */
+export function workOf(scheduler: Pick<Scheduler, 'state'>): EngineWork {
+  const { waiting, prefilling, running, pools, host, disk, ...state } = scheduler.state();
+  const moving = state.pagingOut + state.pagingIn + state.spilling + state.fetching;
+  const pages = (tier: 'device' | 'host' | 'disk', pool: string, all: { pages: number; free: number }) => ({
+    tier,
+    pool,
+    total: all.pages,
+    used: all.pages - all.free,
+  });
+  return {
+    requests: { waiting, prefilling, running, moving, host: state.onHost, disk: state.onDisk },
+    pages: [
+      ...pools.map((pool) => pages('device', `${pool.pool} ${pool.replica}`, pool)),
+      pages('host', 'host', host),
+      pages('disk', 'disk', disk),
+    ],
+  };
+}
+
 /** Where requests are and how much of every tier is in use. */
 export function countWork(tracer: Tracer, scheduler: Scheduler): void {
-  tracer.counter('requests', () => {
-    const { waiting, prefilling, running, ...state } = scheduler.state();
-    const moving = state.pagingOut + state.pagingIn + state.spilling + state.fetching;
-    return { waiting, prefilling, running, moving, host: state.onHost, disk: state.onDisk };
-  });
-  tracer.counter('KV pages in use', () => {
-    const { pools, host, disk } = scheduler.state();
-    const used = pools.map(({ pool, replica, pages, free }) => [`${pool} ${replica}`, pages - free] as const);
-    return { ...Object.fromEntries(used), host: host.pages - host.free, disk: disk.pages - disk.free };
-  });
+  tracer.counter('requests', () => workOf(scheduler).requests);
+  tracer.counter('KV pages in use', () =>
+    Object.fromEntries(workOf(scheduler).pages.map(({ pool, used }) => [pool, used])),
+  );
 }
 
 /** Pages on their way, on every device that holds a part of them. */

@@ -98,6 +98,22 @@ export interface EngineStats {
   readonly peakMemory: Readonly<Record<string, number>>;
 }
 
+/** What an engine has in hand at one moment. */
+export interface EngineWork {
+  /** Sequences by where they are; `host` and `disk` hold the KV of some, `moving` are those on their way to or from it. */
+  readonly requests: Readonly<
+    Record<'waiting' | 'prefilling' | 'running' | 'moving' | 'host' | 'disk', number>
+  >;
+  /** KV pages: of every pool and replica, of the host tier and of the disk tier. */
+  readonly pages: readonly {
+    readonly tier: 'device' | 'host' | 'disk';
+    /** Pool and replica, or the tier again. */
+    readonly pool: string;
+    readonly total: number;
+    readonly used: number;
+  }[];
+}
+
 export interface Engine {
   /** Queues a request; it may be called at any time, also while `run` is under way. */
   submit(request: EngineRequest): void;
@@ -108,6 +124,7 @@ export interface Engine {
    */
   run(signal?: AbortSignal): Promise<void>;
   readonly stats: () => EngineStats;
+  readonly work: () => EngineWork;
   /** Requests queued or in work. */
   readonly pending: () => number;
   dispose(): Promise<void>;

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseExposition } from '../../fixtures/exposition.js';
 import { readTrace } from '../../fixtures/trace-events.js';
 
 const MAIN = 'dist/cli/main.js';
@@ -101,19 +102,26 @@ describe('fulcrum run', () => {
     );
   });
 
-  it('writes a trace with places of the plan, and refuses one it cannot write', () => {
+  it('writes metrics, and a trace with places of the plan; refuses a trace it cannot write', () => {
     const trace = join(folder, 'trace.json');
+    const metrics = join(folder, 'metrics.prom');
     const requests = requestsFile('traced.jsonl', 2);
     const run = (path: string, results: string) =>
       fulcrum(
         ...['run', PLAN, '--plan', 'single', '--requests', requests],
-        ...['--out', join(folder, results), '--trace', path],
+        ...['--out', join(folder, results), '--trace', path, '--metrics', metrics],
       );
     expect(run(trace, 'traced.out.jsonl').status).toBe(0);
     const { slices } = readTrace(trace);
     const step = slices.find(({ name }) => name === 'serve decode')!;
     expect(step.args!['origin']).toMatch(/clerk\.plan:\d+:\d+$/);
     expect(slices.some(({ thread }) => thread === 'tokenise')).toBe(true);
+    const { value } = parseExposition(readFileSync(metrics, 'utf8'));
+    expect(value('vllm:request_success_total', { finished_reason: 'stop' })).toBe(2);
+    expect(value('vllm:generation_tokens_total')).toBeGreaterThan(2);
+    expect(value('fulcrum_results_total', { outcome: 'answered' })).toBe(2);
+    expect(value('fulcrum_kv_pages_used', { tier: 'device' })).toBe(0);
+    expect(value('fulcrum_host_seconds_total', { phase: 'decode', work: 'encode' })).toBeGreaterThan(0);
     const refused = run(join(folder, 'none', 'trace.json'), 'untraced.out.jsonl');
     expect(refused.status).toBe(3);
     expect(refused.stderr).toMatch(/error\[FC0940\]/);
@@ -136,25 +144,37 @@ describe('fulcrum run', () => {
     expect(existsSync(join(folder, 'x'))).toBe(false);
   });
 
-  it('keeps whole lines and exits with 130 when interrupted', async () => {
+  it('serves metrics, keeps whole lines and exits with 130 when interrupted', async () => {
     const results = join(folder, 'cut.out.jsonl');
     const child = spawn(
       process.execPath,
-      [MAIN, 'run', PLAN, '--plan', 'single', '--requests', join(DATA, 'records.jsonl'), '--out', results],
+      [
+        ...[MAIN, 'run', PLAN, '--plan', 'single', '--metrics-port', '0'],
+        ...['--requests', join(DATA, 'records.jsonl'), '--out', results],
+      ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     let said = '';
     child.stderr.on('data', (chunk) => (said += String(chunk)));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    let served = '';
+    const look = async (): Promise<void> => {
+      const url = /http:\S+/.exec(said)![0];
+      served = await (await fetch(url)).text();
+      child.kill('SIGINT');
+    };
     const watch = setInterval(() => {
       if (existsSync(results) && readFileSync(results).includes(10)) {
         clearInterval(watch);
-        child.kill('SIGINT');
+        void look();
       }
     }, 50);
     const status = await ended;
     clearInterval(watch);
     expect(status).toBe(130);
+    const { value } = parseExposition(served);
+    expect(value('vllm:num_requests_running')).toBeGreaterThan(0);
+    expect(value('vllm:request_success_total', { finished_reason: 'stop' })).toBeGreaterThan(0);
     const lines = readLines<ResultLine>(results);
     expect(lines.length).toBeGreaterThan(0);
     expect(lines.length).toBeLessThan(256);

@@ -1,0 +1,86 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { refuseUnwritableMetrics, writeMetricsFile } from '../../../runtime/metrics/metrics-file.js';
+import { serveMetrics } from '../../../runtime/metrics/metrics-server.js';
+
+let folder = '';
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'fulcrum-metrics-'))));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const ANY = { host: '127.0.0.1', port: 0 };
+const metrics = { contentType: 'text/plain; version=0.0.4', text: () => Promise.resolve('up 1\n') };
+
+describe('a metrics file', () => {
+  it('takes the place of an older one and leaves no draft behind', () => {
+    const path = join(folder, 'm.prom');
+    writeFileSync(path, 'old, and longer');
+    refuseUnwritableMetrics(path);
+    expect(readFileSync(path, 'utf8')).toBe('old, and longer');
+    writeMetricsFile(path, 'new\n');
+    expect(readFileSync(path, 'utf8')).toBe('new\n');
+    expect(readdirSync(folder)).toEqual(['m.prom']);
+  });
+
+  it('is refused before and at the time where it cannot be', () => {
+    const refused = expect.objectContaining({ code: 'FC0940' });
+    for (const path of [join(folder, 'none', 'm.prom'), folder]) {
+      expect(() => refuseUnwritableMetrics(path)).toThrow(refused);
+      expect(() => writeMetricsFile(path, 'x')).toThrow(refused);
+    }
+    expect(readdirSync(folder).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+});
+
+describe('a metrics server', () => {
+  it('answers at /metrics alone, and only reads', async () => {
+    const server = await serveMetrics(metrics, ANY);
+    try {
+      const found = await fetch(server.url);
+      expect(found.status).toBe(200);
+      expect(found.headers.get('content-type')).toBe(metrics.contentType);
+      expect(await found.text()).toBe('up 1\n');
+      expect((await fetch(server.url, { method: 'HEAD' })).status).toBe(200);
+      expect((await fetch(server.url, { method: 'POST' })).status).toBe(405);
+      expect((await fetch(new URL('/', server.url))).status).toBe(404);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('says a failure to gather metrics, and goes on', async () => {
+    let broken = true;
+    const text = () => (broken ? Promise.reject(new Error('no figures')) : metrics.text());
+    const server = await serveMetrics({ ...metrics, text }, ANY);
+    try {
+      const failed = await fetch(server.url);
+      expect([failed.status, await failed.text()]).toEqual([500, 'Error: no figures\n']);
+      broken = false;
+      expect((await fetch(server.url)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('refuses a port that is taken, and gives its own back with connections open', async () => {
+    const first = await serveMetrics(metrics, ANY);
+    const port = Number(new URL(first.url).port);
+    await expect(serveMetrics(metrics, { ...ANY, port })).rejects.toMatchObject({ code: 'FC0941' });
+    const idle = connect(port, ANY.host);
+    await new Promise((resolve) => idle.once('connect', resolve));
+    const dropped = new Promise((resolve) => idle.once('close', resolve).once('error', () => undefined));
+    await first.close();
+    await dropped;
+    const second = await serveMetrics(metrics, { ...ANY, port });
+    expect(new URL(second.url).port).toBe(String(port));
+    await second.close();
+  });
+
+  it('refuses an address that is not of this machine', async () => {
+    await expect(serveMetrics(metrics, { host: '203.0.113.1', port: 0 })).rejects.toMatchObject({
+      code: 'FC0941',
+    });
+  });
+});
