@@ -1,14 +1,9 @@
 /** Rectangles of tensors, sorted by tensor. */
+import { groupBy } from '../group-by.js';
 
 /** Items by the tensor they are about, in their order. */
 export function byTensor<Item extends { readonly tensor: string }>(
   items: readonly Item[],
 ): ReadonlyMap<string, readonly Item[]> {
-  const map = new Map<string, Item[]>();
-  for (const item of items) {
-    const list = map.get(item.tensor);
-    if (list) list.push(item);
-    else map.set(item.tensor, [item]);
-  }
-  return map;
+  return groupBy(items, ({ tensor }) => tensor);
 }

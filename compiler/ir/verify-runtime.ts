@@ -3,6 +3,7 @@
  * has its send, ranks name programs, shards and pages that exist, weights cover exactly what the transition graph
  * says each rank holds, transitions leave every weight whole, and memory fits.
  */
+import { groupBy } from '../group-by.js';
 import { byTensor } from './pieces.js';
 import { area, intersect, intervalLength, subtractAll, type Rectangle } from './rectangles.js';
 import {
@@ -55,6 +56,8 @@ function verifyStage(
   const { mesh, programs, ranks, shards } = stage;
   const problems: string[] = [];
   const pool = graph.pools.find((candidate) => candidate.id === stage.pool);
+  const replicas = new Map((pool?.ranks ?? []).map((rank) => [rank.device, rank.dp]));
+  const known = new Set(graph.devices.map((device) => device.id));
   if (!pool?.stages.includes(stage.name)) problems.push(`its pool ${stage.pool} does not serve it`);
   if (programs.length !== mesh.pp) problems.push(`${programs.length} programs for pp ${mesh.pp}`);
   if (ranks.length !== mesh.dp * mesh.pp * mesh.tp) problems.push(`${ranks.length} ranks in its mesh`);
@@ -66,11 +69,11 @@ function verifyStage(
     if (program?.pp !== rank.pp) problems.push(`rank ${index} runs another pipeline stage's program`);
     if (shard?.pp !== rank.pp || shard.tp !== rank.tp)
       problems.push(`rank ${index} has another rank's weights`);
-    if (!graph.devices.some((device) => device.id === rank.device)) {
+    if (!known.has(rank.device)) {
       problems.push(`rank ${index} is on device ${rank.device}, which the graph does not have`);
     }
-    const pages = pool?.ranks.find((candidate) => candidate.device === rank.device);
-    if (pages?.dp !== rank.dp) problems.push(`rank ${index} has no pages in pool ${stage.pool}`);
+    if (replicas.get(rank.device) !== rank.dp)
+      problems.push(`rank ${index} has no pages in pool ${stage.pool}`);
   });
   if (problems.length > 0) return problems;
   programs.forEach((program, pp) => {
@@ -83,11 +86,13 @@ function verifyStage(
     const ids = shard.weights.map((weight) => weight.id);
     if (new Set(ids).size !== ids.length) problems.push(`${where}: two weights have the same id`);
   }
-  for (const rank of holdings ?? []) {
-    const shard = shards.find((candidate) => candidate.pp === rank.pp && candidate.tp === rank.tp);
+  const shardOf = new Map(ranks.map((rank) => [rank.device, shards[rank.shard]]));
+  // Replicas hold the same: what is alike is looked at once.
+  for (const [shard, members] of groupBy(holdings ?? [], ({ device }) => shardOf.get(device))) {
     const pieces = shard?.weights.flatMap((weight) => weight.pieces) ?? [];
-    if (!coversHoldings(pieces, rank))
-      problems.push(`the weights of device ${rank.device} are not its holdings`);
+    for (const [weights, alike] of groupBy(members, (rank) => rank.weights))
+      if (!coversHoldings(pieces, weights))
+        problems.push(...alike.map(({ device }) => `the weights of device ${device} are not its holdings`));
   }
   return problems;
 }
@@ -144,13 +149,13 @@ function landing(piece: RuntimeWeight['pieces'][number]): Rectangle {
   };
 }
 
-function coversHoldings(pieces: RuntimeWeight['pieces'], rank: RankHolding): boolean {
+function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['weights']): boolean {
   const held = pieces.reduce((sum, piece) => sum + area(piece), 0);
-  const wanted = rank.weights.reduce((sum, piece) => sum + area(piece), 0);
+  const wanted = weights.reduce((sum, piece) => sum + area(piece), 0);
   const sorted = byTensor(pieces);
   return (
     held >= wanted &&
-    rank.weights.every((piece) => subtractAll(piece, sorted.get(piece.tensor) ?? []).length === 0)
+    weights.every((piece) => subtractAll(piece, sorted.get(piece.tensor) ?? []).length === 0)
   );
 }
 

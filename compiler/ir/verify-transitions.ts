@@ -3,6 +3,7 @@
  * kept or copied that was not there, nothing needed is evicted, and KV slices cover every (layer, head) of every
  * replica: once on the way out, wherever it is held on the way in.
  */
+import { groupBy } from '../group-by.js';
 import { byTensor } from './pieces.js';
 import { area, contains, intersect, subtractAll } from './rectangles.js';
 import type { KvReshard, KvSlice, RankHolding, TransitionGraph, WeightReshard } from './transitions.js';
@@ -81,11 +82,13 @@ function verifyKv(edge: KvReshard, holdings: TransitionGraph['holdings']): strin
   if (edge.path === 'shared') return [];
   const problems: string[] = [];
   const check = (slices: readonly KvSlice[], ranks: readonly RankHolding[], what: string): void => {
-    for (const dp of new Set(ranks.map((rank) => rank.dp))) {
-      const rectangles = slices
-        .filter((slice) => slice.dp === dp)
-        .map(({ layers, heads }) => ({ rows: layers, cols: heads }));
-      for (const { kv } of ranks.filter((rank) => rank.dp === dp)) {
+    const byReplica = groupBy(slices, (slice) => slice.dp);
+    for (const [dp, members] of groupBy(ranks, (rank) => rank.dp)) {
+      const rectangles = (byReplica.get(dp) ?? []).map(({ layers, heads }) => ({
+        rows: layers,
+        cols: heads,
+      }));
+      for (const { kv } of members) {
         const missing = subtractAll({ rows: kv.layers, cols: kv.heads }, rectangles);
         if (missing.some((rest) => area(rest) > 0))
           problems.push(`replica ${dp} ${what} only part of its pages`);
@@ -94,15 +97,15 @@ function verifyKv(edge: KvReshard, holdings: TransitionGraph['holdings']): strin
   };
   check(edge.pageOut, holdings[edge.from] ?? [], 'pages out');
   check(edge.pageIn, holdings[edge.to] ?? [], 'pages in');
-  edge.pageOut.forEach((slice, index) => {
-    const twice = edge.pageOut
-      .slice(0, index)
-      .some(
-        (other) =>
-          other.dp === slice.dp &&
+  for (const slices of groupBy(edge.pageOut, (slice) => slice.dp).values()) {
+    slices.forEach((slice, index) => {
+      const twice = slices
+        .slice(0, index)
+        .some((other) =>
           intersect({ rows: slice.layers, cols: slice.heads }, { rows: other.layers, cols: other.heads }),
-      );
-    if (twice) problems.push(`device ${slice.device} pages out what another did`);
-  });
+        );
+      if (twice) problems.push(`device ${slice.device} pages out what another did`);
+    });
+  }
   return problems;
 }

@@ -2,6 +2,7 @@
  * How KV gets along every flow edge. Stages whose ranks hold the same layers and heads on the same devices read the
  * same pages; between any others KV travels through the first host tier, in an order that no sharding shows in.
  */
+import { groupBy } from '../group-by.js';
 import type { KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { KvTier, Plan, Stage } from '../plan/plan.js';
@@ -67,10 +68,11 @@ function kvEdge(
 
 /** Whether two stages find every page's slice on the same device, for the same replica. */
 function sameKv(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
+  const there = new Map(b.map((rank) => [rank.device, rank]));
   return (
     a.length === b.length &&
     a.every((rank) => {
-      const other = b.find((candidate) => candidate.device === rank.device);
+      const other = there.get(rank.device);
       return (
         other !== undefined &&
         other.dp === rank.dp &&
@@ -83,17 +85,9 @@ function sameKv(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
 
 /** Ranks without those whose slice an earlier rank of the same replica holds too: a replicated head leaves once. */
 function uniqueOwners(ranks: readonly RankHolding[]): readonly RankHolding[] {
-  return ranks.filter(
-    (rank, index) =>
-      !ranks
-        .slice(0, index)
-        .some(
-          (other) =>
-            other.dp === rank.dp &&
-            sameInterval(other.kv.layers, rank.kv.layers) &&
-            sameInterval(other.kv.heads, rank.kv.heads),
-        ),
-  );
+  const slices = groupBy(ranks, ({ dp, kv }) => [dp, ...kv.layers, ...kv.heads].join());
+  const first = new Set([...slices.values()].map(([rank]) => rank));
+  return ranks.filter((rank) => first.has(rank));
 }
 
 function kvSlice(rank: RankHolding, headBytes: number): KvSlice {

@@ -115,20 +115,17 @@ export function layOutPools(
     }
     const borrower = borrowers.get(draft);
     const useful = draft.useful + (borrower?.useful ?? 0);
-    const contested = (device: number): boolean =>
-      draft.handsOn &&
-      drafts.some(
-        (other) =>
-          other !== draft && other !== borrower && other.ranks.some((rank) => rank.device === device),
-      );
+    const rivals = drafts.filter((other) => other !== draft && other !== borrower);
+    const wanted = new Set(rivals.flatMap(({ ranks }) => ranks.map((rank) => rank.device)));
+    const contested = (device: number): boolean => draft.handsOn && wanted.has(device);
+    const parts = borrower === undefined ? undefined : mostCommonGroups([draft, borrower]);
     const fits = draft.ranks.map((rank) => {
       const available = (left.get(rank.device) ?? 0) * (contested(rank.device) ? 0.5 : 1);
       const layerBytes = layerPageBytes(plan, rank.kv.heads);
       const layers = intervalLength(rank.kv.layers);
       if (layers * layerBytes === 0) return useful;
       // The smallest buffer that layers can be split into must fit a binding.
-      const part =
-        borrower === undefined ? layerBytes : (layers * layerBytes) / mostCommonGroups([draft, borrower]);
+      const part = parts === undefined ? layerBytes : (layers * layerBytes) / parts;
       return Math.min(Math.floor(available / (layers * layerBytes)), Math.floor(maxBindingBytes / part));
     });
     const count = Math.max(0, Math.min(useful, ...fits));

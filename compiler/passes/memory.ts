@@ -10,6 +10,7 @@
 import { formatBytes } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import { groupBy } from '../group-by.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
@@ -44,9 +45,9 @@ export function fixedMemory(
   reshards: readonly WeightReshard[],
   resident?: ReadonlyMap<number, number>,
 ): readonly DeviceMemory[] {
-  const devices = [...new Set(ranks.map((rank) => rank.device))].sort((a, b) => a - b);
-  return devices.map((device) => {
-    const mine = ranks.filter((rank) => rank.device === device);
+  const byDevice = groupBy(ranks, (rank) => rank.device);
+  const devices = [...byDevice].sort(([a], [b]) => a - b);
+  return devices.map(([device, mine]) => {
     const switches = (a: RankMemory, b: RankMemory): boolean =>
       reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
     const inTurn = mine.some((a) => mine.some((b) => switches(a, b)));
@@ -85,12 +86,13 @@ export function devicePeaks(
   fixed: readonly DeviceMemory[],
   pools: readonly KvPool[],
 ): readonly RuntimeDevice[] {
+  const pageBytes = new Map<number, number>();
+  for (const { ranks, pages, within } of pools)
+    if (within === undefined)
+      for (const rank of ranks)
+        pageBytes.set(rank.device, (pageBytes.get(rank.device) ?? 0) + pages * rank.pageBytes);
   return fixed.map(({ device, budget, weights, workspace }) => {
-    const kv = pools
-      .filter((pool) => pool.within === undefined)
-      .flatMap((pool) => pool.ranks.map((rank) => ({ ...rank, bytes: pool.pages * rank.pageBytes })))
-      .filter((rank) => rank.device === device)
-      .reduce((sum, rank) => sum + rank.bytes, 0);
+    const kv = pageBytes.get(device) ?? 0;
     return {
       id: device,
       path: plan.topology.devices[device]!.path,

@@ -25,10 +25,11 @@ export function lenderOf(borrower: PoolDraft, drafts: readonly PoolDraft[]): Poo
 }
 
 function haveEqualPages(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
+  const there = new Map(b.map((rank) => [rank.device, rank]));
   return (
     a.length === b.length &&
     a.every((rank) => {
-      const other = b.find(({ device }) => device === rank.device);
+      const other = there.get(rank.device);
       return other !== undefined && other.dp === rank.dp && pageParts(rank) === pageParts(other);
     })
   );
