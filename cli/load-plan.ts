@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
-import { compilePlan, type CompileResult } from '../compiler/compile.js';
+import { compileAllowing } from '../compiler/check-and-compile.js';
+import type { CompileResult } from '../compiler/compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { WeightType } from '../compiler/model/weight-types.js';
@@ -64,7 +65,7 @@ export function countDiagnostics(diagnostics: readonly Diagnostic[]): string {
 
 export type Chosen =
   | { readonly kind: 'plan'; readonly plan: Plan }
-  /** `usage`: the name is wrong or missing. */
+  /** `usage`: the name is wrong or missing; the message is complete. */
   | { readonly kind: 'usage'; readonly message: string };
 
 /** The plan that `--plan` names; without a name, the only one. */
@@ -75,13 +76,13 @@ export function choosePlan(plans: readonly Plan[], name: string | undefined, fil
     if (plan !== undefined) return { kind: 'plan', plan };
     const near = suggest(name, names);
     const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
-    return { kind: 'usage', message: `${file} has no plan ${name}; ${hint}` };
+    return { kind: 'usage', message: `error[FC0209]: ${file} declares no plan called \`${name}\`; ${hint}` };
   }
   if (plans.length === 1) return { kind: 'plan', plan: plans[0]! };
-  if (plans.length === 0) return { kind: 'usage', message: `${file} has no plan` };
+  if (plans.length === 0) return { kind: 'usage', message: `error: ${file} has no plan` };
   return {
     kind: 'usage',
-    message: `${file} has several plans: choose one with --plan (${names.join(', ')})`,
+    message: `error: ${file} has several plans: choose one with --plan (${names.join(', ')})`,
   };
 }
 
@@ -110,12 +111,12 @@ export function loadPlan(
   }
   const chosen = choosePlan(checked.plans, options.plan, file);
   if (chosen.kind === 'usage') {
-    err(terminal, `error: ${chosen.message}`);
+    err(terminal, chosen.message);
     return { kind: 'failed', exit: EXIT.usage };
   }
   const { model } = chosen.plan;
   const plan = { ...chosen.plan, model: { ...model, weights: options.weights ?? model.weights } };
-  const compiled = compilePlan(plan);
+  const compiled = compileAllowing(plan, checked);
   if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
     err(terminal, countDiagnostics(compiled.diagnostics));
     return { kind: 'failed', exit: EXIT.diagnostics };

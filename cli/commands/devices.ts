@@ -4,6 +4,7 @@ import { listAdapters, type AdapterReport } from '../../runtime/device/dawn-inst
 import { openDevices } from '../../runtime/device/dawn.js';
 import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { jsonDocument } from '../json-document.js';
 import { err, out } from '../terminal.js';
 import { formatBytes, formatTable } from '../format.js';
 
@@ -73,7 +74,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
         measured = await measureBandwidth(device!);
         device!.destroy();
       }
-      if (options.json) out(terminal, JSON.stringify({ command: 'devices', adapters, measured }, null, 2));
+      if (options.json) out(terminal, jsonDocument('devices', { adapters, measured }));
       else if (adapters.length > 0)
         out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
       if (adapters.length > 0) return EXIT.ok;

@@ -1,11 +1,13 @@
 /** `fulcrum explain`: a code at length, or what the compiler decided about the plans of a file and why. */
-import { compilePlan } from '../../compiler/compile.js';
+import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { describeCode, findCode } from '../explain/codes.js';
 import { describeExplanation } from '../explain/describe-plan.js';
 import { explainPlan } from '../explain/explain-plan.js';
+import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
+import { readPage } from '../explain/pages.js';
 import { err, out } from '../terminal.js';
 
 interface ExplainOptions {
@@ -42,7 +44,8 @@ function explainCode(name: string, { json }: ExplainOptions, { terminal }: Comma
     );
     return EXIT.usage;
   }
-  out(terminal, json ? JSON.stringify({ command: 'explain', ...found }, null, 2) : describeCode(found));
+  const text = json ? jsonDocument('explain', { ...found, page: readPage(found.code) }) : describeCode(found);
+  out(terminal, text);
   return EXIT.ok;
 }
 
@@ -55,18 +58,18 @@ function explainFile(file: string, options: ExplainOptions, { terminal }: Comman
   if (!reportDiagnostics(terminal, checked.diagnostics, checked.render)) return failed(checked.diagnostics);
   const chosen = options.plan === undefined ? undefined : choosePlan(checked.plans, options.plan, file);
   if (chosen?.kind === 'usage') {
-    err(terminal, `error: ${chosen.message}`);
+    err(terminal, chosen.message);
     return EXIT.usage;
   }
   const compiled = (chosen === undefined ? checked.plans : [chosen.plan]).map((plan) => ({
     plan,
-    result: compilePlan(plan),
+    result: compileAllowing(plan, checked),
   }));
   const diagnostics = compiled.flatMap(({ result }) => result.diagnostics);
   reportDiagnostics(terminal, diagnostics, checked.render);
   if (diagnostics.some(isError)) return failed(diagnostics);
   const plans = compiled.map(({ plan, result }) => explainPlan(plan, result));
-  if (options.json) out(terminal, JSON.stringify({ command: 'explain', file, plans }, null, 2));
+  if (options.json) out(terminal, jsonDocument('explain', { file, plans }));
   else out(terminal, plans.map(describeExplanation).join('\n\n'));
   return EXIT.ok;
 }

@@ -1,6 +1,6 @@
 /** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
 import { Option } from 'commander';
-import { compilePlan } from '../../compiler/compile.js';
+import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
@@ -8,6 +8,7 @@ import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
+import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
 import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
 import { err, out } from '../terminal.js';
@@ -68,13 +69,13 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   if (!reportDiagnostics(terminal, checked.diagnostics, checked.render))
     return failed(countDiagnostics(checked.diagnostics), EXIT.diagnostics);
   const chosen = plansToRun(checked.plans, options.plan ?? 'all', file);
-  if (typeof chosen === 'string') return failed(`error: ${chosen}`, EXIT.usage);
+  if (typeof chosen === 'string') return failed(chosen, EXIT.usage);
   const reports = [];
   for (const plan of chosen) {
     const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
     if (requests.kind !== 'requests')
       return failed(`error: ${requests.message}`, requests.kind === 'usage' ? EXIT.usage : EXIT.runtime);
-    const compiled = compilePlan(plan);
+    const compiled = compileAllowing(plan, checked);
     if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render))
       return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
     if (reports.length === 0)
@@ -85,8 +86,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     });
     reports.push(simulationReport({ plan: plan.name, simulation }));
   }
-  if (options.json)
-    out(terminal, JSON.stringify({ command: 'simulate', version: 1, plans: reports }, null, 2));
+  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
   else {
     out(terminal, describeThroughput(reports));
     for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
@@ -96,7 +96,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
 
 /** The plans to run, or why there are none. */
 function plansToRun(plans: readonly Plan[], name: string, file: string): readonly Plan[] | string {
-  if (name === 'all') return plans.length > 0 ? plans : `${file} has no plan`;
+  if (name === 'all') return plans.length > 0 ? plans : `error: ${file} has no plan`;
   const chosen = choosePlan(plans, name, file);
   return chosen.kind === 'plan' ? [chosen.plan] : chosen.message;
 }

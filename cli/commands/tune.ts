@@ -14,6 +14,7 @@ import { tune, type TuneResult } from '../../runtime/tune/tune.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
+import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { describeTuned, tunedReport } from '../tune-report.js';
@@ -77,7 +78,7 @@ function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandCo
   }
   const chosen = choosePlan(checked.plans, options.plan, file);
   if (chosen.kind === 'usage') {
-    err(terminal, `error: ${chosen.message}`);
+    err(terminal, chosen.message);
     return EXIT.usage;
   }
   const { plan } = chosen;
@@ -101,8 +102,7 @@ function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandCo
     onProgress: (done, total) => progress.update(done, total, ''),
   });
   progress.stop();
-  if (options.json)
-    out(terminal, JSON.stringify({ command: 'tune', version: 1, ...tunedReport(result) }, null, 2));
+  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result)));
   else out(terminal, describeTuned(result, options.top));
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;

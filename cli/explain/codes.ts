@@ -6,6 +6,7 @@ import { CATALOGUE, type Slug } from '../../compiler/diagnostics/catalogue.js';
 import type { AnyEntry } from '../../compiler/diagnostics/catalogue/entry.js';
 import { syntaxCodes, type SyntaxCode } from '../../grammar/syntax-problems.js';
 import { FAILURE_CODES } from '../../runtime/failure-codes.js';
+import { describePage, readPage } from './pages.js';
 
 export interface KnownCode {
   readonly code: string;
@@ -28,6 +29,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   '06': 'KV and tiers: the KV cache has no place, or no way from one stage to the next.',
   '07': 'Flow: the stages and rules do not make a path from requests to results.',
   '08': 'Expectations: the plan promises something that it does not keep.',
+  '10': 'Style: what a file says about its own diagnostics.',
   '09': 'Run time: files, devices or requests stopped a run. Results already written stay.',
 };
 
@@ -54,6 +56,7 @@ const SYNTAX_MESSAGES: Readonly<Record<SyntaxCode, string>> = {
 const GENERAL_MESSAGES: Readonly<Partial<Record<Slug, string>>> = {
   'bad-model-config': 'a field of config.json is missing, or its value cannot be right',
   'bad-shape': 'the sizes of a model do not go together, such as heads that are no multiple of kv_heads',
+  'bad-allowance': 'a comment that begins with `//!` does not say in its form what it allows, and why',
   'bad-measure-argument': 'a measure of an expectation has an argument that it cannot take',
 };
 
@@ -91,9 +94,16 @@ export function findCode(name: string): KnownCode | undefined {
   return knownCodes().find((entry) => entry.code === code || entry.slug === name);
 }
 
-/** Text of a code for people. */
+/** Text of a code for people, with what its page says. */
 export function describeCode({ code, slug, severity, message, field }: KnownCode): string {
-  return `${severity}[${code}] ${slug}\n\n  ${message}\n\n${field}`;
+  const page = readPage(code);
+  const parts = [
+    `${severity}[${code}] ${slug}`,
+    `  ${message}`,
+    ...(page ? [describePage(page)] : []),
+    field,
+  ];
+  return parts.join('\n\n');
 }
 
 /** The message with `<fact>` in place of every fact. */

@@ -8,6 +8,7 @@ import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import type { CompilerHost } from '../host.js';
 import type { Plan } from '../plan/plan.js';
 import type { Workload } from '../plan/workload.js';
+import { readAllowances, sift, type AllowedDiagnostic, type Allowance } from './allowances.js';
 import { checkDevice } from './check-device.js';
 import { checkModel, type CheckedModel } from './check-model.js';
 import { checkTopology, type CheckedTopology } from './check-topology.js';
@@ -30,6 +31,9 @@ export interface CheckResult {
   readonly plans: readonly Plan[];
   readonly workloads: readonly Workload[];
   readonly diagnostics: readonly Diagnostic[];
+  /** Warnings that the files accept, and the lines that say so. */
+  readonly allowed: readonly AllowedDiagnostic[];
+  readonly allowances: readonly Allowance[];
   /** Texts of all files that took part, by path; the library's are under `std/`. */
   readonly files: ReadonlyMap<string, string>;
 }
@@ -40,8 +44,11 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const tell = (d: Diagnostic): void => void before.push(d);
   const loaded = load(host, path, tell);
   const { root } = loaded;
-  if (!root)
-    return { file: undefined, plans: [], workloads: [], diagnostics: before, files: textsOf(loaded) };
+  const allowances = [...loaded.scopes.values()].flatMap((scope) => readAllowances(scope, tell));
+  if (!root) {
+    const nothing = { plans: [], workloads: [], allowed: [], allowances };
+    return { ...nothing, file: undefined, diagnostics: before, files: textsOf(loaded) };
+  }
 
   // A param may not depend on another: there would be no telling which values belong together.
   const contexts = [root, ...[...loaded.scopes.values()].filter((s) => s !== root)].map((scope): Context => ({
@@ -57,9 +64,17 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     assignment,
     ...checkRound(root, host, assignment, options.plan),
   }));
-  const diagnostics = inOrder([...before, ...mergeRounds(results)], path);
+  const { kept, allowed } = sift(inOrder([...before, ...mergeRounds(results)], path), allowances);
   const { plans, workloads } = results[0]!;
-  return { file: root.file, plans, workloads, diagnostics, files: textsOf(loaded) };
+  return {
+    file: root.file,
+    plans,
+    workloads,
+    diagnostics: kept,
+    allowed,
+    allowances,
+    files: textsOf(loaded),
+  };
 }
 
 interface Round {

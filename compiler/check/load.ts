@@ -29,7 +29,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
     const parsed = file.startsWith(STD) ? parseLibrary(file, text) : parse(text, file);
     for (const problem of parsed.errors) tell(fromSyntax(problem, file));
     const names = new Map<string, Binding>();
-    const scope: Scope = { path: file, file: parsed.file, names };
+    const scope: Scope = { path: file, file: parsed.file, comments: parsed.comments, names };
     scopes.set(file, scope);
     loading.push(file);
     for (const item of parsed.file.items) bind(scope, names, item);

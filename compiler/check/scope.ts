@@ -3,6 +3,7 @@
  * the values of params and the place where findings go. Both are values: looking into another file is a new context.
  */
 import { suggest } from '../../grammar/did-you-mean.js';
+import type { Comment } from '../../grammar/lex.js';
 import type {
   DeviceDecl,
   ModelDecl,
@@ -29,6 +30,8 @@ export interface Binding {
 export interface Scope {
   readonly path: string;
   readonly file: SourceFile;
+  /** Comments of the file, in source order. */
+  readonly comments: readonly Comment[];
   readonly names: ReadonlyMap<string, Binding>;
 }
 

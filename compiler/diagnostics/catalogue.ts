@@ -4,6 +4,7 @@
  * problems (FC01) have a table of their own in `grammar/`, run-time failures (FC09) in `runtime/`.
  */
 import type { Diagnostic, Fix, Origin } from './diagnostic.js';
+import { ALLOWANCES } from './catalogue/allowances.js';
 import type { AnyEntry } from './catalogue/entry.js';
 import { EXPECTATIONS } from './catalogue/expectations.js';
 import { FLOW } from './catalogue/flow.js';
@@ -21,6 +22,7 @@ export const CATALOGUE = {
   ...KV,
   ...FLOW,
   ...EXPECTATIONS,
+  ...ALLOWANCES,
 } satisfies Readonly<Record<string, AnyEntry>>;
 
 export type Slug = keyof typeof CATALOGUE;

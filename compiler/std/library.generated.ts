@@ -274,4 +274,77 @@ topology workstation_8 {
   overhead { step: 400 us, layer: 240 us }
 }
 `,
+  'std/models': `language 1
+
+// Shapes of models in public use, enough to check, simulate and tune plans for them without their files. To run a
+// model, name its folder instead: \`model mine { source: \x22hf:org/name\x22, weights: f16 }\`.
+
+/// Llama 3.2 1B, with the embedding table as output projection.
+model llama3_1b {
+  family: llama
+  layers: 16
+  hidden: 2048
+  heads: 32
+  kv_heads: 8
+  ffn: 8192
+  vocab: 128256
+  context: 131072
+  tied: true
+  weights: f16
+}
+
+/// Llama 3 8B.
+model llama3_8b {
+  family: llama
+  layers: 32
+  hidden: 4096
+  heads: 32
+  kv_heads: 8
+  ffn: 14336
+  vocab: 128256
+  context: 8192
+  weights: f16
+}
+
+/// Llama 3 70B.
+model llama3_70b {
+  family: llama
+  layers: 80
+  hidden: 8192
+  heads: 64
+  kv_heads: 8
+  ffn: 28672
+  vocab: 128256
+  context: 8192
+  weights: f16
+}
+
+/// Mistral 7B v0.1, with a sliding window of 4096 tokens.
+model mistral_7b {
+  family: mistral
+  layers: 32
+  hidden: 4096
+  heads: 32
+  kv_heads: 8
+  ffn: 14336
+  vocab: 32000
+  context: 32768
+  window: 4096
+  weights: f16
+}
+
+/// Qwen 3 8B.
+model qwen3_8b {
+  family: qwen3
+  layers: 36
+  hidden: 4096
+  heads: 32
+  kv_heads: 8
+  head_dim: 128
+  ffn: 12288
+  vocab: 151936
+  context: 40960
+  weights: f16
+}
+`,
 };

@@ -70,13 +70,14 @@ describe('check', () => {
     );
     expect(run.status).toBe(1);
     const document = JSON.parse(run.out) as {
+      version: number;
       ok: boolean;
       files: {
         diagnostics: { code: string; primary: { start: { line: number } } }[];
         plans: { plan: string }[];
       }[];
     };
-    expect(document.ok).toBe(false);
+    expect(document).toMatchObject({ command: 'check', version: 1, ok: false });
     expect(document.files[0]).toMatchObject({ diagnostics: [], plans: [{ plan: 'serve' }] });
     expect(document.files[1]!.plans).toEqual([]);
     expect(document.files[1]!.diagnostics[0]).toMatchObject({

@@ -1,13 +1,16 @@
 /** What `fulcrum run` refuses about earlier results, before it opens a device. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { loadGraph } from '../../cli/load-plan.js';
 import { batchIdentity } from '../../runtime/jobs/batch-identity.js';
-import { encodeHeader, encodeRecord } from '../../runtime/jobs/journal-format.js';
+import { encodeHeader, encodeRecord, type ProcessMark } from '../../runtime/jobs/journal-format.js';
 import { runInProcess } from './run-program.js';
+
+// Nobody waits here for a process to end.
+vi.mock('node:timers/promises', () => ({ setTimeout: () => Promise.resolve() }));
 
 const PLAN = 'plans/clerk.plan';
 const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-cli-resume-'));
@@ -15,8 +18,8 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const requests = join(scratch, 'requests.jsonl');
 const results = join(scratch, 'results.jsonl');
 
-/** The files of a run with plan `single` that was stopped after its first request. */
-function cutShort(): void {
+/** The files of a run with plan `single` that was stopped after its first request, or that `owner` is at. */
+function cutShort(owner?: ProcessMark): void {
   writeFileSync(requests, '{"custom_id": "a"}\n');
   writeFileSync(results, '{}\n');
   const quiet = () => undefined;
@@ -27,7 +30,8 @@ function cutShort(): void {
   writeFileSync(
     `${results}.journal`,
     encodeHeader(batchIdentity({ graph: loaded.graph, requestsPath: requests })) +
-      encodeRecord({ finished: [entry] }),
+      encodeRecord({ finished: [entry] }) +
+      (owner === undefined ? '' : encodeRecord({ run: owner })),
   );
 }
 
@@ -57,6 +61,16 @@ describe('fulcrum run over earlier results', () => {
       /FC0931[^]*\n {2}requests: 19 bytes, .* in the journal, 20 bytes, .* now\n/,
     );
     expect(otherRequests.err).not.toMatch('stages:');
+  });
+
+  it('refuses results that another process is writing, whatever is asked for', async () => {
+    cutShort({ pid: process.ppid, host: hostname() });
+    for (const options of [[], ['--resume'], ['--overwrite']]) {
+      const refused = await run('single', ...options);
+      expect(refused.status).toBe(3);
+      expect(refused.err).toMatch(new RegExp(`FC0933.*process ${process.ppid} is writing`));
+    }
+    expect(readFileSync(results, 'utf8')).toBe('{}\n');
   });
 
   it('takes --resume or --overwrite, and a --limit from 1', async () => {

@@ -308,4 +308,23 @@ export const CASES: readonly Case[] = [
     compiled: true,
     says: 'collectives(decode, per: layer) is 2, expected <= 1',
   },
+
+  // ---------------------------------------------------------------- allowances
+  {
+    slug: 'unused-allowance',
+    source: `${fused('mesh (tp: 4, dp: 2)').replace('plan p', '«//! allow kv-tight: short»\nplan p')}`,
+    compiled: true,
+  },
+  {
+    slug: 'unused-allowance',
+    source: split(
+      'expect { peak(decode, gpu) <= 16 GB }\n«//! allow FC0602: only a type is read»\nkv { dtype: f16 }',
+    ),
+    compiled: true,
+  },
+  { slug: 'bad-allowance', source: '«//! alow kv-tight: short»\nparam a: int = 1', says: 'write `//! allow' },
+  { slug: 'bad-allowance', source: '//! allow «kv-tigth»: short\nparam a: int = 1', says: '`kv-tight`' },
+  { slug: 'bad-allowance', source: '//! allow «mesh-size»: short\nparam a: int = 1', says: 'is an error' },
+  { slug: 'bad-allowance', source: '«//! allow kv-tight»\nparam a: int = 1', says: 'no reason' },
+  { slug: 'bad-allowance', source: 'param a: int = 1\n«//! allow kv-tight: short»', says: 'no item' },
 ];

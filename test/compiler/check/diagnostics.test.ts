@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
-import { compilePlan } from '../../../compiler/compile.js';
+import { compileChecked } from '../../../compiler/check-and-compile.js';
 import { CATALOGUE } from '../../../compiler/diagnostics/catalogue.js';
 import { syntaxCodes } from '../../../grammar/syntax-problems.js';
 import { CASES } from './cases.js';
@@ -16,7 +16,7 @@ describe('every row of the catalogue', () => {
   it('has a code of its own, apart from those of syntax', () => {
     const codes = [...Object.values(CATALOGUE).map((e) => e.code as string), ...Object.keys(syntaxCodes)];
     expect(new Set(codes).size).toBe(codes.length);
-    for (const code of codes) expect(code).toMatch(/^FC(01|02|03|04|05|06|07|08)\d\d$/);
+    for (const code of codes) expect(code).toMatch(/^FC(01|02|03|04|05|06|07|08|10)\d\d$/);
   });
 });
 
@@ -33,8 +33,7 @@ describe('diagnostics', () => {
               ...(c.files && { files: c.files }),
               ...(c.models && { models: c.models }),
             });
-      const compiled = c.compiled ? checked.plans.flatMap((plan) => compilePlan(plan).diagnostics) : [];
-      const diagnostics = [...checked.diagnostics, ...compiled];
+      const { diagnostics } = c.compiled ? compileChecked(checked, 'main.plan') : checked;
       const found = diagnostics.filter((d) => d.slug === c.slug);
       expect(diagnostics.map((d) => `${d.slug}: ${d.message}`)).toContainEqual(
         expect.stringContaining(`${c.slug}: `),
