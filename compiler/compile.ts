@@ -50,6 +50,7 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   const lowered = lowerPlan(sharded, planned, plan, options);
   const { graph: runtime, transitions } = lowered;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
+  mustBeSound('transition graph', verifyTransitions(transitions));
   mustBeSound('runtime graph', verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
   const unmet = checkExpectations(plan, runtime, transitions);
   return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };

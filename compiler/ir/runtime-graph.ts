@@ -80,7 +80,10 @@ export interface RuntimeStage {
   readonly pool: string;
   /** One program per pipeline stage, in order. */
   readonly programs: readonly Program[];
-  /** One set of weights per (pp, tp) coordinate. */
+  /**
+   * One set of weights per (pp, tp) coordinate, or several where devices also keep weights of other stages. Those are
+   * there while this stage is active, but no kernel of it reads them.
+   */
   readonly shards: readonly WeightShard[];
   readonly ranks: readonly RuntimeRank[];
   readonly origin: Origin;

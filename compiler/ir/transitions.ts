@@ -129,7 +129,15 @@ export interface TransitionGraph {
   /** One per flow edge, in the order of `kv`. */
   readonly kvCosts: readonly KvCost[];
   /** What became of stages that could take turns: whether they do, and why. Absent where no stages could. */
-  readonly residence?: { readonly both: boolean; readonly stages: readonly string[]; readonly why: string };
+  readonly residence?: {
+    readonly both: boolean;
+    readonly stages: readonly string[];
+    readonly why: string;
+    /** Layers that stay in both shardings all the same, ascending; their weights are not in `weights`. */
+    readonly layers?: readonly number[];
+  };
+  /** Tensors that are resident in both shardings although the stages take turns: those of `residence.layers`. */
+  readonly resident?: readonly string[];
   /** Holdings of every rank by stage name. */
   readonly holdings: Readonly<Record<string, readonly RankHolding[]>>;
 }

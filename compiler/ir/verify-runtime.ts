@@ -284,10 +284,23 @@ function verifyPools(graph: RuntimeGraph): string[] {
   );
 }
 
+/** Bytes of weights on each device while the stage is active that has most of them there. */
+function heldBytes(graph: RuntimeGraph): ReadonlyMap<number, number> {
+  const held = new Map<number, number>();
+  for (const { ranks, shards } of graph.stages) {
+    const sizes = shards.map(({ weights }) => weights.reduce((sum, { bytes }) => sum + bytes, 0));
+    for (const { device, shard } of ranks)
+      held.set(device, Math.max(held.get(device) ?? 0, sizes[shard] ?? 0));
+  }
+  return held;
+}
+
 function verifyMemory(graph: RuntimeGraph): string[] {
-  return graph.devices.flatMap(({ path, budget, peak }) => {
+  const held = heldBytes(graph);
+  return graph.devices.flatMap(({ id, path, budget, peak }) => {
     if (peak.total !== peak.weights + peak.workspace + peak.kv)
       return [`${path}: its peak is not the sum of its parts`];
+    if ((held.get(id) ?? 0) > peak.weights) return [`${path}: its peak has not room for all weights`];
     return peak.total > budget ? [`${path} needs ${peak.total} of ${budget} bytes`] : [];
   });
 }

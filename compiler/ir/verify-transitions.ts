@@ -1,7 +1,7 @@
 /**
  * Verifies a transition graph from its holdings alone: every destination element arrives exactly once, nothing is
- * kept or copied that was not there, nothing needed is evicted, and KV slices cover every (layer, head) of every
- * replica: once on the way out, wherever it is held on the way in.
+ * kept or copied that was not there, nothing needed is evicted, nothing moves that is resident in both shardings, and
+ * KV slices cover every (layer, head) of every replica: once on the way out, wherever it is held on the way in.
  */
 import { groupBy } from '../group-by.js';
 import { byTensor } from './pieces.js';
@@ -10,11 +10,14 @@ import type { KvReshard, KvSlice, RankHolding, TransitionGraph, WeightReshard } 
 
 /** Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan. */
 export function verifyTransitions(graph: TransitionGraph): readonly string[] {
+  const resident = new Set(graph.resident);
+  const holdings = (stage: string): readonly RankHolding[] => graph.holdings[stage] ?? [];
   return [
     ...graph.weights.flatMap((reshard) =>
-      verifyWeights(reshard, graph.holdings[reshard.from] ?? [], graph.holdings[reshard.to] ?? []).map(
-        (problem) => `${reshard.from} -> ${reshard.to}: ${problem}`,
-      ),
+      [
+        ...verifyWeights(reshard, holdings(reshard.from), holdings(reshard.to), resident),
+        ...verifyResident(reshard, resident),
+      ].map((problem) => `${reshard.from} -> ${reshard.to}: ${problem}`),
     ),
     ...graph.kv.flatMap((edge) =>
       verifyKv(edge, graph.holdings).map((problem) => `kv ${edge.from} -> ${edge.to}: ${problem}`),
@@ -26,6 +29,7 @@ function verifyWeights(
   reshard: WeightReshard,
   from: readonly RankHolding[],
   to: readonly RankHolding[],
+  resident: ReadonlySet<string>,
 ): string[] {
   const problems: string[] = [];
   const senders = new Map(from.map((rank) => [rank.device, byTensor(rank.weights)]));
@@ -40,7 +44,7 @@ function verifyWeights(
     );
     const held = byTensor(before.weights);
     const wanted = byTensor(rank.weights);
-    for (const piece of rank.weights) {
+    for (const piece of rank.weights.filter(({ tensor }) => !resident.has(tensor))) {
       const arriving = (moves.get(piece.tensor) ?? []).map((move) => move.piece);
       const missing = subtractAll(piece, arriving);
       if (missing.length > 0) problems.push(`${where}: part of ${piece.tensor} never arrives`);
@@ -53,9 +57,9 @@ function verifyWeights(
         if (list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const resident = (held.get(tensor) ?? []).some((piece) => contains(piece, move.piece));
-        if (resident !== (move.kind === 'keep' || move.kind === 'copy')) {
-          problems.push(`${where}: ${move.kind} of ${tensor}, which is ${resident ? '' : 'not '}resident`);
+        const there = (held.get(tensor) ?? []).some((piece) => contains(piece, move.piece));
+        if (there !== (move.kind === 'keep' || move.kind === 'copy')) {
+          problems.push(`${where}: ${move.kind} of ${tensor}, which is ${there ? '' : 'not '}resident`);
         }
         if ((move.kind === 'peer') !== (move.source !== undefined)) {
           problems.push(`${where}: ${move.kind} of ${tensor} from device ${move.source ?? 'unknown'}`);
@@ -76,6 +80,14 @@ function verifyWeights(
   if (reshard.bytes.upload + reshard.bytes.peer !== reshard.lowerBound)
     problems.push('more is brought than the lower bound');
   return problems;
+}
+
+function verifyResident({ moves, evict }: WeightReshard, resident: ReadonlySet<string>): string[] {
+  return [...moves, ...evict]
+    .filter(({ piece }) => resident.has(piece.tensor))
+    .map(
+      ({ device, piece }) => `device ${device}: ${piece.tensor} moves, which is resident in both shardings`,
+    );
 }
 
 function verifyKv(edge: KvReshard, holdings: TransitionGraph['holdings']): string[] {

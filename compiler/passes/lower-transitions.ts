@@ -72,8 +72,7 @@ function deviceTransition(
   cut: WeightShard,
   sent: Sent,
 ): RuntimeTransition['devices'][number] {
-  // Of equal weights (two that are all zero) the first stays, in both directions: it has one place in both stages.
-  const unclaimed = new Map([...old.weights].reverse().map((weight) => [contentKey(weight), weight.id]));
+  const kept = keptPairs(old, plain);
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
@@ -81,10 +80,8 @@ function deviceTransition(
   let uploadBytes = 0;
   const sources = piecesByTensor(old);
   plain.weights.forEach((weight, index) => {
-    const key = contentKey(weight);
-    const same = unclaimed.get(key);
+    const same = kept.get(weight.id);
     if (same !== undefined) {
-      unclaimed.delete(key);
       keep.push({ weight: weight.id, old: same });
       return;
     }
@@ -106,9 +103,37 @@ function deviceTransition(
     // A weight without pieces is all zero and still has to be written.
     if (missing.length > 0 || weight.pieces.length === 0) upload.push({ weight: weight.id, pieces: missing });
   });
-  const kept = new Set(keep.map((entry) => entry.old));
-  const evict = old.weights.map((weight) => weight.id).filter((id) => !kept.has(id));
+  const stays = new Set(kept.values());
+  const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
   return { device, keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes };
+}
+
+/**
+ * New weights with the old ones that they stay in: of the same content and, if there is one, of the same name. Of
+ * several equal weights (all zero, say) the first stays, in both directions, for it has one place in both stages.
+ */
+function keptPairs(old: WeightShard, plain: WeightShard): ReadonlyMap<string, string> {
+  const before = new Map(old.weights.map((weight) => [weight.id, contentKey(weight)]));
+  const kept = new Map<string, string>();
+  const rest = plain.weights.filter((weight) => {
+    if (before.get(weight.id) !== contentKey(weight)) return true;
+    kept.set(weight.id, weight.id);
+    return false;
+  });
+  const unclaimed = new Map(
+    [...before]
+      .filter(([id]) => !kept.has(id))
+      .reverse()
+      .map(([id, content]) => [content, id]),
+  );
+  for (const weight of rest) {
+    const key = contentKey(weight);
+    const same = unclaimed.get(key);
+    if (same === undefined) continue;
+    kept.set(weight.id, same);
+    unclaimed.delete(key);
+  }
+  return kept;
 }
 
 type SourcesByTensor = ReadonlyMap<string, readonly Source[]>;

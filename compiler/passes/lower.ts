@@ -31,15 +31,9 @@ import { lowerProgram, type LoweringContext } from './lower-program.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
 import { cutShard, lowerShard } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type RankMemory } from './memory.js';
-import { decideResidence, type MemoryLayout } from './residence.js';
-import {
-  renameOp,
-  renameResident,
-  renameShard,
-  residentBytes,
-  type Renaming,
-  type StageWeights,
-} from './resident-weights.js';
+import type { MemoryLayout } from './residence.js';
+import { renameOp, type Renaming, type StageWeights } from './resident-weights.js';
+import { settleResidence } from './settle-residence.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 
 export interface LowerOptions {
@@ -81,9 +75,9 @@ export function lowerPlan(
       plan,
     ),
   );
-  const ranks = drafts.flatMap((draft) => rankMemory(draft, plan));
   const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
-  const layOut = (resident?: ReadonlyMap<number, number>): MemoryLayout => {
+  const layOut = (held: readonly StageWeights[], resident?: ReadonlyMap<number, number>): MemoryLayout => {
+    const ranks = drafts.flatMap((draft, index) => rankMemory(draft, held[index]!, plan));
     const fixed = fixedMemory(plan, ranks, planned.weights, resident);
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
@@ -91,12 +85,16 @@ export function lowerPlan(
     const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
-  const weights = drafts.map(stageWeights);
-  const { transitions, layout } = settleResidence(plan, planned, layOut, weights);
+  const { transitions, layout, held, renaming } = settleResidence(
+    sharded,
+    plan,
+    planned,
+    layOut,
+    drafts.map(stageWeights),
+  );
   const { pools, devices } = layout;
-  const renaming = transitions.residence?.both ? renameResident(weights) : undefined;
   const placements = new Map(
-    drafts.map((draft) => [draft.stage.name, placeShards(draft, transitions.holdings, transitions)]),
+    held.map((weights) => [weights.stage, placeShards(weights, transitions.holdings, transitions)]),
   );
   const tier = carryingTier(plan);
   const disk = tier && spillTier(plan);
@@ -133,24 +131,6 @@ export function lowerPlan(
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
 }
 
-/** Decides whether stages that re-shard stay resident together, and what then remains of the transitions. */
-function settleResidence(
-  plan: Plan,
-  planned: TransitionGraph,
-  layOut: (resident?: ReadonlyMap<number, number>) => MemoryLayout,
-  weights: readonly StageWeights[],
-): { readonly transitions: TransitionGraph; readonly layout: MemoryLayout } {
-  const inTurns = layOut();
-  if (planned.weights.length === 0) return { transitions: planned, layout: inTurns };
-  const together = (plan.residence ?? 'switch') === 'switch' ? undefined : layOut(residentBytes(weights));
-  const decision = decideResidence(plan, planned.weights, inTurns, together);
-  const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
-  const transitions = { ...planned, residence: { stages, ...decision } };
-  return decision.both && together
-    ? { transitions: { ...transitions, weights: [] }, layout: together }
-    : { transitions, layout: inTurns };
-}
-
 interface DraftStage {
   readonly stage: Stage;
   readonly sharded: ShardedStage;
@@ -158,6 +138,8 @@ interface DraftStage {
   readonly programs: readonly { readonly ops: readonly DraftOp[]; readonly slots: SlotAssignment }[];
   /** In (pp, tp) order, pieces whole. */
   readonly shards: readonly WeightShard[];
+  /** Layer of every weight, -1 outside layers. */
+  readonly layers: ReadonlyMap<string, number>;
 }
 
 function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage {
@@ -178,6 +160,7 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage
     shards: lowered.flatMap(({ recipes }, pp) =>
       Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp, layout)),
     ),
+    layers: new Map(lowered.flatMap(({ recipes }) => recipes.map(({ id, layer }) => [id, layer]))),
   };
 }
 
@@ -191,11 +174,11 @@ function stageRanks({ mesh, devices }: Stage): readonly RuntimeRank[] {
   });
 }
 
-function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
+function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
   const { context, vocab } = plan.model.shape;
   const stepBytes = stepArgumentBytes(draft.sizes, context, plan.kv.pageTokens, vocab);
-  return stageRanks(draft.stage).map(({ device, program, shard }) => {
-    const sizes = draft.shards[shard]!.weights.map((weight) => weight.bytes);
+  return stageRanks(draft.stage).map(({ device, program }) => {
+    const sizes = held.shards[held.devices.get(device)!]!.weights.map((weight) => weight.bytes);
     const { slots } = draft.programs[program]!.slots;
     return {
       stage: draft.stage.name,
@@ -210,29 +193,28 @@ function rankMemory(draft: DraftStage, plan: Plan): readonly RankMemory[] {
 
 function stageWeights(draft: DraftStage): StageWeights {
   const devices = new Map(stageRanks(draft.stage).map((rank) => [rank.device, rank.shard]));
-  return { stage: draft.stage.name, shards: draft.shards, devices };
+  const layerOf = (weight: string): number => draft.layers.get(weight) ?? -1;
+  return { stage: draft.stage.name, shards: draft.shards, devices, layerOf };
 }
 
 /** Cuts each shard along what other stages hold on the devices that it is on, and along what peers send to those. */
 function placeShards(
-  draft: DraftStage,
+  { stage, shards, devices }: StageWeights,
   holdings: Readonly<Record<string, readonly RankHolding[]>>,
   { weights }: TransitionGraph,
 ): StagePlacement {
-  const ranks = stageRanks(draft.stage);
-  const name = draft.stage.name;
-  const arriving = weights.filter((reshard) => reshard.to === name);
+  const arriving = weights.filter((reshard) => reshard.to === stage);
   const sources = arriving.map((reshard) => holdings[reshard.from]!);
   const peers = arriving.flatMap(({ moves }) => moves.filter((move) => move.kind === 'peer'));
-  const cut = draft.shards.map((shard, index) => {
-    const devices = ranks.filter((rank) => rank.shard === index).map((rank) => rank.device);
-    const others = sources.flat().filter((holding) => devices.includes(holding.device));
-    const sent = peers.filter((move) => devices.includes(move.device)).map((move) => move.piece);
+  const cut = shards.map((shard, index) => {
+    const on = (device: number): boolean => devices.get(device) === index;
+    const others = sources.flat().filter((holding) => on(holding.device));
+    const sent = peers.filter((move) => on(move.device)).map((move) => move.piece);
     return others.length === 0
       ? shard
       : cutShard(shard, [...others.flatMap((holding) => holding.weights), ...sent]);
   });
-  return { devices: new Map(ranks.map((rank) => [rank.device, rank.shard])), plain: draft.shards, cut };
+  return { devices, plain: shards, cut };
 }
 
 function finishStage(
@@ -243,7 +225,7 @@ function finishStage(
 ): RuntimeStage {
   const { stage, sizes } = draft;
   const pool = pools.find((candidate) => candidate.stages.includes(stage.name))!;
-  const ranks = stageRanks(stage);
+  const ranks = stageRanks(stage).map((rank) => ({ ...rank, shard: placement.devices.get(rank.device)! }));
   const programs = draft.programs.map((program, pp): Program => {
     const rank = ranks.find((candidate) => candidate.pp === pp)!;
     const { groups } = pool.ranks.find((candidate) => candidate.device === rank.device)!;
@@ -265,7 +247,7 @@ function finishStage(
     batchRequests: stage.batchRequests,
     pool: pool.id,
     programs,
-    shards: renaming ? placement.cut.map((shard) => renameShard(shard, renaming, stage.name)) : placement.cut,
+    shards: placement.cut,
     ranks,
     origin: stage.origin,
   };

@@ -6,6 +6,7 @@
  * a cycle of transitions would take is more than what the smaller KV pool costs in that cycle. A cycle fills the tiers
  * behind the devices once and decodes what is in them; sequences are taken to be as long as the context, half of it output, and a
  * decode step to last as long as reading the weights. Where the pool still holds the whole batch, room costs nothing.
+ * Where not all weights are worth it, some layers may be: see `kept-layers.ts`.
  */
 import { formatBytes, formatQuantity } from '../check/units.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
@@ -34,28 +35,32 @@ export function decideResidence(
 ): ResidenceDecision {
   if (!together) return { both: false, why: 'the plan says `residence: switch`' };
   if (plan.residence === 'both') return { both: true, why: 'the plan says `residence: both`' };
-  const over = together.devices.find(({ peak, budget }) => peak.weights + peak.workspace > budget);
-  if (over) {
-    const needed = formatBytes(over.peak.weights + over.peak.workspace);
-    return {
-      both: false,
-      why: `both need ${needed} on \`${over.path}\`, which may use ${formatBytes(over.budget)}`,
-    };
-  }
-  const { context } = plan.model.shape;
-  const tight = together.pools.find((pool) => pool.pages * plan.kv.pageTokens < context);
-  if (tight) {
-    const tokens = tight.pages * plan.kv.pageTokens;
-    return { both: false, why: `both leave KV room for ${tokens} tokens only, less than the context` };
-  }
+  const unfit = whyUnfit(plan, together);
+  if (unfit) return { both: false, why: `both ${unfit}` };
   const gain = reshards.reduce((sum, reshard) => sum + reshard.cost.seconds, 0);
-  const loss = plan.stages
-    .filter((stage) => stage.phases.includes('decode'))
-    .reduce((sum, stage) => sum + decodeLoss(plan, stage, inTurns, together), 0);
+  const loss = cyclePoolLoss(plan, inTurns, together);
   const figures =
     `a cycle of transitions takes ${formatQuantity(gain, 'seconds')}, ` +
     `the smaller KV pool costs ${loss === 0 ? 'nothing' : formatQuantity(loss, 'seconds')}`;
   return { both: gain > loss, why: figures };
+}
+
+/** Why a plan cannot run with memory laid out so, undefined when it can. */
+export function whyUnfit(plan: Plan, { devices, pools }: MemoryLayout): string | undefined {
+  const over = devices.find(({ peak, budget }) => peak.weights + peak.workspace > budget);
+  if (over) {
+    const needed = formatBytes(over.peak.weights + over.peak.workspace);
+    return `need ${needed} on \`${over.path}\`, which may use ${formatBytes(over.budget)}`;
+  }
+  const tight = pools.find((pool) => pool.pages * plan.kv.pageTokens < plan.model.shape.context);
+  return tight && `leave KV room for ${tight.pages * plan.kv.pageTokens} tokens only, less than the context`;
+}
+
+/** Seconds that all stages decode longer in a cycle of transitions for the pools of `together`. */
+export function cyclePoolLoss(plan: Plan, inTurns: MemoryLayout, together: MemoryLayout): number {
+  return plan.stages
+    .filter((stage) => stage.phases.includes('decode'))
+    .reduce((sum, stage) => sum + decodeLoss(plan, stage, inTurns, together), 0);
 }
 
 /** Seconds that a stage decodes longer in a cycle because its pool holds fewer sequences. */

@@ -12,13 +12,15 @@ export interface StageWeights {
   readonly shards: readonly WeightShard[];
   /** Index in `shards` by device. */
   readonly devices: ReadonlyMap<number, number>;
+  /** Layer of a weight, -1 outside layers. */
+  readonly layerOf: (weight: string) => number;
 }
 
 /** New names by stage and old name; only names that change are listed. */
 export type Renaming = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
-/** Finds the names under which all stages fit beside each other. */
-export function renameResident(stages: readonly StageWeights[]): Renaming {
+/** Finds the names under which the weights of all stages (or of these layers of them) fit beside each other. */
+export function renameResident(stages: readonly StageWeights[], layers?: ReadonlySet<number>): Renaming {
   const renaming = new Map<string, Map<string, string>>();
   stages.forEach((stage, index) => {
     const names = new Map<string, string>();
@@ -26,6 +28,7 @@ export function renameResident(stages: readonly StageWeights[]): Renaming {
     const earlier = stages.slice(0, index);
     for (const [device, shard] of stage.devices) {
       for (const weight of stage.shards[shard]!.weights) {
+        if (layers && !layers.has(stage.layerOf(weight.id))) continue;
         const taken = earlier.some((other) => {
           const same = other.shards[other.devices.get(device) ?? -1]?.weights.find((w) => w.id === weight.id);
           return same !== undefined && !sameContent(same, weight);
@@ -35,6 +38,15 @@ export function renameResident(stages: readonly StageWeights[]): Renaming {
     }
   });
   return renaming;
+}
+
+/** Layer of every tensor that a layer's weights are made of. */
+export function layerTensors(stages: readonly StageWeights[]): ReadonlyMap<string, number> {
+  const layers = new Map<string, number>();
+  for (const { shards, layerOf } of stages)
+    for (const { id, pieces } of shards.flatMap((shard) => shard.weights))
+      if (layerOf(id) >= 0) for (const { tensor } of pieces) layers.set(tensor, layerOf(id));
+  return layers;
 }
 
 /** Bytes on every device when the weights of all stages are resident, equal ones once. */
@@ -56,8 +68,48 @@ export function residentBytes(stages: readonly StageWeights[]): ReadonlyMap<numb
   );
 }
 
+/** The weights of a stage under the new names. */
+export function renameStage(stage: StageWeights, renaming: Renaming): StageWeights {
+  return { ...stage, shards: stage.shards.map((shard) => renameShard(shard, renaming, stage.stage)) };
+}
+
+/**
+ * Every stage with what the others have of these layers on its devices, under the new names. A shard whose devices
+ * have different weights of other stages becomes several.
+ */
+export function keepLayers(
+  stages: readonly StageWeights[],
+  layers: ReadonlySet<number>,
+  renaming: Renaming,
+): readonly StageWeights[] {
+  return stages.map((stage) => {
+    const others = stages.filter((other) => other !== stage);
+    const shards: WeightShard[] = [];
+    const known = new Map<string, number>();
+    const devices = new Map<number, number>();
+    for (const [device, index] of stage.devices) {
+      const key = [index, ...others.map((other) => other.devices.get(device))].join();
+      const shard = known.get(key) ?? shards.length;
+      known.set(key, shard);
+      devices.set(device, shard);
+      if (shard < shards.length) continue;
+      const own = renameShard(stage.shards[index]!, renaming, stage.stage);
+      const weights = new Map(own.weights.map((weight) => [weight.id, weight]));
+      for (const other of others) {
+        const theirs = other.shards[other.devices.get(device) ?? -1]?.weights ?? [];
+        for (const weight of theirs.filter(({ id }) => layers.has(other.layerOf(id)))) {
+          const id = nameIn(renaming, other.stage, weight.id);
+          if (!weights.has(id)) weights.set(id, { ...weight, id });
+        }
+      }
+      shards.push({ ...own, weights: [...weights.values()] });
+    }
+    return { ...stage, shards, devices };
+  });
+}
+
 /** A shard under the new names. */
-export function renameShard(shard: WeightShard, renaming: Renaming, stage: string): WeightShard {
+function renameShard(shard: WeightShard, renaming: Renaming, stage: string): WeightShard {
   const weights = shard.weights.map((weight) => ({ ...weight, id: nameIn(renaming, stage, weight.id) }));
   return { ...shard, weights };
 }

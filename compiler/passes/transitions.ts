@@ -22,23 +22,32 @@ import { kvEdges } from './kv-edges.js';
 /** The transition graph of a sharded plan. */
 export function buildTransitions(sharded: ShardedGraph, plan: Plan): TransitionGraph {
   const holdings = Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
+  const weights = weightReshards(sharded, plan, holdings);
+  const roads = roadsOf(plan.topology);
+  const kv = kvEdges(plan, holdings);
+  const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
+  return { weights, kv, kvCosts, holdings };
+}
+
+/** Moves of weights between every two stages; the tensors of `stay` are resident in both shardings. */
+export function weightReshards(
+  sharded: ShardedGraph,
+  plan: Plan,
+  holdings: TransitionGraph['holdings'],
+  stay?: ReadonlySet<string>,
+): readonly WeightReshard[] {
   const roads = roadsOf(plan.topology);
   const types = tensorTypes(sharded);
   const bytesOf = ({ tensor, rows, cols }: TensorPiece): number =>
     intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
-  const weights: WeightReshard[] = [];
-  for (const from of sharded.stages) {
-    for (const to of sharded.stages) {
-      if (from === to) continue;
-      const before = holdings[from.name]!;
-      const shared = holdings[to.name]!.filter(({ device }) => from.devices.includes(device));
-      const reshard = planWeights(before, shared, bytesOf, roads);
-      if (reshard.bytes.evict === 0 && reshard.moves.every((move) => move.kind === 'keep')) continue;
-      const origin = plan.stages.find((stage) => stage.name === to.name)!.meshOrigin;
-      weights.push({ from: from.name, to: to.name, ...reshard, origin });
-    }
-  }
-  const kv = kvEdges(plan, holdings);
-  const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
-  return { weights, kv, kvCosts, holdings };
+  return Object.entries(holdings).flatMap(([from, before]) =>
+    Object.entries(holdings).flatMap(([to, after]) => {
+      if (from === to) return [];
+      const shared = after.filter(({ device }) => before.some((rank) => rank.device === device));
+      const reshard = planWeights(before, shared, bytesOf, roads, stay);
+      if (reshard.bytes.evict === 0 && reshard.moves.every((move) => move.kind === 'keep')) return [];
+      const origin = plan.stages.find((stage) => stage.name === to)!.meshOrigin;
+      return [{ from, to, ...reshard, origin }];
+    }),
+  );
 }

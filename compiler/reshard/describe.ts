@@ -70,8 +70,22 @@ export function describeReshard(report: ReshardReport, show: ShowBytes = formatB
 }
 
 /** Whether stages stay resident together, in one line. */
-export function describeResidence({ both, stages, why }: NonNullable<TransitionGraph['residence']>): string {
-  return `weights of ${stages.join(' and ')} ${both ? 'stay resident together' : 'take turns'}: ${why}`;
+export function describeResidence(residence: NonNullable<TransitionGraph['residence']>): string {
+  const { both, stages, why, layers = [] } = residence;
+  const turns =
+    layers.length === 0 ? 'take turns' : `take turns, but layers ${formatRuns(layers)} stay in both`;
+  return `weights of ${stages.join(' and ')} ${both ? 'stay resident together' : turns}: ${why}`;
+}
+
+/** `0..2, 10`: ascending numbers as runs. */
+function formatRuns(numbers: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last && last[1] === number - 1) last[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}..${last}`)).join(', ');
 }
 
 /** KV of a flow edge in a few lines, per token. */

@@ -1,19 +1,28 @@
 /** Re-shards of weights: from what the stages hold to moves, with the checkpoint's copy as the origin of all. */
 import type { RankHolding, TensorPiece } from '../ir/transitions.js';
-import { planMoves, type MovePlan } from './plan-moves.js';
+import { planMoves, type MovePlan, type Placement } from './plan-moves.js';
 import type { Roads } from './roads.js';
 import { weightSource } from './weight-source.js';
 
-/** Moves from holdings to holdings. `bytesOf` is what a piece takes in device memory. */
+/**
+ * Moves from holdings to holdings. `bytesOf` is what a piece takes in device memory; the tensors of `stay` are
+ * resident in both shardings and take no part.
+ */
 export function planWeights(
   from: readonly RankHolding[],
   to: readonly RankHolding[],
   bytesOf: (piece: TensorPiece) => number,
   roads: Roads,
+  stay: ReadonlySet<string> = new Set(),
 ): MovePlan {
   const modelBytes = wholeTensors([...from, ...to]).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
   const origin = (device: number): ReturnType<typeof weightSource> => weightSource(roads, device, modelBytes);
-  return planMoves({ from, to, bytesOf, origin }, roads);
+  const moving = (ranks: readonly RankHolding[]): readonly Placement[] =>
+    ranks.map(({ device, weights }) => ({
+      device,
+      weights: weights.filter(({ tensor }) => !stay.has(tensor)),
+    }));
+  return planMoves({ from: moving(from), to: moving(to), bytesOf, origin }, roads);
 }
 
 /** All tensors that the holdings name, each as far as any of them reaches. */

@@ -121,9 +121,17 @@ function layerMoves(stage: RuntimeStage, moves: RuntimeTransition['devices'][num
   );
 }
 
+/** Everything that the stage's own kernels read; what a device keeps for other stages stays. */
 function reload(stage: RuntimeStage, device: number): readonly LayerMoves[] {
+  const { program } = stage.ranks.find((rank) => rank.device === device)!;
+  const read = new Set(
+    stage.programs[program]!.ops.flatMap((op) =>
+      op.op === 'kernel' ? op.operands.flatMap((each) => ('weight' in each ? [each.weight] : [])) : [],
+    ),
+  );
+  const weights = shardOf(stage, device).weights.filter(({ id }) => read.has(id));
   return byLayer(
-    shardOf(stage, device).weights.map(({ id, bytes }) => ({
+    weights.map(({ id, bytes }) => ({
       layer: layerOf(id),
       upload: bytes,
       copy: 0,
@@ -136,9 +144,9 @@ function shardOf(stage: RuntimeStage, device: number): RuntimeStage['shards'][nu
   return stage.shards[stage.ranks.find((rank) => rank.device === device)!.shard]!;
 }
 
-/** `3` of `layers.3.qkv`. */
+/** `3` of `layers.3.qkv` and of `decode.layers.3.qkv`. */
 function layerOf(weight: string): number | undefined {
-  const match = /^layers\.(\d+)\./.exec(weight);
+  const match = /(?:^|\.)layers\.(\d+)\./.exec(weight);
   return match ? Number(match[1]) : undefined;
 }
 

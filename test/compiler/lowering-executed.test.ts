@@ -7,11 +7,13 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../compiler/compile.js';
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../compiler/ir/runtime-json.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import { seededRandom, type Random } from '../fixtures/random.js';
 import { memoryModel, type MemoryModel } from '../reference/memory-model.js';
 import { interpretRuntime, type RuntimeInterpreter } from '../reference/runtime-interpreter.js';
 import { arbitraryReshard } from './support/arbitrary-reshard.js';
 import { FAMILY_PARTS } from './support/family-shapes.js';
+import { halfResident } from './support/half-resident.js';
 import { makePlan, type PlanOptions } from './support/make-plan.js';
 
 const PAGE_TOKENS = 4;
@@ -32,13 +34,16 @@ function difference(a: Float64Array, b: Float64Array): number {
   return Math.max(...a.map((value, index) => Math.abs(value - b[index]!))) / scale;
 }
 
-/** Compiles, writes, reads back and runs a plan over three sequences. Returns the steps compared. */
-function execute(options: PlanOptions, seed: number): number {
-  const plan = makePlan({
+function planOf(options: PlanOptions): Plan {
+  return makePlan({
     ...options,
     shape: { context: CONTEXT, ropeTheta: 100, ...options.shape },
     kv: { pageTokens: PAGE_TOKENS },
   });
+}
+
+/** Compiles, writes, reads back and runs a plan over three sequences. Returns the steps compared. */
+function execute(plan: Plan, seed: number): number {
   const compiled = compilePlan(plan);
   expect(compiled.diagnostics).toEqual([]);
   const { graph, problems } = parseRuntimeGraph(JSON.parse(serialiseRuntimeGraph(compiled.runtime)));
@@ -196,16 +201,31 @@ describe('lowered graphs give the logits of the reference', () => {
     ],
     ['with everything replicated over tp', { stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: [] }] }],
   ])('%s', (_what, options) => {
-    expect(execute(options, 7)).toBeGreaterThan(10);
+    expect(execute(planOf(options), 7)).toBeGreaterThan(10);
   });
 
   it('re-sharded between random meshes', { timeout: 240_000 }, () => {
     fc.assert(
       fc.property(arbitraryReshard, fc.nat(), (options, seed) => {
-        expect(execute(options, seed)).toBeGreaterThan(10);
+        expect(execute(planOf(options), seed)).toBeGreaterThan(10);
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('re-sharded with some layers resident in both shardings', { timeout: 240_000 }, () => {
+    let kept = 0;
+    fc.assert(
+      fc.property(arbitraryReshard, fc.nat(), (options, seed) => {
+        const plan = halfResident(planOf(options));
+        // The sequences of a round have pages of their own.
+        if (!plan || compilePlan(plan).runtime.pools.some((pool) => pool.pages < 12)) return;
+        kept++;
+        expect(execute(plan, seed)).toBeGreaterThan(10);
+      }),
+      { numRuns: 10, seed: 5 },
+    );
+    expect(kept).toBeGreaterThan(2);
   });
 
   it('with layer groups that keep every KV buffer under the binding limit', () => {

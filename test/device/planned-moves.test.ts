@@ -17,6 +17,7 @@ import { neededTensors } from '../../runtime/weights/graph-tensors.js';
 import type { ResidentWeights } from '../../runtime/exec/resident-weights.js';
 import type { DeviceTransition } from '../../runtime/exec/weight-arena.js';
 import { arbitraryReshard } from '../compiler/support/arbitrary-reshard.js';
+import { halfResident } from '../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
 import { seededRandom, type Random } from '../fixtures/random.js';
 import { residentWeights } from '../runtime/support/resident.js';
@@ -51,14 +52,17 @@ describe('planned moves on devices', () => {
   });
 
   it('leave every shard and every page as the next stage wants them', async () => {
-    const seen = { transitions: 0, moved: 0, crossed: 0, shared: 0, kept: 0 };
+    const seen = { layers: 0, transitions: 0, moved: 0, crossed: 0, shared: 0, kept: 0 };
     for (const [index, options] of fc.sample(arbitraryPair, { numRuns: 48, seed: 11 }).entries()) {
-      const graph = compilePlan(makePlan({ ...options, kv: { pageTokens: PAGE_TOKENS } })).runtime;
+      const plan = makePlan({ ...options, kv: { pageTokens: PAGE_TOKENS } });
+      const { runtime: graph, transitions } = compilePlan((index % 4 === 0 && halfResident(plan)) || plan);
+      seen.layers += transitions.residence?.layers?.length ?? 0;
       const devices = new Map(graph.devices.map(({ id }) => [id, opened[id]!]));
       seen.transitions += await moveWeights(graph, devices, seen);
       if (graph.kv.edges[0]!.path === 'shared') seen.shared++;
       else seen.crossed += await movePages(graph, devices, seededRandom(index));
     }
+    expect(seen.layers).toBeGreaterThan(0);
     expect(seen.transitions).toBeGreaterThan(60);
     expect(seen.moved).toBeGreaterThan(1000);
     expect(seen.kept).toBeGreaterThan(100);

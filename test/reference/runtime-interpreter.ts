@@ -62,12 +62,11 @@ export function interpretRuntime(
         const moves = graph.transitions
           .find((transition) => transition.from === now?.stage && transition.to === name)
           ?.devices.find((entry) => entry.device === rank.device);
-        const stay = now !== undefined && moves === undefined;
-        const weights = stay
-          ? now.weights
-          : now && moves
+        // Without a transition the stages are resident together: what is there stays, under names of its own.
+        const weights =
+          now && moves
             ? applyTransition(now.weights, moves, shard, source)
-            : packShard(shard, source);
+            : new Map([...packShard(shard, source), ...(now?.weights ?? [])]);
         resident.set(rank.device, { stage: name, weights });
       }
     },

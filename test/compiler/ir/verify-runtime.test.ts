@@ -95,6 +95,14 @@ describe('verifyRuntime', () => {
     ],
     ['a missing transition', (g) => g.transitions.pop(), /no transition/],
     ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
+    [
+      'weights that no memory is counted for',
+      (g) => {
+        g.devices[0]!.peak.total -= g.devices[0]!.peak.weights;
+        g.devices[0]!.peak.weights = 0;
+      },
+      /not room for all weights/,
+    ],
     ['a pool that is not there', (g) => (g.stages[0]!.pool = 'lost'), /pool lost does not serve it/],
   ])('finds %s', (_what, edit, message) => {
     expect(spoilRuntime(edit)).toMatch(message);
@@ -120,6 +128,11 @@ describe('verifyTransitions', () => {
       /still needed/,
     ],
     ['needless uploads', (g) => (g.weights[0]!.bytes.upload += 4), /lower bound/],
+    [
+      'a move of what is resident in both shardings',
+      (g) => (g.resident = [g.weights[0]!.moves[0]!.piece.tensor]),
+      /resident in both/,
+    ],
     ['pages that stay behind', (g) => g.kv[0]!.pageOut.pop(), /pages out only part/],
     ['pages that never arrive', (g) => g.kv[0]!.pageIn.pop(), /pages in only part/],
     ['pages that leave twice', (g) => g.kv[0]!.pageOut.push(g.kv[0]!.pageOut[0]!), /what another did/],

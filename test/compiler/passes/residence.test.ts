@@ -4,6 +4,8 @@ import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { deviceResidences, residencesOf } from '../../../runtime/engine/residence.js';
+import { halfResident } from '../support/half-resident.js';
+import { describeResidence } from '../../../compiler/reshard/describe.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
 
 const RESHARD: PlanOptions = {
@@ -52,6 +54,52 @@ describe('residence', () => {
     const { why, both } = compile('auto', tight).transitions.residence!;
     expect(why).toMatch(/the smaller KV pool costs [\d.]+ (us|ms|s)/);
     expect(both).toBe(false);
+  });
+
+  it('keeps the layers of both that memory has room for', () => {
+    const plan = halfResident(makePlan({ ...RESHARD, shape: { layers: 8, context: 32 } }))!;
+    const { transitions, runtime, diagnostics } = compilePlan(plan);
+    expect(diagnostics).toEqual([]);
+    const { layers, why } = transitions.residence!;
+    expect(transitions.residence!.both).toBe(false);
+    expect(layers!.length).toBeGreaterThan(0);
+    expect(layers!.length).toBeLessThan(8);
+    const words = { both: false, stages: ['a', 'b'], why: 'so', layers: [0, 1, 2, 5] };
+    expect(describeResidence(words)).toBe(
+      'weights of a and b take turns, but layers 0..2, 5 stay in both: so',
+    );
+    expect(why).toMatch(/of 8 layers stay in both shardings, which saves .* costs/);
+
+    // Their weights are there in both stages under one name, and nothing of them moves.
+    const all = compilePlan({ ...plan, residence: 'switch' });
+    expect(all.transitions.residence!.layers).toBeUndefined();
+    transitions.weights.forEach((reshard, index) => {
+      const before = all.transitions.weights[index]!;
+      expect(reshard.cost.linkBytes).toBeLessThan(before.cost.linkBytes);
+      const moved = new Set(reshard.moves.map(({ piece }) => /layers\.(\d+)/.exec(piece.tensor)?.[1]));
+      for (const layer of layers!) expect(moved).not.toContain(String(layer));
+    });
+    const [prefill, decode] = runtime.stages;
+    for (const { devices } of runtime.transitions) {
+      for (const { device, keep, upload, copy } of devices) {
+        const kept = keep.map(({ weight, old }) => (weight === old ? weight : `${weight} in ${old}`));
+        const layer = `layers.${layers![0]!}.qkv`;
+        const held = [weightOf(prefill!, device, layer), weightOf(decode!, device, `decode.${layer}`)];
+        for (const weight of held.filter((candidate) => candidate !== undefined))
+          expect(kept).toContain(weight.id);
+        expect(held[1]).toBeDefined();
+        for (const { weight } of [...upload, ...copy])
+          expect(layers).not.toContain(Number(/layers\.(\d+)/.exec(weight)?.[1]));
+      }
+    }
+  });
+
+  it('keeps no layers where that would cost more than it saves, or where the plan says so', () => {
+    expect(compile('switch').transitions.residence!.layers).toBeUndefined();
+    const { peak } = compile('switch').runtime.devices[0]!;
+    // Room for one sharding and hardly any pages: every byte of KV counts.
+    const tight = { deviceMemory: Math.ceil((peak.weights + peak.workspace + peak.kv / 4) / 0.9) };
+    expect(compile('auto', tight).transitions.residence!.layers).toBeUndefined();
   });
 
   it('is a diagnostic when forced where both do not fit', () => {

@@ -97,16 +97,18 @@ describe('weight re-shards', () => {
         shape: { outputBias: true, mlpBias: true },
         stages: [
           { name: 'prefill', mesh: { pp: 2, tp: 2 } },
-          { name: 'decode', mesh: { tp: 4 } },
+          { name: 'decode', mesh: { pp: 2, tp: 2 }, devices: [2, 3, 0, 1] },
         ],
       }),
     );
     const [there, back] = runtime.transitions.map(({ devices }) =>
-      devices.map(({ keep }) => keep.map(({ weight, old }) => [weight, old])),
+      devices.flatMap(({ device, keep }) => keep.map(({ weight, old }) => ({ device, weight, old }))),
     );
-    const turned = back!.map((pairs) => pairs.map(([weight, old]) => [old, weight]));
-    expect(turned.map((pairs) => pairs.sort())).toEqual(there!.map((pairs) => pairs.sort()));
-    expect(there!.flat().some(([weight, old]) => weight !== old)).toBe(true);
+    const key = ({ device, weight, old }: { device: number; weight: string; old: string }): string =>
+      [device, weight, old].join();
+    const turned = back!.map(({ device, weight, old }) => ({ device, weight: old, old: weight }));
+    expect(turned.map(key).sort()).toEqual(there!.map(key).sort());
+    expect(there!.some(({ weight, old }) => weight !== old)).toBe(true);
   });
 
   it('are refused when a piece is received twice, in part, from oneself or not at all', () => {

@@ -7,6 +7,7 @@ import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { ClockSpan, SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
+import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
 
 const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, smallGemmLoss: false };
@@ -100,6 +101,20 @@ describe('simulate', () => {
     const decode = runtime.stages.find(({ name }) => name === 'decode')!;
     const all = decode.shards.flatMap(({ weights }) => weights).reduce((sum, { bytes }) => sum + bytes, 0);
     expect(result.transitions.bytes).toBe(all);
+  });
+
+  it('counts layers that stay in both shardings only for engines that load everything', () => {
+    const plan = halfResident(makePlan({ ...RESHARD, shape: { layers: 8 } }))!;
+    const { runtime, transitions } = compilePlan(plan);
+    expect(transitions.residence!.layers!.length).toBeGreaterThan(0);
+    const moved = (engine: EngineModel): number =>
+      simulate(runtime, plan, requestsOf(6, 20, 10), { engine }).transitions.bytes;
+    const { upload, peer } = transitions.weights.find(({ from }) => from === 'prefill')!.bytes;
+    expect(moved(FREE_ENGINE)).toBe(upload + peer);
+    const inTurns = compilePlan({ ...plan, residence: 'switch' }).runtime;
+    const decode = inTurns.stages.find(({ name }) => name === 'decode')!;
+    const all = decode.shards.flatMap(({ weights }) => weights).reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(moved({ ...FREE_ENGINE, fullReload: true })).toBe(all);
   });
 
   it('begins a device’s moves behind its old steps, and layers behind their weights', () => {

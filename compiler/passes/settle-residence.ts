@@ -1,0 +1,79 @@
+/**
+ * Residence applied: the decision of `residence.ts`, the layers of `kept-layers.ts`, and what both make of the weights
+ * that ranks hold, of their names and of the transitions.
+ */
+import type { ShardedGraph } from '../ir/sharded.js';
+import type { TransitionGraph } from '../ir/transitions.js';
+import type { Plan } from '../plan/plan.js';
+import { chooseKeptLayers, describeKept } from './kept-layers.js';
+import { decideResidence, type MemoryLayout } from './residence.js';
+import {
+  keepLayers,
+  layerTensors,
+  renameResident,
+  renameStage,
+  residentBytes,
+  type Renaming,
+  type StageWeights,
+} from './resident-weights.js';
+import { weightReshards } from './transitions.js';
+
+export interface Settled {
+  readonly transitions: TransitionGraph;
+  readonly layout: MemoryLayout;
+  /** What the ranks of every stage hold while it is active, under its final names. */
+  readonly held: readonly StageWeights[];
+  readonly renaming?: Renaming;
+}
+
+/**
+ * Decides which weights of stages that re-shard stay resident together, and what then remains of the transitions.
+ *
+ * @param layOut device memory when the ranks hold these weights, or when so many bytes of all stages stay on a device
+ */
+export function settleResidence(
+  sharded: ShardedGraph,
+  plan: Plan,
+  planned: TransitionGraph,
+  layOut: (held: readonly StageWeights[], resident?: ReadonlyMap<number, number>) => MemoryLayout,
+  weights: readonly StageWeights[],
+): Settled {
+  const inTurns = layOut(weights);
+  if (planned.weights.length === 0) return { transitions: planned, layout: inTurns, held: weights };
+  const together =
+    (plan.residence ?? 'switch') === 'switch' ? undefined : layOut(weights, residentBytes(weights));
+  const decision = decideResidence(plan, planned.weights, inTurns, together);
+  const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
+  const transitions = { ...planned, residence: { stages, ...decision } };
+  if (!together) return { transitions, layout: inTurns, held: weights };
+  if (decision.both) {
+    const renaming = renameResident(weights);
+    const held = weights.map((stage) => renameStage(stage, renaming));
+    return { transitions: { ...transitions, weights: [] }, layout: together, held, renaming };
+  }
+  const keep = (layers: readonly number[]): Pick<Settled, 'held' | 'renaming'> => {
+    const renaming = renameResident(weights, new Set(layers));
+    return { held: keepLayers(weights, new Set(layers), renaming), renaming };
+  };
+  const tensors = layerTensors(weights);
+  const kept = chooseKeptLayers(
+    plan,
+    planned.weights,
+    inTurns,
+    (layers) => layOut(keep(layers).held),
+    (tensor) => tensors.get(tensor) ?? -1,
+  );
+  if (!kept) return { transitions, layout: inTurns, held: weights };
+  const stay = new Set([...tensors].flatMap(([name, layer]) => (kept.layers.includes(layer) ? [name] : [])));
+  const why = `${decision.why}; ${describeKept(kept, plan.model.shape.layers)}`;
+  return {
+    transitions: {
+      ...transitions,
+      weights: weightReshards(sharded, plan, planned.holdings, stay),
+      residence: { stages, both: false, layers: kept.layers, why },
+      resident: [...stay].sort(),
+    },
+    layout: kept.layout,
+    ...keep(kept.layers),
+  };
+}
