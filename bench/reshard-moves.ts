@@ -1,7 +1,7 @@
 /**
  * The weight moves of a graph's transitions by themselves, on devices that do nothing else, beside two baselines that
  * bring as many bytes to the same devices: plain writes through Dawn's own staging memory, and unbroken runs through
- * the ring of slots that moves go by. Rounds of the three alternate, there and back; the best round of each counts,
+ * the ring of slots that moves go by. A round of moves is there and back. Rounds of the three alternate; the best of each counts,
  * as neighbours on the machine only ever make it worse. Rates are given on the wall clock and per second of processor
  * time, which other load disturbs less.
  */
@@ -23,7 +23,7 @@ import { neededTensors } from '../runtime/weights/graph-tensors.js';
 import { hostWeights } from '../runtime/weights/host-weights.js';
 import { randomWeightSource } from '../runtime/weights/random-weights.js';
 
-const ROUNDS = 8;
+const ROUNDS = 20;
 /** Bytes of one plain write, and of those in flight at once. */
 const WRITE_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES = 32 * 1024 * 1024;
@@ -71,13 +71,13 @@ export async function measureMoves(
   for (const { weights } of residents) await weights.load(stages[0]);
   const idle = (): Promise<unknown> => Promise.all(devices.map((device) => device.idle()));
   const each = 2 * Math.max(...[...needed.values()].map(({ rows, cols }) => rows * cols));
-  const rings = devices.map((device) => createStagingRing(device, Infinity, undefined, turns));
+  const rings = devices.map((device) => createStagingRing(device, Infinity, turns));
   const best: Record<keyof MoveRates, { wall: number; processor: number }> = {
     moves: { wall: 0, processor: 0 },
     plain: { wall: 0, processor: 0 },
     ring: { wall: 0, processor: 0 },
   };
-  const time = async (what: keyof MoveRates, work: () => Promise<number>): Promise<number> => {
+  const time = async (what: keyof MoveRates, work: () => Promise<number>): Promise<void> => {
     const processor = process.cpuUsage();
     const began = performance.now();
     const bytes = await work();
@@ -86,20 +86,22 @@ export async function measureMoves(
     const used = process.cpuUsage(processor);
     best[what].wall = Math.max(best[what].wall, bytes / seconds);
     best[what].processor = Math.max(best[what].processor, bytes / ((used.user + used.system) / 1e6));
-    return bytes;
   };
   const targets = devices.map((device) => ({ device, buffer: device.createBuffer('plain', each) }));
+  const through = new Map(devices.map((device, i) => [device, rings[i]!]));
   for (let round = 0; round < ROUNDS; round++) {
-    const [from, to] = pairs[round % 2]!;
-    const moved = await time('moves', async () => {
-      const bytes = await Promise.all(
-        residents.map(({ weights, moves }) => weights.transition(to, moves.get(`${from}->${to}`)!)),
-      );
-      return bytes.reduce((sum, more) => sum + more, 0);
+    let moved = 0;
+    await time('moves', async () => {
+      for (const [from, to] of pairs) {
+        const bytes = await Promise.all(
+          residents.map(({ weights, moves }) => weights.transition(to, moves.get(`${from}->${to}`)!)),
+        );
+        moved += bytes.reduce((sum, more) => sum + more, 0);
+      }
+      return moved;
     });
     const share = Math.ceil(moved / devices.length / WRITE_BYTES) * WRITE_BYTES;
     await time('plain', () => spread(targets, share, each, writePlainly));
-    const through = new Map(devices.map((device, i) => [device, rings[i]!]));
     await time('ring', () =>
       spread(targets, share, each, (target, parts) =>
         writeThrough(through.get(target.device)!, target, parts),

@@ -58,13 +58,19 @@ interface Measured {
 }
 
 /** Runs the cases with these names, or all, and prints a few lines for each to stdout. */
-export async function benchReshard(names: readonly string[]): Promise<void> {
+export async function benchReshard(args: readonly string[]): Promise<void> {
+  const movesOnly = args.includes('--moves');
+  const names = args.filter((arg) => arg !== '--moves');
   const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}`);
   for (const each of CASES.filter(({ name }) => names.length === 0 || names.includes(name))) {
     const compiled = compileCase(each);
     const rates =
       each.disjoint === true ? undefined : await measureMoves(compiled.runtime, ['prefill', 'decode']);
+    if (movesOnly) {
+      if (rates !== undefined) console.log(`${each.name}: ${describeRates(rates)}`);
+      continue;
+    }
     const dataflow = await measure(compiled, 'dataflow');
     const barrier = await measure(compiled, 'barrier');
     for (const line of describe(each, compiled, rates, dataflow, barrier)) console.log(line);
@@ -127,20 +133,27 @@ function describe(
       `batch ${dataflow.seconds.toFixed(2)} s with dataflow, ${barrier.seconds.toFixed(2)} s with barriers`,
   ];
   if (rates === undefined) return lines;
-  const giga = (of: number): string => `${(of / 1e9).toFixed(2)} GB/s`;
-  const share = (of: Rate): string =>
-    `${giga(of.wall)} (${((100 * rates.moves.wall) / of.wall).toFixed(0)}%; ` +
-    `${((100 * rates.moves.processor) / of.processor).toFixed(0)}% by processor time)`;
   const exposed = (run: Measured): number =>
     (run.stats.transitionExposedSeconds / run.stats.transitions) * 1000;
   return [
     ...lines,
     `  weights ${mega(stats.bytes.weights)}, lower bound ${mega(least)} (${(stats.bytes.weights / least).toFixed(3)}x)`,
-    `  moves alone ${giga(rates.moves.wall)}, plain writes through Dawn's staging ${share(rates.plain)}, ` +
-      `unbroken through the ring ${share(rates.ring)}`,
+    `  ${describeRates(rates)}`,
     `  exposed per transition ${exposed(dataflow).toFixed(1)} ms with dataflow (${dataflow.stats.transitions}), ` +
       `${exposed(barrier).toFixed(1)} ms with barriers (${(exposed(dataflow) / exposed(barrier)).toFixed(2)}x)`,
   ];
+}
+
+function describeRates({ moves, plain, ring }: MoveRates): string {
+  const giga = (of: number): string => `${(of / 1e9).toFixed(2)} GB/s`;
+  const percent = (part: number, of: number): string => `${((100 * part) / of).toFixed(0)}%`;
+  const share = (of: Rate): string =>
+    `${giga(of.wall)} (${percent(moves.wall, of.wall)}; ` +
+    `${percent(moves.processor, of.processor)} by processor time)`;
+  return (
+    `moves alone ${giga(moves.wall)}, plain writes through Dawn's staging ${share(plain)}, ` +
+    `unbroken through the ring ${share(ring)}`
+  );
 }
 
 await benchReshard(process.argv.slice(2));

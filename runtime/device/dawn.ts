@@ -12,6 +12,8 @@ import { dawnInstance, defaultProfile, requestAdapter } from './dawn-instance.js
 import type { DeviceProfile } from './dawn-instance.js';
 import { buildKernel } from './pipelines.js';
 import type { DawnKernel, Pipeline } from './pipelines.js';
+import { createTextureScratch, recordRows } from './row-copies.js';
+import type { TextureScratch } from './row-copies.js';
 import { createStagingPool } from './staging.js';
 import type { StagingRange } from './staging.js';
 
@@ -110,6 +112,10 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       resolve(lostReason);
     });
   });
+  const grow = (bytes: number): void => {
+    memory.live += bytes;
+    memory.peak = Math.max(memory.peak, memory.live);
+  };
   /** Awaits device work, turning a lost device or an earlier error into the rejection. */
   const settle = async <T>(work: Promise<T>): Promise<T> => {
     let result: T;
@@ -151,10 +157,15 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
         size,
         usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
       });
-      memory.live += size;
-      memory.peak = Math.max(memory.peak, memory.live);
+      grow(size);
       const buffer: DawnBuffer = { label: bufferLabel, bytes: size, gpu };
       return buffer;
+    },
+
+    createRowScratch(scratchLabel, bytes) {
+      const scratch = createTextureScratch(device, scratchLabel, bytes);
+      grow(scratch.bytes);
+      return scratch;
     },
 
     createKernel(source) {
@@ -213,9 +224,9 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       return settle(device.queue.onSubmittedWorkDone());
     },
 
-    free(buffer) {
-      (buffer as DawnBuffer).gpu.destroy();
-      memory.live -= buffer.bytes;
+    free(allocated) {
+      (allocated as DawnBuffer | TextureScratch).gpu.destroy();
+      memory.live -= allocated.bytes;
     },
 
     destroy() {
@@ -275,6 +286,12 @@ function createRecorder(encoder: GPUCommandEncoder): CommandList & { finish(): n
         toOffset,
         bytes,
       );
+    },
+    copyRows({ from, to, ...copy }, scratch) {
+      if (copy.rows === 0 || copy.runBytes === 0) return;
+      endPass();
+      count++;
+      recordRows(encoder, (from as DawnBuffer).gpu, (to as DawnBuffer).gpu, copy, scratch as TextureScratch);
     },
     clear(buffer, offset, bytes) {
       if (bytes === 0) return;

@@ -9,6 +9,29 @@ export interface DeviceBuffer {
   readonly bytes: number;
 }
 
+/** Memory that copies of rows go by way of. */
+export interface RowScratch {
+  readonly label: string;
+  readonly bytes: number;
+  /** No longer run than this is copied at once. */
+  readonly rowBytes: number;
+}
+
+/**
+ * Rows to copy: run i of `runBytes` bytes lies at `fromAt + i * fromStride` and goes to `toAt + i * toStride`. Bytes,
+ * multiples of 4.
+ */
+export interface RowCopy {
+  readonly from: DeviceBuffer;
+  readonly fromAt: number;
+  readonly fromStride: number;
+  readonly to: DeviceBuffer;
+  readonly toAt: number;
+  readonly toStride: number;
+  readonly runBytes: number;
+  readonly rows: number;
+}
+
 /** A compiled kernel. */
 export interface DeviceKernel {
   readonly key: string;
@@ -56,6 +79,11 @@ export interface KernelSource {
 export interface CommandList {
   dispatch(kernel: BoundKernel, immediates: Uint32Array, grid: readonly [number, number, number]): void;
   copy(from: DeviceBuffer, fromOffset: number, to: DeviceBuffer, toOffset: number, bytes: number): void;
+  /**
+   * Copies rows at the rate of long ones, however short they are. Within one buffer too, as long as no run lands where one
+   * of the copy is read.
+   */
+  copyRows(copy: RowCopy, scratch: RowScratch): void;
   /** Sets bytes to zero; offset and length are multiples of 4. */
   clear(buffer: DeviceBuffer, offset: number, bytes: number): void;
 }
@@ -67,6 +95,8 @@ export interface Device {
   readonly lost: Promise<string>;
   /** Storage buffer, zero-filled. Throws RuntimeFailure when the device refuses the size. */
   createBuffer(label: string, bytes: number): DeviceBuffer;
+  /** Memory for `copyRows`: about so many bytes, a row at least. */
+  createRowScratch(label: string, bytes: number): RowScratch;
   /**
    * Compiles, or returns the kernel with the same key. Rejects with the WGSL diagnostics. A kernel may be run once
    * with all immediates zero to have it compiled: with no rows it must do nothing.
@@ -95,7 +125,7 @@ export interface Device {
   ): Promise<void>;
   /** Resolves when all submitted work has finished. */
   idle(): Promise<void>;
-  free(buffer: DeviceBuffer): void;
+  free(memory: DeviceBuffer | RowScratch): void;
   /** Bytes of live buffers, and the most there ever were. */
   readonly memory: { readonly live: number; readonly peak: number };
   destroy(): void;

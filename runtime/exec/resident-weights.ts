@@ -8,7 +8,6 @@
  * no transition moves them. Each weight may be used as soon as it has arrived.
  */
 import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
-import { weightLayout } from '../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
@@ -19,7 +18,6 @@ import type { OrderedMove, WeightJob } from './move-order.js';
 import type { Leaving } from './passages.js';
 import { createStagingRing } from './staging-ring.js';
 import type { MoveSpan, PlaceCopy, StagingRing } from './staging-ring.js';
-import { copyKernels, wantsKernel } from './strided-copy.js';
 import type { Turns } from './turns.js';
 import { verifyWeights } from './verify-weights.js';
 import { hasPadding, isInPlace, lastingWeights, placeWeights } from './weight-arena.js';
@@ -138,22 +136,18 @@ export function createResidentWeights(
   const settle = (): void => {
     incoming = undefined;
   };
-  /** Made with the first load, kernels included, before a transition needs it. */
-  const openRing = async (): Promise<StagingRing> => {
-    const rowsOfPieces = residences.flatMap(({ weights }) => weights.flatMap(stridedRows));
-    const rowsOfCopies = [...transitions.values()].flatMap(({ copy }) => copy);
-    const some = [...rowsOfPieces, ...rowsOfCopies].some((copy) => wantsKernel(device, copy));
-    const kernels = transitions.size > 0 && some ? await copyKernels(device) : undefined;
+  /** Made with the first load, before a transition needs it. */
+  const openRing = (): StagingRing => {
     // The compiler leaves room for one weight more than the largest residence.
     const spare = Math.max(...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
-    return createStagingRing(device, spare, kernels, turns, onMove);
+    return createStagingRing(device, spare, turns, onMove);
   };
   return {
     place: find,
     async load(residence) {
       active = residence;
       let written = 0;
-      const uploader = await openRing();
+      const uploader = openRing();
       for (const { name, weights } of residences) {
         for (const weight of weights) {
           if (name !== residence && !lasting.get(name)!.has(weight.id)) continue;
@@ -304,12 +298,4 @@ function packed(
 
 function rowsOf({ at, stride, oldAt, oldStride, runBytes, rows }: WeightCopy): Omit<PlaceCopy, 'from'> {
   return { fromAt: oldAt, fromStride: oldStride, toAt: at, toStride: stride, runBytes, rows };
-}
-
-/** Row counts of the pieces that are not as wide as their buffer. */
-function stridedRows(weight: RuntimeWeight): { readonly rows: number }[] {
-  const { stride } = weightLayout(weight);
-  return weight.pieces
-    .filter(({ cols }) => cols[1] - cols[0] < stride)
-    .map(({ rows }) => ({ rows: rows[1] - rows[0] }));
 }

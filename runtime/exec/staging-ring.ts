@@ -5,17 +5,13 @@
  * Why not write into place: WebGPU has to stage what it writes to a buffer that commands still use, and takes fresh
  * memory for it, at half the speed or less. A slot is in use only by its own copies, so writes to it go straight to
  * memory where the host can see it. In Dawn that holds only for a buffer that nothing but copies ever reads and nothing
- * else writes: kernels, and copies within the arena, go by way of a bounce buffer instead. Columns of a matrix are
- * written exactly, not as whole rows. And bytes can be on the device before the place they are for may be written: as
- * many as the ring holds.
+ * else writes. Columns of a matrix are written exactly, not as whole rows. And bytes can be on the device before the
+ * place they are for may be written: as many as the ring holds.
  *
- * Order: slots are emptied in the order they were filled, by a submit each. In it all reads of old places come before
- * all writes.
+ * Order: slots are emptied in the order they were filled, by a submit each, and moves in the order they were put in.
  */
-import type { BufferRange, Device, DeviceBuffer } from '../device/device.js';
+import type { BufferRange, Device, DeviceBuffer, RowCopy } from '../device/device.js';
 import type { WeightRuns } from '../weights/pack.js';
-import { recordCopy, wantsKernel } from './strided-copy.js';
-import type { CopyKernels, RowCopy } from './strided-copy.js';
 import type { Turns } from './turns.js';
 import type { Place } from './weight-arena.js';
 
@@ -31,7 +27,7 @@ export interface Delivery {
 }
 
 /** Rows of an old place on their way to a new one: from `fromAt` of `from` to `toAt` of the delivery's target. */
-export type PlaceCopy = Omit<RowCopy, 'to'>;
+export type PlaceCopy = Omit<RowCopy, 'from' | 'to'> & { readonly from: BufferRange };
 
 /** A slot's worth of moves, from the first byte put in it until the device is done. */
 export interface MoveSpan {
@@ -67,6 +63,8 @@ const LEAST_SLOT_BYTES = 4 * 1024;
 const SLOTS = 4;
 /** Moves are cut so that several parts fit in a slot, to leave little of it empty. */
 const PARTS = 4;
+/** More does not fit in the cache of a processor. */
+const MOST_SCRATCH_BYTES = 1024 * 1024;
 /** Regions begin where copies of 16-byte words can. */
 const ALIGNMENT = 16;
 
@@ -82,25 +80,19 @@ interface Filling {
   readonly begin: number;
   readonly what: Set<string>;
   readonly clears: Set<() => Promise<void>>;
-  readonly reads: RowCopy[];
-  /** In order: a place may be set to zero that an earlier copy takes from. */
-  readonly writes: (RowCopy | Place)[];
+  /** Copies, and places to be set to zero. */
+  readonly moves: (RowCopy | Place)[];
   readonly after: (() => void)[];
-  /** Bytes taken of the slot, and of the bounce buffer while it is emptied. */
+  /** Bytes taken of the slot. */
   used: number;
-  bounced: number;
   uploadedBytes: number;
   copiedBytes: number;
 }
 
-/**
- * @param room bytes the ring may take of the device's memory, about
- * @param kernels for copies of many rows; without them every row is a command
- */
+/** @param room bytes the ring may take of the device's memory, about */
 export function createStagingRing(
   device: Device,
   room: number,
-  kernels: CopyKernels | undefined,
   turns: Turns,
   onMove: (span: MoveSpan) => void = () => undefined,
 ): StagingRing {
@@ -111,7 +103,7 @@ export function createStagingRing(
     buffer: device.createBuffer(`staging ${i}`, slotBytes),
     free: Promise.resolve(),
   }));
-  const bounce: BufferRange = { buffer: device.createBuffer('staging bounce', slotBytes) };
+  const scratch = device.createRowScratch('staging rows', Math.min(MOST_SCRATCH_BYTES, slotBytes));
   let next = 0;
   let filling: Filling | undefined;
   let emptied: Promise<void> = Promise.resolve();
@@ -120,10 +112,9 @@ export function createStagingRing(
   const empty = async (full: Filling): Promise<{ readonly done: Promise<void> }> => {
     for (const clear of full.clears) await clear();
     device.record((commands) => {
-      for (const copy of full.reads) recordCopy(device, commands, copy, kernels);
-      for (const write of full.writes) {
-        if ('from' in write) recordCopy(device, commands, write, kernels);
-        else commands.clear(write.buffer, write.offset, write.bytes);
+      for (const move of full.moves) {
+        if ('from' in move) commands.copyRows(move, scratch);
+        else commands.clear(move.buffer, move.offset, move.bytes);
       }
     });
     const submitted = performance.now();
@@ -151,20 +142,18 @@ export function createStagingRing(
       begin: performance.now(),
       what: new Set(),
       clears: new Set(),
-      reads: [],
-      writes: [],
+      moves: [],
       after: [],
       used: 0,
-      bounced: 0,
       uploadedBytes: 0,
       copiedBytes: 0,
     };
     return filling;
   };
-  /** The slot being filled, with room for so many more bytes in it and in the bounce buffer. */
-  const withRoom = async (urgency: number, bytes: number, bounced: number): Promise<Filling> => {
+  /** The slot being filled, with room for so many more bytes in it, or that are copied. */
+  const withRoom = async (urgency: number, bytes: number, copied: number): Promise<Filling> => {
     if (filling !== undefined) {
-      if (filling.used + bytes <= slotBytes && filling.bounced + bounced <= slotBytes) return filling;
+      if (filling.used + bytes <= slotBytes && filling.copiedBytes + copied <= slotBytes) return filling;
       release();
     }
     const slot = slots[next]!;
@@ -174,28 +163,11 @@ export function createStagingRing(
     return open(slot);
   };
   /** The same for a delivery, which has part in it from then on. */
-  const join = async ({ name, clear, urgency }: Delivery, bytes = 0, bounced = 0): Promise<Filling> => {
-    const into = await withRoom(urgency, bytes, bounced);
+  const join = async ({ name, clear, urgency }: Delivery, bytes = 0, copied = 0): Promise<Filling> => {
+    const into = await withRoom(urgency, bytes, copied);
     into.what.add(name);
     into.clears.add(clear);
     return into;
-  };
-  /** Takes rows by way of the bounce buffer. */
-  const bounceRows = (into: Filling, { target }: Delivery, from: BufferRange, copy: Runs): void => {
-    const { fromAt, fromStride, toAt, toStride, runBytes, rows } = copy;
-    const at = into.bounced;
-    into.bounced = roundUp(at + runBytes * rows);
-    into.reads.push({ from, fromAt, fromStride, to: bounce, toAt: at, toStride: runBytes, runBytes, rows });
-    into.writes.push({
-      from: bounce,
-      fromAt: at,
-      fromStride: runBytes,
-      to: target,
-      toAt,
-      toStride,
-      runBytes,
-      rows,
-    });
   };
 
   return {
@@ -203,48 +175,29 @@ export function createStagingRing(
       const whole = { fromAt: 0, fromStride: runBytes, toAt, toStride: stride, runBytes, rows };
       for (const part of cut(whole, partBytes)) {
         const size = part.runBytes * part.rows;
-        const bounces = kernels !== undefined && wantsKernel(device, part);
-        const into = await join(delivery, size, bounces ? size : 0);
+        const into = await join(delivery, size);
         const at = into.used;
         into.used = roundUp(at + size);
         into.uploadedBytes += size;
         device.write(into.slot.buffer, at, bytes.subarray(part.fromAt, part.fromAt + size));
         const from = { buffer: into.slot.buffer };
-        const packed = { ...part, fromAt: at, fromStride: part.runBytes };
-        if (bounces) bounceRows(into, delivery, from, packed);
-        else into.writes.push({ from, to: delivery.target, ...packed });
+        into.moves.push(rowCopy(from, delivery.target, { ...part, fromAt: at, fromStride: part.runBytes }));
       }
     },
     async copy(delivery, { from, ...whole }) {
-      if (from.buffer !== delivery.target.buffer) {
-        const into = await join(delivery);
-        into.writes.push({ from, to: delivery.target, ...whole });
-        into.copiedBytes += whole.runBytes * whole.rows;
-        return;
-      }
-      // WebGPU copies within one buffer only by way of another.
       for (const part of cut(whole, partBytes)) {
         const size = part.runBytes * part.rows;
         const into = await join(delivery, 0, size);
-        bounceRows(into, delivery, from, part);
         into.copiedBytes += size;
+        into.moves.push(rowCopy(from, delivery.target, part));
       }
     },
-    async setAside({ from, fromAt, fromStride, runBytes, rows }, to, at) {
+    async setAside({ from, ...whole }, to, at) {
       const into = await withRoom(-Infinity, 0, 0);
-      into.reads.push({
-        from,
-        fromAt,
-        fromStride,
-        to: { buffer: to },
-        toAt: at,
-        toStride: runBytes,
-        runBytes,
-        rows,
-      });
+      into.moves.push(rowCopy(from, { buffer: to }, { ...whole, toAt: at, toStride: whole.runBytes }));
     },
     async zero(delivery) {
-      (await join(delivery)).writes.push(delivery.target);
+      (await join(delivery)).moves.push(delivery.target);
     },
     whenSubmitted(go) {
       if (filling === undefined) void emptied.then(go, () => undefined);
@@ -256,13 +209,23 @@ export function createStagingRing(
     },
     free() {
       for (const { buffer } of slots) device.free(buffer);
-      device.free(bounce.buffer);
+      device.free(scratch);
     },
   };
 }
 
 /** Where a part of a copy comes from and goes to. */
 type Runs = Pick<RowCopy, 'fromAt' | 'fromStride' | 'toAt' | 'toStride' | 'runBytes' | 'rows'>;
+
+function rowCopy(from: BufferRange, to: BufferRange, runs: Runs): RowCopy {
+  return {
+    ...runs,
+    from: from.buffer,
+    fromAt: (from.offset ?? 0) + runs.fromAt,
+    to: to.buffer,
+    toAt: (to.offset ?? 0) + runs.toAt,
+  };
+}
 
 /** Cuts a copy into parts of at most so many bytes: by rows, and rows that are too long themselves. */
 function* cut(copy: Runs, most: number): Generator<Runs> {

@@ -9,6 +9,11 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
     return bytes;
   };
   const memory = { live: 0, peak: 0 };
+  const hold = (buffer: DeviceBuffer): void => {
+    contents.set(buffer, new Uint8Array(buffer.bytes));
+    memory.live += buffer.bytes;
+    memory.peak = Math.max(memory.peak, memory.live);
+  };
   const commands: CommandList = {
     dispatch: () => {
       throw new Error('a memory device has no kernels');
@@ -18,6 +23,14 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
       if (toOffset + bytes > to.bytes || fromOffset + bytes > from.bytes)
         throw new RangeError('copy out of bounds');
       bytesOf(to).set(bytesOf(from).subarray(fromOffset, fromOffset + bytes), toOffset);
+    },
+    copyRows({ from, fromAt, fromStride, to, toAt, toStride, runBytes, rows }) {
+      for (let row = 0; row < rows; row++) {
+        const [first, at] = [fromAt + row * fromStride, toAt + row * toStride];
+        if (first + runBytes > from.bytes || at + runBytes > to.bytes)
+          throw new RangeError('copy out of bounds');
+        bytesOf(to).set(bytesOf(from).slice(first, first + runBytes), at);
+      }
     },
     clear: (buffer, offset, bytes) => void bytesOf(buffer).fill(0, offset, offset + bytes),
   };
@@ -34,10 +47,13 @@ export function memoryDevice(label = 'memory'): Device & { readonly live: () => 
     lost: new Promise(() => undefined),
     createBuffer(name, bytes) {
       const buffer = { label: name, bytes };
-      contents.set(buffer, new Uint8Array(bytes));
-      memory.live += bytes;
-      memory.peak = Math.max(memory.peak, memory.live);
+      hold(buffer);
       return buffer;
+    },
+    createRowScratch(name, bytes) {
+      const scratch = { label: name, bytes, rowBytes: 64 };
+      hold(scratch);
+      return scratch;
     },
     createKernel: () => Promise.reject(new Error('a memory device has no kernels')),
     bind: () => {
