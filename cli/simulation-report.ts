@@ -97,15 +97,21 @@ export function describeSimulation(report: SimulationReport): string {
   const kinds = COST_KINDS.filter((kind) => devices.some(({ seconds }) => seconds[kind] > 0));
   const time = formatTable(
     [
-      ['device', ...kinds.map((kind) => HEADINGS[kind]), 'page moves', 'waits for weights', 'idle'],
+      [
+        'device',
+        ...kinds.map((kind) => HEADINGS[kind]),
+        ...['page moves', 'waits for weights', 'bubbles', 'warm-up and tail', 'peak memory', 'KV of it'],
+      ],
       ...groupEqual(devices, share).map(({ names, cells }) => [names, ...cells(kinds)]),
     ],
-    [false, ...kinds.map(() => true), true, true, true],
+    [false, ...kinds.map(() => true), true, true, true, true, true, true],
   );
   const moved: readonly (readonly [string, number])[] = [
     ['weights', transitions.bytes],
     ['KV out', bytes.kvOut],
     ['KV in', bytes.kvIn],
+    ['KV to disk', bytes.kvSpilled],
+    ['KV from disk', bytes.kvFetched],
     ['all-reduce', bytes.allReduce],
     ['send', bytes.send],
   ];
@@ -113,8 +119,11 @@ export function describeSimulation(report: SimulationReport): string {
     .filter(([, amount]) => amount > 0)
     .map(([name, amount]) => `${name} ${formatBytes(amount)}`)
     .join(', ');
-  const peak = (pick: 'device' | 'host'): string =>
-    `${(100 * Math.max(0, ...report.kv.map((sample) => sample[pick]))).toFixed(0)}%`;
+  const held: readonly (readonly [string, number])[] = [
+    ['devices', devices.reduce((sum, { peak }) => sum + peak.kv, 0)],
+    ['host', report.tierPeak.host],
+    ['disk', report.tierPeak.disk],
+  ];
   const lines = [
     `plan ${plan}`,
     indent(time),
@@ -124,7 +133,7 @@ export function describeSimulation(report: SimulationReport): string {
       ({ link, bytes: amount, busiest }) =>
         `  link         ${link}: ${formatBytes(amount)}, busiest lane occupied ${(100 * busiest).toFixed(1)}% of the time`,
     ),
-    `  KV at most   devices ${peak('device')}, host ${peak('host')}`,
+    `  KV at most   ${held.map(([tier, amount]) => `${tier} ${formatBytes(amount)}`).join(', ')}`,
     `  preempted    ${preemptions.swapped} swapped out, ${preemptions.dropped} computed again`,
     ...(requests.rejected > 0 ? [`  rejected     ${requests.rejected} requests can never fit`] : []),
   ];
@@ -143,7 +152,10 @@ function groupEqual(
     ...kinds.map((kind) => share(row.seconds[kind])),
     share(row.pages),
     share(row.exposedTransition),
-    share(row.idle),
+    share(row.bubbles),
+    share(row.idle - row.bubbles),
+    formatBytes(row.peak.total),
+    formatBytes(row.peak.kv),
   ];
   for (const row of devices) {
     const key = cells(row, COST_KINDS).join();

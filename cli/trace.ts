@@ -1,15 +1,22 @@
 /** `--trace`: opens the timeline of a run and says where in the plan its parts come from. */
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { replay, type Timeline } from '../runtime/clock/timeline.js';
 import type { PromptEncoder } from '../runtime/jobs/prompt-encoder.js';
-import { openTraceFile, type TraceFile } from '../runtime/trace/trace-file.js';
+import { openTraceFile, type TraceFile, type TraceFileOptions } from '../runtime/trace/trace-file.js';
 import { HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from './file-host.js';
+import { formatCount } from './format.js';
 import { shownPath } from './load-plan.js';
 import { placeName } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
 
 /** Opens the trace of a run over a graph. Throws RuntimeFailure FC0940 when it cannot be written. */
-export function openTrace(path: string, graph: RuntimeGraph, terminal: Terminal): TraceFile {
+export function openTrace(
+  path: string,
+  graph: RuntimeGraph,
+  terminal: Terminal,
+  options: Partial<Pick<TraceFileOptions, 'about' | 'now'>> = {},
+): TraceFile {
   const texts = new Map<string, string | undefined>();
   const textOf = (file: string): string | undefined => {
     if (!texts.has(file)) texts.set(file, readText(file));
@@ -17,9 +24,37 @@ export function openTrace(path: string, graph: RuntimeGraph, terminal: Terminal)
   };
   return openTraceFile(path, {
     describe: (origin) => placeName(origin, { textOf, nameOf: shownPath }),
-    about: { plan: graph.plan, model: graph.model.name },
+    ...options,
+    about: { plan: graph.plan, model: graph.model.name, ...options.about },
     onBroken: (reason) => err(terminal, `the trace ends early: ${reason}`),
   });
+}
+
+/** Slices within steps beyond which a trace is too large to look at. */
+const MOST_INNER = 400_000;
+
+/**
+ * Writes the trace of a simulation: as that of a run, but the clock is the simulation's. Exchanges within steps are left
+ * out where there are very many. Throws RuntimeFailure FC0940 when it cannot be written.
+ */
+export function writeSimulatedTrace(
+  path: string,
+  graph: RuntimeGraph,
+  timeline: Timeline,
+  terminal: Terminal,
+): void {
+  let milliseconds = 0;
+  const about = { device_times: 'simulated' };
+  const trace = openTrace(path, graph, terminal, { about, now: () => milliseconds });
+  const within = timeline.slices().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
+  const inner = within <= MOST_INNER;
+  try {
+    replay(timeline, trace, (seconds) => (milliseconds = 1000 * seconds), inner);
+  } finally {
+    trace.close();
+  }
+  const left = inner ? '' : `; ${formatCount(within)} exchanges and kernels within steps are left out`;
+  err(terminal, `wrote ${path}${left}`);
 }
 
 /** The text of a plan; none when it has gone, or cannot be read, since the graph was compiled. */

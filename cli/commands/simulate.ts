@@ -4,6 +4,7 @@ import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
+import { createTimeline } from '../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -12,6 +13,7 @@ import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
 import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
 import { err, out } from '../terminal.js';
+import { writeSimulatedTrace } from '../trace.js';
 import { chooseRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
@@ -21,6 +23,7 @@ interface SimulateCliOptions {
   readonly transitions: TransitionMode;
   readonly without?: readonly string[];
   readonly with?: readonly string[];
+  readonly trace?: string;
   readonly json?: boolean;
 }
 
@@ -48,7 +51,8 @@ export const addSimulateCommand: AddCommand = (program, context) => {
         .default('dataflow'),
     )
     .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
-    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names));
+    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names))
+    .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan');
   addJsonOption(command).action(
     action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
   );
@@ -70,6 +74,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     return failed(countDiagnostics(checked.diagnostics), EXIT.diagnostics);
   const chosen = plansToRun(checked.plans, options.plan ?? 'all', file);
   if (typeof chosen === 'string') return failed(chosen, EXIT.usage);
+  if (options.trace !== undefined && chosen.length > 1)
+    return failed(`error: --trace shows one plan: choose it with --plan (${names(chosen)})`, EXIT.usage);
   const reports = [];
   for (const plan of chosen) {
     const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
@@ -80,10 +86,14 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
     if (reports.length === 0)
       err(terminal, `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`);
+    const timeline = options.trace === undefined ? undefined : createTimeline();
     const simulation = simulate(compiled.runtime, plan, requests.requests, {
       engine: engineOf(options),
       transitions: options.transitions,
+      ...(timeline && { timeline }),
     });
+    if (options.trace !== undefined && timeline)
+      writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal);
     reports.push(simulationReport({ plan: plan.name, simulation }));
   }
   if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
@@ -93,6 +103,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   }
   return EXIT.ok;
 }
+
+const names = (plans: readonly Plan[]): string => plans.map(({ name }) => name).join(', ');
 
 /** The plans to run, or why there are none. */
 function plansToRun(plans: readonly Plan[], name: string, file: string): readonly Plan[] | string {

@@ -35,8 +35,20 @@ export interface ProgramCost {
   readonly layers: (
     size: StepSize,
   ) => readonly { readonly layer: number | undefined; readonly seconds: number }[];
+  /** The same step part by part, in the order of the program. */
+  readonly outline: (size: StepSize) => readonly StepPart[];
   /** Bytes each rank gives to the group's all-reduces, and to the next pipeline stage, in one step. */
   readonly traffic: (size: StepSize) => { readonly allReduce: number; readonly send: number };
+}
+
+/** Kernels between two exchanges, or an exchange. */
+export interface StepPart {
+  /** Index into `layers` of the same step. */
+  readonly section: number;
+  readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
+  /** Index in the program; of kernels the first. */
+  readonly op: number;
+  readonly seconds: number;
 }
 
 /** The tp group that runs the program. */
@@ -93,6 +105,26 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
           Object.values(seconds(ops, size)).reduce((sum, each) => sum + each, 0) +
           (layer === undefined || !engine.hostOverhead ? 0 : hardware.layerOverhead),
       })),
+    outline: (size) => {
+      const parts: StepPart[] = [];
+      const times = new Map<OpClass, number>();
+      let op = 0;
+      sections.forEach(({ layer, classOf }, section) => {
+        let launch = layer === undefined || !engine.hostOverhead ? 0 : hardware.layerOverhead;
+        for (const each of classOf) {
+          const time = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
+          times.set(each, time);
+          const what = each.op.op === 'kernel' ? 'kernels' : each.op.op;
+          const last = parts.at(-1);
+          if (what === 'kernels' && last?.what === what && last.section === section)
+            parts[parts.length - 1] = { ...last, seconds: last.seconds + time };
+          else parts.push({ section, what, op, seconds: time + launch });
+          launch = 0;
+          op++;
+        }
+      });
+      return parts;
+    },
     traffic: (size) => {
       const bytes = (op: 'collective' | 'send'): number =>
         classes
@@ -153,22 +185,28 @@ function valueBytes({ cols, rows }: OpClass, size: StepSize, engine: EngineModel
 }
 
 function classify(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
-  const classes = new Map<string, { first: Omit<OpClass, 'count'>; count: number }>();
-  for (const op of ops) {
+  const counts = new Map<OpClass, number>();
+  for (const each of classesOf(program, ops)) counts.set(each, (counts.get(each) ?? 0) + 1);
+  return [...counts].map(([each, count]) => ({ ...each, count }));
+}
+
+/** For every op the first of those that cost the same. */
+function classesOf(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
+  const classes = new Map<string, OpClass>();
+  return ops.map((op) => {
     const value =
       op.op === 'kernel' || op.op === 'sample'
         ? undefined
         : program.values.find((candidate) => candidate.id === op.value)!;
-    const first = { op, cols: value?.cols ?? 0, rows: value?.rows ?? 'tokens' };
+    const first = { op, cols: value?.cols ?? 0, rows: value?.rows ?? 'tokens', count: 1 };
     const key =
       op.op === 'kernel'
         ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op)}`
         : `${op.op} ${first.cols} ${first.rows}`;
-    const known = classes.get(key);
-    if (known === undefined) classes.set(key, { first, count: 1 });
-    else known.count++;
-  }
-  return [...classes.values()].map(({ first, count }) => ({ ...first, count }));
+    const known = classes.get(key) ?? first;
+    classes.set(key, known);
+    return known;
+  });
 }
 
 /** Parameters that tell costs apart; the layer's place in its group is not one. */
@@ -180,14 +218,22 @@ function costParams({ params }: KernelOp): string {
 }
 
 /** Ops that belong together: runs of one layer, and what stands before, between and after them. */
-function layerSections(
-  program: Program,
-): readonly { readonly layer: number | undefined; readonly ops: readonly OpClass[] }[] {
+function layerSections(program: Program): readonly {
+  readonly layer: number | undefined;
+  readonly ops: readonly OpClass[];
+  /** Of every op, in order. */
+  readonly classOf: readonly OpClass[];
+}[] {
   const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
   for (const op of program.ops) {
     const last = runs.at(-1);
     if (last !== undefined && last.layer === op.layer) last.ops.push(op);
     else runs.push({ layer: op.layer, ops: [op] });
   }
-  return runs.map(({ layer, ops }) => ({ layer, ops: classify(program, ops) }));
+  const all = classesOf(program, program.ops);
+  let from = 0;
+  return runs.map(({ layer, ops }) => {
+    const classOf = all.slice(from, (from += ops.length));
+    return { layer, ops: classify(program, ops), classOf };
+  });
 }

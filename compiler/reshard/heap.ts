@@ -2,6 +2,8 @@
 
 export interface Heap<Item> {
   readonly push: (item: Item) => void;
+  /** The least item; undefined when there is none. */
+  readonly peek: () => Item | undefined;
   /** Takes the least item out; undefined when there is none. */
   readonly pop: () => Item | undefined;
 }
@@ -34,5 +36,5 @@ export function createHeap<Item>(compare: (a: Item, b: Item) => number): Heap<It
       at = least;
     }
   };
-  return { push, pop };
+  return { push, peek: () => items[0], pop };
 }

@@ -9,6 +9,8 @@ export interface ClockDevices {
     ready: number,
     seconds: (start: number) => number,
   ) => { readonly start: number; readonly end: number };
+  /** From the device's first work to its last; undefined where it never had any. */
+  readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
   /** When the device has done all that was given to it so far. */
   readonly freeAt: (device: number) => number;
   /** A step that will pass these devices has been given out. */
@@ -27,6 +29,7 @@ interface Waiting {
 
 export function createClockDevices(): ClockDevices {
   const free = new Map<number, number>();
+  const begun = new Map<number, number>();
   const inside = new Map<number, number>();
   const waiting = new Map<number, Waiting[]>();
   const freeAt = (device: number): number => free.get(device) ?? 0;
@@ -35,8 +38,15 @@ export function createClockDevices(): ClockDevices {
     run(devices, ready, seconds) {
       const start = devices.reduce((latest, device) => Math.max(latest, freeAt(device)), ready);
       const end = start + seconds(start);
-      for (const device of devices) free.set(device, end);
+      for (const device of devices) {
+        free.set(device, end);
+        if (!begun.has(device)) begun.set(device, start);
+      }
       return { start, end };
+    },
+    span(device) {
+      const start = begun.get(device);
+      return start === undefined ? undefined : { start, end: freeAt(device) };
     },
     enter(devices) {
       for (const device of devices) inside.set(device, (inside.get(device) ?? 0) + 1);

@@ -1,38 +1,41 @@
-/** KV in use over time: as many samples as a chart can show, however long the run. */
+/** KV in use and the requests over time. */
 import type { SchedulerState } from '../scheduler/scheduler.js';
+import { createSampler } from './sampler.js';
 import type { KvSample } from './simulation.js';
-
-/** Beyond this many samples every other one is dropped and they come half as often. */
-const MOST_SAMPLES = 1024;
 
 export interface KvHistory {
   /** Whether enough time has passed since the last sample. */
   readonly isDue: (time: number) => boolean;
-  readonly add: (time: number, state: SchedulerState) => void;
+  readonly add: (time: number, states: readonly SchedulerState[]) => void;
   readonly samples: () => readonly KvSample[];
 }
 
-export function createKvHistory(): KvHistory {
-  let samples: KvSample[] = [];
-  let interval = 0;
-  let last = -Infinity;
+/** @param owners pools with buffers of their own; pages of the others lie in those */
+export function createKvHistory(owners: ReadonlySet<string>): KvHistory {
+  const sampler = createSampler<KvSample>();
   return {
-    isDue: (time) => time - last >= interval,
-    add(time, state) {
-      last = time;
-      const pages = state.pools.reduce((sum, pool) => sum + pool.pages, 0);
-      const free = state.pools.reduce((sum, pool) => sum + pool.free, 0);
-      samples.push({
+    isDue: sampler.isDue,
+    samples: sampler.samples,
+    add(time, states) {
+      const sum = (pick: (state: SchedulerState) => number): number =>
+        states.reduce((total, state) => total + pick(state), 0);
+      const used = (lists: (state: SchedulerState) => readonly { pages: number; free: number }[]): number => {
+        const pages = sum((state) => lists(state).reduce((total, list) => total + list.pages, 0));
+        const free = sum((state) => lists(state).reduce((total, list) => total + list.free, 0));
+        return pages === 0 ? 0 : 1 - free / pages;
+      };
+      sampler.add(time, {
         time,
-        device: pages === 0 ? 0 : 1 - free / pages,
-        host: state.host.pages === 0 ? 0 : 1 - state.host.free / state.host.pages,
-        running: state.running,
-        waiting: state.waiting,
+        device: used(({ pools }) => pools.filter(({ pool }) => owners.has(pool))),
+        host: used(({ host }) => [host]),
+        disk: used(({ disk }) => [disk]),
+        waiting: sum((state) => state.waiting),
+        prefilling: sum((state) => state.prefilling),
+        moving: sum((state) => state.pagingOut + state.pagingIn + state.spilling + state.fetching),
+        onHost: sum((state) => state.onHost),
+        onDisk: sum((state) => state.onDisk),
+        running: sum((state) => state.running),
       });
-      if (samples.length < MOST_SAMPLES) return;
-      samples = samples.filter((_, index) => index % 2 === 0);
-      interval = Math.max(2 * interval, (2 * time) / MOST_SAMPLES);
     },
-    samples: () => samples,
   };
 }

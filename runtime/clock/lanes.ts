@@ -25,6 +25,8 @@ export interface Lanes {
     bytes: number,
     ready: number,
   ) => { readonly start: number; readonly end: number } | undefined;
+  /** Counts bytes of which somebody else knows when they went, and how long that took. */
+  readonly count: (from: string, to: string, bytes: number, seconds: number) => void;
   readonly use: () => readonly LaneUse[];
 }
 
@@ -32,13 +34,16 @@ export function createLanes(roads: Roads): Lanes {
   const free: number[] = [];
   const bytesOf: number[] = [];
   const busyOf: number[] = [];
+  const add = (lane: number, bytes: number, seconds: number): void => {
+    bytesOf[lane] = (bytesOf[lane] ?? 0) + bytes;
+    busyOf[lane] = (busyOf[lane] ?? 0) + seconds;
+  };
   const occupy = (road: Road, bytes: number, ready: number): { start: number; end: number } => {
     const start = road.lanes.reduce((latest, lane) => Math.max(latest, free[lane] ?? 0), ready);
     for (const lane of road.lanes) {
       const seconds = bytes / roads.lanes[lane]!.bandwidth;
       free[lane] = start + seconds;
-      bytesOf[lane] = (bytesOf[lane] ?? 0) + bytes;
-      busyOf[lane] = (busyOf[lane] ?? 0) + seconds;
+      add(lane, bytes, seconds);
     }
     return { start, end: start + road.latency + bytes / road.bandwidth };
   };
@@ -48,6 +53,9 @@ export function createLanes(roads: Roads): Lanes {
       if (bytes === 0) return { start: ready, end: ready };
       const road = roads.between(from, to);
       return road && occupy(road, bytes, ready);
+    },
+    count(from, to, bytes, seconds) {
+      for (const lane of roads.between(from, to)?.lanes ?? []) add(lane, bytes, seconds);
     },
     use: () =>
       roads.lanes.map(({ link, place, direction }, lane) => ({

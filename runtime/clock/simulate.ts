@@ -7,11 +7,13 @@ import { FULCRUM_ENGINE } from '../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
+import type { StepLabel } from '../exec/pipeline.js';
 import { longestSequence } from '../scheduler/limits.js';
-import { createScheduler } from '../scheduler/scheduler.js';
+import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent } from '../scheduler/types.js';
-import { createKvHistory, type KvHistory } from './kv-history.js';
+import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
+import { createClockTrace, type ClockTrace } from './trace-clock.js';
 import { virtualEngines } from './virtual-engines.js';
 import { createWorld, type World } from './world.js';
 
@@ -27,17 +29,28 @@ export function simulate(
   options: SimulateOptions = {},
 ): Simulation {
   const engine = options.engine ?? FULCRUM_ENGINE;
-  const world = createWorld(graph, plan, engine, options.onSpan ?? (() => undefined));
-  const config = schedulerConfig(graph, options.transitions ?? 'dataflow');
+  const transitions = options.transitions ?? 'dataflow';
+  const trace = options.timeline && createClockTrace(graph, options.timeline);
+  const world = createWorld(graph, plan, engine, { transitions, ...(trace && { trace }) });
+  const config = schedulerConfig(graph, transitions);
   const configs = engine.virtualEngines ? virtualEngines(config) : [config];
-  const history = createKvHistory();
-  const engines = configs.map((each, part) =>
+  const owners = graph.pools.filter(({ within }) => within === undefined).map(({ id }) => id);
+  const history = createKvHistory(new Set(owners));
+  const states = (): readonly SchedulerState[] => engines.map(({ state }) => state());
+  const sample = (): void => {
+    const now = world.clock.now();
+    if (!history.isDue(now)) return;
+    history.add(now, states());
+    if (configs.length === 1) trace?.count(now, engines[0]!.state());
+    options.onProgress?.(states().reduce((sum, { finished }) => sum + finished, 0));
+  };
+  const engines: readonly ClockEngine[] = configs.map((each, part) =>
     startEngine(
       world,
       each,
-      requests.filter((_, index) => index % configs.length === part),
-      history,
-      () => options.onProgress?.(engines.reduce((sum, { finished }) => sum + finished(), 0)),
+      requests.map((request, id) => ({ ...request, id })).filter(({ id }) => id % configs.length === part),
+      trace,
+      sample,
     ),
   );
   for (const each of engines) each.pump();
@@ -48,7 +61,7 @@ export function simulate(
     counts.reduce((sum, count) => sum + pick(count), 0);
   const decodeSteps = total((count) => count.decodeSteps);
   return {
-    ...world.result(),
+    ...world.result(states()),
     requests: { finished: total((count) => count.finished), rejected: total((count) => count.rejected) },
     tokens: { prompt: total((count) => count.prompt), output: total((count) => count.output) },
     steps: total((count) => count.steps),
@@ -61,6 +74,8 @@ export function simulate(
     meanDecodeBatch: decodeSteps === 0 ? 0 : total((count) => count.decodeRows) / decodeSteps,
   };
 }
+
+type StepAction = Extract<Action, { kind: 'step' }>;
 
 /** When a request got its first token and its last, and how many. */
 interface Latency {
@@ -96,7 +111,7 @@ interface EngineCounts {
 
 interface ClockEngine {
   readonly pump: () => void;
-  readonly finished: () => number;
+  readonly state: () => SchedulerState;
   /** Throws when something is left to do: the clock has run out of events. */
   readonly mustBeDone: () => void;
   readonly counts: () => EngineCounts;
@@ -108,30 +123,29 @@ interface ClockEngine {
 function startEngine(
   world: World,
   config: SchedulerConfig,
-  requests: readonly SimulatedRequest[],
-  history: KvHistory,
-  onFinished: () => void,
+  requests: readonly (SimulatedRequest & { readonly id: number })[],
+  trace: ClockTrace | undefined,
+  onEvent: () => void,
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
   const counts = { prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
-  const finished = (): number => scheduler.state().finished;
-  requests.forEach(({ promptTokens, outputTokens }, id) => {
+  const byId = new Map<number, { readonly promptTokens: number; readonly maxNewTokens: number }>();
+  for (const { id, promptTokens, outputTokens } of requests) {
     const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
+    byId.set(id, { promptTokens, maxNewTokens });
     scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens } });
-  });
+    trace?.arrive(id, promptTokens, maxNewTokens);
+  }
   const answer = (event: SchedulerEvent): void => {
     scheduler.apply(event);
-    if (history.isDue(world.clock.now())) {
-      history.add(world.clock.now(), scheduler.state());
-      onFinished();
-    }
+    onEvent();
     pump();
   };
-  const countStep = ({ items }: Extract<Action, { kind: 'step' }>): void => {
+  const countStep = ({ items }: StepAction): void => {
     let decoding = 0;
     for (const { sequence, start, count } of items) {
-      const { promptTokens } = requests[sequence]!;
+      const { promptTokens } = byId.get(sequence)!;
       counts.prompt += Math.max(0, Math.min(start + count, promptTokens) - start);
       if (start >= promptTokens) decoding++;
     }
@@ -147,27 +161,43 @@ function startEngine(
     if (known === undefined) latencies.set(sequence, { first: now, last: now, tokens: 1 });
     else Object.assign(known, { last: now, tokens: known.tokens + 1 });
   };
+  const stageOf = new Map<number, string>();
+  /** How a step appears in the trace: requests are those whose first step of the stage it is. */
+  const labelOf = (action: StepAction): StepLabel | undefined => {
+    if (trace === undefined) return undefined;
+    const { stage, items } = action;
+    const entering = items.map(({ sequence }) => sequence).filter((id) => stageOf.get(id) !== stage);
+    for (const id of entering) stageOf.set(id, stage);
+    const prefill = items.some(
+      ({ sequence, start, count }) => count > 1 || start < byId.get(sequence)!.promptTokens,
+    );
+    return trace.label(action, prefill, entering);
+  };
+  const leave = (ids: readonly number[]): void => {
+    const now = world.clock.now();
+    for (const id of ids) {
+      const { tokens } = latencies.get(id)!;
+      if (tokens === byId.get(id)!.maxNewTokens) trace?.leave(id, now, tokens);
+    }
+  };
   const perform = (action: Action): void => {
     switch (action.kind) {
       case 'step':
         countStep(action);
-        world.step(action, () => {
+        world.step(action, labelOf(action), () => {
           const sampled = action.items
             .filter((item) => item.sample)
             .map(({ sequence }) => ({ sequence, finished: false }));
           for (const { sequence } of sampled) noteToken(sequence);
+          leave(sampled.map(({ sequence }) => sequence));
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;
       case 'page_out':
-        world.movePages({ ...action, direction: 'out' }, () =>
-          answer({ kind: 'page_out_done', id: action.id }),
-        );
+        world.movePages(action, () => answer({ kind: 'page_out_done', id: action.id }));
         return;
       case 'page_in':
-        world.movePages({ ...action, direction: 'in' }, () =>
-          answer({ kind: 'page_in_done', id: action.id }),
-        );
+        world.movePages(action, () => answer({ kind: 'page_in_done', id: action.id }));
         return;
       case 'spill':
         world.spillPages(action, () => answer({ kind: 'spill_done', id: action.id, failed: false }));
@@ -179,6 +209,7 @@ function startEngine(
         world.switchStage(action, () => answer({ kind: 'switch_done', id: action.id }));
         return;
       case 'reject':
+        trace?.reject(action.sequence, world.clock.now());
     }
   };
   const pump = (): void => {
@@ -186,7 +217,7 @@ function startEngine(
   };
   return {
     pump,
-    finished,
+    state: () => scheduler.state(),
     mustBeDone() {
       if (!scheduler.idle()) throw new Error('the scheduler has work left but nothing is under way');
     },

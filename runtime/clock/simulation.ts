@@ -3,6 +3,7 @@ import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { CostKind } from '../../compiler/cost/program-cost.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { LaneUse } from './lanes.js';
+import type { Timeline } from './timeline.js';
 
 /** A request as the clock knows it: lengths alone. */
 export interface SimulatedRequest {
@@ -11,22 +12,11 @@ export interface SimulatedRequest {
   readonly outputTokens: number;
 }
 
-/** Something that took time on a device. */
-export interface ClockSpan {
-  readonly what: 'step' | 'weights' | 'page_out' | 'page_in';
-  readonly device: number;
-  readonly start: number;
-  readonly end: number;
-  readonly stage?: string;
-  readonly layer?: number;
-  readonly bytes?: number;
-  readonly tokens?: number;
-}
-
 export interface SimulateOptions {
   readonly engine?: EngineModel;
   readonly transitions?: TransitionMode;
-  readonly onSpan?: (span: ClockSpan) => void;
+  /** Told of everything that takes time. */
+  readonly timeline?: Timeline;
   /** Called every so often with the requests that are done. */
   readonly onProgress?: (finished: number) => void;
 }
@@ -39,15 +29,30 @@ export interface DeviceTime {
   /** Seconds in which page moves kept its queue busy. */
   readonly pages: number;
   readonly idle: number;
+  /** The part of `idle` between its first work and its last: the rest is warm-up and tail. */
+  readonly bubbles: number;
+  /** Bytes of its memory; `kv` is what its pages held at most, `total` with the room of all pages. */
+  readonly peak: {
+    readonly weights: number;
+    readonly workspace: number;
+    readonly kv: number;
+    readonly total: number;
+  };
 }
 
-/** KV in use at a moment, as fractions of what there is. */
+/** KV in use at a moment, as fractions of what there is, and how many requests are where. */
 export interface KvSample {
   readonly time: number;
   readonly device: number;
   readonly host: number;
-  readonly running: number;
+  readonly disk: number;
   readonly waiting: number;
+  readonly prefilling: number;
+  /** With KV on its way between tiers. */
+  readonly moving: number;
+  readonly onHost: number;
+  readonly onDisk: number;
+  readonly running: number;
 }
 
 export interface Simulation {
@@ -70,6 +75,8 @@ export interface Simulation {
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];
   readonly kv: readonly KvSample[];
+  /** Bytes of KV that the tiers held at most. */
+  readonly tierPeak: { readonly host: number; readonly disk: number };
   /** Means over the finished requests, all of which were there from the start. */
   readonly latency: {
     /** Seconds to the last token. */

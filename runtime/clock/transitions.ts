@@ -7,17 +7,31 @@ import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
-import type { ClockSpan } from './simulation.js';
 import type { StageGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
-import { clockTransition, type Arrivals } from './weights.js';
+import { clockTransition, type Arrivals, type LayerSpan } from './weights.js';
 
 export interface TransitionContext {
   readonly graph: RuntimeGraph;
   readonly plan: Plan;
   readonly lanes: Lanes;
   readonly fullReload: boolean;
-  readonly onSpan: (span: ClockSpan) => void;
+  /** Told when a device begins its moves; all are over by `end`. */
+  readonly onBegin: (device: number, begin: number, end: number, spans: readonly LayerSpan[]) => void;
+}
+
+/** A wait for the weights of a part of a step. */
+export interface WeightWait {
+  /** Index into the layers of the step's cost. */
+  readonly section: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How long a pass takes, and where it waits for weights. */
+export interface PassTime {
+  readonly seconds: number;
+  readonly waits: readonly WeightWait[];
 }
 
 export interface Transitions {
@@ -30,14 +44,14 @@ export interface Transitions {
   ) => number;
   /** Calls back once no device has yet to begin its moves to the residence: at once as a rule. */
   readonly whenBegun: (devices: readonly number[], residence: string, begun: () => void) => void;
-  /** Seconds a pass takes that would take `pure` seconds with all weights there, from `start` on. */
-  readonly passSeconds: (
+  /** Of a pass that would take `pure` seconds with all weights there, from `start` on. */
+  readonly passTime: (
     group: StageGroup,
     residence: string,
     size: StepSize,
     start: number,
     pure: number,
-  ) => number;
+  ) => PassTime;
   /** Seconds in which a device did nothing but wait for weights. */
   readonly exposed: (device: number) => number;
 }
@@ -71,10 +85,8 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
     else pending.parked.push(() => whenBegun(group, residence, begun));
   };
   return {
-    start(transition, residence, { graph, plan, lanes, fullReload, onSpan }, done) {
-      const planned = clockTransition(graph, plan, transition, lanes, fullReload, ({ layer, ...span }) =>
-        onSpan({ what: 'weights', stage: transition.to, ...span, ...(layer === undefined ? {} : { layer }) }),
-      );
+    start(transition, residence, { graph, plan, lanes, fullReload, onBegin }, done) {
+      const planned = clockTransition(graph, plan, transition, lanes, fullReload);
       let left = transition.devices.length;
       for (const { device } of transition.devices) {
         const state: DeviceMoves = {
@@ -88,7 +100,8 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
         moves.set(device, state);
         devices.whenCleared(device, () => {
           const begin = Math.max(clock.now(), devices.freeAt(device));
-          const { arrivals, end } = planned.begin(device, begin);
+          const { arrivals, end, spans } = planned.begin(device, begin);
+          onBegin(device, begin, end, spans);
           Object.assign(state, { begun: true, arrivals, end, waitingSince: begin });
           for (const resume of state.parked.splice(0)) resume();
           clock.at(end, () => {
@@ -102,15 +115,17 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
       return planned.bytes;
     },
     whenBegun,
-    passSeconds(group, residence, size, start, pure) {
+    passTime(group, residence, size, start, pure) {
       const arriving = group.devices
         .map((device) => incoming(device, residence))
         .filter((each): each is DeviceMoves => each !== undefined && each.end > start);
-      if (arriving.length === 0) return pure;
+      if (arriving.length === 0) return { seconds: pure, waits: [] };
       let at = start;
       let waited = 0;
-      for (const { layer, seconds } of group.cost.layers(size)) {
+      const waits: WeightWait[] = [];
+      for (const [section, { layer, seconds }] of group.cost.layers(size).entries()) {
         const there = Math.max(...arriving.map(({ arrivals }) => arrivals(layer)));
+        if (there > at) waits.push({ section, start: at, end: there });
         waited += Math.max(0, there - at);
         at = Math.max(at, there) + seconds;
       }
@@ -120,7 +135,7 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
         if (state !== undefined) state.waitingSince = undefined;
         expose(device, before + waited);
       }
-      return at - start;
+      return { seconds: at - start, waits };
     },
     exposed: (device) => exposure.get(device) ?? 0,
   };

@@ -20,8 +20,8 @@ interface LayerMoves {
 /** When a device's layers of the stage being moved in are usable. */
 export type Arrivals = (layer: number | undefined) => number;
 
-export interface TransitionSpan {
-  readonly device: number;
+/** Weights of one layer on their way to a device. */
+export interface LayerSpan {
   readonly layer: number | undefined;
   readonly start: number;
   readonly end: number;
@@ -32,7 +32,10 @@ export interface ClockTransition {
   /** Bytes moved onto devices, copies inside them not counted. */
   readonly bytes: number;
   /** Begins the moves of a device at a time and says when each layer is there, and when all are. */
-  readonly begin: (device: number, at: number) => { readonly arrivals: Arrivals; readonly end: number };
+  readonly begin: (
+    device: number,
+    at: number,
+  ) => { readonly arrivals: Arrivals; readonly end: number; readonly spans: readonly LayerSpan[] };
 }
 
 /** Prepares the transition between two stages of a graph. */
@@ -42,7 +45,6 @@ export function clockTransition(
   transition: RuntimeTransition,
   lanes: Lanes,
   fullReload: boolean,
-  onSpan: (span: TransitionSpan) => void,
 ): ClockTransition {
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
   const moves = new Map(
@@ -77,24 +79,24 @@ export function clockTransition(
     return { start: Math.min(start, end), end };
   };
   return {
-    bytes: [...moves.values()]
-      .flat()
-      .reduce(
-        (sum, { upload, receive }) => sum + upload + [...receive.values()].reduce((a, b) => a + b, 0),
-        0,
-      ),
+    bytes: [...moves.values()].flat().reduce((sum, each) => sum + broughtIn(each), 0),
     begin(device, at) {
       const arrived = new Map<number | undefined, number>();
       let end = at;
-      for (const each of moves.get(device) ?? []) {
+      const spans = (moves.get(device) ?? []).map((each): LayerSpan => {
         const span = bring(device, each, at);
         arrived.set(each.layer, span.end);
         end = Math.max(end, span.end);
-        onSpan({ device, layer: each.layer, ...span, bytes: each.upload });
-      }
-      return { arrivals: (layer) => arrived.get(layer) ?? at, end };
+        return { layer: each.layer, ...span, bytes: broughtIn(each) };
+      });
+      return { arrivals: (layer) => arrived.get(layer) ?? at, end, spans };
     },
   };
+}
+
+/** Bytes from outside the device. */
+function broughtIn({ upload, receive }: LayerMoves): number {
+  return [...receive.values()].reduce((sum, bytes) => sum + bytes, upload);
 }
 
 function layerMoves(stage: RuntimeStage, moves: RuntimeTransition['devices'][number]): readonly LayerMoves[] {

@@ -10,41 +10,64 @@
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
-import { COST_KINDS, type CostKind } from '../../compiler/cost/program-cost.js';
+import { COST_KINDS, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { routesOf } from '../../compiler/plan/routes.js';
 import { roadsOf } from '../../compiler/reshard/roads.js';
 import { residencesOf, transitionBetween } from '../engine/residence.js';
-import type { Action } from '../scheduler/types.js';
+import type { StepLabel } from '../exec/pipeline.js';
+import type { SchedulerState } from '../scheduler/scheduler.js';
+import type { Action, TransitionMode } from '../scheduler/types.js';
 import { createClockDevices } from './devices.js';
 import { createLanes } from './lanes.js';
-import { clockPages, type PageMove } from './pages.js';
-import type { ClockSpan, Simulation } from './simulation.js';
+import { clockPages } from './pages.js';
+import { peakMemory } from './peak-memory.js';
+import type { Simulation } from './simulation.js';
 import { stageGroups, stepSize, type StageGroup } from './stage-clock.js';
-import { createTransitions } from './transitions.js';
+import type { ClockTrace } from './trace-clock.js';
+import { createTransitions, type PassTime, type TransitionContext } from './transitions.js';
 import { createVirtualClock, type VirtualClock } from './virtual-clock.js';
+
+type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
 export interface World {
   readonly clock: VirtualClock;
-  readonly step: (action: Extract<Action, { kind: 'step' }>, done: () => void) => void;
-  readonly movePages: (
-    move: Pick<PageMove, 'pool' | 'replica' | 'direction'> & { readonly pages: readonly number[] },
-    done: () => void,
-  ) => void;
-  readonly spillPages: (action: Extract<Action, { kind: 'spill' | 'fetch' }>, done: () => void) => void;
-  readonly switchStage: (action: Extract<Action, { kind: 'switch' }>, done: () => void) => void;
-  readonly result: () => Pick<Simulation, 'makespan' | 'transitions' | 'bytes' | 'devices' | 'links'>;
+  /** `label`: how it appears in the trace, where there is one. */
+  readonly step: (action: ActionOf<'step'>, label: StepLabel | undefined, done: () => void) => void;
+  readonly movePages: (action: ActionOf<'page_out' | 'page_in'>, done: () => void) => void;
+  readonly spillPages: (action: ActionOf<'spill' | 'fetch'>, done: () => void) => void;
+  readonly switchStage: (action: ActionOf<'switch'>, done: () => void) => void;
+  /** `states`: of the schedulers at the end. */
+  readonly result: (
+    states: readonly SchedulerState[],
+  ) => Pick<Simulation, 'makespan' | 'transitions' | 'bytes' | 'devices' | 'links' | 'tierPeak'>;
+}
+
+/** How devices change stage, and what is told of it all. */
+export interface WorldOptions {
+  readonly transitions: TransitionMode;
+  readonly trace?: ClockTrace;
 }
 
 /** Seconds by category of one tp group. */
 type Tally = Record<CostKind, number>;
 
+const NO_TIME: StepSeconds = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
+
+/** Bytes that each rank of a group has exchanged, and how long that took. */
+interface Exchanged {
+  allReduce: number;
+  allReduceSeconds: number;
+  send: number;
+  sendSeconds: number;
+}
+
 export function createWorld(
   graph: RuntimeGraph,
   plan: Plan,
   engine: EngineModel,
-  onSpan: (span: ClockSpan) => void,
+  { transitions: mode, trace }: WorldOptions,
 ): World {
   const { topology } = plan;
   const overhead = engine.hostOverhead ? topology.overhead : { step: 0, layer: 0, request: 0 };
@@ -58,6 +81,7 @@ export function createWorld(
   const pages = clockPages(graph, plan, lanes, devices, engine.copyEngines);
   const transitions = createTransitions(clock, devices);
   const tallies = new Map<StageGroup, Tally>();
+  const exchanged = new Map<StageGroup, Exchanged>();
   const bytes = { allReduce: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   const pageSeconds = new Map<number, number>();
@@ -67,13 +91,32 @@ export function createWorld(
   const tallyOf = (group: StageGroup): Tally => {
     const known = tallies.get(group);
     if (known !== undefined) return known;
-    const tally: Tally = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
+    const tally: Tally = { ...NO_TIME };
     tallies.set(group, tally);
     return tally;
   };
 
+  const countExchanges = (group: StageGroup, size: StepSize, cost: StepSeconds): void => {
+    const { allReduce, send } = group.cost.traffic(size);
+    bytes.allReduce += allReduce * group.devices.length * 2;
+    bytes.send += send * group.devices.length;
+    const sum = exchanged.get(group) ?? { allReduce: 0, allReduceSeconds: 0, send: 0, sendSeconds: 0 };
+    exchanged.set(group, sum);
+    sum.allReduce += allReduce;
+    sum.allReduceSeconds += cost.all_reduce;
+    sum.send += send;
+    sum.sendSeconds += cost.send;
+  };
+
   /** Runs one group's part of a step once it is ready there. */
-  const pass = (stage: string, group: StageGroup, size: StepSize, done: () => void): void => {
+  const pass = (
+    { stage, replica }: ActionOf<'step'>,
+    pp: number,
+    group: StageGroup,
+    size: StepSize,
+    label: StepLabel | undefined,
+    done: () => void,
+  ): void => {
     const residence = residenceOf(stage);
     transitions.whenBegun(group.devices, residence, () => {
       const cost = group.cost.step(size);
@@ -83,14 +126,13 @@ export function createWorld(
         tally[kind] += cost[kind];
         pure += cost[kind];
       }
-      const { allReduce, send } = group.cost.traffic(size);
-      bytes.allReduce += allReduce * group.devices.length * 2;
-      bytes.send += send * group.devices.length;
-      const { start, end } = devices.run(group.devices, clock.now(), (begin) =>
-        transitions.passSeconds(group, residence, size, begin, pure),
-      );
-      for (const device of group.devices)
-        onSpan({ what: 'step', device, start, end, stage, tokens: size.tokens });
+      countExchanges(group, size, cost);
+      let time: PassTime = { seconds: pure, waits: [] };
+      const { start, end } = devices.run(group.devices, clock.now(), (begin) => {
+        time = transitions.passTime(group, residence, size, begin, pure);
+        return time.seconds;
+      });
+      if (label !== undefined) trace?.pass(stage, replica, pp, group, size, label, start, time);
       clock.at(end, () => {
         devices.leave(group.devices);
         done();
@@ -98,37 +140,70 @@ export function createWorld(
     });
   };
 
+  /** Puts what groups have exchanged onto the lanes: an all-reduce goes round the ring of its ranks. */
+  const countLinks = (): void => {
+    const path = (device: number): string => topology.devices[device]!.path;
+    for (const replicas of stages.values())
+      for (const groups of replicas)
+        for (const [pp, group] of groups.entries()) {
+          const sum = exchanged.get(group);
+          if (sum === undefined) continue;
+          const ranks = group.devices.length;
+          const next = groups[pp + 1]?.devices;
+          group.devices.forEach((device, tp) => {
+            if (sum.allReduce > 0) {
+              const carried = (2 * sum.allReduce * (ranks - 1)) / ranks;
+              lanes.count(
+                path(device),
+                path(group.devices[(tp + 1) % ranks]!),
+                carried,
+                sum.allReduceSeconds,
+              );
+            }
+            if (sum.send > 0 && next !== undefined)
+              lanes.count(path(device), path(next[tp % next.length]!), sum.send, sum.sendSeconds);
+          });
+        }
+  };
+
   return {
     clock,
-    step({ stage, replica, items }, done) {
+    step(action, label, done) {
+      const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
       const size = stepSize(items);
-      hostFree = Math.max(clock.now(), hostFree) + overhead.step + overhead.request * items.length;
+      const prepare = Math.max(clock.now(), hostFree);
+      hostFree = prepare + overhead.step + overhead.request * items.length;
+      trace?.encode(action.id, { start: prepare, end: hostFree });
       for (const group of groups) devices.enter(group.devices);
       const relay = (pp: number): void => {
         const group = groups[pp];
         if (group === undefined) {
           last = clock.now();
           done();
-        } else pass(stage, group, size, () => relay(pp + 1));
+        } else pass(action, pp, group, size, label, () => relay(pp + 1));
       };
       clock.at(hostFree, () => relay(0));
     },
-    movePages({ pool, replica, direction, pages: moved }, done) {
+    movePages(action, done) {
+      const { kind, pool, replica, pages: moved } = action;
       const { end, bytes: carried } = pages.move(
-        { pool, replica, direction, pages: moved.length },
+        { pool, replica, direction: kind === 'page_out' ? 'out' : 'in', pages: moved.length },
         clock.now(),
-        (span) => {
-          onSpan({ what: direction === 'out' ? 'page_out' : 'page_in', ...span });
+        ({ device, bytes: own, ...span }) => {
+          trace?.pages(action, device, span, own);
           if (engine.copyEngines) return;
-          pageSeconds.set(span.device, (pageSeconds.get(span.device) ?? 0) + span.end - span.start);
+          pageSeconds.set(device, (pageSeconds.get(device) ?? 0) + span.end - span.start);
         },
       );
-      bytes[direction === 'out' ? 'kvOut' : 'kvIn'] += carried;
+      bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += carried;
       clock.at(end, done);
     },
-    spillPages({ kind, hostPages }, done) {
-      const { end, bytes: carried } = pages.spill({ pages: hostPages.length, direction: kind }, clock.now());
+    spillPages(action, done) {
+      const { kind, hostPages } = action;
+      const start = clock.now();
+      const { end, bytes: carried } = pages.spill({ pages: hostPages.length, direction: kind }, start);
+      trace?.spill(action, { start, end });
       bytes[kind === 'spill' ? 'kvSpilled' : 'kvFetched'] += carried;
       clock.at(end, done);
     },
@@ -136,29 +211,56 @@ export function createWorld(
       const transition = transitionBetween(graph, residences, from, to);
       if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
       const began = clock.now();
-      const report = { graph, plan, lanes, fullReload: engine.fullReload, onSpan };
-      const carried = transitions.start(transition, residenceOf(to), report, () => {
+      const context: TransitionContext = {
+        graph,
+        plan,
+        lanes,
+        fullReload: engine.fullReload,
+        onBegin: (device, start, end, spans) => trace?.weights(transition, device, { start, end }, spans),
+      };
+      const carried = transitions.start(transition, residenceOf(to), context, () => {
         moving.seconds += clock.now() - began;
+        trace?.transition(from, to, mode, { start: began, end: clock.now() }, carried);
         done();
       });
       moving.count++;
       moving.bytes += carried;
     },
-    result: () => ({
-      makespan: last,
-      transitions: moving,
-      bytes,
-      devices: graph.devices.map(({ id, path }) => {
-        const seconds: Tally = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
-        for (const [group, tally] of tallies)
-          if (group.devices.includes(id)) for (const kind of COST_KINDS) seconds[kind] += tally[kind];
-        const exposedTransition = transitions.exposed(id);
-        const moved = pageSeconds.get(id) ?? 0;
-        const used = Object.values(seconds).reduce((sum, each) => sum + each, 0);
-        const idle = Math.max(0, last - used - exposedTransition - moved);
-        return { device: path, seconds, exposedTransition, pages: moved, idle };
-      }),
-      links: lanes.use(),
-    }),
+    result(states) {
+      countLinks();
+      const { kvPeak, tierPeak } = peakMemory(graph, states);
+      const spent = new Map(graph.devices.map(({ id }): [number, Tally] => [id, { ...NO_TIME }]));
+      for (const [group, tally] of tallies)
+        for (const device of group.devices)
+          for (const kind of COST_KINDS) spent.get(device)![kind] += tally[kind];
+      return {
+        makespan: last,
+        transitions: moving,
+        bytes,
+        devices: graph.devices.map(({ id, path, peak }) => {
+          const seconds = spent.get(id)!;
+          const exposedTransition = transitions.exposed(id);
+          const moved = pageSeconds.get(id) ?? 0;
+          const used = Object.values(seconds).reduce((sum, each) => sum + each, exposedTransition + moved);
+          const { start, end } = devices.span(id) ?? { start: 0, end: 0 };
+          return {
+            device: path,
+            seconds,
+            exposedTransition,
+            pages: moved,
+            idle: Math.max(0, last - used),
+            bubbles: Math.max(0, end - start - used),
+            peak: {
+              weights: peak.weights,
+              workspace: peak.workspace,
+              kv: kvPeak.get(id) ?? 0,
+              total: peak.total,
+            },
+          };
+        }),
+        links: lanes.use(),
+        tierPeak,
+      };
+    },
   };
 }

@@ -44,7 +44,7 @@ export function workOf(scheduler: Pick<Scheduler, 'state'>): EngineWork {
 }
 
 /** Where requests are and how much of every tier is in use. */
-export function countWork(tracer: Tracer, scheduler: Scheduler): void {
+export function countWork(tracer: Pick<Tracer, 'counter'>, scheduler: Pick<Scheduler, 'state'>): void {
   tracer.counter('requests', () => workOf(scheduler).requests);
   tracer.counter('KV pages in use', () =>
     Object.fromEntries(workOf(scheduler).pages.map(({ pool, used }) => [pool, used])),

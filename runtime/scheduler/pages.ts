@@ -7,6 +7,8 @@ export interface PageList {
   readonly total: number;
   /** Pages that nobody holds. */
   free(): number;
+  /** The most pages that were ever taken at once. */
+  most(): number;
   /** Takes `count` pages, or none at all when there are fewer. */
   take(count: number): number[] | undefined;
   give(pages: readonly number[]): void;
@@ -22,12 +24,15 @@ export function createPageList(total: number): PageList {
   const taken: boolean[] = [];
   const given: number[] = [];
   let fresh = 0;
+  let most = 0;
   const free = (): number => given.length + total - fresh;
   return {
     total,
     free,
+    most: () => most,
     take(count) {
       if (count > free()) return undefined;
+      most = Math.max(most, total - free() + count);
       const reused = Math.min(count, given.length);
       const pages = given.splice(given.length - reused, reused).reverse();
       while (pages.length < count) pages.push(fresh++);
@@ -45,16 +50,19 @@ export function createPageList(total: number): PageList {
   };
 }
 
-/** Part of a list: at most `most` pages of it are taken through here at a time. */
-export function createPageShare(list: PageList, most: number): PageList {
+/** Part of a list: at most `limit` pages of it are taken through here at a time. */
+export function createPageShare(list: PageList, limit: number): PageList {
   let held = 0;
-  const free = (): number => Math.min(list.free(), most - held);
+  let most = 0;
+  const free = (): number => Math.min(list.free(), limit - held);
   return {
-    total: most,
+    total: limit,
     free,
+    most: () => most,
     take(count) {
       if (count > free()) return undefined;
       held += count;
+      most = Math.max(most, held);
       return list.take(count);
     },
     give(pages) {

@@ -40,9 +40,11 @@ export interface SchedulerState {
     readonly replica: number;
     readonly pages: number;
     readonly free: number;
+    /** The most pages in use so far. */
+    readonly most: number;
   }[];
-  readonly host: { readonly pages: number; readonly free: number };
-  readonly disk: { readonly pages: number; readonly free: number };
+  readonly host: { readonly pages: number; readonly free: number; readonly most: number };
+  readonly disk: { readonly pages: number; readonly free: number; readonly most: number };
   /** Resident stage by group; the old one while a switch is under way. */
   readonly active: Readonly<Record<string, string>>;
   readonly switches: number;
@@ -199,9 +201,10 @@ function snapshot(machine: Machine): SchedulerState {
       replica,
       pages: pages.total,
       free: pages.free(),
+      most: pages.most(),
     })),
-    host: { pages: machine.host.total, free: machine.host.free() },
-    disk: { pages: machine.disk.total, free: machine.disk.free() },
+    host: { pages: machine.host.total, free: machine.host.free(), most: machine.host.most() },
+    disk: { pages: machine.disk.total, free: machine.disk.free(), most: machine.disk.most() },
     active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.config.name])),
     switches: machine.switches,
     preemptions: { swapped: machine.swapped, dropped: machine.dropped },

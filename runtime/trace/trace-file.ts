@@ -113,7 +113,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
   };
 
   const about = processOf('host');
-  const facts = { ...options.about, device_times: TIMES };
+  const facts = { device_times: TIMES, ...options.about };
   output.write({ name: 'run', ph: 'i', s: 'g', ts: 0, pid: about.pid, tid: 0, args: facts });
 
   return {

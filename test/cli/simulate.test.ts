@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { expectWellFormed, readTrace } from '../fixtures/trace-events.js';
 import { runInProcess } from './run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-simulate-'));
@@ -41,6 +42,32 @@ describe('simulate', () => {
     expect(version).toBe(1);
     expect(plans).toHaveLength(1);
     expect(plans[0]).toMatchObject({ plan: 'reshard', requests: { finished: 8 }, transitions: { count: 1 } });
+  });
+
+  it('writes the trace of one plan', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+    const trace = join(folder, 'trace.json');
+    const args = ['simulate', 'plans/clerk.plan', '--workload', lengths, '--trace', trace];
+    const all = await runInProcess(...args);
+    expect(all).toMatchObject({ status: 2, out: '' });
+    expect(all.err).toContain('--trace shows one plan: choose it with --plan (reshard, pipeline');
+    const one = await runInProcess(...args, '--plan', 'reshard');
+    expect(one.status).toBe(0);
+    expect(one.err).toContain(`wrote ${trace}`);
+    const read = readTrace(trace);
+    expectWellFormed(read);
+    const about = read.events.find(({ name }) => name === 'run')!.args!;
+    expect(about).toMatchObject({ plan: 'reshard', device_times: 'simulated' });
+    const decode = read.slices.find(({ name }) => name === 'decode decode')!;
+    expect(decode.args!['origin']).toMatch(/^plans\/clerk\.plan:\d+:\d+$/);
+    const refused = await runInProcess(
+      ...args.slice(0, -1),
+      join(folder, 'no/such/folder.json'),
+      '--plan',
+      'reshard',
+    );
+    expect(refused.status).toBe(3);
+    expect(refused.err).toContain('FC0940');
   });
 
   it('finds effects of an engine to be switches', async () => {

@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fileHost } from '../../cli/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
+import { simulate } from '../../runtime/clock/simulate.js';
+import { createTimeline, replay } from '../../runtime/clock/timeline.js';
 import { openTraceFile } from '../../runtime/trace/trace-file.js';
+import type { Tracer } from '../../runtime/trace/tracer.js';
 import { end, expectWellFormed, readTrace } from '../fixtures/trace-events.js';
 import type { Trace, TraceSlice } from '../fixtures/trace-events.js';
 import { CLERK } from './support/clerk.js';
@@ -15,27 +18,47 @@ import { generate } from './support/generate.js';
 const PROMPTS = 6;
 let folder = '';
 let trace: Trace;
+let simulated: Trace;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fulcrum-trace-'));
-  const path = join(folder, 'trace.json');
   const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'reshard')!;
+  const graph = compilePlan(plan).runtime;
+  const prompts = Array.from({ length: PROMPTS }, (_, i) => Array.from({ length: 20 }, (_, j) => 40 + i + j));
+  trace = await traced('run.json', undefined, (tracer) =>
+    generate(graph, CLERK, prompts, { maxNewTokens: 4, stopIds: [], engine: { tracer } }),
+  );
+  let milliseconds = 0;
+  const timeline = createTimeline();
+  const lengths = prompts.map(({ length }) => ({ promptTokens: length, outputTokens: 4 }));
+  simulate(graph, plan, lengths, { timeline });
+  simulated = await traced(
+    'simulated.json',
+    () => milliseconds,
+    (tracer) => replay(timeline, tracer, (seconds) => (milliseconds = 1000 * seconds)),
+  );
+});
+
+/** The trace of what `work` tells a tracer. */
+async function traced(
+  file: string,
+  now: (() => number) | undefined,
+  work: (tracer: Tracer) => unknown,
+): Promise<Trace> {
+  const path = join(folder, file);
   const tracer = openTraceFile(path, {
-    describe: ({ file, span }) => `${file}:${span.start}`,
+    describe: ({ file: plan, span }) => `${plan}:${span.start}`,
     about: {},
     onBroken: (reason) => {
       throw new Error(reason);
     },
+    ...(now && { now }),
   });
-  const prompts = Array.from({ length: PROMPTS }, (_, i) => Array.from({ length: 20 }, (_, j) => 40 + i + j));
-  await generate(compilePlan(plan).runtime, CLERK, prompts, {
-    maxNewTokens: 4,
-    stopIds: [],
-    engine: { tracer },
-  });
+  await work(tracer);
   tracer.close();
-  trace = readTrace(path);
-});
+  return readTrace(path);
+}
+
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const named = (pattern: RegExp): readonly TraceSlice[] =>
@@ -99,5 +122,47 @@ describe('the trace of a re-sharding run', () => {
       weights.some((move) => move.pid !== step.pid && move.ts < end(step) && step.ts < end(move)),
     );
     expect(overlapping.length).toBeGreaterThan(0);
+  });
+});
+
+/** What is on which lane: lanes without the numbers of their rows, weights by their layer. */
+function shapeOf({ slices }: Trace): ReadonlySet<string> {
+  return new Set(
+    slices.map(({ process, thread, name }) => {
+      const weight = /^layers\.\d+/.exec(name)?.[0];
+      return `${process} / ${thread.replace(/ \d+$/, '')} / ${weight ?? name}`;
+    }),
+  );
+}
+
+describe('the trace of a simulation of it', () => {
+  it('has the same slices on the same lanes', () => {
+    const [run, clock] = [shapeOf(trace), shapeOf(simulated)];
+    // The host's own work is a single figure on the clock, weights are there from the start, and outside of layers they
+    // have no names of their own; kernels are told from exchanges only where a run is asked to.
+    const onlyInRun = [...run].filter((each) => !clock.has(each));
+    for (const each of onlyInRun)
+      expect(each).toMatch(
+        /host \/ (schedule|sample) \/|\/ weights \/ (load |embed|head|norm)|wait for weights$|disk \/ read/,
+      );
+    const onlyOnClock = [...clock].filter((each) => !run.has(each));
+    for (const each of onlyOnClock)
+      expect(each).toMatch(/\/ queue \/ kernels$|outside layers$|wait for weights$/);
+  });
+
+  it('follows requests alike and has as many steps', () => {
+    const steps = ({ slices }: Trace): number =>
+      new Set(
+        slices.filter(({ name }) => /^\w+ (prefill|decode)$/.test(name)).map(({ args }) => args!['step']),
+      ).size;
+    expect(steps(simulated)).toBe(steps(trace));
+    for (let request = 0; request < PROMPTS; request++) {
+      const path = ({ events }: Trace): string =>
+        events
+          .filter(({ id, ph }) => id === request && 'stf'.includes(ph))
+          .map(({ ph }) => ph)
+          .join('');
+      expect(path(simulated)).toBe(path(trace));
+    }
   });
 });

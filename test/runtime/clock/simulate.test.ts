@@ -5,7 +5,8 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
 import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import type { ClockSpan, SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
+import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
+import { createTimeline, type TimedSlice } from '../../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
@@ -13,7 +14,7 @@ import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js'
 const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, smallGemmLoss: false };
 
 interface Ran extends Simulation {
-  readonly spans: readonly ClockSpan[];
+  readonly slices: readonly TimedSlice[];
 }
 
 function run(
@@ -25,10 +26,14 @@ function run(
   const plan = makePlan(options);
   const { runtime, diagnostics } = compilePlan(plan);
   expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
-  const spans: ClockSpan[] = [];
-  const onSpan = (span: ClockSpan): void => void spans.push(span);
-  return { ...simulate(runtime, plan, requests, { engine, transitions, onSpan }), spans };
+  const timeline = createTimeline();
+  const simulation = simulate(runtime, plan, requests, { engine, transitions, timeline });
+  return { ...simulation, slices: timeline.slices() };
 }
+
+/** Slices of a device's lane. */
+const onLane = ({ slices }: Ran, device: number, thread: string): readonly TimedSlice[] =>
+  slices.filter(({ lane }) => lane.process === `gpu[${device}]` && lane.thread === thread);
 
 const RESHARD: PlanOptions = {
   shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
@@ -42,6 +47,34 @@ const requestsOf = (count: number, promptTokens: number, outputTokens: number): 
   Array.from({ length: count }, () => ({ promptTokens, outputTokens }));
 
 describe('simulate', () => {
+  it('counts what a ring of ranks and a row of pipeline stages carry over each link', () => {
+    const tensor = run({ stages: [{ name: 'serve', mesh: { tp: 4 } }] }, requestsOf(2, 5, 3));
+    // Each rank gives the tensor away and takes the sum; over the ring it sends 2 (n - 1) / n of it.
+    const ring = tensor.links.filter(({ direction }) => direction === 'out');
+    expect(ring).toHaveLength(4);
+    for (const { bytes, busy } of ring) {
+      expect(bytes).toBeCloseTo(((tensor.bytes.allReduce / 8) * 2 * 3) / 4, 6);
+      expect(busy).toBeCloseTo(tensor.devices[0]!.seconds.all_reduce, 12);
+    }
+    const pipeline = run({ stages: [{ name: 'serve', mesh: { pp: 4 } }] }, requestsOf(2, 5, 3));
+    const out = pipeline.links.filter(({ direction, bytes }) => direction === 'out' && bytes > 0);
+    expect(out.map(({ place }) => place)).toEqual(['gpu[0]', 'gpu[1]', 'gpu[2]']);
+    expect(out.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(pipeline.bytes.send);
+  });
+
+  it('tells idle time between steps from warm-up and tail', () => {
+    const { devices, makespan } = run(
+      { stages: [{ name: 'serve', mesh: { pp: 2 }, microbatchTokens: 16 }] },
+      requestsOf(1, 16, 3),
+    );
+    // The second device warms up for one pass of the first, the first has nothing to do in the last of the second.
+    for (const { idle, bubbles } of devices) {
+      expect(bubbles).toBeGreaterThan(0);
+      expect(bubbles).toBeLessThan(idle);
+      expect(idle).toBeLessThan(makespan);
+    }
+  });
+
   it('takes as long as its steps where they follow each other', () => {
     const result = run({ stages: [{ name: 'serve', mesh: {} }] }, requestsOf(1, 5, 3));
     // The prompt, which gives the first token, and one step for each of the others.
@@ -53,7 +86,7 @@ describe('simulate', () => {
     expect(result.latency.completion).toBeCloseTo(result.makespan, 12);
     const first = result.makespan - 2 * result.latency.betweenTokens;
     expect(first).toBeGreaterThan(0);
-    expect(first).toBeCloseTo(result.spans[0]!.end, 12);
+    expect(first).toBeCloseTo(onLane(result, 0, 'queue')[0]!.end, 12);
   });
 
   it('overlaps the microbatches of a pipeline', () => {
@@ -118,14 +151,14 @@ describe('simulate', () => {
   });
 
   it('begins a device’s moves behind its old steps, and layers behind their weights', () => {
-    const { spans } = run(RESHARD, requestsOf(6, 20, 10));
+    const result = run(RESHARD, requestsOf(6, 20, 10));
     for (const device of [0, 1, 2, 3]) {
-      const mine = spans.filter((span) => span.device === device);
-      const moves = mine.filter(({ what }) => what === 'weights');
-      const prefills = mine.filter(({ what, stage }) => what === 'step' && stage === 'prefill');
+      const moves = onLane(result, device, 'weights').filter(({ name }) => name.startsWith('layers'));
+      const steps = onLane(result, device, 'queue');
+      const prefills = steps.filter(({ name }) => name === 'prefill prefill');
       const begun = Math.min(...moves.map(({ start }) => start));
       expect(begun).toBeGreaterThanOrEqual(Math.max(...prefills.map(({ end }) => end)));
-      const decodes = mine.filter(({ what, stage }) => what === 'step' && stage === 'decode');
+      const decodes = steps.filter(({ name }) => name === 'decode decode');
       const arrived = Math.max(...moves.map(({ end }) => end));
       expect(Math.min(...decodes.map(({ end }) => end))).toBeGreaterThan(arrived);
     }
@@ -180,15 +213,15 @@ describe('simulate', () => {
             prompt: sum((each) => each.promptTokens),
             output: sum((each) => each.outputTokens),
           });
-          result.devices.forEach(({ seconds, pages, exposedTransition, idle }) => {
+          result.devices.forEach(({ seconds, pages, exposedTransition, idle, bubbles, peak }) => {
+            expect(bubbles).toBeLessThanOrEqual(idle * (1 + 1e-9) + 1e-12);
+            expect(peak.weights + peak.workspace + peak.kv).toBeLessThanOrEqual(peak.total);
             const all = COST_KINDS.reduce((total, kind) => total + seconds[kind], 0);
             expect(all + pages + exposedTransition + idle).toBeGreaterThan(result.makespan * (1 - 1e-9));
             expect(all).toBeLessThanOrEqual(result.makespan * (1 + 1e-9));
           });
           for (const device of [0, 1, 2, 3]) {
-            const steps = result.spans
-              .filter((span) => span.device === device && span.what === 'step')
-              .sort((a, b) => a.start - b.start);
+            const steps = onLane(result, device, 'queue').toSorted((a, b) => a.start - b.start);
             steps
               .slice(1)
               .forEach((step, i) => expect(step.start).toBeGreaterThanOrEqual(steps[i]!.end - 1e-12));

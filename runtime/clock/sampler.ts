@@ -1,0 +1,28 @@
+/** Samples of something over time: as many as a chart can show, however long the run. */
+
+/** Beyond this many samples every other one is dropped and they come half as often. */
+const MOST_SAMPLES = 1024;
+
+export interface Sampler<Sample extends { readonly time: number }> {
+  /** Whether enough time has passed since the last sample. */
+  readonly isDue: (time: number) => boolean;
+  readonly add: (time: number, sample: Sample) => void;
+  readonly samples: () => readonly Sample[];
+}
+
+export function createSampler<Sample extends { readonly time: number }>(): Sampler<Sample> {
+  let samples: Sample[] = [];
+  let interval = 0;
+  let last = -Infinity;
+  return {
+    isDue: (time) => time - last >= interval,
+    add(time, sample) {
+      last = time;
+      samples.push(sample);
+      if (samples.length < MOST_SAMPLES) return;
+      samples = samples.filter((_, index) => index % 2 === 0);
+      interval = Math.max(2 * interval, (2 * time) / MOST_SAMPLES);
+    },
+    samples: () => samples,
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * What happened on the clock, for a trace and for charts: the slices that a run on devices would have shown, on the same
+ * lanes and under the same names. Their times are known when they are added, which may be before they have come.
+ */
+import { createHeap } from '../../compiler/reshard/heap.js';
+import type { Lane, Slice, TraceArgs, Tracer } from '../trace/tracer.js';
+import { createSampler, type Sampler } from './sampler.js';
+
+/** A slice within another one. */
+export interface InnerSlice {
+  readonly name: string;
+  /** Seconds on the clock. */
+  readonly start: number;
+  readonly end: number;
+  readonly args?: TraceArgs;
+}
+
+export interface TimedSlice extends InnerSlice {
+  readonly lane: Lane;
+  /** Slices within it that do not overlap, in order; asked for only when they are wanted, for there may be many. */
+  readonly within?: () => readonly InnerSlice[];
+  /** How many there are, about. */
+  readonly withinCount?: number;
+  /** Paths of requests that lead through it. */
+  readonly flows?: readonly { readonly phase: 'start' | 'through' | 'end'; readonly request: number }[];
+}
+
+export interface CounterSample {
+  readonly time: number;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+export interface Timeline {
+  readonly add: (slice: TimedSlice) => void;
+  /** A counter's values from a time on; asked for only when they are wanted. */
+  readonly count: (time: number, name: string, values: () => CounterSample['values']) => void;
+  /** In the order in which they were added. */
+  readonly slices: () => readonly TimedSlice[];
+  /** Samples of every counter by its name: as many as a chart can show. */
+  readonly counters: () => ReadonlyMap<string, readonly CounterSample[]>;
+}
+
+export function createTimeline(): Timeline {
+  const slices: TimedSlice[] = [];
+  const counters = new Map<string, Sampler<CounterSample>>();
+  return {
+    add: (slice) => void slices.push(slice),
+    count(time, name, values) {
+      const sampler = counters.get(name) ?? createSampler();
+      counters.set(name, sampler);
+      if (sampler.isDue(time)) sampler.add(time, { time, values: values() });
+    },
+    slices: () => slices,
+    counters: () => new Map([...counters].map(([name, sampler]) => [name, sampler.samples()])),
+  };
+}
+
+/**
+ * Tells a tracer the timeline in the order of time. Of things at one moment those that end come first, so that what
+ * follows finds their rows free.
+ *
+ * @param at sets the tracer's clock; seconds
+ * @param inner whether slices within others are told
+ */
+export function replay(
+  timeline: Timeline,
+  tracer: Tracer,
+  at: (seconds: number) => void,
+  inner = true,
+): void {
+  const open = createHeap<{ readonly end: number; readonly order: number; readonly slice: Slice }>(
+    (a, b) => a.end - b.end || b.order - a.order,
+  );
+  const endUntil = (time: number): void => {
+    for (let next = open.peek(); next !== undefined && next.end <= time; next = open.peek()) {
+      at(next.end);
+      next.slice.end();
+      open.pop();
+    }
+  };
+  let order = 0;
+  for (const moment of moments(timeline)) {
+    endUntil(moment.time);
+    at(moment.time);
+    if (moment.kind === 'counter') {
+      tracer.counter(moment.name, () => moment.values);
+      continue;
+    }
+    const { lane, name, args, end, flows, within } = moment.slice;
+    const slice = tracer.begin(lane, name, args);
+    for (const { phase, request } of flows ?? []) slice.flow(phase, request);
+    for (const child of inner ? (within?.() ?? []) : []) {
+      at(child.start);
+      const begun = slice.child(child.name, child.args);
+      at(child.end);
+      begun.end();
+    }
+    open.push({ end, order: order++, slice });
+  }
+  endUntil(Infinity);
+}
+
+type Moment =
+  | { readonly kind: 'slice'; readonly time: number; readonly slice: TimedSlice }
+  | ({ readonly kind: 'counter'; readonly time: number; readonly name: string } & CounterSample);
+
+/** Beginnings of slices and samples of counters in the order of time; what was added first comes first. */
+function moments(timeline: Timeline): readonly Moment[] {
+  const slices = timeline.slices().map((slice): Moment => ({ kind: 'slice', time: slice.start, slice }));
+  const samples = [...timeline.counters()].flatMap(([name, all]) =>
+    all.map((sample): Moment => ({ kind: 'counter', name, ...sample })),
+  );
+  return [...slices, ...samples].sort((a, b) => a.time - b.time);
+}

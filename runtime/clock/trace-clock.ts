@@ -1,0 +1,157 @@
+/** How what happens on the clock appears in a timeline: on the lanes and under the names that a run on devices has. */
+import type { StepSize } from '../../compiler/cost/kernel-work.js';
+import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+import { countWork, labelOf } from '../engine/trace-work.js';
+import type { StepLabel } from '../exec/pipeline.js';
+import type { SchedulerState } from '../scheduler/scheduler.js';
+import type { Action, TransitionMode } from '../scheduler/types.js';
+import { deviceLane, DISK, HOST } from '../trace/tracer.js';
+import type { StageGroup } from './stage-clock.js';
+import type { InnerSlice, Timeline } from './timeline.js';
+import type { PassTime } from './transitions.js';
+import type { LayerSpan } from './weights.js';
+
+type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Told by the clock executor of what it does; each function adds to the timeline. */
+export interface ClockTrace {
+  readonly arrive: (request: number, promptTokens: number, maxNewTokens: number) => void;
+  readonly leave: (request: number, time: number, tokens: number) => void;
+  readonly reject: (request: number, time: number) => void;
+  readonly count: (time: number, state: SchedulerState) => void;
+  /** The label of a step; `requests` are those whose path leads through it. */
+  readonly label: (action: ActionOf<'step'>, prefill: boolean, requests: readonly number[]) => StepLabel;
+  readonly encode: (step: number, span: Span) => void;
+  readonly pass: (
+    stage: string,
+    replica: number,
+    pp: number,
+    group: StageGroup,
+    size: StepSize,
+    label: StepLabel,
+    start: number,
+    time: PassTime,
+  ) => void;
+  readonly pages: (
+    action: ActionOf<'page_out' | 'page_in'>,
+    device: number,
+    span: Span,
+    bytes: number,
+  ) => void;
+  readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span) => void;
+  readonly weights: (
+    transition: RuntimeTransition,
+    device: number,
+    span: Span,
+    layers: readonly LayerSpan[],
+  ) => void;
+  readonly transition: (from: string, to: string, mode: TransitionMode, span: Span, bytes: number) => void;
+}
+
+export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): ClockTrace {
+  const paths = new Map(graph.devices.map(({ id, path }) => [id, path]));
+  const stages = new Map(graph.stages.map((stage) => [stage.name, stage]));
+  const { add } = timeline;
+  const exchanges = new Map(
+    graph.stages.flatMap(({ programs }) =>
+      programs.map((program) => [program, program.ops.filter(({ op }) => op !== 'kernel').length] as const),
+    ),
+  );
+  const at = (time: number): Span => ({ start: time, end: time });
+  return {
+    arrive(request, promptTokens, maxNewTokens) {
+      const flows = [{ phase: 'start', request }] as const;
+      const args = { request, promptTokens, maxNewTokens };
+      add({ lane: HOST.requests, name: 'arrive', ...at(0), args, flows });
+    },
+    leave(request, time, tokens) {
+      const flows = [{ phase: 'end', request }] as const;
+      add({ lane: HOST.requests, name: 'finish', ...at(time), args: { request, tokens }, flows });
+    },
+    reject: (request, time) => add({ lane: HOST.requests, name: 'reject', ...at(time), args: { request } }),
+    count: (time, state) =>
+      countWork({ counter: (name, values) => timeline.count(time, name, values) }, { state: () => state }),
+    label: (action, prefill, requests) => labelOf(action, stages.get(action.stage)!, prefill, requests),
+    encode: (step, span) => add({ lane: HOST.encode, name: 'encode', ...span, args: { step } }),
+    pass(stage, replica, pp, group, size, label, start, { seconds, waits }) {
+      const { mesh, programs } = stages.get(stage)!;
+      const program = programs[pp]!;
+      const within = (): readonly InnerSlice[] =>
+        partsOf(program, group, size, start, waits, start + seconds);
+      for (const [tp, device] of group.devices.entries()) {
+        const rank = (replica * mesh.pp + pp) * mesh.tp + tp;
+        const flows = label.requests.map((request) => ({ phase: 'through' as const, request }));
+        add({
+          lane: deviceLane(paths.get(device)!, 'queue'),
+          name: label.name,
+          start,
+          end: start + seconds,
+          args: { ...label.args, rank, pp, tp },
+          within,
+          // Kernels stand between exchanges.
+          withinCount: 2 * exchanges.get(program)! + 1,
+          ...(pp === 0 && tp === 0 && flows.length > 0 ? { flows } : {}),
+        });
+      }
+    },
+    pages({ kind, sequence, pool, pages }, device, span, bytes) {
+      const { origin } = graph.stages.find((stage) => stage.pool === pool)!;
+      const args = { sequence, pool, pages: pages.length, origin, bytes };
+      add({ lane: deviceLane(paths.get(device)!, 'copy'), name: kind, ...span, args });
+    },
+    spill({ kind, sequence, hostPages }, span) {
+      const args = { sequence, pages: hostPages.length };
+      add({ lane: kind === 'spill' ? DISK.write : DISK.read, name: kind, ...span, args });
+    },
+    weights({ from, to, origin }, device, span, layers) {
+      const lane = deviceLane(paths.get(device)!, 'weights');
+      const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
+      add({ lane, name: `${from} -> ${to}`, ...span, args: { origin, bytes } });
+      for (const { layer, start, end, bytes: moved } of layers) {
+        if (end <= start) continue;
+        const name = layer === undefined ? 'outside layers' : `layers.${layer}`;
+        add({ lane, name, start, end, args: { origin, bytes: moved } });
+      }
+    },
+    transition: (from, to, mode, span, bytes) =>
+      add({ lane: HOST.transitions, name: `${from} -> ${to}`, ...span, args: { mode, bytes } }),
+  };
+}
+
+/** Kernels, exchanges and waits of a pass, one after the other. */
+function partsOf(
+  program: RuntimeStage['programs'][number],
+  { cost }: StageGroup,
+  size: StepSize,
+  start: number,
+  waits: PassTime['waits'],
+  end: number,
+): readonly InnerSlice[] {
+  const parts: InnerSlice[] = [];
+  let at = start;
+  const push = (name: string, seconds: number, op: number): void => {
+    const until = Math.min(end, at + seconds);
+    parts.push({ name, start: at, end: until, args: { op, origin: program.ops[op]!.origin } });
+    at = until;
+  };
+  let section = -1;
+  for (const { section: own, what, op, seconds } of cost.outline(size)) {
+    const wait = own === section ? undefined : waits.find((each) => each.section === own);
+    section = own;
+    if (wait !== undefined) push('wait for weights', wait.end - at, op);
+    const described = program.ops[op]!;
+    const name =
+      described.op === 'collective'
+        ? `${described.kind} ${described.axis}`
+        : what === 'sample'
+          ? 'read samples'
+          : what;
+    push(name, seconds, op);
+  }
+  return parts;
+}
