@@ -25,6 +25,15 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
 }
 
+/** Three digits of any time: `310 us`, `4.20 ms`, `12.3 s`, `3 min 05 s`. */
+export function formatDuration(seconds: number): string {
+  if (seconds >= 59.95) return formatSeconds(seconds);
+  if (seconds === 0) return '0 s';
+  const [unit, size] = seconds >= 1 ? ['s', 1] : seconds >= 1e-3 ? ['ms', 1e-3] : ['us', 1e-6];
+  const value = seconds / Number(size);
+  return `${value >= 99.95 ? value.toFixed(0) : value.toPrecision(3)} ${unit}`;
+}
+
 /** Tokens per second; `-` when nothing was measured. */
 export function formatRate(tokens: number, seconds: number): string {
   return seconds > 0 ? `${formatCount(tokens / seconds)} tokens/s` : '-';

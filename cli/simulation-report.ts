@@ -1,8 +1,8 @@
 /** What a simulation found, for people and for machines. */
 import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
-import type { Simulation } from '../runtime/clock/simulation.js';
-import { formatBytes, formatCount, formatSeconds, formatTable } from './format.js';
+import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
+import { formatBytes, formatCount, formatDuration, formatTable } from './format.js';
 
 export interface NamedSimulation {
   readonly plan: string;
@@ -53,7 +53,8 @@ function linkUse(lanes: readonly LaneUse[], makespan: number): readonly LinkUse[
   return [...links].map(([link, use]) => ({ link, ...use }));
 }
 
-const HEADINGS: Readonly<Record<CostKind, string>> = {
+/** Names of categories for people. */
+export const COST_HEADINGS: Readonly<Record<CostKind, string>> = {
   gemm: 'gemm',
   attention: 'attention',
   elementwise: 'other kernels',
@@ -71,7 +72,7 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
     report.requestsPerSecond.toPrecision(3),
     formatCount(report.tokensPerSecond),
     formatCount(report.outputTokensPerSecond),
-    formatSeconds(report.makespan),
+    formatDuration(report.makespan),
     report.meanDecodeBatch.toFixed(1),
     String(report.transitions.count),
     best > 0 ? `${(report.requestsPerSecond / best).toFixed(2)}x` : '-',
@@ -89,24 +90,12 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
   return formatTable([heading, ...rows], [false, true, true, true, true, true, true, true]);
 }
 
-/** Where the time of one plan goes, what moves, and how full links and KV get. */
-export function describeSimulation(report: SimulationReport): string {
-  const { plan, devices, makespan, transitions, bytes, requests, preemptions } = report;
-  const share = (seconds: number): string =>
-    makespan > 0 ? `${((100 * seconds) / makespan).toFixed(1)}%` : '-';
-  const kinds = COST_KINDS.filter((kind) => devices.some(({ seconds }) => seconds[kind] > 0));
-  const time = formatTable(
-    [
-      [
-        'device',
-        ...kinds.map((kind) => HEADINGS[kind]),
-        ...['page moves', 'waits for weights', 'bubbles', 'warm-up and tail', 'peak memory', 'KV of it'],
-      ],
-      ...groupEqual(devices, share).map(({ names, cells }) => [names, ...cells(kinds)]),
-    ],
-    [false, ...kinds.map(() => true), true, true, true, true, true, true],
-  );
-  const moved: readonly (readonly [string, number])[] = [
+/** What moved, by what it was; what did not move at all is left out. */
+export function movedBytes({
+  transitions,
+  bytes,
+}: Simulation): readonly (readonly [what: string, bytes: number])[] {
+  const all: readonly (readonly [string, number])[] = [
     ['weights', transitions.bytes],
     ['KV out', bytes.kvOut],
     ['KV in', bytes.kvIn],
@@ -115,8 +104,25 @@ export function describeSimulation(report: SimulationReport): string {
     ['all-reduce', bytes.allReduce],
     ['send', bytes.send],
   ];
-  const movedText = moved
-    .filter(([, amount]) => amount > 0)
+  return all.filter(([, amount]) => amount > 0);
+}
+
+/** Where the time of one plan goes, what moves, and how full links and KV get. */
+export function describeSimulation(report: SimulationReport): string {
+  const { plan, devices, makespan, transitions, requests, preemptions } = report;
+  const kinds = COST_KINDS.filter((kind) => devices.some(({ seconds }) => seconds[kind] > 0));
+  const time = formatTable(
+    [
+      [
+        'device',
+        ...kinds.map((kind) => COST_HEADINGS[kind]),
+        ...['page moves', 'waits for weights', 'bubbles', 'warm-up and tail', 'peak memory', 'KV of it'],
+      ],
+      ...deviceGroups(report).map(({ names, device }) => [names, ...timeCells(device, kinds, makespan)]),
+    ],
+    [false, ...kinds.map(() => true), true, true, true, true, true, true],
+  );
+  const movedText = movedBytes(report)
     .map(([name, amount]) => `${name} ${formatBytes(amount)}`)
     .join(', ');
   const held: readonly (readonly [string, number])[] = [
@@ -127,7 +133,7 @@ export function describeSimulation(report: SimulationReport): string {
   const lines = [
     `plan ${plan}`,
     indent(time),
-    `  transitions  ${transitions.count}, ${formatSeconds(transitions.seconds)} in all`,
+    `  transitions  ${transitions.count}, ${formatDuration(transitions.seconds)} in all`,
     `  bytes moved  ${movedText || 'none'}`,
     ...report.linkUse.map(
       ({ link, bytes: amount, busiest }) =>
@@ -140,33 +146,39 @@ export function describeSimulation(report: SimulationReport): string {
   return lines.join('\n');
 }
 
-type DeviceRow = SimulationReport['devices'][number];
-
-/** Devices whose shares print alike in one row. */
-function groupEqual(
-  devices: readonly DeviceRow[],
-  share: (seconds: number) => string,
-): readonly { readonly names: string; readonly cells: (kinds: readonly CostKind[]) => readonly string[] }[] {
-  const groups = new Map<string, DeviceRow[]>();
-  const cells = (row: DeviceRow, kinds: readonly CostKind[]): readonly string[] => [
-    ...kinds.map((kind) => share(row.seconds[kind])),
-    share(row.pages),
-    share(row.exposedTransition),
-    share(row.bubbles),
-    share(row.idle - row.bubbles),
-    formatBytes(row.peak.total),
-    formatBytes(row.peak.kv),
+/** Shares of the whole time, and memory. */
+function timeCells(
+  { seconds, pages, exposedTransition, bubbles, idle, peak }: DeviceTime,
+  kinds: readonly CostKind[],
+  makespan: number,
+): readonly string[] {
+  const times = [
+    ...kinds.map((kind) => seconds[kind]),
+    ...[pages, exposedTransition, bubbles, idle - bubbles],
   ];
-  for (const row of devices) {
-    const key = cells(row, COST_KINDS).join();
-    groups.set(key, [...(groups.get(key) ?? []), row]);
+  return [
+    ...times.map((time) => (makespan > 0 ? `${((100 * time) / makespan).toFixed(1)}%` : '-')),
+    formatBytes(peak.total),
+    formatBytes(peak.kv),
+  ];
+}
+
+/** Devices whose shares print alike, with one that stands for them. */
+export function deviceGroups({
+  devices,
+  makespan,
+}: Simulation): readonly { readonly names: string; readonly device: DeviceTime }[] {
+  const groups = new Map<string, DeviceTime[]>();
+  for (const device of devices) {
+    const key = timeCells(device, COST_KINDS, makespan).join();
+    groups.set(key, [...(groups.get(key) ?? []), device]);
   }
-  return [...groups.values()].map((rows) => ({
+  return [...groups.values()].map((group) => ({
     names:
-      rows.length === 1
-        ? rows[0]!.device
-        : `${rows[0]!.device} … ${rows.at(-1)!.device} (${rows.length} devices)`,
-    cells: (kinds) => cells(rows[0]!, kinds),
+      group.length === 1
+        ? group[0]!.device
+        : `${group[0]!.device} … ${group.at(-1)!.device} (${group.length} devices)`,
+    device: group[0]!,
   }));
 }
 

@@ -13,7 +13,10 @@ import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
 import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
 import { err, out } from '../terminal.js';
+import { simulationPage, type SimulatedPlan } from '../page/page.js';
+import { timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
+import { writeText } from '../write-text.js';
 import { chooseRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
@@ -24,6 +27,7 @@ interface SimulateCliOptions {
   readonly without?: readonly string[];
   readonly with?: readonly string[];
   readonly trace?: string;
+  readonly html?: string;
   readonly json?: boolean;
 }
 
@@ -52,7 +56,8 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     )
     .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
     .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names))
-    .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan');
+    .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
+    .option('--html <file>', 'write a page with timeline and charts, to be opened in any browser');
   addJsonOption(command).action(
     action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
   );
@@ -62,6 +67,15 @@ function engineOf(options: SimulateCliOptions): EngineModel {
   const set = (names: readonly string[] | undefined, value: boolean): Partial<EngineModel> =>
     Object.fromEntries((names ?? []).map((name) => [SWITCHES[name]!, value]));
   return { ...FULCRUM_ENGINE, ...set(options.with, true), ...set(options.without, false) };
+}
+
+/** What is not as it is by default. */
+function describeEngine({ transitions, with: added, without }: SimulateCliOptions): readonly string[] {
+  return [
+    ...(transitions === 'barrier' ? ['transitions with barriers'] : []),
+    ...(added === undefined ? [] : [`with ${added.join(', ')}`]),
+    ...(without === undefined ? [] : [`without ${without.join(', ')}`]),
+  ];
 }
 
 function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
@@ -76,7 +90,9 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   if (typeof chosen === 'string') return failed(chosen, EXIT.usage);
   if (options.trace !== undefined && chosen.length > 1)
     return failed(`error: --trace shows one plan: choose it with --plan (${names(chosen)})`, EXIT.usage);
+  const pages: SimulatedPlan[] = [];
   const reports = [];
+  let workload = '';
   for (const plan of chosen) {
     const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
     if (requests.kind !== 'requests')
@@ -84,9 +100,9 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const compiled = compileAllowing(plan, checked);
     if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render))
       return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
-    if (reports.length === 0)
-      err(terminal, `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`);
-    const timeline = options.trace === undefined ? undefined : createTimeline();
+    workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
+    if (reports.length === 0) err(terminal, workload);
+    const timeline = options.trace === undefined && options.html === undefined ? undefined : createTimeline();
     const simulation = simulate(compiled.runtime, plan, requests.requests, {
       engine: engineOf(options),
       transitions: options.transitions,
@@ -94,7 +110,27 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     });
     if (options.trace !== undefined && timeline)
       writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal);
-    reports.push(simulationReport({ plan: plan.name, simulation }));
+    const report = simulationReport({ plan: plan.name, simulation });
+    reports.push(report);
+    if (options.html !== undefined && timeline)
+      pages.push({
+        report,
+        about: `${plan.model.name} on ${plan.topology.name}`,
+        timeline: timelineData(
+          timeline,
+          simulation.kv,
+          simulation.makespan,
+          simulation.devices.map(({ device }) => device),
+        ),
+      });
+  }
+  if (options.html !== undefined) {
+    const [only, ...others] = pages;
+    const title = others.length > 0 ? file : `${only!.report.plan}: ${only!.about}`;
+    const about = [workload, ...describeEngine(options)].join('; ');
+    const written = writeText(options.html, simulationPage({ title, about }, pages));
+    if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime);
+    err(terminal, `wrote ${options.html}`);
   }
   if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
   else {

@@ -53,6 +53,7 @@ export function simulate(
       sample,
     ),
   );
+  sample();
   for (const each of engines) each.pump();
   while (world.clock.advance());
   for (const each of engines) each.mustBeDone();

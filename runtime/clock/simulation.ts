@@ -38,6 +38,8 @@ export interface DeviceTime {
     readonly kv: number;
     readonly total: number;
   };
+  /** Bytes that the plan may use of it. */
+  readonly budget: number;
 }
 
 /** KV in use at a moment, as fractions of what there is, and how many requests are where. */

@@ -237,7 +237,7 @@ export function createWorld(
         makespan: last,
         transitions: moving,
         bytes,
-        devices: graph.devices.map(({ id, path, peak }) => {
+        devices: graph.devices.map(({ id, path, peak, budget }) => {
           const seconds = spent.get(id)!;
           const exposedTransition = transitions.exposed(id);
           const moved = pageSeconds.get(id) ?? 0;
@@ -256,6 +256,7 @@ export function createWorld(
               kv: kvPeak.get(id) ?? 0,
               total: peak.total,
             },
+            budget,
           };
         }),
         links: lanes.use(),

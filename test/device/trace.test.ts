@@ -150,12 +150,7 @@ describe('the trace of a simulation of it', () => {
       expect(each).toMatch(/\/ queue \/ kernels$|outside layers$|wait for weights$/);
   });
 
-  it('follows requests alike and has as many steps', () => {
-    const steps = ({ slices }: Trace): number =>
-      new Set(
-        slices.filter(({ name }) => /^\w+ (prefill|decode)$/.test(name)).map(({ args }) => args!['step']),
-      ).size;
-    expect(steps(simulated)).toBe(steps(trace));
+  it('follows requests alike', () => {
     for (let request = 0; request < PROMPTS; request++) {
       const path = ({ events }: Trace): string =>
         events

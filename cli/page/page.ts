@@ -1,0 +1,165 @@
+/**
+ * The page of a simulation: one HTML file with the figures, charts and timelines of the simulated plans. It has all it needs
+ * in it and asks the network for nothing.
+ */
+import { escapeText } from '../../compiler/reshard/svg.js';
+import type { SimulationReport } from '../simulation-report.js';
+import { figuresPanel, legendOf, linkPanel, memoryPanel, rankPanel, tiles, timePanel } from './panels.js';
+import { STYLE } from './style.js';
+import { SLICE_KINDS, type SliceKind, type TimelineData } from './timeline-data.js';
+import { viewTimeline } from './timeline-view.js';
+
+export interface SimulatedPlan {
+  readonly report: SimulationReport;
+  /** `clerk on workstation`. */
+  readonly about: string;
+  readonly timeline: TimelineData;
+}
+
+export interface PageFacts {
+  readonly title: string;
+  /** What was run: workload, engine effects. */
+  readonly about: string;
+}
+
+const KIND_NAMES: Readonly<Record<SliceKind, string>> = {
+  prefill: 'prefill step',
+  decode: 'decode step',
+  kernels: 'kernels',
+  all_reduce: 'collective',
+  send: 'send',
+  samples: 'sampling',
+  wait: 'wait for weights',
+  page_out: 'KV out',
+  page_in: 'KV in',
+  weights: 'weights',
+  disk: 'disk',
+  host: 'host',
+};
+
+/** The whole file. */
+export function simulationPage({ title, about }: PageFacts, plans: readonly SimulatedPlan[]): string {
+  const ids = new Map(plans.map(({ report }, index) => [report.plan, `plan-${index}`]));
+  const idOf = (plan: string): string => ids.get(plan)!;
+  const several = plans.length > 1;
+  const tabs = plans.map(
+    ({ report }) =>
+      `<button role="tab" data-shows="${idOf(report.plan)}" aria-selected="false">${escapeText(report.plan)}</button>`,
+  );
+  const body = [
+    `<header><h1>${escapeText(title)}</h1><p>${escapeText(about)}</p>`,
+    '<button id="theme" type="button">light / dark</button></header>',
+    several
+      ? rankPanel(
+          plans.map(({ report }) => report),
+          idOf,
+        )
+      : '',
+    several ? `<nav role="tablist" aria-label="plans">${tabs.join('')}</nav>` : '',
+    ...plans.map((plan) => planSection(plan, idOf(plan.report.plan), several)),
+  ];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeText(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+${body.join('\n')}
+</main>
+${plans.map(({ report, timeline }) => dataOf(`${idOf(report.plan)}-data`, timeline)).join('\n')}
+<script>
+${SCRIPT}
+</script>
+</body>
+</html>
+`;
+}
+
+function planSection({ report, about, timeline }: SimulatedPlan, id: string, several: boolean): string {
+  const used = new Set(
+    timeline.lanes.flatMap(({ slices, within }) =>
+      [slices, within].flatMap((flat) => flat.filter((_, i) => i % 5 === 2)),
+    ),
+  );
+  const legend = SLICE_KINDS.filter((_, i) => used.has(i)).map(
+    (kind) => [KIND_NAMES[kind], `--k-${kind}`] as const,
+  );
+  const notes = ['Drag to zoom, shift and drag to move, double-click for all.', ...timeline.notes].join(' ');
+  const drawing = [
+    `<section class="card"><div class="head"><h2>Timeline</h2><p class="about">${escapeText(notes)}</p>`,
+    '<button type="button" data-do="in">zoom in</button><button type="button" data-do="out">zoom out</button>',
+    '<button type="button" data-do="reset">all</button></div>',
+    '<div class="canvas"><canvas tabindex="0" role="img" aria-label="timeline of devices, KV and requests"></canvas>',
+    '<div class="tip" hidden></div></div>',
+    legendOf(legend),
+    '</section>',
+  ].join('');
+  return [
+    `<section class="plan" id="${id}">`,
+    several ? `<header><h1>${escapeText(report.plan)}</h1><p>${escapeText(about)}</p></header>` : '',
+    tiles(report),
+    drawing,
+    timePanel(report).replace('</section>', `${figuresPanel(report)}</section>`),
+    `<div class="pair">${memoryPanel(report)}${linkPanel(report)}</div>`,
+    '</section>',
+  ].join('\n');
+}
+
+/** Data for the script; nothing in it can end the element it stands in. */
+function dataOf(id: string, timeline: TimelineData): string {
+  const text = JSON.stringify(timeline).replaceAll('<', '\\u003c');
+  return `<script type="application/json" id="${id}">${text}</script>`;
+}
+
+const SCRIPT = `
+const viewTimeline = ${viewTimeline.toString()};
+const root = document.documentElement;
+const redraws = new Map();
+const sections = [...document.querySelectorAll('.plan')];
+const tabs = [...document.querySelectorAll('[role=tab]')];
+let colours = new Map();
+const colour = (name) => {
+  if (!colours.has(name)) colours.set(name, getComputedStyle(root).getPropertyValue(name).trim());
+  return colours.get(name);
+};
+const open = (section) => {
+  const part = (name) => section.querySelector('[data-do=' + name + ']');
+  const redraw = redraws.get(section) ?? viewTimeline(
+    {
+      canvas: section.querySelector('canvas'),
+      tip: section.querySelector('.tip'),
+      zoomIn: part('in'), zoomOut: part('out'), reset: part('reset'),
+      pixelRatio: window.devicePixelRatio || 1,
+      colour,
+    },
+    JSON.parse(document.getElementById(section.id + '-data').textContent),
+  );
+  redraws.set(section, redraw);
+  redraw();
+};
+const show = (id) => {
+  const shown = sections.find((section) => section.id === id) ?? sections[0];
+  for (const section of sections) section.hidden = section !== shown;
+  for (const tab of tabs) tab.setAttribute('aria-selected', String(tab.dataset.shows === shown.id));
+  open(shown);
+};
+for (const tab of tabs) tab.addEventListener('click', () => { location.hash = tab.dataset.shows; });
+const fresh = () => {
+  colours = new Map();
+  for (const section of sections) if (!section.hidden) open(section);
+};
+document.getElementById('theme').addEventListener('click', () => {
+  const dark = root.dataset.theme === undefined
+    ? matchMedia('(prefers-color-scheme: dark)').matches : root.dataset.theme === 'dark';
+  root.dataset.theme = dark ? 'light' : 'dark';
+  fresh();
+});
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', fresh);
+addEventListener('resize', fresh);
+addEventListener('hashchange', () => show(location.hash.slice(1)));
+show(location.hash.slice(1));
+`;

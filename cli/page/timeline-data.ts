@@ -1,0 +1,192 @@
+/**
+ * The timeline of a simulation made small enough for a page: slices of a lane that are too short to be told apart are
+ * drawn as one, and times are whole numbers of which the makespan has `TICKS`.
+ */
+import type { KvSample } from '../../runtime/clock/simulation.js';
+import type { TimedSlice, Timeline } from '../../runtime/clock/timeline.js';
+
+/** What a slice is, as far as its colour goes. */
+export const SLICE_KINDS = [
+  'prefill',
+  'decode',
+  'kernels',
+  'all_reduce',
+  'send',
+  'samples',
+  'wait',
+  'page_out',
+  'page_in',
+  'weights',
+  'disk',
+  'host',
+] as const;
+
+export type SliceKind = (typeof SLICE_KINDS)[number];
+
+export interface LaneData {
+  /** `gpu[0]`, `host`, `disk`. */
+  readonly process: string;
+  /** `queue`, `copy`, `weights`, ... */
+  readonly thread: string;
+  /** Five numbers a slice: start and duration in ticks, index into `SLICE_KINDS`, index into `labels`, slices it stands for. */
+  readonly slices: readonly number[];
+  /** What is within them, in the same form. */
+  readonly within: readonly number[];
+}
+
+export interface TimelineData {
+  /** Seconds. */
+  readonly makespan: number;
+  readonly ticks: number;
+  readonly kinds: readonly SliceKind[];
+  readonly labels: readonly string[];
+  readonly lanes: readonly LaneData[];
+  readonly samples: readonly KvSample[];
+  readonly notes: readonly string[];
+}
+
+const TICKS = 10_000_000;
+const MOST_DEVICES = 32;
+const MOST_SLICES = 40_000;
+const MOST_WITHIN = 60_000;
+
+/** Lanes of a process in the order in which they are drawn; others are left out. */
+const THREADS = ['queue', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
+
+/** @param makespan seconds */
+export function timelineData(
+  timeline: Timeline,
+  samples: readonly KvSample[],
+  makespan: number,
+  devices: readonly string[],
+): TimelineData {
+  const shown = new Set(devices.slice(0, MOST_DEVICES));
+  const slices = timeline
+    .slices()
+    .filter(
+      ({ lane }) =>
+        THREADS.includes(lane.thread) && (shown.has(lane.process) || !devices.includes(lane.process)),
+    );
+  const labels = createLabels();
+  const lanes = lanesOf(slices, [...shown, 'host', 'disk']);
+  const count = slices.reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
+  const detailed = count <= MOST_WITHIN;
+  const toTicks = (seconds: number): number => Math.round((seconds / makespan) * TICKS);
+  const pack = (spans: readonly Span[], gap: number): number[] =>
+    merged(spans, gap).flatMap(({ start, end, kind, label, count: stands }) => {
+      const from = toTicks(start);
+      return [from, toTicks(end) - from, SLICE_KINDS.indexOf(kind), labels.index(label), stands];
+    });
+  const spans = lanes.map((lane) => lane.slices.map(spanOf).sort((a, b) => a.start - b.start));
+  const gap = gapFor(spans, makespan);
+  const inner = (lane: readonly TimedSlice[]): readonly Span[] =>
+    lane.flatMap(({ within }) => (within?.() ?? []).filter(({ start, end }) => end > start).map(innerSpan));
+  return {
+    makespan,
+    ticks: TICKS,
+    kinds: SLICE_KINDS,
+    lanes: lanes.map(({ process, thread, slices: own }, i) => ({
+      process,
+      thread,
+      slices: pack(spans[i]!, gap),
+      within: detailed ? pack(inner(own), 0) : [],
+    })),
+    samples,
+    notes: [
+      ...(devices.length > shown.size ? [`${shown.size} of ${devices.length} devices are drawn.`] : []),
+      ...(gap > 0 ? ['Slices too short to be told apart are drawn as one.'] : []),
+      ...(detailed ? [] : ['Kernels and exchanges within steps are too many to be drawn.']),
+    ],
+    labels: labels.all,
+  };
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: SliceKind;
+  readonly label: string;
+  readonly count: number;
+}
+
+function createLabels(): { readonly all: string[]; readonly index: (label: string) => number } {
+  const all: string[] = [];
+  const known = new Map<string, number>();
+  const index = (label: string): number => {
+    const at = known.get(label) ?? all.push(label) - 1;
+    known.set(label, at);
+    return at;
+  };
+  return { all, index };
+}
+
+function lanesOf(
+  slices: readonly TimedSlice[],
+  processes: readonly string[],
+): readonly { process: string; thread: string; slices: readonly TimedSlice[] }[] {
+  const lanes = new Map<string, TimedSlice[]>();
+  for (const slice of slices) {
+    const key = `${slice.lane.process} ${slice.lane.thread}`;
+    const lane = lanes.get(key);
+    if (lane === undefined) lanes.set(key, [slice]);
+    else lane.push(slice);
+  }
+  return processes.flatMap((process) =>
+    THREADS.flatMap((thread) => {
+      const found = lanes.get(`${process} ${thread}`);
+      return found === undefined ? [] : [{ process, thread, slices: found }];
+    }),
+  );
+}
+
+function spanOf({ name, start, end, args, lane }: TimedSlice): Span {
+  const facts = ['step', 'sequences', 'rows', 'pages', 'sequence']
+    .filter((key) => args?.[key] !== undefined)
+    .map((key) => `${key} ${String(args![key])}`);
+  return { start, end, kind: kindOf(name, lane.thread), label: [name, ...facts].join(' · '), count: 1 };
+}
+
+function kindOf(name: string, thread: string): SliceKind {
+  if (thread === 'weights' || thread === 'transitions') return 'weights';
+  if (thread === 'encode') return 'host';
+  if (thread === 'read' || thread === 'write') return 'disk';
+  if (name === 'page_out' || name === 'page_in') return name;
+  return name.endsWith(' prefill') ? 'prefill' : 'decode';
+}
+
+const INNER_KINDS: readonly (readonly [RegExp, SliceKind])[] = [
+  [/^kernels$/, 'kernels'],
+  [/^(all_reduce|all_gather|reduce_scatter) /, 'all_reduce'],
+  [/^(send|recv)$/, 'send'],
+  [/^read samples$/, 'samples'],
+  [/^wait for weights$/, 'wait'],
+];
+
+function innerSpan({ name, start, end }: { name: string; start: number; end: number }): Span {
+  const kind = INNER_KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'kernels';
+  return { start, end, kind, label: name, count: 1 };
+}
+
+/** Seconds below which gaps and slices are not told apart: none where all slices fit the page. */
+function gapFor(lanes: readonly (readonly Span[])[], makespan: number): number {
+  const total = (gap: number): number => lanes.reduce((sum, lane) => sum + merged(lane, gap).length, 0);
+  let gap = 0;
+  for (let parts = 1 << 16; total(gap) > MOST_SLICES && parts > 64; parts /= 2) gap = makespan / parts;
+  return gap;
+}
+
+/** Joins neighbours of one kind that are shorter than `gap` and no further apart. */
+function merged(spans: readonly Span[], gap: number): readonly Span[] {
+  if (gap === 0) return spans;
+  const result: Span[] = [];
+  for (const span of spans) {
+    const last = result.at(-1);
+    const joins = last?.kind === span.kind && span.start - last.end < gap && span.end - span.start < gap;
+    if (!joins) result.push(span);
+    else {
+      const count = last.count + 1;
+      result[result.length - 1] = { ...last, end: Math.max(last.end, span.end), count };
+    }
+  }
+  return result;
+}

@@ -1,0 +1,214 @@
+/** The page of a simulation: whole without the network, small however long the run, and it does what a pointer asks. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Script } from 'node:vm';
+import { afterAll, describe, expect, it } from 'vitest';
+import { simulationPage } from '../../cli/page/page.js';
+import { timelineData, type TimelineData } from '../../cli/page/timeline-data.js';
+import { viewTimeline, type Canvas } from '../../cli/page/timeline-view.js';
+import { simulationReport } from '../../cli/simulation-report.js';
+import { compilePlan } from '../../compiler/compile.js';
+import { simulate } from '../../runtime/clock/simulate.js';
+import { createTimeline } from '../../runtime/clock/timeline.js';
+import { deviceLane } from '../../runtime/trace/tracer.js';
+import { makePlan } from '../compiler/support/make-plan.js';
+import { runInProcess } from './run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-page-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const DEVICES = ['gpu[0]', 'gpu[1]'];
+const LANE = deviceLane('gpu[0]', 'queue');
+
+function page(name: string): { readonly html: string; readonly data: TimelineData } {
+  const plan = { ...makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] }), name };
+  const timeline = createTimeline();
+  const requests = Array.from({ length: 4 }, () => ({ promptTokens: 9, outputTokens: 5 }));
+  const simulation = simulate(compilePlan(plan).runtime, plan, requests, { timeline });
+  const data = timelineData(timeline, simulation.kv, simulation.makespan, DEVICES);
+  const report = simulationReport({ plan: name, simulation });
+  return {
+    html: simulationPage({ title: name, about: 'a & b' }, [{ report, about: 'x', timeline: data }]),
+    data,
+  };
+}
+
+/** Scripts of a page by their attributes. */
+const scripts = (html: string): readonly (readonly [attributes: string, text: string])[] =>
+  [...html.matchAll(/<script([^>]*)>([^]*?)<\/script>/g)].map(([, attributes, text]) => [attributes!, text!]);
+
+describe('the page', () => {
+  it('asks nothing of the network and holds scripts that parse', () => {
+    const { html, data } = page('serve');
+    expect(html).not.toMatch(/https?:|\bsrc=|<link|@import|url\(/);
+    const [json, code] = scripts(html);
+    expect(JSON.parse(json![1])).toEqual(data);
+    expect(() => new Script(code![1])).not.toThrow();
+  });
+
+  it('cannot be broken by names', () => {
+    const { html } = page('</script><b>"a&b"');
+    expect(scripts(html)).toHaveLength(2);
+    expect(html).toContain('<title>&lt;/script&gt;&lt;b&gt;&quot;a&amp;b&quot;</title>');
+    expect(html).not.toContain('<b>"a');
+  });
+
+  it('is written by simulate for one plan and for all of a file', async () => {
+    const file = join(folder, 'page.html');
+    const workload = 'test/fixtures/lengths.jsonl';
+    const args = ['simulate', 'plans/clerk.plan', '--workload', workload, '--html', file];
+    const run = await runInProcess(...args, '--without', 'host-overhead');
+    expect(run.status).toBe(0);
+    expect(run.err).toContain(`wrote ${file}`);
+    const html = readFileSync(file, 'utf8');
+    for (const name of ['reshard', 'pipeline', 'split']) expect(html).toContain(`>${name}</button>`);
+    expect(html).toContain('without host-overhead');
+    const refused = await runInProcess(...args.slice(0, -1), join(folder, 'no/such.html'));
+    expect(refused).toMatchObject({ status: 3 });
+    expect(refused.err).toContain('no/such.html');
+  });
+});
+
+describe('the data of a timeline', () => {
+  it('keeps slices and what is within them as they are where they fit', () => {
+    const { data } = page('serve');
+    const [queue] = data.lanes;
+    expect(queue).toMatchObject({ process: 'gpu[0]', thread: 'queue' });
+    const kinds = (flat: readonly number[]): ReadonlySet<string> =>
+      new Set(flat.filter((_, i) => i % 5 === 2).map((kind) => data.kinds[kind]!));
+    expect(kinds(queue!.slices)).toEqual(new Set(['prefill', 'decode']));
+    expect(kinds(queue!.within)).toEqual(new Set(['kernels', 'all_reduce', 'samples']));
+    const end = Math.max(
+      ...queue!.slices.flatMap((start, i, all) => (i % 5 === 0 ? [start + all[i + 1]!] : [])),
+    );
+    expect(Math.abs(end - data.ticks)).toBeLessThan(2);
+  });
+
+  it('draws as one what is too short to be told apart, and never more than a page can hold', () => {
+    const timeline = createTimeline();
+    const count = 100_000;
+    for (let i = 0; i < count; i++)
+      timeline.add({
+        lane: LANE,
+        name: 'serve decode',
+        start: i,
+        end: i + 0.9,
+        withinCount: 3,
+        within: () => [],
+      });
+    const { lanes, notes } = timelineData(timeline, [], count, DEVICES);
+    const slices = lanes[0]!.slices;
+    expect(slices.length / 5).toBeLessThanOrEqual(40_000);
+    expect(slices.filter((_, i) => i % 5 === 4).reduce((sum, each) => sum + each, 0)).toBe(count);
+    expect(notes).toHaveLength(2);
+  });
+});
+
+interface Drawn {
+  readonly rectangles: { x: number; width: number; fill: string }[];
+  readonly texts: string[];
+}
+
+/** A canvas of 1000 pixels that remembers what is drawn, and how to point at it. */
+function fakeView(data: TimelineData) {
+  const drawn: Drawn = { rectangles: [], texts: [] };
+  const listeners = new Map<string, Parameters<Canvas['addEventListener']>[1]>();
+  const pen = {
+    ...{
+      fillStyle: '',
+      strokeStyle: '',
+      font: '',
+      textAlign: '',
+      textBaseline: '',
+      globalAlpha: 1,
+      lineWidth: 1,
+    },
+    setTransform: () => undefined,
+    clearRect: () => {
+      drawn.rectangles.length = 0;
+      drawn.texts.length = 0;
+    },
+    fillRect(x: number, _y: number, width: number) {
+      drawn.rectangles.push({ x, width, fill: pen.fillStyle });
+    },
+    fillText: (text: string) => void drawn.texts.push(text),
+    measureText: () => ({ width: 10 }),
+    beginPath: () => undefined,
+    moveTo: () => undefined,
+    lineTo: () => undefined,
+    closePath: () => undefined,
+    fill: () => undefined,
+    stroke: () => undefined,
+  };
+  const canvas: Canvas = {
+    width: 0,
+    height: 0,
+    clientWidth: 1000,
+    style: { height: '' },
+    getContext: () => pen,
+    getBoundingClientRect: () => ({ left: 0, top: 0 }),
+    setPointerCapture: () => undefined,
+    addEventListener: (type, listener) => void listeners.set(type, listener),
+  };
+  const tip = {
+    textContent: '' as string | null,
+    hidden: true,
+    offsetWidth: 50,
+    style: { left: '', top: '' },
+  };
+  const button = { addEventListener: () => undefined };
+  viewTimeline(
+    { canvas, tip, zoomIn: button, zoomOut: button, reset: button, pixelRatio: 2, colour: (name) => name },
+    data,
+  );
+  const at = (type: string, x: number, y = 30, more = {}): void =>
+    listeners.get(type)!({
+      ...{ clientX: x, clientY: y, deltaY: 0, key: '', ctrlKey: false, metaKey: false, shiftKey: false },
+      ...{ pointerId: 1, preventDefault: () => undefined, ...more },
+    });
+  return { drawn, tip, at };
+}
+
+describe('the view of a timeline', () => {
+  const timeline = createTimeline();
+  timeline.add({ lane: LANE, name: 'serve prefill', start: 0, end: 4, args: { step: 7, rows: 32 } });
+  timeline.add({ lane: LANE, name: 'serve decode', start: 6, end: 8 });
+  const data = timelineData(timeline, [], 10, DEVICES);
+  const steps = ({ rectangles }: Drawn) => rectangles.filter(({ fill }) => /--k-(prefill|decode)/.test(fill));
+
+  it('draws slices in proportion to their time, and again when zoomed', () => {
+    const { drawn, at } = fakeView(data);
+    const [prefill, decode] = steps(drawn);
+    expect(prefill!.width / decode!.width).toBeCloseTo(2, 1);
+    const left = prefill!.x;
+    // Selects from 5 s to 10 s: the prefill is out of sight, the decode twice as wide.
+    const second = (prefill!.width + 0.75) / 4;
+    at('pointerdown', left + 5 * second);
+    at('pointermove', left + 10 * second);
+    at('pointerup', left + 10 * second);
+    expect(steps(drawn).map(({ fill }) => fill)).toEqual(['--k-decode']);
+    expect(steps(drawn)[0]!.width / decode!.width).toBeCloseTo(2, 1);
+    at('keydown', 0, 0, { key: '0' });
+    expect(steps(drawn)).toHaveLength(2);
+  });
+
+  it('says what the pointer is on', () => {
+    const { drawn, tip, at } = fakeView(data);
+    const [prefill] = steps(drawn);
+    at('pointermove', prefill!.x + 10);
+    expect(tip.hidden).toBe(false);
+    expect(tip.textContent).toBe('gpu[0] · queue\nserve prefill\nstep 7\nrows 32\n4 s from 0 µs');
+    at('pointerleave', 0);
+    expect(tip.hidden).toBe(true);
+  });
+
+  it('lets a wheel alone scroll the page', () => {
+    const { drawn, at } = fakeView(data);
+    const before = steps(drawn).map(({ width }) => width);
+    at('wheel', 200, 30, { deltaY: -100 });
+    expect(steps(drawn).map(({ width }) => width)).toEqual(before);
+    at('wheel', 200, 30, { deltaY: -100, ctrlKey: true });
+    expect(steps(drawn)[0]!.width).toBeGreaterThan(before[0]!);
+  });
+});
