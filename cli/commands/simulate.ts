@@ -124,6 +124,11 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
         ),
       });
   }
+  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
+  else {
+    out(terminal, describeThroughput(reports));
+    for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
+  }
   if (options.html !== undefined) {
     const [only, ...others] = pages;
     const title = others.length > 0 ? file : `${only!.report.plan}: ${only!.about}`;
@@ -131,11 +136,6 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const written = writeText(options.html, simulationPage({ title, about }, pages));
     if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime);
     err(terminal, `wrote ${options.html}`);
-  }
-  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
-  else {
-    out(terminal, describeThroughput(reports));
-    for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
   }
   return EXIT.ok;
 }
