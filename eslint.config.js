@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', 'plans/models/**', 'coverage/**'] },
+  { ignores: ['dist/**', 'node_modules/**', 'plans/models/**', 'coverage/**', 'editor/vscode/out/**'] },
   js.configs.recommended,
   ...tseslint.configs.strict,
   {

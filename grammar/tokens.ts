@@ -115,7 +115,10 @@ export const StringToken = createToken({
   categories: [Other],
 });
 
-const unitPattern = /%|[A-Za-zµ]+[0-9]*(?:\/[A-Za-zµ]+)?/y;
+/** How a unit is spelt. */
+export const UNIT_PATTERN = /%|[A-Za-zµ]+[0-9]*(?:\/[A-Za-zµ]+)?/;
+
+const unitHere = new RegExp(UNIT_PATTERN, 'y');
 
 /**
  * A unit stands after a number on the same line (`24 GiB`, `300 GB/s`, `20%`). A keyword is no unit (`4 in [...]`),
@@ -127,8 +130,8 @@ function matchUnit(text: string, offset: number, matched: IToken[]): CustomPatte
   for (let at = last.endOffset! + 1; at < offset; at++) {
     if (text[at] !== ' ' && text[at] !== '\t') return null;
   }
-  unitPattern.lastIndex = offset;
-  const match = unitPattern.exec(text);
+  unitHere.lastIndex = offset;
+  const match = unitHere.exec(text);
   if (match === null || keywordOf.has(match[0])) return null;
   let after = offset + match[0].length;
   while (text[after] === ' ' || text[after] === '\t') after++;

@@ -1,0 +1,32 @@
+/**
+ * Bundles the VS Code extension and packs it into `out/fulcrum-plan.vsix`. The packer has some two hundred
+ * dependencies of its own, so it is fetched for the occasion instead of being one of the project's.
+ */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync } from 'node:fs';
+import { fileURLToPath, URL } from 'node:url';
+import { build } from 'vite';
+
+const PACKER = '@vscode/vsce@3.9.2';
+const folder = fileURLToPath(new URL('../editor/vscode/', import.meta.url));
+const out = fileURLToPath(new URL('../out/', import.meta.url));
+
+await build({
+  root: folder,
+  configFile: false,
+  logLevel: 'warn',
+  // Without this, packages for browsers would be preferred to those for Node.
+  ssr: { target: 'node', noExternal: true },
+  build: {
+    ssr: 'extension.ts',
+    outDir: 'out',
+    target: 'node20',
+    rollupOptions: { external: ['vscode'], output: { format: 'cjs', entryFileNames: 'extension.cjs' } },
+  },
+});
+cpSync(fileURLToPath(new URL('../LICENSE', import.meta.url)), `${folder}LICENSE`);
+mkdirSync(out, { recursive: true });
+execFileSync('npx', ['--yes', PACKER, 'package', '--no-dependencies', '--out', `${out}fulcrum-plan.vsix`], {
+  cwd: folder,
+  stdio: 'inherit',
+});
