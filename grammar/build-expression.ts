@@ -388,7 +388,7 @@ export function closed(build: Build, parent: CstNode, opener: string, closer: st
 }
 
 /** Reports two items of a bracketed list with nothing between them. */
-function commas(build: Build, list: CstNode): void {
+export function commas(build: Build, list: CstNode): void {
   const separated = separatedItems(list);
   let end: number | undefined;
   for (const item of nodes(list, 'item')) {

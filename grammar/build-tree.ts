@@ -11,6 +11,7 @@ import {
   buildString,
   closed,
   expressionOrHole,
+  commas,
   missingValue,
 } from './build-expression.js';
 import { buildMembers, buildProperties, checkHead, places } from './build-members.js';
@@ -124,6 +125,7 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
   const keyword = spanOf(token(decl, 'keyword')!);
   const found = build.problems.length;
   closed(build, decl, 'LCurly', 'RCurly', '}');
+  commas(build, decl);
   if (token(decl, 'LCurly') === undefined) {
     const message = 'imported names stand in braces: `import { name } from "file"`';
     build.report('FC0114', after(keyword), message, { expected: ['{'] });

@@ -167,6 +167,7 @@ describe('a slip between items of a file', () => {
     ['import { l4 }', 'FC0114 1 "": expected `from` and a file here, such as `from "std/devices"`'],
     ['import { l4 } from', 'FC0103 1 "": expected a file in quotes after `from`'],
     ['import { l4 from "x"', 'FC0107 1 "{": `{` is never closed'],
+    ['import { l4 h100 } from "x"', 'FC0106 1 "": expected `,` here'],
     ['import { l4 as } from "x"', 'FC0104 1 "": expected a name after `as`'],
     ['param y = 4', 'FC0114 1 "": expected a type here, such as `: int`'],
     ['param y: int', 'FC0103 1 "": expected a default, such as `= 4`'],

@@ -1,0 +1,125 @@
+/**
+ * Writes docs/grammar.md and the diagrams it shows from the parser's own rules. `--check` only says whether they agree.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { URL } from 'node:url';
+import { format } from 'prettier';
+import railroad from 'railroad-diagrams';
+import { productions, tokenText } from '../dist/grammar/productions.js';
+
+const docs = new URL('../docs/', import.meta.url);
+const folder = 'grammar/';
+
+const STYLE = `
+path { fill: none; stroke: #57606a; stroke-width: 1.5; }
+rect { fill: #f6f8fa; stroke: #57606a; }
+text { font: 13px ui-monospace, monospace; text-anchor: middle; fill: #24292f; }
+rect.rule { fill: #ddf4ff; }
+@media (prefers-color-scheme: dark) {
+  path, rect { stroke: #8b949e; }
+  rect { fill: #161b22; }
+  rect.rule { fill: #12283f; }
+  text { fill: #e6edf3; }
+}`;
+
+/** The rule in extended Backus-Naur form; `{ }` is any number, `{ }+` at least one, `[ ]` at most one. */
+function ebnf(production, inside = false) {
+  const part = (inner) => ebnf(inner, true);
+  switch (production.kind) {
+    case 'token':
+      return tokenText(production);
+    case 'rule':
+      return production.name;
+    case 'sequence':
+      return production.parts.map(part).join(' ');
+    case 'choice': {
+      const text = production.parts.map((each) => ebnf(each)).join(' | ');
+      return inside ? `( ${text} )` : text;
+    }
+    case 'optional':
+      return `[ ${ebnf(production.part)} ]`;
+    case 'repeat':
+      return `{ ${ebnf(production.part)} }${production.least === 1 ? '+' : ''}`;
+    case 'list': {
+      const item = part(production.item);
+      const separator = production.by === 'comma' ? '","' : 'separator';
+      const items = `${item} { ${separator} ${item} }`;
+      return production.least === 1 ? items : `[ ${items} ]`;
+    }
+  }
+}
+
+function diagram(production) {
+  switch (production.kind) {
+    case 'token':
+      return railroad.Terminal(tokenText(production).replaceAll('"', ''));
+    case 'rule':
+      return railroad.NonTerminal(production.name);
+    case 'sequence':
+      return railroad.Sequence(...production.parts.map(diagram));
+    case 'choice':
+      return railroad.Choice(0, ...production.parts.map(diagram));
+    case 'optional':
+      return railroad.Optional(diagram(production.part));
+    case 'repeat':
+      return (production.least === 1 ? railroad.OneOrMore : railroad.ZeroOrMore)(diagram(production.part));
+    case 'list': {
+      const separator =
+        production.by === 'comma' ? railroad.Terminal(',') : railroad.NonTerminal('separator');
+      return (production.least === 1 ? railroad.OneOrMore : railroad.ZeroOrMore)(
+        diagram(production.item),
+        separator,
+      );
+    }
+  }
+}
+
+function svg(production) {
+  return `${railroad
+    .Diagram(diagram(production))
+    .toString()
+    .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ')
+    .replace('>\n', `>\n<style>${STYLE}\n</style>\n`)
+    .replace(/(<rect [^>]*height="22")><\/rect>/g, '$1 class="rule"></rect>')
+    .trim()}\n`;
+}
+
+const rules = [...productions()];
+const files = new Map(rules.map(([name, production]) => [`${folder}${name}.svg`, svg(production)]));
+const page = `# Grammar
+
+Made from the parser by \`npm run generate:grammar\`; [productions.test.ts](../test/grammar/productions.test.ts) holds it
+to the parser. What the parts mean is in [language.md](language.md).
+
+Words in quotes and rounded boxes stand for themselves. \`name\` is \`[A-Za-z_][A-Za-z0-9_]*\`, keywords included;
+\`number\`, \`text\` and \`unit\` are as in [Lexis](language.md#lexis). \`operator\` is one of \`+ - * / < <= > >= == != and or\`.
+A \`separator\` is a comma or a line end, any number of them; they may also stand before the first item and after the
+last. A line end separates nothing where the line plainly goes on: after an opening bracket, a comma or an operator, and
+before a closing bracket, an opening \`{\` or \`[\`, an operator, or a joining word such as \`when\`. The clauses of a head
+(\`for\`, \`on\`, \`from\`, \`like\`) may stand in any order.
+
+${rules
+  .map(
+    ([name, production]) =>
+      `## ${name}\n\n![${name}](${folder}${name}.svg)\n\n\`\`\`ebnf\n${name} = ${ebnf(production)}\n\`\`\`\n`,
+  )
+  .join('\n')}`;
+files.set('grammar.md', await format(page, { parser: 'markdown', printWidth: 120 }));
+
+const existing = existsSync(new URL(folder, docs)) ? readdirSync(new URL(folder, docs)) : [];
+const stale = existing.map((name) => folder + name).filter((name) => !files.has(name));
+if (process.argv.includes('--check')) {
+  const differs = ([name, text]) =>
+    !existsSync(new URL(name, docs)) || readFileSync(new URL(name, docs), 'utf8') !== text;
+  const old = [...stale, ...[...files].filter(differs).map(([name]) => name)];
+  if (old.length > 0) {
+    console.error(
+      `out of date, run \`npm run generate:grammar\`: ${old.map((name) => `docs/${name}`).join(', ')}`,
+    );
+    process.exitCode = 1;
+  }
+} else {
+  mkdirSync(new URL(folder, docs), { recursive: true });
+  for (const name of stale) rmSync(new URL(name, docs));
+  for (const [name, text] of files) writeFileSync(new URL(name, docs), text);
+}
