@@ -21,8 +21,8 @@ interface StageTraffic {
   /** Tokens and sequences that one step of a replica carries at most. */
   readonly maxTokens: number;
   readonly maxSequences: number;
-  /** Bytes per token over all pipeline stages of a replica: summed tensors, and tensors handed on. */
-  readonly perToken: { readonly allReduce: number; readonly send: number };
+  /** Bytes per token over all pipeline stages of a replica: summed tensors, gathered ones, and those handed on. */
+  readonly perToken: { readonly allReduce: number; readonly allGather: number; readonly send: number };
 }
 
 export interface PlanReport {
@@ -71,12 +71,18 @@ export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): P
 }
 
 function trafficPerToken(stage: RuntimeStage): StageTraffic['perToken'] {
-  const sum = (kind: 'collective' | 'send', ranks: number): number =>
-    stage.programs
-      .flatMap((program) => program.ops.map((op) => (op.op === kind ? valueBytes(program, op.value) : 0)))
-      .reduce((total, bytes) => total + bytes * ranks, 0);
-  // A ring all-reduce moves every element out and back once on all links but one.
-  return { allReduce: sum('collective', 2 * (stage.mesh.tp - 1)), send: sum('send', stage.mesh.tp) };
+  const { tp } = stage.mesh;
+  const sums = { allReduce: 0, allGather: 0, send: 0 };
+  for (const program of stage.programs) {
+    for (const op of program.ops) {
+      // A ring moves every element over all links but one: an all-gather once, an all-reduce out and back.
+      if (op.op === 'send') sums.send += valueBytes(program, op.value) * tp;
+      else if (op.op !== 'collective') continue;
+      else if (op.kind === 'all_reduce') sums.allReduce += valueBytes(program, op.value) * 2 * (tp - 1);
+      else sums.allGather += valueBytes(program, op.out) * (tp - 1);
+    }
+  }
+  return sums;
 }
 
 function valueBytes(program: Program, id: number): number {
@@ -87,18 +93,24 @@ function valueBytes(program: Program, id: number): number {
 /** The report for people. */
 export function describePlan(report: PlanReport): string {
   const { plan, model, devices, stages, kv, weights, residence } = report;
+  const gathers = stages.some(({ perToken }) => perToken.allGather > 0);
   const steps = formatTable(
     [
-      ['stage', 'mesh', 'tokens/step', 'all-reduce/token', 'send/token'],
+      [
+        ...['stage', 'mesh', 'tokens/step', 'all-reduce/token'],
+        ...(gathers ? ['all-gather/token'] : []),
+        'send/token',
+      ],
       ...stages.map(({ stage, mesh, maxTokens, perToken }) => [
         stage,
         `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`,
         String(maxTokens),
         formatBytes(perToken.allReduce),
+        ...(gathers ? [formatBytes(perToken.allGather)] : []),
         formatBytes(perToken.send),
       ]),
     ],
-    [false, false, true, true, true],
+    [false, false, true, true, true, ...(gathers ? [true] : [])],
   );
   const edges = kv.flatMap(({ from, to, path, tier, bytesPerToken, cost }) =>
     path === 'shared'

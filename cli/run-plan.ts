@@ -184,6 +184,7 @@ export function describeRun({ stats, seconds }: PlanRun): string {
         ] as const)
       : []),
     ['all-reduce', bytes.allReduce],
+    ...(bytes.allGather > 0 ? ([['all-gather', bytes.allGather]] as const) : []),
     ['send', bytes.send],
   ];
   return formatTable([

@@ -59,6 +59,7 @@ export const COST_HEADINGS: Readonly<Record<CostKind, string>> = {
   attention: 'attention',
   elementwise: 'other kernels',
   all_reduce: 'all-reduce',
+  all_gather: 'all-gather',
   send: 'send',
   launch: 'launch',
 };
@@ -102,6 +103,7 @@ export function movedBytes({
     ['KV to disk', bytes.kvSpilled],
     ['KV from disk', bytes.kvFetched],
     ['all-reduce', bytes.allReduce],
+    ['all-gather', bytes.allGather],
     ['send', bytes.send],
   ];
   return all.filter(([, amount]) => amount > 0);

@@ -43,7 +43,7 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   mustBeSound('sharded graph', verifySharded(sharded, logical));
   const planned = buildTransitions(sharded, plan);
   mustBeSound('transition graph', verifyTransitions(planned));
-  const unlowerable = checkLowering(plan, sharded, planned.kv);
+  const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
     return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }

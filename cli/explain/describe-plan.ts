@@ -54,15 +54,22 @@ function describeStage(stage: StageExplanation, { stages }: PlanExplanation): st
       : []),
     `  ${describeSplit(stage.sharding, mesh.tp)}`,
     ...stage.overrides.map((line) => `  except ${line}`),
-    ...describeInserted(inserted, perToken.allReduce),
+    ...describeInserted(inserted, perToken),
     `  a step carries at most ${plural(maxTokens, 'token')} of ${plural(maxSequences, 'request')}`,
   ];
 }
 
-function describeInserted(inserted: readonly InsertedOp[], bytes: number): string[] {
+function describeInserted(
+  inserted: readonly InsertedOp[],
+  { allReduce, allGather }: PlanExplanation['stages'][number]['perToken'],
+): string[] {
   if (inserted.length === 0) return ['  no collectives: no rank holds a part of a value'];
   const blocks = [...new Set(inserted.map(({ block }) => block))];
-  const traffic = bytes > 0 ? ` (all-reduce: ${formatBytes(bytes)} per token over all layers)` : '';
+  const moved = [
+    ...(allReduce > 0 ? [`all-reduce: ${formatBytes(allReduce)}`] : []),
+    ...(allGather > 0 ? [`all-gather: ${formatBytes(allGather)}`] : []),
+  ];
+  const traffic = moved.length > 0 ? ` (${moved.join(', ')} per token over all layers)` : '';
   return [
     `  inserted where ranks hold parts of a value${traffic}`,
     ...blocks.flatMap((block) => {

@@ -6,7 +6,7 @@ const LIGHT = `
   --k-prefill: #3b74e6; --k-decode: #12a594; --k-kernels: #7c92b5; --k-all_reduce: #e5622f; --k-send: #c9429a;
   --k-samples: #b5a300; --k-wait: #cf3a3a; --k-page_out: #f0a020; --k-page_in: #8fb521; --k-weights: #8b5cf6;
   --k-disk: #9a6b43; --k-host: #94a0b2;
-  --c-gemm: #3b74e6; --c-attention: #12a594; --c-elementwise: #77b5e8; --c-all_reduce: #e5622f; --c-send: #c9429a;
+  --c-gemm: #3b74e6; --c-attention: #12a594; --c-elementwise: #77b5e8; --c-all_reduce: #e5622f; --c-all_gather: #f2a07e; --c-send: #c9429a;
   --c-launch: #94a0b2; --c-pages: #f0a020; --c-wait: #8b5cf6; --c-bubbles: #dbe0e8; --c-tail: #eef0f4;
   --m-weights: #8b5cf6; --m-workspace: #77b5e8; --m-kv: #f0a020; --m-room: #f8e3bd;
   --kv-device: #f0a020; --kv-host: #3b74e6; --kv-disk: #9a6b43;
@@ -19,7 +19,7 @@ const DARK = `
   --k-prefill: #5b8ff5; --k-decode: #26bfa9; --k-kernels: #71849f; --k-all_reduce: #f07f4f; --k-send: #e06ab8;
   --k-samples: #cdbd35; --k-wait: #ee6464; --k-page_out: #f4b04a; --k-page_in: #a8cd45; --k-weights: #a88bfa;
   --k-disk: #bb8b62; --k-host: #6d7a8f;
-  --c-gemm: #5b8ff5; --c-attention: #26bfa9; --c-elementwise: #8cc4f2; --c-all_reduce: #f07f4f; --c-send: #e06ab8;
+  --c-gemm: #5b8ff5; --c-attention: #26bfa9; --c-elementwise: #8cc4f2; --c-all_reduce: #f07f4f; --c-all_gather: #f9b797; --c-send: #e06ab8;
   --c-launch: #6d7a8f; --c-pages: #f4b04a; --c-wait: #a88bfa; --c-bubbles: #2b3546; --c-tail: #212937;
   --m-weights: #a88bfa; --m-workspace: #8cc4f2; --m-kv: #f4b04a; --m-room: #4d3f26;
   --kv-device: #f4b04a; --kv-host: #5b8ff5; --kv-disk: #bb8b62;

@@ -92,9 +92,11 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
       // A bound: no row sees more than the window. Exact where all rows are beyond it or none is.
       const most = rows * (params['window'] ?? Infinity);
+      // Of pages with the kv heads of more query heads than the rank's, it reads those of its own.
+      const read = Math.ceil((kvHeads * heads) / (params['pageHeads'] ?? heads));
       return {
         flops: 4 * Math.min(step.pairs, most) * heads * dim,
-        bytes: Math.min(step.keys, most) * 2 * kvHeads * dim * element + 2 * rows * heads * dim * ACTIVATION,
+        bytes: Math.min(step.keys, most) * 2 * read * dim * element + 2 * rows * heads * dim * ACTIVATION,
       };
     },
   },

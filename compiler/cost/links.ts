@@ -39,6 +39,14 @@ function declaredBandwidth({ hops }: Route, ranks: number): number | undefined {
   return size === undefined ? undefined : hop.link.allreduce[size];
 }
 
+/**
+ * Time of an all-gather, by bytes of the gathered tensor: half of an all-reduce, which is a reduce-scatter and an
+ * all-gather of as many steps and bytes each.
+ */
+export function allGatherCost(allReduce: LinkCost): LinkCost {
+  return { latency: allReduce.latency / 2, bandwidth: allReduce.bandwidth * 2 };
+}
+
 /** Time of handing a tensor from one device to another. */
 export function sendCost(routes: Routes, from: string, to: string): LinkCost | undefined {
   const route = routes.find(from, to);

@@ -5,22 +5,23 @@
  * its slowest device decides. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
-import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-graph.js';
+import { activationStride, type KernelOp, type Program, type RuntimeOp } from '../ir/runtime-graph.js';
 import { vectorType } from '../model/weight-types.js';
 import type { DeviceKind } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
-import { linkSeconds, type LinkCost } from './links.js';
+import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** What time of a step goes into. `launch`: the engine's own time per layer. */
-export type CostKind = WorkKind | 'all_reduce' | 'send' | 'launch';
+export type CostKind = WorkKind | 'all_reduce' | 'all_gather' | 'send' | 'launch';
 
 export const COST_KINDS: readonly CostKind[] = [
   'gemm',
   'attention',
   'elementwise',
   'all_reduce',
+  'all_gather',
   'send',
   'launch',
 ];
@@ -37,8 +38,17 @@ export interface ProgramCost {
   ) => readonly { readonly layer: number | undefined; readonly seconds: number }[];
   /** The same step part by part, in the order of the program. */
   readonly outline: (size: StepSize) => readonly StepPart[];
-  /** Bytes each rank gives to the group's all-reduces, and to the next pipeline stage, in one step. */
-  readonly traffic: (size: StepSize) => { readonly allReduce: number; readonly send: number };
+  /**
+   * Bytes of one step on each rank: those it gives to exchanges of its group and takes from them, and those it hands to
+   * the next pipeline stage.
+   */
+  readonly traffic: (size: StepSize) => ProgramTraffic;
+}
+
+export interface ProgramTraffic {
+  readonly allReduce: number;
+  readonly allGather: number;
+  readonly send: number;
 }
 
 /** Kernels between two exchanges, or an exchange. */
@@ -66,12 +76,16 @@ export interface GroupHardware {
 /** One of the ops that cost the same, and how many there are. */
 interface OpClass {
   readonly op: RuntimeOp;
-  readonly cols: number;
+  /** Of what an exchange or a send gives and takes, with the columns that pad a row. */
+  readonly cols: { readonly given: number; readonly taken: number };
   readonly rows: 'tokens' | 'samples';
   readonly count: number;
 }
 
-const NOTHING: StepSeconds = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
+/** A tally of seconds by category, all zero. */
+export function noSeconds(): Record<CostKind, number> {
+  return { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, all_gather: 0, send: 0, launch: 0 };
+}
 
 export function programCost(program: Program, hardware: GroupHardware, engine: EngineModel): ProgramCost {
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
@@ -80,7 +94,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const launches =
     (program.layers[1] - program.layers[0]) * (engine.hostOverhead ? hardware.layerOverhead : 0);
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
-    const sum: Record<CostKind, number> = { ...NOTHING };
+    const sum = noSeconds();
     for (const each of ops) {
       const [kind, time] = opSeconds(each, size, rates, hardware, engine);
       sum[kind] += time * each.count;
@@ -126,11 +140,13 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       return parts;
     },
     traffic: (size) => {
-      const bytes = (op: 'collective' | 'send'): number =>
+      const bytes = (name: 'all_reduce' | 'all_gather' | 'send'): number =>
         classes
-          .filter((each) => each.op.op === op)
-          .reduce((sum, each) => sum + valueBytes(each, size, engine) * each.count, 0);
-      return { allReduce: bytes('collective'), send: bytes('send') };
+          .filter(({ op }) => (op.op === 'collective' ? op.kind : op.op) === name)
+          .reduce((sum, { cols, rows, count }) => {
+            return sum + size[rows] * (cols.given + cols.taken) * engine.activationBytes * count;
+          }, 0);
+      return { allReduce: bytes('all_reduce'), allGather: bytes('all_gather'), send: bytes('send') };
     },
   };
 }
@@ -156,9 +172,18 @@ function opSeconds(
       return [kind, Math.max(...rates.map((rate) => kernelSeconds(op, size, rate)))];
     }
     case 'collective':
-      return ['all_reduce', linkSeconds(hardware.allReduce ?? FREE, valueBytes(each, size, engine))];
+      return [
+        op.kind,
+        linkSeconds(
+          op.kind === 'all_reduce' ? (hardware.allReduce ?? FREE) : allGatherCost(hardware.allReduce ?? FREE),
+          size[each.rows] * each.cols.taken * engine.activationBytes,
+        ),
+      ];
     case 'send':
-      return ['send', linkSeconds(hardware.send ?? FREE, valueBytes(each, size, engine))];
+      return [
+        'send',
+        linkSeconds(hardware.send ?? FREE, size[each.rows] * each.cols.given * engine.activationBytes),
+      ];
     case 'recv':
       return ['send', 0];
     case 'sample':
@@ -180,10 +205,6 @@ function kernelSeconds(op: KernelOp, size: StepSize, rates: DeviceRates): number
   return Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth);
 }
 
-function valueBytes({ cols, rows }: OpClass, size: StepSize, engine: EngineModel): number {
-  return size[rows] * cols * engine.activationBytes;
-}
-
 function classify(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
   const counts = new Map<OpClass, number>();
   for (const each of classesOf(program, ops)) counts.set(each, (counts.get(each) ?? 0) + 1);
@@ -194,19 +215,28 @@ function classify(program: Program, ops: readonly RuntimeOp[]): readonly OpClass
 function classesOf(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
   const classes = new Map<string, OpClass>();
   return ops.map((op) => {
-    const value =
-      op.op === 'kernel' || op.op === 'sample'
-        ? undefined
-        : program.values.find((candidate) => candidate.id === op.value)!;
-    const first = { op, cols: value?.cols ?? 0, rows: value?.rows ?? 'tokens', count: 1 };
+    const first = { op, ...carried(program, op), count: 1 };
     const key =
       op.op === 'kernel'
         ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op)}`
-        : `${op.op} ${first.cols} ${first.rows}`;
+        : `${op.op === 'collective' ? op.kind : op.op} ${first.cols.given} ${first.cols.taken} ${first.rows}`;
     const known = classes.get(key) ?? first;
     classes.set(key, known);
     return known;
   });
+}
+
+/** What an op carries from rank to rank: whole rows as they lie in memory. */
+function carried(program: Program, op: RuntimeOp): Pick<OpClass, 'cols' | 'rows'> {
+  if (op.op === 'kernel' || op.op === 'sample') return { cols: { given: 0, taken: 0 }, rows: 'tokens' };
+  const value = (id: number): Program['values'][number] =>
+    program.values.find((candidate) => candidate.id === id)!;
+  const { rows, cols } = value(op.value);
+  const own = activationStride(cols);
+  if (op.op === 'recv') return { cols: { given: 0, taken: own }, rows };
+  if (op.op === 'send') return { cols: { given: own, taken: 0 }, rows };
+  const taken = op.kind === 'all_reduce' ? own : activationStride(value(op.out).cols);
+  return { cols: { given: own, taken }, rows };
 }
 
 /** Parameters that tell costs apart; the layer's place in its group is not one. */

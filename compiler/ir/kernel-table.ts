@@ -12,11 +12,12 @@ export type OperandSpec =
   | { readonly kind: 'kv' }
   | { readonly kind: 'rope' };
 
-/** Columns of values and shapes `[rows, cols]` of weights by operand name, and the parameters. */
+/** Columns of values and shapes `[rows, cols]` of weights by operand name, the parameters, and the ranks of tp. */
 export interface KernelFacts {
   readonly cols: Readonly<Record<string, number>>;
   readonly weights: Readonly<Record<string, readonly [rows: number, cols: number]>>;
   readonly params: Readonly<Record<string, number>>;
+  readonly tp: number;
 }
 
 export interface KernelSpec {
@@ -37,7 +38,7 @@ const step = (region: 'rows' | 'table' | 'tiles' | 'samples'): OperandSpec => ({
 const HEADS = ['heads', 'kvHeads', 'headDim', 'pageTokens', 'layer', 'groupLayers'];
 
 const qkvCols = ({ params }: KernelFacts): number =>
-  (params['heads']! + 2 * params['kvHeads']!) * params['headDim']!;
+  ((params['rowHeads'] ?? params['heads']!) + 2 * params['kvHeads']!) * params['headDim']!;
 
 const GATED: KernelSpec = {
   operands: [value('gateUp'), value('out')],
@@ -130,11 +131,20 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   attention: {
     operands: [step('tiles'), step('table'), value('qkv', 'tokens'), { kind: 'kv' }, value('out', 'tokens')],
     params: [...HEADS, 'scale'],
-    optional: ['window', 'softcap'],
+    optional: ['window', 'softcap', 'rowHeads', 'pageHeads'],
     equal: (facts) => [
       ['qkv columns', facts.cols['qkv']!, qkvCols(facts)],
       ['output columns', facts.cols['out']!, facts.params['heads']! * facts.params['headDim']!],
-      ['heads per kv head', facts.params['heads']! % facts.params['kvHeads']!, 0],
+      [
+        'heads per kv head',
+        (facts.params['pageHeads'] ?? facts.params['heads']!) % facts.params['kvHeads']!,
+        0,
+      ],
+      ...(['rowHeads', 'pageHeads'] as const).flatMap((name) =>
+        facts.params[name] === undefined
+          ? []
+          : ([[name, facts.params[name], facts.params['heads']! * facts.tp]] as const),
+      ),
     ],
   },
   silu_mul: GATED,

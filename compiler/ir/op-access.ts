@@ -52,7 +52,12 @@ export function opAccess(op: DraftOp): OpAccess {
       };
     }
     case 'collective':
-      return { ...quiet, reads: [op.value], writes: [op.value], communicates: true };
+      return {
+        ...quiet,
+        reads: [op.value],
+        writes: [op.kind === 'all_reduce' ? op.value : op.out],
+        communicates: true,
+      };
     case 'send':
       return { ...quiet, reads: [op.value], writes: [], communicates: true };
     case 'recv':

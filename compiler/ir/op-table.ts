@@ -9,7 +9,8 @@
  *   its axes; `absorbed` ones are dealt with by the op itself (`sample` combines the candidates of each vocabulary
  *   slice, `kv_append` files tokens into pages), so a split leaves no trace.
  * Two `tied` dimensions are one dimension under two names or block sizes, and must be split alike: every block of
- * query heads lies with the kv heads it reads.
+ * query heads lies with the kv heads it reads. A tied dimension that is `picked` from may be whole instead: the op takes
+ * what belongs to its part of the other, as query heads find theirs among all kv heads.
  */
 import type { DimName, LogicalOpKind, LogicalValue, TensorType } from './logical.js';
 
@@ -24,6 +25,7 @@ export interface OpRule {
   readonly whole: readonly DimName[];
   readonly lost: 'contracted' | 'absorbed';
   readonly tied?: readonly [DimName, DimName];
+  readonly picked?: DimName;
   /** Whether partial sums pass through it unreduced; all other ops need finished sums. */
   readonly linearInInput: boolean;
   readonly outputKind: 'activation' | 'kv';
@@ -83,6 +85,7 @@ export const OPS: Readonly<Record<LogicalOpKind, OpRule>> = {
     ...PLAIN,
     whole: ['head_dim'],
     tied: ['heads', 'kv_heads'],
+    picked: 'kv_heads',
     operands: [
       { name: 'q', kinds: ACTIVATION },
       { name: 'kv', kinds: ['kv'] },

@@ -157,7 +157,10 @@ function printOp(op: RuntimeOp, value: (id: number) => string): [string, string]
       return [`${op.kernel}${dtype} (${operands})`, `${op.rows}; ${params.join(', ')}`];
     }
     case 'collective':
-      return [`${op.kind}<${op.axis}> (${value(op.value)})`, ''];
+      return [
+        `${op.kind}<${op.axis}> (${value(op.value)}${op.kind === 'all_gather' ? `, ${value(op.out)}` : ''})`,
+        '',
+      ];
     case 'send':
       return [`send to pp ${op.toPp} (${value(op.value)})`, ''];
     case 'recv':

@@ -229,7 +229,10 @@ export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | Sampl
  *                  qNorm and kNorm are f32 vectors whatever the weights are (`dtype` is that of the pages); offset is added to them.
  *                  Only the first `rotary` dimensions of a head are rotated, and multiplied by `amplitude`.
  * - `attention`    (step.tiles, step.table, qkv, kv, out)    params heads, kvHeads, headDim, pageTokens, layer, groupLayers, scale;
- *                  window (positions that a row sees, its own included), softcap (scaled scores s become softcap * tanh(s / softcap))
+ *                  window (positions that a row sees, its own included), softcap (scaled scores s become softcap * tanh(s / softcap)),
+ *                  rowHeads, pageHeads. The rank attends with `heads` query heads. Where a row of qkv has more (`rowHeads`, all of tp),
+ *                  they are those from tp * heads on; where the pages have the kv heads of `pageHeads` query heads (all of tp), its
+ *                  head h is number tp * heads + h of these. Number i of n query heads reads kv head floor(i * kvHeads / n).
  * - `silu_mul`     (gateUp[rows, 2*ffn], out[rows, ffn])     params cols (ffn of this rank); row = [gate | up], up starts at column ffn
  * - `gelu_mul`     as silu_mul, with gelu(v) = v / 2 * (1 + tanh(sqrt(2 / pi) * (v + 0.044715 v^3)))
  * - `soft_cap`     (x)                                       params cols, cap. x = cap * tanh(x / cap) in place.
@@ -259,12 +262,24 @@ export interface KernelOp extends OpBase {
   readonly dtype?: WeightType;
 }
 
-/** Sums (`all_reduce`) a value over the ranks of an axis, in rank order, in place. */
-export interface CollectiveRuntimeOp extends OpBase {
+/** An exchange among the ranks of an axis. */
+export type CollectiveRuntimeOp = AllReduceOp | AllGatherOp;
+
+/** Sums a value over the ranks, in rank order, in place. */
+export interface AllReduceOp extends OpBase {
   readonly op: 'collective';
   readonly kind: 'all_reduce';
   readonly axis: 'tp';
   readonly value: number;
+}
+
+/** Lays the columns that the ranks have of a value side by side in `out`, in rank order, on every rank. */
+export interface AllGatherOp extends OpBase {
+  readonly op: 'collective';
+  readonly kind: 'all_gather';
+  readonly axis: 'tp';
+  readonly value: number;
+  readonly out: number;
 }
 
 /** Hands a value to the rank of the next pipeline stage with the same dp and tp. */

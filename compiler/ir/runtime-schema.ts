@@ -109,6 +109,8 @@ const KERNEL_NAMES = [
 
 const opBase = { id: count, after: z.array(count), layer: count.exactOptional(), origin };
 
+const collective = { ...opBase, op: z.literal('collective'), axis: z.literal('tp'), value: count };
+
 const op = z.discriminatedUnion('op', [
   z.object({
     ...opBase,
@@ -119,13 +121,10 @@ const op = z.discriminatedUnion('op', [
     operands: z.array(operand),
     dtype: weightType.exactOptional(),
   }),
-  z.object({
-    ...opBase,
-    op: z.literal('collective'),
-    kind: z.literal('all_reduce'),
-    axis: z.literal('tp'),
-    value: count,
-  }),
+  z.discriminatedUnion('kind', [
+    z.object({ ...collective, kind: z.literal('all_reduce') }),
+    z.object({ ...collective, kind: z.literal('all_gather'), out: count }),
+  ]),
   z.object({ ...opBase, op: z.literal('send'), toPp: count, value: count }),
   z.object({ ...opBase, op: z.literal('recv'), fromPp: count, value: count }),
   z.object({

@@ -8,6 +8,7 @@ import { isQuantised, vectorType, type WeightType } from '../model/weight-types.
 import { opAccess } from './op-access.js';
 import {
   activationStride,
+  type AllGatherOp,
   type KernelOp,
   type KvPool,
   type Operand,
@@ -29,7 +30,10 @@ export function verifyProgram(
     if (op.after.some((wait) => wait < 0 || wait >= index)) complain('waits for an op that is not before it');
     if (op.op === 'kernel') verifyKernel(stage, program, pool, op, complain);
     else if (!program.values[op.op === 'sample' ? op.logits : op.value]) complain('names no value');
-    if (op.op === 'collective' && stage.mesh.tp === 1) complain('a collective over one rank');
+    if (op.op === 'collective') {
+      if (stage.mesh.tp === 1) complain('a collective over one rank');
+      if (op.kind === 'all_gather') verifyGather(stage, program, op, complain);
+    }
     if (op.op === 'sample') {
       const cols = program.values[op.logits]?.cols;
       if (cols !== op.vocabPerRank) complain(`${cols} logits for ${op.vocabPerRank} vocabulary entries`);
@@ -39,6 +43,20 @@ export function verifyProgram(
   });
   if (problems.length > 0) return problems;
   return [...verifySlots(stage, program), ...verifyOrder(program)];
+}
+
+/** Equal parts, side by side. */
+function verifyGather(
+  { mesh }: RuntimeStage,
+  { values }: Program,
+  op: AllGatherOp,
+  complain: (what: string) => void,
+): void {
+  const [part, whole] = [values[op.value], values[op.out]];
+  if (!whole) return complain('gathers into no value');
+  if (part && part.rows !== whole.rows) complain(`gathers ${part.rows} into ${whole.rows}`);
+  if (part && part.cols * mesh.tp !== whole.cols)
+    complain(`${mesh.tp} times ${part.cols} columns do not make ${whole.cols}`);
 }
 
 function opName(op: RuntimeOp): string {
@@ -76,7 +94,7 @@ function verifyKernel(
     complain(`operand ${index} ${why}`);
   });
   if (broken) return;
-  const facts: KernelFacts = { cols, weights, params: op.params };
+  const facts: KernelFacts = { cols, weights, params: op.params, tp: stage.mesh.tp };
   for (const [what, left, right] of spec.equal(facts)) {
     if (left !== right) complain(`${what}: ${left}, not ${right}`);
   }

@@ -158,6 +158,7 @@ function verifyEdge(op: LogicalOp, operands: readonly ShardedValue[], output: Sh
   for (const operand of operands) {
     for (const { name } of operand.type.dims) {
       const here = axesOf(operand.sharding, name);
+      if (name === rule.picked && here.length === 0) continue;
       const known = axes.get(alias(name));
       if (known && !sameAxes(known, here)) problems.push(`${op.id}: operands disagree on ${name}`);
       axes.set(alias(name), here);

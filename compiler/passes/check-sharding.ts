@@ -2,7 +2,8 @@
  * What a stage's sharding must satisfy before it can be laid out. The checker says the same about what was written;
  * here it is asked of any plan value, and of what overrides add.
  *
- * Not asked here: that q and kv heads are split together. Where they are not, a slice or a gather is inserted.
+ * Not asked here: that q and kv heads are split together. Where they are not, each rank still attends with its share of
+ * the query heads.
  */
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
@@ -77,7 +78,7 @@ function checkSharding(
   };
   if (part !== 'mlp') {
     wholeBlocks('heads', shape.heads);
-    if (on('heads') || on('kv_heads')) divides('heads', shape.heads);
+    if (on('heads')) divides('heads', shape.heads);
     if (on('kv_heads') && sharding.kvReplicas === 1) divides('kv_heads', shape.kvHeads);
     else if (on('kv_heads') && shape.kvHeads * sharding.kvReplicas !== tp) {
       found.push(
@@ -87,21 +88,9 @@ function checkSharding(
           { primary: origin, notes: [`kv_heads = ${shape.kvHeads}`, `tp = ${tp}`] },
         ),
       );
-    }
-    if (on('heads') && !on('kv_heads') && shape.kvHeads % tp !== 0) {
-      found.push(
-        report(
-          'heads-disagree',
-          { split: 'heads', whole: 'kv_heads' },
-          {
-            primary: origin,
-            notes: [
-              `a part of ${shape.heads / tp} heads reads a part of ${shape.kvHeads} kv_heads over tp = ${tp}`,
-            ],
-            helps: tp % shape.kvHeads === 0 ? [`\`replicate kv_heads by ${tp / shape.kvHeads}\``] : [],
-          },
-        ),
-      );
+    } else if (on('kv_heads') && !on('heads') && shape.heads % tp !== 0) {
+      const notes = [`heads = ${shape.heads}`, `kv_heads = ${shape.kvHeads}`];
+      found.push(report('heads-disagree', { heads: shape.heads, tp }, { primary: origin, notes }));
     }
   }
   if (part !== 'attention' && on('ffn')) {

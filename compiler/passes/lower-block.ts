@@ -6,34 +6,22 @@
  * - the linears that feed one `silu_mul` or `gelu_mul` become one `gate_up` product with rows [gate | up].
  */
 import type { LogicalOp, LogicalOpKind } from '../ir/logical.js';
-import type { KernelName, Operand } from '../ir/runtime-graph.js';
-import type { CollectiveOp, ShardedBlock, ShardedOp, ShardedStage, ShardedValue } from '../ir/sharded.js';
-import { layerAttention } from '../model/attention.js';
-import type { WeightType } from '../model/weight-types.js';
-import { blockWeights, weightType, type MatrixWeight } from './block-weights.js';
+import type { CollectiveOp, ShardedBlock, ShardedOp, ShardedStage } from '../ir/sharded.js';
+import {
+  emitKernel,
+  normParams,
+  outputValue,
+  valueName,
+  valueOf,
+  weightOperand,
+  type BlockState,
+  type LinearGroup,
+} from './block-state.js';
+import { blockWeights, weightType } from './block-weights.js';
+import { lowerAttention, lowerKvAppend, sourceLinear } from './lower-attention.js';
 import type { LoweringContext } from './lower-program.js';
-import { dimSpan, groupSpan, splitsOverTp, type TpLayout } from './placement.js';
+import { dimSpan, groupSpan, splitsOverTp } from './placement.js';
 import type { ProgramBuilder } from './program-builder.js';
-
-interface BlockState {
-  readonly builder: ProgramBuilder;
-  readonly context: LoweringContext;
-  readonly layout: TpLayout;
-  readonly layer: number;
-  readonly values: ReadonlyMap<string, ShardedValue>;
-  readonly producers: ReadonlyMap<string, ShardedOp>;
-  readonly weights: ReadonlyMap<string, MatrixWeight>;
-  readonly ops: readonly ShardedOp[];
-  /** Linear output -> the group it is computed in. */
-  readonly groups: ReadonlyMap<string, LinearGroup>;
-  /** Block value -> program value. */
-  readonly env: Map<string, number>;
-}
-
-interface LinearGroup {
-  readonly id: 'qkv' | 'gate_up';
-  readonly linears: readonly LogicalOp[];
-}
 
 type Lowering = (state: BlockState, op: LogicalOp) => void;
 
@@ -107,14 +95,6 @@ function linearGroups(
   return groups;
 }
 
-/** The linear that a value comes from, through q/k norms and rope. */
-function sourceLinear(value: string, producers: ReadonlyMap<string, ShardedOp>): LogicalOp {
-  const op = producers.get(value);
-  if (op?.kind === 'rope' || op?.kind === 'qk_norm') return sourceLinear(op.inputs[0]!, producers);
-  if (op?.kind !== 'linear') throw new Error(`${value} does not come from a linear`);
-  return op;
-}
-
 function lowerEmbed(state: BlockState, op: LogicalOp): void {
   const { shape } = state.context;
   const table = state.weights.get(op.inputs[1]!)!;
@@ -176,54 +156,6 @@ function lowerLinear(state: BlockState, op: LogicalOp): void {
       { value: out },
     ],
     dtype: weightType(weights[0]!),
-  });
-}
-
-function lowerKvAppend(state: BlockState, op: LogicalOp): void {
-  const attention = state.ops.find((other) => other.kind === 'attention' && other.inputs[1] === op.output);
-  if (!attention) throw new Error('keys and values are appended but never attended to');
-  const qkv = valueOf(state, sourceLinear(op.inputs[0]!, state.producers).output);
-  const qNorm = qkNormWeight(state, attention.inputs[0]!);
-  const kNorm = qkNormWeight(state, op.inputs[0]!);
-  const norms = [qNorm, kNorm].filter((norm) => norm !== undefined);
-  if (norms.length === 1) throw new Error('q and k are not normed alike');
-  const ids = ['q_norm', 'k_norm'];
-  const { rope, rotaryDim, amplitude } = layerAttention(state.context.shape, state.layer);
-  const { eps, ...offset } = normParams(state);
-  emitKernel(state, op, 'rope_append', qkv, {
-    params: {
-      ...attentionParams(state, attention.inputs[0]!, op.inputs[0]!),
-      qkNorm: norms.length === 0 ? 0 : 1,
-      eps,
-      ...(norms.length > 0 && offset),
-      ...(rotaryDim !== undefined && { rotary: rotaryDim }),
-      ...(amplitude !== undefined && { amplitude }),
-    },
-    operands: [
-      { step: 'rows' },
-      { constant: rope },
-      ...norms.map((norm, index) => weightOperand(state, ids[index]!, [norm], 'f32')),
-      { value: qkv },
-      { kv: 0 },
-    ],
-    dtype: state.context.kvDtype,
-  });
-}
-
-function lowerAttention(state: BlockState, op: LogicalOp): void {
-  const append = state.producers.get(op.inputs[1]!)!;
-  const qkv = valueOf(state, sourceLinear(op.inputs[0]!, state.producers).output);
-  const out = outputValue(state, op, 'attended');
-  const { scale, window, softcap } = layerAttention(state.context.shape, state.layer);
-  emitKernel(state, op, 'attention', out, {
-    params: {
-      ...attentionParams(state, op.inputs[0]!, append.inputs[0]!),
-      scale,
-      ...(window !== undefined && { window }),
-      ...(softcap !== undefined && { softcap }),
-    },
-    operands: [{ step: 'tiles' }, { step: 'table' }, { value: qkv }, { kv: 0 }, { value: out }],
-    dtype: state.context.kvDtype,
   });
 }
 
@@ -289,108 +221,44 @@ function lowerSample(state: BlockState, op: LogicalOp): void {
   });
 }
 
+/**
+ * A sum in place or a gather into a value of its own. A slice is no op at this level: `attention`, the only reader of
+ * one, takes its share of the row. No plan makes sharding insert another kind.
+ */
 function lowerCollective(state: BlockState, op: CollectiveOp): void {
-  if (op.kind !== 'all_reduce' || op.axis !== 'tp') {
-    throw new Error(`${op.kind} over ${op.axis} has no runtime op`);
-  }
-  const value = valueOf(state, op.inputs[0]);
-  state.env.set(op.output, value);
+  const { kind, axis, origin } = op;
   const layer = state.layer < 0 ? {} : { layer: state.layer };
-  state.builder.emit({
-    op: 'collective',
-    kind: 'all_reduce',
-    axis: 'tp',
-    value,
-    ...layer,
-    origin: op.origin,
-  });
+  if (kind === 'slice' && readersOf(state, op.output).every((reader) => reader.kind === 'attention')) return;
+  if (axis !== 'tp' || (kind !== 'all_reduce' && kind !== 'all_gather'))
+    throw new Error(`${kind} over ${axis} has no runtime op`);
+  const value = valueOf(state, op.inputs[0]);
+  const shared = { op: 'collective', axis, value, ...layer, origin } as const;
+  if (kind === 'all_reduce') {
+    state.env.set(op.output, value);
+    state.builder.emit({ ...shared, kind });
+    return;
+  }
+  const out = outputValue(state, op, op.output);
+  if (state.builder.colsOf(out) !== state.builder.colsOf(value) * state.layout.tp)
+    throw new Error(`the ranks' columns of ${op.inputs[0]} are not equal parts of ${op.output}`);
+  state.builder.emit({ ...shared, kind, out });
 }
 
-function normParams(state: BlockState): { readonly eps: number; readonly offset?: number } {
-  const { normEps, unitNorms } = state.context.shape;
-  return { eps: normEps, ...(unitNorms && { offset: 1 }) };
-}
-
-/** Head counts of this rank. `layer` is that of the model until the KV pools are laid out; see `bindKvGroups`. */
-function attentionParams(state: BlockState, q: string, k: string): Record<string, number> {
-  return {
-    heads: headCount(state, q, 'heads'),
-    kvHeads: headCount(state, k, 'kv_heads'),
-    headDim: state.context.shape.headDim,
-    pageTokens: state.context.pageTokens,
-    layer: state.layer,
-    groupLayers: 0,
-  };
-}
-
-function headCount(state: BlockState, id: string, name: 'heads' | 'kv_heads'): number {
-  const value = state.values.get(id)!;
-  const dim = value.type.dims.find((candidate) => candidate.name === name)!;
-  return dimSpan(dim, value.sharding, state.layout, 0).extent;
-}
-
-function qkNormWeight(state: BlockState, id: string): MatrixWeight | undefined {
-  const op = state.producers.get(id);
-  if (op?.kind === 'rope') return qkNormWeight(state, op.inputs[0]!);
-  return op?.kind === 'qk_norm' ? state.weights.get(op.inputs[1]!) : undefined;
+function readersOf(state: BlockState, id: string): readonly ShardedOp[] {
+  return state.ops.filter((op) => (op.inputs as readonly string[]).includes(id));
 }
 
 /** What a linear outside the groups is called, by what it reads or what reads it. */
 function soloLinearId(state: BlockState, op: LogicalOp): string {
   if (op.part === 'head') return 'lm_head';
-  const source = state.producers.get(op.inputs[0]!)?.kind;
+  const source = computedBy(state, op.inputs[0]!)?.kind;
   if (source === 'attention') return 'o';
   if (isGating(source)) return 'down';
   return op.id;
 }
 
-interface KernelBody {
-  readonly params: Readonly<Record<string, number>>;
-  readonly operands: readonly Operand[];
-  readonly dtype?: WeightType;
-}
-
-/** Emits a kernel whose dispatch is sized by the rows of `sizedBy`. */
-function emitKernel(
-  state: BlockState,
-  op: LogicalOp,
-  kernel: KernelName,
-  sizedBy: number,
-  body: KernelBody,
-): void {
-  const layer = state.layer < 0 ? {} : { layer: state.layer };
-  const origin = state.values.get(op.output)!.origin;
-  const rows = state.builder.rowsOf(sizedBy);
-  state.builder.emit({ op: 'kernel', kernel, rows, ...body, ...layer, origin });
-}
-
-/** Makes the program value of an op's output, with this rank's columns. */
-function outputValue(state: BlockState, op: LogicalOp, name: string): number {
-  const { type, sharding } = state.values.get(op.output)!;
-  const sized = type.dims.filter((dim) => dim.size !== undefined);
-  const rows = type.dims.some((dim) => dim.name === 'samples') ? 'samples' : 'tokens';
-  const cols = groupSpan(sized, sharding, state.layout, 0).extent;
-  const value = state.builder.value(valueName(state, name), rows, cols);
-  state.env.set(op.output, value);
-  return value;
-}
-
-function valueOf(state: BlockState, id: string): number {
-  const value = state.env.get(id);
-  if (value === undefined) throw new Error(`${id} is used before it is computed`);
-  return value;
-}
-
-function weightOperand(
-  state: BlockState,
-  name: string,
-  parts: readonly MatrixWeight[],
-  dtype = weightType(parts[0]!),
-): Operand {
-  const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
-  return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };
-}
-
-function valueName(state: BlockState, name: string): string {
-  return state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+/** The op that computes a value, which collectives may have laid out anew since. */
+function computedBy(state: BlockState, id: string): ShardedOp | undefined {
+  const op = state.producers.get(id);
+  return op && 'axis' in op ? computedBy(state, op.inputs[0]) : op;
 }

@@ -7,7 +7,8 @@
  *
  * Weights and KV pages lie where the plan puts them; activations adapt. Per dimension the decision is
  * 1. whole, when the op mixes its elements;
- * 2. for tied dimensions (query and kv heads): split if either side is, because cutting the other side is free;
+ * 2. for tied dimensions (query and kv heads): split if either side is, because cutting the other side is free; pages
+ *    with all kv heads stay as they are, since query heads find theirs among them;
  * 3. as the fixed operand has it;
  * 4. as the activations have it.
  *
@@ -92,7 +93,7 @@ function shardOp(op: LogicalOp, state: State, layout: BlockLayout): void {
   const present = operands.filter((operand) => operand !== undefined);
   const dims = [...new Set(present.flatMap((operand) => operand.type.dims.map((dim) => dim.name)))];
   const wanted: Partial<Record<DimName, readonly MeshAxis[]>> = {};
-  for (const dim of dims) wanted[dim] = wantedAxes(dim, op, rule, present);
+  for (const dim of dims) wanted[dim] = wantedAxes(dim, rule, present);
   const partial = contractedAxes(rule, output, wanted);
 
   const inputs = op.inputs.map((id, index) => {
@@ -101,7 +102,7 @@ function shardOp(op: LogicalOp, state: State, layout: BlockLayout): void {
       placeBias(state.logical.get(id)!, wanted, partial, layout.origin(op.part), state);
       return id;
     }
-    if (isFixed(operand, op)) return id;
+    if (isFixed(operand)) return id;
     const keep = rule.linearInInput ? operand.sharding.partial : [];
     const target: Sharding = { dims: pick(wanted, operand), partial: keep };
     return adapt(id, target, dims, op.part, `${op.id} needs`, state, layout);
@@ -146,24 +147,23 @@ function placeBias(
   place(bias, { ...sharding, partial }, origin, state);
 }
 
-/** Weights never move; pages do not move while they are written, but a read of them may be of a slice. */
-function isFixed(operand: ShardedValue, op: LogicalOp): boolean {
-  return operand.kind === 'weight' || (operand.kind === 'kv' && op.kind === 'kv_append');
+/** Weights and pages never move. */
+function isFixed(operand: ShardedValue): boolean {
+  return operand.kind === 'weight' || operand.kind === 'kv';
 }
 
-function wantedAxes(
-  dim: DimName,
-  op: LogicalOp,
-  rule: OpRule,
-  operands: readonly ShardedValue[],
-): readonly MeshAxis[] {
+function wantedAxes(dim: DimName, rule: OpRule, operands: readonly ShardedValue[]): readonly MeshAxis[] {
   if (rule.whole.includes(dim)) return [];
   if (rule.tied?.includes(dim)) {
+    const whole = operands.some(
+      (operand) => hasDim(operand.type, dim) && axesOf(operand.sharding, dim).length === 0,
+    );
+    if (rule.picked === dim && whole) return [];
     const sides = operands.flatMap((operand) => rule.tied!.map((tied) => axesOf(operand.sharding, tied)));
     return sides.find((axes) => axes.length > 0) ?? [];
   }
   const having = operands.filter((operand) => hasDim(operand.type, dim));
-  const fixed = having.find((operand) => isFixed(operand, op));
+  const fixed = having.find(isFixed);
   if (fixed) return axesOf(fixed.sharding, dim);
   return having.map((operand) => axesOf(operand.sharding, dim)).find((axes) => axes.length > 0) ?? [];
 }

@@ -67,6 +67,7 @@ export interface Simulation {
   readonly preemptions: { readonly swapped: number; readonly dropped: number };
   readonly bytes: {
     readonly allReduce: number;
+    readonly allGather: number;
     readonly send: number;
     readonly kvOut: number;
     readonly kvIn: number;

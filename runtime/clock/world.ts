@@ -10,7 +10,7 @@
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
-import { COST_KINDS, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
+import { COST_KINDS, noSeconds, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { routesOf } from '../../compiler/plan/routes.js';
@@ -53,15 +53,16 @@ export interface WorldOptions {
 /** Seconds by category of one tp group. */
 type Tally = Record<CostKind, number>;
 
-const NO_TIME: StepSeconds = { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, send: 0, launch: 0 };
-
-/** Bytes that each rank of a group has exchanged, and how long that took. */
+/** Bytes that each rank of a group has exchanged, given and taken, and how long that took. */
 interface Exchanged {
   allReduce: number;
-  allReduceSeconds: number;
+  allGather: number;
+  collectiveSeconds: number;
   send: number;
   sendSeconds: number;
 }
+
+const NOTHING: Exchanged = { allReduce: 0, allGather: 0, collectiveSeconds: 0, send: 0, sendSeconds: 0 };
 
 export function createWorld(
   graph: RuntimeGraph,
@@ -82,7 +83,7 @@ export function createWorld(
   const transitions = createTransitions(clock, devices);
   const tallies = new Map<StageGroup, Tally>();
   const exchanged = new Map<StageGroup, Exchanged>();
-  const bytes = { allReduce: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
+  const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   const pageSeconds = new Map<number, number>();
   let hostFree = 0;
@@ -91,20 +92,20 @@ export function createWorld(
   const tallyOf = (group: StageGroup): Tally => {
     const known = tallies.get(group);
     if (known !== undefined) return known;
-    const tally: Tally = { ...NO_TIME };
+    const tally = noSeconds();
     tallies.set(group, tally);
     return tally;
   };
 
   const countExchanges = (group: StageGroup, size: StepSize, cost: StepSeconds): void => {
-    const { allReduce, send } = group.cost.traffic(size);
-    bytes.allReduce += allReduce * group.devices.length * 2;
-    bytes.send += send * group.devices.length;
-    const sum = exchanged.get(group) ?? { allReduce: 0, allReduceSeconds: 0, send: 0, sendSeconds: 0 };
+    const traffic = group.cost.traffic(size);
+    const sum = exchanged.get(group) ?? { ...NOTHING };
     exchanged.set(group, sum);
-    sum.allReduce += allReduce;
-    sum.allReduceSeconds += cost.all_reduce;
-    sum.send += send;
+    for (const kind of ['allReduce', 'allGather', 'send'] as const) {
+      bytes[kind] += traffic[kind] * group.devices.length;
+      sum[kind] += traffic[kind];
+    }
+    sum.collectiveSeconds += cost.all_reduce + cost.all_gather;
     sum.sendSeconds += cost.send;
   };
 
@@ -140,7 +141,11 @@ export function createWorld(
     });
   };
 
-  /** Puts what groups have exchanged onto the lanes: an all-reduce goes round the ring of its ranks. */
+  /**
+   * Puts what groups have exchanged onto the lanes: collectives go round the ring of their ranks. Each of n neighbours
+   * passes on 2 (n - 1) / n of a sum, of which it gives and takes the whole; and (n - 1) / n of what is gathered, of which
+   * it gives one part and takes the whole, (n + 1) / n.
+   */
   const countLinks = (): void => {
     const path = (device: number): string => topology.devices[device]!.path;
     for (const replicas of stages.values())
@@ -151,13 +156,14 @@ export function createWorld(
           const ranks = group.devices.length;
           const next = groups[pp + 1]?.devices;
           group.devices.forEach((device, tp) => {
-            if (sum.allReduce > 0) {
-              const carried = (2 * sum.allReduce * (ranks - 1)) / ranks;
+            const carried =
+              (sum.allReduce * (ranks - 1)) / ranks + (sum.allGather * (ranks - 1)) / (ranks + 1);
+            if (carried > 0) {
               lanes.count(
                 path(device),
                 path(group.devices[(tp + 1) % ranks]!),
                 carried,
-                sum.allReduceSeconds,
+                sum.collectiveSeconds,
               );
             }
             if (sum.send > 0 && next !== undefined)
@@ -229,7 +235,7 @@ export function createWorld(
     result(states) {
       countLinks();
       const { kvPeak, tierPeak } = peakMemory(graph, states);
-      const spent = new Map(graph.devices.map(({ id }): [number, Tally] => [id, { ...NO_TIME }]));
+      const spent = new Map(graph.devices.map(({ id }): [number, Tally] => [id, noSeconds()]));
       for (const [group, tally] of tallies)
         for (const device of group.devices)
           for (const kind of COST_KINDS) spent.get(device)![kind] += tally[kind];

@@ -79,7 +79,7 @@ export async function prepare(
   onMove?: OnMove,
 ): Promise<Prepared> {
   const residences = residencesOf(graph);
-  const traffic: Traffic = { allReduce: 0, send: 0 };
+  const traffic: Traffic = { allReduce: 0, allGather: 0, send: 0 };
   const passages = createPassages();
   const turns = createTurns();
   const paths = new Map(graph.devices.map(({ id, path }) => [id, path]));

@@ -81,6 +81,7 @@ export interface EngineStats {
     readonly kvSpilled: number;
     readonly kvFetched: number;
     readonly allReduce: number;
+    readonly allGather: number;
     readonly send: number;
   };
   /** What became of sequences that lost their device pages, and of moves to and from the disk tier. */

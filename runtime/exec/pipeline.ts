@@ -6,11 +6,13 @@
 import type {
   CollectiveRuntimeOp,
   Program,
+  ProgramValue,
   RecvOp,
   RuntimeStage,
   SendOp,
 } from '../../compiler/ir/runtime-graph.js';
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { sideBySide, sumInRankOrder } from './exchange.js';
 import { createFifo } from './fifo.js';
 import type { Fifo } from './fifo.js';
 import { timed } from './host-time.js';
@@ -24,6 +26,7 @@ import type { StepArgs } from './step-args.js';
 /** Bytes that crossed between ranks. */
 export interface Traffic {
   allReduce: number;
+  allGather: number;
   send: number;
 }
 
@@ -162,8 +165,8 @@ function sliceOf({ ranks }: TpGroup, label: StepLabel, { tracer, pathOf }: Pipel
 }
 
 /**
- * Runs the program of one tp group. Kernels between two exchanges are one submit per rank; an all-reduce reads the
- * partial values of all ranks, adds them in rank order and writes the sum back to each.
+ * Runs the program of one tp group. Kernels between two exchanges are one submit per rank; a collective reads the
+ * values of all ranks, adds them up or lays them side by side, in rank order, and writes the result to each.
  *
  * @returns the bytes each rank sends to the next pipeline stage, if any
  */
@@ -199,6 +202,9 @@ async function runGroup(
   };
   const exchange = async (op: CollectiveRuntimeOp | SendOp | RecvOp): Promise<void> => {
     const read = (): Promise<Uint8Array[]> => readValue(program, ranks, op.value, args);
+    // Each rank gives its part away once and takes the result once.
+    const carried = (parts: readonly Uint8Array[], result: Uint8Array): number =>
+      parts.reduce((sum, part) => sum + part.byteLength + result.byteLength, 0);
     if (op.op === 'recv') {
       if (received === undefined) throw new Error('a recv without a message');
       timed(host, 'exchange', () =>
@@ -210,10 +216,13 @@ async function runGroup(
     } else {
       const parts = await read();
       timed(host, 'exchange', () => {
-        const sum = sumInRankOrder(parts);
-        for (const rank of ranks) rank.device.write(rank.valueBuffer(op.value), 0, sum);
-        // Each rank gives its part away once and takes the sum once.
-        traffic.allReduce += parts.length * 2 * sum.byteLength;
+        const result =
+          op.kind === 'all_reduce'
+            ? sumInRankOrder(parts)
+            : sideBySide(parts, colsOf(program, op.value), colsOf(program, op.out));
+        const target = op.kind === 'all_reduce' ? op.value : op.out;
+        for (const rank of ranks) rank.device.write(rank.valueBuffer(target), 0, result);
+        traffic[op.kind === 'all_reduce' ? 'allReduce' : 'allGather'] += carried(parts, result);
       });
     }
   };
@@ -262,7 +271,7 @@ async function readValue(
   id: number,
   args: StepArgs,
 ): Promise<Uint8Array[]> {
-  const value = program.values.find((candidate) => candidate.id === id)!;
+  const value = valueNamed(program, id);
   const rows = value.rows === 'tokens' ? args.rowCount : args.sampleCount;
   const bytes = rows * activationStride(value.cols) * 4;
   const parts = await Promise.all(
@@ -271,10 +280,10 @@ async function readValue(
   return parts.map((part) => part[0]!);
 }
 
-/** Rank order fixes the rounding: the sum is the same on every rank and in every run. */
-function sumInRankOrder(parts: readonly Uint8Array[]): Uint8Array {
-  const views = parts.map((part) => new Float32Array(part.buffer, part.byteOffset, part.byteLength / 4));
-  const sum = Float32Array.from(views[0]!);
-  for (const view of views.slice(1)) for (let i = 0; i < sum.length; i++) sum[i]! += view[i]!;
-  return new Uint8Array(sum.buffer);
+function valueNamed(program: Program, id: number): ProgramValue {
+  return program.values.find((candidate) => candidate.id === id)!;
+}
+
+function colsOf(program: Program, id: number): number {
+  return valueNamed(program, id).cols;
 }

@@ -24,8 +24,8 @@ import type { Place } from './weight-arena.js';
 interface ReadyOp {
   readonly op: KernelOp | SampleOp;
   readonly counts: 'tokens' | 'samples' | 'tiles';
-  /** Second immediate, where the kernel takes one. */
-  readonly second?: number;
+  /** Immediates after the count. */
+  readonly immediates: readonly number[];
   readonly variants: readonly {
     readonly tileRows?: number;
     readonly variant: KernelVariant;
@@ -113,7 +113,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
           ),
         ),
       );
-      ready.set(op.id, { op, counts, second: secondImmediate(op, rank), variants });
+      ready.set(op.id, { op, counts, immediates: immediatesOf(op, rank), variants });
     }),
   );
   const sampleOp = program.ops.find((op) => op.op === 'sample');
@@ -126,7 +126,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
           label: stage.name,
           maxSequences: stage.maxSequences,
           vocab: sampleOp.vocab,
-          vocabStart: secondImmediate(sampleOp, rank)!,
+          vocabStart: vocabStart(sampleOp, rank),
           params: kernelRequests(sampleOp, program, stage)[0]!.request.params,
           samples: region(layout.samples),
           logits: { buffer: valueBuffer(sampleOp.logits) },
@@ -151,8 +151,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
         const count = rows[entry.counts];
         if (count === 0) continue;
         const { variant, bound } = pick(entry, count, step.tileRows);
-        const immediates = entry.second === undefined ? [count] : [count, entry.second];
-        commands.dispatch(bound, Uint32Array.from(immediates), variant.grid(count));
+        commands.dispatch(bound, Uint32Array.of(count, ...entry.immediates), variant.grid(count));
       }
     },
   };
@@ -195,9 +194,17 @@ function kernelRequests(op: KernelOp | SampleOp, program: Program, stage: Runtim
   return sizes.map((tileRows) => ({ request: { ...request, params: { ...params, tileRows } }, tileRows }));
 }
 
-function secondImmediate(op: KernelOp | SampleOp, rank: RuntimeRank): number | undefined {
-  if (op.op === 'sample') return op.split === 'tp' ? rank.tp * op.vocabPerRank : 0;
-  if (op.kernel === 'embed') return op.params['split'] === 1 ? rank.tp * op.params['vocabRows']! : 0;
-  if (op.kernel === 'rope_append' || op.kernel === 'attention') return op.params['layer']!;
-  return undefined;
+/** What tells ranks and layers apart that share a pipeline. */
+function immediatesOf(op: KernelOp | SampleOp, rank: RuntimeRank): readonly number[] {
+  if (op.op === 'sample') return [vocabStart(op, rank)];
+  const { split, vocabRows, layer, heads, rowHeads, pageHeads } = op.params;
+  if (op.kernel === 'embed') return [split === 1 ? rank.tp * vocabRows! : 0];
+  if (op.kernel === 'rope_append') return [layer!];
+  if (op.kernel !== 'attention') return [];
+  const shares = rowHeads !== undefined || pageHeads !== undefined;
+  return shares ? [layer!, rank.tp * heads!] : [layer!];
+}
+
+function vocabStart(op: SampleOp, rank: RuntimeRank): number {
+  return op.split === 'tp' ? rank.tp * op.vocabPerRank : 0;
 }

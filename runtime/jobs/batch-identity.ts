@@ -81,6 +81,7 @@ const WITHOUT_EFFECT = new Set([
   'id',
   'operands',
   'value',
+  'out',
   'logits',
   'layer',
   'groupLayers',

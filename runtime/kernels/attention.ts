@@ -2,7 +2,8 @@
  * `attention`: causal attention of the rows of a step over paged keys and values, with an online softmax in f32. A
  * tile is up to ATTENTION_TILE_ROWS rows of consecutive positions of one sequence; row i of it sees the positions up
  * to its own, or the last `window` of these. Keys are walked page by page through the sequence's page table; pages
- * that lie before every row's window are skipped.
+ * that lie before every row's window are skipped. A rank may attend with a share of the query heads that a row has, or
+ * read a share of the kv heads that pages have; immediate `firstHead` says where its query heads begin among all.
  *
  * State of the online softmax: m, the greatest score so far; l, the sum of exp(score - m); o, the sum of
  * exp(score - m) * value. A block of keys with greatest score m' first scales l and o by exp(m - max(m, m')).
@@ -42,8 +43,14 @@ const LONG_HEAD = 8;
 const DECODE_HEADS = 8;
 
 interface Attention {
+  /** Query heads of the rank. */
   readonly heads: number;
-  readonly kvHeads: number;
+  /** Neighbouring query heads that one kv head serves; all of them unless a share of the heads cuts through. */
+  readonly bundle: number;
+  /** Expression of the kv head that query head `head` of the rank reads, the first of bundle `bundle`. */
+  readonly kvHeadOf: (bundle: string, head: string) => string;
+  /** Expression of the place of query head `head` of the rank in a row of qkv. */
+  readonly placeOf: (head: string) => string;
   readonly headDim: number;
   readonly dtype: DType;
   /** Elements per vector: 4, or 2 where head_dim is not a multiple of 4. */
@@ -53,6 +60,7 @@ interface Attention {
   readonly windowed: boolean;
   /** What tells the texts of different attentions apart, for names. */
   readonly features: string;
+  readonly immediates: readonly string[];
   readonly constants: readonly Constant[];
   readonly bindings: readonly Binding[];
   readonly declarations: string;
@@ -60,7 +68,10 @@ interface Attention {
   readonly score: (product: string) => string;
 }
 
-/** (step.tiles, step.table, qkv, kv, out); immediates (tiles, layer in group). `params.tileRows` is 1 or 16. */
+/**
+ * (step.tiles, step.table, qkv, kv, out); immediates (tiles, layer in group), and with `params.rowHeads` or
+ * `params.pageHeads` the first query head of the rank. `params.tileRows` is 1 or 16.
+ */
 export function attention(request: KernelRequest, limits: DeviceLimits): readonly KernelVariant[] {
   const op = describe(request);
   const lanes = subgroupSize(limits);
@@ -77,16 +88,27 @@ function describe({ params, dtype: requested }: KernelRequest): Attention {
   const vector = headDim % 4 === 0 ? 4 : 2;
   const parts = headDim / vector;
   const pages = vector === 4 ? quad(dtype) : pair(dtype);
-  const { window, softcap } = params;
+  const { window, softcap, rowHeads, pageHeads } = params;
+  const perKvHead = (pageHeads ?? heads) / kvHeads;
   return {
     heads,
-    kvHeads,
+    bundle: pageHeads === undefined ? perKvHead : gcd(heads, perKvHead),
+    kvHeadOf: (bundle, head) =>
+      pageHeads === undefined ? bundle : `(im.firstHead + ${head}) / im.perKvHead`,
+    placeOf: (head) => (rowHeads === undefined ? head : `(im.firstHead + ${head})`),
     headDim,
     dtype,
     vector,
     parts,
     windowed: window !== undefined,
-    features: `${window === undefined ? '' : '.window'}${softcap === undefined ? '' : '.softcap'}`,
+    features: (['window', 'softcap', 'rowHeads', 'pageHeads'] as const)
+      .map((name) => (params[name] === undefined ? '' : `.${name}`))
+      .join(''),
+    immediates: [
+      'tiles',
+      'layer',
+      ...(rowHeads === undefined && pageHeads === undefined ? [] : ['firstHead']),
+    ],
     declarations: `${pages.declarations}
 fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }${softcap === undefined ? '' : `\n${tanhOf('f32')}`}`,
     score: (product) =>
@@ -107,13 +129,18 @@ fn load(at: u32) -> vec${vector}f { return unpack${vector}(kv[at]); }${softcap =
       ['kvHeads', 'u32', kvHeads],
       ['pageTokens', 'u32', param(params, 'pageTokens')],
       ['groupLayers', 'u32', param(params, 'groupLayers')],
-      ['inStride', 'u32', activationStride((heads + 2 * kvHeads) * headDim) / vector],
+      ['inStride', 'u32', activationStride(((rowHeads ?? heads) + 2 * kvHeads) * headDim) / vector],
       ['outStride', 'u32', activationStride(heads * headDim) / vector],
       ['scale', 'f32', param(params, 'scale')],
+      ...(pageHeads === undefined ? [] : ([['perKvHead', 'u32', perKvHead]] as const)),
       ...(window === undefined ? [] : ([['window', 'u32', window]] as const)),
       ...(softcap === undefined ? [] : ([['softcap', 'f32', softcap]] as const)),
     ],
   };
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
 }
 
 function list(count: number, line: (i: number) => string): string {
@@ -153,12 +180,12 @@ function zeroPadding(op: Attention, row: string, condition: string): string {
 
 function tileKernel(op: Attention, lanes: number): KernelVariant {
   const { parts, vector } = op;
-  const ratio = op.heads / op.kvHeads;
+  const { bundle } = op;
   const tile = ATTENTION_TILE_ROWS;
   // Fewer lanes than rows: a lane has several rows. More: lanes beyond the rows have further heads of the kv head.
   const sets = ceilDiv(tile, lanes);
-  const width = Math.min(ratio, Math.max(1, lanes / tile));
-  const groups = ceilDiv(ratio, width);
+  const width = Math.min(bundle, Math.max(1, lanes / tile));
+  const groups = ceilDiv(bundle, width);
   const block = Math.min(parts > LONG_HEAD ? KEY_BLOCK.long : KEY_BLOCK.short, lanes);
   const each = (line: (set: number) => string): string => list(sets, line);
   const eachKey = (line: (key: number) => string): string => list(block, line);
@@ -170,28 +197,29 @@ function tileKernel(op: Attention, lanes: number): KernelVariant {
       `m${s}`,
     );
   return defineKernel({
-    name: `attention.tile${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
+    name: `attention.tile${op.features}.${op.dtype}.dim${op.headDim}.ratio${bundle}.lanes${lanes}`,
     bindings: op.bindings,
-    immediates: ['tiles', 'layer'],
+    immediates: op.immediates,
     constants: op.constants,
     declarations: op.declarations,
     subgroups: true,
     builtins: '@builtin(subgroup_invocation_id) lane: u32',
     workgroup: [lanes, 1, 1],
-    grid: (tiles) => [tiles, op.kvHeads * groups, 1],
+    grid: (tiles) => [tiles, (op.heads / bundle) * groups, 1],
     body: `
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
   if (tile.y == 0u) { return; }
-  let kvHead = wg.y / ${groups}u;
-  let endHead = (kvHead + 1u) * ${ratio}u;
-  let wanted = kvHead * ${ratio}u + (wg.y % ${groups}u) * ${width}u + lane / ${tile}u;
+  let bundle = wg.y / ${groups}u;
+  let kvHead = ${op.kvHeadOf('bundle', `bundle * ${bundle}u`)};
+  let endHead = (bundle + 1u) * ${bundle}u;
+  let wanted = bundle * ${bundle}u + (wg.y % ${groups}u) * ${width}u + lane / ${tile}u;
   let head = min(wanted, endHead - 1u);
   let last = tile.z + tile.y - 1u;
 ${each(
   (s) => `  let own${s} = (lane + ${s * lanes}u) % ${tile}u;
   let row${s} = min(own${s}, tile.y - 1u);
-  let q${s} = (tile.x + row${s}) * im.inStride + head * ${parts}u;
+  let q${s} = (tile.x + row${s}) * im.inStride + ${op.placeOf('head')} * ${parts}u;
   var m${s} = ${LOWEST};
   var l${s} = 0f;
 ${list(parts, (i) => `  var o${s}_${i} = vec${vector}f();`)}`,
@@ -254,35 +282,36 @@ ${list(parts, (i) => `    out[at + ${i}u] = o${s}_${i} / l${s};`)}${zeroPadding(
 
 function decodeKernel(op: Attention, lanes: number): KernelVariant {
   const { parts, vector } = op;
-  const ratio = op.heads / op.kvHeads;
-  const width = Math.min(ratio, DECODE_HEADS);
-  const groups = ceilDiv(ratio, width);
+  const { bundle } = op;
+  const width = Math.min(bundle, DECODE_HEADS);
+  const groups = ceilDiv(bundle, width);
   const slices = ceilDiv(parts, lanes);
   const each = (line: (g: number) => string): string => list(width, line);
   const eachSlice = (line: (c: number) => string): string => list(slices, line);
   return defineKernel({
-    name: `attention.decode${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}.lanes${lanes}`,
+    name: `attention.decode${op.features}.${op.dtype}.dim${op.headDim}.ratio${bundle}.lanes${lanes}`,
     bindings: op.bindings,
-    immediates: ['tiles', 'layer'],
+    immediates: op.immediates,
     constants: op.constants,
     declarations: op.declarations,
     subgroups: true,
     builtins: '@builtin(subgroup_invocation_id) lane: u32',
     workgroup: [lanes, 1, 1],
-    grid: (tiles) => [tiles, op.kvHeads * groups, 1],
+    grid: (tiles) => [tiles, (op.heads / bundle) * groups, 1],
     body: `
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
   if (tile.y == 0u) { return; }
-  let kvHead = wg.y / ${groups}u;
-  let firstHead = kvHead * ${ratio}u + (wg.y % ${groups}u) * ${width}u;
-  let endHead = (kvHead + 1u) * ${ratio}u;
+  let bundle = wg.y / ${groups}u;
+  let kvHead = ${op.kvHeadOf('bundle', `bundle * ${bundle}u`)};
+  let firstHead = bundle * ${bundle}u + (wg.y % ${groups}u) * ${width}u;
+  let endHead = (bundle + 1u) * ${bundle}u;
   let last = tile.z;
   // Lanes beyond the parts of head_dim do the last one again, unused.
 ${eachSlice((c) => `  let part${c} = min(lane + ${c * lanes}u, ${parts - 1}u);`)}
 ${each(
   (g) => `  let head${g} = min(firstHead + ${g}u, endHead - 1u);
-  let q${g} = tile.x * im.inStride + head${g} * ${parts}u;
+  let q${g} = tile.x * im.inStride + ${op.placeOf(`head${g}`)} * ${parts}u;
   var m${g} = ${LOWEST};
   var l${g} = 0f;
 ${eachSlice((c) => `  var o${g}_${c} = vec${vector}f();`)}`,
@@ -333,12 +362,12 @@ ${eachSlice(
 
 function plainKernel(op: Attention, tileRows: number): KernelVariant {
   const { parts, vector } = op;
-  const ratio = op.heads / op.kvHeads;
+  const { bundle } = op;
   const threads = 64;
   return defineKernel({
-    name: `attention.plain${tileRows}${op.features}.${op.dtype}.dim${op.headDim}.ratio${ratio}`,
+    name: `attention.plain${tileRows}${op.features}.${op.dtype}.dim${op.headDim}.ratio${bundle}`,
     bindings: op.bindings,
-    immediates: ['tiles', 'layer'],
+    immediates: op.immediates,
     constants: op.constants,
     declarations: op.declarations,
     workgroup: [threads, 1, 1],
@@ -351,9 +380,9 @@ function plainKernel(op: Attention, tileRows: number): KernelVariant {
   let own = index % ${tileRows}u;
   let head = index / ${tileRows}u;
   if (head >= im.heads || own >= tile.y) { return; }
-  let kvHead = head / ${ratio}u;
+  let kvHead = ${op.kvHeadOf(`head / ${bundle}u`, 'head')};
   let last = tile.z + own;
-  let q = (tile.x + own) * im.inStride + head * ${parts}u;
+  let q = (tile.x + own) * im.inStride + ${op.placeOf('head')} * ${parts}u;
   var o: array<vec${vector}f, ${parts}>;
   var m = ${LOWEST};
   var l = 0f;

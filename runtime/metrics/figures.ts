@@ -84,6 +84,7 @@ export const COUNTERS: readonly Figure[] = [
   })),
   byLabel('fulcrum_exchange_bytes_total', 'Values exchanged between devices.', 'kind', ({ bytes }) => ({
     all_reduce: bytes.allReduce,
+    all_gather: bytes.allGather,
     send: bytes.send,
   })),
   byLabel('fulcrum_steps_total', 'Steps done, by phase.', 'phase', ({ steps }) => ({ ...steps })),

@@ -11,6 +11,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { seededRandom, type Random } from '../fixtures/random.js';
 import { memoryModel, type MemoryModel } from '../reference/memory-model.js';
 import { interpretRuntime, type RuntimeInterpreter } from '../reference/runtime-interpreter.js';
+import { arbitraryCase, planOf as optionsOf } from './support/arbitrary-plan.js';
 import { arbitraryReshard } from './support/arbitrary-reshard.js';
 import { FAMILY_PARTS } from './support/family-shapes.js';
 import { halfResident } from './support/half-resident.js';
@@ -199,6 +200,44 @@ describe('lowered graphs give the logits of the reference', () => {
         ],
       },
     ],
+    [
+      'with query heads split over whole kv heads, fewer than ranks',
+      {
+        shape: { kvHeads: 2, qkNorm: true, qkvBias: true },
+        stages: [{ name: 'serve', mesh: { tp: 4 }, onTp: ['heads', 'ffn'] }],
+      },
+    ],
+    [
+      'with query heads split where kv heads are of two ranks',
+      {
+        shape: { heads: 6, kvHeads: 3 },
+        stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: ['heads', 'vocab'] }],
+      },
+    ],
+    [
+      'with kv heads split under whole query heads, a vocabulary too, and a layer that splits both',
+      {
+        shape: { qkNorm: true, outputBias: true, vocab: 13 },
+        stages: [
+          {
+            name: 'serve',
+            mesh: { pp: 2, tp: 4 },
+            onTp: ['kv_heads', 'vocab'],
+            overrides: [{ firstLayer: 1, lastLayer: 1, part: 'attention', onTp: ['heads', 'kv_heads'] }],
+          },
+        ],
+      },
+    ],
+    [
+      'with kv heads in copies under whole query heads, re-sharded to heads alone',
+      {
+        shape: { kvHeads: 2 },
+        stages: [
+          { name: 'prefill', mesh: { tp: 4 }, onTp: ['kv_heads'], kvReplicas: 2 },
+          { name: 'decode', mesh: { dp: 2, tp: 2 }, onTp: ['heads', 'ffn', 'vocab'] },
+        ],
+      },
+    ],
     ['with everything replicated over tp', { stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: [] }] }],
   ])('%s', (_what, options) => {
     expect(execute(planOf(options), 7)).toBeGreaterThan(10);
@@ -226,6 +265,15 @@ describe('lowered graphs give the logits of the reference', () => {
       { numRuns: 10, seed: 5 },
     );
     expect(kept).toBeGreaterThan(2);
+  });
+
+  it('whatever dimensions tp splits', { timeout: 240_000 }, () => {
+    fc.assert(
+      fc.property(arbitraryCase, fc.nat(), (drawn, seed) => {
+        expect(execute(planOf(optionsOf(drawn)), seed)).toBeGreaterThan(10);
+      }),
+      { numRuns: 25 },
+    );
   });
 
   it('with layer groups that keep every KV buffer under the binding limit', () => {

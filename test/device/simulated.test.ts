@@ -35,6 +35,7 @@ it.each(['reshard', 'hybrid', 'split'])(
       transitions: stats.transitions,
       bytes: {
         allReduce: stats.bytes.allReduce,
+        allGather: stats.bytes.allGather,
         send: stats.bytes.send,
         kvOut: stats.bytes.kvOut,
         kvIn: stats.bytes.kvIn,

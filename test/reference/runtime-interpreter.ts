@@ -259,6 +259,11 @@ function runOp(
     case 'collective':
       each(op.value, (row) => {
         const parts = ranks.map((rank) => rank.vector(op.value, row));
+        if (op.kind === 'all_gather') {
+          const whole = parts.flatMap((part) => [...part]);
+          for (const rank of ranks) rank.vector(op.out, row).set(whole);
+          return;
+        }
         const sum = parts[0]!.map((_, col) => parts.reduce((total, part) => total + part[col]!, 0));
         for (const part of parts) part.set(sum);
       });
@@ -369,12 +374,16 @@ const KERNELS: Readonly<Record<KernelOp['kernel'], Kernel>> = {
     const { heads, kvHeads, headDim, pageTokens, layer, scale } = op.params as Record<string, number> &
       AttentionParams;
     const [out, kv, qkv] = [...op.operands].reverse() as [ValueOperand, KvOperand, ValueOperand];
+    const { rowHeads, pageHeads } = op.params;
+    const firstHead = rank.rank.tp * heads;
     rank.args.rows.forEach(([, position, , tableStart], row) => {
       const queries = rank.vector(qkv.value, row);
       const output = rank.vector(out.value, row);
       for (let head = 0; head < heads; head++) {
-        const query = queries.subarray(head * headDim, (head + 1) * headDim);
-        const kvHead = Math.floor((head * kvHeads) / heads);
+        const place = (rowHeads === undefined ? 0 : firstHead) + head;
+        const query = queries.subarray(place * headDim, (place + 1) * headDim);
+        const among = (pageHeads === undefined ? 0 : firstHead) + head;
+        const kvHead = Math.floor((among * kvHeads) / (pageHeads ?? heads));
         const first = Math.max(0, position + 1 - (op.params['window'] ?? Infinity));
         const entries = Array.from({ length: position + 1 - first }, (_, index) => {
           const at = first + index;

@@ -1,7 +1,8 @@
 /**
  * What `tp` splits must come out even: heads, kv_heads and ffn. The vocabulary is padded, `hidden` is never split.
- * KV heads may instead be kept in copies, and then heads and copies must match `tp`. Blocks of quantised weights must
- * stay whole.
+ * KV heads may instead be kept in copies, and then heads and copies must match `tp`. Query heads that are not split are
+ * shared out all the same where kv heads are: each rank attends with those of its kv heads. Blocks of quantised weights
+ * must stay whole.
  */
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
@@ -107,15 +108,16 @@ function check(
           },
         ),
       );
-    if (on('heads') && !on('kv_heads') && shape.kvHeads % tp !== 0)
+    else if (on('kv_heads') && !on('heads') && shape.heads % tp !== 0)
       found.push(
         report(
           'heads-disagree',
-          { split: 'heads', whole: 'kv_heads' },
+          { heads: shape.heads, tp },
           {
-            primary: input.sources.get(stage.name)!.placements.get('kv_heads') ?? primary,
+            primary: input.sources.get(stage.name)!.placements.get('heads') ?? primary,
+            related: [{ ...primary, label: `tp = ${tp}` }],
             notes: [fact('heads'), fact('kv_heads')],
-            helps: tp % shape.kvHeads === 0 ? [`\`replicate kv_heads by ${tp / shape.kvHeads}\``] : [],
+            helps: ['`replicate heads, kv_heads` computes attention whole on every rank'],
           },
         ),
       );
@@ -140,6 +142,7 @@ function keepTp(dim: string, size: number, tp: number): readonly string[] {
     return [
       `\`replicate kv_heads by ${tp / size}\` keeps tp = ${tp} and stores every KV head ${times(tp / size)}`,
     ];
+  if (dim === 'kv_heads') return [`\`replicate kv_heads\` keeps tp = ${tp} and all KV heads on every rank`];
   if (dim === 'ffn') return [`\`replicate ffn\` keeps tp = ${tp} and computes the whole MLP on every rank`];
   return [];
 }

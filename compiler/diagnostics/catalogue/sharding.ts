@@ -37,10 +37,10 @@ export const SHARDING = {
     ({ kvHeads, replicas, tp }) =>
       `${kvHeads} kv heads in ${replicas} copies make ${kvHeads * replicas} pieces for \`tp\` (${tp}); they must be equal`,
   ),
-  'heads-disagree': error<{ split: string; whole: string }>(
+  'heads-disagree': error<{ heads: number; tp: number }>(
     'FC0510',
-    ({ split, whole }) =>
-      `\`${split}\` is split while \`${whole}\` is whole on every rank; they must go together`,
+    ({ heads, tp }) =>
+      `every rank attends with the query heads of its kv heads, but \`heads\` (${heads}) has no equal parts for \`tp\` (${tp})`,
   ),
   'bad-override': error<{ target: string; why: string }>(
     'FC0511',

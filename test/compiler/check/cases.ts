@@ -223,8 +223,8 @@ export const CASES: readonly Case[] = [
   { slug: 'kv-replicas', source: fused('mesh (tp: 8)\nreplicate «kv_heads» by 4') },
   {
     slug: 'heads-disagree',
-    source: fused('mesh (tp: 8)\nreplicate «kv_heads»'),
-    says: '`replicate kv_heads by 2`',
+    source: fused('mesh (tp: 8)\nreplicate kv_heads by 2\nreplicate «heads»').replace('heads: 8', 'heads: 4'),
+    says: 'every rank attends with the query heads of its kv heads',
   },
   {
     slug: 'bad-override',

@@ -79,6 +79,9 @@ it('reads weights once a step and keys once a sequence', () => {
     flops: 4 * 100 * 8 * 16,
     bytes: 50 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
   });
+  // The pages have the kv heads of all ranks' query heads; the rank's eight of 32 read one of the two.
+  const sharing = { ...attention, params: { ...attention.params, pageHeads: 32 } };
+  expect(kernelWork(sharing, size).bytes).toBe(50 * 2 * 1 * 16 * 2 + 2 * 7 * 8 * 16 * 4);
   // Seven rows that see five keys each.
   const windowed = { ...attention, params: { ...attention.params, window: 5 } };
   expect(kernelWork(windowed, size)).toEqual({

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { allReduceCost, linkSeconds, sendCost } from '../../../compiler/cost/links.js';
+import { allGatherCost, allReduceCost, linkSeconds, sendCost } from '../../../compiler/cost/links.js';
 import type { Topology } from '../../../compiler/plan/plan.js';
 import { routesOf } from '../../../compiler/plan/routes.js';
 import { makePlan } from '../support/make-plan.js';
@@ -23,6 +23,11 @@ describe('allReduceCost', () => {
     const cost = allReduceCost(routes(), group(4))!;
     expect(cost.latency).toBeCloseTo(6e-5);
     expect(linkSeconds(cost, 16e6)).toBeCloseTo(6e-5 + (16e6 * 6) / 4 / 8e9);
+  });
+
+  it('is twice an all-gather: (n - 1) / n of the bytes in n - 1 steps', () => {
+    const cost = allGatherCost(allReduceCost(routes(), group(4))!);
+    expect(linkSeconds(cost, 16e6)).toBeCloseTo(3e-5 + (16e6 * 3) / 4 / 8e9);
   });
 
   it('costs one rank nothing', () => {

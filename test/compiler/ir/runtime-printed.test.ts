@@ -32,6 +32,12 @@ const CASES: Readonly<Record<string, PlanOptions>> = {
       },
     ],
   },
+  mixed: {
+    stages: [
+      { name: 'prefill', mesh: { tp: 2 }, onTp: ['heads', 'ffn'] },
+      { name: 'decode', mesh: { tp: 2 }, onTp: ['kv_heads', 'vocab'] },
+    ],
+  },
   split: {
     stages: [
       { name: 'prefill', mesh: { pp: 2 }, devices: [0, 1] },

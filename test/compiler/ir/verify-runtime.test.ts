@@ -109,6 +109,41 @@ describe('verifyRuntime', () => {
   });
 });
 
+describe('verifyRuntime, of heads that are shared out', () => {
+  const mixed = compilePlan(
+    makePlan({
+      stages: [
+        { name: 'prefill', mesh: { tp: 2 }, onTp: ['heads'] },
+        { name: 'decode', mesh: { tp: 2 }, onTp: ['kv_heads'] },
+      ],
+    }),
+  ).runtime;
+  type Op = Mutable<RuntimeGraph>['stages'][number]['programs'][number]['ops'][number];
+
+  it('is content with a compiled graph', () => {
+    expect(verifyRuntime(mixed)).toEqual([]);
+  });
+
+  it.each<[string, number, (op: Op) => void, RegExp]>([
+    ['a gather into nothing', 1, (op) => 'out' in op && (op.out = 1000), /gathers into no value/],
+    ['a gather of unequal columns', 1, (op) => 'out' in op && (op.value = op.out), /2 times \d+ columns/],
+    ['a row of other heads', 1, (op) => 'params' in op && (op.params['rowHeads'] = 4), /qkv columns/],
+    [
+      'pages of other heads',
+      0,
+      (op) => 'params' in op && (op.params['pageHeads'] = 16),
+      /pageHeads: 16, not 8/,
+    ],
+  ])('finds %s', (_what, stage, edit, problem) => {
+    const copy = structuredClone(mixed) as Mutable<RuntimeGraph>;
+    const { ops } = copy.stages[stage]!.programs[0]!;
+    ops
+      .filter((op) => 'out' in op || ('params' in op && op.kernel === 'attention'))
+      .forEach((op) => void edit(op));
+    expect(verifyRuntime(copy as RuntimeGraph).join('\n')).toMatch(problem);
+  });
+});
+
 describe('verifyTransitions', () => {
   it('is content with a compiled graph', () => {
     expect(verifyTransitions(transitions)).toEqual([]);

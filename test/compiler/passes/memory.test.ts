@@ -202,11 +202,4 @@ describe('plans that do not fit', () => {
     expect(diagnostics[0]).toMatchObject({ slug: 'kv-tight', severity: 'warning' });
     expect(diagnostics.every((diagnostic) => diagnostic.severity === 'warning')).toBe(true);
   });
-
-  it('are refused where heads lie in a way no runtime op can mend', () => {
-    const { diagnostics } = compilePlan(
-      makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 }, onTp: ['kv_heads', 'ffn'] }] }),
-    );
-    expect(diagnostics.map((diagnostic) => diagnostic.slug)).toEqual(['heads-disagree']);
-  });
 });

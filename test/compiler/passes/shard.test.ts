@@ -40,9 +40,9 @@ describe('what is inserted', () => {
     ],
     ['nothing when all is replicated', { name: 'serve', mesh: { tp: 2 }, onTp: [] }, []],
     [
-      'a slice of the pages when only heads are split',
+      'no slice of the pages when only heads are split',
       { name: 'serve', mesh: { tp: 2 }, onTp: ['heads'] },
-      ['slice<tp, kv_heads>(kv_next)', 'all_reduce<tp>(o)'],
+      ['all_reduce<tp>(o)'],
     ],
     [
       'a slice of q and a gather when only kv heads are split',
@@ -104,8 +104,11 @@ describe('what is refused', () => {
     ['ffn', { shape: { ffn: 50 }, stages: [{ name: 's', mesh: { tp: 4 } }] }, ['dim-not-divisible']],
     ['kv replicas', { stages: [{ name: 's', mesh: { tp: 4 }, kvReplicas: 2 }] }, ['kv-replicas']],
     [
-      'whole kv heads that no slice fits',
-      { shape: { kvHeads: 2 }, stages: [{ name: 's', mesh: { tp: 4 }, onTp: ['heads'] }] },
+      'copies of kv heads whose query heads have no equal parts',
+      {
+        shape: { heads: 6, kvHeads: 2 },
+        stages: [{ name: 's', mesh: { tp: 4 }, onTp: ['kv_heads'], kvReplicas: 2 }],
+      },
       ['heads-disagree'],
     ],
     [
@@ -170,6 +173,12 @@ const CASES: Readonly<Record<string, PlanOptions>> = {
         mesh: { pp: 2, tp: 2 },
         overrides: [{ firstLayer: 0, lastLayer: 1, part: 'mlp', onTp: ['heads', 'kv_heads', 'vocab'] }],
       },
+    ],
+  },
+  mixed: {
+    stages: [
+      { name: 'prefill', mesh: { tp: 2 }, onTp: ['heads', 'ffn'] },
+      { name: 'decode', mesh: { tp: 2 }, onTp: ['kv_heads', 'vocab'] },
     ],
   },
 };

@@ -19,6 +19,7 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
     layers: fc.integer({ min: 3, max: 4 }),
     kvSplit: fc.constantFrom('even', 'replicas', 'whole', 'alone'),
     kvPerRank: fc.integer({ min: 1, max: 2 }),
+    kvWhole: fc.integer({ min: 1, max: 4 }),
     groups: fc.integer({ min: 1, max: 3 }),
     headDim: fc.constantFrom(2, 4, 6),
     hidden: fc.integer({ min: 3, max: 9 }),
@@ -41,14 +42,19 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
     const { tp, dp, pp, layers } = drawn;
     const divisors = [1, 2, 3, 4, 6].filter((size) => tp % size === 0 && size < tp);
     const replicated = drawn.kvSplit === 'replicas' && divisors.length > 0;
-    const kvHeads = replicated ? divisors[drawn.kvPerRank % divisors.length]! : tp * drawn.kvPerRank;
+    const whole = drawn.kvSplit === 'whole';
+    const kvHeads = replicated
+      ? divisors[drawn.kvPerRank % divisors.length]!
+      : whole
+        ? drawn.kvWhole
+        : tp * drawn.kvPerRank;
     const kvReplicas = replicated ? tp / kvHeads : 1;
     const shape: ModelShape = {
       family: 'llama',
       layers,
       hidden: drawn.hidden,
       kvHeads,
-      heads: kvHeads * kvReplicas * drawn.groups,
+      heads: (whole ? leastCommonMultiple(kvHeads, tp) : kvHeads * kvReplicas) * drawn.groups,
       headDim: drawn.headDim,
       ffn: tp * drawn.ffnPerRank,
       vocab: drawn.vocab,
@@ -58,17 +64,19 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
       ...drawn.flags,
       ...FAMILY_PARTS[drawn.family],
     };
-    const attention: readonly TpDim[] =
-      drawn.kvSplit === 'whole'
-        ? ['heads']
-        : drawn.kvSplit === 'alone'
-          ? ['kv_heads']
-          : ['heads', 'kv_heads'];
+    const attention: readonly TpDim[] = whole
+      ? ['heads']
+      : drawn.kvSplit === 'alone'
+        ? ['kv_heads']
+        : ['heads', 'kv_heads'];
     const onTp: readonly TpDim[] = [
       ...attention,
       ...(drawn.ffnOnTp ? (['ffn'] as const) : []),
       ...(drawn.vocabOnTp ? (['vocab'] as const) : []),
     ];
+    // Pages lie alike in all layers, but query heads may be split in some and whole in others.
+    const kvOnTp: readonly TpDim[] = whole ? [] : ['kv_heads'];
+    const otherHeads: readonly TpDim[] = attention.includes('heads') ? kvOnTp : ['heads', ...kvOnTp];
     const flipped: readonly TpDim[] = drawn.ffnOnTp ? attention : [...attention, 'ffn'];
     const layer = drawn.overrideLayer;
     const overrides: StageOptions['overrides'] =
@@ -76,13 +84,13 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
         ? []
         : [
             { firstLayer: layer, lastLayer: layers - 1, part: 'mlp', onTp: flipped, kvReplicas },
-            ...(drawn.overrideHeads && attention.includes('kv_heads')
+            ...(drawn.overrideHeads
               ? [
                   {
                     firstLayer: layer,
                     lastLayer: layer,
                     part: 'attention',
-                    onTp: ['kv_heads'],
+                    onTp: otherHeads,
                     kvReplicas,
                   } as const,
                 ]
@@ -90,6 +98,12 @@ export const arbitraryCase: fc.Arbitrary<ShardingCase> = fc
           ];
     return { shape, stage: { name: 'serve', mesh: { dp, pp, tp }, onTp, kvReplicas, overrides } };
   });
+
+function leastCommonMultiple(a: number, b: number): number {
+  let multiple = a;
+  while (multiple % b !== 0) multiple += a;
+  return multiple;
+}
 
 export function planOf({ shape, stage }: ShardingCase): PlanOptions {
   return { shape, stages: [stage] };

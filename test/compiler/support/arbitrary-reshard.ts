@@ -1,7 +1,8 @@
 /** Random pairs of stages on the same devices: meshes, device orders, replicas, shapes and element types. */
 import fc from 'fast-check';
 import type { DType } from '../../../compiler/model/shape.js';
-import type { Mesh } from '../../../compiler/plan/plan.js';
+import { TP_DIMS } from '../../../compiler/check/plan/sharding.js';
+import type { Mesh, TpDim } from '../../../compiler/plan/plan.js';
 import { FAMILY_PARTS } from './family-shapes.js';
 import { evenSplit, type PlanOptions } from './make-plan.js';
 
@@ -15,6 +16,12 @@ export function meshesOf(count: number): readonly Mesh[] {
     }),
   );
 }
+
+/** Dimensions that tp splits: mostly all, else any of them. */
+const arbitraryPlacement: fc.Arbitrary<readonly TpDim[]> = fc.oneof(
+  fc.constant(TP_DIMS),
+  fc.subarray([...TP_DIMS]),
+);
 
 /** Prefill and decode over 1..8 shared devices, each with a mesh, an order and a layer split of its own. */
 export const arbitraryReshard: fc.Arbitrary<PlanOptions> = fc
@@ -39,6 +46,7 @@ export const arbitraryReshard: fc.Arbitrary<PlanOptions> = fc
     }),
     family: fc.constantFrom(...Object.keys(FAMILY_PARTS)),
     front: fc.boolean(),
+    onTp: fc.tuple(arbitraryPlacement, arbitraryPlacement),
   })
   .chain((drawn) => {
     const { kvHeads, devices } = drawn;
@@ -56,7 +64,8 @@ export const arbitraryReshard: fc.Arbitrary<PlanOptions> = fc
       return {
         name,
         mesh: mesh(index),
-        kvReplicas: kvHeads % tp === 0 ? 1 : tp / kvHeads,
+        onTp: drawn.onTp[index]!,
+        kvReplicas: kvHeads % tp === 0 || !drawn.onTp[index]!.includes('kv_heads') ? 1 : tp / kvHeads,
         devices: index === 0 ? Array.from(order.keys()) : order,
         layerSplit: drawn.front ? split : [...split].reverse(),
       };

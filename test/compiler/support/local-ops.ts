@@ -116,8 +116,21 @@ export interface Scoring {
   readonly window: number;
 }
 
-/** Causal attention; local q head `h` of `H` reads local kv head `floor(h * KV / H)`. */
-export function attention(q: Tensor, pages: Pages, rows: readonly Row[], scoring: Scoring): Tensor {
+/** Which of the model's heads a rank's first query and kv heads are, and how many query heads read one kv head. */
+export interface HeadPlace {
+  readonly first: number;
+  readonly firstKv: number;
+  readonly perKvHead: number;
+}
+
+/** Causal attention; head `h` of the model reads kv head `floor(h / perKvHead)` of the model. */
+export function attention(
+  q: Tensor,
+  pages: Pages,
+  rows: readonly Row[],
+  place: HeadPlace,
+  scoring: Scoring,
+): Tensor {
   const heads = extent(q, 'heads');
   const { kvHeads, headDim } = pages;
   const out = tensor(q.dims);
@@ -126,7 +139,9 @@ export function attention(q: Tensor, pages: Pages, rows: readonly Row[], scoring
     const seen = pages.tokens.get(sequence)!.slice(first, position + 1);
     for (let head = 0; head < heads; head++) {
       const at = (row * heads + head) * headDim;
-      const kv = Math.floor((head * kvHeads) / heads) * headDim;
+      const kvHead = Math.floor((place.first + head) / place.perKvHead) - place.firstKv;
+      if (kvHead < 0 || kvHead >= kvHeads) throw new Error('the rank does not have the kv head of a query');
+      const kv = kvHead * headDim;
       const scores = seen.map(({ k }) => {
         let dot = 0;
         for (let d = 0; d < headDim; d++) dot += q.data[at + d]! * k[kv + d]!;

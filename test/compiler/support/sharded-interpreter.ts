@@ -145,7 +145,7 @@ export function interpreter(stage: ShardedStage, shape: ModelShape, weights: Wei
     if (op.kind === 'reduce_scatter') throw new Error('no plan scatters');
     const sizes = { heads: shape.heads, kv_heads: shape.kvHeads } as Readonly<Record<string, number>>;
     const range = start(op.output, op.dim!, sizes[op.dim!]!);
-    if ('tokens' in mine) return slicePages(mine, range);
+    if ('tokens' in mine) throw new Error('no plan slices pages');
     return cut(mine, op.dim!, range);
   };
 
@@ -176,12 +176,18 @@ export function interpreter(stage: ShardedStage, shape: ModelShape, weights: Wei
         return local.rope(a, rows, shape, sliding?.ropeTheta ?? shape.ropeTheta);
       case 'kv_append':
         return local.append(a, b, operands[2] as Pages, rows);
-      case 'attention':
-        return local.attention(a, operands[1] as Pages, rows, {
+      case 'attention': {
+        const place = {
+          first: start(op.inputs[0]!, 'heads', shape.heads)[0],
+          firstKv: start(op.inputs[1]!, 'kv_heads', shape.kvHeads)[0],
+          perKvHead: shape.heads / shape.kvHeads,
+        };
+        return local.attention(a, operands[1] as Pages, rows, place, {
           scale: 1 / Math.sqrt(shape.queryScalar ?? shape.headDim),
           cap: shape.attentionSoftcap,
           window: sliding?.window ?? Infinity,
         });
+      }
       case 'silu_mul':
         return local.siluMul(a, b);
       case 'gelu_mul':
@@ -321,17 +327,6 @@ function joined(parts: readonly Tensor[], dim: DimName): Tensor {
     column += run;
   }
   return out;
-}
-
-function slicePages(pages: Pages, [start, end]: readonly [number, number]): Pages {
-  const part = (row: Float64Array): Float64Array => row.slice(start * pages.headDim, end * pages.headDim);
-  const tokens = new Map(
-    [...pages.tokens].map(([sequence, held]) => [
-      sequence,
-      held.map(({ k, v }) => ({ k: part(k), v: part(v) })),
-    ]),
-  );
-  return { ...pages, kvHeads: end - start, tokens };
 }
 
 function argmaxRows(logits: Tensor): Tensor {

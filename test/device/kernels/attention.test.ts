@@ -14,7 +14,16 @@ interface Case {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly pageTokens: number;
+  /** The rank's place among those that share out the query heads of a row, or the kv heads of pages. */
+  readonly share?: { readonly of: 'row' | 'pages'; readonly ranks: number; readonly rank: number };
 }
+
+/** A share of the query heads of a row; of the kv heads of pages: a part of one, and parts of two. */
+const SHARES: readonly Case[] = [
+  { heads: 4, kvHeads: 2, headDim: 8, pageTokens: 4, share: { of: 'row', ranks: 3, rank: 2 } },
+  { heads: 2, kvHeads: 2, headDim: 6, pageTokens: 5, share: { of: 'pages', ranks: 4, rank: 1 } },
+  { heads: 9, kvHeads: 3, headDim: 4, pageTokens: 16, share: { of: 'pages', ranks: 2, rank: 1 } },
+];
 
 const CASES: readonly Case[] = [
   { heads: 1, kvHeads: 1, headDim: 2, pageTokens: 4 },
@@ -47,6 +56,16 @@ describe.each<DType>(['f32', 'f16', 'bf16'])('attention over %s pages', (dtype) 
     it(`decode: ${name}`, () => check(dtype, one, DECODE, 1, bench.limits()));
     it(`decode without subgroups: ${name}`, () =>
       check(dtype, one, DECODE, 1, withoutSubgroups(bench.limits())));
+  }
+});
+
+describe('attention with a share of the heads', () => {
+  for (const one of SHARES) {
+    const name = JSON.stringify(one);
+    it(`prefill: ${name}`, () => check('f32', one, PREFILL, 16, bench.limits()));
+    it(`decode: ${name}`, () => check('f16', one, DECODE, 1, bench.limits()));
+    it(`decode without subgroups: ${name}`, () =>
+      check('f32', one, DECODE, 1, withoutSubgroups(bench.limits())));
   }
 });
 
@@ -97,7 +116,11 @@ async function check(
   scoring: Scoring = {},
   unread = 0,
 ): Promise<void> {
-  const { heads, kvHeads, headDim, pageTokens } = one;
+  const { heads, kvHeads, headDim, pageTokens, share } = one;
+  const all = heads * (share?.ranks ?? 1);
+  const firstHead = heads * (share?.rank ?? 0);
+  const [rowHeads, firstOfRow] = share?.of === 'row' ? [all, firstHead] : [heads, 0];
+  const [pageHeads, firstOfPages] = share?.of === 'pages' ? [all, firstHead] : [heads, 0];
   const random = seededRandom(heads * 100 + headDim);
   const layer = 1;
   const lengths = chunks.map(({ start, count }) => start + count);
@@ -134,9 +157,14 @@ async function check(
       new Float32Array(kv.words.buffer).fill(NaN, start, start + 2 * headDim);
     }
   }
-  const qkv = activation(rows, (heads + 2 * kvHeads) * headDim, () => random.normal() * 2);
+  const qkv = activation(rows, (rowHeads + 2 * kvHeads) * headDim, () => random.normal() * 2);
   const scale = 1 / Math.sqrt(headDim);
-  const params = { heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows, ...scoring };
+  const shared = share && { [share.of === 'row' ? 'rowHeads' : 'pageHeads']: all };
+  const params = {
+    ...{ heads, kvHeads, headDim, pageTokens, groupLayers: 2, scale, tileRows },
+    ...scoring,
+    ...shared,
+  };
   const [variant] = kernelVariants({ kernel: 'attention', params, dtype }, limits);
   const bytes = await bench.run(
     variant!,
@@ -147,14 +175,14 @@ async function check(
       kv.words,
       garbage(rows, heads * headDim).data,
     ],
-    [tiles.length / 4, layer],
+    [tiles.length / 4, layer, ...(share ? [firstHead] : [])],
     4,
   );
 
   const reference = rowOf.map(({ chunk, position }, r) => {
     const row = new Float64Array(heads * headDim);
     for (let h = 0; h < heads; h++) {
-      const kvHead = Math.floor((h * kvHeads) / heads);
+      const kvHead = Math.floor(((firstOfPages + h) * kvHeads) / pageHeads);
       const element = (token: number, side: 0 | 1, dim: number): number => {
         const page = order[tableStarts[chunk]! + Math.floor(token / pageTokens)]!;
         return kv.at(address(page, layer, kvHead, token % pageTokens, side, dim));
@@ -164,7 +192,7 @@ async function check(
         const token = first + index;
         let dot = 0;
         for (let i = 0; i < headDim; i++)
-          dot += qkv.data[r * qkv.stride + h * headDim + i]! * element(token, 0, i);
+          dot += qkv.data[r * qkv.stride + (firstOfRow + h) * headDim + i]! * element(token, 0, i);
         const { softcap } = scoring;
         return softcap === undefined ? dot * scale : softcap * Math.tanh((dot * scale) / softcap);
       });

@@ -56,6 +56,16 @@ describe('simulate', () => {
       expect(bytes).toBeCloseTo(((tensor.bytes.allReduce / 8) * 2 * 3) / 4, 6);
       expect(busy).toBeCloseTo(tensor.devices[0]!.seconds.all_reduce, 12);
     }
+    // Of a gather each rank gives its part and takes the whole, n parts; it sends all but one of them on.
+    const gathering = run(
+      { stages: [{ name: 'serve', mesh: { tp: 4 }, onTp: ['kv_heads'] }] },
+      requestsOf(2, 5, 3),
+    );
+    expect(gathering.bytes.allReduce).toBe(0);
+    for (const { bytes, busy } of gathering.links.filter(({ direction }) => direction === 'out')) {
+      expect(bytes).toBeCloseTo((gathering.bytes.allGather / 4 / 5) * 3, 6);
+      expect(busy).toBeCloseTo(gathering.devices[0]!.seconds.all_gather, 12);
+    }
     const pipeline = run({ stages: [{ name: 'serve', mesh: { pp: 4 } }] }, requestsOf(2, 5, 3));
     const out = pipeline.links.filter(({ direction, bytes }) => direction === 'out' && bytes > 0);
     expect(out.map(({ place }) => place)).toEqual(['gpu[0]', 'gpu[1]', 'gpu[2]']);

@@ -56,6 +56,16 @@ const REQUESTS: readonly (readonly [string, number, KernelRequest])[] = [
     5,
     { kernel: 'attention', params: { ...attention, tileRows: 1, window: 9, softcap: 50 }, dtype: 'f16' },
   ],
+  [
+    'attention.rowHeads',
+    5,
+    { kernel: 'attention', params: { ...attention, tileRows: 16, rowHeads: 8 }, dtype: 'f32' },
+  ],
+  [
+    'decode.pageHeads',
+    5,
+    { kernel: 'attention', params: { ...attention, tileRows: 1, pageHeads: 12 }, dtype: 'f32' },
+  ],
   ['gather_rows', 3, { kernel: 'gather_rows', params: { cols: 10 } }],
   ['sample', 3, { kernel: 'sample', params: { cols: 10, vocab: 10 } }],
   ['adjust', 2, { kernel: 'adjust', params: { cols: 10, vocab: 10 } }],

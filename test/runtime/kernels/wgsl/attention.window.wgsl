@@ -34,9 +34,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
   if (tile.y == 0u) { return; }
-  let kvHead = wg.y / 2u;
-  let endHead = (kvHead + 1u) * 2u;
-  let wanted = kvHead * 2u + (wg.y % 2u) * 1u + lane / 16u;
+  let bundle = wg.y / 2u;
+  let kvHead = bundle;
+  let endHead = (bundle + 1u) * 2u;
+  let wanted = bundle * 2u + (wg.y % 2u) * 1u + lane / 16u;
   let head = min(wanted, endHead - 1u);
   let last = tile.z + tile.y - 1u;
   let own0 = (lane + 0u) % 16u;

@@ -25,9 +25,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: v
   if (wg.x >= im.tiles) { return; }
   let tile = tiles[wg.x];
   if (tile.y == 0u) { return; }
-  let kvHead = wg.y / 1u;
-  let firstHead = kvHead * 2u + (wg.y % 1u) * 2u;
-  let endHead = (kvHead + 1u) * 2u;
+  let bundle = wg.y / 1u;
+  let kvHead = bundle;
+  let firstHead = bundle * 2u + (wg.y % 1u) * 2u;
+  let endHead = (bundle + 1u) * 2u;
   let last = tile.z;
   // Lanes beyond the parts of head_dim do the last one again, unused.
   let part0 = min(lane + 0u, 3u);

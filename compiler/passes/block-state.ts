@@ -1,0 +1,89 @@
+/** What the lowerings of a block share: where they are in it, and how they add to the program. */
+import type { LogicalOp } from '../ir/logical.js';
+import type { KernelName, Operand } from '../ir/runtime-graph.js';
+import type { ShardedOp, ShardedValue } from '../ir/sharded.js';
+import type { WeightType } from '../model/weight-types.js';
+import { weightType, type MatrixWeight } from './block-weights.js';
+import type { LoweringContext } from './lower-program.js';
+import { groupSpan, type TpLayout } from './placement.js';
+import type { ProgramBuilder } from './program-builder.js';
+
+export interface BlockState {
+  readonly builder: ProgramBuilder;
+  readonly context: LoweringContext;
+  readonly layout: TpLayout;
+  readonly layer: number;
+  readonly values: ReadonlyMap<string, ShardedValue>;
+  readonly producers: ReadonlyMap<string, ShardedOp>;
+  readonly weights: ReadonlyMap<string, MatrixWeight>;
+  readonly ops: readonly ShardedOp[];
+  /** Linear output -> the group it is computed in. */
+  readonly groups: ReadonlyMap<string, LinearGroup>;
+  /** Block value -> program value. */
+  readonly env: Map<string, number>;
+}
+
+export interface LinearGroup {
+  readonly id: 'qkv' | 'gate_up';
+  readonly linears: readonly LogicalOp[];
+}
+
+/** Of every norm of the model. */
+export function normParams(state: BlockState): { readonly eps: number; readonly offset?: number } {
+  const { normEps, unitNorms } = state.context.shape;
+  return { eps: normEps, ...(unitNorms && { offset: 1 }) };
+}
+
+interface KernelBody {
+  readonly params: Readonly<Record<string, number>>;
+  readonly operands: readonly Operand[];
+  readonly dtype?: WeightType;
+}
+
+/** Emits a kernel whose dispatch is sized by the rows of `sizedBy`. */
+export function emitKernel(
+  state: BlockState,
+  op: LogicalOp,
+  kernel: KernelName,
+  sizedBy: number,
+  body: KernelBody,
+): void {
+  const layer = state.layer < 0 ? {} : { layer: state.layer };
+  const origin = state.values.get(op.output)!.origin;
+  const rows = state.builder.rowsOf(sizedBy);
+  state.builder.emit({ op: 'kernel', kernel, rows, ...body, ...layer, origin });
+}
+
+/** Makes the program value of an op's output, with this rank's columns. */
+export function outputValue(state: BlockState, op: ShardedOp, name: string): number {
+  const { type, sharding } = state.values.get(op.output)!;
+  const sized = type.dims.filter((dim) => dim.size !== undefined);
+  const rows = type.dims.some((dim) => dim.name === 'samples') ? 'samples' : 'tokens';
+  const cols = groupSpan(sized, sharding, state.layout, 0).extent;
+  const value = state.builder.value(valueName(state, name), rows, cols);
+  state.env.set(op.output, value);
+  return value;
+}
+
+/** The program value that a block value lies in. */
+export function valueOf(state: BlockState, id: string): number {
+  const value = state.env.get(id);
+  if (value === undefined) throw new Error(`${id} is used before it is computed`);
+  return value;
+}
+
+/** The weight that sharded weights make together, registered with the program. */
+export function weightOperand(
+  state: BlockState,
+  name: string,
+  parts: readonly MatrixWeight[],
+  dtype = weightType(parts[0]!),
+): Operand {
+  const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+  return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };
+}
+
+/** Name of a value of this block in the program. */
+export function valueName(state: BlockState, name: string): string {
+  return state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+}
