@@ -41,6 +41,8 @@ export interface PlanRunOptions {
   readonly limit?: number;
   /** Submits requests in the order of the file. */
   readonly ordered?: boolean;
+  /** Computes what prompts have in common once; default: true. */
+  readonly reusesPrefixes?: boolean;
   /** Model directory in place of the one that the plan names. */
   readonly modelDirectory?: string;
   /** How stages change on shared devices; default: `dataflow`. */
@@ -97,6 +99,7 @@ async function runObserved(
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
     ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
     verifyMoves: options.verifyMoves ?? false,
+    reusesPrefixes: options.reusesPrefixes ?? true,
     tracer,
     progress: progress.say,
     signal: options.signal,
@@ -189,6 +192,7 @@ export function describeRun({ stats, seconds }: PlanRun): string {
   ];
   return formatTable([
     ['prefill', speed(stats.promptTokens, stats.prefillSeconds)],
+    ...reuseLines(stats),
     ['decode', speed(stats.generatedTokens, stats.decodeSeconds)],
     ['transitions', `${formatCount(stats.transitions)}${switching}`],
     ['bytes moved', moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ')],
@@ -201,6 +205,19 @@ export function describeRun({ stats, seconds }: PlanRun): string {
     ],
     ['total', formatSeconds(seconds)],
   ]);
+}
+
+/** How many prompt tokens were found and where; nothing to say where prompts have nothing in common. */
+function reuseLines({ promptTokens, reusedTokens }: EngineStats): readonly (readonly [string, string])[] {
+  const { device, host } = reusedTokens;
+  const reused = device + host;
+  if (reused === 0) return [];
+  const places = [
+    `${formatCount(device)} on the devices`,
+    ...(host > 0 ? [`${formatCount(host)} in the host tier`] : []),
+  ];
+  const share = ((100 * reused) / promptTokens).toFixed(1);
+  return [['prefix reuse', `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}`]];
 }
 
 /** What became of KV that left its devices before it was done with; nothing to say in most runs. */

@@ -25,6 +25,7 @@ interface RunOptions {
   readonly overwrite?: boolean;
   readonly limit?: number;
   readonly ordered?: boolean;
+  readonly prefixReuse: boolean;
   readonly model?: string;
   readonly transitions: TransitionMode;
   readonly verifyMoves?: boolean;
@@ -49,6 +50,7 @@ export const addRunCommand: AddCommand = (program, context) => {
     .option('--overwrite', 'replace the results of a run that was cut short')
     .option('--limit <count>', 'only the first so many requests of the file', parseCount)
     .option('--ordered', 'run requests in the order of the file, and not in the one that helps')
+    .option('--no-prefix-reuse', 'compute every prompt whole, also what it has in common with others')
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param of the plan file (repeatable)', collectSettings)
     .option('--model <directory>', 'model directory or GGUF file in place of the one that the plan names')
@@ -85,6 +87,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             transitions: options.transitions,
             verifyMoves: options.verifyMoves === true,
             ordered: options.ordered === true,
+            reusesPrefixes: options.prefixReuse,
             ...(options.trace === undefined ? {} : { tracePath: options.trace }),
             ...metricsTarget(options),
             ...(options.limit === undefined ? {} : { limit: options.limit }),

@@ -10,7 +10,6 @@ import type { KernelLibrary } from '../kernels/kernel.js';
 import type { TierFiles } from '../kv/tier-files.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { createLogitAdjuster } from '../sampling/adjust.js';
-import type { LogitAdjuster } from '../sampling/adjust.js';
 import { sampleMode } from '../sampling/choose.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
@@ -22,8 +21,11 @@ import { DISK, HOST, NO_TRACE, traced } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
 import { countWork, labelOf, movingPages, workOf } from './trace-work.js';
+import { pageKeys } from './page-keys.js';
 import { schedulerConfig } from './scheduler-config.js';
-import type { Engine, EngineRequest, EngineStats, GeneratedToken } from './types.js';
+import { beginRows, finishRows, promptRows } from './sequence.js';
+import type { Sequence } from './sequence.js';
+import type { Engine, EngineStats, GeneratedToken } from './types.js';
 
 export interface EngineOptions {
   readonly graph: RuntimeGraph;
@@ -43,22 +45,10 @@ export interface EngineOptions {
   readonly tierFiles?: TierFiles;
   /** Weigh loads by what the run measures, not by the graph's figures alone. Default: true. */
   readonly measuresCosts?: boolean;
+  /** Compute what prompts have in common once. Default: true. */
+  readonly reusesPrefixes?: boolean;
   /** Default: none. */
   readonly tracer?: Tracer;
-}
-
-interface Sequence {
-  readonly request: EngineRequest;
-  /** Prompt, then what was generated. */
-  readonly tokens: number[];
-  readonly promptTokens: number;
-  /** Prompt tokens that have been in a step: those that preemption throws away go through another, and count once. */
-  prefilled: number;
-  readonly maxNewTokens: number;
-  /** Present when the request changes its logits. */
-  readonly adjuster?: LogitAdjuster;
-  /** Stage of its latest step. */
-  stage?: string;
 }
 
 type StepAction = Extract<Action, { kind: 'step' }>;
@@ -70,6 +60,7 @@ const MEASURED_TOKENS = 1024;
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { graph, devices, transitions = 'dataflow', measuresCosts = true, tracer = NO_TRACE } = options;
+  const { reusesPrefixes = true } = options;
   const prepared = await prepare(
     graph,
     devices,
@@ -86,7 +77,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const longest = longestSequence(config);
   const sequences = new Map<number, Sequence>();
   const clocks = { prefill: createBusyClock(), decode: createBusyClock(), transition: createBusyClock() };
-  const counts = { promptTokens: 0, generatedTokens: 0, transitions: 0, prefillSteps: 0, decodeSteps: 0 };
+  const counts = {
+    promptTokens: 0,
+    computedTokens: 0,
+    generatedTokens: 0,
+    transitions: 0,
+    prefillSteps: 0,
+    decodeSteps: 0,
+  };
   const bytes = { weights: 0, kvOut: 0, kvIn: 0 };
   const host = { prefill: createHostTime(), decode: createHostTime() };
   let scheduleSeconds = 0;
@@ -144,7 +142,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       withAdjustments(plainArgs, sampling, graph.model.shape.vocab, stage.maxSequences),
     );
     encoding.end({ rows: args.rowCount });
-    const label = labelOf(action, stage, prefill, entering(action));
+    const reused = action.items.reduce(
+      (sum, item) => sum + beginRows(sequences.get(item.sequence)!, item),
+      0,
+    );
+    const label = labelOf(action, stage, prefill, entering(action), reused);
     clock.begin();
     let chosen: readonly GeneratedToken[];
     try {
@@ -160,13 +162,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     }
     if (prefill) counts.prefillSteps++;
     else counts.decodeSteps++;
-    if (prefill) reportPrefillRate();
     for (const item of action.items) {
       const sequence = sequences.get(item.sequence)!;
-      const reached = Math.min(item.start + item.count, sequence.promptTokens);
-      counts.promptTokens += Math.max(0, reached - sequence.prefilled);
-      sequence.prefilled = Math.max(reached, sequence.prefilled);
+      counts.computedTokens += promptRows(sequence, item);
+      counts.promptTokens += finishRows(sequence, item);
     }
+    if (prefill) reportPrefillRate();
     const sampled = action.items
       .filter((item) => item.sample)
       .map((item, i) => ({ sequence: item.sequence, finished: deliver(item.sequence, chosen[i]!) }));
@@ -251,8 +252,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   function reportPrefillRate(): void {
-    if (!measuresCosts || counts.promptTokens < MEASURED_TOKENS) return;
-    const prefillToken = clocks.prefill.seconds() / counts.promptTokens;
+    if (!measuresCosts || counts.computedTokens < MEASURED_TOKENS) return;
+    const prefillToken = clocks.prefill.seconds() / counts.computedTokens;
     scheduler.apply({ kind: 'measured', costs: { prefillToken } });
   }
 
@@ -323,6 +324,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         maxNewTokens,
         tokens: [...request.promptIds],
         promptTokens,
+        begun: 0,
         prefilled: 0,
         ...(request.adjust === undefined
           ? {}
@@ -330,7 +332,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       });
       scheduler.apply({
         kind: 'arrive',
-        request: { id, promptTokens, maxNewTokens },
+        request: {
+          id,
+          promptTokens,
+          maxNewTokens,
+          ...(reusesPrefixes && { pageKeys: pageKeys(request.promptIds, graph.kv.pageTokens) }),
+        },
       });
       const slice = tracer.begin(HOST.requests, 'arrive', { request: id, promptTokens, maxNewTokens });
       slice.flow('start', id);
@@ -363,6 +370,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     stats: (): EngineStats => ({
       promptTokens: counts.promptTokens,
+      reusedTokens: scheduler.state().reused,
       generatedTokens: counts.generatedTokens,
       prefillSeconds: clocks.prefill.seconds(),
       decodeSeconds: clocks.decode.seconds(),

@@ -37,6 +37,8 @@ export interface OpenEngineOptions {
   readonly tierFiles?: TierFiles;
   /** Weigh loads by what the run measures, not by the graph's figures alone. Default: true. */
   readonly measuresCosts?: boolean;
+  /** Compute what prompts have in common once. Default: true. */
+  readonly reusesPrefixes?: boolean;
   /** Gives up opening: devices are destroyed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly tracer?: Tracer;
@@ -71,6 +73,7 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
       ...(options.verifyMoves === undefined ? {} : { verifyMoves: options.verifyMoves }),
       ...(options.onMove === undefined ? {} : { onMove: options.onMove }),
       ...(options.tierFiles === undefined ? {} : { tierFiles: options.tierFiles }),
+      ...(options.reusesPrefixes === undefined ? {} : { reusesPrefixes: options.reusesPrefixes }),
       ...(options.measuresCosts === undefined ? {} : { measuresCosts: options.measuresCosts }),
     });
     return await unlessAborted(created, options.signal);

@@ -10,16 +10,18 @@ import type { EngineWork } from './types.js';
 type StepAction = Extract<Action, { kind: 'step' }>;
 type PageAction = Extract<Action, { kind: 'page_out' | 'page_in' }>;
 
-/** A step; `requests` are those whose path leads through it. */
+/** A step; `requests` are those whose path leads through it, `reused` the tokens before its rows that were found. */
 export function labelOf(
   { id, replica, items }: StepAction,
   { name, mesh, origin }: RuntimeStage,
   prefill: boolean,
   requests: readonly number[],
+  reused = 0,
 ): StepLabel {
   const meshText = `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`;
   const rows = items.reduce((sum, item) => sum + item.count, 0);
-  const args = { step: id, stage: name, mesh: meshText, replica, sequences: items.length, rows, origin };
+  const shape = { replica, sequences: items.length, rows, ...(reused > 0 && { reused }) };
+  const args = { step: id, stage: name, mesh: meshText, ...shape, origin };
   return { name: `${name} ${prefill ? 'prefill' : 'decode'}`, args, requests };
 }
 
@@ -43,9 +45,10 @@ export function workOf(scheduler: Pick<Scheduler, 'state'>): EngineWork {
   };
 }
 
-/** Where requests are and how much of every tier is in use. */
+/** Where requests are, what prompts had in common and how much of every tier is in use. */
 export function countWork(tracer: Pick<Tracer, 'counter'>, scheduler: Pick<Scheduler, 'state'>): void {
   tracer.counter('requests', () => workOf(scheduler).requests);
+  tracer.counter('prompt tokens reused', () => scheduler.state().reused);
   tracer.counter('KV pages in use', () =>
     Object.fromEntries(workOf(scheduler).pages.map(({ pool, used }) => [pool, used])),
   );

@@ -47,7 +47,10 @@ export interface EngineRequest {
 
 /** Bytes and counts of a run so far. */
 export interface EngineStats {
+  /** Prefilled, whether computed or found. */
   readonly promptTokens: number;
+  /** Prompt tokens whose KV was found and not computed, by where it was. */
+  readonly reusedTokens: { readonly device: number; readonly host: number };
   readonly generatedTokens: number;
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;

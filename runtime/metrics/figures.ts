@@ -45,7 +45,21 @@ function byLabel(
 
 /** What only grows. */
 export const COUNTERS: readonly Figure[] = [
-  ofStats('vllm:prompt_tokens_total', 'Prompt tokens prefilled.', (stats) => stats.promptTokens),
+  ofStats(
+    'vllm:prompt_tokens_total',
+    'Prompt tokens prefilled, found ones too.',
+    (stats) => stats.promptTokens,
+  ),
+  ofStats(
+    'vllm:prefix_cache_queries_total',
+    'Prompt tokens looked for in the KV cache.',
+    (stats) => stats.promptTokens,
+  ),
+  ofStats(
+    'vllm:prefix_cache_hits_total',
+    'Prompt tokens found in the KV cache, and not computed.',
+    ({ reusedTokens }) => reusedTokens.device + reusedTokens.host,
+  ),
   ofStats('vllm:generation_tokens_total', 'Tokens generated.', (stats) => stats.generatedTokens),
   ofStats(
     'vllm:num_preemptions_total',
@@ -106,6 +120,12 @@ export const COUNTERS: readonly Figure[] = [
         Object.entries(stats?.host[phase] ?? {}).map(([work, value]) => ({ labels: { phase, work }, value })),
       ),
   },
+  byLabel(
+    'fulcrum_reused_tokens_total',
+    'Prompt tokens found and not computed, by the tier that had their KV.',
+    'tier',
+    ({ reusedTokens }) => reusedTokens,
+  ),
   byLabel(
     'fulcrum_preempted_total',
     'Preempted sequences, by whether their KV was kept or is computed again.',

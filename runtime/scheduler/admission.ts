@@ -5,11 +5,30 @@
  * from admission on, so a finished prefill never waits for room and cannot lock the pool it sits in. A half sequence
  * brings its KV back in from the host tier and goes on behind it.
  */
+import { paysToLoad } from './costs.js';
 import { hold, recompute } from './holding.js';
-import { headroom, hostPagesNeeded, leastLoaded, openLanes, takesTurns, unscheduledTokens } from './lanes.js';
-import { pagesFor, setBatch, setPlace } from './machine.js';
+import {
+  handsOver,
+  headroom,
+  hostPagesNeeded,
+  leastLoaded,
+  openLanes,
+  takesTurns,
+  unscheduledTokens,
+} from './lanes.js';
+import { setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
+import {
+  claimCost,
+  claimPages,
+  devicePrefix,
+  findPages,
+  hostPrefix,
+  missingPositions,
+  prefixLength,
+} from './prefix.js';
+import type { FoundPages } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { bringBack } from './tiers.js';
@@ -17,7 +36,7 @@ import { bringBack } from './tiers.js';
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
 export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, local } = lane;
-  const pages = pagesFor(machine, knownTokens(sequence));
+  const pages = claimCost(pool.pages, devicePrefix(machine, lane, sequence));
   if (local === undefined) {
     // Sequences decode in the pool where it shares its pages with another.
     if (
@@ -53,7 +72,7 @@ export function admit(machine: Machine): void {
       lanes.filter((candidate) => !isSupplied(candidate) && canPlace(machine, candidate, sequence)),
       (candidate) =>
         candidate.local === undefined
-          ? unscheduledTokens(candidate)
+          ? unscheduledTokens(candidate) + tokensToCompute(machine, candidate, sequence)
           : candidate.local.running.size + candidate.prefilling.length + candidate.local.arriving.size,
     );
     if (lane === undefined) return;
@@ -66,17 +85,42 @@ export function admit(machine: Machine): void {
   }
 }
 
+function tokensToCompute(machine: Machine, lane: Lane, sequence: Sequence): number {
+  const found = prefixLength(devicePrefix(machine, lane, sequence));
+  return knownTokens(sequence) - Math.max(sequence.computed, found * machine.config.pageTokens);
+}
+
 function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
-  const tokens = knownTokens(sequence);
-  sequence.target = tokens;
+  sequence.target = knownTokens(sequence);
   sequence.lane = lane;
-  hold(sequence, lane.pool, lane.pool.pages.take(pagesFor(machine, tokens))!);
-  const kept = sequence.hostPages.length;
+  const found = devicePrefix(machine, lane, sequence);
+  const loaded = sequence.hostPages.length || pagesToLoad(machine, lane, sequence, found);
+  hold(sequence, lane.pool, claimPages(lane.pool.pages, found)!);
   if (lane.local !== undefined) setBatch(sequence, lane.local.stage);
   insertByArrival(lane.prefilling, sequence);
-  sequence.hostPages.push(...machine.host.take(hostPagesNeeded(machine, lane, sequence))!);
-  if (kept > 0) pageIn(machine, sequence, kept);
+  const onHost = findPages(sequence, machine.host, handsOver(lane, sequence) ? found.length : loaded);
+  sequence.hostPages.push(...claimPages(machine.host, onHost.slice(sequence.hostPages.length))!);
+  const { pageTokens } = machine.config;
+  const onDevice = prefixLength(found) * pageTokens;
+  sequence.loaded = 0;
+  if (sequence.computed === 0 && loaded > 0) {
+    sequence.computed = loaded * pageTokens;
+    sequence.loaded = sequence.computed - onDevice;
+  }
+  sequence.scheduled = Math.max(sequence.computed, onDevice);
+  if (loaded > 0) pageIn(machine, sequence, missingPositions(found.slice(0, loaded)));
   else setPlace(machine, sequence, 'prefill');
+}
+
+/** Pages at the start of a new sequence that the host tier holds, where there are more of them than on the device and loading those pays. */
+function pagesToLoad(machine: Machine, lane: Lane, sequence: Sequence, found: FoundPages): number {
+  const onDevice = prefixLength(found);
+  const onHost = hostPrefix(machine, sequence);
+  const pages = onHost - onDevice;
+  if (pages <= 0 || found.some((page) => page !== undefined && lane.pool.writing.has(page))) return 0;
+  if (paysToLoad(machine.costs, 'host', pages, pages * machine.config.pageTokens)) return onHost;
+  machine.passedOver.host++;
+  return 0;
 }
 
 function insertByArrival(list: Sequence[], sequence: Sequence): void {

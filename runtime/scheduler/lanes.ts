@@ -1,6 +1,7 @@
 /** Questions about lanes: what they have to do, what they need, which of them is the least busy. */
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, PoolReplica, StageState } from './machine.js';
+import { claimCost, findPages } from './prefix.js';
 import { knownTokens, mostTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -22,11 +23,16 @@ export function takesTurns(stage: StageState): boolean {
   );
 }
 
-/** Host pages a waiting sequence needs when it is let in on the lane, beside those it holds. */
+/** Whether the lane, when it has prefilled the sequence, hands it over through the host tier. */
+export function handsOver(lane: Lane, sequence: Sequence): boolean {
+  return lane.local === undefined && sequence.maxNewTokens - sequence.generated > 1;
+}
+
+/** Free host pages that a waiting sequence uses up when it is let in on the lane. */
 export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence): number {
-  if (lane.local !== undefined) return 0;
-  if (sequence.maxNewTokens - sequence.generated <= 1) return 0;
-  return pagesFor(machine, knownTokens(sequence)) - sequence.hostPages.length;
+  if (!handsOver(lane, sequence)) return 0;
+  const found = findPages(sequence, machine.host, pagesFor(machine, knownTokens(sequence)));
+  return claimCost(machine.host, found.slice(sequence.hostPages.length));
 }
 
 /**

@@ -8,7 +8,7 @@
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { LoadSource } from './costs.js';
 import { createPageList, createPageShare } from './pages.js';
-import type { PageList } from './pages.js';
+import type { PageKey, PageList } from './pages.js';
 import { createArrivalQueue } from './sequences.js';
 import type { ArrivalQueue, Place, Sequence } from './sequences.js';
 import type { Action, SchedulerConfig, SchedulerStage } from './types.js';
@@ -19,6 +19,8 @@ export interface PoolReplica {
   readonly pages: PageList;
   /** Sequences that hold pages here. */
   readonly residents: Set<Sequence>;
+  /** Published pages that steps under way fill, with the lane that these steps are of. */
+  readonly writing: Map<number, Lane>;
   /** What the pools have in common whose pages are the same. */
   readonly memory: PageMemory;
 }
@@ -83,14 +85,21 @@ export type Pending =
       readonly lane: Lane;
       readonly items: readonly {
         readonly sequence: Sequence;
+        readonly start: number;
         readonly count: number;
         readonly sample: boolean;
       }[];
     }
-  | { readonly kind: 'page_out'; readonly sequence: Sequence; readonly pool: PoolReplica }
-  | { readonly kind: 'page_in'; readonly sequence: Sequence }
-  | { readonly kind: 'spill'; readonly sequence: Sequence }
-  | { readonly kind: 'fetch'; readonly sequence: Sequence }
+  | {
+      readonly kind: 'page_out';
+      readonly sequence: Sequence;
+      readonly pool: PoolReplica;
+      readonly keys: readonly PageKey[];
+    }
+  | { readonly kind: 'page_in'; readonly sequence: Sequence; readonly keys: readonly PageKey[] }
+  /** `frees`: host pages that it was to free when it began. */
+  | { readonly kind: 'spill'; readonly sequence: Sequence; readonly frees: number }
+  | { readonly kind: 'fetch'; readonly sequence: Sequence; readonly keys: readonly PageKey[] }
   | { readonly kind: 'switch'; readonly group: Group; readonly to: StageState };
 
 export interface Machine {
@@ -134,6 +143,8 @@ export interface Machine {
   fetches: number;
   failedSpills: number;
   failedFetches: number;
+  /** Prompt tokens whose KV was found and not computed, by where it was; tokens computed once before are left out. */
+  readonly reused: { device: number; host: number };
   /** Loads not made, and KV not kept, because computing it again is quicker; by tier. */
   readonly passedOver: Record<LoadSource, number>;
 }
@@ -146,8 +157,8 @@ export function createMachine(config: SchedulerConfig): Machine {
     stages,
     groups,
     pools,
-    host: createPageList(config.hostPages),
-    disk: createPageList(config.diskPages),
+    host: createPageList(config.hostPages, 'published'),
+    disk: createPageList(config.diskPages, 'published'),
     diskRefused: false,
     spillingPages: 0,
     costs: config.costs,
@@ -187,13 +198,21 @@ export function createMachine(config: SchedulerConfig): Machine {
     fetches: 0,
     failedSpills: 0,
     failedFetches: 0,
+    reused: { device: 0, host: 0 },
     passedOver: { host: 0, disk: 0 },
   };
 }
 
 function createPools(config: SchedulerConfig): PoolReplica[] {
   const create = (id: string, replica: number, pages: PageList, memory: PageMemory): PoolReplica => {
-    const pool = { pool: id, replica, pages, residents: new Set<Sequence>(), memory };
+    const pool = {
+      pool: id,
+      replica,
+      pages,
+      residents: new Set<Sequence>(),
+      writing: new Map<number, Lane>(),
+      memory,
+    };
     memory.pools.push(pool);
     return pool;
   };
@@ -210,7 +229,7 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
       if (found === undefined) throw new Error(`pool ${within ?? id} has no replica ${replica}`);
       return within === undefined
         ? found
-        : create(id, replica, createPageShare(found.pages, pages), found.memory);
+        : create(id, replica, createPageShare(found.pages, pages, id), found.memory);
     }),
   );
 }

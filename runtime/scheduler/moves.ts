@@ -12,7 +12,19 @@ import {
 import { headroom, leastLoaded } from './lanes.js';
 import { isResident, pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
-import { isHalf, knownTokens } from './sequences.js';
+import type { PageKey, PageList } from './pages.js';
+import type { FoundPages } from './prefix.js';
+import {
+  claimCost,
+  claimPages,
+  findFilled,
+  findPages,
+  keysAt,
+  missingPositions,
+  pagesAt,
+  publishPages,
+} from './prefix.js';
+import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { makeHostRoom } from './tiers.js';
 
@@ -35,14 +47,22 @@ export function finishPrefill(machine: Machine, sequence: Sequence): void {
  * them now, wait for what is being spilled, or lose their KV when no tier has room.
  */
 export function startPageOuts(machine: Machine): void {
-  for (let next = machine.prefilled.shift(); next !== undefined; next = machine.prefilled.shift()) {
+  for (let next = machine.prefilled.peek(); next !== undefined; next = machine.prefilled.peek()) {
+    shareHostPages(machine, next);
+    // Pages that are on their way to the host tier for another are soon to be shared.
+    if (isAwaited(machine.host, keysAt(next, positionsToLeave(machine, next)))) break;
+    machine.prefilled.shift();
     next.lane!.pool.memory.leaving++;
     pageOut(machine, next);
   }
   for (let next = machine.preempted.peek(); next !== undefined; next = machine.preempted.peek()) {
-    const needed = pagesFor(machine, next.computed);
-    const pages = machine.host.take(needed);
-    if (pages === undefined && makeHostRoom(machine, needed)) return;
+    const find = (): FoundPages => findPages(next!, machine.host, pagesFor(machine, next!.computed));
+    let pages = claimPages(machine.host, find());
+    if (pages === undefined) {
+      if (makeHostRoom(machine, claimCost(machine.host, find()))) return;
+      // What went to disk was there already.
+      pages = claimPages(machine.host, find());
+    }
     machine.preempted.shift();
     if (pages === undefined) {
       next.lane!.pool.memory.leaving--;
@@ -56,23 +76,58 @@ export function startPageOuts(machine: Machine): void {
   }
 }
 
+/** Puts published host pages in the place of those that a sequence holds to be filled. */
+function shareHostPages(machine: Machine, sequence: Sequence): void {
+  const { host } = machine;
+  for (const [position, own] of sequence.hostPages.entries()) {
+    const page = position < sequence.keys.length ? host.find(sequence.keys[position]!) : undefined;
+    if (page === undefined || page === own) continue;
+    host.share([page]);
+    host.give([own]);
+    sequence.hostPages[position] = page;
+  }
+}
+
+/** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. */
+function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
+  const found = findPages(sequence, machine.host, pagesFor(machine, sequence.computed));
+  return [...found.keys()].filter((position) => found[position] !== sequence.hostPages[position]);
+}
+
+function isAwaited(list: PageList, keys: readonly PageKey[]): boolean {
+  return keys.some((key) => list.awaited.has(key));
+}
+
 function pageOut(machine: Machine, sequence: Sequence): void {
   const { pool } = sequence.lane!;
-  const pages = pagesFor(machine, sequence.computed);
+  const positions = positionsToLeave(machine, sequence);
   setPlace(machine, sequence, 'paging_out');
+  if (positions.length === 0) {
+    finishPageOut(machine, sequence, pool, []);
+    return;
+  }
+  const keys = keysAt(sequence, positions);
+  for (const key of keys) machine.host.awaited.add(key);
   machine.out.push({
     kind: 'page_out',
-    id: startAction(machine, { kind: 'page_out', sequence, pool }),
+    id: startAction(machine, { kind: 'page_out', sequence, pool, keys }),
     sequence: sequence.id,
     pool: pool.pool,
     replica: pool.replica,
-    pages: sequence.pages.slice(0, pages),
-    hostPages: sequence.hostPages.slice(0, pages),
-    tokens: sequence.computed,
+    pages: pagesAt(sequence.pages, positions),
+    hostPages: pagesAt(sequence.hostPages, positions),
+    positions,
   });
 }
 
-export function finishPageOut(machine: Machine, sequence: Sequence, pool: PoolReplica): void {
+export function finishPageOut(
+  machine: Machine,
+  sequence: Sequence,
+  pool: PoolReplica,
+  keys: readonly PageKey[],
+): void {
+  for (const key of keys) machine.host.awaited.delete(key);
+  publishPages(machine, sequence, machine.host, sequence.hostPages, sequence.computed);
   pool.memory.leaving--;
   releaseDevicePages(sequence, pool);
   sequence.lane = undefined;
@@ -82,12 +137,10 @@ export function finishPageOut(machine: Machine, sequence: Sequence, pool: PoolRe
 
 /** Whether the lane's batch and pool have room for a sequence from the host tier, its next token included. */
 export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boolean {
-  const pages = pagesFor(machine, knownTokens(sequence));
-  return (
-    lane.stage.members < lane.stage.batchRequests &&
-    mayHoldPages(machine, lane) &&
-    pages + headroom(machine, lane.pool) <= lane.pool.pages.free()
-  );
+  const { pool, stage } = lane;
+  if (stage.members >= stage.batchRequests || !mayHoldPages(machine, lane)) return false;
+  const cost = claimCost(pool.pages, findFilled(machine, sequence, pool));
+  return cost + headroom(machine, pool) <= pool.pages.free();
 }
 
 /**
@@ -109,32 +162,46 @@ export function startPageIns(machine: Machine): void {
       (each) => each.running.size + each.arriving.size,
     );
     if (lane === undefined) return;
+    const { pages } = lane.pool;
+    const found = findFilled(machine, sequence, lane.pool);
+    const positions = missingPositions(found.slice(0, sequence.hostPages.length));
+    // Pages that are on their way to the devices for another are soon to be shared.
+    if (isAwaited(pages, keysAt(sequence, positions))) return;
     machine.onHost.shift();
     sequence.lane = lane;
     lane.arriving.add(sequence);
     setBatch(sequence, lane.stage);
-    hold(sequence, lane.pool, lane.pool.pages.take(pagesFor(machine, knownTokens(sequence)))!);
-    pageIn(machine, sequence, sequence.hostPages.length);
+    hold(sequence, lane.pool, claimPages(pages, found)!);
+    pageIn(machine, sequence, positions);
   }
 }
 
-/** Loads the first host pages of a sequence into the device pages it holds. */
-export function pageIn(machine: Machine, sequence: Sequence, pages: number): void {
+/** Loads host pages of a sequence into the device pages it holds, those at `positions`. */
+export function pageIn(machine: Machine, sequence: Sequence, positions: readonly number[]): void {
   const { pool } = sequence.lane!;
   setPlace(machine, sequence, 'paging_in');
+  if (positions.length === 0) {
+    finishPageIn(machine, sequence, []);
+    return;
+  }
+  const keys = keysAt(sequence, positions);
+  for (const key of keys) pool.pages.awaited.add(key);
   machine.out.push({
     kind: 'page_in',
-    id: startAction(machine, { kind: 'page_in', sequence }),
+    id: startAction(machine, { kind: 'page_in', sequence, keys }),
     sequence: sequence.id,
     pool: pool.pool,
     replica: pool.replica,
-    pages: sequence.pages.slice(0, pages),
-    hostPages: sequence.hostPages.slice(0, pages),
-    tokens: sequence.computed,
+    pages: pagesAt(sequence.pages, positions),
+    hostPages: pagesAt(sequence.hostPages, positions),
+    positions,
   });
 }
 
-export function finishPageIn(machine: Machine, sequence: Sequence): void {
+export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonly PageKey[]): void {
+  const { pages } = sequence.lane!.pool;
+  for (const key of keys) pages.awaited.delete(key);
+  publishPages(machine, sequence, pages, sequence.pages, sequence.computed);
   if (sequence.place === 'gone') {
     forget(machine, sequence);
     return;

@@ -1,31 +1,77 @@
 /**
- * Page lists: who may use which page. A page is free or taken, never both; taking and giving are O(pages moved).
- * Giving a page that is not taken is a bug and throws.
+ * Page lists: who may use which page. A page has holders or is free; taking and giving are O(pages moved). Giving a page
+ * that nobody holds is a bug and throws.
+ *
+ * A held page may be *published*: others find it by the key of what it holds and share it, as long as nobody writes to
+ * it. It stays published when it is free, until it is taken for something else, so that free pages are a cache; the one
+ * that was given back first goes first.
  */
+
+/** Names what a page holds: the tokens of the page and all tokens before it. Equal keys mean equal KV. */
+export type PageKey = string;
 
 export interface PageList {
   readonly total: number;
-  /** Pages that nobody holds. */
+  /** Pages that nobody holds, published or not. */
   free(): number;
-  /** The most pages that were ever taken at once. */
+  /** The most pages that were ever held at once. */
   most(): number;
   /** Takes `count` pages, or none at all when there are fewer. */
   take(count: number): number[] | undefined;
+  /** Gives up one hold of each page. */
   give(pages: readonly number[]): void;
+  /** Those who hold the page. */
+  holders(page: number): number;
+  /** Published pages, held or not, with one more holder. */
+  share(pages: readonly number[]): void;
+  /** Lets others find a held page, unless another is found by the key already. */
+  publish(page: number, key: PageKey): void;
+  /** What the page holds is not to be had again: nobody finds it from now on. */
+  withdraw(page: number): void;
+  find(key: PageKey): number | undefined;
+  /** Keys that moves under way are about to publish; the list itself neither adds nor removes any. */
+  readonly awaited: Set<PageKey>;
 }
 
 /**
- * The last pages given are taken first, in the order they had in their sequence, so that a sequence's pages stay in
- * runs that a copy can move at once; then those that were never taken. Costs memory for the most pages ever taken
- * alone: a host tier of a terabyte has hundreds of millions of pages of a small model.
+ * Of pages that hold nothing of use the last given are taken first, in the order they had in their sequence, so that a
+ * sequence's pages stay in runs that a copy can move at once; then those that were never taken and the published ones.
+ * Costs memory for the most pages ever taken alone: a host tier of a terabyte has hundreds of millions of pages of a
+ * small model.
+ *
+ * @param spare which are taken first: pages that were never taken, where their memory is there anyway, or published
+ *   ones, so that no more memory is used than is wanted at a time
  */
-export function createPageList(total: number): PageList {
+export function createPageList(total: number, spare: 'fresh' | 'published' = 'fresh'): PageList {
   /** Of the pages below `fresh`; nobody ever took the others. */
-  const taken: boolean[] = [];
+  const holders: number[] = [];
   const given: number[] = [];
+  /** Free pages that can be found, in the order they were given. */
+  const cached = new Set<number>();
+  const keys = new Map<number, PageKey>();
+  const index = new Map<PageKey, number>();
   let fresh = 0;
   let most = 0;
-  const free = (): number => given.length + total - fresh;
+  const free = (): number => given.length + cached.size + total - fresh;
+  const unlist = (page: number): void => {
+    const key = keys.get(page);
+    if (key === undefined) return;
+    keys.delete(page);
+    index.delete(key);
+  };
+  /** The pages that have been free for longest, the end of a sequence before its beginning. */
+  const evict = (count: number): number[] => {
+    const pages: number[] = [];
+    for (const page of cached) {
+      if (pages.length === count) break;
+      pages.push(page);
+    }
+    for (const page of pages) {
+      cached.delete(page);
+      unlist(page);
+    }
+    return pages.reverse();
+  };
   return {
     total,
     free,
@@ -35,26 +81,59 @@ export function createPageList(total: number): PageList {
       most = Math.max(most, total - free() + count);
       const reused = Math.min(count, given.length);
       const pages = given.splice(given.length - reused, reused).reverse();
-      while (pages.length < count) pages.push(fresh++);
-      for (const page of pages) taken[page] = true;
+      if (spare === 'published') pages.push(...evict(count - pages.length));
+      while (pages.length < count && fresh < total) pages.push(fresh++);
+      pages.push(...evict(count - pages.length));
+      for (const page of pages) holders[page] = 1;
       return pages;
     },
     give(pages) {
       for (let i = pages.length - 1; i >= 0; i--) {
         const page = pages[i]!;
-        if (taken[page] !== true) throw new Error(`page ${page} given back but not taken`);
-        taken[page] = false;
-        given.push(page);
+        const held = holders[page] ?? 0;
+        if (held === 0) throw new Error(`page ${page} given back but not taken`);
+        holders[page] = held - 1;
+        if (held > 1) continue;
+        if (keys.has(page)) cached.add(page);
+        else given.push(page);
       }
     },
+    holders: (page) => holders[page] ?? 0,
+    share(pages) {
+      for (const page of pages) {
+        if (!keys.has(page)) throw new Error(`page ${page} shared but not published`);
+        cached.delete(page);
+        holders[page]!++;
+      }
+      most = Math.max(most, total - free());
+    },
+    publish(page, key) {
+      if (index.has(key)) return;
+      if ((holders[page] ?? 0) === 0) throw new Error(`page ${page} published but not taken`);
+      unlist(page);
+      keys.set(page, key);
+      index.set(key, page);
+    },
+    withdraw(page) {
+      unlist(page);
+      if (cached.delete(page)) given.push(page);
+    },
+    find: (key) => index.get(key),
+    awaited: new Set(),
   };
 }
 
-/** Part of a list: at most `limit` pages of it are taken through here at a time. */
-export function createPageShare(list: PageList, limit: number): PageList {
+/**
+ * Part of a list: at most `limit` pages of it are taken through here at a time.
+ *
+ * @param name tells what is published here from what is published through other parts, or in the list itself: the same
+ *   page means something else there
+ */
+export function createPageShare(list: PageList, limit: number, name: string): PageList {
   let held = 0;
   let most = 0;
   const free = (): number => Math.min(list.free(), limit - held);
+  const own = (key: PageKey): PageKey => `${name} ${key}`;
   return {
     total: limit,
     free,
@@ -67,7 +146,17 @@ export function createPageShare(list: PageList, limit: number): PageList {
     },
     give(pages) {
       list.give(pages);
-      held -= pages.length;
+      held -= pages.filter((page) => list.holders(page) === 0).length;
     },
+    holders: list.holders,
+    share(pages) {
+      held += pages.filter((page) => list.holders(page) === 0).length;
+      most = Math.max(most, held);
+      list.share(pages);
+    },
+    publish: (page, key) => list.publish(page, own(key)),
+    withdraw: list.withdraw,
+    find: (key) => list.find(own(key)),
+    awaited: new Set(),
   };
 }

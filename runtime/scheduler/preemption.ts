@@ -59,6 +59,7 @@ function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
     recompute(machine, victim);
     return;
   }
+  victim.scheduled = computed;
   leaveLane(victim);
   setBatch(victim, undefined);
   pool.memory.leaving++;

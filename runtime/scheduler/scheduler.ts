@@ -15,6 +15,7 @@ import { endSequence, forget } from './holding.js';
 import { finishPageIn, finishPageOut, finishPrefill, startPageIns, startPageOuts } from './moves.js';
 import { finishSwitch, startSwitches } from './policy.js';
 import { finishFetch, finishSpill, startFetches, startSpills } from './tiers.js';
+import { finishFilling } from './prefix.js';
 import { createSequence } from './sequences.js';
 import { startSteps } from './steps.js';
 import type { Action, SchedulerConfig, SchedulerEvent, SchedulerRequest } from './types.js';
@@ -53,6 +54,8 @@ export interface SchedulerState {
   /** Moves between the host tier and the disk tier, and those of them that failed. */
   readonly spills: { readonly started: number; readonly failed: number };
   readonly fetches: { readonly started: number; readonly failed: number };
+  /** Prompt tokens whose KV was found and not computed, by where it was found; those of a second prefill are left out. */
+  readonly reused: { readonly device: number; readonly host: number };
   /** By tier: loads not made, and KV not kept there, because computing it again is quicker. */
   readonly passedOver: { readonly host: number; readonly disk: number };
 }
@@ -106,19 +109,26 @@ function apply(machine: Machine, event: SchedulerEvent): void {
       finishStep(machine, take(machine, event.id, 'step'), event.sampled);
       return;
     case 'page_out_done': {
-      const { sequence, pool } = take(machine, event.id, 'page_out');
-      finishPageOut(machine, sequence, pool);
+      const { sequence, pool, keys } = take(machine, event.id, 'page_out');
+      finishPageOut(machine, sequence, pool, keys);
       return;
     }
-    case 'page_in_done':
-      finishPageIn(machine, take(machine, event.id, 'page_in').sequence);
+    case 'page_in_done': {
+      const { sequence, keys } = take(machine, event.id, 'page_in');
+      finishPageIn(machine, sequence, keys);
       return;
-    case 'spill_done':
-      finishSpill(machine, take(machine, event.id, 'spill').sequence, event.failed);
+    }
+    case 'spill_done': {
+      const { sequence, frees } = take(machine, event.id, 'spill');
+      machine.spillingPages -= frees;
+      finishSpill(machine, sequence, event.failed);
       return;
-    case 'fetch_done':
-      finishFetch(machine, take(machine, event.id, 'fetch').sequence, event.failed);
+    }
+    case 'fetch_done': {
+      const { sequence, keys } = take(machine, event.id, 'fetch');
+      finishFetch(machine, sequence, keys, event.failed);
       return;
+    }
     case 'measured':
       machine.costs = { ...machine.costs, ...event.costs };
       return;
@@ -160,9 +170,10 @@ function finishStep(
   const ended = new Map(sampled.map(({ sequence, finished }) => [sequence, finished]));
   step.lane.pipeline.inFlight--;
   step.lane.stage.group.stepsInFlight--;
-  for (const { sequence, count, sample } of step.items) {
+  for (const { sequence, start, count, sample } of step.items) {
     sequence.stepsInFlight--;
-    sequence.computed += count;
+    sequence.computed = Math.max(sequence.computed, start + count);
+    finishFilling(machine, step.lane.pool, sequence, start, start + count);
     if (sequence.place === 'gone') {
       if (sequence.stepsInFlight === 0) forget(machine, sequence);
       continue;
@@ -210,6 +221,7 @@ function snapshot(machine: Machine): SchedulerState {
     preemptions: { swapped: machine.swapped, dropped: machine.dropped },
     spills: { started: machine.spills, failed: machine.failedSpills },
     fetches: { started: machine.fetches, failed: machine.failedFetches },
+    reused: { ...machine.reused },
     passedOver: { ...machine.passedOver },
   };
 }

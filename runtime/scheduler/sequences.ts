@@ -12,6 +12,7 @@
  * A *half* sequence is one whose prefill was interrupted: it waits with the KV of its first tokens kept in a tier.
  */
 import type { DecodeStage, Lane } from './machine.js';
+import type { PageKey } from './pages.js';
 import type { SchedulerRequest } from './types.js';
 
 export type Place =
@@ -34,6 +35,8 @@ export interface Sequence {
   readonly order: number;
   readonly promptTokens: number;
   readonly maxNewTokens: number;
+  /** Of the full pages of its prompt. */
+  readonly keys: readonly PageKey[];
   place: Place;
   /** How often it changed places: tells a queue which of its entries are out of date. */
   stay: number;
@@ -41,9 +44,12 @@ export interface Sequence {
   generated: number;
   /** Tokens of the prefill under way: the prompt and what had been generated when it began. */
   target: number;
-  /** Tokens from 0 that steps were given out for, and tokens whose steps are done. */
+  /** Tokens from 0 that steps were given out for or whose KV was found, and tokens whose KV is there for sure. */
   scheduled: number;
   computed: number;
+  /** The most tokens that ever were given out or passed over, and those since then that came from the host tier for it. */
+  reached: number;
+  loaded: number;
   pages: number[];
   /** Pages held in the host tier; from admission on where the prefill stage hands over through it. */
   hostPages: number[];
@@ -64,12 +70,15 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     order,
     promptTokens: request.promptTokens,
     maxNewTokens: request.maxNewTokens,
+    keys: request.pageKeys ?? [],
     place: 'waiting',
     stay: 0,
     generated: 0,
     target: request.promptTokens,
     scheduled: 0,
     computed: 0,
+    reached: 0,
+    loaded: 0,
     pages: [],
     hostPages: [],
     diskPages: [],

@@ -10,6 +10,7 @@ import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { growForNextToken } from './preemption.js';
+import { beginFilling, skipFilled } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -33,7 +34,7 @@ export function startSteps(machine: Machine): void {
 function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
   const leaving = stage.group.leavingTo !== undefined;
   const decode = stage.decodes && !leaving ? decodeRows(machine, lane) : [];
-  const rows = stage.prefills ? [...decode, ...prefillRows(lane, decode)] : decode;
+  const rows = stage.prefills ? [...decode, ...prefillRows(machine, lane, decode)] : decode;
   if (rows.length === 0) return false;
   const id = startAction(machine, { kind: 'step', lane, items: rows });
   for (const { sequence, count } of rows) {
@@ -79,16 +80,18 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
   }));
 }
 
-function prefillRows(lane: Lane, decode: readonly Row[]): Row[] {
+function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[] {
   const { maxTokens, maxSequences } = lane.stage.config;
   const rows: Row[] = [];
   let tokens = maxTokens - decode.length;
   for (const sequence of lane.prefilling) {
     if (tokens === 0 || decode.length + rows.length === maxSequences) break;
-    const left = sequence.target - sequence.scheduled;
-    if (left === 0 || sequence.place !== 'prefill') continue;
-    const count = Math.min(left, tokens);
-    rows.push({ sequence, start: sequence.scheduled, count, sample: count === left });
+    if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
+    skipFilled(machine, lane, sequence);
+    const { scheduled: start, target } = sequence;
+    const count = Math.min(target - start, tokens);
+    rows.push({ sequence, start, count, sample: start + count === target });
+    beginFilling(machine, lane, sequence, start, start + count);
     tokens -= count;
   }
   return rows;

@@ -19,6 +19,17 @@ import {
 import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
 import { isResident, pagesFor, setPlace } from './machine.js';
 import type { Machine } from './machine.js';
+import type { PageKey, PageList } from './pages.js';
+import {
+  claimCost,
+  claimPages,
+  findPages,
+  keysAt,
+  missingPositions,
+  pagesAt,
+  publishPages,
+} from './prefix.js';
+import type { FoundPages } from './prefix.js';
 import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -57,19 +68,27 @@ function spillYoungest(machine: Machine): boolean {
   const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
   const sequence = fromHalves ? half : decoding;
   if (sequence === undefined || machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
-  const diskPages = machine.disk.take(sequence.hostPages.length);
+  const found = findKept(machine, sequence, machine.disk, sequence.hostPages.length);
+  const diskPages = claimPages(machine.disk, found);
   if (diskPages === undefined) return false;
   (fromHalves ? machine.halves : machine.onHost).pop();
   sequence.diskPages = diskPages;
-  machine.spillingPages += sequence.hostPages.length;
-  machine.spills++;
   setPlace(machine, sequence, 'spilling');
+  const positions = missingPositions(found);
+  if (positions.length === 0) {
+    finishSpill(machine, sequence, false);
+    return true;
+  }
+  const frees = sequence.hostPages.filter((page) => machine.host.holders(page) === 1).length;
+  machine.spillingPages += frees;
+  machine.spills++;
   machine.out.push({
     kind: 'spill',
-    id: startAction(machine, { kind: 'spill', sequence }),
+    id: startAction(machine, { kind: 'spill', sequence, frees }),
     sequence: sequence.id,
-    hostPages: [...sequence.hostPages],
-    diskPages: [...diskPages],
+    hostPages: pagesAt(sequence.hostPages, positions),
+    diskPages: pagesAt(diskPages, positions),
+    positions,
   });
   return true;
 }
@@ -82,8 +101,13 @@ function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
   return false;
 }
 
+/** The first `count` pages of a sequence in a tier, as far as all of their tokens are computed. */
+function findKept(machine: Machine, sequence: Sequence, list: PageList, count: number): FoundPages {
+  const full = Math.floor(sequence.computed / machine.config.pageTokens);
+  return findPages(sequence, list, count).map((page, position) => (position < full ? page : undefined));
+}
+
 export function finishSpill(machine: Machine, sequence: Sequence, failed: boolean): void {
-  machine.spillingPages -= sequence.hostPages.length;
   if (failed) {
     machine.failedSpills++;
     releaseDiskPages(machine, sequence);
@@ -97,6 +121,7 @@ export function finishSpill(machine: Machine, sequence: Sequence, failed: boolea
     settleOnHost(machine, sequence);
     return;
   }
+  publishPages(machine, sequence, machine.disk, sequence.diskPages, sequence.computed);
   releaseHostPages(machine, sequence);
   if (isHalf(sequence)) {
     setPlace(machine, sequence, 'waiting');
@@ -117,12 +142,19 @@ export function startFetches(machine: Machine): void {
   for (let next = machine.onDisk.peek(); next !== undefined; next = machine.onDisk.peek()) {
     const isWanted = machine.counts.on_host + machine.counts.fetching === 0;
     const reserve = isWanted ? 0 : Math.floor(machine.host.total * FETCH_RESERVE);
-    const lacking = next.diskPages.length + reserve - machine.host.free();
-    if (lacking > 0 && isWanted && !isMoving(machine)) dropHalves(machine, next.diskPages.length);
-    if (next.diskPages.length + reserve > machine.host.free()) return;
+    if (!hasHostRoom(machine, next, reserve) && isWanted && !isMoving(machine)) dropHalves(machine, next);
+    if (!hasHostRoom(machine, next, reserve)) return;
+    // Pages that are on their way from disk for another are soon to be shared.
+    if (keysAt(next, [...next.diskPages.keys()]).some((key) => machine.host.awaited.has(key))) return;
     machine.onDisk.shift();
     if (!bringBack(machine, next)) recompute(machine, next);
   }
+}
+
+/** Whether the host tier has free pages for a sequence on disk, and a reserve beside them. */
+function hasHostRoom(machine: Machine, sequence: Sequence, reserve: number): boolean {
+  const found = findKept(machine, sequence, machine.host, sequence.diskPages.length);
+  return claimCost(machine.host, found) + reserve <= machine.host.free();
 }
 
 /** Whether host pages may become free by what is in flight. */
@@ -131,8 +163,8 @@ function isMoving({ counts }: Machine): boolean {
 }
 
 /** The KV of half sequences gives way to a sequence that could decode if it were in the host tier. */
-function dropHalves(machine: Machine, pages: number): void {
-  while (machine.host.free() < pages) {
+function dropHalves(machine: Machine, wanted: Sequence): void {
+  while (!hasHostRoom(machine, wanted, 0)) {
     const half = machine.halves.pop();
     if (half === undefined) return;
     machine.dropped++;
@@ -142,25 +174,45 @@ function dropHalves(machine: Machine, pages: number): void {
 
 /** Starts to fetch a sequence; false when it is quicker to compute it again or the host tier has no room. */
 export function bringBack(machine: Machine, sequence: Sequence): boolean {
-  const hostPages = paysFromDisk(machine, sequence)
-    ? machine.host.take(sequence.diskPages.length)
-    : undefined;
-  if (hostPages === undefined) return false;
+  if (!paysFromDisk(machine, sequence)) return false;
+  const found = findKept(machine, sequence, machine.host, sequence.diskPages.length);
+  const hostPages = claimPages(machine.host, found);
+  if (hostPages === undefined) {
+    machine.dropped++;
+    return false;
+  }
   sequence.hostPages = hostPages;
-  machine.fetches++;
   setPlace(machine, sequence, 'fetching');
+  const positions = missingPositions(found);
+  if (positions.length === 0) {
+    finishFetch(machine, sequence, [], false);
+    return true;
+  }
+  machine.fetches++;
+  const keys = keysAt(sequence, positions);
+  for (const key of keys) machine.host.awaited.add(key);
   machine.out.push({
     kind: 'fetch',
-    id: startAction(machine, { kind: 'fetch', sequence }),
+    id: startAction(machine, { kind: 'fetch', sequence, keys }),
     sequence: sequence.id,
-    diskPages: [...sequence.diskPages],
-    hostPages: [...hostPages],
+    diskPages: pagesAt(sequence.diskPages, positions),
+    hostPages: pagesAt(hostPages, positions),
+    positions,
   });
   return true;
 }
 
-export function finishFetch(machine: Machine, sequence: Sequence, failed: boolean): void {
-  if (failed) machine.failedFetches++;
+export function finishFetch(
+  machine: Machine,
+  sequence: Sequence,
+  keys: readonly PageKey[],
+  failed: boolean,
+): void {
+  for (const key of keys) machine.host.awaited.delete(key);
+  if (failed) {
+    machine.failedFetches++;
+    for (const page of sequence.diskPages) machine.disk.withdraw(page);
+  } else publishPages(machine, sequence, machine.host, sequence.hostPages, sequence.computed);
   releaseDiskPages(machine, sequence);
   if (sequence.place === 'gone') forget(machine, sequence);
   else if (failed) recompute(machine, sequence);

@@ -4,6 +4,7 @@
  */
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { FlowRule, Phase } from '../../compiler/plan/plan.js';
+import type { PageKey } from './pages.js';
 
 export interface SchedulerStage {
   readonly name: string;
@@ -62,6 +63,11 @@ export interface SchedulerRequest {
   readonly promptTokens: number;
   /** Upper bound of generated tokens (max_tokens cut to the context). */
   readonly maxNewTokens: number;
+  /**
+   * Keys of the full pages of the prompt, in order; two are equal only where all tokens up to the end of the page are.
+   * Absent: its KV is shared with nobody.
+   */
+  readonly pageKeys?: readonly PageKey[];
 }
 
 /** Part of a sequence in a step: `count` tokens from position `start`. `sample`: the last row yields a token. */
@@ -82,7 +88,10 @@ export type Action =
       readonly replica: number;
       readonly items: readonly StepItem[];
     }
-  /** Device pages -> host pages, the first `tokens` tokens; device pages are free again when done. */
+  /**
+   * Device pages -> host pages, those at `positions` of the sequence's pages: the host tier holds the others already. The
+   * sequence gives up its device pages when done.
+   */
   | {
       readonly kind: 'page_out';
       readonly id: number;
@@ -91,9 +100,12 @@ export type Action =
       readonly replica: number;
       readonly pages: readonly number[];
       readonly hostPages: readonly number[];
-      readonly tokens: number;
+      readonly positions: readonly number[];
     }
-  /** Host pages -> device pages; host pages are free again when done, unless the prefill that goes on hands over through them. */
+  /**
+   * Host pages -> device pages: the devices hold the sequence's other pages already. It gives up its host pages when done,
+   * unless the prefill that goes on hands over through them.
+   */
   | {
       readonly kind: 'page_in';
       readonly id: number;
@@ -102,23 +114,25 @@ export type Action =
       readonly replica: number;
       readonly pages: readonly number[];
       readonly hostPages: readonly number[];
-      readonly tokens: number;
+      readonly positions: readonly number[];
     }
-  /** Host pages -> disk pages, whole pages. The host pages are free again when it has succeeded. */
+  /** Host pages -> disk pages: the disk tier holds the sequence's others. It gives up its host pages when it has succeeded. */
   | {
       readonly kind: 'spill';
       readonly id: number;
       readonly sequence: number;
       readonly hostPages: readonly number[];
       readonly diskPages: readonly number[];
+      readonly positions: readonly number[];
     }
-  /** Disk pages -> host pages, whole pages; disk pages are free again when done. */
+  /** Disk pages -> host pages: the host tier holds the sequence's others. It gives up its disk pages when done. */
   | {
       readonly kind: 'fetch';
       readonly id: number;
       readonly sequence: number;
       readonly diskPages: readonly number[];
       readonly hostPages: readonly number[];
+      readonly positions: readonly number[];
     }
   /**
    * Change the group's devices to the weights of `to`. No step of `from` is returned after it. One switch of a group

@@ -102,7 +102,7 @@ describe('the trace of a re-sharding run', () => {
     expect(named(/^page_out$/).length).toBeGreaterThan(0);
     expect(named(/^page_in$/).length).toBeGreaterThan(0);
     const counters = new Set(trace.events.filter(({ ph }) => ph === 'C').map(({ name }) => name));
-    expect(counters).toEqual(new Set(['requests', 'KV pages in use']));
+    expect(counters).toEqual(new Set(['requests', 'KV pages in use', 'prompt tokens reused']));
   });
 
   it('follows every request from arrival through both stages to its end', () => {

@@ -84,7 +84,7 @@ describe('the trace of a timeline', () => {
       expect(flow.map(({ ph }) => ph).join('')).toBe('sttf');
     }
     const counters = new Set(trace.events.filter(({ ph }) => ph === 'C').map(({ name }) => name));
-    expect(counters).toEqual(new Set(['requests', 'KV pages in use']));
+    expect(counters).toEqual(new Set(['requests', 'KV pages in use', 'prompt tokens reused']));
   });
 
   it('fills every step with its kernels, exchanges and waits, and nothing else', () => {

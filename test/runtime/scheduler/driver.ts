@@ -2,9 +2,10 @@
  * A fake executor: it completes actions in any order, keeps a simulated KV memory, and throws as soon as the
  * scheduler breaks one of its promises.
  *
- * Every page cell holds the token written to it as `sequence:position`. A step must find all tokens before its
- * rows; moves copy cells when they are done. A page given to two sequences, freed too early, read before it was
- * written or moved to the wrong place shows up as a wrong cell.
+ * Every page cell holds the token written to it as `sequence:position`, or as `key:position` in full pages of prompts
+ * that have keys. A step must find all tokens before its rows; moves copy cells when they are done. A page given to two
+ * sequences that do not share it, freed too early, read before it was written or moved to the wrong place shows up as a
+ * wrong cell.
  */
 import { createScheduler } from '../../../runtime/scheduler/scheduler.js';
 import type { Scheduler } from '../../../runtime/scheduler/scheduler.js';
@@ -16,6 +17,8 @@ export interface FakeRequest {
   readonly maxNewTokens: number;
   /** Tokens after which the sequence ends by itself; the maximum ends it in any case. */
   readonly outputTokens: number;
+  /** Of the full pages of the prompt. */
+  readonly pageKeys?: readonly string[];
 }
 
 interface Track {
@@ -30,6 +33,9 @@ interface Track {
 type Step = Extract<Action, { kind: 'step' }>;
 type Move = Extract<Action, { kind: 'page_out' | 'page_in' }>;
 type TierMove = Extract<Action, { kind: 'spill' | 'fetch' }>;
+
+/** By place. */
+type PlacesInUse = Map<string, { readonly content: string; readonly users: Set<number> }>;
 
 export interface Driver {
   readonly scheduler: Scheduler;
@@ -47,6 +53,8 @@ export interface Driver {
   /** Tokens generated so far. */
   generated(sequence: number): number;
   hasEnded(sequence: number): boolean;
+  /** Tokens that were passed over because others had computed them. */
+  reused(): number;
 }
 
 /** `fails` says whether a move to or from disk that completes now has failed. */
@@ -64,6 +72,7 @@ export function createDriver(
   const resident = new Map<string, string>();
   const ids = new Set<number>();
   let restarts = 0;
+  let reused = 0;
   for (const name of config.flow) {
     const stage = stageOf.get(name)!;
     if (!resident.has(stage.group)) resident.set(stage.group, stage.residence);
@@ -89,29 +98,57 @@ export function createDriver(
     host: move.hostPages.map((page) => `host/${page}`),
     disk: move.diskPages.map((page) => `disk/${page}`),
   });
-  const placesInUse = (): Map<string, number> => {
-    const used = new Map<string, number>();
+  /** What the page at a position of a sequence holds: the same for all that may share it. */
+  const contentAt = (sequence: number, position: number): string =>
+    tracks.get(sequence)!.request.pageKeys?.[position] ?? `${sequence}`;
+  const cellAt = (sequence: number, token: number): string =>
+    `${contentAt(sequence, Math.floor(token / config.pageTokens))}:${token}`;
+  /** Places of actions under way, with what each is used for and by whom. */
+  const placesInUse = (): PlacesInUse => {
+    const used: PlacesInUse = new Map();
     for (const action of flying.values()) {
       if (action.kind === 'step') {
         for (const item of action.items)
-          for (const place of stepPlaces(action, item)) used.set(place, item.sequence);
+          claim(used, item.sequence, stepPlaces(action, item), [...item.pages.keys()]);
       } else if (action.kind === 'page_out' || action.kind === 'page_in') {
         const { device, host } = movePlaces(action);
-        for (const place of [...device, ...host]) used.set(place, action.sequence);
+        for (const places of [device, host]) claim(used, action.sequence, places, action.positions);
       } else if (action.kind === 'spill' || action.kind === 'fetch') {
         const { host, disk } = tierPlaces(action);
-        for (const place of [...host, ...disk]) used.set(place, action.sequence);
+        for (const places of [host, disk]) claim(used, action.sequence, places, action.positions);
       }
     }
     return used;
   };
-  const claim = (used: Map<string, number>, sequence: number, places: readonly string[]): void => {
+  const claim = (
+    used: PlacesInUse,
+    sequence: number,
+    places: readonly string[],
+    positions: readonly number[],
+  ): void => {
     check(new Set(places).size === places.length, 'a page stands once in a table');
-    for (const place of places) {
-      const holder = used.get(place);
-      check(holder === undefined || holder === sequence, `${place} is used by ${holder} and ${sequence}`);
-      used.set(place, sequence);
-    }
+    places.forEach((place, i) => {
+      const content = contentAt(sequence, positions[i]!);
+      const use = used.get(place) ?? { content, users: new Set<number>() };
+      check(use.content === content, `${place} is used for ${use.content} and ${content}`);
+      use.users.add(sequence);
+      used.set(place, use);
+    });
+  };
+  /** Places that are written must be in use by nobody else, be it for the same content. */
+  const claimToWrite = (used: PlacesInUse, sequence: number, places: readonly string[]): void => {
+    for (const place of places)
+      for (const user of used.get(place)?.users ?? [])
+        check(user === sequence, `${place} is written by ${sequence} while ${user} uses it`);
+  };
+
+  const startAgain = (track: Track): void => {
+    check(track.inFlight.size === 0, 'a sequence in work is not started again');
+    restarts++;
+    const { preemptions, fetches, passedOver } = scheduler.state();
+    const lost = preemptions.dropped + fetches.failed + passedOver.disk;
+    check(restarts <= lost, 'only a sequence whose KV was lost starts again');
+    track.next = 0;
   };
 
   const checkItem = (step: Step, item: StepItem): void => {
@@ -119,13 +156,14 @@ export function createDriver(
     check(track !== undefined && !track.ended, 'a step carries live sequences only');
     const { request, generated, inFlight } = track!;
     const known = request.promptTokens + generated;
-    if (item.start === 0 && track!.next > 0) {
-      check(inFlight.size === 0, 'a sequence in work is not started again');
-      restarts++;
-      const { preemptions, fetches, passedOver } = scheduler.state();
-      const lost = preemptions.dropped + fetches.failed + passedOver.disk;
-      check(restarts <= lost, 'only a sequence whose KV was lost starts again');
-      track!.next = 0;
+    const { pageTokens } = config;
+    if (item.start < track!.next) startAgain(track!);
+    if (item.start !== track!.next) {
+      const pages = item.start / pageTokens;
+      check(pages <= (request.pageKeys?.length ?? 0), 'full pages of a prompt alone are passed over');
+      check(Number.isInteger(pages), 'whole pages are passed over');
+      reused += item.start - track!.next;
+      track!.next = item.start;
     }
     check(item.start === track!.next, `tokens come in order: ${item.start}, not ${track!.next}`);
     check(item.count > 0 && item.start + item.count <= known, 'rows are known tokens');
@@ -165,23 +203,49 @@ export function createDriver(
     const used = placesInUse();
     for (const item of step.items) {
       checkItem(step, item);
-      claim(used, item.sequence, stepPlaces(step, item));
+      const places = stepPlaces(step, item);
+      claimToWrite(used, item.sequence, places.slice(Math.floor(item.start / config.pageTokens)));
+      claim(used, item.sequence, places, [...places.keys()]);
     }
+  };
+
+  /** What has no key moves in any case. */
+  const checkPositions = (
+    { sequence, positions }: Move | TierMove,
+    ends: readonly (readonly number[])[],
+  ): void => {
+    const { request, next } = tracks.get(sequence)!;
+    const pages = Math.ceil(next / config.pageTokens);
+    check(
+      ends.every((pages) => pages.length === positions.length),
+      'a move has two ends',
+    );
+    const shareable = request.pageKeys?.length ?? 0;
+    check(
+      positions.every((position) => position < Math.max(pages, shareable)),
+      'computed pages move',
+    );
+    for (let position = shareable; position < pages; position++)
+      check(positions.includes(position), 'what nobody shares moves');
   };
 
   const checkMove = (move: Move): void => {
     const track = tracks.get(move.sequence);
     check(track !== undefined && !track.ended, 'only live sequences move');
     check(track!.inFlight.size === 0, 'a sequence moves alone');
-    check(move.tokens === track!.next, 'all computed tokens move');
-    const pages = Math.ceil(move.tokens / config.pageTokens);
-    check(move.pages.length === pages && move.hostPages.length === pages, 'a move is as long as its tokens');
+    const last = Math.ceil(track!.next / config.pageTokens) - 1;
+    const isLost = last >= (track!.request.pageKeys?.length ?? 0) && !move.positions.includes(last);
+    // Prefill begins once more, with what others have computed.
+    if (move.kind === 'page_in' && isLost) startAgain(track!);
+    checkPositions(move, [move.pages, move.hostPages]);
     check(
       move.hostPages.every((page) => page >= 0 && page < config.hostPages),
       'host pages exist',
     );
     const { device, host } = movePlaces(move);
-    claim(placesInUse(), move.sequence, [...device, ...host]);
+    const used = placesInUse();
+    claimToWrite(used, move.sequence, move.kind === 'page_out' ? host : device);
+    for (const places of [device, host]) claim(used, move.sequence, places, move.positions);
     track!.inFlight.add(move.id);
   };
 
@@ -189,14 +253,15 @@ export function createDriver(
     const track = tracks.get(move.sequence);
     check(track !== undefined && !track.ended, 'only live sequences move');
     check(track!.inFlight.size === 0, 'a sequence moves alone');
-    const pages = Math.ceil(track!.next / config.pageTokens);
-    check(move.hostPages.length === pages && move.diskPages.length === pages, 'all of a sequence moves');
+    checkPositions(move, [move.hostPages, move.diskPages]);
     check(
       move.diskPages.every((page) => page >= 0 && page < config.diskPages),
       'disk pages exist',
     );
     const { host, disk } = tierPlaces(move);
-    claim(placesInUse(), move.sequence, [...host, ...disk]);
+    const used = placesInUse();
+    claimToWrite(used, move.sequence, move.kind === 'spill' ? disk : host);
+    for (const places of [host, disk]) claim(used, move.sequence, places, move.positions);
     track!.inFlight.add(move.id);
   };
 
@@ -244,13 +309,13 @@ export function createDriver(
       for (let position = 0; position < item.start; position++) {
         const [page, slot] = cell(position);
         check(
-          page[slot] === `${item.sequence}:${position}`,
+          page[slot] === cellAt(item.sequence, position),
           `token ${position} of ${item.sequence} is in place`,
         );
       }
       for (let position = item.start; position < item.start + item.count; position++) {
         const [page, slot] = cell(position);
-        page[slot] = `${item.sequence}:${position}`;
+        page[slot] = cellAt(item.sequence, position);
       }
       if (!item.sample || track.ended) continue;
       track.generated++;
@@ -261,14 +326,24 @@ export function createDriver(
     scheduler.apply({ kind: 'step_done', id: step.id, sampled });
   };
 
+  const checkCells = ({ sequence, positions }: Move | TierMove, from: readonly string[]): void => {
+    const { pageTokens } = config;
+    const { next } = tracks.get(sequence)!;
+    positions.forEach((position, i) => {
+      const first = position * pageTokens;
+      // What others have computed, if not the sequence itself.
+      const end = first < next ? Math.min(first + pageTokens, next) : first + pageTokens;
+      for (let token = first; token < end; token++) {
+        const cell = cells(from[i]!)[token % pageTokens];
+        check(cell === cellAt(sequence, token), `token ${token} of ${sequence} moves`);
+      }
+    });
+  };
+
   const completeMove = (move: Move): void => {
     const { device, host } = movePlaces(move);
     const [from, to] = move.kind === 'page_out' ? [device, host] : [host, device];
-    for (let position = 0; position < move.tokens; position++) {
-      const page = Math.floor(position / config.pageTokens);
-      const value = cells(from[page]!)[position % config.pageTokens]!;
-      check(value === `${move.sequence}:${position}`, `token ${position} of ${move.sequence} moves`);
-    }
+    checkCells(move, from);
     from.forEach((place, i) => memory.set(to[i]!, [...cells(place)]));
     tracks.get(move.sequence)!.inFlight.delete(move.id);
     scheduler.apply({ kind: move.kind === 'page_out' ? 'page_out_done' : 'page_in_done', id: move.id });
@@ -277,13 +352,9 @@ export function createDriver(
   const completeTierMove = (move: TierMove, failed: boolean): void => {
     const { host, disk } = tierPlaces(move);
     const [from, to] = move.kind === 'spill' ? [host, disk] : [disk, host];
-    const { next, inFlight } = tracks.get(move.sequence)!;
-    for (let position = 0; position < next; position++) {
-      const value = cells(from[Math.floor(position / config.pageTokens)]!)[position % config.pageTokens]!;
-      check(value === `${move.sequence}:${position}`, `token ${position} of ${move.sequence} is kept`);
-    }
+    checkCells(move, from);
     from.forEach((place, i) => memory.set(to[i]!, failed ? ['garbage'] : [...cells(place)]));
-    inFlight.delete(move.id);
+    tracks.get(move.sequence)!.inFlight.delete(move.id);
     scheduler.apply({ kind: move.kind === 'spill' ? 'spill_done' : 'fetch_done', id: move.id, failed });
   };
 
@@ -354,5 +425,6 @@ export function createDriver(
     },
     generated: (sequence) => tracks.get(sequence)!.generated,
     hasEnded: (sequence) => tracks.get(sequence)!.ended,
+    reused: () => reused,
   };
 }

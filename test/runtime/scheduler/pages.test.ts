@@ -50,7 +50,7 @@ describe('page list', () => {
 describe('a share of a page list', () => {
   it('takes from the list, no more than its part and no more than there is', () => {
     const list = createPageList(8);
-    const share = createPageShare(list, 5);
+    const share = createPageShare(list, 5, 'part');
     expect([share.total, share.free()]).toEqual([5, 5]);
     const pages = share.take(4)!;
     expect([share.free(), list.free()]).toEqual([1, 4]);
@@ -59,5 +59,90 @@ describe('a share of a page list', () => {
     expect(share.free()).toBe(0);
     share.give(pages);
     expect([share.free(), list.free()]).toEqual([4, 4]);
+  });
+});
+
+describe('published pages', () => {
+  it('are found and shared while they are held and when they are free', () => {
+    const list = createPageList(4);
+    const [page] = list.take(1)!;
+    list.publish(page!, 'a');
+    expect(list.find('a')).toBe(page);
+    list.share([page!]);
+    expect([list.holders(page!), list.free()]).toEqual([2, 3]);
+    list.give([page!]);
+    list.give([page!]);
+    expect([list.holders(page!), list.free(), list.find('a')]).toEqual([0, 4, page]);
+    list.share([page!]);
+    expect(list.free()).toBe(3);
+    expect(() => list.share([3])).toThrow('page 3 shared but not published');
+  });
+
+  it('keep their key to themselves', () => {
+    const list = createPageList(4);
+    const [first, second] = list.take(2)!;
+    list.publish(first!, 'a');
+    list.publish(second!, 'a');
+    expect(list.find('a')).toBe(first);
+    list.give([second!]);
+    list.give([first!]);
+    // The one that nobody finds is taken before the other.
+    expect(list.take(1)).toEqual([second]);
+    expect(() => list.publish(3, 'b')).toThrow('page 3 published but not taken');
+  });
+
+  it('are taken last, those free for longest first and the end of a sequence before its beginning', () => {
+    const list = createPageList(4);
+    const pages = list.take(4)!;
+    pages.forEach((page) => list.publish(page, `key ${page}`));
+    list.give(pages.slice(0, 2));
+    list.give(pages.slice(2));
+    expect(list.take(1)).toEqual([1]);
+    expect(list.take(2)).toEqual([3, 0]);
+    expect([0, 1, 2, 3].map((page) => list.find(`key ${page}`))).toEqual([
+      undefined,
+      undefined,
+      2,
+      undefined,
+    ]);
+  });
+
+  it('go before pages that were never taken where memory is to be saved', () => {
+    const taken = (['fresh', 'published'] as const).map((spare) => {
+      const list = createPageList(4, spare);
+      const pages = list.take(1)!;
+      list.publish(pages[0]!, 'a');
+      list.give(pages);
+      return list.take(1);
+    });
+    expect(taken).toEqual([[1], [0]]);
+  });
+
+  it('are forgotten when what they hold is lost', () => {
+    const list = createPageList(2);
+    const pages = list.take(2)!;
+    pages.forEach((page) => list.publish(page, `key ${page}`));
+    list.give([1]);
+    list.withdraw(0);
+    list.withdraw(1);
+    expect([list.find('key 0'), list.find('key 1')]).toEqual([undefined, undefined]);
+    list.give([0]);
+    expect(list.take(2)).toEqual([0, 1]);
+  });
+
+  it('of a part are not found through another, and count once', () => {
+    const list = createPageList(4);
+    const parts = ['x', 'y'].map((name) => createPageShare(list, 3, name));
+    const [page] = parts[0]!.take(1)!;
+    parts[0]!.publish(page!, 'a');
+    expect([list.find('a'), parts[1]!.find('a'), parts[0]!.find('a')]).toEqual([undefined, undefined, page]);
+    parts[0]!.share([page!]);
+    expect(parts[0]!.free()).toBe(2);
+    parts[0]!.give([page!]);
+    expect(parts[0]!.free()).toBe(2);
+    parts[0]!.give([page!]);
+    expect([parts[0]!.free(), parts[0]!.find('a')]).toEqual([3, page]);
+    list.take(4);
+    expect(parts[0]!.find('a')).toBeUndefined();
   });
 });

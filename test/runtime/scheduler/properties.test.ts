@@ -73,9 +73,28 @@ const failing = (list: readonly boolean[]): (() => boolean) => {
   let at = 0;
   return () => list[at++ % list.length]!;
 };
-const requests: fc.Arbitrary<readonly FakeRequest[]> = fc
-  .array(request, { minLength: 1, maxLength: 24 })
+/** With prompts of two families, which begin alike, and single prompts. */
+const related = request.chain((each) =>
+  fc
+    .record({ family: fc.constantFrom('a', 'b', ''), alike: fc.integer({ min: 0, max: 24 }) })
+    .map((more) => ({ ...each, ...more })),
+);
+const requests = fc
+  .array(related, { minLength: 1, maxLength: 24 })
   .map((list) => list.map((each, id) => ({ id, ...each })));
+type Related = FakeRequest & { readonly family: string; readonly alike: number };
+
+/** The requests with the keys of their pages: those of a family agree in as many tokens as both have `alike`. */
+function withKeys(list: readonly Related[], pageTokens: number): readonly FakeRequest[] {
+  return list.map((each) => ({
+    ...each,
+    pageKeys: Array.from({ length: Math.floor(each.promptTokens / pageTokens) }, (_, page) =>
+      each.family !== '' && (page + 1) * pageTokens <= each.alike
+        ? `${each.family}${page}`
+        : `${each.id}/${page}`,
+    ),
+  }));
+}
 
 /** Endless choices from a finite list of random numbers. */
 function chooser(seeds: readonly number[]): (count: number) => number {
@@ -86,9 +105,11 @@ const seeds = fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 });
 
 describe('scheduler, whatever the plan', () => {
   it('finishes every request that fits, keeps every promise and leaks no page', () => {
+    const seen = { device: 0, host: 0 };
     fc.assert(
-      fc.property(kinds, options, requests, seeds, faults, (kind, option, list, numbers, fails) => {
+      fc.property(kinds, options, requests, seeds, faults, (kind, option, drawn, numbers, fails) => {
         const config = configOf(kind, option);
+        const list = withKeys(drawn, config.pageTokens);
         const driver = createDriver(config, failing(fails));
         const choose = chooser(numbers);
         for (const each of list) {
@@ -111,15 +132,21 @@ describe('scheduler, whatever the plan', () => {
         for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
         expect(state.host.free).toBe(config.hostPages);
         expect(state.disk.free).toBe(config.diskPages);
+        const { device, host } = state.reused;
+        expect(device + host).toBeLessThanOrEqual(driver.reused());
+        seen.device += device;
+        seen.host += host;
       }),
       { numRuns: 400 },
     );
+    expect(Math.min(seen.device, seen.host)).toBeGreaterThan(0);
   }, 120_000);
 
   it('frees what cancelled requests held, at whatever moment they are cancelled', () => {
     fc.assert(
-      fc.property(kinds, options, requests, seeds, faults, (kind, option, list, numbers, fails) => {
+      fc.property(kinds, options, requests, seeds, faults, (kind, option, drawn, numbers, fails) => {
         const config = configOf(kind, option);
+        const list = withKeys(drawn, config.pageTokens);
         const driver = createDriver(config, failing(fails));
         const choose = chooser(numbers);
         for (const each of list) driver.arrive(each);
@@ -143,7 +170,8 @@ describe('scheduler, whatever the plan', () => {
 
   it('does the same again for the same events', () => {
     fc.assert(
-      fc.property(kinds, options, requests, seeds, (kind, option, list, numbers) => {
+      fc.property(kinds, options, requests, seeds, (kind, option, drawn, numbers) => {
+        const list = withKeys(drawn, option.pageTokens!);
         const run = (): unknown => {
           const driver = createDriver(configOf(kind, option));
           for (const each of list) driver.arrive(each);
@@ -171,7 +199,7 @@ describe('a disk tier', () => {
     rules: fc.oneof(fc.constant(nvmeRules), fc.constant(usualRules), rules),
   });
   const many = fc
-    .array(request, { minLength: 12, maxLength: 24, size: 'max' })
+    .array(related, { minLength: 12, maxLength: 24, size: 'max' })
     .map((list) => list.map((each, id) => ({ id, ...each, promptTokens: Math.min(each.promptTokens, 12) })));
 
   it('takes what the host tier cannot hold, and loses nothing whatever fails', () => {
@@ -190,8 +218,9 @@ describe('a disk tier', () => {
         many,
         seeds,
         faults,
-        (kind, option, list, numbers, fails) => {
+        (kind, option, drawn, numbers, fails) => {
           const config = configOf(kind, option);
+          const list = withKeys(drawn, config.pageTokens);
           const driver = createDriver(config, failing(fails));
           for (const each of list) driver.arrive(each);
           driver.drain(chooser(numbers));
@@ -219,7 +248,7 @@ describe('a disk tier', () => {
 describe('switches', () => {
   it('are about as many as the host tier must be filled', () => {
     const lists = fc
-      .array(request, { minLength: 1, maxLength: 80 })
+      .array(related, { minLength: 1, maxLength: 80 })
       .map((list) => list.map((each, id) => ({ id, ...each })));
     fc.assert(
       fc.property(
@@ -227,8 +256,9 @@ describe('switches', () => {
         fc.integer({ min: 20, max: 80 }),
         lists,
         seeds,
-        (option, hostPages, list, numbers) => {
+        (option, hostPages, drawn, numbers) => {
           const pageTokens = option.pageTokens!;
+          const list = withKeys(drawn, pageTokens);
           const config = configOf('resharded', {
             ...option,
             hostPages,

@@ -118,4 +118,22 @@ describe('preemption', () => {
     expect([finished, preemptions.dropped]).toEqual([3, 0]);
     expect(preemptions.swapped).toBeGreaterThan(0);
   });
+
+  it('counts what finds no room in the host tier on its way back as dropped', () => {
+    const driver = createDriver(
+      configOf('fused', { prefillPages: 19, hostPages: 8, diskPages: 1, pageTokens: 2, maxTokens: 3 }),
+    );
+    const lengths = [
+      [12, 12],
+      [10, 8],
+      [1, 1],
+      [3, 1],
+    ] as const;
+    for (const [id, [promptTokens, outputTokens]] of lengths.entries())
+      driver.arrive({ id, promptTokens, maxNewTokens: outputTokens, outputTokens });
+    driver.drain();
+    expect(sequences(driver, 'spill')).toEqual([3]);
+    expect(sequences(driver, 'fetch')).toEqual([]);
+    expect(driver.scheduler.state().preemptions.dropped).toBe(1);
+  });
 });

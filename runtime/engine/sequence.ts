@@ -1,0 +1,42 @@
+/** A sequence as the engine knows it: its tokens, and how far steps have come with them. */
+import type { LogitAdjuster } from '../sampling/adjust.js';
+import type { StepItem } from '../scheduler/types.js';
+import type { EngineRequest } from './types.js';
+
+export interface Sequence {
+  readonly request: EngineRequest;
+  /** Prompt, then what was generated. */
+  readonly tokens: number[];
+  readonly promptTokens: number;
+  readonly maxNewTokens: number;
+  /** Present when the request changes its logits. */
+  readonly adjuster?: LogitAdjuster;
+  /** Stage of its latest step. */
+  stage?: string;
+  /** Tokens up to the end of what steps were given out for, and prompt tokens up to the end of what they have done. */
+  begun: number;
+  prefilled: number;
+}
+
+/** Tokens of a prompt that an item computes. */
+export function promptRows({ promptTokens }: Sequence, { start, count }: StepItem): number {
+  return Math.max(0, Math.min(start + count, promptTokens) - start);
+}
+
+/** Notes that a step has begun; says how many tokens before its rows no step of the sequence was given. */
+export function beginRows(sequence: Sequence, { start, count }: StepItem): number {
+  const passedOver = Math.max(0, start - sequence.begun);
+  sequence.begun = Math.max(sequence.begun, start + count);
+  return passedOver;
+}
+
+/**
+ * Notes that a step is done; says how many prompt tokens it has brought the sequence on, those that were passed over among
+ * them. Tokens that preemption throws away go through another step and count once.
+ */
+export function finishRows(sequence: Sequence, { start, count }: StepItem): number {
+  const reached = Math.min(start + count, sequence.promptTokens);
+  const gained = Math.max(0, reached - sequence.prefilled);
+  sequence.prefilled += gained;
+  return gained;
+}

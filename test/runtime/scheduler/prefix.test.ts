@@ -1,0 +1,172 @@
+/** Prompts that begin alike: computed, moved and kept once. */
+import { describe, expect, it } from 'vitest';
+import type { Action } from '../../../runtime/scheduler/types.js';
+import { configOf } from './configs.js';
+import { createDriver } from './driver.js';
+import type { Driver, FakeRequest } from './driver.js';
+
+const PAGE = 4;
+
+/** A request whose first `alike` tokens are those of its family; the rest of its prompt is its own. */
+function requestOf(
+  id: number,
+  promptTokens: number,
+  alike: number,
+  { family = 'a', outputTokens = 3 } = {},
+): FakeRequest {
+  const pageKeys = Array.from({ length: Math.floor(promptTokens / PAGE) }, (_, page) =>
+    (page + 1) * PAGE <= alike ? `${family}${page}` : `${id}/${page}`,
+  );
+  return { id, promptTokens, maxNewTokens: outputTokens, outputTokens, pageKeys };
+}
+
+function run(driver: Driver, requests: readonly FakeRequest[]): void {
+  const before = driver.scheduler.state().finished;
+  for (const request of requests) driver.arrive(request);
+  driver.drain();
+  expect(driver.scheduler.state().finished).toBe(before + requests.length);
+}
+
+type Kind = Exclude<Action['kind'], 'step' | 'switch' | 'reject'>;
+
+/** `0@0+8 1@8+1`: the rows of prompts, one text per step. */
+const prefills = (driver: Driver): string[] =>
+  driver.log.flatMap((action) =>
+    action.kind === 'step' && action.items.some(({ start, count }) => start === 0 || count > 1)
+      ? [action.items.map(({ sequence, start, count }) => `${sequence}@${start}+${count}`).join(' ')]
+      : [],
+  );
+
+/** Positions of the pages that moved, by sequence. */
+const moved = (driver: Driver, kind: Kind): [number, readonly number[]][] =>
+  driver.log.flatMap((action) =>
+    action.kind === kind ? [[action.sequence, action.positions] as [number, readonly number[]]] : [],
+  );
+
+describe('a common beginning', () => {
+  it('is computed by the first, and the others go on behind it in the same step', () => {
+    const driver = createDriver(configOf('fused'));
+    run(driver, [requestOf(0, 10, 8), requestOf(1, 11, 8), requestOf(2, 9, 4)]);
+    expect(prefills(driver)[0]).toBe('0@0+10 1@8+3 2@4+5');
+    expect(driver.scheduler.state().reused).toEqual({ device: 12, host: 0 });
+  });
+
+  it('ends at a page border, and before the last token of a prompt', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 64 }));
+    run(driver, [requestOf(0, 12, 7), requestOf(1, 12, 7), requestOf(2, 8, 8), requestOf(3, 8, 8)]);
+    expect(prefills(driver)[0]).toBe('0@0+12 1@4+8 2@4+4 3@4+4');
+  });
+
+  it('is computed once by a prompt in chunks, with the others behind it', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 8 }));
+    run(driver, [requestOf(0, 18, 16), requestOf(1, 18, 16)]);
+    expect(prefills(driver).slice(0, 3)).toEqual(['0@0+8', '0@8+8', '0@16+2 1@16+2']);
+  });
+
+  it('is found after the first has ended, until its pages are taken', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 4 }));
+    run(driver, [requestOf(0, 9, 8, { outputTokens: 1 })]);
+    run(driver, [requestOf(1, 10, 8, { outputTokens: 1 })]);
+    run(driver, [requestOf(2, 15, 0, { outputTokens: 1 })]);
+    run(driver, [requestOf(3, 9, 8, { outputTokens: 1 })]);
+    expect(prefills(driver)).toEqual(['0@0+9', '1@8+2', '2@0+15', '3@0+9']);
+  });
+
+  it('is shared by the answers of one request, which then fit the pages together', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 9, maxTokens: 64 }));
+    run(
+      driver,
+      [0, 1, 2, 3].map((id) => requestOf(id, 18, 18, { outputTokens: 2 })),
+    );
+    expect(prefills(driver)).toEqual(['0@0+18', '0@18+1 1@16+2 2@16+2 3@16+2']);
+    expect(driver.scheduler.state().preemptions).toEqual({ swapped: 0, dropped: 0 });
+  });
+
+  it('is not waited for by a replica that has other pages, and computed once there', () => {
+    const driver = createDriver(configOf('fused', { prefillDp: 2 }));
+    run(
+      driver,
+      [0, 1, 2, 3].map((id) => requestOf(id, 10, 8)),
+    );
+    const firsts = prefills(driver).slice(0, 2);
+    expect(firsts).toEqual(['0@0+10 2@8+2', '1@0+10 3@8+2']);
+  });
+
+  it('survives the cancellation of the first', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 10, depth: 2 }));
+    for (const request of [requestOf(0, 10, 8), requestOf(1, 10, 8)]) driver.arrive(request);
+    driver.poll();
+    driver.cancel(0);
+    driver.drain();
+    expect(prefills(driver)).toEqual(['0@0+10', '1@8+2']);
+  });
+
+  it('is not computed again by one that was preempted, while its pages are there', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 7, hostPages: 0 }));
+    run(
+      driver,
+      [0, 1, 2].map((id) => requestOf(id, 9, 8, { outputTokens: 12 })),
+    );
+    expect(driver.scheduler.state().preemptions.dropped).toBeGreaterThan(0);
+    expect(prefills(driver).join(' ').match(/@0\+/g)).toHaveLength(1);
+  });
+});
+
+describe('a common beginning that is handed over', () => {
+  const requests = [0, 1, 2].map((id) => requestOf(id, 10, 8));
+
+  it.each(['resharded', 'disaggregated', 'resharded-within'] as const)('moves once (%s)', (kind) => {
+    const driver = createDriver(configOf(kind));
+    run(driver, requests);
+    for (const direction of ['page_out', 'page_in'] as const) {
+      expect(moved(driver, direction)).toEqual([
+        [0, [0, 1, 2]],
+        [1, [2]],
+        [2, [2]],
+      ]);
+    }
+  });
+
+  it('takes its place in the host tier once, so that more prompts fit', () => {
+    const options = { hostPages: 5, batchRequests: 1 };
+    const shared = createDriver(configOf('resharded', options));
+    run(shared, requests);
+    expect(shared.scheduler.state().switches).toBe(1);
+    const single = createDriver(configOf('resharded', options));
+    run(
+      single,
+      [0, 1, 2].map((id) => requestOf(id, 10, 0)),
+    );
+    expect(single.scheduler.state().switches).toBeGreaterThan(1);
+  });
+
+  it('goes to disk and back once', () => {
+    const driver = createDriver(configOf('resharded', { hostPages: 8, diskPages: 40, batchRequests: 1 }));
+    run(
+      driver,
+      [...Array(8).keys()].map((id) => requestOf(id, 14, 12, { outputTokens: 4 })),
+    );
+    const spilled = moved(driver, 'spill').flatMap(([, positions]) => positions);
+    expect(spilled.length).toBeGreaterThan(3);
+    for (const position of [0, 1, 2]) expect(spilled.filter((each) => each === position)).toHaveLength(1);
+  });
+
+  it('is loaded from the host tier when the devices have it no longer', () => {
+    const driver = createDriver(configOf('disaggregated', { prefillPages: 3, hostPages: 40 }));
+    run(driver, [requestOf(0, 9, 8), requestOf(1, 10, 0), requestOf(2, 10, 8)]);
+    expect(moved(driver, 'page_in')).toContainEqual([2, [0, 1]]);
+    expect(prefills(driver)).toEqual(['0@0+9', '1@0+10', '2@8+2']);
+    expect(driver.scheduler.state().reused).toEqual({ device: 0, host: 8 });
+  });
+
+  it('is computed again where that is quicker than a load', () => {
+    const costs = { prefillToken: 1, hostPage: PAGE + 1, diskPage: 0 };
+    const driver = createDriver(configOf('disaggregated', { prefillPages: 3, hostPages: 40, costs }));
+    run(driver, [requestOf(0, 9, 8), requestOf(1, 10, 0), requestOf(2, 10, 8)]);
+    expect(prefills(driver)).toEqual(['0@0+9', '1@0+10', '2@0+10']);
+    expect(driver.scheduler.state()).toMatchObject({
+      reused: { device: 0, host: 0 },
+      passedOver: { host: 1 },
+    });
+  });
+});
