@@ -1,7 +1,6 @@
 /**
  * Excerpts in the docs are what the compiler says. In docs/ir.md every line of a block `text LEVEL` stands, in order,
- * in the printed level of plans/clerk.plan, plan reshard; runs of spaces count as one, a line `…` skips lines and `…`
- * at the end of a line skips its rest. In docs/runtime-graph.md every JSON value occurs in that plan's graph.
+ * in the printed level of plans/clerk.plan, plan reshard. In docs/runtime-graph.md every JSON value occurs in that plan's graph.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { runInProcess } from '../cli/run-program.js';
+import { fencesOf, strayLines } from './excerpts.js';
 import { ROOT } from './source-files.js';
 
 const LEVELS = ['syntax', 'plan', 'logical', 'sharded', 'transitions', 'runtime'];
@@ -22,37 +22,6 @@ function printed(level: string): string {
   return level === 'syntax'
     ? printSyntax(parse(read(PLAN_FILE), PLAN_FILE).file)
     : read(`test/golden/clerk/reshard/${level}.txt`);
-}
-
-interface Fence {
-  readonly info: string;
-  readonly text: string;
-}
-
-/** Fenced blocks of a page. */
-function fencesOf(page: string): readonly Fence[] {
-  return [...page.matchAll(/^```([^\n]+)\n(.*?)^```$/gms)].map((match) => ({
-    info: match[1]!,
-    text: match[2]!,
-  }));
-}
-
-/** Lines of an excerpt that the whole text does not have at that place. */
-function strayLines(excerpt: string, whole: string): readonly string[] {
-  const plain = (line: string): string => line.trim().replace(/ +/g, ' ');
-  const lines = whole.split('\n').map(plain);
-  let next = 0;
-  return excerpt.split('\n').filter((line) => {
-    const wanted = plain(line);
-    if (wanted === '' || wanted === '…') return false;
-    const start = wanted.endsWith('…') ? wanted.slice(0, -1).trimEnd() : undefined;
-    const at = lines.findIndex(
-      (candidate, index) =>
-        index >= next && (start === undefined ? candidate === wanted : candidate.startsWith(start)),
-    );
-    if (at >= 0) next = at + 1;
-    return at < 0;
-  });
 }
 
 /** Whether `part` is somewhere in `whole`: equal, or an object with some of the fields. */

@@ -7,7 +7,7 @@ import { filesBelow } from './source-files.js';
 const pages = filesBelow('docs', ['.md']).filter(({ path }) => !path.startsWith('docs/diagnostics/'));
 
 const examples = pages.flatMap((page) =>
-  [...page.text.matchAll(/^```plan\n(.*?)^```/gms)].map((match) => ({
+  [...page.text.matchAll(/^```plan[^\n]*\n(.*?)^```/gms)].map((match) => ({
     name: `${page.path}:${page.text.slice(0, match.index).split('\n').length}`,
     text: match[1]!,
   })),
