@@ -6,6 +6,7 @@
  * last lane for other roads as long as that helps. Few loads are decided exactly, by trying every combination that can
  * still beat the best one found: the longest load first, which is where most combinations turn out to be too late.
  */
+import { groupBy } from '../group-by.js';
 import type { Lane, Road } from './roads.js';
 
 /** Bytes that must travel one of several roads whole. */
@@ -110,40 +111,74 @@ function put(road: Road, more: number, bytes: number[]): void {
   for (const lane of road.lanes) bytes[lane]! += more;
 }
 
-/** Takes loads off the last lane, best relief first, until none can leave without making another lane as late. */
+/**
+ * Takes loads off the last lane, best relief first, until none can leave without making another lane as late. Loads
+ * that are alike (the layers of a model) on the same road are looked at once.
+ */
 function improve(start: readonly number[], loads: readonly Load[], lanes: readonly Lane[]): number[] {
   const picks = [...start];
   const bytes = laneBytes(picks, loads, lanes);
-  const onLane = (lane: number): number[] =>
-    loads.flatMap((load, index) => (load.roads[picks[index]!]!.lanes.includes(lane) ? [index] : []));
-  for (let round = 0; round < 4 * lanes.length; round++) {
-    const last = lastLane(bytes, lanes);
+  const used = [...new Set(loads.flatMap((load) => load.roads.flatMap((road) => road.lanes)))];
+  const crowds = alike(loads).map((members) => {
+    const { roads } = loads[members[0]!]!;
+    return roads.map((_, pick) => members.filter((index) => picks[index] === pick));
+  });
+  for (let round = 0; round < 4 * used.length; round++) {
+    const last = lastLane(used, bytes, lanes);
     const now = laneSeconds(lanes[last]!, bytes[last]!);
-    let relief: { readonly index: number; readonly pick: number; readonly done: number } | undefined;
-    for (const index of onLane(last)) {
-      const load = loads[index]!;
-      put(load.roads[picks[index]!]!, -load.bytes, bytes);
-      load.roads.forEach((road, pick) => {
-        if (road.lanes.includes(last)) return;
-        const done = doneWith(road, load.bytes, bytes, lanes);
-        if (done < now && done < (relief?.done ?? Infinity)) relief = { index, pick, done };
+    let relief: Relief | undefined;
+    for (const byPick of crowds)
+      byPick.forEach((members, leaves) => {
+        const [index] = members;
+        if (index === undefined) return;
+        const load = loads[index]!;
+        if (!load.roads[leaves]!.lanes.includes(last)) return;
+        put(load.roads[leaves]!, -load.bytes, bytes);
+        load.roads.forEach((road, pick) => {
+          if (road.lanes.includes(last)) return;
+          const done = doneWith(road, load.bytes, bytes, lanes);
+          if (done < now && isBefore({ index, done }, relief)) relief = { byPick, leaves, index, pick, done };
+        });
+        put(load.roads[leaves]!, load.bytes, bytes);
       });
-      put(load.roads[picks[index]!]!, load.bytes, bytes);
-    }
     if (!relief) break;
-    const load = loads[relief.index]!;
-    put(load.roads[picks[relief.index]!]!, -load.bytes, bytes);
-    put(load.roads[relief.pick]!, load.bytes, bytes);
-    picks[relief.index] = relief.pick;
+    const { byPick, leaves, index, pick } = relief;
+    const load = loads[index]!;
+    put(load.roads[leaves]!, -load.bytes, bytes);
+    put(load.roads[pick]!, load.bytes, bytes);
+    picks[index] = pick;
+    byPick[leaves]!.shift();
+    byPick[pick] = [...byPick[pick]!, index].sort((a, b) => a - b);
   }
   return picks;
 }
 
-function lastLane(bytes: readonly number[], lanes: readonly Lane[]): number {
-  let last = 0;
-  for (let lane = 1; lane < lanes.length; lane++)
-    if (laneSeconds(lanes[lane]!, bytes[lane]!) > laneSeconds(lanes[last]!, bytes[last]!)) last = lane;
-  return last;
+interface Relief {
+  /** Loads that are alike, by pick, ascending. */
+  readonly byPick: number[][];
+  readonly leaves: number;
+  readonly index: number;
+  readonly pick: number;
+  readonly done: number;
+}
+
+/** Whether a relief is better; of equally good ones that of the first load is. */
+function isBefore(a: Pick<Relief, 'index' | 'done'>, b: Pick<Relief, 'index' | 'done'> | undefined): boolean {
+  return b === undefined || a.done < b.done || (a.done === b.done && a.index < b.index);
+}
+
+/** Indices of loads by bytes and choice of roads. */
+function alike(loads: readonly Load[]): readonly (readonly number[])[] {
+  const byRoads = groupBy(loads.keys(), (index) => loads[index]!.roads);
+  return [...byRoads.values()].flatMap((members) => [
+    ...groupBy(members, (index) => loads[index]!.bytes).values(),
+  ]);
+}
+
+function lastLane(used: readonly number[], bytes: readonly number[], lanes: readonly Lane[]): number {
+  return used.reduce((last, lane) =>
+    laneSeconds(lanes[lane]!, bytes[lane]!) > laneSeconds(lanes[last]!, bytes[last]!) ? lane : last,
+  );
 }
 
 function longestFirst(loads: readonly Load[]): readonly number[] {

@@ -61,12 +61,14 @@ export function planKv(problem: KvProblem, roads: Roads): KvPlan {
     ranks: readonly RankHolding[],
     replica: (sequence: KvSequence) => number,
   ): readonly Placement[] =>
-    ranks.map(({ device, dp, kv }) => ({
-      device,
-      weights: sequences.flatMap((sequence, index) =>
-        replica(sequence) === dp ? [{ tensor: String(index), rows: kv.layers, cols: kv.heads }] : [],
-      ),
-    }));
+    ranks
+      .map(({ device, dp, kv }) => ({
+        device,
+        weights: sequences.flatMap((sequence, index) =>
+          replica(sequence) === dp ? [{ tensor: String(index), rows: kv.layers, cols: kv.heads }] : [],
+        ),
+      }))
+      .filter(({ weights }) => weights.length > 0);
   // A rank whose pages hold other layers or heads afterwards has to write them anew.
   const reformed = (device: number): boolean => {
     const before = from.find((rank) => rank.device === device)?.kv;

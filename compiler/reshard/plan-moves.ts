@@ -10,7 +10,7 @@
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
  * half of the other's layers (peer).
  */
-import type { RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import type { RankHolding, ReshardCost, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
 import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
@@ -32,14 +32,39 @@ export interface MoveProblem {
   readonly rewrites?: (device: number) => boolean;
 }
 
-export type MovePlan = Pick<WeightReshard, 'moves' | 'evict' | 'bytes' | 'lowerBound' | 'cost'>;
+/** Where bytes may come from: another device, or the origin. */
+export type Sender = number | 'origin';
+
+/** Bytes that travel to a device from one of some senders: all that have the same choice and made it alike. */
+export interface Travel {
+  readonly device: number;
+  readonly bytes: number;
+  readonly senders: readonly Sender[];
+  /** Index into `senders`. */
+  readonly pick: number;
+}
+
+export interface ChosenMoves {
+  readonly moves: readonly WeightMove[];
+  readonly evict: WeightReshard['evict'];
+  readonly bytes: WeightReshard['bytes'];
+  readonly lowerBound: number;
+  /** Everything that is not kept, copies from a device to itself included. */
+  readonly travels: readonly Travel[];
+}
+
+export type MovePlan = Omit<ChosenMoves, 'travels'> & { readonly cost: ReshardCost };
 
 /** Plans the moves; a part that no road leads to is uploaded all the same, and has no cost. */
 export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
+  const { travels, ...chosen } = chooseMoves(problem, roads);
+  return { ...chosen, cost: costOf(travels, problem.origin, roads) };
+}
+
+/** The moves alone, and what they make travel. */
+export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
   const { from, to, bytesOf } = problem;
-  const path = (device: number): string => roads.topology.devices[device]!.path;
-  const between = (sender: number, device: number): Road | undefined =>
-    roads.between(path(sender), path(device));
+  const between = roadsBetween(roads);
   const origins = new Map(to.map(({ device }) => [device, problem.origin(device)]));
   const cheaper = (sender: number, device: number): boolean => {
     const road = between(sender, device);
@@ -52,24 +77,17 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
     return anew ? { ...need, kind: 'copy' } : need;
   });
 
-  /** Ways to meet each need that bytes travel for; a sender or, without one, the origin. */
-  const ways = needs.map((need): readonly { readonly road: Road; readonly sender?: number }[] => {
-    if (need.kind === 'keep') return [];
-    if (need.kind === 'copy') return [{ road: between(need.device, need.device)! }];
-    const origin = origins.get(need.device);
-    const senders = need.holders.map((sender) => ({ road: between(sender, need.device)!, sender }));
-    return [...(origin ? [{ road: origin }] : []), ...senders];
+  const ways = waysFinder(between, origins);
+  const moving = needs.flatMap((need, index) => {
+    const found = ways(need);
+    return found.senders.length > 0 ? [{ index, ...found, bytes: bytesOf(need.piece) }] : [];
   });
-  const moving = needs.flatMap((_, index) => (ways[index]!.length > 0 ? [index] : []));
-  const loads = moving.map((index): Load & { readonly destination: number } => ({
-    bytes: bytesOf(needs[index]!.piece),
-    roads: ways[index]!.map((way) => way.road),
-    destination: needs[index]!.device,
-  }));
-  const bound = boundSeconds(loads, roads.lanes);
-  const chosen = balance(loads, roads.lanes, bound);
-  const senderOf = new Map<number, number | undefined>();
-  moving.forEach((index, load) => senderOf.set(index, ways[index]![chosen.picks[load]!]!.sender));
+  const bound = boundSeconds(
+    moving.map((load) => ({ ...load, destination: needs[load.index]!.device })),
+    roads.lanes,
+  );
+  const { picks } = balance(moving, roads.lanes, bound);
+  const senderOf = new Map(moving.map(({ index, senders }, load) => [index, senders[picks[load]!]!]));
 
   const moves = joinUploads(needs, senderOf, wholes).map((move): WeightMove => ({
     ...move,
@@ -78,7 +96,6 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
   const evict = evictions(from, to).map((entry) => ({ ...entry, bytes: bytesOf(entry.piece) }));
   const total = (...kinds: readonly WeightMove['kind'][]): number =>
     moves.reduce((sum, move) => (kinds.includes(move.kind) ? sum + move.bytes : sum), 0);
-  const hops = loads.map((load, index) => ({ bytes: load.bytes, road: load.roads[chosen.picks[index]!]! }));
   return {
     moves,
     evict,
@@ -90,15 +107,36 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
       evict: evict.reduce((sum, entry) => sum + entry.bytes, 0),
     },
     lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
-    cost: {
-      links: linkLoads(hops, roads.lanes),
-      seconds: chosen.seconds,
-      boundSeconds: bound,
-      linkBytes: hops.reduce(
-        (sum, { bytes, road }) => (isCopy(road, roads) ? sum : sum + bytes * road.hops.length),
-        0,
-      ),
-    },
+    travels: joinTravels(
+      moving.map(({ index, bytes, senders }, load) => ({
+        device: needs[index]!.device,
+        bytes,
+        senders,
+        pick: picks[load]!,
+      })),
+    ),
+  };
+}
+
+/** What travels cost over the declared links, all of them together. */
+export function costOf(travels: readonly Travel[], origin: MoveProblem['origin'], roads: Roads): ReshardCost {
+  const between = roadsBetween(roads);
+  const loads = travels.map(({ device, bytes, senders, pick }) => ({
+    bytes,
+    roads: senders.map((sender) => (sender === 'origin' ? origin(device) : between(sender, device))!),
+    pick,
+    destination: device,
+  }));
+  const hops = loads.map(({ bytes, roads: choice, pick }) => ({ bytes, road: choice[pick]! }));
+  const links = linkLoads(hops, roads.lanes);
+  return {
+    links,
+    seconds: Math.max(0, ...links.map(({ busiest }) => busiest.seconds)),
+    boundSeconds: boundSeconds(loads, roads.lanes),
+    linkBytes: hops.reduce(
+      (sum, { bytes, road }) => (isCopy(road, roads) ? sum : sum + bytes * road.hops.length),
+      0,
+    ),
   };
 }
 
@@ -106,25 +144,80 @@ function isCopy(road: Road, roads: Roads): boolean {
   return roads.lanes[road.lanes[0]!]!.direction === 'within';
 }
 
+/** Roads between devices by number. */
+export function roadsBetween(roads: Roads): (sender: number, device: number) => Road | undefined {
+  const path = (device: number): string => roads.topology.devices[device]!.path;
+  const known = new Map<number, Map<number, Road | undefined>>();
+  return (sender, device) => {
+    const there = known.get(device) ?? new Map<number, Road | undefined>();
+    known.set(device, there);
+    if (!there.has(sender)) there.set(sender, roads.between(path(sender), path(device)));
+    return there.get(sender);
+  };
+}
+
+interface Ways extends Pick<Load, 'roads'> {
+  readonly senders: readonly Sender[];
+}
+
+const NO_WAYS: Ways = { senders: [], roads: [] };
+
+/** Ways to meet each need that bytes travel for; needs with the same choice get the same value. */
+function waysFinder(
+  between: (sender: number, device: number) => Road | undefined,
+  origins: ReadonlyMap<number, Road | undefined>,
+): (need: Need) => Ways {
+  const known = new Map<string, Ways>();
+  return (need) => {
+    if (need.kind === 'keep') return NO_WAYS;
+    const { device } = need;
+    const key = `${device} ${need.kind === 'copy' ? device : `< ${need.holders.join()}`}`;
+    const found = known.get(key);
+    if (found) return found;
+    const origin = need.kind === 'copy' ? undefined : origins.get(device);
+    const devices = need.kind === 'copy' ? [device] : need.holders;
+    const ways = {
+      senders: [...(origin ? (['origin'] as const) : []), ...devices],
+      roads: [...(origin ? [origin] : []), ...devices.map((sender) => between(sender, device)!)],
+    };
+    known.set(key, ways);
+    return ways;
+  };
+}
+
+function joinTravels(travels: readonly Travel[]): readonly Travel[] {
+  const joined = new Map<string, Travel>();
+  for (const travel of travels) {
+    const key = `${travel.device} ${travel.pick} ${travel.senders.join()}`;
+    const known = joined.get(key);
+    joined.set(key, known ? { ...known, bytes: known.bytes + travel.bytes } : travel);
+  }
+  return [...joined.values()];
+}
+
 /** Moves in the order of the needs; the parts of a rectangle that all come from the host are one upload again. */
 function joinUploads(
   needs: readonly Need[],
-  senderOf: ReadonlyMap<number, number | undefined>,
+  senderOf: ReadonlyMap<number, Sender>,
   wholes: readonly TensorPiece[],
 ): readonly Omit<WeightMove, 'bytes'>[] {
   const sent = new Set<number>();
   needs.forEach((need, index) => {
-    if (need.kind === 'missing' && senderOf.get(index) !== undefined) sent.add(need.whole);
+    if (need.kind === 'missing' && isDevice(senderOf.get(index))) sent.add(need.whole);
   });
   const joined = new Set<number>();
   return needs.flatMap((need, index): readonly Omit<WeightMove, 'bytes'>[] => {
     const { device, piece } = need;
     if (need.kind !== 'missing') return [{ device, piece, kind: need.kind }];
     const sender = senderOf.get(index);
-    if (sender !== undefined) return [{ device, piece, kind: 'peer', source: sender }];
+    if (isDevice(sender)) return [{ device, piece, kind: 'peer', source: sender }];
     if (sent.has(need.whole)) return [{ device, piece, kind: 'upload' }];
     if (joined.has(need.whole)) return [];
     joined.add(need.whole);
     return [{ device, piece: wholes[need.whole]!, kind: 'upload' }];
   });
+}
+
+function isDevice(sender: Sender | undefined): sender is number {
+  return typeof sender === 'number';
 }

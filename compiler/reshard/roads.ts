@@ -56,6 +56,7 @@ export interface Roads {
 export function roadsOf(topology: Topology): Roads {
   const routes = routesOf(topology);
   const hosts = new Set(topology.tiers.filter((tier) => tier.medium === 'host').map((tier) => tier.path));
+  const devices = new Map(topology.devices.map((device) => [device.path, device]));
   const lanes: Lane[] = [];
   const laneIds = new Map<string, number>();
   const known = new Map<string, Road | undefined>();
@@ -87,7 +88,7 @@ export function roadsOf(topology: Topology): Roads {
     };
   };
   const within = (path: string): Road | undefined => {
-    const device = topology.devices.find((candidate) => candidate.path === path);
+    const device = devices.get(path);
     if (!device) return undefined;
     const name = arrayName(path);
     // A copy reads and writes every byte.

@@ -42,11 +42,10 @@ export function needsOf(
   const needs: Need[] = [];
   const wholes: TensorPiece[] = [];
   const everywhere = holdersByTensor(from);
+  const before = new Map(from.map((rank) => [rank.device, rank]));
   for (const { device, weights } of to) {
-    const held = byTensor(from.find((rank) => rank.device === device)?.weights ?? []);
-    const senders = new Set(
-      from.map((rank) => rank.device).filter((id) => id !== device && maySend(id, device)),
-    );
+    const held = byTensor(before.get(device)?.weights ?? []);
+    const isSender = (id: number): boolean => id !== device && maySend(id, device);
     for (const piece of weights) {
       const { tensor } = piece;
       const resident = held.get(tensor) ?? [];
@@ -60,11 +59,7 @@ export function needsOf(
       }
       for (const rest of subtractAll(piece, resident)) {
         const whole = wholes.push({ tensor, ...rest }) - 1;
-        const parts =
-          senders.size === 0
-            ? [{ part: rest, holders: [] }]
-            : split(rest, everywhere.get(tensor) ?? [], senders);
-        for (const { part, holders } of parts)
+        for (const { part, holders } of split(rest, everywhere.get(tensor) ?? [], isSender))
           needs.push({ kind: 'missing', device, piece: { tensor, ...part }, whole, holders });
       }
     }
@@ -77,10 +72,10 @@ export function evictions(
   from: readonly Pick<RankHolding, 'device' | 'weights'>[],
   to: readonly Pick<RankHolding, 'device' | 'weights'>[],
 ): readonly { readonly device: number; readonly piece: TensorPiece }[] {
+  const before = new Map(from.map((rank) => [rank.device, rank]));
   return to.flatMap(({ device, weights }) => {
-    const before = from.find((rank) => rank.device === device);
     const wanted = byTensor(weights);
-    return (before?.weights ?? []).flatMap((piece) =>
+    return (before.get(device)?.weights ?? []).flatMap((piece) =>
       subtractAll(piece, wanted.get(piece.tensor) ?? []).map((rest) => ({
         device,
         piece: { tensor: piece.tensor, ...rest },
@@ -114,11 +109,12 @@ function holdersByTensor(
 function split(
   rectangle: Rectangle,
   held: readonly Held[],
-  senders: ReadonlySet<number>,
+  isSender: (device: number) => boolean,
 ): readonly { readonly part: Rectangle; readonly holders: readonly number[] }[] {
   const useful = held
-    .map(({ rectangle: other, devices }) => ({ other, devices: devices.filter((id) => senders.has(id)) }))
-    .filter(({ other, devices }) => devices.length > 0 && intersect(other, rectangle));
+    .filter(({ rectangle: other }) => intersect(other, rectangle))
+    .map(({ rectangle: other, devices }) => ({ other, devices: devices.filter(isSender) }))
+    .filter(({ devices }) => devices.length > 0);
   const parts = useful.reduce<readonly Rectangle[]>(
     (all, { other }) =>
       all.flatMap((part) => {
