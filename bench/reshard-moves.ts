@@ -5,7 +5,7 @@
  * as neighbours on the machine only ever make it worse. Rates are given on the wall clock and per second of processor
  * time, which other load disturbs less.
  */
-import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { movesOfDevice, type RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Device } from '../runtime/device/device.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import {
@@ -57,8 +57,7 @@ export async function measureMoves(
   const residents = graph.devices.flatMap(({ id }, i) => {
     const moves = new Map(
       pairs.flatMap(([from, to]) => {
-        const all = transitionBetween(graph, residences, from, to)!.devices;
-        const mine = all.find(({ device }) => device === id);
+        const mine = movesOfDevice(transitionBetween(graph, residences, from, to)!, id);
         return mine === undefined ? [] : [[`${from}->${to}`, mine] as const];
       }),
     );

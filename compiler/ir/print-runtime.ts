@@ -181,8 +181,9 @@ function printOperand(operand: Operand, value: (id: number) => string): string {
 function printTransition(transition: RuntimeTransition): string[] {
   return braced(
     `transition ${transition.from} -> ${transition.to}`,
-    transition.devices.flatMap((moves) =>
-      braced(`device ${moves.device}: upload ${moves.uploadBytes} B`, [
+    transition.devices.flatMap(({ device, moves: index, peers }) => {
+      const moves = transition.moves[index]!;
+      return braced(`device ${device}: upload ${moves.uploadBytes} B`, [
         ...aligned([
           ...mergeLayers(
             moves.keep.map(({ weight, old }) => ({
@@ -202,7 +203,7 @@ function printTransition(transition: RuntimeTransition): string[] {
             (moves.receive ?? []).map((copy) => ({
               id: copy.weight,
               text: [
-                `received ${copy.rows} x ${copy.runBytes} B from device ${copy.fromDevice} at ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
+                `received ${copy.rows} x ${copy.runBytes} B from device ${peers[copy.peer]} at ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
               ],
             })),
           ),
@@ -214,7 +215,7 @@ function printTransition(transition: RuntimeTransition): string[] {
           ),
           ...mergeLayers(moves.evict.map((id) => ({ id, text: ['evicted'] }))),
         ]),
-      ]),
-    ),
+      ]);
+    }),
   );
 }

@@ -2,6 +2,7 @@
  * The transition graph as text. Intervals are half-open and written `start:end`; pieces that differ only in their
  * layer share a line (`model.layers.{0..3}.mlp.down_proj.weight [0:32, 12:24]`).
  */
+import { groupBy } from '../group-by.js';
 import { aligned, braced, printIds, printOrigin, type PrintOptions } from './print.js';
 import {
   describeResidence,
@@ -11,6 +12,7 @@ import {
   reportReshard,
 } from '../reshard/describe.js';
 import { area } from './rectangles.js';
+import { evictionsOf, movesOf } from './reshard-groups.js';
 import type {
   Interval,
   KvCost,
@@ -56,7 +58,8 @@ function printHoldings(stage: string, ranks: readonly RankHolding[]): string[] {
 
 function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
   const { keep, copy, peer, upload, evict } = reshard.bytes;
-  const devices = [...new Set(reshard.moves.map((move) => move.device))];
+  const moved = groupBy(movesOf(reshard), (move) => move.device);
+  const evicted = groupBy(evictionsOf(reshard), (entry) => entry.device);
   const kinds = ['keep', 'copy', 'peer', 'upload'] as const;
   const origin = printOrigin(reshard.origin, options);
   const { seconds, boundSeconds, timesBoundSeconds, linkBytes, timesBound } = reportReshard(reshard);
@@ -66,9 +69,7 @@ function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
     ...printLinks(reshard.cost.links),
     `${formatTime(seconds)} predicted, ${formatTime(boundSeconds)} at best (${formatTimes(timesBoundSeconds)}); ` +
       `${linkBytes} B over links (${formatTimes(timesBound)})`,
-    ...devices.flatMap((device) => {
-      const moves = reshard.moves.filter((move) => move.device === device);
-      const evicted = reshard.evict.filter((entry) => entry.device === device);
+    ...[...moved].flatMap(([device, moves]) => {
       const rows = [
         ...kinds.flatMap((kind) =>
           printPieces(
@@ -76,7 +77,7 @@ function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
             moves.filter((move) => move.kind === kind),
           ),
         ),
-        ...printPieces('evict', evicted),
+        ...printPieces('evict', evicted.get(device) ?? []),
       ];
       return braced(`device ${device}`, aligned(rows));
     }),

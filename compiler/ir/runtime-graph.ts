@@ -17,7 +17,7 @@ import type { FlowRule, Mesh, Phase } from '../plan/plan.js';
 import type { Interval, KvReshard } from './transitions.js';
 
 export const RUNTIME_GRAPH_FORMAT = 'fulcrum-runtime-graph';
-export const RUNTIME_GRAPH_VERSION = 2;
+export const RUNTIME_GRAPH_VERSION = 3;
 
 export interface RuntimeGraph {
   readonly format: typeof RUNTIME_GRAPH_FORMAT;
@@ -348,14 +348,15 @@ export interface WeightCopy {
 }
 
 /**
- * A piece that another device of the transition held before: as a copy, but `old` is a buffer of `fromDevice` in the
+ * A piece that another device of the transition held before: as a copy, but `old` is a buffer of that peer in the
  * stage that is left. What the sender has there must last until it is taken: a receiver reads before the sender's
  * transition reuses or frees the buffer.
  */
 export interface WeightReceive extends WeightCopy {
   /** Index into the pieces of `weight`. */
   readonly piece: number;
-  readonly fromDevice: number;
+  /** Index into the peers of the device. */
+  readonly peer: number;
 }
 
 /** The contiguous runs of a copy, in order. */
@@ -369,27 +370,43 @@ export function copyRanges(
   }));
 }
 
-/** What a device set does to its weights to change stage. Everything not listed as kept, copied or received is uploaded. */
+/** What a device does to its weights to change stage. Everything not listed as kept, copied or received is uploaded. */
+export interface DeviceMoves {
+  /** Weight ids whose buffer is the same in both stages, with the old id. */
+  readonly keep: readonly { readonly weight: string; readonly old: string }[];
+  /** Ranges copied inside the device from an old buffer to a new one; `copyRanges` lists the contiguous parts. */
+  readonly copy: readonly WeightCopy[];
+  /** Pieces that come from other devices; absent where none do. */
+  readonly receive?: readonly WeightReceive[];
+  /**
+   * Pieces of `weight` that come from the host copy (indices into its `pieces`; none for a weight that is all zero).
+   * After a transition every byte that no piece covers is zero, as after a first upload.
+   */
+  readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
+  /** Old weight ids to free. A device frees an old buffer as soon as its last copy is done: the budget has room for one more buffer than the larger stage needs. */
+  readonly evict: readonly string[];
+  /** Bytes of the uploaded pieces in the element type of their buffers, without padding. */
+  readonly uploadBytes: number;
+}
+
+/** How the devices that two stages share get from one to the other. */
 export interface RuntimeTransition {
   readonly from: string;
   readonly to: string;
+  /** Each serves all devices that do the same: replicas, as a rule. */
+  readonly moves: readonly DeviceMoves[];
   readonly devices: readonly {
     readonly device: number;
-    /** Weight ids whose buffer is the same in both stages, with the old id. */
-    readonly keep: readonly { readonly weight: string; readonly old: string }[];
-    /** Ranges copied inside the device from an old buffer to a new one; `copyRanges` lists the contiguous parts. */
-    readonly copy: readonly WeightCopy[];
-    /** Pieces that come from other devices; absent where none do. */
-    readonly receive?: readonly WeightReceive[];
-    /**
-     * Pieces of `weight` that come from the host copy (indices into its `pieces`; none for a weight that is all zero).
-     * After a transition every byte that no piece covers is zero, as after a first upload.
-     */
-    readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
-    /** Old weight ids to free. A device frees an old buffer as soon as its last copy is done: the budget has room for one more buffer than the larger stage needs. */
-    readonly evict: readonly string[];
-    /** Bytes of the uploaded pieces in the element type of their buffers, without padding. */
-    readonly uploadBytes: number;
+    /** Index in `RuntimeTransition.moves`. */
+    readonly moves: number;
+    /** Devices that it receives pieces from. */
+    readonly peers: readonly number[];
   }[];
   readonly origin: Origin;
+}
+
+/** What one device does in a transition; undefined when it takes no part. */
+export function movesOfDevice(transition: RuntimeTransition, device: number): DeviceMoves | undefined {
+  const entry = transition.devices.find((each) => each.device === device);
+  return entry && transition.moves[entry.moves];
 }

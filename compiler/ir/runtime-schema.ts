@@ -237,20 +237,20 @@ const copy = z.object({
   rows: size,
 });
 
+const deviceMoves = z.object({
+  keep: z.array(z.object({ weight: z.string(), old: z.string() })),
+  copy: z.array(copy),
+  receive: z.array(copy.extend({ piece: count, peer: count })).exactOptional(),
+  upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
+  evict: z.array(z.string()),
+  uploadBytes: count,
+});
+
 const transition = z.object({
   from: z.string(),
   to: z.string(),
-  devices: z.array(
-    z.object({
-      device: count,
-      keep: z.array(z.object({ weight: z.string(), old: z.string() })),
-      copy: z.array(copy),
-      receive: z.array(copy.extend({ piece: count, fromDevice: count })).exactOptional(),
-      upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
-      evict: z.array(z.string()),
-      uploadBytes: count,
-    }),
-  ),
+  moves: z.array(deviceMoves),
+  devices: z.array(z.object({ device: count, moves: count, peers: z.array(count) })),
   origin,
 });
 

@@ -62,20 +62,42 @@ export interface ReshardCost {
   readonly linkBytes: number;
 }
 
+/** A piece that the new stage does not need on a device. */
+export interface Eviction {
+  readonly device: number;
+  readonly piece: TensorPiece;
+  readonly bytes: number;
+}
+
+/** Bytes by what happens to them. */
+export interface ReshardBytes {
+  readonly keep: number;
+  readonly copy: number;
+  readonly peer: number;
+  readonly upload: number;
+  readonly evict: number;
+}
+
+/** Devices that trade weights among themselves alone. */
+export interface ReshardGroup {
+  readonly devices: readonly number[];
+  /** One value for all groups that do the same: its moves name devices by their place in the group. */
+  readonly plan: GroupPlan;
+}
+
+export interface GroupPlan {
+  readonly moves: readonly WeightMove[];
+  readonly evict: readonly Eviction[];
+  readonly bytes: ReshardBytes;
+}
+
 /** The re-shard of a device set's weights when it changes from one stage to another. */
 export interface WeightReshard {
   readonly from: string;
   readonly to: string;
-  readonly moves: readonly WeightMove[];
-  /** Pieces the new stage does not need, by device. */
-  readonly evict: readonly { readonly device: number; readonly piece: TensorPiece; readonly bytes: number }[];
-  readonly bytes: {
-    readonly keep: number;
-    readonly copy: number;
-    readonly peer: number;
-    readonly upload: number;
-    readonly evict: number;
-  };
+  /** `movesOf` and `evictionsOf` list what they do device by device. */
+  readonly groups: readonly ReshardGroup[];
+  readonly bytes: ReshardBytes;
   /** Fewest bytes any plan must bring onto the devices: destination minus what is resident. */
   readonly lowerBound: number;
   readonly cost: ReshardCost;

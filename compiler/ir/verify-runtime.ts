@@ -5,20 +5,18 @@
  */
 import { groupBy } from '../group-by.js';
 import { byTensor } from './pieces.js';
-import { area, intersect, intervalLength, subtractAll, type Rectangle } from './rectangles.js';
+import { area, intersect, subtractAll, type Rectangle } from './rectangles.js';
 import {
   type KvPool,
   weightBytes,
   type RuntimeGraph,
   type RuntimeStage,
-  type RuntimeTransition,
   type RuntimeWeight,
-  type WeightCopy,
-  type WeightReceive,
 } from './runtime-graph.js';
-import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
+import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { RankHolding, TransitionGraph } from './transitions.js';
 import { verifyProgram } from './verify-program.js';
+import { missingTransitions, verifyTransition } from './verify-runtime-transitions.js';
 
 export interface VerifyRuntimeOptions {
   /** The graph it was lowered from; absent for a graph read from a file. */
@@ -157,100 +155,6 @@ function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['w
     held >= wanted &&
     weights.every((piece) => subtractAll(piece, sorted.get(piece.tensor) ?? []).length === 0)
   );
-}
-
-function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransition): string[] {
-  const problems: string[] = [];
-  const weightsOn = (name: string, device: number): ReadonlyMap<string, RuntimeWeight> => {
-    const stage = graph.stages.find((candidate) => candidate.name === name);
-    const rank = stage?.ranks.find((candidate) => candidate.device === device);
-    const weights = rank ? stage!.shards[rank.shard]?.weights : undefined;
-    return new Map((weights ?? []).map((weight) => [weight.id, weight]));
-  };
-  const back = graph.transitions.find(({ from, to }) => from === transition.to && to === transition.from);
-  // What stays has one place in both stages.
-  const keptBack = (device: number, weight: string, old: string): boolean => {
-    const moves = back?.devices.find((entry) => entry.device === device);
-    return !moves || moves.keep.some((entry) => entry.weight === old && entry.old === weight);
-  };
-  for (const moves of transition.devices) {
-    const complain = (what: string): void => void problems.push(`device ${moves.device}: ${what}`);
-    const old = weightsOn(transition.from, moves.device);
-    const wanted = weightsOn(transition.to, moves.device);
-    const arrived = new Map<string, number>();
-    const arrive = (id: string, elements: number): void => {
-      arrived.set(id, (arrived.get(id) ?? 0) + elements);
-    };
-    for (const { weight, old: id } of moves.keep) {
-      if (old.get(id)?.bytes !== wanted.get(weight)?.bytes) complain(`${weight} cannot stay in ${id}`);
-      if (!keptBack(moves.device, weight, id)) complain(`${weight} stays in ${id}, but not on the way back`);
-      arrive(weight, elementsOf(wanted.get(weight)));
-    }
-    const receive = moves.receive ?? [];
-    const copies: readonly (WeightCopy | WeightReceive)[] = [...moves.copy, ...receive];
-    for (const copy of copies) {
-      const sender = 'fromDevice' in copy ? weightsOn(transition.from, copy.fromDevice) : old;
-      const from = sender.get(copy.old);
-      const to = wanted.get(copy.weight);
-      const end = (at: number, stride: number): number => at + (copy.rows - 1) * stride + copy.runBytes;
-      const inside =
-        from && to && end(copy.oldAt, copy.oldStride) <= from.bytes && end(copy.at, copy.stride) <= to.bytes;
-      if (!inside) complain(`a copy to ${copy.weight} reaches outside its buffers`);
-      if ([copy.at, copy.oldAt, copy.runBytes].some((bytes) => bytes % 4 !== 0)) {
-        complain(`a copy to ${copy.weight} is not aligned`);
-      }
-    }
-    for (const { weight, piece, fromDevice, runBytes, rows } of receive) {
-      if (fromDevice === moves.device) complain(`receives ${weight} from itself`);
-      const target = wanted.get(weight)?.pieces[piece];
-      // The run of a piece that is whole rows takes the padding between them along.
-      const least = (dtype: RuntimeWeight['dtype'], { rows: height, cols }: Rectangle): number =>
-        intervalLength(height) * packedBytes(dtype, intervalLength(cols));
-      if (!target || runBytes * rows < least(wanted.get(weight)!.dtype, target))
-        complain(`receives only part of ${weight}`);
-    }
-    for (const { weight, pieces } of moves.upload) {
-      const target = wanted.get(weight);
-      if (!target || pieces.some((index) => !target.pieces[index])) complain(`no such piece of ${weight}`);
-    }
-    const uploaded = new Set(moves.upload.map((entry) => entry.weight));
-    const copied = new Map<string, number>();
-    for (const copy of moves.copy) copied.set(copy.weight, (copied.get(copy.weight) ?? 0) + 1);
-    for (const [id, weight] of wanted) {
-      if (arrived.has(id)) continue;
-      const missing = weight.pieces.length - (copied.get(id) ?? 0);
-      const uploading = moves.upload.find((entry) => entry.weight === id)?.pieces ?? [];
-      const received = receive.filter((entry) => entry.weight === id).map((entry) => entry.piece);
-      const coming = new Set([...uploading, ...received]).size;
-      if (coming < uploading.length + received.length) complain(`part of ${id} is received twice`);
-      if (missing !== coming) complain(`${id} is not whole afterwards`);
-      if (weight.pieces.length === 0 && !uploaded.has(id)) complain(`${id} is never zeroed`);
-    }
-    const kept = new Set(moves.keep.map((entry) => entry.old));
-    if (moves.evict.some((id) => kept.has(id) || !old.has(id))) complain('evicts what it keeps or never had');
-  }
-  return problems;
-}
-
-function elementsOf(weight: RuntimeWeight | undefined): number {
-  return weight?.pieces.reduce((sum, piece) => sum + area(piece), 0) ?? 0;
-}
-
-/** Every re-shard of the transition graph has its runtime transition, and brings no less than must be brought. */
-function missingTransitions(graph: RuntimeGraph, transitions: TransitionGraph): string[] {
-  return transitions.weights.flatMap(({ from, to, lowerBound }) => {
-    const found = graph.transitions.find((candidate) => candidate.from === from && candidate.to === to);
-    if (!found) return [`no transition ${from} -> ${to}`];
-    const brought = found.devices.reduce(
-      (sum, moves) =>
-        (moves.receive ?? []).reduce(
-          (all, { runBytes, rows }) => all + runBytes * rows,
-          sum + moves.uploadBytes,
-        ),
-      0,
-    );
-    return brought < lowerBound ? [`transition ${from} -> ${to} brings less than the lower bound`] : [];
-  });
 }
 
 /** Pages that lie in another pool's buffers have the same bytes there, group by group. */

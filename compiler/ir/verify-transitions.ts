@@ -5,8 +5,15 @@
  */
 import { groupBy } from '../group-by.js';
 import { byTensor } from './pieces.js';
-import { area, contains, intersect, subtractAll } from './rectangles.js';
-import type { KvReshard, KvSlice, RankHolding, TransitionGraph, WeightReshard } from './transitions.js';
+import { area, contains, intersect, sameRectangle, subtractAll } from './rectangles.js';
+import type {
+  KvReshard,
+  KvSlice,
+  RankHolding,
+  ReshardGroup,
+  TransitionGraph,
+  WeightReshard,
+} from './transitions.js';
 
 /** Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan. */
 export function verifyTransitions(graph: TransitionGraph): readonly string[] {
@@ -31,22 +38,66 @@ function verifyWeights(
   to: readonly RankHolding[],
   resident: ReadonlySet<string>,
 ): string[] {
+  const before = new Map(from.map((rank) => [rank.device, rank.weights]));
+  const after = new Map(to.map((rank) => [rank.device, rank.weights]));
   const problems: string[] = [];
-  const senders = new Map(from.map((rank) => [rank.device, byTensor(rank.weights)]));
-  for (const rank of to) {
-    const before = from.find((candidate) => candidate.device === rank.device);
-    if (!before) continue;
-    const where = `device ${rank.device}`;
-    const moves = byTensor(
-      reshard.moves
-        .filter((move) => move.device === rank.device)
-        .map((move) => ({ ...move, tensor: move.piece.tensor })),
-    );
-    const held = byTensor(before.weights);
-    const wanted = byTensor(rank.weights);
-    for (const piece of rank.weights.filter(({ tensor }) => !resident.has(tensor))) {
-      const arriving = (moves.get(piece.tensor) ?? []).map((move) => move.piece);
-      const missing = subtractAll(piece, arriving);
+  const grouped = reshard.groups.flatMap(({ devices }) => devices);
+  const known = new Set(grouped);
+  if (known.size < grouped.length) problems.push('a device is in two groups');
+  for (const { device } of to)
+    if (before.has(device) && !known.has(device)) problems.push(`device ${device} is in no group`);
+  for (const [first, ...others] of groupBy(reshard.groups, ({ plan }) => plan).values()) {
+    problems.push(...verifyGroup(first!, before, after, resident));
+    for (const other of others) {
+      const alike =
+        other.devices.length === first!.devices.length &&
+        other.devices.every((device, place) => {
+          const model = first!.devices[place]!;
+          return (
+            sameHolding(before.get(device), before.get(model)) &&
+            sameHolding(after.get(device), after.get(model))
+          );
+        });
+      if (!alike) problems.push(`devices ${other.devices.join()} follow a plan for others`);
+    }
+  }
+  if (reshard.bytes.upload + reshard.bytes.peer !== reshard.lowerBound)
+    problems.push('more is brought than the lower bound');
+  return problems;
+}
+
+type Holdings = ReadonlyMap<number, RankHolding['weights']>;
+
+function sameHolding(a: RankHolding['weights'] | undefined, b: RankHolding['weights'] | undefined): boolean {
+  if (a === b) return true;
+  return (
+    a?.length === b?.length &&
+    (a ?? []).every((piece, index) => piece.tensor === b![index]!.tensor && sameRectangle(piece, b![index]!))
+  );
+}
+
+function verifyGroup(
+  { devices, plan }: ReshardGroup,
+  before: Holdings,
+  after: Holdings,
+  resident: ReadonlySet<string>,
+): string[] {
+  const problems: string[] = [];
+  const senders = devices.map((device) => byTensor(before.get(device) ?? []));
+  const arriving = groupBy(plan.moves, (move) => move.device);
+  const leaving = groupBy(plan.evict, (entry) => entry.device);
+  devices.forEach((device, place) => {
+    const pieces = after.get(device);
+    if (!pieces || !before.has(device)) return;
+    const where = `device ${device}`;
+    const moves = groupBy(arriving.get(place) ?? [], (move) => move.piece.tensor);
+    const held = senders[place]!;
+    const wanted = byTensor(pieces);
+    for (const piece of pieces.filter(({ tensor }) => !resident.has(tensor))) {
+      const missing = subtractAll(
+        piece,
+        (moves.get(piece.tensor) ?? []).map((move) => move.piece),
+      );
       if (missing.length > 0) problems.push(`${where}: part of ${piece.tensor} never arrives`);
     }
     for (const [tensor, list] of moves) {
@@ -61,33 +112,34 @@ function verifyWeights(
         if (there !== (move.kind === 'keep' || move.kind === 'copy')) {
           problems.push(`${where}: ${move.kind} of ${tensor}, which is ${there ? '' : 'not '}resident`);
         }
+        const sender = move.source === undefined ? 'unknown' : devices[move.source];
         if ((move.kind === 'peer') !== (move.source !== undefined)) {
-          problems.push(`${where}: ${move.kind} of ${tensor} from device ${move.source ?? 'unknown'}`);
+          problems.push(`${where}: ${move.kind} of ${tensor} from device ${sender}`);
         }
-        const sent = senders.get(move.source ?? -1)?.get(tensor) ?? [];
+        const sent = senders[move.source ?? -1]?.get(tensor) ?? [];
         if (move.kind === 'peer' && !sent.some((piece) => contains(piece, move.piece))) {
-          problems.push(`${where}: device ${move.source ?? 'unknown'} has not what it sends of ${tensor}`);
+          problems.push(`${where}: device ${sender} has not what it sends of ${tensor}`);
         }
       });
     }
-    for (const evicted of reshard.evict.filter((entry) => entry.device === rank.device)) {
-      const { tensor } = evicted.piece;
-      if ((wanted.get(tensor) ?? []).some((piece) => intersect(piece, evicted.piece))) {
-        problems.push(`${where}: ${tensor} is evicted but still needed`);
+    for (const { piece } of leaving.get(place) ?? []) {
+      if ((wanted.get(piece.tensor) ?? []).some((other) => intersect(other, piece))) {
+        problems.push(`${where}: ${piece.tensor} is evicted but still needed`);
       }
     }
-  }
-  if (reshard.bytes.upload + reshard.bytes.peer !== reshard.lowerBound)
-    problems.push('more is brought than the lower bound');
+  });
   return problems;
 }
 
-function verifyResident({ moves, evict }: WeightReshard, resident: ReadonlySet<string>): string[] {
-  return [...moves, ...evict]
-    .filter(({ piece }) => resident.has(piece.tensor))
-    .map(
-      ({ device, piece }) => `device ${device}: ${piece.tensor} moves, which is resident in both shardings`,
-    );
+function verifyResident({ groups }: WeightReshard, resident: ReadonlySet<string>): string[] {
+  return [...new Map(groups.map((group) => [group.plan, group])).values()].flatMap(({ devices, plan }) =>
+    [...plan.moves, ...plan.evict]
+      .filter(({ piece }) => resident.has(piece.tensor))
+      .map(
+        ({ device, piece }) =>
+          `device ${devices[device]}: ${piece.tensor} moves, which is resident in both shardings`,
+      ),
+  );
 }
 
 function verifyKv(edge: KvReshard, holdings: TransitionGraph['holdings']): string[] {

@@ -7,6 +7,7 @@
  * rounds are added for as long as each is worth it, and the last of those is found by halving.
  */
 import { formatQuantity } from '../check/units.js';
+import { groupBy } from '../group-by.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
 import { cyclePoolLoss, whyUnfit, type MemoryLayout } from './residence.js';
@@ -90,13 +91,15 @@ function secondsByLayer(
   layerOf: (tensor: string) => number,
 ): ReadonlyMap<number, number> {
   const seconds = new Map<number, number>();
-  for (const { moves, cost } of reshards) {
-    const moving = moves.filter((move) => move.kind !== 'keep');
-    const bytes = moving.reduce((sum, move) => sum + move.bytes, 0);
-    for (const { piece, bytes: part } of moving) {
-      const layer = layerOf(piece.tensor);
-      seconds.set(layer, (seconds.get(layer) ?? 0) + (cost.seconds * part) / bytes);
-    }
+  for (const { groups, bytes, cost } of reshards) {
+    const moving = bytes.copy + bytes.peer + bytes.upload;
+    for (const [plan, alike] of groupBy(groups, (group) => group.plan))
+      for (const { piece, kind, bytes: part } of plan.moves) {
+        if (kind === 'keep') continue;
+        const layer = layerOf(piece.tensor);
+        const share = (cost.seconds * part * alike.length) / moving;
+        seconds.set(layer, (seconds.get(layer) ?? 0) + share);
+      }
   }
   return seconds;
 }

@@ -6,17 +6,19 @@
  * buffer, and the rest comes from the host copy. Copies need every offset and length to be a multiple of 4 bytes; a
  * piece of 16-bit elements at an odd column is uploaded instead.
  */
+import { groupBy } from '../group-by.js';
 import { byTensor } from '../ir/pieces.js';
 import {
   pieceBytes,
   weightRowBytes,
+  type DeviceMoves,
   type RuntimeTransition,
   type RuntimeWeight,
   type WeightCopy,
   type WeightReceive,
   type WeightShard,
 } from '../ir/runtime-graph.js';
-import type { WeightReshard } from '../ir/transitions.js';
+import type { GroupPlan, ReshardGroup, WeightReshard } from '../ir/transitions.js';
 import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import { placeInside, type WeightPiece } from './lower-weights.js';
 import { contains, intervalLength } from '../ir/rectangles.js';
@@ -29,56 +31,86 @@ export interface StagePlacement {
   readonly cut: readonly WeightShard[];
 }
 
-/** The transition of every shared device of two stages. */
+/** The transition of every shared device of two stages. Groups that do the same with equal shards are lowered once. */
 export function lowerTransition(
   reshard: WeightReshard,
   from: StagePlacement,
   to: StagePlacement,
 ): RuntimeTransition {
-  const peers = reshard.moves.filter((move) => move.kind === 'peer');
-  const held = new Map(
-    [...new Set(peers.map((move) => move.source!))].map((sender): [number, SourcesByTensor] => [
-      sender,
-      piecesByTensor(from.plain[from.devices.get(sender)!]!),
-    ]),
+  const moves: DeviceMoves[] = [];
+  const entries = new Map<number, RuntimeTransition['devices'][number]>();
+  for (const [plan, groups] of groupBy(reshard.groups, (group) => group.plan)) {
+    const shardsOf = ({ devices }: ReshardGroup): readonly PlaceShards[] =>
+      devices.map((device) => ({ old: from.devices.get(device), next: to.devices.get(device) }));
+    const alike = groupBy(groups, (group) => JSON.stringify(shardsOf(group)));
+    for (const members of alike.values()) {
+      for (const { place, peers, moves: own } of lowerGroup(plan, shardsOf(members[0]!), from, to)) {
+        const index = moves.push(own) - 1;
+        for (const { devices } of members) {
+          const device = devices[place]!;
+          entries.set(device, { device, moves: index, peers: peers.map((peer) => devices[peer]!) });
+        }
+      }
+    }
+  }
+  const devices = [...to.devices.keys()].flatMap((device) => entries.get(device) ?? []);
+  return { from: reshard.from, to: reshard.to, moves, devices, origin: reshard.origin };
+}
+
+/** Shard index of a place in the stage that is left, and in the next; undefined where a stage has no rank there. */
+interface PlaceShards {
+  readonly old: number | undefined;
+  readonly next: number | undefined;
+}
+
+interface PlaceMoves {
+  readonly place: number;
+  readonly moves: DeviceMoves;
+  /** Places it receives from. */
+  readonly peers: readonly number[];
+}
+
+function lowerGroup(
+  plan: GroupPlan,
+  shards: readonly PlaceShards[],
+  from: StagePlacement,
+  to: StagePlacement,
+): readonly PlaceMoves[] {
+  const arriving = groupBy(
+    plan.moves.filter((move) => move.kind === 'peer'),
+    (move) => move.device,
   );
-  const sent = (device: number): Sent => {
-    const mine = byTensor(
-      peers.filter((move) => move.device === device).map((move) => ({ ...move, tensor: move.piece.tensor })),
-    );
-    return (piece) => {
+  const sources = shards.map(({ old }) => piecesByTensor(old === undefined ? undefined : from.plain[old]));
+  return shards.flatMap(({ old, next }, place) => {
+    if (old === undefined || next === undefined) return [];
+    const received = arriving.get(place) ?? [];
+    const peers = [...new Set(received.map((move) => move.source!))];
+    const mine = byTensor(received.map((move) => ({ ...move, tensor: move.piece.tensor })));
+    const sent: Sent = (piece) => {
       const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
       const source =
         move &&
-        held
-          .get(move.source!)!
-          .get(piece.tensor)
-          ?.find((s) => contains(s.piece, piece));
-      return source && { fromDevice: move.source!, source };
+        sources[move.source!]!.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
+      return source && { peer: peers.indexOf(move.source!), source };
     };
-  };
-  const devices = [...to.devices].flatMap(([device, shard]) => {
-    const old = from.devices.get(device);
-    if (old === undefined) return [];
-    return [deviceTransition(device, from.plain[old]!, to.plain[shard]!, to.cut[shard]!, sent(device))];
+    const moves = deviceMoves(from.plain[old]!, sources[place]!, to.plain[next]!, to.cut[next]!, sent);
+    return [{ place, peers, moves }];
   });
-  return { from: reshard.from, to: reshard.to, devices, origin: reshard.origin };
 }
 
-function deviceTransition(
-  device: number,
+function deviceMoves(
   old: WeightShard,
+  sources: SourcesByTensor,
   plain: WeightShard,
   cut: WeightShard,
   sent: Sent,
-): RuntimeTransition['devices'][number] {
+): DeviceMoves {
   const kept = keptPairs(old, plain);
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
   const upload: { weight: string; pieces: number[] }[] = [];
   let uploadBytes = 0;
-  const sources = piecesByTensor(old);
   plain.weights.forEach((weight, index) => {
     const same = kept.get(weight.id);
     if (same !== undefined) {
@@ -94,7 +126,7 @@ function deviceTransition(
       if (run) {
         copy.push(run);
       } else if (received) {
-        receive.push({ ...received, piece: number, fromDevice: peer.fromDevice });
+        receive.push({ ...received, piece: number, peer: peer.peer });
       } else {
         missing.push(number);
         uploadBytes += pieceBytes(weight, piece);
@@ -105,7 +137,7 @@ function deviceTransition(
   });
   const stays = new Set(kept.values());
   const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
-  return { device, keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes };
+  return { keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes };
 }
 
 /**
@@ -138,17 +170,17 @@ function keptPairs(old: WeightShard, plain: WeightShard): ReadonlyMap<string, st
 
 type SourcesByTensor = ReadonlyMap<string, readonly Source[]>;
 
-/** The device that sends a piece by plan, and its buffer that has it. */
-type Sent = (piece: WeightPiece) => { readonly fromDevice: number; readonly source: Source } | undefined;
+/** The peer that sends a piece by plan, and its buffer that has it. */
+type Sent = (piece: WeightPiece) => { readonly peer: number; readonly source: Source } | undefined;
 
 interface Source {
   readonly weight: RuntimeWeight;
   readonly piece: WeightPiece;
 }
 
-function piecesByTensor(shard: WeightShard): SourcesByTensor {
+function piecesByTensor(shard: WeightShard | undefined): SourcesByTensor {
   return byTensor(
-    shard.weights.flatMap((weight) =>
+    (shard?.weights ?? []).flatMap((weight) =>
       weight.pieces.map((piece) => ({ tensor: piece.tensor, weight, piece })),
     ),
   );

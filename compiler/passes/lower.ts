@@ -5,6 +5,7 @@
  * and layer groups, and only then can the attention kernels name their group.
  */
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import { groupBy } from '../group-by.js';
 import type { DraftOp } from '../ir/op-access.js';
 import {
   RUNTIME_GRAPH_FORMAT,
@@ -18,7 +19,7 @@ import {
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
-import type { RankHolding, TransitionGraph } from '../ir/transitions.js';
+import type { RankHolding, TensorPiece, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
@@ -204,15 +205,26 @@ function placeShards(
   { weights }: TransitionGraph,
 ): StagePlacement {
   const arriving = weights.filter((reshard) => reshard.to === stage);
-  const sources = arriving.map((reshard) => holdings[reshard.from]!);
-  const peers = arriving.flatMap(({ moves }) => moves.filter((move) => move.kind === 'peer'));
+  // By shard: distinct lists of pieces that its devices hold before or receive. Replicas have the same ones.
+  const others = shards.map(() => new Set<readonly TensorPiece[]>());
+  for (const { from } of arriving)
+    for (const { device, weights: held } of holdings[from]!) others[devices.get(device) ?? -1]?.add(held);
+  for (const [plan, groups] of groupBy(
+    arriving.flatMap((reshard) => reshard.groups),
+    (group) => group.plan,
+  )) {
+    const received = groupBy(
+      plan.moves.filter((move) => move.kind === 'peer'),
+      (move) => move.device,
+    );
+    for (const [place, moves] of received) {
+      const pieces = moves.map((move) => move.piece);
+      for (const group of groups) others[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
+    }
+  }
   const cut = shards.map((shard, index) => {
-    const on = (device: number): boolean => devices.get(device) === index;
-    const others = sources.flat().filter((holding) => on(holding.device));
-    const sent = peers.filter((move) => on(move.device)).map((move) => move.piece);
-    return others.length === 0
-      ? shard
-      : cutShard(shard, [...others.flatMap((holding) => holding.weights), ...sent]);
+    const pieces = [...others[index]!];
+    return pieces.length === 0 ? shard : cutShard(shard, pieces.flat());
   });
   return { devices, plain: shards, cut };
 }

@@ -81,10 +81,10 @@ function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: M
 
 /** Time to read the weights of the fullest device once. */
 function stepSeconds(plan: Plan, stage: Stage, { devices }: MemoryLayout): number {
+  const held = new Map(devices.map(({ id, peak }) => [id, peak.weights]));
   const seconds = stage.devices.map((id) => {
     const { bandwidth, sustained } = plan.topology.devices[id]!.kind;
-    const weights = devices.find((device) => device.id === id)?.peak.weights ?? 0;
-    return weights / (bandwidth * sustained.bandwidth);
+    return (held.get(id) ?? 0) / (bandwidth * sustained.bandwidth);
   });
   return Math.max(0, ...seconds);
 }

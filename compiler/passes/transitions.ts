@@ -10,7 +10,7 @@
  */
 import type { ShardedGraph } from '../ir/sharded.js';
 import { intervalLength } from '../ir/rectangles.js';
-import type { TensorPiece, TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import type { ReshardBytes, TensorPiece, TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
 import { kvCost } from '../reshard/kv-cost.js';
@@ -40,14 +40,19 @@ export function weightReshards(
   const types = tensorTypes(sharded);
   const bytesOf = ({ tensor, rows, cols }: TensorPiece): number =>
     intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
-  return Object.entries(holdings).flatMap(([from, before]) =>
-    Object.entries(holdings).flatMap(([to, after]) => {
+  return Object.entries(holdings).flatMap(([from, before]) => {
+    const there = new Set(before.map(({ device }) => device));
+    return Object.entries(holdings).flatMap(([to, after]) => {
       if (from === to) return [];
-      const shared = after.filter(({ device }) => before.some((rank) => rank.device === device));
+      const shared = after.filter(({ device }) => there.has(device));
       const reshard = planWeights(before, shared, bytesOf, roads, stay);
-      if (reshard.bytes.evict === 0 && reshard.moves.every((move) => move.kind === 'keep')) return [];
+      if (movesNothing(reshard.bytes)) return [];
       const origin = plan.stages.find((stage) => stage.name === to)!.meshOrigin;
       return [{ from, to, ...reshard, origin }];
-    }),
-  );
+    });
+  });
+}
+
+function movesNothing({ copy, peer, upload, evict }: ReshardBytes): boolean {
+  return copy + peer + upload + evict === 0;
 }

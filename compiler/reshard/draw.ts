@@ -4,6 +4,7 @@
  * receives, uploads and evicts on the way.
  */
 import { formatBytes } from '../check/units.js';
+import { evictionsOf, movesOf } from '../ir/reshard-groups.js';
 import type { KvReshard, RankHolding, TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import { describeKvCost, formatTime, formatTimes, reportKvCost, reportReshard } from './describe.js';
 import { element, text } from './svg.js';
@@ -216,14 +217,15 @@ function drawMoves(
   options: DrawOptions,
 ): Drawn {
   const report = reportReshard(reshard);
-  const devices = [...new Set(reshard.moves.map((move) => move.device))];
+  const moves = movesOf(reshard);
+  const devices = [...new Set(moves.map((move) => move.device))];
   const bytes = new Map<string, number>();
   const count = (device: number, part: Part, more: number): void => {
     const key = `${device} ${part}`;
     bytes.set(key, (bytes.get(key) ?? 0) + more);
   };
-  for (const move of reshard.moves) count(move.device, move.kind, move.bytes);
-  for (const entry of reshard.evict) count(entry.device, 'evict', entry.bytes);
+  for (const move of moves) count(move.device, move.kind, move.bytes);
+  for (const entry of evictionsOf(reshard)) count(entry.device, 'evict', entry.bytes);
   const of = (device: number, part: Part): number => bytes.get(`${device} ${part}`) ?? 0;
   const longest = Math.max(
     1,

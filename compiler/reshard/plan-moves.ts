@@ -10,7 +10,14 @@
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
  * half of the other's layers (peer).
  */
-import type { RankHolding, ReshardCost, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import type {
+  Eviction,
+  RankHolding,
+  ReshardBytes,
+  ReshardCost,
+  TensorPiece,
+  WeightMove,
+} from '../ir/transitions.js';
 import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
@@ -46,8 +53,8 @@ export interface Travel {
 
 export interface ChosenMoves {
   readonly moves: readonly WeightMove[];
-  readonly evict: WeightReshard['evict'];
-  readonly bytes: WeightReshard['bytes'];
+  readonly evict: readonly Eviction[];
+  readonly bytes: ReshardBytes;
   readonly lowerBound: number;
   /** Everything that is not kept, copies from a device to itself included. */
   readonly travels: readonly Travel[];

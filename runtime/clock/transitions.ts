@@ -9,7 +9,7 @@ import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
 import type { StageGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
-import { clockTransition, type Arrivals, type LayerSpan } from './weights.js';
+import { clockTransition, type Arrivals, type ClockTransition, type LayerSpan } from './weights.js';
 
 export interface TransitionContext {
   readonly graph: RuntimeGraph;
@@ -70,6 +70,7 @@ interface DeviceMoves {
 export function createTransitions(clock: VirtualClock, devices: ClockDevices): Transitions {
   const moves = new Map<number, DeviceMoves>();
   const exposure = new Map<number, number>();
+  const prepared = new Map<RuntimeTransition, ClockTransition>();
   const expose = (device: number, seconds: number): void => {
     exposure.set(device, (exposure.get(device) ?? 0) + Math.max(0, seconds));
   };
@@ -86,7 +87,8 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
   };
   return {
     start(transition, residence, { graph, plan, lanes, fullReload, onBegin }, done) {
-      const planned = clockTransition(graph, plan, transition, lanes, fullReload);
+      const planned = prepared.get(transition) ?? clockTransition(graph, plan, transition, lanes, fullReload);
+      prepared.set(transition, planned);
       let left = transition.devices.length;
       for (const { device } of transition.devices) {
         const state: DeviceMoves = {

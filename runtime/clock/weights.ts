@@ -3,8 +3,16 @@
  * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
  * its last piece is there, while others still move.
  */
-import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
-import { packedBytes } from '../../compiler/model/weight-types.js';
+import { groupBy } from '../../compiler/group-by.js';
+import {
+  pieceBytes,
+  type DeviceMoves,
+  type Program,
+  type RuntimeGraph,
+  type RuntimeRank,
+  type RuntimeTransition,
+  type WeightShard,
+} from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
 import type { Lanes } from './lanes.js';
@@ -14,6 +22,7 @@ interface LayerMoves {
   readonly layer: number | undefined;
   readonly upload: number;
   readonly copy: number;
+  /** Bytes by peer. */
   readonly receive: ReadonlyMap<number, number>;
 }
 
@@ -38,58 +47,65 @@ export interface ClockTransition {
   ) => { readonly arrivals: Arrivals; readonly end: number; readonly spans: readonly LayerSpan[] };
 }
 
-/** Prepares the transition between two stages of a graph. */
+/** Prepares the transition between two stages of a graph; it can be made any number of times. */
 export function clockTransition(
   graph: RuntimeGraph,
-  plan: Plan,
+  { topology }: Plan,
   transition: RuntimeTransition,
   lanes: Lanes,
   fullReload: boolean,
 ): ClockTransition {
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
-  const moves = new Map(
-    transition.devices.map((each) => [
-      each.device,
-      fullReload ? reload(stage, each.device) : layerMoves(stage, each),
-    ]),
-  );
-  const { topology } = plan;
+  const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
   const path = (device: number): string => topology.devices[device]!.path;
   const hostOf = (device: number): string | undefined =>
     topology.tiers.find(
       ({ medium, name, group }) =>
         medium === 'host' && tierFor(topology, topology.devices[device]!.group, name)?.group === group,
     )?.path;
-  const bring = (device: number, each: LayerMoves, at: number): { start: number; end: number } => {
-    const host = hostOf(device);
-    const sources: readonly (readonly [string | undefined, number])[] = [
-      [path(device), each.copy],
-      ...[...each.receive].map(([from, bytes]): [string, number] => [path(from), bytes]),
-      [host, each.upload],
-    ];
-    let start = Infinity;
-    let end = at;
-    for (const [from, bytes] of sources) {
-      if (bytes === 0 || from === undefined) continue;
-      const travel = lanes.transfer(from, path(device), bytes, at);
-      if (travel === undefined) continue;
-      start = Math.min(start, travel.start);
-      end = Math.max(end, travel.end);
-    }
-    return { start: Math.min(start, end), end };
+  const known = new Map<string, readonly LayerMoves[]>();
+  const layersOf = (index: number, rank: RuntimeRank): readonly LayerMoves[] => {
+    const shard = stage.shards[rank.shard]!;
+    return fullReload
+      ? reload(shard, stage.programs[rank.program]!)
+      : layerMoves(shard, transition.moves[index]!);
   };
+  const work = new Map(
+    transition.devices.map(({ device, moves, peers }) => {
+      const rank = ranks.get(device)!;
+      const key = `${moves} ${rank.shard}`;
+      const layers = known.get(key) ?? layersOf(moves, rank);
+      known.set(key, layers);
+      return [device, { path: path(device), host: hostOf(device), peers: peers.map(path), layers }] as const;
+    }),
+  );
   return {
-    bytes: [...moves.values()].flat().reduce((sum, each) => sum + broughtIn(each), 0),
+    bytes: [...work.values()].reduce(
+      (sum, { layers }) => layers.reduce((all, each) => all + broughtIn(each), sum),
+      0,
+    ),
     begin(device, at) {
       const arrived = new Map<number | undefined, number>();
-      let end = at;
-      const spans = (moves.get(device) ?? []).map((each): LayerSpan => {
-        const span = bring(device, each, at);
-        arrived.set(each.layer, span.end);
-        end = Math.max(end, span.end);
-        return { layer: each.layer, ...span, bytes: broughtIn(each) };
+      let last = at;
+      const mine = work.get(device);
+      const spans = (mine?.layers ?? []).map((each): LayerSpan => {
+        let start = Infinity;
+        let end = at;
+        const bring = (from: string | undefined, bytes: number): void => {
+          if (bytes === 0 || from === undefined) return;
+          const travel = lanes.transfer(from, mine!.path, bytes, at);
+          if (travel === undefined) return;
+          start = Math.min(start, travel.start);
+          end = Math.max(end, travel.end);
+        };
+        bring(mine!.path, each.copy);
+        for (const [peer, bytes] of each.receive) bring(mine!.peers[peer], bytes);
+        bring(mine!.host, each.upload);
+        arrived.set(each.layer, end);
+        last = Math.max(last, end);
+        return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };
       });
-      return { arrivals: (layer) => arrived.get(layer) ?? at, end, spans };
+      return { arrivals: (layer) => arrived.get(layer) ?? at, end: last, spans };
     },
   };
 }
@@ -99,24 +115,23 @@ function broughtIn({ upload, receive }: LayerMoves): number {
   return [...receive.values()].reduce((sum, bytes) => sum + bytes, upload);
 }
 
-function layerMoves(stage: RuntimeStage, moves: RuntimeTransition['devices'][number]): readonly LayerMoves[] {
-  const shard = shardOf(stage, moves.device);
+function layerMoves(shard: WeightShard, moves: DeviceMoves): readonly LayerMoves[] {
   const uploads = new Map(moves.upload.map(({ weight, pieces }) => [weight, pieces]));
+  const copies = groupBy(moves.copy, ({ weight }) => weight);
+  const received = groupBy(moves.receive ?? [], ({ weight }) => weight);
   return byLayer(
     shard.weights.map((weight) => {
-      const copies = moves.copy.filter((each) => each.weight === weight.id);
-      const received = (moves.receive ?? []).filter((each) => each.weight === weight.id);
-      const upload = (uploads.get(weight.id) ?? []).reduce((sum, index) => {
-        const { rows, cols } = weight.pieces[index]!;
-        return sum + (rows[1] - rows[0]) * packedBytes(weight.dtype, cols[1] - cols[0]);
-      }, 0);
+      const upload = (uploads.get(weight.id) ?? []).reduce(
+        (sum, index) => sum + pieceBytes(weight, weight.pieces[index]!),
+        0,
+      );
       const receive = new Map<number, number>();
-      for (const each of received)
-        receive.set(each.fromDevice, (receive.get(each.fromDevice) ?? 0) + each.runBytes * each.rows);
+      for (const { peer, runBytes, rows } of received.get(weight.id) ?? [])
+        receive.set(peer, (receive.get(peer) ?? 0) + runBytes * rows);
       return {
         layer: layerOf(weight.id),
         upload,
-        copy: copies.reduce((sum, each) => sum + each.runBytes * each.rows, 0),
+        copy: (copies.get(weight.id) ?? []).reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0),
         receive,
       };
     }),
@@ -124,14 +139,13 @@ function layerMoves(stage: RuntimeStage, moves: RuntimeTransition['devices'][num
 }
 
 /** Everything that the stage's own kernels read; what a device keeps for other stages stays. */
-function reload(stage: RuntimeStage, device: number): readonly LayerMoves[] {
-  const { program } = stage.ranks.find((rank) => rank.device === device)!;
+function reload(shard: WeightShard, { ops }: Program): readonly LayerMoves[] {
   const read = new Set(
-    stage.programs[program]!.ops.flatMap((op) =>
+    ops.flatMap((op) =>
       op.op === 'kernel' ? op.operands.flatMap((each) => ('weight' in each ? [each.weight] : [])) : [],
     ),
   );
-  const weights = shardOf(stage, device).weights.filter(({ id }) => read.has(id));
+  const weights = shard.weights.filter(({ id }) => read.has(id));
   return byLayer(
     weights.map(({ id, bytes }) => ({
       layer: layerOf(id),
@@ -140,10 +154,6 @@ function reload(stage: RuntimeStage, device: number): readonly LayerMoves[] {
       receive: new Map<number, number>(),
     })),
   );
-}
-
-function shardOf(stage: RuntimeStage, device: number): RuntimeStage['shards'][number] {
-  return stage.shards[stage.ranks.find((rank) => rank.device === device)!.shard]!;
 }
 
 /** `3` of `layers.3.qkv` and of `decode.layers.3.qkv`. */

@@ -2,7 +2,12 @@
  * From a runtime graph to devices that are ready to run it: weights resident, KV pages allocated, every kernel of
  * every stage compiled and bound. Happens once per plan.
  */
-import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+import {
+  movesOfDevice,
+  type DeviceMoves,
+  type RuntimeGraph,
+  type RuntimeStage,
+} from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
 import { openDiskTier } from '../kv/disk-tier.js';
@@ -176,8 +181,8 @@ export async function prepare(
       const end = exposures.get(group)!.transition();
       try {
         const uploaded = await Promise.all(
-          transition.devices.map(async (moves) => {
-            const { device } = moves;
+          transition.devices.map(async ({ device, moves: index }) => {
+            const moves = transition.moves[index]!;
             const lane = deviceLane(pathOf(device), 'weights');
             const { origin } = transition;
             const slice = tracer.begin(lane, `${from} -> ${to}`, { origin });
@@ -255,13 +260,12 @@ function deviceTransitions(
   graph: RuntimeGraph,
   residences: ReadonlyMap<string, StageResidence>,
   device: number,
-): ReadonlyMap<string, RuntimeTransition['devices'][number]> {
-  const result = new Map<string, RuntimeTransition['devices'][number]>();
+): ReadonlyMap<string, DeviceMoves> {
+  const result = new Map<string, DeviceMoves>();
   for (const from of graph.stages) {
     for (const to of graph.stages) {
-      const moves = transitionBetween(graph, residences, from.name, to.name)?.devices.find(
-        (candidate) => candidate.device === device,
-      );
+      const transition = transitionBetween(graph, residences, from.name, to.name);
+      const moves = transition && movesOfDevice(transition, device);
       if (moves === undefined) continue;
       const key = `${residences.get(from.name)!.residence}->${residences.get(to.name)!.residence}`;
       result.set(key, moves);

@@ -3,9 +3,7 @@
  * way of host memory, at a fraction of the speed of an upload, and host memory has a copy of every weight: what a
  * transition would take from another device is uploaded instead.
  */
-import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
-
-type DeviceMoves = RuntimeTransition['devices'][number];
+import type { DeviceMoves, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 
 /** The same graph with every received piece among the uploads. */
 export function withoutPeers(graph: RuntimeGraph): RuntimeGraph {
@@ -13,7 +11,8 @@ export function withoutPeers(graph: RuntimeGraph): RuntimeGraph {
     ...graph,
     transitions: graph.transitions.map((transition) => ({
       ...transition,
-      devices: transition.devices.map(uploadReceived),
+      moves: transition.moves.map(uploadReceived),
+      devices: transition.devices.map((entry) => ({ ...entry, peers: [] })),
     })),
   };
 }

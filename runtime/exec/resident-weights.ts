@@ -7,7 +7,7 @@
  * larger than one weight, and room for what it must set aside. Weights whose place no other residence uses are brought in at the start and stay:
  * no transition moves them. Each weight may be used as soon as it has arrived.
  */
-import type { RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
@@ -21,7 +21,7 @@ import type { MoveSpan, PlaceCopy, StagingRing } from './staging-ring.js';
 import type { Turns } from './turns.js';
 import { verifyWeights } from './verify-weights.js';
 import { hasPadding, isInPlace, lastingWeights, placeWeights } from './weight-arena.js';
-import type { DeviceTransition, Place, Residence, TransitionsByResidence } from './weight-arena.js';
+import type { Place, Residence, TransitionsByResidence } from './weight-arena.js';
 
 /** Begins the slice of a weight that moves. */
 export type TraceWeight = (weight: string, args: TraceArgs) => Slice;
@@ -39,7 +39,7 @@ export interface ResidentWeights {
    * are past what lies there. From the call on `arrival` knows what is still to come. Resolves with the bytes uploaded
    * once all moves are enqueued. `trace` begins the slice of a weight.
    */
-  transition(to: string, moves: DeviceTransition, leaving?: Leaving, trace?: TraceWeight): Promise<number>;
+  transition(to: string, moves: DeviceMoves, leaving?: Leaving, trace?: TraceWeight): Promise<number>;
   /** Compares the active residence with the weight source. Rejects with FC0921 where they differ. */
   verify(): Promise<void>;
   /**
@@ -50,7 +50,7 @@ export interface ResidentWeights {
 }
 
 /** Pieces of a weight that are written from the host copy; undefined when the weight is not written at all. */
-function piecesToUpload(moves: DeviceTransition, weight: string): readonly number[] | undefined {
+function piecesToUpload(moves: DeviceMoves, weight: string): readonly number[] | undefined {
   return moves.upload.find((upload) => upload.weight === weight)?.pieces;
 }
 
@@ -92,7 +92,7 @@ export function createResidentWeights(
   const placed = placeWeights(device, residences, transitions);
   const lasting = lastingWeights(placed, residences);
   const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
-  const orders = new Map<DeviceTransition, readonly OrderedMove<WeightMoves>[]>();
+  const orders = new Map<DeviceMoves, readonly OrderedMove<WeightMoves>[]>();
   let active: string | undefined;
   let ring: StagingRing | undefined;
   let incoming: Incoming | undefined;
@@ -102,11 +102,7 @@ export function createResidentWeights(
     return place;
   };
   /** The order of a transition's moves; it is the same every time. */
-  const ordered = (
-    from: string,
-    to: string,
-    moves: DeviceTransition,
-  ): readonly OrderedMove<WeightMoves>[] => {
+  const ordered = (from: string, to: string, moves: DeviceMoves): readonly OrderedMove<WeightMoves>[] => {
     const known = orders.get(moves);
     if (known !== undefined) return known;
     const jobs = weightsOf.get(to)!.flatMap((weight) => {

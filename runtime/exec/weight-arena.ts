@@ -12,7 +12,7 @@
  * The end of the longer residence lies under no other: it is brought in once and never moved again. Several layouts are
  * tried, and of those that need least memory the one is taken with which all transitions move least.
  */
-import type { RuntimeTransition, RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import { pieceBytes, roundUp } from '../../compiler/ir/runtime-graph.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 
@@ -22,8 +22,6 @@ export interface Residence {
   readonly weights: readonly RuntimeWeight[];
 }
 
-export type DeviceTransition = RuntimeTransition['devices'][number];
-
 /** A weight's place: `bytes` from `offset` of an arena buffer. */
 export interface Place {
   readonly buffer: DeviceBuffer;
@@ -32,7 +30,7 @@ export interface Place {
 }
 
 /** Transitions by `from->to` of residence names. */
-export type TransitionsByResidence = ReadonlyMap<string, DeviceTransition>;
+export type TransitionsByResidence = ReadonlyMap<string, DeviceMoves>;
 
 /** Largest arena buffer; a device may set a lower bound. */
 const CHUNK_BYTES = 2 ** 30;
@@ -192,7 +190,7 @@ function layOut(
 /** Adds the weights of a residence that can lie around the longest run of bytes that a transition copies into them. */
 function stayInPlace(
   { weights }: Residence,
-  { copy }: DeviceTransition,
+  { copy }: DeviceMoves,
   old: ReadonlyMap<string, Spot>,
   mine: Map<string, Spot>,
   { chunk, alignment }: LayoutOptions,

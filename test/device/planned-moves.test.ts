@@ -6,7 +6,12 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compilePlan } from '../../compiler/compile.js';
-import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import {
+  movesOfDevice,
+  type DeviceMoves,
+  type RuntimeGraph,
+  type RuntimeStage,
+} from '../../compiler/ir/runtime-graph.js';
 import { openDevices } from '../../runtime/device/dawn.js';
 import type { Device } from '../../runtime/device/device.js';
 import { deviceResidences, residencesOf, transitionBetween } from '../../runtime/engine/residence.js';
@@ -15,7 +20,6 @@ import { createPagePool, openPoolStaging, type PagePool } from '../../runtime/kv
 import { plainType } from '../../runtime/kernels/wgsl.js';
 import { neededTensors } from '../../runtime/weights/graph-tensors.js';
 import type { ResidentWeights } from '../../runtime/exec/resident-weights.js';
-import type { DeviceTransition } from '../../runtime/exec/weight-arena.js';
 import { arbitraryReshard } from '../compiler/support/arbitrary-reshard.js';
 import { halfResident } from '../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
@@ -83,20 +87,21 @@ async function moveWeights(
   const there = transitionBetween(graph, residences, first.name, second.name);
   const back = transitionBetween(graph, residences, second.name, first.name);
   if (!there || !back) return 0;
-  for (const moves of there.devices) {
-    const device = devices.get(moves.device)!;
-    const home = back.devices.find((entry) => entry.device === moves.device)!;
-    const transitions = new Map<string, DeviceTransition>([
+  for (const entry of there.devices) {
+    const device = devices.get(entry.device)!;
+    const moves = there.moves[entry.moves]!;
+    const home = movesOfDevice(back, entry.device)!;
+    const transitions = new Map<string, DeviceMoves>([
       [`${first.name}->${second.name}`, moves],
       [`${second.name}->${first.name}`, home],
     ]);
-    const mine = deviceResidences(graph, residences, moves.device);
+    const mine = deviceResidences(graph, residences, entry.device);
     const resident = residentWeights(device, mine, transitions, ids.source);
     await resident.load(first.name);
     await resident.transition(second.name, moves);
-    await expectShard(second, device, moves.device, resident, ids);
+    await expectShard(second, device, entry.device, resident, ids);
     await resident.transition(first.name, home);
-    await expectShard(first, device, moves.device, resident, ids);
+    await expectShard(first, device, entry.device, resident, ids);
     seen.moved += moves.copy.length + moves.upload.length;
     seen.kept += moves.keep.length;
   }

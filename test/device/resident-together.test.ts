@@ -33,7 +33,7 @@ describe('stages resident together', () => {
     expect(layers!.length).toBeGreaterThan(0);
     expect(layers!.length).toBeLessThan(plan.model.shape.layers);
     // The rest of the layers moves.
-    const uploads = runtime.transitions.flatMap(({ devices }) => devices.flatMap(({ upload }) => upload));
+    const uploads = runtime.transitions.flatMap(({ moves }) => moves.flatMap(({ upload }) => upload));
     expect(uploads.length).toBeGreaterThan(0);
     await expectReferenceAnswers(runtime, CLERK, expected);
   });

@@ -7,6 +7,7 @@
  * - KV lives in pages that start as NaN, and crosses stages only by the slices of the graph's edges.
  */
 import {
+  movesOfDevice,
   activationStride,
   weightLayout,
   type KernelOp,
@@ -59,9 +60,8 @@ export function interpretRuntime(
       for (const rank of stage.ranks) {
         const shard = stage.shards[rank.shard]!;
         const now = resident.get(rank.device);
-        const moves = graph.transitions
-          .find((transition) => transition.from === now?.stage && transition.to === name)
-          ?.devices.find((entry) => entry.device === rank.device);
+        const transition = graph.transitions.find(({ from, to }) => from === now?.stage && to === name);
+        const moves = transition && movesOfDevice(transition, rank.device);
         // Without a transition the stages are resident together: what is there stays, under names of its own.
         const weights =
           now && moves

@@ -5,7 +5,7 @@
 import {
   copyRanges,
   weightLayout,
-  type RuntimeTransition,
+  type DeviceMoves,
   type RuntimeWeight,
   type WeightCopy,
   type WeightReceive,
@@ -30,14 +30,14 @@ export function packShard(shard: WeightShard, source: ElementSource): WeightBuff
 
 /**
  * The buffers of `to` after a transition from `old`. Buffers start as garbage; uncovered elements become zero. `peers`
- * has the old buffers of other devices.
+ * has the old buffers of the peers that the moves name.
  */
 export function applyTransition(
   old: WeightBuffers,
-  moves: RuntimeTransition['devices'][number],
+  moves: DeviceMoves,
   to: WeightShard,
   source: ElementSource,
-  peers: (device: number) => WeightBuffers = () => new Map(),
+  peers: (peer: number) => WeightBuffers = () => new Map(),
 ): WeightBuffers {
   const buffers = new Map<string, Float64Array>();
   for (const weight of to.weights) buffers.set(weight.id, zeroUncovered(emptyBuffer(weight), weight));
@@ -47,7 +47,7 @@ export function applyTransition(
   for (const copy of copies) {
     const { dtype } = byId.get(copy.weight)!;
     const elements = (bytes: number): number => elementsIn(dtype, bytes);
-    const sender = 'fromDevice' in copy ? peers(copy.fromDevice) : old;
+    const sender = 'peer' in copy ? peers(copy.peer) : old;
     for (const { at, oldAt, bytes } of copyRanges(copy)) {
       const run = sender.get(copy.old)!.subarray(elements(oldAt), elements(oldAt + bytes));
       buffers.get(copy.weight)!.set(run, elements(at));

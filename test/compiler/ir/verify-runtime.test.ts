@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
-import type { TransitionGraph } from '../../../compiler/ir/transitions.js';
+import type { GroupPlan, TransitionGraph } from '../../../compiler/ir/transitions.js';
 import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
 import { verifyTransitions } from '../../../compiler/ir/verify-transitions.js';
 import { makePlan } from '../support/make-plan.js';
@@ -82,17 +82,18 @@ describe('verifyRuntime', () => {
         ]),
       /layer group/,
     ],
-    ['a missing upload', (g) => g.transitions[0]!.devices[0]!.upload.pop(), /not whole/],
+    ['a missing upload', (g) => g.transitions[0]!.moves[0]!.upload.pop(), /not whole/],
     [
       'a copy out of bounds',
-      (g) => (g.transitions[0]!.devices[0]!.copy[0]!.oldAt = 2 ** 20),
+      (g) => (g.transitions[0]!.moves[0]!.copy[0]!.oldAt = 2 ** 20),
       /outside its buffers/,
     ],
     [
       'a weight that stays one way only',
-      (g) => (g.transitions[1]!.devices[0]!.keep = []),
+      (g) => (g.transitions[1]!.moves[0]!.keep = []),
       /stays in .* but not on the way back/,
     ],
+    ['moves that are not listed', (g) => (g.transitions[0]!.devices[0]!.moves = 99), /are not listed/],
     ['a missing transition', (g) => g.transitions.pop(), /no transition/],
     ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
     [
@@ -144,28 +145,44 @@ describe('verifyRuntime, of heads that are shared out', () => {
   });
 });
 
+const planOf = (graph: Mutable<TransitionGraph>): Mutable<GroupPlan> => graph.weights[0]!.groups[0]!.plan;
+
 describe('verifyTransitions', () => {
   it('is content with a compiled graph', () => {
     expect(verifyTransitions(transitions)).toEqual([]);
   });
 
   it.each<[string, (graph: Mutable<TransitionGraph>) => void, RegExp]>([
-    ['a move that is missing', (g) => g.weights[0]!.moves.pop(), /never arrives/],
-    ['a move made twice', (g) => g.weights[0]!.moves.push(g.weights[0]!.moves[0]!), /arrives twice/],
+    ['a move that is missing', (g) => planOf(g).moves.pop(), /never arrives/],
+    ['a move made twice', (g) => planOf(g).moves.push(planOf(g).moves[0]!), /arrives twice/],
     [
       'a keep of what is not there',
-      (g) => (g.weights[0]!.moves.find((m) => m.kind === 'upload')!.kind = 'keep'),
+      (g) => (planOf(g).moves.find((m) => m.kind === 'upload')!.kind = 'keep'),
       /not resident/,
     ],
     [
       'an eviction of what is needed',
-      (g) => g.weights[0]!.evict.push({ ...g.weights[0]!.moves[0]!, bytes: 0 }),
+      (g) => planOf(g).evict.push({ ...planOf(g).moves[0]!, bytes: 0 }),
       /still needed/,
+    ],
+    ['a device without a group', (g) => g.weights[0]!.groups[0]!.devices.pop(), /is in no group/],
+    [
+      'a device in two groups',
+      (g) => g.weights[0]!.groups.push({ ...g.weights[0]!.groups[0]! }),
+      /in two groups/,
+    ],
+    [
+      'a plan made for other devices',
+      (g) => {
+        const [group] = g.weights[0]!.groups;
+        g.weights[0]!.groups.push({ ...group!, devices: [...group!.devices].reverse() });
+      },
+      /follow a plan for others/,
     ],
     ['needless uploads', (g) => (g.weights[0]!.bytes.upload += 4), /lower bound/],
     [
       'a move of what is resident in both shardings',
-      (g) => (g.resident = [g.weights[0]!.moves[0]!.piece.tensor]),
+      (g) => (g.resident = [planOf(g).moves[0]!.piece.tensor]),
       /resident in both/,
     ],
     ['pages that stay behind', (g) => g.kv[0]!.pageOut.pop(), /pages out only part/],

@@ -1,6 +1,7 @@
 /** Stages resident together: when the compiler says so, and that lowered graphs keep their weights apart. */
 import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
+import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { deviceResidences, residencesOf } from '../../../runtime/engine/residence.js';
@@ -76,12 +77,13 @@ describe('residence', () => {
     transitions.weights.forEach((reshard, index) => {
       const before = all.transitions.weights[index]!;
       expect(reshard.cost.linkBytes).toBeLessThan(before.cost.linkBytes);
-      const moved = new Set(reshard.moves.map(({ piece }) => /layers\.(\d+)/.exec(piece.tensor)?.[1]));
+      const moved = new Set(movesOf(reshard).map(({ piece }) => /layers\.(\d+)/.exec(piece.tensor)?.[1]));
       for (const layer of layers!) expect(moved).not.toContain(String(layer));
     });
     const [prefill, decode] = runtime.stages;
-    for (const { devices } of runtime.transitions) {
-      for (const { device, keep, upload, copy } of devices) {
+    for (const { devices, moves } of runtime.transitions) {
+      for (const { device, moves: index } of devices) {
+        const { keep, upload, copy } = moves[index]!;
         const kept = keep.map(({ weight, old }) => (weight === old ? weight : `${weight} in ${old}`));
         const layer = `layers.${layers![0]!}.qkv`;
         const held = [weightOf(prefill!, device, layer), weightOf(decode!, device, `decode.${layer}`)];

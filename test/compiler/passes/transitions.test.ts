@@ -30,19 +30,19 @@ function shardOn(stage: RuntimeStage, device: number): WeightShard {
 function executeTransitions({ runtime }: CompileResult): number {
   const source = elementIds();
   let compared = 0;
-  for (const { from, to, devices } of runtime.transitions) {
+  for (const { from, to, devices, moves: table } of runtime.transitions) {
     const [before, after] = [from, to].map((name) => runtime.stages.find((stage) => stage.name === name)!);
     expect(devices).toHaveLength(after!.ranks.length);
-    for (const moves of devices) {
-      const old = packShard(shardOn(before!, moves.device), source);
-      const target = shardOn(after!, moves.device);
-      const reached = applyTransition(old, moves, target, source, (device) =>
-        packShard(shardOn(before!, device), source),
+    for (const { device, moves, peers } of devices) {
+      const old = packShard(shardOn(before!, device), source);
+      const target = shardOn(after!, device);
+      const reached = applyTransition(old, table[moves]!, target, source, (peer) =>
+        packShard(shardOn(before!, peers[peer]!), source),
       );
       for (const [id, wanted] of packShard(target, source)) {
         compared++;
         if (!reached.get(id)!.every((element, index) => Object.is(element, wanted[index]))) {
-          throw new Error(`${from} -> ${to}, device ${moves.device}: ${id} has wrong elements`);
+          throw new Error(`${from} -> ${to}, device ${device}: ${id} has wrong elements`);
         }
       }
     }
@@ -82,7 +82,9 @@ describe('weight re-shards', () => {
         const text = serialiseRuntimeGraph(compiled.runtime);
         expect(parseRuntimeGraph(JSON.parse(text))).toMatchObject({ graph: compiled.runtime });
         received += compiled.runtime.transitions
-          .flatMap((transition) => transition.devices.flatMap((moves) => moves.receive ?? []))
+          .flatMap((transition) =>
+            transition.devices.flatMap((entry) => transition.moves[entry.moves]!.receive ?? []),
+          )
           .reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0);
       }),
       { numRuns: 30 },
@@ -101,8 +103,10 @@ describe('weight re-shards', () => {
         ],
       }),
     );
-    const [there, back] = runtime.transitions.map(({ devices }) =>
-      devices.flatMap(({ device, keep }) => keep.map(({ weight, old }) => ({ device, weight, old }))),
+    const [there, back] = runtime.transitions.map(({ devices, moves }) =>
+      devices.flatMap((entry) =>
+        moves[entry.moves]!.keep.map(({ weight, old }) => ({ device: entry.device, weight, old })),
+      ),
     );
     const key = ({ device, weight, old }: { device: number; weight: string; old: string }): string =>
       [device, weight, old].join();
@@ -113,16 +117,19 @@ describe('weight re-shards', () => {
 
   it('are refused when a piece is received twice, in part, from oneself or not at all', () => {
     const { runtime, transitions } = compilePlan(makePlan({ ...RESHARD, peerBandwidth: 50e9 }));
-    const spoil = (edit: (receive: Writable<WeightReceive>[]) => void): string => {
+    const spoil = (edit: (receive: Writable<WeightReceive>[], peers: number[]) => void): string => {
       const copy = structuredClone(runtime);
-      edit(copy.transitions[0]!.devices[0]!.receive as Writable<WeightReceive>[]);
+      const { devices, moves } = copy.transitions[0]!;
+      const [first] = devices;
+      edit(moves[first!.moves]!.receive as Writable<WeightReceive>[], first!.peers as number[]);
       return verifyRuntime(copy, { transitions }).join('\n');
     };
     expect(spoil(() => undefined)).toBe('');
     expect(spoil((receive) => receive.pop())).toMatch(/not whole/);
     expect(spoil((receive) => receive.push(receive[0]!))).toMatch(/received twice/);
     expect(spoil((receive) => (receive[0]!.rows = 0))).toMatch(/only part/);
-    expect(spoil((receive) => (receive[0]!.fromDevice = 0))).toMatch(/from itself/);
+    expect(spoil((_receive, peers) => (peers[0] = 0))).toMatch(/from itself/);
+    expect(spoil((receive) => (receive[0]!.peer = 9))).toMatch(/outside/);
     expect(spoil((receive) => (receive[0]!.oldAt = 2 ** 30))).toMatch(/outside/);
   });
 
@@ -134,7 +141,9 @@ describe('weight re-shards', () => {
         const { transitions, runtime } = compilePlan(makePlan(plain));
         for (const { from, to, lowerBound, bytes } of transitions.weights) {
           const found = runtime.transitions.find((entry) => entry.from === from && entry.to === to)!;
-          expect(found.devices.reduce((sum, moves) => sum + moves.uploadBytes, 0)).toBe(lowerBound);
+          expect(found.devices.reduce((sum, entry) => sum + found.moves[entry.moves]!.uploadBytes, 0)).toBe(
+            lowerBound,
+          );
           expect(bytes.upload).toBe(lowerBound);
         }
       }),

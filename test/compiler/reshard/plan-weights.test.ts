@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
+import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RankHolding, TensorPiece, WeightMove } from '../../../compiler/ir/transitions.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf, type Road } from '../../../compiler/reshard/roads.js';
@@ -56,9 +57,10 @@ describe('planned moves', () => {
       fc.property(arbitraryPair, arbitraryMachine, ([from, to], machine) => {
         const roads = roadsOf(machine);
         const plan = planWeights(from, to, pieceBytes, roads);
-        for (const move of plan.moves) kinds.add(move.kind);
+        const moves = movesOf(plan);
+        for (const move of moves) kinds.add(move.kind);
         for (const kind of kindsOf(from, to)) pairs.add(kind);
-        const after = executeMoves(memoriesOf(from), plan.moves, to);
+        const after = executeMoves(memoriesOf(from), moves, to);
         expect(firstDifference(after, memoriesOf(to))).toBeUndefined();
 
         const { keep, copy, peer, upload, evict } = plan.bytes;
@@ -67,10 +69,10 @@ describe('planned moves', () => {
         const shared = from.filter((rank) => to.some((other) => other.device === rank.device));
         expect(keep + copy + evict).toBe(elements(shared) * ELEMENT_BYTES);
 
-        const sized = plan.moves.every((move) => move.bytes === area(move.piece) * ELEMENT_BYTES);
+        const sized = moves.every((move) => move.bytes === area(move.piece) * ELEMENT_BYTES);
         expect(sized).toBe(true);
         const origin = (device: number): Road | undefined => weightSource(roads, device, modelBytes(from));
-        const traffic = trafficOf(plan.moves.map(travelOf), roads, origin);
+        const traffic = trafficOf(moves.map(travelOf), roads, origin);
         const seconds = slowestLane(traffic.laneBytes, roads);
         expect(plan.cost.seconds).toBeCloseTo(seconds, 9);
         expect(plan.cost.linkBytes).toBe(traffic.linkBytes);
@@ -92,7 +94,7 @@ describe('planned moves', () => {
         const roads = roadsOf(machine);
         const there = planWeights(a, b, pieceBytes, roads);
         const back = planWeights(b, a, pieceBytes, roads);
-        const home = executeMoves(executeMoves(memoriesOf(a), there.moves, b), back.moves, a);
+        const home = executeMoves(executeMoves(memoriesOf(a), movesOf(there), b), movesOf(back), a);
         expect(firstDifference(home, memoriesOf(a))).toBeUndefined();
       }),
       { numRuns: 1000 },
@@ -238,12 +240,12 @@ describe('the source of what is missing', () => {
   it('is within the node rather than across the network', () => {
     const both = placeModel(MODEL, { dp: 2, pp: 2, tp: 2 }, [0, 1, 2, 3, 4, 5, 6, 7], [2, 2]);
     const turned = placeModel(MODEL, { dp: 2, pp: 1, tp: 4 }, [0, 1, 2, 3, 4, 5, 6, 7], [4]);
-    const { moves, cost } = bytesOf(both, turned, { host: 1, peer: 50, nodes: 2 });
-    const peers = moves.filter((move) => move.kind === 'peer');
+    const plan = bytesOf(both, turned, { host: 1, peer: 50, nodes: 2 });
+    const peers = movesOf(plan).filter((move) => move.kind === 'peer');
     expect(peers.length).toBeGreaterThan(0);
     const across = peers.filter((move) => move.source! < 4 !== move.device < 4);
     const bytes = (list: typeof peers): number => list.reduce((sum, move) => sum + move.bytes, 0);
     expect(bytes(across)).toBeLessThan(bytes(peers) / 4);
-    expect(cost.seconds).toBeLessThan(2 * cost.boundSeconds);
+    expect(plan.cost.seconds).toBeLessThan(2 * plan.cost.boundSeconds);
   });
 });

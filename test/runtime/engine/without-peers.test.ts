@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { RuntimeGraph, RuntimeTransition } from '../../../compiler/ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { withoutPeers } from '../../../runtime/engine/without-peers.js';
 
-type DeviceMoves = RuntimeTransition['devices'][number];
-
 const plain: DeviceMoves = {
-  device: 0,
   keep: [{ weight: 'norm', old: 'norm' }],
   copy: [],
   upload: [{ weight: 'qkv', pieces: [2] }],
@@ -13,14 +10,19 @@ const plain: DeviceMoves = {
   uploadBytes: 64,
 };
 
-const run = { at: 0, stride: 32, old: 'qkv', oldAt: 0, oldStride: 32, runBytes: 32, rows: 2, fromDevice: 1 };
+const run = { at: 0, stride: 32, old: 'qkv', oldAt: 0, oldStride: 32, runBytes: 32, rows: 2, peer: 0 };
 
 function graphOf(moves: DeviceMoves): RuntimeGraph {
-  return { transitions: [{ from: 'prefill', to: 'decode', devices: [moves] }] } as unknown as RuntimeGraph;
+  const devices = [{ device: 0, moves: 0, peers: [1] }];
+  return {
+    transitions: [{ from: 'prefill', to: 'decode', moves: [moves], devices }],
+  } as unknown as RuntimeGraph;
 }
 
 function movesOf(graph: RuntimeGraph): DeviceMoves {
-  return graph.transitions[0]!.devices[0]!;
+  const [transition] = graph.transitions;
+  expect(transition!.devices).toEqual([{ device: 0, moves: 0, peers: [] }]);
+  return transition!.moves[0]!;
 }
 
 describe('withoutPeers', () => {

@@ -5,12 +5,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import { movesOfDevice, type DeviceMoves, type RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import type { DType } from '../../../compiler/model/shape.js';
 import { deviceResidences, residencesOf, transitionBetween } from '../../../runtime/engine/residence.js';
 import { withoutPeers } from '../../../runtime/engine/without-peers.js';
 import type { MoveSpan } from '../../../runtime/exec/staging-ring.js';
-import type { DeviceTransition } from '../../../runtime/exec/weight-arena.js';
 import { neededTensors } from '../../../runtime/weights/graph-tensors.js';
 import { hostWeights } from '../../../runtime/weights/host-weights.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
@@ -69,11 +68,11 @@ describe('re-shards', () => {
         const residences = residencesOf(graph);
         for (const { id } of graph.devices) {
           const mine = deviceResidences(graph, residences, id);
-          const pairs = new Map<string, DeviceTransition>();
+          const pairs = new Map<string, DeviceMoves>();
           for (const from of mine) {
             for (const to of mine) {
-              const moves = transitionBetween(graph, residences, from.name, to.name)?.devices;
-              const here = moves?.find(({ device }) => device === id);
+              const transition = transitionBetween(graph, residences, from.name, to.name);
+              const here = transition && movesOfDevice(transition, id);
               if (here !== undefined) pairs.set(`${from.name}->${to.name}`, here);
             }
           }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RuntimeTransition, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
 import { packWeight } from '../../../runtime/weights/pack.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
@@ -18,17 +18,14 @@ function weight(id: string, tensor: string, rows: readonly [number, number]): Ru
 const pipeline = { name: 'prefill', weights: [weight('a', 'a', [0, 8]), weight('c', 'b', [0, 4])] };
 const tensor = { name: 'decode', weights: [weight('a', 'a', [4, 8]), weight('b', 'b', [4, 8])] };
 
-type Moves = RuntimeTransition['devices'][number];
-const toTensor: Moves = {
-  device: 0,
+const toTensor: DeviceMoves = {
   keep: [],
   copy: [{ weight: 'a', at: 0, stride: 128, old: 'a', oldAt: 128, oldStride: 128, runBytes: 128, rows: 1 }],
   upload: [{ weight: 'b', pieces: [0] }],
   evict: ['a'],
   uploadBytes: 128,
 };
-const toPipeline: Moves = {
-  device: 0,
+const toPipeline: DeviceMoves = {
   keep: [],
   copy: [],
   upload: [
@@ -111,7 +108,7 @@ describe('resident weights', () => {
       runBytes: 96,
       rows: 1,
     };
-    const moves: Moves = { ...toTensor, copy: [copy], upload: [], evict: ['a', 'b'] };
+    const moves: DeviceMoves = { ...toTensor, copy: [copy], upload: [], evict: ['a', 'b'] };
     const resident = residentWeights(device, [big, odd], new Map([['prefill->decode', moves]]), source);
     await resident.load('prefill');
     await resident.transition('decode', moves);
@@ -148,8 +145,8 @@ describe('resident weights', () => {
     const long = { name: 'prefill', weights: [weight('a', 'a', [0, 8]), weight('b', 'b', [0, 8])] };
     const short = { name: 'decode', weights: [weight('half', 'a', [0, 4])] };
     const copy = { at: 0, stride: 128, oldAt: 0, oldStride: 128, runBytes: 128, rows: 1 };
-    const there: Moves = { ...toTensor, copy: [{ weight: 'half', old: 'a', ...copy }], upload: [] };
-    const back: Moves = {
+    const there: DeviceMoves = { ...toTensor, copy: [{ weight: 'half', old: 'a', ...copy }], upload: [] };
+    const back: DeviceMoves = {
       ...toPipeline,
       copy: [{ weight: 'a', old: 'half', ...copy }],
       upload: [{ weight: 'b', pieces: [0] }],
@@ -174,7 +171,13 @@ describe('resident weights', () => {
   it('keeps the buffer of a weight that a transition keeps', () => {
     const device = memoryDevice();
     const kept = { name: 'decode', weights: [weight('x', 'a', [0, 8])] };
-    const keep: Moves = { ...toTensor, copy: [], upload: [], evict: [], keep: [{ weight: 'x', old: 'a' }] };
+    const keep: DeviceMoves = {
+      ...toTensor,
+      copy: [],
+      upload: [],
+      evict: [],
+      keep: [{ weight: 'x', old: 'a' }],
+    };
     const resident = residentWeights(device, [pipeline, kept], new Map([['prefill->decode', keep]]), source);
     expect(resident.place('decode', 'x')).toEqual(resident.place('prefill', 'a'));
   });

@@ -1,6 +1,6 @@
 /** `--verify-moves` finds a single wrong byte among weights wherever it comes from, and says where it is. */
 import { describe, expect, it } from 'vitest';
-import type { RuntimeTransition, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
@@ -19,8 +19,7 @@ describe('weights', () => {
     const base = { id, dtype: 'f32' as const, rows: 8, cols: 8 };
     return { ...base, pieces, bytes: weightBytes(base) };
   };
-  const moves: RuntimeTransition['devices'][number] = {
-    device: 0,
+  const moves: DeviceMoves = {
     keep: [],
     copy: [],
     upload: [{ weight: 'ab', pieces: [0, 1] }],

@@ -1,0 +1,78 @@
+/**
+ * Devices that trade weights among themselves alone when a stage changes: the smallest sets that are whole replicas
+ * before and after. A replica has the whole model, so each set finds in itself all that its devices need; what is
+ * planned for one holds for every other set whose devices hold the same, place by place, over links that are alike.
+ *
+ * Example: four replicas of two devices become two of four: two groups of four devices, one plan.
+ */
+import { groupBy } from '../group-by.js';
+import type { RankHolding } from '../ir/transitions.js';
+import type { Lane, Road } from './roads.js';
+
+export interface TradingGroup {
+  /** Those that hold something before, then those that only get something. */
+  readonly devices: readonly number[];
+  readonly from: readonly RankHolding[];
+  readonly to: readonly RankHolding[];
+}
+
+/** Groups in the order of their first devices; all devices are one where some could get what they need nowhere else. */
+export function tradingGroups(
+  from: readonly RankHolding[],
+  to: readonly RankHolding[],
+): readonly TradingGroup[] {
+  const root = new Map<number, number>();
+  const rootOf = (device: number): number => {
+    let at = device;
+    while (root.get(at) !== undefined) at = root.get(at)!;
+    if (at !== device) root.set(device, at);
+    return at;
+  };
+  for (const ranks of [from, to])
+    for (const replica of groupBy(ranks, ({ dp }) => dp).values())
+      for (const { device } of replica) {
+        const [a, b] = [rootOf(replica[0]!.device), rootOf(device)];
+        if (a !== b) root.set(b, a);
+      }
+  const before = groupBy(from, ({ device }) => rootOf(device));
+  const after = groupBy(to, ({ device }) => rootOf(device));
+  const roots = [...new Set([...from, ...to].map(({ device }) => rootOf(device)))];
+  if (roots.some((id) => !before.has(id))) return [groupOf(from, to)];
+  return roots.map((id) => groupOf(before.get(id)!, after.get(id) ?? []));
+}
+
+function groupOf(from: readonly RankHolding[], to: readonly RankHolding[]): TradingGroup {
+  return { devices: [...new Set([...from, ...to].map(({ device }) => device))], from, to };
+}
+
+/** What the plan of a group depends on, as text: equal for groups that may share one. */
+export function likeness(
+  { devices, from, to }: TradingGroup,
+  holdingId: (weights: RankHolding['weights']) => number,
+  roads: {
+    readonly lanes: readonly Lane[];
+    readonly between: (sender: number, device: number) => Road | undefined;
+    readonly origin: (device: number) => Road | undefined;
+  },
+): string {
+  const held = (ranks: readonly RankHolding[]): readonly (number | undefined)[] => {
+    const ids = new Map(ranks.map((rank) => [rank.device, holdingId(rank.weights)]));
+    return devices.map((device) => ids.get(device));
+  };
+  const local = new Map<number, number>();
+  const lanes: (readonly [string, string, number, number])[] = [];
+  const laneOf = (lane: number): number => {
+    const known = local.get(lane);
+    if (known !== undefined) return known;
+    const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
+    local.set(lane, lanes.length);
+    return lanes.push([link, direction, bandwidth, latency]) - 1;
+  };
+  const describe = (road: Road | undefined): unknown =>
+    road?.hops.map(({ link, from: start, to: end, lanes: used }) => [link, start, end, used.map(laneOf)]);
+  const ways = to.map(({ device }) => [
+    describe(roads.origin(device)),
+    ...from.map((sender) => describe(roads.between(sender.device, device))),
+  ]);
+  return JSON.stringify([held(from), held(to), ways, lanes]);
+}
