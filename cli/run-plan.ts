@@ -51,6 +51,8 @@ export interface PlanRunOptions {
   readonly verifyMoves?: boolean;
   /** Where to write a timeline of the run. */
   readonly tracePath?: string;
+  /** Whether it tells kernels from the exchanges behind them; see `Tracer`. */
+  readonly traceKernels?: boolean;
   /** Where metrics go; default: nowhere. */
   readonly metrics?: MetricsTarget;
   readonly signal: AbortSignal;
@@ -70,7 +72,10 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const metrics = options.metrics && (await openMetrics(options.metrics, graph, terminal));
   let trace: TraceFile | undefined;
   try {
-    trace = options.tracePath === undefined ? undefined : openTrace(options.tracePath, graph, terminal);
+    trace =
+      options.tracePath === undefined
+        ? undefined
+        : openTrace(options.tracePath, graph, terminal, { apart: options.traceKernels ?? false });
     const context = { total, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
     return await runObserved(options, context, terminal);
   } finally {

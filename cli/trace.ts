@@ -15,7 +15,7 @@ export function openTrace(
   path: string,
   graph: RuntimeGraph,
   terminal: Terminal,
-  options: Partial<Pick<TraceFileOptions, 'about' | 'now'>> = {},
+  options: Partial<Pick<TraceFileOptions, 'about' | 'now' | 'apart'>> = {},
 ): TraceFile {
   const texts = new Map<string, string | undefined>();
   const textOf = (file: string): string | undefined => {

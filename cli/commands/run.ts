@@ -10,11 +10,12 @@ import {
   parsePort,
   type AddCommand,
 } from '../command.js';
+import { EXIT } from '../exit-codes.js';
 import { loadGraph } from '../load-plan.js';
 import type { MetricsTarget } from '../metrics.js';
 import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
 import { runSummary, writeRunSummary } from '../run-summary.js';
-import { out } from '../terminal.js';
+import { err, out } from '../terminal.js';
 
 interface RunOptions {
   readonly plan?: string;
@@ -31,6 +32,7 @@ interface RunOptions {
   readonly verifyMoves?: boolean;
   readonly summary?: string;
   readonly trace?: string;
+  readonly traceKernels?: boolean;
   readonly metrics?: string;
   readonly metricsPort?: number;
   readonly metricsHost: string;
@@ -60,7 +62,11 @@ export const addRunCommand: AddCommand = (program, context) => {
         .default('dataflow'),
     )
     .option('--verify-moves', 'check weights and KV end to end after every move (slow)')
-    .option('--trace <file>', 'timeline of the run, for ui.perfetto.dev or chrome://tracing');
+    .option('--trace <file>', 'timeline of the run, for ui.perfetto.dev or chrome://tracing')
+    .option(
+      '--trace-kernels',
+      'let kernels end before each exchange, so that the trace tells them apart (slower)',
+    );
   command
     .option('--metrics <file>', 'metrics of the run in the Prometheus text format, written when it ends')
     .option(
@@ -73,6 +79,10 @@ export const addRunCommand: AddCommand = (program, context) => {
   addJsonOption(command).action(
     gpuAction(context, async (file: string, options: RunOptions) => {
       const { terminal } = context;
+      if (options.traceKernels && options.trace === undefined) {
+        err(terminal, 'error: --trace-kernels is about the file that --trace names');
+        return EXIT.usage;
+      }
       const loaded = loadGraph(file, options, terminal);
       if (loaded.kind === 'failed') return loaded.exit;
       const { graph } = loaded;
@@ -89,6 +99,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             ordered: options.ordered === true,
             reusesPrefixes: options.prefixReuse,
             ...(options.trace === undefined ? {} : { tracePath: options.trace }),
+            traceKernels: options.traceKernels === true,
             ...metricsTarget(options),
             ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),

@@ -4,8 +4,9 @@ import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
-import { createTimeline } from '../../runtime/clock/timeline.js';
+import { createTimeline, flatSlices } from '../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
+import { againstReport, describeAgainst, readRun, type AgainstReport } from '../against.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
@@ -17,7 +18,7 @@ import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
 import { writeText } from '../write-text.js';
-import { chooseRequests } from '../workloads.js';
+import { chooseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
   readonly plan?: string;
@@ -28,6 +29,7 @@ interface SimulateCliOptions {
   readonly with?: readonly string[];
   readonly trace?: string;
   readonly html?: string;
+  readonly against?: string;
   readonly json?: boolean;
 }
 
@@ -46,7 +48,7 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     .command('simulate')
     .description('run a workload through plans on a virtual clock: throughput, time by category, link use')
     .argument('<file>', 'plan file')
-    .option('--plan <name>', 'plan of the file; all of them unless named', 'all')
+    .option('--plan <name>', 'plan of the file; all of them unless named')
     .option('--workload <name>', 'workload of the plan file, or a .jsonl file of lengths')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
@@ -57,6 +59,7 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
     .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names))
     .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
+    .option('--against <file>', 'compare with the trace of a run; requests and plan are those of the run')
     .option('--html <file>', 'write a page with timeline and charts, to be opened in any browser');
   addJsonOption(command).action(
     action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
@@ -78,6 +81,9 @@ function describeEngine({ transitions, with: added, without }: SimulateCliOption
   ];
 }
 
+/** Options that want more of a simulation than its sums. */
+const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against'];
+
 function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
   const checked = checkPlanFile(file, options.set, terminal.colour);
   const failed = (message: string, exit: ExitCode): ExitCode => {
@@ -86,15 +92,25 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   };
   if (!reportDiagnostics(terminal, checked.diagnostics, checked.render))
     return failed(countDiagnostics(checked.diagnostics), EXIT.diagnostics);
-  const chosen = plansToRun(checked.plans, options.plan ?? 'all', file);
+  const run = options.against === undefined ? undefined : readRun(options.against);
+  if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime);
+  const chosen = plansToRun(checked.plans, options.plan ?? run?.plan ?? 'all', file);
   if (typeof chosen === 'string') return failed(chosen, EXIT.usage);
-  if (options.trace !== undefined && chosen.length > 1)
-    return failed(`error: --trace shows one plan: choose it with --plan (${names(chosen)})`, EXIT.usage);
+  const single = ['trace', 'against'].find((name) => name in options);
+  if (single !== undefined && chosen.length > 1)
+    return failed(
+      `error: --${single} is about one plan: choose it with --plan (${names(chosen)})`,
+      EXIT.usage,
+    );
   const pages: SimulatedPlan[] = [];
   const reports = [];
   let workload = '';
+  let against: AgainstReport | undefined;
   for (const plan of chosen) {
-    const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
+    const requests: ChosenRequests =
+      run !== undefined && options.workload === undefined
+        ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
+        : chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
     if (requests.kind !== 'requests')
       return failed(`error: ${requests.message}`, requests.kind === 'usage' ? EXIT.usage : EXIT.runtime);
     const compiled = compileAllowing(plan, checked);
@@ -102,7 +118,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
     workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
     if (reports.length === 0) err(terminal, workload);
-    const timeline = options.trace === undefined && options.html === undefined ? undefined : createTimeline();
+    const timeline = looks.some((name) => name in options) ? createTimeline() : undefined;
     const simulation = simulate(compiled.runtime, plan, requests.requests, {
       engine: engineOf(options),
       transitions: options.transitions,
@@ -112,6 +128,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal);
     const report = simulationReport({ plan: plan.name, simulation });
     reports.push(report);
+    if (run !== undefined && timeline) against = againstReport(run, plan.name, flatSlices(timeline));
     if (options.html !== undefined && timeline)
       pages.push({
         report,
@@ -124,10 +141,11 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
         ),
       });
   }
-  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports }));
+  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports, ...(against && { against }) }));
   else {
     out(terminal, describeThroughput(reports));
     for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
+    if (against !== undefined) out(terminal, `\n${describeAgainst(against)}`);
   }
   if (options.html !== undefined) {
     const [only, ...others] = pages;

@@ -4,6 +4,7 @@
  */
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { Lane, Slice, TraceArgs, Tracer } from '../trace/tracer.js';
+import type { TimedName } from '../trace/categories.js';
 import { createSampler, type Sampler } from './sampler.js';
 
 /** A slice within another one. */
@@ -111,4 +112,19 @@ function moments(timeline: Timeline): readonly Moment[] {
     all.map((sample): Moment => ({ kind: 'counter', name, ...sample })),
   );
   return [...slices, ...samples].sort((a, b) => a.time - b.time);
+}
+
+/** The slices of a timeline with those within them, each on its lane. */
+export function flatSlices(timeline: Timeline): readonly TimedName[] {
+  return timeline
+    .slices()
+    .flatMap(({ lane, name, start, end, within }) => [
+      { ...lane, name, start, end },
+      ...(within?.() ?? []).map((inner) => ({
+        ...lane,
+        name: inner.name,
+        start: inner.start,
+        end: inner.end,
+      })),
+    ]);
 }

@@ -226,6 +226,14 @@ async function runGroup(
       });
     }
   };
+  /** Submits what comes before an op and lets it end, where the trace is to tell it from the exchange behind it. */
+  const apart = async (end: number): Promise<void> => {
+    if (end === pending) return;
+    const kernels = slice.child('kernels', { op: pending });
+    submit(end);
+    await Promise.all(ranks.map((rank) => rank.device.idle()));
+    kernels.end();
+  };
   let computed = context.computing();
   const overtaken: Promise<unknown>[] = [];
   try {
@@ -248,6 +256,7 @@ async function runGroup(
         for (const rank of ranks) rank.adjuster?.apply(args);
       }
       if (op.op === 'kernel' || op.op === 'sample') continue;
+      if (context.tracer.apart && op.op !== 'recv') await apart(index);
       submit(index);
       pending = index + 1;
       const exchanging = slice.child(op.op === 'collective' ? `${op.kind} ${op.axis}` : op.op, {
@@ -257,6 +266,7 @@ async function runGroup(
       await exchange(op);
       exchanging.end();
     }
+    if (context.tracer.apart) await apart(program.ops.length);
     submit(program.ops.length);
     await Promise.all(overtaken);
     return sent;

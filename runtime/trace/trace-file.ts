@@ -25,6 +25,8 @@ export interface TraceFileOptions {
   readonly onBroken: (reason: string) => void;
   /** Milliseconds. */
   readonly now?: () => number;
+  /** See `Tracer`. */
+  readonly apart?: boolean;
 }
 
 const FLUSH_CHARACTERS = 1 << 16;
@@ -117,6 +119,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
   output.write({ name: 'run', ph: 'i', s: 'g', ts: 0, pid: about.pid, tid: 0, args: facts });
 
   return {
+    apart: options.apart ?? false,
     begin(lane, name, args = {}) {
       const row = freeRow(lane);
       row.busy = true;

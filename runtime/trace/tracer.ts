@@ -22,6 +22,11 @@ export interface Slice {
 }
 
 export interface Tracer {
+  /**
+   * Whether exchanges are to wait for the kernels before them, so that their slices tell the two apart. That costs a
+   * round trip an exchange.
+   */
+  readonly apart?: boolean;
   /** Begins a slice; slices of a lane that overlap are shown in rows of their own. */
   readonly begin: (lane: Lane, name: string, args?: TraceArgs) => Slice;
   /** A counter's values from now on. They are asked for only when they are wanted. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { AgainstReport } from '../../cli/against.js';
 import { expectWellFormed, readTrace } from '../fixtures/trace-events.js';
 import { runInProcess } from './run-program.js';
 
@@ -50,7 +51,7 @@ describe('simulate', () => {
     const args = ['simulate', 'plans/clerk.plan', '--workload', lengths, '--trace', trace];
     const all = await runInProcess(...args);
     expect(all).toMatchObject({ status: 2, out: '' });
-    expect(all.err).toContain('--trace shows one plan: choose it with --plan (reshard, pipeline');
+    expect(all.err).toContain('--trace is about one plan: choose it with --plan (reshard, pipeline');
     const one = await runInProcess(...args, '--plan', 'reshard');
     expect(one.status).toBe(0);
     expect(one.err).toContain(`wrote ${trace}`);
@@ -68,6 +69,35 @@ describe('simulate', () => {
     );
     expect(refused.status).toBe(3);
     expect(refused.err).toContain('FC0940');
+  });
+
+  it('finds no error against a trace of its own, and the effect of what is left out', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+    const trace = join(folder, 'own.json');
+    const args = ['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--workload', lengths];
+    await runInProcess(...args, '--trace', trace);
+    // Plan and requests come from the trace.
+    const same = await runInProcess('simulate', 'plans/clerk.plan', '--against', trace);
+    expect(same.err).toContain(`workload of ${trace}: 8 requests`);
+    expect(same.out).toMatch(/whole run .* 0%/);
+    const json = await runInProcess(
+      ...['simulate', 'plans/clerk.plan', '--against', trace, '--without', 'host-overhead', '--json'],
+    );
+    const { against } = JSON.parse(json.out) as { against: AgainstReport };
+    expect(against).toMatchObject({ plan: 'reshard', requests: 8 });
+    const errors = new Map(against.categories.map(({ category, error }) => [category, error]));
+    expect(errors.get('collectives')).toBeCloseTo(0, 3);
+    expect(errors.get('kernels')).toBeLessThan(-0.01);
+    expect(errors.get('host work')).toBeCloseTo(-1, 6);
+  });
+
+  it.each([
+    [['--against', 'absent.json'], 3, 'cannot read absent.json'],
+    [['--against', 'test/fixtures/lengths.jsonl'], 3, 'is not a trace'],
+  ])('refuses %j', async (args, status, message) => {
+    const run = await runInProcess('simulate', 'plans/clerk.plan', ...args);
+    expect(run).toMatchObject({ status, out: '' });
+    expect(run.err).toContain(message);
   });
 
   it('finds effects of an engine to be switches', async () => {

@@ -8,6 +8,8 @@ import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline, replay } from '../../runtime/clock/timeline.js';
+import { compareCategories } from '../../runtime/trace/categories.js';
+import { readTraceFile, type ReadTrace } from '../../runtime/trace/read-trace.js';
 import { openTraceFile } from '../../runtime/trace/trace-file.js';
 import type { Tracer } from '../../runtime/trace/tracer.js';
 import { end, expectWellFormed, readTrace } from '../fixtures/trace-events.js';
@@ -19,6 +21,7 @@ const PROMPTS = 6;
 let folder = '';
 let trace: Trace;
 let simulated: Trace;
+let apart: ReadTrace;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fulcrum-trace-'));
@@ -37,6 +40,14 @@ beforeAll(async () => {
     () => milliseconds,
     (tracer) => replay(timeline, tracer, (seconds) => (milliseconds = 1000 * seconds)),
   );
+  await traced(
+    'apart.json',
+    undefined,
+    (tracer) => generate(graph, CLERK, prompts, { maxNewTokens: 4, stopIds: [], engine: { tracer } }),
+    true,
+  );
+  const read = readTraceFile(join(folder, 'apart.json'));
+  if (read.kind === 'trace') apart = read.trace;
 });
 
 /** The trace of what `work` tells a tracer. */
@@ -44,6 +55,7 @@ async function traced(
   file: string,
   now: (() => number) | undefined,
   work: (tracer: Tracer) => unknown,
+  apart = false,
 ): Promise<Trace> {
   const path = join(folder, file);
   const tracer = openTraceFile(path, {
@@ -53,6 +65,7 @@ async function traced(
       throw new Error(reason);
     },
     ...(now && { now }),
+    apart,
   });
   await work(tracer);
   tracer.close();
@@ -159,5 +172,33 @@ describe('the trace of a simulation of it', () => {
           .join('');
       expect(path(simulated)).toBe(path(trace));
     }
+  });
+});
+
+describe('a trace that tells kernels from exchanges', () => {
+  it('has kernels before every exchange, and can be compared with its simulation category by category', () => {
+    const clock = simulated.slices.map(({ process, thread, name, ts, dur }) => ({
+      ...{ process, thread: thread.replace(/ \d+$/, ''), name },
+      ...{ start: ts / 1e6, end: (ts + dur) / 1e6 },
+    }));
+    const compared = new Map(compareCategories(apart.slices, clock).map((each) => [each.category, each]));
+    for (const name of [
+      'whole run',
+      'prefill steps',
+      'decode steps',
+      'kernels',
+      'collectives',
+      'KV out',
+      'KV in',
+    ]) {
+      const { run, simulated: other, error } = compared.get(name)!;
+      expect(run.seconds, name).toBeGreaterThan(0);
+      expect(error, name).toBeCloseTo(other.seconds / run.seconds - 1, 12);
+    }
+    expect(compared.has('kernels and exchanges')).toBe(false);
+    const { run, simulated: other } = compared.get('kernels')!;
+    // As many stretches of kernels in a step of a kind, whatever the number of steps.
+    expect(run.slices).toBeGreaterThanOrEqual(compared.get('collectives')!.run.slices);
+    expect(other.slices).toBeGreaterThanOrEqual(compared.get('collectives')!.simulated.slices);
   });
 });

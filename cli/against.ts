@@ -1,0 +1,85 @@
+/** `simulate --against`: a simulation beside the trace of a run, category by category. */
+import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
+import type { TimedName } from '../runtime/trace/categories.js';
+import { readTraceFile, type ReadTrace } from '../runtime/trace/read-trace.js';
+import { formatCount, formatDuration, formatTable, plural } from './format.js';
+
+/** A run as its trace tells it. */
+export interface TracedRun {
+  readonly path: string;
+  readonly trace: ReadTrace;
+  /** Plan that was run, where the trace says so. */
+  readonly plan?: string;
+  /** Lengths of the requests that were finished, in the order of their arrival. */
+  readonly requests: readonly SimulatedRequest[];
+}
+
+/** Reads the trace of a run; a text says why there is none. */
+export function readRun(path: string): TracedRun | string {
+  const read = readTraceFile(path);
+  if (read.kind === 'problem') return read.why;
+  const { trace } = read;
+  const requests = finishedRequests(trace);
+  if (requests.length === 0) return `${path} tells of no request that was finished`;
+  const { plan } = trace.about;
+  return { path, trace, requests, ...(typeof plan === 'string' && { plan }) };
+}
+
+function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
+  const own = slices.filter(({ process, thread }) => process === 'host' && thread === 'requests');
+  const fact = (name: string, key: string): ReadonlyMap<unknown, number> =>
+    new Map(
+      own.flatMap((slice) => {
+        const value = slice.args[key];
+        return slice.name === name && typeof value === 'number'
+          ? [[slice.args['request'], value] as const]
+          : [];
+      }),
+    );
+  const outputs = fact('finish', 'tokens');
+  return [...fact('arrive', 'promptTokens')].flatMap(([id, promptTokens]) => {
+    const outputTokens = outputs.get(id);
+    return outputTokens === undefined || outputTokens < 1 || promptTokens < 1
+      ? []
+      : [{ promptTokens, outputTokens }];
+  });
+}
+
+export interface AgainstReport {
+  /** File of the trace. */
+  readonly trace: string;
+  readonly plan: string;
+  readonly requests: number;
+  readonly categories: readonly Comparison[];
+}
+
+/** Compares the slices of a simulation with a run. */
+export function againstReport(run: TracedRun, plan: string, simulated: readonly TimedName[]): AgainstReport {
+  const categories = compareCategories(run.trace.slices, simulated);
+  return { trace: run.path, plan, requests: run.requests.length, categories };
+}
+
+/** The comparison as a table. Seconds are added up over devices, apart from those of the whole run. */
+export function describeAgainst({ trace, plan, requests, categories }: AgainstReport): string {
+  const percent = (error: number | undefined): string => {
+    if (error === undefined) return '-';
+    const rounded = Math.round(100 * error);
+    return `${rounded > 0 ? '+' : ''}${rounded || 0}%`;
+  };
+  const table = formatTable(
+    [
+      ['category', 'run', 'simulated', 'error', 'slices of the run', 'simulated'],
+      ...categories.map(({ category, of, run, simulated, error }) => [
+        `${of === undefined ? '' : '  '}${category}`,
+        formatDuration(run.seconds),
+        formatDuration(simulated.seconds),
+        percent(error),
+        formatCount(run.slices),
+        formatCount(simulated.slices),
+      ]),
+    ],
+    [false, true, true, true, true, true],
+  );
+  return `plan ${plan} against ${trace}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}`;
+}

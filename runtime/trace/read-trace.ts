@@ -1,0 +1,85 @@
+/** Reads the traces that runs and simulations write. */
+import { readFileSync } from 'node:fs';
+import { systemReason } from '../system-reason.js';
+
+/** A slice on its lane. Rows of a lane that overlap count as one lane. */
+export interface ReadSlice {
+  readonly process: string;
+  readonly thread: string;
+  readonly name: string;
+  /** Seconds. */
+  readonly start: number;
+  readonly end: number;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+export interface ReadTrace {
+  /** Facts of its first event: plan, model. */
+  readonly about: Readonly<Record<string, unknown>>;
+  readonly slices: readonly ReadSlice[];
+}
+
+export type TraceOrProblem =
+  { readonly kind: 'trace'; readonly trace: ReadTrace } | { readonly kind: 'problem'; readonly why: string };
+
+interface Event {
+  readonly name: string;
+  readonly ph: string;
+  readonly ts: number;
+  readonly dur?: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args?: Readonly<Record<string, unknown>>;
+}
+
+/** The trace of a file, or why there is none. A file that a killed run left behind is read as far as it goes. */
+export function readTraceFile(path: string): TraceOrProblem {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    return { kind: 'problem', why: `cannot read ${path}: ${systemReason(cause)}` };
+  }
+  const events = parseEvents(text);
+  const trace = events && fromEvents(events);
+  if (trace === undefined)
+    return { kind: 'problem', why: `${path} is not a trace of \`run\` or \`simulate\`` };
+  return { kind: 'trace', trace };
+}
+
+/** Events of the array, one a line; undefined where it is none. */
+function parseEvents(text: string): readonly Event[] | undefined {
+  const lines = text.trimEnd().split('\n');
+  if (lines[0]?.trim() !== '[') return undefined;
+  const events: Event[] = [];
+  for (const [index, line] of lines.entries()) {
+    if (index === 0 || line === ']') continue;
+    try {
+      const event = JSON.parse(line.replace(/,$/, '')) as Partial<Event>;
+      if (typeof event.name !== 'string' || typeof event.ph !== 'string') return undefined;
+      events.push(event as Event);
+    } catch {
+      // The last line may have been cut.
+      if (index < lines.length - 1) return undefined;
+    }
+  }
+  return events;
+}
+
+function fromEvents(events: readonly Event[]): ReadTrace | undefined {
+  const names = (what: string, key: (event: Event) => string): ReadonlyMap<string, string> =>
+    new Map(
+      events.filter(({ name }) => name === what).map((event) => [key(event), String(event.args?.['name'])]),
+    );
+  const processes = names('process_name', ({ pid }) => String(pid));
+  const threads = names('thread_name', ({ pid, tid }) => `${pid} ${tid}`);
+  const run = events.find(({ name, ph }) => name === 'run' && ph === 'i');
+  if (run === undefined) return undefined;
+  const slices = events.flatMap(({ name, ph, ts, dur = 0, pid, tid, args = {} }): ReadSlice[] => {
+    const [process, thread] = [processes.get(String(pid)), threads.get(`${pid} ${tid}`)];
+    if (ph !== 'X' || process === undefined || thread === undefined) return [];
+    const lane = thread.replace(/ \d+$/, '');
+    return [{ process, thread: lane, name, start: ts / 1e6, end: (ts + dur) / 1e6, args }];
+  });
+  return { about: run.args ?? {}, slices };
+}
