@@ -6,86 +6,12 @@
  *
  *   npm run bench:throughput -- [clerk | 110m ...]
  */
-import { compilePlan } from '../compiler/compile.js';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
-import type { ModelShape } from '../compiler/model/shape.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
-import { makePlan } from '../test/compiler/support/make-plan.js';
-import type { StageOptions } from '../test/compiler/support/make-plan.js';
 import { submitRequests } from './support/requests.js';
 import type { RequestSize } from './support/requests.js';
-
-interface Case {
-  readonly shape: Partial<ModelShape> & { readonly vocab: number };
-  readonly microbatchTokens: number;
-  readonly batchRequests: number;
-  readonly requests: number;
-  readonly sets: readonly RequestSize[];
-}
-
-const CASES: Readonly<Record<string, Case>> = {
-  clerk: {
-    shape: { layers: 8, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 512, context: 512 },
-    microbatchTokens: 256,
-    batchRequests: 16,
-    requests: 24,
-    sets: [
-      { promptTokens: 320, newTokens: 16 },
-      { promptTokens: 128, newTokens: 32 },
-      { promptTokens: 64, newTokens: 64 },
-      { promptTokens: 32, newTokens: 64 },
-    ],
-  },
-  '110m': {
-    shape: {
-      layers: 12,
-      hidden: 768,
-      heads: 12,
-      kvHeads: 4,
-      headDim: 64,
-      ffn: 2048,
-      vocab: 32000,
-      context: 256,
-    },
-    microbatchTokens: 64,
-    batchRequests: 4,
-    requests: 6,
-    sets: [
-      { promptTokens: 80, newTokens: 4 },
-      { promptTokens: 8, newTokens: 16 },
-    ],
-  },
-};
-
-type Stages = readonly Pick<StageOptions, 'name' | 'mesh' | 'phases'>[];
-
-const PLANS: Readonly<Record<string, Stages>> = {
-  'static tp': [
-    { name: 'prefill', mesh: { tp: 4 } },
-    { name: 'decode', mesh: { tp: 4 } },
-  ],
-  'static pp': [
-    { name: 'prefill', mesh: { pp: 4 } },
-    { name: 'decode', mesh: { pp: 4 } },
-  ],
-  're-shard': [
-    { name: 'prefill', mesh: { pp: 4 } },
-    { name: 'decode', mesh: { tp: 4 } },
-  ],
-  fused: [{ name: 'serve', mesh: { tp: 4 }, phases: ['prefill', 'decode'] }],
-};
-
-function compile({ shape, microbatchTokens, batchRequests }: Case, stages: Stages): RuntimeGraph {
-  const plan = makePlan({
-    shape,
-    stages: stages.map((stage) => ({ ...stage, microbatchTokens, batchRequests })),
-  });
-  const { runtime, diagnostics } = compilePlan(plan);
-  const error = diagnostics.find(({ severity }) => severity === 'error');
-  if (error !== undefined) throw new Error(error.message);
-  return runtime;
-}
+import { CASES, compile, PLANS } from './support/throughput-plans.js';
 
 interface Measured {
   readonly seconds: number;
@@ -170,7 +96,7 @@ for (const [name, each] of Object.entries(CASES)) {
   for (const size of each.sets) {
     for (const [plan, stages] of Object.entries(PLANS)) {
       const sizes = Array.from({ length: each.requests }, () => size);
-      const measured = await measure(compile(each, stages), each.shape.vocab, sizes);
+      const measured = await measure(compile(each, stages).runtime, each.shape.vocab, sizes);
       console.log(`| ${row(plan, size, each.requests, measured).join(' | ')} |`);
     }
   }

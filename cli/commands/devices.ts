@@ -1,12 +1,17 @@
-/** `fulcrum devices`: the adapters found, what they can do, and how fast bytes move. */
+/** `fulcrum devices`: the adapters found, what they can do, how fast bytes move, and what the cost model wants to know. */
+import { totalmem } from 'node:os';
+import { InvalidArgumentError, Option } from 'commander';
 import { measureBandwidth, type MeasuredBandwidth } from '../../runtime/device/bandwidth.js';
+import { calibrate } from '../../runtime/device/calibrate.js';
 import { listAdapters, type AdapterReport } from '../../runtime/device/dawn-instance.js';
 import { openDevices } from '../../runtime/device/dawn.js';
-import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
-import { EXIT } from '../exit-codes.js';
+import { calibratedPlan, describeCalibration, memoryOf } from '../calibration.js';
+import { addJsonOption, gpuAction, parseCount, type AddCommand, type CommandContext } from '../command.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
 import { err, out } from '../terminal.js';
 import { formatBytes, formatTable } from '../format.js';
+import { writeText } from '../write-text.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
 
@@ -59,27 +64,79 @@ function describe(adapter: AdapterReport, measured: MeasuredBandwidth | undefine
   return `${adapter.description || adapter.device}\n${formatTable(rows).replace(/^/gm, '  ')}`;
 }
 
+interface DevicesOptions {
+  readonly measure: boolean;
+  readonly calibrate?: boolean;
+  readonly devices: number;
+  readonly name: string;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
     .command('devices')
     .description('show the WebGPU adapters of this machine, their limits and measured bandwidths')
-    .option('--no-measure', 'leave out the measurement of bandwidths');
+    .option('--no-measure', 'leave out the measurement of bandwidths')
+    .option('--calibrate', 'measure what `simulate` wants to know, and print it as a device and a topology')
+    .addOption(
+      new Option('--devices <count>', 'devices to open for that, all of them measured at once')
+        .argParser(parseCount)
+        .default(1),
+    )
+    .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
+    .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout');
   addJsonOption(command).action(
-    gpuAction(context, async (options: { readonly measure: boolean; readonly json?: boolean }) => {
-      const { terminal } = context;
-      const adapters = await listAdapters();
-      let measured: MeasuredBandwidth | undefined;
-      if (options.measure && adapters.length > 0) {
-        const [device] = await openDevices(1);
-        measured = await measureBandwidth(device!);
-        device!.destroy();
-      }
-      if (options.json) out(terminal, jsonDocument('devices', { adapters, measured }));
-      else if (adapters.length > 0)
-        out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
-      if (adapters.length > 0) return EXIT.ok;
-      err(terminal, NO_ADAPTER);
-      return EXIT.runtime;
-    }),
+    gpuAction(context, (options: DevicesOptions) =>
+      options.calibrate ? calibrateMachine(options, context) : showDevices(options, context),
+    ),
   );
 };
+
+function parseName(text: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text))
+    throw new InvalidArgumentError('expected a name of the plan language');
+  return text;
+}
+
+async function showDevices(options: DevicesOptions, { terminal }: CommandContext): Promise<ExitCode> {
+  const adapters = await listAdapters();
+  let measured: MeasuredBandwidth | undefined;
+  if (options.measure && adapters.length > 0) {
+    const [device] = await openDevices(1);
+    measured = await measureBandwidth(device!);
+    device!.destroy();
+  }
+  if (options.json) out(terminal, jsonDocument('devices', { adapters, measured }));
+  else if (adapters.length > 0)
+    out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
+  if (adapters.length > 0) return EXIT.ok;
+  err(terminal, NO_ADAPTER);
+  return EXIT.runtime;
+}
+
+async function calibrateMachine(
+  { devices: count, name, out: file, json }: DevicesOptions,
+  { terminal }: CommandContext,
+): Promise<ExitCode> {
+  const [adapter] = await listAdapters();
+  if (adapter === undefined) {
+    err(terminal, NO_ADAPTER);
+    return EXIT.runtime;
+  }
+  const devices = await openDevices(count);
+  try {
+    const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`));
+    const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
+    err(terminal, `${describeCalibration(measured)}\n`);
+    if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
+    else if (file === undefined) out(terminal, plan.trimEnd());
+    const problem = file === undefined ? undefined : writeText(file, plan);
+    if (problem !== undefined) err(terminal, `error: ${problem}`);
+    else if (file !== undefined)
+      err(terminal, `wrote ${file}; \`import { ${name}_machine } from "./${file}"\` names the topology`);
+    return problem === undefined ? EXIT.ok : EXIT.runtime;
+  } finally {
+    for (const device of devices) device.destroy();
+  }
+}

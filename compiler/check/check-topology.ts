@@ -40,7 +40,12 @@ const LINK = {
 };
 
 const time = quantity('seconds', { min: 0 });
-const OVERHEAD = { step: { read: time }, layer: { read: time }, request: { read: time } };
+const OVERHEAD = {
+  step: { read: time },
+  layer: { read: time },
+  request: { read: time },
+  kernel: { read: time },
+};
 
 interface Building {
   readonly devices: PlacedDevice[];
@@ -83,7 +88,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     devices: b.devices,
     tiers: b.tiers,
     links: b.links,
-    overhead: b.overhead ?? { step: 0, layer: 0, request: 0 },
+    overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
     origin: at(cx, decl.name),
   };
   return { topology, templates: b.templates };
@@ -173,6 +178,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
         request: values.get('request') ?? 0,
+        kernel: values.get('kernel') ?? 0,
       };
       return;
     }

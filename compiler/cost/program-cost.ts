@@ -13,7 +13,7 @@ import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
-/** What time of a step goes into. `launch`: the engine's own time per layer. */
+/** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
 export type CostKind = WorkKind | 'all_reduce' | 'all_gather' | 'send' | 'launch';
 
 export const COST_KINDS: readonly CostKind[] = [
@@ -69,8 +69,8 @@ export interface GroupHardware {
   readonly allReduce?: LinkCost;
   /** To the next pipeline stage; absent on the last. */
   readonly send?: LinkCost;
-  /** Seconds of the engine per layer. */
-  readonly layerOverhead: number;
+  /** Seconds of the engine per layer and per kernel. */
+  readonly overhead: { readonly layer: number; readonly kernel: number };
 }
 
 /** One of the ops that cost the same, and how many there are. */
@@ -91,8 +91,11 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
   const classes = classify(program, program.ops);
   const sections = layerSections(program);
-  const launches =
-    (program.layers[1] - program.layers[0]) * (engine.hostOverhead ? hardware.layerOverhead : 0);
+  const { layer: perLayer, kernel: perKernel } = engine.hostOverhead ? hardware.overhead : NO_OVERHEAD;
+  /** Seconds of launching the ops of a section. */
+  const launch = ({ layer, kernels }: Section): number =>
+    (layer === undefined ? 0 : perLayer) + kernels * perKernel;
+  const launches = sections.reduce((sum, section) => sum + launch(section), 0);
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
     for (const each of ops) {
@@ -113,27 +116,27 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   return {
     step: (size) => ({ ...byRows(size), attention: seconds(attending, size).attention }),
     layers: (size) =>
-      sections.map(({ layer, ops }) => ({
-        layer,
+      sections.map((section) => ({
+        layer: section.layer,
         seconds:
-          Object.values(seconds(ops, size)).reduce((sum, each) => sum + each, 0) +
-          (layer === undefined || !engine.hostOverhead ? 0 : hardware.layerOverhead),
+          Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) + launch(section),
       })),
     outline: (size) => {
       const parts: StepPart[] = [];
       const times = new Map<OpClass, number>();
       let op = 0;
       sections.forEach(({ layer, classOf }, section) => {
-        let launch = layer === undefined || !engine.hostOverhead ? 0 : hardware.layerOverhead;
+        let begins = layer === undefined ? 0 : perLayer;
         for (const each of classOf) {
-          const time = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
-          times.set(each, time);
+          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
+          times.set(each, pure);
+          const time = pure + (isLaunched(each.op) ? perKernel : 0);
           const what = each.op.op === 'kernel' ? 'kernels' : each.op.op;
           const last = parts.at(-1);
           if (what === 'kernels' && last?.what === what && last.section === section)
             parts[parts.length - 1] = { ...last, seconds: last.seconds + time };
-          else parts.push({ section, what, op, seconds: time + launch });
-          launch = 0;
+          else parts.push({ section, what, op, seconds: time + begins });
+          begins = 0;
           op++;
         }
       });
@@ -149,6 +152,13 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       return { allReduce: bytes('all_reduce'), allGather: bytes('all_gather'), send: bytes('send') };
     },
   };
+}
+
+const NO_OVERHEAD: GroupHardware['overhead'] = { layer: 0, kernel: 0 };
+
+/** Whether an op is a kernel to its device. */
+function isLaunched({ op }: RuntimeOp): boolean {
+  return op === 'kernel' || op === 'sample';
 }
 
 function split<T>(
@@ -247,13 +257,17 @@ function costParams({ params }: KernelOp): string {
     .join();
 }
 
-/** Ops that belong together: runs of one layer, and what stands before, between and after them. */
-function layerSections(program: Program): readonly {
+interface Section {
   readonly layer: number | undefined;
   readonly ops: readonly OpClass[];
   /** Of every op, in order. */
   readonly classOf: readonly OpClass[];
-}[] {
+  /** How many of them are launched on a device. */
+  readonly kernels: number;
+}
+
+/** Ops that belong together: runs of one layer, and what stands before, between and after them. */
+function layerSections(program: Program): readonly Section[] {
   const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
   for (const op of program.ops) {
     const last = runs.at(-1);
@@ -264,6 +278,6 @@ function layerSections(program: Program): readonly {
   let from = 0;
   return runs.map(({ layer, ops }) => {
     const classOf = all.slice(from, (from += ops.length));
-    return { layer, ops: classify(program, ops), classOf };
+    return { layer, ops: classify(program, ops), classOf, kernels: ops.filter(isLaunched).length };
   });
 }

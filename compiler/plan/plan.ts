@@ -67,8 +67,16 @@ export interface Topology {
   readonly devices: readonly PlacedDevice[];
   readonly tiers: readonly Tier[];
   readonly links: readonly Link[];
-  /** Seconds of engine time per step, per layer and per request, for simulation. */
-  readonly overhead: { readonly step: number; readonly layer: number; readonly request: number };
+  /**
+   * Seconds of engine time, for simulation: of the host per step and per request in it, of the devices per layer and
+   * per kernel.
+   */
+  readonly overhead: {
+    readonly step: number;
+    readonly layer: number;
+    readonly request: number;
+    readonly kernel: number;
+  };
   readonly origin: Origin;
 }
 

@@ -45,7 +45,7 @@ export function stageGroups(
           program,
           {
             kinds,
-            layerOverhead: topology.overhead.layer,
+            overhead: topology.overhead,
             ...(allReduce && { allReduce }),
             ...(send && { send }),
           },

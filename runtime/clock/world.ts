@@ -71,7 +71,7 @@ export function createWorld(
   { transitions: mode, trace }: WorldOptions,
 ): World {
   const { topology } = plan;
-  const overhead = engine.hostOverhead ? topology.overhead : { step: 0, layer: 0, request: 0 };
+  const overhead = engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
   const clock = createVirtualClock();
   const lanes = createLanes(roadsOf(topology));
   const routes = routesOf(topology);

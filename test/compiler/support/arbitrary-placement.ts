@@ -138,7 +138,7 @@ export function makeMachine(options: MachineOptions): Topology {
       ...(host !== undefined && disk ? [link(scope, 'host', 'nvme', host / 2)] : []),
       ...(nodes === undefined ? [] : [link('', 'node', 'node', nodes)]),
     ],
-    overhead: { step: 0, layer: 0, request: 0 },
+    overhead: { step: 0, layer: 0, request: 0, kernel: 0 },
     origin: originAt(1),
   };
 }

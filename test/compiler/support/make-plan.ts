@@ -197,7 +197,7 @@ function makeTopology(
       { ...link, from: 'gpu', to: 'gpu', bandwidth: peerBandwidth },
       ...(hostCapacity === null ? [] : [{ ...link, from: 'gpu', to: 'host' }]),
     ],
-    overhead: { step: 0, layer: 0, request: 0 },
+    overhead: { step: 0, layer: 0, request: 0, kernel: 0 },
     origin: originAt(1),
   };
 }

@@ -114,7 +114,7 @@ describe('simulate', () => {
     const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
     const slow = {
       ...plan,
-      topology: { ...plan.topology, overhead: { step: 0.5, layer: 0, request: 0.25 } },
+      topology: { ...plan.topology, overhead: { step: 0.5, layer: 0, request: 0.25, kernel: 0 } },
     };
     const { runtime } = compilePlan(slow);
     const ideal = simulate(runtime, slow, requestsOf(1, 4, 4), { engine: FREE_ENGINE });

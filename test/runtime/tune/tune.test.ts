@@ -35,7 +35,7 @@ function planOn({ peerBandwidth, deviceMemory, step, layer }: Machine): Plan {
     peerBandwidth,
     deviceMemory,
   });
-  return { ...plan, topology: { ...plan.topology, overhead: { step, layer, request: 0 } } };
+  return { ...plan, topology: { ...plan.topology, overhead: { step, layer, request: 0, kernel: 0 } } };
 }
 
 describe('tune', () => {

@@ -1,0 +1,131 @@
+/** What a calibration measured, as a device and a topology of a plan file. */
+import { formatPlan } from '../grammar/format.js';
+import type { Calibration } from '../runtime/device/calibrate.js';
+import type { AdapterReport } from '../runtime/device/dawn-instance.js';
+import { formatDuration, formatTable } from './format.js';
+
+export interface CalibratedMachine {
+  /** Name of the device and the topology. */
+  readonly name: string;
+  readonly adapter: AdapterReport;
+  readonly measured: Calibration;
+  /** Bytes of every device; of the host tier. */
+  readonly memory: number;
+  readonly hostMemory: number;
+}
+
+/** Speeds of products of so many rows, over all shapes. */
+function gemmByRows({ gemm }: Calibration): ReadonlyMap<number, number> {
+  const rows = [...new Set(gemm.map((each) => each.rows))].sort((a, b) => a - b);
+  return new Map(
+    rows.map((count) => {
+      const own = gemm.filter((each) => each.rows === count);
+      return [count, own.reduce((sum, { flops }) => sum + flops, 0) / own.length];
+    }),
+  );
+}
+
+const giga = (value: number): string => `${(value / 1e9).toPrecision(3)}`;
+const micro = (seconds: number): string => `${Number((seconds * 1e6).toPrecision(3))} us`;
+const percent = (fraction: number): string => `${Number((100 * fraction).toPrecision(3))}%`;
+
+/** A plan file with the device and the topology; `import` it by name. */
+export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: CalibratedMachine): string {
+  const {
+    gemm,
+    attention,
+    memory: memoryRate,
+    staging,
+    dispatch,
+    submit,
+    allReduce,
+    send,
+    devices,
+  } = measured;
+  const peak = Math.max(...gemm.map(({ flops }) => flops));
+  const steps = [...gemmByRows(measured)].map(([rows, flops]) => `${rows}: ${percent(flops / peak)}`);
+  const host = 2 / (1 / staging.upload + 1 / staging.download);
+  const groups = allReduce.map(({ devices: size, bandwidth }) => `${size}: ${giga(bandwidth)} GB/s`);
+  const latency = Math.max(0, ...allReduce.map((each) => each.latency));
+  const source = `${adapter.description || adapter.device || 'a WebGPU adapter'}`.replace(/\s+/g, ' ');
+  const peers =
+    send === undefined
+      ? []
+      : [
+          '// Through the host. The latency is that of an all-reduce of next to nothing among the largest group.',
+          `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(latency)}, allreduce: { ${groups.join(', ')} } }`,
+        ];
+  const text = [
+    'language 1',
+    '',
+    `/// Measured by \`fulcrum devices --calibrate\` on ${source}, ${devices === 1 ? 'one device' : `${devices} devices at once`}.`,
+    `device ${name} {`,
+    `// WebGPU does not tell the memory of an adapter: ${adapter.software ? 'half of the host, shared by the devices' : 'set this'}.`,
+    `memory: ${Math.floor(memory / 2 ** 20)} MiB`,
+    '// As elementwise kernels read and write it.',
+    `bandwidth: ${giga(memoryRate)} GB/s`,
+    '// The fastest matrix product; others by their rows in `gemm`, attention as `sustained` compute.',
+    `compute: { f32: ${giga(peak)} GFLOPS }`,
+    `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
+    `gemm: { ${steps.join(', ')} }`,
+    '}',
+    '',
+    `topology ${name}_machine {`,
+    `gpu[${devices}]: ${name}`,
+    `tier host { capacity: ${Math.floor(hostMemory / 2 ** 20)} MiB }`,
+    ...peers,
+    `// ${giga(staging.upload)} GB/s to the device, ${giga(staging.download)} GB/s from it.`,
+    `link gpu <-> host { bandwidth: ${giga(host)} GB/s, latency: ${micro(staging.roundTrip)} }`,
+    '// A submit and the wait for it a step; a dispatch a kernel.',
+    `overhead { step: ${micro(submit)}, kernel: ${micro(dispatch)} }`,
+    '}',
+  ].join('\n');
+  const formatted = formatPlan(`${text}\n`, `${name}.plan`);
+  if (formatted.kind === 'broken')
+    throw new Error(`a calibration that cannot be parsed: ${formatted.errors[0]!.code}`);
+  return formatted.text;
+}
+
+/** What was measured, for people. */
+export function describeCalibration(measured: Calibration): string {
+  const { gemm, attention, memory, staging, dispatch, submit, allReduce, send } = measured;
+  const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
+  const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
+  const table = formatTable(
+    [
+      ['GFLOP/s of rows', ...shapes],
+      ...[...gemmByRows(measured).keys()].map((rows) => [
+        String(rows),
+        ...gemm.filter((each) => each.rows === rows).map(({ flops }) => giga(flops)),
+      ]),
+    ],
+    [false, ...shapes.map(() => true)],
+  );
+  const facts = formatTable([
+    ['attention', `${giga(attention)} GFLOP/s`],
+    ['device memory', rate(memory)],
+    ['host to device', rate(staging.upload)],
+    ['device to host', rate(staging.download)],
+    ['dispatch', formatDuration(dispatch)],
+    ['submit', formatDuration(submit)],
+    ...allReduce.map(({ devices, latency, bandwidth }) => [
+      `all-reduce of ${devices}`,
+      `${formatDuration(latency)} + bytes / ${rate(bandwidth)}`,
+    ]),
+    ...(send === undefined
+      ? []
+      : [['send', `${formatDuration(send.latency)} + bytes / ${rate(send.bandwidth)}`]]),
+  ]);
+  return `${table}\n\n${facts}`;
+}
+
+/** Bytes for every one of so many devices, and for the host tier, on a machine with so much host memory. */
+export function memoryOf(
+  adapter: AdapterReport,
+  devices: number,
+  hostTotal: number,
+): { readonly memory: number; readonly hostMemory: number } {
+  const buffer = adapter.limits['maxBufferSize'] ?? 2 ** 30;
+  const memory = adapter.software ? hostTotal / 2 / devices : buffer;
+  return { memory, hostMemory: hostTotal / 4 };
+}

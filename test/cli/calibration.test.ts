@@ -1,0 +1,97 @@
+/** What a calibration writes is a plan file that means what was measured. */
+import { describe, expect, it } from 'vitest';
+import { calibratedPlan, describeCalibration, memoryOf } from '../../cli/calibration.js';
+import { checkFile } from '../../compiler/check/check-file.js';
+import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
+import { deviceRates } from '../../compiler/cost/rates.js';
+import { routesOf } from '../../compiler/plan/routes.js';
+import { formatPlan } from '../../grammar/format.js';
+import type { Calibration } from '../../runtime/device/calibrate.js';
+import type { AdapterReport } from '../../runtime/device/dawn-instance.js';
+
+const ADAPTER: AdapterReport = {
+  ...{ vendor: 'v', architecture: 'a', device: 'd', description: 'a device (LLVM "15")' },
+  software: true,
+  features: [],
+  limits: { maxBufferSize: 2 ** 31 },
+  subgroupSizes: [8, 8],
+};
+
+const MEASURED: Calibration = {
+  devices: 4,
+  gemm: [
+    { rows: 1, n: 256, k: 256, flops: 1e9 },
+    { rows: 1, n: 768, k: 768, flops: 3e9 },
+    { rows: 64, n: 256, k: 256, flops: 20e9 },
+    { rows: 64, n: 768, k: 768, flops: 40e9 },
+  ],
+  attention: 8e9,
+  memory: 12e9,
+  staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
+  dispatch: 25e-6,
+  submit: 150e-6,
+  allReduce: [
+    { devices: 2, latency: 0.5e-3, bandwidth: 1e9 },
+    { devices: 4, latency: 0.9e-3, bandwidth: 0.5e9 },
+  ],
+  send: { devices: 2, latency: 0.3e-3, bandwidth: 2e9 },
+};
+
+function checked(measured: Calibration) {
+  const memory = memoryOf(ADAPTER, measured.devices, 16 * 2 ** 30);
+  const text = calibratedPlan({ name: 'here', adapter: ADAPTER, measured, ...memory });
+  const plan = `${text}
+model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
+plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: ${measured.devices}) }, flow requests -> serve -> results }
+`;
+  const files = new Map([['here.plan', plan]]);
+  const { plans, diagnostics } = checkFile(
+    {
+      readText: (path) => files.get(path),
+      resolve: (_from, specifier) => specifier,
+      readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'none' }),
+    },
+    'here.plan',
+  );
+  expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+  return { text, topology: plans[0]!.topology };
+}
+
+describe('a calibrated plan file', () => {
+  it('gives the cost model the speeds that were measured', () => {
+    const { topology } = checked(MEASURED);
+    expect(topology.devices).toHaveLength(4);
+    const rates = deviceRates(topology.devices[0]!.kind);
+    expect(rates.gemmFlops('f32', 64)).toBeCloseTo(30e9, -8);
+    expect(rates.gemmFlops('f32', 1)).toBeCloseTo(2e9, -7);
+    expect(rates.flops('f32')).toBeCloseTo(8e9, -8);
+    expect(rates.bandwidth).toBeCloseTo(12e9, -8);
+    expect(topology.devices[0]!.kind.memory).toBe(2 * 2 ** 30);
+    const routes = routesOf(topology);
+    const all = topology.devices.map(({ path }) => path);
+    expect(allReduceCost(routes, all)).toEqual({
+      latency: expect.closeTo(0.9e-3, 9) as number,
+      bandwidth: 0.5e9,
+    });
+    expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);
+    expect(sendCost(routes, all[0]!, all[1]!)!.bandwidth).toBe(2e9);
+    // Half of the bytes at 6 GB/s and half at 3 GB/s.
+    expect(routes.find(all[0]!, 'host')!.bandwidth).toBe(4e9);
+    expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
+    expect(topology.overhead.step).toBeCloseTo(150e-6, 9);
+  });
+
+  it('has no link between devices where there is one', () => {
+    const { send: _send, ...rest } = MEASURED;
+    const { topology } = checked({ ...rest, devices: 1, allReduce: [] });
+    expect(topology.links).toHaveLength(1);
+  });
+
+  it('is formatted, and described with every figure', () => {
+    const { text: own } = checked(MEASURED);
+    expect(formatPlan(own, 'here.plan')).toEqual({ kind: 'formatted', text: own });
+    const described = describeCalibration(MEASURED);
+    for (const figure of ['40.0', '8.00 GFLOP/s', '25.0 us', 'all-reduce of 4  900 us + bytes / 0.500 GB/s'])
+      expect(described).toContain(figure);
+  });
+});
