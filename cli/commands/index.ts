@@ -3,6 +3,7 @@ import { addCheckCommand } from './check.js';
 import { addCompileCommand } from './compile.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
+import { addDiffCommand } from './diff.js';
 import { addExplainCommand } from './explain.js';
 import { addFmtCommand } from './fmt.js';
 import { addGraphCommand } from './graph.js';
@@ -19,6 +20,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addRunCommand,
   addSimulateCommand,
   addTuneCommand,
+  addDiffCommand,
   addExplainCommand,
   addDevicesCommand,
   addDemoCommand,

@@ -2,7 +2,8 @@
  * Measures what the cost model wants to know of a machine, with the kernels and transfers that runs use. All devices are
  * measured at once, so that devices which share a processor, a memory or a link show what is left for each.
  *
- * Every figure is the best of a few rounds: what disturbs a measurement makes it slower, never faster.
+ * Every figure is the best of some rounds, of many where they are short: what disturbs a measurement makes it slower,
+ * never faster.
  */
 import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import { ATTENTION_TILE_ROWS, type KernelRequest, type KernelVariant } from '../kernels/kernel.js';
@@ -46,7 +47,8 @@ export interface Calibration {
   readonly send?: MeasuredExchange;
 }
 
-const ROUNDS = 3;
+/** Rounds of a measurement: at least so many, and more until so many seconds have passed. */
+const ROUNDS = { least: 3, most: 200, seconds: 0.3 };
 const ROWS = [1, 4, 16, 64, 256];
 /** Outputs and inputs of the products: square ones of small models and a wide one. */
 const SHAPES = [
@@ -274,10 +276,12 @@ async function everyDevice(
 async function best(round: () => Promise<unknown>, repeats: number): Promise<number> {
   await round();
   let seconds = Infinity;
-  for (let i = 0; i < ROUNDS; i++) {
+  for (let i = 0, spent = 0; i < ROUNDS.least || (spent < ROUNDS.seconds && i < ROUNDS.most); i++) {
     const began = performance.now();
     await round();
-    seconds = Math.min(seconds, (performance.now() - began) / 1000);
+    const took = (performance.now() - began) / 1000;
+    seconds = Math.min(seconds, took);
+    spent += took;
   }
   return seconds / repeats;
 }

@@ -1,0 +1,161 @@
+/** `fulcrum diff`: what a change to a plan does to ops, bytes per link, peak per tier and predicted time. */
+import { Option } from 'commander';
+import { compileAllowing } from '../../compiler/check-and-compile.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { simulate } from '../../runtime/clock/simulate.js';
+import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import { describeDiff, diffFigures, markdownDiff } from '../diff/diff.js';
+import { figuresOf, type Figure } from '../diff/figures.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { jsonDocument } from '../json-document.js';
+import {
+  checkPlanFile,
+  choosePlan,
+  countDiagnostics,
+  reportDiagnostics,
+  shownPath,
+  type CheckedFile,
+} from '../load-plan.js';
+import { err, out, type Terminal } from '../terminal.js';
+import { chooseRequests } from '../workloads.js';
+
+interface DiffOptions {
+  readonly plan?: readonly string[];
+  readonly workload?: string;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly markdown?: boolean;
+  readonly json?: boolean;
+}
+
+export const addDiffCommand: AddCommand = (program, context) => {
+  const command = program
+    .command('diff')
+    .description('compare plans: ops, bytes per link, peak per tier and predicted time')
+    .argument('<before>', 'plan file')
+    .argument('[after]', 'plan file it is compared with; without it, two plans of the first')
+    .option('--plan <name>', 'plan to compare; twice to compare one with the other', gather)
+    .option(
+      '--workload <name>',
+      'workload of the plan files, or a .jsonl file of lengths, to predict time with',
+    )
+    .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
+    .addOption(new Option('--markdown', 'print Markdown, for a comment on a change').conflicts('json'));
+  addJsonOption(command).action(
+    action(context, (before: string, after: string | undefined, options: DiffOptions) =>
+      diffFiles(before, after, options, context),
+    ),
+  );
+};
+
+function gather(name: string, gathered: readonly string[] = []): readonly string[] {
+  return [...gathered, name];
+}
+
+/** A plan on one side of a comparison. */
+interface Side {
+  readonly file: string;
+  readonly checked: CheckedFile;
+  readonly plan: Plan;
+}
+
+type Pairs =
+  | {
+      readonly kind: 'pairs';
+      readonly pairs: readonly (readonly [Side, Side])[];
+      readonly alone: readonly string[];
+    }
+  | { readonly kind: 'usage'; readonly message: string };
+
+function diffFiles(
+  before: string,
+  after: string | undefined,
+  options: DiffOptions,
+  { terminal }: CommandContext,
+): ExitCode {
+  const files = after === undefined ? [before] : [before, after];
+  const checked = files.map((file) => ({ file, checked: checkPlanFile(file, options.set, terminal.colour) }));
+  for (const { checked: each } of checked) {
+    if (reportDiagnostics(terminal, each.diagnostics, each.render)) continue;
+    err(terminal, countDiagnostics(each.diagnostics));
+    return EXIT.diagnostics;
+  }
+  const chosen = pairUp(checked[0]!, checked.at(-1)!, options.plan ?? [], files.length === 1);
+  if (chosen.kind === 'usage') {
+    err(terminal, chosen.message);
+    return EXIT.usage;
+  }
+  for (const line of chosen.alone) err(terminal, line);
+  const diffs = [];
+  for (const pair of chosen.pairs) {
+    const sides = pair.map((side) => figures(side, options.workload, terminal));
+    const failed = sides.find((side): side is ExitCode => typeof side === 'number');
+    if (failed !== undefined) return failed;
+    const [old, now] = sides as [readonly Figure[], readonly Figure[]];
+    const [was, is] = pair.map(({ file, plan }) => `${shownPath(file)}: ${plan.name}`);
+    diffs.push(diffFigures({ title: was!, figures: old }, { title: is!, figures: now }));
+  }
+  const show = options.markdown ? markdownDiff : describeDiff;
+  out(terminal, options.json ? jsonDocument('diff', { diffs }) : diffs.map(show).join('\n\n'));
+  return EXIT.ok;
+}
+
+type Checked = Omit<Side, 'plan'>;
+
+/** Which plans are compared: those named, else those that both files have. */
+function pairUp(before: Checked, after: Checked, names: readonly string[], oneFile: boolean): Pairs {
+  if (names.length > 2) return { kind: 'usage', message: 'error: --plan can be given twice at most' };
+  if (oneFile && names.length < 2) {
+    const message = 'error: two plans of one file are named with --plan x --plan y; or name a second file';
+    return { kind: 'usage', message };
+  }
+  const { plans } = before.checked;
+  if (names.length === 0) {
+    const others = after.checked.plans;
+    const shared = plans.filter(({ name }) => others.some((other) => other.name === name));
+    const only = (own: Checked, other: Checked, what: string): readonly string[] =>
+      own.checked.plans
+        .filter(({ name }) => other.checked.plans.every((each) => each.name !== name))
+        .map(({ name }) => `plan ${name} is ${what}`);
+    const alone = [...only(before, after, 'gone'), ...only(after, before, 'new')];
+    if (shared.length === 0) {
+      const message = 'error: the files have no plan of the same name: choose two with --plan x --plan y';
+      return { kind: 'usage', message };
+    }
+    const pairs = shared.map((plan): readonly [Side, Side] => [
+      { ...before, plan },
+      { ...after, plan: others.find(({ name }) => name === plan.name)! },
+    ]);
+    return { kind: 'pairs', pairs, alone };
+  }
+  const first = choosePlan(plans, names[0], before.file);
+  const second = choosePlan(after.checked.plans, names.at(-1), after.file);
+  if (first.kind === 'usage') return first;
+  if (second.kind === 'usage') return second;
+  const pair: readonly [Side, Side] = [
+    { ...before, plan: first.plan },
+    { ...after, plan: second.plan },
+  ];
+  return { kind: 'pairs', pairs: [pair], alone: [] };
+}
+
+/** Figures of one side; an exit code where it has none. Without a workload to choose there are none of a simulation. */
+function figures(
+  { file, checked, plan }: Side,
+  workload: string | undefined,
+  terminal: Terminal,
+): readonly Figure[] | ExitCode {
+  const compiled = compileAllowing(plan, checked);
+  if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
+    err(terminal, countDiagnostics(compiled.diagnostics));
+    return EXIT.diagnostics;
+  }
+  const requests = chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
+  if (requests.kind === 'requests')
+    return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));
+  if (workload === undefined && requests.kind === 'usage') {
+    err(terminal, `no time is predicted: ${requests.message}`);
+    return figuresOf(plan, compiled, undefined);
+  }
+  err(terminal, `error: ${requests.message}`);
+  return requests.kind === 'usage' ? EXIT.usage : EXIT.runtime;
+}

@@ -1,0 +1,119 @@
+/** Two sets of figures side by side: as values, as a table, and as Markdown for a comment on a change. */
+import { formatBytes, formatCount, formatDuration, formatTable } from '../format.js';
+import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
+
+export interface Difference {
+  readonly group: FigureGroup;
+  readonly name: string;
+  readonly unit: Unit;
+  /** Absent where only the other plan has the figure. */
+  readonly before?: number | string;
+  readonly after?: number | string;
+}
+
+export interface PlanDiff {
+  /** `a.plan: reshard`. */
+  readonly before: string;
+  readonly after: string;
+  /** Figures that differ. */
+  readonly changes: readonly Difference[];
+  /** How many do not. */
+  readonly equal: number;
+}
+
+/** What changes from one plan to another. */
+export function diffFigures(
+  before: { readonly title: string; readonly figures: readonly Figure[] },
+  after: { readonly title: string; readonly figures: readonly Figure[] },
+): PlanDiff {
+  const key = ({ group, name }: Figure): string => `${group} ${name}`;
+  const [old, now] = [before, after].map(({ figures }) => new Map(figures.map((each) => [key(each), each])));
+  const all = new Map([...old!, ...now!]);
+  const changes = [...all].flatMap(([name, figure]): Difference[] => {
+    const [was, is] = [old!.get(name), now!.get(name)];
+    if (was?.value === is?.value || (isNothing(was) && isNothing(is))) return [];
+    return [
+      {
+        group: figure.group,
+        name: figure.name,
+        unit: figure.unit,
+        ...(was && { before: was.value }),
+        ...(is && { after: is.value }),
+      },
+    ];
+  });
+  return { before: before.title, after: after.title, changes, equal: all.size - changes.length };
+}
+
+/** No such figure says the same as none of it. */
+function isNothing(figure: Figure | undefined): boolean {
+  return figure === undefined || figure.value === 0;
+}
+
+function shown(value: number | string | undefined, unit: Unit): string {
+  if (value === undefined) return '-';
+  if (typeof value === 'string') return value;
+  switch (unit) {
+    case 'bytes':
+      return formatBytes(Math.round(value));
+    case 'seconds':
+      return formatDuration(value);
+    case 'rate':
+      return value >= 1000 ? formatCount(value) : value.toPrecision(3);
+    case 'count':
+    case 'text':
+      return formatCount(value);
+  }
+}
+
+/** `+12%`, `2.1x`; empty where nothing can be compared. */
+function change({ before, after }: Difference): string {
+  if (typeof before !== 'number' || typeof after !== 'number' || before === 0) return '';
+  const quotient = after / before;
+  if (quotient >= 2) return `${quotient.toFixed(1)}x`;
+  const percent = 100 * (quotient - 1);
+  const digits = Math.abs(percent) < 10 ? 1 : 0;
+  return `${percent > 0 ? '+' : ''}${percent.toFixed(digits)}%`;
+}
+
+function rowsOf(diff: PlanDiff, group: FigureGroup): readonly (readonly string[])[] {
+  return diff.changes
+    .filter((each) => each.group === group)
+    .map((each) => [each.name, shown(each.before, each.unit), shown(each.after, each.unit), change(each)]);
+}
+
+const RIGHT = [false, true, true, true];
+
+/** For a terminal. */
+export function describeDiff(diff: PlanDiff): string {
+  const groups = FIGURE_GROUPS.map((group) => [group, rowsOf(diff, group)] as const).filter(
+    ([, rows]) => rows.length > 0,
+  );
+  const heading = `${diff.before} -> ${diff.after}`;
+  if (groups.length === 0) return `${heading}\n  no difference in ${formatCount(diff.equal)} figures`;
+  // One table for all, so that its columns stand below each other.
+  const lines = formatTable(
+    groups.flatMap(([group, rows]) => [[group], ...rows.map(([name, ...rest]) => [`  ${name}`, ...rest])]),
+    RIGHT,
+  );
+  return `${heading}\n${lines.replace(/^/gm, '  ')}\n  ${formatCount(diff.equal)} figures do not change`;
+}
+
+/** A comment: a table for each group of figures. */
+export function markdownDiff(diff: PlanDiff): string {
+  const cell = (text: string): string => text.replaceAll('|', '\\|');
+  const heading = `### ${cell(diff.before)} → ${cell(diff.after)}`;
+  if (diff.changes.length === 0) return `${heading}\n\nNo difference in ${formatCount(diff.equal)} figures.`;
+  const tables = FIGURE_GROUPS.flatMap((group) => {
+    const rows = rowsOf(diff, group);
+    if (rows.length === 0) return [];
+    return [
+      [
+        `| ${group} | before | after | change |`,
+        '| --- | ---: | ---: | ---: |',
+        ...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
+      ].join('\n'),
+    ];
+  });
+  return [heading, ...tables, `${formatCount(diff.equal)} figures do not change.`].join('\n\n');
+}

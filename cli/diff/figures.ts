@@ -1,0 +1,141 @@
+/** The figures of a compiled plan that a change to it may move: what `diff` compares. */
+import type { CompileResult } from '../../compiler/compile.js';
+import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { LinkLoad } from '../../compiler/ir/transitions.js';
+import { printMesh } from '../../compiler/ir/print.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import type { Simulation } from '../../runtime/clock/simulation.js';
+import { planReport } from '../plan-report.js';
+import { simulationReport } from '../simulation-report.js';
+
+export type Unit = 'text' | 'count' | 'bytes' | 'seconds' | 'rate';
+
+export interface Figure {
+  /** What it belongs to: figures of two plans with equal group and name are compared. */
+  readonly group: FigureGroup;
+  readonly name: string;
+  readonly unit: Unit;
+  readonly value: number | string;
+}
+
+export const FIGURE_GROUPS = [
+  'layout',
+  'ops of a step',
+  'bytes per link',
+  'peak per tier',
+  'predicted',
+] as const;
+
+export type FigureGroup = (typeof FIGURE_GROUPS)[number];
+
+/** Figures in the order in which they are shown; `simulation` where there is a workload. */
+export function figuresOf(
+  plan: Plan,
+  { runtime, transitions }: Pick<CompileResult, 'runtime' | 'transitions'>,
+  simulation: Simulation | undefined,
+): readonly Figure[] {
+  const report = planReport(runtime, transitions);
+  const bytes = (name: string, value: number): Figure => ({
+    group: 'bytes per link',
+    name,
+    unit: 'bytes',
+    value,
+  });
+  const peak = (name: string, value: number): Figure => ({
+    group: 'peak per tier',
+    name,
+    unit: 'bytes',
+    value,
+  });
+  const most = (pick: (device: (typeof runtime.devices)[number]) => number): number =>
+    Math.max(0, ...runtime.devices.map(pick));
+  return [
+    ...plan.stages.flatMap((stage): Figure[] => [
+      text(`${stage.name}: mesh`, printMesh(stage.mesh)),
+      count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
+      count('layout', `${stage.name}: requests at once`, stage.batchRequests),
+    ]),
+    ...runtime.stages.flatMap(opsOf),
+    ...report.stages.flatMap(({ stage, perToken }) => [
+      bytes(`${stage}: all-reduce per token`, perToken.allReduce),
+      bytes(`${stage}: all-gather per token`, perToken.allGather),
+      bytes(`${stage}: send per token`, perToken.send),
+    ]),
+    ...report.kv.flatMap(({ from, to, cost }) =>
+      cost.links.map((link) => bytes(`KV ${from} -> ${to} per token, ${wayOf(link)}`, link.bytes)),
+    ),
+    ...report.weights.flatMap(({ from, to, links }) =>
+      links.map((link) => bytes(`weights ${from} -> ${to}, ${wayOf(link)}`, link.bytes)),
+    ),
+    peak(
+      'device',
+      most((device) => device.peak.total),
+    ),
+    peak(
+      'device: weights',
+      most((device) => device.peak.weights),
+    ),
+    peak(
+      'device: workspace',
+      most((device) => device.peak.workspace),
+    ),
+    peak(
+      'device: KV',
+      most((device) => device.peak.kv),
+    ),
+    ...(['hostTier', 'diskTier'] as const).flatMap((tier) => {
+      const found = runtime[tier];
+      return found === undefined ? [] : [peak(found.name, found.pages * (runtime.hostTier?.pageBytes ?? 0))];
+    }),
+    ...report.weights.map(({ from, to, seconds }) =>
+      predicted(`transition ${from} -> ${to}`, 'seconds', seconds),
+    ),
+    ...(simulation === undefined ? [] : simulatedFigures(plan.name, simulation)),
+  ];
+}
+
+function simulatedFigures(plan: string, simulation: Simulation): readonly Figure[] {
+  const { requestsPerSecond, outputTokensPerSecond, makespan, devices, transitions, linkUse, latency } =
+    simulationReport({ plan, simulation });
+  const idle = devices.reduce((sum, device) => sum + device.idle, 0) / devices.length;
+  return [
+    predicted('requests per second', 'rate', requestsPerSecond),
+    predicted('output tokens per second', 'rate', outputTokensPerSecond),
+    predicted('time of the workload', 'seconds', makespan),
+    predicted('time between tokens', 'seconds', latency.betweenTokens),
+    predicted('idle time of a device', 'seconds', idle),
+    predicted('transitions', 'count', transitions.count),
+    ...linkUse.map(({ link, bytes }) => predicted(`bytes over ${link}`, 'bytes', bytes)),
+  ];
+}
+
+/** Ops of one step of a replica, on all its ranks. */
+function opsOf({ name, programs, mesh }: RuntimeStage): readonly Figure[] {
+  const counts = new Map<string, number>();
+  for (const program of programs)
+    for (const op of program.ops) {
+      const kind = op.op === 'kernel' ? op.kernel : op.op === 'collective' ? op.kind : op.op;
+      counts.set(kind, (counts.get(kind) ?? 0) + mesh.tp);
+    }
+  return [...counts].map(([kind, amount]) => count('ops of a step', `${name}: ${kind}`, amount));
+}
+
+function wayOf({ link, from, to }: LinkLoad): string {
+  return link.endsWith('memory') ? link : `${link}, ${from} to ${to}`;
+}
+
+const text = (name: string, value: string): Figure => ({ group: 'layout', name, unit: 'text', value });
+
+const count = (group: FigureGroup, name: string, value: number): Figure => ({
+  group,
+  name,
+  unit: 'count',
+  value,
+});
+
+const predicted = (name: string, unit: Unit, value: number): Figure => ({
+  group: 'predicted',
+  name,
+  unit,
+  value,
+});

@@ -1,0 +1,155 @@
+/** `fulcrum diff`: figures side by side, and which plans are put there. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { describeDiff, diffFigures, markdownDiff, type PlanDiff } from '../../cli/diff/diff.js';
+import type { Figure } from '../../cli/diff/figures.js';
+import { runInProcess } from './run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-diff-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A plan over two devices; `mesh` and `more` are what changes. */
+function planFile(name: string, mesh: string, more = ''): string {
+  const file = join(folder, name);
+  writeFileSync(
+    file,
+    `import { workstation } from "std/local"
+model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
+workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }
+plan p for m on workstation { stage serve: prefill + decode on gpu { mesh ${mesh} }, flow requests -> serve -> results }
+${more}`,
+  );
+  return file;
+}
+
+const other = 'plan q from p { stage serve on gpu { mesh (dp: 4) } }';
+const pipeline = planFile('pipeline.plan', '(pp: 4)', other);
+const tensor = planFile('tensor.plan', '(tp: 4)');
+
+async function diffs(...args: string[]): Promise<{ readonly all: PlanDiff[]; readonly err: string }> {
+  const run = await runInProcess('diff', ...args, '--json');
+  expect(run.status).toBe(0);
+  return { all: (JSON.parse(run.out) as { diffs: PlanDiff[] }).diffs, err: run.err };
+}
+
+const byName = ({ changes }: PlanDiff) => new Map(changes.map((change) => [change.name, change]));
+
+describe('a difference of figures', () => {
+  const figure = (name: string, value: number | string, unit: Figure['unit'] = 'bytes'): Figure => ({
+    group: 'peak per tier',
+    name,
+    unit,
+    value,
+  });
+
+  it('is in what changes, comes or goes, and not in what is nothing on both sides', () => {
+    const diff = diffFigures(
+      { title: 'a', figures: [figure('x', 1024), figure('same', 5), figure('gone', 1), figure('none', 0)] },
+      { title: 'b', figures: [figure('x', 2048), figure('same', 5), figure('new', 3), figure('empty', 0)] },
+    );
+    expect(diff.changes.map(({ name, before, after }) => [name, before, after])).toEqual([
+      ['x', 1024, 2048],
+      ['gone', 1, undefined],
+      ['new', undefined, 3],
+    ]);
+    expect(diff.equal).toBe(3);
+  });
+
+  it('is shown with units and how much it is', () => {
+    const change = (before: number, after: number, unit: Figure['unit']): string =>
+      describeDiff(
+        diffFigures(
+          { title: 'a', figures: [figure('x', before, unit)] },
+          { title: 'b', figures: [figure('x', after, unit)] },
+        ),
+      );
+    expect(change(1024, 3072, 'bytes')).toMatch(/x +1\.00 KiB +3\.00 KiB +3\.0x/);
+    expect(change(0.2, 0.21, 'seconds')).toMatch(/x +200 ms +210 ms +\+5\.0%/);
+    expect(change(1000, 500, 'count')).toMatch(/x +1,000 +500 +-50%/);
+    expect(change(0, 2, 'count')).toMatch(/x +0 +2$/m);
+  });
+
+  it('is a table in Markdown that no name breaks', () => {
+    const diff = diffFigures(
+      { title: 'a|b', figures: [figure('x|y', 'u', 'text')] },
+      { title: 'c', figures: [figure('x|y', 'v', 'text')] },
+    );
+    expect(markdownDiff(diff).split('\n')).toEqual([
+      '### a\\|b → c',
+      '',
+      '| peak per tier | before | after | change |',
+      '| --- | ---: | ---: | ---: |',
+      '| x\\|y | u | v |  |',
+      '',
+      '0 figures do not change.',
+    ]);
+  });
+});
+
+describe('diff', () => {
+  it('compares plans of one name in two files, and says which are only in one', async () => {
+    const { all, err } = await diffs(pipeline, tensor);
+    expect(all).toHaveLength(1);
+    expect(err).toContain('plan q is gone');
+    const changes = byName(all[0]!);
+    expect(changes.get('serve: mesh')).toMatchObject({ before: '(pp: 4)', after: '(tp: 4)' });
+    // Two sums a layer and one for the embedding, on each of four ranks, in place of three hand-overs.
+    expect(changes.get('serve: all_reduce')).toMatchObject({ after: 36 });
+    expect(changes.get('serve: send')).toMatchObject({ before: 3 });
+    expect(changes.get('serve: all-reduce per token')!.after).toBeGreaterThan(0);
+    for (const name of [
+      'device',
+      'requests per second',
+      'time of the workload',
+      'bytes over gpu <-> gpu, out',
+    ])
+      expect(changes.has(name), name).toBe(true);
+  });
+
+  it('compares two plans of one file, and finds nothing between a plan and itself', async () => {
+    const [two] = (await diffs(pipeline, '--plan', 'p', '--plan', 'q')).all;
+    expect(byName(two!).get('serve: mesh')).toMatchObject({ after: '(dp: 4)' });
+    const run = await runInProcess('diff', pipeline, pipeline, '--plan', 'p');
+    expect(run.out).toMatch(/p\n {2}no difference in \d+ figures/);
+  });
+
+  it('predicts no time where there is no workload to choose, and says so', async () => {
+    const bare = join(folder, 'bare.plan');
+    writeFileSync(bare, readFileSync(pipeline, 'utf8').replace(/^workload.*\n/m, ''));
+    const { all, err } = await diffs(bare, '--plan', 'p', '--plan', 'q');
+    expect(err).toContain('no time is predicted: ');
+    expect(byName(all[0]!).has('requests per second')).toBe(false);
+    const chosen = await diffs(
+      bare,
+      '--plan',
+      'p',
+      '--plan',
+      'q',
+      '--workload',
+      'test/fixtures/lengths.jsonl',
+    );
+    expect(byName(chosen.all[0]!).has('requests per second')).toBe(true);
+  });
+
+  it('prints Markdown', async () => {
+    const run = await runInProcess('diff', pipeline, tensor, '--markdown');
+    expect(run.out).toContain('| predicted | before | after | change |');
+  });
+
+  const broken = planFile('broken.plan', '(tp: 3)');
+  it.each([
+    [[pipeline], 2, 'two plans of one file'],
+    [[pipeline, '--plan', 'p'], 2, 'two plans of one file'],
+    [[pipeline, '--plan', 'p', '--plan', 'r'], 2, 'declares no plan called `r`'],
+    [[pipeline, '--plan', 'p', '--plan', 'q', '--plan', 'p'], 2, 'twice at most'],
+    [[pipeline, broken], 1, 'error'],
+    [[pipeline, tensor, '--workload', 'v'], 2, 'has no workload v; it has w'],
+    [[pipeline, tensor, '--markdown', '--json'], 2, 'cannot be used'],
+  ])('refuses %j', async (args, status, message) => {
+    const run = await runInProcess('diff', ...args);
+    expect(run).toMatchObject({ status, out: '' });
+    expect(run.err).toContain(message);
+  });
+});
