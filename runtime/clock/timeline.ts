@@ -116,15 +116,13 @@ function moments(timeline: Timeline): readonly Moment[] {
 
 /** The slices of a timeline with those within them, each on its lane. */
 export function flatSlices(timeline: Timeline): readonly TimedName[] {
-  return timeline
-    .slices()
-    .flatMap(({ lane, name, start, end, within }) => [
-      { ...lane, name, start, end },
-      ...(within?.() ?? []).map((inner) => ({
-        ...lane,
-        name: inner.name,
-        start: inner.start,
-        end: inner.end,
-      })),
-    ]);
+  return timeline.slices().flatMap(({ lane, name, start, end, within }) => [
+    { ...lane, name, start, end },
+    ...(within?.() ?? []).map((inner) => ({
+      ...lane,
+      name: inner.name,
+      start: inner.start,
+      end: inner.end,
+    })),
+  ]);
 }
