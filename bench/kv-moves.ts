@@ -12,6 +12,7 @@ import { openDevices } from '../runtime/device/dawn.js';
 import type { Device } from '../runtime/device/device.js';
 import { createHostPages } from '../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging } from '../runtime/kv/pool.js';
+import { LLAMA_110M } from './support/shapes.js';
 
 interface Shape {
   readonly name: string;
@@ -28,7 +29,7 @@ const REPEATS = 5;
 
 const SHAPES: readonly Shape[] = [
   { name: 'clerk', layers: 8, kvHeads: 4, headDim: 16, sequencePages: 12, sequences: 32 },
-  { name: '110M', layers: 12, kvHeads: 4, headDim: 64, sequencePages: 32, sequences: 4 },
+  { name: '110M', ...LLAMA_110M, sequencePages: 32, sequences: 4 },
 ];
 
 const MESHES: readonly { readonly pp: number; readonly tp: number }[] = [

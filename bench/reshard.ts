@@ -17,17 +17,9 @@ import { measureMoves } from './reshard-moves.js';
 import type { MoveRates, Rate } from './reshard-moves.js';
 import { submitRequests } from './support/requests.js';
 import type { RequestSize } from './support/requests.js';
+import { LLAMA_110M } from './support/shapes.js';
 
-const SHAPE = {
-  layers: 12,
-  hidden: 768,
-  heads: 12,
-  kvHeads: 4,
-  headDim: 64,
-  ffn: 2048,
-  vocab: 32000,
-  context: 128,
-};
+const SHAPE = { ...LLAMA_110M, context: 128 };
 const REQUESTS = 12;
 const PROMPT_TOKENS = 48;
 const NEW_TOKENS = 5;

@@ -1,20 +1,11 @@
 /** Requests of set lengths for benchmarks: prompts of made-up ids, greedy, and as many new tokens as asked for. */
-import type { Engine, SamplingParams } from '../../runtime/engine/types.js';
+import type { Engine } from '../../runtime/engine/types.js';
+import { GREEDY } from '../../test/fixtures/greedy.js';
 
 export interface RequestSize {
   readonly promptTokens: number;
   readonly newTokens: number;
 }
-
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 0,
-  topLogprobs: 0,
-  logprobs: false,
-};
 
 /** Submits the requests; one that fails throws from `run`. */
 export function submitRequests(engine: Engine, vocab: number, sizes: readonly RequestSize[]): void {

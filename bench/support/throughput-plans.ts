@@ -6,6 +6,7 @@ import type { Plan, Topology } from '../../compiler/plan/plan.js';
 import { makePlan } from '../../test/compiler/support/make-plan.js';
 import type { StageOptions } from '../../test/compiler/support/make-plan.js';
 import type { RequestSize } from './requests.js';
+import { LLAMA_110M } from './shapes.js';
 
 export interface Case {
   readonly shape: Partial<ModelShape> & { readonly vocab: number };
@@ -29,16 +30,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   '110m': {
-    shape: {
-      layers: 12,
-      hidden: 768,
-      heads: 12,
-      kvHeads: 4,
-      headDim: 64,
-      ffn: 2048,
-      vocab: 32000,
-      context: 256,
-    },
+    shape: { ...LLAMA_110M, context: 256 },
     microbatchTokens: 64,
     batchRequests: 4,
     requests: 6,

@@ -27,6 +27,7 @@ import {
 import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { makeHostRoom } from './tiers.js';
+import type { Action } from './types.js';
 
 /** The last prompt token is computed and the first token sampled: decode here, or leave for the host tier. */
 export function finishPrefill(machine: Machine, sequence: Sequence): void {
@@ -98,6 +99,22 @@ function isAwaited(list: PageList, keys: readonly PageKey[]): boolean {
   return keys.some((key) => list.awaited.has(key));
 }
 
+/** What a move in either direction says about the pages of a sequence at `positions`. */
+function movedPages(
+  sequence: Sequence,
+  pool: PoolReplica,
+  positions: readonly number[],
+): Omit<Extract<Action, { kind: 'page_in' }>, 'kind' | 'id'> {
+  return {
+    sequence: sequence.id,
+    pool: pool.pool,
+    replica: pool.replica,
+    pages: pagesAt(sequence.pages, positions),
+    hostPages: pagesAt(sequence.hostPages, positions),
+    positions,
+  };
+}
+
 function pageOut(machine: Machine, sequence: Sequence): void {
   const { pool } = sequence.lane!;
   const positions = positionsToLeave(machine, sequence);
@@ -108,16 +125,8 @@ function pageOut(machine: Machine, sequence: Sequence): void {
   }
   const keys = keysAt(sequence, positions);
   for (const key of keys) machine.host.awaited.add(key);
-  machine.out.push({
-    kind: 'page_out',
-    id: startAction(machine, { kind: 'page_out', sequence, pool, keys }),
-    sequence: sequence.id,
-    pool: pool.pool,
-    replica: pool.replica,
-    pages: pagesAt(sequence.pages, positions),
-    hostPages: pagesAt(sequence.hostPages, positions),
-    positions,
-  });
+  const id = startAction(machine, { kind: 'page_out', sequence, pool, keys });
+  machine.out.push({ kind: 'page_out', id, ...movedPages(sequence, pool, positions) });
 }
 
 export function finishPageOut(
@@ -186,16 +195,8 @@ export function pageIn(machine: Machine, sequence: Sequence, positions: readonly
   }
   const keys = keysAt(sequence, positions);
   for (const key of keys) pool.pages.awaited.add(key);
-  machine.out.push({
-    kind: 'page_in',
-    id: startAction(machine, { kind: 'page_in', sequence, keys }),
-    sequence: sequence.id,
-    pool: pool.pool,
-    replica: pool.replica,
-    pages: pagesAt(sequence.pages, positions),
-    hostPages: pagesAt(sequence.hostPages, positions),
-    positions,
-  });
+  const id = startAction(machine, { kind: 'page_in', sequence, keys });
+  machine.out.push({ kind: 'page_in', id, ...movedPages(sequence, pool, positions) });
 }
 
 export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonly PageKey[]): void {

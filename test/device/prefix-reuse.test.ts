@@ -7,9 +7,10 @@ import { compilePlan } from '../../compiler/compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { makePlan } from '../compiler/support/make-plan.js';
 import type { StageOptions } from '../compiler/support/make-plan.js';
+import { GREEDY } from '../fixtures/greedy.js';
 import { seededRandom } from '../fixtures/random.js';
 import { CLERK } from './support/clerk.js';
-import { generate, GREEDY } from './support/generate.js';
+import { generate } from './support/generate.js';
 import { shapeOf } from './support/shape.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'fulcrum-prefix-'));

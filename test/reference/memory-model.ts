@@ -4,7 +4,7 @@ import { seededRandom } from '../fixtures/random.js';
 import { ropeFrequencies, type ReferenceConfig } from './config.js';
 import { referenceFromTensors, type ReferenceModel } from './model.js';
 import type { ReferenceTensor } from './tensors.js';
-import type { Frequencies } from './runtime-interpreter.js';
+import type { Frequencies } from './interpreter-kernels.js';
 import type { ElementSource } from './runtime-weights.js';
 
 export interface MemoryModel {

@@ -2,16 +2,7 @@ import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { openEngine } from '../../../runtime/engine/open.js';
 import type { OpenEngineOptions } from '../../../runtime/engine/open.js';
 import type { EngineStats, SamplingParams } from '../../../runtime/engine/types.js';
-
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 0,
-  topLogprobs: 0,
-  logprobs: false,
-};
+import { GREEDY } from '../../fixtures/greedy.js';
 
 export interface Generated {
   readonly ids: number[];
