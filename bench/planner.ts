@@ -4,7 +4,7 @@
  *
  *   npm run bench:planner
  */
-import { fileHost } from '../cli/file-host.js';
+import { fileHost } from '../runtime/file-host.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import { area } from '../compiler/ir/rectangles.js';

@@ -19,7 +19,7 @@ import { drawRequests } from '../runtime/clock/lengths.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../runtime/clock/simulation.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
-import { fileHost } from '../cli/file-host.js';
+import { fileHost } from '../runtime/file-host.js';
 import { formatTable } from '../cli/format.js';
 
 const MACHINES = ['a10', 'l4', 'a100'];

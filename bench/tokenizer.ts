@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { fileHost } from '../cli/file-host.js';
+import { fileHost } from '../runtime/file-host.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { openEncoderPool } from '../runtime/jobs/encoder-pool.js';
 import { localEncoder, type PromptEncoder, type PromptInput } from '../runtime/jobs/prompt-encoder.js';

@@ -13,7 +13,7 @@ import { suggest } from '../grammar/did-you-mean.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { fileHost } from './file-host.js';
+import { fileHost } from '../runtime/file-host.js';
 import { plural } from './format.js';
 import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';

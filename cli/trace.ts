@@ -4,7 +4,7 @@ import { replay, type Timeline } from '../runtime/clock/timeline.js';
 import type { PromptEncoder } from '../runtime/jobs/prompt-encoder.js';
 import { openTraceFile, type TraceFile, type TraceFileOptions } from '../runtime/trace/trace-file.js';
 import { HOST, type Tracer } from '../runtime/trace/tracer.js';
-import { fileHost } from './file-host.js';
+import { fileHost } from '../runtime/file-host.js';
 import { formatCount } from './format.js';
 import { shownPath } from './load-plan.js';
 import { placeName } from './render-diagnostics.js';

@@ -7,6 +7,7 @@ import { addDiffCommand } from './diff.js';
 import { addExplainCommand } from './explain.js';
 import { addFmtCommand } from './fmt.js';
 import { addGraphCommand } from './graph.js';
+import { addLspCommand } from './lsp.js';
 import { addRunCommand } from './run.js';
 import { addSimulateCommand } from './simulate.js';
 import { addTuneCommand } from './tune.js';
@@ -23,5 +24,6 @@ export const COMMANDS: readonly AddCommand[] = [
   addDiffCommand,
   addExplainCommand,
   addDevicesCommand,
+  addLspCommand,
   addDemoCommand,
 ];

@@ -11,7 +11,8 @@ const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
 /** What large kernels reach of the peaks where a device does not say: typical of the devices measured so far. */
 const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };
 
-const TABLE = {
+/** Properties of a device. */
+export const DEVICE_TABLE = {
   memory: { read: quantity('bytes'), required: true },
   bandwidth: { read: quantity('bytes/s'), required: true },
   compute: {
@@ -24,7 +25,7 @@ const TABLE = {
 
 /** The device of a declaration, or undefined after reporting why there is none. */
 export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefined {
-  const values = readBlock(cx, TABLE, decl.members, 'device', decl.name);
+  const values = readBlock(cx, DEVICE_TABLE, decl.members, 'device', decl.name);
   const [memory, bandwidth, compute] = [values.get('memory'), values.get('bandwidth'), values.get('compute')];
   if (memory === undefined || bandwidth === undefined || !compute || values.failed) return undefined;
   const sustained = values.get('sustained') ?? {};

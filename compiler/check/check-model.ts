@@ -46,11 +46,12 @@ const source: Reader<Source> = (expr: Expr, cx, what) => {
 /** Element type of weights. */
 export const weightsType: Reader<WeightType> = oneOf(WEIGHT_TYPES);
 
-const TABLE = { source: { read: source }, weights: { read: weightsType }, ...SHAPE };
+/** Properties of a model. */
+export const MODEL_TABLE = { source: { read: source }, weights: { read: weightsType }, ...SHAPE };
 
 /** The model of a declaration, or undefined after reporting why there is none. */
 export function checkModel(decl: ModelDecl, cx: Context): CheckedModel | undefined {
-  const values = readBlock(cx, TABLE, decl.members, 'model', decl.name);
+  const values = readBlock(cx, MODEL_TABLE, decl.members, 'model', decl.name);
   const from = values.get('source');
   if (values.failed) return undefined;
   if (from?.kind === 'path') return fromSource(decl, cx, values, from.path);
@@ -60,7 +61,7 @@ export function checkModel(decl: ModelDecl, cx: Context): CheckedModel | undefin
 function fromSource(
   decl: ModelDecl,
   cx: Context,
-  values: Values<typeof TABLE>,
+  values: Values<typeof MODEL_TABLE>,
   path: string,
 ): CheckedModel | undefined {
   const primary = values.origin('source') ?? at(cx, decl.name);
@@ -142,7 +143,7 @@ function reportConfig(problem: ConfigProblem, path: string, primary: Origin, cx:
 function fromShape(
   decl: ModelDecl,
   cx: Context,
-  values: Values<typeof TABLE>,
+  values: Values<typeof MODEL_TABLE>,
   randomSeed: number | undefined,
 ): CheckedModel | undefined {
   const declared = declaredShape(decl, cx, values);
@@ -156,7 +157,7 @@ function fromShape(
       ...(randomSeed !== undefined && { randomSeed }),
     },
     provenance: (property) => {
-      const origin = values.origin(property as keyof typeof TABLE);
+      const origin = values.origin(property as keyof typeof MODEL_TABLE);
       return { note: `of model \`${decl.name.text}\``, ...(origin && { origin }) };
     },
     defaults: [

@@ -29,18 +29,20 @@ export interface CheckedTopology {
 /** More devices than any plan can mean. */
 const MOST_DEVICES = 65_536;
 
-const TIER = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
+/** Properties of a tier. */
+export const TIER_TABLE = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
 
 const isSize = (key: string): boolean => /^[1-9]\d*$/.test(key);
 
-const LINK = {
+export const LINK_TABLE = {
   bandwidth: { read: quantity('bytes/s'), required: true },
   latency: { read: quantity('seconds', { min: 0 }) },
   allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
 };
 
 const time = quantity('seconds', { min: 0 });
-const OVERHEAD = {
+/** Properties of an `overhead` block. */
+export const OVERHEAD_TABLE = {
   step: { read: time },
   layer: { read: time },
   request: { read: time },
@@ -149,7 +151,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
     case 'tier': {
       const path = join(place.template, member.name.text);
       b.templates.set(path, { kind: 'tier', path, count: undefined });
-      const values = readBlock(cx, TIER, member.members, 'tier', member.name);
+      const values = readBlock(cx, TIER_TABLE, member.members, 'tier', member.name);
       const capacity = values.get('capacity');
       const directory = values.get('path');
       if (capacity === undefined || values.failed) {
@@ -173,7 +175,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         cx.report(report('duplicate-block', { block: 'overhead' }, { primary: at(cx, member) }));
         return;
       }
-      const values = readBlock(cx, OVERHEAD, member.members, 'overhead', undefined);
+      const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -256,7 +258,7 @@ function deviceKind(
 function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void {
   const from = endpoint(decl.from, place, cx, b);
   const to = endpoint(decl.to, place, cx, b);
-  const values = readBlock(cx, LINK, decl.members, 'link', linkName(decl));
+  const values = readBlock(cx, LINK_TABLE, decl.members, 'link', linkName(decl));
   const bandwidth = values.get('bandwidth');
   if (from === undefined || to === undefined || bandwidth === undefined || values.failed) {
     b.failed = true;

@@ -54,7 +54,8 @@ const requests: Reader<number | string> = (expr: Expr, cx, what) =>
     ? text(expr, cx, what)
     : quantity('requests', { whole: true, min: 1 })(expr, cx, what);
 
-const TABLE = {
+/** Properties of a workload. */
+export const WORKLOAD_TABLE = {
   requests: { read: requests, required: true },
   prompt: { read: length },
   output: { read: length },
@@ -62,7 +63,7 @@ const TABLE = {
 
 /** The workload of a declaration, or undefined after reporting why there is none. */
 export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undefined {
-  const values = readBlock(cx, TABLE, decl.members, 'workload', decl.name);
+  const values = readBlock(cx, WORKLOAD_TABLE, decl.members, 'workload', decl.name);
   const count = values.get('requests');
   if (count === undefined) return undefined;
   const head = { name: decl.name.text, origin: at(cx, decl.name) };

@@ -1,6 +1,6 @@
 /** Every plan of plans/clerk.plan gives the f64 reference's greedy ids and logits. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fileHost } from '../../cli/file-host.js';
+import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';

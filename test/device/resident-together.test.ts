@@ -1,6 +1,6 @@
 /** Plans whose stages stay resident together, whole or in part, give the reference's answers. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fileHost } from '../../cli/file-host.js';
+import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { halfResident } from '../compiler/support/half-resident.js';

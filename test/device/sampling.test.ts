@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fileHost } from '../../cli/file-host.js';
+import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { openEngine } from '../../runtime/engine/open.js';

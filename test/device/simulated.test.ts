@@ -1,6 +1,6 @@
 /** What the clock executor counts is what devices move: same graph, same scheduler, same bytes. */
 import { expect, it } from 'vitest';
-import { fileHost } from '../../cli/file-host.js';
+import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { simulate } from '../../runtime/clock/simulate.js';

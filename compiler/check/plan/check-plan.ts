@@ -29,7 +29,8 @@ export interface Shared {
   readonly params: Readonly<Record<string, ParamValue>>;
 }
 
-const TABLE = {
+/** Properties of a plan. */
+export const PLAN_TABLE = {
   memory_use: { read: fraction },
   weights: { read: weightsType },
   residence: { read: oneOf(['auto', 'both', 'switch']) },
@@ -42,7 +43,7 @@ const MEMORY_USE = 0.9;
 export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | undefined {
   const merged = mergePlan(decl, cx);
   if (!merged) return undefined;
-  const values = readProperties(cx, TABLE, merged.properties, 'plan', undefined);
+  const values = readProperties(cx, PLAN_TABLE, merged.properties, 'plan', undefined);
   if (values.get('numerics') === 'invariant')
     cx.report(
       report(

@@ -37,7 +37,8 @@ const chain: Reader<Chain> = (expr, cx, what) => {
   return undefined;
 };
 
-const TABLE = {
+/** Properties of a `kv` block. */
+export const KV_TABLE = {
   page: { read: quantity('tokens', { whole: true, min: 1, max: 4096 }) },
   dtype: { read: oneOf(['f32', 'f16']) },
   tiers: { read: chain },
@@ -71,7 +72,7 @@ export function readKv(
   checked: CheckedTopology,
   weights: WeightType,
 ): CheckedKv | undefined {
-  const values = readProperties(cx, TABLE, properties, 'kv block', undefined);
+  const values = readProperties(cx, KV_TABLE, properties, 'kv block', undefined);
   const written = values.get('tiers');
   const tiers = written && readTiers(written, checked);
   if (values.failed || (written && !tiers)) return undefined;

@@ -37,7 +37,8 @@ export interface CheckedStage {
 
 const PHASES: readonly Phase[] = ['prefill', 'decode'];
 
-const TABLE = {
+/** Properties of a stage. */
+export const STAGE_TABLE = {
   microbatch: { read: quantity('tokens', { whole: true, min: 1, max: 1_000_000 }) },
   batch: { read: quantity('requests', { whole: true, min: 1, max: 100_000 }) },
 };
@@ -53,7 +54,7 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
   const { cx } = merged.name;
   const name = merged.name.node;
   const phases = readPhases(merged);
-  const values = readProperties(cx, TABLE, merged.properties, 'stage', name);
+  const values = readProperties(cx, STAGE_TABLE, merged.properties, 'stage', name);
   const placed = readPlacements(merged.placements);
   const overrides = placed
     ? merged.overrides.map((o) => readOverride(o, use.model.shape.layers, placed.sharding))

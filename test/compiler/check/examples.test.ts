@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { fileHost } from '../../../cli/file-host.js';
+import { fileHost } from '../../../runtime/file-host.js';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { checkText } from './memory-host.js';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fileHost } from '../../../cli/file-host.js';
+import { fileHost } from '../../../runtime/file-host.js';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import type { Device } from '../../../runtime/device/device.js';

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { fileHost } from '../../../cli/file-host.js';
+import { fileHost } from '../../../runtime/file-host.js';
 import { shapeFromConfig } from '../../../compiler/model/config.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { readGgufHeader } from '../../../runtime/weights/gguf/header.js';

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { CompilerHost, ModelConfigAnswer } from '../compiler/host.js';
-import { RuntimeFailure } from '../runtime/failure.js';
-import { isGguf, openModelDirectory, resolveModelDirectory } from '../runtime/weights/model-dir.js';
+import { RuntimeFailure } from './failure.js';
+import { isGguf, openModelDirectory, resolveModelDirectory } from './weights/model-dir.js';
 
 function readModelConfig(from: string, source: string): ModelConfigAnswer {
   let path = source;

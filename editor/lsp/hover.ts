@@ -1,0 +1,96 @@
+/** Hover: what a word means, what it is declared as, and what was derived from it. */
+import { UNITS } from '../../compiler/check/units.js';
+import { itemsAt } from '../../grammar/items.js';
+import { ITEMS, PROPERTIES, WORDS } from '../../grammar/reference.js';
+import type { Span } from '../../grammar/syntax.js';
+import { Unit } from '../../grammar/tokens.js';
+import { spanOf } from '../../grammar/lex.js';
+import { describeSite } from './describe.js';
+import type { PlanNote } from './plan-notes.js';
+import { nameAt, resolveName } from './resolve.js';
+import type { Workspace } from './workspace.js';
+
+export interface HoverText {
+  readonly span: Span;
+  /** Markdown. */
+  readonly text: string;
+}
+
+/** What there is to say about an offset; `notes` are those of the last analysis, as far as they still fit the text. */
+export function hoverAt(
+  workspace: Workspace,
+  path: string,
+  offset: number,
+  notes: readonly PlanNote[],
+): HoverText | undefined {
+  const document = workspace.document(path);
+  if (document === undefined) return undefined;
+  const derived = notes
+    .filter(({ at }) => at.span.start <= offset && offset <= at.span.end)
+    .map(({ detail }) => detail);
+  const use = nameAt(workspace, path, offset);
+  const site = use && resolveName(workspace, path, use);
+  if (use !== undefined && site !== undefined) {
+    const from =
+      site.path === path
+        ? []
+        : [`from \`${site.path.startsWith('std/') ? site.path : site.path.split('/').at(-1)}\``];
+    const doc = site.node.doc === undefined ? [] : [site.node.doc];
+    return { span: use.span, text: [fence(describeSite(site)), ...doc, ...from, ...derived].join('\n\n') };
+  }
+  const token = document.tokens.tokens.find(
+    (each) =>
+      each.startOffset <= offset &&
+      offset <= each.endOffset! + 1 &&
+      each.image !== '' &&
+      /\w|%/.test(each.image),
+  );
+  if (token === undefined)
+    return derived.length > 0
+      ? { span: { start: offset, end: offset }, text: derived.join('\n\n') }
+      : undefined;
+  const span = spanOf(token);
+  const said =
+    token.tokenType === Unit ? unitText(token.image) : wordText(document.tree.file, offset, token.image);
+  const text = [...(said === undefined ? [] : [said]), ...derived].join('\n\n');
+  return text === '' ? undefined : { span, text };
+}
+
+function fence(code: string): string {
+  return `\`\`\`plan\n${code}\n\`\`\``;
+}
+
+/** `GiB`: what it measures and its size in base units. */
+function unitText(image: string): string | undefined {
+  const unit = UNITS.get(image);
+  return (
+    unit &&
+    `\`${image}\` measures ${unit.dimension}: ${unit.factor.toLocaleString('en', { maximumFractionDigits: 9 })} in base units`
+  );
+}
+
+/** A property, keyword or fixed word, by the block that it stands in. */
+function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: string): string | undefined {
+  const around = itemsAt(file, offset);
+  const inner = around.at(-1);
+  const place = around.findLast((item) => item !== inner || inner.kind !== 'property')?.kind ?? 'file';
+  const block = place === 'override' ? 'stage' : place;
+  if (inner?.kind === 'property' && inner.name.text === word && inner.name.span.end >= offset) {
+    const table: Readonly<Record<string, { doc: string; fallback?: string }>> =
+      block in PROPERTIES ? PROPERTIES[block as keyof typeof PROPERTIES] : {};
+    const property = table[word];
+    if (property === undefined) return undefined;
+    const fallback =
+      property.fallback === undefined
+        ? ''
+        : property.fallback === 'required'
+          ? '\n\nIt has to be given.'
+          : `\n\nDefault: ${property.fallback}.`;
+    return `**${word}** of a ${block}: ${property.doc}${fallback}`;
+  }
+  for (const items of Object.values(ITEMS))
+    if (Object.hasOwn(items, word)) return `**${word}**: ${items[word]!.doc}`;
+  for (const docs of Object.values<Readonly<Record<string, string>>>(WORDS))
+    if (Object.hasOwn(docs, word)) return `**${word}**: ${docs[word]!}`;
+  return undefined;
+}

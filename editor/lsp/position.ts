@@ -1,0 +1,97 @@
+/**
+ * Where in the grammar an offset stands: which blocks are open around it, and what of the current member is already
+ * written. Read off the tokens alone, so that it is as good in a file that is being typed as in a sound one.
+ */
+import type { IToken } from 'chevrotain';
+import type { Lexed } from '../../grammar/lex.js';
+import { spanOf } from '../../grammar/lex.js';
+import { Comma, NewLine } from '../../grammar/tokens.js';
+
+/** An open bracket, and the words of its member before it. */
+export interface OpenBracket {
+  readonly bracket: string;
+  readonly head: readonly string[];
+  /** Offset of the first token of the head, or of the bracket. */
+  readonly start: number;
+}
+
+export interface GrammarPosition {
+  /** Open brackets, outermost first. */
+  readonly open: readonly OpenBracket[];
+  /** Words of the current member before the offset, without the one that is being typed. */
+  readonly before: readonly string[];
+  /** What is being typed: the part of a word before the offset. */
+  readonly typing: string;
+  readonly typingStart: number;
+  /** The offset lies in a string; `typing` is its text so far. */
+  readonly inString: boolean;
+}
+
+const OPENERS = new Set(['{', '(', '[']);
+const CLOSERS = new Set(['}', ')', ']']);
+
+/** The position of an offset; undefined inside a comment. */
+export function positionAt(text: string, lexed: Lexed, offset: number): GrammarPosition | undefined {
+  if (lexed.comments.some((comment) => isInside(comment.text, comment.span, offset))) return undefined;
+  const open: OpenBracket[] = [];
+  let member: IToken[] = [];
+  const outer: IToken[][] = [];
+  let typing: IToken | undefined;
+  for (const token of lexed.tokens) {
+    const { start, end } = spanOf(token);
+    if (start >= offset && token.tokenType !== NewLine) break;
+    if (start > offset) break;
+    if (end >= offset && isTyped(token, offset)) {
+      typing = token;
+      break;
+    }
+    const { image, tokenType } = token;
+    if (OPENERS.has(image)) {
+      open.push({
+        bracket: image,
+        head: member.map((each) => each.image),
+        start: member[0]?.startOffset ?? start,
+      });
+      outer.push([...member, token]);
+      member = [];
+    } else if (CLOSERS.has(image)) {
+      if (open.length > 0) open.pop();
+      const head = outer.pop() ?? [];
+      // A block ends its member; other brackets are part of it.
+      member = image === '}' ? [] : [...head, token];
+    } else if (tokenType === NewLine || tokenType === Comma) member = [];
+    else member.push(token);
+  }
+  const start = typing?.startOffset ?? offset;
+  // The line end may come as a token only with what is typed next.
+  const last = member.at(-1);
+  const cut = last !== undefined && endsMember(last, text.slice(spanOf(last).end, start));
+  const inString = typing?.image.startsWith('"') === true;
+  return {
+    open,
+    before: cut ? [] : member.map(({ image }) => image),
+    typing: text.slice(inString ? start + 1 : start, offset),
+    typingStart: inString ? start + 1 : start,
+    inString,
+  };
+}
+
+/** In a line comment its end is inside too; a block comment's is not. */
+function isInside(text: string, { start, end }: { start: number; end: number }, offset: number): boolean {
+  return start < offset && (text.startsWith('//') ? offset <= end : offset < end);
+}
+
+/** Words grow as they are typed, and strings up to their closing quote; signs do not. */
+function isTyped(token: IToken, offset: number): boolean {
+  const { image } = token;
+  if (!image.startsWith('"')) return /^[\w%µ]/.test(image);
+  const isClosed = image.length > 1 && image.endsWith('"');
+  return !isClosed || offset < spanOf(token).end;
+}
+
+const GOES_ON = /^(?:->|<->|[-+*/:,.=<>]|<=|>=|and|or|when|for|on|from|like|of|in)$/;
+
+/** Whether a line end behind a token ends the member: not where the token waits for more. */
+function endsMember({ image }: IToken, gap: string): boolean {
+  return /[\r\n]/.test(gap) && !GOES_ON.test(image);
+}

@@ -1,0 +1,320 @@
+/**
+ * The language server. Texts, tokens and trees are kept here and answer at once; diagnostics of plans and figures come
+ * from the analyst's thread when they are ready, and are shown only while they are of the text as it is.
+ */
+import { pathToFileURL } from 'node:url';
+import {
+  CodeActionKind,
+  ErrorCodes,
+  ResponseError,
+  TextDocumentSyncKind,
+  type Connection,
+  type InitializeParams,
+  type InitializeResult,
+} from 'vscode-languageserver/node.js';
+import { fromSyntax } from '../../compiler/check/load.js';
+import { formatPlan } from '../../grammar/format.js';
+import { openAnalyst, type Analyst } from './analyst.js';
+import type { Analysis } from './analysis.js';
+import { completionsAt } from './completion.js';
+import { codeActions, diagnosticsByFile, type DiagnosticContext } from './diagnostics.js';
+import type { PlanDocument } from './document.js';
+import { foldsOf } from './folding.js';
+import { hintsOf } from './hints.js';
+import { hoverAt } from './hover.js';
+import { definitionAt, linksIn, referencesAt, rename, renameable, type Location } from './navigation.js';
+import type { PlanNote } from './plan-notes.js';
+import { semanticTokens, TOKEN_MODIFIERS, TOKEN_TYPES } from './semantic-tokens.js';
+import { signatureAt } from './signature.js';
+import { outlineOf } from './symbols.js';
+import { applyChanges, toOffset, toRange } from './text.js';
+import { pathOfUri, uriOfPath } from './uri.js';
+import { createWorkspace, type Workspace } from './workspace.js';
+
+export interface ServerOptions {
+  readonly version: string;
+  /** Path of the page of a code, and of a library file, on this machine. */
+  readonly pageOf?: (code: string) => string | undefined;
+  readonly libraryFile?: (module: string) => string | undefined;
+  /** Milliseconds without a change before a file is analysed. */
+  readonly settle?: number;
+}
+
+/** A pause that is shorter than one between words. */
+const SETTLE_MS = 150;
+
+const CAPABILITIES: InitializeResult['capabilities'] = {
+  textDocumentSync: { openClose: true, change: TextDocumentSyncKind.Incremental },
+  completionProvider: { triggerCharacters: [' ', '.', ':', '(', '"', '{', ','] },
+  hoverProvider: true,
+  definitionProvider: true,
+  referencesProvider: true,
+  renameProvider: { prepareProvider: true },
+  documentSymbolProvider: true,
+  workspaceSymbolProvider: true,
+  foldingRangeProvider: true,
+  semanticTokensProvider: {
+    legend: { tokenTypes: [...TOKEN_TYPES], tokenModifiers: [...TOKEN_MODIFIERS] },
+    full: true,
+  },
+  signatureHelpProvider: { triggerCharacters: ['(', ','] },
+  codeActionProvider: { codeActionKinds: [CodeActionKind.QuickFix] },
+  documentFormattingProvider: true,
+  documentLinkProvider: {},
+  inlayHintProvider: true,
+};
+
+/** Serves a connection until it is closed. */
+export function serve(connection: Connection, options: ServerOptions): void {
+  let workspace = createWorkspace([]);
+  let canRefreshHints = false;
+  let analyst: Analyst | undefined;
+  /** The last analysis of each open file, with the document it is of. */
+  const analysed = new Map<string, { readonly analysis: Analysis; readonly document: PlanDocument }>();
+  /** Files that have diagnostics on show, by the open file that they come from. */
+  const shown = new Map<string, readonly string[]>();
+  const timers = new Map<string, NodeJS.Timeout>();
+
+  const uriOf = (path: string): string => uriOfPath(path, options.libraryFile ?? (() => undefined));
+  const contextOf = (files: ReadonlyMap<string, string>): DiagnosticContext => ({
+    files,
+    uriOf,
+    pageOf: (code) => {
+      const page = options.pageOf?.(code);
+      return page === undefined ? undefined : pathToFileURL(page).href;
+    },
+  });
+
+  const publish = (
+    path: string,
+    diagnostics: Analysis['diagnostics'],
+    files: ReadonlyMap<string, string>,
+  ): void => {
+    const byFile = diagnosticsByFile(diagnostics, path, contextOf(files));
+    // What an import has wrong is shown there, unless that file is open and speaks for itself.
+    const targets = [...byFile.keys()].filter((file) => file === path || !workspace.isOpen(file));
+    const before = (shown.get(path) ?? []).filter((file) => !targets.includes(file));
+    for (const file of new Set([path, ...targets, ...before]))
+      void connection.sendDiagnostics({ uri: uriOf(file), diagnostics: byFile.get(file) ?? [] });
+    shown.set(path, targets);
+  };
+
+  const ensureAnalyst = (): Analyst =>
+    (analyst ??= openAnalyst({
+      onAnalysis: (analysis) => {
+        const { path, files } = analysis;
+        const document = workspace.document(path);
+        if (document === undefined || !workspace.isOpen(path) || files.get(path) !== document.text) return;
+        analysed.set(path, { analysis, document });
+        publish(path, analysis.diagnostics, files);
+        if (analysis.rung !== 'checked' && canRefreshHints) void connection.languages.inlayHint.refresh();
+      },
+      onFailure: (message) => connection.console.error(message),
+    }));
+
+  /** Asks for the file, and for the open ones that it may concern, once nobody types. */
+  const analyseSoon = (path: string): void => {
+    clearTimeout(timers.get(path));
+    const wait = setTimeout(() => {
+      const texts = workspace.openTexts();
+      const concerned = workspace
+        .openPaths()
+        .filter((other) => other !== path && takesPart(analysed.get(other), path));
+      for (const each of [path, ...concerned]) ensureAnalyst().ask(each, texts);
+    }, options.settle ?? SETTLE_MS);
+    timers.set(path, wait);
+  };
+
+  const changed = (path: string): void => {
+    const document = workspace.document(path)!;
+    const known = analysed.get(path);
+    // Problems of syntax are known at once; those of plans stay until the next analysis unless the text cannot be read.
+    if (document.tree.errors.length > 0 || known === undefined)
+      publish(
+        path,
+        document.tree.errors.map((problem) => fromSyntax(problem, path)),
+        new Map([[path, document.text]]),
+      );
+    analyseSoon(path);
+  };
+
+  /** Notes of the last analysis that are still of this text. */
+  const notesOf = (path: string): readonly PlanNote[] => {
+    const known = analysed.get(path);
+    return known !== undefined && known.document === workspace.document(path) ? known.analysis.notes : [];
+  };
+
+  connection.onInitialize((params) => {
+    workspace = createWorkspace(foldersOf(params));
+    canRefreshHints = params.capabilities.workspace?.inlayHint?.refreshSupport === true;
+    return { capabilities: CAPABILITIES, serverInfo: { name: 'fulcrum', version: options.version } };
+  });
+  connection.onShutdown(async () => {
+    for (const timer of timers.values()) clearTimeout(timer);
+    await analyst?.close();
+  });
+
+  connection.onDidOpenTextDocument(({ textDocument: { uri, text } }) => {
+    const path = pathOfUri(uri);
+    if (path === undefined) return;
+    workspace.put(path, text);
+    changed(path);
+  });
+  connection.onDidChangeTextDocument(({ textDocument: { uri }, contentChanges }) => {
+    const path = pathOfUri(uri);
+    if (path === undefined || !workspace.isOpen(path)) return;
+    workspace.put(path, applyChanges(workspace.document(path)!.text, contentChanges));
+    changed(path);
+  });
+  connection.onDidCloseTextDocument(({ textDocument: { uri } }) => {
+    const path = pathOfUri(uri);
+    if (path === undefined) return;
+    clearTimeout(timers.get(path));
+    for (const file of shown.get(path) ?? [])
+      void connection.sendDiagnostics({ uri: uriOf(file), diagnostics: [] });
+    for (const memory of [timers, shown, analysed]) memory.delete(path);
+    analyst?.forget(path);
+    workspace.close(path);
+  });
+  answerQuestions(connection, () => workspace, notesOf, uriOf);
+  connection.listen();
+}
+
+function foldersOf({ workspaceFolders, rootUri }: InitializeParams): readonly string[] {
+  const uris = workspaceFolders?.map(({ uri }) => uri) ?? (rootUri === null ? [] : [rootUri]);
+  return uris.flatMap((uri) => pathOfUri(uri) ?? []);
+}
+
+/** Whether an analysed file has read `path`. */
+function takesPart(known: { readonly analysis: Analysis } | undefined, path: string): boolean {
+  return known?.analysis.files.has(path) === true;
+}
+
+/** The requests that are answered from texts, tokens, trees and the last notes. */
+function answerQuestions(
+  connection: Connection,
+  workspaceOf: () => Workspace,
+  notesOf: (path: string) => readonly PlanNote[],
+  uriOf: (path: string) => string,
+): void {
+  interface Asked {
+    readonly workspace: Workspace;
+    readonly document: PlanDocument;
+    readonly path: string;
+  }
+  /** Answers for the document of a request; undefined where the server has none. */
+  const about = <T>(uri: string, answer: (asked: Asked) => T): T | undefined => {
+    const workspace = workspaceOf();
+    const path = pathOfUri(uri);
+    const document = path === undefined ? undefined : workspace.document(path);
+    return path === undefined || document === undefined ? undefined : answer({ workspace, document, path });
+  };
+  const at = <T>(
+    {
+      textDocument,
+      position,
+    }: { textDocument: { uri: string }; position: { line: number; character: number } },
+    answer: (asked: Asked & { readonly offset: number }) => T,
+  ): T | undefined =>
+    about(textDocument.uri, (asked) =>
+      answer({ ...asked, offset: toOffset(asked.document.lines, position) }),
+    );
+  const locate = (workspace: Workspace, { path, span }: Location) => ({
+    uri: uriOf(path),
+    range: toRange(workspace.document(path)!.lines, span),
+  });
+  const refuse = (why: string): ResponseError => new ResponseError(ErrorCodes.InvalidRequest, why);
+
+  connection.onCompletion((params) =>
+    at(params, ({ workspace, path, offset }) => [...completionsAt(workspace, path, offset)]),
+  );
+  connection.onHover((params) =>
+    at(params, ({ workspace, document, path, offset }) => {
+      const hover = hoverAt(workspace, path, offset, notesOf(path));
+      return (
+        hover && {
+          contents: { kind: 'markdown' as const, value: hover.text },
+          range: toRange(document.lines, hover.span),
+        }
+      );
+    }),
+  );
+  connection.onDefinition((params) =>
+    at(params, ({ workspace, path, offset }) => {
+      const found = definitionAt(workspace, path, offset);
+      return found && locate(workspace, found);
+    }),
+  );
+  connection.onReferences((params) =>
+    at(params, ({ workspace, path, offset }) =>
+      referencesAt(workspace, path, offset, params.context.includeDeclaration).map((each) =>
+        locate(workspace, each),
+      ),
+    ),
+  );
+  connection.onPrepareRename((params) =>
+    at(params, ({ workspace, document, path, offset }) => {
+      const may = renameable(workspace, path, offset);
+      return typeof may === 'string'
+        ? refuse(may)
+        : { range: toRange(document.lines, may.span), placeholder: may.text };
+    }),
+  );
+  connection.onRenameRequest((params) =>
+    at(params, ({ workspace, path, offset }) => {
+      const edits = rename(workspace, path, offset, params.newName);
+      if (typeof edits === 'string') return refuse(edits);
+      const changes: Record<string, { range: ReturnType<typeof toRange>; newText: string }[]> = {};
+      for (const edit of edits) {
+        const { uri, range } = locate(workspace, edit);
+        (changes[uri] ??= []).push({ range, newText: params.newName });
+      }
+      return { changes };
+    }),
+  );
+  connection.onDocumentSymbol(({ textDocument }) =>
+    about(textDocument.uri, ({ document }) => outlineOf(document)),
+  );
+  connection.onWorkspaceSymbol(({ query }) => {
+    const workspace = workspaceOf();
+    return workspace.allPaths().flatMap((path) =>
+      outlineOf(workspace.document(path)!)
+        .filter(({ name }) => name.toLowerCase().includes(query.toLowerCase()))
+        .map(({ name, kind, selectionRange }) => ({
+          name,
+          kind,
+          location: { uri: uriOf(path), range: selectionRange },
+        })),
+    );
+  });
+  connection.onFoldingRanges(({ textDocument }) =>
+    about(textDocument.uri, ({ document }) => foldsOf(document)),
+  );
+  connection.languages.semanticTokens.on(({ textDocument }) => ({
+    data: about(textDocument.uri, ({ workspace, document }) => semanticTokens(workspace, document)) ?? [],
+  }));
+  connection.onSignatureHelp((params) =>
+    at(params, ({ workspace, path, offset }) => signatureAt(workspace, path, offset)),
+  );
+  connection.onCodeAction(({ context }) => codeActions(context.diagnostics));
+  connection.onDocumentFormatting(({ textDocument }) =>
+    about(textDocument.uri, ({ document, path }) => {
+      const formatted = formatPlan(document.text, path);
+      if (formatted.kind === 'broken' || formatted.text === document.text) return [];
+      return [
+        { range: toRange(document.lines, { start: 0, end: document.text.length }), newText: formatted.text },
+      ];
+    }),
+  );
+  connection.onDocumentLinks(({ textDocument }) =>
+    about(textDocument.uri, ({ workspace, document, path }) =>
+      linksIn(workspace, path).map(({ span, target }) => ({
+        range: toRange(document.lines, span),
+        target: uriOf(target),
+      })),
+    ),
+  );
+  connection.languages.inlayHint.on(({ textDocument, range }) =>
+    about(textDocument.uri, ({ document, path }) => hintsOf(document, notesOf(path), range)),
+  );
+}

@@ -1,0 +1,340 @@
+/**
+ * What may stand in each kind of block, with what it means: the data behind completion, hover and the reference page.
+ * A test holds the properties to those that the checker knows.
+ */
+
+/** What values a property takes, as far as an editor can help with them. */
+export type ValueKind =
+  | { readonly kind: 'quantity'; readonly units: readonly string[]; readonly example: string }
+  | { readonly kind: 'words'; readonly words: readonly string[] }
+  | { readonly kind: 'record'; readonly keys: readonly string[]; readonly example: string }
+  | {
+      readonly kind: 'number' | 'text' | 'truth' | 'tiers' | 'length' | 'requests';
+      readonly example: string;
+    };
+
+export interface PropertyDoc {
+  readonly value: ValueKind;
+  readonly doc: string;
+  /** In words, where there is one; `required` when there cannot be. */
+  readonly fallback?: string;
+}
+
+export interface WordDoc {
+  readonly doc: string;
+  /** Text with tab stops that an editor inserts, in the syntax of LSP snippets. */
+  readonly snippet: string;
+}
+
+const BYTES = ['GiB', 'MiB', 'KiB', 'TiB', 'GB', 'MB', 'KB', 'TB', 'B'];
+const RATES = BYTES.map((unit) => `${unit}/s`);
+const TIMES = ['us', 'ms', 'ns', 's'];
+
+const bytes = (example: string): ValueKind => ({ kind: 'quantity', units: BYTES, example });
+const rate = (example: string): ValueKind => ({ kind: 'quantity', units: RATES, example });
+const time = (example: string): ValueKind => ({ kind: 'quantity', units: TIMES, example });
+const tokens = (example: string): ValueKind => ({ kind: 'quantity', units: ['tokens'], example });
+const requests = (example: string): ValueKind => ({ kind: 'quantity', units: ['requests'], example });
+const part = (example: string): ValueKind => ({ kind: 'quantity', units: ['%'], example });
+const words = (...each: string[]): ValueKind => ({ kind: 'words', words: each });
+const count = (example: string): ValueKind => ({ kind: 'number', example });
+
+const REQUIRED = 'required';
+const WEIGHT_WORDS = ['f32', 'f16', 'bf16', 'int8', 'int4'];
+const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'phi3'];
+
+/** Properties by the kind of block. */
+export const PROPERTIES = {
+  device: {
+    memory: { value: bytes('24 GB'), doc: 'Memory of the device.', fallback: REQUIRED },
+    bandwidth: { value: rate('300 GB/s'), doc: 'Peak bandwidth of its memory.', fallback: REQUIRED },
+    compute: {
+      value: { kind: 'record', keys: ['f32', 'f16', 'bf16', 'int8'], example: '{ f16: 121 TFLOPS }' },
+      doc: 'Peak operations per second by element type.',
+      fallback: REQUIRED,
+    },
+    sustained: {
+      value: { kind: 'record', keys: ['compute', 'bandwidth'], example: '{ compute: 43%, bandwidth: 80% }' },
+      doc: 'Fraction of the peaks that large kernels reach.',
+      fallback: 'a usual fraction',
+    },
+    gemm: {
+      value: { kind: 'record', keys: [], example: '{ 64: 9%, 4096: 43% }' },
+      doc: 'Fraction of the peak that matrix products of so many rows reach.',
+      fallback: 'that of large kernels',
+    },
+  },
+  tier: {
+    capacity: { value: bytes('640 GiB'), doc: 'Bytes that the tier can hold.', fallback: REQUIRED },
+    path: {
+      value: { kind: 'text', example: '"/var/lib/fulcrum"' },
+      doc: 'Directory of a disk; a tier without one is host memory.',
+      fallback: 'host memory',
+    },
+  },
+  link: {
+    bandwidth: { value: rate('12 GB/s'), doc: 'Bytes per second in each direction.', fallback: REQUIRED },
+    latency: { value: time('10 us'), doc: 'Time until the first byte is there.', fallback: '0 s' },
+    allreduce: {
+      value: { kind: 'record', keys: ['2', '4', '8'], example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },
+      doc: 'Measured all-reduce: bytes of the tensor by time, for so many ranks.',
+      fallback: 'worked out from the bandwidth',
+    },
+  },
+  overhead: {
+    step: { value: time('5 ms'), doc: 'Time of the engine for every step, for simulation.', fallback: '0 s' },
+    layer: { value: time('30 us'), doc: 'Time of the devices for every layer of a step.', fallback: '0 s' },
+    request: { value: time('4 us'), doc: 'Time of the engine for every request of a step.', fallback: '0 s' },
+    kernel: { value: time('4 us'), doc: 'Time of the devices for every kernel of a step.', fallback: '0 s' },
+  },
+  model: {
+    source: {
+      value: { kind: 'text', example: '"hf:org/name"' },
+      doc: 'Folder in Hugging Face layout relative to this file, a GGUF file, or `hf:org/name` in the local cache.',
+      fallback: 'a shape alone',
+    },
+    weights: {
+      value: words(...WEIGHT_WORDS),
+      doc: 'Element type of the weights in device memory.',
+      fallback: 'as in the source',
+    },
+    family: {
+      value: words(...FAMILIES),
+      doc: 'Architecture of a model that is given by its shape.',
+      fallback: 'llama',
+    },
+    layers: { value: count('32'), doc: 'Number of decoder layers.', fallback: REQUIRED },
+    hidden: { value: count('4096'), doc: 'Size of the residual stream.', fallback: REQUIRED },
+    heads: { value: count('32'), doc: 'Query heads of a layer.', fallback: REQUIRED },
+    kv_heads: { value: count('8'), doc: 'Key and value heads of a layer.', fallback: 'as many as heads' },
+    head_dim: { value: count('128'), doc: 'Size of a head.', fallback: 'hidden / heads' },
+    ffn: { value: count('14336'), doc: 'Inner size of the MLP.', fallback: REQUIRED },
+    vocab: { value: count('128256'), doc: 'Entries of the vocabulary.', fallback: REQUIRED },
+    context: { value: tokens('8192 tokens'), doc: 'Longest sequence.', fallback: REQUIRED },
+    norm_eps: {
+      value: count('0.00001'),
+      doc: 'Added to the variance in norms.',
+      fallback: 'as in the family',
+    },
+    rope_theta: {
+      value: count('500_000'),
+      doc: 'Base of the rotary embedding.',
+      fallback: 'as in the family',
+    },
+    window: {
+      value: tokens('4096 tokens'),
+      doc: 'Tokens that a sliding layer sees.',
+      fallback: 'as in the family',
+    },
+    attention_softcap: {
+      value: count('50'),
+      doc: 'Soft cap of attention scores.',
+      fallback: 'as in the family',
+    },
+    logit_softcap: { value: count('30'), doc: 'Soft cap of logits.', fallback: 'as in the family' },
+    tied: {
+      value: { kind: 'truth', example: 'true' },
+      doc: 'Whether the embedding table is the output projection too.',
+      fallback: 'false',
+    },
+  },
+  workload: {
+    requests: {
+      value: { kind: 'requests', example: '500' },
+      doc: 'How many requests, or a batch file that has them.',
+      fallback: REQUIRED,
+    },
+    prompt: {
+      value: { kind: 'length', example: '2620 tokens' },
+      doc: 'Tokens of a prompt: fixed, or drawn from a distribution.',
+      fallback: 'as in the batch file',
+    },
+    output: {
+      value: { kind: 'length', example: '279 tokens' },
+      doc: 'Tokens of an answer: fixed, or drawn from a distribution.',
+      fallback: 'as in the batch file',
+    },
+  },
+  plan: {
+    memory_use: {
+      value: part('90%'),
+      doc: 'Fraction of device memory that the plan may use.',
+      fallback: '90%',
+    },
+    weights: {
+      value: words(...WEIGHT_WORDS),
+      doc: 'Element type of the weights, in place of the model’s.',
+      fallback: 'as in the model',
+    },
+    residence: {
+      value: words('auto', 'both', 'switch'),
+      doc: 'Whether the weights of stages on the same devices stay together or take turns.',
+      fallback: 'auto',
+    },
+    numerics: {
+      value: words('default', 'invariant'),
+      doc: 'Whether results may depend on the sharding in the last bits.',
+      fallback: 'default',
+    },
+  },
+  stage: {
+    microbatch: {
+      value: tokens('512 tokens'),
+      doc: 'Most tokens of one step of a replica.',
+      fallback: 'chosen by the compiler',
+    },
+    batch: {
+      value: requests('256 requests'),
+      doc: 'Most requests decoding at once in the stage.',
+      fallback: 'chosen by the compiler',
+    },
+  },
+  kv: {
+    page: { value: tokens('16 tokens'), doc: 'Tokens of a page.', fallback: '16 tokens' },
+    dtype: { value: words('f16', 'f32'), doc: 'Element type of KV.', fallback: 'f16' },
+    tiers: {
+      value: { kind: 'tiers', example: 'gpu -> host -> nvme' },
+      doc: 'Spill order of KV, from device memory on; `host up to 400 GiB` caps a tier.',
+      fallback: 'the devices, then the tiers they reach',
+    },
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, PropertyDoc>>>>;
+
+/** Items by the kind of block that they stand in. */
+export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> = {
+  file: {
+    language: { doc: 'Edition of the language that the file is written in.', snippet: 'language 1' },
+    import: {
+      doc: 'Takes declarations over from another file.',
+      snippet: 'import { $2 } from "${1:std/aws}"',
+    },
+    param: {
+      doc: 'A value with a closed domain; `--set` chooses another one.',
+      snippet: 'param ${1:name}: ${2:int} = ${3:1} in [$0]',
+    },
+    device: {
+      doc: 'A kind of accelerator.',
+      snippet:
+        'device ${1:name} {\n  memory: ${2:24 GB}\n  bandwidth: ${3:300 GB/s}\n  compute: { f16: ${4:121 TFLOPS} }\n}',
+    },
+    topology: {
+      doc: 'Devices, memories and the links between them.',
+      snippet:
+        'topology ${1:name} {\n  gpu[${2:8}]: ${3:device}\n  tier host { capacity: ${4:640 GiB} }\n  link gpu <-> gpu { bandwidth: ${5:4.2 GB/s} }\n  link gpu <-> host { bandwidth: ${6:12 GB/s} }\n}',
+    },
+    model: {
+      doc: 'A model: its files, or its shape.',
+      snippet: 'model ${1:name} { source: "${2:./model}", weights: ${3:f16} }',
+    },
+    workload: {
+      doc: 'Requests, for simulation and for expectations.',
+      snippet: 'workload ${1:name} { requests: ${2:500}, prompt: ${3:1000 tokens}, output: ${4:200 tokens} }',
+    },
+    plan: {
+      doc: 'A model on a topology: stages, their meshes, and how they join.',
+      snippet:
+        'plan ${1:name} for ${2:model} on ${3:topology} {\n  stage serve: prefill + decode on ${4:gpu} { mesh ${5:auto} }\n}',
+    },
+  },
+  topology: {
+    tier: { doc: 'A memory that holds KV or weights.', snippet: 'tier ${1:host} { capacity: ${2:640 GiB} }' },
+    link: {
+      doc: 'A road between two places, both ways.',
+      snippet: 'link ${1:gpu} <-> ${2:host} { bandwidth: ${3:12 GB/s} }',
+    },
+    overhead: {
+      doc: 'Time of the engine itself, for simulation.',
+      snippet: 'overhead { step: ${1:5 ms}, layer: ${2:30 us} }',
+    },
+  },
+  plan: {
+    stage: {
+      doc: 'A phase of the work, on some devices, with a mesh.',
+      snippet: 'stage ${1:decode} on ${2:gpu} { mesh ${3:auto} }',
+    },
+    kv: {
+      doc: 'The KV cache: pages, and the tiers it spills to.',
+      snippet: 'kv { page: ${1:16 tokens}, tiers: ${2:gpu -> host} }',
+    },
+    flow: {
+      doc: 'The way from requests to results, and when devices change stage.',
+      snippet: 'flow requests -> ${1:prefill -> decode} -> results',
+    },
+    expect: { doc: 'What the compiled plan must keep to.', snippet: 'expect {\n  $0\n}' },
+  },
+  stage: {
+    mesh: {
+      doc: 'Sizes of the axes that the devices of the stage are laid out by.',
+      snippet: 'mesh (${1:tp: 8})',
+    },
+    shard: { doc: 'Which dimensions an axis splits.', snippet: 'shard ${1:heads, ffn} on ${2:tp}' },
+    replicate: {
+      doc: 'Dimensions that stay whole on every rank, or heads that are stored several times.',
+      snippet: 'replicate ${1:kv_heads by 2}',
+    },
+    split: { doc: 'Layers of each pipeline stage.', snippet: 'split layers on pp [${1:16, 16}]' },
+    override: {
+      doc: 'Another sharding for some layers.',
+      snippet: 'override layers[${1:0..1}].${2:mlp} { replicate ${3:ffn} }',
+    },
+  },
+  flow: {
+    to: { doc: 'When the devices switch to another stage.', snippet: 'to ${1:decode} when ${2:host.full}' },
+  },
+  expect: {
+    never: { doc: 'An op that must not occur.', snippet: 'never ${1:all_gather} of ${2:kv} in ${3:decode}' },
+    peak: {
+      doc: 'Bytes of device memory, the largest of the devices.',
+      snippet: 'peak(${1:decode}, ${2:gpu}) <= ${3:22 GB}',
+    },
+    collectives: {
+      doc: 'Collective ops of one layer, or of one step.',
+      snippet: 'collectives(${1:decode}, per: ${2:layer}) <= ${3:2}',
+    },
+    bytes: {
+      doc: 'Bytes that a flow edge moves per token, or by one transition.',
+      snippet: 'bytes(${1:prefill} -> ${2:decode}, per: ${3:token}) <= ${4:320 KiB}',
+    },
+    transitions: { doc: 'Changes of stage in a run.', snippet: 'transitions <= ${1:4}' },
+  },
+};
+
+/** Words with a meaning of their own at places that are no property. */
+export const WORDS = {
+  axes: {
+    dp: 'Deals requests to replicas.',
+    pp: 'Cuts the layers into pipeline stages.',
+    tp: 'Splits heads, KV heads, ffn and vocabulary of every layer.',
+  },
+  dims: {
+    heads: 'Query heads of a layer.',
+    kv_heads: 'Key and value heads of a layer.',
+    ffn: 'Inner size of the MLP.',
+    vocab: 'Entries of the vocabulary.',
+  },
+  phases: {
+    prefill: 'Reads prompts: many tokens of few requests in a step.',
+    decode: 'Writes answers: one token of many requests in a step.',
+  },
+  conditions: {
+    full: 'The next prompt does not fit the tier.',
+    empty: 'The tier holds nothing.',
+    used: 'Fraction of the tier that is in use: `used < 20%`.',
+  },
+  ops: {
+    all_reduce: 'Sums a value over the ranks of an axis.',
+    all_gather: 'Gives every rank all parts of a value.',
+    reduce_scatter: 'Sums a value and leaves each rank a part.',
+    send: 'Hands activations to the next pipeline stage.',
+  },
+  operands: {
+    weights: 'Weights of the model.',
+    kv: 'Keys and values of sequences.',
+    activations: 'Values between the ops of a step.',
+  },
+  distributions: {
+    uniform: 'Between two lengths: `uniform(16 tokens, 256 tokens)`.',
+    normal: 'About a mean, with a deviation: `normal(900 tokens, 100 tokens)`.',
+    lognormal: 'With a long tail, of a mean and a deviation: `lognormal(900 tokens, 400 tokens)`.',
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;

@@ -1,0 +1,137 @@
+/** Completion by grammar position: the cursor stands at `‸`. */
+import { describe, expect, it } from 'vitest';
+import { completionsAt } from '../../../editor/lsp/completion.js';
+import { atCursor, MAIN, WORLD } from './support.js';
+
+/** Labels at the cursor, in their order. */
+function labels(marked: string, others: Readonly<Record<string, string>> = {}): string[] {
+  const { workspace, offset } = atCursor(marked, others);
+  return completionsAt(workspace, MAIN, offset).map(({ label }) => label);
+}
+
+const inPlan = (body: string): string => `${WORLD}plan p for small on box {\n${body}\n}\n`;
+const inStage = (body: string): string => inPlan(`stage serve: prefill + decode on gpu {\n${body}\n}`);
+const two = (rest: string): string =>
+  inPlan(`stage prefill on gpu { mesh (pp: 8) }\nstage decode on gpu { mesh (tp: 4, dp: 2) }\n${rest}`);
+
+describe('at the start of a member', () => {
+  it.each([
+    ['a file', '‸', ['language', 'import', 'param', 'device', 'topology', 'model', 'workload', 'plan']],
+    ['a half-typed word', `${WORLD}pl‸`, ['plan']],
+    [
+      'a plan',
+      inPlan('‸'),
+      ['stage', 'kv', 'flow', 'expect', 'memory_use', 'weights', 'residence', 'numerics'],
+    ],
+    ['a stage', inStage('‸'), ['mesh', 'shard', 'replicate', 'split', 'override', 'microbatch', 'batch']],
+    ['the line after another', inStage('mesh (tp: 4)\n‸'), ['microbatch', 'batch']],
+    ['a place after a comma', inStage('mesh (tp: 4), ‸'), ['microbatch']],
+    ['a kv block', inPlan('kv { ‸ }'), ['page', 'dtype', 'tiers']],
+    ['an expect block', inPlan('expect { ‸ }'), ['never', 'peak', 'collectives', 'bytes', 'transitions']],
+    ['a flow', two('flow requests -> prefill -> decode -> results { ‸ }'), ['to']],
+    ['a device', 'device d { ‸ }', ['memory', 'bandwidth', 'compute', 'sustained', 'gemm']],
+    ['a tier', 'topology t { tier host { ‸ } }', ['capacity', 'path']],
+    ['a group of a topology', 'topology t { node[2] { ‸ } }', ['tier', 'link', 'overhead', 'gpu']],
+    [
+      'an unclosed block',
+      `${WORLD}plan p for small on box {\n  stage serve on gpu {\n    ‸`,
+      ['mesh', 'batch'],
+    ],
+  ])('of %s', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
+  });
+
+  it('offers nothing of another block', () => {
+    expect(labels(inStage('‸'))).not.toContain('kv');
+    expect(labels(inPlan('‸'))).not.toContain('microbatch');
+  });
+
+  it('offers nothing in comments', () => {
+    expect(labels('// ‸')).toEqual([]);
+    expect(labels('/* ‸ */')).toEqual([]);
+  });
+});
+
+describe('names in scope', () => {
+  it.each([
+    ['models after for', `${WORLD}plan p for ‸`, ['small']],
+    ['topologies after on', `${WORLD}plan p for small on ‸`, ['box']],
+    ['plans after from', `${two('')}plan q from ‸`, ['p', 'q']],
+    ['devices of a topology', `${WORLD}topology t { gpu[2]: ‸ }`, ['card']],
+    ['places of a stage', inPlan('stage decode on ‸'), ['gpu']],
+    ['stages after like', two('stage more on gpu like ‸'), ['prefill', 'decode', 'more']],
+    ['stages of a flow', two('flow requests -> ‸'), ['requests', 'results', 'prefill', 'decode']],
+    [
+      'stages of a rule',
+      two('flow requests -> prefill -> decode -> results { to ‸ }'),
+      ['prefill', 'decode'],
+    ],
+    ['tiers', inPlan('kv { tiers: gpu -> ‸ }'), ['gpu', 'host']],
+    [
+      'what a rule can watch',
+      two('flow requests -> prefill -> decode -> results { to decode when ‸ }'),
+      ['requests', 'gpu', 'host', 'not'],
+    ],
+    [
+      'what a tier has',
+      two('flow requests -> prefill -> decode -> results { to decode when host.‸ }'),
+      ['full', 'empty', 'used'],
+    ],
+    ['workloads', two('expect { transitions <= 4 for ‸ }'), ['some']],
+    [
+      'ends of a link',
+      'topology t { gpu[2]: card\n tier host { capacity: 1 GB }\n link gpu <-> ‸ }',
+      ['gpu', 'host'],
+    ],
+  ])('%s', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
+    expect(labels(marked)).not.toContain('language');
+  });
+
+  it('come through imports, under their aliases, of the kind that is needed', () => {
+    const other = 'device d { }\nmodel hidden_one { }\nmodel kept { }';
+    const found = labels('import { kept as mine, d } from "./other.plan"\nplan p for ‸', {
+      'other.plan': other,
+    });
+    expect(found).toContain('mine');
+    expect(found).not.toContain('kept');
+    expect(found).not.toContain('d');
+    expect(found).not.toContain('hidden_one');
+  });
+
+  it('are those of the file that an import names', () => {
+    expect(labels('import { ‸ } from "std/aws"')).toEqual(expect.arrayContaining(['g6_48xlarge', 'l4']));
+    expect(labels('import { a } from "‸"', { 'near.plan': '' })).toEqual(
+      expect.arrayContaining(['std/aws', 'std/devices', './near.plan']),
+    );
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['words', inPlan('weights: ‸'), ['f32', 'f16', 'int8']],
+    ['units of bytes', 'device d { memory: 24 ‸ }', ['GiB', 'GB']],
+    ['units of a half-typed unit', 'device d { memory: 24 G‸ }', ['GiB']],
+    ['units of a rate', 'device d { bandwidth: 300 ‸ }', ['GB/s']],
+    ['keys of a record', 'device d { compute: { ‸ } }', ['f16', 'f32']],
+    ['units in a record', 'device d { compute: { f16: 121 ‸ } }', ['TFLOPS']],
+    ['types of params', 'param a: ‸', ['int', 'bytes']],
+    ['axes', inStage('mesh (‸)'), ['dp', 'pp', 'tp']],
+    ['axes after shard', inStage('mesh (tp: 8)\nshard heads on ‸'), ['tp']],
+    ['dimensions', inStage('mesh (tp: 8)\nreplicate ‸'), ['heads', 'kv_heads', 'ffn', 'vocab']],
+    ['params', `param n: int = 2\n${inStage('mesh (tp: ‸)')}`, ['n', 'fill']],
+    ['distributions', 'workload w { prompt: ‸ }', ['uniform', 'lognormal']],
+    ['arguments of a measure', two('expect { collectives(‸) }'), ['prefill', 'decode', 'per']],
+  ])('are %s', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
+  });
+
+  it('of a mesh are the sizes that fit the devices, the other axes and the model', () => {
+    const sizes = (body: string): string[] => labels(inStage(body)).filter((label) => /^\d+$/.test(label));
+    expect(sizes('mesh (tp: ‸)')).toEqual(['1', '2', '4']);
+    expect(sizes('mesh (dp: ‸)')).toEqual(['1', '2', '4', '8']);
+    expect(sizes('mesh (dp: 4, tp: ‸)')).toEqual(['1', '2']);
+    const some = inPlan('stage decode on gpu[2..5] { mesh (pp: ‸) }');
+    expect(labels(some).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
+  });
+});

@@ -1,0 +1,225 @@
+/** Hover, outline, folds, semantic tokens, signatures, hints: each from a text, without a server. */
+import { describe, expect, it } from 'vitest';
+import { analyse, type Analysis } from '../../../editor/lsp/analysis.js';
+import { codeActions, diagnosticsByFile } from '../../../editor/lsp/diagnostics.js';
+import { foldsOf } from '../../../editor/lsp/folding.js';
+import { hintsOf } from '../../../editor/lsp/hints.js';
+import { hoverAt } from '../../../editor/lsp/hover.js';
+import { semanticTokens, TOKEN_TYPES } from '../../../editor/lsp/semantic-tokens.js';
+import { signatureAt } from '../../../editor/lsp/signature.js';
+import { outlineOf } from '../../../editor/lsp/symbols.js';
+import { applyChanges } from '../../../editor/lsp/text.js';
+import { memoryHost } from '../../compiler/check/memory-host.js';
+import { atCursor, MAIN, WORLD } from './support.js';
+
+const PLAN = `${WORLD}plan p for small on box {
+  stage prefill on gpu { mesh (pp: 8) }
+  stage decode on gpu {
+    mesh (tp: 4, dp: 2)
+    batch: 64 requests
+  }
+  flow requests -> prefill -> decode -> results
+  residence: switch
+}
+`;
+
+const known = new Map<string, readonly Analysis[]>();
+
+/** All rungs of a text; the same text is analysed once. */
+function analysed(text: string): readonly Analysis[] {
+  const rungs = known.get(text) ?? [...analyse(memoryHost({ [MAIN]: text }), MAIN)];
+  known.set(text, rungs);
+  return rungs;
+}
+
+describe('hover', () => {
+  const hover = (marked: string): string => {
+    const { workspace, text, offset } = atCursor(marked);
+    return hoverAt(workspace, MAIN, offset, analysed(text).at(-1)!.notes)?.text ?? '';
+  };
+
+  it.each([
+    [
+      'a declaration with its doc comment',
+      PLAN.replace('for small', 'for sm‸all'),
+      /model small \{ layers: 8, .*\n```\n\nA small model\./,
+    ],
+    ['a place', PLAN.replace('prefill on gpu', 'prefill on g‸pu'), /gpu\[8\]: card/],
+    ['an imported name', 'import { l‸4 } from "std/aws"', /device l4 .*[^]*from `std\/devices`/],
+    [
+      'a property with its default',
+      PLAN.replace('batch:', 'ba‸tch:'),
+      /\*\*batch\*\* of a stage: Most requests/,
+    ],
+    ['a unit', PLAN.replace('64 requests', '64 requ‸ests'), /measures requests/],
+    ['a unit of bytes', PLAN.replace('64 GiB', '64 Gi‸B'), /measures bytes: 1,073,741,824/],
+    ['a keyword', PLAN.replace('  flow', '  fl‸ow'), /\*\*flow\*\*: The way from requests/],
+    ['an axis', PLAN.replace('tp: 4', 't‸p: 4'), /\*\*tp\*\*: Splits heads/],
+    [
+      'what a mesh came to',
+      PLAN.replace('tp: 4', 't‸p: 4'),
+      /\| weights \| .*[^]*\| KV \| .*tokens a replica[^]*all_reduce<tp>/,
+    ],
+  ])('says of %s', (_, marked, text) => {
+    expect(hover(marked)).toMatch(text);
+  });
+
+  it('says nothing of white space', () => {
+    expect(hover(`${PLAN}\n‸\n`)).toBe('');
+  });
+});
+
+describe('inlay hints', () => {
+  it('say per line what it came to, and what the first workload does', () => {
+    const [checked, compiled, simulated] = analysed(PLAN);
+    expect([checked!.rung, compiled!.rung, simulated!.rung]).toEqual(['checked', 'compiled', 'simulated']);
+    const { workspace, text } = atCursor(PLAN);
+    const document = workspace.document(MAIN)!;
+    const everywhere = { start: { line: 0, character: 0 }, end: { line: 99, character: 0 } };
+    const lines = text.split('\n');
+    const hints = hintsOf(document, simulated!.notes, everywhere).map(({ position, label }) => {
+      expect(position.character).toBe(lines[position.line]!.length);
+      return `${lines[position.line]!.trim()} // ${label as string}`;
+    });
+    const has = (pattern: RegExp): void => expect(hints).toContainEqual(expect.stringMatching(pattern));
+    has(
+      /^mesh \(tp: 4, dp: 2\) \/\/ weights [\d.]+ [KM]i?B, KV room [\d,]+ tokens, heads 2, kv_heads 1, ffn 384 a rank, 2 collectives a layer, /,
+    );
+    has(/^stage prefill .* \/\/ weights .*KV room/);
+    has(/^flow .* \/\/ .*prefill -> decode moves .* of weights in .*KV .* a token through host/);
+    has(/^plan p for small on box \{ \/\/ [\d.]+ requests\/s predicted for some/);
+    const first = { start: { line: 0, character: 0 }, end: { line: 2, character: 0 } };
+    expect(hintsOf(document, simulated!.notes, first)).toEqual([]);
+  });
+
+  it('name their plans where several share a line', () => {
+    const text = `${PLAN}plan q from p { memory_use: 50% }\n`;
+    const notes = analysed(text)[1]!.notes.map((note) => note.text);
+    expect(notes).toContainEqual(expect.stringMatching(/^p: weights/));
+    expect(notes).toContainEqual(expect.stringMatching(/^q: weights/));
+  });
+});
+
+describe('diagnostics', () => {
+  it('carry their page, related places and fixes', () => {
+    const text = PLAN.replace('batch: 64', 'batsh: 64').replace(
+      'flow requests',
+      'kv { page: 16 tokens }\n  kv { }\n  flow requests',
+    );
+    const { diagnostics, files } = analysed(text)[0]!;
+    const context = {
+      files,
+      uriOf: (path: string) => `file://${path}`,
+      pageOf: (code: string) => `page:${code}`,
+    };
+    const found = diagnosticsByFile(diagnostics, MAIN, context).get(MAIN)!;
+    const unknown = found.find(({ code }) => code === 'FC0301')!;
+    expect(unknown).toMatchObject({
+      severity: 1,
+      source: 'fulcrum',
+      codeDescription: { href: 'page:FC0301' },
+    });
+    const [action] = codeActions([unknown]);
+    expect(action).toMatchObject({ title: 'Change to `batch`', kind: 'quickfix', isPreferred: true });
+    expect(action!.edit!.changes![`file://${MAIN}`]).toMatchObject([
+      { newText: 'batch', range: unknown.range },
+    ]);
+    const double = found.find(({ code }) => code === 'FC0709')!;
+    expect(double.relatedInformation).toMatchObject([{ location: { uri: `file://${MAIN}` } }]);
+    expect(codeActions([double])).toEqual([]);
+  });
+});
+
+describe('the outline', () => {
+  it('has declarations inside each other', () => {
+    const { workspace } = atCursor(PLAN);
+    const outline = outlineOf(workspace.document(MAIN)!);
+    expect(outline.map(({ name }) => name)).toEqual(['box', 'card', 'small', 'some', 'p']);
+    expect(outline[0]!.children!.map(({ name }) => name)).toEqual(['gpu', 'host']);
+    expect(outline.at(-1)!.children!.map(({ name }) => name)).toEqual(['prefill', 'decode', 'flow']);
+    for (const { range, selectionRange } of outline) {
+      expect(selectionRange.start.line).toBeGreaterThanOrEqual(range.start.line);
+      expect(selectionRange.end.line).toBeLessThanOrEqual(range.end.line);
+    }
+  });
+});
+
+describe('folds', () => {
+  it('are blocks, imports and comments of several lines', () => {
+    const text = `import { l4 } from "std/aws"\nimport { h100 } from "std/devices"\n// one\n// two\ndevice d {\n  memory: 1 GB\n}\ndevice e { }\n`;
+    const { workspace } = atCursor(text);
+    expect(foldsOf(workspace.document(MAIN)!)).toEqual([
+      { startLine: 4, endLine: 5 },
+      { startLine: 2, endLine: 3, kind: 'comment' },
+      { startLine: 0, endLine: 1, kind: 'imports' },
+    ]);
+  });
+});
+
+describe('semantic tokens', () => {
+  it('say what words are, by what they stand for', () => {
+    const { workspace, text } = atCursor(PLAN);
+    const document = workspace.document(MAIN)!;
+    const data = semanticTokens(workspace, document);
+    const lines = text.split('\n');
+    const found: string[] = [];
+    let [line, character] = [0, 0];
+    for (let at = 0; at < data.length; at += 5) {
+      const [down, across, length, type] = data.slice(at, at + 4) as [number, number, number, number];
+      [line, character] = down === 0 ? [line, character + across] : [line + down, across];
+      found.push(`${lines[line]!.slice(character, character + length)} ${TOKEN_TYPES[type]}`);
+    }
+    for (const wanted of [
+      'topology keyword',
+      'box namespace',
+      'card class',
+      'small struct',
+      'prefill method',
+      'gpu property',
+      'batch property',
+      '64 number',
+      'requests type',
+      'f16 enumMember',
+      'some event',
+      '/// A card. comment',
+    ])
+      expect(found).toContain(wanted);
+    const words = text.match(/\w+/g)!.length;
+    expect(found.length).toBeGreaterThan(words / 2);
+  });
+});
+
+describe('signature help', () => {
+  it.each([
+    ['expect { peak(‸', 'peak(STAGE, DEVICES)', 0],
+    ['expect { peak(decode, ‸', 'peak(STAGE, DEVICES)', 1],
+    ['stage serve on gpu { mesh (tp: 4, ‸', 'mesh (dp: SIZE, pp: SIZE, tp: SIZE)', 1],
+  ])('%s', (body, label, active) => {
+    const { workspace, offset } = atCursor(`${WORLD}plan p for small on box {\n${body}`);
+    expect(signatureAt(workspace, MAIN, offset)).toMatchObject({
+      signatures: [{ label }],
+      activeParameter: active,
+    });
+  });
+
+  it('is silent elsewhere', () => {
+    const { workspace, offset } = atCursor(`${WORLD}plan p for ‸`);
+    expect(signatureAt(workspace, MAIN, offset)).toBeUndefined();
+  });
+});
+
+describe('changes of a text', () => {
+  it('apply one after the other', () => {
+    const at = (line: number, from: number, to: number) => ({
+      start: { line, character: from },
+      end: { line, character: to },
+    });
+    const after = applyChanges('ab\ncd\n', [
+      { range: at(0, 1, 2), text: 'x\ny' },
+      { range: at(1, 0, 1), text: 'Y' },
+      { range: at(2, 2, 2), text: '!' },
+    ]);
+    expect(after).toBe('ax\nY\ncd!\n');
+    expect(applyChanges('a', [{ text: 'all new' }])).toBe('all new');
+  });
+});

@@ -1,0 +1,183 @@
+/** The server as an editor meets it: a process of its own, spoken to over standard input and output. */
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type {
+  CodeAction,
+  CompletionItem,
+  Diagnostic,
+  DocumentLink,
+  DocumentSymbol,
+  FoldingRange,
+  Hover,
+  InlayHint,
+  Location,
+  SemanticTokens,
+  SignatureHelp,
+  SymbolInformation,
+  TextEdit,
+  WorkspaceEdit,
+} from 'vscode-languageserver/node.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cursorPosition, startClient, WORLD, type Client } from './support.js';
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fulcrum-lsp-')));
+let client: Client;
+beforeAll(async () => {
+  client = await startClient(folder);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const PLAN = `import { box, small, some } from "./world.plan"
+plan p for small on box {
+  stage prefill on gpu { mesh (pp: 8) }
+  stage decode on gpu { mesh (tp: 4, dp: 2) }
+}
+`;
+const uriOf = (name: string): string => pathToFileURL(join(folder, name)).href;
+const MAIN = uriOf('main.plan');
+let version = 1;
+
+function open(name: string, text: string): Promise<void> {
+  return client.connection.sendNotification('textDocument/didOpen', {
+    textDocument: { uri: uriOf(name), languageId: 'fulcrum', version: 1, text },
+  });
+}
+
+function change(text: string): Promise<void> {
+  return client.connection.sendNotification('textDocument/didChange', {
+    textDocument: { uri: MAIN, version: ++version },
+    contentChanges: [{ text }],
+  });
+}
+
+/** Asks about the cursor `‸` of a marked text that is open without it. */
+function ask<T>(method: string, marked: string, rest: object = {}): Promise<T> {
+  const position = cursorPosition(marked);
+  return client.connection.sendRequest(method, { textDocument: { uri: MAIN }, position, ...rest });
+}
+const about = <T>(method: string, rest: object = {}): Promise<T> =>
+  client.connection.sendRequest(method, { textDocument: { uri: MAIN }, ...rest });
+const codes = (found: readonly Diagnostic[]): unknown[] => found.map(({ code }) => code);
+
+describe('the language server', () => {
+  it('finds nothing wrong with a sound file, and then shows hints', async () => {
+    writeFileSync(join(folder, 'world.plan'), WORLD);
+    const hinted = client.hintsChanged();
+    await open('main.plan', PLAN);
+    expect(await client.diagnostics(MAIN, () => true)).toEqual([]);
+    await hinted;
+    const range = { start: { line: 0, character: 0 }, end: { line: 9, character: 0 } };
+    const hints = await about<InlayHint[]>('textDocument/inlayHint', { range });
+    expect(hints.map(({ label }) => label)).toContainEqual(expect.stringMatching(/weights .* KV room/));
+  });
+
+  it('reports as one types: syntax at once, then plans, with related places and a page', async () => {
+    await change(PLAN.replace('mesh (pp: 8)', 'mesh (pp: 8'));
+    expect(codes(await client.diagnostics(MAIN, (found) => found.length > 0))).toContain('FC0107');
+    await change(PLAN.replace('tp: 4', 'tp: 8'));
+    const found = await client.diagnostics(MAIN, (each) => codes(each).includes('FC0405'));
+    expect(found[0]!.codeDescription!.href).toMatch(/docs\/diagnostics\/FC0\d{3}\.md$/);
+    await change(PLAN);
+    await client.diagnostics(MAIN, (each) => each.length === 0);
+  });
+
+  it('fixes what it suggests', async () => {
+    const text = PLAN.replace('mesh (pp: 8)', 'mesh (pp: 8), batsh: 4 requests');
+    await change(text);
+    const [found] = await client.diagnostics(MAIN, (each) => codes(each).includes('FC0301'));
+    const actions = await about<CodeAction[]>('textDocument/codeAction', {
+      range: found!.range,
+      context: { diagnostics: [found] },
+    });
+    expect(actions[0]).toMatchObject({
+      title: 'Change to `batch`',
+      edit: { changes: { [MAIN]: [{ newText: 'batch' }] } },
+    });
+    await change(PLAN);
+  });
+
+  it('completes, hovers, goes to definitions and shows signatures', async () => {
+    const items = await ask<CompletionItem[]>(
+      'textDocument/completion',
+      PLAN.replace('for small', 'for ‸small'),
+    );
+    expect(items.map(({ label }) => label)).toContain('small');
+    const hover = await ask<Hover>('textDocument/hover', PLAN.replace('for small', 'for sm‸all'));
+    expect(hover.contents).toMatchObject({ value: expect.stringContaining('A small model.') as string });
+    const definition = await ask<Location>('textDocument/definition', PLAN.replace('on box', 'on b‸ox'));
+    expect(definition).toMatchObject({ uri: uriOf('world.plan'), range: { start: { line: 1 } } });
+    const help = await ask<SignatureHelp>('textDocument/signatureHelp', PLAN.replace('tp: 4, ', 'tp: 4, ‸'));
+    expect(help).toMatchObject({ activeParameter: 1 });
+  });
+
+  it('finds references and renames across files that are open and that are not', async () => {
+    const at = PLAN.replace('for small', 'for sm‸all');
+    const references = await ask<Location[]>('textDocument/references', at, {
+      context: { includeDeclaration: true },
+    });
+    expect(references.map(({ uri }) => uri).sort()).toEqual([MAIN, MAIN, uriOf('world.plan')]);
+    const edit = await ask<WorkspaceEdit>('textDocument/rename', at, { newName: 'tiny' });
+    expect(Object.keys(edit.changes!).sort()).toEqual([MAIN, uriOf('world.plan')]);
+    expect(edit.changes![MAIN]).toHaveLength(2);
+    await expect(ask('textDocument/rename', at, { newName: 'no name' })).rejects.toThrow('is not a name');
+  });
+
+  it('outlines, folds, colours, links and lays out', async () => {
+    const outline = await about<DocumentSymbol[]>('textDocument/documentSymbol');
+    expect(outline.map(({ name, children }) => [name, children?.length])).toEqual([['p', 2]]);
+    const symbols = await client.connection.sendRequest<SymbolInformation[]>('workspace/symbol', {
+      query: 'SMA',
+    });
+    expect(symbols).toMatchObject([{ name: 'small', location: { uri: uriOf('world.plan') } }]);
+    expect(await about<FoldingRange[]>('textDocument/foldingRange')).toEqual([{ startLine: 1, endLine: 3 }]);
+    const tokens = await about<SemanticTokens>('textDocument/semanticTokens/full');
+    expect(tokens.data.length).toBeGreaterThan(100);
+    expect(tokens.data.length % 5).toBe(0);
+    expect(await about<DocumentLink[]>('textDocument/documentLink')).toMatchObject([
+      { target: uriOf('world.plan') },
+    ]);
+    await change(PLAN.replace('plan p', 'plan   p'));
+    const edits = await about<TextEdit[]>('textDocument/formatting', {
+      options: { tabSize: 2, insertSpaces: true },
+    });
+    expect(edits).toMatchObject([{ newText: expect.stringContaining('plan p for') as string }]);
+    await change(PLAN);
+  });
+
+  it('sees a file as it is open, and tells those that import it', async () => {
+    await client.diagnostics(MAIN, (found) => found.length === 0);
+    await open('world.plan', WORLD.replace('model small', 'model large'));
+    expect(codes(await client.diagnostics(MAIN, (found) => found.length > 0))).toContain('FC0204');
+    await client.connection.sendNotification('textDocument/didClose', {
+      textDocument: { uri: uriOf('world.plan') },
+    });
+    await change(`${PLAN}\n`);
+    await client.diagnostics(MAIN, (found) => found.length === 0);
+  });
+
+  it('reports a circle of imports with the way round', async () => {
+    writeFileSync(join(folder, 'world.plan'), `import { p } from "./main.plan"\n${WORLD}`);
+    await change(`${PLAN}// again\n`);
+    const found = await client.diagnostics(uriOf('world.plan'), (each) => each.length > 0);
+    expect(found[0]!.message).toMatch(/main\.plan -> .*world\.plan -> .*main\.plan/);
+    writeFileSync(join(folder, 'world.plan'), WORLD);
+    await change(PLAN);
+    await client.diagnostics(uriOf('world.plan'), (each) => each.length === 0);
+  });
+
+  it('answers for texts that are not plans at all', async () => {
+    for (const text of ['', '{{{{', '"', readFileSync('package.json', 'utf8')]) {
+      await change(text);
+      for (const method of ['documentSymbol', 'foldingRange', 'semanticTokens/full', 'documentLink'])
+        await about(`textDocument/${method}`);
+      await ask('textDocument/completion', `‸${text}`);
+      await ask('textDocument/hover', `‸${text}`);
+    }
+  });
+
+  it('ends when it is told to', async () => {
+    expect(await client.stop()).toBe(0);
+  });
+});
