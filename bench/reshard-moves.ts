@@ -13,7 +13,7 @@ import {
   residencesOf,
   transitionBetween,
   weightUrgency,
-} from '../runtime/engine/residence.js';
+} from '../compiler/ir/residences.js';
 import { withoutPeers } from '../runtime/engine/without-peers.js';
 import { createResidentWeights } from '../runtime/exec/resident-weights.js';
 import { createStagingRing } from '../runtime/exec/staging-ring.js';

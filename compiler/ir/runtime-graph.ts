@@ -383,7 +383,7 @@ export interface DeviceMoves {
    * After a transition every byte that no piece covers is zero, as after a first upload.
    */
   readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
-  /** Old weight ids to free. A device frees an old buffer as soon as its last copy is done: the budget has room for one more buffer than the larger stage needs. */
+  /** Old weight ids whose places are free for others. */
   readonly evict: readonly string[];
   /** Bytes of the uploaded pieces in the element type of their buffers, without padding. */
   readonly uploadBytes: number;

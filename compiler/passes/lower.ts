@@ -16,6 +16,7 @@ import {
   type RuntimeOp,
   type RuntimeRank,
   type RuntimeStage,
+  type RuntimeTransition,
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
@@ -31,10 +32,11 @@ import { assignSlots, type SlotAssignment } from './liveness.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
 import { cutShard, lowerShard } from './lower-weights.js';
-import { devicePeaks, fixedMemory, memoryProblems, type RankMemory } from './memory.js';
-import type { MemoryLayout } from './residence.js';
+import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankMemory } from './memory.js';
+import { whyUnfit, type MemoryLayout } from './residence.js';
 import { renameOp, type Renaming, type StageWeights } from './resident-weights.js';
-import { settleResidence } from './settle-residence.js';
+import { settleResidence, type Settled } from './settle-residence.js';
+import { turningWeights } from './turning-weights.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 
 export interface LowerOptions {
@@ -77,26 +79,26 @@ export function lowerPlan(
     ),
   );
   const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
-  const layOut = (held: readonly StageWeights[], resident?: ReadonlyMap<number, number>): MemoryLayout => {
+  const layOut = (held: readonly StageWeights[], known?: KnownWeights): MemoryLayout => {
     const ranks = drafts.flatMap((draft, index) => rankMemory(draft, held[index]!, plan));
-    const fixed = fixedMemory(plan, ranks, planned.weights, resident);
+    const fixed = fixedMemory(plan, ranks, planned.weights, known);
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
     );
     const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
-  const { transitions, layout, held, renaming } = settleResidence(
-    sharded,
-    plan,
-    planned,
-    layOut,
-    drafts.map(stageWeights),
-  );
+  const settle = (partly: boolean): SettledMoves =>
+    lowerMoves(
+      stages,
+      settleResidence(sharded, plan, planned, layOut, drafts.map(stageWeights), partly),
+      layOut,
+    );
+  const best = settle(true);
+  // What transitions need is known only now: it can be more than was counted on when layers were chosen to stay.
+  const tight = best.transitions.residence?.layers !== undefined && whyUnfit(plan, best.layout) !== undefined;
+  const { transitions, layout, renaming, placements, moves } = tight ? settle(false) : best;
   const { pools, devices } = layout;
-  const placements = new Map(
-    held.map((weights) => [weights.stage, placeShards(weights, transitions.holdings, transitions)]),
-  );
   const tier = carryingTier(plan);
   const disk = tier && spillTier(plan);
   const pageBytes = neutralPageBytes(plan);
@@ -125,11 +127,36 @@ export function lowerPlan(
       costs: loadCosts(plan, pools, tier, disk),
     },
     flow: { stages: plan.flow.stages, rules: plan.flow.rules },
-    transitions: transitions.weights
-      .filter(({ from, to }) => placements.has(from) && placements.has(to))
-      .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!)),
+    transitions: moves,
   };
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
+}
+
+interface SettledMoves extends Settled {
+  readonly placements: ReadonlyMap<string, StagePlacement>;
+  readonly moves: readonly RuntimeTransition[];
+}
+
+/** Lowers the moves of what was settled, which says what transitions need, and lays memory out by that. */
+function lowerMoves(
+  stages: readonly Stage[],
+  settled: Settled,
+  layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
+): SettledMoves {
+  const { held, transitions } = settled;
+  const placements = new Map(
+    held.map((weights) => [weights.stage, placeShards(weights, transitions.holdings, transitions)]),
+  );
+  const moves = transitions.weights
+    .filter(({ from, to }) => placements.has(from) && placements.has(to))
+    .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!));
+  if (moves.length === 0) return { ...settled, placements, moves };
+  const placed = stages.map((stage) => {
+    const { devices, cut } = placements.get(stage.name)!;
+    return { name: stage.name, ranks: placedRanks(stage, devices), shards: cut };
+  });
+  const turning = turningWeights({ stages: placed, transitions: moves });
+  return { ...settled, placements, moves, layout: layOut(held, { turning }) };
 }
 
 interface DraftStage {
@@ -173,6 +200,11 @@ function stageRanks({ mesh, devices }: Stage): readonly RuntimeRank[] {
     const dp = Math.floor(rank / (mesh.tp * mesh.pp));
     return { rank, device, dp, pp, tp, program: pp, shard: pp * mesh.tp + tp };
   });
+}
+
+/** Ranks with the shards of their devices. */
+function placedRanks(stage: Stage, shards: ReadonlyMap<number, number>): readonly RuntimeRank[] {
+  return stageRanks(stage).map((rank) => ({ ...rank, shard: shards.get(rank.device)! }));
 }
 
 function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
@@ -237,7 +269,7 @@ function finishStage(
 ): RuntimeStage {
   const { stage, sizes } = draft;
   const pool = pools.find((candidate) => candidate.stages.includes(stage.name))!;
-  const ranks = stageRanks(stage).map((rank) => ({ ...rank, shard: placement.devices.get(rank.device)! }));
+  const ranks = placedRanks(stage, placement.devices);
   const programs = draft.programs.map((program, pp): Program => {
     const rank = ranks.find((candidate) => candidate.pp === pp)!;
     const { groups } = pool.ranks.find((candidate) => candidate.device === rank.device)!;

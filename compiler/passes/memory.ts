@@ -3,8 +3,8 @@
  *
  *     peak = weights + workspace + KV pages      <=      memory * memory_use
  *
- * Weights count the largest of the stages that take turns on the device, and where a device re-shards one buffer
- * more, for the copy under way. The slots of stages that take turns lie over each other; step arguments, logit
+ * Weights count the largest of the stages that take turns on the device, and where a device re-shards also what moves
+ * need: gaps in the arena, a stash, staging slots (`turning-weights.ts`). The slots of stages that take turns lie over each other; step arguments, logit
  * adjustments and sample output are kept for every stage.
  */
 import { formatBytes } from '../check/units.js';
@@ -35,15 +35,20 @@ export interface DeviceMemory {
   readonly workspace: number;
 }
 
-/**
- * Weights and workspace per device, by device id. `resident`: bytes of weights by device where those of all stages
- * stay; without it stages that re-shard take turns.
- */
+/** Bytes of weights by device, for devices of which they are known. */
+export interface KnownWeights {
+  /** Weights of all stages stay; without it stages that re-shard take turns. */
+  readonly resident?: ReadonlyMap<number, number>;
+  /** With everything that transitions need. Until it is known, a buffer as large as the largest weight is counted. */
+  readonly turning?: ReadonlyMap<number, number>;
+}
+
+/** Weights and workspace per device, by device id. */
 export function fixedMemory(
   plan: Plan,
   ranks: readonly RankMemory[],
   reshards: readonly WeightReshard[],
-  resident?: ReadonlyMap<number, number>,
+  { resident, turning }: KnownWeights = {},
 ): readonly DeviceMemory[] {
   const byDevice = groupBy(ranks, (rank) => rank.device);
   const devices = [...byDevice].sort(([a], [b]) => a - b);
@@ -56,7 +61,7 @@ export function fixedMemory(
     return {
       device,
       budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
-      weights: resident?.get(device) ?? weights + spare,
+      weights: resident?.get(device) ?? turning?.get(device) ?? weights + spare,
       workspace: workspaceBytes(mine, resident === undefined ? switches : () => false),
     };
   });

@@ -6,6 +6,7 @@ import type { ShardedGraph } from '../ir/sharded.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
 import { chooseKeptLayers, describeKept } from './kept-layers.js';
+import type { KnownWeights } from './memory.js';
 import { decideResidence, type MemoryLayout } from './residence.js';
 import {
   keepLayers,
@@ -29,23 +30,27 @@ export interface Settled {
 /**
  * Decides which weights of stages that re-shard stay resident together, and what then remains of the transitions.
  *
- * @param layOut device memory when the ranks hold these weights, or when so many bytes of all stages stay on a device
+ * @param layOut device memory when the ranks hold these weights
+ * @param partly whether some layers may stay where not all do
  */
 export function settleResidence(
   sharded: ShardedGraph,
   plan: Plan,
   planned: TransitionGraph,
-  layOut: (held: readonly StageWeights[], resident?: ReadonlyMap<number, number>) => MemoryLayout,
+  layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
   weights: readonly StageWeights[],
+  partly: boolean,
 ): Settled {
   const inTurns = layOut(weights);
   if (planned.weights.length === 0) return { transitions: planned, layout: inTurns, held: weights };
   const together =
-    (plan.residence ?? 'switch') === 'switch' ? undefined : layOut(weights, residentBytes(weights));
+    (plan.residence ?? 'switch') === 'switch'
+      ? undefined
+      : layOut(weights, { resident: residentBytes(weights) });
   const decision = decideResidence(plan, planned.weights, inTurns, together);
   const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
   const transitions = { ...planned, residence: { stages, ...decision } };
-  if (!together) return { transitions, layout: inTurns, held: weights };
+  if (!together || (!decision.both && !partly)) return { transitions, layout: inTurns, held: weights };
   if (decision.both) {
     const renaming = renameResident(weights);
     const held = weights.map((stage) => renameStage(stage, renaming));

@@ -2,12 +2,7 @@
  * From a runtime graph to devices that are ready to run it: weights resident, KV pages allocated, every kernel of
  * every stage compiled and bound. Happens once per plan.
  */
-import {
-  movesOfDevice,
-  type DeviceMoves,
-  type RuntimeGraph,
-  type RuntimeStage,
-} from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
 import { openDiskTier } from '../kv/disk-tier.js';
@@ -39,8 +34,14 @@ import { deviceLane } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import { createExposureClock } from './clock.js';
 import type { ExposureClock } from './clock.js';
-import { deviceResidences, residencesOf, transitionBetween, weightUrgency } from './residence.js';
-import type { StageResidence } from './residence.js';
+import {
+  deviceResidences,
+  deviceTransitions,
+  residencesOf,
+  transitionBetween,
+  weightUrgency,
+} from '../../compiler/ir/residences.js';
+import type { StageResidence } from '../../compiler/ir/residences.js';
 
 export interface PreparedStage {
   readonly stage: RuntimeStage;
@@ -254,22 +255,4 @@ function firstResidence(
     graph.stages.some((s) => s.name === stage && s.ranks.some((rank) => rank.device === device)),
   );
   return name === undefined ? undefined : residences.get(name)!.residence;
-}
-
-function deviceTransitions(
-  graph: RuntimeGraph,
-  residences: ReadonlyMap<string, StageResidence>,
-  device: number,
-): ReadonlyMap<string, DeviceMoves> {
-  const result = new Map<string, DeviceMoves>();
-  for (const from of graph.stages) {
-    for (const to of graph.stages) {
-      const transition = transitionBetween(graph, residences, from.name, to.name);
-      const moves = transition && movesOfDevice(transition, device);
-      if (moves === undefined) continue;
-      const key = `${residences.get(from.name)!.residence}->${residences.get(to.name)!.residence}`;
-      result.set(key, moves);
-    }
-  }
-  return result;
 }

@@ -1,7 +1,7 @@
 /** From the contract to the scheduler: what a runtime graph says about stages, pools, tiers and rules. */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { SchedulerConfig, TransitionMode } from '../scheduler/types.js';
-import { residencesOf } from './residence.js';
+import { residencesOf } from '../../compiler/ir/residences.js';
 
 /** The scheduler's view of a runtime graph; every executor of the graph gets the same. */
 export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode): SchedulerConfig {

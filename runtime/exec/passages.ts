@@ -3,7 +3,7 @@
  * each once nothing of it is needed there any more; in between it says up to which op it has submitted its program. What
  * is to be written over a weight waits until the steps given out before are past the last op that reads it.
  */
-import { overlaps } from './weight-arena.js';
+import { overlaps } from '../../compiler/ir/weight-arena.js';
 import type { Place } from './weight-arena.js';
 
 /** Where a program's weight lies, and the index of the last op that reads it. */

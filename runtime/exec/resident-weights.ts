@@ -1,27 +1,29 @@
 /**
  * The weights resident on one device, and what a transition does to them.
  *
- * Every stage's weights have a fixed place in one arena (`weight-arena.ts`), so kernels are bound once per plan. A
- * transition writes the new residence over the old one in an order that destroys nothing still needed
- * (`move-order.ts`), by way of a ring of staging slots (`staging-ring.ts`). Beyond the arena it needs that ring, no
- * larger than one weight, and room for what it must set aside. Weights whose place no other residence uses are brought in at the start and stay:
- * no transition moves them. Each weight may be used as soon as it has arrived.
+ * Every stage's weights have a fixed place in one arena, so kernels are bound once per plan. A transition writes the
+ * new residence over the old one in an order that destroys nothing still needed, by way of a ring of staging slots
+ * (`staging-ring.ts`). Beyond the arena it needs that ring and a stash for what it must set aside: the compiler planned
+ * and counted all three (`compiler/ir/device-weights.ts`). Weights whose place no other residence uses are brought in
+ * at the start and stay: no transition moves them. Each weight may be used as soon as it has arrived.
  */
-import type { DeviceMoves, RuntimeWeight, WeightCopy } from '../../compiler/ir/runtime-graph.js';
+import { largestWeight, planDeviceWeights } from '../../compiler/ir/device-weights.js';
+import type { TransitionOrder } from '../../compiler/ir/device-weights.js';
+import type { DeviceMoves, WeightCopy } from '../../compiler/ir/runtime-graph.js';
+import { hasPadding } from '../../compiler/ir/weight-arena.js';
+import type { Residence, Spot, TransitionsByResidence } from '../../compiler/ir/weight-arena.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packRanges } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { NO_SLICE } from '../trace/tracer.js';
 import type { Slice, TraceArgs } from '../trace/tracer.js';
-import { orderMoves } from './move-order.js';
-import type { OrderedMove, WeightJob } from './move-order.js';
 import type { Leaving } from './passages.js';
 import { createStagingRing } from './staging-ring.js';
 import type { MoveSpan, PlaceCopy, StagingRing } from './staging-ring.js';
 import type { Turns } from './turns.js';
 import { verifyWeights } from './verify-weights.js';
-import { hasPadding, isInPlace, lastingWeights, placeWeights } from './weight-arena.js';
-import type { Place, Residence, TransitionsByResidence } from './weight-arena.js';
+import { openArena } from './weight-arena.js';
+import type { Place } from './weight-arena.js';
 
 /** Begins the slice of a weight that moves. */
 export type TraceWeight = (weight: string, args: TraceArgs) => Slice;
@@ -47,19 +49,6 @@ export interface ResidentWeights {
    * submitted from then on finds it. Undefined when it is there already.
    */
   arrival(residence: string, weight: string): Promise<void> | undefined;
-}
-
-/** Pieces of a weight that are written from the host copy; undefined when the weight is not written at all. */
-function piecesToUpload(moves: DeviceMoves, weight: string): readonly number[] | undefined {
-  return moves.upload.find((upload) => upload.weight === weight)?.pieces;
-}
-
-/** What has to happen to one weight of the new residence. */
-interface WeightMoves {
-  readonly weight: RuntimeWeight;
-  readonly copies: readonly WeightCopy[];
-  /** Pieces to upload. */
-  readonly pieces: readonly number[];
 }
 
 /** A residence being moved in, with what has not arrived. */
@@ -89,55 +78,24 @@ export function createResidentWeights(
   source: WeightSource,
   { turns, urgency, onMove }: ResidentContext,
 ): ResidentWeights {
-  const placed = placeWeights(device, residences, transitions);
-  const lasting = lastingWeights(placed, residences);
+  const planned = planDeviceWeights(residences, transitions, device.limits.maxBufferBytes);
+  const { arena, lasting, orders, stashBytes } = planned;
+  const placeOf = openArena(device, arena);
   const weightsOf = new Map(residences.map((residence) => [residence.name, residence.weights]));
-  const orders = new Map<DeviceMoves, readonly OrderedMove<WeightMoves>[]>();
   let active: string | undefined;
   let ring: StagingRing | undefined;
   let incoming: Incoming | undefined;
   const find = (residence: string, weight: string): Place => {
-    const place = placed.get(residence)?.get(weight);
-    if (place === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
-    return place;
-  };
-  /** The order of a transition's moves; it is the same every time. */
-  const ordered = (from: string, to: string, moves: DeviceMoves): readonly OrderedMove<WeightMoves>[] => {
-    const known = orders.get(moves);
-    if (known !== undefined) return known;
-    const jobs = weightsOf.get(to)!.flatMap((weight) => {
-      const pieces = piecesToUpload(moves, weight.id);
-      const target = find(to, weight.id);
-      const copies = moves.copy.filter(
-        (copy) =>
-          copy.weight === weight.id && (hasPadding(weight) || !isInPlace(copy, find(from, copy.old), target)),
-      );
-      if (lasting.get(to)!.has(weight.id) || (copies.length === 0 && pieces === undefined)) return [];
-      const job: WeightJob<WeightMoves> = {
-        target,
-        reads: copies.map(({ old, oldAt, oldStride, runBytes, rows }) =>
-          part(find(from, old), oldAt, (rows - 1) * oldStride + runBytes),
-        ),
-        copied: hasPadding(weight)
-          ? [target]
-          : copies.map(({ at, stride, runBytes, rows }) => part(target, at, (rows - 1) * stride + runBytes)),
-        what: { weight, copies, pieces: pieces ?? [] },
-      };
-      return [job];
-    });
-    const order = orderMoves(jobs);
-    orders.set(moves, order);
-    return order;
+    const spot = arena.spots.get(residence)?.get(weight);
+    if (spot === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
+    return placeOf(spot);
   };
   const settle = (): void => {
     incoming = undefined;
   };
   /** Made with the first load, before a transition needs it. */
-  const openRing = (): StagingRing => {
-    // The compiler leaves room for one weight more than the largest residence.
-    const spare = Math.max(...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
-    return createStagingRing(device, spare, turns, onMove);
-  };
+  const openRing = (): StagingRing => createStagingRing(device, largestWeight(residences), turns, onMove);
+  const stash = stashBytes > 0 ? device.createBuffer('re-shard stash', stashBytes) : undefined;
   return {
     place: find,
     async load(residence) {
@@ -169,14 +127,16 @@ export function createResidentWeights(
       const from = active;
       if (from === undefined || ring === undefined) throw new Error('a transition needs an active residence');
       if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
-      const order = ordered(from, to, moves);
-      const moved = order.flatMap(({ kind, job }) => (kind === 'write' ? [job.what.weight.id] : []));
+      const order = orders.get(moves);
+      if (order === undefined) throw new Error(`no transition from ${from} to ${to} was planned`);
+      const moved = order.moves.flatMap(({ kind, job }) => (kind === 'write' ? [job.what.weight.id] : []));
       const awaited = new Map(moved.map((weight) => [weight, createArrival()]));
       incoming = { residence: to, awaited };
       active = to;
       try {
-        return await move(device, ring, order, {
+        return await move(ring, order, stash, {
           oldPlace: (weight) => find(from, weight),
+          placeOf,
           source,
           urgency: (weight) => urgency(to, weight),
           clear: (place) => leaving?.past(place) ?? Promise.resolve(),
@@ -200,10 +160,6 @@ export function createResidentWeights(
   };
 }
 
-function part({ buffer, offset }: Place, at: number, bytes: number): Place {
-  return { buffer, offset: offset + at, bytes };
-}
-
 function createArrival(): Arrival {
   let arrive: () => void = () => undefined;
   let fail: (error: unknown) => void = () => undefined;
@@ -219,6 +175,7 @@ function createArrival(): Arrival {
 /** What the moves of a transition need to know. */
 interface Move {
   readonly oldPlace: (weight: string) => Place;
+  readonly placeOf: (spot: Spot) => Place;
   readonly source: WeightSource;
   readonly urgency: (weight: string) => number;
   readonly clear: (place: Place) => Promise<void>;
@@ -228,37 +185,34 @@ interface Move {
 
 /** Carries out a transition's moves. Resolves with the bytes uploaded once all are submitted. */
 async function move(
-  device: Device,
   ring: StagingRing,
-  order: readonly OrderedMove<WeightMoves>[],
-  { oldPlace, source, urgency, clear, arrived, trace }: Move,
+  { moves, stashAt }: TransitionOrder,
+  stash: DeviceBuffer | undefined,
+  { oldPlace, placeOf, source, urgency, clear, arrived, trace }: Move,
 ): Promise<number> {
-  const stashes = new Map<WeightJob<WeightMoves>, DeviceBuffer>();
   let uploaded = 0;
-  for (const { kind, job } of order) {
+  for (const { kind, job } of moves) {
     const { weight, copies, pieces } = job.what;
     if (kind === 'stash') {
-      const stash = device.createBuffer('re-shard stash', copiedBytes(job.what));
-      stashes.set(job, stash);
-      for (const { copy, packedAt } of packed(copies)) {
-        await ring.setAside({ ...rowsOf(copy), from: oldPlace(copy.old) }, stash, packedAt);
-      }
+      for (const { copy, packedAt } of packed(copies, stashAt.get(job)!))
+        await ring.setAside({ ...rowsOf(copy), from: oldPlace(copy.old) }, stash!, packedAt);
       continue;
     }
     const slice = trace(weight.id, { copies: copies.length, uploads: pieces.length });
+    const target = placeOf(job.target);
     const delivery = {
-      target: job.target,
+      target,
       name: weight.id,
       urgency: urgency(weight.id),
-      clear: () => clear(job.target),
+      clear: () => clear(target),
     };
-    const stash = stashes.get(job);
+    const aside = stashAt.get(job);
     if (hasPadding(weight)) await ring.zero(delivery);
-    for (const { copy, packedAt } of packed(copies)) {
+    for (const { copy, packedAt } of packed(copies, aside ?? 0)) {
       const rows = rowsOf(copy);
-      if (stash === undefined) await ring.copy(delivery, { ...rows, from: oldPlace(copy.old) });
+      if (aside === undefined) await ring.copy(delivery, { ...rows, from: oldPlace(copy.old) });
       else {
-        const from = { from: { buffer: stash }, fromAt: packedAt, fromStride: copy.runBytes };
+        const from = { from: { buffer: stash! }, fromAt: packedAt, fromStride: copy.runBytes };
         await ring.copy(delivery, { ...rows, ...from });
       }
     }
@@ -267,7 +221,6 @@ async function move(
       uploaded += runs.bytes.byteLength;
     }
     ring.whenSubmitted(() => {
-      if (stash !== undefined) device.free(stash);
       arrived(weight.id);
       slice.end({ bytes: weight.bytes });
     });
@@ -276,15 +229,12 @@ async function move(
   return uploaded;
 }
 
-function copiedBytes({ copies }: WeightMoves): number {
-  return copies.reduce((sum, copy) => sum + copy.runBytes * copy.rows, 0);
-}
-
-/** Copies with the place of each in a buffer that holds them all, packed. */
+/** Copies with the place of each in a buffer that holds them all, packed from `start` on. */
 function packed(
   copies: readonly WeightCopy[],
+  start: number,
 ): readonly { readonly copy: WeightCopy; readonly packedAt: number }[] {
-  let at = 0;
+  let at = start;
   return copies.map((copy) => {
     const packedAt = at;
     at += copy.runBytes * copy.rows;

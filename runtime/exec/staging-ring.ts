@@ -10,6 +10,8 @@
  *
  * Order: slots are emptied in the order they were filled, by a submit each, and moves in the order they were put in.
  */
+import { REGION_ALIGNMENT, ringSizes } from '../../compiler/ir/device-weights.js';
+import { roundUp } from '../../compiler/ir/runtime-graph.js';
 import type { BufferRange, Device, DeviceBuffer, RowCopy } from '../device/device.js';
 import type { WeightRuns } from '../weights/pack.js';
 import type { Turns } from './turns.js';
@@ -57,16 +59,8 @@ export interface StagingRing {
   free(): void;
 }
 
-/** More is no faster, less costs a submit too often. */
-const MOST_SLOT_BYTES = 4 * 1024 * 1024;
-const LEAST_SLOT_BYTES = 4 * 1024;
-const SLOTS = 4;
 /** Moves are cut so that several parts fit in a slot, to leave little of it empty. */
 const PARTS = 4;
-/** More does not fit in the cache of a processor. */
-const MOST_SCRATCH_BYTES = 1024 * 1024;
-/** Regions begin where copies of 16-byte words can. */
-const ALIGNMENT = 16;
 
 interface Slot {
   readonly buffer: DeviceBuffer;
@@ -89,21 +83,20 @@ interface Filling {
   copiedBytes: number;
 }
 
-/** @param room bytes the ring may take of the device's memory, about */
+/** @param largest bytes of the largest weight, which say how large slots are */
 export function createStagingRing(
   device: Device,
-  room: number,
+  largest: number,
   turns: Turns,
   onMove: (span: MoveSpan) => void = () => undefined,
 ): StagingRing {
-  const share = Math.floor(room / (SLOTS + 1) / ALIGNMENT) * ALIGNMENT;
-  const slotBytes = Math.max(LEAST_SLOT_BYTES, Math.min(MOST_SLOT_BYTES, share));
-  const partBytes = roundUp(slotBytes / PARTS);
-  const slots = Array.from({ length: SLOTS }, (_, i): Slot => ({
+  const { slots: slotCount, slotBytes, scratchBytes } = ringSizes(largest);
+  const partBytes = roundUp(slotBytes / PARTS, REGION_ALIGNMENT);
+  const slots = Array.from({ length: slotCount }, (_, i): Slot => ({
     buffer: device.createBuffer(`staging ${i}`, slotBytes),
     free: Promise.resolve(),
   }));
-  const scratch = device.createRowScratch('staging rows', Math.min(MOST_SCRATCH_BYTES, slotBytes));
+  const scratch = device.createRowScratch('staging rows', scratchBytes);
   let next = 0;
   let filling: Filling | undefined;
   let emptied: Promise<void> = Promise.resolve();
@@ -157,7 +150,7 @@ export function createStagingRing(
       release();
     }
     const slot = slots[next]!;
-    next = (next + 1) % SLOTS;
+    next = (next + 1) % slotCount;
     await slot.free;
     await turns.take(urgency);
     return open(slot);
@@ -177,7 +170,7 @@ export function createStagingRing(
         const size = part.runBytes * part.rows;
         const into = await join(delivery, size);
         const at = into.used;
-        into.used = roundUp(at + size);
+        into.used = roundUp(at + size, REGION_ALIGNMENT);
         into.uploadedBytes += size;
         device.write(into.slot.buffer, at, bytes.subarray(part.fromAt, part.fromAt + size));
         const from = { buffer: into.slot.buffer };
@@ -244,8 +237,4 @@ function* cut(copy: Runs, most: number): Generator<Runs> {
       yield { ...copy, ...here, runBytes: Math.min(most, runBytes - at), rows: 1 };
     }
   }
-}
-
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }

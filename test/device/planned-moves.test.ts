@@ -14,7 +14,7 @@ import {
 } from '../../compiler/ir/runtime-graph.js';
 import { openDevices } from '../../runtime/device/dawn.js';
 import type { Device } from '../../runtime/device/device.js';
-import { deviceResidences, residencesOf, transitionBetween } from '../../runtime/engine/residence.js';
+import { deviceResidences, residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import { createHostPages } from '../../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging, type PagePool } from '../../runtime/kv/pool.js';
 import { plainType } from '../../runtime/kernels/wgsl.js';

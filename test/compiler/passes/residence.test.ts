@@ -4,7 +4,7 @@ import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
-import { deviceResidences, residencesOf } from '../../../runtime/engine/residence.js';
+import { deviceResidences, residencesOf } from '../../../compiler/ir/residences.js';
 import { halfResident } from '../support/half-resident.js';
 import { describeResidence } from '../../../compiler/reshard/describe.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { movesOfDevice, type DeviceMoves, type RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import type { DType } from '../../../compiler/model/shape.js';
-import { deviceResidences, residencesOf, transitionBetween } from '../../../runtime/engine/residence.js';
+import { deviceResidences, residencesOf, transitionBetween } from '../../../compiler/ir/residences.js';
 import { withoutPeers } from '../../../runtime/engine/without-peers.js';
 import type { MoveSpan } from '../../../runtime/exec/staging-ring.js';
 import { neededTensors } from '../../../runtime/weights/graph-tensors.js';
@@ -77,8 +77,12 @@ describe('re-shards', () => {
             }
           }
           const spans: MoveSpan[] = [];
-          const resident = residentWeights(memoryDevice(), mine, pairs, source, (span) => spans.push(span));
+          const device = memoryDevice();
+          const resident = residentWeights(device, mine, pairs, source, (span) => spans.push(span));
           await resident.load(mine[0]!.name);
+          const held = device.live().reduce((sum, { bytes }) => sum + bytes, 0);
+          const { peak } = graph.devices.find((each) => each.id === id)!;
+          if (pairs.size > 0) expect(held).toBe(peak.weights);
           await resident.verify();
           let at = mine[0]!.name;
           for (const to of pairs.size < 2 ? [] : ['decode', 'prefill', 'decode', 'prefill']) {
@@ -89,6 +93,7 @@ describe('re-shards', () => {
             // Halves of words come with their neighbours.
             if (drawn.weights === 'f32') expect(uploaded).toBeLessThanOrEqual(moves.uploadBytes);
             expect(spans.reduce((sum, span) => sum + span.uploadedBytes, 0)).toBe(uploaded);
+            expect(device.live().reduce((sum, { bytes }) => sum + bytes, 0)).toBe(held);
             at = to;
           }
         }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { largestWeight, ringSizes } from '../../../compiler/ir/device-weights.js';
 import type { DeviceMoves, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
 import { packWeight } from '../../../runtime/weights/pack.js';
@@ -129,7 +130,7 @@ describe('resident weights', () => {
     const resident = residentWeights(device, [pipeline, tensor], transitions, source);
     await resident.load('prefill');
     const { live } = device.memory;
-    expect(live).toBe(256 + 128 + 5 * 4096);
+    expect(live).toBe(256 + 128 + ringSizes(largestWeight([pipeline, tensor])).bytes);
     await resident.transition('decode', toTensor);
     expect(device.memory.peak).toBe(live);
   });

@@ -4,7 +4,7 @@ import { createResidentWeights } from '../../../runtime/exec/resident-weights.js
 import type { ResidentWeights } from '../../../runtime/exec/resident-weights.js';
 import type { MoveSpan } from '../../../runtime/exec/staging-ring.js';
 import { createTurns } from '../../../runtime/exec/turns.js';
-import type { Residence, TransitionsByResidence } from '../../../runtime/exec/weight-arena.js';
+import type { Residence, TransitionsByResidence } from '../../../compiler/ir/weight-arena.js';
 import type { WeightSource } from '../../../runtime/weights/weight-source.js';
 
 export function residentWeights(

@@ -3,12 +3,21 @@
  * transition between them share a residence: their weights are the same, or all of them stay on the devices under
  * names of their own.
  */
-import type {
-  RuntimeGraph,
-  RuntimeStage,
-  RuntimeTransition,
-  RuntimeWeight,
-} from '../../compiler/ir/runtime-graph.js';
+import type { TransitionsByResidence } from './weight-arena.js';
+import {
+  movesOfDevice,
+  type DeviceMoves,
+  type RuntimeGraph,
+  type RuntimeStage,
+  type RuntimeTransition,
+  type RuntimeWeight,
+} from './runtime-graph.js';
+
+/** What is looked at of a graph; ranks and weights of a stage, transitions between stages. */
+export interface Residing {
+  readonly stages: readonly Pick<RuntimeStage, 'name' | 'ranks' | 'shards'>[];
+  readonly transitions: RuntimeGraph['transitions'];
+}
 
 export interface StageResidence {
   readonly group: string;
@@ -16,7 +25,7 @@ export interface StageResidence {
 }
 
 /** Group and residence of every stage, each named after its first stage. */
-export function residencesOf(graph: RuntimeGraph): ReadonlyMap<string, StageResidence> {
+export function residencesOf(graph: Residing): ReadonlyMap<string, StageResidence> {
   const result = new Map<string, StageResidence>();
   for (const stage of graph.stages) {
     const earlier = graph.stages.slice(0, graph.stages.indexOf(stage));
@@ -29,11 +38,11 @@ export function residencesOf(graph: RuntimeGraph): ReadonlyMap<string, StageResi
   return result;
 }
 
-function sharesDevice(a: RuntimeStage, b: RuntimeStage): boolean {
+function sharesDevice(a: Residing['stages'][number], b: Residing['stages'][number]): boolean {
   return a.ranks.some((rank) => b.ranks.some((other) => other.device === rank.device));
 }
 
-function separated(graph: RuntimeGraph, a: RuntimeStage, b: RuntimeStage): boolean {
+function separated(graph: Residing, a: Residing['stages'][number], b: Residing['stages'][number]): boolean {
   return graph.transitions.some(
     ({ from, to }) => (from === a.name && to === b.name) || (from === b.name && to === a.name),
   );
@@ -41,7 +50,7 @@ function separated(graph: RuntimeGraph, a: RuntimeStage, b: RuntimeStage): boole
 
 /** Weights of every residence on one device, in stage order: those of all its stages, equal names once. */
 export function deviceResidences(
-  graph: RuntimeGraph,
+  graph: Residing,
   residences: ReadonlyMap<string, StageResidence>,
   device: number,
 ): { readonly name: string; readonly weights: readonly RuntimeWeight[] }[] {
@@ -59,7 +68,7 @@ export function deviceResidences(
 
 /** The transition between two residences, if their stages need one. */
 export function transitionBetween(
-  graph: RuntimeGraph,
+  graph: Residing,
   residences: ReadonlyMap<string, StageResidence>,
   from: string,
   to: string,
@@ -68,6 +77,25 @@ export function transitionBetween(
   return graph.transitions.find(
     (candidate) => residence(candidate.from) === residence(from) && residence(candidate.to) === residence(to),
   );
+}
+
+/** What a device does to get from one residence to another, for every two that it changes between. */
+export function deviceTransitions(
+  graph: Residing,
+  residences: ReadonlyMap<string, StageResidence>,
+  device: number,
+): TransitionsByResidence {
+  const result = new Map<string, DeviceMoves>();
+  for (const from of graph.stages) {
+    for (const to of graph.stages) {
+      const transition = transitionBetween(graph, residences, from.name, to.name);
+      const moves = transition && movesOfDevice(transition, device);
+      if (moves === undefined) continue;
+      const key = `${residences.get(from.name)!.residence}->${residences.get(to.name)!.residence}`;
+      result.set(key, moves);
+    }
+  }
+  return result;
 }
 
 /**

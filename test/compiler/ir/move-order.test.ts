@@ -1,15 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { orderMoves } from '../../../runtime/exec/move-order.js';
-import type { WeightJob } from '../../../runtime/exec/move-order.js';
-import { overlaps } from '../../../runtime/exec/weight-arena.js';
-import type { Place } from '../../../runtime/exec/weight-arena.js';
+import { orderMoves } from '../../../compiler/ir/move-order.js';
+import type { WeightJob } from '../../../compiler/ir/move-order.js';
+import { overlaps } from '../../../compiler/ir/weight-arena.js';
+import type { Spot } from '../../../compiler/ir/weight-arena.js';
 
-const buffer = { label: 'arena', bytes: 1000 };
-const place = (offset: number, bytes: number): Place => ({ buffer, offset, bytes });
+const place = (offset: number, bytes: number): Spot => ({ buffer: 0, offset, bytes });
 
 /** A weight whose copies land anywhere in its place. */
-function job<T>(target: Place, reads: readonly Place[], what: T): WeightJob<T> {
+function job<T>(target: Spot, reads: readonly Spot[], what: T): WeightJob<T> {
   return { target, reads, copied: reads.length > 0 ? [target] : [], what };
 }
 

@@ -12,14 +12,14 @@
  * is written over A, then `a` from the stash.
  */
 import { overlaps } from './weight-arena.js';
-import type { Place } from './weight-arena.js';
+import type { Spot } from './weight-arena.js';
 
 /** One weight of the new residence. */
 export interface WeightJob<T> {
-  readonly target: Place;
+  readonly target: Spot;
   /** Old places it copies from, and the places in its target they go to. */
-  readonly reads: readonly Place[];
-  readonly copied: readonly Place[];
+  readonly reads: readonly Spot[];
+  readonly copied: readonly Spot[];
   readonly what: T;
 }
 

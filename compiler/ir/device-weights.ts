@@ -1,0 +1,176 @@
+/**
+ * What weights need of the memory of a device that changes between residences: the arena they lie in, the order of each
+ * transition's moves with the room for what they set aside, and the ring of slots that moves go by way of. The
+ * compiler counts it, the executor allocates it.
+ */
+import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
+import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
+import { roundUp } from './runtime-graph.js';
+import {
+  hasPadding,
+  isInPlace,
+  lastingWeights,
+  layOutArena,
+  type Residence,
+  type Spot,
+  type Spots,
+  type TransitionsByResidence,
+  type WeightArena,
+} from './weight-arena.js';
+
+/** What has to happen to one weight of the new residence. */
+export interface WeightMoves {
+  readonly weight: RuntimeWeight;
+  /** Copies to another place. */
+  readonly copies: readonly WeightCopy[];
+  /** Pieces to bring onto the device. */
+  readonly pieces: readonly number[];
+}
+
+/** The moves of a transition, in order. */
+export interface TransitionOrder {
+  readonly moves: readonly OrderedMove<WeightMoves>[];
+  /** Where in the stash each weight that is set aside has its place, packed. */
+  readonly stashAt: ReadonlyMap<WeightJob<WeightMoves>, number>;
+}
+
+export interface DeviceWeights {
+  readonly arena: WeightArena;
+  /** Weights by residence that are there whatever the residence: no transition moves them. */
+  readonly lasting: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly orders: ReadonlyMap<DeviceMoves, TransitionOrder>;
+  readonly stashBytes: number;
+  /** Of everything: arena, stash and ring. */
+  readonly bytes: number;
+}
+
+/** Plans the weights of a device whose buffers may have so many bytes. */
+export function planDeviceWeights(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  maxBufferBytes?: number,
+): DeviceWeights {
+  const arena = layOutArena(residences, transitions, maxBufferBytes);
+  const lasting = lastingWeights(arena.spots, residences);
+  const orders = new Map<DeviceMoves, TransitionOrder>();
+  let stashBytes = 0;
+  for (const from of residences) {
+    for (const to of residences) {
+      const transition = transitions.get(`${from.name}->${to.name}`);
+      if (transition === undefined) continue;
+      const moves = orderMoves(jobsOf(from.name, to, transition, arena.spots, lasting));
+      const stash = stashPlaces(moves);
+      orders.set(transition, { moves, stashAt: stash.at });
+      stashBytes = Math.max(stashBytes, stash.bytes);
+    }
+  }
+  const ring = transitions.size > 0 ? ringSizes(largestWeight(residences)).bytes : 0;
+  const bytes = arena.bufferBytes.reduce((sum, each) => sum + each, stashBytes + ring);
+  return { arena, lasting, orders, stashBytes, bytes };
+}
+
+export function largestWeight(residences: readonly Residence[]): number {
+  return Math.max(0, ...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
+}
+
+/** Sizes of the ring of slots by way of which weights are moved (`runtime/exec/staging-ring.ts`). */
+export interface RingSizes {
+  readonly slots: number;
+  readonly slotBytes: number;
+  /** For rows that change their places. */
+  readonly scratchBytes: number;
+  readonly bytes: number;
+}
+
+const SLOTS = 4;
+/** More is no faster, less costs a submit too often. */
+const MOST_SLOT_BYTES = 4 * 1024 * 1024;
+const LEAST_SLOT_BYTES = 1024;
+/** More does not fit in the cache of a processor. */
+const MOST_SCRATCH_BYTES = 1024 * 1024;
+/** One row of the scratch of a device (`runtime/device/row-copies.ts`). */
+const LEAST_SCRATCH_BYTES = 2048;
+/** Regions of slots and of the stash begin where copies of 16-byte words can. */
+export const REGION_ALIGNMENT = 16;
+
+/** Sizes for weights of which the largest has so many bytes. */
+export function ringSizes(largest: number): RingSizes {
+  const share = Math.floor(largest / (SLOTS + 1) / REGION_ALIGNMENT) * REGION_ALIGNMENT;
+  const slotBytes = Math.max(LEAST_SLOT_BYTES, Math.min(MOST_SLOT_BYTES, share));
+  const scratchBytes = Math.max(LEAST_SCRATCH_BYTES, Math.min(MOST_SCRATCH_BYTES, slotBytes));
+  return { slots: SLOTS, slotBytes, scratchBytes, bytes: SLOTS * slotBytes + scratchBytes };
+}
+
+/** What has to happen to the weights of a residence that do not last; those that stay in place are left out. */
+function jobsOf(
+  from: string,
+  to: Residence,
+  transition: DeviceMoves,
+  spots: Spots,
+  lasting: ReadonlyMap<string, ReadonlySet<string>>,
+): readonly WeightJob<WeightMoves>[] {
+  const old = (weight: string): Spot => spots.get(from)!.get(weight)!;
+  // What other devices would send comes by way of the same slots.
+  const brought = new Map(transition.upload.map(({ weight, pieces }) => [weight, [...pieces]]));
+  for (const { weight, piece } of transition.receive ?? [])
+    brought.set(weight, [...(brought.get(weight) ?? []), piece]);
+  const allCopies = new Map<string, WeightCopy[]>();
+  for (const copy of transition.copy)
+    allCopies.set(copy.weight, [...(allCopies.get(copy.weight) ?? []), copy]);
+  return to.weights.flatMap((weight) => {
+    const pieces = brought.get(weight.id);
+    const target = spots.get(to.name)!.get(weight.id)!;
+    // Zeros are written around pieces, so what a padded weight holds already has to leave it first.
+    const anew = hasPadding(weight);
+    const copies = (allCopies.get(weight.id) ?? []).filter(
+      (copy) => anew || !isInPlace(copy, old(copy.old), target),
+    );
+    if (lasting.get(to.name)!.has(weight.id) || (copies.length === 0 && pieces === undefined)) return [];
+    const job: WeightJob<WeightMoves> = {
+      target,
+      reads: copies.map(({ old: source, oldAt, oldStride, runBytes, rows }) =>
+        part(old(source), oldAt, (rows - 1) * oldStride + runBytes),
+      ),
+      copied: anew
+        ? [target]
+        : copies.map(({ at, stride, runBytes, rows }) => part(target, at, (rows - 1) * stride + runBytes)),
+      what: { weight, copies, pieces: pieces ?? [] },
+    };
+    return [job];
+  });
+}
+
+function part({ buffer, offset }: Spot, at: number, bytes: number): Spot {
+  return { buffer, offset: offset + at, bytes };
+}
+
+/**
+ * Places in the stash for what a transition sets aside: the first gap from the moment it is set aside until it is
+ * written. Commands are carried out in order, so a place that was read may be taken again at once.
+ */
+function stashPlaces(order: readonly OrderedMove<WeightMoves>[]): {
+  readonly at: ReadonlyMap<WeightJob<WeightMoves>, number>;
+  readonly bytes: number;
+} {
+  const at = new Map<WeightJob<WeightMoves>, number>();
+  let taken: { readonly job: WeightJob<WeightMoves>; readonly start: number; readonly end: number }[] = [];
+  let bytes = 0;
+  for (const { kind, job } of order) {
+    if (kind === 'write') {
+      taken = taken.filter((each) => each.job !== job);
+      continue;
+    }
+    const size = roundUp(copiedBytes(job.what), REGION_ALIGNMENT);
+    let start = 0;
+    let index = 0;
+    for (; index < taken.length && taken[index]!.start < start + size; index++) start = taken[index]!.end;
+    taken.splice(index, 0, { job, start, end: start + size });
+    at.set(job, start);
+    bytes = Math.max(bytes, start + size);
+  }
+  return { at, bytes };
+}
+
+function copiedBytes({ copies }: WeightMoves): number {
+  return copies.reduce((sum, copy) => sum + copy.runBytes * copy.rows, 0);
+}

@@ -1,0 +1,336 @@
+/**
+ * Where the weights of every residence lie in a device's memory, planned once.
+ *
+ * Residences are never on the device at the same time, so all of them are laid over one arena as large as the
+ * largest. A weight that a transition keeps has the same place on both sides. One of which it keeps a run of bytes is
+ * laid around that run, so that those stay where they are as well; to leave the rest in one piece, kept weights come
+ * first:
+ *
+ *     prefill  | norms | embedding ............ | layer 0 . layer 1 .................. |
+ *     decode   | norms | 1/4 . layers 4 to 7 .. | 1/4 of 0 . layer 2 . 1/4 of 1 ...... |
+ *
+ * The end of the longer residence lies under no other: it is brought in once and never moved again. Several layouts are
+ * tried, and of those that need least memory the one is taken with which all transitions move least.
+ */
+import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
+import { pieceBytes, roundUp } from './runtime-graph.js';
+
+/** A residence: weights that are on the device at the same time, under one name. */
+export interface Residence {
+  readonly name: string;
+  readonly weights: readonly RuntimeWeight[];
+}
+
+/** Transitions by `from->to` of residence names. */
+export type TransitionsByResidence = ReadonlyMap<string, DeviceMoves>;
+
+/** `bytes` from `offset` of a buffer of the arena, which is given by its number. */
+export interface Spot {
+  readonly buffer: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Bytes of a buffer, whatever stands for that. */
+export interface BufferRange {
+  readonly buffer: unknown;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Spots by residence and weight. */
+export type Spots = ReadonlyMap<string, ReadonlyMap<string, Spot>>;
+
+export interface WeightArena {
+  readonly bufferBytes: readonly number[];
+  readonly spots: Spots;
+}
+
+/** Every device can bind a buffer from a multiple of this on: WebGPU allows none to ask for more. */
+const ALIGNMENT = 256;
+
+/**
+ * Sizes of arena buffers that are tried. No weight lies in two buffers, so what is left at the end of one depends on
+ * its size and on those of the weights; devices that have room for large models allow buffers of 2 GiB as a rule.
+ */
+const CHUNK_BYTES = [4, 5, 6, 7, 8].map((quarters) => quarters * 2 ** 28);
+
+/** Lays out the weights of a device whose buffers may have so many bytes. */
+export function layOutArena(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  maxBufferBytes = Infinity,
+): WeightArena {
+  const largest = Math.max(0, ...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
+  const all = Math.max(0, ...residences.map(({ weights }) => sumOf(weights.map(({ bytes }) => bytes))));
+  // Addresses are aligned in the one space, so they are within a chunk only if chunks begin at aligned addresses.
+  const usual = CHUNK_BYTES.map((bytes) => roundDown(Math.min(bytes, maxBufferBytes), ALIGNMENT));
+  const chunks = [...new Set(usual.map((bytes) => Math.max(roundUp(largest, ALIGNMENT), bytes)))];
+  const layOutWith = (options: LayoutOptions): Candidate => {
+    const layout = layOut(residences, transitions, options);
+    return { options, layout, bufferBytes: chunkEnds(layout, options.chunk) };
+  };
+  const choices = (chunk: number): readonly Candidate[] =>
+    [true, false].flatMap((inPlace) =>
+      [true, false].map((largestFirst) => layOutWith({ chunk, inPlace, largestFirst })),
+    );
+  const fits = chunks.find((chunk) => all <= chunk);
+  const sizes = fits === undefined ? chunks : [fits];
+  const firsts = sizes.map((chunk) => layOutWith({ chunk, inPlace: true, largestFirst: true }));
+  const { chunk } = cheapest(firsts, ({ bufferBytes }) => sumOf(bufferBytes)).options;
+  const candidates = choices(chunk);
+  const least = Math.min(...candidates.map(({ bufferBytes }) => sumOf(bufferBytes)));
+  const { layout, bufferBytes } = cheapest(
+    candidates.filter((each) => sumOf(each.bufferBytes) === least),
+    (each) => movedBytes(each.layout, residences, transitions),
+  );
+  return { bufferBytes, spots: spotsOf(layout, chunk) };
+}
+
+/**
+ * Weights of each residence that nothing is ever written over: no other residence has something else in their place.
+ * They are the ends of the larger residences, and what all have in common.
+ */
+export function lastingWeights(
+  spots: Spots,
+  residences: readonly Residence[],
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const all = residences.flatMap(({ name, weights }) =>
+    weights.map((weight) => ({ name, weight, place: spots.get(name)!.get(weight.id)! })),
+  );
+  const lasts = (mine: Placed): boolean =>
+    all.every(
+      (other) => other.name === mine.name || !overlaps(mine.place, other.place) || isSame(mine, other),
+    );
+  return new Map(
+    residences.map(({ name }) => {
+      const mine = all.filter((each) => each.name === name && lasts(each));
+      return [name, new Set(mine.map(({ weight }) => weight.id))];
+    }),
+  );
+}
+
+interface Placed {
+  readonly name: string;
+  readonly weight: RuntimeWeight;
+  readonly place: Spot;
+}
+
+function isSame(a: Placed, b: Placed): boolean {
+  const content = ({ dtype, rows, cols, pieces }: RuntimeWeight): string =>
+    JSON.stringify([dtype, rows, cols, pieces]);
+  const [one, other] = [a.place, b.place];
+  return (
+    one.buffer === other.buffer && one.offset === other.offset && content(a.weight) === content(b.weight)
+  );
+}
+
+/** Whether a copy's bytes are where they should be already. */
+export function isInPlace({ rows, oldAt, at }: WeightCopy, old: Spot, target: Spot): boolean {
+  return rows === 1 && old.buffer === target.buffer && old.offset + oldAt === target.offset + at;
+}
+
+/** Whether two places have a byte in common. */
+export function overlaps(a: BufferRange, b: BufferRange): boolean {
+  return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+function roundDown(value: number, multiple: number): number {
+  return Math.floor(value / multiple) * multiple;
+}
+
+/** A range of the one space that is cut into chunks. */
+interface Range {
+  readonly start: number;
+  readonly bytes: number;
+}
+
+/** Ranges by residence and weight. */
+type Layout = ReadonlyMap<string, ReadonlyMap<string, Range>>;
+
+/** A layout with the bytes it takes of each chunk. */
+interface Candidate {
+  readonly options: LayoutOptions;
+  readonly layout: Layout;
+  readonly bufferBytes: readonly number[];
+}
+
+interface LayoutOptions {
+  readonly chunk: number;
+  /** Lays weights around what transitions would copy, where that is one run of bytes. */
+  readonly inPlace: boolean;
+  /** Large weights before small ones, which leaves smaller holes; else in the order in which they are needed. */
+  readonly largestFirst: boolean;
+}
+
+/** Addresses in one space that is cut into chunks; no weight crosses a cut. */
+function layOut(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  options: LayoutOptions,
+): Layout {
+  const spots = new Map<string, Map<string, Range>>();
+  residences.forEach((residence, index) => {
+    const mine = new Map<string, Range>();
+    const earlier = residences.slice(0, index).flatMap(({ name }) => {
+      const moves = transitions.get(`${name}->${residence.name}`);
+      return moves === undefined ? [] : [{ moves, old: spots.get(name)! }];
+    });
+    for (const { moves, old: places } of earlier) {
+      for (const { weight, old } of moves.keep) {
+        const spot = places.get(old)!;
+        if ((mine.get(weight) ?? spot).start !== spot.start) {
+          throw new Error(`${weight} would have to stay in two places`);
+        }
+        mine.set(weight, spot);
+      }
+    }
+    if (options.inPlace) {
+      for (const { moves, old } of earlier) stayInPlace(residence, moves, old, mine, options);
+    }
+    const lasting = keptBy(residence.name, transitions);
+    const rest = residence.weights.filter(({ id }) => !mine.has(id));
+    if (options.largestFirst) rest.sort((a, b) => b.bytes - a.bytes);
+    const inOrder = [
+      ...rest.filter(({ id }) => lasting.has(id)),
+      ...rest.filter(({ id }) => !lasting.has(id)),
+    ];
+    const taken = [...mine.values()].sort((a, b) => a.start - b.start);
+    for (const { id, bytes } of inOrder) {
+      const spot = { start: bestFree(bytes, taken, options), bytes };
+      mine.set(id, spot);
+      const after = taken.findIndex(({ start }) => start > spot.start);
+      taken.splice(after < 0 ? taken.length : after, 0, spot);
+    }
+    spots.set(residence.name, mine);
+  });
+  return spots;
+}
+
+/** Adds the weights of a residence that can lie around the longest run of bytes that a transition copies into them. */
+function stayInPlace(
+  { weights }: Residence,
+  { copy }: DeviceMoves,
+  old: ReadonlyMap<string, Range>,
+  mine: Map<string, Range>,
+  { chunk }: LayoutOptions,
+): void {
+  for (const weight of weights) {
+    if (mine.has(weight.id) || hasPadding(weight)) continue;
+    const [longest] = copy
+      .filter((each) => each.weight === weight.id && each.rows === 1)
+      .sort((a, b) => b.runBytes - a.runBytes);
+    if (longest === undefined) continue;
+    const start = old.get(longest.old)!.start + longest.oldAt - longest.at;
+    const spot = { start, bytes: weight.bytes };
+    const fits = start >= 0 && start % ALIGNMENT === 0 && isWithinChunk(spot, chunk);
+    if (fits && ![...mine.values()].some((other) => touches(other, spot))) mine.set(weight.id, spot);
+  }
+}
+
+/** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
+export function hasPadding(weight: RuntimeWeight): boolean {
+  return weight.pieces.reduce((sum, piece) => sum + pieceBytes(weight, piece), 0) < weight.bytes;
+}
+
+/**
+ * Address of the smallest hole between taken spots, given in order, that has room for so many bytes; else behind them.
+ * Aligned and within a chunk.
+ */
+function bestFree(bytes: number, taken: readonly Range[], { chunk }: LayoutOptions): number {
+  let best = { start: 0, left: Infinity };
+  let hole = 0;
+  for (const spot of [...taken, { start: Infinity, bytes: 0 }]) {
+    let start = roundUp(hole, ALIGNMENT);
+    if (!isWithinChunk({ start, bytes }, chunk)) start = roundUp(start, chunk);
+    const left = spot.start - start - bytes;
+    if (left >= 0 && (left < best.left || spot.start === Infinity)) {
+      if (best.left === Infinity || left < best.left) best = { start, left };
+    }
+    hole = Math.max(hole, spot.start + spot.bytes);
+  }
+  return best.start;
+}
+
+function isWithinChunk({ start, bytes }: Range, chunk: number): boolean {
+  return Math.floor(start / chunk) === Math.floor((start + bytes - 1) / chunk);
+}
+
+function touches(a: Range, b: Range): boolean {
+  return a.start < b.start + b.bytes && b.start < a.start + a.bytes;
+}
+
+/** What a cycle of all transitions writes: an uploaded byte twice, as it goes through staging, a copied one once. */
+function movedBytes(
+  spots: Layout,
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+): number {
+  const placed = spotsOf(spots, Infinity);
+  const lasting = lastingWeights(placed, residences);
+  let moved = 0;
+  for (const from of residences) {
+    for (const to of residences) {
+      const moves = transitions.get(`${from.name}->${to.name}`);
+      if (moves === undefined) continue;
+      const goes = (weight: string): boolean => !lasting.get(to.name)!.has(weight);
+      for (const copy of moves.copy) {
+        const places = [
+          placed.get(from.name)!.get(copy.old)!,
+          placed.get(to.name)!.get(copy.weight)!,
+        ] as const;
+        if (goes(copy.weight) && !isInPlace(copy, ...places)) moved += copy.runBytes * copy.rows;
+      }
+      for (const { runBytes, rows } of (moves.receive ?? []).filter(({ weight }) => goes(weight)))
+        moved += 2 * runBytes * rows;
+      for (const upload of moves.upload.filter(({ weight }) => goes(weight))) {
+        const wanted = to.weights.find(({ id }) => id === upload.weight)!;
+        moved += 2 * upload.pieces.reduce((sum, piece) => sum + pieceBytes(wanted, wanted.pieces[piece]!), 0);
+      }
+    }
+  }
+  return moved;
+}
+
+function cheapest<T>(candidates: readonly T[], cost: (candidate: T) => number): T {
+  const costs = candidates.map(cost);
+  return candidates[costs.indexOf(Math.min(...costs))]!;
+}
+
+/** Bytes taken of every chunk, from its start. */
+function chunkEnds(layout: Layout, chunk: number): readonly number[] {
+  const ends: number[] = [];
+  for (const mine of layout.values()) {
+    for (const { start, bytes } of mine.values()) {
+      const index = Math.floor(start / chunk);
+      ends[index] = Math.max(ends[index] ?? 0, (start % chunk) + bytes);
+    }
+  }
+  return Array.from(ends, (bytes) => bytes ?? 0);
+}
+
+function spotsOf(layout: Layout, chunk: number): Spots {
+  const spot = ({ start, bytes }: Range): Spot =>
+    chunk === Infinity
+      ? { buffer: 0, offset: start, bytes }
+      : { buffer: Math.floor(start / chunk), offset: start % chunk, bytes };
+  return new Map(
+    [...layout].map(([name, mine]) => [
+      name,
+      new Map([...mine].map(([weight, range]) => [weight, spot(range)])),
+    ]),
+  );
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
+}
+
+/** Weights of a residence that some transition from it keeps. */
+function keptBy(residence: string, transitions: TransitionsByResidence): ReadonlySet<string> {
+  return new Set(
+    [...transitions]
+      .filter(([pair]) => pair.startsWith(`${residence}->`))
+      .flatMap(([, moves]) => moves.keep.map(({ old }) => old)),
+  );
+}
