@@ -63,6 +63,17 @@ export function countDiagnostics(diagnostics: readonly Diagnostic[]): string {
   ].join(', ');
 }
 
+/** Prints diagnostics. Where one is an error also how many there are; the result is how the command ends then. */
+export function refuseErrors(
+  terminal: Terminal,
+  diagnostics: readonly Diagnostic[],
+  render: RenderOptions,
+): ExitCode | undefined {
+  if (reportDiagnostics(terminal, diagnostics, render)) return undefined;
+  err(terminal, countDiagnostics(diagnostics));
+  return EXIT.diagnostics;
+}
+
 export type Chosen =
   | { readonly kind: 'plan'; readonly plan: Plan }
   /** `usage`: the name is wrong or missing; the message is complete. */
@@ -105,10 +116,8 @@ export function loadPlan(
   terminal: Terminal,
 ): Loaded<{ readonly checked: CheckedFile; readonly plan: Plan; readonly compiled: CompileResult }> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
-  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render)) {
-    err(terminal, countDiagnostics(checked.diagnostics));
-    return { kind: 'failed', exit: EXIT.diagnostics };
-  }
+  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  if (refused !== undefined) return { kind: 'failed', exit: refused };
   const chosen = choosePlan(checked.plans, options.plan, file);
   if (chosen.kind === 'usage') {
     err(terminal, chosen.message);
@@ -117,10 +126,8 @@ export function loadPlan(
   const { model } = chosen.plan;
   const plan = { ...chosen.plan, model: { ...model, weights: options.weights ?? model.weights } };
   const compiled = compileAllowing(plan, checked);
-  if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
-    err(terminal, countDiagnostics(compiled.diagnostics));
-    return { kind: 'failed', exit: EXIT.diagnostics };
-  }
+  const uncompiled = refuseErrors(terminal, compiled.diagnostics, checked.render);
+  if (uncompiled !== undefined) return { kind: 'failed', exit: uncompiled };
   return { kind: 'loaded', checked, plan, compiled };
 }
 

@@ -6,10 +6,21 @@ import { suggest } from '../grammar/did-you-mean.js';
 import { drawRequests, parseLengths } from '../runtime/clock/lengths.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { systemReason } from '../runtime/system-reason.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { err, type Terminal } from './terminal.js';
 
 export type ChosenRequests =
   | { readonly kind: 'requests'; readonly name: string; readonly requests: readonly SimulatedRequest[] }
   | { readonly kind: 'usage' | 'unreadable'; readonly message: string };
+
+/** Says why there are no requests; the result is how the command ends. */
+export function refuseRequests(
+  terminal: Terminal,
+  { kind, message }: Exclude<ChosenRequests, { kind: 'requests' }>,
+): ExitCode {
+  err(terminal, `error: ${message}`);
+  return kind === 'usage' ? EXIT.usage : EXIT.runtime;
+}
 
 /** The workload that `name` names, or the file it is; the only workload of the plan file where there is no name. */
 export function chooseRequests(

@@ -8,16 +8,9 @@ import { describeDiff, diffFigures, markdownDiff } from '../diff/diff.js';
 import { figuresOf, type Figure } from '../diff/figures.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
-import {
-  checkPlanFile,
-  choosePlan,
-  countDiagnostics,
-  reportDiagnostics,
-  shownPath,
-  type CheckedFile,
-} from '../load-plan.js';
+import { checkPlanFile, choosePlan, refuseErrors, shownPath, type CheckedFile } from '../load-plan.js';
 import { err, out, type Terminal } from '../terminal.js';
-import { chooseRequests } from '../workloads.js';
+import { chooseRequests, refuseRequests } from '../workloads.js';
 
 interface DiffOptions {
   readonly plan?: readonly string[];
@@ -75,9 +68,8 @@ function diffFiles(
   const files = after === undefined ? [before] : [before, after];
   const checked = files.map((file) => ({ file, checked: checkPlanFile(file, options.set, terminal.colour) }));
   for (const { checked: each } of checked) {
-    if (reportDiagnostics(terminal, each.diagnostics, each.render)) continue;
-    err(terminal, countDiagnostics(each.diagnostics));
-    return EXIT.diagnostics;
+    const refused = refuseErrors(terminal, each.diagnostics, each.render);
+    if (refused !== undefined) return refused;
   }
   const chosen = pairUp(checked[0]!, checked.at(-1)!, options.plan ?? [], files.length === 1);
   if (chosen.kind === 'usage') {
@@ -145,10 +137,8 @@ function figures(
   terminal: Terminal,
 ): readonly Figure[] | ExitCode {
   const compiled = compileAllowing(plan, checked);
-  if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render)) {
-    err(terminal, countDiagnostics(compiled.diagnostics));
-    return EXIT.diagnostics;
-  }
+  const refused = refuseErrors(terminal, compiled.diagnostics, checked.render);
+  if (refused !== undefined) return refused;
   const requests = chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
   if (requests.kind === 'requests')
     return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));
@@ -156,6 +146,5 @@ function figures(
     err(terminal, `no time is predicted: ${requests.message}`);
     return figuresOf(plan, compiled, undefined);
   }
-  err(terminal, `error: ${requests.message}`);
-  return requests.kind === 'usage' ? EXIT.usage : EXIT.runtime;
+  return refuseRequests(terminal, requests);
 }

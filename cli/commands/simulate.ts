@@ -11,14 +11,14 @@ import { action, addJsonOption, collectSettings, type AddCommand, type CommandCo
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
+import { checkPlanFile, choosePlan, refuseErrors } from '../load-plan.js';
 import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
 import { err, out } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
 import { writeText } from '../write-text.js';
-import { chooseRequests, type ChosenRequests } from '../workloads.js';
+import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
   readonly plan?: string;
@@ -90,8 +90,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     err(terminal, message);
     return exit;
   };
-  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render))
-    return failed(countDiagnostics(checked.diagnostics), EXIT.diagnostics);
+  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  if (refused !== undefined) return refused;
   const run = options.against === undefined ? undefined : readRun(options.against);
   if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime);
   const chosen = plansToRun(checked.plans, options.plan ?? run?.plan ?? 'all', file);
@@ -111,11 +111,10 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       run !== undefined && options.workload === undefined
         ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
         : chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
-    if (requests.kind !== 'requests')
-      return failed(`error: ${requests.message}`, requests.kind === 'usage' ? EXIT.usage : EXIT.runtime);
+    if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
     const compiled = compileAllowing(plan, checked);
-    if (!reportDiagnostics(terminal, compiled.diagnostics, checked.render))
-      return failed(countDiagnostics(compiled.diagnostics), EXIT.diagnostics);
+    const uncompiled = refuseErrors(terminal, compiled.diagnostics, checked.render);
+    if (uncompiled !== undefined) return uncompiled;
     workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
     if (reports.length === 0) err(terminal, workload);
     const timeline = looks.some((name) => name in options) ? createTimeline() : undefined;

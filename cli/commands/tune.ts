@@ -15,11 +15,11 @@ import { action, addJsonOption, collectSettings, type AddCommand, type CommandCo
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, countDiagnostics, reportDiagnostics } from '../load-plan.js';
+import { checkPlanFile, choosePlan, refuseErrors } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { describeTuned, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
-import { chooseRequests } from '../workloads.js';
+import { chooseRequests, refuseRequests } from '../workloads.js';
 import { withTunedPlan } from '../write-tuned.js';
 
 interface TuneCliOptions {
@@ -72,10 +72,8 @@ export const addTuneCommand: AddCommand = (program, context) => {
 
 function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandContext): ExitCode {
   const checked = checkPlanFile(file, options.set, terminal.colour);
-  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render)) {
-    err(terminal, countDiagnostics(checked.diagnostics));
-    return EXIT.diagnostics;
-  }
+  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  if (refused !== undefined) return refused;
   const chosen = choosePlan(checked.plans, options.plan, file);
   if (chosen.kind === 'usage') {
     err(terminal, chosen.message);
@@ -83,10 +81,7 @@ function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandCo
   }
   const { plan } = chosen;
   const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
-  if (requests.kind !== 'requests') {
-    err(terminal, `error: ${requests.message}`);
-    return requests.kind === 'usage' ? EXIT.usage : EXIT.runtime;
-  }
+  if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
   const devices = plural(planDevices(plan).length, 'device');
   err(
     terminal,
