@@ -12,7 +12,7 @@ import { formatBytes, formatTable } from '../cli/format.js';
 import { loadGraph } from '../cli/load-plan.js';
 import { runPlan } from '../cli/run-plan.js';
 import { processTerminal } from '../cli/terminal.js';
-import { WEIGHT_TYPES, type WeightType } from '../compiler/model/weight-types.js';
+import { PLAN_WEIGHT_TYPES, type WeightType } from '../compiler/model/weight-types.js';
 
 /** One device holds the whole model; accuracy is the same under every sharding. */
 const PLAN = 'single';
@@ -50,7 +50,7 @@ export async function benchQuant(types: readonly WeightType[]): Promise<void> {
 }
 
 const named = process.argv.slice(2);
-const unknown = named.filter((name) => !WEIGHT_TYPES.some((type) => type === name));
+const unknown = named.filter((name) => !PLAN_WEIGHT_TYPES.some((type) => type === name));
 if (unknown.length > 0)
-  throw new Error(`no such type: ${unknown.join(', ')} (${WEIGHT_TYPES.join(', ')} are)`);
-await benchQuant(WEIGHT_TYPES.filter((type) => named.length === 0 || named.includes(type)));
+  throw new Error(`no such type: ${unknown.join(', ')} (${PLAN_WEIGHT_TYPES.join(', ')} are)`);
+await benchQuant(PLAN_WEIGHT_TYPES.filter((type) => named.length === 0 || named.includes(type)));

@@ -6,6 +6,7 @@ import { compileAllowing } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { withWeights } from '../compiler/model/stored-types.js';
 import type { WeightType } from '../compiler/model/weight-types.js';
 import { parseRuntimeGraph } from '../compiler/ir/runtime-json.js';
 import type { Plan } from '../compiler/plan/plan.js';
@@ -124,7 +125,7 @@ export function loadPlan(
     return { kind: 'failed', exit: EXIT.usage };
   }
   const { model } = chosen.plan;
-  const plan = { ...chosen.plan, model: { ...model, weights: options.weights ?? model.weights } };
+  const plan = { ...chosen.plan, model: options.weights ? withWeights(model, options.weights) : model };
   const compiled = compileAllowing(plan, checked);
   const uncompiled = refuseErrors(terminal, compiled.diagnostics, checked.render);
   if (uncompiled !== undefined) return { kind: 'failed', exit: uncompiled };

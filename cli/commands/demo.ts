@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Option } from 'commander';
-import { WEIGHT_TYPES, type WeightType } from '../../compiler/model/weight-types.js';
+import { PLAN_WEIGHT_TYPES, type WeightType } from '../../compiler/model/weight-types.js';
 import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../command.js';
 import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from '../demo-accuracy.js';
 import { EXIT } from '../exit-codes.js';
@@ -24,7 +24,9 @@ export const addDemoCommand: AddCommand = (program, context) => {
     .description('run the shipped model over its 256 extraction requests')
     .option('--plan <name>', 'plan of plans/clerk.plan', 'reshard')
     .addOption(
-      new Option('--weights <type>', "element type of weights, in place of the plan's").choices(WEIGHT_TYPES),
+      new Option('--weights <type>', "element type of weights, in place of the plan's").choices(
+        PLAN_WEIGHT_TYPES,
+      ),
     )
     .option('--out <file>', 'where the answers go', join('out', 'demo.jsonl'));
   addJsonOption(command).action(

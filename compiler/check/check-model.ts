@@ -4,7 +4,8 @@ import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { shapeFromConfig, type ConfigProblem } from '../model/config.js';
 import type { ModelSpec } from '../model/shape.js';
-import { WEIGHT_TYPES, type WeightType } from '../model/weight-types.js';
+import { storedTypes } from '../model/stored-types.js';
+import { PLAN_WEIGHT_TYPES, type WeightType } from '../model/weight-types.js';
 import type { DefaultTaken } from '../plan/plan.js';
 import { declaredShape, SHAPE, type ShapeProperty } from './declared-shape.js';
 import { readBlock, type Values } from './properties.js';
@@ -44,7 +45,7 @@ const source: Reader<Source> = (expr: Expr, cx, what) => {
 };
 
 /** Element type of weights. */
-export const weightsType: Reader<WeightType> = oneOf(WEIGHT_TYPES);
+export const weightsType: Reader<WeightType> = oneOf<WeightType>(PLAN_WEIGHT_TYPES);
 
 /** Properties of a model. */
 export const MODEL_TABLE = { source: { read: source }, weights: { read: weightsType }, ...SHAPE };
@@ -99,19 +100,29 @@ function fromSource(
     for (const problem of read.problems) reportConfig(problem, answer.path, primary, cx);
     return undefined;
   }
-  const weights = values.get('weights') ?? read.dtype ?? 'f32';
+  const stored = values.origin('weights') ? undefined : storedTypes(answer.json, read.shape);
+  const weights = values.get('weights') ?? stored?.smallest ?? read.dtype ?? 'f32';
   return {
-    spec: { name: decl.name.text, source: path, sourceBase: cx.scope.path, shape: read.shape, weights },
+    spec: {
+      name: decl.name.text,
+      source: path,
+      sourceBase: cx.scope.path,
+      shape: read.shape,
+      weights,
+      ...(stored && { stored: stored.types }),
+    },
     provenance: () => ({ note: `from config.json of "${path}"`, origin: primary }),
     defaults: values.origin('weights')
       ? []
       : [
           {
             what: 'weights',
-            value: weights,
-            why: read.dtype
-              ? 'the element type that config.json names'
-              : 'config.json names no element type that is known',
+            value: stored?.shown ?? weights,
+            why: stored
+              ? 'blocks of the file are kept as they are'
+              : read.dtype
+                ? 'the element type that config.json names'
+                : 'config.json names no element type that is known',
           },
         ],
   };

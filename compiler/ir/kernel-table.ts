@@ -94,9 +94,12 @@ export const KERNELS: Readonly<Record<KernelName, KernelSpec>> = {
   matmul: {
     operands: [value('a'), weight('weight'), weight('bias', 'bias'), value('out')],
     params: ['n', 'k', 'bias'],
+    optional: ['outStart', 'outCols'],
     equal: ({ cols, weights, params }) => [
       ['input columns', cols['a']!, params['k']!],
-      ['output columns', cols['out']!, params['n']!],
+      ['output columns', cols['out']!, params['outCols'] ?? params['n']!],
+      ['columns beyond the output', Math.max(0, (params['outStart'] ?? 0) + params['n']! - cols['out']!), 0],
+      ['columns from the start of a quad', (params['outStart'] ?? 0) % 4, 0],
       ['weight rows', weights['weight']![0], params['n']!],
       ['weight columns', weights['weight']![1], params['k']!],
       ...(weights['bias']

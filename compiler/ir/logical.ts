@@ -31,6 +31,8 @@ export interface LogicalValue {
   readonly tensor?: string;
   /** First row in the tensor, where it lies in a part of it; 0 when absent. */
   readonly firstRow?: number;
+  /** Element types by tensor where they are not `type.dtype`, which may differ from layer to layer. */
+  readonly stored?: Readonly<Record<string, WeightType>>;
 }
 
 /**

@@ -221,7 +221,8 @@ export type RuntimeOp = KernelOp | CollectiveRuntimeOp | SendOp | RecvOp | Sampl
  * - `rms_norm`     (x, weight, out)                          params cols, eps; offset, which is added to the weight
  * - `add_rms_norm` (x, delta, weight, out)                   params cols, eps; offset. x += delta in place, out = norm(x) * weight.
  * - `add`          (x, delta)                                params cols. x += delta in place.
- * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1). The bias is a vector of the weight's dtype, f32 for quantised weights.
+ * - `matmul`       (a, weight, bias?, out)                   params n, k, bias (0|1); outStart, outCols. The bias is a vector of the weight's dtype, f32 for quantised weights.
+ *                  Products of other element types may share the output: this one is columns outStart to outStart + n of outCols.
  *                  Where the output is a partial sum over tp, every rank has a bias buffer and only that of tp 0 is not zero.
  * - `rope_append`  (step.rows, rope, qNorm?, kNorm?, qkv, kv) params heads, kvHeads, headDim, pageTokens, layer (in group), groupLayers, qkNorm (0|1), eps;
  *                  rotary, amplitude, offset.

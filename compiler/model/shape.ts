@@ -101,6 +101,11 @@ export interface ModelSpec {
   readonly shape: ModelShape;
   /** Element type of weights in device memory; `weight-types.ts` says which of them have another. */
   readonly weights: WeightType;
+  /**
+   * Types of matrices by tensor, where a file has blocks that are kept as they are. `weights` is then the smallest of
+   * them: what is not known tensor by tensor is reckoned with it.
+   */
+  readonly stored?: Readonly<Record<string, WeightType>>;
   /** `random(seed)`: runnable weights of this shape. */
   readonly randomSeed?: number;
 }

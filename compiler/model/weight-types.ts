@@ -11,14 +11,34 @@
  * - `int4`: an f32 scale, then 32 nibbles `n`, lower ones first; an element is `scale * (n - 8)`.
  *
  * A scale of four bytes keeps every block on a word boundary, for one bit per element (f16: half a bit).
+ *
+ * The other block types come from GGUF files, whose blocks are kept byte for byte. Blocks of 34, 18 or 210 bytes would
+ * leave word boundaries, so for these a block here is two of the file: rows of an odd number end with one of zeros.
+ * Super-scales `d` and `m` are f16.
+ *
+ * - `q8_0`: twice `d`, then 32 signed bytes `q`; an element is `d * q`.
+ * - `q4_0`: twice `d`, then 16 bytes, whose lower nibbles `n` are the first 16 elements and whose upper ones the others;
+ *   an element is `d * (n - 8)`.
+ * - `q4_k`: `d`, `m`, twelve bytes with eight scales `s` and eight minima `t` of six bits, 128 bytes of nibbles; 64
+ *   elements lie in 32 bytes, the first half in the lower nibbles. An element is `d * s * n - m * t`.
+ * - `q6_k`: twice 128 bytes of lower nibbles, 64 of two upper bits, 16 signed scales `s`, then `d`; an element is
+ *   `d * s * (v - 32)`.
  */
 import type { DType } from './shape.js';
 
+/** Types that weights are quantised to when they are loaded. */
 export type QuantisedType = 'int8' | 'int4';
-export type WeightType = DType | QuantisedType;
+/** Types of GGUF files. */
+export type FileType = 'q8_0' | 'q4_0' | 'q4_k' | 'q6_k';
+export type BlockType = QuantisedType | FileType;
+export type WeightType = DType | BlockType;
 
 export const QUANTISED_TYPES: readonly QuantisedType[] = ['int8', 'int4'];
-export const WEIGHT_TYPES: readonly WeightType[] = ['f32', 'f16', 'bf16', ...QUANTISED_TYPES];
+export const FILE_TYPES: readonly FileType[] = ['q8_0', 'q4_0', 'q4_k', 'q6_k'];
+export const BLOCK_TYPES: readonly BlockType[] = [...QUANTISED_TYPES, ...FILE_TYPES];
+/** What a plan may ask for. */
+export const PLAN_WEIGHT_TYPES = ['f32', 'f16', 'bf16', ...QUANTISED_TYPES] as const;
+export const WEIGHT_TYPES: readonly WeightType[] = [...PLAN_WEIGHT_TYPES, ...FILE_TYPES];
 
 /** Elements of a block and bytes that it takes. */
 export interface WeightFormat {
@@ -32,10 +52,18 @@ export const WEIGHT_FORMATS: Readonly<Record<WeightType, WeightFormat>> = {
   bf16: { block: 1, bytes: 2 },
   int8: { block: 32, bytes: 36 },
   int4: { block: 32, bytes: 20 },
+  q8_0: { block: 64, bytes: 68 },
+  q4_0: { block: 64, bytes: 36 },
+  q4_k: { block: 256, bytes: 144 },
+  q6_k: { block: 512, bytes: 420 },
 };
 
-export function isQuantised(type: WeightType): type is QuantisedType {
+export function isQuantised(type: WeightType): type is BlockType {
   return WEIGHT_FORMATS[type].block > 1;
+}
+
+export function isFileType(type: WeightType): type is FileType {
+  return FILE_TYPES.some((each) => each === type);
 }
 
 /** Bytes of consecutive elements of a row that begin with a block; a block that is begun counts whole. */

@@ -77,7 +77,7 @@ export function weightOperand(
   state: BlockState,
   name: string,
   parts: readonly MatrixWeight[],
-  dtype = weightType(parts[0]!),
+  dtype = weightType(parts[0]!, state.layer),
 ): Operand {
   const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
   return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };

@@ -106,8 +106,11 @@ export function tensorName({ value: { tensor } }: MatrixWeight, layer: number): 
   return tensor.replaceAll('{layer}', String(layer));
 }
 
-/** Element type of a weight in device memory. */
-export function weightType({ value }: MatrixWeight): WeightType {
+/** Element type of a weight of layer `layer` in device memory. */
+export function weightType(weight: MatrixWeight, layer: number): WeightType {
+  const { value } = weight;
+  const stored = value.stored?.[tensorName(weight, layer)];
+  if (stored !== undefined) return stored;
   const { dtype } = value.type;
   if (dtype === 'u32') throw new Error(`${value.id} is a weight of integers`);
   return dtype;

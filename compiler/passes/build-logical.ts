@@ -14,7 +14,7 @@ import type {
 } from '../ir/logical.js';
 import { familyNamed, type TensorNames } from '../model/families.js';
 import type { ModelShape, ModelSpec } from '../model/shape.js';
-import { tableType, vectorType } from '../model/weight-types.js';
+import { tableType, vectorType, type WeightType } from '../model/weight-types.js';
 
 /** The logical graph of a checked model. Throws for a family without a table entry: the checker refuses those. */
 export function buildLogical(model: ModelSpec): LogicalGraph {
@@ -174,7 +174,8 @@ function startBlock(model: ModelSpec): BlockBuilder {
       const weights = rows.includes('vocab') ? tableType(model.weights) : model.weights;
       const dims = type(weights, [...rows, ...cols]);
       const start = firstRow === 0 ? {} : { firstRow };
-      return value({ id, kind: 'weight', type: dims, tensor: `${tensor}.weight`, ...start });
+      const name = `${tensor}.weight`;
+      return value({ id, kind: 'weight', type: dims, tensor: name, ...start, ...storedTypes(model, name) });
     },
     vector: (id, tensor, dims, what = 'weight') =>
       value({ id, kind: 'weight', type: type(vectorType(model.weights), dims), tensor: `${tensor}.${what}` }),
@@ -203,4 +204,18 @@ export function dimSize(shape: ModelShape, dim: DimName): number | undefined {
     vocab: shape.vocab,
   };
   return sizes[dim];
+}
+
+/** Types that a file has of a tensor, by its name in every layer. */
+function storedTypes(
+  { stored, shape }: ModelSpec,
+  tensor: string,
+): { readonly stored?: Readonly<Record<string, WeightType>> } {
+  if (stored === undefined) return {};
+  const names = Array.from({ length: shape.layers }, (_, layer) => tensor.replace('{layer}', String(layer)));
+  const known = [...new Set(names)].flatMap((name) => {
+    const type = stored[name];
+    return type === undefined ? [] : [[name, type] as const];
+  });
+  return { stored: Object.fromEntries(known) };
 }

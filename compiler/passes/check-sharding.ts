@@ -7,16 +7,15 @@
  */
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
-import type { ModelShape } from '../model/shape.js';
-import { WEIGHT_FORMATS, type WeightType } from '../model/weight-types.js';
+import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { LayerSharding, Stage, TpDim } from '../plan/plan.js';
-import { columnsOfRank, keepsBlocks, type ColumnDim } from '../plan/weight-groups.js';
-
-/** What decides how a model can be cut. */
-interface SizedModel {
-  readonly shape: ModelShape;
-  readonly weights: WeightType;
-}
+import {
+  columnsOfRank,
+  contractingType,
+  keepsBlocks,
+  type ColumnDim,
+  type SizedModel,
+} from '../plan/weight-groups.js';
 
 /** Problems of a stage's sharding; none when every block of every layer can be laid out. */
 export function checkStageSharding(model: SizedModel, stage: Stage): readonly Diagnostic[] {
@@ -40,12 +39,13 @@ export function checkStageSharding(model: SizedModel, stage: Stage): readonly Di
 }
 
 function checkSharding(
-  { shape, weights }: SizedModel,
+  model: SizedModel,
   stage: Stage,
   sharding: LayerSharding,
   origin: Origin,
   part?: 'attention' | 'mlp',
 ): Diagnostic[] {
+  const { shape } = model;
   const { tp } = stage.mesh;
   const on = (dim: TpDim): boolean => tp > 1 && sharding.onTp.includes(dim);
   const found: Diagnostic[] = [];
@@ -65,7 +65,8 @@ function checkSharding(
     );
   };
   const wholeBlocks = (dim: ColumnDim, size: number): void => {
-    if (!on(dim) || size % tp !== 0 || keepsBlocks(shape, weights, dim, tp)) return;
+    if (!on(dim) || size % tp !== 0 || keepsBlocks(model, dim, tp)) return;
+    const weights = contractingType(model, dim);
     const { block } = WEIGHT_FORMATS[weights];
     const columns = columnsOfRank(shape, dim, tp);
     found.push(

@@ -49,7 +49,7 @@ export function tensorTypes(sharded: ShardedGraph): ReadonlyMap<string, WeightTy
     for (let pp = 0; pp < stage.mesh.pp; pp++) {
       for (const { block, layer } of segmentBlocks(stage, pp)) {
         for (const weight of blockWeights(block).values())
-          types.set(tensorName(weight, layer), weightType(weight));
+          types.set(tensorName(weight, layer), weightType(weight, layer));
       }
     }
   }

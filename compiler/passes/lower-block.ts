@@ -17,7 +17,7 @@ import {
   type BlockState,
   type LinearGroup,
 } from './block-state.js';
-import { blockWeights, weightType } from './block-weights.js';
+import { blockWeights, weightType, type MatrixWeight } from './block-weights.js';
 import { lowerAttention, lowerKvAppend, sourceLinear } from './lower-attention.js';
 import type { LoweringContext } from './lower-program.js';
 import { dimSpan, groupSpan, splitsOverTp } from './placement.js';
@@ -109,7 +109,7 @@ function lowerEmbed(state: BlockState, op: LogicalOp): void {
       ...(shape.scaledEmbedding && { scale: Math.sqrt(shape.hidden) }),
     },
     operands: [{ step: 'rows' }, weightOperand(state, 'embed', [table]), { value: out }],
-    dtype: weightType(table),
+    dtype: weightType(table, state.layer),
   });
 }
 
@@ -121,7 +121,7 @@ function lowerNorm(state: BlockState, op: LogicalOp): void {
   emitKernel(state, op, 'rms_norm', out, {
     params: { cols: state.builder.colsOf(input), ...normParams(state) },
     operands: [{ value: input }, weightOperand(state, id, [weight]), { value: out }],
-    dtype: weightType(weight),
+    dtype: weightType(weight, state.layer),
   });
 }
 
@@ -141,22 +141,49 @@ function lowerLinear(state: BlockState, op: LogicalOp): void {
     throw new Error(`only some products of ${id} have a bias`);
   }
   const input = valueOf(state, op.inputs[0]!);
-  const n = weights.reduce(
-    (sum, weight) => sum + groupSpan(weight.rowDims, weight.value.sharding, state.layout, 0).extent,
-    0,
-  );
+  const rowExtent = (of: readonly MatrixWeight[]): number =>
+    of.reduce(
+      (sum, { rowDims, value }) => sum + groupSpan(rowDims, value.sharding, state.layout, 0).extent,
+      0,
+    );
+  const n = rowExtent(weights);
   const out = state.builder.value(valueName(state, id), state.builder.rowsOf(input), n);
   for (const linear of linears) state.env.set(linear.output, out);
-  emitKernel(state, op, 'matmul', out, {
-    params: { n, k: state.builder.colsOf(input), bias: biases.length === 0 ? 0 : 1 },
-    operands: [
-      { value: input },
-      weightOperand(state, id, weights),
-      ...(biases.length === 0 ? [] : [weightOperand(state, `${id}_bias`, biases)]),
-      { value: out },
-    ],
-    dtype: weightType(weights[0]!),
-  });
+  const k = state.builder.colsOf(input);
+  const runs = equalTypes(weights, state.layer);
+  let start = 0;
+  for (const { first, end } of runs) {
+    const part = weights.slice(first, end);
+    const cols = rowExtent(part);
+    // A part of the output has the name of its first product.
+    const name = runs.length === 1 ? id : `${id}.${linears[first]!.id}`;
+    emitKernel(state, op, 'matmul', out, {
+      params: {
+        n: cols,
+        k,
+        bias: biases.length === 0 ? 0 : 1,
+        ...(runs.length > 1 && { outStart: start, outCols: n }),
+      },
+      operands: [
+        { value: input },
+        weightOperand(state, name, part),
+        ...(biases.length === 0 ? [] : [weightOperand(state, `${name}_bias`, biases.slice(first, end))]),
+        { value: out },
+      ],
+      dtype: weightType(part[0]!, state.layer),
+    });
+    start += cols;
+  }
+}
+
+/** Neighbours of one element type, which share a buffer. */
+function equalTypes(
+  weights: readonly MatrixWeight[],
+  layer: number,
+): readonly { readonly first: number; readonly end: number }[] {
+  const types = weights.map((weight) => weightType(weight, layer));
+  const firsts = types.flatMap((type, i) => (type === types[i - 1] ? [] : [i]));
+  return firsts.map((first, i) => ({ first, end: firsts[i + 1] ?? types.length }));
 }
 
 function isGating(kind: ShardedOp['kind'] | undefined): kind is 'silu_mul' | 'gelu_mul' {

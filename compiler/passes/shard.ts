@@ -34,7 +34,7 @@ export function shardPlan(logical: LogicalGraph, plan: Plan): ShardResult {
   const routes = routesOf(plan.topology);
   const checked = plan.stages.map((stage) => ({
     stage,
-    diagnostics: checkStageSharding(logical, stage),
+    diagnostics: checkStageSharding(plan.model, stage),
   }));
   return {
     graph: {

@@ -80,7 +80,7 @@ export function candidatePlans(
 
 /** Meshes over exactly so many devices that the model's dimensions allow. */
 export function meshesOver({ model }: Plan, devices: number): readonly Mesh[] {
-  return tpWidths(model.shape, model.weights)
+  return tpWidths(model)
     .filter((tp) => devices % tp === 0)
     .flatMap((tp) =>
       divisors(devices / tp)

@@ -132,7 +132,9 @@ export function openWeights(graph: RuntimeGraph, modelDirectory?: string): Weigh
       : resolveModelDirectory(modelDirectory);
   const opened = openModelDirectory(directory);
   validateShape(model.shape, opened);
-  const source = fileWeightSource(opened.tensors);
+  const needed = neededTensors(graph);
+  // Blocks of a file are kept where the plan was compiled for them, and dequantised where it asks for another type.
+  const source = fileWeightSource(opened.tensors, (name, type) => needed.get(name)?.dtype === type);
   validateWeights(graph, source, directory);
   return source;
 }

@@ -15,12 +15,12 @@ import { activationStride, weightLayout, weightRowBytes } from '../../compiler/i
 import {
   isQuantised,
   vectorType,
-  type QuantisedType,
+  type BlockType,
   type WeightType,
 } from '../../compiler/model/weight-types.js';
 import type { DeviceLimits } from '../device/device.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
-import { quadsPerScale, quantisedAccess } from './quantised.js';
+import { noScale, quadsPerScale, quantisedAccess } from './quantised.js';
 import { ceilDiv, defineKernel, param, quad, read, readWrite, subgroupSize, unpack4 } from './wgsl.js';
 import type { Binding, Constant } from './wgsl.js';
 
@@ -32,6 +32,9 @@ interface Matmul {
   readonly k: number;
   readonly bias: boolean;
   readonly dtype: WeightType;
+  /** Columns of the output, and the first of those that are computed. */
+  readonly outCols: number;
+  readonly outStart: number;
 }
 
 /** How a kernel reads weights: what it declares, and its lines for column `c`, whose row begins at `w{c}`. */
@@ -49,7 +52,14 @@ interface WeightAccess {
 }
 
 export function matmul({ params, dtype = 'f32' }: KernelRequest, limits: DeviceLimits): KernelVariant[] {
-  const op = { n: param(params, 'n'), k: param(params, 'k'), bias: params['bias'] === 1, dtype };
+  const op = {
+    n: param(params, 'n'),
+    k: param(params, 'k'),
+    bias: params['bias'] === 1,
+    dtype,
+    outCols: params['outCols'] ?? param(params, 'n'),
+    outStart: params['outStart'] ?? 0,
+  };
   const lanes = subgroupSize(limits);
   if (lanes === 0) return [registerTile(op)];
   return TILE_ROWS.map((rows) => broadcastTile(op, lanes, rows, rows === TILE_ROWS.at(-1) ? Infinity : rows));
@@ -65,11 +75,12 @@ function operands({ bias, dtype }: Matmul, weightType: string): readonly Binding
 }
 
 /** Sizes in units of the bindings: quads of activations, elements of the weights' binding. */
-function sizes({ n, k, dtype }: Matmul, { unitBytes }: WeightAccess): readonly Constant[] {
+function sizes({ n, k, dtype, outCols, outStart }: Matmul, { unitBytes }: WeightAccess): readonly Constant[] {
   const weight = { dtype, rows: n, cols: k };
   return [
     ['n', 'u32', n],
-    ['outQuads', 'u32', activationStride(n) / 4],
+    ['outQuads', 'u32', activationStride(outCols) / 4],
+    ...(outStart === 0 ? [] : ([['outStart', 'u32', outStart / 4]] as const)),
     ['kQuads', 'u32', activationStride(k) / 4],
     ['weightRows', 'u32', weightLayout(weight).rows],
     ['weightStride', 'u32', weightRowBytes(weight) / unitBytes],
@@ -77,7 +88,7 @@ function sizes({ n, k, dtype }: Matmul, { unitBytes }: WeightAccess): readonly C
 }
 
 /** Quantised weights, `steps` quads at a time. */
-function quantisedWeights(dtype: QuantisedType, bias: boolean, steps: number): WeightAccess {
+function quantisedWeights(dtype: BlockType, bias: boolean, steps: number): WeightAccess {
   const lines = (c: number): string[] =>
     Array.from({ length: steps }, (_, i) => `    let w${i}_${c} = elements(w${c}, k + ${i}u, s${c});`);
   return {
@@ -85,7 +96,7 @@ function quantisedWeights(dtype: QuantisedType, bias: boolean, steps: number): W
     unitBytes: 4,
     declarations: `${quantisedAccess(dtype, 'weight')}\n${bias ? quad('f32').declarations : ''}`,
     steps,
-    begin: (c) => `  var s${c} = 0f;`,
+    begin: (c) => `  var s${c} = ${noScale(dtype)};`,
     load: (c) =>
       [`    if (k % ${quadsPerScale(dtype)}u == 0u) { s${c} = scaleOf(w${c}, k); }`, ...lines(c)].join('\n'),
   };
@@ -125,6 +136,11 @@ function narrowWeights({ dtype, bias }: Matmul): WeightAccess {
     begin: () => '',
     load: (c) => `    let w0_${c} = unpack4(weight[w${c} + k]);`,
   };
+}
+
+/** The quad of an output row that the quad of column `col` goes to. */
+function outQuad({ outStart }: Matmul): string {
+  return outStart === 0 ? 'col / 4u' : 'im.outStart + col / 4u';
 }
 
 /** Adds the bias and zeroes columns at or beyond n in the quad of column `col`. */
@@ -185,7 +201,7 @@ ${list(4, weights.load)}
 ${list(steps, multiply)}
   }
   if (col >= im.n) { return; }
-  let at = row0 * im.outQuads + col / 4u;
+  let at = row0 * im.outQuads + ${outQuad(op)};
 ${list(rows, (r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQuads] = ${epilogue(op, `acc${r}`)}; }`)}`,
   });
 }
@@ -219,7 +235,7 @@ ${each(
     acc${r} += vec4f(dot(v${r}, w0_0), dot(v${r}, w0_1), dot(v${r}, w0_2), dot(v${r}, w0_3));`,
 )}
   }
-  let at = row0 * im.outQuads + col / 4u;
+  let at = row0 * im.outQuads + ${outQuad(op)};
 ${each((r) => `  if (row0 + ${r}u <= lastRow) { out[at + ${r}u * im.outQuads] = ${epilogue(op, `acc${r}`)}; }`)}`,
   });
 }

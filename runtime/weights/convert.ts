@@ -3,7 +3,7 @@
  * ties to even, and overflows to infinity; every other step is exact. A NaN stays a NaN.
  */
 import type { DType } from '../../compiler/model/shape.js';
-import { isQuantised, type WeightType } from '../../compiler/model/weight-types.js';
+import { isFileType, isQuantised, type WeightType } from '../../compiler/model/weight-types.js';
 import { quantise } from './quantise.js';
 
 /** f32 bit pattern of every f16 bit pattern; made on first use. */
@@ -11,11 +11,11 @@ let f16Table: Uint32Array | undefined;
 
 /**
  * Converts little-endian elements of rows of `cols` columns to another type. Returns the input itself when there is
- * nothing to convert. What is quantised already cannot be turned into anything else.
+ * nothing to convert. What is quantised already cannot be turned into anything else, and nothing into a file's types.
  */
 export function convertRows(source: Uint8Array, from: WeightType, to: WeightType, cols: number): Uint8Array {
   if (from === to) return source;
-  if (isQuantised(from)) throw new RangeError(`${from} weights cannot become ${to}`);
+  if (isQuantised(from) || isFileType(to)) throw new RangeError(`${from} weights cannot become ${to}`);
   if (!isQuantised(to)) return convertBytes(source, from, to);
   const wide = words(convertBytes(source, from, 'f32'));
   return quantise(new Float32Array(wide.buffer, wide.byteOffset, wide.length), cols, to);

@@ -6,6 +6,7 @@
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { shapeFromConfig, type ConfigProblem } from '../../compiler/model/config.js';
 import type { ModelShape } from '../../compiler/model/shape.js';
+import { isFileType } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
 import { neededTensors } from './graph-tensors.js';
 import type { ModelDirectory } from './model-dir.js';
@@ -30,6 +31,13 @@ export function validateWeights(
         'FC0913',
         `tensor ${needed.name} in ${found.origin} is ${size(found)}, config.json asks for ${size(needed)}`,
         { subject: needed.name },
+      );
+    }
+    if (needed.dtype !== undefined && isFileType(needed.dtype) && found.dtype !== needed.dtype) {
+      throw new RuntimeFailure(
+        'FC0913',
+        `tensor ${needed.name} in ${found.origin} is ${found.dtype}; the plan was compiled for the ${needed.dtype} blocks of another file`,
+        { subject: needed.name, help: 'name this model as the `source` in the plan and compile it again' },
       );
     }
   }

@@ -4,10 +4,18 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
-import { BYTES_OF, type DType } from '../../compiler/model/shape.js';
+import type { DType } from '../../compiler/model/shape.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
-import type { WeightType } from '../../compiler/model/weight-types.js';
+import { roundUp } from '../../compiler/ir/runtime-graph.js';
+import {
+  FILE_TYPES,
+  isFileType,
+  packedBytes,
+  type FileType,
+  type WeightType,
+} from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
+import { dequantise, FILE_BLOCKS, fileBytes, padRows } from './gguf/blocks.js';
 import { openModelFile } from './open-file.js';
 import type { StoredTensor } from './safetensors.js';
 
@@ -42,8 +50,15 @@ export interface WeightSource {
 /** Most bytes one read call asks for; below the 2 GiB limit of the operating system. */
 const READ_CHUNK = 1 << 30;
 
-/** A source over the tensors of a model directory. Files are opened on first use and stay open until `close`. */
-export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): WeightSource {
+/**
+ * A source over the tensors of a model directory. Files are opened on first use and stay open until `close`. Quantised
+ * blocks of a GGUF file are handed out as they are where `keeps` says so of a tensor, else as the f32 values they stand
+ * for, of any columns.
+ */
+export function fileWeightSource(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  keeps: (name: string, type: FileType) => boolean = () => true,
+): WeightSource {
   const open = new Map<string, number>();
   const fileOf = (path: string): number => {
     let file = open.get(path);
@@ -55,7 +70,9 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
   };
   const tensor = (name: string): SourceTensor | undefined => {
     const stored = tensors.get(name);
-    return stored && matrixOf(stored);
+    if (!stored) return undefined;
+    const matrix = matrixOf(stored);
+    return isFileType(matrix.dtype) && !keeps(name, matrix.dtype) ? { ...matrix, dtype: 'f32' } : matrix;
   };
   return {
     tensor,
@@ -63,33 +80,15 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
       const stored = tensors.get(name);
       if (!stored) throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
       const matrix = checkedRectangle(matrixOf(stored), name, rows, cols);
-      const elementBytes = BYTES_OF[matrix.dtype];
-      const rowBytes = (cols[1] - cols[0]) * elementBytes;
-      const out = new Uint8Array((rows[1] - rows[0]) * rowBytes);
-      if (out.length === 0) return out;
-      const file = fileOf(stored.file);
-      if (stored.neighboursOf !== undefined) {
-        // Whole heads are read, as a head's rows are spread over it.
-        const heads = matrix.rows === 1 ? cols : rows;
-        const first = heads[0] - (heads[0] % stored.neighboursOf);
-        const last = Math.ceil(heads[1] / stored.neighboursOf) * stored.neighboursOf;
-        const entryBytes = (matrix.rows === 1 ? 1 : matrix.cols) * elementBytes;
-        const whole = new Uint8Array((last - first) * entryBytes);
-        readFully(file, whole, stored.offset + first * entryBytes, stored);
-        const wanted: Interval = [heads[0] - first, heads[1] - first];
-        const slice: Interval = matrix.rows === 1 ? [0, 1] : cols;
-        copyReordered(whole, stored.neighboursOf, { entryBytes, elementBytes, entries: wanted, slice }, out);
-        return out;
-      }
-      const at = (row: number): number => stored.offset + (row * matrix.cols + cols[0]) * elementBytes;
-      if (rowBytes === matrix.cols * elementBytes) readFully(file, out, at(rows[0]), stored);
-      else {
-        for (let row = rows[0]; row < rows[1]; row++) {
-          const start = (row - rows[0]) * rowBytes;
-          readFully(file, out.subarray(start, start + rowBytes), at(row), stored);
-        }
-      }
-      return out;
+      if (rows[0] === rows[1] || cols[0] === cols[1]) return new Uint8Array(0);
+      const read = (span: Interval): Uint8Array =>
+        readRectangle(fileOf(stored.file), stored, matrix, rows, span);
+      const { dtype } = matrix;
+      if (!isFileType(dtype)) return read(cols);
+      if (keeps(name, dtype)) return padRows(read(cols), dtype, cols[1] - cols[0]);
+      const { elements } = FILE_BLOCKS[dtype];
+      const whole: Interval = [cols[0] - (cols[0] % elements), roundUp(cols[1], elements)];
+      return columnsOf(dequantise(read(whole), dtype), whole, cols);
     },
     close: () => {
       for (const file of open.values()) closeSync(file);
@@ -98,10 +97,61 @@ export function fileWeightSource(tensors: ReadonlyMap<string, StoredTensor>): We
   };
 }
 
-/** Element type of a weight stored as `F32`, `F16` or `BF16`; undefined for the rest. */
-export function weightDType(stored: string): DType | undefined {
-  return ({ F32: 'f32', F16: 'f16', BF16: 'bf16' } as const)[stored];
+/** Bytes of a rectangle as the file has them; of quantised tensors it is whole blocks. */
+function readRectangle(
+  file: number,
+  stored: StoredTensor,
+  matrix: SourceTensor,
+  rows: Interval,
+  cols: Interval,
+): Uint8Array {
+  const { dtype } = matrix;
+  const bytesOf = (elements: number): number =>
+    isFileType(dtype) ? fileBytes(dtype, elements) : packedBytes(dtype, elements);
+  const rowBytes = bytesOf(cols[1] - cols[0]);
+  const out = new Uint8Array((rows[1] - rows[0]) * rowBytes);
+  if (stored.neighboursOf !== undefined) {
+    // Whole heads are read, as a head's rows are spread over it.
+    const isVector = matrix.rows === 1;
+    const heads = isVector ? cols : rows;
+    const first = heads[0] - (heads[0] % stored.neighboursOf);
+    const last = roundUp(heads[1], stored.neighboursOf);
+    const entryBytes = bytesOf(isVector ? 1 : matrix.cols);
+    const whole = new Uint8Array((last - first) * entryBytes);
+    readFully(file, whole, stored.offset + first * entryBytes, stored);
+    const wanted: Interval = [heads[0] - first, heads[1] - first];
+    const slice: Interval = isVector ? [0, entryBytes] : [bytesOf(cols[0]), bytesOf(cols[1])];
+    copyReordered(whole, stored.neighboursOf, { entryBytes, entries: wanted, slice }, out);
+    return out;
+  }
+  const stride = bytesOf(matrix.cols);
+  const at = (row: number): number => stored.offset + row * stride + bytesOf(cols[0]);
+  if (rowBytes === stride) readFully(file, out, at(rows[0]), stored);
+  else {
+    for (let row = rows[0]; row < rows[1]; row++) {
+      const start = (row - rows[0]) * rowBytes;
+      readFully(file, out.subarray(start, start + rowBytes), at(row), stored);
+    }
+  }
+  return out;
 }
+
+/** Columns `wanted` of rows that have the columns `held`, as bytes. */
+function columnsOf(values: Float32Array, held: Interval, wanted: Interval): Uint8Array {
+  const [width, kept] = [held[1] - held[0], wanted[1] - wanted[0]];
+  const rows = values.length / width;
+  const out = new Float32Array(rows * kept);
+  for (let row = 0; row < rows; row++) {
+    const first = row * width + wanted[0] - held[0];
+    out.set(values.subarray(first, first + kept), row * kept);
+  }
+  return new Uint8Array(out.buffer);
+}
+
+/** Element types of weights by the names that files have for them. */
+const STORED_TYPES: ReadonlyMap<string, DType | FileType> = new Map(
+  (['f32', 'f16', 'bf16', ...FILE_TYPES] as const).map((type) => [type.toUpperCase(), type]),
+);
 
 /** The tensor itself if the rectangle lies in it; asking for one that does not is a bug of the caller. */
 export function checkedRectangle<Tensor extends SourceTensor>(
@@ -120,13 +170,13 @@ export function checkedRectangle<Tensor extends SourceTensor>(
   return tensor;
 }
 
-function matrixOf(stored: StoredTensor): SourceTensor & { readonly dtype: DType } {
-  const dtype = weightDType(stored.dtype);
+function matrixOf(stored: StoredTensor): SourceTensor {
+  const dtype = STORED_TYPES.get(stored.dtype);
   const [rows, cols] = stored.shape.length === 1 ? [1, stored.shape[0]] : stored.shape;
   if (!dtype || rows === undefined || cols === undefined || stored.shape.length > 2) {
     throw new RuntimeFailure(
       'FC0913',
-      `tensor ${stored.name} in ${stored.file} is ${stored.dtype}[${stored.shape.join(', ')}]; weights must be F32, F16 or BF16 of one or two dimensions`,
+      `tensor ${stored.name} in ${stored.file} is ${stored.dtype}[${stored.shape.join(', ')}]; weights must be ${[...STORED_TYPES.keys()].join(', ')}, of one or two dimensions`,
       { subject: stored.name },
     );
   }
@@ -136,9 +186,8 @@ function matrixOf(stored: StoredTensor): SourceTensor & { readonly dtype: DType 
 /** Entries of whole heads (rows of a matrix, elements of a vector), and what of them is wanted. */
 interface HeadEntries {
   readonly entryBytes: number;
-  readonly elementBytes: number;
   readonly entries: Interval;
-  /** Elements of every entry. */
+  /** Bytes of every entry. */
   readonly slice: Interval;
 }
 
@@ -146,14 +195,14 @@ interface HeadEntries {
 function copyReordered(
   whole: Uint8Array,
   head: number,
-  { entryBytes, elementBytes, entries, slice }: HeadEntries,
+  { entryBytes, entries, slice }: HeadEntries,
   out: Uint8Array,
 ): void {
-  const bytes = (slice[1] - slice[0]) * elementBytes;
+  const bytes = slice[1] - slice[0];
   for (let entry = entries[0]; entry < entries[1]; entry++) {
     const inHead = entry % head;
     const stored = entry - inHead + (inHead < head / 2 ? 2 * inHead : 2 * inHead - head + 1);
-    const start = stored * entryBytes + slice[0] * elementBytes;
+    const start = stored * entryBytes + slice[0];
     out.set(whole.subarray(start, start + bytes), (entry - entries[0]) * bytes);
   }
 }

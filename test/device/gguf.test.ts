@@ -4,13 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { compilePlan } from '../../compiler/compile.js';
-import { makePlan } from '../compiler/support/make-plan.js';
-import { writeGgufModel } from '../fixtures/gguf-file.js';
-import { writeRandomModel } from '../fixtures/random-model.js';
+import { shapeFromConfig } from '../../compiler/model/config.js';
+import { storedTypes } from '../../compiler/model/stored-types.js';
+import type { FileType, WeightType } from '../../compiler/model/weight-types.js';
+import { openModelDirectory } from '../../runtime/weights/model-dir.js';
+import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
+import { decodeBlocks, fileRows, randomBlocks } from '../fixtures/blocks.js';
+import { writeGgufModel, type FileBlocks } from '../fixtures/gguf-file.js';
+import { writeRandomModel, type RandomModelOptions } from '../fixtures/random-model.js';
 import { seededRandom } from '../fixtures/random.js';
 import { referenceConfig } from '../reference/config.js';
-import { referenceModel } from '../reference/model.js';
-import { directoryTensors } from '../reference/tensors.js';
+import { referenceFromTensors, referenceModel, type ReferenceModel } from '../reference/model.js';
+import { directoryTensors, type TensorProvider } from '../reference/tensors.js';
 import { expectReferenceAnswers } from './support/clerk.js';
 import { shapeOf } from './support/shape.js';
 
@@ -53,4 +58,106 @@ describe('models in GGUF files', () => {
     expect(diagnostics).toEqual([]);
     await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
   });
+
+  const onTp2 = [
+    { name: 'prefill', mesh: { pp: 2 }, ...small },
+    { name: 'decode', mesh: { tp: 2 }, ...small },
+  ] as const;
+  const narrow = { hidden: 96, heads: 4, kvHeads: 2, headDim: 32, ffn: 128 };
+
+  // Rows of 96 or 256 elements are an odd number of blocks of 32 or 256; parts of two ranks end between blocks.
+  it.each([
+    ['q8_0', narrow, () => 'q8_0'],
+    ['q4_0', narrow, (name) => (/lm_head/.test(name) ? 'f16' : 'q4_0')],
+    ['q4_k', { hidden: 256, heads: 4, kvHeads: 2, headDim: 128, ffn: 512 }, () => 'q4_k'],
+    ['q6_k', { hidden: 256, heads: 8, kvHeads: 2, headDim: 128, ffn: 1024 }, () => 'q6_k'],
+    [
+      'q4_k and q6_k mixed, with biases,',
+      { family: 'qwen2', hidden: 256, heads: 8, kvHeads: 2, headDim: 128, ffn: 1024 },
+      // As converters mix them: some layers have finer values and down projections.
+      (name) => (/layers.1.*(v_proj|down_proj)|lm_head/.test(name) ? 'q6_k' : 'q4_k'),
+    ],
+  ] satisfies [string, GgufSizes, (name: string) => FileType | 'f16'][])(
+    'with %s blocks kept as they are',
+    async (name, sizes, typeOf) => {
+      const { file, reference } = quantisedFile(join(root, name), sizes, typeOf);
+      const plan = planOf(file, onTp2);
+      const { runtime, diagnostics } = compilePlan(plan);
+      expect(diagnostics).toEqual([]);
+      const weights = runtime.stages.flatMap(({ shards }) => shards.flatMap((shard) => shard.weights));
+      const types = new Set(weights.filter(({ rows }) => rows > 1).map(({ dtype }) => dtype));
+      const tensors = [...openModelDirectory(file).tensors.values()].filter(({ shape }) => shape.length > 1);
+      expect(types).toEqual(new Set(tensors.map(({ dtype }) => dtype.toLowerCase())));
+      await expectReferenceAnswers(runtime, file, answersOf(reference, 6), { verifyMoves: true });
+    },
+  );
+
+  it('with blocks turned into f32 where the plan asks for it, and may then be cut', async () => {
+    const { file, reference } = quantisedFile(join(root, 'cut'), { ...narrow, ffn: 96 }, () => 'q8_0');
+    const kept = compilePlan(planOf(file, onTp2));
+    expect(kept.diagnostics.map(({ code }) => code)).toContain('FC0513');
+    const { runtime, diagnostics } = compilePlan(planOf(file, onTp2, 'f32'));
+    expect(diagnostics).toEqual([]);
+    await expectReferenceAnswers(runtime, file, answersOf(reference, 7));
+  });
 });
+
+type GgufSizes = Pick<RandomModelOptions, 'family' | 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'ffn'>;
+
+/** A random model whose matrices have blocks of the given types, and the reference of what they stand for. */
+function quantisedFile(
+  directory: string,
+  sizes: GgufSizes,
+  typeOf: (name: string) => FileType | 'f16',
+): { readonly file: string; readonly reference: ReferenceModel } {
+  writeRandomModel(directory, {
+    seed: 8,
+    dtype: 'f16',
+    layers: 2,
+    vocab: 90,
+    context: 96,
+    normEps: 2 ** -17,
+    ...sizes,
+  });
+  const json: unknown = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
+  const config = { ...referenceConfig(json), ropeTheta: 10000 };
+  const random = seededRandom(3);
+  const plain = directoryTensors(directory);
+  const made = new Map<string, Uint8Array>();
+  const blocks = new Map<string, FileBlocks>();
+  const tensors: TensorProvider = (name) => {
+    const found = plain(name);
+    const type = typeOf(name);
+    if (found === undefined || found.shape.length === 1 || type === 'f16') return found;
+    const [rows, cols] = found.shape as [number, number];
+    const packed = made.get(name) ?? randomBlocks(type, rows, cols, random);
+    made.set(name, packed);
+    blocks.set(name, { type, bytes: fileRows(type, packed, cols) });
+    return { shape: found.shape, values: decodeBlocks(type, packed, cols) };
+  };
+  const file = join(directory, 'model.gguf');
+  const family = sizes.family === 'qwen2' ? 'qwen2' : 'llama';
+  writeGgufModel(file, family, config, tensors, 'f16', (name) => blocks.get(name));
+  return { file, reference: referenceFromTensors(config, tensors) };
+}
+
+function planOf(file: string, stages: PlanOptions['stages'], weights?: WeightType) {
+  const { configJson } = openModelDirectory(file);
+  const answer = shapeFromConfig(configJson);
+  if (answer.kind !== 'shape') throw new Error(JSON.stringify(answer.problems));
+  const stored = storedTypes(configJson, answer.shape)!;
+  return makePlan({
+    shape: answer.shape,
+    stages,
+    kv: { dtype: 'f32', pageTokens: 8 },
+    ...(weights ? { weights } : { weights: stored.smallest, stored: stored.types }),
+  });
+}
+
+function answersOf(reference: ReferenceModel, seed: number) {
+  const random = seededRandom(seed);
+  return [1, 20].map((length) => {
+    const prompt = Array.from({ length }, () => random.below(reference.config.vocab));
+    return { prompt, steps: reference.greedySteps(prompt, 8, [1]) };
+  });
+}

@@ -2,6 +2,7 @@
  * Weight buffers of runtime graphs in plain arrays: what uploads and transitions leave on a device, one number per
  * element in the device's layout. Garbage is NaN, so that an element nobody wrote cannot pass for a zero.
  */
+import { WEIGHT_FORMATS } from '../../compiler/model/weight-types.js';
 import {
   copyRanges,
   weightLayout,
@@ -59,17 +60,12 @@ export function applyTransition(
   return buffers;
 }
 
-/** Elements of so many bytes; a quantised block has 32. */
+/** Elements of so many bytes of whole blocks. */
 function elementsIn(dtype: RuntimeWeight['dtype'], bytes: number): number {
-  const elements = {
-    f32: bytes / 4,
-    f16: bytes / 2,
-    bf16: bytes / 2,
-    int8: (bytes / 36) * 32,
-    int4: (bytes / 20) * 32,
-  };
-  if (!Number.isInteger(elements[dtype])) throw new Error(`${bytes} bytes end inside a ${dtype} block`);
-  return elements[dtype];
+  const { block, bytes: blockBytes } = WEIGHT_FORMATS[dtype];
+  const elements = (bytes / blockBytes) * block;
+  if (!Number.isInteger(elements)) throw new Error(`${bytes} bytes end inside a ${dtype} block`);
+  return elements;
 }
 
 function emptyBuffer(weight: RuntimeWeight): Float64Array {

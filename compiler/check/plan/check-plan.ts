@@ -9,6 +9,7 @@ import type { CheckedExpectation, DefaultTaken, Plan, Stage } from '../../plan/p
 import type { Workload } from '../../plan/workload.js';
 import { parsePath } from '../../plan/places.js';
 import type { CheckedModel } from '../check-model.js';
+import { withWeights } from '../../model/stored-types.js';
 import { weightsType } from '../check-model.js';
 import type { CheckedTopology } from '../check-topology.js';
 import { readProperties } from '../properties.js';
@@ -60,7 +61,8 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   }
   if (!model || !topology) return undefined;
 
-  const spec = { ...model.spec, weights: values.get('weights') ?? model.spec.weights };
+  const wanted = values.get('weights');
+  const spec = wanted === undefined ? model.spec : withWeights(model.spec, wanted);
   const memoryUse = values.get('memory_use') ?? MEMORY_USE;
   const kvOrigin = merged.kvOrigin ?? at(cx, decl.name);
   const kv = readKv(merged.kv, cx, kvOrigin, topology, spec.weights);

@@ -2,10 +2,8 @@
 import type { MeshExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
-import type { ModelShape } from '../../model/shape.js';
-import type { WeightType } from '../../model/weight-types.js';
 import type { Mesh } from '../../plan/plan.js';
-import { keepsBlocks } from '../../plan/weight-groups.js';
+import { keepsBlocks, type SizedModel } from '../../plan/weight-groups.js';
 import { plainName } from '../evaluate.js';
 import { count } from '../readers.js';
 import { at, suggestions, type Context } from '../scope.js';
@@ -22,8 +20,7 @@ export interface CheckedMesh {
 interface MeshUse {
   readonly stage: string;
   readonly model: string;
-  readonly shape: ModelShape;
-  readonly weights: WeightType;
+  readonly sized: SizedModel;
   readonly devices: number;
   /** Where the devices are named. */
   readonly on: Origin;
@@ -137,13 +134,14 @@ export function divisors(n: number): readonly number[] {
 }
 
 /** Widths of `tp` that every dimension of the model can be split over. */
-export function tpWidths(shape: ModelShape, weights: WeightType): readonly number[] {
+export function tpWidths(model: SizedModel): readonly number[] {
+  const { shape } = model;
   return divisors(shape.kvHeads).filter(
     (tp) =>
       shape.heads % tp === 0 &&
       shape.ffn % tp === 0 &&
-      keepsBlocks(shape, weights, 'heads', tp) &&
-      keepsBlocks(shape, weights, 'ffn', tp),
+      keepsBlocks(model, 'heads', tp) &&
+      keepsBlocks(model, 'ffn', tp),
   );
 }
 
@@ -155,8 +153,8 @@ export function showMesh(mesh: Mesh): string {
 
 /** Help lines that list the meshes without `dp` which fit the devices and the model. */
 function fittingMeshes(use: MeshUse): readonly string[] {
-  const meshes = tpWidths(use.shape, use.weights)
-    .filter((tp) => use.devices % tp === 0 && use.devices / tp <= use.shape.layers)
+  const meshes = tpWidths(use.sized)
+    .filter((tp) => use.devices % tp === 0 && use.devices / tp <= use.sized.shape.layers)
     .map((tp): Mesh => ({ dp: 1, pp: use.devices / tp, tp }));
   if (meshes.length === 0) return ['`dp: fill` takes whatever the other axes leave'];
   return [

@@ -193,7 +193,7 @@ function readLayout(
   on: Origin,
   use: StageUse,
 ): Laid | undefined {
-  const { shape, weights } = use.model;
+  const { shape } = use.model;
   const owner = stage.name.cx;
   if (!stage.mesh) {
     if (devices.length === 1)
@@ -203,7 +203,7 @@ function readLayout(
         meshOrigin: at(owner, name),
         defaults: [{ what: `${name.text}.mesh`, value: '(tp: 1)', why: 'the stage stands on one device' }],
       };
-    const meshes = tpWidths(shape, weights).filter(
+    const meshes = tpWidths(use.model).filter(
       (tp) => devices.length % tp === 0 && devices.length / tp <= shape.layers,
     );
     const shown = meshes.map((tp) => `(${showMesh({ dp: 1, pp: devices.length / tp, tp })})`);
@@ -223,8 +223,7 @@ function readLayout(
   const checked = readMesh(node.mesh, cx, {
     stage: name.text,
     model: use.model.name,
-    shape,
-    weights,
+    sized: use.model,
     devices: devices.length,
     on,
   });
@@ -239,7 +238,7 @@ function autoMesh(
   use: StageUse,
 ): Laid | undefined {
   const devices = ids.map((id) => use.topology.topology.devices[id]!);
-  const mesh = chooseMesh(use.model.shape, use.model.weights, use.kvType, devices, use.memoryUse);
+  const mesh = chooseMesh(use.model, use.kvType, devices, use.memoryUse);
   const origin = at(cx, node);
   if (!mesh) {
     const related = [{ ...on, label: `${ids.length} devices` }];

@@ -9,7 +9,7 @@ import type { Diagnostic, Origin } from '../../diagnostics/diagnostic.js';
 import type { ModelShape } from '../../model/shape.js';
 import { WEIGHT_FORMATS } from '../../model/weight-types.js';
 import type { LayerSharding, Stage, TpDim } from '../../plan/plan.js';
-import { columnsOfRank, keepsBlocks, type ColumnDim } from '../../plan/weight-groups.js';
+import { columnsOfRank, contractingType, keepsBlocks, type ColumnDim } from '../../plan/weight-groups.js';
 import { divisors } from '../plan/mesh.js';
 import type { Rule, RuleInput } from './rule.js';
 
@@ -38,7 +38,8 @@ function check(
   input: RuleInput,
 ): readonly Diagnostic[] {
   const { tp } = stage.mesh;
-  const { shape, weights } = input.plan.model;
+  const { model } = input.plan;
+  const { shape } = model;
   const found: Diagnostic[] = [];
   const on = (dim: TpDim): boolean => sharding.onTp.includes(dim);
   const fact = (dim: keyof typeof SIZES): string =>
@@ -62,10 +63,11 @@ function check(
     );
   };
   const wholeBlocks = (dim: ColumnDim): void => {
-    if (SIZES[dim](shape) % tp !== 0 || keepsBlocks(shape, weights, dim, tp)) return;
+    if (SIZES[dim](shape) % tp !== 0 || keepsBlocks(model, dim, tp)) return;
+    const weights = contractingType(model, dim);
     const { block } = WEIGHT_FORMATS[weights];
     const columns = columnsOfRank(shape, dim, tp);
-    const fit = validWidths(shape, sharding).filter((width) => keepsBlocks(shape, weights, dim, width));
+    const fit = validWidths(shape, sharding).filter((width) => keepsBlocks(model, dim, width));
     const { origin } = input.provenance(dim);
     found.push(
       report(

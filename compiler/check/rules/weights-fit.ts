@@ -42,7 +42,7 @@ export function smallestDevice(plan: Plan, stage: Stage): Plan['topology']['devi
 
 function roomier(shape: ModelShape, plan: Plan, stage: Stage, budget: number): readonly string[] {
   const n = stage.devices.length;
-  const fits = tpWidths(shape, plan.model.weights)
+  const fits = tpWidths(plan.model)
     .filter((tp) => n % tp === 0)
     .flatMap((tp) => divisors(n / tp).map((pp) => ({ dp: n / tp / pp, pp, tp })))
     .filter((mesh) => {

@@ -25,6 +25,9 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   qwen3: { class: 'Qwen3ForCausalLM', neighbours: false },
 };
 
+/** Types without blocks, as a `config.json` names them. */
+const PLAIN_TYPES: Readonly<Record<string, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
+
 /** Names of tensors outside layers and, after `blk.N.`, of those in one. */
 const NAMES: Readonly<Record<string, string>> = {
   token_embd: 'model.embed_tokens',
@@ -101,9 +104,17 @@ function configOf(
     tie_word_embeddings: !has('output.weight'),
     attention_bias: has('blk.0.attn_q.bias'),
     num_experts: field('expert_count') || undefined,
-    torch_dtype: table && { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[table.type],
+    tensor_types: tensorTypes(tensors),
+    torch_dtype: table && PLAIN_TYPES[table.type],
   };
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+}
+
+/** Types of the matrices, as the file names them; undefined where none of them is quantised. */
+function tensorTypes(tensors: GgufHeader['tensors']): Readonly<Record<string, string>> | undefined {
+  const matrices = tensors.filter(({ shape }) => shape.length === 2);
+  if (matrices.every(({ type }) => type in PLAIN_TYPES)) return undefined;
+  return Object.fromEntries(matrices.map(({ name, type }) => [checkpointName(name), type]));
 }
 
 /**

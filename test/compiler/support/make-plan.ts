@@ -43,6 +43,8 @@ export interface PlanOptions {
   readonly name?: string;
   readonly shape?: Partial<ModelShape>;
   readonly weights?: WeightType;
+  /** Types of a file's own, by tensor. */
+  readonly stored?: ModelSpec['stored'];
   readonly stages: readonly StageOptions[];
   /** Devices of the topology; as many as the stages name by default. */
   readonly deviceCount?: number;
@@ -84,13 +86,12 @@ export const SMALL_SHAPE: ModelShape = {
   qkNorm: false,
 };
 
-export function makeModel(
-  options: { readonly shape?: Partial<ModelShape>; readonly weights?: WeightType } = {},
-): ModelSpec {
+export function makeModel(options: Pick<PlanOptions, 'shape' | 'weights' | 'stored'> = {}): ModelSpec {
   return {
     name: 'tiny',
     shape: { ...SMALL_SHAPE, ...options.shape },
     weights: options.weights ?? 'f32',
+    ...(options.stored && { stored: options.stored }),
     randomSeed: 1,
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { vectorType, WEIGHT_TYPES } from '../../../compiler/model/weight-types.js';
+import { isFileType, vectorType, WEIGHT_TYPES } from '../../../compiler/model/weight-types.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
+import { FILE_BLOCKS } from '../../../runtime/weights/gguf/blocks.js';
 import { seededRandom } from '../../fixtures/random.js';
 import {
   activation,
@@ -26,8 +27,18 @@ const SHAPES: readonly (readonly [number, number, number])[] = [
   [64, 96, 64],
 ];
 
+/** Rows of a file are whole blocks: one, two and three, which on a device may be one and a half. */
+const FILE_SHAPES: readonly (readonly [number, number, number])[] = [
+  [1, 7, 1],
+  [3, 33, 3],
+  [17, 130, 2],
+];
+
 describe.each(WEIGHT_TYPES)('matmul with %s weights', (dtype) => {
-  it.each(SHAPES)('%i rows, n %i, k %i', async (rows, n, k) => {
+  const shapes = isFileType(dtype)
+    ? FILE_SHAPES.map(([rows, n, blocks]) => [rows, n, blocks * FILE_BLOCKS[dtype].elements] as const)
+    : SHAPES;
+  it.each(shapes)('%i rows, n %i, k %i', async (rows, n, k) => {
     const random = seededRandom(rows * 1000 + n * 10 + k);
     const a = activation(rows, k, () => random.normal());
     const w = weight(dtype, n, k, random);
@@ -52,11 +63,11 @@ describe.each(WEIGHT_TYPES)('matmul with %s weights', (dtype) => {
 });
 
 describe('matmul', () => {
-  it.each(['bf16', 'int8', 'int4'] as const)(
+  it.each(['bf16', 'int8', 'int4', 'q4_k'] as const)(
     'gives a row the same bits in every variant: %s',
     async (dtype) => {
       const random = seededRandom(5);
-      const [n, k] = [40, 72];
+      const [n, k] = [40, dtype === 'q4_k' ? 256 : 72];
       const w = weight(dtype, n, k, random);
       const a = activation(20, k, () => random.normal());
       const [row, block, tall] = kernelVariants(
@@ -78,4 +89,24 @@ describe('matmul', () => {
       }
     },
   );
+
+  it('computes some columns of an output and leaves the others alone', async () => {
+    const random = seededRandom(9);
+    const [rows, n, k] = [5, 20, 12];
+    const params = { n, k, bias: 0, outStart: 8, outCols: 34 };
+    const a = activation(rows, k, () => random.normal());
+    const w = weight('f32', n, k, random);
+    const request = { kernel: 'matmul', params } as const;
+    for (const limits of [bench.limits(), withoutSubgroups(bench.limits())]) {
+      const out = activation(rows, 34, (r, c) => r + c / 64);
+      const [variant] = kernelVariants(request, limits).slice(-1);
+      const bytes = await bench.run(variant!, [a.data, w.words, out.data], [rows], 2);
+      expectActivation(bytes, rows, 34, (r, c) => {
+        if (c < 8 || c >= 8 + n) return r + c / 64;
+        let sum = 0;
+        for (let i = 0; i < k; i++) sum += a.data[r * a.stride + i]! * w.at(c - 8, i);
+        return sum;
+      });
+    }
+  });
 });

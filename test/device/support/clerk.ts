@@ -47,11 +47,12 @@ export async function expectReferenceAnswers(
   expected: readonly Expected[],
   engine: GenerateOptions['engine'] = {},
 ): Promise<void> {
+  const maxNewTokens = Math.max(...expected.map(({ steps }) => steps.length));
   const { outputs } = await generate(
     graph,
     modelDirectory,
     expected.map(({ prompt }) => prompt),
-    { maxNewTokens: MAX_NEW_TOKENS, stopIds: STOP_IDS, captureLogits: true, engine },
+    { maxNewTokens, stopIds: STOP_IDS, captureLogits: true, engine },
   );
   expect(outputs.map(({ ids }) => ids)).toEqual(expected.map(({ steps }) => steps.map(({ id }) => id)));
   const errors = outputs.flatMap(({ logits }, i) =>

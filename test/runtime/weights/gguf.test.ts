@@ -116,7 +116,7 @@ describe('GGUF files', () => {
     writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 99 }]));
     expect(failureOf(() => openModelDirectory(path))).toMatchObject({ code: 'FC0913' });
 
-    writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 8 }]));
+    writeFileSync(path, ggufBytes({ 'general.architecture': 'mamba' }, [{ ...tensor, type: 6 }]));
     const { configJson, tensors } = openModelDirectory(path);
     expect(shapeFromConfig(configJson)).toMatchObject({
       kind: 'problems',
@@ -124,7 +124,9 @@ describe('GGUF files', () => {
     });
     const quantised = failureOf(() => fileWeightSource(tensors).tensor('model.embed_tokens.weight'));
     expect(quantised).toMatchObject({ code: 'FC0913' });
-    expect(quantised.message).toMatch('is Q8_0[2, 32]; weights must be F32, F16 or BF16');
+    expect(quantised.message).toMatch(
+      'is Q5_0[2, 32]; weights must be F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K',
+    );
 
     const scaled = { 'general.architecture': 'llama', 'llama.rope.scaling.type': 'yarn' };
     writeFileSync(path, ggufBytes(scaled, []));

@@ -10,10 +10,17 @@ var<immediate> im: Immediates;
 @group(0) @binding(0) var<storage, read> rows: array<vec4u>;
 @group(0) @binding(1) var<storage, read> table: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
-fn scaleOf(row: u32, q: u32) -> f32 { return bitcast<f32>(table[row + q / 8u * 9u]); }
+fn word(at: u32) -> u32 { return table[at]; }
+fn scaleOf(row: u32, q: u32) -> f32 {
+  let first = row + q / 8u * 9u;
+  let i = q % 8u;
+  return bitcast<f32>(word(first));
+}
 fn elements(row: u32, q: u32, scale: f32) -> vec4f {
-  let word = table[row + q / 8u * 9u + 1u + q % 8u];
-  return scale * vec4f(vec4i(vec4u(word) << vec4u(24, 16, 8, 0)) >> vec4u(24));
+  let first = row + q / 8u * 9u;
+  let i = q % 8u;
+  let packed = word(first + 1u + i);
+  return scale * vec4f(vec4i(vec4u(packed) << vec4u(24, 16, 8, 0)) >> vec4u(24));
 }
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u) {

@@ -12,10 +12,17 @@ var<immediate> im: Immediates;
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weight: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
-fn scaleOf(row: u32, q: u32) -> f32 { return bitcast<f32>(weight[row + q / 8u * 5u]); }
+fn word(at: u32) -> u32 { return weight[at]; }
+fn scaleOf(row: u32, q: u32) -> f32 {
+  let first = row + q / 8u * 5u;
+  let i = q % 8u;
+  return bitcast<f32>(word(first));
+}
 fn elements(row: u32, q: u32, scale: f32) -> vec4f {
-  let word = weight[row + q / 8u * 5u + 1u + q % 8u / 2u] >> (q % 2u * 16u);
-  return scale * (vec4f((vec4u(word) >> vec4u(0, 4, 8, 12)) & vec4u(15)) - 8);
+  let first = row + q / 8u * 5u;
+  let i = q % 8u;
+  let packed = word(first + 1u + i / 2u) >> (i % 2u * 16u);
+  return scale * (vec4f((vec4u(packed) >> vec4u(0, 4, 8, 12)) & vec4u(15)) - 8);
 }
 @compute @workgroup_size(8, 1, 1)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(subgroup_invocation_id) lane: u32) {

@@ -13,10 +13,17 @@ var<immediate> im: Immediates;
 @group(0) @binding(1) var<storage, read> weight: array<u32>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
-fn scaleOf(row: u32, q: u32) -> f32 { return bitcast<f32>(weight[row + q / 8u * 9u]); }
+fn word(at: u32) -> u32 { return weight[at]; }
+fn scaleOf(row: u32, q: u32) -> f32 {
+  let first = row + q / 8u * 9u;
+  let i = q % 8u;
+  return bitcast<f32>(word(first));
+}
 fn elements(row: u32, q: u32, scale: f32) -> vec4f {
-  let word = weight[row + q / 8u * 9u + 1u + q % 8u];
-  return scale * vec4f(vec4i(vec4u(word) << vec4u(24, 16, 8, 0)) >> vec4u(24));
+  let first = row + q / 8u * 9u;
+  let i = q % 8u;
+  let packed = word(first + 1u + i);
+  return scale * vec4f(vec4i(vec4u(packed) << vec4u(24, 16, 8, 0)) >> vec4u(24));
 }
 fn unpack4(w: vec4f) -> vec4f { return w; }
 @compute @workgroup_size(8, 1, 1)
