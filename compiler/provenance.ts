@@ -15,7 +15,7 @@ import type { ShardedBlock, ShardedStage } from './ir/sharded.js';
 import type { Plan } from './plan/plan.js';
 
 export interface Caused {
-  readonly kind: 'layout' | 'collective' | 'send' | 'buffer' | 'move';
+  readonly kind: 'layout' | 'collective' | 'send' | 'kernel' | 'buffer' | 'move';
   readonly id: string;
   readonly text: string;
   /** Why it had to be, where that is not the text itself. */
@@ -127,7 +127,7 @@ export function findCaused(plan: Plan, result: CompileResult, id: string): Cause
     ?.ops.find((each) => String(each.id) === number);
   return (
     op && {
-      kind: op.op === 'collective' ? 'collective' : op.op === 'send' ? 'send' : 'buffer',
+      kind: op.op === 'recv' ? 'send' : op.op === 'sample' ? 'kernel' : op.op,
       id,
       text: showOp(op),
       origin: op.origin,

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { fromSyntax } from '../../compiler/check/load.js';
+import type { PrintOptions } from '../../compiler/ir/print.js';
 import { printLogical } from '../../compiler/ir/print-logical.js';
 import { printRuntime } from '../../compiler/ir/print-runtime.js';
 import { printSharded } from '../../compiler/ir/print-sharded.js';
@@ -15,15 +16,18 @@ import { printSyntax } from '../../grammar/print-syntax.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { loadPlan, reportDiagnostics, shownPath } from '../load-plan.js';
+import { placeName } from '../render-diagnostics.js';
 import { err, out } from '../terminal.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
-const LEVELS: Readonly<Record<string, (plan: Plan, compiled: CompileResult) => string>> = {
+const LEVELS: Readonly<
+  Record<string, (plan: Plan, compiled: CompileResult, options: PrintOptions) => string>
+> = {
   plan: (plan) => printPlan(plan),
   logical: (_, { logical }) => printLogical(logical),
-  sharded: (_, { sharded }) => printSharded(sharded),
-  transitions: (_, { transitions }) => printTransitions(transitions),
-  runtime: (_, { runtime }) => printRuntime(runtime),
+  sharded: (_, { sharded }, options) => printSharded(sharded, options),
+  transitions: (_, { transitions }, options) => printTransitions(transitions, options),
+  runtime: (_, { runtime }, options) => printRuntime(runtime, options),
 };
 
 interface CompileOptions {
@@ -31,6 +35,7 @@ interface CompileOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly emit?: string;
   readonly output?: string;
+  readonly origins?: boolean;
 }
 
 export const addCompileCommand: AddCommand = (program, context) => {
@@ -43,6 +48,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .addOption(
       new Option('--emit <level>', 'print a level as text').choices(['syntax', ...Object.keys(LEVELS)]),
     )
+    .option('--origins', 'with --emit: say behind every op and move which place of the plan caused it')
     .option('-o, --output <file>', 'write to a file instead of stdout')
     .action(
       action(context, (file: string, options: CompileOptions) => {
@@ -61,11 +67,14 @@ export const addCompileCommand: AddCommand = (program, context) => {
         }
         const loaded = loadPlan(file, options, terminal);
         if (loaded.kind === 'failed') return loaded.exit;
-        const { plan, compiled } = loaded;
+        const { plan, compiled, checked } = loaded;
+        const origins: PrintOptions = options.origins
+          ? { origin: (origin) => placeName(origin, checked.render) }
+          : {};
         write(
           options.emit === undefined
             ? serialiseRuntimeGraph(compiled.runtime)
-            : LEVELS[options.emit]!(plan, compiled),
+            : LEVELS[options.emit]!(plan, compiled, origins),
         );
         if (options.output !== undefined) err(terminal, `wrote ${options.output}`);
         return EXIT.ok;

@@ -8,13 +8,18 @@ import { explainPlan } from '../explain/explain-plan.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
 import { readPage } from '../explain/pages.js';
-import { err, out } from '../terminal.js';
+import { causedByLine, causesOfOp, describeCaused, type AskedFile } from '../explain/provenance.js';
+import { err, out, type Terminal } from '../terminal.js';
 
 interface ExplainOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
   readonly json?: boolean;
+  readonly op?: string;
 }
+
+/** `FILE:LINE`. */
+const LINE_OF_FILE = /^(.*):(\d+)$/;
 
 /** What is asked about is a code unless it looks like a file. */
 function isFileName(what: string): boolean {
@@ -25,7 +30,8 @@ export const addExplainCommand: AddCommand = (program, context) => {
   const command = program
     .command('explain')
     .description('explain a code such as FC0503, or what the compiler decided about a plan and why')
-    .argument('<what>', 'a code, or a plan file')
+    .argument('<what>', 'a code, a plan file, or FILE:LINE for what that line caused')
+    .option('--op <id>', 'the line that caused this op; FILE:LINE prints ids')
     .option('--plan <name>', 'plan of the file; all of them unless named')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings);
   addJsonOption(command).action(
@@ -49,7 +55,9 @@ function explainCode(name: string, { json }: ExplainOptions, { terminal }: Comma
   return EXIT.ok;
 }
 
-function explainFile(file: string, options: ExplainOptions, { terminal }: CommandContext): ExitCode {
+function explainFile(what: string, options: ExplainOptions, { terminal }: CommandContext): ExitCode {
+  const [, named, line] = LINE_OF_FILE.exec(what) ?? [];
+  const file = named ?? what;
   const checked = checkPlanFile(file, options.set, terminal.colour);
   const failed = (diagnostics: typeof checked.diagnostics): ExitCode => {
     err(terminal, countDiagnostics(diagnostics));
@@ -68,8 +76,36 @@ function explainFile(file: string, options: ExplainOptions, { terminal }: Comman
   const diagnostics = compiled.flatMap(({ result }) => result.diagnostics);
   reportDiagnostics(terminal, diagnostics, checked.render);
   if (diagnostics.some(isError)) return failed(diagnostics);
+  const asked = { file, compiled, render: checked.render };
+  if (options.op !== undefined) return explainOp(asked, options.op, options, terminal);
+  if (line !== undefined) return explainLine(asked, Number(line), options, terminal);
   const plans = compiled.map(({ plan, result }) => explainPlan(plan, result));
   if (options.json) out(terminal, jsonDocument('explain', { file, plans }));
   else out(terminal, plans.map(describeExplanation).join('\n\n'));
+  return EXIT.ok;
+}
+
+/** What a line of the file caused, plan by plan. */
+function explainLine(asked: AskedFile, line: number, { json }: ExplainOptions, terminal: Terminal): ExitCode {
+  const plans = causedByLine(asked, line);
+  if (json) out(terminal, jsonDocument('explain', { file: asked.file, line, plans }));
+  else if (plans.length === 0) out(terminal, `${asked.file}:${line} caused nothing in any plan`);
+  else out(terminal, plans.map(describeCaused).join('\n\n'));
+  return EXIT.ok;
+}
+
+/** Where an op comes from. */
+function explainOp(asked: AskedFile, id: string, { json }: ExplainOptions, terminal: Terminal): ExitCode {
+  const found = causesOfOp(asked, id);
+  if (found.length === 0) {
+    err(terminal, `error: no plan has an op ${id}; \`fulcrum explain ${asked.file}:LINE\` prints ids`);
+    return EXIT.usage;
+  }
+  out(
+    terminal,
+    json
+      ? jsonDocument('explain', { file: asked.file, op: id, plans: found })
+      : found.map(describeCaused).join('\n\n'),
+  );
   return EXIT.ok;
 }

@@ -3,7 +3,7 @@
  * a program that do the same with other weights are printed once.
  */
 import { formatQuantity } from '../check/units.js';
-import { aligned, braced, printIds, printMesh } from './print.js';
+import { aligned, braced, printIds, printMesh, printOrigin, type PrintOptions } from './print.js';
 import { printInterval } from './print-transitions.js';
 import type {
   KvPool,
@@ -18,7 +18,7 @@ import type {
 } from './runtime-graph.js';
 
 /** Stable text of a runtime graph, ending in a line break. */
-export function printRuntime(graph: RuntimeGraph): string {
+export function printRuntime(graph: RuntimeGraph, options: PrintOptions = {}): string {
   const { hostTier, diskTier, kv } = graph;
   const lines = [
     `runtime graph of plan ${graph.plan}, model ${graph.model.name}, version ${graph.version}`,
@@ -33,7 +33,7 @@ export function printRuntime(graph: RuntimeGraph): string {
       ...(diskTier ? [`tier ${diskTier.name}: ${diskTier.pages} pages below ${diskTier.directory}`] : []),
       ...(hostTier ? [printCosts(kv.costs, diskTier !== undefined)] : []),
     ]),
-    ...graph.stages.flatMap((stage) => ['', ...printStage(stage)]),
+    ...graph.stages.flatMap((stage) => ['', ...printStage(stage, options)]),
     ...graph.transitions.flatMap((transition) => ['', ...printTransition(transition)]),
   ];
   return `${lines.join('\n')}\n`;
@@ -74,7 +74,7 @@ function printPool(pool: KvPool): string[] {
   );
 }
 
-function printStage(stage: RuntimeStage): string[] {
+function printStage(stage: RuntimeStage, options: PrintOptions): string[] {
   const head = `stage ${stage.name}: ${stage.phases.join(' + ')} mesh ${printMesh(stage.mesh)} pool ${stage.pool}`;
   return braced(head, [
     `steps of at most ${stage.maxTokens} tokens and ${stage.maxSequences} sequences; batch ${stage.batchRequests}`,
@@ -88,7 +88,7 @@ function printStage(stage: RuntimeStage): string[] {
       ]),
     ),
     ...stage.shards.flatMap((shard, index) => ['', ...printShard(shard, index)]),
-    ...stage.programs.flatMap((program) => ['', ...printProgram(program)]),
+    ...stage.programs.flatMap((program) => ['', ...printProgram(program, options)]),
   ]);
 }
 
@@ -129,7 +129,7 @@ function mergeLayers(rows: readonly { readonly id: string; readonly text: readon
   return [...groups.values()].map(({ name, layers, text }) => [name.replace('#', printIds(layers)), ...text]);
 }
 
-function printProgram(program: Program): string[] {
+function printProgram(program: Program, options: PrintOptions): string[] {
   const values = (value: number): string => {
     const { name, slot } = program.values[value]!;
     return `${name}#${slot}`;
@@ -141,6 +141,7 @@ function printProgram(program: Program): string[] {
         `${op.id}`,
         ...printOp(op, values),
         op.after.length === 0 ? '' : `after ${op.after.join(', ')}`,
+        printOrigin(op.origin, options),
       ]),
     ),
   ]);
