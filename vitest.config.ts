@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * Two tiers: `unit` needs no device and runs first; `device` runs kernels and whole models on WebGPU.
+ * Three tiers: `unit` needs no device and runs first; `browser` drives pages in Chromium; `device` runs kernels and
+ * whole models on WebGPU.
  * Device tests run one file at a time: a software adapter already uses every core.
  */
 export default defineConfig({
@@ -12,8 +13,16 @@ export default defineConfig({
           name: 'unit',
           setupFiles: ['test/fixtures/property-seed.ts'],
           include: ['test/**/*.test.ts'],
-          exclude: ['test/device/**'],
+          exclude: ['test/device/**', 'test/browser/**'],
           testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
         },
       },
       {

@@ -2,7 +2,8 @@
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { refuseUnwritableMetrics, writeMetricsFile } from '../runtime/metrics/metrics-file.js';
-import { serveMetrics, type MetricsAddress } from '../runtime/metrics/metrics-server.js';
+import type { Address } from '../runtime/listen.js';
+import { serveMetrics } from '../runtime/metrics/metrics-server.js';
 import { createRunMetrics, type RunMetrics } from '../runtime/metrics/run-metrics.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
@@ -12,7 +13,7 @@ export interface MetricsTarget {
   /** Written when the run ends, however it ends. */
   readonly path?: string;
   /** Served from before the devices are opened to the end. */
-  readonly address?: MetricsAddress;
+  readonly address?: Address;
 }
 
 export interface OpenMetrics extends RunMetrics {

@@ -73,7 +73,7 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning: 'The file of a trace or of metrics cannot be written.',
   },
   FC0941: {
-    slug: 'metrics-port-unusable',
-    meaning: 'The address that metrics should be served at is taken, or is not of this machine.',
+    slug: 'port-unusable',
+    meaning: 'The address that something should be served at is taken, or is not of this machine.',
   },
 };

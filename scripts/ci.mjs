@@ -16,6 +16,7 @@ const GATES = [
   ['format', 'prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']],
   ['lint', 'eslint/bin/eslint.js', ['.']],
   ['types', 'typescript/bin/tsc', ['-p', 'tsconfig.check.json']],
+  ['types in the browser', 'typescript/bin/tsc', ['-p', 'tsconfig.browser.json']],
   ['compiler without node types', 'typescript/bin/tsc', ['-p', 'tsconfig.pure.json']],
 ];
 
@@ -32,7 +33,7 @@ function count(name, good) {
   return good;
 }
 
-if (count('set-up', runNode([join(root, 'scripts', 'setup.mjs')]))) {
+if (count('set-up', runNode([join(root, 'scripts', 'setup.mjs'), '--browser']))) {
   for (const [name, program, args] of GATES) {
     count(name, runNode([join(root, 'node_modules', program), ...args]));
   }

@@ -1,5 +1,5 @@
 /**
- * `npm test`: sets up, runs all tests, and ends with one line over both projects. Arguments narrow the files:
+ * `npm test`: sets up, runs all tests, and ends with one line over all projects. Arguments narrow the files:
  * `npm test -- test/grammar`.
  */
 import { spawnSync } from 'node:child_process';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { runProjects } from './vitest-projects.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const setup = spawnSync(process.execPath, [join(root, 'scripts', 'setup.mjs'), '--quiet'], {
+const setup = spawnSync(process.execPath, [join(root, 'scripts', 'setup.mjs'), '--browser', '--quiet'], {
   stdio: ['ignore', 'inherit', 'inherit'],
 });
 if (setup.status !== 0) process.exit(setup.status ?? 1);

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** In the order they run: what needs no device first. */
-const PROJECTS = ['unit', 'device'];
+const PROJECTS = ['unit', 'browser', 'device'];
 
 /** Counts of one vitest JSON report. */
 function countReport(report) {

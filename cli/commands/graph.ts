@@ -2,24 +2,16 @@
 import { writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import type { CompileResult } from '../../compiler/compile.js';
-import { printMesh } from '../../compiler/ir/print.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { drawTransitions } from '../../compiler/reshard/draw.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
+import { drawPlan } from '../draw-plan.js';
 import { EXIT } from '../exit-codes.js';
 import { loadPlan } from '../load-plan.js';
 import { err } from '../terminal.js';
 
 /** Drawings by level. */
 const DRAWINGS: Readonly<Record<string, (plan: Plan, compiled: CompileResult) => string>> = {
-  transitions: (plan, { transitions }) =>
-    drawTransitions(transitions, {
-      title: `${plan.name}: ${plan.model.name} on ${plan.topology.name}`,
-      layers: plan.model.shape.layers,
-      kvHeads: plan.model.shape.kvHeads,
-      devicePath: (device) => plan.topology.devices[device]!.path,
-      mesh: (name) => printMesh(plan.stages.find((stage) => stage.name === name)!.mesh),
-    }),
+  transitions: drawPlan,
 };
 
 interface GraphOptions {

@@ -8,6 +8,7 @@ import { addExplainCommand } from './explain.js';
 import { addFmtCommand } from './fmt.js';
 import { addGraphCommand } from './graph.js';
 import { addLspCommand } from './lsp.js';
+import { addPlaygroundCommand } from './playground.js';
 import { addRunCommand } from './run.js';
 import { addSimulateCommand } from './simulate.js';
 import { addTuneCommand } from './tune.js';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly AddCommand[] = [
   addTuneCommand,
   addDiffCommand,
   addExplainCommand,
+  addPlaygroundCommand,
   addDevicesCommand,
   addLspCommand,
   addDemoCommand,

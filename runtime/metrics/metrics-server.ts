@@ -1,8 +1,6 @@
 /** Serves metrics over HTTP for as long as a run lasts. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { RuntimeFailure } from '../failure.js';
-import { systemReason } from '../system-reason.js';
+import { listen, type Address } from '../listen.js';
 import type { RunMetrics } from './run-metrics.js';
 
 export interface MetricsServer {
@@ -12,18 +10,12 @@ export interface MetricsServer {
   readonly close: () => Promise<void>;
 }
 
-export interface MetricsAddress {
-  readonly host: string;
-  /** 0 takes any that is free. */
-  readonly port: number;
-}
-
 const PATH = '/metrics';
 
 /** Answers GET and HEAD on `/metrics`. Rejects with FC0941 when the address cannot be listened on. */
 export async function serveMetrics(
   metrics: Pick<RunMetrics, 'text' | 'contentType'>,
-  { host, port }: MetricsAddress,
+  address: Address,
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     const answer = (
@@ -44,25 +36,6 @@ export async function serveMetrics(
       (error: unknown) => answer(500, 'text/plain', `${String(error)}\n`),
     );
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(
-        new RuntimeFailure('FC0941', `cannot serve metrics at ${host}:${port}: ${systemReason(cause)}`, {
-          subject: `${host}:${port}`,
-          help: 'choose another port with --metrics-port; 0 takes any that is free',
-          cause,
-        }),
-      ),
-    );
-    server.listen(port, host, resolve);
-  });
-  const { address, family, port: taken } = server.address() as AddressInfo;
-  return {
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}${PATH}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  const { origin, close } = await listen(server, address, { what: 'metrics', option: '--metrics-port' });
+  return { url: origin + PATH, close };
 }

@@ -7,8 +7,12 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { npm } from './dependencies.mjs';
 
-const SOURCES = ['grammar', 'compiler', 'runtime', 'cli'];
-const SETTINGS = ['package.json', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.json'];
+const SOURCES = ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'plans'];
+const ENDINGS = ['.ts', '.json', '.html', '.css', '.plan'];
+const SETTINGS = [
+  ...['package.json', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.json'],
+  'vite.playground.config.ts',
+];
 
 /** Digest of everything that the build reads. */
 function sourceDigest(root) {
@@ -17,7 +21,7 @@ function sourceDigest(root) {
     existsSync(join(root, folder))
       ? readdirSync(join(root, folder), { recursive: true })
           .map((name) => join(folder, String(name)))
-          .filter((path) => path.endsWith('.ts') || path.endsWith('.json'))
+          .filter((path) => ENDINGS.some((ending) => path.endsWith(ending)))
       : [],
   ).sort();
   for (const path of [...SETTINGS, ...files]) hash.update(`${path}\0`).update(readFileSync(join(root, path)));

@@ -1,0 +1,134 @@
+/** The playground: an editor, and beside it what compiler and clock make of the text. */
+import { basicSetup, EditorView } from 'codemirror';
+import { lintGutter, setDiagnostics } from '@codemirror/lint';
+import type { Answer, SimulationAnswer } from '../compute.js';
+import { examples } from './examples.js';
+import { planLanguage } from './highlight.js';
+import type { Question, Reply } from './messages.js';
+
+/** Milliseconds without a keystroke before the text is compiled. */
+const PAUSE = 150;
+
+const LEVELS = ['plan', 'logical', 'sharded', 'transitions', 'runtime'] as const;
+const VIEWS = [...LEVELS, 'graph', 'simulation'] as const;
+type View = (typeof VIEWS)[number];
+
+function element<Kind extends HTMLElement>(id: string): Kind {
+  return document.getElementById(id) as Kind;
+}
+
+const status = element<HTMLOutputElement>('status');
+const planChoice = element<HTMLSelectElement>('plan');
+const exampleChoice = element<HTMLSelectElement>('example');
+const frame = element<HTMLIFrameElement>('simulation');
+const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+
+let answer: Answer = { problems: [], report: '', plans: [] };
+let view: View = 'plan';
+let asked = 0;
+/** Text that the simulation shown belongs to. */
+let simulated: string | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+const editor = new EditorView({
+  parent: element('editor'),
+  doc: examples[0]!.text,
+  extensions: [
+    basicSetup,
+    lintGutter(),
+    planLanguage,
+    EditorView.theme({ '&': { fontSize: '13px' }, '.cm-gutters': { background: 'var(--panel)' } }),
+    EditorView.updateListener.of((update) => {
+      if (update.docChanged) compileSoon();
+    }),
+  ],
+});
+
+const text = (): string => editor.state.doc.toString();
+
+function ask(question: Question['ask']): void {
+  status.value = question === 'compile' ? 'compiling …' : 'simulating …';
+  worker.postMessage({ id: ++asked, ask: question, text: text() } satisfies Question);
+}
+
+function compileSoon(): void {
+  clearTimeout(timer);
+  timer = setTimeout(() => ask('compile'), PAUSE);
+}
+
+worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
+  if (data.id !== asked) return;
+  if ('failed' in data) {
+    status.value = 'the compiler failed';
+    showProblems(data.failed);
+    return;
+  }
+  if (data.ask === 'compile') showAnswer(data.answer);
+  else showSimulation(data.answer);
+});
+
+function showAnswer(next: Answer): void {
+  answer = next;
+  const errors = next.problems.filter(({ severity }) => severity === 'error').length;
+  status.value = errors > 0 ? `${errors} ${errors === 1 ? 'error' : 'errors'}` : 'compiles';
+  showProblems(next.report);
+  const marks = next.problems.map(({ start, end, severity, message }) => {
+    const kind = severity === 'error' || severity === 'warning' ? severity : ('info' as const);
+    return { from: start, to: end, severity: kind, message };
+  });
+  editor.dispatch(setDiagnostics(editor.state, marks));
+  const chosen = planChoice.value;
+  planChoice.replaceChildren(...next.plans.map(({ name }) => new Option(name)));
+  if (next.plans.some(({ name }) => name === chosen)) planChoice.value = chosen;
+  showView();
+}
+
+function showProblems(report: string): void {
+  const problems = element('problems');
+  problems.textContent = report;
+  problems.hidden = report === '';
+}
+
+function showSimulation(found: SimulationAnswer): void {
+  status.value = 'page' in found ? 'simulated' : 'not simulated';
+  frame.srcdoc =
+    'page' in found ? found.page : `<p style="font: 14px system-ui; padding: 1rem">${found.why}</p>`;
+}
+
+function showView(): void {
+  for (const button of element('views').querySelectorAll('button'))
+    button.setAttribute('aria-selected', String(button.dataset['view'] === view));
+  const plan = answer.plans.find(({ name }) => name === planChoice.value);
+  const texts = element('text');
+  texts.hidden = view === 'graph' || view === 'simulation';
+  texts.textContent = plan?.levels[view] ?? 'No plan of this file compiles.';
+  const graph = element('graph');
+  graph.hidden = view !== 'graph';
+  graph.innerHTML = plan?.graph ?? '';
+  frame.hidden = view !== 'simulation';
+  if (view === 'simulation' && simulated !== text()) {
+    simulated = text();
+    ask('simulate');
+  }
+}
+
+element('views').replaceChildren(
+  ...VIEWS.map((name) => {
+    const button = document.createElement('button');
+    button.textContent = name;
+    button.dataset['view'] = name;
+    button.setAttribute('role', 'tab');
+    button.addEventListener('click', () => {
+      view = name;
+      showView();
+    });
+    return button;
+  }),
+);
+exampleChoice.replaceChildren(...examples.map(({ name }) => new Option(name)));
+exampleChoice.addEventListener('change', () => {
+  const insert = examples.find(({ name }) => name === exampleChoice.value)!.text;
+  editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert } });
+});
+planChoice.addEventListener('change', showView);
+ask('compile');

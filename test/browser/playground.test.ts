@@ -1,0 +1,80 @@
+/** The playground in a real browser: served by the command, typed into, looked at. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { browserPath } from '../../scripts/setup/browser.mjs';
+
+let server: ChildProcess;
+let browser: Browser;
+let page: Page;
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  server = spawn(process.execPath, ['dist/cli/main.js', 'playground', '--port', '0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const [line] = (await once(server.stderr!.setEncoding('utf8'), 'data')) as [string];
+  const url = /http:\S+/.exec(line)![0];
+  browser = await chromium.launch({
+    executablePath: browserPath()!,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
+  });
+  page = await browser.newPage({ viewport: { width: 1400, height: 850 } });
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  await page.goto(url);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  server.kill('SIGINT');
+  const [code] = (await once(server, 'exit')) as [number | null];
+  expect(code).toBe(0);
+});
+
+const status = (text: string | RegExp): Promise<void> =>
+  expect.poll(() => page.textContent('#status'), { timeout: 60_000 }).toMatch(text);
+
+describe('the playground in a browser', () => {
+  it('compiles its first example', async () => {
+    await status('compiles');
+    expect(await page.textContent('#text')).toContain('plan reshard');
+    await page.click('button[data-view=runtime]');
+    expect(await page.textContent('#text')).toContain('attention');
+  });
+
+  it('draws the graph', async () => {
+    await page.click('button[data-view=graph]');
+    expect(await page.locator('#graph svg text').allTextContents()).toContain('gpu[0]');
+  });
+
+  it('shows what is wrong while one types, where it is', async () => {
+    await page.click('.cm-content');
+    await page.keyboard.press('Control+End');
+    await page.keyboard.type('plan p for nobody on machine {}');
+    await status(/error/);
+    expect(await page.textContent('#problems')).toContain('nobody');
+    await expect.poll(() => page.locator('.cm-lintRange-error').count()).toBeGreaterThan(0);
+    for (let count = 0; count < 31; count++) await page.keyboard.press('Backspace');
+    await status('compiles');
+    expect(await page.isHidden('#problems')).toBe(true);
+  });
+
+  it('simulates in the page', async () => {
+    await page.click('button[data-view=simulation]');
+    await status('simulated');
+    const frame = page.frameLocator('#simulation');
+    await expect.poll(() => frame.locator('body').textContent()).toContain('requests per');
+  });
+
+  it('changes the example', async () => {
+    await page.click('button[data-view=plan]');
+    await page.selectOption('#example', 'pod');
+    await expect.poll(() => page.textContent('#text'), { timeout: 60_000 }).toContain('llama3_405b');
+  });
+
+  it('never complained', () => {
+    expect(complaints).toEqual([]);
+  });
+});
