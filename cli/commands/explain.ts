@@ -79,7 +79,7 @@ function explainFile(what: string, options: ExplainOptions, { terminal }: Comman
   const asked = { file, compiled, render: checked.render };
   if (options.op !== undefined) return explainOp(asked, options.op, options, terminal);
   if (line !== undefined) return explainLine(asked, Number(line), options, terminal);
-  const plans = compiled.map(({ plan, result }) => explainPlan(plan, result));
+  const plans = compiled.map(({ plan, result }) => explainPlan(plan, result, checked.render));
   if (options.json) out(terminal, jsonDocument('explain', { file, plans }));
   else out(terminal, plans.map(describeExplanation).join('\n\n'));
   return EXIT.ok;

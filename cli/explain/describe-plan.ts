@@ -1,6 +1,7 @@
 /** The explanation of a plan as text for people. */
 import { describeKvCost, describeReshard, describeResidence } from '../../compiler/reshard/describe.js';
-import { formatBytes, plural } from '../format.js';
+import { formatBytes, plural, formatTable } from '../format.js';
+import type { Constant } from './constants.js';
 import { memoryTable } from '../plan-report.js';
 import {
   describeSplit,
@@ -20,7 +21,7 @@ const STRATEGIES: Readonly<Record<EdgeExplanation['strategy'], string>> = {
 
 /** Several lines, without a line end. */
 export function describeExplanation(explained: PlanExplanation): string {
-  const { plan, model, topology, layout, defaults } = explained;
+  const { plan, model, topology, layout, defaults, constants } = explained;
   const lines = [
     `plan ${plan}: model ${model} on ${topology}`,
     ...layout.flatMap((stage) => ['', ...indent(describeStage(stage, explained))]),
@@ -35,8 +36,29 @@ export function describeExplanation(explained: PlanExplanation): string {
       defaults.map(({ what, value, why }) => `${what} = ${value}: ${why}`),
       4,
     ),
+    '',
+    '  constants of its simulation',
+    ...indent(describeConstants(constants), 4),
   ];
   return lines.join('\n');
+}
+
+/** A line each; the sources of shipped figures once, below. */
+function describeConstants(constants: readonly Constant[]): string[] {
+  const table = formatTable(
+    constants.map(({ what, value, origin, at }) => [
+      what,
+      value,
+      origin === 'declared' ? at : `${origin}, ${at}`,
+    ]),
+  );
+  const sources = new Map(
+    constants.flatMap(({ what, source }) => (source ? [[source, what] as const] : [])).reverse(),
+  );
+  return [
+    ...table.split('\n'),
+    ...[...sources].reverse().map(([source, what]) => `source of ${what}: ${source}`),
+  ];
 }
 
 function describeStage(stage: StageExplanation, { stages }: PlanExplanation): string[] {

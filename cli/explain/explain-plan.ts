@@ -8,6 +8,8 @@ import { isCollective } from '../../compiler/ir/print-sharded.js';
 import type { ShardedBlock, ShardedStage } from '../../compiler/ir/sharded.js';
 import type { DefaultTaken, LayerSharding, Plan, Stage } from '../../compiler/plan/plan.js';
 import { planReport, type PlanReport } from '../plan-report.js';
+import type { RenderOptions } from '../render-diagnostics.js';
+import { planConstants, type Constant } from './constants.js';
 
 /** An op that the plan does not write and the compiler inserted. */
 export interface InsertedOp {
@@ -43,10 +45,16 @@ export interface PlanExplanation extends PlanReport {
   readonly edges: readonly EdgeExplanation[];
   readonly rules: readonly { readonly to: string; readonly when: string; readonly default: boolean }[];
   readonly defaults: readonly DefaultTaken[];
+  /** What a simulation hangs on, and where each figure comes from. */
+  readonly constants: readonly Constant[];
 }
 
 /** Gathers the explanation of a compiled plan; a plain JSON value. */
-export function explainPlan(plan: Plan, compiled: CompileResult): PlanExplanation {
+export function explainPlan(
+  plan: Plan,
+  compiled: CompileResult,
+  texts: Pick<RenderOptions, 'textOf' | 'nameOf'>,
+): PlanExplanation {
   const { sharded, transitions, runtime } = compiled;
   const stageOf = (name: string): Stage => plan.stages.find((stage) => stage.name === name)!;
   const flow = plan.flow.stages;
@@ -64,6 +72,7 @@ export function explainPlan(plan: Plan, compiled: CompileResult): PlanExplanatio
       default: origin === undefined,
     })),
     defaults: plan.defaults,
+    constants: planConstants(plan, texts),
   };
 }
 

@@ -29,6 +29,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
   const [memory, bandwidth, compute] = [values.get('memory'), values.get('bandwidth'), values.get('compute')];
   if (memory === undefined || bandwidth === undefined || !compute || values.failed) return undefined;
   const sustained = values.get('sustained') ?? {};
+  const assumed = (['compute', 'bandwidth'] as const).filter((name) => sustained[name] === undefined);
   return {
     name: decl.name.text,
     memory,
@@ -39,6 +40,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
       bandwidth: sustained['bandwidth'] ?? SUSTAINED.bandwidth,
     },
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
+    ...(assumed.length > 0 && { assumed }),
     origin: at(cx, decl.name),
   };
 }

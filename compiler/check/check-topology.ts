@@ -56,6 +56,7 @@ interface Building {
   readonly templates: Map<string, PlaceTemplate>;
   readonly kinds: Map<string, DeviceKind | undefined>;
   overhead: Topology['overhead'] | undefined;
+  overheadOrigin: Topology['overheadOrigin'];
   failed: boolean;
 }
 
@@ -77,6 +78,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     templates: new Map(),
     kinds: new Map(),
     overhead: undefined,
+    overheadOrigin: undefined,
     failed: false,
   };
   readMembers(decl.members, { instances: [''], template: '', scope: '' }, cx, b);
@@ -91,6 +93,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     tiers: b.tiers,
     links: b.links,
     overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
+    ...(b.overheadOrigin && { overheadOrigin: b.overheadOrigin }),
     origin: at(cx, decl.name),
   };
   return { topology, templates: b.templates };
@@ -176,6 +179,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         return;
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
+      b.overheadOrigin = at(cx, member);
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -284,6 +288,7 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
     to,
     bandwidth,
     latency: values.get('latency') ?? 0,
+    ...(values.get('latency') === undefined && { latencyAssumed: true }),
     allreduce: Object.fromEntries(allreduce.map(([size, rate]) => [Number(size), rate])),
     origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
   });

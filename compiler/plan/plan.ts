@@ -17,6 +17,8 @@ export interface DeviceKind {
   readonly sustained: { readonly compute: number; readonly bandwidth: number };
   /** Fraction of the peak that matrix products of so many rows reach, where declared. */
   readonly gemm?: Readonly<Record<number, number>>;
+  /** Fractions of `sustained` that the declaration leaves out. */
+  readonly assumed?: readonly ('compute' | 'bandwidth')[];
   readonly origin: Origin;
 }
 
@@ -57,6 +59,8 @@ export interface Link {
   readonly bandwidth: number;
   /** Seconds. */
   readonly latency: number;
+  /** The declaration says nothing of the latency. */
+  readonly latencyAssumed?: boolean;
   /** All-reduce algorithm bandwidth (tensor bytes / time) by group size. */
   readonly allreduce: Readonly<Record<number, number>>;
   readonly origin: Origin;
@@ -77,6 +81,8 @@ export interface Topology {
     readonly request: number;
     readonly kernel: number;
   };
+  /** Where the topology declares its overhead; absent where it does not. */
+  readonly overheadOrigin?: Origin;
   readonly origin: Origin;
 }
 

@@ -1,0 +1,117 @@
+/**
+ * The constants that a plan's simulation hangs on, each with its value and where that comes from: declared in a file of
+ * the user, a figure shipped in the library with the source that the library's comments give, or a default.
+ */
+import { formatQuantity } from '../../compiler/check/units.js';
+import { GEMM_TILE_ROWS } from '../../compiler/cost/rates.js';
+import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
+import type { DeviceKind, Link, Plan, Topology } from '../../compiler/plan/plan.js';
+import { placeName, type RenderOptions } from '../render-diagnostics.js';
+
+export interface Constant {
+  /** `l4: bandwidth`, `gpu <-> host: latency`. */
+  readonly what: string;
+  readonly value: string;
+  readonly origin: 'declared' | 'shipped' | 'default';
+  /** Where the declaration is that has it, or lacks it. */
+  readonly at: string;
+  /** Of a shipped figure: what the library's comments say of it. */
+  readonly source?: string;
+}
+
+type Texts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
+
+/** Constants of the plan's devices, links and engine, in the order of the topology. */
+export function planConstants({ topology }: Pick<Plan, 'topology'>, texts: Texts): readonly Constant[] {
+  const kinds = new Map(topology.devices.map(({ kind }) => [kind.name, kind]));
+  return [
+    ...[...kinds.values()].flatMap((kind) => deviceConstants(kind, texts)),
+    ...topology.links.flatMap((link) => linkConstants(link, texts)),
+    ...overheadConstants(topology, texts),
+  ];
+}
+
+/** A constant of a declaration: shipped when its file is the library's. */
+function given(what: string, value: string, origin: Origin, property: string, texts: Texts): Constant {
+  const at = placeName(origin, texts);
+  if (!origin.file.startsWith('std/')) return { what, value, origin: 'declared', at };
+  const source = commentsOn(texts.textOf(origin.file) ?? '', origin.span.start, property);
+  return { what, value, origin: 'shipped', at, ...(source !== '' && { source }) };
+}
+
+const taken = (what: string, value: string, origin: Origin, texts: Texts): Constant => ({
+  what,
+  value,
+  origin: 'default',
+  at: placeName(origin, texts),
+});
+
+function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
+  const { name, origin, sustained, gemm, assumed = [] } = kind;
+  const own = (property: string, value: string): Constant =>
+    given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
+  const fractions = (['compute', 'bandwidth'] as const).map((each) => {
+    const [what, value] = [`sustained ${each}`, formatQuantity(sustained[each], 'fraction')];
+    return assumed.includes(each) ? taken(`${name}: ${what}`, value, origin, texts) : own(what, value);
+  });
+  const steps = Object.entries(gemm ?? {}).map(
+    ([rows, part]) => `${rows}: ${formatQuantity(part, 'fraction')}`,
+  );
+  return [
+    own('memory', formatQuantity(kind.memory, 'bytes')),
+    own('bandwidth', formatQuantity(kind.bandwidth, 'bytes/s')),
+    ...Object.entries(kind.compute).map(([type, rate]) =>
+      own(`compute ${type}`, formatQuantity(rate, 'flop/s')),
+    ),
+    ...fractions,
+    gemm === undefined
+      ? taken(`${name}: gemm`, `tiles of ${GEMM_TILE_ROWS} rows are computed whole`, origin, texts)
+      : own('gemm', steps.join(', ')),
+  ];
+}
+
+function linkConstants(link: Link, texts: Texts): readonly Constant[] {
+  const { from, to, bandwidth, latency, latencyAssumed, allreduce, origin } = link;
+  const own = (property: string, value: string): Constant =>
+    given(`${from} <-> ${to}: ${property}`, value, origin, property, texts);
+  const sizes = Object.entries(allreduce).map(
+    ([size, rate]) => `${size}: ${formatQuantity(rate, 'bytes/s')}`,
+  );
+  const delay = formatQuantity(latency, 'seconds');
+  return [
+    own('bandwidth', formatQuantity(bandwidth, 'bytes/s')),
+    latencyAssumed ? taken(`${from} <-> ${to}: latency`, delay, origin, texts) : own('latency', delay),
+    sizes.length > 0
+      ? own('allreduce', sizes.join(', '))
+      : taken(`${from} <-> ${to}: allreduce`, 'a ring over the narrowest link', origin, texts),
+  ];
+}
+
+function overheadConstants(
+  { name, overhead, overheadOrigin, origin }: Topology,
+  texts: Texts,
+): readonly Constant[] {
+  return Object.entries(overhead).map(([part, seconds]) => {
+    const [what, value] = [`${name}: overhead ${part}`, formatQuantity(seconds, 'seconds')];
+    // Nothing is what is left out takes.
+    if (overheadOrigin === undefined || seconds === 0) return taken(what, value, origin, texts);
+    return given(what, value, overheadOrigin, 'overhead', texts);
+  });
+}
+
+/** Comments right above the declaration at an offset, and above the property in its block, as one text. */
+function commentsOn(text: string, offset: number, property: string): string {
+  const lines = text.split('\n');
+  const first = text.slice(0, offset).split('\n').length - 1;
+  const above = (line: number): readonly string[] => {
+    const found: string[] = [];
+    for (let i = line - 1; i >= 0 && /^\s*\/\//.test(lines[i]!); i--)
+      found.unshift(lines[i]!.replace(/^\s*\/{2,3}\s?/, ''));
+    return found;
+  };
+  const end = lines.findIndex((line, i) => i > first && /^\s*\}\s*$/.test(line));
+  const own = lines.findIndex(
+    (line, i) => i > first && i < end && new RegExp(`^\\s*${property}\\b`).test(line),
+  );
+  return [...above(first), ...(own < 0 ? [] : above(own))].join(' ').trim();
+}

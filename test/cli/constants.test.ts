@@ -1,0 +1,80 @@
+/** Where the constants of a simulation come from. */
+import { describe, expect, it } from 'vitest';
+import { planConstants, type Constant } from '../../cli/explain/constants.js';
+import { checkFile } from '../../compiler/check/check-file.js';
+import { runInProcess } from './run-program.js';
+
+const FILE = `import { l4 } from "std/devices"
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% } }
+topology t {
+  a[2]: mine
+  b[2]: l4
+  tier host { capacity: 8 GiB }
+  link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s } }
+  link a <-> host { bandwidth: 8 GB/s, latency: 9 us }
+  overhead { step: 2 ms, kernel: 5 us }
+}
+model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
+plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow requests -> serve -> results }
+`;
+
+function constants(): ReadonlyMap<string, Constant> {
+  const { plans, files } = checkFile(
+    {
+      readText: () => FILE,
+      resolve: (_from, specifier) => specifier,
+      readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'none' }),
+    },
+    'mine.plan',
+  );
+  const texts = { textOf: (file: string) => files.get(file), nameOf: (file: string) => file };
+  return new Map(planConstants(plans[0]!, texts).map((constant) => [constant.what, constant]));
+}
+
+describe('the constants of a simulation', () => {
+  it('are declared, with their place', () => {
+    const all = constants();
+    const at = (line: number): unknown => expect.stringMatching(new RegExp(`^mine\\.plan:${line}:`));
+    expect(all.get('mine: bandwidth')).toEqual({
+      what: 'mine: bandwidth',
+      value: '100 GB/s',
+      origin: 'declared',
+      at: at(2),
+    });
+    expect(all.get('mine: gemm')).toMatchObject({ value: '1: 3%, 64: 40%', origin: 'declared' });
+    expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
+    expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
+    expect(all.get('a <-> b: allreduce')).toMatchObject({
+      value: '2: 3 GB/s',
+      origin: 'declared',
+      at: at(7),
+    });
+    expect(all.get('t: overhead kernel')).toMatchObject({ value: '5 us', origin: 'declared', at: at(9) });
+  });
+
+  it('are shipped, with the source that the library gives', () => {
+    const memory = constants().get('l4: memory')!;
+    expect(memory).toMatchObject({ value: '24 GB', origin: 'shipped' });
+    expect(memory.at).toMatch(/^std\/devices:\d+:/);
+    expect(memory.source).toMatch(/Datasheet/);
+    const sustained = constants().get('l4: sustained compute')!;
+    expect(sustained.source).toMatch(/Datasheet.* measured/);
+  });
+
+  it('are defaults where the declaration says nothing', () => {
+    const all = constants();
+    expect(all.get('mine: sustained compute')).toMatchObject({ value: '50%', origin: 'default' });
+    expect(all.get('l4: gemm')).toMatchObject({ origin: 'default' });
+    expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
+    expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });
+    expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });
+  });
+
+  it('are listed by explain, shipped sources once', async () => {
+    const run = await runInProcess('explain', 'plans/seesaw-70b.plan', '--plan', 'seesaw');
+    expect(run.status).toBe(0);
+    expect(run.out).toMatch(/l4: bandwidth +300 GB\/s +shipped, std\/devices:\d+/);
+    expect(run.out).toMatch(/gpu <-> host: bandwidth +12 GB\/s +plans\/seesaw-70b\.plan:\d+/);
+    expect(run.out.match(/source of l4: memory/g)).toHaveLength(1);
+  });
+});
