@@ -8,6 +8,7 @@ import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import type { Program, RuntimeGraph, RuntimeStage } from '../ir/runtime-graph.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { CheckedExpectation, Plan } from '../plan/plan.js';
+import { expectationCauses } from './expectation-causes.js';
 
 type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
 type Never = Extract<CheckedExpectation, { kind: 'never' }>;
@@ -19,7 +20,7 @@ export function checkExpectations(
   transitions: TransitionGraph,
 ): readonly Diagnostic[] {
   return (plan.expectations ?? []).flatMap((expectation) => {
-    if (expectation.kind === 'never') return checkNever(expectation, runtime);
+    if (expectation.kind === 'never') return checkNever(expectation, runtime, transitions);
     const value = measure(expectation, runtime, transitions);
     if (value === undefined || holds(value, expectation)) return [];
     const show = (figure: number): string =>
@@ -32,14 +33,18 @@ export function checkExpectations(
           value: show(value),
           bound: `${expectation.op} ${show(expectation.limit)}`,
         },
-        { primary: expectation.origin },
+        { primary: expectation.origin, ...expectationCauses(expectation, runtime, transitions) },
       ),
     ];
   });
 }
 
 /** `never OP of X in STAGE`: collectives and sends carry activations, in the stages of the runtime graph. */
-function checkNever(expectation: Never, runtime: RuntimeGraph): readonly Diagnostic[] {
+function checkNever(
+  expectation: Never,
+  runtime: RuntimeGraph,
+  transitions: TransitionGraph,
+): readonly Diagnostic[] {
   const { op, of: carried, stage, origin } = expectation;
   if (carried !== undefined && carried !== 'activations') return [];
   const count = runtime.stages
@@ -49,7 +54,11 @@ function checkNever(expectation: Never, runtime: RuntimeGraph): readonly Diagnos
   if (count === 0) return [];
   const measure = stage === undefined ? op : `${op} in ${stage}`;
   return [
-    report('expectation-not-met', { measure, value: String(count), bound: '== 0' }, { primary: origin }),
+    report(
+      'expectation-not-met',
+      { measure, value: String(count), bound: '== 0' },
+      { primary: origin, ...expectationCauses(expectation, runtime, transitions) },
+    ),
   ];
 }
 

@@ -308,6 +308,18 @@ export const CASES: readonly Case[] = [
     compiled: true,
     says: 'collectives(decode, per: layer) is 2, expected <= 1',
   },
+  {
+    slug: 'expectation-not-met',
+    source: split('expect { «never all_reduce in decode» }'),
+    compiled: true,
+    says: 'decode/p0/',
+  },
+  {
+    slug: 'expectation-not-met',
+    source: split('expect { «peak(decode, gpu) <= 1 MB» }'),
+    compiled: true,
+    says: 'gpu[0]: weights',
+  },
 
   // ---------------------------------------------------------------- allowances
   {

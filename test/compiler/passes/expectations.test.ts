@@ -49,6 +49,23 @@ describe('expectations', () => {
     expect([never('all_reduce', 'prefill'), never('send', 'decode')]).toEqual([0, 0]);
   });
 
+  it('show the ops, moves and memory that broke them, and where these come from', () => {
+    const found = (expectation: Omit<Bound, 'kind' | 'origin'>) => {
+      const plan: Plan = { ...PLAN, expectations: [{ kind: 'bound', origin: originAt(), ...expectation }] };
+      return compilePlan(plan).diagnostics[0]!;
+    };
+    const collectives = found({ measure: 'collectives', stage: 'decode', per: 'step', op: '<', limit: 1 });
+    expect(collectives.notes[0]).toMatch(/^decode\/p0\/\d+: all_reduce/);
+    expect(collectives.notes.at(-1)).toBe('and 5 more');
+    expect(collectives.related).toHaveLength(1);
+    const peak = found({ measure: 'peak', stage: 'decode', op: '<', limit: 1 });
+    expect(peak.notes).toEqual([expect.stringMatching(/^gpu\[\d\]: weights .*, workspace .*, KV /)]);
+    const bytes = found({ measure: 'bytes', edge: EDGE, per: 'transition', op: '<', limit: 1 });
+    expect(bytes.related).toMatchObject([
+      { ...transitions.weights[0]!.origin, label: expect.any(String) as string },
+    ]);
+  });
+
   it('leave to the run what only a run can tell', () => {
     expect(unmet({ measure: 'transitions', op: '<', limit: 0 })).toEqual([]);
   });
