@@ -63,14 +63,14 @@ export async function measureMoves(
     );
     // Devices of one stage alone move nothing.
     if (moves.size === 0) return [];
-    const context = { turns, urgency: weightUrgency(graph, residences, id) };
+    const context = { spare: 0, turns, urgency: weightUrgency(graph, residences, id) };
     const mine = deviceResidences(graph, residences, id);
     return [{ moves, weights: createResidentWeights(devices[i]!, mine, moves, source, context) }];
   });
   for (const { weights } of residents) await weights.load(stages[0]);
   const idle = (): Promise<unknown> => Promise.all(devices.map((device) => device.idle()));
   const each = 2 * Math.max(...[...needed.values()].map(({ rows, cols }) => rows * cols));
-  const rings = devices.map((device) => createStagingRing(device, Infinity, turns));
+  const rings = devices.map((device) => createStagingRing(device, Infinity, 0, turns));
   const best: Record<keyof MoveRates, { wall: number; processor: number }> = {
     moves: { wall: 0, processor: 0 },
     plain: { wall: 0, processor: 0 },

@@ -10,7 +10,7 @@ import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Mesh } from '../compiler/plan/plan.js';
 import { openEngine } from '../runtime/engine/open.js';
-import type { EngineStats } from '../runtime/engine/types.js';
+import type { Engine, EngineStats } from '../runtime/engine/types.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
 import { measureMoves } from './reshard-moves.js';
@@ -20,7 +20,9 @@ import type { RequestSize } from './support/requests.js';
 import { LLAMA_110M } from './support/shapes.js';
 
 const SHAPE = { ...LLAMA_110M, context: 128 };
-const REQUESTS = 12;
+const REQUESTS = 8;
+/** Batches of each kind that count. */
+const ROUNDS = 4;
 const PROMPT_TOKENS = 48;
 const NEW_TOKENS = 5;
 const BATCH = 4;
@@ -43,16 +45,23 @@ const CASES: readonly Case[] = [
   { name: 'pp4->dp2tp2-disjoint', prefill: { pp: 4 }, decode: { dp: 2, tp: 2 }, disjoint: true },
 ];
 
+/** Batches with one kind of transitions. */
 interface Measured {
+  /** Of all batches. */
   readonly stats: EngineStats;
-  /** Wall seconds of the batch. */
-  readonly seconds: number;
+  /** Wall seconds of every batch but the first. */
+  readonly seconds: readonly number[];
 }
 
-/** Runs the cases with these names, or all, and prints a few lines for each to stdout. */
+/**
+ * Runs the cases with these names, or all, and prints a few lines for each to stdout. `--moves` leaves out the batches;
+ * `--rounds=N` runs as many batches of each kind, beside one that warms up.
+ */
 export async function benchReshard(args: readonly string[]): Promise<void> {
   const movesOnly = args.includes('--moves');
-  const names = args.filter((arg) => arg !== '--moves');
+  const asked = args.find((arg) => arg.startsWith('--rounds='));
+  const rounds = asked === undefined ? ROUNDS : Number(asked.slice('--rounds='.length));
+  const names = args.filter((arg) => !arg.startsWith('--'));
   const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}`);
   for (const each of CASES.filter(({ name }) => names.length === 0 || names.includes(name))) {
@@ -63,8 +72,7 @@ export async function benchReshard(args: readonly string[]): Promise<void> {
       if (rates !== undefined) console.log(`${each.name}: ${describeRates(rates)}`);
       continue;
     }
-    const dataflow = await measure(compiled, 'dataflow');
-    const barrier = await measure(compiled, 'barrier');
+    const { dataflow, barrier } = await measureBatches(compiled, rounds);
     for (const line of describe(each, compiled, rates, dataflow, barrier)) console.log(line);
   }
 }
@@ -92,17 +100,34 @@ function compileCase({ prefill, decode, disjoint }: Case): CompileResult {
   return compiled;
 }
 
-async function measure({ runtime }: CompileResult, transitions: TransitionMode): Promise<Measured> {
-  const engine = await openEngine(runtime, { transitions });
+/**
+ * The same batch again and again, in turn with dataflow and with barriers, in both orders: what else the machine does
+ * comes and goes, and then falls on both.
+ */
+async function measureBatches(
+  { runtime }: CompileResult,
+  rounds: number,
+): Promise<Record<TransitionMode, Measured>> {
+  const modes = ['dataflow', 'barrier'] as const;
+  const engines: Record<TransitionMode, Engine> = {
+    dataflow: await openEngine(runtime, { transitions: 'dataflow' }),
+    barrier: await openEngine(runtime, { transitions: 'barrier' }),
+  };
+  const seconds: Record<TransitionMode, number[]> = { dataflow: [], barrier: [] };
   try {
-    const size = { promptTokens: PROMPT_TOKENS, newTokens: NEW_TOKENS };
-    submitRequests(engine, SHAPE.vocab, Array<RequestSize>(REQUESTS).fill(size));
-    const began = performance.now();
-    await engine.run();
-    const seconds = (performance.now() - began) / 1000;
-    return { stats: engine.stats(), seconds };
+    for (let round = 0; round <= rounds; round++) {
+      for (const mode of round % 2 === 0 ? modes : modes.toReversed()) {
+        const size = { promptTokens: PROMPT_TOKENS, newTokens: NEW_TOKENS };
+        submitRequests(engines[mode], SHAPE.vocab, Array<RequestSize>(REQUESTS).fill(size));
+        const began = performance.now();
+        await engines[mode].run();
+        if (round > 0) seconds[mode].push((performance.now() - began) / 1000);
+      }
+    }
+    const of = (mode: TransitionMode): Measured => ({ stats: engines[mode].stats(), seconds: seconds[mode] });
+    return { dataflow: of('dataflow'), barrier: of('barrier') };
   } finally {
-    await engine.dispose();
+    for (const mode of modes) await engines[mode].dispose();
   }
 }
 
@@ -116,13 +141,14 @@ function describe(
   const { stats } = barrier;
   const bound = (from: string): number =>
     transitions.weights.find((reshard) => reshard.from === from)?.lowerBound ?? 0;
-  // A batch begins with prefill, so switches to decode and back alternate.
+  // The first batch begins with prefill, so switches to decode and back alternate.
   const there = Math.ceil(stats.transitions / 2);
   const least = there * bound('prefill') + (stats.transitions - there) * bound('decode');
   const mega = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   const lines = [
-    `${name}: ${stats.transitions} transitions, KV out ${mega(stats.bytes.kvOut)}, in ${mega(stats.bytes.kvIn)}, ` +
-      `batch ${dataflow.seconds.toFixed(2)} s with dataflow, ${barrier.seconds.toFixed(2)} s with barriers`,
+    `${name}: ${stats.transitions} transitions, KV out ${mega(stats.bytes.kvOut)}, in ${mega(stats.bytes.kvIn)}`,
+    `  batch ${spread(dataflow)} with dataflow, ${spread(barrier)} with barriers; steps ` +
+      `${JSON.stringify(dataflow.stats.steps)} and ${JSON.stringify(barrier.stats.steps)}`,
   ];
   if (rates === undefined) return lines;
   const exposed = (run: Measured): number =>
@@ -134,6 +160,14 @@ function describe(
     `  exposed per transition ${exposed(dataflow).toFixed(1)} ms with dataflow (${dataflow.stats.transitions}), ` +
       `${exposed(barrier).toFixed(1)} ms with barriers (${(exposed(dataflow) / exposed(barrier)).toFixed(2)}x)`,
   ];
+}
+
+/** Median of the batches, and all of them. */
+function spread({ seconds }: Measured): string {
+  const sorted = seconds.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median = (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
+  return `${median.toFixed(2)} s (${seconds.map((each) => each.toFixed(2)).join(', ')})`;
 }
 
 function describeRates({ moves, plain, ring }: MoveRates): string {

@@ -284,6 +284,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       case 'switch':
         await switchStage(action);
         return { kind: 'switch_done', id: action.id };
+      case 'prepare':
+        prepared.prepareSwitch(action.from, action.to);
+        return undefined;
       case 'reject': {
         const sequence = sequences.get(action.sequence);
         sequences.delete(action.sequence);

@@ -2,7 +2,13 @@
  * From a runtime graph to devices that are ready to run it: weights resident, KV pages allocated, every kernel of
  * every stage compiled and bound. Happens once per plan.
  */
-import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
+import type {
+  DeviceMoves,
+  RuntimeGraph,
+  RuntimeStage,
+  RuntimeTransition,
+} from '../../compiler/ir/runtime-graph.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
 import { openDiskTier } from '../kv/disk-tier.js';
@@ -17,7 +23,7 @@ import type { PagePool } from '../kv/pool.js';
 import type { TierFiles } from '../kv/tier-files.js';
 import { openRank } from '../exec/rank.js';
 import { createResidentWeights } from '../exec/resident-weights.js';
-import type { ResidentWeights } from '../exec/resident-weights.js';
+import type { ResidentWeights, TraceWeight } from '../exec/resident-weights.js';
 import type { MoveSpan } from '../exec/staging-ring.js';
 import { ropeBuffers } from '../exec/rope.js';
 import { createPageVerifier } from '../kv/verify-pages.js';
@@ -31,7 +37,7 @@ import type { KernelLibrary } from '../kernels/kernel.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { deviceLane } from '../trace/tracer.js';
-import type { Tracer } from '../trace/tracer.js';
+import type { Lane, Tracer } from '../trace/tracer.js';
 import { createExposureClock } from './clock.js';
 import type { ExposureClock } from './clock.js';
 import {
@@ -60,11 +66,21 @@ export interface Prepared {
   /** Seconds within transitions in which no kernels ran on their devices, as far as the host can tell. */
   readonly exposedSeconds: () => number;
   /**
+   * Begins the uploads of the transition that the group will make next, as far as there is memory for what no device
+   * has a place for yet. Once between two transitions.
+   */
+  prepareSwitch(from: string, to: string): void;
+  /**
    * Carries out a transition on all devices of a group: each weight is moved when the steps given out before are past
    * what lies in its place, and steps given out later wait for the weights they use. Resolves with the bytes uploaded once all
    * moves are enqueued, as a barrier once they are done.
    */
   switchTo(from: string, to: string, mode: TransitionMode): Promise<number>;
+}
+
+/** A transition of a group to a residence. */
+interface Change extends StageResidence, Pick<RuntimeTransition, 'origin'> {
+  readonly devices: readonly { readonly device: number; readonly moves: DeviceMoves }[];
 }
 
 /** What `prepare` reports as it goes, for a progress line. */
@@ -106,7 +122,9 @@ export async function prepare(
     const mine = deviceResidences(graph, residences, id);
     const moves = deviceTransitions(graph, residences, id);
     const urgency = weightUrgency(graph, residences, id);
+    const { budget, peak } = graph.devices.find((each) => each.id === id)!;
     const resident = createResidentWeights(device, mine, moves, source, {
+      spare: budget - peak.total,
       turns,
       urgency,
       ...(onMove === undefined ? {} : { onMove: (span: MoveSpan) => onMove(id, span) }),
@@ -168,6 +186,21 @@ export async function prepare(
   await Promise.all([...devices.values()].map((device) => device.idle()));
   const disk = await openDisk(graph, host, verifier, files);
 
+  const change = (from: string, to: string): Change => {
+    const transition = transitionBetween(graph, residences, from, to);
+    if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
+    const changing = transition.devices.map(({ device, moves }) => ({
+      device,
+      moves: transition.moves[moves]!,
+    }));
+    return { ...residences.get(to)!, devices: changing, origin: transition.origin };
+  };
+  const traceOn =
+    (lane: Lane, origin: Origin): TraceWeight =>
+    (weight, args) =>
+      tracer.begin(lane, weight, { ...args, origin });
+  /** Ends the slice of what is prefetched, by device. */
+  const prefetching = new Map<number, () => void>();
   return {
     stages,
     pools,
@@ -175,23 +208,29 @@ export async function prepare(
     traffic,
     loadedBytes,
     exposedSeconds: () => [...exposures.values()].reduce((sum, clock) => sum + clock.seconds(), 0),
+    prepareSwitch(from, to) {
+      const { residence, devices: changing, origin } = change(from, to);
+      for (const { device, moves } of changing) {
+        const lane = deviceLane(pathOf(device), 'weights');
+        const slice = tracer.begin(lane, `prefetch ${from} -> ${to}`, { origin });
+        const prefetch = weights.get(device)!.prepare(residence, moves, traceOn(lane, origin));
+        prefetching.set(device, () => slice.end({ bytes: prefetch.bytes() }));
+      }
+    },
     async switchTo(from, to, mode) {
-      const transition = transitionBetween(graph, residences, from, to);
-      if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
-      const { residence, group } = residences.get(to)!;
+      const { residence, group, devices: changing, origin } = change(from, to);
       const end = exposures.get(group)!.transition();
       try {
         const uploaded = await Promise.all(
-          transition.devices.map(async ({ device, moves: index }) => {
-            const moves = transition.moves[index]!;
+          changing.map(async ({ device, moves }) => {
+            prefetching.get(device)?.();
+            prefetching.delete(device);
             const lane = deviceLane(pathOf(device), 'weights');
-            const { origin } = transition;
             const slice = tracer.begin(lane, `${from} -> ${to}`, { origin });
+            const steps = passages.leaving(device);
             const bytes = await weights
               .get(device)!
-              .transition(residence, moves, passages.leaving(device), (weight, args) =>
-                tracer.begin(lane, weight, { ...args, origin }),
-              );
+              .transition(residence, moves, steps, traceOn(lane, origin));
             slice.end({ bytes });
             if (mode === 'barrier') await devices.get(device)!.idle();
             if (verifyMoves) await weights.get(device)!.verify();

@@ -22,8 +22,11 @@ export interface Passage {
 
 /** The steps that were on a device at one moment. */
 export interface Leaving {
-  /** Resolves when all of them are past their last use of what lies in the place. Never rejects. */
-  past(place: Place): Promise<void>;
+  /**
+   * Resolves when all of them are past their last use of what lies in the place; undefined when they are. Never
+   * rejects.
+   */
+  past(place: Place): Promise<void> | undefined;
 }
 
 export interface Passages {
@@ -84,8 +87,9 @@ export function createPassages(): Passages {
     leaving(device) {
       const steps = [...on(device)];
       return {
-        async past(place) {
-          await Promise.all(steps.map((step) => isPast(step, place)));
+        past(place) {
+          const waits = steps.flatMap((step) => isPast(step, place) ?? []);
+          return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined);
         },
       };
     },

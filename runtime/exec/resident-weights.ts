@@ -4,7 +4,8 @@
  * Every stage's weights have a fixed place in one arena, so kernels are bound once per plan. A transition writes the
  * new residence over the old one in an order that destroys nothing still needed, by way of a ring of staging slots
  * (`staging-ring.ts`). Beyond the arena it needs that ring and a stash for what it must set aside: the compiler planned
- * and counted all three (`compiler/ir/device-weights.ts`). Weights whose place no other residence uses are brought in
+ * and counted all three (`compiler/ir/device-weights.ts`). A transition that is announced begins to fill the ring while
+ * the old residence is still in use, which then grows into memory of the device that nothing else has a use for. Weights whose place no other residence uses are brought in
  * at the start and stay: no transition moves them. Each weight may be used as soon as it has arrived.
  */
 import { largestWeight, planDeviceWeights } from '../../compiler/ir/device-weights.js';
@@ -37,9 +38,14 @@ export interface ResidentWeights {
    */
   load(residence: string): Promise<number>;
   /**
+   * Begins to bring the uploads of a transition to the device, as far as there is memory; all else is left as it is. The
+   * next transition must be this one. `trace` begins the slice of a weight.
+   */
+  prepare(to: string, moves: DeviceMoves, trace?: TraceWeight): Prefetch;
+  /**
    * Turns the active residence into `to` by the moves of a transition. A place is written when the steps in `leaving`
    * are past what lies there. From the call on `arrival` knows what is still to come. Resolves with the bytes uploaded
-   * once all moves are enqueued. `trace` begins the slice of a weight.
+   * once all moves are enqueued. `trace` begins the slice of a weight, unless the transition was prepared.
    */
   transition(to: string, moves: DeviceMoves, leaving?: Leaving, trace?: TraceWeight): Promise<number>;
   /** Compares the active residence with the weight source. Rejects with FC0921 where they differ. */
@@ -49,6 +55,12 @@ export interface ResidentWeights {
    * submitted from then on finds it. Undefined when it is there already.
    */
   arrival(residence: string, weight: string): Promise<void> | undefined;
+}
+
+/** What has been uploaded ahead of a transition. */
+export interface Prefetch {
+  /** Bytes brought to the device so far. */
+  readonly bytes: () => number;
 }
 
 /** A residence being moved in, with what has not arrived. */
@@ -63,8 +75,24 @@ interface Arrival {
   readonly fail: (error: unknown) => void;
 }
 
+/** A transition whose uploads have begun. */
+interface Begun {
+  readonly moves: DeviceMoves;
+  readonly incoming: Incoming;
+  readonly progress: Progress;
+  /** Lets it write to places that the steps are past. */
+  readonly go: (leaving: Leaving | undefined) => void;
+  readonly done: Promise<number>;
+}
+
+interface Progress {
+  uploaded: number;
+}
+
 /** What the weights of a device share with those of others, and what they tell. */
 export interface ResidentContext {
+  /** Bytes of the device's memory that nothing has a use for: room for what is brought in ahead of a transition. */
+  readonly spare: number;
   readonly turns: Turns;
   /** How soon a residence's steps need a weight; the lower, the sooner. */
   readonly urgency: (residence: string, weight: string) => number;
@@ -76,7 +104,7 @@ export function createResidentWeights(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   source: WeightSource,
-  { turns, urgency, onMove }: ResidentContext,
+  { spare, turns, urgency, onMove }: ResidentContext,
 ): ResidentWeights {
   const planned = planDeviceWeights(residences, transitions, device.limits.maxBufferBytes);
   const { arena, lasting, orders, stashBytes } = planned;
@@ -85,17 +113,49 @@ export function createResidentWeights(
   let active: string | undefined;
   let ring: StagingRing | undefined;
   let incoming: Incoming | undefined;
+  let prepared: Begun | undefined;
   const find = (residence: string, weight: string): Place => {
     const spot = arena.spots.get(residence)?.get(weight);
     if (spot === undefined) throw new Error(`no weight ${weight} in residence ${residence}`);
     return placeOf(spot);
   };
-  const settle = (): void => {
-    incoming = undefined;
-  };
   /** Made with the first load, before a transition needs it. */
-  const openRing = (): StagingRing => createStagingRing(device, largestWeight(residences), turns, onMove);
+  const openRing = (): StagingRing =>
+    createStagingRing(device, largestWeight(residences), spare, turns, onMove);
   const stash = stashBytes > 0 ? device.createBuffer('re-shard stash', stashBytes) : undefined;
+  const begin = (to: string, moves: DeviceMoves, trace: TraceWeight): Begun => {
+    const from = active;
+    if (from === undefined || ring === undefined) throw new Error('a transition needs an active residence');
+    if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
+    const order = orders.get(moves);
+    if (order === undefined) throw new Error(`no transition from ${from} to ${to} was planned`);
+    const moved = order.moves.flatMap(({ kind, job }) => (kind === 'write' ? [job.what.weight.id] : []));
+    const awaited = new Map(moved.map((weight) => [weight, createArrival()]));
+    const progress: Progress = { uploaded: 0 };
+    let leaving: Leaving | undefined;
+    let gone = false;
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const done = move(ring, order, stash, progress, {
+      oldPlace: (weight) => find(from, weight),
+      placeOf,
+      source,
+      urgency: (weight) => urgency(to, weight),
+      clear: (place) => (gone ? leaving?.past(place) : gate.then(() => leaving?.past(place))),
+      trace,
+      arrived: (weight) => awaited.get(weight)!.arrive(),
+    });
+    // A failure before the transition is asked for is reported by it.
+    done.catch(() => undefined);
+    const go = (steps: Leaving | undefined): void => {
+      leaving = steps;
+      gone = true;
+      open();
+    };
+    return { moves, incoming: { residence: to, awaited }, progress, go, done };
+  };
   return {
     place: find,
     async load(residence) {
@@ -109,7 +169,7 @@ export function createResidentWeights(
             target: find(name, weight.id),
             name: weight.id,
             urgency: 0,
-            clear: () => Promise.resolve(),
+            clear: () => undefined,
           };
           for (const { at, bytes } of packRanges(weight, source)) {
             const size = bytes.byteLength;
@@ -123,31 +183,28 @@ export function createResidentWeights(
       else uploader.free();
       return written;
     },
+    prepare(to, moves, trace = () => NO_SLICE) {
+      if (prepared !== undefined) throw new Error(`${prepared.incoming.residence} is prepared already`);
+      prepared = begin(to, moves, trace);
+      const { progress } = prepared;
+      return { bytes: () => progress.uploaded };
+    },
     async transition(to, moves, leaving, trace = () => NO_SLICE) {
-      const from = active;
-      if (from === undefined || ring === undefined) throw new Error('a transition needs an active residence');
-      if (incoming !== undefined) throw new Error(`${to} is moved in before ${incoming.residence} is there`);
-      const order = orders.get(moves);
-      if (order === undefined) throw new Error(`no transition from ${from} to ${to} was planned`);
-      const moved = order.moves.flatMap(({ kind, job }) => (kind === 'write' ? [job.what.weight.id] : []));
-      const awaited = new Map(moved.map((weight) => [weight, createArrival()]));
-      incoming = { residence: to, awaited };
+      if (prepared !== undefined && prepared.moves !== moves) {
+        throw new Error(`${prepared.incoming.residence} is prepared, not ${to}`);
+      }
+      const begun = prepared ?? begin(to, moves, trace);
+      prepared = undefined;
+      incoming = begun.incoming;
       active = to;
+      begun.go(leaving);
       try {
-        return await move(ring, order, stash, {
-          oldPlace: (weight) => find(from, weight),
-          placeOf,
-          source,
-          urgency: (weight) => urgency(to, weight),
-          clear: (place) => leaving?.past(place) ?? Promise.resolve(),
-          trace,
-          arrived: (weight) => awaited.get(weight)!.arrive(),
-        });
+        return await begun.done;
       } catch (error) {
-        for (const arrival of awaited.values()) arrival.fail(error);
+        for (const arrival of begun.incoming.awaited.values()) arrival.fail(error);
         throw error;
       } finally {
-        settle();
+        incoming = undefined;
       }
     },
     async verify() {
@@ -178,7 +235,7 @@ interface Move {
   readonly placeOf: (spot: Spot) => Place;
   readonly source: WeightSource;
   readonly urgency: (weight: string) => number;
-  readonly clear: (place: Place) => Promise<void>;
+  readonly clear: (place: Place) => Promise<void> | undefined;
   readonly arrived: (weight: string) => void;
   readonly trace: TraceWeight;
 }
@@ -188,9 +245,9 @@ async function move(
   ring: StagingRing,
   { moves, stashAt }: TransitionOrder,
   stash: DeviceBuffer | undefined,
+  progress: Progress,
   { oldPlace, placeOf, source, urgency, clear, arrived, trace }: Move,
 ): Promise<number> {
-  let uploaded = 0;
   for (const { kind, job } of moves) {
     const { weight, copies, pieces } = job.what;
     if (kind === 'stash') {
@@ -218,7 +275,7 @@ async function move(
     }
     for (const runs of packPieces(weight, source, pieces)) {
       await ring.upload(delivery, runs);
-      uploaded += runs.bytes.byteLength;
+      progress.uploaded += runs.bytes.byteLength;
     }
     ring.whenSubmitted(() => {
       arrived(weight.id);
@@ -226,7 +283,7 @@ async function move(
     });
   }
   await ring.finish();
-  return uploaded;
+  return progress.uploaded;
 }
 
 /** Copies with the place of each in a buffer that holds them all, packed from `start` on. */

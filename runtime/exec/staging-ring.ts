@@ -6,7 +6,8 @@
  * memory for it, at half the speed or less. A slot is in use only by its own copies, so writes to it go straight to
  * memory where the host can see it. In Dawn that holds only for a buffer that nothing but copies ever reads and nothing
  * else writes. Columns of a matrix are written exactly, not as whole rows. And bytes can be on the device before the
- * place they are for may be written: as many as the ring holds.
+ * place they are for may be written: as many as the ring holds, which takes more slots for them as far as it may. It
+ * takes none to get ahead of the device, as slots that are used again and again are nearer to the processor.
  *
  * Order: slots are emptied in the order they were filled, by a submit each, and moves in the order they were put in.
  */
@@ -22,8 +23,8 @@ export interface Delivery {
   readonly target: Place;
   /** What it is, for reports. */
   readonly name: string;
-  /** Resolves when the place may be written. */
-  readonly clear: () => Promise<void>;
+  /** Resolves when the place may be written; undefined when it may be at once. */
+  readonly clear: () => Promise<void> | undefined;
   /** The lower, the sooner it is needed. */
   readonly urgency: number;
 }
@@ -64,8 +65,8 @@ const PARTS = 4;
 
 interface Slot {
   readonly buffer: DeviceBuffer;
-  /** Resolves when the device is done with what was in it. */
-  free: Promise<void>;
+  /** It is being filled, or the device is not done with what is in it. */
+  busy: boolean;
 }
 
 /** A slot being filled. */
@@ -73,7 +74,7 @@ interface Filling {
   readonly slot: Slot;
   readonly begin: number;
   readonly what: Set<string>;
-  readonly clears: Set<() => Promise<void>>;
+  readonly clears: Set<Delivery['clear']>;
   /** Copies, and places to be set to zero. */
   readonly moves: (RowCopy | Place)[];
   readonly after: (() => void)[];
@@ -83,27 +84,59 @@ interface Filling {
   copiedBytes: number;
 }
 
-/** @param largest bytes of the largest weight, which say how large slots are */
+/**
+ * @param largest bytes of the largest weight, which say how large slots are
+ * @param spare bytes of the device that it may take as well while it waits for places
+ */
 export function createStagingRing(
   device: Device,
   largest: number,
+  spare: number,
   turns: Turns,
   onMove: (span: MoveSpan) => void = () => undefined,
 ): StagingRing {
-  const { slots: slotCount, slotBytes, scratchBytes } = ringSizes(largest);
+  const { slots: usualSlots, slotBytes, scratchBytes } = ringSizes(largest);
+  const mostSlots = usualSlots + Math.max(0, Math.floor(spare / slotBytes));
   const partBytes = roundUp(slotBytes / PARTS, REGION_ALIGNMENT);
-  const slots = Array.from({ length: slotCount }, (_, i): Slot => ({
-    buffer: device.createBuffer(`staging ${i}`, slotBytes),
-    free: Promise.resolve(),
-  }));
   const scratch = device.createRowScratch('staging rows', scratchBytes);
-  let next = 0;
+  const slots: Slot[] = [];
+  const addSlot = (): Slot => {
+    const slot = { buffer: device.createBuffer(`staging ${slots.length}`, slotBytes), busy: false };
+    slots.push(slot);
+    return slot;
+  };
+  while (slots.length < usualSlots) addSlot();
   let filling: Filling | undefined;
   let emptied: Promise<void> = Promise.resolve();
+  /** The next slot to be emptied waits for places. */
+  let heldUp = false;
+  let failure: { readonly error: unknown } | undefined;
+  /** Has whoever waits for a slot look again. */
+  let wake: () => void = () => undefined;
 
+  const takeSlot = async (): Promise<Slot> => {
+    for (;;) {
+      if (failure !== undefined) throw failure.error;
+      let slot = slots.find(({ busy }) => !busy);
+      if (slot === undefined && heldUp && slots.length < mostSlots) slot = addSlot();
+      if (slot !== undefined) {
+        slot.busy = true;
+        return slot;
+      }
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
   /** Resolves when the slot's moves are submitted; `done` when the device has carried them out. */
   const empty = async (full: Filling): Promise<{ readonly done: Promise<void> }> => {
-    for (const clear of full.clears) await clear();
+    const waits = [...full.clears].flatMap((clear) => clear() ?? []);
+    if (waits.length > 0) {
+      heldUp = true;
+      wake();
+      await Promise.all(waits);
+      heldUp = false;
+    }
     device.record((commands) => {
       for (const move of full.moves) {
         if ('from' in move) commands.copyRows(move, scratch);
@@ -124,10 +157,17 @@ export function createStagingRing(
     filling = undefined;
     const emptying = emptied.then(() => empty(full));
     emptied = emptying.then(() => undefined);
-    full.slot.free = emptying.then(({ done }) => done);
-    // Whoever waits for them hears of errors; nobody may.
+    emptying
+      .then(({ done }) => done)
+      .then(() => {
+        full.slot.busy = false;
+      })
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => wake());
+    // Whoever waits hears of errors; nobody may.
     emptied.catch(() => undefined);
-    full.slot.free.catch(() => undefined);
   };
   const open = (slot: Slot): Filling => {
     filling = {
@@ -149,9 +189,7 @@ export function createStagingRing(
       if (filling.used + bytes <= slotBytes && filling.copiedBytes + copied <= slotBytes) return filling;
       release();
     }
-    const slot = slots[next]!;
-    next = (next + 1) % slotCount;
-    await slot.free;
+    const slot = await takeSlot();
     await turns.take(urgency);
     return open(slot);
   };

@@ -42,6 +42,8 @@ export interface Group {
   active: StageState;
   /** Stage it is about to switch to: no new work begins, what is begun is finished. */
   leavingTo: StageState | undefined;
+  /** The next switch has been announced. */
+  announced: boolean;
   /** A switch is in flight; `active` is the new stage already unless switches are barriers. */
   switching: boolean;
   /** Nobody is resident while a switch is in flight. */
@@ -284,6 +286,7 @@ function createStages(
         stages: members,
         active: state,
         leavingTo: undefined,
+        announced: false,
         switching: false,
         barrier: config.transitions === 'barrier',
         stepsInFlight: 0,

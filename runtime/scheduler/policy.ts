@@ -44,6 +44,7 @@ export function startSwitches(machine: Machine): void {
     if (residentOf(group).some(hasBegunPrompts)) continue;
     const from = group.active;
     group.leavingTo = undefined;
+    group.announced = false;
     group.steps = 0;
     if (!group.barrier) group.active = to;
     group.switching = true;
@@ -55,6 +56,26 @@ export function startSwitches(machine: Machine): void {
       from: from.config.name,
       to: to.config.name,
     });
+  }
+}
+
+/**
+ * Announces the next switch of groups that have no choice where to, once it will come: prompts wait, or the other stage
+ * has work. It does not matter when.
+ */
+export function announceSwitches(machine: Machine): void {
+  for (const group of machine.groups) {
+    if (group.barrier || group.switching || group.announced) continue;
+    const residences = new Set(group.stages.map(({ config }) => config.residence));
+    if (residences.size !== 2) continue;
+    const to = group.stages.find(
+      (stage) =>
+        !isResident(stage) && ((stage.prefills && machine.counts.waiting > 0) || hasWork(machine, stage)),
+    );
+    if (to === undefined) continue;
+    group.announced = true;
+    const { name, active } = group;
+    machine.out.push({ kind: 'prepare', group: name, from: active.config.name, to: to.config.name });
   }
 }
 

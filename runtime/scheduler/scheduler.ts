@@ -13,7 +13,7 @@ import { rejection } from './limits.js';
 import { admit } from './admission.js';
 import { endSequence, forget } from './holding.js';
 import { finishPageIn, finishPageOut, finishPrefill, startPageIns, startPageOuts } from './moves.js';
-import { finishSwitch, startSwitches } from './policy.js';
+import { announceSwitches, finishSwitch, startSwitches } from './policy.js';
 import { finishFetch, finishSpill, startFetches, startSpills } from './tiers.js';
 import { finishFilling } from './prefix.js';
 import { createSequence } from './sequences.js';
@@ -86,6 +86,7 @@ export function createScheduler(config: SchedulerConfig): Scheduler {
         admit(machine);
         startSteps(machine);
       }
+      announceSwitches(machine);
       return machine.out.splice(0);
     },
     state: () => snapshot(machine),

@@ -2,6 +2,8 @@
  * Forming batches. A step of a lane carries decode rows first, one per sequence, and fills what is left of its
  * tokens with prompt chunks in order of arrival.
  *
+ * After a switch the first of them waits for sequences that are about to join, if they are the last.
+ *
  * With a pipeline of depth d the running sequences are dealt into up to d groups: a step takes no more than a d-th
  * of them, so that d steps can be in flight and every pipeline stage has work. Chunks of one prompt may follow each
  * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
@@ -32,8 +34,8 @@ export function startSteps(machine: Machine): void {
 }
 
 function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
-  const leaving = stage.group.leavingTo !== undefined;
-  const decode = stage.decodes && !leaving ? decodeRows(machine, lane) : [];
+  const holds = stage.group.leavingTo !== undefined || gathers(machine, stage);
+  const decode = stage.decodes && !holds ? decodeRows(machine, lane) : [];
   const rows = stage.prefills ? [...decode, ...prefillRows(machine, lane, decode)] : decode;
   if (rows.length === 0) return false;
   const id = startAction(machine, { kind: 'step', lane, items: rows });
@@ -59,6 +61,20 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
     })),
   });
   return true;
+}
+
+/**
+ * Whether decode, just switched to, waits for sequences that are about to join: in the last steps of the old stage, or
+ * between it and this one, with all that they wait for under way. Where they are the last to come, those that went ahead
+ * would not bring the end nearer: every step ahead is one that the others need again. Where more are to come after
+ * them, it would.
+ */
+function gathers({ counts }: Machine, { group, lanes, members, batchRequests, config }: StageState): boolean {
+  if (group.steps > 0 || group.stages.every((other) => other.config.residence === config.residence))
+    return false;
+  if (counts.on_host + counts.spilling + counts.on_disk + counts.fetching > 0) return false;
+  if (lanes.some(({ arriving }) => arriving.size > 0)) return true;
+  return members < batchRequests && group.stepsInFlight + counts.paging_out > 0;
 }
 
 function decodeRows(machine: Machine, lane: Lane): Row[] {

@@ -145,6 +145,11 @@ export type Action =
       readonly from: string;
       readonly to: string;
     }
+  /**
+   * The group's next switch will be to weights that `to` has: they may be brought near as far as there is room. Without
+   * barriers, once between two switches of a group whose stages have two residences. No event answers this.
+   */
+  | { readonly kind: 'prepare'; readonly group: string; readonly from: string; readonly to: string }
   /** The sequence can never fit. It takes no further part and no event answers this. */
   | { readonly kind: 'reject'; readonly sequence: number; readonly why: string };
 

@@ -17,7 +17,10 @@ import type { Trace, TraceSlice } from '../fixtures/trace-events.js';
 import { CLERK } from './support/clerk.js';
 import { generate } from './support/generate.js';
 
+/** More than the pipeline takes at once, so that the switch to decode is announced before it is made. */
 const PROMPTS = 6;
+const PROMPT_TOKENS = 30;
+const STEP_TOKENS = 32;
 let folder = '';
 let trace: Trace;
 let simulated: Trace;
@@ -26,8 +29,11 @@ let apart: ReadTrace;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fulcrum-trace-'));
   const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'reshard')!;
-  const graph = compilePlan(plan).runtime;
-  const prompts = Array.from({ length: PROMPTS }, (_, i) => Array.from({ length: 20 }, (_, j) => 40 + i + j));
+  const stages = plan.stages.map((stage) => ({ ...stage, microbatchTokens: STEP_TOKENS }));
+  const graph = compilePlan({ ...plan, stages }).runtime;
+  const prompts = Array.from({ length: PROMPTS }, (_, i) =>
+    Array.from({ length: PROMPT_TOKENS }, (_, j) => 40 + i + j),
+  );
   trace = await traced('run.json', undefined, (tracer) =>
     generate(graph, CLERK, prompts, { maxNewTokens: 4, stopIds: [], engine: { tracer } }),
   );
@@ -136,6 +142,20 @@ describe('the trace of a re-sharding run', () => {
     );
     expect(overlapping.length).toBeGreaterThan(0);
   });
+
+  it('shows weights of the next stage uploaded while the same device computes the old one', () => {
+    const prefetches = named(/^prefetch prefill -> decode$/);
+    expect(devices(prefetches)).toHaveLength(4);
+    for (const ahead of prefetches) {
+      expect(ahead.args!['bytes']).toBeGreaterThan(0);
+      const [move] = named(/^prefill -> decode$/).filter(({ pid }) => pid === ahead.pid);
+      expect(end(ahead)).toBeLessThanOrEqual(move!.ts);
+      const beside = named(/^prefill prefill$/).filter(
+        (step) => step.pid === ahead.pid && ahead.ts < end(step) && step.ts < end(ahead),
+      );
+      expect(beside.length).toBeGreaterThan(0);
+    }
+  });
 });
 
 /** What is on which lane: lanes without the numbers of their rows, weights by their layer. */
@@ -151,12 +171,12 @@ function shapeOf({ slices }: Trace): ReadonlySet<string> {
 describe('the trace of a simulation of it', () => {
   it('has the same slices on the same lanes', () => {
     const [run, clock] = [shapeOf(trace), shapeOf(simulated)];
-    // The host's own work is a single figure on the clock, weights are there from the start, and outside of layers they
+    // The host's own work is a single figure on the clock, weights are there from the start and never prefetched, and outside of layers they
     // have no names of their own; kernels are told from exchanges only where a run is asked to.
     const onlyInRun = [...run].filter((each) => !clock.has(each));
     for (const each of onlyInRun)
       expect(each).toMatch(
-        /host \/ (schedule|sample) \/|\/ weights \/ (load |embed|head|norm)|wait for weights$|disk \/ read/,
+        /host \/ (schedule|sample) \/|\/ weights \/ (load |prefetch |embed|head|norm)|wait for weights$|disk \/ read/,
       );
     const onlyOnClock = [...clock].filter((each) => !run.has(each));
     for (const each of onlyOnClock)

@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Place } from '../../../runtime/exec/weight-arena.js';
 import { createPassages } from '../../../runtime/exec/passages.js';
 
-/** Whether a promise has resolved by now. */
-async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+/** Whether a promise has resolved by now, or there was nothing to wait for. */
+async function isSettled(promise: Promise<unknown> | undefined): Promise<boolean> {
   let settled = false;
-  void promise.then(() => (settled = true));
+  void Promise.resolve(promise).then(() => (settled = true));
   await new Promise((resolve) => setImmediate(resolve));
   return settled;
 }

@@ -25,6 +25,9 @@ const mesh = fc
 const plans = fc.record({
   first: mesh,
   second: mesh,
+  /** Whether transitions are announced, and spare bytes of the device for that. */
+  announced: fc.boolean(),
+  spare: fc.constantFrom(0, 1 << 20),
   weights: fc.constantFrom<DType>('f32', 'bf16'),
   sizes: fc.record({
     ffn: fc.constantFrom(48, 56, 72),
@@ -78,7 +81,8 @@ describe('re-shards', () => {
           }
           const spans: MoveSpan[] = [];
           const device = memoryDevice();
-          const resident = residentWeights(device, mine, pairs, source, (span) => spans.push(span));
+          const seen = (span: MoveSpan): void => void spans.push(span);
+          const resident = residentWeights(device, mine, pairs, source, seen, drawn.spare);
           await resident.load(mine[0]!.name);
           const held = device.live().reduce((sum, { bytes }) => sum + bytes, 0);
           const { peak } = graph.devices.find((each) => each.id === id)!;
@@ -88,6 +92,11 @@ describe('re-shards', () => {
           for (const to of pairs.size < 2 ? [] : ['decode', 'prefill', 'decode', 'prefill']) {
             spans.length = 0;
             const moves = pairs.get(`${at}->${to}`)!;
+            if (drawn.announced) {
+              resident.prepare(to, moves);
+              await new Promise((resolve) => setImmediate(resolve));
+              await resident.verify();
+            }
             const uploaded = await resident.transition(to, moves);
             await resident.verify();
             // Halves of words come with their neighbours.

@@ -83,6 +83,53 @@ describe('resident weights', () => {
     expect(resident.arrival('decode', 'b')).toBeUndefined();
   });
 
+  it('uploads ahead of an announced transition, as far as memory allows, and touches nothing before it', async () => {
+    const large = (id: string, tensor: string): RuntimeWeight => {
+      const base = { id, dtype: 'f32' as const, rows: 512, cols: 8 };
+      const pieces = [0, 128, 256, 384].map((row): RuntimeWeight['pieces'][number] => ({
+        tensor,
+        rows: [row, row + 128],
+        cols: [0, 8],
+        at: [row, 0],
+      }));
+      return { ...base, pieces, bytes: 16_384 };
+    };
+    const sizes = { rows: 512, cols: 8 };
+    const tall = randomWeightSource(3, new Map(['a', 'b', 'c'].map((name) => [name, sizes])));
+    const old = { name: 'prefill', weights: [large('w', 'a'), large('x', 'a')] };
+    const next = { name: 'decode', weights: [large('y', 'b'), large('z', 'c')] };
+    const moves: DeviceMoves = {
+      ...toTensor,
+      copy: [],
+      upload: next.weights.map(({ id }) => ({ weight: id, pieces: [0, 1, 2, 3] })),
+    };
+    const { slotBytes } = ringSizes(16_384);
+    const ahead: number[] = [];
+    for (const spare of [0, 3 * slotBytes, 100 * slotBytes]) {
+      const device = memoryDevice();
+      const pairs = new Map([['prefill->decode', moves]]);
+      const resident = residentWeights(device, [old, next], pairs, tall, undefined, spare);
+      await resident.load('prefill');
+      const most = device.memory.live + spare;
+      const prefetch = resident.prepare('decode', moves);
+      expect(() => resident.prepare('decode', moves)).toThrow('prepared already');
+      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+      ahead.push(prefetch.bytes());
+      expect(device.memory.live).toBeLessThanOrEqual(most);
+      await resident.verify();
+      expect(resident.arrival('decode', 'y')).toBeUndefined();
+      await expect(resident.transition('prefill', toPipeline)).rejects.toThrow('decode is prepared');
+      expect(await resident.transition('decode', moves)).toBe(32_768);
+      await resident.verify();
+      expect(device.memory.peak).toBeLessThanOrEqual(most);
+    }
+    const [ringful, more, all] = ahead;
+    expect(ringful).toBeGreaterThan(0);
+    expect(more).toBeGreaterThan(ringful!);
+    expect(more).toBeLessThan(32_768);
+    expect(all).toBe(32_768);
+  });
+
   it('fails the arrivals that a failed move leaves open', async () => {
     const device = memoryDevice();
     const resident = residentWeights(device, [pipeline, tensor], transitions, source);

@@ -33,21 +33,26 @@ interface Track {
 type Step = Extract<Action, { kind: 'step' }>;
 type Move = Extract<Action, { kind: 'page_out' | 'page_in' }>;
 type TierMove = Extract<Action, { kind: 'spill' | 'fetch' }>;
+type Announcement = Extract<Action, { kind: 'prepare' }>;
+/** What `poll` returns: announcements are checked and kept apart. */
+type Work = Exclude<Action, Announcement>;
 
 /** By place. */
 type PlacesInUse = Map<string, { readonly content: string; readonly users: Set<number> }>;
 
 export interface Driver {
   readonly scheduler: Scheduler;
-  readonly log: readonly Action[];
+  readonly log: readonly Work[];
+  /** Switches announced, with the number of actions returned before. */
+  readonly announced: readonly { readonly action: Announcement; readonly at: number }[];
   readonly rejected: ReadonlyMap<number, string>;
   arrive(request: FakeRequest): void;
   cancel(sequence: number): void;
   /** Takes the scheduler's next actions and checks them. */
-  poll(): readonly Action[];
+  poll(): readonly Work[];
   /** Actions that may complete now: steps of one stage and replica complete in order. */
-  completable(): readonly Action[];
-  complete(action: Action): void;
+  completable(): readonly Work[];
+  complete(action: Work): void;
   /** Completes everything, choosing with `choose(count)`; throws when it takes too long. */
   drain(choose?: (count: number) => number): void;
   /** Tokens generated so far. */
@@ -66,8 +71,11 @@ export function createDriver(
   const stageOf = new Map(config.stages.map((stage) => [stage.name, stage]));
   const tracks = new Map<number, Track>();
   const rejected = new Map<number, string>();
-  const flying = new Map<number, Action>();
-  const log: Action[] = [];
+  const flying = new Map<number, Work>();
+  const log: Work[] = [];
+  const announced: { readonly action: Announcement; readonly at: number }[] = [];
+  /** Residence that a group was told to prepare for since its last switch. */
+  const expected = new Map<string, string>();
   const memory = new Map<string, string[]>();
   const resident = new Map<string, string>();
   const ids = new Set<number>();
@@ -265,7 +273,19 @@ export function createDriver(
     track!.inFlight.add(move.id);
   };
 
-  const checkAction = (action: Action): void => {
+  const checkAnnouncement = ({ group, from, to }: Announcement): void => {
+    const [old, next] = [stageOf.get(from)!, stageOf.get(to)!];
+    check(config.transitions === 'dataflow', 'with barriers nothing is announced');
+    check(old.group === group && next.group === group, 'an announcement is about one group');
+    check(resident.get(group) === old.residence, 'what is there is to be left');
+    check(next.residence !== old.residence, 'a switch that is announced changes something');
+    check(!expected.has(group), 'a switch is announced once');
+    const switching = [...flying.values()].some((other) => other.kind === 'switch' && other.group === group);
+    check(!switching, 'a switch is announced when the last one is done');
+    expected.set(group, next.residence);
+  };
+
+  const checkAction = (action: Work): void => {
     if (action.kind === 'reject') {
       rejected.set(action.sequence, action.why);
       return;
@@ -289,6 +309,9 @@ export function createDriver(
         (other) => other.kind === 'switch' && other.group === action.group,
       );
       check(!switching, 'a group makes one switch at a time');
+      const told = expected.get(action.group);
+      check(told === undefined || told === stage.residence, 'a group switches to what was announced');
+      expected.delete(action.group);
       // From here on a step of the old stage is one too many; with barriers, a step of any stage.
       resident.set(action.group, config.transitions === 'barrier' ? 'none' : stage.residence);
     } else if (action.kind === 'spill' || action.kind === 'fetch') checkTierMove(action);
@@ -358,11 +381,17 @@ export function createDriver(
     scheduler.apply({ kind: move.kind === 'spill' ? 'spill_done' : 'fetch_done', id: move.id, failed });
   };
 
-  const poll = (): readonly Action[] => {
-    const actions = scheduler.next();
-    for (const action of actions) {
+  const poll = (): readonly Work[] => {
+    const actions: Work[] = [];
+    for (const action of scheduler.next()) {
+      if (action.kind === 'prepare') {
+        checkAnnouncement(action);
+        announced.push({ action, at: log.length });
+        continue;
+      }
       checkAction(action);
       log.push(action);
+      actions.push(action);
     }
     const { running } = scheduler.state();
     const batch = config.stages.filter((stage) => stage.phases.includes('decode'));
@@ -371,7 +400,7 @@ export function createDriver(
     return actions;
   };
 
-  const completable = (): readonly Action[] => {
+  const completable = (): readonly Work[] => {
     const seen = new Set<string>();
     return [...flying.values()].filter((action) => {
       if (action.kind !== 'step') return true;
@@ -382,7 +411,7 @@ export function createDriver(
     });
   };
 
-  const complete = (action: Action): void => {
+  const complete = (action: Work): void => {
     if (action.kind === 'reject') throw new Error('a rejection is not answered');
     flying.delete(action.id);
     if (action.kind === 'step') completeStep(action);
@@ -397,6 +426,7 @@ export function createDriver(
   return {
     scheduler,
     log,
+    announced,
     rejected,
     arrive(request) {
       tracks.set(request.id, { request, generated: 0, next: 0, ended: false, inFlight: new Set() });

@@ -19,7 +19,8 @@ function show(action: Action): string {
       return `${action.stage} ${action.replica}: ${items.join(', ')}`;
     }
     case 'switch':
-      return `switch ${action.from} -> ${action.to}`;
+    case 'prepare':
+      return `${action.kind} ${action.from} -> ${action.to}`;
     default:
       return `${action.kind} ${action.sequence}`;
   }
@@ -96,8 +97,8 @@ describe('re-sharded', () => {
         ['prefill 0: 0@0+4'],
         ['page_out 0', 'prefill 0: 1@0+4', 'switch prefill -> decode'],
         ['page_out 1', 'page_in 0'],
-        ['page_in 1', 'decode 0: 0@4+1'],
-        ['decode 0: 1@4+1'],
+        ['page_in 1'],
+        ['decode 0: 0@4+1, 1@4+1'],
       ],
     ],
     [
@@ -106,8 +107,8 @@ describe('re-sharded', () => {
         ['prefill 0: 0@0+4'],
         ['page_out 0', 'prefill 0: 1@0+4'],
         ['page_out 1', 'page_in 0', 'switch prefill -> decode'],
-        ['page_in 1', 'decode 0: 0@4+1'],
-        ['decode 0: 1@4+1'],
+        ['page_in 1'],
+        ['decode 0: 0@4+1, 1@4+1'],
       ],
     ],
   ] as const)(

@@ -170,21 +170,54 @@ describe('with dataflow', () => {
     batch(driver, 3, 4, 3);
     const first = driver.poll();
     expect(first.map(({ kind }) => kind)).toEqual(['step', 'step', 'step', 'switch']);
-    const ofKind = (kind: Action['kind']): Action =>
-      driver.completable().find((action) => action.kind === kind)!;
-    driver.complete(ofKind('step'));
-    driver.poll();
-    driver.complete(ofKind('page_out'));
-    driver.poll();
-    driver.complete(ofKind('page_in'));
-    const decode = driver.poll().find((action) => action.kind === 'step');
-    expect(decode).toMatchObject({ stage: 'decode' });
-    const inFlight = driver
-      .completable()
-      .map((action) => (action.kind === 'step' ? action.stage : action.kind));
-    expect(inFlight).toEqual(expect.arrayContaining(['prefill', 'decode', 'switch']));
+    const inFlight = (): string[] =>
+      driver.completable().map((action) => (action.kind === 'step' ? action.stage : action.kind));
+    while (!inFlight().includes('decode')) {
+      driver.complete(driver.completable().find(({ kind }) => kind !== 'switch')!);
+      driver.poll();
+    }
+    expect(inFlight()).toContain('switch');
     driver.drain();
     expect(driver.scheduler.state().finished).toBe(3);
+  });
+
+  it.each([
+    ['by way of the host', 'resharded'],
+    ['in shared pages', 'resharded-shared'],
+  ] as const)('decodes from the first step on with all that are prefilled, %s', (_, kind) => {
+    const driver = createDriver(configOf(kind, { maxTokens: 4, depth: 1 }));
+    batch(driver, 4, 4, 5);
+    driver.drain();
+    const decodes = driver.log.flatMap((action) =>
+      action.kind === 'step' && action.stage === 'decode' ? [action.items.length] : [],
+    );
+    expect(decodes).toEqual([4, 4, 4, 4]);
+  });
+
+  it('announces every switch but those that follow at once, while the old stage has steps', () => {
+    const driver = createDriver(configOf('resharded', { maxTokens: 4, hostPages: 4 }));
+    batch(driver, 6, 4, 3);
+    driver.drain();
+    const after = driver.announced.map(({ action, at }) => {
+      const next = driver.log.findIndex((later, i) => i >= at && later.kind === 'switch');
+      const steps = driver.log.slice(at, next < 0 ? undefined : next).filter(({ kind }) => kind === 'step');
+      return { to: action.to, steps: steps.length };
+    });
+    expect(after.map(({ to }) => to)).toEqual(switches(driver));
+    for (const { steps } of after) expect(steps).toBeGreaterThan(0);
+  });
+
+  it('announces nothing with barriers, nor where a stage keeps its devices', () => {
+    for (const [kind, transitions] of [
+      ['resharded', 'barrier'],
+      ['static', 'dataflow'],
+      ['disaggregated', 'dataflow'],
+    ] as const) {
+      const driver = createDriver(configOf(kind, { maxTokens: 4, hostPages: 4, transitions }));
+      batch(driver, 6, 4, 3);
+      driver.drain();
+      expect(driver.announced).toEqual([]);
+    }
   });
 
   it('leaves decode while its steps are in flight', () => {

@@ -1,4 +1,5 @@
-/** Resident weights by themselves: no other device, every weight as urgent as the next. */
+/** Resident weights by themselves: no other device, every weight as urgent as the next, no spare
+ * memory unless said. */
 import type { Device } from '../../../runtime/device/device.js';
 import { createResidentWeights } from '../../../runtime/exec/resident-weights.js';
 import type { ResidentWeights } from '../../../runtime/exec/resident-weights.js';
@@ -13,8 +14,10 @@ export function residentWeights(
   transitions: TransitionsByResidence,
   source: WeightSource,
   onMove?: (span: MoveSpan) => void,
+  spare = 0,
 ): ResidentWeights {
   return createResidentWeights(device, residences, transitions, source, {
+    spare,
     turns: createTurns(),
     urgency: () => 0,
     ...(onMove === undefined ? {} : { onMove }),
