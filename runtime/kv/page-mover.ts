@@ -1,6 +1,8 @@
 /**
  * Device pages of a rank <-> packed bytes, in chunks large enough for the rate of staging memory. The packed part of a
- * page is `[layers, heads, ...]`: its layer groups one after the other, whatever buffers they lie in.
+ * page is `[layers, heads, ...]`: its layer groups one after the other, whatever buffers they lie in. Moves that are asked
+ * for at the same moment, as those of sequences that one step has prefilled, go together: each alone may be far smaller
+ * than a chunk, and a chunk costs the same whatever is in it.
  *
  * Small pieces are gathered by a kernel into one range of a staging buffer, which is then copied at once, and spread by
  * another on the way back; pieces that are large enough are copied where they lie. All moves of a device take turns on
@@ -28,17 +30,17 @@ export interface PageGroup {
 }
 
 export interface PageMover {
+  /** Reads pages, chunk by chunk: `visit` gets packed parts, in any order. */
+  out(pages: readonly number[], visit: PackedParts): Promise<void>;
   /**
-   * Reads pages, chunk by chunk: `visit` gets the packed parts of `pages[first]` and following, in memory that it must
-   * not keep. Chunks may come in any order.
+   * Writes pages, chunk by chunk: `fill` is to fill in packed parts. Resolves when all is enqueued: commands submitted
+   * from then on find it.
    */
-  out(pages: readonly number[], visit: (first: number, packed: Uint8Array) => void): Promise<void>;
-  /**
-   * Writes pages, chunk by chunk: `fill` is to fill in the packed parts of `pages[first]` and following. Resolves when all
-   * is enqueued: commands submitted from then on find it.
-   */
-  in(pages: readonly number[], fill: (first: number, packed: Uint8Array) => void): Promise<void>;
+  in(pages: readonly number[], fill: PackedParts): Promise<void>;
 }
+
+/** The packed parts of a move's `pages[first]` and following, in memory that must not be kept. */
+export type PackedParts = (first: number, packed: Uint8Array) => void;
 
 /** What the moves of one device share. */
 export interface MoveStaging {
@@ -152,40 +154,107 @@ export function createPageMover(staging: MoveStaging, groups: readonly PageGroup
   const { device, packing, reads, pace } = staging;
   const sizes = groups.map(({ pageBytes }) => pageBytes);
   const partBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
-  const perChunk = chunkPages(partBytes);
   const packer = packing !== undefined && packs(sizes) ? createPacker(device, packing, groups) : undefined;
+  const perChunk = Math.min(chunkPages(partBytes), packer?.capacity ?? Infinity);
 
-  const chunks = (pages: readonly number[]): { first: number; pages: readonly number[] }[] =>
-    Array.from({ length: Math.ceil(pages.length / perChunk) }, (_, i) => ({
-      first: i * perChunk,
-      pages: pages.slice(i * perChunk, (i + 1) * perChunk),
-    }));
-
-  return {
-    async out(pages, visit) {
-      await Promise.all(
-        chunks(pages).map((chunk) =>
-          reads.run(() => {
-            const give = (packed: Uint8Array): void => visit(chunk.first, packed);
-            if (packer !== undefined) return packer.read(chunk.pages, give);
-            const ranges = chunk.pages.flatMap((page) =>
+  const readOut = async (chunks: readonly Chunk[]): Promise<void> => {
+    await Promise.all(
+      chunks.map(({ pages, visit, done }) =>
+        reads.run(async () => {
+          if (packer !== undefined) await packer.read(pages, visit);
+          else {
+            const ranges = pages.flatMap((page) =>
               groups.map(({ buffer, pageBytes }) => ({ buffer, offset: page * pageBytes, bytes: pageBytes })),
             );
-            return device.readThrough(() => undefined, ranges, give);
-          }),
-        ),
-      );
-    },
-    async in(pages, fill) {
-      for (const chunk of chunks(pages)) {
-        const packed = staging.scratch(chunk.pages.length * partBytes);
-        fill(chunk.first, packed);
-        if (packer !== undefined) packer.write(chunk.pages, packed);
-        else writeDirect(device, groups, chunk.pages, packed);
-        await pace(packed.byteLength);
-      }
-    },
+            await device.readThrough(() => undefined, ranges, visit);
+          }
+          done();
+        }),
+      ),
+    );
   };
+  const writeIn = async (chunks: readonly Chunk[]): Promise<void> => {
+    for (const { pages, visit, done } of chunks) {
+      const packed = staging.scratch(pages.length * partBytes);
+      visit(packed);
+      if (packer !== undefined) packer.write(pages, packed);
+      else writeDirect(device, groups, pages, packed);
+      await pace(packed.byteLength);
+      done();
+    }
+  };
+  const size = { perChunk, partBytes };
+  return { out: together(size, readOut), in: together(size, writeIn) };
+}
+
+/** Pages asked for by one call, those of them that have not moved, and how the call ends. */
+interface Move {
+  readonly pages: readonly number[];
+  readonly parts: PackedParts;
+  left: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Chunk {
+  readonly pages: readonly number[];
+  /** Passes the packed parts of its pages on to the moves that they belong to. */
+  readonly visit: (packed: Uint8Array) => void;
+  /** To be called when its pages have moved. */
+  readonly done: () => void;
+}
+
+interface ChunkSize {
+  readonly perChunk: number;
+  readonly partBytes: number;
+}
+
+/** Collects moves until all that is asked for at the moment has been, and works them off in common chunks. */
+function together(
+  size: ChunkSize,
+  work: (chunks: readonly Chunk[]) => Promise<void>,
+): (pages: readonly number[], parts: PackedParts) => Promise<void> {
+  let moves: Move[] = [];
+  const start = (): void => {
+    const all = moves;
+    moves = [];
+    work(cutChunks(all, size)).catch((error: unknown) => {
+      for (const move of all) move.reject(error);
+    });
+  };
+  return async (pages, parts) => {
+    if (pages.length === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      if (moves.length === 0) queueMicrotask(start);
+      moves.push({ pages, parts, left: pages.length, resolve, reject });
+    });
+  };
+}
+
+function cutChunks(moves: readonly Move[], { perChunk, partBytes }: ChunkSize): readonly Chunk[] {
+  const entries = moves.flatMap((move) => move.pages.map((page, i) => ({ move, page, i })));
+  return Array.from({ length: Math.ceil(entries.length / perChunk) }, (_, chunk): Chunk => {
+    const mine = entries.slice(chunk * perChunk, (chunk + 1) * perChunk);
+    const parts: { readonly move: Move; readonly at: number; count: number }[] = [];
+    for (const [at, { move }] of mine.entries()) {
+      const last = parts.at(-1);
+      if (last?.move === move) last.count++;
+      else parts.push({ move, at, count: 1 });
+    }
+    return {
+      pages: mine.map(({ page }) => page),
+      visit(packed) {
+        for (const { move, at, count } of parts)
+          move.parts(mine[at]!.i, packed.subarray(at * partBytes, (at + count) * partBytes));
+      },
+      done() {
+        for (const { move, count } of parts) {
+          move.left -= count;
+          if (move.left === 0) move.resolve();
+        }
+      },
+    };
+  });
 }
 
 /** Writes packed parts where they belong, as many neighbouring pages at once as there are. */
@@ -210,6 +279,8 @@ function writeDirect(
 }
 
 interface Packer {
+  /** Pages that it takes at once. */
+  readonly capacity: number;
   read(pages: readonly number[], visit: (packed: Uint8Array) => void): Promise<void>;
   write(pages: readonly number[], packed: Uint8Array): void;
 }
@@ -239,6 +310,7 @@ function createPacker(device: Device, packing: Packing, groups: readonly PageGro
   const listPages = (pages: readonly number[]): void =>
     device.write(packing.list, 0, new Uint8Array(Uint32Array.from(pages).buffer));
   return {
+    capacity: Math.floor(packing.packed.bytes / (stride * UNIT_BYTES)),
     read(pages, visit) {
       listPages(pages);
       return device.readThrough(

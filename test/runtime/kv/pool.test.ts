@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { createHostPages } from '../../../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging } from '../../../runtime/kv/pool.js';
+import type { Device } from '../../../runtime/device/device.js';
 import { memoryDevice } from '../support/memory-device.js';
 
 const LAYERS = 6;
@@ -105,5 +106,40 @@ describe('page pool', () => {
     const bytes = LAYERS * HEADS * HEAD_BYTES;
     expect(await pages.pageOut(0, [0], [0])).toBe(bytes);
     expect(await pages.pageIn(0, [1], [0])).toBe(2 * bytes);
+  });
+
+  it('moves what is asked for at once in common chunks, and ends each move with its last page', async () => {
+    const layout = { ...layOut('a', 1, 1, 6, 0), pages: 6 };
+    const device = memoryDevice();
+    let reads = 0;
+    const counting: Device = {
+      ...device,
+      readThrough: (build, ranges, visit) => (reads++, device.readThrough(build, ranges, visit)),
+    };
+    const host = createHostPages(6, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
+    const devices = new Map([[layout.ranks[0]!.device, counting]]);
+    const pool = createPagePool(
+      layout,
+      HEAD_BYTES,
+      await openPoolStaging([layout], HEAD_BYTES, devices, false),
+      host,
+    );
+    const { buffer, bytes } = { buffer: pool.buffer(0, 0), bytes: LAYERS * HEADS * HEAD_BYTES };
+    const content = (page: number): Uint8Array => new Uint8Array(bytes).fill(page + 1);
+    for (let page = 0; page < 6; page++) device.write(buffer, page * bytes, content(page));
+    expect(await Promise.all([pool.pageOut(0, [3, 0], [0, 1]), pool.pageOut(0, [5], [2])])).toEqual([
+      2 * bytes,
+      bytes,
+    ]);
+    expect(reads).toBe(1);
+    await Promise.all([pool.pageIn(0, [1], [2]), pool.pageIn(0, [], []), pool.pageIn(0, [2, 4], [0, 1])]);
+    for (const [page, was] of [
+      [1, 5],
+      [2, 3],
+      [4, 0],
+    ] as const) {
+      const [found] = await device.read([{ buffer, offset: page * bytes, bytes }]);
+      expect(found).toEqual(content(was));
+    }
   });
 });
