@@ -2,7 +2,17 @@
  * What the layout of a file hangs on that its tokens alone do not say, gathered from the syntax tree: where the members
  * of blocks begin and end, and which brackets and signs stand close to what is before or after them.
  */
-import type { SourceFile, Span } from '../syntax.js';
+import type {
+  Expectation,
+  Expr,
+  FlowRule,
+  Item,
+  PlanMember,
+  SourceFile,
+  Span,
+  StageMember,
+  TopologyMember,
+} from '../syntax.js';
 
 export interface Structure {
   /** End of the member of a block that starts at an offset. */
@@ -13,14 +23,7 @@ export interface Structure {
   readonly signs: ReadonlySet<number>;
 }
 
-interface TreeNode {
-  readonly kind?: string;
-  readonly span?: Span;
-  readonly [key: string]: unknown;
-}
-
-/** Lists of a node that are members of a block. */
-const MEMBER_LISTS = ['items', 'members', 'rules'];
+type TreeNode = SourceFile | Item | TopologyMember | PlanMember | StageMember | FlowRule | Expectation | Expr;
 
 export function structureOf(file: SourceFile): Structure {
   const memberEnd = new Map<number, number>();
@@ -28,29 +31,47 @@ export function structureOf(file: SourceFile): Structure {
   const signs = new Set<number>();
   const add = ({ start, end }: Span): void => void memberEnd.set(start, end);
   const visit = (node: TreeNode): void => {
-    if (node.kind !== 'list')
-      for (const name of MEMBER_LISTS)
-        if (Array.isArray(node[name])) for (const member of node[name] as TreeNode[]) add(member.span!);
-    if (node.kind === 'import')
-      for (const { name, alias } of node['names'] as { name: TreeNode; alias?: TreeNode }[])
-        add({ start: name.span!.start, end: (alias ?? name).span!.end });
-    if (node.kind === 'record')
-      for (const { key, value } of node['entries'] as { key: TreeNode; value: TreeNode }[])
-        add({ start: key.span!.start, end: value.span!.end });
-    if (node.kind === 'path')
-      for (const { name, index } of node['segments'] as { name: TreeNode; index?: unknown }[])
-        if (index !== undefined) bracketed.add(name.span!.end);
-    if (node.kind === 'call') bracketed.add((node['callee'] as TreeNode).span!.end);
-    if (node.kind === 'devices' || node.kind === 'group') bracketed.add((node['name'] as TreeNode).span!.end);
-    if (node.kind === 'unary' && node['op'] === '-') signs.add(node.span!.start);
-    for (const value of Object.values(node)) {
-      if (Array.isArray(value)) for (const each of value) visitValue(each);
-      else visitValue(value);
+    switch (node.kind) {
+      case 'file':
+      case 'expect':
+        for (const { span } of node.items) add(span);
+        break;
+      case 'flow':
+        for (const { span } of node.rules) add(span);
+        break;
+      case 'import':
+        for (const { name, alias } of node.names)
+          add({ start: name.span.start, end: (alias ?? name).span.end });
+        break;
+      case 'record':
+        for (const { key, value } of node.entries) add({ start: key.span.start, end: value.span.end });
+        break;
+      case 'path':
+        for (const { name, index } of node.segments) if (index !== undefined) bracketed.add(name.span.end);
+        break;
+      case 'call':
+        bracketed.add(node.callee.span.end);
+        break;
+      case 'unary':
+        if (node.op === '-') signs.add(node.span.start);
+        break;
+      case 'devices':
+        bracketed.add(node.name.span.end);
+        break;
+      default:
+        if ('members' in node) for (const { span } of node.members) add(span);
+        if (node.kind === 'group') bracketed.add(node.name.span.end);
     }
+    for (const child of nodesWithin(node)) visit(child);
   };
-  const visitValue = (value: unknown): void => {
-    if (typeof value === 'object' && value !== null) visit(value as TreeNode);
-  };
-  visit(file as unknown as TreeNode);
+  visit(file);
   return { memberEnd, bracketed, signs };
+}
+
+/** The nearest nodes below a value of the tree: what has a kind is one, and lists and entries between hold more. */
+function nodesWithin(value: object): readonly TreeNode[] {
+  return Object.values(value).flatMap((child: unknown): readonly TreeNode[] => {
+    if (typeof child !== 'object' || child === null) return [];
+    return 'kind' in child ? [child as TreeNode] : nodesWithin(child);
+  });
 }
