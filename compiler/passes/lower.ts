@@ -210,14 +210,16 @@ function placedRanks(stage: Stage, shards: ReadonlyMap<number, number>): readonl
 function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
   const { context, vocab } = plan.model.shape;
   const stepBytes = stepArgumentBytes(draft.sizes, context, plan.kv.pageTokens, vocab);
+  const sizes = held.shards.map(({ weights }) => ({
+    weights: weights.reduce((sum, { bytes }) => sum + bytes, 0),
+    largestWeight: weights.reduce((most, { bytes }) => Math.max(most, bytes), 0),
+  }));
   return stageRanks(draft.stage).map(({ device, program }) => {
-    const sizes = held.shards[held.devices.get(device)!]!.weights.map((weight) => weight.bytes);
     const { slots } = draft.programs[program]!.slots;
     return {
       stage: draft.stage.name,
       device,
-      weights: sizes.reduce((sum, bytes) => sum + bytes, 0),
-      largestWeight: Math.max(0, ...sizes),
+      ...sizes[held.devices.get(device)!]!,
       slots,
       stepBytes,
     };

@@ -3,7 +3,9 @@
  * (`layers.3.qkv`); a weight of a later stage that is not the same everywhere gets its stage's name in front
  * (`decode.layers.3.qkv`), so that on a device one name means one buffer, and equal weights are held once.
  */
+import { groupBy } from '../group-by.js';
 import type { DraftOp } from '../ir/op-access.js';
+import { sameInterval, sameRectangle } from '../ir/rectangles.js';
 import type { RuntimeWeight, WeightShard } from '../ir/runtime-graph.js';
 
 /** A stage's weights on its devices. */
@@ -25,12 +27,12 @@ export function renameResident(stages: readonly StageWeights[], layers?: Readonl
   stages.forEach((stage, index) => {
     const names = new Map<string, string>();
     renaming.set(stage.stage, names);
-    const earlier = stages.slice(0, index);
-    for (const [device, shard] of stage.devices) {
-      for (const weight of stage.shards[shard]!.weights) {
+    for (const { shards } of deviceClasses(stages)) {
+      const earlier = shards.slice(0, index).map(weightsById);
+      for (const weight of shards[index]?.weights ?? []) {
         if (layers && !layers.has(stage.layerOf(weight.id))) continue;
-        const taken = earlier.some((other) => {
-          const same = other.shards[other.devices.get(device) ?? -1]?.weights.find((w) => w.id === weight.id);
+        const taken = earlier.some((weights) => {
+          const same = weights.get(weight.id);
           return same !== undefined && !sameContent(same, weight);
         });
         if (taken) names.set(weight.id, `${stage.stage}.${weight.id}`);
@@ -38,6 +40,22 @@ export function renameResident(stages: readonly StageWeights[], layers?: Readonl
     }
   });
   return renaming;
+}
+
+/** Devices that hold the same in every stage, with the shard of each stage there. */
+function deviceClasses(
+  stages: readonly StageWeights[],
+): readonly { readonly devices: readonly number[]; readonly shards: readonly (WeightShard | undefined)[] }[] {
+  const all = new Set(stages.flatMap(({ devices }) => [...devices.keys()]));
+  const alike = groupBy(all, (device) => stages.map(({ devices }) => devices.get(device)).join());
+  return [...alike.values()].map((devices) => ({
+    devices,
+    shards: stages.map((stage) => stage.shards[stage.devices.get(devices[0]!) ?? -1]),
+  }));
+}
+
+function weightsById(shard: WeightShard | undefined): ReadonlyMap<string, RuntimeWeight> {
+  return new Map((shard?.weights ?? []).map((weight) => [weight.id, weight]));
 }
 
 /** Layer of every tensor that a layer's weights are made of. */
@@ -52,19 +70,16 @@ export function layerTensors(stages: readonly StageWeights[]): ReadonlyMap<strin
 /** Bytes on every device when the weights of all stages are resident, equal ones once. */
 export function residentBytes(stages: readonly StageWeights[]): ReadonlyMap<number, number> {
   const renaming = renameResident(stages);
-  const held = new Map<number, Map<string, number>>();
-  for (const { stage, shards, devices } of stages) {
-    for (const [device, shard] of devices) {
-      const mine = held.get(device) ?? new Map<string, number>();
-      held.set(device, mine);
-      for (const weight of shards[shard]!.weights) mine.set(nameIn(renaming, stage, weight.id), weight.bytes);
-    }
-  }
   return new Map(
-    [...held].map(([device, weights]) => [
-      device,
-      [...weights.values()].reduce((sum, bytes) => sum + bytes, 0),
-    ]),
+    deviceClasses(stages).flatMap(({ devices, shards }) => {
+      const held = new Map<string, number>();
+      shards.forEach((shard, index) => {
+        for (const { id, bytes } of shard?.weights ?? [])
+          held.set(nameIn(renaming, stages[index]!.stage, id), bytes);
+      });
+      const total = [...held.values()].reduce((sum, bytes) => sum + bytes, 0);
+      return devices.map((device) => [device, total] as const);
+    }),
   );
 }
 
@@ -131,7 +146,14 @@ function nameIn(renaming: Renaming, stage: string, weight: string): string {
 
 /** Equal for weights whose buffers have the same bytes. */
 function sameContent(a: RuntimeWeight, b: RuntimeWeight): boolean {
-  const content = ({ dtype, rows, cols, pieces }: RuntimeWeight): string =>
-    JSON.stringify([dtype, rows, cols, pieces]);
-  return content(a) === content(b);
+  return (
+    a.dtype === b.dtype &&
+    a.rows === b.rows &&
+    a.cols === b.cols &&
+    a.pieces.length === b.pieces.length &&
+    a.pieces.every((piece, index) => {
+      const { tensor, rows, cols, at } = b.pieces[index]!;
+      return piece.tensor === tensor && sameRectangle(piece, { rows, cols }) && sameInterval(piece.at, at);
+    })
+  );
 }

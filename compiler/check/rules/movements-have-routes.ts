@@ -119,21 +119,20 @@ function tierMovements(plan: Plan): readonly Movement[] {
 function handOver(plan: Plan): readonly Movement[] {
   const tier = plan.kv.tiers.find((t) => t.medium === 'host');
   if (!tier) return [];
-  const instances = (stage: Stage): readonly string[] => [
-    ...new Set(
-      stage.devices.map((id) => {
-        const { group } = plan.topology.devices[id]!;
-        return tierFor(plan.topology, group, tier.name)?.path ?? tier.name;
-      }),
-    ),
-  ];
+  const instances = (stage: Stage): readonly string[] => {
+    const groups = new Set(stage.devices.map((id) => plan.topology.devices[id]!.group));
+    return [
+      ...new Set([...groups].map((group) => tierFor(plan.topology, group, tier.name)?.path ?? tier.name)),
+    ];
+  };
   const found: Movement[] = [];
   for (const a of plan.stages)
     for (const b of plan.stages) {
       if (a === b || !a.phases.includes('prefill') || !b.phases.includes('decode')) continue;
       const what = `KV going from stage \`${a.name}\` to stage \`${b.name}\``;
+      const ends = instances(b);
       for (const from of instances(a))
-        for (const to of instances(b)) if (from !== to) found.push({ what, from, to, origin: b.origin });
+        for (const to of ends) if (from !== to) found.push({ what, from, to, origin: b.origin });
     }
   return found;
 }
