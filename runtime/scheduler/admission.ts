@@ -64,6 +64,7 @@ function isSupplied(lane: Lane): boolean {
 
 /** Lets waiting sequences into prefill, in order of arrival, each on the least loaded lane that can take it. */
 export function admit(machine: Machine): void {
+  if (machine.waiting.peek() === undefined) return;
   const lanes = openLanes(machine);
   for (;;) {
     const sequence = machine.waiting.peek();

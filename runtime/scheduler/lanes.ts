@@ -43,12 +43,12 @@ export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence
 export function headroom(machine: Machine, pool: PoolReplica): number {
   let lacking = 0;
   let growing = 0;
-  const residents = pool.memory.pools.flatMap((each) => [...each.residents]);
-  for (const sequence of residents) {
-    if (sequence.place !== 'running') continue;
-    if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
-    else if (sequence.pages.length < pagesFor(machine, mostTokens(sequence))) growing++;
-  }
+  for (const { residents } of pool.memory.pools)
+    for (const sequence of residents) {
+      if (sequence.place !== 'running') continue;
+      if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
+      else if (sequence.pages.length < pagesFor(machine, mostTokens(sequence))) growing++;
+    }
   return lacking + Math.ceil(growing / 4);
 }
 

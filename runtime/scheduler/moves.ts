@@ -19,6 +19,7 @@ import {
   claimPages,
   findFilled,
   findPages,
+  poolCost,
   keysAt,
   missingPositions,
   pagesAt,
@@ -148,8 +149,8 @@ export function finishPageOut(
 export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, stage } = lane;
   if (stage.members >= stage.batchRequests || !mayHoldPages(machine, lane)) return false;
-  const cost = claimCost(pool.pages, findFilled(machine, sequence, pool));
-  return cost + headroom(machine, pool) <= pool.pages.free();
+  const left = pool.pages.free() - poolCost(machine, sequence, pool);
+  return left >= 0 && headroom(machine, pool) <= left;
 }
 
 /**
@@ -163,6 +164,7 @@ function mayHoldPages({ counts }: Machine, { pool, stage }: Lane): boolean {
 
 /** Brings sequences in from the host tier while there is room, oldest first, whatever stage is resident. */
 export function startPageIns(machine: Machine): void {
+  if (machine.onHost.peek() === undefined) return;
   const lanes = machine.stages.filter((stage) => stage.decodes).flatMap((stage) => stage.lanes);
   for (let sequence = machine.onHost.peek(); sequence !== undefined; sequence = machine.onHost.peek()) {
     const candidate = sequence;

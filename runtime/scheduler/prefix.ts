@@ -46,6 +46,13 @@ export function claimCost(list: PageList, found: FoundPages): number {
   );
 }
 
+/** Free pages of a pool that a sequence uses up when it comes to lie there. */
+export function poolCost(machine: Machine, sequence: Sequence, pool: PoolReplica): number {
+  // Without keys there is nothing to be found, as in a simulation of lengths alone.
+  if (sequence.keys.length === 0) return pagesFor(machine, knownTokens(sequence));
+  return claimCost(pool.pages, findFilled(machine, sequence, pool));
+}
+
 /** Shares the pages that were found and takes new ones for the others; undefined, and nothing, with too few free. */
 export function claimPages(list: PageList, found: FoundPages): number[] | undefined {
   if (claimCost(list, found) > list.free()) return undefined;
