@@ -82,8 +82,6 @@ describe('KV in device memory, host memory and on disk', () => {
     expect(tight.outputs).toEqual(roomy.outputs);
     expect(tight.stats.bytes.kvSpilled).toBeGreaterThan(0);
     expect(tight.stats.bytes.kvFetched).toBeGreaterThan(0);
-    // Less where a page was still in host memory when it was wanted.
-    expect(tight.stats.bytes.kvFetched).toBeLessThanOrEqual(tight.stats.bytes.kvSpilled);
     const broken = await run(graph, failingFiles(2), true);
     expect(broken.outputs).toEqual(roomy.outputs);
     expect(broken.stats.tiers.failedSpills + broken.stats.tiers.failedFetches).toBeGreaterThan(0);
