@@ -2,7 +2,8 @@
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
 import type { TimedName } from '../runtime/trace/categories.js';
-import { readTraceFile, type ReadTrace } from '../runtime/trace/read-trace.js';
+import { readTraceFile } from '../runtime/trace/read-trace.js';
+import type { ReadTrace } from '../runtime/trace/slices.js';
 import { formatCount, formatDuration, formatTable, plural } from './format.js';
 
 /** A run as its trace tells it. */

@@ -6,7 +6,7 @@
  * exchanges behind them only in traces that have slices of them (`run --trace-kernels`, simulations); elsewhere an
  * exchange begins when its kernels are submitted, and the two are one category.
  */
-import type { ReadSlice } from './read-trace.js';
+import type { ReadSlice } from './slices.js';
 
 /** The part of a slice that a category goes by. */
 export type TimedName = Pick<ReadSlice, 'process' | 'thread' | 'name' | 'start' | 'end'>;

@@ -1,23 +1,7 @@
 /** Reads the traces that runs and simulations write. */
 import { readFileSync } from 'node:fs';
 import { systemReason } from '../system-reason.js';
-
-/** A slice on its lane. Rows of a lane that overlap count as one lane. */
-export interface ReadSlice {
-  readonly process: string;
-  readonly thread: string;
-  readonly name: string;
-  /** Seconds. */
-  readonly start: number;
-  readonly end: number;
-  readonly args: Readonly<Record<string, unknown>>;
-}
-
-export interface ReadTrace {
-  /** Facts of its first event: plan, model. */
-  readonly about: Readonly<Record<string, unknown>>;
-  readonly slices: readonly ReadSlice[];
-}
+import type { ReadSlice, ReadTrace } from './slices.js';
 
 export type TraceOrProblem =
   { readonly kind: 'trace'; readonly trace: ReadTrace } | { readonly kind: 'problem'; readonly why: string };
