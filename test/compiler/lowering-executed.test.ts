@@ -262,7 +262,7 @@ describe('lowered graphs give the logits of the reference', () => {
         kept++;
         expect(execute(plan, seed)).toBeGreaterThan(10);
       }),
-      { numRuns: 10, seed: 5 },
+      { numRuns: 30, seed: 5 },
     );
     expect(kept).toBeGreaterThan(2);
   });

@@ -10,7 +10,7 @@ import { STAGE_TABLE } from '../../compiler/check/plan/stages.js';
 import type { PropertyTable } from '../../compiler/check/properties.js';
 import { UNITS } from '../../compiler/check/units.js';
 import { MODEL_FAMILIES } from '../../compiler/model/families.js';
-import { WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
+import { PLAN_WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
 import { places } from '../../grammar/build-members.js';
 import { parse } from '../../grammar/parse.js';
 import { ITEMS, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
@@ -62,7 +62,7 @@ describe('properties', () => {
       for (const { value } of Object.values(docs))
         if (value.kind === 'quantity')
           for (const unit of value.units) expect(UNITS.has(unit), unit).toBe(true);
-    expect(PROPERTIES.model.weights.value).toMatchObject({ words: WEIGHT_TYPES });
+    expect(PROPERTIES.model.weights.value).toMatchObject({ words: PLAN_WEIGHT_TYPES });
     expect(PROPERTIES.model.family.value).toMatchObject({ words: MODEL_FAMILIES.map(({ name }) => name) });
   });
 });
