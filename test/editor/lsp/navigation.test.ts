@@ -120,7 +120,7 @@ describe('rename', () => {
     const edits = rename(at.workspace, MAIN, at.offset, to);
     if (typeof edits === 'string') return edits;
     const texts: Record<string, string> = {};
-    for (const path of [MAIN, ...Object.keys(others).map((name) => resolve('/work', name))]) {
+    for (const path of [MAIN, ...Object.keys(others).map((name) => resolve('/project', name))]) {
       let { text } = at.workspace.document(path)!;
       for (const { span } of edits
         .filter((edit) => edit.path === path)

@@ -12,7 +12,7 @@ import { createWorkspace, type Workspace } from '../../../editor/lsp/workspace.j
 import { lineMap } from '../../../grammar/line-map.js';
 import { transpile } from '../../fixtures/transpiled.js';
 
-export const MAIN = '/work/main.plan';
+export const MAIN = '/project/main.plan';
 
 export interface AtCursor {
   readonly workspace: Workspace;
@@ -25,7 +25,7 @@ export function atCursor(marked: string, others: Readonly<Record<string, string>
   const offset = marked.indexOf('‸');
   const text = marked.replace('‸', '');
   const workspace = createWorkspace([]);
-  for (const [name, other] of Object.entries(others)) workspace.put(resolve('/work', name), other);
+  for (const [name, other] of Object.entries(others)) workspace.put(resolve('/project', name), other);
   workspace.put(MAIN, text);
   return { workspace, text, offset };
 }
