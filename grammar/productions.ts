@@ -110,21 +110,25 @@ export function productions(): ReadonlyMap<string, Production> {
   return new Map([...reached].map((called) => [called, all.get(called)!]));
 }
 
-/** Names of the rules that a production refers to. */
-export function rulesIn(production: Production): readonly string[] {
+/** What a production is directly made of. */
+export function partsOf(production: Production): readonly Production[] {
   switch (production.kind) {
     case 'token':
-      return [];
     case 'rule':
-      return [production.name];
+      return [];
     case 'list':
-      return rulesIn(production.item);
-    case 'sequence':
-    case 'choice':
-      return production.parts.flatMap(rulesIn);
+      return [production.item];
+    case 'optional':
+    case 'repeat':
+      return [production.part];
     default:
-      return rulesIn(production.part);
+      return production.parts;
   }
+}
+
+/** Names of the rules that a production refers to. */
+function rulesIn(production: Production): readonly string[] {
+  return production.kind === 'rule' ? [production.name] : partsOf(production).flatMap(rulesIn);
 }
 
 /** Texts of a sign, of a keyword, or of all operators. */

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from '../../grammar/parse.js';
-import { alternatives, productions, tokenText, type Production } from '../../grammar/productions.js';
+import { alternatives, partsOf, productions, tokenText, type Production } from '../../grammar/productions.js';
 import { seededRandom } from '../fixtures/random.js';
 import * as t from '../../grammar/tokens.js';
 
@@ -55,21 +55,6 @@ function leastRules(measure: (production: Production, inner: Distance) => number
     }
   }
   return count;
-}
-
-function partsOf(production: Production): readonly Production[] {
-  switch (production.kind) {
-    case 'token':
-    case 'rule':
-      return [];
-    case 'list':
-      return [production.item];
-    case 'optional':
-    case 'repeat':
-      return [production.part];
-    default:
-      return production.parts;
-  }
 }
 
 /** A random sentence of a production as text. */
@@ -136,23 +121,12 @@ function word(type: (typeof t.allTokens)[number], draw: Draw): string {
 
 /** Parts that no sentence of a rule may lack. */
 function requiredParts(production: Production): readonly Production[] {
-  switch (production.kind) {
-    case 'token':
-    case 'rule':
-      return [];
-    case 'sequence': {
-      const required = production.parts.filter(
-        ({ kind }) => kind === 'token' || kind === 'rule' || kind === 'choice',
-      );
-      return [...required, ...production.parts.flatMap(requiredParts)];
-    }
-    case 'choice':
-      return production.parts.flatMap(requiredParts);
-    case 'list':
-      return requiredParts(production.item);
-    default:
-      return requiredParts(production.part);
-  }
+  const parts = partsOf(production);
+  const required =
+    production.kind === 'sequence'
+      ? parts.filter(({ kind }) => kind === 'token' || kind === 'rule' || kind === 'choice')
+      : [];
+  return [...required, ...parts.flatMap(requiredParts)];
 }
 
 /** Before anything but a name, a number, `-` or `(`, the word `not` is a name itself. */
