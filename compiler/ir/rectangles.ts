@@ -28,13 +28,12 @@ export function sameRectangle(a: Rectangle, b: Rectangle): boolean {
   return sameInterval(a.rows, b.rows) && sameInterval(a.cols, b.cols);
 }
 
+export function containsInterval(outer: Interval, inner: Interval): boolean {
+  return outer[0] <= inner[0] && inner[1] <= outer[1];
+}
+
 export function contains(outer: Rectangle, inner: Rectangle): boolean {
-  return (
-    outer.rows[0] <= inner.rows[0] &&
-    outer.rows[1] >= inner.rows[1] &&
-    outer.cols[0] <= inner.cols[0] &&
-    outer.cols[1] >= inner.cols[1]
-  );
+  return containsInterval(outer.rows, inner.rows) && containsInterval(outer.cols, inner.cols);
 }
 
 export function intersect(a: Rectangle, b: Rectangle): Rectangle | undefined {

@@ -11,7 +11,13 @@
  * cols 0..8 and rows 0..8 x cols 0..4 give the blocks rows 0..8 x cols 0..4 and rows 0..4 x cols 4..8.
  */
 import type { Interval } from '../../compiler/ir/transitions.js';
-import { contains, intersect, sameInterval, type Rectangle } from '../../compiler/ir/rectangles.js';
+import {
+  contains,
+  containsInterval,
+  intersect,
+  sameInterval,
+  type Rectangle,
+} from '../../compiler/ir/rectangles.js';
 import { bytesPerElement, packedBytes, type WeightType } from '../../compiler/model/weight-types.js';
 import { convertRows } from './convert.js';
 import type { NeededTensor } from './graph-tensors.js';
@@ -68,7 +74,7 @@ export function hostWeights(source: WeightSource, needed: Iterable<NeededTensor>
       if (!found || !own) return source.read(name, rows, cols, into);
       checkedRectangle(found, name, rows, cols);
       const rowBytes = packedBytes(found.dtype, cols[1] - cols[0]);
-      const whole = own.find((block) => covers(block.rows, rows) && sameInterval(block.cols, cols));
+      const whole = own.find((block) => containsInterval(block.rows, rows) && sameInterval(block.cols, cols));
       if (whole) {
         const first = (rows[0] - whole.rows[0]) * rowBytes;
         return dataOf(name, whole).subarray(first, first + (rows[1] - rows[0]) * rowBytes);
@@ -98,8 +104,10 @@ export function disjointBlocks(rectangles: readonly Rectangle[]): Rectangle[] {
   const blocks: Rectangle[] = [];
   let open: Rectangle[] = [];
   for (const band of edges) {
-    const here = rectangles.filter((r) => covers(r.rows, band) && r.cols[0] < r.cols[1]).map((r) => r.cols);
-    const runs = edgesOf(here).filter((run) => here.some((cols) => covers(cols, run)));
+    const here = rectangles
+      .filter((r) => containsInterval(r.rows, band) && r.cols[0] < r.cols[1])
+      .map((r) => r.cols);
+    const runs = edgesOf(here).filter((run) => here.some((cols) => containsInterval(cols, run)));
     const continued = runs.map((cols) => {
       const above = open.find((block) => block.rows[1] === band[0] && sameInterval(block.cols, cols));
       return { rows: [above?.rows[0] ?? band[0], band[1]], cols } as const;
@@ -154,8 +162,4 @@ function gather(
   if (copied !== out.length)
     throw new RangeError(`the host copy of ${name} does not hold all that is asked for`);
   return out;
-}
-
-function covers(outer: Interval, inner: Interval): boolean {
-  return outer[0] <= inner[0] && inner[1] <= outer[1];
 }
