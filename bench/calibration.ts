@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { againstReport, describeAgainst, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
 import { checkFile } from '../compiler/check/check-file.js';
+import { oneFileHost } from '../compiler/host.js';
 import type { Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
@@ -37,14 +38,7 @@ async function calibratedTopology(): Promise<Topology> {
   const file = `${text}
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow requests -> serve -> results }`;
-  const { plans, diagnostics } = checkFile(
-    {
-      readText: () => file,
-      resolve: (_from, specifier) => specifier,
-      readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'none' }),
-    },
-    'here.plan',
-  );
+  const { plans, diagnostics } = checkFile(oneFileHost('here.plan', file), 'here.plan');
   const [plan] = plans;
   if (plan === undefined) throw new Error(diagnostics[0]?.message);
   return plan.topology;

@@ -7,7 +7,7 @@
  */
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
-import type { CompilerHost } from '../compiler/host.js';
+import { oneFileHost } from '../compiler/host.js';
 import { simulate } from '../runtime/clock/simulate.js';
 
 const LAYERS = 126;
@@ -56,14 +56,6 @@ plan scale for llama3_405b on pod {
 `;
 }
 
-function hostOf(text: string): CompilerHost {
-  return {
-    readText: () => text,
-    resolve: (_from, specifier) => specifier,
-    readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'there is none' }),
-  };
-}
-
 function timed<Value>(run: () => Value): { readonly value: Value; readonly seconds: number } {
   const start = process.cpuUsage();
   const value = run();
@@ -72,7 +64,7 @@ function timed<Value>(run: () => Value): { readonly value: Value; readonly secon
 }
 
 function row(kind: Kind, nodes: number, requests: number): string {
-  const checked = timed(() => checkFile(hostOf(planText(kind, nodes)), 'scale.plan'));
+  const checked = timed(() => checkFile(oneFileHost('scale.plan', planText(kind, nodes)), 'scale.plan'));
   const [plan] = checked.value.plans;
   if (!plan) throw new Error(checked.value.diagnostics.map(({ message }) => message).join('\n'));
   const compiled = timed(() => compilePlan(plan));

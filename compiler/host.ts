@@ -15,3 +15,22 @@ export type ModelConfigAnswer =
   | { readonly kind: 'found'; readonly path: string; readonly json: unknown }
   /** `why` completes the sentence "cannot read the model: ...". */
   | { readonly kind: 'missing'; readonly path: string; readonly why: string; readonly help?: string };
+
+/**
+ * The file at `path` in memory: no other file, and no model in a folder. `why` and `help` are what is said to a plan
+ * that asks for one.
+ */
+export function oneFileHost(
+  path: string,
+  text: string,
+  why = 'there are no folders here',
+  help?: string,
+): CompilerHost {
+  return {
+    readText: (asked) => (asked === path ? text : undefined),
+    resolve: (_from, specifier) => specifier,
+    readModelConfig: (_from, source) => {
+      return { kind: 'missing', path: source, why, ...(help !== undefined && { help }) };
+    },
+  };
+}

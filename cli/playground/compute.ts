@@ -2,9 +2,13 @@
  * Everything the playground shows about a plan file, computed from its text alone: it runs in a worker of the browser,
  * with the compiler and the clock that the command line has.
  */
-import { checkAndCompile, type CompiledPlan } from '../../compiler/check-and-compile.js';
+import {
+  checkAndCompile,
+  type CheckedAndCompiled,
+  type CompiledPlan,
+} from '../../compiler/check-and-compile.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
-import type { CompilerHost } from '../../compiler/host.js';
+import { oneFileHost } from '../../compiler/host.js';
 import { printLogical } from '../../compiler/ir/print-logical.js';
 import { printRuntime } from '../../compiler/ir/print-runtime.js';
 import { printSharded } from '../../compiler/ir/print-sharded.js';
@@ -55,7 +59,7 @@ export type SimulationAnswer = { readonly page: string } | { readonly why: strin
 
 /** Checks and compiles a text. Never throws for what the text says. */
 export function compute(text: string): Answer {
-  const { compiled, diagnostics, files } = checkAndCompile(hostOf(text), FILE);
+  const { compiled, diagnostics, files } = compileText(text);
   const render = { textOf: (file: string) => files.get(file), nameOf: (file: string) => file, colour: false };
   return {
     problems: diagnostics.map(problemOf),
@@ -66,7 +70,7 @@ export function compute(text: string): Answer {
 
 /** Simulates all plans of a text under its first workload. */
 export function computeSimulation(text: string): SimulationAnswer {
-  const { compiled, workloads, diagnostics } = checkAndCompile(hostOf(text), FILE);
+  const { compiled, workloads, diagnostics } = compileText(text);
   if (diagnostics.some(({ severity }) => severity === 'error')) return { why: 'The file has errors.' };
   const workload = workloads.find(({ requests }) => requests.kind === 'drawn');
   if (workload?.requests.kind !== 'drawn')
@@ -119,14 +123,14 @@ function problemOf({ primary, severity, code, message, helps }: Diagnostic): Pro
   };
 }
 
-/** One file in memory: other files and models in folders are out of reach. */
-function hostOf(text: string): CompilerHost {
-  return {
-    readText: (path) => (path === FILE ? text : undefined),
-    resolve: (_, specifier) => specifier,
-    readModelConfig: (_, source) => {
-      const help = 'give the shape of the model instead: `family`, `layers`, `hidden`, ...';
-      return { kind: 'missing', path: source, why: 'a page has no access to files', help };
-    },
-  };
+let latest: { readonly text: string; readonly result: CheckedAndCompiled } | undefined;
+
+/** The check of a text and its plans; that of the latest text is kept, because it is asked about more than once. */
+function compileText(text: string): CheckedAndCompiled {
+  if (latest?.text !== text) {
+    const help = 'give the shape of the model instead: `family`, `layers`, `hidden`, ...';
+    const host = oneFileHost(FILE, text, 'a page has no access to files', help);
+    latest = { text, result: checkAndCompile(host, FILE) };
+  }
+  return latest.result;
 }

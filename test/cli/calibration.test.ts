@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { calibratedPlan, describeCalibration, memoryOf } from '../../cli/calibration.js';
 import { checkFile } from '../../compiler/check/check-file.js';
+import { oneFileHost } from '../../compiler/host.js';
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import { deviceRates } from '../../compiler/cost/rates.js';
 import { routesOf } from '../../compiler/plan/routes.js';
@@ -44,15 +45,7 @@ function checked(measured: Calibration) {
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: ${measured.devices}) }, flow requests -> serve -> results }
 `;
-  const files = new Map([['here.plan', plan]]);
-  const { plans, diagnostics } = checkFile(
-    {
-      readText: (path) => files.get(path),
-      resolve: (_from, specifier) => specifier,
-      readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'none' }),
-    },
-    'here.plan',
-  );
+  const { plans, diagnostics } = checkFile(oneFileHost('here.plan', plan), 'here.plan');
   expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
   return { text, topology: plans[0]!.topology };
 }

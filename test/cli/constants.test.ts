@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { planConstants, type Constant } from '../../cli/explain/constants.js';
 import { checkFile } from '../../compiler/check/check-file.js';
+import { oneFileHost } from '../../compiler/host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
@@ -19,14 +20,7 @@ plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow re
 `;
 
 function constants(): ReadonlyMap<string, Constant> {
-  const { plans, files } = checkFile(
-    {
-      readText: () => FILE,
-      resolve: (_from, specifier) => specifier,
-      readModelConfig: (_from, source) => ({ kind: 'missing', path: source, why: 'none' }),
-    },
-    'mine.plan',
-  );
+  const { plans, files } = checkFile(oneFileHost('mine.plan', FILE), 'mine.plan');
   const texts = { textOf: (file: string) => files.get(file), nameOf: (file: string) => file };
   return new Map(planConstants(plans[0]!, texts).map((constant) => [constant.what, constant]));
 }
