@@ -5,7 +5,7 @@
  * as neighbours on the machine only ever make it worse. Rates are given on the wall clock and per second of processor
  * time, which other load disturbs less.
  */
-import { movesOfDevice, type RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { movesOfDevice, roundUp, type RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Device } from '../runtime/device/device.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import {
@@ -86,7 +86,13 @@ export async function measureMoves(
     best[what].wall = Math.max(best[what].wall, bytes / seconds);
     best[what].processor = Math.max(best[what].processor, bytes / ((used.user + used.system) / 1e6));
   };
-  const targets = devices.map((device) => ({ device, buffer: device.createBuffer('plain', each) }));
+  // As much as the host copy, so that the baselines read it from no nearer to the processor than moves do.
+  const data = new Uint8Array(roundUp(source.bytes(), WRITE_BYTES)).fill(1);
+  const targets = devices.map((device) => ({
+    device,
+    buffer: device.createBuffer('plain', each),
+    data,
+  }));
   const through = new Map(devices.map((device, i) => [device, rings[i]!]));
   for (let round = 0; round < ROUNDS; round++) {
     let moved = 0;
@@ -114,30 +120,47 @@ export async function measureMoves(
 interface Target {
   readonly device: Device;
   readonly buffer: ReturnType<Device['createBuffer']>;
+  /** What is written to it, over and over. */
+  readonly data: Uint8Array;
 }
 
-const DATA = new Uint8Array(WRITE_BYTES).fill(1);
+/** Bytes, and where in the target's buffer they go. */
+interface Part {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
 
 /** Has `bytes` written to every target, over and over its buffer. Resolves with the bytes of all. */
 async function spread(
   targets: readonly Target[],
   bytes: number,
   size: number,
-  write: (target: Target, offsets: readonly number[]) => Promise<void>,
+  write: (target: Target, parts: readonly Part[]) => Promise<void>,
 ): Promise<number> {
   const within = Math.floor(size / WRITE_BYTES) * WRITE_BYTES;
-  const offsets = Array.from({ length: bytes / WRITE_BYTES }, (_, i) => (i * WRITE_BYTES) % within);
-  await Promise.all(targets.map((target) => write(target, offsets)));
+  const part = (i: number, { data }: Target): Part => {
+    const from = (i * WRITE_BYTES) % data.length;
+    return { at: (i * WRITE_BYTES) % within, bytes: data.subarray(from, from + WRITE_BYTES) };
+  };
+  await Promise.all(
+    targets.map((target, device) => {
+      const count = bytes / WRITE_BYTES;
+      return write(
+        target,
+        Array.from({ length: count }, (_, i) => part(device * count + i, target)),
+      );
+    }),
+  );
   return bytes * targets.length;
 }
 
-async function writePlainly({ device, buffer }: Target, offsets: readonly number[]): Promise<void> {
+async function writePlainly({ device, buffer }: Target, parts: readonly Part[]): Promise<void> {
   const other = device.createBuffer('other', 16);
   let written = 0;
-  for (const at of offsets) {
+  for (const { at, bytes } of parts) {
     // Into an idle buffer that the host can see Dawn writes without staging.
     device.record((commands) => commands.copy(buffer, at, other, 0, 16));
-    device.write(buffer, at, DATA);
+    device.write(buffer, at, bytes);
     written += WRITE_BYTES;
     if (written % WINDOW_BYTES === 0) await device.idle();
   }
@@ -145,15 +168,11 @@ async function writePlainly({ device, buffer }: Target, offsets: readonly number
   device.free(other);
 }
 
-async function writeThrough(
-  ring: StagingRing,
-  { buffer }: Target,
-  offsets: readonly number[],
-): Promise<void> {
-  for (const offset of offsets) {
-    const target = { buffer, offset, bytes: WRITE_BYTES };
+async function writeThrough(ring: StagingRing, { buffer }: Target, parts: readonly Part[]): Promise<void> {
+  for (const { at, bytes } of parts) {
+    const target = { buffer, offset: at, bytes: WRITE_BYTES };
     const delivery = { target, name: 'plain', urgency: 0, clear: () => Promise.resolve() };
-    await ring.upload(delivery, { at: 0, stride: WRITE_BYTES, runBytes: WRITE_BYTES, rows: 1, bytes: DATA });
+    await ring.upload(delivery, { at: 0, stride: WRITE_BYTES, runBytes: WRITE_BYTES, rows: 1, bytes });
   }
   await ring.finish();
 }
