@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Action } from '../../../runtime/scheduler/types.js';
 import { configOf } from './configs.js';
 import { createDriver } from './driver.js';
-import type { Driver, FakeRequest } from './driver.js';
+import type { Driver } from './driver.js';
+import type { FakeRequest } from './tracks.js';
 
 const PAGE = 4;
 

@@ -7,7 +7,7 @@ import { rejection } from '../../../runtime/scheduler/limits.js';
 import { configOf, hostBelow, hostFull, nvmeRules, requestsEmpty, usualRules } from './configs.js';
 import type { ConfigOptions, PlanKind } from './configs.js';
 import { createDriver } from './driver.js';
-import type { FakeRequest } from './driver.js';
+import type { FakeRequest } from './tracks.js';
 
 const kinds = fc.constantFrom<PlanKind>(
   'fused',

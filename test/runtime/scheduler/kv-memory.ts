@@ -1,0 +1,150 @@
+/**
+ * A simulated KV memory: what every page holds, and which pages actions under way use.
+ *
+ * Every page cell holds the token written to it as `sequence:position`, or as `key:position` in full pages of prompts
+ * that have keys. A page given to two sequences that do not share it, freed too early, read before it was written or
+ * moved to the wrong place shows up as a wrong cell, or as a place with two uses.
+ */
+import type { Action, SchedulerConfig, StepItem } from '../../../runtime/scheduler/types.js';
+import { check } from './tracks.js';
+import type { Move, Step, TierMove, Track, Work } from './tracks.js';
+
+/** By place. */
+type PlacesInUse = Map<string, { readonly content: string; readonly users: Set<number> }>;
+
+/** Where a move reads and where it writes, page by page. */
+interface Ends {
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+}
+
+export interface KvMemory {
+  /** Checks that the pages of a row of a step may be read, and those it fills be written. `used`: of other rows too. */
+  claimRow(used: PlacesInUse, step: Step, item: StepItem): void;
+  /** Checks that both ends of a move may be used as they will be. */
+  claimMove(move: Move | TierMove): void;
+  /** What actions under way use. */
+  placesInUse(): PlacesInUse;
+  /** Writes the tokens of a row that is done, and checks that those before it are in place. */
+  writeRow(step: Step, item: StepItem): void;
+  /** Copies what a move has moved, once it is checked; `failed`: it arrives as garbage. */
+  copy(move: Move | TierMove, failed: boolean): void;
+}
+
+export function createKvMemory(
+  config: SchedulerConfig,
+  tracks: ReadonlyMap<number, Track>,
+  flying: ReadonlyMap<number, Work>,
+): KvMemory {
+  const memory = new Map<string, string[]>();
+  const { pageTokens } = config;
+  const stageOf = new Map(config.stages.map((stage) => [stage.name, stage]));
+  const cells = (place: string): string[] => {
+    const found = memory.get(place) ?? Array.from({ length: pageTokens }, () => '');
+    memory.set(place, found);
+    return found;
+  };
+  const devicePlace = (pool: string, replica: number, page: number): string =>
+    `${config.pools.find(({ id }) => id === pool)?.within ?? pool}/${replica}/${page}`;
+  const stepPlaces = (step: Step, item: StepItem): string[] =>
+    item.pages.map((page) => devicePlace(stageOf.get(step.stage)!.pool, step.replica, page));
+  const endsOf = (move: Move | TierMove): Ends => {
+    const host = move.hostPages.map((page) => `host/${page}`);
+    switch (move.kind) {
+      case 'page_out':
+      case 'page_in': {
+        const device = move.pages.map((page) => devicePlace(move.pool, move.replica, page));
+        return move.kind === 'page_out' ? { from: device, to: host } : { from: host, to: device };
+      }
+      case 'spill':
+      case 'fetch': {
+        const disk = move.diskPages.map((page) => `disk/${page}`);
+        return move.kind === 'spill' ? { from: host, to: disk } : { from: disk, to: host };
+      }
+    }
+  };
+  /** What the page at a position of a sequence holds: the same for all that may share it. */
+  const contentAt = (sequence: number, position: number): string =>
+    tracks.get(sequence)!.request.pageKeys?.[position] ?? `${sequence}`;
+  const cellAt = (sequence: number, token: number): string =>
+    `${contentAt(sequence, Math.floor(token / pageTokens))}:${token}`;
+  const claim = (
+    used: PlacesInUse,
+    sequence: number,
+    places: readonly string[],
+    positions: readonly number[],
+  ): void => {
+    check(new Set(places).size === places.length, 'a page stands once in a table');
+    places.forEach((place, i) => {
+      const content = contentAt(sequence, positions[i]!);
+      const use = used.get(place) ?? { content, users: new Set<number>() };
+      check(use.content === content, `${place} is used for ${use.content} and ${content}`);
+      use.users.add(sequence);
+      used.set(place, use);
+    });
+  };
+  /** Places that are written must be in use by nobody else, be it for the same content. */
+  const claimToWrite = (used: PlacesInUse, sequence: number, places: readonly string[]): void => {
+    for (const place of places)
+      for (const user of used.get(place)?.users ?? [])
+        check(user === sequence, `${place} is written by ${sequence} while ${user} uses it`);
+  };
+  const claimEnds = (used: PlacesInUse, move: Move | TierMove): void => {
+    const { from, to } = endsOf(move);
+    for (const places of [from, to]) claim(used, move.sequence, places, move.positions);
+  };
+  const placesInUse = (): PlacesInUse => {
+    const used: PlacesInUse = new Map();
+    for (const action of flying.values()) {
+      if (action.kind === 'step')
+        for (const item of action.items)
+          claim(used, item.sequence, stepPlaces(action, item), [...item.pages.keys()]);
+      else if (isMove(action)) claimEnds(used, action);
+    }
+    return used;
+  };
+  const checkCells = ({ sequence, positions }: Move | TierMove, from: readonly string[]): void => {
+    const { next } = tracks.get(sequence)!;
+    positions.forEach((position, i) => {
+      const first = position * pageTokens;
+      // What others have computed, if not the sequence itself.
+      const end = first < next ? Math.min(first + pageTokens, next) : first + pageTokens;
+      for (let token = first; token < end; token++) {
+        const cell = cells(from[i]!)[token % pageTokens];
+        check(cell === cellAt(sequence, token), `token ${token} of ${sequence} moves`);
+      }
+    });
+  };
+  return {
+    placesInUse,
+    claimRow(used, step, item) {
+      const places = stepPlaces(step, item);
+      claimToWrite(used, item.sequence, places.slice(Math.floor(item.start / pageTokens)));
+      claim(used, item.sequence, places, [...places.keys()]);
+    },
+    claimMove(move) {
+      const used = placesInUse();
+      claimToWrite(used, move.sequence, endsOf(move).to);
+      claimEnds(used, move);
+    },
+    writeRow(step, item) {
+      const { sequence, start, count } = item;
+      const places = stepPlaces(step, item);
+      for (let position = 0; position < start + count; position++) {
+        const page = cells(places[Math.floor(position / pageTokens)]!);
+        const slot = position % pageTokens;
+        if (position >= start) page[slot] = cellAt(sequence, position);
+        check(page[slot] === cellAt(sequence, position), `token ${position} of ${sequence} is in place`);
+      }
+    },
+    copy(move, failed) {
+      const { from, to } = endsOf(move);
+      checkCells(move, from);
+      from.forEach((place, i) => memory.set(to[i]!, failed ? ['garbage'] : [...cells(place)]));
+    },
+  };
+}
+
+function isMove(action: Action): action is Move | TierMove {
+  return ['page_out', 'page_in', 'spill', 'fetch'].includes(action.kind);
+}
