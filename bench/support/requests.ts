@@ -7,11 +7,23 @@ export interface RequestSize {
   readonly newTokens: number;
 }
 
-/** Submits the requests; one that fails throws from `run`. */
-export function submitRequests(engine: Engine, vocab: number, sizes: readonly RequestSize[]): void {
+/**
+ * Submits the requests; one that fails throws from `run`.
+ *
+ * @param sharedTokens so many tokens at the beginning are the same in all prompts
+ */
+export function submitRequests(
+  engine: Engine,
+  vocab: number,
+  sizes: readonly RequestSize[],
+  sharedTokens = 0,
+): void {
   sizes.forEach(({ promptTokens, newTokens }, request) => {
     engine.submit({
-      promptIds: Array.from({ length: promptTokens }, (_, i) => (request * 131 + i * 17) % vocab),
+      promptIds: Array.from(
+        { length: promptTokens },
+        (_, i) => ((i < sharedTokens ? 0 : (request + 1) * 131) + i * 17) % vocab,
+      ),
       maxNewTokens: newTokens,
       stopIds: [],
       sampling: GREEDY,

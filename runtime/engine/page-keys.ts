@@ -3,10 +3,10 @@
  * before it and the page's tokens, so it stands for all tokens up to the end of the page. Keys live as long as an engine,
  * which has one model, one page size and one element type, so none of these is part of them.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
-/** 128 bits of SHA-256: no two prompts, be they made to, have a key in common. */
-const KEY_BYTES = 16;
+/** Of SHA-256: no two prompts, be they made to, have a key in common. */
+const KEY_BYTES = 32;
 
 /** Keys of the full pages of a prompt, in order. */
 export function pageKeys(promptIds: readonly number[], pageTokens: number): readonly string[] {
@@ -16,8 +16,8 @@ export function pageKeys(promptIds: readonly number[], pageTokens: number): read
     for (let i = 0; i < pageTokens; i++) {
       hashed.writeUInt32LE(promptIds[page * pageTokens + i]!, KEY_BYTES + i * 4);
     }
-    const digest = createHash('sha256').update(hashed).digest();
-    digest.copy(hashed, 0, 0, KEY_BYTES);
-    return digest.toString('latin1', 0, KEY_BYTES);
+    const key = hash('sha256', hashed, 'binary');
+    hashed.write(key, 'binary');
+    return key;
   });
 }

@@ -16,19 +16,10 @@ import {
   takesTurns,
   unscheduledTokens,
 } from './lanes.js';
-import { setBatch, setPlace } from './machine.js';
+import { pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
-import {
-  claimCost,
-  claimPages,
-  devicePrefix,
-  findPages,
-  hostPrefix,
-  missingPositions,
-  prefixLength,
-} from './prefix.js';
-import type { FoundPages } from './prefix.js';
+import { claimCost, claimPages, devicePrefix, findPages, hostPrefix, positionsFrom } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { bringBack } from './tiers.js';
@@ -36,7 +27,8 @@ import { bringBack } from './tiers.js';
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
 export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, local } = lane;
-  const pages = claimCost(pool.pages, devicePrefix(machine, lane, sequence));
+  const found = devicePrefix(machine, lane, sequence);
+  const pages = claimCost(pool.pages, found, pagesFor(machine, knownTokens(sequence)));
   if (local === undefined) {
     // Sequences decode in the pool where it shares its pages with another.
     if (
@@ -87,7 +79,7 @@ export function admit(machine: Machine): void {
 }
 
 function tokensToCompute(machine: Machine, lane: Lane, sequence: Sequence): number {
-  const found = prefixLength(devicePrefix(machine, lane, sequence));
+  const found = devicePrefix(machine, lane, sequence).length;
   return knownTokens(sequence) - Math.max(sequence.computed, found * machine.config.pageTokens);
 }
 
@@ -95,30 +87,35 @@ function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
   sequence.target = knownTokens(sequence);
   sequence.lane = lane;
   const found = devicePrefix(machine, lane, sequence);
-  const loaded = sequence.hostPages.length || pagesToLoad(machine, lane, sequence, found);
-  hold(sequence, lane.pool, claimPages(lane.pool.pages, found)!);
+  const pages = pagesFor(machine, sequence.target);
+  const kept = sequence.hostPages.length;
+  const loaded = kept || pagesToLoad(machine, lane, sequence, found);
+  hold(sequence, lane.pool, claimPages(lane.pool.pages, found, pages)!);
   if (lane.local !== undefined) setBatch(sequence, lane.local.stage);
   insertByArrival(lane.prefilling, sequence);
-  const onHost = findPages(sequence, machine.host, handsOver(lane, sequence) ? found.length : loaded);
-  sequence.hostPages.push(...claimPages(machine.host, onHost.slice(sequence.hostPages.length))!);
+  const wanted = handsOver(lane, sequence) ? pages : loaded;
+  const onHost = findPages(sequence, machine.host, wanted).slice(kept);
+  sequence.hostPages.push(...claimPages(machine.host, onHost, wanted - kept)!);
   const { pageTokens } = machine.config;
-  const onDevice = prefixLength(found) * pageTokens;
+  const onDevice = found.length * pageTokens;
   sequence.loaded = 0;
   if (sequence.computed === 0 && loaded > 0) {
     sequence.computed = loaded * pageTokens;
     sequence.loaded = sequence.computed - onDevice;
   }
   sequence.scheduled = Math.max(sequence.computed, onDevice);
-  if (loaded > 0) pageIn(machine, sequence, missingPositions(found.slice(0, loaded)));
+  if (loaded > 0) pageIn(machine, sequence, positionsFrom(found.length, loaded));
   else setPlace(machine, sequence, 'prefill');
 }
 
-/** Pages at the start of a new sequence that the host tier holds, where there are more of them than on the device and loading those pays. */
-function pagesToLoad(machine: Machine, lane: Lane, sequence: Sequence, found: FoundPages): number {
-  const onDevice = prefixLength(found);
+/**
+ * Pages at the start of a new sequence that the host tier holds, where it holds more of them than the devices and loading
+ * these pays.
+ */
+function pagesToLoad(machine: Machine, lane: Lane, sequence: Sequence, found: readonly number[]): number {
   const onHost = hostPrefix(machine, sequence);
-  const pages = onHost - onDevice;
-  if (pages <= 0 || found.some((page) => page !== undefined && lane.pool.writing.has(page))) return 0;
+  const pages = onHost - found.length;
+  if (pages <= 0 || found.some((page) => lane.pool.writing.has(page))) return 0;
   if (paysToLoad(machine.costs, 'host', pages, pages * machine.config.pageTokens)) return onHost;
   machine.passedOver.host++;
   return 0;

@@ -31,8 +31,10 @@ export function handsOver(lane: Lane, sequence: Sequence): boolean {
 /** Free host pages that a waiting sequence uses up when it is let in on the lane. */
 export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence): number {
   if (!handsOver(lane, sequence)) return 0;
-  const found = findPages(sequence, machine.host, pagesFor(machine, knownTokens(sequence)));
-  return claimCost(machine.host, found.slice(sequence.hostPages.length));
+  const pages = pagesFor(machine, knownTokens(sequence));
+  const kept = sequence.hostPages.length;
+  const found = findPages(sequence, machine.host, pages).slice(kept);
+  return claimCost(machine.host, found, pages - kept);
 }
 
 /**

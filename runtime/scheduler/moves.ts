@@ -13,7 +13,6 @@ import { headroom, leastLoaded } from './lanes.js';
 import { isResident, pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
-import type { FoundPages } from './prefix.js';
 import {
   claimCost,
   claimPages,
@@ -21,11 +20,11 @@ import {
   findPages,
   poolCost,
   keysAt,
-  missingPositions,
   pagesAt,
+  positionsFrom,
   publishPages,
 } from './prefix.js';
-import { isHalf } from './sequences.js';
+import { isHalf, knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { makeHostRoom } from './tiers.js';
 import type { Action } from './types.js';
@@ -58,12 +57,14 @@ export function startPageOuts(machine: Machine): void {
     pageOut(machine, next);
   }
   for (let next = machine.preempted.peek(); next !== undefined; next = machine.preempted.peek()) {
-    const find = (): FoundPages => findPages(next!, machine.host, pagesFor(machine, next!.computed));
-    let pages = claimPages(machine.host, find());
+    const count = pagesFor(machine, next.computed);
+    let found = findPages(next, machine.host, count);
+    let pages = claimPages(machine.host, found, count);
     if (pages === undefined) {
-      if (makeHostRoom(machine, claimCost(machine.host, find()))) return;
+      if (makeHostRoom(machine, claimCost(machine.host, found, count))) return;
       // What went to disk was there already.
-      pages = claimPages(machine.host, find());
+      found = findPages(next, machine.host, count);
+      pages = claimPages(machine.host, found, count);
     }
     machine.preempted.shift();
     if (pages === undefined) {
@@ -92,8 +93,10 @@ function shareHostPages(machine: Machine, sequence: Sequence): void {
 
 /** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. */
 function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
-  const found = findPages(sequence, machine.host, pagesFor(machine, sequence.computed));
-  return [...found.keys()].filter((position) => found[position] !== sequence.hostPages[position]);
+  const { keys, hostPages, computed } = sequence;
+  return positionsFrom(0, pagesFor(machine, computed)).filter(
+    (position) => position >= keys.length || machine.host.find(keys[position]!) !== hostPages[position],
+  );
 }
 
 function isAwaited(list: PageList, keys: readonly PageKey[]): boolean {
@@ -174,15 +177,15 @@ export function startPageIns(machine: Machine): void {
     );
     if (lane === undefined) return;
     const { pages } = lane.pool;
-    const found = findFilled(machine, sequence, lane.pool);
-    const positions = missingPositions(found.slice(0, sequence.hostPages.length));
+    const found = findFilled(sequence, lane.pool);
+    const positions = positionsFrom(found.length, sequence.hostPages.length);
     // Pages that are on their way to the devices for another are soon to be shared.
     if (isAwaited(pages, keysAt(sequence, positions))) return;
     machine.onHost.shift();
     sequence.lane = lane;
     lane.arriving.add(sequence);
     setBatch(sequence, lane.stage);
-    hold(sequence, lane.pool, claimPages(pages, found)!);
+    hold(sequence, lane.pool, claimPages(pages, found, pagesFor(machine, knownTokens(sequence)))!);
     pageIn(machine, sequence, positions);
   }
 }

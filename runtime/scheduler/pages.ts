@@ -59,16 +59,27 @@ export function createPageList(total: number, spare: 'fresh' | 'published' = 'fr
     keys.delete(page);
     index.delete(key);
   };
-  /** The pages that have been free for longest, the end of a sequence before its beginning. */
+  /**
+   * Goes on where it stopped: a loop from the start would step over all that was taken out before. What it has passed is
+   * out, and what comes in is behind it.
+   */
+  let oldest = cached.values();
+  const nextOldest = (): number => {
+    let next = oldest.next();
+    if (next.done) {
+      oldest = cached.values();
+      next = oldest.next();
+    }
+    return next.value!;
+  };
+  /** At most `count` of the pages that have been free for longest, the end of a sequence before its beginning. */
   const evict = (count: number): number[] => {
     const pages: number[] = [];
-    for (const page of cached) {
-      if (pages.length === count) break;
-      pages.push(page);
-    }
-    for (const page of pages) {
+    while (pages.length < count && cached.size > 0) {
+      const page = nextOldest();
       cached.delete(page);
       unlist(page);
+      pages.push(page);
     }
     return pages.reverse();
   };

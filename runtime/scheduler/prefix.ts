@@ -17,55 +17,57 @@ import type { PageList } from './pages.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
-/** Pages of a list that hold the pages of a sequence, by position; undefined where the list does not hold them. */
-export type FoundPages = readonly (number | undefined)[];
-
-/** The first `count` pages of a sequence, as far as the list has published them. */
-export function findPages({ keys }: Sequence, list: PageList, count: number): FoundPages {
-  return Array.from({ length: count }, (_, position) =>
-    position < keys.length ? list.find(keys[position]!) : undefined,
-  );
+/**
+ * Pages of a list that hold the first pages of a sequence, as many as are found from the first one on.
+ *
+ * @param most at most so many
+ * @param isThere whether a published page may be used
+ */
+export function findPages(
+  { keys }: Sequence,
+  list: PageList,
+  most: number,
+  isThere: (page: number) => boolean = () => true,
+): readonly number[] {
+  const found: number[] = [];
+  const end = Math.min(most, keys.length);
+  while (found.length < end) {
+    const page = list.find(keys[found.length]!);
+    if (page === undefined || !isThere(page)) break;
+    found.push(page);
+  }
+  return found;
 }
 
-/** The pages of a sequence that are on the devices of a pool, and filled. */
-export function findFilled(
-  machine: Machine,
-  sequence: Sequence,
-  { pages, writing }: PoolReplica,
-): FoundPages {
-  return findPages(sequence, pages, pagesFor(machine, knownTokens(sequence))).map((page) =>
-    page !== undefined && writing.has(page) ? undefined : page,
-  );
+/** The first pages of a sequence that are on the devices of a pool, and filled. */
+export function findFilled(sequence: Sequence, { pages, writing }: PoolReplica): readonly number[] {
+  return findPages(sequence, pages, sequence.keys.length, (page) => !writing.has(page));
 }
 
-/** Free pages of the list that a sequence uses up by claiming what was found, and taking what was not. */
-export function claimCost(list: PageList, found: FoundPages): number {
-  return found.reduce<number>(
-    (sum, page) => sum + (page === undefined || list.holders(page) === 0 ? 1 : 0),
-    0,
-  );
+/** Free pages of the list that `count` pages use up, when those found are shared and the others are taken. */
+export function claimCost(list: PageList, found: readonly number[], count: number): number {
+  const free = found.filter((page) => list.holders(page) === 0);
+  return free.length + count - found.length;
 }
 
 /** Free pages of a pool that a sequence uses up when it comes to lie there. */
 export function poolCost(machine: Machine, sequence: Sequence, pool: PoolReplica): number {
-  // Without keys there is nothing to be found, as in a simulation of lengths alone.
-  if (sequence.keys.length === 0) return pagesFor(machine, knownTokens(sequence));
-  return claimCost(pool.pages, findFilled(machine, sequence, pool));
+  return claimCost(pool.pages, findFilled(sequence, pool), pagesFor(machine, knownTokens(sequence)));
 }
 
-/** Shares the pages that were found and takes new ones for the others; undefined, and nothing, with too few free. */
-export function claimPages(list: PageList, found: FoundPages): number[] | undefined {
-  if (claimCost(list, found) > list.free()) return undefined;
+/** Shares the pages that were found and takes new ones, to `count` in all; undefined, and nothing, with too few free. */
+export function claimPages(list: PageList, found: readonly number[], count: number): number[] | undefined {
+  if (claimCost(list, found, count) > list.free()) return undefined;
   // Before others are taken, as those might be these.
-  list.share(found.filter((page) => page !== undefined));
-  const taken = list.take(found.filter((page) => page === undefined).length)!;
-  let next = 0;
-  return found.map((page) => page ?? taken[next++]!);
+  list.share(found);
+  return [...found, ...list.take(count - found.length)!];
 }
 
-/** Positions of the pages that were not found. */
-export function missingPositions(found: FoundPages): number[] {
-  return [...found.keys()].filter((position) => found[position] === undefined);
+/** Positions of pages from `first` on, up to `end`. */
+export function positionsFrom(first: number, end: number): number[] {
+  const positions: number[] = [];
+  for (let position = first; position < end; position++) positions.push(position);
+  return positions;
 }
 
 /** The pages of a sequence at these positions. */
@@ -103,30 +105,19 @@ function mostShared(machine: Machine, sequence: Sequence): number {
 }
 
 /**
- * The pages of a waiting sequence on the lane's devices: as many as are found from the first one on, the others are to be
- * taken. With KV of its own in a tier it is not to depend on what is only about to be computed.
+ * The first pages of a waiting sequence that are on the lane's devices. With KV of its own in a tier it is not to depend
+ * on what is only about to be computed.
  */
-export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): FoundPages {
-  const found = new Array<number | undefined>(pagesFor(machine, knownTokens(sequence))).fill(undefined);
-  const most = mostShared(machine, sequence);
-  for (let position = 0; position < most; position++) {
-    const page = lane.pool.pages.find(sequence.keys[position]!);
-    if (page === undefined || !isFilledFor(lane, page)) break;
-    if (sequence.computed > 0 && lane.pool.writing.has(page)) break;
-    found[position] = page;
-  }
-  return found;
+export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): readonly number[] {
+  const { pages, writing } = lane.pool;
+  return findPages(sequence, pages, mostShared(machine, sequence), (page) =>
+    sequence.computed > 0 ? !writing.has(page) : isFilledFor(lane, page),
+  );
 }
 
 /** How many pages at the start of a prompt the host tier holds, of those that may be shared. */
 export function hostPrefix(machine: Machine, sequence: Sequence): number {
-  return prefixLength([...findPages(sequence, machine.host, mostShared(machine, sequence)), undefined]);
-}
-
-/** How many of the pages at the start of a sequence were found. */
-export function prefixLength(found: FoundPages): number {
-  const end = found.indexOf(undefined);
-  return end < 0 ? found.length : end;
+  return findPages(sequence, machine.host, mostShared(machine, sequence)).length;
 }
 
 /** Moves a sequence in prefill past pages that others have filled meanwhile; they take the place of its own. */
@@ -160,9 +151,8 @@ function countReused(machine: Machine, sequence: Sequence, start: number, end: n
 
 /** Pages that rows from `start` to `end` fill up. */
 function filledBy({ config }: Machine, { keys }: Sequence, start: number, end: number): number[] {
-  const first = Math.floor(start / config.pageTokens);
   const full = Math.min(keys.length, Math.floor(end / config.pageTokens));
-  return Array.from({ length: Math.max(0, full - first) }, (_, i) => first + i);
+  return positionsFrom(Math.floor(start / config.pageTokens), full);
 }
 
 /** The lane is given rows of a prompt: from now on its sequences may share the pages that these fill. */

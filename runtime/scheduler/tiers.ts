@@ -20,16 +20,7 @@ import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
 import { isResident, pagesFor, setPlace } from './machine.js';
 import type { Machine } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
-import {
-  claimCost,
-  claimPages,
-  findPages,
-  keysAt,
-  missingPositions,
-  pagesAt,
-  publishPages,
-} from './prefix.js';
-import type { FoundPages } from './prefix.js';
+import { claimCost, claimPages, findPages, keysAt, pagesAt, positionsFrom, publishPages } from './prefix.js';
 import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -68,13 +59,13 @@ function spillYoungest(machine: Machine): boolean {
   const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
   const sequence = fromHalves ? half : decoding;
   if (sequence === undefined || machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
-  const found = findKept(machine, sequence, machine.disk, sequence.hostPages.length);
-  const diskPages = claimPages(machine.disk, found);
+  const found = findKept(machine, sequence, machine.disk);
+  const diskPages = claimPages(machine.disk, found, sequence.hostPages.length);
   if (diskPages === undefined) return false;
   (fromHalves ? machine.halves : machine.onHost).pop();
   sequence.diskPages = diskPages;
   setPlace(machine, sequence, 'spilling');
-  const positions = missingPositions(found);
+  const positions = positionsFrom(found.length, sequence.hostPages.length);
   if (positions.length === 0) {
     finishSpill(machine, sequence, false);
     return true;
@@ -101,10 +92,9 @@ function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
   return false;
 }
 
-/** The first `count` pages of a sequence in a tier, as far as all of their tokens are computed. */
-function findKept(machine: Machine, sequence: Sequence, list: PageList, count: number): FoundPages {
-  const full = Math.floor(sequence.computed / machine.config.pageTokens);
-  return findPages(sequence, list, count).map((page, position) => (position < full ? page : undefined));
+/** The first pages of a sequence in a tier, of those whose tokens are all computed. */
+function findKept({ config }: Machine, sequence: Sequence, list: PageList): readonly number[] {
+  return findPages(sequence, list, Math.floor(sequence.computed / config.pageTokens));
 }
 
 export function finishSpill(machine: Machine, sequence: Sequence, failed: boolean): void {
@@ -153,8 +143,8 @@ export function startFetches(machine: Machine): void {
 
 /** Whether the host tier has free pages for a sequence on disk, and a reserve beside them. */
 function hasHostRoom(machine: Machine, sequence: Sequence, reserve: number): boolean {
-  const found = findKept(machine, sequence, machine.host, sequence.diskPages.length);
-  return claimCost(machine.host, found) + reserve <= machine.host.free();
+  const found = findKept(machine, sequence, machine.host);
+  return claimCost(machine.host, found, sequence.diskPages.length) + reserve <= machine.host.free();
 }
 
 /** Whether host pages may become free by what is in flight. */
@@ -175,15 +165,15 @@ function dropHalves(machine: Machine, wanted: Sequence): void {
 /** Starts to fetch a sequence; false when it is quicker to compute it again or the host tier has no room. */
 export function bringBack(machine: Machine, sequence: Sequence): boolean {
   if (!paysFromDisk(machine, sequence)) return false;
-  const found = findKept(machine, sequence, machine.host, sequence.diskPages.length);
-  const hostPages = claimPages(machine.host, found);
+  const found = findKept(machine, sequence, machine.host);
+  const hostPages = claimPages(machine.host, found, sequence.diskPages.length);
   if (hostPages === undefined) {
     machine.dropped++;
     return false;
   }
   sequence.hostPages = hostPages;
   setPlace(machine, sequence, 'fetching');
-  const positions = missingPositions(found);
+  const positions = positionsFrom(found.length, sequence.hostPages.length);
   if (positions.length === 0) {
     finishFetch(machine, sequence, [], false);
     return true;

@@ -107,6 +107,32 @@ describe('published pages', () => {
     ]);
   });
 
+  it('go in the order in which they were given, however they come and go', () => {
+    const list = createPageList(5);
+    const order = list.take(5)!;
+    order.forEach((page) => list.publish(page, `first ${page}`));
+    list.give([...order].reverse());
+    const wanted: number[] = [];
+    const taken: number[] = [];
+    for (let round = 0; round < 40; round++) {
+      // One is held for a while, which makes it the last to go.
+      const held = order.splice(round % 5, 1)[0]!;
+      list.share([held]);
+      list.give([held]);
+      order.push(held);
+      if (round % 3 > 0) continue;
+      const next = list.take(1)![0]!;
+      taken.push(next);
+      wanted.push(order.shift()!);
+      list.publish(next, `${round} ${next}`);
+      list.give([next]);
+      order.push(next);
+    }
+    expect(taken).toEqual(wanted);
+    expect(taken).toHaveLength(14);
+    expect(list.take(5)!.reverse()).toEqual(order);
+  });
+
   it('go before pages that were never taken where memory is to be saved', () => {
     const taken = (['fresh', 'published'] as const).map((spare) => {
       const list = createPageList(4, spare);
