@@ -6,14 +6,17 @@ import { PLAN_WEIGHT_TYPES, type WeightType } from '../../compiler/model/weight-
 import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../command.js';
 import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from '../demo-accuracy.js';
 import { EXIT } from '../exit-codes.js';
+import { formatTable } from '../format.js';
 import { loadGraph } from '../load-plan.js';
-import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { runFigures } from '../run-report.js';
 import { runSummary } from '../run-summary.js';
 import { err, out } from '../terminal.js';
 
 interface DemoOptions {
   readonly plan: string;
   readonly weights?: WeightType;
+  readonly prefixReuse: boolean;
   readonly out: string;
   readonly json?: boolean;
 }
@@ -28,6 +31,7 @@ export const addDemoCommand: AddCommand = (program, context) => {
         PLAN_WEIGHT_TYPES,
       ),
     )
+    .option('--no-prefix-reuse', 'compute every prompt whole, also what it has in common with others')
     .option('--out <file>', 'where the answers go', join('out', 'demo.jsonl'));
   addJsonOption(command).action(
     gpuAction(context, async (options: DemoOptions) => {
@@ -44,7 +48,14 @@ export const addDemoCommand: AddCommand = (program, context) => {
       mkdirSync(dirname(options.out), { recursive: true });
       const run = await interruptible((signal) =>
         runPlan(
-          { graph, requestsPath: DEMO_REQUESTS, resultsPath: options.out, start: 'overwrite', signal },
+          {
+            graph,
+            requestsPath: DEMO_REQUESTS,
+            resultsPath: options.out,
+            start: 'overwrite',
+            reusesPrefixes: options.prefixReuse,
+            signal,
+          },
           terminal,
         ),
       );
@@ -54,10 +65,13 @@ export const addDemoCommand: AddCommand = (program, context) => {
       if (options.json) {
         out(terminal, JSON.stringify({ ...runSummary('demo', options.out, run, graph), accuracy }, null, 2));
       } else {
-        if (accuracy !== undefined)
-          out(terminal, `accuracy     ${accuracy.right} of ${accuracy.of} answers exactly right`);
-        out(terminal, describeRun(run));
-        out(terminal, `answers      ${options.out}`);
+        const right = accuracy && `${accuracy.right} of ${accuracy.of} answers exactly right`;
+        const rows = [
+          ...(right === undefined ? [] : [['accuracy', right]]),
+          ...runFigures(run),
+          ['answers', options.out],
+        ];
+        out(terminal, formatTable(rows));
       }
       return exitCodeOf(run);
     }),

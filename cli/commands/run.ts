@@ -11,9 +11,11 @@ import {
   type AddCommand,
 } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { formatTable } from '../format.js';
 import { loadGraph } from '../load-plan.js';
 import type { MetricsTarget } from '../metrics.js';
-import { describeRun, exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { runFigures } from '../run-report.js';
 import { runSummary, writeRunSummary } from '../run-summary.js';
 import { err, out } from '../terminal.js';
 
@@ -110,7 +112,7 @@ export const addRunCommand: AddCommand = (program, context) => {
       reportOutcome(run, options.out, terminal);
       const summary = runSummary('run', options.out, run, graph);
       if (options.summary !== undefined) writeRunSummary(options.summary, summary);
-      out(terminal, options.json ? JSON.stringify(summary, null, 2) : describeRun(run));
+      out(terminal, options.json ? JSON.stringify(summary, null, 2) : formatTable(runFigures(run)));
       return exitCodeOf(run);
     }),
   );
