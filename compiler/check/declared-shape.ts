@@ -2,7 +2,7 @@
 import type { ModelDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { familyNamed, MODEL_FAMILIES, type ModelFamily } from '../model/families.js';
-import type { ModelShape } from '../model/shape.js';
+import { MAX_LAYERS, type ModelShape } from '../model/shape.js';
 import { slidingAttention, slidingLayers } from '../model/sliding.js';
 import type { DefaultTaken } from '../plan/plan.js';
 import type { Values } from './properties.js';
@@ -12,7 +12,7 @@ import { at, type Context } from './scope.js';
 /** Properties that make up a shape. */
 export const SHAPE = {
   family: { read: oneOf(MODEL_FAMILIES.map((family) => family.name)) },
-  layers: { read: count },
+  layers: { read: quantity('number', { whole: true, min: 1, max: MAX_LAYERS }) },
   hidden: { read: count },
   heads: { read: count },
   kv_heads: { read: count },

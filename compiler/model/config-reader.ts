@@ -6,8 +6,8 @@ export interface ConfigReader {
   readonly has: (field: string) => boolean;
   /** Written at all, be it as null. */
   readonly mentions: (field: string) => boolean;
-  /** A whole number of at least 1. */
-  readonly count: (field: string, fallback?: number) => number | undefined;
+  /** A whole number of at least 1, and at most `most`. */
+  readonly count: (field: string, fallback?: number, most?: number) => number | undefined;
   /** A whole number of at least 0. */
   readonly size: (field: string, fallback?: number) => number | undefined;
   /** A finite number above 0. */
@@ -42,12 +42,16 @@ export function configReader(
     problem(`\`${prefix}${field}\` is ${JSON.stringify(found)}; it must be ${must}`);
     return undefined;
   };
-  const whole = (least: number) => (v: unknown) => Number.isSafeInteger(v) && (v as number) >= least;
+  const whole = (least: number, most: number) => (v: unknown) =>
+    Number.isSafeInteger(v) && (v as number) >= least && (v as number) <= most;
   return {
     has: (field) => value(field) !== undefined,
     mentions: (field) => Object.hasOwn(json, field),
-    count: (field, fallback) => read(field, fallback, whole(1), 'a whole number of at least 1'),
-    size: (field, fallback) => read(field, fallback, whole(0), 'a whole number'),
+    count: (field, fallback, most = Infinity) => {
+      const limit = most === Infinity ? '' : ` and at most ${most}`;
+      return read(field, fallback, whole(1, most), `a whole number of at least 1${limit}`);
+    },
+    size: (field, fallback) => read(field, fallback, whole(0, Infinity), 'a whole number'),
     positive: (field, fallback) =>
       read(field, fallback, (v) => typeof v === 'number' && Number.isFinite(v) && v > 0, 'a number above 0'),
     flag: (field, fallback) =>

@@ -5,7 +5,7 @@
 import { configReader, type ConfigReader } from './config-reader.js';
 import { KNOWN_ARCHITECTURES, MODEL_FAMILIES, type ModelFamily, type Presence } from './families.js';
 import { readRope } from './rope.js';
-import type { DType, ModelShape } from './shape.js';
+import { MAX_LAYERS, type DType, type ModelShape } from './shape.js';
 import { readSliding } from './sliding.js';
 
 export type ConfigProblem =
@@ -79,7 +79,7 @@ function readShape(
     defaults.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 2),
   );
   const kvHeads = config.count('num_key_value_heads', heads ?? 1);
-  const layers = config.count('num_hidden_layers');
+  const layers = config.count('num_hidden_layers', undefined, MAX_LAYERS);
   const ffn = config.count('intermediate_size');
   const vocab = config.count('vocab_size');
   const normEps = config.positive('rms_norm_eps', defaults.normEps);

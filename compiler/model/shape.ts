@@ -5,6 +5,9 @@ export type DType = 'f32' | 'f16' | 'bf16';
 
 export const BYTES_OF: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16: 2 };
 
+/** The most layers a model may have: far beyond any there is, and few enough to be listed one by one. */
+export const MAX_LAYERS = 10_000;
+
 /** Frequency scaling of rotary embeddings, as `rope_scaling` in a Hugging Face `config.json`. */
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }

@@ -70,6 +70,11 @@ export const CASES: readonly Case[] = [
   { slug: 'unknown-unit', source: `device d { memory: 24 «Gib» }`, says: '`GiB`' },
   { slug: 'out-of-range', source: fused('mesh (tp: «0»)'), says: 'at least 1' },
   { slug: 'out-of-range', source: fused('mesh (dp: 8)', 'memory_use: «120%»'), says: '120%' },
+  {
+    slug: 'out-of-range',
+    source: `model m { layers: «99_999_999_999», hidden: 8, heads: 1, ffn: 8, vocab: 8, context: 8 }`,
+    says: 'at most 10000',
+  },
   { slug: 'out-of-range', source: `${WORLD}topology u { «gpu»[1_000_000]: d }` },
   { slug: 'outside-domain', source: `param a: int = «3» in [1, 2]`, says: '1, 2' },
   {

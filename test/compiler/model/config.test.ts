@@ -49,6 +49,11 @@ describe('shape from config.json', () => {
     });
   });
 
+  it('has no more layers than can be listed', () => {
+    const problems = problemsOf({ ...clerkConfig, num_hidden_layers: 99_999_999_999 });
+    expect(JSON.stringify(problems)).toContain('at most 10000');
+  });
+
   it('fills absent fields as the model classes do', () => {
     const { head_dim: _, num_key_value_heads: __, ...rest } = clerkConfig;
     const answer = shapeFromConfig(rest);
