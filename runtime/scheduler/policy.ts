@@ -11,7 +11,8 @@
  * What a condition means for a tier behind the devices. As tiers fill in spill order, one of the disk tier is about the
  * host tier too:
  * - `full`   the next waiting prompt finds no room in the host tier, and none is about to be freed: no sequence is on
- *            its way to the decode pool or to disk, or could follow one. With no prompt waiting: not a page is free.
+ *            its way to the decode pool or to disk, or could follow one; of the disk tier, nor is there one on its way
+ *            to the host tier that the disk could take from there. With no prompt waiting: not a page is free.
  * - `used`   pages held (also those kept for prompts in prefill) over all pages, of the tier and those before it.
  * - `empty`  no page is held, in the tier and those before it.
  * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account.
@@ -198,7 +199,22 @@ function isFull(machine: Machine, group: Group, tier: string): boolean {
   }
   const lanes = machine.stages.flatMap((stage) => (stage.prefills ? stage.lanes : []));
   const needed = Math.min(...lanes.map((lane) => hostPagesNeeded(machine, lane, waiting)));
-  return needed > machine.host.free() && !isDraining(machine);
+  if (needed <= machine.host.free() || isDraining(machine)) return false;
+  return tier !== machine.config.diskTier || !fillsDisk(machine);
+}
+
+/** Whether the disk tier will take a sequence without any decode step, once that is in the host tier. */
+function fillsDisk(machine: Machine): boolean {
+  if (!takesSpills(machine)) return false;
+  if (machine.counts.fetching > 0) return true;
+  return machine.pools.some(({ residents }) =>
+    [...residents].some(
+      ({ place, hostPages }) =>
+        (place === 'prefill' || place === 'prefilled' || place === 'paging_out') &&
+        hostPages.length > 0 &&
+        hostPages.length <= machine.disk.free(),
+    ),
+  );
 }
 
 /** Whether host pages will be freed without any decode step: by moves under way, or by moves that will follow. */

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
+import { paysToLoad } from '../../../runtime/scheduler/costs.js';
 import { rejection } from '../../../runtime/scheduler/limits.js';
 import { configOf, hostBelow, hostFull, nvmeRules, requestsEmpty, usualRules } from './configs.js';
 import type { ConfigOptions, PlanKind } from './configs.js';
@@ -245,40 +246,54 @@ describe('a disk tier', () => {
   }, 120_000);
 });
 
-describe('switches', () => {
-  it('are about as many as the host tier must be filled', () => {
-    const lists = fc
-      .array(related, { minLength: 1, maxLength: 80 })
-      .map((list) => list.map((each, id) => ({ id, ...each })));
+describe('transitions', () => {
+  /** Prompts that wait from the start, and tiers of any size. */
+  const filling = fc.record({
+    hostPages: fc.integer({ min: 12, max: 60 }),
+    diskPages: fc.oneof(fc.constant(0), fc.integer({ min: 10, max: 60 })),
+    list: fc
+      .array(related, { minLength: 1, maxLength: 80, size: 'max' })
+      .map((list) => list.map((each, id) => ({ id, ...each }))),
+  });
+
+  it('are at most as many as the tiers must be filled', () => {
+    const seen = { disk: 0, several: 0, most: 0 };
     fc.assert(
       fc.property(
+        fc.constantFrom<PlanKind>('resharded', 'resharded-within'),
         options,
-        fc.integer({ min: 20, max: 80 }),
-        lists,
+        filling,
         seeds,
-        (option, hostPages, drawn, numbers) => {
+        (kind, option, { hostPages, diskPages, list: drawn }, numbers) => {
           const pageTokens = option.pageTokens!;
           const list = withKeys(drawn, pageTokens);
-          const config = configOf('resharded', {
-            ...option,
-            hostPages,
-            prefillPages: 40,
-            decodePages: 80,
-            rules: usualRules,
-          });
-          const longest = Math.max(...list.map((each) => Math.ceil(each.promptTokens / pageTokens)));
-          fc.pre(longest <= hostPages / 4);
+          const rules = diskPages > 0 ? nvmeRules : usualRules;
+          const pools = { prefillPages: 40, decodePages: 80 };
+          const config = configOf(kind, { ...option, ...pools, hostPages, diskPages, rules });
+          const pagesOf = ({ promptTokens }: FakeRequest): number => Math.ceil(promptTokens / pageTokens);
+          const pages = list.reduce((sum, each) => sum + pagesOf(each), 0);
+          const longest = Math.max(...list.map(pagesOf));
+          const usesDisk = diskPages > 0 && paysToLoad(config.costs, 'disk', 1, pageTokens);
+          const tiers = usesDisk ? [hostPages, diskPages] : [hostPages];
+          // Each tier may be left with less room than a prompt takes.
+          const total = tiers.reduce((sum, each) => sum + each, 0);
+          const perFill = Math.floor(0.8 * total) - longest * tiers.length;
+          fc.pre(perFill > 0);
           const driver = createDriver(config);
           for (const each of list) driver.arrive(each);
           driver.drain(chooser(numbers));
           const { switches, preemptions } = driver.scheduler.state();
+          // What comes back for a second time is not a prompt that waited from the start.
           fc.pre(preemptions.dropped === 0 && preemptions.swapped === 0);
-          const pages = list.reduce((sum, each) => sum + Math.ceil(each.promptTokens / pageTokens), 0);
-          const perFill = Math.floor(0.8 * hostPages) - longest;
-          expect(switches).toBeLessThanOrEqual(2 * Math.ceil(pages / perFill) - 1);
+          const most = 2 * Math.ceil(pages / perFill) - 1;
+          expect(switches).toBeLessThanOrEqual(most);
+          if (usesDisk) seen.disk++;
+          if (switches > 1) seen.several++;
+          if (switches === most) seen.most++;
         },
       ),
       { numRuns: 100 },
     );
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   }, 120_000);
 });
