@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
-import { compileAllowing } from '../compiler/check-and-compile.js';
+import { compileChecked, withSimulated, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
@@ -20,6 +20,8 @@ import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
 
 export interface CheckedFile extends CheckResult {
+  /** Absolute. */
+  readonly path: string;
   readonly render: RenderOptions;
 }
 
@@ -36,8 +38,13 @@ export function checkPlanFile(
   set: Readonly<Record<string, string>> | undefined,
   colour: boolean,
 ): CheckedFile {
-  const result = checkFile(fileHost(), resolve(path), set === undefined ? {} : { set });
-  return { ...result, render: { textOf: (file) => result.files.get(file), nameOf: shownPath, colour } };
+  const absolute = resolve(path);
+  const result = checkFile(fileHost(), absolute, set === undefined ? {} : { set });
+  return {
+    ...result,
+    path: absolute,
+    render: { textOf: (file) => result.files.get(file), nameOf: shownPath, colour },
+  };
 }
 
 /** Prints diagnostics; true when none is an error. */
@@ -75,6 +82,32 @@ export function refuseErrors(
   return EXIT.diagnostics;
 }
 
+/** Prints what a check found if there is an error in it; warnings are told with those of the compiled plans. */
+export function refuseUnsound(terminal: Terminal, checked: CheckedFile): ExitCode | undefined {
+  return checked.diagnostics.some(isError)
+    ? refuseErrors(terminal, checked.diagnostics, checked.render)
+    : undefined;
+}
+
+/**
+ * Compiles plans of a sound check, and prints what check and compilation found, each thing once.
+ *
+ * @param simulated says what simulating the compiled plans finds
+ */
+export function compileOrRefuse(
+  terminal: Terminal,
+  checked: CheckedFile,
+  plans: readonly Plan[],
+  simulated?: (compiled: readonly CompiledPlan[]) => readonly Diagnostic[],
+): Loaded<{ readonly compiled: readonly CompiledPlan[] }> {
+  const result = compileChecked(checked, checked.path, { plans });
+  const { compiled } = result;
+  const { diagnostics } =
+    simulated === undefined ? result : withSimulated(checked, checked.path, result, simulated(compiled));
+  const refused = refuseErrors(terminal, diagnostics, checked.render);
+  return refused === undefined ? { kind: 'loaded', compiled } : { kind: 'failed', exit: refused };
+}
+
 export type Chosen =
   | { readonly kind: 'plan'; readonly plan: Plan }
   /** `usage`: the name is wrong or missing; the message is complete. */
@@ -110,14 +143,25 @@ export type Loaded<T> =
   /** Everything about it has been said on the terminal. */
   | { readonly kind: 'failed'; readonly exit: ExitCode };
 
-/** Checks a file, chooses a plan and compiles it. */
+export interface LoadedPlan {
+  readonly checked: CheckedFile;
+  readonly plan: Plan;
+  readonly compiled: CompileResult;
+}
+
+/**
+ * Checks a file, chooses a plan and compiles it.
+ *
+ * @param simulated says what simulating it finds
+ */
 export function loadPlan(
   file: string,
   options: PlanOptions,
   terminal: Terminal,
-): Loaded<{ readonly checked: CheckedFile; readonly plan: Plan; readonly compiled: CompileResult }> {
+  simulated?: (compiled: readonly CompiledPlan[], checked: CheckedFile) => readonly Diagnostic[],
+): Loaded<LoadedPlan> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
-  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const chosen = choosePlan(checked.plans, options.plan, file);
   if (chosen.kind === 'usage') {
@@ -126,21 +170,27 @@ export function loadPlan(
   }
   const { model } = chosen.plan;
   const plan = { ...chosen.plan, model: options.weights ? withWeights(model, options.weights) : model };
-  const compiled = compileAllowing(plan, checked);
-  const uncompiled = refuseErrors(terminal, compiled.diagnostics, checked.render);
-  if (uncompiled !== undefined) return { kind: 'failed', exit: uncompiled };
-  return { kind: 'loaded', checked, plan, compiled };
+  const loaded = compileOrRefuse(
+    terminal,
+    checked,
+    [plan],
+    simulated && ((compiled) => simulated(compiled, checked)),
+  );
+  if (loaded.kind === 'failed') return loaded;
+  return { kind: 'loaded', checked, plan, compiled: loaded.compiled[0]!.result };
 }
 
-/** The runtime graph of a plan file, or the one that a `.json` file holds. */
+/** The runtime graph of a plan file with its source, or the one that a `.json` file holds. */
 export function loadGraph(
   file: string,
   options: PlanOptions,
   terminal: Terminal,
-): Loaded<{ readonly graph: RuntimeGraph }> {
+): Loaded<{ readonly graph: RuntimeGraph; readonly source?: LoadedPlan }> {
   if (!file.endsWith('.json')) {
     const loaded = loadPlan(file, options, terminal);
-    return loaded.kind === 'failed' ? loaded : { kind: 'loaded', graph: loaded.compiled.runtime };
+    return loaded.kind === 'failed'
+      ? loaded
+      : { kind: 'loaded', graph: loaded.compiled.runtime, source: loaded };
   }
   if (options.plan !== undefined || options.set !== undefined) {
     err(terminal, `error: ${file} is a compiled plan: --plan and --set have no meaning for it`);

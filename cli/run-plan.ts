@@ -1,4 +1,5 @@
 /** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
+import { resolve } from 'node:path';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
@@ -75,9 +76,15 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     trace =
       options.tracePath === undefined
         ? undefined
-        : openTrace(options.tracePath, graph, terminal, { apart: options.traceKernels ?? false });
+        : openTrace(options.tracePath, graph, terminal, {
+            about: { requests: resolve(options.requestsPath) },
+            apart: options.traceKernels ?? false,
+          });
     const context = { total, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
-    return await runObserved(options, context, terminal);
+    const run = await runObserved(options, context, terminal);
+    const { interrupted, failure, resumed } = run.summary;
+    if (!interrupted && failure === undefined) trace?.close({ peakMemory: run.stats.peakMemory, resumed });
+    return run;
   } finally {
     trace?.close();
     await metrics?.close();

@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { systemReason } from '../runtime/system-reason.js';
+import type { Verdict } from '../runtime/expectations/judge-observed.js';
+import { verdictsJson } from './expectations.js';
 import type { PlanRun } from './run-plan.js';
 
 /** Fields are added within a version; one that goes or changes its meaning makes a new version. */
@@ -15,6 +17,7 @@ export function runSummary(
   out: string,
   run: PlanRun,
   graph: RuntimeGraph,
+  verdicts: readonly Verdict[] = [],
 ): Readonly<Record<string, unknown>> {
   const { failure, promptTokens, completionTokens, ...requests } = run.summary;
   return {
@@ -31,6 +34,7 @@ export function runSummary(
       ? {}
       : { failure: { code: failure.code, message: failure.message, subject: failure.details.subject } }),
     stats: run.stats,
+    ...(verdicts.length > 0 && { expectations: verdictsJson(verdicts) }),
   };
 }
 

@@ -2,7 +2,12 @@
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { replay, type Timeline } from '../runtime/clock/timeline.js';
 import type { PromptEncoder } from '../runtime/jobs/prompt-encoder.js';
-import { openTraceFile, type TraceFile, type TraceFileOptions } from '../runtime/trace/trace-file.js';
+import {
+  openTraceFile,
+  type TraceFigures,
+  type TraceFile,
+  type TraceFileOptions,
+} from '../runtime/trace/trace-file.js';
 import { HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from '../runtime/file-host.js';
 import { formatCount } from './format.js';
@@ -34,7 +39,7 @@ export function openTrace(
 const MOST_INNER = 400_000;
 
 /**
- * Writes the trace of a simulation: as that of a run, but the clock is the simulation's. Exchanges within steps are left
+ * Writes the trace of a simulation of `requests`: as that of a run, but the clock is the simulation's. Exchanges within steps are left
  * out where there are very many. Throws RuntimeFailure FC0940 when it cannot be written.
  */
 export function writeSimulatedTrace(
@@ -42,14 +47,16 @@ export function writeSimulatedTrace(
   graph: RuntimeGraph,
   timeline: Timeline,
   terminal: Terminal,
+  { requests, peakMemory }: { readonly requests: string } & Pick<TraceFigures, 'peakMemory'>,
 ): void {
   let milliseconds = 0;
-  const about = { device_times: 'simulated' };
+  const about = { device_times: 'simulated', requests };
   const trace = openTrace(path, graph, terminal, { about, now: () => milliseconds });
   const within = timeline.slices().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
   const inner = within <= MOST_INNER;
   try {
     replay(timeline, trace, (seconds) => (milliseconds = 1000 * seconds), inner);
+    trace.close({ peakMemory, resumed: 0 });
   } finally {
     trace.close();
   }

@@ -44,11 +44,14 @@ export function chooseRequests(
     const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
     return { kind: 'usage', message: `${file} has no workload ${name}; ${hint}` };
   }
-  if (workload.requests.kind === 'file') {
-    const { path, base } = workload.requests;
-    return readLengths(workload.name, resolve(dirname(base), path));
-  }
-  return { kind: 'requests', name: workload.name, requests: drawRequests(workload.requests, context) };
+  return requestsOf(workload, context);
+}
+
+/** The requests of a workload, drawn or read. */
+export function requestsOf({ name, requests }: Workload, context: number): ChosenRequests {
+  return requests.kind === 'file'
+    ? readLengths(name, resolve(dirname(requests.base), requests.path))
+    : { kind: 'requests', name, requests: drawRequests(requests, context) };
 }
 
 function readLengths(name: string, path: string): ChosenRequests {

@@ -12,6 +12,7 @@ import { printMesh, printRun, printType } from './ir/print.js';
 import { isCollective, printCollective } from './ir/print-sharded.js';
 import type { RuntimeOp, RuntimeStage } from './ir/runtime-graph.js';
 import type { ShardedBlock, ShardedStage } from './ir/sharded.js';
+import type { TransitionGraph } from './ir/transitions.js';
 import type { Plan } from './plan/plan.js';
 
 export interface Caused {
@@ -34,6 +35,13 @@ export function causesOf(plan: Plan, { sharded, transitions, runtime }: CompileR
       const lowered = runtime.stages.find(({ name }) => name === stage.name);
       return lowered === undefined ? [] : [bufferCause(lowered, stage.meshOrigin, runtime)];
     }),
+    ...movesOf(transitions),
+  ];
+}
+
+/** The moves of weights and KV on the edges of the flow. */
+export function movesOf(transitions: TransitionGraph): readonly Caused[] {
+  return [
     ...transitions.weights.map((reshard): Caused => {
       const { keep, copy, peer, upload } = reshard.bytes;
       const moved = `${formatBytes(upload)} from the host, ${formatBytes(peer)} from peers, ${formatBytes(copy)} within devices`;

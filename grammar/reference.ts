@@ -292,10 +292,14 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
       snippet: 'collectives(${1:decode}, per: ${2:layer}) <= ${3:2}',
     },
     bytes: {
-      doc: 'Bytes that a flow edge moves per token, or by one transition.',
+      doc: 'Bytes that a flow edge moves: of KV per token, of weights by one transition, or all of a run.',
       snippet: 'bytes(${1:prefill} -> ${2:decode}, per: ${3:token}) <= ${4:320 KiB}',
     },
-    transitions: { doc: 'Changes of stage in a run.', snippet: 'transitions <= ${1:4}' },
+    transitions: { doc: 'Changes of stage in a run.', snippet: 'transitions <= ${1:4} for ${2:workload}' },
+    time: {
+      doc: 'Time of a run, from the first request to the last result; a warning, for it hangs on the machine too.',
+      snippet: 'time <= ${1:300 s} for ${2:workload}',
+    },
   },
 };
 

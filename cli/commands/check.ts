@@ -1,21 +1,29 @@
 /** `fulcrum check`: diagnostics of plan files, and what each plan asks of its devices and links. */
-import { resolve } from 'node:path';
 import { Option } from 'commander';
-import { compileChecked } from '../../compiler/check-and-compile.js';
+import { compileChecked, withSimulated } from '../../compiler/check-and-compile.js';
 import { action, addJsonOption, collectSettings, type AddCommand } from '../command.js';
 import { diagnosticJson } from '../diagnostic-json.js';
 import { EXIT } from '../exit-codes.js';
+import {
+  brokenBy,
+  describeVerdicts,
+  judgeTrace,
+  simulateExpectations,
+  verdictsJson,
+} from '../expectations.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
 import { describePlan, planReport } from '../plan-report.js';
 import { sarifLog } from '../sarif.js';
-import { err, out } from '../terminal.js';
+import { err, out, type Terminal } from '../terminal.js';
 
 interface CheckOptions {
   readonly set?: Readonly<Record<string, string>>;
   readonly json?: boolean;
   readonly sarif?: boolean;
+  readonly trace?: string;
+  readonly plan?: string;
 }
 
 export const addCheckCommand: AddCommand = (program, context) => {
@@ -24,25 +32,29 @@ export const addCheckCommand: AddCommand = (program, context) => {
     .description('report errors in plan files, and the memory and traffic of sound plans')
     .argument('<files...>', 'plan files')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
+    .option(
+      '--trace <file>',
+      'hold what the plan expects against a run, or a simulation, that left this trace',
+    )
+    .option('--plan <name>', 'with --trace: the plan, where it is not the one that the trace names')
     .addOption(new Option('--sarif', 'print the diagnostics as SARIF 2.1.0 on stdout').conflicts('json'));
   addJsonOption(command).action(
     action(context, (files: readonly string[], options: CheckOptions) => {
       const { terminal } = context;
-      const results = files.map((file) => {
-        const checked = checkPlanFile(file, options.set, terminal.colour);
-        const { compiled, diagnostics, allowed } = compileChecked(checked, resolve(file));
-        const reports = compiled
-          .filter(({ result }) => result.runtime.stages.length > 0)
-          .map(({ result }) => planReport(result.runtime, result.transitions));
-        return { file, checked, reports, diagnostics, allowed, render: checked.render };
-      });
+      const problem = misuse(files, options);
+      if (problem !== undefined) {
+        err(terminal, `error: ${problem}`);
+        return EXIT.usage;
+      }
+      const results = files.map((file) => checkOne(file, options, terminal));
+      const unusable = results.find(({ trace }) => trace !== undefined && trace.kind !== 'judged')?.trace;
       const all = results.flatMap((result) => result.diagnostics);
-      const good = !all.some(isError);
+      const good = !all.some(isError) && unusable === undefined;
       for (const { diagnostics, checked } of results)
         reportDiagnostics(terminal, diagnostics, checked.render);
       if (options.sarif) out(terminal, JSON.stringify(sarifLog(results), null, 2));
       else if (options.json) {
-        const documents = results.map(({ file, render, reports, diagnostics, allowed }) => ({
+        const documents = results.map(({ file, render, reports, diagnostics, allowed, trace }) => ({
           file,
           diagnostics: diagnostics.map((diagnostic) => diagnosticJson(diagnostic, render)),
           allowed: allowed.map(({ diagnostic, by }) => ({
@@ -50,11 +62,17 @@ export const addCheckCommand: AddCommand = (program, context) => {
             reason: by.reason,
           })),
           plans: reports,
+          ...(trace?.kind === 'judged' && {
+            run: { trace: options.trace, plan: trace.plan, expectations: verdictsJson(trace.verdicts) },
+          }),
         }));
         out(terminal, jsonDocument('check', { ok: good, files: documents }));
       } else {
         for (const report of results.flatMap(({ reports }) => reports))
           out(terminal, `${describePlan(report)}\n`);
+        for (const { trace } of results)
+          if (trace?.kind === 'judged')
+            out(terminal, `plan ${trace.plan} in ${options.trace}\n${describeVerdicts(trace.verdicts)}\n`);
       }
       const counts = countDiagnostics(all);
       const checkedFiles = plural(files.length, 'file');
@@ -62,7 +80,32 @@ export const addCheckCommand: AddCommand = (program, context) => {
         terminal,
         counts === '' ? `${checkedFiles} checked, no problems` : `${checkedFiles} checked, ${counts}`,
       );
+      if (unusable !== undefined && unusable.kind !== 'judged') {
+        err(terminal, `error: ${unusable.message}`);
+        return unusable.kind === 'usage' ? EXIT.usage : EXIT.runtime;
+      }
       return good ? EXIT.ok : EXIT.diagnostics;
     }),
   );
 };
+
+function misuse(files: readonly string[], { trace, plan }: CheckOptions): string | undefined {
+  if (trace !== undefined && files.length > 1) return '--trace is about one file';
+  return plan !== undefined && trace === undefined ? '--plan is about the run that --trace names' : undefined;
+}
+
+function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
+  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const compiled = compileChecked(checked, checked.path, { everyValue: true });
+  const trace =
+    options.trace === undefined ? undefined : judgeTrace(options.trace, compiled.compiled, options.plan);
+  const observed =
+    trace?.kind === 'judged'
+      ? brokenBy(trace.verdicts)
+      : simulateExpectations(compiled.compiled, checked.workloads, terminal);
+  const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, observed);
+  const reports = compiled.compiled
+    .filter(({ result }) => result.runtime.stages.length > 0)
+    .map(({ result }) => planReport(result.runtime, result.transitions));
+  return { file, checked, reports, diagnostics, allowed, trace, render: checked.render };
+}

@@ -15,6 +15,7 @@ import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { simulateExpectations } from '../expectations.js';
 import { loadPlan, reportDiagnostics, shownPath } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
 import { err, out } from '../terminal.js';
@@ -65,7 +66,9 @@ export const addCompileCommand: AddCommand = (program, context) => {
           const problems = errors.map((problem) => fromSyntax(problem, file));
           return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
         }
-        const loaded = loadPlan(file, options, terminal);
+        const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>
+          simulateExpectations(plans, workloads, terminal),
+        );
         if (loaded.kind === 'failed') return loaded.exit;
         const { plan, compiled, checked } = loaded;
         const origins: PrintOptions = options.origins

@@ -1,6 +1,6 @@
 /** `fulcrum diff`: what a change to a plan does to ops, bytes per link, peak per tier and predicted time. */
 import { Option } from 'commander';
-import { compileAllowing } from '../../compiler/check-and-compile.js';
+import type { CompileResult } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
@@ -8,7 +8,14 @@ import { describeDiff, diffFigures, markdownDiff } from '../diff/diff.js';
 import { figuresOf, type Figure } from '../diff/figures.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, refuseErrors, shownPath, type CheckedFile } from '../load-plan.js';
+import {
+  checkPlanFile,
+  choosePlan,
+  compileOrRefuse,
+  refuseUnsound,
+  shownPath,
+  type CheckedFile,
+} from '../load-plan.js';
 import { err, out, type Terminal } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 
@@ -68,7 +75,7 @@ function diffFiles(
   const files = after === undefined ? [before] : [before, after];
   const checked = files.map((file) => ({ file, checked: checkPlanFile(file, options.set, terminal.colour) }));
   for (const { checked: each } of checked) {
-    const refused = refuseErrors(terminal, each.diagnostics, each.render);
+    const refused = refuseUnsound(terminal, each);
     if (refused !== undefined) return refused;
   }
   const chosen = pairUp(checked[0]!, checked.at(-1)!, options.plan ?? [], files.length === 1);
@@ -77,9 +84,18 @@ function diffFiles(
     return EXIT.usage;
   }
   for (const line of chosen.alone) err(terminal, line);
+  const results = new Map<Plan, CompileResult>();
+  for (const { checked: each } of checked) {
+    const plans = [
+      ...new Set(chosen.pairs.flat().flatMap(({ plan }) => (each.plans.includes(plan) ? [plan] : []))),
+    ];
+    const loaded = compileOrRefuse(terminal, each, plans);
+    if (loaded.kind === 'failed') return loaded.exit;
+    for (const { plan, result } of loaded.compiled) results.set(plan, result);
+  }
   const diffs = [];
   for (const pair of chosen.pairs) {
-    const sides = pair.map((side) => figures(side, options.workload, terminal));
+    const sides = pair.map((side) => figures(side, results.get(side.plan)!, options.workload, terminal));
     const failed = sides.find((side): side is ExitCode => typeof side === 'number');
     if (failed !== undefined) return failed;
     const [old, now] = sides as [readonly Figure[], readonly Figure[]];
@@ -133,12 +149,10 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
 /** Figures of one side; an exit code where it has none. Without a workload to choose there are none of a simulation. */
 function figures(
   { file, checked, plan }: Side,
+  compiled: CompileResult,
   workload: string | undefined,
   terminal: Terminal,
 ): readonly Figure[] | ExitCode {
-  const compiled = compileAllowing(plan, checked);
-  const refused = refuseErrors(terminal, compiled.diagnostics, checked.render);
-  if (refused !== undefined) return refused;
   const requests = chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
   if (requests.kind === 'requests')
     return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));

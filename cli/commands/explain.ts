@@ -1,12 +1,11 @@
 /** `fulcrum explain`: a code at length, or what the compiler decided about the plans of a file and why. */
-import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { describeCode, findCode } from '../explain/codes.js';
 import { describeExplanation } from '../explain/describe-plan.js';
 import { explainPlan } from '../explain/explain-plan.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
+import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound } from '../load-plan.js';
 import { readPage } from '../explain/pages.js';
 import { causedByLine, causesOfOp, describeCaused, type AskedFile } from '../explain/provenance.js';
 import { err, out, type Terminal } from '../terminal.js';
@@ -59,29 +58,23 @@ function explainFile(what: string, options: ExplainOptions, { terminal }: Comman
   const [, named, line] = LINE_OF_FILE.exec(what) ?? [];
   const file = named ?? what;
   const checked = checkPlanFile(file, options.set, terminal.colour);
-  const failed = (diagnostics: typeof checked.diagnostics): ExitCode => {
-    err(terminal, countDiagnostics(diagnostics));
-    return EXIT.diagnostics;
-  };
-  if (!reportDiagnostics(terminal, checked.diagnostics, checked.render)) return failed(checked.diagnostics);
+  const refused = refuseUnsound(terminal, checked);
+  if (refused !== undefined) return refused;
   const chosen = options.plan === undefined ? undefined : choosePlan(checked.plans, options.plan, file);
   if (chosen?.kind === 'usage') {
     err(terminal, chosen.message);
     return EXIT.usage;
   }
-  const compiled = (chosen === undefined ? checked.plans : [chosen.plan]).map((plan) => ({
-    plan,
-    result: compileAllowing(plan, checked),
-  }));
-  const diagnostics = compiled.flatMap(({ result }) => result.diagnostics);
-  reportDiagnostics(terminal, diagnostics, checked.render);
-  if (diagnostics.some(isError)) return failed(diagnostics);
+  const plans = chosen === undefined ? checked.plans : [chosen.plan];
+  const loaded = compileOrRefuse(terminal, checked, plans);
+  if (loaded.kind === 'failed') return loaded.exit;
+  const { compiled } = loaded;
   const asked = { file, compiled, render: checked.render };
   if (options.op !== undefined) return explainOp(asked, options.op, options, terminal);
   if (line !== undefined) return explainLine(asked, Number(line), options, terminal);
-  const plans = compiled.map(({ plan, result }) => explainPlan(plan, result, checked.render));
-  if (options.json) out(terminal, jsonDocument('explain', { file, plans }));
-  else out(terminal, plans.map(describeExplanation).join('\n\n'));
+  const explained = compiled.map(({ plan, result }) => explainPlan(plan, result, checked.render));
+  if (options.json) out(terminal, jsonDocument('explain', { file, plans: explained }));
+  else out(terminal, explained.map(describeExplanation).join('\n\n'));
   return EXIT.ok;
 }
 

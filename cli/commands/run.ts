@@ -1,5 +1,7 @@
 /** `fulcrum run`: compiles a plan, or takes a compiled one, and executes a batch of requests. */
+import { resolve } from 'node:path';
 import { Option } from 'commander';
+import type { Verdict } from '../../runtime/expectations/judge-observed.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import {
   addJsonOption,
@@ -11,10 +13,11 @@ import {
   type AddCommand,
 } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { judgeRun, judgeTrace, observedStats, reportVerdicts } from '../expectations.js';
 import { formatTable } from '../format.js';
-import { loadGraph } from '../load-plan.js';
+import { loadGraph, type LoadedPlan } from '../load-plan.js';
 import type { MetricsTarget } from '../metrics.js';
-import { exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
+import { exitCodeOf, reportOutcome, runPlan, type PlanRun } from '../run-plan.js';
 import { runFigures } from '../run-report.js';
 import { runSummary, writeRunSummary } from '../run-summary.js';
 import { err, out } from '../terminal.js';
@@ -87,7 +90,7 @@ export const addRunCommand: AddCommand = (program, context) => {
       }
       const loaded = loadGraph(file, options, terminal);
       if (loaded.kind === 'failed') return loaded.exit;
-      const { graph } = loaded;
+      const { graph, source } = loaded;
       const run = await interruptible((signal) =>
         runPlan(
           {
@@ -110,13 +113,32 @@ export const addRunCommand: AddCommand = (program, context) => {
         ),
       );
       reportOutcome(run, options.out, terminal);
-      const summary = runSummary('run', options.out, run, graph);
+      const verdicts = source === undefined ? [] : judgeFinished(run, source, options);
+      const summary = runSummary('run', options.out, run, graph, verdicts);
       if (options.summary !== undefined) writeRunSummary(options.summary, summary);
       out(terminal, options.json ? JSON.stringify(summary, null, 2) : formatTable(runFigures(run)));
-      return exitCodeOf(run);
+      const ended = exitCodeOf(run);
+      if (source === undefined || verdicts.length === 0) return ended;
+      const kept = reportVerdicts(verdicts, source.checked, terminal);
+      return kept || ended !== EXIT.ok ? ended : EXIT.diagnostics;
     }),
   );
 };
+
+/** Verdicts on what the plan expects of a run; none where the run was cut short. */
+function judgeFinished(
+  { summary, stats, seconds }: PlanRun,
+  { plan, compiled }: LoadedPlan,
+  { requests, trace }: RunOptions,
+): readonly Verdict[] {
+  const { interrupted, failure, resumed } = summary;
+  if (interrupted || failure !== undefined || (plan.expectations ?? []).length === 0) return [];
+  const both = { plan, result: compiled };
+  const traced = trace === undefined ? undefined : judgeTrace(trace, [both], plan.name);
+  return traced?.kind === 'judged'
+    ? traced.verdicts
+    : judgeRun(both, observedStats(stats, resumed > 0 ? undefined : seconds), resolve(requests));
+}
 
 function metricsTarget({ metrics: path, metricsPort: port, metricsHost: host }: RunOptions) {
   if (path === undefined && port === undefined) return {};

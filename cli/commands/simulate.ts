@@ -1,9 +1,10 @@
 /** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
 import { Option } from 'commander';
-import { compileAllowing } from '../../compiler/check-and-compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
+import { sift } from '../../compiler/check/allowances.js';
 import { simulate } from '../../runtime/clock/simulate.js';
+import { expectsOfRuns, judgeSimulated } from '../../runtime/expectations/simulate-expectations.js';
 import { createTimeline, flatSlices } from '../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import { againstReport, describeAgainst, readRun, type AgainstReport } from '../against.js';
@@ -11,7 +12,13 @@ import { action, addJsonOption, collectSettings, type AddCommand, type CommandCo
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, refuseErrors } from '../load-plan.js';
+import {
+  checkPlanFile,
+  choosePlan,
+  compileOrRefuse,
+  refuseUnsound,
+  reportDiagnostics,
+} from '../load-plan.js';
 import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
 import { err, out } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
@@ -90,7 +97,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     err(terminal, message);
     return exit;
   };
-  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return refused;
   const run = options.against === undefined ? undefined : readRun(options.against);
   if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime);
@@ -105,26 +112,42 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   const pages: SimulatedPlan[] = [];
   const reports = [];
   let workload = '';
+  /** No simulation has shown that an expectation is not met. */
+  let kept = true;
   let against: AgainstReport | undefined;
-  for (const plan of chosen) {
+  const loaded = compileOrRefuse(terminal, checked, chosen);
+  if (loaded.kind === 'failed') return loaded.exit;
+  for (const { plan, result: compiled } of loaded.compiled) {
     const requests: ChosenRequests =
       run !== undefined && options.workload === undefined
         ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
         : chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
-    const compiled = compileAllowing(plan, checked);
-    const uncompiled = refuseErrors(terminal, compiled.diagnostics, checked.render);
-    if (uncompiled !== undefined) return uncompiled;
     workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
     if (reports.length === 0) err(terminal, workload);
-    const timeline = looks.some((name) => name in options) ? createTimeline() : undefined;
+    const judged = expectsOfRuns(plan);
+    const timeline = judged || looks.some((name) => name in options) ? createTimeline() : undefined;
     const simulation = simulate(compiled.runtime, plan, requests.requests, {
       engine: engineOf(options),
       transitions: options.transitions,
       ...(timeline && { timeline }),
     });
     if (options.trace !== undefined && timeline)
-      writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal);
+      writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal, {
+        requests: requests.name,
+        peakMemory: Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total])),
+      });
+    if (judged && timeline) {
+      const { runtime, transitions } = compiled;
+      const broken = judgeSimulated(
+        { plan, runtime, transitions },
+        timeline.slices(),
+        requests.name,
+        ({ name }) => name === requests.name,
+      );
+      const told = reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render);
+      kept &&= told;
+    }
     const report = simulationReport({ plan: plan.name, simulation });
     reports.push(report);
     if (run !== undefined && timeline) against = againstReport(run, plan.name, flatSlices(timeline));
@@ -154,7 +177,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime);
     err(terminal, `wrote ${options.html}`);
   }
-  return EXIT.ok;
+  return kept ? EXIT.ok : EXIT.diagnostics;
 }
 
 const names = (plans: readonly Plan[]): string => plans.map(({ name }) => name).join(', ');

@@ -2,9 +2,10 @@
  * From a plan file to checked plans: load it and its imports, settle the params, check every declaration. Any input
  * gets an answer; what is wrong with it is in `diagnostics`, and a plan without errors is in `plans`.
  */
-import type { ModelDecl, SourceFile, TopologyDecl } from '../../grammar/syntax.js';
+import type { ModelDecl, SourceFile, TopologyDecl, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import { inOrder } from '../diagnostics/in-order.js';
 import type { CompilerHost } from '../host.js';
 import type { Plan } from '../plan/plan.js';
 import type { Workload } from '../plan/workload.js';
@@ -14,7 +15,8 @@ import { checkModel, type CheckedModel } from './check-model.js';
 import { checkTopology, type CheckedTopology } from './check-topology.js';
 import { checkWorkload } from './check-workload.js';
 import { load, textsOf } from './load.js';
-import { mergeRounds, readParams, type Assignment } from './params.js';
+import { mergeRounds } from './param-rounds.js';
+import { readParams, type Assignment, type ParamDomains } from './params.js';
 import { checkPlan } from './plan/check-plan.js';
 import { suggestions, type Context, type ParamValue, type Scope } from './scope.js';
 
@@ -36,6 +38,14 @@ export interface CheckResult {
   readonly allowances: readonly Allowance[];
   /** Texts of all files that took part, by path; the library's are under `std/`. */
   readonly files: ReadonlyMap<string, string>;
+  /** What every combination of values of params makes of the plans, the chosen one first. */
+  readonly rounds: readonly CheckedRound[];
+  readonly domains: ParamDomains;
+}
+
+export interface CheckedRound {
+  readonly assignment: Assignment;
+  readonly plans: readonly Plan[];
 }
 
 /** Checks the plan file at `path`. Never throws for what the file says. */
@@ -46,7 +56,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const { root } = loaded;
   const allowances = [...loaded.scopes.values()].flatMap((scope) => readAllowances(scope, tell));
   if (!root) {
-    const nothing = { plans: [], workloads: [], allowed: [], allowances };
+    const nothing = { plans: [], workloads: [], allowed: [], allowances, rounds: [], domains: new Map() };
     return { ...nothing, file: undefined, diagnostics: before, files: textsOf(loaded) };
   }
 
@@ -64,7 +74,9 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     assignment,
     ...checkRound(root, host, assignment, options.plan),
   }));
-  const { kept, allowed } = sift(inOrder([...before, ...mergeRounds(results)], path), allowances);
+  const { domains } = rounds;
+  const merged = mergeRounds(results, domains);
+  const { kept, allowed } = sift(inOrder([...before, ...merged], path), allowances);
   const { plans, workloads } = results[0]!;
   return {
     file: root.file,
@@ -74,6 +86,8 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     allowed,
     allowances,
     files: textsOf(loaded),
+    rounds: results.map(({ assignment, plans: made }) => ({ assignment, plans: made })),
+    domains,
   };
 }
 
@@ -103,11 +117,15 @@ function checkRound(
   const topology = (decl: TopologyDecl, from: Context): CheckedTopology | undefined =>
     remember(topologies, decl, () => checkTopology(decl, from));
 
+  const known = new Map<WorkloadDecl, Workload | undefined>();
+  const workload = (decl: WorkloadDecl, from: Context): Workload | undefined =>
+    remember(known, decl, () => checkWorkload(decl, from));
+
   const workloads: Workload[] = [];
   for (const item of root.file.items) {
     if (item.kind === 'workload') {
-      const workload = checkWorkload(item, cx);
-      if (workload) workloads.push(workload);
+      const checked = workload(item, cx);
+      if (checked) workloads.push(checked);
     } else if (item.kind === 'device') checkDevice(item, cx);
     else if (item.kind === 'topology') topology(item, cx);
     else if (item.kind === 'model' && only === undefined) model(item, cx);
@@ -120,7 +138,7 @@ function checkRound(
     const plan = checkPlan(
       item,
       { ...cx, report: (d) => void own.push(d) },
-      { model, topology, workloads, params },
+      { model, topology, workload, workloads, params },
     );
     found.push(...own);
     if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
@@ -149,19 +167,4 @@ function reportUnknownPlan(root: Scope, plan: string | undefined, tell: (d: Diag
   if (known.includes(plan)) return;
   const { helps } = suggestions({ file: root.path, span: { start: 0, end: 0 } }, plan, known, 'plans');
   tell(report('unknown-plan', { plan, file: root.path }, { helps }));
-}
-
-/** By file, the asked-for one first, and by place in it; equal findings once. */
-function inOrder(diagnostics: readonly Diagnostic[], path: string): readonly Diagnostic[] {
-  const seen = new Set<string>();
-  const key = (d: Diagnostic): string =>
-    [d.code, d.primary?.file, d.primary?.span.start, d.primary?.span.end, d.message].join(' ');
-  const unique = diagnostics.filter((d) => !seen.has(key(d)) && seen.add(key(d)));
-  const file = (d: Diagnostic): string =>
-    d.primary === undefined || d.primary.file === path ? '' : d.primary.file;
-  return unique.sort(
-    (a, b) =>
-      (file(a) < file(b) ? -1 : file(a) > file(b) ? 1 : 0) ||
-      (a.primary?.span.start ?? -1) - (b.primary?.span.start ?? -1),
-  );
 }

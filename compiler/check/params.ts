@@ -4,7 +4,7 @@
  */
 import type { Expr, ParamDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
+import type { Origin } from '../diagnostics/diagnostic.js';
 import { evaluate, plainName, type Scalar } from './evaluate.js';
 import { PARAM_TYPES, type ParamType } from './param-types.js';
 import { at, suggestions, type Context, type ParamValue, type Scope } from './scope.js';
@@ -18,7 +18,14 @@ export interface ParamRounds {
   readonly chosen: Assignment;
   /** Every other combination of domain values. */
   readonly others: readonly Assignment[];
+  readonly domains: ParamDomains;
 }
+
+/** The values that a param may take, and where each is written. */
+export type ParamDomains = ReadonlyMap<
+  ParamDecl,
+  readonly { readonly value: ParamValue; readonly origin: Origin }[]
+>;
 
 /** Most combinations that are checked. */
 const MOST_ROUNDS = 256;
@@ -29,6 +36,8 @@ interface Param {
   readonly type: ParamType;
   readonly value: ParamValue;
   readonly domain: readonly ParamValue[];
+  /** Where the values of the domain are written. */
+  readonly places: readonly { readonly value: ParamValue; readonly origin: Origin }[];
 }
 
 /** Reads all params of the given files and lays out the rounds. */
@@ -53,7 +62,7 @@ export function readParams(
     first.cx.report(
       report(
         'too-many-values',
-        { combinations, checked: MOST_ROUNDS },
+        { combinations, done: MOST_ROUNDS, what: 'checked' },
         { primary: at(first.cx, first.decl.name) },
       ),
     );
@@ -68,7 +77,7 @@ export function readParams(
     }
     if (free.some((p) => round.get(p.decl) !== chosen.get(p.decl))) others.push(round);
   }
-  return { chosen, others };
+  return { chosen, others, domains: new Map(params.map((p) => [p.decl, p.places])) };
 }
 
 function readParam(decl: ParamDecl, cx: Context): Param | undefined {
@@ -87,7 +96,11 @@ function readParam(decl: ParamDecl, cx: Context): Param | undefined {
   }
   const read = (expr: Expr): ParamValue | undefined => readValue(expr, type, cx, `\`${decl.name.text}\``);
   const value = read(decl.value);
-  const domain = decl.domain?.items.map(read).filter((v) => v !== undefined) ?? [];
+  const places = (decl.domain?.items ?? []).flatMap((item) => {
+    const known = read(item);
+    return known === undefined ? [] : [{ value: known, origin: at(cx, item) }];
+  });
+  const domain = places.map((place) => place.value);
   if (value === undefined) return undefined;
   if (decl.domain && domain.length === decl.domain.items.length && !domain.includes(value))
     cx.report(
@@ -104,7 +117,7 @@ function readParam(decl: ParamDecl, cx: Context): Param | undefined {
         },
       ),
     );
-  return { decl, cx, type, value, domain };
+  return { decl, cx, type, value, domain, places };
 }
 
 function readValue(expr: Expr, type: ParamType, cx: Context, what: string): ParamValue | undefined {
@@ -238,47 +251,4 @@ function parseSet(text: string, type: ParamType): ParamValue | undefined {
       return Number.isFinite(value) && (!type.whole || Number.isInteger(value)) ? value : undefined;
     }
   }
-}
-
-interface Round {
-  readonly assignment: Assignment;
-  readonly found: readonly Diagnostic[];
-}
-
-/** Collects the findings of all rounds: each once, and those that only some values cause name the first of them. */
-export function mergeRounds(rounds: readonly Round[]): readonly Diagnostic[] {
-  const merged = new Map<string, { readonly diagnostic: Diagnostic; readonly rounds: Set<Round> }>();
-  for (const round of rounds)
-    for (const diagnostic of round.found) {
-      const { primary } = diagnostic;
-      const key = [
-        diagnostic.code,
-        primary?.file,
-        primary?.span.start,
-        primary?.span.end,
-        diagnostic.message,
-      ];
-      const entry = merged.get(key.join(' ')) ?? { diagnostic, rounds: new Set<Round>() };
-      entry.rounds.add(round);
-      merged.set(key.join(' '), entry);
-    }
-  const varying = varyingParams(rounds);
-  return [...merged.values()].map((entry) => {
-    if (entry.rounds.size === rounds.length) return entry.diagnostic;
-    const [first] = entry.rounds;
-    const values = varying.map((decl) => {
-      const value = first!.assignment.get(decl)!;
-      return `${decl.name.text} = ${showValue(value, PARAM_TYPES.get(decl.type.text))}`;
-    });
-    const notes = [...entry.diagnostic.notes, `with ${values.join(', ')}`];
-    return { ...entry.diagnostic, notes };
-  });
-}
-
-/** Params that do not have one and the same value in all rounds. */
-function varyingParams(rounds: readonly Round[]): readonly ParamDecl[] {
-  const [first] = rounds;
-  return [...(first?.assignment.keys() ?? [])].filter((decl) =>
-    rounds.some((round) => round.assignment.get(decl) !== first!.assignment.get(decl)),
-  );
 }

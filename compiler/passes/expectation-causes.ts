@@ -1,15 +1,14 @@
 /** Why an expectation is not met: the ops and moves that its figure counts, and the places of the plan they come from. */
 import { formatBytes } from '../check/units.js';
-import type { Surroundings } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { RuntimeGraph, RuntimeOp, RuntimeStage } from '../ir/runtime-graph.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { CheckedExpectation } from '../plan/plan.js';
+import { movesOf } from '../provenance.js';
+import type { Bound, Causes } from './judge-expectation.js';
 
 /** Ops that are listed; a layer has as many, and the rest are of their kind. */
 const MOST_OPS = 4;
-
-type Causes = Required<Pick<Surroundings, 'related' | 'notes'>>;
 
 /** What to show beside the failure: a note for each op, move or part of memory, and each place of the plan once. */
 export function expectationCauses(
@@ -18,28 +17,57 @@ export function expectationCauses(
   transitions: TransitionGraph,
 ): Causes {
   const stages = runtime.stages.filter(({ name }) => (expectation.stage ?? name) === name);
-  if (expectation.kind === 'never') return opCauses(stages, (op) => nameOf(op) === expectation.op);
-  if (expectation.measure === 'collectives') return opCauses(stages, ({ op }) => op === 'collective');
-  if (expectation.measure === 'peak') return peakCauses(stages, runtime);
-  const { from, to } = expectation.edge ?? {};
-  const moves = expectation.per === 'transition' ? transitions.weights : transitions.kv;
-  const move = moves.find((each) => each.from === from && each.to === to);
-  return { notes: [], related: move ? [{ ...move.origin, label: 'this is why something moves' }] : [] };
+  if (expectation.kind === 'never') return opCauses(stages, (op) => nameOfOp(op) === expectation.op);
+  switch (expectation.measure) {
+    case 'collectives':
+      return opCauses(
+        stages,
+        ({ op, layer }) => op === 'collective' && (expectation.per !== 'layer' || layer !== undefined),
+      );
+    case 'peak':
+      return peakCauses(stages, runtime);
+    case 'bytes':
+      return moveCauses(expectation, transitions);
+    case 'transitions':
+    case 'time':
+      return { notes: [], related: [] };
+  }
 }
 
-function nameOf(op: RuntimeOp): string {
+/** The moves of weights or KV that a measure of bytes is about. */
+export function moveCauses({ edge, per }: Bound, transitions: TransitionGraph): Causes {
+  const kinds = { token: ['kv'], transition: ['weights'], both: ['kv', 'weights'] };
+  const wanted = kinds[per === 'token' || per === 'transition' ? per : 'both'].map(
+    (kind) => `${edge?.from} -> ${edge?.to}/${kind}`,
+  );
+  const moves = movesOf(transitions).filter(({ id }) => wanted.includes(id));
+  return {
+    notes: moves.map(({ id, text }) => `${id}: ${text}`),
+    related: placesOf(moves.map(({ origin }) => origin)).map((origin) => ({
+      ...origin,
+      label: 'this is why something moves',
+    })),
+  };
+}
+
+/** What an op is called in a plan: a collective by its kind. */
+export function nameOfOp(op: RuntimeOp): string {
   return op.op === 'collective' ? op.kind : op.op;
 }
 
-function opCauses(stages: readonly RuntimeStage[], counts: (op: RuntimeOp) => boolean): Causes {
+/** The ops of programs that a measure counts. */
+export function opCauses(
+  stages: readonly RuntimeStage[],
+  counts: (op: RuntimeOp, stage: string, pp: number) => boolean,
+): Causes {
   const found = stages.flatMap(({ name, programs }) =>
     programs.flatMap(({ pp, ops }) =>
-      ops.filter(counts).map((op) => ({ id: `${name}/p${pp}/${op.id}`, op })),
+      ops.filter((op) => counts(op, name, pp)).map((op) => ({ id: `${name}/p${pp}/${op.id}`, op })),
     ),
   );
   const notes = found
     .slice(0, MOST_OPS)
-    .map(({ id, op }) => `${id}: ${nameOf(op)}${op.layer === undefined ? '' : ` in layer ${op.layer}`}`);
+    .map(({ id, op }) => `${id}: ${nameOfOp(op)}${op.layer === undefined ? '' : ` in layer ${op.layer}`}`);
   const more = found.length - notes.length;
   return {
     notes: more > 0 ? [...notes, `and ${more} more`] : notes,

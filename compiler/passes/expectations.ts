@@ -1,17 +1,20 @@
 /**
- * Evaluates what a plan expects of its compiled form. A measure that only a run can tell (`transitions`, or bytes of a
- * run) is left to the run; all others are figures of the graphs.
+ * Evaluates what a plan expects of its compiled form. What only a run can tell (`transitions`, `time`, all bytes of an
+ * edge) is left to simulations and runs (`runtime/expectations`); all else are figures of the graphs.
  */
-import { formatBytes } from '../check/units.js';
-import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
-import type { Program, RuntimeGraph, RuntimeStage } from '../ir/runtime-graph.js';
+import type { Program, RuntimeGraph } from '../ir/runtime-graph.js';
 import type { TransitionGraph } from '../ir/transitions.js';
-import type { CheckedExpectation, Plan } from '../plan/plan.js';
-import { expectationCauses } from './expectation-causes.js';
-
-type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
-type Never = Extract<CheckedExpectation, { kind: 'never' }>;
+import type { Plan } from '../plan/plan.js';
+import { expectationCauses, nameOfOp } from './expectation-causes.js';
+import {
+  concernsPrograms,
+  judgeBound,
+  judgeNever,
+  measuredDevices,
+  type Bound,
+  type Never,
+} from './judge-expectation.js';
 
 /** Errors for every expectation of the plan that the compiled graphs do not meet. */
 export function checkExpectations(
@@ -20,93 +23,57 @@ export function checkExpectations(
   transitions: TransitionGraph,
 ): readonly Diagnostic[] {
   return (plan.expectations ?? []).flatMap((expectation) => {
-    if (expectation.kind === 'never') return checkNever(expectation, runtime, transitions);
-    const value = measure(expectation, runtime, transitions);
-    if (value === undefined || holds(value, expectation)) return [];
-    const show = (figure: number): string =>
-      expectation.measure === 'collectives' ? String(figure) : formatBytes(figure);
-    return [
-      report(
-        'expectation-not-met',
-        {
-          measure: describe(expectation),
-          value: show(value),
-          bound: `${expectation.op} ${show(expectation.limit)}`,
-        },
-        { primary: expectation.origin, ...expectationCauses(expectation, runtime, transitions) },
-      ),
-    ];
+    const causes = () => expectationCauses(expectation, runtime, transitions);
+    if (expectation.kind === 'never')
+      return judgeNever(expectation, occurrences(expectation, runtime), '', causes) ?? [];
+    const value = compiledFigure(expectation, runtime, transitions);
+    return (value === undefined ? undefined : judgeBound(expectation, value, '', causes)) ?? [];
   });
 }
 
-/** `never OP of X in STAGE`: collectives and sends carry activations, in the stages of the runtime graph. */
-function checkNever(
-  expectation: Never,
-  runtime: RuntimeGraph,
-  transitions: TransitionGraph,
-): readonly Diagnostic[] {
-  const { op, of: carried, stage, origin } = expectation;
-  if (carried !== undefined && carried !== 'activations') return [];
-  const count = runtime.stages
-    .filter(({ name }) => (stage ?? name) === name)
+/** How often the op of a `never` occurs in the programs of its stage. */
+function occurrences(expectation: Never, { stages }: RuntimeGraph): number {
+  if (!concernsPrograms(expectation)) return 0;
+  return stages
+    .filter(({ name }) => (expectation.stage ?? name) === name)
     .flatMap(({ programs }) => programs.flatMap(({ ops }) => ops))
-    .filter((candidate) => (candidate.op === 'collective' ? candidate.kind : candidate.op) === op).length;
-  if (count === 0) return [];
-  const measure = stage === undefined ? op : `${op} in ${stage}`;
-  return [
-    report(
-      'expectation-not-met',
-      { measure, value: String(count), bound: '== 0' },
-      { primary: origin, ...expectationCauses(expectation, runtime, transitions) },
-    ),
-  ];
+    .filter((op) => nameOfOp(op) === expectation.op).length;
 }
 
-function holds(value: number, { op, limit }: Bound): boolean {
-  const outcomes = { '<': value < limit, '<=': value <= limit, '>': value > limit, '>=': value >= limit };
-  return { ...outcomes, '==': value === limit, '!=': value !== limit }[op];
-}
-
-/** The figure, or undefined when it is not known before a run. */
-function measure(
+/** The figure of a measure in the compiled plan, or undefined when it is not known before a run. */
+export function compiledFigure(
   expectation: Bound,
   runtime: RuntimeGraph,
   transitions: TransitionGraph,
 ): number | undefined {
-  const stages = runtime.stages.filter(({ name }) => (expectation.stage ?? name) === name);
-  if (expectation.measure === 'peak') return peak(expectation, runtime, stages);
-  if (expectation.measure === 'collectives') {
-    const counts = stages.flatMap((stage) =>
-      stage.programs.map((program) => collectives(program, expectation.per)),
-    );
-    return counts.length === 0 ? undefined : Math.max(...counts);
+  switch (expectation.measure) {
+    case 'peak':
+      return most(measuredDevices(expectation, runtime).map(({ peak }) => peak.total));
+    case 'collectives':
+      return most(
+        runtime.stages
+          .filter(({ name }) => (expectation.stage ?? name) === name)
+          .flatMap(({ programs }) => programs.map((program) => collectives(program, expectation.per))),
+      );
+    case 'bytes':
+      return bytes(expectation, transitions);
+    case 'transitions':
+    case 'time':
+      return undefined;
   }
-  const { edge } = expectation;
-  if (expectation.measure !== 'bytes' || edge === undefined) return undefined;
+}
+
+function most(figures: readonly number[]): number | undefined {
+  return figures.length === 0 ? undefined : Math.max(...figures);
+}
+
+function bytes({ edge, per }: Bound, transitions: TransitionGraph): number | undefined {
   const between = (entry: { readonly from: string; readonly to: string }): boolean =>
-    entry.from === edge.from && entry.to === edge.to;
-  if (expectation.per === 'transition') {
-    const bytes = transitions.weights.find(between)?.bytes;
-    return bytes === undefined ? 0 : bytes.upload + bytes.peer;
-  }
-  return transitions.kv.find(between)?.bytesPerToken.out;
-}
-
-/** The largest peak among the devices of the stages, of the named device array when there is one. */
-function peak({ place }: Bound, runtime: RuntimeGraph, stages: readonly RuntimeStage[]): number | undefined {
-  const ids = new Set(stages.flatMap((stage) => stage.ranks.map((rank) => rank.device)));
-  const peaks = runtime.devices
-    .filter(({ id, path }) => ids.has(id) && (place === undefined || arrayOf(path) === place))
-    .map((device) => device.peak.total);
-  return peaks.length === 0 ? undefined : Math.max(...peaks);
-}
-
-/** `gpu` of `node[2].gpu[5]`. */
-function arrayOf(path: string): string {
-  return path
-    .split('.')
-    .at(-1)!
-    .replace(/\[\d+\]$/, '');
+    entry.from === edge?.from && entry.to === edge.to;
+  if (per === undefined) return undefined;
+  if (per === 'token') return transitions.kv.find(between)?.bytesPerToken.out;
+  const moved = transitions.weights.find(between)?.bytes;
+  return moved === undefined ? 0 : moved.upload + moved.peer;
 }
 
 /** Collectives of a program: in its busiest layer, or in all of a step. */
@@ -116,9 +83,4 @@ function collectives(program: Program, per: Bound['per']): number {
   const byLayer = new Map<number, number>();
   for (const { layer } of ops) if (layer !== undefined) byLayer.set(layer, (byLayer.get(layer) ?? 0) + 1);
   return Math.max(0, ...byLayer.values());
-}
-
-function describe({ measure: name, stage, place, edge, per }: Bound): string {
-  const about = edge ? `${edge.from} -> ${edge.to}` : [stage, place].filter(Boolean).join(', ');
-  return `${name}(${[about, per && `per: ${per}`].filter(Boolean).join(', ')})`;
 }

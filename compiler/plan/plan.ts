@@ -4,6 +4,7 @@
  */
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { DType, ModelSpec } from '../model/shape.js';
+import type { Workload } from './workload.js';
 
 export interface DeviceKind {
   readonly name: string;
@@ -178,26 +179,29 @@ export interface Flow {
 
 export type Comparison = '<' | '<=' | '>' | '>=' | '==' | '!=';
 
-/** A line of an `expect` block with its names looked up; evaluated once the plan is compiled or has run. */
+/** A line of an `expect` block with its names looked up; evaluated once the plan is compiled, simulated or has run. */
 export type CheckedExpectation =
   | {
       readonly kind: 'bound';
       /**
        * - `peak(stage, place)`: bytes of device memory, the largest of the devices
        * - `collectives(stage, per: layer)`: collective ops of one layer, or of one step
-       * - `bytes(from -> to, per: token)`: bytes moved on the flow edge per token, or by one transition
+       * - `bytes(from -> to, per: token)`: bytes of KV that the flow edge moves per token, of weights by one transition,
+       *   or of both in a whole run
        * - `transitions`: switches of stage in a run
+       * - `time`: seconds of a run, from the first request to the last result
        */
-      readonly measure: 'peak' | 'collectives' | 'bytes' | 'transitions';
+      readonly measure: 'peak' | 'collectives' | 'bytes' | 'transitions' | 'time';
       readonly stage?: string;
       /** Name of a device array. */
       readonly place?: string;
       readonly edge?: { readonly from: string; readonly to: string };
       readonly per?: 'layer' | 'step' | 'token' | 'transition';
       readonly op: Comparison;
-      /** Bytes for `peak` and `bytes`, else a count. */
+      /** Bytes for `peak` and `bytes`, seconds for `time`, else a count. */
       readonly limit: number;
-      readonly workload?: string;
+      /** Of measures of a run: the workload that is run; without one, any of the file. */
+      readonly workload?: Workload;
       readonly origin: Origin;
     }
   | {

@@ -114,7 +114,12 @@ export function showExpectation(e: CheckedExpectation): string {
     ...(e.edge ? [`${e.edge.from} -> ${e.edge.to}`] : []),
     ...(e.per === undefined ? [] : [`per: ${e.per}`]),
   ];
-  const limit = e.measure === 'peak' || e.measure === 'bytes' ? formatExactBytes(e.limit) : String(e.limit);
+  const limit =
+    e.measure === 'peak' || e.measure === 'bytes'
+      ? formatExactBytes(e.limit)
+      : e.measure === 'time'
+        ? formatQuantity(e.limit, 'seconds')
+        : String(e.limit);
   const call = args.length === 0 ? e.measure : `${e.measure}(${args.join(', ')})`;
-  return `${call} ${e.op} ${limit}${e.workload === undefined ? '' : ` for ${e.workload}`}`;
+  return `${call} ${e.op} ${limit}${e.workload === undefined ? '' : ` for ${e.workload.name}`}`;
 }

@@ -6,6 +6,7 @@
 import { checkFile, type CheckResult } from '../../compiler/check/check-file.js';
 import {
   compileChecked,
+  withSimulated,
   type CheckedAndCompiled,
   type CompiledPlan,
 } from '../../compiler/check-and-compile.js';
@@ -13,6 +14,11 @@ import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import type { CompilerHost } from '../../compiler/host.js';
 import { drawRequests } from '../../runtime/clock/lengths.js';
 import { simulate } from '../../runtime/clock/simulate.js';
+import {
+  checkSimulated,
+  expectsOfRuns,
+  workloadsExpected,
+} from '../../runtime/expectations/simulate-expectations.js';
 import { planNotes, type PlanNote } from './plan-notes.js';
 
 export type Rung = 'checked' | 'compiled' | 'simulated';
@@ -36,14 +42,43 @@ export function* analyse(host: CompilerHost, path: string): Generator<Analysis> 
   const checked = checkFile(host, path);
   const { files } = checked;
   yield { path, rung: 'checked', diagnostics: checked.diagnostics, notes: [], files };
-  const compiled = compileChecked(checked, path);
+  const compiled = compileChecked(checked, path, { everyValue: true });
   const notes = planNotes(path, compiled.compiled);
   const { diagnostics } = compiled;
   yield { path, rung: 'compiled', diagnostics, notes, files };
   const predicted = predictions(path, checked, compiled);
-  if (predicted.length > 0) {
-    yield { path, rung: 'simulated', diagnostics, notes: [...notes, ...predicted], files };
+  const simulated = simulatedExpectations(checked, compiled);
+  if (predicted.length > 0 || simulated !== undefined) {
+    const found = simulated === undefined ? compiled : withSimulated(checked, path, compiled, simulated);
+    yield {
+      path,
+      rung: 'simulated',
+      diagnostics: found.diagnostics,
+      notes: [...notes, ...predicted],
+      files,
+    };
   }
+}
+
+/** What simulating finds of the plans that expect something of runs; undefined where none does. */
+function simulatedExpectations(
+  { workloads }: CheckResult,
+  { compiled }: CheckedAndCompiled,
+): readonly Diagnostic[] | undefined {
+  const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && isSound(result));
+  if (expecting.length === 0) return undefined;
+  return expecting.flatMap(({ plan, result: { runtime, transitions } }) =>
+    workloadsExpected({ plan }, workloads).flatMap((workload) => {
+      const { requests } = workload;
+      if (requests.kind !== 'drawn' || requests.count > MOST_REQUESTS) return [];
+      const drawn = drawRequests(requests, plan.model.shape.context);
+      return checkSimulated({ plan, runtime, transitions }, workload, drawn);
+    }),
+  );
+}
+
+function isSound({ runtime, diagnostics }: CompiledPlan['result']): boolean {
+  return runtime.stages.length > 0 && !diagnostics.some(({ severity }) => severity === 'error');
 }
 
 /** Requests per second of every sound plan of the file, for its first workload. */
@@ -55,10 +90,7 @@ function predictions(
   const [workload] = workloads;
   const { requests } = workload ?? {};
   if (workload === undefined || requests?.kind !== 'drawn' || requests.count > MOST_REQUESTS) return [];
-  const runs = ({ plan, result }: CompiledPlan): boolean =>
-    plan.origin.file === path &&
-    result.runtime.stages.length > 0 &&
-    !result.diagnostics.some(({ severity }) => severity === 'error');
+  const runs = ({ plan, result }: CompiledPlan): boolean => plan.origin.file === path && isSound(result);
   return compiled.filter(runs).map(({ plan, result }) => {
     const drawn = drawRequests(requests, plan.model.shape.context);
     const { makespan, tokens } = simulate(result.runtime, plan, drawn);

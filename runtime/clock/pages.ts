@@ -5,6 +5,7 @@
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
+import { pageOwners } from '../kv/page-owners.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
 
@@ -102,12 +103,10 @@ interface PoolMover {
 
 function ranksByReplica(pool: KvPool): ReadonlyMap<number, readonly PoolMover[]> {
   const result = new Map<number, PoolMover[]>();
-  const seen = new Set<string>();
+  const owners = pageOwners(pool);
   for (const rank of pool.ranks) {
-    const slice = `${rank.dp}:${rank.layers.join('-')}:${rank.heads.join('-')}`;
     const movers = result.get(rank.dp) ?? [];
-    movers.push({ device: rank.device, pageBytes: rank.pageBytes, owns: !seen.has(slice) });
-    seen.add(slice);
+    movers.push({ device: rank.device, pageBytes: rank.pageBytes, owns: owners.has(rank) });
     result.set(rank.dp, movers);
   }
   return result;

@@ -210,7 +210,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const pool = prepared.pools.get(action.pool)!;
     const slice = movingPages(tracer, graph, action);
     const moved = await pool.pageOut(action.replica, action.pages, action.hostPages);
-    slice.end({ bytes: moved });
+    slice.end();
     bytes.kvOut += moved;
   }
 
@@ -218,7 +218,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const pool = prepared.pools.get(action.pool)!;
     const slice = movingPages(tracer, graph, action);
     const moved = await pool.pageIn(action.replica, action.pages, action.hostPages);
-    slice.end({ bytes: moved });
+    slice.end();
     bytes.kvIn += moved;
   }
 

@@ -1,6 +1,7 @@
 /** How the work of an engine appears in a trace. */
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { StepLabel } from '../exec/pipeline.js';
+import { pageOwners } from '../kv/page-owners.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { Action } from '../scheduler/types.js';
 import { deviceLane, together } from '../trace/tracer.js';
@@ -54,16 +55,20 @@ export function countWork(tracer: Pick<Tracer, 'counter'>, scheduler: Pick<Sched
   );
 }
 
-/** Pages on their way, on every device that holds a part of them. */
+/** Pages on their way, on every device that moves a part of them. */
 export function movingPages(tracer: Tracer, graph: RuntimeGraph, action: PageAction): Slice {
   const pool = graph.pools.find(({ id }) => id === action.pool)!;
   const { origin } = graph.stages.find((stage) => stage.pool === pool.id)!;
-  const ranks = pool.ranks.filter(({ dp }) => dp === action.replica);
-  const args = { sequence: action.sequence, pool: pool.id, pages: action.pages.length, origin };
+  const owners = pageOwners(pool);
+  const ranks = pool.ranks.filter(
+    (rank) => rank.dp === action.replica && (action.kind === 'page_in' || owners.has(rank)),
+  );
+  const pages = action.pages.length;
+  const args = { sequence: action.sequence, pool: pool.id, pages, origin };
   return together(
-    ranks.map(({ device }) => {
+    ranks.map(({ device, pageBytes }) => {
       const { path } = graph.devices.find(({ id }) => id === device)!;
-      return tracer.begin(deviceLane(path, 'copy'), action.kind, args);
+      return tracer.begin(deviceLane(path, 'copy'), action.kind, { ...args, bytes: pages * pageBytes });
     }),
   );
 }

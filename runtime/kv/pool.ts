@@ -5,6 +5,7 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
+import { pageOwners } from './page-owners.js';
 import { createPageMover, openMoveStaging, packingBytes } from './page-mover.js';
 import type { MoveStaging, PageGroup, PageMover } from './page-mover.js';
 import type { PageVerifier } from './verify-pages.js';
@@ -88,12 +89,9 @@ export function createPagePool(
   verifier?: PageVerifier,
   owner?: PagePool,
 ): PagePool {
-  const seen = new Set<string>();
+  const owners = pageOwners(pool);
   const ranks: PoolRank[] = pool.ranks.map((rank) => {
     const mine = staging.get(rank.device)!;
-    const key = `${rank.dp}:${rank.layers.join('-')}:${rank.heads.join('-')}`;
-    const owns = !seen.has(key);
-    seen.add(key);
     const groups = groupBytes(rank, headBytes).map((pageBytes, group) => {
       const label = `kv ${pool.id} group ${group}`;
       const buffer =
@@ -107,7 +105,7 @@ export function createPagePool(
       dp: rank.dp,
       layers: rank.layers,
       heads: rank.heads,
-      owns,
+      owns: owners.has(rank),
       groups,
       mover: createPageMover(mine, groups),
       partBytes: rank.pageBytes,
@@ -126,9 +124,9 @@ export function createPagePool(
       return rank.groups[group]!.buffer;
     },
     async pageOut(replica, pages, hostPages) {
-      const owners = ranksOf(replica).filter((rank) => rank.owns);
+      const leaving = ranksOf(replica).filter((rank) => rank.owns);
       await Promise.all(
-        owners.map((rank) =>
+        leaving.map((rank) =>
           rank.mover.out(pages, (first, packed) => {
             forEachPart(rank, first, packed, (i, part) => {
               verifier?.left(hostPages[i]!, rank.layers, rank.heads, part);
@@ -137,7 +135,7 @@ export function createPagePool(
           }),
         ),
       );
-      return bytesOf(owners, pages);
+      return bytesOf(leaving, pages);
     },
     async pageIn(replica, pages, hostPages) {
       const all = ranksOf(replica);

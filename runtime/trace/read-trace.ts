@@ -63,7 +63,8 @@ function fromEvents(events: readonly Event[]): ReadTrace | undefined {
     const [process, thread] = [processes.get(String(pid)), threads.get(`${pid} ${tid}`)];
     if (ph !== 'X' || process === undefined || thread === undefined) return [];
     const lane = thread.replace(/ \d+$/, '');
-    return [{ process, thread: lane, name, start: ts / 1e6, end: (ts + dur) / 1e6, args }];
+    return [{ process, thread: lane, row: tid, name, start: ts / 1e6, end: (ts + dur) / 1e6, args }];
   });
-  return { about: run.args ?? {}, slices };
+  const end = events.find(({ name, ph }) => name === 'end' && ph === 'i');
+  return { about: run.args ?? {}, slices, ...(end?.args && { figures: end.args }) };
 }

@@ -4,6 +4,8 @@
 export interface ReadSlice {
   readonly process: string;
   readonly thread: string;
+  /** Row of its lane: slices of a row lie one after the other or within each other. */
+  readonly row: number;
   readonly name: string;
   /** Seconds. */
   readonly start: number;
@@ -12,7 +14,9 @@ export interface ReadSlice {
 }
 
 export interface ReadTrace {
-  /** Facts of its first event: plan, model. */
+  /** Facts of its first event: plan, model, requests. */
   readonly about: Readonly<Record<string, unknown>>;
   readonly slices: readonly ReadSlice[];
+  /** Facts of its last event; absent where the run was cut short. */
+  readonly figures?: Readonly<Record<string, unknown>>;
 }

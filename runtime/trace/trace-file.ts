@@ -12,8 +12,20 @@ import { systemReason } from '../system-reason.js';
 import type { Lane, Slice, TraceArgs, Tracer } from './tracer.js';
 
 export interface TraceFile extends Tracer {
-  /** Ends what is still under way and completes the file. */
-  readonly close: () => void;
+  /**
+   * Ends what is still under way and completes the file; once it is closed, nothing happens.
+   *
+   * @param figures of the whole run, the arguments of its last event; none of a run that was cut short
+   */
+  readonly close: (figures?: TraceFigures) => void;
+}
+
+/** What a trace says of its run as a whole. */
+export interface TraceFigures {
+  /** Peak bytes of device memory by path. */
+  readonly peakMemory: Readonly<Record<string, number>>;
+  /** Requests that an earlier run had finished. */
+  readonly resumed: number;
 }
 
 export interface TraceFileOptions {
@@ -56,6 +68,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
   const open = new Set<(args?: TraceArgs) => void>();
   const counted = new Map<string, number>();
   let threads = 0;
+  let closed = false;
 
   const nameOf = (what: 'process' | 'thread', pid: number, tid: number, name: string): void => {
     output.write({ name: `${what}_name`, ph: 'M', pid, tid, args: { name } });
@@ -131,9 +144,13 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
       counted.set(name, ts);
       output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
     },
-    close() {
+    close(figures) {
+      if (closed) return;
+      closed = true;
       // Those within others were begun later and end first.
       for (const end of [...open].reverse()) end({ interrupted: true });
+      if (figures !== undefined)
+        output.write({ name: 'end', ph: 'i', s: 'g', ts: time(), pid: about.pid, tid: 0, args: figures });
       output.close();
     },
   };

@@ -31,6 +31,82 @@ const good = (mesh: string): string => `plan serve for tiny on workstation {
   stage serve: prefill + decode on gpu { mesh (${mesh}) }
 }`;
 
+describe('a warning that check and compilation share', () => {
+  const TIGHT =
+    'plan serve for tiny on workstation { stage serve: prefill + decode on gpu { mesh (dp: 4), microbatch: 16 tokens, batch: 4 requests }, memory_use: 0.065% }';
+  it.each([
+    ['check'],
+    ['compile'],
+    ['explain'],
+    ['simulate', '--workload', 'test/fixtures/lengths.jsonl'],
+    ['diff', '--plan', 'serve', '--plan', 'serve'],
+  ])('is told once by %s', async (command, ...options) => {
+    const run = await runInProcess(command, planFile('tight.plan', TIGHT), ...options);
+    expect(run.status).toBe(0);
+    expect(run.err.match(/warning\[FC0602\]/g)).toHaveLength(1);
+  });
+});
+
+describe('check --trace', () => {
+  const plan = (bound: string): string => `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
+plan turns for tiny on workstation {
+  stage prefill on gpu { mesh (pp: 4) }
+  stage decode on gpu { mesh (tp: 2, dp: 2) }
+  residence: switch
+  flow requests -> prefill -> decode -> results
+  expect {
+    ${bound}
+    never all_reduce in prefill
+    collectives(decode, per: layer) <= 2
+    time <= 3600 s
+  }
+}`;
+  let trace = '';
+  beforeAll(() => {
+    trace = join(folder, 'turns.json');
+  });
+
+  it('holds a plan to what was traced, line by line', async () => {
+    const good = planFile('turns.plan', plan('transitions <= 1 for some'));
+    const simulated = await runInProcess('simulate', good, '--trace', trace);
+    expect(simulated).toMatchObject({ status: 0 });
+    const kept = await runInProcess('check', good, '--trace', trace, '--json');
+    expect(kept.status).toBe(0);
+    const { files } = JSON.parse(kept.out) as { files: { run: { expectations: { verdict: string }[] } }[] };
+    expect(files[0]!.run.expectations.map(({ verdict }) => verdict)).toEqual([
+      'kept',
+      'kept',
+      'kept',
+      'kept',
+    ]);
+    const bad = planFile('turns.plan', plan('transitions <= 0 for some'));
+    const broken = await runInProcess('check', bad, '--trace', trace);
+    expect(broken.status).toBe(1);
+    expect(broken.err).toContain('transitions is 1 in the run, expected <= 0');
+    expect(broken.out).toMatch(/transitions <= 0 for some +broken, 1\n/);
+    expect(await runInProcess('check', bad)).toMatchObject({ status: 1 });
+    expect(await runInProcess('compile', bad)).toMatchObject({ status: 1, out: '' });
+    const again = await runInProcess('simulate', bad);
+    expect(again.status).toBe(1);
+    expect(again.err).toContain('transitions is 1 for workload some, simulated, expected <= 0');
+  });
+
+  it('refuses what is no trace of the plan', async () => {
+    const other = planFile('other.plan', good('tp: 4'));
+    const named = await runInProcess('check', other, '--trace', trace);
+    expect(named).toMatchObject({ status: 2 });
+    expect(named.err).toContain('is a run of plan turns: choose one of the file with --plan (serve)');
+    const foreign = await runInProcess('check', other, '--trace', trace, '--plan', 'serve');
+    expect(foreign).toMatchObject({ status: 3 });
+    expect(foreign.err).toContain('is no run of plan serve');
+    expect(await runInProcess('check', other, '--trace', join(folder, 'absent.json'))).toMatchObject({
+      status: 3,
+    });
+    expect(await runInProcess('check', other, '--plan', 'serve')).toMatchObject({ status: 2 });
+    expect(await runInProcess('check', other, other, '--trace', trace)).toMatchObject({ status: 2 });
+  });
+});
+
 describe('check', () => {
   it('accepts every plan file that is shipped', async () => {
     const run = await runInProcess('check', CLERK, 'plans/seesaw-70b.plan', 'plans/pod.plan');

@@ -10,9 +10,10 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { describeCode, findCode, knownCodes, type KnownCode } from '../../cli/explain/codes.js';
 import { readPage } from '../../cli/explain/pages.js';
-import { checkAndCompile } from '../../compiler/check-and-compile.js';
+import { checkFile } from '../../compiler/check/check-file.js';
 import { filesBelow, ROOT } from '../architecture/source-files.js';
 import { memoryHost } from '../compiler/check/memory-host.js';
+import { compileAndSimulate } from '../fixtures/check-everything.js';
 import { writeRandomModel } from '../fixtures/random-model.js';
 import { runInProcess } from './run-program.js';
 
@@ -54,7 +55,7 @@ function problemsOf({ text, files, set }: Example): string[] {
     .filter(([name]) => name.endsWith('/config.json'))
     .map(([name, json]) => [`./${dirname(name)}`, JSON.parse(json) as unknown] as const);
   const host = memoryHost({ ...files, 'example.plan': text }, Object.fromEntries(models));
-  const { diagnostics } = checkAndCompile(host, 'example.plan', { set });
+  const { diagnostics } = compileAndSimulate(checkFile(host, 'example.plan', { set }), 'example.plan');
   return diagnostics.map(({ code, severity }) => `${code} ${severity}`);
 }
 

@@ -5,9 +5,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
-import { compilePlan } from '../../compiler/compile.js';
+import { compilePlan, type CompileResult } from '../../compiler/compile.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { compiledFigure } from '../../compiler/passes/expectations.js';
+import type { Bound } from '../../compiler/passes/judge-expectation.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline, replay } from '../../runtime/clock/timeline.js';
+import { judgeObserved } from '../../runtime/expectations/judge-observed.js';
+import { observeTrace } from '../../runtime/expectations/observed.js';
 import { compareCategories } from '../../runtime/trace/categories.js';
 import { readTraceFile } from '../../runtime/trace/read-trace.js';
 import type { ReadTrace } from '../../runtime/trace/slices.js';
@@ -26,12 +32,17 @@ let folder = '';
 let trace: Trace;
 let simulated: Trace;
 let apart: ReadTrace;
+let graph: RuntimeGraph;
+let compiled: CompileResult;
+let clerk: Plan;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fulcrum-trace-'));
   const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'reshard')!;
+  clerk = plan;
   const stages = plan.stages.map((stage) => ({ ...stage, microbatchTokens: STEP_TOKENS }));
-  const graph = compilePlan({ ...plan, stages }).runtime;
+  compiled = compilePlan({ ...plan, stages });
+  graph = compiled.runtime;
   const prompts = Array.from({ length: PROMPTS }, (_, i) =>
     Array.from({ length: PROMPT_TOKENS }, (_, j) => 40 + i + j),
   );
@@ -156,6 +167,38 @@ describe('the trace of a re-sharding run', () => {
       );
       expect(beside.length).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('what the trace tells of the plan', () => {
+  const bound = (rest: Partial<Bound> & Pick<Bound, 'measure'>): Bound => ({
+    ...{ kind: 'bound', op: '==', limit: 0, origin: { file: 'x.plan', span: { start: 0, end: 1 } } },
+    ...rest,
+  });
+  it('is what the compiler said of it', () => {
+    const read = readTraceFile(join(folder, 'run.json'));
+    const observed = read.kind === 'trace' ? observeTrace(graph, read.trace) : read.why;
+    if (typeof observed === 'string') throw new Error(observed);
+    const edge = { from: 'prefill', to: 'decode' };
+    const figures = [
+      bound({ measure: 'collectives', stage: 'prefill', per: 'step' }),
+      bound({ measure: 'collectives', stage: 'decode', per: 'layer' }),
+      bound({ measure: 'collectives', stage: 'decode', per: 'step' }),
+      bound({ measure: 'bytes', edge, per: 'token' }),
+      // What nothing ever takes the place of is uploaded with the first load and stays.
+      bound({ measure: 'bytes', edge, per: 'transition', op: '<=' }),
+    ].map((each) => ({ ...each, limit: compiledFigure(each, graph, compiled.transitions)! }));
+    const { origin } = figures[0]!;
+    const expectations = [...figures, { kind: 'never', op: 'send', stage: 'decode', origin } as const];
+    const judged = judgeObserved(
+      { plan: { ...clerk, expectations }, runtime: graph, transitions: compiled.transitions },
+      observed,
+      { seen: '', isOf: () => true },
+    );
+    expect(judged.map((each) => ('figure' in each ? `${each.kind} ${each.figure}` : each.why))).toEqual(
+      judged.map(() => expect.stringMatching(/^kept /) as string),
+    );
+    expect(observed.transitions.count).toBe(1);
   });
 });
 

@@ -16,7 +16,7 @@ import { readProperties } from '../properties.js';
 import { fraction, oneOf } from '../readers.js';
 import { RULES } from '../rules/rules.js';
 import { at, lookUp, type Context, type ParamValue } from '../scope.js';
-import { readExpectation } from './expectations.js';
+import { readExpectation, type WorkloadOf } from './expectations.js';
 import { readFlow } from './flow.js';
 import { placeTiers, readKv } from './kv.js';
 import { mergePlan, type MergedPlan } from './merge-plan.js';
@@ -26,6 +26,7 @@ import { readStage, type CheckedStage } from './stages.js';
 export interface Shared {
   readonly model: (decl: ModelDecl, cx: Context) => CheckedModel | undefined;
   readonly topology: (decl: TopologyDecl, cx: Context) => CheckedTopology | undefined;
+  readonly workload: WorkloadOf;
   readonly workloads: readonly Workload[];
   readonly params: Readonly<Record<string, ParamValue>>;
 }
@@ -73,6 +74,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
       e,
       merged.stages.map((s) => s.name.node.text),
       topology,
+      shared.workload,
     ),
   );
   if (merged.stages.length === 0 || read.includes(undefined)) return undefined;

@@ -1,7 +1,16 @@
 /** `expect` blocks: measures, their arguments and bounds. What they are compared with is known after compiling. */
-import type { CallExpr, ChainExpr, Expectation, Expr, Name, PathExpr } from '../../../grammar/syntax.js';
+import type {
+  CallExpr,
+  ChainExpr,
+  Expectation,
+  Expr,
+  Name,
+  PathExpr,
+  WorkloadDecl,
+} from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { CheckedExpectation, Comparison } from '../../plan/plan.js';
+import type { Workload } from '../../plan/workload.js';
 import type { CheckedTopology } from '../check-topology.js';
 import { describe, plainName } from '../evaluate.js';
 import { quantity, type Reader } from '../readers.js';
@@ -11,6 +20,9 @@ import type { Placed } from './merge-plan.js';
 type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
 type Never = Extract<CheckedExpectation, { kind: 'never' }>;
 type Subject = Partial<Pick<Bound, 'stage' | 'place' | 'edge' | 'per'>>;
+
+/** The workload of a declaration, or undefined after reporting why there is none. */
+export type WorkloadOf = (decl: WorkloadDecl, cx: Context) => Workload | undefined;
 
 interface Names {
   readonly stages: readonly string[];
@@ -22,27 +34,39 @@ interface Measure {
   readonly usage: string;
   readonly limit: Reader<number>;
   readonly per: readonly NonNullable<Bound['per']>[];
+  /** It is of a run, which a workload may be named for. */
+  readonly ofRun: 'always' | 'never' | 'without per';
   readonly args: readonly ('stage' | 'place' | 'edge')[];
 }
 
 const bytes = quantity('bytes', { min: 0 });
 const times = quantity('number', { min: 0 });
+const seconds = quantity('seconds', { min: 0 });
 
 const MEASURES: Readonly<Record<Bound['measure'], Measure>> = {
-  peak: { usage: 'peak(decode, gpu) <= 22 GB', limit: bytes, per: [], args: ['stage', 'place'] },
+  peak: {
+    usage: 'peak(decode, gpu) <= 22 GB',
+    limit: bytes,
+    per: [],
+    ofRun: 'never',
+    args: ['stage', 'place'],
+  },
   collectives: {
     usage: 'collectives(decode, per: layer) <= 2',
     limit: times,
     per: ['layer', 'step'],
+    ofRun: 'never',
     args: ['stage'],
   },
   bytes: {
     usage: 'bytes(prefill -> decode, per: token) <= 320 KiB',
     limit: bytes,
     per: ['token', 'transition'],
+    ofRun: 'without per',
     args: ['edge'],
   },
-  transitions: { usage: 'transitions <= 4', limit: times, per: [], args: [] },
+  transitions: { usage: 'transitions <= 4', limit: times, per: [], ofRun: 'always', args: [] },
+  time: { usage: 'time <= 300 s', limit: seconds, per: [], ofRun: 'always', args: [] },
 };
 
 const OPS: readonly Never['op'][] = ['all_reduce', 'all_gather', 'reduce_scatter', 'send'];
@@ -54,10 +78,11 @@ export function readExpectation(
   { node, cx }: Placed<Expectation>,
   stages: readonly string[],
   topology: CheckedTopology,
+  workloadOf: WorkloadOf,
 ): CheckedExpectation | undefined {
   const places = [...topology.templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
   const names: Names = { stages, places };
-  return node.kind === 'never' ? readNever(node, cx, names) : readBound(node, cx, names);
+  return node.kind === 'never' ? readNever(node, cx, names) : readBound(node, cx, names, workloadOf);
 }
 
 function readNever(
@@ -91,6 +116,7 @@ function readBound(
   node: Extract<Expectation, { kind: 'bound' }>,
   cx: Context,
   names: Names,
+  workloadOf: WorkloadOf,
 ): Bound | undefined {
   const { condition } = node;
   if (condition.kind === 'error') return undefined;
@@ -104,17 +130,42 @@ function readBound(
   const spec = MEASURES[call.measure];
   const subject = readArguments(call, spec, cx, names);
   const limit = spec.limit(condition.right, cx, `\`${call.measure}\``);
-  const workload = node.workload && lookUp(cx, node.workload, 'workload');
-  if (!subject || limit === undefined || (node.workload && !workload)) return undefined;
+  if (!subject || limit === undefined) return undefined;
+  const found = node.workload && lookUp(cx, node.workload, 'workload');
+  const workload = found && workloadOf(found.decl, found.cx);
+  if (node.workload && !workload) return undefined;
+  if (node.workload && !isOfRun(spec, subject)) {
+    reportNeedlessWorkload(call.measure, condition, node.workload, cx);
+    return undefined;
+  }
   return {
     kind: 'bound',
     measure: call.measure,
     ...subject,
     op: condition.op as Comparison,
     limit,
-    ...(node.workload && { workload: node.workload.text }),
+    ...(workload && { workload }),
     origin: at(cx, node),
   };
+}
+
+function isOfRun({ ofRun }: Measure, { per }: Subject): boolean {
+  return ofRun === 'always' || (ofRun === 'without per' && per === undefined);
+}
+
+function reportNeedlessWorkload(measure: string, condition: Expr, workload: Name, cx: Context): void {
+  const problem = 'it is the same for every workload';
+  const rest = { file: cx.scope.path, span: { start: condition.span.end, end: workload.span.end } };
+  cx.report(
+    report(
+      'bad-measure-argument',
+      { measure, problem },
+      {
+        primary: at(cx, workload),
+        fixes: [{ title: 'Remove the workload', edits: [{ origin: rest, newText: '' }] }],
+      },
+    ),
+  );
 }
 
 interface MeasureUse {

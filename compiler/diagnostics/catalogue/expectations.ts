@@ -1,5 +1,14 @@
 /** FC08: expectations. */
-import { error } from './entry.js';
+import { error, warning } from './entry.js';
+
+/** A figure that is not what a plan expects of it. */
+export interface Unmet {
+  readonly measure: string;
+  readonly value: string;
+  /** Where the value was seen: nothing for the compiled plan, else such as ` in the run`. */
+  readonly seen: string;
+  readonly bound: string;
+}
 
 export const EXPECTATIONS = {
   'unknown-measure': error<{ measure: string }>(
@@ -14,8 +23,12 @@ export const EXPECTATIONS = {
     'FC0803',
     () => 'an expectation compares a measure with a value',
   ),
-  'expectation-not-met': error<{ measure: string; value: string; bound: string }>(
+  'expectation-not-met': error<Unmet>(
     'FC0804',
-    ({ measure, value, bound }) => `${measure} is ${value}, expected ${bound}`,
+    ({ measure, value, seen, bound }) => `${measure} is ${value}${seen}, expected ${bound}`,
+  ),
+  'time-not-met': warning<Unmet>(
+    'FC0805',
+    ({ measure, value, seen, bound }) => `${measure} is ${value}${seen}, expected ${bound}`,
   ),
 };

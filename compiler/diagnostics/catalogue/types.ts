@@ -36,10 +36,10 @@ export const TYPES = {
     'FC0310',
     ({ param }) => `there is no param called \`${param}\` to set`,
   ),
-  'too-many-values': warning<{ combinations: number; checked: number }>(
+  'too-many-values': warning<{ combinations: number; done: number; what: 'checked' | 'compiled' }>(
     'FC0311',
-    ({ combinations, checked }) =>
-      `the params have ${combinations} combinations of values; only the first ${checked} were checked`,
+    ({ combinations, done, what }) =>
+      `the params have ${combinations} combinations of values; only the first ${done} were ${what}`,
   ),
   'model-unreadable': error<{ source: string; why: string }>(
     'FC0312',

@@ -25,6 +25,8 @@ const qwenWith = (fields: object): Readonly<Record<string, unknown>> => ({
   m: { ...clerkConfig, ...fields },
 });
 
+const WORKLOAD = 'workload w { requests: 8, prompt: 100 tokens, output: 10 tokens }';
+
 export const CASES: readonly Case[] = [
   // ---------------------------------------------------------------- names and imports
   { slug: 'unknown-name', source: `topology t { gpu[2]: «l40» }\ndevice l4 { }`, says: 'did you mean `l4`?' },
@@ -306,6 +308,11 @@ export const CASES: readonly Case[] = [
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
   { slug: 'bad-measure-argument', source: split('expect { collectives(decode, per: «token») <= 2 }') },
   { slug: 'bad-measure-argument', source: split('expect { «peak(decode)» <= 2 GB }') },
+  {
+    slug: 'bad-measure-argument',
+    source: `${split('expect { peak(decode, gpu) <= 16 GB for «w» }')}\n${WORKLOAD}`,
+    says: 'the same for every workload',
+  },
   { slug: 'not-a-bound', source: split('expect { «peak(decode, gpu) + 2» }') },
   {
     slug: 'expectation-not-met',
@@ -324,6 +331,25 @@ export const CASES: readonly Case[] = [
     source: split('expect { «peak(decode, gpu) <= 1 MB» }'),
     compiled: true,
     says: 'gpu[0]: weights',
+  },
+
+  {
+    slug: 'expectation-not-met',
+    source: `${split('expect { «transitions <= 0 for w» }\nresidence: switch')}\n${WORKLOAD}`,
+    compiled: true,
+    says: 'transitions is 1 for workload w, simulated, expected <= 0',
+  },
+  {
+    slug: 'expectation-not-met',
+    source: `${split('expect { «bytes(prefill -> decode) <= 1 MB» }\nresidence: switch')}\n${WORKLOAD}`,
+    compiled: true,
+    says: 'prefill -> decode/weights: ',
+  },
+  {
+    slug: 'time-not-met',
+    source: `${split('expect { «time <= 1 us» }')}\n${WORKLOAD}`,
+    compiled: true,
+    says: 'for workload w, simulated, expected <= 1 us',
   },
 
   // ---------------------------------------------------------------- allowances

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
-import { compileChecked } from '../../../compiler/check-and-compile.js';
 import { CATALOGUE } from '../../../compiler/diagnostics/catalogue.js';
 import { syntaxCodes } from '../../../grammar/syntax-problems.js';
+import { compileAndSimulate } from '../../fixtures/check-everything.js';
 import { CASES } from './cases.js';
 import { unmark } from './marked.js';
 import { checkText, memoryHost } from './memory-host.js';
@@ -33,7 +33,7 @@ describe('diagnostics', () => {
               ...(c.files && { files: c.files }),
               ...(c.models && { models: c.models }),
             });
-      const { diagnostics } = c.compiled ? compileChecked(checked, 'main.plan') : checked;
+      const { diagnostics } = c.compiled ? compileAndSimulate(checked, 'main.plan') : checked;
       const found = diagnostics.filter((d) => d.slug === c.slug);
       expect(diagnostics.map((d) => `${d.slug}: ${d.message}`)).toContainEqual(
         expect.stringContaining(`${c.slug}: `),

@@ -1,3 +1,4 @@
+import { compileAndSimulate } from '../../fixtures/check-everything.js';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../../compiler/plan/plan.js';
@@ -49,9 +50,9 @@ describe('example plans', () => {
   });
 
   it('seesaw: --set changes the mesh and `fill` follows', () => {
-    const [seesaw] = plansOf(read('seesaw-70b'), { decode_tp: '2' });
-    expect(seesaw!.stages[1]!.mesh).toEqual({ dp: 1, pp: 4, tp: 2 });
-    expect(seesaw!.params).toEqual({ decode_tp: 2 });
+    const [seesaw] = plansOf(read('seesaw-70b'), { decode_tp: '8' });
+    expect(seesaw!.stages[1]!.mesh).toEqual({ dp: 1, pp: 1, tp: 8 });
+    expect(seesaw!.params).toEqual({ decode_tp: 8 });
     expect(seesaw!.kv.tiers[1]!.capacity).toBe(500 * 2 ** 30);
     expect(seesaw!.flow.rules).toMatchObject([
       { to: 'decode', when: { kind: 'or', left: { kind: 'tier_full' }, right: { kind: 'requests_empty' } } },
@@ -164,7 +165,39 @@ describe('params', () => {
     const text = `param ways: int = 4 in [2, 4, 3]\n${fused('mesh (tp: ways, dp: fill)')}`;
     const { diagnostics, plans } = checkText(text);
     expect(diagnostics.map((d) => [d.slug, d.notes])).toEqual([['fill-not-whole', ['with ways = 3']]]);
+    const named = diagnostics[0]!.related.find(({ label }) => label === 'with this value')!;
+    expect(text.slice(named.span.start, named.span.end)).toBe('3');
     expect(plans[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
+  });
+
+  it('what hangs on several params names their combinations, or the one that decides', () => {
+    const text = (mesh: string): string =>
+      `param a: int = 1 in [1, 2, 4]\nparam b: int = 1 in [1, 2, 4]\n${fused(mesh)}`;
+    const found = (mesh: string) => checkText(text(mesh)).diagnostics.flatMap(({ notes }) => notes.at(-1));
+    expect(found('mesh (tp: a, dp: fill)\nbatch: 3 - b')).toEqual(['with b = 4']);
+    expect(found('mesh (tp: a * b, dp: fill)')).toEqual([
+      'with a = 4, b = 4',
+      'with a = 4, b = 2; with a = 2, b = 4',
+    ]);
+  });
+
+  it('every value is compiled too, a plan that is the same only once, and where that is too much it is said', () => {
+    const text = (domain: string, body: string): string =>
+      `param n: int = 2 in [${domain}]\n${fused(`mesh (tp: 4, dp: 2)`, body)}`;
+    const compiled = (source: string) =>
+      compileAndSimulate(checkText(source), 'main.plan').diagnostics.map(({ slug, notes }) => [
+        slug,
+        notes.at(-1),
+      ]);
+    expect(compiled(text('2, 1, 0', 'expect { collectives(serve, per: layer) <= n }'))).toEqual([
+      ['expectation-not-met', 'with n = 1'],
+      ['expectation-not-met', 'with n = 0'],
+    ]);
+    expect(compiled(text('2, 1, 0', ''))).toEqual([]);
+    const many = Array.from({ length: 80 }, (_, i) => i + 2).join(', ');
+    expect(compiled(text(many, 'expect { collectives(serve, per: layer) <= n }'))).toEqual([
+      ['too-many-values', undefined],
+    ]);
   });
 
   it('a value that is set is the only one checked', () => {

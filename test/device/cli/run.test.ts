@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseExposition } from '../../fixtures/exposition.js';
 import { readTrace } from '../../fixtures/trace-events.js';
@@ -100,6 +100,35 @@ describe('fulcrum run', () => {
     expect(new Map(texts as [string, string][])).toEqual(
       new Map([...expected].filter(([id]) => ['record-0001', 'record-0002'].includes(id))),
     );
+  });
+
+  it('holds the plan to what was measured, and check does with the trace', () => {
+    const plan = (transitions: number): string => {
+      const path = join(folder, `expects-${transitions}.plan`);
+      const text = `import { reshard } from "${resolve(PLAN)}"
+plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gpu) <= 200 MB, never all_reduce in prefill } }
+`;
+      writeFileSync(path, text);
+      return path;
+    };
+    const trace = join(folder, 'held.json');
+    const files = ['--requests', requestsFile('held.jsonl', 3), '--json', '--out'];
+    const kept = fulcrum('run', plan(1), ...files, join(folder, 'kept.jsonl'), '--trace', trace);
+    expect(kept.status).toBe(0);
+    const verdicts = ({ stdout }: { stdout: string }): readonly string[] =>
+      (JSON.parse(stdout) as { expectations: { verdict: string }[] }).expectations.map(
+        ({ verdict }) => verdict,
+      );
+    expect(verdicts(kept)).toEqual(['kept', 'kept', 'kept']);
+    const broken = fulcrum('run', plan(0), ...files, join(folder, 'broken.jsonl'));
+    expect(broken.status).toBe(1);
+    expect(verdicts(broken)).toEqual(['broken', 'kept', 'unknown']);
+    expect(broken.stderr).toContain('error[FC0804]: transitions is 1 in the run, expected <= 0');
+    expect(readLines<ResultLine>(join(folder, 'broken.jsonl'))).toHaveLength(3);
+    expect(fulcrum('check', plan(1), '--trace', trace).status).toBe(0);
+    const checked = fulcrum('check', plan(0), '--trace', trace);
+    expect(checked.status).toBe(1);
+    expect(checked.stderr).toContain('transitions is 1 in the run, expected <= 0');
   });
 
   it('writes metrics, and a trace with places of the plan; refuses a trace it cannot write', () => {

@@ -1,0 +1,110 @@
+/** Compares a figure with what a plan expects of it, and says so where the two disagree. */
+import { formatBytes, formatExactBytes, formatQuantity } from '../check/units.js';
+import { report, type Surroundings } from '../diagnostics/catalogue.js';
+import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import type { RuntimeGraph } from '../ir/runtime-graph.js';
+import type { CheckedExpectation } from '../plan/plan.js';
+
+export type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
+export type Never = Extract<CheckedExpectation, { kind: 'never' }>;
+export type Causes = Required<Pick<Surroundings, 'related' | 'notes'>>;
+
+/**
+ * The diagnostic of a bound that `value` does not keep; undefined when it does. Time hangs on the machine as much as on
+ * the plan, so that one is a warning.
+ *
+ * @param seen where the value was seen, behind it: ` in the run`; nothing for the compiled plan
+ */
+export function judgeBound(
+  expectation: Bound,
+  value: number,
+  seen: string,
+  causes: () => Causes,
+): Diagnostic | undefined {
+  if (holds(value, expectation)) return undefined;
+  const limit = showLimit(expectation);
+  const shown = showFigure(expectation, value);
+  const facts = {
+    measure: describeMeasure(expectation),
+    value: shown === limit ? exactly(expectation, value) : shown,
+    seen,
+    bound: `${expectation.op} ${limit}`,
+  };
+  const around = { primary: expectation.origin, ...causes() };
+  return expectation.measure === 'time'
+    ? report('time-not-met', facts, around)
+    : report('expectation-not-met', facts, around);
+}
+
+/** The diagnostic of a `never` whose op occurs; undefined when it does not. */
+export function judgeNever(
+  { op, of, stage, origin }: Never,
+  count: number,
+  seen: string,
+  causes: () => Causes,
+): Diagnostic | undefined {
+  if (count === 0) return undefined;
+  const measure = `${op}${of === undefined ? '' : ` of ${of}`}${stage === undefined ? '' : ` in ${stage}`}`;
+  const facts = { measure, value: String(count), seen, bound: '== 0' };
+  return report('expectation-not-met', facts, { primary: origin, ...causes() });
+}
+
+/** Only activations are carried by collectives and sends of programs; weights and KV move in other ways. */
+export function concernsPrograms({ of }: Never): boolean {
+  return of === undefined || of === 'activations';
+}
+
+function holds(value: number, { op, limit }: Bound): boolean {
+  const outcomes = { '<': value < limit, '<=': value <= limit, '>': value > limit, '>=': value >= limit };
+  return { ...outcomes, '==': value === limit, '!=': value !== limit }[op];
+}
+
+/** A figure of a measure, for people. */
+export function showFigure({ measure }: Pick<Bound, 'measure'>, figure: number): string {
+  switch (measure) {
+    case 'peak':
+    case 'bytes':
+      return formatBytes(figure);
+    case 'time':
+      return formatQuantity(Number(figure.toPrecision(3)), 'seconds');
+    case 'collectives':
+    case 'transitions':
+      return String(figure);
+  }
+}
+
+function showLimit(expectation: Bound): string {
+  const { measure, limit } = expectation;
+  if (measure === 'time') return formatQuantity(limit, 'seconds');
+  return measure === 'peak' || measure === 'bytes' ? formatExactBytes(limit) : String(limit);
+}
+
+/** A figure that looks like its bound once it is rounded. */
+function exactly({ measure }: Bound, figure: number): string {
+  return measure === 'time' ? `${figure} s` : measure === 'transitions' ? String(figure) : `${figure} B`;
+}
+
+function describeMeasure({ measure, stage, place, edge, per }: Bound): string {
+  const about = edge ? `${edge.from} -> ${edge.to}` : [stage, place].filter(Boolean).join(', ');
+  const args = [about, per && `per: ${per}`].filter(Boolean).join(', ');
+  return args === '' ? measure : `${measure}(${args})`;
+}
+
+/** Devices that a `peak` is about: those of its stage, of the named device array when there is one. */
+export function measuredDevices(
+  { stage, place }: Pick<Bound, 'stage' | 'place'>,
+  { devices, stages }: RuntimeGraph,
+): RuntimeGraph['devices'] {
+  const ids = new Set(
+    stages
+      .filter(({ name }) => (stage ?? name) === name)
+      .flatMap(({ ranks }) => ranks.map(({ device }) => device)),
+  );
+  return devices.filter(({ id, path }) => ids.has(id) && (place === undefined || isOfArray(path, place)));
+}
+
+/** Whether `node[2].gpu[5]` is one of `gpu`, or of `node.gpu`. */
+function isOfArray(path: string, place: string): boolean {
+  const array = path.replaceAll(/\[\d+\]/g, '');
+  return array === place || array.endsWith(`.${place}`);
+}

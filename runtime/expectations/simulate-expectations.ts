@@ -1,0 +1,85 @@
+/**
+ * Expectations that only a run can tell, told beforehand by the clock: transitions, time, and all bytes of an edge under
+ * a workload. What is simulated is what runs, but times are predictions.
+ */
+import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
+import type { Bound } from '../../compiler/passes/judge-expectation.js';
+import type { Workload } from '../../compiler/plan/workload.js';
+import { simulate } from '../clock/simulate.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
+import type { TimedSlice, Timeline } from '../clock/timeline.js';
+import { judgeObserved, type Compiled } from './judge-observed.js';
+import { observeMoves } from './observed.js';
+
+/** The workloads under which the plan has to be simulated: those it names, and all of its file where it names none. */
+export function workloadsExpected(
+  { plan }: Pick<Compiled, 'plan'>,
+  ofFile: readonly Workload[],
+): readonly Workload[] {
+  const ofRun = (plan.expectations ?? []).filter(isOfRun);
+  const named = ofRun.flatMap(({ workload }) => workload ?? []);
+  const wanted = ofRun.some(({ workload }) => workload === undefined) ? [...ofFile, ...named] : named;
+  return wanted.filter((each, index) => index === wanted.findIndex((other) => sameWorkload(each, other)));
+}
+
+function isOfRun(expectation: NonNullable<Compiled['plan']['expectations']>[number]): expectation is Bound {
+  if (expectation.kind !== 'bound') return false;
+  const { measure, per } = expectation;
+  return measure === 'transitions' || measure === 'time' || (measure === 'bytes' && per === undefined);
+}
+
+/** Workloads are told apart by where they are declared: imports may rename them. */
+export function sameWorkload(a: Workload, b: Workload): boolean {
+  return a.origin.file === b.origin.file && a.origin.span.start === b.origin.span.start;
+}
+
+/** Diagnostics for what the plan expects of a run and does not keep under one workload. */
+export function checkSimulated(
+  compiled: Compiled,
+  workload: Workload,
+  requests: readonly SimulatedRequest[],
+): readonly Diagnostic[] {
+  const moves: TimedSlice[] = [];
+  simulate(compiled.runtime, compiled.plan, requests, { timeline: keeping(moves) });
+  return judgeSimulated(compiled, moves, workload.name, (other) => sameWorkload(workload, other));
+}
+
+/** Whether the plan expects anything that only a run, or a simulation, can tell. */
+export function expectsOfRuns({ expectations = [] }: Pick<Compiled['plan'], 'expectations'>): boolean {
+  return expectations.some(isOfRun);
+}
+
+/**
+ * The same for a simulation that has been made, by its slices; those within others are not looked at.
+ *
+ * @param name of the requests
+ */
+export function judgeSimulated(
+  compiled: Compiled,
+  slices: readonly TimedSlice[],
+  name: string,
+  isOf: (workload: Workload) => boolean,
+): readonly Diagnostic[] {
+  const expectations = (compiled.plan.expectations ?? []).filter(isOfRun);
+  const observed = observeMoves(
+    compiled.runtime,
+    slices.map(({ lane, name: what, start, end, args = {} }) => ({ ...lane, name: what, start, end, args })),
+  );
+  const verdicts = judgeObserved({ ...compiled, plan: { ...compiled.plan, expectations } }, observed, {
+    seen: ` for workload ${name}, simulated`,
+    isOf,
+  });
+  return verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.diagnostic] : []));
+}
+
+/** A timeline that keeps what is not a step: of steps there are very many. */
+function keeping(slices: TimedSlice[]): Timeline {
+  return {
+    add: (slice) => {
+      if (slice.lane.thread !== 'queue') slices.push(slice);
+    },
+    count: () => undefined,
+    slices: () => slices,
+    counters: () => new Map(),
+  };
+}
