@@ -1,44 +1,87 @@
 /** `fulcrum graph`: draws a level of a plan. */
-import { writeFileSync } from 'node:fs';
 import { Option } from 'commander';
-import type { CompileResult } from '../../compiler/compile.js';
-import type { Plan } from '../../compiler/plan/plan.js';
-import { action, collectSettings, type AddCommand } from '../command.js';
-import { drawPlan } from '../draw-plan.js';
-import { EXIT } from '../exit-codes.js';
+import { simulate } from '../../runtime/clock/simulate.js';
+import { action, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { plural } from '../format.js';
+import { drawLevel, drawPage, GRAPH_FORMATS, GRAPH_LEVELS, type GraphLevel } from '../graph/draw.js';
+import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
 import { err } from '../terminal.js';
+import { chooseRequests, refuseRequests } from '../workloads.js';
+import { writeText } from '../write-text.js';
 
-/** Drawings by level. */
-const DRAWINGS: Readonly<Record<string, (plan: Plan, compiled: CompileResult) => string>> = {
-  transitions: drawPlan,
+const FORMATS = [...GRAPH_FORMATS, 'html'] as const;
+type Format = (typeof FORMATS)[number];
+
+/** Formats by the ending of a file. */
+const ENDINGS: Readonly<Record<string, Format>> = {
+  '.svg': 'svg',
+  '.dot': 'dot',
+  '.gv': 'dot',
+  '.mmd': 'mermaid',
+  '.mermaid': 'mermaid',
+  '.html': 'html',
+  '.htm': 'html',
 };
 
 interface GraphOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
-  readonly level: string;
+  readonly level?: GraphLevel;
+  readonly format?: Format;
+  readonly workload?: string;
   readonly out: string;
 }
 
 export const addGraphCommand: AddCommand = (program, context) => {
   program
     .command('graph')
-    .description('draw a plan as SVG: who owns which layers and heads in each stage, and what moves between')
+    .description('draw a plan: its machine with what links carry, shardings, flow, and what moves in between')
     .argument('<file>', 'plan file')
-    .requiredOption('--out <file>', 'SVG file to write')
+    .requiredOption('--out <file>', 'file to write; its ending says the format')
     .addOption(
-      new Option('--level <level>', 'what to draw').choices(Object.keys(DRAWINGS)).default('transitions'),
+      new Option('--level <level>', 'what to draw; a page has all levels unless one is named').choices(
+        GRAPH_LEVELS,
+      ),
+    )
+    .addOption(new Option('--format <format>', 'in place of what the ending says').choices(FORMATS))
+    .option(
+      '--workload <name>',
+      'simulate a workload of the file, or a .jsonl file of lengths: how busy links are',
     )
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
-    .action(
-      action(context, (file: string, options: GraphOptions) => {
-        const loaded = loadPlan(file, options, context.terminal);
-        if (loaded.kind === 'failed') return loaded.exit;
-        writeFileSync(options.out, DRAWINGS[options.level]!(loaded.plan, loaded.compiled));
-        err(context.terminal, `wrote ${options.out}`);
-        return EXIT.ok;
-      }),
-    );
+    .action(action(context, (file: string, options: GraphOptions) => drawFile(file, options, context)));
 };
+
+function drawFile(file: string, options: GraphOptions, { terminal }: CommandContext): ExitCode {
+  const { out: path, level } = options;
+  const format = options.format ?? formatOf(path);
+  if (format === undefined) {
+    const endings = Object.keys(ENDINGS).join(', ');
+    err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
+    return EXIT.usage;
+  }
+  const loaded = loadPlan(file, options, terminal);
+  if (loaded.kind === 'failed') return loaded.exit;
+  const { plan, compiled, checked } = loaded;
+  let simulated: Simulated | undefined;
+  if (options.workload !== undefined) {
+    const chosen = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
+    if (chosen.kind !== 'requests') return refuseRequests(terminal, chosen);
+    const workload = `${chosen.name}, ${plural(chosen.requests.length, 'request')}`;
+    simulated = { workload, simulation: simulate(compiled.runtime, plan, chosen.requests) };
+  }
+  const text =
+    format === 'html'
+      ? drawPage(level === undefined ? GRAPH_LEVELS : [level], plan, compiled, simulated)
+      : drawLevel(level ?? 'topology', format, plan, compiled, simulated);
+  const unwritten = writeText(path, text);
+  err(terminal, unwritten === undefined ? `wrote ${path}` : `error: ${unwritten}`);
+  return unwritten === undefined ? EXIT.ok : EXIT.runtime;
+}
+
+function formatOf(path: string): Format | undefined {
+  return Object.entries(ENDINGS).find(([ending]) => path.toLowerCase().endsWith(ending))?.[1];
+}

@@ -18,8 +18,8 @@ import type { Workload } from '../../compiler/plan/workload.js';
 import { drawRequests } from '../../runtime/clock/lengths.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline } from '../../runtime/clock/timeline.js';
-import { drawPlan } from '../draw-plan.js';
 import { plural } from '../format.js';
+import { drawLevel, GRAPH_LEVELS } from '../graph/draw.js';
 import { simulationPage } from '../page/page.js';
 import { timelineData } from '../page/timeline-data.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
@@ -43,8 +43,8 @@ export interface Problem {
 export interface ShownPlan {
   readonly name: string;
   readonly levels: Readonly<Record<string, string>>;
-  /** SVG. */
-  readonly graph: string;
+  /** SVG of every level that `graph` draws. */
+  readonly drawings: readonly string[];
 }
 
 export interface Answer {
@@ -109,7 +109,7 @@ function show({ plan, result }: CompiledPlan): ShownPlan {
       transitions: printTransitions(result.transitions),
       runtime: printRuntime(result.runtime),
     },
-    graph: drawPlan(plan, result),
+    drawings: GRAPH_LEVELS.map((level) => drawLevel(level, 'svg', plan, result)),
   };
 }
 

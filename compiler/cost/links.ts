@@ -53,6 +53,19 @@ export function sendCost(routes: Routes, from: string, to: string): LinkCost | u
   return route && { latency: route.latency, bandwidth: route.bandwidth };
 }
 
+/**
+ * Bytes that each of so many ranks passes to its neighbour in the ring of an exchange: 2 (n - 1) / n of a sum, of which
+ * it gives and takes the whole, and (n - 1) / n of what is gathered, of which it gives one part and takes the whole.
+ *
+ * @param given bytes that a rank gives and takes
+ */
+export function ringBytes(
+  given: { readonly allReduce: number; readonly allGather: number },
+  ranks: number,
+): number {
+  return (given.allReduce * (ranks - 1)) / ranks + (given.allGather * (ranks - 1)) / (ranks + 1);
+}
+
 /** Seconds of so many bytes. */
 export function linkSeconds({ latency, bandwidth }: LinkCost, bytes: number): number {
   return bytes === 0 ? 0 : latency + bytes / bandwidth;

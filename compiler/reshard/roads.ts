@@ -120,7 +120,7 @@ export function roadsOf(topology: Topology): Roads {
 }
 
 /** `gpu <-> host`, with its scope where it has one: `node[*]: gpu <-> host`. */
-function linkName({ scope, from, to }: Link): string {
+export function linkName({ scope, from, to }: Link): string {
   return `${scope === '' ? '' : `${scope}: `}${from} <-> ${to}`;
 }
 

@@ -17,6 +17,23 @@ export function text(x: number, y: number, content: string, attributes: Attribut
   return element('text', { x, y, ...attributes }, [escapeText(content)]);
 }
 
+/** A whole picture on white; `defs` are patterns, markers and the like. */
+export function svgDocument(
+  { width, height }: { readonly width: number; readonly height: number },
+  defs: readonly string[],
+  content: readonly string[],
+): string {
+  const size = { width, height, viewBox: `0 0 ${width} ${height}` };
+  return `${element('svg', { xmlns: 'http://www.w3.org/2000/svg', ...size }, [
+    element('style', {}, [
+      'text { font-family: system-ui, sans-serif; font-size: 13px; fill: #111 } .small { font-size: 11.5px }',
+    ]),
+    element('defs', {}, defs),
+    element('rect', { width, height, fill: '#fff' }),
+    ...content,
+  ])}\n`;
+}
+
 export function escapeText(content: string): string {
   return content
     .replaceAll('&', '&amp;')

@@ -10,6 +10,7 @@
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
+import { ringBytes } from '../../compiler/cost/links.js';
 import { COST_KINDS, noSeconds, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -141,11 +142,7 @@ export function createWorld(
     });
   };
 
-  /**
-   * Puts what groups have exchanged onto the lanes: collectives go round the ring of their ranks. Each of n neighbours
-   * passes on 2 (n - 1) / n of a sum, of which it gives and takes the whole; and (n - 1) / n of what is gathered, of which
-   * it gives one part and takes the whole, (n + 1) / n.
-   */
+  /** Puts what groups have exchanged onto the lanes: collectives go round the ring of their ranks. */
   const countLinks = (): void => {
     const path = (device: number): string => topology.devices[device]!.path;
     for (const replicas of stages.values())
@@ -156,8 +153,7 @@ export function createWorld(
           const ranks = group.devices.length;
           const next = groups[pp + 1]?.devices;
           group.devices.forEach((device, tp) => {
-            const carried =
-              (sum.allReduce * (ranks - 1)) / ranks + (sum.allGather * (ranks - 1)) / (ranks + 1);
+            const carried = ringBytes(sum, ranks);
             if (carried > 0) {
               lanes.count(
                 path(device),

@@ -104,7 +104,7 @@ function showView(): void {
   texts.textContent = plan?.levels[view] ?? 'No plan of this file compiles.';
   const graph = element('graph');
   graph.hidden = view !== 'graph';
-  graph.innerHTML = plan?.graph ?? '';
+  graph.innerHTML = plan?.drawings.join('') ?? '';
   frame.hidden = view !== 'simulation';
   if (view === 'simulation' && simulated !== text()) {
     simulated = text();

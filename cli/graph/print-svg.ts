@@ -1,0 +1,141 @@
+/** Diagrams as self-contained SVG. */
+import { element, svgDocument, text, type Attributes } from '../../compiler/reshard/svg.js';
+import { edgeWidth, isBox, NODE_LOOK, type Diagram, type DiagramItem, type DiagramNode } from './diagram.js';
+import { layoutDiagram, type Layout, type Measure, type Rect, type Route } from './layout.js';
+
+const MARGIN = 28;
+const HEAD = 72;
+const LINE = 16;
+const PADDING = 9;
+const EDGE = '#5b6678';
+
+/** Widths are those of usual fonts on the safe side: the picture cannot measure its text. */
+const wide = (content: string, size: number): number => content.length * size * 0.56;
+
+const MEASURE: Measure = {
+  node: ({ title, lines }) => ({
+    width: Math.ceil(Math.max(wide(title, 14), ...lines.map((line) => wide(line, 11.5)), 40)) + 2 * PADDING,
+    height: LINE * (lines.length + 1) + 2 * PADDING - 2,
+  }),
+  label: (lines) => ({
+    width: Math.ceil(Math.max(...lines.map((line) => wide(line, 11.5)))) + 8,
+    height: 14 * lines.length + 4,
+  }),
+  boxTitle: (title) => ({ width: Math.ceil(wide(title, 14)), height: 22 }),
+};
+
+export function printSvg(diagram: Diagram): string {
+  const layout = layoutDiagram(diagram, MEASURE);
+  const least = Math.max(wide(diagram.title, 20), wide(diagram.caption, 12));
+  const width = Math.ceil(Math.max(layout.width, least) + 2 * MARGIN);
+  const height = Math.ceil(HEAD + layout.height + MARGIN);
+  const place = element('g', { transform: `translate(${MARGIN} ${HEAD})` }, [
+    ...diagram.items.flatMap((item) => drawBoxes(item, layout)),
+    ...layout.routes.map((route) => drawEdge(route, layout)),
+    ...diagram.items.flatMap((item) => drawNodes(item, layout)),
+    ...layout.routes.map(drawLabel),
+  ]);
+  const arrow = element(
+    'marker',
+    {
+      id: 'arrow',
+      viewBox: '0 0 8 8',
+      refX: 7,
+      refY: 4,
+      markerWidth: 8,
+      markerHeight: 8,
+      orient: 'auto-start-reverse',
+      markerUnits: 'userSpaceOnUse',
+    },
+    [element('path', { d: 'M0 0.5 L8 4 L0 7.5 Z', fill: EDGE })],
+  );
+  return svgDocument(
+    { width, height },
+    [arrow],
+    [
+      text(MARGIN, 36, diagram.title, { 'font-size': 20, 'font-weight': 600 }),
+      text(MARGIN, 55, diagram.caption, { class: 'small', fill: '#5b6678' }),
+      place,
+    ],
+  );
+}
+
+function rectangle({ x, y, width, height }: Rect, more: Attributes): string {
+  return element('rect', { x, y, width, height, ...more });
+}
+
+/** Boxes lie under edges, outer ones under inner ones. */
+function drawBoxes(item: DiagramItem, layout: Layout): readonly string[] {
+  if (!isBox(item)) return [];
+  const rect = layout.rects.get(item.id)!;
+  return [
+    rectangle(rect, { rx: 10, fill: '#fafbfc', stroke: '#c9cfd9' }),
+    text(rect.x + 14, rect.y + 22, item.title, { 'font-weight': 600 }),
+    ...item.items.flatMap((inner) => drawBoxes(inner, layout)),
+  ];
+}
+
+function drawNodes(item: DiagramItem, layout: Layout): readonly string[] {
+  if (isBox(item)) return item.items.flatMap((inner) => drawNodes(inner, layout));
+  return [drawNode(item, layout.rects.get(item.id)!)];
+}
+
+function drawNode({ kind, title, lines }: DiagramNode, rect: Rect): string {
+  const { fill, stroke } = NODE_LOOK[kind];
+  const rx = kind === 'end' ? rect.height / 2 : kind === 'link' ? 12 : 6;
+  const x = kind === 'end' ? rect.x + rect.width / 2 : rect.x + PADDING;
+  const anchor: Attributes = kind === 'end' ? { 'text-anchor': 'middle' } : {};
+  const first = rect.y + PADDING + 11;
+  return element('g', {}, [
+    rectangle(rect, { rx, fill, stroke }),
+    text(x, first, title, { 'font-weight': 600, ...anchor }),
+    ...lines.map((line, index) => text(x, first + LINE * (index + 1), line, { class: 'small', ...anchor })),
+  ]);
+}
+
+/** A curve through the places of the edge, level where it passes them. */
+function drawEdge({ edge, via, back }: Route, { rects }: Layout): string {
+  const [left, right] = [rects.get(edge.from)!, rects.get(edge.to)!].sort((a, b) => a.x - b.x) as [
+    Rect,
+    Rect,
+  ];
+  const middle = ({ y, height }: Rect): number => y + height / 2;
+  const ends = [
+    { x: left.x + left.width, y: middle(left) },
+    ...via.flatMap((rect) => [
+      { x: rect.x, y: middle(rect) },
+      { x: rect.x + rect.width, y: middle(rect) },
+    ]),
+    { x: right.x, y: middle(right) },
+  ];
+  const number = (value: number): string => String(Math.round(value * 10) / 10);
+  const point = (x: number, y: number): string => `${number(x)} ${number(y)}`;
+  const curves = ends.slice(1).map(({ x, y }, index) => {
+    const from = ends[index]!;
+    const half = (from.x + x) / 2;
+    return `C${point(half, from.y)} ${point(half, y)} ${point(x, y)}`;
+  });
+  const arrow = edge.kind === 'joins' ? {} : { [back ? 'marker-start' : 'marker-end']: 'url(#arrow)' };
+  return element('path', {
+    d: `M${point(ends[0]!.x, ends[0]!.y)} ${curves.join(' ')}`,
+    fill: 'none',
+    stroke: EDGE,
+    'stroke-width': edgeWidth(edge),
+    ...(edge.kind === 'turns' && { 'stroke-dasharray': '5 4' }),
+    ...arrow,
+  });
+}
+
+function drawLabel({ edge, via, label }: Route): string {
+  if (label === undefined) return '';
+  const rect = via[label]!;
+  return element('g', {}, [
+    rectangle(rect, { fill: '#ffffff', 'fill-opacity': 0.92 }),
+    ...edge.label.map((line, index) =>
+      text(rect.x + rect.width / 2, rect.y + 13 + 14 * index, line, {
+        class: 'small',
+        'text-anchor': 'middle',
+      }),
+    ),
+  ]);
+}

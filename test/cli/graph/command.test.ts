@@ -1,0 +1,62 @@
+/** `fulcrum graph` end to end. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runInProcess } from '../run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-graph-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Draws a plan of the demo's file; the file that was written. */
+async function draw(name: string, ...options: readonly string[]): Promise<string> {
+  const file = join(folder, name);
+  const run = await runInProcess('graph', 'plans/clerk.plan', '--plan', 'reshard', ...options, '--out', file);
+  expect(run).toMatchObject({ status: 0, out: '', err: expect.stringContaining(`wrote ${file}`) as string });
+  return readFileSync(file, 'utf8');
+}
+
+describe('graph', () => {
+  it('takes the format from the ending of the file', async () => {
+    expect(await draw('x.svg')).toMatch(/^<svg /);
+    expect(await draw('x.dot')).toMatch(/^digraph /);
+    expect(await draw('x.mmd')).toMatch(/\nflowchart LR\n/);
+    expect(await draw('x.HTML')).toMatch(/^<!doctype html>/);
+    expect(await draw('x.txt', '--format', 'dot')).toMatch(/^digraph /);
+  });
+
+  it('draws the level that is asked for, the topology else, and all on a page', async () => {
+    const transitions = await draw('y.svg', '--level', 'transitions');
+    for (const text of ['reshard: clerk on workstation', 'prefill (pp: 4)', 'decode (tp: 4)', 'uploaded'])
+      expect(transitions).toContain(text);
+    expect(await draw('y.svg')).toContain('gpu &lt;-&gt; host');
+    expect((await draw('y.html')).match(/<section class="card"/g)).toHaveLength(4);
+    expect((await draw('y.html', '--level', 'flow')).match(/<section class="card"/g)).toHaveLength(1);
+  });
+
+  it('says how busy links are in a simulation of a workload', async () => {
+    const lengths = join(folder, 'lengths.jsonl');
+    writeFileSync(lengths, '{"prompt_tokens": 100, "output_tokens": 10}\n'.repeat(5));
+    const svg = await draw('busy.svg', '--workload', lengths);
+    expect(svg).toMatch(/busiest lane in use \d+\.\d% of the time/);
+    expect(svg).toContain('5 requests');
+  });
+
+  it('knows its levels and formats, and wants one plan, a workload that exists and a file it can write', async () => {
+    const failing = async (...options: readonly string[]): Promise<{ status: number; err: string }> => {
+      return runInProcess('graph', 'plans/clerk.plan', ...options);
+    };
+    expect((await failing('--level', 'wires', '--out', 'x.svg')).status).toBe(2);
+    const several = await failing('--out', 'x.svg');
+    expect(several.status).toBe(2);
+    expect(several.err).toContain('reshard');
+    const unknown = await failing('--plan', 'reshard', '--out', 'x.png');
+    expect(unknown.status).toBe(2);
+    expect(unknown.err).toContain('.svg, .dot');
+    const missing = await failing('--plan', 'reshard', '--workload', 'none', '--out', join(folder, 'z.svg'));
+    expect(missing.status).toBe(2);
+    const nowhere = await failing('--plan', 'reshard', '--out', join(folder, 'no', 'such', 'x.svg'));
+    expect(nowhere.status).toBe(3);
+    expect(nowhere.err).toContain('cannot write');
+  });
+});

@@ -1,0 +1,107 @@
+/** Topology and link use: what is drawn of many devices, and bytes against arithmetic and a simulation. */
+import { describe, expect, it } from 'vitest';
+import { isBox, nodesOf, type DiagramNode } from '../../../cli/graph/diagram.js';
+import { plannedUse } from '../../../cli/graph/link-use.js';
+import { topologyDiagram } from '../../../cli/graph/topology.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import { simulate } from '../../../runtime/clock/simulate.js';
+import { compileText, pod } from './support.js';
+
+const one = compileText(pod(2), 'turns');
+
+function linkNodes(diagram: ReturnType<typeof topologyDiagram>, title: string): readonly DiagramNode[] {
+  return nodesOf(diagram.items).filter((node) => node.title === title);
+}
+
+describe('a topology', () => {
+  it('has each of a few devices with its place in every mesh', () => {
+    const { items } = topologyDiagram(one.plan, one.compiled);
+    const devices = nodesOf(items).filter(({ kind }) => kind === 'device');
+    expect(devices).toHaveLength(16);
+    expect(devices[11]).toMatchObject({
+      title: 'gpu[3]: h100',
+      lines: ['prefill: dp 1, pp 1, tp 1', 'decode: dp 1, tp 3', expect.stringMatching(/ of 72 GB$/)],
+    });
+  });
+
+  it('has many devices as classes with counts', () => {
+    const { plan, compiled } = compileText(pod(8), 'apart');
+    const { items, edges } = topologyDiagram(plan, compiled);
+    expect(items.filter(isBox).map(({ title }) => title)).toEqual([
+      'node[0..3] (4 alike)',
+      'node[4..7] (4 alike)',
+    ]);
+    const devices = nodesOf(items).filter(({ kind }) => kind === 'device');
+    expect(devices.map(({ title, lines }) => [title, lines[0]])).toEqual([
+      ['gpu[0..7]: h100', 'prefill'],
+      ['gpu[0..7]: h100', 'decode'],
+    ]);
+    expect(edges.length).toBeLessThan(16);
+  });
+
+  it('says at each group only what its own devices do', () => {
+    const { plan, compiled } = compileText(pod(4), 'apart');
+    const links = linkNodes(topologyDiagram(plan, compiled), 'gpu <-> gpu');
+    expect(links.map(({ lines }) => lines.filter((line) => line.startsWith('step of')).length)).toEqual([
+      1, 1,
+    ]);
+    expect(links[0]!.lines[1]).toMatch(/^step of prefill/);
+    expect(links[1]!.lines[1]).toMatch(/^step of decode/);
+  });
+
+  it('tells places apart that a link treats unlike', () => {
+    const text = pod(4).replace(
+      '    link gpu <-> host',
+      '    link gpu[0..3] <-> nvme { bandwidth: 1 GB/s, latency: 1 us }\n    link gpu <-> host',
+    );
+    const { plan, compiled } = compileText(text, 'turns');
+    const { items } = topologyDiagram(plan, compiled);
+    const devices = nodesOf(items).filter(({ kind }) => kind === 'device');
+    expect(devices.map(({ title }) => title)).toEqual(['gpu[0..3]: h100', 'gpu[4..7]: h100']);
+  });
+
+  it('has link use of a simulation where there is one', () => {
+    const requests = Array.from({ length: 20 }, () => ({ promptTokens: 300, outputTokens: 20 }));
+    const simulation = simulate(one.compiled.runtime, one.plan, requests);
+    const diagram = topologyDiagram(one.plan, one.compiled, { workload: 'some', simulation });
+    const [link] = linkNodes(diagram, 'gpu <-> gpu');
+    const busiest = Math.max(
+      ...simulation.links.filter(({ link: name }) => name.endsWith('gpu <-> gpu')).map(({ busy }) => busy),
+    );
+    const inFirst = simulation.links
+      .filter(({ link: name, place }) => name.endsWith('gpu <-> gpu') && place.startsWith('node[0]'))
+      .map(({ busy }) => busy / simulation.makespan);
+    expect(busiest).toBeGreaterThan(0);
+    expect(link!.busy).toBeCloseTo(Math.max(...inFirst), 12);
+    const lanes = diagram.edges.filter(({ to }) => to === link!.id).map(({ busy }) => busy!);
+    expect(Math.max(...lanes)).toBe(link!.busy);
+  });
+});
+
+describe('planned link use', () => {
+  it('is the traffic of a ring, of sends, and of the planned moves', () => {
+    const { plan, compiled } = one;
+    const use = plannedUse(plan, compiled);
+    const bytes = (what: RegExp): number =>
+      use.filter((each) => what.test(each.what)).reduce((sum, { load }) => sum + load.bytes, 0);
+    // Each of n ranks passes 2 (n - 1) / n of a sum on, and a send is as wide as the model on each of two ranks.
+    const stage = (name: string) => compiled.runtime.stages.find((each) => each.name === name)!;
+    const sums = (name: string): number =>
+      stage(name).programs.flatMap(({ ops }) => ops.filter(({ op }) => op === 'collective')).length;
+    const { hidden } = plan.model.shape;
+    const { activationBytes } = FULCRUM_ENGINE;
+    expect(bytes(/^step of decode/)).toBeCloseTo(
+      sums('decode') * stage('decode').maxSequences * hidden * activationBytes * 2 * 7,
+      3,
+    );
+    const rows = stage('prefill').maxTokens;
+    const sends = 3 * 2 * rows * hidden * activationBytes;
+    expect(bytes(/^step of prefill/)).toBeCloseTo(
+      sums('prefill') * rows * hidden * activationBytes * 2 * 1 + sends,
+      3,
+    );
+    const [there] = compiled.transitions.weights;
+    const overLinks = there!.cost.links.filter(({ link }) => !link.endsWith('memory'));
+    expect(bytes(/^weights prefill/)).toBe(overLinks.reduce((sum, link) => sum + link.bytes, 0));
+  });
+});
