@@ -22,7 +22,7 @@ import { pageIn } from './moves.js';
 import { claimCost, claimPages, devicePrefix, findPages, hostPrefix, positionsFrom } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
-import { bringBack } from './tiers.js';
+import { bringBack, isDiskNext } from './tiers.js';
 
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
 export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
@@ -38,7 +38,7 @@ export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): bool
       return false;
     // What was preempted waits for host pages too, and holds device pages meanwhile.
     if (machine.counts.preempted > 0) return false;
-    return takesTurns(lane.stage) || !isOlder(machine.onDisk.peek(), sequence);
+    return takesTurns(lane.stage) || !isOlder(machine.onDisk.peek(), sequence) || !isDiskNext(machine);
   }
   if (local.stage.members >= local.stage.batchRequests) return false;
   if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;

@@ -3,6 +3,10 @@
  * as they are decoded last; the oldest on disk are fetched ahead of need while decode drains the host tier. Both run
  * beside everything else.
  *
+ * Where prefill has devices of its own, decode drains the host tier while prompts fill it. As long as the host tier
+ * holds what is to be decoded next, room in it is for prompts, and nothing is fetched; once that lies on disk, prompts
+ * wait until it is fetched. So no sequence goes to disk twice for want of order, and none stays there for ever.
+ *
  * Nothing is lost with the disk: a sequence that cannot be written stays in the host tier and the disk counts as full
  * until some of it is given back; one that cannot be read is computed again. A disk whose loads take longer than
  * computing the tokens again is not used.
@@ -30,21 +34,31 @@ const FETCH_RESERVE = 1 / 8;
 /**
  * Starts spills until as many host pages are free, or about to be, as are wanted. False when there is nothing to wait
  * for: no spill is under way and none can be started.
+ *
+ * @param kept stays where it is, and in the host tier whatever is older
  */
-export function makeHostRoom(machine: Machine, pages: number): boolean {
-  while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine));
+export function makeHostRoom(machine: Machine, pages: number, kept?: Sequence): boolean {
+  while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine, kept));
   return machine.counts.spilling > 0;
 }
 
-/** Makes room ahead of the prompts of stages that take turns with decode: the more they prefill, the fewer switches. */
+/**
+ * Makes room for the prompts that are handed over. For stages that take turns with decode it is made ahead of them: the
+ * more they prefill, the fewer switches. Beside decode, what it takes before all that is on disk, and at least the next,
+ * stays in the host tier.
+ */
 export function startSpills(machine: Machine): void {
   const next = machine.waiting.peek();
   if (next === undefined || machine.config.diskPages === 0) return;
   for (const lane of openLanes(machine)) {
-    if (lane.local !== undefined || !takesTurns(lane.stage)) continue;
-    const { maxTokens, depth } = lane.stage.config;
-    const ahead = machine.counts.waiting > 1 ? pagesFor(machine, maxTokens * depth) : 0;
-    makeHostRoom(machine, hostPagesNeeded(machine, lane, next) + ahead);
+    if (lane.local !== undefined) continue;
+    const needed = hostPagesNeeded(machine, lane, next);
+    if (takesTurns(lane.stage)) {
+      const { maxTokens, depth } = lane.stage.config;
+      const ahead = machine.counts.waiting > 1 ? pagesFor(machine, maxTokens * depth) : 0;
+      makeHostRoom(machine, needed + ahead);
+    } else if (!isDiskNext(machine))
+      makeHostRoom(machine, needed, machine.onDisk.peek() ?? machine.onHost.peek());
   }
 }
 
@@ -54,11 +68,12 @@ export function takesSpills(machine: Machine): boolean {
   return diskPages > 0 && !machine.diskRefused && paysToLoad(machine.costs, 'disk', 1, pageTokens);
 }
 
-function spillYoungest(machine: Machine): boolean {
+function spillYoungest(machine: Machine, kept?: Sequence): boolean {
   const [decoding, half] = [machine.onHost.peekLast(), machine.halves.peekLast()];
   const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
   const sequence = fromHalves ? half : decoding;
-  if (sequence === undefined || machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
+  if (sequence === undefined || (kept !== undefined && sequence.order <= kept.order)) return false;
+  if (machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
   const found = findKept(machine, sequence, machine.disk);
   const diskPages = claimPages(machine.disk, found, sequence.hostPages.length);
   if (diskPages === undefined) return false;
@@ -122,13 +137,27 @@ export function finishSpill(machine: Machine, sequence: Sequence, failed: boolea
   machine.onDisk.insert(sequence);
 }
 
+/** Whether the oldest on disk is decoded before all that are in the host tier. */
+export function isDiskNext({ onDisk, onHost }: Machine): boolean {
+  const [stored, ready] = [onDisk.peek(), onHost.peek()];
+  return stored !== undefined && (ready === undefined || stored.order < ready.order);
+}
+
+/** Whether room in the host tier is rather for prompts that are prefilled beside decode. */
+function isForPrompts(machine: Machine): boolean {
+  const beside = machine.stages.some(
+    (stage) => stage.prefills && !takesTurns(stage) && stage.lanes.some(({ local }) => local === undefined),
+  );
+  return beside && machine.counts.waiting > 0 && !isDiskNext(machine);
+}
+
 /** Fetches the oldest sequences on disk while decode is, or is about to be, on the devices and the host has room. */
 export function startFetches(machine: Machine): void {
   const decodes = machine.stages.some(
     (stage) => stage.decodes && (isResident(stage) || stage.group.leavingTo === stage),
   );
   // What was preempted waits for the same room, and holds device pages meanwhile.
-  if (!decodes || machine.counts.preempted > 0) return;
+  if (!decodes || machine.counts.preempted > 0 || isForPrompts(machine)) return;
   for (let next = machine.onDisk.peek(); next !== undefined; next = machine.onDisk.peek()) {
     const isWanted = machine.counts.on_host + machine.counts.fetching === 0;
     const reserve = isWanted ? 0 : Math.floor(machine.host.total * FETCH_RESERVE);

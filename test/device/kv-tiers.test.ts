@@ -69,6 +69,10 @@ const inTurns: readonly StageOptions[] = [
   { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 128, batchRequests: 4 },
   { name: 'decode', mesh: { tp: 2 }, microbatchTokens: 128, batchRequests: 4 },
 ];
+const apart: readonly StageOptions[] = [
+  { name: 'prefill', mesh: { tp: 1 }, devices: [0], microbatchTokens: 128, batchRequests: 2 },
+  { name: 'decode', mesh: { tp: 1 }, devices: [1], microbatchTokens: 128, batchRequests: 2 },
+];
 const fused: readonly StageOptions[] = [
   { name: 'serve', mesh: { tp: 1 }, microbatchTokens: 64, batchRequests: 8 },
 ];
@@ -85,6 +89,11 @@ describe('KV in device memory, host memory and on disk', () => {
     const broken = await run(graph, failingFiles(2), true);
     expect(broken.outputs).toEqual(roomy.outputs);
     expect(broken.stats.tiers.failedSpills + broken.stats.tiers.failedFetches).toBeGreaterThan(0);
+    // Prefill does not wait for decode, so nobody is preempted: what goes to disk is handed over.
+    const beside = await run(graphOf(apart, { device: 20, host: 10, disk: 80 }), nodeFiles, true);
+    expect(beside.outputs).toEqual(roomy.outputs);
+    expect([beside.stats.tiers.swapped, beside.stats.tiers.dropped]).toEqual([0, 0]);
+    expect(beside.stats.bytes.kvFetched).toBeGreaterThan(0);
     expect(readdirSync(directory)).toEqual([]);
   });
 

@@ -137,3 +137,52 @@ describe('preemption', () => {
     expect(driver.scheduler.state().preemptions.dropped).toBe(1);
   });
 });
+
+describe('the disk tier of stages on devices of their own', () => {
+  /** Steps are long, so that all moves of the moment are done before one ends. */
+  const runSlowly = (driver: Driver, count: number): void => {
+    batch(driver, count, 4, 6);
+    for (;;) {
+      driver.poll();
+      const ready = driver.completable();
+      const next = ready.find(({ kind }) => kind !== 'step') ?? ready[0];
+      if (next === undefined) return;
+      driver.complete(next);
+    }
+  };
+  /** Decode steps before the last prompt was prefilled. */
+  const decodedBefore = (driver: Driver, last: number): number => {
+    const end = driver.log.findIndex(
+      (action) => action.kind === 'step' && action.items.some(({ sequence }) => sequence === last),
+    );
+    return driver.log.slice(0, end).filter((action) => action.kind === 'step' && action.stage === 'decode')
+      .length;
+  };
+
+  it('takes what decode is not ready for, so that prompts go on', () => {
+    const driver = createDriver(configOf('disaggregated', tight));
+    runSlowly(driver, 20);
+    const without = createDriver(configOf('disaggregated', { ...tight, diskPages: 0 }));
+    runSlowly(without, 20);
+    expect([driver, without].map((each) => each.scheduler.state().finished)).toEqual([20, 20]);
+    expect(sequences(driver, 'spill').length).toBeGreaterThan(5);
+    expect(decodedBefore(driver, 19)).toBeLessThan(decodedBefore(without, 19) / 2);
+  });
+
+  it('is written and read once for each sequence that goes there', () => {
+    const driver = createDriver(configOf('disaggregated', tight));
+    runSlowly(driver, 20);
+    const [spilled, fetched] = [sequences(driver, 'spill'), sequences(driver, 'fetch')];
+    expect(new Set(spilled).size).toBe(spilled.length);
+    expect([...fetched].sort()).toEqual([...spilled].sort());
+    expect(spilled).not.toContain(0);
+  });
+
+  it('gives back the oldest before younger prompts are decoded', () => {
+    const driver = createDriver(configOf('disaggregated', tight));
+    runSlowly(driver, 20);
+    const firsts = driver.log.flatMap((action) => (action.kind === 'page_in' ? [action.sequence] : []));
+    // Out of order by no more than what was in the host tier when the disk's turn came.
+    firsts.forEach((sequence, at) => expect(Math.abs(sequence - at)).toBeLessThanOrEqual(8));
+  });
+});
