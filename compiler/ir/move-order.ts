@@ -11,6 +11,7 @@
  * Example: old `A B`, new `b a` (halves of B and A): both are in the other's way; `a` stashes its part of A, then `b`
  * is written over A, then `a` from the stash.
  */
+import { groupBy } from '../group-by.js';
 import { overlaps } from './weight-arena.js';
 import type { Spot } from './weight-arena.js';
 
@@ -28,30 +29,81 @@ export interface OrderedMove<T> {
   readonly job: WeightJob<T>;
 }
 
-/** Moves in an order in which no write destroys what a later move reads. */
+/** Moves in an order in which no write destroys what a later move reads. Targets do not overlap. */
 export function orderMoves<T>(jobs: readonly WeightJob<T>[]): OrderedMove<T>[] {
   const order: OrderedMove<T>[] = [];
   const waiting = new Set(jobs);
   const stashed = new Set<WeightJob<T>>();
-  const readers = (target: WeightJob<T>): WeightJob<T>[] =>
-    [...waiting].filter(
-      (job) => job !== target && !stashed.has(job) && job.reads.some((read) => overlaps(read, target.target)),
-    );
+  const { readersOf, inWayOf } = conflicts(jobs);
+  /** How many waiting weights still read what lies in the place of each. */
+  const readers = new Map(jobs.map((job) => [job, readersOf.get(job)!.length]));
+  const leaveWay = (job: WeightJob<T>): void => {
+    for (const target of inWayOf.get(job)!) readers.set(target, readers.get(target)! - 1);
+  };
   while (waiting.size > 0) {
-    const free = [...waiting].find((job) => readers(job).length === 0);
+    const free = first(waiting, (job) => readers.get(job) === 0);
     if (free === undefined) {
-      const [first] = waiting;
-      for (const job of readers(first!)) {
+      const [oldest] = waiting;
+      for (const job of readersOf.get(oldest!)!) {
+        if (stashed.has(job) || !waiting.has(job)) continue;
         stashed.add(job);
+        leaveWay(job);
         order.push({ kind: 'stash', job });
       }
     } else {
       waiting.delete(free);
-      if (!stashed.has(free) && free.reads.some((read) => free.copied.some((to) => overlaps(read, to)))) {
+      const isStashed = stashed.has(free);
+      if (!isStashed) leaveWay(free);
+      if (!isStashed && free.reads.some((read) => free.copied.some((to) => overlaps(read, to)))) {
         order.push({ kind: 'stash', job: free });
       }
       order.push({ kind: 'write', job: free });
     }
   }
   return order;
+}
+
+function first<T>(items: Iterable<T>, holds: (item: T) => boolean): T | undefined {
+  for (const item of items) if (holds(item)) return item;
+  return undefined;
+}
+
+interface Conflicts<T> {
+  /** Other weights that read what lies in the place of each, in the order of the jobs. */
+  readonly readersOf: ReadonlyMap<WeightJob<T>, readonly WeightJob<T>[]>;
+  /** Other weights in whose places each reads. */
+  readonly inWayOf: ReadonlyMap<WeightJob<T>, readonly WeightJob<T>[]>;
+}
+
+function conflicts<T>(jobs: readonly WeightJob<T>[]): Conflicts<T> {
+  const byOffset = [...jobs].sort((a, b) => a.target.offset - b.target.offset);
+  const places = groupBy(byOffset, ({ target }) => target.buffer);
+  const readersOf = new Map(jobs.map((job): [WeightJob<T>, WeightJob<T>[]] => [job, []]));
+  const inWayOf = new Map<WeightJob<T>, WeightJob<T>[]>();
+  for (const job of jobs) {
+    const met = new Set<WeightJob<T>>();
+    for (const read of job.reads) {
+      const inBuffer = places.get(read.buffer) ?? [];
+      for (let at = firstEndingBehind(inBuffer, read.offset); at < inBuffer.length; at++) {
+        const other = inBuffer[at]!;
+        if (other.target.offset >= read.offset + read.bytes) break;
+        if (other !== job && overlaps(read, other.target)) met.add(other);
+      }
+    }
+    inWayOf.set(job, [...met]);
+    for (const target of met) readersOf.get(target)!.push(job);
+  }
+  return { readersOf, inWayOf };
+}
+
+/** Index of the first of the places in order that ends behind an offset. */
+function firstEndingBehind<T>(jobs: readonly WeightJob<T>[], offset: number): number {
+  let [low, high] = [0, jobs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const { target } = jobs[middle]!;
+    if (target.offset + target.bytes > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -163,6 +163,9 @@ interface LayoutOptions {
   readonly largestFirst: boolean;
 }
 
+/** Behind all taken ranges. */
+const END: Range = { start: Infinity, bytes: 0 };
+
 /** Addresses in one space that is cut into chunks; no weight crosses a cut. */
 function layOut(
   residences: readonly Residence[],
@@ -199,8 +202,7 @@ function layOut(
     for (const { id, bytes } of inOrder) {
       const spot = { start: bestFree(bytes, taken, options), bytes };
       mine.set(id, spot);
-      const after = taken.findIndex(({ start }) => start > spot.start);
-      taken.splice(after < 0 ? taken.length : after, 0, spot);
+      taken.splice(firstBehind(taken, spot.start), 0, spot);
     }
     spots.set(residence.name, mine);
   });
@@ -215,17 +217,31 @@ function stayInPlace(
   mine: Map<string, Range>,
   { chunk }: LayoutOptions,
 ): void {
+  const runs = new Map<string, WeightCopy>();
+  for (const each of copy) {
+    const known = runs.get(each.weight);
+    if (each.rows === 1 && (known === undefined || each.runBytes > known.runBytes))
+      runs.set(each.weight, each);
+  }
   for (const weight of weights) {
-    if (mine.has(weight.id) || hasPadding(weight)) continue;
-    const [longest] = copy
-      .filter((each) => each.weight === weight.id && each.rows === 1)
-      .sort((a, b) => b.runBytes - a.runBytes);
-    if (longest === undefined) continue;
+    const longest = runs.get(weight.id);
+    if (longest === undefined || mine.has(weight.id) || hasPadding(weight)) continue;
     const start = old.get(longest.old)!.start + longest.oldAt - longest.at;
     const spot = { start, bytes: weight.bytes };
     const fits = start >= 0 && start % ALIGNMENT === 0 && isWithinChunk(spot, chunk);
     if (fits && ![...mine.values()].some((other) => touches(other, spot))) mine.set(weight.id, spot);
   }
+}
+
+/** Index of the first of the ranges, given in order, that starts behind an address. */
+function firstBehind(ranges: readonly Range[], address: number): number {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ranges[middle]!.start > address) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
@@ -240,7 +256,8 @@ export function hasPadding(weight: RuntimeWeight): boolean {
 function bestFree(bytes: number, taken: readonly Range[], { chunk }: LayoutOptions): number {
   let best = { start: 0, left: Infinity };
   let hole = 0;
-  for (const spot of [...taken, { start: Infinity, bytes: 0 }]) {
+  for (let i = 0; i <= taken.length; i++) {
+    const spot = taken[i] ?? END;
     let start = roundUp(hole, ALIGNMENT);
     if (!isWithinChunk({ start, bytes }, chunk)) start = roundUp(start, chunk);
     const left = spot.start - start - bytes;
