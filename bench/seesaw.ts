@@ -11,9 +11,12 @@ import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import type { EngineModel } from '../compiler/cost/engine-model.js';
-import { demandOf, leastSeconds } from '../compiler/planner/bound.js';
+import { planBound } from '../compiler/planner/bound.js';
 import { candidatePlans, type Candidate, type Strategy } from '../compiler/planner/candidates.js';
+import { demandOf } from '../compiler/planner/demand.js';
+import { createOutliner } from '../compiler/planner/stage-outline.js';
 import type { Plan } from '../compiler/plan/plan.js';
+import { routesOf } from '../compiler/plan/routes.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { drawRequests } from '../runtime/clock/lengths.js';
 import { simulate } from '../runtime/clock/simulate.js';
@@ -80,9 +83,8 @@ function best(
   requests: readonly SimulatedRequest[],
   { engine, transitions, onEach }: Search,
 ): Best | undefined {
-  const demand = demandOf(requests);
   const bounded = candidates
-    .map((candidate) => ({ candidate, least: leastSeconds(candidate.plan, demand, engine) }))
+    .map((candidate) => ({ candidate, least: leastSeconds(candidate, requests, engine) }))
     .sort((a, b) => a.least - b.least);
   let found: Best | undefined;
   for (const { candidate, least } of bounded) {
@@ -97,6 +99,16 @@ function best(
       found = { label, rate: rateOf(simulation), simulation };
   }
   return found;
+}
+
+function leastSeconds(
+  { plan }: Candidate,
+  requests: readonly SimulatedRequest[],
+  engine: EngineModel,
+): number {
+  const routes = routesOf(plan.topology);
+  const bound = planBound(plan, { engine, routes, outline: createOutliner(routes) });
+  return bound?.least(demandOf(requests, plan.kv.pageTokens)) ?? Infinity;
 }
 
 function candidates(plan: Plan, strategy: Strategy, chunks: readonly number[]): readonly Candidate[] {

@@ -103,7 +103,10 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
 };
 
 /** What a kernel op does in a step of this size. */
-export function kernelWork(op: KernelOp, step: StepSize): Work & { readonly kind: WorkKind } {
+export function kernelWork(
+  op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
+  step: StepSize,
+): Work & { readonly kind: WorkKind } {
   const { kind, work } = TABLE[op.kernel];
   const element = bytesPerElement(op.dtype ?? 'f32');
   return { kind, ...work({ rows: step[op.rows], params: op.params, element, step }) };

@@ -5,12 +5,13 @@
  * its slowest device decides. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
-import { activationStride, type KernelOp, type Program, type RuntimeOp } from '../ir/runtime-graph.js';
+import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-graph.js';
 import { vectorType } from '../model/weight-types.js';
 import type { DeviceKind } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
+import { classesOf, classify, countClasses, isLaunched, type OpClass } from './op-classes.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
@@ -71,15 +72,6 @@ export interface GroupHardware {
   readonly send?: LinkCost;
   /** Seconds of the engine per layer and per kernel. */
   readonly overhead: { readonly layer: number; readonly kernel: number };
-}
-
-/** One of the ops that cost the same, and how many there are. */
-interface OpClass {
-  readonly op: RuntimeOp;
-  /** Of what an exchange or a send gives and takes, with the columns that pad a row. */
-  readonly cols: { readonly given: number; readonly taken: number };
-  readonly rows: 'tokens' | 'samples';
-  readonly count: number;
 }
 
 /** A tally of seconds by category, all zero. */
@@ -156,11 +148,6 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
 
 const NO_OVERHEAD: GroupHardware['overhead'] = { layer: 0, kernel: 0 };
 
-/** Whether an op is a kernel to its device. */
-function isLaunched({ op }: RuntimeOp): boolean {
-  return op === 'kernel' || op === 'sample';
-}
-
 function split<T>(
   items: readonly T[],
   goesFirst: (item: T) => boolean,
@@ -207,54 +194,12 @@ function opSeconds(
 const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
 
 /** Seconds of a kernel on one device: the larger of computing and of moving memory. */
-function kernelSeconds(op: KernelOp, size: StepSize, rates: DeviceRates): number {
+function kernelSeconds(op: Omit<KernelOp, 'id' | 'after'>, size: StepSize, rates: DeviceRates): number {
   const { kind, flops, bytes } = kernelWork(op, size);
   // Quantised weights become f32 as they are read, and are multiplied as such.
   const dtype = vectorType(op.dtype ?? 'f32');
   const speed = kind === 'gemm' ? rates.gemmFlops(dtype, size[op.rows]) : rates.flops(dtype);
   return Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth);
-}
-
-function classify(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
-  const counts = new Map<OpClass, number>();
-  for (const each of classesOf(program, ops)) counts.set(each, (counts.get(each) ?? 0) + 1);
-  return [...counts].map(([each, count]) => ({ ...each, count }));
-}
-
-/** For every op the first of those that cost the same. */
-function classesOf(program: Program, ops: readonly RuntimeOp[]): readonly OpClass[] {
-  const classes = new Map<string, OpClass>();
-  return ops.map((op) => {
-    const first = { op, ...carried(program, op), count: 1 };
-    const key =
-      op.op === 'kernel'
-        ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op)}`
-        : `${op.op === 'collective' ? op.kind : op.op} ${first.cols.given} ${first.cols.taken} ${first.rows}`;
-    const known = classes.get(key) ?? first;
-    classes.set(key, known);
-    return known;
-  });
-}
-
-/** What an op carries from rank to rank: whole rows as they lie in memory. */
-function carried(program: Program, op: RuntimeOp): Pick<OpClass, 'cols' | 'rows'> {
-  if (op.op === 'kernel' || op.op === 'sample') return { cols: { given: 0, taken: 0 }, rows: 'tokens' };
-  const value = (id: number): Program['values'][number] =>
-    program.values.find((candidate) => candidate.id === id)!;
-  const { rows, cols } = value(op.value);
-  const own = activationStride(cols);
-  if (op.op === 'recv') return { cols: { given: 0, taken: own }, rows };
-  if (op.op === 'send') return { cols: { given: own, taken: 0 }, rows };
-  const taken = op.kind === 'all_reduce' ? own : activationStride(value(op.out).cols);
-  return { cols: { given: own, taken }, rows };
-}
-
-/** Parameters that tell costs apart; the layer's place in its group is not one. */
-function costParams({ params }: KernelOp): string {
-  return Object.entries(params)
-    .filter(([name]) => name !== 'layer' && name !== 'groupLayers')
-    .map(([name, value]) => `${name}=${value}`)
-    .join();
 }
 
 interface Section {
@@ -278,6 +223,6 @@ function layerSections(program: Program): readonly Section[] {
   let from = 0;
   return runs.map(({ layer, ops }) => {
     const classOf = all.slice(from, (from += ops.length));
-    return { layer, ops: classify(program, ops), classOf, kernels: ops.filter(isLaunched).length };
+    return { layer, ops: countClasses(classOf), classOf, kernels: ops.filter(isLaunched).length };
   });
 }

@@ -16,7 +16,7 @@ import type {
   ShardedStage,
 } from '../ir/sharded.js';
 import type { LayerSharding, Plan, Stage, TpDim } from '../plan/plan.js';
-import { routesOf } from '../plan/routes.js';
+import { routesOf, type Routes } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
 import type { LinkedMesh } from '../reshard/layouts.js';
 import { layoutPlanner } from '../reshard/search.js';
@@ -29,9 +29,16 @@ export interface ShardResult {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Shards the model for every stage of the plan. */
-export function shardPlan(logical: LogicalGraph, plan: Plan): ShardResult {
-  const routes = routesOf(plan.topology);
+/**
+ * Shards the model for every stage of the plan.
+ *
+ * @param routes those of the plan's topology, where they are at hand
+ */
+export function shardPlan(
+  logical: LogicalGraph,
+  plan: Plan,
+  routes: Routes = routesOf(plan.topology),
+): ShardResult {
   const checked = plan.stages.map((stage) => ({
     stage,
     diagnostics: checkStageSharding(plan.model, stage),

@@ -10,7 +10,7 @@ import { schedulerConfig } from '../engine/scheduler-config.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
-import type { Action, SchedulerConfig, SchedulerEvent } from '../scheduler/types.js';
+import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
 import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
 import { createClockTrace, type ClockTrace } from './trace-clock.js';
@@ -28,6 +28,27 @@ export function simulate(
   requests: readonly SimulatedRequest[],
   options: SimulateOptions = {},
 ): Simulation {
+  return simulateWhile(graph, plan, requests, options, () => true)!;
+}
+
+/** A step that is given out, and what the simulation has come to by then. */
+export interface StepGivenOut {
+  readonly items: readonly StepItem[];
+  readonly now: number;
+  /** Sequences that have lost their KV so far. */
+  readonly dropped: () => number;
+}
+
+/**
+ * Runs the requests as long as `goesOn` says so, which is told of every step; undefined where it was given up.
+ */
+export function simulateWhile(
+  graph: RuntimeGraph,
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  options: SimulateOptions,
+  goesOn: (step: StepGivenOut) => boolean,
+): Simulation | undefined {
   const engine = options.engine ?? FULCRUM_ENGINE;
   const transitions = options.transitions ?? 'dataflow';
   const trace = options.timeline && createClockTrace(graph, options.timeline);
@@ -44,18 +65,24 @@ export function simulate(
     if (configs.length === 1) trace?.count(now, engines[0]!.state());
     options.onProgress?.(states().reduce((sum, { finished }) => sum + finished, 0));
   };
+  let givenUp = false;
+  const dropped = (): number => states().reduce((sum, { preemptions }) => sum + preemptions.dropped, 0);
+  const onStep = (items: readonly StepItem[]): void => {
+    givenUp ||= !goesOn({ items, now: world.clock.now(), dropped });
+  };
   const engines: readonly ClockEngine[] = configs.map((each, part) =>
     startEngine(
       world,
       each,
       requests.map((request, id) => ({ ...request, id })).filter(({ id }) => id % configs.length === part),
       trace,
-      sample,
+      { onEvent: sample, onStep },
     ),
   );
   sample();
   for (const each of engines) each.pump();
-  while (world.clock.advance());
+  while (!givenUp && world.clock.advance());
+  if (givenUp) return undefined;
   for (const each of engines) each.mustBeDone();
   const counts = engines.map((each) => each.counts());
   const total = (pick: (count: EngineCounts) => number): number =>
@@ -120,13 +147,18 @@ interface ClockEngine {
   readonly latencies: () => readonly Latency[];
 }
 
+interface EngineListener {
+  readonly onEvent: () => void;
+  readonly onStep: (items: readonly StepItem[]) => void;
+}
+
 /** One scheduler and its requests in a world that others may share. */
 function startEngine(
   world: World,
   config: SchedulerConfig,
   requests: readonly (SimulatedRequest & { readonly id: number })[],
   trace: ClockTrace | undefined,
-  onEvent: () => void,
+  { onEvent, onStep }: EngineListener,
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
@@ -185,6 +217,7 @@ function startEngine(
     switch (action.kind) {
       case 'step':
         countStep(action);
+        onStep(action.items);
         world.step(action, labelOf(action), () => {
           const sampled = action.items
             .filter((item) => item.sample)

@@ -1,76 +1,69 @@
-/** The tuner: bounds that no simulation goes below, and the winner of an exhaustive search. */
+/** The tuner: what an exhaustive search finds, found with less. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
-import { demandOf, leastSeconds } from '../../../compiler/planner/bound.js';
 import { candidatePlans } from '../../../compiler/planner/candidates.js';
-import type { Plan } from '../../../compiler/plan/plan.js';
-import { simulateCandidate, tune } from '../../../runtime/tune/tune.js';
-import { makePlan } from '../../compiler/support/make-plan.js';
+import { tune, type Goal, type Tuned } from '../../../runtime/tune/tune.js';
+import { machine, planOn, requests } from './machines.js';
 
-const request = fc.record({
-  promptTokens: fc.integer({ min: 4, max: 60 }),
-  outputTokens: fc.integer({ min: 1, max: 30 }),
-});
-
-interface Machine {
-  readonly peerBandwidth: number;
-  readonly deviceMemory: number;
-  readonly step: number;
-  readonly layer: number;
-}
-
-/** Machines on which now this strategy wins and now another: slow or fast links, little or much memory. */
-const machine: fc.Arbitrary<Machine> = fc.record({
-  peerBandwidth: fc.constantFrom(1e6, 1e8, 1e11),
-  deviceMemory: fc.constantFrom(3.2e6, 6e6, 1e9),
-  step: fc.constantFrom(0, 1e-4),
-  layer: fc.constantFrom(0, 1e-5),
-});
-
-function planOn({ peerBandwidth, deviceMemory, step, layer }: Machine): Plan {
-  const plan = makePlan({
-    shape: { layers: 4, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 128, context: 128 },
-    stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 64, batchRequests: 8 }],
-    peerBandwidth,
-    deviceMemory,
-  });
-  return { ...plan, topology: { ...plan.topology, overhead: { step, layer, request: 0, kernel: 0 } } };
-}
+const makespan = ({ simulation }: Tuned): number => simulation.makespan;
+const betweenTokens = ({ simulation }: Tuned): number => simulation.latency.betweenTokens;
 
 describe('tune', () => {
-  it('never prunes a plan that could win', () => {
+  it('finds the plans that an exhaustive search finds, whatever is wanted of them', () => {
     fc.assert(
-      fc.property(machine, fc.array(request, { minLength: 1, maxLength: 10 }), (made, requests) => {
-        const candidates = candidatePlans(planOn(made));
-        const all = tune(candidates, requests, { keep: 'all' });
-        const quick = tune(candidates, requests, { keep: 2 });
-        expect(all.pruned).toBe(0);
-        expect(quick.ranked.slice(0, 2).map(({ simulation }) => simulation.makespan)).toEqual(
-          all.ranked.slice(0, 2).map(({ simulation }) => simulation.makespan),
-        );
+      fc.property(machine, requests, fc.double({ min: 0.05, max: 1, noNaN: true }), (made, all, part) => {
+        const candidates = candidatePlans(planOn(made)).filter((_, i) => i % 2 === all.length % 2);
+        const every = tune(candidates, all, { keep: 'all' });
+        expect(every.pruned).toBe(0);
+        expect(every.ranked.length + every.unfit).toBe(candidates.length);
+
+        const quick = tune(candidates, all, { keep: 2 });
+        expect(quick.ranked.slice(0, 2).map(makespan)).toEqual(every.ranked.slice(0, 2).map(makespan));
+        expect(quick.ranked.length + quick.pruned + quick.unfit).toBe(candidates.length);
+
+        const floor = all.length / Math.max(...every.ranked.map(makespan), 1e-6) / part;
+        const goal: Goal = { kind: 'latency', floor };
+        const reaching = every.ranked.filter((each) => all.length / makespan(each) >= floor);
+        const soonest = Math.min(...reaching.map(betweenTokens));
+        const found = tune(candidates, all, { goal }).ranked;
+        expect(found.length === 0 ? Infinity : betweenTokens(found[0]!)).toBe(soonest);
+        for (const each of found)
+          expect(all.length / makespan(each)).toBeGreaterThanOrEqual(floor * (1 - 1e-8));
+
+        const front = tune(candidates, all, { goal: { kind: 'front' } }).ranked;
+        for (const each of every.ranked.filter((one) => !isBeaten(one, every.ranked)))
+          expect(front.some((other) => sameFigures(each, other))).toBe(true);
       }),
-      { numRuns: 4 },
+      { numRuns: 3 },
     );
   });
 
-  it('bounds the time of every candidate from below', () => {
-    let tight = 0;
-    fc.assert(
-      fc.property(machine, fc.array(request, { minLength: 1, maxLength: 10 }), (made, requests) => {
-        const candidates = candidatePlans(planOn(made));
-        for (const candidate of candidates.filter((_, i) => i % 5 === requests.length % 5)) {
-          const simulation = simulateCandidate(candidate, requests, FULCRUM_ENGINE);
-          if (simulation === undefined) continue;
-          const least = leastSeconds(candidate.plan, demandOf(requests), FULCRUM_ENGINE);
-          expect(least).toBeLessThanOrEqual(simulation.makespan * (1 + 1e-9));
-          expect(least).toBeGreaterThan(0);
-          tight = Math.max(tight, least / simulation.makespan);
-        }
-      }),
-      { numRuns: 8 },
-    );
-    // A bound of almost nothing would be right and of no use.
-    expect(tight).toBeGreaterThan(0.4);
+  it('says so where no plan fits', () => {
+    const candidates = candidatePlans(planOn({ ...PLAIN, deviceMemory: 1e5 }));
+    const result = tune(candidates, [{ promptTokens: 10, outputTokens: 5 }]);
+    expect(result).toEqual({ ranked: [], pruned: 0, unfit: candidates.length });
+  });
+
+  it('counts a plan that would cut answers short as one that does not fit', () => {
+    const candidates = candidatePlans(planOn({ ...PLAIN, deviceMemory: 3.2e6 }));
+    const long = [{ promptTokens: 60, outputTokens: 68 }];
+    const { ranked, unfit } = tune(candidates, long, { keep: 'all' });
+    expect(unfit).toBeGreaterThan(0);
+    for (const { simulation } of ranked) expect(simulation.tokens.output).toBe(68);
   });
 });
+
+const PLAIN = { peerBandwidth: 1e8, deviceMemory: 1e9, step: 0, layer: 0, request: 0, pageTokens: 16 };
+
+/** Both figures of another are better. */
+function isBeaten(each: Tuned, all: readonly Tuned[]): boolean {
+  return all.some(
+    (other) =>
+      (makespan(other) < makespan(each) && betweenTokens(other) <= betweenTokens(each)) ||
+      (makespan(other) <= makespan(each) && betweenTokens(other) < betweenTokens(each)),
+  );
+}
+
+function sameFigures(a: Tuned, b: Tuned): boolean {
+  return makespan(a) === makespan(b) && betweenTokens(a) === betweenTokens(b);
+}

@@ -1,0 +1,141 @@
+/**
+ * What any number of steps of a program takes at least, by the work they do together. `program-cost` says what one step
+ * takes; here is a bound below the sum over steps, whatever part of the work each of them does.
+ *
+ * Of a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is at
+ * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Tiles of few rows are
+ * computed whole, so `f R` is at least that of N tiles. Exchanges take latency and bytes, both of which add up.
+ */
+import type { EngineModel } from './engine-model.js';
+import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
+import { allGatherCost, type LinkCost } from './links.js';
+import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
+import type { GroupHardware } from './program-cost.js';
+import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
+import { vectorType } from '../model/weight-types.js';
+
+/** Steps, and what all of them do together. Fractions are fine: means of several replicas have them. */
+export interface TotalWork extends StepSize {
+  readonly steps: number;
+  /** How many of the steps sample at all. */
+  readonly sampling: number;
+}
+
+/** Seconds that the work takes at least. */
+export type LeastCost = (work: TotalWork) => number;
+
+/** Seconds of one kind of op, by the count of it: the larger of two sums. */
+interface Term {
+  readonly rows: 'tokens' | 'samples';
+  /** Seconds of computing a row and a pair, and rows that a step computes at least. */
+  readonly computeRow: number;
+  readonly computePair: number;
+  readonly tileRows: number;
+  /** Seconds of reading: once a step, for a row, for a key. */
+  readonly readStep: number;
+  readonly readRow: number;
+  readonly readKey: number;
+}
+
+export function leastCost(program: CostedProgram, hardware: GroupHardware, engine: EngineModel): LeastCost {
+  const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
+  const classes = classify(program, program.ops);
+  const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine));
+  const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware, engine));
+  const launches = engine.hostOverhead ? launchSeconds(program, hardware.overhead) : 0;
+  return (work) => {
+    let seconds = work.steps * launches;
+    for (const term of kernels) {
+      const steps = term.rows === 'tokens' ? work.steps : work.sampling;
+      const rows = Math.max(work[term.rows], steps * term.tileRows);
+      const compute = rows * term.computeRow + work.pairs * term.computePair;
+      const read = work.steps * term.readStep + work[term.rows] * term.readRow + work.keys * term.readKey;
+      seconds += Math.max(compute, read);
+    }
+    for (const { rows, latency, row } of exchanges)
+      seconds += (rows === 'tokens' ? work.steps : work.sampling) * latency + work[rows] * row;
+    return seconds;
+  };
+}
+
+/** On the slowest device of the group: the bound of a sum of maxima may take any one device for each op. */
+function kernelTerms(
+  { op, count }: OpClass,
+  rates: readonly DeviceRates[],
+  { kinds }: GroupHardware,
+  { smallGemmLoss }: EngineModel,
+): readonly Term[] {
+  if (op.op === 'sample') {
+    const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth));
+    const readRow = (count * op.vocabPerRank * 4) / bandwidth;
+    return [{ ...NO_TERM, rows: 'samples', readRow }];
+  }
+  if (op.op !== 'kernel') return [];
+  // Rows beyond a window see fewer keys than the sums say.
+  const windowed = op.params['window'] !== undefined;
+  const work = (rows: number, pairs: number, keys: number): { flops: number; bytes: number } =>
+    kernelWork(op, { tokens: rows, samples: rows, pairs: windowed ? 0 : pairs, keys: windowed ? 0 : keys });
+  const [one, two, pair, key] = [work(1, 0, 0), work(2, 0, 0), work(1, 1, 0), work(1, 0, 1)];
+  const { kind } = kernelWork(op, { tokens: 1, samples: 1, pairs: 1, keys: 1 });
+  const dtype = vectorType(op.dtype ?? 'f32');
+  const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype)));
+  const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth));
+  const tiled = kind === 'gemm' && smallGemmLoss && kinds.every(({ gemm }) => gemm === undefined);
+  return [
+    {
+      rows: op.rows,
+      computeRow: (count * (two.flops - one.flops)) / speed,
+      computePair: (count * (pair.flops - one.flops)) / speed,
+      tileRows: tiled ? GEMM_TILE_ROWS : 0,
+      readStep: (count * Math.max(0, 2 * one.bytes - two.bytes)) / bandwidth,
+      readRow: (count * (two.bytes - one.bytes)) / bandwidth,
+      readKey: (count * (key.bytes - one.bytes)) / bandwidth,
+    },
+  ];
+}
+
+const NO_TERM: Omit<Term, 'rows'> = {
+  computeRow: 0,
+  computePair: 0,
+  tileRows: 0,
+  readStep: 0,
+  readRow: 0,
+  readKey: 0,
+};
+
+function bestFlops(rates: DeviceRates, kind: WorkKind, dtype: ReturnType<typeof vectorType>): number {
+  return kind === 'gemm' ? rates.bestGemmFlops(dtype) : rates.flops(dtype);
+}
+
+interface ExchangeTerm {
+  readonly rows: 'tokens' | 'samples';
+  /** Seconds for each step that has such rows, and for each row. */
+  readonly latency: number;
+  readonly row: number;
+}
+
+function exchangeTerms(
+  { op, cols, rows, count }: OpClass,
+  { allReduce, send }: GroupHardware,
+  { activationBytes }: EngineModel,
+): readonly ExchangeTerm[] {
+  const term = (link: LinkCost | undefined, columns: number): readonly ExchangeTerm[] =>
+    link === undefined || columns === 0
+      ? []
+      : [
+          {
+            rows,
+            latency: count * link.latency,
+            row: (count * columns * activationBytes) / link.bandwidth,
+          },
+        ];
+  if (op.op === 'send') return term(send, cols.given);
+  if (op.op !== 'collective') return [];
+  return term(allReduce && (op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce)), cols.taken);
+}
+
+/** Seconds of the engine in one step. */
+function launchSeconds({ ops }: CostedProgram, overhead: GroupHardware['overhead']): number {
+  const layers = ops.filter(({ layer }, i) => layer !== undefined && layer !== ops[i - 1]?.layer).length;
+  return layers * overhead.layer + ops.filter(isLaunched).length * overhead.kernel;
+}

@@ -1,0 +1,71 @@
+/** What a workload asks for, as far as bounds on its time know: sums over its requests. */
+
+export interface RequestLengths {
+  readonly promptTokens: number;
+  /** At least one. */
+  readonly outputTokens: number;
+}
+
+export interface Demand {
+  /** Prompts that are to be ended. */
+  readonly requests: number;
+  readonly promptTokens: number;
+  /** Pairs of a query and a key in prompts. */
+  readonly promptPairs: number;
+  /** Tokens sampled after the first of each request: rows of decode steps. */
+  readonly decodeRows: number;
+  /** Keys that these rows see, their own included, and pages that hold them. */
+  readonly decodeKeys: number;
+  readonly decodePages: number;
+  /** Requests with more than one token, which go on from prefill to decode, and pages of their prompts. */
+  readonly decoding: number;
+  readonly decodingPages: number;
+  readonly shortestPrompt: number;
+  readonly shortestOutput: number;
+  /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
+  readonly longest: number;
+  readonly longestDecoding: number;
+  readonly pageTokens: number;
+}
+
+/** Sums up the requests of a workload for pages of so many tokens. */
+export function demandOf(requests: readonly RequestLengths[], pageTokens: number): Demand {
+  let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
+  let [decoding, decodingPages, longest, longestDecoding] = [0, 0, 0, 0];
+  let [shortestPrompt, shortestOutput] = [Infinity, Infinity];
+  for (const { promptTokens: prompt, outputTokens: output } of requests) {
+    const rows = output - 1;
+    promptTokens += prompt;
+    promptPairs += (prompt * (prompt + 1)) / 2;
+    decodeRows += rows;
+    decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
+    decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens);
+    if (rows > 0) {
+      decoding++;
+      decodingPages += Math.ceil(prompt / pageTokens);
+      longestDecoding = Math.max(longestDecoding, prompt + output);
+    }
+    longest = Math.max(longest, prompt + output);
+    shortestPrompt = Math.min(shortestPrompt, prompt);
+    shortestOutput = Math.min(shortestOutput, output);
+  }
+  return {
+    ...{ promptTokens, promptPairs, decodeRows, decodeKeys, decodePages },
+    ...{
+      requests: requests.length,
+      decoding,
+      decodingPages,
+      longest,
+      longestDecoding,
+      shortestPrompt,
+      shortestOutput,
+      pageTokens,
+    },
+  };
+}
+
+/** The sum of the pages that the first 1, 2, ... up to `tokens` tokens take: whole runs of a page, and a part of one. */
+function pagesUpTo(tokens: number, pageTokens: number): number {
+  const whole = Math.floor(tokens / pageTokens);
+  return (pageTokens * whole * (whole + 1)) / 2 + (tokens - whole * pageTokens) * (whole + 1);
+}

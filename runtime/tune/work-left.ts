@@ -1,0 +1,48 @@
+/**
+ * What of a workload a simulation has yet to give out in steps. It is never more than what is really left, so that a
+ * bound on its time is a bound on the time that the simulation still takes.
+ */
+import type { Demand } from '../../compiler/planner/demand.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
+import type { StepItem } from '../scheduler/types.js';
+
+export interface WorkLeft {
+  /** Counts the rows of a step that is given out. */
+  readonly count: (items: readonly StepItem[]) => void;
+  /** @param dropped how many sequences lost their KV so far: each is prefilled once more, for one token */
+  readonly demand: (dropped: number) => Demand;
+}
+
+export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
+  const { pageTokens, longest } = whole;
+  const ended = new Set<number>();
+  let [promptTokens, promptPairs] = [whole.promptTokens, whole.promptPairs];
+  let [decodeRows, decodeKeys, decodePages] = [whole.decodeRows, whole.decodeKeys, whole.decodePages];
+  return {
+    count(items) {
+      for (const { sequence, start, count } of items) {
+        const { promptTokens: prompt } = requests[sequence]!;
+        const end = start + count;
+        if (start >= prompt && count === 1) {
+          decodeRows--;
+          decodeKeys -= end;
+          decodePages -= Math.ceil(end / pageTokens);
+          continue;
+        }
+        const rows = Math.max(0, Math.min(end, prompt) - start);
+        promptTokens -= rows;
+        promptPairs -= rows * start + (rows * (rows + 1)) / 2;
+        if (end >= prompt) ended.add(sequence);
+      }
+    },
+    demand: (dropped) => ({
+      ...whole,
+      requests: whole.requests - ended.size + dropped,
+      promptTokens: Math.max(0, promptTokens),
+      promptPairs: Math.max(0, promptPairs),
+      decodeRows: Math.max(0, decodeRows - dropped),
+      decodeKeys: Math.max(0, decodeKeys - dropped * longest),
+      decodePages: Math.max(0, decodePages - dropped * Math.ceil(longest / pageTokens)),
+    }),
+  };
+}

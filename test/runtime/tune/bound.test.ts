@@ -1,0 +1,72 @@
+/** Bounds on the time of a plan: no simulation goes below, from its beginning and from every step on. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
+import { planBound } from '../../../compiler/planner/bound.js';
+import { candidatePlans, type Candidate } from '../../../compiler/planner/candidates.js';
+import { demandOf } from '../../../compiler/planner/demand.js';
+import { createOutliner } from '../../../compiler/planner/stage-outline.js';
+import { routesOf } from '../../../compiler/plan/routes.js';
+import { simulateWhile } from '../../../runtime/clock/simulate.js';
+import { createWorkLeft } from '../../../runtime/tune/work-left.js';
+import { machine, planOn, requests } from './machines.js';
+
+const engines: fc.Arbitrary<EngineModel> = fc
+  .record({ hostOverhead: fc.boolean(), smallGemmLoss: fc.boolean(), copyEngines: fc.boolean() })
+  .map((switches) => ({ ...FULCRUM_ENGINE, ...switches }));
+
+const pages = fc.constantFrom(1, 4);
+
+describe('planBound', () => {
+  it('bounds time, tokens and room of every candidate, at the beginning and at every step', () => {
+    let tight = 0;
+    fc.assert(
+      fc.property(machine, requests, engines, pages, (made, all, engine, every) => {
+        const plan = planOn(made);
+        const demand = demandOf(all, plan.kv.pageTokens);
+        const routes = routesOf(plan.topology);
+        const context = { engine, routes, outline: createOutliner(routes) };
+        const chosen = candidatePlans(plan).filter((_, i) => i % 5 === (all.length * every) % 5);
+        for (const candidate of chosen) tight = Math.max(tight, hold(candidate));
+
+        function hold({ plan: each, label }: Candidate): number {
+          const bound = planBound(each, context);
+          const { runtime, diagnostics } = compilePlan(each);
+          const fits = !diagnostics.some(({ severity }) => severity === 'error');
+          if (bound === undefined) {
+            expect(fits, label).toBe(false);
+            return 0;
+          }
+          if (!fits) return 0;
+          const exact = bound.compiled(runtime);
+          const least = [bound.least(demand), exact.least(demand)] as const;
+          expect(least[1], label).toBeGreaterThanOrEqual(least[0] * (1 - 1e-9));
+          if (exact.fits(demand)) expect(bound.fits(demand), label).toBe(true);
+          const left = createWorkLeft(all, demand);
+          const ends: number[] = [];
+          const simulation = simulateWhile(runtime, each, all, { engine }, ({ items, now, dropped }) => {
+            left.count(items);
+            ends.push(now + exact.least(left.demand(dropped()), true));
+            return true;
+          })!;
+          const whole =
+            simulation.tokens.output === all.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
+          expect(exact.fits(demand), label).toBe(whole && simulation.requests.rejected === 0);
+          if (!exact.fits(demand)) return 0;
+          const latest = simulation.makespan * (1 + 1e-9);
+          for (const end of [...least, ...ends]) expect(end, label).toBeLessThanOrEqual(latest);
+          expect(bound.betweenTokens(demand)).toBeGreaterThan(0);
+          if (demand.decodeRows > 0)
+            expect(bound.betweenTokens(demand), label).toBeLessThanOrEqual(
+              simulation.latency.betweenTokens * (1 + 1e-9),
+            );
+          return least[0] / simulation.makespan;
+        }
+      }),
+      { numRuns: 8 },
+    );
+    // A bound of almost nothing would be right and of no use.
+    expect(tight).toBeGreaterThan(0.7);
+  });
+});

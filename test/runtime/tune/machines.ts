@@ -1,0 +1,43 @@
+/** Machines and workloads on which now this strategy wins and now another: slow or fast links, little or much memory. */
+import fc from 'fast-check';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
+
+export interface Machine {
+  readonly peerBandwidth: number;
+  readonly deviceMemory: number;
+  readonly step: number;
+  readonly layer: number;
+  readonly request: number;
+  readonly pageTokens: number;
+}
+
+export const machine: fc.Arbitrary<Machine> = fc.record({
+  peerBandwidth: fc.constantFrom(1e6, 1e8, 1e11),
+  deviceMemory: fc.constantFrom(3.2e6, 6e6, 1e9),
+  step: fc.constantFrom(0, 1e-4),
+  layer: fc.constantFrom(0, 1e-5),
+  request: fc.constantFrom(0, 1e-6),
+  pageTokens: fc.constantFrom(4, 16),
+});
+
+export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
+  fc.record({
+    promptTokens: fc.integer({ min: 4, max: 60 }),
+    outputTokens: fc.integer({ min: 1, max: 30 }),
+  }),
+  { minLength: 1, maxLength: 10 },
+);
+
+/** A plan over the machine's four devices, to take candidates from. */
+export function planOn({ peerBandwidth, deviceMemory, step, layer, request, pageTokens }: Machine): Plan {
+  const plan = makePlan({
+    shape: { layers: 4, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 128, context: 128 },
+    stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 64, batchRequests: 8 }],
+    peerBandwidth,
+    deviceMemory,
+    kv: { pageTokens },
+  });
+  return { ...plan, topology: { ...plan.topology, overhead: { step, layer, request, kernel: 0 } } };
+}
