@@ -1,8 +1,10 @@
 /**
  * The findings of all rounds of checking as one list: each once, and those that only some values of params cause name
- * these values and point at them.
+ * these values and point at them. A plan stands while it fits with the chosen values: that it would not fit with others
+ * is a warning.
  */
 import type { ParamDecl } from '../../grammar/syntax.js';
+import type { Slug } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { PARAM_TYPES } from './param-types.js';
 import { showValue, type Assignment, type ParamDomains } from './params.js';
@@ -14,10 +16,13 @@ export interface Round {
   readonly found: readonly Diagnostic[];
 }
 
+/** Errors that hang on how much memory the devices have. */
+const OF_ROOM: ReadonlySet<string> = new Set<Slug>(['weights-do-not-fit', 'kv-does-not-fit']);
+
 /** Combinations that a note lists. */
 const MOST_LISTED = 3;
 
-/** Collects the findings of all rounds. */
+/** Collects the findings of all rounds, of which the first has the chosen values. */
 export function mergeRounds(rounds: readonly Round[], domains: ParamDomains): readonly Diagnostic[] {
   const merged = new Map<string, { readonly diagnostic: Diagnostic; readonly rounds: Set<Round> }>();
   for (const round of rounds)
@@ -33,7 +38,13 @@ export function mergeRounds(rounds: readonly Round[], domains: ParamDomains): re
     if (failing.size === rounds.length) return diagnostic;
     const causes = causingValues([...failing], rounds, varying);
     const notes = [...diagnostic.notes, `with ${causes.text}`];
-    return { ...diagnostic, notes, related: [...diagnostic.related, ...placesOf(causes.values, domains)] };
+    const chosen = failing.has(rounds[0]!);
+    return {
+      ...diagnostic,
+      ...(!chosen && OF_ROOM.has(diagnostic.slug) && { severity: 'warning' }),
+      notes,
+      related: [...diagnostic.related, ...placesOf(causes.values, domains)],
+    };
   });
 }
 

@@ -110,7 +110,10 @@ plan turns for tiny on workstation {
 describe('check', () => {
   it('accepts every plan file that is shipped', async () => {
     const run = await runInProcess('check', CLERK, 'plans/seesaw-70b.plan', 'plans/pod.plan');
-    expect(run).toMatchObject({ status: 0, err: '3 files checked, no problems\n' });
+    expect(run.status).toBe(0);
+    // One value of a param is there to be tried on larger devices.
+    expect(run.err).toContain('with decode_tp = 2');
+    expect(run.err).toContain('3 files checked, 1 warning\n');
     for (const plan of [
       'reshard',
       'pipeline',

@@ -200,6 +200,18 @@ describe('params', () => {
     ]);
   });
 
+  it('too little memory is an error with the chosen value, and a warning with others', () => {
+    const found = (domain: string) =>
+      checkText(
+        `param n: int = ${domain}\n${fused('mesh (tp: n, dp: fill)')}`.replace(
+          'memory: 16 GB',
+          'memory: 20 MB',
+        ),
+      ).diagnostics.map(({ slug, severity, notes }) => [slug, severity, notes.at(-1)]);
+    expect(found('4 in [1, 4]')).toEqual([['weights-do-not-fit', 'warning', 'with n = 1']]);
+    expect(found('1 in [1, 4]')).toEqual([['weights-do-not-fit', 'error', 'with n = 1']]);
+  });
+
   it('a value that is set is the only one checked', () => {
     const text = `param ways: int = 4 in [2, 4, 3]\n${fused('mesh (tp: ways, dp: fill)')}`;
     expect(checkText(text, { set: { ways: '2' } }).diagnostics).toEqual([]);
