@@ -68,6 +68,16 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   },
   FC0933: { slug: 'run-in-progress', meaning: 'Another process is writing the same results file.' },
   FC0934: { slug: 'tokenizer-worker-lost', meaning: 'A thread that tokenises requests ended unexpectedly.' },
+  FC0935: {
+    slug: 'response-format-unusable',
+    meaning:
+      'An answer cannot be held to its `response_format`; the request gets an error line, the others go on.',
+  },
+  FC0936: {
+    slug: 'answer-stuck',
+    meaning:
+      'No token of the model may go on with an answer; the request gets an error line, the others go on.',
+  },
   FC0940: {
     slug: 'report-unwritable',
     meaning: 'The file of a trace or of metrics cannot be written.',

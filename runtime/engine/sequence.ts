@@ -1,7 +1,8 @@
 /** A sequence as the engine knows it: its tokens, and how far steps have come with them. */
+import { RuntimeFailure } from '../failure.js';
 import type { LogitAdjuster } from '../sampling/adjust.js';
 import type { StepItem } from '../scheduler/types.js';
-import type { EngineRequest } from './types.js';
+import type { EngineRequest, FinishReason, GeneratedToken } from './types.js';
 
 export interface Sequence {
   readonly request: EngineRequest;
@@ -39,4 +40,28 @@ export function finishRows(sequence: Sequence, { start, count }: StepItem): numb
   const gained = Math.max(0, reached - sequence.prefilled);
   sequence.prefilled += gained;
   return gained;
+}
+
+/**
+ * Hands a token to its request. Says what ended the sequence with it: a reason, or `stuck` where no token of the model may
+ * come; then the token is not of the answer.
+ */
+export function takeToken(sequence: Sequence, token: GeneratedToken): FinishReason | 'stuck' | 'open' {
+  const { request, tokens, promptTokens, maxNewTokens, adjuster } = sequence;
+  const after = request.constraint?.accept(token.id);
+  if (after === 'stuck') return after;
+  tokens.push(token.id);
+  adjuster?.push(token.id);
+  const stopped = request.stopIds.includes(token.id);
+  if (request.onToken(token) || stopped || after === 'complete') return 'stop';
+  return tokens.length - promptTokens < maxNewTokens ? 'open' : 'length';
+}
+
+/** Why an answer cannot go on. */
+export function stuckAnswer({ tokens, promptTokens }: Sequence): RuntimeFailure {
+  const after = tokens.length - promptTokens;
+  return new RuntimeFailure(
+    'FC0936',
+    `no token of the model may come after ${after} of the answer: what the request allows leaves none`,
+  );
 }

@@ -4,6 +4,7 @@
  */
 import type { Engine } from '../engine/types.js';
 import { RuntimeFailure } from '../failure.js';
+import type { JsonAnswers } from '../structured/json-answers.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { requestDigest } from './batch-identity.js';
 import { otherRequest } from './batch-start.js';
@@ -12,6 +13,7 @@ import type { PromptEncoder } from './prompt-encoder.js';
 import { customIdOf, parseBatchLine, type BatchRequest } from './request.js';
 import { RequestRefused, type RequestError } from './request-error.js';
 import type { RequestLine } from './request-lines.js';
+import { answersOf } from './response-format.js';
 import { answerLine, errorLine } from './response.js';
 import type { ResultWriter } from './result-writer.js';
 import { prepareRequest, submitRequest, type PreparedRequest, type ServedModel } from './submit-request.js';
@@ -75,6 +77,7 @@ export function openBatchState(options: BatchStateOptions): BatchState {
     completionTokens: 0,
   };
   const errors: Record<string, number> = {};
+  let answers: JsonAnswers | undefined;
   /** Finished by earlier runs and not read yet, by line. */
   const earlier = new Map(options.finished.map((request) => [request.line, request]));
   /** Line of every custom_id. */
@@ -174,7 +177,9 @@ export function openBatchState(options: BatchStateOptions): BatchState {
         const prompt = encoded[i]!;
         const prepared = orRefused(line, () => {
           if (prompt.error !== undefined) throw new RequestRefused(prompt.error);
-          return prepareRequest(request, prompt.ids, model);
+          const ready = prepareRequest(request, prompt.ids, model);
+          if (request.shape === undefined) return ready;
+          return { ...ready, answers: (answers ??= answersOf(tokenizer, model.vocab)) };
         });
         return prepared === undefined ? [] : [{ ...prepared, line }];
       });

@@ -6,8 +6,10 @@
 import { z } from 'zod';
 import type { SamplingParams } from '../engine/types.js';
 import type { LogitAdjustments } from '../sampling/adjust.js';
+import type { AnswerShape } from '../structured/shape.js';
 import type { ChatMessage, ChatOptions } from '../tokenizer/chat-template.js';
 import { refuse } from './request-error.js';
+import { answerShape, responseFormat } from './response-format.js';
 import { refuseUnsupported } from './unsupported-fields.js';
 
 export type Endpoint = '/v1/completions' | '/v1/chat/completions';
@@ -43,6 +45,8 @@ export interface BatchRequest {
   readonly penalties?: Penalties;
   /** Ids that may come; absent, all. */
   readonly allowedIds?: readonly number[];
+  /** Of an answer that is JSON; absent, it is any text. */
+  readonly shape?: AnswerShape;
   /** Of the first answer; answer `i` takes `choiceSeed(seed, i)`. */
   readonly sampling: SamplingParams;
 }
@@ -92,6 +96,7 @@ const common = {
     .nullish(),
   allowed_token_ids: z.array(tokenId).min(1).nullish(),
   n: z.int().min(1).max(128).nullish(),
+  response_format: responseFormat.nullish(),
 };
 
 const completionBody = z.object({
@@ -237,11 +242,13 @@ type SharedFields =
   | 'includeStop'
   | 'keepSpecialTokens'
   | 'penalties'
-  | 'allowedIds';
+  | 'allowedIds'
+  | 'shape';
 
 function shared(customId: string, body: CommonBody): Pick<BatchRequest, SharedFields> {
   const stop = body.stop ?? [];
   const penalties = penaltiesOf(body);
+  const shape = body.response_format ? answerShape(body.response_format) : undefined;
   return {
     customId,
     model: body.model ?? undefined,
@@ -254,6 +261,7 @@ function shared(customId: string, body: CommonBody): Pick<BatchRequest, SharedFi
     keepSpecialTokens: !(body.skip_special_tokens ?? true),
     ...(penalties === undefined ? {} : { penalties }),
     ...(body.allowed_token_ids ? { allowedIds: body.allowed_token_ids } : {}),
+    ...(shape === undefined ? {} : { shape }),
   };
 }
 

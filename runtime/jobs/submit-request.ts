@@ -1,7 +1,8 @@
 /** From a checked request to the engine and back: checks lengths, submits `n` sequences, gathers answers. */
 import type { Engine, EngineRequest } from '../engine/types.js';
 import type { LogitAdjustments } from '../sampling/adjust.js';
-import { allowIds } from '../sampling/constraint.js';
+import { allowIds, bothAllow, type TokenConstraint } from '../sampling/constraint.js';
+import type { JsonAnswers } from '../structured/json-answers.js';
 import type { TextTokenizer } from '../tokenizer/tokenizer.js';
 import { trackCompletion, type FinishedCompletion } from './completion-tracker.js';
 import { choiceSeed, type BatchRequest, type Penalties } from './request.js';
@@ -23,6 +24,8 @@ export interface PreparedRequest {
   readonly maxNewTokens: number;
   /** Of the model. */
   readonly vocab: number;
+  /** Present when the request wants JSON. */
+  readonly answers?: JsonAnswers;
 }
 
 export interface RequestOutcome {
@@ -89,7 +92,7 @@ export function submitRequest(
 }
 
 function engineRequest(
-  { request, promptIds, maxNewTokens, vocab }: PreparedRequest,
+  prepared: PreparedRequest,
   tokenizer: TextTokenizer,
   index: number,
   events: {
@@ -97,6 +100,7 @@ function engineRequest(
     readonly onError: (error: Error) => void;
   },
 ): EngineRequest {
+  const { request, promptIds, maxNewTokens } = prepared;
   const stopIds = [...(request.ignoreEos ? [] : tokenizer.stopIds), ...request.stopTokenIds];
   const tracker = trackCompletion(tokenizer, {
     stop: request.stop,
@@ -108,17 +112,27 @@ function engineRequest(
     keepSpecial: request.keepSpecialTokens,
   });
   const adjust = adjustmentsOf(request, tokenizer);
+  const constraint = constraintOf(prepared, stopIds);
   return {
     promptIds,
     maxNewTokens,
     stopIds,
     sampling: { ...request.sampling, seed: choiceSeed(request.sampling.seed, index) },
     ...(adjust === undefined ? {} : { adjust }),
-    ...(request.allowedIds === undefined ? {} : { constraint: allowIds(request.allowedIds, vocab) }),
+    ...(constraint === undefined ? {} : { constraint }),
     onToken: tracker.push,
     onFinish: (reason) => events.onDone(tracker.finish(reason)),
     onError: events.onError,
   };
+}
+
+function constraintOf(
+  { request: { allowedIds, shape }, vocab, answers }: PreparedRequest,
+  stopIds: readonly number[],
+): TokenConstraint | undefined {
+  const listed = allowedIds && allowIds(allowedIds, vocab);
+  const structured = shape && answers?.follow(shape, stopIds);
+  return listed && structured ? bothAllow(listed, structured) : (listed ?? structured);
 }
 
 /** The model's end tokens do not come within `min_tokens` even where they would not end the answer, as in vLLM. */

@@ -37,7 +37,6 @@ const UNSUPPORTED: Readonly<Record<string, HasNoEffect>> = {
   prompt_embeds: unset,
   prompt_logprobs: unset,
   reasoning_effort: unset,
-  response_format: (value) => (value as { type?: unknown }).type === 'text',
   spaces_between_special_tokens: equals(true),
   stream: equals(false),
   structured_outputs: empty,

@@ -37,5 +37,6 @@ function idTokenizer(model: ModelSpec): TextTokenizer {
     stream: () => ({ push: tokenText, flush: () => '' }),
     tokenText,
     stopIds: [],
+    vocabulary: () => undefined,
   };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { RuntimeFailure } from '../failure.js';
 import { readJsonObject } from '../weights/model-dir.js';
+import { byteVocabulary, type ByteVocabulary } from './byte-vocabulary.js';
 import { chatRenderer, tokenText, type ChatRenderer } from './chat-template.js';
 import { textStream, type TextStream } from './text-stream.js';
 
@@ -24,6 +25,8 @@ export interface TextTokenizer {
   readonly tokenText: (id: number) => string;
   /** Ids that end a sequence. */
   readonly stopIds: readonly number[];
+  /** Tokens as bytes; undefined when they are none. */
+  readonly vocabulary: () => ByteVocabulary | undefined;
   /** Absent when the model has no chat template. */
   readonly renderChat?: ChatRenderer;
 }
@@ -63,6 +66,7 @@ export function loadTokenizer(dir: string): TextTokenizer {
     stream: (keepSpecial = false) => textStream(decodeText, keepSpecial ? known : isText),
     tokenText: (id) => (special.has(id) ? tokenizer.id_to_token(id)! : known(id) ? decodeText([id]) : ''),
     stopIds: stopIdsOf(dir, tokenizer, config),
+    vocabulary: () => byteVocabulary(tokenizer, json['decoder']),
     renderChat: chatRenderer(dir, config),
   };
 }

@@ -5,6 +5,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fileHost } from '../../runtime/file-host.js';
 import { checkFile } from '../../compiler/check/check-file.js';
@@ -50,6 +51,18 @@ const HOT = { temperature: 2.5, max_tokens: 24, ignore_eos: true };
 const TEMPLATE =
   '{% for m in messages %}{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}JSON:\n{% endif %}';
 
+/** Nothing that the model would write by itself. */
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    name: { type: 'string', minLength: 1, maxLength: 6 },
+    count: { type: 'integer', minimum: 12, maximum: 9999 },
+    tags: { type: 'array', items: { enum: ['x', 'xy', null] }, minItems: 1, maxItems: 3 },
+  },
+  required: ['name', 'count', 'tags'],
+};
+const response_format = { type: 'json_schema', json_schema: { schema: SCHEMA } };
+
 const completions = {
   greedy: { temperature: 0, max_tokens: 96 },
   seven: { ...HOT, seed: 7 },
@@ -81,6 +94,20 @@ const completions = {
     max_tokens: 96,
     stop_token_ids: [OPENING[3]!],
     include_stop_str_in_output: true,
+  },
+  object: { temperature: 0, max_tokens: 96, response_format: { type: 'json_object' } },
+  schema: { temperature: 0, max_tokens: 96, response_format, min_tokens: 90 },
+  'schema-hot': { ...HOT, max_tokens: 96, seed: 7, n: 3, response_format },
+  'schema-changed': {
+    ...HOT,
+    max_tokens: 96,
+    seed: 7,
+    top_p: 0.95,
+    ignore_eos: false,
+    frequency_penalty: 0.5,
+    logit_bias: { [A]: 3 },
+    logprobs: 2,
+    response_format,
   },
   echoed: { temperature: 0, max_tokens: 96, echo: true },
 };
@@ -238,6 +265,29 @@ describe('sampled batches', () => {
     expect(stopped).toBe(tokenizer.decode(OPENING.slice(0, 4)));
     expect(body('stop-id').choices[0]).toMatchObject({ finish_reason: 'stop', stop_reason: OPENING[3] });
     expect(text('echoed')).toBe(PROMPT + text('greedy'));
+  });
+
+  it('are JSON of a schema, however they are drawn', () => {
+    expect(text('object')).toBe(text('greedy'));
+    const validate = new Ajv2020().compile(SCHEMA);
+    const drawn = ['schema', 'schema-hot', 'schema-changed'].flatMap((id) => body(id).choices);
+    expect(drawn).toHaveLength(5);
+    for (const choice of drawn) {
+      expect(validate(JSON.parse(choice.text!)), choice.text).toBe(true);
+      expect(choice.finish_reason).toBe('stop');
+    }
+    expect(new Set(drawn.map((choice) => choice.text)).size).toBeGreaterThan(2);
+    const { tokens, token_logprobs } = body('schema-changed').choices[0]!.logprobs!;
+    expect(tokens!.join('')).toBe(text('schema-changed'));
+    for (const logprob of token_logprobs!) expect(logprob).toBeLessThanOrEqual(0);
+  });
+
+  it.each(['replicas', 'split'])('are the same JSON under plan %s', async (plan) => {
+    const structured = LINES.filter((line) => line.includes('"response_format"'));
+    const expected = texts(answers.get('single')!) as Readonly<Record<string, unknown>>;
+    const found = texts(await run(plan, structured)) as Readonly<Record<string, unknown>>;
+    expect(Object.keys(found)).toHaveLength(4);
+    for (const [id, answer] of Object.entries(found)) expect(answer).toEqual(expected[id]);
   });
 
   it('take conversations through the chat template', () => {

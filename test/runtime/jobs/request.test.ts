@@ -191,9 +191,9 @@ describe('refused requests', () => {
     ['best_of', 4],
     ['suffix', 'tail'],
     ['stream', true],
-    ['response_format', { type: 'json_object' }],
     ['tools', [{ type: 'function' }]],
     ['guided_regex', 'a+'],
+    ['guided_json', {}],
   ])('%s = %j changes the answer and is refused', (field, value) => {
     expect(refusal(() => completion({ [field]: value }))).toMatchObject({
       code: 'unsupported_field',

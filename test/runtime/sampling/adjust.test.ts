@@ -80,7 +80,7 @@ describe('token constraints', () => {
     expect(bits(a.mask())).toEqual([0, 31, 32, 69]);
     const both = bothAllow(a, allowIds([31, 33, 69], 70));
     expect(bits(both.mask())).toEqual([31, 69]);
-    expect(both.accept(31)).toBe(false);
+    expect([both.accept(31), both.accept(33), both.accept(0)]).toEqual(['open', 'stuck', 'stuck']);
   });
 });
 
