@@ -103,7 +103,10 @@ export function buildProperties(
 export function hasBlock(build: Build, block: CstNode | undefined, head: Span): block is CstNode {
   const hole = after(head);
   if (block === undefined) {
-    build.report('FC0113', hole, 'expected a block `{ ... }` here', { expected: ['{'] });
+    build.report('FC0113', hole, 'expected a block `{ ... }` here', {
+      expected: ['{'],
+      data: { missing: 'block' },
+    });
     return false;
   }
   const open = token(node(block, 'open')!, 'LCurly');

@@ -63,7 +63,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
           const { file: tree, errors } = parse(text, file);
           write(printSyntax(tree));
           const render = { textOf: () => text, nameOf: shownPath, colour: terminal.colour };
-          const problems = errors.map((problem) => fromSyntax(problem, file));
+          const problems = errors.map((problem) => fromSyntax(problem, file, text));
           return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
         }
         const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>

@@ -90,7 +90,7 @@ function formatOne(
   if (formatted.kind === 'broken') {
     const render = { textOf: () => text, nameOf: () => name, colour: terminal.colour };
     for (const problem of formatted.errors)
-      err(terminal, `${renderDiagnostic(fromSyntax(problem, name), render)}\n`);
+      err(terminal, `${renderDiagnostic(fromSyntax(problem, name, text), render)}\n`);
     if (stdin && check !== true && diff !== true) terminal.writeOut(text);
     return 'failed';
   }

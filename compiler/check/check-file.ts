@@ -14,7 +14,7 @@ import { checkDevice } from './check-device.js';
 import { checkModel, type CheckedModel } from './check-model.js';
 import { checkTopology, type CheckedTopology } from './check-topology.js';
 import { checkWorkload } from './check-workload.js';
-import { load, textsOf } from './load.js';
+import { libraryFileOf, load, textsOf } from './load.js';
 import { mergeRounds } from './param-rounds.js';
 import { readParams, type Assignment, type ParamDomains } from './params.js';
 import { checkPlan } from './plan/check-plan.js';
@@ -65,6 +65,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     scope,
     host,
     report: tell,
+    library: libraryFileOf,
     param: () => undefined,
   }));
   const rounds = readParams(contexts, root, options.set ?? {});
@@ -108,6 +109,7 @@ function checkRound(
     scope: root,
     host,
     report: (d) => void found.push(d),
+    library: libraryFileOf,
     param: (decl) => assignment.get(decl),
   };
   const models = new Map<ModelDecl, CheckedModel | undefined>();

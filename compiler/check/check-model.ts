@@ -8,7 +8,8 @@ import { storedTypes } from '../model/stored-types.js';
 import { PLAN_WEIGHT_TYPES, type WeightType } from '../model/weight-types.js';
 import type { DefaultTaken } from '../plan/plan.js';
 import { declaredShape, SHAPE, type ShapeProperty } from './declared-shape.js';
-import { readBlock, type Values } from './properties.js';
+import { removal } from './fixes.js';
+import { ownProperties, readBlock, type Values } from './properties.js';
 import { oneOf, quantity, text, type Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
@@ -79,6 +80,9 @@ function fromSource(
           primary: values.origin(stated)!,
           related: [{ ...primary, label: 'the shape comes from here' }],
           helps: [`remove \`${stated}\`, or remove \`source\` and declare the whole shape`],
+          fixes: ownProperties(cx, decl.members)
+            .filter(({ property }) => property.name.text === stated)
+            .map(({ property }) => removal(cx, property.span, `\`${stated}\``)),
         },
       ),
     );

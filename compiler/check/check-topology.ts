@@ -8,6 +8,7 @@ import type { DeviceKind, Link, PlacedDevice, Tier, Topology } from '../plan/pla
 import { printPath, type PathPart } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
 import { plainName } from './evaluate.js';
+import { removal, replacement } from './fixes.js';
 import { readBlock } from './properties.js';
 import { count, quantity, recordOf, text } from './readers.js';
 import { at, lookUp, suggestions, type Context } from './scope.js';
@@ -109,7 +110,11 @@ function readMembers(members: readonly TopologyMember[], place: Place, cx: Conte
           report(
             'duplicate-name',
             { name: member.name.text, kind: 'place' },
-            { primary: at(cx, member.name), related: [{ ...at(cx, earlier), label: 'declared here first' }] },
+            {
+              primary: at(cx, member.name),
+              related: [{ ...at(cx, earlier), label: 'declared here first' }],
+              fixes: [removal(cx, member.span, `this \`${member.name.text}\``)],
+            },
           ),
         );
         b.failed = true;
@@ -175,7 +180,13 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
     }
     case 'overhead': {
       if (b.overhead) {
-        cx.report(report('duplicate-block', { block: 'overhead' }, { primary: at(cx, member) }));
+        cx.report(
+          report(
+            'duplicate-block',
+            { block: 'overhead' },
+            { primary: at(cx, member), fixes: [removal(cx, member.span, 'this block')] },
+          ),
+        );
         return;
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
@@ -197,6 +208,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
           {
             primary,
             helps: ['a topology holds devices (`gpu[8]: l4`), tiers, links, groups and `overhead`'],
+            fixes: [removal(cx, member.span, `\`${member.name.text}\``)],
           },
         ),
       );
@@ -276,7 +288,11 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
       report(
         'duplicate-link',
         { from, to },
-        { primary: at(cx, decl.from), related: [{ ...twin.origin, label: 'declared here first' }] },
+        {
+          primary: at(cx, decl.from),
+          related: [{ ...twin.origin, label: 'declared here first' }],
+          fixes: [removal(cx, decl.span, 'this link')],
+        },
       ),
     );
     return;
@@ -348,11 +364,16 @@ export function checkIndex(
   const limit = size ?? 1;
   if (part.first < limit && last < limit) return true;
   const index = part.first === last ? String(last) : `${part.first}..${last}`;
+  const indexOrigin = at(cx, expr.segments[segment]!.index!);
+  const first = Math.min(part.first, limit - 1);
+  const range = first === last || first === limit - 1 ? `${limit - 1}` : `${first}..${limit - 1}`;
+  // Without a count there is one, which has no index.
+  const within = size === undefined ? undefined : `[${range}]`;
   cx.report(
     report(
       'index-out-of-range',
       { place: part.name, index, count: limit },
-      { primary: at(cx, expr.segments[segment]!.index!) },
+      { primary: indexOrigin, fixes: within === undefined ? [] : [replacement(indexOrigin, within)] },
     ),
   );
   return false;

@@ -2,7 +2,7 @@
 import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Length, Workload } from '../plan/workload.js';
-import { readBlock } from './properties.js';
+import { missingProperty, readBlock } from './properties.js';
 import { quantity, text, type Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
@@ -76,7 +76,11 @@ export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undef
         report(
           'missing-property',
           { property, block: 'workload', name: decl.name.text },
-          { primary: at(cx, decl.name), helps: ['or name a batch file: `requests: "batch.jsonl"`'] },
+          {
+            primary: at(cx, decl.name),
+            helps: ['or name a batch file: `requests: "batch.jsonl"`'],
+            fixes: missingProperty(cx, decl.name, 'workload', property),
+          },
         ),
       );
   if (!prompt || !output) return undefined;

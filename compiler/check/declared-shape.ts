@@ -5,7 +5,7 @@ import { familyNamed, MODEL_FAMILIES, type ModelFamily } from '../model/families
 import { MAX_LAYERS, type ModelShape } from '../model/shape.js';
 import { slidingAttention, slidingLayers } from '../model/sliding.js';
 import type { DefaultTaken } from '../plan/plan.js';
-import type { Values } from './properties.js';
+import { missingProperty, type Values } from './properties.js';
 import { count, oneOf, quantity, truth } from './readers.js';
 import { at, type Context } from './scope.js';
 
@@ -50,6 +50,7 @@ export function declaredShape(
         {
           primary: at(cx, decl.name),
           helps: ['a model needs a `source`, or layers, hidden, heads, ffn, vocab and context'],
+          fixes: missingProperty(cx, decl.name, 'model', property),
         },
       ),
     );

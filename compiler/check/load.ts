@@ -6,9 +6,11 @@ import { parse } from '../../grammar/parse.js';
 import type { SyntaxProblem } from '../../grammar/syntax-problems.js';
 import type { Item } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { Diagnostic, Origin } from '../diagnostics/diagnostic.js';
+import type { Diagnostic, Fix, Origin } from '../diagnostics/diagnostic.js';
+import { syntaxFixes } from '../diagnostics/syntax-fixes.js';
 import type { CompilerHost } from '../host.js';
 import { STD_LIBRARY } from '../std/library.generated.js';
+import { replacement } from './fixes.js';
 import { didYouMean, suggestions, type Binding, type Scope } from './scope.js';
 
 export interface Loaded {
@@ -27,7 +29,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
 
   const open = (file: string, text: string): Scope => {
     const parsed = file.startsWith(STD) ? parseLibrary(file, text) : parse(text, file);
-    for (const problem of parsed.errors) tell(fromSyntax(problem, file));
+    for (const problem of parsed.errors) tell(fromSyntax(problem, file, text));
     const names = new Map<string, Binding>();
     const scope: Scope = { path: file, file: parsed.file, comments: parsed.comments, names };
     scopes.set(file, scope);
@@ -63,6 +65,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
         {
           primary: { file: scope.path, span: name.span },
           related: [{ file: earlier.scope.path, span: earlier.decl.name.span, label: 'declared here first' }],
+          fixes: [renamed({ file: scope.path, span: name.span }, name.text, names, binding)],
         },
       ),
     );
@@ -141,6 +144,21 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
   return { root: open(path, text), scopes };
 }
 
+/** Another name for a second declaration: the first that is free. */
+function renamed(
+  origin: Origin,
+  name: string,
+  taken: ReadonlyMap<string, unknown>,
+  { decl, scope }: Binding,
+): Fix {
+  let number = 2;
+  while (taken.has(`${name}_${number}`)) number++;
+  const other = `${name}_${number}`;
+  // What comes from another file keeps its name there.
+  const imported = scope.path !== origin.file && decl.name.text === name;
+  return replacement(origin, imported ? `${name} as ${other}` : other, `Rename to \`${other}\``);
+}
+
 /** Trees of library files: their texts are constants, so each is parsed once however many files import it. */
 const library = new Map<string, ReturnType<typeof parse>>();
 
@@ -150,6 +168,15 @@ function parseLibrary(file: string, text: string): ReturnType<typeof parse> {
   const parsed = parse(text, file);
   library.set(file, parsed);
   return parsed;
+}
+
+/** The library file that declares `name` as something of the kind. */
+export function libraryFileOf(name: string, kind: string): string | undefined {
+  return Object.keys(STD_LIBRARY).find((module) =>
+    parseLibrary(module, STD_LIBRARY[module]!).file.items.some(
+      (item) => item.kind === kind && 'name' in item && item.name.text === name,
+    ),
+  );
 }
 
 /** The edition this compiler reads. */
@@ -175,8 +202,8 @@ function checkEdition(
   );
 }
 
-/** A problem of the parser as a diagnostic. */
-export function fromSyntax(problem: SyntaxProblem, file: string): Diagnostic {
+/** A problem of the parser in the text of `file` as a diagnostic. */
+export function fromSyntax(problem: SyntaxProblem, file: string, text: string): Diagnostic {
   return {
     code: problem.code,
     slug: problem.slug,
@@ -186,7 +213,7 @@ export function fromSyntax(problem: SyntaxProblem, file: string): Diagnostic {
     related: [],
     notes: [],
     helps: problem.helps,
-    fixes: [],
+    fixes: syntaxFixes(problem, file, text),
     data: problem.data,
   };
 }

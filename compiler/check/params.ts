@@ -7,7 +7,8 @@ import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { evaluate, plainName, type Scalar } from './evaluate.js';
 import { PARAM_TYPES, type ParamType } from './param-types.js';
-import { at, suggestions, type Context, type ParamValue, type Scope } from './scope.js';
+import { insertion, replacement } from './fixes.js';
+import { at, choices, MOST_CHOICES, type Context, type ParamValue, type Scope } from './scope.js';
 import { DIMENSION_WORDS, formatQuantity, UNITS } from './units.js';
 
 /** Values of all params in one round. */
@@ -89,7 +90,7 @@ function readParam(decl: ParamDecl, cx: Context): Param | undefined {
       report(
         'unknown-param-type',
         { type: decl.type.text },
-        { primary, ...suggestions(primary, decl.type.text, [...PARAM_TYPES.keys()], 'types') },
+        { primary, ...choices(primary, decl.type.text, [...PARAM_TYPES.keys()], 'types') },
       ),
     );
     return undefined;
@@ -114,11 +115,24 @@ function readParam(decl: ParamDecl, cx: Context): Param | undefined {
         {
           primary: at(cx, decl.value),
           related: [{ ...at(cx, decl.domain), label: 'the values it may take' }],
+          fixes: [
+            ...decl.domain.items
+              .slice(0, MOST_CHOICES)
+              .map((item) => replacement(at(cx, decl.value), textOf(item, cx))),
+            insertion(
+              cx,
+              decl.domain.items.at(-1)?.span.end ?? decl.domain.span.start + 1,
+              `${domain.length > 0 ? ', ' : ''}${textOf(decl.value, cx)}`,
+              `Add \`${textOf(decl.value, cx)}\` to its values`,
+            ),
+          ],
         },
       ),
     );
   return { decl, cx, type, value, domain, places };
 }
+
+const textOf = ({ span }: Expr, cx: Context): string => cx.scope.file.text.slice(span.start, span.end);
 
 function readValue(expr: Expr, type: ParamType, cx: Context, what: string): ParamValue | undefined {
   if (expr.kind === 'error') return undefined;

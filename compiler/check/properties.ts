@@ -4,7 +4,9 @@
  */
 import type { Name, Property, UnknownItem } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { Origin } from '../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../diagnostics/diagnostic.js';
+import { PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { memberInsertion, removal } from './fixes.js';
 import type { Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
@@ -54,6 +56,7 @@ export function reportDuplicates(properties: readonly PlacedProperty[], block: s
         {
           primary: at(placed.cx, name),
           related: [{ ...at(earlier.cx, earlier.property.name), label: 'first given here' }],
+          fixes: [removal(placed.cx, placed.property.span, `this \`${name.text}\``)],
         },
       ),
     );
@@ -76,13 +79,9 @@ export function readProperties<const T extends PropertyTable>(
     const spec = Object.hasOwn(table, name.text) ? table[name.text] : undefined;
     if (!spec) {
       const primary = at(from, name);
-      from.report(
-        report(
-          'unknown-property',
-          { property: name.text, block },
-          { primary, ...suggestions(primary, name.text, Object.keys(table), `properties of a ${block}`) },
-        ),
-      );
+      const near = suggestions(primary, name.text, Object.keys(table), `properties of a ${block}`);
+      const fixes = near.fixes.length > 0 ? near.fixes : [removal(from, property.span, `\`${name.text}\``)];
+      from.report(report('unknown-property', { property: name.text, block }, { primary, ...near, fixes }));
       continue;
     }
     if (origins.has(name.text)) continue;
@@ -98,7 +97,7 @@ export function readProperties<const T extends PropertyTable>(
       report(
         'missing-property',
         { property: name, block, name: owner?.text ?? '' },
-        owner ? { primary: at(cx, owner) } : {},
+        owner ? { primary: at(cx, owner), fixes: missingProperty(cx, owner, block, name) } : {},
       ),
     );
   }
@@ -107,6 +106,15 @@ export function readProperties<const T extends PropertyTable>(
     origin: (name) => origins.get(name as string),
     failed,
   };
+}
+
+/** The property with a typical value, for the author to change. */
+export function missingProperty(cx: Context, owner: Name, block: string, property: string): readonly Fix[] {
+  const docs: Readonly<Record<string, Readonly<Record<string, PropertyDoc>>>> = PROPERTIES;
+  const value = docs[block]?.[property]?.value;
+  if (value === undefined) return [];
+  const example = value.kind === 'words' ? value.words[0]! : value.example;
+  return memberInsertion(cx, owner.span.end, `${property}: ${example}`) ?? [];
 }
 
 /** Reads the block of a declaration of one file, doubles and all. */

@@ -4,9 +4,11 @@
  */
 import type { Expr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
+import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { describe, describeScalar, evaluate, plainName } from './evaluate.js';
-import { at, suggestions, type Context } from './scope.js';
-import { DIMENSION_WORDS, formatQuantity, type Dimension } from './units.js';
+import { removal, replacement } from './fixes.js';
+import { at, choices, MOST_CHOICES, type Context } from './scope.js';
+import { DIMENSION_WORDS, formatQuantity, UNITS, USUAL_UNITS, type Dimension } from './units.js';
 
 /** Value of an expression, or undefined after reporting; `what` names the property in messages. */
 export type Reader<T> = (expr: Expr, cx: Context, what: string) => T | undefined;
@@ -40,6 +42,38 @@ const UNIT_OPTIONAL: ReadonlySet<Dimension> = new Set<Dimension>([
   'number',
 ]);
 
+/** The literal with a unit of the dimension: any that is usual, or the like of the one that is written. */
+function otherUnits(expr: Expr, dimension: Dimension, primary: Origin): readonly Fix[] {
+  if (expr.kind === 'number')
+    return USUAL_UNITS[dimension].map((unit) => replacement(primary, withUnit(expr.value, unit)));
+  if (expr.kind !== 'quantity') return [];
+  const written = expr.unit.text;
+  const like = [written.replace(/\/s$/, ''), `${written}/s`].find(
+    (unit) => unit !== written && UNITS.get(unit)?.dimension === dimension,
+  );
+  return like === undefined ? [] : [replacement(primary, withUnit(expr.value, like))];
+}
+
+const withUnit = (value: number, unit: string): string => `${value}${unit === '%' ? '' : ' '}${unit}`;
+
+/** The value of the range that is nearest to a literal outside of it. */
+function nearestValue(
+  expr: Expr,
+  value: number,
+  { min, max, whole }: Range,
+  primary: Origin,
+): readonly Fix[] {
+  const unit = expr.kind === 'quantity' ? expr.unit.text : undefined;
+  const isLiteral = unit !== undefined || expr.kind === 'number' || expr.kind === 'unary';
+  if (!isLiteral || !Number.isFinite(value)) return [];
+  const bound = max !== undefined && value > max ? max : min !== undefined && value < min ? min : value;
+  const near = whole === true && bound === value ? Math.max(min ?? 1, Math.round(value)) : bound;
+  // Zero has no nearest neighbour where it is refused itself.
+  if (near === value) return [];
+  const shown = near / (unit === undefined ? 1 : UNITS.get(unit)!.factor);
+  return [replacement(primary, unit === undefined ? String(shown) : withUnit(shown, unit))];
+}
+
 /** A number of `dimension` within `range`, in base units. */
 export function quantity(dimension: Dimension, range: Range = {}): Reader<number> {
   return (expr, cx, what) => {
@@ -62,7 +96,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
         report(
           'unit-mismatch',
           { what, expected: DIMENSION_WORDS[dimension], found: DIMENSION_WORDS[value.dimension] },
-          { primary },
+          { primary, fixes: otherUnits(expr, dimension, primary) },
         ),
       );
       return undefined;
@@ -72,7 +106,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
         report(
           'out-of-range',
           { what, value: formatQuantity(value.value, dimension), must: rangeWords(range, dimension) },
-          { primary },
+          { primary, fixes: nearestValue(expr, value.value, range, primary) },
         ),
       );
       return undefined;
@@ -88,6 +122,15 @@ export const count: Reader<number> = quantity('number', { whole: true, min: 1 })
 export const fraction: Reader<number> = quantity('fraction', { max: 1 });
 
 export const text: Reader<string> = (expr, cx, what) => {
+  const bare = plainName(expr);
+  if (bare && cx.scope.names.get(bare.text)?.decl.kind !== 'param') {
+    const primary = at(cx, expr);
+    const facts = { what, expected: 'a string in quotes', found: `the bare word \`${bare.text}\`` };
+    cx.report(
+      report('wrong-type', facts, { primary, fixes: [replacement(primary, JSON.stringify(bare.text))] }),
+    );
+    return undefined;
+  }
   const value = evaluate(expr, cx, what);
   if (!value) return undefined;
   if (value.kind === 'string') return value.value;
@@ -126,7 +169,15 @@ export function oneOf<const W extends string>(known: readonly W[]): Reader<W> {
         report(
           'wrong-type',
           { what, expected: `one of ${known.join(', ')}`, found: describe(expr) },
-          { primary },
+          {
+            primary,
+            fixes:
+              expr.kind === 'string' && (known as readonly string[]).includes(expr.value)
+                ? [replacement(primary, expr.value)]
+                : known.length <= MOST_CHOICES
+                  ? known.map((word) => replacement(primary, word))
+                  : [],
+          },
         ),
       );
       return undefined;
@@ -139,7 +190,7 @@ export function oneOf<const W extends string>(known: readonly W[]): Reader<W> {
       report(
         'unknown-value',
         { what, value: String(word), known },
-        { primary, ...suggestions(primary, String(word), known, what) },
+        { primary, ...choices(primary, String(word), known, what) },
       ),
     );
     return undefined;
@@ -179,7 +230,16 @@ export function recordOf<T>(
       }
       if (Object.hasOwn(out, key)) {
         cx.report(
-          report('duplicate-property', { property: key, block: 'record' }, { primary: at(cx, entry.key) }),
+          report(
+            'duplicate-property',
+            { property: key, block: 'record' },
+            {
+              primary: at(cx, entry.key),
+              fixes: [
+                removal(cx, { start: entry.key.span.start, end: entry.value.span.end }, `this \`${key}\``),
+              ],
+            },
+          ),
         );
         continue;
       }

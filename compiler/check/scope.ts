@@ -17,6 +17,7 @@ import type {
 } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic, Fix, Origin } from '../diagnostics/diagnostic.js';
+import { insertion, replacement } from './fixes.js';
 import type { CompilerHost } from '../host.js';
 
 export type NamedDecl = DeviceDecl | ModelDecl | ParamDecl | PlanDecl | TopologyDecl | WorkloadDecl;
@@ -41,6 +42,8 @@ export interface Context {
   readonly scope: Scope;
   readonly host: CompilerHost;
   readonly report: (diagnostic: Diagnostic) => void;
+  /** The library file that declares a name of this kind. */
+  readonly library: (name: string, kind: NamedDecl['kind']) => string | undefined;
   /** Value of a param in this round of checking; undefined when its declaration is in error. */
   readonly param: (decl: ParamDecl) => ParamValue | undefined;
 }
@@ -83,6 +86,41 @@ export function suggestions(
   return { helps: [`known here: ${list(candidates)} (${kind})`], fixes: [] };
 }
 
+/** As {@link suggestions}, with a fix for each candidate where none is near and they are few. */
+export function choices(
+  origin: Origin,
+  word: string,
+  candidates: readonly string[],
+  kind: string,
+): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const near = suggestions(origin, word, candidates, kind);
+  if (near.fixes.length > 0 || candidates.length > MOST_CHOICES) return near;
+  return { ...near, fixes: candidates.map((candidate) => replacement(origin, candidate)) };
+}
+
+/** Choices that are offered where each would do. */
+export const MOST_CHOICES = 4;
+
+/** Suggestions for a name that stands for nothing: a near one, and the library file that declares it. */
+function unknownName(
+  cx: Context,
+  name: Name,
+  kind: NamedDecl['kind'],
+  candidates: readonly string[],
+): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const near = suggestions(at(cx, name), name.text, candidates, kind);
+  const found = cx.library(name.text, kind);
+  if (found === undefined) return near;
+  const { items } = cx.scope.file;
+  const last = items.findLast((item) => item.kind === 'import' || item.kind === 'language');
+  const line = `import { ${name.text} } from "${found}"`;
+  const fix =
+    last === undefined
+      ? insertion(cx, 0, `${line}\n`, `Add \`${line}\``)
+      : insertion(cx, last.span.end, `\n${line}`, `Add \`${line}\``);
+  return { helps: [...near.helps, `"${found}" declares it: \`${line}\``], fixes: [fix, ...near.fixes] };
+}
+
 type DeclOf<K extends NamedDecl['kind']> = Extract<NamedDecl, { readonly kind: K }>;
 
 /** The declaration of kind `kind` that `name` stands for; reports and answers undefined when there is none. */
@@ -99,12 +137,13 @@ export function lookUp<K extends NamedDecl['kind']>(
       report(
         'unknown-name',
         { kind, name: name.text },
-        { primary, ...suggestions(primary, name.text, candidates, kind) },
+        { primary, ...unknownName(cx, name, kind, candidates) },
       ),
     );
     return undefined;
   }
   if (binding.decl.kind !== kind) {
+    const ofKind = [...cx.scope.names].filter(([, b]) => b.decl.kind === kind).map(([n]) => n);
     cx.report(
       report(
         'wrong-kind',
@@ -118,6 +157,7 @@ export function lookUp<K extends NamedDecl['kind']>(
               label: `declared as a ${binding.decl.kind}`,
             },
           ],
+          fixes: ofKind.length <= MOST_CHOICES ? ofKind.map((n) => replacement(primary, n)) : [],
         },
       ),
     );

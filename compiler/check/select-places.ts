@@ -5,6 +5,7 @@ import { matchesPrefix, parsePath, type PathPart } from '../plan/places.js';
 import type { Topology } from '../plan/plan.js';
 import { checkIndex, type CheckedTopology } from './check-topology.js';
 import { pathText } from './evaluate.js';
+import { replacement } from './fixes.js';
 import { quantity } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
@@ -26,7 +27,11 @@ export function readPattern(expr: PathExpr, cx: Context): readonly PathPart[] | 
         report(
           'out-of-range',
           { what: 'the range', value: `${first}..${last}`, must: 'in rising order' },
-          { primary: at(cx, segment.index), helps: [`write \`${last}..${first}\``] },
+          {
+            primary: at(cx, segment.index),
+            helps: [`write \`${last}..${first}\``],
+            fixes: [replacement(at(cx, segment.index), `[${last}..${first}]`)],
+          },
         ),
       );
       return undefined;
@@ -66,12 +71,11 @@ export function selectDevices(
     }
     if (!checkIndex(part, found.count, expr, i, cx)) return undefined;
     if (i === parts.length - 1 && found.kind !== 'devices') {
-      const helps = arrays
-        .filter((a) => a.startsWith(`${template}.`))
-        .map((a) => `name its devices: \`${a}\``);
-      cx.report(
-        report('not-a-device', { place: template, is: found.kind }, { primary: at(cx, expr), helps }),
-      );
+      const own = arrays.filter((a) => a.startsWith(`${template}.`));
+      const primary = at(cx, expr);
+      const helps = own.map((a) => `name its devices: \`${a}\``);
+      const fixes = (own.length > 0 ? own : arrays).map((a) => replacement(primary, a));
+      cx.report(report('not-a-device', { place: template, is: found.kind }, { primary, helps, fixes }));
       return undefined;
     }
   }

@@ -44,6 +44,18 @@ export const UNITS: ReadonlyMap<string, Unit> = new Map<string, Unit>([
   ['%', { dimension: 'fraction', factor: 0.01 }],
 ]);
 
+/** Units that an author will have meant where none is written, the most likely first. */
+export const USUAL_UNITS: Readonly<Record<Dimension, readonly string[]>> = {
+  number: [],
+  bytes: ['GB', 'GiB', 'MiB'],
+  seconds: ['us', 'ms', 's'],
+  'bytes/s': ['GB/s', 'GiB/s'],
+  'flop/s': ['TFLOPS', 'GFLOPS'],
+  tokens: ['tokens'],
+  requests: ['requests'],
+  fraction: ['%'],
+};
+
 /** How a message speaks of a dimension, with a unit to write. */
 export const DIMENSION_WORDS: Readonly<Record<Dimension, string>> = {
   number: 'plain numbers',

@@ -132,7 +132,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
     if (document.tree.errors.length > 0 || known === undefined)
       publish(
         path,
-        document.tree.errors.map((problem) => fromSyntax(problem, path)),
+        document.tree.errors.map((problem) => fromSyntax(problem, path, document.text)),
         new Map([[path, document.text]]),
       );
     analyseSoon(path);

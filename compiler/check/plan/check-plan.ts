@@ -4,7 +4,7 @@
  */
 import type { ModelDecl, PlanDecl, TopologyDecl } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
-import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { CheckedExpectation, DefaultTaken, Plan, Stage } from '../../plan/plan.js';
 import type { Workload } from '../../plan/workload.js';
 import { parsePath } from '../../plan/places.js';
@@ -15,7 +15,8 @@ import type { CheckedTopology } from '../check-topology.js';
 import { readProperties } from '../properties.js';
 import { fraction, oneOf } from '../readers.js';
 import { RULES } from '../rules/rules.js';
-import { at, lookUp, type Context, type ParamValue } from '../scope.js';
+import { insertion, memberInsertion, removal } from '../fixes.js';
+import { at, lookUp, MOST_CHOICES, type Context, type ParamValue } from '../scope.js';
 import { readExpectation, type WorkloadOf } from './expectations.js';
 import { readFlow } from './flow.js';
 import { placeTiers, readKv } from './kv.js';
@@ -51,14 +52,25 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
       report(
         'not-supported',
         { feature: '`numerics: invariant`' },
-        { primary: values.origin('numerics')!, helps: ['remove the line: sums are in f32 either way'] },
+        {
+          primary: values.origin('numerics')!,
+          helps: ['remove the line: sums are in f32 either way'],
+          fixes: merged.properties
+            .filter(({ property }) => property.name.text === 'numerics')
+            .map((placed) => removal(placed.cx, placed.property.span, 'the line')),
+        },
       ),
     );
   const model = findModel(merged, cx, shared);
   const topology = findTopology(merged, cx, shared);
   if (merged.stages.length === 0) {
     const helps = ['for example `stage serve: prefill + decode on gpu { mesh auto }`'];
-    cx.report(report('no-stages', { plan: decl.name.text }, { primary: at(cx, decl.name), helps }));
+    const arrays = [...(topology?.templates.values() ?? [])].filter(({ kind }) => kind === 'devices');
+    const head = (decl.topology ?? decl.model ?? decl.base ?? decl.name).span.end;
+    const fixes = arrays.flatMap(
+      ({ path }) => memberInsertion(cx, head, `stage serve: prefill + decode on ${path} { mesh auto }`) ?? [],
+    );
+    cx.report(report('no-stages', { plan: decl.name.text }, { primary: at(cx, decl.name), helps, fixes }));
   }
   if (!model || !topology) return undefined;
 
@@ -138,7 +150,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
 
 function findModel(merged: MergedPlan, cx: Context, shared: Shared): CheckedModel | undefined {
   if (!merged.model) {
-    missing(merged, cx, 'which model it serves');
+    missing(merged, cx, 'which model it serves', 'model');
     return undefined;
   }
   const found = lookUp(merged.model.cx, merged.model.node, 'model');
@@ -147,18 +159,33 @@ function findModel(merged: MergedPlan, cx: Context, shared: Shared): CheckedMode
 
 function findTopology(merged: MergedPlan, cx: Context, shared: Shared): CheckedTopology | undefined {
   if (!merged.topology) {
-    missing(merged, cx, 'which topology it runs on');
+    missing(merged, cx, 'which topology it runs on', 'topology');
     return undefined;
   }
   const found = lookUp(merged.topology.cx, merged.topology.node, 'topology');
   return found && shared.topology(found.decl, found.cx);
 }
 
-function missing(merged: MergedPlan, cx: Context, needed: string): void {
+function missing(merged: MergedPlan, cx: Context, needed: string, kind: 'model' | 'topology'): void {
   const plan = merged.name.node;
   const helps = [`write \`plan ${plan.text} for MODEL on TOPOLOGY\`, or \`plan ${plan.text} from OTHER\``];
   if (plan.text !== '')
-    cx.report(report('no-model', { plan: plan.text, needed }, { primary: at(cx, plan), helps }));
+    cx.report(
+      report(
+        'no-model',
+        { plan: plan.text, needed },
+        { primary: at(cx, plan), helps, fixes: namedAfter(merged, cx, kind) },
+      ),
+    );
+}
+
+/** The clause that a plan lacks, with what the file has to name. */
+function namedAfter(merged: MergedPlan, cx: Context, kind: 'model' | 'topology'): readonly Fix[] {
+  const names = [...cx.scope.names].filter(([, { decl }]) => decl.kind === kind).map(([name]) => name);
+  if (names.length > MOST_CHOICES) return [];
+  const before = kind === 'topology' && merged.model?.cx === cx ? merged.model.node : merged.name.node;
+  const word = kind === 'model' ? 'for' : 'on';
+  return names.map((name) => insertion(cx, before.span.end, ` ${word} ${name}`, `Add \`${word} ${name}\``));
 }
 
 function phasesCovered(merged: MergedPlan, stages: readonly Stage[], cx: Context): boolean {

@@ -9,12 +9,14 @@ import type {
   WorkloadDecl,
 } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
+import type { Fix } from '../../diagnostics/diagnostic.js';
 import type { CheckedExpectation, Comparison } from '../../plan/plan.js';
 import type { Workload } from '../../plan/workload.js';
 import type { CheckedTopology } from '../check-topology.js';
 import { describe, plainName } from '../evaluate.js';
 import { quantity, type Reader } from '../readers.js';
-import { at, lookUp, suggestions, type Context } from '../scope.js';
+import { removal, replacement } from '../fixes.js';
+import { at, choices, lookUp, suggestions, type Context } from '../scope.js';
 import type { Placed } from './merge-plan.js';
 
 type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
@@ -107,7 +109,7 @@ function word<W extends string>(name: Name, known: readonly W[], kind: string, c
   const found = known.find((k) => k === name.text);
   if (found !== undefined || name.text === '') return found;
   const primary = at(cx, name);
-  const near = suggestions(primary, name.text, known, `${kind}s`);
+  const near = choices(primary, name.text, known, `${kind}s`);
   cx.report(report('unknown-name', { kind, name: name.text }, { primary, ...near }));
   return undefined;
 }
@@ -155,14 +157,13 @@ function isOfRun({ ofRun }: Measure, { per }: Subject): boolean {
 
 function reportNeedlessWorkload(measure: string, condition: Expr, workload: Name, cx: Context): void {
   const problem = 'it is the same for every workload';
-  const rest = { file: cx.scope.path, span: { start: condition.span.end, end: workload.span.end } };
   cx.report(
     report(
       'bad-measure-argument',
       { measure, problem },
       {
         primary: at(cx, workload),
-        fixes: [{ title: 'Remove the workload', edits: [{ origin: rest, newText: '' }] }],
+        fixes: [removal(cx, { start: condition.span.end, end: workload.span.end }, 'the workload')],
       },
     ),
   );
@@ -194,9 +195,13 @@ function readMeasure(expr: Expr, cx: Context): MeasureUse | undefined {
 
 function readArguments(use: MeasureUse, spec: Measure, cx: Context, names: Names): Subject | undefined {
   const { measure } = use;
-  const bad = (problem: string, node: { readonly span: Expr['span'] }): undefined => {
+  const bad = (
+    problem: string,
+    node: { readonly span: Expr['span'] },
+    fixes: readonly Fix[] = [],
+  ): undefined => {
     const helps = [`for example \`${spec.usage}\``];
-    cx.report(report('bad-measure-argument', { measure, problem }, { primary: at(cx, node), helps }));
+    cx.report(report('bad-measure-argument', { measure, problem }, { primary: at(cx, node), helps, fixes }));
     return undefined;
   };
   let subject: Subject = {};
@@ -207,7 +212,14 @@ function readArguments(use: MeasureUse, spec: Measure, cx: Context, names: Names
       return bad(`it has no argument \`${arg.name.text}\``, arg.name);
     const name = plainName(arg.value);
     const per = spec.per.find((p) => p === name?.text);
-    if (!per) return bad(`\`per\` is ${spec.per.map((p) => `\`${p}\``).join(' or ')}`, arg.value);
+    if (!per) {
+      const primary = at(cx, arg.value);
+      return bad(
+        `\`per\` is ${spec.per.map((p) => `\`${p}\``).join(' or ')}`,
+        arg.value,
+        spec.per.map((word) => replacement(primary, word)),
+      );
+    }
     subject = { ...subject, per };
   }
   if (plain.length !== spec.args.length)

@@ -3,7 +3,8 @@ import type { FlowDecl, Name } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
 import type { Condition, DefaultTaken, Flow, FlowRule, KvSpec, Stage } from '../../plan/plan.js';
-import { at, suggestions, type Context } from '../scope.js';
+import { insertion, removal } from '../fixes.js';
+import { at, choices, type Context } from '../scope.js';
 import { readCondition } from './conditions.js';
 import type { Placed } from './merge-plan.js';
 
@@ -59,7 +60,21 @@ function readOrder(decl: FlowDecl, cx: Context, use: FlowUse): readonly string[]
     if (name?.text === end) return true;
     failed = true;
     const found = name?.text ?? 'nothing';
-    if (found !== '') cx.report(report('flow-ends', { end, found }, { primary: at(cx, name ?? decl) }));
+    if (found !== '') {
+      const primary = at(cx, name ?? decl);
+      const fixes =
+        name === undefined
+          ? []
+          : [
+              insertion(
+                cx,
+                end === 'requests' ? name.span.start : name.span.end,
+                end === 'requests' ? 'requests -> ' : ' -> results',
+                `Add \`${end}\``,
+              ),
+            ];
+      cx.report(report('flow-ends', { end, found }, { primary, fixes }));
+    }
     return false;
   };
   if (expectEnd(names[0], 'requests')) names.shift();
@@ -71,7 +86,10 @@ function readOrder(decl: FlowDecl, cx: Context, use: FlowUse): readonly string[]
       reportUnknownStage(name, cx, use);
     } else if (order.includes(name.text)) {
       failed = true;
-      cx.report(report('stage-repeated', { stage: name.text }, { primary: at(cx, name) }));
+      const before = decl.path[decl.path.indexOf(name) - 1]!;
+      const again = { start: before.span.end, end: name.span.end };
+      const fixes = [removal(cx, again, `this \`${name.text}\``)];
+      cx.report(report('stage-repeated', { stage: name.text }, { primary: at(cx, name), fixes }));
     } else order.push(name.text);
   }
   return failed ? undefined : order;
@@ -85,7 +103,7 @@ function reportUnknownStage(name: Name, cx: Context, use: FlowUse): void {
     report(
       'unknown-stage',
       { stage: name.text, plan: use.plan },
-      { primary, ...suggestions(primary, name.text, known, 'stages') },
+      { primary, ...choices(primary, name.text, known, 'stages') },
     ),
   );
 }

@@ -1,7 +1,7 @@
 /** The `kv` block: page size, element type, and the chain of tiers. */
 import type { Expr, PathExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
-import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { DType } from '../../model/shape.js';
 import { isQuantised, type WeightType } from '../../model/weight-types.js';
 import type { DefaultTaken, KvSpec, KvTier, Tier, Topology } from '../../plan/plan.js';
@@ -10,8 +10,9 @@ import type { CheckedTopology } from '../check-topology.js';
 import { describe } from '../evaluate.js';
 import { readProperties, type PlacedProperty } from '../properties.js';
 import { oneOf, quantity, type Reader } from '../readers.js';
+import { removal, replacement } from '../fixes.js';
 import { at, suggestions, type Context } from '../scope.js';
-import { formatBytes } from '../units.js';
+import { formatBytes, formatExactBytes } from '../units.js';
 
 interface ChainLink {
   readonly target: PathExpr;
@@ -110,7 +111,11 @@ function readTiers({ links, cx }: Chain, checked: CheckedTopology): readonly Tie
         report(
           'tier-repeated',
           { tier: use.name },
-          { primary: use.origin, related: [{ ...earlier.origin, label: 'named here first' }] },
+          {
+            primary: use.origin,
+            related: [{ ...earlier.origin, label: 'named here first' }],
+            fixes: [withoutLink(links, i, cx)],
+          },
         ),
       );
       failed = true;
@@ -118,6 +123,17 @@ function readTiers({ links, cx }: Chain, checked: CheckedTopology): readonly Tie
     tiers.push(use);
   }
   return failed ? undefined : tiers;
+}
+
+/** The chain without one of its links behind the first, cap and all. */
+function withoutLink(links: readonly ChainLink[], at: number, cx: Context): Fix {
+  const endOf = ({ target, upTo }: ChainLink): number => (upTo ?? target).span.end;
+  const [before, link] = [links[at - 1]!, links[at]!];
+  return removal(
+    cx,
+    { start: endOf(before), end: endOf(link) },
+    `this \`${link.target.segments.at(-1)!.name.text}\``,
+  );
 }
 
 function readTier(
@@ -150,7 +166,9 @@ function readTier(
       return undefined;
     }
     if (upTo) {
-      cx.report(report('cap-on-device', { tier: name }, { primary: at(cx, upTo) }));
+      const cap = { start: target.span.end, end: upTo.span.end };
+      const fixes = [removal(cx, cap, 'the cap')];
+      cx.report(report('cap-on-device', { tier: name }, { primary: at(cx, upTo), fixes }));
       return undefined;
     }
     return { name, medium: 'device', origin };
@@ -158,7 +176,8 @@ function readTier(
   if (first) {
     const devices = places.find((t) => t.kind === 'devices');
     const helps = devices ? [`begin with \`${lastPart(devices.path)} -> ${name}\``] : [];
-    cx.report(report('first-tier-not-device', { tier: name }, { primary: origin, helps }));
+    const fixes = devices ? [replacement(origin, `${lastPart(devices.path)} -> ${name}`)] : [];
+    cx.report(report('first-tier-not-device', { tier: name }, { primary: origin, helps, fixes }));
     return undefined;
   }
   const tier = topology.tiers.find((t) => t.name === name)!;
@@ -169,7 +188,11 @@ function readTier(
       report(
         'cap-exceeds-capacity',
         { tier: name, cap: formatBytes(cap), capacity: formatBytes(tier.capacity) },
-        { primary: at(cx, upTo!), related: [{ ...tier.origin, label: 'declared here' }] },
+        {
+          primary: at(cx, upTo!),
+          related: [{ ...tier.origin, label: 'declared here' }],
+          fixes: [replacement(at(cx, upTo!), formatExactBytes(tier.capacity))],
+        },
       ),
     );
     return undefined;

@@ -11,6 +11,7 @@ import type {
   OverrideMember,
   PathExpr,
   PlanDecl,
+  PlanMember,
   ReplicateMember,
   ShardMember,
   SplitMember,
@@ -18,6 +19,7 @@ import type {
 } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
+import { removal } from '../fixes.js';
 import { ownProperties, reportDuplicates, type PlacedProperty } from '../properties.js';
 import { at, lookUp, type Context } from '../scope.js';
 
@@ -77,12 +79,16 @@ function readOwn(decl: PlanDecl, cx: Context): MergedPlan {
   let kv: readonly PlacedProperty[] = [];
   let kvOrigin: Origin | undefined;
   let flow: Placed<FlowDecl> | undefined;
-  const twice = (block: string, origin: Origin, first: Origin): void =>
+  const twice = (block: string, member: PlanMember, origin: Origin, first: Origin): void =>
     cx.report(
       report(
         'duplicate-block',
         { block },
-        { primary: origin, related: [{ ...first, label: 'the first one' }] },
+        {
+          primary: origin,
+          related: [{ ...first, label: 'the first one' }],
+          fixes: [removal(cx, member.span, 'this block')],
+        },
       ),
     );
   for (const member of decl.members) {
@@ -91,7 +97,7 @@ function readOwn(decl: PlanDecl, cx: Context): MergedPlan {
         addStage(member, stages, cx);
         break;
       case 'kv':
-        if (kvOrigin) twice('kv block', headOf(cx, member, 2), kvOrigin);
+        if (kvOrigin) twice('kv block', member, headOf(cx, member, 2), kvOrigin);
         else {
           kv = ownProperties(cx, member.members);
           kvOrigin = headOf(cx, member, 2);
@@ -99,7 +105,7 @@ function readOwn(decl: PlanDecl, cx: Context): MergedPlan {
         }
         break;
       case 'flow':
-        if (flow) twice('flow', headOf(cx, member, 4), headOf(flow.cx, flow.node, 4));
+        if (flow) twice('flow', member, headOf(cx, member, 4), headOf(flow.cx, flow.node, 4));
         else flow = { node: member, cx };
         break;
       case 'expect':
@@ -139,6 +145,7 @@ function addStage(decl: StageDecl, stages: MergedStage[], cx: Context): void {
         {
           primary: at(cx, decl.name),
           related: [{ ...at(cx, earlier.name.node), label: 'declared here first' }],
+          fixes: [removal(cx, decl.span, 'this stage')],
         },
       ),
     );
@@ -198,7 +205,11 @@ function repeated(
     report(
       'duplicate-block',
       { block },
-      { primary: at(cx, node), related: [{ ...at(cx, first), label: 'the first one' }] },
+      {
+        primary: at(cx, node),
+        related: [{ ...at(cx, first), label: 'the first one' }],
+        fixes: [removal(cx, node.span, `this \`${block}\``)],
+      },
     ),
   );
 }

@@ -1,12 +1,13 @@
 /** Meshes: axis sizes, `fill`, and what fits the devices of a stage. */
 import type { MeshExpr } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
-import type { Origin } from '../../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { Mesh } from '../../plan/plan.js';
 import { keepsBlocks, type SizedModel } from '../../plan/weight-groups.js';
 import { plainName } from '../evaluate.js';
 import { count } from '../readers.js';
-import { at, suggestions, type Context } from '../scope.js';
+import { removal, replacement } from '../fixes.js';
+import { at, choices, type Context } from '../scope.js';
 
 export type Axis = keyof Mesh;
 const AXES: readonly Axis[] = ['dp', 'pp', 'tp'];
@@ -34,7 +35,7 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
   let failed = false;
   for (const { axis, size } of expr.entries) {
     const origin: Origin = { file: cx.scope.path, span: { start: axis.span.start, end: size.span.end } };
-    const name = readAxis(axis, cx, use.model);
+    const name = readAxis(axis, origin, cx, use.model);
     if (!name) {
       failed = true;
       continue;
@@ -44,7 +45,11 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
         report(
           'axis-repeated',
           { axis: name },
-          { primary: origin, related: [{ ...axes[name], label: 'named here first' }] },
+          {
+            primary: origin,
+            related: [{ ...axes[name], label: 'named here first' }],
+            fixes: [removal(cx, origin.span, `this \`${name}\``)],
+          },
         ),
       );
       failed = true;
@@ -62,7 +67,10 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
   if (failed) return undefined;
   const rest = AXES.reduce((product, axis) => product * (sizes[axis] ?? 1), 1);
   if (fills.length > 1) {
-    cx.report(report('two-fills', { axes: fills }, { primary: axes[fills[1]!]! }));
+    const primary = axes[fills[1]!]!;
+    cx.report(
+      report('two-fills', { axes: fills }, { primary, fixes: [replacement(primary, `${fills[1]!}: 1`)] }),
+    );
     return undefined;
   }
   const [filled] = fills;
@@ -72,7 +80,7 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
         report(
           'fill-not-whole',
           { axis: filled, devices: use.devices, rest },
-          { primary: at(cx, expr), related: [onDevices(use)], helps: fittingMeshes(use) },
+          { primary: at(cx, expr), related: [onDevices(use)], ...fittingMeshes(use, at(cx, expr)) },
         ),
       );
       return undefined;
@@ -87,7 +95,7 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
       report(
         'mesh-size',
         { stage: use.stage, mesh: written, ranks, devices: use.devices },
-        { primary: at(cx, expr), related: [onDevices(use)], helps: fittingMeshes(use) },
+        { primary: at(cx, expr), related: [onDevices(use)], ...fittingMeshes(use, at(cx, expr)) },
       ),
     );
     return undefined;
@@ -102,6 +110,7 @@ const onDevices = (use: MeshUse): Origin & { readonly label: string } => ({
 
 function readAxis(
   axis: { readonly text: string; readonly span: Origin['span'] },
+  origin: Origin,
   cx: Context,
   model: string,
 ): Axis | undefined {
@@ -110,14 +119,11 @@ function readAxis(
   const primary = at(cx, axis);
   if (axis.text === 'ep') {
     const helps = ['dp splits requests, pp layers, tp heads, ffn and vocab'];
-    cx.report(report('unsupported-axis', { axis: axis.text, model }, { primary, helps }));
+    const fixes = [removal(cx, origin.span, '`ep`')];
+    cx.report(report('unsupported-axis', { axis: axis.text, model }, { primary, helps, fixes }));
   } else {
     cx.report(
-      report(
-        'unknown-axis',
-        { axis: axis.text },
-        { primary, ...suggestions(primary, axis.text, AXES, 'axes') },
-      ),
+      report('unknown-axis', { axis: axis.text }, { primary, ...choices(primary, axis.text, AXES, 'axes') }),
     );
   }
   return undefined;
@@ -151,13 +157,21 @@ export function showMesh(mesh: Mesh): string {
   return shown.length === 0 ? 'tp: 1' : shown.join(', ');
 }
 
-/** Help lines that list the meshes without `dp` which fit the devices and the model. */
-function fittingMeshes(use: MeshUse): readonly string[] {
-  const meshes = tpWidths(use.sized)
-    .filter((tp) => use.devices % tp === 0 && use.devices / tp <= use.sized.shape.layers)
-    .map((tp): Mesh => ({ dp: 1, pp: use.devices / tp, tp }));
-  if (meshes.length === 0) return ['`dp: fill` takes whatever the other axes leave'];
-  return [
-    `${meshes.map((m) => `(${showMesh(m)})`).join(', ')} fit ${use.devices} devices; \`dp\` may take a part of either`,
-  ];
+/** The meshes without `dp` that fit the devices and the model. */
+export function meshesOf(devices: number, model: SizedModel): readonly Mesh[] {
+  return tpWidths(model)
+    .filter((tp) => devices % tp === 0 && devices / tp <= model.shape.layers)
+    .map((tp): Mesh => ({ dp: 1, pp: devices / tp, tp }));
+}
+
+/** A help line that lists the meshes without `dp` which fit, and each of them in place of the mesh at `written`. */
+function fittingMeshes(
+  use: MeshUse,
+  written: Origin,
+): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const meshes = meshesOf(use.devices, use.sized).map((mesh) => `(${showMesh(mesh)})`);
+  const fixes = (meshes.length > 0 ? meshes : ['(dp: fill)']).map((mesh) => replacement(written, mesh));
+  if (meshes.length === 0) return { helps: ['`dp: fill` takes whatever the other axes leave'], fixes };
+  const helps = [`${meshes.join(', ')} fit ${use.devices} devices; \`dp\` may take a part of either`];
+  return { helps, fixes };
 }

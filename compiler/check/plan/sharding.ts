@@ -11,6 +11,7 @@ import type { Origin } from '../../diagnostics/diagnostic.js';
 import type { LayerSharding, Mesh, Stage, TpDim } from '../../plan/plan.js';
 import { pathText } from '../evaluate.js';
 import { count } from '../readers.js';
+import { removal, replacement } from '../fixes.js';
 import { at, suggestions, type Context } from '../scope.js';
 import type { Placed } from './merge-plan.js';
 
@@ -61,7 +62,11 @@ export function readPlacements(
           report(
             'placed-twice',
             { dim: name },
-            { primary: at(cx, dim), related: [{ ...earlier, label: 'placed here first' }] },
+            {
+              primary: at(cx, dim),
+              related: [{ ...earlier, label: 'placed here first' }],
+              fixes: [removal(cx, node.dims.length > 1 ? dim.span : node.span, `this \`${name}\``)],
+            },
           ),
         );
         failed = true;
@@ -84,7 +89,17 @@ export function readPlacements(
           report(
             'dim-on-wrong-axis',
             { dim: name, axis: 'copies', right: 'only `kv_heads` can be kept in a number of copies' },
-            { primary: at(cx, node.by), helps: [`\`replicate ${name}\` keeps all of it on every rank`] },
+            {
+              primary: at(cx, node.by),
+              helps: [`\`replicate ${name}\` keeps all of it on every rank`],
+              fixes: [
+                removal(
+                  cx,
+                  { start: node.dims.at(-1)!.span.end, end: node.by.span.end },
+                  'the number of copies',
+                ),
+              ],
+            },
           ),
         );
         failed = true;
@@ -113,7 +128,8 @@ function placeable(dim: Name, node: ShardMember | ReplicateMember, cx: Context):
     if (AXIS_OF[dim.text] === 'tp' || AXIS_OF[dim.text] === undefined) return true;
     const axis = AXIS_OF[dim.text]!;
     const right = `set \`${axis}: 1\` to leave it whole`;
-    cx.report(report('dim-on-wrong-axis', { dim: dim.text, axis: 'nothing', right }, { primary }));
+    const fixes = [removal(cx, node.dims.length > 1 ? dim.span : node.span, `\`${dim.text}\``)];
+    cx.report(report('dim-on-wrong-axis', { dim: dim.text, axis: 'nothing', right }, { primary, fixes }));
     return false;
   }
   const axis = AXIS_OF[dim.text];
@@ -136,7 +152,14 @@ function placeable(dim: Name, node: ShardMember | ReplicateMember, cx: Context):
     report(
       'dim-on-wrong-axis',
       { dim: dim.text, axis: node.axis.text, right },
-      { primary: axis === undefined ? primary : at(cx, node.axis), helps: [ONLY[node.axis.text]!] },
+      {
+        primary: axis === undefined ? primary : at(cx, node.axis),
+        helps: [ONLY[node.axis.text]!],
+        fixes:
+          axis === undefined
+            ? [removal(cx, node.dims.length > 1 ? dim.span : node.span, `\`${dim.text}\``)]
+            : [replacement(at(cx, node.axis), axis)],
+      },
     ),
   );
   return false;
@@ -159,30 +182,41 @@ export function readSplit(
   if (node.dim.text !== 'layers') {
     const primary = at(cx, node.dim);
     const right = 'only `layers` can be split by a list';
-    cx.report(report('dim-on-wrong-axis', { dim: node.dim.text, axis: node.axis.text, right }, { primary }));
+    const fixes = [replacement(primary, 'layers')];
+    cx.report(
+      report('dim-on-wrong-axis', { dim: node.dim.text, axis: node.axis.text, right }, { primary, fixes }),
+    );
     return undefined;
   }
   if (node.axis.text !== 'pp') {
     const primary = at(cx, node.axis);
     const right = ONLY['pp']!;
-    cx.report(report('dim-on-wrong-axis', { dim: 'layers', axis: node.axis.text, right }, { primary }));
+    const fixes = [replacement(primary, 'pp')];
+    cx.report(
+      report('dim-on-wrong-axis', { dim: 'layers', axis: node.axis.text, right }, { primary, fixes }),
+    );
     return undefined;
   }
   if (node.sizes.kind === 'error') return undefined;
   const sizes = node.sizes.items.map((item) => count(item, cx, 'a group of layers'));
   if (sizes.includes(undefined)) return undefined;
   const primary = at(cx, node.sizes);
-  const even = `an even split is [${evenSplit(layers, mesh.pp).join(', ')}]`;
+  const evenly = `[${evenSplit(layers, mesh.pp).join(', ')}]`;
+  const [even, fixes] = [`an even split is ${evenly}`, [replacement(primary, evenly)]];
   if (sizes.length !== mesh.pp) {
     const related = [{ ...meshOrigin, label: `pp = ${mesh.pp}` }];
     cx.report(
-      report('split-length', { given: sizes.length, pp: mesh.pp }, { primary, related, helps: [even] }),
+      report(
+        'split-length',
+        { given: sizes.length, pp: mesh.pp },
+        { primary, related, helps: [even], fixes },
+      ),
     );
     return undefined;
   }
   const sum = sizes.reduce<number>((s, n) => s + n!, 0);
   if (sum !== layers) {
-    cx.report(report('split-sum', { sum, layers }, { primary, helps: [even] }));
+    cx.report(report('split-sum', { sum, layers }, { primary, helps: [even], fixes }));
     return undefined;
   }
   return sizes as readonly number[];
@@ -227,7 +261,11 @@ export function readOverride(
         report(
           'misplaced-member',
           { member: member.kind === 'mesh_member' ? 'mesh' : member.kind, place: 'an override' },
-          { primary: at(cx, member), helps: ['an override holds `shard` and `replicate` lines'] },
+          {
+            primary: at(cx, member),
+            helps: ['an override holds `shard` and `replicate` lines'],
+            fixes: [removal(cx, member.span, 'it')],
+          },
         ),
       );
   }

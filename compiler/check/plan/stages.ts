@@ -7,11 +7,12 @@ import type { DefaultTaken, Mesh, Phase, Stage, TpDim } from '../../plan/plan.js
 import type { CheckedTopology } from '../check-topology.js';
 import { readProperties } from '../properties.js';
 import { quantity } from '../readers.js';
-import { at, suggestions, type Context } from '../scope.js';
+import { insertion, memberInsertion, removal, replacement } from '../fixes.js';
+import { at, choices, MOST_CHOICES, suggestions, type Context } from '../scope.js';
 import { selectDevices } from '../select-places.js';
 import { chooseMesh } from './auto-mesh.js';
 import { mergeStage, type MergedPlan, type MergedStage } from './merge-plan.js';
-import { divisors, readMesh, showMesh, tpWidths, type Axis } from './mesh.js';
+import { divisors, meshesOf, readMesh, showMesh, type Axis } from './mesh.js';
 import { evenSplit, readOverride, readPlacements, readSplit } from './sharding.js';
 
 export interface StageUse {
@@ -62,7 +63,11 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
   if (!merged.on) {
     const arrays = [...use.topology.templates.values()].filter((t) => t.kind === 'devices');
     const helps = arrays.map((a) => `write \`on ${a.path}\``);
-    cx.report(report('stage-without-devices', { stage: name.text }, { primary: at(cx, name), helps }));
+    const head = merged.phases?.cx === cx ? merged.phases.node.at(-1)! : name;
+    const fixes = arrays
+      .slice(0, MOST_CHOICES)
+      .map((a) => insertion(cx, head.span.end, ` on ${a.path}`, `Add \`on ${a.path}\``));
+    cx.report(report('stage-without-devices', { stage: name.text }, { primary: at(cx, name), helps, fixes }));
     return undefined;
   }
   const devices = selectDevices(merged.on.node, use.topology, merged.on.cx);
@@ -78,7 +83,10 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
     const helps = [
       `pp = ${valid.join(', ')} divides the ${devices.length} devices and leaves every stage a layer`,
     ];
-    cx.report(report('too-many-pipeline-stages', { pp: mesh.pp, layers }, { primary, helps }));
+    const fixes = axes.pp
+      ? meshesOf(devices.length, use.model).map((fit) => replacement(meshOrigin, `(${showMesh(fit)})`))
+      : [];
+    cx.report(report('too-many-pipeline-stages', { pp: mesh.pp, layers }, { primary, helps, fixes }));
     return undefined;
   }
   const layerSplit = merged.split
@@ -129,7 +137,11 @@ function resolveLike(stage: MergedStage, plan: MergedPlan, seen: readonly string
   const chain = [...seen, stage.name.node.text];
   if (chain.includes(node.text)) {
     const cycle = [...chain.slice(chain.indexOf(node.text)), node.text];
-    cx.report(report('like-cycle', { cycle }, { primary: at(cx, node) }));
+    const word = /\s*\blike\s*$/.exec(cx.scope.file.text.slice(0, node.span.start));
+    const fixes = word
+      ? [removal(cx, { start: word.index, end: node.span.end }, `\`like ${node.text}\``)]
+      : [];
+    cx.report(report('like-cycle', { cycle }, { primary: at(cx, node), fixes }));
     return undefined;
   }
   const other = plan.stages.find((s) => s.name.node.text === node.text);
@@ -174,7 +186,7 @@ function readPhases(stage: MergedStage): readonly Phase[] | undefined {
 
 function reportPhase(phase: Name, cx: Context, stage: string): void {
   const primary = at(cx, phase);
-  const near = suggestions(primary, phase.text, PHASES, 'phases');
+  const near = choices(primary, phase.text, PHASES, 'phases');
   const helps = [...near.helps, `write \`stage ${stage}: prefill + decode\`, or one of the two`];
   cx.report(report('unknown-phase', { phase: phase.text }, { primary, helps, fixes: near.fixes }));
 }
@@ -193,7 +205,6 @@ function readLayout(
   on: Origin,
   use: StageUse,
 ): Laid | undefined {
-  const { shape } = use.model;
   const owner = stage.name.cx;
   if (!stage.mesh) {
     if (devices.length === 1)
@@ -203,16 +214,16 @@ function readLayout(
         meshOrigin: at(owner, name),
         defaults: [{ what: `${name.text}.mesh`, value: '(tp: 1)', why: 'the stage stands on one device' }],
       };
-    const meshes = tpWidths(use.model).filter(
-      (tp) => devices.length % tp === 0 && devices.length / tp <= shape.layers,
-    );
-    const shown = meshes.map((tp) => `(${showMesh({ dp: 1, pp: devices.length / tp, tp })})`);
-    const helps = [`add \`mesh ${shown.at(-1) ?? '(dp: fill)'}\` or \`mesh auto\``];
+    const shown = meshesOf(devices.length, use.model).map((mesh) => `(${showMesh(mesh)})`);
+    const best = `mesh ${shown.at(-1) ?? '(dp: fill)'}`;
+    const helps = [`add \`${best}\` or \`mesh auto\``];
+    const head = on.file === owner.scope.path ? on.span.end : name.span.end;
+    const fixes = [best, 'mesh auto'].flatMap((member) => memberInsertion(owner, head, member) ?? []);
     owner.report(
       report(
         'stage-without-mesh',
         { stage: name.text, devices: devices.length },
-        { primary: at(owner, name), helps },
+        { primary: at(owner, name), helps, fixes },
       ),
     );
     return undefined;

@@ -10,7 +10,8 @@ import type { ModelShape } from '../../model/shape.js';
 import { WEIGHT_FORMATS } from '../../model/weight-types.js';
 import type { LayerSharding, Stage, TpDim } from '../../plan/plan.js';
 import { columnsOfRank, contractingType, keepsBlocks, type ColumnDim } from '../../plan/weight-groups.js';
-import { divisors } from '../plan/mesh.js';
+import { replacement } from '../fixes.js';
+import { divisors, meshesOf, showMesh } from '../plan/mesh.js';
 import type { Rule, RuleInput } from './rule.js';
 
 const SIZES: Readonly<Record<'heads' | 'kv_heads' | 'ffn', (shape: ModelShape) => number>> = {
@@ -48,6 +49,13 @@ function check(
     const size = SIZES[dim](shape);
     if (size % tp === 0) return;
     const { origin } = input.provenance(dim);
+    const { axes } = input.sources.get(stage.name)!;
+    const fixes =
+      axes.tp === undefined
+        ? []
+        : meshesOf(stage.devices.length, model).map((fit) =>
+            replacement(stage.meshOrigin, `(${showMesh(fit)})`),
+          );
     found.push(
       report(
         'dim-not-divisible',
@@ -58,6 +66,7 @@ function check(
           related: origin ? [{ ...origin, label: `${dim} = ${size}` }] : [],
           notes: [fact(dim)],
           helps: [`tp = ${listOr(validWidths(shape, sharding))} divides it`, ...keepTp(dim, size, tp)],
+          fixes,
         },
       ),
     );

@@ -113,7 +113,11 @@ export const CASES: readonly Case[] = [
     models: qwenWith({ hidden_size: '128' }),
     says: '`hidden_size` is "128"',
   },
-  { slug: 'unknown-value', source: `model m { weights: «f61» }`, says: '`f16`' },
+  {
+    slug: 'unknown-value',
+    source: `model m { layers: 2, hidden: 64, heads: 8, ffn: 96, vocab: 100, context: 64, weights: «f61» }`,
+    says: '`f16`',
+  },
   { slug: 'unknown-value', source: fused('mesh (dp: 8)', 'numerics: «exact»') },
   {
     slug: 'bad-shape',
@@ -303,6 +307,19 @@ export const CASES: readonly Case[] = [
     slug: 'misplaced-member',
     source: fused('mesh (dp: 2, tp: 4)\noverride layers[0].mlp { «mesh (tp: 2)» }'),
   },
+
+  { slug: 'wrong-type', source: 'model m { source: «clerk» }', says: 'the bare word `clerk`' },
+  {
+    slug: 'wrong-type',
+    source: 'model m { source: "clerk", weights: «"f16"» }',
+    says: 'one of f32, f16',
+  },
+  {
+    slug: 'out-of-range',
+    source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu«[3..0]»'),
+    says: '0..3',
+  },
+  { slug: 'out-of-range', source: 'param n: tokens = «2.5 tokens»', says: 'a whole number' },
 
   // ---------------------------------------------------------------- expectations
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
