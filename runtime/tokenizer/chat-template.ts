@@ -1,6 +1,4 @@
 /** Turns chat messages into prompt text with the model's own Jinja template. */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { RuntimeFailure } from '../failure.js';
 
@@ -24,25 +22,24 @@ export type ChatRenderer = (messages: readonly ChatMessage[], options: ChatOptio
 const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'];
 
 /**
- * The renderer of a model directory: `chat_template.jinja`, or `chat_template` of the tokenizer config (the one
- * named `default` where there are several). Undefined when the model has none. Fails with FC0914 when the template
- * cannot be parsed.
+ * The renderer of a chat template; `origin` is where it is from. Fails with FC0914 when it cannot be parsed.
+ *
+ * @param tokenizerConfig names the special tokens
  */
 export function chatRenderer(
-  dir: string,
+  origin: string,
+  text: string,
   tokenizerConfig: Readonly<Record<string, unknown>>,
-): ChatRenderer | undefined {
-  const text = templateText(dir, tokenizerConfig['chat_template']);
-  if (text === undefined) return undefined;
+): ChatRenderer {
   let template: Template;
   try {
     template = new Template(text);
   } catch (cause) {
     throw new RuntimeFailure(
       'FC0914',
-      `cannot parse the chat template of ${dir}: ${(cause as Error).message}`,
+      `cannot parse the chat template of ${origin}: ${(cause as Error).message}`,
       {
-        subject: dir,
+        subject: origin,
         cause,
       },
     );
@@ -69,14 +66,4 @@ export function tokenText(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
   if (typeof token === 'object' && token !== null && 'content' in token) return tokenText(token.content);
   return undefined;
-}
-
-function templateText(dir: string, configured: unknown): string | undefined {
-  const file = join(dir, 'chat_template.jinja');
-  if (existsSync(file)) return readFileSync(file, 'utf8');
-  if (typeof configured === 'string') return configured;
-  if (!Array.isArray(configured)) return undefined;
-  const named = configured as readonly { readonly name?: unknown; readonly template?: unknown }[];
-  const chosen = named.find((entry) => entry.name === 'default') ?? named[0];
-  return typeof chosen?.template === 'string' ? chosen.template : undefined;
 }

@@ -2,11 +2,11 @@
 import type { ModelSpec } from '../../compiler/model/shape.js';
 import { RuntimeFailure } from '../failure.js';
 import { validateVocabulary } from '../weights/validate-model.js';
-import { modelFolder, resolveModelDirectory } from '../weights/model-dir.js';
+import { resolveModelDirectory } from '../weights/model-dir.js';
 import { loadTokenizer, type TextTokenizer } from './tokenizer.js';
 
 /**
- * Loads the tokenizer of the model directory, or of that of a GGUF file, and checks that its ids fit the model (FC0915). A model without a
+ * Loads the tokenizer of the model directory or GGUF file, and checks that its ids fit the model (FC0915). A model without a
  * directory has none: its requests give token ids, and its answers show them.
  */
 export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTokenizer {
@@ -15,7 +15,7 @@ export function openTokenizer(model: ModelSpec, modelDirectory?: string): TextTo
     modelDirectory === undefined
       ? resolveModelDirectory(model.source!, model.sourceBase)
       : resolveModelDirectory(modelDirectory);
-  const tokenizer = loadTokenizer(modelFolder(found));
+  const tokenizer = loadTokenizer(found);
   validateVocabulary(tokenizer, model.shape.vocab);
   return tokenizer;
 }

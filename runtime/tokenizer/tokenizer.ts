@@ -3,13 +3,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { RuntimeFailure } from '../failure.js';
-import { readJsonObject } from '../weights/model-dir.js';
+import { isGguf, modelFolder } from '../weights/model-dir.js';
 import { byteVocabulary, type ByteVocabulary } from './byte-vocabulary.js';
 import { chatRenderer, tokenText, type ChatRenderer } from './chat-template.js';
+import { ggufTokenizer } from './gguf-tokenizer.js';
 import { textStream, type TextStream } from './text-stream.js';
+import { directoryTokenizer } from './tokenizer-parts.js';
 
 export interface TextTokenizer {
-  /** Path of `tokenizer.json`. */
+  /** Path of `tokenizer.json`, or of the GGUF file that the tokenizer is in. */
   readonly origin: string;
   readonly largestId: number;
   /**
@@ -31,17 +33,16 @@ export interface TextTokenizer {
   readonly renderChat?: ChatRenderer;
 }
 
-/** Loads `tokenizer.json` and what stands beside it. Fails with FC0914 when it is missing or cannot be used. */
-export function loadTokenizer(dir: string): TextTokenizer {
-  const origin = join(dir, 'tokenizer.json');
-  if (!existsSync(origin)) {
-    throw new RuntimeFailure('FC0914', `there is no ${origin}`, {
-      subject: origin,
-      help: 'a model needs its tokenizer.json beside its config.json or GGUF file',
-    });
-  }
-  const json = readJsonObject(origin);
-  const config = optionalJson(join(dir, 'tokenizer_config.json'));
+/**
+ * Loads the tokenizer of a model directory, or of a GGUF file: that of its directory where there is one, otherwise the one
+ * within the file. Fails with FC0914 when it is missing or cannot be used.
+ */
+export function loadTokenizer(model: string): TextTokenizer {
+  const dir = modelFolder(model);
+  const isWithin = isGguf(model) && !existsSync(join(dir, 'tokenizer.json'));
+  const { origin, json, config, template, endIds } = isWithin
+    ? ggufTokenizer(model)
+    : directoryTokenizer(dir);
   let tokenizer: Tokenizer;
   try {
     tokenizer = new Tokenizer(json, config);
@@ -65,25 +66,22 @@ export function loadTokenizer(dir: string): TextTokenizer {
     decode: (ids) => decodeText(ids.filter(isText)),
     stream: (keepSpecial = false) => textStream(decodeText, keepSpecial ? known : isText),
     tokenText: (id) => (special.has(id) ? tokenizer.id_to_token(id)! : known(id) ? decodeText([id]) : ''),
-    stopIds: stopIdsOf(dir, tokenizer, config),
+    stopIds: stopIdsOf(endIds, tokenizer, config),
     vocabulary: () => byteVocabulary(tokenizer, json['decoder']),
-    renderChat: chatRenderer(dir, config),
+    ...(template === undefined ? {} : { renderChat: chatRenderer(origin, template, config) }),
   };
 }
 
-/** End-of-sequence ids named by the generation config, the model config and the tokenizer config together. */
-function stopIdsOf(dir: string, tokenizer: Tokenizer, config: Readonly<Record<string, unknown>>): number[] {
-  const named = ['generation_config.json', 'config.json'].flatMap(
-    (file) => optionalJson(join(dir, file))['eos_token_id'] ?? [],
-  );
+/** `endIds` that are ids, and that of the tokenizer config's end token. */
+function stopIdsOf(
+  endIds: readonly unknown[],
+  tokenizer: Tokenizer,
+  config: Readonly<Record<string, unknown>>,
+): number[] {
   const eos = tokenText(config['eos_token']);
   const fromTokenizer = eos === undefined ? undefined : tokenizer.token_to_id(eos);
-  const ids = [...named, fromTokenizer].filter((id): id is number => typeof id === 'number');
+  const ids = [...endIds, fromTokenizer].filter((id): id is number => typeof id === 'number');
   return [...new Set(ids)];
-}
-
-function optionalJson(path: string): Readonly<Record<string, unknown>> {
-  return existsSync(path) ? readJsonObject(path) : {};
 }
 
 function largest(ids: Iterable<number>): number {
