@@ -7,7 +7,13 @@
 export type ValueKind =
   | { readonly kind: 'quantity'; readonly units: readonly string[]; readonly example: string }
   | { readonly kind: 'words'; readonly words: readonly string[] }
-  | { readonly kind: 'record'; readonly keys: readonly string[]; readonly example: string }
+  /** `units` are those of its values; without `keys` any whole number is one. */
+  | {
+      readonly kind: 'record';
+      readonly keys: readonly string[];
+      readonly units: readonly string[];
+      readonly example: string;
+    }
   | {
       readonly kind: 'number' | 'text' | 'truth' | 'tiers' | 'length' | 'requests';
       readonly example: string;
@@ -16,8 +22,20 @@ export type ValueKind =
 export interface PropertyDoc {
   readonly value: ValueKind;
   readonly doc: string;
-  /** In words, where there is one; `required` when there cannot be. */
+  /** The value that leaving the property out means, where there is one for all files. */
+  readonly standard?: string;
+  /** What leaving it out means, in words; `required` where it cannot be. */
   readonly fallback?: string;
+}
+
+/** What leaving a property out means, in Markdown; undefined where it cannot be left out. */
+export function defaultOf({ standard, fallback }: PropertyDoc): string | undefined {
+  if (fallback === REQUIRED) return undefined;
+  const parts = [
+    ...(standard === undefined ? [] : [`\`${standard}\``]),
+    ...(fallback === undefined ? [] : [fallback]),
+  ];
+  return parts.join(', ');
 }
 
 export interface WordDoc {
@@ -26,8 +44,10 @@ export interface WordDoc {
   readonly snippet: string;
 }
 
+const REQUIRED = 'required';
 const BYTES = ['GiB', 'MiB', 'KiB', 'TiB', 'GB', 'MB', 'KB', 'TB', 'B'];
 const RATES = BYTES.map((unit) => `${unit}/s`);
+const FLOPS = ['TFLOPS', 'GFLOPS', 'PFLOPS'];
 const TIMES = ['us', 'ms', 'ns', 's'];
 
 const bytes = (example: string): ValueKind => ({ kind: 'quantity', units: BYTES, example });
@@ -39,7 +59,6 @@ const part = (example: string): ValueKind => ({ kind: 'quantity', units: ['%'], 
 const words = (...each: string[]): ValueKind => ({ kind: 'words', words: each });
 const count = (example: string): ValueKind => ({ kind: 'number', example });
 
-const REQUIRED = 'required';
 const WEIGHT_WORDS = ['f32', 'f16', 'bf16', 'int8', 'int4'];
 const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'phi3'];
 
@@ -49,17 +68,27 @@ export const PROPERTIES = {
     memory: { value: bytes('24 GB'), doc: 'Memory of the device.', fallback: REQUIRED },
     bandwidth: { value: rate('300 GB/s'), doc: 'Peak bandwidth of its memory.', fallback: REQUIRED },
     compute: {
-      value: { kind: 'record', keys: ['f32', 'f16', 'bf16', 'int8'], example: '{ f16: 121 TFLOPS }' },
+      value: {
+        kind: 'record',
+        keys: ['f32', 'f16', 'bf16', 'int8'],
+        units: FLOPS,
+        example: '{ f16: 121 TFLOPS }',
+      },
       doc: 'Peak operations per second by element type.',
       fallback: REQUIRED,
     },
     sustained: {
-      value: { kind: 'record', keys: ['compute', 'bandwidth'], example: '{ compute: 43%, bandwidth: 80% }' },
+      value: {
+        kind: 'record',
+        keys: ['compute', 'bandwidth'],
+        units: ['%'],
+        example: '{ compute: 43%, bandwidth: 80% }',
+      },
       doc: 'Fraction of the peaks that large kernels reach.',
-      fallback: 'a usual fraction',
+      standard: '{ compute: 50%, bandwidth: 80% }',
     },
     gemm: {
-      value: { kind: 'record', keys: [], example: '{ 64: 9%, 4096: 43% }' },
+      value: { kind: 'record', keys: [], units: ['%'], example: '{ 64: 9%, 4096: 43% }' },
       doc: 'Fraction of the peak that matrix products of so many rows reach.',
       fallback: 'that of large kernels',
     },
@@ -74,18 +103,18 @@ export const PROPERTIES = {
   },
   link: {
     bandwidth: { value: rate('12 GB/s'), doc: 'Bytes per second in each direction.', fallback: REQUIRED },
-    latency: { value: time('10 us'), doc: 'Time until the first byte is there.', fallback: '0 s' },
+    latency: { value: time('10 us'), doc: 'Time until the first byte is there.', standard: '0 s' },
     allreduce: {
-      value: { kind: 'record', keys: ['2', '4', '8'], example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },
+      value: { kind: 'record', keys: ['2', '4', '8'], units: RATES, example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },
       doc: 'Measured all-reduce: bytes of the tensor by time, for so many ranks.',
       fallback: 'worked out from the bandwidth',
     },
   },
   overhead: {
-    step: { value: time('5 ms'), doc: 'Time of the engine for every step, for simulation.', fallback: '0 s' },
-    layer: { value: time('30 us'), doc: 'Time of the devices for every layer of a step.', fallback: '0 s' },
-    request: { value: time('4 us'), doc: 'Time of the engine for every request of a step.', fallback: '0 s' },
-    kernel: { value: time('4 us'), doc: 'Time of the devices for every kernel of a step.', fallback: '0 s' },
+    step: { value: time('5 ms'), doc: 'Time of the engine for every step, for simulation.', standard: '0 s' },
+    layer: { value: time('30 us'), doc: 'Time of the devices for every layer of a step.', standard: '0 s' },
+    request: { value: time('4 us'), doc: 'Time of the engine for every request of a step.', standard: '0 s' },
+    kernel: { value: time('4 us'), doc: 'Time of the devices for every kernel of a step.', standard: '0 s' },
   },
   model: {
     source: {
@@ -96,18 +125,18 @@ export const PROPERTIES = {
     weights: {
       value: words(...WEIGHT_WORDS),
       doc: 'Element type of the weights in device memory.',
-      fallback: 'as in the source',
+      fallback: 'that of the source; `f16` for a shape alone',
     },
     family: {
       value: words(...FAMILIES),
       doc: 'Architecture of a model that is given by its shape.',
-      fallback: 'llama',
+      standard: 'llama',
     },
     layers: { value: count('32'), doc: 'Number of decoder layers.', fallback: REQUIRED },
     hidden: { value: count('4096'), doc: 'Size of the residual stream.', fallback: REQUIRED },
     heads: { value: count('32'), doc: 'Query heads of a layer.', fallback: REQUIRED },
-    kv_heads: { value: count('8'), doc: 'Key and value heads of a layer.', fallback: 'as many as heads' },
-    head_dim: { value: count('128'), doc: 'Size of a head.', fallback: 'hidden / heads' },
+    kv_heads: { value: count('8'), doc: 'Key and value heads of a layer.', fallback: 'as many as `heads`' },
+    head_dim: { value: count('128'), doc: 'Size of a head.', fallback: 'as in the family' },
     ffn: { value: count('14336'), doc: 'Inner size of the MLP.', fallback: REQUIRED },
     vocab: { value: count('128256'), doc: 'Entries of the vocabulary.', fallback: REQUIRED },
     context: { value: tokens('8192 tokens'), doc: 'Longest sequence.', fallback: REQUIRED },
@@ -135,7 +164,7 @@ export const PROPERTIES = {
     tied: {
       value: { kind: 'truth', example: 'true' },
       doc: 'Whether the embedding table is the output projection too.',
-      fallback: 'false',
+      fallback: 'as in the family',
     },
   },
   workload: {
@@ -159,7 +188,7 @@ export const PROPERTIES = {
     memory_use: {
       value: part('90%'),
       doc: 'Fraction of device memory that the plan may use.',
-      fallback: '90%',
+      standard: '90%',
     },
     weights: {
       value: words(...WEIGHT_WORDS),
@@ -169,29 +198,34 @@ export const PROPERTIES = {
     residence: {
       value: words('auto', 'both', 'switch'),
       doc: 'Whether the weights of stages on the same devices stay together or take turns.',
-      fallback: 'auto',
+      standard: 'auto',
     },
     numerics: {
       value: words('default', 'invariant'),
       doc: 'Whether results may depend on the sharding in the last bits.',
-      fallback: 'default',
+      standard: 'default',
     },
   },
   stage: {
     microbatch: {
       value: tokens('512 tokens'),
       doc: 'Most tokens of one step of a replica.',
-      fallback: 'chosen by the compiler',
+      standard: '2048 tokens',
+      fallback: 'no more than the context; of a stage that only decodes its part of the batch',
     },
     batch: {
       value: requests('256 requests'),
       doc: 'Most requests decoding at once in the stage.',
-      fallback: 'chosen by the compiler',
+      standard: '256 requests',
     },
   },
   kv: {
-    page: { value: tokens('16 tokens'), doc: 'Tokens of a page.', fallback: '16 tokens' },
-    dtype: { value: words('f16', 'f32'), doc: 'Element type of KV.', fallback: 'f16' },
+    page: { value: tokens('16 tokens'), doc: 'Tokens of a page.', standard: '16 tokens' },
+    dtype: {
+      value: words('f16', 'f32'),
+      doc: 'Element type of KV.',
+      fallback: '`f32` where the weights are, else `f16`',
+    },
     tiers: {
       value: { kind: 'tiers', example: 'gpu -> host -> nvme' },
       doc: 'Spill order of KV, from device memory on; `host up to 400 GiB` caps a tier.',

@@ -1,11 +1,15 @@
 /**
- * Writes docs/grammar.md and the diagrams it shows from the parser's own rules. `--check` only says whether they agree.
+ * Writes docs/grammar.md and the diagrams it shows from the parser's own rules, and docs/properties.md from the reference
+ * data and the families of models. `--check` only says whether they agree.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { URL } from 'node:url';
 import { format } from 'prettier';
 import railroad from 'railroad-diagrams';
+import { checkFile } from '../dist/compiler/check/check-file.js';
+import { MODEL_FAMILIES } from '../dist/compiler/model/families.js';
 import { productions, tokenText } from '../dist/grammar/productions.js';
+import { defaultOf, PROPERTIES } from '../dist/grammar/reference.js';
 
 const docs = new URL('../docs/', import.meta.url);
 const folder = 'grammar/';
@@ -105,6 +109,104 @@ ${rules
   )
   .join('\n')}`;
 files.set('grammar.md', await format(page, { parser: 'markdown', printWidth: 120 }));
+
+const NAMES = { kv: '`kv`', overhead: '`overhead`' };
+const TYPES = {
+  number: 'number',
+  text: 'text',
+  truth: '`true` or `false`',
+  tiers: 'chain of places',
+  length: 'tokens, or a distribution of them',
+  requests: 'requests, or a file',
+};
+/** What the first unit of a quantity measures. */
+const MEASURED = {
+  GiB: 'bytes',
+  'GiB/s': 'bytes per second',
+  us: 'time',
+  tokens: 'tokens',
+  requests: 'requests',
+  '%': 'share',
+};
+
+function typeOf(value) {
+  if (value.kind === 'quantity')
+    return [MEASURED[value.units[0]], value.units.map((unit) => `\`${unit}\``).join(' ')];
+  if (value.kind === 'words') return ['word', value.words.map((word) => `\`${word}\``).join(' ')];
+  if (value.kind === 'record') {
+    const keys = value.keys.length === 0 ? 'numbers' : value.keys.map((key) => `\`${key}\``).join(' ');
+    return ['record', `${keys}: ${value.units.map((unit) => `\`${unit}\``).join(' ')}`];
+  }
+  return [
+    TYPES[value.kind],
+    ['length', 'requests'].includes(value.kind)
+      ? `\`${value.kind === 'length' ? 'tokens' : 'requests'}\``
+      : '',
+  ];
+}
+
+const table = (heads, rows) =>
+  [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+
+/** The shape of a model that says only what it must. */
+function familyShape(family) {
+  const text = `model m { family: ${family}, layers: 32, hidden: 4096, heads: 32, ffn: 8192, vocab: 1000, context: 8192 tokens }
+device d { memory: 900 GB, bandwidth: 1 TB/s, compute: { f16: 1 TFLOPS } }
+topology t { gpu[1]: d }
+plan p for m on t { stage serve: prefill + decode on gpu { mesh (tp: 1) } }`;
+  const host = {
+    readText: () => text,
+    resolve: (_, name) => name,
+    readModelConfig: () => ({ kind: 'missing' }),
+  };
+  return checkFile(host, 'family.plan').plans[0].model.shape;
+}
+
+const properties = `# Properties
+
+Made from the data of the editors by \`npm run generate:grammar\`; tests hold that to the checker: to its properties, and to
+the values that it takes where one is left out. What the blocks mean is in [language.md](language.md).
+
+${Object.entries(PROPERTIES)
+  .map(
+    ([block, docs]) =>
+      `## ${NAMES[block] ?? block[0].toUpperCase() + block.slice(1)}\n\n${table(
+        ['property', 'type', 'units, words or keys', 'default', 'meaning', 'such as'],
+        Object.entries(docs).map(([name, doc]) => [
+          `\`${name}\``,
+          ...typeOf(doc.value),
+          defaultOf(doc) ?? '**required**',
+          doc.doc,
+          `\`${doc.value.kind === 'words' ? doc.value.words[0] : doc.value.example}\``,
+        ]),
+      )}\n`,
+  )
+  .join('\n')}
+The properties of a model that make up its shape are required where it has no \`source\`, and cannot be given where it has
+one, \`context\` apart.
+
+## Defaults of the families
+
+Of a model of 4096 hidden with 32 heads:
+
+${table(
+  ['family', 'head_dim', 'norm_eps', 'rope_theta', 'window', 'attention_softcap', 'logit_softcap', 'tied'],
+  MODEL_FAMILIES.map(({ name }) => {
+    const { headDim, normEps, ropeTheta, sliding, attentionSoftcap, logitSoftcap, tied } = familyShape(name);
+    return [
+      `\`${name}\``,
+      headDim,
+      normEps,
+      ropeTheta,
+      sliding ? `${sliding.window} tokens` : '',
+      attentionSoftcap ?? '',
+      logitSoftcap ?? '',
+      tied,
+    ];
+  }),
+)}
+`;
+files.set('properties.md', await format(properties, { parser: 'markdown', printWidth: 120 }));
 
 const existing = existsSync(new URL(folder, docs)) ? readdirSync(new URL(folder, docs)) : [];
 const stale = existing.map((name) => folder + name).filter((name) => !files.has(name));

@@ -2,7 +2,7 @@
 import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
 import { PARAM_TYPES } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
-import { ITEMS, PROPERTIES, WORDS, type PropertyDoc } from '../../grammar/reference.js';
+import { defaultOf, ITEMS, PROPERTIES, WORDS, type PropertyDoc } from '../../grammar/reference.js';
 import type { PlanDecl, TopologyDecl } from '../../grammar/syntax.js';
 import { validSizes } from './mesh-sizes.js';
 import { positionAt, type GrammarPosition, type OpenBracket } from './position.js';
@@ -98,17 +98,21 @@ function propertyTable(place: string): Readonly<Record<string, PropertyDoc>> {
 }
 
 function propertiesOf(place: string): Items {
-  return Object.entries(propertyTable(place)).map(([label, { doc, value, fallback }]) => ({
-    label,
-    kind: CompletionItemKind.Property,
-    detail: fallback === undefined ? '' : fallback === 'required' ? fallback : `default: ${fallback}`,
-    documentation: doc,
-    insertText:
-      value.kind === 'words'
-        ? `${label}: `
-        : `${label}: \${1:${'example' in value ? value.example.replace(/[$}]/g, '\\$&') : ''}}`,
-    insertTextFormat: InsertTextFormat.Snippet,
-  }));
+  return Object.entries(propertyTable(place)).map(([label, property]) => {
+    const { doc, value } = property;
+    const standard = defaultOf(property);
+    return {
+      label,
+      kind: CompletionItemKind.Property,
+      detail: standard === undefined ? 'required' : `default: ${standard.replaceAll('`', '')}`,
+      documentation: doc,
+      insertText:
+        value.kind === 'words'
+          ? `${label}: `
+          : `${label}: \${1:${'example' in value ? value.example.replace(/[$}]/g, '\\$&') : ''}}`,
+      insertTextFormat: InsertTextFormat.Snippet,
+    };
+  });
 }
 
 /** The rest of a member whose first words stand there. */

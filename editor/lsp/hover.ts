@@ -1,7 +1,7 @@
 /** Hover: what a word means, what it is declared as, and what was derived from it. */
 import { UNITS } from '../../compiler/check/units.js';
 import { itemsAt } from '../../grammar/items.js';
-import { ITEMS, PROPERTIES, WORDS } from '../../grammar/reference.js';
+import { defaultOf, ITEMS, PROPERTIES, WORDS, type PropertyDoc } from '../../grammar/reference.js';
 import type { Span } from '../../grammar/syntax.js';
 import { Unit } from '../../grammar/tokens.js';
 import { spanOf } from '../../grammar/lex.js';
@@ -76,17 +76,13 @@ function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: str
   const place = around.findLast((item) => item !== inner || inner.kind !== 'property')?.kind ?? 'file';
   const block = place === 'override' ? 'stage' : place;
   if (inner?.kind === 'property' && inner.name.text === word && inner.name.span.end >= offset) {
-    const table: Readonly<Record<string, { doc: string; fallback?: string }>> =
+    const table: Readonly<Record<string, PropertyDoc>> =
       block in PROPERTIES ? PROPERTIES[block as keyof typeof PROPERTIES] : {};
     const property = table[word];
     if (property === undefined) return undefined;
-    const fallback =
-      property.fallback === undefined
-        ? ''
-        : property.fallback === 'required'
-          ? '\n\nIt has to be given.'
-          : `\n\nDefault: ${property.fallback}.`;
-    return `**${word}** of a ${block}: ${property.doc}${fallback}`;
+    const standard = defaultOf(property);
+    const left = standard === undefined ? 'It has to be given.' : `Default: ${standard}.`;
+    return `**${word}** of a ${block}: ${property.doc}\n\n${left}`;
   }
   for (const items of Object.values(ITEMS))
     if (Object.hasOwn(items, word)) return `**${word}**: ${items[word]!.doc}`;

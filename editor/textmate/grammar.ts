@@ -6,7 +6,7 @@
  * Regular expressions see one line and no parser. Keywords are contextual, so the grammar follows position: a word
  * before a colon is a property, the word after the keyword of an item is the item's name, any other keyword is one.
  */
-import { keywords, NumberToken, UNIT_PATTERN } from '../../grammar/tokens.js';
+import { keywords, NumberToken, UNIT_PATTERN, WORD_PATTERN } from '../../grammar/tokens.js';
 
 /** One rule of a TextMate grammar. */
 export interface TextmateRule {
@@ -32,7 +32,7 @@ const DECLARING = ['param', 'device', 'topology', 'tier', 'model', 'workload', '
 /** Keywords that join or compare values. */
 const JOINING = ['and', 'or', 'not', 'in', 'when', 'for', 'on', 'by', 'of', 'up', 'to', 'like', 'as', 'from'];
 
-const WORD = '[A-Za-z_][A-Za-z0-9_]*';
+const WORD = WORD_PATTERN.source;
 const anyOf = (words: readonly string[]): string => `\\b(?:${words.join('|')})\\b`;
 
 /** The grammar as the object that is written to JSON. */

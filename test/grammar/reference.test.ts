@@ -8,6 +8,7 @@ import { PLAN_TABLE } from '../../compiler/check/plan/check-plan.js';
 import { KV_TABLE } from '../../compiler/check/plan/kv.js';
 import { STAGE_TABLE } from '../../compiler/check/plan/stages.js';
 import type { PropertyTable } from '../../compiler/check/properties.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import { UNITS } from '../../compiler/check/units.js';
 import { MODEL_FAMILIES } from '../../compiler/model/families.js';
 import { PLAN_WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
@@ -28,6 +29,34 @@ const TABLES: Readonly<Record<keyof typeof PROPERTIES, PropertyTable>> = {
   kv: KV_TABLE,
 };
 
+/** A plan over every kind of block, with one more property in some. */
+function world(more: Readonly<Record<string, string>>): string {
+  const of = (block: string): string => more[block] ?? '';
+  return `device d { memory: 80 GB, bandwidth: 1 TB/s, compute: { f16: 100 TFLOPS }\n${of('device')} }
+topology t {
+  gpu[2]: d
+  tier host { capacity: 64 GB\n${of('tier')} }
+  link gpu <-> gpu { bandwidth: 10 GB/s\n${of('link')} }
+  link gpu <-> host { bandwidth: 10 GB/s }
+  overhead { ${of('overhead')} }
+}
+model m { layers: 8, hidden: 512, heads: 8, ffn: 1536, vocab: 1000, context: 4096\n${of('model')} }
+workload w { requests: 4, prompt: 8 tokens, output: 4 tokens\n${of('workload')} }
+plan p for m on t {
+  stage prefill on gpu { mesh (pp: 2)\n${of('stage')} }
+  stage decode on gpu { mesh (tp: 2) }
+  kv { ${of('kv')} }
+  ${of('plan')}
+}`;
+}
+
+/** What was decided about a plan, without where it was written or that it was a default. */
+function decided(plan: Plan): string {
+  return JSON.stringify(plan, (key, value: unknown) =>
+    /origin$/i.test(key) || ['defaults', 'assumed', 'latencyAssumed'].includes(key) ? undefined : value,
+  );
+}
+
 const blocks = Object.entries(PROPERTIES) as [
   keyof typeof PROPERTIES,
   Readonly<Record<string, PropertyDoc>>,
@@ -38,6 +67,25 @@ describe('properties', () => {
     expect(Object.keys(docs).sort()).toEqual(Object.keys(TABLES[block]).sort());
     for (const [name, { fallback }] of Object.entries(docs))
       if (TABLES[block][name]!.required) expect(fallback, name).toBe('required');
+  });
+
+  it('have the defaults that the checker takes: written out they change nothing', () => {
+    let compared = 0;
+    for (const [block, docs] of blocks)
+      for (const [name, { standard }] of Object.entries(docs)) {
+        if (standard === undefined) continue;
+        compared++;
+        const [without, written] = ['', `${name}: ${standard}`].map((property) => {
+          const { plans, diagnostics } = checkText(world({ [block]: property }));
+          expect(
+            diagnostics.map(({ message }) => message),
+            `${block}.${name}`,
+          ).toEqual([]);
+          return decided(plans[0]!);
+        });
+        expect(written, `${block}.${name}`).toBe(without);
+      }
+    expect(compared).toBeGreaterThan(11);
   });
 
   it('take the values that stand as examples', () => {
@@ -60,7 +108,7 @@ describe('properties', () => {
   it('have units and words that exist', () => {
     for (const [, docs] of blocks)
       for (const { value } of Object.values(docs))
-        if (value.kind === 'quantity')
+        if (value.kind === 'quantity' || value.kind === 'record')
           for (const unit of value.units) expect(UNITS.has(unit), unit).toBe(true);
     expect(PROPERTIES.model.weights.value).toMatchObject({ words: PLAN_WEIGHT_TYPES });
     expect(PROPERTIES.model.family.value).toMatchObject({ words: MODEL_FAMILIES.map(({ name }) => name) });

@@ -2,7 +2,7 @@
 import { HighlightStyle, StreamLanguage, syntaxHighlighting, type StringStream } from '@codemirror/language';
 import type { Extension } from '@codemirror/state';
 import { tags } from '@lezer/highlight';
-import { keywordOf, NumberToken, UNIT_PATTERN } from '../../../grammar/tokens.js';
+import { keywordOf, NumberToken, UNIT_PATTERN, WORD_PATTERN } from '../../../grammar/tokens.js';
 
 interface LineState {
   /** Inside a block comment. */
@@ -12,7 +12,7 @@ interface LineState {
 }
 
 const NUMBER = NumberToken.PATTERN as RegExp;
-const WORD = /^[A-Za-z_][A-Za-z0-9_]*/;
+const WORD = new RegExp(`^${WORD_PATTERN.source}`);
 
 const language = StreamLanguage.define<LineState>({
   name: 'plan',

@@ -126,7 +126,8 @@ describe('diagnostics', () => {
     ]);
     const double = found.find(({ code }) => code === 'FC0709')!;
     expect(double.relatedInformation).toMatchObject([{ location: { uri: `file://${MAIN}` } }]);
-    expect(codeActions([double])).toEqual([]);
+    expect(codeActions([double])).toMatchObject([{ title: 'Remove this block' }]);
+    expect(codeActions([{ ...double, data: undefined }])).toEqual([]);
   });
 });
 
