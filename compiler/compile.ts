@@ -18,6 +18,7 @@ import { lowerPlan, type LowerOptions } from './passes/lower.js';
 import { shardPlan } from './passes/shard.js';
 import { buildTransitions } from './passes/transitions.js';
 import type { Plan } from './plan/plan.js';
+import { roadsOf } from './reshard/roads.js';
 
 /**
  * Every level of a compiled plan. When a diagnostic is an error, the levels behind the pass that found it are empty
@@ -51,13 +52,14 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
-  const planned = buildTransitions(sharded, plan);
+  const roads = roadsOf(plan.topology);
+  const planned = buildTransitions(sharded, plan, roads);
   mustBeSound('transition graph', () => verifyTransitions(planned));
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
     return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }
-  const lowered = lowerPlan(sharded, planned, plan, options);
+  const lowered = lowerPlan(sharded, planned, plan, roads, options);
   const { graph: runtime, transitions } = lowered;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
   mustBeSound('transition graph', () => verifyTransitions(transitions));

@@ -174,6 +174,7 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
       span.last = index;
     }
   });
+  const inSlot = new Map<number, number[]>();
   program.values.forEach((value, index) => {
     if (value.id !== index) problems.push(`value ${index} has id ${value.id}`);
     const slot = program.slots[value.slot];
@@ -181,12 +182,16 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
     else if (slot.bytes < rows[value.rows] * activationStride(value.cols) * 4) {
       problems.push(`slot ${value.slot} is too small for ${value.name}`);
     }
-    program.values.slice(0, index).forEach((other, earlier) => {
+    for (const earlier of inSlot.get(value.slot) ?? []) {
       const apart = spans[earlier]!.last < spans[index]!.first || spans[index]!.last < spans[earlier]!.first;
-      if (other.slot === value.slot && !apart) {
-        problems.push(`${other.name} and ${value.name} live in slot ${value.slot} at the same time`);
+      if (!apart) {
+        const { name } = program.values[earlier]!;
+        problems.push(`${name} and ${value.name} live in slot ${value.slot} at the same time`);
       }
-    });
+    }
+    const values = inSlot.get(value.slot);
+    if (values) values.push(index);
+    else inSlot.set(value.slot, [index]);
   });
   return problems;
 }
@@ -194,12 +199,18 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
 /** Every pair of ops that touch one resource, one of them writing, must be ordered by `after`. */
 function verifyOrder(program: Program): string[] {
   const problems: string[] = [];
-  const before: Set<number>[] = [];
+  // One bit for every op that is known to come before: sets of numbers would take a thousand times the memory.
+  const words = Math.ceil(program.ops.length / 32);
+  const before: Uint32Array[] = [];
   const users = new Map<string, { readonly op: number; readonly writes: boolean }[]>();
   program.ops.forEach((op, index) => {
-    const mine = new Set<number>(op.after);
-    for (const wait of op.after) for (const earlier of before[wait]!) mine.add(earlier);
+    const mine = new Uint32Array(words);
+    for (const wait of op.after) {
+      before[wait]!.forEach((word, at) => (mine[at]! |= word));
+      mine[wait >> 5]! |= 1 << (wait & 31);
+    }
     before.push(mine);
+    const waitsFor = (other: number): boolean => (mine[other >> 5]! & (1 << (other & 31))) !== 0;
     const access = opAccess(op);
     const layer = 'layer' in op ? op.layer : undefined;
     const touched = new Map<string, boolean>();
@@ -212,14 +223,15 @@ function verifyOrder(program: Program): string[] {
     if (access.communicates) touch('the exchange', true);
     for (const [resource, writes] of touched) {
       const earlier = users.get(resource) ?? [];
+      if (earlier.length === 0) users.set(resource, earlier);
       // Only the users since the last write need a look: what was before them they wait for themselves.
       const lastWrite = earlier.findLastIndex((user) => user.writes);
       for (const user of earlier.slice(Math.max(0, lastWrite))) {
-        if ((writes || user.writes) && !mine.has(user.op)) {
+        if ((writes || user.writes) && !waitsFor(user.op)) {
           problems.push(`op ${index} does not wait for op ${user.op}, which uses ${resource}`);
         }
       }
-      users.set(resource, [...earlier, { op: index, writes }]);
+      earlier.push({ op: index, writes });
     }
   });
   return problems;

@@ -12,8 +12,10 @@
  * The end of the longer residence lies under no other: it is brought in once and never moved again. Several layouts are
  * tried, and of those that need least memory the one is taken with which all transitions move least.
  */
+import { groupBy } from '../group-by.js';
 import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
 import { pieceBytes, roundUp } from './runtime-graph.js';
+import { sameContent } from './weight-content.js';
 
 /** A residence: weights that are on the device at the same time, under one name. */
 export interface Residence {
@@ -70,15 +72,17 @@ export function layOutArena(
     const layout = layOut(residences, transitions, options);
     return { options, layout, bufferBytes: chunkEnds(layout, options.chunk) };
   };
-  const choices = (chunk: number): readonly Candidate[] =>
-    [true, false].flatMap((inPlace) =>
-      [true, false].map((largestFirst) => layOutWith({ chunk, inPlace, largestFirst })),
-    );
   const fits = chunks.find((chunk) => all <= chunk);
   const sizes = fits === undefined ? chunks : [fits];
   const firsts = sizes.map((chunk) => layOutWith({ chunk, inPlace: true, largestFirst: true }));
-  const { chunk } = cheapest(firsts, ({ bufferBytes }) => sumOf(bufferBytes)).options;
-  const candidates = choices(chunk);
+  const first = cheapest(firsts, ({ bufferBytes }) => sumOf(bufferBytes));
+  const { chunk } = first.options;
+  const candidates = [
+    first,
+    layOutWith({ chunk, inPlace: true, largestFirst: false }),
+    layOutWith({ chunk, inPlace: false, largestFirst: true }),
+    layOutWith({ chunk, inPlace: false, largestFirst: false }),
+  ];
   const least = Math.min(...candidates.map(({ bufferBytes }) => sumOf(bufferBytes)));
   const { layout, bufferBytes } = cheapest(
     candidates.filter((each) => sumOf(each.bufferBytes) === least),
@@ -95,34 +99,44 @@ export function lastingWeights(
   spots: Spots,
   residences: readonly Residence[],
 ): ReadonlyMap<string, ReadonlySet<string>> {
-  const all = residences.flatMap(({ name, weights }) =>
-    weights.map((weight) => ({ name, weight, place: spots.get(name)!.get(weight.id)! })),
+  // Weights of one residence lie apart, so in their order those in the way of a place are neighbours.
+  const placed = new Map(
+    residences.map(({ name, weights }) => {
+      const mine = weights.map((weight): Placed => ({ weight, place: spots.get(name)!.get(weight.id)! }));
+      return [
+        name,
+        groupBy(
+          mine.sort((a, b) => a.place.offset - b.place.offset),
+          ({ place }) => place.buffer,
+        ),
+      ];
+    }),
   );
-  const lasts = (mine: Placed): boolean =>
-    all.every(
-      (other) => other.name === mine.name || !overlaps(mine.place, other.place) || isSame(mine, other),
-    );
+  const lasts = (mine: Placed, others: readonly Placed[]): boolean => {
+    const next = firstIndex(others, ({ place }) => place.offset + place.bytes > mine.place.offset);
+    for (let at = next; at < others.length && overlaps(others[at]!.place, mine.place); at++)
+      if (!isSame(mine, others[at]!)) return false;
+    return true;
+  };
   return new Map(
     residences.map(({ name }) => {
-      const mine = all.filter((each) => each.name === name && lasts(each));
+      const others = [...placed].filter(([other]) => other !== name).map(([, theirs]) => theirs);
+      const mine = [...placed.get(name)!].flatMap(([buffer, all]) =>
+        all.filter((each) => others.every((theirs) => lasts(each, theirs.get(buffer) ?? []))),
+      );
       return [name, new Set(mine.map(({ weight }) => weight.id))];
     }),
   );
 }
 
 interface Placed {
-  readonly name: string;
   readonly weight: RuntimeWeight;
   readonly place: Spot;
 }
 
 function isSame(a: Placed, b: Placed): boolean {
-  const content = ({ dtype, rows, cols, pieces }: RuntimeWeight): string =>
-    JSON.stringify([dtype, rows, cols, pieces]);
   const [one, other] = [a.place, b.place];
-  return (
-    one.buffer === other.buffer && one.offset === other.offset && content(a.weight) === content(b.weight)
-  );
+  return one.buffer === other.buffer && one.offset === other.offset && sameContent(a.weight, b.weight);
 }
 
 /** Whether a copy's bytes are where they should be already. */
@@ -202,7 +216,7 @@ function layOut(
     for (const { id, bytes } of inOrder) {
       const spot = { start: bestFree(bytes, taken, options), bytes };
       mine.set(id, spot);
-      taken.splice(firstBehind(taken, spot.start), 0, spot);
+      insert(taken, spot);
     }
     spots.set(residence.name, mine);
   });
@@ -223,25 +237,40 @@ function stayInPlace(
     if (each.rows === 1 && (known === undefined || each.runBytes > known.runBytes))
       runs.set(each.weight, each);
   }
+  const taken = [...mine.values()].sort((a, b) => a.start - b.start);
   for (const weight of weights) {
     const longest = runs.get(weight.id);
     if (longest === undefined || mine.has(weight.id) || hasPadding(weight)) continue;
     const start = old.get(longest.old)!.start + longest.oldAt - longest.at;
     const spot = { start, bytes: weight.bytes };
     const fits = start >= 0 && start % ALIGNMENT === 0 && isWithinChunk(spot, chunk);
-    if (fits && ![...mine.values()].some((other) => touches(other, spot))) mine.set(weight.id, spot);
+    if (!fits || isTaken(taken, spot)) continue;
+    mine.set(weight.id, spot);
+    insert(taken, spot);
   }
 }
 
-/** Index of the first of the ranges, given in order, that starts behind an address. */
-function firstBehind(ranges: readonly Range[], address: number): number {
-  let [low, high] = [0, ranges.length];
+/** Index of the first of some items in order that something holds for, as it does for all behind it. */
+function firstIndex<Item>(items: readonly Item[], holds: (item: Item) => boolean): number {
+  let [low, high] = [0, items.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (ranges[middle]!.start > address) high = middle;
+    if (holds(items[middle]!)) high = middle;
     else low = middle + 1;
   }
   return low;
+}
+
+/** Puts a range among others in order. */
+function insert(ranges: Range[], range: Range): void {
+  const place = firstIndex(ranges, ({ start }) => start > range.start);
+  ranges.splice(place, 0, range);
+}
+
+/** Whether a range has a byte in common with any of some in order that lie apart. */
+function isTaken(ranges: readonly Range[], range: Range): boolean {
+  const next = ranges[firstIndex(ranges, ({ start, bytes }) => start + bytes > range.start)];
+  return next !== undefined && touches(next, range);
 }
 
 /** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
@@ -290,6 +319,7 @@ function movedBytes(
     for (const to of residences) {
       const moves = transitions.get(`${from.name}->${to.name}`);
       if (moves === undefined) continue;
+      const weightOf = new Map(to.weights.map((weight) => [weight.id, weight]));
       const goes = (weight: string): boolean => !lasting.get(to.name)!.has(weight);
       for (const copy of moves.copy) {
         const places = [
@@ -301,7 +331,7 @@ function movedBytes(
       for (const { runBytes, rows } of (moves.receive ?? []).filter(({ weight }) => goes(weight)))
         moved += 2 * runBytes * rows;
       for (const upload of moves.upload.filter(({ weight }) => goes(weight))) {
-        const wanted = to.weights.find(({ id }) => id === upload.weight)!;
+        const wanted = weightOf.get(upload.weight)!;
         moved += 2 * upload.pieces.reduce((sum, piece) => sum + pieceBytes(wanted, wanted.pieces[piece]!), 0);
       }
     }

@@ -22,6 +22,7 @@ import {
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
 import type { RankHolding, TensorPiece, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import type { Roads } from '../reshard/roads.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
 import { dependencies } from './dependencies.js';
@@ -62,11 +63,16 @@ export interface LowerResult {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Lowers every stage of the flow. The graph is complete also when something does not fit. */
+/**
+ * Lowers every stage of the flow. The graph is complete also when something does not fit.
+ *
+ * @param roads those of the plan's topology
+ */
 export function lowerPlan(
   sharded: ShardedGraph,
   planned: TransitionGraph,
   plan: Plan,
+  roads: Roads,
   options: LowerOptions = {},
 ): LowerResult {
   const maxBindingBytes = options.maxBindingBytes ?? bindingBytes(plan);
@@ -91,7 +97,7 @@ export function lowerPlan(
   const settle = (partly: boolean): SettledMoves =>
     lowerMoves(
       stages,
-      settleResidence(sharded, plan, planned, layOut, drafts.map(stageWeights), partly),
+      settleResidence(sharded, plan, planned, roads, layOut, drafts.map(stageWeights), partly),
       layOut,
     );
   const best = settle(true);

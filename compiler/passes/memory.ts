@@ -24,7 +24,7 @@ export interface RankMemory {
   readonly largestWeight: number;
   /** Slots of its program. */
   readonly slots: readonly { readonly id: number; readonly bytes: number }[];
-  /** Bytes of step arguments and sample output. */
+  /** Bytes of step arguments and sample output; the same for all ranks of the stage. */
   readonly stepBytes: number;
 }
 
@@ -52,9 +52,23 @@ export function fixedMemory(
 ): readonly DeviceMemory[] {
   const byDevice = groupBy(ranks, (rank) => rank.device);
   const devices = [...byDevice].sort(([a], [b]) => a - b);
+  const switches = (a: RankMemory, b: RankMemory): boolean =>
+    reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
+  // Ranks of a program have one list of slots: the workspace of devices with the same lists is found once.
+  const lists = new Map<RankMemory['slots'], number>();
+  const workspaces = new Map<string, number>();
+  const workspaceOf = (mine: readonly RankMemory[]): number => {
+    const key = mine.map(({ stage, slots }) => {
+      const list = lists.get(slots) ?? lists.size;
+      lists.set(slots, list);
+      return `${stage} ${list}`;
+    });
+    const bytes =
+      workspaces.get(key.join()) ?? workspaceBytes(mine, resident === undefined ? switches : () => false);
+    workspaces.set(key.join(), bytes);
+    return bytes;
+  };
   return devices.map(([device, mine]) => {
-    const switches = (a: RankMemory, b: RankMemory): boolean =>
-      reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
     const inTurn = mine.some((a) => mine.some((b) => switches(a, b)));
     const weights = Math.max(...mine.map((rank) => rank.weights));
     const spare = inTurn ? Math.max(...mine.map((rank) => rank.largestWeight)) : 0;
@@ -62,7 +76,7 @@ export function fixedMemory(
       device,
       budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
       weights: resident?.get(device) ?? turning?.get(device) ?? weights + spare,
-      workspace: workspaceBytes(mine, resident === undefined ? switches : () => false),
+      workspace: workspaceOf(mine),
     };
   });
 }

@@ -5,8 +5,8 @@
  */
 import { groupBy } from '../group-by.js';
 import type { DraftOp } from '../ir/op-access.js';
-import { sameInterval, sameRectangle } from '../ir/rectangles.js';
 import type { RuntimeWeight, WeightShard } from '../ir/runtime-graph.js';
+import { sameContent } from '../ir/weight-content.js';
 
 /** A stage's weights on its devices. */
 export interface StageWeights {
@@ -142,18 +142,4 @@ export function renameOp(op: DraftOp, renaming: Renaming, stage: string): DraftO
 
 function nameIn(renaming: Renaming, stage: string, weight: string): string {
   return renaming.get(stage)?.get(weight) ?? weight;
-}
-
-/** Equal for weights whose buffers have the same bytes. */
-function sameContent(a: RuntimeWeight, b: RuntimeWeight): boolean {
-  return (
-    a.dtype === b.dtype &&
-    a.rows === b.rows &&
-    a.cols === b.cols &&
-    a.pieces.length === b.pieces.length &&
-    a.pieces.every((piece, index) => {
-      const { tensor, rows, cols, at } = b.pieces[index]!;
-      return piece.tensor === tensor && sameRectangle(piece, { rows, cols }) && sameInterval(piece.at, at);
-    })
-  );
 }

@@ -5,6 +5,7 @@
 import type { ShardedGraph } from '../ir/sharded.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
+import type { Roads } from '../reshard/roads.js';
 import { chooseKeptLayers, describeKept } from './kept-layers.js';
 import type { KnownWeights } from './memory.js';
 import { decideResidence, type MemoryLayout } from './residence.js';
@@ -37,6 +38,7 @@ export function settleResidence(
   sharded: ShardedGraph,
   plan: Plan,
   planned: TransitionGraph,
+  roads: Roads,
   layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
   weights: readonly StageWeights[],
   partly: boolean,
@@ -74,7 +76,7 @@ export function settleResidence(
   return {
     transitions: {
       ...transitions,
-      weights: weightReshards(sharded, plan, planned.holdings, stay),
+      weights: weightReshards(sharded, plan, planned.holdings, roads, stay),
       residence: { stages, both: false, layers: kept.layers, why },
       resident: [...stay].sort(),
     },

@@ -15,15 +15,18 @@ import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { planWeights } from '../reshard/plan-weights.js';
-import { roadsOf } from '../reshard/roads.js';
+import type { Roads } from '../reshard/roads.js';
 import { stageHoldings, tensorTypes } from './holdings.js';
 import { kvEdges } from './kv-edges.js';
 
-/** The transition graph of a sharded plan. */
-export function buildTransitions(sharded: ShardedGraph, plan: Plan): TransitionGraph {
+/**
+ * The transition graph of a sharded plan.
+ *
+ * @param roads those of the plan's topology
+ */
+export function buildTransitions(sharded: ShardedGraph, plan: Plan, roads: Roads): TransitionGraph {
   const holdings = Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
-  const weights = weightReshards(sharded, plan, holdings);
-  const roads = roadsOf(plan.topology);
+  const weights = weightReshards(sharded, plan, holdings, roads);
   const kv = kvEdges(plan, holdings);
   const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
   return { weights, kv, kvCosts, holdings };
@@ -34,9 +37,9 @@ export function weightReshards(
   sharded: ShardedGraph,
   plan: Plan,
   holdings: TransitionGraph['holdings'],
+  roads: Roads,
   stay?: ReadonlySet<string>,
 ): readonly WeightReshard[] {
-  const roads = roadsOf(plan.topology);
   const types = tensorTypes(sharded);
   const bytesOf = ({ tensor, rows, cols }: TensorPiece): number =>
     intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));

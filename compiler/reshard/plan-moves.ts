@@ -71,7 +71,7 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
 /** The moves alone, and what they make travel. */
 export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
   const { from, to, bytesOf } = problem;
-  const between = roadsBetween(roads);
+  const between = roads.betweenDevices;
   const origins = new Map(to.map(({ device }) => [device, problem.origin(device)]));
   const cheaper = (sender: number, device: number): boolean => {
     const road = between(sender, device);
@@ -127,7 +127,7 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
 
 /** What travels cost over the declared links, all of them together. */
 export function costOf(travels: readonly Travel[], origin: MoveProblem['origin'], roads: Roads): ReshardCost {
-  const between = roadsBetween(roads);
+  const between = roads.betweenDevices;
   const loads = travels.map(({ device, bytes, senders, pick }) => ({
     bytes,
     roads: senders.map((sender) => (sender === 'origin' ? origin(device) : between(sender, device))!),
@@ -149,18 +149,6 @@ export function costOf(travels: readonly Travel[], origin: MoveProblem['origin']
 
 function isCopy(road: Road, roads: Roads): boolean {
   return roads.lanes[road.lanes[0]!]!.direction === 'within';
-}
-
-/** Roads between devices by number. */
-export function roadsBetween(roads: Roads): (sender: number, device: number) => Road | undefined {
-  const path = (device: number): string => roads.topology.devices[device]!.path;
-  const known = new Map<number, Map<number, Road | undefined>>();
-  return (sender, device) => {
-    const there = known.get(device) ?? new Map<number, Road | undefined>();
-    known.set(device, there);
-    if (!there.has(sender)) there.set(sender, roads.between(path(sender), path(device)));
-    return there.get(sender);
-  };
 }
 
 interface Ways extends Pick<Load, 'roads'> {

@@ -1,6 +1,6 @@
 /** Re-shards of weights: from what the stages hold to moves, with the checkpoint's copy as the origin of all. */
 import type { GroupPlan, RankHolding, ReshardBytes, TensorPiece, WeightReshard } from '../ir/transitions.js';
-import { chooseMoves, costOf, roadsBetween, type ChosenMoves, type Travel } from './plan-moves.js';
+import { chooseMoves, costOf, type ChosenMoves, type Travel } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
 import { likeness, tradingGroups } from './trading-groups.js';
 import { weightSource } from './weight-source.js';
@@ -19,12 +19,11 @@ export function planWeights(
   stay: ReadonlySet<string> = new Set(),
 ): WeightPlan {
   const origin = originsOf(from, to, bytesOf, roads);
-  const between = roadsBetween(roads);
   const holdingId = numbered<RankHolding['weights']>();
   const plans = new Map<string, SharedPlan>();
   const moving = withoutTensors(stay);
   const groups = tradingGroups(moving(from), moving(to)).map((group) => {
-    const key = likeness(group, holdingId, { lanes: roads.lanes, between, origin });
+    const key = likeness(group, holdingId, { lanes: roads.lanes, between: roads.betweenDevices, origin });
     const shared =
       plans.get(key) ??
       sharePlan(group.devices, chooseMoves({ from: group.from, to: group.to, bytesOf, origin }, roads));

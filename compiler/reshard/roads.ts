@@ -50,6 +50,8 @@ export interface Roads {
   readonly lanes: readonly Lane[];
   /** The road with fewest hops; a place's road to itself is a copy inside it, where it is a device. */
   readonly between: (from: string, to: string) => Road | undefined;
+  /** The same for devices by number. */
+  readonly betweenDevices: (from: number, to: number) => Road | undefined;
 }
 
 /** Prepares a topology for questions about roads. */
@@ -116,7 +118,15 @@ export function roadsOf(topology: Topology): Roads {
     if (!known.has(key)) known.set(key, build(from, to));
     return known.get(key);
   };
-  return { topology, lanes, between };
+  // Asked for every piece that moves: numbers are found faster than paths.
+  const byDevice = new Map<number, Map<number, Road | undefined>>();
+  const betweenDevices = (from: number, to: number): Road | undefined => {
+    let there = byDevice.get(to);
+    if (there === undefined) byDevice.set(to, (there = new Map<number, Road | undefined>()));
+    if (!there.has(from)) there.set(from, between(topology.devices[from]!.path, topology.devices[to]!.path));
+    return there.get(from);
+  };
+  return { topology, lanes, between, betweenDevices };
 }
 
 /** `gpu <-> host`, with its scope where it has one: `node[*]: gpu <-> host`. */

@@ -55,24 +55,33 @@ export function likeness(
     readonly origin: (device: number) => Road | undefined;
   },
 ): string {
-  const held = (ranks: readonly RankHolding[]): readonly (number | undefined)[] => {
+  const held = (ranks: readonly RankHolding[]): string => {
     const ids = new Map(ranks.map((rank) => [rank.device, holdingId(rank.weights)]));
-    return devices.map((device) => ids.get(device));
+    return devices.map((device) => ids.get(device)).join();
   };
   const local = new Map<number, number>();
-  const lanes: (readonly [string, string, number, number])[] = [];
+  const lanes: string[] = [];
   const laneOf = (lane: number): number => {
     const known = local.get(lane);
     if (known !== undefined) return known;
     const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
     local.set(lane, lanes.length);
-    return lanes.push([link, direction, bandwidth, latency]) - 1;
+    return lanes.push(JSON.stringify([link, direction, bandwidth, latency])) - 1;
   };
-  const describe = (road: Road | undefined): unknown =>
-    road?.hops.map(({ link, from: start, to: end, lanes: used }) => [link, start, end, used.map(laneOf)]);
-  const ways = to.map(({ device }) => [
-    describe(roads.origin(device)),
-    ...from.map((sender) => describe(roads.between(sender.device, device))),
-  ]);
-  return JSON.stringify([held(from), held(to), ways, lanes]);
+  const describe = (road: Road | undefined): string =>
+    road === undefined
+      ? '-'
+      : road.hops
+          .map(
+            ({ link, from: start, to: end, lanes: used }) =>
+              `${link}>${start}>${end}>${used.map(laneOf).join()}`,
+          )
+          .join();
+  const ways = to.map(({ device }) =>
+    [
+      describe(roads.origin(device)),
+      ...from.map((sender) => describe(roads.between(sender.device, device))),
+    ].join(';'),
+  );
+  return [held(from), held(to), ...ways, ...lanes].join('|');
 }
