@@ -45,6 +45,8 @@ export interface StoredTensor {
    * embeddings; a source gives them in the order of the head.
    */
   readonly neighboursOf?: number;
+  /** Set where the file has every element plus one; a source gives the element. Of type F32 only. */
+  readonly plusOne?: true;
 }
 
 /** Tensors of one file by name. Fails with FC0910 when there is no such file, FC0911 when it is damaged. */

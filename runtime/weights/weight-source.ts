@@ -81,8 +81,10 @@ export function fileWeightSource(
       if (!stored) throw new RuntimeFailure('FC0912', `the model has no tensor ${name}`, { subject: name });
       const matrix = checkedRectangle(matrixOf(stored), name, rows, cols);
       if (rows[0] === rows[1] || cols[0] === cols[1]) return new Uint8Array(0);
-      const read = (span: Interval): Uint8Array =>
-        readRectangle(fileOf(stored.file), stored, matrix, rows, span);
+      const read = (span: Interval): Uint8Array => {
+        const bytes = readRectangle(fileOf(stored.file), stored, matrix, rows, span);
+        return stored.plusOne ? lessOne(bytes) : bytes;
+      };
       const { dtype } = matrix;
       if (!isFileType(dtype)) return read(cols);
       if (keeps(name, dtype)) return padRows(read(cols), dtype, cols[1] - cols[0]);
@@ -95,6 +97,12 @@ export function fileWeightSource(
       open.clear();
     },
   };
+}
+
+/** Elements of type F32, less one. */
+function lessOne(bytes: Uint8Array): Uint8Array {
+  const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  return new Uint8Array(values.map((value) => value - 1).buffer);
 }
 
 /** Bytes of a rectangle as the file has them; of quantised tensors it is whole blocks. */

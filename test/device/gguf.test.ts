@@ -59,6 +59,29 @@ describe('models in GGUF files', () => {
     await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
   });
 
+  it.each([
+    ['gemma3', { tied: true, config: { sliding_window: 13, query_pre_attn_scalar: 12 } }],
+    ['phi3', { config: { sliding_window: 13 } }],
+  ] as const)('of architecture %s', async (family, options) => {
+    const model = { layers: 2, hidden: 48, heads: 4, kvHeads: 2, headDim: 12, ffn: 64, vocab: 90 };
+    const written = { ...model, family, ...options, seed: 8, context: 96, normEps: 2 ** -17 };
+    const directory = writeRandomModel(join(root, family), written);
+    const json: unknown = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
+    const file = join(directory, 'model.gguf');
+    const config = { ...referenceConfig(json as Record<string, unknown>), ropeTheta: 10000 };
+    const window = { 'attention.sliding_window': 13 };
+    writeGgufModel(file, family, config, directoryTensors(directory), 'f32', undefined, window);
+    const random = seededRandom(4);
+    const reference = referenceModel(directory);
+    const expected = [9, 40].map((length) => {
+      const prompt = Array.from({ length }, () => random.below(model.vocab));
+      return { prompt, steps: reference.greedySteps(prompt, 12, [1]) };
+    });
+    const { runtime, diagnostics } = compilePlan(planOf(file, onTp2, 'f32'));
+    expect(diagnostics).toEqual([]);
+    await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
+  });
+
   const onTp2 = [
     { name: 'prefill', mesh: { pp: 2 }, ...small },
     { name: 'decode', mesh: { tp: 2 }, ...small },
@@ -68,6 +91,7 @@ describe('models in GGUF files', () => {
   // Rows of 96 or 256 elements are an odd number of blocks of 32 or 256; parts of two ranks end between blocks.
   it.each([
     ['q8_0', narrow, () => 'q8_0'],
+    ['q8_0 in fused tensors,', { ...narrow, family: 'phi3', config: { sliding_window: 13 } }, () => 'q8_0'],
     ['q4_0', narrow, (name) => (/lm_head/.test(name) ? 'f16' : 'q4_0')],
     ['q4_k', { hidden: 256, heads: 4, kvHeads: 2, headDim: 128, ffn: 512 }, () => 'q4_k'],
     ['q6_k', { hidden: 256, heads: 8, kvHeads: 2, headDim: 128, ffn: 1024 }, () => 'q6_k'],
@@ -102,7 +126,10 @@ describe('models in GGUF files', () => {
   });
 });
 
-type GgufSizes = Pick<RandomModelOptions, 'family' | 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'ffn'>;
+type GgufSizes = Pick<
+  RandomModelOptions,
+  'family' | 'hidden' | 'heads' | 'kvHeads' | 'headDim' | 'ffn' | 'config'
+>;
 
 /** A random model whose matrices have blocks of the given types, and the reference of what they stand for. */
 function quantisedFile(
@@ -136,8 +163,11 @@ function quantisedFile(
     return { shape: found.shape, values: decodeBlocks(type, packed, cols) };
   };
   const file = join(directory, 'model.gguf');
-  const family = sizes.family === 'qwen2' ? 'qwen2' : 'llama';
-  writeGgufModel(file, family, config, tensors, 'f16', (name) => blocks.get(name));
+  const window = sizes.config?.['sliding_window'];
+  const more: Record<string, number> =
+    typeof window === 'number' ? { 'attention.sliding_window': window } : {};
+  const family = sizes.family === 'qwen2' || sizes.family === 'phi3' ? sizes.family : 'llama';
+  writeGgufModel(file, family, config, tensors, 'f16', (name) => blocks.get(name), more);
   return { file, reference: referenceFromTensors(config, tensors) };
 }
 

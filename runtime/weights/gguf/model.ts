@@ -6,24 +6,13 @@
  * `(2i, 2i + 1)` instead of halves `(i, i + head_dim / 2)`; such tensors are marked, and read in the order of halves.
  */
 import type { StoredTensor } from '../safetensors.js';
+import { ARCHITECTURES, type Architecture } from './architectures.js';
 import { damagedGguf, readGgufHeader, type GgufHeader, type GgufValue } from './header.js';
 
 export interface GgufModel {
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
-
-interface Architecture {
-  readonly class: string;
-  /** Rows of q and k are in the order of neighbours. */
-  readonly neighbours: boolean;
-}
-
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  llama: { class: 'LlamaForCausalLM', neighbours: true },
-  qwen2: { class: 'Qwen2ForCausalLM', neighbours: false },
-  qwen3: { class: 'Qwen3ForCausalLM', neighbours: false },
-};
 
 /** Types without blocks, as a `config.json` names them. */
 const PLAIN_TYPES: Readonly<Record<string, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
@@ -59,21 +48,27 @@ export function openGgufModel(path: string): GgufModel {
   const headDim = configJson['head_dim'];
   const tensors = new Map<string, StoredTensor>();
   for (const { name, type, shape, offset, bytes } of header.tensors) {
-    const stored = checkpointName(name);
+    const stored = checkpointName(name, known);
     if (tensors.has(stored)) throw damagedGguf(path, `it has two tensors ${name}`, name);
+    const plusOne = known?.unitNorms === true && name.endsWith('norm.weight');
+    if (plusOne && type !== 'F32') throw damagedGguf(path, `norm ${name} is ${type}, not F32`, name);
     const reordered = known?.neighbours === true && /^blk\.\d+\.attn_[qk]\./.test(name);
     const order = reordered && typeof headDim === 'number' ? { neighboursOf: headDim } : {};
-    tensors.set(stored, { name, file: path, dtype: type, shape, offset, bytes, ...order });
+    tensors.set(stored, {
+      ...{ name, file: path, dtype: type, shape, offset, bytes, ...order },
+      ...(plusOne && { plusOne }),
+    });
   }
   return { configJson, tensors };
 }
 
 /** The name that a tensor has in a Hugging Face checkpoint; an unknown one keeps its own, and nobody asks for it. */
-function checkpointName(name: string): string {
+function checkpointName(name: string, known: Architecture | undefined): string {
   const [, layer, part, ending] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name) ?? [];
   if (part === undefined) return name;
   if (layer === undefined) return Object.hasOwn(NAMES, part) ? `${NAMES[part]}.${ending}` : name;
-  return Object.hasOwn(LAYER_NAMES, part) ? `model.layers.${layer}.${LAYER_NAMES[part]}.${ending}` : name;
+  const names = { ...LAYER_NAMES, ...known?.layerNames };
+  return Object.hasOwn(names, part) ? `model.layers.${layer}.${names[part]}.${ending}` : name;
 }
 
 function configOf(
@@ -99,38 +94,50 @@ function configOf(
     max_position_embeddings: field('context_length'),
     rms_norm_eps: field('attention.layer_norm_rms_epsilon'),
     rope_theta: field('rope.freq_base'),
-    rope_scaling: ropeScaling(has('rope_freqs.weight'), headDim, field),
+    ...rope(tensors, headDim, known, field),
     vocab_size: table?.shape[0],
     tie_word_embeddings: !has('output.weight'),
     attention_bias: has('blk.0.attn_q.bias'),
     num_experts: field('expert_count') || undefined,
-    tensor_types: tensorTypes(tensors),
+    tensor_types: tensorTypes(tensors, known),
     torch_dtype: table && PLAIN_TYPES[table.type],
+    ...known?.fields?.(field),
   };
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
 /** Types of the matrices, as the file names them; undefined where none of them is quantised. */
-function tensorTypes(tensors: GgufHeader['tensors']): Readonly<Record<string, string>> | undefined {
+function tensorTypes(
+  tensors: GgufHeader['tensors'],
+  known: Architecture | undefined,
+): Readonly<Record<string, string>> | undefined {
   const matrices = tensors.filter(({ shape }) => shape.length === 2);
   if (matrices.every(({ type }) => type in PLAIN_TYPES)) return undefined;
-  return Object.fromEntries(matrices.map(({ name, type }) => [checkpointName(name), type]));
+  return Object.fromEntries(matrices.map(({ name, type }) => [checkpointName(name, known), type]));
 }
 
 /**
- * Linear scaling means here what it means in a `config.json`. Whatever else changes the rotation has a name that no
- * `config.json` uses, under which it is refused.
+ * Linear scaling means here what it means in a `config.json`, and so does a rotation of part of a head where the family
+ * has one. Whatever else changes the rotation has a name that no `config.json` uses, under which it is refused.
  */
-function ropeScaling(
-  hasFactors: boolean,
+function rope(
+  tensors: GgufHeader['tensors'],
   headDim: unknown,
+  known: Architecture | undefined,
   field: (key: string) => unknown,
-): Readonly<Record<string, unknown>> | undefined {
-  const [type, rotated] = [field('rope.scaling.type') ?? 'none', field('rope.dimension_count') ?? headDim];
-  if (hasFactors) return { rope_type: 'rope_freqs.weight of GGUF' };
-  if (rotated !== headDim) return { rope_type: 'rope.dimension_count of GGUF' };
-  if (type === 'linear') return { rope_type: type, factor: field('rope.scaling.factor') };
-  return type === 'none' ? undefined : { rope_type: `${String(type)} of GGUF` };
+): Readonly<Record<string, unknown>> {
+  const refused = (what: string) => ({ rope_scaling: { rope_type: `${what} of GGUF` } });
+  const factors = tensors.find(({ name }) => /^rope_\w+\.weight$/.test(name));
+  if (factors !== undefined) return refused(factors.name);
+  const rotated = field('rope.dimension_count') ?? headDim;
+  const isPart = rotated !== headDim;
+  if (isPart && known?.class !== 'Phi3ForCausalLM') return refused('rope.dimension_count');
+  const type = field('rope.scaling.type') ?? 'none';
+  if (type !== 'linear' && type !== 'none') return refused(String(type));
+  return {
+    ...(isPart && { partial_rotary_factor: Number(rotated) / Number(headDim) }),
+    ...(type === 'linear' && { rope_scaling: { rope_type: type, factor: field('rope.scaling.factor') } }),
+  };
 }
 
 /** Metadata as JSON would have it. */

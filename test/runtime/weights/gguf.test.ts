@@ -71,6 +71,92 @@ describe('GGUF files', () => {
     source.close();
   });
 
+  it.each([
+    [
+      'gemma2',
+      { sliding_window: 13, query_pre_attn_scalar: 8, attn_logit_softcapping: 4, final_logit_softcapping: 9 },
+    ],
+    ['gemma3', { sliding_window: 13, query_pre_attn_scalar: 8, rope_local_base_freq: 5000 }],
+    ['phi3', { sliding_window: 13, partial_rotary_factor: 0.75, original_max_position_embeddings: 256 }],
+  ] as const)(
+    'of %s have names and norms of their own',
+    (family, config: Readonly<Record<string, number>>) => {
+      const dir = writeRandomModel(join(scratch, family), {
+        ...SHAPE,
+        family,
+        tied: family !== 'phi3',
+        config,
+      });
+      const json = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as Record<string, unknown>;
+      const path = join(dir, 'model.gguf');
+      const more = {
+        'attention.sliding_window': 13,
+        ...(family === 'gemma2' && { attn_logit_softcapping: 4.0001, final_logit_softcapping: 9.0001 }),
+        ...(family === 'gemma3' && { 'rope.freq_base_swa': 5000 }),
+        ...(family === 'phi3' && { 'rope.dimension_count': 6, 'rope.scaling.original_context_length': 256 }),
+      };
+      const written = { ...referenceConfig(json), ropeTheta: 10000 };
+      writeGgufModel(path, family, written, directoryTensors(dir), 'f32', undefined, more);
+      const { configJson, tensors } = openModelDirectory(path);
+      const caps = ['attn_logit_softcapping', 'final_logit_softcapping'].filter((cap) => cap in config);
+      for (const cap of caps) expect(configJson[cap]).toBeCloseTo(config[cap]!, 3);
+      const capped = Object.fromEntries(caps.map((cap) => [cap, config[cap]]));
+      expect(shapeFromConfig({ ...configJson, ...capped })).toEqual(shapeFromConfig(json));
+
+      const source = fileWeightSource(tensors);
+      const reference = directoryTensors(dir);
+      for (const name of openModelDirectory(dir).tensors.keys()) {
+        const { shape, values } = reference(name)!;
+        const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+        const read = source.read(name, [0, rows], [1, cols]);
+        const found = new Float32Array(read.buffer, read.byteOffset, read.byteLength / 4);
+        const wanted = [...values].filter((_, i) => i % cols >= 1);
+        expect(found).toHaveLength(wanted.length);
+        found.forEach((value, i) => expect(Math.abs(value - wanted[i]!), name).toBeLessThan(1e-6));
+      }
+      source.close();
+    },
+  );
+
+  it('of Gemma and Phi-3 are refused where the file does not say all', () => {
+    const path = join(scratch, 'silent.gguf');
+    const problemsOf = (
+      metadata: Record<string, string | number>,
+      tensors: Parameters<typeof ggufBytes>[1] = [],
+    ) => {
+      writeFileSync(path, ggufBytes(metadata, tensors));
+      return JSON.stringify(shapeFromConfig(openModelDirectory(path).configJson));
+    };
+    expect(problemsOf({ 'general.architecture': 'phi3' })).toMatch('sliding_window');
+    const vector = { name: 'rope_factors_long.weight', shape: [2], type: 0, data: new Uint8Array(8) };
+    expect(problemsOf({ 'general.architecture': 'phi3' }, [vector])).toMatch(
+      'rope_factors_long.weight of GGUF',
+    );
+    const norm = { name: 'output_norm.weight', shape: [2], type: 1, data: new Uint8Array(4) };
+    const failure = failureOf(() => problemsOf({ 'general.architecture': 'gemma2' }, [norm]));
+    expect(failure.message).toMatch('norm output_norm.weight is F16, not F32');
+  });
+
+  it('say by their layers how the largest Gemma scales attention scores', () => {
+    const path = join(scratch, 'largest.gguf');
+    const scalarOf = (architecture: string, layers: number): unknown => {
+      const sizes = {
+        block_count: layers,
+        embedding_length: 96,
+        'attention.head_count': 4,
+        'attention.key_length': 16,
+      };
+      const named = Object.entries(sizes).map(([key, value]) => [`${architecture}.${key}`, value]);
+      writeFileSync(
+        path,
+        ggufBytes({ 'general.architecture': architecture, ...Object.fromEntries(named) }, []),
+      );
+      return openModelDirectory(path).configJson['query_pre_attn_scalar'];
+    };
+    expect([scalarOf('gemma2', 42), scalarOf('gemma2', 46)]).toEqual([16, 24]);
+    expect([scalarOf('gemma3', 46), scalarOf('gemma3', 62)]).toEqual([16, 24]);
+  });
+
   it('are refused at any length but their own', () => {
     const { path } = write('cut', 'llama');
     const bytes = readFileSync(path);

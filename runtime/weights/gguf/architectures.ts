@@ -1,0 +1,69 @@
+/** The architectures of GGUF files that are known, and what their files have otherwise than Hugging Face's: one row each. */
+
+export interface Architecture {
+  readonly class: string;
+  /** Rows of q and k are in the order of neighbours. */
+  readonly neighbours?: true;
+  /** Norms have one added to their weights. */
+  readonly unitNorms?: true;
+  /** Names of tensors in a layer that others have otherwise. */
+  readonly layerNames?: Readonly<Record<string, string>>;
+  /** Fields of a `config.json` that only this architecture has. */
+  readonly fields?: (field: (key: string) => unknown) => Readonly<Record<string, unknown>>;
+}
+
+const GEMMA: Pick<Architecture, 'unitNorms' | 'layerNames'> = {
+  unitNorms: true,
+  layerNames: {
+    post_attention_norm: 'post_attention_layernorm',
+    ffn_norm: 'pre_feedforward_layernorm',
+    post_ffw_norm: 'post_feedforward_layernorm',
+  },
+};
+
+/**
+ * What attention scores are scaled by is not in a file: it is `head_dim`, but for the largest model of each generation,
+ * known by its layers, where it is hidden / heads.
+ */
+const queryScalar =
+  (layersOfLargest: number) =>
+  (field: (key: string) => unknown): unknown => {
+    const [hidden, heads] = [Number(field('embedding_length')), Number(field('attention.head_count'))];
+    return field('block_count') === layersOfLargest ? hidden / heads : field('attention.key_length');
+  };
+
+/** By `general.architecture`. */
+export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  llama: { class: 'LlamaForCausalLM', neighbours: true },
+  qwen2: { class: 'Qwen2ForCausalLM' },
+  qwen3: { class: 'Qwen3ForCausalLM' },
+  gemma2: {
+    class: 'Gemma2ForCausalLM',
+    ...GEMMA,
+    fields: (field) => ({
+      sliding_window: field('attention.sliding_window'),
+      query_pre_attn_scalar: queryScalar(46)(field),
+      attn_logit_softcapping: field('attn_logit_softcapping'),
+      final_logit_softcapping: field('final_logit_softcapping'),
+    }),
+  },
+  gemma3: {
+    class: 'Gemma3ForCausalLM',
+    ...GEMMA,
+    fields: (field) => ({
+      sliding_window: field('attention.sliding_window'),
+      query_pre_attn_scalar: queryScalar(62)(field),
+      rope_local_base_freq: field('rope.freq_base_swa'),
+    }),
+  },
+  phi3: {
+    class: 'Phi3ForCausalLM',
+    layerNames: { attn_qkv: 'self_attn.qkv_proj', ffn_up: 'mlp.gate_up_proj' },
+    fields: (field) => ({
+      // A file without the field is older than it, and its model may have a window all the same.
+      sliding_window:
+        field('attention.sliding_window') === 0 ? null : (field('attention.sliding_window') ?? 'unknown'),
+      original_max_position_embeddings: field('rope.scaling.original_context_length'),
+    }),
+  },
+};
