@@ -35,17 +35,19 @@ export interface CompileCheckedOptions {
   readonly plans?: readonly Plan[];
   /** Compiles them with every other value of their params too, for diagnostics; default: the chosen values alone. */
   readonly everyValue?: boolean;
+  /** Compiles a plan; given by those who remember some. */
+  readonly compile?: (plan: Plan) => CompileResult;
 }
 
 /** Compiles plans of a check of the file at `path`. What check and compilation say alike is said once. */
 export function compileChecked(
   checked: CheckResult,
   path: string,
-  { plans = checked.plans, everyValue = false }: CompileCheckedOptions = {},
+  { plans = checked.plans, everyValue = false, compile = compilePlan }: CompileCheckedOptions = {},
 ): CheckedAndCompiled {
-  const compiled = plans.map((plan) => ({ plan, result: compilePlan(plan) }));
+  const compiled = plans.map((plan) => ({ plan, result: compile(plan) }));
   const chosen = compiled.flatMap(({ result }) => result.diagnostics);
-  const found = everyValue ? withOtherValues(checked, compiled) : chosen;
+  const found = everyValue ? withOtherValues(checked, compiled, compile) : chosen;
   return conclude(checked, path, { compiled, found }, undefined);
 }
 
@@ -96,6 +98,7 @@ const MOST_OTHER_PLANS = 64;
 function withOtherValues(
   { rounds, domains }: Pick<CheckResult, 'rounds' | 'domains'>,
   compiled: readonly CompiledPlan[],
+  compile: (plan: Plan) => CompileResult,
 ): readonly Diagnostic[] {
   // Most params concern few plans: a plan that is as it was in another round is not compiled again.
   const known = new Map(compiled.map(({ plan, result }) => [identityOf(plan), result.diagnostics]));
@@ -107,7 +110,7 @@ function withOtherValues(
       .filter(({ name }) => asked.has(name))
       .map((plan) => ({ plan, key: identityOf(plan) }));
     if (known.size + wanted.filter(({ key }) => !known.has(key)).length > most) break;
-    for (const { plan, key } of wanted) if (!known.has(key)) known.set(key, compilePlan(plan).diagnostics);
+    for (const { plan, key } of wanted) if (!known.has(key)) known.set(key, compile(plan).diagnostics);
     done.push({ assignment, found: wanted.flatMap(({ key }) => known.get(key)!) });
   }
   const merged = mergeRounds(done, domains);

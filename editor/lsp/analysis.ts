@@ -19,6 +19,7 @@ import {
   expectsOfRuns,
   workloadsExpected,
 } from '../../runtime/expectations/simulate-expectations.js';
+import { createCompileMemory, type CompileMemory } from './compile-memory.js';
 import { planNotes, type PlanNote } from './plan-notes.js';
 
 export type Rung = 'checked' | 'compiled' | 'simulated';
@@ -37,17 +38,25 @@ export interface Analysis {
 /** Larger workloads take too long to be simulated beside an editor. */
 const MOST_REQUESTS = 2000;
 
-/** Climbs rung by rung; every step of the iterator is one. */
-export function* analyse(host: CompilerHost, path: string): Generator<Analysis> {
+/**
+ * Climbs rung by rung; every step of the iterator is one.
+ *
+ * @param memory what earlier looks compiled
+ */
+export function* analyse(
+  host: CompilerHost,
+  path: string,
+  memory: CompileMemory = createCompileMemory(),
+): Generator<Analysis> {
   const checked = checkFile(host, path);
   const { files } = checked;
   yield { path, rung: 'checked', diagnostics: checked.diagnostics, notes: [], files };
-  const compiled = compileChecked(checked, path, { everyValue: true });
+  const compiled = compileChecked(checked, path, { everyValue: true, compile: memory.compile });
   const notes = planNotes(path, compiled.compiled);
   const { diagnostics } = compiled;
   yield { path, rung: 'compiled', diagnostics, notes, files };
-  const predicted = predictions(path, checked, compiled);
-  const simulated = simulatedExpectations(checked, compiled);
+  const predicted = predictions(path, checked, compiled, memory);
+  const simulated = simulatedExpectations(checked, compiled, memory);
   if (predicted.length > 0 || simulated !== undefined) {
     const found = simulated === undefined ? compiled : withSimulated(checked, path, compiled, simulated);
     yield {
@@ -64,6 +73,7 @@ export function* analyse(host: CompilerHost, path: string): Generator<Analysis> 
 function simulatedExpectations(
   { workloads }: CheckResult,
   { compiled }: CheckedAndCompiled,
+  memory: CompileMemory,
 ): readonly Diagnostic[] | undefined {
   const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && isSound(result));
   if (expecting.length === 0) return undefined;
@@ -72,7 +82,12 @@ function simulatedExpectations(
       const { requests } = workload;
       if (requests.kind !== 'drawn' || requests.count > MOST_REQUESTS) return [];
       const drawn = drawRequests(requests, plan.model.shape.context);
-      return checkSimulated({ plan, runtime, transitions }, workload, drawn);
+      // Diagnostics have places, which move: what is recalled is whether there are any.
+      let found: readonly Diagnostic[] | undefined;
+      const check = (): readonly Diagnostic[] =>
+        (found ??= checkSimulated({ plan, runtime, transitions }, workload, drawn));
+      const kept = memory.recall(plan, `kept ${JSON.stringify(requests)}`, () => check().length === 0);
+      return kept ? [] : check();
     }),
   );
 }
@@ -86,6 +101,7 @@ function predictions(
   path: string,
   { workloads }: CheckResult,
   { compiled }: CheckedAndCompiled,
+  memory: CompileMemory,
 ): readonly PlanNote[] {
   const [workload] = workloads;
   const { requests } = workload ?? {};
@@ -93,7 +109,10 @@ function predictions(
   const runs = ({ plan, result }: CompiledPlan): boolean => plan.origin.file === path && isSound(result);
   return compiled.filter(runs).map(({ plan, result }) => {
     const drawn = drawRequests(requests, plan.model.shape.context);
-    const { makespan, tokens } = simulate(result.runtime, plan, drawn);
+    const { makespan, tokens } = memory.recall(plan, `run ${JSON.stringify(requests)}`, () => {
+      const simulation = simulate(result.runtime, plan, drawn);
+      return { makespan: simulation.makespan, tokens: simulation.tokens };
+    });
     const rate = (drawn.length / makespan).toPrecision(3);
     return {
       at: plan.origin,

@@ -4,12 +4,15 @@ import { parentPort } from 'node:worker_threads';
 import type { CompilerHost } from '../../compiler/host.js';
 import { fileHost } from '../../runtime/file-host.js';
 import { analyse } from './analysis.js';
+import { createCompileMemory } from './compile-memory.js';
 import type { AnalystAnswer, AnalystTask } from './analyst.js';
 
 const port = parentPort!;
 /** The newest task of every file that waits, in the order they came. */
 const waiting = new Map<string, AnalystTask>();
 let working = false;
+/** Plans that were compiled before, of all files. */
+const memory = createCompileMemory();
 
 port.on('message', (task: AnalystTask) => {
   waiting.delete(task.path);
@@ -33,7 +36,7 @@ async function carryOut({ task, path, openTexts }: AnalystTask): Promise<void> {
   const answer = (rest: Omit<AnalystAnswer, 'task'>): void =>
     port.postMessage({ task, ...rest } satisfies AnalystAnswer);
   try {
-    for (const analysis of analyse(hostOver(openTexts), path)) {
+    for (const analysis of analyse(hostOver(openTexts), path, memory)) {
       answer({ analysis, done: false });
       // Lets newer questions in.
       await setImmediate();
