@@ -3,13 +3,17 @@
  * transition's moves with the room for what they set aside, and the ring of slots that moves go by way of. The
  * compiler counts it, the executor allocates it.
  */
+import {
+  lastingRanges,
+  movesLeft,
+  rangesInPlace,
+  type RangesByWeight,
+  type WeightMoves,
+} from './in-place.js';
 import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
-import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
+import type { DeviceMoves } from './runtime-graph.js';
 import { roundUp } from './runtime-graph.js';
 import {
-  hasPadding,
-  isInPlace,
-  lastingWeights,
   layOutArena,
   type Residence,
   type Spot,
@@ -18,17 +22,10 @@ import {
   type WeightArena,
 } from './weight-arena.js';
 
-/** What has to happen to one weight of the new residence. */
-export interface WeightMoves {
-  readonly weight: RuntimeWeight;
-  /** Copies to another place. */
-  readonly copies: readonly WeightCopy[];
-  /** Pieces to bring onto the device. */
-  readonly pieces: readonly number[];
-}
-
 /** The moves of a transition, in order. */
 export interface TransitionOrder {
+  /** What of the new weights is there already, of those that the transition does not keep. */
+  readonly inPlace: RangesByWeight;
   readonly moves: readonly OrderedMove<WeightMoves>[];
   /** Where in the stash each weight that is set aside has its place, packed. */
   readonly stashAt: ReadonlyMap<WeightJob<WeightMoves>, number>;
@@ -36,8 +33,8 @@ export interface TransitionOrder {
 
 export interface DeviceWeights {
   readonly arena: WeightArena;
-  /** Weights by residence that are there whatever the residence: no transition moves them. */
-  readonly lasting: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Parts of weights by residence that are there whatever the residence: no transition moves them. */
+  readonly lasting: ReadonlyMap<string, RangesByWeight>;
   readonly orders: ReadonlyMap<DeviceMoves, TransitionOrder>;
   readonly stashBytes: number;
   /** Of everything: arena, stash and ring. */
@@ -51,16 +48,18 @@ export function planDeviceWeights(
   maxBufferBytes?: number,
 ): DeviceWeights {
   const arena = layOutArena(residences, transitions, maxBufferBytes);
-  const lasting = lastingWeights(arena.spots, residences);
+  const lasting = lastingRanges(arena.spots, residences, transitions);
   const orders = new Map<DeviceMoves, TransitionOrder>();
   let stashBytes = 0;
   for (const from of residences) {
     for (const to of residences) {
       const transition = transitions.get(`${from.name}->${to.name}`);
       if (transition === undefined) continue;
-      const moves = orderMoves(jobsOf(from.name, to, transition, arena.spots, lasting));
+      const inPlace = rangesInPlace(from.name, to, transition, arena.spots, lasting);
+      const left = movesLeft(to.weights, transition, inPlace);
+      const moves = orderMoves(left.map((each) => jobOf(from.name, to.name, each, arena.spots)));
       const stash = stashPlaces(moves);
-      orders.set(transition, { moves, stashAt: stash.at });
+      orders.set(transition, { inPlace, moves, stashAt: stash.at });
       stashBytes = Math.max(stashBytes, stash.bytes);
     }
   }
@@ -101,43 +100,23 @@ export function ringSizes(largest: number): RingSizes {
   return { slots: SLOTS, slotBytes, scratchBytes, bytes: SLOTS * slotBytes + scratchBytes };
 }
 
-/** What has to happen to the weights of a residence that do not last; those that stay in place are left out. */
-function jobsOf(
-  from: string,
-  to: Residence,
-  transition: DeviceMoves,
-  spots: Spots,
-  lasting: ReadonlyMap<string, ReadonlySet<string>>,
-): readonly WeightJob<WeightMoves>[] {
-  const old = (weight: string): Spot => spots.get(from)!.get(weight)!;
-  // What other devices would send comes by way of the same slots.
-  const brought = new Map(transition.upload.map(({ weight, pieces }) => [weight, [...pieces]]));
-  for (const { weight, piece } of transition.receive ?? [])
-    brought.set(weight, [...(brought.get(weight) ?? []), piece]);
-  const allCopies = new Map<string, WeightCopy[]>();
-  for (const copy of transition.copy)
-    allCopies.set(copy.weight, [...(allCopies.get(copy.weight) ?? []), copy]);
-  return to.weights.flatMap((weight) => {
-    const pieces = brought.get(weight.id);
-    const target = spots.get(to.name)!.get(weight.id)!;
-    // Zeros are written around pieces, so what a padded weight holds already has to leave it first.
-    const anew = hasPadding(weight);
-    const copies = (allCopies.get(weight.id) ?? []).filter(
-      (copy) => anew || !isInPlace(copy, old(copy.old), target),
-    );
-    if (lasting.get(to.name)!.has(weight.id) || (copies.length === 0 && pieces === undefined)) return [];
-    const job: WeightJob<WeightMoves> = {
-      target,
-      reads: copies.map(({ old: source, oldAt, oldStride, runBytes, rows }) =>
-        part(old(source), oldAt, (rows - 1) * oldStride + runBytes),
-      ),
-      copied: anew
+/** The moves of a weight with the places that they read and write. */
+function jobOf(from: string, to: string, moves: WeightMoves, spots: Spots): WeightJob<WeightMoves> {
+  const { weight, copies, zeros } = moves;
+  const old = (id: string): Spot => spots.get(from)!.get(id)!;
+  const target = spots.get(to)!.get(weight.id)!;
+  return {
+    target,
+    reads: copies.map(({ old: source, oldAt, oldStride, runBytes, rows }) =>
+      part(old(source), oldAt, (rows - 1) * oldStride + runBytes),
+    ),
+    // Zeros are written before copies.
+    copied:
+      zeros.length > 0
         ? [target]
         : copies.map(({ at, stride, runBytes, rows }) => part(target, at, (rows - 1) * stride + runBytes)),
-      what: { weight, copies, pieces: pieces ?? [] },
-    };
-    return [job];
-  });
+    what: moves,
+  };
 }
 
 function part({ buffer, offset }: Spot, at: number, bytes: number): Spot {

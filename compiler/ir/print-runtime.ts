@@ -184,12 +184,19 @@ function printTransition(transition: RuntimeTransition): string[] {
     `transition ${transition.from} -> ${transition.to}`,
     transition.devices.flatMap(({ device, moves: index, peers }) => {
       const moves = transition.moves[index]!;
-      return braced(`device ${device}: upload ${moves.uploadBytes} B`, [
+      const received = moves.receiveBytes === undefined ? '' : `, receive ${moves.receiveBytes} B`;
+      return braced(`device ${device}: upload ${moves.uploadBytes} B${received}`, [
         ...aligned([
           ...mergeLayers(
             moves.keep.map(({ weight, old }) => ({
               id: weight,
               text: [weight === old ? 'kept' : `kept from ${old}`],
+            })),
+          ),
+          ...mergeLayers(
+            (moves.inPlace ?? []).map(({ weight, at, bytes }) => ({
+              id: weight,
+              text: [`in place, ${bytes} B from ${at} on`],
             })),
           ),
           ...mergeLayers(

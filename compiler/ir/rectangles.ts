@@ -65,3 +65,21 @@ export function subtractAll(a: Rectangle, others: readonly Rectangle[]): readonl
     [a],
   );
 }
+
+/** The same area in fewer rectangles: neighbours that make one are joined, first across, then down. */
+export function joinRectangles(rectangles: readonly Rectangle[]): readonly Rectangle[] {
+  const join = (all: readonly Rectangle[], along: 'rows' | 'cols', other: 'rows' | 'cols'): Rectangle[] => {
+    const joined: Rectangle[] = [];
+    const sorted = [...all].sort(
+      (a, b) => a[other][0] - b[other][0] || a[other][1] - b[other][1] || a[along][0] - b[along][0],
+    );
+    for (const next of sorted) {
+      const last = joined.at(-1);
+      if (last && sameInterval(last[other], next[other]) && last[along][1] === next[along][0])
+        joined[joined.length - 1] = { ...last, [along]: [last[along][0], next[along][1]] };
+      else joined.push({ rows: next.rows, cols: next.cols });
+    }
+    return joined;
+  };
+  return join(join(rectangles, 'cols', 'rows'), 'rows', 'cols');
+}

@@ -117,15 +117,18 @@ export interface RuntimeWeight {
   /** Rows (N) and columns (K) before padding; a vector has one row. */
   readonly rows: number;
   readonly cols: number;
-  readonly pieces: readonly {
-    readonly tensor: string;
-    readonly rows: Interval;
-    readonly cols: Interval;
-    /** Where the rectangle's first element lands in this buffer. */
-    readonly at: readonly [row: number, col: number];
-  }[];
+  readonly pieces: readonly WeightPiece[];
   /** Device bytes, padding included: see `weightBytes`. */
   readonly bytes: number;
+}
+
+/** A rectangle of a checkpoint tensor in a weight's buffer. */
+export interface WeightPiece {
+  readonly tensor: string;
+  readonly rows: Interval;
+  readonly cols: Interval;
+  /** Where the rectangle's first element lands in the buffer. */
+  readonly at: readonly [row: number, col: number];
 }
 
 /** Padded row count and row stride (in elements) of a weight in device memory. Vectors are padded the same way. */
@@ -155,7 +158,7 @@ export function weightRowBytes(weight: Pick<RuntimeWeight, 'dtype' | 'rows' | 'c
 /** Bytes of the elements of a piece in device memory. */
 export function pieceBytes(
   { dtype }: Pick<RuntimeWeight, 'dtype'>,
-  { rows, cols }: Pick<RuntimeWeight['pieces'][number], 'rows' | 'cols'>,
+  { rows, cols }: Pick<WeightPiece, 'rows' | 'cols'>,
 ): number {
   return (rows[1] - rows[0]) * packedBytes(dtype, cols[1] - cols[0]);
 }
@@ -371,6 +374,12 @@ export function copyRanges(
   }));
 }
 
+/** `bytes` from byte `at` of a weight's buffer on. */
+export interface ByteRange {
+  readonly at: number;
+  readonly bytes: number;
+}
+
 /** What a device does to its weights to change stage. Everything not listed as kept, copied or received is uploaded. */
 export interface DeviceMoves {
   /** Weight ids whose buffer is the same in both stages, with the old id. */
@@ -386,8 +395,16 @@ export interface DeviceMoves {
   readonly upload: readonly { readonly weight: string; readonly pieces: readonly number[] }[];
   /** Old weight ids whose places are free for others. */
   readonly evict: readonly string[];
-  /** Bytes of the uploaded pieces in the element type of their buffers, without padding. */
+  /**
+   * Ranges of new weights that are there already, whatever the lists above say of them, where memory is laid out as
+   * `weight-arena.ts` does for buffers of any size: what the old stage has in the same place, and what no other stage
+   * ever writes over. Absent where there are none.
+   */
+  readonly inPlace?: readonly (ByteRange & { readonly weight: string })[];
+  /** Bytes that are uploaded, as the host writes them (`written-bytes.ts`), without what is in place. */
   readonly uploadBytes: number;
+  /** The same of what is received; absent where nothing is. */
+  readonly receiveBytes?: number;
 }
 
 /** How the devices that two stages share get from one to the other. */

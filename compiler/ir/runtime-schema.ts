@@ -243,7 +243,9 @@ const deviceMoves = z.object({
   receive: z.array(copy.extend({ piece: count, peer: count })).exactOptional(),
   upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
   evict: z.array(z.string()),
+  inPlace: z.array(z.object({ weight: z.string(), at: count, bytes: size })).exactOptional(),
   uploadBytes: count,
+  receiveBytes: count.exactOptional(),
 });
 
 const transition = z.object({

@@ -31,12 +31,26 @@ export interface WeightMove {
   readonly device: number;
   readonly piece: TensorPiece;
   /**
-   * `keep`: already there; `copy`: within the device; `peer`: from the device `source`, which held it before;
+   * `keep`: already in its place; `copy`: within the device; `peer`: from the device `source`, which held it before;
    * `upload`: from the host copy of the weights.
    */
   readonly kind: 'keep' | 'copy' | 'peer' | 'upload';
   readonly source?: number;
+  /** Of a planned move those of the piece; of one that is settled, those that the executor moves. */
   readonly bytes: number;
+  /**
+   * Uploaded because it begins or ends inside a word, here or where the device has it: no copy takes that, and it comes
+   * with what shares its words.
+   */
+  readonly anew?: true;
+}
+
+/** Pieces of a stage that a device has all along, also while another stage is active: nothing is written over them. */
+export interface LastingPieces {
+  readonly stage: string;
+  readonly device: number;
+  /** One value for all devices that have the same. */
+  readonly pieces: readonly TensorPiece[];
 }
 
 /** Traffic over one declared link in one direction, all its instances together. */
@@ -98,7 +112,10 @@ export interface WeightReshard {
   /** `movesOf` and `evictionsOf` list what they do device by device. */
   readonly groups: readonly ReshardGroup[];
   readonly bytes: ReshardBytes;
-  /** Fewest bytes any plan must bring onto the devices: destination minus what is resident. */
+  /**
+   * Fewest bytes any plan must bring onto the devices: what the new stage needs there minus what is there already, of
+   * the old stage or from before.
+   */
   readonly lowerBound: number;
   readonly cost: ReshardCost;
   readonly origin: Origin;
@@ -160,6 +177,8 @@ export interface TransitionGraph {
   };
   /** Tensors that are resident in both shardings although the stages take turns: those of `residence.layers`. */
   readonly resident?: readonly string[];
+  /** Known once memory is laid out. */
+  readonly lasting?: readonly LastingPieces[];
   /** Holdings of every rank by stage name. */
   readonly holdings: Readonly<Record<string, readonly RankHolding[]>>;
 }

@@ -101,6 +101,11 @@ function verifyMoves(
     if (!target || runBytes * rows < least(wanted.get(weight)!.dtype, target))
       complain(`receives only part of ${weight}`);
   }
+  for (const { weight, at, bytes } of moves.inPlace ?? []) {
+    const target = wanted.get(weight);
+    if (!target || at + bytes > target.bytes) complain(`more of ${weight} is in place than there is`);
+    if (stay.has(weight)) complain(`${weight} is kept and in place`);
+  }
   for (const { weight, pieces } of moves.upload) {
     const target = wanted.get(weight);
     if (!target || pieces.some((index) => !target.pieces[index])) complain(`no such piece of ${weight}`);
@@ -128,9 +133,7 @@ export function missingTransitions(graph: RuntimeGraph, transitions: TransitionG
   return transitions.weights.flatMap(({ from, to, lowerBound }) => {
     const found = graph.transitions.find((candidate) => candidate.from === from && candidate.to === to);
     if (!found) return [`no transition ${from} -> ${to}`];
-    const each = found.moves.map(({ uploadBytes, receive = [] }) =>
-      receive.reduce((sum, { runBytes, rows }) => sum + runBytes * rows, uploadBytes),
-    );
+    const each = found.moves.map(({ uploadBytes, receiveBytes = 0 }) => uploadBytes + receiveBytes);
     const brought = found.devices.reduce((sum, { moves }) => sum + (each[moves] ?? 0), 0);
     return brought < lowerBound ? [`transition ${from} -> ${to} brings less than the lower bound`] : [];
   });

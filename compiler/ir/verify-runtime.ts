@@ -4,8 +4,8 @@
  * says each rank holds, transitions leave every weight whole, and memory fits.
  */
 import { groupBy } from '../group-by.js';
-import { byTensor } from './pieces.js';
-import { area, intersect, subtractAll, type Rectangle } from './rectangles.js';
+import { bufferRectangle, byTensor } from './pieces.js';
+import { area, intersect, subtractAll } from './rectangles.js';
 import {
   type KvPool,
   weightBytes,
@@ -119,7 +119,7 @@ function verifyWeight(weight: RuntimeWeight): string[] {
   const problems: string[] = [];
   const complain = (what: string): void => void problems.push(`weight ${weight.id}: ${what}`);
   if (weight.bytes !== weightBytes(weight)) complain(`${weight.bytes} bytes, not ${weightBytes(weight)}`);
-  const landings = weight.pieces.map(landing);
+  const landings = weight.pieces.map(bufferRectangle);
   landings.forEach((piece, index) => {
     if (area(piece) <= 0) complain('an empty piece');
     if (
@@ -136,15 +136,6 @@ function verifyWeight(weight: RuntimeWeight): string[] {
     if (landings.slice(0, index).some((other) => intersect(piece, other))) complain('two pieces overlap');
   });
   return problems;
-}
-
-/** Where a piece lies in its buffer, in rows and columns. */
-function landing(piece: RuntimeWeight['pieces'][number]): Rectangle {
-  const [row, col] = piece.at;
-  return {
-    rows: [row, row + piece.rows[1] - piece.rows[0]],
-    cols: [col, col + piece.cols[1] - piece.cols[0]],
-  };
 }
 
 function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['weights']): boolean {

@@ -11,6 +11,7 @@ import type {
   KvSlice,
   RankHolding,
   ReshardGroup,
+  TensorPiece,
   TransitionGraph,
   WeightReshard,
 } from './transitions.js';
@@ -18,11 +19,22 @@ import type {
 /** Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan. */
 export function verifyTransitions(graph: TransitionGraph): readonly string[] {
   const resident = new Set(graph.resident);
+  const known = new Map(graph.lasting?.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
+  const lasting =
+    (stage: string): Lasting =>
+    (device) =>
+      known.get(`${stage} ${device}`) ?? [];
   const holdings = (stage: string): readonly RankHolding[] => graph.holdings[stage] ?? [];
   return [
     ...graph.weights.flatMap((reshard) =>
       [
-        ...verifyWeights(reshard, holdings(reshard.from), holdings(reshard.to), resident),
+        ...verifyWeights(
+          reshard,
+          holdings(reshard.from),
+          holdings(reshard.to),
+          lasting(reshard.to),
+          resident,
+        ),
         ...verifyResident(reshard, resident),
       ].map((problem) => `${reshard.from} -> ${reshard.to}: ${problem}`),
     ),
@@ -36,6 +48,7 @@ function verifyWeights(
   reshard: WeightReshard,
   from: readonly RankHolding[],
   to: readonly RankHolding[],
+  lasting: Lasting,
   resident: ReadonlySet<string>,
 ): string[] {
   const before = new Map(from.map((rank) => [rank.device, rank.weights]));
@@ -47,7 +60,7 @@ function verifyWeights(
   for (const { device } of to)
     if (before.has(device) && !known.has(device)) problems.push(`device ${device} is in no group`);
   for (const [first, ...others] of groupBy(reshard.groups, ({ plan }) => plan).values()) {
-    problems.push(...verifyGroup(first!, before, after, resident));
+    problems.push(...verifyGroup(first!, before, after, lasting, resident));
     for (const other of others) {
       const alike =
         other.devices.length === first!.devices.length &&
@@ -55,16 +68,22 @@ function verifyWeights(
           const model = first!.devices[place]!;
           return (
             sameHolding(before.get(device), before.get(model)) &&
-            sameHolding(after.get(device), after.get(model))
+            sameHolding(after.get(device), after.get(model)) &&
+            sameHolding(lasting(device), lasting(model))
           );
         });
       if (!alike) problems.push(`devices ${other.devices.join()} follow a plan for others`);
     }
   }
-  if (reshard.bytes.upload + reshard.bytes.peer !== reshard.lowerBound)
-    problems.push('more is brought than the lower bound');
+  const anew = reshard.groups.some(({ plan }) => plan.moves.some((move) => move.anew));
+  const brought = reshard.bytes.upload + reshard.bytes.peer;
+  if (brought < reshard.lowerBound) problems.push('less is brought than the lower bound');
+  if (brought > reshard.lowerBound && !anew) problems.push('more is brought than the lower bound');
   return problems;
 }
+
+/** What a device has all along of the new stage. */
+type Lasting = (device: number) => readonly TensorPiece[];
 
 type Holdings = ReadonlyMap<number, RankHolding['weights']>;
 
@@ -80,6 +99,7 @@ function verifyGroup(
   { devices, plan }: ReshardGroup,
   before: Holdings,
   after: Holdings,
+  lasting: Lasting,
   resident: ReadonlySet<string>,
 ): string[] {
   const problems: string[] = [];
@@ -91,7 +111,7 @@ function verifyGroup(
     if (!pieces || !before.has(device)) return;
     const where = `device ${device}`;
     const moves = groupBy(arriving.get(place) ?? [], (move) => move.piece.tensor);
-    const held = senders[place]!;
+    const held = byTensor([...before.get(device)!, ...lasting(device)]);
     const wanted = byTensor(pieces);
     for (const piece of pieces.filter(({ tensor }) => !resident.has(tensor))) {
       const missing = subtractAll(
@@ -108,10 +128,12 @@ function verifyGroup(
         if (list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const there = (held.get(tensor) ?? []).some((piece) => contains(piece, move.piece));
-        if (there !== (move.kind === 'keep' || move.kind === 'copy')) {
-          problems.push(`${where}: ${move.kind} of ${tensor}, which is ${there ? '' : 'not '}resident`);
-        }
+        const lacking = subtractAll(move.piece, held.get(tensor) ?? []);
+        const absent = lacking.reduce((sum, part) => sum + area(part), 0);
+        const stays = move.kind === 'keep' || move.kind === 'copy';
+        if (stays && absent > 0) problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
+        if (!stays && !move.anew && absent < area(move.piece))
+          problems.push(`${where}: ${move.kind} of ${tensor}, which is resident`);
         const sender = move.source === undefined ? 'unknown' : devices[move.source];
         if ((move.kind === 'peer') !== (move.source !== undefined)) {
           problems.push(`${where}: ${move.kind} of ${tensor} from device ${sender}`);

@@ -13,9 +13,10 @@
  * tried, and of those that need least memory the one is taken with which all transitions move least.
  */
 import { groupBy } from '../group-by.js';
+import { hasPadding, lastingRanges, movesLeft, rangesInPlace } from './in-place.js';
 import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
-import { pieceBytes, roundUp } from './runtime-graph.js';
-import { sameContent } from './weight-content.js';
+import { roundUp } from './runtime-graph.js';
+import { writtenBytes } from './written-bytes.js';
 
 /** A residence: weights that are on the device at the same time, under one name. */
 export interface Residence {
@@ -89,59 +90,6 @@ export function layOutArena(
     (each) => movedBytes(each.layout, residences, transitions),
   );
   return { bufferBytes, spots: spotsOf(layout, chunk) };
-}
-
-/**
- * Weights of each residence that nothing is ever written over: no other residence has something else in their place.
- * They are the ends of the larger residences, and what all have in common.
- */
-export function lastingWeights(
-  spots: Spots,
-  residences: readonly Residence[],
-): ReadonlyMap<string, ReadonlySet<string>> {
-  // Weights of one residence lie apart, so in their order those in the way of a place are neighbours.
-  const placed = new Map(
-    residences.map(({ name, weights }) => {
-      const mine = weights.map((weight): Placed => ({ weight, place: spots.get(name)!.get(weight.id)! }));
-      return [
-        name,
-        groupBy(
-          mine.sort((a, b) => a.place.offset - b.place.offset),
-          ({ place }) => place.buffer,
-        ),
-      ];
-    }),
-  );
-  const lasts = (mine: Placed, others: readonly Placed[]): boolean => {
-    const next = firstIndex(others, ({ place }) => place.offset + place.bytes > mine.place.offset);
-    for (let at = next; at < others.length && overlaps(others[at]!.place, mine.place); at++)
-      if (!isSame(mine, others[at]!)) return false;
-    return true;
-  };
-  return new Map(
-    residences.map(({ name }) => {
-      const others = [...placed].filter(([other]) => other !== name).map(([, theirs]) => theirs);
-      const mine = [...placed.get(name)!].flatMap(([buffer, all]) =>
-        all.filter((each) => others.every((theirs) => lasts(each, theirs.get(buffer) ?? []))),
-      );
-      return [name, new Set(mine.map(({ weight }) => weight.id))];
-    }),
-  );
-}
-
-interface Placed {
-  readonly weight: RuntimeWeight;
-  readonly place: Spot;
-}
-
-function isSame(a: Placed, b: Placed): boolean {
-  const [one, other] = [a.place, b.place];
-  return one.buffer === other.buffer && one.offset === other.offset && sameContent(a.weight, b.weight);
-}
-
-/** Whether a copy's bytes are where they should be already. */
-export function isInPlace({ rows, oldAt, at }: WeightCopy, old: Spot, target: Spot): boolean {
-  return rows === 1 && old.buffer === target.buffer && old.offset + oldAt === target.offset + at;
 }
 
 /** Whether two places have a byte in common. */
@@ -231,15 +179,10 @@ function stayInPlace(
   mine: Map<string, Range>,
   { chunk }: LayoutOptions,
 ): void {
-  const runs = new Map<string, WeightCopy>();
-  for (const each of copy) {
-    const known = runs.get(each.weight);
-    if (each.rows === 1 && (known === undefined || each.runBytes > known.runBytes))
-      runs.set(each.weight, each);
-  }
+  const copies = groupBy(copy, (each) => each.weight);
   const taken = [...mine.values()].sort((a, b) => a.start - b.start);
   for (const weight of weights) {
-    const longest = runs.get(weight.id);
+    const longest = longestRun(copies.get(weight.id) ?? []);
     if (longest === undefined || mine.has(weight.id) || hasPadding(weight)) continue;
     const start = old.get(longest.old)!.start + longest.oldAt - longest.at;
     const spot = { start, bytes: weight.bytes };
@@ -273,9 +216,22 @@ function isTaken(ranges: readonly Range[], range: Range): boolean {
   return next !== undefined && touches(next, range);
 }
 
-/** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
-export function hasPadding(weight: RuntimeWeight): boolean {
-  return weight.pieces.reduce((sum, piece) => sum + pieceBytes(weight, piece), 0) < weight.bytes;
+/** The longest run of bytes that copies take from one place to another, however they are cut. */
+function longestRun(copies: readonly WeightCopy[]): WeightCopy | undefined {
+  const runs: WeightCopy[] = [];
+  for (const copy of copies.filter(({ rows }) => rows === 1).sort((a, b) => a.at - b.at)) {
+    const last = runs.at(-1);
+    const goesOn =
+      last?.old === copy.old &&
+      last.at + last.runBytes === copy.at &&
+      last.oldAt + last.runBytes === copy.oldAt;
+    if (goesOn) runs[runs.length - 1] = { ...last, runBytes: last.runBytes + copy.runBytes };
+    else runs.push(copy);
+  }
+  return runs.reduce<WeightCopy | undefined>(
+    (longest, run) => (longest === undefined || run.runBytes > longest.runBytes ? run : longest),
+    undefined,
+  );
 }
 
 /**
@@ -308,31 +264,21 @@ function touches(a: Range, b: Range): boolean {
 
 /** What a cycle of all transitions writes: an uploaded byte twice, as it goes through staging, a copied one once. */
 function movedBytes(
-  spots: Layout,
+  layout: Layout,
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
 ): number {
-  const placed = spotsOf(spots, Infinity);
-  const lasting = lastingWeights(placed, residences);
+  const spots = spotsOf(layout, Infinity);
+  const lasting = lastingRanges(spots, residences, transitions);
   let moved = 0;
   for (const from of residences) {
     for (const to of residences) {
       const moves = transitions.get(`${from.name}->${to.name}`);
       if (moves === undefined) continue;
-      const weightOf = new Map(to.weights.map((weight) => [weight.id, weight]));
-      const goes = (weight: string): boolean => !lasting.get(to.name)!.has(weight);
-      for (const copy of moves.copy) {
-        const places = [
-          placed.get(from.name)!.get(copy.old)!,
-          placed.get(to.name)!.get(copy.weight)!,
-        ] as const;
-        if (goes(copy.weight) && !isInPlace(copy, ...places)) moved += copy.runBytes * copy.rows;
-      }
-      for (const { runBytes, rows } of (moves.receive ?? []).filter(({ weight }) => goes(weight)))
-        moved += 2 * runBytes * rows;
-      for (const upload of moves.upload.filter(({ weight }) => goes(weight))) {
-        const wanted = weightOf.get(upload.weight)!;
-        moved += 2 * upload.pieces.reduce((sum, piece) => sum + pieceBytes(wanted, wanted.pieces[piece]!), 0);
+      const inPlace = rangesInPlace(from.name, to, moves, spots, lasting);
+      for (const { weight, copies, pieces } of movesLeft(to.weights, moves, inPlace)) {
+        for (const { runBytes, rows } of copies) moved += runBytes * rows;
+        moved += 2 * writtenBytes(weight, pieces);
       }
     }
   }

@@ -73,13 +73,9 @@ export function valueOf(state: BlockState, id: string): number {
 }
 
 /** The weight that sharded weights make together, registered with the program. */
-export function weightOperand(
-  state: BlockState,
-  name: string,
-  parts: readonly MatrixWeight[],
-  dtype = weightType(parts[0]!, state.layer),
-): Operand {
+export function weightOperand(state: BlockState, name: string, parts: readonly MatrixWeight[]): Operand {
   const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+  const dtype = weightType(parts[0]!, state.layer);
   return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };
 }
 

@@ -7,6 +7,7 @@ import type { ShardedBlock, ShardedStage, ShardedValue } from '../ir/sharded.js'
 import type { Interval, TensorPiece } from '../ir/transitions.js';
 import { groupSpan, type TpLayout } from './placement.js';
 import { area } from '../ir/rectangles.js';
+import type { DType } from '../model/shape.js';
 import type { WeightType } from '../model/weight-types.js';
 
 /** A weight seen as a matrix; a vector has no row dimensions. */
@@ -16,6 +17,8 @@ export interface MatrixWeight {
   readonly colDims: readonly Dim[];
   /** A bias added to a partial sum: held by tp rank 0 alone, so that the sum has it once. */
   readonly firstRankOnly: boolean;
+  /** Element type in device memory, whatever the model's: kernels read some weights in one type only. */
+  readonly readAs?: DType;
 }
 
 /** A rank's part of a weight: the rectangle it holds and the size of the buffer it lies in. */
@@ -29,9 +32,10 @@ export interface WeightPart {
 export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWeight> {
   const values = new Map(block.values.map((value) => [value.id, value]));
   const found = new Map<string, MatrixWeight>();
-  const vector = (id: string, firstRankOnly = false): void => {
+  const vector = (id: string, firstRankOnly = false, readAs?: DType): void => {
     const value = values.get(id)!;
-    found.set(id, { value, rowDims: [], colDims: value.type.dims, firstRankOnly });
+    const weight = { value, rowDims: [], colDims: value.type.dims, firstRankOnly };
+    found.set(id, readAs ? { ...weight, readAs } : weight);
   };
   for (const op of block.ops) {
     if (op.kind === 'embed') {
@@ -42,8 +46,10 @@ export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWei
         colDims: value.type.dims.slice(1),
         firstRankOnly: false,
       });
-    } else if (op.kind === 'rms_norm' || op.kind === 'qk_norm') {
+    } else if (op.kind === 'rms_norm') {
       vector(op.inputs[1]!);
+    } else if (op.kind === 'qk_norm') {
+      vector(op.inputs[1]!, false, 'f32');
     } else if (op.kind === 'linear') {
       const [input, weight, bias] = op.inputs.map((id) => values.get(id)!);
       const contracted = input!.type.dims.filter((dim) => dim.size !== undefined).length;
@@ -108,7 +114,8 @@ export function tensorName({ value: { tensor } }: MatrixWeight, layer: number): 
 
 /** Element type of a weight of layer `layer` in device memory. */
 export function weightType(weight: MatrixWeight, layer: number): WeightType {
-  const { value } = weight;
+  const { value, readAs } = weight;
+  if (readAs !== undefined) return readAs;
   const stored = value.stored?.[tensorName(weight, layer)];
   if (stored !== undefined) return stored;
   const { dtype } = value.type;

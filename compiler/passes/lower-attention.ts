@@ -53,7 +53,7 @@ export function lowerKvAppend(state: BlockState, op: LogicalOp): void {
     operands: [
       { step: 'rows' },
       { constant: rope },
-      ...norms.map((norm, index) => weightOperand(state, ids[index]!, [norm], 'f32')),
+      ...norms.map((norm, index) => weightOperand(state, ids[index]!, [norm])),
       { value: qkv },
       { kv: 0 },
     ],

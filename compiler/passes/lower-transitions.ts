@@ -9,18 +9,18 @@
 import { groupBy } from '../group-by.js';
 import { byTensor } from '../ir/pieces.js';
 import {
-  pieceBytes,
   weightRowBytes,
   type DeviceMoves,
   type RuntimeTransition,
   type RuntimeWeight,
   type WeightCopy,
+  type WeightPiece,
   type WeightReceive,
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { GroupPlan, ReshardGroup, WeightReshard } from '../ir/transitions.js';
 import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
-import { placeInside, type WeightPiece } from './lower-weights.js';
+import { placeInside } from './lower-weights.js';
 import { contains, intervalLength } from '../ir/rectangles.js';
 
 export interface StagePlacement {
@@ -110,7 +110,6 @@ function deviceMoves(
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
   const upload: { weight: string; pieces: number[] }[] = [];
-  let uploadBytes = 0;
   plain.weights.forEach((weight, index) => {
     const same = kept.get(weight.id);
     if (same !== undefined) {
@@ -129,7 +128,6 @@ function deviceMoves(
         receive.push({ ...received, piece: number, peer: peer.peer });
       } else {
         missing.push(number);
-        uploadBytes += pieceBytes(weight, piece);
       }
     });
     // A weight without pieces is all zero and still has to be written.
@@ -137,7 +135,7 @@ function deviceMoves(
   });
   const stays = new Set(kept.values());
   const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
-  return { keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes };
+  return { keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes: 0 };
 }
 
 /**

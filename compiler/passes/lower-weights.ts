@@ -5,14 +5,12 @@
  * part of a piece, the piece is cut along that boundary: afterwards each piece is either resident or not, and a
  * transition names pieces by index.
  */
-import { weightBytes, type RuntimeWeight, type WeightShard } from '../ir/runtime-graph.js';
+import { weightBytes, type RuntimeWeight, type WeightPiece, type WeightShard } from '../ir/runtime-graph.js';
 import type { Interval, TensorPiece } from '../ir/transitions.js';
 import { weightPart } from './block-weights.js';
 import type { TpLayout } from './placement.js';
 import type { WeightRecipe } from './program-builder.js';
 import { contains, intersect, subtract, type Rectangle } from '../ir/rectangles.js';
-
-export type WeightPiece = RuntimeWeight['pieces'][number];
 
 /** The weights of one (pp, tp) position. */
 export function lowerShard(

@@ -5,7 +5,6 @@
  * and layer groups, and only then can the attention kernels name their group.
  */
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
-import { groupBy } from '../group-by.js';
 import type { DraftOp } from '../ir/op-access.js';
 import {
   RUNTIME_GRAPH_FORMAT,
@@ -14,13 +13,11 @@ import {
   type Program,
   type RuntimeGraph,
   type RuntimeOp,
-  type RuntimeRank,
   type RuntimeStage,
-  type RuntimeTransition,
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
-import type { RankHolding, TensorPiece, TransitionGraph } from '../ir/transitions.js';
+import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Roads } from '../reshard/roads.js';
 import { bindKvGroups } from './bind-kv.js';
@@ -31,13 +28,14 @@ import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
-import { lowerTransition, type StagePlacement } from './lower-transitions.js';
-import { cutShard, lowerShard } from './lower-weights.js';
+import { lowerMoves, type SettledMoves } from './lower-moves.js';
+import type { StagePlacement } from './lower-transitions.js';
+import { lowerShard } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankMemory } from './memory.js';
 import { whyUnfit, type MemoryLayout } from './residence.js';
 import { renameOp, type Renaming, type StageWeights } from './resident-weights.js';
 import { settleResidence, type Settled } from './settle-residence.js';
-import { turningWeights } from './turning-weights.js';
+import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 
 export interface LowerOptions {
@@ -94,14 +92,27 @@ export function lowerPlan(
     const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
-  const settle = (partly: boolean): SettledMoves =>
-    lowerMoves(
-      stages,
-      settleResidence(sharded, plan, planned, roads, layOut, drafts.map(stageWeights), partly),
+  const weights = drafts.map(stageWeights);
+  const estimated = { transitions: planned, layout: layOut(weights), held: weights };
+  const lower = (settled: Settled): SettledMoves => lowerMoves(sharded, roads, stages, settled, layOut);
+  // What transitions move decides what stays resident, and is known only once memory is laid out for stages in turns.
+  const inTurns = plan.residence === 'both' ? undefined : lower(estimated);
+  const exact = { ...planned, weights: inTurns?.transitions.weights ?? planned.weights };
+  const settle = (partly: boolean): SettledMoves => {
+    const settled = settleResidence(
+      sharded,
+      plan,
+      roads,
+      { ...estimated, transitions: exact },
       layOut,
+      partly,
     );
+    const { residence } = settled.transitions;
+    if (inTurns === undefined || settled.held !== weights) return lower(settled);
+    return { ...inTurns, transitions: { ...inTurns.transitions, ...(residence && { residence }) } };
+  };
   const best = settle(true);
-  // What transitions need is known only now: it can be more than was counted on when layers were chosen to stay.
+  // What transitions need can be more than was counted on when layers were chosen to stay.
   const tight = best.transitions.residence?.layers !== undefined && whyUnfit(plan, best.layout) !== undefined;
   const { transitions, layout, renaming, placements, moves } = tight ? settle(false) : best;
   const { pools, devices } = layout;
@@ -138,33 +149,6 @@ export function lowerPlan(
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
 }
 
-interface SettledMoves extends Settled {
-  readonly placements: ReadonlyMap<string, StagePlacement>;
-  readonly moves: readonly RuntimeTransition[];
-}
-
-/** Lowers the moves of what was settled, which says what transitions need, and lays memory out by that. */
-function lowerMoves(
-  stages: readonly Stage[],
-  settled: Settled,
-  layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
-): SettledMoves {
-  const { held, transitions } = settled;
-  const placements = new Map(
-    held.map((weights) => [weights.stage, placeShards(weights, transitions.holdings, transitions)]),
-  );
-  const moves = transitions.weights
-    .filter(({ from, to }) => placements.has(from) && placements.has(to))
-    .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!));
-  if (moves.length === 0) return { ...settled, placements, moves };
-  const placed = stages.map((stage) => {
-    const { devices, cut } = placements.get(stage.name)!;
-    return { name: stage.name, ranks: placedRanks(stage, devices), shards: cut };
-  });
-  const turning = turningWeights({ stages: placed, transitions: moves });
-  return { ...settled, placements, moves, layout: layOut(held, { turning }) };
-}
-
 interface DraftStage {
   readonly stage: Stage;
   readonly sharded: ShardedStage;
@@ -198,21 +182,6 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage
   };
 }
 
-/** Ranks in rank order: tp innermost, then pp, then dp. */
-function stageRanks({ mesh, devices }: Stage): readonly RuntimeRank[] {
-  return devices.map((device, rank) => {
-    const tp = rank % mesh.tp;
-    const pp = Math.floor(rank / mesh.tp) % mesh.pp;
-    const dp = Math.floor(rank / (mesh.tp * mesh.pp));
-    return { rank, device, dp, pp, tp, program: pp, shard: pp * mesh.tp + tp };
-  });
-}
-
-/** Ranks with the shards of their devices. */
-function placedRanks(stage: Stage, shards: ReadonlyMap<number, number>): readonly RuntimeRank[] {
-  return stageRanks(stage).map((rank) => ({ ...rank, shard: shards.get(rank.device)! }));
-}
-
 function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
   const { context, vocab } = plan.model.shape;
   const stepBytes = stepArgumentBytes(draft.sizes, context, plan.kv.pageTokens, vocab);
@@ -236,37 +205,6 @@ function stageWeights(draft: DraftStage): StageWeights {
   const devices = new Map(stageRanks(draft.stage).map((rank) => [rank.device, rank.shard]));
   const layerOf = (weight: string): number => draft.layers.get(weight) ?? -1;
   return { stage: draft.stage.name, shards: draft.shards, devices, layerOf };
-}
-
-/** Cuts each shard along what other stages hold on the devices that it is on, and along what peers send to those. */
-function placeShards(
-  { stage, shards, devices }: StageWeights,
-  holdings: Readonly<Record<string, readonly RankHolding[]>>,
-  { weights }: TransitionGraph,
-): StagePlacement {
-  const arriving = weights.filter((reshard) => reshard.to === stage);
-  // By shard: distinct lists of pieces that its devices hold before or receive. Replicas have the same ones.
-  const others = shards.map(() => new Set<readonly TensorPiece[]>());
-  for (const { from } of arriving)
-    for (const { device, weights: held } of holdings[from]!) others[devices.get(device) ?? -1]?.add(held);
-  for (const [plan, groups] of groupBy(
-    arriving.flatMap((reshard) => reshard.groups),
-    (group) => group.plan,
-  )) {
-    const received = groupBy(
-      plan.moves.filter((move) => move.kind === 'peer'),
-      (move) => move.device,
-    );
-    for (const [place, moves] of received) {
-      const pieces = moves.map((move) => move.piece);
-      for (const group of groups) others[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
-    }
-  }
-  const cut = shards.map((shard, index) => {
-    const pieces = [...others[index]!];
-    return pieces.length === 0 ? shard : cutShard(shard, pieces.flat());
-  });
-  return { devices, plain: shards, cut };
 }
 
 function finishStage(

@@ -31,28 +31,28 @@ export interface Settled {
 /**
  * Decides which weights of stages that re-shard stay resident together, and what then remains of the transitions.
  *
+ * @param inTurns what holds if none do
  * @param layOut device memory when the ranks hold these weights
  * @param partly whether some layers may stay where not all do
  */
 export function settleResidence(
   sharded: ShardedGraph,
   plan: Plan,
-  planned: TransitionGraph,
   roads: Roads,
+  inTurns: Settled,
   layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
-  weights: readonly StageWeights[],
   partly: boolean,
 ): Settled {
-  const inTurns = layOut(weights);
-  if (planned.weights.length === 0) return { transitions: planned, layout: inTurns, held: weights };
+  const { transitions: planned, held: weights } = inTurns;
+  if (planned.weights.length === 0) return inTurns;
   const together =
     (plan.residence ?? 'switch') === 'switch'
       ? undefined
       : layOut(weights, { resident: residentBytes(weights) });
-  const decision = decideResidence(plan, planned.weights, inTurns, together);
+  const decision = decideResidence(plan, planned.weights, inTurns.layout, together);
   const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
   const transitions = { ...planned, residence: { stages, ...decision } };
-  if (!together || (!decision.both && !partly)) return { transitions, layout: inTurns, held: weights };
+  if (!together || (!decision.both && !partly)) return { ...inTurns, transitions };
   if (decision.both) {
     const renaming = renameResident(weights);
     const held = weights.map((stage) => renameStage(stage, renaming));
@@ -66,11 +66,11 @@ export function settleResidence(
   const kept = chooseKeptLayers(
     plan,
     planned.weights,
-    inTurns,
+    inTurns.layout,
     (layers) => layOut(keep(layers).held),
     (tensor) => tensors.get(tensor) ?? -1,
   );
-  if (!kept) return { transitions, layout: inTurns, held: weights };
+  if (!kept) return { ...inTurns, transitions };
   const stay = new Set([...tensors].flatMap(([name, layer]) => (kept.layers.includes(layer) ? [name] : [])));
   const why = `${decision.why}; ${describeKept(kept, plan.model.shape.layers)}`;
   return {

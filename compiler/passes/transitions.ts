@@ -10,7 +10,14 @@
  */
 import type { ShardedGraph } from '../ir/sharded.js';
 import { intervalLength } from '../ir/rectangles.js';
-import type { ReshardBytes, TensorPiece, TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import type {
+  LastingPieces,
+  RankHolding,
+  ReshardBytes,
+  TensorPiece,
+  TransitionGraph,
+  WeightReshard,
+} from '../ir/transitions.js';
 import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
 import { kvCost } from '../reshard/kv-cost.js';
@@ -40,20 +47,54 @@ export function weightReshards(
   roads: Roads,
   stay?: ReadonlySet<string>,
 ): readonly WeightReshard[] {
-  const types = tensorTypes(sharded);
-  const bytesOf = ({ tensor, rows, cols }: TensorPiece): number =>
-    intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
-  return Object.entries(holdings).flatMap(([from, before]) => {
-    const there = new Set(before.map(({ device }) => device));
-    return Object.entries(holdings).flatMap(([to, after]) => {
+  const bytesOf = pieceSizes(sharded);
+  return Object.keys(holdings).flatMap((from) =>
+    Object.keys(holdings).flatMap((to) => {
       if (from === to) return [];
-      const shared = after.filter(({ device }) => there.has(device));
-      const reshard = planWeights(before, shared, bytesOf, roads, stay);
+      const reshard = planWeights(...onShared(holdings, from, to), bytesOf, roads, stay);
       if (movesNothing(reshard.bytes)) return [];
       const origin = plan.stages.find((stage) => stage.name === to)!.meshOrigin;
       return [{ from, to, ...reshard, origin }];
+    }),
+  );
+}
+
+/** The moves of a transition graph chosen anew, now that it is known what devices have all along. */
+export function replanWeights(
+  sharded: ShardedGraph,
+  roads: Roads,
+  { weights, holdings, resident }: TransitionGraph,
+  lasting: readonly LastingPieces[],
+): readonly WeightReshard[] {
+  const bytesOf = pieceSizes(sharded);
+  const stay = new Set(resident);
+  const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
+  return weights.map((reshard) => {
+    const [before, after] = onShared(holdings, reshard.from, reshard.to);
+    const lasts = after.map((rank) => {
+      const pieces = known.get(`${reshard.to} ${rank.device}`);
+      return pieces ? { ...rank, lasting: pieces } : rank;
     });
+    return { ...reshard, ...planWeights(before, lasts, bytesOf, roads, stay) };
   });
+}
+
+/** Bytes of pieces in device memory. */
+export function pieceSizes(sharded: ShardedGraph): (piece: TensorPiece) => number {
+  const types = tensorTypes(sharded);
+  return ({ tensor, rows, cols }) =>
+    intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
+}
+
+/** What all ranks of a stage hold, and what those of another hold that share their devices. */
+export function onShared(
+  holdings: TransitionGraph['holdings'],
+  from: string,
+  to: string,
+): readonly [before: readonly RankHolding[], after: readonly RankHolding[]] {
+  const before = holdings[from]!;
+  const there = new Set(before.map(({ device }) => device));
+  return [before, holdings[to]!.filter(({ device }) => there.has(device))];
 }
 
 function movesNothing({ copy, peer, upload, evict }: ReshardBytes): boolean {

@@ -1,15 +1,21 @@
 /**
- * What the weights of stages that take turns need of each device, exactly as the executor will allocate it. Devices
+ * What the weights of stages that take turns need of each device, exactly as the executor will lay them out. Devices
  * that do the same are planned once.
  */
-import { planDeviceWeights } from '../ir/device-weights.js';
+import { planDeviceWeights, type DeviceWeights } from '../ir/device-weights.js';
+import { movesLeft, partsThere, rangesInPlace } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
-import type { DeviceMoves } from '../ir/runtime-graph.js';
+import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
+import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
+import { writtenBytes } from '../ir/written-bytes.js';
 
-/** Bytes by device, for devices with transitions. */
-export function turningWeights(stages: Residing): ReadonlyMap<number, number> {
+/** By device, for devices with transitions; one value for all that do the same. */
+export type TurningWeights = ReadonlyMap<number, DeviceWeights>;
+
+/** Plans the weights of every device with transitions. */
+export function turningWeights(stages: Residing): TurningWeights {
   const residences = residencesOf(stages);
-  const known = new Map<string, number>();
+  const known = new Map<string, DeviceWeights>();
   const devices = new Set(
     stages.transitions.flatMap((transition) => transition.devices.map((each) => each.device)),
   );
@@ -24,10 +30,82 @@ export function turningWeights(stages: Residing): ReadonlyMap<number, number> {
       const transitions = deviceTransitions(stages, residences, device);
       const shards = stages.stages.map(({ ranks }) => ranks.find((rank) => rank.device === device)?.shard);
       const key = [...shards, ...[...transitions.values()].map((moves) => idOf(moves))].join();
-      const bytes =
-        known.get(key) ?? planDeviceWeights(deviceResidences(stages, residences, device), transitions).bytes;
-      known.set(key, bytes);
-      return [device, bytes];
+      const planned =
+        known.get(key) ?? planDeviceWeights(deviceResidences(stages, residences, device), transitions);
+      known.set(key, planned);
+      return [device, planned];
     }),
   );
+}
+
+/** What devices have of every stage all along; the same list for all that have the same. */
+export function lastingPieces(
+  { stages, transitions }: Residing,
+  turning: TurningWeights,
+): readonly LastingPieces[] {
+  const residences = residencesOf({ stages, transitions });
+  const known = new Map<DeviceWeights, Map<WeightShard, readonly TensorPiece[]>>();
+  return stages.flatMap(({ name, ranks, shards }) =>
+    ranks.flatMap(({ device, shard: index }): readonly LastingPieces[] => {
+      const planned = turning.get(device);
+      if (planned === undefined) return [];
+      const shard = shards[index]!;
+      const mine = known.get(planned) ?? new Map<WeightShard, readonly TensorPiece[]>();
+      known.set(planned, mine);
+      const ranges = planned.lasting.get(residences.get(name)!.residence);
+      const pieces =
+        mine.get(shard) ??
+        shard.weights.flatMap((weight) =>
+          weight.pieces.flatMap((piece) =>
+            partsThere(weight, piece, ranges?.get(weight.id) ?? []).map(({ tensor, rows, cols }) => {
+              return { tensor, rows, cols };
+            }),
+          ),
+        );
+      mine.set(shard, pieces);
+      return pieces.length === 0 ? [] : [{ stage: name, device, pieces }];
+    }),
+  );
+}
+
+/** A transition with what is in place when it begins. Devices that lay out their memory alike share their moves. */
+export function withInPlace(
+  { stages, transitions }: Residing,
+  transition: RuntimeTransition,
+  turning: TurningWeights,
+): RuntimeTransition {
+  const residences = residencesOf({ stages, transitions });
+  const to = stages.find(({ name }) => name === transition.to)!;
+  const shardOf = new Map(to.ranks.map((rank) => [rank.device, to.shards[rank.shard]!]));
+  const moves: DeviceMoves[] = [];
+  const known = new Map<DeviceWeights, Map<number, number>>();
+  const devices = transition.devices.map((entry) => {
+    const planned = turning.get(entry.device)!;
+    const mine = known.get(planned) ?? new Map<number, number>();
+    known.set(planned, mine);
+    const index = mine.get(entry.moves) ?? moves.length;
+    mine.set(entry.moves, index);
+    if (index === moves.length) {
+      const old = transition.moves[entry.moves]!;
+      const [before, after] = [transition.from, transition.to].map((name) => residences.get(name)!.residence);
+      const { weights } = shardOf.get(entry.device)!;
+      const { arena, lasting } = planned;
+      const ranges = rangesInPlace(before!, { name: after!, weights }, old, arena.spots, lasting);
+      const inPlace = [...ranges].flatMap(([weight, list]) => list.map((range) => ({ weight, ...range })));
+      const { receive = [], ...rest } = old;
+      const written = (made: DeviceMoves): number =>
+        movesLeft(weights, made, ranges).reduce(
+          (sum, each) => sum + writtenBytes(each.weight, each.pieces),
+          0,
+        );
+      moves.push({
+        ...old,
+        ...(inPlace.length > 0 && { inPlace }),
+        uploadBytes: written(rest),
+        ...(receive.length > 0 && { receiveBytes: written({ ...old, upload: [] }) }),
+      });
+    }
+    return { ...entry, moves: index };
+  });
+  return { ...transition, moves, devices };
 }

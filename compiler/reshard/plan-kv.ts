@@ -8,8 +8,9 @@
  */
 import { area, intervalLength, sameInterval } from '../ir/rectangles.js';
 import type { Interval, RankHolding, ReshardCost } from '../ir/transitions.js';
-import { planMoves, type Placement } from './plan-moves.js';
+import { planMoves } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
+import type { Placement } from './sources.js';
 
 /** Some tokens of one request, on their way from a replica of one stage to a replica of another. */
 export interface KvSequence {

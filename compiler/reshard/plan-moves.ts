@@ -10,21 +10,12 @@
  * Example: pp 2 -> tp 2 on devices with a fast link between them: each keeps half of its own layers (copy) and gets
  * half of the other's layers (peer).
  */
-import type {
-  Eviction,
-  RankHolding,
-  ReshardBytes,
-  ReshardCost,
-  TensorPiece,
-  WeightMove,
-} from '../ir/transitions.js';
+import type { Eviction, ReshardBytes, ReshardCost, TensorPiece, WeightMove } from '../ir/transitions.js';
+import type { Rectangle } from '../ir/rectangles.js';
 import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
-import { evictions, needsOf, type Need } from './sources.js';
-
-/** What a rank holds of the tensors that move. */
-export type Placement = Pick<RankHolding, 'device' | 'weights'>;
+import { evictions, needsOf, partsByHolders, type MaySend, type Need, type Placement } from './sources.js';
 
 export interface MoveProblem {
   /** What lies where before. Devices that are not in `to` only send, and keep what they have. */
@@ -71,22 +62,16 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
 /** The moves alone, and what they make travel. */
 export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
   const { from, to, bytesOf } = problem;
-  const between = roads.betweenDevices;
-  const origins = new Map(to.map(({ device }) => [device, problem.origin(device)]));
-  const cheaper = (sender: number, device: number): boolean => {
-    const road = between(sender, device);
-    return road !== undefined && road.bandwidth > (origins.get(device)?.bandwidth ?? 0);
-  };
-  const found = needsOf(from, to, cheaper);
+  const { maySend, waysOf } = waysIn(problem, roads);
+  const found = needsOf(from, to, maySend);
   const { wholes } = found;
   const needs = found.needs.map((need): Need => {
     const anew = need.kind === 'keep' && problem.rewrites?.(need.device);
     return anew ? { ...need, kind: 'copy' } : need;
   });
 
-  const ways = waysFinder(between, origins);
   const moving = needs.flatMap((need, index) => {
-    const found = ways(need);
+    const found = waysOf(need);
     return found.senders.length > 0 ? [{ index, ...found, bytes: bytesOf(need.piece) }] : [];
   });
   const bound = boundSeconds(
@@ -101,18 +86,10 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
     bytes: bytesOf(move.piece),
   }));
   const evict = evictions(from, to).map((entry) => ({ ...entry, bytes: bytesOf(entry.piece) }));
-  const total = (...kinds: readonly WeightMove['kind'][]): number =>
-    moves.reduce((sum, move) => (kinds.includes(move.kind) ? sum + move.bytes : sum), 0);
   return {
     moves,
     evict,
-    bytes: {
-      keep: total('keep'),
-      copy: total('copy'),
-      peer: total('peer'),
-      upload: total('upload'),
-      evict: evict.reduce((sum, entry) => sum + entry.bytes, 0),
-    },
+    bytes: bytesOfMoves(moves, evict),
     lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
     travels: joinTravels(
       moving.map(({ index, bytes, senders }, load) => ({
@@ -123,6 +100,43 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
       })),
     ),
   };
+}
+
+/** Bytes of moves by what happens to them. */
+export function bytesOfMoves(moves: readonly WeightMove[], evict: readonly Eviction[]): ReshardBytes {
+  const total = (kind: WeightMove['kind']): number =>
+    moves.reduce((sum, move) => (move.kind === kind ? sum + move.bytes : sum), 0);
+  return {
+    keep: total('keep'),
+    copy: total('copy'),
+    peer: total('peer'),
+    upload: total('upload'),
+    evict: evict.reduce((sum, entry) => sum + entry.bytes, 0),
+  };
+}
+
+/** What moves that are settled make travel, with all senders that each part of them could have had. */
+export function travelsOf(
+  problem: Pick<MoveProblem, 'from' | 'bytesOf' | 'origin'>,
+  moves: readonly WeightMove[],
+  roads: Roads,
+): readonly Travel[] {
+  const { maySend, waysOf } = waysIn(problem, roads);
+  const partsOf = partsByHolders(problem.from, maySend);
+  const travels = moves.flatMap(({ device, piece, kind, source, bytes, anew }): Travel[] => {
+    if (kind === 'keep') return [];
+    if (kind === 'copy')
+      return [{ device, bytes, senders: waysOf({ kind, device, piece }).senders, pick: 0 }];
+    const parts = anew ? [{ part: piece, holders: [] }] : partsOf(piece, device);
+    const size = (part: Rectangle): number =>
+      parts.length === 1 ? bytes : problem.bytesOf({ tensor: piece.tensor, ...part });
+    return parts.flatMap(({ part, holders }) => {
+      const { senders } = waysOf({ kind: 'missing', device, piece, whole: 0, holders });
+      const pick = senders.indexOf(source ?? 'origin');
+      return pick < 0 ? [] : [{ device, bytes: size(part), senders, pick }];
+    });
+  });
+  return joinTravels(travels);
 }
 
 /** What travels cost over the declared links, all of them together. */
@@ -157,10 +171,32 @@ interface Ways extends Pick<Load, 'roads'> {
 
 const NO_WAYS: Ways = { senders: [], roads: [] };
 
+interface WaysIn {
+  /** Whether the links make a device a cheaper sender than the origin. */
+  readonly maySend: MaySend;
+  readonly waysOf: (need: Need) => Ways;
+}
+
+function waysIn(problem: Pick<MoveProblem, 'origin'>, roads: Roads): WaysIn {
+  const between = roads.betweenDevices;
+  const origins = new Map<number, Road | undefined>();
+  const origin = (device: number): Road | undefined => {
+    if (!origins.has(device)) origins.set(device, problem.origin(device));
+    return origins.get(device);
+  };
+  return {
+    maySend(sender, device) {
+      const road = between(sender, device);
+      return road !== undefined && road.bandwidth > (origin(device)?.bandwidth ?? 0);
+    },
+    waysOf: waysFinder(between, origin),
+  };
+}
+
 /** Ways to meet each need that bytes travel for; needs with the same choice get the same value. */
 function waysFinder(
   between: (sender: number, device: number) => Road | undefined,
-  origins: ReadonlyMap<number, Road | undefined>,
+  originOf: MoveProblem['origin'],
 ): (need: Need) => Ways {
   const known = new Map<string, Ways>();
   return (need) => {
@@ -169,7 +205,7 @@ function waysFinder(
     const key = `${device} ${need.kind === 'copy' ? device : `< ${need.holders.join()}`}`;
     const found = known.get(key);
     if (found) return found;
-    const origin = need.kind === 'copy' ? undefined : origins.get(device);
+    const origin = need.kind === 'copy' ? undefined : originOf(device);
     const devices = need.kind === 'copy' ? [device] : need.holders;
     const ways = {
       senders: [...(origin ? (['origin'] as const) : []), ...devices],

@@ -2,7 +2,7 @@
 import type { GroupPlan, RankHolding, ReshardBytes, TensorPiece, WeightReshard } from '../ir/transitions.js';
 import { chooseMoves, costOf, type ChosenMoves, type Travel } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
-import { likeness, tradingGroups } from './trading-groups.js';
+import { likeness, tradingGroups, type LastingRank } from './trading-groups.js';
 import { weightSource } from './weight-source.js';
 
 export type WeightPlan = Pick<WeightReshard, 'groups' | 'bytes' | 'lowerBound' | 'cost'>;
@@ -13,7 +13,7 @@ export type WeightPlan = Pick<WeightReshard, 'groups' | 'bytes' | 'lowerBound' |
  */
 export function planWeights(
   from: readonly RankHolding[],
-  to: readonly RankHolding[],
+  to: readonly LastingRank[],
   bytesOf: (piece: TensorPiece) => number,
   roads: Roads,
   stay: ReadonlySet<string> = new Set(),
@@ -30,6 +30,15 @@ export function planWeights(
     plans.set(key, shared);
     return { devices: group.devices, shared };
   });
+  return weightPlan(groups, origin, roads);
+}
+
+/** What groups do together. */
+export function weightPlan(
+  groups: readonly { readonly devices: readonly number[]; readonly shared: SharedPlan }[],
+  origin: (device: number) => Road | undefined,
+  roads: Roads,
+): WeightPlan {
   const travels = groups.flatMap(({ devices, shared }) =>
     shared.travels.map((travel) => at(travel, devices)),
   );
@@ -51,11 +60,12 @@ export function planWeights(
 }
 
 /** A plan whose devices are places in a group. */
-interface SharedPlan extends Pick<ChosenMoves, 'lowerBound' | 'travels'> {
+export interface SharedPlan extends Pick<ChosenMoves, 'lowerBound' | 'travels'> {
   readonly plan: GroupPlan;
 }
 
-function sharePlan(devices: readonly number[], chosen: ChosenMoves): SharedPlan {
+/** A plan of some devices in terms of their places among them. */
+export function sharePlan(devices: readonly number[], chosen: ChosenMoves): SharedPlan {
   const places = new Map(devices.map((device, place) => [device, place]));
   const placed = <Entry extends { readonly device: number }>(entry: Entry): Entry => ({
     ...entry,
@@ -89,7 +99,7 @@ function at({ device, senders, ...travel }: Travel, devices: readonly number[]):
 }
 
 /** Roads from the checkpoint's copy, each looked up once. */
-function originsOf(
+export function originsOf(
   from: readonly RankHolding[],
   to: readonly RankHolding[],
   bytesOf: (piece: TensorPiece) => number,
@@ -106,7 +116,7 @@ function originsOf(
 /** Holdings without some tensors; equal lists stay one value. */
 function withoutTensors(
   stay: ReadonlySet<string>,
-): (ranks: readonly RankHolding[]) => readonly RankHolding[] {
+): <Rank extends RankHolding>(ranks: readonly Rank[]) => readonly Rank[] {
   const known = new Map<RankHolding['weights'], RankHolding['weights']>();
   return (ranks) => {
     if (stay.size === 0) return ranks;

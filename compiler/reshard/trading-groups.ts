@@ -8,18 +8,22 @@
 import { groupBy } from '../group-by.js';
 import type { RankHolding } from '../ir/transitions.js';
 import type { Lane, Road } from './roads.js';
+import type { Placement } from './sources.js';
 
 export interface TradingGroup {
   /** Those that hold something before, then those that only get something. */
   readonly devices: readonly number[];
   readonly from: readonly RankHolding[];
-  readonly to: readonly RankHolding[];
+  readonly to: readonly LastingRank[];
 }
+
+/** A rank with what its device has of its pieces all along. */
+export type LastingRank = RankHolding & Pick<Placement, 'lasting'>;
 
 /** Groups in the order of their first devices; all devices are one where some could get what they need nowhere else. */
 export function tradingGroups(
   from: readonly RankHolding[],
-  to: readonly RankHolding[],
+  to: readonly LastingRank[],
 ): readonly TradingGroup[] {
   const root = new Map<number, number>();
   const rootOf = (device: number): number => {
@@ -41,7 +45,7 @@ export function tradingGroups(
   return roots.map((id) => groupOf(before.get(id)!, after.get(id) ?? []));
 }
 
-function groupOf(from: readonly RankHolding[], to: readonly RankHolding[]): TradingGroup {
+function groupOf(from: readonly RankHolding[], to: readonly LastingRank[]): TradingGroup {
   return { devices: [...new Set([...from, ...to].map(({ device }) => device))], from, to };
 }
 
@@ -55,10 +59,13 @@ export function likeness(
     readonly origin: (device: number) => Road | undefined;
   },
 ): string {
-  const held = (ranks: readonly RankHolding[]): string => {
-    const ids = new Map(ranks.map((rank) => [rank.device, holdingId(rank.weights)]));
+  const listed = (lists: readonly (readonly [number, RankHolding['weights'] | undefined])[]): string => {
+    const ids = new Map(lists.map(([device, pieces]) => [device, pieces && holdingId(pieces)]));
     return devices.map((device) => ids.get(device)).join();
   };
+  const held = (ranks: readonly RankHolding[]): string =>
+    listed(ranks.map(({ device, weights }) => [device, weights]));
+  const lasting = listed(to.map((rank) => [rank.device, rank.lasting]));
   const local = new Map<number, number>();
   const lanes: string[] = [];
   const laneOf = (lane: number): number => {
@@ -83,5 +90,5 @@ export function likeness(
       ...from.map((sender) => describe(roads.between(sender.device, device))),
     ].join(';'),
   );
-  return [held(from), held(to), ...ways, ...lanes].join('|');
+  return [held(from), held(to), lasting, ...ways, ...lanes].join('|');
 }

@@ -4,8 +4,9 @@
  * its last piece is there, while others still move.
  */
 import { groupBy } from '../../compiler/group-by.js';
+import { movesLeft } from '../../compiler/ir/in-place.js';
+import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
 import {
-  pieceBytes,
   type DeviceMoves,
   type Program,
   type RuntimeGraph,
@@ -116,22 +117,20 @@ function broughtIn({ upload, receive }: LayerMoves): number {
 }
 
 function layerMoves(shard: WeightShard, moves: DeviceMoves): readonly LayerMoves[] {
-  const uploads = new Map(moves.upload.map(({ weight, pieces }) => [weight, pieces]));
-  const copies = groupBy(moves.copy, ({ weight }) => weight);
-  const received = groupBy(moves.receive ?? [], ({ weight }) => weight);
+  const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
   return byLayer(
-    shard.weights.map((weight) => {
-      const upload = (uploads.get(weight.id) ?? []).reduce(
-        (sum, index) => sum + pieceBytes(weight, weight.pieces[index]!),
-        0,
-      );
+    movesLeft(shard.weights, moves, inPlace).map(({ weight, copies, pieces }) => {
+      const bytes = bytesByPiece(weight, pieces);
       const receive = new Map<number, number>();
-      for (const { peer, runBytes, rows } of received.get(weight.id) ?? [])
-        receive.set(peer, (receive.get(peer) ?? 0) + runBytes * rows);
+      let upload = 0;
+      pieces.forEach(({ peer }, index) => {
+        if (peer === undefined) upload += bytes[index]!;
+        else receive.set(peer, (receive.get(peer) ?? 0) + bytes[index]!);
+      });
       return {
         layer: layerOf(weight.id),
         upload,
-        copy: (copies.get(weight.id) ?? []).reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0),
+        copy: copies.reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0),
         receive,
       };
     }),

@@ -17,7 +17,7 @@ export function withoutPeers(graph: RuntimeGraph): RuntimeGraph {
   };
 }
 
-function uploadReceived({ receive, ...moves }: DeviceMoves): DeviceMoves {
+function uploadReceived({ receive, receiveBytes = 0, ...moves }: DeviceMoves): DeviceMoves {
   if (receive === undefined) return moves;
   const pieces = new Map(moves.upload.map((upload) => [upload.weight, [...upload.pieces]]));
   for (const { weight, piece } of receive) {
@@ -28,6 +28,6 @@ function uploadReceived({ receive, ...moves }: DeviceMoves): DeviceMoves {
   return {
     ...moves,
     upload: [...pieces].map(([weight, indices]) => ({ weight, pieces: indices.sort((a, b) => a - b) })),
-    uploadBytes: moves.uploadBytes + receive.reduce((sum, piece) => sum + piece.runBytes * piece.rows, 0),
+    uploadBytes: moves.uploadBytes + receiveBytes,
   };
 }

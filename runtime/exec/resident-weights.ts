@@ -5,16 +5,17 @@
  * new residence over the old one in an order that destroys nothing still needed, by way of a ring of staging slots
  * (`staging-ring.ts`). Beyond the arena it needs that ring and a stash for what it must set aside: the compiler planned
  * and counted all three (`compiler/ir/device-weights.ts`). A transition that is announced begins to fill the ring while
- * the old residence is still in use, which then grows into memory of the device that nothing else has a use for. Weights whose place no other residence uses are brought in
- * at the start and stay: no transition moves them. Each weight may be used as soon as it has arrived.
+ * the old residence is still in use, which then grows into memory of the device that nothing else has a use for. What lies where no other residence has anything is brought
+ * in at the start and stays: no transition moves it. Each weight may be used as soon as it has arrived.
  */
 import { largestWeight, planDeviceWeights } from '../../compiler/ir/device-weights.js';
 import type { TransitionOrder } from '../../compiler/ir/device-weights.js';
+import { hasPadding, partsThere } from '../../compiler/ir/in-place.js';
 import type { DeviceMoves, WeightCopy } from '../../compiler/ir/runtime-graph.js';
-import { hasPadding } from '../../compiler/ir/weight-arena.js';
 import type { Residence, Spot, TransitionsByResidence } from '../../compiler/ir/weight-arena.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import { packPieces, packRanges } from '../weights/pack.js';
+import type { WeightRuns } from '../weights/pack.js';
 import type { WeightSource } from '../weights/weight-source.js';
 import { NO_SLICE } from '../trace/tracer.js';
 import type { Slice, TraceArgs } from '../trace/tracer.js';
@@ -164,17 +165,26 @@ export function createResidentWeights(
       const uploader = openRing();
       for (const { name, weights } of residences) {
         for (const weight of weights) {
-          if (name !== residence && !lasting.get(name)!.has(weight.id)) continue;
           const delivery = {
             target: find(name, weight.id),
             name: weight.id,
             urgency: 0,
             clear: () => undefined,
           };
-          for (const { at, bytes } of packRanges(weight, source)) {
-            const size = bytes.byteLength;
-            await uploader.upload(delivery, { at, bytes, stride: size, runBytes: size, rows: 1 });
-            written += size;
+          const write = async (runs: WeightRuns): Promise<void> => {
+            await uploader.upload(delivery, runs);
+            written += runs.bytes.byteLength;
+          };
+          const lasts = lasting.get(name)!.get(weight.id) ?? [];
+          if (name === residence || lasts[0]?.bytes === weight.bytes) {
+            for (const { at, bytes } of packRanges(weight, source)) {
+              const size = bytes.byteLength;
+              await write({ at, bytes, stride: size, runBytes: size, rows: 1 });
+            }
+          } else {
+            if (hasPadding(weight)) for (const range of lasts) await uploader.zero(delivery, range);
+            const parts = weight.pieces.flatMap((piece) => partsThere(weight, piece, lasts));
+            for (const runs of packPieces(weight, source, parts)) await write(runs);
           }
         }
       }
@@ -249,7 +259,7 @@ async function move(
   { oldPlace, placeOf, source, urgency, clear, arrived, trace }: Move,
 ): Promise<number> {
   for (const { kind, job } of moves) {
-    const { weight, copies, pieces } = job.what;
+    const { weight, copies, pieces, zeros } = job.what;
     if (kind === 'stash') {
       for (const { copy, packedAt } of packed(copies, stashAt.get(job)!))
         await ring.setAside({ ...rowsOf(copy), from: oldPlace(copy.old) }, stash!, packedAt);
@@ -264,7 +274,7 @@ async function move(
       clear: () => clear(target),
     };
     const aside = stashAt.get(job);
-    if (hasPadding(weight)) await ring.zero(delivery);
+    for (const range of zeros) await ring.zero(delivery, range);
     for (const { copy, packedAt } of packed(copies, aside ?? 0)) {
       const rows = rowsOf(copy);
       if (aside === undefined) await ring.copy(delivery, { ...rows, from: oldPlace(copy.old) });

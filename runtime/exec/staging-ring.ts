@@ -13,6 +13,7 @@
  */
 import { REGION_ALIGNMENT, ringSizes } from '../../compiler/ir/device-weights.js';
 import { roundUp } from '../../compiler/ir/runtime-graph.js';
+import type { ByteRange } from '../../compiler/ir/runtime-graph.js';
 import type { BufferRange, Device, DeviceBuffer, RowCopy } from '../device/device.js';
 import type { WeightRuns } from '../weights/pack.js';
 import type { Turns } from './turns.js';
@@ -51,8 +52,8 @@ export interface StagingRing {
   copy(delivery: Delivery, copy: PlaceCopy): Promise<void>;
   /** Packs rows from `at` of a buffer outside the ring on, before anything put in later is written. */
   setAside(copy: PlaceCopy, to: DeviceBuffer, at: number): Promise<void>;
-  /** Sets the target to zero before what is put in later. */
-  zero(delivery: Delivery): Promise<void>;
+  /** Sets a range of the target to zero before what is put in later. */
+  zero(delivery: Delivery, range: ByteRange): Promise<void>;
   /** Calls back when all that was put in so far is submitted: commands submitted from then on find it in place. */
   whenSubmitted(go: () => void): void;
   /** Empties the last slot. Resolves when everything is submitted; rejects with what went wrong on the way. */
@@ -227,8 +228,9 @@ export function createStagingRing(
       const into = await withRoom(-Infinity, 0, 0);
       into.moves.push(rowCopy(from, { buffer: to }, { ...whole, toAt: at, toStride: whole.runBytes }));
     },
-    async zero(delivery) {
-      (await join(delivery)).moves.push(delivery.target);
+    async zero(delivery, { at, bytes }) {
+      const { buffer, offset } = delivery.target;
+      (await join(delivery)).moves.push({ buffer, offset: offset + at, bytes });
     },
     whenSubmitted(go) {
       if (filling === undefined) void emptied.then(go, () => undefined);

@@ -4,8 +4,16 @@
  * runs that the device puts in their rows. Where the source holds bytes as the device wants them they are views of the
  * source and nothing is copied.
  */
-import { weightLayout, weightRowBytes, type RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
+import { bufferRectangle } from '../../compiler/ir/pieces.js';
+import { containsInterval, type Rectangle } from '../../compiler/ir/rectangles.js';
+import {
+  weightLayout,
+  weightRowBytes,
+  type RuntimeWeight,
+  type WeightPiece,
+} from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
+import { writesOf } from '../../compiler/ir/written-bytes.js';
 import { packedBytes } from '../../compiler/model/weight-types.js';
 import { RuntimeFailure } from '../failure.js';
 import { convertRows } from './convert.js';
@@ -16,8 +24,6 @@ export interface WeightRange {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
-
-type Piece = RuntimeWeight['pieces'][number];
 
 /** Most bytes of a range of more than one row: several fit in a slot of the staging ring. */
 export const RANGE_BYTES = 1024 * 1024;
@@ -47,68 +53,53 @@ export interface WeightRuns extends WeightRange {
   readonly rows: number;
 }
 
-/**
- * The elements of the pieces with these indices and nothing else. Where 16-bit elements share a word with a neighbour's,
- * the rows they lie in come whole.
- */
+/** The elements of these pieces, or parts of pieces, of a weight, as `writesOf` says. */
 export function* packPieces(
   weight: RuntimeWeight,
   source: WeightSource,
-  indices: readonly number[],
+  wanted: readonly WeightPiece[],
 ): Generator<WeightRuns> {
-  const { dtype } = weight;
   const rowBytes = weightRowBytes(weight);
-  const shared: Interval[] = [];
-  for (const piece of indices.map((index) => weight.pieces[index]!)) {
-    const parts = source.parts?.(piece.tensor, piece.rows, piece.cols) ?? [piece];
-    const runs = parts.map(({ rows, cols }) => ({
-      rows,
-      cols,
-      at:
-        (piece.at[0] + rows[0] - piece.rows[0]) * rowBytes +
-        packedBytes(dtype, piece.at[1] + cols[0] - piece.cols[0]),
-      runBytes: packedBytes(dtype, cols[1] - cols[0]),
-    }));
-    if (runs.some(({ at, runBytes }) => at % 4 !== 0 || runBytes % 4 !== 0)) shared.push(rowsOf(piece));
-    else {
-      for (const { rows, cols, at, runBytes } of runs) {
-        const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / runBytes));
-        for (let first = rows[0]; first < rows[1]; first += rowLimit) {
-          const end = Math.min(first + rowLimit, rows[1]);
-          const bytes = readPiece(
-            weight,
-            source,
-            piece.tensor,
-            [first, end],
-            cols,
-            scratchFor(runBytes * (end - first)),
-          );
-          const runs = { at: at + (first - rows[0]) * rowBytes, stride: rowBytes, bytes };
-          // Whole rows follow each other without a gap.
-          if (runBytes === rowBytes) yield { ...runs, runBytes: bytes.byteLength, rows: 1 };
-          else yield { ...runs, runBytes, rows: end - first };
-        }
+  const { pieces, rows: whole } = writesOf(weight, wanted);
+  for (const piece of pieces) {
+    for (const { rows, cols, at, runBytes } of runsOf(weight, source, piece)) {
+      const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / runBytes));
+      for (let first = rows[0]; first < rows[1]; first += rowLimit) {
+        const end = Math.min(first + rowLimit, rows[1]);
+        const into = scratchFor(runBytes * (end - first));
+        const bytes = readPiece(weight, source, piece.tensor, [first, end], cols, into);
+        const runs = { at: at + (first - rows[0]) * rowBytes, stride: rowBytes, bytes };
+        // Whole rows follow each other without a gap.
+        if (runBytes === rowBytes) yield { ...runs, runBytes: bytes.byteLength, rows: 1 };
+        else yield { ...runs, runBytes, rows: end - first };
       }
     }
   }
-  for (const { at, bytes } of packBands(weight, source, union(shared))) {
+  for (const { at, bytes } of packBands(weight, source, whole)) {
     yield { at, bytes, stride: rowBytes, runBytes: bytes.byteLength, rows: 1 };
   }
 }
 
-function union(intervals: readonly Interval[]): Interval[] {
-  const merged: [number, number][] = [];
-  for (const [start, end] of [...intervals].sort((a, b) => a[0] - b[0])) {
-    const last = merged.at(-1);
-    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
-    else merged.push([start, end]);
-  }
-  return merged;
+interface PieceRun extends Rectangle {
+  readonly at: number;
+  readonly runBytes: number;
 }
 
-/** Rows of the buffer that a piece lies in. */
-function rowsOf(piece: Piece): Interval {
-  return [piece.at[0], piece.at[0] + piece.rows[1] - piece.rows[0]];
+/** A piece as the parts that the source has as views; in one where those share words. */
+function runsOf(weight: RuntimeWeight, source: WeightSource, piece: WeightPiece): readonly PieceRun[] {
+  const { dtype } = weight;
+  const rowBytes = weightRowBytes(weight);
+  const run = ({ rows, cols }: Rectangle): PieceRun => ({
+    rows,
+    cols,
+    at:
+      (piece.at[0] + rows[0] - piece.rows[0]) * rowBytes +
+      packedBytes(dtype, piece.at[1] + cols[0] - piece.cols[0]),
+    runBytes: packedBytes(dtype, cols[1] - cols[0]),
+  });
+  const parts = source.parts?.(piece.tensor, piece.rows, piece.cols).map(run) ?? [];
+  const areWords = parts.every(({ at, runBytes }) => at % 4 === 0 && runBytes % 4 === 0);
+  return parts.length > 0 && areWords ? parts : [run(piece)];
 }
 
 /** Cuts bands of rows where a piece begins or ends and by size, and packs the parts. */
@@ -119,7 +110,7 @@ function* packBands(
 ): Generator<WeightRange> {
   const rowBytes = weightRowBytes(weight);
   const rowLimit = Math.max(1, Math.floor(RANGE_BYTES / rowBytes));
-  const edges = weight.pieces.flatMap(rowsOf);
+  const edges = weight.pieces.flatMap((piece) => bufferRectangle(piece).rows);
   for (const band of bands) {
     const cuts = [...new Set([...band, ...edges.filter((row) => row > band[0] && row < band[1])])];
     cuts.sort((a, b) => a - b);
@@ -134,9 +125,9 @@ function* packBands(
 }
 
 /** The pieces in a row of the buffer from left to right; neighbours of one tensor that fit together become one. */
-function joinedPieces(weight: RuntimeWeight, row: number): Piece[] {
-  const here = weight.pieces.filter((piece) => rowsOf(piece)[0] <= row && row < rowsOf(piece)[1]);
-  const joined: Piece[] = [];
+function joinedPieces(weight: RuntimeWeight, row: number): WeightPiece[] {
+  const here = weight.pieces.filter((piece) => containsInterval(bufferRectangle(piece).rows, [row, row + 1]));
+  const joined: WeightPiece[] = [];
   for (const piece of here.sort((a, b) => a.at[1] - b.at[1])) {
     const last = joined.at(-1);
     const fits =
@@ -155,18 +146,18 @@ function joinedPieces(weight: RuntimeWeight, row: number): Piece[] {
 function packRows(
   weight: RuntimeWeight,
   source: WeightSource,
-  pieces: readonly Piece[],
+  pieces: readonly WeightPiece[],
   rows: Interval,
   rowBytes: number,
 ): Uint8Array {
   const { dtype } = weight;
   const count = rows[1] - rows[0];
   const bytes = count * rowBytes;
-  const read = (piece: Piece, into?: Uint8Array): Uint8Array => {
+  const read = (piece: WeightPiece, into?: Uint8Array): Uint8Array => {
     const shift = piece.rows[0] - piece.at[0];
     return readPiece(weight, source, piece.tensor, [rows[0] + shift, rows[1] + shift], piece.cols, into);
   };
-  const width = (piece: Piece): number => packedBytes(dtype, piece.cols[1] - piece.cols[0]);
+  const width = (piece: WeightPiece): number => packedBytes(dtype, piece.cols[1] - piece.cols[0]);
   const out = scratchFor(bytes);
   if (pieces.length === 1 && width(pieces[0]!) === rowBytes) return read(pieces[0]!, out);
   if (pieces.reduce((sum, piece) => sum + width(piece), 0) < rowBytes) out.fill(0);

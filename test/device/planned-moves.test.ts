@@ -98,9 +98,10 @@ async function moveWeights(
     const mine = deviceResidences(graph, residences, entry.device);
     const resident = residentWeights(device, mine, transitions, ids.source);
     await resident.load(first.name);
-    await resident.transition(second.name, moves);
+    const bytes = ({ uploadBytes, receiveBytes = 0 }: DeviceMoves): number => uploadBytes + receiveBytes;
+    expect(await resident.transition(second.name, moves)).toBe(bytes(moves));
     await expectShard(second, device, entry.device, resident, ids);
-    await resident.transition(first.name, home);
+    expect(await resident.transition(first.name, home)).toBe(bytes(home));
     await expectShard(first, device, entry.device, resident, ids);
     seen.moved += moves.copy.length + moves.upload.length;
     seen.kept += moves.keep.length;

@@ -93,6 +93,19 @@ describe('verifyRuntime', () => {
       (g) => (g.transitions[1]!.moves[0]!.keep = []),
       /stays in .* but not on the way back/,
     ],
+    [
+      'more in place than there is',
+      (g) => (g.transitions[0]!.moves[0]!.inPlace![0]!.bytes = 2 ** 30),
+      /in place than there is/,
+    ],
+    [
+      'what is kept and in place',
+      (g) => {
+        const [moves] = g.transitions[0]!.moves;
+        moves!.inPlace![0] = { weight: moves!.keep[0]!.weight, at: 0, bytes: 4 };
+      },
+      /kept and in place/,
+    ],
     ['moves that are not listed', (g) => (g.transitions[0]!.devices[0]!.moves = 99), /are not listed/],
     ['a missing transition', (g) => g.transitions.pop(), /no transition/],
     ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
@@ -161,6 +174,16 @@ describe('verifyTransitions', () => {
       /not resident/,
     ],
     [
+      'a keep of what something was written over',
+      (g) => (g.lasting = []),
+      /keep of .*, which is not resident/,
+    ],
+    [
+      'an upload of what is there',
+      (g) => (planOf(g).moves.find((m) => m.kind === 'copy')!.kind = 'upload'),
+      /upload of .*, which is resident/,
+    ],
+    [
       'an eviction of what is needed',
       (g) => planOf(g).evict.push({ ...planOf(g).moves[0]!, bytes: 0 }),
       /still needed/,
@@ -179,7 +202,8 @@ describe('verifyTransitions', () => {
       },
       /follow a plan for others/,
     ],
-    ['needless uploads', (g) => (g.weights[0]!.bytes.upload += 4), /lower bound/],
+    ['needless uploads', (g) => (g.weights[0]!.bytes.upload += 4), /more is brought than the lower bound/],
+    ['uploads left out', (g) => (g.weights[0]!.bytes.upload -= 4), /less is brought than the lower bound/],
     [
       'a move of what is resident in both shardings',
       (g) => (g.resident = [planOf(g).moves[0]!.piece.tensor]),

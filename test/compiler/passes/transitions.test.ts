@@ -8,6 +8,8 @@ import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { RuntimeStage, WeightReceive, WeightShard } from '../../../compiler/ir/runtime-graph.js';
 import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
 import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
+import { buildTransitions } from '../../../compiler/passes/transitions.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { applyTransition, packShard, type ElementSource } from '../../reference/runtime-weights.js';
 import { arbitraryReshard } from '../support/arbitrary-reshard.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
@@ -77,8 +79,12 @@ describe('weight re-shards', () => {
       fc.property(arbitraryReshard, (options) => {
         const compiled = compilePlan(makePlan({ ...options, peerBandwidth: 50e9 }));
         executeTransitions(compiled);
-        for (const { bytes, lowerBound } of compiled.transitions.weights)
-          expect(bytes.upload + bytes.peer).toBe(lowerBound);
+        for (const { bytes, lowerBound } of compiled.transitions.weights) {
+          const brought = bytes.upload + bytes.peer;
+          // Halves of words come with their neighbours, and on the device nothing copies them.
+          if (options.weights === 'f32') expect(brought).toBe(lowerBound);
+          else expect(brought).toBeGreaterThanOrEqual(lowerBound);
+        }
         const text = serialiseRuntimeGraph(compiled.runtime);
         expect(parseRuntimeGraph(JSON.parse(text))).toMatchObject({ graph: compiled.runtime });
         received += compiled.runtime.transitions
@@ -152,8 +158,8 @@ describe('weight re-shards', () => {
   }, 120_000);
 
   it('copy what a device holds of both: a quarter of its layers from pp 4 to tp 4', () => {
-    const { transitions } = compilePlan(makePlan(RESHARD));
-    const [forth, back] = transitions.weights;
+    const plan = makePlan(RESHARD);
+    const [forth, back] = buildTransitions(compilePlan(plan).sharded, plan, roadsOf(plan.topology)).weights;
     expect(forth).toMatchObject({ from: 'prefill', to: 'decode' });
     expect(back).toMatchObject({ from: 'decode', to: 'prefill' });
     // Per device one layer of four: its matrices are a quarter resident, its norms wholly.

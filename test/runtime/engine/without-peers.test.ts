@@ -33,6 +33,7 @@ describe('withoutPeers', () => {
         { ...run, weight: 'qkv', piece: 0 },
         { ...run, weight: 'down', piece: 1 },
       ],
+      receiveBytes: 96,
     };
     expect(movesOf(withoutPeers(graphOf(moves)))).toEqual({
       ...plain,
@@ -40,7 +41,7 @@ describe('withoutPeers', () => {
         { weight: 'qkv', pieces: [0, 2] },
         { weight: 'down', pieces: [1] },
       ],
-      uploadBytes: 64 + 2 * 64,
+      uploadBytes: 64 + 96,
     });
   });
 

@@ -56,7 +56,8 @@ describe('resident weights', () => {
     for (let cycle = 0; cycle < 2; cycle++) {
       expect(await resident.transition('decode', toTensor)).toBe(128);
       await check(tensor);
-      expect(await resident.transition('prefill', toPipeline)).toBe(384);
+      // A third of the pipeline's weights lies where the tensor residence has nothing.
+      expect(await resident.transition('prefill', toPipeline)).toBe(256);
       await check(pipeline);
     }
   });

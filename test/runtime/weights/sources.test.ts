@@ -10,6 +10,7 @@ import type { DType } from '../../../compiler/model/shape.js';
 import { tensorsOfWeights } from '../../../runtime/weights/graph-tensors.js';
 import { disjointBlocks, hostWeights } from '../../../runtime/weights/host-weights.js';
 import { openModelDirectory } from '../../../runtime/weights/model-dir.js';
+import { writtenBytes } from '../../../compiler/ir/written-bytes.js';
 import { packPieces, packWeight } from '../../../runtime/weights/pack.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { validateVocabulary, validateWeights } from '../../../runtime/weights/validate-model.js';
@@ -240,7 +241,9 @@ describe('packing', () => {
       for (let index = 0; index < weight.pieces.length; index++) {
         const others = weight.pieces.filter((_, i) => i !== index);
         const buffer = packWeight({ ...weight, pieces: others }, source);
-        for (const { at, stride, runBytes, rows, bytes } of packPieces(weight, host, [index])) {
+        for (const { at, stride, runBytes, rows, bytes } of packPieces(weight, host, [
+          weight.pieces[index]!,
+        ])) {
           expect([at % 4, runBytes % 4, bytes.byteLength]).toEqual([0, 0, rows * runBytes]);
           for (let row = 0; row < rows; row++) {
             buffer.set(bytes.subarray(row * runBytes, (row + 1) * runBytes), at + row * stride);
@@ -252,8 +255,13 @@ describe('packing', () => {
   });
 
   it('writes the elements of a piece and no others, unless they share words', () => {
-    const bytesOf = (weight: RuntimeWeight, indices: readonly number[]): number =>
-      [...packPieces(weight, source, indices)].reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+    const bytesOf = (weight: RuntimeWeight, indices: readonly number[]): number => {
+      const pieces = indices.map((index) => weight.pieces[index]!);
+      const written = [...packPieces(weight, source, pieces)];
+      const bytes = written.reduce((sum, each) => sum + each.bytes.byteLength, 0);
+      expect(writtenBytes(weight, pieces)).toBe(bytes);
+      return bytes;
+    };
     const [qk, , bias] = weights('f32');
     expect(bytesOf(qk!, [1, 0])).toBe(9 * 18 * 4);
     expect(bytesOf(bias!, [1])).toBe(4 * 4);

@@ -1,0 +1,186 @@
+/**
+ * The moves of a re-shard as they will be made. The planner chooses who sends what; once memory is laid out, more turns
+ * out to be in its place than two stages have in common (`in-place.ts`), and what is no multiple of a word comes with its
+ * neighbours (`written-bytes.ts`). So the moves are read off those of the runtime graph: what is reported is what the
+ * executor moves, to the byte.
+ */
+import { groupBy } from '../group-by.js';
+import { movesLeft } from '../ir/in-place.js';
+import { byTensor } from '../ir/pieces.js';
+import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
+import {
+  weightRowBytes,
+  type DeviceMoves,
+  type RuntimeTransition,
+  type RuntimeWeight,
+  type WeightCopy,
+  type WeightPiece,
+} from '../ir/runtime-graph.js';
+import type { RankHolding, ReshardGroup, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import { bytesByPiece, isWholeWords } from '../ir/written-bytes.js';
+import { packedBytes } from '../model/weight-types.js';
+import { bytesOfMoves, travelsOf } from '../reshard/plan-moves.js';
+import { originsOf, sharePlan, weightPlan, type SharedPlan } from '../reshard/plan-weights.js';
+import type { Roads } from '../reshard/roads.js';
+
+/** A stage that a transition leaves or enters. */
+export interface SettledStage {
+  readonly holdings: readonly RankHolding[];
+  /** Weights of a device, cut as its moves name their pieces. */
+  readonly weights: (device: number) => readonly RuntimeWeight[];
+  /** What a device has all along; one value for all that have the same. */
+  readonly lasting: (device: number) => readonly TensorPiece[];
+}
+
+export interface SettleContext {
+  readonly bytesOf: (piece: TensorPiece) => number;
+  readonly roads: Roads;
+  /** Tensors that are resident in both shardings and take no part. */
+  readonly resident: ReadonlySet<string>;
+}
+
+/** The re-shard that a transition of the runtime graph carries out. Groups that do the same are looked at once. */
+export function settleReshard(
+  reshard: WeightReshard,
+  transition: RuntimeTransition,
+  from: SettledStage,
+  to: SettledStage,
+  { bytesOf, roads, resident }: SettleContext,
+): WeightReshard {
+  const entries = new Map(transition.devices.map((entry) => [entry.device, entry]));
+  const before = new Map(from.holdings.map((rank) => [rank.device, rank]));
+  const after = new Map(to.holdings.map((rank) => [rank.device, rank]));
+  const origin = originsOf(from.holdings, to.holdings, bytesOf, roads);
+
+  /** Answers what is on a device already, wherever. */
+  const presence = (device: number): ((piece: TensorPiece) => boolean) => {
+    const held = byTensor([...(before.get(device)?.weights ?? []), ...to.lasting(device)]);
+    return (piece) => held.get(piece.tensor)?.some((other) => contains(other, piece)) ?? false;
+  };
+  const movesOn = (device: number): readonly WeightMove[] => {
+    const entry = entries.get(device);
+    if (entry === undefined) return [];
+    const isThere = presence(device);
+    const parts = movedParts(to.weights(device), transition.moves[entry.moves]!, entry.peers).map(
+      (part): MovedPart => (part.kind === 'upload' && isThere(part.piece) ? { ...part, anew: true } : part),
+    );
+    const moving = groupBy(parts, ({ piece }) => piece.tensor);
+    return after
+      .get(device)!
+      .weights.filter(({ tensor }) => !resident.has(tensor))
+      .flatMap((wanted) => completed(wanted, moving.get(wanted.tensor) ?? [], bytesOf))
+      .map((move) => ({ device, ...move }));
+  };
+  const settle = ({ devices, plan }: ReshardGroup): SharedPlan => {
+    const moves = devices.flatMap(movesOn);
+    const evict = plan.evict.flatMap(({ device: place, piece: { tensor, ...rectangle } }) => {
+      const device = devices[place]!;
+      const lasts = byTensor(from.lasting(device)).get(tensor) ?? [];
+      return subtractAll(rectangle, lasts).map((rest) => {
+        const piece = { tensor, ...rest };
+        return { device, piece, bytes: bytesOf(piece) };
+      });
+    });
+    const isThere = new Map(devices.map((device) => [device, presence(device)]));
+    const lacking = moves.filter(
+      ({ device, kind, piece }) => (kind === 'peer' || kind === 'upload') && !isThere.get(device)!(piece),
+    );
+    const holders = devices.flatMap((device) => before.get(device) ?? []);
+    return sharePlan(devices, {
+      moves,
+      evict,
+      bytes: bytesOfMoves(moves, evict),
+      lowerBound: lacking.reduce((sum, { piece }) => sum + bytesOf(piece), 0),
+      travels: travelsOf({ from: holders, bytesOf, origin }, moves, roads),
+    });
+  };
+
+  const known = new Map<string, SharedPlan>();
+  const ids = new Map<unknown, number>();
+  const idOf = (value: unknown): number => {
+    const id = ids.get(value) ?? ids.size;
+    ids.set(value, id);
+    return id;
+  };
+  const groups = reshard.groups.map((group) => {
+    const alike = group.devices.map((device) => [
+      entries.get(device)?.moves,
+      idOf(from.lasting(device)),
+      idOf(to.lasting(device)),
+    ]);
+    const key = `${idOf(group.plan)} ${alike.join()}`;
+    const shared = known.get(key) ?? settle(group);
+    known.set(key, shared);
+    return { devices: group.devices, shared };
+  });
+  return { ...reshard, ...weightPlan(groups, origin, roads) };
+}
+
+/** What becomes of a part of a tensor. */
+type MovedPart = Omit<WeightMove, 'device'>;
+
+/** What moves to the weights of a device, with the bytes that the executor moves for it. */
+function movedParts(
+  weights: readonly RuntimeWeight[],
+  moves: DeviceMoves,
+  peers: readonly number[],
+): readonly MovedPart[] {
+  const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
+  return movesLeft(weights, moves, inPlace).flatMap(({ weight, copies, pieces }): readonly MovedPart[] => {
+    const bytes = bytesByPiece(weight, pieces);
+    return [
+      ...copies.map((copy): MovedPart => {
+        return {
+          kind: 'copy',
+          piece: placeless(copiedPiece(weight, copy)),
+          bytes: copy.runBytes * copy.rows,
+        };
+      }),
+      ...pieces.map((part, index): MovedPart => {
+        const { peer } = part;
+        const moved = { piece: placeless(part), bytes: bytes[index]! };
+        if (peer !== undefined) return { kind: 'peer', source: peers[peer]!, ...moved };
+        return { kind: 'upload', ...moved, ...(!isWholeWords(weight, part) && { anew: true }) };
+      }),
+    ];
+  });
+}
+
+function placeless({ tensor, rows, cols }: WeightPiece): TensorPiece {
+  return { tensor, rows, cols };
+}
+
+/** The piece that a copy brings: the one that begins where it does. */
+function copiedPiece(weight: RuntimeWeight, { at }: WeightCopy): WeightPiece {
+  const rowBytes = weightRowBytes(weight);
+  return weight.pieces.find(
+    (piece) => piece.at[0] * rowBytes + packedBytes(weight.dtype, piece.at[1]) === at,
+  )!;
+}
+
+/** The moves of a wanted piece: parts that belong together joined, and what does not move kept. */
+function completed(
+  wanted: TensorPiece,
+  parts: readonly MovedPart[],
+  bytesOf: (piece: TensorPiece) => number,
+): readonly MovedPart[] {
+  const { tensor, rows, cols } = wanted;
+  const mine = parts.filter(({ piece }) => contains(wanted, piece));
+  const alike = groupBy(mine, ({ kind, source, anew }) => `${kind} ${source} ${anew}`);
+  const moved = [...alike.values()].flatMap((members) =>
+    joinRectangles(members.map(({ piece }) => piece)).map((rectangle) => {
+      const inside = members.filter(({ piece }) => contains(rectangle, piece));
+      const bytes = inside.reduce((sum, part) => sum + part.bytes, 0);
+      return { ...members[0]!, piece: { tensor, ...rectangle }, bytes };
+    }),
+  );
+  const rest = subtractAll(
+    { rows, cols },
+    mine.map(({ piece }) => piece),
+  );
+  const kept = joinRectangles(rest).map((rectangle): MovedPart => {
+    const piece = { tensor, ...rectangle };
+    return { kind: 'keep', piece, bytes: bytesOf(piece) };
+  });
+  return [...kept, ...moved];
+}
