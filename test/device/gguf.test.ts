@@ -1,5 +1,5 @@
 /** Models in GGUF files, re-sharded, give the f64 reference's greedy ids and logits. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -7,6 +7,9 @@ import { compilePlan } from '../../compiler/compile.js';
 import { shapeFromConfig } from '../../compiler/model/config.js';
 import { storedTypes } from '../../compiler/model/stored-types.js';
 import type { FileType, WeightType } from '../../compiler/model/weight-types.js';
+import { openEngine } from '../../runtime/engine/open.js';
+import { runBatch } from '../../runtime/jobs/run-batch.js';
+import { openTokenizer } from '../../runtime/tokenizer/open-tokenizer.js';
 import { openModelDirectory } from '../../runtime/weights/model-dir.js';
 import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
 import { decodeBlocks, fileRows, randomBlocks } from '../fixtures/blocks.js';
@@ -80,6 +83,57 @@ describe('models in GGUF files', () => {
     const { runtime, diagnostics } = compilePlan(planOf(file, onTp2, 'f32'));
     expect(diagnostics).toEqual([]);
     await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
+  });
+
+  it('alone in a folder, answer texts as the directory does that they were made from', async () => {
+    const sizes = { layers: 2, hidden: 48, heads: 4, kvHeads: 2, headDim: 12, ffn: 64, vocab: 300 };
+    const directory = writeRandomModel(join(root, 'whole'), {
+      ...sizes,
+      seed: 8,
+      context: 96,
+      normEps: 2 ** -17,
+    });
+    const read = (name: string): unknown => JSON.parse(readFileSync(join(directory, name), 'utf8'));
+    const { model } = read('tokenizer.json') as {
+      readonly model: { readonly vocab: Readonly<Record<string, number>> };
+    };
+    const byId = Object.entries(model.vocab).sort(([, a], [, b]) => a - b);
+    const tokens = byId.map(([token]) => token);
+    const file = join(mkdtempSync(join(root, 'alone-')), 'model.gguf');
+    const config = { ...referenceConfig(read('config.json')), ropeTheta: 10000 };
+    writeGgufModel(file, 'llama', config, directoryTensors(directory), 'f32', undefined, {
+      'tokenizer.ggml.model': 'gpt2',
+      'tokenizer.ggml.pre': 'gpt-2',
+      'tokenizer.ggml.tokens': tokens,
+      'tokenizer.ggml.token_type': tokens.map((_, id) => (id < 2 ? 3 : 1)),
+      'tokenizer.ggml.merges': ['a b'],
+      'tokenizer.ggml.bos_token_id': 0,
+      'tokenizer.ggml.eos_token_id': 1,
+      'tokenizer.ggml.add_bos_token': true,
+    });
+    const { runtime } = compilePlan(planOf(file, onTp2, 'f32'));
+    const [requestsPath, resultsPath] = [join(root, 'in.jsonl'), join(root, 'out.jsonl')];
+    const bodies = [{ temperature: 0 }, { seed: 5, response_format: { type: 'json_object' } }];
+    const lines = bodies.map((body, i) => ({
+      custom_id: String(i),
+      method: 'POST',
+      url: '/v1/completions',
+      body: { prompt: 'Once upon 2 times', max_tokens: 24, ...body },
+    }));
+    writeFileSync(requestsPath, lines.map((line) => JSON.stringify(line)).join('\n'));
+    const textsOf = async (modelDirectory: string): Promise<readonly unknown[]> => {
+      const engine = await openEngine(runtime, { modelDirectory });
+      const tokenizer = openTokenizer(runtime.model, modelDirectory);
+      const served = { name: 'random', context: 96, vocab: sizes.vocab };
+      const start = 'overwrite';
+      await runBatch({ requestsPath, resultsPath, engine, tokenizer, model: served, start, now: () => 0 });
+      await engine.dispose();
+      return readFileSync(resultsPath, 'utf8').trim().split('\n').sort();
+    };
+    const answers = await textsOf(file);
+    expect(answers).toHaveLength(2);
+    expect(answers.join()).toMatch('"status_code":200');
+    expect(answers).toEqual(await textsOf(directory));
   });
 
   const onTp2 = [
