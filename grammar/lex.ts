@@ -172,6 +172,8 @@ function startsAfresh(last: IToken, next: IToken, afterNext: IToken | undefined)
   const after = afterNext?.tokenType;
   if (after === t.Colon) return true;
   if ((last.tokenType !== t.Colon && last.tokenType !== t.Equals) || after === undefined) return false;
+  // A word alone on its line is the value, whatever the next line begins with.
+  if (afterNext!.startLine !== next.endLine) return false;
   return after === t.LCurly || (isWord(after) && !joiningWords.has(after));
 }
 

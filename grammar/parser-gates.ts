@@ -129,14 +129,15 @@ export class GateParser extends CstParser {
   }
 
   /**
-   * A `{` follows, or deeper-indented lines do and only the `{` was forgotten. Not so where a line begins with an item of
-   * what is around: one that may go without a block can be followed by another indented in any way.
+   * A `{` follows, or deeper-indented lines do and only the `{` was forgotten. What may go without a block can be followed by
+   * anything, indented in any way: there it was only where the lines begin with `first`, as the items of the block do.
    */
-  protected opensBlock(around: Around = 'file'): boolean {
+  protected opensBlock(first?: TokenType): boolean {
     const next = this.LA(1);
     if (next.tokenType === t.LCurly) return true;
     if (next.tokenType !== t.NewLine) return false;
-    if (itemsAround[around].has(this.LA(2).tokenType) && this.LA(3).tokenType !== t.Colon) return false;
+    if (first !== undefined && (this.LA(2).tokenType !== first || this.LA(3).tokenType === t.Colon))
+      return false;
     return t.isName(this.LA(2)) && this.LA(2).startColumn! > this.lineColumn();
   }
 

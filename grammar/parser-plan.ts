@@ -217,7 +217,7 @@ export class PlanItemParser extends TopologyParser {
     });
     this.OPTION3({ GATE: () => this.isJunk(), DEF: () => this.SUBRULE(this.junk) });
     this.OPTION4({
-      GATE: () => this.opensBlock('plan'),
+      GATE: () => this.opensBlock(k.to),
       DEF: () => this.SUBRULE(this.flowBlock, { LABEL: 'block' }),
     });
   });

@@ -8,6 +8,7 @@ import { lex } from '../../grammar/lex.js';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { Comma, NewLine } from '../../grammar/tokens.js';
+import { randomFile } from './sentences.js';
 
 const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
@@ -103,6 +104,13 @@ describe('formatPlan', () => {
       'plan p from q { stage s on gpu [ 0 .. 1 ] { mesh ( tp : 2 ) } }',
       'plan p from q { stage s on gpu[0..1] { mesh (tp: 2) } }\n',
     ],
+    // A word alone on its line is a value, also before a property.
+    ['device d { g: // why\nx, b: 1 }', 'device d {\n  g: // why\n    x\n  b: 1\n}\n'],
+    // A flow without rules, with a property behind it that stands deeper than the line it began on.
+    [
+      'plan p from q { flow a -> b\n      memory_use: 80% }',
+      'plan p from q {\n  flow a -> b\n  memory_use: 80%\n}\n',
+    ],
     ['', ''],
     ['// alone', '// alone\n'],
   ])('%j', (text, expected) => {
@@ -171,5 +179,56 @@ describe('formatPlan', () => {
       }
       expect(kept).toBeGreaterThan(boundaries.length / 2);
     });
+  });
+});
+
+describe('any file of the grammar', () => {
+  /** Random files, the longer ones left out. */
+  const files = fc
+    .nat()
+    .map((seed) => randomFile(seed, 8))
+    .filter((text): text is string => text !== undefined && text.length < 3000);
+
+  it('is the same file once it is formatted, and formatted again the same text', () => {
+    fc.assert(
+      fc.property(files, (text) => {
+        const once = format(text);
+        expect(substance(once)).toEqual(substance(text));
+        expect(treeOf(once)).toBe(treeOf(text));
+        expect(format(once)).toBe(once);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('does not hang on white space', () => {
+    fc.assert(
+      fc.property(files, fc.infiniteStream(fc.nat(1000)), (text, stream) => {
+        const choices = stream[Symbol.iterator]();
+        const choose = (count: number): number => (choices.next().value as number) % count;
+        expect(format(respaced(text, choose))).toBe(format(text));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('loses no comment, wherever one stands', () => {
+    const COMMENTS = [' /* here */ ', ' // here\n', '\n/// here\n', '\n/* two\n lines */\n'];
+    fc.assert(
+      fc.property(files, fc.constantFrom(...COMMENTS), (text, comment) => {
+        fc.pre(text.length < 400);
+        const { tokens } = lex(text);
+        for (const offset of [...tokens.map(({ startOffset }) => startOffset), text.length]) {
+          const commented = text.slice(0, offset) + comment + text.slice(offset);
+          const formatted = formatPlan(commented, 'x.plan');
+          // A line end where none may be makes another file.
+          if (formatted.kind === 'broken') continue;
+          expect(substance(formatted.text)).toEqual(substance(commented));
+          expect(treeOf(formatted.text)).toBe(treeOf(commented));
+          expect(format(formatted.text)).toBe(formatted.text);
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 });
