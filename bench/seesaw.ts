@@ -11,12 +11,10 @@ import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import type { EngineModel } from '../compiler/cost/engine-model.js';
-import { planBound } from '../compiler/planner/bound.js';
+import { createBoundContext, planBound } from '../compiler/planner/bound.js';
 import { candidatePlans, type Candidate, type Strategy } from '../compiler/planner/candidates.js';
 import { demandOf } from '../compiler/planner/demand.js';
-import { createOutliner } from '../compiler/planner/stage-outline.js';
 import type { Plan } from '../compiler/plan/plan.js';
-import { routesOf } from '../compiler/plan/routes.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { drawRequests } from '../runtime/clock/lengths.js';
 import { simulate } from '../runtime/clock/simulate.js';
@@ -106,8 +104,7 @@ function leastSeconds(
   requests: readonly SimulatedRequest[],
   engine: EngineModel,
 ): number {
-  const routes = routesOf(plan.topology);
-  const bound = planBound(plan, { engine, routes, outline: createOutliner(routes) });
+  const bound = planBound(plan, createBoundContext(plan.topology, engine));
   return bound?.least(demandOf(requests, plan.kv.pageTokens)) ?? Infinity;
 }
 

@@ -1,6 +1,7 @@
 /** What the tuner found, for people and for machines. */
 import type { Mesh, Stage } from '../compiler/plan/plan.js';
-import type { Strategy } from '../compiler/planner/candidates.js';
+import { formatBytes } from '../compiler/check/units.js';
+import { hostKvBytes, type Strategy } from '../compiler/planner/candidates.js';
 import type { Tuned, TuneResult } from '../runtime/tune/tune.js';
 import { formatCount, formatSeconds, formatTable, plural } from './format.js';
 
@@ -14,6 +15,8 @@ interface TunedPlanReport {
     readonly microbatchTokens: number;
     readonly batchRequests: number;
   }[];
+  /** Bytes of KV in the host tier at most; absent where the plan has none. */
+  readonly hostKvBytes?: number;
   readonly requestsPerSecond: number;
   readonly tokensPerSecond: number;
   readonly makespan: number;
@@ -21,7 +24,7 @@ interface TunedPlanReport {
   readonly betweenTokens: number;
   readonly meanDecodeBatch: number;
   readonly transitions: number;
-  /** No other plan has both more throughput and less time between tokens. */
+  /** No other plan is better in throughput or time between tokens and as good in the other. */
   readonly pareto: boolean;
 }
 
@@ -40,12 +43,16 @@ function planReport(tuned: Tuned, all: readonly Tuned[]): TunedPlanReport {
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
   const dominated = all.some(
     ({ simulation: other }) =>
-      other.makespan < makespan && other.latency.betweenTokens < latency.betweenTokens,
+      other.makespan <= makespan &&
+      other.latency.betweenTokens <= latency.betweenTokens &&
+      (other.makespan < makespan || other.latency.betweenTokens < latency.betweenTokens),
   );
+  const hostKv = hostKvBytes(candidate.plan);
   return {
     strategy: candidate.strategy,
     label: candidate.label,
     stages: candidate.plan.stages.map(stageReport),
+    ...(hostKv !== undefined && { hostKvBytes: hostKv }),
     requestsPerSecond: requests.finished / makespan,
     tokensPerSecond: (tokens.prompt + tokens.output) / makespan,
     makespan,
@@ -62,7 +69,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
   return { stage: name, mesh, devices, microbatchTokens, batchRequests };
 }
 
-/** A table of the fastest; a star marks those that no other beats in throughput and in time between tokens. */
+/** A table of the best; a star marks those that no other beats in throughput and in time between tokens. */
 export function describeTuned(result: TuneResult, top: number): string {
   const { plans, pruned, unfit } = tunedReport(result);
   const rest = [
@@ -79,6 +86,7 @@ export function describeTuned(result: TuneResult, top: number): string {
       plan.label,
       String(plan.stages[0]!.microbatchTokens),
       String(plan.stages.at(-1)!.batchRequests),
+      plan.hostKvBytes === undefined ? '' : formatBytes(plan.hostKvBytes),
       plan.requestsPerSecond.toPrecision(3),
       formatCount(plan.tokensPerSecond),
       formatSeconds(plan.makespan),
@@ -93,6 +101,7 @@ export function describeTuned(result: TuneResult, top: number): string {
     'meshes',
     'microbatch',
     'batch',
+    'host KV',
     'requests/s',
     'tokens/s',
     'time',
@@ -103,7 +112,7 @@ export function describeTuned(result: TuneResult, top: number): string {
   ];
   const table = formatTable(
     [heading, ...rows],
-    [false, false, false, true, true, true, true, true, true, true, true, true],
+    [false, false, false, true, true, true, true, true, true, true, true, true, true],
   );
   const note = '* no other has more throughput and less time between tokens';
   return [table, note, ...(rest === '' ? [] : [rest])].join('\n');

@@ -1,8 +1,11 @@
 /** Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. */
 import { showMesh } from '../compiler/check/plan/mesh.js';
+import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
+import { tierFor } from '../compiler/plan/routes.js';
+import { hostKvBytes, planDevices } from '../compiler/planner/candidates.js';
 import { parse } from '../grammar/parse.js';
 import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
 
@@ -23,7 +26,8 @@ export function withTunedPlan(text: string, path: string, base: Plan, winner: Pl
   }
   const lines = [
     `plan ${name} for ${base.model.name} on ${base.topology.name} {`,
-    ...inheritedText(file, base.name).map((member) => `  ${member}`),
+    ...inheritedText(file, base.name, hostKvBytes(base) === hostKvBytes(winner)).map((each) => `  ${each}`),
+    ...(hostKvBytes(base) === hostKvBytes(winner) ? [] : [`  ${printKv(winner)}`]),
     ...stages.map((stage) => `  ${stage}`),
     `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
     '}',
@@ -41,8 +45,25 @@ function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
   return file.items.find((item): item is PlanDecl => item.kind === 'plan' && item.name.text === name);
 }
 
-/** Properties and `kv` blocks of a plan and of those it comes from, as written; the nearest of a name counts. */
-function inheritedText(file: SourceFile, name: string): readonly string[] {
+/** The KV of a plan whose caps are others than those written. */
+function printKv(plan: Plan): string {
+  const { kv, topology } = plan;
+  const groups = new Set(planDevices(plan).map((device) => topology.devices[device]!.group));
+  const tiers = kv.tiers.map(({ name, medium, capacity }) => {
+    if (medium !== 'host') return name;
+    // The cap is of each instance.
+    const instances = new Set([...groups].map((group) => tierFor(topology, group, name)?.path)).size;
+    return `${name} up to ${formatExactBytes(Math.floor(capacity! / instances))}`;
+  });
+  return `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`;
+}
+
+/**
+ * Properties and `kv` blocks of a plan and of those it comes from, as written; the nearest of a name counts.
+ *
+ * @param kv whether blocks of KV are wanted
+ */
+function inheritedText(file: SourceFile, name: string, kv: boolean): readonly string[] {
   const found = new Map<string, string>();
   const seen = new Set<string>();
   for (let decl = planNamed(file, name); decl !== undefined;) {
@@ -50,7 +71,7 @@ function inheritedText(file: SourceFile, name: string): readonly string[] {
     seen.add(decl.name.text);
     for (const member of decl.members) {
       const key = member.kind === 'property' ? member.name.text : member.kind;
-      if (member.kind !== 'property' && member.kind !== 'kv') continue;
+      if (member.kind !== 'property' && !(kv && member.kind === 'kv')) continue;
       if (!found.has(key)) found.set(key, file.text.slice(member.span.start, member.span.end));
     }
     decl = decl.base === undefined ? undefined : planNamed(file, decl.base.text);

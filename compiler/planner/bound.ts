@@ -14,16 +14,25 @@
  * The work of a phase is dealt out over the replicas of its stage, however unevenly: the mean over replicas of what the
  * devices at one place of theirs do is what an even part of the work takes, and some device is at the mean or above it.
  */
-import { leastCost, type LeastCost, type TotalWork } from '../cost/least-cost.js';
+import { leastCost, type LeastCost } from '../cost/least-cost.js';
 import type { EngineModel } from '../cost/engine-model.js';
-import { allReduceCost, sendCost } from '../cost/links.js';
+import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
+import type { CostedProgram } from '../cost/op-classes.js';
+import type { GroupHardware } from '../cost/program-cost.js';
 import type { RuntimeGraph } from '../ir/runtime-graph.js';
 import { carryingTier, flowStages } from '../passes/kv-edges.js';
-import type { DeviceKind, Plan, Stage } from '../plan/plan.js';
-import { tierFor, type Routes } from '../plan/routes.js';
+import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
+import { routesOf, tierFor, type Routes } from '../plan/routes.js';
 import type { Demand } from './demand.js';
+import {
+  leastBetweenTokens,
+  leastSeconds,
+  type BoundedPlan,
+  type PageCost,
+  type StageLoad,
+} from './least-seconds.js';
 import { kvRoom, weightsFit, type KvRoom, type OutlinedStage } from './kv-room.js';
-import type { Outliner, StageOutline } from './stage-outline.js';
+import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
@@ -36,11 +45,36 @@ export interface PlanBound {
   readonly compiled: (graph: RuntimeGraph) => PlanBound;
 }
 
-/** What bounds of plans over one topology share. */
+/** What bounds of plans for one model over one topology share. */
 export interface BoundContext {
   readonly engine: EngineModel;
   readonly routes: Routes;
   readonly outline: Outliner;
+  /** The cost of a program on hardware of which costs were asked before is the one found then. */
+  readonly costOf: (program: CostedProgram, hardware: GroupHardware) => LeastCost;
+}
+
+export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
+  const routes = routesOf(topology);
+  const costsOf = new Map<CostedProgram, Map<string, LeastCost>>();
+  return {
+    engine,
+    routes,
+    outline: createOutliner(routes),
+    costOf(program, hardware) {
+      const known = costsOf.get(program) ?? new Map<string, LeastCost>();
+      costsOf.set(program, known);
+      const key = hardwareKey(hardware);
+      const cost = known.get(key) ?? leastCost(program, hardware, engine);
+      known.set(key, cost);
+      return cost;
+    },
+  };
+}
+
+function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
+  const link = (cost: LinkCost | undefined): string => (cost ? `${cost.latency} ${cost.bandwidth}` : '');
+  return `${kinds.map(({ name }) => name).join()}|${link(allReduce)}|${link(send)}`;
 }
 
 /** Undefined where the plan is sure not to fit its devices, or its sharding cannot be. */
@@ -64,9 +98,10 @@ function boundOf(
   pages: KvRoom['pages'],
   engine: EngineModel,
 ): PlanBound {
+  const bounded = boundedPlan(plan, loads, pages, engine);
   return {
-    least: (demand, begun = false) => leastSeconds(plan, loads, pages, demand, begun, engine),
-    betweenTokens: (demand) => leastBetweenTokens(plan, loads, demand, engine),
+    least: (demand, begun = false) => (bounded ? leastSeconds(bounded, demand, begun) : 0),
+    betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     fits: ({ longest, longestDecoding, pageTokens }) =>
       loads.every(({ stage }) => {
         const most = stage.phases.includes('prefill') ? longest : longestDecoding;
@@ -79,19 +114,18 @@ function boundOf(
   };
 }
 
-/** Seconds for each page and each sequence that a rank moves to the host tier or back. */
-interface PageCost {
-  readonly page: number;
-  readonly sequence: number;
-}
-
-interface StageLoad {
-  readonly stage: Stage;
-  readonly sizes: StageOutline['sizes'];
-  /** By pipeline stage: the kinds of groups there are among the replicas. */
-  readonly groups: readonly (readonly LeastCost[])[];
-  readonly out: readonly PageCost[];
-  readonly in: readonly PageCost[];
+/** Undefined where a phase has several stages: between them the work may be dealt out in any way. */
+function boundedPlan(
+  plan: Plan,
+  loads: readonly StageLoad[],
+  pages: KvRoom['pages'],
+  engine: EngineModel,
+): BoundedPlan | undefined {
+  const [prefill, ...otherPrefill] = loads.filter(({ stage }) => stage.phases.includes('prefill'));
+  const [decode, ...otherDecode] = loads.filter(({ stage }) => stage.phases.includes('decode'));
+  if (!prefill || !decode || otherPrefill.length + otherDecode.length > 0) return undefined;
+  const overhead = engine.hostOverhead ? plan.topology.overhead : { step: 0, request: 0 };
+  return { overhead, prefill, decode, room: pages.get(decode.stage.name) ?? 0, engine };
 }
 
 function stageLoad(
@@ -99,7 +133,7 @@ function stageLoad(
   stage: Stage,
   outline: StageOutline,
   room: KvRoom,
-  { routes, engine }: BoundContext,
+  { routes, costOf }: BoundContext,
 ): StageLoad {
   const { mesh, devices } = stage;
   const { topology } = plan;
@@ -109,24 +143,17 @@ function stageLoad(
     return devices.slice(first, first + mesh.tp);
   };
   const groups = outline.programs.map((program, pp) => {
-    const costs = new Map<string, LeastCost>();
+    const costs = new Set<LeastCost>();
     for (let dp = 0; dp < mesh.dp; dp++) {
       const group = groupAt(dp, pp);
       const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
       const allReduce = mesh.tp > 1 ? allReduceCost(routes, group.map(path)) : undefined;
       const next = pp + 1 < mesh.pp ? path(groupAt(dp, pp + 1)[0]!) : undefined;
       const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
-      const key = JSON.stringify([kinds.map(({ name }) => name), allReduce, send]);
-      if (costs.has(key)) continue;
-      const hardware = {
-        kinds,
-        overhead: topology.overhead,
-        ...(allReduce && { allReduce }),
-        ...(send && { send }),
-      };
-      costs.set(key, leastCost(program, hardware, engine));
+      const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
+      costs.add(costOf(program, { kinds, overhead: topology.overhead, ...links }));
     }
-    return [...costs.values()];
+    return [...costs];
   });
   const none = outline.programs.map(() => ({ page: 0, sequence: 0 }));
   const moves = (): readonly PageCost[] =>
@@ -162,225 +189,4 @@ function pageCost(
     if (least === undefined || cost.page < least.page) least = cost;
   }
   return least!;
-}
-
-function leastSeconds(
-  plan: Plan,
-  loads: readonly StageLoad[],
-  pages: KvRoom['pages'],
-  demand: Demand,
-  begun: boolean,
-  engine: EngineModel,
-): number {
-  const [prefill, ...otherPrefill] = loads.filter(({ stage }) => stage.phases.includes('prefill'));
-  const [decode, ...otherDecode] = loads.filter(({ stage }) => stage.phases.includes('decode'));
-  // Between several stages of a phase the work may be dealt out in any way.
-  if (!prefill || !decode || otherPrefill.length + otherDecode.length > 0) return 0;
-  const room = pages.get(decode.stage.name) ?? 0;
-  const estimate = (work: Demand): number =>
-    estimateSeconds({ plan, prefill, decode, room, begun, engine }, work);
-  const least = estimate(demand);
-  // KV that is dropped is computed again, and the last token of that is sampled without a decode row. The estimate is
-  // convex in how often that happens; where once does not lower it, more often does not either.
-  const { longest, shortestPrompt, pageTokens } = demand;
-  const dropped = estimate({
-    ...demand,
-    requests: demand.requests + 1,
-    promptTokens: demand.promptTokens + shortestPrompt + 1,
-    promptPairs: demand.promptPairs + (shortestPrompt * (shortestPrompt + 1)) / 2,
-    decodeRows: Math.max(0, demand.decodeRows - 1),
-    decodeKeys: Math.max(0, demand.decodeKeys - longest),
-    decodePages: Math.max(0, demand.decodePages - Math.ceil(longest / pageTokens)),
-  });
-  if (dropped >= least) return least;
-  return estimate({ ...demand, decodeRows: 0, decodeKeys: 0, decodePages: 0 });
-}
-
-/** A token needs a decode step of its own, or the prefill of a sequence that lost its KV. */
-function leastBetweenTokens(
-  plan: Plan,
-  loads: readonly StageLoad[],
-  { shortestPrompt }: Demand,
-  { hostOverhead }: EngineModel,
-): number {
-  const host = hostOverhead ? plan.topology.overhead.step + plan.topology.overhead.request : 0;
-  const through = ({ groups, sizes, stage }: StageLoad): number => {
-    const work = stage.phases.includes('decode')
-      ? rowStep(shortestPrompt)
-      : promptStep(Math.min(sizes.maxTokens, shortestPrompt));
-    return host + sum(groups.map((group) => cheapest(group, work)));
-  };
-  return Math.min(...loads.map(through));
-}
-
-interface Estimated {
-  readonly plan: Plan;
-  readonly prefill: StageLoad;
-  readonly decode: StageLoad;
-  /** KV pages of a replica where it decodes. */
-  readonly room: number;
-  readonly begun: boolean;
-  readonly engine: EngineModel;
-}
-
-function estimateSeconds(of: Estimated, demand: Demand): number {
-  const { plan, prefill, decode, begun, engine } = of;
-  const { overhead } = plan.topology;
-  const host = engine.hostOverhead ? overhead : { step: 0, request: 0 };
-  const prompts = promptWork(prefill, demand);
-  const rows = decodeWork(of, demand);
-  const fused = prefill === decode;
-  const both = fused ? mixedWork(prefill, prompts, rows) : undefined;
-  const hostSteps = both
-    ? both.steps * prefill.stage.mesh.dp
-    : prompts.steps * prefill.stage.mesh.dp + rows.steps * decode.stage.mesh.dp;
-  const hostSeconds = hostSteps * host.step + demand.decodeRows * host.request;
-
-  const first: TotalWork = promptStep(Math.min(prefill.sizes.maxTokens, demand.shortestPrompt));
-  const row = rowStep(demand.shortestPrompt);
-  const firstSteps = prefill.groups.map((group) => (begun ? 0 : cheapest(group, first)));
-  const rowSteps = decode.groups.map((group) => (demand.decodeRows > 0 ? cheapest(group, row) : 0));
-  const lastSteps = prefill.groups.map((group) => cheapest(group, promptStep(1)));
-  const { shortestOutput, shortestPrompt, pageTokens } = demand;
-  // The last prompt has yet to be handed over, and to be decoded token by token.
-  const handing = (costs: readonly PageCost[]): number =>
-    Math.min(...costs.map(({ page, sequence }) => page * Math.ceil(shortestPrompt / pageTokens) + sequence));
-  const goesOn = demand.promptTokens > 0 && shortestOutput > 1;
-  const handover = handing(prefill.out) + handing(decode.in);
-  const chain = goesOn ? handover + (shortestOutput - 1) * (sum(rowSteps) + host.step + host.request) : 0;
-  const moved = begun
-    ? { pages: 0, sequences: 0 }
-    : { pages: demand.decodingPages, sequences: demand.decoding };
-  const pageSeconds = ({ page, sequence }: PageCost, dp: number): number =>
-    engine.copyEngines ? 0 : (moved.pages * page + moved.sequences * sequence) / dp;
-
-  let least = hostSeconds;
-  const prefillSeconds = prefill.groups.map(
-    (group, pp) => cheapest(group, prompts) + pageSeconds(prefill.out[pp]!, prefill.stage.mesh.dp),
-  );
-  prefillSeconds.forEach((seconds, pp) => {
-    const before = sum(firstSteps.slice(0, pp));
-    const after = demand.promptTokens > 0 ? sum(lastSteps.slice(pp + 1)) + chain : 0;
-    least = Math.max(least, before + seconds + after);
-  });
-  if (both) {
-    const apart = apartWork(decode, demand, rows);
-    prefill.groups.forEach((group, pp) => {
-      const seconds = Math.max(cheapest(group, both), cheapest(group, prompts) + cheapest(group, apart));
-      least = Math.max(least, sum(firstSteps.slice(0, pp)) + seconds + sum(rowSteps.slice(pp + 1)));
-    });
-    return least;
-  }
-  const decodeSeconds = decode.groups.map(
-    (group, pp) => cheapest(group, rows) + pageSeconds(decode.in[pp]!, decode.stage.mesh.dp),
-  );
-  const shared = sharedPlaces(prefill.stage, decode.stage);
-  decodeSeconds.forEach((seconds, pp) => {
-    const after = sum(rowSteps.slice(pp + 1));
-    const before = shared
-      ? Math.max(...shared[pp]!.map((at) => sum(firstSteps.slice(0, at)) + prefillSeconds[at]!))
-      : begun || demand.decodeRows === 0
-        ? 0
-        : sum(firstSteps) + handover + sum(rowSteps.slice(0, pp));
-    least = Math.max(least, before + seconds + after);
-  });
-  return least;
-}
-
-const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
-
-const promptStep = (tokens: number): TotalWork => ({
-  steps: 1,
-  sampling: 0,
-  tokens,
-  samples: 0,
-  pairs: (tokens * (tokens + 1)) / 2,
-  keys: tokens,
-});
-
-/** A step with one row that sees so many keys. */
-const rowStep = (keys: number): TotalWork => ({
-  steps: 1,
-  sampling: 1,
-  tokens: 1,
-  samples: 1,
-  pairs: keys,
-  keys,
-});
-
-/** On the replica that is quickest at it. */
-function cheapest(group: readonly LeastCost[], work: TotalWork): number {
-  return Math.min(...group.map((cost) => cost(work)));
-}
-
-/** Of a replica in the mean. */
-function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
-  const tokens = promptTokens / stage.mesh.dp;
-  return {
-    steps: tokens / sizes.maxTokens,
-    sampling: 0,
-    tokens,
-    samples: 0,
-    pairs: promptPairs / stage.mesh.dp,
-    keys: tokens,
-  };
-}
-
-interface DecodeWork extends TotalWork {
-  /** Rows of a step at most. */
-  readonly inStep: number;
-}
-
-/** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
-function decodeWork({ decode, room }: Estimated, demand: Demand): DecodeWork {
-  const { stage, sizes } = decode;
-  const { dp, pp } = stage.mesh;
-  const held = Math.max(1, Math.ceil(demand.shortestPrompt / demand.pageTokens));
-  const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
-  const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
-  // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
-  const byPages = pp === 1 && room > 0 ? demand.decodePages / room : 0;
-  const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
-  const tokens = demand.decodeRows / dp;
-  const keys = demand.decodeKeys / dp;
-  return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
-}
-
-/** A step of a fused stage may do both at once. */
-function mixedWork({ sizes }: StageLoad, prompts: TotalWork, rows: TotalWork): TotalWork {
-  const tokens = prompts.tokens + rows.tokens;
-  return {
-    steps: Math.max(prompts.steps, rows.steps, tokens / sizes.maxTokens),
-    sampling: rows.sampling,
-    tokens,
-    samples: rows.samples,
-    pairs: prompts.pairs + rows.pairs,
-    keys: prompts.keys + rows.keys,
-  };
-}
-
-/**
- * What is left of decode in a fused stage for steps without prompt tokens. A step with some ends a prompt or is full, so
- * there are no more of them than that; decode rows in them are taken to be free.
- */
-function apartWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork): TotalWork {
-  const full = Math.max(1, sizes.maxTokens - rows.inStep);
-  const mixed = (demand.requests + demand.promptTokens / full) / stage.mesh.dp;
-  const steps = Math.max(0, rows.steps - mixed);
-  const tokens = Math.max(0, rows.tokens - mixed * rows.inStep);
-  const keys = Math.max(0, rows.keys - mixed * rows.inStep * demand.longest);
-  return { steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
-}
-
-/**
- * For every pipeline stage of decode those of prefill that stand on the same devices, where stages take turns; undefined
- * where they have devices of their own. Replicas of both are the same devices when there are equally many.
- */
-function sharedPlaces(prefill: Stage, decode: Stage): readonly (readonly number[])[] | undefined {
-  const { dp, pp, tp } = prefill.mesh;
-  if (dp !== decode.mesh.dp || prefill.devices.join() !== decode.devices.join()) return undefined;
-  const places = Array.from({ length: decode.mesh.pp }, () => new Set<number>());
-  for (let rank = 0; rank < pp * tp; rank++)
-    places[Math.floor(rank / decode.mesh.tp)]!.add(Math.floor(rank / tp));
-  return places.map((each) => [...each]);
 }

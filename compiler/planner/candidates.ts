@@ -21,6 +21,8 @@ export interface Candidate {
 export interface CandidateSizes {
   readonly microbatchTokens: number;
   readonly batchRequests: number;
+  /** Bytes of KV in the host tier at most; what the plan itself allows where that is absent or less. */
+  readonly hostKvBytes?: number;
 }
 
 /** The devices a plan uses, in order. */
@@ -40,10 +42,11 @@ export function planSizes(plan: Plan): CandidateSizes {
 
 /** All candidates for the model, devices and KV tiers of a plan. Whether each fits is for compiling to say. */
 export function candidatePlans(
-  plan: Plan,
+  base: Plan,
   strategies: readonly Strategy[] = STRATEGIES,
-  sizes: CandidateSizes = planSizes(plan),
+  sizes: CandidateSizes = planSizes(base),
 ): readonly Candidate[] {
+  const plan = withHostCap(base, sizes.hostKvBytes);
   const devices = planDevices(plan);
   const meshes = meshesOver(plan, devices.length);
   const handsOver = plan.kv.tiers.some((tier) => tier.medium !== 'device');
@@ -76,6 +79,18 @@ export function candidatePlans(
     }
   }
   return found;
+}
+
+/** Bytes of KV that the plan keeps in the host tier at most; undefined where it has none. */
+export function hostKvBytes({ kv }: Plan): number | undefined {
+  return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
+}
+
+function withHostCap(plan: Plan, bytes: number | undefined): Plan {
+  const own = hostKvBytes(plan);
+  if (bytes === undefined || own === undefined || own <= bytes) return plan;
+  const tiers = plan.kv.tiers.map((tier) => (tier.medium === 'host' ? { ...tier, capacity: bytes } : tier));
+  return { ...plan, kv: { ...plan.kv, tiers } };
 }
 
 /** Meshes over exactly so many devices that the model's dimensions allow. */

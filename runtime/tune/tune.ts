@@ -5,11 +5,9 @@
  */
 import { compilePlan } from '../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
-import { planBound, type PlanBound } from '../../compiler/planner/bound.js';
+import { createBoundContext, planBound, type PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
-import { createOutliner } from '../../compiler/planner/stage-outline.js';
-import { routesOf } from '../../compiler/plan/routes.js';
 import { simulateWhile } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { createWorkLeft } from './work-left.js';
@@ -111,9 +109,7 @@ function workload(
 
 /** Of those that may fit. */
 function boundAll(candidates: readonly Candidate[], { engine, demand }: Search): Bounded[] {
-  const { topology } = candidates[0]!.plan;
-  const routes = routesOf(topology);
-  const context = { engine, routes, outline: createOutliner(routes) };
+  const context = createBoundContext(candidates[0]!.plan.topology, engine);
   return candidates.flatMap((candidate) => {
     const bound = planBound(candidate.plan, context);
     if (bound === undefined || !bound.fits(demand)) return [];

@@ -37,7 +37,20 @@ plan start for small on machine {
 `;
 
 interface Document {
-  readonly plans: readonly { readonly label: string; readonly strategy: string }[];
+  readonly plans: readonly {
+    readonly label: string;
+    readonly strategy: string;
+    readonly requestsPerSecond: number;
+    readonly betweenTokens: number;
+    readonly hostKvBytes: number;
+    readonly pareto: boolean;
+  }[];
+}
+
+async function plansFound(...args: readonly string[]): Promise<Document['plans']> {
+  const run = await runInProcess('tune', planFile(), ...args, '--json');
+  expect(run.status).toBe(0);
+  return (JSON.parse(run.out) as Document).plans;
 }
 
 function planFile(): string {
@@ -66,6 +79,34 @@ describe('tune', () => {
     expect(plans).toHaveLength(2 * 6);
   });
 
+  it('looks for the least time between tokens above a floor, and for the whole front', async () => {
+    const front = await plansFound('--front', '--batch', '4,16');
+    const best = front.filter(({ pareto }) => pareto);
+    expect(best.length).toBeGreaterThan(1);
+    // Along the front throughput is paid for with time between tokens.
+    best.reduce((faster, slower) => {
+      expect(slower.requestsPerSecond).toBeLessThanOrEqual(faster.requestsPerSecond);
+      expect(slower.betweenTokens).toBeLessThan(faster.betweenTokens);
+      return slower;
+    });
+    const floor = best.at(-2)!.requestsPerSecond;
+    const [soonest] = await plansFound('--floor', String(floor * 0.999), '--batch', '4,16');
+    expect(soonest!.betweenTokens).toBe(best.at(-2)!.betweenTokens);
+  });
+
+  it('tries caps of KV in the host tier, and writes the one that wins', async () => {
+    const caps = ['--strategy', 're-sharded', '--kv-cap', '8MiB,1GiB'];
+    const plans = await plansFound(...caps, '--top', '99');
+    expect(new Set(plans.map(({ hostKvBytes }) => hostKvBytes))).toEqual(new Set([2 ** 23, 2 ** 30]));
+    const file = planFile();
+    expect((await runInProcess('tune', file, ...caps, '--write')).status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toMatch(
+      /kv \{ page: 32 tokens, dtype: f16, tiers: gpu -> host up to (4|512) MiB \}/,
+    );
+    const simulated = await runInProcess('simulate', file, '--plan', 'start_tuned', '--json');
+    expect(simulated.status).toBe(0);
+  });
+
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
     for (const strategy of ['static', 're-sharded']) {
@@ -90,6 +131,9 @@ describe('tune', () => {
     [['plans/clerk.plan', '--plan', 'reshard'], 2, 'no workload'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--batch', 'many'], 2, 'whole number'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--strategy', 'magic'], 2, 'magic'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--kv-cap', '400'], 2, 'sizes such as 400GiB'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '0'], 2, 'a number above 0'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '1', '--front'], 2, 'cannot be used with'],
   ])('refuses %j', async (args, status, message) => {
     const run = await runInProcess('tune', ...args);
     expect(run).toMatchObject({ status, out: '' });

@@ -3,11 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
-import { planBound } from '../../../compiler/planner/bound.js';
+import { createBoundContext, planBound } from '../../../compiler/planner/bound.js';
 import { candidatePlans, type Candidate } from '../../../compiler/planner/candidates.js';
 import { demandOf } from '../../../compiler/planner/demand.js';
-import { createOutliner } from '../../../compiler/planner/stage-outline.js';
-import { routesOf } from '../../../compiler/plan/routes.js';
 import { simulateWhile } from '../../../runtime/clock/simulate.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
 import { machine, planOn, requests } from './machines.js';
@@ -25,8 +23,7 @@ describe('planBound', () => {
       fc.property(machine, requests, engines, pages, (made, all, engine, every) => {
         const plan = planOn(made);
         const demand = demandOf(all, plan.kv.pageTokens);
-        const routes = routesOf(plan.topology);
-        const context = { engine, routes, outline: createOutliner(routes) };
+        const context = createBoundContext(plan.topology, engine);
         const chosen = candidatePlans(plan).filter((_, i) => i % 5 === (all.length * every) % 5);
         for (const candidate of chosen) tight = Math.max(tight, hold(candidate));
 
