@@ -61,7 +61,7 @@ async function measure(graph: RuntimeGraph, reusesPrefixes: boolean): Promise<re
     await engine.run();
     const seconds = (performance.now() - began) / 1000;
     const { promptTokens, reusedTokens, prefillSeconds, bytes } = engine.stats();
-    const found = reusedTokens.device + reusedTokens.host;
+    const found = reusedTokens.device + reusedTokens.host + reusedTokens.disk;
     return [
       String(promptTokens - found),
       String(found),

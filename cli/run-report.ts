@@ -47,12 +47,13 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
 
 /** How many prompt tokens were found and where; nothing to say where prompts have nothing in common. */
 function reuseLines({ promptTokens, reusedTokens }: EngineStats): readonly Row[] {
-  const { device, host } = reusedTokens;
-  const reused = device + host;
+  const { device, host, disk } = reusedTokens;
+  const reused = device + host + disk;
   if (reused === 0) return [];
   const places = [
     `${formatCount(device)} on the devices`,
     ...(host > 0 ? [`${formatCount(host)} in the host tier`] : []),
+    ...(disk > 0 ? [`${formatCount(disk)} on disk`] : []),
   ];
   const share = ((100 * reused) / promptTokens).toFixed(1);
   return [['prefix reuse', `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}`]];

@@ -50,7 +50,7 @@ export interface EngineStats {
   /** Prefilled, whether computed or found. */
   readonly promptTokens: number;
   /** Prompt tokens whose KV was found and not computed, by where it was. */
-  readonly reusedTokens: { readonly device: number; readonly host: number };
+  readonly reusedTokens: { readonly device: number; readonly host: number; readonly disk: number };
   readonly generatedTokens: number;
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;

@@ -58,7 +58,7 @@ export const COUNTERS: readonly Figure[] = [
   ofStats(
     'vllm:prefix_cache_hits_total',
     'Prompt tokens found in the KV cache, and not computed.',
-    ({ reusedTokens }) => reusedTokens.device + reusedTokens.host,
+    ({ reusedTokens: { device, host, disk } }) => device + host + disk,
   ),
   ofStats('vllm:generation_tokens_total', 'Tokens generated.', (stats) => stats.generatedTokens),
   ofStats(

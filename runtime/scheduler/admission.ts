@@ -3,9 +3,11 @@
  *
  * Every sequence let in can run alone, so the oldest always gets on. Pages in the host tier for a hand-over are held
  * from admission on, so a finished prefill never waits for room and cannot lock the pool it sits in. A half sequence
- * brings its KV back in from the host tier and goes on behind it.
+ * brings its KV back in from the host tier and goes on behind it. What a new one has on disk alone is fetched before it is
+ * let in, and those behind it are let in meanwhile.
  */
 import { paysToLoad } from './costs.js';
+import { fetchPrefix } from './disk-prefix.js';
 import { hold, recompute } from './holding.js';
 import {
   handsOver,
@@ -19,7 +21,7 @@ import {
 import { pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
-import { claimCost, claimPages, devicePrefix, findPages, hostPrefix, positionsFrom } from './prefix.js';
+import { claimCost, claimPages, devicePrefix, findPages, tierPrefix, positionsFrom } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { bringBack, isDiskNext } from './tiers.js';
@@ -69,6 +71,9 @@ export function admit(machine: Machine): void {
           : candidate.local.running.size + candidate.prefilling.length + candidate.local.arriving.size,
     );
     if (lane === undefined) return;
+    const fetching = fetchPrefix(machine, lane, sequence);
+    if (fetching === 'awaited') return;
+    if (fetching === 'started') continue;
     machine.waiting.shift();
     if (sequence.diskPages.length > 0) {
       if (!bringBack(machine, sequence)) recompute(machine, sequence);
@@ -98,10 +103,9 @@ function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
   sequence.hostPages.push(...claimPages(machine.host, onHost, wanted - kept)!);
   const { pageTokens } = machine.config;
   const onDevice = found.length * pageTokens;
-  sequence.loaded = 0;
   if (sequence.computed === 0 && loaded > 0) {
     sequence.computed = loaded * pageTokens;
-    sequence.loaded = sequence.computed - onDevice;
+    sequence.loaded.host = sequence.computed - onDevice;
   }
   sequence.scheduled = Math.max(sequence.computed, onDevice);
   if (loaded > 0) pageIn(machine, sequence, positionsFrom(found.length, loaded));
@@ -113,7 +117,7 @@ function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
  * these pays.
  */
 function pagesToLoad(machine: Machine, lane: Lane, sequence: Sequence, found: readonly number[]): number {
-  const onHost = hostPrefix(machine, sequence);
+  const onHost = tierPrefix(machine, sequence, 'host').length;
   const pages = onHost - found.length;
   if (pages <= 0 || found.some((page) => lane.pool.writing.has(page))) return 0;
   if (paysToLoad(machine.costs, 'host', pages, pages * machine.config.pageTokens)) return onHost;

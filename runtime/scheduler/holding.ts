@@ -72,6 +72,8 @@ export function recompute(machine: Machine, sequence: Sequence): void {
   sequence.lane = undefined;
   sequence.scheduled = 0;
   sequence.computed = 0;
+  sequence.loaded.host = 0;
+  sequence.loaded.disk = 0;
   setPlace(machine, sequence, 'waiting');
   machine.waiting.insert(sequence);
 }

@@ -114,6 +114,8 @@ export interface Machine {
   readonly disk: PageList;
   /** A spill failed, and no disk page has been given back since: the tier counts as full. */
   diskRefused: boolean;
+  /** Pages of the disk tier that rules count: all, and once the disk has refused some, as many as it has held. */
+  diskRoom: number;
   /** Host pages that spills under way will free. */
   spillingPages: number;
   /** What loads cost, as far as it is known now. */
@@ -146,7 +148,7 @@ export interface Machine {
   failedSpills: number;
   failedFetches: number;
   /** Prompt tokens whose KV was found and not computed, by where it was; tokens computed once before are left out. */
-  readonly reused: { device: number; host: number };
+  readonly reused: Record<'device' | LoadSource, number>;
   /** Loads not made, and KV not kept, because computing it again is quicker; by tier. */
   readonly passedOver: Record<LoadSource, number>;
 }
@@ -162,6 +164,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     host: createPageList(config.hostPages, 'published'),
     disk: createPageList(config.diskPages, 'published'),
     diskRefused: false,
+    diskRoom: config.diskPages,
     spillingPages: 0,
     costs: config.costs,
     sequences: new Map(),
@@ -200,7 +203,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     fetches: 0,
     failedSpills: 0,
     failedFetches: 0,
-    reused: { device: 0, host: 0 },
+    reused: { device: 0, host: 0, disk: 0 },
     passedOver: { host: 0, disk: 0 },
   };
 }

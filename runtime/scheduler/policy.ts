@@ -15,8 +15,9 @@
  *            to the host tier that the disk could take from there. With no prompt waiting: not a page is free.
  * - `used`   pages held (also those kept for prompts in prefill) over all pages, of the tier and those before it.
  * - `empty`  no page is held, in the tier and those before it.
- * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account.
- * `requests.empty`: no request waits for prefill or is in it; without barriers, the steps that end its prefill may
+ * A disk tier that takes nothing (it failed to write, or its loads take too long) is left out of account. One that has
+ * refused pages before counts with those that it took.
+ * `requests.empty`: no request waits for prefill, with or without its beginning, or is in it; without barriers, the steps that end its prefill may
  *            still be in flight.
  * Any other tier name, and every name where decode reads the pages that prefill wrote, means device memory: the
  * pools of the group's resident stages.
@@ -30,7 +31,7 @@ import type { Group, Machine, StageState } from './machine.js';
 import type { PageList } from './pages.js';
 import { canPageIn } from './moves.js';
 import { takesSpills } from './tiers.js';
-import { knownTokens } from './sequences.js';
+import { isHalf, knownTokens } from './sequences.js';
 
 /** Decides on switches and gives out those whose group has drained. */
 export function startSwitches(machine: Machine): void {
@@ -111,7 +112,7 @@ function hasWork(machine: Machine, stage: StageState): boolean {
   if (canPrefill(machine, stage)) return true;
   if (!stage.decodes) return false;
   const { on_host: onHost, spilling, on_disk: onDisk, fetching } = machine.counts;
-  if (onHost + spilling + onDisk + fetching > 0) return true;
+  if (onHost + spilling + onDisk + fetching - promptsFetched(machine) > 0) return true;
   if (stage.lanes.some((lane) => lane.running.size + lane.arriving.size > 0)) return true;
   return !stage.group.barrier && isOnItsWay(machine, stage);
 }
@@ -128,12 +129,21 @@ function isOnItsWay(machine: Machine, stage: StageState): boolean {
   );
 }
 
+/** Sequences that wait for the KV of their first tokens, which is on its way from disk, to go on with prefill. */
+function promptsFetched(machine: Machine): number {
+  if (machine.counts.fetching === 0) return 0;
+  const pending = [...machine.pending.values()];
+  return pending.filter(
+    (each) => each.kind === 'fetch' && each.sequence.place === 'fetching' && isHalf(each.sequence),
+  ).length;
+}
+
 /** Whether the stage can run a step now or once the moves under way are done. */
 function mayGoOn(machine: Machine, stage: StageState): boolean {
   const { counts } = machine;
   const leaving = counts.prefilled + counts.preempted + counts.paging_out + counts.spilling;
   const moving = leaving + counts.fetching + counts.paging_in > 0;
-  if (moving && (stage.decodes || counts.waiting > 0)) return true;
+  if (moving && (stage.decodes || counts.waiting + promptsFetched(machine) > 0)) return true;
   return canPrefill(machine, stage) || stage.lanes.some((lane) => lane.running.size > 0);
 }
 
@@ -147,13 +157,12 @@ export function holds(machine: Machine, group: Group, condition: Condition): boo
     case 'not':
       return !holds(machine, group, condition.operand);
     case 'requests_empty':
-      return group.barrier
-        ? machine.counts.waiting + machine.counts.prefill === 0
-        : machine.counts.waiting === 0 && !machine.stages.some(hasBegunPrompts);
+      if (machine.counts.waiting + promptsFetched(machine) > 0) return false;
+      return group.barrier ? machine.counts.prefill === 0 : !machine.stages.some(hasBegunPrompts);
     case 'tier_empty':
-      return usedFraction(storesOf(machine, group, condition.tier)) === 0;
+      return usedFraction(machine, storesOf(machine, group, condition.tier)) === 0;
     case 'tier_used': {
-      const used = usedFraction(storesOf(machine, group, condition.tier));
+      const used = usedFraction(machine, storesOf(machine, group, condition.tier));
       const { op, fraction } = condition;
       if (op === '<') return used < fraction;
       if (op === '<=') return used <= fraction;
@@ -183,10 +192,10 @@ function storesOf(machine: Machine, group: Group, tier: string): readonly PageLi
   return [...pools];
 }
 
-function usedFraction(stores: readonly PageList[]): number {
-  const total = stores.reduce((sum, store) => sum + store.total, 0);
-  const free = stores.reduce((sum, store) => sum + store.free(), 0);
-  return total === 0 ? 0 : (total - free) / total;
+function usedFraction({ disk, diskRoom }: Machine, stores: readonly PageList[]): number {
+  const total = stores.reduce((sum, store) => sum + (store === disk ? diskRoom : store.total), 0);
+  const used = stores.reduce((sum, store) => sum + store.total - store.free(), 0);
+  return total === 0 ? 0 : used / total;
 }
 
 function isFull(machine: Machine, group: Group, tier: string): boolean {

@@ -11,6 +11,7 @@
  * it, and prompts with the same beginning that are let in together go through it once: the first computes it, the others
  * start behind it, in the same step if they fit. Others find the page when the step is done.
  */
+import type { LoadSource } from './costs.js';
 import { pagesFor } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import type { PageList } from './pages.js';
@@ -115,9 +116,9 @@ export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): 
   );
 }
 
-/** How many pages at the start of a prompt the host tier holds, of those that may be shared. */
-export function hostPrefix(machine: Machine, sequence: Sequence): number {
-  return findPages(sequence, machine.host, mostShared(machine, sequence)).length;
+/** Pages at the start of a prompt that a tier holds, of those that may be shared. */
+export function tierPrefix(machine: Machine, sequence: Sequence, tier: LoadSource): readonly number[] {
+  return findPages(sequence, machine[tier], mostShared(machine, sequence));
 }
 
 /** Moves a sequence in prefill past pages that others have filled meanwhile; they take the place of its own. */
@@ -141,11 +142,14 @@ export function skipFilled(machine: Machine, lane: Lane, sequence: Sequence): vo
 
 /** Counts what rows from `start` to `end` of a prompt need not be preceded by: a second prefill counts no token again. */
 function countReused(machine: Machine, sequence: Sequence, start: number, end: number): void {
-  const found = Math.max(0, start - sequence.reached);
-  const loaded = Math.min(found, sequence.loaded);
-  machine.reused.host += loaded;
-  machine.reused.device += found - loaded;
-  sequence.loaded = 0;
+  let found = Math.max(0, start - sequence.reached);
+  for (const tier of ['disk', 'host'] as const) {
+    const loaded = Math.min(found, sequence.loaded[tier]);
+    machine.reused[tier] += loaded;
+    found -= loaded;
+    sequence.loaded[tier] = 0;
+  }
+  machine.reused.device += found;
   sequence.reached = Math.max(sequence.reached, end);
 }
 

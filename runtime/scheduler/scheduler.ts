@@ -55,7 +55,7 @@ export interface SchedulerState {
   readonly spills: { readonly started: number; readonly failed: number };
   readonly fetches: { readonly started: number; readonly failed: number };
   /** Prompt tokens whose KV was found and not computed, by where it was found; those of a second prefill are left out. */
-  readonly reused: { readonly device: number; readonly host: number };
+  readonly reused: { readonly device: number; readonly host: number; readonly disk: number };
   /** By tier: loads not made, and KV not kept there, because computing it again is quicker. */
   readonly passedOver: { readonly host: number; readonly disk: number };
 }

@@ -6,11 +6,14 @@
  *     on_host -> spilling -> on_disk -> fetching -> on_host             (host pages are wanted, and are there again)
  *     running -> preempted -> paging_out ...                            (decoding goes on where it stopped)
  *     prefill -> preempted -> paging_out -> waiting -> paging_in -> prefill     (so does prefill)
+ *     waiting -> fetching -> waiting                                    (its beginning was on disk alone)
  *     running | prefill | on_disk | fetching -> waiting                 (KV lost or not worth keeping: computed again)
  *     any -> gone (finished, cancelled)
  *
- * A *half* sequence is one whose prefill was interrupted: it waits with the KV of its first tokens kept in a tier.
+ * A *half* sequence is one whose prefill was interrupted, or whose first tokens others have left on disk: it waits with
+ * the KV of its first tokens kept in a tier.
  */
+import type { LoadSource } from './costs.js';
 import type { DecodeStage, Lane } from './machine.js';
 import type { PageKey } from './pages.js';
 import type { SchedulerRequest } from './types.js';
@@ -47,9 +50,9 @@ export interface Sequence {
   /** Tokens from 0 that steps were given out for or whose KV was found, and tokens whose KV is there for sure. */
   scheduled: number;
   computed: number;
-  /** The most tokens that ever were given out or passed over, and those since then that came from the host tier for it. */
+  /** The most tokens that ever were given out or passed over, and those since then that came from a tier for it. */
   reached: number;
-  loaded: number;
+  readonly loaded: Record<LoadSource, number>;
   pages: number[];
   /** Pages held in the host tier; from admission on where the prefill stage hands over through it. */
   hostPages: number[];
@@ -78,7 +81,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     scheduled: 0,
     computed: 0,
     reached: 0,
-    loaded: 0,
+    loaded: { host: 0, disk: 0 },
     pages: [],
     hostPages: [],
     diskPages: [],

@@ -35,10 +35,14 @@ const FETCH_RESERVE = 1 / 8;
  * Starts spills until as many host pages are free, or about to be, as are wanted. False when there is nothing to wait
  * for: no spill is under way and none can be started.
  *
- * @param kept stays where it is, and in the host tier whatever is older
+ * @param stays which must not be spilled for it; when the youngest is one, nothing is
  */
-export function makeHostRoom(machine: Machine, pages: number, kept?: Sequence): boolean {
-  while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine, kept));
+export function makeHostRoom(
+  machine: Machine,
+  pages: number,
+  stays: (sequence: Sequence) => boolean = () => false,
+): boolean {
+  while (machine.host.free() + machine.spillingPages < pages && spillYoungest(machine, stays));
   return machine.counts.spilling > 0;
 }
 
@@ -56,9 +60,11 @@ export function startSpills(machine: Machine): void {
     if (takesTurns(lane.stage)) {
       const { maxTokens, depth } = lane.stage.config;
       const ahead = machine.counts.waiting > 1 ? pagesFor(machine, maxTokens * depth) : 0;
-      makeHostRoom(machine, needed + ahead);
-    } else if (!isDiskNext(machine))
-      makeHostRoom(machine, needed, machine.onDisk.peek() ?? machine.onHost.peek());
+      makeHostRoom(machine, needed + ahead, (sequence) => sequence === next);
+    } else if (!isDiskNext(machine)) {
+      const last = (machine.onDisk.peek() ?? machine.onHost.peek())?.order ?? -1;
+      makeHostRoom(machine, needed, (sequence) => sequence === next || sequence.order <= last);
+    }
   }
 }
 
@@ -68,11 +74,11 @@ export function takesSpills(machine: Machine): boolean {
   return diskPages > 0 && !machine.diskRefused && paysToLoad(machine.costs, 'disk', 1, pageTokens);
 }
 
-function spillYoungest(machine: Machine, kept?: Sequence): boolean {
+function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean): boolean {
   const [decoding, half] = [machine.onHost.peekLast(), machine.halves.peekLast()];
   const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
   const sequence = fromHalves ? half : decoding;
-  if (sequence === undefined || (kept !== undefined && sequence.order <= kept.order)) return false;
+  if (sequence === undefined || stays(sequence)) return false;
   if (machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
   const found = findKept(machine, sequence, machine.disk);
   const diskPages = claimPages(machine.disk, found, sequence.hostPages.length);
@@ -112,12 +118,17 @@ function findKept({ config }: Machine, sequence: Sequence, list: PageList): read
   return findPages(sequence, list, Math.floor(sequence.computed / config.pageTokens));
 }
 
+function diskPagesHeld({ disk }: Machine): number {
+  return disk.total - disk.free();
+}
+
 export function finishSpill(machine: Machine, sequence: Sequence, failed: boolean): void {
   if (failed) {
     machine.failedSpills++;
     releaseDiskPages(machine, sequence);
     machine.diskRefused = true;
-  }
+    machine.diskRoom = diskPagesHeld(machine);
+  } else machine.diskRoom = Math.max(machine.diskRoom, diskPagesHeld(machine));
   if (sequence.place === 'gone') {
     forget(machine, sequence);
     return;
@@ -194,12 +205,16 @@ function dropHalves(machine: Machine, wanted: Sequence): void {
 /** Starts to fetch a sequence; false when it is quicker to compute it again or the host tier has no room. */
 export function bringBack(machine: Machine, sequence: Sequence): boolean {
   if (!paysFromDisk(machine, sequence)) return false;
+  if (fetchPages(machine, sequence)) return true;
+  machine.dropped++;
+  return false;
+}
+
+/** Starts to fetch what a sequence has on disk; false, and nothing, with too few free pages in the host tier. */
+export function fetchPages(machine: Machine, sequence: Sequence): boolean {
   const found = findKept(machine, sequence, machine.host);
   const hostPages = claimPages(machine.host, found, sequence.diskPages.length);
-  if (hostPages === undefined) {
-    machine.dropped++;
-    return false;
-  }
+  if (hostPages === undefined) return false;
   sequence.hostPages = hostPages;
   setPlace(machine, sequence, 'fetching');
   const positions = positionsFrom(found.length, sequence.hostPages.length);

@@ -19,12 +19,12 @@ describe('the figures of a run', () => {
   });
 
   it('say how many prompt tokens were found, what part that is, and where', () => {
-    expect(said('prefix reuse', { promptTokens: 4000, reusedTokens: { device: 1000, host: 0 } })).toBe(
-      '1,000 of these tokens found (25.0%): 1,000 on the devices',
-    );
-    expect(said('prefix reuse', { promptTokens: 4000, reusedTokens: { device: 20, host: 1480 } })).toBe(
-      '1,500 of these tokens found (37.5%): 20 on the devices, 1,480 in the host tier',
-    );
+    expect(
+      said('prefix reuse', { promptTokens: 4000, reusedTokens: { device: 1000, host: 0, disk: 0 } }),
+    ).toBe('1,000 of these tokens found (25.0%): 1,000 on the devices');
+    expect(
+      said('prefix reuse', { promptTokens: 4000, reusedTokens: { device: 20, host: 1400, disk: 80 } }),
+    ).toBe('1,500 of these tokens found (37.5%): 20 on the devices, 1,400 in the host tier, 80 on disk');
     expect(said('prefix reuse', { promptTokens: 4000 })).toBeUndefined();
   });
 

@@ -49,7 +49,7 @@ describe('a common beginning', () => {
     const driver = createDriver(configOf('fused'));
     run(driver, [requestOf(0, 10, 8), requestOf(1, 11, 8), requestOf(2, 9, 4)]);
     expect(prefills(driver)[0]).toBe('0@0+10 1@8+3 2@4+5');
-    expect(driver.scheduler.state().reused).toEqual({ device: 12, host: 0 });
+    expect(driver.scheduler.state().reused).toEqual({ device: 12, host: 0, disk: 0 });
   });
 
   it('ends at a page border, and before the last token of a prompt', () => {
@@ -157,7 +157,7 @@ describe('a common beginning that is handed over', () => {
     run(driver, [requestOf(0, 9, 8), requestOf(1, 10, 0), requestOf(2, 10, 8)]);
     expect(moved(driver, 'page_in')).toContainEqual([2, [0, 1]]);
     expect(prefills(driver)).toEqual(['0@0+9', '1@0+10', '2@8+2']);
-    expect(driver.scheduler.state().reused).toEqual({ device: 0, host: 8 });
+    expect(driver.scheduler.state().reused).toEqual({ device: 0, host: 8, disk: 0 });
   });
 
   it('is computed again where that is quicker than a load', () => {
@@ -166,8 +166,69 @@ describe('a common beginning that is handed over', () => {
     run(driver, [requestOf(0, 9, 8), requestOf(1, 10, 0), requestOf(2, 10, 8)]);
     expect(prefills(driver)).toEqual(['0@0+9', '1@0+10', '2@0+10']);
     expect(driver.scheduler.state()).toMatchObject({
-      reused: { device: 0, host: 0 },
+      reused: { device: 0, host: 0, disk: 0 },
       passedOver: { host: 1 },
     });
+  });
+});
+
+describe('a common beginning that is on disk alone', () => {
+  const tight = { prefillPages: 5, hostPages: 8, diskPages: 40, batchRequests: 1 };
+
+  /** Leaves the pages of family `a` on disk, and lets others take their places before it. */
+  function leaveOnDisk(driver: Driver): void {
+    run(
+      driver,
+      [...Array(8).keys()].map((id) => requestOf(id, 14, 12, { outputTokens: 4 })),
+    );
+    for (const id of [8, 9, 10]) run(driver, [requestOf(id, 14, 0)]);
+  }
+
+  it('is fetched and not computed again', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    leaveOnDisk(driver);
+    const { reused, switches } = driver.scheduler.state();
+    run(driver, [requestOf(11, 14, 12)]);
+    expect(moved(driver, 'fetch')).toContainEqual([11, [0, 1, 2]]);
+    expect(moved(driver, 'page_in')).toContainEqual([11, [0, 1, 2]]);
+    expect(prefills(driver).at(-1)).toBe('11@12+2');
+    expect(driver.scheduler.state().reused).toEqual({ ...reused, disk: reused.disk + 12 });
+    // To prefill, which waits for it, and back.
+    expect(driver.scheduler.state().switches).toBe(switches + 2);
+  });
+
+  it('is fetched once for several', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    leaveOnDisk(driver);
+    run(
+      driver,
+      [11, 12].map((id) => requestOf(id, 14, 12)),
+    );
+    const fetched = moved(driver, 'fetch').filter(([id]) => id > 10);
+    expect(fetched).toEqual([[11, [0, 1, 2]]]);
+    expect(prefills(driver).at(-1)).toBe('11@12+2 12@12+2');
+  });
+
+  it('is computed again where it cannot be read', () => {
+    let fails = false;
+    const driver = createDriver(configOf('resharded', tight), () => fails);
+    leaveOnDisk(driver);
+    fails = true;
+    run(driver, [requestOf(11, 14, 12)]);
+    expect(prefills(driver).at(-1)).toBe('11@0+14');
+    expect(driver.scheduler.state().fetches.failed).toBe(1);
+    run(driver, [requestOf(12, 14, 0)]);
+    run(driver, [requestOf(13, 14, 12)]);
+    // What could not be read is not looked for again.
+    expect(driver.scheduler.state().fetches.failed).toBe(1);
+  });
+
+  it('is computed again where that is quicker than a load', () => {
+    const driver = createDriver(configOf('resharded', tight));
+    leaveOnDisk(driver);
+    driver.scheduler.apply({ kind: 'measured', costs: { diskPage: 100 } });
+    run(driver, [requestOf(11, 14, 12)]);
+    expect(prefills(driver).at(-1)).toBe('11@0+14');
+    expect(driver.scheduler.state().passedOver.disk).toBeGreaterThan(0);
   });
 });

@@ -127,14 +127,14 @@ export function createPromises(
     const exist = (pages: readonly number[], total: number): boolean =>
       pages.every((page) => page >= 0 && page < total);
     check(exist(move.hostPages, config.hostPages), 'host pages exist');
+    const last = Math.ceil(track!.next / pageTokens) - 1;
+    const isLost = last >= (track!.request.pageKeys?.length ?? 0) && !move.positions.includes(last);
+    // Prefill begins once more, with what others have computed.
+    if ((move.kind === 'page_in' || move.kind === 'fetch') && isLost) startAgain(track!);
     if (move.kind === 'spill' || move.kind === 'fetch') {
       check(exist(move.diskPages, config.diskPages), 'disk pages exist');
       checkPositions(move, [move.hostPages, move.diskPages]);
     } else {
-      const last = Math.ceil(track!.next / pageTokens) - 1;
-      const isLost = last >= (track!.request.pageKeys?.length ?? 0) && !move.positions.includes(last);
-      // Prefill begins once more, with what others have computed.
-      if (move.kind === 'page_in' && isLost) startAgain(track!);
       checkPositions(move, [move.pages, move.hostPages]);
     }
     memory.claimMove(move);

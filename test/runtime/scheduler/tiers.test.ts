@@ -186,3 +186,23 @@ describe('the disk tier of stages on devices of their own', () => {
     firsts.forEach((sequence, at) => expect(Math.abs(sequence - at)).toBeLessThanOrEqual(8));
   });
 });
+
+describe('a disk with less room than it was said to have', () => {
+  it('counts in rules with what it took, so that decode drains what there is', () => {
+    let written = 0;
+    const options = { ...tight, hostPages: 10, diskPages: 400 };
+    // Every fourth spill finds the disk full.
+    const driver = createDriver(
+      configOf('resharded', options),
+      (kind) => kind === 'spill' && written++ % 4 === 3,
+    );
+    batch(driver, 60);
+    driver.drain();
+    const { spills, finished } = driver.scheduler.state();
+    expect([finished, spills.failed > 0]).toEqual([60, true]);
+    const usual = createDriver(configOf('resharded', { ...options, diskPages: 0 }));
+    batch(usual, 60);
+    usual.drain();
+    expect(switches(driver).length).toBeLessThanOrEqual(switches(usual).length);
+  });
+});
