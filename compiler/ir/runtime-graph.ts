@@ -30,7 +30,13 @@ export interface RuntimeGraph {
   /** Host-memory KV tier: carries KV between stages and holds what is preempted. Absent when the plan names none. */
   readonly hostTier?: { readonly name: string; readonly pageBytes: number; readonly pages: number };
   /** Disk tier behind the host tier, with pages of the same size, in files below `directory`. */
-  readonly diskTier?: { readonly name: string; readonly directory: string; readonly pages: number };
+  readonly diskTier?: {
+    readonly name: string;
+    readonly directory: string;
+    readonly pages: number;
+    /** Where the plan names it; graphs of earlier builds do not say. */
+    readonly origin?: Origin;
+  };
   readonly kv: {
     readonly pageTokens: number;
     readonly dtype: DType;

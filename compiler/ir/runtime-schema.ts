@@ -273,7 +273,9 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
   stages: z.array(stage).min(1, 'a graph without stages does nothing'),
   pools: z.array(pool),
   hostTier: z.object({ name: z.string(), pageBytes: size, pages: count }).exactOptional(),
-  diskTier: z.object({ name: z.string(), directory: z.string().min(1), pages: count }).exactOptional(),
+  diskTier: z
+    .object({ name: z.string(), directory: z.string().min(1), pages: count, origin: origin.exactOptional() })
+    .exactOptional(),
   kv: z.object({
     pageTokens: size,
     dtype,

@@ -135,6 +135,7 @@ export function lowerPlan(
         name: disk.name,
         directory: disk.directory!,
         pages: Math.floor((disk.capacity ?? 0) / pageBytes),
+        origin: disk.origin,
       },
     }),
     kv: {

@@ -26,7 +26,7 @@ export interface ClockTrace {
   readonly count: (time: number, state: SchedulerState) => void;
   /** The label of a step; `requests` are those whose path leads through it. */
   readonly label: (action: ActionOf<'step'>, prefill: boolean, requests: readonly number[]) => StepLabel;
-  readonly encode: (step: number, span: Span) => void;
+  readonly encode: (action: ActionOf<'step'>, span: Span) => void;
   readonly pass: (
     stage: string,
     replica: number,
@@ -77,7 +77,8 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
     count: (time, state) =>
       countWork({ counter: (name, values) => timeline.count(time, name, values) }, { state: () => state }),
     label: (action, prefill, requests) => labelOf(action, stages.get(action.stage)!, prefill, requests),
-    encode: (step, span) => add({ lane: HOST.encode, name: 'encode', ...span, args: { step } }),
+    encode: ({ id: step, stage }, span) =>
+      add({ lane: HOST.encode, name: 'encode', ...span, args: { step, origin: stages.get(stage)!.origin } }),
     pass(stage, replica, pp, group, size, label, start, { seconds, waits }) {
       const { mesh, programs } = stages.get(stage)!;
       const program = programs[pp]!;
@@ -105,7 +106,7 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       add({ lane: deviceLane(paths.get(device)!, 'copy'), name: kind, ...span, args });
     },
     spill({ kind, sequence, hostPages }, span) {
-      const args = { sequence, pages: hostPages.length };
+      const args = { sequence, pages: hostPages.length, origin: graph.diskTier!.origin };
       add({ lane: kind === 'spill' ? DISK.write : DISK.read, name: kind, ...span, args });
     },
     weights({ from, to, origin }, device, span, layers) {

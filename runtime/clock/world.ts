@@ -176,7 +176,7 @@ export function createWorld(
       const size = stepSize(items);
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
-      trace?.encode(action.id, { start: prepare, end: hostFree });
+      trace?.encode(action, { start: prepare, end: hostFree });
       for (const group of groups) devices.enter(group.devices);
       const relay = (pp: number): void => {
         const group = groups[pp];

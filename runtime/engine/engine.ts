@@ -1,6 +1,7 @@
 /**
  * The engine on real devices: feeds events to the scheduler and carries out the actions it returns.
  */
+import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Device } from '../device/device.js';
 import { createHostTime, timed } from '../exec/host-time.js';
@@ -122,7 +123,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       (item) => item.count > 1 || item.start < sequences.get(item.sequence)!.promptTokens,
     );
     const clock = prefill ? clocks.prefill : clocks.decode;
-    const encoding = tracer.begin(HOST.encode, 'encode', { step: action.id });
+    const encoding = tracer.begin(HOST.encode, 'encode', { step: action.id, origin: stage.origin });
     const mine = prefill ? host.prefill : host.decode;
     const plainArgs = timed(mine, 'encode', () =>
       buildStepArgs(
@@ -225,6 +226,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const slice = tracer.begin(action.kind === 'spill' ? DISK.write : DISK.read, action.kind, {
       sequence: action.sequence,
       pages: action.hostPages.length,
+      origin: graph.diskTier!.origin,
     });
     const outcomes =
       action.kind === 'spill'
@@ -255,7 +257,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
 
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {
-    const slice = tracer.begin(HOST.transitions, `${action.from} -> ${action.to}`, { mode: transitions });
+    const slice = tracer.begin(HOST.transitions, `${action.from} -> ${action.to}`, {
+      mode: transitions,
+      origin: transitionBetween(graph, residencesOf(graph), action.from, action.to)?.origin,
+    });
     clocks.transition.begin();
     const moved = await prepared.switchTo(action.from, action.to, transitions);
     clocks.transition.end();

@@ -132,7 +132,11 @@ export async function prepare(
     weights.set(id, resident);
     const first = firstResidence(graph, residences, id);
     if (first === undefined) continue;
-    const slice = tracer.begin(deviceLane(pathOf(id), 'weights'), `load ${first}`);
+    const { origin } = graph.stages.find(
+      ({ name, ranks }) =>
+        residences.get(name)!.residence === first && ranks.some(({ device }) => device === id),
+    )!;
+    const slice = tracer.begin(deviceLane(pathOf(id), 'weights'), `load ${first}`, { origin });
     const bytes = await resident.load(first);
     slice.end({ bytes });
     loadedBytes += bytes;

@@ -91,7 +91,7 @@ export async function readTokens(
     );
     return logits;
   };
-  const choosing = tracer.begin(HOST.sample, 'sample', { rows });
+  const choosing = tracer.begin(HOST.sample, 'sample', { rows, origin: stage.origin });
   const chosen = await Promise.all(
     sampling.map(async (sequence, row) => {
       const { request, tokens, adjuster } = sequence;

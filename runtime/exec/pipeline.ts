@@ -131,7 +131,7 @@ export function createPipeline(
             return await pass(chain.length - 1, async (slice) => {
               await runGroup(last, args, message, entered.at(-1)!, context, host, slice);
               const computed = context.computing();
-              const reading = slice.child('read samples');
+              const reading = slice.child('read samples', { origin: stage.origin });
               try {
                 return await readSamples(last.ranks, args);
               } finally {

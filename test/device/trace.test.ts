@@ -110,6 +110,14 @@ describe('the trace of a re-sharding run', () => {
       expect(lanes).toContain(`host ${thread}`);
   });
 
+  it('names the line of the plan behind all that is not a request or the scheduler at work', () => {
+    const without = trace.slices.filter(({ args }) => args?.['origin'] === undefined);
+    const lanes = new Set(without.map(({ process, thread, name }) => `${process} ${thread}: ${name}`));
+    const causes = ['schedule', 'requests', 'tokenise'].map((lane) => `host ${lane}`);
+    const others = [...lanes].filter((lane) => !causes.some((each) => lane.startsWith(each)));
+    expect(others).toEqual(['disk read: read weights']);
+  });
+
   it('shows steps of both stages on every rank, with what they exchange and where the plan asks for it', () => {
     const gpus = [0, 1, 2, 3].map((i) => `gpu[${i}]`);
     const prefills = named(/^prefill prefill$/);
