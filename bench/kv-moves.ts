@@ -12,6 +12,7 @@ import { openDevices } from '../runtime/device/dawn.js';
 import type { Device } from '../runtime/device/device.js';
 import { createHostPages } from '../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging } from '../runtime/kv/pool.js';
+import { gigabytes, percentOf } from './support/figures.js';
 import { LLAMA_110M } from './support/shapes.js';
 
 interface Shape {
@@ -93,12 +94,10 @@ async function measure(shape: Shape, pp: number, tp: number, scattered: boolean)
     });
     const { read, write } = await plain(devices, bytes);
     pool.free();
-    const giga = (rate: number): string => (rate / 1e9).toFixed(2);
-    const percent = (rate: number, of: number): string => `${((100 * rate) / of).toFixed(0)}%`;
     return (
       `${shape.name} pp${pp} tp${tp} ${scattered ? 'scattered' : 'in runs'}: ${(bytes / 1e6).toFixed(1)} MB, ` +
-      `page_out ${giga(out)} GB/s, plain read ${giga(read)} (${percent(out, read)}), ` +
-      `page_in ${giga(into)} GB/s, plain write ${giga(write)} (${percent(into, write)})`
+      `page_out ${gigabytes(out)} GB/s, plain read ${gigabytes(read)} (${percentOf(out, read)}), ` +
+      `page_in ${gigabytes(into)} GB/s, plain write ${gigabytes(write)} (${percentOf(into, write)})`
     );
   } finally {
     for (const device of devices) device.destroy();

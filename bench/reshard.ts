@@ -15,6 +15,7 @@ import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
 import { measureMoves } from './reshard-moves.js';
 import type { MoveRates, Rate } from './reshard-moves.js';
+import { gigabytes, percentOf } from './support/figures.js';
 import { submitRequests } from './support/requests.js';
 import type { RequestSize } from './support/requests.js';
 import { LLAMA_110M } from './support/shapes.js';
@@ -171,13 +172,11 @@ function spread({ seconds }: Measured): string {
 }
 
 function describeRates({ moves, plain, ring }: MoveRates): string {
-  const giga = (of: number): string => `${(of / 1e9).toFixed(2)} GB/s`;
-  const percent = (part: number, of: number): string => `${((100 * part) / of).toFixed(0)}%`;
   const share = (of: Rate): string =>
-    `${giga(of.wall)} (${percent(moves.wall, of.wall)}; ` +
-    `${percent(moves.processor, of.processor)} by processor time)`;
+    `${gigabytes(of.wall)} GB/s (${percentOf(moves.wall, of.wall)}; ` +
+    `${percentOf(moves.processor, of.processor)} by processor time)`;
   return (
-    `moves alone ${giga(moves.wall)}, plain writes through Dawn's staging ${share(plain)}, ` +
+    `moves alone ${gigabytes(moves.wall)} GB/s, plain writes through Dawn's staging ${share(plain)}, ` +
     `unbroken through the ring ${share(ring)}`
   );
 }

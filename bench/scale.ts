@@ -3,7 +3,7 @@
  * replica on one node, of three kinds: a static plan, one that re-shards on all devices, and one with disjoint halves.
  * Times are the processor's, all threads of the process together, so that a busy machine does not show in them.
  *
- *   npm run bench:scale -- [most devices] [requests]
+ *   npm run bench:scale -- [most devices] [requests] [kind] [least devices]
  */
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
@@ -84,9 +84,13 @@ function row(kind: Kind, nodes: number, requests: number): string {
   return cells.join('  ');
 }
 
-const [most = 4096, requests = 10_000] = process.argv.slice(2).map(Number);
+const [most = 4096, requests = 10_000] = process.argv.slice(2, 4).map(Number);
+const [only, least = '8'] = process.argv.slice(4);
+if (only !== undefined && !KINDS.some((kind) => kind === only)) throw new Error(`no kind ${only}`);
 console.log(`${LAYERS} layers, ${requests} requests of 2048 + 256 tokens; processor seconds`);
 console.log('plan           devices   check   compile   simulate    steps     MiB');
-for (const kind of KINDS)
-  for (let devices = kind === 'disaggregated' ? 16 : 8; devices <= most; devices *= 2)
-    console.log(row(kind, devices / 8, requests));
+for (const kind of KINDS.filter((each) => only === undefined || each === only)) {
+  // Disjoint halves need two nodes.
+  const first = Math.max(Number(least), kind === 'disaggregated' ? 16 : 8);
+  for (let devices = first; devices <= most; devices *= 2) console.log(row(kind, devices / 8, requests));
+}

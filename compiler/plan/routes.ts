@@ -7,7 +7,7 @@
  * in a search. A route stays inside the smallest group that holds both of its ends and a way between them.
  */
 import { matchesPrefix, parsePath, printPath, type PathPart } from './places.js';
-import type { Link, Topology } from './plan.js';
+import type { Link, Tier, Topology } from './plan.js';
 
 export interface Hop {
   readonly link: Link;
@@ -153,14 +153,19 @@ function toRoute(hops: readonly Hop[]): Route {
 }
 
 /** The instance of tier `name` that a place in `group` uses: the one in the nearest enclosing group. */
-export function tierFor(
-  topology: Topology,
-  group: string,
-  name: string,
-): Topology['tiers'][number] | undefined {
-  let best: Topology['tiers'][number] | undefined;
-  for (const tier of topology.tiers) {
-    if (tier.name !== name) continue;
+export function tierFor(topology: Topology, group: string, name: string): Tier | undefined {
+  return nearestTier(topology, group, (tier) => tier.name === name);
+}
+
+/** The host memory that a place in `group` uses, whatever its name: that in the nearest enclosing group. */
+export function hostFor(topology: Topology, group: string): Tier | undefined {
+  return nearestTier(topology, group, ({ medium }) => medium === 'host');
+}
+
+function nearestTier({ tiers }: Topology, group: string, matches: (tier: Tier) => boolean): Tier | undefined {
+  let best: Tier | undefined;
+  for (const tier of tiers) {
+    if (!matches(tier)) continue;
     const encloses = tier.group === '' || group === tier.group || group.startsWith(`${tier.group}.`);
     if (encloses && (best === undefined || tier.group.length > best.group.length)) best = tier;
   }

@@ -5,6 +5,7 @@
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
+import { groupHosts } from './group-hosts.js';
 import { pageOwners } from '../kv/page-owners.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
@@ -50,14 +51,9 @@ export function clockPages(
   const { topology } = plan;
   const tier = graph.hostTier?.name;
   const path = (device: number): string => topology.devices[device]!.path;
-  const tierPath = new Map<number, string | undefined>();
-  const hostOf = (device: number): string | undefined => {
-    if (!tierPath.has(device)) {
-      const group = topology.devices[device]!.group;
-      tierPath.set(device, tier === undefined ? undefined : tierFor(topology, group, tier)?.path);
-    }
-    return tierPath.get(device);
-  };
+  const hostOf = groupHosts(topology, (group) =>
+    tier === undefined ? undefined : tierFor(topology, group, tier),
+  );
   const ranks = new Map(graph.pools.map((pool) => [pool.id, ranksByReplica(pool)]));
   // Where every node has tiers of its own, those of the first stand for all.
   const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {

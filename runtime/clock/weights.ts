@@ -15,7 +15,8 @@ import {
   type WeightShard,
 } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { tierFor } from '../../compiler/plan/routes.js';
+import { hostFor } from '../../compiler/plan/routes.js';
+import { groupHosts } from './group-hosts.js';
 import type { Lanes } from './lanes.js';
 
 /** What a device brings in for one layer; `undefined` stands for the weights outside of layers. */
@@ -59,11 +60,7 @@ export function clockTransition(
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
   const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
   const path = (device: number): string => topology.devices[device]!.path;
-  const hostOf = (device: number): string | undefined =>
-    topology.tiers.find(
-      ({ medium, name, group }) =>
-        medium === 'host' && tierFor(topology, topology.devices[device]!.group, name)?.group === group,
-    )?.path;
+  const hosts = groupHosts(topology, (group) => hostFor(topology, group));
   const known = new Map<string, readonly LayerMoves[]>();
   const layersOf = (index: number, rank: RuntimeRank): readonly LayerMoves[] => {
     const shard = stage.shards[rank.shard]!;
@@ -77,7 +74,7 @@ export function clockTransition(
       const key = `${moves} ${rank.shard}`;
       const layers = known.get(key) ?? layersOf(moves, rank);
       known.set(key, layers);
-      return [device, { path: path(device), host: hostOf(device), peers: peers.map(path), layers }] as const;
+      return [device, { path: path(device), host: hosts(device), peers: peers.map(path), layers }] as const;
     }),
   );
   return {
