@@ -243,11 +243,12 @@ function bestFree(bytes: number, taken: readonly Range[], { chunk }: LayoutOptio
   let hole = 0;
   for (let i = 0; i <= taken.length; i++) {
     const spot = taken[i] ?? END;
-    let start = roundUp(hole, ALIGNMENT);
-    if (!isWithinChunk({ start, bytes }, chunk)) start = roundUp(start, chunk);
-    const left = spot.start - start - bytes;
-    if (left >= 0 && (left < best.left || spot.start === Infinity)) {
-      if (best.left === Infinity || left < best.left) best = { start, left };
+    // Most holes are far too small, which is seen before anything is rounded.
+    if (spot.start - hole >= bytes) {
+      let start = roundUp(hole, ALIGNMENT);
+      if (!isWithinChunk({ start, bytes }, chunk)) start = roundUp(start, chunk);
+      const left = spot.start - start - bytes;
+      if (left >= 0 && (best.left === Infinity || left < best.left)) best = { start, left };
     }
     hole = Math.max(hole, spot.start + spot.bytes);
   }

@@ -38,13 +38,20 @@ export function lowerTransition(
   to: StagePlacement,
 ): RuntimeTransition {
   const moves: DeviceMoves[] = [];
+  const contentKey = contentKeys();
   const entries = new Map<number, RuntimeTransition['devices'][number]>();
   for (const [plan, groups] of groupBy(reshard.groups, (group) => group.plan)) {
     const shardsOf = ({ devices }: ReshardGroup): readonly PlaceShards[] =>
       devices.map((device) => ({ old: from.devices.get(device), next: to.devices.get(device) }));
     const alike = groupBy(groups, (group) => JSON.stringify(shardsOf(group)));
     for (const members of alike.values()) {
-      for (const { place, peers, moves: own } of lowerGroup(plan, shardsOf(members[0]!), from, to)) {
+      for (const { place, peers, moves: own } of lowerGroup(
+        plan,
+        shardsOf(members[0]!),
+        from,
+        to,
+        contentKey,
+      )) {
         const index = moves.push(own) - 1;
         for (const { devices } of members) {
           const device = devices[place]!;
@@ -75,6 +82,7 @@ function lowerGroup(
   shards: readonly PlaceShards[],
   from: StagePlacement,
   to: StagePlacement,
+  contentKey: ContentKey,
 ): readonly PlaceMoves[] {
   const arriving = groupBy(
     plan.moves.filter((move) => move.kind === 'peer'),
@@ -93,7 +101,14 @@ function lowerGroup(
         sources[move.source!]!.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
       return source && { peer: peers.indexOf(move.source!), source };
     };
-    const moves = deviceMoves(from.plain[old]!, sources[place]!, to.plain[next]!, to.cut[next]!, sent);
+    const moves = deviceMoves(
+      from.plain[old]!,
+      sources[place]!,
+      to.plain[next]!,
+      to.cut[next]!,
+      sent,
+      contentKey,
+    );
     return [{ place, peers, moves }];
   });
 }
@@ -104,8 +119,9 @@ function deviceMoves(
   plain: WeightShard,
   cut: WeightShard,
   sent: Sent,
+  contentKey: ContentKey,
 ): DeviceMoves {
-  const kept = keptPairs(old, plain);
+  const kept = keptPairs(old, plain, contentKey);
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
@@ -142,7 +158,11 @@ function deviceMoves(
  * New weights with the old ones that they stay in: of the same content and, if there is one, of the same name. Of
  * several equal weights (all zero, say) the first stays, in both directions, for it has one place in both stages.
  */
-function keptPairs(old: WeightShard, plain: WeightShard): ReadonlyMap<string, string> {
+function keptPairs(
+  old: WeightShard,
+  plain: WeightShard,
+  contentKey: ContentKey,
+): ReadonlyMap<string, string> {
   const before = new Map(old.weights.map((weight) => [weight.id, contentKey(weight)]));
   const kept = new Map<string, string>();
   const rest = plain.weights.filter((weight) => {
@@ -209,7 +229,14 @@ function copyOf(weight: RuntimeWeight, piece: WeightPiece, source: Source): Weig
   return { ...ids, at, stride, oldAt, oldStride, runBytes, rows: run ? 1 : rows };
 }
 
-/** Equal for weights whose buffers have the same bytes. */
-function contentKey(weight: RuntimeWeight): string {
-  return JSON.stringify([weight.dtype, weight.rows, weight.cols, weight.pieces]);
+/** Says of a weight what is equal for weights whose buffers have the same bytes; asked about the same ones again and again. */
+function contentKeys(): ContentKey {
+  const known = new Map<RuntimeWeight, string>();
+  return (weight) => {
+    const key = known.get(weight) ?? JSON.stringify([weight.dtype, weight.rows, weight.cols, weight.pieces]);
+    known.set(weight, key);
+    return key;
+  };
 }
+
+type ContentKey = (weight: RuntimeWeight) => string;
