@@ -5,25 +5,12 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
 import { fileURLToPath, URL } from 'node:url';
-import { build } from 'vite';
+import { bundleExtension, EXTENSION as folder } from './bundle-extension.mjs';
 
 const PACKER = '@vscode/vsce@3.9.2';
-const folder = fileURLToPath(new URL('../editor/vscode/', import.meta.url));
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
-await build({
-  root: folder,
-  configFile: false,
-  logLevel: 'warn',
-  // Without this, packages for browsers would be preferred to those for Node.
-  ssr: { target: 'node', noExternal: true },
-  build: {
-    ssr: 'extension.ts',
-    outDir: 'out',
-    target: 'node20',
-    rollupOptions: { external: ['vscode'], output: { format: 'cjs', entryFileNames: 'extension.cjs' } },
-  },
-});
+await bundleExtension('out');
 cpSync(fileURLToPath(new URL('../LICENSE', import.meta.url)), `${folder}LICENSE`);
 mkdirSync(out, { recursive: true });
 execFileSync('npx', ['--yes', PACKER, 'package', '--no-dependencies', '--out', `${out}fulcrum-plan.vsix`], {
