@@ -160,7 +160,8 @@ function layOut(
       ...rest.filter(({ id }) => lasting.has(id)),
       ...rest.filter(({ id }) => !lasting.has(id)),
     ];
-    const taken = [...mine.values()].sort((a, b) => a.start - b.start);
+    const taken: Range[] = [];
+    for (const spot of mine.values()) insert(taken, spot);
     for (const { id, bytes } of inOrder) {
       const spot = { start: bestFree(bytes, taken, options), bytes };
       mine.set(id, spot);
@@ -204,10 +205,23 @@ function firstIndex<Item>(items: readonly Item[], holds: (item: Item) => boolean
   return low;
 }
 
-/** Puts a range among others in order. */
+/**
+ * Puts a range among others in order. Neighbours between which no weight could begin become one: then few are left to
+ * look at.
+ */
 function insert(ranges: Range[], range: Range): void {
   const place = firstIndex(ranges, ({ start }) => start > range.start);
-  ranges.splice(place, 0, range);
+  const [before, after] = [ranges[place - 1], ranges[place]];
+  const joins = (a: Range | undefined, b: Range | undefined): boolean =>
+    a !== undefined && b !== undefined && roundUp(endOf(a), ALIGNMENT) >= b.start;
+  const [back, on] = [joins(before, range), joins(range, after)];
+  const start = back ? before!.start : range.start;
+  const bytes = (on ? endOf(after!) : endOf(range)) - start;
+  ranges.splice(place - Number(back), Number(back) + Number(on), { start, bytes });
+}
+
+function endOf({ start, bytes }: Range): number {
+  return start + bytes;
 }
 
 /** Whether a range has a byte in common with any of some in order that lie apart. */
@@ -287,6 +301,7 @@ function movedBytes(
 }
 
 function cheapest<T>(candidates: readonly T[], cost: (candidate: T) => number): T {
+  if (candidates.length === 1) return candidates[0]!;
   const costs = candidates.map(cost);
   return candidates[costs.indexOf(Math.min(...costs))]!;
 }

@@ -2,8 +2,8 @@
  * The weight moves of all transitions: placed on devices, laid out in their memory, and then known to the byte.
  *
  * What is in its place already hangs on the layout of memory, and that on what two stages have in common, not on who
- * sends the rest. So memory is laid out by the moves as they were planned at first; where devices send to each other,
- * the moves are planned once more without what stays, to balance the links again.
+ * sends the rest. So moves are lowered once to see what stays; where devices send to each other, they are then planned once more
+ * without it, to balance the links again.
  */
 import { groupBy } from '../group-by.js';
 import type { Residing } from '../ir/residences.js';
@@ -28,23 +28,31 @@ export interface SettledMoves extends Settled {
   readonly moves: readonly RuntimeTransition[];
 }
 
-/** Lowers the moves of what was settled, and lays memory out by what they need. */
+/** Whether devices send weights to each other. */
+export function sendsWeights({ weights }: TransitionGraph): boolean {
+  return weights.some(({ bytes }) => bytes.peer > 0);
+}
+
+/**
+ * Lowers the moves of what was settled, and lays memory out by what they need.
+ *
+ * @param expected what devices will have all along, as far as it is known; senders are chosen by that
+ */
 export function lowerMoves(
   sharded: ShardedGraph,
   roads: Roads,
   stages: readonly Stage[],
   settled: Settled,
   layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
+  expected: readonly LastingPieces[] | undefined,
 ): SettledMoves {
   const { held, transitions } = settled;
-  const first = placeMoves(stages, held, transitions);
-  if (first.residing.transitions.length === 0)
-    return { ...settled, placements: first.placements, moves: first.residing.transitions };
-  const again = transitions.weights.some(({ bytes }) => bytes.peer > 0)
-    ? replanWeights(sharded, roads, transitions, lastingPieces(first.residing, first.turning))
-    : undefined;
-  const planned = again ? { ...transitions, weights: again } : transitions;
-  const { residing, placements, turning } = again ? placeMoves(stages, held, planned) : first;
+  const planned =
+    expected && sendsWeights(transitions)
+      ? { ...transitions, weights: replanWeights(sharded, roads, transitions, expected) }
+      : transitions;
+  const { residing, placements, turning } = placeMoves(stages, held, planned);
+  if (residing.transitions.length === 0) return { ...settled, placements, moves: [] };
   const moves = residing.transitions.map((each) => withInPlace(residing, each, turning));
   const lasting = lastingPieces(residing, turning);
   const stageOf = settledStages(placements, lasting);

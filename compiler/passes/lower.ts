@@ -17,7 +17,7 @@ import {
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
-import type { TransitionGraph } from '../ir/transitions.js';
+import type { LastingPieces, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Roads } from '../reshard/roads.js';
 import { bindKvGroups } from './bind-kv.js';
@@ -28,7 +28,7 @@ import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
-import { lowerMoves, type SettledMoves } from './lower-moves.js';
+import { lowerMoves, sendsWeights, type SettledMoves } from './lower-moves.js';
 import type { StagePlacement } from './lower-transitions.js';
 import { lowerShard } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankMemory } from './memory.js';
@@ -94,22 +94,21 @@ export function lowerPlan(
   };
   const weights = drafts.map(stageWeights);
   const estimated = { transitions: planned, layout: layOut(weights), held: weights };
-  const lower = (settled: Settled): SettledMoves => lowerMoves(sharded, roads, stages, settled, layOut);
+  const lower = (settled: Settled, expected?: readonly LastingPieces[]): SettledMoves =>
+    lowerMoves(sharded, roads, stages, settled, layOut, expected);
   // What transitions move decides what stays resident, and is known only once memory is laid out for stages in turns.
-  const inTurns = plan.residence === 'both' ? undefined : lower(estimated);
-  const exact = { ...planned, weights: inTurns?.transitions.weights ?? planned.weights };
+  const draft = plan.residence === 'both' ? undefined : lower(estimated);
+  const inTurns = {
+    ...estimated,
+    transitions: { ...planned, weights: (draft ?? estimated).transitions.weights },
+  };
   const settle = (partly: boolean): SettledMoves => {
-    const settled = settleResidence(
-      sharded,
-      plan,
-      roads,
-      { ...estimated, transitions: exact },
-      layOut,
-      partly,
-    );
+    const settled = settleResidence(sharded, plan, roads, inTurns, layOut, partly);
+    const isDraft = settled.held === weights && !sendsWeights(settled.transitions);
     const { residence } = settled.transitions;
-    if (inTurns === undefined || settled.held !== weights) return lower(settled);
-    return { ...inTurns, transitions: { ...inTurns.transitions, ...(residence && { residence }) } };
+    if (draft && isDraft)
+      return { ...draft, transitions: { ...draft.transitions, ...(residence && { residence }) } };
+    return lower(settled, draft?.transitions.lasting ?? []);
   };
   const best = settle(true);
   // What transitions need can be more than was counted on when layers were chosen to stay.

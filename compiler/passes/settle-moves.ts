@@ -50,47 +50,55 @@ export function settleReshard(
   const entries = new Map(transition.devices.map((entry) => [entry.device, entry]));
   const before = new Map(from.holdings.map((rank) => [rank.device, rank]));
   const after = new Map(to.holdings.map((rank) => [rank.device, rank]));
+  const lasts = new Map<readonly TensorPiece[], ReadonlyMap<string, readonly TensorPiece[]>>();
+  const lastingOf = (device: number): ReadonlyMap<string, readonly TensorPiece[]> => {
+    const pieces = from.lasting(device);
+    const sorted = lasts.get(pieces) ?? byTensor(pieces);
+    lasts.set(pieces, sorted);
+    return sorted;
+  };
   const origin = originsOf(from.holdings, to.holdings, bytesOf, roads);
 
-  /** Answers what is on a device already, wherever. */
-  const presence = (device: number): ((piece: TensorPiece) => boolean) => {
-    const held = byTensor([...(before.get(device)?.weights ?? []), ...to.lasting(device)]);
-    return (piece) => held.get(piece.tensor)?.some((other) => contains(other, piece)) ?? false;
-  };
-  const movesOn = (device: number): readonly WeightMove[] => {
+  const settleDevice = (device: number): SettledDevice => {
     const entry = entries.get(device);
-    if (entry === undefined) return [];
-    const isThere = presence(device);
+    if (entry === undefined) return { moves: [], lacking: 0 };
+    // What is there already, in its place or elsewhere.
+    const held = byTensor([...before.get(device)!.weights, ...to.lasting(device)]);
+    const isThere = ({ piece }: MovedPart): boolean =>
+      held.get(piece.tensor)?.some((other) => contains(other, piece)) ?? false;
+    let lacking = 0;
     const parts = movedParts(to.weights(device), transition.moves[entry.moves]!, entry.peers).map(
-      (part): MovedPart => (part.kind === 'upload' && isThere(part.piece) ? { ...part, anew: true } : part),
+      (part): MovedPart => {
+        if (part.kind === 'copy') return part;
+        if (!isThere(part)) lacking += bytesOf(part.piece);
+        else if (part.kind === 'upload') return { ...part, anew: true };
+        return part;
+      },
     );
-    const moving = groupBy(parts, ({ piece }) => piece.tensor);
-    return after
-      .get(device)!
-      .weights.filter(({ tensor }) => !resident.has(tensor))
-      .flatMap((wanted) => completed(wanted, moving.get(wanted.tensor) ?? [], bytesOf))
-      .map((move) => ({ device, ...move }));
+    const moving = byTensor(parts.map((part) => ({ tensor: part.piece.tensor, part })));
+    const moves = after.get(device)!.weights.flatMap((wanted): readonly WeightMove[] => {
+      if (resident.has(wanted.tensor)) return [];
+      const mine = moving.get(wanted.tensor)?.map(({ part }) => part) ?? [];
+      return completed(wanted, mine, bytesOf).map((move) => ({ device, ...move }));
+    });
+    return { moves, lacking };
   };
   const settle = ({ devices, plan }: ReshardGroup): SharedPlan => {
-    const moves = devices.flatMap(movesOn);
+    const settled = devices.map(settleDevice);
+    const moves = settled.flatMap((each) => each.moves);
     const evict = plan.evict.flatMap(({ device: place, piece: { tensor, ...rectangle } }) => {
       const device = devices[place]!;
-      const lasts = byTensor(from.lasting(device)).get(tensor) ?? [];
-      return subtractAll(rectangle, lasts).map((rest) => {
+      return subtractAll(rectangle, lastingOf(device).get(tensor) ?? []).map((rest) => {
         const piece = { tensor, ...rest };
         return { device, piece, bytes: bytesOf(piece) };
       });
     });
-    const isThere = new Map(devices.map((device) => [device, presence(device)]));
-    const lacking = moves.filter(
-      ({ device, kind, piece }) => (kind === 'peer' || kind === 'upload') && !isThere.get(device)!(piece),
-    );
     const holders = devices.flatMap((device) => before.get(device) ?? []);
     return sharePlan(devices, {
       moves,
       evict,
       bytes: bytesOfMoves(moves, evict),
-      lowerBound: lacking.reduce((sum, { piece }) => sum + bytesOf(piece), 0),
+      lowerBound: settled.reduce((sum, { lacking }) => sum + lacking, 0),
       travels: travelsOf({ from: holders, bytesOf, origin }, moves, roads),
     });
   };
@@ -114,6 +122,12 @@ export function settleReshard(
     return { devices: group.devices, shared };
   });
   return { ...reshard, ...weightPlan(groups, origin, roads) };
+}
+
+interface SettledDevice {
+  readonly moves: readonly WeightMove[];
+  /** Bytes that it has nowhere. */
+  readonly lacking: number;
 }
 
 /** What becomes of a part of a tensor. */
@@ -166,6 +180,7 @@ function completed(
 ): readonly MovedPart[] {
   const { tensor, rows, cols } = wanted;
   const mine = parts.filter(({ piece }) => contains(wanted, piece));
+  if (mine.length === 0) return [{ kind: 'keep', piece: wanted, bytes: bytesOf(wanted) }];
   const alike = groupBy(mine, ({ kind, source, anew }) => `${kind} ${source} ${anew}`);
   const moved = [...alike.values()].flatMap((members) =>
     joinRectangles(members.map(({ piece }) => piece)).map((rectangle) => {

@@ -3,7 +3,7 @@
  * that do the same are planned once.
  */
 import { planDeviceWeights, type DeviceWeights } from '../ir/device-weights.js';
-import { movesLeft, partsThere, rangesInPlace } from '../ir/in-place.js';
+import { movesLeft, partsThere, rangesInPlace, type BroughtPiece } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
@@ -92,17 +92,14 @@ export function withInPlace(
       const { arena, lasting } = planned;
       const ranges = rangesInPlace(before!, { name: after!, weights }, old, arena.spots, lasting);
       const inPlace = [...ranges].flatMap(([weight, list]) => list.map((range) => ({ weight, ...range })));
-      const { receive = [], ...rest } = old;
-      const written = (made: DeviceMoves): number =>
-        movesLeft(weights, made, ranges).reduce(
-          (sum, each) => sum + writtenBytes(each.weight, each.pieces),
-          0,
-        );
+      const left = movesLeft(weights, old, ranges);
+      const written = (isMeant: (piece: BroughtPiece) => boolean): number =>
+        left.reduce((sum, { weight, pieces }) => sum + writtenBytes(weight, pieces.filter(isMeant)), 0);
       moves.push({
         ...old,
         ...(inPlace.length > 0 && { inPlace }),
-        uploadBytes: written(rest),
-        ...(receive.length > 0 && { receiveBytes: written({ ...old, upload: [] }) }),
+        uploadBytes: written(({ peer }) => peer === undefined),
+        ...(old.receive && { receiveBytes: written(({ peer }) => peer !== undefined) }),
       });
     }
     return { ...entry, moves: index };
