@@ -1,7 +1,9 @@
 /** The server as an editor meets it: a process of its own, spoken to over standard input and output. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import type {
   CodeAction,
@@ -20,6 +22,7 @@ import type {
   WorkspaceEdit,
 } from 'vscode-languageserver/node.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleExtension } from '../../../scripts/bundle-extension.mjs';
 import { cursorPosition, startClient, WORLD, type Client } from './support.js';
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fulcrum-lsp-')));
@@ -176,6 +179,28 @@ describe('the language server', () => {
       await ask('textDocument/hover', `‸${text}`);
     }
   });
+
+  it('is started by the VS Code extension, which shows what it reports', async () => {
+    await bundleExtension(folder);
+    const text = 'model m { source: "./m", wieghts: f32 }\n';
+    const file = join(folder, 'extended.plan');
+    writeFileSync(file, text);
+    const command = [process.execPath, client.program, 'lsp'];
+    const editor = spawn(
+      process.execPath,
+      ['test/editor/lsp/vscode-host.mjs', join(folder, 'extension.cjs'), file, text, ...command],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    const ended = new Promise<number | null>((done) => editor.once('exit', done));
+    const seen: { started?: boolean; uri?: string; codes?: readonly string[] }[] = [];
+    for await (const line of createInterface(editor.stdout)) {
+      seen.push(JSON.parse(line) as (typeof seen)[number]);
+      if (seen.at(-1)!.codes?.includes('FC0301')) editor.stdin.end();
+    }
+    expect(await ended).toBe(0);
+    expect(seen).toContainEqual({ started: true });
+    expect(seen.at(-1)).toMatchObject({ uri: uriOf('extended.plan') });
+  }, 60_000);
 
   it('ends when it is told to', async () => {
     expect(await client.stop()).toBe(0);

@@ -47,6 +47,8 @@ workload some { requests: 20, prompt: 100 tokens, output: 20 tokens }
 `;
 
 export interface Client {
+  /** Path of the program that the server is. */
+  readonly program: string;
   readonly connection: ProtocolConnection;
   /** The next diagnostics of a file that `accept` agrees to. */
   readonly diagnostics: (
@@ -102,6 +104,7 @@ export async function startClient(folder: string): Promise<Client> {
   });
   await connection.sendNotification('initialized', {});
   return {
+    program: program.path,
     connection,
     diagnostics: (uri, accept) => {
       const known = last.get(uri);

@@ -3,8 +3,9 @@
  * extension that is named first on the command line, and prints every set of diagnostics that it shows as a line of JSON.
  * Started as a process of its own; ends when its input does.
  */
-const Module = require('node:module');
-const { pathToFileURL, fileURLToPath } = require('node:url');
+import Module, { createRequire } from 'node:module';
+import process from 'node:process';
+import { fileURLToPath, pathToFileURL, URL } from 'node:url';
 
 const [, , extension, file, text, ...command] = process.argv;
 const dispose = () => undefined;
@@ -14,7 +15,7 @@ const event = () => disposable();
 /** Anything that nobody looks at here: can be called, made and derived from. */
 function anything() {
   const known = new Map();
-  return new Proxy(class {}, {
+  return new Proxy(function () {}, {
     get(target, key) {
       if (key === 'then') return undefined;
       if (typeof key === 'symbol' || Reflect.has(target, key)) return Reflect.get(target, key);
@@ -50,22 +51,16 @@ class Uri {
     return new Uri(pathToFileURL(path).href);
   }
 }
-class Position {
-  constructor(line, character) {
-    Object.assign(this, { line, character });
-  }
+function Position(line, character) {
+  Object.assign(this, { line, character });
 }
-class Range {
-  constructor(start, startCharacter, line, character) {
-    const both = typeof start === 'number';
-    this.start = both ? new Position(start, startCharacter) : start;
-    this.end = both ? new Position(line, character) : startCharacter;
-  }
+function Range(start, startCharacter, line, character) {
+  const plain = typeof start === 'number';
+  this.start = plain ? new Position(start, startCharacter) : start;
+  this.end = plain ? new Position(line, character) : startCharacter;
 }
-class Diagnostic {
-  constructor(range, message, severity) {
-    Object.assign(this, { range, message, severity });
-  }
+function Diagnostic(range, message, severity) {
+  Object.assign(this, { range, message, severity });
 }
 class EventEmitter {
   constructor() {
@@ -153,7 +148,7 @@ const vscode = over({
 const load = Module._load;
 Module._load = (name, ...rest) => (name === 'vscode' ? vscode : load(name, ...rest));
 
-const { activate, deactivate } = require(extension);
+const { activate, deactivate } = createRequire(import.meta.url)(extension);
 process.stdin.resume();
 process.stdin.on('end', async () => {
   await deactivate();
