@@ -69,3 +69,18 @@ function pagesUpTo(tokens: number, pageTokens: number): number {
   const whole = Math.floor(tokens / pageTokens);
   return (pageTokens * whole * (whole + 1)) / 2 + (tokens - whole * pageTokens) * (whole + 1);
 }
+
+/** The demand of so many times as many requests. */
+export function repeated(demand: Demand, times: number): Demand {
+  return {
+    ...demand,
+    requests: demand.requests * times,
+    promptTokens: demand.promptTokens * times,
+    promptPairs: demand.promptPairs * times,
+    decodeRows: demand.decodeRows * times,
+    decodeKeys: demand.decodeKeys * times,
+    decodePages: demand.decodePages * times,
+    decoding: demand.decoding * times,
+    decodingPages: demand.decodingPages * times,
+  };
+}

@@ -1,7 +1,7 @@
 /**
- * `mesh auto`: a sound mesh by a simple rule. `tp` is as wide as the model's dimensions and one group of devices
- * allow, because a group has the fast links; `pp` is then as small as lets weights and one full sequence of KV fit,
- * because every pipeline stage adds bubbles; `dp` takes the rest.
+ * `mesh auto` where no workload says more: a sound mesh by a simple rule. `tp` is as wide as the model's dimensions and
+ * one group of devices allow, because a group has the fast links; `pp` is then as small as lets weights and one full
+ * sequence of KV fit, because every pipeline stage adds bubbles; `dp` takes the rest.
  */
 import type { DType } from '../../model/shape.js';
 import type { Mesh, PlacedDevice } from '../../plan/plan.js';

@@ -5,7 +5,8 @@
 import type { ModelDecl, PlanDecl, TopologyDecl } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
-import type { CheckedExpectation, DefaultTaken, Plan, Stage } from '../../plan/plan.js';
+import type { CheckedExpectation, DefaultTaken, Mesh, Plan, Stage } from '../../plan/plan.js';
+import { meshesForWorkloads } from '../../planner/auto-meshes.js';
 import type { Workload } from '../../plan/workload.js';
 import { parsePath } from '../../plan/places.js';
 import type { CheckedModel } from '../check-model.js';
@@ -90,10 +91,10 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     ),
   );
   if (merged.stages.length === 0 || read.includes(undefined)) return undefined;
-  const checked = read as readonly CheckedStage[];
-  const stages = checked.map((c) => c.stage);
-  if (!phasesCovered(merged, stages, cx) || !kv) return undefined;
-  const devices = stages.flatMap((s) => s.devices).map((id) => topology.topology.devices[id]!);
+  const first = read as readonly CheckedStage[];
+  const laid = first.map((c) => c.stage);
+  if (!phasesCovered(merged, laid, cx) || !kv) return undefined;
+  const devices = laid.flatMap((s) => s.devices).map((id) => topology.topology.devices[id]!);
   const placed = placeTiers(
     kv,
     topology.topology,
@@ -101,6 +102,19 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     parsePath(devices[0]!.path).at(-1)!.name,
   );
   const origin = at(cx, decl.name);
+  const checked = settleMeshes(first, shared.workloads, {
+    name: decl.name.text,
+    model: spec,
+    topology: topology.topology,
+    stages: laid,
+    kv: placed.spec,
+    flow: { stages: inPhaseOrder(laid), rules: [], origin },
+    memoryUse,
+    defaults: [],
+    params: shared.params,
+    origin,
+  });
+  const stages = checked.map((c) => c.stage);
   const flow = readFlow(merged.flow, { plan: decl.name.text, stages, kv: placed.spec, origin });
   if (!flow || values.failed || expectations.includes(undefined)) return undefined;
 
@@ -146,6 +160,31 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   };
   for (const rule of RULES) for (const diagnostic of rule(input)) cx.report(diagnostic);
   return plan;
+}
+
+/** Gives stages whose mesh is open the one that suits the workloads of the file. */
+function settleMeshes(
+  checked: readonly CheckedStage[],
+  workloads: readonly Workload[],
+  draft: Plan,
+): readonly CheckedStage[] {
+  const open = checked.map(({ stage, withMesh }) => ({
+    stage,
+    ...(withMesh && { withMesh: (mesh: Mesh): Stage => withMesh(mesh, '').stage }),
+  }));
+  const meshes = meshesForWorkloads(draft, open, workloads);
+  if (meshes === undefined) return checked;
+  const names = workloads.map(({ name }) => `\`${name}\``).join(', ');
+  const why = `of all meshes the one with which the least time for ${names} is least`;
+  return checked.map((each) => each.withMesh?.(meshes.get(each.stage.name)!, why) ?? each);
+}
+
+/** Names of stages as KV passes through them. */
+function inPhaseOrder(stages: readonly Stage[]): readonly string[] {
+  const [prefill, others] = [true, false].map((is) =>
+    stages.filter(({ phases }) => phases.includes('prefill') === is).map(({ name }) => name),
+  );
+  return [...prefill!, ...others!];
 }
 
 function findModel(merged: MergedPlan, cx: Context, shared: Shared): CheckedModel | undefined {

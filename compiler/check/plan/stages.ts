@@ -34,6 +34,8 @@ export interface CheckedStage {
   readonly stage: Stage;
   readonly sources: StageSources;
   readonly defaults: readonly DefaultTaken[];
+  /** The stage with another mesh over its devices, and why it has that, where the file leaves the mesh open. */
+  readonly withMesh?: (mesh: Mesh, why: string) => CheckedStage;
 }
 
 const PHASES: readonly Phase[] = ['prefill', 'decode'];
@@ -94,40 +96,47 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
     : evenSplit(layers, mesh.pp);
   if (!layerSplit) return undefined;
 
-  const batchRequests = values.get('batch') ?? BATCH;
-  const perStep = Math.ceil(batchRequests / (mesh.dp * mesh.pp));
-  const prefills = phases.includes('prefill');
-  const microbatchTokens = values.get('microbatch') ?? (prefills ? Math.min(MICROBATCH, context) : perStep);
-  const defaults: DefaultTaken[] = [...laid.defaults];
-  const took = (what: string, value: string, why: string): void =>
-    void defaults.push({ what: `${name.text}.${what}`, value, why });
-  if (!values.origin('microbatch') && prefills)
-    took(
-      'microbatch',
-      `${microbatchTokens} tokens`,
-      'long enough for efficient kernels, at most the context',
-    );
-  if (!values.origin('batch') && phases.includes('decode'))
-    took('batch', `${batchRequests} requests`, 'weights are read once for many requests');
-  if (!merged.split && mesh.pp > 1)
-    took('layers', `[${layerSplit.join(', ')}]`, 'as even as possible, earlier stages larger');
-  return {
-    stage: {
-      name: name.text,
-      phases,
-      devices,
-      mesh,
-      layerSplit,
-      sharding: placed.sharding,
-      overrides: overrides.flatMap((o) => o ?? []),
-      microbatchTokens,
-      batchRequests,
-      origin: at(cx, name),
-      meshOrigin,
-    },
-    sources: { on, axes, placements: placed.origins },
-    defaults,
+  const layOut = ({ mesh: chosen, defaults: reasons }: Pick<Laid, 'mesh' | 'defaults'>): CheckedStage => {
+    const split = merged.split ? layerSplit : evenSplit(layers, chosen.pp);
+    const batchRequests = values.get('batch') ?? BATCH;
+    const perStep = Math.ceil(batchRequests / (chosen.dp * chosen.pp));
+    const prefills = phases.includes('prefill');
+    const microbatchTokens = values.get('microbatch') ?? (prefills ? Math.min(MICROBATCH, context) : perStep);
+    const defaults: DefaultTaken[] = [...reasons];
+    const took = (what: string, value: string, why: string): void =>
+      void defaults.push({ what: `${name.text}.${what}`, value, why });
+    if (!values.origin('microbatch') && prefills)
+      took(
+        'microbatch',
+        `${microbatchTokens} tokens`,
+        'long enough for efficient kernels, at most the context',
+      );
+    if (!values.origin('batch') && phases.includes('decode'))
+      took('batch', `${batchRequests} requests`, 'weights are read once for many requests');
+    if (!merged.split && chosen.pp > 1)
+      took('layers', `[${split.join(', ')}]`, 'as even as possible, earlier stages larger');
+    return {
+      stage: {
+        name: name.text,
+        phases,
+        devices,
+        mesh: chosen,
+        layerSplit: split,
+        sharding: placed.sharding,
+        overrides: overrides.flatMap((o) => o ?? []),
+        microbatchTokens,
+        batchRequests,
+        origin: at(cx, name),
+        meshOrigin,
+      },
+      sources: { on, axes, placements: placed.origins },
+      defaults,
+    };
   };
+  if (!laid.open || merged.split) return layOut(laid);
+  const withMesh = (chosen: Mesh, why: string): CheckedStage =>
+    layOut({ mesh: chosen, defaults: [{ what: `${name.text}.mesh`, value: `(${showMesh(chosen)})`, why }] });
+  return { ...layOut(laid), withMesh };
 }
 
 /** A stage over the one it is `like`, and that over its own. */
@@ -196,6 +205,8 @@ interface Laid {
   readonly axes: StageSources['axes'];
   readonly meshOrigin: Origin;
   readonly defaults: readonly DefaultTaken[];
+  /** The file leaves the mesh to the compiler. */
+  readonly open?: boolean;
 }
 
 function readLayout(
@@ -263,6 +274,7 @@ function autoMesh(
     mesh,
     axes: {},
     meshOrigin: origin,
+    open: true,
     defaults: [
       {
         what: `${name.text}.mesh`,

@@ -1,7 +1,7 @@
 import { compileAndSimulate } from '../../fixtures/check-everything.js';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Plan } from '../../../compiler/plan/plan.js';
+import type { Mesh, Plan } from '../../../compiler/plan/plan.js';
 import { printPlan } from '../../../compiler/plan/print-plan.js';
 import { fused, split, WORLD } from './marked.js';
 import { checkText } from './memory-host.js';
@@ -157,6 +157,35 @@ describe('stages', () => {
     expect(plansOf(fused('mesh auto'))[0]!.stages[0]!.mesh).toEqual({ dp: 2, pp: 1, tp: 4 });
     const tight = fused('mesh auto').replace('memory: 16 GB', 'memory: 18 MB');
     expect(plansOf(tight)[0]!.stages[0]!.mesh).toEqual({ dp: 1, pp: 2, tp: 4 });
+  });
+
+  it('`mesh auto` takes the mesh that suits the workload where there is one', () => {
+    const workload = (requests: number, prompt: number, output: number): string =>
+      `workload load { requests: ${requests}, prompt: ${prompt} tokens, output: ${output} tokens }\n`;
+    const meshFor = (load: string): Mesh => plansOf(load + fused('mesh auto'))[0]!.stages[0]!.mesh;
+    // Replicas exchange nothing; one request alone is soonest where all devices work at it.
+    expect(meshFor(workload(4000, 64, 2)).dp).toBe(8);
+    expect(meshFor(workload(1, 64, 500)).dp).toBeLessThan(8);
+    const [plan] = plansOf(workload(4000, 64, 2) + fused('mesh auto'));
+    expect(plan!.defaults.find(({ what }) => what === 'serve.mesh')).toMatchObject({
+      value: '(dp: 8)',
+      why: expect.stringContaining('`load`') as string,
+    });
+  });
+});
+
+describe('`mesh auto` of stages that take turns', () => {
+  it('takes the pair that the tuner finds best for the workload', () => {
+    const text = read('seesaw-70b')
+      .replace('mesh (pp: 8)', 'mesh auto')
+      .replace('mesh (pp: fill, tp: decode_tp)', 'mesh auto');
+    const { stages, flow } = named(plansOf(text), 'seesaw');
+    expect(stages.map(({ mesh }) => mesh)).toEqual([
+      { dp: 1, pp: 4, tp: 2 },
+      { dp: 1, pp: 1, tp: 8 },
+    ]);
+    expect(stages[0]!.layerSplit).toEqual([20, 20, 20, 20]);
+    expect(flow.rules.map(({ to }) => to)).toEqual(['decode', 'prefill']);
   });
 });
 

@@ -1,0 +1,73 @@
+/**
+ * Meshes for stages that leave them open, by the workloads of the file: of all combinations those with which the bound on
+ * the time of the workloads, run one after the other, is least. It is the order in which the tuner tries plans, without
+ * their simulation: a file must mean the same to everyone who reads it, and be read at once.
+ */
+import { FULCRUM_ENGINE } from '../cost/engine-model.js';
+import type { Mesh, Plan, Stage } from '../plan/plan.js';
+import type { Length, Workload } from '../plan/workload.js';
+import { createBoundContext, planBound } from './bound.js';
+import { meshesOver } from './candidates.js';
+import { demandOf, repeated, type Demand } from './demand.js';
+
+/** A stage, and what it would be with another mesh; that is absent where its mesh is settled. */
+export interface OpenStage {
+  readonly stage: Stage;
+  readonly withMesh?: (mesh: Mesh) => Stage;
+}
+
+/** More stages than this are left as they are: combinations multiply. */
+const MOST_OPEN = 2;
+
+/** Meshes by stage; undefined where nothing tells one from another, or none is known to fit. */
+export function meshesForWorkloads(
+  draft: Plan,
+  stages: readonly OpenStage[],
+  workloads: readonly Workload[],
+): ReadonlyMap<string, Mesh> | undefined {
+  const open = stages.filter(({ withMesh }) => withMesh !== undefined);
+  const demands = workloads.flatMap((workload) => typicalDemand(workload, draft));
+  if (open.length === 0 || open.length > MOST_OPEN || demands.length === 0) return undefined;
+  const context = createBoundContext(draft.topology, FULCRUM_ENGINE);
+  let best: { readonly seconds: number; readonly stages: readonly Stage[] } | undefined;
+  for (const chosen of combinations(draft, stages)) {
+    if (!replicasAgree(chosen)) continue;
+    const bound = planBound({ ...draft, stages: chosen }, context);
+    if (bound === undefined || !demands.every((demand) => bound.fits(demand))) continue;
+    const seconds = demands.reduce((sum, demand) => sum + bound.least(demand), 0);
+    if (seconds > 0 && (best === undefined || seconds < best.seconds)) best = { seconds, stages: chosen };
+  }
+  return best && new Map(best.stages.map(({ name, mesh }) => [name, mesh]));
+}
+
+/** Every choice of meshes for the open stages. */
+function combinations(draft: Plan, stages: readonly OpenStage[]): readonly (readonly Stage[])[] {
+  return stages.reduce<readonly (readonly Stage[])[]>(
+    (chosen, { stage, withMesh }) => {
+      const choices = withMesh ? meshesOver(draft, stage.devices.length).map(withMesh) : [stage];
+      return chosen.flatMap((before) => choices.map((choice) => [...before, choice]));
+    },
+    [[]],
+  );
+}
+
+/** Stages that take turns on devices have equally many replicas: requests stay with theirs. */
+function replicasAgree(stages: readonly Stage[]): boolean {
+  return stages.every((a) =>
+    stages.every((b) => a.mesh.dp === b.mesh.dp || !a.devices.some((device) => b.devices.includes(device))),
+  );
+}
+
+/** Requests of typical lengths, as many as the workload has; nothing where they are in a file. */
+function typicalDemand({ requests }: Workload, { model, kv }: Plan): readonly Demand[] {
+  if (requests.kind === 'file') return [];
+  const { context } = model.shape;
+  const promptTokens = Math.max(1, Math.min(context - 1, Math.round(meanLength(requests.prompt))));
+  const outputTokens = Math.max(1, Math.min(context - promptTokens, Math.round(meanLength(requests.output))));
+  return [repeated(demandOf([{ promptTokens, outputTokens }], kv.pageTokens), requests.count)];
+}
+
+function meanLength(length: Length): number {
+  if (length.kind === 'fixed') return length.tokens;
+  return length.kind === 'uniform' ? (length.low + length.high) / 2 : length.mean;
+}
