@@ -33,9 +33,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     shape: { ...LLAMA_110M, context: 256 },
     microbatchTokens: 64,
     batchRequests: 4,
-    requests: 6,
+    requests: 4,
     sets: [
       { promptTokens: 80, newTokens: 4 },
+      { promptTokens: 32, newTokens: 8 },
+      { promptTokens: 16, newTokens: 16 },
       { promptTokens: 8, newTokens: 16 },
     ],
   },
@@ -74,4 +76,36 @@ export function compile(
   const error = diagnostics.find(({ severity }) => severity === 'error');
   if (error !== undefined) throw new Error(error.message);
   return { plan, runtime };
+}
+
+/**
+ * The graph with so little room that KV goes to disk as well: device pages for the sequences that decode at once, and
+ * host pages for the prompts of a third of the requests.
+ *
+ * @param directory where the disk tier has its files
+ */
+export function throughDisk(
+  graph: RuntimeGraph,
+  { promptTokens, newTokens }: RequestSize,
+  { batchRequests, requests }: Case,
+  directory: string,
+): RuntimeGraph {
+  const pagesOf = (tokens: number): number => Math.ceil(tokens / graph.kv.pageTokens);
+  const longest = pagesOf(promptTokens + newTokens);
+  const prompts = requests * pagesOf(promptTokens);
+  const devicePages = (batchRequests + 1) * longest;
+  const nvme = { kind: 'tier_full', tier: 'nvme' } as const;
+  return {
+    ...graph,
+    pools: graph.pools.map((pool) => ({ ...pool, pages: Math.min(pool.pages, devicePages) })),
+    hostTier: { ...graph.hostTier!, pages: Math.max(longest, Math.floor(prompts / 3)) },
+    diskTier: { name: 'nvme', directory, pages: prompts },
+    flow: {
+      ...graph.flow,
+      rules: [
+        { to: 'decode', when: { kind: 'or', left: nvme, right: { kind: 'requests_empty' } } },
+        { to: 'prefill', when: { kind: 'tier_used', tier: 'nvme', op: '<', fraction: 0.2 } },
+      ],
+    },
+  };
 }
