@@ -1,13 +1,14 @@
 /**
  * What transitions cost on a model of 110 M parameters with random weights: for each pair of meshes the bytes moved
- * beside the lower bound, the rate of the moves beside that of as many bytes written plainly (`reshard-moves.ts`), and
- * the time in which devices compute nothing, with dataflow and with barriers. All of a case is measured in one run;
- * software devices share the machine with everything else, so trust the ratios.
+ * beside those predicted and the lower bound, the rate of the moves beside that of as many bytes written plainly
+ * (`reshard-moves.ts`), and the time in which devices compute nothing, with dataflow and with barriers. All of a case is
+ * measured in one run; software devices share the machine with everything else, so trust the ratios.
  *
  *   npm run bench:reshard -- [case ...]
  */
 import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';
+import type { WeightReshard } from '../compiler/ir/transitions.js';
 import type { Mesh } from '../compiler/plan/plan.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { Engine, EngineStats } from '../runtime/engine/types.js';
@@ -140,11 +141,17 @@ function describe(
   barrier: Measured,
 ): string[] {
   const { stats } = barrier;
-  const bound = (from: string): number =>
-    transitions.weights.find((reshard) => reshard.from === from)?.lowerBound ?? 0;
   // The first batch begins with prefill, so switches to decode and back alternate.
   const there = Math.ceil(stats.transitions / 2);
-  const least = there * bound('prefill') + (stats.transitions - there) * bound('decode');
+  const ofAll = (bytesOf: (reshard: WeightReshard) => number): number =>
+    transitions.weights.reduce(
+      (sum, reshard) =>
+        sum + bytesOf(reshard) * (reshard.from === 'prefill' ? there : stats.transitions - there),
+      0,
+    );
+  const predicted = ofAll(({ bytes }) => bytes.upload + bytes.peer);
+  const least = ofAll(({ lowerBound }) => lowerBound);
+  const quotient = (of: number): string => `${(stats.bytes.weights / of).toFixed(3)}x`;
   const mega = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   const lines = [
     `${name}: ${stats.transitions} transitions, KV out ${mega(stats.bytes.kvOut)}, in ${mega(stats.bytes.kvIn)}`,
@@ -156,7 +163,8 @@ function describe(
     (run.stats.transitionExposedSeconds / run.stats.transitions) * 1000;
   return [
     ...lines,
-    `  weights ${mega(stats.bytes.weights)}, lower bound ${mega(least)} (${(stats.bytes.weights / least).toFixed(3)}x)`,
+    `  weights ${mega(stats.bytes.weights)}, predicted ${mega(predicted)} (${quotient(predicted)}), ` +
+      `lower bound ${mega(least)} (${quotient(least)})`,
     `  ${describeRates(rates)}`,
     `  exposed per transition ${exposed(dataflow).toFixed(1)} ms with dataflow (${dataflow.stats.transitions}), ` +
       `${exposed(barrier).toFixed(1)} ms with barriers (${(exposed(dataflow) / exposed(barrier)).toFixed(2)}x)`,

@@ -70,7 +70,10 @@ export interface ReshardCost {
   readonly links: readonly LinkLoad[];
   /** Predicted time: that of the busiest lane of any link. */
   readonly seconds: number;
-  /** No choice of sources can be faster, as far as replicas that are whole on devices of their own keep to these. */
+  /**
+   * No choice of sources can be faster, as far as replicas that are whole on devices of their own keep to these and
+   * devices send what they hold of the old stage.
+   */
   readonly boundSeconds: number;
   /** Bytes over links, every hop of a staged road counted; the lower bound where nothing is staged. */
   readonly linkBytes: number;
