@@ -3,6 +3,7 @@
  * the user, a figure shipped in the library with the source that the library's comments give, or a default.
  */
 import { formatQuantity } from '../../compiler/check/units.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import { GEMM_TILE_ROWS } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type { DeviceKind, Link, Plan, Topology } from '../../compiler/plan/plan.js';
@@ -28,6 +29,7 @@ export function planConstants({ topology }: Pick<Plan, 'topology'>, texts: Texts
     ...[...kinds.values()].flatMap((kind) => deviceConstants(kind, texts)),
     ...topology.links.flatMap((link) => linkConstants(link, texts)),
     ...overheadConstants(topology, texts),
+    ...engineConstants(topology, texts),
   ];
 }
 
@@ -88,16 +90,34 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
 }
 
 function overheadConstants(
-  { name, overhead, overheadOrigin, origin }: Topology,
+  { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
   texts: Texts,
 ): readonly Constant[] {
-  return Object.entries(overhead).map(([part, seconds]) => {
-    const [what, value] = [`${name}: overhead ${part}`, formatQuantity(seconds, 'seconds')];
-    // Nothing is what is left out takes.
-    if (overheadOrigin === undefined || seconds === 0) return taken(what, value, origin, texts);
+  return (Object.keys(overhead) as (keyof typeof overhead)[]).map((part) => {
+    const [what, value] = [`${name}: overhead ${part}`, formatQuantity(overhead[part], 'seconds')];
+    if (overheadOrigin === undefined || overheadAssumed.includes(part))
+      return taken(what, value, overheadOrigin ?? origin, texts);
     return given(what, value, overheadOrigin, 'overhead', texts);
   });
 }
+
+/** What of the engine is modelled, as `simulate` takes it where no switch says otherwise. */
+function engineConstants({ origin }: Topology, texts: Texts): readonly Constant[] {
+  return Object.entries(ENGINE_WORDS).map(([key, what]) => {
+    const value = FULCRUM_ENGINE[key as keyof EngineModel];
+    const shown = typeof value === 'number' ? formatQuantity(value, 'bytes') : value ? 'on' : 'off';
+    return taken(`engine: ${what}`, shown, origin, texts);
+  });
+}
+
+const ENGINE_WORDS: Readonly<Record<keyof EngineModel, string>> = {
+  hostOverhead: 'host overhead',
+  smallGemmLoss: 'small GEMM loss',
+  virtualEngines: 'virtual engines',
+  copyEngines: 'copy engines',
+  fullReload: 'full reload',
+  activationBytes: 'element of activations on links',
+};
 
 /** Comments right above the declaration at an offset, and above the property in its block, as one text. */
 function commentsOn(text: string, offset: number, property: string): string {

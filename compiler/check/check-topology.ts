@@ -58,6 +58,7 @@ interface Building {
   readonly kinds: Map<string, DeviceKind | undefined>;
   overhead: Topology['overhead'] | undefined;
   overheadOrigin: Topology['overheadOrigin'];
+  overheadAssumed: Topology['overheadAssumed'];
   failed: boolean;
 }
 
@@ -80,6 +81,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     kinds: new Map(),
     overhead: undefined,
     overheadOrigin: undefined,
+    overheadAssumed: undefined,
     failed: false,
   };
   readMembers(decl.members, { instances: [''], template: '', scope: '' }, cx, b);
@@ -95,6 +97,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     links: b.links,
     overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
     ...(b.overheadOrigin && { overheadOrigin: b.overheadOrigin }),
+    ...(b.overheadAssumed && { overheadAssumed: b.overheadAssumed }),
     origin: at(cx, decl.name),
   };
   return { topology, templates: b.templates };
@@ -191,6 +194,9 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
       b.overheadOrigin = at(cx, member);
+      b.overheadAssumed = (['step', 'layer', 'request', 'kernel'] as const).filter(
+        (part) => values.get(part) === undefined,
+      );
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,

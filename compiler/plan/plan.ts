@@ -84,6 +84,8 @@ export interface Topology {
   };
   /** Where the topology declares its overhead; absent where it does not. */
   readonly overheadOrigin?: Origin;
+  /** Parts of `overhead` that the declaration leaves out. */
+  readonly overheadAssumed?: readonly (keyof Topology['overhead'])[];
   readonly origin: Origin;
 }
 

@@ -13,7 +13,7 @@ topology t {
   tier host { capacity: 8 GiB }
   link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s } }
   link a <-> host { bandwidth: 8 GB/s, latency: 9 us }
-  overhead { step: 2 ms, kernel: 5 us }
+  overhead { step: 2 ms, request: 0 us, kernel: 5 us }
 }
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow requests -> serve -> results }
@@ -43,6 +43,7 @@ describe('the constants of a simulation', () => {
       origin: 'declared',
       at: at(7),
     });
+    expect(all.get('t: overhead request')).toMatchObject({ value: '0 s', origin: 'declared', at: at(9) });
     expect(all.get('t: overhead kernel')).toMatchObject({ value: '5 us', origin: 'declared', at: at(9) });
   });
 
@@ -62,6 +63,8 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });
     expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });
+    expect(all.get('engine: copy engines')).toMatchObject({ value: 'off', origin: 'default' });
+    expect(all.get('engine: element of activations on links')).toMatchObject({ value: '4 B' });
   });
 
   it('are listed by explain, shipped sources once', async () => {
