@@ -2,7 +2,7 @@
  * Diagnostics as SARIF 2.1.0 (OASIS), the format that code hosts and review tools read. Warnings that a file allows
  * are in it too, each with its reason as a suppression.
  */
-import { isAbsolute } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { AllowedDiagnostic } from '../compiler/check/allowances.js';
 import type { Diagnostic, Origin } from '../compiler/diagnostics/diagnostic.js';
@@ -90,13 +90,18 @@ interface PhysicalLocation {
   readonly region: object;
 }
 
+/** Readers take relative names from the root of a repository, which a name that climbs leaves. */
+function isOutside(name: string): boolean {
+  return isAbsolute(name) || /^\.\.[\\/]/.test(name);
+}
+
 function physical({ file, span }: Origin, { nameOf, textOf }: RenderOptions): PhysicalLocation {
   const name = nameOf(file);
   const map = lineMap(textOf(file) ?? '');
   const [start, end] = [map.position(span.start), map.position(span.end)];
   return {
     artifactLocation: {
-      uri: isAbsolute(name) ? pathToFileURL(name).href : encodeURI(name.replaceAll('\\', '/')),
+      uri: isOutside(name) ? pathToFileURL(resolve(name)).href : encodeURI(name.replaceAll('\\', '/')),
     },
     region: {
       startLine: start.line,

@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { runInProcess } from './run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-sarif-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(() => vi.restoreAllMocks());
 
 const PLAN = `import { g6_48xlarge } from "std/aws"
 import { llama3_8b } from "std/models"
@@ -98,6 +99,15 @@ describe('check --sarif', () => {
       level: 'warning',
       suppressions: [{ kind: 'inSource', justification: 'prompts are short' }],
     });
+  });
+
+  it('names a file outside the working directory in full, near as it may be', async () => {
+    const path = join(folder, 'beside.plan');
+    writeFileSync(path, PLAN);
+    vi.spyOn(process, 'cwd').mockReturnValue(join(folder, 'here'));
+    const run = await runInProcess('check', '--sarif', path);
+    const { results } = (JSON.parse(run.out) as Log).runs[0]!;
+    expect(results[0]!.locations[0]!.physicalLocation.artifactLocation.uri).toBe(pathToFileURL(path).href);
   });
 
   it('is one log without results for a sound file, and excludes --json', async () => {
