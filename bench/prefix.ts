@@ -11,17 +11,9 @@ import { openEngine } from '../runtime/engine/open.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
 import type { StageOptions } from '../test/compiler/support/make-plan.js';
 import { submitRequests } from './support/requests.js';
+import { CLERK_SHAPE } from './support/shapes.js';
 
-const SHAPE = {
-  layers: 8,
-  hidden: 128,
-  heads: 8,
-  kvHeads: 4,
-  headDim: 16,
-  ffn: 256,
-  vocab: 512,
-  context: 1024,
-};
+const SHAPE = { ...CLERK_SHAPE, context: 1024 };
 const REQUESTS = Array.from({ length: 24 }, () => ({ promptTokens: 560, newTokens: 16 }));
 const SHARED_TOKENS = 512;
 

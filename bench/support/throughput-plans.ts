@@ -6,7 +6,7 @@ import type { Plan, Topology } from '../../compiler/plan/plan.js';
 import { makePlan } from '../../test/compiler/support/make-plan.js';
 import type { StageOptions } from '../../test/compiler/support/make-plan.js';
 import type { RequestSize } from './requests.js';
-import { LLAMA_110M } from './shapes.js';
+import { CLERK_SHAPE, LLAMA_110M } from './shapes.js';
 
 export interface Case {
   readonly shape: Partial<ModelShape> & { readonly vocab: number };
@@ -18,7 +18,7 @@ export interface Case {
 
 export const CASES: Readonly<Record<string, Case>> = {
   clerk: {
-    shape: { layers: 8, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 512, context: 512 },
+    shape: { ...CLERK_SHAPE, context: 512 },
     microbatchTokens: 256,
     batchRequests: 16,
     requests: 24,

@@ -1,6 +1,6 @@
 /** All drawings of a plan as one HTML file that asks the network for nothing. */
 import { escapeText } from '../../compiler/reshard/svg.js';
-import { STYLE } from '../page/style.js';
+import { htmlDocument } from '../page/document.js';
 
 /** A drawing with its sources for other tools. */
 export interface Drawn {
@@ -18,22 +18,8 @@ export function printHtml(title: string, drawings: readonly Drawn[]): string {
       `<section class="card" id="${level}"><h2>${level}</h2><div class="drawing">${svg}</div>${source('DOT', dot)}${source('Mermaid', mermaid)}</section>`,
   );
   const links = drawings.map(({ level }) => `<a href="#${level}">${level}</a>`);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeText(title)}</title>
-<style>${STYLE}${DRAWING_STYLE}</style>
-</head>
-<body>
-<main>
-<header><h1>${escapeText(title)}</h1><p>${links.join(' ')}</p></header>
-${sections.join('\n')}
-</main>
-</body>
-</html>
-`;
+  const header = `<header><h1>${escapeText(title)}</h1><p>${links.join(' ')}</p></header>`;
+  return htmlDocument({ title, main: `${header}\n${sections.join('\n')}`, style: DRAWING_STYLE });
 }
 
 /** Drawings have colours of their own, made for paper. */

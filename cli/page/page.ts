@@ -4,8 +4,8 @@
  */
 import { escapeText } from '../../compiler/reshard/svg.js';
 import type { SimulationReport } from '../simulation-report.js';
+import { htmlDocument } from './document.js';
 import { figuresPanel, legendOf, linkPanel, memoryPanel, rankPanel, tiles, timePanel } from './panels.js';
-import { STYLE } from './style.js';
 import { SLICE_KINDS, type SliceKind, type TimelineData } from './timeline-data.js';
 import { viewTimeline } from './timeline-view.js';
 
@@ -58,25 +58,9 @@ export function simulationPage({ title, about }: PageFacts, plans: readonly Simu
     several ? `<nav role="tablist" aria-label="plans">${tabs.join('')}</nav>` : '',
     ...plans.map((plan) => planSection(plan, idOf(plan.report.plan), several)),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeText(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-${body.join('\n')}
-</main>
-${plans.map(({ report, timeline }) => dataOf(`${idOf(report.plan)}-data`, timeline)).join('\n')}
-<script>
-${SCRIPT}
-</script>
-</body>
-</html>
-`;
+  const data = plans.map(({ report, timeline }) => dataOf(`${idOf(report.plan)}-data`, timeline));
+  const behind = `${data.join('\n')}\n<script>\n${SCRIPT}\n</script>\n`;
+  return htmlDocument({ title, main: body.join('\n'), behind });
 }
 
 function planSection({ report, about, timeline }: SimulatedPlan, id: string, several: boolean): string {

@@ -1,5 +1,6 @@
 /** Verifies the transitions of a runtime graph: each leaves every weight whole, from what was there before. */
 import { groupBy } from '../group-by.js';
+import { numbered } from '../numbered.js';
 import { packedBytes } from '../model/weight-types.js';
 import { intervalLength, type Rectangle } from './rectangles.js';
 import type {
@@ -31,12 +32,7 @@ export function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransit
   };
   const back = graph.transitions.find(({ from, to }) => from === transition.to && to === transition.from);
   const movesBack = new Map(back?.devices.map((entry) => [entry.device, back.moves[entry.moves]]));
-  const shardIds = new Map<unknown, number>();
-  const idOf = (value: unknown): number => {
-    const id = shardIds.get(value) ?? shardIds.size;
-    shardIds.set(value, id);
-    return id;
-  };
+  const idOf = numbered<unknown>();
   const problems: string[] = [];
   const seen = new Set<string>();
   for (const { device, moves: index, peers } of transition.devices) {

@@ -11,6 +11,7 @@ import { formatBytes } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { groupBy } from '../group-by.js';
+import { numbered } from '../numbered.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
@@ -55,17 +56,13 @@ export function fixedMemory(
   const switches = (a: RankMemory, b: RankMemory): boolean =>
     reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
   // Ranks of a program have one list of slots: the workspace of devices with the same lists is found once.
-  const lists = new Map<RankMemory['slots'], number>();
+  const listId = numbered<RankMemory['slots']>();
   const workspaces = new Map<string, number>();
   const workspaceOf = (mine: readonly RankMemory[]): number => {
-    const key = mine.map(({ stage, slots }) => {
-      const list = lists.get(slots) ?? lists.size;
-      lists.set(slots, list);
-      return `${stage} ${list}`;
-    });
+    const key = mine.map(({ stage, slots }) => `${stage} ${listId(slots)}`).join();
     const bytes =
-      workspaces.get(key.join()) ?? workspaceBytes(mine, resident === undefined ? switches : () => false);
-    workspaces.set(key.join(), bytes);
+      workspaces.get(key) ?? workspaceBytes(mine, resident === undefined ? switches : () => false);
+    workspaces.set(key, bytes);
     return bytes;
   };
   return devices.map(([device, mine]) => {

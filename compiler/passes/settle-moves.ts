@@ -5,6 +5,7 @@
  * executor moves, to the byte.
  */
 import { groupBy } from '../group-by.js';
+import { numbered } from '../numbered.js';
 import { movesLeft } from '../ir/in-place.js';
 import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
@@ -104,12 +105,7 @@ export function settleReshard(
   };
 
   const known = new Map<string, SharedPlan>();
-  const ids = new Map<unknown, number>();
-  const idOf = (value: unknown): number => {
-    const id = ids.get(value) ?? ids.size;
-    ids.set(value, id);
-    return id;
-  };
+  const idOf = numbered<unknown>();
   const groups = reshard.groups.map((group) => {
     const alike = group.devices.map((device) => [
       entries.get(device)?.moves,

@@ -2,6 +2,7 @@
  * What the weights of stages that take turns need of each device, exactly as the executor will lay them out. Devices
  * that do the same are planned once.
  */
+import { numbered } from '../numbered.js';
 import { planDeviceWeights, type DeviceWeights } from '../ir/device-weights.js';
 import { movesLeft, partsThere, rangesInPlace, type BroughtPiece } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
@@ -19,12 +20,7 @@ export function turningWeights(stages: Residing): TurningWeights {
   const devices = new Set(
     stages.transitions.flatMap((transition) => transition.devices.map((each) => each.device)),
   );
-  const ids = new Map<DeviceMoves, number>();
-  const idOf = (moves: DeviceMoves): number => {
-    const id = ids.get(moves) ?? ids.size;
-    ids.set(moves, id);
-    return id;
-  };
+  const idOf = numbered<DeviceMoves>();
   return new Map(
     [...devices].map((device) => {
       const transitions = deviceTransitions(stages, residences, device);

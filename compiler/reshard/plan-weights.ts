@@ -1,4 +1,5 @@
 /** Re-shards of weights: from what the stages hold to moves, with the checkpoint's copy as the origin of all. */
+import { numbered } from '../numbered.js';
 import type { GroupPlan, RankHolding, ReshardBytes, TensorPiece, WeightReshard } from '../ir/transitions.js';
 import { chooseMoves, costOf, type ChosenMoves, type Travel } from './plan-moves.js';
 import type { Road, Roads } from './roads.js';
@@ -125,16 +126,6 @@ function withoutTensors(
       known.set(rank.weights, weights);
       return { ...rank, weights };
     });
-  };
-}
-
-/** Numbers values in the order in which they are first met. */
-function numbered<Value>(): (value: Value) => number {
-  const ids = new Map<Value, number>();
-  return (value) => {
-    const id = ids.get(value) ?? ids.size;
-    ids.set(value, id);
-    return id;
   };
 }
 
