@@ -1,5 +1,5 @@
 /**
- * All gates of a change: tests, formatting, lint and both type checks. Every gate runs even when one before it has
+ * All gates of a change: tests, formatting, lint, unused code and all type checks. Every gate runs even when one before it has
  * failed; the last line sums tests and gates.
  */
 import { spawnSync } from 'node:child_process';
@@ -15,6 +15,7 @@ const TEST_TIMEOUT_MS = 16 * 60_000;
 const GATES = [
   ['format', 'prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']],
   ['lint', 'eslint/bin/eslint.js', ['.']],
+  ['unused code', 'knip/bin/knip.js', ['--no-progress']],
   ['types', 'typescript/bin/tsc', ['-p', 'tsconfig.check.json']],
   ['types in the browser', 'typescript/bin/tsc', ['-p', 'tsconfig.browser.json']],
   ['compiler without node types', 'typescript/bin/tsc', ['-p', 'tsconfig.pure.json']],

@@ -249,6 +249,3 @@ export function recordOf<T>(
     return out;
   };
 }
-
-/** The expression itself, for values that need more than one look. */
-export const raw: Reader<Expr> = (expr) => (expr.kind === 'error' ? undefined : expr);

@@ -35,7 +35,6 @@ export type WeightType = DType | BlockType;
 
 export const QUANTISED_TYPES: readonly QuantisedType[] = ['int8', 'int4'];
 export const FILE_TYPES: readonly FileType[] = ['q8_0', 'q4_0', 'q4_k', 'q6_k'];
-export const BLOCK_TYPES: readonly BlockType[] = [...QUANTISED_TYPES, ...FILE_TYPES];
 /** What a plan may ask for. */
 export const PLAN_WEIGHT_TYPES = ['f32', 'f16', 'bf16', ...QUANTISED_TYPES] as const;
 export const WEIGHT_TYPES: readonly WeightType[] = [...PLAN_WEIGHT_TYPES, ...FILE_TYPES];

@@ -16,7 +16,7 @@ import {
   weightType,
 } from './block-weights.js';
 import { dimSpan } from './placement.js';
-import { contains, sameInterval } from '../ir/rectangles.js';
+import { contains } from '../ir/rectangles.js';
 
 /** Holdings in rank order. */
 export function stageHoldings(stage: ShardedStage): readonly RankHolding[] {
@@ -56,22 +56,9 @@ export function tensorTypes(sharded: ShardedGraph): ReadonlyMap<string, WeightTy
   return types;
 }
 
-/**
- * KV heads that tp rank `tp` of a stage holds. A page has the same heads in every layer; `mixedKvLayers` names the
- * layers for which a stage says otherwise.
- */
+/** KV heads that tp rank `tp` of a stage holds: the same in every layer, as an override of a layer cannot place them. */
 export function stageKvHeads(stage: ShardedStage, tp: number): Interval {
   return blockKvHeads(stage, layerBlock(stage, 0), tp);
-}
-
-/** First layers of the layer classes whose KV heads lie otherwise than those of layer 0. */
-export function mixedKvLayers(stage: ShardedStage): readonly number[] {
-  const ranks = Array.from({ length: stage.mesh.tp }, (_, tp) => tp);
-  return stage.layers
-    .filter(({ block }) =>
-      ranks.some((tp) => !sameInterval(blockKvHeads(stage, block, tp), stageKvHeads(stage, tp))),
-    )
-    .map(({ firstLayer }) => firstLayer);
 }
 
 function blockKvHeads(stage: ShardedStage, block: ShardedBlock, tp: number): Interval {

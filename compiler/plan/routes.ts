@@ -64,11 +64,6 @@ export function routesOf(topology: Topology): Routes {
   return { find };
 }
 
-/** The route between two places of a topology; see {@link routesOf} for many questions. */
-export function route(topology: Topology, from: string, to: string): Route | undefined {
-  return routesOf(topology).find(from, to);
-}
-
 /** The widest link that joins two places directly. */
 function direct(a: Place, b: Place, links: readonly ParsedLink[]): Link | undefined {
   let best: Link | undefined;

@@ -174,15 +174,3 @@ function tryCandidate(
   const all = simulation.requests.rejected === 0 && simulation.tokens.output === wanted;
   return all ? simulation : 'unfit';
 }
-
-/** The candidate's run of the workload; undefined when it does not fit. */
-export function simulateCandidate(
-  candidate: Candidate,
-  requests: readonly SimulatedRequest[],
-  engine: EngineModel,
-): Simulation | undefined {
-  const search: Search = { engine, goal: { kind: 'throughput' }, keep: 1, ...workload(candidate, requests) };
-  const [bounded] = boundAll([candidate], search);
-  const tried = bounded && tryCandidate(bounded, Infinity, search);
-  return typeof tried === 'object' ? tried : undefined;
-}

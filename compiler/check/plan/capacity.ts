@@ -63,21 +63,3 @@ export function kvBytesPerToken(shape: ModelShape, kv: DType, layout: StageLayou
   const perLayer = 2 * kvHeadsOfRank(shape, layout) * shape.headDim * BYTES_OF[kv];
   return layout.layerSplit.map((layers) => layers * perLayer);
 }
-
-/** Bytes of weights and of one token's KV of the whole model. */
-export function wholeModel(
-  shape: ModelShape,
-  weights: WeightType,
-  kv: DType,
-): { readonly weights: number; readonly kvPerToken: number } {
-  const layout: StageLayout = {
-    mesh: { dp: 1, pp: 1, tp: 1 },
-    layerSplit: [shape.layers],
-    sharding: { onTp: [], kvReplicas: 1 },
-    overrides: [],
-  };
-  return {
-    weights: weightBytes(shape, weights, layout)[0]!,
-    kvPerToken: kvBytesPerToken(shape, kv, layout)[0]!,
-  };
-}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { matchesPrefix, parsePath, printPath } from '../../../compiler/plan/places.js';
 import type { Topology } from '../../../compiler/plan/plan.js';
-import { route, tierFor } from '../../../compiler/plan/routes.js';
+import { routesOf, tierFor, type Route } from '../../../compiler/plan/routes.js';
 import { checkText } from '../check/memory-host.js';
 
 const DEVICE = 'device d { memory: 16 GB, bandwidth: 300 GB/s, compute: { f32: 1 TFLOPS } }';
@@ -15,6 +15,8 @@ function topologyOf(body: string, on: string): Topology {
   expect(diagnostics).toEqual([]);
   return plans[0]!.topology;
 }
+
+const route = (t: Topology, from: string, to: string): Route | undefined => routesOf(t).find(from, to);
 
 const hops = (t: Topology, from: string, to: string): readonly string[] | undefined =>
   route(t, from, to)?.hops.map((h) => h.to);
