@@ -7,6 +7,7 @@
  */
 import { RuntimeFailure } from '../failure.js';
 import { readGgufHeader, type GgufValue } from '../weights/gguf/header.js';
+import { byteLevel, SPLITTINGS, type Splitting } from './gguf-splittings.js';
 import type { TokenizerParts } from './tokenizer-parts.js';
 
 /** What a token is, by its number in `tokenizer.ggml.token_type`. */
@@ -16,57 +17,6 @@ const USER_DEFINED = 4;
 
 type Metadata = ReadonlyMap<string, GgufValue>;
 type Json = Readonly<Record<string, unknown>>;
-
-/** How texts are cut into words, and what else goes with it. */
-interface Splitting {
-  readonly preTokenizer: Json;
-  readonly normalizer?: Json;
-  /** Words that are tokens are not put together from merges. */
-  readonly ignoresMerges?: true;
-  /** The start token is added unless the file says otherwise. */
-  readonly addsStart?: true;
-}
-
-const byteLevel = (cutsWords: boolean): Json => ({
-  type: 'ByteLevel',
-  add_prefix_space: false,
-  trim_offsets: true,
-  use_regex: cutsWords,
-});
-
-/** Pieces that match a pattern, then bytes. */
-const splitAt = (pattern: string): Json => ({
-  type: 'Sequence',
-  pretokenizers: [
-    { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
-    byteLevel(false),
-  ],
-});
-
-/** Contractions, letters with a sign before them, so many digits, signs with line ends behind them, white space. */
-const wordsWithDigits = (digits: string): string =>
-  `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-
-const LLAMA_3: Splitting = {
-  preTokenizer: splitAt(wordsWithDigits('\\p{N}{1,3}')),
-  ignoresMerges: true,
-  addsStart: true,
-};
-
-/** By the names that `tokenizer.ggml.pre` has for them. */
-const SPLITTINGS: Readonly<Record<string, Splitting>> = {
-  'gpt-2': { preTokenizer: byteLevel(true) },
-  smollm: {
-    preTokenizer: {
-      type: 'Sequence',
-      pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
-    },
-  },
-  qwen2: { preTokenizer: splitAt(wordsWithDigits('\\p{N}')), normalizer: { type: 'NFC' } },
-  'llama-bpe': LLAMA_3,
-  llama3: LLAMA_3,
-  'llama-v3': LLAMA_3,
-};
 
 /** What the two kinds differ in. */
 interface KindParts {

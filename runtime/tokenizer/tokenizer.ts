@@ -7,6 +7,7 @@ import { isGguf, modelFolder } from '../weights/model-dir.js';
 import { byteVocabulary, type ByteVocabulary } from './byte-vocabulary.js';
 import { chatRenderer, tokenText, type ChatRenderer } from './chat-template.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
+import { withNumericSplits } from './numeric-splits.js';
 import { textStream, type TextStream } from './text-stream.js';
 import { directoryTokenizer } from './tokenizer-parts.js';
 
@@ -45,7 +46,7 @@ export function loadTokenizer(model: string): TextTokenizer {
     : directoryTokenizer(dir);
   let tokenizer: Tokenizer;
   try {
-    tokenizer = new Tokenizer(json, config);
+    tokenizer = new Tokenizer(withNumericSplits(json), config);
   } catch (cause) {
     throw new RuntimeFailure('FC0914', `cannot use ${origin}: ${(cause as Error).message}`, {
       subject: origin,

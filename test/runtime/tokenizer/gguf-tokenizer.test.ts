@@ -71,9 +71,26 @@ const sequence = (...pretokenizers: readonly object[]): object => ({ type: 'Sequ
 const LLAMA_3 =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
+const GPT_4O =
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const TEKKEN =
+  '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const digits = { type: 'Digits', individual_digits: true };
+const cutAt = (...patterns: readonly string[]): object[] => patterns.map(split);
+const HAN = '[一-龥ࠀ-一가-퟿]+';
+
 const PUBLISHED = {
   'gpt-2': fromJson(byteLevel, {}),
-  smollm: fromJson(sequence({ type: 'Digits', individual_digits: true }, byteLevel), {}),
+  smollm: fromJson(sequence(digits, byteLevel), {}),
+  refact: fromJson(sequence(digits, byteLevel), {}),
+  dbrx: fromJson(sequence(split(LLAMA_3), bytesOnly), {}),
+  'gpt-4o': fromJson(sequence(split(GPT_4O), bytesOnly), {}),
+  tekken: fromJson(sequence(split(TEKKEN), bytesOnly), { ignoreMerges: true }),
+  'deepseek-coder': fromJson(
+    sequence(...cutAt('[\r\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', HAN), digits, bytesOnly),
+    {},
+  ),
+  'deepseek-r1-qwen': fromJson(sequence(split(LLAMA_3.replace('{1,3}', '')), bytesOnly), {}),
   qwen2: fromJson(sequence(split(LLAMA_3.replace('{1,3}', '')), bytesOnly), { normalizer: { type: 'NFC' } }),
   'llama-bpe': fromJson(sequence(split(LLAMA_3), bytesOnly), { ignoreMerges: true }),
 };
@@ -93,6 +110,9 @@ const text = fc
         '2027',
         '\r\n',
         'e\u0301',
+        ' ½',
+        'iPhone',
+        '\n/漢字',
         '<|eos|>',
         '{"a":',
       ),
@@ -126,6 +146,14 @@ describe('byte-level BPE within a GGUF file', () => {
     );
     expect(within.stopIds).toEqual([1]);
     expect(within.vocabulary()).toEqual(published.vocabulary());
+  });
+
+  it('deepseek-llm cuts words where letters without a small form begin, and at every digit', () => {
+    const ids = (written: string): number[] =>
+      fromGguf(byteLevelMetadata('deepseek-llm')).encode(written, false);
+    const apart = (...words: readonly string[]): number[] => words.flatMap(ids);
+    expect(ids('Ärger漢字, 42½')).toEqual(apart('Ärger', '漢字', ',', ' ', '4', '2', '½'));
+    expect(ids('price order')).toEqual(apart('price', ' order'));
   });
 
   it('takes ends of turns and the chat template from the file', () => {
@@ -235,10 +263,7 @@ describe('a tokenizer within a GGUF file that cannot be used', () => {
   const { tokens: _, ...withoutTokens } = byteLevelMetadata('qwen2');
   const { merges: _merges, ...withoutMerges } = byteLevelMetadata('qwen2');
   it.each([
-    [
-      byteLevelMetadata('tekken'),
-      /`tokenizer.ggml.pre` is "tekken"; known are gpt-2, smollm, qwen2, llama-bpe/,
-    ],
+    [byteLevelMetadata('kimi-k2'), /`tokenizer.ggml.pre` is "kimi-k2"; known are gpt-2, .*llama-bpe.*tekken/],
     [
       { ...byteLevelMetadata('qwen2'), model: 'bert' },
       /`tokenizer.ggml.model` is "bert"; "gpt2" and "llama" are known/,

@@ -65,6 +65,37 @@ const byteFallback = ((): string => {
   return directory('fallback', tokenizer, { eos_token: '</s>', bos_token: '<s>' });
 })();
 
+it('takes every number of Unicode for a digit, as tokenizers are published', () => {
+  const vocab = { Ġ: 0, Â: 1, '½': 2, ĠÂ: 3, '½Â': 4 };
+  const encoded = (individual_digits: boolean, text: string): number[] => {
+    const tokenizer = {
+      version: '1.0',
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: {
+        type: 'Sequence',
+        pretokenizers: [
+          { type: 'Digits', individual_digits },
+          { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+        ],
+      },
+      post_processor: null,
+      decoder: { type: 'ByteLevel' },
+      model: {
+        type: 'BPE',
+        vocab,
+        merges: [
+          ['Ġ', 'Â'],
+          ['½', 'Â'],
+        ],
+      },
+    };
+    return loadTokenizer(directory(`digits-${individual_digits}`, tokenizer, {})).encode(text, false);
+  };
+  expect(encoded(true, ' ½½')).toEqual([0, 1, 2, 1, 2]);
+  expect(encoded(false, ' ½½')).toEqual([0, 1, 4, 2]);
+});
+
 describe('clerk', () => {
   const tokenizer = loadTokenizer(CLERK);
 
