@@ -32,6 +32,16 @@ const queryScalar =
     return field('block_count') === layersOfLargest ? hidden / heads : field('attention.key_length');
   };
 
+/**
+ * A file without the field is older than it. The models of that time that see 4,096 tokens have the window that their
+ * config.json says, 2,047; that of the others is as long as their context or longer, and shuts nothing out.
+ */
+function phi3Window(field: (key: string) => unknown): unknown {
+  const window = field('attention.sliding_window');
+  if (window !== undefined) return window === 0 ? null : window;
+  return field('context_length') === 4096 ? 2047 : null;
+}
+
 /** By `general.architecture`. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama: { class: 'LlamaForCausalLM', neighbours: true },
@@ -60,9 +70,7 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
     class: 'Phi3ForCausalLM',
     layerNames: { attn_qkv: 'self_attn.qkv_proj', ffn_up: 'mlp.gate_up_proj' },
     fields: (field) => ({
-      // A file without the field is older than it, and its model may have a window all the same.
-      sliding_window:
-        field('attention.sliding_window') === 0 ? null : (field('attention.sliding_window') ?? 'unknown'),
+      sliding_window: phi3Window(field),
       original_max_position_embeddings: field('rope.scaling.original_context_length'),
     }),
   },

@@ -127,7 +127,6 @@ describe('GGUF files', () => {
       writeFileSync(path, ggufBytes(metadata, tensors));
       return JSON.stringify(shapeFromConfig(openModelDirectory(path).configJson));
     };
-    expect(problemsOf({ 'general.architecture': 'phi3' })).toMatch('sliding_window');
     const vector = { name: 'rope_factors_long.weight', shape: [2], type: 0, data: new Uint8Array(8) };
     expect(problemsOf({ 'general.architecture': 'phi3' }, [vector])).toMatch(
       'rope_factors_long.weight of GGUF',
@@ -135,6 +134,18 @@ describe('GGUF files', () => {
     const norm = { name: 'output_norm.weight', shape: [2], type: 1, data: new Uint8Array(4) };
     const failure = failureOf(() => problemsOf({ 'general.architecture': 'gemma2' }, [norm]));
     expect(failure.message).toMatch('norm output_norm.weight is F16, not F32');
+  });
+
+  it('of Phi-3 that are older than the field for a window have that of their models', () => {
+    const path = join(scratch, 'old-phi3.gguf');
+    const windowOf = (metadata: Record<string, number>): unknown => {
+      writeFileSync(path, ggufBytes({ 'general.architecture': 'phi3', ...metadata }, []));
+      return openModelDirectory(path).configJson['sliding_window'];
+    };
+    expect(windowOf({ 'phi3.context_length': 4096 })).toBe(2047);
+    expect(windowOf({ 'phi3.context_length': 131072 })).toBe(null);
+    expect(windowOf({ 'phi3.context_length': 4096, 'phi3.attention.sliding_window': 0 })).toBe(null);
+    expect(windowOf({ 'phi3.context_length': 131072, 'phi3.attention.sliding_window': 262144 })).toBe(262144);
   });
 
   it('say by their layers how the largest Gemma scales attention scores', () => {
