@@ -14,6 +14,9 @@ import { writeText } from '../write-text.js';
 const FORMATS = [...GRAPH_FORMATS, 'html'] as const;
 type Format = (typeof FORMATS)[number];
 
+/** Of formats that hold one drawing. */
+const DEFAULT_LEVEL: GraphLevel = 'topology';
+
 /** Formats by the ending of a file. */
 const ENDINGS: Readonly<Record<string, Format>> = {
   '.svg': 'svg',
@@ -48,7 +51,7 @@ export const addGraphCommand: AddCommand = (program, context) => {
     .addOption(new Option('--format <format>', 'in place of what the ending says').choices(FORMATS))
     .option(
       '--workload <name>',
-      'simulate a workload of the file, or a .jsonl file of lengths: how busy links are',
+      'workload of the file, or a .jsonl file of lengths, in which links are shown as busy as a simulation finds them; the first of the file unless named',
     )
     .option('--plan <name>', 'plan of the file; needed when it has several')
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
@@ -66,17 +69,28 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   const loaded = loadPlan(file, options, terminal);
   if (loaded.kind === 'failed') return loaded.exit;
   const { plan, compiled, checked } = loaded;
+  const levels = level === undefined ? (format === 'html' ? GRAPH_LEVELS : [DEFAULT_LEVEL]) : [level];
+  const wanted = options.workload ?? (levels.includes('topology') ? checked.workloads[0]?.name : undefined);
   let simulated: Simulated | undefined;
-  if (options.workload !== undefined) {
-    const chosen = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
-    if (chosen.kind !== 'requests') return refuseRequests(terminal, chosen);
-    const workload = `${chosen.name}, ${plural(chosen.requests.length, 'request')}`;
-    simulated = { workload, simulation: simulate(compiled.runtime, plan, chosen.requests) };
+  if (wanted !== undefined) {
+    const chosen = chooseRequests(checked.workloads, wanted, file, plan.model.shape.context);
+    if (chosen.kind === 'requests') {
+      const workload = `${chosen.name}, ${plural(chosen.requests.length, 'request')}`;
+      simulated = { workload, simulation: simulate(compiled.runtime, plan, chosen.requests) };
+    } else if (options.workload !== undefined) return refuseRequests(terminal, chosen);
+    else err(terminal, `workload ${wanted} is left out: ${chosen.message}`);
   }
+  if (levels.includes('topology') && options.workload === undefined)
+    err(
+      terminal,
+      simulated === undefined
+        ? 'how busy links are is not shown: name a workload, or a .jsonl file of lengths, with --workload'
+        : `links are as busy as in workload ${simulated.workload}; --workload names another`,
+    );
   const text =
     format === 'html'
-      ? drawPage(level === undefined ? GRAPH_LEVELS : [level], plan, compiled, simulated)
-      : drawLevel(level ?? 'topology', format, plan, compiled, simulated);
+      ? drawPage(levels, plan, compiled, simulated)
+      : drawLevel(level ?? DEFAULT_LEVEL, format, plan, compiled, simulated);
   const unwritten = writeText(path, text);
   err(terminal, unwritten === undefined ? `wrote ${path}` : `error: ${unwritten}`);
   return unwritten === undefined ? EXIT.ok : EXIT.runtime;

@@ -42,6 +42,32 @@ describe('graph', () => {
     expect(svg).toContain('5 requests');
   });
 
+  it('takes the first workload of the file where none is named, and says so, or what is missing', async () => {
+    const file = join(folder, 'own.plan');
+    const stages = readFileSync('plans/clerk.plan', 'utf8').replaceAll(
+      '"./',
+      '"' + join(process.cwd(), 'plans') + '/',
+    );
+    writeFileSync(file, `${stages}\nworkload few { requests: 3, prompt: 50 tokens, output: 5 tokens }\n`);
+    const args = ['graph', file, '--plan', 'reshard', '--out', join(folder, 'own.svg')];
+    const drawn = await runInProcess(...args);
+    expect(drawn).toMatchObject({
+      status: 0,
+      err: expect.stringContaining('workload few, 3 requests') as string,
+    });
+    expect(readFileSync(join(folder, 'own.svg'), 'utf8')).toContain('busiest lane in use');
+    const other = await runInProcess(...args, '--level', 'flow');
+    expect(other.err).not.toContain('workload');
+    const none = await runInProcess('graph', 'plans/clerk.plan', ...args.slice(2));
+    expect(none).toMatchObject({ status: 0, err: expect.stringContaining('with --workload') as string });
+    writeFileSync(file, `${stages}\nworkload gone { requests: "./gone.jsonl" }\n`);
+    const gone = await runInProcess(...args);
+    expect(gone).toMatchObject({
+      status: 0,
+      err: expect.stringContaining('workload gone is left out') as string,
+    });
+  });
+
   it('knows its levels and formats, and wants one plan, a workload that exists and a file it can write', async () => {
     const failing = async (...options: readonly string[]): Promise<{ status: number; err: string }> => {
       return runInProcess('graph', 'plans/clerk.plan', ...options);
