@@ -14,57 +14,71 @@ import { openModelDirectory } from '../../runtime/weights/model-dir.js';
 import { makePlan, type PlanOptions } from '../compiler/support/make-plan.js';
 import { decodeBlocks, fileRows, randomBlocks } from '../fixtures/blocks.js';
 import { writeGgufModel, type FileBlocks } from '../fixtures/gguf-file.js';
+import { llama3Divisors } from '../fixtures/llama3-divisors.js';
 import { writeRandomModel, type RandomModelOptions } from '../fixtures/random-model.js';
 import { seededRandom } from '../fixtures/random.js';
 import { referenceConfig } from '../reference/config.js';
 import { referenceFromTensors, referenceModel, type ReferenceModel } from '../reference/model.js';
 import { directoryTensors, type TensorProvider } from '../reference/tensors.js';
 import { expectReferenceAnswers } from './support/clerk.js';
-import { shapeOf } from './support/shape.js';
 
+const LLAMA_3 = {
+  rope_type: 'llama3',
+  factor: 8,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 48,
+};
+const PHI_3 = { short_factor: [1, 1, 1.1, 1.2, 1.5, 2], long_factor: [1, 1.2, 2, 4, 8, 16] };
 const small = { microbatchTokens: 33, batchRequests: 6 };
 
 describe('models in GGUF files', () => {
   const root = mkdtempSync(join(tmpdir(), 'fulcrum-gguf-'));
   afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-  it.each(['f32', 'f16', 'bf16'] as const)('of llama architecture with %s matrices', async (dtype) => {
-    const model = { layers: 2, hidden: 48, heads: 4, kvHeads: 2, headDim: 12, ffn: 64, vocab: 90 };
-    const directory = writeRandomModel(join(root, dtype), {
-      ...model,
-      dtype,
-      seed: 8,
-      context: 96,
-      normEps: 2 ** -17,
-    });
-    const json: unknown = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
-    const file = join(directory, 'model.gguf');
-    const config = { ...referenceConfig(json as Record<string, unknown>), ropeTheta: 10000 };
-    writeGgufModel(file, 'llama', config, directoryTensors(directory), dtype);
+  it.each(['f32', 'f16', 'bf16'] as const)(
+    'of llama architecture with divisors of frequencies and %s matrices',
+    async (dtype) => {
+      const model = { layers: 2, hidden: 48, heads: 4, kvHeads: 2, headDim: 12, ffn: 64, vocab: 90 };
+      const directory = writeRandomModel(join(root, dtype), {
+        ...model,
+        dtype,
+        seed: 8,
+        context: 96,
+        normEps: 2 ** -17,
+        ropeScaling: LLAMA_3,
+      });
+      const json: unknown = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
+      const file = join(directory, 'model.gguf');
+      const config = { ...referenceConfig(json as Record<string, unknown>), ropeTheta: 10000 };
+      const vectors = { rope_freqs: llama3Divisors(model.headDim, 10000, LLAMA_3) };
+      writeGgufModel(file, 'llama', config, directoryTensors(directory), dtype, undefined, {}, vectors);
 
-    const random = seededRandom(4);
-    const reference = referenceModel(directory);
-    const expected = [1, 9, 40].map((length) => {
-      const prompt = Array.from({ length }, () => random.below(model.vocab));
-      return { prompt, steps: reference.greedySteps(prompt, 24, [1]) };
-    });
-    const plan = makePlan({
-      shape: shapeOf(directory),
-      stages: [
+      const random = seededRandom(4);
+      const reference = referenceModel(directory);
+      const expected = [1, 9, 40].map((length) => {
+        const prompt = Array.from({ length }, () => random.below(model.vocab));
+        return { prompt, steps: reference.greedySteps(prompt, 24, [1]) };
+      });
+      const stages = [
         { name: 'prefill', mesh: { pp: 2 }, ...small },
         { name: 'decode', mesh: { tp: 2 }, ...small },
-      ],
-      weights: dtype,
-      kv: { dtype: 'f32', pageTokens: 8 },
-    });
-    const { runtime, diagnostics } = compilePlan(plan);
-    expect(diagnostics).toEqual([]);
-    await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
-  });
+      ];
+      const { runtime, diagnostics } = compilePlan(planOf(file, stages, dtype));
+      expect(diagnostics).toEqual([]);
+      await expectReferenceAnswers(runtime, file, expected, { verifyMoves: true });
+    },
+  );
 
   it.each([
     ['gemma3', { tied: true, config: { sliding_window: 13, query_pre_attn_scalar: 12 } }],
-    ['phi3', { config: { sliding_window: 13 } }],
+    [
+      'phi3',
+      {
+        config: { sliding_window: 13, original_max_position_embeddings: 24 },
+        ropeScaling: { rope_type: 'longrope', ...PHI_3 },
+      },
+    ],
   ] as const)('of architecture %s', async (family, options) => {
     const model = { layers: 2, hidden: 48, heads: 4, kvHeads: 2, headDim: 12, ffn: 64, vocab: 90 };
     const written = { ...model, family, ...options, seed: 8, context: 96, normEps: 2 ** -17 };
@@ -72,8 +86,15 @@ describe('models in GGUF files', () => {
     const json: unknown = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
     const file = join(directory, 'model.gguf');
     const config = { ...referenceConfig(json as Record<string, unknown>), ropeTheta: 10000 };
-    const window = { 'attention.sliding_window': 13 };
-    writeGgufModel(file, family, config, directoryTensors(directory), 'f32', undefined, window);
+    const isPhi = family === 'phi3';
+    const more = {
+      'attention.sliding_window': 13,
+      ...(isPhi && { 'rope.scaling.original_context_length': 24 }),
+    };
+    const vectors = isPhi
+      ? { rope_factors_short: PHI_3.short_factor, rope_factors_long: PHI_3.long_factor }
+      : undefined;
+    writeGgufModel(file, family, config, directoryTensors(directory), 'f32', undefined, more, vectors);
     const random = seededRandom(4);
     const reference = referenceModel(directory);
     const expected = [9, 40].map((length) => {

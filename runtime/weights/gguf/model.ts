@@ -8,6 +8,7 @@
 import type { StoredTensor } from '../safetensors.js';
 import { ARCHITECTURES, type Architecture } from './architectures.js';
 import { damagedGguf, readGgufHeader, type GgufHeader, type GgufValue } from './header.js';
+import { ropeFields } from './rope.js';
 
 export interface GgufModel {
   readonly configJson: Readonly<Record<string, unknown>>;
@@ -37,14 +38,14 @@ const LAYER_NAMES: Readonly<Record<string, string>> = {
   ffn_down: 'mlp.down_proj',
 };
 
-/** Opens a file; reads its header only. Fails with FC0910, FC0911 or FC0913. */
+/** Opens a file; reads its header, and what its rotary embeddings need. Fails with FC0910, FC0911 or FC0913. */
 export function openGgufModel(path: string): GgufModel {
   const header = readGgufHeader(path);
   const architecture = header.metadata.get('general.architecture');
   if (typeof architecture !== 'string')
     throw damagedGguf(path, 'its metadata names no `general.architecture`');
   const known = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
-  const configJson = configOf(header, architecture, known);
+  const configJson = configOf(path, header, architecture, known);
   const headDim = configJson['head_dim'];
   const tensors = new Map<string, StoredTensor>();
   for (const { name, type, shape, offset, bytes } of header.tensors) {
@@ -72,6 +73,7 @@ function checkpointName(name: string, known: Architecture | undefined): string {
 }
 
 function configOf(
+  path: string,
   { metadata, tensors }: GgufHeader,
   architecture: string,
   known: Architecture | undefined,
@@ -94,7 +96,7 @@ function configOf(
     max_position_embeddings: field('context_length'),
     rms_norm_eps: field('attention.layer_norm_rms_epsilon'),
     rope_theta: field('rope.freq_base'),
-    ...rope(tensors, headDim, known, field),
+    ...ropeFields(path, tensors, headDim, known, field),
     vocab_size: table?.shape[0],
     tie_word_embeddings: !has('output.weight'),
     attention_bias: has('blk.0.attn_q.bias'),
@@ -114,30 +116,6 @@ function tensorTypes(
   const matrices = tensors.filter(({ shape }) => shape.length === 2);
   if (matrices.every(({ type }) => type in PLAIN_TYPES)) return undefined;
   return Object.fromEntries(matrices.map(({ name, type }) => [checkpointName(name, known), type]));
-}
-
-/**
- * Linear scaling means here what it means in a `config.json`, and so does a rotation of part of a head where the family
- * has one. Whatever else changes the rotation has a name that no `config.json` uses, under which it is refused.
- */
-function rope(
-  tensors: GgufHeader['tensors'],
-  headDim: unknown,
-  known: Architecture | undefined,
-  field: (key: string) => unknown,
-): Readonly<Record<string, unknown>> {
-  const refused = (what: string) => ({ rope_scaling: { rope_type: `${what} of GGUF` } });
-  const factors = tensors.find(({ name }) => /^rope_\w+\.weight$/.test(name));
-  if (factors !== undefined) return refused(factors.name);
-  const rotated = field('rope.dimension_count') ?? headDim;
-  const isPart = rotated !== headDim;
-  if (isPart && known?.class !== 'Phi3ForCausalLM') return refused('rope.dimension_count');
-  const type = field('rope.scaling.type') ?? 'none';
-  if (type !== 'linear' && type !== 'none') return refused(String(type));
-  return {
-    ...(isPart && { partial_rotary_factor: Number(rotated) / Number(headDim) }),
-    ...(type === 'linear' && { rope_scaling: { rope_type: type, factor: field('rope.scaling.factor') } }),
-  };
 }
 
 /** Metadata as JSON would have it. */
