@@ -1,7 +1,7 @@
 /** What a sequence holds, how it comes by it, and how it gives it up. */
 import { setBatch, setPlace } from './machine.js';
 import type { Machine, Pending, PoolReplica } from './machine.js';
-import { isHalf } from './sequences.js';
+import { isHalf, knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
 export function startAction(machine: Machine, pending: Pending): number {
@@ -70,6 +70,8 @@ export function recompute(machine: Machine, sequence: Sequence): void {
   releaseHostPages(machine, sequence);
   releaseDiskPages(machine, sequence);
   sequence.lane = undefined;
+  // What others left of its prompt may be found before it is let in again, and is then but the beginning.
+  sequence.target = knownTokens(sequence);
   sequence.scheduled = 0;
   sequence.computed = 0;
   sequence.loaded.host = 0;

@@ -119,6 +119,17 @@ describe('preemption', () => {
     expect(preemptions.swapped).toBeGreaterThan(0);
   });
 
+  it('computes what was generated again when the whole prompt of a dropped sequence is found on disk', () => {
+    const driver = createDriver(
+      configOf('fused', { prefillPages: 6, hostPages: 4, diskPages: 3, batchRequests: 4, pageTokens: 2 }),
+    );
+    for (let id = 0; id < 6; id++)
+      driver.arrive({ id, promptTokens: 2, maxNewTokens: 8, outputTokens: 8, pageKeys: [`${id}`] });
+    driver.drain();
+    const { preemptions, finished } = driver.scheduler.state();
+    expect([finished, preemptions.dropped > 0]).toEqual([6, true]);
+  });
+
   it('counts what finds no room in the host tier on its way back as dropped', () => {
     const driver = createDriver(
       configOf('fused', { prefillPages: 19, hostPages: 8, diskPages: 1, pageTokens: 2, maxTokens: 3 }),
