@@ -43,6 +43,8 @@ export interface Sequence {
   place: Place;
   /** How often it changed places: tells a queue which of its entries are out of date. */
   stay: number;
+  /** The stay in which its load was found not to pay. */
+  passedOver: number;
   /** Tokens sampled so far. Sampled tokens outlive dropped pages: they are then part of what is prefilled. */
   generated: number;
   /** Tokens of the prefill under way: the prompt and what had been generated when it began. */
@@ -76,6 +78,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     keys: request.pageKeys ?? [],
     place: 'waiting',
     stay: 0,
+    passedOver: -1,
     generated: 0,
     target: request.promptTokens,
     scheduled: 0,
@@ -112,9 +115,10 @@ export interface ArrivalQueue {
   /** The oldest. */
   peek(): Sequence | undefined;
   shift(): Sequence | undefined;
-  /** The youngest. */
-  peekLast(): Sequence | undefined;
+  /** Takes the youngest. */
   pop(): Sequence | undefined;
+  /** All, the youngest first. */
+  backwards(): Iterator<Sequence, undefined>;
   /** To be called after the sequence has entered its place. */
   insert(sequence: Sequence): void;
 }
@@ -136,10 +140,6 @@ export function createArrivalQueue(): ArrivalQueue {
     settle();
     return items[head]?.sequence;
   };
-  const peekLast = (): Sequence | undefined => {
-    settle();
-    return head < items.length ? items.at(-1)!.sequence : undefined;
-  };
   return {
     peek,
     shift() {
@@ -147,11 +147,13 @@ export function createArrivalQueue(): ArrivalQueue {
       if (first !== undefined) head++;
       return first;
     },
-    peekLast,
     pop() {
-      const last = peekLast();
-      if (last !== undefined) items.pop();
-      return last;
+      settle();
+      return head < items.length ? items.pop()!.sequence : undefined;
+    },
+    *backwards() {
+      for (let at = items.length - 1; at >= head; at--) if (!isStale(at)) yield items[at]!.sequence;
+      return undefined;
     },
     insert(sequence) {
       let low = head;
@@ -164,4 +166,19 @@ export function createArrivalQueue(): ArrivalQueue {
       items.splice(low, 0, { sequence, stay: sequence.stay });
     },
   };
+}
+
+/** The sequences of two queues, the youngest first. */
+export function* youngestFirst(one: ArrivalQueue, other: ArrivalQueue): Generator<Sequence> {
+  const [ones, others] = [one.backwards(), other.backwards()];
+  let [first, second] = [ones.next().value, others.next().value];
+  while (first !== undefined || second !== undefined) {
+    if (second === undefined || (first !== undefined && first.order > second.order)) {
+      yield first!;
+      first = ones.next().value;
+    } else {
+      yield second;
+      second = others.next().value;
+    }
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * The disk tier behind the host tier. The youngest sequences of the host tier are spilled when its pages are wanted,
- * as they are decoded last; the oldest on disk are fetched ahead of need while decode drains the host tier. Both run
+ * The disk tier behind the host tier. The youngest sequences of the host tier that are worth their load are spilled when
+ * its pages are wanted, as they are decoded last; the oldest on disk are fetched ahead of need while decode drains the host tier. Both run
  * beside everything else.
  *
  * Where prefill has devices of its own, decode drains the host tier while prompts fill it. As long as the host tier
@@ -25,7 +25,7 @@ import { isResident, pagesFor, setPlace } from './machine.js';
 import type { Machine } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
 import { claimCost, claimPages, findPages, keysAt, pagesAt, positionsFrom, publishPages } from './prefix.js';
-import { isHalf } from './sequences.js';
+import { isHalf, youngestFirst } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
 /** Share of the host tier that fetches leave free for what decode may have to swap out. */
@@ -75,15 +75,11 @@ export function takesSpills(machine: Machine): boolean {
 }
 
 function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean): boolean {
-  const [decoding, half] = [machine.onHost.peekLast(), machine.halves.peekLast()];
-  const fromHalves = decoding === undefined || (half !== undefined && half.order > decoding.order);
-  const sequence = fromHalves ? half : decoding;
-  if (sequence === undefined || stays(sequence)) return false;
-  if (machine.diskRefused || !paysFromDisk(machine, sequence)) return false;
+  const sequence = youngestToSpill(machine, stays);
+  if (sequence === undefined) return false;
   const found = findKept(machine, sequence, machine.disk);
   const diskPages = claimPages(machine.disk, found, sequence.hostPages.length);
   if (diskPages === undefined) return false;
-  (fromHalves ? machine.halves : machine.onHost).pop();
   sequence.diskPages = diskPages;
   setPlace(machine, sequence, 'spilling');
   const positions = positionsFrom(found.length, sequence.hostPages.length);
@@ -105,11 +101,24 @@ function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean)
   return true;
 }
 
+/** The youngest in the host tier that is worth its load from disk; those that are not stay where they are. */
+function youngestToSpill(machine: Machine, stays: (sequence: Sequence) => boolean): Sequence | undefined {
+  if (machine.config.diskPages === 0 || machine.diskRefused) return undefined;
+  for (const sequence of youngestFirst(machine.onHost, machine.halves)) {
+    if (stays(sequence)) return undefined;
+    if (paysFromDisk(machine, sequence)) return sequence;
+    // Where not even full pages are worth it, nothing is.
+    if (!takesSpills(machine)) return undefined;
+  }
+  return undefined;
+}
+
+/** Counts a sequence that does not pay once for every place it is in. */
 function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
-  if (machine.config.diskPages === 0) return false;
   const pages = Math.max(sequence.hostPages.length, sequence.diskPages.length);
   if (paysToLoad(machine.costs, 'disk', pages, sequence.computed)) return true;
-  machine.passedOver.disk++;
+  if (sequence.passedOver !== sequence.stay) machine.passedOver.disk++;
+  sequence.passedOver = sequence.stay;
   return false;
 }
 

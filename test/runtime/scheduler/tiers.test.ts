@@ -93,6 +93,21 @@ describe('the disk tier', () => {
     expect(driver.scheduler.state().passedOver.disk).toBeGreaterThan(0);
   });
 
+  it('passes over sequences whose loads do not pay, not the older ones', () => {
+    // A page is as quick to load as three of its four tokens are to compute.
+    const costs = { prefillToken: 1, hostPage: 0, diskPage: 3 };
+    const driver = createDriver(configOf('resharded', { ...tight, hostPages: 12, costs }));
+    const short = [15, 16, 17, 18, 19, 20, 21, 22];
+    for (let id = 0; id < 40; id++)
+      driver.arrive({ id, promptTokens: short.includes(id) ? 1 : 4, maxNewTokens: 3, outputTokens: 3 });
+    driver.drain();
+    const spilled = sequences(driver, 'spill');
+    expect(spilled.filter((id) => short.includes(id))).toEqual([]);
+    expect(switches(driver)).toEqual(['decode']);
+    expect(spilled.length).toBeGreaterThan(20);
+    expect(driver.scheduler.state().passedOver.disk).toBe(short.length);
+  });
+
   it('is given up for loads when it turns out slow', () => {
     const driver = createDriver(configOf('resharded', tight));
     batch(driver, 12);
