@@ -21,6 +21,7 @@ import type { OnMove, PrepareProgress } from './prepare.js';
 import { DISK, HOST, NO_TRACE, traced } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
+import { measuredCosts } from './measured-costs.js';
 import { countWork, labelOf, movingPages, workOf } from './trace-work.js';
 import { pageKeys } from './page-keys.js';
 import { schedulerConfig } from './scheduler-config.js';
@@ -54,9 +55,6 @@ export interface EngineOptions {
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 type TierMove = Extract<Action, { kind: 'spill' | 'fetch' }>;
-
-/** Prompt tokens after which the time they took says how long prefill takes. */
-const MEASURED_TOKENS = 1024;
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -168,7 +166,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       counts.computedTokens += promptRows(sequence, item);
       counts.promptTokens += finishRows(sequence, item);
     }
-    if (prefill) reportPrefillRate();
+    if (prefill) reportCosts();
     const sampled = action.items
       .filter((item) => item.sample)
       .map((item, i) => ({ sequence: item.sequence, finished: deliver(item.sequence, chosen[i]!) }));
@@ -233,10 +231,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         ? await disk.spill(action.hostPages, action.diskPages)
         : await disk.fetch(action.diskPages, action.hostPages);
     slice.end();
-    const { read } = disk.rates();
-    if (measuresCosts && read !== undefined) {
-      scheduler.apply({ kind: 'measured', costs: { diskPage: graph.hostTier!.pageBytes / read } });
-    }
+    if (action.kind === 'fetch') reportCosts();
     return outcomes.some((outcome) => outcome !== 'ok');
   }
 
@@ -250,10 +245,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     return { ...preemptions, failedSpills: spills.failed, failedFetches: fetches.failed, passedOver };
   }
 
-  function reportPrefillRate(): void {
-    if (!measuresCosts || counts.computedTokens < MEASURED_TOKENS) return;
-    const prefillToken = clocks.prefill.seconds() / counts.computedTokens;
-    scheduler.apply({ kind: 'measured', costs: { prefillToken } });
+  function reportCosts(): void {
+    if (!measuresCosts || graph.hostTier === undefined) return;
+    const work = {
+      prefillTokens: counts.computedTokens,
+      prefillSeconds: clocks.prefill.seconds(),
+      diskBytes: diskBytes().kvFetched,
+      diskRate: prepared.disk?.rates().read,
+    };
+    scheduler.apply({ kind: 'measured', costs: measuredCosts(work, graph.hostTier.pageBytes) });
   }
 
   async function switchStage(action: Extract<Action, { kind: 'switch' }>): Promise<void> {

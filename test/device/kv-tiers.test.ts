@@ -97,6 +97,20 @@ describe('KV in device memory, host memory and on disk', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
+  it('does not judge the disk by the first pages it reads, nor beside prefill that it has not measured', async () => {
+    const graph = graphOf(inTurns, { device: 20, host: 10, disk: 80 });
+    // Prefill as quick as no device here has it: what is measured of the disk says nothing beside that.
+    const costs = { prefillToken: 1e-6, hostPage: 0, diskPage: 1e-9 };
+    const { stats } = await generate({ ...graph, kv: { ...graph.kv, costs } }, CLERK, prompts, {
+      maxNewTokens: 2,
+      stopIds: [],
+    });
+    expect(stats.promptTokens).toBeLessThan(1024);
+    expect(stats.tiers.passedOver.disk).toBe(0);
+    expect(stats.bytes.kvFetched).toBe(stats.bytes.kvSpilled);
+    expect(stats.bytes.kvFetched).toBeGreaterThan(0);
+  });
+
   it('swaps preempted sequences out and back in where one stage does both', async () => {
     const roomy = await run(graphOf(fused, { device: 400, host: 0, disk: 0 }));
     const tight = await run(graphOf(fused, { device: 22, host: 7, disk: 80 }));
