@@ -17,8 +17,21 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-const REQUESTS = 200;
+const REQUESTS = 120;
 const requests = join(scratch, 'requests.jsonl');
+const schema = {
+  type: 'object',
+  properties: { n: { type: 'integer', minimum: 0, maximum: 99 } },
+  required: ['n'],
+  additionalProperties: false,
+};
+/** What requests ask for, in turn; where there is no seed, it follows from the name of the request. */
+const wishes = [
+  { max_tokens: 9 },
+  { max_tokens: 9, n: 3, seed: 5 },
+  { max_tokens: 9, logprobs: 1, n: 2 },
+  { max_tokens: 20, response_format: { type: 'json_schema', json_schema: { schema } } },
+];
 writeFileSync(
   requests,
   Array.from({ length: REQUESTS }, (_, i) =>
@@ -26,7 +39,7 @@ writeFileSync(
       custom_id: `r${i}`,
       method: 'POST',
       url: '/v1/completions',
-      body: { prompt: [i], max_tokens: 9 },
+      body: { prompt: [i], ...wishes[i % wishes.length] },
     }),
   ).join('\n'),
 );
@@ -85,6 +98,15 @@ function answersOf(results: string): Map<string, unknown> {
 const whole = join(scratch, 'whole.jsonl');
 expect((await runProcess(whole, 'new')).status).toBe(0);
 const expected = answersOf(whole);
+
+it('is a batch of answers of every kind', () => {
+  type Answer = readonly [readonly { readonly text: string; readonly logprobs: unknown }[], unknown];
+  const [plain, several, scored, structured] = [0, 1, 2, 3].map((i) => (expected.get(`r${i}`) as Answer)[0]);
+  expect([plain, several, scored].map((choices) => choices!.length)).toEqual([1, 3, 2]);
+  expect(new Set(several!.map(({ text }) => text)).size).toBe(3);
+  expect(scored![1]!.logprobs).toHaveProperty('token_logprobs.0', expect.any(Number));
+  expect(JSON.parse(structured![0]!.text)).toEqual({ n: expect.any(Number) as number });
+});
 
 describe('a process that is ended', () => {
   it('loses and repeats nothing in 25 kills at random moments', { timeout: 60_000 }, async () => {
