@@ -46,7 +46,7 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
 }
 
 /** How many prompt tokens were found and where; nothing to say where prompts have nothing in common. */
-function reuseLines({ promptTokens, reusedTokens }: EngineStats): readonly Row[] {
+function reuseLines({ promptTokens, reusedTokens, copiedPages }: EngineStats): readonly Row[] {
   const { device, host, disk } = reusedTokens;
   const reused = device + host + disk;
   if (reused === 0) return [];
@@ -56,7 +56,9 @@ function reuseLines({ promptTokens, reusedTokens }: EngineStats): readonly Row[]
     ...(disk > 0 ? [`${formatCount(disk)} on disk`] : []),
   ];
   const share = ((100 * reused) / promptTokens).toFixed(1);
-  return [['prefix reuse', `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}`]];
+  const copies = copiedPages > 0 ? `; ${formatCount(copiedPages)} pages copied` : '';
+  const text = `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}${copies}`;
+  return [['prefix reuse', text]];
 }
 
 /** What became of KV that left its devices before it was done with; nothing to say in most runs. */

@@ -17,6 +17,8 @@ export interface StepSize {
   readonly pairs: number;
   /** Keys that attention reads: for every sequence the position of its last row plus one. */
   readonly keys: number;
+  /** Tokens of pages that are copied before the rows are computed. */
+  readonly copied?: number;
 }
 
 export interface Work {
@@ -96,7 +98,11 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
       const read = Math.ceil((kvHeads * heads) / (params['pageHeads'] ?? heads));
       return {
         flops: 4 * Math.min(step.pairs, most) * heads * dim,
-        bytes: Math.min(step.keys, most) * 2 * read * dim * element + 2 * rows * heads * dim * ACTIVATION,
+        bytes:
+          Math.min(step.keys, most) * 2 * read * dim * element +
+          2 * rows * heads * dim * ACTIVATION +
+          // Read and written, whatever the window.
+          (step.copied ?? 0) * 4 * kvHeads * dim * element,
       };
     },
   },

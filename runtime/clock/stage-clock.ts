@@ -58,13 +58,14 @@ export function stageGroups(
 }
 
 /** What a step's costs depend on. */
-export function stepSize(items: readonly StepItem[]): StepSize {
-  let [tokens, samples, pairs, keys] = [0, 0, 0, 0];
-  for (const { start, count, sample } of items) {
+export function stepSize(items: readonly StepItem[], pageTokens: number): StepSize {
+  let [tokens, samples, pairs, keys, copied] = [0, 0, 0, 0, 0];
+  for (const { start, count, sample, copyOf } of items) {
+    if (copyOf !== undefined) copied += pageTokens;
     tokens += count;
     if (sample) samples++;
     pairs += count * start + (count * (count + 1)) / 2;
     keys += start + count;
   }
-  return { tokens, samples, pairs, keys };
+  return { tokens, samples, pairs, keys, copied };
 }

@@ -173,7 +173,7 @@ export function createWorld(
     step(action, label, done) {
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
-      const size = stepSize(items);
+      const size = stepSize(items, graph.kv.pageTokens);
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
       trace?.encode(action, { start: prepare, end: hostFree });

@@ -341,7 +341,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           id,
           promptTokens,
           maxNewTokens,
-          ...(reusesPrefixes && { pageKeys: pageKeys(request.promptIds, graph.kv.pageTokens) }),
+          ...(reusesPrefixes && {
+            pageKeys: pageKeys(request.promptIds, graph.kv.pageTokens),
+            promptIds: request.promptIds,
+          }),
         },
       });
       const slice = tracer.begin(HOST.requests, 'arrive', { request: id, promptTokens, maxNewTokens });
@@ -376,6 +379,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     stats: (): EngineStats => ({
       promptTokens: counts.promptTokens,
       reusedTokens: scheduler.state().reused,
+      copiedPages: scheduler.state().copied,
       generatedTokens: counts.generatedTokens,
       prefillSeconds: clocks.prefill.seconds(),
       decodeSeconds: clocks.decode.seconds(),

@@ -13,6 +13,7 @@ import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
 import { openDiskTier } from '../kv/disk-tier.js';
 import type { DiskTier } from '../kv/disk-tier.js';
+import { createCopyPage, openPageCopies } from '../kv/page-copies.js';
 import { createHostPages } from '../kv/host-pages.js';
 import type { HostPages } from '../kv/host-pages.js';
 import { createPipeline } from '../exec/pipeline.js';
@@ -161,6 +162,9 @@ export async function prepare(
   );
 
   progress('compiling kernels');
+  const copying = new Map(
+    await Promise.all([...devices].map(async ([id, device]) => [id, await openPageCopies(device)] as const)),
+  );
   const stages = new Map<string, PreparedStage>();
   for (const stage of graph.stages) {
     const pages = Math.ceil(shape.context / graph.kv.pageTokens);
@@ -175,6 +179,11 @@ export async function prepare(
           weightPlace: (weight) => weights.get(rank.device)!.place(residence, weight),
           weightArrival: (weight) => weights.get(rank.device)!.arrival(residence, weight),
           kvBuffer: (group) => pools.get(stage.pool)!.buffer(rank.device, group),
+          copyPage: createCopyPage(
+            devices.get(rank.device)!,
+            copying.get(rank.device)!,
+            pools.get(stage.pool)!.groups(rank.device),
+          ),
           rope: (table) => ropes.get(rank.device)!.get(table)!,
           slot: (id) => workspaces.get(rank.device)!(stage.name, id),
         }),

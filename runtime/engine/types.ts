@@ -51,6 +51,8 @@ export interface EngineStats {
   readonly promptTokens: number;
   /** Prompt tokens whose KV was found and not computed, by where it was. */
   readonly reusedTokens: { readonly device: number; readonly host: number; readonly disk: number };
+  /** Device pages that were copied for prompts that had a part of them in common. */
+  readonly copiedPages: number;
   readonly generatedTokens: number;
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;

@@ -237,7 +237,12 @@ async function runGroup(
   let computed = context.computing();
   const overtaken: Promise<unknown>[] = [];
   try {
-    timed(host, 'submit', () => ranks.forEach((rank) => rank.writeArgs(args)));
+    timed(host, 'submit', () => {
+      for (const rank of ranks) {
+        rank.writeArgs(args);
+        if (args.copies.length > 0) rank.device.record((commands) => rank.copyPages(commands, args));
+      }
+    });
     for (const [index, op] of program.ops.entries()) {
       const awaited = ranks.flatMap((rank) => rank.arrival(index) ?? []);
       if (awaited.length > 0) {

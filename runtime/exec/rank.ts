@@ -14,6 +14,7 @@ import { activationStride } from '../../compiler/ir/runtime-graph.js';
 import type { BoundKernel, BufferRange, CommandList, Device, DeviceBuffer } from '../device/device.js';
 import type { KernelLibrary, KernelRequest, KernelVariant } from '../kernels/kernel.js';
 import { ATTENTION_TILE_ROWS, SAMPLE_WORDS } from '../kernels/kernel.js';
+import type { CopyPage } from '../kv/page-copies.js';
 import { openLogitAdjuster } from './logit-adjuster.js';
 import type { LogitAdjuster } from './logit-adjuster.js';
 import type { WeightUse } from './passages.js';
@@ -43,6 +44,8 @@ export interface Rank {
   readonly uses: readonly WeightUse[];
   /** Writes the step's arguments; ordered with the commands around it. */
   writeArgs(args: StepArgs): void;
+  /** Records the copies of pages that the step begins with. */
+  copyPages(commands: CommandList, args: StepArgs): void;
   /** Resolves when the weights of an op have arrived; undefined when they are there. */
   arrival(op: number): Promise<unknown> | undefined;
   /** Records the kernels of ops `first..end` (program order, kernels and sample ops only). */
@@ -59,6 +62,7 @@ export interface RankContext {
   /** Resolves when the weight has arrived; undefined when it is there. */
   readonly weightArrival: (weight: string) => Promise<void> | undefined;
   readonly kvBuffer: (group: number) => DeviceBuffer;
+  readonly copyPage: CopyPage;
   readonly rope: (table: RopeTable) => DeviceBuffer;
   /** Buffer of a slot of the rank's program; it may be larger than the slot. */
   readonly slot: (id: number) => DeviceBuffer;
@@ -139,6 +143,9 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     valueBuffer,
     uses: [...lastUses].map(([weight, last]) => ({ place: context.weightPlace(weight), last })),
     writeArgs: (step) => device.write(args, 0, step.bytes),
+    copyPages(commands, { copies }) {
+      for (const { from, to } of copies) context.copyPage(commands, from, to);
+    },
     arrival(op) {
       const awaited = weightsOf[op]!.flatMap((weight) => context.weightArrival(weight) ?? []);
       return awaited.length === 0 ? undefined : Promise.all(awaited);

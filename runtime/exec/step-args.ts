@@ -51,6 +51,11 @@ export interface SampleRow {
   readonly temperature: number;
 }
 
+export interface PageCopy {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface StepArgs {
   /** The start of the arguments, up to the last page table entry in use. */
   readonly bytes: Uint8Array;
@@ -59,6 +64,8 @@ export interface StepArgs {
   readonly sampleCount: number;
   /** Rows per attention tile of this step: 1 when every sequence has one row. */
   readonly tileRows: number;
+  /** Pages to copy before the rows are computed. */
+  readonly copies: readonly PageCopy[];
   /** What requests change about their logits; absent where none does. */
   readonly adjustments?: {
     readonly turns: readonly AdjustmentTurn[];
@@ -123,5 +130,8 @@ export function buildStepArgs(
       floats[at + 4] = temperature > 0 ? 1 / temperature : 1;
     }
   }
-  return { bytes, rowCount: row, tileCount: tile, sampleCount: sample, tileRows };
+  const copies = items.flatMap(({ copyOf, start, pages }) =>
+    copyOf === undefined ? [] : [{ from: copyOf, to: pages[Math.floor(start / pageTokens)]! }],
+  );
+  return { bytes, rowCount: row, tileCount: tile, sampleCount: sample, tileRows, copies };
 }

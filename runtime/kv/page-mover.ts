@@ -22,12 +22,7 @@ import type { Pace } from '../exec/pace.js';
 import { ceilDiv, defineKernel, read, readWrite, subgroupSize } from '../kernels/wgsl.js';
 import { createGate } from './gate.js';
 import type { Gate } from './gate.js';
-
-/** Where the pages of one layer group lie: page `p` at `p * pageBytes`. */
-export interface PageGroup {
-  readonly buffer: DeviceBuffer;
-  readonly pageBytes: number;
-}
+import type { PageGroup } from './page-group.js';
 
 export interface PageMover {
   /** Reads pages, chunk by chunk: `visit` gets packed parts, in any order. */

@@ -7,7 +7,8 @@ import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
 import { pageOwners } from './page-owners.js';
 import { createPageMover, openMoveStaging, packingBytes } from './page-mover.js';
-import type { MoveStaging, PageGroup, PageMover } from './page-mover.js';
+import type { PageGroup } from './page-group.js';
+import type { MoveStaging, PageMover } from './page-mover.js';
 import type { PageVerifier } from './verify-pages.js';
 
 interface PoolRank {
@@ -28,6 +29,8 @@ export interface PagePool {
   readonly id: string;
   /** Buffer of a layer group on a device. */
   buffer(device: number, group: number): DeviceBuffer;
+  /** Where the pages of a device lie, by layer group. */
+  groups(device: number): readonly PageGroup[];
   /** Copies device pages of a replica to host pages; resolves with the bytes moved. */
   pageOut(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
   /**
@@ -116,13 +119,15 @@ export function createPagePool(
     if (host === undefined) throw new Error(`pool ${pool.id} pages out but the graph has no host tier`);
     return host;
   };
+  const groupsOn = (device: number): readonly PageGroup[] => {
+    const rank = ranks.find((candidate) => candidate.deviceId === device);
+    if (rank === undefined) throw new Error(`pool ${pool.id} has no pages on device ${device}`);
+    return rank.groups;
+  };
   return {
     id: pool.id,
-    buffer(device, group) {
-      const rank = ranks.find((candidate) => candidate.deviceId === device);
-      if (rank === undefined) throw new Error(`pool ${pool.id} has no pages on device ${device}`);
-      return rank.groups[group]!.buffer;
-    },
+    buffer: (device, group) => groupsOn(device)[group]!.buffer,
+    groups: groupsOn,
     async pageOut(replica, pages, hostPages) {
       const leaving = ranksOf(replica).filter((rank) => rank.owns);
       await Promise.all(

@@ -126,6 +126,11 @@ export const COUNTERS: readonly Figure[] = [
     'tier',
     ({ reusedTokens }) => reusedTokens,
   ),
+  ofStats(
+    'fulcrum_copied_pages_total',
+    'Device pages copied for prompts that had a part of them in common.',
+    ({ copiedPages }) => copiedPages,
+  ),
   byLabel(
     'fulcrum_preempted_total',
     'Preempted sequences, by whether their KV was kept or is computed again.',

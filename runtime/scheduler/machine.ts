@@ -7,6 +7,7 @@
  */
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { LoadSource } from './costs.js';
+import { createAlikeIndex } from './alike.js';
 import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
 import { createArrivalQueue } from './sequences.js';
@@ -90,6 +91,7 @@ export type Pending =
         readonly start: number;
         readonly count: number;
         readonly sample: boolean;
+        readonly copyOf?: number;
       }[];
     }
   | {
@@ -149,6 +151,8 @@ export interface Machine {
   failedFetches: number;
   /** Prompt tokens whose KV was found and not computed, by where it was; tokens computed once before are left out. */
   readonly reused: Record<'device' | LoadSource, number>;
+  /** Device pages copied, as sequences went on in them after the same first tokens. */
+  copied: number;
   /** Loads not made, and KV not kept, because computing it again is quicker; by tier. */
   readonly passedOver: Record<LoadSource, number>;
 }
@@ -204,8 +208,14 @@ export function createMachine(config: SchedulerConfig): Machine {
     failedSpills: 0,
     failedFetches: 0,
     reused: { device: 0, host: 0, disk: 0 },
+    copied: 0,
     passedOver: { host: 0, disk: 0 },
   };
+}
+
+/** A copy moves a whole page, however little of it is alike: less than a quarter is computed again. */
+function leastCopied({ pageTokens }: SchedulerConfig): number {
+  return Math.ceil(pageTokens / 4);
 }
 
 function createPools(config: SchedulerConfig): PoolReplica[] {
@@ -225,7 +235,10 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
     .filter(({ within }) => within === undefined)
     .flatMap(({ id, dp, pages }) =>
       Array.from({ length: dp }, (_, replica) =>
-        create(id, replica, createPageList(pages), { pools: [], leaving: 0 }),
+        create(id, replica, createPageList(pages, 'fresh', createAlikeIndex(leastCopied(config))), {
+          pools: [],
+          leaving: 0,
+        }),
       ),
     );
   return config.pools.flatMap(({ id, dp, pages, within }) =>

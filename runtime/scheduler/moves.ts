@@ -22,6 +22,7 @@ import {
   keysAt,
   pagesAt,
   positionsFrom,
+  publishLoaded,
   publishPages,
 } from './prefix.js';
 import { isHalf, knownTokens } from './sequences.js';
@@ -205,9 +206,9 @@ export function pageIn(machine: Machine, sequence: Sequence, positions: readonly
 }
 
 export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonly PageKey[]): void {
-  const { pages } = sequence.lane!.pool;
-  for (const key of keys) pages.awaited.delete(key);
-  publishPages(machine, sequence, pages, sequence.pages, sequence.computed);
+  const { pool } = sequence.lane!;
+  for (const key of keys) pool.pages.awaited.delete(key);
+  publishLoaded(machine, sequence, pool, sequence.computed);
   if (sequence.place === 'gone') {
     forget(machine, sequence);
     return;

@@ -4,8 +4,11 @@
  *
  * A held page may be *published*: others find it by the key of what it holds and share it, as long as nobody writes to
  * it. It stays published when it is free, until it is taken for something else, so that free pages are a cache; the one
- * that was given back first goes first.
+ * that was given back first goes first. A page that is not full may be published too: it is then found by what its first
+ * slots hold, and those are not written again while it can be found.
  */
+import { createAlikeIndex } from './alike.js';
+import type { AlikeIndex, LikePage, PageTokens } from './alike.js';
 
 /** Names what a page holds: the tokens of the page and all tokens before it. Equal keys mean equal KV. */
 export type PageKey = string;
@@ -24,11 +27,17 @@ export interface PageList {
   holders(page: number): number;
   /** Published pages, held or not, with one more holder. */
   share(pages: readonly number[]): void;
-  /** Lets others find a held page, unless another is found by the key already. */
-  publish(page: number, key: PageKey): void;
+  /**
+   * Lets others find a held page, unless another is found by the key already.
+   *
+   * @param held also lets it be found by its first tokens
+   */
+  publish(page: number, key: PageKey, held?: PageTokens): void;
   /** What the page holds is not to be had again: nobody finds it from now on. */
   withdraw(page: number): void;
   find(key: PageKey): number | undefined;
+  /** The published page that begins with most of the tokens, of those that may be used. */
+  findAlike(wanted: PageTokens, isThere: (page: number) => boolean): LikePage | undefined;
   /** Keys that moves under way are about to publish; the list itself neither adds nor removes any. */
   readonly awaited: Set<PageKey>;
 }
@@ -41,8 +50,13 @@ export interface PageList {
  *
  * @param spare which are taken first: pages that were never taken, where their memory is there anyway, or published
  *   ones, so that no more memory is used than is wanted at a time
+ * @param alike finds pages by their first tokens
  */
-export function createPageList(total: number, spare: 'fresh' | 'published' = 'fresh'): PageList {
+export function createPageList(
+  total: number,
+  spare: 'fresh' | 'published' = 'fresh',
+  alike: AlikeIndex = createAlikeIndex(1),
+): PageList {
   /** Of the pages below `fresh`; nobody ever took the others. */
   const holders: number[] = [];
   const given: number[] = [];
@@ -58,6 +72,7 @@ export function createPageList(total: number, spare: 'fresh' | 'published' = 'fr
     if (key === undefined) return;
     keys.delete(page);
     index.delete(key);
+    alike.remove(page);
   };
   /**
    * Goes on where it stopped: a loop from the start would step over all that was taken out before. What it has passed is
@@ -118,18 +133,20 @@ export function createPageList(total: number, spare: 'fresh' | 'published' = 'fr
       }
       most = Math.max(most, total - free());
     },
-    publish(page, key) {
+    publish(page, key, held) {
       if (index.has(key)) return;
       if ((holders[page] ?? 0) === 0) throw new Error(`page ${page} published but not taken`);
       unlist(page);
       keys.set(page, key);
       index.set(key, page);
+      if (held !== undefined) alike.add(page, held);
     },
     withdraw(page) {
       unlist(page);
       if (cached.delete(page)) given.push(page);
     },
     find: (key) => index.get(key),
+    findAlike: alike.find,
     awaited: new Set(),
   };
 }
@@ -165,9 +182,10 @@ export function createPageShare(list: PageList, limit: number, name: string): Pa
       most = Math.max(most, held);
       list.share(pages);
     },
-    publish: (page, key) => list.publish(page, own(key)),
+    publish: (page, key, held) => list.publish(page, own(key), held && { ...held, after: own(held.after) }),
     withdraw: list.withdraw,
     find: (key) => list.find(own(key)),
+    findAlike: ({ after, tokens }, isThere) => list.findAlike({ after: own(after), tokens }, isThere),
     awaited: new Set(),
   };
 }

@@ -3,8 +3,8 @@
  * begin with these tokens.
  *
  * Every full page of a prompt has a key (see pages.ts). Full pages alone are shared, and nobody writes to a full page, so
- * the page a sequence goes on writing is always its own: what it shares of an unfinished page it computes again.
- * At least the last token of a prompt is computed, as its logits are wanted.
+ * the page a sequence goes on writing is always its own; where that begins like another's, it begins as a copy of it (see
+ * copies.ts). At least the last token of a prompt is computed, as its logits are wanted.
  *
  * Steps of a lane are carried out in order, and a step writes the keys and values of all its rows before it reads any. So
  * a page counts as there for the sequences of a lane from the moment on at which the lane is given the step that fills
@@ -76,7 +76,7 @@ export function pagesAt(pages: readonly number[], positions: readonly number[]):
   return positions.map((position) => pages[position]!);
 }
 
-/** Lets others find those pages of a sequence among the first `tokens` tokens that are full. */
+/** Lets others find those pages of a sequence in a tier among the first `tokens` tokens that are full. */
 export function publishPages(
   { config }: Machine,
   { keys }: Sequence,
@@ -94,7 +94,7 @@ export function keysAt({ keys }: Sequence, positions: readonly number[]): string
 }
 
 /** Whether the page is filled already as far as the lane can tell: by a step that is done, or by an earlier one of its own. */
-function isFilledFor(lane: Lane, page: number): boolean {
+export function isFilledFor(lane: Lane, page: number): boolean {
   const writer = lane.pool.writing.get(page);
   return writer === undefined || writer === lane;
 }
@@ -153,27 +153,66 @@ function countReused(machine: Machine, sequence: Sequence, start: number, end: n
   sequence.reached = Math.max(sequence.reached, end);
 }
 
-/** Pages that rows from `start` to `end` fill up. */
-function filledBy({ config }: Machine, { keys }: Sequence, start: number, end: number): number[] {
-  const full = Math.min(keys.length, Math.floor(end / config.pageTokens));
-  return positionsFrom(Math.floor(start / config.pageTokens), full);
+/** Pages of a prompt that rows from `start` to `end` fill, up to the last token of it that others may have where that is in none of the full ones. */
+function filledBy(
+  { config: { pageTokens } }: Machine,
+  { keys, promptIds }: Sequence,
+  start: number,
+  end: number,
+): number[] {
+  const full = Math.min(keys.length, Math.floor(end / pageTokens));
+  const positions = positionsFrom(Math.floor(start / pageTokens), full);
+  const shared = promptIds.length;
+  if (start < shared && shared <= end && shared > keys.length * pageTokens) positions.push(keys.length);
+  return positions;
 }
 
-/** The lane is given rows of a prompt: from now on its sequences may share the pages that these fill. */
+/**
+ * Lets others find a page on the devices, by its key where it is full and by its first tokens; false where they find
+ * another.
+ */
+function publishOnDevice(
+  { config: { pageTokens } }: Machine,
+  { keys, promptIds, pages: own }: Sequence,
+  { pages }: PoolReplica,
+  position: number,
+): boolean {
+  const tokens = promptIds.slice(position * pageTokens, (position + 1) * pageTokens);
+  const after = keys[position - 1] ?? '';
+  // A page that is not full is never found by its key, which is there to tell that another holds the same.
+  const key = keys[position] ?? `${after}|${tokens.join()}`;
+  const page = own[position]!;
+  pages.publish(page, key, { after, tokens });
+  return pages.find(key) === page;
+}
+
+/** Lets others find those pages of a sequence on the devices among the first `tokens` tokens that are full. */
+export function publishLoaded(machine: Machine, sequence: Sequence, pool: PoolReplica, tokens: number): void {
+  const full = Math.min(sequence.keys.length, Math.floor(tokens / machine.config.pageTokens));
+  for (let position = 0; position < full; position++) publishOnDevice(machine, sequence, pool, position);
+}
+
+/**
+ * The lane is given rows of a prompt: from now on its sequences may share the pages that these fill. Returns the pages that
+ * others find as theirs.
+ */
 export function beginFilling(
   machine: Machine,
   lane: Lane,
   sequence: Sequence,
   start: number,
   end: number,
-): void {
+): number[] {
   countReused(machine, sequence, start, end);
-  const { pages, writing } = lane.pool;
+  const { writing } = lane.pool;
+  const published: number[] = [];
   for (const position of filledBy(machine, sequence, start, end)) {
-    const [page, key] = [sequence.pages[position]!, sequence.keys[position]!];
-    pages.publish(page, key);
-    if (pages.find(key) === page) writing.set(page, lane);
+    if (!publishOnDevice(machine, sequence, lane.pool, position)) continue;
+    const page = sequence.pages[position]!;
+    writing.set(page, lane);
+    published.push(page);
   }
+  return published;
 }
 
 /** The rows are done: everybody may share the pages. */

@@ -56,6 +56,8 @@ export interface SchedulerState {
   readonly fetches: { readonly started: number; readonly failed: number };
   /** Prompt tokens whose KV was found and not computed, by where it was found; those of a second prefill are left out. */
   readonly reused: { readonly device: number; readonly host: number; readonly disk: number };
+  /** Device pages that were copied, as a prompt shared a part of them. */
+  readonly copied: number;
   /** By tier: loads not made, and KV not kept there, because computing it again is quicker. */
   readonly passedOver: { readonly host: number; readonly disk: number };
 }
@@ -171,7 +173,8 @@ function finishStep(
   const ended = new Map(sampled.map(({ sequence, finished }) => [sequence, finished]));
   step.lane.pipeline.inFlight--;
   step.lane.stage.group.stepsInFlight--;
-  for (const { sequence, start, count, sample } of step.items) {
+  for (const { sequence, start, count, sample, copyOf } of step.items) {
+    if (copyOf !== undefined) step.lane.pool.pages.give([copyOf]);
     sequence.stepsInFlight--;
     sequence.computed = Math.max(sequence.computed, start + count);
     finishFilling(machine, step.lane.pool, sequence, start, start + count);
@@ -223,6 +226,7 @@ function snapshot(machine: Machine): SchedulerState {
     spills: { started: machine.spills, failed: machine.failedSpills },
     fetches: { started: machine.fetches, failed: machine.failedFetches },
     reused: { ...machine.reused },
+    copied: machine.copied,
     passedOver: { ...machine.passedOver },
   };
 }

@@ -40,6 +40,8 @@ export interface Sequence {
   readonly maxNewTokens: number;
   /** Of the full pages of its prompt. */
   readonly keys: readonly PageKey[];
+  /** Tokens of its prompt that others may have too, from the first on. */
+  readonly promptIds: readonly number[];
   place: Place;
   /** How often it changed places: tells a queue which of its entries are out of date. */
   stay: number;
@@ -76,6 +78,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     promptTokens: request.promptTokens,
     maxNewTokens: request.maxNewTokens,
     keys: request.pageKeys ?? [],
+    promptIds: request.promptIds ?? [],
     place: 'waiting',
     stay: 0,
     passedOver: -1,

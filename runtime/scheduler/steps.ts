@@ -12,6 +12,7 @@ import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { growForNextToken } from './preemption.js';
+import { copyAlike, findAlike } from './copies.js';
 import { beginFilling, skipFilled } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
@@ -21,6 +22,7 @@ interface Row {
   readonly start: number;
   readonly count: number;
   readonly sample: boolean;
+  readonly copyOf?: number;
 }
 
 /** Starts every step that may start now: stages in flow order, so prefill first where both share devices. */
@@ -52,11 +54,12 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
     id,
     stage: stage.config.name,
     replica: lane.replica,
-    items: rows.map(({ sequence, start, count, sample }) => ({
+    items: rows.map(({ sequence, start, count, sample, copyOf }) => ({
       sequence: sequence.id,
       start,
       count,
       sample,
+      ...(copyOf !== undefined && { copyOf }),
       pages: sequence.pages.slice(0, pagesFor(machine, start + count)),
     })),
   });
@@ -99,15 +102,22 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
 function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[] {
   const { maxTokens, maxSequences } = lane.stage.config;
   const rows: Row[] = [];
+  /** Pages that rows of this very step fill. */
+  const filling = new Set<number>();
   let tokens = maxTokens - decode.length;
   for (const sequence of lane.prefilling) {
     if (tokens === 0 || decode.length + rows.length === maxSequences) break;
     if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
     skipFilled(machine, lane, sequence);
+    const like = findAlike(machine, lane, sequence);
+    // It is there to be copied for the next step.
+    if (like !== undefined && filling.has(like.page)) continue;
+    const copyOf = like && copyAlike(machine, lane, sequence, like);
     const { scheduled: start, target } = sequence;
     const count = Math.min(target - start, tokens);
-    rows.push({ sequence, start, count, sample: start + count === target });
-    beginFilling(machine, lane, sequence, start, start + count);
+    const sample = start + count === target;
+    rows.push({ sequence, start, count, sample, ...(copyOf !== undefined && { copyOf }) });
+    for (const page of beginFilling(machine, lane, sequence, start, start + count)) filling.add(page);
     tokens -= count;
   }
   return rows;

@@ -68,6 +68,11 @@ export interface SchedulerRequest {
    * Absent: its KV is shared with nobody.
    */
   readonly pageKeys?: readonly PageKey[];
+  /**
+   * The tokens of the prompt, or as many of the first as others may have too: those that the keys stand for, and less than
+   * a page more. Absent: whole pages of it are shared, and nothing of a page that is alike in part.
+   */
+  readonly promptIds?: readonly number[];
 }
 
 /** Part of a sequence in a step: `count` tokens from position `start`. `sample`: the last row yields a token. */
@@ -78,6 +83,11 @@ export interface StepItem {
   readonly sample: boolean;
   /** Device pages of the sequence in the stage's pool, covering at least `start + count` tokens. */
   readonly pages: readonly number[];
+  /**
+   * Another's page, to be copied to the one that the first row goes to before the step writes or reads any: its slots
+   * before that row hold what this page should. Steps of a replica given out before may yet have to write them.
+   */
+  readonly copyOf?: number;
 }
 
 export type Action =

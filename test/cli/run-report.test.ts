@@ -25,6 +25,8 @@ describe('the figures of a run', () => {
     expect(
       said('prefix reuse', { promptTokens: 4000, reusedTokens: { device: 20, host: 1400, disk: 80 } }),
     ).toBe('1,500 of these tokens found (37.5%): 20 on the devices, 1,400 in the host tier, 80 on disk');
+    const copied = { promptTokens: 4000, reusedTokens: { device: 1000, host: 0, disk: 0 }, copiedPages: 12 };
+    expect(said('prefix reuse', copied)).toMatch(/on the devices; 12 pages copied$/);
     expect(said('prefix reuse', { promptTokens: 4000 })).toBeUndefined();
   });
 

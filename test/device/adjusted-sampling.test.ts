@@ -117,7 +117,7 @@ async function sampled(rows: readonly Row[], vocab: number, ranks: number, capac
         samples: { buffer: samples },
         logits: { buffer: logits },
       });
-      const step = { bytes: new Uint8Array(), rowCount: 0, tileCount: 0, tileRows: 1 };
+      const step = { bytes: new Uint8Array(), rowCount: 0, tileCount: 0, tileRows: 1, copies: [] };
       adjuster.apply({ ...step, sampleCount: rows.length, adjustments: { turns, wantsPlain: true } });
       const [variant] = kernelVariants({ kernel: 'sample', params }, device.limits);
       const bound = device.bind(await device.createKernel(variant!), [

@@ -51,8 +51,8 @@ function graphOf(stages: readonly StageOptions[], pages: Pages): RuntimeGraph {
 }
 
 /** Every other request draws its tokens, as answers of `n` do, each with a seed of its own. */
-const run = (graph: RuntimeGraph, reusesPrefixes: boolean) =>
-  generate(graph, CLERK, prompts, {
+const run = (graph: RuntimeGraph, reusesPrefixes: boolean, all: readonly (readonly number[])[] = prompts) =>
+  generate(graph, CLERK, all, {
     maxNewTokens: 10,
     stopIds: [],
     sampling: (i) => (i % 2 === 0 ? GREEDY : { ...GREEDY, temperature: 0.8, seed: i, logprobs: true }),
@@ -90,7 +90,24 @@ describe('prompts that begin alike', () => {
     expect(whole.stats.reusedTokens).toEqual({ device: 0, host: 0, disk: 0 });
     const { device, host, disk } = shared.stats.reusedTokens;
     expect(device + host + disk).toBeGreaterThan(promptTokens / 2);
+    expect([whole.stats.copiedPages, shared.stats.copiedPages > 0]).toEqual([0, true]);
     // Few pages on the devices: what comes back to a beginning finds it in the host tier.
     if (pages.device < 10) expect(host).toBeGreaterThan(0);
+  });
+
+  it('cost one token each but for the first where they are the same, and as many as they differ in', async () => {
+    const graph = graphOf([{ name: 'serve', mesh: { pp: 2, tp: 2 }, ...batch }], {
+      device: 40,
+      host: 0,
+      disk: 0,
+    });
+    const own = tokens(7);
+    const all = [long, long, long, short, short, [...long.slice(0, 60), ...own]];
+    const whole = await run(graph, false, all);
+    const shared = await run(graph, true, all);
+    expect(shared.outputs).toEqual(whole.outputs);
+    const computed = shared.stats.promptTokens - shared.stats.reusedTokens.device;
+    expect(computed).toBe(long.length + 2 + short.length + 1 + own.length);
+    expect(shared.stats.copiedPages).toBe(4);
   });
 });

@@ -34,6 +34,15 @@ describe('buildStepArgs', () => {
     expect(words(args.bytes, layout.samples.offset, 4)).toEqual([2, 0, 7, 9]);
   });
 
+  it('copies a page to the one that its row goes on in', () => {
+    const layout = stepArgsLayout(16, 4, 16);
+    const items = [
+      { sequence: 0, start: 6, count: 4, sample: true, pages: [5, 9, 3], copyOf: 2 },
+      { sequence: 1, start: 4, count: 1, sample: true, pages: [5, 8] },
+    ];
+    expect(buildStepArgs(layout, items, PAGE, () => 1, greedy).copies).toEqual([{ from: 2, to: 9 }]);
+  });
+
   it('writes no more of the page table than the step uses', () => {
     const longContext = 131_072 / PAGE;
     const layout = stepArgsLayout(4, 4, 4 * longContext);

@@ -48,6 +48,7 @@ export function createDriver(
 
   const completeStep = (step: Step): void => {
     const sampled: { sequence: number; finished: boolean }[] = [];
+    memory.copyPages(step);
     for (const item of step.items) {
       const track = tracks.get(item.sequence)!;
       track.inFlight.delete(step.id);

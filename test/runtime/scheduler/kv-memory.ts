@@ -1,8 +1,8 @@
 /**
  * A simulated KV memory: what every page holds, and which pages actions under way use.
  *
- * Every page cell holds the token written to it as `sequence:position`, or as `key:position` in full pages of prompts
- * that have keys. A page given to two sequences that do not share it, freed too early, read before it was written or
+ * Every page cell holds the token written to it as `sequence:position`, or as `token:position` where the tokens of the
+ * prompt are known. A page given to two sequences that do not share it, freed too early, read before it was written or
  * moved to the wrong place shows up as a wrong cell, or as a place with two uses.
  */
 import type { Action, SchedulerConfig, StepItem } from '../../../runtime/scheduler/types.js';
@@ -21,10 +21,14 @@ interface Ends {
 export interface KvMemory {
   /** Checks that the pages of a row of a step may be read, and those it fills be written. `used`: of other rows too. */
   claimRow(used: PlacesInUse, step: Step, item: StepItem): void;
+  /** Checks that the page a row copies holds still until the step is done, and that no other row of the step fills it. */
+  claimCopy(step: Step, item: StepItem): void;
   /** Checks that both ends of a move may be used as they will be. */
   claimMove(move: Move | TierMove): void;
   /** What actions under way use. */
   placesInUse(): PlacesInUse;
+  /** Copies the pages that rows of a step begin with. */
+  copyPages(step: Step): void;
   /** Writes the tokens of a row that is done, and checks that those before it are in place. */
   writeRow(step: Step, item: StepItem): void;
   /** Copies what a move has moved, once it is checked; `failed`: it arrives as garbage. */
@@ -66,8 +70,21 @@ export function createKvMemory(
   /** What the page at a position of a sequence holds: the same for all that may share it. */
   const contentAt = (sequence: number, position: number): string =>
     tracks.get(sequence)!.request.pageKeys?.[position] ?? `${sequence}`;
-  const cellAt = (sequence: number, token: number): string =>
-    `${contentAt(sequence, Math.floor(token / pageTokens))}:${token}`;
+  const cellAt = (sequence: number, token: number): string => {
+    const id = tracks.get(sequence)!.request.promptIds?.[token];
+    return `${id ?? contentAt(sequence, Math.floor(token / pageTokens))}:${token}`;
+  };
+  const sourceOf = (step: Step, { copyOf }: StepItem): string | undefined =>
+    copyOf === undefined ? undefined : devicePlace(stageOf.get(step.stage)!.pool, step.replica, copyOf);
+  const flyingSteps = (): Step[] =>
+    [...flying.values()].filter((action): action is Step => action.kind === 'step');
+  /** Slots of a page that a row writes: the first of them, or none. */
+  const firstWritten = (step: Step, item: StepItem, place: string): number => {
+    const position = stepPlaces(step, item).indexOf(place);
+    const { start, count } = item;
+    if (position < 0 || start + count <= position * pageTokens) return Infinity;
+    return Math.max(0, start - position * pageTokens);
+  };
   const claim = (
     used: PlacesInUse,
     sequence: number,
@@ -92,6 +109,14 @@ export function createKvMemory(
   const claimEnds = (used: PlacesInUse, move: Move | TierMove): void => {
     const { from, to } = endsOf(move);
     for (const places of [from, to]) claim(used, move.sequence, places, move.positions);
+  };
+  const checkHeldStill = (place: string, isWritten: (slots: number) => boolean): void => {
+    for (const step of flyingSteps())
+      for (const item of step.items)
+        check(
+          sourceOf(step, item) !== place || !isWritten(item.start % pageTokens),
+          `${place} is written to before it is copied`,
+        );
   };
   const placesInUse = (): PlacesInUse => {
     const used: PlacesInUse = new Map();
@@ -121,11 +146,38 @@ export function createKvMemory(
       const places = stepPlaces(step, item);
       claimToWrite(used, item.sequence, places.slice(Math.floor(item.start / pageTokens)));
       claim(used, item.sequence, places, [...places.keys()]);
+      for (const place of places) checkHeldStill(place, (slots) => firstWritten(step, item, place) < slots);
+    },
+    claimCopy(step, item) {
+      const place = sourceOf(step, item);
+      if (place === undefined) return;
+      const slots = item.start % pageTokens;
+      check(slots > 0, 'a copy is of some use');
+      check(!stepPlaces(step, item).includes(place), 'a page is not copied to itself');
+      for (const other of step.items)
+        check(firstWritten(step, other, place) >= slots, 'a step copies nothing that it writes');
+      for (const other of flyingSteps())
+        for (const row of other.items)
+          check(
+            firstWritten(other, row, place) >= slots ||
+              (other.stage === step.stage && other.replica === step.replica),
+            'what is copied is written by steps before it',
+          );
+      for (const action of flying.values())
+        check(!isMove(action) || !endsOf(action).to.includes(place), 'what is copied is there');
     },
     claimMove(move) {
       const used = placesInUse();
       claimToWrite(used, move.sequence, endsOf(move).to);
+      for (const place of endsOf(move).to) checkHeldStill(place, () => true);
       claimEnds(used, move);
+    },
+    copyPages(step) {
+      for (const item of step.items) {
+        const from = sourceOf(step, item);
+        const to = stepPlaces(step, item)[Math.floor(item.start / pageTokens)]!;
+        if (from !== undefined) memory.set(to, [...cells(from)]);
+      }
     },
     writeRow(step, item) {
       const { sequence, start, count } = item;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Action } from '../../../runtime/scheduler/types.js';
 import { configOf } from './configs.js';
 import { createDriver } from './driver.js';
+import { promptOf } from './families.js';
 import type { Driver } from './driver.js';
 import type { FakeRequest } from './tracks.js';
 
@@ -15,10 +16,8 @@ function requestOf(
   alike: number,
   { family = 'a', outputTokens = 3 } = {},
 ): FakeRequest {
-  const pageKeys = Array.from({ length: Math.floor(promptTokens / PAGE) }, (_, page) =>
-    (page + 1) * PAGE <= alike ? `${family}${page}` : `${id}/${page}`,
-  );
-  return { id, promptTokens, maxNewTokens: outputTokens, outputTokens, pageKeys };
+  const prompt = promptOf({ id, promptTokens, family, alike }, PAGE);
+  return { id, promptTokens, maxNewTokens: outputTokens, outputTokens, ...prompt };
 }
 
 function run(driver: Driver, requests: readonly FakeRequest[]): void {
@@ -38,6 +37,22 @@ const prefills = (driver: Driver): string[] =>
       : [],
   );
 
+/** The rows of all steps, and of them those that go on in a copy, with the page copied. */
+const rows = (driver: Driver): string[] =>
+  driver.log.flatMap((action) =>
+    action.kind === 'step'
+      ? [action.items.map(({ sequence, start, count }) => `${sequence}@${start}+${count}`).join(' ')]
+      : [],
+  );
+const copies = (driver: Driver): readonly (readonly [number, number])[] =>
+  driver.log.flatMap((action) =>
+    action.kind === 'step'
+      ? action.items.flatMap(({ sequence, copyOf }) =>
+          copyOf === undefined ? [] : ([[sequence, copyOf]] as const),
+        )
+      : [],
+  );
+
 /** Positions of the pages that moved, by sequence. */
 const moved = (driver: Driver, kind: Kind): [number, readonly number[]][] =>
   driver.log.flatMap((action) =>
@@ -52,10 +67,15 @@ describe('a common beginning', () => {
     expect(driver.scheduler.state().reused).toEqual({ device: 12, host: 0, disk: 0 });
   });
 
-  it('ends at a page border, and before the last token of a prompt', () => {
+  it('ends at a page border where the tokens are not known, and before the last token of a prompt', () => {
     const driver = createDriver(configOf('fused', { maxTokens: 64 }));
-    run(driver, [requestOf(0, 12, 7), requestOf(1, 12, 7), requestOf(2, 8, 8), requestOf(3, 8, 8)]);
+    const requests = [requestOf(0, 12, 7), requestOf(1, 12, 7), requestOf(2, 8, 8), requestOf(3, 8, 8)];
+    run(
+      driver,
+      requests.map(({ promptIds: _, ...request }) => request),
+    );
     expect(prefills(driver)[0]).toBe('0@0+12 1@4+8 2@4+4 3@4+4');
+    expect(driver.scheduler.state().copied).toBe(0);
   });
 
   it('is computed once by a prompt in chunks, with the others behind it', () => {
@@ -79,7 +99,7 @@ describe('a common beginning', () => {
       driver,
       [0, 1, 2, 3].map((id) => requestOf(id, 18, 18, { outputTokens: 2 })),
     );
-    expect(prefills(driver)).toEqual(['0@0+18', '0@18+1 1@16+2 2@16+2 3@16+2']);
+    expect(rows(driver)).toEqual(['0@0+18', '0@18+1 1@17+1 2@17+1 3@17+1', '1@18+1 2@18+1 3@18+1']);
     expect(driver.scheduler.state().preemptions).toEqual({ swapped: 0, dropped: 0 });
   });
 
@@ -110,6 +130,85 @@ describe('a common beginning', () => {
     );
     expect(driver.scheduler.state().preemptions.dropped).toBeGreaterThan(0);
     expect(prefills(driver).join(' ').match(/@0\+/g)).toHaveLength(1);
+  });
+});
+
+describe('a beginning that ends within a page', () => {
+  it('is copied once the page is filled, and gone on with behind the tokens in common', () => {
+    const driver = createDriver(configOf('fused', { maxTokens: 64 }));
+    run(driver, [requestOf(0, 12, 7), requestOf(1, 12, 7), requestOf(2, 9, 6)]);
+    expect(prefills(driver)).toEqual(['0@0+12', '0@12+1 1@7+5 2@6+3']);
+    expect(copies(driver)).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(driver.scheduler.state()).toMatchObject({ copied: 2, reused: { device: 13, host: 0, disk: 0 } });
+  });
+
+  it('leaves one token of the same prompt to be computed, wherever it ends', () => {
+    for (const length of [5, 6, 7, 8]) {
+      const driver = createDriver(configOf('fused', { maxTokens: 64 }));
+      run(
+        driver,
+        [0, 1, 2].map((id) => requestOf(id, length, length)),
+      );
+      const last = length - 1;
+      const [first, second] = rows(driver);
+      // What is in whole pages needs no copy, and no step between.
+      expect(first).toBe(last === 4 ? `0@0+5 1@4+1 2@4+1` : `0@0+${length}`);
+      if (last > 4) expect(second).toBe(`0@${length}+1 1@${last}+1 2@${last}+1`);
+    }
+  });
+
+  it('is found in the page of one that is decoding in it, or has ended', () => {
+    const driver = createDriver(configOf('fused'));
+    run(driver, [requestOf(0, 6, 6, { outputTokens: 5 })]);
+    run(driver, [requestOf(1, 8, 6, { outputTokens: 1 })]);
+    expect(prefills(driver)).toEqual(['0@0+6', '1@6+2']);
+    // Tokens generated behind the prompt are not taken for those of another.
+    run(driver, [requestOf(2, 12, 6, { outputTokens: 1 }), requestOf(3, 12, 12, { outputTokens: 1 })]);
+    expect(prefills(driver).at(-1)).toBe('2@6+6 3@6+6');
+  });
+
+  it('is copied from the page with most of it', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 12 }));
+    run(driver, [requestOf(0, 8, 5), requestOf(1, 8, 7)]);
+    run(driver, [requestOf(2, 9, 7)]);
+    expect(prefills(driver).at(-1)).toBe('2@7+2');
+  });
+
+  it('is computed again where it is less than a quarter of a page', () => {
+    const pageTokens = 16;
+    const driver = createDriver(configOf('fused', { pageTokens, maxTokens: 64 }));
+    const request = (id: number, alike: number): FakeRequest => {
+      const promptTokens = 12;
+      const prompt = promptOf({ id, promptTokens, family: 'a', alike }, pageTokens);
+      return { id, promptTokens, maxNewTokens: 1, outputTokens: 1, ...prompt };
+    };
+    run(driver, [request(0, 12)]);
+    run(driver, [request(1, 3), request(2, 4)]);
+    expect(prefills(driver).at(-1)).toBe('1@0+12 2@4+8');
+  });
+
+  it('stays where it is until the step that copies it is done', () => {
+    const driver = createDriver(configOf('fused', { prefillPages: 3, maxTokens: 64, depth: 2 }));
+    run(driver, [requestOf(0, 3, 3, { outputTokens: 1 })]);
+    driver.arrive(requestOf(1, 4, 3, { outputTokens: 1 }));
+    expect(driver.poll()).toMatchObject([{ items: [{ sequence: 1, start: 3, count: 1, copyOf: 0 }] }]);
+    // Its own page and the one it is copied from.
+    expect(driver.scheduler.state().pools[0]!.free).toBe(1);
+    driver.cancel(1);
+    driver.drain();
+    expect(driver.scheduler.state().pools[0]!.free).toBe(3);
+  });
+
+  it('is not waited for where another replica is about to have it', () => {
+    const driver = createDriver(configOf('fused', { prefillDp: 2 }));
+    run(
+      driver,
+      [0, 1].map((id) => requestOf(id, 7, 7)),
+    );
+    expect(prefills(driver)).toEqual(['0@0+7', '1@0+7']);
   });
 });
 
@@ -207,6 +306,22 @@ describe('a common beginning that is on disk alone', () => {
     const fetched = moved(driver, 'fetch').filter(([id]) => id > 10);
     expect(fetched).toEqual([[11, [0, 1, 2]]]);
     expect(prefills(driver).at(-1)).toBe('11@12+2 12@12+2');
+  });
+
+  it('is not taken for all of one whose KV was dropped after it had decoded', () => {
+    const options = { prefillPages: 9, hostPages: 6, diskPages: 9, batchRequests: 2, maxTokens: 1 };
+    const driver = createDriver(configOf('resharded-within', options));
+    const lengths = [5, 12, 9, 12, 9, 1, 1, 1, 5, 1, 5, 9, 5, 1];
+    const outputs = [2, 2, 5, 6, 2, 2, 1, 1, 2, 1, 2, 1, 1, 1];
+    lengths.forEach((length, id) => {
+      const request = requestOf(id, length, 0, { outputTokens: outputs[id]! });
+      driver.arrive(id === 1 ? { ...request, maxNewTokens: 6 } : request);
+    });
+    driver.drain((count) => 159 % count);
+    expect(driver.scheduler.state().preemptions.dropped).toBeGreaterThan(0);
+    // Its prompt is three full pages, and what it had generated lay behind them.
+    expect(moved(driver, 'fetch').filter(([id]) => id === 3)).toHaveLength(2);
+    expect(driver.generated(3)).toBe(6);
   });
 
   it('is computed again where it cannot be read', () => {

@@ -52,12 +52,14 @@ export function createPromises(
     const known = request.promptTokens + generated;
     if (item.start < track!.next) startAgain(track!);
     if (item.start !== track!.next) {
-      const pages = item.start / pageTokens;
+      const copied = item.copyOf === undefined ? 0 : item.start % pageTokens;
+      const pages = (item.start - copied) / pageTokens;
       check(pages <= (request.pageKeys?.length ?? 0), 'full pages of a prompt alone are passed over');
-      check(Number.isInteger(pages), 'whole pages are passed over');
+      check(Number.isInteger(pages), 'what is passed over is whole pages, and what a copy holds');
       reused += item.start - track!.next;
       track!.next = item.start;
     }
+    if (item.copyOf !== undefined) check(item.start <= request.promptTokens, 'a part of a prompt is copied');
     check(item.start === track!.next, `tokens come in order: ${item.start}, not ${track!.next}`);
     check(item.count > 0 && item.start + item.count <= known, 'rows are known tokens');
     check(item.sample === (item.start + item.count === known), 'the last known token is sampled, no other');
@@ -98,6 +100,7 @@ export function createPromises(
       checkItem(step, item);
       memory.claimRow(used, step, item);
     }
+    for (const item of step.items) memory.claimCopy(step, item);
   };
 
   /** What has no key moves in any case. */

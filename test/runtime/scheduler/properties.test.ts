@@ -8,6 +8,7 @@ import { rejection } from '../../../runtime/scheduler/limits.js';
 import { configOf, hostBelow, hostFull, nvmeRules, requestsEmpty, usualRules } from './configs.js';
 import type { ConfigOptions, PlanKind } from './configs.js';
 import { createDriver } from './driver.js';
+import { promptOf } from './families.js';
 import type { FakeRequest } from './tracks.js';
 
 const kinds = fc.constantFrom<PlanKind>(
@@ -85,16 +86,9 @@ const requests = fc
   .map((list) => list.map((each, id) => ({ id, ...each })));
 type Related = FakeRequest & { readonly family: string; readonly alike: number };
 
-/** The requests with the keys of their pages: those of a family agree in as many tokens as both have `alike`. */
+/** The requests with their tokens and the keys of their pages. */
 function withKeys(list: readonly Related[], pageTokens: number): readonly FakeRequest[] {
-  return list.map((each) => ({
-    ...each,
-    pageKeys: Array.from({ length: Math.floor(each.promptTokens / pageTokens) }, (_, page) =>
-      each.family !== '' && (page + 1) * pageTokens <= each.alike
-        ? `${each.family}${page}`
-        : `${each.id}/${page}`,
-    ),
-  }));
+  return list.map((each) => ({ ...each, ...promptOf(each, pageTokens) }));
 }
 
 /** Endless choices from a finite list of random numbers. */
@@ -106,7 +100,7 @@ const seeds = fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 });
 
 describe('scheduler, whatever the plan', () => {
   it('finishes every request that fits, keeps every promise and leaks no page', () => {
-    const seen = { device: 0, host: 0 };
+    const seen = { device: 0, host: 0, copied: 0 };
     fc.assert(
       fc.property(kinds, options, requests, seeds, faults, (kind, option, drawn, numbers, fails) => {
         const config = configOf(kind, option);
@@ -137,6 +131,7 @@ describe('scheduler, whatever the plan', () => {
         expect(device + host + disk).toBeLessThanOrEqual(driver.reused());
         seen.device += device;
         seen.host += host;
+        seen.copied += state.copied;
       }),
       { numRuns: 400 },
     );

@@ -9,6 +9,7 @@ export interface FakeRequest {
   readonly outputTokens: number;
   /** Of the full pages of the prompt. */
   readonly pageKeys?: readonly string[];
+  readonly promptIds?: readonly number[];
 }
 
 export interface Track {
