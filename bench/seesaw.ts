@@ -11,8 +11,14 @@ import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import type { EngineModel } from '../compiler/cost/engine-model.js';
-import { createBoundContext, planBound } from '../compiler/planner/bound.js';
-import { candidatePlans, type Candidate, type Strategy } from '../compiler/planner/candidates.js';
+import { candidateBound, createBoundContext } from '../compiler/planner/bound.js';
+import {
+  candidateLabel,
+  candidatePlan,
+  findCandidates,
+  type Candidate,
+  type Strategy,
+} from '../compiler/planner/candidates.js';
 import { demandOf } from '../compiler/planner/demand.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
@@ -67,7 +73,7 @@ interface Search {
 
 const compiledPlans = new Map<string, ReturnType<typeof compilePlan>>();
 
-function compiled({ plan }: Candidate): ReturnType<typeof compilePlan> {
+function compiled(plan: Plan): ReturnType<typeof compilePlan> {
   const { microbatchTokens } = plan.stages[0]!;
   const key = `${plan.topology.name} ${plan.name} ${microbatchTokens}`;
   const found = compiledPlans.get(key) ?? compilePlan(plan);
@@ -87,11 +93,12 @@ function best(
   let found: Best | undefined;
   for (const { candidate, least } of bounded) {
     if (onEach === undefined && found !== undefined && least >= found.simulation.makespan) break;
-    const { runtime, diagnostics } = compiled(candidate);
+    const plan = candidatePlan(candidate);
+    const { runtime, diagnostics } = compiled(plan);
     if (diagnostics.some(({ severity }) => severity === 'error')) continue;
-    const simulation = simulate(runtime, candidate.plan, requests, { engine, transitions });
+    const simulation = simulate(runtime, plan, requests, { engine, transitions });
     if (simulation.requests.rejected > 0) continue;
-    const label = `${candidate.label}, ${candidate.plan.stages[0]!.microbatchTokens}`;
+    const label = `${candidateLabel(candidate)}, ${plan.stages[0]!.microbatchTokens}`;
     onEach?.(label, rateOf(simulation));
     if (found === undefined || simulation.makespan < found.simulation.makespan)
       found = { label, rate: rateOf(simulation), simulation };
@@ -100,18 +107,17 @@ function best(
 }
 
 function leastSeconds(
-  { plan }: Candidate,
+  candidate: Candidate,
   requests: readonly SimulatedRequest[],
   engine: EngineModel,
 ): number {
-  const bound = planBound(plan, createBoundContext(plan.topology, engine));
-  return bound?.least(demandOf(requests, plan.kv.pageTokens)) ?? Infinity;
+  const { topology, kv } = candidate.base;
+  const bound = candidateBound(candidate, createBoundContext(topology, engine));
+  return bound?.least(demandOf(requests, kv.pageTokens)) ?? Infinity;
 }
 
 function candidates(plan: Plan, strategy: Strategy, chunks: readonly number[]): readonly Candidate[] {
-  return chunks.flatMap((microbatchTokens) =>
-    candidatePlans(plan, [strategy], { microbatchTokens, batchRequests: BATCH }),
-  );
+  return findCandidates(plan, [strategy], { microbatchTokens: chunks, batchRequests: [BATCH] });
 }
 
 /** A plan whose machine is varied within what is not known. */

@@ -1,8 +1,13 @@
 /** What the tuner found, for people and for machines. */
 import type { Mesh, Stage } from '../compiler/plan/plan.js';
 import { formatBytes } from '../compiler/check/units.js';
-import { hostKvBytes, type Strategy } from '../compiler/planner/candidates.js';
-import type { Tuned, TuneResult } from '../runtime/tune/tune.js';
+import {
+  candidateLabel,
+  hostKvBytes,
+  type SizeChoices,
+  type Strategy,
+} from '../compiler/planner/candidates.js';
+import type { TuneCounts, Tuned, TuneResult } from '../runtime/tune/tune.js';
 import { formatCount, formatSeconds, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {
@@ -28,18 +33,26 @@ interface TunedPlanReport {
   readonly pareto: boolean;
 }
 
-export interface TunedReport {
-  readonly plans: readonly TunedPlanReport[];
-  readonly pruned: number;
-  readonly unfit: number;
+/** What was looked for, and whether all of it was looked at. */
+export interface Searched {
+  readonly sizes: SizeChoices;
+  readonly strategies: readonly Strategy[];
+  /** Stopped before its end: better plans may be among those that nobody looked at. */
+  readonly interrupted: boolean;
 }
 
-export function tunedReport({ ranked, pruned, unfit }: TuneResult): TunedReport {
-  return { plans: ranked.map((tuned) => planReport(tuned, ranked)), pruned, unfit };
+export interface TunedReport {
+  readonly plans: readonly TunedPlanReport[];
+  readonly searched: Searched;
+  readonly counts: TuneCounts;
+}
+
+export function tunedReport({ ranked, counts }: TuneResult, searched: Searched): TunedReport {
+  return { plans: ranked.map((tuned) => planReport(tuned, ranked)), searched, counts };
 }
 
 function planReport(tuned: Tuned, all: readonly Tuned[]): TunedPlanReport {
-  const { candidate, simulation } = tuned;
+  const { candidate, plan, simulation } = tuned;
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
   const dominated = all.some(
     ({ simulation: other }) =>
@@ -47,11 +60,11 @@ function planReport(tuned: Tuned, all: readonly Tuned[]): TunedPlanReport {
       other.latency.betweenTokens <= latency.betweenTokens &&
       (other.makespan < makespan || other.latency.betweenTokens < latency.betweenTokens),
   );
-  const hostKv = hostKvBytes(candidate.plan);
+  const hostKv = hostKvBytes(plan);
   return {
     strategy: candidate.strategy,
-    label: candidate.label,
-    stages: candidate.plan.stages.map(stageReport),
+    label: candidateLabel(candidate),
+    stages: plan.stages.map(stageReport),
     ...(hostKv !== undefined && { hostKvBytes: hostKv }),
     requestsPerSecond: requests.finished / makespan,
     tokensPerSecond: (tokens.prompt + tokens.output) / makespan,
@@ -70,13 +83,11 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
 }
 
 /** A table of the best; a star marks those that no other beats in throughput and in time between tokens. */
-export function describeTuned(result: TuneResult, top: number): string {
-  const { plans, pruned, unfit } = tunedReport(result);
-  const rest = [
-    ...(pruned > 0 ? [`${plural(pruned, 'plan')} could not win by their bounds`] : []),
-    ...(unfit > 0 ? [`${plural(unfit, 'plan')} would not fit`] : []),
-  ].join(', ');
-  if (plans.length === 0) return `no plan fits${rest === '' ? '' : `: ${rest}`}`;
+export function describeTuned(result: TuneResult, searched: Searched, top: number): string {
+  const { plans, counts } = tunedReport(result, searched);
+  const rest = describeSearch(searched, counts);
+  if (plans.length === 0)
+    return [searched.interrupted ? 'no plan simulated yet' : 'no plan does', ...rest].join('\n');
   const best = plans[0]!;
   const rows = plans
     .slice(0, top)
@@ -115,5 +126,32 @@ export function describeTuned(result: TuneResult, top: number): string {
     [false, false, false, true, true, true, true, true, true, true, true, true, true],
   );
   const note = '* no other has more throughput and less time between tokens';
-  return [table, note, ...(rest === '' ? [] : [rest])].join('\n');
+  return [table, note, ...rest].join('\n');
+}
+
+/** What was tried, and what became of it. */
+function describeSearch({ sizes, strategies, interrupted }: Searched, counts: TuneCounts): readonly string[] {
+  const { candidates, unfit, needless, outbid, outbidCompiled, givenUp, simulated } = counts;
+  const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
+  const tried = [
+    strategies.join(', '),
+    `microbatch ${sizes.microbatchTokens.join(', ')}`,
+    `batch ${sizes.batchRequests.join(', ')}`,
+    ...(caps === undefined ? [] : [`host KV ${caps}`]),
+  ].join('; ');
+  const unseen = candidates - unfit - needless - outbid - outbidCompiled - givenUp - simulated;
+  const became = [
+    [unfit, 'do not fit'],
+    [needless, 'have batches beyond what memory holds'],
+    [outbid, 'cannot win by their bound'],
+    [outbidCompiled, 'cannot win by their bound once compiled'],
+    [givenUp, 'fell behind in their simulation'],
+    [simulated, 'simulated to the end'],
+    [unseen, 'not looked at'],
+  ] as const;
+  return [
+    `${plural(candidates, 'plan')} over all meshes: ${tried}`,
+    became.flatMap(([count, what]) => (count === 0 ? [] : [`${formatCount(count)} ${what}`])).join(', '),
+    ...(interrupted ? ['interrupted: these are the best so far'] : []),
+  ];
 }

@@ -12,6 +12,7 @@ import { verifyRuntime } from './ir/verify-runtime.js';
 import { verifySharded } from './ir/verify-sharded.js';
 import { verifyTransitions } from './ir/verify-transitions.js';
 import { buildLogical } from './passes/build-logical.js';
+import { createCompileMemory } from './passes/compile-memory.js';
 import { checkLowering } from './passes/check-lowering.js';
 import { checkExpectations } from './passes/expectations.js';
 import { lowerPlan, type LowerOptions } from './passes/lower.js';
@@ -42,18 +43,19 @@ export interface CompileOptions extends LowerOptions {
 
 /** Compiles a checked plan. Throws only when a verifier finds a bug. */
 export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileResult {
-  const { verify = true } = options;
+  const { verify = true, memory } = options;
   const mustBeSound = (level: string, problems: () => readonly string[]): void => {
     if (verify) throwUnlessSound(level, problems());
   };
-  const logical = buildLogical(plan.model);
+  const logical = memory?.logical ?? buildLogical(plan.model);
+  if (memory) memory.logical = logical;
   mustBeSound('logical graph', () => verifyLogical(logical));
   const { graph: sharded, diagnostics } = shardPlan(logical, plan);
   const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
   const roads = roadsOf(plan.topology);
-  const planned = buildTransitions(sharded, plan, roads);
+  const planned = buildTransitions(sharded, plan, roads, memory);
   mustBeSound('transition graph', () => verifyTransitions(planned));
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
@@ -66,6 +68,17 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   mustBeSound('runtime graph', () => verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
   const unmet = checkExpectations(plan, runtime, transitions);
   return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
+}
+
+export type PlanCompiler = (plan: Plan) => CompileResult;
+
+/**
+ * A compiler for searches: of plans for one model over one topology, which it does not verify. What it has worked out
+ * for one of them it does not work out again for others that are laid out alike.
+ */
+export function createPlanCompiler(): PlanCompiler {
+  const memory = createCompileMemory();
+  return (plan) => compilePlan(plan, { verify: false, memory });
 }
 
 const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], kvCosts: [], holdings: {} };

@@ -2,19 +2,28 @@
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import {
-  candidatePlans,
+  findCandidates,
   planDevices,
-  planSizes,
   STRATEGIES,
-  type CandidateSizes,
+  type Candidate,
+  type SizeChoices,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
+import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { UNITS } from '../../compiler/check/units.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { tune, type Goal, type TuneResult } from '../../runtime/tune/tune.js';
-import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
+import { tuneInParts, type Goal, type TuneOptions, type TuneResult } from '../../runtime/tune/tune.js';
+import {
+  action,
+  addJsonOption,
+  collectSettings,
+  interruptible,
+  type AddCommand,
+  type CommandContext,
+} from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { plural } from '../format.js';
+import { formatCount, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, refuseErrors } from '../load-plan.js';
 import { createProgress } from '../progress.js';
@@ -84,13 +93,17 @@ export const addTuneCommand: AddCommand = (program, context) => {
     )
     .option(
       '--microbatch <tokens,...>',
-      "tokens of a prefill step to try; the plan's own unless given",
+      "tokens of a prefill step to try (default: the plan's own and powers of two)",
       gather,
     )
-    .option('--batch <requests,...>', "requests decoding at once to try; the plan's own unless given", gather)
+    .option(
+      '--batch <requests,...>',
+      "requests decoding at once to try (default: the plan's own and powers of two)",
+      gather,
+    )
     .option(
       '--kv-cap <size,...>',
-      "most KV in the host tier to try, such as 400GiB; the plan's own unless given",
+      'most KV in the host tier to try, such as 400GiB (default: what the plan allows, and half of it)',
       gatherBytes,
     )
     .option(
@@ -111,7 +124,11 @@ export const addTuneCommand: AddCommand = (program, context) => {
   );
 };
 
-function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandContext): ExitCode {
+async function tuneFile(
+  file: string,
+  options: TuneCliOptions,
+  { terminal }: CommandContext,
+): Promise<ExitCode> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
   const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
   if (refused !== undefined) return refused;
@@ -123,29 +140,70 @@ function tuneFile(file: string, options: TuneCliOptions, { terminal }: CommandCo
   const { plan } = chosen;
   const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
-  const devices = plural(planDevices(plan).length, 'device');
+  const sizes = sizesToTry(plan, requests.requests, options);
+  const strategies = options.strategy ?? STRATEGIES;
+  const candidates = findCandidates(plan, strategies, sizes);
   err(
     terminal,
-    `${plan.model.name} on ${devices}, workload ${requests.name}: ${plural(requests.requests.length, 'request')}`,
+    [
+      `${plan.model.name} on ${plural(planDevices(plan).length, 'device')}`,
+      `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`,
+      plural(candidates.length, 'plan'),
+    ].join(', '),
   );
-  const candidates = sizesToTry(plan, options).flatMap((sizes) =>
-    candidatePlans(plan, options.strategy ?? STRATEGIES, sizes),
-  );
-  const progress = createProgress(terminal, 'plans');
-  progress.start(candidates.length);
+  const { result, interrupted } = await search(candidates, requests.requests, options, terminal);
+  const searched = { sizes, strategies, interrupted };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
-  const result = tune(candidates, requests.requests, {
-    keep: options.top,
-    goal: goalOf(options),
-    onProgress: (done, total) => progress.update(done, total, ''),
-  });
-  progress.stop();
-  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result)));
-  else out(terminal, describeTuned(result, shown));
+  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
+  else out(terminal, describeTuned(result, searched, shown));
+  if (interrupted) return EXIT.interrupted;
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
   const text = checked.files.get(plan.origin.file)!;
   return writeWinner(file, plan, result, text, terminal) ? EXIT.ok : EXIT.runtime;
+}
+
+/** Milliseconds of searching between two looks at whether somebody has interrupted it. */
+const LISTEN_EVERY = 50;
+
+/** Searches with progress shown, until it is done or interrupted. */
+async function search(
+  candidates: readonly Candidate[],
+  requests: readonly SimulatedRequest[],
+  options: TuneCliOptions,
+  terminal: CommandContext['terminal'],
+): Promise<{ readonly result: TuneResult; readonly interrupted: boolean }> {
+  const wanted: TuneOptions = { keep: options.top, goal: goalOf(options) };
+  const progress = createProgress(terminal, 'plans');
+  progress.start(candidates.length);
+  try {
+    return await interruptible(async (signal) => {
+      let listened = performance.now();
+      const parts = tuneInParts(candidates, requests, wanted);
+      for (;;) {
+        const { done, value: result } = parts.next();
+        progress.update(done ? candidates.length : decided(result), candidates.length, noteOf(result));
+        if (done) return { result, interrupted: false };
+        if (performance.now() - listened < LISTEN_EVERY) continue;
+        await new Promise<void>((resolve) => void setImmediate(resolve));
+        if (signal.aborted) return { result, interrupted: true };
+        listened = performance.now();
+      }
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+function decided({ counts: { candidates: _all, ...each } }: TuneResult): number {
+  return Object.values(each).reduce((sum, count) => sum + count, 0);
+}
+
+function noteOf({ ranked: [best], counts }: TuneResult): string {
+  if (best === undefined) return '';
+  const { requests, makespan } = best.simulation;
+  const tried = counts.simulated + counts.givenUp;
+  return `${formatCount(tried)} simulated, best ${(requests.finished / makespan).toPrecision(3)} requests/s`;
 }
 
 /** Lines of the table: those simulated beside the best are worth a look. */
@@ -156,17 +214,19 @@ function goalOf({ floor, front }: TuneCliOptions): Goal {
   return floor === undefined ? { kind: 'throughput' } : { kind: 'latency', floor };
 }
 
-/** Every combination of the sizes named on the command line, else those of the plan. */
-function sizesToTry(plan: Plan, { microbatch, batch, kvCap }: TuneCliOptions): readonly CandidateSizes[] {
-  const own = planSizes(plan);
-  const caps: readonly Pick<CandidateSizes, 'hostKvBytes'>[] = kvCap?.map((hostKvBytes) => ({
-    hostKvBytes,
-  })) ?? [{}];
-  return (microbatch ?? [own.microbatchTokens]).flatMap((microbatchTokens) =>
-    (batch ?? [own.batchRequests]).flatMap((batchRequests) =>
-      caps.map((cap) => ({ microbatchTokens, batchRequests, ...cap })),
-    ),
-  );
+/** Sizes named on the command line, else those that may make a difference. */
+function sizesToTry(
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  { microbatch, batch, kvCap }: TuneCliOptions,
+): SizeChoices {
+  const usual = sizeChoices(plan, requests);
+  return {
+    ...usual,
+    ...(microbatch && { microbatchTokens: microbatch }),
+    ...(batch && { batchRequests: batch }),
+    ...(kvCap && { hostKvBytes: kvCap }),
+  };
 }
 
 /** Writes the best plan into the file; false when it cannot be named there. */
@@ -177,7 +237,7 @@ function writeWinner(
   text: string,
   terminal: CommandContext['terminal'],
 ): boolean {
-  const written = withTunedPlan(text, file, plan, ranked[0]!.candidate.plan);
+  const written = withTunedPlan(text, file, plan, ranked[0]!.plan);
   if (written.kind === 'unnameable') {
     err(terminal, `error: the devices of stage ${written.stage} are no range that a plan can name`);
     return false;

@@ -105,6 +105,11 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     known.set(key, found);
     return found;
   };
+  const rowBytes = [
+    bytesOfRows(classes, 'all_reduce', engine),
+    bytesOfRows(classes, 'all_gather', engine),
+    bytesOfRows(classes, 'send', engine),
+  ] as const;
   return {
     step: (size) => ({ ...byRows(size), attention: seconds(attending, size).attention }),
     layers: (size) =>
@@ -134,16 +139,27 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       });
       return parts;
     },
-    traffic: (size) => {
-      const bytes = (name: 'all_reduce' | 'all_gather' | 'send'): number =>
-        classes
-          .filter(({ op }) => (op.op === 'collective' ? op.kind : op.op) === name)
-          .reduce((sum, { cols, rows, count }) => {
-            return sum + size[rows] * (cols.given + cols.taken) * engine.activationBytes * count;
-          }, 0);
-      return { allReduce: bytes('all_reduce'), allGather: bytes('all_gather'), send: bytes('send') };
+    traffic: ({ tokens, samples }) => {
+      const bytes = (each: RowBytes): number => tokens * each.tokens + samples * each.samples;
+      return { allReduce: bytes(rowBytes[0]), allGather: bytes(rowBytes[1]), send: bytes(rowBytes[2]) };
     },
   };
+}
+
+/** Bytes that a rank exchanges for each row of a step. */
+type RowBytes = Readonly<Record<'tokens' | 'samples', number>>;
+
+function bytesOfRows(
+  classes: readonly OpClass[],
+  name: 'all_reduce' | 'all_gather' | 'send',
+  { activationBytes }: EngineModel,
+): RowBytes {
+  const bytes = { tokens: 0, samples: 0 };
+  for (const { op, cols, rows, count } of classes) {
+    if ((op.op === 'collective' ? op.kind : op.op) !== name) continue;
+    bytes[rows] += (cols.given + cols.taken) * activationBytes * count;
+  }
+  return bytes;
 }
 
 const NO_OVERHEAD: GroupHardware['overhead'] = { layer: 0, kernel: 0 };

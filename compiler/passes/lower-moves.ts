@@ -26,6 +26,8 @@ import { lastingPieces, turningWeights, withInPlace, type TurningWeights } from 
 export interface SettledMoves extends Settled {
   readonly placements: ReadonlyMap<string, StagePlacement>;
   readonly moves: readonly RuntimeTransition[];
+  /** What the moves need of memory: by that it was laid out. Absent where nothing moves. */
+  readonly known?: KnownWeights;
 }
 
 /** Whether devices send weights to each other. */
@@ -68,13 +70,14 @@ export function lowerMoves(
     const [before, after] = onShared(transitions.holdings, from, to);
     return settleReshard(reshard, transition, stageOf(from, before), stageOf(to, after), context);
   });
-  const bytes = new Map([...turning].map(([device, planned]) => [device, planned.bytes]));
+  const known = { turning: new Map([...turning].map(([device, planned]) => [device, planned.bytes])) };
   return {
     ...settled,
     transitions: { ...transitions, weights, ...(lasting.length > 0 && { lasting }) },
     placements,
     moves,
-    layout: layOut(held, { turning: bytes }),
+    known,
+    layout: layOut(held, known),
   };
 }
 

@@ -22,6 +22,7 @@ import type { Plan, Stage } from '../plan/plan.js';
 import type { Roads } from '../reshard/roads.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
+import { layoutKey, type CompileMemory } from './compile-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
 import { loadCosts } from './kv-costs.js';
@@ -41,6 +42,8 @@ import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
   readonly maxBindingBytes?: number;
+  /** Of plans for the same model over the same topology that were compiled before. */
+  readonly memory?: CompileMemory;
 }
 
 /**
@@ -94,8 +97,15 @@ export function lowerPlan(
   };
   const weights = drafts.map(stageWeights);
   const estimated = { transitions: planned, layout: layOut(weights), held: weights };
-  const lower = (settled: Settled, expected?: readonly LastingPieces[]): SettledMoves =>
-    lowerMoves(sharded, roads, stages, settled, layOut, expected);
+  const lower = (settled: Settled, expected?: readonly LastingPieces[]): SettledMoves => {
+    const { residence, resident } = settled.transitions;
+    const key = JSON.stringify([layoutKey(plan), expected === undefined, residence?.both, resident]);
+    const known = options.memory?.moves.get(key);
+    if (known !== undefined) return onceLowered(settled, known, layOut);
+    const lowered = lowerMoves(sharded, roads, stages, settled, layOut, expected);
+    options.memory?.moves.set(key, lowered);
+    return lowered;
+  };
   // What transitions move decides what stays resident, and is known only once memory is laid out for stages in turns.
   const draft = plan.residence === 'both' ? undefined : lower(estimated);
   const inTurns = {
@@ -147,6 +157,21 @@ export function lowerPlan(
     transitions: moves,
   };
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
+}
+
+/** The moves of a plan that differs in sizes alone from one whose moves are known: memory is laid out for its own. */
+function onceLowered(
+  settled: Settled,
+  { transitions: { weights, lasting }, placements, moves, known }: SettledMoves,
+  layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
+): SettledMoves {
+  return {
+    ...settled,
+    transitions: { ...settled.transitions, weights, ...(lasting && { lasting }) },
+    placements,
+    moves,
+    ...(known && { known, layout: layOut(settled.held, known) }),
+  };
 }
 
 interface DraftStage {

@@ -71,7 +71,7 @@ function shardStage(logical: LogicalGraph, stage: Stage, findLayout: FindLayout)
     embed: block('embed', -1),
     layers: layerClasses(logical.shape.layers, stage, (layer) => block('layer', layer)),
     head: block('head', -1),
-    segments: segments(stage),
+    segments: pipelineSegments(stage),
     kvReplicas: stage.sharding.kvReplicas,
     microbatchTokens: stage.microbatchTokens,
     batchRequests: stage.batchRequests,
@@ -148,7 +148,7 @@ function layoutFinder({ microbatchTokens, batchRequests }: Stage, linked: Linked
 }
 
 /** What each pipeline stage holds: its run of layers, the first also the embedding, the last also the head. */
-function segments(stage: Stage): readonly PipelineSegment[] {
+export function pipelineSegments(stage: Stage): readonly PipelineSegment[] {
   let next = 0;
   return stage.layerSplit.map((count, pp) => {
     const firstLayer = next;

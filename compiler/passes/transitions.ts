@@ -20,6 +20,7 @@ import type {
 } from '../ir/transitions.js';
 import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
+import { layoutKey, type CompileMemory } from './compile-memory.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { planWeights } from '../reshard/plan-weights.js';
 import type { Roads } from '../reshard/roads.js';
@@ -31,9 +32,18 @@ import { kvEdges } from './kv-edges.js';
  *
  * @param roads those of the plan's topology
  */
-export function buildTransitions(sharded: ShardedGraph, plan: Plan, roads: Roads): TransitionGraph {
-  const holdings = Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
-  const weights = weightReshards(sharded, plan, holdings, roads);
+export function buildTransitions(
+  sharded: ShardedGraph,
+  plan: Plan,
+  roads: Roads,
+  memory?: CompileMemory,
+): TransitionGraph {
+  const key = memory && layoutKey(plan);
+  const known = memory?.transitions.get(key!);
+  const holdings =
+    known?.holdings ?? Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
+  const weights = known?.weights ?? weightReshards(sharded, plan, holdings, roads);
+  memory?.transitions.set(key!, { weights, holdings });
   const kv = kvEdges(plan, holdings);
   const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
   return { weights, kv, kvCosts, holdings };

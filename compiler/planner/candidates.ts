@@ -5,24 +5,33 @@
 import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
+import { DEFAULT_BATCH } from '../check/plan/stages.js';
 import type { Mesh, Phase, Plan, Stage } from '../plan/plan.js';
 
 export type Strategy = 'static' | 're-sharded' | 'disaggregated';
 
 export const STRATEGIES: readonly Strategy[] = ['static', 're-sharded', 'disaggregated'];
 
+/** Not yet a plan: searches look at hundreds of thousands and make plans of few. */
 export interface Candidate {
   readonly strategy: Strategy;
-  /** `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint. */
-  readonly label: string;
-  readonly plan: Plan;
+  /** What it is a plan for: model, devices and settings, with the KV that its tiers may hold. */
+  readonly base: Plan;
+  /** One for both phases, or prefill and decode. Candidates that have a stage in common share the value. */
+  readonly stages: readonly Stage[];
 }
 
 export interface CandidateSizes {
   readonly microbatchTokens: number;
   readonly batchRequests: number;
-  /** Bytes of KV in the host tier at most; what the plan itself allows where that is absent or less. */
-  readonly hostKvBytes?: number;
+}
+
+/** Sizes to try, every combination of them. */
+export interface SizeChoices {
+  readonly microbatchTokens: readonly number[];
+  readonly batchRequests: readonly number[];
+  /** Bytes of KV in the host tier at most; those that are more than the plan allows count as what it allows. */
+  readonly hostKvBytes?: readonly number[];
 }
 
 /** The devices a plan uses, in order. */
@@ -40,45 +49,75 @@ export function planSizes(plan: Plan): CandidateSizes {
   };
 }
 
+function ownChoices(plan: Plan): SizeChoices {
+  const { microbatchTokens, batchRequests } = planSizes(plan);
+  return { microbatchTokens: [microbatchTokens], batchRequests: [batchRequests] };
+}
+
 /** All candidates for the model, devices and KV tiers of a plan. Whether each fits is for compiling to say. */
-export function candidatePlans(
-  base: Plan,
+export function findCandidates(
+  plan: Plan,
   strategies: readonly Strategy[] = STRATEGIES,
-  sizes: CandidateSizes = planSizes(base),
+  sizes: SizeChoices = ownChoices(plan),
 ): readonly Candidate[] {
-  const plan = withHostCap(base, sizes.hostKvBytes);
   const devices = planDevices(plan);
   const meshes = meshesOver(plan, devices.length);
-  const handsOver = plan.kv.tiers.some((tier) => tier.medium !== 'device');
-  const pairs = handsOver ? meshes.flatMap((prefill) => meshes.map((decode) => ({ prefill, decode }))) : [];
+  const own = hostKvBytes(plan);
+  const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
+  const bases = [...new Set(caps.map((cap) => Math.min(cap ?? Infinity, own ?? Infinity)))].map((cap) =>
+    withHostCap(plan, cap),
+  );
   const found: Candidate[] = [];
+  const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
+    for (const base of bases) found.push({ strategy, base, stages });
+  };
   if (strategies.includes('static')) {
-    for (const mesh of meshes) {
-      const stage = makeStage(plan, 'serve', ['prefill', 'decode'], devices, mesh, sizes);
-      found.push(candidate(plan, 'static', `(${showMesh(mesh)})`, [stage]));
-    }
+    for (const stage of fusedStages(plan, devices, meshes, sizes))
+      found.push({ strategy: 'static', base: plan, stages: [stage] });
   }
+  if (!plan.kv.tiers.some((tier) => tier.medium !== 'device')) return found;
   if (strategies.includes('re-sharded')) {
-    for (const { prefill, decode } of pairs) {
-      if (prefill.dp !== decode.dp || sameMesh(prefill, decode)) continue;
-      const label = `(${showMesh(prefill)}) -> (${showMesh(decode)})`;
-      const stages = twoStages(plan, [devices, prefill], [devices, decode], sizes);
-      found.push(candidate(plan, 're-sharded', label, stages));
-    }
+    const decodes = decodeStages(plan, devices, meshes, sizes);
+    for (const prefill of prefillStages(plan, devices, meshes, sizes))
+      for (const decode of decodes) {
+        if (prefill.mesh.dp === decode.mesh.dp && prefill.mesh !== decode.mesh)
+          make('re-sharded', prefill, decode);
+      }
   }
-  if (strategies.includes('disaggregated') && handsOver) {
+  if (strategies.includes('disaggregated')) {
     for (let first = 1; first < devices.length; first++) {
       const [left, right] = [devices.slice(0, first), devices.slice(first)];
-      for (const prefill of meshesOver(plan, left.length)) {
-        for (const decode of meshesOver(plan, right.length)) {
-          const label = `${left.length} (${showMesh(prefill)}) + ${right.length} (${showMesh(decode)})`;
-          const stages = twoStages(plan, [left, prefill], [right, decode], sizes);
-          found.push(candidate(plan, 'disaggregated', label, stages));
-        }
-      }
+      const decodes = decodeStages(plan, right, meshesOver(plan, right.length), sizes);
+      for (const prefill of prefillStages(plan, left, meshesOver(plan, left.length), sizes))
+        for (const decode of decodes) make('disaggregated', prefill, decode);
     }
   }
   return found;
+}
+
+/** `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint. */
+export function candidateLabel({ strategy, stages }: Candidate): string {
+  const shown = stages.map(({ mesh, devices }) => {
+    return `${strategy === 'disaggregated' ? `${devices.length} ` : ''}(${showMesh(mesh)})`;
+  });
+  return shown.join(strategy === 'disaggregated' ? ' + ' : ' -> ');
+}
+
+/** The candidate as a plan. */
+export function candidatePlan(candidate: Candidate): Plan {
+  const { strategy, base, stages } = candidate;
+  const order = stages.map(({ name }) => name);
+  const rules = defaultRules(order, [], { stages, kv: base.kv });
+  // What the plan expects of its own stages does not hold for others.
+  const { expectations: _expectations, residence: _residence, ...rest } = base;
+  return {
+    ...rest,
+    name: `${base.name} ${candidateLabel(candidate)}`,
+    stages,
+    flow: { stages: order, rules, origin: base.flow.origin },
+    ...(strategy === 're-sharded' && { residence: base.residence ?? 'auto' }),
+    defaults: [],
+  };
 }
 
 /** Bytes of KV that the plan keeps in the host tier at most; undefined where it has none. */
@@ -86,9 +125,8 @@ export function hostKvBytes({ kv }: Plan): number | undefined {
   return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
 }
 
-function withHostCap(plan: Plan, bytes: number | undefined): Plan {
-  const own = hostKvBytes(plan);
-  if (bytes === undefined || own === undefined || own <= bytes) return plan;
+function withHostCap(plan: Plan, bytes: number): Plan {
+  if (hostKvBytes(plan) === undefined || hostKvBytes(plan)! <= bytes) return plan;
   const tiers = plan.kv.tiers.map((tier) => (tier.medium === 'host' ? { ...tier, capacity: bytes } : tier));
   return { ...plan, kv: { ...plan.kv, tiers } };
 }
@@ -104,23 +142,44 @@ export function meshesOver({ model }: Plan, devices: number): readonly Mesh[] {
     );
 }
 
-function sameMesh(a: Mesh, b: Mesh): boolean {
-  return a.dp === b.dp && a.pp === b.pp && a.tp === b.tp;
-}
-
-type Placed = readonly [devices: readonly number[], mesh: Mesh];
-
-function twoStages(
+type StagesOver = (
   plan: Plan,
-  [prefillDevices, prefill]: Placed,
-  [decodeDevices, decode]: Placed,
-  sizes: CandidateSizes,
-): readonly Stage[] {
-  return [
-    makeStage(plan, 'prefill', ['prefill'], prefillDevices, prefill, sizes),
-    makeStage(plan, 'decode', ['decode'], decodeDevices, decode, sizes),
-  ];
-}
+  devices: readonly number[],
+  meshes: readonly Mesh[],
+  sizes: SizeChoices,
+) => readonly Stage[];
+
+const fusedStages: StagesOver = (plan, devices, meshes, { microbatchTokens, batchRequests }) =>
+  meshes.flatMap((mesh) =>
+    microbatchTokens.flatMap((tokens) =>
+      batchRequests.map((batch) =>
+        makeStage(plan, 'serve', ['prefill', 'decode'], devices, mesh, {
+          microbatchTokens: tokens,
+          batchRequests: batch,
+        }),
+      ),
+    ),
+  );
+
+const prefillStages: StagesOver = (plan, devices, meshes, { microbatchTokens }) =>
+  meshes.flatMap((mesh) =>
+    microbatchTokens.map((tokens) =>
+      makeStage(plan, 'prefill', ['prefill'], devices, mesh, {
+        microbatchTokens: tokens,
+        batchRequests: DEFAULT_BATCH,
+      }),
+    ),
+  );
+
+const decodeStages: StagesOver = (plan, devices, meshes, { batchRequests }) =>
+  meshes.flatMap((mesh) =>
+    batchRequests.map((batch) =>
+      makeStage(plan, 'decode', ['decode'], devices, mesh, {
+        microbatchTokens: Math.ceil(batch / (mesh.dp * mesh.pp)),
+        batchRequests: batch,
+      }),
+    ),
+  );
 
 function makeStage(
   { model, origin }: Plan,
@@ -138,30 +197,9 @@ function makeStage(
     layerSplit: evenSplit(model.shape.layers, mesh.pp),
     sharding: { onTp: TP_DIMS, kvReplicas: 1 },
     overrides: [],
-    microbatchTokens: phases.includes('prefill')
-      ? microbatchTokens
-      : Math.ceil(batchRequests / (mesh.dp * mesh.pp)),
+    microbatchTokens,
     batchRequests,
     origin,
     meshOrigin: origin,
-  };
-}
-
-function candidate(plan: Plan, strategy: Strategy, label: string, stages: readonly Stage[]): Candidate {
-  const order = stages.map(({ name }) => name);
-  const rules = defaultRules(order, [], { stages, kv: plan.kv });
-  // What the plan expects of its own stages does not hold for others.
-  const { expectations: _expectations, residence: _residence, ...rest } = plan;
-  return {
-    strategy,
-    label,
-    plan: {
-      ...rest,
-      name: `${plan.name} ${label}`,
-      stages,
-      flow: { stages: order, rules, origin: plan.flow.origin },
-      ...(strategy === 're-sharded' && { residence: plan.residence ?? 'auto' }),
-      defaults: [],
-    },
   };
 }

@@ -3,10 +3,11 @@
  * out by the rules of compiled plans. What transitions need of memory is known only then, and takes from this.
  */
 import { weightBytes } from '../check/plan/capacity.js';
+import { TP_DIMS } from '../check/plan/sharding.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool } from '../ir/runtime-graph.js';
 import { intervalLength } from '../ir/rectangles.js';
-import type { RankHolding } from '../ir/transitions.js';
+import type { KvReshard, RankHolding } from '../ir/transitions.js';
 import { kvEdges } from '../passes/kv-edges.js';
 import { draftPools, layerPageBytes, layOutPools } from '../passes/kv-pools.js';
 import { bindingBytes } from '../passes/lower.js';
@@ -14,50 +15,73 @@ import { stepArgumentBytes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { StageOutline } from './stage-outline.js';
 
-/** A stage and its outline. */
-export interface OutlinedStage {
+/** What a stage needs of memory whatever other stages are beside it. */
+export interface StageNeeds {
   readonly stage: Stage;
   readonly outline: StageOutline;
+  /** Bytes of weights on a rank of every pipeline stage, at least. */
+  readonly weights: readonly number[];
+  readonly stepBytes: number;
+  readonly holdings: readonly RankHolding[];
+  /** Bytes that a page takes on each rank, in rank order. */
+  readonly pageBytes: readonly number[];
 }
 
 export interface KvRoom {
   /** Pages of a replica by stage, at most. */
   readonly pages: ReadonlyMap<string, number>;
-  /** Bytes that a page takes on each rank of a stage, in rank order. */
-  readonly pageBytes: ReadonlyMap<string, readonly number[]>;
   /** Stages that hand their KV over through the host tier, and those that get it from there. */
   readonly handsOver: ReadonlySet<string>;
   readonly takesOver: ReadonlySet<string>;
 }
 
-/** Undefined where not even the weights fit. Stages in flow order. */
-export function kvRoom(plan: Plan, stages: readonly OutlinedStage[]): KvRoom | undefined {
-  const room = roomByDevice(plan, stages);
-  if (room === undefined) return undefined;
-  const holdings = Object.fromEntries(
-    stages.map(({ stage, outline }) => [stage.name, holdingsOf(stage, outline)]),
-  );
-  const edges = kvEdges(plan, holdings).filter(({ path }) => path === 'tier' || path === 'shared');
-  const drafts = draftPools(
-    plan,
-    stages.map(({ stage }) => stage),
+export function stageNeeds(plan: Plan, stage: Stage, outline: StageOutline): StageNeeds {
+  const { shape } = plan.model;
+  const holdings = holdingsOf(stage, outline);
+  return {
+    stage,
+    outline,
+    weights: leastWeightBytes(plan, stage),
+    stepBytes: stepArgumentBytes(outline.sizes, shape.context, plan.kv.pageTokens, shape.vocab),
     holdings,
-    edges,
+    pageBytes: holdings.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads)),
+  };
+}
+
+/** Undefined where not even the weights fit. Stages in flow order. */
+export function kvRoom(plan: Plan, stages: readonly StageNeeds[]): KvRoom | undefined {
+  const holdings = Object.fromEntries(stages.map((each) => [each.stage.name, each.holdings]));
+  const edges = kvEdges(plan, holdings);
+  const pages = pagesBeside(plan, stages, holdings, edges);
+  const overTier = edges.filter(({ path }) => path === 'tier');
+  return (
+    pages && {
+      pages,
+      handsOver: new Set(overTier.map(({ from }) => from)),
+      takesOver: new Set(overTier.map(({ to }) => to)),
+    }
   );
+}
+
+/** Pages of a replica of a stage with devices of its own, at most; undefined where not even the weights fit. */
+export function kvRoomAlone(plan: Plan, needs: StageNeeds): number | undefined {
+  const { name } = needs.stage;
+  return pagesBeside(plan, [needs], { [name]: needs.holdings }, [])?.get(name);
+}
+
+function pagesBeside(
+  plan: Plan,
+  needs: readonly StageNeeds[],
+  holdings: Readonly<Record<string, readonly RankHolding[]>>,
+  edges: readonly KvReshard[],
+): ReadonlyMap<string, number> | undefined {
+  const room = roomByDevice(plan, needs);
+  if (room === undefined) return undefined;
+  const stages = needs.map(({ stage }) => stage);
+  const drafts = draftPools(plan, stages, holdings, edges);
   const pools = layOutPools(plan, drafts, room, bindingBytes(plan));
   const slack = roundingSlack(pools);
-  const overTier = edges.filter(({ path }) => path === 'tier');
-  return {
-    pages: new Map(pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages + slack] as const))),
-    pageBytes: new Map(
-      stages.map(({ stage }) => [
-        stage.name,
-        holdings[stage.name]!.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads)),
-      ]),
-    ),
-    handsOver: new Set(overTier.map(({ from }) => from)),
-    takesOver: new Set(overTier.map(({ to }) => to)),
-  };
+  return new Map(pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages + slack] as const)));
 }
 
 /** Whole pages of another pool on the same devices leave up to one of its pages more or less to this one. */
@@ -66,16 +90,36 @@ function roundingSlack(pools: readonly KvPool[]): number {
   return pools.length < 2 ? 0 : Math.ceil(Math.max(...bytes) / Math.min(...bytes));
 }
 
-/** Whether the weights of every stage by themselves fit its devices. */
-export function weightsFit(plan: Plan): boolean {
-  return plan.stages.every((stage) => {
-    const { pp, tp } = stage.mesh;
-    const bytes = leastWeightBytes(plan, stage);
-    return stage.devices.every(
-      (device, rank) => bytes[Math.floor(rank / tp) % pp]! <= budgetOf(plan, device),
-    );
-  });
+/** Whether the weights of a stage by themselves fit its devices. */
+export function weightsFit(plan: Plan, stage: Stage): boolean {
+  const { pp, tp } = stage.mesh;
+  const bytes = leastWeightBytes(plan, stage);
+  return stage.devices.every((device, rank) => bytes[Math.floor(rank / tp) % pp]! <= budgetOf(plan, device));
 }
+
+/**
+ * Whether the weights of all stages may be on their devices at once. Matrices that stages cut differently are there more
+ * than once then; vectors may be there for all of them.
+ */
+export function mayStayTogether(plan: Plan, stages: readonly StageNeeds[]): boolean {
+  const { layers, hidden } = plan.model.shape;
+  const vectors = (VECTORS_OF_LAYER * layers + 1) * hidden * 4;
+  const held = new Map<number, number>();
+  for (const { stage, weights } of stages) {
+    const { pp, tp } = stage.mesh;
+    const { onTp, kvReplicas } = stage.sharding;
+    const isCut = TP_DIMS.every((dim) => onTp.includes(dim)) && kvReplicas === 1 && !stage.overrides.length;
+    if (!isCut || stages.some((other) => other.stage !== stage && other.stage.mesh.tp === tp)) return true;
+    stage.devices.forEach((device, rank) => {
+      const matrices = Math.max(0, weights[Math.floor(rank / tp) % pp]! - vectors);
+      held.set(device, (held.get(device) ?? 0) + matrices);
+    });
+  }
+  return [...held].every(([device, bytes]) => bytes <= budgetOf(plan, device));
+}
+
+/** At most, each no longer than the hidden dimension in f32: norms, and those of queries and keys. */
+const VECTORS_OF_LAYER = 8;
 
 /** Bytes of weights on a rank of every pipeline stage, at least: tensors of a file may have types of their own. */
 function leastWeightBytes({ model }: Plan, stage: Stage): readonly number[] {
@@ -87,17 +131,14 @@ function budgetOf({ topology, memoryUse }: Plan, device: number): number {
 }
 
 /** Bytes left for KV on each device at most. */
-function roomByDevice(plan: Plan, stages: readonly OutlinedStage[]): ReadonlyMap<number, number> | undefined {
-  const { shape } = plan.model;
+function roomByDevice(plan: Plan, stages: readonly StageNeeds[]): ReadonlyMap<number, number> | undefined {
   const held = new Map<number, { weights: number; step: number; slots: StageOutline['slots'][number][] }>();
-  for (const { stage, outline } of stages) {
-    const bytes = leastWeightBytes(plan, stage);
-    const step = stepArgumentBytes(outline.sizes, shape.context, plan.kv.pageTokens, shape.vocab);
+  for (const { stage, outline, weights, stepBytes } of stages) {
     stage.devices.forEach((device, rank) => {
       const pp = Math.floor(rank / stage.mesh.tp) % stage.mesh.pp;
       const known = held.get(device) ?? { weights: 0, step: 0, slots: [] };
-      known.weights = Math.max(known.weights, bytes[pp]!);
-      known.step += step;
+      known.weights = Math.max(known.weights, weights[pp]!);
+      known.step += stepBytes;
       known.slots.push(outline.slots[pp]!);
       held.set(device, known);
     });

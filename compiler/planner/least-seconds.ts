@@ -32,6 +32,8 @@ export interface BoundedPlan {
   readonly decode: StageLoad;
   /** KV pages of a replica where it decodes. */
   readonly room: number;
+  /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
+  readonly takesTurns: boolean;
   readonly engine: EngineModel;
 }
 
@@ -45,12 +47,40 @@ export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean):
   return Math.max(busy, chainSeconds(context));
 }
 
+/** What a stage with devices of its own takes at least: with KV never dropped, and more or less with each time it is. */
+export interface StageBound {
+  readonly seconds: number;
+  readonly perDrop: number;
+  /** A step that yields one token. */
+  readonly oneStep: number;
+}
+
+/** @param room KV pages of a replica */
+export function leastOfStage(load: StageLoad, room: number, demand: Demand): StageBound {
+  const decodes = load.stage.phases.includes('decode');
+  const work = (drops: number): TotalWork => {
+    const asked = afterDrops(demand, drops);
+    return decodes ? decodeWork(load, room, asked) : promptWork(load, asked);
+  };
+  const seconds = (drops: number): number => Math.max(...byPlace(load, work(drops)));
+  const none = seconds(0);
+  const step = decodes ? rowStep(demand.shortestPrompt) : shortestStep(load, demand);
+  return { seconds: none, perDrop: seconds(1) - none, oneStep: sum(byPlace(load, step)) };
+}
+
+/** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
+export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
+  const gap = decode.seconds - prefill.seconds;
+  if (gap <= 0 || decode.perDrop >= 0) return Math.max(prefill.seconds, decode.seconds);
+  const drops = gap / (prefill.perDrop - decode.perDrop);
+  return prefill.seconds + drops * prefill.perDrop;
+}
+
 /** A token needs a decode step of its own, or the prefill of a sequence that lost its KV. */
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
   const { shortestPrompt } = demand;
-  const again = promptStep(Math.min(prefill.sizes.maxTokens, shortestPrompt));
-  const through = ({ groups }: StageLoad, work: TotalWork): number =>
-    sum(groups.map((group) => cheapest(group, work)));
+  const again = shortestStep(prefill, demand);
+  const through = (load: StageLoad, work: TotalWork): number => sum(byPlace(load, work));
   const step = Math.min(through(decode, rowStep(shortestPrompt)), through(prefill, again));
   return overhead.step + overhead.request + step;
 }
@@ -72,18 +102,45 @@ function afterDrops(demand: Demand, drops: number): Demand {
   };
 }
 
-/** What the interval that is left of a search may hide. */
-const SEARCH_SLACK = 1e-4;
+/** Rounds of a search, at most: what it has found by then is a bound all the same. */
+const SEARCH_ROUNDS = 12;
 
-/** The least of a convex function from 0 to `end`, from below. */
+/**
+ * The least of a convex function over whole numbers up to `end`, from below. Between two places with a line through each
+ * and its neighbour, one falling and one rising, the function is above both lines: the least is no lower than where they
+ * meet, and what is there takes the place of one of them.
+ *
+ *     |x - 5| from 0 to 8: lines 5 - x and x - 5 meet at (5, 0), which is the value there
+ */
 function leastOfConvex(valueAt: (at: number) => number, end: number): number {
-  let [low, high] = [0, end];
-  for (let round = 0; round < 32; round++) {
-    const [a, b] = [low + (high - low) / 3, high - (high - low) / 3];
-    if (valueAt(a) <= valueAt(b)) high = b;
-    else low = a;
+  const line = (at: number, neighbour: number): Line => {
+    const value = valueAt(at);
+    return { at, value, slope: (valueAt(neighbour) - value) / (neighbour - at) };
+  };
+  let falling = line(0, 1);
+  let rising = line(end, end - 1);
+  if (falling.slope >= 0) return falling.value;
+  if (rising.slope <= 0) return rising.value;
+  for (let round = 0; ; round++) {
+    const rise = rising.value - rising.slope * (rising.at - falling.at) - falling.value;
+    const meeting = falling.at + rise / (falling.slope - rising.slope);
+    const least = falling.value + falling.slope * (meeting - falling.at);
+    const middle = Math.floor(meeting);
+    if (round === SEARCH_ROUNDS || middle <= falling.at || middle + 1 >= rising.at) return least;
+    const next = line(middle, middle + 1);
+    if (next.value <= least * (1 + SEARCH_ROUNDING)) return least;
+    if (next.slope === 0) return next.value;
+    if (next.slope < 0) falling = next;
+    else rising = { at: middle + 1, value: next.value + next.slope, slope: next.slope };
   }
-  return Math.min(valueAt((low + high) / 2) * (1 - SEARCH_SLACK), valueAt(end));
+}
+
+const SEARCH_ROUNDING = 1e-6;
+
+interface Line {
+  readonly at: number;
+  readonly value: number;
+  readonly slope: number;
 }
 
 /** Seconds of single steps by pipeline stage, and of handing a prompt over: what lies before and behind a device's work. */
@@ -103,12 +160,12 @@ interface Context extends BoundedPlan, Passing {
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
   const { promptTokens, decodeRows, shortestPrompt, pageTokens } = demand;
-  const step = ({ groups }: StageLoad, is: boolean, work: TotalWork): readonly number[] =>
-    groups.map((group) => (is ? cheapest(group, work) : 0));
+  const step = (load: StageLoad, is: boolean, work: TotalWork): readonly number[] =>
+    is ? byPlace(load, work) : load.groups.map(() => 0);
   const handing = (costs: readonly PageCost[]): number =>
     Math.min(...costs.map(({ page, sequence }) => page * Math.ceil(shortestPrompt / pageTokens) + sequence));
   return {
-    first: step(prefill, !begun, promptStep(Math.min(prefill.sizes.maxTokens, shortestPrompt))),
+    first: step(prefill, !begun, shortestStep(prefill, demand)),
     last: step(prefill, promptTokens > 0, promptStep(1)),
     row: step(decode, decodeRows > 0, rowStep(shortestPrompt)),
     givingUp: handing(prefill.out),
@@ -122,9 +179,8 @@ function chainSeconds(context: Context): number {
   if (demand.promptTokens === 0 || demand.shortestOutput < 2) return 0;
   const tokens = (demand.shortestOutput - 1) * leastBetweenTokens(context, demand);
   const prompts = promptWork(prefill, demand);
-  const passed = prefill.groups.map(
-    (group, pp) => sum(first.slice(0, pp)) + cheapest(group, prompts) + sum(last.slice(pp + 1)),
-  );
+  const [before, behind] = [sumsBefore(first), sumsBehind(last)];
+  const passed = byPlace(prefill, prompts).map((seconds, pp) => before[pp]! + seconds + behind[pp]!);
   return Math.max(...passed) + givingUp + takingOver + tokens;
 }
 
@@ -133,46 +189,95 @@ function busySeconds(context: Context, demand: Demand): number {
   const { prefill, decode, overhead, engine, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
   const prompts = promptWork(prefill, demand);
-  const rows = decodeWork(context, demand);
+  const rows = decodeWork(decode, context.room, demand);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
   const steps = both ? both.steps * dp : prompts.steps * dp + rows.steps * decode.stage.mesh.dp;
   let least = steps * overhead.step + demand.decodeRows * overhead.request;
+  const before = sumsBefore(first);
+  const promptSeconds = byPlace(prefill, prompts);
   if (both) {
-    const apart = apartWork(decode, demand, rows);
-    prefill.groups.forEach((group, pp) => {
-      const seconds = Math.max(cheapest(group, both), cheapest(group, prompts) + cheapest(group, apart));
-      least = Math.max(least, sum(first.slice(0, pp)) + seconds);
-    });
-    return least;
+    const bothSeconds = byPlace(prefill, both);
+    const apartSeconds = byPlace(prefill, apartWork(decode, demand, rows));
+    const seconds = promptSeconds.map((each, pp) => Math.max(bothSeconds[pp]!, each + apartSeconds[pp]!));
+    const preparing = both.steps * overhead.step + rows.tokens * overhead.request;
+    return Math.max(
+      least,
+      ...seconds.map((each, pp) => before[pp]! + each),
+      inFlightSeconds(prefill, seconds, preparing),
+    );
   }
   const moving = ({ page, sequence }: PageCost, replicas: number): number =>
     begun || engine.copyEngines ? 0 : (demand.decodingPages * page + demand.decoding * sequence) / replicas;
-  const prefillSeconds = prefill.groups.map((group, pp) => {
-    const computing = sum(first.slice(0, pp)) + cheapest(group, prompts);
+  const behindPrompts = sumsBehind(last);
+  const prefillSeconds = promptSeconds.map((seconds, pp) => {
+    const computing = before[pp]! + seconds;
     const withMoves = computing + moving(prefill.out[pp]!, dp);
     // Behind its last step are those of the pipeline, behind its last page move they are not.
-    least = Math.max(least, computing + sum(last.slice(pp + 1)), withMoves);
+    least = Math.max(least, computing + behindPrompts[pp]!, withMoves);
     return withMoves;
   });
   const shared = sharedPlaces(prefill.stage, decode.stage);
-  decode.groups.forEach((group, pp) => {
-    const computing = cheapest(group, rows) + sum(row.slice(pp + 1));
+  const [beforeRow, behindRow] = [sumsBefore(row), sumsBehind(row)];
+  const through = sum(first);
+  const decodeSeconds = byPlace(decode, rows);
+  const preparing = rows.steps * overhead.step + rows.tokens * overhead.request;
+  if (!shared) least = Math.max(least, inFlightSeconds(decode, decodeSeconds, preparing));
+  decodeSeconds.forEach((seconds, pp) => {
+    const computing = seconds + behindRow[pp]!;
     const withMoves = computing + moving(decode.in[pp]!, decode.stage.mesh.dp);
     if (shared) {
-      const before = Math.max(...shared[pp]!.map((at) => prefillSeconds[at]!));
-      least = Math.max(least, before + withMoves);
+      const prefilling = Math.max(...shared[pp]!.map((at) => prefillSeconds[at]!));
+      const prompting = Math.max(...shared[pp]!.map((at) => before[at]! + promptSeconds[at]!));
+      const idle = gapsBetweenSteps(context, demand, rows);
+      least = Math.max(least, prefilling + withMoves, prompting + seconds + idle);
       return;
     }
     const waits = !begun && demand.decodeRows > 0;
     // Its first page move waits for a prompt, its first step for that move and for the pipeline as well.
-    const beforeMove = waits ? sum(first) + context.givingUp : 0;
-    const beforeStep = waits ? beforeMove + context.takingOver + sum(row.slice(0, pp)) : 0;
+    const beforeMove = waits ? through + context.givingUp : 0;
+    const beforeStep = waits ? beforeMove + context.takingOver + beforeRow[pp]! : 0;
     least = Math.max(least, beforeMove + withMoves, beforeStep + computing);
   });
   return least;
 }
 
+/**
+ * No more steps of a replica are in flight than its pipeline is deep, and each is from its preparation until it has
+ * passed all groups: all of these times together fit that often into the time there is.
+ *
+ * @param seconds by pipeline stage
+ * @param preparing seconds of the host
+ */
+function inFlightSeconds({ stage }: StageLoad, seconds: readonly number[], preparing: number): number {
+  return (sum(seconds) + preparing) / stage.mesh.pp;
+}
+
+/**
+ * Seconds in which devices that decode without a pipeline stand still while the host prepares the next step. Not before
+ * the first step of each turn: between two turns lies a step of prefill, which ends a prompt or is full.
+ */
+function gapsBetweenSteps(
+  { prefill, decode, overhead, takesTurns }: BoundedPlan,
+  { requests, promptTokens }: Demand,
+  { steps }: TotalWork,
+): number {
+  if (!takesTurns || decode.stage.mesh.pp > 1) return 0;
+  const turns = 1 + requests + promptTokens / prefill.sizes.maxTokens;
+  return Math.max(0, steps - turns) * overhead.step;
+}
+
 const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
+
+/** Of every value the sum of those before it. */
+function sumsBefore(values: readonly number[]): readonly number[] {
+  let total = 0;
+  return values.map((each) => (total += each) - each);
+}
+
+/** Of every value the sum of those behind it. */
+function sumsBehind(values: readonly number[]): readonly number[] {
+  return sumsBefore(values.toReversed()).toReversed();
+}
 
 const promptStep = (tokens: number): TotalWork => ({
   steps: 1,
@@ -182,6 +287,10 @@ const promptStep = (tokens: number): TotalWork => ({
   pairs: (tokens * (tokens + 1)) / 2,
   keys: tokens,
 });
+
+/** Of prompts, with all of the shortest or as much as a step may carry. */
+const shortestStep = ({ sizes }: StageLoad, { shortestPrompt }: Demand): TotalWork =>
+  promptStep(Math.min(sizes.maxTokens, shortestPrompt));
 
 /** A step with one row that sees so many keys. */
 const rowStep = (keys: number): TotalWork => ({
@@ -193,9 +302,14 @@ const rowStep = (keys: number): TotalWork => ({
   keys,
 });
 
-/** On the replica that is quickest at it. */
-function cheapest(group: readonly LeastCost[], work: TotalWork): number {
-  return Math.min(...group.map((cost) => cost(work)));
+/** Seconds of the work on each pipeline stage, on the replica that is quickest at it. Most have the same costs. */
+function byPlace({ groups }: StageLoad, work: TotalWork): readonly number[] {
+  const known = new Map<StageLoad['groups'][number], number>();
+  return groups.map((group) => {
+    const seconds = known.get(group) ?? Math.min(...group.map((cost) => cost(work)));
+    known.set(group, seconds);
+    return seconds;
+  });
 }
 
 /** Of a replica in the mean. */
@@ -217,8 +331,7 @@ interface DecodeWork extends TotalWork {
 }
 
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
-function decodeWork({ decode, room }: BoundedPlan, demand: Demand): DecodeWork {
-  const { stage, sizes } = decode;
+function decodeWork({ stage, sizes }: StageLoad, room: number, demand: Demand): DecodeWork {
   const { dp, pp } = stage.mesh;
   const held = Math.max(1, Math.ceil(demand.shortestPrompt / demand.pageTokens));
   const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));

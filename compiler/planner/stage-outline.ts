@@ -3,22 +3,24 @@
  * Stages that differ in replicas and devices alone share their programs, so that many are outlined in little time.
  */
 import type { LogicalGraph } from '../ir/logical.js';
-import type { ShardedStage } from '../ir/sharded.js';
+import type { ShardedBlock, ShardedStage } from '../ir/sharded.js';
 import type { Interval } from '../ir/transitions.js';
-import { segmentLayers } from '../passes/block-weights.js';
+import { numbered } from '../numbered.js';
+import { segmentBlocks, segmentLayers } from '../passes/block-weights.js';
 import { buildLogical } from '../passes/build-logical.js';
 import { stageKvHeads } from '../passes/holdings.js';
 import { assignSlots } from '../passes/liveness.js';
-import { lowerProgram } from '../passes/lower-program.js';
+import { lowerProgram, type LoweringContext } from '../passes/lower-program.js';
 import type { DraftProgram } from '../passes/program-builder.js';
-import { shardPlan } from '../passes/shard.js';
+import { pipelineSegments, shardPlan } from '../passes/shard.js';
 import { stepSizes, type StepSizes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Routes } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
+import type { LinkedMesh } from '../reshard/layouts.js';
 
 export interface StageOutline {
-  /** By pipeline stage. */
+  /** By pipeline stage. Those that cost the same share one. */
   readonly programs: readonly DraftProgram[];
   /** Layers of each pipeline stage, and KV heads of each rank of a tp group. */
   readonly layers: readonly Interval[];
@@ -32,59 +34,103 @@ export interface StageOutline {
 export type Outliner = (plan: Plan, stage: Stage) => StageOutline | undefined;
 
 export function createOutliner(routes: Routes): Outliner {
-  let logical: LogicalGraph | undefined;
-  const known = new Map<string, StageOutline | undefined>();
+  const shard = createSharder(routes);
+  const known = new Map<string, StageOutline>();
   const lowered = new Map<string, Lowered>();
   return (plan, stage) => {
-    const { mesh, layerSplit, sharding, overrides, phases, microbatchTokens, batchRequests } = stage;
-    const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
-    const { links } = linkedMesh(plan.topology, stage, routes);
-    const { pageTokens, dtype } = plan.kv;
-    const key = JSON.stringify([
-      ...[mesh.pp, mesh.tp, layerSplit, sharding, parts, links, pageTokens, dtype],
-      ...[stepSizes(stage), phases, microbatchTokens, batchRequests],
-    ]);
-    if (known.has(key)) return known.get(key);
-    logical ??= buildLogical(plan.model);
-    const outline = outlineStage(logical, plan, stage, routes, lowered);
+    const laid = shard(plan, stage);
+    if (laid === undefined) return undefined;
+    // Stages of other phases and step sizes have the same programs as a rule.
+    const programs = [laid.id, stage.mesh.tp, stage.layerSplit, laid.sharded.kvReplicas].join();
+    const sizes = stepSizes(stage);
+    const key = `${programs} ${sizes.maxTokens} ${sizes.maxSequences}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const parts = lowered.get(programs) ?? lowerStage(plan, stage, laid.sharded);
+    lowered.set(programs, parts);
+    const rows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
+    const slots = sharedMap(parts.programs, ({ values, ops }) => assignSlots(values, ops, rows).slots);
+    const outline = { ...parts, sizes, slots };
     known.set(key, outline);
     return outline;
   };
 }
 
-type Lowered = Pick<StageOutline, 'programs' | 'layers' | 'heads'>;
+/** A sharded stage, and what tells its blocks from those that are not the same. */
+interface ShardedBlocks {
+  readonly sharded: ShardedStage;
+  readonly id: number;
+}
 
-function outlineStage(
-  logical: LogicalGraph,
-  plan: Plan,
-  stage: Stage,
-  routes: Routes,
-  lowered: Map<string, Lowered>,
-): StageOutline | undefined {
-  const { graph, diagnostics } = shardPlan(logical, { ...plan, stages: [stage] }, routes);
-  const [sharded] = graph.stages;
-  if (sharded === undefined || diagnostics.length > 0) return undefined;
-  // Stages of other phases and step sizes have the same programs as a rule.
-  const { embed, layers, head, kvReplicas } = sharded;
-  const { pageTokens, dtype } = plan.kv;
-  const { tp } = stage.mesh;
-  const key = JSON.stringify([tp, stage.layerSplit, embed, layers, head, kvReplicas, pageTokens, dtype]);
-  const known = lowered.get(key) ?? lowerStage(plan, stage, sharded);
-  lowered.set(key, known);
-  const sizes = stepSizes(stage);
-  const rows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
-  return {
-    ...known,
-    sizes,
-    slots: known.programs.map(({ values, ops }) => assignSlots(values, ops, rows).slots),
+type Sharder = (plan: Plan, stage: Stage) => ShardedBlocks | undefined;
+
+/** Blocks do not depend on how a mesh is cut along `pp`. */
+function createSharder(routes: Routes): Sharder {
+  let logical: LogicalGraph | undefined;
+  const known = new Map<string, ShardedBlocks | undefined>();
+  const idOf = numbered<string>();
+  const links = new Map<readonly number[], Map<string, LinkedMesh['links']>>();
+  const linksOf = (plan: Plan, stage: Stage): LinkedMesh['links'] => {
+    const byMesh = links.get(stage.devices) ?? new Map<string, LinkedMesh['links']>();
+    links.set(stage.devices, byMesh);
+    const { dp, pp, tp } = stage.mesh;
+    const key = `${dp} ${pp} ${tp}`;
+    const found = byMesh.get(key) ?? linkedMesh(plan.topology, stage, routes).links;
+    byMesh.set(key, found);
+    return found;
+  };
+  return (plan, stage) => {
+    const { mesh, sharding, overrides, microbatchTokens, batchRequests } = stage;
+    const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
+    const { dp, tp } = linksOf(plan, stage);
+    const { pageTokens, dtype } = plan.kv;
+    const key = JSON.stringify([
+      ...[mesh.dp > 1, mesh.tp, sharding, parts, dp, tp, pageTokens, dtype],
+      ...[microbatchTokens, batchRequests],
+    ]);
+    if (!known.has(key)) {
+      logical ??= buildLogical(plan.model);
+      const { graph, diagnostics } = shardPlan(logical, { ...plan, stages: [stage] }, routes);
+      const [sharded] = diagnostics.length > 0 ? [] : graph.stages;
+      const id = sharded && idOf(JSON.stringify([sharded.embed, sharded.layers, sharded.head]));
+      known.set(key, sharded && { sharded, id: id! });
+    }
+    const found = known.get(key);
+    return found && { ...found, sharded: { ...found.sharded, segments: pipelineSegments(stage) } };
   };
 }
+
+type Lowered = Pick<StageOutline, 'programs' | 'layers' | 'heads'>;
 
 function lowerStage({ model, kv }: Plan, { layerSplit, mesh }: Stage, sharded: ShardedStage): Lowered {
   const context = { shape: model.shape, pageTokens: kv.pageTokens, kvDtype: kv.dtype };
   return {
-    programs: layerSplit.map((_, pp) => lowerProgram(sharded, pp, context)),
+    programs: lowerPrograms(model, sharded, context),
     layers: layerSplit.map((_, pp) => segmentLayers(sharded, pp)),
     heads: Array.from({ length: mesh.tp }, (_, tp) => stageKvHeads(sharded, tp)),
   };
+}
+
+/** Pipeline stages with as many of the same layers do the same, unless their weights are stored in types of their own. */
+function lowerPrograms(
+  model: Plan['model'],
+  sharded: ShardedStage,
+  context: LoweringContext,
+): readonly DraftProgram[] {
+  const idOf = numbered<ShardedBlock>();
+  const known = new Map<string, DraftProgram>();
+  return sharded.segments.map(({ pp, embed, head }) => {
+    const blocks = segmentBlocks(sharded, pp).map(({ block }) => idOf(block));
+    const key = [embed, head, ...(model.stored ? [pp] : []), ...blocks].join();
+    const program = known.get(key) ?? lowerProgram(sharded, pp, context);
+    known.set(key, program);
+    return program;
+  });
+}
+
+/** `Array.map`, with one result for equal items. */
+function sharedMap<Item, Result>(items: readonly Item[], map: (item: Item) => Result): readonly Result[] {
+  const known = new Map<Item, Result>();
+  for (const item of items) if (!known.has(item)) known.set(item, map(item));
+  return items.map((item) => known.get(item)!);
 }

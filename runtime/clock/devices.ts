@@ -28,42 +28,44 @@ interface Waiting {
 }
 
 export function createClockDevices(): ClockDevices {
-  const free = new Map<number, number>();
-  const begun = new Map<number, number>();
-  const inside = new Map<number, number>();
-  const waiting = new Map<number, Waiting[]>();
-  const freeAt = (device: number): number => free.get(device) ?? 0;
+  // By device. Every step passes here for each of its devices.
+  const free: number[] = [];
+  const begun: number[] = [];
+  const inside: number[] = [];
+  const waiting: Waiting[][] = [];
+  const freeAt = (device: number): number => free[device] ?? 0;
   return {
     freeAt,
     run(devices, ready, seconds) {
       const start = devices.reduce((latest, device) => Math.max(latest, freeAt(device)), ready);
       const end = start + seconds(start);
       for (const device of devices) {
-        free.set(device, end);
-        if (!begun.has(device)) begun.set(device, start);
+        free[device] = end;
+        begun[device] ??= start;
       }
       return { start, end };
     },
     span(device) {
-      const start = begun.get(device);
+      const start = begun[device];
       return start === undefined ? undefined : { start, end: freeAt(device) };
     },
     enter(devices) {
-      for (const device of devices) inside.set(device, (inside.get(device) ?? 0) + 1);
+      for (const device of devices) inside[device] = (inside[device] ?? 0) + 1;
     },
     leave(devices) {
       for (const device of devices) {
-        inside.set(device, inside.get(device)! - 1);
+        inside[device]!--;
         // Steps leave in the order they entered, so one that leaves was there before those waiting.
-        const queue = waiting.get(device) ?? [];
+        const queue = waiting[device];
+        if (queue === undefined) continue;
         for (const each of queue) each.left--;
         while (queue[0]?.left === 0) queue.shift()!.cleared();
       }
     },
     whenCleared(device, cleared) {
-      const left = inside.get(device) ?? 0;
+      const left = inside[device] ?? 0;
       if (left === 0) cleared();
-      else waiting.set(device, [...(waiting.get(device) ?? []), { left, cleared }]);
+      else (waiting[device] ??= []).push({ left, cleared });
     },
   };
 }

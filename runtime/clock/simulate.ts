@@ -49,6 +49,24 @@ export function simulateWhile(
   options: SimulateOptions,
   goesOn: (step: StepGivenOut) => boolean,
 ): Simulation | undefined {
+  const parts = simulateInParts(graph, plan, requests, options, goesOn);
+  for (;;) {
+    const { done, value } = parts.next();
+    if (done) return value;
+  }
+}
+
+/** Events between two times that a simulation in parts lets others do something. */
+const EVENTS_OF_PART = 1000;
+
+/** As `simulateWhile`, with pauses for whoever wants to be asked now and then whether to go on at all. */
+export function* simulateInParts(
+  graph: RuntimeGraph,
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  options: SimulateOptions,
+  goesOn: (step: StepGivenOut) => boolean,
+): Generator<void, Simulation | undefined> {
   const engine = options.engine ?? FULCRUM_ENGINE;
   const transitions = options.transitions ?? 'dataflow';
   const trace = options.timeline && createClockTrace(graph, options.timeline);
@@ -81,7 +99,7 @@ export function simulateWhile(
   );
   sample();
   for (const each of engines) each.pump();
-  while (!givenUp && world.clock.advance());
+  for (let events = 1; !givenUp && world.clock.advance(); events++) if (events % EVENTS_OF_PART === 0) yield;
   if (givenUp) return undefined;
   for (const each of engines) each.mustBeDone();
   const counts = engines.map((each) => each.counts());
@@ -177,12 +195,12 @@ function startEngine(
   };
   const countStep = ({ items }: StepAction): void => {
     let decoding = 0;
-    for (const { sequence, start, count } of items) {
+    for (const { sequence, start, count, sample } of items) {
       const { promptTokens } = byId.get(sequence)!;
+      if (sample) counts.output++;
       counts.prompt += Math.max(0, Math.min(start + count, promptTokens) - start);
       if (start >= promptTokens) decoding++;
     }
-    counts.output += items.filter((item) => item.sample).length;
     counts.steps++;
     counts.decodeRows += decoding;
     if (decoding > 0) counts.decodeSteps++;
@@ -190,9 +208,11 @@ function startEngine(
   const latencies = new Map<number, Latency>();
   const noteToken = (sequence: number): void => {
     const now = world.clock.now();
-    const known = latencies.get(sequence);
-    if (known === undefined) latencies.set(sequence, { first: now, last: now, tokens: 1 });
-    else Object.assign(known, { last: now, tokens: known.tokens + 1 });
+    const known = latencies.get(sequence) ?? { first: now, last: now, tokens: 0 };
+    if (known.tokens === 0) latencies.set(sequence, known);
+    known.last = now;
+    known.tokens++;
+    if (known.tokens === byId.get(sequence)!.maxNewTokens) trace?.leave(sequence, now, known.tokens);
   };
   const stageOf = new Map<number, string>();
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */
@@ -206,24 +226,18 @@ function startEngine(
     );
     return trace.label(action, prefill, entering);
   };
-  const leave = (ids: readonly number[]): void => {
-    const now = world.clock.now();
-    for (const id of ids) {
-      const { tokens } = latencies.get(id)!;
-      if (tokens === byId.get(id)!.maxNewTokens) trace?.leave(id, now, tokens);
-    }
-  };
   const perform = (action: Action): void => {
     switch (action.kind) {
       case 'step':
         countStep(action);
         onStep(action.items);
         world.step(action, labelOf(action), () => {
-          const sampled = action.items
-            .filter((item) => item.sample)
-            .map(({ sequence }) => ({ sequence, finished: false }));
-          for (const { sequence } of sampled) noteToken(sequence);
-          leave(sampled.map(({ sequence }) => sequence));
+          const sampled: { readonly sequence: number; readonly finished: boolean }[] = [];
+          for (const { sequence, sample } of action.items) {
+            if (!sample) continue;
+            noteToken(sequence);
+            sampled.push({ sequence, finished: false });
+          }
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;

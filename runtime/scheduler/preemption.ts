@@ -24,7 +24,7 @@ export function growForNextToken(
   while (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) {
     const page = pool.pages.take(1);
     if (page !== undefined) {
-      sequence.pages.push(...page);
+      sequence.pages = [...sequence.pages, ...page];
       continue;
     }
     if (pool.memory.leaving > 0 || isLent(pool)) return false;

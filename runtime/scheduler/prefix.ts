@@ -134,7 +134,7 @@ export function skipFilled(machine: Machine, lane: Lane, sequence: Sequence): vo
     if (page !== sequence.pages[at]) {
       pages.share([page]);
       pages.give([sequence.pages[at]!]);
-      sequence.pages[at] = page;
+      sequence.pages = sequence.pages.with(at, page);
     }
     sequence.scheduled = (at + 1) * pageTokens;
   }

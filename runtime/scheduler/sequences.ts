@@ -57,7 +57,8 @@ export interface Sequence {
   /** The most tokens that ever were given out or passed over, and those since then that came from a tier for it. */
   reached: number;
   readonly loaded: Record<LoadSource, number>;
-  pages: number[];
+  /** Pages held on the devices, a new list whenever they change: steps under way name those that they had. */
+  pages: readonly number[];
   /** Pages held in the host tier; from admission on where the prefill stage hands over through it. */
   hostPages: number[];
   /** Pages held in the disk tier. */

@@ -60,10 +60,15 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
       count,
       sample,
       ...(copyOf !== undefined && { copyOf }),
-      pages: sequence.pages.slice(0, pagesFor(machine, start + count)),
+      pages: firstPages(sequence, pagesFor(machine, start + count)),
     })),
   });
   return true;
+}
+
+/** All its pages as a rule, which are not copied then: batches are large, and steps many. */
+function firstPages({ pages }: Sequence, count: number): readonly number[] {
+  return pages.length === count ? pages : pages.slice(0, count);
 }
 
 /**

@@ -2,28 +2,56 @@
  * The tuner: the best of all candidates for a workload, by simulation. Candidates are taken in the order of their
  * bounds, and a simulation is given up as soon as what it has left to do shows that its plan cannot be among the best any
  * more. What is wanted of a plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
+ *
+ * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
+ *
+ *     rough bound -> bound -> compiled, with the bound of its exact room for KV -> simulated, with bounds of what is left
  */
-import { compilePlan } from '../../compiler/compile.js';
+import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
-import { createBoundContext, planBound, type PlanBound } from '../../compiler/planner/bound.js';
-import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import {
+  candidateBound,
+  createBoundContext,
+  createRoughBound,
+  type BoundContext,
+  type PlanBound,
+  type RoughBound,
+} from '../../compiler/planner/bound.js';
+import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
-import { simulateWhile } from '../clock/simulate.js';
+import { numbered } from '../../compiler/numbered.js';
+import { createHeap } from '../../compiler/reshard/heap.js';
+import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { createWorkLeft } from './work-left.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
+  readonly plan: Plan;
   readonly simulation: Simulation;
+}
+
+/** What became of the candidates; each is counted once. */
+export interface TuneCounts {
+  readonly candidates: number;
+  /** Do not fit the devices, or cannot hold some request. */
+  readonly unfit: number;
+  /** The same as one with a smaller batch that memory has no room for either. */
+  readonly needless: number;
+  /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
+  readonly outbid: number;
+  readonly outbidCompiled: number;
+  /** Could not win any more from some point of their simulation on. */
+  readonly givenUp: number;
+  /** Simulated to the end. */
+  readonly simulated: number;
 }
 
 export interface TuneResult {
   /** Candidates whose simulation was carried through, the best first. */
   readonly ranked: readonly Tuned[];
-  /** How many could not win, by their bounds or in the course of their simulation. */
-  readonly pruned: number;
-  /** How many do not fit the devices, or cannot hold some request. */
-  readonly unfit: number;
+  readonly counts: TuneCounts;
 }
 
 /**
@@ -42,15 +70,6 @@ export interface TuneOptions {
   readonly goal?: Goal;
   /** How many of the best are wanted; pruning leaves those right. Default 1; `all` prunes nothing. */
   readonly keep?: number | 'all';
-  readonly onProgress?: (done: number, total: number) => void;
-}
-
-/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
-interface Bounded {
-  readonly candidate: Candidate;
-  readonly bound: PlanBound;
-  readonly least: number;
-  readonly betweenTokens: number;
 }
 
 /** Simulates candidates until no other can be among the best. */
@@ -59,67 +78,142 @@ export function tune(
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
 ): TuneResult {
+  const search = tuneInParts(candidates, requests, options);
+  for (;;) {
+    const { done, value } = search.next();
+    if (done) return value;
+  }
+}
+
+/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
+interface Bounded extends RoughBound {
+  readonly candidate: Candidate;
+  /** Its place among the candidates: of equals the first goes first. */
+  readonly index: number;
+  /** Absent as long as the bound is a rough one. */
+  readonly bound?: PlanBound;
+}
+
+/** Candidates bounded between two times that a search lets others do something. */
+const BOUNDS_OF_PART = 200;
+
+/** As `tune`, with pauses in which it says what it has found so far. */
+export function* tuneInParts(
+  candidates: readonly Candidate[],
+  requests: readonly SimulatedRequest[],
+  options: TuneOptions = {},
+): Generator<TuneResult, TuneResult> {
   const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1 } = options;
+  const counts = { unfit: 0, needless: 0, outbid: 0, outbidCompiled: 0, givenUp: 0, simulated: 0 };
+  const ranked: Tuned[] = [];
+  const found = (): TuneResult => ({
+    ranked: [...ranked],
+    counts: { candidates: candidates.length, ...counts },
+  });
   const [first] = candidates;
-  if (first === undefined) return { ranked: [], pruned: 0, unfit: 0 };
+  if (first === undefined) return found();
   const search: Search = {
     engine,
     goal,
     keep: keep === 'all' ? Infinity : keep,
-    ...workload(first, requests),
+    context: createBoundContext(first.base.topology, engine),
+    compile: createPlanCompiler(),
+    ...workload(first.base, requests),
   };
-  const bounded = boundAll(candidates, search).sort(inOrderOf(goal));
-  const ranked: Tuned[] = [];
-  let pruned = 0;
-  let unfit = candidates.length - bounded.length;
-  for (const [index, each] of bounded.entries()) {
-    options.onProgress?.(candidates.length - bounded.length + index, candidates.length);
-    const tried = tryCandidate(each, keep === 'all' ? Infinity : deadline(each, ranked, search), search);
-    if (tried === 'late') pruned++;
-    else if (tried === 'unfit') unfit++;
+  const queue = createHeap<Bounded>(inOrderOf(goal));
+  const roughBound = createRoughBound(search.demand, search.context);
+  const isNeedless = needlessBatches();
+  for (const [index, candidate] of candidates.entries()) {
+    const rough = roughBound(candidate);
+    if (rough === undefined) counts.unfit++;
+    else if (isNeedless(candidate, rough)) counts.needless++;
+    else queue.push({ candidate, index, ...rough });
+    if (index % BOUNDS_OF_PART === 0) yield found();
+  }
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const by = keep === 'all' ? Infinity : deadline(next, ranked, search);
+    if (isLate(next.least, by)) {
+      counts.outbid++;
+      continue;
+    }
+    if (next.bound === undefined) {
+      const bounded = boundFully(next, search);
+      if (bounded === undefined) counts.unfit++;
+      else queue.push(bounded);
+      continue;
+    }
+    const tried = yield* tryCandidate(next.candidate, next.bound, by, search, found);
+    if (typeof tried === 'string') counts[tried]++;
     else {
-      ranked.push({ candidate: each.candidate, simulation: tried });
+      counts.simulated++;
+      ranked.push(tried);
       ranked.sort((a, b) => figure(goal, a) - figure(goal, b));
     }
+    yield found();
   }
-  options.onProgress?.(candidates.length, candidates.length);
-  return { ranked, pruned, unfit };
+  return found();
+}
+
+/**
+ * Of batches beyond what memory has room for, the least alone is worth a look: larger ones are never reached either, and
+ * leave less room.
+ */
+function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean {
+  const least = new Map<string, number>();
+  const idOf = numbered<unknown>();
+  return ({ base, stages }, { sequences }) => {
+    const { devices, mesh, phases, microbatchTokens, batchRequests } = stages.at(-1)!;
+    if (batchRequests <= sequences) return false;
+    const before = stages.length > 1 ? stages[0] : undefined;
+    const tokens = phases.length > 1 ? microbatchTokens : 0;
+    const key = [base, before, devices, mesh].map(idOf).join() + ` ${tokens}`;
+    const known = Math.min(least.get(key) ?? Infinity, batchRequests);
+    least.set(key, known);
+    return batchRequests > known;
+  };
 }
 
 interface Search {
   readonly engine: EngineModel;
   readonly goal: Goal;
   readonly keep: number;
+  readonly context: BoundContext;
+  readonly compile: PlanCompiler;
   readonly requests: readonly SimulatedRequest[];
   readonly demand: Demand;
 }
 
 /** Lengths as every plan runs them: a sequence ends with the context. */
 function workload(
-  { plan }: Candidate,
+  { model, kv }: Plan,
   requests: readonly SimulatedRequest[],
 ): Pick<Search, 'requests' | 'demand'> {
-  const { context } = plan.model.shape;
+  const { context } = model.shape;
   const cut = requests.map(({ promptTokens, outputTokens }) => ({
     promptTokens,
     outputTokens: Math.max(1, Math.min(outputTokens, context - promptTokens)),
   }));
-  return { requests: cut, demand: demandOf(cut, plan.kv.pageTokens) };
+  return { requests: cut, demand: demandOf(cut, kv.pageTokens) };
 }
 
-/** Of those that may fit. */
-function boundAll(candidates: readonly Candidate[], { engine, demand }: Search): Bounded[] {
-  const context = createBoundContext(candidates[0]!.plan.topology, engine);
-  return candidates.flatMap((candidate) => {
-    const bound = planBound(candidate.plan, context);
-    if (bound === undefined || !bound.fits(demand)) return [];
-    return [{ candidate, bound, least: bound.least(demand), betweenTokens: bound.betweenTokens(demand) }];
-  });
+/** Undefined where the candidate is sure not to fit. */
+function boundFully({ candidate, index }: Bounded, { context, demand }: Search): Bounded | undefined {
+  const bound = candidateBound(candidate, context);
+  if (bound === undefined || !bound.fits(demand)) return undefined;
+  return {
+    candidate,
+    index,
+    bound,
+    least: bound.least(demand),
+    betweenTokens: bound.betweenTokens(demand),
+    sequences: bound.sequences(demand),
+  };
 }
 
 function inOrderOf({ kind }: Goal): (a: Bounded, b: Bounded) => number {
-  if (kind === 'latency') return (a, b) => a.betweenTokens - b.betweenTokens || a.least - b.least;
-  return (a, b) => a.least - b.least;
+  if (kind === 'latency')
+    return (a, b) => a.betweenTokens - b.betweenTokens || a.least - b.least || a.index - b.index;
+  return (a, b) => a.least - b.least || a.index - b.index;
 }
 
 /** What plans are ranked by, the least first. */
@@ -147,30 +241,39 @@ function deadline({ betweenTokens }: Bounded, ranked: readonly Tuned[], search: 
 /** What sums of many small numbers may be off by. */
 const ROUNDING = 1e-9;
 
+function isLate(seconds: number, by: number): boolean {
+  return seconds * (1 - ROUNDING) >= by;
+}
+
 /** Steps between two looks at whether a simulation has a chance left. */
 const LOOK_EVERY = 50;
 
-/** The candidate's run of the workload. `late`: it is not done by the deadline. */
-function tryCandidate(
-  { candidate: { plan }, bound, least }: Bounded,
+/** The candidate's run of the workload, or why there is none. */
+function* tryCandidate(
+  candidate: Candidate,
+  bound: PlanBound,
   by: number,
-  { engine, goal, requests, demand }: Search,
-): Simulation | 'late' | 'unfit' {
-  const isLate = (seconds: number): boolean => seconds * (1 - ROUNDING) >= by;
-  if (isLate(least)) return 'late';
-  const { runtime, diagnostics } = compilePlan(plan, { verify: false });
+  { engine, goal, compile, requests, demand }: Search,
+  found: () => TuneResult,
+): Generator<TuneResult, Tuned | 'unfit' | 'outbidCompiled' | 'givenUp'> {
+  const plan = candidatePlan(candidate);
+  const { runtime, diagnostics } = compile(plan);
+  yield found();
   if (diagnostics.some(({ severity }) => severity === 'error')) return 'unfit';
   const exact = bound.compiled(runtime);
   if (!exact.fits(demand)) return 'unfit';
-  if (isLate(exact.least(demand))) return 'late';
+  if (isLate(exact.least(demand), by)) return 'outbidCompiled';
   const left = createWorkLeft(requests, demand);
   let steps = 0;
-  const simulation = simulateWhile(runtime, plan, requests, { engine }, ({ items, now, dropped }) => {
+  const parts = simulateInParts(runtime, plan, requests, { engine }, ({ items, now, dropped }) => {
     left.count(items);
-    return ++steps % LOOK_EVERY !== 0 || !isLate(now + exact.least(left.demand(dropped()), true));
+    return ++steps % LOOK_EVERY !== 0 || !isLate(now + exact.least(left.demand(dropped()), true), by);
   });
-  if (simulation === undefined || (goal.kind === 'latency' && simulation.makespan > by)) return 'late';
+  let part = parts.next();
+  for (; !part.done; part = parts.next()) yield found();
+  const simulation = part.value;
+  if (simulation === undefined || (goal.kind === 'latency' && simulation.makespan > by)) return 'givenUp';
   const wanted = requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
   const all = simulation.requests.rejected === 0 && simulation.tokens.output === wanted;
-  return all ? simulation : 'unfit';
+  return all ? { candidate, plan, simulation } : 'unfit';
 }

@@ -63,10 +63,11 @@ describe('tune', () => {
   it('ranks what it simulated and says how many could not win', async () => {
     const run = await runInProcess('tune', planFile(), '--top', '2');
     expect(run.status).toBe(0);
-    expect(run.err).toContain('small on 4 devices, workload short: 40 requests');
+    expect(run.err).toMatch(/small on 4 devices, workload short: 40 requests, \d+ plans/);
     expect(run.out).toMatch(/strategy +meshes/);
     expect(run.out).toMatch(/ 1\.00x$/m);
-    expect(run.out).toMatch(/\d+ plans could not win by their bounds/);
+    expect(run.out).toMatch(/^\d+ plans over all meshes: .*; microbatch 512; batch 16, 32, 64; host KV/m);
+    expect(run.out).toMatch(/[\d,]+ cannot win by their bound, /);
   });
 
   it('tries the strategies and sizes it is told to', async () => {

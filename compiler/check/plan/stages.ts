@@ -48,7 +48,8 @@ export const STAGE_TABLE = {
 
 /** Tokens of a microbatch: enough rows to keep matrix units busy, few enough that a pipeline fills. */
 const MICROBATCH = 2048;
-const BATCH = 256;
+/** Requests in a decode batch where a plan does not say. */
+export const DEFAULT_BATCH = 256;
 
 /** The stage of merged syntax, or undefined after reporting. */
 export function readStage(written: MergedStage, use: StageUse): CheckedStage | undefined {
@@ -98,7 +99,7 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
 
   const layOut = ({ mesh: chosen, defaults: reasons }: Pick<Laid, 'mesh' | 'defaults'>): CheckedStage => {
     const split = merged.split ? layerSplit : evenSplit(layers, chosen.pp);
-    const batchRequests = values.get('batch') ?? BATCH;
+    const batchRequests = values.get('batch') ?? DEFAULT_BATCH;
     const perStep = Math.ceil(batchRequests / (chosen.dp * chosen.pp));
     const prefills = phases.includes('prefill');
     const microbatchTokens = values.get('microbatch') ?? (prefills ? Math.min(MICROBATCH, context) : perStep);

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { candidatePlans, meshesOver } from '../../../compiler/planner/candidates.js';
+import {
+  candidateLabel,
+  candidatePlan,
+  findCandidates,
+  meshesOver,
+} from '../../../compiler/planner/candidates.js';
 import { makePlan } from '../support/make-plan.js';
 
 const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
 
-describe('candidatePlans', () => {
+describe('findCandidates', () => {
   it('takes every mesh that devices and model allow', () => {
     const meshes = meshesOver(plan, 4).map(({ dp, pp, tp }) => `${dp} ${pp} ${tp}`);
     expect(meshes.sort()).toEqual(['1 1 4', '1 2 2', '1 4 1', '2 1 2', '2 2 1', '4 1 1']);
@@ -14,25 +19,26 @@ describe('candidatePlans', () => {
   });
 
   it('pairs meshes of equal dp on the same devices, and any on disjoint ones', () => {
-    const found = candidatePlans(plan);
+    const found = findCandidates(plan);
     const count = (strategy: string): number => found.filter((each) => each.strategy === strategy).length;
     expect(count('static')).toBe(6);
     // Three meshes with dp 1 in pairs of different ones, two with dp 2, one with dp 4.
     expect(count('re-sharded')).toBe(3 * 2 + 2);
     // 1 + 3, 2 + 2 and 3 + 1 devices: 1 * 2 (dp 3 and pp 3) + 3 * 3 + 2 * 1.
     expect(count('disaggregated')).toBe(2 + 9 + 2);
-    expect(new Set(found.map(({ label }) => label)).size).toBe(found.length);
+    expect(new Set(found.map(candidateLabel)).size).toBe(found.length);
   });
 
   it('makes plans that compile', () => {
-    for (const { plan: each, label } of candidatePlans(plan)) {
-      const errors = compilePlan(each).diagnostics.filter(({ severity }) => severity === 'error');
-      expect(errors, label).toEqual([]);
+    for (const candidate of findCandidates(plan)) {
+      const { diagnostics } = compilePlan(candidatePlan(candidate));
+      const errors = diagnostics.filter(({ severity }) => severity === 'error');
+      expect(errors, candidateLabel(candidate)).toEqual([]);
     }
   });
 
   it('hands nothing over without a tier', () => {
     const bare = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }], kv: { hostCapacity: null } });
-    expect(new Set(candidatePlans(bare).map(({ strategy }) => strategy))).toEqual(new Set(['static']));
+    expect(new Set(findCandidates(bare).map(({ strategy }) => strategy))).toEqual(new Set(['static']));
   });
 });

@@ -3,8 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
-import { createBoundContext, planBound } from '../../../compiler/planner/bound.js';
-import { candidatePlans, type Candidate } from '../../../compiler/planner/candidates.js';
+import { candidateBound, createBoundContext, createRoughBound } from '../../../compiler/planner/bound.js';
+import {
+  candidateLabel,
+  candidatePlan,
+  findCandidates,
+  type Candidate,
+} from '../../../compiler/planner/candidates.js';
 import { demandOf } from '../../../compiler/planner/demand.js';
 import { simulateWhile } from '../../../runtime/clock/simulate.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
@@ -24,11 +29,18 @@ describe('planBound', () => {
         const plan = planOn(made);
         const demand = demandOf(all, plan.kv.pageTokens);
         const context = createBoundContext(plan.topology, engine);
-        const chosen = candidatePlans(plan).filter((_, i) => i % 5 === (all.length * every) % 5);
+        const roughBound = createRoughBound(demand, context);
+        const chosen = findCandidates(plan).filter((_, i) => i % 5 === (all.length * every) % 5);
         for (const candidate of chosen) tight = Math.max(tight, hold(candidate));
 
-        function hold({ plan: each, label }: Candidate): number {
-          const bound = planBound(each, context);
+        function hold(candidate: Candidate): number {
+          const [each, label] = [candidatePlan(candidate), candidateLabel(candidate)];
+          const bound = candidateBound(candidate, context);
+          const rough = roughBound(candidate);
+          if (bound?.fits(demand)) {
+            expect(rough!.least, label).toBeLessThanOrEqual(bound.least(demand) * (1 + 1e-9));
+            expect(rough!.betweenTokens, label).toBeLessThanOrEqual(bound.betweenTokens(demand) * (1 + 1e-9));
+          } else expect(rough, label).toBeUndefined();
           const { runtime, diagnostics } = compilePlan(each);
           const fits = !diagnostics.some(({ severity }) => severity === 'error');
           if (bound === undefined) {

@@ -1,8 +1,8 @@
 /** The tuner: what an exhaustive search finds, found with less. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { candidatePlans } from '../../../compiler/planner/candidates.js';
-import { tune, type Goal, type Tuned } from '../../../runtime/tune/tune.js';
+import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
+import { tune, type Goal, type Tuned, type TuneResult } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
 const makespan = ({ simulation }: Tuned): number => simulation.makespan;
@@ -12,14 +12,17 @@ describe('tune', () => {
   it('finds the plans that an exhaustive search finds, whatever is wanted of them', () => {
     fc.assert(
       fc.property(machine, requests, fc.double({ min: 0.05, max: 1, noNaN: true }), (made, all, part) => {
-        const candidates = candidatePlans(planOn(made)).filter((_, i) => i % 2 === all.length % 2);
+        const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
+        const some = (_: unknown, i: number): boolean => i % 11 === all.length % 11;
+        const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
         const every = tune(candidates, all, { keep: 'all' });
-        expect(every.pruned).toBe(0);
-        expect(every.ranked.length + every.unfit).toBe(candidates.length);
+        const { simulated, unfit, needless } = every.counts;
+        expect(simulated + unfit + needless).toBe(candidates.length);
+        expect(every.ranked).toHaveLength(every.counts.simulated);
 
         const quick = tune(candidates, all, { keep: 2 });
         expect(quick.ranked.slice(0, 2).map(makespan)).toEqual(every.ranked.slice(0, 2).map(makespan));
-        expect(quick.ranked.length + quick.pruned + quick.unfit).toBe(candidates.length);
+        expect(accountedFor(quick)).toBe(candidates.length);
 
         const floor = all.length / Math.max(...every.ranked.map(makespan), 1e-6) / part;
         const goal: Goal = { kind: 'latency', floor };
@@ -39,21 +42,27 @@ describe('tune', () => {
   });
 
   it('says so where no plan fits', () => {
-    const candidates = candidatePlans(planOn({ ...PLAIN, deviceMemory: 1e5 }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e5 }));
     const result = tune(candidates, [{ promptTokens: 10, outputTokens: 5 }]);
-    expect(result).toEqual({ ranked: [], pruned: 0, unfit: candidates.length });
+    expect(result.ranked).toEqual([]);
+    expect(result.counts).toMatchObject({ candidates: candidates.length, unfit: candidates.length });
   });
 
   it('counts a plan that would cut answers short as one that does not fit', () => {
-    const candidates = candidatePlans(planOn({ ...PLAIN, deviceMemory: 3.2e6 }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 3.2e6 }));
     const long = [{ promptTokens: 60, outputTokens: 68 }];
-    const { ranked, unfit } = tune(candidates, long, { keep: 'all' });
-    expect(unfit).toBeGreaterThan(0);
+    const { ranked, counts } = tune(candidates, long, { keep: 'all' });
+    expect(counts.unfit).toBeGreaterThan(0);
     for (const { simulation } of ranked) expect(simulation.tokens.output).toBe(68);
   });
 });
 
 const PLAIN = { peerBandwidth: 1e8, deviceMemory: 1e9, step: 0, layer: 0, request: 0, pageTokens: 16 };
+
+/** Candidates of which is known what became of them. */
+function accountedFor({ counts: { candidates: _all, ...each } }: TuneResult): number {
+  return Object.values(each).reduce((sum, count) => sum + count, 0);
+}
 
 /** Both figures of another are better. */
 function isBeaten(each: Tuned, all: readonly Tuned[]): boolean {

@@ -1,0 +1,30 @@
+/**
+ * What plans for one model over one topology have in common: a search compiles many whose stages are laid out alike and
+ * differ in the sizes of steps or in the room for KV. What must move between two layouts is the same for all of those,
+ * and most of the work of compiling them.
+ */
+import type { LogicalGraph } from '../ir/logical.js';
+import type { TransitionGraph } from '../ir/transitions.js';
+import type { Plan } from '../plan/plan.js';
+import type { SettledMoves } from './lower-moves.js';
+
+export interface CompileMemory {
+  logical?: LogicalGraph;
+  /** By `layoutKey`. */
+  readonly transitions: Map<string, Pick<TransitionGraph, 'weights' | 'holdings'>>;
+  /** By `layoutKey` and what of the weights stays resident. */
+  readonly moves: Map<string, SettledMoves>;
+}
+
+export function createCompileMemory(): CompileMemory {
+  return { transitions: new Map(), moves: new Map() };
+}
+
+/** Where a plan's stages have their weights. */
+export function layoutKey({ stages, residence }: Plan): string {
+  const layouts = stages.map(({ name, devices, mesh, layerSplit, sharding, overrides }) => {
+    const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
+    return [name, devices, mesh, layerSplit, sharding, parts];
+  });
+  return JSON.stringify([residence, layouts]);
+}

@@ -1,0 +1,47 @@
+/**
+ * Sizes that a search tries where nobody names any: the plan's own, and around them powers of two.
+ *
+ * What could make no difference is left out: a batch larger than one that takes all requests at once, and a cap of KV
+ * that all KV of the workload stays below.
+ */
+import { neutralPageBytes } from '../passes/kv-pools.js';
+import type { Plan } from '../plan/plan.js';
+import { hostKvBytes, planSizes, type SizeChoices } from './candidates.js';
+import type { RequestLengths } from './demand.js';
+
+/** Tokens of a prefill step: fewer leave matrix units idle, more leave a pipeline empty and take room from KV. */
+const MICROBATCHES = [1024, 2048, 4096, 8192];
+
+/** Requests decoding at once. */
+const BATCHES = [16, 32, 64, 128, 256, 512, 1024];
+
+export function sizeChoices(plan: Plan, requests: readonly RequestLengths[]): SizeChoices {
+  const own = planSizes(plan);
+  const { context } = plan.model.shape;
+  const microbatches = MICROBATCHES.filter((tokens) => tokens <= context);
+  const allAtOnce = BATCHES.find((batch) => batch >= requests.length) ?? Infinity;
+  const batches = BATCHES.filter((batch) => batch <= allAtOnce);
+  const caps = hostCaps(plan, requests);
+  return {
+    microbatchTokens: inOrder([own.microbatchTokens, ...microbatches]),
+    batchRequests: inOrder([own.batchRequests, ...batches]),
+    ...(caps && { hostKvBytes: caps }),
+  };
+}
+
+/** All that the plan allows, and half of it: twice as many transitions, with half as much waiting between them. */
+function hostCaps(plan: Plan, requests: readonly RequestLengths[]): readonly number[] | undefined {
+  const own = hostKvBytes(plan);
+  if (own === undefined) return undefined;
+  const { pageTokens } = plan.kv;
+  const pages = requests.reduce(
+    (sum, { promptTokens, outputTokens }) => sum + Math.ceil((promptTokens + outputTokens) / pageTokens),
+    0,
+  );
+  const half = Math.floor(own / 2);
+  return pages * neutralPageBytes(plan) > half ? [own, half] : [own];
+}
+
+function inOrder(sizes: readonly number[]): readonly number[] {
+  return [...new Set(sizes)].sort((a, b) => a - b);
+}
