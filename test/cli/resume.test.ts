@@ -1,5 +1,5 @@
 /** What `fulcrum run` refuses about earlier results, before it opens a device. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -61,6 +61,21 @@ describe('fulcrum run over earlier results', () => {
       /FC0931[^]*\n {2}requests: 19 bytes, .* in the journal, 20 bytes, .* now\n/,
     );
     expect(otherRequests.err).not.toMatch('stages:');
+  });
+
+  it('refuses to resume with another model, and names its files that differ', async () => {
+    cutShort();
+    const other = join(scratch, 'model');
+    cpSync('plans/models/clerk', other, { recursive: true });
+    const weights = join(other, 'model.safetensors');
+    const bytes = readFileSync(weights);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(weights, bytes);
+    const refused = await run('single', '--resume', '--model', other);
+    expect(refused.status).toBe(3);
+    expect(refused.err).toMatch(/FC0931[^]*\n {2}weights: sha256 .* in the journal, sha256 .* now\n/);
+    expect(refused.err).not.toMatch(/config:|tokenizer:|stages:/);
+    expect(readFileSync(results, 'utf8')).toBe('{}\n');
   });
 
   it('refuses results that another process is writing, whatever is asked for', async () => {
