@@ -210,6 +210,48 @@ describe('what the trace tells of the plan', () => {
   });
 });
 
+describe('the trace of a run whose stages have devices of their own', () => {
+  let split: Trace;
+  beforeAll(async () => {
+    const plan = checkFile(fileHost(), 'plans/clerk.plan').plans.find(({ name }) => name === 'split')!;
+    const stages = plan.stages.map((stage) => ({ ...stage, microbatchTokens: STEP_TOKENS }));
+    const prompts = Array.from({ length: 12 }, (_, i) =>
+      Array.from({ length: PROMPT_TOKENS }, (_, j) => 40 + i + j),
+    );
+    split = await traced('split.json', undefined, (tracer) =>
+      generate(compilePlan({ ...plan, stages }).runtime, CLERK, prompts, {
+        maxNewTokens: 16,
+        stopIds: [],
+        engine: { tracer },
+      }),
+    );
+  });
+  /** Moves of pages and steps of the devices that they are on. */
+  const pairs = (move: string, step: string): (readonly [move: TraceSlice, step: TraceSlice])[] =>
+    split.slices
+      .filter(({ name }) => name === move)
+      .flatMap((moved) =>
+        split.slices
+          .filter(({ pid, name }) => pid === moved.pid && name === step)
+          .map((each) => [moved, each] as const),
+      );
+
+  it('shows steps under way, and begun, while pages leave the same device', () => {
+    const all = pairs('page_out', 'prefill prefill');
+    const beside = all.filter(([out, step]) => out.ts < end(step) && step.ts < end(out));
+    expect(devices(beside.map(([out]) => out))).toEqual(['gpu[0]', 'gpu[1]']);
+    const begun = all.filter(([out, step]) => out.ts <= step.ts && step.ts < end(out));
+    expect(devices(begun.map(([out]) => out))).toContain('gpu[0]');
+  });
+
+  it('shows pages submitted to a device while a step of it is under way', () => {
+    const beside = pairs('page_in', 'decode decode').filter(
+      ([moved, step]) => step.ts <= moved.ts && moved.ts < end(step),
+    );
+    expect(devices(beside.map(([moved]) => moved))).toEqual(['gpu[2]', 'gpu[3]']);
+  });
+});
+
 /** What is on which lane: lanes without the numbers of their rows, weights by their layer. */
 function shapeOf({ slices }: Trace): ReadonlySet<string> {
   return new Set(
