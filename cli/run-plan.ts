@@ -140,7 +140,7 @@ async function runObserved(
       start: options.start,
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ordered: options.ordered ?? false,
-      encoder: tracedEncoder(encoder, tracer),
+      encoder: tracedEncoder(encoder, tracer, graph),
       engine: metrics?.observe(engine) ?? engine,
       tokenizer,
       model: { name: graph.model.name, context: graph.model.shape.context, vocab: graph.model.shape.vocab },

@@ -74,11 +74,18 @@ function readText(file: string): string | undefined {
 }
 
 /** The encoder, with what it has in hand on the timeline. */
-export function tracedEncoder(encoder: PromptEncoder, tracer: Tracer): PromptEncoder {
+export function tracedEncoder(
+  encoder: PromptEncoder,
+  tracer: Tracer,
+  { flow }: Pick<RuntimeGraph, 'flow'>,
+): PromptEncoder {
   return {
     ...encoder,
     encode: async (inputs) => {
-      const slice = tracer.begin(HOST.tokenise, 'encode prompts', { prompts: inputs.length });
+      const slice = tracer.begin(HOST.tokenise, 'encode prompts', {
+        prompts: inputs.length,
+        origin: flow.origin,
+      });
       try {
         return await encoder.encode(inputs);
       } finally {

@@ -114,6 +114,7 @@ function fromSource(
       shape: read.shape,
       weights,
       ...(stored && { stored: stored.types }),
+      origin: primary,
     },
     provenance: () => ({ note: `from config.json of "${path}"`, origin: primary }),
     defaults: values.origin('weights')
@@ -170,6 +171,7 @@ function fromShape(
       shape: declared.shape,
       weights,
       ...(randomSeed !== undefined && { randomSeed }),
+      origin: at(cx, decl.name),
     },
     provenance: (property) => {
       const origin = values.origin(property as keyof typeof MODEL_TABLE);

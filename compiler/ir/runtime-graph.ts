@@ -43,7 +43,12 @@ export interface RuntimeGraph {
     readonly edges: readonly KvReshard[];
     readonly costs: LoadCosts;
   };
-  readonly flow: { readonly stages: readonly string[]; readonly rules: readonly FlowRule[] };
+  /** `origin`: where the plan has it; graphs of earlier builds do not say. */
+  readonly flow: {
+    readonly stages: readonly string[];
+    readonly rules: readonly FlowRule[];
+    readonly origin?: Origin;
+  };
   /** One per ordered pair of stages that cannot be resident together. */
   readonly transitions: readonly RuntimeTransition[];
 }

@@ -83,6 +83,7 @@ const model = z.object({
   }),
   weights: weightType,
   randomSeed: z.number().exactOptional(),
+  origin: origin.exactOptional(),
 });
 
 const operand = z.union([
@@ -285,6 +286,7 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
   flow: z.object({
     stages: z.array(z.string()),
     rules: z.array(z.object({ to: z.string(), when: condition, origin: origin.exactOptional() })),
+    origin: origin.exactOptional(),
   }),
   transitions: z.array(transition),
 });

@@ -1,3 +1,4 @@
+import type { Origin } from '../diagnostics/diagnostic.js';
 import type { WeightType } from './weight-types.js';
 
 /** Element types of numbers: of checkpoints, activations and KV pages; `weight-types.ts` has those of weights. */
@@ -111,4 +112,6 @@ export interface ModelSpec {
   readonly stored?: Readonly<Record<string, WeightType>>;
   /** `random(seed)`: runnable weights of this shape. */
   readonly randomSeed?: number;
+  /** Where the plan says what the model is; graphs of earlier builds do not. */
+  readonly origin?: Origin;
 }

@@ -153,7 +153,7 @@ export function lowerPlan(
       edges: transitions.kv,
       costs: loadCosts(plan, pools, tier, disk),
     },
-    flow: { stages: plan.flow.stages, rules: plan.flow.rules },
+    flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
     transitions: moves,
   };
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };

@@ -1,4 +1,5 @@
 /** How what happens on the clock appears in a timeline: on the lanes and under the names that a run on devices has. */
+import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import { countWork, labelOf } from '../engine/trace-work.js';
@@ -63,17 +64,20 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
     ),
   );
   const at = (time: number): Span => ({ start: time, end: time });
+  const { origin } = graph.flow;
+  const residences = residencesOf(graph);
   return {
     arrive(request, promptTokens, maxNewTokens) {
       const flows = [{ phase: 'start', request }] as const;
-      const args = { request, promptTokens, maxNewTokens };
+      const args = { request, promptTokens, maxNewTokens, origin };
       add({ lane: HOST.requests, name: 'arrive', ...at(0), args, flows });
     },
     leave(request, time, tokens) {
       const flows = [{ phase: 'end', request }] as const;
-      add({ lane: HOST.requests, name: 'finish', ...at(time), args: { request, tokens }, flows });
+      add({ lane: HOST.requests, name: 'finish', ...at(time), args: { request, tokens, origin }, flows });
     },
-    reject: (request, time) => add({ lane: HOST.requests, name: 'reject', ...at(time), args: { request } }),
+    reject: (request, time) =>
+      add({ lane: HOST.requests, name: 'reject', ...at(time), args: { request, origin } }),
     count: (time, state) =>
       countWork({ counter: (name, values) => timeline.count(time, name, values) }, { state: () => state }),
     label: (action, prefill, requests) => labelOf(action, stages.get(action.stage)!, prefill, requests),
@@ -119,8 +123,15 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
         add({ lane, name, start, end, args: { origin, bytes: moved } });
       }
     },
-    transition: (from, to, mode, span, bytes) =>
-      add({ lane: HOST.transitions, name: `${from} -> ${to}`, ...span, args: { mode, bytes } }),
+    transition(from, to, mode, span, bytes) {
+      const cause = transitionBetween(graph, residences, from, to)?.origin;
+      add({
+        lane: HOST.transitions,
+        name: `${from} -> ${to}`,
+        ...span,
+        args: { mode, bytes, origin: cause },
+      });
+    },
   };
 }
 

@@ -72,6 +72,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options.onMove,
   );
   const config = schedulerConfig(graph, transitions);
+  /** Of what is about requests on their way, and not about a stage. */
+  const { origin } = graph.flow;
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
   const sequences = new Map<number, Sequence>();
@@ -195,7 +197,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     if (state === 'stuck') request.onError(stuckAnswer(sequence));
     else request.onFinish(state);
     const generated = sequence.tokens.length - sequence.promptTokens;
-    const slice = tracer.begin(HOST.requests, 'finish', { request: id, tokens: generated });
+    const slice = tracer.begin(HOST.requests, 'finish', { request: id, tokens: generated, origin });
     slice.flow('end', id);
     slice.end();
     return true;
@@ -293,7 +295,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         const sequence = sequences.get(action.sequence);
         sequences.delete(action.sequence);
         sequence?.request.constraint?.dispose();
-        tracer.begin(HOST.requests, 'reject', { request: action.sequence }).end();
+        tracer.begin(HOST.requests, 'reject', { request: action.sequence, origin }).end();
         sequence?.request.onError(new RuntimeFailure('FC0917', action.why));
         return undefined;
       }
@@ -302,7 +304,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 
   function pump(aborted: () => boolean): void {
     if (failure !== undefined || aborted()) return;
-    const actions = traced(tracer, HOST.schedule, 'schedule', () => schedule(() => scheduler.next()));
+    const actions = traced(tracer, HOST.schedule, 'schedule', () => schedule(() => scheduler.next()), {
+      origin,
+    });
     countWork(tracer, scheduler);
     for (const action of actions) {
       inFlight++;
@@ -347,7 +351,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           }),
         },
       });
-      const slice = tracer.begin(HOST.requests, 'arrive', { request: id, promptTokens, maxNewTokens });
+      const slice = tracer.begin(HOST.requests, 'arrive', {
+        ...{ request: id, promptTokens, maxNewTokens },
+        origin,
+      });
       slice.flow('start', id);
       slice.end();
       wake();

@@ -55,7 +55,9 @@ export async function openEngine(graph: RuntimeGraph, options: OpenEngineOptions
   const tracer = options.tracer ?? NO_TRACE;
   const source =
     graph.transitions.length > 0
-      ? traced(tracer, DISK.read, 'read weights', () => hostCopy(files, graph))
+      ? traced(tracer, DISK.read, 'read weights', () => hostCopy(files, graph), {
+          origin: graph.model.origin,
+        })
       : files;
   const labels = graph.devices.map((device) => device.path);
   const open = options.open ?? ((count, names) => openDevices(count, { labels: names }));

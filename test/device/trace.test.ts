@@ -1,5 +1,5 @@
 /** The timeline of a re-sharding run: what is on it, and that moves overlap the steps they may overlap. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -110,12 +110,17 @@ describe('the trace of a re-sharding run', () => {
       expect(lanes).toContain(`host ${thread}`);
   });
 
-  it('names the line of the plan behind all that is not a request or the scheduler at work', () => {
-    const without = trace.slices.filter(({ args }) => args?.['origin'] === undefined);
-    const lanes = new Set(without.map(({ process, thread, name }) => `${process} ${thread}: ${name}`));
-    const causes = ['schedule', 'requests', 'tokenise'].map((lane) => `host ${lane}`);
-    const others = [...lanes].filter((lane) => !causes.some((each) => lane.startsWith(each)));
-    expect(others).toEqual(['disk read: read weights']);
+  it('names the line of the plan behind every slice, of the run and of its simulation', () => {
+    for (const { slices } of [trace, simulated]) {
+      const without = slices.filter(({ args }) => args?.['origin'] === undefined);
+      expect(without.map(({ process, thread, name }) => `${process} ${thread}: ${name}`)).toEqual([]);
+    }
+    const clerkText = readFileSync('plans/clerk.plan', 'utf8');
+    const causes = new Map(trace.slices.map(({ name, args }) => [name, args!['origin']]));
+    const lines = ['read weights', 'arrive', 'schedule', 'finish'].map((name) => causes.get(name));
+    const at = (text: string): unknown => expect.stringContaining(`:${clerkText.indexOf(text)}`) as unknown;
+    const flow = at('flow requests');
+    expect(lines).toEqual([at('"./models/clerk"'), flow, flow, flow]);
   });
 
   it('shows steps of both stages on every rank, with what they exchange and where the plan asks for it', () => {
