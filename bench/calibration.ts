@@ -1,12 +1,13 @@
 /**
- * How far simulations on a calibrated machine are from runs on it: calibrates four devices together and one alone, runs
- * plans of the throughput benchmark, simulates each on both, and prints seconds of both by category with the error. Runs let
- * kernels end before each exchange, so that the two can be told apart.
+ * How far simulations on a calibrated machine are from runs on it: calibrates four devices, runs plans of the throughput
+ * benchmark, simulates each, and prints seconds of both by category with the error. Runs let kernels end before each
+ * exchange, so that the two can be told apart. What else the machine does meanwhile shows in the runs alone, for a
+ * calibration takes the best of many rounds: the load is printed beside.
  *
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir, totalmem } from 'node:os';
+import { loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { againstReport, describeAgainst, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
@@ -15,7 +16,7 @@ import { oneFileHost } from '../compiler/host.js';
 import type { Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
-import { calibrate, type Calibration } from '../runtime/device/calibrate.js';
+import { calibrate } from '../runtime/device/calibrate.js';
 import { listAdapters } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import { openEngine } from '../runtime/engine/open.js';
@@ -25,46 +26,37 @@ import { CASES, compile, PLANS } from './support/throughput-plans.js';
 
 const DEVICES = 4;
 
-/**
- * Topologies that calibrations of this machine write. Software devices are one processor: how fast one of them computes
- * depends on how many others do. `busy` has what each reaches while all compute, `alone` what one reaches while the others
- * are idle; a run is somewhere between, a stage of all devices near the first, a pipeline with gaps near the second.
- */
-async function calibratedTopologies(): Promise<{ readonly busy: Topology; readonly alone: Topology }> {
+/** The topology that a calibration of this machine writes. */
+async function calibratedTopology(): Promise<Topology> {
   const [adapter] = await listAdapters();
   if (adapter === undefined) throw new Error('no adapter');
   const devices = await openDevices(DEVICES);
-  const busy = await calibrate(devices, () => undefined);
-  const { gemm, attention, memory } = await calibrate(devices.slice(0, 1), () => undefined);
+  const measured = await calibrate(devices, () => undefined);
   for (const device of devices) device.destroy();
-  const topologyOf = (measured: Calibration): Topology => {
-    const text = calibratedPlan({
-      name: 'here',
-      adapter,
-      measured,
-      ...memoryOf(adapter, DEVICES, totalmem()),
-    });
-    console.log(`${describeCalibration(measured)}\n\n${text}`);
-    const file = `${text}
+  const memory = memoryOf(adapter, DEVICES, totalmem());
+  const text = calibratedPlan({ name: 'here', adapter, measured, ...memory });
+  console.log(`load ${load()}\n${describeCalibration(measured)}\n\n${text}`);
+  const file = `${text}
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow requests -> serve -> results }`;
-    const { plans, diagnostics } = checkFile(oneFileHost('here.plan', file), 'here.plan');
-    const [plan] = plans;
-    if (plan === undefined) throw new Error(diagnostics[0]?.message);
-    return plan.topology;
-  };
-  return { busy: topologyOf(busy), alone: topologyOf({ ...busy, gemm, attention, memory }) };
+  const { plans, diagnostics } = checkFile(oneFileHost('here.plan', file), 'here.plan');
+  const [plan] = plans;
+  if (plan === undefined) throw new Error(diagnostics[0]?.message);
+  return plan.topology;
 }
+
+/** Mean number of processes that ran or wanted to in the last minute. */
+const load = (): string => loadavg()[0]!.toFixed(1);
 
 const [name = 'clerk', sets] = process.argv.slice(2);
 const chosen = CASES[name];
 if (chosen === undefined) throw new Error(`no shape ${name}`);
-const topologies = await calibratedTopologies();
+const topology = await calibratedTopology();
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
   for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))
     for (const [title, stages] of Object.entries(PLANS)) {
-      const { runtime } = compile(chosen, stages, topologies.busy);
+      const { runtime, plan } = compile(chosen, stages, topology);
       const path = join(folder, 'trace.json');
       const tracer = openTraceFile(path, {
         describe: ({ file }) => file,
@@ -85,15 +77,12 @@ try {
       tracer.close();
       const run = readRun(path);
       if (typeof run === 'string') throw new Error(run);
-      for (const [speeds, topology] of Object.entries(topologies)) {
-        const timeline = createTimeline();
-        const simulated = compile(chosen, stages, topology);
-        simulate(simulated.runtime, simulated.plan, run.requests, { timeline });
-        const about = `${title}, ${size.promptTokens}:${size.newTokens}, speeds of devices ${speeds}`;
-        console.log(
-          `\n${describeAgainst({ ...againstReport(run, about, flatSlices(timeline)), trace: 'its run' })}`,
-        );
-      }
+      const timeline = createTimeline();
+      simulate(runtime, plan, run.requests, { timeline });
+      const about = `${title}, ${size.promptTokens}:${size.newTokens}, load ${load()}`;
+      console.log(
+        `\n${describeAgainst({ ...againstReport(run, about, flatSlices(timeline)), trace: 'its run' })}`,
+      );
     }
 } finally {
   rmSync(folder, { recursive: true });

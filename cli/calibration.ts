@@ -35,6 +35,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     gemm,
     attention,
     memory: memoryRate,
+    shared,
     staging,
     dispatch,
     submit,
@@ -47,6 +48,11 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const host = 2 / (1 / staging.upload + 1 / staging.download);
   const groups = allReduce.map(({ devices: size, bandwidth }) => `${size}: ${giga(bandwidth)} GB/s`);
   const latency = Math.max(0, ...allReduce.map((each) => each.latency));
+  const kept = shared.map(({ devices: size, kept: part }) => `${size}: ${percent(part)}`);
+  const sharing =
+    kept.length === 0
+      ? []
+      : ['// What each keeps of that while so many compute.', `shared: { ${kept.join(', ')} }`];
   const source = `${adapter.description || adapter.device || 'a WebGPU adapter'}`.replace(/\s+/g, ' ');
   const peers =
     send === undefined
@@ -58,7 +64,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const text = [
     'language 1',
     '',
-    `/// Measured by \`fulcrum devices --calibrate\` on ${source}, ${devices === 1 ? 'one device' : `${devices} devices at once`}.`,
+    `/// Measured by \`fulcrum devices --calibrate\` on ${source}, on one device${devices === 1 ? '' : ' while the others were idle'}.`,
     `device ${name} {`,
     `// WebGPU does not tell the memory of an adapter: ${adapter.software ? 'half of the host, shared by the devices' : 'set this'}.`,
     `memory: ${Math.floor(memory / 2 ** 20)} MiB`,
@@ -68,6 +74,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `compute: { f32: ${giga(peak)} GFLOPS }`,
     `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
     `gemm: { ${steps.join(', ')} }`,
+    ...sharing,
     '}',
     '',
     `topology ${name}_machine {`,
@@ -88,7 +95,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
-  const { gemm, attention, memory, staging, dispatch, submit, allReduce, send } = measured;
+  const { gemm, attention, memory, shared, staging, dispatch, submit, allReduce, send } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
   const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
   const table = formatTable(
@@ -104,6 +111,10 @@ export function describeCalibration(measured: Calibration): string {
   const facts = formatTable([
     ['attention', `${giga(attention)} GFLOP/s`],
     ['device memory', rate(memory)],
+    ...shared.map(({ devices, kept, least, most }) => [
+      `${devices} at once`,
+      `each ${percent(kept)} as fast, kernels from ${percent(least)} to ${percent(most)}`,
+    ]),
     ['host to device', rate(staging.upload)],
     ['device to host', rate(staging.download)],
     ['dispatch', formatDuration(dispatch)],

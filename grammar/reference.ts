@@ -92,6 +92,11 @@ export const PROPERTIES = {
       doc: 'Fraction of the peak that matrix products of so many rows reach.',
       fallback: 'that of large kernels',
     },
+    shared: {
+      value: { kind: 'record', keys: ['2', '4', '8'], units: ['%'], example: '{ 2: 60%, 4: 30% }' },
+      doc: 'Fraction of its speed that each of so many devices keeps while all compute: they are one processor.',
+      fallback: 'all of it',
+    },
   },
   tier: {
     capacity: { value: bytes('640 GiB'), doc: 'Bytes that the tier can hold.', fallback: REQUIRED },

@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import { measureBandwidth, type MeasuredBandwidth } from '../../runtime/device/bandwidth.js';
-import { calibrate } from '../../runtime/device/calibrate.js';
+import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../../runtime/device/calibrate.js';
 import { listAdapters, type AdapterReport } from '../../runtime/device/dawn-instance.js';
 import { openDevices } from '../../runtime/device/dawn.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../calibration.js';
@@ -68,6 +68,7 @@ interface DevicesOptions {
   readonly measure: boolean;
   readonly calibrate?: boolean;
   readonly devices: number;
+  readonly quick?: boolean;
   readonly name: string;
   readonly out?: string;
   readonly json?: boolean;
@@ -80,10 +81,11 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     .option('--no-measure', 'leave out the measurement of bandwidths')
     .option('--calibrate', 'measure what `simulate` wants to know, and print it as a device and a topology')
     .addOption(
-      new Option('--devices <count>', 'devices to open for that, all of them measured at once')
+      new Option('--devices <count>', 'devices to open for that, measured alone and at once')
         .argParser(parseCount)
         .default(1),
     )
+    .option('--quick', 'measure less, for a rough idea')
     .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
     .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout');
   addJsonOption(command).action(
@@ -116,7 +118,7 @@ async function showDevices(options: DevicesOptions, { terminal }: CommandContext
 }
 
 async function calibrateMachine(
-  { devices: count, name, out: file, json }: DevicesOptions,
+  { devices: count, quick, name, out: file, json }: DevicesOptions,
   { terminal }: CommandContext,
 ): Promise<ExitCode> {
   const [adapter] = await listAdapters();
@@ -126,7 +128,8 @@ async function calibrateMachine(
   }
   const devices = await openDevices(count);
   try {
-    const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`));
+    const effort = quick ? QUICK_EFFORT : FULL_EFFORT;
+    const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
     const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
     err(terminal, `${describeCalibration(measured)}\n`);
     if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));

@@ -49,16 +49,17 @@ const taken = (what: string, value: string, origin: Origin, texts: Texts): Const
 });
 
 function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
-  const { name, origin, sustained, gemm, assumed = [] } = kind;
+  const { name, origin, sustained, gemm, shared, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
     const [what, value] = [`sustained ${each}`, formatQuantity(sustained[each], 'fraction')];
     return assumed.includes(each) ? taken(`${name}: ${what}`, value, origin, texts) : own(what, value);
   });
-  const steps = Object.entries(gemm ?? {}).map(
-    ([rows, part]) => `${rows}: ${formatQuantity(part, 'fraction')}`,
-  );
+  const parts = (record: Readonly<Record<number, number>>): string =>
+    Object.entries(record)
+      .map(([size, part]) => `${size}: ${formatQuantity(part, 'fraction')}`)
+      .join(', ');
   return [
     own('memory', formatQuantity(kind.memory, 'bytes')),
     own('bandwidth', formatQuantity(kind.bandwidth, 'bytes/s')),
@@ -68,7 +69,10 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
     ...fractions,
     gemm === undefined
       ? taken(`${name}: gemm`, `tiles of ${GEMM_TILE_ROWS} rows are computed whole`, origin, texts)
-      : own('gemm', steps.join(', ')),
+      : own('gemm', parts(gemm)),
+    shared === undefined
+      ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
+      : own('shared', parts(shared)),
   ];
 }
 

@@ -21,6 +21,7 @@ export const DEVICE_TABLE = {
   },
   sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
   gemm: { read: recordOf('128, 2048', (key) => /^[1-9][0-9]*$/.test(key), fraction) },
+  shared: { read: recordOf('2, 4, 8', (key) => /^([2-9]|[1-9][0-9]+)$/.test(key), fraction) },
 };
 
 /** The device of a declaration, or undefined after reporting why there is none. */
@@ -40,6 +41,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
       bandwidth: sustained['bandwidth'] ?? SUSTAINED.bandwidth,
     },
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
+    ...(values.get('shared') && { shared: values.get('shared')! }),
     ...(assumed.length > 0 && { assumed }),
     origin: at(cx, decl.name),
   };

@@ -13,6 +13,8 @@ export interface LinkCost {
   readonly latency: number;
   /** Bytes per second. */
   readonly bandwidth: number;
+  /** The link's declaration has it for groups: it is so however the exchange goes about it. */
+  readonly declared?: true;
 }
 
 /** Time of an all-reduce among devices in this order; undefined where no links join them. */
@@ -24,7 +26,7 @@ export function allReduceCost(routes: Routes, devices: readonly string[]): LinkC
   const narrowest = ring.reduce((least, each) => (each.bandwidth < least.bandwidth ? each : least));
   const declared = declaredBandwidth(narrowest, ranks);
   const latency = Math.max(...ring.map((each) => each.latency));
-  if (declared !== undefined) return { latency, bandwidth: declared };
+  if (declared !== undefined) return { latency, bandwidth: declared, declared: true };
   const steps = 2 * (ranks - 1);
   return { latency: steps * latency, bandwidth: (narrowest.bandwidth * ranks) / steps };
 }

@@ -18,6 +18,11 @@ export interface DeviceKind {
   readonly sustained: { readonly compute: number; readonly bandwidth: number };
   /** Fraction of the peak that matrix products of so many rows reach, where declared. */
   readonly gemm?: Readonly<Record<number, number>>;
+  /**
+   * Of devices that share a processor, those of the kind in one group: the fraction of its speed that each keeps while so
+   * many compute at once. Absent where each has a processor of its own.
+   */
+  readonly shared?: Readonly<Record<number, number>>;
   /** Fractions of `sustained` that the declaration leaves out. */
   readonly assumed?: readonly ('compute' | 'bandwidth')[];
   readonly origin: Origin;

@@ -1,69 +1,125 @@
 /**
- * Links at work. A transfer occupies every lane of its road from the moment all are free, for as long as each needs:
- * transfers that share a lane follow each other, so contention on a shared link shows as waiting.
+ * Links at work. Everything that crosses a link takes its lanes: page moves, weights, what pipeline stages hand on, and
+ * the exchanges within a step. First come, first served, as in the queue of a device: what was asked for earlier keeps
+ * its bandwidth, what comes later gets what that leaves over. Two transfers over one lane therefore take as long as both
+ * together, over two lanes as the longer one, and no lane carries more than its bandwidth.
  */
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
+import { createLaneBook, freeAfter, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
 export interface LaneUse {
   readonly link: string;
   readonly place: string;
   readonly direction: 'in' | 'out' | 'within';
   readonly bytes: number;
-  /** Seconds occupied. */
+  /** Seconds that the bytes take at the lane's bandwidth. */
   readonly busy: number;
+}
+
+/** A lane that some work uses, and how many times the bytes that it carries cross it. */
+export interface LaneShare {
+  /** Index into `Roads.lanes`. */
+  readonly lane: number;
+  readonly times: number;
+}
+
+/** Work that uses lanes for some of its time, evenly spread over all of it. */
+export interface LinkedWork {
+  /** Seconds where nothing else uses the lanes. */
+  readonly seconds: number;
+  /** How many of them go into what the lanes carry. */
+  readonly exchange: number;
+  readonly lanes: readonly LaneShare[];
+  readonly bytes: number;
+  /** A lane carries no more than it can in the seconds of the exchange, whatever would cross it. */
+  readonly capped?: boolean;
 }
 
 export interface Lanes {
   readonly roads: Roads;
-  /**
-   * Sends bytes from a time on, and says when the first byte leaves and the last arrives. Undefined where no road
-   * leads there.
-   */
+  /** Sends bytes along a road from a time on, and says when the first byte leaves and the last arrives. */
   readonly transfer: (
-    from: string,
-    to: string,
+    road: Road,
     bytes: number,
     ready: number,
-  ) => { readonly start: number; readonly end: number } | undefined;
-  /** Counts bytes of which somebody else knows when they went, and how long that took. */
-  readonly count: (from: string, to: string, bytes: number, seconds: number) => void;
+  ) => { readonly start: number; readonly end: number };
+  /** Carries what some work exchanges from a time on, and says when the work is over. */
+  readonly share: (work: LinkedWork, start: number) => number;
+  /** Of the lanes that anything went over. */
   readonly use: () => readonly LaneUse[];
 }
 
-export function createLanes(roads: Roads): Lanes {
-  const free: number[] = [];
-  const bytesOf: number[] = [];
-  const busyOf: number[] = [];
-  const add = (lane: number, bytes: number, seconds: number): void => {
-    bytesOf[lane] = (bytesOf[lane] ?? 0) + bytes;
-    busyOf[lane] = (busyOf[lane] ?? 0) + seconds;
+/**
+ * @param now nothing begins before
+ */
+export function createLanes(roads: Roads, now: () => number): Lanes {
+  const books: LaneBook[] = [];
+  const carried: number[] = [];
+  const bookOf = (lane: number): LaneBook => (books[lane] ??= createLaneBook());
+  const crossed = new Map<Road, readonly LaneShare[]>();
+  const lanesOf = (road: Road): readonly LaneShare[] => {
+    const lanes = crossed.get(road) ?? road.lanes.map((lane) => ({ lane, times: 1 }));
+    crossed.set(road, lanes);
+    return lanes;
   };
-  const occupy = (road: Road, bytes: number, ready: number): { start: number; end: number } => {
-    const start = road.lanes.reduce((latest, lane) => Math.max(latest, free[lane] ?? 0), ready);
-    for (const lane of road.lanes) {
-      const seconds = bytes / roads.lanes[lane]!.bandwidth;
-      free[lane] = start + seconds;
-      add(lane, bytes, seconds);
+  const bytesOn = ({ lane, times }: LaneShare, { bytes, exchange, capped }: LinkedWork): number =>
+    capped ? Math.min(times * bytes, exchange * roads.lanes[lane]!.bandwidth) : times * bytes;
+  /** Seconds that a lane needs for the work, had the work all of it. */
+  const fullSeconds = (each: LaneShare, work: LinkedWork): number =>
+    bytesOn(each, work) / roads.lanes[each.lane]!.bandwidth;
+
+  /**
+   * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
+   * the same, the exchanges take as long as the slowest lane needs with what is free of it, all else takes its time.
+   */
+  const share = (work: LinkedWork, start: number): number => {
+    const { seconds, exchange, lanes, bytes } = work;
+    if (bytes === 0) return start + seconds;
+    const time = now();
+    for (const each of lanes) carried[each.lane] = (carried[each.lane] ?? 0) + bytesOn(each, work);
+    let [at, left] = [start, 1];
+    for (;;) {
+      let [slowest, until] = [exchange, Infinity];
+      for (const each of lanes) {
+        const book = bookOf(each.lane);
+        if (freeAfter(book) <= at) slowest = Math.max(slowest, fullSeconds(each, work));
+        else {
+          slowest = Math.max(slowest, fullSeconds(each, work) / freePart(book, at));
+          until = Math.min(until, freeUntil(book, at));
+        }
+      }
+      const whole = seconds - exchange + slowest;
+      const end = Math.min(until, at + left * whole);
+      if (Number.isFinite(whole))
+        for (const each of lanes) take(bookOf(each.lane), at, end, fullSeconds(each, work) / whole, time);
+      if (end < until || until === Infinity) return end;
+      left -= (end - at) / whole;
+      at = end;
+      if (left <= 0) return at;
     }
-    return { start, end: start + road.latency + bytes / road.bandwidth };
   };
   return {
     roads,
-    transfer(from, to, bytes, ready) {
+    share,
+    transfer(road, bytes, ready) {
       if (bytes === 0) return { start: ready, end: ready };
-      const road = roads.between(from, to);
-      return road && occupy(road, bytes, ready);
-    },
-    count(from, to, bytes, seconds) {
-      for (const lane of roads.between(from, to)?.lanes ?? []) add(lane, bytes, seconds);
+      const lanes = lanesOf(road);
+      const seconds = bytes / road.bandwidth;
+      let start = ready;
+      for (const { lane } of lanes) start = Math.max(start, freeFrom(bookOf(lane), ready));
+      return { start, end: share({ seconds, exchange: seconds, lanes, bytes }, start) + road.latency };
     },
     use: () =>
-      roads.lanes.map(({ link, place, direction }, lane) => ({
-        link,
-        place,
-        direction,
-        bytes: bytesOf[lane] ?? 0,
-        busy: busyOf[lane] ?? 0,
-      })),
+      roads.lanes.flatMap(({ link, place, direction, bandwidth }, lane) => {
+        const bytes = carried[lane];
+        return bytes === undefined ? [] : [{ link, place, direction, bytes, busy: bytes / bandwidth }];
+      }),
   };
+}
+
+/** From when on something of a lane is free. */
+function freeFrom(book: LaneBook, ready: number): number {
+  let at = ready;
+  while (freeAfter(book) > at && freePart(book, at) === 0) at = freeUntil(book, at);
+  return at;
 }

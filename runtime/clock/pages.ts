@@ -5,10 +5,12 @@
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
+import type { Road } from '../../compiler/reshard/roads.js';
 import { groupHosts } from './group-hosts.js';
 import { pageOwners } from '../kv/page-owners.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
+import type { VirtualClock } from './virtual-clock.js';
 
 export interface PageMove {
   readonly pool: string;
@@ -19,6 +21,7 @@ export interface PageMove {
 
 export interface PageSpan {
   readonly device: number;
+  /** When the device began to do nothing else, and when the last byte was there. */
   readonly start: number;
   readonly end: number;
   readonly bytes: number;
@@ -33,12 +36,8 @@ export interface SpillMove {
 export interface ClockPages {
   /** Moves whole pages between host and disk from a time on; says when the last byte is there and how many went. */
   readonly spill: (move: SpillMove, ready: number) => { readonly end: number; readonly bytes: number };
-  /** Moves pages from a time on; says when the last rank is done and how many bytes went. */
-  readonly move: (
-    move: PageMove,
-    ready: number,
-    onSpan: (span: PageSpan) => void,
-  ) => { readonly end: number; readonly bytes: number };
+  /** Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves. */
+  readonly move: (move: PageMove, onSpan: (span: PageSpan) => void, done: () => void) => number;
 }
 
 export function clockPages(
@@ -46,15 +45,25 @@ export function clockPages(
   plan: Plan,
   lanes: Lanes,
   devices: ClockDevices,
+  clock: VirtualClock,
   copyEngines: boolean,
 ): ClockPages {
   const { topology } = plan;
+  const { roads } = lanes;
   const tier = graph.hostTier?.name;
-  const path = (device: number): string => topology.devices[device]!.path;
   const hostOf = groupHosts(topology, (group) =>
     tier === undefined ? undefined : tierFor(topology, group, tier),
   );
-  const ranks = new Map(graph.pools.map((pool) => [pool.id, ranksByReplica(pool)]));
+  const movers = new Map(
+    graph.pools.map((pool) => {
+      const road = (device: number, direction: PageMove['direction']): Road | undefined => {
+        const [own, host] = [topology.devices[device]!.path, hostOf(device)];
+        if (host === undefined) return undefined;
+        return direction === 'out' ? roads.between(own, host) : roads.between(host, own);
+      };
+      return [pool.id, { out: moversOf(pool, 'out', road), in: moversOf(pool, 'in', road) }] as const;
+    }),
+  );
   // Where every node has tiers of its own, those of the first stand for all.
   const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
     const { group } = topology.devices[graph.devices[0]!.id]!;
@@ -64,28 +73,30 @@ export function clockPages(
     spill({ pages, direction }, ready) {
       const bytes = pages * (graph.hostTier?.pageBytes ?? 0);
       const [from, to] = direction === 'spill' ? [hostPath, diskPath] : [diskPath, hostPath];
-      const travel = lanes.transfer(from!, to!, bytes, ready);
-      return { end: travel?.end ?? ready, bytes };
+      const road = roads.between(from!, to!);
+      return { end: road === undefined ? ready : lanes.transfer(road, bytes, ready).end, bytes };
     },
-    move({ pool, replica, pages, direction }, ready, onSpan) {
-      const movers = ranks.get(pool)!.get(replica) ?? [];
-      let end = ready;
-      let moved = 0;
-      for (const { device, pageBytes, owns } of movers) {
-        if (direction === 'out' && !owns) continue;
-        const host = hostOf(device);
-        if (host === undefined) continue;
+    move({ pool, replica, pages, direction }, onSpan, done) {
+      const moving = movers.get(pool)![direction].get(replica) ?? [];
+      let left = moving.length;
+      let total = 0;
+      if (left === 0) clock.at(clock.now(), done);
+      for (const { device, pageBytes, road } of moving) {
         const bytes = pages * pageBytes;
-        const [from, to] = direction === 'out' ? [path(device), host] : [host, path(device)];
-        const free = copyEngines ? ready : Math.max(ready, devices.freeAt(device));
-        const travel = lanes.transfer(from, to, bytes, free);
-        if (travel === undefined) continue;
-        if (!copyEngines) devices.run([device], travel.start, () => travel.end - travel.start);
-        onSpan({ device, ...travel, bytes });
-        end = Math.max(end, travel.end);
-        moved += bytes;
+        total += bytes;
+        const travel = (over: () => void): void => {
+          const start = clock.now();
+          const { end } = lanes.transfer(road, bytes, start);
+          clock.at(end, () => {
+            onSpan({ device, start, end, bytes });
+            over();
+            if (--left === 0) done();
+          });
+        };
+        if (copyEngines) travel(() => undefined);
+        else devices.run([device], travel);
       }
-      return { end, bytes: moved };
+      return total;
     },
   };
 }
@@ -93,16 +104,22 @@ export function clockPages(
 interface PoolMover {
   readonly device: number;
   readonly pageBytes: number;
-  /** Replicas of a head leave a device once. */
-  readonly owns: boolean;
+  readonly road: Road;
 }
 
-function ranksByReplica(pool: KvPool): ReadonlyMap<number, readonly PoolMover[]> {
+/** The ranks of every replica that take part in moves of this direction: of those with the same heads one goes out. */
+function moversOf(
+  pool: KvPool,
+  direction: PageMove['direction'],
+  roadOf: (device: number, direction: PageMove['direction']) => Road | undefined,
+): ReadonlyMap<number, readonly PoolMover[]> {
   const result = new Map<number, PoolMover[]>();
   const owners = pageOwners(pool);
   for (const rank of pool.ranks) {
+    const road = roadOf(rank.device, direction);
+    if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
     const movers = result.get(rank.dp) ?? [];
-    movers.push({ device: rank.device, pageBytes: rank.pageBytes, owns: owners.has(rank) });
+    movers.push({ device: rank.device, pageBytes: rank.pageBytes, road });
     result.set(rank.dp, movers);
   }
   return result;

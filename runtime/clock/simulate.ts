@@ -256,8 +256,8 @@ function startEngine(
       case 'switch':
         world.switchStage(action, () => answer({ kind: 'switch_done', id: action.id }));
         return;
-      // Moves begin with the switch here: what a prefetch hides is not counted.
       case 'prepare':
+        world.prepareSwitch(action);
         return;
       case 'reject':
         trace?.reject(action.sequence, world.clock.now());

@@ -8,11 +8,26 @@ import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { DeviceKind, Plan } from '../../compiler/plan/plan.js';
 import type { Routes } from '../../compiler/plan/routes.js';
+import type { Roads } from '../../compiler/reshard/roads.js';
+import type { LaneShare } from './lanes.js';
 import type { StepItem } from '../scheduler/types.js';
 
 export interface StageGroup {
   readonly devices: readonly number[];
   readonly cost: ProgramCost;
+  /** Its exchanges take what the link declares for them, where it does, whatever a ring would carry. */
+  readonly declaredExchange: boolean;
+}
+
+/** Lanes of the ring of a group, its ranks in order and the last with the first, and how many of them use each. */
+export function ringLanes({ devices }: StageGroup, roads: Roads): readonly LaneShare[] {
+  const times = new Map<number, number>();
+  if (devices.length < 2) return [];
+  devices.forEach((device, tp) => {
+    for (const lane of roads.betweenDevices(device, devices[(tp + 1) % devices.length]!)?.lanes ?? [])
+      times.set(lane, (times.get(lane) ?? 0) + 1);
+  });
+  return [...times].map(([lane, count]) => ({ lane, times: count }));
 }
 
 /** Groups of every replica, in pipeline order: `groups[dp][pp]`. Equal groups share a cost. */
@@ -52,7 +67,7 @@ export function stageGroups(
           engine,
         );
       costs.set(key, cost);
-      return { devices, cost };
+      return { devices, cost, declaredExchange: allReduce?.declared === true };
     });
   });
 }

@@ -19,6 +19,13 @@ interface Span {
   readonly end: number;
 }
 
+/** How the time of a pass went by. */
+export interface PassedTime extends Span {
+  readonly waits: PassTime['waits'];
+  /** By how much its kernels and its exchanges took longer than on devices and links alone. */
+  readonly slowdown: { readonly kernels: number; readonly exchanges: number };
+}
+
 /** Told by the clock executor of what it does; each function adds to the timeline. */
 export interface ClockTrace {
   readonly arrive: (request: number, promptTokens: number, maxNewTokens: number) => void;
@@ -35,8 +42,7 @@ export interface ClockTrace {
     group: StageGroup,
     size: StepSize,
     label: StepLabel,
-    start: number,
-    time: PassTime,
+    time: PassedTime,
   ) => void;
   readonly pages: (
     action: ActionOf<'page_out' | 'page_in'>,
@@ -45,6 +51,8 @@ export interface ClockTrace {
     bytes: number,
   ) => void;
   readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span) => void;
+  readonly prefetch: (transition: RuntimeTransition, span: Span) => void;
+  /** `span`: from the transition's beginning to the end of the device's moves. */
   readonly weights: (
     transition: RuntimeTransition,
     device: number,
@@ -83,19 +91,18 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
     label: (action, prefill, requests) => labelOf(action, stages.get(action.stage)!, prefill, requests),
     encode: ({ id: step, stage }, span) =>
       add({ lane: HOST.encode, name: 'encode', ...span, args: { step, origin: stages.get(stage)!.origin } }),
-    pass(stage, replica, pp, group, size, label, start, { seconds, waits }) {
+    pass(stage, replica, pp, group, size, label, time) {
       const { mesh, programs } = stages.get(stage)!;
       const program = programs[pp]!;
-      const within = (): readonly InnerSlice[] =>
-        partsOf(program, group, size, start, waits, start + seconds);
+      const within = (): readonly InnerSlice[] => partsOf(program, group, size, time);
       for (const [tp, device] of group.devices.entries()) {
         const rank = (replica * mesh.pp + pp) * mesh.tp + tp;
         const flows = label.requests.map((request) => ({ phase: 'through' as const, request }));
         add({
           lane: deviceLane(paths.get(device)!, 'queue'),
           name: label.name,
-          start,
-          end: start + seconds,
+          start: time.start,
+          end: time.end,
           args: { ...label.args, rank, pp, tp },
           within,
           // Kernels stand between exchanges.
@@ -112,6 +119,12 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
     spill({ kind, sequence, hostPages }, span) {
       const args = { sequence, pages: hostPages.length, origin: graph.diskTier!.origin };
       add({ lane: kind === 'spill' ? DISK.write : DISK.read, name: kind, ...span, args });
+    },
+    prefetch({ from, to, origin, devices }, span) {
+      for (const { device } of devices) {
+        const lane = deviceLane(paths.get(device)!, 'weights');
+        add({ lane, name: `prefetch ${from} -> ${to}`, ...span, args: { origin } });
+      }
     },
     weights({ from, to, origin }, device, span, layers) {
       const lane = deviceLane(paths.get(device)!, 'weights');
@@ -140,14 +153,12 @@ function partsOf(
   program: RuntimeStage['programs'][number],
   { cost }: StageGroup,
   size: StepSize,
-  start: number,
-  waits: PassTime['waits'],
-  end: number,
+  { start, end, waits, slowdown }: PassedTime,
 ): readonly InnerSlice[] {
   const parts: InnerSlice[] = [];
   let at = start;
   const push = (name: string, seconds: number, op: number): void => {
-    const until = Math.min(end, at + seconds);
+    const until = Math.min(end, at + Math.max(0, seconds));
     parts.push({ name, start: at, end: until, args: { op, origin: program.ops[op]!.origin } });
     at = until;
   };
@@ -163,7 +174,9 @@ function partsOf(
         : what === 'sample'
           ? 'read samples'
           : what;
-    push(name, seconds, op);
+    // What is handed on comes last.
+    if (what === 'send') push(name, end - at, op);
+    else push(name, seconds * (what === 'collective' ? slowdown.exchanges : slowdown.kernels), op);
   }
   return parts;
 }

@@ -3,22 +3,14 @@
  * the new stage arrives.
  */
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
-import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { ClockDevices } from './devices.js';
-import type { Lanes } from './lanes.js';
 import type { StageGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
-import { clockTransition, type Arrivals, type ClockTransition, type LayerSpan } from './weights.js';
+import type { Arrivals, ClockTransition, LayerSpan } from './weights.js';
 
-export interface TransitionContext {
-  readonly graph: RuntimeGraph;
-  readonly plan: Plan;
-  readonly lanes: Lanes;
-  readonly fullReload: boolean;
-  /** Told when a device begins its moves; all are over by `end`. */
-  readonly onBegin: (device: number, begin: number, end: number, spans: readonly LayerSpan[]) => void;
-}
+/** Told when a device begins its moves; all are over by `end`. */
+export type OnBegin = (device: number, end: number, spans: readonly LayerSpan[]) => void;
 
 /** A wait for the weights of a part of a step. */
 export interface WeightWait {
@@ -35,11 +27,13 @@ export interface PassTime {
 }
 
 export interface Transitions {
+  /** Begins to bring near what a transition will upload. */
+  readonly prepare: (transition: RuntimeTransition) => void;
   /** Begins a transition to a residence; calls back when all moves are done. Returns the bytes it brings in. */
   readonly start: (
     transition: RuntimeTransition,
     residence: string,
-    context: TransitionContext,
+    onBegin: OnBegin,
     done: () => void,
   ) => number;
   /** Calls back once no device has yet to begin its moves to the residence: at once as a rule. */
@@ -67,10 +61,22 @@ interface DeviceMoves {
   waitingSince: number | undefined;
 }
 
-export function createTransitions(clock: VirtualClock, devices: ClockDevices): Transitions {
+/**
+ * @param planOf the moves of a transition; asked for once
+ */
+export function createTransitions(
+  clock: VirtualClock,
+  devices: ClockDevices,
+  planOf: (transition: RuntimeTransition) => ClockTransition,
+): Transitions {
   const moves = new Map<number, DeviceMoves>();
   const exposure = new Map<number, number>();
-  const prepared = new Map<RuntimeTransition, ClockTransition>();
+  const known = new Map<RuntimeTransition, ClockTransition>();
+  const planned = (transition: RuntimeTransition): ClockTransition => {
+    const plan = known.get(transition) ?? planOf(transition);
+    known.set(transition, plan);
+    return plan;
+  };
   const expose = (device: number, seconds: number): void => {
     exposure.set(device, (exposure.get(device) ?? 0) + Math.max(0, seconds));
   };
@@ -86,9 +92,11 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
     else pending.parked.push(() => whenBegun(group, residence, begun));
   };
   return {
-    start(transition, residence, { graph, plan, lanes, fullReload, onBegin }, done) {
-      const planned = prepared.get(transition) ?? clockTransition(graph, plan, transition, lanes, fullReload);
-      prepared.set(transition, planned);
+    prepare(transition) {
+      for (const { device } of transition.devices) planned(transition).prepare(device);
+    },
+    start(transition, residence, onBegin, done) {
+      const moving = planned(transition);
       let left = transition.devices.length;
       for (const { device } of transition.devices) {
         const state: DeviceMoves = {
@@ -101,9 +109,9 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
         };
         moves.set(device, state);
         devices.whenCleared(device, () => {
-          const begin = Math.max(clock.now(), devices.freeAt(device));
-          const { arrivals, end, spans } = planned.begin(device, begin);
-          onBegin(device, begin, end, spans);
+          const begin = clock.now();
+          const { arrivals, end, spans } = moving.begin(device, begin);
+          onBegin(device, end, spans);
           Object.assign(state, { begun: true, arrivals, end, waitingSince: begin });
           for (const resume of state.parked.splice(0)) resume();
           clock.at(end, () => {
@@ -114,7 +122,7 @@ export function createTransitions(clock: VirtualClock, devices: ClockDevices): T
         });
       }
       if (left === 0) clock.at(clock.now(), done);
-      return planned.bytes;
+      return moving.bytes;
     },
     whenBegun,
     passTime(group, residence, size, start, pure) {

@@ -2,6 +2,10 @@
  * Transitions on the clock: the moves of every device, layer by layer in the order the next stage needs them, over the
  * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
  * its last piece is there, while others still move.
+ *
+ * A transition that is announced brings its uploads near before that, layer by layer, as far as the ring of staging slots
+ * has room. What it copies takes part in the ring as well, so that no more than the room of either is passed. At the
+ * transition what is staged goes to its place by a copy on the device, and the rest is uploaded.
  */
 import { groupBy } from '../../compiler/group-by.js';
 import { movesLeft } from '../../compiler/ir/in-place.js';
@@ -16,8 +20,10 @@ import {
 } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { hostFor } from '../../compiler/plan/routes.js';
+import type { Road } from '../../compiler/reshard/roads.js';
 import { groupHosts } from './group-hosts.js';
 import type { Lanes } from './lanes.js';
+import type { VirtualClock } from './virtual-clock.js';
 
 /** What a device brings in for one layer; `undefined` stands for the weights outside of layers. */
 interface LayerMoves {
@@ -42,6 +48,8 @@ export interface LayerSpan {
 export interface ClockTransition {
   /** Bytes moved onto devices, copies inside them not counted. */
   readonly bytes: number;
+  /** Begins to bring near what a device will upload; the moves of the device begin later, and take what is there. */
+  readonly prepare: (device: number) => void;
   /** Begins the moves of a device at a time and says when each layer is there, and when all are. */
   readonly begin: (
     device: number,
@@ -49,13 +57,24 @@ export interface ClockTransition {
   ) => { readonly arrivals: Arrivals; readonly end: number; readonly spans: readonly LayerSpan[] };
 }
 
-/** Prepares the transition between two stages of a graph; it can be made any number of times. */
+export interface MoveContext {
+  readonly lanes: Lanes;
+  readonly clock: VirtualClock;
+  /** Bytes that a device may bring in ahead of a transition. */
+  readonly room: (device: number) => number;
+  /** Every weight of the next stage is loaded from the host, none of them ahead. */
+  readonly fullReload: boolean;
+}
+
+/** What is staged of each layer's upload, by its index, and when the last of it is there. */
+type Staged = Map<number, { readonly bytes: number; readonly end: number }>;
+
+/** Plans the transition between two stages of a graph; it can be made any number of times. */
 export function clockTransition(
   graph: RuntimeGraph,
   { topology }: Plan,
   transition: RuntimeTransition,
-  lanes: Lanes,
-  fullReload: boolean,
+  { lanes, clock, room, fullReload }: MoveContext,
 ): ClockTransition {
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
   const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
@@ -74,31 +93,67 @@ export function clockTransition(
       const key = `${moves} ${rank.shard}`;
       const layers = known.get(key) ?? layersOf(moves, rank);
       known.set(key, layers);
-      return [device, { path: path(device), host: hosts(device), peers: peers.map(path), layers }] as const;
+      const to = path(device);
+      const host = hosts(device);
+      return [
+        device,
+        {
+          layers,
+          own: lanes.roads.between(to, to),
+          host: host === undefined ? undefined : lanes.roads.between(host, to),
+          peers: peers.map((peer) => lanes.roads.betweenDevices(peer, device)),
+        },
+      ] as const;
     }),
   );
+  const staged = new Map<number, Staged>();
   return {
     bytes: [...work.values()].reduce(
       (sum, { layers }) => layers.reduce((all, each) => all + broughtIn(each), sum),
       0,
     ),
+    prepare(device) {
+      const mine = work.get(device);
+      if (mine?.host === undefined || fullReload) return;
+      const { host, layers } = mine;
+      const there: Staged = new Map();
+      staged.set(device, there);
+      let [uploads, copies] = [room(device), room(device)];
+      const stage = (index: number): void => {
+        // Its moves have begun: the rest goes on with them.
+        if (staged.get(device) !== there) return;
+        const layer = layers[index];
+        if (layer === undefined || layer.copy > copies || uploads === 0) return;
+        copies -= layer.copy;
+        const bytes = Math.min(layer.upload, uploads);
+        uploads -= bytes;
+        const { end } = lanes.transfer(host, bytes, clock.now());
+        there.set(index, { bytes, end });
+        if (bytes === 0) stage(index + 1);
+        else clock.at(end, () => stage(index + 1));
+      };
+      stage(0);
+    },
     begin(device, at) {
       const arrived = new Map<number | undefined, number>();
       let last = at;
       const mine = work.get(device);
-      const spans = (mine?.layers ?? []).map((each): LayerSpan => {
+      const there = staged.get(device);
+      staged.delete(device);
+      const spans = (mine?.layers ?? []).map((each, index): LayerSpan => {
         let start = Infinity;
         let end = at;
-        const bring = (from: string | undefined, bytes: number): void => {
-          if (bytes === 0 || from === undefined) return;
-          const travel = lanes.transfer(from, mine!.path, bytes, at);
-          if (travel === undefined) return;
+        const bring = (road: Road | undefined, bytes: number, ready = at): void => {
+          if (bytes === 0 || road === undefined) return;
+          const travel = lanes.transfer(road, bytes, ready);
           start = Math.min(start, travel.start);
           end = Math.max(end, travel.end);
         };
-        bring(mine!.path, each.copy);
+        const near = there?.get(index) ?? { bytes: 0, end: at };
+        bring(mine!.own, each.copy);
+        bring(mine!.own, near.bytes, Math.max(at, near.end));
         for (const [peer, bytes] of each.receive) bring(mine!.peers[peer], bytes);
-        bring(mine!.host, each.upload);
+        bring(mine!.host, each.upload - near.bytes);
         arrived.set(each.layer, end);
         last = Math.max(last, end);
         return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };

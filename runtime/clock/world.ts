@@ -3,16 +3,15 @@
  * and transitions and calls back when each is done.
  *
  * - *step*: the host prepares it, one step after the other; then it passes the tp groups of its replica in turn, each
- *   when the group's devices are free, in the order in which steps get there.
+ *   when the group's devices are free, in the order in which steps get there. See `pass.ts`.
  * - *transition*: each device begins behind the steps given out before it; a step of the new stage goes layer by layer
- *   as far as weights have arrived on all devices of the group.
- * - *page move*: every rank of the pool moves its slice over its own lanes.
+ *   as far as weights have arrived on all devices of the group. Once it is announced, uploads begin.
+ * - *page move*: every rank of the pool moves its slice, one thing after the other with its steps.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
-import { ringBytes } from '../../compiler/cost/links.js';
-import { COST_KINDS, noSeconds, type CostKind, type StepSeconds } from '../../compiler/cost/program-cost.js';
-import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
+import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import { routesOf } from '../../compiler/plan/routes.js';
@@ -20,15 +19,19 @@ import { roadsOf } from '../../compiler/reshard/roads.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, TransitionMode } from '../scheduler/types.js';
+import { createCompute } from './compute.js';
 import { createClockDevices } from './devices.js';
 import { createLanes } from './lanes.js';
 import { clockPages } from './pages.js';
+import { createPasses } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
 import { stageGroups, stepSize, type StageGroup } from './stage-clock.js';
 import type { ClockTrace } from './trace-clock.js';
-import { createTransitions, type PassTime, type TransitionContext } from './transitions.js';
+import { stagingRoom } from './staging-room.js';
+import { createTransitions, type OnBegin } from './transitions.js';
 import { createVirtualClock, type VirtualClock } from './virtual-clock.js';
+import { clockTransition } from './weights.js';
 
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
@@ -38,6 +41,7 @@ export interface World {
   readonly step: (action: ActionOf<'step'>, label: StepLabel | undefined, done: () => void) => void;
   readonly movePages: (action: ActionOf<'page_out' | 'page_in'>, done: () => void) => void;
   readonly spillPages: (action: ActionOf<'spill' | 'fetch'>, done: () => void) => void;
+  readonly prepareSwitch: (action: ActionOf<'prepare'>) => void;
   readonly switchStage: (action: ActionOf<'switch'>, done: () => void) => void;
   /** `states`: of the schedulers at the end. */
   readonly result: (
@@ -54,17 +58,6 @@ export interface WorldOptions {
 /** Seconds by category of one tp group. */
 type Tally = Record<CostKind, number>;
 
-/** Bytes that each rank of a group has exchanged, given and taken, and how long that took. */
-interface Exchanged {
-  allReduce: number;
-  allGather: number;
-  collectiveSeconds: number;
-  send: number;
-  sendSeconds: number;
-}
-
-const NOTHING: Exchanged = { allReduce: 0, allGather: 0, collectiveSeconds: 0, send: 0, sendSeconds: 0 };
-
 export function createWorld(
   graph: RuntimeGraph,
   plan: Plan,
@@ -74,19 +67,30 @@ export function createWorld(
   const { topology } = plan;
   const overhead = engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
   const clock = createVirtualClock();
-  const lanes = createLanes(roadsOf(topology));
+  const lanes = createLanes(roadsOf(topology), clock.now);
   const routes = routesOf(topology);
-  const devices = createClockDevices();
+  const devices = createClockDevices(clock.now);
   const residences = residencesOf(graph);
   const residenceOf = (stage: string): string => residences.get(stage)!.residence;
   const stages = new Map(graph.stages.map((stage) => [stage.name, stageGroups(stage, plan, routes, engine)]));
-  const pages = clockPages(graph, plan, lanes, devices, engine.copyEngines);
-  const transitions = createTransitions(clock, devices);
+  const pages = clockPages(graph, plan, lanes, devices, clock, engine.copyEngines);
+  const moveContext = { lanes, clock, room: stagingRoom(graph), fullReload: engine.fullReload };
+  const transitions = createTransitions(clock, devices, (transition) =>
+    clockTransition(graph, plan, transition, moveContext),
+  );
+  const passes = createPasses({
+    clock,
+    devices,
+    lanes,
+    transitions,
+    compute: createCompute(clock, topology),
+  });
   const tallies = new Map<StageGroup, Tally>();
-  const exchanged = new Map<StageGroup, Exchanged>();
   const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
   const pageSeconds = new Map<number, number>();
+  /** Since when the next transition of a group has been announced. */
+  const announced = new Map<RuntimeTransition, number>();
   let hostFree = 0;
   let last = 0;
 
@@ -98,74 +102,30 @@ export function createWorld(
     return tally;
   };
 
-  const countExchanges = (group: StageGroup, size: StepSize, cost: StepSeconds): void => {
-    const traffic = group.cost.traffic(size);
-    const sum = exchanged.get(group) ?? { ...NOTHING };
-    exchanged.set(group, sum);
-    for (const kind of ['allReduce', 'allGather', 'send'] as const) {
-      bytes[kind] += traffic[kind] * group.devices.length;
-      sum[kind] += traffic[kind];
-    }
-    sum.collectiveSeconds += cost.all_reduce + cost.all_gather;
-    sum.sendSeconds += cost.send;
-  };
-
   /** Runs one group's part of a step once it is ready there. */
   const pass = (
     { stage, replica }: ActionOf<'step'>,
     pp: number,
-    group: StageGroup,
+    groups: readonly StageGroup[],
     size: StepSize,
     label: StepLabel | undefined,
     done: () => void,
   ): void => {
-    const residence = residenceOf(stage);
-    transitions.whenBegun(group.devices, residence, () => {
-      const cost = group.cost.step(size);
+    const group = groups[pp]!;
+    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), size }, (passed) => {
       const tally = tallyOf(group);
-      let pure = 0;
-      for (const kind of COST_KINDS) {
-        tally[kind] += cost[kind];
-        pure += cost[kind];
-      }
-      countExchanges(group, size, cost);
-      let time: PassTime = { seconds: pure, waits: [] };
-      const { start, end } = devices.run(group.devices, clock.now(), (begin) => {
-        time = transitions.passTime(group, residence, size, begin, pure);
-        return time.seconds;
-      });
-      if (label !== undefined) trace?.pass(stage, replica, pp, group, size, label, start, time);
-      clock.at(end, () => {
-        devices.leave(group.devices);
-        done();
-      });
+      for (const kind of COST_KINDS) tally[kind] += passed.seconds[kind];
+      for (const kind of ['allReduce', 'allGather', 'send'] as const)
+        bytes[kind] += passed.traffic[kind] * group.devices.length;
+      if (label !== undefined) trace?.pass(stage, replica, pp, group, size, label, passed.time);
+      done();
     });
   };
 
-  /** Puts what groups have exchanged onto the lanes: collectives go round the ring of their ranks. */
-  const countLinks = (): void => {
-    const path = (device: number): string => topology.devices[device]!.path;
-    for (const replicas of stages.values())
-      for (const groups of replicas)
-        for (const [pp, group] of groups.entries()) {
-          const sum = exchanged.get(group);
-          if (sum === undefined) continue;
-          const ranks = group.devices.length;
-          const next = groups[pp + 1]?.devices;
-          group.devices.forEach((device, tp) => {
-            const carried = ringBytes(sum, ranks);
-            if (carried > 0) {
-              lanes.count(
-                path(device),
-                path(group.devices[(tp + 1) % ranks]!),
-                carried,
-                sum.collectiveSeconds,
-              );
-            }
-            if (sum.send > 0 && next !== undefined)
-              lanes.count(path(device), path(next[tp % next.length]!), sum.send, sum.sendSeconds);
-          });
-        }
+  const transitionOf = (from: string, to: string): RuntimeTransition => {
+    const transition = transitionBetween(graph, residences, from, to);
+    if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
+    return transition;
   };
 
   return {
@@ -179,27 +139,25 @@ export function createWorld(
       trace?.encode(action, { start: prepare, end: hostFree });
       for (const group of groups) devices.enter(group.devices);
       const relay = (pp: number): void => {
-        const group = groups[pp];
-        if (group === undefined) {
+        if (pp === groups.length) {
           last = clock.now();
           done();
-        } else pass(action, pp, group, size, label, () => relay(pp + 1));
+        } else pass(action, pp, groups, size, label, () => relay(pp + 1));
       };
       clock.at(hostFree, () => relay(0));
     },
     movePages(action, done) {
       const { kind, pool, replica, pages: moved } = action;
-      const { end, bytes: carried } = pages.move(
-        { pool, replica, direction: kind === 'page_out' ? 'out' : 'in', pages: moved.length },
-        clock.now(),
-        ({ device, bytes: own, ...span }) => {
-          trace?.pages(action, device, span, own);
-          if (engine.copyEngines) return;
-          pageSeconds.set(device, (pageSeconds.get(device) ?? 0) + span.end - span.start);
+      const direction = kind === 'page_out' ? 'out' : 'in';
+      const asked = clock.now();
+      bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += pages.move(
+        { pool, replica, direction, pages: moved.length },
+        ({ device, start, end, bytes: own }) => {
+          trace?.pages(action, device, { start: asked, end }, own);
+          if (!engine.copyEngines) pageSeconds.set(device, (pageSeconds.get(device) ?? 0) + end - start);
         },
+        done,
       );
-      bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += carried;
-      clock.at(end, done);
     },
     spillPages(action, done) {
       const { kind, hostPages } = action;
@@ -209,18 +167,20 @@ export function createWorld(
       bytes[kind === 'spill' ? 'kvSpilled' : 'kvFetched'] += carried;
       clock.at(end, done);
     },
+    prepareSwitch({ from, to }) {
+      const transition = transitionOf(from, to);
+      announced.set(transition, clock.now());
+      transitions.prepare(transition);
+    },
     switchStage({ from, to }, done) {
-      const transition = transitionBetween(graph, residences, from, to);
-      if (transition === undefined) throw new Error(`no transition from ${from} to ${to}`);
+      const transition = transitionOf(from, to);
       const began = clock.now();
-      const context: TransitionContext = {
-        graph,
-        plan,
-        lanes,
-        fullReload: engine.fullReload,
-        onBegin: (device, start, end, spans) => trace?.weights(transition, device, { start, end }, spans),
-      };
-      const carried = transitions.start(transition, residenceOf(to), context, () => {
+      const since = announced.get(transition);
+      if (since !== undefined) trace?.prefetch(transition, { start: since, end: began });
+      announced.delete(transition);
+      const onBegin: OnBegin = (device, end, spans) =>
+        trace?.weights(transition, device, { start: began, end }, spans);
+      const carried = transitions.start(transition, residenceOf(to), onBegin, () => {
         moving.seconds += clock.now() - began;
         trace?.transition(from, to, mode, { start: began, end: clock.now() }, carried);
         done();
@@ -229,7 +189,6 @@ export function createWorld(
       moving.bytes += carried;
     },
     result(states) {
-      countLinks();
       const { kvPeak, tierPeak } = peakMemory(graph, states);
       const spent = new Map(graph.devices.map(({ id }): [number, Tally] => [id, noSeconds()]));
       for (const [group, tally] of tallies)

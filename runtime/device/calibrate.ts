@@ -1,6 +1,7 @@
 /**
- * Measures what the cost model wants to know of a machine, with the kernels and transfers that runs use. All devices are
- * measured at once, so that devices which share a processor, a memory or a link show what is left for each.
+ * Measures what the cost model wants to know of a machine, with the kernels and transfers that runs use. Kernels are
+ * measured on one device while the others are idle, and some of them on several at once: devices that share a processor
+ * or a memory show what each keeps of its speed.
  *
  * Every figure is the best of some rounds, of many where they are short: what disturbs a measurement makes it slower,
  * never faster.
@@ -11,12 +12,21 @@ import { kernelVariants } from '../kernels/library.js';
 import { measureBandwidth, type MeasuredBandwidth } from './bandwidth.js';
 import type { BoundKernel, Device, DeviceBuffer } from './device.js';
 
-/** FLOP/s of a matrix product on one device while all of them compute. */
+/** FLOP/s of a matrix product on one device while the others are idle. */
 export interface MeasuredGemm {
   readonly rows: number;
   readonly n: number;
   readonly k: number;
   readonly flops: number;
+}
+
+/** What devices that compute at the same time leave each other. */
+export interface MeasuredSharing {
+  readonly devices: number;
+  /** Fraction of the speed alone: the geometric mean over some kernels, and the least and the most of them. */
+  readonly kept: number;
+  readonly least: number;
+  readonly most: number;
 }
 
 export interface MeasuredExchange {
@@ -35,6 +45,8 @@ export interface Calibration {
   readonly attention: number;
   /** Bytes per second that an elementwise kernel reads and writes. */
   readonly memory: number;
+  /** Of two devices and of all; empty for one device. */
+  readonly shared: readonly MeasuredSharing[];
   /** Of one device while the others are idle: what moves is rarely on all at once. */
   readonly staging: MeasuredBandwidth;
   /** Seconds that one more kernel in a submit takes a device. */
@@ -47,55 +59,116 @@ export interface Calibration {
   readonly send?: MeasuredExchange;
 }
 
-/** Rounds of a measurement: at least so many, and more until so many seconds have passed. */
-const ROUNDS = { least: 3, most: 200, seconds: 0.3 };
-const ROWS = [1, 4, 16, 64, 256];
-/** Outputs and inputs of the products: square ones of small models and a wide one. */
-const SHAPES = [
-  [256, 256],
-  [768, 768],
-  [2048, 768],
-] as const;
+/** How long and how much is measured. */
+export interface CalibrationEffort {
+  /** Rounds of a measurement go on for so many seconds. */
+  readonly seconds: number;
+  /** Rows of the matrix products, and their outputs and inputs. */
+  readonly rows: readonly number[];
+  readonly shapes: readonly (readonly [n: number, k: number])[];
+}
+
+/** Square products of small models and a wide one. */
+export const FULL_EFFORT: CalibrationEffort = {
+  seconds: 0.3,
+  rows: [1, 4, 16, 64, 256],
+  shapes: [
+    [256, 256],
+    [768, 768],
+    [2048, 768],
+  ],
+};
+
+/** For a rough idea. */
+export const QUICK_EFFORT: CalibrationEffort = { seconds: 0.03, rows: [1, 16, 64], shapes: [[256, 256]] };
+
+/** Rounds of a measurement, however long they take. */
+const ROUNDS = { least: 3, most: 200 };
 const POSITIONS = 256;
 const ELEMENTWISE = { rows: 512, cols: 4096 };
 const DISPATCHES = 256;
 const TENSOR = { small: 4096, large: 2 * 1024 * 1024 };
 
-/** Takes some seconds. The devices should be idle; what is allocated on them is freed again. */
+/** Takes half a minute or so in full. The devices should be idle; what is allocated on them is freed again. */
 export async function calibrate(
   devices: readonly Device[],
   say: (what: string) => void,
+  { seconds: roundSeconds, rows: allRows, shapes }: CalibrationEffort = FULL_EFFORT,
 ): Promise<Calibration> {
+  const one = devices.slice(0, 1);
   say('kernels');
-  const { dispatch, submit } = await launchSeconds(devices[0]!);
-  const gemm: MeasuredGemm[] = [];
-  for (const [n, k] of SHAPES)
-    for (const rows of ROWS) {
+  const { dispatch, submit } = await launchSeconds(devices[0]!, roundSeconds);
+  const gemm: (MeasuredGemm & { readonly probe: Probe })[] = [];
+  for (const [n, k] of shapes)
+    for (const rows of allRows) {
       const flop = 2 * rows * n * k;
-      const seconds = await kernelSeconds(devices, gemmRun(rows, n, k), flop);
-      gemm.push({ rows, n, k, flops: flop / Math.max(seconds - dispatch, seconds / 2) });
+      const probe = await measureAlone(one, gemmRun(rows, n, k), flop, roundSeconds);
+      const { seconds } = probe;
+      gemm.push({ rows, n, k, flops: flop / Math.max(seconds - dispatch, seconds / 2), probe });
     }
-  const attention = attentionRun();
   const attentionFlop = 4 * ((POSITIONS * (POSITIONS + 1)) / 2) * ATTENTION.heads * ATTENTION.headDim;
-  const attentionSeconds = await kernelSeconds(devices, attention, attentionFlop);
+  const attention = await measureAlone(one, attentionRun(), attentionFlop, roundSeconds);
   const { rows, cols } = ELEMENTWISE;
-  const memorySeconds = await kernelSeconds(devices, addRun(rows, cols), 12 * rows * cols);
+  const memory = await measureAlone(one, addRun(rows, cols), 12 * rows * cols, roundSeconds);
+  const groups = [...new Set([2, devices.length])].filter((size) => size > 1 && size <= devices.length);
+  say('devices at once');
+  // Few rows and many, of a product of middling size.
+  const [n, k] = shapes[shapes.length >> 1]!;
+  const products = gemm.filter((each) => each.n === n && each.k === k && each.rows > 1);
+  const probes = [...products.map(({ probe }) => probe), attention, memory];
+  const shared: MeasuredSharing[] = [];
+  for (const size of groups) shared.push(await measureSharing(devices.slice(0, size), probes, roundSeconds));
   say('transfers');
   const staging = await measureBandwidth(devices[0]!);
   say('exchanges');
-  const groups = [...new Set([2, devices.length])].filter((size) => size > 1 && size <= devices.length);
   const allReduce: MeasuredExchange[] = [];
-  for (const size of groups) allReduce.push(await exchange(devices.slice(0, size), allReduceOnce));
+  for (const size of groups)
+    allReduce.push(await exchange(devices.slice(0, size), allReduceOnce, roundSeconds));
   return {
     devices: devices.length,
-    gemm,
-    attention: attentionFlop / attentionSeconds,
-    memory: (12 * rows * cols) / memorySeconds,
+    gemm: gemm.map(({ probe: _probe, ...each }) => each),
+    attention: attentionFlop / attention.seconds,
+    memory: (12 * rows * cols) / memory.seconds,
+    shared,
     staging,
     dispatch,
     submit,
     allReduce,
-    ...(devices.length > 1 && { send: await exchange(devices.slice(0, 2), sendOnce) }),
+    ...(devices.length > 1 && { send: await exchange(devices.slice(0, 2), sendOnce, roundSeconds) }),
+  };
+}
+
+/** A kernel that was measured on one device, to be measured on several. */
+interface Probe {
+  readonly run: KernelRun;
+  readonly work: number;
+  /** Seconds of one run. */
+  readonly seconds: number;
+}
+
+async function measureAlone(
+  devices: readonly Device[],
+  run: KernelRun,
+  work: number,
+  roundSeconds: number,
+): Promise<Probe> {
+  return { run, work, seconds: await kernelSeconds(devices, run, work, roundSeconds) };
+}
+
+async function measureSharing(
+  devices: readonly Device[],
+  probes: readonly Probe[],
+  roundSeconds: number,
+): Promise<MeasuredSharing> {
+  const kept: number[] = [];
+  for (const { run, work, seconds } of probes)
+    kept.push(Math.min(1, seconds / (await kernelSeconds(devices, run, work, roundSeconds))));
+  const logs = kept.reduce((sum, each) => sum + Math.log(each), 0);
+  return {
+    devices: devices.length,
+    kept: Math.exp(logs / kept.length),
+    least: Math.min(...kept),
+    most: Math.max(...kept),
   };
 }
 
@@ -162,7 +235,12 @@ function attentionRun(): KernelRun {
 }
 
 /** Seconds of one run of a kernel on every device at once; `work` (FLOPs or bytes) says how often it is run a round. */
-async function kernelSeconds(devices: readonly Device[], run: KernelRun, work: number): Promise<number> {
+async function kernelSeconds(
+  devices: readonly Device[],
+  run: KernelRun,
+  work: number,
+  roundSeconds: number,
+): Promise<number> {
   const prepared = await Promise.all(devices.map((device) => prepare(device, run)));
   const repeats = Math.min(DISPATCHES, Math.max(2, Math.round(2e8 / work)));
   try {
@@ -174,6 +252,7 @@ async function kernelSeconds(devices: readonly Device[], run: KernelRun, work: n
           return device.idle();
         }),
       repeats,
+      roundSeconds,
     );
   } finally {
     prepared.forEach(({ buffers }, i) => buffers.forEach((buffer) => devices[i]!.free(buffer)));
@@ -213,14 +292,21 @@ async function prepare(device: Device, { request, rows, operands, contents }: Ke
 }
 
 /** What a submit takes, and what one more kernel with next to nothing to do adds to it. */
-async function launchSeconds(device: Device): Promise<{ dispatch: number; submit: number }> {
+async function launchSeconds(
+  device: Device,
+  roundSeconds: number,
+): Promise<{ dispatch: number; submit: number }> {
   const run = addRun(1, 4);
   const { bound, variant, buffers } = await prepare(device, run);
   const many = (count: number): Promise<number> =>
-    best(async () => {
-      dispatchMany(device, bound, variant, run, count);
-      await device.idle();
-    }, 1);
+    best(
+      async () => {
+        dispatchMany(device, bound, variant, run, count);
+        await device.idle();
+      },
+      1,
+      roundSeconds,
+    );
   const [few, all] = [await many(1), await many(1 + DISPATCHES)];
   for (const buffer of buffers) device.free(buffer);
   return { dispatch: Math.max(0, all - few) / DISPATCHES, submit: few };
@@ -253,11 +339,15 @@ const sendOnce: Exchange = async ([from, to], [source, target], bytes) => {
 };
 
 /** Times an exchange of two sizes: what both have is its latency, what the larger has more its bandwidth. */
-async function exchange(devices: readonly Device[], once: Exchange): Promise<MeasuredExchange> {
+async function exchange(
+  devices: readonly Device[],
+  once: Exchange,
+  roundSeconds: number,
+): Promise<MeasuredExchange> {
   const buffers = devices.map((device) => device.createBuffer('exchange', TENSOR.large));
   try {
-    const small = await best(() => once(devices, buffers, TENSOR.small), 1);
-    const large = await best(() => once(devices, buffers, TENSOR.large), 1);
+    const small = await best(() => once(devices, buffers, TENSOR.small), 1, roundSeconds);
+    const large = await best(() => once(devices, buffers, TENSOR.large), 1, roundSeconds);
     const bandwidth = (TENSOR.large - TENSOR.small) / Math.max(large - small, 1e-9);
     return { devices: devices.length, latency: small, bandwidth };
   } finally {
@@ -273,10 +363,10 @@ async function everyDevice(
 }
 
 /** Seconds of the best round after one that warms up, by the repeats it has. */
-async function best(round: () => Promise<unknown>, repeats: number): Promise<number> {
+async function best(round: () => Promise<unknown>, repeats: number, roundSeconds: number): Promise<number> {
   await round();
   let seconds = Infinity;
-  for (let i = 0, spent = 0; i < ROUNDS.least || (spent < ROUNDS.seconds && i < ROUNDS.most); i++) {
+  for (let i = 0, spent = 0; i < ROUNDS.least || (spent < roundSeconds && i < ROUNDS.most); i++) {
     const began = performance.now();
     await round();
     const took = (performance.now() - began) / 1000;

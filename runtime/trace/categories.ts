@@ -28,6 +28,12 @@ const onHost =
   ({ process, thread }: TimedName): boolean =>
     process === 'host' && pattern.test(thread);
 
+/** Moves of weights, apart from those in traces of the host. */
+const onDevice =
+  (pattern: RegExp) =>
+  (slice: TimedName): boolean =>
+    slice.process !== 'host' && on('weights', pattern)(slice);
+
 const STEPS = 'steps';
 const EXCHANGES = /^((all_reduce|all_gather|reduce_scatter) |(send|recv|read samples)$)/;
 
@@ -46,7 +52,9 @@ export const CATEGORIES: readonly Category[] = [
   { name: 'waits for weights', of: STEPS, matches: on('queue', /^wait for weights$/) },
   { name: 'KV out', matches: on('copy', /^page_out$/) },
   { name: 'KV in', matches: on('copy', /^page_in$/) },
-  { name: 'weights', matches: (slice) => slice.process !== 'host' && on('weights', / -> /)(slice) },
+  // From the change of stage until all is where it belongs; what is brought near before that waits for most of its time.
+  { name: 'weights', matches: onDevice(/^(?!prefetch ).* -> /) },
+  { name: 'weights ahead', matches: onDevice(/^prefetch .* -> /) },
   { name: 'KV on disk', matches: ({ process, name }) => process === 'disk' && /^(spill|fetch)$/.test(name) },
   { name: 'host work', matches: onHost(/^(encode|schedule|sample)$/) },
 ];

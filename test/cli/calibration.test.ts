@@ -28,6 +28,10 @@ const MEASURED: Calibration = {
   ],
   attention: 8e9,
   memory: 12e9,
+  shared: [
+    { devices: 2, kept: 0.6, least: 0.5, most: 0.7 },
+    { devices: 4, kept: 0.3, least: 0.2, most: 0.45 },
+  ],
   staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
   dispatch: 25e-6,
   submit: 150e-6,
@@ -65,7 +69,9 @@ describe('a calibrated plan file', () => {
     expect(allReduceCost(routes, all)).toEqual({
       latency: expect.closeTo(0.9e-3, 9) as number,
       bandwidth: 0.5e9,
+      declared: true,
     });
+    expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
     expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);
     expect(sendCost(routes, all[0]!, all[1]!)!.bandwidth).toBe(2e9);
     // Half of the bytes at 6 GB/s and half at 3 GB/s.
@@ -76,15 +82,22 @@ describe('a calibrated plan file', () => {
 
   it('has no link between devices where there is one', () => {
     const { send: _send, ...rest } = MEASURED;
-    const { topology } = checked({ ...rest, devices: 1, allReduce: [] });
+    const { topology } = checked({ ...rest, devices: 1, allReduce: [], shared: [] });
     expect(topology.links).toHaveLength(1);
+    expect(topology.devices[0]!.kind.shared).toBeUndefined();
   });
 
   it('is formatted, and described with every figure', () => {
     const { text: own } = checked(MEASURED);
     expect(formatPlan(own, 'here.plan')).toEqual({ kind: 'formatted', text: own });
     const described = describeCalibration(MEASURED);
-    for (const figure of ['40.0', '8.00 GFLOP/s', '25.0 us', 'all-reduce of 4  900 us + bytes / 0.500 GB/s'])
+    for (const figure of [
+      '40.0',
+      'each 30% as fast, kernels from 20% to 45%',
+      '8.00 GFLOP/s',
+      '25.0 us',
+      'all-reduce of 4  900 us + bytes / 0.500 GB/s',
+    ])
       expect(described).toContain(figure);
   });
 });

@@ -6,7 +6,7 @@ import { oneFileHost } from '../../compiler/host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
-device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% } }
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, shared: { 2: 60% } }
 topology t {
   a[2]: mine
   b[2]: l4
@@ -36,6 +36,7 @@ describe('the constants of a simulation', () => {
       at: at(2),
     });
     expect(all.get('mine: gemm')).toMatchObject({ value: '1: 3%, 64: 40%', origin: 'declared' });
+    expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
     expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
     expect(all.get('a <-> b: allreduce')).toMatchObject({
@@ -60,6 +61,7 @@ describe('the constants of a simulation', () => {
     const all = constants();
     expect(all.get('mine: sustained compute')).toMatchObject({ value: '50%', origin: 'default' });
     expect(all.get('l4: gemm')).toMatchObject({ origin: 'default' });
+    expect(all.get('l4: shared')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });
     expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });

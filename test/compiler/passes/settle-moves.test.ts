@@ -17,6 +17,7 @@ import type { Plan } from '../../../compiler/plan/plan.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { clockTransition } from '../../../runtime/clock/weights.js';
 import { createLanes } from '../../../runtime/clock/lanes.js';
+import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { arbitraryReshard, meshesOf } from '../support/arbitrary-reshard.js';
 import { halfResident } from '../support/half-resident.js';
 import { makePlan } from '../support/make-plan.js';
@@ -58,8 +59,10 @@ function compare(plan: Plan): { readonly brought: number; readonly bound: number
     const each = transition.devices.map(({ device }) => movesOfDevice(transition, device)!);
     expect(bytes.upload).toBe(sum(each.map(({ uploadBytes }) => uploadBytes)));
     expect(bytes.peer).toBe(sum(each.map(({ receiveBytes = 0 }) => receiveBytes)));
-    const clock = clockTransition(runtime, plan, transition, createLanes(roadsOf(plan.topology)), false);
-    expect(clock.bytes).toBe(bytes.upload + bytes.peer);
+    const clock = createVirtualClock();
+    const lanes = createLanes(roadsOf(plan.topology), clock.now);
+    const context = { lanes, clock, room: () => 0, fullReload: false };
+    expect(clockTransition(runtime, plan, transition, context).bytes).toBe(bytes.upload + bytes.peer);
     // Every link of these machines is one hop.
     expect(cost.linkBytes).toBe(bytes.upload + bytes.peer);
     expect(cost.boundSeconds).toBeLessThanOrEqual(cost.seconds * (1 + 1e-12));

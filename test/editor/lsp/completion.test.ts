@@ -29,7 +29,7 @@ describe('at the start of a member', () => {
     ['a kv block', inPlan('kv { ‸ }'), ['page', 'dtype', 'tiers']],
     ['an expect block', inPlan('expect { ‸ }'), ['never', 'peak', 'collectives', 'bytes', 'transitions']],
     ['a flow', two('flow requests -> prefill -> decode -> results { ‸ }'), ['to']],
-    ['a device', 'device d { ‸ }', ['memory', 'bandwidth', 'compute', 'sustained', 'gemm']],
+    ['a device', 'device d { ‸ }', ['memory', 'bandwidth', 'compute', 'sustained', 'gemm', 'shared']],
     ['a tier', 'topology t { tier host { ‸ } }', ['capacity', 'path']],
     ['a group of a topology', 'topology t { node[2] { ‸ } }', ['tier', 'link', 'overhead', 'gpu']],
     [

@@ -5,11 +5,15 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
 import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
+import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
 import { createTimeline, type TimedSlice } from '../../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+
+/** Bytes per second of the links of plans made here. */
+const LINK_BANDWIDTH = 5e9;
 
 const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, smallGemmLoss: false };
 
@@ -22,13 +26,39 @@ function run(
   requests: readonly SimulatedRequest[],
   engine: EngineModel = FREE_ENGINE,
   transitions: TransitionMode = 'dataflow',
+  change: (plan: Plan) => Plan = (plan) => plan,
 ): Ran {
-  const plan = makePlan(options);
+  const plan = change(makePlan(options));
   const { runtime, diagnostics } = compilePlan(plan);
   expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
   const timeline = createTimeline();
   const simulation = simulate(runtime, plan, requests, { engine, transitions, timeline });
   return { ...simulation, slices: timeline.slices() };
+}
+
+/** All devices of the plan are one processor. */
+const sharing =
+  (shared: DeviceKind['shared']) =>
+  (plan: Plan): Plan => {
+    const devices = plan.topology.devices.map((device) => ({
+      ...device,
+      kind: { ...device.kind, ...(shared && { shared }) },
+    }));
+    return { ...plan, topology: { ...plan.topology, devices } };
+  };
+
+/** Two nodes of two devices, with a link between them that is a hundred times slower than within. */
+function onTwoNodes(plan: Plan): Plan {
+  const devices = plan.topology.devices.map((device, i) => {
+    const group = `node[${i >> 1}]`;
+    return { ...device, group, path: `${group}.gpu[${i % 2}]` };
+  });
+  const [link] = plan.topology.links;
+  const links = [
+    { ...link!, scope: 'node[*]', latency: 0 },
+    { ...link!, from: 'node', to: 'node', bandwidth: link!.bandwidth / 100, latency: 0 },
+  ];
+  return { ...plan, topology: { ...plan.topology, devices, links } };
 }
 
 /** Slices of a device's lane. */
@@ -54,7 +84,7 @@ describe('simulate', () => {
     expect(ring).toHaveLength(4);
     for (const { bytes, busy } of ring) {
       expect(bytes).toBeCloseTo(((tensor.bytes.allReduce / 8) * 2 * 3) / 4, 6);
-      expect(busy).toBeCloseTo(tensor.devices[0]!.seconds.all_reduce, 12);
+      expect(busy).toBeCloseTo(bytes / LINK_BANDWIDTH, 12);
     }
     // Of a gather each rank gives its part and takes the whole, n parts; it sends all but one of them on.
     const gathering = run(
@@ -64,7 +94,7 @@ describe('simulate', () => {
     expect(gathering.bytes.allReduce).toBe(0);
     for (const { bytes, busy } of gathering.links.filter(({ direction }) => direction === 'out')) {
       expect(bytes).toBeCloseTo((gathering.bytes.allGather / 4 / 5) * 3, 6);
-      expect(busy).toBeCloseTo(gathering.devices[0]!.seconds.all_gather, 12);
+      expect(busy).toBeCloseTo(bytes / LINK_BANDWIDTH, 12);
     }
     const pipeline = run({ stages: [{ name: 'serve', mesh: { pp: 4 } }] }, requestsOf(2, 5, 3));
     const out = pipeline.links.filter(({ direction, bytes }) => direction === 'out' && bytes > 0);
@@ -108,6 +138,30 @@ describe('simulate', () => {
     // Four passes of two halves: five halves of time, were the halves equal; the second has the head too.
     expect(four.makespan).toBeLessThan(4 * one.makespan * 0.8);
     expect(four.makespan).toBeGreaterThan(2 * one.makespan);
+  });
+
+  it('lets exchanges of replicas wait for each other where they share a link', () => {
+    const time = (devices: readonly number[], requests: number): number => {
+      const stages = [{ name: 'serve', mesh: { dp: 2, tp: 2 }, devices }];
+      const options = { stages, shape: { hidden: 256 }, kv: { hostCapacity: null } };
+      return run(options, requestsOf(requests, 30, 1), FREE_ENGINE, 'dataflow', onTwoNodes).makespan;
+    };
+    // Ranks of each replica in one node, then in both: there and back the link of the nodes has all of both replicas.
+    expect(time([0, 1, 2, 3], 2)).toBeCloseTo(time([0, 1, 2, 3], 1), 12);
+    expect(time([0, 2, 1, 3], 2)).toBeGreaterThan(1.8 * time([0, 2, 1, 3], 1));
+  });
+
+  it('slows kernels on devices that share a processor, and nothing else', () => {
+    const stages = [{ name: 'serve', mesh: { tp: 4 } }];
+    const alone = run({ stages }, requestsOf(1, 30, 4));
+    const shared = run({ stages }, requestsOf(1, 30, 4), FREE_ENGINE, 'dataflow', sharing({ 4: 0.25 }));
+    for (const kind of COST_KINDS)
+      expect(shared.devices[0]!.seconds[kind]).toBeCloseTo(
+        alone.devices[0]!.seconds[kind] * (kind.startsWith('all_') ? 1 : 4),
+        12,
+      );
+    const inner = onLane(shared, 0, 'queue').map(({ end, within }) => [within!().at(-1)!.end, end] as const);
+    for (const [last, end] of inner) expect(last).toBeCloseTo(end, 12);
   });
 
   it('adds host time to every step', () => {
@@ -203,10 +257,14 @@ describe('simulate', () => {
         mesh,
         fc.constantFrom<TransitionMode>('dataflow', 'barrier'),
         fc.boolean(),
-        (requests, prefill, decode, transitions, copyEngines) => {
+        // Links so slow that what crosses them decides.
+        fc.constantFrom(undefined, 2e6),
+        fc.constantFrom(undefined, { 2: 0.6, 4: 0.3 }),
+        (requests, prefill, decode, transitions, copyEngines, peerBandwidth, shared) => {
           const result = run(
             {
               ...RESHARD,
+              ...(peerBandwidth !== undefined && { peerBandwidth }),
               stages: [
                 { name: 'prefill', mesh: prefill, microbatchTokens: 32 },
                 { name: 'decode', mesh: decode, batchRequests: 4 },
@@ -215,6 +273,7 @@ describe('simulate', () => {
             requests,
             { ...FREE_ENGINE, copyEngines },
             transitions,
+            sharing(shared),
           );
           expect(result.requests).toEqual({ finished: requests.length, rejected: 0 });
           const sum = (pick: (each: SimulatedRequest) => number): number =>
@@ -223,6 +282,11 @@ describe('simulate', () => {
             prompt: sum((each) => each.promptTokens),
             output: sum((each) => each.outputTokens),
           });
+          const last = Math.max(...result.slices.map(({ end }) => end));
+          for (const { bytes, busy } of result.links) {
+            expect(busy).toBeLessThanOrEqual(last * (1 + 1e-9));
+            expect(bytes === 0).toBe(busy === 0);
+          }
           result.devices.forEach(({ seconds, pages, exposedTransition, idle, bubbles, peak }) => {
             expect(bubbles).toBeLessThanOrEqual(idle * (1 + 1e-9) + 1e-12);
             expect(peak.weights + peak.workspace + peak.kv).toBeLessThanOrEqual(peak.total);

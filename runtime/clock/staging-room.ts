@@ -1,0 +1,20 @@
+/**
+ * How many bytes a device can bring in ahead of a transition: what its ring of staging slots holds, which takes as many
+ * more slots as fit in memory that nothing else has a use for (`runtime/exec/staging-ring.ts`).
+ */
+import { largestWeight, ringSizes } from '../../compiler/ir/device-weights.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+
+export function stagingRoom(graph: RuntimeGraph): (device: number) => number {
+  const largest = new Map<number, number>();
+  for (const { shards, ranks } of graph.stages) {
+    const largestOf = shards.map((shard) => largestWeight([{ name: '', weights: shard.weights }]));
+    for (const { device, shard } of ranks)
+      largest.set(device, Math.max(largest.get(device) ?? 0, largestOf[shard]!));
+  }
+  const spare = new Map(graph.devices.map(({ id, budget, peak }) => [id, budget - peak.total]));
+  return (device) => {
+    const { slots, slotBytes } = ringSizes(largest.get(device) ?? 0);
+    return slotBytes * (slots + Math.max(0, Math.floor((spare.get(device) ?? 0) / slotBytes)));
+  };
+}

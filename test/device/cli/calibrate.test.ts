@@ -1,0 +1,53 @@
+/** `fulcrum devices --calibrate` end to end: what it writes is a topology that `simulate` runs on. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { checkFile } from '../../../compiler/check/check-file.js';
+import { fileHost } from '../../../runtime/file-host.js';
+import { runInProcess } from '../../cli/run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibrate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('measures devices alone and at once, and writes what simulate can use', async () => {
+  const file = join(folder, 'mine.plan');
+  const measured = await runInProcess(
+    ...['devices', '--calibrate', '--quick', '--devices', '2', '--name', 'mine', '--out', file],
+  );
+  expect(measured).toMatchObject({ status: 0, out: '', err: expect.stringContaining('2 at once') as string });
+  expect(readFileSync(file, 'utf8')).toContain('/// Measured by');
+  const using = join(folder, 'using.plan');
+  writeFileSync(
+    using,
+    `import { mine_machine } from "./mine.plan"
+model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
+workload few { requests: 3, prompt: 20 tokens, output: 5 tokens }
+plan p for m on mine_machine {
+  stage prefill on gpu { mesh (pp: 2) }
+  stage decode on gpu { mesh (tp: 2) }
+  flow requests -> prefill -> decode -> results
+}
+`,
+  );
+  const { plans } = checkFile(fileHost(), using);
+  const { devices, links, overhead, tiers } = plans[0]!.topology;
+  expect(devices).toHaveLength(2);
+  const { memory, bandwidth, compute, sustained, gemm, shared } = devices[0]!.kind;
+  const fractions = [sustained.compute, sustained.bandwidth, ...Object.values({ ...gemm, ...shared })];
+  expect(Object.keys(gemm!)).toEqual(['1', '16', '64']);
+  expect(Object.keys(shared!)).toEqual(['2']);
+  for (const fraction of fractions) expect(fraction).toBeLessThanOrEqual(1);
+  const figures = [
+    ...fractions,
+    ...[memory, bandwidth, compute['f32']!, overhead.step, ...tiers.map(({ capacity }) => capacity)],
+    ...links.flatMap((link) => [link.bandwidth, link.latency, ...Object.values(link.allreduce)]),
+  ];
+  for (const figure of [...figures, 1 + overhead.kernel]) {
+    expect(figure).toBeGreaterThan(0);
+    expect(Number.isFinite(figure)).toBe(true);
+  }
+  const simulated = await runInProcess('simulate', using, '--json');
+  expect(simulated.status).toBe(0);
+  expect(JSON.parse(simulated.out)).toMatchObject({ plans: [{ requests: { finished: 3, rejected: 0 } }] });
+});

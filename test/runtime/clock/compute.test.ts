@@ -1,0 +1,98 @@
+/** Devices of one processor that compute at the same time. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { DeviceKind, Topology } from '../../../compiler/plan/plan.js';
+import { createCompute, slowdownBy } from '../../../runtime/clock/compute.js';
+import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
+
+/** Four devices, the last two in a group of their own, that share their processor by this law. */
+function topology(shared: DeviceKind['shared']): Topology {
+  const { topology: made } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
+  const devices = made.devices.map((device, i) => ({
+    ...device,
+    group: i < 2 ? '' : 'other',
+    kind: { ...device.kind, ...(shared && { shared }) },
+  }));
+  return { ...made, devices };
+}
+
+interface Asked {
+  readonly at: number;
+  readonly devices: readonly number[];
+  readonly seconds: number;
+  readonly kernels: number;
+}
+
+/** When each piece of work is over. */
+function ends(shared: DeviceKind['shared'], work: readonly Asked[]): readonly number[] {
+  const clock = createVirtualClock();
+  const compute = createCompute(clock, topology(shared));
+  const over: number[] = [];
+  work.forEach(({ at, devices, seconds, kernels }, i) =>
+    clock.at(at, () => compute.work(devices, seconds, kernels, () => (over[i] = clock.now()))),
+  );
+  while (clock.advance());
+  expect(over.filter((time) => time >= 0)).toHaveLength(work.length);
+  return over;
+}
+
+const busy = (device: number, seconds: number, at = 0): Asked => ({
+  at,
+  devices: [device],
+  seconds,
+  kernels: seconds,
+});
+
+describe('compute', () => {
+  it('divides a processor up, and leaves others alone', () => {
+    const half = { 2: 0.5 };
+    expect(ends(half, [busy(0, 3), busy(1, 3)])).toEqual([6, 6]);
+    expect(ends(half, [busy(0, 3), busy(2, 3)])).toEqual([3, 3]);
+    // The second has the processor to itself once the first is over, which it slowed for two seconds.
+    expect(ends(half, [busy(0, 2), busy(1, 3, 1)])).toEqual([3, 5]);
+    // One step on both devices is slowed as well.
+    expect(ends(half, [{ at: 0, devices: [0, 1], seconds: 4, kernels: 3 }])).toEqual([7]);
+  });
+
+  it('counts others by the part of their time in which they compute', () => {
+    const mixed = { at: 0, devices: [0], seconds: 8, kernels: 6 };
+    const [end, other] = ends({ 2: 0.5 }, [mixed, busy(1, 50)]);
+    expect(end).toBeCloseTo(14, 9);
+    // For those 14 s the other is slowed by twelve fourteenths of a device.
+    expect(other).toBeCloseTo(14 + 50 - 14 / (1 + 12 / 14), 9);
+  });
+
+  it('interpolates what devices do together', () => {
+    const slowdown = slowdownBy({ 2: 0.8, 4: 0.5 });
+    expect([0.5, 1, 2, 4].map(slowdown)).toEqual([1, 1, 1.25, 2]);
+    expect(slowdown(3)).toBeCloseTo(3 / 1.8, 12);
+    expect(slowdown(8)).toBe(4);
+    // One processor that is divided up, however many there are.
+    const divided = slowdownBy({ 4: 0.25 });
+    for (const devices of [2, 3, 4, 6]) expect(divided(devices)).toBeCloseTo(devices, 12);
+  });
+
+  it('does no work sooner than alone, nor more of it in all than the processor can', () => {
+    const asked = fc.record({
+      at: fc.double({ min: 0, max: 10, noNaN: true }),
+      devices: fc.constantFrom([0], [1], [0, 1]),
+      seconds: fc.double({ min: 0.001, max: 10, noNaN: true }),
+      part: fc.double({ min: 0, max: 1, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(asked, { minLength: 1, maxLength: 12 }), (all) => {
+        const work = all.map(({ part, ...each }) => ({ ...each, kernels: each.seconds * part }));
+        const over = ends({ 2: 0.5 }, work);
+        work.forEach(({ at, devices, seconds, kernels }, i) => {
+          const alone = seconds + (devices.length - 1) * kernels;
+          expect(over[i]).toBeGreaterThanOrEqual((at + alone) * (1 - 1e-9));
+        });
+        const computing = work.filter(({ seconds, kernels }) => kernels === seconds);
+        const total = computing.reduce((sum, { seconds, devices }) => sum + seconds * devices.length, 0);
+        if (computing.length === work.length)
+          expect(Math.max(...over)).toBeGreaterThanOrEqual(total * (1 - 1e-9));
+      }),
+    );
+  });
+});

@@ -1,0 +1,151 @@
+/** Links on the clock: who waits for whom, and that no lane ever carries more than it can. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Topology } from '../../../compiler/plan/plan.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
+import { createLaneBook, freePart, freeUntil, take } from '../../../runtime/clock/lane-book.js';
+import { createLanes, type Lanes, type LinkedWork } from '../../../runtime/clock/lanes.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
+
+const BANDWIDTH = 100;
+
+/** Devices joined with each other at 100 bytes a second without latency, and with the host at 50. */
+function topology(): Topology {
+  const { topology: made } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
+  const links = made.links.map((link) => ({
+    ...link,
+    latency: 0,
+    bandwidth: link.to === 'host' || link.from === 'host' ? BANDWIDTH / 2 : BANDWIDTH,
+  }));
+  return { ...made, links };
+}
+
+function lanesAt(time: () => number = () => 0): Lanes {
+  return createLanes(roadsOf(topology()), time);
+}
+
+const gpu = (id: number): string => `gpu[${id}]`;
+
+/** When a transfer of the first device is done. */
+const send = (lanes: Lanes, to: string, bytes: number, ready = 0, from = gpu(0)): number =>
+  lanes.transfer(lanes.roads.between(from, to)!, bytes, ready).end;
+
+describe('lanes', () => {
+  it('takes the sum of two transfers over one lane, the longer of two over two', () => {
+    const one = lanesAt();
+    expect([send(one, gpu(1), 200), send(one, gpu(2), 300)]).toEqual([2, 5]);
+    const two = lanesAt();
+    expect([send(two, gpu(1), 200), send(two, gpu(2), 300, 0, gpu(3))]).toEqual([2, 3]);
+    // Both directions of a link at once.
+    const both = lanesAt();
+    expect([send(both, gpu(1), 200), send(both, gpu(0), 200, 0, gpu(1))]).toEqual([2, 2]);
+  });
+
+  it('gives what a transfer leaves of a lane to others', () => {
+    const lanes = lanesAt();
+    const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
+    // Ten seconds, of which four are exchanges at full rate: 40% of the lane.
+    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200 };
+    expect(lanes.share(work, 0)).toBe(10);
+    expect(send(lanes, gpu(1), 600)).toBeCloseTo(10, 12);
+    expect(send(lanes, gpu(1), 50)).toBeCloseTo(10.5, 12);
+  });
+
+  it('slows the exchanges of work by what others have of the lane, and nothing else of it', () => {
+    const lanes = lanesAt();
+    const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
+    lanes.share({ seconds: 100, exchange: 50, lanes: [{ lane, times: 1 }], bytes: 5000 }, 0);
+    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200 };
+    expect(lanes.share(work, 0)).toBeCloseTo(6 + 4 / 0.5, 12);
+    // Behind a transfer that has all of it, work begins when that is over.
+    expect(send(lanes, gpu(3), 300, 0, gpu(2))).toBe(3);
+    const [other] = lanes.roads.between(gpu(2), gpu(3))!.lanes;
+    expect(
+      lanes.share({ seconds: 2, exchange: 1, lanes: [{ lane: other!, times: 1 }], bytes: 100 }, 1),
+    ).toBeCloseTo(5, 12);
+  });
+
+  it('lets exchanges cross a lane no faster than declared, nor longer', () => {
+    const lanes = lanesAt();
+    const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
+    const work = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 300 };
+    expect(lanes.share({ ...work, capped: true }, 0)).toBe(10);
+    expect(lanes.use().map(({ bytes }) => bytes)).toEqual([400]);
+    // A ring that crosses the lane twice takes as long as that takes.
+    expect(lanes.share(work, 10)).toBe(10 + 6 + 6);
+    expect(lanes.use().map(({ bytes }) => bytes)).toEqual([1000]);
+  });
+
+  it('does not wait on a wide lane for a narrow one', () => {
+    const lanes = lanesAt();
+    // 50 bytes a second from the host leave half of nothing else: the device's own links are other lanes.
+    expect(send(lanes, gpu(0), 100, 0, 'host')).toBe(2);
+    expect(send(lanes, gpu(0), 100, 0, gpu(1))).toBe(1);
+  });
+
+  it('never gives away more of a lane than there is, and carries every byte', () => {
+    const asked = fc.record({
+      from: fc.nat({ max: 3 }),
+      to: fc.nat({ max: 3 }),
+      bytes: fc.integer({ min: 1, max: 500 }),
+      /** Seconds that pass before it is asked for, and from then until it may begin. */
+      after: fc.double({ min: 0, max: 3, noNaN: true }),
+      later: fc.double({ min: 0, max: 3, noNaN: true }),
+      /** Seconds beside the exchange, for work that is not a transfer alone. */
+      beside: fc.option(fc.double({ min: 0, max: 5, noNaN: true })),
+    });
+    fc.assert(
+      fc.property(fc.array(asked, { minLength: 1, maxLength: 30 }), (all) => {
+        let now = 0;
+        const lanes = lanesAt(() => now);
+        const carried = new Map<number, number>();
+        let last = 0;
+        for (const { from, to, bytes, after, later, beside } of all) {
+          if (from === to) continue;
+          now += after;
+          const ready = now + later;
+          const road = lanes.roads.between(gpu(from), gpu(to))!;
+          const alone = bytes / BANDWIDTH;
+          const seconds = (beside ?? 0) + alone;
+          const shares = road.lanes.map((lane) => ({ lane, times: 1 }));
+          const end =
+            beside === null
+              ? lanes.transfer(road, bytes, ready).end
+              : lanes.share({ seconds, exchange: alone, lanes: shares, bytes }, ready);
+          expect(end).toBeGreaterThanOrEqual((ready + seconds) * (1 - 1e-12));
+          for (const lane of road.lanes) carried.set(lane, (carried.get(lane) ?? 0) + bytes);
+          last = Math.max(last, end);
+        }
+        for (const { link, place, direction, bytes, busy } of lanes.use()) {
+          const lane = lanes.roads.lanes.findIndex(
+            (each) => each.link === link && each.place === place && each.direction === direction,
+          );
+          expect(bytes).toBe(carried.get(lane));
+          carried.delete(lane);
+          expect(busy).toBeLessThanOrEqual(last * (1 + 1e-9));
+        }
+        expect(carried.size).toBe(0);
+      }),
+    );
+  });
+
+  it('books stretches that add up', () => {
+    const stretch = fc.record({ from: fc.nat({ max: 20 }), length: fc.integer({ min: 1, max: 10 }) });
+    fc.assert(
+      fc.property(fc.array(stretch, { maxLength: 20 }), (all) => {
+        const book = createLaneBook();
+        const expected = new Array<number>(40).fill(0);
+        for (const { from, length } of all)
+          for (let at = from; at < from + length;) {
+            const to = Math.min(freeUntil(book, at), from + length);
+            take(book, at, to, freePart(book, at) / 2, 0);
+            for (let second = at; second < to; second++) expected[second]! += (1 - expected[second]!) / 2;
+            at = to;
+          }
+        expected.forEach((taken, second) =>
+          expect(freePart(book, second + 0.5)).toBeCloseTo(1 - taken < 1e-9 ? 0 : 1 - taken, 12),
+        );
+      }),
+    );
+  });
+});

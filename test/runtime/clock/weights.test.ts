@@ -1,0 +1,106 @@
+/** What a transition that is announced brings near, and that it saves the transition just that. */
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { ringSizes, largestWeight } from '../../../compiler/ir/device-weights.js';
+import { movesOfDevice } from '../../../compiler/ir/runtime-graph.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
+import { createLanes, type Lanes } from '../../../runtime/clock/lanes.js';
+import { stagingRoom } from '../../../runtime/clock/staging-room.js';
+import { createVirtualClock, type VirtualClock } from '../../../runtime/clock/virtual-clock.js';
+import { clockTransition, type ClockTransition } from '../../../runtime/clock/weights.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
+
+const plan = makePlan({
+  shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512 },
+  // Devices receive what they can from each other; here nothing but the host has it.
+  peerBandwidth: 1,
+  stages: [
+    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
+    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
+  ],
+});
+const { runtime } = compilePlan(plan);
+const transition = runtime.transitions.find(({ from }) => from === 'prefill')!;
+const { uploadBytes } = movesOfDevice(transition, 0)!;
+
+interface Stand {
+  readonly clock: VirtualClock;
+  readonly lanes: Lanes;
+  readonly moving: ClockTransition;
+}
+
+function stand(room: number, fullReload = false): Stand {
+  const clock = createVirtualClock();
+  const lanes = createLanes(roadsOf(plan.topology), clock.now);
+  const moving = clockTransition(runtime, plan, transition, { lanes, clock, room: () => room, fullReload });
+  return { clock, lanes, moving };
+}
+
+/** Bytes that the first device has got from the host. */
+const uploaded = ({ lanes }: Stand): number =>
+  lanes.use().find(({ link, place, direction }) => {
+    return link === 'gpu <-> host' && place === 'gpu[0]' && direction === 'in';
+  })?.bytes ?? 0;
+
+/** Seconds of the device's moves, begun after everything that can come ahead of them. */
+function secondsWith(room: number, fullReload = false): number {
+  const all = stand(room, fullReload);
+  all.moving.prepare(0);
+  while (all.clock.advance());
+  const began = all.clock.now();
+  return all.moving.begin(0, began).end - began;
+}
+
+describe('a transition that is announced', () => {
+  it('has its uploads near, as far as there is room', () => {
+    expect(uploadBytes).toBeGreaterThan(0);
+    const none = stand(0);
+    none.moving.prepare(0);
+    while (none.clock.advance());
+    expect(uploaded(none)).toBe(0);
+    const some = stand(uploadBytes / 4);
+    some.moving.prepare(0);
+    while (some.clock.advance());
+    expect(uploaded(some)).toBeGreaterThan(0);
+    expect(uploaded(some)).toBeLessThanOrEqual(uploadBytes / 4);
+    some.moving.begin(0, some.clock.now());
+    expect(uploaded(some)).toBe(uploadBytes);
+  });
+
+  it('is over sooner, the more room there was', () => {
+    const [none, some, all] = [secondsWith(0), secondsWith(uploadBytes / 4), secondsWith(4 * uploadBytes)];
+    expect(some).toBeLessThan(none);
+    expect(all).toBeLessThan(some);
+    // What is near already goes to its place by a copy on the device.
+    expect(all).toBeGreaterThan(0);
+  });
+
+  it('brings near what it can until its moves begin, and nothing twice', () => {
+    const early = stand(4 * uploadBytes);
+    early.moving.prepare(0);
+    for (let events = 0; events < 3; events++) early.clock.advance();
+    const ahead = uploaded(early);
+    expect(ahead).toBeLessThan(uploadBytes);
+    const { end } = early.moving.begin(0, early.clock.now());
+    while (early.clock.advance());
+    expect(uploaded(early)).toBe(uploadBytes);
+    expect(end).toBeGreaterThan(early.clock.now());
+  });
+
+  it('brings nothing near for an engine that loads everything', () => {
+    expect(secondsWith(4 * uploadBytes, true)).toBe(secondsWith(0, true));
+  });
+
+  it('has the room of the executor’s ring and of memory that nothing else uses', () => {
+    const { slots, slotBytes } = ringSizes(
+      largestWeight(runtime.stages.map(({ name, shards }) => ({ name, weights: shards[0]!.weights }))),
+    );
+    const full = {
+      ...runtime,
+      devices: runtime.devices.map((each) => ({ ...each, budget: each.peak.total })),
+    };
+    expect(stagingRoom(full)(0)).toBe(slots * slotBytes);
+    const spare = full.devices.map((each) => ({ ...each, budget: each.peak.total + 2.5 * slotBytes }));
+    expect(stagingRoom({ ...full, devices: spare })(0)).toBe((slots + 2) * slotBytes);
+  });
+});
