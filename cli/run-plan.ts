@@ -1,6 +1,7 @@
 /** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
 import { resolve } from 'node:path';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { idleEngine } from '../runtime/engine/idle-engine.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
@@ -69,7 +70,8 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const inFile = checkBatchFiles(options.requestsPath, options.resultsPath) ?? 0;
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
-  await planStart(options.resultsPath, options.start, batch);
+  const start = await planStart(options.resultsPath, options.start, batch);
+  const isFinished = inFile > 0 && start.kind === 'resume' && start.journal.finished.length === inFile;
   const metrics = options.metrics && (await openMetrics(options.metrics, graph, terminal));
   let trace: TraceFile | undefined;
   try {
@@ -80,7 +82,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
             about: { requests: resolve(options.requestsPath) },
             apart: options.traceKernels ?? false,
           });
-    const context = { total, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
+    const context = { total, isFinished, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
     const run = await runObserved(options, context, terminal);
     const { interrupted, failure, resumed } = run.summary;
     if (!interrupted && failure === undefined) trace?.close({ peakMemory: run.stats.peakMemory, resumed });
@@ -94,6 +96,8 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
 interface RunContext {
   /** Requests of the file, as far as that is known. */
   readonly total: number;
+  /** Earlier runs have answered all of them. */
+  readonly isFinished: boolean;
   readonly batch: BatchIdentity;
   readonly tracer: Tracer;
   readonly metrics?: OpenMetrics;
@@ -101,21 +105,23 @@ interface RunContext {
 
 async function runObserved(
   options: PlanRunOptions,
-  { total, batch, tracer, metrics }: RunContext,
+  { total, isFinished, batch, tracer, metrics }: RunContext,
   terminal: Terminal,
 ): Promise<PlanRun> {
   const { graph } = options;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
   const progress = createProgress(terminal, 'requests');
-  const engine = await openEngine(graph, {
-    ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
-    ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
-    verifyMoves: options.verifyMoves ?? false,
-    reusesPrefixes: options.reusesPrefixes ?? true,
-    tracer,
-    progress: progress.say,
-    signal: options.signal,
-  });
+  const engine = isFinished
+    ? idleEngine()
+    : await openEngine(graph, {
+        ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),
+        ...(options.transitions === undefined ? {} : { transitions: options.transitions }),
+        verifyMoves: options.verifyMoves ?? false,
+        reusesPrefixes: options.reusesPrefixes ?? true,
+        tracer,
+        progress: progress.say,
+        signal: options.signal,
+      });
   const encoder = openEncoder(options.requestsPath, tokenizer, {
     model: graph.model,
     ...(options.modelDirectory === undefined ? {} : { modelDirectory: options.modelDirectory }),

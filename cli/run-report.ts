@@ -1,6 +1,6 @@
 /** What a run has to say for itself when it ends: rows of a table for people. */
 import type { EngineStats } from '../runtime/engine/types.js';
-import { formatBytes, formatCount, formatRate, formatSeconds } from './format.js';
+import { formatBytes, formatCount, formatRate, formatSeconds, plural } from './format.js';
 import type { PlanRun } from './run-plan.js';
 
 type Row = readonly [name: string, value: string];
@@ -28,6 +28,7 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
     ...(bytes.allGather > 0 ? ([['all-gather', bytes.allGather]] as const) : []),
     ['send', bytes.send],
   ];
+  const peaks = Object.entries(stats.peakMemory).map(([device, peak]) => `${device} ${formatBytes(peak)}`);
   return [
     ['prefill', speed(stats.promptTokens, stats.prefillSeconds)],
     ...reuseLines(stats),
@@ -35,12 +36,7 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
     ['transitions', `${formatCount(stats.transitions)}${switching}`],
     ['bytes moved', moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ')],
     ...tierLines(stats),
-    [
-      'peak memory',
-      Object.entries(stats.peakMemory)
-        .map(([device, peak]) => `${device} ${formatBytes(peak)}`)
-        .join(', '),
-    ],
+    ...(peaks.length > 0 ? [['peak memory', peaks.join(', ')] as const] : []),
     ['total', formatSeconds(seconds)],
   ];
 }
@@ -56,7 +52,7 @@ function reuseLines({ promptTokens, reusedTokens, copiedPages }: EngineStats): r
     ...(disk > 0 ? [`${formatCount(disk)} on disk`] : []),
   ];
   const share = ((100 * reused) / promptTokens).toFixed(1);
-  const copies = copiedPages > 0 ? `; ${formatCount(copiedPages)} pages copied` : '';
+  const copies = copiedPages > 0 ? `; ${plural(copiedPages, 'page')} copied` : '';
   const text = `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}${copies}`;
   return [['prefix reuse', text]];
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { loadGraph } from '../../cli/load-plan.js';
-import { batchIdentity } from '../../runtime/jobs/batch-identity.js';
+import { batchIdentity, requestDigest } from '../../runtime/jobs/batch-identity.js';
 import { encodeHeader, encodeRecord, type ProcessMark } from '../../runtime/jobs/journal-format.js';
 import { runInProcess } from './run-program.js';
 
@@ -26,7 +26,14 @@ function cutShort(owner?: ProcessMark): void {
   const terminal = { writeOut: quiet, writeErr: quiet, colour: false, interactive: false, columns: 80 };
   const loaded = loadGraph(PLAN, { plan: 'single' }, terminal);
   if (loaded.kind === 'failed') throw new Error('the plan does not compile');
-  const entry = { line: 1, request: '', end: 3, crc: crc32('{}\n'), promptTokens: 1, completionTokens: 1 };
+  const entry = {
+    line: 1,
+    request: requestDigest('{"custom_id": "a"}'),
+    end: 3,
+    crc: crc32('{}\n'),
+    promptTokens: 1,
+    completionTokens: 1,
+  };
   writeFileSync(
     `${results}.journal`,
     encodeHeader(batchIdentity({ graph: loaded.graph, requestsPath: requests })) +
@@ -61,6 +68,20 @@ describe('fulcrum run over earlier results', () => {
       /FC0931[^]*\n {2}requests: 19 bytes, .* in the journal, 20 bytes, .* now\n/,
     );
     expect(otherRequests.err).not.toMatch('stages:');
+  });
+
+  it('opens no device where every request is answered', async () => {
+    cutShort();
+    const again = await run('single', '--resume', '--json');
+    expect(again.err).not.toMatch('loading weights');
+    expect(again.status).toBe(0);
+    expect(JSON.parse(again.out)).toMatchObject({
+      requests: { read: 1, answered: 1, resumed: 1, unfinished: 0 },
+      stats: { steps: { prefill: 0, decode: 0 }, peakMemory: {} },
+    });
+    expect(readFileSync(results, 'utf8')).toBe('{}\n');
+    const text = await run('single', '--resume');
+    expect([text.status, text.err]).toEqual([0, expect.stringContaining('1 result of an earlier run kept')]);
   });
 
   it('refuses to resume with another model, and names its files that differ', async () => {
