@@ -17,7 +17,7 @@ import { checkLowering } from './passes/check-lowering.js';
 import { checkExpectations } from './passes/expectations.js';
 import { lowerPlan, type LowerOptions } from './passes/lower.js';
 import { shardPlan } from './passes/shard.js';
-import { buildTransitions } from './passes/transitions.js';
+import { buildTransitions, weightPlanning } from './passes/transitions.js';
 import type { Plan } from './plan/plan.js';
 import { roadsOf } from './reshard/roads.js';
 
@@ -55,13 +55,14 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
   const roads = roadsOf(plan.topology);
-  const planned = buildTransitions(sharded, plan, roads, memory);
+  const planning = weightPlanning(sharded, roads);
+  const planned = buildTransitions(sharded, plan, planning, memory);
   mustBeSound('transition graph', () => verifyTransitions(planned));
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
     return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }
-  const lowered = lowerPlan(sharded, planned, plan, roads, options);
+  const lowered = lowerPlan(sharded, planned, plan, planning, options);
   const { graph: runtime, transitions } = lowered;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
   mustBeSound('transition graph', () => verifyTransitions(transitions));

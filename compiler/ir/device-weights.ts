@@ -7,6 +7,7 @@ import {
   lastingRanges,
   movesLeft,
   rangesInPlace,
+  sortTransitions,
   type RangesByWeight,
   type WeightMoves,
 } from './in-place.js';
@@ -26,6 +27,9 @@ import {
 export interface TransitionOrder {
   /** What of the new weights is there already, of those that the transition does not keep. */
   readonly inPlace: RangesByWeight;
+  /** What is left to do, in the order of the residence's weights. */
+  readonly left: readonly WeightMoves[];
+  /** The same in an order in which it can be done. */
   readonly moves: readonly OrderedMove<WeightMoves>[];
   /** Where in the stash each weight that is set aside has its place, packed. */
   readonly stashAt: ReadonlyMap<WeightJob<WeightMoves>, number>;
@@ -47,19 +51,21 @@ export function planDeviceWeights(
   transitions: TransitionsByResidence,
   maxBufferBytes?: number,
 ): DeviceWeights {
-  const arena = layOutArena(residences, transitions, maxBufferBytes);
-  const lasting = lastingRanges(arena.spots, residences, transitions);
+  const sorted = sortTransitions(transitions);
+  const arena = layOutArena(residences, transitions, maxBufferBytes, sorted);
+  const lasting = lastingRanges(arena.spots, residences, sorted);
   const orders = new Map<DeviceMoves, TransitionOrder>();
   let stashBytes = 0;
   for (const from of residences) {
     for (const to of residences) {
       const transition = transitions.get(`${from.name}->${to.name}`);
       if (transition === undefined) continue;
-      const inPlace = rangesInPlace(from.name, to, transition, arena.spots, lasting);
-      const left = movesLeft(to.weights, transition, inPlace);
+      const moving = sorted.get(`${from.name}->${to.name}`)!;
+      const inPlace = rangesInPlace(from.name, to, moving, arena.spots, lasting);
+      const left = movesLeft(to.weights, moving, inPlace);
       const moves = orderMoves(left.map((each) => jobOf(from.name, to.name, each, arena.spots)));
       const stash = stashPlaces(moves);
-      orders.set(transition, { inPlace, moves, stashAt: stash.at });
+      orders.set(transition, { inPlace, left, moves, stashAt: stash.at });
       stashBytes = Math.max(stashBytes, stash.bytes);
     }
   }

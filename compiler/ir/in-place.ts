@@ -5,7 +5,6 @@
  * because what the old residence has there are the same elements. The ranges are exact; what cannot be taken apart, a
  * quantised block, counts as absent unless all of it is there.
  */
-import { groupBy } from '../group-by.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import { bufferRectangle } from './pieces.js';
 import { intersect, subtractAll, type Rectangle } from './rectangles.js';
@@ -18,6 +17,7 @@ import {
   type RuntimeWeight,
   type WeightCopy,
   type WeightPiece,
+  type WeightReceive,
 } from './runtime-graph.js';
 import { writesOf } from './written-bytes.js';
 import type { Residence, Spot, Spots, TransitionsByResidence } from './weight-arena.js';
@@ -47,6 +47,48 @@ export function hasPadding(weight: RuntimeWeight): boolean {
   return weight.pieces.reduce((sum, piece) => sum + pieceBytes(weight, piece), 0) < weight.bytes;
 }
 
+/** What a transition does for one weight of the new residence. */
+interface MovesOfWeight {
+  /** The old weight whose place it keeps. */
+  readonly keptIn?: string;
+  readonly copies: readonly WeightCopy[];
+  /** Pieces from the host copy, by their numbers. */
+  readonly uploaded: readonly number[];
+  readonly received: readonly WeightReceive[];
+}
+
+/** The moves of a device by the weights that they are for. */
+export type MovesByWeight = ReadonlyMap<string, MovesOfWeight>;
+
+/** Sorts the moves of a device: they are asked about weight by weight, again and again. */
+export function movesByWeight(moves: DeviceMoves): MovesByWeight {
+  const sorted = new Map<string, Sorting>();
+  const of = (weight: string): Sorting => {
+    let entry = sorted.get(weight);
+    if (entry === undefined) sorted.set(weight, (entry = { copies: [], uploaded: [], received: [] }));
+    return entry;
+  };
+  for (const { weight, old } of moves.keep) of(weight).keptIn = old;
+  for (const copy of moves.copy) of(copy.weight).copies.push(copy);
+  for (const { weight, pieces } of moves.upload) of(weight).uploaded = pieces;
+  for (const receive of moves.receive ?? []) of(receive.weight).received.push(receive);
+  return sorted;
+}
+
+interface Sorting {
+  keptIn?: string;
+  readonly copies: WeightCopy[];
+  uploaded: readonly number[];
+  readonly received: WeightReceive[];
+}
+
+/** The sorted moves of a device by `from->to` of residence names. */
+export type SortedTransitions = ReadonlyMap<string, MovesByWeight>;
+
+export function sortTransitions(transitions: TransitionsByResidence): SortedTransitions {
+  return new Map([...transitions].map(([pair, moves]) => [pair, movesByWeight(moves)]));
+}
+
 /**
  * Bytes of each residence's weights that nothing is ever written over: no other residence has something else in their
  * place. They are the ends of the larger residences, and what all have in common.
@@ -54,28 +96,35 @@ export function hasPadding(weight: RuntimeWeight): boolean {
 export function lastingRanges(
   spots: Spots,
   residences: readonly Residence[],
-  transitions: TransitionsByResidence,
+  transitions: SortedTransitions,
 ): ReadonlyMap<string, RangesByWeight> {
   const places = new Map(residences.map((residence) => [residence.name, inAddressOrder(residence, spots)]));
   return new Map(
     residences.map(({ name, weights }) => {
+      const mine = spots.get(name)!;
       const others = residences
         .filter((other) => other.name !== name)
-        .map((other) => {
-          const moves = transitions.get(`${other.name}->${name}`);
-          return { places: places.get(other.name)!, spots: spots.get(other.name)!, same: sameBytes(moves) };
-        });
+        .map((other) => ({
+          places: places.get(other.name)!,
+          moves: transitions.get(`${other.name}->${name}`),
+        }));
       const lasting = new Map<string, readonly ByteRange[]>();
       for (const weight of weights) {
-        const spot = spots.get(name)!.get(weight.id)!;
+        const spot = mine.get(weight.id)!;
+        const end = spot.offset + spot.bytes;
         let ranges: readonly ByteRange[] = [{ at: 0, bytes: weight.bytes }];
         for (const other of others) {
-          for (const { id, spot: place } of touching(other.places, spot)) {
+          const placed = other.places.get(spot.buffer) ?? [];
+          const moves = other.moves?.get(weight.id);
+          for (let index = firstBehind(placed, spot.offset); index < placed.length; index++) {
+            const { id, spot: place } = placed[index]!;
+            if (place.offset >= end || ranges.length === 0) break;
             const over = { at: place.offset - spot.offset, bytes: place.bytes };
-            ranges = without(ranges, without([over], other.same(weight, spot, id, place)));
+            ranges = without(ranges, without([over], sameBytes(moves, weight, spot, id, place)));
           }
         }
-        const parts = ranges[0]?.bytes === weight.bytes || isWrittenExactly(weight) ? ranges : [];
+        const parts =
+          isWhole(weight, ranges) || (ranges.length > 0 && isWrittenExactly(weight)) ? ranges : NONE;
         if (parts.length > 0) lasting.set(weight.id, parts);
       }
       return [name, lasting];
@@ -90,52 +139,68 @@ export function lastingRanges(
 export function rangesInPlace(
   from: string,
   to: Residence,
-  moves: DeviceMoves,
+  moves: MovesByWeight,
   spots: Spots,
   lasting: ReadonlyMap<string, RangesByWeight>,
 ): RangesByWeight {
-  const same = sameBytes(moves);
-  const olds = new Map<string, Set<string>>();
-  for (const { weight, old } of moves.copy) olds.set(weight, (olds.get(weight) ?? new Set()).add(old));
-  const kept = new Set(moves.keep.map(({ weight }) => weight));
+  const [before, after] = [spots.get(from)!, spots.get(to.name)!];
+  const lasts = lasting.get(to.name);
   const result = new Map<string, readonly ByteRange[]>();
   for (const weight of to.weights) {
-    if (kept.has(weight.id)) continue;
-    const spot = spots.get(to.name)!.get(weight.id)!;
-    const copied = [...(olds.get(weight.id) ?? [])].flatMap((old) =>
-      same(weight, spot, old, spots.get(from)!.get(old)!),
-    );
-    const ranges = union([...(lasting.get(to.name)?.get(weight.id) ?? []), ...copied]);
+    const mine = moves.get(weight.id);
+    if (mine?.keptIn !== undefined) continue;
+    const always = lasts?.get(weight.id) ?? NONE;
+    const ranges = isWhole(weight, always)
+      ? always
+      : union([...always, ...copiedInPlace(weight, mine, before, after)]);
     if (ranges.length > 0) result.set(weight.id, ranges);
   }
   return result;
 }
 
+/** What copies would bring where it is already. */
+function copiedInPlace(
+  weight: RuntimeWeight,
+  moves: MovesOfWeight | undefined,
+  before: ReadonlyMap<string, Spot>,
+  after: ReadonlyMap<string, Spot>,
+): readonly ByteRange[] {
+  if (moves === undefined || moves.copies.length === 0) return NONE;
+  const spot = after.get(weight.id)!;
+  const olds = new Set(moves.copies.map(({ old }) => old));
+  return [...olds].flatMap((old) => sameBytes(moves, weight, spot, old, before.get(old)!));
+}
+
 /** What is left to do to weights of the new residence; those that are as they should be are left out. */
 export function movesLeft(
   weights: readonly RuntimeWeight[],
-  moves: DeviceMoves,
+  moves: MovesByWeight,
   inPlace: RangesByWeight,
 ): readonly WeightMoves[] {
-  const uploaded = new Map(moves.upload.map(({ weight, pieces }) => [weight, pieces]));
-  const received = groupBy(moves.receive ?? [], ({ weight }) => weight);
-  const copied = groupBy(moves.copy, ({ weight }) => weight);
-  const kept = new Set(moves.keep.map(({ weight }) => weight));
-  return weights.flatMap((weight) => {
-    if (kept.has(weight.id)) return [];
-    const there = inPlace.get(weight.id) ?? [];
-    const copies = (copied.get(weight.id) ?? []).filter((copy) => !isThere(copy, there));
-    const missing = (index: number): readonly WeightPiece[] =>
-      missingParts(weight, weight.pieces[index]!, there);
-    const pieces: readonly BroughtPiece[] = [
-      ...(uploaded.get(weight.id) ?? []).flatMap(missing),
-      ...(received.get(weight.id) ?? []).flatMap(({ piece, peer }) =>
-        missing(piece).map((part) => ({ ...part, peer })),
-      ),
-    ];
-    const zeros = hasPadding(weight) ? without([{ at: 0, bytes: weight.bytes }], there) : [];
-    return copies.length + pieces.length + zeros.length === 0 ? [] : [{ weight, copies, pieces, zeros }];
-  });
+  const result: WeightMoves[] = [];
+  for (const weight of weights) {
+    const mine = moves.get(weight.id);
+    if (mine?.keptIn !== undefined) continue;
+    const left = leftOf(weight, mine, inPlace.get(weight.id) ?? NONE);
+    if (left) result.push(left);
+  }
+  return result;
+}
+
+function leftOf(
+  weight: RuntimeWeight,
+  moves: MovesOfWeight | undefined,
+  there: readonly ByteRange[],
+): WeightMoves | undefined {
+  if (isWhole(weight, there)) return undefined;
+  const copies = (moves?.copies ?? []).filter((copy) => !isThere(copy, there));
+  const pieces: BroughtPiece[] = [];
+  for (const index of moves?.uploaded ?? [])
+    for (const part of missingParts(weight, weight.pieces[index]!, there)) pieces.push(part);
+  for (const { piece, peer } of moves?.received ?? [])
+    for (const part of missingParts(weight, weight.pieces[piece]!, there)) pieces.push({ ...part, peer });
+  const zeros = hasPadding(weight) ? without([{ at: 0, bytes: weight.bytes }], there) : NONE;
+  return copies.length + pieces.length + zeros.length === 0 ? undefined : { weight, copies, pieces, zeros };
 }
 
 /** Whether all that a copy writes is there already. */
@@ -172,23 +237,32 @@ export function partsThere(
 }
 
 /**
- * Answers which bytes of a weight, at its place, are those that an old weight has at its own. Zeros are written around
- * the pieces of a padded weight, so what it is to hold has to leave its place first.
+ * Which bytes of a weight, at its place, are those that an old weight has at its own. Zeros are written around the
+ * pieces of a padded weight, so what it is to hold has to leave its place first.
  */
-type SameBytes = (weight: RuntimeWeight, spot: Spot, old: string, place: Spot) => readonly ByteRange[];
+function sameBytes(
+  moves: MovesOfWeight | undefined,
+  weight: RuntimeWeight,
+  spot: Spot,
+  old: string,
+  place: Spot,
+): readonly ByteRange[] {
+  if (moves === undefined) return NONE;
+  if (moves.keptIn === old) return [{ at: 0, bytes: weight.bytes }];
+  if (spot.buffer !== place.buffer) return NONE;
+  const shift = spot.offset - place.offset;
+  const same = moves.copies.filter(
+    (copy) => copy.old === old && copy.rows === 1 && copy.oldAt - copy.at === shift,
+  );
+  if (same.length === 0 || hasPadding(weight)) return NONE;
+  return same.map(({ at, runBytes }) => ({ at, bytes: runBytes }));
+}
 
-function sameBytes(moves: DeviceMoves | undefined): SameBytes {
-  const kept = new Set(moves?.keep.map(({ weight, old }) => `${weight} ${old}`));
-  const copies = groupBy(moves?.copy ?? [], ({ weight, old }) => `${weight} ${old}`);
-  return (weight, spot, old, place) => {
-    const key = `${weight.id} ${old}`;
-    if (kept.has(key)) return [{ at: 0, bytes: weight.bytes }];
-    const between = copies.get(key) ?? [];
-    if (between.length === 0 || spot.buffer !== place.buffer || hasPadding(weight)) return [];
-    return between
-      .filter(({ rows, at, oldAt }) => rows === 1 && place.offset + oldAt === spot.offset + at)
-      .map(({ at, runBytes }) => ({ at, bytes: runBytes }));
-  };
+const NONE: readonly ByteRange[] = [];
+
+/** Whether ranges, which lie apart, are all of a weight. */
+function isWhole(weight: RuntimeWeight, ranges: readonly ByteRange[]): boolean {
+  return ranges.length === 1 && ranges[0]!.bytes === weight.bytes;
 }
 
 interface Placed {
@@ -214,37 +288,39 @@ function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap
   return buffers;
 }
 
-/** Those that have a byte in common with a spot. They do not overlap each other. */
-function* touching(buffers: ReadonlyMap<number, readonly Placed[]>, spot: Spot): Generator<Placed> {
-  const placed = buffers.get(spot.buffer) ?? [];
+/** Index of the first of the places in order that ends behind an offset. They do not overlap each other. */
+function firstBehind(placed: readonly Placed[], offset: number): number {
   let [low, high] = [0, placed.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    const { offset, bytes } = placed[middle]!.spot;
-    if (offset + bytes <= spot.offset) low = middle + 1;
+    const { spot } = placed[middle]!;
+    if (spot.offset + spot.bytes <= offset) low = middle + 1;
     else high = middle;
   }
-  for (let index = low; index < placed.length; index++) {
-    if (placed[index]!.spot.offset >= spot.offset + spot.bytes) return;
-    yield placed[index]!;
-  }
+  return low;
 }
 
 /** Ranges without what others cover, in order. */
 function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): readonly ByteRange[] {
-  return others.reduce<readonly ByteRange[]>(
-    (rest, other) =>
-      rest.flatMap(({ at, bytes }) => {
-        const end = at + bytes;
-        const before = { at, bytes: Math.min(end, other.at) - at };
-        const start = Math.max(at, other.at + other.bytes);
-        return [before, { at: start, bytes: end - start }].filter((part) => part.bytes > 0);
-      }),
-    ranges,
-  );
+  let rest = ranges;
+  for (const other of others) {
+    const parts: ByteRange[] = [];
+    for (const range of rest) {
+      const [end, otherEnd] = [range.at + range.bytes, other.at + other.bytes];
+      if (other.at >= end || otherEnd <= range.at) {
+        parts.push(range);
+        continue;
+      }
+      if (other.at > range.at) parts.push({ at: range.at, bytes: other.at - range.at });
+      if (otherEnd < end) parts.push({ at: otherEnd, bytes: end - otherEnd });
+    }
+    rest = parts;
+  }
+  return rest;
 }
 
 function union(ranges: readonly ByteRange[]): readonly ByteRange[] {
+  if (ranges.length < 2) return ranges;
   const merged: { at: number; bytes: number }[] = [];
   for (const { at, bytes } of [...ranges].sort((a, b) => a.at - b.at)) {
     const last = merged.at(-1);

@@ -59,7 +59,8 @@ function verifyWeights(
   if (known.size < grouped.length) problems.push('a device is in two groups');
   for (const { device } of to)
     if (before.has(device) && !known.has(device)) problems.push(`device ${device} is in no group`);
-  for (const [first, ...others] of groupBy(reshard.groups, ({ plan }) => plan).values()) {
+  const byPlan = groupBy(reshard.groups, ({ plan }) => plan);
+  for (const [first, ...others] of byPlan.values()) {
     problems.push(...verifyGroup(first!, before, after, lasting, resident));
     for (const other of others) {
       const alike =
@@ -75,7 +76,7 @@ function verifyWeights(
       if (!alike) problems.push(`devices ${other.devices.join()} follow a plan for others`);
     }
   }
-  const anew = reshard.groups.some(({ plan }) => plan.moves.some((move) => move.anew));
+  const anew = [...byPlan.keys()].some(({ moves }) => moves.some((move) => move.anew));
   const brought = reshard.bytes.upload + reshard.bytes.peer;
   if (brought < reshard.lowerBound) problems.push('less is brought than the lower bound');
   if (brought > reshard.lowerBound && !anew) problems.push('more is brought than the lower bound');

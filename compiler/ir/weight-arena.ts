@@ -13,7 +13,16 @@
  * tried, and of those that need least memory the one is taken with which all transitions move least.
  */
 import { groupBy } from '../group-by.js';
-import { hasPadding, lastingRanges, movesLeft, rangesInPlace } from './in-place.js';
+import {
+  hasPadding,
+  lastingRanges,
+  movesLeft,
+  rangesInPlace,
+  sortTransitions,
+  type RangesByWeight,
+  type SortedTransitions,
+  type WeightMoves,
+} from './in-place.js';
 import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
 import { roundUp } from './runtime-graph.js';
 import { writtenBytes } from './written-bytes.js';
@@ -58,11 +67,16 @@ const ALIGNMENT = 256;
  */
 const CHUNK_BYTES = [4, 5, 6, 7, 8].map((quarters) => quarters * 2 ** 28);
 
-/** Lays out the weights of a device whose buffers may have so many bytes. */
+/**
+ * Lays out the weights of a device whose buffers may have so many bytes.
+ *
+ * @param sorted the same transitions, sorted
+ */
 export function layOutArena(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   maxBufferBytes = Infinity,
+  sorted: SortedTransitions = sortTransitions(transitions),
 ): WeightArena {
   const largest = Math.max(0, ...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
   const all = Math.max(0, ...residences.map(({ weights }) => sumOf(weights.map(({ bytes }) => bytes))));
@@ -85,10 +99,9 @@ export function layOutArena(
     layOutWith({ chunk, inPlace: false, largestFirst: false }),
   ];
   const least = Math.min(...candidates.map(({ bufferBytes }) => sumOf(bufferBytes)));
-  const { layout, bufferBytes } = cheapest(
-    candidates.filter((each) => sumOf(each.bufferBytes) === least),
-    (each) => movedBytes(each.layout, residences, transitions),
-  );
+  const small = candidates.filter((each) => sumOf(each.bufferBytes) === least);
+  const written = small.length === 1 ? () => 0 : writtenInCycle(residences, sorted);
+  const { layout, bufferBytes } = cheapest(small, (each) => written(each.layout));
   return { bufferBytes, spots: spotsOf(layout, chunk) };
 }
 
@@ -277,28 +290,47 @@ function touches(a: Range, b: Range): boolean {
   return a.start < b.start + b.bytes && b.start < a.start + a.bytes;
 }
 
-/** What a cycle of all transitions writes: an uploaded byte twice, as it goes through staging, a copied one once. */
-function movedBytes(
-  layout: Layout,
+/**
+ * Answers what a cycle of all transitions writes under a layout: an uploaded byte twice, as it goes through staging, a
+ * copied one once.
+ */
+function writtenInCycle(
   residences: readonly Residence[],
-  transitions: TransitionsByResidence,
-): number {
-  const spots = spotsOf(layout, Infinity);
-  const lasting = lastingRanges(spots, residences, transitions);
-  let moved = 0;
-  for (const from of residences) {
-    for (const to of residences) {
-      const moves = transitions.get(`${from.name}->${to.name}`);
-      if (moves === undefined) continue;
-      const inPlace = rangesInPlace(from.name, to, moves, spots, lasting);
-      for (const { weight, copies, pieces } of movesLeft(to.weights, moves, inPlace)) {
-        for (const { runBytes, rows } of copies) moved += runBytes * rows;
-        moved += 2 * writtenBytes(weight, pieces);
-      }
+  transitions: SortedTransitions,
+): (layout: Layout) => number {
+  const sizeOf = (left: readonly WeightMoves[]): number => {
+    let bytes = 0;
+    for (const { weight, copies, pieces } of left) {
+      for (const { runBytes, rows } of copies) bytes += runBytes * rows;
+      bytes += 2 * writtenBytes(weight, pieces);
     }
-  }
-  return moved;
+    return bytes;
+  };
+  const pairs = residences.flatMap((from) =>
+    residences.flatMap((to) => {
+      const moves = transitions.get(`${from.name}->${to.name}`);
+      if (moves === undefined) return [];
+      // What layouts have in common: what it takes to write a weight of which nothing is there.
+      return [
+        { from, to, moves, whole: to.weights.map((weight) => sizeOf(movesLeft([weight], moves, NOTHING))) },
+      ];
+    }),
+  );
+  return (layout) => {
+    const spots = spotsOf(layout, Infinity);
+    const lasting = lastingRanges(spots, residences, transitions);
+    let written = 0;
+    for (const { from, to, moves, whole } of pairs) {
+      const inPlace = rangesInPlace(from.name, to, moves, spots, lasting);
+      to.weights.forEach((weight, index) => {
+        written += inPlace.has(weight.id) ? sizeOf(movesLeft([weight], moves, inPlace)) : whole[index]!;
+      });
+    }
+    return written;
+  };
 }
+
+const NOTHING: RangesByWeight = new Map();
 
 function cheapest<T>(candidates: readonly T[], cost: (candidate: T) => number): T {
   if (candidates.length === 1) return candidates[0]!;

@@ -8,10 +8,8 @@
 import { groupBy } from '../group-by.js';
 import type { Residing } from '../ir/residences.js';
 import type { RuntimeTransition } from '../ir/runtime-graph.js';
-import type { ShardedGraph } from '../ir/sharded.js';
 import type { LastingPieces, RankHolding, TensorPiece, TransitionGraph } from '../ir/transitions.js';
 import type { Stage } from '../plan/plan.js';
-import type { Roads } from '../reshard/roads.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
 import { cutShard } from './lower-weights.js';
 import type { KnownWeights } from './memory.js';
@@ -20,7 +18,7 @@ import type { StageWeights } from './resident-weights.js';
 import { settleReshard, type SettledStage } from './settle-moves.js';
 import type { Settled } from './settle-residence.js';
 import { placedRanks } from './stage-ranks.js';
-import { onShared, pieceSizes, replanWeights } from './transitions.js';
+import { onShared, replanWeights, type WeightPlanning } from './transitions.js';
 import { lastingPieces, turningWeights, withInPlace, type TurningWeights } from './turning-weights.js';
 
 export interface SettledMoves extends Settled {
@@ -41,8 +39,7 @@ export function sendsWeights({ weights }: TransitionGraph): boolean {
  * @param expected what devices will have all along, as far as it is known; senders are chosen by that
  */
 export function lowerMoves(
-  sharded: ShardedGraph,
-  roads: Roads,
+  planning: WeightPlanning,
   stages: readonly Stage[],
   settled: Settled,
   layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
@@ -51,31 +48,27 @@ export function lowerMoves(
   const { held, transitions } = settled;
   const planned =
     expected && sendsWeights(transitions)
-      ? { ...transitions, weights: replanWeights(sharded, roads, transitions, expected) }
+      ? { ...transitions, weights: replanWeights(planning, transitions, expected) }
       : transitions;
   const { residing, placements, turning } = placeMoves(stages, held, planned);
   if (residing.transitions.length === 0) return { ...settled, placements, moves: [] };
   const moves = residing.transitions.map((each) => withInPlace(residing, each, turning));
   const lasting = lastingPieces(residing, turning);
-  const stageOf = settledStages(placements, lasting);
-  const context = {
-    bytesOf: pieceSizes(sharded),
-    roads,
-    resident: new Set(transitions.resident),
-  };
+  const stageOf = settledStages(lasting);
+  const context = { ...planning, resident: new Set(transitions.resident) };
   const weights = planned.weights.map((reshard) => {
     const { from, to } = reshard;
-    const transition = moves.find((each) => each.from === from && each.to === to);
-    if (transition === undefined) return reshard;
+    const placed = moves.find(({ transition }) => transition.from === from && transition.to === to);
+    if (placed === undefined) return reshard;
     const [before, after] = onShared(transitions.holdings, from, to);
-    return settleReshard(reshard, transition, stageOf(from, before), stageOf(to, after), context);
+    return settleReshard(reshard, placed, stageOf(from, before), stageOf(to, after), context);
   });
   const known = { turning: new Map([...turning].map(([device, planned]) => [device, planned.bytes])) };
   return {
     ...settled,
     transitions: { ...transitions, weights, ...(lasting.length > 0 && { lasting }) },
     placements,
-    moves,
+    moves: moves.map(({ transition }) => transition),
     known,
     layout: layOut(held, known),
   };
@@ -140,16 +133,10 @@ function placeShards(
 const NOTHING: readonly TensorPiece[] = [];
 
 function settledStages(
-  placements: ReadonlyMap<string, StagePlacement>,
   lasting: readonly LastingPieces[],
 ): (stage: string, ranks: readonly RankHolding[]) => SettledStage {
   const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
   return (stage, ranks) => {
-    const { devices, cut } = placements.get(stage)!;
-    return {
-      holdings: ranks,
-      weights: (device) => cut[devices.get(device)!]!.weights,
-      lasting: (device) => known.get(`${stage} ${device}`) ?? NOTHING,
-    };
+    return { holdings: ranks, lasting: (device) => known.get(`${stage} ${device}`) ?? NOTHING };
   };
 }

@@ -7,7 +7,6 @@
  * piece of 16-bit elements at an odd column is uploaded instead.
  */
 import { groupBy } from '../group-by.js';
-import { byTensor } from '../ir/pieces.js';
 import {
   weightRowBytes,
   type DeviceMoves,
@@ -19,6 +18,7 @@ import {
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { GroupPlan, ReshardGroup, WeightReshard } from '../ir/transitions.js';
+import { sameContent } from '../ir/weight-content.js';
 import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import { placeInside } from './lower-weights.js';
 import { contains, intervalLength } from '../ir/rectangles.js';
@@ -38,20 +38,13 @@ export function lowerTransition(
   to: StagePlacement,
 ): RuntimeTransition {
   const moves: DeviceMoves[] = [];
-  const contentKey = contentKeys();
   const entries = new Map<number, RuntimeTransition['devices'][number]>();
   for (const [plan, groups] of groupBy(reshard.groups, (group) => group.plan)) {
     const shardsOf = ({ devices }: ReshardGroup): readonly PlaceShards[] =>
       devices.map((device) => ({ old: from.devices.get(device), next: to.devices.get(device) }));
     const alike = groupBy(groups, (group) => JSON.stringify(shardsOf(group)));
     for (const members of alike.values()) {
-      for (const { place, peers, moves: own } of lowerGroup(
-        plan,
-        shardsOf(members[0]!),
-        from,
-        to,
-        contentKey,
-      )) {
+      for (const { place, peers, moves: own } of lowerGroup(plan, shardsOf(members[0]!), from, to)) {
         const index = moves.push(own) - 1;
         for (const { devices } of members) {
           const device = devices[place]!;
@@ -82,7 +75,6 @@ function lowerGroup(
   shards: readonly PlaceShards[],
   from: StagePlacement,
   to: StagePlacement,
-  contentKey: ContentKey,
 ): readonly PlaceMoves[] {
   const arriving = groupBy(
     plan.moves.filter((move) => move.kind === 'peer'),
@@ -93,22 +85,13 @@ function lowerGroup(
     if (old === undefined || next === undefined) return [];
     const received = arriving.get(place) ?? [];
     const peers = [...new Set(received.map((move) => move.source!))];
-    const mine = byTensor(received.map((move) => ({ ...move, tensor: move.piece.tensor })));
+    const mine = groupBy(received, ({ piece }) => piece.tensor);
     const sent: Sent = (piece) => {
       const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
-      const source =
-        move &&
-        sources[move.source!]!.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
+      const source = move && sourceOf(sources[move.source!]!, piece);
       return source && { peer: peers.indexOf(move.source!), source };
     };
-    const moves = deviceMoves(
-      from.plain[old]!,
-      sources[place]!,
-      to.plain[next]!,
-      to.cut[next]!,
-      sent,
-      contentKey,
-    );
+    const moves = deviceMoves(from.plain[old]!, sources[place]!, to.plain[next]!, to.cut[next]!, sent);
     return [{ place, peers, moves }];
   });
 }
@@ -119,9 +102,8 @@ function deviceMoves(
   plain: WeightShard,
   cut: WeightShard,
   sent: Sent,
-  contentKey: ContentKey,
 ): DeviceMoves {
-  const kept = keptPairs(old, plain, contentKey);
+  const kept = keptPairs(old, plain);
   const keep: { weight: string; old: string }[] = [];
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
@@ -132,12 +114,13 @@ function deviceMoves(
       keep.push({ weight: weight.id, old: same });
       return;
     }
+    const stride = weightRowBytes(weight);
     const missing: number[] = [];
     cut.weights[index]!.pieces.forEach((piece, number) => {
-      const source = (sources.get(piece.tensor) ?? []).find((candidate) => contains(candidate.piece, piece));
-      const run = source && copyOf(weight, piece, source);
+      const source = sourceOf(sources, piece);
+      const run = source && copyOf(weight, stride, piece, source);
       const peer = run ? undefined : sent(piece);
-      const received = peer && copyOf(weight, piece, peer.source);
+      const received = peer && copyOf(weight, stride, piece, peer.source);
       if (run) {
         copy.push(run);
       } else if (received) {
@@ -158,32 +141,32 @@ function deviceMoves(
  * New weights with the old ones that they stay in: of the same content and, if there is one, of the same name. Of
  * several equal weights (all zero, say) the first stays, in both directions, for it has one place in both stages.
  */
-function keptPairs(
-  old: WeightShard,
-  plain: WeightShard,
-  contentKey: ContentKey,
-): ReadonlyMap<string, string> {
-  const before = new Map(old.weights.map((weight) => [weight.id, contentKey(weight)]));
+function keptPairs(old: WeightShard, plain: WeightShard): ReadonlyMap<string, string> {
+  const before = new Map(old.weights.map((weight) => [weight.id, weight]));
   const kept = new Map<string, string>();
   const rest = plain.weights.filter((weight) => {
-    if (before.get(weight.id) !== contentKey(weight)) return true;
+    const namesake = before.get(weight.id);
+    if (namesake === undefined || !sameContent(namesake, weight)) return true;
     kept.set(weight.id, weight.id);
     return false;
   });
-  const unclaimed = new Map(
-    [...before]
-      .filter(([id]) => !kept.has(id))
-      .reverse()
-      .map(([id, content]) => [content, id]),
+  // Equal weights begin with the same tensor, or have none.
+  const unclaimed = groupBy(
+    old.weights.filter(({ id }) => !kept.has(id)),
+    firstTensor,
   );
+  const claimed = new Set<RuntimeWeight>();
   for (const weight of rest) {
-    const key = contentKey(weight);
-    const same = unclaimed.get(key);
-    if (same === undefined) continue;
-    kept.set(weight.id, same);
-    unclaimed.delete(key);
+    const same = unclaimed.get(firstTensor(weight))?.find((candidate) => sameContent(candidate, weight));
+    if (same === undefined || claimed.has(same)) continue;
+    kept.set(weight.id, same.id);
+    claimed.add(same);
   }
   return kept;
+}
+
+function firstTensor({ pieces }: RuntimeWeight): string | undefined {
+  return pieces[0]?.tensor;
 }
 
 type SourcesByTensor = ReadonlyMap<string, readonly Source[]>;
@@ -193,50 +176,64 @@ type Sent = (piece: WeightPiece) => { readonly peer: number; readonly source: So
 
 interface Source {
   readonly weight: RuntimeWeight;
+  /** Bytes from one of its rows to the next. */
+  readonly stride: number;
   readonly piece: WeightPiece;
 }
 
 function piecesByTensor(shard: WeightShard | undefined): SourcesByTensor {
-  return byTensor(
-    (shard?.weights ?? []).flatMap((weight) =>
-      weight.pieces.map((piece) => ({ tensor: piece.tensor, weight, piece })),
-    ),
-  );
+  const sources = new Map<string, Source[]>();
+  for (const weight of shard?.weights ?? []) {
+    const stride = weightRowBytes(weight);
+    for (const piece of weight.pieces) {
+      const source = { weight, stride, piece };
+      const others = sources.get(piece.tensor);
+      if (others) others.push(source);
+      else sources.set(piece.tensor, [source]);
+    }
+  }
+  return sources;
+}
+
+function sourceOf(sources: SourcesByTensor, piece: WeightPiece): Source | undefined {
+  return sources.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
 }
 
 /**
  * The copy of a piece from an old buffer, as one run where rows are contiguous in both; undefined if it is unaligned
  * or the buffer has another element type.
+ *
+ * @param stride bytes from one row of the weight to the next
  */
-function copyOf(weight: RuntimeWeight, piece: WeightPiece, source: Source): WeightCopy | undefined {
-  if (source.weight.dtype !== weight.dtype) return undefined;
+function copyOf(
+  weight: RuntimeWeight,
+  stride: number,
+  piece: WeightPiece,
+  source: Source,
+): WeightCopy | undefined {
   const { dtype } = weight;
-  const stride = weightRowBytes(weight);
-  const oldStride = weightRowBytes(source.weight);
+  if (source.weight.dtype !== dtype) return undefined;
+  const { stride: oldStride } = source;
   const [oldRow, oldCol] = placeInside(source.piece, piece.rows, piece.cols);
   const { block } = WEIGHT_FORMATS[dtype];
-  if ([piece.at[1], oldCol].some((col) => col % block !== 0)) return undefined;
+  if (piece.at[1] % block !== 0 || oldCol % block !== 0) return undefined;
   const at = piece.at[0] * stride + packedBytes(dtype, piece.at[1]);
   const oldAt = oldRow * oldStride + packedBytes(dtype, oldCol);
   const width = packedBytes(dtype, intervalLength(piece.cols));
   const rows = intervalLength(piece.rows);
-  const wholeRows = width === packedBytes(dtype, weight.cols) && weight.cols === source.weight.cols;
+  const wholeRows = weight.cols === source.weight.cols && width === packedBytes(dtype, weight.cols);
   // Rows of equal stride are one run, the zero padding between them included.
   const run = wholeRows || rows === 1;
   const runBytes = run ? (rows - 1) * stride + width : width;
-  if ([at, oldAt, runBytes].some((bytes) => bytes % 4 !== 0)) return undefined;
-  const ids = { weight: weight.id, old: source.weight.id };
-  return { ...ids, at, stride, oldAt, oldStride, runBytes, rows: run ? 1 : rows };
-}
-
-/** Says of a weight what is equal for weights whose buffers have the same bytes; asked about the same ones again and again. */
-function contentKeys(): ContentKey {
-  const known = new Map<RuntimeWeight, string>();
-  return (weight) => {
-    const key = known.get(weight) ?? JSON.stringify([weight.dtype, weight.rows, weight.cols, weight.pieces]);
-    known.set(weight, key);
-    return key;
+  if (at % 4 !== 0 || oldAt % 4 !== 0 || runBytes % 4 !== 0) return undefined;
+  return {
+    weight: weight.id,
+    old: source.weight.id,
+    at,
+    stride,
+    oldAt,
+    oldStride,
+    runBytes,
+    rows: run ? 1 : rows,
   };
 }
-
-type ContentKey = (weight: RuntimeWeight) => string;

@@ -19,7 +19,6 @@ import {
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
 import type { LastingPieces, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
-import type { Roads } from '../reshard/roads.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
 import { layoutKey, type CompileMemory } from './compile-memory.js';
@@ -38,6 +37,7 @@ import { renameOp, type Renaming, type StageWeights } from './resident-weights.j
 import { settleResidence, type Settled } from './settle-residence.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
+import type { WeightPlanning } from './transitions.js';
 
 export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
@@ -67,13 +67,13 @@ export interface LowerResult {
 /**
  * Lowers every stage of the flow. The graph is complete also when something does not fit.
  *
- * @param roads those of the plan's topology
+ * @param planning that of the sharded graph
  */
 export function lowerPlan(
   sharded: ShardedGraph,
   planned: TransitionGraph,
   plan: Plan,
-  roads: Roads,
+  planning: WeightPlanning,
   options: LowerOptions = {},
 ): LowerResult {
   const maxBindingBytes = options.maxBindingBytes ?? bindingBytes(plan);
@@ -102,7 +102,7 @@ export function lowerPlan(
     const key = JSON.stringify([layoutKey(plan), expected === undefined, residence?.both, resident]);
     const known = options.memory?.moves.get(key);
     if (known !== undefined) return onceLowered(settled, known, layOut);
-    const lowered = lowerMoves(sharded, roads, stages, settled, layOut, expected);
+    const lowered = lowerMoves(planning, stages, settled, layOut, expected);
     options.memory?.moves.set(key, lowered);
     return lowered;
   };
@@ -113,7 +113,7 @@ export function lowerPlan(
     transitions: { ...planned, weights: (draft ?? estimated).transitions.weights },
   };
   const settle = (partly: boolean): SettledMoves => {
-    const settled = settleResidence(sharded, plan, roads, inTurns, layOut, partly);
+    const settled = settleResidence(planning, plan, inTurns, layOut, partly);
     const isDraft = settled.held === weights && !sendsWeights(settled.transitions);
     const { residence } = settled.transitions;
     if (draft && isDraft)

@@ -6,13 +6,11 @@
  */
 import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
-import { movesLeft } from '../ir/in-place.js';
+import type { WeightMoves } from '../ir/in-place.js';
 import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
 import {
   weightRowBytes,
-  type DeviceMoves,
-  type RuntimeTransition,
   type RuntimeWeight,
   type WeightCopy,
   type WeightPiece,
@@ -21,21 +19,18 @@ import type { RankHolding, ReshardGroup, TensorPiece, WeightMove, WeightReshard 
 import { bytesByPiece, isWholeWords } from '../ir/written-bytes.js';
 import { packedBytes } from '../model/weight-types.js';
 import { bytesOfMoves, travelsOf } from '../reshard/plan-moves.js';
-import { originsOf, sharePlan, weightPlan, type SharedPlan } from '../reshard/plan-weights.js';
-import type { Roads } from '../reshard/roads.js';
+import { sharePlan, weightPlan, type SharedPlan } from '../reshard/plan-weights.js';
+import type { WeightPlanning } from './transitions.js';
+import type { PlacedTransition } from './turning-weights.js';
 
 /** A stage that a transition leaves or enters. */
 export interface SettledStage {
   readonly holdings: readonly RankHolding[];
-  /** Weights of a device, cut as its moves name their pieces. */
-  readonly weights: (device: number) => readonly RuntimeWeight[];
   /** What a device has all along; one value for all that have the same. */
   readonly lasting: (device: number) => readonly TensorPiece[];
 }
 
-export interface SettleContext {
-  readonly bytesOf: (piece: TensorPiece) => number;
-  readonly roads: Roads;
+export interface SettleContext extends WeightPlanning {
   /** Tensors that are resident in both shardings and take no part. */
   readonly resident: ReadonlySet<string>;
 }
@@ -43,10 +38,10 @@ export interface SettleContext {
 /** The re-shard that a transition of the runtime graph carries out. Groups that do the same are looked at once. */
 export function settleReshard(
   reshard: WeightReshard,
-  transition: RuntimeTransition,
+  { transition, left }: PlacedTransition,
   from: SettledStage,
   to: SettledStage,
-  { bytesOf, roads, resident }: SettleContext,
+  { bytesOf, roads, memo, resident }: SettleContext,
 ): WeightReshard {
   const entries = new Map(transition.devices.map((entry) => [entry.device, entry]));
   const before = new Map(from.holdings.map((rank) => [rank.device, rank]));
@@ -58,7 +53,7 @@ export function settleReshard(
     lasts.set(pieces, sorted);
     return sorted;
   };
-  const origin = originsOf(from.holdings, to.holdings, bytesOf, roads);
+  const origin = memo.originsOf([...from.holdings, ...to.holdings]);
 
   const settleDevice = (device: number): SettledDevice => {
     const entry = entries.get(device);
@@ -68,14 +63,12 @@ export function settleReshard(
     const isThere = ({ piece }: MovedPart): boolean =>
       held.get(piece.tensor)?.some((other) => contains(other, piece)) ?? false;
     let lacking = 0;
-    const parts = movedParts(to.weights(device), transition.moves[entry.moves]!, entry.peers).map(
-      (part): MovedPart => {
-        if (part.kind === 'copy') return part;
-        if (!isThere(part)) lacking += bytesOf(part.piece);
-        else if (part.kind === 'upload') return { ...part, anew: true };
-        return part;
-      },
-    );
+    const parts = movedParts(left[entry.moves]!, entry.peers).map((part): MovedPart => {
+      if (part.kind === 'copy') return part;
+      if (!isThere(part)) lacking += bytesOf(part.piece);
+      else if (part.kind === 'upload') return { ...part, anew: true };
+      return part;
+    });
     const moving = byTensor(parts.map((part) => ({ tensor: part.piece.tensor, part })));
     const moves = after.get(device)!.weights.flatMap((wanted): readonly WeightMove[] => {
       if (resident.has(wanted.tensor)) return [];
@@ -115,7 +108,11 @@ export function settleReshard(
     const key = `${idOf(group.plan)} ${alike.join()}`;
     const shared = known.get(key) ?? settle(group);
     known.set(key, shared);
-    return { devices: group.devices, shared };
+    const { devices } = group;
+    const [senders, receivers] = [before, after].map((ranks) =>
+      devices.filter((device) => ranks.has(device)),
+    );
+    return { devices, shared, ways: memo.groupRoads(senders!, receivers!, origin) };
   });
   return { ...reshard, ...weightPlan(groups, origin, roads) };
 }
@@ -129,14 +126,9 @@ interface SettledDevice {
 /** What becomes of a part of a tensor. */
 type MovedPart = Omit<WeightMove, 'device'>;
 
-/** What moves to the weights of a device, with the bytes that the executor moves for it. */
-function movedParts(
-  weights: readonly RuntimeWeight[],
-  moves: DeviceMoves,
-  peers: readonly number[],
-): readonly MovedPart[] {
-  const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
-  return movesLeft(weights, moves, inPlace).flatMap(({ weight, copies, pieces }): readonly MovedPart[] => {
+/** What moves to the weights of a device for which this is left to do, with the bytes that the executor moves for it. */
+function movedParts(left: readonly WeightMoves[], peers: readonly number[]): readonly MovedPart[] {
+  return left.flatMap(({ weight, copies, pieces }): readonly MovedPart[] => {
     const bytes = bytesByPiece(weight, pieces);
     return [
       ...copies.map((copy): MovedPart => {

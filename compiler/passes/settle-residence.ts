@@ -2,10 +2,8 @@
  * Residence applied: the decision of `residence.ts`, the layers of `kept-layers.ts`, and what both make of the weights
  * that ranks hold, of their names and of the transitions.
  */
-import type { ShardedGraph } from '../ir/sharded.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
-import type { Roads } from '../reshard/roads.js';
 import { chooseKeptLayers, describeKept } from './kept-layers.js';
 import type { KnownWeights } from './memory.js';
 import { decideResidence, type MemoryLayout } from './residence.js';
@@ -18,7 +16,7 @@ import {
   type Renaming,
   type StageWeights,
 } from './resident-weights.js';
-import { weightReshards } from './transitions.js';
+import { weightReshards, type WeightPlanning } from './transitions.js';
 
 export interface Settled {
   readonly transitions: TransitionGraph;
@@ -36,9 +34,8 @@ export interface Settled {
  * @param partly whether some layers may stay where not all do
  */
 export function settleResidence(
-  sharded: ShardedGraph,
+  planning: WeightPlanning,
   plan: Plan,
-  roads: Roads,
   inTurns: Settled,
   layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
   partly: boolean,
@@ -76,7 +73,7 @@ export function settleResidence(
   return {
     transitions: {
       ...transitions,
-      weights: weightReshards(sharded, plan, planned.holdings, roads, stay),
+      weights: weightReshards(planning, plan, planned.holdings, stay),
       residence: { stages, both: false, layers: kept.layers, why },
       resident: [...stay].sort(),
     },

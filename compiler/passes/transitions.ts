@@ -23,6 +23,7 @@ import type { Plan } from '../plan/plan.js';
 import { layoutKey, type CompileMemory } from './compile-memory.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { planWeights } from '../reshard/plan-weights.js';
+import { planningMemo, type PlanningMemo } from '../reshard/planning-memo.js';
 import type { Roads } from '../reshard/roads.js';
 import { stageHoldings, tensorTypes } from './holdings.js';
 import { kvEdges } from './kv-edges.js';
@@ -30,38 +31,38 @@ import { kvEdges } from './kv-edges.js';
 /**
  * The transition graph of a sharded plan.
  *
- * @param roads those of the plan's topology
+ * @param planning that of the same graph
  */
 export function buildTransitions(
   sharded: ShardedGraph,
   plan: Plan,
-  roads: Roads,
+  planning: WeightPlanning,
   memory?: CompileMemory,
 ): TransitionGraph {
   const key = memory && layoutKey(plan);
   const known = memory?.transitions.get(key!);
   const holdings =
     known?.holdings ?? Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
-  const weights = known?.weights ?? weightReshards(sharded, plan, holdings, roads);
+  const weights = known?.weights ?? weightReshards(planning, plan, holdings);
   memory?.transitions.set(key!, { weights, holdings });
   const kv = kvEdges(plan, holdings);
-  const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
+  const kvCosts = kv.map((edge) =>
+    kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, planning.roads),
+  );
   return { weights, kv, kvCosts, holdings };
 }
 
 /** Moves of weights between every two stages; the tensors of `stay` are resident in both shardings. */
 export function weightReshards(
-  sharded: ShardedGraph,
+  { bytesOf, roads, memo }: WeightPlanning,
   plan: Plan,
   holdings: TransitionGraph['holdings'],
-  roads: Roads,
   stay?: ReadonlySet<string>,
 ): readonly WeightReshard[] {
-  const bytesOf = pieceSizes(sharded);
   return Object.keys(holdings).flatMap((from) =>
     Object.keys(holdings).flatMap((to) => {
       if (from === to) return [];
-      const reshard = planWeights(...onShared(holdings, from, to), bytesOf, roads, stay);
+      const reshard = planWeights(...onShared(holdings, from, to), bytesOf, roads, stay, memo);
       if (movesNothing(reshard.bytes)) return [];
       const origin = plan.stages.find((stage) => stage.name === to)!.meshOrigin;
       return [{ from, to, ...reshard, origin }];
@@ -71,12 +72,10 @@ export function weightReshards(
 
 /** The moves of a transition graph chosen anew, now that it is known what devices have all along. */
 export function replanWeights(
-  sharded: ShardedGraph,
-  roads: Roads,
+  { bytesOf, roads, memo }: WeightPlanning,
   { weights, holdings, resident }: TransitionGraph,
   lasting: readonly LastingPieces[],
 ): readonly WeightReshard[] {
-  const bytesOf = pieceSizes(sharded);
   const stay = new Set(resident);
   const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
   return weights.map((reshard) => {
@@ -85,15 +84,35 @@ export function replanWeights(
       const pieces = known.get(`${reshard.to} ${rank.device}`);
       return pieces ? { ...rank, lasting: pieces } : rank;
     });
-    return { ...reshard, ...planWeights(before, lasts, bytesOf, roads, stay) };
+    return { ...reshard, ...planWeights(before, lasts, bytesOf, roads, stay, memo) };
   });
 }
 
-/** Bytes of pieces in device memory. */
-export function pieceSizes(sharded: ShardedGraph): (piece: TensorPiece) => number {
-  const types = tensorTypes(sharded);
-  return ({ tensor, rows, cols }) =>
-    intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
+/** What all re-shards of a sharded plan are planned with. */
+export interface WeightPlanning {
+  /** Bytes of pieces in device memory. */
+  readonly bytesOf: (piece: TensorPiece) => number;
+  readonly roads: Roads;
+  readonly memo: PlanningMemo;
+}
+
+/**
+ * Prepares to plan re-shards.
+ *
+ * @param roads those of the plan's topology
+ */
+export function weightPlanning(sharded: ShardedGraph, roads: Roads): WeightPlanning {
+  const bytesOf = pieceSizes(sharded);
+  return { bytesOf, roads, memo: planningMemo(bytesOf, roads) };
+}
+
+function pieceSizes(sharded: ShardedGraph): (piece: TensorPiece) => number {
+  // Only asked for where something moves.
+  let types: ReturnType<typeof tensorTypes> | undefined;
+  return ({ tensor, rows, cols }) => {
+    types ??= tensorTypes(sharded);
+    return intervalLength(rows) * packedBytes(types.get(tensor)!, intervalLength(cols));
+  };
 }
 
 /** What all ranks of a stage hold, and what those of another hold that share their devices. */

@@ -4,7 +4,7 @@
  */
 import { numbered } from '../numbered.js';
 import { planDeviceWeights, type DeviceWeights } from '../ir/device-weights.js';
-import { movesLeft, partsThere, rangesInPlace, type BroughtPiece } from '../ir/in-place.js';
+import { partsThere, type BroughtPiece, type WeightMoves } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
@@ -64,16 +64,23 @@ export function lastingPieces(
   );
 }
 
-/** A transition with what is in place when it begins. Devices that lay out their memory alike share their moves. */
+/** A transition with what is in place when it begins. */
+export interface PlacedTransition {
+  readonly transition: RuntimeTransition;
+  /** What is left to do, by the moves of the transition. */
+  readonly left: readonly (readonly WeightMoves[])[];
+}
+
+/** Finds what is in place. Devices that lay out their memory alike share their moves. */
 export function withInPlace(
-  { stages, transitions }: Residing,
+  { stages }: Residing,
   transition: RuntimeTransition,
   turning: TurningWeights,
-): RuntimeTransition {
-  const residences = residencesOf({ stages, transitions });
+): PlacedTransition {
   const to = stages.find(({ name }) => name === transition.to)!;
   const shardOf = new Map(to.ranks.map((rank) => [rank.device, to.shards[rank.shard]!]));
   const moves: DeviceMoves[] = [];
+  const left: (readonly WeightMoves[])[] = [];
   const known = new Map<DeviceWeights, Map<number, number>>();
   const devices = transition.devices.map((entry) => {
     const planned = turning.get(entry.device)!;
@@ -83,14 +90,16 @@ export function withInPlace(
     mine.set(entry.moves, index);
     if (index === moves.length) {
       const old = transition.moves[entry.moves]!;
-      const [before, after] = [transition.from, transition.to].map((name) => residences.get(name)!.residence);
-      const { weights } = shardOf.get(entry.device)!;
-      const { arena, lasting } = planned;
-      const ranges = rangesInPlace(before!, { name: after!, weights }, old, arena.spots, lasting);
-      const inPlace = [...ranges].flatMap(([weight, list]) => list.map((range) => ({ weight, ...range })));
-      const left = movesLeft(weights, old, ranges);
+      const order = planned.orders.get(old)!;
+      // Of the stages of the residence, those of this one.
+      const ids = new Set(shardOf.get(entry.device)!.weights.map(({ id }) => id));
+      const inPlace = [...order.inPlace].flatMap(([weight, list]) =>
+        ids.has(weight) ? list.map((range) => ({ weight, ...range })) : [],
+      );
+      const remaining = order.left.filter(({ weight }) => ids.has(weight.id));
       const written = (isMeant: (piece: BroughtPiece) => boolean): number =>
-        left.reduce((sum, { weight, pieces }) => sum + writtenBytes(weight, pieces.filter(isMeant)), 0);
+        remaining.reduce((sum, { weight, pieces }) => sum + writtenBytes(weight, pieces.filter(isMeant)), 0);
+      left.push(remaining);
       moves.push({
         ...old,
         ...(inPlace.length > 0 && { inPlace }),
@@ -100,5 +109,5 @@ export function withInPlace(
     }
     return { ...entry, moves: index };
   });
-  return { ...transition, moves, devices };
+  return { transition: { ...transition, moves, devices }, left };
 }

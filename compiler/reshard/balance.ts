@@ -16,6 +16,13 @@ export interface Load {
   readonly roads: readonly Road[];
 }
 
+/** A load with the place that it goes to. */
+export interface PlacedLoad extends Load {
+  readonly destination: number;
+  /** How many loads there are like it, each with places and lanes of its own; one unless said. */
+  readonly times?: number;
+}
+
 export interface Balance {
   /** By load: index into its roads. */
   readonly picks: readonly number[];
@@ -47,42 +54,63 @@ export function laneSeconds(lane: Lane, bytes: number): number {
  * Seconds that no choice of roads can beat: some lane that a load cannot avoid, or all lanes that lead to one place,
  * or all that lead out of the sources, have at least so much to carry. `destination` groups loads by place.
  */
-export function boundSeconds(
-  loads: readonly (Load & { readonly destination: number })[],
-  lanes: readonly Lane[],
-): number {
+export function boundSeconds(loads: readonly PlacedLoad[], lanes: readonly Lane[]): number {
   const forced = lanes.map(() => 0);
   const arriving = new Map<number, Gate>();
-  const leaving: Gate = { bytes: 0, lanes: new Set() };
-  for (const { bytes, roads, destination } of loads) {
+  const leaving: Gate = { bytes: 0, lanes: new Map() };
+  for (const { bytes, roads, destination, times = 1 } of joinedLoads(loads)) {
     for (const lane of new Set(roads[0]!.lanes))
       if (roads.every((road) => road.lanes.includes(lane))) forced[lane]! += bytes;
     // A copy inside a device takes no lane from what arrives.
     if (lanes[roads[0]!.lanes[0]!]!.direction === 'within') continue;
-    const gate = arriving.get(destination) ?? { bytes: 0, lanes: new Set() };
+    const gate = arriving.get(destination) ?? { bytes: 0, lanes: new Map<number, number>() };
     arriving.set(destination, gate);
     gate.bytes += bytes;
-    leaving.bytes += bytes;
+    leaving.bytes += times * bytes;
     for (const road of roads) {
-      gate.lanes.add(road.lanes.at(-1)!);
-      leaving.lanes.add(road.lanes[0]!);
+      gate.lanes.set(road.lanes.at(-1)!, 1);
+      leaving.lanes.set(road.lanes[0]!, times);
     }
   }
   const gateSeconds = (gate: Gate): number => {
-    const open = [...gate.lanes].map((lane) => lanes[lane]!);
-    const latency = Math.min(...open.map((lane) => lane.latency));
-    return latency + gate.bytes / open.reduce((sum, lane) => sum + lane.bandwidth, 0);
+    let latency = Infinity;
+    let bandwidth = 0;
+    for (const [id, times] of gate.lanes) {
+      latency = Math.min(latency, lanes[id]!.latency);
+      bandwidth += times * lanes[id]!.bandwidth;
+    }
+    return latency + gate.bytes / bandwidth;
   };
-  return Math.max(
-    0,
-    ...lanes.map((lane, id) => laneSeconds(lane, forced[id]!)),
-    ...[...arriving.values(), leaving].filter((gate) => gate.bytes > 0).map(gateSeconds),
-  );
+  let bound = 0;
+  lanes.forEach((lane, id) => (bound = Math.max(bound, laneSeconds(lane, forced[id]!))));
+  for (const gate of [...arriving.values(), leaving])
+    if (gate.bytes > 0) bound = Math.max(bound, gateSeconds(gate));
+  return bound;
+}
+
+/** Loads by place and choice of roads: most have theirs in common with others. */
+function joinedLoads(loads: readonly PlacedLoad[]): readonly PlacedLoad[] {
+  const all: (PlacedLoad & { bytes: number })[] = [];
+  const byRoads = new Map<readonly Road[], (PlacedLoad & { bytes: number })[]>();
+  for (const { bytes, roads, destination, times } of loads) {
+    let alike = byRoads.get(roads);
+    if (alike === undefined) byRoads.set(roads, (alike = []));
+    const same = alike.find((load) => load.destination === destination);
+    if (same) {
+      same.bytes += bytes;
+      continue;
+    }
+    const load = { bytes, roads, destination, times };
+    alike.push(load);
+    all.push(load);
+  }
+  return all;
 }
 
 interface Gate {
   bytes: number;
-  readonly lanes: Set<number>;
+  /** How many there are like each, itself included. */
+  readonly lanes: Map<number, number>;
 }
 
 function greedy(loads: readonly Load[], lanes: readonly Lane[]): number[] {

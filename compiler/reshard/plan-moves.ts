@@ -40,6 +40,8 @@ export interface Travel {
   readonly senders: readonly Sender[];
   /** Index into `senders`. */
   readonly pick: number;
+  /** How many groups of devices do the same over lanes of their own; one unless said. */
+  readonly times?: number;
 }
 
 export interface ChosenMoves {
@@ -70,30 +72,25 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
     return anew ? { ...need, kind: 'copy' } : need;
   });
 
-  const moving = needs.flatMap((need, index) => {
-    const found = waysOf(need);
-    return found.senders.length > 0 ? [{ index, ...found, bytes: bytesOf(need.piece) }] : [];
+  const moving: Moving[] = [];
+  needs.forEach((need, index) => {
+    const { senders, roads: choice } = waysOf(need);
+    if (senders.length === 0) return;
+    moving.push({ index, destination: need.device, bytes: bytesOf(need.piece), senders, roads: choice });
   });
-  const bound = boundSeconds(
-    moving.map((load) => ({ ...load, destination: needs[load.index]!.device })),
-    roads.lanes,
-  );
-  const { picks } = balance(moving, roads.lanes, bound);
+  const { picks } = balance(moving, roads.lanes, boundSeconds(moving, roads.lanes));
   const senderOf = new Map(moving.map(({ index, senders }, load) => [index, senders[picks[load]!]!]));
 
-  const moves = joinUploads(needs, senderOf, wholes).map((move): WeightMove => ({
-    ...move,
-    bytes: bytesOf(move.piece),
-  }));
-  const evict = evictions(from, to).map((entry) => ({ ...entry, bytes: bytesOf(entry.piece) }));
+  const moves = joinUploads(needs, senderOf, wholes, bytesOf);
+  const evict = evictions(from, to).map(({ device, piece }) => ({ device, piece, bytes: bytesOf(piece) }));
   return {
     moves,
     evict,
     bytes: bytesOfMoves(moves, evict),
     lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
     travels: joinTravels(
-      moving.map(({ index, bytes, senders }, load) => ({
-        device: needs[index]!.device,
+      moving.map(({ destination: device, bytes, senders }, load) => ({
+        device,
         bytes,
         senders,
         pick: picks[load]!,
@@ -102,17 +99,20 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
   };
 }
 
+/** A need that bytes travel for. */
+interface Moving extends Ways {
+  /** Among all needs. */
+  readonly index: number;
+  readonly destination: number;
+  readonly bytes: number;
+}
+
 /** Bytes of moves by what happens to them. */
 export function bytesOfMoves(moves: readonly WeightMove[], evict: readonly Eviction[]): ReshardBytes {
-  const total = (kind: WeightMove['kind']): number =>
-    moves.reduce((sum, move) => (move.kind === kind ? sum + move.bytes : sum), 0);
-  return {
-    keep: total('keep'),
-    copy: total('copy'),
-    peer: total('peer'),
-    upload: total('upload'),
-    evict: evict.reduce((sum, entry) => sum + entry.bytes, 0),
-  };
+  const total = { keep: 0, copy: 0, peer: 0, upload: 0, evict: 0 };
+  for (const { kind, bytes } of moves) total[kind] += bytes;
+  for (const { bytes } of evict) total.evict += bytes;
+  return total;
 }
 
 /** What moves that are settled make travel, with all senders that each part of them could have had. */
@@ -127,7 +127,7 @@ export function travelsOf(
     if (kind === 'keep') return [];
     if (kind === 'copy')
       return [{ device, bytes, senders: waysOf({ kind, device, piece }).senders, pick: 0 }];
-    const parts = anew ? [{ part: piece, holders: [] }] : partsOf(piece, device);
+    const parts = anew ? [{ part: piece, holders: NO_HOLDERS }] : partsOf(piece, device);
     const size = (part: Rectangle): number =>
       parts.length === 1 ? bytes : problem.bytesOf({ tensor: piece.tensor, ...part });
     return parts.flatMap(({ part, holders }) => {
@@ -142,20 +142,21 @@ export function travelsOf(
 /** What travels cost over the declared links, all of them together. */
 export function costOf(travels: readonly Travel[], origin: MoveProblem['origin'], roads: Roads): ReshardCost {
   const between = roads.betweenDevices;
-  const loads = travels.map(({ device, bytes, senders, pick }) => ({
+  const loads = travels.map(({ device, bytes, senders, pick, times = 1 }) => ({
     bytes,
     roads: senders.map((sender) => (sender === 'origin' ? origin(device) : between(sender, device))!),
     pick,
     destination: device,
+    times,
   }));
-  const hops = loads.map(({ bytes, roads: choice, pick }) => ({ bytes, road: choice[pick]! }));
+  const hops = loads.map(({ bytes, roads: choice, pick, times }) => ({ bytes, road: choice[pick]!, times }));
   const links = linkLoads(hops, roads.lanes);
   return {
     links,
     seconds: Math.max(0, ...links.map(({ busiest }) => busiest.seconds)),
     boundSeconds: boundSeconds(loads, roads.lanes),
     linkBytes: hops.reduce(
-      (sum, { bytes, road }) => (isCopy(road, roads) ? sum : sum + bytes * road.hops.length),
+      (sum, { bytes, road, times }) => (isCopy(road, roads) ? sum : sum + times * bytes * road.hops.length),
       0,
     ),
   };
@@ -170,6 +171,7 @@ interface Ways extends Pick<Load, 'roads'> {
 }
 
 const NO_WAYS: Ways = { senders: [], roads: [] };
+const NO_HOLDERS: readonly number[] = [];
 
 interface WaysIn {
   /** Whether the links make a device a cheaper sender than the origin. */
@@ -199,31 +201,55 @@ function waysFinder(
   originOf: MoveProblem['origin'],
 ): (need: Need) => Ways {
   const known = new Map<string, Ways>();
-  return (need) => {
-    if (need.kind === 'keep') return NO_WAYS;
-    const { device } = need;
-    const key = `${device} ${need.kind === 'copy' ? device : `< ${need.holders.join()}`}`;
-    const found = known.get(key);
-    if (found) return found;
-    const origin = need.kind === 'copy' ? undefined : originOf(device);
-    const devices = need.kind === 'copy' ? [device] : need.holders;
-    const ways = {
-      senders: [...(origin ? (['origin'] as const) : []), ...devices],
-      roads: [...(origin ? [origin] : []), ...devices.map((sender) => between(sender, device)!)],
+  const find = (device: number, holders: readonly number[], origin: Road | undefined): Ways => {
+    const key = `${device} ${origin === undefined ? '-' : '<'} ${holders.join()}`;
+    const ways = known.get(key) ?? {
+      senders: [...(origin ? (['origin'] as const) : []), ...holders],
+      roads: [...(origin ? [origin] : []), ...holders.map((sender) => between(sender, device)!)],
     };
     known.set(key, ways);
     return ways;
   };
+  const copies = new Map<number, Ways>();
+  // Parts that are held alike have one list of holders.
+  const byHolders = new Map<readonly number[], Map<number, Ways>>();
+  return (need) => {
+    if (need.kind === 'keep') return NO_WAYS;
+    const { device } = need;
+    if (need.kind === 'copy') {
+      let copy = copies.get(device);
+      if (copy === undefined) copies.set(device, (copy = find(device, [device], undefined)));
+      return copy;
+    }
+    let byDevice = byHolders.get(need.holders);
+    if (byDevice === undefined) byHolders.set(need.holders, (byDevice = new Map<number, Ways>()));
+    let ways = byDevice.get(device);
+    if (ways === undefined) byDevice.set(device, (ways = find(device, need.holders, originOf(device))));
+    return ways;
+  };
 }
 
+/** Adds up what travels by the same choice; `waysFinder` has one list of senders for each choice of a device. */
 function joinTravels(travels: readonly Travel[]): readonly Travel[] {
-  const joined = new Map<string, Travel>();
-  for (const travel of travels) {
-    const key = `${travel.device} ${travel.pick} ${travel.senders.join()}`;
-    const known = joined.get(key);
-    joined.set(key, known ? { ...known, bytes: known.bytes + travel.bytes } : travel);
+  const joined = new Map<readonly Sender[], Map<number, Joined>>();
+  const all: Joined[] = [];
+  for (const { device, bytes, senders, pick } of travels) {
+    let byPick = joined.get(senders);
+    if (byPick === undefined) joined.set(senders, (byPick = new Map<number, Joined>()));
+    const known = byPick.get(pick);
+    if (known) {
+      known.bytes += bytes;
+      continue;
+    }
+    const travel = { device, bytes, senders, pick };
+    byPick.set(pick, travel);
+    all.push(travel);
   }
-  return [...joined.values()];
+  return all;
+}
+
+interface Joined extends Travel {
+  bytes: number;
 }
 
 /** Moves in the order of the needs; the parts of a rectangle that all come from the host are one upload again. */
@@ -231,22 +257,32 @@ function joinUploads(
   needs: readonly Need[],
   senderOf: ReadonlyMap<number, Sender>,
   wholes: readonly TensorPiece[],
-): readonly Omit<WeightMove, 'bytes'>[] {
+  bytesOf: (piece: TensorPiece) => number,
+): readonly WeightMove[] {
   const sent = new Set<number>();
   needs.forEach((need, index) => {
     if (need.kind === 'missing' && isDevice(senderOf.get(index))) sent.add(need.whole);
   });
   const joined = new Set<number>();
-  return needs.flatMap((need, index): readonly Omit<WeightMove, 'bytes'>[] => {
-    const { device, piece } = need;
-    if (need.kind !== 'missing') return [{ device, piece, kind: need.kind }];
+  const moves: WeightMove[] = [];
+  needs.forEach((need, index) => {
+    const { device, piece, kind } = need;
+    if (kind !== 'missing') {
+      moves.push({ device, piece, kind, bytes: bytesOf(piece) });
+      return;
+    }
     const sender = senderOf.get(index);
-    if (isDevice(sender)) return [{ device, piece, kind: 'peer', source: sender }];
-    if (sent.has(need.whole)) return [{ device, piece, kind: 'upload' }];
-    if (joined.has(need.whole)) return [];
-    joined.add(need.whole);
-    return [{ device, piece: wholes[need.whole]!, kind: 'upload' }];
+    if (isDevice(sender)) {
+      moves.push({ device, piece, kind: 'peer', source: sender, bytes: bytesOf(piece) });
+    } else if (sent.has(need.whole)) {
+      moves.push({ device, piece, kind: 'upload', bytes: bytesOf(piece) });
+    } else if (!joined.has(need.whole)) {
+      joined.add(need.whole);
+      const whole = wholes[need.whole]!;
+      moves.push({ device, piece: whole, kind: 'upload', bytes: bytesOf(whole) });
+    }
   });
+  return moves;
 }
 
 function isDevice(sender: Sender | undefined): sender is number {

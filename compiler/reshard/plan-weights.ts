@@ -1,10 +1,11 @@
 /** Re-shards of weights: from what the stages hold to moves, with the checkpoint's copy as the origin of all. */
+import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
 import type { GroupPlan, RankHolding, ReshardBytes, TensorPiece, WeightReshard } from '../ir/transitions.js';
 import { chooseMoves, costOf, type ChosenMoves, type Travel } from './plan-moves.js';
-import type { Road, Roads } from './roads.js';
-import { likeness, tradingGroups, type LastingRank } from './trading-groups.js';
-import { weightSource } from './weight-source.js';
+import { planningMemo, type GroupRoads, type Origin, type PlanningMemo } from './planning-memo.js';
+import type { Roads } from './roads.js';
+import { holdingsOf, tradingGroups, type LastingRank } from './trading-groups.js';
 
 export type WeightPlan = Pick<WeightReshard, 'groups' | 'bytes' | 'lowerBound' | 'cost'>;
 
@@ -18,31 +19,37 @@ export function planWeights(
   bytesOf: (piece: TensorPiece) => number,
   roads: Roads,
   stay: ReadonlySet<string> = new Set(),
+  memo: PlanningMemo = planningMemo(bytesOf, roads),
 ): WeightPlan {
-  const origin = originsOf(from, to, bytesOf, roads);
+  const origin = memo.originsOf([...from, ...to]);
   const holdingId = numbered<RankHolding['weights']>();
   const plans = new Map<string, SharedPlan>();
   const moving = withoutTensors(stay);
-  const groups = tradingGroups(moving(from), moving(to)).map((group) => {
-    const key = likeness(group, holdingId, { lanes: roads.lanes, between: roads.betweenDevices, origin });
+  const groups = tradingGroups(moving(from), moving(to)).map((group): PlannedGroup => {
+    const ways = memo.groupRoads(devicesOf(group.from), devicesOf(group.to), origin);
+    const key = `${ways.likeness} ${holdingsOf(group, holdingId)}`;
     const shared =
       plans.get(key) ??
       sharePlan(group.devices, chooseMoves({ from: group.from, to: group.to, bytesOf, origin }, roads));
     plans.set(key, shared);
-    return { devices: group.devices, shared };
+    return { devices: group.devices, shared, ways };
   });
   return weightPlan(groups, origin, roads);
 }
 
+function devicesOf(ranks: readonly RankHolding[]): readonly number[] {
+  return ranks.map(({ device }) => device);
+}
+
+/** A group with what it does and the roads it has. */
+export interface PlannedGroup {
+  readonly devices: readonly number[];
+  readonly shared: SharedPlan;
+  readonly ways: GroupRoads;
+}
+
 /** What groups do together. */
-export function weightPlan(
-  groups: readonly { readonly devices: readonly number[]; readonly shared: SharedPlan }[],
-  origin: (device: number) => Road | undefined,
-  roads: Roads,
-): WeightPlan {
-  const travels = groups.flatMap(({ devices, shared }) =>
-    shared.travels.map((travel) => at(travel, devices)),
-  );
+export function weightPlan(groups: readonly PlannedGroup[], origin: Origin, roads: Roads): WeightPlan {
   const sum = (pick: (shared: SharedPlan) => number): number =>
     groups.reduce((total, { shared }) => total + pick(shared), 0);
   const bytes = (kind: keyof ReshardBytes): number => sum(({ plan }) => plan.bytes[kind]);
@@ -56,8 +63,25 @@ export function weightPlan(
       evict: bytes('evict'),
     },
     lowerBound: sum(({ lowerBound }) => lowerBound),
-    cost: costOf(travels, origin, roads),
+    cost: costOf(travelsOfGroups(groups), origin, roads),
   };
+}
+
+/**
+ * What travels in all groups. Where no lane is that of two groups, those that do the same over roads that are alike
+ * take as long as each other: the first of them stands for all.
+ */
+function travelsOfGroups(groups: readonly PlannedGroup[]): readonly Travel[] {
+  const lanes = groups.flatMap(({ ways }) => ways.lanes);
+  const apart = new Set(lanes).size === lanes.length;
+  const planId = numbered<SharedPlan>();
+  const alike = groupBy(groups, (group) =>
+    apart ? `${planId(group.shared)} ${group.ways.likeness}` : group,
+  );
+  return [...alike.values()].flatMap((members) => {
+    const { devices, shared } = members[0]!;
+    return shared.travels.map((travel) => at(travel, devices, members.length));
+  });
 }
 
 /** A plan whose devices are places in a group. */
@@ -68,49 +92,33 @@ export interface SharedPlan extends Pick<ChosenMoves, 'lowerBound' | 'travels'> 
 /** A plan of some devices in terms of their places among them. */
 export function sharePlan(devices: readonly number[], chosen: ChosenMoves): SharedPlan {
   const places = new Map(devices.map((device, place) => [device, place]));
-  const placed = <Entry extends { readonly device: number }>(entry: Entry): Entry => ({
-    ...entry,
-    device: places.get(entry.device)!,
-  });
+  const placeOf = (device: number): number => places.get(device)!;
   const { moves, evict, bytes, lowerBound, travels } = chosen;
   return {
     plan: {
-      moves: moves.map(({ source, ...move }) => ({
-        ...placed(move),
-        ...(source !== undefined && { source: places.get(source)! }),
-      })),
-      evict: evict.map(placed),
+      moves: moves.map((move) => {
+        const placed = { ...move, device: placeOf(move.device) };
+        return move.source === undefined ? placed : { ...placed, source: placeOf(move.source) };
+      }),
+      evict: evict.map((entry) => ({ ...entry, device: placeOf(entry.device) })),
       bytes,
     },
     lowerBound,
     travels: travels.map((travel) => ({
-      ...placed(travel),
-      senders: travel.senders.map((sender) => (sender === 'origin' ? sender : places.get(sender)!)),
+      ...travel,
+      device: placeOf(travel.device),
+      senders: travel.senders.map((sender) => (sender === 'origin' ? sender : placeOf(sender))),
     })),
   };
 }
 
-/** What travels in a group, by devices instead of places. */
-function at({ device, senders, ...travel }: Travel, devices: readonly number[]): Travel {
+/** What travels in a group and in others like it, by devices instead of places. */
+function at({ device, senders, ...travel }: Travel, devices: readonly number[], times: number): Travel {
   return {
     ...travel,
     device: devices[device]!,
     senders: senders.map((sender) => (sender === 'origin' ? sender : devices[sender]!)),
-  };
-}
-
-/** Roads from the checkpoint's copy, each looked up once. */
-export function originsOf(
-  from: readonly RankHolding[],
-  to: readonly RankHolding[],
-  bytesOf: (piece: TensorPiece) => number,
-  roads: Roads,
-): (device: number) => Road | undefined {
-  const modelBytes = wholeTensors([...from, ...to]).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-  const known = new Map<number, Road | undefined>();
-  return (device) => {
-    if (!known.has(device)) known.set(device, weightSource(roads, device, modelBytes));
-    return known.get(device);
+    times,
   };
 }
 
@@ -127,15 +135,4 @@ function withoutTensors(
       return { ...rank, weights };
     });
   };
-}
-
-/** All tensors that the holdings name, each as far as any of them reaches. */
-function wholeTensors(holdings: readonly RankHolding[]): readonly TensorPiece[] {
-  const extents = new Map<string, readonly [rows: number, cols: number]>();
-  const distinct = new Set(holdings.map((rank) => rank.weights));
-  for (const { tensor, rows, cols } of [...distinct].flat()) {
-    const [height, width] = extents.get(tensor) ?? [0, 0];
-    extents.set(tensor, [Math.max(height, rows[1]), Math.max(width, cols[1])]);
-  }
-  return [...extents].map(([tensor, [height, width]]) => ({ tensor, rows: [0, height], cols: [0, width] }));
 }

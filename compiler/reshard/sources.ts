@@ -47,38 +47,107 @@ export function needsOf(
 ): { readonly needs: readonly Need[]; readonly wholes: readonly TensorPiece[] } {
   const needs: Need[] = [];
   const wholes: TensorPiece[] = [];
-  const partsOf = partsByHolders(from, maySend);
-  const before = new Map(from.map((rank) => [rank.device, rank]));
+  const cutsOf = onceForAlike(from, (piece, device, lasts, held) =>
+    cutPiece(piece, device, lasts, held, maySend),
+  );
   for (const { device, weights, lasting = [] } of to) {
-    const held = byTensor(before.get(device)?.weights ?? []);
     const there = byTensor(lasting);
     for (const piece of weights) {
       const { tensor } = piece;
-      const resident = held.get(tensor) ?? [];
-      if (resident.some((source) => sameRectangle(source, piece))) {
+      const first = wholes.length;
+      const cuts = cutsOf(piece, device, there.get(tensor));
+      if (cuts === 'resident') {
         needs.push({ kind: 'keep', device, piece });
         continue;
       }
-      const lasts = there.get(tensor) ?? [];
-      for (const source of lasts) {
-        const common = intersect(source, piece);
-        if (common) needs.push({ kind: 'keep', device, piece: { tensor, ...common } });
-      }
-      for (const moving of subtractAll(piece, lasts)) {
-        for (const source of resident) {
-          const common = intersect(source, moving);
-          if (common) needs.push({ kind: 'copy', device, piece: { tensor, ...common } });
-        }
-        for (const rest of subtractAll(moving, resident)) {
-          const missing = { tensor, ...rest };
-          const whole = wholes.push(missing) - 1;
-          for (const { part, holders } of partsOf(missing, device))
-            needs.push({ kind: 'missing', device, piece: { tensor, ...part }, whole, holders });
-        }
+      for (const { rows, cols } of cuts.wholes) wholes.push({ tensor, rows, cols });
+      for (const { kind, part, whole, holders } of cuts.parts) {
+        const moving = { tensor, rows: part.rows, cols: part.cols };
+        if (kind === 'missing') needs.push({ kind, device, piece: moving, whole: first + whole, holders });
+        else needs.push({ kind, device, piece: moving });
       }
     }
   }
   return { needs, wholes };
+}
+
+const NOTHING: readonly Rectangle[] = [];
+
+/** A destination rectangle cut into what is there and what is missing. */
+interface Cuts {
+  readonly wholes: readonly Rectangle[];
+  readonly parts: readonly {
+    readonly kind: Need['kind'];
+    readonly part: Rectangle;
+    /** Of a missing part: index in `wholes`, and who holds it. */
+    readonly whole: number;
+    readonly holders: readonly number[];
+  }[];
+}
+
+type PieceCuts = Cuts | 'resident';
+
+/**
+ * Answers about pieces on devices, given what of each lasts there. Tensors that the same devices hold in the same
+ * rectangles (those of a layer and of the next) get the same answer, which is found once.
+ */
+function onceForAlike<Answer>(
+  from: readonly Placement[],
+  find: (piece: Rectangle, device: number, lasts: readonly Rectangle[], held: readonly Held[]) => Answer,
+): (piece: TensorPiece, device: number, lasts?: readonly Rectangle[]) => Answer {
+  interface Known {
+    readonly piece: Rectangle;
+    readonly lasts: readonly Rectangle[];
+    readonly answer: Answer;
+  }
+  const everywhere = holdersByTensor(from);
+  const known = new Map<readonly Held[], Map<number, Known[]>>();
+  return ({ tensor, rows, cols }, device, lasts = NOTHING) => {
+    const held = everywhere.get(tensor) ?? NOBODY;
+    let byDevice = known.get(held);
+    if (byDevice === undefined) known.set(held, (byDevice = new Map<number, Known[]>()));
+    let mine = byDevice.get(device);
+    if (mine === undefined) byDevice.set(device, (mine = []));
+    const piece = { rows, cols };
+    for (const entry of mine)
+      if (sameRectangle(entry.piece, piece) && sameRectangles(entry.lasts, lasts)) return entry.answer;
+    const answer = find(piece, device, lasts, held);
+    mine.push({ piece, lasts, answer });
+    return answer;
+  };
+}
+
+function sameRectangles(a: readonly Rectangle[], b: readonly Rectangle[]): boolean {
+  return a.length === b.length && a.every((rectangle, index) => sameRectangle(rectangle, b[index]!));
+}
+
+function cutPiece(
+  piece: Rectangle,
+  device: number,
+  lasts: readonly Rectangle[],
+  held: readonly Held[],
+  maySend: MaySend,
+): PieceCuts {
+  const resident = held.filter(({ devices }) => devices.includes(device)).map(({ rectangle }) => rectangle);
+  if (resident.some((source) => sameRectangle(source, piece))) return 'resident';
+  const wholes: Rectangle[] = [];
+  const parts: Cuts['parts'][number][] = [];
+  const common = (kind: 'keep' | 'copy', sources: readonly Rectangle[], wanted: Rectangle): void => {
+    for (const source of sources) {
+      const part = intersect(source, wanted);
+      if (part) parts.push({ kind, part, whole: 0, holders: [] });
+    }
+  };
+  common('keep', lasts, piece);
+  for (const moving of subtractAll(piece, lasts)) {
+    common('copy', resident, moving);
+    for (const missing of subtractAll(moving, resident)) {
+      const whole = wholes.push(missing) - 1;
+      for (const { part, holders } of partsOf(missing, device, held, maySend))
+        parts.push({ kind: 'missing', part, whole, holders });
+    }
+  }
+  return { wholes, parts };
 }
 
 /** A part of a piece with the devices that hold all of it and may send it, in the order of the holdings. */
@@ -92,9 +161,7 @@ export function partsByHolders(
   from: readonly Placement[],
   maySend: MaySend,
 ): (piece: TensorPiece, device: number) => readonly HeldPart[] {
-  const everywhere = holdersByTensor(from);
-  return (piece, device) =>
-    split(piece, everywhere.get(piece.tensor) ?? [], (id) => id !== device && maySend(id, device));
+  return onceForAlike(from, (piece, device, _lasts, held) => partsOf(piece, device, held, maySend));
 }
 
 /** What a device holds and no rank of `to` on it needs. */
@@ -103,15 +170,19 @@ export function evictions(
   to: readonly Placement[],
 ): readonly { readonly device: number; readonly piece: TensorPiece }[] {
   const before = new Map(from.map((rank) => [rank.device, rank]));
-  return to.flatMap(({ device, weights }) => {
+  const evicted: { readonly device: number; readonly piece: TensorPiece }[] = [];
+  for (const { device, weights } of to) {
     const wanted = byTensor(weights);
-    return (before.get(device)?.weights ?? []).flatMap((piece) =>
-      subtractAll(piece, wanted.get(piece.tensor) ?? []).map((rest) => ({
-        device,
-        piece: { tensor: piece.tensor, ...rest },
-      })),
-    );
-  });
+    for (const piece of before.get(device)?.weights ?? []) {
+      const { tensor } = piece;
+      const needed = wanted.get(tensor);
+      if (needed === undefined) evicted.push({ device, piece });
+      else
+        for (const { rows, cols } of subtractAll(piece, needed))
+          evicted.push({ device, piece: { tensor, rows, cols } });
+    }
+  }
+  return evicted;
 }
 
 interface Held {
@@ -119,26 +190,41 @@ interface Held {
   readonly devices: number[];
 }
 
-/** Distinct rectangles of every tensor with the devices that hold them. */
+const NOBODY: readonly Held[] = [];
+
+/** Distinct rectangles of every tensor with the devices that hold them; one value for tensors that lie alike. */
 function holdersByTensor(holdings: readonly Placement[]): ReadonlyMap<string, readonly Held[]> {
   const all = new Map<string, Held[]>();
   for (const { device, weights } of holdings) {
     for (const { tensor, rows, cols } of weights) {
-      const list = all.get(tensor) ?? [];
-      all.set(tensor, list);
-      const same = list.find((held) => sameRectangle(held.rectangle, { rows, cols }));
+      const rectangle = { rows, cols };
+      const list = all.get(tensor);
+      const same = list?.find((held) => sameRectangle(held.rectangle, rectangle));
       if (same) same.devices.push(device);
-      else list.push({ rectangle: { rows, cols }, devices: [device] });
+      else if (list) list.push({ rectangle, devices: [device] });
+      else all.set(tensor, [{ rectangle, devices: [device] }]);
     }
   }
-  return all;
+  const shared = new Map<string, readonly Held[]>();
+  return new Map(
+    [...all].map(([tensor, list]) => {
+      const key = list
+        .map(({ rectangle: { rows, cols }, devices }) => `${rows.join()} ${cols.join()} ${devices.join()}`)
+        .join(';');
+      const alike = shared.get(key) ?? list;
+      shared.set(key, alike);
+      return [tensor, alike];
+    }),
+  );
 }
 
-function split(
+function partsOf(
   rectangle: Rectangle,
+  device: number,
   held: readonly Held[],
-  isSender: (device: number) => boolean,
+  maySend: MaySend,
 ): readonly HeldPart[] {
+  const isSender = (id: number): boolean => id !== device && maySend(id, device);
   const useful = held
     .filter(({ rectangle: other }) => intersect(other, rectangle))
     .map(({ rectangle: other, devices }) => ({ other, devices: devices.filter(isSender) }))

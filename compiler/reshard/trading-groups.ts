@@ -7,7 +7,6 @@
  */
 import { groupBy } from '../group-by.js';
 import type { RankHolding } from '../ir/transitions.js';
-import type { Lane, Road } from './roads.js';
 import type { Placement } from './sources.js';
 
 export interface TradingGroup {
@@ -49,15 +48,10 @@ function groupOf(from: readonly RankHolding[], to: readonly LastingRank[]): Trad
   return { devices: [...new Set([...from, ...to].map(({ device }) => device))], from, to };
 }
 
-/** What the plan of a group depends on, as text: equal for groups that may share one. */
-export function likeness(
+/** What the plan of a group depends on besides its roads, as text: who holds what before and after, and what lasts. */
+export function holdingsOf(
   { devices, from, to }: TradingGroup,
   holdingId: (weights: RankHolding['weights']) => number,
-  roads: {
-    readonly lanes: readonly Lane[];
-    readonly between: (sender: number, device: number) => Road | undefined;
-    readonly origin: (device: number) => Road | undefined;
-  },
 ): string {
   const listed = (lists: readonly (readonly [number, RankHolding['weights'] | undefined])[]): string => {
     const ids = new Map(lists.map(([device, pieces]) => [device, pieces && holdingId(pieces)]));
@@ -65,30 +59,5 @@ export function likeness(
   };
   const held = (ranks: readonly RankHolding[]): string =>
     listed(ranks.map(({ device, weights }) => [device, weights]));
-  const lasting = listed(to.map((rank) => [rank.device, rank.lasting]));
-  const local = new Map<number, number>();
-  const lanes: string[] = [];
-  const laneOf = (lane: number): number => {
-    const known = local.get(lane);
-    if (known !== undefined) return known;
-    const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
-    local.set(lane, lanes.length);
-    return lanes.push(JSON.stringify([link, direction, bandwidth, latency])) - 1;
-  };
-  const describe = (road: Road | undefined): string =>
-    road === undefined
-      ? '-'
-      : road.hops
-          .map(
-            ({ link, from: start, to: end, lanes: used }) =>
-              `${link}>${start}>${end}>${used.map(laneOf).join()}`,
-          )
-          .join();
-  const ways = to.map(({ device }) =>
-    [
-      describe(roads.origin(device)),
-      ...from.map((sender) => describe(roads.between(sender.device, device))),
-    ].join(';'),
-  );
-  return [held(from), held(to), lasting, ...ways, ...lanes].join('|');
+  return [held(from), held(to), listed(to.map((rank) => [rank.device, rank.lasting]))].join('|');
 }

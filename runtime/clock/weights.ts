@@ -8,7 +8,7 @@
  * transition what is staged goes to its place by a copy on the device, and the rest is uploaded.
  */
 import { groupBy } from '../../compiler/group-by.js';
-import { movesLeft } from '../../compiler/ir/in-place.js';
+import { movesByWeight, movesLeft } from '../../compiler/ir/in-place.js';
 import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
 import {
   type DeviceMoves,
@@ -171,7 +171,7 @@ function broughtIn({ upload, receive }: LayerMoves): number {
 function layerMoves(shard: WeightShard, moves: DeviceMoves): readonly LayerMoves[] {
   const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
   return byLayer(
-    movesLeft(shard.weights, moves, inPlace).map(({ weight, copies, pieces }) => {
+    movesLeft(shard.weights, movesByWeight(moves), inPlace).map(({ weight, copies, pieces }) => {
       const bytes = bytesByPiece(weight, pieces);
       const receive = new Map<number, number>();
       let upload = 0;

@@ -5,8 +5,8 @@ import { area } from '../../../compiler/ir/rectangles.js';
 import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RankHolding, TensorPiece, WeightMove } from '../../../compiler/ir/transitions.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
-import { roadsOf, type Road } from '../../../compiler/reshard/roads.js';
-import { weightSource } from '../../../compiler/reshard/weight-source.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
+import { weightSources } from '../../../compiler/reshard/weight-source.js';
 import {
   arbitraryMachine,
   arbitraryModel,
@@ -71,7 +71,7 @@ describe('planned moves', () => {
 
         const sized = moves.every((move) => move.bytes === area(move.piece) * ELEMENT_BYTES);
         expect(sized).toBe(true);
-        const origin = (device: number): Road | undefined => weightSource(roads, device, modelBytes(from));
+        const origin = weightSources(roads, modelBytes(from));
         const traffic = trafficOf(moves.map(travelOf), roads, origin);
         const seconds = slowestLane(traffic.laneBytes, roads);
         expect(plan.cost.seconds).toBeCloseTo(seconds, 9);
@@ -158,7 +158,7 @@ describe('planned moves', () => {
         );
         const ways = lacks.reduce((product, lack) => product * (1 + lack.holders.length), 1);
         fc.pre(ways <= 4000);
-        const origin = (device: number): Road | undefined => weightSource(roads, device, modelSize(from, to));
+        const origin = weightSources(roads, modelSize(from, to));
         expect(plan.cost.seconds).toBeCloseTo(leastSeconds(lacks, roads, origin), 9);
         if (plan.bytes.peer > 0 && plan.bytes.upload > 0) balanced++;
       }),

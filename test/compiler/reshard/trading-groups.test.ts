@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
 import { evictionsOf, movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RankHolding, TensorPiece } from '../../../compiler/ir/transitions.js';
-import { planMoves } from '../../../compiler/reshard/plan-moves.js';
+import { chooseMoves, costOf, planMoves } from '../../../compiler/reshard/plan-moves.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
-import { roadsOf, type Road } from '../../../compiler/reshard/roads.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { tradingGroups } from '../../../compiler/reshard/trading-groups.js';
-import { weightSource } from '../../../compiler/reshard/weight-source.js';
+import { weightSources } from '../../../compiler/reshard/weight-source.js';
 import {
   arbitraryMachine,
   arbitraryModel,
@@ -59,7 +59,7 @@ describe('trading groups', () => {
         for (const { tensor, rows, cols } of model)
           tensors.set(tensor, Math.max(tensors.get(tensor)!, rows[1] * cols[1] * 4));
         const modelBytes = [...tensors.values()].reduce((sum, bytes) => sum + bytes, 0);
-        const origin = (device: number): Road | undefined => weightSource(roads, device, modelBytes);
+        const origin = weightSources(roads, modelBytes);
         const alone = groups.map((group) => planMoves({ ...group, bytesOf, origin }, roads));
         expect(movesOf(plan)).toEqual(alone.flatMap(({ moves }) => moves));
         expect(evictionsOf(plan)).toEqual(alone.flatMap(({ evict }) => evict));
@@ -68,6 +68,11 @@ describe('trading groups', () => {
         expect(plan.lowerBound).toBe(total((one) => one.lowerBound));
         expect(plan.bytes.peer).toBe(total((one) => one.bytes.peer));
         expect(plan.cost.linkBytes).toBe(total((one) => one.cost.linkBytes));
+        // Groups that are alike are added up by one of them: that comes to what all of them make travel.
+        const travels = groups.flatMap((group) => chooseMoves({ ...group, bytesOf, origin }, roads).travels);
+        const { boundSeconds, ...cost } = costOf(travels, origin, roads);
+        expect(plan.cost).toMatchObject(cost);
+        expect(plan.cost.boundSeconds).toBeCloseTo(boundSeconds, 12);
       }),
       { numRuns: 200 },
     );

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import { groupBy } from '../../../compiler/group-by.js';
-import { hasPadding, movesLeft } from '../../../compiler/ir/in-place.js';
+import { hasPadding, movesByWeight, movesLeft } from '../../../compiler/ir/in-place.js';
 import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import { copyRanges, movesOfDevice, type DeviceMoves } from '../../../compiler/ir/runtime-graph.js';
 import type { WeightMove } from '../../../compiler/ir/transitions.js';
@@ -79,7 +79,9 @@ function uploads(
   source: ReturnType<typeof hostWeights>,
 ): { readonly needed: number; readonly made: number } {
   const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
-  const left = new Map(movesLeft(weights, moves, inPlace).map((each) => [each.weight.id, each]));
+  const left = new Map(
+    movesLeft(weights, movesByWeight(moves), inPlace).map((each) => [each.weight.id, each]),
+  );
   let [needed, made] = [0, 0];
   weights.forEach((weight, index) => {
     if (hasPadding(weight)) return;

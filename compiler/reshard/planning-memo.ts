@@ -1,0 +1,101 @@
+/**
+ * What the plans of all re-shards of a model have in common, found once: where the checkpoint's copy comes from, and how
+ * the roads of groups of devices compare.
+ */
+import { numbered } from '../numbered.js';
+import type { RankHolding, TensorPiece } from '../ir/transitions.js';
+import type { Road, Roads } from './roads.js';
+import { weightSources } from './weight-source.js';
+
+/** The road to a device from the checkpoint's copy. */
+export type Origin = (device: number) => Road | undefined;
+
+/** The roads that a group of devices may use among themselves and from the origin. */
+export interface GroupRoads {
+  /** Equal for groups whose roads are alike, place by place. */
+  readonly likeness: number;
+  /** All their lanes. */
+  readonly lanes: readonly number[];
+}
+
+export interface PlanningMemo {
+  /** Origins for all that the ranks hold. */
+  readonly originsOf: (ranks: readonly RankHolding[]) => Origin;
+  /** Roads from all of some devices, and from the origin, to all of others. */
+  readonly groupRoads: (from: readonly number[], to: readonly number[], origin: Origin) => GroupRoads;
+}
+
+/** `bytesOf` is what a piece takes in device memory. */
+export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roads): PlanningMemo {
+  const holdingId = numbered<RankHolding['weights']>();
+  const origins = new Map<string, Origin>();
+  const groups = new Map<Origin, Map<string, GroupRoads>>();
+  const likenessId = numbered<string>();
+  return {
+    originsOf(ranks) {
+      const distinct = [...new Set(ranks.map(({ weights }) => weights))];
+      const key = distinct.map(holdingId).join();
+      let origin = origins.get(key);
+      if (origin === undefined) {
+        const modelBytes = wholeTensors(distinct).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+        origins.set(key, (origin = weightSources(roads, modelBytes)));
+      }
+      return origin;
+    },
+    groupRoads(from, to, origin) {
+      let known = groups.get(origin);
+      if (known === undefined) groups.set(origin, (known = new Map<string, GroupRoads>()));
+      const key = `${from.join()} ${to.join()}`;
+      let found = known.get(key);
+      if (found === undefined) {
+        const { text, lanes } = describeRoads(from, to, origin, roads);
+        known.set(key, (found = { likeness: likenessId(text), lanes }));
+      }
+      return found;
+    },
+  };
+}
+
+/** Roads as text in which lanes are numbered in the order in which they are met, so that only their kind counts. */
+function describeRoads(
+  from: readonly number[],
+  to: readonly number[],
+  origin: Origin,
+  roads: Roads,
+): { readonly text: string; readonly lanes: readonly number[] } {
+  const local = new Map<number, number>();
+  const kinds: string[] = [];
+  const laneOf = (lane: number): number => {
+    const known = local.get(lane);
+    if (known !== undefined) return known;
+    const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
+    local.set(lane, kinds.length);
+    return kinds.push(`${link} ${direction} ${bandwidth} ${latency}`) - 1;
+  };
+  const describe = (road: Road | undefined): string =>
+    road === undefined
+      ? '-'
+      : road.hops.map((hop) => `${hop.link}>${hop.from}>${hop.to}>${hop.lanes.map(laneOf).join()}`).join();
+  const ways = to.map((device) =>
+    [describe(origin(device)), ...from.map((sender) => describe(roads.betweenDevices(sender, device)))].join(
+      ';',
+    ),
+  );
+  return { text: [...ways, ...kinds].join('|'), lanes: [...local.keys()] };
+}
+
+/** All tensors of some holdings, each as far as any of them reaches. */
+function wholeTensors(holdings: readonly RankHolding['weights'][]): readonly TensorPiece[] {
+  const extents = new Map<string, { height: number; width: number }>();
+  for (const pieces of holdings)
+    for (const { tensor, rows, cols } of pieces) {
+      const known = extents.get(tensor);
+      if (known === undefined) {
+        extents.set(tensor, { height: rows[1], width: cols[1] });
+      } else {
+        known.height = Math.max(known.height, rows[1]);
+        known.width = Math.max(known.width, cols[1]);
+      }
+    }
+  return [...extents].map(([tensor, { height, width }]) => ({ tensor, rows: [0, height], cols: [0, width] }));
+}
