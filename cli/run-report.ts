@@ -36,7 +36,7 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
     ['transitions', `${formatCount(stats.transitions)}${switching}`],
     ['bytes moved', moved.map(([kind, count]) => `${kind} ${formatBytes(count)}`).join(', ')],
     ...tierLines(stats),
-    ...(peaks.length > 0 ? [['peak memory', peaks.join(', ')] as const] : []),
+    ['peak memory', peaks.join(', ') || 'none'],
     ['total', formatSeconds(seconds)],
   ];
 }
