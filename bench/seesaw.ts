@@ -11,7 +11,8 @@ import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import type { EngineModel } from '../compiler/cost/engine-model.js';
-import { candidateBound, createBoundContext } from '../compiler/planner/bound.js';
+import { candidateBound } from '../compiler/planner/bound.js';
+import { createBoundContext } from '../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
   candidatePlan,

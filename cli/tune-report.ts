@@ -86,8 +86,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
 export function describeTuned(result: TuneResult, searched: Searched, top: number): string {
   const { plans, counts } = tunedReport(result, searched);
   const rest = describeSearch(searched, counts);
-  if (plans.length === 0)
-    return [searched.interrupted ? 'no plan simulated yet' : 'no plan does', ...rest].join('\n');
+  if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
   const rows = plans
     .slice(0, top)
@@ -127,6 +126,11 @@ export function describeTuned(result: TuneResult, searched: Searched, top: numbe
   );
   const note = '* no other has more throughput and less time between tokens';
   return [table, note, ...rest].join('\n');
+}
+
+function whyNone({ interrupted }: Searched, { candidates, unfit, needless }: TuneCounts): string {
+  if (interrupted) return 'no plan simulated yet';
+  return unfit + needless === candidates ? 'no plan fits' : 'no plan that fits is as fast as asked';
 }
 
 /** What was tried, and what became of it. */

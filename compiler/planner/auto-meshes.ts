@@ -6,7 +6,8 @@
 import { FULCRUM_ENGINE } from '../cost/engine-model.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import type { Length, Workload } from '../plan/workload.js';
-import { createBoundContext, planBound } from './bound.js';
+import { planBound } from './bound.js';
+import { createBoundContext } from './bounded-stage.js';
 import { meshesOver } from './candidates.js';
 import { demandOf, repeated, type Demand } from './demand.js';
 

@@ -22,6 +22,8 @@ export interface Demand {
   readonly decodingPages: number;
   readonly shortestPrompt: number;
   readonly shortestOutput: number;
+  /** Of the request that has most of them to go. */
+  readonly longestOutput: number;
   /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
   readonly longest: number;
   readonly longestDecoding: number;
@@ -32,7 +34,7 @@ export interface Demand {
 export function demandOf(requests: readonly RequestLengths[], pageTokens: number): Demand {
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding] = [0, 0, 0, 0];
-  let [shortestPrompt, shortestOutput] = [Infinity, Infinity];
+  let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
   for (const { promptTokens: prompt, outputTokens: output } of requests) {
     const rows = output - 1;
     promptTokens += prompt;
@@ -48,6 +50,7 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
     longest = Math.max(longest, prompt + output);
     shortestPrompt = Math.min(shortestPrompt, prompt);
     shortestOutput = Math.min(shortestOutput, output);
+    longestOutput = Math.max(longestOutput, output);
   }
   return {
     ...{ promptTokens, promptPairs, decodeRows, decodeKeys, decodePages },
@@ -59,6 +62,7 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
       longestDecoding,
       shortestPrompt,
       shortestOutput,
+      longestOutput,
       pageTokens,
     },
   };

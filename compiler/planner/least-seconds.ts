@@ -175,7 +175,8 @@ function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolea
 
 /** All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. */
 function chainSeconds(context: Context): number {
-  const { demand, prefill, first, last, givingUp, takingOver } = context;
+  const { demand, begun, prefill, first, last, givingUp, takingOver } = context;
+  if (begun) return (demand.longestOutput - 1) * leastBetweenTokens(context, demand);
   if (demand.promptTokens === 0 || demand.shortestOutput < 2) return 0;
   const tokens = (demand.shortestOutput - 1) * leastBetweenTokens(context, demand);
   const prompts = promptWork(prefill, demand);
@@ -192,7 +193,10 @@ function busySeconds(context: Context, demand: Demand): number {
   const rows = decodeWork(decode, context.room, demand);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
   const steps = both ? both.steps * dp : prompts.steps * dp + rows.steps * decode.stage.mesh.dp;
-  let least = steps * overhead.step + demand.decodeRows * overhead.request;
+  let least = Math.max(
+    steps * overhead.step + demand.decodeRows * overhead.request,
+    heldSeconds(context, demand),
+  );
   const before = sumsBefore(first);
   const promptSeconds = byPlace(prefill, prompts);
   if (both) {
@@ -221,7 +225,9 @@ function busySeconds(context: Context, demand: Demand): number {
   const through = sum(first);
   const decodeSeconds = byPlace(decode, rows);
   const preparing = rows.steps * overhead.step + rows.tokens * overhead.request;
-  if (!shared) least = Math.max(least, inFlightSeconds(decode, decodeSeconds, preparing));
+  // Steps of decode may be in flight while prefill goes on, if there is any left.
+  if (!shared || (begun && demand.promptTokens === 0))
+    least = Math.max(least, inFlightSeconds(decode, decodeSeconds, preparing));
   decodeSeconds.forEach((seconds, pp) => {
     const computing = seconds + behindRow[pp]!;
     const withMoves = computing + moving(decode.in[pp]!, decode.stage.mesh.dp);
@@ -239,6 +245,15 @@ function busySeconds(context: Context, demand: Demand): number {
     least = Math.max(least, beforeMove + withMoves, beforeStep + computing);
   });
   return least;
+}
+
+/**
+ * A sequence holds its pages from the preparation of a decode step until that has passed all groups. So often and so long
+ * as that is, all those pages fit into the room there is.
+ */
+function heldSeconds({ decode, room, overhead }: BoundedPlan, demand: Demand): number {
+  const step = overhead.step + overhead.request + sum(byPlace(decode, rowStep(demand.shortestPrompt)));
+  return room === 0 ? 0 : (demand.decodePages * step) / (room * decode.stage.mesh.dp);
 }
 
 /**

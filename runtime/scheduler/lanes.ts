@@ -6,10 +6,11 @@ import { knownTokens, mostTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
 /** Lanes that take prompts now. */
-export function openLanes(machine: Machine): Lane[] {
-  return machine.stages
-    .filter((stage) => stage.prefills && isResident(stage) && stage.group.leavingTo === undefined)
-    .flatMap((stage) => stage.lanes);
+export function openLanes(machine: Machine): readonly Lane[] {
+  const open = machine.stages.filter(
+    (stage) => stage.prefills && isResident(stage) && stage.group.leavingTo === undefined,
+  );
+  return open.length === 1 ? open[0]!.lanes : open.flatMap((stage) => stage.lanes);
 }
 
 export function unscheduledTokens(lane: Lane): number {

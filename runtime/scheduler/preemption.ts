@@ -18,7 +18,7 @@ import type { Sequence } from './sequences.js';
 export function growForNextToken(
   machine: Machine,
   sequence: Sequence,
-  chosen: ReadonlySet<Sequence>,
+  chosen: readonly { readonly sequence: Sequence }[],
 ): boolean {
   const { pool } = sequence.lane!;
   while (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) {
@@ -28,7 +28,7 @@ export function growForNextToken(
       continue;
     }
     if (pool.memory.leaving > 0 || isLent(pool)) return false;
-    const victim = youngestIdle(pool, chosen);
+    const victim = youngestIdle(pool, new Set(chosen.map((row) => row.sequence)));
     if (victim === undefined || victim.order <= sequence.order) return false;
     preempt(machine, victim, pool);
   }

@@ -223,6 +223,7 @@ export function finishFilling(
   start: number,
   end: number,
 ): void {
+  if (pool.writing.size === 0) return;
   for (const position of filledBy(machine, sequence, start, end))
     pool.writing.delete(sequence.pages[position]!);
 }

@@ -170,7 +170,15 @@ function finishStep(
   step: PendingOf<'step'>,
   sampled: readonly { readonly sequence: number; readonly finished: boolean }[],
 ): void {
-  const ended = new Map(sampled.map(({ sequence, finished }) => [sequence, finished]));
+  // Tokens come in the order of their rows as a rule, and batches are large.
+  let next = 0;
+  const isFinished = (id: number): boolean => {
+    const found =
+      sampled[next]?.sequence === id ? sampled[next] : sampled.find((each) => each.sequence === id);
+    if (found === undefined) throw new Error(`the step sampled no token of sequence ${id}`);
+    next++;
+    return found.finished;
+  };
   step.lane.pipeline.inFlight--;
   step.lane.stage.group.stepsInFlight--;
   for (const { sequence, start, count, sample, copyOf } of step.items) {
@@ -183,8 +191,7 @@ function finishStep(
       continue;
     }
     if (!sample) continue;
-    const finished = ended.get(sequence.id);
-    if (finished === undefined) throw new Error(`the step sampled no token of sequence ${sequence.id}`);
+    const finished = isFinished(sequence.id);
     sequence.generated++;
     if (finished || sequence.generated >= sequence.maxNewTokens) {
       machine.finished++;

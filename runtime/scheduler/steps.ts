@@ -91,17 +91,13 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
   const idle = [...lane.running]
     .filter((sequence) => sequence.stepsInFlight === 0)
     .sort((a, b) => a.lastStep - b.lastStep || a.order - b.order);
-  const chosen = new Set<Sequence>();
+  const rows: Row[] = [];
   for (const sequence of idle) {
-    if (chosen.size >= size) break;
-    if (sequence.place === 'running' && growForNextToken(machine, sequence, chosen)) chosen.add(sequence);
+    if (rows.length >= size) break;
+    if (sequence.place !== 'running' || !growForNextToken(machine, sequence, rows)) continue;
+    rows.push({ sequence, start: knownTokens(sequence) - 1, count: 1, sample: true });
   }
-  return [...chosen].map((sequence) => ({
-    sequence,
-    start: knownTokens(sequence) - 1,
-    count: 1,
-    sample: true,
-  }));
+  return rows;
 }
 
 function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[] {

@@ -9,17 +9,13 @@
  */
 import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import {
-  candidateBound,
-  createBoundContext,
-  createRoughBound,
-  type BoundContext,
-  type PlanBound,
-  type RoughBound,
-} from '../../compiler/planner/bound.js';
+import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
+import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
+import { createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
 import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import { simulateInParts } from '../clock/simulate.js';
@@ -92,6 +88,8 @@ interface Bounded extends RoughBound {
   readonly index: number;
   /** Absent as long as the bound is a rough one. */
   readonly bound?: PlanBound;
+  /** The plan, once it is compiled: the bound is that of its exact room for KV then. */
+  readonly compiled?: { readonly plan: Plan; readonly runtime: RuntimeGraph };
 }
 
 /** Candidates bounded between two times that a search lets others do something. */
@@ -120,7 +118,7 @@ export function* tuneInParts(
     compile: createPlanCompiler(),
     ...workload(first.base, requests),
   };
-  const queue = createHeap<Bounded>(inOrderOf(goal));
+  const queue = createHeap<Bounded>(inOrderOf(goal, first));
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
   for (const [index, candidate] of candidates.entries()) {
@@ -133,21 +131,21 @@ export function* tuneInParts(
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const by = keep === 'all' ? Infinity : deadline(next, ranked, search);
     if (isLate(next.least, by)) {
-      counts.outbid++;
+      counts[next.compiled ? 'outbidCompiled' : 'outbid']++;
       continue;
     }
-    if (next.bound === undefined) {
-      const bounded = boundFully(next, search);
-      if (bounded === undefined) counts.unfit++;
-      else queue.push(bounded);
-      continue;
-    }
-    const tried = yield* tryCandidate(next.candidate, next.bound, by, search, found);
-    if (typeof tried === 'string') counts[tried]++;
-    else {
-      counts.simulated++;
-      ranked.push(tried);
-      ranked.sort((a, b) => figure(goal, a) - figure(goal, b));
+    if (next.compiled !== undefined) {
+      const tried = yield* simulateCandidate(next.candidate, next.bound!, next.compiled, by, search, found);
+      if (typeof tried === 'string') counts[tried]++;
+      else {
+        counts.simulated++;
+        ranked.push(tried);
+        ranked.sort((a, b) => figure(goal, a) - figure(goal, b));
+      }
+    } else {
+      const closer = next.bound === undefined ? boundFully(next, search) : compileFully(next, search);
+      if (closer !== undefined) queue.push(closer);
+      else counts.unfit++;
     }
     yield found();
   }
@@ -197,12 +195,23 @@ function workload(
 }
 
 /** Undefined where the candidate is sure not to fit. */
-function boundFully({ candidate, index }: Bounded, { context, demand }: Search): Bounded | undefined {
-  const bound = candidateBound(candidate, context);
-  if (bound === undefined || !bound.fits(demand)) return undefined;
+function boundFully(each: Bounded, { context, demand }: Search): Bounded | undefined {
+  const bound = candidateBound(each.candidate, context);
+  return bound?.fits(demand) ? { ...each, ...figuresOf(bound, demand) } : undefined;
+}
+
+/** Undefined where the candidate does not fit. */
+function compileFully(each: Bounded, { compile, demand }: Search): Bounded | undefined {
+  const plan = candidatePlan(each.candidate);
+  const { runtime, diagnostics } = compile(plan);
+  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const bound = each.bound!.compiled(runtime);
+  if (!bound.fits(demand)) return undefined;
+  return { ...each, ...figuresOf(bound, demand), compiled: { plan, runtime } };
+}
+
+function figuresOf(bound: PlanBound, demand: Demand): RoughBound & Pick<Bounded, 'bound'> {
   return {
-    candidate,
-    index,
     bound,
     least: bound.least(demand),
     betweenTokens: bound.betweenTokens(demand),
@@ -210,10 +219,16 @@ function boundFully({ candidate, index }: Bounded, { context, demand }: Search):
   };
 }
 
-function inOrderOf({ kind }: Goal): (a: Bounded, b: Bounded) => number {
+/** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
+const CAPS_LATER = 1.05;
+
+/** A good plan early lets others go early; which goes first decides nothing else. */
+function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Bounded, b: Bounded) => number {
+  const least = ({ least: seconds, candidate: { base } }: Bounded): number =>
+    base === first ? seconds : seconds * CAPS_LATER;
   if (kind === 'latency')
-    return (a, b) => a.betweenTokens - b.betweenTokens || a.least - b.least || a.index - b.index;
-  return (a, b) => a.least - b.least || a.index - b.index;
+    return (a, b) => a.betweenTokens - b.betweenTokens || least(a) - least(b) || a.index - b.index;
+  return (a, b) => least(a) - least(b) || a.index - b.index;
 }
 
 /** What plans are ranked by, the least first. */
@@ -249,25 +264,19 @@ function isLate(seconds: number, by: number): boolean {
 const LOOK_EVERY = 50;
 
 /** The candidate's run of the workload, or why there is none. */
-function* tryCandidate(
+function* simulateCandidate(
   candidate: Candidate,
   bound: PlanBound,
+  { plan, runtime }: { readonly plan: Plan; readonly runtime: RuntimeGraph },
   by: number,
-  { engine, goal, compile, requests, demand }: Search,
+  { engine, goal, requests, demand }: Search,
   found: () => TuneResult,
-): Generator<TuneResult, Tuned | 'unfit' | 'outbidCompiled' | 'givenUp'> {
-  const plan = candidatePlan(candidate);
-  const { runtime, diagnostics } = compile(plan);
-  yield found();
-  if (diagnostics.some(({ severity }) => severity === 'error')) return 'unfit';
-  const exact = bound.compiled(runtime);
-  if (!exact.fits(demand)) return 'unfit';
-  if (isLate(exact.least(demand), by)) return 'outbidCompiled';
+): Generator<TuneResult, Tuned | 'unfit' | 'givenUp'> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
   const parts = simulateInParts(runtime, plan, requests, { engine }, ({ items, now, dropped }) => {
     left.count(items);
-    return ++steps % LOOK_EVERY !== 0 || !isLate(now + exact.least(left.demand(dropped()), true), by);
+    return ++steps % LOOK_EVERY !== 0 || !isLate(now + bound.least(left.demand(dropped()), true), by);
   });
   let part = parts.next();
   for (; !part.done; part = parts.next()) yield found();

@@ -16,11 +16,13 @@ export interface WorkLeft {
 export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
   const { pageTokens, longest } = whole;
   const ended = new Set<number>();
+  const tokens = requests.map(({ outputTokens }) => outputTokens);
   let [promptTokens, promptPairs] = [whole.promptTokens, whole.promptPairs];
   let [decodeRows, decodeKeys, decodePages] = [whole.decodeRows, whole.decodeKeys, whole.decodePages];
   return {
     count(items) {
-      for (const { sequence, start, count } of items) {
+      for (const { sequence, start, count, sample } of items) {
+        if (sample) tokens[sequence]!--;
         const { promptTokens: prompt } = requests[sequence]!;
         const end = start + count;
         if (start >= prompt && count === 1) {
@@ -38,6 +40,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
     demand: (dropped) => ({
       ...whole,
       requests: whole.requests - ended.size + dropped,
+      longestOutput: tokens.reduce((most, each) => Math.max(most, each), 0),
       promptTokens: Math.max(0, promptTokens),
       promptPairs: Math.max(0, promptPairs),
       decodeRows: Math.max(0, decodeRows - dropped),

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
-import { candidateBound, createBoundContext, createRoughBound } from '../../../compiler/planner/bound.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
+import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
   candidatePlan,
@@ -11,6 +12,7 @@ import {
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
 import { demandOf } from '../../../compiler/planner/demand.js';
+import { createRoughBound } from '../../../compiler/planner/rough-bound.js';
 import { simulateWhile } from '../../../runtime/clock/simulate.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
 import { machine, planOn, requests } from './machines.js';

@@ -1,0 +1,168 @@
+/**
+ * What bounds of plans need to know of a stage, whatever other stages are beside it: found once for all plans that have
+ * the stage.
+ */
+import type { EngineModel } from '../cost/engine-model.js';
+import { leastCost, type LeastCost } from '../cost/least-cost.js';
+import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
+import type { CostedProgram } from '../cost/op-classes.js';
+import type { GroupHardware } from '../cost/program-cost.js';
+import { numbered } from '../numbered.js';
+import { carryingTier } from '../passes/kv-edges.js';
+import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
+import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import type { Demand } from './demand.js';
+import { kvRoomAlone, stageNeeds, weightsFit, type KvRoom, type StageNeeds } from './kv-room.js';
+import type { PageCost, StageLoad } from './least-seconds.js';
+import { createOutliner, type Outliner } from './stage-outline.js';
+
+/** What bounds of plans for one model over one topology share. */
+export interface BoundContext {
+  readonly engine: EngineModel;
+  readonly routes: Routes;
+  readonly outline: Outliner;
+  /** The cost of a program on hardware of which costs were asked before is the one found then. */
+  readonly costOf: (program: CostedProgram, hardware: GroupHardware) => LeastCost;
+  /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
+  readonly stages: Map<Stage, BoundedStage | undefined>;
+}
+
+export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
+  const routes = routesOf(topology);
+  const costsOf = new Map<CostedProgram, Map<string, LeastCost>>();
+  return {
+    engine,
+    routes,
+    outline: createOutliner(routes),
+    stages: new Map(),
+    costOf(program, hardware) {
+      const known = costsOf.get(program) ?? new Map<string, LeastCost>();
+      costsOf.set(program, known);
+      const key = hardwareKey(hardware);
+      const cost = known.get(key) ?? leastCost(program, hardware, engine);
+      known.set(key, cost);
+      return cost;
+    },
+  };
+}
+
+function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
+  const link = (cost: LinkCost | undefined): string => (cost ? `${cost.latency} ${cost.bandwidth}` : '');
+  return `${kinds.map(({ name }) => name).join()}|${link(allReduce)}|${link(send)}`;
+}
+
+/** What a stage is by itself, whatever others are beside it. */
+export interface BoundedStage {
+  readonly needs: StageNeeds;
+  readonly groups: StageLoad['groups'];
+  /** Of every pipeline stage: its pages to the host tier, and from there. */
+  readonly moves: readonly PageCost[];
+  /** KV pages of a replica on devices of its own. */
+  readonly pagesAlone: number;
+}
+
+export function boundedStage(plan: Plan, stage: Stage, context: BoundContext): BoundedStage | undefined {
+  const { stages } = context;
+  if (!stages.has(stage)) stages.set(stage, boundStage(plan, stage, context));
+  return stages.get(stage);
+}
+
+function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedStage | undefined {
+  if (!weightsFit(plan, stage)) return undefined;
+  const outline = context.outline(plan, stage);
+  if (outline === undefined) return undefined;
+  const needs = stageNeeds(plan, stage, outline);
+  const pagesAlone = kvRoomAlone(plan, needs);
+  if (pagesAlone === undefined) return undefined;
+  const { pageBytes } = needs;
+  const moves = outline.programs.map((_, pp) => pageCost(plan, stage, pp, pageBytes, context.routes));
+  return { needs, groups: groupCosts(plan, stage, outline.programs, context), moves, pagesAlone };
+}
+
+/** Each holds the pages of its prompt and of its next token. */
+export function sequencesIn({ mesh }: Stage, pages: number, { shortestPrompt, pageTokens }: Demand): number {
+  return mesh.dp * Math.floor(pages / Math.ceil((shortestPrompt + 1) / pageTokens));
+}
+
+export function holds(
+  { phases }: Stage,
+  pages: number,
+  { longest, longestDecoding, pageTokens }: Demand,
+): boolean {
+  return pages * pageTokens + 1 >= (phases.includes('prefill') ? longest : longestDecoding);
+}
+
+export function overheadOf(
+  { topology }: Plan,
+  engine: EngineModel,
+): Pick<Plan['topology']['overhead'], 'step' | 'request'> {
+  return engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
+}
+
+export function stageLoad({ needs, groups, moves }: BoundedStage, room: KvRoom): StageLoad {
+  const { stage, outline } = needs;
+  const none = moves.map(() => ({ page: 0, sequence: 0 }));
+  return {
+    stage,
+    sizes: outline.sizes,
+    groups,
+    // Of the replicas of a head one alone leaves.
+    out: room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1 ? moves : none,
+    in: room.takesOver.has(stage.name) ? moves : none,
+  };
+}
+
+/** By pipeline stage the costs that there are among its replicas; the same list where they are the same. */
+function groupCosts(
+  { topology }: Plan,
+  { mesh, devices }: Stage,
+  programs: readonly CostedProgram[],
+  { routes, costOf }: BoundContext,
+): StageLoad['groups'] {
+  const path = (device: number): string => topology.devices[device]!.path;
+  const groupAt = (dp: number, pp: number): readonly number[] => {
+    const first = (dp * mesh.pp + pp) * mesh.tp;
+    return devices.slice(first, first + mesh.tp);
+  };
+  const idOf = numbered<LeastCost>();
+  const known = new Map<string, readonly LeastCost[]>();
+  return programs.map((program, pp) => {
+    const costs = new Set<LeastCost>();
+    for (let dp = 0; dp < mesh.dp; dp++) {
+      const group = groupAt(dp, pp);
+      const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
+      const allReduce = mesh.tp > 1 ? allReduceCost(routes, group.map(path)) : undefined;
+      const next = pp + 1 < mesh.pp ? path(groupAt(dp, pp + 1)[0]!) : undefined;
+      const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
+      const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
+      costs.add(costOf(program, { kinds, overhead: topology.overhead, ...links }));
+    }
+    const key = [...costs].map(idOf).join();
+    const list = known.get(key) ?? [...costs];
+    known.set(key, list);
+    return list;
+  });
+}
+
+/** Of the replica and rank that has the fastest road. */
+function pageCost(
+  plan: Plan,
+  { mesh, devices }: Stage,
+  pp: number,
+  pageBytes: readonly number[],
+  routes: Routes,
+): PageCost {
+  const { topology } = plan;
+  const tier = carryingTier(plan);
+  let least: PageCost | undefined;
+  for (let dp = 0; dp < mesh.dp; dp++) {
+    const rank = (dp * mesh.pp + pp) * mesh.tp;
+    const { path, group } = topology.devices[devices[rank]!]!;
+    const host = tier && tierFor(topology, group, tier.name)?.path;
+    const road = host === undefined ? undefined : routes.find(path, host);
+    if (road === undefined) return { page: 0, sequence: 0 };
+    const cost = { page: pageBytes[rank]! / road.bandwidth, sequence: road.latency };
+    if (least === undefined || cost.page < least.page) least = cost;
+  }
+  return least!;
+}
