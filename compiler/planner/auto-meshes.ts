@@ -1,7 +1,7 @@
 /**
- * Meshes for stages that leave them open, by the workloads of the file: of all combinations those with which the bound on
- * the time of the workloads, run one after the other, is least. It is the order in which the tuner tries plans, without
- * their simulation: a file must mean the same to everyone who reads it, and be read at once.
+ * Meshes for stages that leave them open, by the workloads of the file: of all combinations those with which the workloads,
+ * run one after the other, are estimated to take the shortest time. It is the order in which the tuner tries plans,
+ * without their simulation: a file must mean the same to everyone who reads it, and be read at once.
  */
 import { FULCRUM_ENGINE } from '../cost/engine-model.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
@@ -35,7 +35,7 @@ export function meshesForWorkloads(
     if (!replicasAgree(chosen)) continue;
     const bound = planBound({ ...draft, stages: chosen }, context);
     if (bound === undefined || !demands.every((demand) => bound.fits(demand))) continue;
-    const seconds = demands.reduce((sum, demand) => sum + bound.least(demand), 0);
+    const seconds = demands.reduce((sum, demand) => sum + bound.estimate(demand), 0);
     if (seconds > 0 && (best === undefined || seconds < best.seconds)) best = { seconds, stages: chosen };
   }
   return best && new Map(best.stages.map(({ name, mesh }) => [name, mesh]));

@@ -28,13 +28,18 @@ import {
   type BoundedStage,
 } from './bounded-stage.js';
 import type { Candidate } from './candidates.js';
-import type { Demand } from './demand.js';
+import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
 import { leastBetweenTokens, leastSeconds, type BoundedPlan, type StageLoad } from './least-seconds.js';
 
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
+  /**
+   * Seconds that the demand may well take: stages that take turns do so once, and all sequences are equal. Good for an
+   * order of plans, and for nothing else.
+   */
+  readonly estimate: (demand: Demand) => number;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
   /** Sequences that memory has room for where they decode, at most. */
@@ -97,8 +102,17 @@ function areApart([prefill, decode, ...others]: readonly Stage[]): boolean {
 function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engine: EngineModel): PlanBound {
   const { pages } = room;
   const bounded = boundedPlan(plan, loads, room, engine);
+  const least = (demand: Demand, begun = false): number =>
+    bounded ? leastSeconds(bounded, demand, begun) : 0;
   return {
-    least: (demand, begun = false) => (bounded ? leastSeconds(bounded, demand, begun) : 0),
+    least,
+    estimate: (demand) => {
+      if (bounded === undefined) return 0;
+      const evenly = { ...bounded, evenly: true };
+      const parts = room.takesTurns ? [promptsOf(demand), rowsOf(demand)] : [demand];
+      const seconds = parts.map((part, turn) => leastSeconds(evenly, part, turn > 0));
+      return seconds.reduce((sum, each) => sum + each, 0);
+    },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));

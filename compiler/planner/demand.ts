@@ -74,6 +74,17 @@ function pagesUpTo(tokens: number, pageTokens: number): number {
   return (pageTokens * whole * (whole + 1)) / 2 + (tokens - whole * pageTokens) * (whole + 1);
 }
 
+/** What of a demand is for prefill. */
+export function promptsOf(demand: Demand): Demand {
+  const none = { decodeRows: 0, decodeKeys: 0, decodePages: 0, decoding: 0, decodingPages: 0 };
+  return { ...demand, ...none, shortestOutput: 1, longestOutput: 1 };
+}
+
+/** What of a demand is for decode. */
+export function rowsOf(demand: Demand): Demand {
+  return { ...demand, requests: 0, promptTokens: 0, promptPairs: 0 };
+}
+
 /** The demand of so many times as many requests. */
 export function repeated(demand: Demand, times: number): Demand {
   return {

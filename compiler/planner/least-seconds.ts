@@ -34,6 +34,8 @@ export interface BoundedPlan {
   readonly room: number;
   /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
   readonly takesTurns: boolean;
+  /** For estimates: the rows of a step hold their share of the pages, however many steps are in flight. */
+  readonly evenly?: boolean;
   readonly engine: EngineModel;
 }
 
@@ -190,7 +192,7 @@ function busySeconds(context: Context, demand: Demand): number {
   const { prefill, decode, overhead, engine, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
   const prompts = promptWork(prefill, demand);
-  const rows = decodeWork(decode, context.room, demand);
+  const rows = decodeWork(decode, context.room, demand, context.evenly);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
   const steps = both ? both.steps * dp : prompts.steps * dp + rows.steps * decode.stage.mesh.dp;
   let least = Math.max(
@@ -346,13 +348,13 @@ interface DecodeWork extends TotalWork {
 }
 
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
-function decodeWork({ stage, sizes }: StageLoad, room: number, demand: Demand): DecodeWork {
+function decodeWork({ stage, sizes }: StageLoad, room: number, demand: Demand, evenly = false): DecodeWork {
   const { dp, pp } = stage.mesh;
   const held = Math.max(1, Math.ceil(demand.shortestPrompt / demand.pageTokens));
   const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
   const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
-  const byPages = pp === 1 && room > 0 ? demand.decodePages / room : 0;
+  const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
   const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
   const tokens = demand.decodeRows / dp;
   const keys = demand.decodeKeys / dp;

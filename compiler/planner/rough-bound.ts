@@ -3,7 +3,7 @@
  * with devices of their own each is bounded once, and every pair of them from that.
  */
 import type { Plan, Stage } from '../plan/plan.js';
-import { candidateBound } from './bound.js';
+import { candidateBound, type PlanBound } from './bound.js';
 import {
   boundedStage,
   holds,
@@ -19,6 +19,8 @@ import { leastOfBoth, leastOfStage, type StageBound } from './least-seconds.js';
 /** What a candidate comes to at best. */
 export interface RoughBound {
   readonly least: number;
+  /** What it may well come to; see `PlanBound`. */
+  readonly estimate: number;
   readonly betweenTokens: number;
   /** Sequences that memory has room for where they decode, at most. */
   readonly sequences: number;
@@ -49,14 +51,23 @@ export function createRoughBound(
     if (strategy !== 'disaggregated') {
       const bound = candidateBound(candidate, context);
       if (bound === undefined || !bound.fits(demand)) return undefined;
-      const [least, betweenTokens] = [bound.least(demand), bound.betweenTokens(demand)];
-      return { least, betweenTokens, sequences: bound.sequences(demand) };
+      return boundFigures(bound, demand);
     }
     const [prefill, decode] = [alone(base, stages[0]!), alone(base, stages[1]!)];
     if (prefill === undefined || decode === undefined) return undefined;
     const { step, request } = overheadOf(base, context.engine);
     const betweenTokens = step + request + Math.min(prefill.oneStep, decode.oneStep);
-    return { least: leastOfBoth(prefill, decode), betweenTokens, sequences: decode.sequences };
+    const least = leastOfBoth(prefill, decode);
+    return { least, estimate: least, betweenTokens, sequences: decode.sequences };
+  };
+}
+
+export function boundFigures(bound: PlanBound, demand: Demand): RoughBound {
+  return {
+    least: bound.least(demand),
+    estimate: bound.estimate(demand),
+    betweenTokens: bound.betweenTokens(demand),
+    sequences: bound.sequences(demand),
   };
 }
 

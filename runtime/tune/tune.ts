@@ -1,7 +1,7 @@
 /**
- * The tuner: the best of all candidates for a workload, by simulation. Candidates are taken in the order of their
- * bounds, and a simulation is given up as soon as what it has left to do shows that its plan cannot be among the best any
- * more. What is wanted of a plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
+ * The tuner: the best of all candidates for a workload, by simulation. The most promising go first, and a simulation is
+ * given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of a
+ * plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
  *
  * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
  *
@@ -15,7 +15,7 @@ import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js'
 import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
-import { createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
+import { boundFigures, createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
 import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import { simulateInParts } from '../clock/simulate.js';
@@ -197,7 +197,7 @@ function workload(
 /** Undefined where the candidate is sure not to fit. */
 function boundFully(each: Bounded, { context, demand }: Search): Bounded | undefined {
   const bound = candidateBound(each.candidate, context);
-  return bound?.fits(demand) ? { ...each, ...figuresOf(bound, demand) } : undefined;
+  return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
 }
 
 /** Undefined where the candidate does not fit. */
@@ -207,16 +207,7 @@ function compileFully(each: Bounded, { compile, demand }: Search): Bounded | und
   if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
   const bound = each.bound!.compiled(runtime);
   if (!bound.fits(demand)) return undefined;
-  return { ...each, ...figuresOf(bound, demand), compiled: { plan, runtime } };
-}
-
-function figuresOf(bound: PlanBound, demand: Demand): RoughBound & Pick<Bounded, 'bound'> {
-  return {
-    bound,
-    least: bound.least(demand),
-    betweenTokens: bound.betweenTokens(demand),
-    sequences: bound.sequences(demand),
-  };
+  return { ...each, bound, ...boundFigures(bound, demand), compiled: { plan, runtime } };
 }
 
 /** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
@@ -224,11 +215,10 @@ const CAPS_LATER = 1.05;
 
 /** A good plan early lets others go early; which goes first decides nothing else. */
 function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Bounded, b: Bounded) => number {
-  const least = ({ least: seconds, candidate: { base } }: Bounded): number =>
-    base === first ? seconds : seconds * CAPS_LATER;
-  if (kind === 'latency')
-    return (a, b) => a.betweenTokens - b.betweenTokens || least(a) - least(b) || a.index - b.index;
-  return (a, b) => least(a) - least(b) || a.index - b.index;
+  const seconds = ({ estimate, candidate: { base } }: Bounded): number =>
+    base === first ? estimate : estimate * CAPS_LATER;
+  const inTime = (a: Bounded, b: Bounded): number => seconds(a) - seconds(b) || a.index - b.index;
+  return kind === 'latency' ? (a, b) => a.betweenTokens - b.betweenTokens || inTime(a, b) : inTime;
 }
 
 /** What plans are ranked by, the least first. */

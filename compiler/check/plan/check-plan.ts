@@ -175,7 +175,7 @@ function settleMeshes(
   const meshes = meshesForWorkloads(draft, open, workloads);
   if (meshes === undefined) return checked;
   const names = workloads.map(({ name }) => `\`${name}\``).join(', ');
-  const why = `of all meshes the one with which the least time for ${names} is least`;
+  const why = `of all meshes the one with the shortest estimated time for ${names}`;
   return checked.map((each) => each.withMesh?.(meshes.get(each.stage.name)!, why) ?? each);
 }
 
