@@ -2,12 +2,12 @@
  * How far simulations on a calibrated machine are from runs on it: calibrates four devices, runs plans of the throughput
  * benchmark, simulates each, and prints seconds of both by category with the error. Runs let kernels end before each
  * exchange, so that the two can be told apart. What else the machine does meanwhile shows in the runs alone, for a
- * calibration takes the best of many rounds: the load is printed beside.
+ * calibration takes the best of many rounds: how much of the processors that had is printed.
  *
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir, totalmem } from 'node:os';
+import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { againstReport, describeAgainst, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
@@ -31,11 +31,13 @@ async function calibratedTopology(): Promise<Topology> {
   const [adapter] = await listAdapters();
   if (adapter === undefined) throw new Error('no adapter');
   const devices = await openDevices(DEVICES);
+  const before = processorSeconds();
   const measured = await calibrate(devices, () => undefined);
+  console.log(`${others(before)} while this was measured`);
   for (const device of devices) device.destroy();
   const memory = memoryOf(adapter, DEVICES, totalmem());
   const text = calibratedPlan({ name: 'here', adapter, measured, ...memory });
-  console.log(`load ${load()}\n${describeCalibration(measured)}\n\n${text}`);
+  console.log(`${describeCalibration(measured)}\n\n${text}`);
   const file = `${text}
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow requests -> serve -> results }`;
@@ -45,8 +47,29 @@ plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 
   return plan.topology;
 }
 
-/** Mean number of processes that ran or wanted to in the last minute. */
-const load = (): string => loadavg()[0]!.toFixed(1);
+interface ProcessorSeconds {
+  /** Of all processors, idle or not; of all work; of this process. */
+  readonly all: number;
+  readonly work: number;
+  readonly own: number;
+}
+
+function processorSeconds(): ProcessorSeconds {
+  const { user, system } = process.cpuUsage();
+  let [all, idle] = [0, 0];
+  for (const { times } of cpus()) {
+    idle += times.idle;
+    all += times.idle + times.user + times.nice + times.sys + times.irq;
+  }
+  return { all: all / 1e3, work: (all - idle) / 1e3, own: (user + system) / 1e6 };
+}
+
+/** What part of the processors other work has had since then. */
+function others(since: ProcessorSeconds): string {
+  const now = processorSeconds();
+  const foreign = now.work - since.work - (now.own - since.own);
+  return `other work had ${Math.round((100 * Math.max(0, foreign)) / (now.all - since.all))}% of the processors`;
+}
 
 const [name = 'clerk', sets] = process.argv.slice(2);
 const chosen = CASES[name];
@@ -72,14 +95,16 @@ try {
         chosen.shape.vocab,
         Array.from({ length: chosen.requests }, () => size),
       );
+      const before = processorSeconds();
       await engine.run();
+      const beside = others(before);
       await engine.dispose();
       tracer.close();
       const run = readRun(path);
       if (typeof run === 'string') throw new Error(run);
       const timeline = createTimeline();
       simulate(runtime, plan, run.requests, { timeline });
-      const about = `${title}, ${size.promptTokens}:${size.newTokens}, load ${load()}`;
+      const about = `${title}, ${size.promptTokens}:${size.newTokens} (${beside})`;
       console.log(
         `\n${describeAgainst({ ...againstReport(run, about, flatSlices(timeline)), trace: 'its run' })}`,
       );

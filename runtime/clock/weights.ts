@@ -19,9 +19,10 @@ import {
   type WeightShard,
 } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { hostFor } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
-import { groupHosts } from './group-hosts.js';
+import { weightSources } from '../../compiler/reshard/weight-source.js';
+import { bytesPerElement } from '../../compiler/model/weight-types.js';
+import { neededTensors } from '../weights/graph-tensors.js';
 import type { Lanes } from './lanes.js';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -79,7 +80,8 @@ export function clockTransition(
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
   const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
   const path = (device: number): string => topology.devices[device]!.path;
-  const hosts = groupHosts(topology, (group) => hostFor(topology, group));
+  const stages = graph.stages.filter(({ name }) => [transition.from, transition.to].includes(name));
+  const sourceOf = weightSources(lanes.roads, modelBytes(stages));
   const known = new Map<string, readonly LayerMoves[]>();
   const layersOf = (index: number, rank: RuntimeRank): readonly LayerMoves[] => {
     const shard = stage.shards[rank.shard]!;
@@ -94,13 +96,12 @@ export function clockTransition(
       const layers = known.get(key) ?? layersOf(moves, rank);
       known.set(key, layers);
       const to = path(device);
-      const host = hosts(device);
       return [
         device,
         {
           layers,
           own: lanes.roads.between(to, to),
-          host: host === undefined ? undefined : lanes.roads.between(host, to),
+          source: sourceOf(device),
           peers: peers.map((peer) => lanes.roads.betweenDevices(peer, device)),
         },
       ] as const;
@@ -114,8 +115,8 @@ export function clockTransition(
     ),
     prepare(device) {
       const mine = work.get(device);
-      if (mine?.host === undefined || fullReload) return;
-      const { host, layers } = mine;
+      if (mine?.source === undefined || fullReload) return;
+      const { source, layers } = mine;
       const there: Staged = new Map();
       staged.set(device, there);
       let [uploads, copies] = [room(device), room(device)];
@@ -127,7 +128,7 @@ export function clockTransition(
         copies -= layer.copy;
         const bytes = Math.min(layer.upload, uploads);
         uploads -= bytes;
-        const { end } = lanes.transfer(host, bytes, clock.now());
+        const { end } = lanes.transfer(source, bytes, clock.now());
         there.set(index, { bytes, end });
         if (bytes === 0) stage(index + 1);
         else clock.at(end, () => stage(index + 1));
@@ -153,7 +154,7 @@ export function clockTransition(
         bring(mine!.own, each.copy);
         bring(mine!.own, near.bytes, Math.max(at, near.end));
         for (const [peer, bytes] of each.receive) bring(mine!.peers[peer], bytes);
-        bring(mine!.host, each.upload - near.bytes);
+        bring(mine!.source, each.upload - near.bytes);
         arrived.set(each.layer, end);
         last = Math.max(last, end);
         return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };
@@ -161,6 +162,14 @@ export function clockTransition(
       return { arrivals: (layer) => arrived.get(layer) ?? at, end: last, spans };
     },
   };
+}
+
+/** Bytes of a copy of what stages hold, which the place that weights come from must have room for. */
+function modelBytes(stages: RuntimeGraph['stages']): number {
+  let bytes = 0;
+  for (const { rows, cols, dtype = 'f32' } of neededTensors({ stages }).values())
+    bytes += rows * cols * bytesPerElement(dtype);
+  return bytes;
 }
 
 /** Bytes from outside the device. */

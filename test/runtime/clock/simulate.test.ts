@@ -302,7 +302,7 @@ describe('simulate', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 });

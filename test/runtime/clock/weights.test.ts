@@ -91,6 +91,28 @@ describe('a transition that is announced', () => {
     expect(secondsWith(4 * uploadBytes, true)).toBe(secondsWith(0, true));
   });
 
+  it('has its uploads from disk where the host has no room for the model', () => {
+    const [host] = plan.topology.tiers;
+    const disk = { ...host!, path: 'nvme', name: 'nvme', medium: 'disk' as const, directory: '/nowhere' };
+    const link = plan.topology.links.find(({ to }) => to === 'host')!;
+    const onDisk = (capacity: number): readonly string[] => {
+      const topology = {
+        ...plan.topology,
+        tiers: [{ ...host!, capacity }, disk],
+        links: [...plan.topology.links, { ...link, from: 'host', to: 'nvme' }],
+      };
+      const compiled = compilePlan({ ...plan, topology }).runtime;
+      const clock = createVirtualClock();
+      const lanes = createLanes(roadsOf(topology), clock.now);
+      const moves = compiled.transitions.find(({ from }) => from === 'prefill')!;
+      const context = { lanes, clock, room: () => 0, fullReload: false };
+      clockTransition(compiled, { ...plan, topology }, moves, context).begin(0, 0);
+      return lanes.use().map((each) => each.link);
+    };
+    expect(onDisk(2 ** 30)).not.toContain('host <-> nvme');
+    expect(onDisk(2 ** 20)).toContain('host <-> nvme');
+  });
+
   it('has the room of the executor’s ring and of memory that nothing else uses', () => {
     const { slots, slotBytes } = ringSizes(
       largestWeight(runtime.stages.map(({ name, shards }) => ({ name, weights: shards[0]!.weights }))),
