@@ -127,6 +127,24 @@ describe('tune', () => {
     }
   });
 
+  it('shows the best so far when it is interrupted, and writes nothing', async () => {
+    const file = planFile();
+    const before = process.listenerCount('SIGINT');
+    let over = false;
+    const interrupt = (): void => {
+      if (process.listenerCount('SIGINT') > before) process.emit('SIGINT');
+      else if (!over) setImmediate(interrupt);
+    };
+    setImmediate(interrupt);
+    const run = await runInProcess('tune', file, '--plan', 'start', '--top', '9999', '--write');
+    over = true;
+    expect(run.status).toBe(130);
+    expect(run.out).toMatch(/not looked at/);
+    expect(run.out).toContain('interrupted: these are the best so far');
+    expect(readFileSync(file, 'utf8')).toBe(PLAN);
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+
   it.each([
     [['plans/clerk.plan'], 2, 'several plans'],
     [['plans/clerk.plan', '--plan', 'reshard'], 2, 'no workload'],

@@ -41,6 +41,14 @@ describe('tune', () => {
     );
   });
 
+  it('tries the least of the batches that memory has no room for', () => {
+    const sizes = { microbatchTokens: [64], batchRequests: [2, 8, 1000, 1001, 5000] };
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 3.2e6 }), ['static'], sizes);
+    const { ranked, counts } = tune(candidates, [{ promptTokens: 40, outputTokens: 20 }], { keep: 'all' });
+    expect(counts.needless).toBeGreaterThan(0);
+    expect(ranked.map(({ plan }) => plan.stages[0]!.batchRequests)).not.toContain(5000);
+  });
+
   it('says so where no plan fits', () => {
     const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e5 }));
     const result = tune(candidates, [{ promptTokens: 10, outputTokens: 5 }]);
