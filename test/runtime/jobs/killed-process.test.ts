@@ -52,11 +52,11 @@ interface Ended {
   readonly submitted: readonly number[];
 }
 
-/** Runs the batch in a process; with `end`, sends that signal so many milliseconds after the engine began to work. */
+/** Runs the batch in a process; with `end`, sends that signal once `after` is over, which begins as the engine does. */
 async function runProcess(
   results: string,
   start: StartMode,
-  end?: { readonly signal: NodeJS.Signals; readonly after: number },
+  end?: { readonly signal: NodeJS.Signals; readonly after: () => Promise<unknown> },
   prefix: readonly string[] = [],
 ): Promise<Ended> {
   const log = `${results}.log`;
@@ -66,7 +66,7 @@ async function runProcess(
   let error = '';
   child.stderr.on('data', (chunk) => (error += String(chunk)));
   if (end !== undefined) {
-    child.stdout.once('data', () => void setTimeout(end.after).then(() => child.kill(end.signal)));
+    child.stdout.once('data', () => void end.after().then(() => child.kill(end.signal)));
   } else child.stdout.resume();
   const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
     child.once('close', (...ended) => resolve(ended)),
@@ -117,7 +117,8 @@ describe('a process that is ended', () => {
       const results = join(scratch, `killed-${batch}.jsonl`);
       let finished = new Set<number>();
       for (let status: number | null = null; status === null;) {
-        const kill = { signal: 'SIGKILL', after: random.uniform() * 100 } as const;
+        const wait = random.uniform() * 100;
+        const kill = { signal: 'SIGKILL', after: () => setTimeout(wait) } as const;
         const ended = await runProcess(results, 'resume', kills < 25 ? kill : undefined);
         if (ended.signal === 'SIGKILL') kills++;
         status = ended.status;
@@ -133,7 +134,7 @@ describe('a process that is ended', () => {
 
   it.each(['SIGINT', 'SIGTERM'] as const)('keeps whole lines on %s and can be resumed', async (signal) => {
     const results = join(scratch, `${signal}.jsonl`);
-    const cut = await runProcess(results, 'new', { signal, after: 60 });
+    const cut = await runProcess(results, 'new', { signal, after: () => firstFinished(results) });
     expect(cut.status).toBe(130);
     const kept = readFileSync(results);
     const journal = journalOf(results);
@@ -161,7 +162,7 @@ describe('a process that is ended', () => {
 
   it('is waited for by the next one while it has the batch', async () => {
     const results = join(scratch, 'twice.jsonl');
-    const first = runProcess(results, 'new', { signal: 'SIGTERM', after: 100 });
+    const first = runProcess(results, 'new', { signal: 'SIGTERM', after: () => setTimeout(100) });
     while (!existsJournal(results)) await setTimeout(5);
     const second = await runProcess(results, 'resume');
     expect((await first).status).toBe(130);
@@ -169,6 +170,10 @@ describe('a process that is ended', () => {
     expect(answersOf(results)).toEqual(expected);
   });
 });
+
+async function firstFinished(results: string): Promise<void> {
+  while (journalOf(results).finished.length === 0) await setTimeout(5);
+}
 
 function existsJournal(results: string): boolean {
   try {
