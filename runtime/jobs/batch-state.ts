@@ -11,7 +11,7 @@ import { otherRequest } from './batch-start.js';
 import type { FinishedRequest } from './journal-format.js';
 import type { PromptEncoder } from './prompt-encoder.js';
 import { customIdOf, parseBatchLine, type BatchRequest } from './request.js';
-import { RequestRefused, type RequestError } from './request-error.js';
+import { refuse, RequestRefused, type RequestError } from './request-error.js';
 import type { RequestLine } from './request-lines.js';
 import { answersOf } from './response-format.js';
 import { answerLine, errorLine } from './response.js';
@@ -120,6 +120,7 @@ export function openBatchState(options: BatchStateOptions): BatchState {
     });
   };
   const parse = (line: RequestLine): BatchRequest => {
+    if (line.damaged) refuse('invalid_json', 'the line is not UTF-8');
     const request = parseBatchLine(line.text);
     const before = seen.get(request.customId);
     if (before !== undefined) {

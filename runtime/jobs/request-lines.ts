@@ -1,4 +1,5 @@
 /** Reads a batch file line by line, without holding it in memory. Blank lines are skipped. */
+import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, createReadStream, openSync, readSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -11,6 +12,8 @@ export interface RequestLine {
   /** From 1, as editors count. */
   readonly number: number;
   readonly text: string;
+  /** Some of its bytes are no UTF-8; other characters stand for them in `text`. */
+  readonly damaged?: true;
 }
 
 /**
@@ -31,10 +34,12 @@ export async function* readRequestLines(path: string, signal?: AbortSignal): Asy
     if (signal?.aborted) return;
     for await (const line of lines) {
       number++;
-      const text = number === 1 ? line.replace(/^\ufeff/, '') : line;
+      const bytes = Buffer.from(line, 'latin1');
+      const decoded = bytes.toString();
+      const text = number === 1 ? decoded.replace(/^\ufeff/, '') : decoded;
       if (text.trim() === '') continue;
       found++;
-      yield { number, text };
+      yield { number, text, ...(!isUtf8(bytes) && { damaged: true }) };
     }
   } catch (cause) {
     throw unreadable(path, cause);
@@ -52,7 +57,8 @@ async function openInput(path: string, signal: AbortSignal | undefined): Promise
     const stream = isPipe
       ? await openPipe(path, signal)
       : createReadStream(path, { fd: openSync(path, 'r') });
-    return stream.setEncoding('utf8');
+    // A character for every byte: what is no UTF-8 is for the line to tell, and no other character ends a line.
+    return stream.setEncoding('latin1');
   } catch (cause) {
     throw unreadable(path, cause);
   }

@@ -159,6 +159,28 @@ describe('a batch', () => {
     expect(summary).toMatchObject({ read: 9, answered: 2, failed: 7, unfinished: 0 });
   });
 
+  it('refuses a line that is not UTF-8, and takes separators of lines and paragraphs within texts', async () => {
+    const lines = [
+      completionLine('whole', { prompt: 'a\u2028b\u2029c' }),
+      completionLine('latin', { prompt: 'caf\u00e9' }),
+    ];
+    const bytes = Buffer.concat([Buffer.from(`${lines[0]}\n`), Buffer.from(lines[1]!, 'latin1')]);
+    const requestsPath = requestFile([]);
+    writeFileSync(requestsPath, bytes);
+    const resultsPath = join(scratch, 'latin.jsonl');
+    const summary = await runBatch({ requestsPath, resultsPath, engine: fakeEngine(echo), tokenizer, model });
+    expect(summary).toMatchObject({ read: 2, answered: 1, failed: 1 });
+    expect(countRequests(requestsPath)).toBe(2);
+    const results = readLines(resultsPath);
+    expect(results.find((line) => line.custom_id === 'latin')!.error).toEqual({
+      code: 'invalid_json',
+      message: 'the line is not UTF-8',
+    });
+    expect(results.find((line) => line.custom_id === 'whole')!.response!.body.choices[0]!.text).toBe(
+      'a\u2028b\u2029c',
+    );
+  });
+
   it('honours n, stop, max_tokens and ignore_eos', async () => {
     const engine = fakeEngine((request) => [...echo(request), ...echo(request)]);
     const { results } = await run(
