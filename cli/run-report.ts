@@ -1,6 +1,7 @@
 /** What a run has to say for itself when it ends: rows of a table for people. */
 import type { EngineStats } from '../runtime/engine/types.js';
-import { formatBytes, formatCount, formatRate, formatSeconds, plural } from './format.js';
+import { formatBytes, formatCount, formatRate, formatSeconds } from './format.js';
+import { describeReuse } from './reuse.js';
 import type { PlanRun } from './run-plan.js';
 
 type Row = readonly [name: string, value: string];
@@ -41,20 +42,9 @@ export function runFigures({ stats, seconds }: Pick<PlanRun, 'stats' | 'seconds'
   ];
 }
 
-/** How many prompt tokens were found and where; nothing to say where prompts have nothing in common. */
 function reuseLines({ promptTokens, reusedTokens, copiedPages }: EngineStats): readonly Row[] {
-  const { device, host, disk } = reusedTokens;
-  const reused = device + host + disk;
-  if (reused === 0) return [];
-  const places = [
-    `${formatCount(device)} on the devices`,
-    ...(host > 0 ? [`${formatCount(host)} in the host tier`] : []),
-    ...(disk > 0 ? [`${formatCount(disk)} on disk`] : []),
-  ];
-  const share = ((100 * reused) / promptTokens).toFixed(1);
-  const copies = copiedPages > 0 ? `; ${plural(copiedPages, 'page')} copied` : '';
-  const text = `${formatCount(reused)} of these tokens found (${share}%): ${places.join(', ')}${copies}`;
-  return [['prefix reuse', text]];
+  const text = describeReuse(promptTokens, reusedTokens, copiedPages, 'these tokens');
+  return text === undefined ? [] : [['prefix reuse', text]];
 }
 
 /** What became of KV that left its devices before it was done with; nothing to say in most runs. */

@@ -2,6 +2,7 @@
 import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
+import { describeReuse } from './reuse.js';
 import { formatBytes, formatCount, formatDuration, formatTable } from './format.js';
 
 export interface NamedSimulation {
@@ -142,10 +143,22 @@ export function describeSimulation(report: SimulationReport): string {
         `  link         ${link}: ${formatBytes(amount)}, busiest lane occupied ${(100 * busiest).toFixed(1)}% of the time`,
     ),
     `  KV at most   ${held.map(([tier, amount]) => `${tier} ${formatBytes(amount)}`).join(', ')}`,
+    ...reuseLines(report),
     `  preempted    ${preemptions.swapped} swapped out, ${preemptions.dropped} computed again`,
     ...(requests.rejected > 0 ? [`  rejected     ${requests.rejected} requests can never fit`] : []),
   ];
   return lines.join('\n');
+}
+
+/** Prompt tokens that were found, as a run tells it; nothing where prompts have nothing in common. */
+function reuseLines({ tokens, reused, copiedPages }: Simulation): readonly string[] {
+  const text = describeReuse(
+    tokens.prompt,
+    reused,
+    copiedPages,
+    `${formatCount(tokens.prompt)} prompt tokens`,
+  );
+  return text === undefined ? [] : [`  prefix reuse ${text}`];
 }
 
 /** Shares of the whole time, and memory. */

@@ -188,6 +188,11 @@ export const PROPERTIES = {
       doc: 'Tokens of an answer: fixed, or drawn from a distribution.',
       fallback: 'as in the batch file',
     },
+    prefix: {
+      value: tokens('512 tokens'),
+      doc: 'Tokens that all prompts begin with, part of `prompt`: a system prompt, a document.',
+      fallback: 'none',
+    },
   },
   plan: {
     memory_use: {

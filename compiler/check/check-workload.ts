@@ -1,7 +1,7 @@
 /** Workload declarations: a count of requests with lengths, or a batch file. */
 import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { Length, Workload } from '../plan/workload.js';
+import { typicalLength, type Length, type Workload } from '../plan/workload.js';
 import { missingProperty, readBlock } from './properties.js';
 import { quantity, text, type Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
@@ -59,6 +59,7 @@ export const WORKLOAD_TABLE = {
   requests: { read: requests, required: true },
   prompt: { read: length },
   output: { read: length },
+  prefix: { read: tokens },
 };
 
 /** The workload of a declaration, or undefined after reporting why there is none. */
@@ -84,5 +85,18 @@ export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undef
         ),
       );
   if (!prompt || !output) return undefined;
-  return { ...head, requests: { kind: 'drawn', count, prompt, output } };
+  const prefix = values.get('prefix');
+  const longest = typicalLength(prompt);
+  if (prefix !== undefined && prefix > longest)
+    cx.report(
+      report(
+        'prefix-exceeds-prompt',
+        { workload: decl.name.text, prefix, prompt: longest },
+        { primary: values.origin('prefix')!, helps: ['`prompt` counts the tokens of `prefix` too'] },
+      ),
+    );
+  return {
+    ...head,
+    requests: { kind: 'drawn', count, prompt, output, ...(prefix !== undefined && { prefix }) },
+  };
 }

@@ -10,7 +10,14 @@ export type Length =
 export interface Workload {
   readonly name: string;
   readonly requests:
-    | { readonly kind: 'drawn'; readonly count: number; readonly prompt: Length; readonly output: Length }
+    | {
+        readonly kind: 'drawn';
+        readonly count: number;
+        readonly prompt: Length;
+        readonly output: Length;
+        /** Tokens that all prompts begin with, as far as they are that long. */
+        readonly prefix?: number;
+      }
     /** A batch file, as written, relative to `base`. */
     | { readonly kind: 'file'; readonly path: string; readonly base: string };
   readonly origin: Origin;

@@ -65,7 +65,8 @@ function typicalDemand({ requests }: Workload, { model, kv }: Plan): readonly De
   const { context } = model.shape;
   const promptTokens = Math.max(1, Math.min(context - 1, Math.round(meanLength(requests.prompt))));
   const outputTokens = Math.max(1, Math.min(context - promptTokens, Math.round(meanLength(requests.output))));
-  return [repeated(demandOf([{ promptTokens, outputTokens }], kv.pageTokens), requests.count)];
+  const prefix = { name: '', tokens: Math.min(requests.prefix ?? 0, promptTokens) };
+  return [repeated(demandOf([{ promptTokens, outputTokens, prefix }], kv.pageTokens), requests.count)];
 }
 
 function meanLength(length: Length): number {

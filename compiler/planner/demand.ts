@@ -4,22 +4,32 @@ export interface RequestLengths {
   readonly promptTokens: number;
   /** At least one. */
   readonly outputTokens: number;
+  readonly prefix?: CommonPrefix;
+}
+
+/** Prompts that name the same beginning agree in as many tokens as each of two has of it. */
+export interface CommonPrefix {
+  readonly name: string;
+  /** No more than the prompt has. */
+  readonly tokens: number;
 }
 
 export interface Demand {
   /** Prompts that are to be ended. */
   readonly requests: number;
+  /** Tokens of prompts, but for those that others have computed as well: without the first of these, so at least. */
   readonly promptTokens: number;
-  /** Pairs of a query and a key in prompts. */
+  /** Pairs of a query and a key in these. */
   readonly promptPairs: number;
   /** Tokens sampled after the first of each request: rows of decode steps. */
   readonly decodeRows: number;
-  /** Keys that these rows see, their own included, and pages that hold them. */
+  /** Keys that these rows see, their own included, and pages that hold them for one sequence alone. */
   readonly decodeKeys: number;
   readonly decodePages: number;
-  /** Requests with more than one token, which go on from prefill to decode, and pages of their prompts. */
+  /** Requests with more than one token, which go on from prefill to decode, and pages of their prompts that are theirs alone. */
   readonly decoding: number;
   readonly decodingPages: number;
+  /** Of tokens that no other may have computed. */
   readonly shortestPrompt: number;
   readonly shortestOutput: number;
   /** Of the request that has most of them to go. */
@@ -35,20 +45,23 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding] = [0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
-  for (const { promptTokens: prompt, outputTokens: output } of requests) {
+  for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
-    promptTokens += prompt;
-    promptPairs += (prompt * (prompt + 1)) / 2;
+    // The last token of a prompt is computed in any case.
+    const found = Math.min(prefix?.tokens ?? 0, prompt - 1);
+    const sharedPages = Math.floor((prefix?.tokens ?? 0) / pageTokens);
+    promptTokens += prompt - found;
+    promptPairs += (prompt * (prompt + 1) - found * (found + 1)) / 2;
     decodeRows += rows;
     decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
-    decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens);
+    decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens) - rows * sharedPages;
     if (rows > 0) {
       decoding++;
-      decodingPages += Math.ceil(prompt / pageTokens);
+      decodingPages += Math.ceil(prompt / pageTokens) - sharedPages;
       longestDecoding = Math.max(longestDecoding, prompt + output);
     }
     longest = Math.max(longest, prompt + output);
-    shortestPrompt = Math.min(shortestPrompt, prompt);
+    shortestPrompt = Math.min(shortestPrompt, prompt - found);
     shortestOutput = Math.min(shortestOutput, output);
     longestOutput = Math.max(longestOutput, output);
   }

@@ -10,14 +10,15 @@ type Drawn = Extract<Workload['requests'], { kind: 'drawn' }>;
  * prompts are cut to leave room for one token.
  */
 export function drawRequests(
-  { count, prompt, output }: Drawn,
+  { count, prompt, output, prefix }: Drawn,
   context: number,
   seed = 0,
 ): readonly SimulatedRequest[] {
   return Array.from({ length: count }, (_, index) => {
     const promptTokens = Math.min(drawLength(prompt, pcg(seed), index), context - 1);
     const outputTokens = Math.min(drawLength(output, pcg(seed ^ 1), index), context - promptTokens);
-    return { promptTokens, outputTokens };
+    const tokens = Math.min(prefix ?? 0, promptTokens);
+    return { promptTokens, outputTokens, ...(tokens > 0 && { prefix: { name: '', tokens } }) };
   });
 }
 
@@ -55,7 +56,10 @@ export type ParsedLengths =
 const PROMPT_KEYS = ['prompt_tokens', 'prompt'];
 const OUTPUT_KEYS = ['output_tokens', 'completion_tokens', 'output'];
 
-/** Reads JSON lines such as `{"prompt_tokens": 120, "output_tokens": 30}`; empty lines are skipped. */
+/**
+ * Reads JSON lines such as `{"prompt_tokens": 120, "output_tokens": 30}`, with `"prefix_tokens": 100` where a prompt begins
+ * like others, and `"prefix": "a"` where there are several such beginnings; empty lines are skipped.
+ */
 export function parseLengths(text: string): ParsedLengths {
   const requests: SimulatedRequest[] = [];
   for (const [index, line] of text.split('\n').entries()) {
@@ -84,5 +88,11 @@ function parseLine(line: string): SimulatedRequest | string {
   const [promptTokens, outputTokens] = [length(PROMPT_KEYS), length(OUTPUT_KEYS)];
   if (promptTokens === undefined) return '`prompt_tokens` must be a whole number of at least 1';
   if (outputTokens === undefined) return '`output_tokens` must be a whole number of at least 1';
-  return { promptTokens, outputTokens };
+  const { prefix: name = '', prefix_tokens: tokens = 0 } = value as Record<string, unknown>;
+  if (typeof name !== 'string') return '`prefix` must be a text: the name of what prompts begin with';
+  if (!Number.isInteger(tokens) || (tokens as number) < 0 || (tokens as number) > promptTokens)
+    return '`prefix_tokens` must be a whole number, and no more than the prompt has';
+  if (name !== '' && tokens === 0)
+    return '`prefix` wants `prefix_tokens`: how many tokens of it the prompt has';
+  return { promptTokens, outputTokens, ...(tokens !== 0 && { prefix: { name, tokens: tokens as number } }) };
 }

@@ -11,6 +11,7 @@ import type { StepLabel } from '../exec/pipeline.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
+import { createCommonPrefixes } from './common-prefixes.js';
 import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
 import { createClockTrace, type ClockTrace } from './trace-clock.js';
@@ -110,6 +111,12 @@ export function* simulateInParts(
     ...world.result(states()),
     requests: { finished: total((count) => count.finished), rejected: total((count) => count.rejected) },
     tokens: { prompt: total((count) => count.prompt), output: total((count) => count.output) },
+    reused: {
+      device: total(({ reused }) => reused.device),
+      host: total(({ reused }) => reused.host),
+      disk: total(({ reused }) => reused.disk),
+    },
+    copiedPages: total((count) => count.copied),
     steps: total((count) => count.steps),
     preemptions: {
       swapped: total((count) => count.swapped),
@@ -153,6 +160,8 @@ interface EngineCounts {
   readonly decodeRows: number;
   readonly swapped: number;
   readonly dropped: number;
+  readonly reused: SchedulerState['reused'];
+  readonly copied: number;
 }
 
 interface ClockEngine {
@@ -182,10 +191,11 @@ function startEngine(
   const longest = longestSequence(config);
   const counts = { prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
   const byId = new Map<number, { readonly promptTokens: number; readonly maxNewTokens: number }>();
-  for (const { id, promptTokens, outputTokens } of requests) {
+  const beginningOf = createCommonPrefixes(config.pageTokens);
+  for (const { id, promptTokens, outputTokens, prefix } of requests) {
     const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
     byId.set(id, { promptTokens, maxNewTokens });
-    scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens } });
+    scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens, ...beginningOf(prefix) } });
     trace?.arrive(id, promptTokens, maxNewTokens);
   }
   const answer = (event: SchedulerEvent): void => {
@@ -193,12 +203,19 @@ function startEngine(
     onEvent();
     pump();
   };
+  const prefilled = new Map<number, number>();
   const countStep = ({ items }: StepAction): void => {
     let decoding = 0;
     for (const { sequence, start, count, sample } of items) {
       const { promptTokens } = byId.get(sequence)!;
       if (sample) counts.output++;
-      counts.prompt += Math.max(0, Math.min(start + count, promptTokens) - start);
+      const reached = Math.min(start + count, promptTokens);
+      const before = prefilled.get(sequence) ?? 0;
+      // Tokens that were found come with those behind them; those that a drop throws away count once.
+      if (reached > before) {
+        prefilled.set(sequence, reached);
+        counts.prompt += reached - before;
+      }
       if (start >= promptTokens) decoding++;
     }
     counts.steps++;
@@ -275,8 +292,8 @@ function startEngine(
     latencies: () => [...latencies.values()],
     counts() {
       const state = scheduler.state();
-      const { swapped, dropped } = state.preemptions;
-      return { ...counts, finished: state.finished, rejected: state.rejected, swapped, dropped };
+      const { finished, rejected, preemptions, reused, copied } = state;
+      return { ...counts, ...preemptions, finished, rejected, reused, copied };
     },
   };
 }

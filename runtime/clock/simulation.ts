@@ -1,16 +1,14 @@
 /** What goes into a simulation and what comes out. */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { RequestLengths } from '../../compiler/planner/demand.js';
 import type { CostKind } from '../../compiler/cost/program-cost.js';
+import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import type { LaneUse } from './lanes.js';
 import type { Timeline } from './timeline.js';
 
-/** A request as the clock knows it: lengths alone. */
-export interface SimulatedRequest {
-  readonly promptTokens: number;
-  /** At least one. */
-  readonly outputTokens: number;
-}
+/** A request as the clock knows it: lengths, and what its prompt has in common with others. */
+export type SimulatedRequest = RequestLengths;
 
 export interface SimulateOptions {
   readonly engine?: EngineModel;
@@ -61,7 +59,11 @@ export interface Simulation {
   /** Seconds from the first request to the last result. */
   readonly makespan: number;
   readonly requests: { readonly finished: number; readonly rejected: number };
+  /** `prompt`: prefilled, whether computed or found. */
   readonly tokens: { readonly prompt: number; readonly output: number };
+  /** Prompt tokens that were found and not computed, by where, and device pages that were copied for it. */
+  readonly reused: SchedulerState['reused'];
+  readonly copiedPages: number;
   readonly steps: number;
   readonly transitions: { readonly count: number; readonly seconds: number; readonly bytes: number };
   readonly preemptions: { readonly swapped: number; readonly dropped: number };

@@ -187,9 +187,9 @@ function workload(
   requests: readonly SimulatedRequest[],
 ): Pick<Search, 'requests' | 'demand'> {
   const { context } = model.shape;
-  const cut = requests.map(({ promptTokens, outputTokens }) => ({
-    promptTokens,
-    outputTokens: Math.max(1, Math.min(outputTokens, context - promptTokens)),
+  const cut = requests.map((request) => ({
+    ...request,
+    outputTokens: Math.max(1, Math.min(request.outputTokens, context - request.promptTokens)),
   }));
   return { requests: cut, demand: demandOf(cut, kv.pageTokens) };
 }

@@ -72,4 +72,9 @@ export const TYPES = {
     'FC0320',
     ({ op, left, right }) => `${left} ${op} ${right} has no meaning`,
   ),
+  'prefix-exceeds-prompt': error<{ workload: string; prefix: number; prompt: number }>(
+    'FC0321',
+    ({ workload, prefix, prompt }) =>
+      `the prompts of workload ${workload} cannot begin with ${prefix} tokens in common: they have ${prompt}`,
+  ),
 };

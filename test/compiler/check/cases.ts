@@ -26,6 +26,8 @@ const qwenWith = (fields: object): Readonly<Record<string, unknown>> => ({
 });
 
 const WORKLOAD = 'workload w { requests: 8, prompt: 100 tokens, output: 10 tokens }';
+const BEGINS_ALIKE =
+  'workload w { requests: 8, prompt: 100 tokens, output: 10 tokens, prefix: «128 tokens» }';
 
 export const CASES: readonly Case[] = [
   // ---------------------------------------------------------------- names and imports
@@ -136,6 +138,7 @@ export const CASES: readonly Case[] = [
   },
   { slug: 'division-by-zero', source: `device d { memory: 24 GB / «0» }` },
   { slug: 'not-supported', source: fused('mesh (dp: 8)', 'numerics: «invariant»') },
+  { slug: 'prefix-exceeds-prompt', source: BEGINS_ALIKE, says: 'counts the tokens of `prefix` too' },
   { slug: 'unit-arithmetic', source: `device d { memory: «24 GB + 1 s» }` },
 
   // ---------------------------------------------------------------- topology and placement

@@ -35,6 +35,23 @@ describe('drawRequests', () => {
   });
 });
 
+describe('drawRequests of prompts that begin alike', () => {
+  it('has what is in common in all of them, as far as they are that long', () => {
+    const requests = drawRequests(
+      {
+        kind: 'drawn',
+        count: 50,
+        prompt: { kind: 'uniform', low: 3, high: 9 },
+        output: { kind: 'fixed', tokens: 7 },
+        prefix: 6,
+      },
+      100,
+    );
+    for (const { promptTokens, prefix } of requests)
+      expect(prefix).toEqual({ name: '', tokens: Math.min(6, promptTokens) });
+  });
+});
+
 describe('parseLengths', () => {
   it('reads lines under either name', () => {
     const text = '{"prompt_tokens": 12, "output_tokens": 3}\n\n{"prompt": 1, "completion_tokens": 2}\n';
@@ -47,12 +64,32 @@ describe('parseLengths', () => {
     });
   });
 
+  it('reads what prompts begin with', () => {
+    const text =
+      '{"prompt_tokens": 12, "output_tokens": 3, "prefix_tokens": 12}\n' +
+      '{"prompt_tokens": 12, "output_tokens": 3, "prefix": "a", "prefix_tokens": 5}\n' +
+      '{"prompt_tokens": 12, "output_tokens": 3, "prefix_tokens": 0}\n';
+    const lengths = { promptTokens: 12, outputTokens: 3 };
+    expect(parseLengths(text)).toEqual({
+      kind: 'requests',
+      requests: [
+        { ...lengths, prefix: { name: '', tokens: 12 } },
+        { ...lengths, prefix: { name: 'a', tokens: 5 } },
+        lengths,
+      ],
+    });
+  });
+
   it.each([
     ['', 1, 'no request'],
     ['{"prompt_tokens": 1, "output_tokens": 1}\n{', 2, 'not JSON'],
     ['{"prompt_tokens": 0, "output_tokens": 1}', 1, '`prompt_tokens`'],
     ['{"prompt_tokens": 1}', 1, '`output_tokens`'],
     ['null', 1, '`prompt_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 5}', 1, '`prefix_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 1.5}', 1, '`prefix_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": 7, "prefix_tokens": 1}', 1, '`prefix`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": "a"}', 1, '`prefix_tokens`'],
   ])('says what is wrong with %j', (text, line, why) => {
     expect(parseLengths(text)).toMatchObject({ kind: 'problem', line, why: expect.stringContaining(why) });
   });

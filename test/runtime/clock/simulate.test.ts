@@ -102,6 +102,57 @@ describe('simulate', () => {
     expect(out.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(pipeline.bytes.send);
   });
 
+  it('computes once what prompts begin with, copies what is left of it in a page, and counts both', () => {
+    const stages = [{ name: 'serve', mesh: { tp: 2 }, microbatchTokens: 64, batchRequests: 8 }];
+    const alike = (name: string, tokens: number): SimulatedRequest => ({
+      ...{ promptTokens: 50, outputTokens: 4 },
+      prefix: { name, tokens },
+    });
+    // Pages have 16 tokens: 40 are two and a half, and 50 the whole prompt.
+    const requests = [alike('a', 40), alike('a', 40), alike('a', 40), alike('b', 50), alike('b', 50)];
+    const shared = run({ stages }, requests);
+    const plain = run(
+      { stages },
+      requests.map(({ prefix: _, ...lengths }) => lengths),
+    );
+    expect([shared.tokens, plain.tokens]).toEqual([
+      { prompt: 250, output: 20 },
+      { prompt: 250, output: 20 },
+    ]);
+    expect(plain).toMatchObject({ reused: { device: 0, host: 0, disk: 0 }, copiedPages: 0 });
+    // Of the last page of `b`, which has two tokens, too few are in common for a copy.
+    expect(shared).toMatchObject({ reused: { device: 40 + 40 + 48, host: 0, disk: 0 }, copiedPages: 2 });
+    expect(shared.makespan).toBeLessThan(plain.makespan);
+  });
+
+  it('moves what prompts begin with between tiers once', () => {
+    const requests = requestsOf(6, 50, 4);
+    const plain = run(RESHARD, requests);
+    const prefix = { name: '', tokens: 48 };
+    const shared = run(
+      RESHARD,
+      requests.map((each) => ({ ...each, prefix })),
+    );
+    // One page of four is each prompt's own.
+    expect(shared.bytes.kvOut / plain.bytes.kvOut).toBeCloseTo(9 / 24, 12);
+    expect(shared.bytes.kvIn).toBe((plain.bytes.kvIn * 9) / 24);
+  });
+
+  it('takes time for the pages it copies', () => {
+    const lengths = { promptTokens: 24, outputTokens: 1 };
+    const stages = [{ name: 'serve', mesh: {}, microbatchTokens: 64, batchRequests: 8 }];
+    const prefix = { name: '', tokens: 24 };
+    const { devices, copiedPages } = run(
+      { stages },
+      [lengths, lengths].map((each) => ({ ...each, prefix })),
+    );
+    const alone = run({ stages }, [lengths]);
+    const behind = run({ stages }, [{ ...lengths, promptTokens: 1 }]);
+    expect(copiedPages).toBe(1);
+    const attention = (all: typeof devices): number => all[0]!.seconds.attention;
+    expect(attention(devices)).toBeGreaterThan(attention(alone.devices) + attention(behind.devices));
+  });
+
   it('tells idle time between steps from warm-up and tail', () => {
     const { devices, makespan } = run(
       { stages: [{ name: 'serve', mesh: { pp: 2 }, microbatchTokens: 16 }] },

@@ -23,10 +23,17 @@ export const machine: fc.Arbitrary<Machine> = fc.record({
 });
 
 export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
-  fc.record({
-    promptTokens: fc.integer({ min: 4, max: 60 }),
-    outputTokens: fc.integer({ min: 1, max: 30 }),
-  }),
+  fc
+    .record({
+      promptTokens: fc.integer({ min: 4, max: 60 }),
+      outputTokens: fc.integer({ min: 1, max: 30 }),
+      name: fc.constantFrom('a', 'b'),
+      alike: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 60 })),
+    })
+    .map(({ name, alike, ...lengths }) => ({
+      ...lengths,
+      ...(alike > 0 && { prefix: { name, tokens: Math.min(alike, lengths.promptTokens) } }),
+    })),
   { minLength: 1, maxLength: 10 },
 );
 
