@@ -60,14 +60,17 @@ export function subtract(a: Rectangle, b: Rectangle): readonly Rectangle[] {
 
 /** `a` without any of `others`, as disjoint rectangles. */
 export function subtractAll(a: Rectangle, others: readonly Rectangle[]): readonly Rectangle[] {
-  return others.reduce<readonly Rectangle[]>(
-    (rest, other) => rest.flatMap((part) => subtract(part, other)),
-    [a],
-  );
+  let rest: readonly Rectangle[] = [a];
+  for (const other of others) {
+    if (!rest.some((part) => intersect(part, other))) continue;
+    rest = rest.flatMap((part) => subtract(part, other));
+  }
+  return rest;
 }
 
 /** The same area in fewer rectangles: neighbours that make one are joined, first across, then down. */
 export function joinRectangles(rectangles: readonly Rectangle[]): readonly Rectangle[] {
+  if (rectangles.length < 2) return rectangles.map(({ rows, cols }) => ({ rows, cols }));
   const join = (all: readonly Rectangle[], along: 'rows' | 'cols', other: 'rows' | 'cols'): Rectangle[] => {
     const joined: Rectangle[] = [];
     const sorted = [...all].sort(

@@ -5,6 +5,7 @@
  * part of a piece, the piece is cut along that boundary: afterwards each piece is either resident or not, and a
  * transition names pieces by index.
  */
+import { byTensor } from '../ir/pieces.js';
 import { weightBytes, type RuntimeWeight, type WeightPiece, type WeightShard } from '../ir/runtime-graph.js';
 import type { Interval, TensorPiece } from '../ir/transitions.js';
 import { weightPart } from './block-weights.js';
@@ -40,26 +41,29 @@ function lowerWeight(recipe: WeightRecipe, layout: TpLayout, tp: number): Runtim
 
 /** Cuts the pieces of a shard along the boundaries of other holdings of the same tensors. */
 export function cutShard(shard: WeightShard, holdings: readonly TensorPiece[]): WeightShard {
-  const boundaries = new Map<string, Rectangle[]>();
-  for (const piece of holdings) {
-    boundaries.set(piece.tensor, [...(boundaries.get(piece.tensor) ?? []), piece]);
-  }
-  return {
-    ...shard,
-    weights: shard.weights.map((weight) => ({
-      ...weight,
-      pieces: weight.pieces.flatMap((piece) => cutPiece(piece, boundaries.get(piece.tensor) ?? [])),
-    })),
-  };
+  const boundaries = byTensor(holdings);
+  const weights = shard.weights.map((weight) => {
+    const pieces: WeightPiece[] = [];
+    for (const piece of weight.pieces) {
+      const others = boundaries.get(piece.tensor);
+      if (others?.some((other) => isCutBy(piece, other))) pieces.push(...cutPiece(piece, others));
+      else pieces.push(piece);
+    }
+    return { ...weight, pieces };
+  });
+  return { ...shard, weights };
+}
+
+function isCutBy(piece: Rectangle, boundary: Rectangle): boolean {
+  return intersect(piece, boundary) !== undefined && !contains(boundary, piece);
 }
 
 function cutPiece(piece: WeightPiece, boundaries: readonly Rectangle[]): readonly WeightPiece[] {
   const rectangles = boundaries.reduce<readonly Rectangle[]>(
     (parts, boundary) =>
-      parts.flatMap((part) => {
-        const common = intersect(part, boundary);
-        return common && !contains(boundary, part) ? [common, ...subtract(part, boundary)] : [part];
-      }),
+      parts.flatMap((part) =>
+        isCutBy(part, boundary) ? [intersect(part, boundary)!, ...subtract(part, boundary)] : [part],
+      ),
     [piece],
   );
   return rectangles

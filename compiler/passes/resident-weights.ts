@@ -21,8 +21,8 @@ export interface StageWeights {
 /** New names by stage and old name; only names that change are listed. */
 export type Renaming = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
-/** Finds the names under which the weights of all stages (or of these layers of them) fit beside each other. */
-export function renameResident(stages: readonly StageWeights[], layers?: ReadonlySet<number>): Renaming {
+/** Finds the names under which the weights of all stages fit beside each other. */
+export function renameResident(stages: readonly StageWeights[]): Renaming {
   const renaming = new Map<string, Map<string, string>>();
   stages.forEach((stage, index) => {
     const names = new Map<string, string>();
@@ -30,7 +30,7 @@ export function renameResident(stages: readonly StageWeights[], layers?: Readonl
     for (const { shards } of deviceClasses(stages)) {
       const earlier = shards.slice(0, index).map(weightsById);
       for (const weight of shards[index]?.weights ?? []) {
-        if (layers && !layers.has(stage.layerOf(weight.id))) continue;
+        if (names.has(weight.id)) continue;
         const taken = earlier.some((weights) => {
           const same = weights.get(weight.id);
           return same !== undefined && !sameContent(same, weight);
@@ -40,6 +40,20 @@ export function renameResident(stages: readonly StageWeights[], layers?: Readonl
     }
   });
   return renaming;
+}
+
+/** What a renaming does to the weights of these layers. */
+export function renamedLayers(
+  renaming: Renaming,
+  stages: readonly StageWeights[],
+  layers: ReadonlySet<number>,
+): Renaming {
+  return new Map(
+    stages.map(({ stage, layerOf }) => {
+      const names = [...(renaming.get(stage) ?? [])];
+      return [stage, new Map(names.filter(([weight]) => layers.has(layerOf(weight))))];
+    }),
+  );
 }
 
 /** Devices that hold the same in every stage, with the shard of each stage there. */
@@ -68,8 +82,10 @@ export function layerTensors(stages: readonly StageWeights[]): ReadonlyMap<strin
 }
 
 /** Bytes on every device when the weights of all stages are resident, equal ones once. */
-export function residentBytes(stages: readonly StageWeights[]): ReadonlyMap<number, number> {
-  const renaming = renameResident(stages);
+export function residentBytes(
+  stages: readonly StageWeights[],
+  renaming: Renaming,
+): ReadonlyMap<number, number> {
   return new Map(
     deviceClasses(stages).flatMap(({ devices, shards }) => {
       const held = new Map<string, number>();

@@ -69,11 +69,10 @@ export function settleReshard(
       else if (part.kind === 'upload') return { ...part, anew: true };
       return part;
     });
-    const moving = byTensor(parts.map((part) => ({ tensor: part.piece.tensor, part })));
+    const moving = groupBy(parts, ({ piece }) => piece.tensor);
     const moves = after.get(device)!.weights.flatMap((wanted): readonly WeightMove[] => {
       if (resident.has(wanted.tensor)) return [];
-      const mine = moving.get(wanted.tensor)?.map(({ part }) => part) ?? [];
-      return completed(wanted, mine, bytesOf).map((move) => ({ device, ...move }));
+      return completed(wanted, moving.get(wanted.tensor) ?? [], bytesOf).map((move) => ({ device, ...move }));
     });
     return { moves, lacking };
   };
@@ -169,6 +168,9 @@ function completed(
   const { tensor, rows, cols } = wanted;
   const mine = parts.filter(({ piece }) => contains(wanted, piece));
   if (mine.length === 0) return [{ kind: 'keep', piece: wanted, bytes: bytesOf(wanted) }];
+  // Most pieces come whole.
+  const [only] = mine;
+  if (mine.length === 1 && contains(only!.piece, wanted)) return mine;
   const alike = groupBy(mine, ({ kind, source, anew }) => `${kind} ${source} ${anew}`);
   const moved = [...alike.values()].flatMap((members) =>
     joinRectangles(members.map(({ piece }) => piece)).map((rectangle) => {

@@ -10,6 +10,7 @@ import { decideResidence, type MemoryLayout } from './residence.js';
 import {
   keepLayers,
   layerTensors,
+  renamedLayers,
   renameResident,
   renameStage,
   residentBytes,
@@ -42,21 +43,18 @@ export function settleResidence(
 ): Settled {
   const { transitions: planned, held: weights } = inTurns;
   if (planned.weights.length === 0) return inTurns;
-  const together =
-    (plan.residence ?? 'switch') === 'switch'
-      ? undefined
-      : layOut(weights, { resident: residentBytes(weights) });
+  const names = (plan.residence ?? 'switch') === 'switch' ? undefined : renameResident(weights);
+  const together = names && layOut(weights, { resident: residentBytes(weights, names) });
   const decision = decideResidence(plan, planned.weights, inTurns.layout, together);
   const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
   const transitions = { ...planned, residence: { stages, ...decision } };
-  if (!together || (!decision.both && !partly)) return { ...inTurns, transitions };
+  if (!names || !together || (!decision.both && !partly)) return { ...inTurns, transitions };
   if (decision.both) {
-    const renaming = renameResident(weights);
-    const held = weights.map((stage) => renameStage(stage, renaming));
-    return { transitions: { ...transitions, weights: [] }, layout: together, held, renaming };
+    const held = weights.map((stage) => renameStage(stage, names));
+    return { transitions: { ...transitions, weights: [] }, layout: together, held, renaming: names };
   }
   const keep = (layers: readonly number[]): Pick<Settled, 'held' | 'renaming'> => {
-    const renaming = renameResident(weights, new Set(layers));
+    const renaming = renamedLayers(names, weights, new Set(layers));
     return { held: keepLayers(weights, new Set(layers), renaming), renaming };
   };
   const tensors = layerTensors(weights);
