@@ -148,19 +148,10 @@ function toRoute(hops: readonly Hop[]): Route {
 }
 
 /** The instance of tier `name` that a place in `group` uses: the one in the nearest enclosing group. */
-export function tierFor(topology: Topology, group: string, name: string): Tier | undefined {
-  return nearestTier(topology, group, (tier) => tier.name === name);
-}
-
-/** The host memory that a place in `group` uses, whatever its name: that in the nearest enclosing group. */
-export function hostFor(topology: Topology, group: string): Tier | undefined {
-  return nearestTier(topology, group, ({ medium }) => medium === 'host');
-}
-
-function nearestTier({ tiers }: Topology, group: string, matches: (tier: Tier) => boolean): Tier | undefined {
+export function tierFor({ tiers }: Topology, group: string, name: string): Tier | undefined {
   let best: Tier | undefined;
   for (const tier of tiers) {
-    if (!matches(tier)) continue;
+    if (tier.name !== name) continue;
     const encloses = tier.group === '' || group === tier.group || group.startsWith(`${tier.group}.`);
     if (encloses && (best === undefined || tier.group.length > best.group.length)) best = tier;
   }

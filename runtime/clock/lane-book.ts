@@ -54,8 +54,12 @@ export function take(book: LaneBook, from: number, to: number, part: number, now
   const { times, taken } = book;
   const last = freeAfter(book);
   if (last <= now) {
-    times.length = taken.length = 2;
-    [times[0], times[1], taken[0], taken[1]] = [from, to, part, 0];
+    times.length = 2;
+    taken.length = 2;
+    times[0] = from;
+    times[1] = to;
+    taken[0] = part;
+    taken[1] = 0;
     return;
   }
   if (times.length > MOST_STRETCHES) forget(book, now);

@@ -77,9 +77,11 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     if (bytes === 0) return start + seconds;
     const time = now();
     for (const each of lanes) carried[each.lane] = (carried[each.lane] ?? 0) + bytesOn(each, work);
-    let [at, left] = [start, 1];
+    let at = start;
+    let left = 1;
     for (;;) {
-      let [slowest, until] = [exchange, Infinity];
+      let slowest = exchange;
+      let until = Infinity;
       for (const each of lanes) {
         const book = bookOf(each.lane);
         if (freeAfter(book) <= at) slowest = Math.max(slowest, fullSeconds(each, work));
