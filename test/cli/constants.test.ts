@@ -48,6 +48,14 @@ describe('the constants of a simulation', () => {
     expect(all.get('t: overhead kernel')).toMatchObject({ value: '5 us', origin: 'declared', at: at(9) });
   });
 
+  it('are refused where they mean nothing: one device shares with none, and none is faster for it', () => {
+    for (const shared of ['{ 1: 60% }', '{ 2: 120% }', '{ few: 60% }']) {
+      const text = FILE.replace('shared: { 2: 60% }', `shared: ${shared}`);
+      const { diagnostics } = checkFile(oneFileHost('mine.plan', text), 'mine.plan');
+      expect(diagnostics.filter(({ severity }) => severity === 'error').length, shared).toBeGreaterThan(0);
+    }
+  });
+
   it('are shipped, with the source that the library gives', () => {
     const memory = constants().get('l4: memory')!;
     expect(memory).toMatchObject({ value: '24 GB', origin: 'shipped' });
