@@ -1,0 +1,106 @@
+/**
+ * What the benchmark of Seesaw varies: the effects of a serving engine, each off and on, and the constants of a machine
+ * within what is not known of them.
+ */
+import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { planDevices } from '../../compiler/planner/candidates.js';
+
+/** Effects of the engine that a static plan is compared on, in the order of the table. */
+export const EFFECTS = ['small GEMM', 'host time', 'pipeline'] as const;
+
+export type Effects = Readonly<Record<(typeof EFFECTS)[number], boolean>>;
+
+/** Every combination, from none to all. */
+export const EFFECT_SETS: readonly Effects[] = Array.from({ length: 2 ** EFFECTS.length }, (_, bits) => ({
+  'small GEMM': (bits & 1) > 0,
+  'host time': (bits & 2) > 0,
+  pipeline: (bits & 4) > 0,
+}));
+
+export const NO_EFFECTS: Effects = EFFECT_SETS[0]!;
+export const ALL_EFFECTS: Effects = EFFECT_SETS.at(-1)!;
+
+/** An engine with 16-bit activations and copy engines, as GPUs have, and of the effects those that are on. */
+export function engineWith(effects: Effects): EngineModel {
+  return {
+    hostOverhead: effects['host time'],
+    smallGemmLoss: effects['small GEMM'],
+    virtualEngines: effects.pipeline,
+    copyEngines: true,
+    fullReload: false,
+    activationBytes: 2,
+  };
+}
+
+/** A plan on a machine of which one constant differs. */
+export interface Variation {
+  readonly name: string;
+  readonly plan: Plan;
+}
+
+/** The constants that are not known for certain, each at the ends of what is plausible. */
+export function variations(plan: Plan): readonly Variation[] {
+  const devices = planDevices(plan).length;
+  const sizes = [2, 4, 8].filter((ranks) => ranks <= devices);
+  const halfAndDouble = (name: string, vary: (factor: number) => Plan['topology']): readonly Variation[] =>
+    [0.5, 2].map((factor) => named(plan, `${name} x${factor}`, vary(factor)));
+  const { topology } = plan;
+  return [
+    ...halfAndDouble('all-reduce', (factor) => scaleAllReduce(topology, sizes, factor)),
+    ...sizes.flatMap((ranks) =>
+      halfAndDouble(`all-reduce over ${ranks}`, (factor) => scaleAllReduce(topology, [ranks], factor)),
+    ),
+    ...[0.8, 1.2].map((factor) =>
+      named(plan, `sustained compute x${factor}`, scaleCompute(topology, factor)),
+    ),
+    // 20 ms is the upper end of what fits the baseline.
+    named(plan, 'host step x4', {
+      ...topology,
+      overhead: { ...topology.overhead, step: topology.overhead.step * 4 },
+    }),
+  ];
+}
+
+function named(plan: Plan, name: string, topology: Plan['topology']): Variation {
+  return { name, plan: { ...plan, topology } };
+}
+
+function scaleAllReduce(
+  topology: Plan['topology'],
+  sizes: readonly number[],
+  factor: number,
+): Plan['topology'] {
+  return {
+    ...topology,
+    links: topology.links.map((link) => ({
+      ...link,
+      allreduce: Object.fromEntries(
+        Object.entries(link.allreduce).map(([ranks, rate]) => [
+          ranks,
+          sizes.includes(Number(ranks)) ? rate * factor : rate,
+        ]),
+      ),
+    })),
+  };
+}
+
+function scaleCompute(topology: Plan['topology'], factor: number): Plan['topology'] {
+  return {
+    ...topology,
+    devices: topology.devices.map((device) => {
+      const { sustained, gemm = {} } = device.kind;
+      const scaled = Object.fromEntries(
+        Object.entries(gemm).map(([rows, fraction]) => [rows, fraction * factor]),
+      );
+      return {
+        ...device,
+        kind: {
+          ...device.kind,
+          sustained: { ...sustained, compute: sustained.compute * factor },
+          ...(device.kind.gemm && { gemm: scaled }),
+        },
+      };
+    }),
+  };
+}
