@@ -17,7 +17,7 @@ import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 
 /** Prefill steps of static plans to try: the paper tunes the chunk of the baseline for every point. */
-export const CHUNKS = [256, 512, 1024, 2048, 4096];
+const CHUNKS = [256, 512, 1024, 2048, 4096];
 /** The artifact packs whole prompts up to this many tokens. */
 const SEESAW_MICROBATCH = 4096;
 const BATCH = 256;
