@@ -14,6 +14,9 @@ interface Combination {
   readonly stages: readonly StageOptions[];
 }
 
+/** New tokens of a prompt. What meshes can break shows in the first ones; every mesh costs seconds to set up as it is. */
+const TOKENS = 12;
+
 const show = ({ dp, pp, tp }: Mesh): string => `dp${dp} pp${pp} tp${tp}`;
 
 /** Meshes of a device count that the demo model can take: 4 kv heads, 8 layers. */
@@ -63,7 +66,9 @@ describe('random stage meshes', () => {
   let expected: readonly Expected[];
 
   beforeAll(() => {
-    expected = clerkExpectations();
+    expected = clerkExpectations()
+      .filter((_, i) => i % 3 === 0)
+      .map(({ prompt, steps }) => ({ prompt, steps: steps.slice(0, TOKENS) }));
   });
 
   it.each(combinations().map((combination): [string, Combination] => [combination.name, combination]))(
