@@ -14,7 +14,7 @@ const group = (ranks: number): string[] => Array.from({ length: ranks }, (_, id)
 describe('allReduceCost', () => {
   it('takes the declared bandwidth of the group size, or of the next larger', () => {
     const declared = routes({ 2: 18e9, 4: 4.2e9 });
-    expect(allReduceCost(declared, group(2))).toEqual({ latency: 1e-5, bandwidth: 18e9 });
+    expect(allReduceCost(declared, group(2))).toEqual({ latency: 1e-5, bandwidth: 18e9, declared: true });
     expect(allReduceCost(declared, group(3))?.bandwidth).toBe(4.2e9);
     expect(allReduceCost(declared, group(4))?.bandwidth).toBe(4.2e9);
   });
