@@ -12,7 +12,7 @@ import { verifyRuntime } from './ir/verify-runtime.js';
 import { verifySharded } from './ir/verify-sharded.js';
 import { verifyTransitions } from './ir/verify-transitions.js';
 import { buildLogical } from './passes/build-logical.js';
-import { createCompileMemory } from './passes/compile-memory.js';
+import { createSearchMemory } from './passes/search-memory.js';
 import { checkLowering } from './passes/check-lowering.js';
 import { checkExpectations } from './passes/expectations.js';
 import { lowerPlan, type LowerOptions } from './passes/lower.js';
@@ -78,7 +78,7 @@ export type PlanCompiler = (plan: Plan) => CompileResult;
  * for one of them it does not work out again for others that are laid out alike.
  */
 export function createPlanCompiler(): PlanCompiler {
-  const memory = createCompileMemory();
+  const memory = createSearchMemory();
   return (plan) => compilePlan(plan, { verify: false, memory });
 }
 

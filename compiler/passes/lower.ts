@@ -21,7 +21,7 @@ import type { LastingPieces, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
-import { layoutKey, type CompileMemory } from './compile-memory.js';
+import { layoutKey, type SearchMemory } from './search-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
 import { loadCosts } from './kv-costs.js';
@@ -43,7 +43,7 @@ export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
   readonly maxBindingBytes?: number;
   /** Of plans for the same model over the same topology that were compiled before. */
-  readonly memory?: CompileMemory;
+  readonly memory?: SearchMemory;
 }
 
 /**

@@ -20,7 +20,7 @@ import type {
 } from '../ir/transitions.js';
 import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
-import { layoutKey, type CompileMemory } from './compile-memory.js';
+import { layoutKey, type SearchMemory } from './search-memory.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { planWeights } from '../reshard/plan-weights.js';
 import { planningMemo, type PlanningMemo } from '../reshard/planning-memo.js';
@@ -37,7 +37,7 @@ export function buildTransitions(
   sharded: ShardedGraph,
   plan: Plan,
   planning: WeightPlanning,
-  memory?: CompileMemory,
+  memory?: SearchMemory,
 ): TransitionGraph {
   const key = memory && layoutKey(plan);
   const known = memory?.transitions.get(key!);

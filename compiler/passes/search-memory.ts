@@ -8,7 +8,7 @@ import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
 import type { SettledMoves } from './lower-moves.js';
 
-export interface CompileMemory {
+export interface SearchMemory {
   logical?: LogicalGraph;
   /** By `layoutKey`. */
   readonly transitions: Map<string, Pick<TransitionGraph, 'weights' | 'holdings'>>;
@@ -16,7 +16,7 @@ export interface CompileMemory {
   readonly moves: Map<string, SettledMoves>;
 }
 
-export function createCompileMemory(): CompileMemory {
+export function createSearchMemory(): SearchMemory {
   return { transitions: new Map(), moves: new Map() };
 }
 
