@@ -1,4 +1,5 @@
 /** The architectures of GGUF files that are known, and what their files have otherwise than Hugging Face's: one row each. */
+import type { Field, Fields } from './fields.js';
 
 export interface Architecture {
   readonly class: string;
@@ -9,7 +10,7 @@ export interface Architecture {
   /** Names of tensors in a layer that others have otherwise. */
   readonly layerNames?: Readonly<Record<string, string>>;
   /** Fields of a `config.json` that only this architecture has. */
-  readonly fields?: (field: (key: string) => unknown) => Readonly<Record<string, unknown>>;
+  readonly fields?: (field: Field) => Fields;
 }
 
 const GEMMA: Pick<Architecture, 'unitNorms' | 'layerNames'> = {
@@ -27,7 +28,7 @@ const GEMMA: Pick<Architecture, 'unitNorms' | 'layerNames'> = {
  */
 const queryScalar =
   (layersOfLargest: number) =>
-  (field: (key: string) => unknown): unknown => {
+  (field: Field): unknown => {
     const [hidden, heads] = [Number(field('embedding_length')), Number(field('attention.head_count'))];
     return field('block_count') === layersOfLargest ? hidden / heads : field('attention.key_length');
   };
@@ -36,7 +37,7 @@ const queryScalar =
  * A file without the field is older than it. The models of that time that see 4,096 tokens have the window that their
  * config.json says, 2,047; that of the others is as long as their context or longer, and shuts nothing out.
  */
-function phi3Window(field: (key: string) => unknown): unknown {
+function phi3Window(field: Field): unknown {
   const window = field('attention.sliding_window');
   if (window !== undefined) return window === 0 ? null : window;
   return field('context_length') === 4096 ? 2047 : null;

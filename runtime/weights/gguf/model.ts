@@ -7,11 +7,12 @@
  */
 import type { StoredTensor } from '../safetensors.js';
 import { ARCHITECTURES, type Architecture } from './architectures.js';
+import { givenFields, type Field, type Fields } from './fields.js';
 import { damagedGguf, readGgufHeader, type GgufHeader, type GgufValue } from './header.js';
 import { ropeFields } from './rope.js';
 
 export interface GgufModel {
-  readonly configJson: Readonly<Record<string, unknown>>;
+  readonly configJson: Fields;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
@@ -77,15 +78,15 @@ function configOf(
   { metadata, tensors }: GgufHeader,
   architecture: string,
   known: Architecture | undefined,
-): Record<string, unknown> {
-  const field = (key: string): unknown => plain(metadata.get(`${architecture}.${key}`));
+): Fields {
+  const field: Field = (key) => plain(metadata.get(`${architecture}.${key}`));
   const has = (name: string): boolean => tensors.some((tensor) => tensor.name === name);
   const table = tensors.find((tensor) => tensor.name === 'token_embd.weight');
   const [hidden, heads] = [field('embedding_length'), field('attention.head_count')];
   const headDim =
     field('attention.key_length') ??
     (typeof hidden === 'number' && typeof heads === 'number' ? hidden / heads : undefined);
-  const config: Record<string, unknown> = {
+  const config: Fields = {
     architectures: [known?.class ?? architecture],
     hidden_size: hidden,
     num_hidden_layers: field('block_count'),
@@ -105,7 +106,7 @@ function configOf(
     torch_dtype: table && PLAIN_TYPES[table.type],
     ...known?.fields?.(field),
   };
-  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+  return givenFields(config);
 }
 
 /** Types of the matrices, as the file names them; undefined where none of them is quantised. */

@@ -5,10 +5,8 @@
  */
 import { fileWeightSource } from '../weight-source.js';
 import type { Architecture } from './architectures.js';
+import { givenFields, type Field, type Fields } from './fields.js';
 import { damagedGguf, type GgufTensor } from './header.js';
-
-type Field = (key: string) => unknown;
-type Fields = Readonly<Record<string, unknown>>;
 
 /** More than half of any head. */
 const MAX_DIVISORS = 65_536;
@@ -37,14 +35,17 @@ export function ropeFields(
     const { short_factor, long_factor } = divisors;
     return {
       ...part,
-      rope_scaling: given({ rope_type: 'longrope', short_factor, long_factor, attention_factor }),
+      rope_scaling: givenFields({ rope_type: 'longrope', short_factor, long_factor, attention_factor }),
     };
   }
   switch (type) {
     case 'none':
       return part;
     case 'linear':
-      return { ...part, rope_scaling: given({ rope_type: type, factor: field('rope.scaling.factor') }) };
+      return {
+        ...part,
+        rope_scaling: givenFields({ rope_type: type, factor: field('rope.scaling.factor') }),
+      };
     case 'yarn':
       return yarnIsUsual(field)
         ? { ...part, rope_scaling: yarn(field) }
@@ -62,7 +63,7 @@ function yarnIsUsual(field: Field): boolean {
 }
 
 const yarn = (field: Field): Fields =>
-  given({
+  givenFields({
     rope_type: 'yarn',
     factor: field('rope.scaling.factor'),
     original_max_position_embeddings: field('rope.scaling.original_context_length'),
@@ -104,6 +105,3 @@ function readVector(path: string, tensor: GgufTensor): readonly number[] {
     source.close();
   }
 }
-
-const given = (fields: Fields): Fields =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
