@@ -5,7 +5,8 @@
  * as neighbours on the machine only ever make it worse. Rates are given on the wall clock and per second of processor
  * time, which other load disturbs less.
  */
-import { movesOfDevice, roundUp, type RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import { roundUp } from '../compiler/ir/device-layout.js';
+import { movesOfDevice, type RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Device } from '../runtime/device/device.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import {

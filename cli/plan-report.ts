@@ -1,5 +1,6 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
-import type { Program, RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
+import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
+import type { Program } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
 import {
   describeKvCost,

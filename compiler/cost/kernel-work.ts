@@ -7,7 +7,7 @@
  * appendix of Seesaw (arXiv 2503.06433) has one factor of head_dim too many in its attention FLOPs.
  */
 import { bytesPerElement } from '../model/weight-types.js';
-import type { KernelName, KernelOp } from '../ir/runtime-graph.js';
+import type { KernelName, KernelOp } from '../ir/runtime-program.js';
 
 /** The sizes of one step that its costs depend on. */
 export interface StepSize {

@@ -1,6 +1,7 @@
 /** Ops of a program that cost the same, so that each kind is costed once however many layers there are. */
 import type { DraftOp } from '../ir/op-access.js';
-import { activationStride, type ProgramValue } from '../ir/runtime-graph.js';
+import { activationStride } from '../ir/device-layout.js';
+import type { ProgramValue } from '../ir/runtime-program.js';
 
 /** What of a program its costs depend on, whether it has been lowered to the end or not. */
 export interface CostedProgram {

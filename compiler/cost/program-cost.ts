@@ -5,7 +5,7 @@
  * its slowest device decides. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
-import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-graph.js';
+import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-program.js';
 import { vectorType } from '../model/weight-types.js';
 import type { DeviceKind } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';

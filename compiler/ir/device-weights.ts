@@ -13,7 +13,7 @@ import {
 } from './in-place.js';
 import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
 import type { DeviceMoves } from './runtime-graph.js';
-import { roundUp } from './runtime-graph.js';
+import { roundUp } from './device-layout.js';
 import {
   layOutArena,
   type Residence,

@@ -8,16 +8,14 @@
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import { bufferRectangle } from './pieces.js';
 import { intersect, subtractAll, type Rectangle } from './rectangles.js';
-import {
-  pieceBytes,
-  weightLayout,
-  weightRowBytes,
-  type ByteRange,
-  type DeviceMoves,
-  type RuntimeWeight,
-  type WeightCopy,
-  type WeightPiece,
-  type WeightReceive,
+import { pieceBytes, weightLayout, weightRowBytes } from './device-layout.js';
+import type {
+  ByteRange,
+  DeviceMoves,
+  RuntimeWeight,
+  WeightCopy,
+  WeightPiece,
+  WeightReceive,
 } from './runtime-graph.js';
 import { writesOf } from './written-bytes.js';
 import type { Residence, Spot, Spots, TransitionsByResidence } from './weight-arena.js';

@@ -2,7 +2,7 @@
  * What every kernel takes: operands in order, parameters, and how their shapes hang together. Verifiers check
  * runtime graphs against this table; it is the machine-readable form of the comments on `KernelName`.
  */
-import type { KernelName } from './runtime-graph.js';
+import type { KernelName } from './runtime-program.js';
 
 /** Kinds of operands. `rows?` names the step region. */
 export type OperandSpec =

@@ -1,5 +1,5 @@
 /** Which values, weights and KV pages an op of a runtime program reads and writes: the one table of side effects. */
-import type { KernelName, Operand, RuntimeOp } from './runtime-graph.js';
+import type { KernelName, Operand, RuntimeOp } from './runtime-program.js';
 
 export interface OpAccess {
   /** Value ids. A value that is updated in place is in both lists. */

@@ -8,14 +8,12 @@ import { printInterval } from './print-transitions.js';
 import type {
   KvPool,
   LoadCosts,
-  Operand,
-  Program,
   RuntimeGraph,
-  RuntimeOp,
   RuntimeStage,
   RuntimeTransition,
   WeightShard,
 } from './runtime-graph.js';
+import type { Operand, Program, RuntimeOp } from './runtime-program.js';
 
 /** Stable text of a runtime graph, ending in a line break. */
 export function printRuntime(graph: RuntimeGraph, options: PrintOptions = {}): string {

@@ -1,11 +1,7 @@
 /** The shape of a runtime graph file, as zod schemas. Types are checked against those of `runtime-graph.ts`. */
 import { z } from 'zod';
-import {
-  RUNTIME_GRAPH_FORMAT,
-  RUNTIME_GRAPH_VERSION,
-  type KernelName,
-  type RuntimeGraph,
-} from './runtime-graph.js';
+import { RUNTIME_GRAPH_FORMAT, RUNTIME_GRAPH_VERSION, type RuntimeGraph } from './runtime-graph.js';
+import type { KernelName } from './runtime-program.js';
 import { WEIGHT_TYPES } from '../model/weight-types.js';
 import type { Condition } from '../plan/plan.js';
 

@@ -6,16 +6,9 @@
 import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './kernel-table.js';
 import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
 import { opAccess } from './op-access.js';
-import {
-  activationStride,
-  type AllGatherOp,
-  type KernelOp,
-  type KvPool,
-  type Operand,
-  type Program,
-  type RuntimeOp,
-  type RuntimeStage,
-} from './runtime-graph.js';
+import { activationStride } from './device-layout.js';
+import type { KvPool, RuntimeStage } from './runtime-graph.js';
+import type { AllGatherOp, KernelOp, Operand, Program, RuntimeOp } from './runtime-program.js';
 
 /** Problems of a program; each names the op. */
 export function verifyProgram(

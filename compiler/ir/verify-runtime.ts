@@ -6,13 +6,8 @@
 import { groupBy } from '../group-by.js';
 import { bufferRectangle, byTensor } from './pieces.js';
 import { area, intersect, subtractAll } from './rectangles.js';
-import {
-  type KvPool,
-  weightBytes,
-  type RuntimeGraph,
-  type RuntimeStage,
-  type RuntimeWeight,
-} from './runtime-graph.js';
+import { weightBytes } from './device-layout.js';
+import type { KvPool, RuntimeGraph, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { RankHolding, TransitionGraph } from './transitions.js';
 import { verifyProgram } from './verify-program.js';

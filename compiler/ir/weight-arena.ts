@@ -24,7 +24,7 @@ import {
   type WeightMoves,
 } from './in-place.js';
 import type { DeviceMoves, RuntimeWeight, WeightCopy } from './runtime-graph.js';
-import { roundUp } from './runtime-graph.js';
+import { roundUp } from './device-layout.js';
 import { writtenBytes } from './written-bytes.js';
 
 /** A residence: weights that are on the device at the same time, under one name. */

@@ -5,7 +5,8 @@
  */
 import { packedBytes } from '../model/weight-types.js';
 import { bufferRectangle } from './pieces.js';
-import { weightRowBytes, pieceBytes, type RuntimeWeight, type WeightPiece } from './runtime-graph.js';
+import { weightRowBytes, pieceBytes } from './device-layout.js';
+import type { RuntimeWeight, WeightPiece } from './runtime-graph.js';
 import type { Interval } from './transitions.js';
 
 /** Pieces that are written as they are, and rows of the buffer that are written whole, in order. */

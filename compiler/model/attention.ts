@@ -1,5 +1,5 @@
 /** What the attention of one layer is, beyond its heads: the one place that knows how layers of a model differ. */
-import type { RopeTable } from '../ir/runtime-graph.js';
+import type { RopeTable } from '../ir/runtime-program.js';
 import { ropeAmplitude } from './rope.js';
 import type { ModelShape } from './shape.js';
 

@@ -1,6 +1,6 @@
 /** What the lowerings of a block share: where they are in it, and how they add to the program. */
 import type { LogicalOp } from '../ir/logical.js';
-import type { KernelName, Operand } from '../ir/runtime-graph.js';
+import type { KernelName, Operand } from '../ir/runtime-program.js';
 import type { ShardedOp, ShardedValue } from '../ir/sharded.js';
 import type { WeightType } from '../model/weight-types.js';
 import { weightType, type MatrixWeight } from './block-weights.js';

@@ -7,7 +7,7 @@
  * implies is left out.
  */
 import { opAccess, type DraftOp } from '../ir/op-access.js';
-import type { ProgramValue } from '../ir/runtime-graph.js';
+import type { ProgramValue } from '../ir/runtime-program.js';
 
 /** Indices of the ops each op waits for, ascending. */
 export function dependencies(

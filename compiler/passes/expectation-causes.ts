@@ -1,7 +1,8 @@
 /** Why an expectation is not met: the ops and moves that its figure counts, and the places of the plan they come from. */
 import { formatBytes } from '../check/units.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
-import type { RuntimeGraph, RuntimeOp, RuntimeStage } from '../ir/runtime-graph.js';
+import type { RuntimeGraph, RuntimeStage } from '../ir/runtime-graph.js';
+import type { RuntimeOp } from '../ir/runtime-program.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { CheckedExpectation } from '../plan/plan.js';
 import { movesOf } from '../provenance.js';

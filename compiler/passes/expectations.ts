@@ -3,7 +3,8 @@
  * edge) is left to simulations and runs (`runtime/expectations`); all else are figures of the graphs.
  */
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
-import type { Program, RuntimeGraph } from '../ir/runtime-graph.js';
+import type { RuntimeGraph } from '../ir/runtime-graph.js';
+import type { Program } from '../ir/runtime-program.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
 import { expectationCauses, nameOfOp } from './expectation-causes.js';

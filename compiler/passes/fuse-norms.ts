@@ -5,7 +5,7 @@
  *     rms_norm x, w, y          =>
  */
 import type { DraftOp } from '../ir/op-access.js';
-import type { Operand } from '../ir/runtime-graph.js';
+import type { Operand } from '../ir/runtime-program.js';
 
 export function fuseNorms(ops: readonly DraftOp[]): readonly DraftOp[] {
   const fused: DraftOp[] = [];

@@ -9,7 +9,8 @@
  * Example: `a = f(); b = g(a); c = h(b)` needs two slots: a and c share one.
  */
 import { opAccess, type DraftOp } from '../ir/op-access.js';
-import { activationStride, type ProgramValue } from '../ir/runtime-graph.js';
+import { activationStride } from '../ir/device-layout.js';
+import type { ProgramValue } from '../ir/runtime-program.js';
 import type { DraftValue } from './program-builder.js';
 
 export interface Lifetime {

@@ -7,15 +7,15 @@
  * piece of 16-bit elements at an odd column is uploaded instead.
  */
 import { groupBy } from '../group-by.js';
-import {
-  weightRowBytes,
-  type DeviceMoves,
-  type RuntimeTransition,
-  type RuntimeWeight,
-  type WeightCopy,
-  type WeightPiece,
-  type WeightReceive,
-  type WeightShard,
+import { weightRowBytes } from '../ir/device-layout.js';
+import type {
+  DeviceMoves,
+  RuntimeTransition,
+  RuntimeWeight,
+  WeightCopy,
+  WeightPiece,
+  WeightReceive,
+  WeightShard,
 } from '../ir/runtime-graph.js';
 import type { GroupPlan, ReshardGroup, WeightReshard } from '../ir/transitions.js';
 import { sameContent } from '../ir/weight-content.js';

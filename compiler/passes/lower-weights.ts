@@ -6,7 +6,8 @@
  * transition names pieces by index.
  */
 import { byTensor } from '../ir/pieces.js';
-import { weightBytes, type RuntimeWeight, type WeightPiece, type WeightShard } from '../ir/runtime-graph.js';
+import { weightBytes } from '../ir/device-layout.js';
+import type { RuntimeWeight, WeightPiece, WeightShard } from '../ir/runtime-graph.js';
 import type { Interval, TensorPiece } from '../ir/transitions.js';
 import { weightPart } from './block-weights.js';
 import type { TpLayout } from './placement.js';

@@ -10,12 +10,11 @@ import {
   RUNTIME_GRAPH_FORMAT,
   RUNTIME_GRAPH_VERSION,
   type KvPool,
-  type Program,
   type RuntimeGraph,
-  type RuntimeOp,
   type RuntimeStage,
   type WeightShard,
 } from '../ir/runtime-graph.js';
+import type { Program, RuntimeOp } from '../ir/runtime-program.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
 import type { LastingPieces, TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';

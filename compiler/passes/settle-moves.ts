@@ -9,12 +9,8 @@ import { numbered } from '../numbered.js';
 import type { WeightMoves } from '../ir/in-place.js';
 import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
-import {
-  weightRowBytes,
-  type RuntimeWeight,
-  type WeightCopy,
-  type WeightPiece,
-} from '../ir/runtime-graph.js';
+import { weightRowBytes } from '../ir/device-layout.js';
+import type { RuntimeWeight, WeightCopy, WeightPiece } from '../ir/runtime-graph.js';
 import type { RankHolding, ReshardGroup, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
 import { bytesByPiece, isWholeWords } from '../ir/written-bytes.js';
 import { packedBytes } from '../model/weight-types.js';

@@ -10,14 +10,14 @@
 import { groupBy } from '../../compiler/group-by.js';
 import { movesByWeight, movesLeft } from '../../compiler/ir/in-place.js';
 import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
-import {
-  type DeviceMoves,
-  type Program,
-  type RuntimeGraph,
-  type RuntimeRank,
-  type RuntimeTransition,
-  type WeightShard,
+import type {
+  DeviceMoves,
+  RuntimeGraph,
+  RuntimeRank,
+  RuntimeTransition,
+  WeightShard,
 } from '../../compiler/ir/runtime-graph.js';
+import type { Program } from '../../compiler/ir/runtime-program.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';

@@ -6,7 +6,7 @@
  * Every figure is the best of some rounds, of many where they are short: what disturbs a measurement makes it slower,
  * never faster.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import { ATTENTION_TILE_ROWS, type KernelRequest, type KernelVariant } from '../kernels/kernel.js';
 import { kernelVariants } from '../kernels/library.js';
 import { measureBandwidth, type MeasuredBandwidth } from './bandwidth.js';

@@ -1,6 +1,6 @@
 /** The sampled rows of a step: what is changed about their logits, and which tokens come of what the ranks report. */
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import { adjustmentBytes } from '../../compiler/passes/step-sizes.js';
 import type { DeviceBuffer } from '../device/device.js';
 import { timed } from '../exec/host-time.js';

@@ -1,5 +1,5 @@
 /** What the host makes of the values that the ranks of a group read out for a collective. */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 
 /** Rank order fixes the rounding: the sum is the same on every rank and in every run. */
 export function sumInRankOrder(parts: readonly Uint8Array[]): Uint8Array {

@@ -3,15 +3,15 @@
  * order. Several steps may be under way, one per pipeline stage; a step's activations wait in host memory between two.
  * While weights are on their way a group goes as far as they have arrived on all its ranks.
  */
+import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type {
   CollectiveRuntimeOp,
   Program,
   ProgramValue,
   RecvOp,
-  RuntimeStage,
   SendOp,
-} from '../../compiler/ir/runtime-graph.js';
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+} from '../../compiler/ir/runtime-program.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import { sideBySide, sumInRankOrder } from './exchange.js';
 import { createFifo } from './fifo.js';
 import type { Fifo } from './fifo.js';

@@ -1,16 +1,9 @@
 /**
  * One rank of a stage made ready to run: its workspace, its step arguments and every kernel of its program, bound.
  */
-import type {
-  KernelOp,
-  Operand,
-  Program,
-  RopeTable,
-  RuntimeRank,
-  RuntimeStage,
-  SampleOp,
-} from '../../compiler/ir/runtime-graph.js';
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeRank, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { KernelOp, Operand, Program, RopeTable, SampleOp } from '../../compiler/ir/runtime-program.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { BoundKernel, BufferRange, CommandList, Device, DeviceBuffer } from '../device/device.js';
 import type { KernelLibrary, KernelRequest, KernelVariant } from '../kernels/kernel.js';
 import { ATTENTION_TILE_ROWS, SAMPLE_WORDS } from '../kernels/kernel.js';

@@ -1,5 +1,5 @@
 /** Rotary frequencies: how fast each pair of dimensions turns. */
-import type { RopeTable } from '../../compiler/ir/runtime-graph.js';
+import type { RopeTable } from '../../compiler/ir/runtime-program.js';
 import type { ModelShape, RopeScaling } from '../../compiler/model/shape.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 

@@ -12,7 +12,7 @@
  * Order: slots are emptied in the order they were filled, by a submit each, and moves in the order they were put in.
  */
 import { REGION_ALIGNMENT, ringSizes } from '../../compiler/ir/device-weights.js';
-import { roundUp } from '../../compiler/ir/runtime-graph.js';
+import { roundUp } from '../../compiler/ir/device-layout.js';
 import type { ByteRange } from '../../compiler/ir/runtime-graph.js';
 import type { BufferRange, Device, DeviceBuffer, RowCopy } from '../device/device.js';
 import type { WeightRuns } from '../weights/pack.js';

@@ -2,7 +2,7 @@
  * Step arguments: everything a step's kernels need to know about its rows, in one buffer per rank written once per
  * step. See `runtime/kernels/kernel.ts` for the layout of the regions.
  */
-import { roundUp } from '../../compiler/ir/runtime-graph.js';
+import { roundUp } from '../../compiler/ir/device-layout.js';
 import { ATTENTION_TILE_ROWS } from '../kernels/kernel.js';
 import type { AdjustmentTurn } from '../sampling/step-adjustments.js';
 import type { StepItem } from '../scheduler/types.js';

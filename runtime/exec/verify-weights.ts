@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { RuntimeWeight } from '../../compiler/ir/runtime-graph.js';
-import { weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import { weightRowBytes } from '../../compiler/ir/device-layout.js';
 import { WEIGHT_FORMATS } from '../../compiler/model/weight-types.js';
 import type { Device } from '../device/device.js';
 import { RuntimeFailure } from '../failure.js';

@@ -2,7 +2,7 @@
  * The slots of all stages on a device. Stages of different residences never compute there at the same time, so their
  * slots lie over each other (`compiler/ir/workspace.ts`).
  */
-import type { Program } from '../../compiler/ir/runtime-graph.js';
+import type { Program } from '../../compiler/ir/runtime-program.js';
 import { overlaidBuffers, overlaidPlaces } from '../../compiler/ir/workspace.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 

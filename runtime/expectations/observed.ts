@@ -2,7 +2,8 @@
  * What a run did, in the terms that expectations of plans are written in: read from the slices of its trace, or from
  * those of a simulation, which are the same.
  */
-import type { RuntimeGraph, RuntimeOp } from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { RuntimeOp } from '../../compiler/ir/runtime-program.js';
 import { pageOwners } from '../kv/page-owners.js';
 import { wholeSeconds } from '../trace/categories.js';
 import type { ReadSlice, ReadTrace } from '../trace/slices.js';

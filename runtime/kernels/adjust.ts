@@ -3,7 +3,7 @@
  * `mask` rules out every id that a bitmap leaves out. Candidates, sums and maxima are taken afterwards, so they are exact
  * for the changed distribution on every rank, however the vocabulary is split. The entries are described in `kernel.ts`.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import { ADJUST_WORDS, BANNED_LOGIT, maskWords } from './kernel.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
 import { ceilDiv, defineKernel, param, read, readWrite } from './wgsl.js';

@@ -15,7 +15,7 @@
  *   are made and parts of head_dim while values are summed.
  * - plain, without subgroups: a thread has one row of one head.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { DType } from '../../compiler/model/shape.js';
 import type { DeviceLimits } from '../device/device.js';
 import { ATTENTION_TILE_ROWS } from './kernel.js';

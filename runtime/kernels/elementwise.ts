@@ -2,7 +2,7 @@
  * Kernels without arithmetic across columns: `embed`, `add`, `silu_mul`, `gelu_mul`, `soft_cap`, `gather_rows`. One
  * thread makes four consecutive columns of one row; the grid is (column blocks, rows).
  */
-import { activationStride, weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import { activationStride, weightRowBytes } from '../../compiler/ir/device-layout.js';
 import { isQuantised } from '../../compiler/model/weight-types.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
 import { quantisedAccess } from './quantised.js';

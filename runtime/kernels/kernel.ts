@@ -6,7 +6,7 @@
  * row count (`matmul`, norms, ...) or the tile count (`attention`); dispatches are exact, kernels still guard.
  */
 import type { WeightType } from '../../compiler/model/weight-types.js';
-import type { KernelName } from '../../compiler/ir/runtime-graph.js';
+import type { KernelName } from '../../compiler/ir/runtime-program.js';
 import type { DeviceLimits, KernelSource } from '../device/device.js';
 
 export interface KernelVariant extends KernelSource {

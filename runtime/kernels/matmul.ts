@@ -11,7 +11,7 @@
  * Invariant: every variant adds the quads of k in ascending order, so a row's result has the same bits whatever the
  * number of rows in the step, the subgroup size or the variant.
  */
-import { activationStride, weightLayout, weightRowBytes } from '../../compiler/ir/runtime-graph.js';
+import { activationStride, weightLayout, weightRowBytes } from '../../compiler/ir/device-layout.js';
 import {
   isQuantised,
   vectorType,

@@ -2,7 +2,7 @@
  * `rms_norm` and `add_rms_norm`: out = x / sqrt(mean(x^2) + eps) * (offset + weight) over the true columns of a row.
  * One workgroup (a subgroup where there are subgroups) per row. Pad columns of x are zero, so they need no care.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { DeviceLimits } from '../device/device.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
 import { defineKernel, param, plainType, quad, read, readWrite, rowReduction } from './wgsl.js';

@@ -10,7 +10,7 @@
  * Angles grow to the length of the context, where WGSL promises nothing about `sin` and `cos`; so the angle is
  * reduced to [-pi/4, pi/4] in three exact parts of pi/2 and the functions are polynomials.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';
 import { ceilDiv, defineKernel, pair, param, plainType, read, readWrite } from './wgsl.js';
 

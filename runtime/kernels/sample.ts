@@ -10,7 +10,7 @@
  * A rank whose columns all lie beyond the vocabulary reports the lowest f32 as score and maximum, zero sums and no
  * candidates.
  */
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { DeviceLimits } from '../device/device.js';
 import { SAMPLE_CANDIDATES, SAMPLE_WORDS } from './kernel.js';
 import type { KernelRequest, KernelVariant } from './kernel.js';

@@ -6,12 +6,8 @@
  */
 import { bufferRectangle } from '../../compiler/ir/pieces.js';
 import { containsInterval, type Rectangle } from '../../compiler/ir/rectangles.js';
-import {
-  weightLayout,
-  weightRowBytes,
-  type RuntimeWeight,
-  type WeightPiece,
-} from '../../compiler/ir/runtime-graph.js';
+import { weightLayout, weightRowBytes } from '../../compiler/ir/device-layout.js';
+import type { RuntimeWeight, WeightPiece } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import { writesOf } from '../../compiler/ir/written-bytes.js';
 import { packedBytes } from '../../compiler/model/weight-types.js';

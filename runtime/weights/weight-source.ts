@@ -6,7 +6,7 @@ import { closeSync, readSync } from 'node:fs';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { DType } from '../../compiler/model/shape.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
-import { roundUp } from '../../compiler/ir/runtime-graph.js';
+import { roundUp } from '../../compiler/ir/device-layout.js';
 import {
   FILE_TYPES,
   isFileType,

@@ -3,7 +3,7 @@
  * vocabulary, with everything a request may change about them.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { activationStride } from '../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { SamplingParams } from '../../runtime/engine/types.js';
 import { openDevices } from '../../runtime/device/dawn.js';
 import type { Device } from '../../runtime/device/device.js';

@@ -1,5 +1,5 @@
 /** Every kernel of the runtime graph in f64, as the comments of `compiler/ir/runtime-graph.ts` state it. */
-import type { KernelOp, Operand, RopeTable } from '../../compiler/ir/runtime-graph.js';
+import type { KernelOp, Operand, RopeTable } from '../../compiler/ir/runtime-program.js';
 import type { OpenRank } from './interpreter-rank.js';
 
 /** Radians per position of each rotary pair, by table. */

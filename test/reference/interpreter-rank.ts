@@ -1,11 +1,7 @@
 /** What one rank has before it while a step is interpreted: arguments, slots, weights and pages. */
-import {
-  activationStride,
-  weightLayout,
-  type Program,
-  type RuntimeRank,
-  type RuntimeStage,
-} from '../../compiler/ir/runtime-graph.js';
+import { activationStride, weightLayout } from '../../compiler/ir/device-layout.js';
+import type { RuntimeRank, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { Program } from '../../compiler/ir/runtime-program.js';
 import type { OpenPool } from './interpreter-pages.js';
 import type { WeightBuffers } from './runtime-weights.js';
 

@@ -6,13 +6,8 @@
  * - weights are the buffers that uploads and transitions left (`runtime-weights.ts`);
  * - KV lives in pages that start as NaN (`interpreter-pages.ts`), and crosses stages only by the slices of the graph's edges.
  */
-import {
-  movesOfDevice,
-  type Program,
-  type RuntimeGraph,
-  type RuntimeOp,
-  type RuntimeStage,
-} from '../../compiler/ir/runtime-graph.js';
+import { movesOfDevice, type RuntimeGraph, type RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import type { Program, RuntimeOp } from '../../compiler/ir/runtime-program.js';
 import { KERNELS, type Frequencies } from './interpreter-kernels.js';
 import { openPool } from './interpreter-pages.js';
 import { openRank, stepArguments, type InterpreterItem, type OpenRank } from './interpreter-rank.js';

@@ -3,9 +3,9 @@
  * element in the device's layout. Garbage is NaN, so that an element nobody wrote cannot pass for a zero.
  */
 import { WEIGHT_FORMATS } from '../../compiler/model/weight-types.js';
+import { weightLayout } from '../../compiler/ir/device-layout.js';
 import {
   copyRanges,
-  weightLayout,
   type DeviceMoves,
   type RuntimeWeight,
   type WeightCopy,

@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { kernelWork, type StepSize } from '../../../compiler/cost/kernel-work.js';
-import type { KernelOp, RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import type { KernelOp } from '../../../compiler/ir/runtime-program.js';
 import { makePlan, originAt } from '../support/make-plan.js';
 
 const LLAMA2_70B = {

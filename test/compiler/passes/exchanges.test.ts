@@ -8,7 +8,7 @@ import { planReport } from '../../../cli/plan-report.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import { COLLECTIVES } from '../../../compiler/ir/collective-table.js';
 import { isCollective } from '../../../compiler/ir/print-sharded.js';
-import { activationStride } from '../../../compiler/ir/runtime-graph.js';
+import { activationStride } from '../../../compiler/ir/device-layout.js';
 import type { ShardedBlock, ShardedStage } from '../../../compiler/ir/sharded.js';
 import { partsOf } from '../../../compiler/ir/sharding-algebra.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';

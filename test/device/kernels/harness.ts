@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, expect } from 'vitest';
 import { isQuantised, type WeightType } from '../../../compiler/model/weight-types.js';
-import { activationStride, weightLayout } from '../../../compiler/ir/runtime-graph.js';
+import { activationStride, weightLayout } from '../../../compiler/ir/device-layout.js';
 import type { Device, DeviceLimits } from '../../../runtime/device/device.js';
 import { openDevices } from '../../../runtime/device/dawn.js';
 import type { KernelRequest, KernelVariant } from '../../../runtime/kernels/kernel.js';

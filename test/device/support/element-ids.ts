@@ -2,7 +2,8 @@
  * Weights whose elements are ids of where they belong. In f32 every element of a model has an id of its own; in 16
  * bits ids are spread over the positive numbers below two and repeat after 16384.
  */
-import { weightLayout, type RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
+import { weightLayout } from '../../../compiler/ir/device-layout.js';
+import type { RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../../compiler/ir/transitions.js';
 import { BYTES_OF, type DType } from '../../../compiler/model/shape.js';
 import { plainType } from '../../../runtime/kernels/wgsl.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { largestWeight, ringSizes } from '../../../compiler/ir/device-weights.js';
 import type { DeviceMoves, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
-import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
+import { weightBytes } from '../../../compiler/ir/device-layout.js';
 import { packWeight } from '../../../runtime/weights/pack.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { memoryDevice } from '../support/memory-device.js';

@@ -1,7 +1,7 @@
 /** `--verify-moves` finds a single wrong byte among weights wherever it comes from, and says where it is. */
 import { describe, expect, it } from 'vitest';
 import type { DeviceMoves, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
-import { weightBytes } from '../../../compiler/ir/runtime-graph.js';
+import { weightBytes } from '../../../compiler/ir/device-layout.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { failureOf, flippingDevice } from '../support/flipping-device.js';

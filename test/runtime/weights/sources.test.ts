@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
-import { weightBytes, weightLayout } from '../../../compiler/ir/runtime-graph.js';
+import { weightBytes, weightLayout } from '../../../compiler/ir/device-layout.js';
 import type { Interval } from '../../../compiler/ir/transitions.js';
 import type { DType } from '../../../compiler/model/shape.js';
 import { tensorsOfWeights } from '../../../runtime/weights/graph-tensors.js';
