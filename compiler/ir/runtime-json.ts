@@ -1,6 +1,7 @@
 /**
  * Runtime graphs as files. A graph file is user input: whatever it holds, the answer is a graph or a list of
- * problems in plain words, and a graph that parses has passed the verifier too.
+ * problems in plain words, and a graph that parses has passed the verifier too. What happens to a graph of another
+ * build stands in docs/runtime-graph.md, "Versions".
  */
 import { RUNTIME_GRAPH_FORMAT, RUNTIME_GRAPH_VERSION, type RuntimeGraph } from './runtime-graph.js';
 import { runtimeGraphSchema } from './runtime-schema.js';
@@ -11,6 +12,9 @@ export type ParsedRuntimeGraph =
   | { readonly graph?: undefined; readonly problems: readonly string[] };
 
 const MOST_PROBLEMS = 20;
+
+/** Features that a graph may require of its reader, beside the version: none so far. */
+const KNOWN_FEATURES: ReadonlySet<unknown> = new Set();
 
 /** The text of a graph file. */
 export function serialiseRuntimeGraph(graph: RuntimeGraph): string {
@@ -34,12 +38,26 @@ export function parseRuntimeGraph(json: unknown): ParsedRuntimeGraph {
 /** What is wrong with the outermost fields: the errors people really make deserve their own sentence. */
 function headerProblem(json: unknown): string | undefined {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return 'this is not a runtime graph';
-  const { format, version } = json as Readonly<Record<string, unknown>>;
+  const { format, version, requires } = json as Readonly<Record<string, unknown>>;
   if (format !== RUNTIME_GRAPH_FORMAT)
     return `this is not a runtime graph: \`format\` is not "${RUNTIME_GRAPH_FORMAT}"`;
-  if (version === RUNTIME_GRAPH_VERSION) return undefined;
-  const known = `this Fulcrum reads version ${RUNTIME_GRAPH_VERSION}`;
+  return version === RUNTIME_GRAPH_VERSION ? requirementProblem(requires) : versionProblem(version);
+}
+
+function versionProblem(version: unknown): string {
+  const newer = typeof version === 'number' && version > RUNTIME_GRAPH_VERSION;
+  const known = `${newer ? 'written by a newer Fulcrum; this one' : 'this Fulcrum'} reads version ${RUNTIME_GRAPH_VERSION}`;
   return `the graph is of version ${JSON.stringify(version)}; ${known}: compile the plan again`;
+}
+
+/** A graph that uses what readers of its version may not know names it, so that they refuse it and not a part of it. */
+function requirementProblem(requires: unknown): string | undefined {
+  if (requires === undefined) return undefined;
+  if (!Array.isArray(requires)) return 'requires: not a list of features';
+  const unknown = requires.filter((feature) => !KNOWN_FEATURES.has(feature));
+  if (unknown.length === 0) return undefined;
+  const named = unknown.map((feature) => JSON.stringify(feature)).join(', ');
+  return `the graph requires ${named}, which this Fulcrum does not know: compile the plan again`;
 }
 
 /** References by name that the verifier takes for granted. */

@@ -232,6 +232,11 @@ const CASES: readonly Case[] = [
     says: ['error[FC0920]', 'future.json: the graph is of version 99', 'compile'],
   },
   {
+    name: 'a graph that requires what nobody knows yet',
+    prepare: graph('feature.json', (good) => good.replace('{', '{"requires":["teleports"],')),
+    says: ['error[FC0920]', 'feature.json: the graph requires "teleports"', 'compile'],
+  },
+  {
     name: 'a graph that lost an op',
     prepare: graph('short.json', (good) => {
       const value = JSON.parse(good) as { stages: { programs: { ops: unknown[] }[] }[] };

@@ -36,11 +36,48 @@ describe('parseRuntimeGraph', () => {
     expect(parsed.graph).toEqual(GRAPH);
   });
 
+  it('drops fields that it does not know, wherever they are', () => {
+    const json = changed((graph) => {
+      graph['colour'] = 'red';
+      graph['requires'] = [];
+      for (const stage of graph['stages'] as { [key: string]: Json }[]) stage['colour'] = { deep: [1] };
+    });
+    expect(parseRuntimeGraph(json).graph).toEqual(GRAPH);
+  });
+
   it.each<[string, unknown, RegExp]>([
     ['no object', 7, /not a runtime graph/],
     ['an array', [], /not a runtime graph/],
     ['another file', { name: 'package' }, /`format` is not "fulcrum-runtime-graph"/],
-    ['a later version', changed((graph) => (graph['version'] = 99)), /version 99; .*compile the plan again/],
+    [
+      'a later version',
+      changed((graph) => (graph['version'] = 99)),
+      /version 99; written by a newer Fulcrum/,
+    ],
+    [
+      'an earlier version',
+      changed((graph) => (graph['version'] = 2)),
+      /version 2; this Fulcrum reads version 3/,
+    ],
+    [
+      'a version that is none',
+      changed((graph) => (graph['version'] = '3')),
+      /version "3"; this Fulcrum reads/,
+    ],
+    [
+      'a feature that it does not know',
+      changed((graph) => (graph['requires'] = ['teleports'])),
+      /^the graph requires "teleports", which this Fulcrum does not know/,
+    ],
+    ['features that are no list', changed((graph) => (graph['requires'] = 'teleports')), /^requires: /],
+    [
+      'a kernel parameter that it does not know',
+      changed((graph) => {
+        const [stage] = graph['stages'] as unknown as { programs: { ops: { params: Json }[] }[] }[];
+        stage!.programs[0]!.ops[0]!.params = { vocabRows: 16, split: 0, hidden: 8, twist: 1 };
+      }),
+      /twist/,
+    ],
     ['a missing field', changed((graph) => delete graph['pools']), /^pools: /],
     ['a field of another type', changed((graph) => (graph['plan'] = 3)), /^plan: /],
     ['no stages', changed((graph) => (graph['stages'] = [])), /^stages: .*does nothing/],
