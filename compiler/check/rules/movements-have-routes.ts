@@ -115,7 +115,11 @@ function tierMovements(plan: Plan): readonly Movement[] {
   return [...found, ...handOver(plan)];
 }
 
-/** KV that one set of devices writes and another reads goes from the tier of the one to the tier of the other. */
+/**
+ * KV that one set of devices writes and another reads goes from the tier of the one to the tier of the other: from each
+ * instance to each. Links lead both ways and roads join up, so those from the first instance and those to the first are
+ * enough: where they exist, the others do.
+ */
 function handOver(plan: Plan): readonly Movement[] {
   const tier = plan.kv.tiers.find((t) => t.medium === 'host');
   if (!tier) return [];
@@ -130,9 +134,12 @@ function handOver(plan: Plan): readonly Movement[] {
     for (const b of plan.stages) {
       if (a === b || !a.phases.includes('prefill') || !b.phases.includes('decode')) continue;
       const what = `KV going from stage \`${a.name}\` to stage \`${b.name}\``;
-      const ends = instances(b);
-      for (const from of instances(a))
-        for (const to of ends) if (from !== to) found.push({ what, from, to, origin: b.origin });
+      const [starts, ends] = [instances(a), instances(b)];
+      const pairs = [
+        ...ends.map((to) => [starts[0]!, to] as const),
+        ...starts.slice(1).map((from) => [from, ends[0]!] as const),
+      ];
+      for (const [from, to] of pairs) if (from !== to) found.push({ what, from, to, origin: b.origin });
     }
   return found;
 }
