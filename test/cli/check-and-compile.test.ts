@@ -108,25 +108,30 @@ plan turns for tiny on workstation {
 });
 
 describe('check', () => {
-  it('accepts every plan file that is shipped', async () => {
-    const run = await runInProcess('check', CLERK, 'plans/seesaw-70b.plan', 'plans/pod.plan');
-    expect(run.status).toBe(0);
+  it.each([
+    [
+      CLERK,
+      ['reshard', 'pipeline', 'tensor', 'hybrid', 'replicas', 'single', 'split'],
+      '1 file checked, no problems\n',
+    ],
     // One value of a param is there to be tried on larger devices.
-    expect(run.err).toContain('with decode_tp = 2');
-    expect(run.err).toContain('3 files checked, 1 warning\n');
-    for (const plan of [
-      'reshard',
-      'pipeline',
-      'tensor',
-      'hybrid',
-      'replicas',
-      'single',
-      'split',
-      'seesaw',
-      'wide',
-    ]) {
-      expect(run.out).toMatch(new RegExp(`^plan ${plan}, model `, 'm'));
-    }
+    ['plans/seesaw-70b.plan', ['static_t2p4', 'seesaw'], '1 file checked, 1 warning\n'],
+    ['plans/pod.plan', ['wide', 'chosen'], '1 file checked, no problems\n'],
+  ])('accepts %s', async (file, plans, summary) => {
+    const run = await runInProcess('check', file);
+    expect(run.status).toBe(0);
+    expect(run.err).toContain(summary);
+    expect(run.err.includes('with decode_tp = 2')).toBe(summary.includes('warning'));
+    for (const plan of plans) expect(run.out).toMatch(new RegExp(`^plan ${plan}, model `, 'm'));
+  });
+
+  it('takes several files at once', async () => {
+    const files = ['pipeline.plan', 'tensor.plan'].map((name, i) =>
+      planFile(name, good(i === 0 ? 'pp: 4' : 'tp: 4')),
+    );
+    const run = await runInProcess('check', ...files);
+    expect(run).toMatchObject({ status: 0, err: '2 files checked, no problems\n' });
+    expect(run.out.match(/^plan serve, model tiny/gm)).toHaveLength(2);
   });
 
   it('shows the place, the code and what would help', async () => {
