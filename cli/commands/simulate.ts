@@ -1,13 +1,15 @@
 /** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
 import { Option } from 'commander';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { expectsOfRuns, judgeSimulated } from '../../runtime/expectations/simulate-expectations.js';
-import { createTimeline, flatSlices } from '../../runtime/clock/timeline.js';
+import type { Simulation } from '../../runtime/clock/simulation.js';
+import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
-import { againstReport, describeAgainst, readRun, type AgainstReport } from '../against.js';
+import { againstReport, describeAgainst, readRun, type AgainstReport, type TracedRun } from '../against.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
@@ -18,9 +20,16 @@ import {
   compileOrRefuse,
   refuseUnsound,
   reportDiagnostics,
+  type CheckedFile,
+  type Loaded,
 } from '../load-plan.js';
-import { describeSimulation, describeThroughput, simulationReport } from '../simulation-report.js';
-import { err, out } from '../terminal.js';
+import {
+  describeSimulation,
+  describeThroughput,
+  simulationReport,
+  type SimulationReport,
+} from '../simulation-report.js';
+import { err, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
@@ -88,103 +97,164 @@ function describeEngine({ transitions, with: added, without }: SimulateCliOption
   ];
 }
 
-/** Options that want more of a simulation than its sums. */
-const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against'];
-
 function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
-  const failed = (message: string, exit: ExitCode): ExitCode => {
-    err(terminal, message);
-    return exit;
-  };
-  const refused = refuseUnsound(terminal, checked);
-  if (refused !== undefined) return refused;
-  const run = options.against === undefined ? undefined : readRun(options.against);
-  if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime);
-  const chosen = plansToRun(checked.plans, options.plan ?? run?.plan ?? 'all', file);
-  if (typeof chosen === 'string') return failed(chosen, EXIT.usage);
-  const single = ['trace', 'against'].find((name) => name in options);
-  if (single !== undefined && chosen.length > 1)
-    return failed(
-      `error: --${single} is about one plan: choose it with --plan (${names(chosen)})`,
-      EXIT.usage,
-    );
-  const pages: SimulatedPlan[] = [];
-  const reports = [];
+  const work = chooseWork(file, options, terminal);
+  if (work.kind === 'failed') return work.exit;
+  const simulated: SimulatedOne[] = [];
   let workload = '';
-  /** No simulation has shown that an expectation is not met. */
-  let kept = true;
-  let against: AgainstReport | undefined;
-  const loaded = compileOrRefuse(terminal, checked, chosen);
-  if (loaded.kind === 'failed') return loaded.exit;
-  for (const { plan, result: compiled } of loaded.compiled) {
-    const requests: ChosenRequests =
-      run !== undefined && options.workload === undefined
-        ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
-        : chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
+  for (const compiled of work.compiled) {
+    const requests = requestsFor(compiled.plan, file, options, work);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
-    workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
-    if (reports.length === 0) err(terminal, workload);
-    const judged = expectsOfRuns(plan);
-    const timeline = judged || looks.some((name) => name in options) ? createTimeline() : undefined;
-    const simulation = simulate(compiled.runtime, plan, requests.requests, {
-      engine: engineOf(options),
-      transitions: options.transitions,
-      ...(timeline && { timeline }),
-    });
-    if (options.trace !== undefined && timeline)
-      writeSimulatedTrace(options.trace, compiled.runtime, timeline, terminal, {
-        requests: requests.name,
-        peakMemory: Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total])),
-      });
-    if (judged && timeline) {
-      const { runtime, transitions } = compiled;
-      const broken = judgeSimulated(
-        { plan, runtime, transitions },
-        timeline.slices(),
-        requests.name,
-        ({ name }) => name === requests.name,
-      );
-      const told = reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render);
-      kept &&= told;
+    if (simulated.length === 0) {
+      workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
+      err(terminal, workload);
     }
-    const report = simulationReport({ plan: plan.name, simulation });
-    reports.push(report);
-    if (run !== undefined && timeline) against = againstReport(run, plan.name, flatSlices(timeline));
-    if (options.html !== undefined && timeline)
-      pages.push({
-        report,
-        about: `${plan.model.name} on ${plan.topology.name}`,
-        timeline: timelineData(
-          timeline,
-          simulation.kv,
-          simulation.makespan,
-          simulation.devices.map(({ device }) => device),
-        ),
-      });
+    simulated.push(simulateOne(compiled, requests, options, work, terminal));
   }
-  if (options.json) out(terminal, jsonDocument('simulate', { plans: reports, ...(against && { against }) }));
-  else {
-    out(terminal, describeThroughput(reports));
-    for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
-    if (against !== undefined) out(terminal, `\n${describeAgainst(against)}`);
-  }
+  printFigures(simulated, options, terminal);
   if (options.html !== undefined) {
-    const [only, ...others] = pages;
-    const title = others.length > 0 ? file : `${only!.report.plan}: ${only!.about}`;
     const about = [workload, ...describeEngine(options)].join('; ');
-    const written = writeText(options.html, simulationPage({ title, about }, pages));
-    if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime);
+    const written = writeText(options.html, pageOf(file, about, simulated));
+    if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime, terminal).exit;
     err(terminal, `wrote ${options.html}`);
   }
-  return kept ? EXIT.ok : EXIT.diagnostics;
+  return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
 }
 
-const names = (plans: readonly Plan[]): string => plans.map(({ name }) => name).join(', ');
+/** What a command line asks to simulate. */
+interface Work {
+  readonly checked: CheckedFile;
+  readonly compiled: readonly CompiledPlan[];
+  /** The run to compare with. */
+  readonly run: TracedRun | undefined;
+}
+
+function failed(message: string, exit: ExitCode, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
+  err(terminal, message);
+  return { kind: 'failed', exit };
+}
+
+/** Checks the file and compiles the plans that are to be run. */
+function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
+  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const refused = refuseUnsound(terminal, checked);
+  if (refused !== undefined) return { kind: 'failed', exit: refused };
+  const run = options.against === undefined ? undefined : readRun(options.against);
+  if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime, terminal);
+  const plans = plansToRun(checked.plans, options.plan ?? run?.plan ?? 'all', file);
+  if (typeof plans === 'string') return failed(plans, EXIT.usage, terminal);
+  const single = ['trace', 'against'].find((name) => name in options);
+  if (single !== undefined && plans.length > 1) {
+    const names = plans.map(({ name }) => name).join(', ');
+    const message = `error: --${single} is about one plan: choose it with --plan (${names})`;
+    return failed(message, EXIT.usage, terminal);
+  }
+  const loaded = compileOrRefuse(terminal, checked, plans);
+  return loaded.kind === 'failed' ? loaded : { kind: 'loaded', checked, compiled: loaded.compiled, run };
+}
 
 /** The plans to run, or why there are none. */
 function plansToRun(plans: readonly Plan[], name: string, file: string): readonly Plan[] | string {
   if (name === 'all') return plans.length > 0 ? plans : `error: ${file} has no plan`;
   const chosen = choosePlan(plans, name, file);
   return chosen.kind === 'plan' ? [chosen.plan] : chosen.message;
+}
+
+/** Those of the workload; beside a run those that it had, unless a workload is named. */
+function requestsFor(
+  plan: Plan,
+  file: string,
+  { workload }: SimulateCliOptions,
+  { checked, run }: Work,
+): ChosenRequests {
+  return run !== undefined && workload === undefined
+    ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
+    : chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
+}
+
+/** What came of simulating one plan. */
+interface SimulatedOne {
+  readonly report: SimulationReport;
+  /** The simulation has shown of no expectation that it is not met. */
+  readonly kept: boolean;
+  /** With `--against`. */
+  readonly against?: AgainstReport;
+  /** With `--html`. */
+  readonly page?: SimulatedPlan;
+}
+
+/** Options that want more of a simulation than its sums. */
+const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against'];
+
+/** Runs requests through a plan; writes its trace and says which expectations it does not meet. */
+function simulateOne(
+  { plan, result: { runtime, transitions } }: CompiledPlan,
+  { name: workload, requests }: Extract<ChosenRequests, { kind: 'requests' }>,
+  options: SimulateCliOptions,
+  { checked, run }: Work,
+  terminal: Terminal,
+): SimulatedOne {
+  const judged = expectsOfRuns(plan);
+  const timeline = judged || looks.some((name) => name in options) ? createTimeline() : undefined;
+  const simulation = simulate(runtime, plan, requests, {
+    engine: engineOf(options),
+    transitions: options.transitions,
+    ...(timeline && { timeline }),
+  });
+  const report = simulationReport({ plan: plan.name, simulation });
+  if (timeline === undefined) return { report, kept: true };
+  if (options.trace !== undefined)
+    writeSimulatedTrace(options.trace, runtime, timeline, terminal, {
+      requests: workload,
+      peakMemory: Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total])),
+    });
+  const about = { plan, runtime, transitions };
+  const broken = judged
+    ? judgeSimulated(about, timeline.slices(), workload, ({ name }) => name === workload)
+    : [];
+  return {
+    report,
+    kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
+    ...(run && { against: againstReport(run, plan.name, flatSlices(timeline)) }),
+    ...(options.html !== undefined && { page: planPage(report, plan, simulation, timeline) }),
+  };
+}
+
+function planPage(
+  report: SimulationReport,
+  { model, topology }: Plan,
+  { kv, makespan, devices }: Simulation,
+  timeline: Timeline,
+): SimulatedPlan {
+  const names = devices.map(({ device }) => device);
+  return {
+    report,
+    about: `${model.name} on ${topology.name}`,
+    timeline: timelineData(timeline, kv, makespan, names),
+  };
+}
+
+function printFigures(
+  simulated: readonly SimulatedOne[],
+  { json }: SimulateCliOptions,
+  terminal: Terminal,
+): void {
+  const reports = simulated.map(({ report }) => report);
+  // Only one plan is compared with a run.
+  const against = simulated[0]?.against;
+  if (json) {
+    out(terminal, jsonDocument('simulate', { plans: reports, ...(against && { against }) }));
+    return;
+  }
+  out(terminal, describeThroughput(reports));
+  for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
+  if (against !== undefined) out(terminal, `\n${describeAgainst(against)}`);
+}
+
+/** @param about what was run */
+function pageOf(file: string, about: string, simulated: readonly SimulatedOne[]): string {
+  const pages = simulated.flatMap(({ page }) => page ?? []);
+  const [only, ...others] = pages;
+  const title = others.length > 0 ? file : `${only!.report.plan}: ${only!.about}`;
+  return simulationPage({ title, about }, pages);
 }
