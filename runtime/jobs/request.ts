@@ -69,6 +69,9 @@ const envelope = z.object(
   { error: 'a request is an object: {"custom_id", "method", "url", "body"}' },
 );
 
+/** Below it only the best token has a chance; division by what is much smaller leaves the range of f32. */
+const GREEDY_BELOW = 1e-5;
+
 const tokenCount = z.int().min(1);
 const tokenId = z.int().min(0);
 const common = {
@@ -87,10 +90,10 @@ const common = {
   include_stop_str_in_output: z.boolean().nullish(),
   skip_special_tokens: z.boolean().nullish(),
   add_special_tokens: z.boolean().nullish(),
-  // Bounds are OpenAI's; `repetition_penalty` and `allowed_token_ids` are vLLM's.
+  // Bounds are OpenAI's; `repetition_penalty` and `allowed_token_ids` are vLLM's, with bounds that keep logits within f32.
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
-  repetition_penalty: z.number().gt(0).max(1e4).nullish(),
+  repetition_penalty: z.number().min(1e-4).max(1e4).nullish(),
   logit_bias: z
     .record(z.string().regex(/^\d{1,9}$/, { error: 'keys are token ids' }), z.number().min(-100).max(100))
     .nullish(),
@@ -141,8 +144,25 @@ export function parseBatchLine(line: string): BatchRequest {
   } catch (error) {
     refuse('invalid_json', `the line is not JSON: ${(error as Error).message}`);
   }
+  if (isNestedBeyond(json, MOST_NESTED)) {
+    refuse('invalid_json', `values of the line are nested more than ${MOST_NESTED} deep`);
+  }
   const { custom_id: customId, url, body } = checked(envelope, json);
   return parseRequest(customId, url, body);
+}
+
+/** Objects and lists within each other. Whoever reads a value by calling itself must not run out of stack. */
+const MOST_NESTED = 500;
+
+function isNestedBeyond(value: unknown, most: number): boolean {
+  const withinOf = (each: unknown): unknown[] =>
+    typeof each === 'object' && each !== null ? Object.values(each) : [];
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > most) return true;
+    level = level.flatMap(withinOf);
+  }
+  return false;
 }
 
 /** Checks the body of a request to an endpoint. Throws RequestRefused. */
@@ -289,8 +309,9 @@ function samplingOf(
   logprobs: boolean,
   topLogprobs: number,
 ): SamplingParams {
+  const temperature = body.temperature ?? 1;
   return {
-    temperature: body.temperature ?? 1,
+    temperature: temperature < GREEDY_BELOW ? 0 : temperature,
     topP: body.top_p ?? 1,
     topK: Math.max(0, body.top_k ?? 0),
     minP: body.min_p ?? 0,

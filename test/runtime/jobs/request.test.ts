@@ -48,6 +48,13 @@ describe('accepted requests', () => {
     expect(chat({}).maxTokens).toBeUndefined();
   });
 
+  it('is greedy where a temperature leaves no other token a chance', () => {
+    const given = [1e-45, 1e-6, 1e-5, 0.5];
+    expect(given.map((temperature) => completion({ temperature }).sampling.temperature)).toEqual([
+      0, 0, 1e-5, 0.5,
+    ]);
+  });
+
   it('reads every honoured field', () => {
     const request = completion({
       max_tokens: 9,
@@ -234,6 +241,25 @@ describe('refused requests', () => {
       param: 'echo',
     });
     expect(refusal(() => chat({ echo: true }))).toMatchObject({ code: 'invalid_request', param: 'echo' });
+  });
+
+  it('refuses values nested so deep that whoever reads them would run out of stack', () => {
+    const line = (prompt: string, depth: number): string =>
+      JSON.stringify({
+        custom_id: 'a',
+        method: 'POST',
+        url: '/v1/completions',
+        body: { prompt, x: null },
+      }).replace('null', '['.repeat(depth) + ']'.repeat(depth));
+    expect(parseBatchLine(line('p', 400)).input).toEqual({ kind: 'text', text: 'p' });
+    expect(refusal(() => parseBatchLine(line('p', 100_000)))).toEqual({
+      code: 'invalid_json',
+      message: 'values of the line are nested more than 500 deep',
+    });
+    const schema = '{"items":'.repeat(100_000) + '{}' + '}'.repeat(100_000);
+    const body = `{"prompt":"p","response_format":{"type":"json_schema","json_schema":{"schema":${schema}}}}`;
+    const asks = `{"custom_id":"a","method":"POST","url":"/v1/completions","body":${body}}`;
+    expect(refusal(() => parseBatchLine(asks)).code).toBe('invalid_json');
   });
 
   it('refuses images, empty conversations and broken envelopes', () => {
