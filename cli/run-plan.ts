@@ -55,6 +55,8 @@ export interface PlanRunOptions {
   readonly tracePath?: string;
   /** Whether it tells kernels from the exchanges behind them; see `Tracer`. */
   readonly traceKernels?: boolean;
+  /** Where a summary will be written when the run has ended: looked at before it begins. */
+  readonly summaryPath?: string;
   /** Where metrics go; default: nowhere. */
   readonly metrics?: MetricsTarget;
   readonly signal: AbortSignal;
@@ -67,7 +69,8 @@ export interface PlanRunOptions {
 export async function runPlan(options: PlanRunOptions, terminal: Terminal): Promise<PlanRun> {
   const { graph } = options;
   // What can be wrong with files is found before a device is opened. Requests of a stream are counted as they come.
-  const inFile = checkBatchFiles(options.requestsPath, options.resultsPath) ?? 0;
+  const reportPaths = [options.tracePath, options.metrics?.path].filter((path) => path !== undefined);
+  const inFile = checkBatchFiles({ ...options, reportPaths }) ?? 0;
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
   const start = await planStart(options.resultsPath, options.start, batch);

@@ -105,6 +105,7 @@ export const addRunCommand: AddCommand = (program, context) => {
             reusesPrefixes: options.prefixReuse,
             ...(options.trace === undefined ? {} : { tracePath: options.trace }),
             traceKernels: options.traceKernels === true,
+            ...(options.summary === undefined ? {} : { summaryPath: options.summary }),
             ...metricsTarget(options),
             ...(options.limit === undefined ? {} : { limit: options.limit }),
             ...(options.model === undefined ? {} : { modelDirectory: options.model }),

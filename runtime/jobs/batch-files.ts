@@ -1,33 +1,75 @@
 /**
- * The files of a batch, looked at before anything costly is opened: the requests must be readable, the results
- * writable and another file than the requests. Leaves no trace: a results file is neither created nor emptied here.
+ * The files of a batch, looked at before anything costly is opened: the requests must be readable, what is written
+ * writable, and no file two of them at once. Leaves no trace: a results file is neither created nor emptied here.
  */
 import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
+import { journalPath } from './batch-start.js';
 import { countRequests } from './request-lines.js';
 
+export interface BatchFiles {
+  readonly requestsPath: string;
+  readonly resultsPath: string;
+  /** Written when the run ends. */
+  readonly summaryPath?: string;
+  /** Further files that the run writes: its trace, its metrics. */
+  readonly reportPaths?: readonly string[];
+}
+
 /**
- * How many requests the batch has; undefined for a stream, which can be read only once. Fails with FC0916 (requests)
- * or FC0918 (results).
+ * How many requests the batch has; undefined for a stream, which can be read only once. Fails with FC0916 (requests),
+ * FC0918 (results, summary) or FC0940 (a report that would take the place of another file).
  */
-export function checkBatchFiles(requestsPath: string, resultsPath: string): number | undefined {
+export function checkBatchFiles(files: BatchFiles): number | undefined {
+  const { requestsPath, resultsPath, summaryPath, reportPaths = [] } = files;
   const found = statSync(requestsPath, { throwIfNoEntry: false });
   const isStream = found !== undefined && !found.isFile() && !found.isDirectory();
   const count = isStream ? undefined : countRequests(requestsPath);
   refuseSameFile(requestsPath, resultsPath);
-  refuseUnwritable(resultsPath);
+  refuseUnwritable('results', resultsPath);
+  if (summaryPath !== undefined) refuseUnwritable('the summary', summaryPath);
+  const taken: NamedFile[] = [
+    { what: 'the requests', path: requestsPath },
+    { what: 'the results', path: resultsPath },
+    { what: 'the journal of the results', path: journalPath(resultsPath) },
+  ];
+  for (const path of [...reportPaths, ...(summaryPath === undefined ? [] : [summaryPath])]) {
+    refuseTaken(path, taken);
+    taken.push({ what: 'another report', path });
+  }
   return count;
 }
 
-/** Fails with FC0918 when the results would overwrite the requests. */
+interface NamedFile {
+  readonly what: string;
+  readonly path: string;
+}
+
+/** Fails with FC0940 when the report would take the place of one of the files. Devices and pipes take what comes. */
+function refuseTaken(report: string, taken: readonly NamedFile[]): void {
+  if (statSync(report, { throwIfNoEntry: false })?.isFile() === false) return;
+  for (const { what, path } of taken) {
+    if (!isSameFile(report, path)) continue;
+    throw new RuntimeFailure('FC0940', `cannot write ${report}: it is the file of ${what}`, {
+      subject: report,
+      help: 'give every file of the run a name of its own',
+    });
+  }
+}
+
+/** Fails with FC0918 when the results, or their journal, would overwrite the requests. */
 export function refuseSameFile(requests: string, results: string): void {
-  if (realPath(requests) !== realPath(results) && !isSameInode(requests, results)) return;
+  if (!isSameFile(requests, results) && !isSameFile(requests, journalPath(results))) return;
   throw new RuntimeFailure('FC0918', `the results would overwrite the requests in ${requests}`, {
     subject: results,
     help: 'name another file with --out',
   });
+}
+
+function isSameFile(a: string, b: string): boolean {
+  return realPath(a) === realPath(b) || isSameInode(a, b);
 }
 
 /** A hard link, or another spelling where the file system does not tell upper case from lower. */
@@ -45,9 +87,9 @@ function realPath(path: string): string {
   }
 }
 
-function refuseUnwritable(path: string): void {
+function refuseUnwritable(what: string, path: string): void {
   const refuse = (why: string, cause?: unknown): never => {
-    throw new RuntimeFailure('FC0918', `cannot write results to ${path}: ${why}`, { subject: path, cause });
+    throw new RuntimeFailure('FC0918', `cannot write ${what} to ${path}: ${why}`, { subject: path, cause });
   };
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) refuse('it is a directory');
