@@ -55,14 +55,13 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
   const roads = roadsOf(plan.topology);
-  const planning = weightPlanning(sharded, roads);
-  const planned = buildTransitions(sharded, plan, planning, memory);
+  const planned = buildTransitions(sharded, plan, roads, memory);
   mustBeSound('transition graph', () => verifyTransitions(planned));
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
     return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }
-  const lowered = lowerPlan(sharded, planned, plan, planning, options);
+  const lowered = lowerPlan(sharded, planned, plan, weightPlanning(sharded, roads), options);
   const { graph: runtime, transitions } = lowered;
   const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
   mustBeSound('transition graph', () => verifyTransitions(transitions));

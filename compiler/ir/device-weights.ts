@@ -9,6 +9,7 @@ import {
   rangesInPlace,
   sortTransitions,
   type RangesByWeight,
+  type SortedTransitions,
   type WeightMoves,
 } from './in-place.js';
 import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
@@ -45,15 +46,33 @@ export interface DeviceWeights {
   readonly bytes: number;
 }
 
-/** Plans the weights of a device whose buffers may have so many bytes. */
+/** Where weights lie, and what of them is there whatever the residence. */
+export type WeightPlaces = Pick<DeviceWeights, 'arena' | 'lasting'>;
+
+/** Places the weights of a device whose buffers may have so many bytes. */
+export function placeWeights(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  maxBufferBytes?: number,
+  sorted: SortedTransitions = sortTransitions(transitions),
+): WeightPlaces {
+  const arena = layOutArena(residences, transitions, maxBufferBytes, sorted);
+  return { arena, lasting: lastingRanges(arena.spots, residences, sorted) };
+}
+
+/**
+ * Plans the weights of a device whose buffers may have so many bytes.
+ *
+ * @param foreseen places that are known already to be those of these transitions
+ */
 export function planDeviceWeights(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   maxBufferBytes?: number,
+  foreseen?: WeightPlaces,
 ): DeviceWeights {
   const sorted = sortTransitions(transitions);
-  const arena = layOutArena(residences, transitions, maxBufferBytes, sorted);
-  const lasting = lastingRanges(arena.spots, residences, sorted);
+  const { arena, lasting } = foreseen ?? placeWeights(residences, transitions, maxBufferBytes, sorted);
   const orders = new Map<DeviceMoves, TransitionOrder>();
   let stashBytes = 0;
   for (const from of residences) {

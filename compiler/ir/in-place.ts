@@ -269,7 +269,7 @@ interface Placed {
 }
 
 /** Whether writing some pieces of a weight leaves all else of it as it is, so that parts of it can be brought alone. */
-function isWrittenExactly(weight: RuntimeWeight): boolean {
+export function isWrittenExactly(weight: RuntimeWeight): boolean {
   return writesOf(weight, weight.pieces).rows.length === 0;
 }
 

@@ -1,133 +1,153 @@
 /**
- * The weight moves of all transitions: placed on devices, laid out in their memory, and then known to the byte.
- *
- * What is in its place already hangs on the layout of memory, and that on what two stages have in common, not on who
- * sends the rest. So moves are lowered once to see what stays; where devices send to each other, they are then planned once more
- * without it, to balance the links again.
+ * The weight moves of all transitions, lowered as they were planned, and then known to the byte.
  */
 import { groupBy } from '../group-by.js';
-import type { Residing } from '../ir/residences.js';
-import type { RuntimeTransition } from '../ir/runtime-graph.js';
-import type { LastingPieces, RankHolding, TensorPiece, TransitionGraph } from '../ir/transitions.js';
+import { planDeviceWeights, type WeightPlaces } from '../ir/device-weights.js';
+import { isWrittenExactly } from '../ir/in-place.js';
+import { deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
+import type { DeviceMoves, RuntimeTransition, WeightCopy, WeightShard } from '../ir/runtime-graph.js';
+import type {
+  LastingPieces,
+  RankHolding,
+  TensorPiece,
+  TransitionGraph,
+  WeightReshard,
+} from '../ir/transitions.js';
+import type { TransitionsByResidence } from '../ir/weight-arena.js';
 import type { Stage } from '../plan/plan.js';
+import { cutShards, residingOf, type PlannedMoves } from './foresee-moves.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
-import { cutShard } from './lower-weights.js';
 import type { KnownWeights } from './memory.js';
-import type { MemoryLayout } from './residence.js';
-import type { StageWeights } from './resident-weights.js';
 import { settleReshard, type SettledStage } from './settle-moves.js';
-import type { Settled } from './settle-residence.js';
-import { placedRanks } from './stage-ranks.js';
-import { onShared, replanWeights, type WeightPlanning } from './transitions.js';
-import { lastingPieces, turningWeights, withInPlace, type TurningWeights } from './turning-weights.js';
+import { onShared, type WeightPlanning } from './transitions.js';
+import { lastingPieces, planByDevice, withInPlace } from './turning-weights.js';
 
-export interface SettledMoves extends Settled {
+export interface LoweredMoves {
   readonly placements: ReadonlyMap<string, StagePlacement>;
   readonly moves: readonly RuntimeTransition[];
-  /** What the moves need of memory: by that it was laid out. Absent where nothing moves. */
+  /** The re-shards that those carry out. */
+  readonly reshards: readonly WeightReshard[];
+  readonly lasting: readonly LastingPieces[];
+  /** What the moves need of memory. Absent where nothing moves. */
   readonly known?: KnownWeights;
 }
 
-/** Whether devices send weights to each other. */
-export function sendsWeights({ weights }: TransitionGraph): boolean {
-  return weights.some(({ bytes }) => bytes.peer > 0);
-}
-
-/**
- * Lowers the moves of what was settled, and lays memory out by what they need.
- *
- * @param expected what devices will have all along, as far as it is known; senders are chosen by that
- */
+/** Lowers planned moves. */
 export function lowerMoves(
   planning: WeightPlanning,
   stages: readonly Stage[],
-  settled: Settled,
-  layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
-  expected: readonly LastingPieces[] | undefined,
-): SettledMoves {
-  const { held, transitions } = settled;
-  const planned =
-    expected && sendsWeights(transitions)
-      ? { ...transitions, weights: replanWeights(planning, transitions, expected) }
-      : transitions;
-  const { residing, placements, turning } = placeMoves(stages, held, planned);
-  if (residing.transitions.length === 0) return { ...settled, placements, moves: [] };
-  const moves = residing.transitions.map((each) => withInPlace(residing, each, turning));
-  const lasting = lastingPieces(residing, turning);
-  const stageOf = settledStages(lasting);
-  const context = { ...planning, resident: new Set(transitions.resident) };
-  const weights = planned.weights.map((reshard) => {
-    const { from, to } = reshard;
-    const placed = moves.find(({ transition }) => transition.from === from && transition.to === to);
-    if (placed === undefined) return reshard;
-    const [before, after] = onShared(transitions.holdings, from, to);
-    return settleReshard(reshard, placed, stageOf(from, before), stageOf(to, after), context);
+  planned: PlannedMoves,
+  holdings: TransitionGraph['holdings'],
+  resident: ReadonlySet<string>,
+): LoweredMoves {
+  const { reshards } = planned;
+  if (planned.own.length === 0)
+    return { placements: planned.placements, moves: [], reshards, lasting: planned.lasting };
+  const placements = new Map(
+    [...planned.placements].map(([stage, placement]) => [stage, cutReceived(stage, placement, reshards)]),
+  );
+  const reshardOf = ({ from, to }: { readonly from: string; readonly to: string }): WeightReshard =>
+    reshards.find((reshard) => reshard.from === from && reshard.to === to)!;
+  const transitions = planned.own.map((own) => {
+    const { from, to } = own.transition;
+    const [before, after] = [placements.get(from)!, placements.get(to)!];
+    return lowerTransition(reshardOf(own.transition), own, before, after, planned.sourcesOf);
   });
-  const known = { turning: new Map([...turning].map(([device, planned]) => [device, planned.bytes])) };
+  const residing = residingOf(stages, placements, transitions);
+  const foreseen = foreseenPlaces(planned, residing);
+  const turning = planByDevice(residing, (residences, moves, device) =>
+    planDeviceWeights(residences, moves, undefined, foreseen(device, moves)),
+  );
+  const isForeseen = [...turning].every(
+    ([device, { lasting }]) => planned.places.get(device)!.lasting === lasting,
+  );
+  const lasting = isForeseen ? planned.lasting : lastingPieces(residing, turning);
+  const stageOf = settledStages(lasting);
+  const placed = transitions.map((each) => withInPlace(residing, each, turning));
+  const settled = reshards.map((reshard) => {
+    const { from, to } = reshard;
+    const moves = placed.find(({ transition }) => transition.from === from && transition.to === to);
+    if (moves === undefined) return reshard;
+    const [before, after] = onShared(holdings, from, to);
+    return settleReshard(reshard, moves, stageOf(from, before), stageOf(to, after), {
+      ...planning,
+      resident,
+    });
+  });
   return {
-    ...settled,
-    transitions: { ...transitions, weights, ...(lasting.length > 0 && { lasting }) },
     placements,
-    moves: moves.map(({ transition }) => transition),
-    known,
-    layout: layOut(held, known),
+    moves: placed.map(({ transition }) => transition),
+    reshards: settled,
+    lasting,
+    known: { turning: new Map([...turning].map(([device, { bytes }]) => [device, bytes])) },
   };
 }
 
-interface PlacedMoves {
-  readonly placements: ReadonlyMap<string, StagePlacement>;
-  readonly residing: Residing;
-  readonly turning: TurningWeights;
-}
-
-function placeMoves(
-  stages: readonly Stage[],
-  held: readonly StageWeights[],
-  transitions: TransitionGraph,
-): PlacedMoves {
-  const placements = new Map(
-    held.map((weights) => [weights.stage, placeShards(weights, transitions.holdings, transitions)]),
-  );
-  const moves = transitions.weights
-    .filter(({ from, to }) => placements.has(from) && placements.has(to))
-    .map((reshard) => lowerTransition(reshard, placements.get(reshard.from)!, placements.get(reshard.to)!));
-  const placed = stages.map((stage) => {
-    const { devices, cut } = placements.get(stage.name)!;
-    return { name: stage.name, ranks: placedRanks(stage, devices), shards: cut };
-  });
-  const residing = { stages: placed, transitions: moves };
-  return { placements, residing, turning: turningWeights(residing) };
-}
-
-/** Cuts each shard along what other stages hold on the devices that it is on, and along what peers send to those. */
-function placeShards(
-  { stage, shards, devices }: StageWeights,
-  holdings: Readonly<Record<string, readonly RankHolding[]>>,
-  { weights }: TransitionGraph,
+/** Cuts the shards of a stage along what peers send to its devices as well. */
+function cutReceived(
+  stage: string,
+  placement: StagePlacement,
+  reshards: readonly WeightReshard[],
 ): StagePlacement {
-  const arriving = weights.filter((reshard) => reshard.to === stage);
-  // By shard: distinct lists of pieces that its devices hold before or receive. Replicas have the same ones.
-  const others = shards.map(() => new Set<readonly TensorPiece[]>());
-  for (const { from } of arriving)
-    for (const { device, weights: held } of holdings[from]!) others[devices.get(device) ?? -1]?.add(held);
-  for (const [plan, groups] of groupBy(
-    arriving.flatMap((reshard) => reshard.groups),
-    (group) => group.plan,
-  )) {
+  const { devices, cut } = placement;
+  const arriving = reshards.filter(({ to }) => to === stage).flatMap(({ groups }) => groups);
+  // By shard: distinct lists of pieces that its devices receive.
+  const lists = cut.map(() => new Set<readonly TensorPiece[]>());
+  for (const [plan, groups] of groupBy(arriving, (group) => group.plan)) {
     const received = groupBy(
       plan.moves.filter((move) => move.kind === 'peer'),
       (move) => move.device,
     );
     for (const [place, moves] of received) {
       const pieces = moves.map((move) => move.piece);
-      for (const group of groups) others[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
+      for (const group of groups) lists[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
     }
   }
-  const cut = shards.map((shard, index) => {
-    const pieces = [...others[index]!];
-    return pieces.length === 0 ? shard : cutShard(shard, pieces.flat());
-  });
-  return { devices, plain: shards, cut };
+  return { ...placement, cut: cutShards(cut, lists) };
+}
+
+/**
+ * Answers where the weights of a device with these transitions lie, if that is as foreseen. It is where what is received
+ * leaves copies whole, which only a third stage can cut, and where all that is written is written as it is: then layouts
+ * compare with each other as they did before.
+ */
+function foreseenPlaces(
+  { places, residing: before }: PlannedMoves,
+  after: Residing,
+): (device: number, transitions: TransitionsByResidence) => WeightPlaces | undefined {
+  const residences = residencesOf(before);
+  const exact = new Map<WeightShard, boolean>();
+  const isExact = (shard: WeightShard): boolean => {
+    const known = exact.get(shard) ?? shard.weights.every(isWrittenExactly);
+    exact.set(shard, known);
+    return known;
+  };
+  return (device, transitions) => {
+    const own = deviceTransitions(before, residences, device);
+    const isForeseen =
+      after.stages.every(({ ranks, shards }) =>
+        ranks.every((rank) => rank.device !== device || isExact(shards[rank.shard]!)),
+      ) && [...transitions].every(([pair, { copy }]) => sameCopies(copy, own.get(pair)!.copy));
+    return isForeseen ? places.get(device) : undefined;
+  };
+}
+
+function sameCopies(a: DeviceMoves['copy'], b: DeviceMoves['copy']): boolean {
+  return a.length === b.length && a.every((copy, index) => sameCopy(copy, b[index]!));
+}
+
+function sameCopy(a: WeightCopy, b: WeightCopy): boolean {
+  return (
+    a === b ||
+    (a.weight === b.weight &&
+      a.at === b.at &&
+      a.stride === b.stride &&
+      a.old === b.old &&
+      a.oldAt === b.oldAt &&
+      a.oldStride === b.oldStride &&
+      a.runBytes === b.runBytes &&
+      a.rows === b.rows)
+  );
 }
 
 const NOTHING: readonly TensorPiece[] = [];

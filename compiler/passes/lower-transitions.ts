@@ -31,21 +31,141 @@ export interface StagePlacement {
   readonly cut: readonly WeightShard[];
 }
 
-/** The transition of every shared device of two stages. Groups that do the same with equal shards are lowered once. */
+/** A transition as far as nobody sends anything: what devices keep and copy, and pieces that they lack as uploads. */
+export interface OwnTransition {
+  readonly transition: RuntimeTransition;
+  /** By the moves of the transition. */
+  readonly own: readonly OwnMoves[];
+}
+
+/** What a device does with what it has. */
+export interface OwnMoves {
+  readonly keep: DeviceMoves['keep'];
+  /** New weights that it does not keep, in order. */
+  readonly weights: readonly OwnWeight[];
+  readonly evict: readonly string[];
+}
+
+interface OwnWeight {
+  /** Index among the weights of the shard. */
+  readonly index: number;
+  /** As it was cut for that. */
+  readonly weight: RuntimeWeight;
+  readonly copies: readonly WeightCopy[];
+  /** Pieces that are copied from nowhere, by number. */
+  readonly missing: readonly number[];
+}
+
+/** Answers what a shard has, tensor by tensor. Shards are looked at once. */
+export type SourcesOf = (shard: WeightShard) => SourcesByTensor;
+
+export function shardSources(): SourcesOf {
+  const known = new Map<WeightShard, SourcesByTensor>();
+  return (shard) => {
+    const sources = known.get(shard) ?? piecesByTensor(shard);
+    known.set(shard, sources);
+    return sources;
+  };
+}
+
+/** What the shared devices of two stages do by themselves. Those with equal shards do the same. */
+export function lowerOwnMoves(
+  { from, to, origin }: Pick<WeightReshard, 'from' | 'to' | 'origin'>,
+  before: StagePlacement,
+  after: StagePlacement,
+  sourcesOf: SourcesOf,
+): OwnTransition {
+  const own: OwnMoves[] = [];
+  const known = new Map<string, number>();
+  const devices = [...after.devices].flatMap(([device, next]) => {
+    const old = before.devices.get(device);
+    if (old === undefined) return [];
+    const key = `${old} ${next}`;
+    const moves = known.get(key) ?? own.length;
+    known.set(key, moves);
+    if (moves === own.length) {
+      const shard = before.plain[old]!;
+      own.push(ownMoves(shard, sourcesOf(shard), after.plain[next]!, after.cut[next]!));
+    }
+    return [{ device, moves, peers: [] }];
+  });
+  return { transition: { from, to, moves: own.map(uploadingRest), devices, origin }, own };
+}
+
+function ownMoves(
+  old: WeightShard,
+  sources: SourcesByTensor,
+  plain: WeightShard,
+  cut: WeightShard,
+): OwnMoves {
+  const kept = keptPairs(old, plain);
+  const keep: { weight: string; old: string }[] = [];
+  const weights: OwnWeight[] = [];
+  plain.weights.forEach(({ id }, index) => {
+    const same = kept.get(id);
+    if (same === undefined) weights.push(ownWeight(cut.weights[index]!, index, sources));
+    else keep.push({ weight: id, old: same });
+  });
+  const stays = new Set(kept.values());
+  const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
+  return { keep, weights, evict };
+}
+
+function ownWeight(weight: RuntimeWeight, index: number, sources: SourcesByTensor): OwnWeight {
+  const stride = weightRowBytes(weight);
+  const copies: WeightCopy[] = [];
+  const missing: number[] = [];
+  weight.pieces.forEach((piece, number) => {
+    const source = sourceOf(sources, piece);
+    const run = source && copyOf(weight, stride, piece, source);
+    if (run) copies.push(run);
+    else missing.push(number);
+  });
+  return { index, weight, copies, missing };
+}
+
+function uploadingRest({ keep, weights, evict }: OwnMoves): DeviceMoves {
+  return {
+    keep,
+    copy: weights.flatMap(({ copies }) => copies),
+    upload: weights.flatMap(({ weight, missing }) => uploadOf(weight, missing)),
+    evict,
+    uploadBytes: 0,
+  };
+}
+
+/** A weight without pieces is all zero and still has to be written. */
+function uploadOf(weight: RuntimeWeight, missing: readonly number[]): DeviceMoves['upload'] {
+  return missing.length > 0 || weight.pieces.length === 0 ? [{ weight: weight.id, pieces: missing }] : [];
+}
+
+/**
+ * The transition of every shared device of two stages, with what devices send to each other. Groups that do the same
+ * with equal shards are lowered once.
+ *
+ * @param to cut along what is sent as well
+ */
 export function lowerTransition(
   reshard: WeightReshard,
+  { transition, own }: OwnTransition,
   from: StagePlacement,
   to: StagePlacement,
+  sourcesOf: SourcesOf,
 ): RuntimeTransition {
+  const ownOf = new Map(transition.devices.map(({ device, moves }) => [device, own[moves]!]));
   const moves: DeviceMoves[] = [];
   const entries = new Map<number, RuntimeTransition['devices'][number]>();
   for (const [plan, groups] of groupBy(reshard.groups, (group) => group.plan)) {
-    const shardsOf = ({ devices }: ReshardGroup): readonly PlaceShards[] =>
-      devices.map((device) => ({ old: from.devices.get(device), next: to.devices.get(device) }));
-    const alike = groupBy(groups, (group) => JSON.stringify(shardsOf(group)));
-    for (const members of alike.values()) {
-      for (const { place, peers, moves: own } of lowerGroup(plan, shardsOf(members[0]!), from, to)) {
-        const index = moves.push(own) - 1;
+    const shardsOf = ({ devices }: ReshardGroup): string =>
+      devices.map((device) => `${from.devices.get(device)} ${to.devices.get(device)}`).join();
+    for (const members of groupBy(groups, shardsOf).values()) {
+      const places = members[0]!.devices.map((device): Place => ({
+        old: shardOn(from.plain, from, device),
+        next: shardOn(to.cut, to, device),
+        own: ownOf.get(device),
+      }));
+      for (const { place, peers, moves: mine } of lowerGroup(plan, places, sourcesOf)) {
+        const index = moves.push(mine) - 1;
         for (const { devices } of members) {
           const device = devices[place]!;
           entries.set(device, { device, moves: index, peers: peers.map((peer) => devices[peer]!) });
@@ -53,14 +173,23 @@ export function lowerTransition(
       }
     }
   }
-  const devices = [...to.devices.keys()].flatMap((device) => entries.get(device) ?? []);
-  return { from: reshard.from, to: reshard.to, moves, devices, origin: reshard.origin };
+  const devices = transition.devices.flatMap(({ device }) => entries.get(device) ?? []);
+  return { ...transition, moves, devices };
 }
 
-/** Shard index of a place in the stage that is left, and in the next; undefined where a stage has no rank there. */
-interface PlaceShards {
-  readonly old: number | undefined;
-  readonly next: number | undefined;
+function shardOn(
+  shards: readonly WeightShard[],
+  { devices }: StagePlacement,
+  device: number,
+): WeightShard | undefined {
+  return shards[devices.get(device) ?? -1];
+}
+
+/** A place of a group: its shards in the stage that is left and in the next, where these have ranks there. */
+interface Place {
+  readonly old: WeightShard | undefined;
+  readonly next: WeightShard | undefined;
+  readonly own: OwnMoves | undefined;
 }
 
 interface PlaceMoves {
@@ -70,70 +199,46 @@ interface PlaceMoves {
   readonly peers: readonly number[];
 }
 
-function lowerGroup(
-  plan: GroupPlan,
-  shards: readonly PlaceShards[],
-  from: StagePlacement,
-  to: StagePlacement,
-): readonly PlaceMoves[] {
+function lowerGroup(plan: GroupPlan, places: readonly Place[], sourcesOf: SourcesOf): readonly PlaceMoves[] {
   const arriving = groupBy(
     plan.moves.filter((move) => move.kind === 'peer'),
     (move) => move.device,
   );
-  const sources = shards.map(({ old }) => piecesByTensor(old === undefined ? undefined : from.plain[old]));
-  return shards.flatMap(({ old, next }, place) => {
-    if (old === undefined || next === undefined) return [];
+  return places.flatMap(({ old, next, own }, place) => {
+    if (old === undefined || next === undefined || own === undefined) return [];
     const received = arriving.get(place) ?? [];
     const peers = [...new Set(received.map((move) => move.source!))];
     const mine = groupBy(received, ({ piece }) => piece.tensor);
     const sent: Sent = (piece) => {
       const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
-      const source = move && sourceOf(sources[move.source!]!, piece);
-      return source && { peer: peers.indexOf(move.source!), source };
+      const sender = move && places[move.source!]!.old;
+      const source = sender && sourceOf(sourcesOf(sender), piece);
+      return source && { peer: peers.indexOf(move!.source!), source };
     };
-    const moves = deviceMoves(from.plain[old]!, sources[place]!, to.plain[next]!, to.cut[next]!, sent);
-    return [{ place, peers, moves }];
+    return [{ place, peers, moves: withSent(own, next, sourcesOf(old), sent) }];
   });
 }
 
-function deviceMoves(
-  old: WeightShard,
-  sources: SourcesByTensor,
-  plain: WeightShard,
-  cut: WeightShard,
-  sent: Sent,
-): DeviceMoves {
-  const kept = keptPairs(old, plain);
-  const keep: { weight: string; old: string }[] = [];
+/** What a device does when others send to it. */
+function withSent(own: OwnMoves, cut: WeightShard, sources: SourcesByTensor, sent: Sent): DeviceMoves {
   const copy: WeightCopy[] = [];
   const receive: WeightReceive[] = [];
-  const upload: { weight: string; pieces: number[] }[] = [];
-  plain.weights.forEach((weight, index) => {
-    const same = kept.get(weight.id);
-    if (same !== undefined) {
-      keep.push({ weight: weight.id, old: same });
-      return;
-    }
+  const upload: DeviceMoves['upload'][number][] = [];
+  for (const known of own.weights) {
+    const weight = cut.weights[known.index]!;
+    const { copies, missing } = weight === known.weight ? known : ownWeight(weight, known.index, sources);
+    copy.push(...copies);
     const stride = weightRowBytes(weight);
-    const missing: number[] = [];
-    cut.weights[index]!.pieces.forEach((piece, number) => {
-      const source = sourceOf(sources, piece);
-      const run = source && copyOf(weight, stride, piece, source);
-      const peer = run ? undefined : sent(piece);
+    const rest = missing.filter((number) => {
+      const piece = weight.pieces[number]!;
+      const peer = sent(piece);
       const received = peer && copyOf(weight, stride, piece, peer.source);
-      if (run) {
-        copy.push(run);
-      } else if (received) {
-        receive.push({ ...received, piece: number, peer: peer.peer });
-      } else {
-        missing.push(number);
-      }
+      if (received) receive.push({ ...received, piece: number, peer: peer.peer });
+      return !received;
     });
-    // A weight without pieces is all zero and still has to be written.
-    if (missing.length > 0 || weight.pieces.length === 0) upload.push({ weight: weight.id, pieces: missing });
-  });
-  const stays = new Set(kept.values());
-  const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
+    upload.push(...uploadOf(weight, rest));
+  }
+  const { keep, evict } = own;
   return { keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes: 0 };
 }
 
@@ -181,9 +286,9 @@ interface Source {
   readonly piece: WeightPiece;
 }
 
-function piecesByTensor(shard: WeightShard | undefined): SourcesByTensor {
+function piecesByTensor(shard: WeightShard): SourcesByTensor {
   const sources = new Map<string, Source[]>();
-  for (const weight of shard?.weights ?? []) {
+  for (const weight of shard.weights) {
     const stride = weightRowBytes(weight);
     for (const piece of weight.pieces) {
       const source = { weight, stride, piece };

@@ -40,16 +40,17 @@ function lowerWeight(recipe: WeightRecipe, layout: TpLayout, tp: number): Runtim
   return { id, dtype, rows, cols, pieces, bytes: weightBytes({ dtype, rows, cols }) };
 }
 
-/** Cuts the pieces of a shard along the boundaries of other holdings of the same tensors. */
+/** Cuts the pieces of a shard along the boundaries of other holdings of the same tensors; what is not cut is the same value. */
 export function cutShard(shard: WeightShard, holdings: readonly TensorPiece[]): WeightShard {
+  if (holdings.length === 0) return shard;
   const boundaries = byTensor(holdings);
   const weights = shard.weights.map((weight) => {
-    const pieces: WeightPiece[] = [];
-    for (const piece of weight.pieces) {
-      const others = boundaries.get(piece.tensor);
-      if (others?.some((other) => isCutBy(piece, other))) pieces.push(...cutPiece(piece, others));
-      else pieces.push(piece);
-    }
+    const isCut = (piece: WeightPiece): boolean =>
+      boundaries.get(piece.tensor)?.some((other) => isCutBy(piece, other)) ?? false;
+    if (!weight.pieces.some(isCut)) return weight;
+    const pieces = weight.pieces.flatMap((piece) =>
+      isCut(piece) ? cutPiece(piece, boundaries.get(piece.tensor)!) : [piece],
+    );
     return { ...weight, pieces };
   });
   return { ...shard, weights };

@@ -16,7 +16,7 @@ import {
 } from '../ir/runtime-graph.js';
 import type { Program, RuntimeOp } from '../ir/runtime-program.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
-import type { LastingPieces, TransitionGraph } from '../ir/transitions.js';
+import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
@@ -27,7 +27,8 @@ import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
-import { lowerMoves, sendsWeights, type SettledMoves } from './lower-moves.js';
+import { planWeightMoves, type PlannedMoves } from './foresee-moves.js';
+import { lowerMoves, type LoweredMoves } from './lower-moves.js';
 import type { StagePlacement } from './lower-transitions.js';
 import { lowerShard } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankMemory } from './memory.js';
@@ -36,7 +37,7 @@ import { renameOp, type Renaming, type StageWeights } from './resident-weights.j
 import { settleResidence, type Settled } from './settle-residence.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
-import type { WeightPlanning } from './transitions.js';
+import { stageChanges, type WeightPlanning } from './transitions.js';
 
 export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
@@ -57,7 +58,7 @@ export function bindingBytes(plan: Plan): number {
 
 export interface LowerResult {
   readonly graph: RuntimeGraph;
-  /** The transition graph of what was lowered: without re-shards where both stages stay resident. */
+  /** The transition graph of what was lowered: with the re-shards of stages that take turns. */
   readonly transitions: TransitionGraph;
   /** Problems of capacity. */
   readonly diagnostics: readonly Diagnostic[];
@@ -73,9 +74,8 @@ export function lowerPlan(
   planned: TransitionGraph,
   plan: Plan,
   planning: WeightPlanning,
-  options: LowerOptions = {},
+  { maxBindingBytes = bindingBytes(plan), memory }: LowerOptions = {},
 ): LowerResult {
-  const maxBindingBytes = options.maxBindingBytes ?? bindingBytes(plan);
   const stages = flowStages(plan);
   const drafts = stages.map((stage) =>
     draftStage(
@@ -84,10 +84,11 @@ export function lowerPlan(
       plan,
     ),
   );
+  const changes = stageChanges(plan, planned.holdings);
   const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
   const layOut = (held: readonly StageWeights[], known?: KnownWeights): MemoryLayout => {
     const ranks = drafts.flatMap((draft, index) => rankMemory(draft, held[index]!, plan));
-    const fixed = fixedMemory(plan, ranks, planned.weights, known);
+    const fixed = fixedMemory(plan, ranks, changes, known);
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
     );
@@ -95,29 +96,44 @@ export function lowerPlan(
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
   const weights = drafts.map(stageWeights);
-  const estimated = { transitions: planned, layout: layOut(weights), held: weights };
-  const lower = (settled: Settled, expected?: readonly LastingPieces[]): SettledMoves => {
-    const { residence, resident } = settled.transitions;
-    const key = JSON.stringify([layoutKey(plan), expected === undefined, residence?.both, resident]);
-    const known = options.memory?.moves.get(key);
-    if (known !== undefined) return onceLowered(settled, known, layOut);
-    const lowered = lowerMoves(planning, stages, settled, layOut, expected);
-    options.memory?.moves.set(key, lowered);
-    return lowered;
+  const inTurns = { transitions: planned, layout: layOut(weights), held: weights };
+  const planMoves = ({ held, transitions: { residence, resident = [] } }: Settled): PlannedMoves => {
+    const both = residence?.both ?? false;
+    const key = memory && JSON.stringify([layoutKey(plan), both, resident]);
+    const stay = new Set(resident);
+    const moves =
+      memory?.planned.get(key!) ??
+      planWeightMoves(
+        planning,
+        stages,
+        held,
+        planned.holdings,
+        both ? [] : stageChanges(plan, planned.holdings, stay),
+        stay,
+      );
+    memory?.planned.set(key!, moves);
+    return moves;
   };
-  // What transitions move decides what stays resident, and is known only once memory is laid out for stages in turns.
-  const draft = plan.residence === 'both' ? undefined : lower(estimated);
-  const inTurns = {
-    ...estimated,
-    transitions: { ...planned, weights: (draft ?? estimated).transitions.weights },
-  };
-  const settle = (partly: boolean): SettledMoves => {
-    const settled = settleResidence(planning, plan, inTurns, layOut, partly);
-    const isDraft = settled.held === weights && !sendsWeights(settled.transitions);
-    const { residence } = settled.transitions;
-    if (draft && isDraft)
-      return { ...draft, transitions: { ...draft.transitions, ...(residence && { residence }) } };
-    return lower(settled, draft?.transitions.lasting ?? []);
+  // What transitions move decides what stays resident.
+  const all = plan.residence === 'both' ? undefined : planMoves(inTurns);
+  const settle = (partly: boolean): Settled & LoweredMoves => {
+    const settled = settleResidence(plan, inTurns, changes, all?.reshards ?? [], layOut, partly);
+    const moves = all && settled.held === weights ? all : planMoves(settled);
+    const resident = new Set(settled.transitions.resident);
+    const lowered =
+      memory?.lowered.get(moves) ?? lowerMoves(planning, stages, moves, planned.holdings, resident);
+    memory?.lowered.set(moves, lowered);
+    const { reshards, lasting, known } = lowered;
+    return {
+      ...settled,
+      ...lowered,
+      transitions: {
+        ...settled.transitions,
+        weights: reshards,
+        ...(lasting.length > 0 && { lasting }),
+      },
+      layout: known ? layOut(settled.held, known) : settled.layout,
+    };
   };
   const best = settle(true);
   // What transitions need can be more than was counted on when layers were chosen to stay.
@@ -156,21 +172,6 @@ export function lowerPlan(
     transitions: moves,
   };
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
-}
-
-/** The moves of a plan that differs in sizes alone from one whose moves are known: memory is laid out for its own. */
-function onceLowered(
-  settled: Settled,
-  { transitions: { weights, lasting }, placements, moves, known }: SettledMoves,
-  layOut: (held: readonly StageWeights[], known: KnownWeights) => MemoryLayout,
-): SettledMoves {
-  return {
-    ...settled,
-    transitions: { ...settled.transitions, weights, ...(lasting && { lasting }) },
-    placements,
-    moves,
-    ...(known && { known, layout: layOut(settled.held, known) }),
-  };
 }
 
 interface DraftStage {

@@ -44,17 +44,21 @@ export interface KnownWeights {
   readonly turning?: ReadonlyMap<number, number>;
 }
 
-/** Weights and workspace per device, by device id. */
+/**
+ * Weights and workspace per device, by device id.
+ *
+ * @param changes stages that take turns on devices
+ */
 export function fixedMemory(
   plan: Plan,
   ranks: readonly RankMemory[],
-  reshards: readonly WeightReshard[],
+  changes: readonly Pick<WeightReshard, 'from' | 'to'>[],
   { resident, turning }: KnownWeights = {},
 ): readonly DeviceMemory[] {
   const byDevice = groupBy(ranks, (rank) => rank.device);
   const devices = [...byDevice].sort(([a], [b]) => a - b);
   const switches = (a: RankMemory, b: RankMemory): boolean =>
-    reshards.some((reshard) => reshard.from === a.stage && reshard.to === b.stage);
+    changes.some(({ from, to }) => from === a.stage && to === b.stage);
   // Ranks of a program have one list of slots: the workspace of devices with the same lists is found once.
   const listId = numbered<RankMemory['slots']>();
   const workspaces = new Map<string, number>();

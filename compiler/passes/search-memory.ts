@@ -6,18 +6,20 @@
 import type { LogicalGraph } from '../ir/logical.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
-import type { SettledMoves } from './lower-moves.js';
+import type { LoweredMoves } from './lower-moves.js';
+import type { PlannedMoves } from './foresee-moves.js';
 
 export interface SearchMemory {
   logical?: LogicalGraph;
   /** By `layoutKey`. */
-  readonly transitions: Map<string, Pick<TransitionGraph, 'weights' | 'holdings'>>;
+  readonly holdings: Map<string, TransitionGraph['holdings']>;
   /** By `layoutKey` and what of the weights stays resident. */
-  readonly moves: Map<string, SettledMoves>;
+  readonly planned: Map<string, PlannedMoves>;
+  readonly lowered: Map<PlannedMoves, LoweredMoves>;
 }
 
 export function createSearchMemory(): SearchMemory {
-  return { transitions: new Map(), moves: new Map() };
+  return { holdings: new Map(), planned: new Map(), lowered: new Map() };
 }
 
 /** Where a plan's stages have their weights. */

@@ -1,8 +1,8 @@
 /**
  * Residence applied: the decision of `residence.ts`, the layers of `kept-layers.ts`, and what both make of the weights
- * that ranks hold, of their names and of the transitions.
+ * that ranks hold and of their names.
  */
-import type { TransitionGraph } from '../ir/transitions.js';
+import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
 import { chooseKeptLayers, describeKept } from './kept-layers.js';
 import type { KnownWeights } from './memory.js';
@@ -17,9 +17,10 @@ import {
   type Renaming,
   type StageWeights,
 } from './resident-weights.js';
-import { weightReshards, type WeightPlanning } from './transitions.js';
+import type { StageChange } from './transitions.js';
 
 export interface Settled {
+  /** Without re-shards. */
   readonly transitions: TransitionGraph;
   readonly layout: MemoryLayout;
   /** What the ranks of every stage hold while it is active, under its final names. */
@@ -28,30 +29,33 @@ export interface Settled {
 }
 
 /**
- * Decides which weights of stages that re-shard stay resident together, and what then remains of the transitions.
+ * Decides which weights of stages that re-shard stay resident together.
  *
  * @param inTurns what holds if none do
+ * @param reshards what then moves, planned; none where the plan asks for both shardings
+ * @param changes stages that would take turns
  * @param layOut device memory when the ranks hold these weights
  * @param partly whether some layers may stay where not all do
  */
 export function settleResidence(
-  planning: WeightPlanning,
   plan: Plan,
   inTurns: Settled,
+  changes: readonly StageChange[],
+  reshards: readonly WeightReshard[],
   layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
   partly: boolean,
 ): Settled {
   const { transitions: planned, held: weights } = inTurns;
-  if (planned.weights.length === 0) return inTurns;
+  if (changes.length === 0) return inTurns;
   const names = (plan.residence ?? 'switch') === 'switch' ? undefined : renameResident(weights);
   const together = names && layOut(weights, { resident: residentBytes(weights, names) });
-  const decision = decideResidence(plan, planned.weights, inTurns.layout, together);
-  const stages = [...new Set(planned.weights.flatMap(({ from, to }) => [from, to]))];
+  const decision = decideResidence(plan, reshards, inTurns.layout, together);
+  const stages = [...new Set(changes.flatMap(({ from, to }) => [from, to]))];
   const transitions = { ...planned, residence: { stages, ...decision } };
   if (!names || !together || (!decision.both && !partly)) return { ...inTurns, transitions };
   if (decision.both) {
     const held = weights.map((stage) => renameStage(stage, names));
-    return { transitions: { ...transitions, weights: [] }, layout: together, held, renaming: names };
+    return { transitions, layout: together, held, renaming: names };
   }
   const keep = (layers: readonly number[]): Pick<Settled, 'held' | 'renaming'> => {
     const renaming = renamedLayers(names, weights, new Set(layers));
@@ -60,20 +64,19 @@ export function settleResidence(
   const tensors = layerTensors(weights);
   const kept = chooseKeptLayers(
     plan,
-    planned.weights,
+    reshards,
     inTurns.layout,
     (layers) => layOut(keep(layers).held),
     (tensor) => tensors.get(tensor) ?? -1,
   );
   if (!kept) return { ...inTurns, transitions };
-  const stay = new Set([...tensors].flatMap(([name, layer]) => (kept.layers.includes(layer) ? [name] : [])));
+  const stay = [...tensors].flatMap(([name, layer]) => (kept.layers.includes(layer) ? [name] : []));
   const why = `${decision.why}; ${describeKept(kept, plan.model.shape.layers)}`;
   return {
     transitions: {
       ...transitions,
-      weights: weightReshards(planning, plan, planned.holdings, stay),
       residence: { stages, both: false, layers: kept.layers, why },
-      resident: [...stay].sort(),
+      resident: stay.sort(),
     },
     layout: kept.layout,
     ...keep(kept.layers),

@@ -9,11 +9,11 @@
  * Example: layer weight [8, 8], before rows 0..4 (pp 1, tp 2), after rows 0..2 (tp 4): copy rows 0..2, evict 2..4.
  */
 import type { ShardedGraph } from '../ir/sharded.js';
-import { intervalLength } from '../ir/rectangles.js';
+import { byTensor } from '../ir/pieces.js';
+import { intervalLength, sameRectangle } from '../ir/rectangles.js';
 import type {
   LastingPieces,
   RankHolding,
-  ReshardBytes,
   TensorPiece,
   TransitionGraph,
   WeightReshard,
@@ -29,62 +29,90 @@ import { stageHoldings, tensorTypes } from './holdings.js';
 import { kvEdges } from './kv-edges.js';
 
 /**
- * The transition graph of a sharded plan.
+ * The transition graph of a sharded plan, as far as it is known before memory is laid out: without re-shards.
  *
- * @param planning that of the same graph
+ * @param roads those of the plan's topology
  */
 export function buildTransitions(
   sharded: ShardedGraph,
   plan: Plan,
-  planning: WeightPlanning,
+  roads: Roads,
   memory?: SearchMemory,
 ): TransitionGraph {
   const key = memory && layoutKey(plan);
-  const known = memory?.transitions.get(key!);
   const holdings =
-    known?.holdings ?? Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
-  const weights = known?.weights ?? weightReshards(planning, plan, holdings);
-  memory?.transitions.set(key!, { weights, holdings });
+    memory?.holdings.get(key!) ??
+    Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
+  memory?.holdings.set(key!, holdings);
   const kv = kvEdges(plan, holdings);
-  const kvCosts = kv.map((edge) =>
-    kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, planning.roads),
-  );
-  return { weights, kv, kvCosts, holdings };
+  const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
+  return { weights: [], kv, kvCosts, holdings };
 }
 
-/** Moves of weights between every two stages; the tensors of `stay` are resident in both shardings. */
-export function weightReshards(
-  { bytesOf, roads, memo }: WeightPlanning,
+/** Two stages between which devices change what they hold. */
+export type StageChange = Pick<WeightReshard, 'from' | 'to' | 'origin'>;
+
+/** Every two stages that hold different weights on a device; the tensors of `stay` are resident in both shardings. */
+export function stageChanges(
   plan: Plan,
   holdings: TransitionGraph['holdings'],
-  stay?: ReadonlySet<string>,
-): readonly WeightReshard[] {
+  stay: ReadonlySet<string> = new Set(),
+): readonly StageChange[] {
   return Object.keys(holdings).flatMap((from) =>
-    Object.keys(holdings).flatMap((to) => {
-      if (from === to) return [];
-      const reshard = planWeights(...onShared(holdings, from, to), bytesOf, roads, stay, memo);
-      if (movesNothing(reshard.bytes)) return [];
-      const origin = plan.stages.find((stage) => stage.name === to)!.meshOrigin;
-      return [{ from, to, ...reshard, origin }];
+    Object.keys(holdings).flatMap((to): readonly StageChange[] => {
+      if (from === to || !differ(...onShared(holdings, from, to), stay)) return [];
+      return [{ from, to, origin: plan.stages.find((stage) => stage.name === to)!.meshOrigin }];
     }),
   );
 }
 
-/** The moves of a transition graph chosen anew, now that it is known what devices have all along. */
-export function replanWeights(
+/** Whether a device holds something else after than before. Lists that many devices have are compared once. */
+function differ(
+  before: readonly RankHolding[],
+  after: readonly RankHolding[],
+  stay: ReadonlySet<string>,
+): boolean {
+  const held = new Map(before.map((rank) => [rank.device, rank.weights]));
+  const pairs = new Map<RankHolding['weights'], Set<RankHolding['weights']>>();
+  for (const { device, weights } of after) {
+    const olds = pairs.get(weights) ?? new Set();
+    pairs.set(weights, olds.add(held.get(device)!));
+  }
+  return [...pairs].some(([weights, olds]) => [...olds].some((old) => !holdSame(old, weights, stay)));
+}
+
+function holdSame(
+  old: RankHolding['weights'],
+  weights: RankHolding['weights'],
+  stay: ReadonlySet<string>,
+): boolean {
+  const moving = ({ tensor }: TensorPiece): boolean => !stay.has(tensor);
+  const [before, after] = [old.filter(moving), weights.filter(moving)];
+  if (before.length !== after.length) return false;
+  const there = byTensor(before);
+  return after.every((piece) => there.get(piece.tensor)?.some((other) => sameRectangle(other, piece)));
+}
+
+/**
+ * The moves of some changes of stage.
+ *
+ * @param lasting what devices have of every stage all along: it stays where it is
+ */
+export function planReshards(
   { bytesOf, roads, memo }: WeightPlanning,
-  { weights, holdings, resident }: TransitionGraph,
+  changes: readonly StageChange[],
+  holdings: TransitionGraph['holdings'],
+  stay: ReadonlySet<string>,
   lasting: readonly LastingPieces[],
 ): readonly WeightReshard[] {
-  const stay = new Set(resident);
   const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
-  return weights.map((reshard) => {
-    const [before, after] = onShared(holdings, reshard.from, reshard.to);
+  return changes.map(({ from, to, origin }) => {
+    const [before, after] = onShared(holdings, from, to);
     const lasts = after.map((rank) => {
-      const pieces = known.get(`${reshard.to} ${rank.device}`);
+      const pieces = known.get(`${to} ${rank.device}`);
       return pieces ? { ...rank, lasting: pieces } : rank;
     });
-    return { ...reshard, ...planWeights(before, lasts, bytesOf, roads, stay, memo) };
+    return { from, to, ...planWeights(before, lasts, bytesOf, roads, stay, memo), origin };
   });
 }
 
@@ -124,8 +152,4 @@ export function onShared(
   const before = holdings[from]!;
   const there = new Set(before.map(({ device }) => device));
   return [before, holdings[to]!.filter(({ device }) => there.has(device))];
-}
-
-function movesNothing({ copy, peer, upload, evict }: ReshardBytes): boolean {
-  return copy + peer + upload + evict === 0;
 }

@@ -3,20 +3,28 @@
  * that do the same are planned once.
  */
 import { numbered } from '../numbered.js';
-import { planDeviceWeights, type DeviceWeights } from '../ir/device-weights.js';
+import type { DeviceWeights, WeightPlaces } from '../ir/device-weights.js';
 import { partsThere, type BroughtPiece, type WeightMoves } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
+import type { Residence, TransitionsByResidence } from '../ir/weight-arena.js';
 import { writtenBytes } from '../ir/written-bytes.js';
 
 /** By device, for devices with transitions; one value for all that do the same. */
 export type TurningWeights = ReadonlyMap<number, DeviceWeights>;
 
-/** Plans the weights of every device with transitions. */
-export function turningWeights(stages: Residing): TurningWeights {
+/**
+ * What is planned for the weights of every device with transitions; one value for all that do the same.
+ *
+ * @param plan of a device with these residences and transitions
+ */
+export function planByDevice<Planned>(
+  stages: Residing,
+  plan: (residences: readonly Residence[], transitions: TransitionsByResidence, device: number) => Planned,
+): ReadonlyMap<number, Planned> {
   const residences = residencesOf(stages);
-  const known = new Map<string, DeviceWeights>();
+  const known = new Map<string, Planned>();
   const devices = new Set(
     stages.transitions.flatMap((transition) => transition.devices.map((each) => each.device)),
   );
@@ -27,7 +35,7 @@ export function turningWeights(stages: Residing): TurningWeights {
       const shards = stages.stages.map(({ ranks }) => ranks.find((rank) => rank.device === device)?.shard);
       const key = [...shards, ...[...transitions.values()].map((moves) => idOf(moves))].join();
       const planned =
-        known.get(key) ?? planDeviceWeights(deviceResidences(stages, residences, device), transitions);
+        known.get(key) ?? plan(deviceResidences(stages, residences, device), transitions, device);
       known.set(key, planned);
       return [device, planned];
     }),
@@ -37,13 +45,13 @@ export function turningWeights(stages: Residing): TurningWeights {
 /** What devices have of every stage all along; the same list for all that have the same. */
 export function lastingPieces(
   { stages, transitions }: Residing,
-  turning: TurningWeights,
+  places: ReadonlyMap<number, WeightPlaces>,
 ): readonly LastingPieces[] {
   const residences = residencesOf({ stages, transitions });
-  const known = new Map<DeviceWeights, Map<WeightShard, readonly TensorPiece[]>>();
+  const known = new Map<WeightPlaces, Map<WeightShard, readonly TensorPiece[]>>();
   return stages.flatMap(({ name, ranks, shards }) =>
     ranks.flatMap(({ device, shard: index }): readonly LastingPieces[] => {
-      const planned = turning.get(device);
+      const planned = places.get(device);
       if (planned === undefined) return [];
       const shard = shards[index]!;
       const mine = known.get(planned) ?? new Map<WeightShard, readonly TensorPiece[]>();

@@ -8,7 +8,12 @@ import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { RuntimeStage, WeightReceive, WeightShard } from '../../../compiler/ir/runtime-graph.js';
 import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
 import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
-import { buildTransitions, weightPlanning } from '../../../compiler/passes/transitions.js';
+import {
+  buildTransitions,
+  planReshards,
+  stageChanges,
+  weightPlanning,
+} from '../../../compiler/passes/transitions.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { applyTransition, packShard, type ElementSource } from '../../reference/runtime-weights.js';
 import { arbitraryReshard } from '../support/arbitrary-reshard.js';
@@ -160,8 +165,10 @@ describe('weight re-shards', () => {
   it('copy what a device holds of both: a quarter of its layers from pp 4 to tp 4', () => {
     const plan = makePlan(RESHARD);
     const { sharded } = compilePlan(plan);
-    const planning = weightPlanning(sharded, roadsOf(plan.topology));
-    const [forth, back] = buildTransitions(sharded, plan, planning).weights;
+    const roads = roadsOf(plan.topology);
+    const { holdings } = buildTransitions(sharded, plan, roads);
+    const changes = stageChanges(plan, holdings);
+    const [forth, back] = planReshards(weightPlanning(sharded, roads), changes, holdings, new Set(), []);
     expect(forth).toMatchObject({ from: 'prefill', to: 'decode' });
     expect(back).toMatchObject({ from: 'decode', to: 'prefill' });
     // Per device one layer of four: its matrices are a quarter resident, its norms wholly.

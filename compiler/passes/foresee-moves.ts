@@ -1,0 +1,112 @@
+/**
+ * The weight moves of all transitions before they are lowered: what devices have of both stages gives the places of all
+ * weights, those give what lasts whatever the stage, and what then is missing is planned.
+ *
+ * Who sends what changes nothing of that: what is sent is what a device has not, and places hang on what it has. So moves
+ * are planned once, and lowered once.
+ */
+import type { WeightPlaces } from '../ir/device-weights.js';
+import { placeWeights } from '../ir/device-weights.js';
+import type { Residing } from '../ir/residences.js';
+import type {
+  LastingPieces,
+  RankHolding,
+  TensorPiece,
+  TransitionGraph,
+  WeightReshard,
+} from '../ir/transitions.js';
+import type { Stage } from '../plan/plan.js';
+import {
+  lowerOwnMoves,
+  shardSources,
+  type OwnTransition,
+  type SourcesOf,
+  type StagePlacement,
+} from './lower-transitions.js';
+import { cutShard } from './lower-weights.js';
+import type { StageWeights } from './resident-weights.js';
+import { placedRanks } from './stage-ranks.js';
+import { planReshards, type StageChange, type WeightPlanning } from './transitions.js';
+import { lastingPieces, planByDevice } from './turning-weights.js';
+
+export interface PlannedMoves {
+  /** Every stage with its shards cut along what other stages hold on its devices. */
+  readonly placements: ReadonlyMap<string, StagePlacement>;
+  /** With those shards, and with transitions in which nobody sends anything. */
+  readonly residing: Residing;
+  /** One per transition of `residing`. */
+  readonly own: readonly OwnTransition[];
+  readonly sourcesOf: SourcesOf;
+  /** By device. */
+  readonly places: ReadonlyMap<number, WeightPlaces>;
+  readonly lasting: readonly LastingPieces[];
+  /** One per change, planned. */
+  readonly reshards: readonly WeightReshard[];
+}
+
+/**
+ * Plans the moves of some changes of stage.
+ *
+ * @param held what the ranks of every stage hold while it is active
+ * @param resident tensors that are resident in both shardings
+ */
+export function planWeightMoves(
+  planning: WeightPlanning,
+  stages: readonly Stage[],
+  held: readonly StageWeights[],
+  holdings: TransitionGraph['holdings'],
+  changes: readonly StageChange[],
+  resident: ReadonlySet<string>,
+): PlannedMoves {
+  const placements = new Map(held.map((weights) => [weights.stage, placeShards(weights, holdings, changes)]));
+  const sourcesOf = shardSources();
+  const own = changes
+    .filter(({ from, to }) => placements.has(from) && placements.has(to))
+    .map((change) =>
+      lowerOwnMoves(change, placements.get(change.from)!, placements.get(change.to)!, sourcesOf),
+    );
+  const residing = residingOf(
+    stages,
+    placements,
+    own.map(({ transition }) => transition),
+  );
+  const places = planByDevice(residing, (residences, transitions) => placeWeights(residences, transitions));
+  const lasting = lastingPieces(residing, places);
+  const reshards = planReshards(planning, changes, holdings, resident, lasting);
+  return { placements, residing, own, sourcesOf, places, lasting, reshards };
+}
+
+/** The stages with their shards as they are cut, and some transitions between them. */
+export function residingOf(
+  stages: readonly Stage[],
+  placements: ReadonlyMap<string, StagePlacement>,
+  transitions: Residing['transitions'],
+): Residing {
+  const placed = stages.map((stage) => {
+    const { devices, cut } = placements.get(stage.name)!;
+    return { name: stage.name, ranks: placedRanks(stage, devices), shards: cut };
+  });
+  return { stages: placed, transitions };
+}
+
+/** Cuts each shard along what other stages hold on the devices that it is on. */
+function placeShards(
+  { stage, shards, devices }: StageWeights,
+  holdings: TransitionGraph['holdings'],
+  changes: readonly StageChange[],
+): StagePlacement {
+  // By shard: distinct lists of pieces that its devices hold before. Replicas have the same ones.
+  const others = shards.map(() => new Set<RankHolding['weights']>());
+  for (const { from, to } of changes)
+    if (to === stage)
+      for (const { device, weights } of holdings[from]!) others[devices.get(device) ?? -1]?.add(weights);
+  return { devices, plain: shards, cut: cutShards(shards, others) };
+}
+
+/** Cuts each shard along the pieces of some lists. */
+export function cutShards(
+  shards: StagePlacement['cut'],
+  lists: readonly Iterable<readonly TensorPiece[]>[],
+): StagePlacement['cut'] {
+  return shards.map((shard, index) => cutShard(shard, [...lists[index]!].flat()));
+}
