@@ -23,7 +23,7 @@ import {
   type FinishedRequest,
   type Journal,
 } from './journal-format.js';
-import { isRunning } from './process-mark.js';
+import { isRunning, OWNER_POLL_MS, OWNER_WAIT_MS, runInProgress } from './process-mark.js';
 
 /** `new` refuses to replace results of a run that was cut short, `overwrite` does not. */
 export type StartMode = 'new' | 'resume' | 'overwrite';
@@ -38,10 +38,6 @@ export type BatchStart =
 export function journalPath(resultsPath: string): string {
   return `${resultsPath}.journal`;
 }
-
-/** A process that was killed may take a moment to be gone. */
-const OWNER_WAIT_MS = 5000;
-const OWNER_POLL_MS = 50;
 
 /** Decides how to start; changes nothing. Rejects with the codes of the table, or FC0931 when the batch is another. */
 export async function planStart(
@@ -88,12 +84,7 @@ async function readJournal(resultsPath: string): Promise<ReturnType<typeof parse
     const parsed = parseJournal(bytes);
     const owner = parsed.problem === undefined ? parsed.journal.owner : undefined;
     if (owner === undefined || !isRunning(owner)) return parsed;
-    if (waited >= OWNER_WAIT_MS) {
-      throw new RuntimeFailure('FC0933', `process ${owner.pid} is writing ${resultsPath} now`, {
-        subject: resultsPath,
-        help: 'wait for it or end it, or name another file with --out',
-      });
-    }
+    if (waited >= OWNER_WAIT_MS) throw runInProgress(resultsPath, owner);
     await setTimeout(OWNER_POLL_MS);
   }
 }

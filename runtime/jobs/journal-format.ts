@@ -27,6 +27,15 @@ const processSchema = z.object({ pid: z.int(), host: z.string(), started: z.stri
 /** A process of some machine; `started` tells it from a later one with the same number, where that is known. */
 export type ProcessMark = Readonly<z.infer<typeof processSchema>>;
 
+/** The process that a JSON text names; undefined where it names none. */
+export function parseProcessMark(text: string): ProcessMark | undefined {
+  try {
+    return processSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
 const finishedSchema = z.object({
   line: z.int().min(1),
   request: z.string(),

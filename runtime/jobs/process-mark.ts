@@ -1,7 +1,20 @@
-/** Tells whether the process that took up a batch still runs. */
+/** The process that has a batch: whether it still runs, and for how long others wait for it. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { RuntimeFailure } from '../failure.js';
 import type { ProcessMark } from './journal-format.js';
+
+/** How long to wait for the process that has a batch: one that was killed may take a moment to be gone. */
+export const OWNER_WAIT_MS = 5000;
+export const OWNER_POLL_MS = 50;
+
+/** The batch is another process's, which did not end while it was waited for. */
+export function runInProgress(resultsPath: string, { pid }: ProcessMark): RuntimeFailure {
+  return new RuntimeFailure('FC0933', `process ${pid} is writing ${resultsPath} now`, {
+    subject: resultsPath,
+    help: 'wait for it or end it, or name another file with --out',
+  });
+}
 
 /** This process. */
 export function processMark(): ProcessMark {

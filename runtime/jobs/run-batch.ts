@@ -16,6 +16,7 @@ import { orderToHelp } from './order-requests.js';
 import { localEncoder, type PromptEncoder } from './prompt-encoder.js';
 import { requestBlocks } from './request-blocks.js';
 import { readRequestLines, type RequestLine } from './request-lines.js';
+import { lockResults } from './results-lock.js';
 import { openResultWriter } from './result-writer.js';
 import type { ServedModel } from './submit-request.js';
 
@@ -99,6 +100,28 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   const first = await blocks.next();
   if (signal.aborted) return NOT_BEGUN;
   refuseSameFile(job.requestsPath, job.resultsPath);
+  const unlock = await lockResults(job.resultsPath);
+  try {
+    return await runLocked(job, { lines, blocks, first }, signal, stop);
+  } finally {
+    await unlock();
+  }
+}
+
+/** The requests of a batch as they are read. */
+interface Reading {
+  readonly lines: AsyncGenerator<RequestLine>;
+  readonly blocks: AsyncGenerator<readonly RequestLine[]>;
+  /** The first of the blocks. */
+  readonly first: IteratorResult<readonly RequestLine[], unknown>;
+}
+
+async function runLocked(
+  job: BatchJob,
+  reading: Reading,
+  signal: AbortSignal,
+  stop: AbortController,
+): Promise<BatchSummary> {
   const { batch = {} } = job;
   const start = await planStart(job.resultsPath, job.start ?? 'new', batch);
   const writer = await openResultWriter(job.resultsPath, start, batch, () => stop.abort());
@@ -116,7 +139,7 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
   };
   let failure: RuntimeFailure | undefined;
   try {
-    await drive(job, blocks, first, state, signal, stop);
+    await drive(job, reading, state, signal, stop);
   } catch (error) {
     if (!(error instanceof RuntimeFailure) || isFileFailure(error)) {
       await writer.close(() => false).catch(() => undefined);
@@ -124,7 +147,7 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
     }
     failure = error;
   } finally {
-    await lines.return(undefined);
+    await reading.lines.return(undefined);
   }
   await writer.close(isDone);
   const progress = state.progress();
@@ -141,8 +164,7 @@ export async function runBatch(job: BatchJob): Promise<BatchSummary> {
 /** Feeds requests to the engine and keeps it running until every one is done or the signal aborts. */
 async function drive(
   job: BatchJob,
-  blocks: AsyncGenerator<readonly RequestLine[]>,
-  first: IteratorResult<readonly RequestLine[], unknown>,
+  { blocks, first }: Reading,
   state: BatchState,
   signal: AbortSignal,
   stop: AbortController,

@@ -1,6 +1,6 @@
 /** Real processes, ended at random moments, resumed until the batch is done. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -58,8 +58,8 @@ async function runProcess(
   start: StartMode,
   end?: { readonly signal: NodeJS.Signals; readonly after: () => Promise<unknown> },
   prefix: readonly string[] = [],
+  log = `${results}.log`,
 ): Promise<Ended> {
-  const log = `${results}.log`;
   writeFileSync(log, '');
   const [command, ...args] = [...prefix, process.execPath, program.path, requests, results, start, log];
   const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -96,7 +96,8 @@ function answersOf(results: string): Map<string, unknown> {
 }
 
 const whole = join(scratch, 'whole.jsonl');
-expect((await runProcess(whole, 'new')).status).toBe(0);
+const uninterrupted = await runProcess(whole, 'new');
+expect(uninterrupted.status).toBe(0);
 const expected = answersOf(whole);
 
 it('is a batch of answers of every kind', () => {
@@ -158,6 +159,21 @@ describe('a process that is ended', () => {
     expect(readFileSync(results).at(-1)).toBe(10);
     expect((await runProcess(results, 'resume')).status).toBe(0);
     expect(answersOf(results)).toEqual(expected);
+  });
+
+  it('has the batch alone where several start at once', async () => {
+    const results = join(scratch, 'at-once.jsonl');
+    const ended = await Promise.all(
+      ['a', 'b', 'c'].map((name) => runProcess(results, 'resume', undefined, [], `${results}.${name}.log`)),
+    );
+    // Whoever waited found it finished, or has given up.
+    for (const { status, error } of ended) expect(['', 'FC0933']).toContain(status === 0 ? '' : error);
+    const submitted = ended.flatMap((each) => each.submitted);
+    expect(submitted.length).toBe(uninterrupted.submitted.length);
+    expect(answersOf(results)).toEqual(expected);
+    expect(readdirSync(scratch).filter((name) => name.includes('at-once') && name.includes('lock'))).toEqual(
+      [],
+    );
   });
 
   it('is waited for by the next one while it has the batch', async () => {
