@@ -34,9 +34,18 @@ function painter(colour: boolean): Paint {
   return (text, style) => (colour && text !== '' ? `\u001b[${STYLES[style]}m${text}\u001b[0m` : text);
 }
 
+/** Characters that a terminal obeys or does not show; tabs and line ends are no part of it. */
+const CONTROLS = /(?![\t\n])\p{Cc}/gu;
+
+/** A text with such characters shown as what they are: no letters. Its length stays. */
+function shown(text: string): string {
+  return text.replace(CONTROLS, '\ufffd');
+}
+
 /** The text of one diagnostic, without a final line end. */
 export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions): string {
-  const paint = painter(options.colour);
+  const painted = painter(options.colour);
+  const paint: Paint = (text, style) => painted(shown(text), style);
   const { severity, code, message, primary } = diagnostic;
   const place = primary === undefined ? '' : `${placeName(primary, options)}: `;
   const head = `${paint(place, 'bold')}${paint(`${severity}[${code}]`, severity)}: ${paint(message, 'bold')}`;
@@ -55,8 +64,8 @@ export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions)
   return [
     head,
     ...frames,
-    ...diagnostic.notes.map((note) => `  ${note}`),
-    ...diagnostic.helps.map((help) => `  ${paint('help', 'help')}: ${help}`),
+    ...diagnostic.notes.map((note) => `  ${shown(note)}`),
+    ...diagnostic.helps.map((help) => `  ${paint('help', 'help')}: ${shown(help)}`),
   ].join('\n');
 }
 
@@ -78,7 +87,8 @@ function renderFrame(
   paint: Paint,
 ): string[] {
   const text = options.textOf(file);
-  if (text === undefined) return marks.filter((mark) => mark.label !== '').map((mark) => `  ${mark.label}`);
+  if (text === undefined)
+    return marks.filter((mark) => mark.label !== '').map((mark) => `  ${shown(mark.label)}`);
   const map = lineMap(text);
   const placed = marks
     .map((mark) => ({ ...mark, at: map.position(mark.origin.span.start) }))
@@ -93,7 +103,7 @@ function renderFrame(
     const source = map.lineText(line);
     if (line !== previous) {
       if (previous !== undefined && line > previous + 1) lines.push(paint('...'.padStart(width), 'dim'));
-      lines.push(`${gutter(String(line))} ${source.replaceAll('\t', TAB)}`.trimEnd());
+      lines.push(`${gutter(String(line))} ${shown(source).replaceAll('\t', TAB)}`.trimEnd());
     }
     previous = line;
     const length = mark.origin.span.end - mark.origin.span.start;

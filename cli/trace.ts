@@ -66,11 +66,8 @@ export function writeSimulatedTrace(
 
 /** The text of a plan; none when it has gone, or cannot be read, since the graph was compiled. */
 function readText(file: string): string | undefined {
-  try {
-    return fileHost().readText(file);
-  } catch {
-    return undefined;
-  }
+  const text = fileHost().readText(file);
+  return typeof text === 'string' ? text : undefined;
 }
 
 /** The encoder, with what it has in hand on the timeline. */

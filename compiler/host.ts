@@ -3,12 +3,17 @@
  * that a browser can serve it from memory and a command line from a file system.
  */
 export interface CompilerHost {
-  /** Text of a plan file by path (as returned by `resolve`), or undefined if there is none. */
-  readonly readText: (path: string) => string | undefined;
+  /** Text of a plan file by path (as returned by `resolve`), or undefined if there is no such file. */
+  readonly readText: (path: string) => string | Unreadable | undefined;
   /** Path of what `specifier` names when written in the file `from`: relative paths only (`std/...` never gets here). */
   readonly resolve: (from: string, specifier: string) => string;
   /** The parsed `config.json` of a model source written in the plan file `from`. */
   readonly readModelConfig: (from: string, source: string) => ModelConfigAnswer;
+}
+
+/** Something that is there and has no text. `why` completes the sentence "it ...". */
+export interface Unreadable {
+  readonly why: string;
 }
 
 export type ModelConfigAnswer =

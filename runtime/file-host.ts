@@ -1,8 +1,10 @@
 /** The compiler's questions answered from the file system. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { CompilerHost, ModelConfigAnswer } from '../compiler/host.js';
+import type { CompilerHost, ModelConfigAnswer, Unreadable } from '../compiler/host.js';
 import { RuntimeFailure } from './failure.js';
+import { decodePlanText, NOT_UTF8 } from './plan-text.js';
+import { systemReason } from './system-reason.js';
 import { isGguf, openModelDirectory, resolveModelDirectory } from './weights/model-dir.js';
 
 function readModelConfig(from: string, source: string): ModelConfigAnswer {
@@ -21,13 +23,21 @@ function readModelConfig(from: string, source: string): ModelConfigAnswer {
   }
 }
 
-/** A host over the file system. An unreadable file throws; a missing one is an answer. */
+function readText(path: string): string | Unreadable | undefined {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return undefined;
+    if (found.isDirectory()) return { why: 'is a folder' };
+    return decodePlanText(readFileSync(path)) ?? { why: NOT_UTF8 };
+  } catch (error) {
+    return { why: `cannot be read: ${systemReason(error)}` };
+  }
+}
+
+/** A host over the file system. Whatever is wrong with a file is an answer. */
 export function fileHost(): CompilerHost {
   return {
-    readText: (path) => {
-      const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-      return isFile ? readFileSync(path, 'utf8') : undefined;
-    },
+    readText,
     resolve: (from, specifier) => resolve(dirname(from), specifier),
     readModelConfig,
   };

@@ -1,5 +1,4 @@
 /** `fulcrum compile`: a plan at any level of the compiler; the runtime graph unless asked for another. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { fromSyntax } from '../../compiler/check/load.js';
 import type { PrintOptions } from '../../compiler/ir/print.js';
@@ -14,11 +13,12 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import { simulateExpectations } from '../expectations.js';
-import { loadPlan, reportDiagnostics, shownPath } from '../load-plan.js';
+import { checkPlanFile, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
-import { err, out } from '../terminal.js';
+import { err, out, type Terminal } from '../terminal.js';
+import { writeText } from '../write-text.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
 const LEVELS: Readonly<
@@ -54,18 +54,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;
-        const write = (text: string): void => {
-          if (options.output === undefined) out(terminal, text.replace(/\n$/, ''));
-          else writeFileSync(options.output, text.endsWith('\n') ? text : `${text}\n`);
-        };
-        if (options.emit === 'syntax') {
-          const text = readFileSync(file, 'utf8');
-          const { file: tree, errors } = parse(text, file);
-          write(printSyntax(tree));
-          const render = { textOf: () => text, nameOf: shownPath, colour: terminal.colour };
-          const problems = errors.map((problem) => fromSyntax(problem, file, text));
-          return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
-        }
+        if (options.emit === 'syntax') return emitSyntax(file, options, terminal);
         const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>
           simulateExpectations(plans, workloads, terminal),
         );
@@ -74,13 +63,33 @@ export const addCompileCommand: AddCommand = (program, context) => {
         const origins: PrintOptions = options.origins
           ? { origin: (origin) => placeName(origin, checked.render) }
           : {};
-        write(
+        const text =
           options.emit === undefined
             ? serialiseRuntimeGraph(compiled.runtime)
-            : LEVELS[options.emit]!(plan, compiled, origins),
-        );
-        if (options.output !== undefined) err(terminal, `wrote ${options.output}`);
-        return EXIT.ok;
+            : LEVELS[options.emit]!(plan, compiled, origins);
+        return emit(text, options, terminal);
       }),
     );
 };
+
+/** The syntax tree of whatever the file holds; its errors besides. */
+function emitSyntax(file: string, options: CompileOptions, terminal: Terminal): ExitCode {
+  const { path, files, diagnostics, render } = checkPlanFile(file, undefined, terminal.colour);
+  const text = files.get(path);
+  if (text === undefined) return refuseErrors(terminal, diagnostics, render) ?? EXIT.diagnostics;
+  const { file: tree, errors } = parse(text, file);
+  const written = emit(printSyntax(tree), options, terminal);
+  if (written !== EXIT.ok) return written;
+  const problems = errors.map((problem) => fromSyntax(problem, path, text));
+  return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
+}
+
+function emit(text: string, { output }: CompileOptions, terminal: Terminal): ExitCode {
+  if (output === undefined) {
+    out(terminal, text.replace(/\n$/, ''));
+    return EXIT.ok;
+  }
+  const unwritten = writeText(output, text.endsWith('\n') ? text : `${text}\n`);
+  err(terminal, unwritten === undefined ? `wrote ${output}` : `error: ${unwritten}`);
+  return unwritten === undefined ? EXIT.ok : EXIT.runtime;
+}

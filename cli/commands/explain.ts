@@ -4,6 +4,8 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { describeCode, findCode } from '../explain/codes.js';
 import { describeExplanation } from '../explain/describe-plan.js';
 import { explainPlan } from '../explain/explain-plan.js';
+import { plural } from '../format.js';
+import { lineMap } from '../../grammar/line-map.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound } from '../load-plan.js';
 import { readPage } from '../explain/pages.js';
@@ -66,6 +68,17 @@ function explainFile(what: string, options: ExplainOptions, { terminal }: Comman
     return EXIT.usage;
   }
   const plans = chosen === undefined ? checked.plans : [chosen.plan];
+  const { lineCount } = lineMap(checked.files.get(checked.path)!);
+  const wrong =
+    plans.length === 0
+      ? `${file} has no plan`
+      : line !== undefined && (Number(line) < 1 || Number(line) > lineCount)
+        ? `${file} has no line ${line}: it has ${plural(lineCount, 'line')}`
+        : undefined;
+  if (wrong !== undefined) {
+    err(terminal, `error: ${wrong}`);
+    return EXIT.usage;
+  }
   const loaded = compileOrRefuse(terminal, checked, plans);
   if (loaded.kind === 'failed') return loaded.exit;
   const { compiled } = loaded;

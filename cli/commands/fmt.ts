@@ -1,9 +1,10 @@
 /** `fulcrum fmt`: puts plan files into the canonical layout. */
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createTwoFilesPatch } from 'diff';
 import { formatPlan } from '../../grammar/format.js';
 import { fromSyntax } from '../../compiler/check/load.js';
+import { decodePlanText, NOT_UTF8 } from '../../runtime/plan-text.js';
 import { systemReason } from '../../runtime/system-reason.js';
 import { action, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -11,6 +12,7 @@ import { plural } from '../format.js';
 import { shownPath } from '../load-plan.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
 import { err, out, type Terminal } from '../terminal.js';
+import { writeText } from '../write-text.js';
 
 interface FmtOptions {
   readonly check?: boolean;
@@ -52,10 +54,16 @@ function formatPaths(paths: readonly string[], options: FmtOptions, { terminal }
     ...(counts.changed > 0
       ? [`${plural(counts.changed, 'file')} ${dry ? 'would change' : 'formatted'}`]
       : []),
-    ...(counts.same > 0 ? [`${plural(counts.same, 'file')} as they should be`] : []),
+    ...(counts.same > 0
+      ? [`${plural(counts.same, 'file')} as ${counts.same === 1 ? 'it' : 'they'} should be`]
+      : []),
     ...(counts.failed > 0 ? [`${plural(counts.failed, 'file')} with errors left as they are`] : []),
   ];
-  err(terminal, said.length === 0 ? 'no plan file found' : said.join(', '));
+  if (said.length === 0) {
+    err(terminal, `error: no plan file in ${paths.join(', ')}`);
+    return EXIT.usage;
+  }
+  err(terminal, said.join(', '));
   return counts.failed > 0 || (dry && counts.changed > 0) ? EXIT.diagnostics : EXIT.ok;
 }
 
@@ -79,13 +87,18 @@ function formatOne(
 ): 'changed' | 'same' | 'failed' {
   const stdin = file === STDIN;
   const name = stdin ? '<stdin>' : shownPath(file);
-  let text: string;
-  try {
-    text = readFileSync(stdin ? 0 : file, 'utf8');
-  } catch (cause) {
-    err(terminal, `error: cannot read ${name}: ${systemReason(cause)}`);
+  const failed = (why: string): 'failed' => {
+    err(terminal, `error: ${why}`);
     return 'failed';
+  };
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(stdin ? 0 : file);
+  } catch (cause) {
+    return failed(`cannot read ${name}: ${systemReason(cause)}`);
   }
+  const text = decodePlanText(bytes);
+  if (text === undefined) return failed(`${name} ${NOT_UTF8}`);
   const formatted = formatPlan(text, name);
   if (formatted.kind === 'broken') {
     const render = { textOf: () => text, nameOf: () => name, colour: terminal.colour };
@@ -100,6 +113,9 @@ function formatOne(
   } else if (check === true) {
     if (changed) err(terminal, `${name} would change`);
   } else if (stdin) terminal.writeOut(formatted.text);
-  else if (changed) writeFileSync(file, formatted.text);
+  else if (changed) {
+    const unwritten = writeText(file, formatted.text);
+    if (unwritten !== undefined) return failed(unwritten);
+  }
   return changed ? 'changed' : 'same';
 }

@@ -49,10 +49,13 @@ const length: Reader<Length> = (expr, cx, what) => {
   return a === undefined || b === undefined ? undefined : make(a, b);
 };
 
+/** Each is an object in memory for as long as a simulation lasts. */
+const MOST_REQUESTS = 1_000_000;
+
 const requests: Reader<number | string> = (expr: Expr, cx, what) =>
   expr.kind === 'string'
     ? text(expr, cx, what)
-    : quantity('requests', { whole: true, min: 1 })(expr, cx, what);
+    : quantity('requests', { whole: true, min: 1, max: MOST_REQUESTS })(expr, cx, what);
 
 /** Properties of a workload. */
 export const WORKLOAD_TABLE = {

@@ -116,15 +116,16 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
         ? STD_LIBRARY[module]
         : undefined
       : host.readText(path);
-    if (text !== undefined) return open(path, text);
+    if (typeof text === 'string') return open(path, text);
     const near = didYouMean(primary, module, Object.keys(STD_LIBRARY));
+    const looked = text === undefined ? `looked for ${path}` : `${path} ${text.why}`;
     tell(
       report(
         'unknown-module',
         { module },
         {
           primary,
-          notes: std ? [`the library has ${Object.keys(STD_LIBRARY).join(', ')}`] : [`looked for ${path}`],
+          notes: std ? [`the library has ${Object.keys(STD_LIBRARY).join(', ')}`] : [looked],
           helps: near.helps.map((h) => h.replaceAll('`', '"')),
           fixes: near.fixes.map((f) => ({
             title: f.title,
@@ -137,8 +138,9 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
   };
 
   const text = host.readText(path);
-  if (text === undefined) {
-    tell(report('unreadable-file', { file: path }, { notes: ['there is no such file'] }));
+  if (typeof text !== 'string') {
+    const why = text === undefined ? 'there is no such file' : `it ${text.why}`;
+    tell(report('unreadable-file', { file: path }, { notes: [why] }));
     return { root: undefined, scopes };
   }
   return { root: open(path, text), scopes };

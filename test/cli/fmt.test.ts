@@ -26,7 +26,7 @@ describe('fmt', () => {
     const [ugly, fine, other] = [file('a.plan', UGLY), file('deep/b.plan', FINE), file('c.txt', UGLY)];
     const run = await runInProcess('fmt', folder);
     expect(run).toMatchObject({ status: 0, out: '' });
-    expect(run.err).toContain('1 file formatted, 1 file as they should be');
+    expect(run.err).toContain('1 file formatted, 1 file as it should be');
     expect(readFileSync(ugly, 'utf8')).toBe(FINE);
     expect(readFileSync(fine, 'utf8')).toBe(FINE);
     expect(readFileSync(other, 'utf8')).toBe(UGLY);

@@ -103,6 +103,26 @@ describe('a diagnostic as text', () => {
     expect(renderDiagnostic(unseen, options)).toMatch(/^std\/aws: error\[FC0503\]/);
   });
 
+  it('shows nothing that a terminal would obey, and keeps the marks in their columns', () => {
+    const source = 'plan \u001b[31mp\u0000 for x';
+    const text = renderDiagnostic(
+      {
+        ...diagnostic,
+        message: '`\u001b[2J` means nothing here',
+        primary: { file: '/p/odd.plan', span: { start: 11, end: 12 } },
+        related: [],
+        notes: [],
+        helps: [],
+      },
+      { ...options, textOf: () => source },
+    );
+    expect(text.split('\n').slice(-3)).toEqual([
+      expect.stringMatching(/`\ufffd\[2J` means nothing here$/),
+      '    1 | plan \ufffd[31mp\ufffd for x',
+      '      |            ^',
+    ]);
+  });
+
   it('differs in colour alone', () => {
     const coloured = renderDiagnostic(diagnostic, { ...options, colour: true });
     expect(coloured).not.toBe(renderDiagnostic(diagnostic, options));

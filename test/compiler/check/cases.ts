@@ -323,6 +323,11 @@ export const CASES: readonly Case[] = [
     says: '0..3',
   },
   { slug: 'out-of-range', source: 'param n: tokens = «2.5 tokens»', says: 'a whole number' },
+  {
+    slug: 'out-of-range',
+    source: 'workload w { requests: «1_000_000_000», prompt: 1 tokens, output: 1 tokens }',
+    says: 'at most 1000000 requests',
+  },
 
   // ---------------------------------------------------------------- expectations
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
