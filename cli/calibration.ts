@@ -37,8 +37,11 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     memory: memoryRate,
     shared,
     staging,
+    reach,
     dispatch,
-    submit,
+    step,
+    submits,
+    reads,
     allReduce,
     send,
     devices,
@@ -47,7 +50,10 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const steps = [...gemmByRows(measured)].map(([rows, flops]) => `${rows}: ${percent(flops / peak)}`);
   const host = 2 / (1 / staging.upload + 1 / staging.download);
   const groups = allReduce.map(({ devices: size, bandwidth }) => `${size}: ${giga(bandwidth)} GB/s`);
-  const latency = Math.max(0, ...allReduce.map((each) => each.latency));
+  const latencies = allReduce.map(({ devices: size, latency }) => `${size}: ${micro(latency)}`);
+  const among = (times: Calibration['reads']): string =>
+    times.map(({ devices: size, seconds }) => `${size}: ${micro(seconds)}`).join(', ');
+  const kernels = Object.entries(reach).map(([kernel, part]) => `${kernel}: ${percent(part)}`);
   const kept = shared.map(({ devices: size, kept: part }) => `${size}: ${percent(part)}`);
   const sharing =
     kept.length === 0
@@ -58,8 +64,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     send === undefined
       ? []
       : [
-          '// Through the host. The latency is that of an all-reduce of next to nothing among the largest group.',
-          `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(latency)}, allreduce: { ${groups.join(', ')} } }`,
+          '// Through the host.',
+          `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(send.latency)}, allreduce: { ${groups.join(', ')} }, allreduce_latency: { ${latencies.join(', ')} } }`,
         ];
   const text = [
     'language 1',
@@ -68,12 +74,13 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `device ${name} {`,
     `// WebGPU does not tell the memory of an adapter: ${adapter.software ? 'half of the host, shared by the devices' : 'set this'}.`,
     `memory: ${Math.floor(memory / 2 ** 20)} MiB`,
-    '// As elementwise kernels read and write it.',
+    '// As the fastest kernel reads and writes it; others by what they reach of that and of `sustained` compute.',
     `bandwidth: ${giga(memoryRate)} GB/s`,
-    '// The fastest matrix product; others by their rows in `gemm`, attention as `sustained` compute.',
+    '// The fastest matrix product; others by their rows in `gemm`. Attention is the `sustained` compute.',
     `compute: { f32: ${giga(peak)} GFLOPS }`,
     `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
     `gemm: { ${steps.join(', ')} }`,
+    `kernels: { ${kernels.join(', ')} }`,
     ...sharing,
     '}',
     '',
@@ -83,8 +90,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     ...peers,
     `// ${giga(staging.upload)} GB/s to the device, ${giga(staging.download)} GB/s from it.`,
     `link gpu <-> host { bandwidth: ${giga(host)} GB/s, latency: ${micro(staging.roundTrip)} }`,
-    '// A submit and the wait for it a step; a dispatch a kernel.',
-    `overhead { step: ${micro(submit)}, kernel: ${micro(dispatch)} }`,
+    '// A submit and the wait for it a step, a dispatch a kernel; by ranks a run of kernels and the samples.',
+    `overhead { step: ${micro(step)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} } }`,
     '}',
   ].join('\n');
   const formatted = formatPlan(`${text}\n`, `${name}.plan`);
@@ -95,7 +102,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
-  const { gemm, attention, memory, shared, staging, dispatch, submit, allReduce, send } = measured;
+  const { gemm, attention, memory, reach, shared, staging, dispatch, step, submits, reads } = measured;
+  const { allReduce, send } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
   const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
   const table = formatTable(
@@ -111,14 +119,17 @@ export function describeCalibration(measured: Calibration): string {
   const facts = formatTable([
     ['attention', `${giga(attention)} GFLOP/s`],
     ['device memory', rate(memory)],
+    ...Object.entries(reach).map(([kernel, part]) => [kernel, `reaches ${percent(part)}`]),
     ...shared.map(({ devices, kept, least, most }) => [
       `${devices} at once`,
-      `each ${percent(kept)} as fast, kernels from ${percent(least)} to ${percent(most)}`,
+      `each ${percent(kept)} as fast, layers from ${percent(least)} to ${percent(most)}`,
     ]),
     ['host to device', rate(staging.upload)],
     ['device to host', rate(staging.download)],
     ['dispatch', formatDuration(dispatch)],
-    ['submit', formatDuration(submit)],
+    ['submit and wait', formatDuration(step)],
+    ...submits.map((each) => [`submit to ${each.devices}`, formatDuration(each.seconds)]),
+    ...reads.map((each) => [`read of ${each.devices}`, formatDuration(each.seconds)]),
     ...allReduce.map(({ devices, latency, bandwidth }) => [
       `all-reduce of ${devices}`,
       `${formatDuration(latency)} + bytes / ${rate(bandwidth)}`,

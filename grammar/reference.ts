@@ -92,6 +92,19 @@ export const PROPERTIES = {
       doc: 'Fraction of the peak that matrix products of so many rows reach.',
       fallback: 'that of large kernels',
     },
+    kernels: {
+      value: {
+        kind: 'record',
+        keys: [
+          ...['embed', 'rms_norm', 'add_rms_norm', 'add', 'rope_append', 'attention', 'decode_attention'],
+          ...['silu_mul', 'gelu_mul', 'soft_cap', 'gather_rows', 'sample'],
+        ],
+        units: ['%'],
+        example: '{ rms_norm: 40%, rope_append: 15% }',
+      },
+      doc: 'Fraction of what compute and bandwidth allow that other kernels reach.',
+      fallback: 'all of it',
+    },
     shared: {
       value: { kind: 'record', keys: ['2', '4', '8'], units: ['%'], example: '{ 2: 60%, 4: 30% }' },
       doc: 'Fraction of its speed that each of so many devices keeps while all compute: they are one processor.',
@@ -114,12 +127,27 @@ export const PROPERTIES = {
       doc: 'Measured all-reduce: bytes of the tensor by time, for so many ranks.',
       fallback: 'worked out from the bandwidth',
     },
+    allreduce_latency: {
+      value: { kind: 'record', keys: ['2', '4', '8'], units: TIMES, example: '{ 2: 90 us, 4: 180 us }' },
+      doc: 'Time of an all-reduce of next to nothing, for so many ranks.',
+      fallback: 'worked out from `latency`',
+    },
   },
   overhead: {
     step: { value: time('5 ms'), doc: 'Time of the engine for every step, for simulation.', standard: '0 s' },
     layer: { value: time('30 us'), doc: 'Time of the devices for every layer of a step.', standard: '0 s' },
     request: { value: time('4 us'), doc: 'Time of the engine for every request of a step.', standard: '0 s' },
     kernel: { value: time('4 us'), doc: 'Time of the devices for every kernel of a step.', standard: '0 s' },
+    submit: {
+      value: { kind: 'record', keys: ['1', '2', '4'], units: TIMES, example: '{ 1: 60 us, 4: 300 us }' },
+      doc: 'Time to hand the kernels between two exchanges to so many ranks.',
+      fallback: 'none',
+    },
+    read: {
+      value: { kind: 'record', keys: ['1', '2', '4'], units: TIMES, example: '{ 1: 80 us, 4: 200 us }' },
+      doc: 'Time to read the samples of a step back from so many ranks.',
+      fallback: 'none',
+    },
   },
   model: {
     source: {

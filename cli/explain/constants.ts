@@ -49,14 +49,14 @@ const taken = (what: string, value: string, origin: Origin, texts: Texts): Const
 });
 
 function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
-  const { name, origin, sustained, gemm, shared, assumed = [] } = kind;
+  const { name, origin, sustained, gemm, kernels, shared, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
     const [what, value] = [`sustained ${each}`, formatQuantity(sustained[each], 'fraction')];
     return assumed.includes(each) ? taken(`${name}: ${what}`, value, origin, texts) : own(what, value);
   });
-  const parts = (record: Readonly<Record<number, number>>): string =>
+  const parts = (record: Readonly<Record<string, number>>): string =>
     Object.entries(record)
       .map(([size, part]) => `${size}: ${formatQuantity(part, 'fraction')}`)
       .join(', ');
@@ -70,6 +70,9 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
     gemm === undefined
       ? taken(`${name}: gemm`, `tiles of ${GEMM_TILE_ROWS} rows are computed whole`, origin, texts)
       : own('gemm', parts(gemm)),
+    kernels === undefined
+      ? taken(`${name}: kernels`, 'all reach what compute and bandwidth allow', origin, texts)
+      : own('kernels', parts(kernels)),
     shared === undefined
       ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
       : own('shared', parts(shared)),
@@ -77,7 +80,7 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
 }
 
 function linkConstants(link: Link, texts: Texts): readonly Constant[] {
-  const { from, to, bandwidth, latency, latencyAssumed, allreduce, origin } = link;
+  const { from, to, bandwidth, latency, latencyAssumed, allreduce, allreduceLatency, origin } = link;
   const own = (property: string, value: string): Constant =>
     given(`${from} <-> ${to}: ${property}`, value, origin, property, texts);
   const sizes = Object.entries(allreduce).map(
@@ -90,6 +93,9 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
     sizes.length > 0
       ? own('allreduce', sizes.join(', '))
       : taken(`${from} <-> ${to}: allreduce`, 'a ring over the narrowest link', origin, texts),
+    allreduceLatency === undefined
+      ? taken(`${from} <-> ${to}: allreduce_latency`, 'that of the link', origin, texts)
+      : own('allreduce_latency', times(allreduceLatency)),
   ];
 }
 
@@ -97,12 +103,21 @@ function overheadConstants(
   { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
   texts: Texts,
 ): readonly Constant[] {
-  return (Object.keys(overhead) as (keyof typeof overhead)[]).map((part) => {
-    const [what, value] = [`${name}: overhead ${part}`, formatQuantity(overhead[part], 'seconds')];
-    if (overheadOrigin === undefined || overheadAssumed.includes(part))
+  const { step, layer, request, kernel, submit = {}, read = {} } = overhead;
+  const parts = { step, layer, request, kernel, submit, read };
+  return Object.entries(parts).map(([part, seconds]) => {
+    const what = `${name}: overhead ${part}`;
+    const value = typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds);
+    if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
       return taken(what, value, overheadOrigin ?? origin, texts);
     return given(what, value, overheadOrigin, 'overhead', texts);
   });
+}
+
+/** Seconds by group size; none take no time. */
+function times(record: Readonly<Record<number, number>>): string {
+  const parts = Object.entries(record).map(([size, each]) => `${size}: ${formatQuantity(each, 'seconds')}`);
+  return parts.length === 0 ? formatQuantity(0, 'seconds') : parts.join(', ');
 }
 
 /** What of the engine is modelled, as `simulate` takes it where no switch says otherwise. */

@@ -1,5 +1,6 @@
 /** Device declarations. */
 import type { DeviceDecl } from '../../grammar/syntax.js';
+import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
 import { readBlock } from './properties.js';
 import { fraction, quantity, recordOf } from './readers.js';
@@ -21,6 +22,9 @@ export const DEVICE_TABLE = {
   },
   sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
   gemm: { read: recordOf('128, 2048', (key) => /^[1-9][0-9]*$/.test(key), fraction) },
+  kernels: {
+    read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
+  },
   shared: { read: recordOf('2, 4, 8', (key) => /^([2-9]|[1-9][0-9]+)$/.test(key), fraction) },
 };
 
@@ -41,6 +45,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
       bandwidth: sustained['bandwidth'] ?? SUSTAINED.bandwidth,
     },
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
+    ...(values.get('kernels') && { kernels: values.get('kernels')! }),
     ...(values.get('shared') && { shared: values.get('shared')! }),
     ...(assumed.length > 0 && { assumed }),
     origin: at(cx, decl.name),

@@ -4,7 +4,7 @@
  */
 import type { Expr, LinkDecl, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { DeviceKind, Link, PlacedDevice, Tier, Topology } from '../plan/plan.js';
+import type { DeviceKind, Link, Overhead, PlacedDevice, Tier, Topology } from '../plan/plan.js';
 import { printPath, type PathPart } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
 import { plainName } from './evaluate.js';
@@ -33,21 +33,24 @@ const MOST_DEVICES = 65_536;
 /** Properties of a tier. */
 export const TIER_TABLE = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
 
+const time = quantity('seconds', { min: 0 });
 const isSize = (key: string): boolean => /^[1-9]\d*$/.test(key);
 
 export const LINK_TABLE = {
   bandwidth: { read: quantity('bytes/s'), required: true },
-  latency: { read: quantity('seconds', { min: 0 }) },
+  latency: { read: time },
   allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
+  allreduce_latency: { read: recordOf('2, 4, 8', isSize, time) },
 };
 
-const time = quantity('seconds', { min: 0 });
 /** Properties of an `overhead` block. */
 export const OVERHEAD_TABLE = {
   step: { read: time },
   layer: { read: time },
   request: { read: time },
   kernel: { read: time },
+  submit: { read: recordOf('1, 2, 4', isSize, time) },
+  read: { read: recordOf('1, 2, 4', isSize, time) },
 };
 
 interface Building {
@@ -194,14 +197,17 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
       b.overheadOrigin = at(cx, member);
-      b.overheadAssumed = (['step', 'layer', 'request', 'kernel'] as const).filter(
+      b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof Overhead)[]).filter(
         (part) => values.get(part) === undefined,
       );
+      const [submit, readBack] = [values.get('submit'), values.get('read')];
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
         request: values.get('request') ?? 0,
         kernel: values.get('kernel') ?? 0,
+        ...(submit && { submit }),
+        ...(readBack && { read: readBack }),
       };
       return;
     }
@@ -303,7 +309,7 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
     );
     return;
   }
-  const allreduce = Object.entries(values.get('allreduce') ?? {});
+  const latencies = values.get('allreduce_latency');
   b.links.push({
     scope: place.scope,
     from,
@@ -311,7 +317,8 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
     bandwidth,
     latency: values.get('latency') ?? 0,
     ...(values.get('latency') === undefined && { latencyAssumed: true }),
-    allreduce: Object.fromEntries(allreduce.map(([size, rate]) => [Number(size), rate])),
+    allreduce: values.get('allreduce') ?? {},
+    ...(latencies && { allreduceLatency: latencies }),
     origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
   });
 }

@@ -17,6 +17,8 @@ export interface StepSize {
   readonly pairs: number;
   /** Keys that attention reads: for every sequence the position of its last row plus one. */
   readonly keys: number;
+  /** No sequence has more than one row: attention goes another way about it. */
+  readonly singleRows?: boolean;
   /** Tokens of pages that are copied before the rows are computed. */
   readonly copied?: number;
 }
@@ -107,6 +109,23 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
     },
   },
 };
+
+/**
+ * Kernels that a device may say of what they reach: all but matrix products, of which it says so by their rows. Attention
+ * of single rows stands apart.
+ */
+export type ReachingKernel = Exclude<KernelName, 'matmul'> | 'decode_attention' | 'sample';
+
+export const REACHING_KERNELS: readonly ReachingKernel[] = [
+  ...Object.keys(TABLE).filter((name): name is Exclude<KernelName, 'matmul'> => name !== 'matmul'),
+  'decode_attention',
+  'sample',
+];
+
+/** By what name a device knows what a kernel reaches in a step. */
+export function reachName(kernel: KernelName, { singleRows }: StepSize): string {
+  return kernel === 'attention' && singleRows ? 'decode_attention' : kernel;
+}
 
 /** What a kernel op does in a step of this size. */
 export function kernelWork(

@@ -10,7 +10,7 @@ import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, type LinkCost } from './links.js';
 import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import type { GroupHardware } from './program-cost.js';
+import { beginsRun, groupOverhead, type GroupHardware, type GroupOverhead } from './program-cost.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
 
@@ -42,9 +42,10 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   const classes = classify(program, program.ops);
   const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine));
   const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware, engine));
-  const launches = engine.hostOverhead ? launchSeconds(program, hardware.overhead) : 0;
+  const overhead = groupOverhead(program, hardware, engine);
+  const launches = launchSeconds(program, overhead);
   return (work) => {
-    let seconds = work.steps * launches;
+    let seconds = work.steps * launches + work.sampling * overhead.read;
     for (const term of kernels) {
       const steps = term.rows === 'tokens' ? work.steps : work.sampling;
       const rows = Math.max(work[term.rows], steps * term.tileRows);
@@ -66,7 +67,7 @@ function kernelTerms(
   { smallGemmLoss }: EngineModel,
 ): readonly Term[] {
   if (op.op === 'sample') {
-    const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth));
+    const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth * rate.reach('sample')));
     const readRow = (count * op.vocabPerRank * 4) / bandwidth;
     return [{ ...NO_TERM, rows: 'samples', readRow }];
   }
@@ -78,8 +79,13 @@ function kernelTerms(
   const [one, two, pair, key] = [work(1, 0, 0), work(2, 0, 0), work(1, 1, 0), work(1, 0, 1)];
   const { kind } = kernelWork(op, { tokens: 1, samples: 1, pairs: 1, keys: 1 });
   const dtype = vectorType(op.dtype ?? 'f32');
-  const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype)));
-  const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth));
+  // Which of its ways attention takes depends on the step.
+  const reach = (rate: DeviceRates): number =>
+    op.kernel === 'attention'
+      ? Math.max(rate.reach('attention'), rate.reach('decode_attention'))
+      : rate.reach(op.kernel);
+  const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype) * reach(rate)));
+  const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth * reach(rate)));
   const tiled = kind === 'gemm' && smallGemmLoss && kinds.every(({ gemm }) => gemm === undefined);
   return [
     {
@@ -135,7 +141,8 @@ function exchangeTerms(
 }
 
 /** Seconds of the engine in one step. */
-function launchSeconds({ ops }: CostedProgram, overhead: GroupHardware['overhead']): number {
+function launchSeconds({ ops }: CostedProgram, overhead: GroupOverhead): number {
   const layers = ops.filter(({ layer }, i) => layer !== undefined && layer !== ops[i - 1]?.layer).length;
-  return layers * overhead.layer + ops.filter(isLaunched).length * overhead.kernel;
+  const runs = ops.filter((_op, i) => beginsRun(ops, i)).length;
+  return layers * overhead.layer + ops.filter(isLaunched).length * overhead.kernel + runs * overhead.submit;
 }

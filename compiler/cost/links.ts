@@ -3,10 +3,12 @@
  *
  * An all-reduce takes `latency + bytes / algorithm bandwidth` (tensor bytes by time). Where a link declares the
  * bandwidth by group size (`allreduce`), that is taken, the nearest declared size at or above the group for others;
- * else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
+ * and likewise the latency (`allreduce_latency`); else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
  * (Patarasuk and Yuan, JPDC 2009; NCCL's performance notes). The narrowest link between neighbours of the group decides.
  */
+import type { Link } from '../plan/plan.js';
 import type { Route, Routes } from '../plan/routes.js';
+import { figureOf } from './by-size.js';
 
 export interface LinkCost {
   /** Seconds before the first byte arrives. */
@@ -24,21 +26,18 @@ export function allReduceCost(routes: Routes, devices: readonly string[]): LinkC
   const ring = devices.map((device, i) => routes.find(device, devices[(i + 1) % ranks]!));
   if (!ring.every((each): each is Route => each !== undefined)) return undefined;
   const narrowest = ring.reduce((least, each) => (each.bandwidth < least.bandwidth ? each : least));
-  const declared = declaredBandwidth(narrowest, ranks);
+  const link = onlyLink(narrowest);
+  const declared = figureOf(link?.allreduce ?? {}, ranks);
+  const ownLatency = figureOf(link?.allreduceLatency ?? {}, ranks);
   const latency = Math.max(...ring.map((each) => each.latency));
-  if (declared !== undefined) return { latency, bandwidth: declared, declared: true };
+  if (declared !== undefined) return { latency: ownLatency ?? latency, bandwidth: declared, declared: true };
   const steps = 2 * (ranks - 1);
-  return { latency: steps * latency, bandwidth: (narrowest.bandwidth * ranks) / steps };
+  return { latency: ownLatency ?? steps * latency, bandwidth: (narrowest.bandwidth * ranks) / steps };
 }
 
-function declaredBandwidth({ hops }: Route, ranks: number): number | undefined {
-  const [hop] = hops;
-  if (hops.length !== 1 || hop === undefined) return undefined;
-  const sizes = Object.keys(hop.link.allreduce)
-    .map(Number)
-    .sort((a, b) => a - b);
-  const size = sizes.find((candidate) => candidate >= ranks) ?? sizes.at(-1);
-  return size === undefined ? undefined : hop.link.allreduce[size];
+/** The link of a route over one link. */
+function onlyLink({ hops }: Route): Link | undefined {
+  return hops.length === 1 ? hops[0]?.link : undefined;
 }
 
 /**

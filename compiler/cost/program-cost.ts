@@ -1,17 +1,27 @@
 /**
  * What one pipeline stage of a step costs, by category: the ops of its program on the devices of one tp group.
  *
- * A kernel takes the larger of its compute time and its memory time (roofline); the ranks of a group go in lockstep, so
- * its slowest device decides. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
+ * A kernel takes the larger of its compute time and its memory time (roofline), or more where its device says that it
+ * reaches less; the ranks of a group go in lockstep, so its slowest device decides. The host hands each run of kernels
+ * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
 import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-program.js';
 import { vectorType } from '../model/weight-types.js';
-import type { DeviceKind } from '../plan/plan.js';
+import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
-import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
+import { kernelWork, reachName, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
-import { classesOf, classify, countClasses, isLaunched, type OpClass } from './op-classes.js';
+import type { DraftOp } from '../ir/op-access.js';
+import { figureOf } from './by-size.js';
+import {
+  classesOf,
+  classify,
+  countClasses,
+  isLaunched,
+  type CostedProgram,
+  type OpClass,
+} from './op-classes.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
@@ -33,6 +43,8 @@ export type StepSeconds = Readonly<Record<CostKind, number>>;
 export interface ProgramCost {
   /** Seconds of one step by category. */
   readonly step: (size: StepSize) => StepSeconds;
+  /** Seconds beside those, in which the host hands kernels over and reads samples back. */
+  readonly submits: (size: StepSize) => number;
   /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
   readonly layers: (
     size: StepSize,
@@ -60,6 +72,8 @@ export interface StepPart {
   /** Index in the program; of kernels the first. */
   readonly op: number;
   readonly seconds: number;
+  /** Of handing the kernels over, which is no work of the devices, beside `seconds`. */
+  readonly submit: number;
 }
 
 /** The tp group that runs the program. */
@@ -70,8 +84,35 @@ export interface GroupHardware {
   readonly allReduce?: LinkCost;
   /** To the next pipeline stage; absent on the last. */
   readonly send?: LinkCost;
-  /** Seconds of the engine per layer and per kernel. */
-  readonly overhead: { readonly layer: number; readonly kernel: number };
+  /** As many as share an exchange. */
+  readonly ranks: number;
+  readonly overhead: Pick<Overhead, 'layer' | 'kernel' | 'submit' | 'read'>;
+}
+
+/** Seconds of the engine in a step of a group: per layer, per kernel, per run of kernels, and of reading samples. */
+export interface GroupOverhead {
+  readonly layer: number;
+  readonly kernel: number;
+  readonly submit: number;
+  readonly read: number;
+}
+
+/** Of a group and the program that its ranks run. */
+export function groupOverhead(
+  { ops }: Pick<CostedProgram, 'ops'>,
+  { ranks, overhead }: Pick<GroupHardware, 'ranks' | 'overhead'>,
+  { hostOverhead }: EngineModel,
+): GroupOverhead {
+  if (!hostOverhead) return { layer: 0, kernel: 0, submit: 0, read: 0 };
+  const { layer, kernel, submit = {}, read = {} } = overhead;
+  const sample = ops.find(({ op }) => op === 'sample');
+  const reporting = sample?.op === 'sample' && sample.split === 'tp' ? ranks : 1;
+  return {
+    layer,
+    kernel,
+    submit: figureOf(submit, ranks) ?? 0,
+    read: sample === undefined ? 0 : (figureOf(read, reporting) ?? 0),
+  };
 }
 
 /** A tally of seconds by category, all zero. */
@@ -83,11 +124,12 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
   const classes = classify(program, program.ops);
   const sections = layerSections(program);
-  const { layer: perLayer, kernel: perKernel } = engine.hostOverhead ? hardware.overhead : NO_OVERHEAD;
+  const { layer: perLayer, kernel: perKernel, submit, read } = groupOverhead(program, hardware, engine);
   /** Seconds of launching the ops of a section. */
   const launch = ({ layer, kernels }: Section): number =>
     (layer === undefined ? 0 : perLayer) + kernels * perKernel;
   const launches = sections.reduce((sum, section) => sum + launch(section), 0);
+  const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
     for (const each of ops) {
@@ -112,11 +154,15 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   ] as const;
   return {
     step: (size) => ({ ...byRows(size), attention: seconds(attending, size).attention }),
+    submits: ({ samples }) => submits + (samples > 0 ? read : 0),
     layers: (size) =>
       sections.map((section) => ({
         layer: section.layer,
         seconds:
-          Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) + launch(section),
+          Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) +
+          launch(section) +
+          section.submits * submit +
+          (section.samples && size.samples > 0 ? read : 0),
       })),
     outline: (size) => {
       const parts: StepPart[] = [];
@@ -128,11 +174,14 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
           const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
           times.set(each, pure);
           const time = pure + (isLaunched(each.op) ? perKernel : 0);
-          const what = each.op.op === 'kernel' ? 'kernels' : each.op.op;
+          const what = each.op.op === 'kernel' || each.op.op === 'sample' ? 'kernels' : each.op.op;
+          const own = beginsRun(program.ops, op) ? submit : 0;
           const last = parts.at(-1);
           if (what === 'kernels' && last?.what === what && last.section === section)
-            parts[parts.length - 1] = { ...last, seconds: last.seconds + time };
-          else parts.push({ section, what, op, seconds: time + begins });
+            parts[parts.length - 1] = { ...last, seconds: last.seconds + time, submit: last.submit + own };
+          else parts.push({ section, what, op, seconds: time + begins, submit: own });
+          if (each.op.op === 'sample')
+            parts.push({ section, what: 'sample', op, seconds: 0, submit: size.samples > 0 ? read : 0 });
           begins = 0;
           op++;
         }
@@ -162,7 +211,11 @@ function bytesOfRows(
   return bytes;
 }
 
-const NO_OVERHEAD: GroupHardware['overhead'] = { layer: 0, kernel: 0 };
+/** Whether an op is the first of its kernels to be handed to a device together. */
+export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
+  const before = ops[index - 1];
+  return isLaunched(ops[index]!) && (before === undefined || !isLaunched(before));
+}
 
 function split<T>(
   items: readonly T[],
@@ -202,7 +255,11 @@ function opSeconds(
     case 'sample':
       return [
         'elementwise',
-        Math.max(...rates.map(({ bandwidth }) => (size.samples * op.vocabPerRank * 4) / bandwidth)),
+        Math.max(
+          ...rates.map(
+            ({ bandwidth, reach }) => (size.samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
+          ),
+        ),
       ];
   }
 }
@@ -215,7 +272,10 @@ function kernelSeconds(op: Omit<KernelOp, 'id' | 'after'>, size: StepSize, rates
   // Quantised weights become f32 as they are read, and are multiplied as such.
   const dtype = vectorType(op.dtype ?? 'f32');
   const speed = kind === 'gemm' ? rates.gemmFlops(dtype, size[op.rows]) : rates.flops(dtype);
-  return Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth);
+  return (
+    Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth) /
+    rates.reach(reachName(op.kernel, size))
+  );
 }
 
 interface Section {
@@ -225,6 +285,9 @@ interface Section {
   readonly classOf: readonly OpClass[];
   /** How many of them are launched on a device. */
   readonly kernels: number;
+  /** How many times kernels begin to be handed over. */
+  readonly submits: number;
+  readonly samples: boolean;
 }
 
 /** Ops that belong together: runs of one layer, and what stands before, between and after them. */
@@ -238,7 +301,15 @@ function layerSections(program: Program): readonly Section[] {
   const all = classesOf(program, program.ops);
   let from = 0;
   return runs.map(({ layer, ops }) => {
-    const classOf = all.slice(from, (from += ops.length));
-    return { layer, ops: countClasses(classOf), classOf, kernels: ops.filter(isLaunched).length };
+    const first = from;
+    const classOf = all.slice(first, (from += ops.length));
+    return {
+      layer,
+      ops: countClasses(classOf),
+      classOf,
+      kernels: ops.filter(isLaunched).length,
+      submits: ops.filter((_op, i) => beginsRun(program.ops, first + i)).length,
+      samples: ops.some(({ op }) => op === 'sample'),
+    };
   });
 }

@@ -3,7 +3,8 @@
  *
  * A matrix product of few rows does not fill a device: tiles are computed whole, so rows count as if rounded up to the
  * next multiple of a tile. A device may declare instead what products of so many rows reach (`gemm`); between two
- * declared sizes the fraction is interpolated over the logarithm of the rows.
+ * declared sizes the fraction is interpolated over the logarithm of the rows. Of other kernels it may say what each reaches
+ * of what computing and memory allow (`kernels`).
  */
 import type { DType } from '../model/shape.js';
 import type { DeviceKind } from '../plan/plan.js';
@@ -20,6 +21,8 @@ export interface DeviceRates {
   readonly bestGemmFlops: (dtype: DType) => number;
   /** Bytes per second of device memory that large kernels reach. */
   readonly bandwidth: number;
+  /** Fraction of what speed and bandwidth allow that a kernel reaches, by its name. */
+  readonly reach: (kernel: string) => number;
 }
 
 /**
@@ -41,6 +44,10 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
     gemmFlops: (dtype, rows) => peak(dtype) * fraction(rows),
     bestGemmFlops: (dtype) => peak(dtype) * Math.max(large, ...steps.map(([, reached]) => reached)),
     bandwidth: kind.bandwidth * kind.sustained.bandwidth,
+    reach: (kernel) =>
+      kind.kernels?.[kernel] ??
+      (kernel === 'decode_attention' ? kind.kernels?.['attention'] : undefined) ??
+      1,
   };
 }
 

@@ -18,6 +18,8 @@ export interface DeviceKind {
   readonly sustained: { readonly compute: number; readonly bandwidth: number };
   /** Fraction of the peak that matrix products of so many rows reach, where declared. */
   readonly gemm?: Readonly<Record<number, number>>;
+  /** Fraction of what bandwidth and compute allow that a kernel reaches, by its name; those left out reach all of it. */
+  readonly kernels?: Readonly<Record<string, number>>;
   /**
    * Of devices that share a processor, those of the kind in one group: the fraction of its speed that each keeps while so
    * many compute at once. Absent where each has a processor of its own.
@@ -69,7 +71,24 @@ export interface Link {
   readonly latencyAssumed?: boolean;
   /** All-reduce algorithm bandwidth (tensor bytes / time) by group size. */
   readonly allreduce: Readonly<Record<number, number>>;
+  /** Seconds of an all-reduce of next to nothing by group size, where declared; else it is that of the link. */
+  readonly allreduceLatency?: Readonly<Record<number, number>>;
   readonly origin: Origin;
+}
+
+/**
+ * Seconds of engine time, for simulation: of the host per step and per request in it, of the devices per layer and
+ * per kernel.
+ */
+export interface Overhead {
+  readonly step: number;
+  readonly layer: number;
+  readonly request: number;
+  readonly kernel: number;
+  /** Of handing the kernels between two exchanges to the ranks of a group, by its size; absent where it takes none. */
+  readonly submit?: Readonly<Record<number, number>>;
+  /** Of reading samples back from so many ranks; absent where it takes none. */
+  readonly read?: Readonly<Record<number, number>>;
 }
 
 export interface Topology {
@@ -77,20 +96,11 @@ export interface Topology {
   readonly devices: readonly PlacedDevice[];
   readonly tiers: readonly Tier[];
   readonly links: readonly Link[];
-  /**
-   * Seconds of engine time, for simulation: of the host per step and per request in it, of the devices per layer and
-   * per kernel.
-   */
-  readonly overhead: {
-    readonly step: number;
-    readonly layer: number;
-    readonly request: number;
-    readonly kernel: number;
-  };
+  readonly overhead: Overhead;
   /** Where the topology declares its overhead; absent where it does not. */
   readonly overheadOrigin?: Origin;
   /** Parts of `overhead` that the declaration leaves out. */
-  readonly overheadAssumed?: readonly (keyof Topology['overhead'])[];
+  readonly overheadAssumed?: readonly (keyof Overhead)[];
   readonly origin: Origin;
 }
 

@@ -135,7 +135,7 @@ function groupCosts(
       const next = pp + 1 < mesh.pp ? path(groupAt(dp, pp + 1)[0]!) : undefined;
       const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
       const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
-      costs.add(costOf(program, { kinds, overhead: topology.overhead, ...links }));
+      costs.add(costOf(program, { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links }));
     }
     const key = [...costs].map(idOf).join();
     const list = known.get(key) ?? [...costs];

@@ -5,10 +5,12 @@
  *
  * State: for each piece of work the seconds that are left of it, were its devices alone, and its rate. A step's kernels
  * and its exchanges alternate many times, so other work counts with the part of its time in which it computes: the
- * kernels of a step are slowed by its own devices and that part of those of the others.
+ * kernels of a step are slowed by its own devices and that part of those of the others. What the host does for a step, with
+ * copies on its devices, is slowed by that part of the others as one more device would be: while its own devices are at
+ * that they do not compute, and how long they take together is known.
  *
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
- * another that only computes, takes 6 / 50% + 2 = 14 s.
+ * another that only computes, takes 6 / 50% + 2 / 50% = 16 s, or 14 s if the 2 s were a wait.
  */
 import type { DeviceKind, Topology } from '../../compiler/plan/plan.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -16,24 +18,48 @@ import type { VirtualClock } from './virtual-clock.js';
 export interface Compute {
   /** Whether any of the devices has a processor that it shares. */
   readonly isShared: (devices: readonly number[]) => boolean;
-  /**
-   * Works on devices for so many seconds, were they alone, in `kernels` of which they compute; calls back at the end.
-   */
-  readonly work: (devices: readonly number[], seconds: number, kernels: number, done: () => void) => void;
+  /** Works on devices; calls back at the end. */
+  readonly work: (work: SharedWork, done: (slowed: Slowdown) => void) => void;
 }
 
-interface Work {
+/** What goes on on devices of a group, with its seconds, were they alone. */
+export interface SharedWork {
+  readonly devices: readonly number[];
+  /** All of them: what is neither of the following is waiting. */
+  readonly seconds: number;
+  /** In which the devices compute. */
+  readonly kernels: number;
+  /** In which the host hands kernels over, exchanges or reads. */
+  readonly host: number;
+}
+
+/** By how much kernels, and what the host does, take longer than on devices that are alone. */
+export interface Slowdown {
+  readonly kernels: number;
+  readonly host: number;
+}
+
+/** Nothing else computes. */
+export const ALONE: Slowdown = { kernels: 1, host: 1 };
+
+/** Work of so many seconds for which no device computes. */
+export function hostOnly(seconds: number): Pick<SharedWork, 'seconds' | 'kernels' | 'host'> {
+  return { seconds, kernels: 0, host: seconds };
+}
+
+interface Work extends Omit<SharedWork, 'devices'> {
   /** Devices by processor. */
   readonly on: ReadonlyMap<Processor, number>;
-  readonly seconds: number;
-  readonly kernels: number;
   /** Seconds that are left, were its devices alone. */
   left: number;
   /** How many of those pass in a second. */
   rate: number;
+  slowdown: Slowdown;
+  /** Seconds so far in which its devices computed, and in which the host worked for it. */
+  readonly spent: { kernels: number; host: number };
   /** The part of its time in which its devices compute. */
   computing: number;
-  readonly done: () => void;
+  readonly done: (slowed: Slowdown) => void;
 }
 
 interface Processor {
@@ -58,12 +84,17 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
   let timing = 0;
 
   /** Seconds per second alone, for a work that is slowed so much. */
-  const rateOf = ({ seconds, kernels }: Work, slowdown: number): number =>
-    seconds / (seconds - kernels + kernels * slowdown);
-  const slowest = ({ on }: Work, devicesOn: (processor: Processor, own: number) => number): number => {
-    let most = 1;
-    for (const [processor, own] of on) most = Math.max(most, processor.slowdown(devicesOn(processor, own)));
-    return most;
+  const rateOf = ({ seconds, kernels, host }: Work, slowdown: Slowdown): number =>
+    seconds / (seconds - kernels - host + kernels * slowdown.kernels + host * slowdown.host);
+  /** Of work beside so many devices of others. */
+  const slowdownOf = ({ on }: Work, othersOn: (processor: Processor, own: number) => number): Slowdown => {
+    let [kernels, host] = [1, 1];
+    for (const [processor, own] of on) {
+      const others = othersOn(processor, own);
+      kernels = Math.max(kernels, processor.slowdown(own + others));
+      host = Math.max(host, processor.slowdown(1 + others));
+    }
+    return { kernels, host };
   };
   const sumOn = (part: (work: Work) => number): ReadonlyMap<Processor, number> => {
     const sums = new Map<Processor, number>();
@@ -74,22 +105,26 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
   };
   const goOn = (): void => {
     const now = clock.now();
-    for (const work of under) work.left -= (now - since) * work.rate;
+    for (const work of under) {
+      const { seconds, kernels, host, rate, slowdown, spent } = work;
+      const passed = (now - since) * rate;
+      work.left -= passed;
+      spent.kernels += (passed / seconds) * kernels * slowdown.kernels;
+      spent.host += (passed / seconds) * host * slowdown.host;
+    }
     since = now;
   };
   const timeAnew = (): void => {
     const all = sumOn(() => 1);
     for (const work of under) {
-      const slowdown = slowest(work, (processor) => all.get(processor)!);
-      work.computing = (work.kernels * slowdown * rateOf(work, slowdown)) / work.seconds;
+      const slowdown = slowdownOf(work, (processor, own) => all.get(processor)! - own);
+      work.computing = (work.kernels * slowdown.kernels * rateOf(work, slowdown)) / work.seconds;
     }
     const computing = sumOn((work) => work.computing);
     let next = Infinity;
     for (const work of under) {
-      work.rate = rateOf(
-        work,
-        slowest(work, (processor, own) => own + computing.get(processor)! - own * work.computing),
-      );
+      work.slowdown = slowdownOf(work, (processor, own) => computing.get(processor)! - own * work.computing);
+      work.rate = rateOf(work, work.slowdown);
       next = Math.min(next, Math.max(0, work.left) / work.rate);
     }
     const mine = ++timing;
@@ -103,13 +138,17 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
     const ended = under.filter(({ left, seconds }) => left <= Math.max(seconds, since) * ROUNDING);
     under = under.filter((work) => !ended.includes(work));
     timeAnew();
-    for (const { done } of ended) done();
+    for (const { kernels, host, spent, done } of ended)
+      done({
+        kernels: kernels === 0 ? 1 : spent.kernels / kernels,
+        host: host === 0 ? 1 : spent.host / host,
+      });
   };
   return {
     isShared: (own) => own.some((device) => processorOf[device] !== undefined),
-    work(own, seconds, kernels, done) {
+    work({ devices: own, seconds, kernels, host }, done) {
       if (seconds === 0) {
-        clock.at(clock.now(), done);
+        clock.at(clock.now(), () => done(ALONE));
         return;
       }
       const on = new Map<Processor, number>();
@@ -118,7 +157,8 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
         if (processor !== undefined) on.set(processor, (on.get(processor) ?? 0) + 1);
       }
       goOn();
-      under.push({ on, seconds, kernels, left: seconds, rate: 1, computing: 0, done });
+      const timed = { left: seconds, rate: 1, slowdown: ALONE, computing: 0 };
+      under.push({ on, seconds, kernels, host, ...timed, spent: { kernels: 0, host: 0 }, done });
       timeAnew();
     },
   };

@@ -1,14 +1,15 @@
 /**
  * One step on one tp group: from the moment its devices are free until what it hands on is with the next group.
  *
- * Its kernels take longer while other devices of the same processor compute, its exchanges while others use the lanes of
- * their ring, and it waits for weights that are on their way. What it hands to the next pipeline stage follows, over the
+ * Its kernels take longer while other devices of the same processor compute, and so does what the host does for it: hand
+ * kernels over, exchange, read samples back. Its exchanges take longer while others use the lanes of their ring, and it
+ * waits for weights that are on their way. What it hands to the next pipeline stage follows, over the
  * lanes from each rank to its neighbour, before its devices do anything else.
  */
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { ringBytes } from '../../compiler/cost/links.js';
 import type { CostKind, ProgramTraffic } from '../../compiler/cost/program-cost.js';
-import type { Compute } from './compute.js';
+import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
@@ -67,16 +68,18 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
     const cost = group.cost.step(size);
     const traffic = group.cost.traffic(size);
     const exchange = cost.all_reduce + cost.all_gather;
+    const submits = group.cost.submits(size);
     const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;
     const { seconds, waits } = transitions.passTime(
       group,
       residence,
       size,
       start,
-      kernels + exchange + cost.send,
+      kernels + submits + exchange + cost.send,
     );
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
+    // What a lane that is taken makes it longer comes on top of an exchange.
     const linked = lanes.share(
       {
         seconds: own,
@@ -87,13 +90,11 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       },
       start,
     );
-    const finish = (computed: number): void => {
-      const end = handOn(pass, traffic.send, computed);
-      clock.at(end, () => {
-        const slowdown = {
-          kernels: kernels === 0 ? 1 : 1 + (computed - linked) / kernels,
-          exchanges: exchange === 0 ? 1 : 1 + (linked - start - own) / exchange,
-        };
+    const finish = (computed: number, slowed: Slowdown): void => {
+      const end = (): void => {
+        const end = clock.now();
+        const linkedPart = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
+        const slowdown = { ...slowed, exchanges: linkedPart * slowed.host };
         devices.leave(group.devices);
         over();
         done({
@@ -101,7 +102,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
             gemm: cost.gemm * slowdown.kernels,
             attention: cost.attention * slowdown.kernels,
             elementwise: cost.elementwise * slowdown.kernels,
-            launch: cost.launch * slowdown.kernels,
+            launch: cost.launch * slowdown.kernels + submits * slowdown.host,
             all_reduce: cost.all_reduce * slowdown.exchanges,
             all_gather: cost.all_gather * slowdown.exchanges,
             send: end - computed,
@@ -109,11 +110,18 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
           traffic,
           time: { start, end, waits, slowdown },
         });
-      });
+      };
+      const sent = handOn(pass, traffic.send, computed);
+      if (!shared || sent === computed) clock.at(sent, end);
+      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, end);
     };
-    if (compute.isShared(group.devices))
-      compute.work(group.devices, linked - start, kernels, () => finish(clock.now()));
-    else finish(linked);
+    const shared = compute.isShared(group.devices);
+    const host = linked - start - own + exchange + submits;
+    if (shared)
+      compute.work({ devices: group.devices, seconds: linked - start, kernels, host }, (slowed) =>
+        finish(clock.now(), slowed),
+      );
+    else finish(linked, ALONE);
   };
   return {
     run(pass, done) {

@@ -60,6 +60,7 @@ export function stageGroups(
           program,
           {
             kinds,
+            ranks: devices.length,
             overhead: topology.overhead,
             ...(allReduce && { allReduce }),
             ...(send && { send }),
@@ -75,12 +76,14 @@ export function stageGroups(
 /** What a step's costs depend on. */
 export function stepSize(items: readonly StepItem[], pageTokens: number): StepSize {
   let [tokens, samples, pairs, keys, copied] = [0, 0, 0, 0, 0];
+  let singleRows = true;
   for (const { start, count, sample, copyOf } of items) {
+    if (count > 1) singleRows = false;
     if (copyOf !== undefined) copied += pageTokens;
     tokens += count;
     if (sample) samples++;
     pairs += count * start + (count * (count + 1)) / 2;
     keys += start + count;
   }
-  return { tokens, samples, pairs, keys, copied };
+  return { tokens, samples, pairs, keys, copied, singleRows };
 }

@@ -7,6 +7,7 @@ import type { StepLabel } from '../exec/pipeline.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, TransitionMode } from '../scheduler/types.js';
 import { deviceLane, DISK, HOST } from '../trace/tracer.js';
+import type { Slowdown } from './compute.js';
 import type { StageGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
 import type { PassTime } from './transitions.js';
@@ -22,8 +23,8 @@ interface Span {
 /** How the time of a pass went by. */
 export interface PassedTime extends Span {
   readonly waits: PassTime['waits'];
-  /** By how much its kernels and its exchanges took longer than on devices and links alone. */
-  readonly slowdown: { readonly kernels: number; readonly exchanges: number };
+  /** By how much its kernels, its exchanges and what else the host does took longer than on devices and links alone. */
+  readonly slowdown: Slowdown & { readonly exchanges: number };
 }
 
 /** Told by the clock executor of what it does; each function adds to the timeline. */
@@ -163,7 +164,7 @@ function partsOf(
     at = until;
   };
   let section = -1;
-  for (const { section: own, what, op, seconds } of cost.outline(size)) {
+  for (const { section: own, what, op, seconds, submit } of cost.outline(size)) {
     const wait = own === section ? undefined : waits.find((each) => each.section === own);
     section = own;
     if (wait !== undefined) push('wait for weights', wait.end - at, op);
@@ -176,7 +177,8 @@ function partsOf(
           : what;
     // What is handed on comes last.
     if (what === 'send') push(name, end - at, op);
-    else push(name, seconds * (what === 'collective' ? slowdown.exchanges : slowdown.kernels), op);
+    else if (what === 'collective') push(name, seconds * slowdown.exchanges, op);
+    else push(name, seconds * slowdown.kernels + submit * slowdown.host, op);
   }
   return parts;
 }

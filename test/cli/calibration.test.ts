@@ -28,13 +28,25 @@ const MEASURED: Calibration = {
   ],
   attention: 8e9,
   memory: 12e9,
+  reach: {
+    ...{ embed: 1, rms_norm: 0.5, add_rms_norm: 0.6, add: 1, rope_append: 0.25, attention: 1 },
+    ...{ silu_mul: 0.7, gelu_mul: 0.7, soft_cap: 0.7, gather_rows: 0.9, decode_attention: 0.4, sample: 0.04 },
+  },
   shared: [
     { devices: 2, kept: 0.6, least: 0.5, most: 0.7 },
     { devices: 4, kept: 0.3, least: 0.2, most: 0.45 },
   ],
   staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
   dispatch: 25e-6,
-  submit: 150e-6,
+  step: 150e-6,
+  submits: [
+    { devices: 1, seconds: 60e-6 },
+    { devices: 4, seconds: 400e-6 },
+  ],
+  reads: [
+    { devices: 1, seconds: 80e-6 },
+    { devices: 4, seconds: 200e-6 },
+  ],
   allReduce: [
     { devices: 2, latency: 0.5e-3, bandwidth: 1e9 },
     { devices: 4, latency: 0.9e-3, bandwidth: 0.5e9 },
@@ -73,7 +85,15 @@ describe('a calibrated plan file', () => {
     });
     expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
     expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);
-    expect(sendCost(routes, all[0]!, all[1]!)!.bandwidth).toBe(2e9);
+    expect(allReduceCost(routes, all.slice(0, 2))!.latency).toBeCloseTo(0.5e-3, 9);
+    expect(sendCost(routes, all[0]!, all[1]!)).toEqual({
+      latency: expect.closeTo(0.3e-3, 9) as number,
+      bandwidth: 2e9,
+    });
+    expect(rates.reach('rms_norm')).toBe(0.5);
+    expect(rates.reach('decode_attention')).toBe(0.4);
+    expect(topology.overhead.submit).toEqual({ 1: expect.closeTo(60e-6, 9), 4: expect.closeTo(400e-6, 9) });
+    expect(topology.overhead.read).toEqual({ 1: expect.closeTo(80e-6, 9), 4: expect.closeTo(200e-6, 9) });
     // Half of the bytes at 6 GB/s and half at 3 GB/s.
     expect(routes.find(all[0]!, 'host')!.bandwidth).toBe(4e9);
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
@@ -93,10 +113,15 @@ describe('a calibrated plan file', () => {
     const described = describeCalibration(MEASURED);
     for (const figure of [
       '40.0',
-      'each 30% as fast, kernels from 20% to 45%',
+      'each 30% as fast, layers from 20% to 45%',
+      'rope_append',
+      'reaches 25%',
+      'submit to 4',
+      '400 us',
       '8.00 GFLOP/s',
       '25.0 us',
-      'all-reduce of 4  900 us + bytes / 0.500 GB/s',
+      'all-reduce of 4',
+      '900 us + bytes / 0.500 GB/s',
     ])
       expect(described).toContain(figure);
   });

@@ -6,14 +6,14 @@ import { oneFileHost } from '../../compiler/host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
-device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, shared: { 2: 60% } }
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, shared: { 2: 60% } }
 topology t {
   a[2]: mine
   b[2]: l4
   tier host { capacity: 8 GiB }
-  link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s } }
+  link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s }, allreduce_latency: { 2: 90 us } }
   link a <-> host { bandwidth: 8 GB/s, latency: 9 us }
-  overhead { step: 2 ms, request: 0 us, kernel: 5 us }
+  overhead { step: 2 ms, request: 0 us, kernel: 5 us, submit: { 1: 60 us, 2: 150 us } }
 }
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow requests -> serve -> results }
@@ -36,6 +36,12 @@ describe('the constants of a simulation', () => {
       at: at(2),
     });
     expect(all.get('mine: gemm')).toMatchObject({ value: '1: 3%, 64: 40%', origin: 'declared' });
+    expect(all.get('mine: kernels')).toMatchObject({
+      value: 'rms_norm: 30%, decode_attention: 45%',
+      origin: 'declared',
+    });
+    expect(all.get('a <-> b: allreduce_latency')).toMatchObject({ value: '2: 90 us', origin: 'declared' });
+    expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
     expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
     expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
@@ -56,6 +62,12 @@ describe('the constants of a simulation', () => {
     }
   });
 
+  it('know kernels by the names that the runtime graph has', () => {
+    const wrong = FILE.replace('rms_norm: 30%', 'matmul: 30%');
+    const { diagnostics } = checkFile(oneFileHost('mine.plan', wrong), 'mine.plan');
+    expect(diagnostics.map(({ message }) => message).join()).toContain('matmul');
+  });
+
   it('are shipped, with the source that the library gives', () => {
     const memory = constants().get('l4: memory')!;
     expect(memory).toMatchObject({ value: '24 GB', origin: 'shipped' });
@@ -69,6 +81,9 @@ describe('the constants of a simulation', () => {
     const all = constants();
     expect(all.get('mine: sustained compute')).toMatchObject({ value: '50%', origin: 'default' });
     expect(all.get('l4: gemm')).toMatchObject({ origin: 'default' });
+    expect(all.get('l4: kernels')).toMatchObject({ origin: 'default' });
+    expect(all.get('a <-> host: allreduce_latency')).toMatchObject({ origin: 'default' });
+    expect(all.get('t: overhead read')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('l4: shared')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });

@@ -15,6 +15,7 @@ import { PLAN_WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
 import { places } from '../../grammar/build-members.js';
 import { parse } from '../../grammar/parse.js';
 import { ITEMS, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { REACHING_KERNELS } from '../../compiler/cost/kernel-work.js';
 import { checkText } from '../compiler/check/memory-host.js';
 
 const TABLES: Readonly<Record<keyof typeof PROPERTIES, PropertyTable>> = {
@@ -69,6 +70,11 @@ describe('properties', () => {
     expect(Object.keys(docs).sort()).toEqual(Object.keys(TABLES[block]).sort());
     for (const [name, { fallback }] of Object.entries(docs))
       if (TABLES[block][name]!.required) expect(fallback, name).toBe('required');
+  });
+
+  it('of kernels are those that a device may say something of', () => {
+    const { value } = PROPERTIES.device.kernels;
+    expect([...value.keys].sort()).toEqual([...REACHING_KERNELS].sort());
   });
 
   it('have the defaults that the checker takes: written out they change nothing', () => {

@@ -19,6 +19,23 @@ describe('allReduceCost', () => {
     expect(allReduceCost(declared, group(4))?.bandwidth).toBe(4.2e9);
   });
 
+  it('takes the declared latency of the group size beside a declared bandwidth, and in place of that of a ring', () => {
+    const { topology } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }], peerBandwidth: 8e9 });
+    const withLatency = (allreduce: Readonly<Record<number, number>>) =>
+      routesOf({
+        ...topology,
+        links: topology.links.map((link) => ({
+          ...link,
+          allreduce,
+          allreduceLatency: { 2: 9e-5, 4: 18e-5 },
+        })),
+      });
+    expect(allReduceCost(withLatency({ 4: 4.2e9 }), group(2))).toMatchObject({ latency: 9e-5 });
+    expect(allReduceCost(withLatency({ 4: 4.2e9 }), group(3))).toMatchObject({ latency: 18e-5 });
+    expect(allReduceCost(withLatency({}), group(4))).toEqual({ latency: 18e-5, bandwidth: (8e9 * 4) / 6 });
+    expect(sendCost(withLatency({ 4: 4.2e9 }), 'gpu[0]', 'gpu[1]')?.latency).toBe(1e-5);
+  });
+
   it('is a ring where nothing is declared: 2 (n - 1) / n of the bytes in 2 (n - 1) steps', () => {
     const cost = allReduceCost(routes(), group(4))!;
     expect(cost.latency).toBeCloseTo(6e-5);

@@ -63,7 +63,11 @@ it('the exchanges of the sharded graph are those of the programs, byte for byte'
       expect(perToken.allGather).toBeCloseTo(ring('all_gather'), 6);
 
       const size = { tokens: 5, samples: 2, pairs: 9, keys: 9 };
-      const hardware = { kinds: [plan.topology.devices[0]!.kind], overhead: { layer: 0, kernel: 0 } };
+      const hardware = {
+        kinds: [plan.topology.devices[0]!.kind],
+        ranks: 1,
+        overhead: { layer: 0, kernel: 0 },
+      };
       const traffic = runtime.stages[0]!.programs.map((program) =>
         programCost(program, hardware, FULCRUM_ENGINE).traffic(size),
       );

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
+import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
 import { fileHost } from '../../../runtime/file-host.js';
 import { runInProcess } from '../../cli/run-program.js';
 
@@ -33,17 +34,27 @@ plan p for m on mine_machine {
   const { plans } = checkFile(fileHost(), using);
   const { devices, links, overhead, tiers } = plans[0]!.topology;
   expect(devices).toHaveLength(2);
-  const { memory, bandwidth, compute, sustained, gemm, shared } = devices[0]!.kind;
-  const fractions = [sustained.compute, sustained.bandwidth, ...Object.values({ ...gemm, ...shared })];
+  const { memory, bandwidth, compute, sustained, gemm, kernels, shared } = devices[0]!.kind;
+  const parts = { ...gemm, ...kernels, ...shared };
+  const fractions = [sustained.compute, sustained.bandwidth, ...Object.values(parts)];
   expect(Object.keys(gemm!)).toEqual(['1', '16', '64']);
   expect(Object.keys(shared!)).toEqual(['2']);
+  expect(Object.keys(kernels!).sort()).toEqual([...REACHING_KERNELS].sort());
+  expect(Object.keys(overhead.submit!)).toEqual(['1', '2']);
+  expect(Object.keys(overhead.read!)).toEqual(['1', '2']);
   for (const fraction of fractions) expect(fraction).toBeLessThanOrEqual(1);
   const figures = [
     ...fractions,
-    ...[memory, bandwidth, compute['f32']!, overhead.step, ...tiers.map(({ capacity }) => capacity)],
-    ...links.flatMap((link) => [link.bandwidth, link.latency, ...Object.values(link.allreduce)]),
+    ...[memory, bandwidth, compute['f32']!, overhead.step, ...Object.values(overhead.submit!)],
+    ...[...Object.values(overhead.read!), ...tiers.map(({ capacity }) => capacity)],
+    ...links.flatMap((link) => [link.bandwidth, ...Object.values(link.allreduce)]),
   ];
-  for (const figure of [...figures, 1 + overhead.kernel]) {
+  // Beside the rest these may come out as nothing at all.
+  const delays = links.flatMap(({ latency, allreduceLatency }) => [
+    latency,
+    ...Object.values({ ...allreduceLatency }),
+  ]);
+  for (const figure of [...figures, ...[overhead.kernel, ...delays].map((time) => 1 + time)]) {
     expect(figure).toBeGreaterThan(0);
     expect(Number.isFinite(figure)).toBe(true);
   }

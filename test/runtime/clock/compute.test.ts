@@ -22,6 +22,8 @@ interface Asked {
   readonly devices: readonly number[];
   readonly seconds: number;
   readonly kernels: number;
+  /** Default: none. */
+  readonly host?: number;
 }
 
 /** When each piece of work is over. */
@@ -29,8 +31,8 @@ function ends(shared: DeviceKind['shared'], work: readonly Asked[]): readonly nu
   const clock = createVirtualClock();
   const compute = createCompute(clock, topology(shared));
   const over: number[] = [];
-  work.forEach(({ at, devices, seconds, kernels }, i) =>
-    clock.at(at, () => compute.work(devices, seconds, kernels, () => (over[i] = clock.now()))),
+  work.forEach(({ at, host = 0, ...each }, i) =>
+    clock.at(at, () => compute.work({ ...each, host }, () => (over[i] = clock.now()))),
   );
   while (clock.advance());
   expect(over.filter((time) => time >= 0)).toHaveLength(work.length);
@@ -61,6 +63,27 @@ describe('compute', () => {
     expect(end).toBeCloseTo(14, 9);
     // For those 14 s the other is slowed by twelve fourteenths of a device.
     expect(other).toBeCloseTo(14 + 50 - 14 / (1 + 12 / 14), 9);
+  });
+
+  it('slows what the host does by what others compute, as one more device', () => {
+    const exchanging = { at: 0, devices: [0], seconds: 8, kernels: 0, host: 8 };
+    // The other computes all the while; it is not slowed itself.
+    expect(ends({ 2: 0.5 }, [exchanging, busy(1, 50)])).toEqual([16, 50]);
+    // Nobody else computes: how long its own devices take for it is what was declared.
+    expect(ends({ 2: 0.5 }, [{ ...exchanging, devices: [0, 1] }])).toEqual([8]);
+    // Of another group, which has a processor of its own.
+    expect(ends({ 2: 0.5 }, [exchanging, busy(2, 50)])).toEqual([8, 50]);
+  });
+
+  it('says by how much each kind of work was slowed', () => {
+    const clock = createVirtualClock();
+    const compute = createCompute(clock, topology({ 2: 0.5 }));
+    let slowed: unknown;
+    compute.work({ devices: [0], seconds: 9, kernels: 4, host: 3 }, (by) => (slowed = by));
+    compute.work({ devices: [1], seconds: 50, kernels: 50, host: 0 }, () => undefined);
+    while (clock.advance() && slowed === undefined);
+    expect(slowed).toEqual({ kernels: expect.closeTo(2, 9) as number, host: expect.closeTo(2, 9) as number });
+    expect(clock.now()).toBeCloseTo(2 * 4 + 2 * 3 + 2, 9);
   });
 
   it('interpolates what devices do together', () => {

@@ -1,6 +1,6 @@
 /** Machines and workloads on which now this strategy wins and now another: slow or fast links, little or much memory. */
 import fc from 'fast-check';
-import type { Plan } from '../../../compiler/plan/plan.js';
+import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 
@@ -10,6 +10,10 @@ export interface Machine {
   readonly step: number;
   readonly layer: number;
   readonly request: number;
+  /** Seconds of handing kernels to one rank; default: none. */
+  readonly submit?: number;
+  /** What some kernels reach; default: all of it. */
+  readonly reach?: number;
   readonly pageTokens: number;
 }
 
@@ -19,6 +23,8 @@ export const machine: fc.Arbitrary<Machine> = fc.record({
   step: fc.constantFrom(0, 1e-4),
   layer: fc.constantFrom(0, 1e-5),
   request: fc.constantFrom(0, 1e-6),
+  submit: fc.constantFrom(0, 1e-5),
+  reach: fc.constantFrom(1, 0.3),
   pageTokens: fc.constantFrom(4, 16),
 });
 
@@ -38,7 +44,8 @@ export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
 );
 
 /** A plan over the machine's four devices, to take candidates from. */
-export function planOn({ peerBandwidth, deviceMemory, step, layer, request, pageTokens }: Machine): Plan {
+export function planOn(machine: Machine): Plan {
+  const { peerBandwidth, deviceMemory, step, layer, request, submit = 0, reach = 1, pageTokens } = machine;
   const plan = makePlan({
     shape: { layers: 4, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 128, context: 128 },
     stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 64, batchRequests: 8 }],
@@ -46,5 +53,20 @@ export function planOn({ peerBandwidth, deviceMemory, step, layer, request, page
     deviceMemory,
     kv: { pageTokens },
   });
-  return { ...plan, topology: { ...plan.topology, overhead: { step, layer, request, kernel: 0 } } };
+  const kernels = { rms_norm: reach, attention: reach, decode_attention: Math.sqrt(reach), sample: reach };
+  const kinds = new Map<DeviceKind, DeviceKind>();
+  const devices = plan.topology.devices.map((device) => {
+    const kind = kinds.get(device.kind) ?? { ...device.kind, kernels };
+    kinds.set(device.kind, kind);
+    return { ...device, kind };
+  });
+  const overhead = {
+    step,
+    layer,
+    request,
+    kernel: 0,
+    submit: { 1: submit, 2: 3 * submit },
+    read: { 1: submit },
+  };
+  return { ...plan, topology: { ...plan.topology, devices, overhead } };
 }

@@ -1,0 +1,147 @@
+/**
+ * What the host does for the ranks of a group, as pipelines do it: handing kernels over, exchanging values through its
+ * memory, reading samples back. All of it is measured among so many devices at once, several times in a row: a write is
+ * carried out with the submit that follows it, so only in a row does it show what it costs.
+ */
+import { sumInRankOrder } from '../exec/exchange.js';
+import { typical, typicalPart } from './calibration-rounds.js';
+import type { Device, DeviceBuffer } from './device.js';
+
+/** Seconds among so many devices. */
+export interface MeasuredAmong {
+  readonly devices: number;
+  readonly seconds: number;
+}
+
+export interface MeasuredExchange {
+  /** Devices that take part. */
+  readonly devices: number;
+  /** Seconds of an exchange of next to nothing, submits and reads included. */
+  readonly latency: number;
+  /** Bytes of the tensor per second beyond that. */
+  readonly bandwidth: number;
+}
+
+type Exchange = (
+  devices: readonly Device[],
+  buffers: readonly DeviceBuffer[],
+  bytes: number,
+) => Promise<unknown>;
+
+/** Bytes of tensors that are exchanged: from those of a few rows to those of a large step. */
+const SIZES = [4096, 64 * 1024, 512 * 1024, 2 * 1024 * 1024];
+/** Exchanges in a row. */
+const ROW = 4;
+
+const readAll = (
+  devices: readonly Device[],
+  buffers: readonly DeviceBuffer[],
+  bytes: number,
+): Promise<Uint8Array[]> =>
+  Promise.all(
+    devices.map(async (device, i) => (await device.read([{ buffer: buffers[i]!, offset: 0, bytes }]))[0]!),
+  );
+
+/** Every rank's part to the host, the sum back to every rank. */
+export const allReduceOnce: Exchange = async (devices, buffers, bytes) => {
+  const sum = sumInRankOrder(await readAll(devices, buffers, bytes));
+  devices.forEach((device, i) => device.write(buffers[i]!, 0, sum));
+};
+
+/** From the first device to the second. */
+export const sendOnce: Exchange = async ([from, to], [source, target], bytes) => {
+  const [part] = await from!.read([{ buffer: source!, offset: 0, bytes }]);
+  to!.write(target!, 0, part!);
+};
+
+/** Fits latency and bandwidth to exchanges of several sizes. */
+export async function measureExchange(
+  devices: readonly Device[],
+  once: Exchange,
+  roundSeconds: number,
+): Promise<MeasuredExchange> {
+  const times: { bytes: number; seconds: number }[] = [];
+  await withBuffers(devices, SIZES.at(-1)!, async (buffers) => {
+    for (const bytes of SIZES)
+      times.push({
+        bytes,
+        seconds: await inARow(devices, () => once(devices, buffers, bytes), roundSeconds),
+      });
+  });
+  return { devices: devices.length, ...fitLine(times) };
+}
+
+/** Reading a few words from every device. */
+export function measureReads(devices: readonly Device[], roundSeconds: number): Promise<number> {
+  return withBuffers(devices, SIZES[0]!, (buffers) =>
+    inARow(devices, () => readAll(devices, buffers, SIZES[0]!), roundSeconds),
+  );
+}
+
+/**
+ * What the host takes to hand a run of kernels to every device, one after the other, while those that have theirs compute.
+ *
+ * @param hand hands a run of kernels to a device
+ */
+export function measureSubmit(
+  devices: readonly Device[],
+  hand: (device: number) => void,
+  roundSeconds: number,
+): Promise<number> {
+  return typicalPart(async () => {
+    const began = performance.now();
+    devices.forEach((_device, i) => hand(i));
+    const took = (performance.now() - began) / 1000;
+    await Promise.all(devices.map((device) => device.idle()));
+    return took;
+  }, roundSeconds);
+}
+
+/** Seconds of one of several in a row, after which the devices come to rest. */
+async function inARow(
+  devices: readonly Device[],
+  once: () => Promise<unknown>,
+  roundSeconds: number,
+): Promise<number> {
+  const row = async (): Promise<void> => {
+    for (let i = 0; i < ROW; i++) await once();
+    await Promise.all(devices.map((device) => device.idle()));
+  };
+  return (await typical(row, roundSeconds)) / ROW;
+}
+
+async function withBuffers<T>(
+  devices: readonly Device[],
+  bytes: number,
+  work: (buffers: readonly DeviceBuffer[]) => Promise<T>,
+): Promise<T> {
+  const buffers = devices.map((device) => device.createBuffer('exchange', bytes));
+  try {
+    return await work(buffers);
+  } finally {
+    devices.forEach((device, i) => device.free(buffers[i]!));
+  }
+}
+
+/**
+ * Latency and bandwidth that seconds by bytes come nearest to, by the squares of relative errors: sizes lie far apart, and
+ * each is to count.
+ */
+export function fitLine(times: readonly { readonly bytes: number; readonly seconds: number }[]): {
+  readonly latency: number;
+  readonly bandwidth: number;
+} {
+  let [w, wx, wy, wxx, wxy] = [0, 0, 0, 0, 0];
+  for (const { bytes, seconds } of times) {
+    const weight = 1 / seconds ** 2;
+    w += weight;
+    wx += weight * bytes;
+    wy += weight * seconds;
+    wxx += weight * bytes * bytes;
+    wxy += weight * bytes * seconds;
+  }
+  const slope = (w * wxy - wx * wy) / (w * wxx - wx * wx);
+  const latency = Math.max(0, (wy - Math.max(0, slope) * wx) / w);
+  // Disturbed times may fall with size: then nothing can be said of bytes but that they cost little.
+  return { latency, bandwidth: 1 / Math.max(slope, 1e-15) };
+}

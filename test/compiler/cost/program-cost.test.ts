@@ -1,0 +1,146 @@
+/** What declared constants add to a step, and that bounds stay below it whatever they are. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import type { StepSize } from '../../../compiler/cost/kernel-work.js';
+import { leastCost } from '../../../compiler/cost/least-cost.js';
+import { programCost, type GroupHardware } from '../../../compiler/cost/program-cost.js';
+import type { Program } from '../../../compiler/ir/runtime-program.js';
+import type { DeviceKind } from '../../../compiler/plan/plan.js';
+import { makePlan } from '../support/make-plan.js';
+
+const LAYERS = 3;
+const plan = makePlan({ shape: { layers: LAYERS }, stages: [{ name: 'serve', mesh: { tp: 2 } }] });
+const program: Program = compilePlan(plan).runtime.stages[0]!.programs[0]!;
+const [device] = plan.topology.devices;
+const SIZE: StepSize = { tokens: 8, samples: 2, pairs: 36, keys: 8 };
+const DECODE: StepSize = { tokens: 4, samples: 4, pairs: 80, keys: 80, singleRows: true };
+
+interface Declared {
+  readonly kernels?: DeviceKind['kernels'];
+  readonly overhead?: Partial<GroupHardware['overhead']>;
+}
+
+function hardware({ kernels, overhead }: Declared): GroupHardware {
+  return {
+    kinds: [{ ...device!.kind, ...(kernels && { kernels }) }],
+    ranks: 2,
+    overhead: { layer: 0, kernel: 0, ...overhead },
+    allReduce: { latency: 1e-5, bandwidth: 1e9 },
+  };
+}
+
+const costOf = (declared: Declared) => programCost(program, hardware(declared), FULCRUM_ENGINE);
+
+function seconds(declared: Declared, size: StepSize = SIZE): number {
+  const cost = costOf(declared);
+  return Object.values(cost.step(size)).reduce((sum, each) => sum + each, cost.submits(size));
+}
+
+/** Runs of kernels between exchanges: two exchanges a layer, and those of the embedding and of what is around. */
+const runs = program.ops.filter(({ op }) => op === 'collective').length + 1;
+
+describe('the constants of a step', () => {
+  it('add nothing where they are zero', () => {
+    const zero = { submit: { 1: 0, 2: 0 }, read: { 1: 0 } };
+    expect(seconds({ overhead: zero, kernels: { rms_norm: 1 } })).toBe(seconds({}));
+  });
+
+  it('hand kernels over once between two exchanges, to a group of its size', () => {
+    const added = (submit: number): number =>
+      seconds({ overhead: { submit: { 1: 7, 2: submit } } }) - seconds({});
+    expect(added(1e-3)).toBeCloseTo(runs * 1e-3, 12);
+    expect(added(2e-3)).toBeCloseTo(2 * added(1e-3), 12);
+  });
+
+  it('read samples back where there are any, from the ranks that report', () => {
+    const read = { 1: 1e-3, 2: 3e-3 };
+    const sample = program.ops.find(({ op }) => op === 'sample')!;
+    expect(sample).toMatchObject({ split: 'tp' });
+    expect(seconds({ overhead: { read } }) - seconds({})).toBeCloseTo(3e-3, 12);
+    const none = { ...SIZE, samples: 0 };
+    expect(seconds({ overhead: { read } }, none)).toBe(seconds({}, none));
+  });
+
+  it('slow a kernel by what it reaches, and no other', () => {
+    const of = (declared: Declared) => costOf(declared).step(SIZE);
+    const plain = of({});
+    const slow = of({ kernels: { attention: 0.5 } });
+    expect(slow).toEqual({ ...plain, attention: expect.closeTo(2 * plain.attention, 15) as number });
+    const norms = of({ kernels: { rms_norm: 0.5, add_rms_norm: 0.5 } }).elementwise - plain.elementwise;
+    const quarter = of({ kernels: { rms_norm: 0.25, add_rms_norm: 0.25 } }).elementwise - plain.elementwise;
+    expect(norms).toBeGreaterThan(0);
+    expect(quarter).toBeCloseTo(3 * norms, 15);
+  });
+
+  it('know attention of single rows apart, as other attention where nothing is said of it', () => {
+    const attention = (kernels: DeviceKind['kernels'], size: StepSize): number =>
+      costOf({ kernels }).step(size).attention;
+    const own = { attention: 0.5, decode_attention: 0.25 };
+    expect(attention(own, DECODE)).toBeCloseTo(4 * attention({}, DECODE), 15);
+    expect(attention(own, SIZE)).toBeCloseTo(2 * attention({}, SIZE), 15);
+    expect(attention({ attention: 0.5 }, DECODE)).toBeCloseTo(2 * attention({}, DECODE), 15);
+  });
+
+  it('are in the parts of a step and in its layers', () => {
+    const cost = costOf({
+      kernels: { attention: 0.3 },
+      overhead: { layer: 1e-4, kernel: 1e-5, submit: { 2: 2e-4 }, read: { 2: 5e-4 } },
+    });
+    const whole = Object.values(cost.step(SIZE)).reduce((sum, each) => sum + each, cost.submits(SIZE));
+    const sum = (all: readonly number[]): number => all.reduce((total, each) => total + each, 0);
+    expect(sum(cost.outline(SIZE).map((part) => part.seconds + part.submit))).toBeCloseTo(whole, 12);
+    expect(sum(cost.layers(SIZE).map((layer) => layer.seconds))).toBeCloseTo(whole, 12);
+    const [last] = cost.outline(SIZE).slice(-1);
+    expect(last).toMatchObject({ what: 'sample', seconds: 0, submit: 5e-4 });
+  });
+});
+
+it('keeps bounds below the steps, whatever is declared', () => {
+  const fraction = fc.double({ min: 0.05, max: 1, noNaN: true });
+  const time = fc.double({ min: 0, max: 1e-3, noNaN: true });
+  const declared = fc.record({
+    kernels: fc.record({
+      rms_norm: fraction,
+      rope_append: fraction,
+      attention: fraction,
+      decode_attention: fraction,
+      sample: fraction,
+    }),
+    overhead: fc.record({
+      layer: time,
+      kernel: time,
+      submit: fc.record({ 2: time }),
+      read: fc.record({ 2: time }),
+    }),
+  });
+  const sizes = fc.array(
+    fc.record({ decoding: fc.boolean(), rows: fc.integer({ min: 1, max: 40 }), samples: fc.nat(3) }),
+    { minLength: 1, maxLength: 5 },
+  );
+  fc.assert(
+    fc.property(declared, sizes, (constants, steps) => {
+      const all = steps.map(({ decoding, rows, samples }): StepSize =>
+        decoding
+          ? { tokens: rows, samples: rows, pairs: 20 * rows, keys: 20 * rows, singleRows: true }
+          : { tokens: rows, samples: Math.min(rows, samples), pairs: (rows * (rows + 1)) / 2, keys: rows },
+      );
+      const total = (pick: (size: StepSize) => number): number =>
+        all.reduce((sum, size) => sum + pick(size), 0);
+      const least = leastCost(
+        program,
+        hardware(constants),
+        FULCRUM_ENGINE,
+      )({
+        tokens: total(({ tokens }) => tokens),
+        samples: total(({ samples }) => samples),
+        pairs: total(({ pairs }) => pairs),
+        keys: total(({ keys }) => keys),
+        steps: all.length,
+        sampling: all.filter(({ samples }) => samples > 0).length,
+      });
+      expect(least).toBeLessThanOrEqual(total((size) => seconds(constants, size)) * (1 + 1e-9));
+    }),
+  );
+});
