@@ -1,5 +1,7 @@
 /** What is found out about the files of a batch before it begins. */
+import { once } from 'node:events';
 import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -48,6 +50,16 @@ describe('the files of a batch', () => {
     const nowhere = '/dev/null';
     const files = { requestsPath, resultsPath: nowhere, reportPaths: [nowhere], summaryPath: nowhere };
     expect(checkBatchFiles(files)).toBe(1);
+  });
+
+  it('are refused where the results would go to a socket', async () => {
+    const socket = join(scratch, 'socket');
+    const server = createServer().listen(socket);
+    await once(server, 'listening');
+    expect(() => checkBatchFiles({ requestsPath, resultsPath: socket })).toThrow(
+      failure('FC0918', 'it is a socket'),
+    );
+    server.close();
   });
 
   it('are refused where the summary cannot be written, or the journal would be the requests', () => {
