@@ -35,6 +35,8 @@ export interface PageMemory {
 /** The devices of one replica under one residence: steps in flight, over all stages that share them. */
 export interface Pipeline {
   inFlight: number;
+  /** Steps in flight at once in the deepest of these stages. */
+  depth: number;
 }
 
 export interface Group {
@@ -282,7 +284,8 @@ function createStages(
       const pool = pools.find((candidate) => candidate.pool === stage.pool && candidate.replica === replica);
       if (pool === undefined) throw new Error(`pool ${stage.pool} has no replica ${replica}`);
       const key = JSON.stringify([stage.group, stage.residence, replica]);
-      const pipeline = pipelines.get(key) ?? { inFlight: 0 };
+      const pipeline = pipelines.get(key) ?? { inFlight: 0, depth: 0 };
+      pipeline.depth = Math.max(pipeline.depth, stage.depth);
       pipelines.set(key, pipeline);
       const lane: Lane = {
         stage: state,

@@ -8,9 +8,10 @@
  * of them, so that d steps can be in flight and every pipeline stage has work. Chunks of one prompt may follow each
  * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
  */
+import { laneCanPrefill } from './admission.js';
 import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
-import type { Lane, Machine, StageState } from './machine.js';
+import type { Lane, Machine, Pipeline, StageState } from './machine.js';
 import { growForNextToken } from './preemption.js';
 import { copyAlike, findAlike } from './copies.js';
 import { beginFilling, skipFilled } from './prefix.js';
@@ -25,12 +26,21 @@ interface Row {
   readonly copyOf?: number;
 }
 
-/** Starts every step that may start now: stages in flow order, so prefill first where both share devices. */
+/**
+ * Starts every step that may start now: stages in flow order, so prefill first where both share devices. Of these a
+ * deeper one holds back while prompts wait for the pipeline: it would keep it too full for them for ever.
+ */
 export function startSteps(machine: Machine): void {
+  const awaited = new Set<Pipeline>();
   for (const stage of machine.stages) {
     if (!isResident(stage)) continue;
     for (const lane of stage.lanes) {
-      while (lane.pipeline.inFlight < stage.config.depth && startStep(machine, stage, lane));
+      const { pipeline } = lane;
+      if (awaited.has(pipeline)) continue;
+      while (pipeline.inFlight < stage.config.depth && startStep(machine, stage, lane));
+      const tooFull = pipeline.inFlight >= stage.config.depth;
+      if (tooFull && pipeline.depth > stage.config.depth && laneCanPrefill(machine, lane))
+        awaited.add(pipeline);
     }
   }
 }

@@ -16,6 +16,8 @@ export interface ConfigOptions {
   readonly prefillDp?: number;
   readonly decodeDp?: number;
   readonly depth?: number;
+  /** Of a stage for decode alone; that of prefill where it is not given. */
+  readonly decodeDepth?: number;
   readonly maxTokens?: number;
   readonly maxSequences?: number;
   readonly batchRequests?: number;
@@ -67,23 +69,16 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     residence: 'x',
     ...own,
   });
+  const decode = (own: Partial<SchedulerStage>): SchedulerStage =>
+    stage('decode', { phases: ['decode'], depth: options.decodeDepth ?? options.depth ?? 1, ...own });
   const stages: readonly SchedulerStage[] = {
     fused: [stage('serve', { phases: ['prefill', 'decode'] })],
-    static: [stage('prefill', {}), stage('decode', { phases: ['decode'] })],
-    resharded: [
-      stage('prefill', {}),
-      stage('decode', { phases: ['decode'], dp: decodeDp, pool: 'b', residence: 'y' }),
-    ],
-    'resharded-within': [
-      stage('prefill', {}),
-      stage('decode', { phases: ['decode'], pool: 'b', residence: 'y' }),
-    ],
-    'static-within': [stage('prefill', {}), stage('decode', { phases: ['decode'], pool: 'b' })],
-    'resharded-shared': [stage('prefill', {}), stage('decode', { phases: ['decode'], residence: 'y' })],
-    disaggregated: [
-      stage('prefill', {}),
-      stage('decode', { phases: ['decode'], dp: decodeDp, pool: 'b', group: 'other' }),
-    ],
+    static: [stage('prefill', {}), decode({})],
+    resharded: [stage('prefill', {}), decode({ dp: decodeDp, pool: 'b', residence: 'y' })],
+    'resharded-within': [stage('prefill', {}), decode({ pool: 'b', residence: 'y' })],
+    'static-within': [stage('prefill', {}), decode({ pool: 'b' })],
+    'resharded-shared': [stage('prefill', {}), decode({ residence: 'y' })],
+    disaggregated: [stage('prefill', {}), decode({ dp: decodeDp, pool: 'b', group: 'other' })],
   }[kind];
   const first = { id: 'a', dp: prefillDp, pages: options.prefillPages ?? 64 };
   const second = within

@@ -82,6 +82,20 @@ describe('static', () => {
     expect(driver.poll().map(show)).toEqual(['decode 0: 0@1+1, 1@1+1, 2@1+1', 'decode 0: 3@1+1, 4@1+1']);
   });
 
+  it.each(['static', 'static-within'] as const)('prefills before a deeper stage decodes: %s', (kind) => {
+    const driver = createDriver(configOf(kind, { maxTokens: 4, batchRequests: 12, decodeDepth: 4 }));
+    arriveAll(
+      driver,
+      Array.from({ length: 12 }, () => 4),
+      4,
+    );
+    driver.drain();
+    const steps = driver.log.filter((action) => action.kind === 'step');
+    const lastPrompt = steps.findLastIndex(({ stage }) => stage === 'prefill');
+    expect(steps.slice(0, lastPrompt).map(({ stage }) => stage)).not.toContain('decode');
+    expect(driver.scheduler.state()).toMatchObject({ finished: 12 });
+  });
+
   it('spreads requests over replicas', () => {
     const driver = createDriver(configOf('static', { prefillDp: 2 }));
     arriveAll(driver, [3, 3, 3, 3], 2);

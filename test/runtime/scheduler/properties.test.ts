@@ -46,6 +46,7 @@ const options: fc.Arbitrary<ConfigOptions> = fc.record({
   prefillDp: fc.integer({ min: 1, max: 3 }),
   decodeDp: fc.integer({ min: 1, max: 2 }),
   depth: fc.integer({ min: 1, max: 4 }),
+  decodeDepth: fc.integer({ min: 1, max: 4 }),
   maxTokens: fc.integer({ min: 1, max: 24 }),
   maxSequences: fc.integer({ min: 1, max: 8 }),
   batchRequests: fc.integer({ min: 1, max: 12 }),
@@ -184,6 +185,7 @@ describe('scheduler, whatever the plan', () => {
 describe('a disk tier', () => {
   const small = fc.record({
     depth: fc.integer({ min: 1, max: 3 }),
+    decodeDepth: fc.integer({ min: 1, max: 3 }),
     maxTokens: fc.integer({ min: 1, max: 16 }),
     batchRequests: fc.integer({ min: 1, max: 4 }),
     prefillPages: fc.integer({ min: 8, max: 20 }),
