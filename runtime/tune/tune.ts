@@ -20,6 +20,7 @@ import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { TransitionMode } from '../scheduler/types.js';
 import { createWorkLeft } from './work-left.js';
 
 export interface Tuned {
@@ -66,6 +67,12 @@ export interface TuneOptions {
   readonly goal?: Goal;
   /** How many of the best are wanted; pruning leaves those right. Default 1; `all` prunes nothing. */
   readonly keep?: number | 'all';
+  /** How devices change stage. Default as Fulcrum's do. */
+  readonly transitions?: TransitionMode;
+  /** Seconds that a plan must take less than to be of interest. */
+  readonly within?: number;
+  /** For searches that have plans in common. */
+  readonly compile?: PlanCompiler;
 }
 
 /** Simulates candidates until no other can be among the best. */
@@ -112,10 +119,12 @@ export function* tuneInParts(
   if (first === undefined) return found();
   const search: Search = {
     engine,
+    transitions: options.transitions ?? 'dataflow',
     goal,
     keep: keep === 'all' ? Infinity : keep,
+    within: options.within ?? Infinity,
     context: createBoundContext(first.base.topology, engine),
-    compile: createPlanCompiler(),
+    compile: options.compile ?? createPlanCompiler(),
     ...workload(first.base, requests),
   };
   const queue = createHeap<Bounded>(inOrderOf(goal, first));
@@ -129,7 +138,7 @@ export function* tuneInParts(
     if (index % BOUNDS_OF_PART === 0) yield found();
   }
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    const by = keep === 'all' ? Infinity : deadline(next, ranked, search);
+    const by = Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
     if (isLate(next.least, by)) {
       counts[next.compiled ? 'outbidCompiled' : 'outbid']++;
       continue;
@@ -173,8 +182,10 @@ function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean
 
 interface Search {
   readonly engine: EngineModel;
+  readonly transitions: TransitionMode;
   readonly goal: Goal;
   readonly keep: number;
+  readonly within: number;
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
   readonly requests: readonly SimulatedRequest[];
@@ -259,19 +270,26 @@ function* simulateCandidate(
   bound: PlanBound,
   { plan, runtime }: { readonly plan: Plan; readonly runtime: RuntimeGraph },
   by: number,
-  { engine, goal, requests, demand }: Search,
+  { engine, transitions, goal, within, requests, demand }: Search,
   found: () => TuneResult,
 ): Generator<TuneResult, Tuned | 'unfit' | 'givenUp'> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
-  const parts = simulateInParts(runtime, plan, requests, { engine }, ({ items, now, dropped }) => {
-    left.count(items);
-    return ++steps % LOOK_EVERY !== 0 || !isLate(now + bound.least(left.demand(dropped()), true), by);
-  });
+  const parts = simulateInParts(
+    runtime,
+    plan,
+    requests,
+    { engine, transitions },
+    ({ items, now, dropped }) => {
+      left.count(items);
+      return ++steps % LOOK_EVERY !== 0 || !isLate(now + bound.least(left.demand(dropped()), true), by);
+    },
+  );
   let part = parts.next();
   for (; !part.done; part = parts.next()) yield found();
   const simulation = part.value;
-  if (simulation === undefined || (goal.kind === 'latency' && simulation.makespan > by)) return 'givenUp';
+  if (simulation === undefined || simulation.makespan >= within) return 'givenUp';
+  if (goal.kind === 'latency' && simulation.makespan > by) return 'givenUp';
   const wanted = requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
   const all = simulation.requests.rejected === 0 && simulation.tokens.output === wanted;
   return all ? { candidate, plan, simulation } : 'unfit';

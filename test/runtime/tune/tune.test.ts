@@ -1,7 +1,9 @@
 /** The tuner: what an exhaustive search finds, found with less. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createPlanCompiler, type PlanCompiler } from '../../../compiler/compile.js';
 import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
+import { simulate } from '../../../runtime/clock/simulate.js';
 import { tune, type Goal, type Tuned, type TuneResult } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -39,6 +41,28 @@ describe('tune', () => {
       }),
       { numRuns: 3 },
     );
+  });
+
+  it('keeps to a time, a compiler and a way to change stage that it is given', () => {
+    const all = Array.from({ length: 6 }, () => ({ promptTokens: 40, outputTokens: 20 }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 3.2e6 }), ['re-sharded']);
+    const compiled = new Set<string>();
+    const compiler = createPlanCompiler();
+    const compile: PlanCompiler = (plan) => {
+      compiled.add(plan.name);
+      return compiler(plan);
+    };
+    const best = tune(candidates, all, { compile, transitions: 'barrier' }).ranked[0]!;
+    expect(compiled).toContain(best.plan.name);
+    expect(best.simulation.transitions.count).toBeGreaterThan(0);
+    const { runtime } = compiler(best.plan);
+    expect(best.simulation).toEqual(simulate(runtime, best.plan, all, { transitions: 'barrier' }));
+    const within = makespan(best);
+    const none = tune(candidates, all, { transitions: 'barrier', within });
+    expect(none.ranked).toEqual([]);
+    expect(accountedFor(none)).toBe(candidates.length);
+    const again = tune(candidates, all, { transitions: 'barrier', within: within * (1 + 1e-6) });
+    expect(again.ranked.map(makespan)).toEqual([within]);
   });
 
   it('tries the least of the batches that memory has no room for', () => {
