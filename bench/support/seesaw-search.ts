@@ -1,26 +1,27 @@
 /** The best static plan and the best re-sharded one for a workload, on engines and machines that differ. */
-import { compilePlan, type CompileResult } from '../../compiler/compile.js';
+import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../compiler/compile.js';
+import { groupBy } from '../../compiler/group-by.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { candidateBound } from '../../compiler/planner/bound.js';
-import { createBoundContext } from '../../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
-  candidatePlan,
   findCandidates,
   type Candidate,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
-import { demandOf } from '../../compiler/planner/demand.js';
 import type { Mesh, Plan } from '../../compiler/plan/plan.js';
-import { simulate } from '../../runtime/clock/simulate.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
+import { tune, type Tuned, type TuneOptions } from '../../runtime/tune/tune.js';
 
-/** Prefill steps of static plans to try: the paper tunes the chunk of the baseline for every point. */
-const CHUNKS = [256, 512, 1024, 2048, 4096];
-/** The artifact packs whole prompts up to this many tokens. */
-const SEESAW_MICROBATCH = 4096;
+/** Tokens of a prefill step to try: the paper tunes the chunk of the baseline for every point. */
+const CHUNKS: Readonly<Record<'static' | 're-sharded', readonly number[]>> = {
+  static: [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096],
+  're-sharded': [256, 512, 1024, 2048, 4096, 8192],
+};
+/** Of vLLM and of the artifact by default. */
 const BATCH = 256;
+
+export type Searchable = keyof typeof CHUNKS;
 
 /** How a plan does. */
 export interface Outcome {
@@ -29,6 +30,7 @@ export interface Outcome {
   readonly decode: Mesh;
   /** Tokens of a prefill step. */
   readonly microbatch: number;
+  readonly seconds: number;
   /** Requests per second, warm-up and tail included. */
   readonly rate: number;
 }
@@ -40,71 +42,145 @@ export interface Searched {
 
 export interface Searcher {
   /** The fastest plan; undefined where none fits. */
-  readonly best: (strategy: Strategy, how: Searched) => Outcome | undefined;
-  /** Every plan that fits. */
-  readonly every: (strategy: Strategy, how: Searched) => readonly Outcome[];
+  readonly best: (strategy: Searchable, how: Searched) => Outcome | undefined;
+  /** Of every choice of meshes that fits, the fastest plan. */
+  readonly every: (strategy: Searchable, how: Searched) => readonly Outcome[];
+  /** The plans of the meshes that an outcome of `best` has, by their chunk. */
+  readonly chunks: (strategy: Searchable, best: Outcome, how: Searched) => readonly Outcome[];
+}
+
+/** What is known from searches before, of other engines and on other machines. */
+export interface SearchMemory {
+  /** Plans that won: they are tried first, as what is to be beaten. */
+  readonly winners: Set<string>;
+  /** Of plans under the conditions that make a difference to them: seconds they take at least, and what they came to. */
+  readonly known: Map<string, { readonly least: number; readonly exact?: Outcome }>;
+}
+
+export function createSearchMemory(): SearchMemory {
+  return { winners: new Set(), known: new Map() };
 }
 
 /** Searches on the devices of a plan. Compiled plans are kept from one search to the next. */
-export function createSearcher(plan: Plan, requests: readonly SimulatedRequest[]): Searcher {
-  const demand = demandOf(requests, plan.kv.pageTokens);
-  const candidates = (strategy: Strategy): readonly Candidate[] =>
-    findCandidates(plan, [strategy], {
-      microbatchTokens: strategy === 'static' ? CHUNKS : [SEESAW_MICROBATCH],
-      batchRequests: [BATCH],
-    });
+export function createSearcher(
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  { winners, known }: SearchMemory,
+): Searcher {
+  const compile = rememberingCompiler();
   const candidatesOf = new Map<Strategy, readonly Candidate[]>();
-  const all = (strategy: Strategy): readonly Candidate[] => {
-    const found = candidatesOf.get(strategy) ?? candidates(strategy);
+  const all = (strategy: Searchable): readonly Candidate[] => {
+    const sizes = { microbatchTokens: CHUNKS[strategy], batchRequests: [BATCH] };
+    const found = candidatesOf.get(strategy) ?? findCandidates(plan, [strategy], sizes).filter(isDistinct);
     candidatesOf.set(strategy, found);
     return found;
   };
-  const compiled = new Map<Candidate, { readonly plan: Plan; readonly result: CompileResult }>();
-  const compile = (candidate: Candidate): { readonly plan: Plan; readonly result: CompileResult } => {
-    const known = compiled.get(candidate);
-    if (known !== undefined) return known;
-    const made = candidatePlan(candidate);
-    const found = { plan: made, result: compilePlan(made, { verify: false }) };
-    compiled.set(candidate, found);
-    return found;
-  };
-  /** Undefined where the plan does not fit, or cannot hold some request. */
-  const run = (candidate: Candidate, how: Searched): Outcome | undefined => {
-    const { plan: made, result } = compile(candidate);
-    if (result.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
-    const simulation = simulate(result.runtime, made, requests, how);
-    if (simulation.requests.rejected > 0) return undefined;
-    const { stages } = made;
-    const { microbatchTokens } = stages[0]!;
-    return {
-      label: `${candidateLabel(candidate)}, ${microbatchTokens}`,
-      prefill: stages[0]!.mesh,
-      decode: stages.at(-1)!.mesh,
-      microbatch: microbatchTokens,
-      rate: requests.length / simulation.makespan,
+  /** Simulates; the plans that were run to the end are known from then on. */
+  const search = (
+    candidates: readonly Candidate[],
+    how: Searched,
+    options: TuneOptions = {},
+  ): readonly Outcome[] =>
+    tune(candidates, requests, { ...how, ...options, compile }).ranked.map((each) => {
+      const exact = outcomeOf(each, requests);
+      known.set(conditionsOf(each.candidate, how), { least: exact.seconds, exact });
+      return exact;
+    });
+  const knownOf = (
+    candidate: Candidate,
+    how: Searched,
+  ): { readonly least: number; readonly exact?: Outcome } =>
+    known.get(conditionsOf(candidate, how)) ?? { least: 0 };
+  const fastest = (candidates: readonly Candidate[], how: Searched): Outcome | undefined => {
+    let best = quickest(candidates.flatMap((each) => knownOf(each, how).exact ?? []));
+    const improve = (some: readonly Candidate[]): void => {
+      const open = some.filter((each) => {
+        const { least, exact } = knownOf(each, how);
+        return exact === undefined && least < (best?.seconds ?? Infinity);
+      });
+      best = search(open, how, { ...(best && { within: best.seconds }) })[0] ?? best;
     };
+    improve(candidates.filter((each) => winners.has(keyOf(each))));
+    improve(candidates);
+    if (best === undefined) return undefined;
+    for (const each of candidates) {
+      const { least, exact } = knownOf(each, how);
+      if (exact === undefined) known.set(conditionsOf(each, how), { least: Math.max(least, best.seconds) });
+    }
+    return best;
   };
   return {
     best(strategy, how) {
-      const context = createBoundContext(plan.topology, how.engine);
-      const bounded = all(strategy)
-        .map((candidate) => ({
-          candidate,
-          least: candidateBound(candidate, context)?.least(demand) ?? Infinity,
-        }))
-        .sort((a, b) => a.least - b.least);
-      let found: Outcome | undefined;
-      for (const { candidate, least } of bounded) {
-        if (found !== undefined && least >= requests.length / found.rate) break;
-        const outcome = run(candidate, how);
-        if (outcome !== undefined && (found === undefined || outcome.rate > found.rate)) found = outcome;
-      }
+      const found = fastest(all(strategy), how);
+      if (found !== undefined) winners.add(`${found.label} ${found.microbatch}`);
       return found;
     },
-    every: (strategy, how) =>
-      all(strategy).flatMap((candidate) => {
-        const outcome = run(candidate, how);
-        return outcome === undefined ? [] : [outcome];
-      }),
+    every(strategy, how) {
+      const byMeshes = groupBy(all(strategy), candidateLabel);
+      return [...byMeshes.values()].flatMap((group) => fastest(group, how) ?? []);
+    },
+    chunks(strategy, { label }, how) {
+      const group = all(strategy).filter((each) => candidateLabel(each) === label);
+      const open = group.filter((each) => knownOf(each, how).exact === undefined);
+      search(open, how, { keep: 'all' });
+      return group.flatMap((each) => knownOf(each, how).exact ?? []);
+    },
+  };
+}
+
+/** A step of a static plan carries no fewer tokens than its rows of decode: smaller chunks are one and the same. */
+function isDistinct({ strategy, stages }: Candidate): boolean {
+  const { mesh, microbatchTokens } = stages[0]!;
+  return strategy !== 'static' || microbatchTokens >= Math.ceil(BATCH / (mesh.dp * mesh.pp));
+}
+
+function quickest(outcomes: readonly Outcome[]): Outcome | undefined {
+  return [...outcomes].sort((a, b) => a.seconds - b.seconds)[0];
+}
+
+function keyOf(candidate: Candidate): string {
+  return `${candidateLabel(candidate)} ${candidate.stages[0]!.microbatchTokens}`;
+}
+
+/** The plan, and everything about engine and machine that its time depends on of what the benchmark varies. */
+function conditionsOf(candidate: Candidate, { engine, transitions }: Searched): string {
+  const { strategy, base, stages } = candidate;
+  const { devices, links, overhead } = base.topology;
+  const widths = stages.map(({ mesh }) => mesh.tp);
+  const virtualEngines = engine.virtualEngines && strategy === 'static' && stages[0]!.mesh.pp > 1;
+  return JSON.stringify([
+    keyOf(candidate),
+    { ...engine, virtualEngines },
+    // Without a change of stage there is nothing to it.
+    strategy === 'static' ? '' : transitions,
+    devices[0]!.kind,
+    overhead,
+    links.map(({ allreduce }) => widths.map((tp) => allreduce[tp])),
+  ]);
+}
+
+function outcomeOf(
+  { candidate, plan: { stages }, simulation }: Tuned,
+  requests: readonly SimulatedRequest[],
+): Outcome {
+  return {
+    label: candidateLabel(candidate),
+    prefill: stages[0]!.mesh,
+    decode: stages.at(-1)!.mesh,
+    microbatch: stages[0]!.microbatchTokens,
+    seconds: simulation.makespan,
+    rate: requests.length / simulation.makespan,
+  };
+}
+
+/** Plans of one search are those of the next under the same name and with the same steps. */
+function rememberingCompiler(): PlanCompiler {
+  const compile = createPlanCompiler();
+  const known = new Map<string, CompileResult>();
+  return (plan) => {
+    const key = [plan.name, ...plan.stages.map(({ microbatchTokens }) => microbatchTokens)].join(' ');
+    const result = known.get(key) ?? compile(plan);
+    known.set(key, result);
+    return result;
   };
 }

@@ -1,0 +1,99 @@
+/** What the benchmark of Seesaw finds for one machine, model and workload. */
+import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
+import {
+  ALL_EFFECTS,
+  EFFECTS,
+  EFFECT_SETS,
+  engineWith,
+  NO_EFFECTS,
+  variations,
+  type Effects,
+} from './seesaw-engines.js';
+import { createSearcher, createSearchMemory, type Outcome, type Searcher } from './seesaw-search.js';
+
+/** The best plans of an engine on a machine; absent where none fits. */
+export interface Comparison {
+  readonly fixed?: Outcome;
+  /** Re-sharded as the paper's engine changes stage: all steps end, every weight is loaded anew. */
+  readonly drained?: Outcome;
+  /** Re-sharded as Fulcrum changes stage. */
+  readonly dataflow?: Outcome;
+}
+
+export interface Results {
+  readonly machine: string;
+  readonly model: string;
+  readonly workload: string;
+  readonly requests: number;
+  /** Of every choice of meshes, static or re-sharded, with all effects. Absent, as all that follows, in a short run. */
+  readonly pairs?: readonly Outcome[];
+  /** The meshes of the best static plan and of the best re-sharded one, by the tokens of a prefill step. */
+  readonly chunks?: readonly { readonly label: string; readonly outcomes: readonly Outcome[] }[];
+  /** From none to all; in a short run none and all. */
+  readonly effects: readonly { readonly each: Effects; readonly found: Comparison }[];
+  /** With all effects, each constant at the ends of what is plausible. */
+  readonly constants?: readonly { readonly name: string; readonly found: Comparison }[];
+}
+
+/** Requests per second over those of the best static plan; undefined where one does not fit. */
+export function gainOf({ fixed }: Comparison, other: Outcome | undefined): number | undefined {
+  return fixed && other && other.rate / fixed.rate;
+}
+
+/** Finds something, or takes what was found of it before. */
+export type Find = <Found>(key: string, find: () => Found) => Found;
+
+function compare(searcher: Searcher, engine: EngineModel): Comparison {
+  const reload: EngineModel = { ...engine, fullReload: true };
+  const fixed = searcher.best('static', { engine, transitions: 'dataflow' });
+  const dataflow = searcher.best('re-sharded', { engine, transitions: 'dataflow' });
+  const drained = searcher.best('re-sharded', { engine: reload, transitions: 'barrier' });
+  return { ...(fixed && { fixed }), ...(drained && { drained }), ...(dataflow && { dataflow }) };
+}
+
+/** Runs the searches of one combination, or takes what `find` has of them. */
+export function seesawResults(
+  names: Pick<Results, 'machine' | 'model' | 'workload'>,
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  short: boolean,
+  find: Find,
+): Results {
+  const memory = createSearchMemory();
+  const learn = (found: Comparison): Comparison => {
+    for (const each of Object.values(found) as readonly Outcome[])
+      memory.winners.add(`${each.label} ${each.microbatch}`);
+    return found;
+  };
+  const searcher = createSearcher(plan, requests, memory);
+  const effects = (short ? [ALL_EFFECTS, NO_EFFECTS] : EFFECT_SETS.toReversed()).map((each) => {
+    const name = EFFECTS.filter((effect) => each[effect]).join(' + ') || 'no effects';
+    return { each, found: learn(find(name, () => compare(searcher, engineWith(each)))) };
+  });
+  const common = { ...names, requests: requests.length, effects: effects.toReversed() };
+  if (short) return common;
+  const engine = engineWith(ALL_EFFECTS);
+  const how = { engine, transitions: 'dataflow' } as const;
+  const pairs = find('every pair', () => [
+    ...searcher.every('static', how),
+    ...searcher.every('re-sharded', how),
+  ]);
+  const { fixed, dataflow } = effects[0]!.found;
+  const chunks = find('chunks', () =>
+    (
+      [
+        ['static', fixed],
+        ['re-sharded', dataflow],
+      ] as const
+    ).flatMap(([strategy, best]) =>
+      best ? [{ label: best.label, outcomes: searcher.chunks(strategy, best, how) }] : [],
+    ),
+  );
+  const constants = variations(plan).map(({ name, plan: each }) => ({
+    name,
+    found: learn(find(name, () => compare(createSearcher(each, requests, memory), engine))),
+  }));
+  return { ...common, pairs, chunks, constants };
+}
