@@ -1,5 +1,6 @@
 /** Diagrams as self-contained SVG. */
 import { element, svgDocument, text, type Attributes } from '../../compiler/reshard/svg.js';
+import { groupBy } from '../../compiler/group-by.js';
 import { edgeWidth, isBox, NODE_LOOK, type Diagram, type DiagramItem, type DiagramNode } from './diagram.js';
 import { layoutDiagram, type Layout, type Measure, type Rect, type Route } from './layout.js';
 
@@ -29,9 +30,10 @@ export function printSvg(diagram: Diagram): string {
   const least = Math.max(wide(diagram.title, 20), wide(diagram.caption, 12));
   const width = Math.ceil(Math.max(layout.width, least) + 2 * MARGIN);
   const height = Math.ceil(HEAD + layout.height + MARGIN);
+  const ports = portsOf(layout);
   const place = element('g', { transform: `translate(${MARGIN} ${HEAD})` }, [
     ...diagram.items.flatMap((item) => drawBoxes(item, layout)),
-    ...layout.routes.map((route) => drawEdge(route, layout)),
+    ...layout.routes.map((route) => drawEdge(route, layout, ports.get(route)!)),
     ...diagram.items.flatMap((item) => drawNodes(item, layout)),
     ...layout.routes.map(drawLabel),
   ]);
@@ -93,20 +95,60 @@ function drawNode({ kind, title, lines }: DiagramNode, rect: Rect): string {
   ]);
 }
 
+/** Heights at which an edge leaves the item on its left and reaches the one on its right. */
+interface Ports {
+  left: number;
+  right: number;
+}
+
+/** Items that an edge joins, from left to right. */
+function joined({ edge: { from, to } }: Route, { rects }: Layout): readonly [string, string] {
+  return rects.get(from)!.x <= rects.get(to)!.x ? [from, to] : [to, from];
+}
+
+const middle = ({ y, height }: Rect): number => y + height / 2;
+
+/**
+ * Edges on one side of an item are spread over it, in the order of where they come from, so that each can be told from
+ * the others and an arrow is seen to be that of its own edge.
+ */
+function portsOf(layout: Layout): ReadonlyMap<Route, Ports> {
+  const { routes, rects } = layout;
+  const ports = new Map(routes.map((route): [Route, Ports] => [route, { left: 0, right: 0 }]));
+  const sides = [
+    [
+      'left',
+      (route: Route) => joined(route, layout)[0],
+      (route: Route) => [...route.via, rects.get(joined(route, layout)[1])!][0]!,
+    ],
+    [
+      'right',
+      (route: Route) => joined(route, layout)[1],
+      (route: Route) => [rects.get(joined(route, layout)[0])!, ...route.via].at(-1)!,
+    ],
+  ] as const;
+  for (const [side, itemOf, neighbourOf] of sides)
+    for (const [id, beside] of groupBy(routes, itemOf)) {
+      const { y, height } = rects.get(id)!;
+      const inOrder = beside.toSorted((a, b) => middle(neighbourOf(a)) - middle(neighbourOf(b)));
+      inOrder.forEach((route, index) => {
+        ports.get(route)![side] = y + (height * (index + 1)) / (inOrder.length + 1);
+      });
+    }
+  return ports;
+}
+
 /** A curve through the places of the edge, level where it passes them. */
-function drawEdge({ edge, via, back }: Route, { rects }: Layout): string {
-  const [left, right] = [rects.get(edge.from)!, rects.get(edge.to)!].sort((a, b) => a.x - b.x) as [
-    Rect,
-    Rect,
-  ];
-  const middle = ({ y, height }: Rect): number => y + height / 2;
+function drawEdge(route: Route, layout: Layout, ports: Ports): string {
+  const { edge, via, back } = route;
+  const [left, right] = joined(route, layout).map((id) => layout.rects.get(id)!) as [Rect, Rect];
   const ends = [
-    { x: left.x + left.width, y: middle(left) },
+    { x: left.x + left.width, y: ports.left },
     ...via.flatMap((rect) => [
       { x: rect.x, y: middle(rect) },
       { x: rect.x + rect.width, y: middle(rect) },
     ]),
-    { x: right.x, y: middle(right) },
+    { x: right.x, y: ports.right },
   ];
   const number = (value: number): string => String(Math.round(value * 10) / 10);
   const point = (x: number, y: number): string => `${number(x)} ${number(y)}`;

@@ -4,7 +4,7 @@
  */
 import type { RankHolding, TransitionGraph } from '../ir/transitions.js';
 import { rangesOf } from '../plan/ranges.js';
-import { element, svgDocument, text } from './svg.js';
+import { element, svgDocument, text, type Attributes } from './svg.js';
 
 export interface DrawOptions {
   readonly title: string;
@@ -133,9 +133,10 @@ function rankLabel(
   upright: boolean,
 ): readonly string[] {
   if (along <= 7 * label.length || across < 9) return [];
-  const style = { class: 'small', 'text-anchor': 'middle' };
+  const size: Attributes = across < 16 ? { 'font-size': across * 0.72 } : { class: 'small' };
+  const style = { ...size, 'text-anchor': 'middle' };
   const turned = { ...style, transform: `rotate(-90 ${x.toFixed(2)} ${y.toFixed(2)})` };
-  return [text(x, y + 4, label, upright ? style : turned)];
+  return [text(x, y + (across < 16 ? across * 0.26 : 4), label, upright ? style : turned)];
 }
 
 /** Light, evenly spaced hues for the devices that are drawn; neighbours are told apart by lightness too. */

@@ -134,7 +134,7 @@ function drawMoves(
     ...devices.map((device) => PARTS.reduce((sum, part) => sum + of(device, part), 0)),
   );
   const rows = drawnRows(devices, (device) => PARTS.map((part) => of(device, part)).join(), options);
-  const names = 12 + 7 * Math.max(...rows.map(({ name }) => name.length));
+  const names = 20 + 7 * Math.max(...rows.map(({ name }) => name.length));
   const scale = (HALF - names - 6) / longest;
   const svg = [
     text(left, top + 16, `weights ${reshard.from} → ${reshard.to}`, { 'font-weight': 600 }),

@@ -12,10 +12,12 @@ export function element(name: string, attributes: Attributes, content: readonly 
     : `<${name}${written.join('')}>${content.join('')}</${name}>`;
 }
 
-/** Text at a baseline; `anchor` is `start`, `middle` or `end`. */
+/** Text at a baseline. Colour and size are attributes: a style for all texts would win over those of a single one. */
 export function text(x: number, y: number, content: string, attributes: Attributes = {}): string {
-  return element('text', { x, y, ...attributes }, [escapeText(content)]);
+  return element('text', { x, y, ...TEXT, ...attributes }, [escapeText(content)]);
 }
+
+const TEXT: Attributes = { fill: '#111', 'font-size': 13 };
 
 /** A whole picture on white; `defs` are patterns, markers and the like. */
 export function svgDocument(
@@ -25,9 +27,7 @@ export function svgDocument(
 ): string {
   const size = { width, height, viewBox: `0 0 ${width} ${height}` };
   return `${element('svg', { xmlns: 'http://www.w3.org/2000/svg', ...size }, [
-    element('style', {}, [
-      'text { font-family: system-ui, sans-serif; font-size: 13px; fill: #111 } .small { font-size: 11.5px }',
-    ]),
+    element('style', {}, ['text { font-family: system-ui, sans-serif } .small { font-size: 11.5px }']),
     element('defs', {}, defs),
     element('rect', { width, height, fill: '#fff' }),
     ...content,

@@ -167,6 +167,15 @@ describe('SVG and pages', () => {
     expect(svg.match(/https?:\/\/[^"]*/g)).toEqual(['http://www.w3.org/2000/svg']);
   });
 
+  it.each(DIAGRAMS)('have no two edges that begin or end in one place', (diagram) => {
+    const paths = [
+      ...printSvg(diagram).matchAll(/<path d="M([\d.-]+ [\d.-]+) .*? ([\d.-]+ [\d.-]+)" fill="none"/g),
+    ];
+    expect(paths).toHaveLength(diagram.edges.length);
+    const places = paths.flatMap(([, start, end]) => [`leaves ${start}`, `reaches ${end}`]);
+    expect(new Set(places).size).toBe(places.length);
+  });
+
   it('is one page of all levels that asks the network for nothing', () => {
     const page = drawPage(GRAPH_LEVELS, turns.plan, turns.compiled);
     for (const level of GRAPH_LEVELS) expect(page).toContain(`<section class="card" id="${level}">`);

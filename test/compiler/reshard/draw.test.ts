@@ -51,6 +51,24 @@ describe('a drawing of transitions', () => {
     expect(svg.match(/https?:\/\/[^"]*/g)).toEqual(['http://www.w3.org/2000/svg']);
   });
 
+  it('gives texts their own colour and size, which no style takes from them', () => {
+    const svg = draw(RESHARD);
+    const style = /<style>(.*?)<\/style>/.exec(svg)![1]!;
+    expect(style).not.toMatch(/text \{[^}]*(fill|font-size)/);
+    expect(svg).toMatch(/<text [^>]*font-size="20"[^>]*>test</);
+    // Light on the dark part of a bar, where that has room for it.
+    const halves = draw({
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 } },
+        { name: 'decode', mesh: { tp: 2 } },
+      ],
+    });
+    const dark = rectangles(halves, /^kept in place: /).map(({ x, width }) => x! + width! / 2);
+    const light = [...halves.matchAll(/<text x="([\d.]+)"[^>]*fill="#fff"/g)].map(([, x]) => Number(x));
+    expect(light.length).toBeGreaterThan(0);
+    for (const x of light) expect(Math.min(...dark.map((each) => Math.abs(each - x)))).toBeLessThan(0.1);
+  });
+
   it('shows every rank of both stages where its layers and heads are', () => {
     const svg = draw(RESHARD);
     const rows = rectangles(svg, /layers (\d) to \1, kv heads 0 to 3/);
