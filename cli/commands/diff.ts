@@ -94,8 +94,15 @@ function diffFiles(
     for (const { plan, result } of loaded.compiled) results.set(plan, result);
   }
   const diffs = [];
+  const said = new Set<string>();
+  const sayOnce = (message: string): void => {
+    if (!said.has(message)) err(terminal, message);
+    said.add(message);
+  };
   for (const pair of chosen.pairs) {
-    const sides = pair.map((side) => figures(side, results.get(side.plan)!, options.workload, terminal));
+    const sides = pair.map((side) =>
+      figures(side, results.get(side.plan)!, options.workload, { terminal, sayOnce }),
+    );
     const failed = sides.find((side): side is ExitCode => typeof side === 'number');
     if (failed !== undefined) return failed;
     const [old, now] = sides as [readonly Figure[], readonly Figure[]];
@@ -151,13 +158,13 @@ function figures(
   { file, checked, plan }: Side,
   compiled: CompileResult,
   workload: string | undefined,
-  terminal: Terminal,
+  { terminal, sayOnce }: { readonly terminal: Terminal; readonly sayOnce: (message: string) => void },
 ): readonly Figure[] | ExitCode {
   const requests = chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
   if (requests.kind === 'requests')
     return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));
   if (workload === undefined && requests.kind === 'usage') {
-    err(terminal, `no time is predicted: ${requests.message}`);
+    sayOnce(`no time is predicted: ${requests.message}`);
     return figuresOf(plan, compiled, undefined);
   }
   return refuseRequests(terminal, requests);

@@ -119,7 +119,7 @@ describe('diff', () => {
     const bare = join(folder, 'bare.plan');
     writeFileSync(bare, readFileSync(pipeline, 'utf8').replace(/^workload.*\n/m, ''));
     const { all, err } = await diffs(bare, '--plan', 'p', '--plan', 'q');
-    expect(err).toContain('no time is predicted: ');
+    expect(err.match(/no time is predicted: /g)).toHaveLength(1);
     expect(byName(all[0]!).has('requests per second')).toBe(false);
     const chosen = await diffs(
       bare,
