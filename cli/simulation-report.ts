@@ -3,7 +3,7 @@ import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
 import { describeReuse } from './reuse.js';
-import { formatBytes, formatCount, formatDuration, formatTable } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatTable, plural } from './format.js';
 
 export interface NamedSimulation {
   readonly plan: string;
@@ -145,7 +145,9 @@ export function describeSimulation(report: SimulationReport): string {
     `  KV at most   ${held.map(([tier, amount]) => `${tier} ${formatBytes(amount)}`).join(', ')}`,
     ...reuseLines(report),
     `  preempted    ${preemptions.swapped} swapped out, ${preemptions.dropped} computed again`,
-    ...(requests.rejected > 0 ? [`  rejected     ${requests.rejected} requests can never fit`] : []),
+    ...(requests.rejected > 0
+      ? [`  rejected     ${plural(requests.rejected, 'request')} can never fit`]
+      : []),
   ];
   return lines.join('\n');
 }

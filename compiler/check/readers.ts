@@ -132,31 +132,25 @@ export const text: Reader<string> = (expr, cx, what) => {
     return undefined;
   }
   const value = evaluate(expr, cx, what);
-  if (!value) return undefined;
-  if (value.kind === 'string') return value.value;
-  cx.report(
-    report(
-      'wrong-type',
-      { what, expected: 'a string in quotes', found: describeScalar(value) },
-      { primary: at(cx, expr) },
-    ),
-  );
+  if (value?.kind === 'string') return value.value;
+  if (value) reportType(expr, cx, { what, expected: 'a string in quotes', found: describeScalar(value) });
   return undefined;
 };
 
 export const truth: Reader<boolean> = (expr, cx, what) => {
   const value = evaluate(expr, cx, what);
-  if (!value) return undefined;
-  if (value.kind === 'bool') return value.value;
-  cx.report(
-    report(
-      'wrong-type',
-      { what, expected: '`true` or `false`', found: describeScalar(value) },
-      { primary: at(cx, expr) },
-    ),
-  );
+  if (value?.kind === 'bool') return value.value;
+  if (value) reportType(expr, cx, { what, expected: '`true` or `false`', found: describeScalar(value) });
   return undefined;
 };
+
+function reportType(
+  expr: Expr,
+  cx: Context,
+  facts: { readonly what: string; readonly expected: string; readonly found: string },
+): void {
+  cx.report(report('wrong-type', facts, { primary: at(cx, expr) }));
+}
 
 /** One of a few words; a param of type `name` may stand for it. */
 export function oneOf<const W extends string>(known: readonly W[]): Reader<W> {

@@ -42,6 +42,22 @@ export function stageHoldings(stage: ShardedStage): readonly RankHolding[] {
   return holdings;
 }
 
+/** Whether two stages are on the same devices, and the ranks of each device are of the same replica and alike. */
+export function alikeByDevice(
+  a: readonly RankHolding[],
+  b: readonly RankHolding[],
+  alike: (a: RankHolding, b: RankHolding) => boolean,
+): boolean {
+  const there = new Map(b.map((rank) => [rank.device, rank]));
+  return (
+    a.length === b.length &&
+    a.every((rank) => {
+      const other = there.get(rank.device);
+      return other !== undefined && other.dp === rank.dp && alike(rank, other);
+    })
+  );
+}
+
 /** Element type in device memory of every tensor that some stage holds. */
 export function tensorTypes(sharded: ShardedGraph): ReadonlyMap<string, WeightType> {
   const types = new Map<string, WeightType>();

@@ -7,6 +7,7 @@ import type { KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { KvTier, Plan, Stage } from '../plan/plan.js';
 import { intervalLength, sameInterval } from '../ir/rectangles.js';
+import { alikeByDevice } from './holdings.js';
 
 /** One edge per stage that prefills and later stage of the flow that decodes without prefilling. */
 export function kvEdges(
@@ -68,18 +69,11 @@ function kvEdge(
 
 /** Whether two stages find every page's slice on the same device, for the same replica. */
 function sameKv(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
-  const there = new Map(b.map((rank) => [rank.device, rank]));
-  return (
-    a.length === b.length &&
-    a.every((rank) => {
-      const other = there.get(rank.device);
-      return (
-        other !== undefined &&
-        other.dp === rank.dp &&
-        sameInterval(other.kv.layers, rank.kv.layers) &&
-        sameInterval(other.kv.heads, rank.kv.heads)
-      );
-    })
+  return alikeByDevice(
+    a,
+    b,
+    ({ kv: here }, { kv: there }) =>
+      sameInterval(here.layers, there.layers) && sameInterval(here.heads, there.heads),
   );
 }
 

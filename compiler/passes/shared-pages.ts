@@ -13,6 +13,7 @@
  */
 import { intervalLength } from '../ir/rectangles.js';
 import type { RankHolding } from '../ir/transitions.js';
+import { alikeByDevice } from './holdings.js';
 import type { PoolDraft } from './kv-pools.js';
 
 /** Share of the common pages that are kept for the pool that hands on, if it has use for them. */
@@ -21,18 +22,12 @@ const KEPT_FOR_PREFILL = 1 / 8;
 /** The pool whose pages a decoding pool may take part in. */
 export function lenderOf(borrower: PoolDraft, drafts: readonly PoolDraft[]): PoolDraft | undefined {
   if (borrower.handsOn) return undefined;
-  return drafts.find((draft) => draft.handsOn && haveEqualPages(draft.ranks, borrower.ranks));
+  return drafts.find((draft) => draft.handsOn && alikeByDevice(draft.ranks, borrower.ranks, haveEqualPages));
 }
 
-function haveEqualPages(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
-  const there = new Map(b.map((rank) => [rank.device, rank]));
-  return (
-    a.length === b.length &&
-    a.every((rank) => {
-      const other = there.get(rank.device);
-      return other !== undefined && other.dp === rank.dp && pageParts(rank) === pageParts(other);
-    })
-  );
+/** Whether pages of both have as many bytes. */
+function haveEqualPages(a: RankHolding, b: RankHolding): boolean {
+  return pageParts(a) === pageParts(b);
 }
 
 /** Heads of layers in a page. */

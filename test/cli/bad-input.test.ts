@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeRandomModel } from '../fixtures/random-model.js';
 import { runInProcess } from './run-program.js';
+import { completionLine } from '../fixtures/batch-lines.js';
 
 const DEVICE_OPENED = 'a device was opened';
 vi.mock('../../runtime/device/dawn.js', () => ({
@@ -24,12 +25,7 @@ vi.mock('../../runtime/device/dawn.js', () => ({
 }));
 
 const UP = 'model.layers.1.mlp.up_proj.weight';
-const REQUEST = JSON.stringify({
-  custom_id: 'a',
-  method: 'POST',
-  url: '/v1/completions',
-  body: { prompt: 'hello' },
-});
+const REQUEST = completionLine('a', { prompt: 'hello' });
 
 let folder = '';
 const at = (name: string): string => join(folder, name);

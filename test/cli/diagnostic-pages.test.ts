@@ -16,6 +16,7 @@ import { memoryHost } from '../compiler/check/memory-host.js';
 import { compileAndSimulate } from '../fixtures/check-everything.js';
 import { writeRandomModel } from '../fixtures/random-model.js';
 import { runInProcess } from './run-program.js';
+import { completionLine } from '../fixtures/batch-lines.js';
 
 const DEVICE_OPENED = 'a device was opened';
 vi.mock('../../runtime/device/dawn.js', () => ({
@@ -74,10 +75,7 @@ plan serve for m on workstation { stage serve: prefill + decode on gpu { mesh (p
 `,
   );
   const body = { prompt: 'hello', max_tokens: 4 };
-  put(
-    'requests.jsonl',
-    `${JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/completions', body })}\n`,
-  );
+  put('requests.jsonl', `${completionLine('a', body)}\n`);
   put('lengths.jsonl', '{"prompt": 8, "output": 4}\n');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -21,6 +21,7 @@ import { referenceConfig } from '../reference/config.js';
 import { referenceFromTensors, referenceModel, type ReferenceModel } from '../reference/model.js';
 import { directoryTensors, type TensorProvider } from '../reference/tensors.js';
 import { expectReferenceAnswers } from './support/clerk.js';
+import { completionLine } from '../fixtures/batch-lines.js';
 
 const LLAMA_3 = {
   rope_type: 'llama3',
@@ -135,13 +136,10 @@ describe('models in GGUF files', () => {
     const { runtime } = compilePlan(planOf(file, onTp2, 'f32'));
     const [requestsPath, resultsPath] = [join(root, 'in.jsonl'), join(root, 'out.jsonl')];
     const bodies = [{ temperature: 0 }, { seed: 5, response_format: { type: 'json_object' } }];
-    const lines = bodies.map((body, i) => ({
-      custom_id: String(i),
-      method: 'POST',
-      url: '/v1/completions',
-      body: { prompt: 'Once upon 2 times', max_tokens: 24, ...body },
-    }));
-    writeFileSync(requestsPath, lines.map((line) => JSON.stringify(line)).join('\n'));
+    const lines = bodies.map((body, i) =>
+      completionLine(String(i), { prompt: 'Once upon 2 times', max_tokens: 24, ...body }),
+    );
+    writeFileSync(requestsPath, lines.join('\n'));
     const textsOf = async (modelDirectory: string): Promise<readonly unknown[]> => {
       const engine = await openEngine(runtime, { modelDirectory });
       const tokenizer = openTokenizer(runtime.model, modelDirectory);

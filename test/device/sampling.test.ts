@@ -15,6 +15,7 @@ import { runBatch } from '../../runtime/jobs/run-batch.js';
 import { openTokenizer } from '../../runtime/tokenizer/open-tokenizer.js';
 import { loadTokenizer } from '../../runtime/tokenizer/tokenizer.js';
 import { CLERK } from './support/clerk.js';
+import { chatLine, completionLine } from '../fixtures/batch-lines.js';
 
 interface Choice {
   readonly text?: string;
@@ -113,18 +114,11 @@ const completions = {
 };
 
 const LINES = [
-  ...Object.entries(completions).map(([custom_id, body]) =>
-    JSON.stringify({ custom_id, method: 'POST', url: '/v1/completions', body: { prompt: PROMPT, ...body } }),
-  ),
-  ...(['chat', 'chat-again'] as const).map((custom_id) =>
-    JSON.stringify({
-      custom_id,
-      method: 'POST',
-      url: '/v1/chat/completions',
-      body: {
-        messages: [{ role: 'user', content: PROMPT.replace('\nJSON:\n', '') }],
-        ...(custom_id === 'chat' ? { temperature: 0, logprobs: true } : { ...HOT, seed: 7 }),
-      },
+  ...Object.entries(completions).map(([id, body]) => completionLine(id, { prompt: PROMPT, ...body })),
+  ...(['chat', 'chat-again'] as const).map((id) =>
+    chatLine(id, {
+      messages: [{ role: 'user', content: PROMPT.replace('\nJSON:\n', '') }],
+      ...(id === 'chat' ? { temperature: 0, logprobs: true } : { ...HOT, seed: 7 }),
     }),
   ),
 ];

@@ -6,6 +6,7 @@ import type { ShardedStage } from '../../../compiler/ir/sharded.js';
 import { buildLogical } from '../../../compiler/passes/build-logical.js';
 import { shardPlan } from '../../../compiler/passes/shard.js';
 import type { TpDim } from '../../../compiler/plan/plan.js';
+import { GOLDEN_PLANS } from '../support/golden-plans.js';
 import { makePlan, originAt, type PlanOptions } from '../support/make-plan.js';
 
 function shard(options: PlanOptions): ReturnType<typeof shardPlan> {
@@ -147,44 +148,8 @@ describe('what is refused', () => {
   });
 });
 
-const CASES: Readonly<Record<string, PlanOptions>> = {
-  reshard: {
-    stages: [
-      { name: 'prefill', mesh: { pp: 4 } },
-      { name: 'decode', mesh: { tp: 4 } },
-    ],
-  },
-  replicas: {
-    shape: { layers: 5, family: 'qwen2', qkvBias: true, tied: true },
-    stages: [
-      { name: 'prefill', mesh: { dp: 2, pp: 2 } },
-      { name: 'decode', mesh: { dp: 2, tp: 2 } },
-    ],
-  },
-  'kv-copies': {
-    shape: { kvHeads: 2, outputBias: true, mlpBias: true },
-    stages: [{ name: 'serve', mesh: { tp: 4 }, kvReplicas: 2 }],
-  },
-  override: {
-    shape: { family: 'qwen3', qkNorm: true },
-    stages: [
-      {
-        name: 'serve',
-        mesh: { pp: 2, tp: 2 },
-        overrides: [{ firstLayer: 0, lastLayer: 1, part: 'mlp', onTp: ['heads', 'kv_heads', 'vocab'] }],
-      },
-    ],
-  },
-  mixed: {
-    stages: [
-      { name: 'prefill', mesh: { tp: 2 }, onTp: ['heads', 'ffn'] },
-      { name: 'decode', mesh: { tp: 2 }, onTp: ['kv_heads', 'vocab'] },
-    ],
-  },
-};
-
 describe('printed forms', () => {
-  it.each(Object.entries(CASES))('%s', async (name, options) => {
+  it.each(Object.entries(GOLDEN_PLANS))('%s', async (name, options) => {
     const plan = makePlan(options);
     const logical = buildLogical(plan.model);
     await expect(printLogical(logical)).toMatchFileSnapshot(`../../golden/${name}/logical.txt`);
@@ -194,7 +159,7 @@ describe('printed forms', () => {
   });
 
   it('prints the same text for the same plan, and origins only when asked', () => {
-    const options = CASES['reshard']!;
+    const options = GOLDEN_PLANS['reshard']!;
     expect(printSharded(shard(options).graph)).toBe(printSharded(shard(options).graph));
     expect(printSharded(shard(options).graph)).not.toContain('test.plan');
   });

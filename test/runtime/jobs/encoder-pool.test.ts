@@ -10,6 +10,7 @@ import { runBatch } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
 import { transpile } from '../../fixtures/transpiled.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 const worker = transpile('runtime/jobs/encode-worker.ts');
 const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-encoder-'));
@@ -83,9 +84,8 @@ describe('an encoder pool', () => {
 
   it('ends a batch with what is finished when a worker is lost', async () => {
     const requestsPath = join(scratch, 'requests.jsonl');
-    const line = (i: number) =>
-      JSON.stringify({ custom_id: `${i}`, method: 'POST', url: '/v1/completions', body: { prompt: 'x' } });
-    writeFileSync(requestsPath, Array.from({ length: 1100 }, (_, i) => line(i)).join('\n'));
+    const lines = Array.from({ length: 1100 }, (_, i) => completionLine(`${i}`, { prompt: 'x' }));
+    writeFileSync(requestsPath, lines.join('\n'));
     const pool = openEncoderPool(data, { workers: 1, entry: failing('throw new Error("out of luck")') });
     let calls = 0;
     const summary = await runBatch({

@@ -9,6 +9,7 @@ import { parseJournal, type Journal } from '../../../runtime/jobs/journal-format
 import type { StartMode } from '../../../runtime/jobs/batch-start.js';
 import { seededRandom } from '../../fixtures/random.js';
 import { transpile } from '../../fixtures/transpiled.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 const program = transpile('test/fixtures/job-process.ts');
 const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-killed-'));
@@ -35,12 +36,7 @@ const wishes = [
 writeFileSync(
   requests,
   Array.from({ length: REQUESTS }, (_, i) =>
-    JSON.stringify({
-      custom_id: `r${i}`,
-      method: 'POST',
-      url: '/v1/completions',
-      body: { prompt: [i], ...wishes[i % wishes.length] },
-    }),
+    completionLine(`r${i}`, { prompt: [i], ...wishes[i % wishes.length] }),
   ).join('\n'),
 );
 

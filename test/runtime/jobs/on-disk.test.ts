@@ -13,6 +13,7 @@ import { parseJournal, type Journal } from '../../../runtime/jobs/journal-format
 import { runBatch } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 /** By name: what would be left of a file. */
 const kept = vi.hoisted(() => ({ bytes: new Map<string, Buffer>(), names: new Set<string>() }));
@@ -72,12 +73,7 @@ const requestsPath = join(scratch, 'requests.jsonl');
 writeFileSync(
   requestsPath,
   Array.from({ length: REQUESTS }, (_, i) =>
-    JSON.stringify({
-      custom_id: `r${i}`,
-      method: 'POST',
-      url: '/v1/completions',
-      body: { prompt: [2 + i], max_tokens: 1 + (i % 7) },
-    }),
+    completionLine(`r${i}`, { prompt: [2 + i], max_tokens: 1 + (i % 7) }),
   ).join('\n'),
 );
 

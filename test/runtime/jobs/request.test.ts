@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { choiceSeed, parseBatchLine, type BatchRequest } from '../../../runtime/jobs/request.js';
 import { RequestRefused, type RequestError } from '../../../runtime/jobs/request-error.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 function completion(body: object): BatchRequest {
   return parseBatchLine(
@@ -164,9 +165,7 @@ describe('accepted requests', () => {
 
   it('derives a seed from custom_id, and one per choice', () => {
     expect(completion({}).sampling.seed).toBe(completion({}).sampling.seed);
-    const other = parseBatchLine(
-      JSON.stringify({ custom_id: 'b', method: 'POST', url: '/v1/completions', body: { prompt: 'p' } }),
-    );
+    const other = parseBatchLine(completionLine('b', { prompt: 'p' }));
     expect(other.sampling.seed).not.toBe(completion({}).sampling.seed);
     const seeds = [0, 1, 2, 3].map((choice) => choiceSeed(0xffffffff, choice));
     expect(seeds[0]).toBe(0xffffffff);

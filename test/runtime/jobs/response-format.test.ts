@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { runBatch } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer, type TextTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-formats-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -24,7 +25,7 @@ async function run(formats: Readonly<Record<string, unknown>>, tokenizer: TextTo
   const [requestsPath, resultsPath] = [join(scratch, 'in.jsonl'), join(scratch, 'out.jsonl')];
   const lines = Object.entries(formats).map(([custom_id, response_format]) => {
     const body = { prompt: [5], n: 2, response_format };
-    return JSON.stringify({ custom_id, method: 'POST', url: '/v1/completions', body });
+    return completionLine(custom_id, body);
   });
   writeFileSync(requestsPath, lines.join('\n'));
   const engine = fakeEngine(() => [{ id: 1 }]);

@@ -16,6 +16,7 @@ import { encodeRecord, parseJournal, type Journal } from '../../../runtime/jobs/
 import { runBatch, type BatchJob } from '../../../runtime/jobs/run-batch.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
 
 const tokenizer = loadTokenizer('plans/models/clerk');
 const model = { name: 'clerk', context: 512, vocab: 512 };
@@ -34,12 +35,7 @@ const requestsPath = join(scratch, 'requests.jsonl');
 writeFileSync(requestsPath, `${lines.join('\n')}\n`);
 
 function completion(id: string, prompt: string): string {
-  return JSON.stringify({
-    custom_id: id,
-    method: 'POST',
-    url: '/v1/completions',
-    body: { prompt, max_tokens: 40 },
-  });
+  return completionLine(id, { prompt, max_tokens: 40 });
 }
 
 function echo(request: EngineRequest): { readonly id: number }[] {

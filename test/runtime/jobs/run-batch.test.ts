@@ -1,89 +1,16 @@
-import { execFileSync, spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  linkSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, linkSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import type { EngineRequest, GeneratedToken } from '../../../runtime/engine/types.js';
+import { describe, expect, it } from 'vitest';
+import type { GeneratedToken } from '../../../runtime/engine/types.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { countRequests } from '../../../runtime/jobs/request-lines.js';
 import type { BatchProgress } from '../../../runtime/jobs/batch-state.js';
-import { runBatch, type BatchJob } from '../../../runtime/jobs/run-batch.js';
-import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
+import { runBatch } from '../../../runtime/jobs/run-batch.js';
+import { chatLine, completionLine } from '../../fixtures/batch-lines.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
+import { echo, model, openScratch, readLines, tokenizer } from './scratch-batches.js';
 
-const CLERK = 'plans/models/clerk';
-const tokenizer = loadTokenizer(CLERK);
-const model = { name: 'clerk', context: 512, vocab: 512 };
-const scratch = mkdtempSync(join(tmpdir(), 'fulcrum-jobs-'));
-afterAll(() => rmSync(scratch, { recursive: true }));
-let files = 0;
-
-interface Line {
-  readonly id: string;
-  readonly custom_id: string | null;
-  readonly response: null | {
-    readonly status_code: number;
-    readonly body: {
-      readonly choices: readonly {
-        readonly text: string;
-        readonly finish_reason: string;
-        readonly index: number;
-      }[];
-      readonly usage: Record<string, number>;
-      readonly error?: { readonly code: string };
-    };
-  };
-  readonly error: null | { readonly code: string; readonly message: string };
-}
-
-function completionLine(customId: string, body: object): string {
-  return JSON.stringify({ custom_id: customId, method: 'POST', url: '/v1/completions', body });
-}
-
-/** Answers with the prompt's own tokens (without the start token), then the end token. */
-function echo(request: EngineRequest): GeneratedToken[] {
-  return [...request.promptIds.slice(1), 1].map((id) => ({ id }));
-}
-
-function requestFile(lines: readonly string[] | string): string {
-  const path = join(scratch, `requests-${files++}.jsonl`);
-  writeFileSync(path, typeof lines === 'string' ? lines : `${lines.join('\n')}\n`);
-  return path;
-}
-
-function readLines(path: string): Line[] {
-  const text = readFileSync(path, 'utf8');
-  expect(text === '' || text.endsWith('\n')).toBe(true);
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Line);
-}
-
-async function run(lines: readonly string[] | string, options: Partial<BatchJob> = {}) {
-  const engine = options.engine ?? fakeEngine(echo);
-  const resultsPath = join(scratch, `results-${files++}.jsonl`);
-  const base = {
-    requestsPath: requestFile(lines),
-    resultsPath,
-    engine,
-    tokenizer,
-    model,
-    now: () => 1_700_000_000_000,
-  };
-  const summary = await runBatch({ ...base, ...options });
-  return { summary, results: existsSync(resultsPath) ? readLines(resultsPath) : [], engine };
-}
+const { folder, path, requestFile, run } = openScratch();
 
 describe('a batch', () => {
   it('answers in completion order in the OpenAI shape', async () => {
@@ -123,12 +50,7 @@ describe('a batch', () => {
       completionLine('long', { prompt: Array<number>(512).fill(5) }),
       completionLine('id', { prompt: [512] }),
       completionLine('good', { prompt: 'y' }),
-      JSON.stringify({
-        custom_id: 'chat',
-        method: 'POST',
-        url: '/v1/chat/completions',
-        body: { messages: [{ role: 'user', content: 'hi' }] },
-      }),
+      chatLine('chat', { messages: [{ role: 'user', content: 'hi' }] }),
       '',
       completionLine('fits', { prompt: Array<number>(511).fill(5), max_tokens: 40 }),
     ]);
@@ -167,7 +89,7 @@ describe('a batch', () => {
     const bytes = Buffer.concat([Buffer.from(`${lines[0]}\n`), Buffer.from(lines[1]!, 'latin1')]);
     const requestsPath = requestFile([]);
     writeFileSync(requestsPath, bytes);
-    const resultsPath = join(scratch, 'latin.jsonl');
+    const resultsPath = path('latin.jsonl');
     const summary = await runBatch({ requestsPath, resultsPath, engine: fakeEngine(echo), tokenizer, model });
     expect(summary).toMatchObject({ read: 2, answered: 1, failed: 1 });
     expect(countRequests(requestsPath)).toBe(2);
@@ -280,131 +202,25 @@ describe('a batch', () => {
   });
 });
 
-describe('a batch cut short', () => {
-  const lines = Array.from({ length: 20 }, (_, i) =>
-    completionLine(`r${i}`, { prompt: 'a'.repeat(i + 1), max_tokens: 99 }),
-  );
-
-  it('keeps finished results on abort', async () => {
-    const stop = new AbortController();
-    const engine = fakeEngine(echo, (round) => {
-      if (round === 6) stop.abort();
-    });
-    const { results, summary } = await run(lines, { engine, signal: stop.signal });
-    expect(summary.interrupted).toBe(true);
-    expect(results.length).toBeGreaterThan(0);
-    expect(results).toHaveLength(summary.answered);
-    expect(summary.unfinished).toBe(20 - results.length);
-  });
-
-  it('leaves earlier results alone when it was aborted before it began', async () => {
-    const resultsPath = join(scratch, 'earlier.jsonl');
-    writeFileSync(resultsPath, '{}\n');
-    const requestsPath = requestFile(lines);
-    const engine = fakeEngine(echo);
-    const signal = AbortSignal.abort();
-    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model, signal });
-    expect(summary).toMatchObject({ read: 0, answered: 0, unfinished: 0, interrupted: true });
-    expect(readFileSync(resultsPath, 'utf8')).toBe('{}\n');
-  });
-
-  it('keeps finished results when the device is lost, and says so', async () => {
-    const engine = fakeEngine(echo, (round) => {
-      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
-    });
-    const { results, summary } = await run(lines, { engine });
-    expect(summary.failure?.code).toBe('FC0902');
-    expect(summary.interrupted).toBe(false);
-    expect(results.length).toBe(summary.answered);
-    expect(results.length).toBeGreaterThan(0);
-    expect(summary.unfinished).toBe(20 - summary.answered);
-  });
-
-  it('gives up a pipe that has nothing to give, on abort and when the device is lost', async () => {
-    const requestsPath = join(scratch, `pipe-${files++}`);
-    execFileSync('mkfifo', [requestsPath]);
-    // Reading and writing: neither blocks, and the pipe never ends.
-    const pipe = openSync(requestsPath, 'r+');
-    writeSync(pipe, `${lines[0]}\n${lines[1]}\n`);
-    const stop = new AbortController();
-    const aborted = run([], {
-      requestsPath,
-      window: 1,
-      signal: stop.signal,
-      onProgress: ({ answered }) => answered === 2 && stop.abort(),
-    });
-    expect((await aborted).summary).toMatchObject({ read: 2, answered: 2, interrupted: true });
-    writeSync(pipe, `${lines[0]}\n${lines[9]}\n`);
-    const engine = fakeEngine(echo, (round) => {
-      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
-    });
-    const { summary } = await run([], { requestsPath, window: 2, engine });
-    expect(summary).toMatchObject({ read: 2, answered: 1, interrupted: false });
-    expect(summary.failure?.code).toBe('FC0902');
-    closeSync(pipe);
-  });
-
-  it('waits for the writer of a pipe, and can be told not to', async () => {
-    const requestsPath = join(scratch, `pipe-${files++}`);
-    execFileSync('mkfifo', [requestsPath]);
-    const stop = new AbortController();
-    const waiting = run([], { requestsPath, resultsPath: join(scratch, 'none.jsonl'), signal: stop.signal });
-    stop.abort();
-    expect((await waiting).summary).toMatchObject({ read: 0, interrupted: true });
-    const text = `${completionLine('ä', { prompt: 'x' })}\n${completionLine('b', { prompt: 'y' })}\n`;
-    const answered = run([], { requestsPath });
-    const writer = spawn('sh', ['-c', 'printf %s "$2" > "$1"', 'sh', requestsPath, text]);
-    const { summary, results } = await answered;
-    expect(summary).toMatchObject({ read: 2, readAll: true, answered: 2, interrupted: false });
-    expect(results.map((line) => line.custom_id).sort()).toEqual(['b', 'ä']);
-    writer.kill();
-  });
-
-  it('answers what a pipe has given without waiting for more', async () => {
-    const requestsPath = join(scratch, `pipe-${files++}`);
-    execFileSync('mkfifo', [requestsPath]);
-    const pipe = openSync(requestsPath, 'r+');
-    writeSync(pipe, `${lines[0]}\n`);
-    const stop = new AbortController();
-    const { summary } = await run([], {
-      requestsPath,
-      signal: stop.signal,
-      onProgress: ({ read, answered }) => {
-        if (answered === 1 && read === 1) writeSync(pipe, `${lines[1]}\n`);
-        if (answered === 2) stop.abort();
-      },
-    });
-    expect(summary).toMatchObject({ read: 2, answered: 2, failed: 0, interrupted: true });
-    closeSync(pipe);
-  });
-
-  it('passes bugs on', async () => {
-    const engine = fakeEngine(() => {
-      throw new TypeError('a bug');
-    });
-    await expect(run(lines, { engine })).rejects.toThrow(TypeError);
-  });
-});
-
 describe('files', () => {
-  const job = (requestsPath: string, resultsPath = join(scratch, 'never.jsonl')): Promise<unknown> =>
+  const job = (requestsPath: string, resultsPath = join(folder, 'never.jsonl')): Promise<unknown> =>
     runBatch({ requestsPath, resultsPath, engine: fakeEngine(echo), tokenizer, model });
 
   it('refuses unreadable and empty request files without touching the output', async () => {
-    const missing = join(scratch, 'none.jsonl');
+    const missing = join(folder, 'none.jsonl');
     await expect(job(missing)).rejects.toMatchObject({ code: 'FC0916', details: { subject: missing } });
-    await expect(job(scratch)).rejects.toMatchObject({ code: 'FC0916' });
+    await expect(job(folder)).rejects.toMatchObject({ code: 'FC0916' });
     await expect(job(requestFile('\n \n'))).rejects.toMatchObject({ code: 'FC0916' });
     expect(() => countRequests(missing)).toThrow(expect.objectContaining({ code: 'FC0916' }));
     expect(() => countRequests(requestFile('\n \n'))).toThrow(expect.objectContaining({ code: 'FC0916' }));
-    expect(existsSync(join(scratch, 'never.jsonl'))).toBe(false);
+    expect(existsSync(join(folder, 'never.jsonl'))).toBe(false);
   });
 
   it('refuses an output that cannot be written or is the input', async () => {
     const requests = requestFile([completionLine('a', { prompt: 'x' })]);
-    await expect(job(requests, join(scratch, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0918' });
+    await expect(job(requests, join(folder, 'no', 'dir.jsonl'))).rejects.toMatchObject({ code: 'FC0918' });
     await expect(job(requests, requests)).rejects.toMatchObject({ code: 'FC0918' });
-    const link = join(scratch, 'hard-link.jsonl');
+    const link = path('hard-link.jsonl');
     linkSync(requests, link);
     await expect(job(requests, link)).rejects.toMatchObject({ code: 'FC0918' });
     expect(readFileSync(requests, 'utf8')).toContain('"a"');

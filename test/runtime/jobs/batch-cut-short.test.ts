@@ -1,0 +1,117 @@
+/** Batches that end before their requests do: what is answered by then is kept, and they say why. */
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { RuntimeFailure } from '../../../runtime/failure.js';
+import { runBatch } from '../../../runtime/jobs/run-batch.js';
+import { completionLine } from '../../fixtures/batch-lines.js';
+import { fakeEngine } from '../../fixtures/fake-engine.js';
+import { echo, model, openScratch, tokenizer } from './scratch-batches.js';
+
+const { path, requestFile, run } = openScratch();
+
+describe('a batch cut short', () => {
+  const lines = Array.from({ length: 20 }, (_, i) =>
+    completionLine(`r${i}`, { prompt: 'a'.repeat(i + 1), max_tokens: 99 }),
+  );
+
+  it('keeps finished results on abort', async () => {
+    const stop = new AbortController();
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) stop.abort();
+    });
+    const { results, summary } = await run(lines, { engine, signal: stop.signal });
+    expect(summary.interrupted).toBe(true);
+    expect(results.length).toBeGreaterThan(0);
+    expect(results).toHaveLength(summary.answered);
+    expect(summary.unfinished).toBe(20 - results.length);
+  });
+
+  it('leaves earlier results alone when it was aborted before it began', async () => {
+    const resultsPath = path('earlier.jsonl');
+    writeFileSync(resultsPath, '{}\n');
+    const requestsPath = requestFile(lines);
+    const engine = fakeEngine(echo);
+    const signal = AbortSignal.abort();
+    const summary = await runBatch({ requestsPath, resultsPath, engine, tokenizer, model, signal });
+    expect(summary).toMatchObject({ read: 0, answered: 0, unfinished: 0, interrupted: true });
+    expect(readFileSync(resultsPath, 'utf8')).toBe('{}\n');
+  });
+
+  it('keeps finished results when the device is lost, and says so', async () => {
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
+    });
+    const { results, summary } = await run(lines, { engine });
+    expect(summary.failure?.code).toBe('FC0902');
+    expect(summary.interrupted).toBe(false);
+    expect(results.length).toBe(summary.answered);
+    expect(results.length).toBeGreaterThan(0);
+    expect(summary.unfinished).toBe(20 - summary.answered);
+  });
+
+  it('gives up a pipe that has nothing to give, on abort and when the device is lost', async () => {
+    const requestsPath = path('pipe');
+    execFileSync('mkfifo', [requestsPath]);
+    // Reading and writing: neither blocks, and the pipe never ends.
+    const pipe = openSync(requestsPath, 'r+');
+    writeSync(pipe, `${lines[0]}\n${lines[1]}\n`);
+    const stop = new AbortController();
+    const aborted = run([], {
+      requestsPath,
+      window: 1,
+      signal: stop.signal,
+      onProgress: ({ answered }) => answered === 2 && stop.abort(),
+    });
+    expect((await aborted).summary).toMatchObject({ read: 2, answered: 2, interrupted: true });
+    writeSync(pipe, `${lines[0]}\n${lines[9]}\n`);
+    const engine = fakeEngine(echo, (round) => {
+      if (round === 6) throw new RuntimeFailure('FC0902', 'device gpu[0] is lost');
+    });
+    const { summary } = await run([], { requestsPath, window: 2, engine });
+    expect(summary).toMatchObject({ read: 2, answered: 1, interrupted: false });
+    expect(summary.failure?.code).toBe('FC0902');
+    closeSync(pipe);
+  });
+
+  it('waits for the writer of a pipe, and can be told not to', async () => {
+    const requestsPath = path('pipe');
+    execFileSync('mkfifo', [requestsPath]);
+    const stop = new AbortController();
+    const waiting = run([], { requestsPath, resultsPath: path('none.jsonl'), signal: stop.signal });
+    stop.abort();
+    expect((await waiting).summary).toMatchObject({ read: 0, interrupted: true });
+    const text = `${completionLine('ä', { prompt: 'x' })}\n${completionLine('b', { prompt: 'y' })}\n`;
+    const answered = run([], { requestsPath });
+    const writer = spawn('sh', ['-c', 'printf %s "$2" > "$1"', 'sh', requestsPath, text]);
+    const { summary, results } = await answered;
+    expect(summary).toMatchObject({ read: 2, readAll: true, answered: 2, interrupted: false });
+    expect(results.map((line) => line.custom_id).sort()).toEqual(['b', 'ä']);
+    writer.kill();
+  });
+
+  it('answers what a pipe has given without waiting for more', async () => {
+    const requestsPath = path('pipe');
+    execFileSync('mkfifo', [requestsPath]);
+    const pipe = openSync(requestsPath, 'r+');
+    writeSync(pipe, `${lines[0]}\n`);
+    const stop = new AbortController();
+    const { summary } = await run([], {
+      requestsPath,
+      signal: stop.signal,
+      onProgress: ({ read, answered }) => {
+        if (answered === 1 && read === 1) writeSync(pipe, `${lines[1]}\n`);
+        if (answered === 2) stop.abort();
+      },
+    });
+    expect(summary).toMatchObject({ read: 2, answered: 2, failed: 0, interrupted: true });
+    closeSync(pipe);
+  });
+
+  it('passes bugs on', async () => {
+    const engine = fakeEngine(() => {
+      throw new TypeError('a bug');
+    });
+    await expect(run(lines, { engine })).rejects.toThrow(TypeError);
+  });
+});
