@@ -7,7 +7,7 @@ import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
-import { createTimeline, type TimedSlice } from '../../../runtime/clock/timeline.js';
+import { createTimeline, flatSlices, type TimedSlice } from '../../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
@@ -227,6 +227,28 @@ describe('simulate', () => {
       engine: { ...FREE_ENGINE, hostOverhead: true },
     });
     expect(real.makespan - ideal.makespan).toBeCloseTo(4 * 0.75, 9);
+  });
+
+  it('adds handing kernels over and reading samples to every step, and shows both', () => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
+    const { runtime } = compilePlan(plan);
+    const runs = 1 + runtime.stages[0]!.programs[0]!.ops.filter(({ op }) => op === 'collective').length;
+    const of = (submit: number, read: number) => {
+      const overhead = { ...plan.topology.overhead, submit: { 2: submit }, read: { 2: read } };
+      const timeline = createTimeline();
+      const engine = { ...FREE_ENGINE, hostOverhead: true };
+      const slow = { ...plan, topology: { ...plan.topology, overhead } };
+      const { makespan, steps } = simulate(runtime, slow, requestsOf(1, 4, 4), { engine, timeline });
+      return { makespan, steps, timeline };
+    };
+    const [none, once, twice] = [of(0, 0), of(1e-3, 5e-3), of(2e-3, 10e-3)];
+    const added = none.steps * (runs * 1e-3 + 5e-3);
+    expect(none.steps).toBe(4);
+    expect(once.makespan - none.makespan).toBeCloseTo(added, 9);
+    expect(twice.makespan - none.makespan).toBeCloseTo(2 * added, 9);
+    const reads = flatSlices(once.timeline).filter(({ name }) => name === 'read samples');
+    expect(reads).toHaveLength(2 * none.steps);
+    for (const { start, end } of reads) expect(end - start).toBeCloseTo(5e-3, 9);
   });
 
   it('moves what the compiler said a transition moves', () => {
