@@ -23,6 +23,7 @@ import { segmentLayers } from './block-weights.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
+import { copyBytesOf, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
@@ -143,6 +144,7 @@ export function lowerPlan(
   const tier = carryingTier(plan);
   const disk = tier && spillTier(plan);
   const pageBytes = neutralPageBytes(plan);
+  const copyBytes = moves.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
   const graph: RuntimeGraph = {
     format: RUNTIME_GRAPH_FORMAT,
     version: RUNTIME_GRAPH_VERSION,
@@ -152,7 +154,11 @@ export function lowerPlan(
     stages: drafts.map((draft) => finishStage(draft, placements.get(draft.stage.name)!, pools, renaming)),
     pools,
     ...(tier && {
-      hostTier: { name: tier.name, pageBytes, pages: Math.floor((tier.capacity ?? 0) / pageBytes) },
+      hostTier: {
+        name: tier.name,
+        pageBytes,
+        pages: Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes),
+      },
     }),
     ...(disk && {
       diskTier: {

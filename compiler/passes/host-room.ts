@@ -1,0 +1,37 @@
+/**
+ * Room of the carrying tier for KV. Where stages take turns, transitions load weights from a copy of the model in host
+ * memory, one in each that the plan's devices reach; a host that has no room for one loads them from disk.
+ */
+import type { WeightShard } from '../ir/runtime-graph.js';
+import { bytesPerElement } from '../model/weight-types.js';
+import type { KvTier, Plan } from '../plan/plan.js';
+import { tierFor } from '../plan/routes.js';
+
+/**
+ * Bytes that KV may take of a host tier.
+ *
+ * @param copyBytes of the copy of the weights in each host memory; 0 where there is none
+ */
+export function hostKvRoom({ topology, stages }: Plan, tier: KvTier, copyBytes: number): number {
+  const groups = new Set(stages.flatMap(({ devices }) => devices.map((id) => topology.devices[id]!.group)));
+  const hosts = new Set([...groups].flatMap((group) => tierFor(topology, group, tier.name) ?? []));
+  let left = 0;
+  for (const { capacity } of hosts) left += capacity >= copyBytes ? capacity - copyBytes : capacity;
+  return Math.min(tier.capacity ?? 0, left);
+}
+
+/** Bytes of the tensors that shards hold pieces of, each once, with the elements that devices have. */
+export function copyBytesOf(shards: Iterable<Pick<WeightShard, 'weights'>>): number {
+  const tensors = new Map<string, { rows: number; cols: number; element: number }>();
+  for (const { weights } of shards)
+    for (const { pieces, dtype } of weights)
+      for (const { tensor, rows, cols } of pieces) {
+        const known = tensors.get(tensor);
+        tensors.set(tensor, {
+          rows: Math.max(known?.rows ?? 0, rows[1]),
+          cols: Math.max(known?.cols ?? 0, cols[1]),
+          element: Math.max(known?.element ?? 0, bytesPerElement(dtype)),
+        });
+      }
+  return [...tensors.values()].reduce((sum, { rows, cols, element }) => sum + rows * cols * element, 0);
+}
