@@ -1,24 +1,23 @@
 /** Completion: what the grammar and the names in scope allow at an offset. */
-import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
+import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/node.js';
 import { PARAM_TYPES } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
-import { defaultOf, ITEMS, PROPERTIES, WORDS, type PropertyDoc } from '../../grammar/reference.js';
-import type { PlanDecl, TopologyDecl } from '../../grammar/syntax.js';
+import { ITEMS, PROPERTIES, WORDS } from '../../grammar/reference.js';
+import { importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
+import type { Asked } from './completion-names.js';
+import {
+  itemsOf,
+  keywords,
+  propertiesOf,
+  propertyTable,
+  topologyItems,
+  units,
+  words,
+} from './completion-words.js';
+import type { Items } from './completion-words.js';
 import { validSizes } from './mesh-sizes.js';
-import { positionAt, type GrammarPosition, type OpenBracket } from './position.js';
-import { globalsOf, placesOf, stagesOf, subjectOf, type Site } from './resolve.js';
-import { describeSite } from './describe.js';
-import type { GlobalKind } from './names.js';
+import { positionAt, type OpenBracket } from './position.js';
 import type { Workspace } from './workspace.js';
-
-interface Asked {
-  readonly workspace: Workspace;
-  readonly path: string;
-  readonly position: GrammarPosition;
-  /** The plan that the offset lies in, as far as it can be read. */
-  readonly plan: PlanDecl | undefined;
-  readonly topology: TopologyDecl | undefined;
-}
 
 /** What may be written at an offset of a document, best first. */
 export function completionsAt(workspace: Workspace, path: string, offset: number): readonly CompletionItem[] {
@@ -36,8 +35,6 @@ export function completionsAt(workspace: Workspace, path: string, offset: number
   const items = complete(asked);
   return items.map((item, index) => ({ ...item, sortText: String(index).padStart(4, '0') }));
 }
-
-type Items = readonly CompletionItem[];
 
 function complete(asked: Asked): Items {
   const { open, before, inString } = asked.position;
@@ -61,58 +58,6 @@ function placeOf(block: OpenBracket | undefined): string {
   if (first in ITEMS || first in PROPERTIES || first === 'import') return first;
   // `node[16] {` in a topology.
   return 'topology';
-}
-
-function itemsOf(place: string): Items {
-  return Object.entries(ITEMS[place] ?? {}).map(([label, { doc, snippet }]) => ({
-    label,
-    kind: CompletionItemKind.Keyword,
-    documentation: doc,
-    insertText: snippet,
-    insertTextFormat: InsertTextFormat.Snippet,
-  }));
-}
-
-function topologyItems(place: string): Items {
-  if (place !== 'topology') return [];
-  return [
-    {
-      label: 'gpu',
-      kind: CompletionItemKind.Snippet,
-      insertText: 'gpu[${1:8}]: ${2:device}',
-      insertTextFormat: InsertTextFormat.Snippet,
-      documentation: 'Devices of one kind.',
-    },
-    {
-      label: 'node',
-      kind: CompletionItemKind.Snippet,
-      insertText: 'node[${1:2}] {\n  $0\n}',
-      insertTextFormat: InsertTextFormat.Snippet,
-      documentation: 'A group of devices and tiers, several times.',
-    },
-  ];
-}
-
-function propertyTable(place: string): Readonly<Record<string, PropertyDoc>> {
-  return place in PROPERTIES ? PROPERTIES[place as keyof typeof PROPERTIES] : {};
-}
-
-function propertiesOf(place: string): Items {
-  return Object.entries(propertyTable(place)).map(([label, property]) => {
-    const { doc, value } = property;
-    const standard = defaultOf(property);
-    return {
-      label,
-      kind: CompletionItemKind.Property,
-      detail: standard === undefined ? 'required' : `default: ${standard.replaceAll('`', '')}`,
-      documentation: doc,
-      insertText:
-        value.kind === 'words'
-          ? `${label}: `
-          : `${label}: \${1:${'example' in value ? value.example.replace(/[$}]/g, '\\$&') : ''}}`,
-      insertTextFormat: InsertTextFormat.Snippet,
-    };
-  });
 }
 
 /** The rest of a member whose first words stand there. */
@@ -307,99 +252,4 @@ function relativeModule(from: string, to: string): string {
   while (shared < a.length && a[shared] === b[shared]) shared++;
   const up = '../'.repeat(a.length - shared);
   return `${up === '' ? './' : up}${b.slice(shared).join('/')}`;
-}
-
-/** Names of the file that an import names, where it does already. */
-function importedNames({ workspace, path, position }: Asked): Items {
-  const document = workspace.document(path)!;
-  const around = document.tree.file.items.findLast(({ span }) => span.start <= position.typingStart);
-  if (around?.kind !== 'import' || around.from.kind === 'error') return [];
-  return globalsOf(workspace, workspace.resolve(path, around.from.value)).map(({ text, site }) =>
-    siteItem(site, text),
-  );
-}
-
-const KINDS: Readonly<Record<Site['node']['kind'], CompletionItemKind>> = {
-  device: CompletionItemKind.Class,
-  topology: CompletionItemKind.Module,
-  model: CompletionItemKind.Struct,
-  workload: CompletionItemKind.Event,
-  plan: CompletionItemKind.Class,
-  param: CompletionItemKind.Variable,
-  stage: CompletionItemKind.Method,
-  devices: CompletionItemKind.Field,
-  group: CompletionItemKind.Folder,
-  tier: CompletionItemKind.Field,
-};
-
-function siteItem(site: Site, text = site.node.name.text): CompletionItem {
-  return {
-    label: text,
-    kind: KINDS[site.node.kind],
-    detail: describeSite(site),
-    ...(site.node.doc !== undefined && { documentation: site.node.doc }),
-  };
-}
-
-function named({ workspace, path }: Asked, kind: GlobalKind): Items {
-  return globalsOf(workspace, path)
-    .filter(({ site }) => site.node.kind === kind)
-    .map(({ text, site }) => siteItem(site, text));
-}
-
-function stages({ workspace, path, plan }: Asked): Items {
-  return plan === undefined ? [] : stagesOf(workspace, path, plan).map((site) => siteItem(site));
-}
-
-function placeItems(topology: TopologyDecl | undefined, wanted: readonly string[], tail = false): Items {
-  if (topology === undefined) return [];
-  return placesOf(topology)
-    .filter(({ place }) => wanted.includes(place.kind))
-    .map(({ within, place }) => ({
-      label: tail ? place.name.text : [...within, place.name.text].join('.'),
-      kind: KINDS[place.kind],
-      ...(place.doc !== undefined && { documentation: place.doc }),
-    }));
-}
-
-function topologyOfPlan({ workspace, path, plan }: Asked): TopologyDecl | undefined {
-  return plan && (subjectOf(workspace, path, plan, 'topology')?.node as TopologyDecl | undefined);
-}
-
-function places(asked: Asked): Items {
-  const { before } = asked.position;
-  return placeItems(
-    topologyOfPlan(asked),
-    ['devices', ...(before.at(-1) === '.' ? [] : ['group'])],
-    before.at(-1) === '.',
-  );
-}
-
-function tiers(asked: Asked): Items {
-  return placeItems(topologyOfPlan(asked), ['devices', 'tier'], true);
-}
-
-function placesHere(asked: Asked): Items {
-  return placeItems(asked.topology, ['devices', 'group', 'tier'], true);
-}
-
-function units(each: readonly string[]): Items {
-  return each.map((label) => ({ label, kind: CompletionItemKind.Unit }));
-}
-
-function words(docs: Readonly<Record<string, string>>, suffix = ''): Items {
-  return Object.entries(docs).map(([label, documentation]) => ({
-    label,
-    kind: CompletionItemKind.EnumMember,
-    documentation,
-    ...(suffix !== '' && { insertText: `${label}${suffix}` }),
-  }));
-}
-
-function keywords(docs: Readonly<Record<string, string>>): Items {
-  return Object.entries(docs).map(([label, documentation]) => ({
-    label,
-    kind: CompletionItemKind.Keyword,
-    documentation,
-  }));
 }

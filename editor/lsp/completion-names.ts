@@ -1,0 +1,98 @@
+/** Completions of names: what is in scope of a place in a document. */
+import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/node.js';
+import type { PlanDecl, TopologyDecl } from '../../grammar/syntax.js';
+import type { Items } from './completion-words.js';
+import { describeSite } from './describe.js';
+import type { GlobalKind } from './names.js';
+import type { GrammarPosition } from './position.js';
+import { globalsOf, placesOf, stagesOf, subjectOf, type Site } from './resolve.js';
+import type { Workspace } from './workspace.js';
+
+/** Where completions are asked for. */
+export interface Asked {
+  readonly workspace: Workspace;
+  readonly path: string;
+  readonly position: GrammarPosition;
+  /** The plan that the offset lies in, as far as it can be read. */
+  readonly plan: PlanDecl | undefined;
+  readonly topology: TopologyDecl | undefined;
+}
+
+/** Names of the file that an import names, where it does already. */
+export function importedNames({ workspace, path, position }: Asked): Items {
+  const document = workspace.document(path)!;
+  const around = document.tree.file.items.findLast(({ span }) => span.start <= position.typingStart);
+  if (around?.kind !== 'import' || around.from.kind === 'error') return [];
+  return globalsOf(workspace, workspace.resolve(path, around.from.value)).map(({ text, site }) =>
+    siteItem(site, text),
+  );
+}
+
+const KINDS: Readonly<Record<Site['node']['kind'], CompletionItemKind>> = {
+  device: CompletionItemKind.Class,
+  topology: CompletionItemKind.Module,
+  model: CompletionItemKind.Struct,
+  workload: CompletionItemKind.Event,
+  plan: CompletionItemKind.Class,
+  param: CompletionItemKind.Variable,
+  stage: CompletionItemKind.Method,
+  devices: CompletionItemKind.Field,
+  group: CompletionItemKind.Folder,
+  tier: CompletionItemKind.Field,
+};
+
+function siteItem(site: Site, text = site.node.name.text): CompletionItem {
+  return {
+    label: text,
+    kind: KINDS[site.node.kind],
+    detail: describeSite(site),
+    ...(site.node.doc !== undefined && { documentation: site.node.doc }),
+  };
+}
+
+/** Declarations of a kind that the file has or imports. */
+export function named({ workspace, path }: Asked, kind: GlobalKind): Items {
+  return globalsOf(workspace, path)
+    .filter(({ site }) => site.node.kind === kind)
+    .map(({ text, site }) => siteItem(site, text));
+}
+
+/** Stages of the plan. */
+export function stages({ workspace, path, plan }: Asked): Items {
+  return plan === undefined ? [] : stagesOf(workspace, path, plan).map((site) => siteItem(site));
+}
+
+function placeItems(topology: TopologyDecl | undefined, wanted: readonly string[], tail = false): Items {
+  if (topology === undefined) return [];
+  return placesOf(topology)
+    .filter(({ place }) => wanted.includes(place.kind))
+    .map(({ within, place }) => ({
+      label: tail ? place.name.text : [...within, place.name.text].join('.'),
+      kind: KINDS[place.kind],
+      ...(place.doc !== undefined && { documentation: place.doc }),
+    }));
+}
+
+function topologyOfPlan({ workspace, path, plan }: Asked): TopologyDecl | undefined {
+  return plan && (subjectOf(workspace, path, plan, 'topology')?.node as TopologyDecl | undefined);
+}
+
+/** Where a stage of the plan may be: devices of its topology, and groups that lead to them. */
+export function places(asked: Asked): Items {
+  const { before } = asked.position;
+  return placeItems(
+    topologyOfPlan(asked),
+    ['devices', ...(before.at(-1) === '.' ? [] : ['group'])],
+    before.at(-1) === '.',
+  );
+}
+
+/** Tiers of the plan's topology; devices are one. */
+export function tiers(asked: Asked): Items {
+  return placeItems(topologyOfPlan(asked), ['devices', 'tier'], true);
+}
+
+/** Ends of a link of the topology. */
+export function placesHere(asked: Asked): Items {
+  return placeItems(asked.topology, ['devices', 'group', 'tier'], true);
+}

@@ -1,0 +1,84 @@
+/** Completions of the language itself: items, properties, units and words of the reference. */
+import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
+import { defaultOf, ITEMS, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+
+export type Items = readonly CompletionItem[];
+
+/** What a block may declare. */
+export function itemsOf(place: string): Items {
+  return Object.entries(ITEMS[place] ?? {}).map(([label, { doc, snippet }]) => ({
+    label,
+    kind: CompletionItemKind.Keyword,
+    documentation: doc,
+    insertText: snippet,
+    insertTextFormat: InsertTextFormat.Snippet,
+  }));
+}
+
+/** What a topology may declare and no keyword begins. */
+export function topologyItems(place: string): Items {
+  if (place !== 'topology') return [];
+  return [
+    {
+      label: 'gpu',
+      kind: CompletionItemKind.Snippet,
+      insertText: 'gpu[${1:8}]: ${2:device}',
+      insertTextFormat: InsertTextFormat.Snippet,
+      documentation: 'Devices of one kind.',
+    },
+    {
+      label: 'node',
+      kind: CompletionItemKind.Snippet,
+      insertText: 'node[${1:2}] {\n  $0\n}',
+      insertTextFormat: InsertTextFormat.Snippet,
+      documentation: 'A group of devices and tiers, several times.',
+    },
+  ];
+}
+
+/** The properties of a block by name. */
+export function propertyTable(place: string): Readonly<Record<string, PropertyDoc>> {
+  return place in PROPERTIES ? PROPERTIES[place as keyof typeof PROPERTIES] : {};
+}
+
+/** Them as completions. */
+export function propertiesOf(place: string): Items {
+  return Object.entries(propertyTable(place)).map(([label, property]) => {
+    const { doc, value } = property;
+    const standard = defaultOf(property);
+    return {
+      label,
+      kind: CompletionItemKind.Property,
+      detail: standard === undefined ? 'required' : `default: ${standard.replaceAll('`', '')}`,
+      documentation: doc,
+      insertText:
+        value.kind === 'words'
+          ? `${label}: `
+          : `${label}: \${1:${'example' in value ? value.example.replace(/[$}]/g, '\\$&') : ''}}`,
+      insertTextFormat: InsertTextFormat.Snippet,
+    };
+  });
+}
+
+export function units(each: readonly string[]): Items {
+  return each.map((label) => ({ label, kind: CompletionItemKind.Unit }));
+}
+
+/** Words that a property takes; `suffix` follows them where they are taken. */
+export function words(docs: Readonly<Record<string, string>>, suffix = ''): Items {
+  return Object.entries(docs).map(([label, documentation]) => ({
+    label,
+    kind: CompletionItemKind.EnumMember,
+    documentation,
+    ...(suffix !== '' && { insertText: `${label}${suffix}` }),
+  }));
+}
+
+/** Words of the grammar. */
+export function keywords(docs: Readonly<Record<string, string>>): Items {
+  return Object.entries(docs).map(([label, documentation]) => ({
+    label,
+    kind: CompletionItemKind.Keyword,
+    documentation,
+  }));
+}
