@@ -7,14 +7,17 @@
  *   out) and one longest sequence; it gets that, but never more than half of what is left;
  * - a pool that decodes takes the rest, but no more than is useful: the batch's sequences at full context, and a
  *   quarter more for those that arrive ahead.
+ * Where every layer sees a window, a sequence takes no more than the window and the rows in work lie in.
  * A pool has equally many pages on all its ranks, so its poorest device decides. Two such pools whose pages are of the
  * same bytes share them instead of parting the room: see shared-pages.ts.
  */
 import type { KvPool } from '../ir/runtime-graph.js';
 import type { Interval, KvReshard, RankHolding } from '../ir/transitions.js';
+import { kvView, mostPages } from '../model/kv-window.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { intervalLength } from '../ir/rectangles.js';
+import { stepSizes } from './step-sizes.js';
 import { borrowedPages, commonGroups, lenderOf, mostCommonGroups } from './shared-pages.js';
 
 const PAGED_OUT_MICROBATCHES = 2;
@@ -59,19 +62,31 @@ export function draftPools(
       ranks: holdings[group[0]!.name]!,
       handsOn,
       useful: usefulPages(plan, group, handsOn),
-      longest: Math.ceil(plan.model.shape.context / plan.kv.pageTokens),
+      longest: Math.max(...group.map((stage) => sequencePages(plan, stage))),
     };
   });
 }
 
+/** The most pages that a sequence takes in a stage at once. */
+function sequencePages(plan: Plan, stage: Stage): number {
+  const { shape } = plan.model;
+  const rows = stage.phases.includes('prefill') ? stepSizes(stage).maxTokens * stage.mesh.pp : 1;
+  return mostPages(kvView(shape, plan.kv.pageTokens), shape.context, rows);
+}
+
+/** The most pages that a sequence takes at once where it decodes. */
+export function decodingPages({ model: { shape }, kv }: Plan): number {
+  return mostPages(kvView(shape, kv.pageTokens), shape.context, 1);
+}
+
 function usefulPages(plan: Plan, group: readonly Stage[], handsOn: boolean): number {
   const { pageTokens } = plan.kv;
-  const perSequence = Math.ceil(plan.model.shape.context / pageTokens);
+  const perSequence = decodingPages(plan);
   const prefill = group
     .filter((stage) => stage.phases.includes('prefill'))
     .map((stage) => {
       const tokens = (stage.mesh.pp + PAGED_OUT_MICROBATCHES) * stage.microbatchTokens;
-      return Math.ceil(tokens / pageTokens) + perSequence;
+      return Math.ceil(tokens / pageTokens) + sequencePages(plan, stage);
     });
   if (handsOn) return Math.max(...prefill);
   const decode = group

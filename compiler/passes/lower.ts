@@ -214,8 +214,7 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage
 }
 
 function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
-  const { context, vocab } = plan.model.shape;
-  const stepBytes = stepArgumentBytes(draft.sizes, context, plan.kv.pageTokens, vocab);
+  const stepBytes = stepArgumentBytes(draft.sizes, plan.model.shape, plan.kv.pageTokens);
   const sizes = held.shards.map(({ weights }) => ({
     weights: weights.reduce((sum, { bytes }) => sum + bytes, 0),
     largestWeight: weights.reduce((most, { bytes }) => Math.max(most, bytes), 0),

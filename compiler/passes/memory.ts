@@ -12,10 +12,12 @@ import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
+import { kvView, mostPages } from '../model/kv-window.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import { decodingPages } from './kv-pools.js';
 
 /** Bytes one rank of a stage needs on its device. */
 export interface RankMemory {
@@ -171,16 +173,24 @@ function poolProblems(
   const { pageTokens } = plan.kv;
   const { context } = plan.model.shape;
   const stage = stages.find((candidate) => pool.stages.includes(candidate.name))!;
+  const view = kvView(plan.model.shape, pageTokens);
   const least = Math.min(context, stage.phases.includes('prefill') ? stage.microbatchTokens : pageTokens);
   const tokens = pool.pages * pageTokens;
-  const notes = [`${pool.pages} pages of ${pageTokens} tokens = ${tokens} tokens for each replica`];
+  const all = decodingPages(plan);
+  const notes = [
+    `${pool.pages} pages of ${pageTokens} tokens = ${tokens} tokens for each replica`,
+    ...(view.window === undefined
+      ? []
+      : [`every layer sees ${view.window} tokens: a sequence of any length needs ${all} pages`]),
+  ];
   const around = { primary: stage.meshOrigin, notes };
-  if (tokens < least) {
+  const leastPages = mostPages(view, least, 1);
+  if (pool.pages < leastPages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
     const { budget, peak } = devices.find((device) => device.id === rank.device)!;
     const room = formatBytes(budget - peak.weights - peak.workspace);
-    const needed = formatBytes(Math.ceil(least / pageTokens) * rank.pageBytes);
+    const needed = formatBytes(leastPages * rank.pageBytes);
     return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least }, around)];
   }
-  return tokens < context ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];
+  return pool.pages < all ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];
 }

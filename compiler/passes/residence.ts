@@ -12,7 +12,7 @@ import { formatBytes, formatQuantity } from '../check/units.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
-import { neutralPageBytes } from './kv-pools.js';
+import { decodingPages, neutralPageBytes } from './kv-pools.js';
 
 /** How device memory turns out under one of the choices. */
 export interface MemoryLayout {
@@ -52,7 +52,7 @@ export function whyUnfit(plan: Plan, { devices, pools }: MemoryLayout): string |
     const needed = formatBytes(over.peak.weights + over.peak.workspace);
     return `need ${needed} on \`${over.path}\`, which may use ${formatBytes(over.budget)}`;
   }
-  const tight = pools.find((pool) => pool.pages * plan.kv.pageTokens < plan.model.shape.context);
+  const tight = pools.find((pool) => pool.pages < decodingPages(plan));
   return tight && `leave KV room for ${tight.pages * plan.kv.pageTokens} tokens only, less than the context`;
 }
 
@@ -65,7 +65,7 @@ export function cyclePoolLoss(plan: Plan, inTurns: MemoryLayout, together: Memor
 
 /** Seconds that a stage decodes longer in a cycle because its pool holds fewer sequences. */
 function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: MemoryLayout): number {
-  const perSequence = Math.ceil(plan.model.shape.context / plan.kv.pageTokens);
+  const perSequence = decodingPages(plan);
   const { dp } = stage.mesh;
   const batch = ({ pools }: MemoryLayout): number => {
     const pages = pools.find((pool) => pool.stages.includes(stage.name))?.pages ?? 0;

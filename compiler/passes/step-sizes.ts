@@ -8,6 +8,8 @@
  *   that fill the pipeline.
  * - A fused stage mixes both.
  */
+import { kvView, pagesSpanned } from '../model/kv-window.js';
+import type { ModelShape } from '../model/shape.js';
 import type { Stage } from '../plan/plan.js';
 
 const PREFILL_SEQUENCES = 64;
@@ -46,16 +48,26 @@ export function adjustmentBytes(maxSequences: number, vocab: number): number {
 }
 
 /**
+ * The most pages that the sequences of a step see together. With a window, what the rows of one see lies in no more pages
+ * than the window does, and those rows themselves: n of them add less than n / page + 1.
+ */
+export function tableEntries(
+  { maxSequences, maxTokens }: StepSizes,
+  shape: ModelShape,
+  pageTokens: number,
+): number {
+  const all = maxSequences * Math.ceil(shape.context / pageTokens);
+  const windows = maxSequences * (pagesSpanned(kvView(shape, pageTokens), 1) + 1);
+  return Math.min(all, windows + Math.ceil(maxTokens / pageTokens));
+}
+
+/**
  * Bytes of a rank's step arguments, logit adjustments and sample output (before and after adjustments); regions are
  * aligned to 256 bytes.
  */
-export function stepArgumentBytes(
-  sizes: StepSizes,
-  context: number,
-  pageTokens: number,
-  vocab: number,
-): number {
-  const table = sizes.maxSequences * Math.ceil(context / pageTokens) * 4;
+export function stepArgumentBytes(sizes: StepSizes, shape: ModelShape, pageTokens: number): number {
+  const { vocab } = shape;
+  const table = tableEntries(sizes, shape, pageTokens) * 4;
   const regions = sizes.maxTokens * ROW_ARGUMENT_BYTES + table + sizes.maxSequences * SAMPLE_ARGUMENT_BYTES;
   const output = 2 * sizes.maxSequences * SAMPLE_OUTPUT_BYTES;
   return regions + adjustmentBytes(sizes.maxSequences, vocab) + output + 4 * 256;

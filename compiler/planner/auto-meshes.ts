@@ -9,6 +9,7 @@ import type { Length, Workload } from '../plan/workload.js';
 import { planBound } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';
 import { meshesOver } from './candidates.js';
+import { kvView } from '../model/kv-window.js';
 import { demandOf, repeated, type Demand } from './demand.js';
 
 /** A stage, and what it would be with another mesh; that is absent where its mesh is settled. */
@@ -66,7 +67,8 @@ function typicalDemand({ requests }: Workload, { model, kv }: Plan): readonly De
   const promptTokens = Math.max(1, Math.min(context - 1, Math.round(meanLength(requests.prompt))));
   const outputTokens = Math.max(1, Math.min(context - promptTokens, Math.round(meanLength(requests.output))));
   const prefix = { name: '', tokens: Math.min(requests.prefix ?? 0, promptTokens) };
-  return [repeated(demandOf([{ promptTokens, outputTokens, prefix }], kv.pageTokens), requests.count)];
+  const view = kvView(model.shape, kv.pageTokens);
+  return [repeated(demandOf([{ promptTokens, outputTokens, prefix }], view), requests.count)];
 }
 
 function meanLength(length: Length): number {

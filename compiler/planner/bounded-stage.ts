@@ -8,6 +8,7 @@ import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import type { GroupHardware } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
+import { leastPages, mostPages } from '../model/kv-window.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
@@ -79,17 +80,14 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   return { needs, groups: groupCosts(plan, stage, outline.programs, context), moves, pagesAlone };
 }
 
-/** Each holds the pages of its prompt and of its next token. */
-export function sequencesIn({ mesh }: Stage, pages: number, { shortestPrompt, pageTokens }: Demand): number {
-  return mesh.dp * Math.floor(pages / Math.ceil((shortestPrompt + 1) / pageTokens));
+/** Each holds the pages of its prompt and of its next token, as far as that is seen. */
+export function sequencesIn({ mesh }: Stage, pages: number, { shortestPrompt, kv }: Demand): number {
+  return mesh.dp * Math.floor(pages / Math.max(1, leastPages(kv, shortestPrompt + 1)));
 }
 
-export function holds(
-  { phases }: Stage,
-  pages: number,
-  { longest, longestDecoding, pageTokens }: Demand,
-): boolean {
-  return pages * pageTokens + 1 >= (phases.includes('prefill') ? longest : longestDecoding);
+export function holds({ phases }: Stage, pages: number, { longest, longestDecoding, kv }: Demand): boolean {
+  const tokens = (phases.includes('prefill') ? longest : longestDecoding) - 1;
+  return pages >= mostPages(kv, tokens, 1);
 }
 
 export function overheadOf(

@@ -1,5 +1,8 @@
 /** What a workload asks for, as far as bounds on its time know: sums over its requests. */
 
+import { firstPageSeen } from '../model/kv-window.js';
+import type { KvView } from '../model/kv-window.js';
+
 export interface RequestLengths {
   readonly promptTokens: number;
   /** At least one. */
@@ -23,7 +26,7 @@ export interface Demand {
   readonly promptPairs: number;
   /** Tokens sampled after the first of each request: rows of decode steps. */
   readonly decodeRows: number;
-  /** Keys that these rows see, their own included, and pages that hold them for one sequence alone. */
+  /** Keys up to these rows, their own included, and pages that hold what they see for one sequence alone. */
   readonly decodeKeys: number;
   readonly decodePages: number;
   /** Requests with more than one token, which go on from prefill to decode, and pages of their prompts that are theirs alone. */
@@ -37,11 +40,12 @@ export interface Demand {
   /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
   readonly longest: number;
   readonly longestDecoding: number;
-  readonly pageTokens: number;
+  readonly kv: KvView;
 }
 
-/** Sums up the requests of a workload for pages of so many tokens. */
-export function demandOf(requests: readonly RequestLengths[], pageTokens: number): Demand {
+/** Sums up the requests of a workload for a model that sees KV so. */
+export function demandOf(requests: readonly RequestLengths[], kv: KvView): Demand {
+  const { pageTokens } = kv;
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding] = [0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
@@ -54,10 +58,11 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
     promptPairs += (prompt * (prompt + 1) - found * (found + 1)) / 2;
     decodeRows += rows;
     decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
-    decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens) - rows * sharedPages;
+    decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens);
+    decodePages -= firstPagesUpTo(prompt + rows, sharedPages, kv) - firstPagesUpTo(prompt, sharedPages, kv);
     if (rows > 0) {
       decoding++;
-      decodingPages += Math.ceil(prompt / pageTokens) - sharedPages;
+      decodingPages += Math.ceil(prompt / pageTokens) - Math.max(sharedPages, firstPageSeen(kv, prompt));
       longestDecoding = Math.max(longestDecoding, prompt + output);
     }
     longest = Math.max(longest, prompt + output);
@@ -76,7 +81,7 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
       shortestPrompt,
       shortestOutput,
       longestOutput,
-      pageTokens,
+      kv,
     },
   };
 }
@@ -85,6 +90,27 @@ export function demandOf(requests: readonly RequestLengths[], pageTokens: number
 function pagesUpTo(tokens: number, pageTokens: number): number {
   const whole = Math.floor(tokens / pageTokens);
   return (pageTokens * whole * (whole + 1)) / 2 + (tokens - whole * pageTokens) * (whole + 1);
+}
+
+/**
+ * The sum of the first pages that rows behind 0, 1, ... up to `tokens` - 1 tokens see of their sequence alone, of which
+ * `shared` ones are another's too: these, until the window begins behind them.
+ *
+ *     window 4, pages of 2, 1 shared: rows at 0 to 7 see from page 1, 1, 1, 1, 1, 1, 1, 2
+ */
+function firstPagesUpTo(tokens: number, shared: number, { pageTokens, window = Infinity }: KvView): number {
+  // Up to here the window begins in a shared page.
+  const behind = window + (shared + 1) * pageTokens;
+  const passed = Math.max(0, tokens - behind + 1);
+  if (passed === 0) return tokens * shared;
+  const sum = wholePagesUpTo(tokens - window, pageTokens) - wholePagesUpTo(behind - 1 - window, pageTokens);
+  return (tokens - passed) * shared + sum;
+}
+
+/** The sum of the whole pages in 1, 2, ... up to `tokens` tokens. */
+function wholePagesUpTo(tokens: number, pageTokens: number): number {
+  const whole = Math.floor(tokens / pageTokens);
+  return (pageTokens * whole * (whole - 1)) / 2 + (tokens - whole * pageTokens + 1) * whole;
 }
 
 /** What of a demand is for prefill. */

@@ -36,13 +36,12 @@ export interface KvRoom {
 }
 
 export function stageNeeds(plan: Plan, stage: Stage, outline: StageOutline): StageNeeds {
-  const { shape } = plan.model;
   const holdings = holdingsOf(stage, outline);
   return {
     stage,
     outline,
     weights: leastWeightBytes(plan, stage),
-    stepBytes: stepArgumentBytes(outline.sizes, shape.context, plan.kv.pageTokens, shape.vocab),
+    stepBytes: stepArgumentBytes(outline.sizes, plan.model.shape, plan.kv.pageTokens),
     holdings,
     pageBytes: holdings.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads)),
   };

@@ -6,6 +6,7 @@
  */
 import type { EngineModel } from '../cost/engine-model.js';
 import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import { leastPages, mostPages } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Demand } from './demand.js';
 import type { StageOutline } from './stage-outline.js';
@@ -92,7 +93,7 @@ export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, d
  * token that needs no decode row then. Estimates are convex in how often.
  */
 function afterDrops(demand: Demand, drops: number): Demand {
-  const { longest, shortestPrompt, pageTokens } = demand;
+  const { longest, shortestPrompt, kv } = demand;
   return {
     ...demand,
     requests: demand.requests + drops,
@@ -100,7 +101,7 @@ function afterDrops(demand: Demand, drops: number): Demand {
     promptPairs: demand.promptPairs + (drops * shortestPrompt * (shortestPrompt + 1)) / 2,
     decodeRows: Math.max(0, demand.decodeRows - drops),
     decodeKeys: Math.max(0, demand.decodeKeys - drops * longest),
-    decodePages: Math.max(0, demand.decodePages - drops * Math.ceil(longest / pageTokens)),
+    decodePages: Math.max(0, demand.decodePages - drops * mostPages(kv, longest, 1)),
   };
 }
 
@@ -161,11 +162,11 @@ interface Context extends BoundedPlan, Passing {
 }
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
-  const { promptTokens, decodeRows, shortestPrompt, pageTokens } = demand;
+  const { promptTokens, decodeRows, shortestPrompt, kv } = demand;
   const step = (load: StageLoad, is: boolean, work: TotalWork): readonly number[] =>
     is ? byPlace(load, work) : load.groups.map(() => 0);
   const handing = (costs: readonly PageCost[]): number =>
-    Math.min(...costs.map(({ page, sequence }) => page * Math.ceil(shortestPrompt / pageTokens) + sequence));
+    Math.min(...costs.map(({ page, sequence }) => page * leastPages(kv, shortestPrompt) + sequence));
   return {
     first: step(prefill, !begun, shortestStep(prefill, demand)),
     last: step(prefill, promptTokens > 0, promptStep(1)),
@@ -350,7 +351,7 @@ interface DecodeWork extends TotalWork {
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
 function decodeWork({ stage, sizes }: StageLoad, room: number, demand: Demand, evenly = false): DecodeWork {
   const { dp, pp } = stage.mesh;
-  const held = Math.max(1, Math.ceil(demand.shortestPrompt / demand.pageTokens));
+  const held = Math.max(1, leastPages(demand.kv, demand.shortestPrompt));
   const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
   const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.

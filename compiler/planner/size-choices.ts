@@ -4,6 +4,7 @@
  * What could make no difference is left out: a batch larger than one that takes all requests at once, and a cap of KV
  * that all KV of the workload stays below.
  */
+import { kvView, mostPages } from '../model/kv-window.js';
 import { neutralPageBytes } from '../passes/kv-pools.js';
 import type { Plan } from '../plan/plan.js';
 import { hostKvBytes, planSizes, type SizeChoices } from './candidates.js';
@@ -33,9 +34,9 @@ export function sizeChoices(plan: Plan, requests: readonly RequestLengths[]): Si
 function hostCaps(plan: Plan, requests: readonly RequestLengths[]): readonly number[] | undefined {
   const own = hostKvBytes(plan);
   if (own === undefined) return undefined;
-  const { pageTokens } = plan.kv;
+  const view = kvView(plan.model.shape, plan.kv.pageTokens);
   const pages = requests.reduce(
-    (sum, { promptTokens, outputTokens }) => sum + Math.ceil((promptTokens + outputTokens) / pageTokens),
+    (sum, { promptTokens, outputTokens }) => sum + mostPages(view, promptTokens + outputTokens, 1),
     0,
   );
   const half = Math.floor(own / 2);

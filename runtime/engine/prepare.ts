@@ -2,6 +2,7 @@
  * From a runtime graph to devices that are ready to run it: weights resident, KV pages allocated, every kernel of
  * every stage compiled and bound. Happens once per plan.
  */
+import { tableEntries } from '../../compiler/passes/step-sizes.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type {
   DeviceMoves,
@@ -167,8 +168,8 @@ export async function prepare(
   );
   const stages = new Map<string, PreparedStage>();
   for (const stage of graph.stages) {
-    const pages = Math.ceil(shape.context / graph.kv.pageTokens);
-    const layout = stepArgsLayout(stage.maxTokens, stage.maxSequences, stage.maxSequences * pages);
+    const entries = tableEntries(stage, shape, graph.kv.pageTokens);
+    const layout = stepArgsLayout(stage.maxTokens, stage.maxSequences, entries);
     const { residence, group } = residences.get(stage.name)!;
     const ranks = await Promise.all(
       stage.ranks.map((rank) =>

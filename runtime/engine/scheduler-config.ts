@@ -1,5 +1,6 @@
 /** From the contract to the scheduler: what a runtime graph says about stages, pools, tiers and rules. */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import { kvView } from '../../compiler/model/kv-window.js';
 import type { SchedulerConfig, TransitionMode } from '../scheduler/types.js';
 import { residencesOf } from '../../compiler/ir/residences.js';
 
@@ -24,7 +25,7 @@ export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode
       pages: pool.pages,
       ...(pool.within !== undefined && { within: pool.within }),
     })),
-    pageTokens: graph.kv.pageTokens,
+    ...kvView(graph.model.shape, graph.kv.pageTokens),
     hostPages: graph.hostTier?.pages ?? 0,
     hostTier: graph.hostTier?.name ?? '',
     diskPages: graph.diskTier?.pages ?? 0,

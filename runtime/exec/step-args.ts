@@ -87,7 +87,8 @@ export function buildStepArgs(
   tokenAt: (sequence: number, position: number) => number,
   sampleRow: (sequence: number) => SampleRow,
 ): StepArgs {
-  const pagesOf = ({ start, count }: StepItem): number => Math.ceil((start + count) / pageTokens);
+  const pagesOf = ({ start, count, firstPage }: StepItem): number =>
+    Math.ceil((start + count) / pageTokens) - firstPage;
   const entries = items.reduce((sum, item) => sum + pagesOf(item), 0);
   const bytes = new Uint8Array(layout.table.offset + entries * 4);
   const words = new Uint32Array(bytes.buffer);
@@ -102,7 +103,8 @@ export function buildStepArgs(
   let tile = 0;
   let sample = 0;
   for (const item of items) {
-    const tableStart = entry;
+    // What its rows walk from is their first page at the earliest: kernels add to this modulo 2^32, as it is stored.
+    const tableStart = entry - item.firstPage;
     for (let page = 0; page < pagesOf(item); page++) words[tableAt + entry++] = item.pages[page]!;
     for (let first = 0; first < item.count; first += tileRows) {
       const at = tilesAt + tile++ * 4;
@@ -113,7 +115,7 @@ export function buildStepArgs(
     }
     for (let i = 0; i < item.count; i++, row++) {
       const position = item.start + i;
-      const page = item.pages[Math.floor(position / pageTokens)]!;
+      const page = item.pages[Math.floor(position / pageTokens) - item.firstPage]!;
       const at = rowsAt + row * 4;
       words[at] = tokenAt(item.sequence, position);
       words[at + 1] = position;
@@ -130,8 +132,8 @@ export function buildStepArgs(
       floats[at + 4] = temperature > 0 ? 1 / temperature : 1;
     }
   }
-  const copies = items.flatMap(({ copyOf, start, pages }) =>
-    copyOf === undefined ? [] : [{ from: copyOf, to: pages[Math.floor(start / pageTokens)]! }],
+  const copies = items.flatMap(({ copyOf, start, pages, firstPage }) =>
+    copyOf === undefined ? [] : [{ from: copyOf, to: pages[Math.floor(start / pageTokens) - firstPage]! }],
   );
   return { bytes, rowCount: row, tileCount: tile, sampleCount: sample, tileRows, copies };
 }

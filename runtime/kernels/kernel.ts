@@ -27,7 +27,8 @@ export type KernelLibrary = (request: KernelRequest, limits: DeviceLimits) => re
  * The step arguments of one rank, one storage buffer with four regions (offsets aligned to 256 bytes), written once
  * per step:
  * - `rows`:    vec4u per token row: (token id, position, kv slot = page * pageTokens + offset, page table start)
- * - `table`:   u32 page ids; a sequence's pages are consecutive from its table start
+ * - `table`:   u32 page ids; a sequence's pages are consecutive from its table start. First pages of which its rows see
+ *              nothing are left out: the start is so many less, modulo 2^32
  * - `tiles`:   vec4u per attention tile: (first row, row count, position of first row, page table start). A tile's
  *              rows are consecutive positions of one sequence; at most ATTENTION_TILE_ROWS of them.
  * - `samples`: vec4u x 2 per sampled row: (row, mode, seed, position), (1/temperature as f32 bits, 0, 0, 0)

@@ -6,31 +6,35 @@
  * brings its KV back in from the host tier and goes on behind it. What a new one has on disk alone is fetched before it is
  * let in, and those behind it are let in meanwhile.
  */
+import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import { paysToLoad } from './costs.js';
 import { fetchPrefix } from './disk-prefix.js';
 import { hold, recompute } from './holding.js';
 import {
-  handsOver,
   headroom,
   hostPagesNeeded,
   leastLoaded,
   openLanes,
+  positionsToHandOver,
   takesTurns,
   unscheduledTokens,
 } from './lanes.js';
 import { pagesFor, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, StageState } from './machine.js';
 import { pageIn } from './moves.js';
-import { claimCost, claimPages, devicePrefix, findPages, tierPrefix, positionsFrom } from './prefix.js';
+import { NO_PAGE, positionsFrom, tableFrom, union, withPages } from './page-table.js';
+import { claimCost, claimPages, devicePrefix, findPages, runEnd, tierPrefix } from './prefix.js';
+import type { PageRun } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { bringBack, isDiskNext } from './tiers.js';
+import { pagesEnd } from './windows.js';
 
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
 export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, local } = lane;
-  const found = devicePrefix(machine, lane, sequence);
-  const pages = claimCost(pool.pages, found, pagesFor(machine, knownTokens(sequence)));
+  const prefix = devicePrefix(machine, lane, sequence);
+  const pages = placementCost(lane, placementOf(machine, lane, sequence, prefix, sequence.computed));
   if (local === undefined) {
     // Sequences decode in the pool where it shares its pages with another.
     if (
@@ -84,43 +88,90 @@ export function admit(machine: Machine): void {
 }
 
 function tokensToCompute(machine: Machine, lane: Lane, sequence: Sequence): number {
-  const found = devicePrefix(machine, lane, sequence).length;
+  const found = runEnd(devicePrefix(machine, lane, sequence));
   return knownTokens(sequence) - Math.max(sequence.computed, found * machine.config.pageTokens);
+}
+
+/** Where a sequence comes to lie on the devices. */
+interface Placement {
+  /** Position of its first page there. */
+  readonly first: number;
+  /** Pages that are there already, from the first on. */
+  readonly found: readonly number[];
+  /** Position of the first that is not there, and where its pages end. */
+  readonly missing: number;
+  readonly end: number;
+}
+
+/** Free pages that are used up. */
+function placementCost({ pool }: Lane, { found, missing, end }: Placement): number {
+  return claimCost(pool.pages, found) + end - missing;
+}
+
+/**
+ * The pages that a sequence is let in with.
+ *
+ * @param prefix what of it is on the devices
+ * @param stored tokens of it whose KV the host tier has
+ */
+function placementOf(
+  machine: Machine,
+  lane: Lane,
+  sequence: Sequence,
+  prefix: PageRun,
+  stored: number,
+): Placement {
+  const next = Math.max(stored, runEnd(prefix) * machine.config.pageTokens);
+  const first = firstPageSeen(machine.config, next);
+  const found = prefix.pages.slice(first - prefix.first);
+  const end = pagesEnd(machine, lane, next, knownTokens(sequence));
+  return { first, found, missing: first + found.length, end };
 }
 
 function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
   sequence.target = knownTokens(sequence);
   sequence.lane = lane;
-  const found = devicePrefix(machine, lane, sequence);
-  const pages = pagesFor(machine, sequence.target);
-  const kept = sequence.hostPages.length;
-  const loaded = kept || pagesToLoad(machine, lane, sequence, found);
-  hold(sequence, lane.pool, claimPages(lane.pool.pages, found, pages)!);
+  const prefix = devicePrefix(machine, lane, sequence);
+  const isKept = sequence.hostPages.length > 0;
+  const stored = isKept ? sequence.computed : tokensToLoad(machine, lane, sequence, prefix);
+  const { first, found, missing, end } = placementOf(machine, lane, sequence, prefix, stored);
+  const loads = positionsFrom(missing, pagesFor(machine, stored));
+  const pages = [...found, ...Array<number>(end - missing).fill(NO_PAGE)];
+  hold(sequence, lane.pool, tableFrom(first, claimPages(lane.pool.pages, pages)!));
   if (lane.local !== undefined) setBatch(sequence, lane.local.stage);
   insertByArrival(lane.prefilling, sequence);
-  const wanted = handsOver(lane, sequence) ? pages : loaded;
-  const onHost = findPages(sequence, machine.host, wanted).slice(kept);
-  sequence.hostPages.push(...claimPages(machine.host, onHost, wanted - kept)!);
-  const { pageTokens } = machine.config;
-  const onDevice = found.length * pageTokens;
-  if (sequence.computed === 0 && loaded > 0) {
-    sequence.computed = loaded * pageTokens;
-    sequence.loaded.host = sequence.computed - onDevice;
+  const handedOver = positionsToHandOver(machine, lane, sequence);
+  const onHost = isKept ? handedOver : union(loads, handedOver);
+  const claimed = claimPages(machine.host, findPages(sequence, machine.host, onHost))!;
+  sequence.hostPages = withPages(sequence.hostPages, onHost, claimed);
+  const onDevice = runEnd(prefix) * machine.config.pageTokens;
+  if (sequence.computed === 0 && stored > 0) {
+    sequence.computed = stored;
+    sequence.loaded.host = stored - onDevice;
   }
   sequence.scheduled = Math.max(sequence.computed, onDevice);
-  if (loaded > 0) pageIn(machine, sequence, positionsFrom(found.length, loaded));
+  if (stored > 0) pageIn(machine, sequence, loads);
   else setPlace(machine, sequence, 'prefill');
 }
 
 /**
- * Pages at the start of a new sequence that the host tier holds, where it holds more of them than the devices and loading
+ * Tokens at the start of a new sequence that the host tier holds, where it holds more of them than the devices and loading
  * these pays.
  */
-function pagesToLoad(machine: Machine, lane: Lane, sequence: Sequence, found: readonly number[]): number {
-  const onHost = tierPrefix(machine, sequence, 'host').length;
-  const pages = onHost - found.length;
-  if (pages <= 0 || found.some((page) => lane.pool.writing.has(page))) return 0;
-  if (paysToLoad(machine.costs, 'host', pages, pages * machine.config.pageTokens)) return onHost;
+function tokensToLoad(machine: Machine, lane: Lane, sequence: Sequence, prefix: PageRun): number {
+  const { pool } = lane;
+  const { pageTokens } = machine.config;
+  const onHost = tierPrefix(machine, sequence, 'host');
+  const tokens = (runEnd(onHost) - runEnd(prefix)) * pageTokens;
+  if (tokens <= 0 || prefix.pages.some((page) => pool.writing.has(page))) return 0;
+  const placement = placementOf(machine, lane, sequence, prefix, runEnd(onHost) * pageTokens);
+  const loads = positionsFrom(placement.missing, runEnd(onHost));
+  const kept = union(loads, positionsToHandOver(machine, lane, sequence));
+  const fits =
+    placementCost(lane, placement) <= pool.pages.free() &&
+    claimCost(machine.host, findPages(sequence, machine.host, kept)) <= machine.host.free();
+  if (!fits) return 0;
+  if (paysToLoad(machine.costs, 'host', loads.length, tokens)) return runEnd(onHost) * pageTokens;
   machine.passedOver.host++;
   return 0;
 }

@@ -23,7 +23,8 @@ export function findAlike(machine: Machine, lane: Lane, sequence: Sequence): Lik
   const { keys, promptIds, scheduled } = sequence;
   const position = scheduled / pageTokens;
   if (!Number.isInteger(position) || position > keys.length) return undefined;
-  const end = Math.min(scheduled + pageTokens, knownTokens(sequence) - 1);
+  // A whole page is shared, not copied.
+  const end = Math.min(scheduled + pageTokens, knownTokens(sequence)) - 1;
   const tokens = promptIds.slice(scheduled, end);
   const after = keys[position - 1] ?? '';
   return lane.pool.pages.findAlike({ after, tokens }, (page) => isFilledFor(lane, page));

@@ -5,15 +5,9 @@
  */
 import { paysToLoad } from './costs.js';
 import type { Lane, Machine } from './machine.js';
-import {
-  claimCost,
-  claimPages,
-  devicePrefix,
-  findPages,
-  keysAt,
-  positionsFrom,
-  tierPrefix,
-} from './prefix.js';
+import { positionsToHandOver } from './lanes.js';
+import { positionsFrom, union, withPages } from './page-table.js';
+import { claimCost, claimPages, devicePrefix, findPages, keysAt, runEnd, tierPrefix } from './prefix.js';
 import type { Sequence } from './sequences.js';
 import { fetchPages } from './tiers.js';
 
@@ -29,23 +23,26 @@ export function fetchPrefix(
   const { config, disk, host } = machine;
   if (config.diskPages === 0 || sequence.computed > 0) return 'nothing';
   const found = tierPrefix(machine, sequence, 'disk');
-  const count = found.length;
+  const end = runEnd(found);
   const nearer = Math.max(
-    devicePrefix(machine, lane, sequence).length,
-    tierPrefix(machine, sequence, 'host').length,
+    runEnd(devicePrefix(machine, lane, sequence)),
+    runEnd(tierPrefix(machine, sequence, 'host')),
   );
-  if (count <= nearer) return 'nothing';
-  const tokens = count * config.pageTokens;
-  if (!paysToLoad(machine.costs, 'disk', count, tokens)) {
+  if (end <= nearer) return 'nothing';
+  const positions = positionsFrom(found.first, end);
+  // It keeps them until the devices have them, and needs room for what it hands over then.
+  if (union(positions, positionsToHandOver(machine, lane, sequence)).length > host.total) return 'nothing';
+  const tokens = end * config.pageTokens;
+  if (!paysToLoad(machine.costs, 'disk', positions.length, tokens)) {
     machine.passedOver.disk++;
     return 'nothing';
   }
-  const isAwaited = keysAt(sequence, positionsFrom(nearer, count)).some((key) => host.awaited.has(key));
+  const isAwaited = keysAt(sequence, positions).some((key) => host.awaited.has(key));
   if (isAwaited) return 'awaited';
-  if (claimCost(host, findPages(sequence, host, count), count) > host.free()) return 'nothing';
-  sequence.diskPages = claimPages(disk, found, count)!;
+  if (claimCost(host, findPages(sequence, host, positions)) > host.free()) return 'nothing';
+  sequence.diskPages = withPages([], positions, claimPages(disk, found.pages)!);
   sequence.computed = tokens;
-  sequence.loaded.disk = (count - nearer) * config.pageTokens;
+  sequence.loaded.disk = (end - nearer) * config.pageTokens;
   fetchPages(machine, sequence);
   return 'started';
 }

@@ -1,6 +1,8 @@
 /** What a sequence holds, how it comes by it, and how it gives it up. */
 import { setBatch, setPlace } from './machine.js';
 import type { Machine, Pending, PoolReplica } from './machine.js';
+import { heldPages } from './page-table.js';
+import type { PageTable } from './page-table.js';
 import { isHalf, knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -10,26 +12,26 @@ export function startAction(machine: Machine, pending: Pending): number {
   return id;
 }
 
-export function hold(sequence: Sequence, pool: PoolReplica, pages: number[]): void {
+export function hold(sequence: Sequence, pool: PoolReplica, pages: PageTable): void {
   sequence.pages = pages;
   pool.residents.add(sequence);
 }
 
 export function releaseDevicePages(sequence: Sequence, pool: PoolReplica): void {
-  pool.pages.give(sequence.pages);
+  pool.pages.give(heldPages(sequence.pages));
   pool.residents.delete(sequence);
   sequence.pages = [];
 }
 
 export function releaseHostPages(machine: Machine, sequence: Sequence): void {
-  machine.host.give(sequence.hostPages);
+  machine.host.give(heldPages(sequence.hostPages));
   sequence.hostPages = [];
 }
 
 /** Also lets the disk tier be tried again where it counted as full. */
 export function releaseDiskPages(machine: Machine, sequence: Sequence): void {
   if (sequence.diskPages.length === 0) return;
-  machine.disk.give(sequence.diskPages);
+  machine.disk.give(heldPages(sequence.diskPages));
   sequence.diskPages = [];
   machine.diskRefused = false;
 }

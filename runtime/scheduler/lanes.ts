@@ -1,9 +1,13 @@
 /** Questions about lanes: what they have to do, what they need, which of them is the least busy. */
+import { firstPageSeen, pagesSpanned } from '../../compiler/model/kv-window.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, PoolReplica, StageState } from './machine.js';
-import { claimCost, findPages } from './prefix.js';
+import { positionsFrom } from './page-table.js';
+import { spanCost } from './prefix.js';
+import type { Span } from './prefix.js';
 import { knownTokens, mostTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
+import { pagesToCome } from './windows.js';
 
 /** Lanes that take prompts now. */
 export function openLanes(machine: Machine): readonly Lane[] {
@@ -31,28 +35,49 @@ export function handsOver(lane: Lane, sequence: Sequence): boolean {
 
 /** Free host pages that a waiting sequence uses up when it is let in on the lane. */
 export function hostPagesNeeded(machine: Machine, lane: Lane, sequence: Sequence): number {
-  if (!handsOver(lane, sequence)) return 0;
-  const pages = pagesFor(machine, knownTokens(sequence));
-  const kept = sequence.hostPages.length;
-  const found = findPages(sequence, machine.host, pages).slice(kept);
-  return claimCost(machine.host, found, pages - kept);
+  return spanCost(sequence, machine.host, spanToHandOver(machine, lane, sequence));
 }
 
 /**
- * Pages to leave free for the sequences that decode in the pool: one for each that lacks a page now and for a
- * quarter of the others that may yet outgrow theirs. Filling the pool to the brim would only mean to swap out again
- * at once.
+ * Positions of host pages that a sequence still lacks for what the lane hands over of it: what its first row in decode
+ * sees.
+ */
+export function positionsToHandOver(machine: Machine, lane: Lane, sequence: Sequence): number[] {
+  const { first, end } = spanToHandOver(machine, lane, sequence);
+  return positionsFrom(first, end);
+}
+
+function spanToHandOver(machine: Machine, lane: Lane, sequence: Sequence): Span {
+  if (!handsOver(lane, sequence)) return { first: 0, end: 0 };
+  const tokens = knownTokens(sequence);
+  const first = firstPageSeen(machine.config, tokens);
+  // It holds neighbouring ones, from no later on.
+  const held = sequence.hostPages.length;
+  return { first: Math.max(first, held), end: pagesFor(machine, tokens) };
+}
+
+/**
+ * Pages to leave free for the sequences that are in the pool: for those that decode, one for each that lacks a page now
+ * and for a quarter of the others that may yet outgrow theirs; for those in prefill, what they may take instead of pages
+ * that fell behind the window. Filling the pool to the brim would only mean to swap out again at once.
  */
 export function headroom(machine: Machine, pool: PoolReplica): number {
   let lacking = 0;
   let growing = 0;
   for (const { residents } of pool.memory.pools)
     for (const sequence of residents) {
+      if (sequence.place === 'prefill') lacking += pagesToCome(machine, sequence.lane!, sequence);
       if (sequence.place !== 'running') continue;
       if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
-      else if (sequence.pages.length < pagesFor(machine, mostTokens(sequence))) growing++;
+      else if (sequence.pages.length < mostPagesEnd(machine, sequence)) growing++;
     }
   return lacking + Math.ceil(growing / 4);
+}
+
+/** Where the pages may end that a sequence in decode comes to hold before others fall behind the window. */
+function mostPagesEnd(machine: Machine, sequence: Sequence): number {
+  const first = firstPageSeen(machine.config, sequence.computed);
+  return Math.min(pagesFor(machine, mostTokens(sequence)), first + pagesSpanned(machine.config, 1));
 }
 
 /** The lane with the least load; among equals the one with most free pages, then the first. */

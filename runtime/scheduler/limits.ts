@@ -1,4 +1,5 @@
 /** What fits at all: decided on arrival, so that every sequence let in can run to its end, if need be alone. */
+import { mostPages, pagesSpanned } from '../../compiler/model/kv-window.js';
 import type { SchedulerConfig, SchedulerRequest, SchedulerStage } from './types.js';
 
 function hasDecoder(config: SchedulerConfig, prefill: SchedulerStage): boolean {
@@ -30,7 +31,10 @@ function narrowest(
  * `maxNewTokens` to it the way they cut it to the model's context; what exceeds it is rejected.
  */
 export function longestSequence(config: SchedulerConfig): number {
-  return Math.min(config.context, narrowest(config, true).pages * config.pageTokens + 1);
+  const { pages } = narrowest(config, true);
+  // With room for a window a sequence may go on for ever.
+  if (pages >= pagesSpanned(config, 1)) return config.context;
+  return Math.min(config.context, pages * config.pageTokens + 1);
 }
 
 /** Why the request can never run, or undefined. */
@@ -42,9 +46,10 @@ export function rejection(config: SchedulerConfig, request: SchedulerRequest): s
     return `${request.promptTokens} prompt tokens and ${request.maxNewTokens} new ones exceed the context of ${config.context}`;
   }
   const { pages, place } = narrowest(config, request.maxNewTokens > 1);
-  if (tokens <= pages * config.pageTokens) return undefined;
+  const needed = mostPages(config, tokens, 1);
+  if (needed <= pages) return undefined;
   return (
     `${request.promptTokens} prompt tokens and ${request.maxNewTokens} new ones need ` +
-    `${Math.ceil(tokens / config.pageTokens)} KV pages, and ${place} has ${pages}`
+    `${needed} KV pages, and ${place} has ${pages}`
   );
 }

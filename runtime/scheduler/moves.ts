@@ -1,4 +1,5 @@
 /** Moves between device pages and host pages. They run beside steps and switches. */
+import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import {
   forget,
   hold,
@@ -10,22 +11,31 @@ import {
   startAction,
 } from './holding.js';
 import { headroom, leastLoaded } from './lanes.js';
-import { isResident, pagesFor, setBatch, setPlace } from './machine.js';
+import { isResident, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
+import {
+  heldPages,
+  heldPositions,
+  NO_PAGE,
+  pagesAt,
+  positionsFrom,
+  tableFrom,
+  withPages,
+} from './page-table.js';
 import type { PageKey, PageList } from './pages.js';
 import {
   claimCost,
   claimPages,
+  decodeSpan,
   findFilled,
   findPages,
-  poolCost,
   keysAt,
-  pagesAt,
-  positionsFrom,
+  poolCost,
   publishLoaded,
   publishPages,
+  storedPositions,
 } from './prefix.js';
-import { isHalf, knownTokens } from './sequences.js';
+import { isHalf } from './sequences.js';
 import type { Sequence } from './sequences.js';
 import { makeHostRoom } from './tiers.js';
 import type { Action } from './types.js';
@@ -58,14 +68,14 @@ export function startPageOuts(machine: Machine): void {
     pageOut(machine, next);
   }
   for (let next = machine.preempted.peek(); next !== undefined; next = machine.preempted.peek()) {
-    const count = pagesFor(machine, next.computed);
-    let found = findPages(next, machine.host, count);
-    let pages = claimPages(machine.host, found, count);
+    const positions = storedPositions(machine, next);
+    let found = findPages(next, machine.host, positions);
+    let pages = claimPages(machine.host, found);
     if (pages === undefined) {
-      if (makeHostRoom(machine, claimCost(machine.host, found, count))) return;
+      if (makeHostRoom(machine, claimCost(machine.host, found))) return;
       // What went to disk was there already.
-      found = findPages(next, machine.host, count);
-      pages = claimPages(machine.host, found, count);
+      found = findPages(next, machine.host, positions);
+      pages = claimPages(machine.host, found);
     }
     machine.preempted.shift();
     if (pages === undefined) {
@@ -74,7 +84,7 @@ export function startPageOuts(machine: Machine): void {
       recompute(machine, next);
       continue;
     }
-    next.hostPages = pages;
+    next.hostPages = withPages([], positions, pages);
     machine.swapped++;
     pageOut(machine, next);
   }
@@ -83,19 +93,20 @@ export function startPageOuts(machine: Machine): void {
 /** Puts published host pages in the place of those that a sequence holds to be filled. */
 function shareHostPages(machine: Machine, sequence: Sequence): void {
   const { host } = machine;
-  for (const [position, own] of sequence.hostPages.entries()) {
+  for (const position of heldPositions(sequence.hostPages)) {
+    const own = sequence.hostPages[position]!;
     const page = position < sequence.keys.length ? host.find(sequence.keys[position]!) : undefined;
     if (page === undefined || page === own) continue;
     host.share([page]);
     host.give([own]);
-    sequence.hostPages[position] = page;
+    sequence.hostPages = withPages(sequence.hostPages, [position], [page]);
   }
 }
 
 /** Positions of computed pages that the sequence's host pages do not hold yet, or hold for it alone. */
 function positionsToLeave(machine: Machine, sequence: Sequence): number[] {
-  const { keys, hostPages, computed } = sequence;
-  return positionsFrom(0, pagesFor(machine, computed)).filter(
+  const { keys, hostPages } = sequence;
+  return storedPositions(machine, sequence).filter(
     (position) => position >= keys.length || machine.host.find(keys[position]!) !== hostPages[position],
   );
 }
@@ -178,15 +189,18 @@ export function startPageIns(machine: Machine): void {
     );
     if (lane === undefined) return;
     const { pages } = lane.pool;
-    const found = findFilled(sequence, lane.pool);
-    const positions = positionsFrom(found.length, sequence.hostPages.length);
+    const { first, end } = decodeSpan(machine, sequence);
+    const wanted = positionsFrom(first, end);
+    const found = findFilled(sequence, lane.pool, wanted);
+    const stored = sequence.hostPages.length;
+    const positions = wanted.filter((position, i) => position < stored && found[i] === NO_PAGE);
     // Pages that are on their way to the devices for another are soon to be shared.
     if (isAwaited(pages, keysAt(sequence, positions))) return;
     machine.onHost.shift();
     sequence.lane = lane;
     lane.arriving.add(sequence);
     setBatch(sequence, lane.stage);
-    hold(sequence, lane.pool, claimPages(pages, found, pagesFor(machine, knownTokens(sequence)))!);
+    hold(sequence, lane.pool, withPages([], wanted, claimPages(pages, found)!));
     pageIn(machine, sequence, positions);
   }
 }
@@ -215,8 +229,9 @@ export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonl
   }
   const lane = sequence.lane!;
   if (isHalf(sequence)) {
-    // Where prefill hands over through the host tier, the pages are held for that.
-    if (lane.local !== undefined) releaseHostPages(machine, sequence);
+    // Where prefill hands over through the host tier, pages are held for that.
+    if (lane.local === undefined) keepToHandOver(machine, sequence);
+    else releaseHostPages(machine, sequence);
     setPlace(machine, sequence, 'prefill');
     return;
   }
@@ -224,4 +239,12 @@ export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonl
   lane.arriving.delete(sequence);
   lane.running.add(sequence);
   setPlace(machine, sequence, 'running');
+}
+
+/** Gives up the host pages of which decode will see nothing. */
+function keepToHandOver(machine: Machine, sequence: Sequence): void {
+  const first = firstPageSeen(machine.config, sequence.target);
+  const { hostPages } = sequence;
+  machine.host.give(heldPages(hostPages.slice(0, first)));
+  sequence.hostPages = tableFrom(first, hostPages.slice(first));
 }

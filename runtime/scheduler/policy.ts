@@ -26,12 +26,14 @@ import type { Condition } from '../../compiler/plan/plan.js';
 import { canPrefill } from './admission.js';
 import { startAction } from './holding.js';
 import { hostPagesNeeded, unscheduledTokens } from './lanes.js';
-import { isResident, pagesFor } from './machine.js';
+import { isResident } from './machine.js';
 import type { Group, Machine, StageState } from './machine.js';
+import { heldPages } from './page-table.js';
 import type { PageList } from './pages.js';
 import { canPageIn } from './moves.js';
 import { takesSpills } from './tiers.js';
 import { isHalf, knownTokens } from './sequences.js';
+import { pagesEnd } from './windows.js';
 
 /** Decides on switches and gives out those whose group has drained. */
 export function startSwitches(machine: Machine): void {
@@ -202,11 +204,11 @@ function isFull(machine: Machine, group: Group, tier: string): boolean {
   const stores = storesOf(machine, group, tier);
   const waiting = machine.waiting.peek();
   if (waiting === undefined) return stores.every((store) => store.free() === 0);
+  const lanes = machine.stages.flatMap((stage) => (stage.prefills ? stage.lanes : []));
   if (tiersTo(machine, tier).length === 0) {
-    const pages = pagesFor(machine, knownTokens(waiting));
+    const pages = Math.min(...lanes.map((lane) => pagesEnd(machine, lane, 0, knownTokens(waiting))));
     return stores.every((store) => store.free() < pages);
   }
-  const lanes = machine.stages.flatMap((stage) => (stage.prefills ? stage.lanes : []));
   const needed = Math.min(...lanes.map((lane) => hostPagesNeeded(machine, lane, waiting)));
   if (needed <= machine.host.free() || isDraining(machine)) return false;
   return tier !== machine.config.diskTier || !fillsDisk(machine);
@@ -221,7 +223,7 @@ function fillsDisk(machine: Machine): boolean {
       ({ place, hostPages }) =>
         (place === 'prefill' || place === 'prefilled' || place === 'paging_out') &&
         hostPages.length > 0 &&
-        hostPages.length <= machine.disk.free(),
+        heldPages(hostPages).length <= machine.disk.free(),
     ),
   );
 }

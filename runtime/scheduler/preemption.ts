@@ -3,31 +3,33 @@
  * older one. What the victim has computed goes to the host tier, if need be after others have gone from there to
  * disk, and is computed again only where no tier has room or loading it would take longer.
  */
+import { pagesSeen } from '../../compiler/model/kv-window.js';
 import { paysToLoad } from './costs.js';
 import { leaveLane, recompute } from './holding.js';
 import { pagesFor, setBatch, setPlace } from './machine.js';
 import type { Machine, PoolReplica } from './machine.js';
 import { startPageOuts } from './moves.js';
-import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
+import { holdsComputed } from './windows.js';
 
 /**
- * Makes sure the sequence has a page for its next token. False when it must sit this step out: pages are on their
- * way out, or only older sequences and sequences in work hold any.
+ * Makes sure the sequence has pages for its first `tokens` tokens. False when it must sit this step out: pages are on
+ * their way out, or only older sequences and sequences in work hold any.
  */
-export function growForNextToken(
+export function growTo(
   machine: Machine,
   sequence: Sequence,
+  tokens: number,
   chosen: readonly { readonly sequence: Sequence }[],
 ): boolean {
   const { pool } = sequence.lane!;
-  while (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) {
+  while (sequence.pages.length < pagesFor(machine, tokens)) {
     const page = pool.pages.take(1);
     if (page !== undefined) {
       sequence.pages = [...sequence.pages, ...page];
       continue;
     }
-    if (pool.memory.leaving > 0 || isLent(pool)) return false;
+    if (pool.memory.leaving > 0 || (sequence.place === 'running' && isLent(pool))) return false;
     const victim = youngestIdle(pool, new Set(chosen.map((row) => row.sequence)));
     if (victim === undefined || victim.order <= sequence.order) return false;
     preempt(machine, victim, pool);
@@ -52,7 +54,8 @@ function youngestIdle(pool: PoolReplica, chosen: ReadonlySet<Sequence>): Sequenc
   return youngest;
 }
 
-function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
+/** Takes its pages from an idle sequence: it goes on later. */
+export function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
   const { computed } = victim;
   if (computed === 0 || !isKept(machine, victim)) {
     machine.dropped++;
@@ -68,10 +71,15 @@ function preempt(machine: Machine, victim: Sequence, pool: PoolReplica): void {
   startPageOuts(machine);
 }
 
-/** Whether the victim's KV fits the host tier, were that empty, and loading it pays. */
-function isKept(machine: Machine, { computed }: Sequence): boolean {
-  const pages = pagesFor(machine, computed);
-  if (pages > machine.host.total) return false;
+/**
+ * Whether the victim's KV fits the host tier, were that empty, and loading it pays. Host pages that a prompt holds to be
+ * handed over are not for it.
+ */
+function isKept(machine: Machine, victim: Sequence): boolean {
+  const { computed } = victim;
+  const pages = pagesSeen(machine.config, computed);
+  if (pages > machine.host.total || victim.hostPages.length > 0 || !holdsComputed(machine, victim))
+    return false;
   if (paysToLoad(machine.costs, 'host', pages, computed)) return true;
   machine.passedOver.host++;
   return false;

@@ -11,69 +11,149 @@
  * it, and prompts with the same beginning that are let in together go through it once: the first computes it, the others
  * start behind it, in the same step if they fit. Others find the page when the step is done.
  */
+import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import type { LoadSource } from './costs.js';
-import { pagesFor } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
+import { heldPages, NO_PAGE, positionsFrom } from './page-table.js';
+import type { PageTable } from './page-table.js';
 import type { PageList } from './pages.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
+import { pagesEnd } from './windows.js';
+
+/** Pages of a list that hold neighbouring parts of a sequence. */
+export interface PageRun {
+  /** Position of the first. */
+  readonly first: number;
+  readonly pages: readonly number[];
+}
+
+/** The position behind the last. */
+export function runEnd({ first, pages }: PageRun): number {
+  return first + pages.length;
+}
 
 /**
- * Pages of a list that hold the first pages of a sequence, as many as are found from the first one on.
+ * The longest beginning of a sequence in whole pages behind which it can go on with what a list holds: the pages that a row
+ * behind it sees. Without a window these are all from the first one on.
  *
- * @param most at most so many
+ * @param most at most so many pages long
  * @param isThere whether a published page may be used
  */
-export function findPages(
+export function findPrefix(
+  { config }: Machine,
   { keys }: Sequence,
   list: PageList,
   most: number,
   isThere: (page: number) => boolean = () => true,
-): readonly number[] {
-  const found: number[] = [];
-  const end = Math.min(most, keys.length);
-  while (found.length < end) {
-    const page = list.find(keys[found.length]!);
+): PageRun {
+  const pageAt = (position: number): number | undefined => {
+    const page = list.find(keys[position]!);
+    return page === undefined || !isThere(page) ? undefined : page;
+  };
+  let end = Math.min(most, keys.length);
+  for (;;) {
+    const first = firstPageSeen(config, end * config.pageTokens);
+    if (first === 0) break;
+    const pages: number[] = [];
+    for (let at = end - 1; at >= first; at--) {
+      const page = pageAt(at);
+      if (page === undefined) break;
+      pages.push(page);
+    }
+    if (first < end && pages.length === end - first) return { first, pages: pages.reverse() };
+    end -= pages.length + 1;
+  }
+  const pages: number[] = [];
+  while (pages.length < end) {
+    const page = pageAt(pages.length);
+    if (page === undefined) break;
+    pages.push(page);
+  }
+  return { first: 0, pages };
+}
+
+/**
+ * For each position the page of a list that holds that part of a sequence, from the first on as long as there is one that
+ * may be used.
+ */
+export function findPages(
+  { keys }: Sequence,
+  list: PageList,
+  positions: readonly number[],
+  isThere: (page: number) => boolean = () => true,
+): PageTable {
+  const found = Array<number>(positions.length).fill(NO_PAGE);
+  for (const [i, position] of positions.entries()) {
+    const page = position < keys.length ? list.find(keys[position]!) : undefined;
     if (page === undefined || !isThere(page)) break;
-    found.push(page);
+    found[i] = page;
   }
   return found;
 }
 
-/** The first pages of a sequence that are on the devices of a pool, and filled. */
-export function findFilled(sequence: Sequence, { pages, writing }: PoolReplica): readonly number[] {
-  return findPages(sequence, pages, sequence.keys.length, (page) => !writing.has(page));
+/** As `findPages`, of the pages on the devices that are filled. */
+export function findFilled(
+  sequence: Sequence,
+  { pages, writing }: PoolReplica,
+  positions: readonly number[],
+): PageTable {
+  return findPages(sequence, pages, positions, (page) => !writing.has(page));
 }
 
-/** Free pages of the list that `count` pages use up, when those found are shared and the others are taken. */
-export function claimCost(list: PageList, found: readonly number[], count: number): number {
-  const free = found.filter((page) => list.holders(page) === 0);
-  return free.length + count - found.length;
+/** Free pages of the list that are used up when those found are shared and the others are taken. */
+export function claimCost(list: PageList, found: PageTable): number {
+  let cost = 0;
+  for (const page of found) if (page === NO_PAGE || list.holders(page) === 0) cost++;
+  return cost;
 }
 
-/** Free pages of a pool that a sequence uses up when it comes to lie there. */
-export function poolCost(machine: Machine, sequence: Sequence, pool: PoolReplica): number {
-  return claimCost(pool.pages, findFilled(sequence, pool), pagesFor(machine, knownTokens(sequence)));
-}
-
-/** Shares the pages that were found and takes new ones, to `count` in all; undefined, and nothing, with too few free. */
-export function claimPages(list: PageList, found: readonly number[], count: number): number[] | undefined {
-  if (claimCost(list, found, count) > list.free()) return undefined;
+/** Shares the pages that were found and takes new ones for the others; undefined, and nothing, with too few free. */
+export function claimPages(list: PageList, found: PageTable): readonly number[] | undefined {
+  if (claimCost(list, found) > list.free()) return undefined;
+  const shared = heldPages(found);
   // Before others are taken, as those might be these.
-  list.share(found);
-  return [...found, ...list.take(count - found.length)!];
+  list.share(shared);
+  const taken = list.take(found.length - shared.length)!.values();
+  return found.map((page) => (page === NO_PAGE ? taken.next().value! : page));
 }
 
-/** Positions of pages from `first` on, up to `end`. */
-export function positionsFrom(first: number, end: number): number[] {
-  const positions: number[] = [];
-  for (let position = first; position < end; position++) positions.push(position);
-  return positions;
+/** Positions of the pages that hold what a sequence has computed and its next row sees. */
+export function storedPositions({ config }: Machine, { computed }: Sequence): number[] {
+  return positionsFrom(firstPageSeen(config, computed), Math.ceil(computed / config.pageTokens));
 }
 
-/** The pages of a sequence at these positions. */
-export function pagesAt(pages: readonly number[], positions: readonly number[]): number[] {
-  return positions.map((position) => pages[position]!);
+/** Neighbouring positions: from `first` on, up to `end`. */
+export interface Span {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Positions of the pages that a sequence in decode needs for its next row. */
+export function decodeSpan({ config }: Machine, sequence: Sequence): Span {
+  const end = Math.ceil(knownTokens(sequence) / config.pageTokens);
+  return { first: firstPageSeen(config, sequence.computed), end };
+}
+
+/** Free pages of a list that a part of a sequence uses up: `claimCost` of what `findPages` finds of it. */
+export function spanCost(
+  { keys }: Sequence,
+  list: PageList,
+  { first, end }: Span,
+  isThere: (page: number) => boolean = () => true,
+): number {
+  let cost = Math.max(0, end - first);
+  for (let position = first; position < Math.min(end, keys.length); position++) {
+    const page = list.find(keys[position]!);
+    if (page === undefined || !isThere(page)) break;
+    if (list.holders(page) > 0) cost--;
+  }
+  return cost;
+}
+
+/** Free pages of a pool that a sequence uses up when it comes to decode there. */
+export function poolCost(machine: Machine, sequence: Sequence, { pages, writing }: PoolReplica): number {
+  return spanCost(sequence, pages, decodeSpan(machine, sequence), (page) => !writing.has(page));
 }
 
 /** Lets others find those pages of a sequence in a tier among the first `tokens` tokens that are full. */
@@ -81,11 +161,12 @@ export function publishPages(
   { config }: Machine,
   { keys }: Sequence,
   list: PageList,
-  pages: readonly number[],
+  pages: PageTable,
   tokens: number,
 ): void {
   const full = Math.min(keys.length, pages.length, Math.floor(tokens / config.pageTokens));
-  for (let position = 0; position < full; position++) list.publish(pages[position]!, keys[position]!);
+  for (let position = 0; position < full; position++)
+    if (pages[position] !== NO_PAGE) list.publish(pages[position]!, keys[position]!);
 }
 
 /** Keys of the pages of a sequence at these positions, as far as they have any. */
@@ -106,38 +187,56 @@ function mostShared(machine: Machine, sequence: Sequence): number {
 }
 
 /**
- * The first pages of a waiting sequence that are on the lane's devices. With KV of its own in a tier it is not to depend
+ * Pages of the beginning of a waiting sequence that are on the lane's devices. With KV of its own in a tier it is not to depend
  * on what is only about to be computed.
  */
-export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): readonly number[] {
+export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): PageRun {
   const { pages, writing } = lane.pool;
-  return findPages(sequence, pages, mostShared(machine, sequence), (page) =>
+  return findPrefix(machine, sequence, pages, mostShared(machine, sequence), (page) =>
     sequence.computed > 0 ? !writing.has(page) : isFilledFor(lane, page),
   );
 }
 
 /** Pages at the start of a prompt that a tier holds, of those that may be shared. */
-export function tierPrefix(machine: Machine, sequence: Sequence, tier: LoadSource): readonly number[] {
-  return findPages(sequence, machine[tier], mostShared(machine, sequence));
+export function tierPrefix(machine: Machine, sequence: Sequence, tier: LoadSource): PageRun {
+  return findPrefix(machine, sequence, machine[tier], mostShared(machine, sequence));
 }
 
-/** Moves a sequence in prefill past pages that others have filled meanwhile; they take the place of its own. */
+/**
+ * Moves a sequence in prefill past pages that others have filled meanwhile. Those that its next row sees take the place of
+ * its own, and it gives up the others.
+ */
 export function skipFilled(machine: Machine, lane: Lane, sequence: Sequence): void {
   const { pageTokens } = machine.config;
   const { pages } = lane.pool;
-  const most = mostShared(machine, sequence);
+  const isIdle = sequence.stepsInFlight === 0;
   // A page that a step under way writes to is not given back.
-  if (sequence.stepsInFlight > 0 && sequence.scheduled % pageTokens > 0) return;
-  for (let at = Math.floor(sequence.scheduled / pageTokens); at < most; at++) {
+  if (!isIdle && sequence.scheduled % pageTokens > 0) return;
+  const first = Math.floor(sequence.scheduled / pageTokens);
+  const shared = mostShared(machine, sequence);
+  // What steps under way see stays, and it holds no more than its share beside that.
+  const most = isIdle
+    ? shared
+    : Math.min(shared, pagesEnd(machine, lane, sequence.computed, sequence.target));
+  const found: number[] = [];
+  for (let at = first; at < most; at++) {
     const page = pages.find(sequence.keys[at]!);
-    if (page === undefined || !isFilledFor(lane, page)) return;
-    if (page !== sequence.pages[at]) {
-      pages.share([page]);
-      pages.give([sequence.pages[at]!]);
-      sequence.pages = sequence.pages.with(at, page);
-    }
-    sequence.scheduled = (at + 1) * pageTokens;
+    if (page === undefined || !isFilledFor(lane, page)) break;
+    found.push(page);
   }
+  if (found.length === 0) return;
+  sequence.scheduled = (first + found.length) * pageTokens;
+  const seen = isIdle ? firstPageSeen(machine.config, sequence.scheduled) : 0;
+  const table = [...sequence.pages];
+  for (let at = 0; at < first + found.length; at++) {
+    const own = table[at] ?? NO_PAGE;
+    const page = at < seen ? NO_PAGE : at < first ? own : found[at - first]!;
+    if (page === own) continue;
+    if (page !== NO_PAGE) pages.share([page]);
+    if (own !== NO_PAGE) pages.give([own]);
+    table[at] = page;
+  }
+  sequence.pages = table;
 }
 
 /** Counts what rows from `start` to `end` of a prompt need not be preceded by: a second prefill counts no token again. */
@@ -189,7 +288,8 @@ function publishOnDevice(
 /** Lets others find those pages of a sequence on the devices among the first `tokens` tokens that are full. */
 export function publishLoaded(machine: Machine, sequence: Sequence, pool: PoolReplica, tokens: number): void {
   const full = Math.min(sequence.keys.length, Math.floor(tokens / machine.config.pageTokens));
-  for (let position = 0; position < full; position++) publishOnDevice(machine, sequence, pool, position);
+  for (let position = 0; position < full; position++)
+    if (sequence.pages[position] !== NO_PAGE) publishOnDevice(machine, sequence, pool, position);
 }
 
 /**

@@ -18,6 +18,7 @@ import { finishFetch, finishSpill, startFetches, startSpills } from './tiers.js'
 import { finishFilling } from './prefix.js';
 import { createSequence } from './sequences.js';
 import { startSteps } from './steps.js';
+import { giveUpUnseen } from './windows.js';
 import type { Action, SchedulerConfig, SchedulerEvent, SchedulerRequest } from './types.js';
 
 /** Counts at one moment. Requests are in exactly one of the places from `waiting` to `rejected`. */
@@ -190,6 +191,7 @@ function finishStep(
       if (sequence.stepsInFlight === 0) forget(machine, sequence);
       continue;
     }
+    giveUpUnseen(machine, sequence, step.lane.pool);
     if (!sample) continue;
     const finished = isFinished(sequence.id);
     sequence.generated++;

@@ -15,6 +15,7 @@
  */
 import type { LoadSource } from './costs.js';
 import type { DecodeStage, Lane } from './machine.js';
+import type { PageTable } from './page-table.js';
 import type { PageKey } from './pages.js';
 import type { SchedulerRequest } from './types.js';
 
@@ -58,11 +59,11 @@ export interface Sequence {
   reached: number;
   readonly loaded: Record<LoadSource, number>;
   /** Pages held on the devices, a new list whenever they change: steps under way name those that they had. */
-  pages: readonly number[];
+  pages: PageTable;
   /** Pages held in the host tier; from admission on where the prefill stage hands over through it. */
-  hostPages: number[];
+  hostPages: PageTable;
   /** Pages held in the disk tier. */
-  diskPages: number[];
+  diskPages: PageTable;
   /** Where it prefills or decodes, or to which it is paged in. */
   lane: Lane | undefined;
   /** Stage whose decode batch it counts in. */

@@ -8,15 +8,18 @@
  * of them, so that d steps can be in flight and every pipeline stage has work. Chunks of one prompt may follow each
  * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
  */
+import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import { laneCanPrefill } from './admission.js';
 import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, Pipeline, StageState } from './machine.js';
-import { growForNextToken } from './preemption.js';
+import { growTo, preempt } from './preemption.js';
 import { copyAlike, findAlike } from './copies.js';
 import { beginFilling, skipFilled } from './prefix.js';
 import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
+import type { StepItem } from './types.js';
+import { giveUpUnseen, pagesToCome } from './windows.js';
 
 interface Row {
   readonly sequence: Sequence;
@@ -64,21 +67,25 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
     id,
     stage: stage.config.name,
     replica: lane.replica,
-    items: rows.map(({ sequence, start, count, sample, copyOf }) => ({
-      sequence: sequence.id,
-      start,
-      count,
-      sample,
-      ...(copyOf !== undefined && { copyOf }),
-      pages: firstPages(sequence, pagesFor(machine, start + count)),
-    })),
+    items: rows.map((row) => itemOf(machine, row)),
   });
   return true;
 }
 
-/** All its pages as a rule, which are not copied then: batches are large, and steps many. */
-function firstPages({ pages }: Sequence, count: number): readonly number[] {
-  return pages.length === count ? pages : pages.slice(0, count);
+/** All pages of its sequence as a rule where there is no window, which are not copied then: batches are large, and steps many. */
+function itemOf(machine: Machine, { sequence, start, count, sample, copyOf }: Row): StepItem {
+  const { id, pages } = sequence;
+  const firstPage = firstPageSeen(machine.config, start);
+  const end = pagesFor(machine, start + count);
+  return {
+    sequence: id,
+    start,
+    count,
+    sample,
+    ...(copyOf !== undefined && { copyOf }),
+    firstPage,
+    pages: firstPage === 0 && pages.length === end ? pages : pages.slice(firstPage, end),
+  };
 }
 
 /**
@@ -104,10 +111,29 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
   const rows: Row[] = [];
   for (const sequence of idle) {
     if (rows.length >= size) break;
-    if (sequence.place !== 'running' || !growForNextToken(machine, sequence, rows)) continue;
-    rows.push({ sequence, start: knownTokens(sequence) - 1, count: 1, sample: true });
+    const tokens = knownTokens(sequence);
+    if (sequence.place !== 'running' || !growTo(machine, sequence, tokens, rows)) continue;
+    rows.push({ sequence, start: tokens - 1, count: 1, sample: true });
   }
   return rows;
+}
+
+/** Takes pages for coming rows of a prompt, as many as are free; false with none for the next of them. */
+function takePagesAhead(machine: Machine, lane: Lane, sequence: Sequence, chosen: readonly Row[]): boolean {
+  giveUpUnseen(machine, sequence, lane.pool);
+  const { pages } = lane.pool;
+  const taken = Math.min(pages.free(), pagesToCome(machine, lane, sequence));
+  if (taken > 0) sequence.pages = [...sequence.pages, ...pages.take(taken)!];
+  return growTo(machine, sequence, sequence.scheduled + 1, chosen);
+}
+
+/**
+ * A prompt that finds no page although nothing is under way that may free one gives up its own: those that hold the others
+ * may have to decode first, for which its devices must be free.
+ */
+function giveWay(machine: Machine, { pool, pipeline }: Lane, sequence: Sequence): void {
+  const waits = pipeline.inFlight + sequence.stepsInFlight + pool.memory.leaving > 0;
+  if (!waits) preempt(machine, sequence, pool);
 }
 
 function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[] {
@@ -116,16 +142,21 @@ function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[
   /** Pages that rows of this very step fill. */
   const filling = new Set<number>();
   let tokens = maxTokens - decode.length;
-  for (const sequence of lane.prefilling) {
+  for (const sequence of [...lane.prefilling]) {
     if (tokens === 0 || decode.length + rows.length === maxSequences) break;
     if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
     skipFilled(machine, lane, sequence);
+    if (!takePagesAhead(machine, lane, sequence, [...decode, ...rows])) {
+      if (decode.length + rows.length === 0) giveWay(machine, lane, sequence);
+      continue;
+    }
     const like = findAlike(machine, lane, sequence);
     // It is there to be copied for the next step.
     if (like !== undefined && filling.has(like.page)) continue;
     const copyOf = like && copyAlike(machine, lane, sequence, like);
     const { scheduled: start, target } = sequence;
-    const count = Math.min(target - start, tokens);
+    const room = sequence.pages.length * machine.config.pageTokens - start;
+    const count = Math.min(target - start, tokens, room);
     const sample = start + count === target;
     rows.push({ sequence, start, count, sample, ...(copyOf !== undefined && { copyOf }) });
     for (const page of beginFilling(machine, lane, sequence, start, start + count)) filling.add(page);

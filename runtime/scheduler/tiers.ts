@@ -24,7 +24,9 @@ import { hostPagesNeeded, openLanes, takesTurns } from './lanes.js';
 import { isResident, pagesFor, setPlace } from './machine.js';
 import type { Machine } from './machine.js';
 import type { PageKey, PageList } from './pages.js';
-import { claimCost, claimPages, findPages, keysAt, pagesAt, positionsFrom, publishPages } from './prefix.js';
+import { heldPages, heldPositions, NO_PAGE, pagesAt, withPages } from './page-table.js';
+import type { PageTable } from './page-table.js';
+import { claimCost, claimPages, findPages, keysAt, publishPages } from './prefix.js';
 import { isHalf, youngestFirst } from './sequences.js';
 import type { Sequence } from './sequences.js';
 
@@ -77,17 +79,18 @@ export function takesSpills(machine: Machine): boolean {
 function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean): boolean {
   const sequence = youngestToSpill(machine, stays);
   if (sequence === undefined) return false;
-  const found = findKept(machine, sequence, machine.disk);
-  const diskPages = claimPages(machine.disk, found, sequence.hostPages.length);
-  if (diskPages === undefined) return false;
-  sequence.diskPages = diskPages;
+  const held = heldPositions(sequence.hostPages);
+  const found = findKept(machine, sequence, machine.disk, held);
+  const claimed = claimPages(machine.disk, found);
+  if (claimed === undefined) return false;
+  sequence.diskPages = withPages([], held, claimed);
   setPlace(machine, sequence, 'spilling');
-  const positions = positionsFrom(found.length, sequence.hostPages.length);
+  const positions = held.filter((_, i) => found[i] === NO_PAGE);
   if (positions.length === 0) {
     finishSpill(machine, sequence, false);
     return true;
   }
-  const frees = sequence.hostPages.filter((page) => machine.host.holders(page) === 1).length;
+  const frees = heldPages(sequence.hostPages).filter((page) => machine.host.holders(page) === 1).length;
   machine.spillingPages += frees;
   machine.spills++;
   machine.out.push({
@@ -95,7 +98,7 @@ function spillYoungest(machine: Machine, stays: (sequence: Sequence) => boolean)
     id: startAction(machine, { kind: 'spill', sequence, frees }),
     sequence: sequence.id,
     hostPages: pagesAt(sequence.hostPages, positions),
-    diskPages: pagesAt(diskPages, positions),
+    diskPages: pagesAt(sequence.diskPages, positions),
     positions,
   });
   return true;
@@ -115,16 +118,23 @@ function youngestToSpill(machine: Machine, stays: (sequence: Sequence) => boolea
 
 /** Counts a sequence that does not pay once for every place it is in. */
 function paysFromDisk(machine: Machine, sequence: Sequence): boolean {
-  const pages = Math.max(sequence.hostPages.length, sequence.diskPages.length);
+  const pages = Math.max(heldPages(sequence.hostPages).length, heldPages(sequence.diskPages).length);
   if (paysToLoad(machine.costs, 'disk', pages, sequence.computed)) return true;
   if (sequence.passedOver !== sequence.stay) machine.passedOver.disk++;
   sequence.passedOver = sequence.stay;
   return false;
 }
 
-/** The first pages of a sequence in a tier, of those whose tokens are all computed. */
-function findKept({ config }: Machine, sequence: Sequence, list: PageList): readonly number[] {
-  return findPages(sequence, list, Math.floor(sequence.computed / config.pageTokens));
+/** The pages of a sequence in a tier for each position, of those whose tokens are all computed. */
+function findKept(
+  { config }: Machine,
+  sequence: Sequence,
+  list: PageList,
+  positions: readonly number[],
+): PageTable {
+  const full = Math.floor(sequence.computed / config.pageTokens);
+  const found = findPages(sequence, list, positions);
+  return found.map((page, i) => (positions[i]! < full ? page : NO_PAGE));
 }
 
 function diskPagesHeld({ disk }: Machine): number {
@@ -184,7 +194,7 @@ export function startFetches(machine: Machine): void {
     if (!hasHostRoom(machine, next, reserve) && isWanted && !isMoving(machine)) dropHalves(machine, next);
     if (!hasHostRoom(machine, next, reserve)) return;
     // Pages that are on their way from disk for another are soon to be shared.
-    if (keysAt(next, [...next.diskPages.keys()]).some((key) => machine.host.awaited.has(key))) return;
+    if (keysAt(next, heldPositions(next.diskPages)).some((key) => machine.host.awaited.has(key))) return;
     machine.onDisk.shift();
     if (!bringBack(machine, next)) recompute(machine, next);
   }
@@ -192,8 +202,8 @@ export function startFetches(machine: Machine): void {
 
 /** Whether the host tier has free pages for a sequence on disk, and a reserve beside them. */
 function hasHostRoom(machine: Machine, sequence: Sequence, reserve: number): boolean {
-  const found = findKept(machine, sequence, machine.host);
-  return claimCost(machine.host, found, sequence.diskPages.length) + reserve <= machine.host.free();
+  const found = findKept(machine, sequence, machine.host, heldPositions(sequence.diskPages));
+  return claimCost(machine.host, found) + reserve <= machine.host.free();
 }
 
 /** Whether host pages may become free by what is in flight. */
@@ -221,12 +231,13 @@ export function bringBack(machine: Machine, sequence: Sequence): boolean {
 
 /** Starts to fetch what a sequence has on disk; false, and nothing, with too few free pages in the host tier. */
 export function fetchPages(machine: Machine, sequence: Sequence): boolean {
-  const found = findKept(machine, sequence, machine.host);
-  const hostPages = claimPages(machine.host, found, sequence.diskPages.length);
-  if (hostPages === undefined) return false;
-  sequence.hostPages = hostPages;
+  const held = heldPositions(sequence.diskPages);
+  const found = findKept(machine, sequence, machine.host, held);
+  const claimed = claimPages(machine.host, found);
+  if (claimed === undefined) return false;
+  sequence.hostPages = withPages([], held, claimed);
   setPlace(machine, sequence, 'fetching');
-  const positions = positionsFrom(found.length, sequence.hostPages.length);
+  const positions = held.filter((_, i) => found[i] === NO_PAGE);
   if (positions.length === 0) {
     finishFetch(machine, sequence, [], false);
     return true;
@@ -239,7 +250,7 @@ export function fetchPages(machine: Machine, sequence: Sequence): boolean {
     id: startAction(machine, { kind: 'fetch', sequence, keys }),
     sequence: sequence.id,
     diskPages: pagesAt(sequence.diskPages, positions),
-    hostPages: pagesAt(hostPages, positions),
+    hostPages: pagesAt(sequence.hostPages, positions),
     positions,
   });
   return true;

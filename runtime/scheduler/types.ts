@@ -42,6 +42,8 @@ export interface SchedulerConfig {
     readonly within?: string;
   }[];
   readonly pageTokens: number;
+  /** Positions that a row sees in every layer, its own included; all before it when absent. */
+  readonly window?: number;
   /** Pages of the host tier; 0 when there is none. */
   readonly hostPages: number;
   readonly hostTier: string;
@@ -81,8 +83,10 @@ export interface StepItem {
   readonly start: number;
   readonly count: number;
   readonly sample: boolean;
-  /** Device pages of the sequence in the stage's pool, covering at least `start + count` tokens. */
+  /** Device pages of the sequence in the stage's pool: of all that its rows see, up to `start + count` tokens. */
   readonly pages: readonly number[];
+  /** Position of the first of them in the sequence: those before it no row sees. */
+  readonly firstPage: number;
   /**
    * Another's page, to be copied to the one that the first row goes to before the step writes or reads any: its slots
    * before that row hold what this page should. Steps of a replica given out before may yet have to write them.

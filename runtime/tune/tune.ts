@@ -14,6 +14,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
 import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
+import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf, type Demand } from '../../compiler/planner/demand.js';
 import { boundFigures, createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
 import { numbered } from '../../compiler/numbered.js';
@@ -197,12 +198,12 @@ function workload(
   { model, kv }: Plan,
   requests: readonly SimulatedRequest[],
 ): Pick<Search, 'requests' | 'demand'> {
-  const { context } = model.shape;
+  const { shape } = model;
   const cut = requests.map((request) => ({
     ...request,
-    outputTokens: Math.max(1, Math.min(request.outputTokens, context - request.promptTokens)),
+    outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
   }));
-  return { requests: cut, demand: demandOf(cut, kv.pageTokens) };
+  return { requests: cut, demand: demandOf(cut, kvView(shape, kv.pageTokens)) };
 }
 
 /** Undefined where the candidate is sure not to fit. */

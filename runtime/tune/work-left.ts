@@ -2,6 +2,7 @@
  * What of a workload a simulation has yet to give out in steps. It is never more than what is really left, so that a
  * bound on its time is a bound on the time that the simulation still takes.
  */
+import { firstPageSeen, mostPages } from '../../compiler/model/kv-window.js';
 import type { Demand } from '../../compiler/planner/demand.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import type { StepItem } from '../scheduler/types.js';
@@ -14,7 +15,7 @@ export interface WorkLeft {
 }
 
 export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
-  const { pageTokens, longest } = whole;
+  const { kv, longest } = whole;
   const ended = new Set<number>();
   const tokens = requests.map(({ outputTokens }) => outputTokens);
   let [promptTokens, promptPairs] = [whole.promptTokens, whole.promptPairs];
@@ -28,7 +29,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
         if (start >= prompt && count === 1) {
           decodeRows--;
           decodeKeys -= end;
-          decodePages -= Math.ceil(end / pageTokens);
+          decodePages -= Math.ceil(end / kv.pageTokens) - firstPageSeen(kv, start);
           continue;
         }
         const rows = Math.max(0, Math.min(end, prompt) - start);
@@ -45,7 +46,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
       promptPairs: Math.max(0, promptPairs),
       decodeRows: Math.max(0, decodeRows - dropped),
       decodeKeys: Math.max(0, decodeKeys - dropped * longest),
-      decodePages: Math.max(0, decodePages - dropped * Math.ceil(longest / pageTokens)),
+      decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),
     }),
   };
 }

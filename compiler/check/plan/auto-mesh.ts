@@ -3,6 +3,7 @@
  * one group of devices allow, because a group has the fast links; `pp` is then as small as lets weights and one full
  * sequence of KV fit, because every pipeline stage adds bubbles; `dp` takes the rest.
  */
+import { commonWindow } from '../../model/kv-window.js';
 import type { DType } from '../../model/shape.js';
 import type { Mesh, PlacedDevice } from '../../plan/plan.js';
 import type { SizedModel } from '../../plan/weight-groups.js';
@@ -34,7 +35,8 @@ export function chooseMesh(
         overrides: [],
       };
       const kvToken = kvBytesPerToken(shape, kv, layout);
-      const needed = weightBytes(shape, weights, layout).map((w, i) => w + kvToken[i]! * shape.context);
+      const tokens = commonWindow(shape) ?? shape.context;
+      const needed = weightBytes(shape, weights, layout).map((w, i) => w + kvToken[i]! * tokens);
       if (Math.max(...needed) <= budget) return mesh;
     }
   return undefined;

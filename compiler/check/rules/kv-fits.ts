@@ -3,6 +3,7 @@
  * asks for, or a microbatch where there is none. Less room than a full context is a warning.
  */
 import { report } from '../../diagnostics/catalogue.js';
+import { kvView, mostPages } from '../../model/kv-window.js';
 import { typicalLength, type Workload } from '../../plan/workload.js';
 import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
 import { formatBytes } from '../units.js';
@@ -22,7 +23,11 @@ export const kvFits: Rule = ({ plan, workloads }) =>
     if (room < 0) return [];
     const tokens = Math.floor(tokensOf[tightest]!);
     const one = perToken[tightest]!;
-    const needed = Math.min(shape.context, longest(workloads) ?? stage.microbatchTokens);
+    // Where every layer sees a window, a longer sequence takes no more than that.
+    const { pageTokens } = plan.kv;
+    const most = mostPages(kvView(shape, pageTokens), shape.context, 1) * pageTokens;
+    const all = Math.min(shape.context, most);
+    const needed = Math.min(all, longest(workloads) ?? stage.microbatchTokens);
     const notes = [
       `${formatBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${plan.memoryUse} - weights ${formatBytes(held[tightest]!)}`,
       `${formatBytes(one)} of KV per token on the rank with the least room`,
@@ -37,7 +42,7 @@ export const kvFits: Rule = ({ plan, workloads }) =>
           around,
         ),
       ];
-    if (tokens < shape.context)
+    if (tokens < all)
       return [report('kv-tight', { stage: stage.name, tokens, context: shape.context }, around)];
     return [];
   });

@@ -7,7 +7,7 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { weightBytes } from '../../../compiler/ir/device-layout.js';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { layerGroups } from '../../../compiler/passes/kv-pools.js';
-import { stepSizes } from '../../../compiler/passes/step-sizes.js';
+import { stepSizes, tableEntries } from '../../../compiler/passes/step-sizes.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
 
 const RESHARD: PlanOptions = {
@@ -188,6 +188,61 @@ describe('peaks', () => {
       expect(peak.total).toBe(peak.weights + peak.workspace + peak.kv);
       expect(Math.min(peak.weights, peak.workspace, peak.kv)).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('a window in every layer', () => {
+  const SLIDING: PlanOptions = { ...RESHARD, shape: { sliding: { window: 20, layers: [0, 1, 2, 3] } } };
+  const PARTLY: PlanOptions = { ...RESHARD, shape: { sliding: { window: 20, layers: [0, 2] } } };
+
+  it('leaves a sequence the room of the window and the rows in work', () => {
+    const [prefill, decode] = compilePlan(makePlan(SLIDING)).runtime.pools;
+    // A window of 20 lies in 3 pages of 16 at most. With 4 microbatches in work a sequence of 128 tokens takes all its 8.
+    expect(prefill!.pages).toBe(6 * 2 + 8 + 10 * 3);
+    expect([decode!.pages, decode!.within]).toEqual([50 - 8, 'prefill']);
+    expect(compilePlan(makePlan(PARTLY)).runtime.pools[0]!.pages).toBe(6 * 2 + 8 + 10 * 8);
+  });
+
+  it('lets sequences of any length into pools that hold one', () => {
+    const slugs = (options: PlanOptions, pages: number): readonly string[] => {
+      const { peak } = compilePlan(makePlan(options)).runtime.devices[0]!;
+      const pageBytes = 16 * 2 * 8 * 4 * 4;
+      const deviceMemory = Math.ceil((peak.weights + peak.workspace + pages * pageBytes) / 0.9) + 1;
+      return compilePlan(makePlan({ ...options, deviceMemory })).diagnostics.map(({ slug }) => slug);
+    };
+    const one = [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 40, batchRequests: 8 }];
+    expect(slugs({ ...SLIDING, stages: one }, 3)).toEqual([]);
+    expect(slugs({ ...SLIDING, stages: one }, 2)).toEqual(['kv-does-not-fit']);
+    expect(slugs({ ...PARTLY, stages: one }, 7)).toEqual(['kv-tight']);
+    expect(slugs({ ...PARTLY, stages: one }, 2)).toEqual(['kv-does-not-fit']);
+  });
+
+  it('takes less of the step arguments, by the pages that rows see at most', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 6 }),
+        fc.nat(60),
+        (window, pageTokens, counts, start) => {
+          const shape = {
+            ...makePlan(SLIDING).model.shape,
+            context: 100,
+            sliding: { window, layers: [0, 1, 2, 3] },
+          };
+          const sizes = { maxSequences: counts.length, maxTokens: counts.reduce((a, b) => a + b, 0) };
+          const pages = counts.map((count, i) => {
+            const at = start + i;
+            const first = Math.floor(Math.max(0, at + 1 - window) / pageTokens);
+            return Math.ceil((at + count) / pageTokens) - first;
+          });
+          const entries = tableEntries(sizes, shape, pageTokens);
+          expect(pages.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(entries);
+          expect(entries).toBeLessThanOrEqual(sizes.maxSequences * Math.ceil(100 / pageTokens));
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
 });
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import type { EngineStats } from '../../../runtime/engine/types.js';
 import { loadTokenizer } from '../../../runtime/tokenizer/tokenizer.js';
 import { referenceModel } from '../../reference/model.js';
 import { generate, relativeError } from './generate.js';
@@ -40,15 +41,15 @@ export function clerkExpectations(count = Infinity): Expected[] {
     }));
 }
 
-/** Runs a graph on the prompts and compares ids and logits with the reference. */
+/** Runs a graph on the prompts, compares ids and logits with the reference, and tells what the engine counted. */
 export async function expectReferenceAnswers(
   graph: RuntimeGraph,
   modelDirectory: string,
   expected: readonly Expected[],
   engine: GenerateOptions['engine'] = {},
-): Promise<void> {
+): Promise<EngineStats> {
   const maxNewTokens = Math.max(...expected.map(({ steps }) => steps.length));
-  const { outputs } = await generate(
+  const { outputs, stats } = await generate(
     graph,
     modelDirectory,
     expected.map(({ prompt }) => prompt),
@@ -60,4 +61,5 @@ export async function expectReferenceAnswers(
   );
   expect(errors.length).toBeGreaterThan(0);
   expect(Math.max(...errors)).toBeLessThan(LOGIT_TOLERANCE);
+  return stats;
 }

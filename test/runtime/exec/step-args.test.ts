@@ -16,8 +16,8 @@ describe('buildStepArgs', () => {
     const args = buildStepArgs(
       layout,
       [
-        { sequence: 0, start: 3, count: 2, sample: false, pages: [5, 9] },
-        { sequence: 1, start: 8, count: 1, sample: true, pages: [2, 7, 1] },
+        { sequence: 0, start: 3, count: 2, sample: false, firstPage: 0, pages: [5, 9] },
+        { sequence: 1, start: 8, count: 1, sample: true, firstPage: 0, pages: [2, 7, 1] },
       ],
       PAGE,
       (sequence, position) => 100 * sequence + position,
@@ -37,8 +37,8 @@ describe('buildStepArgs', () => {
   it('copies a page to the one that its row goes on in', () => {
     const layout = stepArgsLayout(16, 4, 16);
     const items = [
-      { sequence: 0, start: 6, count: 4, sample: true, pages: [5, 9, 3], copyOf: 2 },
-      { sequence: 1, start: 4, count: 1, sample: true, pages: [5, 8] },
+      { sequence: 0, start: 6, count: 4, sample: true, firstPage: 0, pages: [5, 9, 3], copyOf: 2 },
+      { sequence: 1, start: 4, count: 1, sample: true, firstPage: 0, pages: [5, 8] },
     ];
     expect(buildStepArgs(layout, items, PAGE, () => 1, greedy).copies).toEqual([{ from: 2, to: 9 }]);
   });
@@ -46,7 +46,7 @@ describe('buildStepArgs', () => {
   it('writes no more of the page table than the step uses', () => {
     const longContext = 131_072 / PAGE;
     const layout = stepArgsLayout(4, 4, 4 * longContext);
-    const items = [{ sequence: 0, start: 2, count: 1, sample: true, pages: [3] }];
+    const items = [{ sequence: 0, start: 2, count: 1, sample: true, firstPage: 0, pages: [3] }];
     const { bytes } = buildStepArgs(layout, items, PAGE, () => 1, greedy);
     expect(layout.bytes).toBeGreaterThan(500_000);
     expect(bytes.byteLength).toBeLessThan(2_000);
@@ -60,10 +60,26 @@ describe('buildStepArgs', () => {
       start: 2,
       count: 1,
       sample: true,
+      firstPage: 0,
       pages: [sequence],
     }));
     const args = buildStepArgs(layout, items, PAGE, () => 1, greedy);
     expect(args).toMatchObject({ rowCount: 2, tileCount: 2, tileRows: 1, sampleCount: 2 });
+  });
+
+  it('leaves out the first pages of which no row sees anything', () => {
+    const items = [
+      { sequence: 0, start: 1, count: 1, sample: true, firstPage: 0, pages: [6] },
+      { sequence: 1, start: 13, count: 4, sample: true, firstPage: 2, pages: [5, 9, 3], copyOf: 8 },
+    ];
+    const layout = stepArgsLayout(8, 2, 8);
+    const args = buildStepArgs(layout, items, PAGE, () => 1, greedy);
+    expect(words(args.bytes, layout.table.offset, 4)).toEqual([6, 5, 9, 3]);
+    // Page 2 of the sequence is entry 1 of the table.
+    const tile = words(args.bytes, layout.tiles.offset, 8).slice(4);
+    expect([...tile.slice(0, 3), (tile[3]! + 2) % 2 ** 32]).toEqual([1, 4, 13, 1]);
+    expect(words(args.bytes, layout.rows.offset, 8)[6]).toBe(9 * PAGE + 1);
+    expect(args.copies).toEqual([{ from: 8, to: 9 }]);
   });
 
   it('covers every row by exactly one tile of consecutive positions of one sequence', () => {
@@ -74,6 +90,7 @@ describe('buildStepArgs', () => {
           ...part,
           sequence,
           sample: true,
+          firstPage: 0,
           pages: Array.from({ length: 30 }, (_, page) => sequence * 30 + page),
         }));
         const layout = stepArgsLayout(256, 5, 200);

@@ -27,6 +27,7 @@ export interface ConfigOptions {
   readonly diskPages?: number;
   readonly costs?: LoadCosts;
   readonly pageTokens?: number;
+  readonly window?: number | undefined;
   readonly rules?: readonly FlowRule[];
   readonly transitions?: TransitionMode;
   readonly context?: number;
@@ -88,6 +89,7 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     stages,
     pools: sharesPool ? [first] : [first, second],
     pageTokens: options.pageTokens ?? 4,
+    ...(options.window !== undefined && { window: options.window }),
     hostPages: options.hostPages ?? 64,
     hostTier: 'host',
     diskPages: options.diskPages ?? 0,

@@ -87,6 +87,7 @@ export function createDriver(
       log.push(action);
       actions.push(action);
     }
+    promises.checkRoom();
     const { running } = scheduler.state();
     const batch = config.stages.filter((stage) => stage.phases.includes('decode'));
     check(running <= batch.reduce((sum, stage) => sum + stage.batchRequests, 0), 'decode keeps to its batch');

@@ -41,7 +41,8 @@ export function createKvMemory(
   flying: ReadonlyMap<number, Work>,
 ): KvMemory {
   const memory = new Map<string, string[]>();
-  const { pageTokens } = config;
+  const { pageTokens, window = Infinity } = config;
+  const firstSeen = (position: number): number => Math.max(0, position + 1 - window);
   const stageOf = new Map(config.stages.map((stage) => [stage.name, stage]));
   const cells = (place: string): string[] => {
     const found = memory.get(place) ?? Array.from({ length: pageTokens }, () => '');
@@ -52,6 +53,10 @@ export function createKvMemory(
     `${config.pools.find(({ id }) => id === pool)?.within ?? pool}/${replica}/${page}`;
   const stepPlaces = (step: Step, item: StepItem): string[] =>
     item.pages.map((page) => devicePlace(stageOf.get(step.stage)!.pool, step.replica, page));
+  const positionsOf = ({ pages, firstPage }: StepItem): number[] => pages.map((_, i) => firstPage + i);
+  /** Where among the pages of a row the token at a position is. */
+  const pageIndex = ({ firstPage }: StepItem, token: number): number =>
+    Math.floor(token / pageTokens) - firstPage;
   const endsOf = (move: Move | TierMove): Ends => {
     const host = move.hostPages.map((page) => `host/${page}`);
     switch (move.kind) {
@@ -80,9 +85,10 @@ export function createKvMemory(
     [...flying.values()].filter((action): action is Step => action.kind === 'step');
   /** Slots of a page that a row writes: the first of them, or none. */
   const firstWritten = (step: Step, item: StepItem, place: string): number => {
-    const position = stepPlaces(step, item).indexOf(place);
+    const index = stepPlaces(step, item).indexOf(place);
     const { start, count } = item;
-    if (position < 0 || start + count <= position * pageTokens) return Infinity;
+    const position = index + item.firstPage;
+    if (index < 0 || start + count <= position * pageTokens) return Infinity;
     return Math.max(0, start - position * pageTokens);
   };
   const claim = (
@@ -123,7 +129,7 @@ export function createKvMemory(
     for (const action of flying.values()) {
       if (action.kind === 'step')
         for (const item of action.items)
-          claim(used, item.sequence, stepPlaces(action, item), [...item.pages.keys()]);
+          claim(used, item.sequence, stepPlaces(action, item), positionsOf(item));
       else if (isMove(action)) claimEnds(used, action);
     }
     return used;
@@ -144,8 +150,8 @@ export function createKvMemory(
     placesInUse,
     claimRow(used, step, item) {
       const places = stepPlaces(step, item);
-      claimToWrite(used, item.sequence, places.slice(Math.floor(item.start / pageTokens)));
-      claim(used, item.sequence, places, [...places.keys()]);
+      claimToWrite(used, item.sequence, places.slice(pageIndex(item, item.start)));
+      claim(used, item.sequence, places, positionsOf(item));
       for (const place of places) checkHeldStill(place, (slots) => firstWritten(step, item, place) < slots);
     },
     claimCopy(step, item) {
@@ -175,15 +181,15 @@ export function createKvMemory(
     copyPages(step) {
       for (const item of step.items) {
         const from = sourceOf(step, item);
-        const to = stepPlaces(step, item)[Math.floor(item.start / pageTokens)]!;
+        const to = stepPlaces(step, item)[pageIndex(item, item.start)]!;
         if (from !== undefined) memory.set(to, [...cells(from)]);
       }
     },
     writeRow(step, item) {
       const { sequence, start, count } = item;
       const places = stepPlaces(step, item);
-      for (let position = 0; position < start + count; position++) {
-        const page = cells(places[Math.floor(position / pageTokens)]!);
+      for (let position = firstSeen(start); position < start + count; position++) {
+        const page = cells(places[pageIndex(item, position)]!);
         const slot = position % pageTokens;
         if (position >= start) page[slot] = cellAt(sequence, position);
         check(page[slot] === cellAt(sequence, position), `token ${position} of ${sequence} is in place`);

@@ -9,6 +9,8 @@ export interface Promises {
   /** Throws where a promise is broken; from then on the action is under way. */
   checkAction(action: Exclude<Work, { kind: 'reject' }>): void;
   checkAnnouncement(action: Announcement): void;
+  /** Throws where the sequences at work hold more pages than they may. */
+  checkRoom(): void;
   /** A switch is done: its stage is there. */
   settle(group: string, stage: string): void;
   /** Tokens that were passed over because others had computed them. */
@@ -22,7 +24,9 @@ export function createPromises(
   tracks: ReadonlyMap<number, Track>,
   flying: ReadonlyMap<number, Work>,
 ): Promises {
-  const { pageTokens } = config;
+  const { pageTokens, window = Infinity } = config;
+  /** The first position that a row sees. */
+  const firstSeen = (position: number): number => Math.max(0, position + 1 - window);
   const stageOf = new Map(config.stages.map((stage) => [stage.name, stage]));
   const ids = new Set<number>();
   /** Residence by group; `none` during a switch with barriers. */
@@ -63,7 +67,13 @@ export function createPromises(
     check(item.start === track!.next, `tokens come in order: ${item.start}, not ${track!.next}`);
     check(item.count > 0 && item.start + item.count <= known, 'rows are known tokens');
     check(item.sample === (item.start + item.count === known), 'the last known token is sampled, no other');
-    check(item.pages.length * pageTokens >= item.start + item.count, 'pages cover the rows');
+    const { firstPage, pages } = item;
+    check((firstPage + pages.length) * pageTokens >= item.start + item.count, 'pages cover the rows');
+    check(firstPage * pageTokens <= firstSeen(item.start), 'pages cover what the rows see');
+    check(
+      pages.every((page) => page >= 0),
+      'pages are held',
+    );
     for (const id of inFlight) {
       const other = flying.get(id);
       check(
@@ -119,8 +129,13 @@ export function createPromises(
       positions.every((position) => position < Math.max(pages, shareable)),
       'computed pages move',
     );
-    for (let position = shareable; position < pages; position++)
+    const seen = Math.floor(firstSeen(next) / pageTokens);
+    for (let position = Math.max(shareable, seen); position < pages; position++)
       check(positions.includes(position), 'what nobody shares moves');
+    check(
+      positions.every((position) => position >= seen),
+      'what no row sees stays',
+    );
   };
 
   const checkMove = (move: Move | TierMove): void => {
@@ -131,7 +146,10 @@ export function createPromises(
       pages.every((page) => page >= 0 && page < total);
     check(exist(move.hostPages, config.hostPages), 'host pages exist');
     const last = Math.ceil(track!.next / pageTokens) - 1;
-    const isLost = last >= (track!.request.pageKeys?.length ?? 0) && !move.positions.includes(last);
+    const isShared = last < (track!.request.pageKeys?.length ?? 0);
+    const seen = firstSeen(track!.next);
+    const isLacking = (last + 1) * pageTokens > seen && !isShared && !move.positions.includes(last);
+    const isLost = isLacking || move.positions.some((position) => (position + 1) * pageTokens <= seen);
     // Prefill begins once more, with what others have computed.
     if ((move.kind === 'page_in' || move.kind === 'fetch') && isLost) startAgain(track!);
     if (move.kind === 'spill' || move.kind === 'fetch') {
@@ -164,7 +182,36 @@ export function createPromises(
     resident.set(group, config.transitions === 'barrier' ? 'none' : stage.residence);
   };
 
+  /** The most pages that a sequence may hold at once where so many rows of it are in work. */
+  const mostPages = ({ promptTokens, maxNewTokens }: Track['request'], rows: number): number => {
+    const all = Math.ceil((promptTokens + maxNewTokens - 1) / pageTokens);
+    // Between the first position that the first of the rows sees and the last row lie so many others.
+    const between = window + rows - 2;
+    return Math.min(all, Math.ceil(between / pageTokens) + 1);
+  };
+
   return {
+    checkRoom() {
+      const atWork = [...tracks.values()].filter(({ ended, inFlight }) => !ended || inFlight.size > 0);
+      const copied = [...flying.values()].flatMap((action) =>
+        action.kind === 'step' ? action.items.filter(({ copyOf }) => copyOf !== undefined) : [],
+      ).length;
+      const most = (rows: number): number =>
+        atWork.reduce((sum, { request }) => sum + mostPages(request, rows), 0);
+      const { pools, host } = scheduler.state();
+      for (const { pool: id, pages, free } of pools) {
+        if (config.pools.some(({ within }) => within !== undefined)) continue;
+        const rows = config.stages
+          .filter(({ pool }) => pool === id)
+          .map(({ phases, maxTokens, depth }) => (phases.includes('prefill') ? maxTokens * depth : 1));
+        check(
+          pages - free <= most(Math.max(...rows)) + copied,
+          'pages are held for a window and rows in work',
+        );
+      }
+      // What a prompt came with, and what it hands over.
+      check(host.pages - host.free <= 2 * most(1), 'the host tier holds windows');
+    },
     checkAction(action) {
       check(!ids.has(action.id), 'action ids are unique');
       ids.add(action.id);

@@ -42,6 +42,9 @@ const rules: fc.Arbitrary<readonly FlowRule[]> = fc.oneof(
   fc.array(fc.record({ to: fc.constantFrom('prefill', 'decode'), when: conditions }), { maxLength: 3 }),
 );
 
+/** Positions that rows see in every layer, where they do not see all. */
+const windows = fc.oneof(fc.constant(undefined), fc.integer({ min: 1, max: 12 }));
+
 const options: fc.Arbitrary<ConfigOptions> = fc.record({
   prefillDp: fc.integer({ min: 1, max: 3 }),
   decodeDp: fc.integer({ min: 1, max: 2 }),
@@ -61,6 +64,7 @@ const options: fc.Arbitrary<ConfigOptions> = fc.record({
     { prefillToken: 1, hostPage: 9, diskPage: 0 },
   ),
   pageTokens: fc.integer({ min: 1, max: 5 }),
+  window: windows,
   transitions: fc.constantFrom('dataflow', 'barrier'),
   rules,
 });
@@ -193,6 +197,7 @@ describe('a disk tier', () => {
     hostPages: fc.integer({ min: 5, max: 14 }),
     diskPages: fc.integer({ min: 1, max: 40 }),
     pageTokens: fc.integer({ min: 2, max: 5 }),
+    window: windows,
     transitions: fc.constantFrom<TransitionMode>('dataflow', 'barrier'),
     rules: fc.oneof(fc.constant(nvmeRules), fc.constant(usualRules), rules),
   });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
+import { kvView } from '../../../compiler/model/kv-window.js';
 import { candidateBound } from '../../../compiler/planner/bound.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import {
@@ -37,7 +38,7 @@ describe('planBound', () => {
     fc.assert(
       fc.property(machine, requests, engines, modes, pages, (made, all, engine, transitions, every) => {
         const plan = planOn(made);
-        const demand = demandOf(all, plan.kv.pageTokens);
+        const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
         const context = createBoundContext(plan.topology, engine);
         const roughBound = createRoughBound(demand, context);
         const chosen = findCandidates(plan).filter((_, i) => i % 5 === (all.length * every) % 5);

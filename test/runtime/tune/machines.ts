@@ -15,6 +15,8 @@ export interface Machine {
   /** What some kernels reach; default: all of it. */
   readonly reach?: number;
   readonly pageTokens: number;
+  /** Tokens that every layer sees, where they do not see all. */
+  readonly window?: number | undefined;
 }
 
 export const machine: fc.Arbitrary<Machine> = fc.record({
@@ -26,6 +28,7 @@ export const machine: fc.Arbitrary<Machine> = fc.record({
   submit: fc.constantFrom(0, 1e-5),
   reach: fc.constantFrom(1, 0.3),
   pageTokens: fc.constantFrom(4, 16),
+  window: fc.constantFrom(undefined, undefined, 5, 24),
 });
 
 export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
@@ -46,8 +49,20 @@ export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
 /** A plan over the machine's four devices, to take candidates from. */
 export function planOn(machine: Machine): Plan {
   const { peerBandwidth, deviceMemory, step, layer, request, submit = 0, reach = 1, pageTokens } = machine;
+  const { window } = machine;
+  const sizes = {
+    layers: 4,
+    hidden: 128,
+    heads: 8,
+    kvHeads: 4,
+    headDim: 16,
+    ffn: 256,
+    vocab: 128,
+    context: 128,
+  };
+  const sliding = window === undefined ? {} : { sliding: { window, layers: [0, 1, 2, 3] } };
   const plan = makePlan({
-    shape: { layers: 4, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 128, context: 128 },
+    shape: { ...sizes, ...sliding },
     stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 64, batchRequests: 8 }],
     peerBandwidth,
     deviceMemory,
