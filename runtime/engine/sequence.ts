@@ -48,6 +48,7 @@ export function finishRows(sequence: Sequence, { start, count }: StepItem): numb
  */
 export function takeToken(sequence: Sequence, token: GeneratedToken): FinishReason | 'stuck' | 'open' {
   const { request, tokens, promptTokens, maxNewTokens, adjuster } = sequence;
+  if (adjuster?.bans(token.id)) return 'stuck';
   const after = request.constraint?.accept(token.id);
   if (after === 'stuck') return after;
   tokens.push(token.id);

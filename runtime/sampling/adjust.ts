@@ -32,6 +32,8 @@ export interface Adjustment {
 /** Follows one answer and says how the logits of its next token change. */
 export interface LogitAdjuster {
   readonly push: (id: number) => void;
+  /** The token may not come yet. One that is drawn all the same was the best of none. */
+  readonly bans: (id: number) => boolean;
   /** Changes for the next token, one per id; ids that stay as they are may be missing. */
   readonly adjustments: () => readonly Adjustment[];
   /** The logit of a token as it was before adjustments; not for banned tokens. */
@@ -46,15 +48,15 @@ export function createLogitAdjuster(wanted: LogitAdjustments, promptIds: readonl
   /** Occurrences in the answer. */
   const counts = new Map<number, number>();
   let generated = 0;
+  const bans = (id: number): boolean => generated < minTokens.count && minTokens.ids.includes(id);
   const adjustmentOf = (id: number): Adjustment => {
     const count = counts.get(id) ?? 0;
-    const banned = generated < minTokens.count && minTokens.ids.includes(id);
     const penalty = count === 0 ? 0 : frequencyPenalty * count + presencePenalty;
     return {
       id,
       bias: logitBias.get(id) ?? 0,
       repetition: count > 0 || repeated.has(id) ? repetitionPenalty : 1,
-      penalty: banned ? -BANNED_LOGIT : penalty,
+      penalty: bans(id) ? -BANNED_LOGIT : penalty,
     };
   };
   return {
@@ -62,6 +64,7 @@ export function createLogitAdjuster(wanted: LogitAdjustments, promptIds: readonl
       generated++;
       counts.set(id, (counts.get(id) ?? 0) + 1);
     },
+    bans,
     adjustments() {
       const early = generated < minTokens.count ? minTokens.ids : [];
       const ids = new Set([...logitBias.keys(), ...repeated, ...counts.keys(), ...early]);

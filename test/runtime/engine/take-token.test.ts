@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { stuckAnswer, takeToken, type Sequence } from '../../../runtime/engine/sequence.js';
 import type { EngineRequest } from '../../../runtime/engine/types.js';
-import type { AfterToken } from '../../../runtime/sampling/constraint.js';
+import { createLogitAdjuster } from '../../../runtime/sampling/adjust.js';
+import { allowIds, type AfterToken } from '../../../runtime/sampling/constraint.js';
 import { GREEDY } from '../../fixtures/greedy.js';
 
 function sequence(request: Partial<EngineRequest>): Sequence {
@@ -24,6 +25,11 @@ function sequence(request: Partial<EngineRequest>): Sequence {
     prefilled: 0,
   };
 }
+
+const NO_CHANGE = {
+  ...{ frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1 },
+  logitBias: new Map<number, number>(),
+};
 
 const saying = (...said: readonly AfterToken[]) => {
   const left = [...said];
@@ -54,5 +60,15 @@ describe('a token of a sequence', () => {
       code: 'FC0936',
       message: expect.stringContaining('after 1 of'),
     });
+  });
+
+  it('is none of the answer where all that may come may not come yet', () => {
+    const minTokens = { count: 2, ids: [0, 1] };
+    const adjuster = createLogitAdjuster({ ...NO_CHANGE, minTokens }, [7, 8]);
+    const bound = { ...sequence({ constraint: allowIds([0, 1, 4], 32) }), adjuster };
+    expect([4, 0].map((id) => takeToken(bound, { id }))).toEqual(['open', 'stuck']);
+    expect(bound.tokens).toEqual([7, 8, 4]);
+    const free = { ...sequence({}), adjuster: createLogitAdjuster({ ...NO_CHANGE, minTokens }, [7, 8]) };
+    expect([4, 5, 1].map((id) => takeToken(free, { id }))).toEqual(['open', 'open', 'stop']);
   });
 });
