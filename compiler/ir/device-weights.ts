@@ -56,8 +56,13 @@ export function placeWeights(
   maxBufferBytes?: number,
   sorted: SortedTransitions = sortTransitions(transitions),
 ): WeightPlaces {
-  const arena = layOutArena(residences, transitions, maxBufferBytes, sorted);
-  return { arena, lasting: lastingRanges(arena.spots, residences, sorted) };
+  const placesOf = (arena: WeightArena): WeightPlaces => ({
+    arena,
+    lasting: lastingRanges(arena.spots, residences, sorted),
+  });
+  const setAside = (arena: WeightArena): number =>
+    orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes;
+  return placesOf(layOutArena(residences, transitions, { maxBufferBytes, sorted, setAside }));
 }
 
 /**
@@ -72,7 +77,20 @@ export function planDeviceWeights(
   foreseen?: WeightPlaces,
 ): DeviceWeights {
   const sorted = sortTransitions(transitions);
-  const { arena, lasting } = foreseen ?? placeWeights(residences, transitions, maxBufferBytes, sorted);
+  const places = foreseen ?? placeWeights(residences, transitions, maxBufferBytes, sorted);
+  const { orders, stashBytes } = orderTransitions(residences, transitions, sorted, places);
+  const ring = transitions.size > 0 ? ringSizes(largestWeight(residences)).bytes : 0;
+  const bytes = places.arena.bufferBytes.reduce((sum, each) => sum + each, stashBytes + ring);
+  return { ...places, orders, stashBytes, bytes };
+}
+
+/** The moves of all transitions in order, and the most that one of them sets aside. */
+function orderTransitions(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  sorted: SortedTransitions,
+  { arena, lasting }: WeightPlaces,
+): Pick<DeviceWeights, 'orders' | 'stashBytes'> {
   const orders = new Map<DeviceMoves, TransitionOrder>();
   let stashBytes = 0;
   for (const from of residences) {
@@ -88,9 +106,7 @@ export function planDeviceWeights(
       stashBytes = Math.max(stashBytes, stash.bytes);
     }
   }
-  const ring = transitions.size > 0 ? ringSizes(largestWeight(residences)).bytes : 0;
-  const bytes = arena.bufferBytes.reduce((sum, each) => sum + each, stashBytes + ring);
-  return { arena, lasting, orders, stashBytes, bytes };
+  return { orders, stashBytes };
 }
 
 export function largestWeight(residences: readonly Residence[]): number {

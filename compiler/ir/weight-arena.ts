@@ -10,7 +10,8 @@
  *     decode   | norms | 1/4 . layers 4 to 7 .. | 1/4 of 0 . layer 2 . 1/4 of 1 ...... |
  *
  * The end of the longer residence lies under no other: it is brought in once and never moved again. Several layouts are
- * tried, and of those that need least memory the one is taken with which all transitions move least.
+ * tried, and of those that need least memory the one is taken with which all transitions move least: unless moves set so
+ * much aside on their way that another layout needs less with that.
  */
 import { groupBy } from '../group-by.js';
 import {
@@ -67,16 +68,23 @@ const ALIGNMENT = 256;
  */
 const CHUNK_BYTES = [4, 5, 6, 7, 8].map((quarters) => quarters * 2 ** 28);
 
-/**
- * Lays out the weights of a device whose buffers may have so many bytes.
- *
- * @param sorted the same transitions, sorted
- */
+export interface ArenaOptions {
+  /** Of a buffer at most. Default without end. */
+  readonly maxBufferBytes?: number | undefined;
+  /** The transitions, sorted. */
+  readonly sorted?: SortedTransitions;
+  /** Bytes that moves set aside where weights lie so. Default none. */
+  readonly setAside?: (arena: WeightArena) => number;
+}
+
+/** What moves may set aside, as a part of the arena, before other layouts are tried for that. */
+const MUCH_ASIDE = 1 / 16;
+
+/** Lays out the weights of a device. */
 export function layOutArena(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
-  maxBufferBytes = Infinity,
-  sorted: SortedTransitions = sortTransitions(transitions),
+  { maxBufferBytes = Infinity, sorted = sortTransitions(transitions), setAside = () => 0 }: ArenaOptions = {},
 ): WeightArena {
   const largest = Math.max(0, ...residences.flatMap(({ weights }) => weights.map(({ bytes }) => bytes)));
   const all = Math.max(0, ...residences.map(({ weights }) => sumOf(weights.map(({ bytes }) => bytes))));
@@ -101,8 +109,13 @@ export function layOutArena(
   const least = Math.min(...candidates.map(({ bufferBytes }) => sumOf(bufferBytes)));
   const small = candidates.filter((each) => sumOf(each.bufferBytes) === least);
   const written = small.length === 1 ? () => 0 : writtenInCycle(residences, sorted);
-  const { layout, bufferBytes } = cheapest(small, (each) => written(each.layout));
-  return { bufferBytes, spots: spotsOf(layout, chunk) };
+  const arenaOf = ({ layout, bufferBytes }: Candidate): WeightArena => {
+    return { bufferBytes, spots: spotsOf(layout, chunk) };
+  };
+  const usually = arenaOf(cheapest(small, (each) => written(each.layout)));
+  if (setAside(usually) <= least * MUCH_ASIDE) return usually;
+  const withAside = (arena: WeightArena): number => sumOf(arena.bufferBytes) + setAside(arena);
+  return cheapest([usually, ...candidates.map(arenaOf)], withAside);
 }
 
 /** Whether two places have a byte in common. */

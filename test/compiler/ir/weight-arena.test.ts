@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
-import { layOutArena } from '../../../compiler/ir/weight-arena.js';
+import { layOutArena, type WeightArena } from '../../../compiler/ir/weight-arena.js';
 
 function weight(id: string, bytes: number): RuntimeWeight {
   return { id, dtype: 'f32', rows: 1, cols: bytes / 4, pieces: [], bytes };
@@ -15,7 +16,9 @@ describe('the weight arena', () => {
     ];
     for (const { sizes, maxBufferBytes } of cases) {
       const weights = sizes.map((bytes, i) => weight(`w${i}`, bytes));
-      const { bufferBytes, spots } = layOutArena([{ name: 'stage', weights }], new Map(), maxBufferBytes);
+      const { bufferBytes, spots } = layOutArena([{ name: 'stage', weights }], new Map(), {
+        maxBufferBytes,
+      });
       const places = [...spots.get('stage')!.values()];
       for (const { buffer, offset, bytes } of places) {
         expect(offset % 256).toBe(0);
@@ -43,5 +46,25 @@ describe('the weight arena', () => {
     };
     const both = layOutArena([{ name: 'a', weights }, beside], new Map());
     expect(both.bufferBytes.reduce((sum, bytes) => sum + bytes, 0)).toBe(12 * 2 ** 28);
+  });
+
+  it('counts what moves set aside, where that is much', () => {
+    const sizes = [3, 5, 2, 7, 4];
+    const weights = sizes.map((size, i) => weight(`w${i}`, size * 2 ** 26));
+    const residences = [
+      { name: 'a', weights },
+      { name: 'b', weights: weights.toReversed().map((each) => ({ ...each, id: `b${each.id}` })) },
+    ];
+    const place = (setAside: (arena: WeightArena) => number): WeightArena =>
+      layOutArena(residences, new Map(), { setAside });
+    const usual = place(() => 0);
+    const isUsual = ({ spots }: WeightArena): boolean => isDeepStrictEqual(spots, usual.spots);
+    const total = usual.bufferBytes.reduce((sum, bytes) => sum + bytes, 0);
+    expect(isUsual(place((arena) => (isUsual(arena) ? total / 20 : 0)))).toBe(true);
+    const other = place((arena) => (isUsual(arena) ? total / 2 : 0));
+    expect(isUsual(other)).toBe(false);
+    expect(other.bufferBytes.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(1.5 * total);
+    // Where all layouts set as much aside the least arena wins again.
+    expect(isUsual(place(() => total / 2))).toBe(true);
   });
 });
