@@ -7,7 +7,9 @@ import type { SimulationReport } from '../simulation-report.js';
 import { htmlDocument } from './document.js';
 import { figuresPanel, legendOf, linkPanel, memoryPanel, rankPanel, tiles, timePanel } from './panels.js';
 import { SLICE_KINDS, type SliceKind, type TimelineData } from './timeline-data.js';
-import { viewTimeline } from './timeline-view.js';
+import { layTimeline } from './timeline-layout.js';
+import { paintTimeline } from './timeline-paint.js';
+import { seconds, viewTimeline } from './timeline-view.js';
 
 export interface SimulatedPlan {
   readonly report: SimulationReport;
@@ -100,6 +102,11 @@ function dataOf(id: string, timeline: TimelineData): string {
 }
 
 const SCRIPT = `
+const tools = {
+  layTimeline: ${layTimeline.toString()},
+  paintTimeline: ${paintTimeline.toString()},
+  seconds: ${seconds.toString()},
+};
 const viewTimeline = ${viewTimeline.toString()};
 const root = document.documentElement;
 const redraws = new Map();
@@ -121,6 +128,7 @@ const open = (section) => {
       colour,
     },
     JSON.parse(document.getElementById(section.id + '-data').textContent),
+    tools,
   );
   redraws.set(section, redraw);
   redraw();

@@ -2,11 +2,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Script } from 'node:vm';
+import { runInThisContext, Script } from 'node:vm';
 import { afterAll, describe, expect, it } from 'vitest';
 import { simulationPage } from '../../cli/page/page.js';
 import { timelineData, type TimelineData } from '../../cli/page/timeline-data.js';
-import { viewTimeline, type Canvas } from '../../cli/page/timeline-view.js';
+import type { Canvas } from '../../cli/page/browser.js';
+import { layTimeline } from '../../cli/page/timeline-layout.js';
+import { paintTimeline } from '../../cli/page/timeline-paint.js';
+import { seconds, viewTimeline } from '../../cli/page/timeline-view.js';
 import { simulationReport } from '../../cli/simulation-report.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { simulate } from '../../runtime/clock/simulate.js';
@@ -22,7 +25,9 @@ const DEVICES = ['gpu[0]', 'gpu[1]'];
 const LANE = deviceLane('gpu[0]', 'queue');
 
 function page(name: string): { readonly html: string; readonly data: TimelineData } {
-  const plan = { ...makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] }), name };
+  const made = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
+  const overhead = { ...made.topology.overhead, read: { 2: 1e-4 } };
+  const plan = { ...made, topology: { ...made.topology, overhead }, name };
   const timeline = createTimeline();
   const requests = Array.from({ length: 4 }, () => ({ promptTokens: 9, outputTokens: 5 }));
   const simulation = simulate(compilePlan(plan).runtime, plan, requests, { timeline });
@@ -110,6 +115,11 @@ interface Drawn {
   readonly texts: string[];
 }
 
+/** A function made of its text, as a page has it: what it takes from outside of itself is missing then. */
+function ofOwnText<F extends (...args: never[]) => unknown>(made: F): F {
+  return runInThisContext(`(${made.toString()})`) as F;
+}
+
 /** A canvas of 1000 pixels that remembers what is drawn, and how to point at it. */
 function fakeView(data: TimelineData) {
   const drawn: Drawn = { rectangles: [], texts: [] };
@@ -158,9 +168,15 @@ function fakeView(data: TimelineData) {
     style: { left: '', top: '' },
   };
   const button = { addEventListener: () => undefined };
-  viewTimeline(
+  const tools = {
+    layTimeline: ofOwnText(layTimeline),
+    paintTimeline: ofOwnText(paintTimeline),
+    seconds: ofOwnText(seconds),
+  };
+  ofOwnText(viewTimeline)(
     { canvas, tip, zoomIn: button, zoomOut: button, reset: button, pixelRatio: 2, colour: (name) => name },
     data,
+    tools,
   );
   const at = (type: string, x: number, y = 30, more = {}): void =>
     listeners.get(type)!({

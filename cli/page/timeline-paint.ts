@@ -1,0 +1,162 @@
+/**
+ * Paints a timeline: axis, lanes with their slices, charts. The function goes into the page as its own text, so it uses
+ * nothing from outside of itself.
+ */
+import type { Pen } from './browser.js';
+import type { TimelineData } from './timeline-data.js';
+import type { LaidChart, TimelineLayout } from './timeline-layout.js';
+
+/** The part of the time that is shown, in seconds. */
+export interface PaintedView {
+  readonly from: number;
+  readonly to: number;
+  /** Pixels from the gutter to the end of the drawing. */
+  readonly span: number;
+  /** Where a time is, in pixels; outside of the drawing for those that are not shown. */
+  readonly xOf: (time: number) => number;
+  readonly seconds: (value: number) => string;
+  /** The value of a custom property of the page's style. */
+  readonly colour: (name: string) => string;
+}
+
+export function paintTimeline(
+  pen: Pen,
+  { makespan, ticks, samples, kinds }: TimelineData,
+  layout: TimelineLayout,
+  view: PaintedView,
+): void {
+  const { from, to, span, colour } = view;
+
+  function drawAxis(): void {
+    const rough = (to - from) / Math.max(2, span / 110);
+    // Tenths and tens of seconds below a minute; above, tens of minutes.
+    const unit = rough > 50 ? 60 : 1;
+    const power = 10 ** Math.floor(Math.log10(rough / unit));
+    const step = [1, 2, 5, 10].map((each) => each * power * unit).find((each) => each >= rough)!;
+    pen.font = '11px system-ui, sans-serif';
+    pen.textAlign = 'center';
+    pen.textBaseline = 'middle';
+    for (let mark = Math.ceil(from / step) * step; mark <= to; mark += step) {
+      const x = Math.round(view.xOf(mark)) + 0.5;
+      pen.strokeStyle = colour('--grid');
+      pen.beginPath();
+      pen.moveTo(x, layout.axis - 6);
+      pen.lineTo(x, layout.height);
+      pen.stroke();
+      pen.fillStyle = colour('--muted');
+      if (x > layout.gutter + 8 && x < layout.gutter + span + layout.right - 24)
+        pen.fillText(mark === 0 ? '0' : view.seconds(mark), x, 10);
+    }
+  }
+
+  function drawSlices(flat: readonly number[], top: number, tall: number, alpha: number): void {
+    const scale = makespan / ticks;
+    const edge = layout.gutter + span;
+    // Of slices narrower than a pixel only one is drawn per pixel.
+    let drawn = -Infinity;
+    let last = '';
+    pen.globalAlpha = alpha;
+    for (let i = 0; i < flat.length; i += 5) {
+      const start = view.xOf(flat[i]! * scale);
+      const end = view.xOf((flat[i]! + flat[i + 1]!) * scale);
+      if (end < layout.gutter || start > edge) continue;
+      if (end < drawn) continue;
+      const left = Math.max(layout.gutter, start);
+      const right = Math.min(edge, Math.max(end, start + 0.75));
+      const kind = kinds[flat[i + 2]!]!;
+      if (kind !== last) pen.fillStyle = colour(`--k-${kind}`);
+      last = kind;
+      const gap = right - left > 4 ? 0.75 : 0;
+      pen.fillRect(left, top, right - left - gap, tall);
+      drawn = end - start < 0.5 ? end + 0.5 : -Infinity;
+    }
+    pen.globalAlpha = 1;
+  }
+
+  function drawRows(): void {
+    pen.textBaseline = 'middle';
+    let named = '';
+    for (const { lane, y: top, height: tall } of layout.rows) {
+      pen.textAlign = 'left';
+      if (lane.process !== named) {
+        pen.font = '600 12px system-ui, sans-serif';
+        pen.fillStyle = colour('--ink');
+        pen.fillText(lane.process, 2, top + Math.min(tall, 14) / 2 + (tall > 14 ? 3 : 0));
+        named = lane.process;
+      }
+      pen.textAlign = 'right';
+      pen.font = '10px system-ui, sans-serif';
+      pen.fillStyle = colour('--muted');
+      if (!layout.many) pen.fillText(lane.thread, layout.gutter - 8, top + tall / 2);
+      pen.fillStyle = colour('--lane');
+      pen.fillRect(layout.gutter, top, span, tall);
+      // Steps above, what is within them below.
+      const split = lane.within.length > 0 ? Math.round(tall * 0.58) : tall;
+      drawSlices(lane.slices, top, split, lane.thread === 'weights' ? 0.6 : 1);
+      if (split < tall) drawSlices(lane.within, top + split + 1, tall - split - 1, 1);
+    }
+  }
+
+  function drawChart(chart: LaidChart): void {
+    const { top, series, stacked } = chart;
+    const bottom = top + layout.chart;
+    const most = stacked
+      ? Math.max(1, ...samples.map((_, i) => series.reduce((sum, { of }) => sum + of[i]!, 0)))
+      : 1;
+    const yOf = (value: number): number => bottom - (value / most) * layout.chart;
+    pen.textAlign = 'left';
+    pen.textBaseline = 'middle';
+    pen.font = '600 12px system-ui, sans-serif';
+    pen.fillStyle = colour('--ink');
+    pen.fillText(chart.title, 2, top + 6);
+    pen.font = '10px system-ui, sans-serif';
+    series.forEach(({ name, colour: key }, i) => {
+      pen.fillStyle = colour(key);
+      pen.fillRect(2, top + 22 + 14 * i, 8, 8);
+      pen.fillStyle = colour('--muted');
+      pen.fillText(name, 15, top + 26 + 14 * i);
+    });
+    pen.textAlign = 'right';
+    pen.fillText(chart.format(most), layout.gutter - 8, top + 5);
+    pen.fillText('0', layout.gutter - 8, bottom - 5);
+    pen.fillStyle = colour('--lane');
+    pen.fillRect(layout.gutter, top, span, layout.chart);
+    // A value holds until the next sample.
+    const base = samples.map(() => 0);
+    for (const { of, colour: key } of series) {
+      const [lower, upper] = [[...base], of.map((value, i) => (stacked ? base[i]! + value : value))];
+      pen.fillStyle = colour(key);
+      pen.strokeStyle = colour(key);
+      const outline = (values: readonly number[], back: boolean): void => {
+        const indices = samples.map((_, i) => (back ? samples.length - 1 - i : i));
+        for (const i of indices) {
+          const start = Math.min(Math.max(view.xOf(samples[i]!.time), layout.gutter), layout.gutter + span);
+          const next = samples[i + 1]?.time ?? makespan;
+          const end = Math.min(Math.max(view.xOf(next), layout.gutter), layout.gutter + span);
+          pen.lineTo(back ? end : start, yOf(values[i]!));
+          pen.lineTo(back ? start : end, yOf(values[i]!));
+        }
+      };
+      pen.beginPath();
+      pen.moveTo(layout.gutter, yOf(lower[0] ?? 0));
+      outline(upper, false);
+      outline(lower, true);
+      pen.closePath();
+      pen.globalAlpha = stacked ? 0.9 : 0.25;
+      pen.fill();
+      pen.globalAlpha = 1;
+      if (!stacked) {
+        pen.lineWidth = 1.5;
+        pen.beginPath();
+        outline(upper, false);
+        pen.stroke();
+        pen.lineWidth = 1;
+      }
+      if (stacked) upper.forEach((value, i) => (base[i] = value));
+    }
+  }
+
+  drawAxis();
+  drawRows();
+  layout.charts.forEach(drawChart);
+}
