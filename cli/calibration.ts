@@ -36,6 +36,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     attention,
     memory: memoryRate,
     shared,
+    sharedHost,
     staging,
     reach,
     dispatch,
@@ -55,10 +56,15 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     times.map(({ devices: size, seconds }) => `${size}: ${micro(seconds)}`).join(', ');
   const kernels = Object.entries(reach).map(([kernel, part]) => `${kernel}: ${percent(part)}`);
   const kept = shared.map(({ devices: size, kept: part }) => `${size}: ${percent(part)}`);
+  const keptOfHost = sharedHost.map(({ devices: size, kept: part }) => `${size}: ${percent(part)}`);
   const sharing =
     kept.length === 0
       ? []
-      : ['// What each keeps of that while so many compute.', `shared: { ${kept.join(', ')} }`];
+      : [
+          '// What each keeps of that while so many compute, and an exchange of one while the others do.',
+          `shared: { ${kept.join(', ')} }`,
+          `shared_host: { ${keptOfHost.join(', ')} }`,
+        ];
   const source = `${adapter.description || adapter.device || 'a WebGPU adapter'}`.replace(/\s+/g, ' ');
   const peers =
     send === undefined
@@ -102,7 +108,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
-  const { gemm, attention, memory, reach, shared, staging, dispatch, step, submits, reads } = measured;
+  const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch, step, submits, reads } =
+    measured;
   const { allReduce, send } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
   const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
@@ -123,6 +130,10 @@ export function describeCalibration(measured: Calibration): string {
     ...shared.map(({ devices, kept, least, most }) => [
       `${devices} at once`,
       `each ${percent(kept)} as fast, layers from ${percent(least)} to ${percent(most)}`,
+    ]),
+    ...sharedHost.map(({ devices, kept }) => [
+      `beside ${devices - 1} that compute${devices === 2 ? 's' : ''}`,
+      `an exchange ${percent(kept)} as fast`,
     ]),
     ['host to device', rate(staging.upload)],
     ['device to host', rate(staging.download)],

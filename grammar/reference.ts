@@ -110,6 +110,11 @@ export const PROPERTIES = {
       doc: 'Fraction of its speed that each of so many devices keeps while all compute: they are one processor.',
       fallback: 'all of it',
     },
+    shared_host: {
+      value: { kind: 'record', keys: ['2', '4', '8'], units: ['%'], example: '{ 2: 40%, 4: 15% }' },
+      doc: 'Fraction of its speed that an exchange of one device keeps while the others of so many compute.',
+      fallback: 'as `shared`',
+    },
   },
   tier: {
     capacity: { value: bytes('640 GiB'), doc: 'Bytes that the tier can hold.', fallback: REQUIRED },

@@ -49,7 +49,7 @@ const taken = (what: string, value: string, origin: Origin, texts: Texts): Const
 });
 
 function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
-  const { name, origin, sustained, gemm, kernels, shared, assumed = [] } = kind;
+  const { name, origin, sustained, gemm, kernels, shared, sharedHost, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
@@ -76,6 +76,9 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
     shared === undefined
       ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
       : own('shared', parts(shared)),
+    sharedHost === undefined
+      ? taken(`${name}: shared_host`, 'as `shared`', origin, texts)
+      : own('shared_host', parts(sharedHost)),
   ];
 }
 

@@ -12,6 +12,8 @@ const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
 /** What large kernels reach of the peaks where a device does not say: typical of the devices measured so far. */
 const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };
 
+const isSeveral = (key: string): boolean => /^([2-9]|[1-9][0-9]+)$/.test(key);
+
 /** Properties of a device. */
 export const DEVICE_TABLE = {
   memory: { read: quantity('bytes'), required: true },
@@ -25,7 +27,8 @@ export const DEVICE_TABLE = {
   kernels: {
     read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
   },
-  shared: { read: recordOf('2, 4, 8', (key) => /^([2-9]|[1-9][0-9]+)$/.test(key), fraction) },
+  shared: { read: recordOf('2, 4, 8', isSeveral, fraction) },
+  shared_host: { read: recordOf('2, 4, 8', isSeveral, fraction) },
 };
 
 /** The device of a declaration, or undefined after reporting why there is none. */
@@ -47,6 +50,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
     ...(values.get('kernels') && { kernels: values.get('kernels')! }),
     ...(values.get('shared') && { shared: values.get('shared')! }),
+    ...(values.get('shared_host') && { sharedHost: values.get('shared_host')! }),
     ...(assumed.length > 0 && { assumed }),
     origin: at(cx, decl.name),
   };

@@ -25,6 +25,11 @@ export interface DeviceKind {
    * many compute at once. Absent where each has a processor of its own.
    */
   readonly shared?: Readonly<Record<number, number>>;
+  /**
+   * Of the same: the fraction of its speed that what the host does for one device keeps while the others of so many
+   * compute. Absent where that is as `shared` has it.
+   */
+  readonly sharedHost?: Readonly<Record<number, number>>;
   /** Fractions of `sustained` that the declaration leaves out. */
   readonly assumed?: readonly ('compute' | 'bandwidth')[];
   readonly origin: Origin;

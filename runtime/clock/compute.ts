@@ -6,7 +6,7 @@
  * State: for each piece of work the seconds that are left of it, were its devices alone, and its rate. A step's kernels
  * and its exchanges alternate many times, so other work counts with the part of its time in which it computes: the
  * kernels of a step are slowed by its own devices and that part of those of the others. What the host does for a step, with
- * copies on its devices, is slowed by that part of the others as one more device would be: while its own devices are at
+ * copies on its devices, is slowed by that part of the others as one more device would be (or as `shared_host` has it): while its own devices are at
  * that they do not compute, and how long they take together is known.
  *
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
@@ -65,6 +65,8 @@ interface Work extends Omit<SharedWork, 'devices'> {
 interface Processor {
   /** By how much kernels take longer while so many devices compute, of which there may be fractions. */
   readonly slowdown: (devices: number) => number;
+  /** The same of what the host does for one device, beside others that are all but one of so many. */
+  readonly hostSlowdown: (devices: number) => number;
 }
 
 /** What is left of work that is over but for rounding, as a part of it or of the time on the clock. */
@@ -75,7 +77,10 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
   const processorOf = devices.map(({ kind, group }): Processor | undefined => {
     if (kind.shared === undefined) return undefined;
     const key = `${kind.name} ${group}`;
-    const known = processors.get(key) ?? { slowdown: slowdownBy(kind.shared) };
+    const known = processors.get(key) ?? {
+      slowdown: slowdownBy(kind.shared),
+      hostSlowdown: slowdownBy(kind.sharedHost ?? kind.shared),
+    };
     processors.set(key, known);
     return known;
   });
@@ -92,7 +97,7 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
     for (const [processor, own] of on) {
       const others = othersOn(processor, own);
       kernels = Math.max(kernels, processor.slowdown(own + others));
-      host = Math.max(host, processor.slowdown(1 + others));
+      host = Math.max(host, processor.hostSlowdown(1 + others));
     }
     return { kernels, host };
   };

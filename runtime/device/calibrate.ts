@@ -11,12 +11,14 @@ import { kernelVariants } from '../kernels/library.js';
 import { measureBandwidth, type MeasuredBandwidth } from './bandwidth.js';
 import {
   allReduceOnce,
+  measureBeside,
   measureExchange,
   measureReads,
-  measureSubmit,
+  measureRuns,
   sendOnce,
   type MeasuredAmong,
   type MeasuredExchange,
+  type MeasuredRun,
 } from './calibration-exchanges.js';
 import { kernelRun, matmulRun, type CalibrationLayer, type KernelRun } from './calibration-kernels.js';
 import { typical } from './calibration-rounds.js';
@@ -50,6 +52,8 @@ export interface Calibration {
   readonly reach: Readonly<Record<ReachingKernel, number>>;
   /** Of two devices and of all; empty for one device. */
   readonly shared: readonly MeasuredSharing[];
+  /** Of two devices and of all: what an exchange of one keeps of its speed while the others compute. */
+  readonly sharedHost: readonly { readonly devices: number; readonly kept: number }[];
   /** Of one device while the others are idle: what moves is rarely on all at once. */
   readonly staging: MeasuredBandwidth;
   /** Seconds that one more kernel in a submit takes a device. */
@@ -112,28 +116,30 @@ export async function calibrate(
   const { seconds, layerRows } = effort;
   const groups = [...new Set([1, 2, devices.length])].filter((size) => size <= devices.length);
   say('kernels');
-  const alone = await measureKernels(devices[0]!, effort);
+  const kernels = await measureKernels(devices[0]!, effort);
   say('devices at once');
   const shared: MeasuredSharing[] = [];
+  const sharedHost: { devices: number; kept: number }[] = [];
   const submits: MeasuredAmong[] = [];
   const reads: MeasuredAmong[] = [];
   const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, rows)));
-  const layerSeconds = new Map<number, readonly number[]>();
+  const alone = await measureLayers(devices.slice(0, 1), layers, seconds);
   for (const size of groups) {
     const members = devices.slice(0, size);
-    const times: number[] = [];
-    for (const prepared of layers) times.push(await secondsOf(members, prepared, seconds));
-    layerSeconds.set(size, times);
-    if (size > 1)
+    const runs = size === 1 ? alone : await measureLayers(members, layers, seconds);
+    submits.push({ devices: size, seconds: runs[0]!.hand });
+    if (size > 1) {
       shared.push(
         sharing(
           size,
-          times.map((time, i) => layerSeconds.get(1)![i]! / time),
+          runs.map(({ rest }, i) => alone[i]!.rest / rest),
         ),
       );
+      const layer = layers.at(-1)!;
+      const compute = (device: number): void => layer[device]!.record(0, layer[device]!.kernels, 1);
+      sharedHost.push({ devices: size, kept: await measureBeside(members, compute, seconds) });
+    }
     reads.push({ devices: size, seconds: await measureReads(members, seconds) });
-    const hand = halfLayers(members, layers[0]!);
-    submits.push({ devices: size, seconds: await measureSubmit(members, hand, seconds) });
   }
   for (const each of layers.flat()) each.free();
   say('transfers');
@@ -144,8 +150,9 @@ export async function calibrate(
     allReduce.push(await measureExchange(devices.slice(0, size), allReduceOnce, seconds));
   return {
     devices: devices.length,
-    ...alone,
+    ...kernels,
     shared,
+    sharedHost,
     staging,
     submits,
     reads,
@@ -164,7 +171,7 @@ async function measureKernels(
   const { dispatch, step } = await launchSeconds(device, seconds);
   const secondsBeyondLaunch = async (run: KernelRun): Promise<number> => {
     const prepared = await prepare(device, [run]);
-    const took = await secondsOf([device], [prepared], seconds);
+    const took = await secondsOf(device, prepared, seconds);
     prepared.free();
     return Math.max(took - dispatch, took / 4);
   };
@@ -230,17 +237,26 @@ function prepareLayer(devices: readonly Device[], rows: number): Promise<readonl
   return Promise.all(devices.map((device) => prepare(device, runs)));
 }
 
+/** Halves of each layer on all of the devices, one after the other, as between exchanges. */
+async function measureLayers(
+  devices: readonly Device[],
+  layers: readonly (readonly Prepared[])[],
+  roundSeconds: number,
+): Promise<readonly MeasuredRun[]> {
+  const runs: MeasuredRun[] = [];
+  for (const layer of layers) runs.push(await measureRuns(devices, halfLayers(layer), roundSeconds));
+  return runs;
+}
+
 /** Kernels of a layer up to its first exchange. */
 const FIRST_HALF = 5;
 
-/** Hands one half of a layer after the other to a device. */
-function halfLayers(devices: readonly Device[], prepared: readonly Prepared[]): (device: number) => void {
-  const turns = devices.map(() => 0);
-  return (device) => {
-    const { record, kernels } = prepared[device]!;
-    if (turns[device]!++ % 2 === 0) record(0, FIRST_HALF, 1);
-    else record(FIRST_HALF, kernels, 1);
-  };
+/** What hands each half of a layer to a device. */
+function halfLayers(layer: readonly Prepared[]): readonly ((device: number) => void)[] {
+  return [
+    (device) => layer[device]!.record(0, FIRST_HALF, 1),
+    (device) => layer[device]!.record(FIRST_HALF, layer[device]!.kernels, 1),
+  ];
 }
 
 async function prepare(device: Device, runs: readonly KernelRun[]): Promise<Prepared> {
@@ -283,23 +299,19 @@ async function prepare(device: Device, runs: readonly KernelRun[]): Promise<Prep
   };
 }
 
-/** Seconds of the kernels once, on every device at once. */
+/** Seconds of the kernels once, of many times in one submit. */
 async function secondsOf(
-  devices: readonly Device[],
-  prepared: readonly Prepared[],
+  device: Device,
+  { kernels, flops, record }: Prepared,
   roundSeconds: number,
 ): Promise<number> {
-  const { kernels, flops } = prepared[0]!;
   const { least, most } = DISPATCHES;
   const wanted = Math.round(DISPATCHES.flops / Math.max(1, flops));
   const repeats = Math.min(Math.ceil(most / kernels), Math.max(least, wanted));
-  const round = (): Promise<unknown> =>
-    Promise.all(
-      devices.map((device, i) => {
-        prepared[i]!.record(0, kernels, repeats);
-        return device.idle();
-      }),
-    );
+  const round = (): Promise<unknown> => {
+    record(0, kernels, repeats);
+    return device.idle();
+  };
   return (await typical(round, roundSeconds)) / repeats;
 }
 

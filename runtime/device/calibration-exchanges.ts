@@ -4,7 +4,7 @@
  * carried out with the submit that follows it, so only in a row does it show what it costs.
  */
 import { sumInRankOrder } from '../exec/exchange.js';
-import { typical, typicalPart } from './calibration-rounds.js';
+import { typical, typicalPart, typicalParts } from './calibration-rounds.js';
 import type { Device, DeviceBuffer } from './device.js';
 
 /** Seconds among so many devices. */
@@ -78,23 +78,75 @@ export function measureReads(devices: readonly Device[], roundSeconds: number): 
   );
 }
 
+/** Seconds of a run of kernels, one submit, on devices that go in lockstep. */
+export interface MeasuredRun {
+  /** In which the host hands it to every device, one after the other, while those that have theirs compute. */
+  readonly hand: number;
+  /** From then on until all are done with it and the host knows. */
+  readonly rest: number;
+}
+
 /**
- * What the host takes to hand a run of kernels to every device, one after the other, while those that have theirs compute.
+ * The mean of some runs that follow on each other.
  *
- * @param hand hands a run of kernels to a device
+ * @param runs each hands its kernels to a device
  */
-export function measureSubmit(
+export async function measureRuns(
   devices: readonly Device[],
-  hand: (device: number) => void,
+  runs: readonly ((device: number) => void)[],
+  roundSeconds: number,
+): Promise<MeasuredRun> {
+  const round = async (): Promise<readonly number[]> => {
+    let [hand, rest] = [0, 0];
+    for (const run of runs) {
+      const began = performance.now();
+      devices.forEach((_device, i) => run(i));
+      const handed = performance.now();
+      await Promise.all(devices.map((device) => device.idle()));
+      hand += handed - began;
+      rest += performance.now() - handed;
+    }
+    return [hand, rest].map((sum) => sum / 1000 / runs.length);
+  };
+  const [hand, rest] = await typicalParts(round, roundSeconds);
+  return { hand: hand!, rest: rest! };
+}
+
+/** Bytes that pass from one device to another beside those that compute. */
+const PASSED = 64 * 1024;
+
+/**
+ * What handing a tensor from the last device to the one before it keeps of its speed while all but the last compute.
+ *
+ * @param compute hands some work to a device, far more than the exchange
+ */
+export function measureBeside(
+  devices: readonly Device[],
+  compute: (device: number) => void,
   roundSeconds: number,
 ): Promise<number> {
-  return typicalPart(async () => {
-    const began = performance.now();
-    devices.forEach((_device, i) => hand(i));
-    const took = (performance.now() - began) / 1000;
-    await Promise.all(devices.map((device) => device.idle()));
-    return took;
-  }, roundSeconds);
+  const pair = [devices.at(-1)!, devices.at(-2)!];
+  return withBuffers(pair, PASSED, async (buffers) => {
+    const round = async (): Promise<number> => {
+      const began = performance.now();
+      await sendOnce(pair, buffers, PASSED);
+      return (performance.now() - began) / 1000;
+    };
+    const alone = await typicalPart(round, roundSeconds);
+    let busy = true;
+    const working = devices.slice(0, -1).map(async (device, i) => {
+      while (busy) {
+        compute(i);
+        await device.idle();
+      }
+    });
+    try {
+      return Math.min(1, alone / (await typicalPart(round, roundSeconds)));
+    } finally {
+      busy = false;
+      await Promise.all(working);
+    }
+  });
 }
 
 /** Seconds of one of several in a row, after which the devices come to rest. */

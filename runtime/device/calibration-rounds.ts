@@ -19,13 +19,21 @@ export function typical(round: () => Promise<unknown>, seconds: number): Promise
 
 /** Of rounds that say themselves what part of their seconds counts. */
 export async function typicalPart(round: () => Promise<number>, seconds: number): Promise<number> {
+  const [part] = await typicalParts(async () => [await round()], seconds);
+  return part!;
+}
+
+/** Of rounds that say what the parts of their seconds are: each part by itself. */
+export async function typicalParts(
+  round: () => Promise<readonly number[]>,
+  seconds: number,
+): Promise<readonly number[]> {
   await round();
-  await round();
-  const times: number[] = [];
+  const parts = (await round()).map((): number[] => []);
   const until = performance.now() + seconds * 1000;
-  while (times.length < ROUNDS.least || (performance.now() < until && times.length < ROUNDS.most))
-    times.push(await round());
-  return middleMean(times);
+  for (let i = 0; i < ROUNDS.least || (performance.now() < until && i < ROUNDS.most); i++)
+    (await round()).forEach((part, which) => parts[which]!.push(part));
+  return parts.map(middleMean);
 }
 
 /** Mean of the middle half: of what is left without the quickest quarter and the slowest. */

@@ -36,6 +36,10 @@ const MEASURED: Calibration = {
     { devices: 2, kept: 0.6, least: 0.5, most: 0.7 },
     { devices: 4, kept: 0.3, least: 0.2, most: 0.45 },
   ],
+  sharedHost: [
+    { devices: 2, kept: 0.4 },
+    { devices: 4, kept: 0.15 },
+  ],
   staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
   dispatch: 25e-6,
   step: 150e-6,
@@ -84,6 +88,7 @@ describe('a calibrated plan file', () => {
       declared: true,
     });
     expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
+    expect(topology.devices[0]!.kind.sharedHost).toEqual({ 2: 0.4, 4: 0.15 });
     expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);
     expect(allReduceCost(routes, all.slice(0, 2))!.latency).toBeCloseTo(0.5e-3, 9);
     expect(sendCost(routes, all[0]!, all[1]!)).toEqual({
@@ -102,7 +107,7 @@ describe('a calibrated plan file', () => {
 
   it('has no link between devices where there is one', () => {
     const { send: _send, ...rest } = MEASURED;
-    const { topology } = checked({ ...rest, devices: 1, allReduce: [], shared: [] });
+    const { topology } = checked({ ...rest, devices: 1, allReduce: [], shared: [], sharedHost: [] });
     expect(topology.links).toHaveLength(1);
     expect(topology.devices[0]!.kind.shared).toBeUndefined();
   });

@@ -6,7 +6,7 @@ import { oneFileHost } from '../../compiler/host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
-device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, shared: { 2: 60% } }
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, shared: { 2: 60% }, shared_host: { 2: 30% } }
 topology t {
   a[2]: mine
   b[2]: l4
@@ -43,6 +43,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> b: allreduce_latency')).toMatchObject({ value: '2: 90 us', origin: 'declared' });
     expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
     expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });
+    expect(all.get('mine: shared_host')).toMatchObject({ value: '2: 30%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
     expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
     expect(all.get('a <-> b: allreduce')).toMatchObject({
@@ -84,6 +85,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('l4: kernels')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> host: allreduce_latency')).toMatchObject({ origin: 'default' });
     expect(all.get('t: overhead read')).toMatchObject({ value: '0 s', origin: 'default' });
+    expect(all.get('l4: shared_host')).toMatchObject({ origin: 'default' });
     expect(all.get('l4: shared')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });

@@ -34,11 +34,12 @@ plan p for m on mine_machine {
   const { plans } = checkFile(fileHost(), using);
   const { devices, links, overhead, tiers } = plans[0]!.topology;
   expect(devices).toHaveLength(2);
-  const { memory, bandwidth, compute, sustained, gemm, kernels, shared } = devices[0]!.kind;
-  const parts = { ...gemm, ...kernels, ...shared };
-  const fractions = [sustained.compute, sustained.bandwidth, ...Object.values(parts)];
+  const { memory, bandwidth, compute, sustained, gemm, kernels, shared, sharedHost } = devices[0]!.kind;
+  const parts = [sustained, gemm, kernels, shared, sharedHost];
+  const fractions = parts.flatMap((each) => Object.values({ ...each }));
   expect(Object.keys(gemm!)).toEqual(['1', '16', '64']);
   expect(Object.keys(shared!)).toEqual(['2']);
+  expect(Object.keys(sharedHost!)).toEqual(['2']);
   expect(Object.keys(kernels!).sort()).toEqual([...REACHING_KERNELS].sort());
   expect(Object.keys(overhead.submit!)).toEqual(['1', '2']);
   expect(Object.keys(overhead.read!)).toEqual(['1', '2']);

@@ -7,12 +7,12 @@ import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 
 /** Four devices, the last two in a group of their own, that share their processor by this law. */
-function topology(shared: DeviceKind['shared']): Topology {
+function topology(shared: DeviceKind['shared'], sharedHost?: DeviceKind['sharedHost']): Topology {
   const { topology: made } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
   const devices = made.devices.map((device, i) => ({
     ...device,
     group: i < 2 ? '' : 'other',
-    kind: { ...device.kind, ...(shared && { shared }) },
+    kind: { ...device.kind, ...(shared && { shared }), ...(sharedHost && { sharedHost }) },
   }));
   return { ...made, devices };
 }
@@ -27,9 +27,13 @@ interface Asked {
 }
 
 /** When each piece of work is over. */
-function ends(shared: DeviceKind['shared'], work: readonly Asked[]): readonly number[] {
+function ends(
+  shared: DeviceKind['shared'],
+  work: readonly Asked[],
+  sharedHost?: DeviceKind['sharedHost'],
+): readonly number[] {
   const clock = createVirtualClock();
-  const compute = createCompute(clock, topology(shared));
+  const compute = createCompute(clock, topology(shared, sharedHost));
   const over: number[] = [];
   work.forEach(({ at, host = 0, ...each }, i) =>
     clock.at(at, () => compute.work({ ...each, host }, () => (over[i] = clock.now()))),
@@ -69,6 +73,8 @@ describe('compute', () => {
     const exchanging = { at: 0, devices: [0], seconds: 8, kernels: 0, host: 8 };
     // The other computes all the while; it is not slowed itself.
     expect(ends({ 2: 0.5 }, [exchanging, busy(1, 50)])).toEqual([16, 50]);
+    // Or by what is declared for that.
+    expect(ends({ 2: 0.5 }, [exchanging, busy(1, 50)], { 2: 0.25 })).toEqual([32, 50]);
     // Nobody else computes: how long its own devices take for it is what was declared.
     expect(ends({ 2: 0.5 }, [{ ...exchanging, devices: [0, 1] }])).toEqual([8]);
     // Of another group, which has a processor of its own.
