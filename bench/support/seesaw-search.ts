@@ -16,7 +16,7 @@ import { tune, type Tuned, type TuneOptions } from '../../runtime/tune/tune.js';
 /** Tokens of a prefill step to try: the paper tunes the chunk of the baseline for every point. */
 const CHUNKS: Readonly<Record<'static' | 're-sharded', readonly number[]>> = {
   static: [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096],
-  're-sharded': [256, 512, 1024, 2048, 4096, 8192],
+  're-sharded': [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384],
 };
 /** Of vLLM and of the artifact by default. */
 const BATCH = 256;

@@ -2,6 +2,7 @@
  * The timeline of a simulation made small enough for a page: slices of a lane that are too short to be told apart are
  * drawn as one, and times are whole numbers of which the makespan has `TICKS`.
  */
+import { groupBy } from '../../compiler/group-by.js';
 import type { KvSample } from '../../runtime/clock/simulation.js';
 import type { TimedSlice, Timeline } from '../../runtime/clock/timeline.js';
 
@@ -60,13 +61,12 @@ export function timelineData(
   makespan: number,
   devices: readonly string[],
 ): TimelineData {
-  const shown = new Set(devices.slice(0, MOST_DEVICES));
-  const slices = timeline
-    .slices()
-    .filter(
-      ({ lane }) =>
-        THREADS.includes(lane.thread) && (shown.has(lane.process) || !devices.includes(lane.process)),
-    );
+  const all = timeline.slices();
+  const shown = new Set(drawnDevices(devices, all));
+  const slices = all.filter(
+    ({ lane }) =>
+      THREADS.includes(lane.thread) && (shown.has(lane.process) || !devices.includes(lane.process)),
+  );
   const labels = createLabels();
   const lanes = lanesOf(slices, [...shown, 'host', 'disk']);
   const count = slices.reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
@@ -93,12 +93,27 @@ export function timelineData(
     })),
     samples,
     notes: [
-      ...(devices.length > shown.size ? [`${shown.size} of ${devices.length} devices are drawn.`] : []),
+      ...(devices.length > shown.size
+        ? [`${shown.size} of ${devices.length} devices are drawn, of each stage some.`]
+        : []),
       ...(gap > 0 ? ['Slices too short to be told apart are drawn as one.'] : []),
       ...(detailed ? [] : ['Kernels and exchanges within steps are too many to be drawn.']),
     ],
     labels: labels.all,
   };
+}
+
+/** Of many devices equally many of each kind that run the steps of the same stages, the first of them. */
+function drawnDevices(devices: readonly string[], slices: readonly TimedSlice[]): readonly string[] {
+  if (devices.length <= MOST_DEVICES) return devices;
+  const steps = new Map(devices.map((device) => [device, new Set<string>()]));
+  for (const { lane, name } of slices) if (lane.thread === 'queue') steps.get(lane.process)?.add(name);
+  const kinds = [...groupBy(devices, (device) => [...steps.get(device)!].sort().join()).values()];
+  const chosen = new Set<string>();
+  for (let at = 0; chosen.size < MOST_DEVICES; at++)
+    for (const device of kinds.flatMap((kind) => kind[at] ?? []))
+      if (chosen.size < MOST_DEVICES) chosen.add(device);
+  return devices.filter((device) => chosen.has(device));
 }
 
 interface Span {

@@ -108,6 +108,23 @@ describe('the data of a timeline', () => {
     expect(slices.filter((_, i) => i % 5 === 4).reduce((sum, each) => sum + each, 0)).toBe(count);
     expect(notes).toHaveLength(2);
   });
+
+  it('draws some devices of every stage where there are too many', () => {
+    const timeline = createTimeline();
+    const devices = Array.from({ length: 100 }, (_, i) => `gpu[${i}]`);
+    const stageOf = (i: number): string => (i < 90 ? 'a prefill' : i < 98 ? 'b decode' : 'idle');
+    devices.forEach((process, i) => {
+      if (stageOf(i) !== 'idle')
+        timeline.add({ lane: { process, thread: 'queue' }, name: stageOf(i), start: 0, end: 1 });
+    });
+    const { lanes, notes } = timelineData(timeline, [], 1, devices);
+    const drawn = lanes.map(({ process }) => stageOf(devices.indexOf(process)));
+    expect(drawn.filter((stage) => stage === 'a prefill')).toHaveLength(22);
+    expect(drawn.filter((stage) => stage === 'b decode')).toHaveLength(8);
+    expect(notes).toContain('32 of 100 devices are drawn, of each stage some.');
+    const order = lanes.map(({ process }) => devices.indexOf(process));
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+  });
 });
 
 interface Drawn {
