@@ -1,0 +1,68 @@
+/** How calibrations make figures of times. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
+import { fitLine } from '../../../runtime/device/calibration-exchanges.js';
+import { kernelRun, matmulRun } from '../../../runtime/device/calibration-kernels.js';
+import { middleMean, typicalParts } from '../../../runtime/device/calibration-rounds.js';
+import { kernelVariants } from '../../../runtime/kernels/library.js';
+
+const LIMITS = {
+  ...{ maxBufferBytes: 2 ** 30, maxBindingBytes: 2 ** 27, offsetAlignment: 256 },
+  ...{ maxWorkgroupsPerDimension: 65535, subgroupSize: 8, features: new Set(['subgroups']) },
+};
+
+describe('a calibration', () => {
+  it('leaves out what is far from the rest of the times, to either side', () => {
+    expect(middleMean([4])).toBe(4);
+    expect(middleMean([1, 5, 3, 1000])).toBe(4);
+    expect(middleMean([900, 2, 2, 3, 3, 0.1, 2, 800])).toBe(2.5);
+  });
+
+  it('takes every part of the rounds by itself, without those that warm up', async () => {
+    let round = 0;
+    const parts = await typicalParts(() => Promise.resolve(round++ < 2 ? [1e9, 1e9] : [2, 6]), 0);
+    expect(parts).toEqual([2, 6]);
+    expect(round).toBe(7);
+  });
+
+  it('finds the line that times by size lie on', () => {
+    const time = fc.double({ min: 1e-6, max: 1e-3, noNaN: true });
+    const rate = fc.double({ min: 1e7, max: 1e11, noNaN: true });
+    fc.assert(
+      fc.property(time, rate, (latency, bandwidth) => {
+        const times = [4096, 65536, 2 ** 20].map((bytes) => ({
+          bytes,
+          seconds: latency + bytes / bandwidth,
+        }));
+        const fitted = fitLine(times);
+        for (const { bytes, seconds } of times) {
+          expect(fitted.latency + bytes / fitted.bandwidth).toBeGreaterThan(seconds * 0.999);
+          expect(fitted.latency + bytes / fitted.bandwidth).toBeLessThan(seconds * 1.001);
+        }
+      }),
+    );
+  });
+
+  it('makes something of times that fall with size', () => {
+    const { latency, bandwidth } = fitLine([
+      { bytes: 4096, seconds: 2e-4 },
+      { bytes: 65536, seconds: 1e-4 },
+    ]);
+    expect(latency).toBeGreaterThan(1e-4);
+    expect(latency).toBeLessThan(2e-4);
+    expect(Number.isFinite(bandwidth)).toBe(true);
+    expect(2 ** 30 / bandwidth).toBeLessThan(1e-4);
+  });
+
+  it('has an operand for every binding of every kernel, and counts work for each', () => {
+    const layer = { heads: 8, kvHeads: 4, headDim: 32, hidden: 256, ffn: 512 };
+    const runs = [...REACHING_KERNELS.map((kernel) => kernelRun(kernel, 32, layer)), matmulRun(32, 64, 128)];
+    for (const { request, rows, operands, immediates, work } of runs) {
+      const variant = kernelVariants(request, LIMITS).find(({ maxRows }) => maxRows >= rows)!;
+      expect(operands, variant.key).toHaveLength(variant.bindings.length);
+      expect(immediates, variant.key).toHaveLength(variant.immediates);
+      expect(work.bytes, variant.key).toBeGreaterThan(0);
+    }
+  });
+});
