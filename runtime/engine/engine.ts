@@ -3,19 +3,15 @@
  * and everything on them until it is disposed of; a failure ends its runs but frees nothing, so that statistics can be
  * read after one.
  */
-import type { LoadCosts, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import type { Device } from '../device/device.js';
 import { RuntimeFailure } from '../failure.js';
-import type { KernelLibrary } from '../kernels/kernel.js';
-import type { TierFiles } from '../kv/tier-files.js';
-import type { WeightSource } from '../weights/weight-source.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler } from '../scheduler/scheduler.js';
 import type { Action, SchedulerEvent, TransitionMode } from '../scheduler/types.js';
 import { prepare } from './prepare.js';
-import type { OnMove, PrepareProgress } from './prepare.js';
+import type { PrepareOptions } from './prepare.js';
 import { HOST, NO_TRACE, traced } from '../trace/tracer.js';
-import type { Tracer } from '../trace/tracer.js';
 import { measuredCosts } from './measured-costs.js';
 import { moveDiskPages, moveHostPages, switchStage } from './moves.js';
 import { createOpenSequences } from './open-sequences.js';
@@ -28,45 +24,29 @@ import { createTally, statsOf } from './tally.js';
 import { countWork, workOf } from './trace-work.js';
 import type { Engine } from './types.js';
 
-export interface EngineOptions {
-  readonly graph: RuntimeGraph;
-  /** One open device per runtime device, by topology device id. The engine owns and destroys them. */
-  readonly devices: ReadonlyMap<number, Device>;
-  readonly library: KernelLibrary;
-  /** Where weights are read from: files, or a host copy of them when transitions need them again. */
-  readonly source: WeightSource;
-  readonly progress?: PrepareProgress;
+/** The engine owns its devices and destroys them. */
+export interface EngineOptions
+  extends
+    Omit<PrepareOptions, 'progress' | 'verifyMoves' | 'tracer'>,
+    Partial<Pick<PrepareOptions, 'progress' | 'verifyMoves' | 'tracer'>> {
   /** Default: `dataflow`. */
   readonly transitions?: TransitionMode;
-  /** Checks everything that moves end to end; slow. */
-  readonly verifyMoves?: boolean;
-  /** Told of every slot's worth of weights that moved, with its times: what a trace shows. */
-  readonly onMove?: OnMove;
-  /** Files of the disk tier; default: those of the system. */
-  readonly tierFiles?: TierFiles;
   /** Weigh loads by what the run measures, not by the graph's figures alone. Default: true. */
   readonly measuresCosts?: boolean;
   /** Compute what prompts have in common once. Default: true. */
   readonly reusesPrefixes?: boolean;
-  /** Default: none. */
-  readonly tracer?: Tracer;
 }
 
 /** Loads weights, allocates pages and compiles all kernels. Rejects with RuntimeFailure when a device cannot. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { graph, devices, transitions = 'dataflow', measuresCosts = true, tracer = NO_TRACE } = options;
   const { reusesPrefixes = true } = options;
-  const prepared = await prepare(
-    graph,
-    devices,
-    options.library,
-    options.source,
-    options.progress ?? (() => undefined),
-    options.verifyMoves ?? false,
+  const prepared = await prepare({
+    progress: () => undefined,
+    verifyMoves: false,
+    ...options,
     tracer,
-    options.tierFiles,
-    options.onMove,
-  );
+  });
   const config = schedulerConfig(graph, transitions);
   const scheduler = createScheduler(config);
   /** Of what is about requests on their way, and not about a stage. */
