@@ -1,32 +1,45 @@
 /**
  * Members that every block knows: properties, and the alternative that takes any item no other rule takes.
  */
-import type { IToken } from 'chevrotain';
+import type { IOrAlt, IToken } from 'chevrotain';
 import type { Around } from './parser-gates.js';
 import { ValueParser } from './parser-values.js';
 import * as t from './tokens.js';
 
 export class MemberParser extends ValueParser {
-  protected readonly propertyBlock = this.RULE('propertyBlock', (around: Around = 'file') => {
+  /**
+   * A block of `items`; what none of them takes is an unknown one. It ends without its brace before an item that can only
+   * belong further out, in `around`, and so does the block of an unknown item before one that belongs in `inside`.
+   */
+  protected block(around: Around, items: readonly IOrAlt<unknown>[], inside = around): void {
     this.SUBRULE(this.open);
     this.MANY({
       GATE: () => !this.isOutside(around),
       DEF: () =>
-        this.OR([
+        this.OR<unknown>([
           { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
+          ...items,
           {
-            GATE: () => this.isProperty(),
-            ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-          {
-            ALT: () => this.SUBRULE(this.unknown, { ARGS: [around], LABEL: 'item' }),
+            ALT: () => this.SUBRULE(this.unknown, { ARGS: [inside], LABEL: 'item' }),
             IGNORE_AMBIGUITIES: true,
           },
         ]),
     });
     this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  }
+
+  /** The item that a property is. */
+  protected propertyItem(): IOrAlt<unknown> {
+    return {
+      GATE: () => this.isProperty(),
+      ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
+      IGNORE_AMBIGUITIES: true,
+    };
+  }
+
+  protected readonly propertyBlock = this.RULE('propertyBlock', (around: Around = 'file') =>
+    this.block(around, [this.propertyItem()]),
+  );
 
   /** Start of a block. A line end stands in for a forgotten `{`; callers have checked `opensBlock`. */
   protected readonly open = this.RULE('open', () => {

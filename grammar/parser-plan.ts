@@ -43,27 +43,13 @@ export class PlanItemParser extends TopologyParser {
     this.OPTION(() => this.CONSUME(t.Name, { LABEL: 'name' }));
   });
 
-  protected readonly planBlock = this.RULE('planBlock', () => {
-    this.SUBRULE(this.open);
-    this.MANY({
-      GATE: () => !this.isOutside('file'),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          {
-            GATE: () => this.isProperty(),
-            ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-          { ALT: () => this.SUBRULE(this.planItem, { LABEL: 'item' }) },
-          {
-            ALT: () => this.SUBRULE(this.unknown, { ARGS: ['plan'], LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  protected readonly planBlock = this.RULE('planBlock', () =>
+    this.block(
+      'file',
+      [this.propertyItem(), { ALT: () => this.SUBRULE(this.planItem, { LABEL: 'item' }) }],
+      'plan',
+    ),
+  );
 
   protected readonly planItem = this.RULE('planItem', () => {
     this.OR([
@@ -111,31 +97,16 @@ export class PlanItemParser extends TopologyParser {
     this.OPTION(() => this.CONSUME(t.Name, { LABEL: 'name' }));
   });
 
-  protected readonly stageBlock = this.RULE('stageBlock', () => {
-    this.SUBRULE(this.open);
-    this.MANY({
-      GATE: () => !this.isOutside('plan'),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          {
-            GATE: () => this.isProperty(),
-            ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-          { ALT: () => this.SUBRULE(this.meshMember, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.shardMember, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.replicateMember, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.splitMember, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.overrideMember, { LABEL: 'item' }) },
-          {
-            ALT: () => this.SUBRULE(this.unknown, { ARGS: ['plan'], LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  protected readonly stageBlock = this.RULE('stageBlock', () =>
+    this.block('plan', [
+      this.propertyItem(),
+      { ALT: () => this.SUBRULE(this.meshMember, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.shardMember, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.replicateMember, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.splitMember, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.overrideMember, { LABEL: 'item' }) },
+    ]),
+  );
 
   protected readonly meshMember = this.RULE('meshMember', () => {
     this.CONSUME(k.mesh, { LABEL: 'keyword' });
@@ -222,22 +193,9 @@ export class PlanItemParser extends TopologyParser {
     });
   });
 
-  protected readonly flowBlock = this.RULE('flowBlock', () => {
-    this.SUBRULE(this.open);
-    this.MANY({
-      GATE: () => !this.isOutside('plan'),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          { ALT: () => this.SUBRULE(this.flowRule, { LABEL: 'item' }) },
-          {
-            ALT: () => this.SUBRULE(this.unknown, { ARGS: ['plan'], LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  protected readonly flowBlock = this.RULE('flowBlock', () =>
+    this.block('plan', [{ ALT: () => this.SUBRULE(this.flowRule, { LABEL: 'item' }) }]),
+  );
 
   protected readonly flowRule = this.RULE('flowRule', () => {
     this.CONSUME(k.to, { LABEL: 'keyword' });
@@ -258,30 +216,19 @@ export class PlanItemParser extends TopologyParser {
     });
   });
 
-  protected readonly expectBlock = this.RULE('expectBlock', () => {
-    this.SUBRULE(this.open);
-    this.MANY({
-      GATE: () => !this.isOutside('plan'),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          {
-            GATE: () => this.isNever(),
-            ALT: () => this.SUBRULE(this.neverItem, { LABEL: 'item' }),
-          },
-          {
-            GATE: () => !this.isPhrase(),
-            ALT: () => this.SUBRULE(this.boundItem, { LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-          {
-            ALT: () => this.SUBRULE(this.unknown, { ARGS: ['plan'], LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  protected readonly expectBlock = this.RULE('expectBlock', () =>
+    this.block('plan', [
+      {
+        GATE: () => this.isNever(),
+        ALT: () => this.SUBRULE(this.neverItem, { LABEL: 'item' }),
+      },
+      {
+        GATE: () => !this.isPhrase(),
+        ALT: () => this.SUBRULE(this.boundItem, { LABEL: 'item' }),
+        IGNORE_AMBIGUITIES: true,
+      },
+    ]),
+  );
 
   protected readonly neverItem = this.RULE('neverItem', () => {
     this.CONSUME(k.never, { LABEL: 'keyword' });

@@ -15,26 +15,18 @@ export class TopologyParser extends MemberParser {
     });
   });
 
-  protected readonly topologyBlock = this.RULE('topologyBlock', () => {
-    this.SUBRULE(this.open);
-    this.MANY({
-      GATE: () => !this.isOutside('file'),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          {
-            GATE: () => this.isPlaced(),
-            ALT: () => this.SUBRULE(this.placed, { LABEL: 'item' }),
-            IGNORE_AMBIGUITIES: true,
-          },
-          { ALT: () => this.SUBRULE(this.tierDecl, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.linkDecl, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.overheadDecl, { LABEL: 'item' }) },
-          { ALT: () => this.SUBRULE(this.unknown, { LABEL: 'item' }), IGNORE_AMBIGUITIES: true },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
+  protected readonly topologyBlock = this.RULE('topologyBlock', () =>
+    this.block('file', [
+      {
+        GATE: () => this.isPlaced(),
+        ALT: () => this.SUBRULE(this.placed, { LABEL: 'item' }),
+        IGNORE_AMBIGUITIES: true,
+      },
+      { ALT: () => this.SUBRULE(this.tierDecl, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.linkDecl, { LABEL: 'item' }) },
+      { ALT: () => this.SUBRULE(this.overheadDecl, { LABEL: 'item' }) },
+    ]),
+  );
 
   /** What stands under its own name: devices (`gpu[8]: l4`), a group (`node[16] { ... }`) or a property. */
   protected readonly placed = this.RULE('placed', () => {
