@@ -40,7 +40,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     staging,
     reach,
     dispatch,
-    step,
+    host: { step, request },
     submits,
     reads,
     allReduce,
@@ -96,8 +96,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     ...peers,
     `// ${giga(staging.upload)} GB/s to the device, ${giga(staging.download)} GB/s from it.`,
     `link gpu <-> host { bandwidth: ${giga(host)} GB/s, latency: ${micro(staging.roundTrip)} }`,
-    '// A submit and the wait for it a step, a dispatch a kernel; by ranks a run of kernels and the samples.',
-    `overhead { step: ${micro(step)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} } }`,
+    '// Of the host a step and a request, of the devices a kernel; by ranks handing kernels over, and samples.',
+    `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} } }`,
     '}',
   ].join('\n');
   const formatted = formatPlan(`${text}\n`, `${name}.plan`);
@@ -108,8 +108,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
-  const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch, step, submits, reads } =
-    measured;
+  const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch, submits, reads } = measured;
+  const { step, request } = measured.host;
   const { allReduce, send } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
   const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
@@ -138,7 +138,7 @@ export function describeCalibration(measured: Calibration): string {
     ['host to device', rate(staging.upload)],
     ['device to host', rate(staging.download)],
     ['dispatch', formatDuration(dispatch)],
-    ['submit and wait', formatDuration(step)],
+    ['host', `${formatDuration(step)} a step + ${formatDuration(request)} a request`],
     ...submits.map((each) => [`submit to ${each.devices}`, formatDuration(each.seconds)]),
     ...reads.map((each) => [`read of ${each.devices}`, formatDuration(each.seconds)]),
     ...allReduce.map(({ devices, latency, bandwidth }) => [

@@ -20,6 +20,7 @@ import {
   type MeasuredExchange,
   type MeasuredRun,
 } from './calibration-exchanges.js';
+import { measureHost, type MeasuredHost } from './calibration-host.js';
 import { kernelRun, matmulRun, type CalibrationLayer, type KernelRun } from './calibration-kernels.js';
 import { typical } from './calibration-rounds.js';
 import type { BoundKernel, Device, DeviceBuffer } from './device.js';
@@ -58,8 +59,8 @@ export interface Calibration {
   readonly staging: MeasuredBandwidth;
   /** Seconds that one more kernel in a submit takes a device. */
   readonly dispatch: number;
-  /** Seconds from a submit of next to nothing until the host knows that it is done. */
-  readonly step: number;
+  /** What a step costs the host before it is handed to any device. */
+  readonly host: MeasuredHost;
   /** Seconds of handing a run of kernels to each of so many devices. */
   readonly submits: readonly MeasuredAmong[];
   /** Seconds of reading a few words from each of so many devices. */
@@ -151,6 +152,7 @@ export async function calibrate(
   return {
     devices: devices.length,
     ...kernels,
+    host: measureHost(),
     shared,
     sharedHost,
     staging,
@@ -161,14 +163,14 @@ export async function calibrate(
   };
 }
 
-type Alone = Pick<Calibration, 'gemm' | 'attention' | 'memory' | 'reach' | 'dispatch' | 'step'>;
+type Alone = Pick<Calibration, 'gemm' | 'attention' | 'memory' | 'reach' | 'dispatch'>;
 
 /** Everything about kernels on one device while the others are idle. */
 async function measureKernels(
   device: Device,
   { seconds, rows: allRows, shapes, layerRows }: CalibrationEffort,
 ): Promise<Alone> {
-  const { dispatch, step } = await launchSeconds(device, seconds);
+  const dispatch = await dispatchSeconds(device, seconds);
   const secondsBeyondLaunch = async (run: KernelRun): Promise<number> => {
     const prepared = await prepare(device, [run]);
     const took = await secondsOf(device, prepared, seconds);
@@ -195,7 +197,7 @@ async function measureKernels(
     return [kernel, Math.min(1, bound / took)] as const;
   });
   return {
-    ...{ gemm, attention, memory, dispatch, step },
+    ...{ gemm, attention, memory, dispatch },
     reach: Object.fromEntries(reach) as Record<ReachingKernel, number>,
   };
 }
@@ -315,11 +317,8 @@ async function secondsOf(
   return (await typical(round, roundSeconds)) / repeats;
 }
 
-/** What a submit takes, and what one more kernel with next to nothing to do adds to it. */
-async function launchSeconds(
-  device: Device,
-  roundSeconds: number,
-): Promise<Pick<Calibration, 'dispatch' | 'step'>> {
+/** What one more kernel with next to nothing to do adds to a submit. */
+async function dispatchSeconds(device: Device, roundSeconds: number): Promise<number> {
   const prepared = await prepare(device, [kernelRun('add', 1, { ...LAYER, hidden: 4 })]);
   const many = (count: number): Promise<number> =>
     typical(() => {
@@ -328,5 +327,5 @@ async function launchSeconds(
     }, roundSeconds);
   const [few, all] = [await many(1), await many(1 + DISPATCHES.most)];
   prepared.free();
-  return { dispatch: Math.max(0, all - few) / DISPATCHES.most, step: few };
+  return Math.max(0, all - few) / DISPATCHES.most;
 }

@@ -42,7 +42,7 @@ const MEASURED: Calibration = {
   ],
   staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
   dispatch: 25e-6,
-  step: 150e-6,
+  host: { step: 150e-6, request: 4e-6 },
   submits: [
     { devices: 1, seconds: 60e-6 },
     { devices: 4, seconds: 400e-6 },
@@ -103,6 +103,7 @@ describe('a calibrated plan file', () => {
     expect(routes.find(all[0]!, 'host')!.bandwidth).toBe(4e9);
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
     expect(topology.overhead.step).toBeCloseTo(150e-6, 9);
+    expect(topology.overhead.request).toBeCloseTo(4e-6, 9);
   });
 
   it('has no link between devices where there is one', () => {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
 import { fitLine } from '../../../runtime/device/calibration-exchanges.js';
+import { measureHost } from '../../../runtime/device/calibration-host.js';
 import { kernelRun, matmulRun } from '../../../runtime/device/calibration-kernels.js';
 import { middleMean, typicalParts } from '../../../runtime/device/calibration-rounds.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
@@ -24,6 +25,13 @@ describe('a calibration', () => {
     const parts = await typicalParts(() => Promise.resolve(round++ < 2 ? [1e9, 1e9] : [2, 6]), 0);
     expect(parts).toEqual([2, 6]);
     expect(round).toBe(7);
+  });
+
+  it('runs sequences on the host alone to see what a step takes there', () => {
+    const { step, request } = measureHost();
+    expect(step).toBeGreaterThan(0);
+    expect(request).toBeGreaterThanOrEqual(0);
+    expect(Number.isFinite(step + request)).toBe(true);
   });
 
   it('finds the line that times by size lie on', () => {
