@@ -27,14 +27,20 @@ export interface Results {
   readonly model: string;
   readonly workload: string;
   readonly requests: number;
-  /** Of every choice of meshes, static or re-sharded, with all effects. Absent, as all that follows, in a short run. */
+  /** Of every choice of meshes, static or re-sharded, with all effects. Absent in a short run. */
   readonly pairs?: readonly Outcome[];
-  /** The meshes of the best static plan and of the best re-sharded one, by the tokens of a prefill step. */
+  /**
+   * The meshes of the best static plan and of the best re-sharded one, by the tokens of a prefill step. Absent in a short
+   * run.
+   */
   readonly chunks?: readonly { readonly label: string; readonly outcomes: readonly Outcome[] }[];
   /** From none to all; in a short run none and all. */
   readonly effects: readonly { readonly each: Effects; readonly found: Comparison }[];
-  /** With all effects, each constant at the ends of what is plausible. */
-  readonly constants?: readonly { readonly name: string; readonly found: Comparison }[];
+  /**
+   * With all effects, each constant at the ends of what is plausible; in a short run of those plans alone that are the best
+   * with the constants as they are, with effects or without.
+   */
+  readonly constants: readonly { readonly name: string; readonly found: Comparison }[];
 }
 
 /** Requests per second over those of the best static plan; undefined where one does not fit. */
@@ -72,9 +78,14 @@ export function seesawResults(
     const name = EFFECTS.filter((effect) => each[effect]).join(' + ') || 'no effects';
     return { each, found: learn(find(name, () => compare(searcher, engineWith(each)))) };
   });
-  const common = { ...names, requests: requests.length, effects: effects.toReversed() };
-  if (short) return common;
   const engine = engineWith(ALL_EFFECTS);
+  const constants = (winnersAlone: boolean): Results['constants'] =>
+    variations(plan).map(({ name, plan: each }) => {
+      const vary = (): Comparison => compare(createSearcher(each, requests, memory, winnersAlone), engine);
+      return { name, found: learn(find(winnersAlone ? `${name}, winners` : name, vary)) };
+    });
+  const common = { ...names, requests: requests.length, effects: effects.toReversed() };
+  if (short) return { ...common, constants: constants(true) };
   const how = { engine, transitions: 'dataflow' } as const;
   const pairs = find('every pair', () => [
     ...searcher.every('static', how),
@@ -91,9 +102,5 @@ export function seesawResults(
       best ? [{ label: best.label, outcomes: searcher.chunks(strategy, best, how) }] : [],
     ),
   );
-  const constants = variations(plan).map(({ name, plan: each }) => ({
-    name,
-    found: learn(find(name, () => compare(createSearcher(each, requests, memory), engine))),
-  }));
-  return { ...common, pairs, chunks, constants };
+  return { ...common, pairs, chunks, constants: constants(false) };
 }

@@ -61,17 +61,25 @@ export function createSearchMemory(): SearchMemory {
   return { winners: new Set(), known: new Map() };
 }
 
-/** Searches on the devices of a plan. Compiled plans are kept from one search to the next. */
+/**
+ * Searches on the devices of a plan. Compiled plans are kept from one search to the next.
+ *
+ * @param winnersAlone whether only plans that won before are looked at
+ */
 export function createSearcher(
   plan: Plan,
   requests: readonly SimulatedRequest[],
   { winners, known }: SearchMemory,
+  winnersAlone = false,
 ): Searcher {
   const compile = rememberingCompiler();
   const candidatesOf = new Map<Strategy, readonly Candidate[]>();
   const all = (strategy: Searchable): readonly Candidate[] => {
     const sizes = { microbatchTokens: CHUNKS[strategy], batchRequests: [BATCH] };
-    const found = candidatesOf.get(strategy) ?? findCandidates(plan, [strategy], sizes).filter(isDistinct);
+    const isOpen = (each: Candidate): boolean => !winnersAlone || winners.has(keyOf(each));
+    const found =
+      candidatesOf.get(strategy) ??
+      findCandidates(plan, [strategy], sizes).filter((each) => isDistinct(each) && isOpen(each));
     candidatesOf.set(strategy, found);
     return found;
   };

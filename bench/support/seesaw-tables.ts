@@ -65,7 +65,7 @@ function chunkTable({ label, outcomes }: NonNullable<Results['chunks']>[number])
 }
 
 /** The least and the greatest of the gains of dataflow. */
-export function band(comparisons: readonly Comparison[]): string {
+function band(comparisons: readonly Comparison[]): string {
   const gains = comparisons.flatMap((each) => gainOf(each, each.dataflow) ?? []);
   return gains.length === 0 ? '-' : `${showGain(Math.min(...gains))} to ${showGain(Math.max(...gains))}`;
 }
@@ -81,14 +81,12 @@ export function seesawTables({ pairs, chunks, effects, constants }: Results): st
     ...(chunks ?? []).map(chunkTable),
     formatTable([[...EFFECTS, ...HEADING], ...switches], [false, false, false, ...RIGHT]),
   ];
-  if (constants) {
-    const rows = constants.map(({ name, found }) => [name, ...cells(found)]);
-    const all = [effects.at(-1)!.found, ...constants.map(({ found }) => found)];
-    parts.push(
-      formatTable([['constant', ...HEADING], ...rows], [false, ...RIGHT]),
-      `gain, constants varied: ${band(all)}\ngain, effects off and on: ${band(effects.map(({ found }) => found))}`,
-    );
-  }
+  const rows = constants.map(({ name, found }) => [name, ...cells(found)]);
+  const all = [effects.at(-1)!.found, ...constants.map(({ found }) => found)];
+  parts.push(
+    formatTable([['constant', ...HEADING], ...rows], [false, ...RIGHT]),
+    `gain, constants varied: ${band(all)}\ngain, effects off and on: ${band(effects.map(({ found }) => found))}`,
+  );
   return parts.join('\n\n');
 }
 
@@ -98,7 +96,7 @@ export function seesawSummary(results: readonly Results[]): string {
   const rows = results.map(({ machine, model, workload, effects, constants }) => {
     const [none, all] = [effects[0]!.found, effects.at(-1)!.found];
     const ideal = [showRate(none.fixed), showRate(none.dataflow), showGain(gainOf(none, none.dataflow))];
-    const varied = constants ? band([all, ...constants.map(({ found }) => found)]) : '';
+    const varied = band([all, ...constants.map(({ found }) => found)]);
     return [`${machine} ${model} ${workload}`, ...ideal, ...cells(all), varied];
   });
   const table = formatTable([heading, ...rows], [false, true, true, true, ...RIGHT]);
