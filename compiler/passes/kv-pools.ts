@@ -106,13 +106,21 @@ export function neutralPageBytes(plan: Plan): number {
   return layers * layerPageBytes(plan, [0, kvHeads]);
 }
 
-/** Gives each pool its pages. `room`: bytes left for KV by device. */
-export function layOutPools(
+/** Pages of each pool, by its id, and which pool has its pages in those of another. */
+interface PoolPages {
+  readonly pages: ReadonlyMap<string, number>;
+  /** By pool those that it lends to, and that it borrows from. */
+  readonly borrowers: ReadonlyMap<PoolDraft, PoolDraft>;
+  readonly lenders: ReadonlyMap<PoolDraft, PoolDraft>;
+}
+
+/** How many pages each pool gets. `room`: bytes left for KV by device. */
+export function dealPages(
   plan: Plan,
   drafts: readonly PoolDraft[],
   room: ReadonlyMap<number, number>,
   maxBindingBytes: number,
-): readonly KvPool[] {
+): PoolPages {
   const left = new Map(room);
   const borrowers = new Map<PoolDraft, PoolDraft>();
   for (const draft of drafts) {
@@ -150,6 +158,17 @@ export function layOutPools(
       left.set(rank.device, (left.get(rank.device) ?? 0) - bytes);
     }
   }
+  return { pages, borrowers, lenders };
+}
+
+/** Gives each pool its pages. `room`: bytes left for KV by device. */
+export function layOutPools(
+  plan: Plan,
+  drafts: readonly PoolDraft[],
+  room: ReadonlyMap<number, number>,
+  maxBindingBytes: number,
+): readonly KvPool[] {
+  const { pages, borrowers, lenders } = dealPages(plan, drafts, room, maxBindingBytes);
   return drafts.map((draft) => {
     const lender = lenders.get(draft);
     const borrower = borrowers.get(draft);

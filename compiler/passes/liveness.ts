@@ -64,14 +64,22 @@ export function assignSlots(
   ops: readonly DraftOp[],
   maxRows: MaxRows,
 ): SlotAssignment {
-  const lives = lifetimes(values, ops);
+  const { slots, slotOf } = dealSlots(values, lifetimes(values, ops), maxRows);
+  return { slots, values: values.map((value) => ({ ...value, slot: slotOf.get(value.id)! })) };
+}
+
+/** The slots that values with these lifetimes need, and which is whose. */
+export function dealSlots(
+  values: readonly DraftValue[],
+  lives: readonly Lifetime[],
+  maxRows: MaxRows,
+): { readonly slots: SlotAssignment['slots']; readonly slotOf: ReadonlyMap<number, number> } {
   const byStart = [...lives].sort((a, b) => a.first - b.first || a.value - b.value);
-  const slots: { id: number; bytes: number; freeAfter: number }[] = [];
+  const slots: Slot[] = [];
   const slotOf = new Map<number, number>();
   for (const life of byStart) {
     const bytes = valueBytes(values[life.value]!, maxRows);
-    const free = slots.filter((slot) => slot.freeAfter < life.first).sort((a, b) => a.bytes - b.bytes);
-    let slot = free.find((candidate) => candidate.bytes >= bytes) ?? free.at(-1);
+    let slot = freeSlot(slots, life.first, bytes);
     if (!slot) {
       slot = { id: slots.length, bytes: 0, freeAfter: -1 };
       slots.push(slot);
@@ -80,8 +88,23 @@ export function assignSlots(
     slot.freeAfter = life.last;
     slotOf.set(life.value, slot.id);
   }
-  return {
-    slots: slots.map(({ id, bytes }) => ({ id, bytes })),
-    values: values.map((value) => ({ ...value, slot: slotOf.get(value.id)! })),
-  };
+  return { slots: slots.map(({ id, bytes }) => ({ id, bytes })), slotOf };
+}
+
+interface Slot {
+  readonly id: number;
+  bytes: number;
+  freeAfter: number;
+}
+
+/** Of the slots that are free by then the smallest that is large enough, else the largest. */
+function freeSlot(slots: readonly Slot[], first: number, bytes: number): Slot | undefined {
+  let enough: Slot | undefined;
+  let largest: Slot | undefined;
+  for (const slot of slots) {
+    if (slot.freeAfter >= first) continue;
+    if (slot.bytes >= bytes && (enough === undefined || slot.bytes < enough.bytes)) enough = slot;
+    if (largest === undefined || slot.bytes >= largest.bytes) largest = slot;
+  }
+  return enough ?? largest;
 }

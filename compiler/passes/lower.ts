@@ -36,6 +36,7 @@ import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankM
 import { whyUnfit, type MemoryLayout } from './residence.js';
 import { renameOp, type Renaming, type StageWeights } from './resident-weights.js';
 import { settleResidence, type Settled } from './settle-residence.js';
+import type { DraftProgram } from './program-builder.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 import { stageChanges, type WeightPlanning } from './transitions.js';
@@ -51,9 +52,10 @@ export interface LowerOptions {
  * The binding limit to count on without having asked the device: WebGPU guarantees 128 MiB, and implementations on
  * devices with a lot of memory offer up to 2 GiB. A 16th of the smallest device's memory, between the two.
  */
-export function bindingBytes(plan: Plan): number {
-  const devices = new Set(plan.stages.flatMap((stage) => stage.devices));
-  const memory = Math.min(...[...devices].map((device) => plan.topology.devices[device]!.kind.memory));
+export function bindingBytes({ stages, topology }: Plan): number {
+  let memory = Infinity;
+  for (const { devices } of stages)
+    for (const device of devices) memory = Math.min(memory, topology.devices[device]!.kind.memory);
   return Math.min(2 ** 31 - 4, Math.max(2 ** 27, Math.floor(memory / 64) * 4));
 }
 
@@ -83,6 +85,7 @@ export function lowerPlan(
       stage,
       sharded.stages.find((candidate) => candidate.name === stage.name)!,
       plan,
+      memory,
     ),
   );
   const changes = stageChanges(plan, planned.holdings);
@@ -180,36 +183,61 @@ export function lowerPlan(
   return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
 }
 
-interface DraftStage {
-  readonly stage: Stage;
-  readonly sharded: ShardedStage;
-  readonly sizes: StepSizes;
-  readonly programs: readonly { readonly ops: readonly DraftOp[]; readonly slots: SlotAssignment }[];
+/** A stage as far as the sizes of its steps decide nothing. */
+export interface LoweredStage {
+  readonly programs: readonly DraftProgram[];
   /** In (pp, tp) order, pieces whole. */
   readonly shards: readonly WeightShard[];
   /** Layer of every weight, -1 outside layers. */
   readonly layers: ReadonlyMap<string, number>;
 }
 
-function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan): DraftStage {
+function lowerStage({ mesh }: Stage, sharded: ShardedStage, plan: Plan): LoweredStage {
   const context: LoweringContext = {
     shape: plan.model.shape,
     pageTokens: plan.kv.pageTokens,
     kvDtype: plan.kv.dtype,
   };
+  const layout = { tp: mesh.tp, kvReplicas: sharded.kvReplicas };
+  const programs = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context));
+  return {
+    programs,
+    shards: programs.flatMap(({ recipes }, pp) =>
+      Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp, layout)),
+    ),
+    layers: new Map(programs.flatMap(({ recipes }) => recipes.map(({ id, layer }) => [id, layer]))),
+  };
+}
+
+/** As `lowerStage`, which is done once for stages that compute the same. */
+function loweredOnce(stage: Stage, sharded: ShardedStage, plan: Plan, memory: SearchMemory): LoweredStage {
+  const { embed, layers, head, segments, kvReplicas } = sharded;
+  const key = JSON.stringify([embed, layers, head, segments, kvReplicas, stage.mesh.tp]);
+  const lowered = memory.stages.get(key) ?? lowerStage(stage, sharded, plan);
+  memory.stages.set(key, lowered);
+  return lowered;
+}
+
+interface DraftStage extends Pick<LoweredStage, 'shards' | 'layers'> {
+  readonly stage: Stage;
+  readonly sharded: ShardedStage;
+  readonly sizes: StepSizes;
+  readonly programs: readonly { readonly ops: readonly DraftOp[]; readonly slots: SlotAssignment }[];
+}
+
+function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan, memory?: SearchMemory): DraftStage {
+  const { programs, shards, layers } = memory
+    ? loweredOnce(stage, sharded, plan, memory)
+    : lowerStage(stage, sharded, plan);
   const sizes = stepSizes(stage);
   const maxRows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
-  const layout = { tp: stage.mesh.tp, kvReplicas: sharded.kvReplicas };
-  const lowered = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context));
   return {
     stage,
     sharded,
     sizes,
-    programs: lowered.map(({ values, ops }) => ({ ops, slots: assignSlots(values, ops, maxRows) })),
-    shards: lowered.flatMap(({ recipes }, pp) =>
-      Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp, layout)),
-    ),
-    layers: new Map(lowered.flatMap(({ recipes }) => recipes.map(({ id, layer }) => [id, layer]))),
+    programs: programs.map(({ values, ops }) => ({ ops, slots: assignSlots(values, ops, maxRows) })),
+    shards,
+    layers,
   };
 }
 

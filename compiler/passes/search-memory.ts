@@ -6,27 +6,30 @@
 import type { LogicalGraph } from '../ir/logical.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
+import type { LoweredStage } from './lower.js';
 import type { LoweredMoves } from './lower-moves.js';
 import type { PlannedMoves } from './foresee-moves.js';
 
 export interface SearchMemory {
   logical?: LogicalGraph;
   /** By `layoutKey`. */
-  readonly holdings: Map<string, TransitionGraph['holdings']>;
+  readonly transitions: Map<string, TransitionGraph>;
+  /** By what a stage computes and how its mesh cuts that: stages of many layouts have it in common. */
+  readonly stages: Map<string, LoweredStage>;
   /** By `layoutKey` and what of the weights stays resident. */
   readonly planned: Map<string, PlannedMoves>;
   readonly lowered: Map<PlannedMoves, LoweredMoves>;
 }
 
 export function createSearchMemory(): SearchMemory {
-  return { holdings: new Map(), planned: new Map(), lowered: new Map() };
+  return { transitions: new Map(), stages: new Map(), planned: new Map(), lowered: new Map() };
 }
 
-/** Where a plan's stages have their weights. */
+/** Where a plan's stages have their weights and their KV. */
 export function layoutKey({ stages, residence }: Plan): string {
-  const layouts = stages.map(({ name, devices, mesh, layerSplit, sharding, overrides }) => {
+  const layouts = stages.map(({ name, phases, devices, mesh, layerSplit, sharding, overrides }) => {
     const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
-    return [name, devices, mesh, layerSplit, sharding, parts];
+    return [name, phases, devices, mesh, layerSplit, sharding, parts];
   });
   return JSON.stringify([residence, layouts]);
 }

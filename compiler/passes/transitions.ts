@@ -40,13 +40,14 @@ export function buildTransitions(
   memory?: SearchMemory,
 ): TransitionGraph {
   const key = memory && layoutKey(plan);
-  const holdings =
-    memory?.holdings.get(key!) ??
-    Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
-  memory?.holdings.set(key!, holdings);
+  const known = memory?.transitions.get(key!);
+  if (known !== undefined) return known;
+  const holdings = Object.fromEntries(sharded.stages.map((stage) => [stage.name, stageHoldings(stage)]));
   const kv = kvEdges(plan, holdings);
   const kvCosts = kv.map((edge) => kvCost(plan, edge, holdings[edge.from]!, holdings[edge.to]!, roads));
-  return { weights: [], kv, kvCosts, holdings };
+  const transitions = { weights: [], kv, kvCosts, holdings };
+  memory?.transitions.set(key!, transitions);
+  return transitions;
 }
 
 /** Two stages between which devices change what they hold. */

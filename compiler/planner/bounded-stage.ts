@@ -13,9 +13,17 @@ import { carryingTier } from '../passes/kv-edges.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
 import type { Demand } from './demand.js';
-import { kvRoomAlone, stageNeeds, weightsFit, type KvRoom, type StageNeeds } from './kv-room.js';
+import {
+  kvRoomAlone,
+  stageKv,
+  stageNeeds,
+  weightsFit,
+  type KvRoom,
+  type StageKv,
+  type StageNeeds,
+} from './kv-room.js';
 import type { PageCost, StageLoad } from './least-seconds.js';
-import { createOutliner, type Outliner } from './stage-outline.js';
+import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** What bounds of plans for one model over one topology share. */
 export interface BoundContext {
@@ -24,6 +32,8 @@ export interface BoundContext {
   readonly outline: Outliner;
   /** The cost of a program on hardware of which costs were asked before is the one found then. */
   readonly costOf: (program: CostedProgram, hardware: GroupHardware) => LeastCost;
+  /** Of stages with the same devices and programs, whatever the sizes of their steps. */
+  readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
   /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
   readonly stages: Map<Stage, BoundedStage | undefined>;
 }
@@ -35,6 +45,7 @@ export function createBoundContext(topology: Topology, engine: EngineModel): Bou
     engine,
     routes,
     outline: createOutliner(routes),
+    laidOut: new Map(),
     stages: new Map(),
     costOf(program, hardware) {
       const known = costsOf.get(program) ?? new Map<string, LeastCost>();
@@ -72,12 +83,28 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const needs = stageNeeds(plan, stage, outline);
+  const { kv, groups, moves } = layOut(plan, stage, outline, context);
+  const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
-  if (pagesAlone === undefined) return undefined;
-  const { pageBytes } = needs;
-  const moves = outline.programs.map((_, pp) => pageCost(plan, stage, pp, pageBytes, context.routes));
-  return { needs, groups: groupCosts(plan, stage, outline.programs, context), moves, pagesAlone };
+  return pagesAlone === undefined ? undefined : { needs, groups, moves, pagesAlone };
+}
+
+/** What of a stage does not depend on the sizes of its steps. */
+interface LaidOutStage extends Pick<BoundedStage, 'groups' | 'moves'> {
+  readonly kv: StageKv;
+}
+
+function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundContext): LaidOutStage {
+  const { programs } = outline;
+  const byPrograms = context.laidOut.get(stage.devices) ?? new Map<typeof programs, LaidOutStage>();
+  context.laidOut.set(stage.devices, byPrograms);
+  const known = byPrograms.get(programs);
+  if (known !== undefined) return known;
+  const kv = stageKv(plan, stage, outline);
+  const moves = programs.map((_, pp) => pageCost(plan, stage, pp, kv.pageBytes, context.routes));
+  const laid = { kv, moves, groups: groupCosts(plan, stage, programs, context) };
+  byPrograms.set(programs, laid);
+  return laid;
 }
 
 /** Each holds the pages of its prompt and of its next token, as far as that is seen. */

@@ -5,11 +5,11 @@
 import { weightBytes } from '../check/plan/capacity.js';
 import { TP_DIMS } from '../check/plan/sharding.js';
 import { overlaidBuffers } from '../ir/workspace.js';
-import type { KvPool } from '../ir/runtime-graph.js';
 import { intervalLength } from '../ir/rectangles.js';
 import type { KvReshard, RankHolding } from '../ir/transitions.js';
 import { kvEdges } from '../passes/kv-edges.js';
-import { draftPools, layerPageBytes, layOutPools } from '../passes/kv-pools.js';
+import { dealPages, draftPools, layerPageBytes } from '../passes/kv-pools.js';
+import { numbered } from '../numbered.js';
 import { bindingBytes } from '../passes/lower.js';
 import { stepArgumentBytes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
@@ -35,16 +35,29 @@ export interface KvRoom {
   readonly takesOver: ReadonlySet<string>;
 }
 
-export function stageNeeds(plan: Plan, stage: Stage, outline: StageOutline): StageNeeds {
-  const holdings = holdingsOf(stage, outline);
+export function stageNeeds(
+  plan: Plan,
+  stage: Stage,
+  outline: StageOutline,
+  { holdings, pageBytes }: StageKv = stageKv(plan, stage, outline),
+): StageNeeds {
   return {
     stage,
     outline,
     weights: leastWeightBytes(plan, stage),
     stepBytes: stepArgumentBytes(outline.sizes, plan.model.shape, plan.kv.pageTokens),
     holdings,
-    pageBytes: holdings.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads)),
+    pageBytes,
   };
+}
+
+/** What the ranks of a stage hold of KV, whatever the sizes of its steps. */
+export type StageKv = Pick<StageNeeds, 'holdings' | 'pageBytes'>;
+
+export function stageKv(plan: Plan, stage: Stage, outline: StageOutline): StageKv {
+  const holdings = holdingsOf(stage, outline);
+  const pageBytes = holdings.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads));
+  return { holdings, pageBytes };
 }
 
 /** Undefined where not even the weights fit. Stages in flow order. */
@@ -78,15 +91,17 @@ function pagesBeside(
   if (room === undefined) return undefined;
   const stages = needs.map(({ stage }) => stage);
   const drafts = draftPools(plan, stages, holdings, edges);
-  const pools = layOutPools(plan, drafts, room, bindingBytes(plan));
-  const slack = roundingSlack(pools);
-  return new Map(pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages + slack] as const)));
+  const { pages } = dealPages(plan, drafts, room, bindingBytes(plan));
+  const slack = drafts.length < 2 ? 0 : roundingSlack(needs);
+  return new Map(
+    drafts.flatMap((draft) => draft.stages.map(({ name }) => [name, pages.get(draft.id)! + slack] as const)),
+  );
 }
 
 /** Whole pages of another pool on the same devices leave up to one of its pages more or less to this one. */
-function roundingSlack(pools: readonly KvPool[]): number {
-  const bytes = pools.flatMap(({ ranks }) => ranks.map(({ pageBytes }) => pageBytes));
-  return pools.length < 2 ? 0 : Math.ceil(Math.max(...bytes) / Math.min(...bytes));
+function roundingSlack(needs: readonly StageNeeds[]): number {
+  const bytes = needs.flatMap(({ pageBytes }) => pageBytes);
+  return Math.ceil(Math.max(...bytes) / Math.min(...bytes));
 }
 
 /** Whether the weights of a stage by themselves fit its devices. */
@@ -143,13 +158,26 @@ function roomByDevice(plan: Plan, stages: readonly StageNeeds[]): ReadonlyMap<nu
     });
   }
   const room = new Map<number, number>();
+  const workspaceOf = workspaces();
   for (const [device, { weights: resident, step, slots }] of held) {
-    const workspace = overlaidBuffers(slots).reduce((sum, bytes) => sum + bytes, step);
+    const workspace = step + workspaceOf(slots);
     const left = budgetOf(plan, device) - resident - workspace;
     if (left < 0) return undefined;
     room.set(device, left);
   }
   return room;
+}
+
+/** Bytes of slots that lie over each other; those of most devices are the same. */
+function workspaces(): (slots: readonly StageOutline['slots'][number][]) => number {
+  const idOf = numbered<StageOutline['slots'][number]>();
+  const known = new Map<string, number>();
+  return (slots) => {
+    const key = slots.map(idOf).join();
+    const bytes = known.get(key) ?? overlaidBuffers(slots).reduce((sum, each) => sum + each, 0);
+    known.set(key, bytes);
+    return bytes;
+  };
 }
 
 function holdingsOf({ mesh, devices }: Stage, { layers, heads }: StageOutline): readonly RankHolding[] {

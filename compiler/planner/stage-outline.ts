@@ -9,7 +9,7 @@ import { numbered } from '../numbered.js';
 import { segmentBlocks, segmentLayers } from '../passes/block-weights.js';
 import { buildLogical } from '../passes/build-logical.js';
 import { stageKvHeads } from '../passes/holdings.js';
-import { assignSlots } from '../passes/liveness.js';
+import { dealSlots, lifetimes, type Lifetime } from '../passes/liveness.js';
 import { lowerProgram, type LoweringContext } from '../passes/lower-program.js';
 import type { DraftProgram } from '../passes/program-builder.js';
 import { pipelineSegments, shardPlan } from '../passes/shard.js';
@@ -37,6 +37,12 @@ export function createOutliner(routes: Routes): Outliner {
   const shard = createSharder(routes);
   const known = new Map<string, StageOutline>();
   const lowered = new Map<string, Lowered>();
+  const lives = new Map<DraftProgram, readonly Lifetime[]>();
+  const livesOf = (program: DraftProgram): readonly Lifetime[] => {
+    const found = lives.get(program) ?? lifetimes(program.values, program.ops);
+    lives.set(program, found);
+    return found;
+  };
   return (plan, stage) => {
     const laid = shard(plan, stage);
     if (laid === undefined) return undefined;
@@ -49,7 +55,10 @@ export function createOutliner(routes: Routes): Outliner {
     const parts = lowered.get(programs) ?? lowerStage(plan, stage, laid.sharded);
     lowered.set(programs, parts);
     const rows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
-    const slots = sharedMap(parts.programs, ({ values, ops }) => assignSlots(values, ops, rows).slots);
+    const slots = sharedMap(
+      parts.programs,
+      (program) => dealSlots(program.values, livesOf(program), rows).slots,
+    );
     const outline = { ...parts, sizes, slots };
     known.set(key, outline);
     return outline;
@@ -84,9 +93,10 @@ function createSharder(routes: Routes): Sharder {
     const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
     const { dp, tp } = linksOf(plan, stage);
     const { pageTokens, dtype } = plan.kv;
+    // Without tp nothing is cut but the rows of a step, and no links or sizes are asked about.
     const key = JSON.stringify([
-      ...[mesh.dp > 1, mesh.tp, sharding, parts, dp, tp, pageTokens, dtype],
-      ...[microbatchTokens, batchRequests],
+      ...[mesh.dp > 1, mesh.tp, sharding, parts, pageTokens, dtype],
+      ...(mesh.tp > 1 ? [dp, tp, microbatchTokens, batchRequests] : []),
     ]);
     if (!known.has(key)) {
       logical ??= buildLogical(plan.model);
