@@ -30,14 +30,20 @@ import {
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import { leastBetweenTokens, leastSeconds, type BoundedPlan, type StageLoad } from './least-seconds.js';
+import {
+  leastBetweenTokens,
+  leastSeconds,
+  likelySeconds,
+  type BoundedPlan,
+  type StageLoad,
+} from './least-seconds.js';
 
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
   /**
-   * Seconds that the demand may well take: stages that take turns do so once, and all sequences are equal. Good for an
-   * order of plans, and for nothing else.
+   * Seconds that the demand may well take: stages that take turns do so once, all sequences are equal, and behind all work
+   * of others comes a last request. Good for an order of plans, and for nothing else.
    */
   readonly estimate: (demand: Demand) => number;
   /** Seconds between two tokens of a request, at least. */
@@ -109,9 +115,8 @@ function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engin
     estimate: (demand) => {
       if (bounded === undefined) return 0;
       const evenly = { ...bounded, evenly: true };
-      const parts = room.takesTurns ? [promptsOf(demand), rowsOf(demand)] : [demand];
-      const seconds = parts.map((part, turn) => leastSeconds(evenly, part, turn > 0));
-      return seconds.reduce((sum, each) => sum + each, 0);
+      if (!room.takesTurns) return likelySeconds(evenly, demand);
+      return leastSeconds(evenly, promptsOf(demand), false) + leastSeconds(evenly, rowsOf(demand), true);
     },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {

@@ -34,6 +34,7 @@ export interface Demand {
   readonly decodingPages: number;
   /** Of tokens that no other may have computed. */
   readonly shortestPrompt: number;
+  /** Of the requests with prompts that are to be ended. */
   readonly shortestOutput: number;
   /** Of the request that has most of them to go. */
   readonly longestOutput: number;

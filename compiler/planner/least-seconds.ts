@@ -9,6 +9,7 @@ import type { LeastCost, TotalWork } from '../cost/least-cost.js';
 import { leastPages, mostPages } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Demand } from './demand.js';
+import { leastOfConvex } from './least-of-convex.js';
 import type { StageOutline } from './stage-outline.js';
 
 /** Seconds for each page and each sequence that a rank moves to the host tier or back. */
@@ -56,6 +57,8 @@ export interface StageBound {
   readonly perDrop: number;
   /** A step that yields one token. */
   readonly oneStep: number;
+  /** The tokens of a last request, in steps that are full. */
+  readonly tail: number;
 }
 
 /** @param room KV pages of a replica */
@@ -68,7 +71,31 @@ export function leastOfStage(load: StageLoad, room: number, demand: Demand): Sta
   const seconds = (drops: number): number => Math.max(...byPlace(load, work(drops)));
   const none = seconds(0);
   const step = decodes ? rowStep(demand.shortestPrompt) : shortestStep(load, demand);
-  return { seconds: none, perDrop: seconds(1) - none, oneStep: sum(byPlace(load, step)) };
+  const oneStep = sum(byPlace(load, step));
+  return {
+    seconds: none,
+    perDrop: seconds(1) - none,
+    oneStep,
+    tail: decodes ? tailSeconds(load, room, demand) : 0,
+  };
+}
+
+/**
+ * Seconds that the demand may well take where the stages do not take turns: all of the work, and behind it the tokens of
+ * a last request while the devices still decode others.
+ */
+export function likelySeconds(plan: BoundedPlan, demand: Demand): number {
+  const context = { ...plan, demand, begun: false, ...passing(plan, demand, false) };
+  return busySeconds(context, demand) + tailSeconds(plan.decode, plan.room, demand);
+}
+
+function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
+  const { decodeRows, decodeKeys, longestOutput } = demand;
+  if (decodeRows === 0) return 0;
+  const rows = decodeWork(decode, room, demand).inStep;
+  const keys = (rows * decodeKeys) / decodeRows;
+  const step = { steps: 1, sampling: 1, tokens: rows, samples: rows, pairs: keys, keys };
+  return (longestOutput - 1) * sum(byPlace(decode, step));
 }
 
 /** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
@@ -105,47 +132,6 @@ function afterDrops(demand: Demand, drops: number): Demand {
   };
 }
 
-/** Rounds of a search, at most: what it has found by then is a bound all the same. */
-const SEARCH_ROUNDS = 12;
-
-/**
- * The least of a convex function over whole numbers up to `end`, from below. Between two places with a line through each
- * and its neighbour, one falling and one rising, the function is above both lines: the least is no lower than where they
- * meet, and what is there takes the place of one of them.
- *
- *     |x - 5| from 0 to 8: lines 5 - x and x - 5 meet at (5, 0), which is the value there
- */
-function leastOfConvex(valueAt: (at: number) => number, end: number): number {
-  const line = (at: number, neighbour: number): Line => {
-    const value = valueAt(at);
-    return { at, value, slope: (valueAt(neighbour) - value) / (neighbour - at) };
-  };
-  let falling = line(0, 1);
-  let rising = line(end, end - 1);
-  if (falling.slope >= 0) return falling.value;
-  if (rising.slope <= 0) return rising.value;
-  for (let round = 0; ; round++) {
-    const rise = rising.value - rising.slope * (rising.at - falling.at) - falling.value;
-    const meeting = falling.at + rise / (falling.slope - rising.slope);
-    const least = falling.value + falling.slope * (meeting - falling.at);
-    const middle = Math.floor(meeting);
-    if (round === SEARCH_ROUNDS || middle <= falling.at || middle + 1 >= rising.at) return least;
-    const next = line(middle, middle + 1);
-    if (next.value <= least * (1 + SEARCH_ROUNDING)) return least;
-    if (next.slope === 0) return next.value;
-    if (next.slope < 0) falling = next;
-    else rising = { at: middle + 1, value: next.value + next.slope, slope: next.slope };
-  }
-}
-
-const SEARCH_ROUNDING = 1e-6;
-
-interface Line {
-  readonly at: number;
-  readonly value: number;
-  readonly slope: number;
-}
-
 /** Seconds of single steps by pipeline stage, and of handing a prompt over: what lies before and behind a device's work. */
 interface Passing {
   readonly first: readonly number[];
@@ -176,16 +162,20 @@ function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolea
   };
 }
 
-/** All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. */
+/**
+ * All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. Of what has
+ * begun, some request has most tokens to go.
+ */
 function chainSeconds(context: Context): number {
   const { demand, begun, prefill, first, last, givingUp, takingOver } = context;
-  if (begun) return (demand.longestOutput - 1) * leastBetweenTokens(context, demand);
-  if (demand.promptTokens === 0 || demand.shortestOutput < 2) return 0;
-  const tokens = (demand.shortestOutput - 1) * leastBetweenTokens(context, demand);
+  const between = leastBetweenTokens(context, demand);
+  const longest = begun ? Math.max(0, demand.longestOutput - 1) * between : 0;
+  if (demand.promptTokens === 0 || demand.shortestOutput < 2) return longest;
+  const tokens = (demand.shortestOutput - 1) * between;
   const prompts = promptWork(prefill, demand);
   const [before, behind] = [sumsBefore(first), sumsBehind(last)];
   const passed = byPlace(prefill, prompts).map((seconds, pp) => before[pp]! + seconds + behind[pp]!);
-  return Math.max(...passed) + givingUp + takingOver + tokens;
+  return Math.max(longest, Math.max(...passed) + givingUp + takingOver + tokens);
 }
 
 /** What the busiest device, or the host, has to do. */

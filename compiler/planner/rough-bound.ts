@@ -58,7 +58,7 @@ export function createRoughBound(
     const { step, request } = overheadOf(base, context.engine);
     const betweenTokens = step + request + Math.min(prefill.oneStep, decode.oneStep);
     const least = leastOfBoth(prefill, decode);
-    return { least, estimate: least, betweenTokens, sequences: decode.sequences };
+    return { least, estimate: least + decode.tail, betweenTokens, sequences: decode.sequences };
   };
 }
 

@@ -126,6 +126,7 @@ export function* tuneInParts(
     within: options.within ?? Infinity,
     context: createBoundContext(first.base.topology, engine),
     compile: options.compile ?? createPlanCompiler(),
+    exactBounds: boundsByStages(),
     ...workload(first.base, requests),
   };
   const queue = createHeap<Bounded>(inOrderOf(goal, first));
@@ -181,6 +182,22 @@ function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean
   };
 }
 
+/** Bounds of compiled plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
+interface ExactBounds {
+  readonly get: (candidate: Candidate) => PlanBound | undefined;
+  readonly set: (candidate: Candidate, bound: PlanBound) => void;
+}
+
+function boundsByStages(): ExactBounds {
+  const idOf = numbered<unknown>();
+  const known = new Map<string, PlanBound>();
+  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
+  return {
+    get: (candidate) => known.get(key(candidate)),
+    set: (candidate, bound) => void known.set(key(candidate), bound),
+  };
+}
+
 interface Search {
   readonly engine: EngineModel;
   readonly transitions: TransitionMode;
@@ -189,6 +206,7 @@ interface Search {
   readonly within: number;
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
+  readonly exactBounds: ExactBounds;
   readonly requests: readonly SimulatedRequest[];
   readonly demand: Demand;
 }
@@ -207,17 +225,18 @@ function workload(
 }
 
 /** Undefined where the candidate is sure not to fit. */
-function boundFully(each: Bounded, { context, demand }: Search): Bounded | undefined {
-  const bound = candidateBound(each.candidate, context);
+function boundFully(each: Bounded, { context, exactBounds, demand }: Search): Bounded | undefined {
+  const bound = exactBounds.get(each.candidate) ?? candidateBound(each.candidate, context);
   return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
 }
 
 /** Undefined where the candidate does not fit. */
-function compileFully(each: Bounded, { compile, demand }: Search): Bounded | undefined {
+function compileFully(each: Bounded, { compile, exactBounds, demand }: Search): Bounded | undefined {
   const plan = candidatePlan(each.candidate);
   const { runtime, diagnostics } = compile(plan);
   if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
   const bound = each.bound!.compiled(runtime);
+  exactBounds.set(each.candidate, bound);
   if (!bound.fits(demand)) return undefined;
   return { ...each, bound, ...boundFigures(bound, demand), compiled: { plan, runtime } };
 }

@@ -41,6 +41,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
     demand: (dropped) => ({
       ...whole,
       requests: whole.requests - ended.size + dropped,
+      shortestOutput: shortestOf(requests.filter((_, id) => !ended.has(id))),
       longestOutput: tokens.reduce((most, each) => Math.max(most, each), 0),
       promptTokens: Math.max(0, promptTokens),
       promptPairs: Math.max(0, promptPairs),
@@ -49,4 +50,9 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
       decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),
     }),
   };
+}
+
+function shortestOf(requests: readonly SimulatedRequest[]): number {
+  const tokens = requests.map(({ outputTokens }) => outputTokens);
+  return tokens.length === 0 ? 1 : tokens.reduce((least, each) => Math.min(least, each));
 }

@@ -1,7 +1,7 @@
 /** The tuner: what an exhaustive search finds, found with less. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createPlanCompiler, type PlanCompiler } from '../../../compiler/compile.js';
+import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../../compiler/compile.js';
 import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import { tune, type Goal, type Tuned, type TuneResult } from '../../../runtime/tune/tune.js';
@@ -17,12 +17,13 @@ describe('tune', () => {
         const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
         const some = (_: unknown, i: number): boolean => i % 23 === (all.length * 5) % 23;
         const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
-        const every = tune(candidates, all, { keep: 'all' });
+        const compile = compileOnce();
+        const every = tune(candidates, all, { keep: 'all', compile });
         const { simulated, unfit, needless } = every.counts;
         expect(simulated + unfit + needless).toBe(candidates.length);
         expect(every.ranked).toHaveLength(every.counts.simulated);
 
-        const quick = tune(candidates, all, { keep: 2 });
+        const quick = tune(candidates, all, { keep: 2, compile });
         expect(quick.ranked.slice(0, 2).map(makespan)).toEqual(every.ranked.slice(0, 2).map(makespan));
         expect(accountedFor(quick)).toBe(candidates.length);
 
@@ -30,12 +31,12 @@ describe('tune', () => {
         const goal: Goal = { kind: 'latency', floor };
         const reaching = every.ranked.filter((each) => all.length / makespan(each) >= floor);
         const soonest = Math.min(...reaching.map(betweenTokens));
-        const found = tune(candidates, all, { goal }).ranked;
+        const found = tune(candidates, all, { goal, compile }).ranked;
         expect(found.length === 0 ? Infinity : betweenTokens(found[0]!)).toBe(soonest);
         for (const each of found)
           expect(all.length / makespan(each)).toBeGreaterThanOrEqual(floor * (1 - 1e-8));
 
-        const front = tune(candidates, all, { goal: { kind: 'front' } }).ranked;
+        const front = tune(candidates, all, { goal: { kind: 'front' }, compile }).ranked;
         for (const each of every.ranked.filter((one) => !isBeaten(one, every.ranked)))
           expect(front.some((other) => sameFigures(each, other))).toBe(true);
       }),
@@ -90,6 +91,18 @@ describe('tune', () => {
 });
 
 const PLAIN = { peerBandwidth: 1e8, deviceMemory: 1e9, step: 0, layer: 0, request: 0, pageTokens: 16 };
+
+/** Compiles a plan when it is first met: most of the time of a search on small machines goes into that. */
+function compileOnce(): PlanCompiler {
+  const compile = createPlanCompiler();
+  const known = new Map<string, CompileResult>();
+  return (plan) => {
+    const key = JSON.stringify([plan.stages, plan.flow, plan.kv, plan.residence]);
+    const result = known.get(key) ?? compile(plan);
+    known.set(key, result);
+    return result;
+  };
+}
 
 /** Candidates of which is known what became of them. */
 function accountedFor({ counts: { candidates: _all, ...each } }: TuneResult): number {
