@@ -11,6 +11,8 @@ export interface CostedProgram {
 
 /** One of the ops that cost the same, and how many there are. */
 export interface OpClass {
+  /** The same for ops that cost the same, whatever program they are of. */
+  readonly key: string;
   readonly op: DraftOp;
   /** Of what an exchange or a send gives and takes, with the columns that pad a row. */
   readonly cols: { readonly given: number; readonly taken: number };
@@ -40,12 +42,12 @@ export function classesOf(program: CostedProgram, ops: readonly DraftOp[]): read
   const values = new Map(program.values.map((value) => [value.id, value]));
   const classes = new Map<string, OpClass>();
   return ops.map((op) => {
-    const first = { op, ...carried(values, op), count: 1 };
+    const { cols, rows } = carried(values, op);
     const key =
       op.op === 'kernel'
         ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op.params)}`
-        : `${op.op === 'collective' ? op.kind : op.op} ${first.cols.given} ${first.cols.taken} ${first.rows}`;
-    const known = classes.get(key) ?? first;
+        : `${op.op === 'collective' ? op.kind : op.op} ${cols.given} ${cols.taken} ${rows}`;
+    const known = classes.get(key) ?? { key, op, cols, rows, count: 1 };
     classes.set(key, known);
     return known;
   });

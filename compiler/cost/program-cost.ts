@@ -41,6 +41,8 @@ export const COST_KINDS: readonly CostKind[] = [
 export type StepSeconds = Readonly<Record<CostKind, number>>;
 
 export interface ProgramCost {
+  /** Programs with the same one take the same time for a step on the same hardware; single layers may differ. */
+  readonly signature: string;
   /** Seconds of one step by category. */
   readonly step: (size: StepSize) => StepSeconds;
   /** Seconds beside those, in which the host hands kernels over and reads samples back. */
@@ -140,11 +142,12 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   };
   // All but attention depends on the row counts alone, and a workload has few of those.
   const [attending, others] = split(classes, ({ op }) => op.op === 'kernel' && op.kernel === 'attention');
-  const known = new Map<string, StepSeconds>();
+  const known = new Map<number, Map<number, StepSeconds>>();
   const byRows = (size: StepSize): StepSeconds => {
-    const key = `${size.tokens} ${size.samples}`;
-    const found = known.get(key) ?? { ...seconds(others, size), launch: launches };
-    known.set(key, found);
+    const bySamples = known.get(size.tokens) ?? new Map<number, StepSeconds>();
+    known.set(size.tokens, bySamples);
+    const found = bySamples.get(size.samples) ?? { ...seconds(others, size), launch: launches };
+    bySamples.set(size.samples, found);
     return found;
   };
   const rowBytes = [
@@ -153,6 +156,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     bytesOfRows(classes, 'send', engine),
   ] as const;
   return {
+    signature: `${launches} ${submits} ${read} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
     step: (size) => ({ ...byRows(size), attention: seconds(attending, size).attention }),
     submits: ({ samples }) => submits + (samples > 0 ? read : 0),
     layers: (size) =>

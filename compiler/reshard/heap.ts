@@ -10,31 +10,33 @@ export interface Heap<Item> {
 
 export function createHeap<Item>(compare: (a: Item, b: Item) => number): Heap<Item> {
   const items: Item[] = [];
-  const less = (a: number, b: number): boolean => compare(items[a]!, items[b]!) < 0;
-  const swap = (a: number, b: number): void => {
-    [items[a], items[b]] = [items[b]!, items[a]!];
-  };
   const push = (item: Item): void => {
-    let at = items.push(item) - 1;
-    for (let parent = (at - 1) >> 1; at > 0 && less(at, parent); parent = (at - 1) >> 1) {
-      swap(at, parent);
+    let at = items.length;
+    items.push(item);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = items[parent]!;
+      if (compare(item, above) >= 0) break;
+      items[at] = above;
       at = parent;
     }
+    items[at] = item;
   };
   const pop = (): Item | undefined => {
     const top = items[0];
     const last = items.pop();
-    if (items.length === 0 || last === undefined) return top;
-    items[0] = last;
-    for (let at = 0; ;) {
-      const [left, right] = [2 * at + 1, 2 * at + 2];
-      let least = at;
-      if (left < items.length && less(left, least)) least = left;
-      if (right < items.length && less(right, least)) least = right;
-      if (least === at) return top;
-      swap(at, least);
-      at = least;
+    const count = items.length;
+    if (count === 0 || last === undefined) return top;
+    let at = 0;
+    for (let child = 1; child < count; child = 2 * at + 1) {
+      if (child + 1 < count && compare(items[child + 1]!, items[child]!) < 0) child++;
+      const below = items[child]!;
+      if (compare(last, below) <= 0) break;
+      items[at] = below;
+      at = child;
     }
+    items[at] = last;
+    return top;
   };
   return { push, peek: () => items[0], pop };
 }

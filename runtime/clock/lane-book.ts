@@ -54,8 +54,10 @@ export function take(book: LaneBook, from: number, to: number, part: number, now
   const { times, taken } = book;
   const last = freeAfter(book);
   if (last <= now) {
-    times.length = 2;
-    taken.length = 2;
+    if (times.length > 2) {
+      times.length = 2;
+      taken.length = 2;
+    }
     times[0] = from;
     times[1] = to;
     taken[0] = part;
@@ -63,6 +65,17 @@ export function take(book: LaneBook, from: number, to: number, part: number, now
     return;
   }
   if (times.length > MOST_STRETCHES) forget(book, now);
+  if (from >= last) {
+    const given = Math.min(1, part);
+    if (from === last) taken[taken.length - 1] = given;
+    else {
+      times.push(from);
+      taken.push(given);
+    }
+    times.push(to);
+    taken.push(0);
+    return;
+  }
   let at = stretchAt(book, from);
   const before = at < 0 ? 0 : taken[at]!;
   if (at < 0 || times[at]! < from) {

@@ -56,12 +56,6 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   const books: LaneBook[] = [];
   const carried: number[] = [];
   const bookOf = (lane: number): LaneBook => (books[lane] ??= createLaneBook());
-  const crossed = new Map<Road, readonly LaneShare[]>();
-  const lanesOf = (road: Road): readonly LaneShare[] => {
-    const lanes = crossed.get(road) ?? road.lanes.map((lane) => ({ lane, times: 1 }));
-    crossed.set(road, lanes);
-    return lanes;
-  };
   const bytesOn = ({ lane, times }: LaneShare, { bytes, exchange, capped }: LinkedWork): number =>
     capped ? Math.min(times * bytes, exchange * roads.lanes[lane]!.bandwidth) : times * bytes;
   /** Seconds that a lane needs for the work, had the work all of it. */
@@ -84,9 +78,12 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       let until = Infinity;
       for (const each of lanes) {
         const book = bookOf(each.lane);
-        if (freeAfter(book) <= at) slowest = Math.max(slowest, fullSeconds(each, work));
-        else {
-          slowest = Math.max(slowest, fullSeconds(each, work) / freePart(book, at));
+        const full = fullSeconds(each, work);
+        // As a rule nothing else is on its way.
+        if (freeAfter(book) <= at) {
+          if (full > slowest) slowest = full;
+        } else {
+          slowest = Math.max(slowest, full / freePart(book, at));
           until = Math.min(until, freeUntil(book, at));
         }
       }
@@ -100,13 +97,30 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       if (left <= 0) return at;
     }
   };
+  const isFree = ({ lanes }: Road, from: number): boolean => {
+    for (const lane of lanes) if (freeAfter(bookOf(lane)) > from) return false;
+    return true;
+  };
+  /** As `share`, of a road on which nothing else is on its way: says when the last byte leaves. */
+  const cross = ({ lanes }: Road, bytes: number, seconds: number, start: number): number => {
+    let slowest = seconds;
+    for (const lane of lanes) slowest = Math.max(slowest, bytes / roads.lanes[lane]!.bandwidth);
+    const end = start + slowest;
+    for (const lane of lanes) {
+      carried[lane] = (carried[lane] ?? 0) + bytes;
+      take(bookOf(lane), start, end, bytes / roads.lanes[lane]!.bandwidth / slowest, now());
+    }
+    return end;
+  };
   return {
     roads,
     share,
     transfer(road, bytes, ready) {
       if (bytes === 0) return { start: ready, end: ready };
-      const lanes = lanesOf(road);
       const seconds = bytes / road.bandwidth;
+      if (isFree(road, ready))
+        return { start: ready, end: cross(road, bytes, seconds, ready) + road.latency };
+      const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
       let start = ready;
       for (const { lane } of lanes) start = Math.max(start, freeFrom(bookOf(lane), ready));
       return { start, end: share({ seconds, exchange: seconds, lanes, bytes }, start) + road.latency };

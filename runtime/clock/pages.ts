@@ -81,7 +81,7 @@ export function clockPages(
       let left = moving.length;
       let total = 0;
       if (left === 0) clock.at(clock.now(), done);
-      for (const { device, pageBytes, road } of moving) {
+      for (const { device, alone, pageBytes, road } of moving) {
         const bytes = pages * pageBytes;
         total += bytes;
         const travel = (over: () => void): void => {
@@ -94,7 +94,7 @@ export function clockPages(
           });
         };
         if (copyEngines) travel(() => undefined);
-        else devices.run([device], travel);
+        else devices.run(alone, travel);
       }
       return total;
     },
@@ -103,6 +103,7 @@ export function clockPages(
 
 interface PoolMover {
   readonly device: number;
+  readonly alone: readonly [number];
   readonly pageBytes: number;
   readonly road: Road;
 }
@@ -119,7 +120,7 @@ function moversOf(
     const road = roadOf(rank.device, direction);
     if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
     const movers = result.get(rank.dp) ?? [];
-    movers.push({ device: rank.device, pageBytes: rank.pageBytes, road });
+    movers.push({ device: rank.device, alone: [rank.device], pageBytes: rank.pageBytes, road });
     result.set(rank.dp, movers);
   }
   return result;

@@ -8,7 +8,8 @@
  */
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { ringBytes } from '../../compiler/cost/links.js';
-import type { CostKind, ProgramTraffic } from '../../compiler/cost/program-cost.js';
+import type { ProgramTraffic, StepSeconds } from '../../compiler/cost/program-cost.js';
+import type { Road, Roads } from '../../compiler/reshard/roads.js';
 import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes, LaneShare } from './lanes.js';
@@ -22,12 +23,34 @@ export interface Pass {
   /** The next of the pipeline; undefined for the last. */
   readonly next: StageGroup | undefined;
   readonly residence: string;
+  readonly step: PassedStep;
+}
+
+/** A step, and what groups have to do for it: those of a pipeline are alike for the most part. */
+export interface PassedStep {
   readonly size: StepSize;
+  /** By what groups have in common (`StageGroup.alike`), as far as the step has come. */
+  readonly works: (PassWork | undefined)[];
+}
+
+/** A step on a group with nothing else under way. */
+interface PassWork {
+  readonly cost: StepSeconds;
+  /** Seconds in which the host hands kernels over and reads samples back. */
+  readonly submits: number;
+  readonly traffic: ProgramTraffic;
+  /** Seconds of exchanges, of kernels with their launches, and of everything. */
+  readonly exchange: number;
+  readonly kernels: number;
+  readonly pure: number;
 }
 
 export interface Passed {
-  /** Seconds by category, waits for links and for other devices included, those for weights not. */
-  readonly seconds: Readonly<Record<CostKind, number>>;
+  /** Seconds by category, those of other works for links and processors not included. */
+  readonly cost: StepSeconds;
+  readonly submits: number;
+  /** Seconds of handing on, with waits for links. */
+  readonly send: number;
   readonly traffic: ProgramTraffic;
   readonly time: PassedTime;
 }
@@ -46,37 +69,26 @@ export interface PassContext {
 
 export function createPasses({ clock, devices, lanes, transitions, compute }: PassContext): Passes {
   const { roads } = lanes;
-  const rings = new Map<StageGroup, readonly LaneShare[]>();
-  const ringOf = (group: StageGroup): readonly LaneShare[] => {
-    const ring = rings.get(group) ?? ringLanes(group, roads);
-    rings.set(group, ring);
-    return ring;
+  const known = new Map<StageGroup, GroupRoads>();
+  const roadsOf = (group: StageGroup, next: StageGroup | undefined): GroupRoads => {
+    let found = known.get(group);
+    if (found === undefined) {
+      const shared = compute.isShared(group.devices);
+      found = { ring: ringLanes(group, roads), onwards: roadsOnwards(group, next, roads), shared };
+      known.set(group, found);
+    }
+    return found;
   };
-  /** Hands every rank's part to its neighbour from a time on; says when the last is there. */
-  const handOn = ({ group, next }: Pass, bytes: number, ready: number): number => {
-    if (next === undefined || bytes === 0) return ready;
-    let last = ready;
-    group.devices.forEach((device, tp) => {
-      const road = roads.betweenDevices(device, next.devices[tp % next.devices.length]!);
-      if (road !== undefined) last = Math.max(last, lanes.transfer(road, bytes, ready).end);
-    });
-    return last;
-  };
-  const begin = (pass: Pass, over: () => void, done: (passed: Passed) => void): void => {
-    const { group, residence, size } = pass;
+  const begin = (
+    { group, next, residence, step }: Pass,
+    over: () => void,
+    done: (passed: Passed) => void,
+  ): void => {
     const start = clock.now();
-    const cost = group.cost.step(size);
-    const traffic = group.cost.traffic(size);
-    const exchange = cost.all_reduce + cost.all_gather;
-    const submits = group.cost.submits(size);
-    const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;
-    const { seconds, waits } = transitions.passTime(
-      group,
-      residence,
-      size,
-      start,
-      kernels + submits + exchange + cost.send,
-    );
+    const work = (step.works[group.alike] ??= workOf(group, step.size));
+    const { cost, submits, traffic, exchange, kernels } = work;
+    const { ring, onwards, shared } = roadsOf(group, next);
+    const { seconds, waits } = transitions.passTime(group, residence, step.size, start, work.pure);
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
     // What a lane that is taken makes it longer comes on top of an exchange.
@@ -84,7 +96,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       {
         seconds: own,
         exchange,
-        lanes: ringOf(group),
+        lanes: ring,
         bytes: ringBytes(traffic, group.devices.length),
         capped: group.declaredExchange,
       },
@@ -97,25 +109,15 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
         const slowdown = { ...slowed, exchanges: linkedPart * slowed.host };
         devices.leave(group.devices);
         over();
-        done({
-          seconds: {
-            gemm: cost.gemm * slowdown.kernels,
-            attention: cost.attention * slowdown.kernels,
-            elementwise: cost.elementwise * slowdown.kernels,
-            launch: cost.launch * slowdown.kernels + submits * slowdown.host,
-            all_reduce: cost.all_reduce * slowdown.exchanges,
-            all_gather: cost.all_gather * slowdown.exchanges,
-            send: end - computed,
-          },
-          traffic,
-          time: { start, end, waits, slowdown },
-        });
+        done({ cost, submits, send: end - computed, traffic, time: { start, end, waits, slowdown } });
       };
-      const sent = handOn(pass, traffic.send, computed);
+      // Every rank's part goes to its neighbour.
+      let sent = computed;
+      if (traffic.send > 0)
+        for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
       if (!shared || sent === computed) clock.at(sent, end);
       else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, end);
     };
-    const shared = compute.isShared(group.devices);
     const host = linked - start - own + exchange + submits;
     if (shared)
       compute.work({ devices: group.devices, seconds: linked - start, kernels, host }, (slowed) =>
@@ -131,4 +133,29 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       );
     },
   };
+}
+
+interface GroupRoads {
+  readonly ring: readonly LaneShare[];
+  /** Of each rank to its neighbour in the next group. */
+  readonly onwards: readonly Road[];
+  /** Whether any of its devices has a processor that it shares. */
+  readonly shared: boolean;
+}
+
+function roadsOnwards({ devices }: StageGroup, next: StageGroup | undefined, roads: Roads): readonly Road[] {
+  if (next === undefined) return [];
+  return devices.flatMap((device, tp) => {
+    const road = roads.betweenDevices(device, next.devices[tp % next.devices.length]!);
+    return road === undefined ? [] : [road];
+  });
+}
+
+function workOf({ cost: program }: StageGroup, size: StepSize): PassWork {
+  const cost = program.step(size);
+  const exchange = cost.all_reduce + cost.all_gather;
+  const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;
+  const submits = program.submits(size);
+  const pure = kernels + submits + exchange + cost.send;
+  return { cost, submits, traffic: program.traffic(size), exchange, kernels, pure };
 }

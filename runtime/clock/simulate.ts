@@ -135,6 +135,8 @@ interface Latency {
   first: number;
   last: number;
   tokens: number;
+  /** What the scheduler is told of each of them. */
+  readonly sampled: { readonly sequence: number; readonly finished: boolean };
 }
 
 function meanLatency(latencies: readonly Latency[]): Simulation['latency'] {
@@ -209,6 +211,10 @@ function startEngine(
     for (const { sequence, start, count, sample } of items) {
       const { promptTokens } = byId.get(sequence)!;
       if (sample) counts.output++;
+      if (start >= promptTokens) {
+        decoding++;
+        continue;
+      }
       const reached = Math.min(start + count, promptTokens);
       const before = prefilled.get(sequence) ?? 0;
       // Tokens that were found come with those behind them; those that a drop throws away count once.
@@ -216,20 +222,23 @@ function startEngine(
         prefilled.set(sequence, reached);
         counts.prompt += reached - before;
       }
-      if (start >= promptTokens) decoding++;
     }
     counts.steps++;
     counts.decodeRows += decoding;
     if (decoding > 0) counts.decodeSteps++;
   };
   const latencies = new Map<number, Latency>();
-  const noteToken = (sequence: number): void => {
+  const noteToken = (sequence: number): Latency => {
     const now = world.clock.now();
-    const known = latencies.get(sequence) ?? { first: now, last: now, tokens: 0 };
-    if (known.tokens === 0) latencies.set(sequence, known);
+    let known = latencies.get(sequence);
+    if (known === undefined) {
+      known = { first: now, last: now, tokens: 0, sampled: { sequence, finished: false } };
+      latencies.set(sequence, known);
+    }
     known.last = now;
     known.tokens++;
     if (known.tokens === byId.get(sequence)!.maxNewTokens) trace?.leave(sequence, now, known.tokens);
+    return known;
   };
   const stageOf = new Map<number, string>();
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */
@@ -249,12 +258,9 @@ function startEngine(
         countStep(action);
         onStep(action.items);
         world.step(action, labelOf(action), () => {
-          const sampled: { readonly sequence: number; readonly finished: boolean }[] = [];
-          for (const { sequence, sample } of action.items) {
-            if (!sample) continue;
-            noteToken(sequence);
-            sampled.push({ sequence, finished: false });
-          }
+          const sampled: Latency['sampled'][] = [];
+          for (const { sequence, sample } of action.items)
+            if (sample) sampled.push(noteToken(sequence).sampled);
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;

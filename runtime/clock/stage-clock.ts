@@ -6,6 +6,7 @@ import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import { numbered } from '../../compiler/numbered.js';
 import type { DeviceKind, Plan } from '../../compiler/plan/plan.js';
 import type { Routes } from '../../compiler/plan/routes.js';
 import type { Roads } from '../../compiler/reshard/roads.js';
@@ -15,6 +16,8 @@ import type { StepItem } from '../scheduler/types.js';
 export interface StageGroup {
   readonly devices: readonly number[];
   readonly cost: ProgramCost;
+  /** Groups of the stage with the same number take the same time for a step. */
+  readonly alike: number;
   /** Its exchanges take what the link declares for them, where it does, whatever a ring would carry. */
   readonly declaredExchange: boolean;
 }
@@ -45,6 +48,7 @@ export function stageGroups(
       .map(({ device }) => device);
   const path = (device: number): string => topology.devices[device]!.path;
   const costs = new Map<string, ProgramCost>();
+  const alikeOf = numbered<string>();
   return Array.from({ length: stage.mesh.dp }, (_, dp) => {
     const members = stage.programs.map((_program, pp) => at(dp, pp));
     return stage.programs.map((program, pp): StageGroup => {
@@ -53,7 +57,8 @@ export function stageGroups(
       const allReduce = devices.length > 1 ? allReduceCost(routes, devices.map(path)) : undefined;
       const next = members[pp + 1];
       const send = next === undefined ? undefined : sendCost(routes, path(devices[0]!), path(next[0]!));
-      const key = JSON.stringify([pp, kinds.map(({ name }) => name), allReduce, send]);
+      const hardware = JSON.stringify([kinds.map(({ name }) => name), allReduce, send]);
+      const key = `${pp} ${hardware}`;
       const cost =
         costs.get(key) ??
         programCost(
@@ -68,7 +73,8 @@ export function stageGroups(
           engine,
         );
       costs.set(key, cost);
-      return { devices, cost, declaredExchange: allReduce?.declared === true };
+      const alike = alikeOf(`${cost.signature} ${hardware}`);
+      return { devices, cost, alike, declaredExchange: allReduce?.declared === true };
     });
   });
 }

@@ -85,11 +85,14 @@ export function createTransitions(
     return found?.residence === residence ? found : undefined;
   };
   const whenBegun = (group: readonly number[], residence: string, begun: () => void): void => {
-    const pending = group
-      .map((device) => incoming(device, residence))
-      .find((each) => each !== undefined && !each.begun);
-    if (pending === undefined) begun();
-    else pending.parked.push(() => whenBegun(group, residence, begun));
+    if (moves.size > 0)
+      for (const device of group) {
+        const pending = incoming(device, residence);
+        if (pending === undefined || pending.begun) continue;
+        pending.parked.push(() => whenBegun(group, residence, begun));
+        return;
+      }
+    begun();
   };
   return {
     prepare(transition) {
@@ -126,9 +129,11 @@ export function createTransitions(
     },
     whenBegun,
     passTime(group, residence, size, start, pure) {
-      const arriving = group.devices
-        .map((device) => incoming(device, residence))
-        .filter((each): each is DeviceMoves => each !== undefined && each.end > start);
+      const arriving: DeviceMoves[] = [];
+      for (const device of group.devices) {
+        const each = incoming(device, residence);
+        if (each !== undefined && each.end > start) arriving.push(each);
+      }
       if (arriving.length === 0) return { seconds: pure, waits: [] };
       let at = start;
       let waited = 0;

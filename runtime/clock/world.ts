@@ -9,7 +9,6 @@
  * - *page move*: every rank of the pool moves its slice, one thing after the other with its steps.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
 import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -23,7 +22,7 @@ import { createCompute } from './compute.js';
 import { createClockDevices } from './devices.js';
 import { createLanes } from './lanes.js';
 import { clockPages } from './pages.js';
-import { createPasses } from './pass.js';
+import { createPasses, type Passed, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
 import { stageGroups, stepSize, type StageGroup } from './stage-clock.js';
@@ -55,8 +54,19 @@ export interface WorldOptions {
   readonly trace?: ClockTrace;
 }
 
-/** Seconds by category of one tp group. */
+/** Seconds by category of one tp group, waits for links and for other devices included, those for weights not. */
 type Tally = Record<CostKind, number>;
+
+function count(tally: Tally, { cost, submits, send, time }: Passed): void {
+  const { kernels, host, exchanges } = time.slowdown;
+  tally.gemm += cost.gemm * kernels;
+  tally.attention += cost.attention * kernels;
+  tally.elementwise += cost.elementwise * kernels;
+  tally.launch += cost.launch * kernels + submits * host;
+  tally.all_reduce += cost.all_reduce * exchanges;
+  tally.all_gather += cost.all_gather * exchanges;
+  tally.send += send;
+}
 
 export function createWorld(
   graph: RuntimeGraph,
@@ -107,17 +117,19 @@ export function createWorld(
     { stage, replica }: ActionOf<'step'>,
     pp: number,
     groups: readonly StageGroup[],
-    size: StepSize,
+    step: PassedStep,
     label: StepLabel | undefined,
     done: () => void,
   ): void => {
     const group = groups[pp]!;
-    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), size }, (passed) => {
-      const tally = tallyOf(group);
-      for (const kind of COST_KINDS) tally[kind] += passed.seconds[kind];
-      for (const kind of ['allReduce', 'allGather', 'send'] as const)
-        bytes[kind] += passed.traffic[kind] * group.devices.length;
-      if (label !== undefined) trace?.pass(stage, replica, pp, group, size, label, passed.time);
+    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), step }, (passed) => {
+      count(tallyOf(group), passed);
+      const { traffic } = passed;
+      const ranks = group.devices.length;
+      bytes.allReduce += traffic.allReduce * ranks;
+      bytes.allGather += traffic.allGather * ranks;
+      bytes.send += traffic.send * ranks;
+      if (label !== undefined) trace?.pass(stage, replica, pp, group, step.size, label, passed.time);
       done();
     });
   };
@@ -133,7 +145,7 @@ export function createWorld(
     step(action, label, done) {
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
-      const size = stepSize(items, graph.kv.pageTokens);
+      const passed = { size: stepSize(items, graph.kv.pageTokens), works: [] };
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
       trace?.encode(action, { start: prepare, end: hostFree });
@@ -142,7 +154,7 @@ export function createWorld(
         if (pp === groups.length) {
           last = clock.now();
           done();
-        } else pass(action, pp, groups, size, label, () => relay(pp + 1));
+        } else pass(action, pp, groups, passed, label, () => relay(pp + 1));
       };
       clock.at(hostFree, () => relay(0));
     },

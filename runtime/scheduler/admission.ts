@@ -11,9 +11,9 @@ import { paysToLoad } from './costs.js';
 import { fetchPrefix } from './disk-prefix.js';
 import { hold, recompute } from './holding.js';
 import {
-  headroom,
   hostPagesNeeded,
   leastLoaded,
+  leavesHeadroom,
   openLanes,
   positionsToHandOver,
   takesTurns,
@@ -38,7 +38,7 @@ export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): bool
   if (local === undefined) {
     // Sequences decode in the pool where it shares its pages with another.
     if (
-      pages + headroom(machine, pool) > pool.pages.free() ||
+      !leavesHeadroom(machine, pool, pool.pages.free() - pages) ||
       hostPagesNeeded(machine, lane, sequence) > machine.host.free()
     )
       return false;
@@ -48,7 +48,7 @@ export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): bool
   }
   if (local.stage.members >= local.stage.batchRequests) return false;
   if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
-  return pages + headroom(machine, pool) <= pool.pages.free();
+  return leavesHeadroom(machine, pool, pool.pages.free() - pages);
 }
 
 function isOlder(other: Sequence | undefined, sequence: Sequence): boolean {

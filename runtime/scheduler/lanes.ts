@@ -57,21 +57,23 @@ function spanToHandOver(machine: Machine, lane: Lane, sequence: Sequence): Span 
 }
 
 /**
- * Pages to leave free for the sequences that are in the pool: for those that decode, one for each that lacks a page now
- * and for a quarter of the others that may yet outgrow theirs; for those in prefill, what they may take instead of pages
- * that fell behind the window. Filling the pool to the brim would only mean to swap out again at once.
+ * Whether so many pages are enough to leave free for the sequences that are in the pool: for those that decode, one for
+ * each that lacks a page now and for a quarter of the others that may yet outgrow theirs; for those in prefill, what they
+ * may take instead of pages that fell behind the window. Filling the pool to the brim would only mean to swap out again at
+ * once.
  */
-export function headroom(machine: Machine, pool: PoolReplica): number {
+export function leavesHeadroom(machine: Machine, pool: PoolReplica, pages: number): boolean {
   let lacking = 0;
   let growing = 0;
   for (const { residents } of pool.memory.pools)
     for (const sequence of residents) {
+      if (lacking + growing / 4 > pages) return false;
       if (sequence.place === 'prefill') lacking += pagesToCome(machine, sequence.lane!, sequence);
       if (sequence.place !== 'running') continue;
       if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
       else if (sequence.pages.length < mostPagesEnd(machine, sequence)) growing++;
     }
-  return lacking + Math.ceil(growing / 4);
+  return lacking + growing / 4 <= pages;
 }
 
 /** Where the pages may end that a sequence in decode comes to hold before others fall behind the window. */

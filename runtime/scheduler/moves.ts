@@ -10,7 +10,7 @@ import {
   settleOnHost,
   startAction,
 } from './holding.js';
-import { headroom, leastLoaded } from './lanes.js';
+import { leastLoaded, leavesHeadroom } from './lanes.js';
 import { isResident, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import {
@@ -164,8 +164,7 @@ export function finishPageOut(
 export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   const { pool, stage } = lane;
   if (stage.members >= stage.batchRequests || !mayHoldPages(machine, lane)) return false;
-  const left = pool.pages.free() - poolCost(machine, sequence, pool);
-  return left >= 0 && headroom(machine, pool) <= left;
+  return leavesHeadroom(machine, pool, pool.pages.free() - poolCost(machine, sequence, pool));
 }
 
 /**

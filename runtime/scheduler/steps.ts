@@ -74,18 +74,12 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
 
 /** All pages of its sequence as a rule where there is no window, which are not copied then: batches are large, and steps many. */
 function itemOf(machine: Machine, { sequence, start, count, sample, copyOf }: Row): StepItem {
-  const { id, pages } = sequence;
   const firstPage = firstPageSeen(machine.config, start);
   const end = pagesFor(machine, start + count);
-  return {
-    sequence: id,
-    start,
-    count,
-    sample,
-    ...(copyOf !== undefined && { copyOf }),
-    firstPage,
-    pages: firstPage === 0 && pages.length === end ? pages : pages.slice(firstPage, end),
-  };
+  const pages =
+    firstPage === 0 && sequence.pages.length === end ? sequence.pages : sequence.pages.slice(firstPage, end);
+  const item = { sequence: sequence.id, start, count, sample, firstPage, pages };
+  return copyOf === undefined ? item : { ...item, copyOf };
 }
 
 /**
