@@ -9,7 +9,7 @@ import { batchIdentity } from '../runtime/jobs/batch-identity.js';
 import type { BatchIdentity } from '../runtime/jobs/journal-format.js';
 import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
 import { openEncoder } from '../runtime/jobs/encoder-pool.js';
-import type { BatchProgress } from '../runtime/jobs/batch-state.js';
+import type { BatchProgress } from '../runtime/jobs/batch-outcomes.js';
 import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';

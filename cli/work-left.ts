@@ -1,6 +1,6 @@
 /** How long a batch will still take, from what its requests have taken so far. */
 import type { EngineStats } from '../runtime/engine/types.js';
-import type { BatchProgress } from '../runtime/jobs/batch-state.js';
+import type { BatchProgress } from '../runtime/jobs/batch-outcomes.js';
 import { formatCount, formatRate, formatSeconds } from './format.js';
 
 export interface WorkSoFar {

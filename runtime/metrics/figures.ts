@@ -1,6 +1,6 @@
 /** The metrics that repeat what an engine and a batch know of themselves, one table entry each. */
 import type { EngineStats, EngineWork } from '../engine/types.js';
-import type { BatchProgress } from '../jobs/batch-state.js';
+import type { BatchProgress } from '../jobs/batch-outcomes.js';
 
 /** What is known of a run; before its devices are open, nothing is. */
 export interface RunFigures {

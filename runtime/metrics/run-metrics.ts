@@ -5,7 +5,7 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Engine, EngineRequest, EngineStats, EngineWork, FinishReason } from '../engine/types.js';
-import type { BatchProgress } from '../jobs/batch-state.js';
+import type { BatchProgress } from '../jobs/batch-outcomes.js';
 import { COUNTERS, GAUGES, type RunFigures } from './figures.js';
 
 export interface RunMetrics {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { GeneratedToken } from '../../../runtime/engine/types.js';
 import { RuntimeFailure } from '../../../runtime/failure.js';
 import { countRequests } from '../../../runtime/jobs/request-lines.js';
-import type { BatchProgress } from '../../../runtime/jobs/batch-state.js';
+import type { BatchProgress } from '../../../runtime/jobs/batch-outcomes.js';
 import { runBatch } from '../../../runtime/jobs/run-batch.js';
 import { chatLine, completionLine } from '../../fixtures/batch-lines.js';
 import { fakeEngine } from '../../fixtures/fake-engine.js';
