@@ -97,7 +97,7 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
       ? own('allreduce', sizes.join(', '))
       : taken(`${from} <-> ${to}: allreduce`, 'a ring over the narrowest link', origin, texts),
     allreduceLatency === undefined
-      ? taken(`${from} <-> ${to}: allreduce_latency`, 'that of the link', origin, texts)
+      ? taken(`${from} <-> ${to}: allreduce_latency`, 'worked out from the latency', origin, texts)
       : own('allreduce_latency', times(allreduceLatency)),
   ];
 }
