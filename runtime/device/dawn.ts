@@ -16,6 +16,7 @@ import { createTextureScratch, recordRows } from './row-copies.js';
 import type { TextureScratch } from './row-copies.js';
 import { createStagingPool } from './staging.js';
 import type { StagingRange } from './staging.js';
+import { watchFaults } from './device-faults.js';
 
 export interface OpenOptions {
   /** Default: `fast`, or `safe` when the environment has FULCRUM_SAFE=1. */
@@ -98,49 +99,16 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
   const kernels = new Map<string, Promise<DawnKernel>>();
   const pipelines = new Map<string, Promise<Pipeline>>();
   const staging = createStagingPool(device);
-  let destroyed = false;
-  let lostReason: string | undefined;
-  let fault: Error | undefined;
-
-  device.addEventListener('uncapturederror', (event) => {
-    fault ??= uncaptured(event.error, label);
-  });
-  const lost = new Promise<string>((resolve) => {
-    void device.lost.then((info) => {
-      if (destroyed) return;
-      lostReason = info.message.trim() || info.reason;
-      resolve(lostReason);
-    });
-  });
+  const faults = watchFaults(device, label);
   const grow = (bytes: number): void => {
     memory.live += bytes;
     memory.peak = Math.max(memory.peak, memory.live);
-  };
-  /** Awaits device work, turning a lost device or an earlier error into the rejection. */
-  const settle = async <T>(work: Promise<T>): Promise<T> => {
-    let result: T;
-    try {
-      result = await work;
-    } catch (error) {
-      if (fault !== undefined) throw takeFault();
-      // The reason of a loss arrives just after the failures it causes.
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      throw lostReason !== undefined ? deviceLost(label, lostReason, error) : error;
-    }
-    if (fault !== undefined) throw takeFault();
-    if (lostReason !== undefined) throw deviceLost(label, lostReason);
-    return result;
-  };
-  const takeFault = (): Error => {
-    const error = fault!;
-    fault = undefined;
-    return error;
   };
 
   return {
     label,
     limits,
-    lost,
+    lost: faults.lost,
     memory,
 
     createBuffer(bufferLabel, bytes) {
@@ -210,18 +178,18 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       if (commands.finish() > 0) device.queue.submit([encoder.finish()]);
     },
 
-    read: (ranges) => settle(staging.read(ranges.map(stagingRange))),
+    read: (ranges) => faults.settle(staging.read(ranges.map(stagingRange))),
 
     readThrough(build, ranges, visit) {
       const encoder = device.createCommandEncoder();
       const commands = createRecorder(encoder);
       build(commands);
       commands.finish();
-      return settle(staging.readThrough(encoder, ranges.map(stagingRange), visit));
+      return faults.settle(staging.readThrough(encoder, ranges.map(stagingRange), visit));
     },
 
     idle() {
-      return settle(device.queue.onSubmittedWorkDone());
+      return faults.settle(device.queue.onSubmittedWorkDone());
     },
 
     free(allocated) {
@@ -230,7 +198,7 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
     },
 
     destroy() {
-      destroyed = true;
+      faults.leave();
       staging.destroy();
       device.destroy();
     },
@@ -323,18 +291,4 @@ function resource(range: BufferRange, limits: DeviceLimits, label: string): GPUB
 /** Dawn aborts the process on a view of shared memory, so such bytes are copied. */
 function ownBytes(data: Uint8Array): Uint8Array<ArrayBuffer> {
   return data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);
-}
-
-function uncaptured(error: GPUError, label: string): Error {
-  if (error instanceof GPUOutOfMemoryError) {
-    return new RuntimeFailure('FC0903', `${label} ran out of memory: ${error.message}`, { subject: label });
-  }
-  return new Error(`WebGPU error on ${label}: ${error.message}`);
-}
-
-function deviceLost(label: string, reason: string, cause?: unknown): RuntimeFailure {
-  return new RuntimeFailure('FC0902', `${label} was lost: ${reason}`, {
-    subject: label,
-    ...(cause === undefined ? {} : { cause }),
-  });
 }
