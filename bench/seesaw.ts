@@ -8,7 +8,7 @@
  * For each combination it prints every pair of meshes, and then the best static plan beside the best re-sharded one:
  * with each effect of the engine off and on, and with the uncertain constants varied; behind several combinations a
  * table of them all. `--short` looks for the best plans without effects and with all of them, and varies constants for
- * these plans alone. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it
+ * all static plans and these re-sharded ones alone. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it
  * from there where it is already, so that a run can be stopped and gone on with: a folder is for one state of the code.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */

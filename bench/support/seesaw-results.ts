@@ -37,8 +37,8 @@ export interface Results {
   /** From none to all; in a short run none and all. */
   readonly effects: readonly { readonly each: Effects; readonly found: Comparison }[];
   /**
-   * With all effects, each constant at the ends of what is plausible; in a short run of those plans alone that are the best
-   * with the constants as they are, with effects or without.
+   * With all effects, each constant at the ends of what is plausible; in a short run of re-sharded plans
+   * those alone that are the best with the constants as they are, with effects or without.
    */
   readonly constants: readonly { readonly name: string; readonly found: Comparison }[];
 }
@@ -82,7 +82,7 @@ export function seesawResults(
   const constants = (winnersAlone: boolean): Results['constants'] =>
     variations(plan).map(({ name, plan: each }) => {
       const vary = (): Comparison => compare(createSearcher(each, requests, memory, winnersAlone), engine);
-      return { name, found: learn(find(winnersAlone ? `${name}, winners` : name, vary)) };
+      return { name, found: learn(find(winnersAlone ? `${name}, few` : name, vary)) };
     });
   const common = { ...names, requests: requests.length, effects: effects.toReversed() };
   if (short) return { ...common, constants: constants(true) };

@@ -64,7 +64,7 @@ export function createSearchMemory(): SearchMemory {
 /**
  * Searches on the devices of a plan. Compiled plans are kept from one search to the next.
  *
- * @param winnersAlone whether only plans that won before are looked at
+ * @param winnersAlone whether of re-sharded plans, which take long to compile, only those that won before are looked at
  */
 export function createSearcher(
   plan: Plan,
@@ -76,7 +76,8 @@ export function createSearcher(
   const candidatesOf = new Map<Strategy, readonly Candidate[]>();
   const all = (strategy: Searchable): readonly Candidate[] => {
     const sizes = { microbatchTokens: CHUNKS[strategy], batchRequests: [BATCH] };
-    const isOpen = (each: Candidate): boolean => !winnersAlone || winners.has(keyOf(each));
+    const isOpen = (each: Candidate): boolean =>
+      !winnersAlone || strategy === 'static' || winners.has(keyOf(each));
     const found =
       candidatesOf.get(strategy) ??
       findCandidates(plan, [strategy], sizes).filter((each) => isDistinct(each) && isOpen(each));
