@@ -1,0 +1,43 @@
+/** Groups of a stage on the clock: those said to be alike cost the same, to the bit. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createPlanCompiler } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import { candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { routesOf } from '../../../compiler/plan/routes.js';
+import { stageGroups, stepSize } from '../../../runtime/clock/stage-clock.js';
+import { machine, planOn } from '../tune/machines.js';
+
+const items = fc.array(
+  fc.record({ start: fc.nat(100), count: fc.integer({ min: 1, max: 20 }), sample: fc.boolean() }),
+  { minLength: 1, maxLength: 8 },
+);
+
+describe('stageGroups', () => {
+  it('calls groups alike whose steps take the same time and move the same bytes', () => {
+    let shared = 0;
+    fc.assert(
+      fc.property(machine, items, (made, rows) => {
+        const step = rows.map((row, sequence) => ({ ...row, sequence, firstPage: 0, pages: [] }));
+        const size = stepSize(step, made.pageTokens);
+        const compile = createPlanCompiler();
+        for (const candidate of findCandidates(planOn({ ...made, deviceMemory: 1e9 }), ['static'])) {
+          const plan = candidatePlan(candidate);
+          for (const stage of compile(plan).runtime.stages) {
+            const groups = stageGroups(stage, plan, routesOf(plan.topology), FULCRUM_ENGINE).flat();
+            const firsts = new Map(groups.toReversed().map((group) => [group.alike, group]));
+            for (const { alike, cost } of groups) {
+              const first = firsts.get(alike)!.cost;
+              if (first !== cost) shared++;
+              expect(cost.step(size)).toEqual(first.step(size));
+              expect(cost.submits(size)).toBe(first.submits(size));
+              expect(cost.traffic(size)).toEqual(first.traffic(size));
+            }
+          }
+        }
+      }),
+      { numRuns: 3 },
+    );
+    expect(shared).toBeGreaterThan(0);
+  });
+});
