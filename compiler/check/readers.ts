@@ -81,13 +81,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
     if (!value) return undefined;
     const primary = at(cx, expr);
     if (value.kind !== 'number') {
-      cx.report(
-        report(
-          'wrong-type',
-          { what, expected: DIMENSION_WORDS[dimension], found: describeScalar(value) },
-          { primary },
-        ),
-      );
+      reportType(expr, cx, { what, expected: DIMENSION_WORDS[dimension], found: describeScalar(value) });
       return undefined;
     }
     const bare = value.dimension === 'number' && UNIT_OPTIONAL.has(dimension);
@@ -105,7 +99,13 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
       cx.report(
         report(
           'out-of-range',
-          { what, value: formatQuantity(value.value, dimension), must: rangeWords(range, dimension) },
+          {
+            what,
+            value: Number.isFinite(value.value)
+              ? formatQuantity(value.value, dimension)
+              : 'too large to reckon with',
+            must: rangeWords(range, dimension),
+          },
           { primary, fixes: nearestValue(expr, value.value, range, primary) },
         ),
       );
