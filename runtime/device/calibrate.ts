@@ -61,7 +61,7 @@ export interface Calibration {
   readonly dispatch: number;
   /** What a step costs the host before it is handed to any device. */
   readonly host: MeasuredHost;
-  /** Seconds of handing a run of kernels to each of so many devices. */
+  /** Seconds of handing a run of kernels to each of so many devices: alone, and as slowed as kernels are. */
   readonly submits: readonly MeasuredAmong[];
   /** Seconds of reading a few words from each of so many devices. */
   readonly reads: readonly MeasuredAmong[];
@@ -127,19 +127,21 @@ export async function calibrate(
   const alone = await measureLayers(devices.slice(0, 1), layers, seconds);
   for (const size of groups) {
     const members = devices.slice(0, size);
-    const runs = size === 1 ? alone : await measureLayers(members, layers, seconds);
-    submits.push({ devices: size, seconds: runs[0]!.hand });
+    let kept = 1;
     if (size > 1) {
-      shared.push(
-        sharing(
-          size,
-          runs.map(({ rest }, i) => alone[i]!.rest / rest),
-        ),
+      const runs = await measureLayers(members, layers, seconds);
+      const own = sharing(
+        size,
+        runs.map(({ whole }, i) => alone[i]!.whole / whole),
       );
+      shared.push(own);
+      kept = own.kept;
       const layer = layers.at(-1)!;
       const compute = (device: number): void => layer[device]!.record(0, layer[device]!.kernels, 1);
       sharedHost.push({ devices: size, kept: await measureBeside(members, compute, seconds) });
     }
+    // Some devices compute while others are handed theirs: what of the whole is which cannot be told, so both are slowed alike.
+    submits.push({ devices: size, seconds: alone[0]!.hand / kept });
     reads.push({ devices: size, seconds: await measureReads(members, seconds) });
   }
   for (const each of layers.flat()) each.free();

@@ -80,10 +80,10 @@ export function measureReads(devices: readonly Device[], roundSeconds: number): 
 
 /** Seconds of a run of kernels, one submit, on devices that go in lockstep. */
 export interface MeasuredRun {
-  /** In which the host hands it to every device, one after the other, while those that have theirs compute. */
+  /** In which the host hands it to every device, one after the other; on several, those that have theirs compute. */
   readonly hand: number;
-  /** From then on until all are done with it and the host knows. */
-  readonly rest: number;
+  /** From the first hand until all are done with it and the host knows. */
+  readonly whole: number;
 }
 
 /**
@@ -97,19 +97,19 @@ export async function measureRuns(
   roundSeconds: number,
 ): Promise<MeasuredRun> {
   const round = async (): Promise<readonly number[]> => {
-    let [hand, rest] = [0, 0];
+    let [hand, whole] = [0, 0];
     for (const run of runs) {
       const began = performance.now();
       devices.forEach((_device, i) => run(i));
       const handed = performance.now();
       await Promise.all(devices.map((device) => device.idle()));
       hand += handed - began;
-      rest += performance.now() - handed;
+      whole += performance.now() - began;
     }
-    return [hand, rest].map((sum) => sum / 1000 / runs.length);
+    return [hand, whole].map((sum) => sum / 1000 / runs.length);
   };
-  const [hand, rest] = await typicalParts(round, roundSeconds);
-  return { hand: hand!, rest: rest! };
+  const [hand, whole] = await typicalParts(round, roundSeconds);
+  return { hand: hand!, whole: whole! };
 }
 
 /** Bytes that pass from one device to another beside those that compute. */
