@@ -56,9 +56,9 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
   const roads = roadsOf(plan.topology);
   const planned = buildTransitions(sharded, plan, roads, memory);
-  mustBeSound('transition graph', () => verifyTransitions(planned));
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
+    mustBeSound('transition graph', () => verifyTransitions(planned));
     return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
   }
   const lowered = lowerPlan(sharded, planned, plan, weightPlanning(sharded, roads), options);

@@ -109,18 +109,9 @@ export function lastingRanges(
       const lasting = new Map<string, readonly ByteRange[]>();
       for (const weight of weights) {
         const spot = mine.get(weight.id)!;
-        const end = spot.offset + spot.bytes;
         let ranges: readonly ByteRange[] = [{ at: 0, bytes: weight.bytes }];
-        for (const other of others) {
-          const placed = other.places.get(spot.buffer) ?? [];
-          const moves = other.moves?.get(weight.id);
-          for (let index = firstBehind(placed, spot.offset); index < placed.length; index++) {
-            const { id, spot: place } = placed[index]!;
-            if (place.offset >= end || ranges.length === 0) break;
-            const over = { at: place.offset - spot.offset, bytes: place.bytes };
-            ranges = without(ranges, without([over], sameBytes(moves, weight, spot, id, place)));
-          }
-        }
+        for (const { places: placed, moves } of others)
+          ranges = withoutOthers(ranges, weight, spot, placed.get(spot.buffer) ?? [], moves?.get(weight.id));
         const parts =
           isWhole(weight, ranges) || (ranges.length > 0 && isWrittenExactly(weight)) ? ranges : NONE;
         if (parts.length > 0) lasting.set(weight.id, parts);
@@ -128,6 +119,28 @@ export function lastingRanges(
       return [name, lasting];
     }),
   );
+}
+
+/** Ranges of a weight without what weights of another residence, in order of their places, have there that is not the same. */
+function withoutOthers(
+  ranges: readonly ByteRange[],
+  weight: RuntimeWeight,
+  spot: Spot,
+  placed: readonly Placed[],
+  moves: MovesOfWeight | undefined,
+): readonly ByteRange[] {
+  const end = spot.offset + spot.bytes;
+  let left = ranges;
+  for (let index = firstBehind(placed, spot.offset); index < placed.length && left.length > 0; index++) {
+    const { id, spot: place } = placed[index]!;
+    if (place.offset >= end) break;
+    const same = sameBytes(moves, weight, spot, id, place);
+    // Most weights have nothing in common with what lies there, and it is as large as they are.
+    if (same.length === 0 && place.offset <= spot.offset && place.offset + place.bytes >= end) return NONE;
+    const over = { at: place.offset - spot.offset, bytes: place.bytes };
+    left = without(left, same.length === 0 ? [over] : without([over], same));
+  }
+  return left;
 }
 
 /**
@@ -225,6 +238,7 @@ export function partsThere(
   piece: WeightPiece,
   there: readonly ByteRange[],
 ): readonly WeightPiece[] {
+  if (isWhole(weight, there)) return [piece];
   const inBuffer = bufferRectangle(piece);
   return there.flatMap((range) =>
     rectanglesOf(weight, range).flatMap((rectangle) => {

@@ -7,7 +7,7 @@ import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './k
 import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
 import { opAccess } from './op-access.js';
 import { activationStride } from './device-layout.js';
-import type { KvPool, RuntimeStage } from './runtime-graph.js';
+import type { KvPool, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import type { AllGatherOp, KernelOp, Operand, Program, RuntimeOp } from './runtime-program.js';
 
 /** Problems of a program; each names the op. */
@@ -17,11 +17,12 @@ export function verifyProgram(
   pool: KvPool | undefined,
 ): readonly string[] {
   const problems: string[] = [];
+  const held = holdingsOf(stage, program, pool);
   program.ops.forEach((op, index) => {
     const complain = (what: string): void => void problems.push(`op ${index} (${opName(op)}): ${what}`);
     if (op.id !== index) complain(`has id ${op.id}`);
     if (op.after.some((wait) => wait < 0 || wait >= index)) complain('waits for an op that is not before it');
-    if (op.op === 'kernel') verifyKernel(stage, program, pool, op, complain);
+    if (op.op === 'kernel') verifyKernel(stage, program, held, op, complain);
     else if (!program.values[op.op === 'sample' ? op.logits : op.value]) complain('names no value');
     if (op.op === 'collective') {
       if (stage.mesh.tp === 1) complain('a collective over one rank');
@@ -52,6 +53,28 @@ function verifyGather(
     complain(`${mesh.tp} times ${part.cols} columns do not make ${whole.cols}`);
 }
 
+/** What the ranks of a program have, sorted once for all its ops. */
+interface ProgramHoldings {
+  /** By id, of every shard. */
+  readonly weights: readonly ReadonlyMap<string, RuntimeWeight>[];
+  /** One of its ranks in the pool. */
+  readonly rank: KvPool['ranks'][number] | undefined;
+}
+
+function holdingsOf(
+  { shards, ranks }: RuntimeStage,
+  { pp }: Program,
+  pool: KvPool | undefined,
+): ProgramHoldings {
+  const devices = new Set(ranks.filter((rank) => rank.pp === pp).map(({ device }) => device));
+  return {
+    weights: shards
+      .filter((shard) => shard.pp === pp)
+      .map(({ weights }) => new Map(weights.map((weight) => [weight.id, weight]))),
+    rank: pool?.ranks.find(({ device }) => devices.has(device)),
+  };
+}
+
 function opName(op: RuntimeOp): string {
   return op.op === 'kernel' ? op.kernel : op.op;
 }
@@ -59,7 +82,7 @@ function opName(op: RuntimeOp): string {
 function verifyKernel(
   stage: RuntimeStage,
   program: Program,
-  pool: KvPool | undefined,
+  held: ProgramHoldings,
   op: KernelOp,
   complain: (what: string) => void,
 ): void {
@@ -81,7 +104,7 @@ function verifyKernel(
   const weights: Record<string, readonly [number, number]> = {};
   let broken = false;
   expected.forEach((operandSpec, index) => {
-    const why = checkOperand(stage, program, pool, op, operandSpec, op.operands[index]!, cols, weights);
+    const why = checkOperand(program, held, op, operandSpec, op.operands[index]!, cols, weights);
     if (why === undefined) return;
     broken = true;
     complain(`operand ${index} ${why}`);
@@ -101,9 +124,8 @@ function weightOperandType({ kernel, dtype }: KernelOp, name: string): WeightTyp
 
 /** Why an operand is wrong, or undefined; notes its shape. */
 function checkOperand(
-  stage: RuntimeStage,
   program: Program,
-  pool: KvPool | undefined,
+  held: ProgramHoldings,
   op: KernelOp,
   spec: OperandSpec,
   operand: Operand,
@@ -121,9 +143,7 @@ function checkOperand(
   }
   if (spec.kind === 'weight') {
     if (!('weight' in operand)) return 'is no weight';
-    const found = stage.shards
-      .filter((shard) => shard.pp === program.pp)
-      .map((shard) => shard.weights.find((weight) => weight.id === operand.weight));
+    const found = held.weights.map((weights) => weights.get(operand.weight));
     const [first] = found;
     if (!first) return `names no weight (${operand.weight})`;
     if (found.some((weight) => weight?.rows !== first.rows || weight.cols !== first.cols)) {
@@ -139,9 +159,7 @@ function checkOperand(
   }
   if (spec.kind === 'rope') return 'constant' in operand ? undefined : 'is not the rope constant';
   if (!('kv' in operand)) return 'is not kv';
-  const rank = pool?.ranks.find((candidate) =>
-    stage.ranks.some((other) => other.pp === program.pp && other.device === candidate.device),
-  );
+  const { rank } = held;
   const group = rank?.groups[operand.kv];
   if (!rank || !group) return `names no layer group (${operand.kv})`;
   if (op.params['groupLayers'] !== group[1] - group[0]) return 'does not know its layer group';

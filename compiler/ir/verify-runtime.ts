@@ -5,7 +5,7 @@
  */
 import { groupBy } from '../group-by.js';
 import { bufferRectangle, byTensor } from './pieces.js';
-import { area, intersect, subtractAll } from './rectangles.js';
+import { area, contains, intersect, subtractAll } from './rectangles.js';
 import { weightBytes } from './device-layout.js';
 import type { KvPool, RuntimeGraph, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
@@ -128,7 +128,8 @@ function verifyWeight(weight: RuntimeWeight): string[] {
     const { block } = WEIGHT_FORMATS[weight.dtype];
     const { cols } = weight.pieces[index]!;
     if ([piece.cols[0], cols[0]].some((col) => col % block !== 0)) complain('a piece begins inside a block');
-    if (landings.slice(0, index).some((other) => intersect(piece, other))) complain('two pieces overlap');
+    if (index > 0 && landings.slice(0, index).some((other) => intersect(piece, other)))
+      complain('two pieces overlap');
   });
   return problems;
 }
@@ -139,7 +140,10 @@ function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['w
   const sorted = byTensor(pieces);
   return (
     held >= wanted &&
-    weights.every((piece) => subtractAll(piece, sorted.get(piece.tensor) ?? []).length === 0)
+    weights.every((piece) => {
+      const there = sorted.get(piece.tensor) ?? [];
+      return there.some((other) => contains(other, piece)) || subtractAll(piece, there).length === 0;
+    })
   );
 }
 

@@ -114,10 +114,13 @@ function verifyGroup(
     const moves = groupBy(arriving.get(place) ?? [], (move) => move.piece.tensor);
     const held = byTensor([...before.get(device)!, ...lasting(device)]);
     const wanted = byTensor(pieces);
-    for (const piece of pieces.filter(({ tensor }) => !resident.has(tensor))) {
+    for (const piece of pieces) {
+      if (resident.has(piece.tensor)) continue;
+      const arrives = moves.get(piece.tensor) ?? [];
+      if (arrives.length === 1 && contains(arrives[0]!.piece, piece)) continue;
       const missing = subtractAll(
         piece,
-        (moves.get(piece.tensor) ?? []).map((move) => move.piece),
+        arrives.map((move) => move.piece),
       );
       if (missing.length > 0) problems.push(`${where}: part of ${piece.tensor} never arrives`);
     }
@@ -126,11 +129,13 @@ function verifyGroup(
         if (!(wanted.get(tensor) ?? []).some((piece) => contains(piece, move.piece))) {
           problems.push(`${where}: ${tensor} arrives where nobody holds it`);
         }
-        if (list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
+        if (index > 0 && list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const lacking = subtractAll(move.piece, held.get(tensor) ?? []);
-        const absent = lacking.reduce((sum, part) => sum + area(part), 0);
+        const there = held.get(tensor);
+        const absent = there
+          ? subtractAll(move.piece, there).reduce((sum, part) => sum + area(part), 0)
+          : area(move.piece);
         const stays = move.kind === 'keep' || move.kind === 'copy';
         if (stays && absent > 0) problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
         if (!stays && !move.anew && absent < area(move.piece))

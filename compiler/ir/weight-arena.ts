@@ -91,8 +91,9 @@ export function layOutArena(
   // Addresses are aligned in the one space, so they are within a chunk only if chunks begin at aligned addresses.
   const usual = CHUNK_BYTES.map((bytes) => roundDown(Math.min(bytes, maxBufferBytes), ALIGNMENT));
   const chunks = [...new Set(usual.map((bytes) => Math.max(roundUp(largest, ALIGNMENT), bytes)))];
+  const keeping = residences.map(({ name }) => keptBy(name, transitions));
   const layOutWith = (options: LayoutOptions): Candidate => {
-    const layout = layOut(residences, transitions, options);
+    const layout = layOut(residences, transitions, keeping, options);
     return { options, layout, bufferBytes: chunkEnds(layout, options.chunk) };
   };
   const fits = chunks.find((chunk) => all <= chunk);
@@ -158,6 +159,7 @@ const END: Range = { start: Infinity, bytes: 0 };
 function layOut(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
+  keeping: readonly ReadonlySet<string>[],
   options: LayoutOptions,
 ): Layout {
   const spots = new Map<string, Map<string, Range>>();
@@ -179,20 +181,18 @@ function layOut(
     if (options.inPlace) {
       for (const { moves, old } of earlier) stayInPlace(residence, moves, old, mine, options);
     }
-    const lasting = keptBy(residence.name, transitions);
+    const kept = keeping[index]!;
     const rest = residence.weights.filter(({ id }) => !mine.has(id));
     if (options.largestFirst) rest.sort((a, b) => b.bytes - a.bytes);
-    const inOrder = [
-      ...rest.filter(({ id }) => lasting.has(id)),
-      ...rest.filter(({ id }) => !lasting.has(id)),
-    ];
     const taken: Range[] = [];
     for (const spot of mine.values()) insert(taken, spot);
-    for (const { id, bytes } of inOrder) {
-      const spot = { start: bestFree(bytes, taken, options), bytes };
-      mine.set(id, spot);
-      insert(taken, spot);
-    }
+    for (const first of [true, false])
+      for (const { id, bytes } of rest) {
+        if (kept.has(id) !== first) continue;
+        const spot = { start: bestFree(bytes, taken, options), bytes };
+        mine.set(id, spot);
+        insert(taken, spot);
+      }
     spots.set(residence.name, mine);
   });
   return spots;
@@ -238,12 +238,18 @@ function firstIndex<Item>(items: readonly Item[], holds: (item: Item) => boolean
 function insert(ranges: Range[], range: Range): void {
   const place = firstIndex(ranges, ({ start }) => start > range.start);
   const [before, after] = [ranges[place - 1], ranges[place]];
-  const joins = (a: Range | undefined, b: Range | undefined): boolean =>
-    a !== undefined && b !== undefined && roundUp(endOf(a), ALIGNMENT) >= b.start;
-  const [back, on] = [joins(before, range), joins(range, after)];
-  const start = back ? before!.start : range.start;
-  const bytes = (on ? endOf(after!) : endOf(range)) - start;
-  ranges.splice(place - Number(back), Number(back) + Number(on), { start, bytes });
+  const back = before !== undefined && joins(before, range);
+  const on = after !== undefined && joins(range, after);
+  const start = back ? before.start : range.start;
+  const joined = { start, bytes: (on ? endOf(after) : endOf(range)) - start };
+  if (back) ranges[place - 1] = joined;
+  else if (on) ranges[place] = joined;
+  else ranges.splice(place, 0, joined);
+  if (back && on) ranges.splice(place, 1);
+}
+
+function joins(a: Range, b: Range): boolean {
+  return roundUp(endOf(a), ALIGNMENT) >= b.start;
 }
 
 function endOf({ start, bytes }: Range): number {

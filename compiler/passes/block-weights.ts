@@ -4,9 +4,10 @@
  */
 import type { Dim } from '../ir/logical.js';
 import type { ShardedBlock, ShardedStage, ShardedValue } from '../ir/sharded.js';
-import type { Interval, TensorPiece } from '../ir/transitions.js';
+import type { Interval } from '../ir/transitions.js';
 import { groupSpan, type TpLayout } from './placement.js';
-import { area } from '../ir/rectangles.js';
+import { area, type Rectangle } from '../ir/rectangles.js';
+import { once } from '../once.js';
 import type { DType } from '../model/shape.js';
 import type { WeightType } from '../model/weight-types.js';
 
@@ -23,7 +24,8 @@ export interface MatrixWeight {
 
 /** A rank's part of a weight: the rectangle it holds and the size of the buffer it lies in. */
 export interface WeightPart {
-  readonly piece: TensorPiece | undefined;
+  /** Of its tensor; none where the rank has nothing of it. */
+  readonly rectangle: Rectangle | undefined;
   readonly rows: number;
   readonly cols: number;
 }
@@ -66,16 +68,15 @@ export function blockWeights(block: ShardedBlock): ReadonlyMap<string, MatrixWei
   return found;
 }
 
-/** The part of a weight on tp rank `tp`; `layer` replaces `{layer}` in the tensor's name. */
-export function weightPart(weight: MatrixWeight, layout: TpLayout, tp: number, layer: number): WeightPart {
+/** The part of a weight on tp rank `tp`, the same in all layers that the weight is one of. */
+export function weightPart(weight: MatrixWeight, layout: TpLayout, tp: number): WeightPart {
   const { sharding, firstRow = 0 } = weight.value;
   const rows = groupSpan(weight.rowDims, sharding, layout, tp);
   const cols = groupSpan(weight.colDims, sharding, layout, tp);
   const [first, end] = rows.held;
-  const inTensor = [firstRow + first, firstRow + end] as const;
-  const piece = { tensor: tensorName(weight, layer), rows: inTensor, cols: cols.held };
-  const held = area(piece) > 0 && !(weight.firstRankOnly && tp !== 0);
-  return { piece: held ? piece : undefined, rows: rows.extent, cols: cols.extent };
+  const rectangle = { rows: [firstRow + first, firstRow + end] as const, cols: cols.held };
+  const held = area(rectangle) > 0 && !(weight.firstRankOnly && tp !== 0);
+  return { rectangle: held ? rectangle : undefined, rows: rows.extent, cols: cols.extent };
 }
 
 /** The blocks of a pipeline stage in order, with the layer number of each (-1 outside layers). */
@@ -110,6 +111,12 @@ export function segmentLayers(stage: ShardedStage, pp: number): Interval {
 export function tensorName({ value: { tensor } }: MatrixWeight, layer: number): string {
   if (tensor === undefined) throw new Error('a weight has no tensor');
   return tensor.replaceAll('{layer}', String(layer));
+}
+
+/** Checkpoint names of weights, made once each: all ranks have theirs in common. */
+export function tensorNames(): (weight: MatrixWeight, layer: number) => string {
+  const byLayer = once((weight: MatrixWeight) => once((layer: number) => tensorName(weight, layer)));
+  return (weight, layer) => byLayer(weight)(layer);
 }
 
 /** Element type of a weight of layer `layer` in device memory. */

@@ -12,34 +12,30 @@ import {
   segmentBlocks,
   segmentLayers,
   tensorName,
+  tensorNames,
   weightPart,
   weightType,
 } from './block-weights.js';
 import { dimSpan } from './placement.js';
-import { contains } from '../ir/rectangles.js';
+import { contains, type Rectangle } from '../ir/rectangles.js';
+import { once } from '../once.js';
 
 /** Holdings in rank order. */
 export function stageHoldings(stage: ShardedStage): readonly RankHolding[] {
   const { dp: replicas, pp: depth, tp: width } = stage.mesh;
-  const shards = Array.from({ length: depth * width }, (_, shard) =>
-    shardPieces(stage, Math.floor(shard / width), shard % width),
-  );
-  const holdings: RankHolding[] = [];
-  for (let dp = 0; dp < replicas; dp++) {
-    for (let pp = 0; pp < depth; pp++) {
-      for (let tp = 0; tp < width; tp++) {
-        holdings.push({
-          device: stage.devices[(dp * depth + pp) * width + tp]!,
-          dp,
-          pp,
-          tp,
-          weights: shards[pp * width + tp]!,
-          kv: { layers: segmentLayers(stage, pp), heads: stageKvHeads(stage, tp) },
-        });
-      }
-    }
-  }
-  return holdings;
+  const partsOf = blockParts(stage);
+  const shards = Array.from({ length: depth * width }, (_, shard) => {
+    const [pp, tp] = [Math.floor(shard / width), shard % width];
+    return {
+      pp,
+      tp,
+      weights: shardPieces(segmentBlocks(stage, pp), partsOf(tp)),
+      kv: { layers: segmentLayers(stage, pp), heads: stageKvHeads(stage, tp) },
+    };
+  });
+  return Array.from({ length: replicas }, (_, dp) =>
+    shards.map((shard, place) => ({ device: stage.devices[dp * shards.length + place]!, dp, ...shard })),
+  ).flat();
 }
 
 /** Whether two stages are on the same devices, and the ranks of each device are of the same replica and alike. */
@@ -61,10 +57,11 @@ export function alikeByDevice(
 /** Element type in device memory of every tensor that some stage holds. */
 export function tensorTypes(sharded: ShardedGraph): ReadonlyMap<string, WeightType> {
   const types = new Map<string, WeightType>();
+  const weightsOf = once((block: ShardedBlock) => [...blockWeights(block).values()]);
   for (const stage of sharded.stages) {
     for (let pp = 0; pp < stage.mesh.pp; pp++) {
       for (const { block, layer } of segmentBlocks(stage, pp)) {
-        for (const weight of blockWeights(block).values())
+        for (const weight of weightsOf(block))
           types.set(tensorName(weight, layer), weightType(weight, layer));
       }
     }
@@ -85,16 +82,38 @@ function blockKvHeads(stage: ShardedStage, block: ShardedBlock, tp: number): Int
   return dimSpan(heads, keys.sharding, { tp: stage.mesh.tp, kvReplicas: stage.kvReplicas }, tp).held;
 }
 
-function shardPieces(stage: ShardedStage, pp: number, tp: number): readonly TensorPiece[] {
+/** What a rank holds of a weight of a block, by layer. */
+interface BlockPart extends Rectangle {
+  readonly tensor: (layer: number) => string;
+}
+
+/** Answers what a tp rank holds of blocks. Layers of one block have their rectangles in common, ranks their names. */
+function blockParts(stage: ShardedStage): (tp: number) => (block: ShardedBlock) => readonly BlockPart[] {
   const layout = { tp: stage.mesh.tp, kvReplicas: stage.kvReplicas };
-  const byTensor = new Map<string, readonly TensorPiece[]>();
-  for (const { block, layer } of segmentBlocks(stage, pp)) {
-    for (const weight of blockWeights(block).values()) {
-      const { piece } = weightPart(weight, layout, tp, layer);
-      if (!piece) continue;
-      const held = byTensor.get(piece.tensor) ?? [];
-      if (held.some((other) => contains(other, piece))) continue;
-      byTensor.set(piece.tensor, [...held.filter((other) => !contains(piece, other)), piece]);
+  const nameOf = tensorNames();
+  const weightsOf = once((block: ShardedBlock) => [...blockWeights(block).values()]);
+  return once((tp: number) =>
+    once((block: ShardedBlock) =>
+      weightsOf(block).flatMap((weight) => {
+        const { rectangle } = weightPart(weight, layout, tp);
+        return rectangle ? [{ ...rectangle, tensor: (layer) => nameOf(weight, layer) }] : [];
+      }),
+    ),
+  );
+}
+
+function shardPieces(
+  blocks: ReturnType<typeof segmentBlocks>,
+  partsOf: (block: ShardedBlock) => readonly BlockPart[],
+): readonly TensorPiece[] {
+  const byTensor = new Map<string, TensorPiece[]>();
+  for (const { block, layer } of blocks) {
+    for (const { tensor: name, rows, cols } of partsOf(block)) {
+      const piece = { tensor: name(layer), rows, cols };
+      const held = byTensor.get(piece.tensor);
+      if (held === undefined) byTensor.set(piece.tensor, [piece]);
+      else if (!held.some((other) => contains(other, piece)))
+        byTensor.set(piece.tensor, [...held.filter((other) => !contains(piece, other)), piece]);
     }
   }
   return [...byTensor.values()].flat();

@@ -7,9 +7,8 @@
  * rounds are added for as long as each is worth it, and the last of those is found by halving.
  */
 import { formatQuantity } from '../check/units.js';
-import { groupBy } from '../group-by.js';
-import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
+import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { cyclePoolLoss, whyUnfit, type MemoryLayout } from './residence.js';
 
 export interface KeptLayers {
@@ -24,18 +23,19 @@ export interface KeptLayers {
 /**
  * The layers that are best kept, or undefined when keeping any costs more than it saves.
  *
+ * @param changes what transitions take if none is
  * @param layOut device memory when these layers are kept
  * @param layerOf layer of a tensor, -1 outside layers
  */
 export function chooseKeptLayers(
   plan: Plan,
-  reshards: readonly WeightReshard[],
+  changes: readonly MovesEstimate[],
   inTurns: MemoryLayout,
   layOut: (layers: readonly number[]) => MemoryLayout,
   layerOf: (tensor: string) => number,
 ): KeptLayers | undefined {
   const rounds = keepingRounds(plan);
-  const savings = secondsByLayer(reshards, layerOf);
+  const savings = secondsByLayer(changes, layerOf);
   const known = new Map<number, KeptLayers>();
   const keep = (count: number): KeptLayers => {
     const found = known.get(count);
@@ -85,21 +85,18 @@ function keepingRounds(plan: Plan): readonly (readonly number[])[] {
   );
 }
 
-/** Predicted seconds of all transitions, dealt to layers by the bytes that move. */
+/** Estimated seconds of all transitions, dealt to layers by the bytes that change. */
 function secondsByLayer(
-  reshards: readonly WeightReshard[],
+  changes: readonly MovesEstimate[],
   layerOf: (tensor: string) => number,
 ): ReadonlyMap<number, number> {
-  const seconds = new Map<number, number>();
-  for (const { groups, bytes, cost } of reshards) {
-    const moving = bytes.copy + bytes.peer + bytes.upload;
-    for (const [plan, alike] of groupBy(groups, (group) => group.plan))
-      for (const { piece, kind, bytes: part } of plan.moves) {
-        if (kind === 'keep') continue;
-        const layer = layerOf(piece.tensor);
-        const share = (cost.seconds * part * alike.length) / moving;
-        seconds.set(layer, (seconds.get(layer) ?? 0) + share);
-      }
+  const byLayer = new Map<number, number>();
+  for (const { seconds, bytes } of changes) {
+    const changing = [...bytes.values()].reduce((sum, some) => sum + some, 0);
+    for (const [tensor, some] of bytes) {
+      const layer = layerOf(tensor);
+      byLayer.set(layer, (byLayer.get(layer) ?? 0) + (seconds * some) / changing);
+    }
   }
-  return seconds;
+  return byLayer;
 }

@@ -17,6 +17,7 @@ import { kvView, mostPages } from '../model/kv-window.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { intervalLength } from '../ir/rectangles.js';
+import { once } from '../once.js';
 import { stepSizes } from './step-sizes.js';
 import { borrowedPages, commonGroups, lenderOf, mostCommonGroups } from './shared-pages.js';
 
@@ -202,24 +203,24 @@ function layOutPool(
   maxBindingBytes: number,
   groups?: number,
 ): KvPool {
+  // Replicas have one value for what they hold.
+  const laidOut = once(({ layers, heads }: RankHolding['kv']) => {
+    const layerBytes = layerPageBytes(plan, heads);
+    return {
+      layers,
+      heads,
+      groups:
+        groups === undefined
+          ? layerGroups(layers, pages * layerBytes, maxBindingBytes)
+          : evenGroups(layers, groups),
+      pageBytes: intervalLength(layers) * layerBytes,
+    };
+  });
   return {
     id: draft.id,
     stages: draft.stages.map((stage) => stage.name),
     pages,
-    ranks: draft.ranks.map(({ device, dp, kv }) => {
-      const layerBytes = layerPageBytes(plan, kv.heads);
-      return {
-        device,
-        dp,
-        layers: kv.layers,
-        heads: kv.heads,
-        groups:
-          groups === undefined
-            ? layerGroups(kv.layers, pages * layerBytes, maxBindingBytes)
-            : evenGroups(kv.layers, groups),
-        pageBytes: intervalLength(kv.layers) * layerBytes,
-      };
-    }),
+    ranks: draft.ranks.map(({ device, dp, kv }) => ({ device, dp, ...laidOut(kv) })),
   };
 }
 

@@ -42,26 +42,39 @@ const LOWERINGS: Readonly<Record<LogicalOpKind, Lowering>> = {
   sample: lowerSample,
 };
 
+/** What is the same for all layers of a block. */
+export type BlockFacts = Pick<BlockState, 'values' | 'producers' | 'weights' | 'ops' | 'groups'> &
+  Pick<ShardedBlock, 'input' | 'output'>;
+
+export function blockFacts(block: ShardedBlock): BlockFacts {
+  const { ops, input, output } = block;
+  const producers = new Map(ops.map((op) => [op.output, op]));
+  return {
+    values: new Map(block.values.map((value) => [value.id, value])),
+    producers,
+    weights: blockWeights(block),
+    ops,
+    groups: linearGroups(ops, producers),
+    input,
+    output,
+  };
+}
+
 /** Appends a block to the program; `input` is the program value that enters it. Returns the value that leaves it. */
 export function lowerBlock(
   builder: ProgramBuilder,
   stage: ShardedStage,
-  block: ShardedBlock,
+  block: BlockFacts,
   layer: number,
   input: number | undefined,
   context: LoweringContext,
 ): number | undefined {
-  const producers = new Map(block.ops.map((op) => [op.output, op]));
   const state: BlockState = {
     builder,
     context,
     layout: { tp: stage.mesh.tp, kvReplicas: stage.kvReplicas },
     layer,
-    values: new Map(block.values.map((value) => [value.id, value])),
-    producers,
-    weights: blockWeights(block),
-    ops: block.ops,
-    groups: linearGroups(block.ops, producers),
+    ...block,
     env: new Map(input === undefined ? [] : [[block.input, input]]),
   };
   for (const op of block.ops) {

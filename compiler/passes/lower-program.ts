@@ -2,11 +2,12 @@
  * One pipeline stage of a sharded stage to a draft program: blocks one after the other, a receive before and a send
  * after them, residual additions fused with the norms that follow.
  */
-import type { ShardedStage } from '../ir/sharded.js';
+import type { ShardedBlock, ShardedStage } from '../ir/sharded.js';
 import type { ModelShape } from '../model/shape.js';
 import { segmentBlocks } from './block-weights.js';
 import { fuseNorms } from './fuse-norms.js';
-import { lowerBlock } from './lower-block.js';
+import { once } from '../once.js';
+import { blockFacts, lowerBlock, type BlockFacts } from './lower-block.js';
 import { createProgramBuilder, type DraftProgram } from './program-builder.js';
 
 export interface LoweringContext {
@@ -15,8 +16,17 @@ export interface LoweringContext {
   readonly kvDtype: 'f32' | 'f16' | 'bf16';
 }
 
-/** Lowers pipeline stage `pp`; the program serves all its tp ranks and replicas. */
-export function lowerProgram(stage: ShardedStage, pp: number, context: LoweringContext): DraftProgram {
+/**
+ * Lowers pipeline stage `pp`; the program serves all its tp ranks and replicas.
+ *
+ * @param factsOf blocks of the stage, each looked at once for all programs
+ */
+export function lowerProgram(
+  stage: ShardedStage,
+  pp: number,
+  context: LoweringContext,
+  factsOf: (block: ShardedBlock) => BlockFacts = once(blockFacts),
+): DraftProgram {
   const builder = createProgramBuilder();
   const segment = stage.segments.find((candidate) => candidate.pp === pp)!;
   const { origin } = segment;
@@ -28,7 +38,7 @@ export function lowerProgram(stage: ShardedStage, pp: number, context: LoweringC
     builder.emit({ op: 'recv', fromPp: pp - 1, value: current, origin });
   }
   for (const { block, layer } of segmentBlocks(stage, pp)) {
-    current = lowerBlock(builder, stage, block, layer, current, context);
+    current = lowerBlock(builder, stage, factsOf(block), layer, current, context);
   }
   if (segment.sendsTo !== undefined) {
     builder.emit({ op: 'send', toPp: segment.sendsTo, value: current!, origin });

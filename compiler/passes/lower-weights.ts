@@ -9,33 +9,44 @@ import { byTensor } from '../ir/pieces.js';
 import { weightBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightPiece, WeightShard } from '../ir/runtime-graph.js';
 import type { Interval, TensorPiece } from '../ir/transitions.js';
-import { weightPart } from './block-weights.js';
+import { once } from '../once.js';
+import { tensorNames, weightPart, type MatrixWeight, type WeightPart } from './block-weights.js';
 import type { TpLayout } from './placement.js';
 import type { WeightRecipe } from './program-builder.js';
 import { contains, intersect, subtract, type Rectangle } from '../ir/rectangles.js';
 
-/** The weights of one (pp, tp) position. */
-export function lowerShard(
-  recipes: readonly WeightRecipe[],
-  pp: number,
-  tp: number,
+/**
+ * Lowers the weights of (pp, tp) positions of a stage. Layers that are alike have their rectangles in common, positions
+ * the names of tensors.
+ */
+export function shardLowering(
   layout: TpLayout,
-): WeightShard {
-  return { pp, tp, weights: recipes.map((recipe) => lowerWeight(recipe, layout, tp)) };
+): (recipes: readonly WeightRecipe[], pp: number, tp: number) => WeightShard {
+  const nameOf = tensorNames();
+  return (recipes, pp, tp) => {
+    const partOf = once((weight: MatrixWeight) => weightPart(weight, layout, tp));
+    return { pp, tp, weights: recipes.map((recipe) => lowerWeight(recipe, partOf, nameOf)) };
+  };
 }
 
-function lowerWeight(recipe: WeightRecipe, layout: TpLayout, tp: number): RuntimeWeight {
-  const vector = recipe.parts[0]!.rowDims.length === 0;
+function lowerWeight(
+  { id, dtype, layer, parts }: WeightRecipe,
+  partOf: (weight: MatrixWeight) => WeightPart,
+  nameOf: (weight: MatrixWeight, layer: number) => string,
+): RuntimeWeight {
+  const vector = parts[0]!.rowDims.length === 0;
   const pieces: WeightPiece[] = [];
   let along = 0;
   let across = 0;
-  for (const weight of recipe.parts) {
-    const part = weightPart(weight, layout, tp, recipe.layer);
-    if (part.piece) pieces.push({ ...part.piece, at: vector ? [0, along] : [along, 0] });
+  for (const weight of parts) {
+    const part = partOf(weight);
+    if (part.rectangle) {
+      const { rows, cols } = part.rectangle;
+      pieces.push({ tensor: nameOf(weight, layer), rows, cols, at: vector ? [0, along] : [along, 0] });
+    }
     along += vector ? part.cols : part.rows;
     across = vector ? 1 : part.cols;
   }
-  const { id, dtype } = recipe;
   const [rows, cols] = vector ? [across, along] : [along, across];
   return { id, dtype, rows, cols, pieces, bytes: weightBytes({ dtype, rows, cols }) };
 }

@@ -18,6 +18,7 @@ import type { Program, RuntimeOp } from '../ir/runtime-program.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import { once } from '../once.js';
 import { bindKvGroups } from './bind-kv.js';
 import { segmentLayers } from './block-weights.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
@@ -27,19 +28,26 @@ import { copyBytesOf, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
+import { blockFacts } from './lower-block.js';
 import { lowerProgram, type LoweringContext } from './lower-program.js';
 import { planWeightMoves, type PlannedMoves } from './foresee-moves.js';
 import { lowerMoves, type LoweredMoves } from './lower-moves.js';
 import type { StagePlacement } from './lower-transitions.js';
-import { lowerShard } from './lower-weights.js';
+import { shardLowering } from './lower-weights.js';
 import { devicePeaks, fixedMemory, memoryProblems, type KnownWeights, type RankMemory } from './memory.js';
 import { whyUnfit, type MemoryLayout } from './residence.js';
-import { renameOp, type Renaming, type StageWeights } from './resident-weights.js';
+import {
+  renameOp,
+  weightSizes,
+  type Renaming,
+  type StageWeights,
+  type WeightSizes,
+} from './resident-weights.js';
 import { settleResidence, type Settled } from './settle-residence.js';
 import type { DraftProgram } from './program-builder.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
-import { stageChanges, type WeightPlanning } from './transitions.js';
+import { estimateChanges, stageChanges, type ChangeEstimate, type WeightPlanning } from './transitions.js';
 
 export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
@@ -90,8 +98,8 @@ export function lowerPlan(
   );
   const changes = stageChanges(plan, planned.holdings);
   const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
-  const layOut = (held: readonly StageWeights[], known?: KnownWeights): MemoryLayout => {
-    const ranks = drafts.flatMap((draft, index) => rankMemory(draft, held[index]!, plan));
+  const layOut = (sizes: readonly WeightSizes[], known?: KnownWeights): MemoryLayout => {
+    const ranks = drafts.flatMap((draft, index) => rankMemory(draft, sizes[index]!, plan));
     const fixed = fixedMemory(plan, ranks, changes, known);
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
@@ -100,7 +108,7 @@ export function lowerPlan(
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
   const weights = drafts.map(stageWeights);
-  const inTurns = { transitions: planned, layout: layOut(weights), held: weights };
+  const inTurns = { transitions: planned, layout: layOut(weights.map(weightSizes)), held: weights };
   const planMoves = ({ held, transitions: { residence, resident = [] } }: Settled): PlannedMoves => {
     const both = residence?.both ?? false;
     const key = memory && JSON.stringify([layoutKey(plan), both, resident]);
@@ -118,11 +126,17 @@ export function lowerPlan(
     memory?.planned.set(key!, moves);
     return moves;
   };
-  // What transitions move decides what stays resident.
-  const all = plan.residence === 'both' ? undefined : planMoves(inTurns);
+  const estimate = (): readonly ChangeEstimate[] => {
+    const key = memory && layoutKey(plan);
+    const sizes = new Map(weights.map((stage) => [stage.stage, weightSizes(stage)]));
+    const estimates =
+      memory?.estimates.get(key!) ?? estimateChanges(planning, changes, planned.holdings, sizes);
+    memory?.estimates.set(key!, estimates);
+    return estimates;
+  };
   const settle = (partly: boolean): Settled & LoweredMoves => {
-    const settled = settleResidence(plan, inTurns, changes, all?.reshards ?? [], layOut, partly);
-    const moves = all && settled.held === weights ? all : planMoves(settled);
+    const settled = settleResidence(plan, inTurns, changes, estimate, layOut, partly);
+    const moves = planMoves(settled);
     const resident = new Set(settled.transitions.resident);
     const lowered =
       memory?.lowered.get(moves) ?? lowerMoves(planning, stages, moves, planned.holdings, resident);
@@ -136,7 +150,7 @@ export function lowerPlan(
         weights: reshards,
         ...(lasting.length > 0 && { lasting }),
       },
-      layout: known ? layOut(settled.held, known) : settled.layout,
+      layout: known ? layOut(settled.held.map(weightSizes), known) : settled.layout,
     };
   };
   const best = settle(true);
@@ -199,11 +213,13 @@ function lowerStage({ mesh }: Stage, sharded: ShardedStage, plan: Plan): Lowered
     kvDtype: plan.kv.dtype,
   };
   const layout = { tp: mesh.tp, kvReplicas: sharded.kvReplicas };
-  const programs = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context));
+  const factsOf = once(blockFacts);
+  const programs = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context, factsOf));
+  const lowerShard = shardLowering(layout);
   return {
     programs,
     shards: programs.flatMap(({ recipes }, pp) =>
-      Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp, layout)),
+      Array.from({ length: layout.tp }, (_, tp) => lowerShard(recipes, pp, tp)),
     ),
     layers: new Map(programs.flatMap(({ recipes }) => recipes.map(({ id, layer }) => [id, layer]))),
   };
@@ -241,18 +257,14 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan, memory?: Se
   };
 }
 
-function rankMemory(draft: DraftStage, held: StageWeights, plan: Plan): readonly RankMemory[] {
+function rankMemory(draft: DraftStage, { sizes, devices }: WeightSizes, plan: Plan): readonly RankMemory[] {
   const stepBytes = stepArgumentBytes(draft.sizes, plan.model.shape, plan.kv.pageTokens);
-  const sizes = held.shards.map(({ weights }) => ({
-    weights: weights.reduce((sum, { bytes }) => sum + bytes, 0),
-    largestWeight: weights.reduce((most, { bytes }) => Math.max(most, bytes), 0),
-  }));
   return stageRanks(draft.stage).map(({ device, program }) => {
     const { slots } = draft.programs[program]!.slots;
     return {
       stage: draft.stage.name,
       device,
-      ...sizes[held.devices.get(device)!]!,
+      ...sizes[devices.get(device)!]!,
       slots,
       stepBytes,
     };

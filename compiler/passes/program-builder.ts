@@ -1,6 +1,7 @@
 /** What the lowering of a pipeline stage writes into: values, ops in order, and the recipes of the weights they use. */
 import type { DraftOp } from '../ir/op-access.js';
 import type { WeightType } from '../model/weight-types.js';
+import { once } from '../once.js';
 import type { MatrixWeight } from './block-weights.js';
 
 /** A value before it has a slot. */
@@ -42,6 +43,7 @@ export function createProgramBuilder(): ProgramBuilder {
   const ops: DraftOp[] = [];
   const recipes: WeightRecipe[] = [];
   const known = new Map<string, string>();
+  const signature = signatures();
   return {
     value: (name, rows, cols) => values.push({ id: values.length, name, rows, cols }) - 1,
     rowsOf: (value) => values[value]!.rows,
@@ -60,12 +62,9 @@ export function createProgramBuilder(): ProgramBuilder {
 }
 
 /** Equal for weights of the same tensors in the same sharding: a tied embedding is one buffer. */
-function signature(recipe: WeightRecipe): string {
-  const parts = recipe.parts.map(({ value, firstRankOnly }) => [
-    value.tensor,
-    value.firstRow,
-    value.sharding.dims,
-    firstRankOnly,
-  ]);
-  return JSON.stringify([recipe.dtype, recipe.layer, parts]);
+function signatures(): (recipe: WeightRecipe) => string {
+  const partSignature = once(({ value, firstRankOnly }: MatrixWeight) =>
+    JSON.stringify([value.tensor, value.firstRow, value.sharding.dims, firstRankOnly]),
+  );
+  return ({ dtype, layer, parts }) => `${dtype} ${layer} ${parts.map(partSignature).join()}`;
 }

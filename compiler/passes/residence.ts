@@ -10,8 +10,8 @@
  */
 import { formatBytes, formatQuantity } from '../check/units.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
-import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { decodingPages, neutralPageBytes } from './kv-pools.js';
 
 /** How device memory turns out under one of the choices. */
@@ -26,10 +26,15 @@ export interface ResidenceDecision {
   readonly why: string;
 }
 
-/** Decides for all stages of a plan that re-shard. `together` is absent when the plan says `switch`. */
+/**
+ * Decides for all stages of a plan that re-shard.
+ *
+ * @param estimate what their transitions would take
+ * @param together absent when the plan says `switch`
+ */
 export function decideResidence(
   plan: Plan,
-  reshards: readonly WeightReshard[],
+  estimate: () => readonly Pick<MovesEstimate, 'seconds'>[],
   inTurns: MemoryLayout,
   together: MemoryLayout | undefined,
 ): ResidenceDecision {
@@ -37,7 +42,7 @@ export function decideResidence(
   if (plan.residence === 'both') return { both: true, why: 'the plan says `residence: both`' };
   const unfit = whyUnfit(plan, together);
   if (unfit) return { both: false, why: `both ${unfit}` };
-  const gain = reshards.reduce((sum, reshard) => sum + reshard.cost.seconds, 0);
+  const gain = estimate().reduce((sum, { seconds }) => sum + seconds, 0);
   const loss = cyclePoolLoss(plan, inTurns, together);
   const figures =
     `a cycle of transitions takes ${formatQuantity(gain, 'seconds')}, ` +

@@ -18,6 +18,21 @@ export interface StageWeights {
   readonly layerOf: (weight: string) => number;
 }
 
+/** Bytes of the weights that the ranks of a stage hold while it is active. */
+export interface WeightSizes {
+  readonly sizes: readonly { readonly weights: number; readonly largestWeight: number }[];
+  /** Index in `sizes` by device. */
+  readonly devices: ReadonlyMap<number, number>;
+}
+
+export function weightSizes({ shards, devices }: StageWeights): WeightSizes {
+  const sizes = shards.map(({ weights }) => ({
+    weights: weights.reduce((sum, { bytes }) => sum + bytes, 0),
+    largestWeight: weights.reduce((most, { bytes }) => Math.max(most, bytes), 0),
+  }));
+  return { sizes, devices };
+}
+
 /** New names by stage and old name; only names that change are listed. */
 export type Renaming = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
@@ -114,29 +129,95 @@ export function keepLayers(
   renaming: Renaming,
 ): readonly StageWeights[] {
   return stages.map((stage) => {
-    const others = stages.filter((other) => other !== stage);
-    const shards: WeightShard[] = [];
-    const known = new Map<string, number>();
-    const devices = new Map<number, number>();
-    for (const [device, index] of stage.devices) {
-      const key = [index, ...others.map((other) => other.devices.get(device))].join();
-      const shard = known.get(key) ?? shards.length;
-      known.set(key, shard);
-      devices.set(device, shard);
-      if (shard < shards.length) continue;
-      const own = renameShard(stage.shards[index]!, renaming, stage.stage);
+    const { places, devices } = keepingPlaces(stages, stage);
+    const shards = places.map(({ shard, others }): WeightShard => {
+      const own = renameShard(shard, renaming, stage.stage);
       const weights = new Map(own.weights.map((weight) => [weight.id, weight]));
-      for (const other of others) {
-        const theirs = other.shards[other.devices.get(device) ?? -1]?.weights ?? [];
-        for (const weight of theirs.filter(({ id }) => layers.has(other.layerOf(id)))) {
+      for (const { stage: other, shard: theirs } of others) {
+        for (const weight of theirs.weights.filter(({ id }) => layers.has(other.layerOf(id)))) {
           const id = nameIn(renaming, other.stage, weight.id);
           if (!weights.has(id)) weights.set(id, { ...weight, id });
         }
       }
-      shards.push({ ...own, weights: [...weights.values()] });
-    }
+      return { ...own, weights: [...weights.values()] };
+    });
     return { ...stage, shards, devices };
   });
+}
+
+/**
+ * Answers how large the weights of every stage are when it keeps some layers of the others: as `keepLayers` would hold
+ * them, each layer counted once for all answers.
+ *
+ * @param names of the weights of all layers
+ */
+export function keptSizes(
+  stages: readonly StageWeights[],
+  names: Renaming,
+): (layers: readonly number[]) => readonly WeightSizes[] {
+  const known = stages.map((stage) => {
+    const { places, devices } = keepingPlaces(stages, stage);
+    const own = weightSizes(stage).sizes;
+    const counted = places.map(({ shard, others }) => {
+      const held = new Set(shard.weights.map(({ id }) => nameIn(names, stage.stage, id)));
+      const more = new Map<number, { weights: number; largestWeight: number }>();
+      for (const { stage: other, shard: theirs } of others)
+        for (const { id, bytes } of theirs.weights) {
+          const name = nameIn(names, other.stage, id);
+          if (held.has(name)) continue;
+          held.add(name);
+          const layer = other.layerOf(id);
+          const sum = more.get(layer) ?? { weights: 0, largestWeight: 0 };
+          sum.weights += bytes;
+          sum.largestWeight = Math.max(sum.largestWeight, bytes);
+          more.set(layer, sum);
+        }
+      return { own: own[stage.shards.indexOf(shard)]!, more };
+    });
+    return { devices, counted };
+  });
+  return (layers) =>
+    known.map(({ devices, counted }) => ({
+      devices,
+      sizes: counted.map(({ own, more }) => {
+        const kept = layers.flatMap((layer) => more.get(layer) ?? []);
+        return {
+          weights: kept.reduce((sum, { weights }) => sum + weights, own.weights),
+          largestWeight: kept.reduce((most, each) => Math.max(most, each.largestWeight), own.largestWeight),
+        };
+      }),
+    }));
+}
+
+interface KeepingPlaces {
+  /** A shard of the stage, with those that the other stages have on the same devices. */
+  readonly places: readonly {
+    readonly shard: WeightShard;
+    readonly others: readonly { readonly stage: StageWeights; readonly shard: WeightShard }[];
+  }[];
+  /** Index in `places` by device. */
+  readonly devices: ReadonlyMap<number, number>;
+}
+
+/** Where devices of a stage may keep different weights of other stages. */
+function keepingPlaces(stages: readonly StageWeights[], stage: StageWeights): KeepingPlaces {
+  const others = stages.filter((other) => other !== stage);
+  const places: KeepingPlaces['places'][number][] = [];
+  const known = new Map<string, number>();
+  const devices = new Map<number, number>();
+  for (const [device, index] of stage.devices) {
+    const key = [index, ...others.map((other) => other.devices.get(device))].join();
+    const place = known.get(key) ?? places.length;
+    known.set(key, place);
+    devices.set(device, place);
+    if (place < places.length) continue;
+    const theirs = others.flatMap((other) => {
+      const shard = other.shards[other.devices.get(device) ?? -1];
+      return shard ? [{ stage: other, shard }] : [];
+    });
+    places.push({ shard: stage.shards[index]!, others: theirs });
+  }
+  return { places, devices };
 }
 
 /** A shard under the new names. */

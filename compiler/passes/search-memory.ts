@@ -9,11 +9,14 @@ import type { Plan } from '../plan/plan.js';
 import type { LoweredStage } from './lower.js';
 import type { LoweredMoves } from './lower-moves.js';
 import type { PlannedMoves } from './foresee-moves.js';
+import type { ChangeEstimate } from './transitions.js';
 
 export interface SearchMemory {
   logical?: LogicalGraph;
   /** By `layoutKey`. */
   readonly transitions: Map<string, TransitionGraph>;
+  /** By `layoutKey`. */
+  readonly estimates: Map<string, readonly ChangeEstimate[]>;
   /** By what a stage computes and how its mesh cuts that: stages of many layouts have it in common. */
   readonly stages: Map<string, LoweredStage>;
   /** By `layoutKey` and what of the weights stays resident. */
@@ -22,7 +25,13 @@ export interface SearchMemory {
 }
 
 export function createSearchMemory(): SearchMemory {
-  return { transitions: new Map(), stages: new Map(), planned: new Map(), lowered: new Map() };
+  return {
+    transitions: new Map(),
+    stages: new Map(),
+    estimates: new Map(),
+    planned: new Map(),
+    lowered: new Map(),
+  };
 }
 
 /** Where a plan's stages have their weights and their KV. */

@@ -2,20 +2,24 @@
  * Residence applied: the decision of `residence.ts`, the layers of `kept-layers.ts`, and what both make of the weights
  * that ranks hold and of their names.
  */
-import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan } from '../plan/plan.js';
+import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { chooseKeptLayers, describeKept } from './kept-layers.js';
 import type { KnownWeights } from './memory.js';
 import { decideResidence, type MemoryLayout } from './residence.js';
 import {
   keepLayers,
+  keptSizes,
   layerTensors,
   renamedLayers,
   renameResident,
   renameStage,
   residentBytes,
   type Renaming,
+  weightSizes,
   type StageWeights,
+  type WeightSizes,
 } from './resident-weights.js';
 import type { StageChange } from './transitions.js';
 
@@ -32,24 +36,24 @@ export interface Settled {
  * Decides which weights of stages that re-shard stay resident together.
  *
  * @param inTurns what holds if none do
- * @param reshards what then moves, planned; none where the plan asks for both shardings
  * @param changes stages that would take turns
- * @param layOut device memory when the ranks hold these weights
+ * @param estimate what their transitions would take
+ * @param layOut device memory when the ranks hold weights of these sizes
  * @param partly whether some layers may stay where not all do
  */
 export function settleResidence(
   plan: Plan,
   inTurns: Settled,
   changes: readonly StageChange[],
-  reshards: readonly WeightReshard[],
-  layOut: (held: readonly StageWeights[], known?: KnownWeights) => MemoryLayout,
+  estimate: () => readonly MovesEstimate[],
+  layOut: (sizes: readonly WeightSizes[], known?: KnownWeights) => MemoryLayout,
   partly: boolean,
 ): Settled {
   const { transitions: planned, held: weights } = inTurns;
   if (changes.length === 0) return inTurns;
   const names = (plan.residence ?? 'switch') === 'switch' ? undefined : renameResident(weights);
-  const together = names && layOut(weights, { resident: residentBytes(weights, names) });
-  const decision = decideResidence(plan, reshards, inTurns.layout, together);
+  const together = names && layOut(weights.map(weightSizes), { resident: residentBytes(weights, names) });
+  const decision = decideResidence(plan, estimate, inTurns.layout, together);
   const stages = [...new Set(changes.flatMap(({ from, to }) => [from, to]))];
   const transitions = { ...planned, residence: { stages, ...decision } };
   if (!names || !together || (!decision.both && !partly)) return { ...inTurns, transitions };
@@ -57,20 +61,19 @@ export function settleResidence(
     const held = weights.map((stage) => renameStage(stage, names));
     return { transitions, layout: together, held, renaming: names };
   }
-  const keep = (layers: readonly number[]): Pick<Settled, 'held' | 'renaming'> => {
-    const renaming = renamedLayers(names, weights, new Set(layers));
-    return { held: keepLayers(weights, new Set(layers), renaming), renaming };
-  };
+  const sizesOf = keptSizes(weights, names);
   const tensors = layerTensors(weights);
   const kept = chooseKeptLayers(
     plan,
-    reshards,
+    estimate(),
     inTurns.layout,
-    (layers) => layOut(keep(layers).held),
+    (layers) => layOut(sizesOf(layers)),
     (tensor) => tensors.get(tensor) ?? -1,
   );
   if (!kept) return { ...inTurns, transitions };
-  const stay = [...tensors].flatMap(([name, layer]) => (kept.layers.includes(layer) ? [name] : []));
+  const layers = new Set(kept.layers);
+  const stay = [...tensors].flatMap(([name, layer]) => (layers.has(layer) ? [name] : []));
+  const renaming = renamedLayers(names, weights, layers);
   const why = `${decision.why}; ${describeKept(kept, plan.model.shape.layers)}`;
   return {
     transitions: {
@@ -79,6 +82,7 @@ export function settleResidence(
       resident: stay.sort(),
     },
     layout: kept.layout,
-    ...keep(kept.layers),
+    held: keepLayers(weights, layers, renaming),
+    renaming,
   };
 }

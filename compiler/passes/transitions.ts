@@ -22,10 +22,12 @@ import { packedBytes } from '../model/weight-types.js';
 import type { Plan } from '../plan/plan.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { kvCost } from '../reshard/kv-cost.js';
+import { estimateWeights, type MovesEstimate } from '../reshard/estimate-moves.js';
 import { planWeights } from '../reshard/plan-weights.js';
 import { planningMemo, type PlanningMemo } from '../reshard/planning-memo.js';
 import type { Roads } from '../reshard/roads.js';
 import { stageHoldings, tensorTypes } from './holdings.js';
+import type { WeightSizes } from './resident-weights.js';
 import { kvEdges } from './kv-edges.js';
 
 /**
@@ -114,6 +116,36 @@ export function planReshards(
       return pieces ? { ...rank, lasting: pieces } : rank;
     });
     return { from, to, ...planWeights(before, lasts, bytesOf, roads, stay, memo), origin };
+  });
+}
+
+/** What a change of stage will about take. */
+export interface ChangeEstimate extends MovesEstimate {
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * Estimates the moves of some changes of stage.
+ *
+ * @param sizes of the weights of every stage
+ */
+export function estimateChanges(
+  { bytesOf, roads, memo }: WeightPlanning,
+  changes: readonly StageChange[],
+  holdings: TransitionGraph['holdings'],
+  sizes: ReadonlyMap<string, WeightSizes>,
+): readonly ChangeEstimate[] {
+  const bytesOn = (stage: string, device: number): number => {
+    const held = sizes.get(stage);
+    return held?.sizes[held.devices.get(device) ?? -1]?.weights ?? 0;
+  };
+  return changes.map(({ from, to }) => {
+    const others = changes.filter((change) => change.to === to).map((change) => change.from);
+    // Weights lie over each other: the end of the longest lasts.
+    const lasting = (device: number): number =>
+      Math.max(0, bytesOn(to, device) - Math.max(...others.map((other) => bytesOn(other, device))));
+    return { from, to, ...estimateWeights(...onShared(holdings, from, to), bytesOf, roads, memo, lasting) };
   });
 }
 

@@ -4,7 +4,7 @@
  */
 import { numbered } from '../numbered.js';
 import type { DeviceWeights, WeightPlaces } from '../ir/device-weights.js';
-import { partsThere, type BroughtPiece, type WeightMoves } from '../ir/in-place.js';
+import { partsThere, type BroughtPiece, type RangesByWeight, type WeightMoves } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
@@ -57,19 +57,24 @@ export function lastingPieces(
       const mine = known.get(planned) ?? new Map<WeightShard, readonly TensorPiece[]>();
       known.set(planned, mine);
       const ranges = planned.lasting.get(residences.get(name)!.residence);
-      const pieces =
-        mine.get(shard) ??
-        shard.weights.flatMap((weight) =>
-          weight.pieces.flatMap((piece) =>
-            partsThere(weight, piece, ranges?.get(weight.id) ?? []).map(({ tensor, rows, cols }) => {
-              return { tensor, rows, cols };
-            }),
-          ),
-        );
+      const pieces = mine.get(shard) ?? (ranges ? piecesThere(shard, ranges) : []);
       mine.set(shard, pieces);
       return pieces.length === 0 ? [] : [{ stage: name, device, pieces }];
     }),
   );
+}
+
+/** The pieces of a shard, or their parts, that are in some ranges of its weights. */
+function piecesThere({ weights }: WeightShard, ranges: RangesByWeight): readonly TensorPiece[] {
+  const pieces: TensorPiece[] = [];
+  for (const weight of weights) {
+    const there = ranges.get(weight.id);
+    if (there === undefined) continue;
+    for (const piece of weight.pieces)
+      for (const { tensor, rows, cols } of partsThere(weight, piece, there))
+        pieces.push({ tensor, rows, cols });
+  }
+  return pieces;
 }
 
 /** A transition with what is in place when it begins. */

@@ -6,7 +6,7 @@
  * are reached through their host. The instances are never listed: two places are tested against a link when they meet
  * in a search. A route stays inside the smallest group that holds both of its ends and a way between them.
  */
-import { matchesPrefix, parsePath, printPath, type PathPart } from './places.js';
+import { matchesPrefix, parsePath, type PathPart } from './places.js';
 import type { Link, Tier, Topology } from './plan.js';
 
 export interface Hop {
@@ -85,7 +85,17 @@ function reaches(link: ParsedLink, a: Place, b: Place, depth: number): boolean {
   const [pa, pb] = [a.parts.slice(depth), b.parts.slice(depth)];
   if (!matchesPrefix(link.from, pa) || !matchesPrefix(link.to, pb)) return false;
   if ((a.disk && link.from.length < pa.length) || (b.disk && link.to.length < pb.length)) return false;
-  return printPath(pa.slice(0, link.from.length)) !== printPath(pb.slice(0, link.to.length));
+  return !sameParts(pa.slice(0, link.from.length), pb.slice(0, link.to.length));
+}
+
+function sameParts(a: readonly PathPart[], b: readonly PathPart[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ name, first, last }, i) => {
+      const other = b[i]!;
+      return name === other.name && first === other.first && last === other.last;
+    })
+  );
 }
 
 /** Looks in the smallest group around both ends first, then in those around it. */

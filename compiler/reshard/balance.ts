@@ -119,10 +119,12 @@ function greedy(loads: readonly Load[], lanes: readonly Lane[]): number[] {
   for (const index of longestFirst(loads)) {
     const load = loads[index]!;
     let best = Infinity;
-    load.roads.forEach((road, pick) => {
-      const done = doneWith(road, load.bytes, bytes, lanes);
-      if (done < best) [best, picks[index]] = [done, pick];
-    });
+    for (let pick = 0; pick < load.roads.length; pick++) {
+      const done = doneWith(load.roads[pick]!, load.bytes, bytes, lanes);
+      if (done >= best) continue;
+      best = done;
+      picks[index] = pick;
+    }
     put(load.roads[picks[index]!]!, load.bytes, bytes);
   }
   return picks;
@@ -146,7 +148,8 @@ function put(road: Road, more: number, bytes: number[]): void {
 function improve(start: readonly number[], loads: readonly Load[], lanes: readonly Lane[]): number[] {
   const picks = [...start];
   const bytes = laneBytes(picks, loads, lanes);
-  const used = [...new Set(loads.flatMap((load) => load.roads.flatMap((road) => road.lanes)))];
+  const choices = new Set(loads.map((load) => load.roads));
+  const used = [...new Set([...choices].flatMap((choice) => choice.flatMap((road) => road.lanes)))];
   const crowds = alike(loads).map((members) => {
     const { roads } = loads[members[0]!]!;
     return roads.map((_, pick) => members.filter((index) => picks[index] === pick));

@@ -125,13 +125,12 @@ export function travelsOf(
   const partsOf = partsByHolders(problem.from, maySend);
   const travels = moves.flatMap(({ device, piece, kind, source, bytes, anew }): Travel[] => {
     if (kind === 'keep') return [];
-    if (kind === 'copy')
-      return [{ device, bytes, senders: waysOf({ kind, device, piece }).senders, pick: 0 }];
+    if (kind === 'copy') return [{ device, bytes, senders: waysOf({ kind, device }).senders, pick: 0 }];
     const parts = anew ? [{ part: piece, holders: NO_HOLDERS }] : partsOf(piece, device);
     const size = (part: Rectangle): number =>
       parts.length === 1 ? bytes : problem.bytesOf({ tensor: piece.tensor, ...part });
     return parts.flatMap(({ part, holders }) => {
-      const { senders } = waysOf({ kind: 'missing', device, piece, whole: 0, holders });
+      const { senders } = waysOf({ kind: 'missing', device, holders });
       const pick = senders.indexOf(source ?? 'origin');
       return pick < 0 ? [] : [{ device, bytes: size(part), senders, pick }];
     });
@@ -173,13 +172,17 @@ interface Ways extends Pick<Load, 'roads'> {
 const NO_WAYS: Ways = { senders: [], roads: [] };
 const NO_HOLDERS: readonly number[] = [];
 
+/** What the ways to meet a need depend on; holders are looked at only where it is missing. */
+export type WayNeed = Pick<Need, 'kind' | 'device'> & { readonly holders?: readonly number[] };
+
 interface WaysIn {
   /** Whether the links make a device a cheaper sender than the origin. */
   readonly maySend: MaySend;
-  readonly waysOf: (need: Need) => Ways;
+  readonly waysOf: (need: WayNeed) => Ways;
 }
 
-function waysIn(problem: Pick<MoveProblem, 'origin'>, roads: Roads): WaysIn {
+/** Who may send what in a problem, over which roads. */
+export function waysIn(problem: Pick<MoveProblem, 'origin'>, roads: Roads): WaysIn {
   const between = roads.betweenDevices;
   const origins = new Map<number, Road | undefined>();
   const origin = (device: number): Road | undefined => {
@@ -199,7 +202,7 @@ function waysIn(problem: Pick<MoveProblem, 'origin'>, roads: Roads): WaysIn {
 function waysFinder(
   between: (sender: number, device: number) => Road | undefined,
   originOf: MoveProblem['origin'],
-): (need: Need) => Ways {
+): (need: WayNeed) => Ways {
   const known = new Map<string, Ways>();
   const find = (device: number, holders: readonly number[], origin: Road | undefined): Ways => {
     const key = `${device} ${origin === undefined ? '-' : '<'} ${holders.join()}`;
@@ -221,10 +224,11 @@ function waysFinder(
       if (copy === undefined) copies.set(device, (copy = find(device, [device], undefined)));
       return copy;
     }
-    let byDevice = byHolders.get(need.holders);
-    if (byDevice === undefined) byHolders.set(need.holders, (byDevice = new Map<number, Ways>()));
+    const { holders = NO_HOLDERS } = need;
+    let byDevice = byHolders.get(holders);
+    if (byDevice === undefined) byHolders.set(holders, (byDevice = new Map<number, Ways>()));
     let ways = byDevice.get(device);
-    if (ways === undefined) byDevice.set(device, (ways = find(device, need.holders, originOf(device))));
+    if (ways === undefined) byDevice.set(device, (ways = find(device, holders, originOf(device))));
     return ways;
   };
 }

@@ -3,6 +3,7 @@
  * the roads of groups of devices compare.
  */
 import { numbered } from '../numbered.js';
+import { once } from '../once.js';
 import type { RankHolding, TensorPiece } from '../ir/transitions.js';
 import type { Road, Roads } from './roads.js';
 import { weightSources } from './weight-source.js';
@@ -31,6 +32,7 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
   const origins = new Map<string, Origin>();
   const groups = new Map<Origin, Map<string, GroupRoads>>();
   const likenessId = numbered<string>();
+  const describe = roadsDescriber(roads);
   return {
     originsOf(ranks) {
       const distinct = [...new Set(ranks.map(({ weights }) => weights))];
@@ -48,7 +50,7 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
       const key = `${from.join()} ${to.join()}`;
       let found = known.get(key);
       if (found === undefined) {
-        const { text, lanes } = describeRoads(from, to, origin, roads);
+        const { text, lanes } = describe(from, to, origin);
         known.set(key, (found = { likeness: likenessId(text), lanes }));
       }
       return found;
@@ -56,32 +58,41 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
   };
 }
 
-/** Roads as text in which lanes are numbered in the order in which they are met, so that only their kind counts. */
-function describeRoads(
-  from: readonly number[],
-  to: readonly number[],
-  origin: Origin,
+/** Describes roads as text in which lanes are numbered in the order in which they are met, so that only their kind counts. */
+function roadsDescriber(
   roads: Roads,
-): { readonly text: string; readonly lanes: readonly number[] } {
-  const local = new Map<number, number>();
-  const kinds: string[] = [];
-  const laneOf = (lane: number): number => {
-    const known = local.get(lane);
-    if (known !== undefined) return known;
+): (from: readonly number[], to: readonly number[], origin: Origin) => Described {
+  const kindId = numbered<string>();
+  const laneKind = once((lane: number) => {
     const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
-    local.set(lane, kinds.length);
-    return kinds.push(`${link} ${direction} ${bandwidth} ${latency}`) - 1;
+    return kindId(`${link} ${direction} ${bandwidth} ${latency}`);
+  });
+  return (from, to, origin) => {
+    const local = new Map<number, number>();
+    const text: (number | string)[] = [];
+    const describe = (road: Road | undefined): void => {
+      text.push(';');
+      for (const { link, from: start, to: end, lanes } of road?.hops ?? []) {
+        text.push(link, start, end);
+        for (const lane of lanes) {
+          let id = local.get(lane);
+          if (id === undefined) local.set(lane, (id = local.size));
+          text.push(id);
+        }
+      }
+    };
+    for (const device of to) {
+      describe(origin(device));
+      for (const sender of from) describe(roads.betweenDevices(sender, device));
+    }
+    const lanes = [...local.keys()];
+    return { text: `${text.join('>')}|${lanes.map(laneKind).join()}`, lanes };
   };
-  const describe = (road: Road | undefined): string =>
-    road === undefined
-      ? '-'
-      : road.hops.map((hop) => `${hop.link}>${hop.from}>${hop.to}>${hop.lanes.map(laneOf).join()}`).join();
-  const ways = to.map((device) =>
-    [describe(origin(device)), ...from.map((sender) => describe(roads.betweenDevices(sender, device)))].join(
-      ';',
-    ),
-  );
-  return { text: [...ways, ...kinds].join('|'), lanes: [...local.keys()] };
+}
+
+interface Described {
+  readonly text: string;
+  readonly lanes: readonly number[];
 }
 
 /** All tensors of some holdings, each as far as any of them reaches. */

@@ -6,6 +6,7 @@
  * between them. Host memory is wider than any link to it and has no lane; a group of devices has one where the link
  * is declared between groups. A device's own memory is a lane for copies inside it.
  */
+import { once } from '../once.js';
 import { matchesPrefix, parsePath, printPath } from '../plan/places.js';
 import type { Link, Topology } from '../plan/plan.js';
 import { routesOf, type Hop } from '../plan/routes.js';
@@ -62,6 +63,7 @@ export function roadsOf(topology: Topology): Roads {
   const lanes: Lane[] = [];
   const laneIds = new Map<string, number>();
   const known = new Map<string, Road | undefined>();
+  const [parse, nameOf, arrayOf] = [once(parsePath), once(linkName), once(arrayName)];
 
   const lane = (key: string, make: () => Lane): number => {
     const id = laneIds.get(key) ?? lanes.push(make()) - 1;
@@ -70,22 +72,22 @@ export function roadsOf(topology: Topology): Roads {
   };
   const linkLane = (link: Link, place: string, direction: 'in' | 'out'): number =>
     lane(`${topology.links.indexOf(link)} ${direction} ${place}`, () => ({
-      link: linkName(link),
+      link: nameOf(link),
       place,
       direction,
       bandwidth: link.bandwidth,
       latency: link.latency,
     }));
   const hopOf = (hop: Hop): RoadHop => {
-    const [from, to] = endsOf(hop);
+    const [from, to] = endsOf(hop, parse);
     const all = [
       ...(hosts.has(from) ? [] : [linkLane(hop.link, from, 'out')]),
       ...(hosts.has(to) ? [] : [linkLane(hop.link, to, 'in')]),
     ];
     return {
-      link: linkName(hop.link),
-      from: arrayName(from),
-      to: arrayName(to),
+      link: nameOf(hop.link),
+      from: arrayOf(from),
+      to: arrayOf(to),
       lanes: all.length > 0 ? all : [linkLane(hop.link, from, 'out')],
     };
   };
@@ -123,7 +125,7 @@ export function roadsOf(topology: Topology): Roads {
   const betweenDevices = (from: number, to: number): Road | undefined => {
     let there = byDevice.get(to);
     if (there === undefined) byDevice.set(to, (there = new Map<number, Road | undefined>()));
-    if (!there.has(from)) there.set(from, between(topology.devices[from]!.path, topology.devices[to]!.path));
+    if (!there.has(from)) there.set(from, build(topology.devices[from]!.path, topology.devices[to]!.path));
     return there.get(from);
   };
   return { topology, lanes, between, betweenDevices };
@@ -135,13 +137,15 @@ export function linkName({ scope, from, to }: Link): string {
 }
 
 /** The instances that a hop's link joins: `node[3]` for a device of node 3 where the link is between nodes. */
-function endsOf({ link, from, to }: Hop): readonly [string, string] {
-  const depth = parsePath(link.scope).length;
-  const [a, b] = [parsePath(link.from), parsePath(link.to)];
-  const [start, end] = [parsePath(from), parsePath(to)];
+function endsOf({ link, from, to }: Hop, parse: typeof parsePath): readonly [string, string] {
+  const depth = parse(link.scope).length;
+  const [a, b] = [parse(link.from), parse(link.to)];
+  const [start, end] = [parse(from), parse(to)];
   const forth = matchesPrefix(a, start.slice(depth)) && matchesPrefix(b, end.slice(depth));
   const [near, far] = forth ? [a, b] : [b, a];
-  return [printPath(start.slice(0, depth + near.length)), printPath(end.slice(0, depth + far.length))];
+  const upTo = (path: string, parts: ReturnType<typeof parse>, count: number): string =>
+    parts.length <= count ? path : printPath(parts.slice(0, count));
+  return [upTo(from, start, depth + near.length), upTo(to, end, depth + far.length)];
 }
 
 /** `gpu` of `node[2].gpu[5]`. */

@@ -14,6 +14,7 @@ import {
   subtractAll,
   type Rectangle,
 } from '../ir/rectangles.js';
+import { once } from '../once.js';
 import type { RankHolding, TensorPiece } from '../ir/transitions.js';
 
 /** A part of a destination rectangle. `keep` is a whole rectangle that is already there. */
@@ -47,9 +48,7 @@ export function needsOf(
 ): { readonly needs: readonly Need[]; readonly wholes: readonly TensorPiece[] } {
   const needs: Need[] = [];
   const wholes: TensorPiece[] = [];
-  const cutsOf = onceForAlike(from, (piece, device, lasts, held) =>
-    cutPiece(piece, device, lasts, held, maySend),
-  );
+  const cutsOf = cutsFinder(from, maySend);
   for (const { device, weights, lasting = [] } of to) {
     const there = byTensor(lasting);
     for (const piece of weights) {
@@ -86,6 +85,14 @@ interface Cuts {
 }
 
 type PieceCuts = Cuts | 'resident';
+
+/** Answers how what a device is to have is cut, given what of it lasts there; the same for tensors that lie alike. */
+export function cutsFinder(
+  from: readonly Placement[],
+  maySend: MaySend,
+): (piece: TensorPiece, device: number, lasts?: readonly Rectangle[]) => PieceCuts {
+  return onceForAlike(from, (piece, device, lasts, held) => cutPiece(piece, device, lasts, held, maySend));
+}
 
 /**
  * Answers about pieces on devices, given what of each lasts there. Tensors that the same devices hold in the same
@@ -192,30 +199,49 @@ interface Held {
 
 const NOBODY: readonly Held[] = [];
 
-/** Distinct rectangles of every tensor with the devices that hold them; one value for tensors that lie alike. */
+/**
+ * Distinct rectangles of every tensor with the devices that hold them; one value for tensors that lie alike.
+ *
+ * Rank by rank, every tensor goes from what is known of its holders to that and one more: tensors that lie alike, as those
+ * of the layers of a model, go the same way and end at the same place.
+ */
 function holdersByTensor(holdings: readonly Placement[]): ReadonlyMap<string, readonly Held[]> {
-  const all = new Map<string, Held[]>();
-  for (const { device, weights } of holdings) {
-    for (const { tensor, rows, cols } of weights) {
-      const rectangle = { rows, cols };
-      const list = all.get(tensor);
-      const same = list?.find((held) => sameRectangle(held.rectangle, rectangle));
-      if (same) same.devices.push(device);
-      else if (list) list.push({ rectangle, devices: [device] });
-      else all.set(tensor, [{ rectangle, devices: [device] }]);
+  const root: Holders = { next: new Map() };
+  const reached = new Map<string, Holders>();
+  for (const { device, weights } of holdings)
+    for (const piece of weights) {
+      const so = reached.get(piece.tensor) ?? root;
+      let ways = so.next.get(device);
+      if (ways === undefined) so.next.set(device, (ways = []));
+      let way = ways.find(({ last }) => sameRectangle(last!.rectangle, piece));
+      if (way === undefined) {
+        const { rows, cols } = piece;
+        ways.push((way = { before: so, last: { device, rectangle: { rows, cols } }, next: new Map() }));
+      }
+      reached.set(piece.tensor, way);
     }
+  const heldAt = once(listHolders);
+  return new Map([...reached].map(([tensor, holders]) => [tensor, heldAt(holders)]));
+}
+
+/** Holders of a tensor, the last one first. */
+interface Holders {
+  readonly before?: Holders;
+  readonly last?: { readonly device: number; readonly rectangle: Rectangle };
+  /** By the device of one holder more. */
+  readonly next: Map<number, Holders[]>;
+}
+
+function listHolders(holders: Holders): readonly Held[] {
+  const all: NonNullable<Holders['last']>[] = [];
+  for (let at: Holders | undefined = holders; at?.last; at = at.before) all.push(at.last);
+  const list: Held[] = [];
+  for (const { device, rectangle } of all.reverse()) {
+    const same = list.find((held) => sameRectangle(held.rectangle, rectangle));
+    if (same) same.devices.push(device);
+    else list.push({ rectangle, devices: [device] });
   }
-  const shared = new Map<string, readonly Held[]>();
-  return new Map(
-    [...all].map(([tensor, list]) => {
-      const key = list
-        .map(({ rectangle: { rows, cols }, devices }) => `${rows.join()} ${cols.join()} ${devices.join()}`)
-        .join(';');
-      const alike = shared.get(key) ?? list;
-      shared.set(key, alike);
-      return [tensor, alike];
-    }),
-  );
+  return list;
 }
 
 function partsOf(

@@ -84,7 +84,8 @@ function uploads(
   );
   let [needed, made] = [0, 0];
   weights.forEach((weight, index) => {
-    if (hasPadding(weight)) return;
+    // Norms are the same in all layers, so that one may lie where another is wanted.
+    if (hasPadding(weight) || weight.rows === 1) return;
     const { copies = [], pieces = [] } = left.get(weight.id) ?? {};
     const wanted = new Uint32Array(packWeight(weight, source).slice().buffer);
     const there = new Uint32Array(found[index]!.slice().buffer);

@@ -1,0 +1,9 @@
+/** A function of one value that is computed once for each. */
+export function once<Key, Value>(compute: (key: Key) => Value): (key: Key) => Value {
+  const known = new Map<Key, Value>();
+  return (key) => {
+    let value = known.get(key);
+    if (value === undefined && !known.has(key)) known.set(key, (value = compute(key)));
+    return value as Value;
+  };
+}
