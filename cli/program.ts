@@ -29,8 +29,10 @@ export async function runProgram(
       writeOut: terminal.writeOut,
       writeErr: terminal.writeErr,
     });
-  for (const add of COMMANDS) add(program, context);
   try {
+    const asked = COMMANDS.get(args[0] ?? '');
+    const wanted = asked ? [asked] : [...COMMANDS.values()];
+    for (const add of await Promise.all(wanted.map((load) => load()))) add(program, context);
     if (args.length === 0) {
       program.outputHelp({ error: true });
       return EXIT.usage;

@@ -1,31 +1,21 @@
 import type { AddCommand } from '../command.js';
-import { addCheckCommand } from './check.js';
-import { addCompileCommand } from './compile.js';
-import { addDemoCommand } from './demo.js';
-import { addDevicesCommand } from './devices.js';
-import { addDiffCommand } from './diff.js';
-import { addExplainCommand } from './explain.js';
-import { addFmtCommand } from './fmt.js';
-import { addGraphCommand } from './graph.js';
-import { addLspCommand } from './lsp.js';
-import { addPlaygroundCommand } from './playground.js';
-import { addRunCommand } from './run.js';
-import { addSimulateCommand } from './simulate.js';
-import { addTuneCommand } from './tune.js';
 
-/** Every command, in the order of the help text. */
-export const COMMANDS: readonly AddCommand[] = [
-  addCheckCommand,
-  addFmtCommand,
-  addCompileCommand,
-  addGraphCommand,
-  addRunCommand,
-  addSimulateCommand,
-  addTuneCommand,
-  addDiffCommand,
-  addExplainCommand,
-  addPlaygroundCommand,
-  addDevicesCommand,
-  addLspCommand,
-  addDemoCommand,
-];
+/**
+ * Every command by name, in the order of the help text. A command is loaded when it is asked for: some open devices, and
+ * to load them all takes as long as to compile a plan.
+ */
+export const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
+  ['check', async () => (await import('./check.js')).addCheckCommand],
+  ['fmt', async () => (await import('./fmt.js')).addFmtCommand],
+  ['compile', async () => (await import('./compile.js')).addCompileCommand],
+  ['graph', async () => (await import('./graph.js')).addGraphCommand],
+  ['run', async () => (await import('./run.js')).addRunCommand],
+  ['simulate', async () => (await import('./simulate.js')).addSimulateCommand],
+  ['tune', async () => (await import('./tune.js')).addTuneCommand],
+  ['diff', async () => (await import('./diff.js')).addDiffCommand],
+  ['explain', async () => (await import('./explain.js')).addExplainCommand],
+  ['playground', async () => (await import('./playground.js')).addPlaygroundCommand],
+  ['devices', async () => (await import('./devices.js')).addDevicesCommand],
+  ['lsp', async () => (await import('./lsp.js')).addLspCommand],
+  ['demo', async () => (await import('./demo.js')).addDemoCommand],
+]);
