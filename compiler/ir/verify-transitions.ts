@@ -4,6 +4,7 @@
  * KV slices cover every (layer, head) of every replica: once on the way out, wherever it is held on the way in.
  */
 import { groupBy } from '../group-by.js';
+import { once } from '../once.js';
 import { byTensor } from './pieces.js';
 import { area, contains, intersect, sameRectangle, subtractAll } from './rectangles.js';
 import type {
@@ -18,12 +19,13 @@ import type {
 
 /** Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan. */
 export function verifyTransitions(graph: TransitionGraph): readonly string[] {
+  const sorted: Sorted = once(byTensor<TensorPiece>);
   const resident = new Set(graph.resident);
   const known = new Map(graph.lasting?.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
   const lasting =
     (stage: string): Lasting =>
     (device) =>
-      known.get(`${stage} ${device}`) ?? [];
+      known.get(`${stage} ${device}`) ?? NOTHING;
   const holdings = (stage: string): readonly RankHolding[] => graph.holdings[stage] ?? [];
   return [
     ...graph.weights.flatMap((reshard) =>
@@ -34,6 +36,7 @@ export function verifyTransitions(graph: TransitionGraph): readonly string[] {
           holdings(reshard.to),
           lasting(reshard.to),
           resident,
+          sorted,
         ),
         ...verifyResident(reshard, resident),
       ].map((problem) => `${reshard.from} -> ${reshard.to}: ${problem}`),
@@ -44,12 +47,15 @@ export function verifyTransitions(graph: TransitionGraph): readonly string[] {
   ];
 }
 
+const NOTHING: readonly TensorPiece[] = [];
+
 function verifyWeights(
   reshard: WeightReshard,
   from: readonly RankHolding[],
   to: readonly RankHolding[],
   lasting: Lasting,
   resident: ReadonlySet<string>,
+  sorted: Sorted,
 ): string[] {
   const before = new Map(from.map((rank) => [rank.device, rank.weights]));
   const after = new Map(to.map((rank) => [rank.device, rank.weights]));
@@ -61,7 +67,7 @@ function verifyWeights(
     if (before.has(device) && !known.has(device)) problems.push(`device ${device} is in no group`);
   const byPlan = groupBy(reshard.groups, ({ plan }) => plan);
   for (const [first, ...others] of byPlan.values()) {
-    problems.push(...verifyGroup(first!, before, after, lasting, resident));
+    problems.push(...verifyGroup(first!, before, after, lasting, resident, sorted));
     for (const other of others) {
       const alike =
         other.devices.length === first!.devices.length &&
@@ -83,6 +89,9 @@ function verifyWeights(
   return problems;
 }
 
+/** Pieces by tensor; lists are sorted once, however many devices hold them. */
+type Sorted = (pieces: readonly TensorPiece[]) => ReadonlyMap<string, readonly TensorPiece[]>;
+
 /** What a device has all along of the new stage. */
 type Lasting = (device: number) => readonly TensorPiece[];
 
@@ -102,9 +111,10 @@ function verifyGroup(
   after: Holdings,
   lasting: Lasting,
   resident: ReadonlySet<string>,
+  sorted: Sorted,
 ): string[] {
   const problems: string[] = [];
-  const senders = devices.map((device) => byTensor(before.get(device) ?? []));
+  const senders = devices.map((device) => sorted(before.get(device) ?? NOTHING));
   const arriving = groupBy(plan.moves, (move) => move.device);
   const leaving = groupBy(plan.evict, (entry) => entry.device);
   devices.forEach((device, place) => {
@@ -112,8 +122,8 @@ function verifyGroup(
     if (!pieces || !before.has(device)) return;
     const where = `device ${device}`;
     const moves = groupBy(arriving.get(place) ?? [], (move) => move.piece.tensor);
-    const held = byTensor([...before.get(device)!, ...lasting(device)]);
-    const wanted = byTensor(pieces);
+    const held = [sorted(before.get(device)!), sorted(lasting(device))];
+    const wanted = sorted(pieces);
     for (const piece of pieces) {
       if (resident.has(piece.tensor)) continue;
       const arrives = moves.get(piece.tensor) ?? [];
@@ -132,10 +142,9 @@ function verifyGroup(
         if (index > 0 && list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const there = held.get(tensor);
-        const absent = there
-          ? subtractAll(move.piece, there).reduce((sum, part) => sum + area(part), 0)
-          : area(move.piece);
+        const there = held.flatMap((list) => list.get(tensor) ?? []);
+        const lacking = there.length === 0 ? [move.piece] : subtractAll(move.piece, there);
+        const absent = lacking.reduce((sum, part) => sum + area(part), 0);
         const stays = move.kind === 'keep' || move.kind === 'copy';
         if (stays && absent > 0) problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
         if (!stays && !move.anew && absent < area(move.piece))

@@ -8,13 +8,7 @@
 import type { WeightPlaces } from '../ir/device-weights.js';
 import { placeWeights } from '../ir/device-weights.js';
 import type { Residing } from '../ir/residences.js';
-import type {
-  LastingPieces,
-  RankHolding,
-  TensorPiece,
-  TransitionGraph,
-  WeightReshard,
-} from '../ir/transitions.js';
+import type { LastingPieces, RankHolding, TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import type { Stage } from '../plan/plan.js';
 import {
   lowerOwnMoves,
@@ -23,7 +17,7 @@ import {
   type SourcesOf,
   type StagePlacement,
 } from './lower-transitions.js';
-import { cutShard } from './lower-weights.js';
+import { shardCutter } from './lower-weights.js';
 import type { StageWeights } from './resident-weights.js';
 import { placedRanks } from './stage-ranks.js';
 import { planReshards, type StageChange, type WeightPlanning } from './transitions.js';
@@ -58,7 +52,10 @@ export function planWeightMoves(
   changes: readonly StageChange[],
   resident: ReadonlySet<string>,
 ): PlannedMoves {
-  const placements = new Map(held.map((weights) => [weights.stage, placeShards(weights, holdings, changes)]));
+  const cut = shardCutter();
+  const placements = new Map(
+    held.map((weights) => [weights.stage, placeShards(weights, holdings, changes, cut)]),
+  );
   const sourcesOf = shardSources();
   const own = changes
     .filter(({ from, to }) => placements.has(from) && placements.has(to))
@@ -94,19 +91,12 @@ function placeShards(
   { stage, shards, devices }: StageWeights,
   holdings: TransitionGraph['holdings'],
   changes: readonly StageChange[],
+  cut: ReturnType<typeof shardCutter>,
 ): StagePlacement {
   // By shard: distinct lists of pieces that its devices hold before. Replicas have the same ones.
   const others = shards.map(() => new Set<RankHolding['weights']>());
   for (const { from, to } of changes)
     if (to === stage)
       for (const { device, weights } of holdings[from]!) others[devices.get(device) ?? -1]?.add(weights);
-  return { devices, plain: shards, cut: cutShards(shards, others) };
-}
-
-/** Cuts each shard along the pieces of some lists. */
-export function cutShards(
-  shards: StagePlacement['cut'],
-  lists: readonly Iterable<readonly TensorPiece[]>[],
-): StagePlacement['cut'] {
-  return shards.map((shard, index) => cutShard(shard, [...lists[index]!].flat()));
+  return { devices, plain: shards, cut: shards.map((shard, index) => cut(shard, others[index]!)) };
 }

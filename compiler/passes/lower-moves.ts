@@ -15,8 +15,9 @@ import type {
 } from '../ir/transitions.js';
 import type { TransitionsByResidence } from '../ir/weight-arena.js';
 import type { Stage } from '../plan/plan.js';
-import { cutShards, residingOf, type PlannedMoves } from './foresee-moves.js';
+import { residingOf, type PlannedMoves } from './foresee-moves.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
+import { shardCutter } from './lower-weights.js';
 import type { KnownWeights } from './memory.js';
 import { settleReshard, type SettledStage } from './settle-moves.js';
 import { onShared, type WeightPlanning } from './transitions.js';
@@ -43,8 +44,12 @@ export function lowerMoves(
   const { reshards } = planned;
   if (planned.own.length === 0)
     return { placements: planned.placements, moves: [], reshards, lasting: planned.lasting };
+  const cutter = shardCutter();
   const placements = new Map(
-    [...planned.placements].map(([stage, placement]) => [stage, cutReceived(stage, placement, reshards)]),
+    [...planned.placements].map(([stage, placement]) => [
+      stage,
+      cutReceived(stage, placement, reshards, cutter),
+    ]),
   );
   const reshardOf = ({ from, to }: { readonly from: string; readonly to: string }): WeightReshard =>
     reshards.find((reshard) => reshard.from === from && reshard.to === to)!;
@@ -88,6 +93,7 @@ function cutReceived(
   stage: string,
   placement: StagePlacement,
   reshards: readonly WeightReshard[],
+  cutter: ReturnType<typeof shardCutter>,
 ): StagePlacement {
   const { devices, cut } = placement;
   const arriving = reshards.filter(({ to }) => to === stage).flatMap(({ groups }) => groups);
@@ -103,7 +109,7 @@ function cutReceived(
       for (const group of groups) lists[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
     }
   }
-  return { ...placement, cut: cutShards(cut, lists) };
+  return { ...placement, cut: cut.map((shard, index) => cutter(shard, lists[index]!)) };
 }
 
 /**

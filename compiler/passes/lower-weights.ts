@@ -51,21 +51,41 @@ function lowerWeight(
   return { id, dtype, rows, cols, pieces, bytes: weightBytes({ dtype, rows, cols }) };
 }
 
-/** Cuts the pieces of a shard along the boundaries of other holdings of the same tensors; what is not cut is the same value. */
-export function cutShard(shard: WeightShard, holdings: readonly TensorPiece[]): WeightShard {
-  if (holdings.length === 0) return shard;
-  const boundaries = byTensor(holdings);
-  const weights = shard.weights.map((weight) => {
-    const isCut = (piece: WeightPiece): boolean =>
-      boundaries.get(piece.tensor)?.some((other) => isCutBy(piece, other)) ?? false;
-    if (!weight.pieces.some(isCut)) return weight;
-    const pieces = weight.pieces.flatMap((piece) =>
-      isCut(piece) ? cutPiece(piece, boundaries.get(piece.tensor)!) : [piece],
-    );
-    return { ...weight, pieces };
-  });
-  return { ...shard, weights };
+/**
+ * Answers shards cut along the boundaries of other holdings of the same tensors, which are sorted once for all; what is not
+ * cut is the same value.
+ */
+export function shardCutter(): (
+  shard: WeightShard,
+  holdings: ReadonlySet<readonly TensorPiece[]>,
+) => WeightShard {
+  const sorted = once(byTensor<TensorPiece>);
+  return (shard, holdings) => {
+    if (holdings.size === 0) return shard;
+    const lists = [...holdings].map(sorted);
+    const weights = shard.weights.map((weight) => {
+      // Most pieces are not cut: they are looked at before anything is made.
+      const isCut = (piece: WeightPiece): boolean => {
+        for (const list of lists)
+          for (const other of list.get(piece.tensor) ?? NOTHING) if (isCutBy(piece, other)) return true;
+        return false;
+      };
+      if (!weight.pieces.some(isCut)) return weight;
+      const pieces = weight.pieces.flatMap((piece) =>
+        isCut(piece)
+          ? cutPiece(
+              piece,
+              lists.flatMap((list) => list.get(piece.tensor) ?? NOTHING),
+            )
+          : [piece],
+      );
+      return { ...weight, pieces };
+    });
+    return { ...shard, weights };
+  };
 }
+
+const NOTHING: readonly TensorPiece[] = [];
 
 function isCutBy(piece: Rectangle, boundary: Rectangle): boolean {
   return intersect(piece, boundary) !== undefined && !contains(boundary, piece);

@@ -11,6 +11,7 @@ import {
   RUNTIME_GRAPH_VERSION,
   type KvPool,
   type RuntimeGraph,
+  type RuntimeRank,
   type RuntimeStage,
   type WeightShard,
 } from '../ir/runtime-graph.js';
@@ -99,7 +100,8 @@ export function lowerPlan(
   const changes = stageChanges(plan, planned.holdings);
   const poolDrafts = draftPools(plan, stages, planned.holdings, planned.kv);
   const layOut = (sizes: readonly WeightSizes[], known?: KnownWeights): MemoryLayout => {
-    const ranks = drafts.flatMap((draft, index) => rankMemory(draft, sizes[index]!, plan));
+    const ranks = new Map<number, RankMemory[]>();
+    drafts.forEach((draft, index) => addRankMemory(ranks, draft, sizes[index]!, plan));
     const fixed = fixedMemory(plan, ranks, changes, known);
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
@@ -236,6 +238,7 @@ function loweredOnce(stage: Stage, sharded: ShardedStage, plan: Plan, memory: Se
 
 interface DraftStage extends Pick<LoweredStage, 'shards' | 'layers'> {
   readonly stage: Stage;
+  readonly ranks: readonly RuntimeRank[];
   readonly sharded: ShardedStage;
   readonly sizes: StepSizes;
   readonly programs: readonly { readonly ops: readonly DraftOp[]; readonly slots: SlotAssignment }[];
@@ -249,6 +252,7 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan, memory?: Se
   const maxRows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
   return {
     stage,
+    ranks: stageRanks(stage),
     sharded,
     sizes,
     programs: programs.map(({ values, ops }) => ({ ops, slots: assignSlots(values, ops, maxRows) })),
@@ -257,22 +261,30 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan, memory?: Se
   };
 }
 
-function rankMemory(draft: DraftStage, { sizes, devices }: WeightSizes, plan: Plan): readonly RankMemory[] {
-  const stepBytes = stepArgumentBytes(draft.sizes, plan.model.shape, plan.kv.pageTokens);
-  return stageRanks(draft.stage).map(({ device, program }) => {
-    const { slots } = draft.programs[program]!.slots;
-    return {
-      stage: draft.stage.name,
-      device,
-      ...sizes[devices.get(device)!]!,
-      slots,
-      stepBytes,
-    };
-  });
+/** Adds what the ranks of a stage need to what others need on their devices. */
+function addRankMemory(
+  byDevice: Map<number, RankMemory[]>,
+  { stage, ranks, sizes: steps, programs }: DraftStage,
+  { sizes, devices }: WeightSizes,
+  plan: Plan,
+): void {
+  const stepBytes = stepArgumentBytes(steps, plan.model.shape, plan.kv.pageTokens);
+  const needOf = once((program: number) =>
+    once((size: number): RankMemory => {
+      const { slots } = programs[program]!.slots;
+      return { stage: stage.name, ...sizes[size]!, slots, stepBytes };
+    }),
+  );
+  for (const { device, program } of ranks) {
+    const need = needOf(program)(devices.get(device)!);
+    const others = byDevice.get(device);
+    if (others) others.push(need);
+    else byDevice.set(device, [need]);
+  }
 }
 
 function stageWeights(draft: DraftStage): StageWeights {
-  const devices = new Map(stageRanks(draft.stage).map((rank) => [rank.device, rank.shard]));
+  const devices = new Map(draft.ranks.map((rank) => [rank.device, rank.shard]));
   const layerOf = (weight: string): number => draft.layers.get(weight) ?? -1;
   return { stage: draft.stage.name, shards: draft.shards, devices, layerOf };
 }

@@ -10,7 +10,6 @@
 import { formatBytes } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
-import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
 import { kvView, mostPages } from '../model/kv-window.js';
 import { overlaidBuffers } from '../ir/workspace.js';
@@ -19,10 +18,9 @@ import type { WeightReshard } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { decodingPages } from './kv-pools.js';
 
-/** Bytes one rank of a stage needs on its device. */
+/** Bytes a rank of a stage needs on its device; one value for all that need the same. */
 export interface RankMemory {
   readonly stage: string;
-  readonly device: number;
   readonly weights: number;
   readonly largestWeight: number;
   /** Slots of its program. */
@@ -49,37 +47,39 @@ export interface KnownWeights {
 /**
  * Weights and workspace per device, by device id.
  *
+ * @param ranks by device
  * @param changes stages that take turns on devices
  */
 export function fixedMemory(
   plan: Plan,
-  ranks: readonly RankMemory[],
+  ranks: ReadonlyMap<number, readonly RankMemory[]>,
   changes: readonly Pick<WeightReshard, 'from' | 'to'>[],
   { resident, turning }: KnownWeights = {},
 ): readonly DeviceMemory[] {
-  const byDevice = groupBy(ranks, (rank) => rank.device);
-  const devices = [...byDevice].sort(([a], [b]) => a - b);
+  const devices = [...ranks].sort(([a], [b]) => a - b);
   const switches = (a: RankMemory, b: RankMemory): boolean =>
     changes.some(({ from, to }) => from === a.stage && to === b.stage);
-  // Ranks of a program have one list of slots: the workspace of devices with the same lists is found once.
-  const listId = numbered<RankMemory['slots']>();
-  const workspaces = new Map<string, number>();
-  const workspaceOf = (mine: readonly RankMemory[]): number => {
-    const key = mine.map(({ stage, slots }) => `${stage} ${listId(slots)}`).join();
-    const bytes =
-      workspaces.get(key) ?? workspaceBytes(mine, resident === undefined ? switches : () => false);
-    workspaces.set(key, bytes);
-    return bytes;
-  };
-  return devices.map(([device, mine]) => {
+  const needs = (mine: readonly RankMemory[]): Pick<DeviceMemory, 'weights' | 'workspace'> => {
     const inTurn = mine.some((a) => mine.some((b) => switches(a, b)));
     const weights = Math.max(...mine.map((rank) => rank.weights));
     const spare = inTurn ? Math.max(...mine.map((rank) => rank.largestWeight)) : 0;
     return {
+      weights: weights + spare,
+      workspace: workspaceBytes(mine, resident === undefined ? switches : () => false),
+    };
+  };
+  // Devices whose ranks need the same are looked at once.
+  const rankId = numbered<RankMemory>();
+  const known = new Map<string, ReturnType<typeof needs>>();
+  return devices.map(([device, mine]) => {
+    const key = mine.map(rankId).join();
+    const needed = known.get(key) ?? needs(mine);
+    known.set(key, needed);
+    return {
       device,
       budget: Math.floor(plan.topology.devices[device]!.kind.memory * plan.memoryUse),
-      weights: resident?.get(device) ?? turning?.get(device) ?? weights + spare,
-      workspace: workspaceOf(mine),
+      weights: resident?.get(device) ?? turning?.get(device) ?? needed.weights,
+      workspace: needed.workspace,
     };
   });
 }

@@ -6,6 +6,7 @@
  */
 import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
+import { once } from '../once.js';
 import type { WeightMoves } from '../ir/in-place.js';
 import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
@@ -42,22 +43,16 @@ export function settleReshard(
   const entries = new Map(transition.devices.map((entry) => [entry.device, entry]));
   const before = new Map(from.holdings.map((rank) => [rank.device, rank]));
   const after = new Map(to.holdings.map((rank) => [rank.device, rank]));
-  const lasts = new Map<readonly TensorPiece[], ReadonlyMap<string, readonly TensorPiece[]>>();
-  const lastingOf = (device: number): ReadonlyMap<string, readonly TensorPiece[]> => {
-    const pieces = from.lasting(device);
-    const sorted = lasts.get(pieces) ?? byTensor(pieces);
-    lasts.set(pieces, sorted);
-    return sorted;
-  };
+  const sorted = once(byTensor<TensorPiece>);
   const origin = memo.originsOf([...from.holdings, ...to.holdings]);
 
   const settleDevice = (device: number): SettledDevice => {
     const entry = entries.get(device);
     if (entry === undefined) return { moves: [], lacking: 0 };
     // What is there already, in its place or elsewhere.
-    const held = byTensor([...before.get(device)!.weights, ...to.lasting(device)]);
+    const held = [sorted(before.get(device)!.weights), sorted(to.lasting(device))];
     const isThere = ({ piece }: MovedPart): boolean =>
-      held.get(piece.tensor)?.some((other) => contains(other, piece)) ?? false;
+      held.some((list) => list.get(piece.tensor)?.some((other) => contains(other, piece)));
     let lacking = 0;
     const parts = movedParts(left[entry.moves]!, entry.peers).map((part): MovedPart => {
       if (part.kind === 'copy') return part;
@@ -77,7 +72,7 @@ export function settleReshard(
     const moves = settled.flatMap((each) => each.moves);
     const evict = plan.evict.flatMap(({ device: place, piece: { tensor, ...rectangle } }) => {
       const device = devices[place]!;
-      return subtractAll(rectangle, lastingOf(device).get(tensor) ?? []).map((rest) => {
+      return subtractAll(rectangle, sorted(from.lasting(device)).get(tensor) ?? []).map((rest) => {
         const piece = { tensor, ...rest };
         return { device, piece, bytes: bytesOf(piece) };
       });

@@ -2,7 +2,6 @@
  * What the weights of stages that take turns need of each device, exactly as the executor will lay them out. Devices
  * that do the same are planned once.
  */
-import { numbered } from '../numbered.js';
 import type { DeviceWeights, WeightPlaces } from '../ir/device-weights.js';
 import { partsThere, type BroughtPiece, type RangesByWeight, type WeightMoves } from '../ir/in-place.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
@@ -19,24 +18,26 @@ export type TurningWeights = ReadonlyMap<number, DeviceWeights>;
  *
  * @param plan of a device with these residences and transitions
  */
-export function planByDevice<Planned>(
+export function planByDevice<Planned extends object>(
   stages: Residing,
   plan: (residences: readonly Residence[], transitions: TransitionsByResidence, device: number) => Planned,
 ): ReadonlyMap<number, Planned> {
   const residences = residencesOf(stages);
   const known = new Map<string, Planned>();
-  const devices = new Set(
-    stages.transitions.flatMap((transition) => transition.devices.map((each) => each.device)),
+  const shards = stages.stages.map(({ ranks }) => new Map(ranks.map(({ device, shard }) => [device, shard])));
+  const moves = stages.transitions.map(
+    ({ devices }) => new Map(devices.map((each) => [each.device, each.moves])),
   );
-  const idOf = numbered<DeviceMoves>();
+  const devices = new Set(moves.flatMap((entries) => [...entries.keys()]));
   return new Map(
     [...devices].map((device) => {
-      const transitions = deviceTransitions(stages, residences, device);
-      const shards = stages.stages.map(({ ranks }) => ranks.find((rank) => rank.device === device)?.shard);
-      const key = [...shards, ...[...transitions.values()].map((moves) => idOf(moves))].join();
-      const planned =
-        known.get(key) ?? plan(deviceResidences(stages, residences, device), transitions, device);
-      known.set(key, planned);
+      const key = [...shards, ...moves].map((indices) => indices.get(device)).join();
+      let planned = known.get(key);
+      if (planned === undefined) {
+        const transitions = deviceTransitions(stages, residences, device);
+        planned = plan(deviceResidences(stages, residences, device), transitions, device);
+        known.set(key, planned);
+      }
       return [device, planned];
     }),
   );

@@ -154,6 +154,8 @@ function searchAmong(
 const narrowest = (hops: readonly Hop[]): number => Math.min(...hops.map((h) => h.link.bandwidth));
 
 function toRoute(hops: readonly Hop[]): Route {
+  const [only] = hops;
+  if (hops.length === 1) return { hops, bandwidth: only!.link.bandwidth, latency: only!.link.latency };
   return { hops, bandwidth: narrowest(hops), latency: hops.reduce((s, h) => s + h.link.latency, 0) };
 }
 

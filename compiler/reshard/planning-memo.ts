@@ -31,7 +31,11 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
   const holdingId = numbered<RankHolding['weights']>();
   const origins = new Map<string, Origin>();
   const groups = new Map<Origin, Map<string, GroupRoads>>();
-  const likenessId = numbered<string>();
+  const kinds: (readonly Word[])[] = [];
+  const likenessOf = (words: readonly Word[]): number => {
+    const known = kinds.findIndex((kind) => sameWords(kind, words));
+    return known < 0 ? kinds.push(words) - 1 : known;
+  };
   const describe = roadsDescriber(roads);
   return {
     originsOf(ranks) {
@@ -50,34 +54,33 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
       const key = `${from.join()} ${to.join()}`;
       let found = known.get(key);
       if (found === undefined) {
-        const { text, lanes } = describe(from, to, origin);
-        known.set(key, (found = { likeness: likenessId(text), lanes }));
+        const { words, lanes } = describe(from, to, origin);
+        known.set(key, (found = { likeness: likenessOf(words), lanes }));
       }
       return found;
     },
   };
 }
 
-/** Describes roads as text in which lanes are numbered in the order in which they are met, so that only their kind counts. */
+/** Describes roads in words in which lanes are numbered in the order in which they are met, so that only their kind counts. */
 function roadsDescriber(
   roads: Roads,
 ): (from: readonly number[], to: readonly number[], origin: Origin) => Described {
-  const kindId = numbered<string>();
   const laneKind = once((lane: number) => {
     const { link, direction, bandwidth, latency } = roads.lanes[lane]!;
-    return kindId(`${link} ${direction} ${bandwidth} ${latency}`);
+    return `${link} ${direction} ${bandwidth} ${latency}`;
   });
   return (from, to, origin) => {
     const local = new Map<number, number>();
-    const text: (number | string)[] = [];
+    const words: Word[] = [];
     const describe = (road: Road | undefined): void => {
-      text.push(';');
+      words.push(';');
       for (const { link, from: start, to: end, lanes } of road?.hops ?? []) {
-        text.push(link, start, end);
+        words.push(link, start, end);
         for (const lane of lanes) {
           let id = local.get(lane);
           if (id === undefined) local.set(lane, (id = local.size));
-          text.push(id);
+          words.push(id);
         }
       }
     };
@@ -86,13 +89,19 @@ function roadsDescriber(
       for (const sender of from) describe(roads.betweenDevices(sender, device));
     }
     const lanes = [...local.keys()];
-    return { text: `${text.join('>')}|${lanes.map(laneKind).join()}`, lanes };
+    return { words: [...words, ...lanes.map(laneKind)], lanes };
   };
 }
 
+type Word = string | number;
+
 interface Described {
-  readonly text: string;
+  readonly words: readonly Word[];
   readonly lanes: readonly number[];
+}
+
+function sameWords(a: readonly Word[], b: readonly Word[]): boolean {
+  return a.length === b.length && a.every((word, index) => word === b[index]);
 }
 
 /** All tensors of some holdings, each as far as any of them reaches. */

@@ -1,0 +1,80 @@
+/** How often the costly parts of compiling run, and what they make: with what is distinct, not with layers and devices. */
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { compilePlan, type CompileResult } from '../../compiler/compile.js';
+import { layOutArena } from '../../compiler/ir/weight-arena.js';
+import { lowerTransition } from '../../compiler/passes/lower-transitions.js';
+import { chooseMoves } from '../../compiler/reshard/plan-moves.js';
+import { halfResident } from './support/half-resident.js';
+import { makePlan, type PlanOptions } from './support/make-plan.js';
+
+vi.mock('../../compiler/ir/weight-arena.js', { spy: true });
+vi.mock('../../compiler/passes/lower-transitions.js', { spy: true });
+vi.mock('../../compiler/reshard/plan-moves.js', { spy: true });
+
+interface Calls {
+  readonly layOutArena: number;
+  readonly lowerTransition: number;
+  readonly chooseMoves: number;
+}
+
+function calls(): Calls {
+  const of = (spied: unknown): number => vi.mocked(spied as () => void).mock.calls.length;
+  return {
+    layOutArena: of(layOutArena),
+    lowerTransition: of(lowerTransition),
+    chooseMoves: of(chooseMoves),
+  };
+}
+
+/** Prefill in two pipeline stages, decode over four ranks, on replicas of four devices each. */
+function reshard(layers: number, replicas: number): PlanOptions {
+  const devices = { peerBandwidth: 50e9, shape: { layers, context: 32 } };
+  return {
+    ...devices,
+    stages: [
+      { name: 'prefill', mesh: { dp: replicas, pp: 2, tp: 2 } },
+      { name: 'decode', mesh: { dp: replicas, tp: 4 } },
+    ],
+  };
+}
+
+function compileInTurns(layers: number, replicas: number): CompileResult {
+  return compilePlan({ ...makePlan(reshard(layers, replicas)), residence: 'switch' });
+}
+
+/** Different values among the intervals that holdings consist of, by identity. */
+function intervals({ transitions: { holdings } }: CompileResult): number {
+  const pieces = Object.values(holdings).flatMap((ranks) => ranks.flatMap((rank) => rank.weights));
+  return new Set(pieces.flatMap(({ rows, cols }) => [rows, cols])).size;
+}
+
+describe('compiling a re-shard', () => {
+  beforeEach(() => vi.clearAllMocks());
+
+  it('plans and lowers moves once per transition, also where some layers stay in both shardings', () => {
+    compileInTurns(8, 1);
+    expect(calls()).toMatchObject({ lowerTransition: 2, chooseMoves: 2 });
+    const plan = halfResident(makePlan(reshard(8, 1)));
+    if (plan === undefined) throw new Error('no memory makes some of the layers stay');
+    vi.clearAllMocks();
+    const { transitions } = compilePlan(plan);
+    expect(transitions.residence!.layers!.length).toBeGreaterThan(0);
+    expect(calls()).toMatchObject({ lowerTransition: 2, chooseMoves: 2 });
+  });
+
+  it('lays memory out once for devices that do the same, whatever the replicas', () => {
+    compileInTurns(8, 1);
+    const one = calls();
+    expect(one.layOutArena).toBe(4);
+    vi.clearAllMocks();
+    const { runtime } = compileInTurns(8, 8);
+    expect(calls()).toEqual(one);
+    for (const { moves } of runtime.transitions) expect(moves).toHaveLength(4);
+  });
+
+  it('makes the rectangles of all layers once, whatever their number', () => {
+    const few = intervals(compileInTurns(8, 1));
+    expect(intervals(compileInTurns(32, 1))).toBe(few);
+    expect(intervals(compileInTurns(8, 4))).toBe(few);
+  });
+});
