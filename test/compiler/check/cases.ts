@@ -323,7 +323,7 @@ export const CASES: readonly Case[] = [
     says: '0..3',
   },
   { slug: 'out-of-range', source: 'param n: tokens = «2.5 tokens»', says: 'a whole number' },
-  { slug: 'out-of-range', source: 'device d { memory: «1e300 PB» }', says: 'is too large to reckon with' },
+  { slug: 'out-of-range', source: 'device d { memory: «1e300 TB» }', says: 'is too large to reckon with' },
   {
     slug: 'out-of-range',
     source: 'workload w { requests: «1_000_000_000», prompt: 1 tokens, output: 1 tokens }',
