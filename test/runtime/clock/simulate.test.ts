@@ -215,6 +215,18 @@ describe('simulate', () => {
     for (const [last, end] of inner) expect(last).toBeCloseTo(end, 12);
   });
 
+  it('slows what is handed on while the other devices of a processor compute', () => {
+    const stages = [{ name: 'serve', mesh: { pp: 2 } }];
+    const sent = (requests: number, change?: (plan: Plan) => Plan): number =>
+      run({ stages }, requestsOf(requests, 30, 4), FREE_ENGINE, 'dataflow', change).devices[0]!.seconds.send;
+    const shared = sharing({ 2: 0.5 });
+    expect(sent(1)).toBeGreaterThan(0);
+    // Of one sequence nothing is computed while its activations are on their way.
+    expect(sent(1, shared)).toBeCloseTo(sent(1), 12);
+    expect(sent(12, shared)).toBeGreaterThan(1.05 * sent(12));
+    expect(sent(12, shared)).toBeLessThanOrEqual(2 * sent(12) * (1 + 1e-9));
+  });
+
   it('adds host time to every step', () => {
     const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
     const slow = {
