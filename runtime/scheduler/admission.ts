@@ -184,12 +184,9 @@ function insertByArrival(list: Sequence[], sequence: Sequence): void {
 
 /** Whether the stage would have prompt tokens to compute if its weights were on the devices. */
 export function canPrefill(machine: Machine, stage: StageState): boolean {
-  return stage.prefills && stage.lanes.some((lane) => laneCanPrefill(machine, lane));
-}
-
-/** The same of one lane. */
-export function laneCanPrefill(machine: Machine, lane: Lane): boolean {
-  if (!lane.stage.prefills) return false;
+  if (!stage.prefills) return false;
   const waiting = machine.waiting.peek();
-  return unscheduledTokens(lane) > 0 || (waiting !== undefined && canPlace(machine, lane, waiting));
+  return stage.lanes.some(
+    (lane) => unscheduledTokens(lane) > 0 || (waiting !== undefined && canPlace(machine, lane, waiting)),
+  );
 }

@@ -137,7 +137,7 @@ export interface Machine {
   readonly pending: Map<number, Pending>;
   /** Actions found and not yet returned. */
   readonly out: Action[];
-  /** Changes of place and decisions to switch: what to start next must then be asked anew. */
+  /** Changes of place, prompts moved on, and decisions to switch: what to start next must then be asked anew. */
   changes: number;
   nextAction: number;
   arrivals: number;

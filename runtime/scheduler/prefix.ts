@@ -226,6 +226,8 @@ export function skipFilled(machine: Machine, lane: Lane, sequence: Sequence): vo
   }
   if (found.length === 0) return;
   sequence.scheduled = (first + found.length) * pageTokens;
+  // It may have no page for its next row yet, and the lane no prompt tokens left but for these.
+  machine.changes++;
   const seen = isIdle ? firstPageSeen(machine.config, sequence.scheduled) : 0;
   const table = [...sequence.pages];
   for (let at = 0; at < first + found.length; at++) {

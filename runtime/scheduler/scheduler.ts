@@ -74,7 +74,11 @@ export interface Scheduler {
 }
 
 export function createScheduler(config: SchedulerConfig): Scheduler {
-  const machine = createMachine(config);
+  return schedulerOf(createMachine(config));
+}
+
+/** The scheduler that a machine is the state of: to look at that, too. */
+export function schedulerOf(machine: Machine): Scheduler {
   return {
     apply: (event) => apply(machine, event),
     next() {

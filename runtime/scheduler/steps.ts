@@ -9,7 +9,7 @@
  * other through a pipeline: its stages execute steps in order, so a chunk finds the KV of the chunks before it.
  */
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
-import { laneCanPrefill } from './admission.js';
+import { canPlace } from './admission.js';
 import { startAction } from './holding.js';
 import { isResident, pagesFor } from './machine.js';
 import type { Lane, Machine, Pipeline, StageState } from './machine.js';
@@ -42,10 +42,17 @@ export function startSteps(machine: Machine): void {
       if (awaited.has(pipeline)) continue;
       while (pipeline.inFlight < stage.config.depth && startStep(machine, stage, lane));
       const tooFull = pipeline.inFlight >= stage.config.depth;
-      if (tooFull && pipeline.depth > stage.config.depth && laneCanPrefill(machine, lane))
-        awaited.add(pipeline);
+      if (tooFull && pipeline.depth > stage.config.depth && hasPrompts(machine, lane)) awaited.add(pipeline);
     }
   }
+}
+
+/** Whether the lane has prompt tokens for its next step, or could be given some; KV that is on its way is none. */
+function hasPrompts(machine: Machine, lane: Lane): boolean {
+  if (!lane.stage.prefills) return false;
+  const waiting = machine.waiting.peek();
+  if (waiting !== undefined && canPlace(machine, lane, waiting)) return true;
+  return lane.prefilling.some(({ place, scheduled, target }) => place === 'prefill' && scheduled < target);
 }
 
 function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
@@ -116,9 +123,12 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
 function takePagesAhead(machine: Machine, lane: Lane, sequence: Sequence, chosen: readonly Row[]): boolean {
   giveUpUnseen(machine, sequence, lane.pool);
   const { pages } = lane.pool;
-  const taken = Math.min(pages.free(), pagesToCome(machine, lane, sequence));
+  const toCome = pagesToCome(machine, lane, sequence);
+  const taken = Math.min(pages.free(), toCome);
   if (taken > 0) sequence.pages = [...sequence.pages, ...pages.take(taken)!];
-  return growTo(machine, sequence, sequence.scheduled + 1, chosen);
+  if (pagesFor(machine, sequence.scheduled + 1) <= sequence.pages.length) return true;
+  // With all that it may have, it waits until its steps in flight need less.
+  return toCome > taken && growTo(machine, sequence, sequence.scheduled + 1, chosen);
 }
 
 /**

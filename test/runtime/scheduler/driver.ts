@@ -2,9 +2,11 @@
  * A fake executor: it completes actions in any order, keeps a simulated KV memory, and throws as soon as the
  * scheduler breaks one of its promises.
  */
-import { createScheduler } from '../../../runtime/scheduler/scheduler.js';
+import { createMachine } from '../../../runtime/scheduler/machine.js';
+import { schedulerOf } from '../../../runtime/scheduler/scheduler.js';
 import type { Scheduler } from '../../../runtime/scheduler/scheduler.js';
 import type { SchedulerConfig } from '../../../runtime/scheduler/types.js';
+import { checkBatches, runningNow } from './batches.js';
 import { createKvMemory } from './kv-memory.js';
 import { createPromises } from './promises.js';
 import { check } from './tracks.js';
@@ -37,7 +39,8 @@ export function createDriver(
   config: SchedulerConfig,
   fails: (kind: TierMove['kind']) => boolean = () => false,
 ): Driver {
-  const scheduler = createScheduler(config);
+  const machine = createMachine(config);
+  const scheduler = schedulerOf(machine);
   const tracks = new Map<number, Track>();
   const rejected = new Map<number, string>();
   const flying = new Map<number, Work>();
@@ -73,7 +76,10 @@ export function createDriver(
 
   const poll = (): readonly Work[] => {
     const actions: Work[] = [];
-    for (const action of scheduler.next()) {
+    const before = runningNow(machine);
+    const given = scheduler.next();
+    checkBatches(machine, before, given);
+    for (const action of given) {
       if (action.kind === 'prepare') {
         promises.checkAnnouncement(action);
         announced.push({ action, at: log.length });
@@ -91,6 +97,7 @@ export function createDriver(
     const { running } = scheduler.state();
     const batch = config.stages.filter((stage) => stage.phases.includes('decode'));
     check(running <= batch.reduce((sum, stage) => sum + stage.batchRequests, 0), 'decode keeps to its batch');
+
     check(scheduler.next().length === 0, 'actions are returned once');
     return actions;
   };

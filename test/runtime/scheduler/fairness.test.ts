@@ -32,6 +32,7 @@ const options = fc.record({
     { prefillToken: 1, hostPage: 9, diskPage: 0 },
   ),
   pageTokens: fc.integer({ min: 3, max: 5 }),
+  window: fc.constantFrom(undefined, 7),
   transitions: fc.constantFrom<TransitionMode>('dataflow', 'barrier'),
   rules: fc.constantFrom(usualRules, nvmeRules),
 });

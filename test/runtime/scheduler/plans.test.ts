@@ -4,6 +4,8 @@ import type { Action } from '../../../runtime/scheduler/types.js';
 import { configOf } from './configs.js';
 import { createDriver } from './driver.js';
 import type { Driver } from './driver.js';
+import { promptOf } from './families.js';
+import type { Work } from './tracks.js';
 
 function arriveAll(driver: Driver, prompts: readonly number[], outputTokens: number): void {
   prompts.forEach((promptTokens, id) =>
@@ -94,6 +96,38 @@ describe('static', () => {
     const lastPrompt = steps.findLastIndex(({ stage }) => stage === 'prefill');
     expect(steps.slice(0, lastPrompt).map(({ stage }) => stage)).not.toContain('decode');
     expect(driver.scheduler.state()).toMatchObject({ finished: 12 });
+  });
+
+  it('does not hold decode back for a prompt whose KV is still on its way', () => {
+    const options = { decodeDepth: 2, prefillPages: 24, hostPages: 60 };
+    const driver = createDriver(configOf('static-within', options));
+    const request = (id: number, promptTokens: number, outputTokens: number, alike = 0): void =>
+      driver.arrive({
+        ...{ id, promptTokens, maxNewTokens: outputTokens, outputTokens },
+        ...promptOf({ id, promptTokens, family: 'a', alike }, 4),
+      });
+    const finish = (id: number): void => {
+      for (; !driver.hasEnded(id); driver.complete(driver.completable()[0]!)) driver.poll();
+    };
+    request(0, 2, 30);
+    request(1, 2, 30);
+    // Leaves its beginning in the host tier, and loses it on the devices to those after it.
+    request(2, 9, 2, 8);
+    finish(2);
+    for (const id of [3, 4]) {
+      request(id, 40, 1);
+      finish(id);
+    }
+    request(5, 10, 2, 8);
+    driver.poll();
+    const isLoad = (action: Work): boolean => action.kind === 'page_in';
+    expect(driver.completable().filter(isLoad)).toMatchObject([{ sequence: 5, positions: [0, 1] }]);
+    // One of two steps is done at a time: the next is always there already.
+    for (let steps = 0; steps < 4; steps++) {
+      driver.complete(driver.completable().find((action) => !isLoad(action))!);
+      expect(driver.completable().filter((action) => !isLoad(action))).toHaveLength(1);
+      expect(driver.poll()).toHaveLength(1);
+    }
   });
 
   it('spreads requests over replicas', () => {
