@@ -52,6 +52,22 @@ describe('declared shapes', () => {
   });
 });
 
+describe('room for KV', () => {
+  const slugsOf = (model: string, memory: string): readonly string[] => {
+    const world = WORLD.replace('memory: 16 GB', `memory: ${memory}`);
+    const source = `${world}model mine { ${model} }\nplan p for mine on t { stage serve: prefill + decode on gpu { mesh (tp: 2, dp: 4)\nmicrobatch: 512 tokens }\nflow requests -> serve -> results }`;
+    return checkText(source).diagnostics.map(({ slug }) => slug);
+  };
+
+  it('is that of the window where every layer slides, and of the context where one does not', () => {
+    // 8192 tokens take 8 MiB on a rank, 1024 take one.
+    expect(slugsOf(`family: mistral, ${SIZES}, window: 1024 tokens`, '5 MB')).toEqual([]);
+    expect(slugsOf(`family: mistral, ${SIZES}, window: 8000 tokens`, '5 MB')).toEqual(['kv-tight']);
+    expect(slugsOf(`family: gemma2, ${SIZES}, window: 1024 tokens`, '5 MB')).toEqual(['kv-tight']);
+    expect(slugsOf(`family: llama, ${SIZES}`, '5 MB')).toEqual(['kv-tight']);
+  });
+});
+
 describe('a model with a source', () => {
   it('can serve less of its context', () => {
     const narrow = planOf('source: "m", context: 100 tokens', { m: clerkConfig });
