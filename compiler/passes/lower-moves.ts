@@ -53,10 +53,18 @@ export function lowerMoves(
   );
   const reshardOf = ({ from, to }: { readonly from: string; readonly to: string }): WeightReshard =>
     reshards.find((reshard) => reshard.from === from && reshard.to === to)!;
+  const residences = residencesOf(planned.residing);
+  // Stages that hold the same change alike: what the first of them does is what each does.
+  const lowered = new Map<string, RuntimeTransition>();
   const transitions = planned.own.map((own) => {
-    const { from, to } = own.transition;
+    const { from, to, origin } = own.transition;
+    const pair = `${residences.get(from)!.residence}->${residences.get(to)!.residence}`;
+    const first = lowered.get(pair);
+    if (first !== undefined) return { ...first, from, to, origin };
     const [before, after] = [placements.get(from)!, placements.get(to)!];
-    return lowerTransition(reshardOf(own.transition), own, before, after, planned.sourcesOf);
+    const transition = lowerTransition(reshardOf(own.transition), own, before, after, planned.sourcesOf);
+    lowered.set(pair, transition);
+    return transition;
   });
   const residing = residingOf(stages, placements, transitions);
   const foreseen = foreseenPlaces(planned, residing);

@@ -146,6 +146,26 @@ describe('settled moves', () => {
     );
   }, 120_000);
 
+  it('are so where two of three stages hold the same', () => {
+    for (const alike of [
+      [0, 1],
+      [0, 2],
+      [1, 2],
+    ]) {
+      const plan = makePlan({
+        weights: 'bf16',
+        peerBandwidth: 50e9,
+        stages: ['prefill', 'decode', 'late'].map((name, index) => ({
+          name,
+          phases: [index === 0 ? 'prefill' : 'decode'],
+          mesh: alike.includes(index) ? { pp: 2, tp: 2 } : { tp: 4 },
+        })),
+      });
+      const { brought, bound } = compare({ ...plan, residence: 'switch' });
+      expect(brought).toBeGreaterThanOrEqual(bound);
+    }
+  });
+
   it('are so where some layers stay in both shardings', () => {
     for (const peerBandwidth of [1e9, 50e9]) {
       const plan = halfResident(
