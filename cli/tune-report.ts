@@ -7,7 +7,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../compiler/planner/candidates.js';
-import type { TuneCounts, Tuned, TuneResult } from '../runtime/tune/tune.js';
+import type { TuneCounts, Tuned, TuneResult } from '../runtime/tune/search.js';
 import { formatCount, formatSeconds, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {

@@ -11,7 +11,8 @@ import {
 import type { Mesh, Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
-import { tune, type Tuned, type TuneOptions } from '../../runtime/tune/tune.js';
+import type { Tuned, TuneOptions } from '../../runtime/tune/search.js';
+import { tune } from '../../runtime/tune/tune.js';
 
 /** Tokens of a prefill step to try: the paper tunes the chunk of the baseline for every point. */
 const CHUNKS: Readonly<Record<'static' | 're-sharded', readonly number[]>> = {

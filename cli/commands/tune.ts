@@ -13,7 +13,10 @@ import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { UNITS } from '../../compiler/check/units.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
-import { tuneInParts, type Goal, type TuneOptions, type TuneResult } from '../../runtime/tune/tune.js';
+import type { TuneOptions, TuneResult } from '../../runtime/tune/search.js';
+import { trialWorkers } from '../../runtime/tune/trial-pool.js';
+import type { Goal } from '../../runtime/tune/trial.js';
+import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
 import {
   action,
   addJsonOption,
@@ -179,11 +182,16 @@ async function search(
   try {
     return await interruptible(async (signal) => {
       let listened = performance.now();
-      const parts = tuneInParts(candidates, requests, wanted);
+      const devices = candidates[0]?.base.topology.devices.length ?? 0;
+      const workers = trialWorkers(requests, devices);
+      const parts =
+        workers === 0
+          ? tuneInParts(candidates, requests, wanted)
+          : tuneOnWorkers(candidates, requests, wanted, { workers, signal });
       for (;;) {
-        const { done, value: result } = parts.next();
-        progress.update(done ? candidates.length : decided(result), candidates.length, noteOf(result));
-        if (done) return { result, interrupted: false };
+        const { done, value: result } = await parts.next();
+        progress.update(decided(result), candidates.length, noteOf(result));
+        if (done) return { result, interrupted: decided(result) < candidates.length };
         if (performance.now() - listened < LISTEN_EVERY) continue;
         await new Promise<void>((resolve) => void setImmediate(resolve));
         if (signal.aborted) return { result, interrupted: true };

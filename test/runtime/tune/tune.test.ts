@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../../compiler/compile.js';
 import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import { tune, type Goal, type Tuned, type TuneResult } from '../../../runtime/tune/tune.js';
+import type { Tuned, TuneResult } from '../../../runtime/tune/search.js';
+import type { Goal } from '../../../runtime/tune/trial.js';
+import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
 const makespan = ({ simulation }: Tuned): number => simulation.makespan;

@@ -1,0 +1,274 @@
+/**
+ * The search for the best of all candidates for a workload, by simulation. The most promising go first, and a simulation
+ * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
+ * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
+ *
+ * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere.
+ *
+ * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
+ *
+ *     rough bound -> bound -> compiled, with the bound of its exact room for KV -> simulated, with bounds of what is left
+ */
+import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
+import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
+import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
+import { kvView } from '../../compiler/model/kv-window.js';
+import { demandOf } from '../../compiler/planner/demand.js';
+import { boundFigures, createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
+import { numbered } from '../../compiler/numbered.js';
+import { createHeap } from '../../compiler/reshard/heap.js';
+import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { TransitionMode } from '../scheduler/types.js';
+import { isLate, ROUNDING, type Goal, type Trial, type TrialOutcome, type TrialSetting } from './trial.js';
+
+export interface Tuned {
+  readonly candidate: Candidate;
+  readonly plan: Plan;
+  readonly simulation: Simulation;
+}
+
+/** What became of the candidates; each is counted once. */
+export interface TuneCounts {
+  readonly candidates: number;
+  /** Do not fit the devices, or cannot hold some request. */
+  readonly unfit: number;
+  /** The same as one with a smaller batch that memory has no room for either. */
+  readonly needless: number;
+  /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
+  readonly outbid: number;
+  readonly outbidCompiled: number;
+  /** Could not win any more from some point of their simulation on. */
+  readonly givenUp: number;
+  /** Simulated to the end. */
+  readonly simulated: number;
+}
+
+export interface TuneResult {
+  /** Candidates whose simulation was carried through, the best first. */
+  readonly ranked: readonly Tuned[];
+  readonly counts: TuneCounts;
+}
+
+export interface TuneOptions {
+  readonly engine?: EngineModel;
+  readonly goal?: Goal;
+  /** How many of the best are wanted; pruning leaves those right. Default 1; `all` prunes nothing. */
+  readonly keep?: number | 'all';
+  /** How devices change stage. Default as Fulcrum's do. */
+  readonly transitions?: TransitionMode;
+  /** Seconds that a plan must take less than to be of interest. */
+  readonly within?: number;
+  /** For searches that have plans in common. */
+  readonly compile?: PlanCompiler;
+  /** How many trials to ask for at once, at most. Default 1. Which plans win does not hang on it. */
+  readonly atOnce?: number;
+}
+
+/** What a search says, now and then. */
+export type SearchPart =
+  | { readonly kind: 'pause'; readonly found: TuneResult }
+  /** Goes on with what came of the trials, in their order. */
+  | {
+      readonly kind: 'try';
+      readonly found: TuneResult;
+      readonly trials: readonly Trial[];
+      readonly setting: TrialSetting;
+    };
+
+/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
+interface Bounded extends RoughBound {
+  readonly candidate: Candidate;
+  /** Its place among the candidates: of equals the first goes first. */
+  readonly index: number;
+  /** Absent as long as the bound is a rough one. */
+  readonly bound?: PlanBound;
+  /** The plan, once it is compiled: the bound is that of its exact room for KV then. */
+  readonly compiled?: { readonly plan: Plan; readonly runtime: RuntimeGraph };
+}
+
+/** Candidates bounded between two times that a search lets others do something. */
+const BOUNDS_OF_PART = 200;
+
+/** Searches; answers are wanted for parts that ask for trials alone. */
+export function* searchInParts(
+  candidates: readonly Candidate[],
+  requests: readonly SimulatedRequest[],
+  options: TuneOptions = {},
+): Generator<SearchPart, TuneResult, readonly TrialOutcome[]> {
+  const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
+  const counts = { unfit: 0, needless: 0, outbid: 0, outbidCompiled: 0, givenUp: 0, simulated: 0 };
+  const ranked: Tuned[] = [];
+  const found = (): TuneResult => ({
+    ranked: [...ranked],
+    counts: { candidates: candidates.length, ...counts },
+  });
+  const pause = (): SearchPart => ({ kind: 'pause', found: found() });
+  const [first] = candidates;
+  if (first === undefined) return found();
+  const setting: TrialSetting = {
+    engine,
+    transitions: options.transitions ?? 'dataflow',
+    goal,
+    within: options.within ?? Infinity,
+    ...workload(first.base, requests),
+  };
+  const search: Search = {
+    ...setting,
+    keep: keep === 'all' ? Infinity : keep,
+    context: createBoundContext(first.base.topology, engine),
+    compile: options.compile ?? createPlanCompiler(),
+    exactBounds: boundsByStages(),
+  };
+  const queue = createHeap<Bounded>(inOrderOf(goal, first));
+  const roughBound = createRoughBound(search.demand, search.context);
+  const isNeedless = needlessBatches();
+  for (const [index, candidate] of candidates.entries()) {
+    const rough = roughBound(candidate);
+    if (rough === undefined) counts.unfit++;
+    else if (isNeedless(candidate, rough)) counts.needless++;
+    else queue.push({ candidate, index, ...rough });
+    if (index % BOUNDS_OF_PART === 0) yield pause();
+  }
+  let trials: Trial[] = [];
+  for (;;) {
+    const next = queue.pop();
+    if (next === undefined && trials.length === 0) return found();
+    if (next !== undefined) {
+      const by = Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
+      if (isLate(next.least, by)) {
+        counts[next.compiled ? 'outbidCompiled' : 'outbid']++;
+        continue;
+      }
+      if (next.compiled === undefined) {
+        const closer = next.bound === undefined ? boundFully(next, search) : compileFully(next, search);
+        if (closer !== undefined) queue.push(closer);
+        else counts.unfit++;
+        yield pause();
+        continue;
+      }
+      trials.push({ candidate: next.candidate, bound: next.bound!, ...next.compiled, by });
+      if (trials.length < atOnce) continue;
+    }
+    const outcomes = yield { kind: 'try', found: found(), trials, setting };
+    for (const [index, { candidate, plan }] of trials.entries()) {
+      const outcome = outcomes[index]!;
+      if (typeof outcome === 'string') counts[outcome]++;
+      else {
+        counts.simulated++;
+        ranked.push({ candidate, plan, simulation: outcome });
+      }
+    }
+    ranked.sort((a, b) => figure(goal, a) - figure(goal, b));
+    trials = [];
+    yield pause();
+  }
+}
+
+/**
+ * Of batches beyond what memory has room for, the least alone is worth a look: larger ones are never reached either, and
+ * leave less room.
+ */
+function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean {
+  const least = new Map<string, number>();
+  const idOf = numbered<unknown>();
+  return ({ base, stages }, { sequences }) => {
+    const { devices, mesh, phases, microbatchTokens, batchRequests } = stages.at(-1)!;
+    if (batchRequests <= sequences) return false;
+    const before = stages.length > 1 ? stages[0] : undefined;
+    const tokens = phases.length > 1 ? microbatchTokens : 0;
+    const key = [base, before, devices, mesh].map(idOf).join() + ` ${tokens}`;
+    const known = Math.min(least.get(key) ?? Infinity, batchRequests);
+    least.set(key, known);
+    return batchRequests > known;
+  };
+}
+
+/** Bounds of compiled plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
+interface ExactBounds {
+  readonly get: (candidate: Candidate) => PlanBound | undefined;
+  readonly set: (candidate: Candidate, bound: PlanBound) => void;
+}
+
+function boundsByStages(): ExactBounds {
+  const idOf = numbered<unknown>();
+  const known = new Map<string, PlanBound>();
+  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
+  return {
+    get: (candidate) => known.get(key(candidate)),
+    set: (candidate, bound) => void known.set(key(candidate), bound),
+  };
+}
+
+interface Search extends TrialSetting {
+  readonly keep: number;
+  readonly context: BoundContext;
+  readonly compile: PlanCompiler;
+  readonly exactBounds: ExactBounds;
+}
+
+/** Lengths as every plan runs them: a sequence ends with the context. */
+function workload(
+  { model, kv }: Plan,
+  requests: readonly SimulatedRequest[],
+): Pick<TrialSetting, 'requests' | 'demand'> {
+  const { shape } = model;
+  const cut = requests.map((request) => ({
+    ...request,
+    outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
+  }));
+  return { requests: cut, demand: demandOf(cut, kvView(shape, kv.pageTokens)) };
+}
+
+/** Undefined where the candidate is sure not to fit. */
+function boundFully(each: Bounded, { context, exactBounds, demand }: Search): Bounded | undefined {
+  const bound = exactBounds.get(each.candidate) ?? candidateBound(each.candidate, context);
+  return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
+}
+
+/** Undefined where the candidate does not fit. */
+function compileFully(each: Bounded, { compile, exactBounds, demand }: Search): Bounded | undefined {
+  const plan = candidatePlan(each.candidate);
+  const { runtime, diagnostics } = compile(plan);
+  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const bound = each.bound!.compiled(runtime);
+  exactBounds.set(each.candidate, bound);
+  if (!bound.fits(demand)) return undefined;
+  return { ...each, bound, ...boundFigures(bound, demand), compiled: { plan, runtime } };
+}
+
+/** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
+const CAPS_LATER = 1.05;
+
+/** A good plan early lets others go early; which goes first decides nothing else. */
+function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Bounded, b: Bounded) => number {
+  const seconds = ({ estimate, candidate: { base } }: Bounded): number =>
+    base === first ? estimate : estimate * CAPS_LATER;
+  const inTime = (a: Bounded, b: Bounded): number => seconds(a) - seconds(b) || a.index - b.index;
+  return kind === 'latency' ? (a, b) => a.betweenTokens - b.betweenTokens || inTime(a, b) : inTime;
+}
+
+/** What plans are ranked by, the least first. */
+function figure({ kind }: Goal, { simulation }: Tuned): number {
+  return kind === 'latency' ? simulation.latency.betweenTokens : simulation.makespan;
+}
+
+/** Seconds by which a candidate must be done to matter. */
+function deadline({ betweenTokens }: Bounded, ranked: readonly Tuned[], search: Search): number {
+  const { goal, keep, requests } = search;
+  const worst = ranked[keep - 1];
+  switch (goal.kind) {
+    case 'throughput':
+      return worst?.simulation.makespan ?? Infinity;
+    case 'latency':
+      if (worst !== undefined && betweenTokens >= worst.simulation.latency.betweenTokens) return 0;
+      return (requests.length / goal.floor) * (1 + ROUNDING);
+    case 'front':
+      return ranked
+        .filter(({ simulation }) => simulation.latency.betweenTokens <= betweenTokens)
+        .reduce((least, { simulation }) => Math.min(least, simulation.makespan), Infinity);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The trial of a candidate: its run of the workload on the clock, which is given up as soon as what is left of it shows
+ * that it is done too late.
+ */
+import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import type { PlanBound } from '../../compiler/planner/bound.js';
+import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { Demand } from '../../compiler/planner/demand.js';
+import { simulateInParts } from '../clock/simulate.js';
+import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { TransitionMode } from '../scheduler/types.js';
+import { createWorkLeft } from './work-left.js';
+
+/**
+ * What is wanted of a plan.
+ * - `throughput`: all requests done as soon as can be
+ * - `latency`: least time between tokens, of plans that reach so many requests per second
+ * - `front`: every plan than which no other has both more throughput and less time between tokens
+ */
+export type Goal =
+  | { readonly kind: 'throughput' }
+  | { readonly kind: 'latency'; readonly floor: number }
+  | { readonly kind: 'front' };
+
+/** What all trials of a search have in common. */
+export interface TrialSetting {
+  readonly engine: EngineModel;
+  readonly transitions: TransitionMode;
+  readonly goal: Goal;
+  /** Seconds that a plan must take less than to be of interest. */
+  readonly within: number;
+  readonly requests: readonly SimulatedRequest[];
+  /** Of those requests. */
+  readonly demand: Demand;
+}
+
+export interface Trial {
+  readonly candidate: Candidate;
+  readonly plan: Plan;
+  /** The plan, compiled. */
+  readonly runtime: RuntimeGraph;
+  /** Of the compiled plan. */
+  readonly bound: PlanBound;
+  /** Seconds by which it must be done to matter. */
+  readonly by: number;
+}
+
+/** What came of a trial; `unfit` where some request cannot be served. */
+export type TrialOutcome = Simulation | 'unfit' | 'givenUp';
+
+/** What sums of many small numbers may be off by. */
+export const ROUNDING = 1e-9;
+
+export function isLate(seconds: number, by: number): boolean {
+  return seconds * (1 - ROUNDING) >= by;
+}
+
+/** Steps between two looks at whether a simulation has a chance left. */
+const LOOK_EVERY = 50;
+
+/** Carries out a trial, with pauses. */
+export function* trialInParts(
+  { plan, runtime, bound, by }: Trial,
+  { engine, transitions, goal, within, requests, demand }: TrialSetting,
+): Generator<void, TrialOutcome> {
+  const left = createWorkLeft(requests, demand);
+  let steps = 0;
+  const simulation = yield* simulateInParts(
+    runtime,
+    plan,
+    requests,
+    { engine, transitions },
+    ({ items, now, dropped }) => {
+      left.count(items);
+      return ++steps % LOOK_EVERY !== 0 || !isLate(now + bound.least(left.demand(dropped()), true), by);
+    },
+  );
+  if (simulation === undefined || simulation.makespan >= within) return 'givenUp';
+  if (goal.kind === 'latency' && simulation.makespan > by) return 'givenUp';
+  const wanted = requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
+  const all = simulation.requests.rejected === 0 && simulation.tokens.output === wanted;
+  return all ? simulation : 'unfit';
+}
