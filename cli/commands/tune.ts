@@ -13,7 +13,7 @@ import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { UNITS } from '../../compiler/check/units.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
-import type { TuneOptions, TuneResult } from '../../runtime/tune/search.js';
+import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import type { Goal } from '../../runtime/tune/trial.js';
 import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
@@ -190,8 +190,8 @@ async function search(
           : tuneOnWorkers(candidates, requests, wanted, { workers, signal });
       for (;;) {
         const { done, value: result } = await parts.next();
-        progress.update(decided(result), candidates.length, noteOf(result));
-        if (done) return { result, interrupted: decided(result) < candidates.length };
+        progress.update(decided(result.counts), candidates.length, noteOf(result));
+        if (done) return { result, interrupted: decided(result.counts) < candidates.length };
         if (performance.now() - listened < LISTEN_EVERY) continue;
         await new Promise<void>((resolve) => void setImmediate(resolve));
         if (signal.aborted) return { result, interrupted: true };
@@ -201,10 +201,6 @@ async function search(
   } finally {
     progress.stop();
   }
-}
-
-function decided({ counts: { candidates: _all, ...each } }: TuneResult): number {
-  return Object.values(each).reduce((sum, count) => sum + count, 0);
 }
 
 function noteOf({ ranked: [best], counts }: TuneResult): string {

@@ -47,6 +47,11 @@ export interface TuneCounts {
   readonly simulated: number;
 }
 
+/** Candidates of which is known what became of them: all, once a search is done. */
+export function decided({ candidates: _all, ...each }: TuneCounts): number {
+  return Object.values(each).reduce((sum, count) => sum + count, 0);
+}
+
 export interface TuneResult {
   /** Candidates whose simulation was carried through, the best first. */
   readonly ranked: readonly Tuned[];

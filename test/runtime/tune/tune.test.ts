@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../../compiler/compile.js';
 import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import type { Tuned, TuneResult } from '../../../runtime/tune/search.js';
+import { decided, type Tuned } from '../../../runtime/tune/search.js';
 import type { Goal } from '../../../runtime/tune/trial.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
@@ -27,7 +27,7 @@ describe('tune', () => {
 
         const quick = tune(candidates, all, { keep: 2, compile });
         expect(quick.ranked.slice(0, 2).map(makespan)).toEqual(every.ranked.slice(0, 2).map(makespan));
-        expect(accountedFor(quick)).toBe(candidates.length);
+        expect(decided(quick.counts)).toBe(candidates.length);
 
         const floor = all.length / Math.max(...every.ranked.map(makespan), 1e-6) / part;
         const goal: Goal = { kind: 'latency', floor };
@@ -63,7 +63,7 @@ describe('tune', () => {
     const within = makespan(best);
     const none = tune(candidates, all, { transitions: 'barrier', within });
     expect(none.ranked).toEqual([]);
-    expect(accountedFor(none)).toBe(candidates.length);
+    expect(decided(none.counts)).toBe(candidates.length);
     const again = tune(candidates, all, { transitions: 'barrier', within: within * (1 + 1e-6) });
     expect(again.ranked.map(makespan)).toEqual([within]);
   });
@@ -104,11 +104,6 @@ function compileOnce(): PlanCompiler {
     known.set(key, result);
     return result;
   };
-}
-
-/** Candidates of which is known what became of them. */
-function accountedFor({ counts: { candidates: _all, ...each } }: TuneResult): number {
-  return Object.values(each).reduce((sum, count) => sum + count, 0);
 }
 
 /** Both figures of another are better. */
