@@ -4,7 +4,7 @@
 import { groupBy } from '../group-by.js';
 import { planDeviceWeights, type WeightPlaces } from '../ir/device-weights.js';
 import { isWrittenExactly } from '../ir/in-place.js';
-import { deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
+import { deviceTransitions, residencesOf, transitionBetween, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightCopy, WeightShard } from '../ir/runtime-graph.js';
 import type {
   LastingPieces,
@@ -55,15 +55,14 @@ export function lowerMoves(
     reshards.find((reshard) => reshard.from === from && reshard.to === to)!;
   const residences = residencesOf(planned.residing);
   // Stages that hold the same change alike: what the first of them does is what each does.
-  const lowered = new Map<string, RuntimeTransition>();
+  const lowered = new Map<RuntimeTransition, RuntimeTransition>();
   const transitions = planned.own.map((own) => {
     const { from, to, origin } = own.transition;
-    const pair = `${residences.get(from)!.residence}->${residences.get(to)!.residence}`;
-    const first = lowered.get(pair);
+    const first = lowered.get(transitionBetween(planned.residing, residences, from, to)!);
     if (first !== undefined) return { ...first, from, to, origin };
     const [before, after] = [placements.get(from)!, placements.get(to)!];
     const transition = lowerTransition(reshardOf(own.transition), own, before, after, planned.sourcesOf);
-    lowered.set(pair, transition);
+    lowered.set(own.transition, transition);
     return transition;
   });
   const residing = residingOf(stages, placements, transitions);

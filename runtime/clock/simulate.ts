@@ -8,6 +8,7 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
 import type { StepLabel } from '../exec/pipeline.js';
+import { runThrough } from '../run-through.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
@@ -50,11 +51,7 @@ export function simulateWhile(
   options: SimulateOptions,
   goesOn: (step: StepGivenOut) => boolean,
 ): Simulation | undefined {
-  const parts = simulateInParts(graph, plan, requests, options, goesOn);
-  for (;;) {
-    const { done, value } = parts.next();
-    if (done) return value;
-  }
+  return runThrough(simulateInParts(graph, plan, requests, options, goesOn));
 }
 
 /** Events between two times that a simulation in parts lets others do something. */

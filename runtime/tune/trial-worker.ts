@@ -4,6 +4,7 @@ import { kvView } from '../../compiler/model/kv-window.js';
 import { candidateBound } from '../../compiler/planner/bound.js';
 import { createBoundContext } from '../../compiler/planner/bounded-stage.js';
 import { demandOf } from '../../compiler/planner/demand.js';
+import { runThrough } from '../run-through.js';
 import { trialInParts, type Trial, type TrialOutcome, type TrialSetting } from './trial.js';
 
 /** A trial without what cannot be sent: bounds are functions. */
@@ -18,8 +19,6 @@ parentPort!.on('message', ({ trial, setting }: TrialTask) => {
   const context = createBoundContext(plan.topology, engine);
   const bound = candidateBound(candidate, context)!.compiled(runtime);
   const demand = demandOf(requests, kvView(plan.model.shape, plan.kv.pageTokens));
-  const parts = trialInParts({ ...trial, bound }, { ...setting, demand });
-  let step = parts.next();
-  while (!step.done) step = parts.next();
-  parentPort!.postMessage(step.value satisfies TrialOutcome);
+  const outcome: TrialOutcome = runThrough(trialInParts({ ...trial, bound }, { ...setting, demand }));
+  parentPort!.postMessage(outcome);
 });

@@ -1,6 +1,7 @@
 /** The tuner: a search that is driven to its end, with its trials in this thread or in workers. */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
+import { runThrough } from '../run-through.js';
 import { searchInParts, type SearchPart, type TuneOptions, type TuneResult } from './search.js';
 import { trialInParts, type TrialOutcome } from './trial.js';
 import { openTrialPool, type TrialPoolOptions } from './trial-pool.js';
@@ -11,11 +12,7 @@ export function tune(
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
 ): TuneResult {
-  const search = tuneInParts(candidates, requests, options);
-  for (;;) {
-    const { done, value } = search.next();
-    if (done) return value;
-  }
+  return runThrough(tuneInParts(candidates, requests, options));
 }
 
 /** As `tune`, with pauses in which it says what it has found so far. */
