@@ -3,14 +3,17 @@ import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
 import type { LoadCosts } from '../../../compiler/ir/runtime-graph.js';
 import type { SchedulerConfig, SchedulerStage, TransitionMode } from '../../../runtime/scheduler/types.js';
 
-export type PlanKind =
-  | 'fused'
-  | 'static'
-  | 'resharded'
-  | 'resharded-shared'
-  | 'resharded-within'
-  | 'static-within'
-  | 'disaggregated';
+export const PLAN_KINDS = [
+  'fused',
+  'static',
+  'resharded',
+  'resharded-shared',
+  'resharded-within',
+  'static-within',
+  'disaggregated',
+] as const;
+
+export type PlanKind = (typeof PLAN_KINDS)[number];
 
 export interface ConfigOptions {
   readonly prefillDp?: number;

@@ -4,19 +4,11 @@ import { expect, it } from 'vitest';
 import { rejection } from '../../../runtime/scheduler/limits.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { seededRandom } from '../../fixtures/random.js';
-import { configOf, nvmeRules, usualRules, type PlanKind } from './configs.js';
+import { configOf, nvmeRules, PLAN_KINDS, usualRules } from './configs.js';
 import { createDriver } from './driver.js';
 import { promptOf } from './families.js';
 
-const kinds = fc.constantFrom<PlanKind>(
-  'fused',
-  'static',
-  'resharded',
-  'resharded-shared',
-  'resharded-within',
-  'static-within',
-  'disaggregated',
-);
+const kinds = fc.constantFrom(...PLAN_KINDS);
 const options = fc.record({
   prefillDp: fc.integer({ min: 1, max: 2 }),
   depth: fc.integer({ min: 1, max: 3 }),

@@ -5,21 +5,21 @@ import type { Condition, FlowRule } from '../../../compiler/plan/plan.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { paysToLoad } from '../../../runtime/scheduler/costs.js';
 import { rejection } from '../../../runtime/scheduler/limits.js';
-import { configOf, hostBelow, hostFull, nvmeRules, requestsEmpty, usualRules } from './configs.js';
+import {
+  configOf,
+  hostBelow,
+  hostFull,
+  nvmeRules,
+  PLAN_KINDS,
+  requestsEmpty,
+  usualRules,
+} from './configs.js';
 import type { ConfigOptions, PlanKind } from './configs.js';
 import { createDriver } from './driver.js';
 import { promptOf } from './families.js';
 import type { FakeRequest } from './tracks.js';
 
-const kinds = fc.constantFrom<PlanKind>(
-  'fused',
-  'static',
-  'resharded',
-  'resharded-shared',
-  'resharded-within',
-  'static-within',
-  'disaggregated',
-);
+const kinds = fc.constantFrom(...PLAN_KINDS);
 
 const always: Condition = {
   kind: 'not',

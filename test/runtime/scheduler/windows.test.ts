@@ -2,21 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StepItem } from '../../../runtime/scheduler/types.js';
-import { configOf } from './configs.js';
-import type { PlanKind } from './configs.js';
+import { configOf, PLAN_KINDS } from './configs.js';
 import { createDriver } from './driver.js';
 import type { Driver } from './driver.js';
 import { promptOf } from './families.js';
 
-const kinds = fc.constantFrom<PlanKind>(
-  'fused',
-  'static',
-  'resharded',
-  'resharded-shared',
-  'resharded-within',
-  'static-within',
-  'disaggregated',
-);
+const kinds = fc.constantFrom(...PLAN_KINDS);
 
 /** The most pages that a row and the window before it can lie in, wherever they are. */
 function pagesOfWindow(window: number, pageTokens: number): number {
