@@ -25,6 +25,11 @@ export function err(terminal: Terminal, text: string): void {
   terminal.writeErr(`${text}\n`);
 }
 
+/** Resolves when the system has taken everything that was written to a stream; a process that ends before loses the rest. */
+export function allWritten(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}
+
 /** Colour is for terminals; `NO_COLOR` turns it off and `FORCE_COLOR` on. */
 function wantsColour(stream: WriteStream, env: NodeJS.ProcessEnv): boolean {
   if (env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '') return false;

@@ -1,9 +1,9 @@
 /** `fulcrum fmt` end to end. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { spawnSync } from 'node:child_process';
 import { runInProcess } from './run-program.js';
 
 const UGLY = 'model   m{source:"a",\nweights:f32}';
@@ -66,9 +66,20 @@ describe('fmt', () => {
   });
 
   it('filters standard input, and gives back what is broken', () => {
-    const filter = (text: string) =>
-      spawnSync(process.execPath, ['dist/cli/main.js', 'fmt', '-'], { input: text, encoding: 'utf8' });
+    const filter = (input: string) =>
+      spawnSync(process.execPath, ['dist/cli/main.js', 'fmt', '-'], { input, encoding: 'utf8' });
     expect(filter(UGLY)).toMatchObject({ status: 0, stdout: FINE });
     expect(filter(BROKEN)).toMatchObject({ status: 1, stdout: BROKEN });
+  });
+
+  it('gives a slow reader all of it', () => {
+    const input = FINE.repeat(5_000);
+    // More than a pipe holds is written before the reader goes on.
+    const reader = '{ dd bs=1 count=1; sleep 0.5; cat; }';
+    const { stdout } = spawnSync('sh', ['-c', `"$0" dist/cli/main.js fmt - | ${reader}`, process.execPath], {
+      input,
+      encoding: 'utf8',
+    });
+    expect(stdout.length).toBe(input.length);
   });
 });
