@@ -3,7 +3,8 @@
  * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
  * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
  *
- * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere.
+ * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
+ * many are under way as may be, the next candidates are compiled.
  *
  * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
  *
@@ -23,7 +24,7 @@ import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
-import { isLate, ROUNDING, type Goal, type Trial, type TrialOutcome, type TrialSetting } from './trial.js';
+import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -69,20 +70,25 @@ export interface TuneOptions {
   readonly within?: number;
   /** For searches that have plans in common. */
   readonly compile?: PlanCompiler;
-  /** How many trials to ask for at once, at most. Default 1. Which plans win does not hang on it. */
+  /**
+   * How many trials may be under way at once. Default 1. Where there may be more, others are compiled meanwhile. Which
+   * plans win does not hang on it.
+   */
   readonly atOnce?: number;
 }
 
 /** What a search says, now and then. */
 export type SearchPart =
   | { readonly kind: 'pause'; readonly found: TuneResult }
-  /** Goes on with what came of the trials, in their order. */
+  /** Wants a trial begun, and goes on meanwhile. */
   | {
-      readonly kind: 'try';
+      readonly kind: 'start';
       readonly found: TuneResult;
-      readonly trials: readonly Trial[];
+      readonly trial: Trial;
       readonly setting: TrialSetting;
-    };
+    }
+  /** Can do nothing before a trial that was begun has ended. */
+  | { readonly kind: 'await'; readonly found: TuneResult };
 
 /** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
 interface Bounded extends RoughBound {
@@ -95,22 +101,28 @@ interface Bounded extends RoughBound {
   readonly compiled?: { readonly plan: Plan; readonly runtime: RuntimeGraph };
 }
 
+interface Compiled extends Bounded {
+  readonly bound: PlanBound;
+  readonly compiled: NonNullable<Bounded['compiled']>;
+}
+
+function isCompiled(each: Bounded): each is Compiled {
+  return each.compiled !== undefined;
+}
+
 /** Candidates bounded between two times that a search lets others do something. */
 const BOUNDS_OF_PART = 200;
 
-/** Searches; answers are wanted for parts that ask for trials alone. */
+/** Searches. Every part may be answered with trials that have ended since, and one that awaits some must be. */
 export function* searchInParts(
   candidates: readonly Candidate[],
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
-): Generator<SearchPart, TuneResult, readonly TrialOutcome[]> {
+): Generator<SearchPart, TuneResult, readonly EndedTrial[]> {
   const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
   const counts = { unfit: 0, needless: 0, outbid: 0, outbidCompiled: 0, givenUp: 0, simulated: 0 };
-  const ranked: Tuned[] = [];
-  const found = (): TuneResult => ({
-    ranked: [...ranked],
-    counts: { candidates: candidates.length, ...counts },
-  });
+  let ranked: readonly Tuned[] = [];
+  const found = (): TuneResult => ({ ranked, counts: { candidates: candidates.length, ...counts } });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const [first] = candidates;
   if (first === undefined) return found();
@@ -138,38 +150,44 @@ export function* searchInParts(
     else queue.push({ candidate, index, ...rough });
     if (index % BOUNDS_OF_PART === 0) yield pause();
   }
-  let trials: Trial[] = [];
+  const by = (next: Bounded): number =>
+    Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
+  let underWay = 0;
+  /** Compiled, for when one of those under way has ended. */
+  const ready: Compiled[] = [];
+  /** Of those that were tried: however trials end, of equals the first goes first. */
+  const places = new Map<Candidate, number>();
+  const inRank = (a: Tuned, b: Tuned): number =>
+    figure(goal, a) - figure(goal, b) || places.get(a.candidate)! - places.get(b.candidate)!;
+  const take = (ended: readonly EndedTrial[]): void => {
+    underWay -= ended.length;
+    for (const { outcome } of ended) counts[typeof outcome === 'string' ? outcome : 'simulated']++;
+    const through = ended.flatMap(carriedThrough);
+    if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
+  };
   for (;;) {
-    const next = queue.pop();
-    if (next === undefined && trials.length === 0) return found();
-    if (next !== undefined) {
-      const by = Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
-      if (isLate(next.least, by)) {
-        counts[next.compiled ? 'outbidCompiled' : 'outbid']++;
-        continue;
-      }
-      if (next.compiled === undefined) {
-        const closer = next.bound === undefined ? boundFully(next, search) : compileFully(next, search);
-        if (closer !== undefined) queue.push(closer);
-        else counts.unfit++;
-        yield pause();
-        continue;
-      }
-      trials.push({ candidate: next.candidate, bound: next.bound!, ...next.compiled, by });
-      if (trials.length < atOnce) continue;
+    const mayLookOn = underWay < atOnce || ready.length < atOnce - 1;
+    const held = underWay < atOnce ? ready.shift() : undefined;
+    const next = held ?? (mayLookOn ? queue.pop() : undefined);
+    if (next === undefined) {
+      if (underWay === 0) return found();
+      take(yield { kind: 'await', found: found() });
+      continue;
     }
-    const outcomes = yield { kind: 'try', found: found(), trials, setting };
-    for (const [index, { candidate, plan }] of trials.entries()) {
-      const outcome = outcomes[index]!;
-      if (typeof outcome === 'string') counts[outcome]++;
-      else {
-        counts.simulated++;
-        ranked.push({ candidate, plan, simulation: outcome });
-      }
+    if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+    else if (!isCompiled(next)) {
+      const closer = next.bound === undefined ? boundFully(next, search) : compileFully(next, search);
+      if (closer !== undefined) queue.push(closer);
+      else counts.unfit++;
+      take(yield pause());
+    } else if (underWay === atOnce) ready.push(next);
+    else {
+      underWay++;
+      const { candidate, index, bound, compiled } = next;
+      places.set(candidate, index);
+      const trial = { candidate, bound, ...compiled, by: by(next) };
+      take(yield { kind: 'start', found: found(), trial, setting });
     }
-    ranked.sort((a, b) => figure(goal, a) - figure(goal, b));
-    trials = [];
-    yield pause();
   }
 }
 
@@ -206,6 +224,11 @@ function boundsByStages(): ExactBounds {
     get: (candidate) => known.get(key(candidate)),
     set: (candidate, bound) => void known.set(key(candidate), bound),
   };
+}
+
+/** What of a trial goes into the ranking. */
+function carriedThrough({ trial: { candidate, plan }, outcome }: EndedTrial): readonly Tuned[] {
+  return typeof outcome === 'string' ? [] : [{ candidate, plan, simulation: outcome }];
 }
 
 interface Search extends TrialSetting {

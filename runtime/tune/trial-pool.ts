@@ -1,9 +1,8 @@
 /** Carries out trials in worker threads, each of which has one at a time. */
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { SimulatedRequest } from '../clock/simulation.js';
-import type { Trial, TrialOutcome, TrialSetting } from './trial.js';
+import type { EndedTrial, Trial, TrialOutcome, TrialSetting } from './trial.js';
 import type { TrialTask } from './trial-worker.js';
 
 export interface TrialPoolOptions {
@@ -16,18 +15,16 @@ export interface TrialPoolOptions {
 
 export interface TrialPool {
   readonly workers: number;
-  /**
-   * What came of some trials, at most as many as there are workers, in their order; undefined when the signal aborts.
-   * Rejects when a worker is lost.
-   */
-  readonly run: (
-    trials: readonly Trial[],
-    setting: TrialSetting,
-  ) => Promise<readonly TrialOutcome[] | undefined>;
+  /** Begins a trial on a worker that has none: no more may be under way than there are workers. */
+  readonly start: (trial: Trial, setting: TrialSetting) => void;
+  /** Trials that are known to have ended since this was last asked. */
+  readonly ended: () => readonly EndedTrial[];
+  /** As `ended`, once there are any; undefined when the signal aborts. Rejects when a worker is lost. */
+  readonly someEnded: () => Promise<readonly EndedTrial[] | undefined>;
   readonly close: () => Promise<void>;
 }
 
-/** More have little to do: what is tried is compiled in one thread. */
+/** More have little to do: all that is tried is compiled in one thread. */
 const MOST_WORKERS = 8;
 /** Requests times devices below which starting workers costs more than they save. */
 const POOL_FROM = 50_000;
@@ -45,21 +42,41 @@ export function trialWorkers(
 export function openTrialPool({ workers: count, signal, entry }: TrialPoolOptions): TrialPool {
   const url = entry ?? new URL('./trial-worker.js', import.meta.url);
   const workers = Array.from({ length: count }, () => new Worker(url));
-  const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
+  const idle = [...workers];
+  let ended: EndedTrial[] = [];
+  let lost: Error | undefined;
+  let wake = (): void => {};
+  for (const worker of workers)
+    worker.on('error', (error) => {
+      lost = error;
+      wake();
+    });
+  signal.addEventListener('abort', () => wake(), { once: true });
+  const takeEnded = (): readonly EndedTrial[] => {
+    const taken = ended;
+    ended = [];
+    return taken;
+  };
   return {
     workers: count,
-    run: (trials, { demand: _demand, ...setting }) => {
-      const outcomes = trials.map(async ({ bound: _bound, ...trial }, index) => {
-        const worker = workers[index]!;
-        const answer = once(worker, 'message');
-        worker.postMessage({ trial, setting } satisfies TrialTask);
-        const [outcome] = (await answer) as [TrialOutcome];
-        return outcome;
+    start(trial, { demand: _demand, ...setting }) {
+      const worker = idle.pop()!;
+      worker.once('message', (outcome: TrialOutcome) => {
+        idle.push(worker);
+        ended.push({ trial, outcome });
+        wake();
       });
-      return Promise.race([Promise.all(outcomes), aborted]);
+      const { bound: _bound, ...sent } = trial;
+      worker.postMessage({ trial: sent, setting } satisfies TrialTask);
+    },
+    ended: takeEnded,
+    async someEnded() {
+      while (ended.length === 0 && lost === undefined && !signal.aborted)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      if (lost !== undefined) throw lost;
+      return signal.aborted ? undefined : takeEnded();
     },
     close: async () => void (await Promise.all(workers.map((worker) => worker.terminate()))),
   };

@@ -50,6 +50,11 @@ export interface Trial {
 /** What came of a trial; `unfit` where some request cannot be served. */
 export type TrialOutcome = Simulation | 'unfit' | 'givenUp';
 
+export interface EndedTrial {
+  readonly trial: Trial;
+  readonly outcome: TrialOutcome;
+}
+
 /** What sums of many small numbers may be off by. */
 export const ROUNDING = 1e-9;
 

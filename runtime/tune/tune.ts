@@ -1,9 +1,9 @@
-/** The tuner: a search that is driven to its end, with its trials in this thread or in workers. */
+/** The tuner: a search that is driven to its end, with its trials in this thread or in workers beside it. */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import { runThrough } from '../run-through.js';
-import { searchInParts, type SearchPart, type TuneOptions, type TuneResult } from './search.js';
-import { trialInParts, type TrialOutcome } from './trial.js';
+import { searchInParts, type TuneOptions, type TuneResult } from './search.js';
+import { trialInParts, type EndedTrial } from './trial.js';
 import { openTrialPool, type TrialPoolOptions } from './trial-pool.js';
 
 /** Simulates candidates until no other can be among the best. */
@@ -21,26 +21,23 @@ export function* tuneInParts(
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
 ): Generator<TuneResult, TuneResult> {
-  const search = searchInParts(candidates, requests, options);
-  let part: IteratorResult<SearchPart, TuneResult> = search.next(NO_OUTCOMES);
+  const search = searchInParts(candidates, requests, { ...options, atOnce: 1 });
+  let part = search.next(NONE);
   while (!part.done) {
     const said = part.value;
-    const outcomes: TrialOutcome[] = [];
-    if (said.kind === 'pause') yield said.found;
-    else {
-      for (const trial of said.trials) {
-        const parts = trialInParts(trial, said.setting);
-        let step = parts.next();
-        for (; !step.done; step = parts.next()) yield said.found;
-        outcomes.push(step.value);
-      }
-    }
-    part = search.next(outcomes);
+    const ended: EndedTrial[] = [];
+    if (said.kind === 'start') {
+      const parts = trialInParts(said.trial, said.setting);
+      let step = parts.next();
+      for (; !step.done; step = parts.next()) yield said.found;
+      ended.push({ trial: said.trial, outcome: step.value });
+    } else yield said.found;
+    part = search.next(ended);
   }
   return part.value;
 }
 
-const NO_OUTCOMES: readonly TrialOutcome[] = [];
+const NONE: readonly EndedTrial[] = [];
 
 /**
  * As `tuneInParts`, with the trials in workers, as many at once as there are. Which plans win is the same. When the
@@ -55,17 +52,14 @@ export async function* tuneOnWorkers(
   const pool = openTrialPool(pooled);
   try {
     const search = searchInParts(candidates, requests, { ...options, atOnce: pool.workers });
-    let part = search.next(NO_OUTCOMES);
+    let part = search.next(NONE);
     while (!part.done) {
       const said = part.value;
-      if (said.kind === 'pause') {
-        yield said.found;
-        part = search.next(NO_OUTCOMES);
-      } else {
-        const outcomes = await pool.run(said.trials, said.setting);
-        if (outcomes === undefined) return said.found;
-        part = search.next(outcomes);
-      }
+      if (said.kind === 'start') pool.start(said.trial, said.setting);
+      else yield said.found;
+      const ended = said.kind === 'await' ? await pool.someEnded() : pool.ended();
+      if (ended === undefined) return said.found;
+      part = search.next(ended);
     }
     return part.value;
   } finally {
