@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from '../cli/demo-accuracy.js';
 import { formatBytes, formatTable } from '../cli/format.js';
-import { loadGraph } from '../cli/load-plan.js';
+import { loadGraph } from '../cli/load-graph.js';
 import { runPlan } from '../cli/run-plan.js';
 import { processTerminal } from '../cli/terminal.js';
 import { PLAN_WEIGHT_TYPES, type WeightType } from '../compiler/model/weight-types.js';

@@ -1,18 +1,13 @@
-/** From a file named on the command line to the runtime graph of one of its plans, with everything said on the way. */
-import { readFileSync } from 'node:fs';
+/** From a file named on the command line to one of its plans, compiled, with everything said on the way. */
 import { relative, resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { compileChecked, withSimulated, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
-import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { withWeights } from '../compiler/model/stored-types.js';
 import type { WeightType } from '../compiler/model/weight-types.js';
-import { parseRuntimeGraph } from '../compiler/ir/runtime-json.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import { suggest } from '../grammar/did-you-mean.js';
-import { RuntimeFailure } from '../runtime/failure.js';
-import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { fileHost } from '../runtime/file-host.js';
 import { plural } from './format.js';
@@ -178,45 +173,4 @@ export function loadPlan(
   );
   if (loaded.kind === 'failed') return loaded;
   return { kind: 'loaded', checked, plan, compiled: loaded.compiled[0]!.result };
-}
-
-/** The runtime graph of a plan file with its source, or the one that a `.json` file holds. */
-export function loadGraph(
-  file: string,
-  options: PlanOptions,
-  terminal: Terminal,
-): Loaded<{ readonly graph: RuntimeGraph; readonly source?: LoadedPlan }> {
-  if (!file.endsWith('.json')) {
-    const loaded = loadPlan(file, options, terminal);
-    return loaded.kind === 'failed'
-      ? loaded
-      : { kind: 'loaded', graph: loaded.compiled.runtime, source: loaded };
-  }
-  if (options.plan !== undefined || options.set !== undefined) {
-    err(terminal, `error: ${file} is a compiled plan: --plan and --set have no meaning for it`);
-    return { kind: 'failed', exit: EXIT.usage };
-  }
-  const parsed = parseRuntimeGraph(readJson(file));
-  if (parsed.graph !== undefined) return { kind: 'loaded', graph: parsed.graph };
-  throw unusableGraph(file, parsed.problems);
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw unusableGraph(path, [systemReason(cause)]);
-  }
-}
-
-/** The first problems; one damaged place makes many. */
-const GRAPH_PROBLEMS_SHOWN = 3;
-
-function unusableGraph(path: string, problems: readonly string[]): RuntimeFailure {
-  const shown = problems.slice(0, GRAPH_PROBLEMS_SHOWN).join('\n  ');
-  const more = problems.length > GRAPH_PROBLEMS_SHOWN ? '\n  and more' : '';
-  return new RuntimeFailure('FC0920', `cannot run the graph in ${path}: ${shown}${more}`, {
-    subject: path,
-    help: 'write it again with `fulcrum compile PLAN -o FILE`',
-  });
 }

@@ -2,8 +2,6 @@
  * Progress of a long command: a bar that is redrawn on a person's terminal, and now and then a plain line elsewhere,
  * so that a log stays readable.
  */
-import { Writable } from 'node:stream';
-import { SingleBar } from 'cli-progress';
 import { formatSeconds } from './format.js';
 import { err, type Terminal } from './terminal.js';
 
@@ -21,48 +19,9 @@ export interface Progress {
 const PLAIN_INTERVAL = 5;
 
 /** Progress on the terminal, counted in `noun`s (`requests`). */
-export function createProgress(terminal: Terminal, noun: string): Progress {
-  return terminal.interactive ? barProgress(terminal, noun) : plainProgress(terminal, noun);
-}
-
-function barProgress(terminal: Terminal, noun: string): Progress {
-  const stream = Object.assign(
-    new Writable({
-      write(chunk, _encoding, done) {
-        terminal.writeErr(String(chunk));
-        done();
-      },
-    }),
-    { isTTY: true, columns: terminal.columns },
-  );
-  const bar = new SingleBar({
-    stream,
-    format: `  {bar} {value}/{total} ${noun}  {duration_formatted}  {note}`,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 30,
-    fps: 8,
-    hideCursor: true,
-    autopadding: true,
-    gracefulExit: false,
-    linewrap: false,
-  });
-  let running = false;
-  return {
-    say: (what) => err(terminal, `  ${what}`),
-    start: (total) => {
-      bar.start(total, 0, { note: '' });
-      running = true;
-    },
-    update: (done, total, note) => {
-      bar.setTotal(total);
-      bar.update(done, { note });
-    },
-    stop: () => {
-      if (running) bar.stop();
-      running = false;
-    },
-  };
+export async function createProgress(terminal: Terminal, noun: string): Promise<Progress> {
+  if (!terminal.interactive) return plainProgress(terminal, noun);
+  return (await import('./progress-bar.js')).barProgress(terminal, noun);
 }
 
 function plainProgress(terminal: Terminal, noun: string): Progress {

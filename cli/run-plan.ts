@@ -113,7 +113,7 @@ async function runObserved(
 ): Promise<PlanRun> {
   const { graph } = options;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
-  const progress = createProgress(terminal, 'requests');
+  const progress = await createProgress(terminal, 'requests');
   const engine = isFinished
     ? idleEngine()
     : await openEngine(graph, {

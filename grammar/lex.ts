@@ -6,8 +6,8 @@
  * and before a closing bracket, an opening `{` or `[`, a comma, an operator, or a joining word such as `when`. So
  * values may run over several lines inside brackets and around operators, and the parser needs no other rule.
  */
-import { createTokenInstance, Lexer } from 'chevrotain';
 import type { IToken, TokenType } from 'chevrotain';
+import { createTokenInstance, Lexer } from './chevrotain.js';
 import type { Span } from './syntax.js';
 import { syntaxProblem } from './syntax-problems.js';
 import type { SyntaxProblem } from './syntax-problems.js';

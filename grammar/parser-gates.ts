@@ -2,8 +2,8 @@
  * The gates of the grammar: the few places where one token does not decide, and what decides there instead. A gate
  * only looks at tokens around the next one and consumes nothing.
  */
-import { CstParser } from 'chevrotain';
 import type { TokenType } from 'chevrotain';
+import { CstParser } from './chevrotain.js';
 import * as t from './tokens.js';
 
 const k = t.keywords;

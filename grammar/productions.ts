@@ -16,7 +16,7 @@ import {
   Repetition,
   RepetitionMandatory,
   Terminal,
-} from 'chevrotain';
+} from './chevrotain.js';
 import { planParser } from './parser.js';
 import * as t from './tokens.js';
 

@@ -5,8 +5,8 @@
  * table, each of which is also a `Name`. So a keyword may be a user's name wherever the grammar asks for a `Name`.
  * `NewLine` never comes from the lexer either: `lex` puts one where a line end separates two members.
  */
-import { createToken, Lexer } from 'chevrotain';
 import type { CustomPatternMatcherReturn, IToken, TokenType } from 'chevrotain';
+import { createToken, Lexer } from './chevrotain.js';
 
 /** Category of every token but braces and separators: what recovery may skip inside one item. */
 export const Other = createToken({ name: 'Other', pattern: Lexer.NA });

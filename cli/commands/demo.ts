@@ -7,7 +7,7 @@ import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../com
 import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from '../demo-accuracy.js';
 import { EXIT } from '../exit-codes.js';
 import { formatTable } from '../format.js';
-import { loadGraph } from '../load-plan.js';
+import { loadGraph } from '../load-graph.js';
 import { exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
 import { runFigures } from '../run-report.js';
 import { runSummary } from '../run-summary.js';

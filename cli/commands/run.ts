@@ -15,7 +15,8 @@ import {
 import { EXIT } from '../exit-codes.js';
 import { judgeRun, judgeTrace, observedStats, reportVerdicts } from '../expectations.js';
 import { formatTable } from '../format.js';
-import { loadGraph, type LoadedPlan } from '../load-plan.js';
+import { loadGraph } from '../load-graph.js';
+import type { LoadedPlan } from '../load-plan.js';
 import type { MetricsTarget } from '../metrics.js';
 import { exitCodeOf, reportOutcome, runPlan, type PlanRun } from '../run-plan.js';
 import { runFigures } from '../run-report.js';

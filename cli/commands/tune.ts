@@ -177,7 +177,7 @@ async function search(
   terminal: CommandContext['terminal'],
 ): Promise<{ readonly result: TuneResult; readonly interrupted: boolean }> {
   const wanted: TuneOptions = { keep: options.top, goal: goalOf(options) };
-  const progress = createProgress(terminal, 'plans');
+  const progress = await createProgress(terminal, 'plans');
   progress.start(candidates.length);
   try {
     return await interruptible(async (signal) => {

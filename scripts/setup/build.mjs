@@ -11,7 +11,7 @@ const SOURCES = ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'plans'];
 const ENDINGS = ['.ts', '.json', '.html', '.css', '.plan'];
 const SETTINGS = [
   ...['package.json', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.json'],
-  'vite.playground.config.ts',
+  ...['vite.playground.config.ts', 'scripts/one-file-chevrotain.mjs'],
 ];
 
 /** Digest of everything that the build reads. */

@@ -15,9 +15,9 @@ function onTerminal(interactive: boolean): { readonly terminal: Terminal; readon
 }
 
 describe('progress', () => {
-  it('is a plain line every five seconds, and one at the end, where nobody watches', () => {
+  it('is a plain line every five seconds, and one at the end, where nobody watches', async () => {
     const { terminal, written } = onTerminal(false);
-    const progress = createProgress(terminal, 'requests');
+    const progress = await createProgress(terminal, 'requests');
     progress.say('loading weights');
     progress.start(40);
     for (let done = 0; done < 40; done++) {
@@ -34,9 +34,9 @@ describe('progress', () => {
     ]);
   });
 
-  it('is a bar that is redrawn on a terminal', () => {
+  it('is a bar that is redrawn on a terminal', async () => {
     const { terminal, written } = onTerminal(true);
-    const progress = createProgress(terminal, 'requests');
+    const progress = await createProgress(terminal, 'requests');
     progress.start(4);
     progress.update(3, 4, 'about 2 s left');
     vi.advanceTimersByTime(1000);

@@ -4,7 +4,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { loadGraph } from '../../cli/load-plan.js';
+import { loadGraph } from '../../cli/load-graph.js';
 import { batchIdentity, requestDigest } from '../../runtime/jobs/batch-identity.js';
 import { encodeHeader, encodeRecord, type ProcessMark } from '../../runtime/jobs/journal-format.js';
 import { runInProcess } from './run-program.js';

@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { loadGraph } from '../../../cli/load-plan.js';
+import { loadGraph } from '../../../cli/load-graph.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
 import { batchIdentity } from '../../../runtime/jobs/batch-identity.js';
