@@ -134,5 +134,6 @@ export function kernelWork(
 ): Work & { readonly kind: WorkKind } {
   const { kind, work } = TABLE[op.kernel];
   const element = bytesPerElement(op.dtype ?? 'f32');
-  return { kind, ...work({ rows: step[op.rows], params: op.params, element, step }) };
+  const { flops, bytes } = work({ rows: step[op.rows], params: op.params, element, step });
+  return { kind, flops, bytes };
 }

@@ -157,7 +157,11 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   ] as const;
   return {
     signature: `${launches} ${submits} ${read} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
-    step: (size) => ({ ...byRows(size), attention: seconds(attending, size).attention }),
+    step(size) {
+      const { gemm, elementwise, all_reduce, all_gather, send, launch } = byRows(size);
+      const { attention } = seconds(attending, size);
+      return { gemm, attention, elementwise, all_reduce, all_gather, send, launch };
+    },
     submits: ({ samples }) => submits + (samples > 0 ? read : 0),
     layers: (size) =>
       sections.map((section) => ({

@@ -3,11 +3,15 @@
  * given away in it. What was asked for first keeps what it has; later transfers get what is left.
  *
  * State: `times` ascending; from `times[i]` to `times[i + 1]` a part `taken[i]` is given away, after the last nothing.
+ * The first `count` of them count: every step of a simulation writes here, and lists that shrink and grow again cost more.
  * Invariant: no part is ever above 1, so a link never carries more than its bandwidth.
  */
 export interface LaneBook {
   readonly times: number[];
   readonly taken: number[];
+  count: number;
+  /** The time from which on nothing is booked. */
+  freeAfter: number;
 }
 
 /** What is left of a lane below this is rounding. */
@@ -17,17 +21,12 @@ const LEAST_PART = 1e-9;
 const MOST_STRETCHES = 32;
 
 export function createLaneBook(): LaneBook {
-  return { times: [], taken: [] };
-}
-
-/** The time from which on nothing is booked. */
-export function freeAfter({ times }: LaneBook): number {
-  return times.length === 0 ? 0 : times[times.length - 1]!;
+  return { times: [], taken: [], count: 0, freeAfter: 0 };
 }
 
 /** Index of the stretch that a time lies in; -1 where nothing is booked so early. */
-function stretchAt({ times }: LaneBook, time: number): number {
-  let at = times.length - 1;
+function stretchAt({ times, count }: LaneBook, time: number): number {
+  let at = count - 1;
   while (at >= 0 && times[at]! > time) at--;
   return at;
 }
@@ -41,7 +40,8 @@ export function freePart(book: LaneBook, time: number): number {
 
 /** Until when that stays the same. */
 export function freeUntil(book: LaneBook, time: number): number {
-  return book.times[stretchAt(book, time) + 1] ?? Infinity;
+  const next = stretchAt(book, time) + 1;
+  return next < book.count ? book.times[next]! : Infinity;
 }
 
 /**
@@ -51,47 +51,53 @@ export function freeUntil(book: LaneBook, time: number): number {
  */
 export function take(book: LaneBook, from: number, to: number, part: number, now: number): void {
   if (to <= from || part <= 0) return;
-  const { times, taken } = book;
-  const last = freeAfter(book);
+  const { times, taken, freeAfter: last } = book;
   if (last <= now) {
-    if (times.length > 2) {
-      times.length = 2;
-      taken.length = 2;
-    }
     times[0] = from;
     times[1] = to;
     taken[0] = part;
     taken[1] = 0;
+    book.count = 2;
+    book.freeAfter = to;
     return;
   }
-  if (times.length > MOST_STRETCHES) forget(book, now);
+  if (book.count > MOST_STRETCHES) forget(book, now);
   if (from >= last) {
     const given = Math.min(1, part);
-    if (from === last) taken[taken.length - 1] = given;
-    else {
-      times.push(from);
-      taken.push(given);
-    }
-    times.push(to);
-    taken.push(0);
+    if (from === last) taken[book.count - 1] = given;
+    else append(book, from, given);
+    append(book, to, 0);
     return;
   }
   let at = stretchAt(book, from);
   const before = at < 0 ? 0 : taken[at]!;
-  if (at < 0 || times[at]! < from) {
-    at++;
-    times.splice(at, 0, from);
-    taken.splice(at, 0, before);
-  }
-  if (times[at + 1] !== to) {
-    times.splice(at + 1, 0, to);
-    taken.splice(at + 1, 0, before);
-  }
+  if (at < 0 || times[at]! < from) insert(book, ++at, from, before);
+  if (at + 1 === book.count || times[at + 1] !== to) insert(book, at + 1, to, before);
   taken[at] = Math.min(1, before + part);
+}
+
+function append(book: LaneBook, time: number, part: number): void {
+  book.times[book.count] = time;
+  book.taken[book.count] = part;
+  book.count++;
+  book.freeAfter = time;
+}
+
+function insert(book: LaneBook, at: number, time: number, part: number): void {
+  const { times, taken, count } = book;
+  for (let i = count; i > at; i--) {
+    times[i] = times[i - 1]!;
+    taken[i] = taken[i - 1]!;
+  }
+  times[at] = time;
+  taken[at] = part;
+  book.count++;
+  if (at === count) book.freeAfter = time;
 }
 
 function forget(book: LaneBook, now: number): void {
   const past = Math.max(0, stretchAt(book, now));
-  book.times.splice(0, past);
-  book.taken.splice(0, past);
+  book.times.copyWithin(0, past, book.count);
+  book.taken.copyWithin(0, past, book.count);
+  book.count -= past;
 }

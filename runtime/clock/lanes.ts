@@ -5,7 +5,7 @@
  * together, over two lanes as the longer one, and no lane carries more than its bandwidth.
  */
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
-import { createLaneBook, freeAfter, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
+import { createLaneBook, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
 export interface LaneUse {
   readonly link: string;
@@ -49,18 +49,26 @@ export interface Lanes {
   readonly use: () => readonly LaneUse[];
 }
 
+/** A lane that something goes over. */
+interface UsedLane {
+  readonly bandwidth: number;
+  readonly book: LaneBook;
+  /** Bytes so far. */
+  carried: number;
+}
+
+/** Bytes that a lane carries for the work. */
+function bytesOn({ bandwidth }: UsedLane, times: number, { bytes, exchange, capped }: LinkedWork): number {
+  return capped ? Math.min(times * bytes, exchange * bandwidth) : times * bytes;
+}
+
 /**
  * @param now nothing begins before
  */
 export function createLanes(roads: Roads, now: () => number): Lanes {
-  const books: LaneBook[] = [];
-  const carried: number[] = [];
-  const bookOf = (lane: number): LaneBook => (books[lane] ??= createLaneBook());
-  const bytesOn = ({ lane, times }: LaneShare, { bytes, exchange, capped }: LinkedWork): number =>
-    capped ? Math.min(times * bytes, exchange * roads.lanes[lane]!.bandwidth) : times * bytes;
-  /** Seconds that a lane needs for the work, had the work all of it. */
-  const fullSeconds = (each: LaneShare, work: LinkedWork): number =>
-    bytesOn(each, work) / roads.lanes[each.lane]!.bandwidth;
+  const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
+  const laneAt = (lane: number): UsedLane =>
+    (used[lane] ??= { bandwidth: roads.lanes[lane]!.bandwidth, book: createLaneBook(), carried: 0 });
 
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
@@ -70,27 +78,34 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     const { seconds, exchange, lanes, bytes } = work;
     if (bytes === 0) return start + seconds;
     const time = now();
-    for (const each of lanes) carried[each.lane] = (carried[each.lane] ?? 0) + bytesOn(each, work);
+    for (const { lane, times } of lanes) {
+      const each = laneAt(lane);
+      each.carried += bytesOn(each, times, work);
+    }
     let at = start;
     let left = 1;
     for (;;) {
       let slowest = exchange;
       let until = Infinity;
-      for (const each of lanes) {
-        const book = bookOf(each.lane);
-        const full = fullSeconds(each, work);
+      for (const { lane, times } of lanes) {
+        const each = laneAt(lane);
+        // Seconds that the lane needs for the work, had the work all of it.
+        const full = bytesOn(each, times, work) / each.bandwidth;
         // As a rule nothing else is on its way.
-        if (freeAfter(book) <= at) {
+        if (each.book.freeAfter <= at) {
           if (full > slowest) slowest = full;
         } else {
-          slowest = Math.max(slowest, full / freePart(book, at));
-          until = Math.min(until, freeUntil(book, at));
+          slowest = Math.max(slowest, full / freePart(each.book, at));
+          until = Math.min(until, freeUntil(each.book, at));
         }
       }
       const whole = seconds - exchange + slowest;
       const end = Math.min(until, at + left * whole);
       if (Number.isFinite(whole))
-        for (const each of lanes) take(bookOf(each.lane), at, end, fullSeconds(each, work) / whole, time);
+        for (const { lane, times } of lanes) {
+          const each = laneAt(lane);
+          take(each.book, at, end, bytesOn(each, times, work) / each.bandwidth / whole, time);
+        }
       if (end < until || until === Infinity) return end;
       left -= (end - at) / whole;
       at = end;
@@ -98,17 +113,19 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     }
   };
   const isFree = ({ lanes }: Road, from: number): boolean => {
-    for (const lane of lanes) if (freeAfter(bookOf(lane)) > from) return false;
+    for (const lane of lanes) if (laneAt(lane).book.freeAfter > from) return false;
     return true;
   };
   /** As `share`, of a road on which nothing else is on its way: says when the last byte leaves. */
   const cross = ({ lanes }: Road, bytes: number, seconds: number, start: number): number => {
+    const time = now();
     let slowest = seconds;
-    for (const lane of lanes) slowest = Math.max(slowest, bytes / roads.lanes[lane]!.bandwidth);
+    for (const lane of lanes) slowest = Math.max(slowest, bytes / laneAt(lane).bandwidth);
     const end = start + slowest;
     for (const lane of lanes) {
-      carried[lane] = (carried[lane] ?? 0) + bytes;
-      take(bookOf(lane), start, end, bytes / roads.lanes[lane]!.bandwidth / slowest, now());
+      const each = laneAt(lane);
+      each.carried += bytes;
+      take(each.book, start, end, bytes / each.bandwidth / slowest, time);
     }
     return end;
   };
@@ -122,12 +139,12 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
         return { start: ready, end: cross(road, bytes, seconds, ready) + road.latency };
       const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
       let start = ready;
-      for (const { lane } of lanes) start = Math.max(start, freeFrom(bookOf(lane), ready));
+      for (const { lane } of lanes) start = Math.max(start, freeFrom(laneAt(lane).book, ready));
       return { start, end: share({ seconds, exchange: seconds, lanes, bytes }, start) + road.latency };
     },
     use: () =>
       roads.lanes.flatMap(({ link, place, direction, bandwidth }, lane) => {
-        const bytes = carried[lane];
+        const bytes = used[lane]?.carried;
         return bytes === undefined ? [] : [{ link, place, direction, bytes, busy: bytes / bandwidth }];
       }),
   };
@@ -136,6 +153,6 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
 /** From when on something of a lane is free. */
 function freeFrom(book: LaneBook, ready: number): number {
   let at = ready;
-  while (freeAfter(book) > at && freePart(book, at) === 0) at = freeUntil(book, at);
+  while (book.freeAfter > at && freePart(book, at) === 0) at = freeUntil(book, at);
   return at;
 }

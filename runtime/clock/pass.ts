@@ -106,7 +106,8 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       const end = (): void => {
         const end = clock.now();
         const linkedPart = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
-        const slowdown = { ...slowed, exchanges: linkedPart * slowed.host };
+        const { kernels, host } = slowed;
+        const slowdown = { kernels, host, exchanges: linkedPart * host };
         devices.leave(group.devices);
         over();
         done({ cost, submits, send: end - computed, traffic, time: { start, end, waits, slowdown } });

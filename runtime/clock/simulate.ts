@@ -95,9 +95,15 @@ export function* simulateInParts(
       { onEvent: sample, onStep },
     ),
   );
+  /** False when nothing is left to come, or the rest is given up. */
+  const runPart = (): boolean => {
+    for (let events = 0; events < EVENTS_OF_PART; events++)
+      if (givenUp || !world.clock.advance()) return false;
+    return true;
+  };
   sample();
   for (const each of engines) each.pump();
-  for (let events = 1; !givenUp && world.clock.advance(); events++) if (events % EVENTS_OF_PART === 0) yield;
+  while (runPart()) yield;
   if (givenUp) return undefined;
   for (const each of engines) each.mustBeDone();
   const counts = engines.map((each) => each.counts());

@@ -1,5 +1,4 @@
 /** A virtual clock: callbacks at points in time, run in order of time and, at the same time, in order of their making. */
-import { createHeap } from '../../compiler/reshard/heap.js';
 
 export interface VirtualClock {
   /** Seconds since the simulation began. */
@@ -10,28 +9,78 @@ export interface VirtualClock {
   readonly advance: () => boolean;
 }
 
-interface Entry {
-  readonly time: number;
-  readonly order: number;
-  readonly what: () => void;
+/**
+ * A binary heap as in `compiler/reshard/heap.ts`, but of columns: all that a simulation does passes here, and an entry
+ * of its own for each would be one more thing to collect.
+ */
+interface Agenda {
+  readonly times: number[];
+  readonly orders: number[];
+  readonly callbacks: (() => void)[];
 }
 
 export function createVirtualClock(): VirtualClock {
-  const entries = createHeap<Entry>((a, b) => a.time - b.time || a.order - b.order);
+  const agenda: Agenda = { times: [], orders: [], callbacks: [] };
   let time = 0;
   let order = 0;
   return {
     now: () => time,
     at(when, what) {
       if (when < time) throw new Error(`${when} s is before ${time} s`);
-      entries.push({ time: when, order: order++, what });
+      push(agenda, when, order++, what);
     },
     advance() {
-      const next = entries.pop();
+      const next = agenda.callbacks[0];
       if (next === undefined) return false;
-      time = next.time;
-      next.what();
+      time = agenda.times[0]!;
+      dropFirst(agenda);
+      next();
       return true;
     },
   };
+}
+
+function push({ times, orders, callbacks }: Agenda, time: number, order: number, what: () => void): void {
+  let at = times.length;
+  times.push(time);
+  orders.push(order);
+  callbacks.push(what);
+  // What is made later comes behind what is there at the same time.
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (time >= times[parent]!) break;
+    times[at] = times[parent]!;
+    orders[at] = orders[parent]!;
+    callbacks[at] = callbacks[parent]!;
+    at = parent;
+  }
+  times[at] = time;
+  orders[at] = order;
+  callbacks[at] = what;
+}
+
+function dropFirst({ times, orders, callbacks }: Agenda): void {
+  const time = times.pop()!;
+  const order = orders.pop()!;
+  const what = callbacks.pop()!;
+  const count = times.length;
+  if (count === 0) return;
+  let at = 0;
+  for (let child = 1; child < count; child = 2 * at + 1) {
+    const other = child + 1;
+    if (other < count && isBefore(times[other]!, orders[other]!, times[child]!, orders[child]!))
+      child = other;
+    if (isBefore(time, order, times[child]!, orders[child]!)) break;
+    times[at] = times[child]!;
+    orders[at] = orders[child]!;
+    callbacks[at] = callbacks[child]!;
+    at = child;
+  }
+  times[at] = time;
+  orders[at] = order;
+  callbacks[at] = what;
+}
+
+function isBefore(time: number, order: number, otherTime: number, otherOrder: number): boolean {
+  return time < otherTime || (time === otherTime && order < otherOrder);
 }
