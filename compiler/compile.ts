@@ -70,7 +70,10 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
 }
 
-export type PlanCompiler = (plan: Plan) => CompileResult;
+/** What searches look at of a compiled plan. */
+export type CompiledCandidate = Pick<CompileResult, 'runtime' | 'diagnostics'>;
+
+export type PlanCompiler = (plan: Plan) => CompiledCandidate;
 
 /**
  * A compiler for searches: of plans for one model over one topology, which it does not verify. What it has worked out
@@ -78,7 +81,11 @@ export type PlanCompiler = (plan: Plan) => CompileResult;
  */
 export function createPlanCompiler(): PlanCompiler {
   const memory = createSearchMemory();
-  return (plan) => compilePlan(plan, { verify: false, memory });
+  return (plan) => {
+    const reshards = (plan.expectations ?? []).length > 0;
+    const { runtime, diagnostics } = compilePlan(plan, { verify: false, memory, reshards });
+    return { runtime, diagnostics };
+  };
 }
 
 const NO_TRANSITIONS: TransitionGraph = { weights: [], kv: [], kvCosts: [], holdings: {} };

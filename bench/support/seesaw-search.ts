@@ -1,5 +1,5 @@
 /** The best static plan and the best re-sharded one for a workload, on engines and machines that differ. */
-import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../compiler/compile.js';
+import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import {
@@ -186,7 +186,7 @@ function outcomeOf(
 /** Plans of one search are those of the next under the same name and with the same steps. */
 function rememberingCompiler(): PlanCompiler {
   const compile = createPlanCompiler();
-  const known = new Map<string, CompileResult>();
+  const known = new Map<string, CompiledCandidate>();
   return (plan) => {
     const key = [plan.name, ...plan.stages.map(({ microbatchTokens }) => microbatchTokens)].join(' ');
     const result = known.get(key) ?? compile(plan);

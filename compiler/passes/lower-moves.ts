@@ -26,8 +26,8 @@ import { lastingPieces, planByDevice, withInPlace } from './turning-weights.js';
 export interface LoweredMoves {
   readonly placements: ReadonlyMap<string, StagePlacement>;
   readonly moves: readonly RuntimeTransition[];
-  /** The re-shards that those carry out. */
-  readonly reshards: readonly WeightReshard[];
+  /** The re-shards that those carry out, worked out when they are asked for: nothing else follows from them. */
+  readonly reshards: () => readonly WeightReshard[];
   readonly lasting: readonly LastingPieces[];
   /** What the moves need of memory. Absent where nothing moves. */
   readonly known?: KnownWeights;
@@ -43,7 +43,7 @@ export function lowerMoves(
 ): LoweredMoves {
   const { reshards } = planned;
   if (planned.own.length === 0)
-    return { placements: planned.placements, moves: [], reshards, lasting: planned.lasting };
+    return { placements: planned.placements, moves: [], reshards: () => reshards, lasting: planned.lasting };
   const cutter = shardCutter();
   const placements = new Map(
     [...planned.placements].map(([stage, placement]) => [
@@ -74,22 +74,25 @@ export function lowerMoves(
     ([device, { lasting }]) => planned.places.get(device)!.lasting === lasting,
   );
   const lasting = isForeseen ? planned.lasting : lastingPieces(residing, turning);
-  const stageOf = settledStages(lasting);
   const placed = transitions.map((each) => withInPlace(residing, each, turning));
-  const settled = reshards.map((reshard) => {
-    const { from, to } = reshard;
-    const moves = placed.find(({ transition }) => transition.from === from && transition.to === to);
-    if (moves === undefined) return reshard;
-    const [before, after] = onShared(holdings, from, to);
-    return settleReshard(reshard, moves, stageOf(from, before), stageOf(to, after), {
-      ...planning,
-      resident,
+  const settle = (): readonly WeightReshard[] => {
+    const stageOf = settledStages(lasting);
+    return reshards.map((reshard) => {
+      const { from, to } = reshard;
+      const moves = placed.find(({ transition }) => transition.from === from && transition.to === to);
+      if (moves === undefined) return reshard;
+      const [before, after] = onShared(holdings, from, to);
+      return settleReshard(reshard, moves, stageOf(from, before), stageOf(to, after), {
+        ...planning,
+        resident,
+      });
     });
-  });
+  };
+  let settled: readonly WeightReshard[] | undefined;
   return {
     placements,
     moves: placed.map(({ transition }) => transition),
-    reshards: settled,
+    reshards: () => (settled ??= settle()),
     lasting,
     known: { turning: new Map([...turning].map(([device, { bytes }]) => [device, bytes])) },
   };

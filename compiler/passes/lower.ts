@@ -55,6 +55,11 @@ export interface LowerOptions {
   readonly maxBindingBytes?: number;
   /** Of plans for the same model over the same topology that were compiled before. */
   readonly memory?: SearchMemory;
+  /**
+   * Whether the transition graph gets its re-shards. Verifiers, expectations and people look at them, executors do not.
+   * Default true.
+   */
+  readonly reshards?: boolean;
 }
 
 /**
@@ -86,7 +91,7 @@ export function lowerPlan(
   planned: TransitionGraph,
   plan: Plan,
   planning: WeightPlanning,
-  { maxBindingBytes = bindingBytes(plan), memory }: LowerOptions = {},
+  { maxBindingBytes = bindingBytes(plan), memory, reshards = true }: LowerOptions = {},
 ): LowerResult {
   const stages = flowStages(plan);
   const drafts = stages.map((stage) =>
@@ -136,29 +141,27 @@ export function lowerPlan(
     memory?.estimates.set(key!, estimates);
     return estimates;
   };
-  const settle = (partly: boolean): Settled & LoweredMoves => {
+  const settle = (partly: boolean): Settled & { readonly lowered: LoweredMoves } => {
     const settled = settleResidence(plan, inTurns, changes, estimate, layOut, partly);
     const moves = planMoves(settled);
     const resident = new Set(settled.transitions.resident);
     const lowered =
       memory?.lowered.get(moves) ?? lowerMoves(planning, stages, moves, planned.holdings, resident);
     memory?.lowered.set(moves, lowered);
-    const { reshards, lasting, known } = lowered;
-    return {
-      ...settled,
-      ...lowered,
-      transitions: {
-        ...settled.transitions,
-        weights: reshards,
-        ...(lasting.length > 0 && { lasting }),
-      },
-      layout: known ? layOut(settled.held.map(weightSizes), known) : settled.layout,
-    };
+    const { known } = lowered;
+    const layout = known ? layOut(settled.held.map(weightSizes), known) : settled.layout;
+    return { ...settled, lowered, layout };
   };
   const best = settle(true);
   // What transitions need can be more than was counted on when layers were chosen to stay.
   const tight = best.transitions.residence?.layers !== undefined && whyUnfit(plan, best.layout) !== undefined;
-  const { transitions, layout, renaming, placements, moves } = tight ? settle(false) : best;
+  const { transitions: settled, layout, renaming, lowered } = tight ? settle(false) : best;
+  const { placements, moves, lasting } = lowered;
+  const transitions: TransitionGraph = {
+    ...settled,
+    weights: reshards ? lowered.reshards() : [],
+    ...(lasting.length > 0 && { lasting }),
+  };
   const { pools, devices } = layout;
   const tier = carryingTier(plan);
   const disk = tier && spillTier(plan);

@@ -1,7 +1,7 @@
 /** The tuner: what an exhaustive search finds, found with less. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createPlanCompiler, type CompileResult, type PlanCompiler } from '../../../compiler/compile.js';
+import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../../compiler/compile.js';
 import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import { decided, type Tuned } from '../../../runtime/tune/search.js';
@@ -97,7 +97,7 @@ const PLAIN = { peerBandwidth: 1e8, deviceMemory: 1e9, step: 0, layer: 0, reques
 /** Compiles a plan when it is first met: most of the time of a search on small machines goes into that. */
 function compileOnce(): PlanCompiler {
   const compile = createPlanCompiler();
-  const known = new Map<string, CompileResult>();
+  const known = new Map<string, CompiledCandidate>();
   return (plan) => {
     const key = JSON.stringify([plan.stages, plan.flow, plan.kv, plan.residence]);
     const result = known.get(key) ?? compile(plan);
