@@ -15,6 +15,7 @@ import {
 import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
 import type { DeviceMoves } from './runtime-graph.js';
 import { roundUp } from './device-layout.js';
+import { once } from '../once.js';
 import {
   layOutArena,
   type Residence,
@@ -56,13 +57,34 @@ export function placeWeights(
   maxBufferBytes?: number,
   sorted: SortedTransitions = sortTransitions(transitions),
 ): WeightPlaces {
-  const placesOf = (arena: WeightArena): WeightPlaces => ({
-    arena,
-    lasting: lastingRanges(arena.spots, residences, sorted),
-  });
-  const setAside = (arena: WeightArena): number =>
-    orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes;
-  return placesOf(layOutArena(residences, transitions, { maxBufferBytes, sorted, setAside }));
+  const lastingOf = once((spots: Spots) => lastingRanges(spots, residences, sorted));
+  const placesOf = (arena: WeightArena): WeightPlaces => ({ arena, lasting: lastingOf(arena.spots) });
+  const setAside = (arena: WeightArena, little: number): number => {
+    const most = copiedInAll(residences, sorted, placesOf(arena));
+    if (most <= little) return most;
+    return orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes;
+  };
+  return placesOf(layOutArena(residences, transitions, { maxBufferBytes, sorted, lastingOf, setAside }));
+}
+
+/** Bytes of all copies of a transition that are not in place, of the one with most: none sets more aside. */
+function copiedInAll(
+  residences: readonly Residence[],
+  sorted: SortedTransitions,
+  { arena, lasting }: WeightPlaces,
+): number {
+  let most = 0;
+  for (const from of residences)
+    for (const to of residences) {
+      const moving = sorted.get(`${from.name}->${to.name}`);
+      if (moving === undefined) continue;
+      const copying = to.weights.filter(({ id }) => (moving.get(id)?.copies.length ?? 0) > 0);
+      const inPlace = rangesInPlace(from.name, { ...to, weights: copying }, moving, arena.spots, lasting);
+      const left = movesLeft(copying, moving, inPlace);
+      const bytes = left.reduce((sum, moves) => sum + roundUp(copiedBytes(moves), REGION_ALIGNMENT), 0);
+      most = Math.max(most, bytes);
+    }
+  return most;
 }
 
 /**

@@ -36,6 +36,14 @@ export function contains(outer: Rectangle, inner: Rectangle): boolean {
   return containsInterval(outer.rows, inner.rows) && containsInterval(outer.cols, inner.cols);
 }
 
+/** Whether two rectangles have an element in common. */
+export function meets(a: Rectangle, b: Rectangle): boolean {
+  return (
+    Math.max(a.rows[0], b.rows[0]) < Math.min(a.rows[1], b.rows[1]) &&
+    Math.max(a.cols[0], b.cols[0]) < Math.min(a.cols[1], b.cols[1])
+  );
+}
+
 export function intersect(a: Rectangle, b: Rectangle): Rectangle | undefined {
   const rows = intersectIntervals(a.rows, b.rows);
   const cols = intersectIntervals(a.cols, b.cols);
@@ -49,21 +57,21 @@ export function intersect(a: Rectangle, b: Rectangle): Rectangle | undefined {
 export function subtract(a: Rectangle, b: Rectangle): readonly Rectangle[] {
   const common = intersect(a, b);
   if (!common) return [a];
-  const parts: Rectangle[] = [
-    { rows: [a.rows[0], common.rows[0]], cols: a.cols },
-    { rows: [common.rows[1], a.rows[1]], cols: a.cols },
-    { rows: common.rows, cols: [a.cols[0], common.cols[0]] },
-    { rows: common.rows, cols: [common.cols[1], a.cols[1]] },
-  ];
-  return parts.filter((part) => area(part) > 0);
+  const { rows, cols } = common;
+  const parts: Rectangle[] = [];
+  if (a.rows[0] < rows[0]) parts.push({ rows: [a.rows[0], rows[0]], cols: a.cols });
+  if (rows[1] < a.rows[1]) parts.push({ rows: [rows[1], a.rows[1]], cols: a.cols });
+  if (a.cols[0] < cols[0]) parts.push({ rows, cols: [a.cols[0], cols[0]] });
+  if (cols[1] < a.cols[1]) parts.push({ rows, cols: [cols[1], a.cols[1]] });
+  return parts;
 }
 
 /** `a` without any of `others`, as disjoint rectangles. */
 export function subtractAll(a: Rectangle, others: readonly Rectangle[]): readonly Rectangle[] {
   let rest: readonly Rectangle[] = [a];
   for (const other of others) {
-    if (!rest.some((part) => intersect(part, other))) continue;
-    rest = rest.flatMap((part) => subtract(part, other));
+    if (!rest.some((part) => meets(part, other))) continue;
+    rest = rest.length === 1 ? subtract(rest[0]!, other) : rest.flatMap((part) => subtract(part, other));
   }
   return rest;
 }

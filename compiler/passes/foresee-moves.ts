@@ -8,7 +8,7 @@
 import type { WeightPlaces } from '../ir/device-weights.js';
 import { placeWeights } from '../ir/device-weights.js';
 import type { Residing } from '../ir/residences.js';
-import type { LastingPieces, RankHolding, TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import type { LastingPieces, RankHolding, TransitionGraph } from '../ir/transitions.js';
 import type { Stage } from '../plan/plan.js';
 import {
   lowerOwnMoves,
@@ -20,7 +20,7 @@ import {
 import { shardCutter } from './lower-weights.js';
 import type { StageWeights } from './resident-weights.js';
 import { placedRanks } from './stage-ranks.js';
-import { planReshards, type StageChange, type WeightPlanning } from './transitions.js';
+import { planSending, type PlannedSending, type StageChange, type WeightPlanning } from './transitions.js';
 import { lastingPieces, planByDevice } from './turning-weights.js';
 
 export interface PlannedMoves {
@@ -34,8 +34,8 @@ export interface PlannedMoves {
   /** By device. */
   readonly places: ReadonlyMap<number, WeightPlaces>;
   readonly lasting: readonly LastingPieces[];
-  /** One per change, planned. */
-  readonly reshards: readonly WeightReshard[];
+  /** One per change. */
+  readonly sending: readonly PlannedSending[];
 }
 
 /**
@@ -69,8 +69,8 @@ export function planWeightMoves(
   );
   const places = planByDevice(residing, (residences, transitions) => placeWeights(residences, transitions));
   const lasting = lastingPieces(residing, places);
-  const reshards = planReshards(planning, changes, holdings, resident, lasting);
-  return { placements, residing, own, sourcesOf, places, lasting, reshards };
+  const sending = planSending(planning, changes, holdings, resident, lasting);
+  return { placements, residing, own, sourcesOf, places, lasting, sending };
 }
 
 /** The stages with their shards as they are cut, and some transitions between them. */

@@ -20,7 +20,7 @@ import { lowerTransition, type StagePlacement } from './lower-transitions.js';
 import { shardCutter } from './lower-weights.js';
 import type { KnownWeights } from './memory.js';
 import { settleReshard, type SettledStage } from './settle-moves.js';
-import { onShared, type WeightPlanning } from './transitions.js';
+import { onShared, type PlannedSending, type WeightPlanning } from './transitions.js';
 import { lastingPieces, planByDevice, withInPlace } from './turning-weights.js';
 
 export interface LoweredMoves {
@@ -41,18 +41,18 @@ export function lowerMoves(
   holdings: TransitionGraph['holdings'],
   resident: ReadonlySet<string>,
 ): LoweredMoves {
-  const { reshards } = planned;
+  const { sending } = planned;
   if (planned.own.length === 0)
-    return { placements: planned.placements, moves: [], reshards: () => reshards, lasting: planned.lasting };
+    return { placements: planned.placements, moves: [], reshards: () => [], lasting: planned.lasting };
   const cutter = shardCutter();
   const placements = new Map(
     [...planned.placements].map(([stage, placement]) => [
       stage,
-      cutReceived(stage, placement, reshards, cutter),
+      cutReceived(stage, placement, sending, cutter),
     ]),
   );
-  const reshardOf = ({ from, to }: { readonly from: string; readonly to: string }): WeightReshard =>
-    reshards.find((reshard) => reshard.from === from && reshard.to === to)!;
+  const sendersOf = (change: Pick<RuntimeTransition, 'from' | 'to'>): PlannedSending['groups'] =>
+    sending.find(({ from, to }) => from === change.from && to === change.to)!.groups;
   const residences = residencesOf(planned.residing);
   // Stages that hold the same change alike: what the first of them does is what each does.
   const lowered = new Map<RuntimeTransition, RuntimeTransition>();
@@ -61,7 +61,7 @@ export function lowerMoves(
     const first = lowered.get(transitionBetween(planned.residing, residences, from, to)!);
     if (first !== undefined) return { ...first, from, to, origin };
     const [before, after] = [placements.get(from)!, placements.get(to)!];
-    const transition = lowerTransition(reshardOf(own.transition), own, before, after, planned.sourcesOf);
+    const transition = lowerTransition(sendersOf(own.transition), own, before, after, planned.sourcesOf);
     lowered.set(own.transition, transition);
     return transition;
   });
@@ -77,12 +77,11 @@ export function lowerMoves(
   const placed = transitions.map((each) => withInPlace(residing, each, turning));
   const settle = (): readonly WeightReshard[] => {
     const stageOf = settledStages(lasting);
-    return reshards.map((reshard) => {
-      const { from, to } = reshard;
-      const moves = placed.find(({ transition }) => transition.from === from && transition.to === to);
-      if (moves === undefined) return reshard;
+    return sending.map((planned) => {
+      const { from, to } = planned;
+      const moves = placed.find(({ transition }) => transition.from === from && transition.to === to)!;
       const [before, after] = onShared(holdings, from, to);
-      return settleReshard(reshard, moves, stageOf(from, before), stageOf(to, after), {
+      return settleReshard(planned, moves, stageOf(from, before), stageOf(to, after), {
         ...planning,
         resident,
       });
@@ -102,20 +101,16 @@ export function lowerMoves(
 function cutReceived(
   stage: string,
   placement: StagePlacement,
-  reshards: readonly WeightReshard[],
+  sending: readonly PlannedSending[],
   cutter: ReturnType<typeof shardCutter>,
 ): StagePlacement {
   const { devices, cut } = placement;
-  const arriving = reshards.filter(({ to }) => to === stage).flatMap(({ groups }) => groups);
+  const arriving = sending.filter(({ to }) => to === stage).flatMap(({ groups }) => groups);
   // By shard: distinct lists of pieces that its devices receive.
   const lists = cut.map(() => new Set<readonly TensorPiece[]>());
-  for (const [plan, groups] of groupBy(arriving, (group) => group.plan)) {
-    const received = groupBy(
-      plan.moves.filter((move) => move.kind === 'peer'),
-      (move) => move.device,
-    );
-    for (const [place, moves] of received) {
-      const pieces = moves.map((move) => move.piece);
+  for (const [sent, groups] of groupBy(arriving, (group) => group.sent)) {
+    for (const [place, received] of groupBy(sent, ({ device }) => device)) {
+      const pieces = received.map(({ piece }) => piece);
       for (const group of groups) lists[devices.get(group.devices[place]!) ?? -1]?.add(pieces);
     }
   }

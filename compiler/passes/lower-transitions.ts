@@ -17,7 +17,9 @@ import type {
   WeightReceive,
   WeightShard,
 } from '../ir/runtime-graph.js';
-import type { GroupPlan, ReshardGroup, WeightReshard } from '../ir/transitions.js';
+import type { WeightReshard } from '../ir/transitions.js';
+import type { SentPiece } from '../reshard/plan-moves.js';
+import type { SendingGroup } from '../reshard/plan-weights.js';
 import { sameContent } from '../ir/weight-content.js';
 import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import { placeInside } from './lower-weights.js';
@@ -146,7 +148,7 @@ function uploadOf(weight: RuntimeWeight, missing: readonly number[]): DeviceMove
  * @param to cut along what is sent as well
  */
 export function lowerTransition(
-  reshard: WeightReshard,
+  groups: readonly SendingGroup[],
   { transition, own }: OwnTransition,
   from: StagePlacement,
   to: StagePlacement,
@@ -155,16 +157,16 @@ export function lowerTransition(
   const ownOf = new Map(transition.devices.map(({ device, moves }) => [device, own[moves]!]));
   const moves: DeviceMoves[] = [];
   const entries = new Map<number, RuntimeTransition['devices'][number]>();
-  for (const [plan, groups] of groupBy(reshard.groups, (group) => group.plan)) {
-    const shardsOf = ({ devices }: ReshardGroup): string =>
+  for (const [sent, alike] of groupBy(groups, (group) => group.sent)) {
+    const shardsOf = ({ devices }: SendingGroup): string =>
       devices.map((device) => `${from.devices.get(device)} ${to.devices.get(device)}`).join();
-    for (const members of groupBy(groups, shardsOf).values()) {
+    for (const members of groupBy(alike, shardsOf).values()) {
       const places = members[0]!.devices.map((device): Place => ({
         old: shardOn(from.plain, from, device),
         next: shardOn(to.cut, to, device),
         own: ownOf.get(device),
       }));
-      for (const { place, peers, moves: mine } of lowerGroup(plan, places, sourcesOf)) {
+      for (const { place, peers, moves: mine } of lowerGroup(sent, places, sourcesOf)) {
         const index = moves.push(mine) - 1;
         for (const { devices } of members) {
           const device = devices[place]!;
@@ -199,21 +201,22 @@ interface PlaceMoves {
   readonly peers: readonly number[];
 }
 
-function lowerGroup(plan: GroupPlan, places: readonly Place[], sourcesOf: SourcesOf): readonly PlaceMoves[] {
-  const arriving = groupBy(
-    plan.moves.filter((move) => move.kind === 'peer'),
-    (move) => move.device,
-  );
+function lowerGroup(
+  pieces: readonly SentPiece[],
+  places: readonly Place[],
+  sourcesOf: SourcesOf,
+): readonly PlaceMoves[] {
+  const arriving = groupBy(pieces, ({ device }) => device);
   return places.flatMap(({ old, next, own }, place) => {
     if (old === undefined || next === undefined || own === undefined) return [];
     const received = arriving.get(place) ?? [];
-    const peers = [...new Set(received.map((move) => move.source!))];
+    const peers = [...new Set(received.map(({ source }) => source))];
     const mine = groupBy(received, ({ piece }) => piece.tensor);
     const sent: Sent = (piece) => {
       const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
-      const sender = move && places[move.source!]!.old;
+      const sender = move && places[move.source]!.old;
       const source = sender && sourceOf(sourcesOf(sender), piece);
-      return source && { peer: peers.indexOf(move!.source!), source };
+      return source && { peer: peers.indexOf(move!.source), source };
     };
     return [{ place, peers, moves: withSent(own, next, sourcesOf(old), sent) }];
   });

@@ -12,12 +12,13 @@ import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
 import { weightRowBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightCopy, WeightPiece } from '../ir/runtime-graph.js';
-import type { RankHolding, ReshardGroup, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
+import type { Eviction, RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
 import { bytesByPiece, isWholeWords } from '../ir/written-bytes.js';
 import { packedBytes } from '../model/weight-types.js';
 import { bytesOfMoves, travelsOf } from '../reshard/plan-moves.js';
-import { sharePlan, weightPlan, type SharedPlan } from '../reshard/plan-weights.js';
-import type { WeightPlanning } from './transitions.js';
+import { placedTravels, placesIn, weightPlan, type SharedPlan } from '../reshard/plan-weights.js';
+import { evictions } from '../reshard/sources.js';
+import type { PlannedSending, WeightPlanning } from './transitions.js';
 import type { PlacedTransition } from './turning-weights.js';
 
 /** A stage that a transition leaves or enters. */
@@ -34,7 +35,7 @@ export interface SettleContext extends WeightPlanning {
 
 /** The re-shard that a transition of the runtime graph carries out. Groups that do the same are looked at once. */
 export function settleReshard(
-  reshard: WeightReshard,
+  { groups: sending, ...change }: PlannedSending,
   { transition, left }: PlacedTransition,
   from: SettledStage,
   to: SettledStage,
@@ -46,96 +47,115 @@ export function settleReshard(
   const sorted = once(byTensor<TensorPiece>);
   const origin = memo.originsOf([...from.holdings, ...to.holdings]);
 
-  const settleDevice = (device: number): SettledDevice => {
+  /** Adds the moves of the device at a place. Returns the bytes that it has nowhere. */
+  const settleDevice = (device: number, place: number, placeOf: PlaceOf, moves: WeightMove[]): number => {
     const entry = entries.get(device);
-    if (entry === undefined) return { moves: [], lacking: 0 };
+    if (entry === undefined) return 0;
+    const peers = entry.peers.map(placeOf);
+    const moving = movedParts(left[entry.moves]!, peers);
     // What is there already, in its place or elsewhere.
     const held = [sorted(before.get(device)!.weights), sorted(to.lasting(device))];
-    const isThere = ({ piece }: MovedPart): boolean =>
-      held.some((list) => list.get(piece.tensor)?.some((other) => contains(other, piece)));
     let lacking = 0;
-    const parts = movedParts(left[entry.moves]!, entry.peers).map((part): MovedPart => {
-      if (part.kind === 'copy') return part;
-      if (!isThere(part)) lacking += bytesOf(part.piece);
-      else if (part.kind === 'upload') return { ...part, anew: true };
-      return part;
-    });
-    const moving = groupBy(parts, ({ piece }) => piece.tensor);
-    const moves = after.get(device)!.weights.flatMap((wanted): readonly WeightMove[] => {
-      if (resident.has(wanted.tensor)) return [];
-      return completed(wanted, moving.get(wanted.tensor) ?? [], bytesOf).map((move) => ({ device, ...move }));
-    });
-    return { moves, lacking };
+    for (const parts of moving.values())
+      for (const part of parts) {
+        if (part.kind === 'copy') continue;
+        const { piece } = part;
+        const isThere = held.some((list) => list.get(piece.tensor)?.some((other) => contains(other, piece)));
+        if (!isThere) lacking += bytesOf(piece);
+        else if (part.kind === 'upload') part.anew = true;
+      }
+    for (const wanted of after.get(device)!.weights) {
+      if (resident.has(wanted.tensor)) continue;
+      for (const part of completed(wanted, moving.get(wanted.tensor) ?? NOTHING, bytesOf))
+        moves.push({ device: place, ...part });
+    }
+    return lacking;
   };
-  const settle = ({ devices, plan }: ReshardGroup): SharedPlan => {
-    const settled = devices.map(settleDevice);
-    const moves = settled.flatMap((each) => each.moves);
-    const evict = plan.evict.flatMap(({ device: place, piece: { tensor, ...rectangle } }) => {
-      const device = devices[place]!;
-      return subtractAll(rectangle, sorted(from.lasting(device)).get(tensor) ?? []).map((rest) => {
-        const piece = { tensor, ...rest };
-        return { device, piece, bytes: bytesOf(piece) };
+  /** What devices hold that they need no more, but for what stays as it is. */
+  const evicted = (devices: readonly number[], placeOf: PlaceOf): readonly Eviction[] => {
+    const [senders, receivers] = [before, after].map((ranks) => devices.flatMap((id) => ranks.get(id) ?? []));
+    return evictions(senders!, receivers!, sorted).flatMap(({ device, piece: { tensor, rows, cols } }) => {
+      if (resident.has(tensor)) return [];
+      const stays = sorted(from.lasting(device)).get(tensor) ?? NO_PIECES;
+      return subtractAll({ rows, cols }, stays).map((rest): Eviction => {
+        const piece = { tensor, rows: rest.rows, cols: rest.cols };
+        return { device: placeOf(device), piece, bytes: bytesOf(piece) };
       });
     });
+  };
+  const settle = (devices: readonly number[]): SharedPlan => {
+    const placeOf = placesIn(devices);
+    const moves: WeightMove[] = [];
+    let lowerBound = 0;
+    devices.forEach((device, place) => (lowerBound += settleDevice(device, place, placeOf, moves)));
+    const evict = evicted(devices, placeOf);
     const holders = devices.flatMap((device) => before.get(device) ?? []);
-    return sharePlan(devices, {
-      moves,
-      evict,
-      bytes: bytesOfMoves(moves, evict),
-      lowerBound: settled.reduce((sum, { lacking }) => sum + lacking, 0),
-      travels: travelsOf({ from: holders, bytesOf, origin }, moves, roads),
-    });
+    const travels = travelsOf({ from: holders, bytesOf, origin }, devices, moves, roads);
+    return {
+      plan: { moves, evict, bytes: bytesOfMoves(moves, evict) },
+      lowerBound,
+      travels: placedTravels(travels, devices),
+    };
   };
 
   const known = new Map<string, SharedPlan>();
   const idOf = numbered<unknown>();
-  const groups = reshard.groups.map((group) => {
-    const alike = group.devices.map((device) => [
+  const groups = sending.map(({ devices, sent }) => {
+    const alike = devices.map((device) => [
       entries.get(device)?.moves,
       idOf(from.lasting(device)),
       idOf(to.lasting(device)),
     ]);
-    const key = `${idOf(group.plan)} ${alike.join()}`;
-    const shared = known.get(key) ?? settle(group);
+    const key = `${idOf(sent)} ${alike.join()}`;
+    const shared = known.get(key) ?? settle(devices);
     known.set(key, shared);
-    const { devices } = group;
     const [senders, receivers] = [before, after].map((ranks) =>
       devices.filter((device) => ranks.has(device)),
     );
     return { devices, shared, ways: memo.groupRoads(senders!, receivers!, origin) };
   });
-  return { ...reshard, ...weightPlan(groups, origin, roads) };
+  return { ...change, ...weightPlan(groups, origin, roads) };
 }
 
-interface SettledDevice {
-  readonly moves: readonly WeightMove[];
-  /** Bytes that it has nowhere. */
-  readonly lacking: number;
-}
+/** The place of a device in its group. */
+type PlaceOf = (device: number) => number;
 
 /** What becomes of a part of a tensor. */
-type MovedPart = Omit<WeightMove, 'device'>;
+type MovedPart = Omit<WeightMove, 'device' | 'anew'> & { anew?: true };
 
-/** What moves to the weights of a device for which this is left to do, with the bytes that the executor moves for it. */
-function movedParts(left: readonly WeightMoves[], peers: readonly number[]): readonly MovedPart[] {
-  return left.flatMap(({ weight, copies, pieces }): readonly MovedPart[] => {
+const NOTHING: readonly MovedPart[] = [];
+const NO_PIECES: readonly TensorPiece[] = [];
+
+/**
+ * What moves to the weights of a device for which this is left to do, by tensor, with the bytes that the executor moves
+ * for it.
+ *
+ * @param peers by their places
+ */
+function movedParts(
+  left: readonly WeightMoves[],
+  peers: readonly number[],
+): ReadonlyMap<string, readonly MovedPart[]> {
+  const moved = new Map<string, MovedPart[]>();
+  const add = (part: MovedPart): void => {
+    const others = moved.get(part.piece.tensor);
+    if (others) others.push(part);
+    else moved.set(part.piece.tensor, [part]);
+  };
+  for (const { weight, copies, pieces } of left) {
+    for (const copy of copies) {
+      const bytes = copy.runBytes * copy.rows;
+      add({ kind: 'copy', piece: placeless(copiedPiece(weight, copy)), bytes });
+    }
     const bytes = bytesByPiece(weight, pieces);
-    return [
-      ...copies.map((copy): MovedPart => {
-        return {
-          kind: 'copy',
-          piece: placeless(copiedPiece(weight, copy)),
-          bytes: copy.runBytes * copy.rows,
-        };
-      }),
-      ...pieces.map((part, index): MovedPart => {
-        const { peer } = part;
-        const moved = { piece: placeless(part), bytes: bytes[index]! };
-        if (peer !== undefined) return { kind: 'peer', source: peers[peer]!, ...moved };
-        return { kind: 'upload', ...moved, ...(!isWholeWords(weight, part) && { anew: true }) };
-      }),
-    ];
-  });
+    pieces.forEach((part, index) => {
+      const moving = { piece: placeless(part), bytes: bytes[index]! };
+      if (part.peer !== undefined) add({ kind: 'peer', source: peers[part.peer]!, ...moving });
+      else if (isWholeWords(weight, part)) add({ kind: 'upload', ...moving });
+      else add({ kind: 'upload', ...moving, anew: true });
+    });
+  }
+  return moved;
 }
 
 function placeless({ tensor, rows, cols }: WeightPiece): TensorPiece {
@@ -157,7 +177,9 @@ function completed(
   bytesOf: (piece: TensorPiece) => number,
 ): readonly MovedPart[] {
   const { tensor, rows, cols } = wanted;
-  const mine = parts.filter(({ piece }) => contains(wanted, piece));
+  const mine = parts.every(({ piece }) => contains(wanted, piece))
+    ? parts
+    : parts.filter(({ piece }) => contains(wanted, piece));
   if (mine.length === 0) return [{ kind: 'keep', piece: wanted, bytes: bytesOf(wanted) }];
   // Most pieces come whole.
   const [only] = mine;

@@ -23,7 +23,7 @@ import type { Plan } from '../plan/plan.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { kvCost } from '../reshard/kv-cost.js';
 import { estimateWeights, type MovesEstimate } from '../reshard/estimate-moves.js';
-import { planWeights } from '../reshard/plan-weights.js';
+import { planSenders, type SendingGroup } from '../reshard/plan-weights.js';
 import { planningMemo, type PlanningMemo } from '../reshard/planning-memo.js';
 import type { Roads } from '../reshard/roads.js';
 import { stageHoldings, tensorTypes } from './holdings.js';
@@ -96,18 +96,23 @@ function holdSame(
   return after.every((piece) => there.get(piece.tensor)?.some((other) => sameRectangle(other, piece)));
 }
 
+/** What devices send to each other in a change of stage. */
+export interface PlannedSending extends StageChange {
+  readonly groups: readonly SendingGroup[];
+}
+
 /**
- * The moves of some changes of stage.
+ * What devices send to each other in some changes of stage.
  *
  * @param lasting what devices have of every stage all along: it stays where it is
  */
-export function planReshards(
+export function planSending(
   { bytesOf, roads, memo }: WeightPlanning,
   changes: readonly StageChange[],
   holdings: TransitionGraph['holdings'],
   stay: ReadonlySet<string>,
   lasting: readonly LastingPieces[],
-): readonly WeightReshard[] {
+): readonly PlannedSending[] {
   const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
   return changes.map(({ from, to, origin }) => {
     const [before, after] = onShared(holdings, from, to);
@@ -115,7 +120,7 @@ export function planReshards(
       const pieces = known.get(`${to} ${rank.device}`);
       return pieces ? { ...rank, lasting: pieces } : rank;
     });
-    return { from, to, ...planWeights(before, lasts, bytesOf, roads, stay, memo), origin };
+    return { from, to, groups: planSenders(before, lasts, bytesOf, roads, stay, memo), origin };
   });
 }
 

@@ -11,7 +11,6 @@
  * half of the other's layers (peer).
  */
 import type { Eviction, ReshardBytes, ReshardCost, TensorPiece, WeightMove } from '../ir/transitions.js';
-import type { Rectangle } from '../ir/rectangles.js';
 import { balance, boundSeconds, type Load } from './balance.js';
 import { linkLoads } from './link-loads.js';
 import type { Road, Roads } from './roads.js';
@@ -64,23 +63,7 @@ export function planMoves(problem: MoveProblem, roads: Roads): MovePlan {
 /** The moves alone, and what they make travel. */
 export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
   const { from, to, bytesOf } = problem;
-  const { maySend, waysOf } = waysIn(problem, roads);
-  const found = needsOf(from, to, maySend);
-  const { wholes } = found;
-  const needs = found.needs.map((need): Need => {
-    const anew = need.kind === 'keep' && problem.rewrites?.(need.device);
-    return anew ? { ...need, kind: 'copy' } : need;
-  });
-
-  const moving: Moving[] = [];
-  needs.forEach((need, index) => {
-    const { senders, roads: choice } = waysOf(need);
-    if (senders.length === 0) return;
-    moving.push({ index, destination: need.device, bytes: bytesOf(need.piece), senders, roads: choice });
-  });
-  const { picks } = balance(moving, roads.lanes, boundSeconds(moving, roads.lanes));
-  const senderOf = new Map(moving.map(({ index, senders }, load) => [index, senders[picks[load]!]!]));
-
+  const { needs, wholes, senderOf, travels } = chooseSenders(problem, roads);
   const moves = joinUploads(needs, senderOf, wholes, bytesOf);
   const evict = evictions(from, to).map(({ device, piece }) => ({ device, piece, bytes: bytesOf(piece) }));
   return {
@@ -88,15 +71,57 @@ export function chooseMoves(problem: MoveProblem, roads: Roads): ChosenMoves {
     evict,
     bytes: bytesOfMoves(moves, evict),
     lowerBound: wholes.reduce((sum, piece) => sum + bytesOf(piece), 0),
-    travels: joinTravels(
-      moving.map(({ destination: device, bytes, senders }, load) => ({
-        device,
-        bytes,
-        senders,
-        pick: picks[load]!,
-      })),
-    ),
+    travels: joinTravels(travels()),
   };
+}
+
+/** What a device gets from another. */
+export interface SentPiece {
+  readonly device: number;
+  readonly source: number;
+  readonly piece: TensorPiece;
+}
+
+/** Of the moves those between devices alone, from which the others follow. */
+export function chooseSent(problem: MoveProblem, roads: Roads): readonly SentPiece[] {
+  const { needs, senderOf } = chooseSenders(problem, roads);
+  const sent: SentPiece[] = [];
+  needs.forEach(({ kind, device, piece }, index) => {
+    const source = senderOf[index];
+    if (kind === 'missing' && isDevice(source)) sent.push({ device, source, piece });
+  });
+  return sent;
+}
+
+interface ChosenSenders extends ReturnType<typeof needsOf> {
+  /** By need; of those alone that bytes travel for. */
+  readonly senderOf: readonly (Sender | undefined)[];
+  readonly travels: () => readonly Travel[];
+}
+
+function chooseSenders(problem: MoveProblem, roads: Roads): ChosenSenders {
+  const { from, to, bytesOf, rewrites } = problem;
+  const { maySend, waysOf } = waysIn(problem, roads);
+  const { needs: found, wholes } = needsOf(from, to, maySend);
+  const needs = rewrites ? found.map((need) => copiedAnew(need, rewrites)) : found;
+  const moving: Moving[] = [];
+  needs.forEach((need, index) => {
+    const { senders, roads: choice } = waysOf(need);
+    if (senders.length === 0) return;
+    moving.push({ index, destination: need.device, bytes: bytesOf(need.piece), senders, roads: choice });
+  });
+  const { picks } = balance(moving, roads.lanes, boundSeconds(moving, roads.lanes));
+  const senderOf = new Array<Sender | undefined>(needs.length).fill(undefined);
+  moving.forEach(({ index, senders }, load) => (senderOf[index] = senders[picks[load]!]!));
+  const travels = (): readonly Travel[] =>
+    moving.map(({ destination: device, bytes, senders }, load) => {
+      return { device, bytes, senders, pick: picks[load]! };
+    });
+  return { needs, wholes, senderOf, travels };
+}
+
+function copiedAnew(need: Need, rewrites: (device: number) => boolean): Need {
+  return need.kind === 'keep' && rewrites(need.device) ? { ...need, kind: 'copy' } : need;
 }
 
 /** A need that bytes travel for. */
@@ -115,26 +140,39 @@ export function bytesOfMoves(moves: readonly WeightMove[], evict: readonly Evict
   return total;
 }
 
-/** What moves that are settled make travel, with all senders that each part of them could have had. */
+/**
+ * What moves that are settled make travel, with all senders that each part of them could have had. They name devices
+ * by their place among some.
+ */
 export function travelsOf(
   problem: Pick<MoveProblem, 'from' | 'bytesOf' | 'origin'>,
+  devices: readonly number[],
   moves: readonly WeightMove[],
   roads: Roads,
 ): readonly Travel[] {
   const { maySend, waysOf } = waysIn(problem, roads);
   const partsOf = partsByHolders(problem.from, maySend);
-  const travels = moves.flatMap(({ device, piece, kind, source, bytes, anew }): Travel[] => {
-    if (kind === 'keep') return [];
-    if (kind === 'copy') return [{ device, bytes, senders: waysOf({ kind, device }).senders, pick: 0 }];
+  const travels: Travel[] = [];
+  for (const { device: place, piece, kind, source, bytes, anew } of moves) {
+    const device = devices[place]!;
+    if (kind === 'keep') continue;
+    if (kind === 'copy') {
+      travels.push({ device, bytes, senders: waysOf({ kind, device }).senders, pick: 0 });
+      continue;
+    }
+    const sender = source === undefined ? 'origin' : devices[source]!;
     const parts = anew ? [{ part: piece, holders: NO_HOLDERS }] : partsOf(piece, device);
-    const size = (part: Rectangle): number =>
-      parts.length === 1 ? bytes : problem.bytesOf({ tensor: piece.tensor, ...part });
-    return parts.flatMap(({ part, holders }) => {
+    for (const { part, holders } of parts) {
       const { senders } = waysOf({ kind: 'missing', device, holders });
-      const pick = senders.indexOf(source ?? 'origin');
-      return pick < 0 ? [] : [{ device, bytes: size(part), senders, pick }];
-    });
-  });
+      const pick = senders.indexOf(sender);
+      if (pick < 0) continue;
+      const size =
+        parts.length === 1
+          ? bytes
+          : problem.bytesOf({ tensor: piece.tensor, rows: part.rows, cols: part.cols });
+      travels.push({ device, bytes: size, senders, pick });
+    }
+  }
   return joinTravels(travels);
 }
 
@@ -259,13 +297,13 @@ interface Joined extends Travel {
 /** Moves in the order of the needs; the parts of a rectangle that all come from the host are one upload again. */
 function joinUploads(
   needs: readonly Need[],
-  senderOf: ReadonlyMap<number, Sender>,
+  senderOf: readonly (Sender | undefined)[],
   wholes: readonly TensorPiece[],
   bytesOf: (piece: TensorPiece) => number,
 ): readonly WeightMove[] {
   const sent = new Set<number>();
   needs.forEach((need, index) => {
-    if (need.kind === 'missing' && isDevice(senderOf.get(index))) sent.add(need.whole);
+    if (need.kind === 'missing' && isDevice(senderOf[index])) sent.add(need.whole);
   });
   const joined = new Set<number>();
   const moves: WeightMove[] = [];
@@ -275,7 +313,7 @@ function joinUploads(
       moves.push({ device, piece, kind, bytes: bytesOf(piece) });
       return;
     }
-    const sender = senderOf.get(index);
+    const sender = senderOf[index];
     if (isDevice(sender)) {
       moves.push({ device, piece, kind: 'peer', source: sender, bytes: bytesOf(piece) });
     } else if (sent.has(need.whole)) {

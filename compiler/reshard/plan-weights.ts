@@ -2,10 +2,17 @@
 import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
 import type { GroupPlan, RankHolding, ReshardBytes, TensorPiece, WeightReshard } from '../ir/transitions.js';
-import { chooseMoves, costOf, type ChosenMoves, type Travel } from './plan-moves.js';
+import {
+  chooseMoves,
+  chooseSent,
+  costOf,
+  type ChosenMoves,
+  type SentPiece,
+  type Travel,
+} from './plan-moves.js';
 import { planningMemo, type GroupRoads, type Origin, type PlanningMemo } from './planning-memo.js';
 import type { Roads } from './roads.js';
-import { holdingsOf, tradingGroups, type LastingRank } from './trading-groups.js';
+import { holdingsOf, tradingGroups, type LastingRank, type TradingGroup } from './trading-groups.js';
 
 export type WeightPlan = Pick<WeightReshard, 'groups' | 'bytes' | 'lowerBound' | 'cost'>;
 
@@ -21,20 +28,60 @@ export function planWeights(
   stay: ReadonlySet<string> = new Set(),
   memo: PlanningMemo = planningMemo(bytesOf, roads),
 ): WeightPlan {
+  const { origin, groups } = planGroups(from, to, stay, memo, (group, roadOf) =>
+    sharePlan(group.devices, chooseMoves({ from: group.from, to: group.to, bytesOf, origin: roadOf }, roads)),
+  );
+  return weightPlan(groups, origin, roads);
+}
+
+/** Devices that trade among themselves, with what they send to each other: devices by their place among them. */
+export interface SendingGroup {
+  readonly devices: readonly number[];
+  /** One value for all groups that do the same. */
+  readonly sent: readonly SentPiece[];
+}
+
+/** As `planWeights`, as far as devices send to each other. */
+export function planSenders(
+  from: readonly RankHolding[],
+  to: readonly LastingRank[],
+  bytesOf: (piece: TensorPiece) => number,
+  roads: Roads,
+  stay: ReadonlySet<string>,
+  memo: PlanningMemo,
+): readonly SendingGroup[] {
+  const { groups } = planGroups(from, to, stay, memo, (group, origin) => {
+    const placeOf = placesIn(group.devices);
+    const sent = chooseSent({ from: group.from, to: group.to, bytesOf, origin }, roads);
+    return sent.map(({ device, source, piece }) => ({
+      device: placeOf(device),
+      source: placeOf(source),
+      piece,
+    }));
+  });
+  return groups.map(({ devices, shared }) => ({ devices, sent: shared }));
+}
+
+/** Plans every group of a re-shard; one plan serves all that hold the same over roads that are alike. */
+function planGroups<Shared>(
+  from: readonly RankHolding[],
+  to: readonly LastingRank[],
+  stay: ReadonlySet<string>,
+  memo: PlanningMemo,
+  plan: (group: TradingGroup, origin: Origin) => Shared,
+): { readonly origin: Origin; readonly groups: readonly PlannedGroup<Shared>[] } {
   const origin = memo.originsOf([...from, ...to]);
   const holdingId = numbered<RankHolding['weights']>();
-  const plans = new Map<string, SharedPlan>();
+  const plans = new Map<string, Shared>();
   const moving = withoutTensors(stay);
-  const groups = tradingGroups(moving(from), moving(to)).map((group): PlannedGroup => {
+  const groups = tradingGroups(moving(from), moving(to)).map((group): PlannedGroup<Shared> => {
     const ways = memo.groupRoads(devicesOf(group.from), devicesOf(group.to), origin);
     const key = `${ways.likeness} ${holdingsOf(group, holdingId)}`;
-    const shared =
-      plans.get(key) ??
-      sharePlan(group.devices, chooseMoves({ from: group.from, to: group.to, bytesOf, origin }, roads));
+    const shared = plans.get(key) ?? plan(group, origin);
     plans.set(key, shared);
     return { devices: group.devices, shared, ways };
   });
-  return weightPlan(groups, origin, roads);
+  return { origin, groups };
 }
 
 function devicesOf(ranks: readonly RankHolding[]): readonly number[] {
@@ -42,9 +89,9 @@ function devicesOf(ranks: readonly RankHolding[]): readonly number[] {
 }
 
 /** A group with what it does and the roads it has. */
-export interface PlannedGroup {
+export interface PlannedGroup<Shared = SharedPlan> {
   readonly devices: readonly number[];
-  readonly shared: SharedPlan;
+  readonly shared: Shared;
   readonly ways: GroupRoads;
 }
 
@@ -90,9 +137,8 @@ export interface SharedPlan extends Pick<ChosenMoves, 'lowerBound' | 'travels'> 
 }
 
 /** A plan of some devices in terms of their places among them. */
-export function sharePlan(devices: readonly number[], chosen: ChosenMoves): SharedPlan {
-  const places = new Map(devices.map((device, place) => [device, place]));
-  const placeOf = (device: number): number => places.get(device)!;
+function sharePlan(devices: readonly number[], chosen: ChosenMoves): SharedPlan {
+  const placeOf = placesIn(devices);
   const { moves, evict, bytes, lowerBound, travels } = chosen;
   return {
     plan: {
@@ -104,12 +150,24 @@ export function sharePlan(devices: readonly number[], chosen: ChosenMoves): Shar
       bytes,
     },
     lowerBound,
-    travels: travels.map((travel) => ({
-      ...travel,
-      device: placeOf(travel.device),
-      senders: travel.senders.map((sender) => (sender === 'origin' ? sender : placeOf(sender))),
-    })),
+    travels: placedTravels(travels, devices),
   };
+}
+
+/** What travels in terms of the places of devices among some. */
+export function placedTravels(travels: readonly Travel[], devices: readonly number[]): readonly Travel[] {
+  const placeOf = placesIn(devices);
+  return travels.map((travel) => ({
+    ...travel,
+    device: placeOf(travel.device),
+    senders: travel.senders.map((sender) => (sender === 'origin' ? sender : placeOf(sender))),
+  }));
+}
+
+/** Answers the place of a device among some. */
+export function placesIn(devices: readonly number[]): (device: number) => number {
+  const places = new Map(devices.map((device, place) => [device, place]));
+  return (device) => places.get(device)!;
 }
 
 /** What travels in a group and in others like it, by devices instead of places. */

@@ -171,20 +171,25 @@ export function partsByHolders(
   return onceForAlike(from, (piece, device, _lasts, held) => partsOf(piece, device, held, maySend));
 }
 
-/** What a device holds and no rank of `to` on it needs. */
+/**
+ * What a device holds and no rank of `to` on it needs.
+ *
+ * @param sorted pieces by tensor
+ */
 export function evictions(
   from: readonly Placement[],
   to: readonly Placement[],
+  sorted: typeof byTensor<TensorPiece> = byTensor,
 ): readonly { readonly device: number; readonly piece: TensorPiece }[] {
   const before = new Map(from.map((rank) => [rank.device, rank]));
   const evicted: { readonly device: number; readonly piece: TensorPiece }[] = [];
   for (const { device, weights } of to) {
-    const wanted = byTensor(weights);
+    const wanted = sorted(weights);
     for (const piece of before.get(device)?.weights ?? []) {
       const { tensor } = piece;
       const needed = wanted.get(tensor);
       if (needed === undefined) evicted.push({ device, piece });
-      else
+      else if (!needed.some((other) => contains(other, piece)))
         for (const { rows, cols } of subtractAll(piece, needed))
           evicted.push({ device, piece: { tensor, rows, cols } });
     }

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { compilePlan, type CompileResult } from '../../compiler/compile.js';
 import { layOutArena } from '../../compiler/ir/weight-arena.js';
 import { lowerTransition } from '../../compiler/passes/lower-transitions.js';
-import { chooseMoves } from '../../compiler/reshard/plan-moves.js';
+import { chooseSent } from '../../compiler/reshard/plan-moves.js';
 import { halfResident } from './support/half-resident.js';
 import { makePlan, type PlanOptions } from './support/make-plan.js';
 
@@ -14,7 +14,7 @@ vi.mock('../../compiler/reshard/plan-moves.js', { spy: true });
 interface Calls {
   readonly layOutArena: number;
   readonly lowerTransition: number;
-  readonly chooseMoves: number;
+  readonly chooseSent: number;
 }
 
 function calls(): Calls {
@@ -22,7 +22,7 @@ function calls(): Calls {
   return {
     layOutArena: of(layOutArena),
     lowerTransition: of(lowerTransition),
-    chooseMoves: of(chooseMoves),
+    chooseSent: of(chooseSent),
   };
 }
 
@@ -53,13 +53,13 @@ describe('compiling a re-shard', () => {
 
   it('plans and lowers moves once per transition, also where some layers stay in both shardings', () => {
     compileInTurns(8, 1);
-    expect(calls()).toMatchObject({ lowerTransition: 2, chooseMoves: 2 });
+    expect(calls()).toMatchObject({ lowerTransition: 2, chooseSent: 2 });
     const plan = halfResident(makePlan(reshard(8, 1)));
     if (plan === undefined) throw new Error('no memory makes some of the layers stay');
     vi.clearAllMocks();
     const { transitions } = compilePlan(plan);
     expect(transitions.residence!.layers!.length).toBeGreaterThan(0);
-    expect(calls()).toMatchObject({ lowerTransition: 2, chooseMoves: 2 });
+    expect(calls()).toMatchObject({ lowerTransition: 2, chooseSent: 2 });
   });
 
   it('lays memory out once for devices that do the same, whatever the replicas', () => {

@@ -8,12 +8,8 @@ import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { RuntimeStage, WeightReceive, WeightShard } from '../../../compiler/ir/runtime-graph.js';
 import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/runtime-json.js';
 import { verifyRuntime } from '../../../compiler/ir/verify-runtime.js';
-import {
-  buildTransitions,
-  planReshards,
-  stageChanges,
-  weightPlanning,
-} from '../../../compiler/passes/transitions.js';
+import { buildTransitions, onShared, weightPlanning } from '../../../compiler/passes/transitions.js';
+import { planWeights, type WeightPlan } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { applyTransition, packShard, type ElementSource } from '../../reference/runtime-weights.js';
 import { arbitraryReshard } from '../support/arbitrary-reshard.js';
@@ -167,16 +163,16 @@ describe('weight re-shards', () => {
     const { sharded } = compilePlan(plan);
     const roads = roadsOf(plan.topology);
     const { holdings } = buildTransitions(sharded, plan, roads);
-    const changes = stageChanges(plan, holdings);
-    const [forth, back] = planReshards(weightPlanning(sharded, roads), changes, holdings, new Set(), []);
-    expect(forth).toMatchObject({ from: 'prefill', to: 'decode' });
-    expect(back).toMatchObject({ from: 'decode', to: 'prefill' });
+    const { bytesOf } = weightPlanning(sharded, roads);
+    const planned = (from: string, to: string): WeightPlan =>
+      planWeights(...onShared(holdings, from, to), bytesOf, roads);
+    const [forth, back] = [planned('prefill', 'decode'), planned('decode', 'prefill')];
     // Per device one layer of four: its matrices are a quarter resident, its norms wholly.
     const layer = 32 * (64 + 32 + 32) + 64 * 32 + 3 * 48 * 32;
     const table = 64 * 32;
-    expect(forth!.bytes.copy).toBe(4 * (4 * (layer / 4) + 2 * (table / 4)));
-    expect(forth!.bytes.keep).toBe(4 * (4 * 2 * 32 + 32));
-    expect(back!.bytes.upload).toBe(4 * (4 * (layer - layer / 4) + 2 * (table - table / 4)));
+    expect(forth.bytes.copy).toBe(4 * (4 * (layer / 4) + 2 * (table / 4)));
+    expect(forth.bytes.keep).toBe(4 * (4 * 2 * 32 + 32));
+    expect(back.bytes.upload).toBe(4 * (4 * (layer - layer / 4) + 2 * (table - table / 4)));
   });
 
   it('say nothing about stages that hold the same', () => {
