@@ -8,8 +8,9 @@
  * - send the pages of what it prefills to the host tier, and get those of what it decodes;
  * - wait before it until a first prompt has come as far as to it, and after it for what the last prompt has yet to go
  *   through.
- * Stages that take turns add up on a device. The host prepares every step. Everything else is taken to be free: bubbles,
- * waits for links, transitions, KV that is computed again.
+ * Stages that take turns add up on a device. The host prepares every step. Steps of decode are in flight as long as the
+ * pipeline, the pages of their rows and the sequences there are make them: see `decode-spans`. Everything else is taken to
+ * be free: other bubbles, waits for links, transitions, KV that is computed again.
  *
  * The work of a phase is dealt out over the replicas of its stage, however unevenly: the mean over replicas of what the
  * devices at one place of theirs do is what an even part of the work takes, and some device is at the mean or above it.
@@ -30,20 +31,16 @@ import {
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import {
-  leastBetweenTokens,
-  leastSeconds,
-  likelySeconds,
-  type BoundedPlan,
-  type StageLoad,
-} from './least-seconds.js';
+import { leastBetweenTokens, leastSeconds, likelySeconds, type BoundedPlan } from './least-seconds.js';
+import type { StageLoad } from './stage-load.js';
 
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
   /**
-   * Seconds that the demand may well take: stages that take turns do so once, all sequences are equal, and behind all work
-   * of others comes a last request. Good for an order of plans, and for nothing else.
+   * Seconds that the demand may well take: stages on the same devices run one after the other, all sequences are equal, and
+   * where prompts and decode go on side by side a last request comes behind all work. Good for an order of plans, and for
+   * nothing else.
    */
   readonly estimate: (demand: Demand) => number;
   /** Seconds between two tokens of a request, at least. */
@@ -115,7 +112,10 @@ function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engin
     estimate: (demand) => {
       if (bounded === undefined) return 0;
       const evenly = { ...bounded, evenly: true };
-      if (!room.takesTurns) return likelySeconds(evenly, demand);
+      const [prefill, decode] = [bounded.prefill.stage, bounded.decode.stage];
+      const oneByOne =
+        prefill !== decode && prefill.devices.some((device) => decode.devices.includes(device));
+      if (!oneByOne) return likelySeconds(evenly, demand);
       return leastSeconds(evenly, promptsOf(demand), false) + leastSeconds(evenly, rowsOf(demand), true);
     },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),

@@ -22,7 +22,7 @@ import {
   type StageKv,
   type StageNeeds,
 } from './kv-room.js';
-import type { PageCost, StageLoad } from './least-seconds.js';
+import type { PageCost, StageLoad } from './stage-load.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** What bounds of plans for one model over one topology share. */

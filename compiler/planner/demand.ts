@@ -29,7 +29,7 @@ export interface Demand {
   /** Keys up to these rows, their own included, and pages that hold what they see for one sequence alone. */
   readonly decodeKeys: number;
   readonly decodePages: number;
-  /** Requests with more than one token, which go on from prefill to decode, and pages of their prompts that are theirs alone. */
+  /** Requests that decode: those with more than one token, as long as any is left. And pages of their prompts that are theirs alone. */
   readonly decoding: number;
   readonly decodingPages: number;
   /** Of tokens that no other may have computed. */

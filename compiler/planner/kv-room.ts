@@ -4,6 +4,7 @@
  */
 import { weightBytes } from '../check/plan/capacity.js';
 import { TP_DIMS } from '../check/plan/sharding.js';
+import { ringSizes } from '../ir/device-weights.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import { intervalLength } from '../ir/rectangles.js';
 import type { KvReshard, RankHolding } from '../ir/transitions.js';
@@ -87,7 +88,7 @@ function pagesBeside(
   holdings: Readonly<Record<string, readonly RankHolding[]>>,
   edges: readonly KvReshard[],
 ): ReadonlyMap<string, number> | undefined {
-  const room = roomByDevice(plan, needs);
+  const room = roomByDevice(plan, needs, mayStayTogether(plan, needs) ? 0 : leastRing(needs));
   if (room === undefined) return undefined;
   const stages = needs.map(({ stage }) => stage);
   const drafts = draftPools(plan, stages, holdings, edges);
@@ -144,8 +145,24 @@ function budgetOf({ topology, memoryUse }: Plan, device: number): number {
   return Math.floor(topology.devices[device]!.kind.memory * memoryUse);
 }
 
-/** Bytes left for KV on each device at most. */
-function roomByDevice(plan: Plan, stages: readonly StageNeeds[]): ReadonlyMap<number, number> | undefined {
+/** Bytes of the ring by way of which weights change on each device, at least: some weight is as large as their mean. */
+function leastRing(stages: readonly StageNeeds[]): number {
+  const means = stages.map(({ weights, outline }) =>
+    Math.min(...weights.map((bytes, pp) => bytes / outline.programs[pp]!.recipes.length)),
+  );
+  return ringSizes(Math.floor(Math.max(...means))).bytes;
+}
+
+/**
+ * Bytes left for KV on each device at most.
+ *
+ * @param changing bytes that a device of several stages needs for changing between them
+ */
+function roomByDevice(
+  plan: Plan,
+  stages: readonly StageNeeds[],
+  changing: number,
+): ReadonlyMap<number, number> | undefined {
   const held = new Map<number, { weights: number; step: number; slots: StageOutline['slots'][number][] }>();
   for (const { stage, outline, weights, stepBytes } of stages) {
     stage.devices.forEach((device, rank) => {
@@ -161,7 +178,7 @@ function roomByDevice(plan: Plan, stages: readonly StageNeeds[]): ReadonlyMap<nu
   const workspaceOf = workspaces();
   for (const [device, { weights: resident, step, slots }] of held) {
     const workspace = step + workspaceOf(slots);
-    const left = budgetOf(plan, device) - resident - workspace;
+    const left = budgetOf(plan, device) - resident - workspace - (slots.length > 1 ? changing : 0);
     if (left < 0) return undefined;
     room.set(device, left);
   }

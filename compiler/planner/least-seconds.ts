@@ -5,27 +5,29 @@
  * to it comes what must lie before the first thing it does, and behind the last.
  */
 import type { EngineModel } from '../cost/engine-model.js';
-import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages, mostPages } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import {
+  decodeSpans,
+  decodeStep,
+  later,
+  leastOfAll,
+  raised,
+  type DecodeSpans,
+  type DecodeStep,
+} from './decode-spans.js';
 import type { Demand } from './demand.js';
 import { leastOfConvex } from './least-of-convex.js';
-import type { StageOutline } from './stage-outline.js';
-
-/** Seconds for each page and each sequence that a rank moves to the host tier or back. */
-export interface PageCost {
-  readonly page: number;
-  readonly sequence: number;
-}
-
-export interface StageLoad {
-  readonly stage: Stage;
-  readonly sizes: StageOutline['sizes'];
-  /** By pipeline stage: the kinds of groups there are among the replicas. */
-  readonly groups: readonly (readonly LeastCost[])[];
-  readonly out: readonly PageCost[];
-  readonly in: readonly PageCost[];
-}
+import {
+  byPlace,
+  decodeWork,
+  rowStep,
+  sum,
+  type DecodeWork,
+  type PageCost,
+  type StageLoad,
+} from './stage-load.js';
 
 /** A plan with one stage for each phase, or one for both. */
 export interface BoundedPlan {
@@ -43,7 +45,7 @@ export interface BoundedPlan {
 
 /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
 export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
-  const context = { ...plan, demand, begun, ...passing(plan, demand, begun) };
+  const context = contextOf(plan, demand, begun);
   const after = (drops: number): number => busySeconds(context, afterDrops(demand, drops));
   const none = after(0);
   // Where KV that is dropped once does not lower a convex estimate, more often does not either.
@@ -62,13 +64,22 @@ export interface StageBound {
 }
 
 /** @param room KV pages of a replica */
-export function leastOfStage(load: StageLoad, room: number, demand: Demand): StageBound {
+export function leastOfStage(
+  load: StageLoad,
+  room: number,
+  demand: Demand,
+  overhead: BoundedPlan['overhead'],
+): StageBound {
   const decodes = load.stage.phases.includes('decode');
-  const work = (drops: number): TotalWork => {
+  const aDecodeStep = decodes && decodeStep(load, decodeWork(load, room, demand).inStep, demand, overhead);
+  const seconds = (drops: number): number => {
     const asked = afterDrops(demand, drops);
-    return decodes ? decodeWork(load, room, asked) : promptWork(load, asked);
+    if (!aDecodeStep) return Math.max(...byPlace(load, promptWork(load, asked)));
+    const rows = decodeWork(load, room, asked);
+    const spans = decodeSpans(load, rows, room, asked, aDecodeStep, overhead);
+    const { fewestSteps, places, inFlight, held, together } = spans;
+    return leastOfAll(fewestSteps, [...places, inFlight], [...held, ...together]);
   };
-  const seconds = (drops: number): number => Math.max(...byPlace(load, work(drops)));
   const none = seconds(0);
   const step = decodes ? rowStep(demand.shortestPrompt) : shortestStep(load, demand);
   const oneStep = sum(byPlace(load, step));
@@ -81,11 +92,11 @@ export function leastOfStage(load: StageLoad, room: number, demand: Demand): Sta
 }
 
 /**
- * Seconds that the demand may well take where the stages do not take turns: all of the work, and behind it the tokens of
- * a last request while the devices still decode others.
+ * Seconds that the demand may well take where prompts and decode go on side by side: all of the work, and behind it the
+ * tokens of a last request while the devices still decode others.
  */
 export function likelySeconds(plan: BoundedPlan, demand: Demand): number {
-  const context = { ...plan, demand, begun: false, ...passing(plan, demand, false) };
+  const context = contextOf(plan, demand, false);
   return busySeconds(context, demand) + tailSeconds(plan.decode, plan.room, demand);
 }
 
@@ -142,9 +153,17 @@ interface Passing {
 }
 
 interface Context extends BoundedPlan, Passing {
+  readonly decodeStep: DecodeStep;
   /** Before anything is dropped. */
   readonly demand: Demand;
   readonly begun: boolean;
+}
+
+function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
+  const { decode, room, overhead } = plan;
+  const { inStep } = decodeWork(decode, room, demand);
+  const step = decodeStep(decode, inStep, demand, overhead);
+  return { ...plan, demand, begun, ...passing(plan, demand, begun), decodeStep: step };
 }
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
@@ -180,15 +199,18 @@ function chainSeconds(context: Context): number {
 
 /** What the busiest device, or the host, has to do. */
 function busySeconds(context: Context, demand: Demand): number {
-  const { prefill, decode, overhead, engine, begun, first, last, row } = context;
+  const { prefill, decode, overhead, engine, takesTurns, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
   const prompts = promptWork(prefill, demand);
   const rows = decodeWork(decode, context.room, demand, context.evenly);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
   const steps = both ? both.steps * dp : prompts.steps * dp + rows.steps * decode.stage.mesh.dp;
+  const spans = decodeSpans(decode, rows, context.room, demand, context.decodeStep, overhead);
+  const { fewestSteps, places, inFlight } = spans;
+  const curves = [...spans.held, ...spans.together];
   let least = Math.max(
     steps * overhead.step + demand.decodeRows * overhead.request,
-    heldSeconds(context, demand),
+    leastOfAll(fewestSteps, [...places, inFlight], curves),
   );
   const before = sumsBefore(first);
   const promptSeconds = byPlace(prefill, prompts);
@@ -197,11 +219,9 @@ function busySeconds(context: Context, demand: Demand): number {
     const apartSeconds = byPlace(prefill, apartWork(decode, demand, rows));
     const seconds = promptSeconds.map((each, pp) => Math.max(bothSeconds[pp]!, each + apartSeconds[pp]!));
     const preparing = both.steps * overhead.step + rows.tokens * overhead.request;
-    return Math.max(
-      least,
-      ...seconds.map((each, pp) => before[pp]! + each),
-      inFlightSeconds(prefill, seconds, preparing),
-    );
+    // As many steps as the pipeline is deep are in flight at once.
+    const together = (sum(seconds) + preparing) / seconds.length;
+    return Math.max(least, together, ...seconds.map((each, pp) => before[pp]! + each));
   }
   const moving = ({ page, sequence }: PageCost, replicas: number): number =>
     begun || engine.copyEngines ? 0 : (demand.decodingPages * page + demand.decoding * sequence) / replicas;
@@ -213,68 +233,82 @@ function busySeconds(context: Context, demand: Demand): number {
     least = Math.max(least, computing + behindPrompts[pp]!, withMoves);
     return withMoves;
   });
-  const shared = sharedPlaces(prefill.stage, decode.stage);
   const [beforeRow, behindRow] = [sumsBefore(row), sumsBehind(row)];
-  const through = sum(first);
-  const decodeSeconds = byPlace(decode, rows);
-  const preparing = rows.steps * overhead.step + rows.tokens * overhead.request;
-  // Steps of decode may be in flight while prefill goes on, if there is any left.
-  if (!shared || (begun && demand.promptTokens === 0))
-    least = Math.max(least, inFlightSeconds(decode, decodeSeconds, preparing));
-  decodeSeconds.forEach((seconds, pp) => {
-    const computing = seconds + behindRow[pp]!;
-    const withMoves = computing + moving(decode.in[pp]!, decode.stage.mesh.dp);
-    if (shared) {
+  const moves = decode.in.map((cost) => moving(cost, decode.stage.mesh.dp));
+  const shared = sharedPlaces(prefill.stage, decode.stage);
+  if (shared) {
+    const prompting = promptSeconds.map((seconds, pp) => before[pp]! + seconds);
+    const computing = places.map(({ atFewest }, pp) => {
       const prefilling = Math.max(...shared[pp]!.map((at) => prefillSeconds[at]!));
-      const prompting = Math.max(...shared[pp]!.map((at) => before[at]! + promptSeconds[at]!));
-      const idle = gapsBetweenSteps(context, demand, rows);
-      least = Math.max(least, prefilling + withMoves, prompting + seconds + idle);
-      return;
-    }
-    const waits = !begun && demand.decodeRows > 0;
-    // Its first page move waits for a prompt, its first step for that move and for the pipeline as well.
-    const beforeMove = waits ? through + context.givingUp : 0;
-    const beforeStep = waits ? beforeMove + context.takingOver + beforeRow[pp]! : 0;
-    least = Math.max(least, beforeMove + withMoves, beforeStep + computing);
+      return prefilling + atFewest + behindRow[pp]! + moves[pp]!;
+    });
+    const inTurns = takesTurns ? inTurnsSeconds(context, demand, { spans, shared, prompting, behindRow }) : 0;
+    return Math.max(least, inTurns, ...computing);
+  }
+  // Its first page move waits for a prompt, its first step for that move and for the pipeline as well.
+  const waits = !begun && demand.decodeRows > 0;
+  const beforeMove = waits ? sum(first) + context.givingUp : 0;
+  const beforeStep = waits ? beforeMove + context.takingOver : 0;
+  const lines = places.map((line, pp) => {
+    const moved = beforeMove + moves[pp]!;
+    const reached = waits ? beforeStep + beforeRow[pp]! : 0;
+    return later(line, Math.max(moved, reached) + behindRow[pp]!);
   });
-  return least;
+  return Math.max(
+    least,
+    leastOfAll(
+      fewestSteps,
+      [...lines, later(inFlight, beforeStep)],
+      curves.map((curve) => raised(curve, beforeStep)),
+    ),
+  );
+}
+
+/** What is known of a plan whose stages take turns: where they share devices, and what lies around decode there. */
+interface Turns {
+  readonly spans: DecodeSpans;
+  /** By pipeline stage of decode. */
+  readonly shared: readonly (readonly number[])[];
+  readonly behindRow: readonly number[];
+  /** By pipeline stage of prefill, with what lies before. */
+  readonly prompting: readonly number[];
 }
 
 /**
- * A sequence holds its pages from the preparation of a decode step until that has passed all groups. So often and so long
- * as that is, all those pages fit into the room there is.
- */
-function heldSeconds({ decode, room, overhead }: BoundedPlan, demand: Demand): number {
-  const step = overhead.step + overhead.request + sum(byPlace(decode, rowStep(demand.shortestPrompt)));
-  return room === 0 ? 0 : (demand.decodePages * step) / (room * decode.stage.mesh.dp);
-}
-
-/**
- * No more steps of a replica are in flight than its pipeline is deep, and each is from its preparation until it has
- * passed all groups: all of these times together fit that often into the time there is.
+ * Prompts and decode one after the other on a device that has a part of both, in any number of turns.
  *
- * @param seconds by pipeline stage
- * @param preparing seconds of the host
+ * The device decodes in windows, each from its first step of decode to its last before it runs prompts again. A step is in
+ * flight outside of its window while it is prepared and while other groups of its pipeline run it, and what is in flight
+ * at the beginning of a window, or at its end, is no more than ever is: a window is shorter by no more than a full step
+ * takes the host and the other groups. Between two windows a step of prefill comes to the device, which passes the
+ * places before it that share the group: each of their devices decodes up to the end of the window. Where that takes as
+ * long as what a window is shorter by, more windows make nothing quicker; else there are no more than steps of prefill,
+ * each of which ends a prompt or is full.
  */
-function inFlightSeconds({ stage }: StageLoad, seconds: readonly number[], preparing: number): number {
-  return (sum(seconds) + preparing) / stage.mesh.pp;
+function inTurnsSeconds(context: Context, demand: Demand, turns: Turns): number {
+  const { prefill, last } = context;
+  const { spans, shared, behindRow, prompting } = turns;
+  const { full } = context.decodeStep;
+  const { dp } = prefill.stage.mesh;
+  // What all replicas have together says nothing of the windows of one.
+  const curves = dp === 1 ? [...spans.held, ...spans.together] : spans.held;
+  const refills = (demand.requests + demand.promptTokens / prefill.sizes.maxTokens) / dp;
+  const aStep = full.preparing + sum(full.places);
+  const seconds = spans.places.flatMap((line, pp) => {
+    const outside = aStep - full.places[pp]!;
+    return shared[pp]!.map((at) => {
+      const refilling = sum(shared[pp]!.map((place) => (place < at ? last[place]! : 0)));
+      const lost = outside + Math.max(0, outside - refilling) * refills;
+      const windows = leastOfAll(
+        spans.fewestSteps,
+        [line, later(spans.inFlight, -lost)],
+        curves.map((curve) => raised(curve, -lost)),
+      );
+      return prompting[at]! + windows + behindRow[pp]!;
+    });
+  });
+  return Math.max(...seconds);
 }
-
-/**
- * Seconds in which devices that decode without a pipeline stand still while the host prepares the next step. Not before
- * the first step of each turn: between two turns lies a step of prefill, which ends a prompt or is full.
- */
-function gapsBetweenSteps(
-  { prefill, decode, overhead, takesTurns }: BoundedPlan,
-  { requests, promptTokens }: Demand,
-  { steps }: TotalWork,
-): number {
-  if (!takesTurns || decode.stage.mesh.pp > 1) return 0;
-  const turns = 1 + requests + promptTokens / prefill.sizes.maxTokens;
-  return Math.max(0, steps - turns) * overhead.step;
-}
-
-const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 
 /** Of every value the sum of those before it. */
 function sumsBefore(values: readonly number[]): readonly number[] {
@@ -300,26 +334,6 @@ const promptStep = (tokens: number): TotalWork => ({
 const shortestStep = ({ sizes }: StageLoad, { shortestPrompt }: Demand): TotalWork =>
   promptStep(Math.min(sizes.maxTokens, shortestPrompt));
 
-/** A step with one row that sees so many keys. */
-const rowStep = (keys: number): TotalWork => ({
-  steps: 1,
-  sampling: 1,
-  tokens: 1,
-  samples: 1,
-  pairs: keys,
-  keys,
-});
-
-/** Seconds of the work on each pipeline stage, on the replica that is quickest at it. Most have the same costs. */
-function byPlace({ groups }: StageLoad, work: TotalWork): readonly number[] {
-  const known = new Map<StageLoad['groups'][number], number>();
-  return groups.map((group) => {
-    const seconds = known.get(group) ?? Math.min(...group.map((cost) => cost(work)));
-    known.set(group, seconds);
-    return seconds;
-  });
-}
-
 /** Of a replica in the mean. */
 function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
   const tokens = promptTokens / stage.mesh.dp;
@@ -331,25 +345,6 @@ function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: 
     pairs: promptPairs / stage.mesh.dp,
     keys: tokens,
   };
-}
-
-interface DecodeWork extends TotalWork {
-  /** Rows of a step at most. */
-  readonly inStep: number;
-}
-
-/** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
-function decodeWork({ stage, sizes }: StageLoad, room: number, demand: Demand, evenly = false): DecodeWork {
-  const { dp, pp } = stage.mesh;
-  const held = Math.max(1, leastPages(demand.kv, demand.shortestPrompt));
-  const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
-  const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
-  // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
-  const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
-  const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
-  const tokens = demand.decodeRows / dp;
-  const keys = demand.decodeKeys / dp;
-  return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
 }
 
 /** A step of a fused stage may do both at once. */

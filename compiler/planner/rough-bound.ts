@@ -24,6 +24,8 @@ export interface RoughBound {
   readonly betweenTokens: number;
   /** Sequences that memory has room for where they decode, at most. */
   readonly sequences: number;
+  /** Where it is as close as can be before the candidate is compiled. */
+  readonly bound?: PlanBound;
 }
 
 /** Bounds on candidates for one demand, no higher than `candidateBound`. Undefined where one is sure not to fit. */
@@ -38,7 +40,7 @@ export function createRoughBound(
     const room = { pages: new Map<string, number>(), handsOver: NONE, takesOver: NONE };
     const { pagesAlone } = bounded;
     return {
-      ...leastOfStage(stageLoad(bounded, room), pagesAlone, demand),
+      ...leastOfStage(stageLoad(bounded, room), pagesAlone, demand, overheadOf(base, context.engine)),
       sequences: sequencesIn(stage, pagesAlone, demand),
     };
   };
@@ -51,7 +53,7 @@ export function createRoughBound(
     if (strategy !== 'disaggregated') {
       const bound = candidateBound(candidate, context);
       if (bound === undefined || !bound.fits(demand)) return undefined;
-      return boundFigures(bound, demand);
+      return { ...boundFigures(bound, demand), bound };
     }
     const [prefill, decode] = [alone(base, stages[0]!), alone(base, stages[1]!)];
     if (prefill === undefined || decode === undefined) return undefined;

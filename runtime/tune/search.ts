@@ -95,8 +95,6 @@ interface Bounded extends RoughBound {
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
-  /** Absent as long as the bound is a rough one. */
-  readonly bound?: PlanBound;
   /** The plan, once it is compiled: the bound is that of its exact room for KV then. */
   readonly compiled?: { readonly plan: Plan; readonly runtime: RuntimeGraph };
 }
@@ -176,7 +174,7 @@ export function* searchInParts(
     }
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
     else if (!isCompiled(next)) {
-      const closer = next.bound === undefined ? boundFully(next, search) : compileFully(next, search);
+      const closer = lookCloser(next, search);
       if (closer !== undefined) queue.push(closer);
       else counts.unfit++;
       take(yield pause());
@@ -251,21 +249,22 @@ function workload(
   return { requests: cut, demand: demandOf(cut, kvView(shape, kv.pageTokens)) };
 }
 
-/** Undefined where the candidate is sure not to fit. */
-function boundFully(each: Bounded, { context, exactBounds, demand }: Search): Bounded | undefined {
-  const bound = exactBounds.get(each.candidate) ?? candidateBound(each.candidate, context);
-  return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
+/** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
+function lookCloser(each: Bounded, search: Search): Bounded | undefined {
+  const { context, exactBounds } = search;
+  const exact = exactBounds.get(each.candidate);
+  const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
+  if (bound === undefined || bound !== each.bound) return withBound(each, bound, search);
+  const plan = candidatePlan(each.candidate);
+  const { runtime, diagnostics } = search.compile(plan);
+  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const ofCompiled = exact ?? bound.compiled(runtime);
+  exactBounds.set(each.candidate, ofCompiled);
+  return withBound({ ...each, compiled: { plan, runtime } }, ofCompiled, search);
 }
 
-/** Undefined where the candidate does not fit. */
-function compileFully(each: Bounded, { compile, exactBounds, demand }: Search): Bounded | undefined {
-  const plan = candidatePlan(each.candidate);
-  const { runtime, diagnostics } = compile(plan);
-  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
-  const bound = each.bound!.compiled(runtime);
-  exactBounds.set(each.candidate, bound);
-  if (!bound.fits(demand)) return undefined;
-  return { ...each, bound, ...boundFigures(bound, demand), compiled: { plan, runtime } };
+function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Search): Bounded | undefined {
+  return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
 }
 
 /** Other caps of KV than the first have no higher bounds, and are hardly ever better. */

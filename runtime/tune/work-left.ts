@@ -41,6 +41,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
     demand: (dropped) => ({
       ...whole,
       requests: whole.requests - ended.size + dropped,
+      decoding: requests.filter(({ outputTokens }, id) => outputTokens > 1 && tokens[id]! > 0).length,
       shortestOutput: shortestOf(requests.filter((_, id) => !ended.has(id))),
       longestOutput: tokens.reduce((most, each) => Math.max(most, each), 0),
       promptTokens: Math.max(0, promptTokens),

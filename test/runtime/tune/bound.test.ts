@@ -109,4 +109,23 @@ describe('planBound', () => {
     // A bound of almost nothing would be right and of no use.
     expect(Math.max(...parts)).toBeGreaterThan(0.8);
   });
+
+  it('counts what decode in turns waits for: the host, and pages that rows of other steps hold', () => {
+    const costly = { step: 1e-4, layer: 0, request: 0 };
+    const plan = planOn({ peerBandwidth: 1e11, deviceMemory: 2.2e6, pageTokens: 16, ...costly });
+    const all = Array.from({ length: 64 }, () => ({ promptTokens: 16, outputTokens: 60 }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const labels = ['(tp: 4) -> (pp: 4)', '(tp: 4) -> (pp: 2, tp: 2)'];
+    const chosen = findCandidates(plan, ['re-sharded']).filter((each) =>
+      labels.includes(candidateLabel(each)),
+    );
+    expect(chosen.map(candidateLabel)).toEqual(labels);
+    for (const candidate of chosen) {
+      const each = candidatePlan(candidate);
+      const { makespan, transitions } = simulate(createPlanCompiler()(each).runtime, each, all);
+      expect(transitions.count).toBeGreaterThan(0);
+      expect(candidateBound(candidate, context)!.least(demand)).toBeGreaterThan(0.85 * makespan);
+    }
+  });
 });

@@ -1,0 +1,178 @@
+/**
+ * How long steps of decode are in flight at least, however many steps the rows are dealt over: few steps have many rows
+ * each and hold their pages long, many have all that a step takes whatever its rows.
+ *
+ * Of a replica with R rows in S steps, where a step is in flight from its preparation until it has passed all groups:
+ * - a group takes its part of all steps, one after the other;
+ * - no more than `pp` steps are in flight at once, so that all their times together fit `pp` times into the time there is;
+ * - the rows of steps in flight hold their pages: pages times seconds fit into the room as often as that is;
+ * - a sequence has one row in flight at most: rows times seconds fit as often as there are sequences that decode.
+ *
+ * The first two are lines that rise with S. A step of r rows takes `a + b r` or more, so that the others come to
+ * `a P + b m R² / S` or more, for P pages in all and m of a row at least: squares of numbers with the sum R are R² / S
+ * together at the least. These curves fall with S. The least for any S is where a line and a curve meet.
+ *
+ *     lines 2 S, curve 18 / S: with 3 steps both are 6, and with any other number one of them is more
+ *
+ * All of this is convex in rows, pages and steps together, so that it holds for the mean of replicas.
+ */
+import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import { leastPages } from '../model/kv-window.js';
+import type { Plan } from '../plan/plan.js';
+import type { Demand } from './demand.js';
+import { byPlace, rowStep, sum, type StageLoad } from './stage-load.js';
+
+/** Seconds by the number of steps: at the fewest there can be, and more with each step more. */
+export interface RisingLine {
+  readonly atFewest: number;
+  readonly perStep: number;
+}
+
+/** `base + over / steps` seconds. */
+export interface FallingCurve {
+  readonly base: number;
+  readonly over: number;
+}
+
+/** What steps of decode take, whatever there is to decode. */
+export interface DecodeStep {
+  /** Seconds of a step of r rows are no less than `fixed + perRow r` of any of these. */
+  readonly linear: readonly { readonly fixed: number; readonly perRow: number }[];
+  /** Seconds of a step with as many rows as there can be: of the host, and by pipeline stage. */
+  readonly full: { readonly preparing: number; readonly places: readonly number[] };
+}
+
+type StepOverhead = Pick<Plan['topology']['overhead'], 'step' | 'request'>;
+
+/** @param inStep rows of a step at most */
+export function decodeStep(
+  load: StageLoad,
+  inStep: number,
+  { shortestPrompt, longest }: Demand,
+  { step, request }: StepOverhead,
+): DecodeStep {
+  const stepOf = (count: number, keys: number): TotalWork => {
+    const one = rowStep(keys);
+    return { ...one, tokens: count, samples: count, pairs: count * keys, keys: count * keys };
+  };
+  // A line through two neighbours is below a convex function at all whole numbers.
+  const linear = [...new Set([1, inStep])].map((count) => {
+    const lines = linesByPlace(load, stepOf(count - 1, shortestPrompt), stepOf(count, shortestPrompt));
+    const perRow = sum(lines.map(({ slope }) => slope));
+    return {
+      fixed: sum(lines.map(({ at }) => at)) - perRow * count + step,
+      perRow: perRow + request,
+    };
+  });
+  return {
+    linear,
+    full: { preparing: step + request * inStep, places: byPlace(load, stepOf(inStep, longest)) },
+  };
+}
+
+/** Of a replica in the mean. */
+export interface DecodeSpans {
+  readonly fewestSteps: number;
+  /** By pipeline stage. */
+  readonly places: readonly RisingLine[];
+  readonly inFlight: RisingLine;
+  readonly held: readonly FallingCurve[];
+  readonly together: readonly FallingCurve[];
+}
+
+/**
+ * @param rows all that there is to decode
+ * @param room KV pages of a replica
+ */
+export function decodeSpans(
+  load: StageLoad,
+  rows: TotalWork,
+  room: number,
+  { decodePages, decoding, shortestPrompt, kv }: Demand,
+  { linear }: DecodeStep,
+  { step, request }: StepOverhead,
+): DecodeSpans {
+  const { mesh, batchRequests } = load.stage;
+  const { dp, pp } = mesh;
+  const { steps: fewestSteps, tokens } = rows;
+  const fewer = fewestSteps * BEFORE_FEWEST;
+  const places = linesByPlace(load, { ...rows, steps: fewer, sampling: fewer }, rows).map(
+    ({ at, slope }): RisingLine => ({ atFewest: at, perStep: slope }),
+  );
+  const preparing = fewestSteps * step + tokens * request;
+  const inFlight = {
+    atFewest: (sum(places.map(({ atFewest }) => atFewest)) + preparing) / pp,
+    perStep: (sum(places.map(({ perStep }) => perStep)) + step) / pp,
+  };
+  /** @param held by all rows in the mean, and by a row at least, of so many that there are */
+  const curves = (held: number, byRow: number, room: number): readonly FallingCurve[] =>
+    linear.map(({ fixed, perRow }) => ({
+      base: (fixed * held) / room,
+      over: (perRow * byRow * tokens * tokens) / room,
+    }));
+  // Engines that share a pipeline decode one sequence each if nothing more.
+  const atOnce = Math.max(1, Math.min(decoding, Math.max(batchRequests, pp))) / dp;
+  return {
+    fewestSteps,
+    places,
+    inFlight,
+    held: room === 0 ? [] : curves(decodePages / dp, leastPages(kv, shortestPrompt), room),
+    together: curves(tokens, 1, atOnce),
+  };
+}
+
+/** A line through two values of a convex function is below it beyond them. */
+const BEFORE_FEWEST = 1 - 1e-3;
+
+/** By pipeline stage a line through the costs of two works, `at` the second one, that is below those of every replica. */
+function linesByPlace(
+  { groups }: StageLoad,
+  before: TotalWork,
+  at: TotalWork,
+): readonly { readonly at: number; readonly slope: number }[] {
+  const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
+  const known = new Map<readonly LeastCost[], { readonly at: number; readonly slope: number }>();
+  return groups.map((group) => {
+    const found = known.get(group) ?? {
+      at: Math.min(...group.map((cost) => cost(at))),
+      slope: by === 0 ? 0 : Math.min(...group.map((cost) => (cost(at) - cost(before)) / by)),
+    };
+    known.set(group, found);
+    return found;
+  });
+}
+
+export function later({ atFewest, perStep }: RisingLine, seconds: number): RisingLine {
+  return { atFewest: atFewest + seconds, perStep };
+}
+
+export function raised({ base, over }: FallingCurve, seconds: number): FallingCurve {
+  return { base: base + seconds, over };
+}
+
+/** The least, over all numbers of steps, of the highest of some lines and curves. */
+export function leastOfAll(
+  fewestSteps: number,
+  lines: readonly RisingLine[],
+  curves: readonly FallingCurve[],
+): number {
+  let least = Math.max(...lines.map(({ atFewest }) => atFewest));
+  if (fewestSteps === 0) return least;
+  for (const { base, over } of curves) {
+    const highest = base + over / fewestSteps;
+    if (highest <= least) continue;
+    for (const { atFewest, perStep } of lines) {
+      if (highest <= atFewest) continue;
+      if (perStep <= 0) {
+        least = Math.max(least, base);
+        continue;
+      }
+      // atFewest + perStep (s - fewestSteps) = base + over / s
+      const half = (atFewest - perStep * fewestSteps - base) / 2;
+      const root = Math.sqrt(half * half + perStep * over);
+      const meeting = half > 0 ? over / (half + root) : (root - half) / perStep;
+      least = Math.max(least, base + over / meeting);
+    }
+  }
+  return least;
+}

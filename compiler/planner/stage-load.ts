@@ -1,0 +1,69 @@
+/**
+ * What bounds count of a stage: its load, the work of its steps, and seconds of that on its devices.
+ */
+import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import { leastPages } from '../model/kv-window.js';
+import type { Stage } from '../plan/plan.js';
+import type { Demand } from './demand.js';
+import type { StageOutline } from './stage-outline.js';
+
+/** Seconds for each page and each sequence that a rank moves to the host tier or back. */
+export interface PageCost {
+  readonly page: number;
+  readonly sequence: number;
+}
+
+export interface StageLoad {
+  readonly stage: Stage;
+  readonly sizes: StageOutline['sizes'];
+  /** By pipeline stage: the kinds of groups there are among the replicas. */
+  readonly groups: readonly (readonly LeastCost[])[];
+  readonly out: readonly PageCost[];
+  readonly in: readonly PageCost[];
+}
+
+/** Seconds of the work on each pipeline stage, on the replica that is quickest at it. Most have the same costs. */
+export function byPlace({ groups }: StageLoad, work: TotalWork): readonly number[] {
+  const known = new Map<StageLoad['groups'][number], number>();
+  return groups.map((group) => {
+    const seconds = known.get(group) ?? Math.min(...group.map((cost) => cost(work)));
+    known.set(group, seconds);
+    return seconds;
+  });
+}
+
+export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
+
+/** A step with one row that sees so many keys. */
+export const rowStep = (keys: number): TotalWork => ({
+  steps: 1,
+  sampling: 1,
+  tokens: 1,
+  samples: 1,
+  pairs: keys,
+  keys,
+});
+
+export interface DecodeWork extends TotalWork {
+  /** Rows of a step at most. */
+  readonly inStep: number;
+}
+
+/** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
+export function decodeWork(
+  { stage, sizes }: StageLoad,
+  room: number,
+  demand: Demand,
+  evenly = false,
+): DecodeWork {
+  const { dp, pp } = stage.mesh;
+  const held = Math.max(1, leastPages(demand.kv, demand.shortestPrompt));
+  const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
+  const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
+  // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
+  const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
+  const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
+  const tokens = demand.decodeRows / dp;
+  const keys = demand.decodeKeys / dp;
+  return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
+}
