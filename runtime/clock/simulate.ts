@@ -72,14 +72,13 @@ export function* simulateInParts(
   const config = schedulerConfig(graph, transitions);
   const configs = engine.virtualEngines ? virtualEngines(config) : [config];
   const owners = graph.pools.filter(({ within }) => within === undefined).map(({ id }) => id);
-  const history = createKvHistory(new Set(owners));
+  const history = trace && createKvHistory(new Set(owners));
   const states = (): readonly SchedulerState[] => engines.map(({ state }) => state());
   const sample = (): void => {
     const now = world.clock.now();
-    if (!history.isDue(now)) return;
+    if (history?.isDue(now) !== true) return;
     history.add(now, states());
     if (configs.length === 1) trace?.count(now, engines[0]!.state());
-    options.onProgress?.(states().reduce((sum, { finished }) => sum + finished, 0));
   };
   let givenUp = false;
   const dropped = (): number => states().reduce((sum, { preemptions }) => sum + preemptions.dropped, 0);
@@ -125,7 +124,7 @@ export function* simulateInParts(
       swapped: total((count) => count.swapped),
       dropped: total((count) => count.dropped),
     },
-    kv: history.samples(),
+    kv: history?.samples() ?? [],
     latency: meanLatency(engines.flatMap((each) => each.latencies())),
     meanDecodeBatch: decodeSteps === 0 ? 0 : total((count) => count.decodeRows) / decodeSteps,
   };
@@ -138,7 +137,17 @@ interface Latency {
   first: number;
   last: number;
   tokens: number;
-  /** What the scheduler is told of each of them. */
+}
+
+/** A request on its way. */
+interface Progress extends Latency {
+  readonly promptTokens: number;
+  readonly maxNewTokens: number;
+  /** Prompt tokens that were counted as prefilled. */
+  prefilled: number;
+  /** Of its latest step, where there is a trace. */
+  stage: string | undefined;
+  /** What the scheduler is told of each token. */
   readonly sampled: { readonly sequence: number; readonly finished: boolean };
 }
 
@@ -195,11 +204,23 @@ function startEngine(
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
   const counts = { prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
-  const byId = new Map<number, { readonly promptTokens: number; readonly maxNewTokens: number }>();
+  /** By request. */
+  const progress: Progress[] = [];
+  /** Of those that got a token, in the order of their first. */
+  const latencies: Latency[] = [];
   const beginningOf = createCommonPrefixes(config.pageTokens);
   for (const { id, promptTokens, outputTokens, prefix } of requests) {
     const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
-    byId.set(id, { promptTokens, maxNewTokens });
+    progress[id] = {
+      promptTokens,
+      maxNewTokens,
+      first: 0,
+      last: 0,
+      tokens: 0,
+      prefilled: 0,
+      stage: undefined,
+      sampled: { sequence: id, finished: false },
+    };
     scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens, ...beginningOf(prefix) } });
     trace?.arrive(id, promptTokens, maxNewTokens);
   }
@@ -208,50 +229,46 @@ function startEngine(
     onEvent();
     pump();
   };
-  const prefilled = new Map<number, number>();
   const countStep = ({ items }: StepAction): void => {
     let decoding = 0;
     for (const { sequence, start, count, sample } of items) {
-      const { promptTokens } = byId.get(sequence)!;
+      const request = progress[sequence]!;
+      const { promptTokens } = request;
       if (sample) counts.output++;
       if (start >= promptTokens) {
         decoding++;
         continue;
       }
       const reached = Math.min(start + count, promptTokens);
-      const before = prefilled.get(sequence) ?? 0;
       // Tokens that were found come with those behind them; those that a drop throws away count once.
-      if (reached > before) {
-        prefilled.set(sequence, reached);
-        counts.prompt += reached - before;
+      if (reached > request.prefilled) {
+        counts.prompt += reached - request.prefilled;
+        request.prefilled = reached;
       }
     }
     counts.steps++;
     counts.decodeRows += decoding;
     if (decoding > 0) counts.decodeSteps++;
   };
-  const latencies = new Map<number, Latency>();
-  const noteToken = (sequence: number): Latency => {
-    const now = world.clock.now();
-    let known = latencies.get(sequence);
-    if (known === undefined) {
-      known = { first: now, last: now, tokens: 0, sampled: { sequence, finished: false } };
-      latencies.set(sequence, known);
+  const noteToken = (sequence: number, now: number): Progress['sampled'] => {
+    const request = progress[sequence]!;
+    if (request.tokens === 0) {
+      request.first = now;
+      latencies.push(request);
     }
-    known.last = now;
-    known.tokens++;
-    if (known.tokens === byId.get(sequence)!.maxNewTokens) trace?.leave(sequence, now, known.tokens);
-    return known;
+    request.last = now;
+    request.tokens++;
+    if (request.tokens === request.maxNewTokens) trace?.leave(sequence, now, request.tokens);
+    return request.sampled;
   };
-  const stageOf = new Map<number, string>();
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */
   const labelOf = (action: StepAction): StepLabel | undefined => {
     if (trace === undefined) return undefined;
     const { stage, items } = action;
-    const entering = items.map(({ sequence }) => sequence).filter((id) => stageOf.get(id) !== stage);
-    for (const id of entering) stageOf.set(id, stage);
+    const entering = items.map(({ sequence }) => sequence).filter((id) => progress[id]!.stage !== stage);
+    for (const id of entering) progress[id]!.stage = stage;
     const prefill = items.some(
-      ({ sequence, start, count }) => count > 1 || start < byId.get(sequence)!.promptTokens,
+      ({ sequence, start, count }) => count > 1 || start < progress[sequence]!.promptTokens,
     );
     return trace.label(action, prefill, entering);
   };
@@ -261,9 +278,9 @@ function startEngine(
         countStep(action);
         onStep(action.items);
         world.step(action, labelOf(action), () => {
-          const sampled: Latency['sampled'][] = [];
-          for (const { sequence, sample } of action.items)
-            if (sample) sampled.push(noteToken(sequence).sampled);
+          const now = world.clock.now();
+          const sampled: Progress['sampled'][] = [];
+          for (const { sequence, sample } of action.items) if (sample) sampled.push(noteToken(sequence, now));
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;
@@ -298,7 +315,7 @@ function startEngine(
     mustBeDone() {
       if (!scheduler.idle()) throw new Error('the scheduler has work left but nothing is under way');
     },
-    latencies: () => [...latencies.values()],
+    latencies: () => latencies,
     counts() {
       const state = scheduler.state();
       const { finished, rejected, preemptions, reused, copied } = state;

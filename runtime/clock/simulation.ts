@@ -15,8 +15,6 @@ export interface SimulateOptions {
   readonly transitions?: TransitionMode;
   /** Told of everything that takes time. */
   readonly timeline?: Timeline;
-  /** Called every so often with the requests that are done. */
-  readonly onProgress?: (finished: number) => void;
 }
 
 export interface DeviceTime {
@@ -79,6 +77,7 @@ export interface Simulation {
   };
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];
+  /** None where nobody asked for a timeline. */
   readonly kv: readonly KvSample[];
   /** Bytes of KV that the tiers held at most. */
   readonly tierPeak: { readonly host: number; readonly disk: number };

@@ -32,23 +32,25 @@ import { pagesEnd } from './windows.js';
 
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
 export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
-  const { pool, local } = lane;
-  const prefix = devicePrefix(machine, lane, sequence);
-  const pages = placementCost(lane, placementOf(machine, lane, sequence, prefix, sequence.computed));
+  const { local } = lane;
   if (local === undefined) {
-    // Sequences decode in the pool where it shares its pages with another.
-    if (
-      !leavesHeadroom(machine, pool, pool.pages.free() - pages) ||
-      hostPagesNeeded(machine, lane, sequence) > machine.host.free()
-    )
-      return false;
     // What was preempted waits for host pages too, and holds device pages meanwhile.
     if (machine.counts.preempted > 0) return false;
-    return takesTurns(lane.stage) || !isOlder(machine.onDisk.peek(), sequence) || !isDiskNext(machine);
+    if (hostPagesNeeded(machine, lane, sequence) > machine.host.free()) return false;
+    if (!takesTurns(lane.stage) && isOlder(machine.onDisk.peek(), sequence) && isDiskNext(machine))
+      return false;
+  } else {
+    if (local.stage.members >= local.stage.batchRequests) return false;
+    if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
   }
-  if (local.stage.members >= local.stage.batchRequests) return false;
-  if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
-  return leavesHeadroom(machine, pool, pool.pages.free() - pages);
+  return findsPages(machine, lane, sequence);
+}
+
+/** Whether the lane's pool has room for what a waiting sequence is let in with; others may decode in it as well. */
+function findsPages(machine: Machine, lane: Lane, sequence: Sequence): boolean {
+  const prefix = devicePrefix(machine, lane, sequence);
+  const pages = placementCost(lane, placementOf(machine, lane, sequence, prefix, sequence.computed));
+  return leavesHeadroom(machine, lane.pool, lane.pool.pages.free() - pages);
 }
 
 function isOlder(other: Sequence | undefined, sequence: Sequence): boolean {

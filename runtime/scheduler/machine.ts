@@ -51,6 +51,8 @@ export interface Group {
   switching: boolean;
   /** Nobody is resident while a switch is in flight. */
   readonly barrier: boolean;
+  /** How many sets of weights its stages take turns with; one where there is nothing to switch. */
+  residences: number;
   stepsInFlight: number;
   /** Steps given out since the last switch. */
   steps: number;
@@ -112,6 +114,8 @@ export interface Machine {
   readonly config: SchedulerConfig;
   /** In flow order, so prefill comes first. */
   readonly stages: readonly StageState[];
+  /** Lanes of all stages that decode. */
+  readonly decoders: readonly Lane[];
   readonly groups: readonly Group[];
   readonly pools: readonly PoolReplica[];
   readonly host: PageList;
@@ -165,6 +169,7 @@ export function createMachine(config: SchedulerConfig): Machine {
   return {
     config,
     stages,
+    decoders: stages.flatMap((stage) => (stage.decodes ? stage.lanes : [])),
     groups,
     pools,
     host: createPageList(config.hostPages, 'published'),
@@ -308,11 +313,13 @@ function createStages(
         announced: false,
         switching: false,
         barrier: config.transitions === 'barrier',
+        residences: 0,
         stepsInFlight: 0,
         steps: 0,
       };
       groups.push(group);
     }
+    if (!members.some(({ config: { residence } }) => residence === stage.residence)) group.residences++;
     members.push(state);
     stages.push(state);
   }

@@ -179,11 +179,10 @@ function mayHoldPages({ counts }: Machine, { pool, stage }: Lane): boolean {
 /** Brings sequences in from the host tier while there is room, oldest first, whatever stage is resident. */
 export function startPageIns(machine: Machine): void {
   if (machine.onHost.peek() === undefined) return;
-  const lanes = machine.stages.filter((stage) => stage.decodes).flatMap((stage) => stage.lanes);
   for (let sequence = machine.onHost.peek(); sequence !== undefined; sequence = machine.onHost.peek()) {
     const candidate = sequence;
     const lane = leastLoaded(
-      lanes.filter((each) => canPageIn(machine, each, candidate)),
+      machine.decoders.filter((each) => canPageIn(machine, each, candidate)),
       (each) => each.running.size + each.arriving.size,
     );
     if (lane === undefined) return;

@@ -38,7 +38,7 @@ import { pagesEnd } from './windows.js';
 /** Decides on switches and gives out those whose group has drained. */
 export function startSwitches(machine: Machine): void {
   for (const group of machine.groups) {
-    if (group.switching) continue;
+    if (group.switching || group.residences === 1) continue;
     const before = group.leavingTo;
     if (before !== undefined && !hasWork(machine, before)) group.leavingTo = undefined;
     group.leavingTo ??= chooseStage(machine, group);
@@ -69,9 +69,7 @@ export function startSwitches(machine: Machine): void {
  */
 export function announceSwitches(machine: Machine): void {
   for (const group of machine.groups) {
-    if (group.barrier || group.switching || group.announced) continue;
-    const residences = new Set(group.stages.map(({ config }) => config.residence));
-    if (residences.size !== 2) continue;
+    if (group.barrier || group.switching || group.announced || group.residences !== 2) continue;
     const to = group.stages.find(
       (stage) =>
         !isResident(stage) && ((stage.prefills && machine.counts.waiting > 0) || hasWork(machine, stage)),
@@ -231,11 +229,10 @@ function fillsDisk(machine: Machine): boolean {
 /** Whether host pages will be freed without any decode step: by moves under way, or by moves that will follow. */
 function isDraining(machine: Machine): boolean {
   if (machine.counts.paging_in + machine.counts.spilling > 0) return true;
-  const lanes = machine.stages.flatMap((stage) => (stage.decodes ? stage.lanes : []));
   for (const { residents } of machine.pools) {
     for (const sequence of residents) {
       const comesIn = sequence.hostPages.length > 0 && sequence.place !== 'gone';
-      if (comesIn && lanes.some((lane) => canPageIn(machine, lane, sequence))) return true;
+      if (comesIn && machine.decoders.some((lane) => canPageIn(machine, lane, sequence))) return true;
     }
   }
   return false;

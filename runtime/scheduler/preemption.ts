@@ -26,7 +26,7 @@ export function growTo(
   while (sequence.pages.length < pagesFor(machine, tokens)) {
     const page = pool.pages.take(1);
     if (page !== undefined) {
-      sequence.pages = [...sequence.pages, ...page];
+      sequence.pages = sequence.pages.concat(page);
       continue;
     }
     if (pool.memory.leaving > 0 || (sequence.place === 'running' && isLent(pool))) return false;

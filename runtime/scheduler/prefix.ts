@@ -28,6 +28,8 @@ export interface PageRun {
   readonly pages: readonly number[];
 }
 
+const NO_RUN: PageRun = { first: 0, pages: [] };
+
 /** The position behind the last. */
 export function runEnd({ first, pages }: PageRun): number {
   return first + pages.length;
@@ -52,6 +54,7 @@ export function findPrefix(
     return page === undefined || !isThere(page) ? undefined : page;
   };
   let end = Math.min(most, keys.length);
+  if (end === 0) return NO_RUN;
   for (;;) {
     const first = firstPageSeen(config, end * config.pageTokens);
     if (first === 0) break;

@@ -34,15 +34,16 @@ interface Row {
  * deeper one holds back while prompts wait for the pipeline: it would keep it too full for them for ever.
  */
 export function startSteps(machine: Machine): void {
-  const awaited = new Set<Pipeline>();
+  let awaited: Pipeline[] | undefined;
   for (const stage of machine.stages) {
     if (!isResident(stage)) continue;
     for (const lane of stage.lanes) {
       const { pipeline } = lane;
-      if (awaited.has(pipeline)) continue;
+      if (awaited?.includes(pipeline)) continue;
       while (pipeline.inFlight < stage.config.depth && startStep(machine, stage, lane));
       const tooFull = pipeline.inFlight >= stage.config.depth;
-      if (tooFull && pipeline.depth > stage.config.depth && hasPrompts(machine, lane)) awaited.add(pipeline);
+      if (tooFull && pipeline.depth > stage.config.depth && hasPrompts(machine, lane))
+        (awaited ??= []).push(pipeline);
     }
   }
 }
@@ -106,9 +107,7 @@ function gathers({ counts }: Machine, { group, lanes, members, batchRequests, co
 function decodeRows(machine: Machine, lane: Lane): Row[] {
   const { depth, maxTokens, maxSequences } = lane.stage.config;
   const size = Math.min(Math.ceil(lane.running.size / depth), maxTokens, maxSequences);
-  const idle = [...lane.running]
-    .filter((sequence) => sequence.stepsInFlight === 0)
-    .sort((a, b) => a.lastStep - b.lastStep || a.order - b.order);
+  const idle = idleOf(lane);
   const rows: Row[] = [];
   for (const sequence of idle) {
     if (rows.length >= size) break;
@@ -117,6 +116,24 @@ function decodeRows(machine: Machine, lane: Lane): Row[] {
     rows.push({ sequence, start: tokens - 1, count: 1, sample: true });
   }
   return rows;
+}
+
+/** Running sequences that no step is out for, the least recently stepped first. As a rule that is the order they are in. */
+function idleOf({ running }: Lane): Sequence[] {
+  const idle: Sequence[] = [];
+  let inOrder = true;
+  let last: Sequence | undefined;
+  for (const sequence of running) {
+    if (sequence.stepsInFlight > 0) continue;
+    inOrder &&= last === undefined || byLastStep(last, sequence) <= 0;
+    idle.push(sequence);
+    last = sequence;
+  }
+  return inOrder ? idle : idle.sort(byLastStep);
+}
+
+function byLastStep(a: Sequence, b: Sequence): number {
+  return a.lastStep - b.lastStep || a.order - b.order;
 }
 
 /** Takes pages for coming rows of a prompt, as many as are free; false with none for the next of them. */

@@ -183,6 +183,7 @@ function isForPrompts(machine: Machine): boolean {
 
 /** Fetches the oldest sequences on disk while decode is, or is about to be, on the devices and the host has room. */
 export function startFetches(machine: Machine): void {
+  if (machine.onDisk.peek() === undefined) return;
   const decodes = machine.stages.some(
     (stage) => stage.decodes && (isResident(stage) || stage.group.leavingTo === stage),
   );
