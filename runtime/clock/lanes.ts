@@ -12,7 +12,7 @@ export interface LaneUse {
   readonly place: string;
   readonly direction: 'in' | 'out' | 'within';
   readonly bytes: number;
-  /** Seconds that the bytes take at the lane's bandwidth. */
+  /** Seconds that they occupy it, were they all that is on it: at its bandwidth, or sooner where a link declares that. */
   readonly busy: number;
 }
 
@@ -31,7 +31,7 @@ export interface LinkedWork {
   readonly exchange: number;
   readonly lanes: readonly LaneShare[];
   readonly bytes: number;
-  /** A lane carries no more than it can in the seconds of the exchange, whatever would cross it. */
+  /** No lane is occupied for longer than the seconds of the exchange, whatever crosses it. */
   readonly capped?: boolean;
 }
 
@@ -53,13 +53,19 @@ export interface Lanes {
 interface UsedLane {
   readonly bandwidth: number;
   readonly book: LaneBook;
-  /** Bytes so far. */
+  /** Bytes so far, and seconds that they occupy it. */
   carried: number;
+  occupied: number;
 }
 
-/** Bytes that a lane carries for the work. */
-function bytesOn({ bandwidth }: UsedLane, times: number, { bytes, exchange, capped }: LinkedWork): number {
-  return capped ? Math.min(times * bytes, exchange * bandwidth) : times * bytes;
+/** Seconds that a lane needs for the work, had the work all of it. */
+function fullSeconds(
+  { bandwidth }: UsedLane,
+  times: number,
+  { bytes, exchange, capped }: LinkedWork,
+): number {
+  const seconds = (times * bytes) / bandwidth;
+  return capped ? Math.min(seconds, exchange) : seconds;
 }
 
 /**
@@ -68,7 +74,12 @@ function bytesOn({ bandwidth }: UsedLane, times: number, { bytes, exchange, capp
 export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
   const laneAt = (lane: number): UsedLane =>
-    (used[lane] ??= { bandwidth: roads.lanes[lane]!.bandwidth, book: createLaneBook(), carried: 0 });
+    (used[lane] ??= {
+      bandwidth: roads.lanes[lane]!.bandwidth,
+      book: createLaneBook(),
+      carried: 0,
+      occupied: 0,
+    });
 
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
@@ -80,7 +91,8 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     const time = now();
     for (const { lane, times } of lanes) {
       const each = laneAt(lane);
-      each.carried += bytesOn(each, times, work);
+      each.carried += times * bytes;
+      each.occupied += fullSeconds(each, times, work);
     }
     let at = start;
     let left = 1;
@@ -89,8 +101,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       let until = Infinity;
       for (const { lane, times } of lanes) {
         const each = laneAt(lane);
-        // Seconds that the lane needs for the work, had the work all of it.
-        const full = bytesOn(each, times, work) / each.bandwidth;
+        const full = fullSeconds(each, times, work);
         // As a rule nothing else is on its way.
         if (each.book.freeAfter <= at) {
           if (full > slowest) slowest = full;
@@ -104,7 +115,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       if (Number.isFinite(whole))
         for (const { lane, times } of lanes) {
           const each = laneAt(lane);
-          take(each.book, at, end, bytesOn(each, times, work) / each.bandwidth / whole, time);
+          take(each.book, at, end, fullSeconds(each, times, work) / whole, time);
         }
       if (end < until || until === Infinity) return end;
       left -= (end - at) / whole;
@@ -124,8 +135,10 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     const end = start + slowest;
     for (const lane of lanes) {
       const each = laneAt(lane);
+      const full = bytes / each.bandwidth;
       each.carried += bytes;
-      take(each.book, start, end, bytes / each.bandwidth / slowest, time);
+      each.occupied += full;
+      take(each.book, start, end, full / slowest, time);
     }
     return end;
   };
@@ -143,9 +156,11 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       return { start, end: share({ seconds, exchange: seconds, lanes, bytes }, start) + road.latency };
     },
     use: () =>
-      roads.lanes.flatMap(({ link, place, direction, bandwidth }, lane) => {
-        const bytes = used[lane]?.carried;
-        return bytes === undefined ? [] : [{ link, place, direction, bytes, busy: bytes / bandwidth }];
+      roads.lanes.flatMap(({ link, place, direction }, lane) => {
+        const each = used[lane];
+        return each === undefined
+          ? []
+          : [{ link, place, direction, bytes: each.carried, busy: each.occupied }];
       }),
   };
 }

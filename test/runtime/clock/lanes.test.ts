@@ -70,10 +70,11 @@ describe('lanes', () => {
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
     const work = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 300 };
     expect(lanes.share({ ...work, capped: true }, 0)).toBe(10);
-    expect(lanes.use().map(({ bytes }) => bytes)).toEqual([400]);
+    // Every byte crosses it, and it is occupied for as long as declared.
+    expect(lanes.use().map(({ bytes, busy }) => [bytes, busy])).toEqual([[600, 4]]);
     // A ring that crosses the lane twice takes as long as that takes.
     expect(lanes.share(work, 10)).toBe(10 + 6 + 6);
-    expect(lanes.use().map(({ bytes }) => bytes)).toEqual([1000]);
+    expect(lanes.use().map(({ bytes, busy }) => [bytes, busy])).toEqual([[1200, 10]]);
   });
 
   it('does not wait on a wide lane for a narrow one', () => {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
 import { COST_KINDS } from '../../../compiler/cost/program-cost.js';
+import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
@@ -19,6 +20,7 @@ const FREE_ENGINE: EngineModel = { ...FULCRUM_ENGINE, hostOverhead: false, small
 
 interface Ran extends Simulation {
   readonly slices: readonly TimedSlice[];
+  readonly graph: RuntimeGraph;
 }
 
 function run(
@@ -33,7 +35,7 @@ function run(
   expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
   const timeline = createTimeline();
   const simulation = simulate(runtime, plan, requests, { engine, transitions, timeline });
-  return { ...simulation, slices: timeline.slices() };
+  return { ...simulation, slices: timeline.slices(), graph: runtime };
 }
 
 /** All devices of the plan are one processor. */
@@ -372,12 +374,28 @@ describe('simulate', () => {
             expect(busy).toBeLessThanOrEqual(last * (1 + 1e-9));
             expect(bytes === 0).toBe(busy === 0);
           }
-          result.devices.forEach(({ seconds, pages, exposedTransition, idle, bubbles, peak }) => {
+          const over = (wanted: string, direction: string): number =>
+            result.links
+              .filter((lane) => lane.link === wanted && lane.direction === direction)
+              .reduce((total, { bytes }) => total + bytes, 0);
+          expect(over('gpu <-> host', 'out')).toBeCloseTo(result.bytes.kvOut, 3);
+          expect(over('gpu <-> host', 'in')).toBeCloseTo(result.bytes.kvIn + result.transitions.bytes, 3);
+          expect(over('gpu <-> gpu', 'in')).toBeCloseTo(over('gpu <-> gpu', 'out'), 3);
+          for (const { device, host, disk } of result.kv)
+            for (const part of [device, host, disk]) {
+              expect(part).toBeGreaterThanOrEqual(0);
+              expect(part).toBeLessThanOrEqual(1);
+            }
+          result.devices.forEach(({ seconds, pages, exposedTransition, idle, bubbles, peak }, i) => {
             expect(bubbles).toBeLessThanOrEqual(idle * (1 + 1e-9) + 1e-12);
             expect(peak.weights + peak.workspace + peak.kv).toBeLessThanOrEqual(peak.total);
+            expect(peak.total).toBe(result.graph.devices[i]!.peak.total);
             const all = COST_KINDS.reduce((total, kind) => total + seconds[kind], 0);
-            expect(all + pages + exposedTransition + idle).toBeGreaterThan(result.makespan * (1 - 1e-9));
+            const parts = (all + pages + exposedTransition + idle) / result.makespan;
             expect(all).toBeLessThanOrEqual(result.makespan * (1 + 1e-9));
+            // Copies that run beside kernels take their own time.
+            if (copyEngines) expect(parts).toBeGreaterThan(1 - 1e-9);
+            else expect(parts).toBeCloseTo(1, 9);
           });
           for (const device of [0, 1, 2, 3]) {
             const steps = onLane(result, device, 'queue').toSorted((a, b) => a.start - b.start);
