@@ -10,6 +10,8 @@ export interface ClockDevices {
   readonly run: (devices: readonly number[], begin: (over: () => void) => void) => void;
   /** From the device's first work to its last; undefined where it never had any. */
   readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
+  /** Seconds so far in which it had work under way. */
+  readonly occupied: (device: number) => number;
   /** A step that will pass these devices has been given out. */
   readonly enter: (devices: readonly number[]) => void;
   /** It has passed them. */
@@ -45,6 +47,8 @@ export function createClockDevices(now: () => number): ClockDevices {
   // By device. Every step passes here for each of its devices.
   const begun: number[] = [];
   const ended: number[] = [];
+  const worked: number[] = [];
+  const since: (number | undefined)[] = [];
   const inside: number[] = [];
   const waiting: Waiting[][] = [];
   const queue = (devices: readonly number[], first: () => void): void => {
@@ -66,9 +70,18 @@ export function createClockDevices(now: () => number): ClockDevices {
   return {
     run(devices, begin) {
       queue(devices, () => {
-        for (const device of devices) begun[device] ??= now();
+        const start = now();
+        for (const device of devices) {
+          begun[device] ??= start;
+          since[device] = start;
+        }
         begin(() => {
-          for (const device of devices) ended[device] = now();
+          const end = now();
+          for (const device of devices) {
+            ended[device] = end;
+            since[device] = undefined;
+            worked[device] = (worked[device] ?? 0) + end - start;
+          }
           over(devices);
         });
       });
@@ -76,6 +89,10 @@ export function createClockDevices(now: () => number): ClockDevices {
     span(device) {
       const first = begun[device];
       return first === undefined ? undefined : { start: first, end: ended[device] ?? first };
+    },
+    occupied(device) {
+      const start = since[device];
+      return (worked[device] ?? 0) + (start === undefined ? 0 : now() - start);
     },
     enter(devices) {
       for (const device of devices) inside[device] = (inside[device] ?? 0) + 1;

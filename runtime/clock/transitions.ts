@@ -46,8 +46,18 @@ export interface Transitions {
     start: number,
     pure: number,
   ) => PassTime;
-  /** Seconds in which a device did nothing but wait for weights. */
-  readonly exposed: (device: number) => number;
+  /** Seconds of a time in which a device did nothing but wait for weights; outside of that time it had no work. */
+  readonly exposed: (device: number, time: Span) => number;
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Some time of a device, of which it waited for weights so many `seconds`. */
+interface Exposure extends Span {
+  readonly seconds: number;
 }
 
 /** Moves of one device that have begun, or are about to. */
@@ -57,8 +67,11 @@ interface DeviceMoves {
   readonly parked: (() => void)[];
   arrivals: Arrivals;
   end: number;
-  /** From when on the device has done nothing; undefined once it has run a step of the new stage. */
-  waitingSince: number | undefined;
+  /**
+   * Since when no step has run on the device, and how long it had had work until then; undefined once a step of the new
+   * stage has.
+   */
+  waiting: { readonly since: number; readonly occupied: number } | undefined;
 }
 
 /**
@@ -70,15 +83,26 @@ export function createTransitions(
   planOf: (transition: RuntimeTransition) => ClockTransition,
 ): Transitions {
   const moves = new Map<number, DeviceMoves>();
-  const exposure = new Map<number, number>();
+  const exposures = new Map<number, Exposure[]>();
   const known = new Map<RuntimeTransition, ClockTransition>();
   const planned = (transition: RuntimeTransition): ClockTransition => {
     const plan = known.get(transition) ?? planOf(transition);
     known.set(transition, plan);
     return plan;
   };
-  const expose = (device: number, seconds: number): void => {
-    exposure.set(device, (exposure.get(device) ?? 0) + Math.max(0, seconds));
+  const expose = (device: number, exposure: Exposure): void => {
+    if (exposure.seconds <= 0) return;
+    const own = exposures.get(device) ?? [];
+    own.push(exposure);
+    exposures.set(device, own);
+  };
+  /** A device that has waited runs a step, or has nothing more to wait for. Its pages may have moved meanwhile. */
+  const endWaiting = (device: number, state: DeviceMoves): void => {
+    if (state.waiting === undefined) return;
+    const { since: start, occupied } = state.waiting;
+    const end = clock.now();
+    expose(device, { start, end, seconds: end - start - (devices.occupied(device) - occupied) });
+    state.waiting = undefined;
   };
   const incoming = (device: number, residence: string): DeviceMoves | undefined => {
     const found = moves.get(device);
@@ -108,18 +132,18 @@ export function createTransitions(
           parked: [],
           arrivals: () => 0,
           end: Infinity,
-          waitingSince: undefined,
+          waiting: undefined,
         };
         moves.set(device, state);
         devices.whenCleared(device, () => {
           const begin = clock.now();
           const { arrivals, end, spans } = moving.begin(device, begin);
           onBegin(device, end, spans);
-          Object.assign(state, { begun: true, arrivals, end, waitingSince: begin });
+          const waiting = { since: begin, occupied: devices.occupied(device) };
+          Object.assign(state, { begun: true, arrivals, end, waiting });
           for (const resume of state.parked.splice(0)) resume();
           clock.at(end, () => {
-            if (state.waitingSince !== undefined) expose(device, end - state.waitingSince);
-            state.waitingSince = undefined;
+            endWaiting(device, state);
             if (--left === 0) done();
           });
         });
@@ -136,22 +160,23 @@ export function createTransitions(
       }
       if (arriving.length === 0) return { seconds: pure, waits: [] };
       let at = start;
-      let waited = 0;
       const waits: WeightWait[] = [];
       for (const [section, { layer, seconds }] of group.cost.layers(size).entries()) {
         const there = Math.max(...arriving.map(({ arrivals }) => arrivals(layer)));
         if (there > at) waits.push({ section, start: at, end: there });
-        waited += Math.max(0, there - at);
         at = Math.max(at, there) + seconds;
       }
       for (const device of group.devices) {
         const state = incoming(device, residence);
-        const before = state?.waitingSince === undefined ? 0 : start - state.waitingSince;
-        if (state !== undefined) state.waitingSince = undefined;
-        expose(device, before + waited);
+        if (state !== undefined) endWaiting(device, state);
+        for (const wait of waits) expose(device, { ...wait, seconds: wait.end - wait.start });
       }
       return { seconds: at - start, waits };
     },
-    exposed: (device) => exposure.get(device) ?? 0,
+    exposed: (device, time) =>
+      (exposures.get(device) ?? []).reduce((sum, { start, end, seconds }) => {
+        const within = Math.max(0, Math.min(end, time.end) - Math.max(start, time.start));
+        return sum + Math.max(0, seconds - (end - start - within));
+      }, 0),
   };
 }

@@ -212,17 +212,18 @@ export function createWorld(
         bytes,
         devices: graph.devices.map(({ id, path, peak, budget }) => {
           const seconds = spent.get(id)!;
-          const exposedTransition = transitions.exposed(id);
           const moved = pageSeconds.get(id) ?? 0;
-          const used = Object.values(seconds).reduce((sum, each) => sum + each, exposedTransition + moved);
-          const { start, end } = devices.span(id) ?? { start: 0, end: 0 };
+          const span = devices.span(id) ?? { start: 0, end: 0 };
+          const worked = Object.values(seconds).reduce((sum, each) => sum + each, moved);
+          const exposedTransition = transitions.exposed(id, { start: 0, end: last });
+          const inBetween = span.end - span.start - worked - transitions.exposed(id, span);
           return {
             device: path,
             seconds,
             exposedTransition,
             pages: moved,
-            idle: Math.max(0, last - used),
-            bubbles: Math.max(0, end - start - used),
+            idle: Math.max(0, last - worked - exposedTransition),
+            bubbles: Math.max(0, inBetween),
             peak: {
               weights: peak.weights,
               workspace: peak.workspace,

@@ -405,7 +405,21 @@ describe('simulate', () => {
           }
         },
       ),
-      { numRuns: 25 },
+      {
+        numRuns: 25,
+        // KV comes while its device waits for weights.
+        examples: [
+          [
+            [{ promptTokens: 1, outputTokens: 2 }],
+            { tp: 4 },
+            { dp: 2, tp: 2 },
+            'dataflow',
+            false,
+            undefined,
+            undefined,
+          ],
+        ],
+      },
     );
   });
 });
