@@ -31,7 +31,13 @@ import {
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import { leastBetweenTokens, leastSeconds, likelySeconds, type BoundedPlan } from './least-seconds.js';
+import {
+  leastBetweenTokens,
+  leastSeconds,
+  likelySeconds,
+  sharedPlaces,
+  type BoundedPlan,
+} from './least-seconds.js';
 import type { StageLoad } from './stage-load.js';
 
 export interface PlanBound {
@@ -145,5 +151,7 @@ function boundedPlan(
   const [decode, ...otherDecode] = loads.filter(({ stage }) => stage.phases.includes('decode'));
   if (!prefill || !decode || otherPrefill.length + otherDecode.length > 0) return undefined;
   const overhead = overheadOf(plan, engine);
-  return { overhead, prefill, decode, room: pages.get(decode.stage.name) ?? 0, takesTurns, engine };
+  const shared = sharedPlaces(prefill.stage, decode.stage);
+  const room = pages.get(decode.stage.name) ?? 0;
+  return { overhead, prefill, decode, room, shared, takesTurns, engine };
 }

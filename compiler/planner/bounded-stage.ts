@@ -23,6 +23,7 @@ import {
   type StageNeeds,
 } from './kv-room.js';
 import type { PageCost, StageLoad } from './stage-load.js';
+import { placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** What bounds of plans for one model over one topology share. */
@@ -66,7 +67,7 @@ function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
 /** What a stage is by itself, whatever others are beside it. */
 export interface BoundedStage {
   readonly needs: StageNeeds;
-  readonly groups: StageLoad['groups'];
+  readonly costs: PlaceCosts;
   /** Of every pipeline stage: its pages to the host tier, and from there. */
   readonly moves: readonly PageCost[];
   /** KV pages of a replica on devices of its own. */
@@ -83,14 +84,14 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const { kv, groups, moves } = layOut(plan, stage, outline, context);
+  const { kv, costs, moves } = layOut(plan, stage, outline, context);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
-  return pagesAlone === undefined ? undefined : { needs, groups, moves, pagesAlone };
+  return pagesAlone === undefined ? undefined : { needs, costs, moves, pagesAlone };
 }
 
 /** What of a stage does not depend on the sizes of its steps. */
-interface LaidOutStage extends Pick<BoundedStage, 'groups' | 'moves'> {
+interface LaidOutStage extends Pick<BoundedStage, 'costs' | 'moves'> {
   readonly kv: StageKv;
 }
 
@@ -102,7 +103,7 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   if (known !== undefined) return known;
   const kv = stageKv(plan, stage, outline);
   const moves = programs.map((_, pp) => pageCost(plan, stage, pp, kv.pageBytes, context.routes));
-  const laid = { kv, moves, groups: groupCosts(plan, stage, programs, context) };
+  const laid = { kv, moves, costs: placeCosts(groupCosts(plan, stage, programs, context)) };
   byPrograms.set(programs, laid);
   return laid;
 }
@@ -124,13 +125,13 @@ export function overheadOf(
   return engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
 }
 
-export function stageLoad({ needs, groups, moves }: BoundedStage, room: KvRoom): StageLoad {
+export function stageLoad({ needs, costs, moves }: BoundedStage, room: KvRoom): StageLoad {
   const { stage, outline } = needs;
   const none = moves.map(() => ({ page: 0, sequence: 0 }));
   return {
     stage,
     sizes: outline.sizes,
-    groups,
+    costs,
     // Of the replicas of a head one alone leaves.
     out: room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1 ? moves : none,
     in: room.takesOver.has(stage.name) ? moves : none,
@@ -143,7 +144,7 @@ function groupCosts(
   { mesh, devices }: Stage,
   programs: readonly CostedProgram[],
   { routes, costOf }: BoundContext,
-): StageLoad['groups'] {
+): readonly (readonly LeastCost[])[] {
   const path = (device: number): string => topology.devices[device]!.path;
   const groupAt = (dp: number, pp: number): readonly number[] => {
     const first = (dp * mesh.pp + pp) * mesh.tp;

@@ -16,11 +16,11 @@
  *
  * All of this is convex in rows, pages and steps together, so that it holds for the mean of replicas.
  */
-import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages } from '../model/kv-window.js';
 import type { Plan } from '../plan/plan.js';
 import type { Demand } from './demand.js';
-import { byPlace, rowStep, sum, type StageLoad } from './stage-load.js';
+import { sum, type StageLoad } from './stage-load.js';
 
 /** Seconds by the number of steps: at the fewest there can be, and more with each step more. */
 export interface RisingLine {
@@ -52,12 +52,12 @@ export function decodeStep(
   { step, request }: StepOverhead,
 ): DecodeStep {
   const stepOf = (count: number, keys: number): TotalWork => {
-    const one = rowStep(keys);
-    return { ...one, tokens: count, samples: count, pairs: count * keys, keys: count * keys };
+    const seen = count * keys;
+    return { steps: 1, sampling: 1, tokens: count, samples: count, pairs: seen, keys: seen };
   };
   // A line through two neighbours is below a convex function at all whole numbers.
   const linear = [...new Set([1, inStep])].map((count) => {
-    const lines = linesByPlace(load, stepOf(count - 1, shortestPrompt), stepOf(count, shortestPrompt));
+    const lines = load.costs.lines(stepOf(count - 1, shortestPrompt), stepOf(count, shortestPrompt));
     const perRow = sum(lines.map(({ slope }) => slope));
     return {
       fixed: sum(lines.map(({ at }) => at)) - perRow * count + step,
@@ -66,7 +66,7 @@ export function decodeStep(
   });
   return {
     linear,
-    full: { preparing: step + request * inStep, places: byPlace(load, stepOf(inStep, longest)) },
+    full: { preparing: step + request * inStep, places: load.costs.of(stepOf(inStep, longest)) },
   };
 }
 
@@ -96,9 +96,9 @@ export function decodeSpans(
   const { dp, pp } = mesh;
   const { steps: fewestSteps, tokens } = rows;
   const fewer = fewestSteps * BEFORE_FEWEST;
-  const places = linesByPlace(load, { ...rows, steps: fewer, sampling: fewer }, rows).map(
-    ({ at, slope }): RisingLine => ({ atFewest: at, perStep: slope }),
-  );
+  const places = load.costs
+    .lines({ ...rows, steps: fewer, sampling: fewer }, rows)
+    .map(({ at, slope }): RisingLine => ({ atFewest: at, perStep: slope }));
   const preparing = fewestSteps * step + tokens * request;
   const inFlight = {
     atFewest: (sum(places.map(({ atFewest }) => atFewest)) + preparing) / pp,
@@ -123,24 +123,6 @@ export function decodeSpans(
 
 /** A line through two values of a convex function is below it beyond them. */
 const BEFORE_FEWEST = 1 - 1e-3;
-
-/** By pipeline stage a line through the costs of two works, `at` the second one, that is below those of every replica. */
-function linesByPlace(
-  { groups }: StageLoad,
-  before: TotalWork,
-  at: TotalWork,
-): readonly { readonly at: number; readonly slope: number }[] {
-  const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
-  const known = new Map<readonly LeastCost[], { readonly at: number; readonly slope: number }>();
-  return groups.map((group) => {
-    const found = known.get(group) ?? {
-      at: Math.min(...group.map((cost) => cost(at))),
-      slope: by === 0 ? 0 : Math.min(...group.map((cost) => (cost(at) - cost(before)) / by)),
-    };
-    known.set(group, found);
-    return found;
-  });
-}
 
 export function later({ atFewest, perStep }: RisingLine, seconds: number): RisingLine {
   return { atFewest: atFewest + seconds, perStep };

@@ -19,15 +19,7 @@ import {
 } from './decode-spans.js';
 import type { Demand } from './demand.js';
 import { leastOfConvex } from './least-of-convex.js';
-import {
-  byPlace,
-  decodeWork,
-  rowStep,
-  sum,
-  type DecodeWork,
-  type PageCost,
-  type StageLoad,
-} from './stage-load.js';
+import { decodeWork, sum, type DecodeWork, type PageCost, type StageLoad } from './stage-load.js';
 
 /** A plan with one stage for each phase, or one for both. */
 export interface BoundedPlan {
@@ -36,6 +28,8 @@ export interface BoundedPlan {
   readonly decode: StageLoad;
   /** KV pages of a replica where it decodes. */
   readonly room: number;
+  /** Where both stages have the same devices. */
+  readonly shared: SharedPlaces | undefined;
   /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
   readonly takesTurns: boolean;
   /** For estimates: the rows of a step hold their share of the pages, however many steps are in flight. */
@@ -74,15 +68,14 @@ export function leastOfStage(
   const aDecodeStep = decodes && decodeStep(load, decodeWork(load, room, demand).inStep, demand, overhead);
   const seconds = (drops: number): number => {
     const asked = afterDrops(demand, drops);
-    if (!aDecodeStep) return Math.max(...byPlace(load, promptWork(load, asked)));
+    if (!aDecodeStep) return Math.max(...load.costs.of(promptWork(load, asked)));
     const rows = decodeWork(load, room, asked);
     const spans = decodeSpans(load, rows, room, asked, aDecodeStep, overhead);
     const { fewestSteps, places, inFlight, held, together } = spans;
     return leastOfAll(fewestSteps, [...places, inFlight], [...held, ...together]);
   };
   const none = seconds(0);
-  const step = decodes ? rowStep(demand.shortestPrompt) : shortestStep(load, demand);
-  const oneStep = sum(byPlace(load, step));
+  const oneStep = sum(decodes ? load.costs.rowStep(demand.shortestPrompt) : shortestStep(load, demand));
   return {
     seconds: none,
     perDrop: seconds(1) - none,
@@ -106,7 +99,7 @@ function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
   const rows = decodeWork(decode, room, demand).inStep;
   const keys = (rows * decodeKeys) / decodeRows;
   const step = { steps: 1, sampling: 1, tokens: rows, samples: rows, pairs: keys, keys };
-  return (longestOutput - 1) * sum(byPlace(decode, step));
+  return (longestOutput - 1) * sum(decode.costs.of(step));
 }
 
 /** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
@@ -119,11 +112,8 @@ export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
 
 /** A token needs a decode step of its own, or the prefill of a sequence that lost its KV. */
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
-  const { shortestPrompt } = demand;
-  const again = shortestStep(prefill, demand);
-  const through = (load: StageLoad, work: TotalWork): number => sum(byPlace(load, work));
-  const step = Math.min(through(decode, rowStep(shortestPrompt)), through(prefill, again));
-  return overhead.step + overhead.request + step;
+  const row = sum(decode.costs.rowStep(demand.shortestPrompt));
+  return overhead.step + overhead.request + Math.min(row, sum(shortestStep(prefill, demand)));
 }
 
 /**
@@ -168,14 +158,12 @@ function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
   const { promptTokens, decodeRows, shortestPrompt, kv } = demand;
-  const step = (load: StageLoad, is: boolean, work: TotalWork): readonly number[] =>
-    is ? byPlace(load, work) : load.groups.map(() => 0);
   const handing = (costs: readonly PageCost[]): number =>
     Math.min(...costs.map(({ page, sequence }) => page * leastPages(kv, shortestPrompt) + sequence));
   return {
-    first: step(prefill, !begun, shortestStep(prefill, demand)),
-    last: step(prefill, promptTokens > 0, promptStep(1)),
-    row: step(decode, decodeRows > 0, rowStep(shortestPrompt)),
+    first: begun ? prefill.costs.none : shortestStep(prefill, demand),
+    last: promptTokens > 0 ? prefill.costs.promptStep(1) : prefill.costs.none,
+    row: decodeRows > 0 ? decode.costs.rowStep(shortestPrompt) : decode.costs.none,
     givingUp: handing(prefill.out),
     takingOver: handing(decode.in),
   };
@@ -193,13 +181,13 @@ function chainSeconds(context: Context): number {
   const tokens = (demand.shortestOutput - 1) * between;
   const prompts = promptWork(prefill, demand);
   const [before, behind] = [sumsBefore(first), sumsBehind(last)];
-  const passed = byPlace(prefill, prompts).map((seconds, pp) => before[pp]! + seconds + behind[pp]!);
+  const passed = prefill.costs.of(prompts).map((seconds, pp) => before[pp]! + seconds + behind[pp]!);
   return Math.max(longest, Math.max(...passed) + givingUp + takingOver + tokens);
 }
 
 /** What the busiest device, or the host, has to do. */
 function busySeconds(context: Context, demand: Demand): number {
-  const { prefill, decode, overhead, engine, takesTurns, begun, first, last, row } = context;
+  const { prefill, decode, shared, overhead, engine, takesTurns, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
   const prompts = promptWork(prefill, demand);
   const rows = decodeWork(decode, context.room, demand, context.evenly);
@@ -213,10 +201,10 @@ function busySeconds(context: Context, demand: Demand): number {
     leastOfAll(fewestSteps, [...places, inFlight], curves),
   );
   const before = sumsBefore(first);
-  const promptSeconds = byPlace(prefill, prompts);
+  const promptSeconds = prefill.costs.of(prompts);
   if (both) {
-    const bothSeconds = byPlace(prefill, both);
-    const apartSeconds = byPlace(prefill, apartWork(decode, demand, rows));
+    const bothSeconds = prefill.costs.of(both);
+    const apartSeconds = prefill.costs.of(apartWork(decode, demand, rows));
     const seconds = promptSeconds.map((each, pp) => Math.max(bothSeconds[pp]!, each + apartSeconds[pp]!));
     const preparing = both.steps * overhead.step + rows.tokens * overhead.request;
     // As many steps as the pipeline is deep are in flight at once.
@@ -235,7 +223,6 @@ function busySeconds(context: Context, demand: Demand): number {
   });
   const [beforeRow, behindRow] = [sumsBefore(row), sumsBehind(row)];
   const moves = decode.in.map((cost) => moving(cost, decode.stage.mesh.dp));
-  const shared = sharedPlaces(prefill.stage, decode.stage);
   if (shared) {
     const prompting = promptSeconds.map((seconds, pp) => before[pp]! + seconds);
     const computing = places.map(({ atFewest }, pp) => {
@@ -268,7 +255,7 @@ function busySeconds(context: Context, demand: Demand): number {
 interface Turns {
   readonly spans: DecodeSpans;
   /** By pipeline stage of decode. */
-  readonly shared: readonly (readonly number[])[];
+  readonly shared: SharedPlaces;
   readonly behindRow: readonly number[];
   /** By pipeline stage of prefill, with what lies before. */
   readonly prompting: readonly number[];
@@ -321,18 +308,9 @@ function sumsBehind(values: readonly number[]): readonly number[] {
   return sumsBefore(values.toReversed()).toReversed();
 }
 
-const promptStep = (tokens: number): TotalWork => ({
-  steps: 1,
-  sampling: 0,
-  tokens,
-  samples: 0,
-  pairs: (tokens * (tokens + 1)) / 2,
-  keys: tokens,
-});
-
-/** Of prompts, with all of the shortest or as much as a step may carry. */
-const shortestStep = ({ sizes }: StageLoad, { shortestPrompt }: Demand): TotalWork =>
-  promptStep(Math.min(sizes.maxTokens, shortestPrompt));
+/** Seconds by pipeline stage of a step with all of the shortest prompt, or as much as it may carry. */
+const shortestStep = ({ costs, sizes }: StageLoad, { shortestPrompt }: Demand): readonly number[] =>
+  costs.promptStep(Math.min(sizes.maxTokens, shortestPrompt));
 
 /** Of a replica in the mean. */
 function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
@@ -373,13 +351,17 @@ function apartWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork
   return { steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
 }
 
+/** For every pipeline stage of decode those of prefill that stand on the same devices. */
+export type SharedPlaces = readonly (readonly number[])[];
+
 /**
- * For every pipeline stage of decode those of prefill that stand on the same devices, where stages take turns; undefined
- * where they have devices of their own. Replicas of both are the same devices when there are equally many.
+ * Undefined where stages have devices of their own. Replicas of both are the same devices when there are equally many.
  */
-function sharedPlaces(prefill: Stage, decode: Stage): readonly (readonly number[])[] | undefined {
+export function sharedPlaces(prefill: Stage, decode: Stage): SharedPlaces | undefined {
   const { dp, pp, tp } = prefill.mesh;
-  if (dp !== decode.mesh.dp || prefill.devices.join() !== decode.devices.join()) return undefined;
+  if (dp !== decode.mesh.dp) return undefined;
+  if (prefill.devices !== decode.devices && prefill.devices.join() !== decode.devices.join())
+    return undefined;
   const places = Array.from({ length: decode.mesh.pp }, () => new Set<number>());
   for (let rank = 0; rank < pp * tp; rank++)
     places[Math.floor(rank / decode.mesh.tp)]!.add(Math.floor(rank / tp));

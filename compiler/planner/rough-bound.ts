@@ -17,18 +17,27 @@ import type { Demand } from './demand.js';
 import { leastOfBoth, leastOfStage, type StageBound } from './least-seconds.js';
 
 /** What a candidate comes to at best. */
-export interface RoughBound {
+export interface BoundFigures {
   readonly least: number;
   /** What it may well come to; see `PlanBound`. */
   readonly estimate: number;
   readonly betweenTokens: number;
-  /** Sequences that memory has room for where they decode, at most. */
-  readonly sequences: number;
   /** Where it is as close as can be before the candidate is compiled. */
   readonly bound?: PlanBound;
 }
 
-/** Bounds on candidates for one demand, no higher than `candidateBound`. Undefined where one is sure not to fit. */
+/** Of a candidate that fits, as far as is known. */
+export interface RoughBound {
+  /** Sequences that memory has room for where they decode, at most. */
+  readonly sequences: number;
+  /** Found when first asked for: for many candidates it is enough to know how many sequences they hold. */
+  readonly figures: () => BoundFigures;
+}
+
+/**
+ * Bounds on candidates for one demand, no higher than `candidateBound`. Undefined where one is sure not to fit. Candidates
+ * in a row with the same stages differ in the cap of KV in the host tier, which no bound knows of, and have one bound.
+ */
 export function createRoughBound(
   demand: Demand,
   context: BoundContext,
@@ -48,28 +57,42 @@ export function createRoughBound(
     if (!known.has(stage)) known.set(stage, boundAlone(base, stage));
     return known.get(stage);
   };
-  return (candidate) => {
+  const boundOf = (candidate: Candidate): RoughBound | undefined => {
     const { base, strategy, stages } = candidate;
     if (strategy !== 'disaggregated') {
       const bound = candidateBound(candidate, context);
       if (bound === undefined || !bound.fits(demand)) return undefined;
-      return { ...boundFigures(bound, demand), bound };
+      let figures: BoundFigures | undefined;
+      return {
+        sequences: bound.sequences(demand),
+        figures: () => (figures ??= { ...boundFigures(bound, demand), bound }),
+      };
     }
     const [prefill, decode] = [alone(base, stages[0]!), alone(base, stages[1]!)];
     if (prefill === undefined || decode === undefined) return undefined;
-    const { step, request } = overheadOf(base, context.engine);
-    const betweenTokens = step + request + Math.min(prefill.oneStep, decode.oneStep);
-    const least = leastOfBoth(prefill, decode);
-    return { least, estimate: least + decode.tail, betweenTokens, sequences: decode.sequences };
+    return {
+      sequences: decode.sequences,
+      figures: () => {
+        const { step, request } = overheadOf(base, context.engine);
+        const betweenTokens = step + request + Math.min(prefill.oneStep, decode.oneStep);
+        const least = leastOfBoth(prefill, decode);
+        return { least, estimate: least + decode.tail, betweenTokens };
+      },
+    };
+  };
+  let last: { readonly stages: readonly Stage[]; readonly bound: RoughBound | undefined } | undefined;
+  return (candidate) => {
+    const { stages } = candidate;
+    if (last?.stages !== stages) last = { stages, bound: boundOf(candidate) };
+    return last.bound;
   };
 }
 
-export function boundFigures(bound: PlanBound, demand: Demand): RoughBound {
+export function boundFigures(bound: PlanBound, demand: Demand): BoundFigures {
   return {
     least: bound.least(demand),
     estimate: bound.estimate(demand),
     betweenTokens: bound.betweenTokens(demand),
-    sequences: bound.sequences(demand),
   };
 }
 

@@ -1,10 +1,11 @@
 /**
  * What bounds count of a stage: its load, the work of its steps, and seconds of that on its devices.
  */
-import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages } from '../model/kv-window.js';
 import type { Stage } from '../plan/plan.js';
 import type { Demand } from './demand.js';
+import type { PlaceCosts } from './place-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
 /** Seconds for each page and each sequence that a rank moves to the host tier or back. */
@@ -16,33 +17,12 @@ export interface PageCost {
 export interface StageLoad {
   readonly stage: Stage;
   readonly sizes: StageOutline['sizes'];
-  /** By pipeline stage: the kinds of groups there are among the replicas. */
-  readonly groups: readonly (readonly LeastCost[])[];
+  readonly costs: PlaceCosts;
   readonly out: readonly PageCost[];
   readonly in: readonly PageCost[];
 }
 
-/** Seconds of the work on each pipeline stage, on the replica that is quickest at it. Most have the same costs. */
-export function byPlace({ groups }: StageLoad, work: TotalWork): readonly number[] {
-  const known = new Map<StageLoad['groups'][number], number>();
-  return groups.map((group) => {
-    const seconds = known.get(group) ?? Math.min(...group.map((cost) => cost(work)));
-    known.set(group, seconds);
-    return seconds;
-  });
-}
-
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
-
-/** A step with one row that sees so many keys. */
-export const rowStep = (keys: number): TotalWork => ({
-  steps: 1,
-  sampling: 1,
-  tokens: 1,
-  samples: 1,
-  pairs: keys,
-  keys,
-});
 
 export interface DecodeWork extends TotalWork {
   /** Rows of a step at most. */

@@ -93,21 +93,29 @@ function createSharder(routes: Routes): Sharder {
     const parts = overrides.map(({ origin: _origin, ...rest }) => rest);
     const { dp, tp } = linksOf(plan, stage);
     const { pageTokens, dtype } = plan.kv;
+    const cut = JSON.stringify([mesh.dp > 1, mesh.tp, sharding, parts, pageTokens, dtype]);
     // Without tp nothing is cut but the rows of a step, and no links or sizes are asked about.
-    const key = JSON.stringify([
-      ...[mesh.dp > 1, mesh.tp, sharding, parts, pageTokens, dtype],
-      ...(mesh.tp > 1 ? [dp, tp, microbatchTokens, batchRequests] : []),
-    ]);
+    const ways = [dp, tp].flatMap(({ latency, bandwidth }) => [latency, bandwidth]);
+    const key = mesh.tp > 1 ? `${cut} ${ways.join()} ${microbatchTokens} ${batchRequests}` : cut;
     if (!known.has(key)) {
       logical ??= buildLogical(plan.model);
       const { graph, diagnostics } = shardPlan(logical, { ...plan, stages: [stage] }, routes);
       const [sharded] = diagnostics.length > 0 ? [] : graph.stages;
-      const id = sharded && idOf(JSON.stringify([sharded.embed, sharded.layers, sharded.head]));
-      known.set(key, sharded && { sharded, id: id! });
+      known.set(key, sharded && { sharded, id: idOf(`${cut} ${exchangesIn(sharded)}`) });
     }
     const found = known.get(key);
     return found && { ...found, sharded: { ...found.sharded, segments: pipelineSegments(stage) } };
   };
+}
+
+/** What of a sharded stage its links and sizes decide, once it is known how weights and rows are cut. */
+function exchangesIn({ embed, layers, head }: ShardedStage): string {
+  const blocks = [embed, ...layers.map(({ block }) => block), head];
+  return blocks
+    .map(({ ops }) =>
+      ops.map((op) => ('axis' in op ? `${op.id} ${op.kind} ${op.axis} ${op.dim}` : '')).join(),
+    )
+    .join('|');
 }
 
 type Lowered = Pick<StageOutline, 'programs' | 'layers' | 'heads'>;

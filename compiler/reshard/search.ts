@@ -49,13 +49,18 @@ export function layoutPlanner(linked: LinkedMesh, maxLocalBytes = Infinity): Lay
   const searches = new Map<string, ReadonlyMap<string, Settled>>();
   const path: LayoutPlanner['path'] = (shape, source, target) => {
     if (!isLegal(source, shape, linked.mesh) || !isLegal(target, shape, linked.mesh)) return undefined;
-    const key = `${shapeKey(shape)}#${layoutKey(source, shape)}`;
+    const [from, to] = [layoutKey(source, shape), layoutKey(target, shape)];
+    // Most values lie as their readers want them.
+    if (from === to) return STAY;
+    const key = `${shapeKey(shape)}#${from}`;
     const settled = searches.get(key) ?? searchFrom(source, shape, linked, maxLocalBytes);
     searches.set(key, settled);
-    return traceBack(settled, layoutKey(target, shape));
+    return traceBack(settled, to);
   };
   return { path };
 }
+
+const STAY: LayoutPath = { moves: [], cost: 0, bytes: 0 };
 
 function shapeKey({ dims, elementBytes }: LayoutShape): string {
   return `${elementBytes}:${dims.map(({ name, size }) => `${name} ${size}`).join()}`;

@@ -19,7 +19,12 @@ import { createBoundContext, type BoundContext } from '../../compiler/planner/bo
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf } from '../../compiler/planner/demand.js';
-import { boundFigures, createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
+import {
+  boundFigures,
+  createRoughBound,
+  type BoundFigures,
+  type RoughBound,
+} from '../../compiler/planner/rough-bound.js';
 import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
@@ -91,7 +96,7 @@ export type SearchPart =
   | { readonly kind: 'await'; readonly found: TuneResult };
 
 /** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
-interface Bounded extends RoughBound {
+interface Bounded extends BoundFigures {
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
@@ -145,7 +150,7 @@ export function* searchInParts(
     const rough = roughBound(candidate);
     if (rough === undefined) counts.unfit++;
     else if (isNeedless(candidate, rough)) counts.needless++;
-    else queue.push({ candidate, index, ...rough });
+    else queue.push({ candidate, index, ...rough.figures() });
     if (index % BOUNDS_OF_PART === 0) yield pause();
   }
   const by = (next: Bounded): number =>

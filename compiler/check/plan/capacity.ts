@@ -45,7 +45,11 @@ export function weightBytes(shape: ModelShape, weights: WeightType, layout: Stag
   let first = 0;
   return layout.layerSplit.map((layers, i) => {
     let matrices = 0;
-    for (let layer = first; layer < first + layers; layer++) matrices += matrixElements(shape, layout, layer);
+    // Without overrides one layer is as another.
+    if (layout.overrides.length === 0) matrices = layers * matrixElements(shape, layout, first);
+    else
+      for (let layer = first; layer < first + layers; layer++)
+        matrices += matrixElements(shape, layout, layer);
     first += layers;
     const isLast = i === pp - 1;
     const tables = (i === 0 ? table : 0) + (isLast && !(shape.tied && pp === 1) ? table : 0);

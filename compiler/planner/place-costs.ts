@@ -1,0 +1,71 @@
+/** What work costs on each pipeline stage of a stage, whichever of its replicas does it. */
+import type { LeastCost, TotalWork } from '../cost/least-cost.js';
+import { once } from '../once.js';
+
+/** A line through the costs of two works, by the value at the second of them. */
+export interface CostLine {
+  readonly at: number;
+  readonly slope: number;
+}
+
+/** By pipeline stage. */
+export interface PlaceCosts {
+  /** Seconds of the work, on the replica that is quickest at it. */
+  readonly of: (work: TotalWork) => readonly number[];
+  /** Seconds of one step with so many tokens of a prompt. */
+  readonly promptStep: (tokens: number) => readonly number[];
+  /** Seconds of one step with one row that sees so many keys. */
+  readonly rowStep: (keys: number) => readonly number[];
+  /** Lines through two works that differ in steps, or else in tokens, each below those of every replica. */
+  readonly lines: (before: TotalWork, at: TotalWork) => readonly CostLine[];
+  /** No work at all. */
+  readonly none: readonly number[];
+}
+
+/** @param groups by pipeline stage the costs that there are among its replicas; the same list where they are the same */
+export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCosts {
+  const kinds = [...new Set(groups)];
+  const kindOf = groups.map((group) => kinds.indexOf(group));
+  const byPlace = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
+    const found = kinds.map(find);
+    return kindOf.map((kind) => found[kind]!);
+  };
+  const of = (work: TotalWork): readonly number[] => byPlace((costs) => leastOf(costs, (cost) => cost(work)));
+  return {
+    of,
+    // Bounds ask for the same single steps over and over.
+    promptStep: once((tokens: number) => of(promptWork(tokens))),
+    rowStep: once((keys: number) => of(rowWork(keys))),
+    lines(before, at) {
+      const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
+      return byPlace((costs) => ({
+        at: leastOf(costs, (cost) => cost(at)),
+        slope: by === 0 ? 0 : leastOf(costs, (cost) => (cost(at) - cost(before)) / by),
+      }));
+    },
+    none: groups.map(() => 0),
+  };
+}
+
+/** Replicas cost the same as a rule. */
+function leastOf(costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number {
+  return costs.length === 1 ? secondsOf(costs[0]!) : Math.min(...costs.map(secondsOf));
+}
+
+const promptWork = (tokens: number): TotalWork => ({
+  steps: 1,
+  sampling: 0,
+  tokens,
+  samples: 0,
+  pairs: (tokens * (tokens + 1)) / 2,
+  keys: tokens,
+});
+
+const rowWork = (keys: number): TotalWork => ({
+  steps: 1,
+  sampling: 1,
+  tokens: 1,
+  samples: 1,
+  pairs: keys,
+  keys,
+});
