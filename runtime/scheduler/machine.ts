@@ -116,6 +116,8 @@ export interface Machine {
   readonly stages: readonly StageState[];
   /** Lanes of all stages that decode. */
   readonly decoders: readonly Lane[];
+  /** Whether there is anything to switch. */
+  readonly hasTurns: boolean;
   readonly groups: readonly Group[];
   readonly pools: readonly PoolReplica[];
   readonly host: PageList;
@@ -141,7 +143,10 @@ export interface Machine {
   readonly pending: Map<number, Pending>;
   /** Actions found and not yet returned. */
   readonly out: Action[];
-  /** Changes of place, prompts moved on, and decisions to switch: what to start next must then be asked anew. */
+  /**
+   * Changes of place, prompts moved on, decisions to switch, and steps but for those that let nothing else start
+   * (see `steps.ts`): what to start next must then be asked anew.
+   */
   changes: number;
   nextAction: number;
   arrivals: number;
@@ -170,6 +175,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     config,
     stages,
     decoders: stages.flatMap((stage) => (stage.decodes ? stage.lanes : [])),
+    hasTurns: groups.some(({ residences }) => residences > 1),
     groups,
     pools,
     host: createPageList(config.hostPages, 'published'),

@@ -44,7 +44,8 @@ export function positionsFrom(first: number, end: number): number[] {
 }
 
 /** Positions in order of which each is among the one or the other. */
-export function union(one: readonly number[], other: readonly number[]): number[] {
+export function union(one: readonly number[], other: readonly number[]): readonly number[] {
+  if (one.length === 0) return other;
   return [...new Set([...one, ...other])].sort((a, b) => a - b);
 }
 

@@ -53,6 +53,7 @@ export function startSwitches(machine: Machine): void {
     if (!group.barrier) group.active = to;
     group.switching = true;
     machine.switches++;
+    machine.changes++;
     machine.out.push({
       kind: 'switch',
       id: startAction(machine, { kind: 'switch', group, to }),

@@ -83,8 +83,8 @@ export function schedulerOf(machine: Machine): Scheduler {
     apply: (event) => apply(machine, event),
     next() {
       // What one of them starts or changes may let another start something in turn.
-      for (let found = -1; found < machine.out.length + machine.changes;) {
-        found = machine.out.length + machine.changes;
+      for (let found = -1; found < machine.changes;) {
+        found = machine.changes;
         startPageOuts(machine);
         startPageIns(machine);
         startFetches(machine);

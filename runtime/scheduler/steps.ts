@@ -57,9 +57,12 @@ function hasPrompts(machine: Machine, lane: Lane): boolean {
 }
 
 function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
+  const { free } = lane.pool.pages;
+  const before = free();
   const holds = stage.group.leavingTo !== undefined || gathers(machine, stage);
   const decode = stage.decodes && !holds ? decodeRows(machine, lane) : [];
-  const rows = stage.prefills ? [...decode, ...prefillRows(machine, lane, decode)] : decode;
+  const prefill = stage.prefills && lane.prefilling.length > 0 ? prefillRows(machine, lane, decode) : [];
+  const rows = prefill.length === 0 ? decode : [...decode, ...prefill];
   if (rows.length === 0) return false;
   const id = startAction(machine, { kind: 'step', lane, items: rows });
   for (const { sequence, count } of rows) {
@@ -67,6 +70,10 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
     sequence.scheduled += count;
     sequence.lastStep = id;
   }
+  // One more step of the same sequences takes room, if anything, and gives none: nothing that could not start before can
+  // now, but for a switch where rules look at pages.
+  const isPlain = rows === decode && stage.group.steps > 0 && (!machine.hasTurns || free() === before);
+  if (!isPlain) machine.changes++;
   lane.pipeline.inFlight++;
   stage.group.stepsInFlight++;
   stage.group.steps++;
