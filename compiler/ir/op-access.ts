@@ -1,5 +1,5 @@
 /** Which values, weights and KV pages an op of a runtime program reads and writes: the one table of side effects. */
-import type { KernelName, Operand, RuntimeOp } from './runtime-program.js';
+import type { KernelName, RuntimeOp } from './runtime-program.js';
 
 export interface OpAccess {
   /** Value ids. A value that is updated in place is in both lists. */
@@ -36,7 +36,8 @@ export function opAccess(op: DraftOp): OpAccess {
   const quiet = { readsKv: false, writesKv: false, communicates: false };
   switch (op.op) {
     case 'kernel': {
-      const values = op.operands.filter(isValue).map((operand) => operand.value);
+      const values: number[] = [];
+      for (const operand of op.operands) if ('value' in operand) values.push(operand.value);
       const access = KERNEL_ACCESS[op.kernel];
       const pick = (index: number): number => {
         const value = values[index];
@@ -65,8 +66,4 @@ export function opAccess(op: DraftOp): OpAccess {
     case 'sample':
       return { ...quiet, reads: [op.logits], writes: [] };
   }
-}
-
-function isValue(operand: Operand): operand is { readonly value: number } {
-  return 'value' in operand;
 }

@@ -193,17 +193,23 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
     else if (slot.bytes < rows[value.rows] * activationStride(value.cols) * 4) {
       problems.push(`slot ${value.slot} is too small for ${value.name}`);
     }
-    for (const earlier of inSlot.get(value.slot) ?? []) {
-      const apart = spans[earlier]!.last < spans[index]!.first || spans[index]!.last < spans[earlier]!.first;
-      if (!apart) {
-        const { name } = program.values[earlier]!;
-        problems.push(`${name} and ${value.name} live in slot ${value.slot} at the same time`);
-      }
-    }
     const values = inSlot.get(value.slot);
     if (values) values.push(index);
     else inSlot.set(value.slot, [index]);
   });
+  for (const [slot, values] of inSlot) {
+    // In the order in which they begin, one that lives longest of those before is met by whoever meets any of them.
+    values.sort((a, b) => spans[a]!.first - spans[b]!.first || a - b);
+    let longest = values[0]!;
+    for (const value of values.slice(1)) {
+      if (spans[value]!.first <= spans[longest]!.last) {
+        const [a, b] = [longest, value].sort((one, other) => one - other);
+        const names = `${program.values[a!]!.name} and ${program.values[b!]!.name}`;
+        problems.push(`${names} live in slot ${slot} at the same time`);
+      }
+      if (spans[value]!.last > spans[longest]!.last) longest = value;
+    }
+  }
   return problems;
 }
 
@@ -211,13 +217,14 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
 function verifyOrder(program: Program): string[] {
   const problems: string[] = [];
   // One bit for every op that is known to come before: sets of numbers would take a thousand times the memory.
-  const words = Math.ceil(program.ops.length / 32);
   const before: Uint32Array[] = [];
+  /** Of every resource the last op that writes it, and those since that read it: those before it waits for itself. */
   const users = new Map<string, { readonly op: number; readonly writes: boolean }[]>();
   program.ops.forEach((op, index) => {
-    const mine = new Uint32Array(words);
+    const mine = new Uint32Array((index >> 5) + 1);
     for (const wait of op.after) {
-      before[wait]!.forEach((word, at) => (mine[at]! |= word));
+      const theirs = before[wait]!;
+      for (let word = 0; word < theirs.length; word++) mine[word]! |= theirs[word]!;
       mine[wait >> 5]! |= 1 << (wait & 31);
     }
     before.push(mine);
@@ -234,15 +241,13 @@ function verifyOrder(program: Program): string[] {
     if (access.communicates) touch('the exchange', true);
     for (const [resource, writes] of touched) {
       const earlier = users.get(resource) ?? [];
-      if (earlier.length === 0) users.set(resource, earlier);
-      // Only the users since the last write need a look: what was before them they wait for themselves.
-      const lastWrite = earlier.findLastIndex((user) => user.writes);
-      for (const user of earlier.slice(Math.max(0, lastWrite))) {
+      for (const user of earlier) {
         if ((writes || user.writes) && !waitsFor(user.op)) {
           problems.push(`op ${index} does not wait for op ${user.op}, which uses ${resource}`);
         }
       }
-      earlier.push({ op: index, writes });
+      if (writes || earlier.length === 0) users.set(resource, [{ op: index, writes }]);
+      else earlier.push({ op: index, writes });
     }
   });
   return problems;

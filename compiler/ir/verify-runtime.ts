@@ -5,7 +5,7 @@
  */
 import { groupBy } from '../group-by.js';
 import { bufferRectangle, byTensor } from './pieces.js';
-import { area, contains, intersect, subtractAll } from './rectangles.js';
+import { area, contains, intervalLength, meets, subtractAll } from './rectangles.js';
 import { weightBytes } from './device-layout.js';
 import type { KvPool, RuntimeGraph, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
@@ -114,23 +114,21 @@ function verifyWeight(weight: RuntimeWeight): string[] {
   const problems: string[] = [];
   const complain = (what: string): void => void problems.push(`weight ${weight.id}: ${what}`);
   if (weight.bytes !== weightBytes(weight)) complain(`${weight.bytes} bytes, not ${weightBytes(weight)}`);
-  const landings = weight.pieces.map(bufferRectangle);
-  landings.forEach((piece, index) => {
-    if (area(piece) <= 0) complain('an empty piece');
-    if (
-      piece.rows[0] < 0 ||
-      piece.cols[0] < 0 ||
-      piece.rows[1] > weight.rows ||
-      piece.cols[1] > weight.cols
-    ) {
+  const { block } = WEIGHT_FORMATS[weight.dtype];
+  const { pieces } = weight;
+  for (const { rows, cols, at } of pieces) {
+    const [height, width] = [intervalLength(rows), intervalLength(cols)];
+    if (height <= 0 || width <= 0) complain('an empty piece');
+    if (at[0] < 0 || at[1] < 0 || at[0] + height > weight.rows || at[1] + width > weight.cols)
       complain('a piece reaches outside it');
-    }
-    const { block } = WEIGHT_FORMATS[weight.dtype];
-    const { cols } = weight.pieces[index]!;
-    if ([piece.cols[0], cols[0]].some((col) => col % block !== 0)) complain('a piece begins inside a block');
-    if (index > 0 && landings.slice(0, index).some((other) => intersect(piece, other)))
-      complain('two pieces overlap');
-  });
+    if (at[1] % block !== 0 || cols[0] % block !== 0) complain('a piece begins inside a block');
+  }
+  if (pieces.length > 1) {
+    const landings = pieces.map(bufferRectangle);
+    landings.forEach((piece, index) => {
+      if (landings.slice(0, index).some((other) => meets(piece, other))) complain('two pieces overlap');
+    });
+  }
   return problems;
 }
 

@@ -6,7 +6,7 @@
 import { groupBy } from '../group-by.js';
 import { once } from '../once.js';
 import { byTensor } from './pieces.js';
-import { area, contains, intersect, sameRectangle, subtractAll } from './rectangles.js';
+import { area, contains, meets, sameRectangle, subtractAll, type Rectangle } from './rectangles.js';
 import type {
   KvReshard,
   KvSlice,
@@ -135,19 +135,18 @@ function verifyGroup(
       if (missing.length > 0) problems.push(`${where}: part of ${piece.tensor} never arrives`);
     }
     for (const [tensor, list] of moves) {
+      const there = held.flatMap((pieces) => pieces.get(tensor) ?? NOTHING);
       list.forEach((move, index) => {
-        if (!(wanted.get(tensor) ?? []).some((piece) => contains(piece, move.piece))) {
+        if (!(wanted.get(tensor) ?? NOTHING).some((piece) => contains(piece, move.piece))) {
           problems.push(`${where}: ${tensor} arrives where nobody holds it`);
         }
-        if (index > 0 && list.slice(0, index).some((other) => intersect(other.piece, move.piece))) {
+        if (list.length > 1 && list.slice(0, index).some((other) => meets(other.piece, move.piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const there = held.flatMap((list) => list.get(tensor) ?? []);
-        const lacking = there.length === 0 ? [move.piece] : subtractAll(move.piece, there);
-        const absent = lacking.reduce((sum, part) => sum + area(part), 0);
         const stays = move.kind === 'keep' || move.kind === 'copy';
-        if (stays && absent > 0) problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
-        if (!stays && !move.anew && absent < area(move.piece))
+        if (stays && !isAllThere(move.piece, there))
+          problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
+        if (!stays && !move.anew && there.some((piece) => meets(piece, move.piece)))
           problems.push(`${where}: ${move.kind} of ${tensor}, which is resident`);
         const sender = move.source === undefined ? 'unknown' : devices[move.source];
         if ((move.kind === 'peer') !== (move.source !== undefined)) {
@@ -160,12 +159,16 @@ function verifyGroup(
       });
     }
     for (const { piece } of leaving.get(place) ?? []) {
-      if ((wanted.get(piece.tensor) ?? []).some((other) => intersect(other, piece))) {
+      if ((wanted.get(piece.tensor) ?? NOTHING).some((other) => meets(other, piece))) {
         problems.push(`${where}: ${piece.tensor} is evicted but still needed`);
       }
     }
   });
   return problems;
+}
+
+function isAllThere(piece: Rectangle, there: readonly Rectangle[]): boolean {
+  return there.some((other) => contains(other, piece)) || subtractAll(piece, there).length === 0;
 }
 
 function verifyResident({ groups }: WeightReshard, resident: ReadonlySet<string>): string[] {
@@ -203,7 +206,7 @@ function verifyKv(edge: KvReshard, holdings: TransitionGraph['holdings']): strin
       const twice = slices
         .slice(0, index)
         .some((other) =>
-          intersect({ rows: slice.layers, cols: slice.heads }, { rows: other.layers, cols: other.heads }),
+          meets({ rows: slice.layers, cols: slice.heads }, { rows: other.layers, cols: other.heads }),
         );
       if (twice) problems.push(`device ${slice.device} pages out what another did`);
     });

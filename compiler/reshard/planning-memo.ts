@@ -6,6 +6,7 @@ import { numbered } from '../numbered.js';
 import { once } from '../once.js';
 import type { RankHolding, TensorPiece } from '../ir/transitions.js';
 import type { Road, Roads } from './roads.js';
+import { instancesOf, type Instance } from './instances.js';
 import { weightSources } from './weight-source.js';
 
 /** The road to a device from the checkpoint's copy. */
@@ -15,8 +16,8 @@ export type Origin = (device: number) => Road | undefined;
 export interface GroupRoads {
   /** Equal for groups whose roads are alike, place by place. */
   readonly likeness: number;
-  /** All their lanes. */
-  readonly lanes: readonly number[];
+  /** All their lanes, each by one text that no other has. */
+  readonly lanes: readonly string[];
 }
 
 export interface PlanningMemo {
@@ -30,13 +31,45 @@ export interface PlanningMemo {
 export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roads): PlanningMemo {
   const holdingId = numbered<RankHolding['weights']>();
   const origins = new Map<string, Origin>();
-  const groups = new Map<Origin, Map<string, GroupRoads>>();
+  const groups = new Map<Origin, KnownRoads>();
   const kinds: (readonly Word[])[] = [];
   const likenessOf = (words: readonly Word[]): number => {
     const known = kinds.findIndex((kind) => sameWords(kind, words));
     return known < 0 ? kinds.push(words) - 1 : known;
   };
   const describe = roadsDescriber(roads);
+  const instanceOf = once(instancesOf(roads.topology));
+  /** The outermost group that all of some devices stand in. */
+  const commonInstance = (devices: readonly number[]): Instance | undefined => {
+    const instance = instanceOf(devices[0] ?? -1);
+    return devices.every((device) => instanceOf(device) === instance) ? instance : undefined;
+  };
+  const describedRoads = (from: readonly number[], to: readonly number[], origin: Origin): GroupRoads => {
+    const { words, lanes } = describe(from, to, origin);
+    const texts = lanes.map((lane) => `${roads.lanes[lane]!.place} ${roads.laneKind(lane)}`);
+    return { likeness: likenessOf(words), lanes: texts };
+  };
+  /** The roads of devices of one instance: those of devices in the same places of another, where these stay inside it. */
+  const roadsInside = (
+    { path, likeness }: Instance,
+    from: readonly number[],
+    to: readonly number[],
+    origin: Origin,
+    inside: KnownRoads['inside'],
+  ): GroupRoads => {
+    const placesOf = (devices: readonly number[]): string =>
+      devices.map((device) => roads.topology.devices[device]!.path.slice(path.length)).join();
+    const places = `${likeness} ${placesOf(from)} ${placesOf(to)}`;
+    const model = inside.get(places);
+    if (model !== undefined) {
+      const lanes = model.roads.lanes.map((lane) => path + lane.slice(model.path.length));
+      return { likeness: model.roads.likeness, lanes };
+    }
+    const described = describedRoads(from, to, origin);
+    if (described.lanes.every((lane) => lane.startsWith(`${path}.`)))
+      inside.set(places, { path, roads: described });
+    return described;
+  };
   return {
     originsOf(ranks) {
       const distinct = [...new Set(ranks.map(({ weights }) => weights))];
@@ -50,16 +83,26 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
     },
     groupRoads(from, to, origin) {
       let known = groups.get(origin);
-      if (known === undefined) groups.set(origin, (known = new Map<string, GroupRoads>()));
+      if (known === undefined) groups.set(origin, (known = { byDevices: new Map(), inside: new Map() }));
       const key = `${from.join()} ${to.join()}`;
-      let found = known.get(key);
+      let found = known.byDevices.get(key);
       if (found === undefined) {
-        const { words, lanes } = describe(from, to, origin);
-        known.set(key, (found = { likeness: likenessOf(words), lanes }));
+        const instance = commonInstance([...from, ...to]);
+        found = instance
+          ? roadsInside(instance, from, to, origin, known.inside)
+          : describedRoads(from, to, origin);
+        known.byDevices.set(key, found);
       }
       return found;
     },
   };
+}
+
+/** Roads of groups from one origin. */
+interface KnownRoads {
+  readonly byDevices: Map<string, GroupRoads>;
+  /** Of groups whose roads stay inside one instance, by its likeness and their places in it. */
+  readonly inside: Map<string, { readonly path: string; readonly roads: GroupRoads }>;
 }
 
 /** Describes roads in words in which lanes are numbered in the order in which they are met, so that only their kind counts. */

@@ -49,6 +49,8 @@ export interface Roads {
   readonly topology: Topology;
   /** All lanes met so far; grows as roads are asked for. */
   readonly lanes: readonly Lane[];
+  /** What tells a lane from others at its place: its link and direction, as text. */
+  readonly laneKind: (lane: number) => string;
   /** The road with fewest hops; a place's road to itself is a copy inside it, where it is a device. */
   readonly between: (from: string, to: string) => Road | undefined;
   /** The same for devices by number. */
@@ -62,18 +64,23 @@ export function roadsOf(topology: Topology): Roads {
   const devices = new Map(topology.devices.map((device) => [device.path, device]));
   const lanes: Lane[] = [];
   const laneIds = new Map<string, number>();
+  const laneKinds: string[] = [];
   const known = new Map<string, Road | undefined>();
   const [parse, nameOf, arrayOf] = [once(parsePath), once(linkName), once(arrayName)];
 
-  const lane = (key: string, make: () => Lane): number => {
-    const id = laneIds.get(key) ?? lanes.push(make()) - 1;
-    laneIds.set(key, id);
+  const lane = (kind: string, place: string, make: () => Omit<Lane, 'place'>): number => {
+    const key = `${kind} ${place}`;
+    let id = laneIds.get(key);
+    if (id === undefined) {
+      laneIds.set(key, (id = lanes.length));
+      lanes.push({ ...make(), place });
+      laneKinds.push(kind);
+    }
     return id;
   };
   const linkLane = (link: Link, place: string, direction: 'in' | 'out'): number =>
-    lane(`${topology.links.indexOf(link)} ${direction} ${place}`, () => ({
+    lane(`${topology.links.indexOf(link)} ${direction}`, place, () => ({
       link: nameOf(link),
-      place,
       direction,
       bandwidth: link.bandwidth,
       latency: link.latency,
@@ -98,13 +105,7 @@ export function roadsOf(topology: Topology): Roads {
     // A copy reads and writes every byte.
     const bandwidth = (device.kind.bandwidth * device.kind.sustained.bandwidth) / 2;
     const link = `${name} memory`;
-    const id = lane(`within ${path}`, () => ({
-      link,
-      place: path,
-      direction: 'within',
-      bandwidth,
-      latency: 0,
-    }));
+    const id = lane('within', path, () => ({ link, direction: 'within', bandwidth, latency: 0 }));
     return { hops: [{ link, from: name, to: name, lanes: [id] }], lanes: [id], bandwidth, latency: 0 };
   };
   const build = (from: string, to: string): Road | undefined => {
@@ -128,7 +129,7 @@ export function roadsOf(topology: Topology): Roads {
     if (!there.has(from)) there.set(from, build(topology.devices[from]!.path, topology.devices[to]!.path));
     return there.get(from);
   };
-  return { topology, lanes, between, betweenDevices };
+  return { topology, lanes, laneKind: (id) => laneKinds[id]!, between, betweenDevices };
 }
 
 /** `gpu <-> host`, with its scope where it has one: `node[*]: gpu <-> host`. */
