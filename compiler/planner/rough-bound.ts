@@ -37,11 +37,13 @@ export interface RoughBound {
 /**
  * Bounds on candidates for one demand, no higher than `candidateBound`. Undefined where one is sure not to fit. Candidates
  * in a row with the same stages differ in the cap of KV in the host tier, which no bound knows of, and have one bound.
+ *
+ * The function that is returned may be told from how many seconds on it does not matter how many more a candidate takes.
  */
 export function createRoughBound(
   demand: Demand,
   context: BoundContext,
-): (candidate: Candidate) => RoughBound | undefined {
+): (candidate: Candidate, by?: number) => RoughBound | undefined {
   const known = new Map<Stage, BoundAlone | undefined>();
   const boundAlone = (base: Plan, stage: Stage): BoundAlone | undefined => {
     const bounded = boundedStage(base, stage, context);
@@ -57,7 +59,7 @@ export function createRoughBound(
     if (!known.has(stage)) known.set(stage, boundAlone(base, stage));
     return known.get(stage);
   };
-  const boundOf = (candidate: Candidate): RoughBound | undefined => {
+  const boundOf = (candidate: Candidate, by: number): RoughBound | undefined => {
     const { base, strategy, stages } = candidate;
     if (strategy !== 'disaggregated') {
       const bound = candidateBound(candidate, context);
@@ -68,8 +70,14 @@ export function createRoughBound(
         figures: () => (figures ??= { ...boundFigures(bound, demand), bound }),
       };
     }
-    const [prefill, decode] = [alone(base, stages[0]!), alone(base, stages[1]!)];
-    if (prefill === undefined || decode === undefined) return undefined;
+    const prefill = alone(base, stages[0]!);
+    if (prefill === undefined) return undefined;
+    // Prompts that are computed again make prefill no quicker.
+    const { seconds } = prefill;
+    const ofPrefill = { least: seconds, estimate: seconds, betweenTokens: 0 };
+    if (seconds > by) return { sequences: Infinity, figures: () => ofPrefill };
+    const decode = alone(base, stages[1]!);
+    if (decode === undefined) return undefined;
     return {
       sequences: decode.sequences,
       figures: () => {
@@ -81,9 +89,9 @@ export function createRoughBound(
     };
   };
   let last: { readonly stages: readonly Stage[]; readonly bound: RoughBound | undefined } | undefined;
-  return (candidate) => {
+  return (candidate, by = Infinity) => {
     const { stages } = candidate;
-    if (last?.stages !== stages) last = { stages, bound: boundOf(candidate) };
+    if (last?.stages !== stages) last = { stages, bound: boundOf(candidate, by) };
     return last.bound;
   };
 }

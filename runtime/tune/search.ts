@@ -113,6 +113,8 @@ function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }
 
+const AT_BEST = { betweenTokens: 0 };
+
 /** Candidates bounded between two times that a search lets others do something. */
 const BOUNDS_OF_PART = 200;
 
@@ -146,14 +148,7 @@ export function* searchInParts(
   const queue = createHeap<Bounded>(inOrderOf(goal, first));
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
-  for (const [index, candidate] of candidates.entries()) {
-    const rough = roughBound(candidate);
-    if (rough === undefined) counts.unfit++;
-    else if (isNeedless(candidate, rough)) counts.needless++;
-    else queue.push({ candidate, index, ...rough.figures() });
-    if (index % BOUNDS_OF_PART === 0) yield pause();
-  }
-  const by = (next: Bounded): number =>
+  const by = (next: Pick<Bounded, 'betweenTokens'>): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
@@ -168,7 +163,27 @@ export function* searchInParts(
     const through = ended.flatMap(carriedThrough);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
+  let bounded = 0;
+  const boundSome = (end: number): void => {
+    for (const most = Math.min(end, bounded + BOUNDS_OF_PART); bounded < most; bounded++) {
+      const candidate = candidates[bounded]!;
+      const rough = roughBound(candidate, by(AT_BEST));
+      if (rough === undefined) counts.unfit++;
+      else if (isNeedless(candidate, rough)) counts.needless++;
+      else queue.push({ candidate, index: bounded, ...rough.figures() });
+    }
+  };
+  // Elsewhere the best of the first may be tried while others are bounded: of most of these stages on devices of their
+  // own it then shows at once that they are too few.
+  const apart = candidates.findIndex(({ strategy }) => strategy === 'disaggregated');
+  const early = apart < 0 || atOnce === 1 ? candidates.length : apart;
   for (;;) {
+    const boundsMore = bounded < early || underWay > 0 || queue.peek() === undefined;
+    if (bounded < candidates.length && boundsMore) {
+      boundSome(bounded < early ? early : candidates.length);
+      take(yield pause());
+      continue;
+    }
     const mayLookOn = underWay < atOnce || ready.length < atOnce - 1;
     const held = underWay < atOnce ? ready.shift() : undefined;
     const next = held ?? (mayLookOn ? queue.pop() : undefined);
@@ -289,7 +304,11 @@ function figure({ kind }: Goal, { simulation }: Tuned): number {
 }
 
 /** Seconds by which a candidate must be done to matter. */
-function deadline({ betweenTokens }: Bounded, ranked: readonly Tuned[], search: Search): number {
+function deadline(
+  { betweenTokens }: Pick<Bounded, 'betweenTokens'>,
+  ranked: readonly Tuned[],
+  search: Search,
+): number {
   const { goal, keep, requests } = search;
   const worst = ranked[keep - 1];
   switch (goal.kind) {
