@@ -21,16 +21,18 @@ export interface TotalWork extends StepSize {
   readonly sampling: number;
 }
 
+type RowKind = 'tokens' | 'samples';
+
 /** Seconds that the work takes at least. */
 export type LeastCost = (work: TotalWork) => number;
 
 /** Seconds of one kind of op, by the count of it: the larger of two sums. */
 interface Term {
-  readonly rows: 'tokens' | 'samples';
-  /** Seconds of computing a row and a pair, and rows that a step computes at least. */
+  readonly rows: RowKind;
+  /** Seconds of computing a row and a pair, and whether a step computes whole tiles of rows. */
   readonly computeRow: number;
   readonly computePair: number;
-  readonly tileRows: number;
+  readonly inTiles: boolean;
   /** Seconds of reading: once a step, for a row, for a key. */
   readonly readStep: number;
   readonly readRow: number;
@@ -44,19 +46,42 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware, engine));
   const overhead = groupOverhead(program, hardware, engine);
   const launches = launchSeconds(program, overhead);
-  return (work) => {
-    let seconds = work.steps * launches + work.sampling * overhead.read;
-    for (const term of kernels) {
-      const steps = term.rows === 'tokens' ? work.steps : work.sampling;
-      const rows = Math.max(work[term.rows], steps * term.tileRows);
-      const compute = rows * term.computeRow + work.pairs * term.computePair;
-      const read = work.steps * term.readStep + work[term.rows] * term.readRow + work.keys * term.readKey;
-      seconds += Math.max(compute, read);
-    }
-    for (const { rows, latency, row } of exchanges)
-      seconds += (rows === 'tokens' ? work.steps : work.sampling) * latency + work[rows] * row;
-    return seconds;
-  };
+  const ofRows = (kind: RowKind): RowCosts => ({
+    exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
+    kernels: kernels.filter(({ rows }) => rows === kind),
+  });
+  const [tokens, samples] = [ofRows('tokens'), ofRows('samples')];
+  return (work) =>
+    work.steps * launches +
+    work.sampling * overhead.read +
+    rowSeconds(tokens, work, work.steps, work.tokens) +
+    rowSeconds(samples, work, work.sampling, work.samples);
+}
+
+/** Costs of all ops that count rows of one kind. */
+interface RowCosts {
+  readonly exchange: Omit<ExchangeTerm, 'rows'>;
+  readonly kernels: readonly Term[];
+}
+
+/**
+ * Seconds for so many rows in so many steps. Bounds ask for millions of these, so that what is the same for many kernels
+ * is worked out once.
+ */
+function rowSeconds(
+  { exchange, kernels }: RowCosts,
+  { steps: allSteps, pairs, keys }: TotalWork,
+  steps: number,
+  rows: number,
+): number {
+  const tiled = Math.max(rows, steps * GEMM_TILE_ROWS);
+  let seconds = steps * exchange.latency + rows * exchange.row;
+  for (const { inTiles, computeRow, computePair, readStep, readRow, readKey } of kernels) {
+    const compute = (inTiles ? tiled : rows) * computeRow + pairs * computePair;
+    const read = allSteps * readStep + rows * readRow + keys * readKey;
+    seconds += compute > read ? compute : read;
+  }
+  return seconds;
 }
 
 /** On the slowest device of the group: the bound of a sum of maxima may take any one device for each op. */
@@ -86,13 +111,13 @@ function kernelTerms(
       : rate.reach(op.kernel);
   const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype) * reach(rate)));
   const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth * reach(rate)));
-  const tiled = kind === 'gemm' && smallGemmLoss && kinds.every(({ gemm }) => gemm === undefined);
+  const inTiles = kind === 'gemm' && smallGemmLoss && kinds.every(({ gemm }) => gemm === undefined);
   return [
     {
       rows: op.rows,
       computeRow: (count * (two.flops - one.flops)) / speed,
       computePair: (count * (pair.flops - one.flops)) / speed,
-      tileRows: tiled ? GEMM_TILE_ROWS : 0,
+      inTiles,
       readStep: (count * Math.max(0, 2 * one.bytes - two.bytes)) / bandwidth,
       readRow: (count * (two.bytes - one.bytes)) / bandwidth,
       readKey: (count * (key.bytes - one.bytes)) / bandwidth,
@@ -103,7 +128,7 @@ function kernelTerms(
 const NO_TERM: Omit<Term, 'rows'> = {
   computeRow: 0,
   computePair: 0,
-  tileRows: 0,
+  inTiles: false,
   readStep: 0,
   readRow: 0,
   readKey: 0,
@@ -114,10 +139,19 @@ function bestFlops(rates: DeviceRates, kind: WorkKind, dtype: ReturnType<typeof 
 }
 
 interface ExchangeTerm {
-  readonly rows: 'tokens' | 'samples';
+  readonly rows: RowKind;
   /** Seconds for each step that has such rows, and for each row. */
   readonly latency: number;
   readonly row: number;
+}
+
+const NO_EXCHANGE: Omit<ExchangeTerm, 'rows'> = { latency: 0, row: 0 };
+
+function together(
+  sum: Omit<ExchangeTerm, 'rows'>,
+  { latency, row }: ExchangeTerm,
+): Omit<ExchangeTerm, 'rows'> {
+  return { latency: sum.latency + latency, row: sum.row + row };
 }
 
 function exchangeTerms(

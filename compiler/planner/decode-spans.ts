@@ -51,13 +51,9 @@ export function decodeStep(
   { shortestPrompt, longest }: Demand,
   { step, request }: StepOverhead,
 ): DecodeStep {
-  const stepOf = (count: number, keys: number): TotalWork => {
-    const seen = count * keys;
-    return { steps: 1, sampling: 1, tokens: count, samples: count, pairs: seen, keys: seen };
-  };
   // A line through two neighbours is below a convex function at all whole numbers.
   const linear = [...new Set([1, inStep])].map((count) => {
-    const lines = load.costs.lines(stepOf(count - 1, shortestPrompt), stepOf(count, shortestPrompt));
+    const lines = load.costs.rowsLines(count, shortestPrompt);
     const perRow = sum(lines.map(({ slope }) => slope));
     return {
       fixed: sum(lines.map(({ at }) => at)) - perRow * count + step,
@@ -66,7 +62,7 @@ export function decodeStep(
   });
   return {
     linear,
-    full: { preparing: step + request * inStep, places: load.costs.of(stepOf(inStep, longest)) },
+    full: { preparing: step + request * inStep, places: load.costs.rowsStep(inStep, longest) },
   };
 }
 

@@ -75,7 +75,7 @@ export function leastOfStage(
     return leastOfAll(fewestSteps, [...places, inFlight], [...held, ...together]);
   };
   const none = seconds(0);
-  const oneStep = sum(decodes ? load.costs.rowStep(demand.shortestPrompt) : shortestStep(load, demand));
+  const oneStep = sum(decodes ? load.costs.rowsStep(1, demand.shortestPrompt) : shortestStep(load, demand));
   return {
     seconds: none,
     perDrop: seconds(1) - none,
@@ -112,7 +112,7 @@ export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
 
 /** A token needs a decode step of its own, or the prefill of a sequence that lost its KV. */
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
-  const row = sum(decode.costs.rowStep(demand.shortestPrompt));
+  const row = sum(decode.costs.rowsStep(1, demand.shortestPrompt));
   return overhead.step + overhead.request + Math.min(row, sum(shortestStep(prefill, demand)));
 }
 
@@ -163,7 +163,7 @@ function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolea
   return {
     first: begun ? prefill.costs.none : shortestStep(prefill, demand),
     last: promptTokens > 0 ? prefill.costs.promptStep(1) : prefill.costs.none,
-    row: decodeRows > 0 ? decode.costs.rowStep(shortestPrompt) : decode.costs.none,
+    row: decodeRows > 0 ? decode.costs.rowsStep(1, shortestPrompt) : decode.costs.none,
     givingUp: handing(prefill.out),
     takingOver: handing(decode.in),
   };

@@ -14,10 +14,12 @@ export interface PlaceCosts {
   readonly of: (work: TotalWork) => readonly number[];
   /** Seconds of one step with so many tokens of a prompt. */
   readonly promptStep: (tokens: number) => readonly number[];
-  /** Seconds of one step with one row that sees so many keys. */
-  readonly rowStep: (keys: number) => readonly number[];
+  /** Seconds of one step with so many rows of decode, each of which sees so many keys. */
+  readonly rowsStep: (rows: number, keys: number) => readonly number[];
   /** Lines through two works that differ in steps, or else in tokens, each below those of every replica. */
   readonly lines: (before: TotalWork, at: TotalWork) => readonly CostLine[];
+  /** Lines through a step with a row less and one with so many rows of decode. */
+  readonly rowsLines: (rows: number, keys: number) => readonly CostLine[];
   /** No work at all. */
   readonly none: readonly number[];
 }
@@ -31,20 +33,30 @@ export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCost
     return kindOf.map((kind) => found[kind]!);
   };
   const of = (work: TotalWork): readonly number[] => byPlace((costs) => leastOf(costs, (cost) => cost(work)));
+  const lines: PlaceCosts['lines'] = (before, at) => {
+    const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
+    return byPlace((costs) => ({
+      at: leastOf(costs, (cost) => cost(at)),
+      slope: by === 0 ? 0 : leastOf(costs, (cost) => (cost(at) - cost(before)) / by),
+    }));
+  };
   return {
     of,
     // Bounds ask for the same single steps over and over.
     promptStep: once((tokens: number) => of(promptWork(tokens))),
-    rowStep: once((keys: number) => of(rowWork(keys))),
-    lines(before, at) {
-      const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
-      return byPlace((costs) => ({
-        at: leastOf(costs, (cost) => cost(at)),
-        slope: by === 0 ? 0 : leastOf(costs, (cost) => (cost(at) - cost(before)) / by),
-      }));
-    },
+    rowsStep: onceForBoth((rows, keys) => of(rowsWork(rows, keys))),
+    lines,
+    rowsLines: onceForBoth((rows, keys) => lines(rowsWork(rows - 1, keys), rowsWork(rows, keys))),
     none: groups.map(() => 0),
   };
+}
+
+/** A function of two numbers that is computed once for each pair. */
+function onceForBoth<Found>(
+  compute: (rows: number, keys: number) => Found,
+): (rows: number, keys: number) => Found {
+  const byKeys = once((keys: number) => once((rows: number) => compute(rows, keys)));
+  return (rows, keys) => byKeys(keys)(rows);
 }
 
 /** Replicas cost the same as a rule. */
@@ -61,11 +73,11 @@ const promptWork = (tokens: number): TotalWork => ({
   keys: tokens,
 });
 
-const rowWork = (keys: number): TotalWork => ({
+const rowsWork = (rows: number, keys: number): TotalWork => ({
   steps: 1,
   sampling: 1,
-  tokens: 1,
-  samples: 1,
-  pairs: keys,
-  keys,
+  tokens: rows,
+  samples: rows,
+  pairs: rows * keys,
+  keys: rows * keys,
 });
