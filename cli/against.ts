@@ -50,7 +50,9 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
 export interface AgainstReport {
   /** File of the trace. */
   readonly trace: string;
+  /** Plan that is simulated, and the one that was run where the trace says so. */
   readonly plan: string;
+  readonly planOfRun?: string;
   readonly requests: number;
   readonly categories: readonly Comparison[];
 }
@@ -58,11 +60,23 @@ export interface AgainstReport {
 /** Compares the slices of a simulation with a run. */
 export function againstReport(run: TracedRun, plan: string, simulated: readonly TimedName[]): AgainstReport {
   const categories = compareCategories(run.trace.slices, simulated);
-  return { trace: run.path, plan, requests: run.requests.length, categories };
+  return {
+    trace: run.path,
+    plan,
+    ...(run.plan !== undefined && { planOfRun: run.plan }),
+    requests: run.requests.length,
+    categories,
+  };
 }
 
 /** The comparison as a table. Seconds are added up over devices, apart from those of the whole run. */
-export function describeAgainst({ trace, plan, requests, categories }: AgainstReport): string {
+export function describeAgainst({
+  trace,
+  plan,
+  planOfRun = plan,
+  requests,
+  categories,
+}: AgainstReport): string {
   const percent = (error: number | undefined): string => {
     if (error === undefined) return '-';
     const rounded = Math.round(100 * error);
@@ -82,5 +96,6 @@ export function describeAgainst({ trace, plan, requests, categories }: AgainstRe
     ],
     [false, true, true, true, true, true],
   );
-  return `plan ${plan} against ${trace}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}`;
+  const other = planOfRun === plan ? '' : `, a run of plan ${planOfRun}`;
+  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}`;
 }

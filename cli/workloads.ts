@@ -1,6 +1,7 @@
 /** Which requests a simulation runs: a workload of the plan file by name, or a file of lengths. */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import type { CheckResult } from '../compiler/check/check-file.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { suggest } from '../grammar/did-you-mean.js';
 import { drawRequests, parseLengths } from '../runtime/clock/lengths.js';
@@ -22,13 +23,17 @@ export function refuseRequests(
   return kind === 'usage' ? EXIT.usage : EXIT.runtime;
 }
 
-/** The workload that `name` names, or the file it is; the only workload of the plan file where there is no name. */
+/**
+ * The workload that `name` names, or the file it is. Where there is no name, the only workload that the plan file
+ * declares, or the only one that it imports if it declares none.
+ */
 export function chooseRequests(
-  workloads: readonly Workload[],
+  { workloads: own, importedWorkloads: imported }: Pick<CheckResult, 'workloads' | 'importedWorkloads'>,
   name: string | undefined,
   file: string,
   context: number,
 ): ChosenRequests {
+  const workloads = name !== undefined || own.length === 0 ? [...own, ...imported] : own;
   const names = workloads.map((workload) => workload.name);
   if (name !== undefined && name.endsWith('.jsonl')) return readLengths(name, name);
   if (name === undefined && workloads.length !== 1) {

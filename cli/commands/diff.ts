@@ -160,7 +160,7 @@ function figures(
   workload: string | undefined,
   { terminal, sayOnce }: { readonly terminal: Terminal; readonly sayOnce: (message: string) => void },
 ): readonly Figure[] | ExitCode {
-  const requests = chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
+  const requests = chooseRequests(checked, workload, file, plan.model.shape.context);
   if (requests.kind === 'requests')
     return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));
   if (workload === undefined && requests.kind === 'usage') {

@@ -73,7 +73,7 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   const wanted = options.workload ?? (levels.includes('topology') ? checked.workloads[0]?.name : undefined);
   let simulated: Simulated | undefined;
   if (wanted !== undefined) {
-    const chosen = chooseRequests(checked.workloads, wanted, file, plan.model.shape.context);
+    const chosen = chooseRequests(checked, wanted, file, plan.model.shape.context);
     if (chosen.kind === 'requests') {
       const workload = `${chosen.name}, ${plural(chosen.requests.length, 'request')}`;
       simulated = { workload, simulation: simulate(compiled.runtime, plan, chosen.requests) };

@@ -65,7 +65,10 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     .description('run a workload through plans on a virtual clock: throughput, time by category, link use')
     .argument('<file>', 'plan file')
     .option('--plan <name>', 'plan of the file; all of them unless named')
-    .option('--workload <name>', 'workload of the plan file, or a .jsonl file of lengths')
+    .option(
+      '--workload <name>',
+      'workload that the plan file declares or imports, or a .jsonl file of lengths',
+    )
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
       new Option('--transitions <mode>', 'how devices change stage')
@@ -169,7 +172,7 @@ function requestsFor(
 ): ChosenRequests {
   return run !== undefined && workload === undefined
     ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
-    : chooseRequests(checked.workloads, workload, file, plan.model.shape.context);
+    : chooseRequests(checked, workload, file, plan.model.shape.context);
 }
 
 /** What came of simulating one plan. */

@@ -89,7 +89,10 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .description('search meshes and sizes for the best way to run a workload, by simulation')
     .argument('<file>', 'plan file')
     .option('--plan <name>', 'plan whose model, devices and tiers to use; needed when the file has several')
-    .option('--workload <name>', 'workload of the plan file, or a .jsonl file of lengths')
+    .option(
+      '--workload <name>',
+      'workload that the plan file declares or imports, or a .jsonl file of lengths',
+    )
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
       new Option('--strategy <strategy...>', 'kinds of plans to try, all unless named').choices(STRATEGIES),
@@ -141,7 +144,7 @@ async function tuneFile(
     return EXIT.usage;
   }
   const { plan } = chosen;
-  const requests = chooseRequests(checked.workloads, options.workload, file, plan.model.shape.context);
+  const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
   const sizes = sizesToTry(plan, requests.requests, options);
   const strategies = options.strategy ?? STRATEGIES;

@@ -18,7 +18,7 @@ import { libraryFileOf, load, textsOf } from './load.js';
 import { mergeRounds } from './param-rounds.js';
 import { readParams, type Assignment, type ParamDomains } from './params.js';
 import { checkPlan } from './plan/check-plan.js';
-import { suggestions, type Context, type ParamValue, type Scope } from './scope.js';
+import { suggestions, within, type Context, type ParamValue, type Scope } from './scope.js';
 
 export interface CheckOptions {
   /** Values of params as text, by name. */
@@ -31,7 +31,10 @@ export interface CheckResult {
   readonly file: SourceFile | undefined;
   /** The plans of the file that have no errors, in order. */
   readonly plans: readonly Plan[];
+  /** Those that the file declares. */
   readonly workloads: readonly Workload[];
+  /** Those that it imports, by the names that they have there: they are for who asks for one, and settle nothing. */
+  readonly importedWorkloads: readonly Workload[];
   readonly diagnostics: readonly Diagnostic[];
   /** Warnings that the files accept, and the lines that say so. */
   readonly allowed: readonly AllowedDiagnostic[];
@@ -56,8 +59,9 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const { root } = loaded;
   const allowances = [...loaded.scopes.values()].flatMap((scope) => readAllowances(scope, tell));
   if (!root) {
-    const nothing = { plans: [], workloads: [], allowed: [], allowances, rounds: [], domains: new Map() };
-    return { ...nothing, file: undefined, diagnostics: before, files: textsOf(loaded) };
+    const nothing = { plans: [], workloads: [], importedWorkloads: [], allowed: [], rounds: [] };
+    const unknown = { allowances, domains: new Map() };
+    return { ...nothing, ...unknown, file: undefined, diagnostics: before, files: textsOf(loaded) };
   }
 
   // A param may not depend on another: there would be no telling which values belong together.
@@ -78,11 +82,12 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const { domains } = rounds;
   const merged = mergeRounds(results, domains);
   const { kept, allowed } = sift(inOrder([...before, ...merged], path), allowances);
-  const { plans, workloads } = results[0]!;
+  const { plans, workloads, importedWorkloads } = results[0]!;
   return {
     file: root.file,
     plans,
     workloads,
+    importedWorkloads,
     diagnostics: kept,
     allowed,
     allowances,
@@ -95,6 +100,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
 interface Round {
   readonly plans: readonly Plan[];
   readonly workloads: readonly Workload[];
+  readonly importedWorkloads: readonly Workload[];
   readonly found: readonly Diagnostic[];
 }
 
@@ -132,6 +138,11 @@ function checkRound(
     else if (item.kind === 'topology') topology(item, cx);
     else if (item.kind === 'model' && only === undefined) model(item, cx);
   }
+  const importedWorkloads = [...root.names].flatMap(([name, { decl, scope }]): Workload[] => {
+    if (scope === root || decl.kind !== 'workload') return [];
+    const checked = workload(decl, within(cx, scope));
+    return checked ? [{ ...checked, name }] : [];
+  });
   const params = paramValues(root, assignment);
   const plans: Plan[] = [];
   for (const item of root.file.items) {
@@ -145,7 +156,7 @@ function checkRound(
     found.push(...own);
     if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
   }
-  return { plans, workloads, found };
+  return { plans, workloads, importedWorkloads, found };
 }
 
 function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {

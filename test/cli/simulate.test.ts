@@ -80,11 +80,14 @@ describe('simulate', () => {
     const same = await runInProcess('simulate', 'plans/clerk.plan', '--against', trace);
     expect(same.err).toContain(`workload of ${trace}: 8 requests`);
     expect(same.out).toMatch(/whole run .* 0%/);
+    expect(same.out).not.toContain('a run of plan');
+    const other = await runInProcess('simulate', 'plans/clerk.plan', '--plan', 'tensor', '--against', trace);
+    expect(other.out).toContain(`plan tensor against ${trace}, a run of plan reshard, 8 requests`);
     const json = await runInProcess(
       ...['simulate', 'plans/clerk.plan', '--against', trace, '--without', 'host-overhead', '--json'],
     );
     const { against } = JSON.parse(json.out) as { against: AgainstReport };
-    expect(against).toMatchObject({ plan: 'reshard', requests: 8 });
+    expect(against).toMatchObject({ plan: 'reshard', planOfRun: 'reshard', requests: 8 });
     const errors = new Map(against.categories.map(({ category, error }) => [category, error]));
     expect(errors.get('collectives')).toBeCloseTo(0, 3);
     expect(errors.get('kernels')).toBeLessThan(-0.01);
@@ -130,6 +133,26 @@ describe('simulate', () => {
     const run = await runInProcess('simulate', ...args);
     expect(run).toMatchObject({ status, out: '' });
     expect(run.err).toContain(message);
+  });
+
+  it('runs workloads that the file imports', async () => {
+    const loads = join(folder, 'loads.plan');
+    const file = join(folder, 'imports.plan');
+    const workload = (name: string): string =>
+      `workload ${name} { requests: 3, prompt: 20 tokens, output: 4 tokens }\n`;
+    const machine = 'import { workstation } from "std/local"\n';
+    const plan = `model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 256, context: 64, weights: f32 }
+plan p for m on workstation { stage serve: prefill + decode on gpu[0] { mesh (tp: 1) }, flow requests -> serve -> results }\n`;
+    writeFileSync(loads, workload('one') + workload('two'));
+    const chosen = async (names: string, own: string, ...args: readonly string[]): Promise<string> => {
+      writeFileSync(file, `import { ${names} } from "./loads.plan"\n${machine}${own}${plan}`);
+      return (await runInProcess('simulate', file, ...args)).err;
+    };
+    expect(await chosen('one, two', '', '--workload', 'two')).toContain('workload two: 3 requests');
+    expect(await chosen('one', '')).toContain('workload one: 3 requests');
+    expect(await chosen('one, two', '')).toContain('choose one with --workload (one, two)');
+    // What the file declares goes before what it imports.
+    expect(await chosen('one, two', workload('own'))).toContain('workload own: 3 requests');
   });
 
   it('names the line of a file of lengths that is no good', async () => {

@@ -172,6 +172,15 @@ describe('stages', () => {
       why: expect.stringContaining('`load`') as string,
     });
   });
+
+  it('`mesh auto` takes no notice of workloads that the file imports', () => {
+    const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }';
+    const text = `import { load as many } from "loads.plan"\n${fused('mesh auto')}`;
+    const { plans, workloads, importedWorkloads } = checkText(text, { files: { 'loads.plan': load } });
+    expect(workloads).toEqual([]);
+    expect(importedWorkloads.map(({ name }) => name)).toEqual(['many']);
+    expect(plans[0]!.stages[0]!.mesh).toEqual(plansOf(fused('mesh auto'))[0]!.stages[0]!.mesh);
+  });
 });
 
 describe('`mesh auto` of stages that take turns', () => {
