@@ -18,7 +18,6 @@ import type {
 import type { LayerSharding, Plan, Stage, TpDim } from '../plan/plan.js';
 import { routesOf, type Routes } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
-import type { LinkedMesh } from '../reshard/layouts.js';
 import { layoutPlanner } from '../reshard/search.js';
 import { bytesPerElement } from '../model/weight-types.js';
 import { checkStageSharding } from './check-sharding.js';
@@ -49,15 +48,21 @@ export function shardPlan(
       stages: checked
         .filter(({ diagnostics }) => diagnostics.length === 0)
         .map(({ stage }) => {
-          const find = layoutFinder(stage, linkedMesh(plan.topology, stage, routes));
-          return shardStage(withPageType(logical, plan), stage, find);
+          return shardStage(logical, plan, stage, layoutFinder(plan, stage, routes));
         }),
     },
     diagnostics: checked.flatMap(({ diagnostics }) => diagnostics),
   };
 }
 
-function shardStage(logical: LogicalGraph, stage: Stage, findLayout: FindLayout): ShardedStage {
+/** A stage whose sharding can be, with ways between layouts that are found so. */
+export function shardStage(
+  model: LogicalGraph,
+  plan: Plan,
+  stage: Stage,
+  findLayout: FindLayout,
+): ShardedStage {
+  const logical = withPageType(model, plan);
   const block = (name: ShardedBlock['name'], layer: number): ShardedBlock =>
     shardBlock(
       logical.blocks.find((candidate) => candidate.name === name)!,
@@ -131,13 +136,15 @@ function blockLayout(stage: Stage, layer: number, findLayout: FindLayout): Block
   };
 }
 
-type FindLayout = BlockLayout['findLayout'];
+export type FindLayout = BlockLayout['findLayout'];
 
 /**
  * Ways between layouts of a stage's values, for the rows of a full step; searched once for each kind of value. Ranks
  * along `pp` are at other layers meanwhile and take no part.
  */
-function layoutFinder({ microbatchTokens, batchRequests }: Stage, linked: LinkedMesh): FindLayout {
+export function layoutFinder({ topology }: Plan, stage: Stage, routes: Routes): FindLayout {
+  const { microbatchTokens, batchRequests } = stage;
+  const linked = linkedMesh(topology, stage, routes);
   const planner = layoutPlanner({ ...linked, mesh: { ...linked.mesh, pp: 1 } });
   const rows = (dim: DimName): number => (dim === 'samples' ? batchRequests : microbatchTokens);
   return ({ type, sharding }, target) => {

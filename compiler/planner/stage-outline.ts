@@ -3,21 +3,22 @@
  * Stages that differ in replicas and devices alone share their programs, so that many are outlined in little time.
  */
 import type { LogicalGraph } from '../ir/logical.js';
-import type { ShardedBlock, ShardedStage } from '../ir/sharded.js';
+import type { ShardedBlock, ShardedStage, ShardedValue, Sharding } from '../ir/sharded.js';
 import type { Interval } from '../ir/transitions.js';
 import { numbered } from '../numbered.js';
 import { segmentBlocks, segmentLayers } from '../passes/block-weights.js';
 import { buildLogical } from '../passes/build-logical.js';
+import { checkStageSharding } from '../passes/check-sharding.js';
 import { stageKvHeads } from '../passes/holdings.js';
 import { dealSlots, lifetimes, type Lifetime } from '../passes/liveness.js';
 import { lowerProgram, type LoweringContext } from '../passes/lower-program.js';
 import type { DraftProgram } from '../passes/program-builder.js';
-import { pipelineSegments, shardPlan } from '../passes/shard.js';
+import { layoutFinder, pipelineSegments, shardStage } from '../passes/shard.js';
 import { stepSizes, type StepSizes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { Routes } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
-import type { LinkedMesh } from '../reshard/layouts.js';
+import type { LayoutMove, LinkedMesh } from '../reshard/layouts.js';
 
 export interface StageOutline {
   /** By pipeline stage. Those that cost the same share one. */
@@ -71,13 +72,24 @@ interface ShardedBlocks {
   readonly id: number;
 }
 
+/** What sizes and links decide of a sharded stage: by which moves values get into other layouts. */
+interface ShardedSo extends ShardedBlocks {
+  readonly moved: readonly {
+    readonly from: ShardedValue;
+    readonly to: Sharding;
+    readonly moves: readonly LayoutMove[];
+  }[];
+}
+
 type Sharder = (plan: Plan, stage: Stage) => ShardedBlocks | undefined;
 
 /** Blocks do not depend on how a mesh is cut along `pp`. */
 function createSharder(routes: Routes): Sharder {
   let logical: LogicalGraph | undefined;
   const known = new Map<string, ShardedBlocks | undefined>();
-  const idOf = numbered<string>();
+  /** Of stages whose weights and rows are cut alike, those that are not the same. */
+  const alike = new Map<string, ShardedSo[]>();
+  let ids = 0;
   const links = new Map<readonly number[], Map<string, LinkedMesh['links']>>();
   const linksOf = (plan: Plan, stage: Stage): LinkedMesh['links'] => {
     const byMesh = links.get(stage.devices) ?? new Map<string, LinkedMesh['links']>();
@@ -86,6 +98,26 @@ function createSharder(routes: Routes): Sharder {
     const key = `${dp} ${pp} ${tp}`;
     const found = byMesh.get(key) ?? linkedMesh(plan.topology, stage, routes).links;
     byMesh.set(key, found);
+    return found;
+  };
+  const shardAs = (model: LogicalGraph, plan: Plan, stage: Stage, cut: string): ShardedBlocks | undefined => {
+    if (checkStageSharding(plan.model, stage).length > 0) return undefined;
+    const find = layoutFinder(plan, stage, routes);
+    const others = alike.get(cut) ?? [];
+    alike.set(cut, others);
+    const same = others.find(({ moved }) =>
+      moved.every(({ from, to, moves }) => sameMoves(moves, find(from, to))),
+    );
+    if (same !== undefined) return same;
+    const moved: ShardedSo['moved'][number][] = [];
+    const sharded = shardStage(model, plan, stage, (from, to) => {
+      const moves = find(from, to);
+      // What stays as it is does so with any sizes and links.
+      if (moves !== undefined && moves.length > 0) moved.push({ from, to, moves });
+      return moves;
+    });
+    const found = { sharded, id: ids++, moved };
+    others.push(found);
     return found;
   };
   return (plan, stage) => {
@@ -99,23 +131,23 @@ function createSharder(routes: Routes): Sharder {
     const key = mesh.tp > 1 ? `${cut} ${ways.join()} ${microbatchTokens} ${batchRequests}` : cut;
     if (!known.has(key)) {
       logical ??= buildLogical(plan.model);
-      const { graph, diagnostics } = shardPlan(logical, { ...plan, stages: [stage] }, routes);
-      const [sharded] = diagnostics.length > 0 ? [] : graph.stages;
-      known.set(key, sharded && { sharded, id: idOf(`${cut} ${exchangesIn(sharded)}`) });
+      known.set(key, shardAs(logical, plan, stage, cut));
     }
     const found = known.get(key);
     return found && { ...found, sharded: { ...found.sharded, segments: pipelineSegments(stage) } };
   };
 }
 
-/** What of a sharded stage its links and sizes decide, once it is known how weights and rows are cut. */
-function exchangesIn({ embed, layers, head }: ShardedStage): string {
-  const blocks = [embed, ...layers.map(({ block }) => block), head];
-  return blocks
-    .map(({ ops }) =>
-      ops.map((op) => ('axis' in op ? `${op.id} ${op.kind} ${op.axis} ${op.dim}` : '')).join(),
-    )
-    .join('|');
+function sameMoves(a: readonly LayoutMove[], b: readonly LayoutMove[] | undefined): boolean {
+  return (
+    a.length === b?.length &&
+    a.every(({ kind, axis, gathers, splits }, index) => {
+      const other = b[index]!;
+      return (
+        kind === other.kind && axis === other.axis && gathers === other.gathers && splits === other.splits
+      );
+    })
+  );
 }
 
 type Lowered = Pick<StageOutline, 'programs' | 'layers' | 'heads'>;
