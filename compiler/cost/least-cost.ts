@@ -46,6 +46,7 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware, engine));
   const overhead = groupOverhead(program, hardware, engine);
   const launches = launchSeconds(program, overhead);
+  const sampling = overhead.read + samplingKernels(program) * overhead.kernel;
   const ofRows = (kind: RowKind): RowCosts => ({
     exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
     kernels: kernels.filter(({ rows }) => rows === kind),
@@ -53,7 +54,7 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   const [tokens, samples] = [ofRows('tokens'), ofRows('samples')];
   return (work) =>
     work.steps * launches +
-    work.sampling * overhead.read +
+    work.sampling * sampling +
     rowSeconds(tokens, work, work.steps, work.tokens) +
     rowSeconds(samples, work, work.sampling, work.samples);
 }
@@ -70,7 +71,7 @@ interface RowCosts {
  */
 function rowSeconds(
   { exchange, kernels }: RowCosts,
-  { steps: allSteps, pairs, keys }: TotalWork,
+  { pairs, keys }: TotalWork,
   steps: number,
   rows: number,
 ): number {
@@ -78,7 +79,7 @@ function rowSeconds(
   let seconds = steps * exchange.latency + rows * exchange.row;
   for (const { inTiles, computeRow, computePair, readStep, readRow, readKey } of kernels) {
     const compute = (inTiles ? tiled : rows) * computeRow + pairs * computePair;
-    const read = allSteps * readStep + rows * readRow + keys * readKey;
+    const read = steps * readStep + rows * readRow + keys * readKey;
     seconds += compute > read ? compute : read;
   }
   return seconds;
@@ -174,9 +175,16 @@ function exchangeTerms(
   return term(allReduce && (op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce)), cols.taken);
 }
 
-/** Seconds of the engine in one step. */
-function launchSeconds({ ops }: CostedProgram, overhead: GroupOverhead): number {
+/** Kernels that run in steps that sample alone. */
+function samplingKernels({ ops }: CostedProgram): number {
+  return ops.filter((op) => op.op === 'sample' || (op.op === 'kernel' && op.rows === 'samples')).length;
+}
+
+/** Seconds of the engine in one step, whether it samples or not. */
+function launchSeconds(program: CostedProgram, overhead: GroupOverhead): number {
+  const { ops } = program;
   const layers = ops.filter(({ layer }, i) => layer !== undefined && layer !== ops[i - 1]?.layer).length;
   const runs = ops.filter((_op, i) => beginsRun(ops, i)).length;
-  return layers * overhead.layer + ops.filter(isLaunched).length * overhead.kernel + runs * overhead.submit;
+  const kernels = ops.filter(isLaunched).length - samplingKernels(program);
+  return layers * overhead.layer + kernels * overhead.kernel + runs * overhead.submit;
 }

@@ -16,6 +16,7 @@ export interface OpClass {
   readonly op: DraftOp;
   /** Of what an exchange or a send gives and takes, with the columns that pad a row. */
   readonly cols: { readonly given: number; readonly taken: number };
+  /** What it has a row for each of. */
   readonly rows: 'tokens' | 'samples';
   readonly count: number;
 }
@@ -53,12 +54,15 @@ export function classesOf(program: CostedProgram, ops: readonly DraftOp[]): read
   });
 }
 
+const NOTHING = { given: 0, taken: 0 };
+
 /** What an op carries from rank to rank: whole rows as they lie in memory. */
 function carried(
   values: ReadonlyMap<number, CostedProgram['values'][number]>,
   op: DraftOp,
 ): Pick<OpClass, 'cols' | 'rows'> {
-  if (op.op === 'kernel' || op.op === 'sample') return { cols: { given: 0, taken: 0 }, rows: 'tokens' };
+  if (op.op === 'kernel') return { cols: NOTHING, rows: op.rows };
+  if (op.op === 'sample') return { cols: NOTHING, rows: 'samples' };
   const { rows, cols } = values.get(op.value)!;
   const own = activationStride(cols);
   if (op.op === 'recv') return { cols: { given: 0, taken: own }, rows };

@@ -127,10 +127,11 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const classes = classify(program, program.ops);
   const sections = layerSections(program);
   const { layer: perLayer, kernel: perKernel, submit, read } = groupOverhead(program, hardware, engine);
-  /** Seconds of launching the ops of a section. */
-  const launch = ({ layer, kernels }: Section): number =>
-    (layer === undefined ? 0 : perLayer) + kernels * perKernel;
-  const launches = sections.reduce((sum, section) => sum + launch(section), 0);
+  /** Seconds of launching the ops of a section: those that have no rows are not. */
+  const launch = ({ layer, kernels }: Section, samples: number): number =>
+    (layer === undefined ? 0 : perLayer) + (kernels.tokens + (samples > 0 ? kernels.samples : 0)) * perKernel;
+  const launches = (samples: number): number =>
+    sections.reduce((sum, section) => sum + launch(section, samples), 0);
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
@@ -146,7 +147,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const byRows = (size: StepSize): StepSeconds => {
     const bySamples = known.get(size.tokens) ?? new Map<number, StepSeconds>();
     known.set(size.tokens, bySamples);
-    const found = bySamples.get(size.samples) ?? { ...seconds(others, size), launch: launches };
+    const found = bySamples.get(size.samples) ?? { ...seconds(others, size), launch: launches(size.samples) };
     bySamples.set(size.samples, found);
     return found;
   };
@@ -156,7 +157,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     bytesOfRows(classes, 'send', engine),
   ] as const;
   return {
-    signature: `${launches} ${submits} ${read} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
+    signature: `${launches(0)} ${launches(1)} ${submits} ${read} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
     step(size) {
       const { gemm, elementwise, all_reduce, all_gather, send, launch } = byRows(size);
       const { attention } = seconds(attending, size);
@@ -168,7 +169,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
         layer: section.layer,
         seconds:
           Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) +
-          launch(section) +
+          launch(section, size.samples) +
           section.submits * submit +
           (section.samples && size.samples > 0 ? read : 0),
       })),
@@ -181,7 +182,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
         for (const each of classOf) {
           const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
           times.set(each, pure);
-          const time = pure + (isLaunched(each.op) ? perKernel : 0);
+          const time = pure + (isLaunched(each.op) && size[each.rows] > 0 ? perKernel : 0);
           const what = each.op.op === 'kernel' || each.op.op === 'sample' ? 'kernels' : each.op.op;
           const own = beginsRun(program.ops, op) ? submit : 0;
           const last = parts.at(-1);
@@ -243,6 +244,8 @@ function opSeconds(
   switch (op.op) {
     case 'kernel': {
       const { kind } = kernelWork(op, size);
+      // What is of no row is not run, whatever weights it would read.
+      if (size[op.rows] === 0) return [kind, 0];
       return [kind, Math.max(...rates.map((rate) => kernelSeconds(op, size, rate)))];
     }
     case 'collective':
@@ -291,8 +294,8 @@ interface Section {
   readonly ops: readonly OpClass[];
   /** Of every op, in order. */
   readonly classOf: readonly OpClass[];
-  /** How many of them are launched on a device. */
-  readonly kernels: number;
+  /** How many of them are launched on a device, by what their rows are. */
+  readonly kernels: Readonly<Record<'tokens' | 'samples', number>>;
   /** How many times kernels begin to be handed over. */
   readonly submits: number;
   readonly samples: boolean;
@@ -315,7 +318,10 @@ function layerSections(program: Program): readonly Section[] {
       layer,
       ops: countClasses(classOf),
       classOf,
-      kernels: ops.filter(isLaunched).length,
+      kernels: {
+        tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
+        samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
+      },
       submits: ops.filter((_op, i) => beginsRun(program.ops, first + i)).length,
       samples: ops.some(({ op }) => op === 'sample'),
     };

@@ -1,16 +1,25 @@
 /**
  * KV pages on the clock: every rank of a pool moves its slice between its device and the host tier beside it. With one
  * queue per device a move also keeps kernels waiting; with copy engines it does not.
+ *
+ * A move out is done when the pages are with the host. A move in is done for the host when it has written them to where the
+ * device's queue takes them from: what is given to the device from then on finds them, whenever the queue gets there. It
+ * gets ahead of the device by no more than the pace of writes allows. Moves that are asked for at the same moment go
+ * together, in chunks of which each arrives as a whole.
  */
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { groupHosts } from './group-hosts.js';
+import { chunkPages, WINDOW_BYTES } from '../kv/move-sizes.js';
 import { pageOwners } from '../kv/page-owners.js';
 import type { ClockDevices } from './devices.js';
 import type { Lanes } from './lanes.js';
 import type { VirtualClock } from './virtual-clock.js';
+
+/** Bytes that the host writes ahead of a device: up to two windows. */
+const MOST_AHEAD = 2 * WINDOW_BYTES;
 
 export interface PageMove {
   readonly pool: string;
@@ -24,6 +33,8 @@ export interface PageSpan {
   /** When the device began to do nothing else, and when the last byte was there. */
   readonly start: number;
   readonly end: number;
+  /** When the host was done with it. */
+  readonly answered: number;
   readonly bytes: number;
 }
 
@@ -36,7 +47,7 @@ export interface SpillMove {
 export interface ClockPages {
   /** Moves whole pages between host and disk from a time on; says when the last byte is there and how many went. */
   readonly spill: (move: SpillMove, ready: number) => { readonly end: number; readonly bytes: number };
-  /** Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves. */
+  /** Moves pages; tells of each rank that begins, calls back when all are done, and returns how many bytes that moves. */
   readonly move: (move: PageMove, onSpan: (span: PageSpan) => void, done: () => void) => number;
 }
 
@@ -64,6 +75,46 @@ export function clockPages(
       return [pool.id, { out: moversOf(pool, 'out', road), in: moversOf(pool, 'in', road) }] as const;
     }),
   );
+  /** Bytes by device that the host has written, or is about to, and that are not there yet. */
+  const written: number[] = [];
+  /** Moves what a rank has been asked for at this moment: together, as on devices. */
+  const start = (mover: PoolMover, direction: PageMove['direction']): void => {
+    const { device, pageBytes, chunkPages, road } = mover;
+    const asked = mover.asked.splice(0);
+    const all = asked.reduce((sum, { pages }) => sum + pages, 0);
+    const ahead = direction === 'in' && !copyEngines;
+    if (ahead) written[device] = (written[device] ?? 0) + all * pageBytes;
+    const mostAhead = ahead ? MOST_AHEAD / pageBytes : 0;
+    const atOnce = ahead && written[device]! <= MOST_AHEAD;
+    const now = clock.now();
+    const travel = (over: () => void): number => {
+      const begun = clock.now();
+      const { end } = lanes.transfer(road, all * pageBytes, begun);
+      const when = (pages: number): number => (pages < all ? begun + (pages / all) * (end - begun) : end);
+      const last: Asked[] = [];
+      let moved = 0;
+      for (const each of asked) {
+        const first = moved;
+        moved += each.pages;
+        const chunks = Math.ceil(moved / chunkPages) * chunkPages;
+        const answered = atOnce ? now : when(Math.max(0, chunks - mostAhead));
+        const bytes = each.pages * pageBytes;
+        each.onSpan({ device, start: when(first), end: when(moved), answered, bytes });
+        if (atOnce) continue;
+        if (answered === end) last.push(each);
+        else clock.at(answered, each.answer);
+      }
+      clock.at(end, () => {
+        if (ahead) written[device]! -= all * pageBytes;
+        over();
+        for (const { answer } of last) answer();
+      });
+      return end;
+    };
+    if (copyEngines) travel(() => undefined);
+    else devices.movePages(device, travel);
+    if (atOnce) for (const { answer } of asked) answer();
+  };
   // Where every node has tiers of its own, those of the first stand for all.
   const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
     const { group } = topology.devices[graph.devices[0]!.id]!;
@@ -79,32 +130,33 @@ export function clockPages(
     move({ pool, replica, pages, direction }, onSpan, done) {
       const moving = movers.get(pool)![direction].get(replica) ?? [];
       let left = moving.length;
-      let total = 0;
+      const answer = (): void => {
+        if (--left === 0) done();
+      };
       if (left === 0) clock.at(clock.now(), done);
-      for (const { device, alone, pageBytes, road } of moving) {
-        const bytes = pages * pageBytes;
-        total += bytes;
-        const travel = (over: () => void): void => {
-          const start = clock.now();
-          const { end } = lanes.transfer(road, bytes, start);
-          clock.at(end, () => {
-            onSpan({ device, start, end, bytes });
-            over();
-            if (--left === 0) done();
-          });
-        };
-        if (copyEngines) travel(() => undefined);
-        else devices.run(alone, travel);
+      for (const mover of moving) {
+        if (mover.asked.length === 0) clock.at(clock.now(), () => start(mover, direction));
+        mover.asked.push({ pages, onSpan, answer });
       }
-      return total;
+      return moving.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
     },
   };
 }
 
+/** A part of a move that one rank has. */
+interface Asked {
+  readonly pages: number;
+  readonly onSpan: (span: PageSpan) => void;
+  readonly answer: () => void;
+}
+
+/** A rank of a pool that moves its part of pages. */
 interface PoolMover {
   readonly device: number;
-  readonly alone: readonly [number];
   readonly pageBytes: number;
+  /** Pages that arrive together, however many are asked for. */
+  readonly chunkPages: number;
+  readonly asked: Asked[];
   readonly road: Road;
 }
 
@@ -120,7 +172,14 @@ function moversOf(
     const road = roadOf(rank.device, direction);
     if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
     const movers = result.get(rank.dp) ?? [];
-    movers.push({ device: rank.device, alone: [rank.device], pageBytes: rank.pageBytes, road });
+    const { device, pageBytes } = rank;
+    movers.push({
+      device,
+      pageBytes,
+      chunkPages: Math.min(pool.pages, chunkPages(pageBytes)),
+      asked: [],
+      road,
+    });
     result.set(rank.dp, movers);
   }
   return result;

@@ -1,6 +1,11 @@
 /**
  * One step on one tp group: from the moment its devices are free until what it hands on is with the next group.
  *
+ * Groups take their steps in turn: the host hands a step over once it is done with the one before, and until then nothing
+ * of it is in the queue of a device. As a rule it is done when it has read what the step hands on, or its samples. A step
+ * of the last group that samples nothing leaves it nothing to read: where it is handed over in one piece, the next one
+ * follows it at once, and the scheduler is told that it is done while the device still computes.
+ *
  * Its kernels take longer while other devices of the same processor compute, and so does what the host does for it: hand
  * kernels over, exchange, read samples back. Its exchanges take longer while others use the lanes of their ring, and it
  * waits for weights that are on their way. What it hands to the next pipeline stage follows, over the
@@ -56,7 +61,11 @@ export interface Passed {
 }
 
 export interface Passes {
-  readonly run: (pass: Pass, done: (passed: Passed) => void) => void;
+  /**
+   * @param left called when the host is done with the step: the next group may begin with it
+   * @param passed called when the devices are
+   */
+  readonly run: (pass: Pass, left: () => void, passed: (passed: Passed) => void) => void;
 }
 
 export interface PassContext {
@@ -69,26 +78,24 @@ export interface PassContext {
 
 export function createPasses({ clock, devices, lanes, transitions, compute }: PassContext): Passes {
   const { roads } = lanes;
-  const known = new Map<StageGroup, GroupRoads>();
-  const roadsOf = (group: StageGroup, next: StageGroup | undefined): GroupRoads => {
+  const known = new Map<StageGroup, GroupState>();
+  const stateOf = ({ group, next }: Pass): GroupState => {
     let found = known.get(group);
     if (found === undefined) {
       const shared = compute.isShared(group.devices);
-      found = { ring: ringLanes(group, roads), onwards: roadsOnwards(group, next, roads), shared };
+      const onwards = roadsOnwards(group, next, roads);
+      found = { ring: ringLanes(group, roads), onwards, shared, turns: [] };
       known.set(group, found);
     }
     return found;
   };
-  const begin = (
-    { group, next, residence, step }: Pass,
-    over: () => void,
-    done: (passed: Passed) => void,
-  ): void => {
+  const workOn = ({ group, step }: Pass): PassWork => (step.works[group.alike] ??= workOf(group, step.size));
+  const begin = (pass: Pass, heldUp: () => number, done: (passed: Passed) => void): void => {
+    const { group, residence, step } = pass;
     const start = clock.now();
-    const work = (step.works[group.alike] ??= workOf(group, step.size));
-    const { cost, submits, traffic, exchange, kernels } = work;
-    const { ring, onwards, shared } = roadsOf(group, next);
-    const { seconds, waits } = transitions.passTime(group, residence, step.size, start, work.pure);
+    const { cost, submits, traffic, exchange, kernels, pure } = workOn(pass);
+    const { ring, onwards, shared } = stateOf(pass);
+    const { seconds, waits } = transitions.passTime(group, residence, step.size, start, pure);
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
     // What a lane that is taken makes it longer comes on top of an exchange.
@@ -103,21 +110,32 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       start,
     );
     const finish = (computed: number, slowed: Slowdown): void => {
-      const end = (): void => {
+      let paused = 0;
+      const over = (): void => {
         const end = clock.now();
+        const held = heldUp();
+        if (held > 0) {
+          paused += held;
+          clock.at(end + held, over);
+          return;
+        }
         const linkedPart = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
         const { kernels, host } = slowed;
         const slowdown = { kernels, host, exchanges: linkedPart * host };
-        devices.leave(group.devices);
-        over();
-        done({ cost, submits, send: end - computed, traffic, time: { start, end, waits, slowdown } });
+        done({
+          cost,
+          submits,
+          send: end - computed - paused,
+          traffic,
+          time: { start, end, waits, slowdown },
+        });
       };
       // Every rank's part goes to its neighbour.
       let sent = computed;
       if (traffic.send > 0)
         for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
-      if (!shared || sent === computed) clock.at(sent, end);
-      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, end);
+      if (!shared || sent === computed) clock.at(sent, over);
+      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, over);
     };
     const host = linked - start - own + exchange + submits;
     if (shared)
@@ -127,21 +145,44 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
     else finish(linked, ALONE);
   };
   return {
-    run(pass, done) {
-      const { devices: members } = pass.group;
-      transitions.whenBegun(members, pass.residence, () =>
-        devices.run(members, (over) => begin(pass, over, done)),
-      );
+    run(pass, left, passed) {
+      const { group, next, residence, step } = pass;
+      const { devices: members } = group;
+      const { turns } = stateOf(pass);
+      const leave = (over: () => void = () => undefined): void => {
+        devices.leave(members);
+        over();
+        turns.shift();
+        turns[0]?.();
+        left();
+      };
+      const handOver = (): void => {
+        const inParts = members.length > 1;
+        const nothingToRead = next === undefined && step.size.samples === 0;
+        const ahead = nothingToRead && !inParts && !transitions.isComing(members, residence);
+        devices.run(members, inParts, (over, heldUp) =>
+          begin(pass, heldUp, (through) => {
+            passed(through);
+            if (ahead) over();
+            else leave(over);
+          }),
+        );
+        if (ahead) clock.at(clock.now() + workOn(pass).submits, () => leave());
+      };
+      turns.push(() => transitions.whenBegun(members, residence, handOver));
+      if (turns.length === 1) turns[0]!();
     },
   };
 }
 
-interface GroupRoads {
+interface GroupState {
   readonly ring: readonly LaneShare[];
   /** Of each rank to its neighbour in the next group. */
   readonly onwards: readonly Road[];
   /** Whether any of its devices has a processor that it shares. */
   readonly shared: boolean;
+  /** Hand over the steps that the host is not done with; the first of them has its turn. */
+  readonly turns: (() => void)[];
 }
 
 function roadsOnwards({ devices }: StageGroup, next: StageGroup | undefined, roads: Roads): readonly Road[] {

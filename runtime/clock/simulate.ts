@@ -224,10 +224,17 @@ function startEngine(
     scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens, ...beginningOf(prefix) } });
     trace?.arrive(id, promptTokens, maxNewTokens);
   }
+  /** The scheduler is asked for more once all that happens at this moment has been told to it, as on devices. */
+  let asking = false;
   const answer = (event: SchedulerEvent): void => {
     scheduler.apply(event);
     onEvent();
-    pump();
+    if (asking) return;
+    asking = true;
+    world.clock.at(world.clock.now(), () => {
+      asking = false;
+      pump();
+    });
   };
   const countStep = ({ items }: StepAction): void => {
     let decoding = 0;

@@ -38,6 +38,8 @@ export interface Transitions {
   ) => number;
   /** Calls back once no device has yet to begin its moves to the residence: at once as a rule. */
   readonly whenBegun: (devices: readonly number[], residence: string, begun: () => void) => void;
+  /** Whether any of the devices has yet to get weights of the residence. */
+  readonly isComing: (devices: readonly number[], residence: string) => boolean;
   /** Of a pass that would take `pure` seconds with all weights there, from `start` on. */
   readonly passTime: (
     group: StageGroup,
@@ -152,6 +154,8 @@ export function createTransitions(
       return moving.bytes;
     },
     whenBegun,
+    isComing: (group, residence) =>
+      group.some((device) => (incoming(device, residence)?.end ?? 0) > clock.now()),
     passTime(group, residence, size, start, pure) {
       const arriving: DeviceMoves[] = [];
       for (const device of group.devices) {

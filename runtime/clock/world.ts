@@ -3,10 +3,11 @@
  * and transitions and calls back when each is done.
  *
  * - *step*: the host prepares it, one step after the other; then it passes the tp groups of its replica in turn, each
- *   when the group's devices are free, in the order in which steps get there. See `pass.ts`.
+ *   in the order in which steps get there, when the group's devices are free. See `pass.ts`.
  * - *transition*: each device begins behind the steps given out before it; a step of the new stage goes layer by layer
  *   as far as weights have arrived on all devices of the group. Once it is announced, uploads begin.
- * - *page move*: every rank of the pool moves its slice, one thing after the other with its steps.
+ * - *page move*: every rank of the pool moves its slice, one thing after the other with what its steps have given to the
+ *   device. See `pages.ts`.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
@@ -122,7 +123,7 @@ export function createWorld(
     done: () => void,
   ): void => {
     const group = groups[pp]!;
-    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), step }, (passed) => {
+    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), step }, done, (passed) => {
       count(tallyOf(group), passed);
       const { traffic } = passed;
       const ranks = group.devices.length;
@@ -130,7 +131,6 @@ export function createWorld(
       bytes.allGather += traffic.allGather * ranks;
       bytes.send += traffic.send * ranks;
       if (label !== undefined) trace?.pass(stage, replica, pp, group, step.size, label, passed.time);
-      done();
     });
   };
 
@@ -164,8 +164,8 @@ export function createWorld(
       const asked = clock.now();
       bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += pages.move(
         { pool, replica, direction, pages: moved.length },
-        ({ device, start, end, bytes: own }) => {
-          trace?.pages(action, device, { start: asked, end }, own);
+        ({ device, start, end, answered, bytes: own }) => {
+          trace?.pages(action, device, { start: asked, end: answered }, own);
           if (!engine.copyEngines) pageSeconds.set(device, (pageSeconds.get(device) ?? 0) + end - start);
         },
         done,

@@ -12,13 +12,12 @@ export async function moveHostPages(
 ): Promise<void> {
   const pool = prepared.pools.get(action.pool)!;
   const { replica, pages, hostPages } = action;
-  const slice = movingPages(tracer, graph, action);
+  const moved = movingPages(tracer, graph, action);
   const out = action.kind === 'page_out';
-  const moved = await (out
-    ? pool.pageOut(replica, pages, hostPages)
-    : pool.pageIn(replica, pages, hostPages));
-  slice.end();
-  tally.bytes[out ? 'kvOut' : 'kvIn'] += moved;
+  const bytes = await (out
+    ? pool.pageOut(replica, pages, hostPages, moved)
+    : pool.pageIn(replica, pages, hostPages, moved));
+  tally.bytes[out ? 'kvOut' : 'kvIn'] += bytes;
 }
 
 /** Host pages to disk, or back; says whether any page was lost. */

@@ -4,8 +4,8 @@ import type { StepLabel } from '../exec/pipeline.js';
 import { pageOwners } from '../kv/page-owners.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { Action } from '../scheduler/types.js';
-import { deviceLane, together } from '../trace/tracer.js';
-import type { Slice, Tracer } from '../trace/tracer.js';
+import { deviceLane } from '../trace/tracer.js';
+import type { Tracer } from '../trace/tracer.js';
 import type { EngineWork } from './types.js';
 
 type StepAction = Extract<Action, { kind: 'step' }>;
@@ -55,8 +55,12 @@ export function countWork(tracer: Pick<Tracer, 'counter'>, scheduler: Pick<Sched
   );
 }
 
-/** Pages on their way, on every device that moves a part of them. */
-export function movingPages(tracer: Tracer, graph: RuntimeGraph, action: PageAction): Slice {
+/** Pages on their way, on every device that moves a part of them; to be called with each when its part is done. */
+export function movingPages(
+  tracer: Tracer,
+  graph: RuntimeGraph,
+  action: PageAction,
+): (device: number) => void {
   const pool = graph.pools.find(({ id }) => id === action.pool)!;
   const { origin } = graph.stages.find((stage) => stage.pool === pool.id)!;
   const owners = pageOwners(pool);
@@ -65,10 +69,12 @@ export function movingPages(tracer: Tracer, graph: RuntimeGraph, action: PageAct
   );
   const pages = action.pages.length;
   const args = { sequence: action.sequence, pool: pool.id, pages, origin };
-  return together(
+  const slices = new Map(
     ranks.map(({ device, pageBytes }) => {
       const { path } = graph.devices.find(({ id }) => id === device)!;
-      return tracer.begin(deviceLane(path, 'copy'), action.kind, { ...args, bytes: pages * pageBytes });
+      const bytes = pages * pageBytes;
+      return [device, tracer.begin(deviceLane(path, 'copy'), action.kind, { ...args, bytes })] as const;
     }),
   );
+  return (device) => slices.get(device)!.end();
 }

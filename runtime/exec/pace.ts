@@ -3,12 +3,10 @@
  * event loop, and a bound on the staging memory that writes not yet executed hold.
  */
 import type { Device } from '../device/device.js';
+import { WINDOW_BYTES } from '../kv/move-sizes.js';
 
 /** To be awaited after enqueuing so many bytes. */
 export type Pace = (bytes: number) => Promise<void>;
-
-/** Bytes enqueued before the writes two windows back must be done. */
-const WINDOW_BYTES = 16 * 1024 * 1024;
 
 export function createPace(device: Device): Pace {
   let window = 0;

@@ -22,6 +22,7 @@ import type { Pace } from '../exec/pace.js';
 import { ceilDiv, defineKernel, read, readWrite, subgroupSize } from '../kernels/wgsl.js';
 import { createGate } from './gate.js';
 import type { Gate } from './gate.js';
+import { CHUNK_PAGES, chunkPages } from './move-sizes.js';
 import type { PageGroup } from './page-group.js';
 
 export interface PageMover {
@@ -59,9 +60,6 @@ interface Packing {
   readonly list: DeviceBuffer;
 }
 
-/** Bytes of a chunk, unless a page is larger. */
-const CHUNK_BYTES = 4 * 1024 * 1024;
-const CHUNK_PAGES = 1024;
 /** Chunks of a device on their way to the host at once: one is copied out while another is packed. */
 const READS = 3;
 /** A piece of this size is copied by a command of its own as fast as it would be packed. */
@@ -111,10 +109,6 @@ function packs(groupPageBytes: readonly number[]): boolean {
     groupPageBytes.some((bytes) => bytes < DIRECT_BYTES) &&
     groupPageBytes.every((bytes) => bytes % UNIT_BYTES === 0)
   );
-}
-
-function chunkPages(partBytes: number): number {
-  return Math.min(CHUNK_PAGES, Math.max(1, Math.floor(CHUNK_BYTES / partBytes)));
 }
 
 /**

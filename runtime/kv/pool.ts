@@ -31,13 +31,29 @@ export interface PagePool {
   buffer(device: number, group: number): DeviceBuffer;
   /** Where the pages of a device lie, by layer group. */
   groups(device: number): readonly PageGroup[];
-  /** Copies device pages of a replica to host pages; resolves with the bytes moved. */
-  pageOut(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
+  /**
+   * Copies device pages of a replica to host pages; resolves with the bytes moved.
+   *
+   * @param moved told of each device that is done with its part
+   */
+  pageOut(
+    replica: number,
+    pages: readonly number[],
+    hostPages: readonly number[],
+    moved?: (device: number) => void,
+  ): Promise<number>;
   /**
    * Copies host pages to device pages of a replica; resolves with the bytes moved when all is enqueued: commands
    * submitted from then on find them.
+   *
+   * @param moved told of each device for which all is enqueued
    */
-  pageIn(replica: number, pages: readonly number[], hostPages: readonly number[]): Promise<number>;
+  pageIn(
+    replica: number,
+    pages: readonly number[],
+    hostPages: readonly number[],
+    moved?: (device: number) => void,
+  ): Promise<number>;
   free(): void;
 }
 
@@ -128,31 +144,33 @@ export function createPagePool(
     id: pool.id,
     buffer: (device, group) => groupsOn(device)[group]!.buffer,
     groups: groupsOn,
-    async pageOut(replica, pages, hostPages) {
+    async pageOut(replica, pages, hostPages, moved = () => undefined) {
       const leaving = ranksOf(replica).filter((rank) => rank.owns);
       await Promise.all(
-        leaving.map((rank) =>
-          rank.mover.out(pages, (first, packed) => {
+        leaving.map(async (rank) => {
+          await rank.mover.out(pages, (first, packed) => {
             forEachPart(rank, first, packed, (i, part) => {
               verifier?.left(hostPages[i]!, rank.layers, rank.heads, part);
               tier().put(hostPages[i]!, rank.layers, rank.heads, part);
             });
-          }),
-        ),
+          });
+          moved(rank.deviceId);
+        }),
       );
       return bytesOf(leaving, pages);
     },
-    async pageIn(replica, pages, hostPages) {
+    async pageIn(replica, pages, hostPages, moved = () => undefined) {
       const all = ranksOf(replica);
       await Promise.all(
-        all.map((rank) =>
-          rank.mover.in(pages, (first, packed) => {
+        all.map(async (rank) => {
+          await rank.mover.in(pages, (first, packed) => {
             forEachPart(rank, first, packed, (i, part) => {
               tier().get(hostPages[i]!, rank.layers, rank.heads, part);
               verifier?.check('host tier', hostPages[i]!, rank.layers, rank.heads, part);
             });
-          }),
-        ),
+          });
+          moved(rank.deviceId);
+        }),
       );
       if (verifier !== undefined) {
         for (const rank of all) await checkArrived(verifier, rank, pages, hostPages);

@@ -1,0 +1,174 @@
+/**
+ * The clock executor beside the executor itself: the engine runs a plan on devices that keep virtual time, on which a
+ * kernel and a page take what the cost model says. Everything must then happen at the same moments, and so in the same order.
+ */
+import { expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import { simulate } from '../../../runtime/clock/simulate.js';
+import { createTimeline } from '../../../runtime/clock/timeline.js';
+import { openEngine } from '../../../runtime/engine/open.js';
+import type { Slice, TraceArgs, Tracer } from '../../../runtime/trace/tracer.js';
+import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+import { GREEDY } from '../../fixtures/greedy.js';
+import { virtualDevices } from '../support/virtual-devices.js';
+
+const KERNEL = 1e-3;
+const PAGES = 1e7;
+
+/** Nothing takes time but kernels and pages. */
+function timed(plan: Plan): Plan {
+  const { topology } = plan;
+  const devices = topology.devices.map((device) => ({
+    ...device,
+    kind: { ...device.kind, bandwidth: 1e30, compute: { f32: 1e30 } },
+  }));
+  const links = topology.links.map((link) => ({
+    ...link,
+    latency: 0,
+    bandwidth: link.to === 'host' ? PAGES : 1e30,
+  }));
+  return {
+    ...plan,
+    topology: { ...topology, devices, links, overhead: { ...topology.overhead, kernel: KERNEL } },
+  };
+}
+
+/** What happened, as far as host and devices both tell of it, in the order of time. */
+interface Event {
+  readonly what: string;
+  /** Seconds. */
+  readonly time: number;
+}
+
+interface Told {
+  readonly process: string;
+  readonly thread: string;
+  readonly name: string;
+  readonly args: TraceArgs;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The host is done with a step that samples nothing while the last devices compute, so their slices tell other things. */
+function eventsOf(told: readonly Told[]): readonly Event[] {
+  return told
+    .flatMap(({ process, thread, name, args, start, end }): Event[] => {
+      if (thread === 'encode') return [{ what: `step ${String(args['step'])} begins`, time: start }];
+      if (name === 'finish') return [{ what: `request ${String(args['request'])} ends`, time: start }];
+      if (thread === 'copy')
+        return [
+          { what: `${process} ${name} ${String(args['sequence'])} is asked for`, time: start },
+          { what: `${process} ${name} ${String(args['sequence'])} is done`, time: end },
+        ];
+      return [];
+    })
+    .map(({ what, time }) => ({ what, time: Number(time.toFixed(9)) }))
+    .sort((a, b) => a.time - b.time || (a.what < b.what ? -1 : 1));
+}
+
+async function executed(
+  plan: Plan,
+  prompts: readonly number[],
+  newTokens: number,
+): Promise<readonly Event[]> {
+  const { runtime } = compilePlan(plan);
+  const devices = virtualDevices({ kernel: KERNEL, pages: PAGES });
+  const told: Told[] = [];
+  let began = 0;
+  const tracer: Tracer = {
+    begin({ process, thread }, name, args = {}) {
+      const start = devices.now() - began;
+      const slice: Slice = {
+        child: () => slice,
+        flow: () => undefined,
+        end: () => told.push({ process, thread, name, args, start, end: devices.now() - began }),
+      };
+      if (thread === 'requests') slice.end();
+      return thread === 'requests' ? { ...slice, end: () => undefined } : slice;
+    },
+    counter: () => undefined,
+  };
+  const engine = await devices.during(openEngine(runtime, { tracer, open: devices.open }));
+  began = devices.now();
+  prompts.forEach((length, i) =>
+    engine.submit({
+      promptIds: Array.from({ length }, (_, at) => (i * 7 + at) % 60),
+      maxNewTokens: newTokens,
+      stopIds: [],
+      sampling: GREEDY,
+      onToken: () => false,
+      onFinish: () => undefined,
+      onError: (error) => {
+        throw error;
+      },
+    }),
+  );
+  await devices.during(engine.run());
+  await devices.during(engine.dispose());
+  return eventsOf(told);
+}
+
+function simulated(plan: Plan, prompts: readonly number[], newTokens: number): readonly Event[] {
+  const { runtime } = compilePlan(plan);
+  const timeline = createTimeline();
+  const requests = prompts.map((promptTokens) => ({ promptTokens, outputTokens: newTokens }));
+  simulate(runtime, plan, requests, { timeline, engine: { ...FULCRUM_ENGINE, smallGemmLoss: false } });
+  return eventsOf(timeline.slices().map(({ lane, args = {}, ...slice }) => ({ ...lane, ...slice, args })));
+}
+
+const SHAPE = { layers: 4, hidden: 32, heads: 8, kvHeads: 4, headDim: 8, ffn: 48, vocab: 64, context: 256 };
+
+/** Steps of several of these, or of less than one. */
+const LONG = [100, 20, 130, 70, 33, 90, 61, 110, 40, 75];
+/**
+ * In every step there is the end of a prompt: ranks of a group that sample nothing run a kernel or two behind their last
+ * exchange that the host does not wait for, which the clock leaves out.
+ */
+const SHORT = LONG.map((length) => Math.min(length, 45));
+
+it.each<[string, readonly number[], PlanOptions]>([
+  [
+    'prefill in a pipeline, decode on tp ranks',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { pp: 3 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { tp: 2 }, devices: [3, 4], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'prefill on tp ranks, decode in a pipeline',
+    SHORT,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { tp: 2 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { pp: 2 }, devices: [2, 3], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'one stage on one device',
+    LONG,
+    { shape: SHAPE, stages: [{ name: 'serve', mesh: {}, microbatchTokens: 48 }] },
+  ],
+  [
+    'one stage in a pipeline',
+    LONG,
+    { shape: SHAPE, stages: [{ name: 'serve', mesh: { pp: 4 }, microbatchTokens: 48 }] },
+  ],
+  [
+    'one stage on tp ranks',
+    SHORT,
+    { shape: SHAPE, stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 48 }] },
+  ],
+])('%s: does what the executor does when it does it', async (_name, prompts, options) => {
+  const plan = timed(makePlan(options));
+  const expected = await executed(plan, prompts, 5);
+  expect(expected.length).toBeGreaterThan(20);
+  expect(simulated(plan, prompts, 5)).toEqual(expected);
+});
