@@ -1,7 +1,9 @@
 /** Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. */
+import { checkFile } from '../compiler/check/check-file.js';
 import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
+import type { CompilerHost } from '../compiler/host.js';
 import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { tierFor } from '../compiler/plan/routes.js';
@@ -11,22 +13,40 @@ import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
 
 export type Written =
   | { readonly kind: 'written'; readonly name: string; readonly text: string }
-  /** The devices of a stage are no range that a plan file can name. */
-  | { readonly kind: 'unnameable'; readonly stage: string };
+  /** The file cannot say what was found. */
+  | { readonly kind: 'unsayable'; readonly why: string };
 
-/** The file's text with a plan `NAME_tuned` that has the winner's stages and all else of the plan it was tuned from. */
-export function withTunedPlan(text: string, path: string, base: Plan, winner: Plan): Written {
+/** The files that a plan may come from, and what decides how they are read. */
+export interface TunedSource {
+  readonly host: CompilerHost;
+  /** The file that is to have the plan, and its text. */
+  readonly path: string;
+  readonly text: string;
+  readonly set: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * The file's text with a plan `NAME_tuned` that has the winner's stages and all else of the plan it was tuned from. What
+ * is written is read back: a text that would be another plan is none.
+ */
+export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Written {
+  const { path, text } = source;
   const name = `${base.name}_tuned`;
   const { file } = parse(text, path);
   const stages: string[] = [];
   for (const stage of winner.stages) {
     const devices = nameDevices(stage.devices, base.topology);
-    if (devices === undefined) return { kind: 'unnameable', stage: stage.name };
+    if (devices === undefined)
+      return {
+        kind: 'unsayable',
+        why: `the devices of stage ${stage.name} are no range that a plan can name`,
+      };
     stages.push(printStage(stage, devices));
   }
+  const inherited = inheritedText(source, file, base.name, hostKvBytes(base) === hostKvBytes(winner));
   const lines = [
-    `plan ${name} for ${base.model.name} on ${base.topology.name} {`,
-    ...inheritedText(file, base.name, hostKvBytes(base) === hostKvBytes(winner)).map((each) => `  ${each}`),
+    `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
+    ...inherited.map((each) => `  ${each}`),
     ...(hostKvBytes(base) === hostKvBytes(winner) ? [] : [`  ${printKv(winner)}`]),
     ...stages.map((stage) => `  ${stage}`),
     `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
@@ -38,7 +58,46 @@ export function withTunedPlan(text: string, path: string, base: Plan, winner: Pl
     old === undefined
       ? `${text.trimEnd()}\n\n${declaration}\n`
       : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
-  return { kind: 'written', name, text: written };
+  const read = checkFile(
+    { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
+    path,
+    { plan: name, ...(source.set && { set: source.set }) },
+  );
+  const [plan] = read.plans;
+  const same = plan !== undefined && whatMatters(plan) === whatMatters(winner);
+  return same
+    ? { kind: 'written', name, text: written }
+    : {
+        kind: 'unsayable',
+        why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,
+      };
+}
+
+/** What two plans that run the same have in common. */
+function whatMatters({ model, topology, stages, kv, memoryUse, residence }: Plan): string {
+  const parts = stages.map(({ name, phases, devices, mesh, layerSplit, microbatchTokens, batchRequests }) => [
+    ...[name, phases, devices, mesh.dp, mesh.pp, mesh.tp],
+    ...[layerSplit, microbatchTokens, batchRequests],
+  ]);
+  const tiers = kv.tiers.map(({ name, capacity }) => [name, capacity]);
+  return JSON.stringify([
+    model.shape,
+    topology.name,
+    parts,
+    [kv.pageTokens, kv.dtype, tiers],
+    memoryUse,
+    residence,
+  ]);
+}
+
+/** What a file calls a declaration that it may import under another name. */
+function nameIn(file: SourceFile, declared: string): string {
+  for (const item of file.items) {
+    if (item.kind !== 'import') continue;
+    const found = item.names.find(({ name }) => name.text === declared);
+    if (found !== undefined) return (found.alias ?? found.name).text;
+  }
+  return declared;
 }
 
 function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
@@ -63,20 +122,45 @@ function printKv(plan: Plan): string {
  *
  * @param kv whether blocks of KV are wanted
  */
-function inheritedText(file: SourceFile, name: string, kv: boolean): readonly string[] {
+function inheritedText(source: TunedSource, file: SourceFile, name: string, kv: boolean): readonly string[] {
   const found = new Map<string, string>();
-  const seen = new Set<string>();
-  for (let decl = planNamed(file, name); decl !== undefined;) {
-    if (seen.has(decl.name.text)) break;
-    seen.add(decl.name.text);
+  const seen = new Set<PlanDecl>();
+  let at: PlacedPlan | undefined = findPlan(source, { file, path: source.path }, name);
+  while (at !== undefined && !seen.has(at.decl)) {
+    const { decl, file: own } = at;
+    seen.add(decl);
     for (const member of decl.members) {
       const key = member.kind === 'property' ? member.name.text : member.kind;
       if (member.kind !== 'property' && !(kv && member.kind === 'kv')) continue;
-      if (!found.has(key)) found.set(key, file.text.slice(member.span.start, member.span.end));
+      if (!found.has(key)) found.set(key, own.text.slice(member.span.start, member.span.end));
     }
-    decl = decl.base === undefined ? undefined : planNamed(file, decl.base.text);
+    at = decl.base && findPlan(source, at, decl.base.text);
   }
   return [...found.values()];
+}
+
+interface PlacedFile {
+  readonly file: SourceFile;
+  readonly path: string;
+}
+
+interface PlacedPlan extends PlacedFile {
+  readonly decl: PlanDecl;
+}
+
+/** The plan that a name stands for in a file, in whatever file it is declared. */
+function findPlan(source: TunedSource, { file, path }: PlacedFile, name: string): PlacedPlan | undefined {
+  const own = planNamed(file, name);
+  if (own !== undefined) return { decl: own, file, path };
+  for (const item of file.items) {
+    if (item.kind !== 'import' || item.from.kind !== 'string') continue;
+    const imported = item.names.find((each) => (each.alias ?? each.name).text === name);
+    const from = source.host.resolve(path, item.from.value);
+    const text = imported && source.host.readText(from);
+    if (typeof text === 'string')
+      return findPlan(source, { file: parse(text, from).file, path: from }, imported!.name.text);
+  }
+  return undefined;
 }
 
 function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Stage, devices: string): string {

@@ -33,7 +33,8 @@ import { createProgress } from '../progress.js';
 import { describeTuned, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
-import { withTunedPlan } from '../write-tuned.js';
+import { fileHost } from '../../runtime/file-host.js';
+import { withTunedPlan, type TunedSource } from '../write-tuned.js';
 
 interface TuneCliOptions {
   readonly plan?: string;
@@ -166,7 +167,8 @@ async function tuneFile(
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
   const text = checked.files.get(plan.origin.file)!;
-  return writeWinner(file, plan, result, text, terminal) ? EXIT.ok : EXIT.runtime;
+  const source = { host: fileHost(), path: checked.path, text, set: options.set };
+  return writeWinner(file, plan, result, source, terminal) ? EXIT.ok : EXIT.runtime;
 }
 
 /** Milliseconds of searching between two looks at whether somebody has interrupted it. */
@@ -236,17 +238,17 @@ function sizesToTry(
   };
 }
 
-/** Writes the best plan into the file; false when it cannot be named there. */
+/** Writes the best plan into the file; false when the file cannot say it. */
 function writeWinner(
   file: string,
   plan: Plan,
   { ranked }: TuneResult,
-  text: string,
+  source: TunedSource,
   terminal: CommandContext['terminal'],
 ): boolean {
-  const written = withTunedPlan(text, file, plan, ranked[0]!.plan);
-  if (written.kind === 'unnameable') {
-    err(terminal, `error: the devices of stage ${written.stage} are no range that a plan can name`);
+  const written = withTunedPlan(source, plan, ranked[0]!.plan);
+  if (written.kind === 'unsayable') {
+    err(terminal, `error: nothing is written: ${written.why}`);
     return false;
   }
   writeFileSync(file, written.text);

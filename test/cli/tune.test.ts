@@ -127,6 +127,27 @@ describe('tune', () => {
     }
   });
 
+  it('writes what it found of a plan that other files have a part in, or nothing', async () => {
+    planFile();
+    const file = join(folder, 'imports.plan');
+    const write = async (names: string, plan: string): Promise<{ err: string; added: string }> => {
+      const before = `import { ${names} } from "./machine.plan"\n${plan}\n`;
+      writeFileSync(file, before);
+      const { err } = await runInProcess(
+        ...['tune', file, '--workload', 'short', '--strategy', 'static', '--batch', '16', '--write'],
+      );
+      return { err, added: readFileSync(file, 'utf8').slice(before.length) };
+    };
+    const own = 'plan mine from start { memory_use: 80% }';
+    const { added } = await write('start, short, small as model_here, machine as box', own);
+    expect(added).toContain('plan mine_tuned for model_here on box {');
+    expect(added).toContain('memory_use: 80%\n  kv { page: 32 tokens }');
+    expect((await runInProcess('check', file)).status).toBe(0);
+    const refused = await write('start, short', own);
+    expect(refused).toMatchObject({ added: '' });
+    expect(refused.err).toContain('nothing is written: mine takes from other files');
+  });
+
   it('shows the best so far when it is interrupted, and writes nothing', async () => {
     const file = planFile();
     const before = process.listenerCount('SIGINT');
