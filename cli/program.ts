@@ -2,11 +2,18 @@
 import { Command, CommanderError } from 'commander';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { COMMANDS } from './commands/index.js';
-import type { CommandContext } from './command.js';
+import type { AddCommand, CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { renderFailure } from './render-failure.js';
 import { err, type Terminal } from './terminal.js';
 import { VERSION } from './package-root.js';
+
+/** Loads the command that is asked for; all of them for help and for what is misspelt, none for the version. */
+function commandsFor(first = ''): readonly (() => Promise<AddCommand>)[] {
+  const asked = COMMANDS.get(first);
+  if (asked !== undefined) return [asked];
+  return first === '-V' || first === '--version' ? [] : [...COMMANDS.values()];
+}
 
 /**
  * Runs a command line (without the program's own name) and resolves with the exit status. Never rejects.
@@ -30,8 +37,7 @@ export async function runProgram(
       writeErr: terminal.writeErr,
     });
   try {
-    const asked = COMMANDS.get(args[0] ?? '');
-    const wanted = asked ? [asked] : [...COMMANDS.values()];
+    const wanted = commandsFor(args[0]);
     for (const add of await Promise.all(wanted.map((load) => load()))) add(program, context);
     if (args.length === 0) {
       program.outputHelp({ error: true });
