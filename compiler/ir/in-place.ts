@@ -17,7 +17,7 @@ import type {
   WeightPiece,
   WeightReceive,
 } from './runtime-graph.js';
-import { writesOf } from './written-bytes.js';
+import { isWholeWords } from './written-bytes.js';
 import type { Residence, Spot, Spots, TransitionsByResidence } from './weight-arena.js';
 
 /** Ranges of weights, in order and apart from each other. Weights that have none are left out. */
@@ -42,7 +42,9 @@ export interface WeightMoves {
 
 /** Whether the buffer has bytes that no piece covers. They must be zero, whatever the place held before. */
 export function hasPadding(weight: RuntimeWeight): boolean {
-  return weight.pieces.reduce((sum, piece) => sum + pieceBytes(weight, piece), 0) < weight.bytes;
+  let bytes = 0;
+  for (const piece of weight.pieces) bytes += pieceBytes(weight, piece);
+  return bytes < weight.bytes;
 }
 
 /** What a transition does for one weight of the new residence. */
@@ -204,15 +206,20 @@ function leftOf(
   there: readonly ByteRange[],
 ): WeightMoves | undefined {
   if (isWhole(weight, there)) return undefined;
-  const copies = (moves?.copies ?? []).filter((copy) => !isThere(copy, there));
+  const { copies: all, uploaded, received } = moves ?? NO_MOVES;
+  const copies = there.length === 0 ? all : all.filter((copy) => !isThere(copy, there));
   const pieces: BroughtPiece[] = [];
-  for (const index of moves?.uploaded ?? [])
-    for (const part of missingParts(weight, weight.pieces[index]!, there)) pieces.push(part);
-  for (const { piece, peer } of moves?.received ?? [])
-    for (const part of missingParts(weight, weight.pieces[piece]!, there)) pieces.push({ ...part, peer });
+  for (const index of uploaded)
+    if (there.length === 0) pieces.push(weight.pieces[index]!);
+    else pieces.push(...missingParts(weight, weight.pieces[index]!, there));
+  for (const { piece, peer } of received)
+    for (const { tensor, rows, cols, at } of missingParts(weight, weight.pieces[piece]!, there))
+      pieces.push({ tensor, rows, cols, at, peer });
   const zeros = hasPadding(weight) ? without([{ at: 0, bytes: weight.bytes }], there) : NONE;
   return copies.length + pieces.length + zeros.length === 0 ? undefined : { weight, copies, pieces, zeros };
 }
+
+const NO_MOVES: MovesOfWeight = { copies: [], uploaded: [], received: [] };
 
 /** Whether all that a copy writes is there already. */
 export function isThere({ at, stride, rows, runBytes }: WeightCopy, there: readonly ByteRange[]): boolean {
@@ -284,7 +291,7 @@ interface Placed {
 
 /** Whether writing some pieces of a weight leaves all else of it as it is, so that parts of it can be brought alone. */
 export function isWrittenExactly(weight: RuntimeWeight): boolean {
-  return writesOf(weight, weight.pieces).rows.length === 0;
+  return weight.pieces.every((piece) => isWholeWords(weight, piece));
 }
 
 /** Weights of a residence by buffer, in order of their places. */

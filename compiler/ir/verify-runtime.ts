@@ -75,9 +75,12 @@ function verifyStage(
   });
   for (const shard of shards) {
     const where = `shard pp ${shard.pp} tp ${shard.tp}`;
-    problems.push(...shard.weights.flatMap(verifyWeight).map((problem) => `${where}: ${problem}`));
-    const ids = shard.weights.map((weight) => weight.id);
-    if (new Set(ids).size !== ids.length) problems.push(`${where}: two weights have the same id`);
+    const ids = new Set<string>();
+    for (const weight of shard.weights) {
+      ids.add(weight.id);
+      verifyWeight(weight, (what) => problems.push(`${where}: weight ${weight.id}: ${what}`));
+    }
+    if (ids.size !== shard.weights.length) problems.push(`${where}: two weights have the same id`);
   }
   const shardOf = new Map(ranks.map((rank) => [rank.device, shards[rank.shard]]));
   // Replicas hold the same: what is alike is looked at once.
@@ -110,9 +113,7 @@ function verifyExchange(stage: RuntimeStage, pp: number): string[] {
   return first ? [`pipeline stage ${pp} receives from one that is not before it`] : [];
 }
 
-function verifyWeight(weight: RuntimeWeight): string[] {
-  const problems: string[] = [];
-  const complain = (what: string): void => void problems.push(`weight ${weight.id}: ${what}`);
+function verifyWeight(weight: RuntimeWeight, complain: (what: string) => void): void {
   if (weight.bytes !== weightBytes(weight)) complain(`${weight.bytes} bytes, not ${weightBytes(weight)}`);
   const { block } = WEIGHT_FORMATS[weight.dtype];
   const { pieces } = weight;
@@ -129,7 +130,6 @@ function verifyWeight(weight: RuntimeWeight): string[] {
       if (landings.slice(0, index).some((other) => meets(piece, other))) complain('two pieces overlap');
     });
   }
-  return problems;
 }
 
 function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['weights']): boolean {

@@ -14,52 +14,65 @@ export function dependencies(
   values: readonly Pick<ProgramValue, 'slot'>[],
   ops: readonly DraftOp[],
 ): readonly (readonly number[])[] {
-  const writer = new Map<string, number>();
-  const readers = new Map<string, number[]>();
-  const ancestors = createAncestors(ops.length);
+  const resources = new Map<number, Resource>();
+  const resourceOf = (id: number): Resource => {
+    let resource = resources.get(id);
+    if (resource === undefined) resources.set(id, (resource = { writer: undefined, readers: [] }));
+    return resource;
+  };
+  const ancestors = createAncestors();
   return ops.map((op, index) => {
     const waits = new Set<number>();
-    const read = (resource: string): void => {
-      const last = writer.get(resource);
-      if (last !== undefined) waits.add(last);
-      readers.set(resource, [...(readers.get(resource) ?? []), index]);
+    const read = (id: number): void => {
+      const { writer, readers } = resourceOf(id);
+      if (writer !== undefined) waits.add(writer);
+      readers.push(index);
     };
-    const write = (resource: string): void => {
-      const last = writer.get(resource);
-      if (last !== undefined) waits.add(last);
-      for (const reader of readers.get(resource) ?? []) if (reader !== index) waits.add(reader);
-      writer.set(resource, index);
-      readers.set(resource, []);
+    const write = (id: number): void => {
+      const resource = resourceOf(id);
+      if (resource.writer !== undefined) waits.add(resource.writer);
+      for (const reader of resource.readers) if (reader !== index) waits.add(reader);
+      resource.writer = index;
+      resource.readers.length = 0;
     };
     const access = opAccess(op);
-    const slot = (value: number): string => `slot ${values[value]!.slot}`;
-    const layer = 'layer' in op ? String(op.layer) : '';
-    access.reads.forEach((value) => read(slot(value)));
-    if (access.readsKv) read(`kv ${layer}`);
-    access.writes.forEach((value) => write(slot(value)));
-    if (access.writesKv) write(`kv ${layer}`);
-    if (access.communicates) write('exchange');
-    return ancestors.reduce(index, waits);
+    const pages = pagesOf('layer' in op ? op.layer : undefined);
+    for (const value of access.reads) read(values[value]!.slot);
+    if (access.readsKv) read(pages);
+    for (const value of access.writes) write(values[value]!.slot);
+    if (access.writesKv) write(pages);
+    if (access.communicates) write(EXCHANGE);
+    return ancestors.reduce(waits);
   });
 }
 
-/** Ancestor sets as bit rows, to drop waits that others imply. */
-function createAncestors(count: number): {
-  readonly reduce: (index: number, waits: ReadonlySet<number>) => readonly number[];
-} {
-  const words = Math.ceil(count / 32);
-  const rows = Array.from({ length: count }, () => new Uint32Array(words));
+/** Slots have their own numbers, other resources numbers below 0. */
+const EXCHANGE = -1;
+
+function pagesOf(layer: number | undefined): number {
+  return layer === undefined ? -2 : -3 - layer;
+}
+
+interface Resource {
+  writer: number | undefined;
+  readonly readers: number[];
+}
+
+/** Ancestor sets as bit rows, one op after the other, to drop waits that others imply. */
+function createAncestors(): { readonly reduce: (waits: ReadonlySet<number>) => readonly number[] } {
+  const rows: Uint32Array[] = [];
   return {
-    reduce(index, waits) {
-      const mine = rows[index]!;
+    reduce(waits) {
+      const mine = new Uint32Array((rows.length >> 5) + 1);
       const kept: number[] = [];
       for (const wait of [...waits].sort((a, b) => b - a)) {
         if ((mine[wait >> 5]! >>> (wait & 31)) & 1) continue;
         kept.push(wait);
         const theirs = rows[wait]!;
-        for (let word = 0; word < words; word++) mine[word]! |= theirs[word]!;
+        for (let word = 0; word < theirs.length; word++) mine[word]! |= theirs[word]!;
         mine[wait >> 5]! |= 1 << (wait & 31);
       }
+      rows.push(mine);
       return kept.reverse();
     },
   };

@@ -52,7 +52,7 @@ export function planWeightMoves(
   changes: readonly StageChange[],
   resident: ReadonlySet<string>,
 ): PlannedMoves {
-  const cut = shardCutter();
+  const cut = shardCutter(planning.memo.sorted);
   const placements = new Map(
     held.map((weights) => [weights.stage, placeShards(weights, holdings, changes, cut)]),
   );

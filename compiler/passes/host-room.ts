@@ -26,12 +26,14 @@ export function copyBytesOf(shards: Iterable<Pick<WeightShard, 'weights'>>): num
   for (const { weights } of shards)
     for (const { pieces, dtype } of weights)
       for (const { tensor, rows, cols } of pieces) {
+        const element = bytesPerElement(dtype);
         const known = tensors.get(tensor);
-        tensors.set(tensor, {
-          rows: Math.max(known?.rows ?? 0, rows[1]),
-          cols: Math.max(known?.cols ?? 0, cols[1]),
-          element: Math.max(known?.element ?? 0, bytesPerElement(dtype)),
-        });
+        if (known === undefined) tensors.set(tensor, { rows: rows[1], cols: cols[1], element });
+        else {
+          known.rows = Math.max(known.rows, rows[1]);
+          known.cols = Math.max(known.cols, cols[1]);
+          known.element = Math.max(known.element, element);
+        }
       }
   return [...tensors.values()].reduce((sum, { rows, cols, element }) => sum + rows * cols * element, 0);
 }

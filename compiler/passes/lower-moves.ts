@@ -44,7 +44,7 @@ export function lowerMoves(
   const { sending } = planned;
   if (planned.own.length === 0)
     return { placements: planned.placements, moves: [], reshards: () => [], lasting: planned.lasting };
-  const cutter = shardCutter();
+  const cutter = shardCutter(planning.memo.sorted);
   const placements = new Map(
     [...planned.placements].map(([stage, placement]) => [
       stage,

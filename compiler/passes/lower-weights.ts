@@ -5,7 +5,7 @@
  * part of a piece, the piece is cut along that boundary: afterwards each piece is either resident or not, and a
  * transition names pieces by index.
  */
-import { byTensor } from '../ir/pieces.js';
+import type { byTensor } from '../ir/pieces.js';
 import { weightBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightPiece, WeightShard } from '../ir/runtime-graph.js';
 import type { Interval, TensorPiece } from '../ir/transitions.js';
@@ -13,7 +13,15 @@ import { once } from '../once.js';
 import { tensorNames, weightPart, type MatrixWeight, type WeightPart } from './block-weights.js';
 import type { TpLayout } from './placement.js';
 import type { WeightRecipe } from './program-builder.js';
-import { contains, intersect, subtract, type Rectangle } from '../ir/rectangles.js';
+import {
+  contains,
+  intersect,
+  meets,
+  sameInterval,
+  sameRectangle,
+  subtract,
+  type Rectangle,
+} from '../ir/rectangles.js';
 
 /**
  * Lowers the weights of (pp, tp) positions of a stage. Layers that are alike have their rectangles in common, positions
@@ -52,14 +60,14 @@ function lowerWeight(
 }
 
 /**
- * Answers shards cut along the boundaries of other holdings of the same tensors, which are sorted once for all; what is not
- * cut is the same value.
+ * Answers shards cut along the boundaries of other holdings of the same tensors; what is not cut is the same value.
+ *
+ * @param sorted holdings by tensor
  */
-export function shardCutter(): (
-  shard: WeightShard,
-  holdings: ReadonlySet<readonly TensorPiece[]>,
-) => WeightShard {
-  const sorted = once(byTensor<TensorPiece>);
+export function shardCutter(
+  sorted: typeof byTensor<TensorPiece>,
+): (shard: WeightShard, holdings: ReadonlySet<readonly TensorPiece[]>) => WeightShard {
+  const cutAlike = cutOnceForAlike();
   return (shard, holdings) => {
     if (holdings.size === 0) return shard;
     const lists = [...holdings].map(sorted);
@@ -73,7 +81,7 @@ export function shardCutter(): (
       if (!weight.pieces.some(isCut)) return weight;
       const pieces = weight.pieces.flatMap((piece) =>
         isCut(piece)
-          ? cutPiece(
+          ? cutAlike(
               piece,
               lists.flatMap((list) => list.get(piece.tensor) ?? NOTHING),
             )
@@ -88,7 +96,36 @@ export function shardCutter(): (
 const NOTHING: readonly TensorPiece[] = [];
 
 function isCutBy(piece: Rectangle, boundary: Rectangle): boolean {
-  return intersect(piece, boundary) !== undefined && !contains(boundary, piece);
+  return meets(piece, boundary) && !contains(boundary, piece);
+}
+
+/**
+ * Cuts pieces. Those of layers that are alike have one value for their rows, and boundaries at the same places: they are
+ * cut once, and have the rectangles of their parts in common.
+ */
+function cutOnceForAlike(): (piece: WeightPiece, boundaries: readonly Rectangle[]) => readonly WeightPiece[] {
+  interface Cut {
+    readonly piece: WeightPiece;
+    readonly boundaries: readonly Rectangle[];
+    readonly parts: readonly WeightPiece[];
+  }
+  const cuts = new Map<Interval, Cut[]>();
+  return (piece, boundaries) => {
+    let known = cuts.get(piece.rows);
+    if (known === undefined) cuts.set(piece.rows, (known = []));
+    const same = known.find(
+      (cut) =>
+        sameInterval(cut.piece.cols, piece.cols) &&
+        sameInterval(cut.piece.at, piece.at) &&
+        cut.boundaries.length === boundaries.length &&
+        cut.boundaries.every((boundary, index) => sameRectangle(boundary, boundaries[index]!)),
+    );
+    const { tensor } = piece;
+    if (same) return same.parts.map(({ rows, cols, at }) => ({ tensor, rows, cols, at }));
+    const parts = cutPiece(piece, boundaries);
+    known.push({ piece, boundaries, parts });
+    return parts;
+  };
 }
 
 function cutPiece(piece: WeightPiece, boundaries: readonly Rectangle[]): readonly WeightPiece[] {

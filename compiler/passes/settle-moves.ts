@@ -6,9 +6,7 @@
  */
 import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
-import { once } from '../once.js';
 import type { WeightMoves } from '../ir/in-place.js';
-import { byTensor } from '../ir/pieces.js';
 import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
 import { weightRowBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightCopy, WeightPiece } from '../ir/runtime-graph.js';
@@ -44,7 +42,7 @@ export function settleReshard(
   const entries = new Map(transition.devices.map((entry) => [entry.device, entry]));
   const before = new Map(from.holdings.map((rank) => [rank.device, rank]));
   const after = new Map(to.holdings.map((rank) => [rank.device, rank]));
-  const sorted = once(byTensor<TensorPiece>);
+  const { sorted } = memo;
   const origin = memo.originsOf([...from.holdings, ...to.holdings]);
 
   /** Adds the moves of the device at a place. Returns the bytes that it has nowhere. */
@@ -74,14 +72,22 @@ export function settleReshard(
   /** What devices hold that they need no more, but for what stays as it is. */
   const evicted = (devices: readonly number[], placeOf: PlaceOf): readonly Eviction[] => {
     const [senders, receivers] = [before, after].map((ranks) => devices.flatMap((id) => ranks.get(id) ?? []));
-    return evictions(senders!, receivers!, sorted).flatMap(({ device, piece: { tensor, rows, cols } }) => {
-      if (resident.has(tensor)) return [];
-      const stays = sorted(from.lasting(device)).get(tensor) ?? NO_PIECES;
-      return subtractAll({ rows, cols }, stays).map((rest): Eviction => {
-        const piece = { tensor, rows: rest.rows, cols: rest.cols };
-        return { device: placeOf(device), piece, bytes: bytesOf(piece) };
-      });
-    });
+    const evict: Eviction[] = [];
+    for (const { device: id, piece } of evictions(senders!, receivers!, sorted)) {
+      const { tensor } = piece;
+      if (resident.has(tensor)) continue;
+      const device = placeOf(id);
+      const stays = sorted(from.lasting(id)).get(tensor);
+      if (stays === undefined) {
+        evict.push({ device, piece, bytes: bytesOf(piece) });
+        continue;
+      }
+      for (const { rows, cols } of subtractAll(piece, stays)) {
+        const rest = { tensor, rows, cols };
+        evict.push({ device, piece: rest, bytes: bytesOf(rest) });
+      }
+    }
+    return evict;
   };
   const settle = (devices: readonly number[]): SharedPlan => {
     const placeOf = placesIn(devices);
@@ -124,7 +130,6 @@ type PlaceOf = (device: number) => number;
 type MovedPart = Omit<WeightMove, 'device' | 'anew'> & { anew?: true };
 
 const NOTHING: readonly MovedPart[] = [];
-const NO_PIECES: readonly TensorPiece[] = [];
 
 /**
  * What moves to the weights of a device for which this is left to do, by tensor, with the bytes that the executor moves

@@ -2,6 +2,7 @@
  * What the plans of all re-shards of a model have in common, found once: where the checkpoint's copy comes from, and how
  * the roads of groups of devices compare.
  */
+import { byTensor } from '../ir/pieces.js';
 import { numbered } from '../numbered.js';
 import { once } from '../once.js';
 import type { RankHolding, TensorPiece } from '../ir/transitions.js';
@@ -21,6 +22,8 @@ export interface GroupRoads {
 }
 
 export interface PlanningMemo {
+  /** What ranks hold, by tensor. */
+  readonly sorted: typeof byTensor<TensorPiece>;
   /** Origins for all that the ranks hold. */
   readonly originsOf: (ranks: readonly RankHolding[]) => Origin;
   /** Roads from all of some devices, and from the origin, to all of others. */
@@ -71,6 +74,7 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
     return described;
   };
   return {
+    sorted: once(byTensor<TensorPiece>),
     originsOf(ranks) {
       const distinct = [...new Set(ranks.map(({ weights }) => weights))];
       const key = distinct.map(holdingId).join();

@@ -9,6 +9,7 @@ import { byTensor } from '../ir/pieces.js';
 import {
   contains,
   intersect,
+  meets,
   sameRectangle,
   subtract,
   subtractAll,
@@ -257,7 +258,7 @@ function partsOf(
 ): readonly HeldPart[] {
   const isSender = (id: number): boolean => id !== device && maySend(id, device);
   const useful = held
-    .filter(({ rectangle: other }) => intersect(other, rectangle))
+    .filter(({ rectangle: other }) => meets(other, rectangle))
     .map(({ rectangle: other, devices }) => ({ other, devices: devices.filter(isSender) }))
     .filter(({ devices }) => devices.length > 0);
   const whole: Rectangle = { rows: rectangle.rows, cols: rectangle.cols };
