@@ -31,6 +31,8 @@ export interface OrderedMove<T> {
 
 /** Moves in an order in which no write destroys what a later move reads. Targets do not overlap. */
 export function orderMoves<T>(jobs: readonly WeightJob<T>[]): OrderedMove<T>[] {
+  // Where nothing is read, nobody is in anybody's way.
+  if (jobs.every(({ reads }) => reads.length === 0)) return jobs.map((job) => ({ kind: 'write', job }));
   const order: OrderedMove<T>[] = [];
   const waiting = new Set(jobs);
   const stashed = new Set<WeightJob<T>>();

@@ -5,7 +5,7 @@
  */
 import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './kernel-table.js';
 import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
-import { opAccess } from './op-access.js';
+import { opAccess, type OpAccess } from './op-access.js';
 import { activationStride } from './device-layout.js';
 import type { KvPool, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import type { AllGatherOp, KernelOp, Operand, Program, RuntimeOp } from './runtime-program.js';
@@ -36,7 +36,8 @@ export function verifyProgram(
     }
   });
   if (problems.length > 0) return problems;
-  return [...verifySlots(stage, program), ...verifyOrder(program)];
+  const touched = program.ops.map(opAccess);
+  return [...verifySlots(stage, program, touched), ...verifyOrder(program, touched)];
 }
 
 /** Equal parts, side by side. */
@@ -169,21 +170,22 @@ function checkOperand(
     : 'has other heads than the pages';
 }
 
-function verifySlots(stage: RuntimeStage, program: Program): string[] {
+/** `touched`: what each op reads and writes. */
+function verifySlots(stage: RuntimeStage, program: Program, touched: readonly OpAccess[]): string[] {
   const problems: string[] = [];
   const rows = { tokens: stage.maxTokens, samples: stage.maxSequences };
   const spans = program.values.map(() => ({ first: Infinity, last: -1 }));
-  program.ops.forEach((op, index) => {
-    const { reads, writes } = opAccess(op);
-    for (const value of reads) {
-      if (spans[value]!.first === Infinity)
-        problems.push(`op ${index} reads value ${value} before it is written`);
-    }
-    for (const value of [...reads, ...writes]) {
+  touched.forEach(({ reads, writes }, index) => {
+    const use = (value: number): void => {
       const span = spans[value]!;
       span.first = Math.min(span.first, index);
       span.last = index;
-    }
+    };
+    for (const value of reads)
+      if (spans[value]!.first === Infinity)
+        problems.push(`op ${index} reads value ${value} before it is written`);
+    reads.forEach(use);
+    writes.forEach(use);
   });
   const inSlot = new Map<number, number[]>();
   program.values.forEach((value, index) => {
@@ -214,7 +216,7 @@ function verifySlots(stage: RuntimeStage, program: Program): string[] {
 }
 
 /** Every pair of ops that touch one resource, one of them writing, must be ordered by `after`. */
-function verifyOrder(program: Program): string[] {
+function verifyOrder(program: Program, touched: readonly OpAccess[]): string[] {
   const problems: string[] = [];
   // One bit for every op that is known to come before: sets of numbers would take a thousand times the memory.
   const before: Uint32Array[] = [];
@@ -229,17 +231,17 @@ function verifyOrder(program: Program): string[] {
     }
     before.push(mine);
     const waitsFor = (other: number): boolean => (mine[other >> 5]! & (1 << (other & 31))) !== 0;
-    const access = opAccess(op);
+    const access = touched[index]!;
     const layer = 'layer' in op ? op.layer : undefined;
-    const touched = new Map<string, boolean>();
+    const uses = new Map<string, boolean>();
     const touch = (resource: string, writes: boolean): void => {
-      touched.set(resource, writes || (touched.get(resource) ?? false));
+      uses.set(resource, writes || (uses.get(resource) ?? false));
     };
     access.reads.forEach((value) => touch(`slot ${program.values[value]!.slot}`, false));
     access.writes.forEach((value) => touch(`slot ${program.values[value]!.slot}`, true));
     if (access.readsKv || access.writesKv) touch(`the pages of layer ${layer}`, access.writesKv);
     if (access.communicates) touch('the exchange', true);
-    for (const [resource, writes] of touched) {
+    for (const [resource, writes] of uses) {
       const earlier = users.get(resource) ?? [];
       for (const user of earlier) {
         if ((writes || user.writes) && !waitsFor(user.op)) {

@@ -166,8 +166,9 @@ const NOTHING: readonly TensorPiece[] = [];
 function settledStages(
   lasting: readonly LastingPieces[],
 ): (stage: string, ranks: readonly RankHolding[]) => SettledStage {
-  const known = new Map(lasting.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
+  const byStage = groupBy(lasting, ({ stage }) => stage);
   return (stage, ranks) => {
-    return { holdings: ranks, lasting: (device) => known.get(`${stage} ${device}`) ?? NOTHING };
+    const known = new Map(byStage.get(stage)?.map(({ device, pieces }) => [device, pieces]));
+    return { holdings: ranks, lasting: (device) => known.get(device) ?? NOTHING };
   };
 }

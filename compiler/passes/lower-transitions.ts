@@ -130,15 +130,17 @@ function uploadingRest({ keep, weights, evict }: OwnMoves): DeviceMoves {
   return {
     keep,
     copy: weights.flatMap(({ copies }) => copies),
-    upload: weights.flatMap(({ weight, missing }) => uploadOf(weight, missing)),
+    upload: weights
+      .filter(({ weight, missing }) => isUploaded(weight, missing))
+      .map(({ weight, missing }) => ({ weight: weight.id, pieces: missing })),
     evict,
     uploadBytes: 0,
   };
 }
 
 /** A weight without pieces is all zero and still has to be written. */
-function uploadOf(weight: RuntimeWeight, missing: readonly number[]): DeviceMoves['upload'] {
-  return missing.length > 0 || weight.pieces.length === 0 ? [{ weight: weight.id, pieces: missing }] : [];
+function isUploaded(weight: RuntimeWeight, missing: readonly number[]): boolean {
+  return missing.length > 0 || weight.pieces.length === 0;
 }
 
 /**
@@ -232,17 +234,24 @@ function withSent(own: OwnMoves, cut: WeightShard, sources: SourcesByTensor, sen
     const { copies, missing } = weight === known.weight ? known : ownWeight(weight, known.index, sources);
     copy.push(...copies);
     const stride = weightRowBytes(weight);
-    const rest = missing.filter((number) => {
+    const rest: number[] = [];
+    for (const number of missing) {
       const piece = weight.pieces[number]!;
       const peer = sent(piece);
       const received = peer && copyOf(weight, stride, piece, peer.source);
-      if (received) receive.push({ ...received, piece: number, peer: peer.peer });
-      return !received;
-    });
-    upload.push(...uploadOf(weight, rest));
+      if (received) receive.push(receivedPiece(received, number, peer.peer));
+      else rest.push(number);
+    }
+    if (isUploaded(weight, rest)) upload.push({ weight: weight.id, pieces: rest });
   }
   const { keep, evict } = own;
   return { keep, copy, ...(receive.length > 0 && { receive }), upload, evict, uploadBytes: 0 };
+}
+
+/** Spelled out: objects of one shape are made and read faster than copies with more. */
+function receivedPiece(copy: WeightCopy, piece: number, peer: number): WeightReceive {
+  const { weight, old, at, stride, oldAt, oldStride, runBytes, rows } = copy;
+  return { weight, old, at, stride, oldAt, oldStride, runBytes, rows, piece, peer };
 }
 
 /**
