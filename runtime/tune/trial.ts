@@ -72,6 +72,8 @@ export function* trialInParts(
 ): Generator<void, TrialOutcome> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
+  // What is left takes no longer as time passes: until then nothing can have become late.
+  let notBefore = -Infinity;
   const simulation = yield* simulateInParts(
     runtime,
     plan,
@@ -79,7 +81,10 @@ export function* trialInParts(
     { engine, transitions },
     ({ items, now, dropped }) => {
       left.count(items);
-      return ++steps % LOOK_EVERY !== 0 || !isLate(now + bound.least(left.demand(dropped()), true), by);
+      if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
+      const seconds = bound.least(left.demand(dropped()), true);
+      notBefore = by - seconds;
+      return !isLate(now + seconds, by);
     },
   );
   if (simulation === undefined || simulation.makespan >= within) return 'givenUp';
