@@ -15,7 +15,7 @@ const betweenTokens = ({ simulation }: Tuned): number => simulation.latency.betw
 describe('tune', () => {
   it('finds the plans that an exhaustive search finds, whatever is wanted of them', () => {
     fc.assert(
-      fc.property(machine, requests, fc.double({ min: 0.05, max: 1, noNaN: true }), (made, all, part) => {
+      fc.property(machine, requests, fc.double({ min: 0.05, max: 0.99, noNaN: true }), (made, all, part) => {
         const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
         const some = (_: unknown, i: number): boolean => i % 23 === (all.length * 5) % 23;
         const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
