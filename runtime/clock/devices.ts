@@ -6,17 +6,15 @@
  */
 export interface ClockDevices {
   /**
-   * Occupies devices together: `begin` is called once all are done with what they were given before, with what is to be
-   * called when this is over, and with what tells by how many seconds page moves have held it up since that was last
-   * asked.
+   * Occupies devices together: `begin` is called once all are done with what they were given before.
    *
    * @param inParts whether page moves may come between its parts
    */
-  readonly run: (
-    devices: readonly number[],
-    inParts: boolean,
-    begin: (over: () => void, heldUp: () => number) => void,
-  ) => void;
+  readonly run: (devices: readonly number[], inParts: boolean, begin: (work: DeviceWork) => void) => void;
+  /** What has begun is over. */
+  readonly over: (work: DeviceWork) => void;
+  /** Seconds by which page moves have held it up since that was last asked. */
+  readonly heldUp: (work: DeviceWork) => number;
   /**
    * Occupies a device for a page move: `begin` is called as soon as no other move is under way there, and nothing given
    * before is left that is not in parts. It says when the move will be over.
@@ -38,13 +36,13 @@ export interface ClockDevices {
 }
 
 /** Work that waits until it is first in the queues of all its devices. */
-interface Queued {
+export interface DeviceWork {
   readonly kind: 'whole' | 'in parts' | 'move';
   readonly devices: readonly number[];
   /** Queues in which something is before it. */
   behind: number;
   /** Called when it is. */
-  readonly first: () => void;
+  readonly first: (work: DeviceWork) => void;
   begun: boolean;
   /** Of work in parts: seconds of moves that have held it up, and until when the last of them does. */
   held: number;
@@ -59,137 +57,173 @@ interface Waiting {
   readonly cleared: () => void;
 }
 
+/** What there is to know of a device. Every step asks, so none of it is absent. */
+interface DeviceState {
+  /** Work given to it and not over. What does not wait for what is before it may be under way as well. */
+  readonly queue: DeviceWork[];
+  /** When its first work began, when its last was over; negative before that. */
+  begun: number;
+  ended: number;
+  /** How much is under way on it, since when any is, and for how long any was before. */
+  underWay: number;
+  since: number;
+  worked: number;
+  /** Steps that have been given out and not left it. */
+  inside: number;
+  readonly waiting: Waiting[];
+}
+
 /**
  * @param now seconds on the clock
  */
 export function createClockDevices(now: () => number): ClockDevices {
-  /** Work given to each device and not over. What does not wait for what is before it may be under way as well. */
-  const queues: Queued[][] = [];
-  // By device. Every step passes here for each of its devices.
-  const begun: number[] = [];
-  const ended: number[] = [];
-  const underWay: number[] = [];
-  const worked: number[] = [];
-  const since: (number | undefined)[] = [];
-  const inside: number[] = [];
-  const waiting: Waiting[][] = [];
-  const queued = (kind: Queued['kind'], devices: readonly number[], first: () => void): Queued => ({
-    ...{ kind, devices, behind: 0, first },
-    ...{ begun: false, held: 0, heldUntil: 0, end: 0 },
+  const states: DeviceState[] = [];
+  const stateOf = (device: number): DeviceState =>
+    (states[device] ??= {
+      queue: [],
+      begun: -1,
+      ended: -1,
+      underWay: 0,
+      since: 0,
+      worked: 0,
+      inside: 0,
+      waiting: [],
+    });
+  const queued = (
+    kind: DeviceWork['kind'],
+    devices: readonly number[],
+    first: DeviceWork['first'],
+  ): DeviceWork => ({
+    kind,
+    devices,
+    behind: 0,
+    first,
+    begun: false,
+    held: 0,
+    heldUntil: 0,
+    end: 0,
   });
-  const start = (work: Queued): void => {
+  const start = (work: DeviceWork): void => {
     work.begun = true;
-    work.first();
+    work.first(work);
   };
-  const add = (work: Queued): void => {
+  const add = (work: DeviceWork): void => {
     for (const device of work.devices) {
-      const others = (queues[device] ??= []);
-      const waits = work.kind === 'move' ? others.some(({ kind }) => kind !== 'in parts') : others.length > 0;
-      others.push(work);
-      if (waits) work.behind++;
+      const { queue } = stateOf(device);
+      if (work.kind === 'move' ? firstWhole(queue) !== undefined : queue.length > 0) work.behind++;
+      queue.push(work);
     }
     if (work.behind === 0) start(work);
   };
-  const remove = (work: Queued): void => {
-    const next: Queued[] = [];
+  const remove = (work: DeviceWork): void => {
+    let next: DeviceWork[] | undefined;
     for (const device of work.devices) {
-      const others = queues[device]!;
-      const at = others.indexOf(work);
-      others.splice(at, 1);
-      const head = others[0];
-      if (at === 0 && head !== undefined && head.kind !== 'move' && --head.behind === 0) next.push(head);
+      const { queue } = stateOf(device);
+      const wasFirst = queue[0] === work;
+      if (wasFirst) queue.shift();
+      else queue.splice(queue.indexOf(work), 1);
+      if (queue.length === 0) continue;
+      const head = queue[0]!;
+      if (wasFirst && head.kind !== 'move' && --head.behind === 0) (next ??= []).push(head);
       if (work.kind === 'in parts') continue;
       // A move waits for nothing but what is not in parts.
-      const whole = others.find(({ kind }) => kind !== 'in parts');
-      if (whole?.kind === 'move' && !whole.begun && --whole.behind === 0) next.push(whole);
+      const whole = firstWhole(queue);
+      if (whole?.kind === 'move' && !whole.begun && --whole.behind === 0) (next ??= []).push(whole);
     }
-    for (const each of next) start(each);
+    if (next !== undefined) for (const each of next) start(each);
   };
-  /** Moves of different devices hold up what these do together once while they overlap. */
-  const holdUp = (work: Queued, from: number, until: number): void => {
-    work.held += Math.max(0, until - Math.max(from, work.heldUntil));
-    work.heldUntil = Math.max(work.heldUntil, until);
-  };
-  const occupy = (devices: readonly number[]): void => {
-    const start = now();
-    for (const device of devices) {
-      begun[device] ??= start;
-      const others = (underWay[device] ??= 0);
-      if (others === 0) since[device] = start;
-      underWay[device] = others + 1;
-    }
-  };
-  const over = (work: Queued): void => {
-    const end = now();
+  const occupy = (work: DeviceWork): void => {
+    const time = now();
     for (const device of work.devices) {
-      ended[device] = end;
-      if (--underWay[device]! > 0) continue;
-      worked[device] = (worked[device] ?? 0) + end - since[device]!;
-      since[device] = undefined;
+      const state = stateOf(device);
+      if (state.begun < 0) state.begun = time;
+      if (state.underWay++ === 0) state.since = time;
+    }
+  };
+  const over = (work: DeviceWork): void => {
+    const time = now();
+    for (const device of work.devices) {
+      const state = stateOf(device);
+      state.ended = time;
+      if (--state.underWay === 0) state.worked = state.worked + time - state.since;
     }
     remove(work);
   };
   return {
     run(devices, inParts, begin) {
-      const work = queued(inParts ? 'in parts' : 'whole', devices, () => {
-        occupy(devices);
-        if (inParts)
-          for (const device of devices)
-            for (const { kind, begun: moves, end } of queues[device]!)
-              if (kind === 'move' && moves) holdUp(work, now(), end);
-        begin(
-          () => over(work),
-          () => {
-            const { held } = work;
-            work.held = 0;
-            return held;
-          },
-        );
-      });
-      add(work);
+      add(
+        queued(inParts ? 'in parts' : 'whole', devices, (work) => {
+          occupy(work);
+          if (inParts)
+            for (const device of devices)
+              for (const { kind, begun, end } of stateOf(device).queue)
+                if (kind === 'move' && begun) holdUp(work, now(), end);
+          begin(work);
+        }),
+      );
     },
     movePages(device, begin) {
-      const work = queued('move', [device], () => {
-        occupy([device]);
-        work.end = begin(() => over(work));
-        const head = queues[device]![0]!;
-        if (head.kind === 'in parts' && head.begun) holdUp(head, now(), work.end);
-      });
-      add(work);
+      add(
+        queued('move', [device], (work) => {
+          occupy(work);
+          work.end = begin(() => over(work));
+          const head = stateOf(device).queue[0]!;
+          if (head.kind === 'in parts' && head.begun) holdUp(head, now(), work.end);
+        }),
+      );
+    },
+    over,
+    heldUp(work) {
+      const { held } = work;
+      work.held = 0;
+      return held;
     },
     span(device) {
-      const first = begun[device];
-      return first === undefined ? undefined : { start: first, end: ended[device] ?? first };
+      const { begun, ended } = stateOf(device);
+      return begun < 0 ? undefined : { start: begun, end: ended < 0 ? begun : ended };
     },
     occupied(device) {
-      const start = since[device];
-      return (worked[device] ?? 0) + (start === undefined ? 0 : now() - start);
+      const { worked, underWay, since } = stateOf(device);
+      return worked + (underWay === 0 ? 0 : now() - since);
     },
     enter(devices) {
-      for (const device of devices) inside[device] = (inside[device] ?? 0) + 1;
+      for (const device of devices) stateOf(device).inside++;
     },
     leave(devices) {
       for (const device of devices) {
-        inside[device]!--;
+        const state = stateOf(device);
+        const { waiting } = state;
+        state.inside--;
+        if (waiting.length === 0) continue;
         // Steps leave in the order they entered, so one that leaves was there before those waiting.
-        const others = waiting[device];
-        if (others === undefined) continue;
-        for (const each of others) each.left--;
-        while (others[0]?.left === 0) others.shift()!.cleared();
+        for (const each of waiting) each.left--;
+        while (waiting[0]?.left === 0) waiting.shift()!.cleared();
       }
     },
     whenCleared(device, cleared) {
-      const left = inside[device] ?? 0;
-      const wait = (): void => {
-        // Moves need not wait for a moment to have come.
-        const moment = queued('in parts', [device], () => {
-          remove(moment);
-          cleared();
-        });
-        add(moment);
-      };
-      if (left === 0) wait();
-      else (waiting[device] ??= []).push({ left, cleared: wait });
+      const { inside, waiting } = stateOf(device);
+      // Moves need not wait for a moment to have come.
+      const wait = (): void =>
+        add(
+          queued('in parts', [device], (moment) => {
+            remove(moment);
+            cleared();
+          }),
+        );
+      if (inside === 0) wait();
+      else waiting.push({ left: inside, cleared: wait });
     },
   };
+}
+
+/** The first of a queue that is not in parts. */
+function firstWhole(queue: readonly DeviceWork[]): DeviceWork | undefined {
+  for (const work of queue) if (work.kind !== 'in parts') return work;
+  return undefined;
+}
+
+/** Moves of different devices hold up what these do together once while they overlap. */
+function holdUp(work: DeviceWork, from: number, until: number): void {
+  work.held += Math.max(0, until - Math.max(from, work.heldUntil));
+  work.heldUntil = Math.max(work.heldUntil, until);
 }

@@ -16,7 +16,7 @@ import { ringBytes } from '../../compiler/cost/links.js';
 import type { ProgramTraffic, StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
 import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
-import type { ClockDevices } from './devices.js';
+import type { ClockDevices, DeviceWork } from './devices.js';
 import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
 import type { PassedTime } from './trace-clock.js';
@@ -79,22 +79,27 @@ export interface PassContext {
 export function createPasses({ clock, devices, lanes, transitions, compute }: PassContext): Passes {
   const { roads } = lanes;
   const known = new Map<StageGroup, GroupState>();
-  const stateOf = ({ group, next }: Pass): GroupState => {
+  const stateOf = ({ group, next, residence }: Pass): GroupState => {
     let found = known.get(group);
     if (found === undefined) {
-      const shared = compute.isShared(group.devices);
+      const { devices: members } = group;
       const onwards = roadsOnwards(group, next, roads);
-      found = { ring: ringLanes(group, roads), onwards, shared, turns: [] };
+      const shared = compute.isShared(members);
+      found = { members, residence, ring: ringLanes(group, roads), onwards, shared, turns: [] };
       known.set(group, found);
     }
     return found;
   };
   const workOn = ({ group, step }: Pass): PassWork => (step.works[group.alike] ??= workOf(group, step.size));
-  const begin = (pass: Pass, heldUp: () => number, done: (passed: Passed) => void): void => {
+  const begin = (
+    pass: Pass,
+    { ring, onwards, shared }: GroupState,
+    occupied: DeviceWork,
+    done: (passed: Passed) => void,
+  ): void => {
     const { group, residence, step } = pass;
     const start = clock.now();
     const { cost, submits, traffic, exchange, kernels, pure } = workOn(pass);
-    const { ring, onwards, shared } = stateOf(pass);
     const { seconds, waits } = transitions.passTime(group, residence, step.size, start, pure);
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
@@ -113,7 +118,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       let paused = 0;
       const over = (): void => {
         const end = clock.now();
-        const held = heldUp();
+        const held = devices.heldUp(occupied);
         if (held > 0) {
           paused += held;
           clock.at(end + held, over);
@@ -137,45 +142,52 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       if (!shared || sent === computed) clock.at(sent, over);
       else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, over);
     };
+    if (!shared) {
+      finish(linked, ALONE);
+      return;
+    }
     const host = linked - start - own + exchange + submits;
-    if (shared)
-      compute.work({ devices: group.devices, seconds: linked - start, kernels, host }, (slowed) =>
-        finish(clock.now(), slowed),
-      );
-    else finish(linked, ALONE);
+    compute.work({ devices: group.devices, seconds: linked - start, kernels, host }, (slowed) =>
+      finish(clock.now(), slowed),
+    );
+  };
+  /** The host is done with the step whose turn it is: the next one has its turn. */
+  const leave = (state: GroupState, occupied: DeviceWork | undefined, left: () => void): void => {
+    devices.leave(state.members);
+    if (occupied !== undefined) devices.over(occupied);
+    state.turns.shift();
+    takeTurn(state);
+    left();
+  };
+  const takeTurn = ({ members, residence, turns }: GroupState): void => {
+    if (turns.length > 0) transitions.whenBegun(members, residence, turns[0]!);
   };
   return {
     run(pass, left, passed) {
-      const { group, next, residence, step } = pass;
-      const { devices: members } = group;
-      const { turns } = stateOf(pass);
-      const leave = (over: () => void = () => undefined): void => {
-        devices.leave(members);
-        over();
-        turns.shift();
-        turns[0]?.();
-        left();
-      };
-      const handOver = (): void => {
+      const state = stateOf(pass);
+      const { members, residence, turns } = state;
+      turns.push(() => {
         const inParts = members.length > 1;
-        const nothingToRead = next === undefined && step.size.samples === 0;
+        const nothingToRead = pass.next === undefined && pass.step.size.samples === 0;
         const ahead = nothingToRead && !inParts && !transitions.isComing(members, residence);
-        devices.run(members, inParts, (over, heldUp) =>
-          begin(pass, heldUp, (through) => {
+        devices.run(members, inParts, (occupied) =>
+          begin(pass, state, occupied, (through) => {
             passed(through);
-            if (ahead) over();
-            else leave(over);
+            if (ahead) devices.over(occupied);
+            else leave(state, occupied, left);
           }),
         );
-        if (ahead) clock.at(clock.now() + workOn(pass).submits, () => leave());
-      };
-      turns.push(() => transitions.whenBegun(members, residence, handOver));
-      if (turns.length === 1) turns[0]!();
+        if (ahead) clock.at(clock.now() + workOn(pass).submits, () => leave(state, undefined, left));
+      });
+      if (turns.length === 1) takeTurn(state);
     },
   };
 }
 
 interface GroupState {
+  readonly members: readonly number[];
+  /** Of its stage. */
+  readonly residence: string;
   readonly ring: readonly LaneShare[];
   /** Of each rank to its neighbour in the next group. */
   readonly onwards: readonly Road[];

@@ -20,6 +20,8 @@ export interface WeightWait {
   readonly end: number;
 }
 
+const NO_WAITS: readonly WeightWait[] = [];
+
 /** How long a pass takes, and where it waits for weights. */
 export interface PassTime {
   readonly seconds: number;
@@ -85,6 +87,8 @@ export function createTransitions(
   planOf: (transition: RuntimeTransition) => ClockTransition,
 ): Transitions {
   const moves = new Map<number, DeviceMoves>();
+  /** How many of them are not over. */
+  let underWay = 0;
   const exposures = new Map<number, Exposure[]>();
   const known = new Map<RuntimeTransition, ClockTransition>();
   const planned = (transition: RuntimeTransition): ClockTransition => {
@@ -111,7 +115,7 @@ export function createTransitions(
     return found?.residence === residence ? found : undefined;
   };
   const whenBegun = (group: readonly number[], residence: string, begun: () => void): void => {
-    if (moves.size > 0)
+    if (underWay > 0)
       for (const device of group) {
         const pending = incoming(device, residence);
         if (pending === undefined || pending.begun) continue;
@@ -137,6 +141,7 @@ export function createTransitions(
           waiting: undefined,
         };
         moves.set(device, state);
+        underWay++;
         devices.whenCleared(device, () => {
           const begin = clock.now();
           const { arrivals, end, spans } = moving.begin(device, begin);
@@ -145,6 +150,7 @@ export function createTransitions(
           Object.assign(state, { begun: true, arrivals, end, waiting });
           for (const resume of state.parked.splice(0)) resume();
           clock.at(end, () => {
+            underWay--;
             endWaiting(device, state);
             if (--left === 0) done();
           });
@@ -155,14 +161,15 @@ export function createTransitions(
     },
     whenBegun,
     isComing: (group, residence) =>
-      group.some((device) => (incoming(device, residence)?.end ?? 0) > clock.now()),
+      underWay > 0 && group.some((device) => (incoming(device, residence)?.end ?? 0) > clock.now()),
     passTime(group, residence, size, start, pure) {
+      if (underWay === 0) return { seconds: pure, waits: NO_WAITS };
       const arriving: DeviceMoves[] = [];
       for (const device of group.devices) {
         const each = incoming(device, residence);
         if (each !== undefined && each.end > start) arriving.push(each);
       }
-      if (arriving.length === 0) return { seconds: pure, waits: [] };
+      if (arriving.length === 0) return { seconds: pure, waits: NO_WAITS };
       let at = start;
       const waits: WeightWait[] = [];
       for (const [section, { layer, seconds }] of group.cost.layers(size).entries()) {
