@@ -2,10 +2,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../../compiler/compile.js';
-import { findCandidates, STRATEGIES } from '../../../compiler/planner/candidates.js';
+import { findCandidates, STRATEGIES, type Candidate } from '../../../compiler/planner/candidates.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import { decided, type Tuned } from '../../../runtime/tune/search.js';
-import type { Goal } from '../../../runtime/tune/trial.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import { runThrough } from '../../../runtime/run-through.js';
+import {
+  decided,
+  searchInParts,
+  type Tuned,
+  type TuneOptions,
+  type TuneResult,
+} from '../../../runtime/tune/search.js';
+import { trialInParts, type Goal, type Trial, type TrialSetting } from '../../../runtime/tune/trial.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -41,6 +49,23 @@ describe('tune', () => {
         const front = tune(candidates, all, { goal: { kind: 'front' }, compile }).ranked;
         for (const each of every.ranked.filter((one) => !isBeaten(one, every.ranked)))
           expect(front.some((other) => sameFigures(each, other))).toBe(true);
+      }),
+      { numRuns: 3 },
+    );
+  });
+
+  it('finds the same plans with trials that end in any order, at any time', () => {
+    const turns = fc.array(fc.nat(), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(machine, requests, turns, fc.integer({ min: 2, max: 4 }), (made, all, chosen, atOnce) => {
+        const sizes = { microbatchTokens: [16, 64], batchRequests: [2, 8] };
+        const some = (_: unknown, i: number): boolean => i % 17 === (all.length * 5) % 17;
+        const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
+        const compile = compileOnce();
+        const alone = tune(candidates, all, { keep: 2, compile });
+        const found = tuneInDisorder(candidates, all, { keep: 2, compile, atOnce }, chosen);
+        expect(found.ranked.slice(0, 2).map(makespan)).toEqual(alone.ranked.slice(0, 2).map(makespan));
+        expect(decided(found.counts)).toBe(candidates.length);
       }),
       { numRuns: 3 },
     );
@@ -104,6 +129,33 @@ function compileOnce(): PlanCompiler {
     known.set(key, result);
     return result;
   };
+}
+
+/** A search with several trials under way, which end one by one at pauses that are chosen, and where it awaits some. */
+function tuneInDisorder(
+  candidates: readonly Candidate[],
+  all: readonly SimulatedRequest[],
+  options: TuneOptions,
+  chosen: readonly number[],
+): TuneResult {
+  const search = searchInParts(candidates, all, options);
+  const underWay: { readonly trial: Trial; readonly setting: TrialSetting }[] = [];
+  let part = search.next([]);
+  for (let turn = 0; !part.done; turn++) {
+    const said = part.value;
+    if (said.kind === 'start') {
+      underWay.push(said);
+      expect(underWay.length).toBeLessThanOrEqual(options.atOnce!);
+    }
+    const choice = chosen[turn % chosen.length]!;
+    const ends =
+      said.kind === 'await' || choice % 3 === 0 ? underWay.splice(choice % underWay.length, 1) : [];
+    part = search.next(
+      ends.map(({ trial, setting }) => ({ trial, outcome: runThrough(trialInParts(trial, setting)) })),
+    );
+  }
+  expect(underWay).toEqual([]);
+  return part.value;
 }
 
 /** Both figures of another are better. */
