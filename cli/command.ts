@@ -23,13 +23,22 @@ export function action<Args extends unknown[]>(
   return async (...args) => context.exit(await body(...args));
 }
 
-/** Action of a command that opens devices: its body runs in a GPU process unless this one will do. */
+/**
+ * Action of a command that opens devices: its body runs in a GPU process unless this one will do, and is loaded there
+ * alone.
+ */
 export function gpuAction<Args extends unknown[]>(
   context: CommandContext,
-  body: (...args: Args) => Promise<ExitCode>,
+  load: () => Promise<(context: CommandContext, ...args: Args) => Promise<ExitCode>>,
 ): (...args: Args) => Promise<void> {
-  return async (...args) =>
-    context.exit(context.devicesHere ? await body(...args) : await runInGpuProcess(context.terminal));
+  return async (...args) => {
+    const status = context.devicesHere
+      ? await (
+          await load()
+        )(context, ...args)
+      : await runInGpuProcess(context.terminal);
+    context.exit(status);
+  };
 }
 
 /** Option of every command that has a machine-readable form. */

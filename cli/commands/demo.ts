@@ -1,25 +1,8 @@
 /** `fulcrum demo`: the shipped model over its own requests, and how many of its answers are exactly right. */
-import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { Option } from 'commander';
-import { PLAN_WEIGHT_TYPES, type WeightType } from '../../compiler/model/weight-types.js';
-import { addJsonOption, gpuAction, interruptible, type AddCommand } from '../command.js';
-import { accuracyOf, DEMO_PLAN_FILE, DEMO_REQUESTS } from '../demo-accuracy.js';
-import { EXIT } from '../exit-codes.js';
-import { formatTable } from '../format.js';
-import { loadGraph } from '../load-graph.js';
-import { exitCodeOf, reportOutcome, runPlan } from '../run-plan.js';
-import { runFigures } from '../run-report.js';
-import { runSummary } from '../run-summary.js';
-import { err, out } from '../terminal.js';
-
-interface DemoOptions {
-  readonly plan: string;
-  readonly weights?: WeightType;
-  readonly prefixReuse: boolean;
-  readonly out: string;
-  readonly json?: boolean;
-}
+import { PLAN_WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
+import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
 
 export const addDemoCommand: AddCommand = (program, context) => {
   const command = program
@@ -33,47 +16,5 @@ export const addDemoCommand: AddCommand = (program, context) => {
     )
     .option('--no-prefix-reuse', 'compute every prompt whole, also what it has in common with others')
     .option('--out <file>', 'where the answers go', join('out', 'demo.jsonl'));
-  addJsonOption(command).action(
-    gpuAction(context, async (options: DemoOptions) => {
-      const { terminal } = context;
-      const { plan, weights } = options;
-      const loaded = loadGraph(DEMO_PLAN_FILE, { plan, ...(weights && { weights }) }, terminal);
-      if (loaded.kind === 'failed') return loaded.exit;
-      const { graph } = loaded;
-      const stages = graph.stages.map(
-        ({ name, mesh }) => `${name} (dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp})`,
-      );
-      const held = `${graph.model.weights} weights`;
-      err(terminal, `clerk over 256 requests with plan ${graph.plan}, ${held}: ${stages.join(', ')}`);
-      mkdirSync(dirname(options.out), { recursive: true });
-      const run = await interruptible((signal) =>
-        runPlan(
-          {
-            graph,
-            requestsPath: DEMO_REQUESTS,
-            resultsPath: options.out,
-            start: 'overwrite',
-            reusesPrefixes: options.prefixReuse,
-            signal,
-          },
-          terminal,
-        ),
-      );
-      reportOutcome(run, options.out, terminal);
-      // A run that was cut short says nothing about how good the answers are.
-      const accuracy = exitCodeOf(run) === EXIT.ok ? accuracyOf(options.out) : undefined;
-      if (options.json) {
-        out(terminal, JSON.stringify({ ...runSummary('demo', options.out, run, graph), accuracy }, null, 2));
-      } else {
-        const right = accuracy && `${accuracy.right} of ${accuracy.of} answers exactly right`;
-        const rows = [
-          ...(right === undefined ? [] : [['accuracy', right]]),
-          ...runFigures(run),
-          ['answers', options.out],
-        ];
-        out(terminal, formatTable(rows));
-      }
-      return exitCodeOf(run);
-    }),
-  );
+  addJsonOption(command).action(gpuAction(context, async () => (await import('../run-demo.js')).runDemo));
 };

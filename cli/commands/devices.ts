@@ -1,78 +1,6 @@
 /** `fulcrum devices`: the adapters found, what they can do, how fast bytes move, and what the cost model wants to know. */
-import { totalmem } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
-import { measureBandwidth, type MeasuredBandwidth } from '../../runtime/device/bandwidth.js';
-import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../../runtime/device/calibrate.js';
-import { listAdapters, type AdapterReport } from '../../runtime/device/dawn-instance.js';
-import { openDevices } from '../../runtime/device/dawn.js';
-import { calibratedPlan, describeCalibration, memoryOf } from '../calibration.js';
-import { addJsonOption, gpuAction, parseCount, type AddCommand, type CommandContext } from '../command.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
-import { jsonDocument } from '../json-document.js';
-import { err, out } from '../terminal.js';
-import { formatBytes, formatTable } from '../format.js';
-import { writeText } from '../write-text.js';
-
-const NO_ADAPTER = `No WebGPU adapter was found on this machine.
-
-A GPU needs its Vulkan driver (Linux), Direct3D 12 (Windows) or Metal (macOS). Without a GPU, Mesa's software Vulkan
-driver 24 or newer serves as one. On Debian and Ubuntu this installs it, or prints the commands to type:
-
-  node scripts/setup.mjs
-
-On other systems install the package of Mesa's Vulkan drivers (Fedora: mesa-vulkan-drivers, Arch: vulkan-swrast).`;
-
-/** Limits that decide which plans fit, with how they are shown. */
-const SHOWN_LIMITS: readonly (readonly [name: string, label: string, show: (value: number) => string])[] = [
-  ['maxBufferSize', 'largest buffer', formatBytes],
-  ['maxStorageBufferBindingSize', 'largest binding', formatBytes],
-  ['maxStorageBuffersPerShaderStage', 'storage buffers per kernel', String],
-  ['maxComputeWorkgroupStorageSize', 'workgroup memory', formatBytes],
-  ['maxComputeInvocationsPerWorkgroup', 'workgroup invocations', String],
-];
-
-/** Features that kernels make use of; `--json` has them all. */
-const USED_FEATURES: readonly string[] = [
-  'shader-f16',
-  'subgroups',
-  'subgroup-size-control',
-  'timestamp-query',
-  'chromium-experimental-subgroup-matrix',
-];
-
-function describe(adapter: AdapterReport, measured: MeasuredBandwidth | undefined): string {
-  const gigabytes = (value: number): string => `${(value / 1e9).toFixed(1)} GB/s`;
-  const [minSubgroup, maxSubgroup] = adapter.subgroupSizes;
-  const rows: (readonly [string, string])[] = [
-    ['kind', adapter.software ? 'software (runs on the CPU)' : 'GPU'],
-    ['vendor', [adapter.vendor, adapter.architecture].filter(Boolean).join(', ')],
-    ['subgroups', minSubgroup === maxSubgroup ? String(minSubgroup) : `${minSubgroup} to ${maxSubgroup}`],
-    ...SHOWN_LIMITS.flatMap(([name, label, show]): (readonly [string, string])[] => {
-      const value = adapter.limits[name];
-      return value === undefined ? [] : [[label, show(value)]];
-    }),
-    ['features', adapter.features.filter((name) => USED_FEATURES.includes(name)).join(', ') || 'none'],
-  ];
-  if (measured !== undefined) {
-    rows.push(
-      ['host to device', gigabytes(measured.upload)],
-      ['device to host', gigabytes(measured.download)],
-      ['copy on the device', gigabytes(measured.copy)],
-      ['read round trip', `${(measured.roundTrip * 1e6).toFixed(0)} us`],
-    );
-  }
-  return `${adapter.description || adapter.device}\n${formatTable(rows).replace(/^/gm, '  ')}`;
-}
-
-interface DevicesOptions {
-  readonly measure: boolean;
-  readonly calibrate?: boolean;
-  readonly devices: number;
-  readonly quick?: boolean;
-  readonly name: string;
-  readonly out?: string;
-  readonly json?: boolean;
-}
+import { addJsonOption, gpuAction, parseCount, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
@@ -89,9 +17,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
     .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout');
   addJsonOption(command).action(
-    gpuAction(context, (options: DevicesOptions) =>
-      options.calibrate ? calibrateMachine(options, context) : showDevices(options, context),
-    ),
+    gpuAction(context, async () => (await import('../report-devices.js')).reportDevices),
   );
 };
 
@@ -99,47 +25,4 @@ function parseName(text: string): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text))
     throw new InvalidArgumentError('expected a name of the plan language');
   return text;
-}
-
-async function showDevices(options: DevicesOptions, { terminal }: CommandContext): Promise<ExitCode> {
-  const adapters = await listAdapters();
-  let measured: MeasuredBandwidth | undefined;
-  if (options.measure && adapters.length > 0) {
-    const [device] = await openDevices(1);
-    measured = await measureBandwidth(device!);
-    device!.destroy();
-  }
-  if (options.json) out(terminal, jsonDocument('devices', { adapters, measured }));
-  else if (adapters.length > 0)
-    out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
-  if (adapters.length > 0) return EXIT.ok;
-  err(terminal, NO_ADAPTER);
-  return EXIT.runtime;
-}
-
-async function calibrateMachine(
-  { devices: count, quick, name, out: file, json }: DevicesOptions,
-  { terminal }: CommandContext,
-): Promise<ExitCode> {
-  const [adapter] = await listAdapters();
-  if (adapter === undefined) {
-    err(terminal, NO_ADAPTER);
-    return EXIT.runtime;
-  }
-  const devices = await openDevices(count);
-  try {
-    const effort = quick ? QUICK_EFFORT : FULL_EFFORT;
-    const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
-    const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
-    err(terminal, `${describeCalibration(measured)}\n`);
-    if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
-    else if (file === undefined) out(terminal, plan.trimEnd());
-    const problem = file === undefined ? undefined : writeText(file, plan);
-    if (problem !== undefined) err(terminal, `error: ${problem}`);
-    else if (file !== undefined)
-      err(terminal, `wrote ${file}; \`import { ${name}_machine } from "./${file}"\` names the topology`);
-    return problem === undefined ? EXIT.ok : EXIT.runtime;
-  } finally {
-    for (const device of devices) device.destroy();
-  }
 }
