@@ -3,7 +3,7 @@ import type { CompileResult } from '../../compiler/compile.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LinkLoad } from '../../compiler/ir/transitions.js';
 import { printMesh } from '../../compiler/ir/print.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { Plan, Stage } from '../../compiler/plan/plan.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
@@ -51,6 +51,7 @@ export function figuresOf(
     Math.max(0, ...runtime.devices.map(pick));
   return [
     ...plan.stages.flatMap((stage): Figure[] => [
+      text(`${stage.name}: devices`, kindsOf(stage, plan)),
       text(`${stage.name}: mesh`, printMesh(stage.mesh)),
       count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
       count('layout', `${stage.name}: requests at once`, stage.batchRequests),
@@ -107,6 +108,16 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
     predicted('transitions', 'count', transitions.count),
     ...linkUse.map(({ link, bytes }) => predicted(`bytes over ${link}`, 'bytes', bytes)),
   ];
+}
+
+/** How many devices of which kind a stage has: `4 l4`. */
+function kindsOf({ devices }: Stage, { topology }: Plan): string {
+  const counts = new Map<string, number>();
+  for (const device of devices) {
+    const { name } = topology.devices[device]!.kind;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, amount]) => `${amount} ${name}`).join(', ');
 }
 
 /** Ops of one step of a replica, on all its ranks. */

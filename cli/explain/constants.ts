@@ -4,6 +4,7 @@
  */
 import { formatQuantity } from '../../compiler/check/units.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import { ACTIVATION_BYTES } from '../../compiler/cost/kernel-work.js';
 import { GEMM_TILE_ROWS } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type { DeviceKind, Link, Plan, Topology } from '../../compiler/plan/plan.js';
@@ -22,11 +23,14 @@ export interface Constant {
 
 type Texts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
 
-/** Constants of the plan's devices, links and engine, in the order of the topology. */
-export function planConstants({ topology }: Pick<Plan, 'topology'>, texts: Texts): readonly Constant[] {
+/** Constants of the plan's devices, tiers, links and engine, in the order of the topology. */
+export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
+  const { topology } = plan;
   const kinds = new Map(topology.devices.map(({ kind }) => [kind.name, kind]));
   return [
     ...[...kinds.values()].flatMap((kind) => deviceConstants(kind, texts)),
+    memoryUse(plan, texts),
+    ...tierConstants(topology, texts),
     ...topology.links.flatMap((link) => linkConstants(link, texts)),
     ...overheadConstants(topology, texts),
     ...engineConstants(topology, texts),
@@ -82,6 +86,22 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
   ];
 }
 
+/** How much of device memory there is for weights, workspace and KV. */
+function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Texts): Constant {
+  const [what, value] = [`${name}: memory_use`, formatQuantity(part, 'fraction')];
+  return defaults.some((each) => each.what === 'memory_use')
+    ? taken(what, value, origin, texts)
+    : given(what, value, origin, 'memory_use', texts);
+}
+
+/** Capacities; instances of a tier in groups that are alike are one declaration. */
+function tierConstants({ tiers }: Topology, texts: Texts): readonly Constant[] {
+  const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
+  return [...declared.values()].map(({ name, capacity, origin }) =>
+    given(`${name}: capacity`, formatQuantity(capacity, 'bytes'), origin, 'capacity', texts),
+  );
+}
+
 function linkConstants(link: Link, texts: Texts): readonly Constant[] {
   const { from, to, bandwidth, latency, latencyAssumed, allreduce, allreduceLatency, origin } = link;
   const own = (property: string, value: string): Constant =>
@@ -125,11 +145,13 @@ function times(record: Readonly<Record<number, number>>): string {
 
 /** What of the engine is modelled, as `simulate` takes it where no switch says otherwise. */
 function engineConstants({ origin }: Topology, texts: Texts): readonly Constant[] {
-  return Object.entries(ENGINE_WORDS).map(([key, what]) => {
+  const switches = Object.entries(ENGINE_WORDS).map(([key, what]) => {
     const value = FULCRUM_ENGINE[key as keyof EngineModel];
     const shown = typeof value === 'number' ? formatQuantity(value, 'bytes') : value ? 'on' : 'off';
     return taken(`engine: ${what}`, shown, origin, texts);
   });
+  const inMemory = formatQuantity(ACTIVATION_BYTES, 'bytes');
+  return [...switches, taken('engine: element of activations in device memory', inMemory, origin, texts)];
 }
 
 const ENGINE_WORDS: Readonly<Record<keyof EngineModel, string>> = {

@@ -32,7 +32,7 @@ export interface Work {
 export type WorkKind = 'gemm' | 'attention' | 'elementwise';
 
 /** Element bytes of activations in device memory. */
-const ACTIVATION = 4;
+export const ACTIVATION_BYTES = 4;
 
 interface Facts {
   readonly rows: number;
@@ -52,7 +52,7 @@ const overColumns =
   (columns: (params: Facts['params']) => number, flops: number): KernelWork['work'] =>
   ({ rows, params }) => ({
     flops: rows * columns(params) * flops,
-    bytes: rows * columns(params) * ACTIVATION,
+    bytes: rows * columns(params) * ACTIVATION_BYTES,
   });
 
 const cols = (times: number) => (params: Facts['params']) => times * params['cols']!;
@@ -62,7 +62,7 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
     kind: 'elementwise',
     work: ({ rows, params, element }) => ({
       flops: 0,
-      bytes: rows * params['hidden']! * (element + ACTIVATION),
+      bytes: rows * params['hidden']! * (element + ACTIVATION_BYTES),
     }),
   },
   rms_norm: { kind: 'elementwise', work: overColumns(cols(2), 2) },
@@ -76,14 +76,14 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
     kind: 'gemm',
     work: ({ rows, params, element }) => {
       const [n, k] = [params['n']!, params['k']!];
-      return { flops: 2 * rows * n * k, bytes: n * k * element + rows * (n + k) * ACTIVATION };
+      return { flops: 2 * rows * n * k, bytes: n * k * element + rows * (n + k) * ACTIVATION_BYTES };
     },
   },
   rope_append: {
     kind: 'elementwise',
     work: ({ rows, params, element }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
-      const read = (heads + 2 * kvHeads) * dim * ACTIVATION;
+      const read = (heads + 2 * kvHeads) * dim * ACTIVATION_BYTES;
       return {
         flops: 6 * rows * (heads + kvHeads) * dim,
         bytes: rows * (2 * read + 2 * kvHeads * dim * element),
@@ -102,7 +102,7 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
         flops: 4 * Math.min(step.pairs, most) * heads * dim,
         bytes:
           Math.min(step.keys, most) * 2 * read * dim * element +
-          2 * rows * heads * dim * ACTIVATION +
+          2 * rows * heads * dim * ACTIVATION_BYTES +
           // Read and written, whatever the window.
           (step.copied ?? 0) * 4 * kvHeads * dim * element,
       };

@@ -46,6 +46,8 @@ describe('the constants of a simulation', () => {
     expect(all.get('mine: shared_host')).toMatchObject({ value: '2: 30%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
     expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
+    expect(all.get('host: capacity')).toMatchObject({ value: '8.59 GB', origin: 'declared', at: at(6) });
+    expect(all.get('p: memory_use')).toMatchObject({ value: '90%', origin: 'default' });
     expect(all.get('a <-> b: allreduce')).toMatchObject({
       value: '2: 3 GB/s',
       origin: 'declared',

@@ -1,5 +1,5 @@
 /** `fulcrum diff`: figures side by side, and which plans are put there. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -113,6 +113,21 @@ describe('diff', () => {
     expect(byName(two!).get('serve: mesh')).toMatchObject({ after: '(dp: 4)' });
     const run = await runInProcess('diff', pipeline, pipeline, '--plan', 'p');
     expect(run.out).toMatch(/p\n {2}no difference in \d+ figures/);
+  });
+
+  it('tells another kind of device', async () => {
+    const text = readFileSync(pipeline, 'utf8').replace('"std/local"', '"./machine.plan"');
+    const on = (folderName: string, kind: string): string => {
+      const own = join(folder, folderName);
+      mkdirSync(own);
+      const machine = `import { ${kind} } from "std/devices"
+topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu <-> gpu { bandwidth: 1 GB/s }, link gpu <-> host { bandwidth: 1 GB/s } }\n`;
+      writeFileSync(join(own, 'machine.plan'), machine);
+      writeFileSync(join(own, 'own.plan'), text);
+      return join(own, 'own.plan');
+    };
+    const [change] = (await diffs(on('first', 'l4'), on('second', 'a10'), '--plan', 'p')).all;
+    expect(byName(change!).get('serve: devices')).toMatchObject({ before: '4 l4', after: '4 a10' });
   });
 
   it('predicts no time where there is no workload to choose, and says so', async () => {
