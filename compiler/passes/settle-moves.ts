@@ -4,10 +4,9 @@
  * neighbours (`written-bytes.ts`). So the moves are read off those of the runtime graph: what is reported is what the
  * executor moves, to the byte.
  */
-import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
 import type { WeightMoves } from '../ir/in-place.js';
-import { contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
+import { area, contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
 import { weightRowBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightCopy, WeightPiece } from '../ir/runtime-graph.js';
 import type { Eviction, RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
@@ -189,14 +188,18 @@ function completed(
   // Most pieces come whole.
   const [only] = mine;
   if (mine.length === 1 && contains(only!.piece, wanted)) return mine;
-  const alike = groupBy(mine, ({ kind, source, anew }) => `${kind} ${source} ${anew}`);
-  const moved = [...alike.values()].flatMap((members) =>
-    joinRectangles(members.map(({ piece }) => piece)).map((rectangle) => {
+  const moved = mine.flatMap((first): readonly MovedPart[] => {
+    const members = mine.filter((part) => isMovedAlike(part, first));
+    if (members[0] !== first) return [];
+    if (members.length === 1) return members;
+    return joinRectangles(members.map(({ piece }) => piece)).map((rectangle) => {
       const inside = members.filter(({ piece }) => contains(rectangle, piece));
       const bytes = inside.reduce((sum, part) => sum + part.bytes, 0);
-      return { ...members[0]!, piece: { tensor, ...rectangle }, bytes };
-    }),
-  );
+      return { ...first, piece: { tensor, ...rectangle }, bytes };
+    });
+  });
+  // Parts do not overlap: where they are as large as the piece, nothing is left of it.
+  if (mine.reduce((sum, { piece }) => sum + area(piece), 0) === area(wanted)) return moved;
   const rest = subtractAll(
     { rows, cols },
     mine.map(({ piece }) => piece),
@@ -206,4 +209,8 @@ function completed(
     return { kind: 'keep', piece, bytes: bytesOf(piece) };
   });
   return [...kept, ...moved];
+}
+
+function isMovedAlike(a: MovedPart, b: MovedPart): boolean {
+  return a.kind === b.kind && a.source === b.source && a.anew === b.anew;
 }

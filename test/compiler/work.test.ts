@@ -1,6 +1,7 @@
 /** How often the costly parts of compiling run, and what they make: with what is distinct, not with layers and devices. */
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { compilePlan, type CompileResult } from '../../compiler/compile.js';
+import type { Rectangle } from '../../compiler/ir/rectangles.js';
 import { layOutArena } from '../../compiler/ir/weight-arena.js';
 import { lowerTransition } from '../../compiler/passes/lower-transitions.js';
 import { chooseSent } from '../../compiler/reshard/plan-moves.js';
@@ -42,10 +43,18 @@ function compileInTurns(layers: number, replicas: number): CompileResult {
   return compilePlan({ ...makePlan(reshard(layers, replicas)), residence: 'switch' });
 }
 
-/** Different values among the intervals that holdings consist of, by identity. */
-function intervals({ transitions: { holdings } }: CompileResult): number {
-  const pieces = Object.values(holdings).flatMap((ranks) => ranks.flatMap((rank) => rank.weights));
+/** Different values among the intervals that some pieces consist of, by identity. */
+function intervals(pieces: readonly Rectangle[]): number {
   return new Set(pieces.flatMap(({ rows, cols }) => [rows, cols])).size;
+}
+
+function heldPieces({ transitions: { holdings } }: CompileResult): readonly Rectangle[] {
+  return Object.values(holdings).flatMap((ranks) => ranks.flatMap((rank) => rank.weights));
+}
+
+function cutPieces({ runtime: { stages } }: CompileResult): readonly Rectangle[] {
+  const weights = stages.flatMap(({ shards }) => shards.flatMap((shard) => shard.weights));
+  return weights.flatMap(({ pieces }) => pieces);
 }
 
 describe('compiling a re-shard', () => {
@@ -73,8 +82,15 @@ describe('compiling a re-shard', () => {
   });
 
   it('makes the rectangles of all layers once, whatever their number', () => {
-    const few = intervals(compileInTurns(8, 1));
-    expect(intervals(compileInTurns(32, 1))).toBe(few);
-    expect(intervals(compileInTurns(8, 4))).toBe(few);
+    const few = intervals(heldPieces(compileInTurns(8, 1)));
+    expect(intervals(heldPieces(compileInTurns(32, 1)))).toBe(few);
+    expect(intervals(heldPieces(compileInTurns(8, 4)))).toBe(few);
+  });
+
+  it('cuts the weights of layers that lie alike once, whatever their number', () => {
+    const [few, many] = [compileInTurns(16, 1), compileInTurns(64, 1)].map(cutPieces);
+    expect(many!.length).toBeGreaterThan(3 * few!.length);
+    // Who sends a part, and so how it is cut, is not the same for all: more layers are cut in a few ways more.
+    expect(intervals(many!)).toBeLessThan(1.2 * intervals(few!));
   });
 });
