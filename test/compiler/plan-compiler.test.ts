@@ -2,8 +2,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan, createPlanCompiler } from '../../compiler/compile.js';
+import type { CheckedExpectation } from '../../compiler/plan/plan.js';
 import { candidateLabel, candidatePlan, findCandidates } from '../../compiler/planner/candidates.js';
 import { machine, planOn } from '../runtime/tune/machines.js';
+import { makePlan } from './support/make-plan.js';
 
 describe('createPlanCompiler', () => {
   it('makes the same graphs as compiling each plan by itself', () => {
@@ -22,5 +24,34 @@ describe('createPlanCompiler', () => {
       }),
       { numRuns: 3 },
     );
+  });
+
+  it('judges what a plan expects of transitions by the bytes that they move', () => {
+    const plan = makePlan({
+      shape: { layers: 4 },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2, tp: 1 } },
+        { name: 'decode', mesh: { tp: 2 } },
+      ],
+    });
+    const moving = { ...plan, residence: 'switch' as const };
+    const { bytes } = compilePlan(moving).transitions.weights.find(({ to }) => to === 'decode')!;
+    const expected = (limit: number): CheckedExpectation => ({
+      kind: 'bound',
+      measure: 'bytes',
+      edge: { from: 'prefill', to: 'decode' },
+      per: 'transition',
+      op: '==',
+      limit,
+      origin: plan.origin,
+    });
+    const compile = createPlanCompiler();
+    const found = (limit: number): number =>
+      compile({ ...moving, expectations: [expected(limit)] }).diagnostics.length;
+    // Also after the same moves were lowered for a plan that expects nothing.
+    expect(compile(moving).diagnostics).toEqual([]);
+    expect(bytes.upload + bytes.peer).toBeGreaterThan(0);
+    expect(found(bytes.upload + bytes.peer)).toBe(0);
+    expect(found(bytes.upload + bytes.peer + 1)).toBe(1);
   });
 });
