@@ -1,5 +1,5 @@
 /** From a file named on the command line to one of its plans, compiled, with everything said on the way. */
-import { relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { compileChecked, withSimulated, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
@@ -12,19 +12,13 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { fileHost } from '../runtime/file-host.js';
 import { plural } from './format.js';
 import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
+import { shownPath } from './shown-path.js';
 import { err, type Terminal } from './terminal.js';
 
 export interface CheckedFile extends CheckResult {
   /** Absolute. */
   readonly path: string;
   readonly render: RenderOptions;
-}
-
-/** How a path is shown: relative to the working directory where that is shorter. */
-export function shownPath(path: string): string {
-  if (path.startsWith('std/')) return path;
-  const fromHere = relative(process.cwd(), path);
-  return fromHere !== '' && fromHere.length < path.length ? fromHere : path;
 }
 
 /** Checks a plan file. A file that cannot be read is a diagnostic like any other. */

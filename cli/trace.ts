@@ -11,7 +11,7 @@ import {
 import { HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from '../runtime/file-host.js';
 import { formatCount } from './format.js';
-import { shownPath } from './load-plan.js';
+import { shownPath } from './shown-path.js';
 import { placeName } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
 

@@ -8,14 +8,8 @@ import { describeDiff, diffFigures, markdownDiff } from '../diff/diff.js';
 import { figuresOf, type Figure } from '../diff/figures.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
-import {
-  checkPlanFile,
-  choosePlan,
-  compileOrRefuse,
-  refuseUnsound,
-  shownPath,
-  type CheckedFile,
-} from '../load-plan.js';
+import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
+import { shownPath } from '../shown-path.js';
 import { err, out, type Terminal } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 

@@ -9,8 +9,8 @@ import { systemReason } from '../../runtime/system-reason.js';
 import { action, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
-import { shownPath } from '../load-plan.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
+import { shownPath } from '../shown-path.js';
 import { err, out, type Terminal } from '../terminal.js';
 import { writeText } from '../write-text.js';
 
