@@ -106,13 +106,13 @@ export function decodeSpans(
       base: (fixed * held) / room,
       over: (perRow * byRow * tokens * tokens) / room,
     }));
-  // Engines that share a pipeline decode one sequence each if nothing more.
+  // Engines that share a pipeline have a page and decode a sequence each, if nothing more.
   const atOnce = Math.max(1, Math.min(decoding, Math.max(batchRequests, pp))) / dp;
   return {
     fewestSteps,
     places,
     inFlight,
-    held: room === 0 ? [] : curves(decodePages / dp, leastPages(kv, shortestPrompt), room),
+    held: room === 0 ? [] : curves(decodePages / dp, leastPages(kv, shortestPrompt), Math.max(room, pp)),
     together: curves(tokens, 1, atOnce),
   };
 }
