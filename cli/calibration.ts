@@ -1,4 +1,5 @@
 /** What a calibration measured, as a device and a topology of a plan file. */
+import { isAbsolute } from 'node:path';
 import { formatPlan } from '../grammar/format.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
@@ -28,6 +29,11 @@ function gemmByRows({ gemm }: Calibration): ReadonlyMap<number, number> {
 const giga = (value: number): string => `${(value / 1e9).toPrecision(3)}`;
 const micro = (seconds: number): string => `${Number((seconds * 1e6).toPrecision(3))} us`;
 const percent = (fraction: number): string => `${Number((100 * fraction).toPrecision(3))}%`;
+
+/** What a plan file in the working directory writes to have the topology of the file that was written. */
+export function importOf(name: string, file: string): string {
+  return `import { ${name}_machine } from "${isAbsolute(file) ? file : `./${file}`}"`;
+}
 
 /** A plan file with the device and the topology; `import` it by name. */
 export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: CalibratedMachine): string {

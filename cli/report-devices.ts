@@ -4,7 +4,7 @@ import { measureBandwidth, type MeasuredBandwidth } from '../runtime/device/band
 import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrate.js';
 import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
-import { calibratedPlan, describeCalibration, memoryOf } from './calibration.js';
+import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calibration.js';
 import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
@@ -114,7 +114,7 @@ async function calibrateMachine(
     const problem = file === undefined ? undefined : writeText(file, plan);
     if (problem !== undefined) err(terminal, `error: ${problem}`);
     else if (file !== undefined)
-      err(terminal, `wrote ${file}; \`import { ${name}_machine } from "./${file}"\` names the topology`);
+      err(terminal, `wrote ${file}; \`${importOf(name, file)}\` names the topology`);
     return problem === undefined ? EXIT.ok : EXIT.runtime;
   } finally {
     for (const device of devices) device.destroy();

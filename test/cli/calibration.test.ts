@@ -1,6 +1,6 @@
 /** What a calibration writes is a plan file that means what was measured. */
 import { describe, expect, it } from 'vitest';
-import { calibratedPlan, describeCalibration, memoryOf } from '../../cli/calibration.js';
+import { calibratedPlan, describeCalibration, importOf, memoryOf } from '../../cli/calibration.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { oneFileHost } from '../../compiler/host.js';
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
@@ -130,5 +130,10 @@ describe('a calibrated plan file', () => {
       '900 us + bytes / 0.500 GB/s',
     ])
       expect(described).toContain(figure);
+  });
+
+  it('is imported by a path, wherever it was written', () => {
+    expect(importOf('here', 'out/here.plan')).toBe('import { here_machine } from "./out/here.plan"');
+    expect(importOf('here', '/out/here.plan')).toBe('import { here_machine } from "/out/here.plan"');
   });
 });

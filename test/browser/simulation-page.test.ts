@@ -1,0 +1,75 @@
+/** The page of a simulation in a real browser: it asks nothing of anybody, draws, and answers the pointer. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { browserPath } from '../../scripts/setup/browser.mjs';
+import { runInProcess } from '../cli/run-program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fulcrum-page-'));
+let browser: Browser;
+let page: Page;
+const complaints: string[] = [];
+const asked: string[] = [];
+
+beforeAll(async () => {
+  const [lengths, file] = [join(folder, 'lengths.jsonl'), join(folder, 'page.html')];
+  writeFileSync(lengths, '{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+  const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths, '--html', file);
+  expect(run.status).toBe(0);
+  browser = await chromium.launch({
+    executablePath: browserPath()!,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
+  });
+  page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('request', (request) => asked.push(request.url()));
+  await page.goto(pathToFileURL(file).href);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** How many colours the timeline of a plan has been painted with. */
+const colours = (plan: string): Promise<number> =>
+  page.locator(`#${plan} canvas`).evaluate((element) => {
+    const canvas = element as unknown as {
+      readonly width: number;
+      readonly height: number;
+      getContext(kind: '2d'): {
+        getImageData(x: number, y: number, w: number, h: number): { readonly data: Uint8ClampedArray };
+      };
+    };
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size;
+  });
+
+describe('the page of a simulation in a browser', () => {
+  it('is one file, and draws every plan when it is chosen', async () => {
+    const plans = await page.locator('section.plan').evaluateAll((all) => all.map(({ id }) => id));
+    expect(plans).toHaveLength(7);
+    for (const plan of plans) {
+      await page.click(`button[data-shows=${plan}]`);
+      await expect.poll(() => colours(plan)).toBeGreaterThan(8);
+    }
+    expect(asked).toHaveLength(1);
+    expect(complaints).toEqual([]);
+  });
+
+  it('says what the pointer is on', async () => {
+    await page.click('button[data-shows=plan-0]');
+    const box = (await page.locator('#plan-0 canvas').boundingBox())!;
+    const tip = page.locator('#plan-0 .tip');
+    expect(await tip.isVisible()).toBe(false);
+    // The queue of the first device, in the middle of its time.
+    await page.mouse.move(box.x + box.width / 2, box.y + 40);
+    await expect.poll(() => tip.textContent()).toMatch(/prefill|decode/);
+    expect(await tip.isVisible()).toBe(true);
+    expect(complaints).toEqual([]);
+  });
+});
