@@ -127,6 +127,11 @@ export function reachName(kernel: KernelName, { singleRows }: StepSize): string 
   return kernel === 'attention' && singleRows ? 'decode_attention' : kernel;
 }
 
+/** What time a kernel's counts as. */
+export function workKind(kernel: KernelName): WorkKind {
+  return TABLE[kernel].kind;
+}
+
 /** What a kernel op does in a step of this size. */
 export function kernelWork(
   op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,

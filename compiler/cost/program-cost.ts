@@ -10,18 +10,11 @@ import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-program.js';
 import { vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
-import { kernelWork, reachName, type StepSize, type WorkKind } from './kernel-work.js';
+import { kernelWork, reachName, workKind, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
 import type { DraftOp } from '../ir/op-access.js';
 import { figureOf } from './by-size.js';
-import {
-  classesOf,
-  classify,
-  countClasses,
-  isLaunched,
-  type CostedProgram,
-  type OpClass,
-} from './op-classes.js';
+import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
@@ -124,8 +117,9 @@ export function noSeconds(): Record<CostKind, number> {
 
 export function programCost(program: Program, hardware: GroupHardware, engine: EngineModel): ProgramCost {
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
-  const classes = classify(program, program.ops);
-  const sections = layerSections(program);
+  const classOf = classesOf(program, program.ops);
+  const classes = countClasses(classOf);
+  const sections = layerSections(program, classOf);
   const { layer: perLayer, kernel: perKernel, submit, read } = groupOverhead(program, hardware, engine);
   /** Seconds of launching the ops of a section: those that have no rows are not. */
   const launch = ({ layer, kernels }: Section, samples: number): number =>
@@ -135,10 +129,8 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
-    for (const each of ops) {
-      const [kind, time] = opSeconds(each, size, rates, hardware, engine);
-      sum[kind] += time * each.count;
-    }
+    for (const each of ops)
+      sum[costKind(each)] += opSeconds(each, size, rates, hardware, engine) * each.count;
     return sum;
   };
   // All but attention depends on the row counts alone, and a workload has few of those.
@@ -180,7 +172,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       sections.forEach(({ layer, classOf }, section) => {
         let begins = layer === undefined ? 0 : perLayer;
         for (const each of classOf) {
-          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine)[1];
+          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine);
           times.set(each, pure);
           const time = pure + (isLaunched(each.op) && size[each.rows] > 0 ? perKernel : 0);
           const what = each.op.op === 'kernel' || each.op.op === 'sample' ? 'kernels' : each.op.op;
@@ -233,60 +225,69 @@ function split<T>(
   return [items.filter(goesFirst), items.filter((item) => !goesFirst(item))];
 }
 
+function costKind({ op }: OpClass): CostKind {
+  switch (op.op) {
+    case 'kernel':
+      return workKind(op.kernel);
+    case 'collective':
+      return op.kind;
+    case 'send':
+    case 'recv':
+      return 'send';
+    case 'sample':
+      return 'elementwise';
+  }
+}
+
 function opSeconds(
   each: OpClass,
   size: StepSize,
   rates: readonly DeviceRates[],
   hardware: GroupHardware,
   engine: EngineModel,
-): readonly [CostKind, number] {
+): number {
   const { op } = each;
   switch (op.op) {
-    case 'kernel': {
-      const { kind } = kernelWork(op, size);
+    case 'kernel':
       // What is of no row is not run, whatever weights it would read.
-      if (size[op.rows] === 0) return [kind, 0];
-      return [kind, Math.max(...rates.map((rate) => kernelSeconds(op, size, rate)))];
-    }
+      return size[op.rows] === 0 ? 0 : kernelSeconds(op, size, rates);
     case 'collective':
-      return [
-        op.kind,
-        linkSeconds(
-          op.kind === 'all_reduce' ? (hardware.allReduce ?? FREE) : allGatherCost(hardware.allReduce ?? FREE),
-          size[each.rows] * each.cols.taken * engine.activationBytes,
-        ),
-      ];
+      return linkSeconds(
+        op.kind === 'all_reduce' ? (hardware.allReduce ?? FREE) : allGatherCost(hardware.allReduce ?? FREE),
+        size[each.rows] * each.cols.taken * engine.activationBytes,
+      );
     case 'send':
-      return [
-        'send',
-        linkSeconds(hardware.send ?? FREE, size[each.rows] * each.cols.given * engine.activationBytes),
-      ];
+      return linkSeconds(hardware.send ?? FREE, size[each.rows] * each.cols.given * engine.activationBytes);
     case 'recv':
-      return ['send', 0];
+      return 0;
     case 'sample':
-      return [
-        'elementwise',
-        Math.max(
-          ...rates.map(
-            ({ bandwidth, reach }) => (size.samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
-          ),
+      return Math.max(
+        ...rates.map(
+          ({ bandwidth, reach }) => (size.samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
         ),
-      ];
+      );
   }
 }
 
 const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
 
-/** Seconds of a kernel on one device: the larger of computing and of moving memory. */
-function kernelSeconds(op: Omit<KernelOp, 'id' | 'after'>, size: StepSize, rates: DeviceRates): number {
+/** Seconds of a kernel on the slowest device: the larger of computing and of moving memory. */
+function kernelSeconds(
+  op: Omit<KernelOp, 'id' | 'after'>,
+  size: StepSize,
+  rates: readonly DeviceRates[],
+): number {
   const { kind, flops, bytes } = kernelWork(op, size);
   // Quantised weights become f32 as they are read, and are multiplied as such.
   const dtype = vectorType(op.dtype ?? 'f32');
-  const speed = kind === 'gemm' ? rates.gemmFlops(dtype, size[op.rows]) : rates.flops(dtype);
-  return (
-    Math.max(flops === 0 ? 0 : flops / speed, bytes / rates.bandwidth) /
-    rates.reach(reachName(op.kernel, size))
-  );
+  const reached = reachName(op.kernel, size);
+  let slowest = -Infinity;
+  for (const { gemmFlops, flops: vectorFlops, bandwidth, reach } of rates) {
+    const computing =
+      flops === 0 ? 0 : flops / (kind === 'gemm' ? gemmFlops(dtype, size[op.rows]) : vectorFlops(dtype));
+    slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reach(reached));
+  }
+  return slowest;
 }
 
 interface Section {
@@ -301,15 +302,18 @@ interface Section {
   readonly samples: boolean;
 }
 
-/** Ops that belong together: runs of one layer, and what stands before, between and after them. */
-function layerSections(program: Program): readonly Section[] {
+/**
+ * Ops that belong together: runs of one layer, and what stands before, between and after them.
+ *
+ * @param all the class of every op
+ */
+function layerSections(program: Program, all: readonly OpClass[]): readonly Section[] {
   const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
   for (const op of program.ops) {
     const last = runs.at(-1);
     if (last !== undefined && last.layer === op.layer) last.ops.push(op);
     else runs.push({ layer: op.layer, ops: [op] });
   }
-  const all = classesOf(program, program.ops);
   let from = 0;
   return runs.map(({ layer, ops }) => {
     const first = from;
