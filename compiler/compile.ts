@@ -50,11 +50,11 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   const logical = memory?.logical ?? buildLogical(plan.model);
   if (memory) memory.logical = logical;
   mustBeSound('logical graph', () => verifyLogical(logical));
-  const { graph: sharded, diagnostics } = shardPlan(logical, plan);
+  const roads = roadsOf(plan.topology);
+  const { graph: sharded, diagnostics } = shardPlan(logical, plan, roads.routes);
   const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
   if (diagnostics.some(isError)) return { ...nothing, diagnostics };
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
-  const roads = roadsOf(plan.topology);
   const planned = buildTransitions(sharded, plan, roads, memory);
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {

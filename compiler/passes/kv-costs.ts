@@ -7,21 +7,24 @@ import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
 import type { ModelShape } from '../model/shape.js';
 import { vectorType } from '../model/weight-types.js';
 import type { KvTier, Plan } from '../plan/plan.js';
-import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import { once } from '../once.js';
+import { tierFor, type Routes } from '../plan/routes.js';
 import { neutralPageBytes } from './kv-pools.js';
 
 /**
  * Seconds per token and page. Prefill: the multiply-adds of the layers' matrices over what the prefilling devices
  * reach together; attention over earlier tokens is left out, which favours computing again where contexts are long.
  * Pages: their bytes over the bandwidth of the links, the slowest rank deciding; nothing where no link is declared.
+ *
+ * @param routes those of the plan's topology
  */
 export function loadCosts(
   plan: Plan,
   pools: readonly KvPool[],
   host: KvTier | undefined,
   disk: KvTier | undefined,
+  routes: Routes,
 ): LoadCosts {
-  const routes = routesOf(plan.topology);
   const pageBytes = neutralPageBytes(plan);
   return {
     prefillToken: prefillToken(plan),
@@ -46,13 +49,14 @@ function layerWeights({ hidden, heads, kvHeads, headDim, ffn }: ModelShape): num
 
 function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
   const { devices } = plan.topology;
+  const hostOf = once((group: string) => tierFor(plan.topology, group, host.name)?.path);
   const decoding = plan.stages.find((stage) => stage.phases.includes('decode'));
   const pool = pools.find((each) => decoding !== undefined && each.stages.includes(decoding.name));
   return Math.max(
     0,
     ...(pool?.ranks ?? []).map(({ device, pageBytes }) => {
       const { path, group } = devices[device]!;
-      return seconds(pageBytes, tierFor(plan.topology, group, host.name)?.path, path, routes);
+      return seconds(pageBytes, hostOf(group), path, routes);
     }),
   );
 }

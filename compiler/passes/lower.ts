@@ -194,7 +194,7 @@ export function lowerPlan(
       pageTokens: plan.kv.pageTokens,
       dtype: plan.kv.dtype,
       edges: transitions.kv,
-      costs: loadCosts(plan, pools, tier, disk),
+      costs: loadCosts(plan, pools, tier, disk, planning.roads.routes),
     },
     flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
     transitions: moves,

@@ -9,7 +9,7 @@
 import { once } from '../once.js';
 import { matchesPrefix, parsePath, printPath } from '../plan/places.js';
 import type { Link, Topology } from '../plan/plan.js';
-import { routesOf, type Hop } from '../plan/routes.js';
+import { routesOf, type Hop, type Routes } from '../plan/routes.js';
 
 /** One direction of a link at one place. */
 export interface Lane {
@@ -47,6 +47,8 @@ export interface Road {
 
 export interface Roads {
   readonly topology: Topology;
+  /** What the roads lead over. */
+  readonly routes: Routes;
   /** All lanes met so far; grows as roads are asked for. */
   readonly lanes: readonly Lane[];
   /** What tells a lane from others at its place: its link and direction, as text. */
@@ -129,7 +131,7 @@ export function roadsOf(topology: Topology): Roads {
     if (!there.has(from)) there.set(from, build(topology.devices[from]!.path, topology.devices[to]!.path));
     return there.get(from);
   };
-  return { topology, lanes, laneKind: (id) => laneKinds[id]!, between, betweenDevices };
+  return { topology, routes, lanes, laneKind: (id) => laneKinds[id]!, between, betweenDevices };
 }
 
 /** `gpu <-> host`, with its scope where it has one: `node[*]: gpu <-> host`. */
