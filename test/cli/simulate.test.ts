@@ -1,5 +1,5 @@
 /** `fulcrum simulate` end to end. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -43,6 +43,18 @@ describe('simulate', () => {
     expect(version).toBe(1);
     expect(plans).toHaveLength(1);
     expect(plans[0]).toMatchObject({ plan: 'reshard', requests: { finished: 8 }, transitions: { count: 1 } });
+  });
+
+  it('has no field in its document that is not described', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n');
+    const run = await runInProcess(
+      ...['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--workload', lengths, '--json'],
+    );
+    const [plan] = (JSON.parse(run.out) as { plans: (object & { devices: object[] })[] }).plans;
+    const docs = readFileSync('docs/simulation.md', 'utf8');
+    const about = docs.slice(docs.indexOf('`--json` has all of it'), docs.indexOf('## What is simulated'));
+    for (const field of [...Object.keys(plan!), ...Object.keys(plan!.devices[0]!)])
+      if (field !== 'device') expect(about, field).toContain(`\`${field}\``);
   });
 
   it('writes the trace of one plan', async () => {
