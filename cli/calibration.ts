@@ -43,21 +43,23 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     memory: memoryRate,
     shared,
     sharedHost,
-    staging,
+    pages,
     reach,
     dispatch,
-    host: { step, request },
+    host: { step, request, choose },
     submits,
     reads,
     allReduce,
+    allGather,
     send,
     devices,
   } = measured;
   const peak = Math.max(...gemm.map(({ flops }) => flops));
   const steps = [...gemmByRows(measured)].map(([rows, flops]) => `${rows}: ${percent(flops / peak)}`);
-  const host = 2 / (1 / staging.upload + 1 / staging.download);
   const groups = allReduce.map(({ devices: size, bandwidth }) => `${size}: ${giga(bandwidth)} GB/s`);
-  const latencies = allReduce.map(({ devices: size, latency }) => `${size}: ${micro(latency)}`);
+  const latenciesOf = (exchanges: Calibration['allReduce']): string =>
+    exchanges.map(({ devices: size, latency }) => `${size}: ${micro(latency)}`).join(', ');
+  const latency = (pages.out.latency + pages.in.latency) / 2;
   const among = (times: Calibration['reads']): string =>
     times.map(({ devices: size, seconds }) => `${size}: ${micro(seconds)}`).join(', ');
   const kernels = Object.entries(reach).map(([kernel, part]) => `${kernel}: ${percent(part)}`);
@@ -77,7 +79,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
       ? []
       : [
           '// Through the host.',
-          `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(send.latency)}, allreduce: { ${groups.join(', ')} }, allreduce_latency: { ${latencies.join(', ')} } }`,
+          `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(send.latency)}, allreduce: { ${groups.join(', ')} }, allreduce_latency: { ${latenciesOf(allReduce)} }, allgather_latency: { ${latenciesOf(allGather)} } }`,
         ];
   const text = [
     'language 1',
@@ -100,10 +102,10 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `gpu[${devices}]: ${name}`,
     `tier host { capacity: ${Math.floor(hostMemory / 2 ** 20)} MiB }`,
     ...peers,
-    `// ${giga(staging.upload)} GB/s to the device, ${giga(staging.download)} GB/s from it.`,
-    `link gpu <-> host { bandwidth: ${giga(host)} GB/s, latency: ${micro(staging.roundTrip)} }`,
-    '// Of the host a step and a request, of the devices a kernel; by ranks handing kernels over, and samples.',
-    `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} } }`,
+    '// As KV pages move, out and in.',
+    `link gpu <-> host { bandwidth: ${giga(pages.out.bandwidth)} GB/s, bandwidth_back: ${giga(pages.in.bandwidth)} GB/s, latency: ${micro(latency)} }`,
+    '// Of the host a step, a request and a token, of the devices a kernel; by ranks handing kernels over, and samples.',
+    `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)} }`,
     '}',
   ].join('\n');
   const formatted = formatPlan(`${text}\n`, `${name}.plan`);
@@ -115,8 +117,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
   const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch, submits, reads } = measured;
-  const { step, request } = measured.host;
-  const { allReduce, send } = measured;
+  const { step, request, choose } = measured.host;
+  const { allReduce, allGather, send, pages } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
   const shapes = [...new Set(gemm.map(({ n, k }) => `${n} x ${k}`))];
   const table = formatTable(
@@ -143,12 +145,21 @@ export function describeCalibration(measured: Calibration): string {
     ]),
     ['host to device', rate(staging.upload)],
     ['device to host', rate(staging.download)],
+    ['KV pages out', `${formatDuration(pages.out.latency)} + bytes / ${rate(pages.out.bandwidth)}`],
+    ['KV pages in', `${formatDuration(pages.in.latency)} + bytes / ${rate(pages.in.bandwidth)}`],
     ['dispatch', formatDuration(dispatch)],
-    ['host', `${formatDuration(step)} a step + ${formatDuration(request)} a request`],
+    [
+      'host',
+      `${formatDuration(step)} a step + ${formatDuration(request)} a request, ${formatDuration(choose)} a token`,
+    ],
     ...submits.map((each) => [`submit to ${each.devices}`, formatDuration(each.seconds)]),
     ...reads.map((each) => [`read of ${each.devices}`, formatDuration(each.seconds)]),
     ...allReduce.map(({ devices, latency, bandwidth }) => [
       `all-reduce of ${devices}`,
+      `${formatDuration(latency)} + bytes / ${rate(bandwidth)}`,
+    ]),
+    ...allGather.map(({ devices, latency, bandwidth }) => [
+      `all-gather of ${devices}`,
       `${formatDuration(latency)} + bytes / ${rate(bandwidth)}`,
     ]),
     ...(send === undefined

@@ -126,6 +126,11 @@ export const PROPERTIES = {
   },
   link: {
     bandwidth: { value: rate('12 GB/s'), doc: 'Bytes per second in each direction.', fallback: REQUIRED },
+    bandwidth_back: {
+      value: rate('1.2 GB/s'),
+      doc: 'Bytes per second from its right end to its left one; `bandwidth` then is from left to right.',
+      fallback: 'as `bandwidth`',
+    },
     latency: { value: time('10 us'), doc: 'Time until the first byte is there.', standard: '0 s' },
     allreduce: {
       value: { kind: 'record', keys: ['2', '4', '8'], units: RATES, example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },
@@ -136,6 +141,11 @@ export const PROPERTIES = {
       value: { kind: 'record', keys: ['2', '4', '8'], units: TIMES, example: '{ 2: 90 us, 4: 180 us }' },
       doc: 'Time of an all-reduce of next to nothing, for so many ranks.',
       fallback: 'worked out from `latency`',
+    },
+    allgather_latency: {
+      value: { kind: 'record', keys: ['2', '4', '8'], units: TIMES, example: '{ 2: 80 us, 4: 160 us }' },
+      doc: 'Time of an all-gather of next to nothing, for so many ranks.',
+      fallback: 'half of an all-reduce',
     },
   },
   overhead: {
@@ -151,6 +161,11 @@ export const PROPERTIES = {
     read: {
       value: { kind: 'record', keys: ['1', '2', '4'], units: TIMES, example: '{ 1: 80 us, 4: 200 us }' },
       doc: 'Time to read the samples of a step back from so many ranks.',
+      fallback: 'none',
+    },
+    choose: {
+      value: time('8 us'),
+      doc: 'Time of the engine to choose a token from the samples of a row.',
       fallback: 'none',
     },
   },

@@ -103,7 +103,8 @@ function tierConstants({ tiers }: Topology, texts: Texts): readonly Constant[] {
 }
 
 function linkConstants(link: Link, texts: Texts): readonly Constant[] {
-  const { from, to, bandwidth, latency, latencyAssumed, allreduce, allreduceLatency, origin } = link;
+  const { from, to, bandwidth, bandwidthBack, latency, latencyAssumed, allreduce, origin } = link;
+  const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
     given(`${from} <-> ${to}: ${property}`, value, origin, property, texts);
   const sizes = Object.entries(allreduce).map(
@@ -112,6 +113,9 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
   const delay = formatQuantity(latency, 'seconds');
   return [
     own('bandwidth', formatQuantity(bandwidth, 'bytes/s')),
+    bandwidthBack === undefined
+      ? taken(`${from} <-> ${to}: bandwidth_back`, 'as `bandwidth`', origin, texts)
+      : own('bandwidth_back', formatQuantity(bandwidthBack, 'bytes/s')),
     latencyAssumed ? taken(`${from} <-> ${to}: latency`, delay, origin, texts) : own('latency', delay),
     sizes.length > 0
       ? own('allreduce', sizes.join(', '))
@@ -119,6 +123,9 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
     allreduceLatency === undefined
       ? taken(`${from} <-> ${to}: allreduce_latency`, 'worked out from the latency', origin, texts)
       : own('allreduce_latency', times(allreduceLatency)),
+    allgatherLatency === undefined
+      ? taken(`${from} <-> ${to}: allgather_latency`, 'half of an all-reduce', origin, texts)
+      : own('allgather_latency', times(allgatherLatency)),
   ];
 }
 
@@ -126,8 +133,8 @@ function overheadConstants(
   { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
   texts: Texts,
 ): readonly Constant[] {
-  const { step, layer, request, kernel, submit = {}, read = {} } = overhead;
-  const parts = { step, layer, request, kernel, submit, read };
+  const { step, layer, request, kernel, submit = {}, read = {}, choose = 0 } = overhead;
+  const parts = { step, layer, request, kernel, submit, read, choose };
   return Object.entries(parts).map(([part, seconds]) => {
     const what = `${name}: overhead ${part}`;
     const value = typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds);

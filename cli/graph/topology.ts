@@ -244,7 +244,7 @@ function createDrawing(
       kind: 'link',
       title: `${link.from} <-> ${link.to}`,
       lines: [
-        `${formatQuantity(link.bandwidth, 'bytes/s')} each way, ${formatQuantity(link.latency, 'seconds')}`,
+        `${bandwidthWords(link)}, ${formatQuantity(link.latency, 'seconds')}`,
         ...planned.map(useLine),
         ...(busy === undefined ? [] : [`busiest lane in use ${(100 * busy).toFixed(1)}% of the time`]),
       ],
@@ -289,4 +289,11 @@ function isWithin(path: string, group: string): boolean {
 /** `node.gpu` of `node[2].gpu[5]`. */
 function arrayOf(path: string): string {
   return printPath(parsePath(path).map(({ name }) => ({ name })));
+}
+
+function bandwidthWords({ bandwidth, bandwidthBack }: Link): string {
+  const there = formatQuantity(bandwidth, 'bytes/s');
+  return bandwidthBack === undefined
+    ? `${there} each way`
+    : `${there} there, ${formatQuantity(bandwidthBack, 'bytes/s')} back`;
 }

@@ -38,9 +38,11 @@ const isSize = (key: string): boolean => /^[1-9]\d*$/.test(key);
 
 export const LINK_TABLE = {
   bandwidth: { read: quantity('bytes/s'), required: true },
+  bandwidth_back: { read: quantity('bytes/s') },
   latency: { read: time },
   allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
   allreduce_latency: { read: recordOf('2, 4, 8', isSize, time) },
+  allgather_latency: { read: recordOf('2, 4, 8', isSize, time) },
 };
 
 /** Properties of an `overhead` block. */
@@ -51,6 +53,7 @@ export const OVERHEAD_TABLE = {
   kernel: { read: time },
   submit: { read: recordOf('1, 2, 4', isSize, time) },
   read: { read: recordOf('1, 2, 4', isSize, time) },
+  choose: { read: time },
 };
 
 interface Building {
@@ -200,7 +203,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof Overhead)[]).filter(
         (part) => values.get(part) === undefined,
       );
-      const [submit, readBack] = [values.get('submit'), values.get('read')];
+      const [submit, readBack, choose] = [values.get('submit'), values.get('read'), values.get('choose')];
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -208,6 +211,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         kernel: values.get('kernel') ?? 0,
         ...(submit && { submit }),
         ...(readBack && { read: readBack }),
+        ...(choose !== undefined && { choose }),
       };
       return;
     }
@@ -309,16 +313,19 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
     );
     return;
   }
-  const latencies = values.get('allreduce_latency');
+  const back = values.get('bandwidth_back');
+  const [reducing, gathering] = [values.get('allreduce_latency'), values.get('allgather_latency')];
   b.links.push({
     scope: place.scope,
     from,
     to,
     bandwidth,
+    ...(back !== undefined && { bandwidthBack: back }),
     latency: values.get('latency') ?? 0,
     ...(values.get('latency') === undefined && { latencyAssumed: true }),
     allreduce: values.get('allreduce') ?? {},
-    ...(latencies && { allreduceLatency: latencies }),
+    ...(reducing && { allreduceLatency: reducing }),
+    ...(gathering && { allgatherLatency: gathering }),
     origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
   });
 }

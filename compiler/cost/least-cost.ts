@@ -55,6 +55,7 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   return (work) =>
     work.steps * launches +
     work.sampling * sampling +
+    work.samples * overhead.choose +
     rowSeconds(tokens, work, work.steps, work.tokens) +
     rowSeconds(samples, work, work.sampling, work.samples);
 }

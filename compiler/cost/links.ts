@@ -3,7 +3,7 @@
  *
  * An all-reduce takes `latency + bytes / algorithm bandwidth` (tensor bytes by time). Where a link declares the
  * bandwidth by group size (`allreduce`), that is taken, the nearest declared size at or above the group for others;
- * and likewise the latency (`allreduce_latency`); else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
+ * and likewise the latency (`allreduce_latency`, `allgather_latency`); else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
  * (Patarasuk and Yuan, JPDC 2009; NCCL's performance notes). The narrowest link between neighbours of the group decides.
  */
 import type { Link } from '../plan/plan.js';
@@ -17,6 +17,8 @@ export interface LinkCost {
   readonly bandwidth: number;
   /** The link's declaration has it for groups: it is so however the exchange goes about it. */
   readonly declared?: true;
+  /** Of an all-gather, where the link's declaration has it. */
+  readonly gatherLatency?: number;
 }
 
 /** Time of an all-reduce among devices in this order; undefined where no links join them. */
@@ -30,9 +32,16 @@ export function allReduceCost(routes: Routes, devices: readonly string[]): LinkC
   const declared = figureOf(link?.allreduce ?? {}, ranks);
   const ownLatency = figureOf(link?.allreduceLatency ?? {}, ranks);
   const latency = Math.max(...ring.map((each) => each.latency));
-  if (declared !== undefined) return { latency: ownLatency ?? latency, bandwidth: declared, declared: true };
+  const gatherLatency = figureOf(link?.allgatherLatency ?? {}, ranks);
+  const gather = gatherLatency === undefined ? {} : { gatherLatency };
+  if (declared !== undefined)
+    return { latency: ownLatency ?? latency, bandwidth: declared, declared: true, ...gather };
   const steps = 2 * (ranks - 1);
-  return { latency: ownLatency ?? steps * latency, bandwidth: (narrowest.bandwidth * ranks) / steps };
+  return {
+    latency: ownLatency ?? steps * latency,
+    bandwidth: (narrowest.bandwidth * ranks) / steps,
+    ...gather,
+  };
 }
 
 /** The link of a route over one link. */
@@ -42,10 +51,14 @@ function onlyLink({ hops }: Route): Link | undefined {
 
 /**
  * Time of an all-gather, by bytes of the gathered tensor: half of an all-reduce, which is a reduce-scatter and an
- * all-gather of as many steps and bytes each.
+ * all-gather of as many steps and bytes each. Through the memory of a host both have as many, so that the latency of an
+ * all-gather may be declared.
  */
 export function allGatherCost(allReduce: LinkCost): LinkCost {
-  return { latency: allReduce.latency / 2, bandwidth: allReduce.bandwidth * 2 };
+  return {
+    latency: allReduce.gatherLatency ?? allReduce.latency / 2,
+    bandwidth: allReduce.bandwidth * 2,
+  };
 }
 
 /** Time of handing a tensor from one device to another. */

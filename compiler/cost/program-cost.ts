@@ -81,7 +81,7 @@ export interface GroupHardware {
   readonly send?: LinkCost;
   /** As many as share an exchange. */
   readonly ranks: number;
-  readonly overhead: Pick<Overhead, 'layer' | 'kernel' | 'submit' | 'read'>;
+  readonly overhead: Pick<Overhead, 'layer' | 'kernel' | 'submit' | 'read' | 'choose'>;
 }
 
 /** Seconds of the engine in a step of a group: per layer, per kernel, per run of kernels, and of reading samples. */
@@ -90,6 +90,8 @@ export interface GroupOverhead {
   readonly kernel: number;
   readonly submit: number;
   readonly read: number;
+  /** For each row that samples. */
+  readonly choose: number;
 }
 
 /** Of a group and the program that its ranks run. */
@@ -98,8 +100,8 @@ export function groupOverhead(
   { ranks, overhead }: Pick<GroupHardware, 'ranks' | 'overhead'>,
   { hostOverhead }: EngineModel,
 ): GroupOverhead {
-  if (!hostOverhead) return { layer: 0, kernel: 0, submit: 0, read: 0 };
-  const { layer, kernel, submit = {}, read = {} } = overhead;
+  if (!hostOverhead) return { layer: 0, kernel: 0, submit: 0, read: 0, choose: 0 };
+  const { layer, kernel, submit = {}, read = {}, choose = 0 } = overhead;
   const sample = ops.find(({ op }) => op === 'sample');
   const reporting = sample?.op === 'sample' && sample.split === 'tp' ? ranks : 1;
   return {
@@ -107,6 +109,7 @@ export function groupOverhead(
     kernel,
     submit: figureOf(submit, ranks) ?? 0,
     read: sample === undefined ? 0 : (figureOf(read, reporting) ?? 0),
+    choose: sample === undefined ? 0 : choose,
   };
 }
 
@@ -120,7 +123,10 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const classOf = classesOf(program, program.ops);
   const classes = countClasses(classOf);
   const sections = layerSections(program, classOf);
-  const { layer: perLayer, kernel: perKernel, submit, read } = groupOverhead(program, hardware, engine);
+  const overhead = groupOverhead(program, hardware, engine);
+  const { layer: perLayer, kernel: perKernel, submit } = overhead;
+  /** Seconds of reading samples and choosing tokens. */
+  const sampling = (samples: number): number => (samples > 0 ? overhead.read + samples * overhead.choose : 0);
   /** Seconds of launching the ops of a section: those that have no rows are not. */
   const launch = ({ layer, kernels }: Section, samples: number): number =>
     (layer === undefined ? 0 : perLayer) + (kernels.tokens + (samples > 0 ? kernels.samples : 0)) * perKernel;
@@ -149,13 +155,13 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     bytesOfRows(classes, 'send', engine),
   ] as const;
   return {
-    signature: `${launches(0)} ${launches(1)} ${submits} ${read} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
+    signature: `${launches(0)} ${launches(1)} ${submits} ${sampling(1)} ${sampling(2)} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
     step(size) {
       const { gemm, elementwise, all_reduce, all_gather, send, launch } = byRows(size);
       const { attention } = seconds(attending, size);
       return { gemm, attention, elementwise, all_reduce, all_gather, send, launch };
     },
-    submits: ({ samples }) => submits + (samples > 0 ? read : 0),
+    submits: ({ samples }) => submits + sampling(samples),
     layers: (size) =>
       sections.map((section) => ({
         layer: section.layer,
@@ -163,7 +169,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
           Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) +
           launch(section, size.samples) +
           section.submits * submit +
-          (section.samples && size.samples > 0 ? read : 0),
+          (section.samples ? sampling(size.samples) : 0),
       })),
     outline: (size) => {
       const parts: StepPart[] = [];
@@ -182,7 +188,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
             parts[parts.length - 1] = { ...last, seconds: last.seconds + time, submit: last.submit + own };
           else parts.push({ section, what, op, seconds: time + begins, submit: own });
           if (each.op.op === 'sample')
-            parts.push({ section, what: 'sample', op, seconds: 0, submit: size.samples > 0 ? read : 0 });
+            parts.push({ section, what: 'sample', op, seconds: 0, submit: sampling(size.samples) });
           begins = 0;
           op++;
         }

@@ -70,6 +70,8 @@ export interface Link {
   readonly to: string;
   /** Bytes per second in each direction. */
   readonly bandwidth: number;
+  /** Bytes per second from `to` to `from`, where that is not the same: `bandwidth` then is from `from` to `to`. */
+  readonly bandwidthBack?: number;
   /** Seconds. */
   readonly latency: number;
   /** The declaration says nothing of the latency. */
@@ -78,6 +80,8 @@ export interface Link {
   readonly allreduce: Readonly<Record<number, number>>;
   /** Seconds of an all-reduce of next to nothing by group size, where declared; else it is that of the link. */
   readonly allreduceLatency?: Readonly<Record<number, number>>;
+  /** The same of an all-gather; where it is not declared, half of that. */
+  readonly allgatherLatency?: Readonly<Record<number, number>>;
   readonly origin: Origin;
 }
 
@@ -94,6 +98,8 @@ export interface Overhead {
   readonly submit?: Readonly<Record<number, number>>;
   /** Of reading samples back from so many ranks; absent where it takes none. */
   readonly read?: Readonly<Record<number, number>>;
+  /** Of the host to choose the token of a row from them; absent where it takes none. */
+  readonly choose?: number;
 }
 
 export interface Topology {

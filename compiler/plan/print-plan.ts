@@ -78,7 +78,9 @@ function linkLine(link: Link): string {
   const scope = link.scope === '' ? '' : ` in ${link.scope}`;
   const sums = Object.entries(link.allreduce).map(([n, rate]) => `${n}: ${formatQuantity(rate, 'bytes/s')}`);
   const allreduce = sums.length === 0 ? '' : `, allreduce ${sums.join(', ')}`;
-  return `    link ${link.from} <-> ${link.to}${scope}: ${formatQuantity(link.bandwidth, 'bytes/s')}, ${formatQuantity(link.latency, 'seconds')}${allreduce}`;
+  const back =
+    link.bandwidthBack === undefined ? '' : `, back ${formatQuantity(link.bandwidthBack, 'bytes/s')}`;
+  return `    link ${link.from} <-> ${link.to}${scope}: ${formatQuantity(link.bandwidth, 'bytes/s')}${back}, ${formatQuantity(link.latency, 'seconds')}${allreduce}`;
 }
 
 function stageLines(stage: Stage, topology: Topology): readonly string[] {

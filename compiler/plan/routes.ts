@@ -13,6 +13,8 @@ export interface Hop {
   readonly link: Link;
   readonly from: string;
   readonly to: string;
+  /** Bytes per second this way. */
+  readonly bandwidth: number;
 }
 
 export interface Route {
@@ -64,20 +66,28 @@ export function routesOf(topology: Topology): Routes {
   return { find };
 }
 
-/** The widest link that joins two places directly. */
-function direct(a: Place, b: Place, links: readonly ParsedLink[]): Link | undefined {
-  let best: Link | undefined;
-  for (const candidate of links)
-    if ((best === undefined || candidate.link.bandwidth > best.bandwidth) && joins(candidate, a, b))
-      best = candidate.link;
-  return best;
+/** A hop over the widest link that joins two places directly. */
+function direct(a: Place, b: Place, links: readonly ParsedLink[]): Hop | undefined {
+  let best: { readonly link: Link; readonly bandwidth: number } | undefined;
+  for (const candidate of links) {
+    const { link } = candidate;
+    const widest = Math.max(link.bandwidth, link.bandwidthBack ?? 0);
+    if (best !== undefined && widest <= best.bandwidth) continue;
+    const bandwidth = bandwidthOf(candidate, a, b);
+    if (bandwidth !== undefined && (best === undefined || bandwidth > best.bandwidth))
+      best = { link, bandwidth };
+  }
+  return best && { ...best, from: a.path, to: b.path };
 }
 
-function joins(link: ParsedLink, a: Place, b: Place): boolean {
+/** Bytes per second from one place to another over a link; undefined where it does not join them. */
+function bandwidthOf(link: ParsedLink, a: Place, b: Place): number | undefined {
+  const { bandwidth, bandwidthBack } = link.link;
   const depth = link.scope.length;
-  if (!matchesPrefix(link.scope, a.parts) || !matchesPrefix(link.scope, b.parts)) return false;
-  for (let i = 0; i < depth; i++) if (a.parts[i]!.first !== b.parts[i]!.first) return false;
-  return reaches(link, a, b, depth) || reaches(link, b, a, depth);
+  if (!matchesPrefix(link.scope, a.parts) || !matchesPrefix(link.scope, b.parts)) return undefined;
+  for (let i = 0; i < depth; i++) if (a.parts[i]!.first !== b.parts[i]!.first) return undefined;
+  if (reaches(link, a, b, depth)) return bandwidth;
+  return reaches(link, b, a, depth) ? (bandwidthBack ?? bandwidth) : undefined;
 }
 
 /** `a` stands at the `from` end and `b` at the `to` end, and the ends are different instances. */
@@ -108,7 +118,7 @@ function search(
   if (!start || !goal) return undefined;
   if (start === goal) return { hops: [], bandwidth: Infinity, latency: 0 };
   const straight = direct(start, goal, links);
-  if (straight) return toRoute([{ link: straight, from: start.path, to: goal.path }]);
+  if (straight) return toRoute([straight]);
   let depth = 0;
   while (depth < start.parts.length - 1 && samePart(start, goal, depth)) depth++;
   for (; depth >= 0; depth--) {
@@ -137,9 +147,9 @@ function searchAmong(
     for (const { place, hops } of frontier)
       for (const next of places) {
         if (seen.has(next)) continue;
-        const link = direct(place, next, links);
-        if (!link) continue;
-        const reached = [...hops, { link, from: place.path, to: next.path }];
+        const hop = direct(place, next, links);
+        if (!hop) continue;
+        const reached = [...hops, hop];
         const rival = level.get(next);
         if (!rival || narrowest(reached) > narrowest(rival)) level.set(next, reached);
       }
@@ -151,11 +161,11 @@ function searchAmong(
   return undefined;
 }
 
-const narrowest = (hops: readonly Hop[]): number => Math.min(...hops.map((h) => h.link.bandwidth));
+const narrowest = (hops: readonly Hop[]): number => Math.min(...hops.map((h) => h.bandwidth));
 
 function toRoute(hops: readonly Hop[]): Route {
   const [only] = hops;
-  if (hops.length === 1) return { hops, bandwidth: only!.link.bandwidth, latency: only!.link.latency };
+  if (hops.length === 1) return { hops, bandwidth: only!.bandwidth, latency: only!.link.latency };
   return { hops, bandwidth: narrowest(hops), latency: hops.reduce((s, h) => s + h.link.latency, 0) };
 }
 

@@ -22,7 +22,7 @@ import {
   type StageKv,
   type StageNeeds,
 } from './kv-room.js';
-import type { PageCost, StageLoad } from './stage-load.js';
+import type { StageLoad } from './stage-load.js';
 import { placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
@@ -69,7 +69,7 @@ export interface BoundedStage {
   readonly needs: StageNeeds;
   readonly costs: PlaceCosts;
   /** Of every pipeline stage: its pages to the host tier, and from there. */
-  readonly moves: readonly PageCost[];
+  readonly moves: readonly PageSeconds[];
   /** KV pages of a replica on devices of its own. */
   readonly pagesAlone: number;
 }
@@ -127,14 +127,17 @@ export function overheadOf(
 
 export function stageLoad({ needs, costs, moves }: BoundedStage, room: KvRoom): StageLoad {
   const { stage, outline } = needs;
-  const none = moves.map(() => ({ page: 0, sequence: 0 }));
+  const none = moves.map(() => 0);
   return {
     stage,
     sizes: outline.sizes,
     costs,
     // Of the replicas of a head one alone leaves.
-    out: room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1 ? moves : none,
-    in: room.takesOver.has(stage.name) ? moves : none,
+    out:
+      room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1
+        ? moves.map((each) => each.out)
+        : none,
+    in: room.takesOver.has(stage.name) ? moves.map((each) => each.in) : none,
   };
 }
 
@@ -170,6 +173,12 @@ function groupCosts(
   });
 }
 
+/** Seconds of a page on its way to the host tier and back, beside latencies: pages of several sequences may go together. */
+interface PageSeconds {
+  readonly out: number;
+  readonly in: number;
+}
+
 /** Of the replica and rank that has the fastest road. */
 function pageCost(
   plan: Plan,
@@ -177,18 +186,20 @@ function pageCost(
   pp: number,
   pageBytes: readonly number[],
   routes: Routes,
-): PageCost {
+): PageSeconds {
   const { topology } = plan;
   const tier = carryingTier(plan);
-  let least: PageCost | undefined;
+  const least = { out: Infinity, in: Infinity };
   for (let dp = 0; dp < mesh.dp; dp++) {
     const rank = (dp * mesh.pp + pp) * mesh.tp;
     const { path, group } = topology.devices[devices[rank]!]!;
     const host = tier && tierFor(topology, group, tier.name)?.path;
-    const road = host === undefined ? undefined : routes.find(path, host);
-    if (road === undefined) return { page: 0, sequence: 0 };
-    const cost = { page: pageBytes[rank]! / road.bandwidth, sequence: road.latency };
-    if (least === undefined || cost.page < least.page) least = cost;
+    const seconds = (from?: string, to?: string): number => {
+      const road = from === undefined || to === undefined ? undefined : routes.find(from, to);
+      return road === undefined ? 0 : pageBytes[rank]! / road.bandwidth;
+    };
+    least.out = Math.min(least.out, seconds(path, host));
+    least.in = Math.min(least.in, seconds(host, path));
   }
-  return least!;
+  return least;
 }

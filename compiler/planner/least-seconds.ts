@@ -19,7 +19,7 @@ import {
 } from './decode-spans.js';
 import type { Demand } from './demand.js';
 import { leastOfConvex } from './least-of-convex.js';
-import { decodeWork, sum, type DecodeWork, type PageCost, type StageLoad } from './stage-load.js';
+import { decodeWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 
 /** A plan with one stage for each phase, or one for both. */
 export interface BoundedPlan {
@@ -158,8 +158,8 @@ function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
   const { promptTokens, decodeRows, shortestPrompt, kv } = demand;
-  const handing = (costs: readonly PageCost[]): number =>
-    Math.min(...costs.map(({ page, sequence }) => page * leastPages(kv, shortestPrompt) + sequence));
+  const handing = (pageSeconds: readonly number[]): number =>
+    Math.min(...pageSeconds) * leastPages(kv, shortestPrompt);
   return {
     first: begun ? prefill.costs.none : shortestStep(prefill, demand),
     last: promptTokens > 0 ? prefill.costs.promptStep(1) : prefill.costs.none,
@@ -211,8 +211,8 @@ function busySeconds(context: Context, demand: Demand): number {
     const together = (sum(seconds) + preparing) / seconds.length;
     return Math.max(least, together, ...seconds.map((each, pp) => before[pp]! + each));
   }
-  const moving = ({ page, sequence }: PageCost, replicas: number): number =>
-    begun || engine.copyEngines ? 0 : (demand.decodingPages * page + demand.decoding * sequence) / replicas;
+  const moving = (page: number, replicas: number): number =>
+    begun || engine.copyEngines ? 0 : (demand.decodingPages * page) / replicas;
   const behindPrompts = sumsBehind(last);
   const prefillSeconds = promptSeconds.map((seconds, pp) => {
     const computing = before[pp]! + seconds;
@@ -222,7 +222,7 @@ function busySeconds(context: Context, demand: Demand): number {
     return withMoves;
   });
   const [beforeRow, behindRow] = [sumsBefore(row), sumsBehind(row)];
-  const moves = decode.in.map((cost) => moving(cost, decode.stage.mesh.dp));
+  const moves = decode.in.map((page) => moving(page, decode.stage.mesh.dp));
   if (shared) {
     const prompting = promptSeconds.map((seconds, pp) => before[pp]! + seconds);
     const computing = places.map(({ atFewest }, pp) => {

@@ -8,18 +8,13 @@ import type { Demand } from './demand.js';
 import type { PlaceCosts } from './place-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
-/** Seconds for each page and each sequence that a rank moves to the host tier or back. */
-export interface PageCost {
-  readonly page: number;
-  readonly sequence: number;
-}
-
 export interface StageLoad {
   readonly stage: Stage;
   readonly sizes: StageOutline['sizes'];
   readonly costs: PlaceCosts;
-  readonly out: readonly PageCost[];
-  readonly in: readonly PageCost[];
+  /** Seconds for each page that a rank moves to the host tier, and back. */
+  readonly out: readonly number[];
+  readonly in: readonly number[];
 }
 
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);

@@ -80,24 +80,24 @@ export function roadsOf(topology: Topology): Roads {
     }
     return id;
   };
-  const linkLane = (link: Link, place: string, direction: 'in' | 'out'): number =>
+  const linkLane = ({ link, bandwidth }: Hop, place: string, direction: 'in' | 'out'): number =>
     lane(`${topology.links.indexOf(link)} ${direction}`, place, () => ({
       link: nameOf(link),
       direction,
-      bandwidth: link.bandwidth,
+      bandwidth,
       latency: link.latency,
     }));
   const hopOf = (hop: Hop): RoadHop => {
     const [from, to] = endsOf(hop, parse);
     const all = [
-      ...(hosts.has(from) ? [] : [linkLane(hop.link, from, 'out')]),
-      ...(hosts.has(to) ? [] : [linkLane(hop.link, to, 'in')]),
+      ...(hosts.has(from) ? [] : [linkLane(hop, from, 'out')]),
+      ...(hosts.has(to) ? [] : [linkLane(hop, to, 'in')]),
     ];
     return {
       link: nameOf(hop.link),
       from: arrayOf(from),
       to: arrayOf(to),
-      lanes: all.length > 0 ? all : [linkLane(hop.link, from, 'out')],
+      lanes: all.length > 0 ? all : [linkLane(hop, from, 'out')],
     };
   };
   const within = (path: string): Road | undefined => {

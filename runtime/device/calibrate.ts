@@ -10,6 +10,7 @@ import type { KernelVariant } from '../kernels/kernel.js';
 import { kernelVariants } from '../kernels/library.js';
 import { measureBandwidth, type MeasuredBandwidth } from './bandwidth.js';
 import {
+  allGatherOnce,
   allReduceOnce,
   measureBeside,
   measureExchange,
@@ -21,6 +22,7 @@ import {
   type MeasuredRun,
 } from './calibration-exchanges.js';
 import { measureHost, type MeasuredHost } from './calibration-host.js';
+import { measurePages, type MeasuredPages } from './calibration-pages.js';
 import { kernelRun, matmulRun, type CalibrationLayer, type KernelRun } from './calibration-kernels.js';
 import { typical } from './calibration-rounds.js';
 import type { BoundKernel, Device, DeviceBuffer } from './device.js';
@@ -57,6 +59,8 @@ export interface Calibration {
   readonly sharedHost: readonly { readonly devices: number; readonly kept: number }[];
   /** Of one device while the others are idle: what moves is rarely on all at once. */
   readonly staging: MeasuredBandwidth;
+  /** The same of KV pages, as runs move them. */
+  readonly pages: MeasuredPages;
   /** Seconds that one more kernel in a submit takes a device. */
   readonly dispatch: number;
   /** What a step costs the host before it is handed to any device. */
@@ -67,6 +71,8 @@ export interface Calibration {
   readonly reads: readonly MeasuredAmong[];
   /** All-reduces among two devices and among all; empty for one device. */
   readonly allReduce: readonly MeasuredExchange[];
+  /** All-gathers among the same. */
+  readonly allGather: readonly MeasuredExchange[];
   /** From one device to another; absent for one device. */
   readonly send?: MeasuredExchange;
 }
@@ -147,10 +153,14 @@ export async function calibrate(
   for (const each of layers.flat()) each.free();
   say('transfers');
   const staging = await measureBandwidth(devices[0]!);
+  const pages = await measurePages(devices[0]!, seconds);
   say('exchanges');
   const allReduce: MeasuredExchange[] = [];
-  for (const size of groups.filter((each) => each > 1))
+  const allGather: MeasuredExchange[] = [];
+  for (const size of groups.filter((each) => each > 1)) {
     allReduce.push(await measureExchange(devices.slice(0, size), allReduceOnce, seconds));
+    allGather.push(await measureExchange(devices.slice(0, size), allGatherOnce, seconds));
+  }
   return {
     devices: devices.length,
     ...kernels,
@@ -158,9 +168,11 @@ export async function calibrate(
     shared,
     sharedHost,
     staging,
+    pages,
     submits,
     reads,
     allReduce,
+    allGather,
     ...(devices.length > 1 && { send: await measureExchange(devices.slice(0, 2), sendOnce, seconds) }),
   };
 }

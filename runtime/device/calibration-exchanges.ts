@@ -3,8 +3,8 @@
  * memory, reading samples back. All of it is measured among so many devices at once, several times in a row: a write is
  * carried out with the submit that follows it, so only in a row does it show what it costs.
  */
-import { sumInRankOrder } from '../exec/exchange.js';
-import { typical, typicalPart, typicalParts } from './calibration-rounds.js';
+import { sideBySide, sumInRankOrder } from '../exec/exchange.js';
+import { mean, typical, typicalPart, typicalParts } from './calibration-rounds.js';
 import type { Device, DeviceBuffer } from './device.js';
 
 /** Seconds among so many devices. */
@@ -30,6 +30,8 @@ type Exchange = (
 
 /** Bytes of tensors that are exchanged: from those of a few rows to those of a large step. */
 const SIZES = [4096, 64 * 1024, 512 * 1024, 2 * 1024 * 1024];
+/** Columns of a tensor that is gathered; every rank has a part of them. */
+const GATHERED_COLS = 256;
 /** Exchanges in a row. */
 const ROW = 4;
 
@@ -46,6 +48,14 @@ const readAll = (
 export const allReduceOnce: Exchange = async (devices, buffers, bytes) => {
   const sum = sumInRankOrder(await readAll(devices, buffers, bytes));
   devices.forEach((device, i) => device.write(buffers[i]!, 0, sum));
+};
+
+/** As many columns of every rank as fit, side by side, to every rank. */
+export const allGatherOnce: Exchange = async (devices, buffers, bytes) => {
+  const cols = GATHERED_COLS / devices.length;
+  const parts = await readAll(devices, buffers, bytes / devices.length);
+  const whole = sideBySide(parts, cols, GATHERED_COLS);
+  devices.forEach((device, i) => device.write(buffers[i]!, 0, whole));
 };
 
 /** From the first device to the second. */
@@ -116,7 +126,9 @@ export async function measureRuns(
 const PASSED = 64 * 1024;
 
 /**
- * What handing a tensor from the last device to the one before it keeps of its speed while all but the last compute.
+ * What handing a tensor from the last device to the one before it keeps of its speed while all but the last compute. The
+ * mean of all rounds: where threads of devices take a processor from it, most rounds lose nothing and a few very much,
+ * and a run has both.
  *
  * @param compute hands some work to a device, far more than the exchange
  */
@@ -132,7 +144,7 @@ export function measureBeside(
       await sendOnce(pair, buffers, PASSED);
       return (performance.now() - began) / 1000;
     };
-    const alone = await typicalPart(round, roundSeconds);
+    const alone = await typicalPart(round, roundSeconds, mean);
     let busy = true;
     const working = devices.slice(0, -1).map(async (device, i) => {
       while (busy) {
@@ -141,7 +153,7 @@ export function measureBeside(
       }
     });
     try {
-      return Math.min(1, alone / (await typicalPart(round, roundSeconds)));
+      return Math.min(1, alone / (await typicalPart(round, roundSeconds, mean)));
     } finally {
       busy = false;
       await Promise.all(working);

@@ -1,8 +1,12 @@
 /**
- * What a step costs the host before any device hears of it: the scheduler's next action and the arguments of the step.
+ * What a step costs the host before any device hears of it: the scheduler's next action and the arguments of the step. And
+ * what the tokens cost that it chooses in the end.
  * Sequences that decode are run through both, one at a time and several, with nothing but the host's own work to do.
  */
+import type { SamplingParams } from '../engine/types.js';
 import { buildStepArgs, stepArgsLayout } from '../exec/step-args.js';
+import { SAMPLE_WORDS } from '../kernels/kernel.js';
+import { choose } from '../sampling/choose.js';
 import { createScheduler } from '../scheduler/scheduler.js';
 import type { SchedulerConfig } from '../scheduler/types.js';
 import { middleMean } from './calibration-rounds.js';
@@ -12,6 +16,8 @@ export interface MeasuredHost {
   readonly step: number;
   /** For every request in the step. */
   readonly request: number;
+  /** Of choosing a token, for every row that samples. */
+  readonly choose: number;
 }
 
 const PAGE_TOKENS = 16;
@@ -42,8 +48,28 @@ const CONFIG: SchedulerConfig = {
 export function measureHost(): MeasuredHost {
   const [few, many] = [stepSeconds(FEW), stepSeconds(MANY)];
   const request = Math.max(0, many - few) / (MANY - FEW);
-  return { step: Math.max(few - FEW * request, few / 2), request };
+  return { step: Math.max(few - FEW * request, few / 2), request, choose: chooseSeconds() };
 }
+
+/** Ranks that report samples, and how often tokens of a full step are chosen. */
+const REPORTING = 4;
+const CHOICES = 200;
+
+/** Of a row of which the ranks of a group report the best token each. */
+function chooseSeconds(): number {
+  const reports = Array.from({ length: REPORTING }, () => new Uint8Array(MANY * SAMPLE_WORDS * 4));
+  const times = Array.from({ length: CHOICES }, () => {
+    const began = performance.now();
+    for (let row = 0; row < MANY; row++) choose(reports, row, GREEDY, PROMPT_TOKENS);
+    return (performance.now() - began) / 1000 / MANY;
+  });
+  return middleMean(times);
+}
+
+const GREEDY: SamplingParams = {
+  ...{ temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 },
+  ...{ logprobs: false, topLogprobs: 0 },
+};
 
 /** Of one step as a rule, while so many requests decode until their ends. */
 function stepSeconds(requests: number): number {

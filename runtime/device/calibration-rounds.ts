@@ -17,9 +17,17 @@ export function typical(round: () => Promise<unknown>, seconds: number): Promise
   }, seconds);
 }
 
-/** Of rounds that say themselves what part of their seconds counts. */
-export async function typicalPart(round: () => Promise<number>, seconds: number): Promise<number> {
-  const [part] = await typicalParts(async () => [await round()], seconds);
+/**
+ * Of rounds that say themselves what part of their seconds counts.
+ *
+ * @param of what their times come to
+ */
+export async function typicalPart(
+  round: () => Promise<number>,
+  seconds: number,
+  of: (times: readonly number[]) => number = middleMean,
+): Promise<number> {
+  const [part] = await typicalParts(async () => [await round()], seconds, of);
   return part!;
 }
 
@@ -27,18 +35,23 @@ export async function typicalPart(round: () => Promise<number>, seconds: number)
 export async function typicalParts(
   round: () => Promise<readonly number[]>,
   seconds: number,
+  of: (times: readonly number[]) => number = middleMean,
 ): Promise<readonly number[]> {
   await round();
   const parts = (await round()).map((): number[] => []);
   const until = performance.now() + seconds * 1000;
   for (let i = 0; i < ROUNDS.least || (performance.now() < until && i < ROUNDS.most); i++)
     (await round()).forEach((part, which) => parts[which]!.push(part));
-  return parts.map(middleMean);
+  return parts.map(of);
 }
 
 /** Mean of the middle half: of what is left without the quickest quarter and the slowest. */
 export function middleMean(times: readonly number[]): number {
   const out = Math.floor(times.length / 4);
   const middle = times.toSorted((a, b) => a - b).slice(out, times.length - out);
-  return middle.reduce((sum, time) => sum + time, 0) / middle.length;
+  return mean(middle);
+}
+
+export function mean(times: readonly number[]): number {
+  return times.reduce((sum, time) => sum + time, 0) / times.length;
 }

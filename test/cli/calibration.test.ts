@@ -42,7 +42,8 @@ const MEASURED: Calibration = {
   ],
   staging: { upload: 6e9, download: 3e9, copy: 9e9, roundTrip: 120e-6 },
   dispatch: 25e-6,
-  host: { step: 150e-6, request: 4e-6 },
+  pages: { out: { latency: 400e-6, bandwidth: 1.2e9 }, in: { latency: 200e-6, bandwidth: 4e9 } },
+  host: { step: 150e-6, request: 4e-6, choose: 8e-6 },
   submits: [
     { devices: 1, seconds: 60e-6 },
     { devices: 4, seconds: 400e-6 },
@@ -54,6 +55,10 @@ const MEASURED: Calibration = {
   allReduce: [
     { devices: 2, latency: 0.5e-3, bandwidth: 1e9 },
     { devices: 4, latency: 0.9e-3, bandwidth: 0.5e9 },
+  ],
+  allGather: [
+    { devices: 2, latency: 0.4e-3, bandwidth: 1e9 },
+    { devices: 4, latency: 0.8e-3, bandwidth: 0.5e9 },
   ],
   send: { devices: 2, latency: 0.3e-3, bandwidth: 2e9 },
 };
@@ -86,6 +91,7 @@ describe('a calibrated plan file', () => {
       latency: expect.closeTo(0.9e-3, 9) as number,
       bandwidth: 0.5e9,
       declared: true,
+      gatherLatency: expect.closeTo(0.8e-3, 9) as number,
     });
     expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
     expect(topology.devices[0]!.kind.sharedHost).toEqual({ 2: 0.4, 4: 0.15 });
@@ -99,8 +105,12 @@ describe('a calibrated plan file', () => {
     expect(rates.reach('decode_attention')).toBe(0.4);
     expect(topology.overhead.submit).toEqual({ 1: expect.closeTo(60e-6, 9), 4: expect.closeTo(400e-6, 9) });
     expect(topology.overhead.read).toEqual({ 1: expect.closeTo(80e-6, 9), 4: expect.closeTo(200e-6, 9) });
-    // Half of the bytes at 6 GB/s and half at 3 GB/s.
-    expect(routes.find(all[0]!, 'host')!.bandwidth).toBe(4e9);
+    expect(routes.find(all[0]!, 'host')).toMatchObject({
+      bandwidth: 1.2e9,
+      latency: expect.closeTo(3e-4, 9) as number,
+    });
+    expect(routes.find('host', all[0]!)!.bandwidth).toBe(4e9);
+    expect(topology.overhead.choose).toBeCloseTo(8e-6, 9);
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
     expect(topology.overhead.step).toBeCloseTo(150e-6, 9);
     expect(topology.overhead.request).toBeCloseTo(4e-6, 9);
@@ -108,7 +118,14 @@ describe('a calibrated plan file', () => {
 
   it('has no link between devices where there is one', () => {
     const { send: _send, ...rest } = MEASURED;
-    const { topology } = checked({ ...rest, devices: 1, allReduce: [], shared: [], sharedHost: [] });
+    const { topology } = checked({
+      ...rest,
+      devices: 1,
+      allReduce: [],
+      allGather: [],
+      shared: [],
+      sharedHost: [],
+    });
     expect(topology.links).toHaveLength(1);
     expect(topology.devices[0]!.kind.shared).toBeUndefined();
   });

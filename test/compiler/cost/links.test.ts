@@ -47,6 +47,18 @@ describe('allReduceCost', () => {
     expect(linkSeconds(cost, 16e6)).toBeCloseTo(3e-5 + (16e6 * 3) / 4 / 8e9);
   });
 
+  it('lends an all-gather half of its latency, unless that is declared', () => {
+    const { topology } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
+    const links = topology.links.map((link) => ({ ...link, allreduceLatency: { 2: 9e-5, 4: 18e-5 } }));
+    const latency = (declared: Readonly<Record<number, number>>, ranks: number): number => {
+      const own = links.map((link) => ({ ...link, allgatherLatency: declared }));
+      return allGatherCost(allReduceCost(routesOf({ ...topology, links: own }), group(ranks))!).latency;
+    };
+    expect(latency({}, 4)).toBe(9e-5);
+    expect(latency({ 2: 8e-5, 4: 16e-5 }, 2)).toBe(8e-5);
+    expect(latency({ 2: 8e-5, 4: 16e-5 }, 3)).toBe(16e-5);
+  });
+
   it('costs one rank nothing', () => {
     expect(linkSeconds(allReduceCost(routes(), group(1))!, 1e9)).toBe(0);
   });

@@ -63,6 +63,28 @@ describe('the constants of a step', () => {
     expect(seconds({ overhead: { read } }, none)).toBe(seconds({}, none));
   });
 
+  it('choose a token for every row that samples', () => {
+    const added = (samples: number): number => {
+      const size = { ...SIZE, samples };
+      return seconds({ overhead: { choose: 1e-3 } }, size) - seconds({}, size);
+    };
+    expect([0, 1, 5].map(added)).toEqual([0, expect.closeTo(1e-3, 12), expect.closeTo(5e-3, 12)]);
+  });
+
+  it('leave out kernels of rows that there are none of', () => {
+    const ofSamples = program.ops.filter(
+      (op) => op.op === 'sample' || (op.op === 'kernel' && op.rows === 'samples'),
+    ).length;
+    const added = (samples: number): number => {
+      const size = { ...SIZE, samples };
+      return seconds({ overhead: { kernel: 1e-3 } }, size) - seconds({}, size);
+    };
+    expect(ofSamples).toBeGreaterThan(1);
+    expect(added(1) - added(0)).toBeCloseTo(ofSamples * 1e-3, 12);
+    const gemm = (samples: number): number => costOf({}).step({ ...SIZE, samples }).gemm;
+    expect(gemm(1)).toBeGreaterThan(gemm(0));
+  });
+
   it('slow a kernel by what it reaches, and no other', () => {
     const of = (declared: Declared) => costOf(declared).step(SIZE);
     const plain = of({});
@@ -86,14 +108,18 @@ describe('the constants of a step', () => {
   it('are in the parts of a step and in its layers', () => {
     const cost = costOf({
       kernels: { attention: 0.3 },
-      overhead: { layer: 1e-4, kernel: 1e-5, submit: { 2: 2e-4 }, read: { 2: 5e-4 } },
+      overhead: { layer: 1e-4, kernel: 1e-5, submit: { 2: 2e-4 }, read: { 2: 5e-4 }, choose: 2e-5 },
     });
     const whole = Object.values(cost.step(SIZE)).reduce((sum, each) => sum + each, cost.submits(SIZE));
     const sum = (all: readonly number[]): number => all.reduce((total, each) => total + each, 0);
     expect(sum(cost.outline(SIZE).map((part) => part.seconds + part.submit))).toBeCloseTo(whole, 12);
     expect(sum(cost.layers(SIZE).map((layer) => layer.seconds))).toBeCloseTo(whole, 12);
     const [last] = cost.outline(SIZE).slice(-1);
-    expect(last).toMatchObject({ what: 'sample', seconds: 0, submit: 5e-4 });
+    expect(last).toMatchObject({
+      what: 'sample',
+      seconds: 0,
+      submit: expect.closeTo(5e-4 + SIZE.samples * 2e-5, 12) as number,
+    });
   });
 });
 

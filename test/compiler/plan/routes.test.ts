@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { matchesPrefix, parsePath, printPath } from '../../../compiler/plan/places.js';
 import type { Topology } from '../../../compiler/plan/plan.js';
 import { routesOf, tierFor, type Route } from '../../../compiler/plan/routes.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { checkText } from '../check/memory-host.js';
 
 const DEVICE = 'device d { memory: 16 GB, bandwidth: 300 GB/s, compute: { f32: 1 TFLOPS } }';
@@ -62,6 +63,23 @@ describe('routes', () => {
     expect(far.hops.map((h) => h.to)).toEqual(['node[0].host', 'node[0].nvme']);
     expect(far.bandwidth).toBe(6e9);
     expect(far.latency).toBeCloseTo(98e-6, 12);
+  });
+
+  it('are as wide as the link is this way', () => {
+    const t = topologyOf(
+      `gpu[2]: d
+      tier host { capacity: 1 TB }
+      tier nvme { capacity: 1 TB, path: "/x" }
+      link gpu <-> host { bandwidth: 2 GB/s, bandwidth_back: 12 GB/s }
+      link nvme <-> host { bandwidth: 6 GB/s, bandwidth_back: 3 GB/s }`,
+      'gpu',
+    );
+    const width = (from: string, to: string): number | undefined => route(t, from, to)?.bandwidth;
+    expect([width('gpu[1]', 'host'), width('host', 'gpu[1]')]).toEqual([2e9, 12e9]);
+    expect([width('nvme', 'gpu[0]'), width('gpu[0]', 'nvme')]).toEqual([6e9, 2e9]);
+    const roads = roadsOf(t);
+    const lanes = roads.between('host', 'gpu[0]')!.lanes.map((lane) => roads.lanes[lane]!);
+    expect(lanes).toMatchObject([{ place: 'gpu[0]', direction: 'in', bandwidth: 12e9 }]);
   });
 
   it('do not leave the scope of a link', () => {

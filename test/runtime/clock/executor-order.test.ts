@@ -7,6 +7,7 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
+import type { Simulation } from '../../../runtime/clock/simulation.js';
 import { createTimeline } from '../../../runtime/clock/timeline.js';
 import { openEngine } from '../../../runtime/engine/open.js';
 import type { Slice, TraceArgs, Tracer } from '../../../runtime/trace/tracer.js';
@@ -68,11 +69,12 @@ function eventsOf(told: readonly Told[]): readonly Event[] {
     .sort((a, b) => a.time - b.time || (a.what < b.what ? -1 : 1));
 }
 
-async function executed(
-  plan: Plan,
-  prompts: readonly number[],
-  newTokens: number,
-): Promise<readonly Event[]> {
+interface Ran {
+  readonly events: readonly Event[];
+  readonly bytes: Simulation['bytes'];
+}
+
+async function executed(plan: Plan, prompts: readonly number[], newTokens: number): Promise<Ran> {
   const { runtime } = compilePlan(plan);
   const devices = virtualDevices({ kernel: KERNEL, pages: PAGES });
   const told: Told[] = [];
@@ -106,16 +108,19 @@ async function executed(
     }),
   );
   await devices.during(engine.run());
+  const { load: _load, weights: _weights, ...bytes } = engine.stats().bytes;
   await devices.during(engine.dispose());
-  return eventsOf(told);
+  return { events: eventsOf(told), bytes };
 }
 
-function simulated(plan: Plan, prompts: readonly number[], newTokens: number): readonly Event[] {
+function simulated(plan: Plan, prompts: readonly number[], newTokens: number): Ran {
   const { runtime } = compilePlan(plan);
   const timeline = createTimeline();
   const requests = prompts.map((promptTokens) => ({ promptTokens, outputTokens: newTokens }));
-  simulate(runtime, plan, requests, { timeline, engine: { ...FULCRUM_ENGINE, smallGemmLoss: false } });
-  return eventsOf(timeline.slices().map(({ lane, args = {}, ...slice }) => ({ ...lane, ...slice, args })));
+  const engine = { ...FULCRUM_ENGINE, smallGemmLoss: false };
+  const { bytes } = simulate(runtime, plan, requests, { timeline, engine });
+  const slices = timeline.slices().map(({ lane, args = {}, ...slice }) => ({ ...lane, ...slice, args }));
+  return { events: eventsOf(slices), bytes };
 }
 
 const SHAPE = { layers: 4, hidden: 32, heads: 8, kvHeads: 4, headDim: 8, ffn: 48, vocab: 64, context: 256 };
@@ -152,6 +157,17 @@ it.each<[string, readonly number[], PlanOptions]>([
     },
   ],
   [
+    'a window over all layers',
+    LONG,
+    {
+      shape: { ...SHAPE, sliding: { window: 40, layers: [0, 1, 2, 3] } },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { pp: 2 }, devices: [2, 3], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
     'one stage on one device',
     LONG,
     { shape: SHAPE, stages: [{ name: 'serve', mesh: {}, microbatchTokens: 48 }] },
@@ -169,6 +185,6 @@ it.each<[string, readonly number[], PlanOptions]>([
 ])('%s: does what the executor does when it does it', async (_name, prompts, options) => {
   const plan = timed(makePlan(options));
   const expected = await executed(plan, prompts, 5);
-  expect(expected.length).toBeGreaterThan(20);
+  expect(expected.events.length).toBeGreaterThan(20);
   expect(simulated(plan, prompts, 5)).toEqual(expected);
 });
