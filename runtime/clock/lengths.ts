@@ -58,11 +58,15 @@ const OUTPUT_KEYS = ['output_tokens', 'completion_tokens', 'output'];
 
 /**
  * Reads JSON lines such as `{"prompt_tokens": 120, "output_tokens": 30}`, with `"prefix_tokens": 100` where a prompt begins
- * like others, and `"prefix": "a"` where there are several such beginnings; empty lines are skipped.
+ * like others, and `"prefix": "a"` where there are several such beginnings; empty lines and a byte order mark
+ * are skipped.
  */
 export function parseLengths(text: string): ParsedLengths {
   const requests: SimulatedRequest[] = [];
-  for (const [index, line] of text.split('\n').entries()) {
+  for (const [index, line] of text
+    .replace(/^\ufeff/, '')
+    .split('\n')
+    .entries()) {
     if (line.trim() === '') continue;
     const request = parseLine(line);
     if (typeof request === 'string') return { kind: 'problem', line: index + 1, why: request };

@@ -64,6 +64,14 @@ describe('parseLengths', () => {
     });
   });
 
+  it('reads what editors of other systems write', () => {
+    const text = '\ufeff{"prompt_tokens": 4, "output_tokens": 1}\r\n\r\n';
+    expect(parseLengths(text)).toEqual({
+      kind: 'requests',
+      requests: [{ promptTokens: 4, outputTokens: 1 }],
+    });
+  });
+
   it('reads what prompts begin with', () => {
     const text =
       '{"prompt_tokens": 12, "output_tokens": 3, "prefix_tokens": 12}\n' +
