@@ -168,6 +168,11 @@ export const PROPERTIES = {
       doc: 'Time of the engine to choose a token from the samples of a row.',
       fallback: 'none',
     },
+    activations: {
+      value: words('f32', 'f16'),
+      doc: 'Element type of what the engine hands from device to device in a step, for simulation.',
+      fallback: 'those of the runtime, `f32`',
+    },
   },
   model: {
     source: {

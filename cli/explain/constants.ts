@@ -133,11 +133,14 @@ function overheadConstants(
   { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
   texts: Texts,
 ): readonly Constant[] {
-  const { step, layer, request, kernel, submit = {}, read = {}, choose = 0 } = overhead;
+  const { step, layer, request, kernel, submit = {}, read = {}, choose = 0, activations = 'f32' } = overhead;
   const parts = { step, layer, request, kernel, submit, read, choose };
-  return Object.entries(parts).map(([part, seconds]) => {
+  const shown = Object.entries(parts).map(
+    ([part, seconds]) =>
+      [part, typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds)] as const,
+  );
+  return [...shown, ['activations', activations] as const].map(([part, value]) => {
     const what = `${name}: overhead ${part}`;
-    const value = typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds);
     if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
       return taken(what, value, overheadOrigin ?? origin, texts);
     return given(what, value, overheadOrigin, 'overhead', texts);
@@ -154,8 +157,7 @@ function times(record: Readonly<Record<number, number>>): string {
 function engineConstants({ origin }: Topology, texts: Texts): readonly Constant[] {
   const switches = Object.entries(ENGINE_WORDS).map(([key, what]) => {
     const value = FULCRUM_ENGINE[key as keyof EngineModel];
-    const shown = typeof value === 'number' ? formatQuantity(value, 'bytes') : value ? 'on' : 'off';
-    return taken(`engine: ${what}`, shown, origin, texts);
+    return taken(`engine: ${what}`, value ? 'on' : 'off', origin, texts);
   });
   const inMemory = formatQuantity(ACTIVATION_BYTES, 'bytes');
   return [...switches, taken('engine: element of activations in device memory', inMemory, origin, texts)];
@@ -167,7 +169,6 @@ const ENGINE_WORDS: Readonly<Record<keyof EngineModel, string>> = {
   virtualEngines: 'virtual engines',
   copyEngines: 'copy engines',
   fullReload: 'full reload',
-  activationBytes: 'element of activations on links',
 };
 
 /** Comments right above the declaration at an offset, and above the property in its block, as one text. */

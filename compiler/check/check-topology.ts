@@ -10,7 +10,7 @@ import { checkDevice } from './check-device.js';
 import { plainName } from './evaluate.js';
 import { removal, replacement } from './fixes.js';
 import { readBlock } from './properties.js';
-import { count, quantity, recordOf, text } from './readers.js';
+import { count, oneOf, quantity, recordOf, text } from './readers.js';
 import { at, lookUp, suggestions, type Context } from './scope.js';
 import { readPattern } from './select-places.js';
 
@@ -54,6 +54,7 @@ export const OVERHEAD_TABLE = {
   submit: { read: recordOf('1, 2, 4', isSize, time) },
   read: { read: recordOf('1, 2, 4', isSize, time) },
   choose: { read: time },
+  activations: { read: oneOf(['f32', 'f16']) },
 };
 
 interface Building {
@@ -203,7 +204,8 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof Overhead)[]).filter(
         (part) => values.get(part) === undefined,
       );
-      const [submit, readBack, choose] = [values.get('submit'), values.get('read'), values.get('choose')];
+      const [submit, readBack] = [values.get('submit'), values.get('read')];
+      const [choose, activations] = [values.get('choose'), values.get('activations')];
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -212,6 +214,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         ...(submit && { submit }),
         ...(readBack && { read: readBack }),
         ...(choose !== undefined && { choose }),
+        ...(activations && { activations }),
       };
       return;
     }

@@ -16,16 +16,13 @@ export interface EngineModel {
   readonly copyEngines: boolean;
   /** A transition loads all weights of the next stage from the host, instead of what is missing. */
   readonly fullReload: boolean;
-  /** Element bytes of activations on links between devices. */
-  readonly activationBytes: number;
 }
 
-/** Fulcrum's own executor: one queue per device, activations in f32. */
+/** Fulcrum's own executor: one queue per device. */
 export const FULCRUM_ENGINE: EngineModel = {
   hostOverhead: true,
   smallGemmLoss: true,
   virtualEngines: false,
   copyEngines: false,
   fullReload: false,
-  activationBytes: 4,
 };

@@ -10,7 +10,13 @@ import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, type LinkCost } from './links.js';
 import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import { beginsRun, groupOverhead, type GroupHardware, type GroupOverhead } from './program-cost.js';
+import {
+  beginsRun,
+  groupOverhead,
+  sentElementBytes,
+  type GroupHardware,
+  type GroupOverhead,
+} from './program-cost.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
 
@@ -43,7 +49,7 @@ export function leastCost(program: CostedProgram, hardware: GroupHardware, engin
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
   const classes = classify(program, program.ops);
   const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine));
-  const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware, engine));
+  const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware));
   const overhead = groupOverhead(program, hardware, engine);
   const launches = launchSeconds(program, overhead);
   const sampling = overhead.read + samplingKernels(program) * overhead.kernel;
@@ -156,11 +162,8 @@ function together(
   return { latency: sum.latency + latency, row: sum.row + row };
 }
 
-function exchangeTerms(
-  { op, cols, rows, count }: OpClass,
-  { allReduce, send }: GroupHardware,
-  { activationBytes }: EngineModel,
-): readonly ExchangeTerm[] {
+function exchangeTerms({ op, cols, rows, count }: OpClass, hardware: GroupHardware): readonly ExchangeTerm[] {
+  const { allReduce, send } = hardware;
   const term = (link: LinkCost | undefined, columns: number): readonly ExchangeTerm[] =>
     link === undefined || columns === 0
       ? []
@@ -168,7 +171,7 @@ function exchangeTerms(
           {
             rows,
             latency: count * link.latency,
-            row: (count * columns * activationBytes) / link.bandwidth,
+            row: (count * columns * sentElementBytes(hardware)) / link.bandwidth,
           },
         ];
   if (op.op === 'send') return term(send, cols.given);

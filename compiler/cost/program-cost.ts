@@ -81,7 +81,7 @@ export interface GroupHardware {
   readonly send?: LinkCost;
   /** As many as share an exchange. */
   readonly ranks: number;
-  readonly overhead: Pick<Overhead, 'layer' | 'kernel' | 'submit' | 'read' | 'choose'>;
+  readonly overhead: Omit<Overhead, 'step' | 'request'>;
 }
 
 /** Seconds of the engine in a step of a group: per layer, per kernel, per run of kernels, and of reading samples. */
@@ -92,6 +92,11 @@ export interface GroupOverhead {
   readonly read: number;
   /** For each row that samples. */
   readonly choose: number;
+}
+
+/** Of an element of activations on links between devices. */
+export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
+  return overhead.activations === 'f16' ? 2 : 4;
 }
 
 /** Of a group and the program that its ranks run. */
@@ -135,8 +140,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
-    for (const each of ops)
-      sum[costKind(each)] += opSeconds(each, size, rates, hardware, engine) * each.count;
+    for (const each of ops) sum[costKind(each)] += opSeconds(each, size, rates, hardware) * each.count;
     return sum;
   };
   // All but attention depends on the row counts alone, and a workload has few of those.
@@ -150,9 +154,9 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     return found;
   };
   const rowBytes = [
-    bytesOfRows(classes, 'all_reduce', engine),
-    bytesOfRows(classes, 'all_gather', engine),
-    bytesOfRows(classes, 'send', engine),
+    bytesOfRows(classes, 'all_reduce', hardware),
+    bytesOfRows(classes, 'all_gather', hardware),
+    bytesOfRows(classes, 'send', hardware),
   ] as const;
   return {
     signature: `${launches(0)} ${launches(1)} ${submits} ${sampling(1)} ${sampling(2)} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
@@ -178,7 +182,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       sections.forEach(({ layer, classOf }, section) => {
         let begins = layer === undefined ? 0 : perLayer;
         for (const each of classOf) {
-          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware, engine);
+          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware);
           times.set(each, pure);
           const time = pure + (isLaunched(each.op) && size[each.rows] > 0 ? perKernel : 0);
           const what = each.op.op === 'kernel' || each.op.op === 'sample' ? 'kernels' : each.op.op;
@@ -208,12 +212,13 @@ type RowBytes = Readonly<Record<'tokens' | 'samples', number>>;
 function bytesOfRows(
   classes: readonly OpClass[],
   name: 'all_reduce' | 'all_gather' | 'send',
-  { activationBytes }: EngineModel,
+  hardware: GroupHardware,
 ): RowBytes {
+  const element = sentElementBytes(hardware);
   const bytes = { tokens: 0, samples: 0 };
   for (const { op, cols, rows, count } of classes) {
     if ((op.op === 'collective' ? op.kind : op.op) !== name) continue;
-    bytes[rows] += (cols.given + cols.taken) * activationBytes * count;
+    bytes[rows] += (cols.given + cols.taken) * element * count;
   }
   return bytes;
 }
@@ -250,7 +255,6 @@ function opSeconds(
   size: StepSize,
   rates: readonly DeviceRates[],
   hardware: GroupHardware,
-  engine: EngineModel,
 ): number {
   const { op } = each;
   switch (op.op) {
@@ -260,10 +264,13 @@ function opSeconds(
     case 'collective':
       return linkSeconds(
         op.kind === 'all_reduce' ? (hardware.allReduce ?? FREE) : allGatherCost(hardware.allReduce ?? FREE),
-        size[each.rows] * each.cols.taken * engine.activationBytes,
+        size[each.rows] * each.cols.taken * sentElementBytes(hardware),
       );
     case 'send':
-      return linkSeconds(hardware.send ?? FREE, size[each.rows] * each.cols.given * engine.activationBytes);
+      return linkSeconds(
+        hardware.send ?? FREE,
+        size[each.rows] * each.cols.given * sentElementBytes(hardware),
+      );
     case 'recv':
       return 0;
     case 'sample':

@@ -86,8 +86,8 @@ export interface Link {
 }
 
 /**
- * Seconds of engine time, for simulation: of the host per step and per request in it, of the devices per layer and
- * per kernel.
+ * What the engine itself costs, for simulation. Seconds: of the host per step and per request in it, of the devices per
+ * layer and per kernel.
  */
 export interface Overhead {
   readonly step: number;
@@ -100,6 +100,8 @@ export interface Overhead {
   readonly read?: Readonly<Record<number, number>>;
   /** Of the host to choose the token of a row from them; absent where it takes none. */
   readonly choose?: number;
+  /** In what the engine hands activations from device to device; absent where in `f32`, as Fulcrum does. */
+  readonly activations?: 'f32' | 'f16';
 }
 
 export interface Topology {

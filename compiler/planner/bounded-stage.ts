@@ -60,7 +60,8 @@ export function createBoundContext(topology: Topology, engine: EngineModel): Bou
 }
 
 function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
-  const link = (cost: LinkCost | undefined): string => (cost ? `${cost.latency} ${cost.bandwidth}` : '');
+  const link = (cost: LinkCost | undefined): string =>
+    cost ? `${cost.latency} ${cost.bandwidth} ${cost.gatherLatency ?? ''}` : '';
   return `${kinds.map(({ name }) => name).join()}|${link(allReduce)}|${link(send)}`;
 }
 

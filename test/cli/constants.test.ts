@@ -98,7 +98,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });
     expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('engine: copy engines')).toMatchObject({ value: 'off', origin: 'default' });
-    expect(all.get('engine: element of activations on links')).toMatchObject({ value: '4 B' });
+    expect(all.get('t: overhead activations')).toMatchObject({ value: 'f32', origin: 'default' });
   });
 
   it('are listed by explain, shipped sources once', async () => {

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { isBox, nodesOf, type DiagramNode } from '../../../cli/graph/diagram.js';
 import { plannedUse } from '../../../cli/graph/link-use.js';
 import { topologyDiagram } from '../../../cli/graph/topology.js';
-import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import { compileText, pod } from './support.js';
 
@@ -89,7 +88,7 @@ describe('planned link use', () => {
     const sums = (name: string): number =>
       stage(name).programs.flatMap(({ ops }) => ops.filter(({ op }) => op === 'collective')).length;
     const { hidden } = plan.model.shape;
-    const { activationBytes } = FULCRUM_ENGINE;
+    const activationBytes = 4;
     expect(bytes(/^step of decode/)).toBeCloseTo(
       sums('decode') * stage('decode').maxSequences * hidden * activationBytes * 2 * 7,
       3,

@@ -71,6 +71,20 @@ describe('the constants of a step', () => {
     expect([0, 1, 5].map(added)).toEqual([0, expect.closeTo(1e-3, 12), expect.closeTo(5e-3, 12)]);
   });
 
+  it('hand activations on in the type that the engine has for them', () => {
+    const [wide, narrow] = (['f32', 'f16'] as const).map((activations) =>
+      costOf({ overhead: { activations } }),
+    );
+    expect(wide!.traffic(SIZE)).toEqual(costOf({}).traffic(SIZE));
+    expect(wide!.traffic(SIZE).allReduce).toBeGreaterThan(0);
+    expect(narrow!.traffic(SIZE).allReduce).toBe(wide!.traffic(SIZE).allReduce / 2);
+    const latencies =
+      program.ops.filter((op) => op.op === 'collective' && op.kind === 'all_reduce').length * 1e-5;
+    const inBytes = (cost: typeof wide): number => cost!.step(SIZE).all_reduce - latencies;
+    expect(inBytes(narrow)).toBeCloseTo(inBytes(wide) / 2, 12);
+    expect(narrow!.step(SIZE).gemm).toBe(wide!.step(SIZE).gemm);
+  });
+
   it('leave out kernels of rows that there are none of', () => {
     const ofSamples = program.ops.filter(
       (op) => op.op === 'sample' || (op.op === 'kernel' && op.rows === 'samples'),
