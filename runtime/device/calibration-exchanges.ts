@@ -3,6 +3,7 @@
  * memory, reading samples back. All of it is measured among so many devices at once, several times in a row: a write is
  * carried out with the submit that follows it, so only in a row does it show what it costs.
  */
+import { activationStride } from '../../compiler/ir/device-layout.js';
 import { sideBySide, sumInRankOrder } from '../exec/exchange.js';
 import { mean, typical, typicalPart, typicalParts } from './calibration-rounds.js';
 import type { Device, DeviceBuffer } from './device.js';
@@ -50,11 +51,12 @@ export const allReduceOnce: Exchange = async (devices, buffers, bytes) => {
   devices.forEach((device, i) => device.write(buffers[i]!, 0, sum));
 };
 
-/** As many columns of every rank as fit, side by side, to every rank. */
+/** Of rows that many bytes have, as many columns of every rank as fit, side by side, to every rank. */
 export const allGatherOnce: Exchange = async (devices, buffers, bytes) => {
-  const cols = GATHERED_COLS / devices.length;
-  const parts = await readAll(devices, buffers, bytes / devices.length);
-  const whole = sideBySide(parts, cols, GATHERED_COLS);
+  const cols = Math.floor(GATHERED_COLS / devices.length);
+  const rows = bytes / (4 * GATHERED_COLS);
+  const parts = await readAll(devices, buffers, rows * activationStride(cols) * 4);
+  const whole = sideBySide(parts, cols, cols * devices.length);
   devices.forEach((device, i) => device.write(buffers[i]!, 0, whole));
 };
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
-import { fitLine } from '../../../runtime/device/calibration-exchanges.js';
+import { allGatherOnce, fitLine } from '../../../runtime/device/calibration-exchanges.js';
 import { measureHost } from '../../../runtime/device/calibration-host.js';
 import { kernelRun, matmulRun } from '../../../runtime/device/calibration-kernels.js';
 import { middleMean, typicalParts } from '../../../runtime/device/calibration-rounds.js';
@@ -50,6 +50,26 @@ describe('a calibration', () => {
         }
       }),
     );
+  });
+
+  it('gathers from as many ranks as there are', async () => {
+    for (const ranks of [2, 3, 5, 7]) {
+      const read: number[] = [];
+      const written: number[] = [];
+      const devices = Array.from({ length: ranks }, () => ({
+        read: ([part]: readonly { bytes: number }[]) => {
+          read.push(part!.bytes);
+          return Promise.resolve([new Uint8Array(part!.bytes)]);
+        },
+        write: (_buffer: unknown, _offset: number, data: ArrayBufferView) =>
+          void written.push(data.byteLength),
+      })) as unknown as Parameters<typeof allGatherOnce>[0];
+      await allGatherOnce(devices, [], 4096);
+      expect(read.every((bytes) => bytes > 0 && bytes % 4 === 0)).toBe(true);
+      expect(written.length).toBe(ranks);
+      expect(new Set(written).size).toBe(1);
+      expect(written[0]).toBeLessThanOrEqual(4096);
+    }
   });
 
   it('makes something of times that fall with size', () => {
