@@ -187,7 +187,7 @@ interface SimulatedOne {
 }
 
 /** Options that want more of a simulation than its sums. */
-const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against'];
+const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against', 'json'];
 
 /** Runs requests through a plan; writes its trace and says which expectations it does not meet. */
 function simulateOne(

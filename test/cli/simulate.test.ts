@@ -167,6 +167,36 @@ plan p for m on workstation { stage serve: prefill + decode on gpu[0] { mesh (tp
     expect(await chosen('one, two', workload('own'))).toContain('workload own: 3 requests');
   });
 
+  it('judges what is expected of a workload that is imported by another name', async () => {
+    const loads = join(folder, 'named.plan');
+    const file = join(folder, 'renames.plan');
+    writeFileSync(loads, 'workload big { requests: 3, prompt: 20 tokens, output: 4 tokens }\n');
+    writeFileSync(
+      file,
+      `import { big as mine } from "./named.plan"
+import { workstation } from "std/local"
+model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 256, context: 64, weights: f32 }
+plan p for m on workstation {
+  stage serve: prefill + decode on gpu[0] { mesh (tp: 1) }
+  flow requests -> serve -> results
+  expect { transitions >= 1 for mine }
+}
+`,
+    );
+    const run = await runInProcess('simulate', file, '--workload', 'mine', '--json');
+    expect(run.err).toContain('transitions >= 1 for mine');
+    expect(run.status).toBe(1);
+  });
+
+  it('prints how KV fills with --json, whatever else is asked for', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 20, "output_tokens": 4}\n'.repeat(3));
+    const run = await runInProcess(
+      ...['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--workload', lengths, '--json'],
+    );
+    const { plans } = JSON.parse(run.out) as { plans: { kv: unknown[] }[] };
+    expect(plans[0]!.kv.length).toBeGreaterThan(1);
+  });
+
   it('names the line of a file of lengths that is no good', async () => {
     const lengths = lengthsFile('{"prompt_tokens": 1, "output_tokens": 1}\n{"prompt_tokens": 1}\n');
     const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths);

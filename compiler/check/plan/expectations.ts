@@ -146,7 +146,8 @@ function readBound(
     ...subject,
     op: condition.op as Comparison,
     limit,
-    ...(workload && { workload }),
+    // An import may call it something else.
+    ...(workload && { workload: { ...workload, name: node.workload!.text } }),
     origin: at(cx, node),
   };
 }
