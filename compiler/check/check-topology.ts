@@ -317,6 +317,20 @@ function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void 
     return;
   }
   const back = values.get('bandwidth_back');
+  if (back !== undefined && from === to) {
+    const property = decl.members.find(
+      (member) => member.kind === 'property' && member.name.text === 'bandwidth_back',
+    )!;
+    cx.report(
+      report(
+        'no-way-back',
+        { place: from },
+        { primary: at(cx, property), fixes: [removal(cx, property.span, '`bandwidth_back`')] },
+      ),
+    );
+    b.failed = true;
+    return;
+  }
   const [reducing, gathering] = [values.get('allreduce_latency'), values.get('allgather_latency')];
   b.links.push({
     scope: place.scope,

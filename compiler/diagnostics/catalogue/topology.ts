@@ -70,4 +70,8 @@ export const TOPOLOGY = {
     'FC0417',
     ({ plan, needed }) => `plan \`${plan}\` does not say ${needed}`,
   ),
+  'no-way-back': error<{ place: string }>(
+    'FC0418',
+    ({ place }) => `a link between two \`${place}\` is the same both ways: it has no \`bandwidth_back\``,
+  ),
 };

@@ -200,6 +200,10 @@ export const CASES: readonly Case[] = [
   { slug: 'not-a-device', source: fused('mesh (dp: 8)').replace('on gpu', 'on «host»'), says: 'is a tier' },
   { slug: 'no-stages', source: `${WORLD}plan «p» for m on t { }` },
   { slug: 'no-model', source: `${WORLD}plan «p» on t { }`, says: 'which model' },
+  {
+    slug: 'no-way-back',
+    source: WORLD.replace('link gpu <-> gpu {', 'link gpu <-> gpu { «bandwidth_back: 1 GB/s»,'),
+  },
 
   // ---------------------------------------------------------------- sharding
   { slug: 'unknown-axis', source: fused('mesh («ttp»: 8)'), says: '`tp`' },
