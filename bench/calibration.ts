@@ -1,8 +1,8 @@
 /**
  * How far simulations on a calibrated machine are from runs on it: calibrates four devices, runs plans of the throughput
  * benchmark, simulates each, and prints seconds of both by category with the error. Runs let kernels end before each
- * exchange, so that the two can be told apart. What else the machine does meanwhile shows in the runs alone, for a
- * calibration takes the best of many rounds: how much of the processors that had is printed.
+ * exchange, so that the two can be told apart. What else the machine does meanwhile shows in both, but hardly to the same
+ * part: how much of the processors that had is printed.
  *
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */

@@ -1,4 +1,7 @@
-/** What there is to say of this machine's adapters: what they can do, how fast bytes move, and what the cost model wants to know. */
+/**
+ * What there is to say of this machine's adapters: what they can do, how fast bytes move, and what the cost model wants
+ * to know.
+ */
 import { totalmem } from 'node:os';
 import { measureBandwidth, type MeasuredBandwidth } from '../runtime/device/bandwidth.js';
 import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrate.js';
@@ -63,7 +66,7 @@ function describe(adapter: AdapterReport, measured: MeasuredBandwidth | undefine
   return `${adapter.description || adapter.device}\n${formatTable(rows).replace(/^/gm, '  ')}`;
 }
 
-export interface DevicesOptions {
+interface DevicesOptions {
   readonly measure: boolean;
   readonly calibrate?: boolean;
   readonly devices: number;

@@ -12,7 +12,7 @@ import { runFigures } from './run-report.js';
 import { runSummary } from './run-summary.js';
 import { err, out } from './terminal.js';
 
-export interface DemoOptions {
+interface DemoOptions {
   readonly plan: string;
   readonly weights?: WeightType;
   readonly prefixReuse: boolean;

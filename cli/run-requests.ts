@@ -14,7 +14,7 @@ import { runFigures } from './run-report.js';
 import { runSummary, writeRunSummary } from './run-summary.js';
 import { err, out } from './terminal.js';
 
-export interface RunOptions {
+interface RunOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
   readonly requests: string;

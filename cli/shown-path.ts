@@ -1,6 +1,7 @@
+/** Paths as texts show them. */
 import { relative } from 'node:path';
 
-/** How a path is shown: relative to the working directory where that is shorter. */
+/** Relative to the working directory where that is shorter. */
 export function shownPath(path: string): string {
   if (path.startsWith('std/')) return path;
   const fromHere = relative(process.cwd(), path);

@@ -3,8 +3,9 @@
  *
  * An all-reduce takes `latency + bytes / algorithm bandwidth` (tensor bytes by time). Where a link declares the
  * bandwidth by group size (`allreduce`), that is taken, the nearest declared size at or above the group for others;
- * and likewise the latency (`allreduce_latency`, `allgather_latency`); else a ring: every rank sends and receives 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each
- * (Patarasuk and Yuan, JPDC 2009; NCCL's performance notes). The narrowest link between neighbours of the group decides.
+ * and likewise the latency (`allreduce_latency`, `allgather_latency`); else a ring: every rank sends and receives
+ * 2 (n - 1) / n of the tensor, in 2 (n - 1) steps of one latency each (Patarasuk and Yuan, JPDC 2009; NCCL's performance
+ * notes). The narrowest link between neighbours of the group decides.
  */
 import type { Link } from '../plan/plan.js';
 import type { Route, Routes } from '../plan/routes.js';

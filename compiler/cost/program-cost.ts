@@ -7,7 +7,7 @@
  * grow with the layers.
  */
 import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-program.js';
-import { vectorType } from '../model/weight-types.js';
+import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, reachName, workKind, type StepSize, type WorkKind } from './kernel-work.js';
@@ -96,7 +96,7 @@ export interface GroupOverhead {
 
 /** Of an element of activations on links between devices. */
 export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
-  return overhead.activations === 'f16' ? 2 : 4;
+  return bytesPerElement(overhead.activations ?? 'f32');
 }
 
 /** Of a group and the program that its ranks run. */

@@ -73,7 +73,7 @@ export interface WeightArena {
 const CHUNK_BYTES = [4, 5, 6, 7, 8].map((quarters) => quarters * 2 ** 28);
 
 /** What is there whatever the residence where weights lie so: see `lastingRanges`. */
-export type LastingOf = (spots: Spots) => ReadonlyMap<string, RangesByWeight>;
+type LastingOf = (spots: Spots) => ReadonlyMap<string, RangesByWeight>;
 
 export interface ArenaOptions {
   /** Of a buffer at most. Default without end. */

@@ -136,7 +136,7 @@ function blockLayout(stage: Stage, layer: number, findLayout: FindLayout): Block
   };
 }
 
-export type FindLayout = BlockLayout['findLayout'];
+type FindLayout = BlockLayout['findLayout'];
 
 /**
  * Ways between layouts of a stage's values, for the rows of a full step; searched once for each kind of value. Ranks

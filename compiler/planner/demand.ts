@@ -29,7 +29,10 @@ export interface Demand {
   /** Keys up to these rows, their own included, and pages that hold what they see for one sequence alone. */
   readonly decodeKeys: number;
   readonly decodePages: number;
-  /** Requests that decode: those with more than one token, as long as any is left. And pages of their prompts that are theirs alone. */
+  /**
+   * Requests that decode: those with more than one token, as long as any is left. And pages of their prompts that are
+   * theirs alone.
+   */
   readonly decoding: number;
   readonly decodingPages: number;
   /** Of tokens that no other may have computed. */

@@ -352,7 +352,7 @@ function apartWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork
 }
 
 /** For every pipeline stage of decode those of prefill that stand on the same devices. */
-export type SharedPlaces = readonly (readonly number[])[];
+type SharedPlaces = readonly (readonly number[])[];
 
 /**
  * Undefined where stages have devices of their own. Replicas of both are the same devices when there are equally many.

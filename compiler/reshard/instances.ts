@@ -36,7 +36,7 @@ export function instancesOf({ devices, tiers, links }: Topology): (device: numbe
   const likeness = numbered<string>();
   const instances = new Map<string, Instance>();
   for (const [path, inside] of contents)
-    instances.set(path, { path, likeness: likeness(`${arrayOf(path)}: ${inside.join()}`) });
+    instances.set(path, { path, likeness: likeness(`${parsePath(path)[0]!.name}: ${inside.join()}`) });
   return (device) => instances.get(outermost(devices[device]?.path ?? '') ?? '');
 }
 
@@ -44,9 +44,4 @@ export function instancesOf({ devices, tiers, links }: Topology): (device: numbe
 function outermost(path: string): string | undefined {
   const end = path.indexOf('.');
   return end < 0 ? undefined : path.slice(0, end);
-}
-
-/** `node` of `node[2]`. */
-function arrayOf(path: string): string {
-  return parsePath(path)[0]!.name;
 }

@@ -18,7 +18,8 @@ export type WeightPlan = Pick<WeightReshard, 'groups' | 'bytes' | 'lowerBound' |
 
 /**
  * Moves from holdings to holdings. `bytesOf` is what a piece takes in device memory; the tensors of `stay` are
- * resident in both shardings and take no part.
+ * resident in both shardings and take no part. For whoever looks at a re-shard by itself: compiling takes `planSenders`,
+ * which must send the same, and reads the rest off the moves as lowered.
  */
 export function planWeights(
   from: readonly RankHolding[],

@@ -30,7 +30,7 @@ export interface PageMove {
 
 export interface PageSpan {
   readonly device: number;
-  /** When the device began to do nothing else, and when the last byte was there. */
+  /** When its part of a joint move began, and when the last byte of it was there. */
   readonly start: number;
   readonly end: number;
   /** When the host was done with it. */

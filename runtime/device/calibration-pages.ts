@@ -2,16 +2,12 @@
 import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import { createHostPages } from '../kv/host-pages.js';
 import { createPagePool, openPoolStaging } from '../kv/pool.js';
-import { fitLine } from './calibration-exchanges.js';
+import { fitLine, type MeasuredExchange } from './calibration-exchanges.js';
 import { typical } from './calibration-rounds.js';
 import type { Device } from './device.js';
 
-export interface MeasuredMove {
-  /** Seconds of a move of next to nothing. */
-  readonly latency: number;
-  /** Bytes per second beyond that. */
-  readonly bandwidth: number;
-}
+/** Seconds and bytes of a move, not of an exchange. */
+export type MeasuredMove = Omit<MeasuredExchange, 'devices'>;
 
 export interface MeasuredPages {
   readonly out: MeasuredMove;

@@ -72,7 +72,8 @@ export function* trialInParts(
 ): Generator<void, TrialOutcome> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
-  // What is left takes no longer as time passes: until then nothing can have become late.
+  // But for KV that is dropped, what is left takes no longer as time passes: until then hardly anything has become late,
+  // and what has is seen then.
   let notBefore = -Infinity;
   const simulation = yield* simulateInParts(
     runtime,
