@@ -40,26 +40,21 @@ export function createVirtualClock(): VirtualClock {
   };
 }
 
-function push({ times, orders, callbacks }: Agenda, time: number, order: number, what: () => void): void {
+function push(agenda: Agenda, time: number, order: number, what: () => void): void {
+  const { times, orders, callbacks } = agenda;
   let at = times.length;
-  times.push(time);
-  orders.push(order);
-  callbacks.push(what);
   // What is made later comes behind what is there at the same time.
   while (at > 0) {
     const parent = (at - 1) >> 1;
     if (time >= times[parent]!) break;
-    times[at] = times[parent]!;
-    orders[at] = orders[parent]!;
-    callbacks[at] = callbacks[parent]!;
+    put(agenda, at, times[parent]!, orders[parent]!, callbacks[parent]!);
     at = parent;
   }
-  times[at] = time;
-  orders[at] = order;
-  callbacks[at] = what;
+  put(agenda, at, time, order, what);
 }
 
-function dropFirst({ times, orders, callbacks }: Agenda): void {
+function dropFirst(agenda: Agenda): void {
+  const { times, orders, callbacks } = agenda;
   const time = times.pop()!;
   const order = orders.pop()!;
   const what = callbacks.pop()!;
@@ -71,11 +66,19 @@ function dropFirst({ times, orders, callbacks }: Agenda): void {
     if (other < count && isBefore(times[other]!, orders[other]!, times[child]!, orders[child]!))
       child = other;
     if (isBefore(time, order, times[child]!, orders[child]!)) break;
-    times[at] = times[child]!;
-    orders[at] = orders[child]!;
-    callbacks[at] = callbacks[child]!;
+    put(agenda, at, times[child]!, orders[child]!, callbacks[child]!);
     at = child;
   }
+  put(agenda, at, time, order, what);
+}
+
+function put(
+  { times, orders, callbacks }: Agenda,
+  at: number,
+  time: number,
+  order: number,
+  what: () => void,
+): void {
   times[at] = time;
   orders[at] = order;
   callbacks[at] = what;

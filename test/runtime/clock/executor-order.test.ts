@@ -12,7 +12,7 @@ import { createTimeline } from '../../../runtime/clock/timeline.js';
 import { openEngine } from '../../../runtime/engine/open.js';
 import type { Slice, TraceArgs, Tracer } from '../../../runtime/trace/tracer.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
-import { GREEDY } from '../../fixtures/greedy.js';
+import { submitRequests } from '../../../bench/support/requests.js';
 import { virtualDevices } from '../support/virtual-devices.js';
 
 const KERNEL = 1e-3;
@@ -94,18 +94,10 @@ async function executed(plan: Plan, prompts: readonly number[], newTokens: numbe
   };
   const engine = await devices.during(openEngine(runtime, { tracer, open: devices.open }));
   began = devices.now();
-  prompts.forEach((length, i) =>
-    engine.submit({
-      promptIds: Array.from({ length }, (_, at) => (i * 7 + at) % 60),
-      maxNewTokens: newTokens,
-      stopIds: [],
-      sampling: GREEDY,
-      onToken: () => false,
-      onFinish: () => undefined,
-      onError: (error) => {
-        throw error;
-      },
-    }),
+  submitRequests(
+    engine,
+    SHAPE.vocab,
+    prompts.map((promptTokens) => ({ promptTokens, newTokens })),
   );
   await devices.during(engine.run());
   const { load: _load, weights: _weights, ...bytes } = engine.stats().bytes;
