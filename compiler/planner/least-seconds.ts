@@ -97,9 +97,7 @@ function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
   const { decodeRows, decodeKeys, longestOutput } = demand;
   if (decodeRows === 0) return 0;
   const rows = decodeWork(decode, room, demand).inStep;
-  const keys = (rows * decodeKeys) / decodeRows;
-  const step = { steps: 1, sampling: 1, tokens: rows, samples: rows, pairs: keys, keys };
-  return (longestOutput - 1) * sum(decode.costs.of(step));
+  return (longestOutput - 1) * sum(decode.costs.rowsStep(rows, decodeKeys / decodeRows));
 }
 
 /** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
