@@ -1,4 +1,5 @@
 /** What commands load before they begin: packages of many modules take longer to load than a plan takes to compile. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -25,6 +26,15 @@ describe('the start of a command', () => {
       expect(packagesOf('cli/main.js', `cli/commands/${name}.js`)).toEqual(['commander']);
     },
   );
+
+  // V8 says nothing of flags that it does not know.
+  it('sets flags that V8 has', () => {
+    const main = readFileSync(join(ROOT, 'cli/main.ts'), 'utf8');
+    const flags = [...main.matchAll(/setFlagsFromString\('(--[a-z-]+)=/g)].map(([, flag]) => flag);
+    const known = execFileSync(process.execPath, ['--v8-options'], { encoding: 'utf8' });
+    expect(flags).toHaveLength(1);
+    for (const flag of flags) expect(known).toContain(` ${flag} (`);
+  });
 
   it('finds packages through other modules', () => {
     expect(packagesOf('cli/run-requests.js')).toContain('zod');
