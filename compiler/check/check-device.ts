@@ -3,7 +3,7 @@ import type { DeviceDecl } from '../../grammar/syntax.js';
 import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
 import { readBlock } from './properties.js';
-import { fraction, quantity, recordOf } from './readers.js';
+import { fraction, isSize, quantity, recordOf } from './readers.js';
 import { at, type Context } from './scope.js';
 
 /** Element types that a device may state a speed for. */
@@ -23,7 +23,7 @@ export const DEVICE_TABLE = {
     required: true,
   },
   sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
-  gemm: { read: recordOf('128, 2048', (key) => /^[1-9][0-9]*$/.test(key), fraction) },
+  gemm: { read: recordOf('128, 2048', isSize, fraction) },
   kernels: {
     read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
   },

@@ -1,18 +1,15 @@
-/**
- * Topology declarations: groups are multiplied out into devices and tiers, links stay one record for all instances
- * of the scope they stand in.
- */
-import type { Expr, LinkDecl, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
+/** Topology declarations: groups are multiplied out into devices and tiers, links stay as they are. */
+import type { Expr, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { DeviceKind, Link, Overhead, PlacedDevice, Tier, Topology } from '../plan/plan.js';
-import { printPath, type PathPart } from '../plan/places.js';
+import { pathWithin } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
+import { checkLink } from './check-link.js';
 import { plainName } from './evaluate.js';
-import { removal, replacement } from './fixes.js';
+import { removal } from './fixes.js';
 import { readBlock } from './properties.js';
-import { count, oneOf, quantity, recordOf, text } from './readers.js';
-import { at, lookUp, suggestions, type Context } from './scope.js';
-import { readPattern } from './select-places.js';
+import { count, isSize, oneOf, quantity, recordOf, text } from './readers.js';
+import { at, lookUp, type Context } from './scope.js';
 
 /** A named thing of a topology before multiplication: `gpu`, `node`, `node.gpu`, `node.host`. */
 export interface PlaceTemplate {
@@ -34,16 +31,6 @@ const MOST_DEVICES = 65_536;
 export const TIER_TABLE = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
 
 const time = quantity('seconds', { min: 0 });
-const isSize = (key: string): boolean => /^[1-9]\d*$/.test(key);
-
-export const LINK_TABLE = {
-  bandwidth: { read: quantity('bytes/s'), required: true },
-  bandwidth_back: { read: quantity('bytes/s') },
-  latency: { read: time },
-  allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
-  allreduce_latency: { read: recordOf('2, 4, 8', isSize, time) },
-  allgather_latency: { read: recordOf('2, 4, 8', isSize, time) },
-};
 
 /** Properties of an `overhead` block. */
 export const OVERHEAD_TABLE = {
@@ -70,13 +57,11 @@ interface Building {
 }
 
 /** Where members stand: the group's instances and its path without and with `[*]`. */
-interface Place {
+export interface Place {
   readonly instances: readonly string[];
   readonly template: string;
   readonly scope: string;
 }
-
-const join = (a: string, b: string): string => (a === '' ? b : `${a}.${b}`);
 
 /** The topology of a declaration, or undefined after reporting why there is none. */
 export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology | undefined {
@@ -134,14 +119,19 @@ function readMembers(members: readonly TopologyMember[], place: Place, cx: Conte
     }
     readMember(member, place, cx, b);
   }
-  for (const member of members) if (member.kind === 'link') readLink(member, place, cx, b);
+  for (const member of members) {
+    if (member.kind !== 'link') continue;
+    const checked = checkLink(member, place, b, cx);
+    if (checked === undefined) b.failed = true;
+    else if (checked !== 'twin') b.links.push(checked);
+  }
 }
 
 function readMember(member: TopologyMember, place: Place, cx: Context, b: Building): void {
   switch (member.kind) {
     case 'devices': {
       const size = readCount(member.count, cx, b);
-      const path = join(place.template, member.name.text);
+      const path = pathWithin(place.template, member.name.text);
       b.templates.set(path, { kind: 'devices', path, count: size.count });
       const kind = deviceKind(member.device, cx, b);
       if (!kind || !size.ok) {
@@ -151,23 +141,26 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       if (tooMany(b.devices.length + place.instances.length * size.instances, member.name, cx, b)) return;
       for (const group of place.instances)
         for (const name of instanceNames(member.name.text, size.count))
-          b.devices.push({ id: b.devices.length, path: join(group, name), group, kind });
+          b.devices.push({ id: b.devices.length, path: pathWithin(group, name), group, kind });
       return;
     }
     case 'group': {
       const size = readCount(member.count, cx, b);
-      const template = join(place.template, member.name.text);
+      const template = pathWithin(place.template, member.name.text);
       b.templates.set(template, { kind: 'group', path: template, count: size.count });
       if (tooMany(place.instances.length * size.instances, member.name, cx, b)) return;
       const instances = place.instances.flatMap((group) =>
-        instanceNames(member.name.text, size.count).map((name) => join(group, name)),
+        instanceNames(member.name.text, size.count).map((name) => pathWithin(group, name)),
       );
-      const scope = join(place.scope, size.count === undefined ? member.name.text : `${member.name.text}[*]`);
+      const scope = pathWithin(
+        place.scope,
+        size.count === undefined ? member.name.text : `${member.name.text}[*]`,
+      );
       readMembers(member.members, { instances, template, scope }, cx, b);
       return;
     }
     case 'tier': {
-      const path = join(place.template, member.name.text);
+      const path = pathWithin(place.template, member.name.text);
       b.templates.set(path, { kind: 'tier', path, count: undefined });
       const values = readBlock(cx, TIER_TABLE, member.members, 'tier', member.name);
       const capacity = values.get('capacity');
@@ -178,7 +171,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       }
       for (const group of place.instances)
         b.tiers.push({
-          path: join(group, member.name.text),
+          path: pathWithin(group, member.name.text),
           name: member.name.text,
           group,
           medium: directory === undefined ? 'host' : 'disk',
@@ -288,130 +281,4 @@ function deviceKind(
   const kind = found && checkDevice(found.decl, found.cx);
   b.kinds.set(name.text, kind);
   return kind;
-}
-
-function readLink(decl: LinkDecl, place: Place, cx: Context, b: Building): void {
-  const from = endpoint(decl.from, place, cx, b);
-  const to = endpoint(decl.to, place, cx, b);
-  const values = readBlock(cx, LINK_TABLE, decl.members, 'link', linkName(decl));
-  const bandwidth = values.get('bandwidth');
-  if (from === undefined || to === undefined || bandwidth === undefined || values.failed) {
-    b.failed = true;
-    return;
-  }
-  const twin = b.links.find(
-    (l) => l.scope === place.scope && ((l.from === from && l.to === to) || (l.from === to && l.to === from)),
-  );
-  if (twin) {
-    cx.report(
-      report(
-        'duplicate-link',
-        { from, to },
-        {
-          primary: at(cx, decl.from),
-          related: [{ ...twin.origin, label: 'declared here first' }],
-          fixes: [removal(cx, decl.span, 'this link')],
-        },
-      ),
-    );
-    return;
-  }
-  const back = values.get('bandwidth_back');
-  if (back !== undefined && from === to) {
-    const property = decl.members.find(
-      (member) => member.kind === 'property' && member.name.text === 'bandwidth_back',
-    )!;
-    cx.report(
-      report(
-        'no-way-back',
-        { place: from },
-        { primary: at(cx, property), fixes: [removal(cx, property.span, '`bandwidth_back`')] },
-      ),
-    );
-    b.failed = true;
-    return;
-  }
-  const [reducing, gathering] = [values.get('allreduce_latency'), values.get('allgather_latency')];
-  b.links.push({
-    scope: place.scope,
-    from,
-    to,
-    bandwidth,
-    ...(back !== undefined && { bandwidthBack: back }),
-    latency: values.get('latency') ?? 0,
-    ...(values.get('latency') === undefined && { latencyAssumed: true }),
-    allreduce: values.get('allreduce') ?? {},
-    ...(reducing && { allreduceLatency: reducing }),
-    ...(gathering && { allgatherLatency: gathering }),
-    origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
-  });
-}
-
-/** A link has no name of its own: its ends stand for it. */
-function linkName(decl: LinkDecl): Name {
-  return { text: '', span: { start: decl.from.span.start, end: decl.to.span.end } };
-}
-
-/** Text of a link's end after checking that every part of it exists in the scope. */
-function endpoint(
-  expr: PathExpr | { readonly kind: 'error' },
-  place: Place,
-  cx: Context,
-  b: Building,
-): string | undefined {
-  if (expr.kind === 'error') return undefined;
-  const parts = readPattern(expr, cx);
-  if (!parts) return undefined;
-  let template = place.template;
-  for (const [i, part] of parts.entries()) {
-    const known = [...b.templates.keys()]
-      .filter((t) => parentOf(t) === template)
-      .map((t) => t.slice(template === '' ? 0 : template.length + 1));
-    template = join(template, part.name);
-    const found = b.templates.get(template);
-    if (!found) {
-      const primary = at(cx, expr.segments[i]!.name);
-      const where = place.template === '' ? 'this topology' : `\`${place.template}\``;
-      cx.report(
-        report(
-          'unknown-place',
-          { place: part.name, where },
-          { primary, ...suggestions(primary, part.name, known, 'places') },
-        ),
-      );
-      return undefined;
-    }
-    if (!checkIndex(part, found.count, expr, i, cx)) return undefined;
-  }
-  return printPath(parts);
-}
-
-const parentOf = (template: string): string => template.slice(0, Math.max(0, template.lastIndexOf('.')));
-
-/** Reports an index beyond an array's end. */
-export function checkIndex(
-  part: PathPart,
-  size: number | undefined,
-  expr: PathExpr,
-  segment: number,
-  cx: Context,
-): boolean {
-  if (part.first === undefined) return true;
-  const last = part.last ?? part.first;
-  const limit = size ?? 1;
-  if (part.first < limit && last < limit) return true;
-  const index = part.first === last ? String(last) : `${part.first}..${last}`;
-  const indexOrigin = at(cx, expr.segments[segment]!.index!);
-  const first = Math.min(part.first, limit - 1);
-  const range = first === last || first === limit - 1 ? `${limit - 1}` : `${first}..${limit - 1}`;
-  // Without a count there is one, which has no index.
-  const within = size === undefined ? undefined : `[${range}]`;
-  cx.report(
-    report(
-      'index-out-of-range',
-      { place: part.name, index, count: limit },
-      { primary: indexOrigin, fixes: within === undefined ? [] : [replacement(indexOrigin, within)] },
-    ),
-  );
-  return false;
 }

@@ -243,3 +243,8 @@ export function recordOf<T>(
     return out;
   };
 }
+
+/** Whether a key of a record is a whole number above zero. */
+export function isSize(key: string): boolean {
+  return /^[1-9]\d*$/.test(key);
+}

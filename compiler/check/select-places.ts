@@ -1,9 +1,9 @@
 /** Device selections (`gpu[0..3]`, `node[0..7].gpu`): paths with index ranges, matched against a topology. */
 import type { PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import { matchesPrefix, parsePath, type PathPart } from '../plan/places.js';
+import { matchesPrefix, parsePath, pathWithin, type PathPart } from '../plan/places.js';
 import type { Topology } from '../plan/plan.js';
-import { checkIndex, type CheckedTopology } from './check-topology.js';
+import type { CheckedTopology } from './check-topology.js';
 import { pathText } from './evaluate.js';
 import { replacement } from './fixes.js';
 import { quantity } from './readers.js';
@@ -54,7 +54,7 @@ export function selectDevices(
   const arrays = [...templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
   let template = '';
   for (const [i, part] of parts.entries()) {
-    template = template === '' ? part.name : `${template}.${part.name}`;
+    template = pathWithin(template, part.name);
     const found = templates.get(template);
     if (!found) {
       const primary = at(cx, expr);
@@ -93,4 +93,32 @@ export function devicesMatching(
       return place.length === parts.length && matchesPrefix(parts, place);
     })
     .map((device) => device.id);
+}
+
+/** Reports an index beyond an array's end. */
+export function checkIndex(
+  part: PathPart,
+  size: number | undefined,
+  expr: PathExpr,
+  segment: number,
+  cx: Context,
+): boolean {
+  if (part.first === undefined) return true;
+  const last = part.last ?? part.first;
+  const limit = size ?? 1;
+  if (part.first < limit && last < limit) return true;
+  const index = part.first === last ? String(last) : `${part.first}..${last}`;
+  const indexOrigin = at(cx, expr.segments[segment]!.index!);
+  const first = Math.min(part.first, limit - 1);
+  const range = first === last || first === limit - 1 ? `${limit - 1}` : `${first}..${limit - 1}`;
+  // Without a count there is one, which has no index.
+  const within = size === undefined ? undefined : `[${range}]`;
+  cx.report(
+    report(
+      'index-out-of-range',
+      { place: part.name, index, count: limit },
+      { primary: indexOrigin, fixes: within === undefined ? [] : [replacement(indexOrigin, within)] },
+    ),
+  );
+  return false;
 }

@@ -49,3 +49,8 @@ export function partMatches(pattern: PathPart, place: PathPart): boolean {
 export function matchesPrefix(pattern: readonly PathPart[], place: readonly PathPart[]): boolean {
   return pattern.length <= place.length && pattern.every((part, i) => partMatches(part, place[i]!));
 }
+
+/** The path of a place inside another one; `''` is the topology itself. */
+export function pathWithin(outer: string, inner: string): string {
+  return outer === '' ? inner : `${outer}.${inner}`;
+}

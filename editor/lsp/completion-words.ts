@@ -1,6 +1,7 @@
 /** Completions of the language itself: items, properties, units and words of the reference. */
 import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
-import { defaultOf, ITEMS, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { ITEMS } from '../../grammar/reference-words.js';
+import { defaultOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 
 export type Items = readonly CompletionItem[];
 

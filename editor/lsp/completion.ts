@@ -2,7 +2,8 @@
 import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/node.js';
 import { PARAM_TYPES } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
-import { ITEMS, PROPERTIES, WORDS } from '../../grammar/reference.js';
+import { ITEMS, WORDS } from '../../grammar/reference-words.js';
+import { PROPERTIES } from '../../grammar/reference.js';
 import { importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
 import type { Asked } from './completion-names.js';
 import {

@@ -1,7 +1,8 @@
 /** Hover: what a word means, what it is declared as, and what was derived from it. */
 import { UNITS } from '../../compiler/check/units.js';
 import { itemsAt } from '../../grammar/items.js';
-import { defaultOf, ITEMS, PROPERTIES, WORDS, type PropertyDoc } from '../../grammar/reference.js';
+import { ITEMS, WORDS } from '../../grammar/reference-words.js';
+import { defaultOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 import type { Span } from '../../grammar/syntax.js';
 import { Unit } from '../../grammar/tokens.js';
 import { spanOf } from '../../grammar/lex.js';

@@ -1,6 +1,6 @@
 /** Signature help: the arguments of measures, distributions and meshes, with the one that is being written. */
 import type { SignatureHelp } from 'vscode-languageserver/node.js';
-import { ITEMS, WORDS } from '../../grammar/reference.js';
+import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import { positionAt } from './position.js';
 import type { Workspace } from './workspace.js';
 

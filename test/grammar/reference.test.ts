@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { DEVICE_TABLE } from '../../compiler/check/check-device.js';
 import { MODEL_TABLE } from '../../compiler/check/check-model.js';
-import { LINK_TABLE, OVERHEAD_TABLE, TIER_TABLE } from '../../compiler/check/check-topology.js';
+import { LINK_TABLE } from '../../compiler/check/check-link.js';
+import { OVERHEAD_TABLE, TIER_TABLE } from '../../compiler/check/check-topology.js';
 import { WORKLOAD_TABLE } from '../../compiler/check/check-workload.js';
 import { PLAN_TABLE } from '../../compiler/check/plan/check-plan.js';
 import { KV_TABLE } from '../../compiler/check/plan/kv.js';
@@ -14,7 +15,8 @@ import { MODEL_FAMILIES } from '../../compiler/model/families.js';
 import { PLAN_WEIGHT_TYPES } from '../../compiler/model/weight-types.js';
 import { places } from '../../grammar/build-members.js';
 import { parse } from '../../grammar/parse.js';
-import { ITEMS, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { ITEMS } from '../../grammar/reference-words.js';
+import { PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 import { REACHING_KERNELS } from '../../compiler/cost/kernel-work.js';
 import { checkText } from '../compiler/check/memory-host.js';
 
