@@ -21,8 +21,11 @@ export const addDevicesCommand: AddCommand = (program, context) => {
   );
 };
 
+/** Words that stand for a value wherever they stand: unlike keywords, they name nothing. */
+const VALUES: readonly string[] = ['true', 'false'];
+
 function parseName(text: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text))
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) || VALUES.includes(text))
     throw new InvalidArgumentError('expected a name of the plan language');
   return text;
 }

@@ -149,6 +149,12 @@ describe('a calibrated plan file', () => {
       expect(described).toContain(figure);
   });
 
+  it.each(['device', 'plan', 'for', 'in', 'not'])('may be of a device called `%s`', (name) => {
+    const memory = memoryOf(ADAPTER, MEASURED.devices, 16 * 2 ** 30);
+    const text = calibratedPlan({ name, adapter: ADAPTER, measured: MEASURED, ...memory });
+    expect(checkFile(oneFileHost('own.plan', text), 'own.plan').diagnostics).toEqual([]);
+  });
+
   it('is imported by a path, wherever it was written', () => {
     expect(importOf('here', 'out/here.plan')).toBe('import { here_machine } from "./out/here.plan"');
     expect(importOf('here', '/out/here.plan')).toBe('import { here_machine } from "/out/here.plan"');

@@ -44,4 +44,12 @@ describe('the command line', () => {
       expect(help.out).toMatch(`Usage: fulcrum ${name}`);
     }
   });
+
+  it.each(['true', 'false', '4gpus', 'my-gpu', ''])('calls no device %j', async (name) => {
+    expect(await run('devices', '--calibrate', '--name', name)).toMatchObject({
+      status: 2,
+      out: '',
+      err: expect.stringContaining('expected a name of the plan language') as string,
+    });
+  });
 });
