@@ -39,12 +39,32 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
       }),
     );
   const outputs = fact('finish', 'tokens');
-  return [...fact('arrive', 'promptTokens')].flatMap(([id, promptTokens]) => {
+  const prompts = fact('arrive', 'promptTokens');
+  const [likes, prefixes] = [fact('arrive', 'like'), fact('arrive', 'prefixTokens')];
+  const finished: SimulatedRequest[] = [];
+  const positions = new Map<unknown, number>();
+  /** Where the prompt that it is like was not finished, the one that this is like in turn, as far as both go. */
+  const likeFinished = (id: unknown): SimulatedRequest['like'] => {
+    let tokens = Infinity;
+    for (let own = id; ;) {
+      const [earlier, prefix] = [likes.get(own), prefixes.get(own)];
+      if (typeof own !== 'number' || earlier === undefined || prefix === undefined || !(earlier < own))
+        return;
+      tokens = Math.min(tokens, prefix, prompts.get(own)!, prompts.get(earlier) ?? 0);
+      if (!(tokens >= 1)) return;
+      const request = positions.get(earlier);
+      if (request !== undefined) return { request, tokens: Math.floor(tokens) };
+      own = earlier;
+    }
+  };
+  for (const [id, promptTokens] of prompts) {
     const outputTokens = outputs.get(id);
-    return outputTokens === undefined || outputTokens < 1 || promptTokens < 1
-      ? []
-      : [{ promptTokens, outputTokens }];
-  });
+    if (outputTokens === undefined || outputTokens < 1 || promptTokens < 1) continue;
+    const like = likeFinished(id);
+    positions.set(id, finished.length);
+    finished.push({ promptTokens, outputTokens, ...(like && { like }) });
+  }
+  return finished;
 }
 
 export interface AgainstReport {

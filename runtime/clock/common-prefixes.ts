@@ -2,26 +2,51 @@
  * Prompts of a simulation have no tokens, but the scheduler shares what begins alike by keys and tokens. So those that have a
  * beginning in common get made-up ones, as far as that goes; what is behind it nobody shares.
  */
-import type { CommonPrefix } from '../../compiler/planner/demand.js';
 import type { SchedulerRequest } from '../scheduler/types.js';
+import type { SimulatedRequest } from './simulation.js';
 
-type Beginning = Pick<SchedulerRequest, 'pageKeys' | 'promptIds'>;
+/** Empty where a prompt begins like no other. */
+export type Beginning = Partial<Required<Pick<SchedulerRequest, 'pageKeys' | 'promptIds'>>>;
 
-/** Gives every prompt its beginning; equal ones are the same lists, as workloads are large. */
-export function createCommonPrefixes(pageTokens: number): (prefix: CommonPrefix | undefined) => Beginning {
+/** Beginnings of prompts by the position of the request; equal named ones are the same lists, as workloads are large. */
+export function commonPrefixes(
+  requests: readonly Pick<SimulatedRequest, 'prefix' | 'like'>[],
+  pageTokens: number,
+): (request: number) => Beginning {
+  const named = new Map<string, Beginning>();
+  /** Names of beginnings, each with its made-up token, which is none of a request's own. */
   const numbers = new Map<string, number>();
-  const known = new Map<string, Beginning>();
-  return (prefix) => {
-    if (prefix === undefined) return {};
-    const { name, tokens } = prefix;
-    const number = numbers.get(name) ?? numbers.size;
+  const pages = (tokens: number): number => Math.floor(tokens / pageTokens);
+  const ofName = ({ name, tokens }: NonNullable<SimulatedRequest['prefix']>): Beginning => {
+    const number = numbers.get(name) ?? requests.length + numbers.size;
     numbers.set(name, number);
     const key = `${number} ${tokens}`;
-    const found = known.get(key) ?? {
-      pageKeys: Array.from({ length: Math.floor(tokens / pageTokens) }, (_, page) => `${number} ${page}`),
+    const found = named.get(key) ?? {
+      pageKeys: Array.from({ length: pages(tokens) }, (_, page) => `${number} ${page}`),
       promptIds: Array.from({ length: tokens }, () => number),
     };
-    known.set(key, found);
+    named.set(key, found);
     return found;
+  };
+  /** Tokens that a request shares with any that says so of it. */
+  const shared: number[] = [];
+  for (const { like } of requests)
+    if (like !== undefined) shared[like.request] = Math.max(shared[like.request] ?? 0, like.tokens);
+  const alike: Beginning[] = [];
+  if (shared.length > 0)
+    for (const [own, { like }] of requests.entries()) {
+      const { pageKeys = [], promptIds = [] } = like === undefined ? {} : alike[like.request]!;
+      const taken = like?.tokens ?? 0;
+      const all = Math.max(taken, shared[own] ?? 0);
+      alike[own] = {
+        pageKeys: Array.from({ length: pages(all) }, (_, page) =>
+          page < pages(taken) ? pageKeys[page]! : `${own} ${page}`,
+        ),
+        promptIds: Array.from({ length: all }, (_, at) => (at < taken ? promptIds[at]! : own)),
+      };
+    }
+  return (request) => {
+    const { prefix } = requests[request]!;
+    return prefix === undefined ? (alike[request] ?? {}) : ofName(prefix);
   };
 }

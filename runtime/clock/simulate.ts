@@ -7,12 +7,13 @@ import { FULCRUM_ENGINE } from '../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
+import { beginRows } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import { runThrough } from '../run-through.js';
 import { longestSequence } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
-import { createCommonPrefixes } from './common-prefixes.js';
+import { commonPrefixes, type Beginning } from './common-prefixes.js';
 import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
 import { createClockTrace, type ClockTrace } from './trace-clock.js';
@@ -71,6 +72,7 @@ export function* simulateInParts(
   const world = createWorld(graph, plan, engine, { transitions, ...(trace && { trace }) });
   const config = schedulerConfig(graph, transitions);
   const configs = engine.virtualEngines ? virtualEngines(config) : [config];
+  const beginningOf = commonPrefixes(requests, config.pageTokens);
   const owners = graph.pools.filter(({ within }) => within === undefined).map(({ id }) => id);
   const history = trace && createKvHistory(new Set(owners));
   const states = (): readonly SchedulerState[] => engines.map(({ state }) => state());
@@ -89,7 +91,9 @@ export function* simulateInParts(
     startEngine(
       world,
       each,
-      requests.map((request, id) => ({ ...request, id })).filter(({ id }) => id % configs.length === part),
+      requests
+        .map((request, id): OwnRequest => ({ ...request, id, beginning: beginningOf(id) }))
+        .filter(({ id }) => id % configs.length === part),
       trace,
       { onEvent: sample, onStep },
     ),
@@ -145,8 +149,9 @@ interface Progress extends Latency {
   readonly maxNewTokens: number;
   /** Prompt tokens that were counted as prefilled. */
   prefilled: number;
-  /** Of its latest step, where there is a trace. */
+  /** Of its latest step, and how many tokens steps have been given or passed over, where there is a trace. */
   stage: string | undefined;
+  begun: number;
   /** What the scheduler is told of each token. */
   readonly sampled: { readonly sequence: number; readonly finished: boolean };
 }
@@ -193,11 +198,17 @@ interface EngineListener {
   readonly onStep: (items: readonly StepItem[]) => void;
 }
 
+/** A request of one scheduler. */
+interface OwnRequest extends SimulatedRequest {
+  readonly id: number;
+  readonly beginning: Beginning;
+}
+
 /** One scheduler and its requests in a world that others may share. */
 function startEngine(
   world: World,
   config: SchedulerConfig,
-  requests: readonly (SimulatedRequest & { readonly id: number })[],
+  requests: readonly OwnRequest[],
   trace: ClockTrace | undefined,
   { onEvent, onStep }: EngineListener,
 ): ClockEngine {
@@ -208,8 +219,7 @@ function startEngine(
   const progress: Progress[] = [];
   /** Of those that got a token, in the order of their first. */
   const latencies: Latency[] = [];
-  const beginningOf = createCommonPrefixes(config.pageTokens);
-  for (const { id, promptTokens, outputTokens, prefix } of requests) {
+  for (const { id, promptTokens, outputTokens, beginning } of requests) {
     const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
     progress[id] = {
       promptTokens,
@@ -219,10 +229,11 @@ function startEngine(
       tokens: 0,
       prefilled: 0,
       stage: undefined,
+      begun: 0,
       sampled: { sequence: id, finished: false },
     };
-    scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens, ...beginningOf(prefix) } });
-    trace?.arrive(id, promptTokens, maxNewTokens);
+    scheduler.apply({ kind: 'arrive', request: { id, promptTokens, maxNewTokens, ...beginning } });
+    trace?.arrive(id, promptTokens, maxNewTokens, beginning.promptIds);
   }
   /** The scheduler is asked for more once all that happens at this moment has been told to it, as on devices. */
   let asking = false;
@@ -277,7 +288,8 @@ function startEngine(
     const prefill = items.some(
       ({ sequence, start, count }) => count > 1 || start < progress[sequence]!.promptTokens,
     );
-    return trace.label(action, prefill, entering);
+    const reused = items.reduce((sum, item) => sum + beginRows(progress[item.sequence]!, item), 0);
+    return trace.label(action, prefill, entering, reused);
   };
   const perform = (action: Action): void => {
     switch (action.kind) {

@@ -8,7 +8,10 @@ import type { LaneUse } from './lanes.js';
 import type { Timeline } from './timeline.js';
 
 /** A request as the clock knows it: lengths, and what its prompt has in common with others. */
-export type SimulatedRequest = RequestLengths;
+export interface SimulatedRequest extends RequestLengths {
+  /** An earlier request, by its position, and how many tokens of its prompt this one begins with: those of a run say so. */
+  readonly like?: { readonly request: number; readonly tokens: number };
+}
 
 export interface SimulateOptions {
   readonly engine?: EngineModel;

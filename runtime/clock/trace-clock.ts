@@ -2,6 +2,7 @@
 import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import type { RuntimeGraph, RuntimeStage, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+import { createPromptTree } from '../engine/prompt-tree.js';
 import { countWork, labelOf } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
@@ -29,12 +30,23 @@ export interface PassedTime extends Span {
 
 /** Told by the clock executor of what it does; each function adds to the timeline. */
 export interface ClockTrace {
-  readonly arrive: (request: number, promptTokens: number, maxNewTokens: number) => void;
+  /** `beginning`: tokens of the prompt as far as others may have them too. */
+  readonly arrive: (
+    request: number,
+    promptTokens: number,
+    maxNewTokens: number,
+    beginning: readonly number[] | undefined,
+  ) => void;
   readonly leave: (request: number, time: number, tokens: number) => void;
   readonly reject: (request: number, time: number) => void;
   readonly count: (time: number, state: SchedulerState) => void;
-  /** The label of a step; `requests` are those whose path leads through it. */
-  readonly label: (action: ActionOf<'step'>, prefill: boolean, requests: readonly number[]) => StepLabel;
+  /** The label of a step; `requests` are those whose path leads through it, `reused` the tokens found before its rows. */
+  readonly label: (
+    action: ActionOf<'step'>,
+    prefill: boolean,
+    requests: readonly number[],
+    reused: number,
+  ) => StepLabel;
   readonly encode: (action: ActionOf<'step'>, span: Span) => void;
   readonly pass: (
     stage: string,
@@ -75,10 +87,12 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
   const at = (time: number): Span => ({ start: time, end: time });
   const { origin } = graph.flow;
   const residences = residencesOf(graph);
+  const prompts = createPromptTree();
   return {
-    arrive(request, promptTokens, maxNewTokens) {
+    arrive(request, promptTokens, maxNewTokens, beginning) {
       const flows = [{ phase: 'start', request }] as const;
-      const args = { request, promptTokens, maxNewTokens, origin };
+      const like = beginning && prompts.add(request, beginning);
+      const args = { request, promptTokens, maxNewTokens, ...like, origin };
       add({ lane: HOST.requests, name: 'arrive', ...at(0), args, flows });
     },
     leave(request, time, tokens) {
@@ -89,7 +103,8 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       add({ lane: HOST.requests, name: 'reject', ...at(time), args: { request, origin } }),
     count: (time, state) =>
       countWork({ counter: (name, values) => timeline.count(time, name, values) }, { state: () => state }),
-    label: (action, prefill, requests) => labelOf(action, stages.get(action.stage)!, prefill, requests),
+    label: (action, prefill, requests, reused) =>
+      labelOf(action, stages.get(action.stage)!, prefill, requests, reused),
     encode: ({ id: step, stage }, span) =>
       add({ lane: HOST.encode, name: 'encode', ...span, args: { step, origin: stages.get(stage)!.origin } }),
     pass(stage, replica, pp, group, size, label, time) {

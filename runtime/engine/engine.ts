@@ -17,6 +17,7 @@ import { moveDiskPages, moveHostPages, switchStage } from './moves.js';
 import { createOpenSequences } from './open-sequences.js';
 import { pageKeys } from './page-keys.js';
 import type { EngineParts } from './parts.js';
+import { createPromptTree } from './prompt-tree.js';
 import { createRunLoop } from './run-loop.js';
 import { schedulerConfig } from './scheduler-config.js';
 import { runStep } from './step.js';
@@ -51,7 +52,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const scheduler = createScheduler(config);
   /** Of what is about requests on their way, and not about a stage. */
   const { origin } = graph.flow;
-  const sequences = createOpenSequences(longestSequence(config), tracer, origin);
+  const prompts = tracer === NO_TRACE || !reusesPrefixes ? undefined : createPromptTree();
+  const sequences = createOpenSequences(longestSequence(config), tracer, origin, prompts);
   const tally = createTally();
   const parts: EngineParts = { graph, prepared, sequences, tally, transitions, tracer };
   const reportCosts = (): void => {

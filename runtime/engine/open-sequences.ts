@@ -7,6 +7,7 @@ import { RuntimeFailure } from '../failure.js';
 import { createLogitAdjuster } from '../sampling/adjust.js';
 import { HOST } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
+import type { PromptTree } from './prompt-tree.js';
 import { stuckAnswer, takeToken } from './sequence.js';
 import type { Sequence } from './sequence.js';
 import type { EngineRequest, GeneratedToken } from './types.js';
@@ -29,11 +30,13 @@ export interface OpenSequences {
  * @param longest tokens that a sequence may have: what the smallest pool on the way can hold bounds it as the model's
  * context does
  * @param origin of what is about requests on their way, in a trace
+ * @param prompts where a trace is to say which of them begin alike
  */
 export function createOpenSequences(
   longest: number,
   tracer: Tracer,
   origin: Origin | undefined,
+  prompts?: PromptTree,
 ): OpenSequences {
   const sequences = new Map<number, Sequence>();
   let nextId = 0;
@@ -62,6 +65,7 @@ export function createOpenSequences(
       sequences.set(id, sequence);
       const slice = tracer.begin(HOST.requests, 'arrive', {
         ...{ request: id, promptTokens, maxNewTokens },
+        ...prompts?.add(id, request.promptIds),
         origin,
       });
       slice.flow('start', id);

@@ -24,13 +24,6 @@ export function promptRows({ promptTokens }: Sequence, { start, count }: StepIte
   return Math.max(0, Math.min(start + count, promptTokens) - start);
 }
 
-/** Notes that a step has begun; says how many tokens before its rows no step of the sequence was given. */
-export function beginRows(sequence: Sequence, { start, count }: StepItem): number {
-  const passedOver = Math.max(0, start - sequence.begun);
-  sequence.begun = Math.max(sequence.begun, start + count);
-  return passedOver;
-}
-
 /**
  * Notes that a step is done; says how many prompt tokens it has brought the sequence on, those that were passed over among
  * them. Tokens that preemption throws away go through another step and count once.

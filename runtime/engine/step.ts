@@ -8,9 +8,9 @@ import type { Action, StepItem } from '../scheduler/types.js';
 import { HOST } from '../trace/tracer.js';
 import type { EngineParts } from './parts.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
-import { beginRows, finishRows, promptRows } from './sequence.js';
+import { finishRows, promptRows } from './sequence.js';
 import type { Sequence } from './sequence.js';
-import { labelOf } from './trace-work.js';
+import { beginRows, labelOf } from './trace-work.js';
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 

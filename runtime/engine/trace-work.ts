@@ -3,13 +3,20 @@ import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph
 import type { StepLabel } from '../exec/pipeline.js';
 import { pageOwners } from '../kv/page-owners.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
-import type { Action } from '../scheduler/types.js';
+import type { Action, StepItem } from '../scheduler/types.js';
 import { deviceLane } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import type { EngineWork } from './types.js';
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 type PageAction = Extract<Action, { kind: 'page_out' | 'page_in' }>;
+
+/** Notes that a step has begun; says how many tokens before its rows no step of the sequence was given. */
+export function beginRows(sequence: { begun: number }, { start, count }: StepItem): number {
+  const passedOver = Math.max(0, start - sequence.begun);
+  sequence.begun = Math.max(sequence.begun, start + count);
+  return passedOver;
+}
 
 /** A step; `requests` are those whose path leads through it, `reused` the tokens before its rows that were found. */
 export function labelOf(

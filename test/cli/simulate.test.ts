@@ -106,6 +106,23 @@ describe('simulate', () => {
     expect(errors.get('host work')).toBeCloseTo(-1, 6);
   });
 
+  it('shares what prompts have in common as the run did', async () => {
+    const line = (tokens: number, prefix: number) =>
+      `{"prompt_tokens": ${tokens}, "output_tokens": 20, "prefix_tokens": ${prefix}}\n`;
+    const lengths = lengthsFile(line(100, 70).repeat(6) + line(120, 90).repeat(6));
+    const trace = join(folder, 'alike.json');
+    const args = ['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--json'];
+    const own = await runInProcess(...args, '--workload', lengths, '--trace', trace);
+    const again = await runInProcess('simulate', 'plans/clerk.plan', '--against', trace, '--json');
+    const figures = ({ out }: { out: string }): unknown => (JSON.parse(out) as { plans: unknown }).plans;
+    expect(figures(own)).toMatchObject([
+      { reused: { device: expect.closeTo(6 * 70 + 6 * 90, -3) as number } },
+    ]);
+    expect(figures(again)).toEqual(figures(own));
+    const reused = readTrace(trace).slices.filter(({ args: facts }) => facts?.['reused'] !== undefined);
+    expect(reused.length).toBeGreaterThan(0);
+  });
+
   it.each([
     [['--against', 'absent.json'], 3, 'cannot read absent.json'],
     [['--against', 'test/fixtures/lengths.jsonl'], 3, 'is not a trace'],

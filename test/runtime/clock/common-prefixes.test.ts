@@ -1,0 +1,55 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { commonPrefixes } from '../../../runtime/clock/common-prefixes.js';
+import { pageKeys } from '../../../runtime/engine/page-keys.js';
+import { createPromptTree } from '../../../runtime/engine/prompt-tree.js';
+
+const PAGE = 2;
+
+/** How many of the first are the same. */
+function common<T>(one: readonly T[], other: readonly T[]): number {
+  const differs = one.findIndex((each, at) => each !== other[at]);
+  return Math.min(other.length, differs < 0 ? one.length : differs);
+}
+
+describe('the made-up beginnings of prompts', () => {
+  it('are alike as far as what they are named for says', () => {
+    const [long, short, other, none] = [
+      { prefix: { name: 'a', tokens: 5 } },
+      { prefix: { name: 'a', tokens: 3 } },
+      { prefix: { name: 'b', tokens: 5 } },
+      {},
+    ];
+    const beginningOf = commonPrefixes([long, short, other, none], PAGE);
+    const [a, b, c] = [0, 1, 2].map((at) => beginningOf(at));
+    expect(beginningOf(3)).toEqual({});
+    expect([a, b].map((each) => each!.promptIds!.length)).toEqual([5, 3]);
+    expect(common(a!.promptIds!, b!.promptIds!)).toBe(3);
+    expect(common(a!.pageKeys!, b!.pageKeys!)).toBe(1);
+    expect(common(a!.promptIds!, c!.promptIds!)).toBe(0);
+    expect(beginningOf(0)).toBe(a);
+  });
+
+  it('have in common what prompts have of which a tree says what each is like', () => {
+    const prompt = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 9 });
+    fc.assert(
+      fc.property(fc.array(prompt, { minLength: 1, maxLength: 10 }), (prompts) => {
+        const tree = createPromptTree();
+        const requests = prompts.map((ids, id) => {
+          const found = tree.add(id, ids);
+          return found === undefined ? {} : { like: { request: found.like, tokens: found.prefixTokens } };
+        });
+        const beginningOf = commonPrefixes(requests, PAGE);
+        for (const [one, ids] of prompts.entries())
+          for (const [other, others] of prompts.entries()) {
+            if (one === other) continue;
+            const [own, its] = [beginningOf(one), beginningOf(other)];
+            expect(common(own.promptIds ?? [], its.promptIds ?? [])).toBe(common(ids, others));
+            expect(common(own.pageKeys ?? [], its.pageKeys ?? [])).toBe(
+              common(pageKeys(ids, PAGE), pageKeys(others, PAGE)),
+            );
+          }
+      }),
+    );
+  });
+});
