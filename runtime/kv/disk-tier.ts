@@ -14,15 +14,9 @@ import { createGate } from './gate.js';
 import type { HostPages } from './host-pages.js';
 import { createRateMeter } from './rate-meter.js';
 import { createRunFolder } from './run-folder.js';
-import {
-  decodeTrailer,
-  encodeHeader,
-  encodeTrailer,
-  HEADER_BYTES,
-  isHeaderOf,
-  recordBytes,
-} from './segment.js';
-import type { KvIdentity, SegmentHeader, Trailer } from './segment.js';
+import { createSegmentFiles } from './segment-files.js';
+import { segmentRuns, type Run } from './segment-runs.js';
+import { decodeTrailer, encodeTrailer, recordBytes, type KvIdentity, type Trailer } from './segment.js';
 import { nodeFiles } from './tier-files.js';
 import type { TierFile, TierFiles } from './tier-files.js';
 import { readFully, writeFully } from './transfer.js';
@@ -75,33 +69,19 @@ export interface DiskTierOptions {
   readonly verifier?: PageVerifier;
   /** Default: the files of the system. */
   readonly files?: TierFiles;
-  /** Size of a segment file at most, unless a page is larger. */
+  /** Size of a segment file at most, unless a page is larger. Default 256 MiB. */
   readonly segmentBytes?: number;
 }
 
-const SEGMENT_BYTES = 256 * 1024 * 1024;
-/** Bytes of pages in one call: enough for the rate of the disk, little enough to checksum between two steps. */
-const RUN_BYTES = 4 * 1024 * 1024;
 /** System calls of a kind at once; more keep Node's pool of threads from other work. */
 const CONCURRENT = 2;
-
-/** Pages that lie one after the other in a segment; `items` are positions in the arguments of the move. */
-interface Run {
-  readonly segment: number;
-  readonly position: number;
-  readonly items: number[];
-}
 
 /** Opens the tier in a new folder of its own. Rejects with RuntimeFailure FC0922 when the directory cannot be used. */
 export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> {
   const { directory, pages, host, identity, verifier, files = nodeFiles } = options;
   const { pageBytes } = host;
   const stride = recordBytes(pageBytes);
-  const segmentPages = Math.max(
-    1,
-    Math.floor(((options.segmentBytes ?? SEGMENT_BYTES) - HEADER_BYTES) / stride),
-  );
-  const runPages = Math.max(1, Math.floor(RUN_BYTES / stride));
+  const runsOf = segmentRuns(pages, pageBytes, options.segmentBytes);
   const folder = await createRunFolder(directory).catch((cause: unknown) => {
     throw new RuntimeFailure('FC0922', `${directory} cannot hold KV pages: ${systemReason(cause)}`, {
       subject: directory,
@@ -110,7 +90,7 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
     });
   });
   const whole = { layers: [0, identity.layers], heads: [0, identity.kvHeads] } as const;
-  const segments = new Map<number, Promise<TierFile>>();
+  const segments = createSegmentFiles(folder, files, identity, pageBytes);
   /** Of every disk page that holds something. */
   const written = new Map<number, Trailer>();
   const gates = { write: createGate(CONCURRENT), read: createGate(CONCURRENT) };
@@ -121,29 +101,6 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
   let closed = false;
   let stamp = 0;
 
-  const headerOf = (segment: number): SegmentHeader => ({ identity, run: folder.run, segment, pageBytes });
-
-  function openSegment(index: number): Promise<TierFile> {
-    let opening = segments.get(index);
-    if (opening === undefined) {
-      opening = createSegment(index);
-      segments.set(index, opening);
-      opening.catch(() => segments.delete(index));
-    }
-    return opening;
-  }
-
-  async function createSegment(index: number): Promise<TierFile> {
-    const path = folder.segment(index);
-    const file = await files.create(path);
-    const { error } = await writeFully(file, [encodeHeader(headerOf(index))], 0);
-    if (error === undefined) return file;
-    // Made anew when the next page wants it: there may be room by then.
-    await file.close();
-    await files.remove(path);
-    throw error;
-  }
-
   async function spillRun(
     run: Run,
     hostPages: readonly number[],
@@ -152,7 +109,7 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
     for (const item of run.items) written.delete(diskPages[item]!);
     let file: TierFile;
     try {
-      file = await openSegment(run.segment);
+      file = await segments.open(run.segment);
     } catch (error) {
       return run.items.map(() => writeFault(error));
     }
@@ -187,7 +144,7 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
     // A page that is known has a segment that could be made.
     const opened = run.items.some((item) => written.has(diskPages[item]!));
     if (!opened) return run.items.map(() => 'corrupted');
-    const file = await openSegment(run.segment);
+    const file = await segments.open(run.segment);
     const tails = run.items.map(() => new Uint8Array(stride - pageBytes));
     const buffers = run.items.flatMap((item, i) => [host.bytes(hostPages[item]!), tails[i]!]);
     const end = meters.read.begin();
@@ -200,16 +157,10 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
       bytes.read += pageBytes;
       return 'ok';
     });
-    if (outcomes.includes('corrupted') && (await isForeign(file, run.segment))) {
+    if (outcomes.includes('corrupted') && (await segments.isForeign(file, run.segment))) {
       return outcomes.map((outcome) => (outcome === 'corrupted' ? 'foreign' : outcome));
     }
     return outcomes;
-  }
-
-  async function isForeign(file: TierFile, segment: number): Promise<boolean> {
-    const header = new Uint8Array(HEADER_BYTES);
-    const result = await readFully(file, [header], 0);
-    return result.bytes === HEADER_BYTES && !isHeaderOf(header, headerOf(segment));
   }
 
   /** Carries out a move run by run and puts the outcomes in the order of its pages. */
@@ -240,26 +191,6 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
     return result;
   }
 
-  /** Cuts a move into runs of neighbouring disk pages of one segment. */
-  function runsOf(diskPages: readonly number[]): Run[] {
-    const order = diskPages.map((_, item) => item).sort((a, b) => diskPages[a]! - diskPages[b]!);
-    const runs: Run[] = [];
-    let next = -1;
-    for (const item of order) {
-      const page = diskPages[item]!;
-      if (page < 0 || page >= pages) throw new Error(`disk page ${page} of ${pages}`);
-      const segment = Math.floor(page / segmentPages);
-      const last = runs.at(-1);
-      if (page === next && last?.segment === segment && last.items.length < runPages) last.items.push(item);
-      else {
-        const position = HEADER_BYTES + (page % segmentPages) * stride;
-        runs.push({ segment, position, items: [item] });
-      }
-      next = page + 1;
-    }
-    return runs;
-  }
-
   return {
     pages,
     path: folder.path,
@@ -281,9 +212,7 @@ export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> 
     async close() {
       closed = true;
       await Promise.allSettled([...moves]);
-      for (const opened of await Promise.allSettled(segments.values())) {
-        if (opened.status === 'fulfilled') await opened.value.close().catch(() => undefined);
-      }
+      await segments.close();
       await folder.remove();
     },
   };
