@@ -2,10 +2,16 @@
 import { Option } from 'commander';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
 import { simulate } from '../../runtime/clock/simulate.js';
-import { expectsOfRuns, judgeSimulated } from '../../runtime/expectations/simulate-expectations.js';
+import {
+  expectsOfRuns,
+  judgeSimulated,
+  tellsOfMoves,
+} from '../../runtime/expectations/simulate-expectations.js';
+import type { Lane } from '../../runtime/trace/tracer.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
@@ -31,7 +37,7 @@ import {
 } from '../simulation-report.js';
 import { err, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
-import { timelineData } from '../page/timeline-data.js';
+import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
 import { writeText } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
@@ -186,8 +192,20 @@ interface SimulatedOne {
   readonly page?: SimulatedPlan;
 }
 
-/** Options that want more of a simulation than its sums. */
-const looks: readonly (keyof SimulateCliOptions)[] = ['trace', 'html', 'against', 'json'];
+/** The lanes of a timeline that something is made of; undefined where nobody looks at more than sums. */
+function lanesWanted(
+  { trace, against, html, json }: SimulateCliOptions,
+  runtime: RuntimeGraph,
+  judged: boolean,
+): ((lane: Lane) => boolean) | undefined {
+  if (trace !== undefined || against !== undefined) return () => true;
+  const wanted = [
+    ...(html === undefined ? [] : [isDrawn(drawnDevices(runtime))]),
+    ...(judged ? [tellsOfMoves] : []),
+  ];
+  // KV over time comes with a timeline, however little that keeps.
+  return wanted.length > 0 || json ? (lane) => wanted.some((wants) => wants(lane)) : undefined;
+}
 
 /** Runs requests through a plan; writes its trace and says which expectations it does not meet. */
 function simulateOne(
@@ -198,7 +216,8 @@ function simulateOne(
   terminal: Terminal,
 ): SimulatedOne {
   const judged = expectsOfRuns(plan);
-  const timeline = judged || looks.some((name) => name in options) ? createTimeline() : undefined;
+  const wanted = lanesWanted(options, runtime, judged);
+  const timeline = wanted && createTimeline(wanted);
   const simulation = simulate(runtime, plan, requests, {
     engine: engineOf(options),
     transitions: options.transitions,
@@ -219,21 +238,21 @@ function simulateOne(
     report,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(run && { against: againstReport(run, plan.name, flatSlices(timeline)) }),
-    ...(options.html !== undefined && { page: planPage(report, plan, simulation, timeline) }),
+    ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
   };
 }
 
 function planPage(
   report: SimulationReport,
   { model, topology }: Plan,
-  { kv, makespan, devices }: Simulation,
+  runtime: RuntimeGraph,
+  { kv, makespan }: Simulation,
   timeline: Timeline,
 ): SimulatedPlan {
-  const names = devices.map(({ device }) => device);
   return {
     report,
     about: `${model.name} on ${topology.name}`,
-    timeline: timelineData(timeline, kv, makespan, names),
+    timeline: timelineData(timeline, kv, makespan, drawnDevices(runtime)),
   };
 }
 

@@ -3,8 +3,10 @@
  * drawn as one, and times are whole numbers of which the makespan has `TICKS`.
  */
 import { groupBy } from '../../compiler/group-by.js';
+import type { RuntimeGraph, RuntimeRank } from '../../compiler/ir/runtime-graph.js';
 import type { KvSample } from '../../runtime/clock/simulation.js';
 import type { TimedSlice, Timeline } from '../../runtime/clock/timeline.js';
+import type { Lane } from '../../runtime/trace/tracer.js';
 
 /** What a slice is, as far as its colour goes. */
 export const SLICE_KINDS = [
@@ -54,21 +56,54 @@ const MOST_WITHIN = 60_000;
 /** Lanes of a process in the order in which they are drawn; others are left out. */
 const THREADS = ['queue', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
 
+/** Processes that are drawn below the devices. */
+const BESIDE_DEVICES = ['host', 'disk'];
+
+/** The devices whose lanes are drawn, by their paths. */
+export interface DrawnDevices {
+  readonly paths: readonly string[];
+  /** How many there are, drawn or not. */
+  readonly all: number;
+}
+
+/** All devices of a graph; of many equally many of each kind that have a part in the same stages, the first of them. */
+export function drawnDevices({
+  devices,
+  stages,
+}: {
+  readonly devices: readonly Pick<RuntimeGraph['devices'][number], 'id' | 'path'>[];
+  readonly stages: readonly { readonly ranks: readonly Pick<RuntimeRank, 'device'>[] }[];
+}): DrawnDevices {
+  const paths = devices.map(({ path }) => path);
+  if (paths.length <= MOST_DEVICES) return { paths, all: paths.length };
+  const stagesOf = new Map(devices.map(({ id }): [number, number[]] => [id, []]));
+  for (const [index, { ranks }] of stages.entries())
+    for (const device of new Set(ranks.map((rank) => rank.device))) stagesOf.get(device)!.push(index);
+  const kinds = [...groupBy(devices, ({ id }) => stagesOf.get(id)!.join()).values()];
+  const chosen = new Set<string>();
+  for (let at = 0; chosen.size < MOST_DEVICES; at++)
+    for (const { path } of kinds.flatMap((kind) => kind[at] ?? []))
+      if (chosen.size < MOST_DEVICES) chosen.add(path);
+  return { paths: paths.filter((path) => chosen.has(path)), all: paths.length };
+}
+
+/** Tells the lanes that are drawn from others. */
+export function isDrawn({ paths }: DrawnDevices): (lane: Lane) => boolean {
+  const processes = new Set([...paths, ...BESIDE_DEVICES]);
+  return ({ process, thread }) => processes.has(process) && THREADS.includes(thread);
+}
+
 /** @param makespan seconds */
 export function timelineData(
   timeline: Timeline,
   samples: readonly KvSample[],
   makespan: number,
-  devices: readonly string[],
+  drawn: DrawnDevices,
 ): TimelineData {
-  const all = timeline.slices();
-  const shown = new Set(drawnDevices(devices, all));
-  const slices = all.filter(
-    ({ lane }) =>
-      THREADS.includes(lane.thread) && (shown.has(lane.process) || !devices.includes(lane.process)),
-  );
+  const lanesDrawn = isDrawn(drawn);
+  const slices = timeline.slices().filter(({ lane }) => lanesDrawn(lane));
   const labels = createLabels();
-  const lanes = lanesOf(slices, [...shown, 'host', 'disk']);
+  const lanes = lanesOf(slices, [...drawn.paths, ...BESIDE_DEVICES]);
   const count = slices.reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
   const detailed = count <= MOST_WITHIN;
   const toTicks = (seconds: number): number => Math.round((seconds / makespan) * TICKS);
@@ -93,27 +128,14 @@ export function timelineData(
     })),
     samples,
     notes: [
-      ...(devices.length > shown.size
-        ? [`${shown.size} of ${devices.length} devices are drawn, of each stage some.`]
+      ...(drawn.all > drawn.paths.length
+        ? [`${drawn.paths.length} of ${drawn.all} devices are drawn, of each stage some.`]
         : []),
       ...(gap > 0 ? ['Slices too short to be told apart are drawn as one.'] : []),
       ...(detailed ? [] : ['Kernels and exchanges within steps are too many to be drawn.']),
     ],
     labels: labels.all,
   };
-}
-
-/** Of many devices equally many of each kind that run the steps of the same stages, the first of them. */
-function drawnDevices(devices: readonly string[], slices: readonly TimedSlice[]): readonly string[] {
-  if (devices.length <= MOST_DEVICES) return devices;
-  const steps = new Map(devices.map((device) => [device, new Set<string>()]));
-  for (const { lane, name } of slices) if (lane.thread === 'queue') steps.get(lane.process)?.add(name);
-  const kinds = [...groupBy(devices, (device) => [...steps.get(device)!].sort().join()).values()];
-  const chosen = new Set<string>();
-  for (let at = 0; chosen.size < MOST_DEVICES; at++)
-    for (const device of kinds.flatMap((kind) => kind[at] ?? []))
-      if (chosen.size < MOST_DEVICES) chosen.add(device);
-  return devices.filter((device) => chosen.has(device));
 }
 
 interface Span {

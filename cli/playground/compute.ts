@@ -21,7 +21,7 @@ import { createTimeline } from '../../runtime/clock/timeline.js';
 import { plural } from '../format.js';
 import { drawLevel, GRAPH_LEVELS } from '../graph/draw.js';
 import { simulationPage } from '../page/page.js';
-import { timelineData } from '../page/timeline-data.js';
+import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { renderDiagnostic } from '../render-diagnostics.js';
 import { simulationReport } from '../simulation-report.js';
 
@@ -79,10 +79,10 @@ export function computeSimulation(text: string): SimulationAnswer {
     };
   const drawn = { ...workload.requests, count: Math.min(workload.requests.count, MOST_REQUESTS) };
   const pages = compiled.map(({ plan, result }) => {
-    const timeline = createTimeline();
+    const devices = drawnDevices(result.runtime);
+    const timeline = createTimeline(isDrawn(devices));
     const requests = drawRequests(drawn, plan.model.shape.context);
     const simulation = simulate(result.runtime, plan, requests, { timeline });
-    const devices = simulation.devices.map(({ device }) => device);
     return {
       report: simulationReport({ plan: plan.name, simulation }),
       about: `${plan.model.name} on ${plan.topology.name}`,

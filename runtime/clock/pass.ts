@@ -115,6 +115,10 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       start,
     );
     const finish = (computed: number, slowed: Slowdown): void => {
+      // Every rank's part goes to its neighbour.
+      let sent = computed;
+      if (traffic.send > 0)
+        for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
       let paused = 0;
       const over = (): void => {
         const end = clock.now();
@@ -130,15 +134,12 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
         done({
           cost,
           submits,
-          send: end - computed - paused,
+          // Where nothing is handed on, not even what a difference is off by.
+          send: sent === computed ? 0 : end - computed - paused,
           traffic,
           time: { start, end, waits, slowdown },
         });
       };
-      // Every rank's part goes to its neighbour.
-      let sent = computed;
-      if (traffic.send > 0)
-        for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
       if (!shared || sent === computed) clock.at(sent, over);
       else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, over);
     };

@@ -32,20 +32,26 @@ export interface CounterSample {
 }
 
 export interface Timeline {
+  /** Whether slices of a lane are kept: others need not be made. */
+  readonly keeps: (lane: Lane) => boolean;
   readonly add: (slice: TimedSlice) => void;
   /** A counter's values from a time on; asked for only when they are wanted. */
   readonly count: (time: number, name: string, values: () => CounterSample['values']) => void;
-  /** In the order in which they were added. */
+  /** Those that are kept, in the order in which they were added. */
   readonly slices: () => readonly TimedSlice[];
   /** Samples of every counter by its name: as many as a chart can show. */
   readonly counters: () => ReadonlyMap<string, readonly CounterSample[]>;
 }
 
-export function createTimeline(): Timeline {
+/** @param keeps lanes that are of interest: of many devices and requests all slices are more than memory holds */
+export function createTimeline(keeps: (lane: Lane) => boolean = () => true): Timeline {
   const slices: TimedSlice[] = [];
   const counters = new Map<string, Sampler<CounterSample>>();
   return {
-    add: (slice) => void slices.push(slice),
+    keeps,
+    add(slice) {
+      if (keeps(slice.lane)) slices.push(slice);
+    },
     count(time, name, values) {
       const sampler = counters.get(name) ?? createSampler();
       counters.set(name, sampler);

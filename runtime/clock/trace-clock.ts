@@ -78,7 +78,7 @@ export interface ClockTrace {
 export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): ClockTrace {
   const paths = new Map(graph.devices.map(({ id, path }) => [id, path]));
   const stages = new Map(graph.stages.map((stage) => [stage.name, stage]));
-  const { add } = timeline;
+  const { add, keeps } = timeline;
   const exchanges = new Map(
     graph.stages.flatMap(({ programs }) =>
       programs.map((program) => [program, program.ops.filter(({ op }) => op !== 'kernel').length] as const),
@@ -112,10 +112,12 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       const program = programs[pp]!;
       const within = (): readonly InnerSlice[] => partsOf(program, group, size, time);
       for (const [tp, device] of group.devices.entries()) {
+        const lane = deviceLane(paths.get(device)!, 'queue');
+        if (!keeps(lane)) continue;
         const rank = (replica * mesh.pp + pp) * mesh.tp + tp;
         const flows = label.requests.map((request) => ({ phase: 'through' as const, request }));
         add({
-          lane: deviceLane(paths.get(device)!, 'queue'),
+          lane,
           name: label.name,
           start: time.start,
           end: time.end,

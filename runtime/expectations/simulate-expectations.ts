@@ -7,7 +7,8 @@ import type { Bound } from '../../compiler/passes/judge-expectation.js';
 import type { Workload } from '../../compiler/plan/workload.js';
 import { simulate } from '../clock/simulate.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
-import type { TimedSlice, Timeline } from '../clock/timeline.js';
+import { createTimeline, type TimedSlice } from '../clock/timeline.js';
+import type { Lane } from '../trace/tracer.js';
 import { judgeObserved, type Compiled } from './judge-observed.js';
 import { observeMoves } from './observed.js';
 
@@ -39,9 +40,9 @@ export function checkSimulated(
   workload: Workload,
   requests: readonly SimulatedRequest[],
 ): readonly Diagnostic[] {
-  const moves: TimedSlice[] = [];
-  simulate(compiled.runtime, compiled.plan, requests, { timeline: keeping(moves) });
-  return judgeSimulated(compiled, moves, workload.name, (other) => sameWorkload(workload, other));
+  const timeline = createTimeline(tellsOfMoves);
+  simulate(compiled.runtime, compiled.plan, requests, { timeline });
+  return judgeSimulated(compiled, timeline.slices(), workload.name, (other) => sameWorkload(workload, other));
 }
 
 /** Whether the plan expects anything that only a run, or a simulation, can tell. */
@@ -72,14 +73,7 @@ export function judgeSimulated(
   return verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.diagnostic] : []));
 }
 
-/** A timeline that keeps what is not a step: of steps there are very many. */
-function keeping(slices: TimedSlice[]): Timeline {
-  return {
-    add: (slice) => {
-      if (slice.lane.thread !== 'queue') slices.push(slice);
-    },
-    count: () => undefined,
-    slices: () => slices,
-    counters: () => new Map(),
-  };
+/** The lanes that `judgeSimulated` looks at: those that have no steps, of which there are very many. */
+export function tellsOfMoves({ thread }: Lane): boolean {
+  return thread !== 'queue';
 }

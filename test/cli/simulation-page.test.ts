@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { runInThisContext, Script } from 'node:vm';
 import { afterAll, describe, expect, it } from 'vitest';
 import { simulationPage } from '../../cli/page/page.js';
-import { timelineData, type TimelineData } from '../../cli/page/timeline-data.js';
+import {
+  drawnDevices,
+  isDrawn,
+  timelineData,
+  type DrawnDevices,
+  type TimelineData,
+} from '../../cli/page/timeline-data.js';
 import type { Canvas } from '../../cli/page/browser.js';
 import { layTimeline } from '../../cli/page/timeline-layout.js';
 import { paintTimeline } from '../../cli/page/timeline-paint.js';
@@ -21,7 +27,7 @@ import { runInProcess } from './run-program.js';
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-page-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const DEVICES = ['gpu[0]', 'gpu[1]'];
+const DEVICES: DrawnDevices = { paths: ['gpu[0]', 'gpu[1]'], all: 2 };
 const LANE = deviceLane('gpu[0]', 'queue');
 
 function page(name: string): { readonly html: string; readonly data: TimelineData } {
@@ -110,19 +116,20 @@ describe('the data of a timeline', () => {
   });
 
   it('draws some devices of every stage where there are too many', () => {
-    const timeline = createTimeline();
-    const devices = Array.from({ length: 100 }, (_, i) => `gpu[${i}]`);
-    const stageOf = (i: number): string => (i < 90 ? 'a prefill' : i < 98 ? 'b decode' : 'idle');
-    devices.forEach((process, i) => {
-      if (stageOf(i) !== 'idle')
-        timeline.add({ lane: { process, thread: 'queue' }, name: stageOf(i), start: 0, end: 1 });
-    });
-    const { lanes, notes } = timelineData(timeline, [], 1, devices);
-    const drawn = lanes.map(({ process }) => stageOf(devices.indexOf(process)));
-    expect(drawn.filter((stage) => stage === 'a prefill')).toHaveLength(22);
-    expect(drawn.filter((stage) => stage === 'b decode')).toHaveLength(8);
+    const devices = Array.from({ length: 100 }, (_, id) => ({ id, path: `gpu[${id}]` }));
+    const ranks = devices.map(({ id }) => ({ device: id }));
+    const stages = [{ ranks: ranks.slice(0, 90) }, { ranks: ranks.slice(90, 98) }];
+    const drawn = drawnDevices({ devices, stages });
+    // Those that are drawn are all that is kept.
+    const timeline = createTimeline(isDrawn(drawn));
+    for (const { path } of devices)
+      timeline.add({ lane: deviceLane(path, 'queue'), name: 'a prefill', start: 0, end: 1 });
+    expect(timeline.slices()).toHaveLength(32);
+    const { lanes, notes } = timelineData(timeline, [], 1, drawn);
+    const order = lanes.map(({ process }) => devices.findIndex(({ path }) => path === process));
+    expect(order.filter((device) => device < 90)).toHaveLength(22);
+    expect(order.filter((device) => device >= 90 && device < 98)).toHaveLength(8);
     expect(notes).toContain('32 of 100 devices are drawn, of each stage some.');
-    const order = lanes.map(({ process }) => devices.indexOf(process));
     expect(order).toEqual(order.toSorted((a, b) => a - b));
   });
 });

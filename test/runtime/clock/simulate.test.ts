@@ -229,6 +229,15 @@ describe('simulate', () => {
     expect(sent(12, shared)).toBeLessThanOrEqual(2 * sent(12) * (1 + 1e-9));
   });
 
+  it('keeps KV over time, and no slices but those that are wanted', () => {
+    const plan = makePlan(RESHARD);
+    const timeline = createTimeline(({ process }) => process === 'gpu[1]');
+    const { kv } = simulate(compilePlan(plan).runtime, plan, requestsOf(8, 20, 5), { timeline });
+    expect(kv.length).toBeGreaterThan(2);
+    const places = timeline.slices().map(({ lane }) => `${lane.process} ${lane.thread}`);
+    expect(new Set(places)).toEqual(new Set(['gpu[1] queue', 'gpu[1] copy', 'gpu[1] weights']));
+  });
+
   it('adds host time to every step', () => {
     const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
     const slow = {
@@ -386,7 +395,13 @@ describe('simulate', () => {
               expect(part).toBeGreaterThanOrEqual(0);
               expect(part).toBeLessThanOrEqual(1);
             }
+          const senders = new Set(
+            result.graph.stages.flatMap(({ mesh: { pp: groups }, ranks }) =>
+              ranks.filter(({ pp }) => pp < groups - 1).map(({ device }) => device),
+            ),
+          );
           result.devices.forEach(({ seconds, pages, exposedTransition, idle, bubbles, peak }, i) => {
+            if (!senders.has(result.graph.devices[i]!.id)) expect(seconds.send).toBe(0);
             expect(bubbles).toBeLessThanOrEqual(idle * (1 + 1e-9) + 1e-12);
             expect(peak.weights + peak.workspace + peak.kv).toBeLessThanOrEqual(peak.total);
             expect(peak.total).toBe(result.graph.devices[i]!.peak.total);
@@ -417,6 +432,20 @@ describe('simulate', () => {
             false,
             undefined,
             undefined,
+          ],
+          // A page move holds up a step of a group that hands nothing on.
+          [
+            [
+              { promptTokens: 1, outputTokens: 2 },
+              { promptTokens: 16, outputTokens: 1 },
+              { promptTokens: 21, outputTokens: 1 },
+            ],
+            { tp: 4 },
+            { pp: 4 },
+            'dataflow',
+            false,
+            2e6,
+            { 2: 0.6, 4: 0.3 },
           ],
         ],
       },
