@@ -10,13 +10,8 @@ import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, type LinkCost } from './links.js';
 import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import {
-  beginsRun,
-  groupOverhead,
-  sentElementBytes,
-  type GroupHardware,
-  type GroupOverhead,
-} from './program-cost.js';
+import { groupOverhead, sentElementBytes, type GroupHardware, type GroupOverhead } from './program-cost.js';
+import { beginsRun } from './program-parts.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
 

@@ -6,15 +6,15 @@
  * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
-import type { KernelOp, Program, RuntimeOp } from '../ir/runtime-program.js';
+import type { KernelOp, Program } from '../ir/runtime-program.js';
 import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, reachName, workKind, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
-import type { DraftOp } from '../ir/op-access.js';
 import { figureOf } from './by-size.js';
 import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
+import { beginsRun, layerSections, runShapes, type RunShapes, type Section } from './program-parts.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
@@ -46,6 +46,8 @@ export interface ProgramCost {
   ) => readonly { readonly layer: number | undefined; readonly seconds: number }[];
   /** The same step part by part, in the order of the program. */
   readonly outline: (size: StepSize) => readonly StepPart[];
+  /** The same with all kernels between two exchanges in one part, whatever their sections. */
+  readonly runs: (size: StepSize) => readonly StepPart[];
   /**
    * Bytes of one step on each rank: those it gives to exchanges of its group and takes from them, and those it hands to
    * the next pipeline stage.
@@ -145,6 +147,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   };
   // All but attention depends on the row counts alone, and a workload has few of those.
   const [attending, others] = split(classes, ({ op }) => op.op === 'kernel' && op.kernel === 'attention');
+  let shapes: RunShapes | undefined;
   const known = new Map<number, Map<number, StepSeconds>>();
   const byRows = (size: StepSize): StepSeconds => {
     const bySamples = known.get(size.tokens) ?? new Map<number, StepSeconds>();
@@ -199,6 +202,17 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       });
       return parts;
     },
+    runs(size) {
+      shapes ??= runShapes(program, sections);
+      const { kinds, order } = shapes;
+      const parts = kinds.map(({ what, op, ops, layers, launched, submits: count, samples }): StepPart => {
+        const work = Object.values(seconds(ops, size)).reduce((sum, each) => sum + each, 0);
+        const kernels = launched.tokens + (size.samples > 0 ? launched.samples : 0);
+        const own = count * submit + (samples ? sampling(size.samples) : 0);
+        return { section: 0, what, op, seconds: work + layers * perLayer + kernels * perKernel, submit: own };
+      });
+      return order.map((kind) => parts[kind]!);
+    },
     traffic: ({ tokens, samples }) => {
       const bytes = (each: RowBytes): number => tokens * each.tokens + samples * each.samples;
       return { allReduce: bytes(rowBytes[0]), allGather: bytes(rowBytes[1]), send: bytes(rowBytes[2]) };
@@ -221,12 +235,6 @@ function bytesOfRows(
     bytes[rows] += (cols.given + cols.taken) * element * count;
   }
   return bytes;
-}
-
-/** Whether an op is the first of its kernels to be handed to a device together. */
-export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
-  const before = ops[index - 1];
-  return isLaunched(ops[index]!) && (before === undefined || !isLaunched(before));
 }
 
 function split<T>(
@@ -301,46 +309,4 @@ function kernelSeconds(
     slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reach(reached));
   }
   return slowest;
-}
-
-interface Section {
-  readonly layer: number | undefined;
-  readonly ops: readonly OpClass[];
-  /** Of every op, in order. */
-  readonly classOf: readonly OpClass[];
-  /** How many of them are launched on a device, by what their rows are. */
-  readonly kernels: Readonly<Record<'tokens' | 'samples', number>>;
-  /** How many times kernels begin to be handed over. */
-  readonly submits: number;
-  readonly samples: boolean;
-}
-
-/**
- * Ops that belong together: runs of one layer, and what stands before, between and after them.
- *
- * @param all the class of every op
- */
-function layerSections(program: Program, all: readonly OpClass[]): readonly Section[] {
-  const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
-  for (const op of program.ops) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.layer === op.layer) last.ops.push(op);
-    else runs.push({ layer: op.layer, ops: [op] });
-  }
-  let from = 0;
-  return runs.map(({ layer, ops }) => {
-    const first = from;
-    const classOf = all.slice(first, (from += ops.length));
-    return {
-      layer,
-      ops: countClasses(classOf),
-      classOf,
-      kernels: {
-        tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
-        samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
-      },
-      submits: ops.filter((_op, i) => beginsRun(program.ops, first + i)).length,
-      samples: ops.some(({ op }) => op === 'sample'),
-    };
-  });
 }

@@ -5,7 +5,8 @@
  * A device must at least
  * - run its part of all prompt tokens and all decode rows, in as few steps as can be: see `least-cost`. A decode step has
  *   no more rows than the batch and the KV room allow, as those decoding hold pages;
- * - send the pages of what it prefills to the host tier, and get those of what it decodes;
+ * - send the pages of what it prefills to the host tier, and get those of what it decodes, unless it can do so while its
+ *   ranks exchange;
  * - wait before it until a first prompt has come as far as to it, and after it for what the last prompt has yet to go
  *   through.
  * Stages that take turns add up on a device. The host prepares every step. Steps of decode are in flight as long as the

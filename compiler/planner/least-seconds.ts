@@ -7,7 +7,7 @@
 import type { EngineModel } from '../cost/engine-model.js';
 import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages, mostPages } from '../model/kv-window.js';
-import type { Plan, Stage } from '../plan/plan.js';
+import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import {
   decodeSpans,
   decodeStep,
@@ -209,18 +209,19 @@ function busySeconds(context: Context, demand: Demand): number {
     const together = (sum(seconds) + preparing) / seconds.length;
     return Math.max(least, together, ...seconds.map((each, pp) => before[pp]! + each));
   }
-  const moving = (page: number, replicas: number): number =>
-    begun || engine.copyEngines ? 0 : (demand.decodingPages * page) / replicas;
+  /** Beside exchanges pages move for nothing. */
+  const moving = (page: number, { dp: replicas, tp }: Mesh): number =>
+    begun || engine.copyEngines || tp > 1 ? 0 : (demand.decodingPages * page) / replicas;
   const behindPrompts = sumsBehind(last);
   const prefillSeconds = promptSeconds.map((seconds, pp) => {
     const computing = before[pp]! + seconds;
-    const withMoves = computing + moving(prefill.out[pp]!, dp);
+    const withMoves = computing + moving(prefill.out[pp]!, prefill.stage.mesh);
     // Behind its last step are those of the pipeline, behind its last page move they are not.
     least = Math.max(least, computing + behindPrompts[pp]!, withMoves);
     return withMoves;
   });
   const [beforeRow, behindRow] = [sumsBefore(row), sumsBehind(row)];
-  const moves = decode.in.map((page) => moving(page, decode.stage.mesh.dp));
+  const moves = decode.in.map((page) => moving(page, decode.stage.mesh));
   if (shared) {
     const prompting = promptSeconds.map((seconds, pp) => before[pp]! + seconds);
     const computing = places.map(({ atFewest }, pp) => {

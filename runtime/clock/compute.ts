@@ -18,8 +18,11 @@ import type { VirtualClock } from './virtual-clock.js';
 export interface Compute {
   /** Whether any of the devices has a processor that it shares. */
   readonly isShared: (devices: readonly number[]) => boolean;
-  /** Works on devices; calls back at the end. */
-  readonly work: (work: SharedWork, done: (slowed: Slowdown) => void) => void;
+  /**
+   * Works on devices; calls back at the end. The function that is returned says when so many of the seconds are over, as
+   * far as is known by now.
+   */
+  readonly work: (work: SharedWork, done: (slowed: Slowdown) => void) => (seconds: number) => number;
 }
 
 /** What goes on on devices of a group, with its seconds, were they alone. */
@@ -50,8 +53,9 @@ export function hostOnly(seconds: number): Pick<SharedWork, 'seconds' | 'kernels
 interface Work extends Omit<SharedWork, 'devices'> {
   /** Devices by processor. */
   readonly on: ReadonlyMap<Processor, number>;
-  /** Seconds that are left, were its devices alone. */
+  /** Seconds that are left, were its devices alone, and the time at which that was so. */
   left: number;
+  at: number;
   /** How many of those pass in a second. */
   rate: number;
   slowdown: Slowdown;
@@ -114,6 +118,7 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
       const { seconds, kernels, host, rate, slowdown, spent } = work;
       const passed = (now - since) * rate;
       work.left -= passed;
+      work.at = now;
       spent.kernels += (passed / seconds) * kernels * slowdown.kernels;
       spent.host += (passed / seconds) * host * slowdown.host;
     }
@@ -153,8 +158,9 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
     isShared: (own) => own.some((device) => processorOf[device] !== undefined),
     work({ devices: own, seconds, kernels, host }, done) {
       if (seconds === 0) {
-        clock.at(clock.now(), () => done(ALONE));
-        return;
+        const now = clock.now();
+        clock.at(now, () => done(ALONE));
+        return () => now;
       }
       const on = new Map<Processor, number>();
       for (const device of own) {
@@ -163,8 +169,10 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
       }
       goOn();
       const timed = { left: seconds, rate: 1, slowdown: ALONE, computing: 0 };
-      under.push({ on, seconds, kernels, host, ...timed, spent: { kernels: 0, host: 0 }, done });
+      const work = { on, seconds, kernels, host, ...timed, spent: { kernels: 0, host: 0 }, at: since, done };
+      under.push(work);
       timeAnew();
+      return (passed) => work.at + (passed - (seconds - work.left)) / work.rate;
     },
   };
 }

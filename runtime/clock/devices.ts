@@ -1,29 +1,33 @@
 /**
  * Devices on the clock, each with one queue, as on a real one. A device does one thing at a time, in the order in which
- * things were given to it, but for what the host gives it bit by bit: between the kernels of a step that exchanges, its
- * queue is empty, and a page move that is given to it meanwhile is done there and then. Which steps have been given out
- * and not yet handed over is counted, because a transition begins behind them.
+ * things were given to it. A step that exchanges, or waits for weights, is given bit by bit: what comes meanwhile stands
+ * between two of its runs (`step-runs.ts`). Which steps have been given out and not yet handed over is counted, because a
+ * transition begins behind them.
  */
+import type { VirtualClock } from './virtual-clock.js';
+import { createCourse, goOn, latest, type StepCourse } from './step-runs.js';
+
 export interface ClockDevices {
+  /** Occupies devices together with a step: it begins once all are done with what they were given before. */
+  readonly run: (devices: readonly number[], step: DeviceStep) => void;
+  /** Calls back when all of a step has been handed over: at once where that is in one piece. */
+  readonly whenHandedOver: (work: DeviceWork, handedOver: () => void) => void;
   /**
-   * Occupies devices together: `begin` is called once all are done with what they were given before.
-   *
-   * @param inParts whether page moves may come between its parts
+   * Calls back when devices are through with a step that would be at its end now if nothing had held it up. They are
+   * free then.
    */
-  readonly run: (devices: readonly number[], inParts: boolean, begin: (work: DeviceWork) => void) => void;
-  /** What has begun is over. */
-  readonly over: (work: DeviceWork) => void;
-  /** Seconds by which page moves have held it up since that was last asked. */
-  readonly heldUp: (work: DeviceWork) => number;
+  readonly whenThrough: (work: DeviceWork, through: () => void) => void;
   /**
-   * Occupies a device for a page move: `begin` is called as soon as no other move is under way there, and nothing given
-   * before is left that is not in parts. It says when the move will be over.
+   * Occupies a device for a page move: `begin` is called behind what the device has been given so far. It says when the
+   * move will be over.
    */
   readonly movePages: (device: number, begin: (over: () => void) => number) => void;
   /** From the device's first work to its last; undefined where it never had any. */
   readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
   /** Seconds so far in which it had work under way. */
   readonly occupied: (device: number) => number;
+  /** Seconds so far in which a page move went beside a step that was at an exchange, or waited for other devices. */
+  readonly beside: (device: number) => number;
   /** A step that will pass these devices has been given out. */
   readonly enter: (devices: readonly number[]) => void;
   /** All of it has been handed to them. */
@@ -35,19 +39,46 @@ export interface ClockDevices {
   readonly whenCleared: (device: number, cleared: () => void) => void;
 }
 
-/** Work that waits until it is first in the queues of all its devices. */
+/** What is to be done on devices. */
+export interface DeviceStep {
+  /** Of a step that is handed over bit by bit: how it goes on from its beginning, as far as that is known. */
+  readonly inParts: (() => Pick<StepCourse, 'runs' | 'timeOf'>) | undefined;
+  readonly begin: (work: DeviceWork) => void;
+}
+
+/** A step in the queues of its devices, or a moment that comes when all before it is over. */
 export interface DeviceWork {
-  readonly kind: 'whole' | 'in parts' | 'move';
+  readonly kind: 'step' | 'moment';
   readonly devices: readonly number[];
+  readonly inParts: DeviceStep['inParts'];
   /** Queues in which something is before it. */
   behind: number;
-  /** Called when it is. */
+  /** Called when it begins. */
   readonly first: (work: DeviceWork) => void;
   begun: boolean;
-  /** Of work in parts: seconds of moves that have held it up, and until when the last of them does. */
-  held: number;
-  heldUntil: number;
-  /** Of a move that has begun. */
+  start: number;
+  over: boolean;
+  /** Of a step in parts that anything has come between. */
+  course: StepCourse | undefined;
+  /** What looks again at that once a move that it waits for has begun. */
+  blocked: (() => void)[] | undefined;
+}
+
+/** A page move in the queue of its device. */
+interface PageMove {
+  readonly kind: 'move';
+  readonly device: number;
+  /** Called when it begins; says when it will be over. */
+  readonly begin: (over: () => void) => number;
+  /** The step in parts that it comes behind a run of. */
+  readonly after: DeviceWork | undefined;
+  readonly run: number;
+  /** The step of which a run waits for it. */
+  holds: DeviceWork | undefined;
+  /** Its beginning has come, or is to come at a time that is known. */
+  due: boolean;
+  begun: boolean;
+  start: number;
   end: number;
 }
 
@@ -60,7 +91,12 @@ interface Waiting {
 /** What there is to know of a device. Every step asks, so none of it is absent. */
 interface DeviceState {
   /** Work given to it and not over. What does not wait for what is before it may be under way as well. */
-  readonly queue: DeviceWork[];
+  readonly queue: (DeviceWork | PageMove)[];
+  /** Since when the first of them is the first. */
+  headSince: number;
+  /** Moves in the queue that have not begun, and until when those that have go on. */
+  unbegun: number;
+  movesUntil: number;
   /** When its first work began, when its last was over; negative before that. */
   begun: number;
   ended: number;
@@ -68,24 +104,31 @@ interface DeviceState {
   underWay: number;
   since: number;
   worked: number;
+  /** Seconds of moves that took nothing from a step. */
+  beside: number;
   /** Steps that have been given out and not left it. */
   inside: number;
   readonly waiting: Waiting[];
 }
 
-/**
- * @param now seconds on the clock
- */
-export function createClockDevices(now: () => number): ClockDevices {
+/** Of a time on the clock: what is no later than that but for rounding has come. */
+const ROUNDING = 1e-12;
+
+export function createClockDevices(clock: VirtualClock): ClockDevices {
+  const { now } = clock;
   const states: DeviceState[] = [];
   const stateOf = (device: number): DeviceState =>
     (states[device] ??= {
       queue: [],
+      headSince: 0,
+      unbegun: 0,
+      movesUntil: 0,
       begun: -1,
       ended: -1,
       underWay: 0,
       since: 0,
       worked: 0,
+      beside: 0,
       inside: 0,
       waiting: [],
     });
@@ -93,90 +136,212 @@ export function createClockDevices(now: () => number): ClockDevices {
     kind: DeviceWork['kind'],
     devices: readonly number[],
     first: DeviceWork['first'],
+    inParts: DeviceStep['inParts'],
   ): DeviceWork => ({
     kind,
     devices,
+    inParts,
     behind: 0,
     first,
     begun: false,
-    held: 0,
-    heldUntil: 0,
-    end: 0,
+    start: 0,
+    over: false,
+    course: undefined,
+    blocked: undefined,
   });
+  /** The course of a step in parts up to now. */
+  const courseOf = (work: DeviceWork): StepCourse => {
+    const time = now();
+    work.course ??= createCourse(
+      work.inParts!(),
+      work.devices.map((device) => Math.max(0, work.start - stateOf(device).headSince)),
+      time,
+    );
+    const { course } = work;
+    goOn(course, time * (1 + ROUNDING), (place) => {
+      const { queue, unbegun, movesUntil } = stateOf(work.devices[place]!);
+      if (unbegun === 0) return movesUntil;
+      let lastMove: PageMove | undefined;
+      for (const each of queue) if (each.kind === 'move') lastMove = each;
+      lastMove!.holds = work;
+      return undefined;
+    });
+    return course;
+  };
   const start = (work: DeviceWork): void => {
     work.begun = true;
+    work.start = now();
+    if (work.kind === 'step') for (const device of work.devices) occupy(device);
     work.first(work);
+    if (work.inParts === undefined) return;
+    for (const device of work.devices) {
+      const { queue } = stateOf(device);
+      if (queue.length > 1)
+        for (const each of queue) if (each.kind === 'move' && each.begun) comeBetween(each, work);
+    }
+  };
+  const comeBetween = ({ device, start: from, end }: PageMove, step: DeviceWork): void => {
+    courseOf(step).moves.push({ device, start: from, end });
+  };
+  /** Of the first move in a queue: when what stands before it is through, undefined while that cannot be said. */
+  const readyTime = ({ device, after, run }: PageMove): number | undefined => {
+    if (after === undefined || after.over) return now();
+    if (!after.begun) {
+      const { queue, headSince } = stateOf(device);
+      return queue[0] === after ? headSince + after.inParts!().runs.ends[0]! : undefined;
+    }
+    const course = courseOf(after);
+    if (course.run > run) return now();
+    const late = course.late[after.devices.indexOf(device)];
+    return late === undefined ? undefined : course.timeOf(course.runs.ends[run]!) + late;
+  };
+  const beginMove = (move: PageMove): void => {
+    const { device, holds } = move;
+    const state = stateOf(device);
+    state.unbegun--;
+    move.begun = true;
+    move.start = now();
+    occupy(device);
+    move.end = move.begin(() => {
+      endWork(device);
+      const next = remove(move, device);
+      if (next !== undefined) start(next);
+    });
+    state.movesUntil = Math.max(state.movesUntil, move.end);
+    const step = lastInParts(state.queue);
+    if (step?.begun === true) comeBetween(move, step);
+    if (holds === undefined) return;
+    const { late, least, run, runs, timeOf } = holds.course!;
+    const place = holds.devices.indexOf(device);
+    late[place] = Math.max(least[place]!, move.end - timeOf(runs.handed[run - 1]!));
+    const looks = holds.blocked ?? [];
+    holds.blocked = undefined;
+    for (const look of looks) look();
+  };
+  /** Begins the first move of a device, or says when it will, if nothing else keeps it waiting. */
+  const tryMove = (device: number): void => {
+    const first = firstWhole(stateOf(device).queue);
+    if (first?.kind !== 'move' || first.due) return;
+    const ready = readyTime(first);
+    if (ready === undefined) return;
+    first.due = true;
+    if (ready <= now()) beginMove(first);
+    else clock.at(ready, () => beginMove(first));
   };
   const add = (work: DeviceWork): void => {
     for (const device of work.devices) {
-      const { queue } = stateOf(device);
-      if (work.kind === 'move' ? firstWhole(queue) !== undefined : queue.length > 0) work.behind++;
-      queue.push(work);
+      const state = stateOf(device);
+      if (state.queue.length > 0) work.behind++;
+      else state.headSince = now();
+      state.queue.push(work);
     }
     if (work.behind === 0) start(work);
   };
-  const remove = (work: DeviceWork): void => {
+  /** Takes work out of a queue; returns what may begin for that. */
+  const remove = (work: DeviceWork | PageMove, device: number): DeviceWork | undefined => {
+    const state = stateOf(device);
+    const { queue } = state;
+    let next: DeviceWork | undefined;
+    if (queue[0] === work) {
+      queue.shift();
+      state.headSince = now();
+      const head = queue[0];
+      if (head !== undefined && head.kind !== 'move' && --head.behind === 0) next = head;
+    } else queue.splice(queue.indexOf(work), 1);
+    if (state.unbegun > 0) tryMove(device);
+    return next;
+  };
+  const occupy = (device: number): void => {
+    const state = stateOf(device);
+    if (state.begun < 0) state.begun = now();
+    if (state.underWay++ === 0) state.since = now();
+  };
+  const endWork = (device: number): void => {
+    const state = stateOf(device);
+    state.ended = now();
+    if (--state.underWay === 0) state.worked = state.worked + now() - state.since;
+  };
+  const over = (work: DeviceWork): void => {
+    work.over = true;
     let next: DeviceWork[] | undefined;
     for (const device of work.devices) {
-      const { queue } = stateOf(device);
-      const wasFirst = queue[0] === work;
-      if (wasFirst) queue.shift();
-      else queue.splice(queue.indexOf(work), 1);
-      if (queue.length === 0) continue;
-      const head = queue[0]!;
-      if (wasFirst && head.kind !== 'move' && --head.behind === 0) (next ??= []).push(head);
-      if (work.kind === 'in parts') continue;
-      // A move waits for nothing but what is not in parts.
-      const whole = firstWhole(queue);
-      if (whole?.kind === 'move' && !whole.begun && --whole.behind === 0) (next ??= []).push(whole);
+      if (work.kind === 'step') endWork(device);
+      const head = remove(work, device);
+      if (head !== undefined) (next ??= []).push(head);
     }
     if (next !== undefined) for (const each of next) start(each);
   };
-  const occupy = (work: DeviceWork): void => {
-    const time = now();
-    for (const device of work.devices) {
-      const state = stateOf(device);
-      if (state.begun < 0) state.begun = time;
-      if (state.underWay++ === 0) state.since = time;
+  /** Of the moves that came between parts of a step, what they took nothing from it. */
+  const countBeside = ({ devices, start: from }: DeviceWork, { late, moves }: StepCourse): void => {
+    const lost = Math.max(0, latest(late)!);
+    for (const device of devices) {
+      let moved = 0;
+      for (const { device: own, start: begin, end } of moves)
+        if (own === device) moved += Math.max(0, Math.min(end, now()) - Math.max(begin, from));
+      stateOf(device).beside += Math.max(0, moved - lost);
     }
   };
-  const over = (work: DeviceWork): void => {
-    const time = now();
-    for (const device of work.devices) {
-      const state = stateOf(device);
-      state.ended = time;
-      if (--state.underWay === 0) state.worked = state.worked + time - state.since;
-    }
-    remove(work);
+  /** Calls back at a time that may turn out to be later while that is waited for. */
+  const whenCome = (work: DeviceWork, timeNow: () => number | undefined, come: () => void): void => {
+    const time = timeNow();
+    if (time === undefined) (work.blocked ??= []).push(() => whenCome(work, timeNow, come));
+    else if (time > now() * (1 + ROUNDING)) clock.at(time, () => whenCome(work, timeNow, come));
+    else come();
   };
   return {
-    run(devices, inParts, begin) {
-      add(
-        queued(inParts ? 'in parts' : 'whole', devices, (work) => {
-          occupy(work);
-          if (inParts)
-            for (const device of devices)
-              for (const { kind, begun, end } of stateOf(device).queue)
-                if (kind === 'move' && begun) holdUp(work, now(), end);
-          begin(work);
-        }),
-      );
+    run(devices, { inParts, begin }) {
+      const work = queued('step', devices, begin, inParts);
+      add(work);
+    },
+    whenHandedOver(work, handedOver) {
+      const { runs, timeOf } = work.inParts!();
+      const last = runs.handed.length;
+      const at = (last === 0 ? 0 : runs.handed[last - 1]!) + runs.lastSubmit;
+      const timeNow = (): number | undefined => {
+        if (work.course === undefined) return timeOf(at);
+        const { run, late, least } = courseOf(work);
+        const most = latest(run === last ? least : late);
+        return most === undefined ? undefined : timeOf(at) + Math.max(0, most);
+      };
+      whenCome(work, timeNow, handedOver);
+    },
+    whenThrough(work, through) {
+      if (work.course === undefined) {
+        over(work);
+        through();
+        return;
+      }
+      const end = now();
+      const timeNow = (): number | undefined => {
+        const most = latest(courseOf(work).late);
+        return most === undefined ? undefined : end + Math.max(0, most);
+      };
+      whenCome(work, timeNow, () => {
+        countBeside(work, work.course!);
+        over(work);
+        through();
+      });
     },
     movePages(device, begin) {
-      add(
-        queued('move', [device], (work) => {
-          occupy(work);
-          work.end = begin(() => over(work));
-          const head = stateOf(device).queue[0]!;
-          if (head.kind === 'in parts' && head.begun) holdUp(head, now(), work.end);
-        }),
-      );
-    },
-    over,
-    heldUp(work) {
-      const { held } = work;
-      work.held = 0;
-      return held;
+      const state = stateOf(device);
+      const { queue } = state;
+      const after = lastInParts(queue);
+      const run = after?.begun === true ? courseOf(after).run : 0;
+      if (queue.length === 0) state.headSince = now();
+      queue.push({
+        kind: 'move',
+        device,
+        begin,
+        after,
+        run,
+        holds: undefined,
+        due: false,
+        begun: false,
+        start: 0,
+        end: 0,
+      });
+      state.unbegun++;
+      tryMove(device);
     },
     span(device) {
       const { begun, ended } = stateOf(device);
@@ -186,6 +351,7 @@ export function createClockDevices(now: () => number): ClockDevices {
       const { worked, underWay, since } = stateOf(device);
       return worked + (underWay === 0 ? 0 : now() - since);
     },
+    beside: (device) => stateOf(device).beside,
     enter(devices) {
       for (const device of devices) stateOf(device).inside++;
     },
@@ -202,28 +368,29 @@ export function createClockDevices(now: () => number): ClockDevices {
     },
     whenCleared(device, cleared) {
       const { inside, waiting } = stateOf(device);
-      // Moves need not wait for a moment to have come.
-      const wait = (): void =>
-        add(
-          queued('in parts', [device], (moment) => {
-            remove(moment);
-            cleared();
-          }),
-        );
+      const come = (moment: DeviceWork): void => {
+        over(moment);
+        cleared();
+      };
+      const wait = (): void => add(queued('moment', [device], come, undefined));
       if (inside === 0) wait();
       else waiting.push({ left: inside, cleared: wait });
     },
   };
 }
 
-/** The first of a queue that is not in parts. */
-function firstWhole(queue: readonly DeviceWork[]): DeviceWork | undefined {
-  for (const work of queue) if (work.kind !== 'in parts') return work;
+/** The first of a queue that a move behind it waits for the end of. */
+function firstWhole(queue: DeviceState['queue']): DeviceWork | PageMove | undefined {
+  for (const work of queue)
+    if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;
   return undefined;
 }
 
-/** Moves of different devices hold up what these do together once while they overlap. */
-function holdUp(work: DeviceWork, from: number, until: number): void {
-  work.held += Math.max(0, until - Math.max(from, work.heldUntil));
-  work.heldUntil = Math.max(work.heldUntil, until);
+/** The last of a queue that is handed over bit by bit. */
+function lastInParts(queue: DeviceState['queue']): DeviceWork | undefined {
+  for (let i = queue.length - 1; i >= 0; i--) {
+    const work = queue[i]!;
+    if (work.kind === 'step' && work.inParts !== undefined) return work;
+  }
+  return undefined;
 }

@@ -3,8 +3,9 @@
  *
  * Groups take their steps in turn: the host hands a step over once it is done with the one before, and until then nothing
  * of it is in the queue of a device. As a rule it is done when it has read what the step hands on, or its samples. A step
- * of the last group that samples nothing leaves it nothing to read: where it is handed over in one piece, the next one
- * follows it at once, and the scheduler is told that it is done while the device still computes.
+ * of the last group that samples nothing leaves it nothing to read: once all of it is handed over, behind the last exchange
+ * or at once where there is none, the next one follows, and the scheduler is told that it is done while the devices still
+ * compute.
  *
  * Its kernels take longer while other devices of the same processor compute, and so does what the host does for it: hand
  * kernels over, exchange, read samples back. Its exchanges take longer while others use the lanes of their ring, and it
@@ -16,11 +17,13 @@ import { ringBytes } from '../../compiler/cost/links.js';
 import type { ProgramTraffic, StepSeconds } from '../../compiler/cost/program-cost.js';
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
 import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
+import { createDeviceTurns } from './device-turns.js';
 import type { ClockDevices, DeviceWork } from './devices.js';
 import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
+import { stepRuns, type StepCourse } from './step-runs.js';
 import type { PassedTime } from './trace-clock.js';
-import type { Transitions } from './transitions.js';
+import type { Transitions, WeightWait } from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Pass {
@@ -74,29 +77,34 @@ export interface PassContext {
   readonly lanes: Lanes;
   readonly transitions: Transitions;
   readonly compute: Compute;
+  /** Whether another group of the residence has any of a group's devices. */
+  readonly isJoint: (group: StageGroup) => boolean;
 }
 
-export function createPasses({ clock, devices, lanes, transitions, compute }: PassContext): Passes {
+export function createPasses({ clock, devices, lanes, transitions, compute, isJoint }: PassContext): Passes {
   const { roads } = lanes;
   const known = new Map<StageGroup, GroupState>();
+  const jointTurns = createDeviceTurns();
   const stateOf = ({ group, next, residence }: Pass): GroupState => {
     let found = known.get(group);
     if (found === undefined) {
       const { devices: members } = group;
       const onwards = roadsOnwards(group, next, roads);
       const shared = compute.isShared(members);
-      found = { members, residence, ring: ringLanes(group, roads), onwards, shared, turns: [] };
+      const joint = isJoint(group);
+      found = { members, residence, ring: ringLanes(group, roads), onwards, shared, joint, turns: [] };
       known.set(group, found);
     }
     return found;
   };
   const workOn = ({ group, step }: Pass): PassWork => (step.works[group.alike] ??= workOf(group, step.size));
+  /** Begins a step in a group; returns its course as far as nothing holds it up. */
   const begin = (
     pass: Pass,
     { ring, onwards, shared }: GroupState,
     occupied: DeviceWork,
     done: (passed: Passed) => void,
-  ): void => {
+  ): Undisturbed => {
     const { group, residence, step } = pass;
     const start = clock.now();
     const { cost, submits, traffic, exchange, kernels, pure } = workOn(pass);
@@ -114,75 +122,94 @@ export function createPasses({ clock, devices, lanes, transitions, compute }: Pa
       },
       start,
     );
-    const finish = (computed: number, slowed: Slowdown): void => {
+    const stretch = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
+    const finish = (computed: number, { kernels, host }: Slowdown): void => {
+      const through = (): void => {
+        const end = clock.now();
+        devices.whenThrough(occupied, () => {
+          const slowdown = { kernels, host, exchanges: stretch * host };
+          const time = { start, end: clock.now(), waits, slowdown };
+          done({ cost, submits, send: end - computed, traffic, time });
+        });
+      };
       // Every rank's part goes to its neighbour.
       let sent = computed;
       if (traffic.send > 0)
         for (const road of onwards) sent = Math.max(sent, lanes.transfer(road, traffic.send, computed).end);
-      let paused = 0;
-      const over = (): void => {
-        const end = clock.now();
-        const held = devices.heldUp(occupied);
-        if (held > 0) {
-          paused += held;
-          clock.at(end + held, over);
-          return;
-        }
-        const linkedPart = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
-        const { kernels, host } = slowed;
-        const slowdown = { kernels, host, exchanges: linkedPart * host };
-        done({
-          cost,
-          submits,
-          // Where nothing is handed on, not even what a difference is off by.
-          send: sent === computed ? 0 : end - computed - paused,
-          traffic,
-          time: { start, end, waits, slowdown },
-        });
-      };
-      if (!shared || sent === computed) clock.at(sent, over);
-      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, over);
+      if (!shared || sent === computed) clock.at(sent, through);
+      else compute.work({ devices: group.devices, ...hostOnly(sent - computed) }, through);
     };
     if (!shared) {
       finish(linked, ALONE);
-      return;
+      return { start, waits, stretch, timeOf: undefined };
     }
     const host = linked - start - own + exchange + submits;
-    compute.work({ devices: group.devices, seconds: linked - start, kernels, host }, (slowed) =>
-      finish(clock.now(), slowed),
+    const timeOf = compute.work(
+      { devices: group.devices, seconds: linked - start, kernels, host },
+      (slowed) => finish(clock.now(), slowed),
     );
+    return { start, waits, stretch, timeOf };
   };
   /** The host is done with the step whose turn it is: the next one has its turn. */
-  const leave = (state: GroupState, occupied: DeviceWork | undefined, left: () => void): void => {
+  const leave = (state: GroupState, left: () => void): void => {
     devices.leave(state.members);
-    if (occupied !== undefined) devices.over(occupied);
     state.turns.shift();
+    if (state.joint) jointTurns.giveBack(state.members);
     takeTurn(state);
     left();
   };
-  const takeTurn = ({ members, residence, turns }: GroupState): void => {
-    if (turns.length > 0) transitions.whenBegun(members, residence, turns[0]!);
+  const takeTurn = ({ members, residence, joint, turns }: GroupState): void => {
+    if (turns.length === 0) return;
+    const handOver = turns[0]!;
+    transitions.whenBegun(members, residence, joint ? () => jointTurns.take(members, handOver) : handOver);
   };
   return {
     run(pass, left, passed) {
       const state = stateOf(pass);
       const { members, residence, turns } = state;
       turns.push(() => {
-        const inParts = members.length > 1;
         const nothingToRead = pass.next === undefined && pass.step.size.samples === 0;
-        const ahead = nothingToRead && !inParts && !transitions.isComing(members, residence);
-        devices.run(members, inParts, (occupied) =>
-          begin(pass, state, occupied, (through) => {
-            passed(through);
-            if (ahead) devices.over(occupied);
-            else leave(state, occupied, left);
-          }),
-        );
-        if (ahead) clock.at(clock.now() + workOn(pass).submits, () => leave(state, undefined, left));
+        let course: Undisturbed | undefined;
+        const inParts =
+          members.length > 1 || transitions.isComing(members, residence)
+            ? () => courseOf(pass, course)
+            : undefined;
+        devices.run(members, {
+          inParts,
+          begin(occupied) {
+            course = begin(pass, state, occupied, (through) => {
+              passed(through);
+              if (!nothingToRead) leave(state, left);
+            });
+            if (nothingToRead && inParts !== undefined)
+              devices.whenHandedOver(occupied, () => leave(state, left));
+          },
+        });
+        if (!inParts && nothingToRead) clock.at(clock.now() + workOn(pass).submits, () => leave(state, left));
       });
       if (turns.length === 1) takeTurn(state);
     },
   };
+}
+
+/** How a step goes on from its beginning, if nothing holds it up. */
+interface Undisturbed {
+  readonly start: number;
+  readonly waits: readonly WeightWait[];
+  /** By how much its exchanges take longer than on links of their own. */
+  readonly stretch: number;
+  /** When so many seconds of it are over, where that is not just as long after its start. */
+  readonly timeOf: ((seconds: number) => number) | undefined;
+}
+
+/** The parts of a step that the host hands over bit by bit; `begun` is known once it has. */
+function courseOf(
+  { group: { cost }, step: { size } }: Pass,
+  begun: Undisturbed | undefined,
+): Pick<StepCourse, 'runs' | 'timeOf'> {
+  const { start = 0, waits = [], stretch = 1, timeOf = (seconds: number) => start + seconds } = begun ?? {};
+  const parts = waits.length > 0 ? cost.outline(size) : cost.runs(size);
+  return { runs: stepRuns(parts, waits, stretch), timeOf };
 }
 
 interface GroupState {
@@ -194,6 +221,8 @@ interface GroupState {
   readonly onwards: readonly Road[];
   /** Whether any of its devices has a processor that it shares. */
   readonly shared: boolean;
+  /** Whether it takes turns on its devices with other groups. */
+  readonly joint: boolean;
   /** Hand over the steps that the host is not done with; the first of them has its turn. */
   readonly turns: (() => void)[];
 }

@@ -69,6 +69,22 @@ function count(tally: Tally, { cost, submits, send, time }: Passed): void {
   tally.send += send;
 }
 
+/** Tells groups whose devices others of the same residence have as well. */
+function jointGroups(
+  stages: readonly (readonly [residence: string, groups: readonly StageGroup[]])[],
+): (group: StageGroup) => boolean {
+  const [had, joint] = [new Map<string, StageGroup>(), new Set<StageGroup>()];
+  for (const [residence, groups] of stages)
+    for (const group of groups)
+      for (const device of group.devices) {
+        const key = `${residence} ${device}`;
+        const other = had.get(key);
+        if (other === undefined) had.set(key, group);
+        else joint.add(group).add(other);
+      }
+  return (group) => joint.has(group);
+}
+
 export function createWorld(
   graph: RuntimeGraph,
   plan: Plan,
@@ -80,7 +96,7 @@ export function createWorld(
   const clock = createVirtualClock();
   const lanes = createLanes(roadsOf(topology), clock.now);
   const routes = routesOf(topology);
-  const devices = createClockDevices(clock.now);
+  const devices = createClockDevices(clock);
   const residences = residencesOf(graph);
   const residenceOf = (stage: string): string => residences.get(stage)!.residence;
   const stages = new Map(graph.stages.map((stage) => [stage.name, stageGroups(stage, plan, routes, engine)]));
@@ -95,6 +111,7 @@ export function createWorld(
     lanes,
     transitions,
     compute: createCompute(clock, topology),
+    isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
   const tallies = new Map<StageGroup, Tally>();
   const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
@@ -212,7 +229,7 @@ export function createWorld(
         bytes,
         devices: graph.devices.map(({ id, path, peak, budget }) => {
           const seconds = spent.get(id)!;
-          const moved = pageSeconds.get(id) ?? 0;
+          const moved = Math.max(0, (pageSeconds.get(id) ?? 0) - devices.beside(id));
           const span = devices.span(id) ?? { start: 0, end: 0 };
           const worked = Object.values(seconds).reduce((sum, each) => sum + each, moved);
           const exposedTransition = transitions.exposed(id, { start: 0, end: last });

@@ -6,6 +6,7 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { residencesOf } from '../../compiler/ir/residences.js';
 import { BYTES_OF } from '../../compiler/model/shape.js';
 import type { Device } from '../device/device.js';
+import { createFifos } from '../exec/fifo.js';
 import { createPassages } from '../exec/passages.js';
 import type { Traffic } from '../exec/pipeline.js';
 import type { MoveSpan } from '../exec/staging-ring.js';
@@ -90,6 +91,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const passages = createPassages();
   const ground: StageGround = {
     ...{ residences, weights, pools, exposures, traffic, passages, tracer, pathOf },
+    turns: createFifos(),
   };
   const stages = await openStages(options, ground);
   await Promise.all([...devices.values()].map((device) => device.idle()));

@@ -1,6 +1,8 @@
 /**
  * A stage at work: pipeline stages in a row, each a group of tp ranks in lockstep, each taking its microbatches in
  * order. Several steps may be under way, one per pipeline stage; a step's activations wait in host memory between two.
+ * Where another stage has the same devices, steps of both take turns on them: two that alternate, exchange by exchange,
+ * would both get to the next pipeline stage late, which has nothing to do meanwhile.
  * While weights are on their way a group goes as far as they have arrived on all its ranks.
  */
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
@@ -14,7 +16,7 @@ import type {
 import { activationStride } from '../../compiler/ir/device-layout.js';
 import { sideBySide, sumInRankOrder } from './exchange.js';
 import { createFifo } from './fifo.js';
-import type { Fifo } from './fifo.js';
+import type { Fifo, Fifos } from './fifo.js';
 import { timed } from './host-time.js';
 import type { HostTime } from './host-time.js';
 import type { Passage, Passages } from './passages.js';
@@ -68,6 +70,8 @@ interface TpGroup {
 export interface PipelineContext {
   readonly traffic: Traffic;
   readonly passages: Passages;
+  /** Devices by number, which stages of one residence share: a step has those of a group until the host is done with it there. */
+  readonly turns: Fifos<number>;
   /** Of the stage. */
   readonly residence: string;
   /** Called when kernels begin to run; the result is called when they are done, maybe twice. */
@@ -95,7 +99,7 @@ export function createPipeline(
   return {
     async step(replica, args, label, readSamples, host) {
       const chain = groups[replica]!;
-      const { passages, residence } = context;
+      const { passages, turns, residence } = context;
       // Steps of another residence given out before this one still have their values in the workspace.
       const before = chain.map((group) =>
         group.ranks.flatMap(({ rank }) => passages.clearedOfOthers(rank.device, residence) ?? []),
@@ -105,13 +109,16 @@ export function createPipeline(
       );
       const pass = async <R>(at: number, work: (slice: Slice) => Promise<R>): Promise<R> => {
         await Promise.all(before[at]!);
-        const slice = sliceOf(chain[at]!, label, context);
-        if (at === 0) for (const request of label.requests) slice.flow('through', request);
-        try {
-          return await work(slice);
-        } finally {
-          slice.end();
-        }
+        const devices = chain[at]!.ranks.map(({ rank }) => rank.device);
+        return turns.run(devices, async () => {
+          const slice = sliceOf(chain[at]!, label, context);
+          if (at === 0) for (const request of label.requests) slice.flow('through', request);
+          try {
+            return await work(slice);
+          } finally {
+            slice.end();
+          }
+        });
       };
       const relay = async (upTo: number): Promise<Message | undefined> => {
         const received = upTo === 0 ? undefined : await relay(upTo - 1);

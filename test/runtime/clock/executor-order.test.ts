@@ -119,12 +119,6 @@ const SHAPE = { layers: 4, hidden: 32, heads: 8, kvHeads: 4, headDim: 8, ffn: 48
 
 /** Steps of several of these, or of less than one. */
 const LONG = [100, 20, 130, 70, 33, 90, 61, 110, 40, 75];
-/**
- * In every step there is the end of a prompt: ranks of a group that sample nothing run a kernel or two behind their last
- * exchange that the host does not wait for, which the clock leaves out.
- */
-const SHORT = LONG.map((length) => Math.min(length, 45));
-
 it.each<[string, readonly number[], PlanOptions]>([
   [
     'prefill in a pipeline, decode on tp ranks',
@@ -139,7 +133,7 @@ it.each<[string, readonly number[], PlanOptions]>([
   ],
   [
     'prefill on tp ranks, decode in a pipeline',
-    SHORT,
+    LONG,
     {
       shape: SHAPE,
       stages: [
@@ -171,8 +165,35 @@ it.each<[string, readonly number[], PlanOptions]>([
   ],
   [
     'one stage on tp ranks',
-    SHORT,
+    LONG,
     { shape: SHAPE, stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 48 }] },
+  ],
+  [
+    'one stage of two pipelines of tp ranks',
+    LONG,
+    { shape: SHAPE, stages: [{ name: 'serve', mesh: { dp: 2, pp: 2, tp: 2 }, microbatchTokens: 48 }] },
+  ],
+  [
+    'two stages that share a pipeline of tp ranks',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { pp: 2, tp: 2 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { pp: 2, tp: 2 }, batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'tp ranks of which some have the same heads, on either side',
+    LONG,
+    {
+      shape: { ...SHAPE, kvHeads: 2 },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2, tp: 4 }, kvReplicas: 2, microbatchTokens: 48 },
+        { name: 'decode', mesh: { dp: 2, tp: 2 }, devices: [8, 9, 10, 11], batchRequests: 2 },
+      ],
+    },
   ],
 ])('%s: does what the executor does when it does it', async (_name, prompts, options) => {
   const plan = timed(makePlan(options));

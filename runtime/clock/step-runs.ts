@@ -1,0 +1,130 @@
+/**
+ * A step that the host hands to its devices bit by bit. The kernels between two exchanges, or between two waits for
+ * weights, are a run: each device is handed the next one when all are done with the one before and what they exchange is
+ * there, or when the weights are. What a device is given meanwhile, such as a page move, comes behind the run that was
+ * handed over last and before the next one, which it may make late there; the others wait at the next exchange.
+ *
+ * State: the run handed over last, and by how much each device is behind a step that nothing holds up.
+ */
+import type { StepPart } from '../../compiler/cost/program-cost.js';
+import type { WeightWait } from './transitions.js';
+
+/** Where a step that nothing holds up has got to, in seconds from its beginning. */
+export interface StepRuns {
+  /** The devices are done with each run. */
+  readonly ends: readonly number[];
+  /** The host hands over the one behind it; one fewer. */
+  readonly handed: readonly number[];
+  /** Whether what comes between the two is an exchange, at which ranks wait for each other. */
+  readonly exchanged: readonly boolean[];
+  /** Seconds in which the host hands over the last run. */
+  readonly lastSubmit: number;
+}
+
+/**
+ * @param parts in the order of the program
+ * @param waits for weights; each is before the first of its section
+ * @param stretch by how much exchanges take longer than on links of their own
+ */
+export function stepRuns(
+  parts: readonly StepPart[],
+  waits: readonly WeightWait[],
+  stretch: number,
+): StepRuns {
+  const [ends, handed]: [number[], number[]] = [[], []];
+  const exchanged: boolean[] = [];
+  let at = 0;
+  let lastSubmit = 0;
+  const pause = (seconds: number, isExchange: boolean): void => {
+    ends.push(at);
+    at += seconds;
+    handed.push(at);
+    exchanged.push(isExchange);
+    lastSubmit = 0;
+  };
+  let section = -1;
+  for (const { section: own, what, seconds, submit } of parts) {
+    const wait = own === section ? undefined : waits.find((each) => each.section === own);
+    section = own;
+    if (wait !== undefined) pause(wait.end - wait.start, false);
+    if (what === 'collective') pause(seconds * stretch, true);
+    else if (what !== 'sample') {
+      at += seconds + submit;
+      lastSubmit += submit;
+    }
+  }
+  ends.push(at);
+  return { ends, handed, exchanged, lastSubmit };
+}
+
+/** A step in parts that is under way on devices. */
+export interface StepCourse {
+  readonly runs: StepRuns;
+  /** When a step that nothing holds up is so many seconds from its beginning. */
+  readonly timeOf: (seconds: number) => number;
+  /** The run that was handed over last. */
+  run: number;
+  /** By device, how much later than that it is done with it; unknown while the run waits for what has not begun. */
+  readonly late: (number | undefined)[];
+  /** By device, how much later it was handed it. */
+  readonly least: number[];
+  /** Moves that have come between. */
+  readonly moves: { readonly device: number; readonly start: number; readonly end: number }[];
+}
+
+/**
+ * The course of a step of which nothing has been held up yet.
+ *
+ * @param early by device, how much earlier than the last of them it was free for the first run
+ */
+export function createCourse(
+  { runs, timeOf }: Pick<StepCourse, 'runs' | 'timeOf'>,
+  early: readonly number[],
+  now: number,
+): StepCourse {
+  const { handed } = runs;
+  let run = 0;
+  while (run < handed.length && timeOf(handed[run]!) <= now) run++;
+  const late = early.map((seconds) => (run === 0 ? -seconds : 0));
+  return { runs, timeOf, run, late, least: late.map(() => 0), moves: [] };
+}
+
+/** When the run of a step behind the last one will be handed over; undefined while that cannot be said. */
+function handOver({ runs, timeOf, run, late }: StepCourse): number | undefined {
+  const most = latest(late);
+  if (most === undefined) return undefined;
+  return timeOf(runs.handed[run]!) + (runs.exchanged[run]! ? most : 0);
+}
+
+/** The most that any device is late; undefined while that cannot be said. */
+export function latest(late: StepCourse['late']): number | undefined {
+  let most = -Infinity;
+  for (const each of late) {
+    if (each === undefined) return undefined;
+    if (each > most) most = each;
+  }
+  return most;
+}
+
+/**
+ * Hands over what is due by now.
+ *
+ * @param freeFrom of a device by its place in the step: until when it has what it was given before; undefined while
+ *   some of that has yet to begin
+ */
+export function goOn(course: StepCourse, now: number, freeFrom: (place: number) => number | undefined): void {
+  const { runs, timeOf, late, least } = course;
+  while (course.run < runs.handed.length) {
+    const due = handOver(course);
+    if (due === undefined || due > now) return;
+    const [end, next] = [timeOf(runs.ends[course.run]!), timeOf(runs.handed[course.run]!)];
+    const together = runs.exchanged[course.run]!;
+    for (let place = 0; place < late.length; place++) {
+      // Behind a wait for weights a device may still be at the run before.
+      least[place] = together ? due - next : Math.max(0, late[place]! + end - next);
+      const free = freeFrom(place);
+      late[place] = free === undefined ? undefined : Math.max(least[place]!, free - next);
+    }
+    course.run++;
+  }
+}
