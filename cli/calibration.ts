@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { formatPlan } from '../grammar/format.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
+import { ATTENTION_TILE_ROWS } from '../runtime/kernels/kernel.js';
 import { formatDuration, formatTable } from './format.js';
 
 export interface CalibratedMachine {
@@ -95,6 +96,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
     `gemm: { ${steps.join(', ')} }`,
     `kernels: { ${kernels.join(', ')} }`,
+    // A fact of the kernel, not a measurement.
+    `attention_rows: ${ATTENTION_TILE_ROWS}`,
     ...sharing,
     '}',
     '',

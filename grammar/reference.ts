@@ -99,6 +99,11 @@ export const PROPERTIES = {
       doc: 'Fraction of what compute and bandwidth allow that other kernels reach.',
       fallback: 'all of it',
     },
+    attention_rows: {
+      value: { kind: 'number', example: '16' },
+      doc: 'Rows of a sequence that attention computes together, and as many where there are fewer.',
+      fallback: 'each by itself',
+    },
     shared: {
       value: { kind: 'record', keys: ['2', '4', '8'], units: ['%'], example: '{ 2: 60%, 4: 30% }' },
       doc: 'Fraction of its speed that each of so many devices keeps while all compute: they are one processor.',

@@ -53,7 +53,7 @@ const taken = (what: string, value: string, origin: Origin, texts: Texts): Const
 });
 
 function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
-  const { name, origin, sustained, gemm, kernels, shared, sharedHost, assumed = [] } = kind;
+  const { name, origin, sustained, gemm, kernels, attentionRows, shared, sharedHost, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
@@ -77,6 +77,9 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
     kernels === undefined
       ? taken(`${name}: kernels`, 'all reach what compute and bandwidth allow', origin, texts)
       : own('kernels', parts(kernels)),
+    attentionRows === undefined
+      ? taken(`${name}: attention_rows`, 'each row by itself', origin, texts)
+      : own('attention_rows', String(attentionRows)),
     shared === undefined
       ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
       : own('shared', parts(shared)),

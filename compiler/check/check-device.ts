@@ -3,7 +3,7 @@ import type { DeviceDecl } from '../../grammar/syntax.js';
 import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
 import { readBlock } from './properties.js';
-import { fraction, isSize, quantity, recordOf } from './readers.js';
+import { count, fraction, isSize, quantity, recordOf } from './readers.js';
 import { at, type Context } from './scope.js';
 
 /** Element types that a device may state a speed for. */
@@ -27,6 +27,7 @@ export const DEVICE_TABLE = {
   kernels: {
     read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
   },
+  attention_rows: { read: count },
   shared: { read: recordOf('2, 4, 8', isSeveral, fraction) },
   shared_host: { read: recordOf('2, 4, 8', isSeveral, fraction) },
 };
@@ -49,6 +50,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
     },
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
     ...(values.get('kernels') && { kernels: values.get('kernels')! }),
+    ...(values.get('attention_rows') !== undefined && { attentionRows: values.get('attention_rows')! }),
     ...(values.get('shared') && { shared: values.get('shared')! }),
     ...(values.get('shared_host') && { sharedHost: values.get('shared_host')! }),
     ...(assumed.length > 0 && { assumed }),

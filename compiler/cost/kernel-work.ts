@@ -3,7 +3,8 @@
  *
  * Sources: a matrix product is 2 n k FLOPs a row and reads its weights once (Williams et al., Roofline, CACM 2009);
  * attention is 4 head_dim FLOPs for every pair of a query and a key it sees, for scores and for the weighted sum, and
- * reads the keys and values of each sequence once a step, as tiled kernels do (Dao, FlashAttention-2, 2023). The
+ * reads the keys and values of each sequence once a step, as tiled kernels do (Dao, FlashAttention-2, 2023). Where a
+ * kernel takes rows of a sequence together, tiles are computed whole, every row with the keys up to the tile's last. The
  * appendix of Seesaw (arXiv 2503.06433) has one factor of head_dim too many in its attention FLOPs.
  */
 import { bytesPerElement } from '../model/weight-types.js';
@@ -21,6 +22,24 @@ export interface StepSize {
   readonly singleRows?: boolean;
   /** Tokens of pages that are copied before the rows are computed. */
   readonly copied?: number;
+  /** What attention computes where it takes so many rows of a sequence together; absent where a row is all it takes. */
+  readonly inTiles?: Readonly<Record<number, TiledRows>>;
+}
+
+/** Whole tiles of rows, those that no sequence has included. */
+export interface TiledRows {
+  readonly rows: number;
+  /** Of each row with the keys up to the last of its tile. */
+  readonly pairs: number;
+}
+
+/** The tiles of `count` rows of a sequence from position `start`. */
+export function tiledRows(start: number, count: number, tileRows: number): TiledRows {
+  const full = Math.floor(count / tileRows);
+  const isCut = count > full * tileRows;
+  // Keys up to the last row of every full tile are an arithmetic series.
+  const keys = full * start + (tileRows * full * (full + 1)) / 2 + (isCut ? start + count : 0);
+  return { rows: (full + (isCut ? 1 : 0)) * tileRows, pairs: tileRows * keys };
 }
 
 export interface Work {
@@ -40,6 +59,8 @@ interface Facts {
   /** Bytes of an element of the weight operand, or of the pages. */
   readonly element: number;
   readonly step: StepSize;
+  /** Rows that attention takes together. */
+  readonly attentionRows: number;
 }
 
 interface KernelWork {
@@ -92,14 +113,21 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
   },
   attention: {
     kind: 'attention',
-    work: ({ rows, params, element, step }) => {
+    work: ({ rows, params, element, step, attentionRows }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
       // A bound: no row sees more than the window. Exact where all rows are beyond it or none is.
-      const most = rows * (params['window'] ?? Infinity);
+      const window = params['window'] ?? Infinity;
+      const most = rows * window;
+      const tiled = step.singleRows ? undefined : step.inTiles?.[attentionRows];
+      // Between the first keys of the first row of a tile and of its last lie as many as it has rows less one.
+      const computed =
+        tiled === undefined
+          ? Math.min(step.pairs, most)
+          : Math.min(tiled.pairs, tiled.rows * (window + attentionRows - 1));
       // Of pages with the kv heads of more query heads than the rank's, it reads those of its own.
       const read = Math.ceil((kvHeads * heads) / (params['pageHeads'] ?? heads));
       return {
-        flops: 4 * Math.min(step.pairs, most) * heads * dim,
+        flops: 4 * computed * heads * dim,
         bytes:
           Math.min(step.keys, most) * 2 * read * dim * element +
           2 * rows * heads * dim * ACTIVATION_BYTES +
@@ -132,13 +160,18 @@ export function workKind(kernel: KernelName): WorkKind {
   return TABLE[kernel].kind;
 }
 
-/** What a kernel op does in a step of this size. */
+/**
+ * What a kernel op does in a step of this size.
+ *
+ * @param attentionRows rows of a sequence that attention takes together
+ */
 export function kernelWork(
   op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
   step: StepSize,
+  attentionRows = 1,
 ): Work & { readonly kind: WorkKind } {
   const { kind, work } = TABLE[op.kernel];
   const element = bytesPerElement(op.dtype ?? 'f32');
-  const { flops, bytes } = work({ rows: step[op.rows], params: op.params, element, step });
+  const { flops, bytes } = work({ rows: step[op.rows], params: op.params, element, step, attentionRows });
   return { kind, flops, bytes };
 }

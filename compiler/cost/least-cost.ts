@@ -4,7 +4,8 @@
  *
  * Of a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is at
  * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Tiles of few rows are
- * computed whole, so `f R` is at least that of N tiles. Exchanges take latency and bytes, both of which add up.
+ * computed whole, so `f R` is at least that of N tiles; of attention only the rows that there are count, whatever tiles a
+ * device computes them in. Exchanges take latency and bytes, both of which add up.
  */
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';

@@ -303,9 +303,13 @@ function kernelSeconds(
   const dtype = vectorType(op.dtype ?? 'f32');
   const reached = reachName(op.kernel, size);
   let slowest = -Infinity;
-  for (const { gemmFlops, flops: vectorFlops, bandwidth, reach } of rates) {
+  for (const { gemmFlops, flops: vectorFlops, bandwidth, attentionRows, reach } of rates) {
+    const computed =
+      kind === 'attention' && attentionRows > 1 ? kernelWork(op, size, attentionRows).flops : flops;
     const computing =
-      flops === 0 ? 0 : flops / (kind === 'gemm' ? gemmFlops(dtype, size[op.rows]) : vectorFlops(dtype));
+      computed === 0
+        ? 0
+        : computed / (kind === 'gemm' ? gemmFlops(dtype, size[op.rows]) : vectorFlops(dtype));
     slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reach(reached));
   }
   return slowest;

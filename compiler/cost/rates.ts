@@ -21,6 +21,8 @@ export interface DeviceRates {
   readonly bestGemmFlops: (dtype: DType) => number;
   /** Bytes per second of device memory that large kernels reach. */
   readonly bandwidth: number;
+  /** Rows of one sequence that attention computes together. */
+  readonly attentionRows: number;
   /** Fraction of what speed and bandwidth allow that a kernel reaches, by its name. */
   readonly reach: (kernel: string) => number;
 }
@@ -44,6 +46,7 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
     gemmFlops: (dtype, rows) => peak(dtype) * fraction(rows),
     bestGemmFlops: (dtype) => peak(dtype) * Math.max(large, ...steps.map(([, reached]) => reached)),
     bandwidth: kind.bandwidth * kind.sustained.bandwidth,
+    attentionRows: kind.attentionRows ?? 1,
     reach: (kernel) =>
       kind.kernels?.[kernel] ??
       (kernel === 'decode_attention' ? kind.kernels?.['attention'] : undefined) ??

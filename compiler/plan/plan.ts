@@ -21,6 +21,11 @@ export interface DeviceKind {
   /** Fraction of what bandwidth and compute allow that a kernel reaches, by its name; those left out reach all of it. */
   readonly kernels?: Readonly<Record<string, number>>;
   /**
+   * Rows of one sequence that attention computes together, where a step has more than one of any: those that a sequence
+   * has too few of are computed all the same. Absent where each row is computed for itself.
+   */
+  readonly attentionRows?: number;
+  /**
    * Of devices that share a processor, those of the kind in one group: the fraction of its speed that each keeps while so
    * many compute at once. Absent where each has a processor of its own.
    */

@@ -3,11 +3,11 @@
  */
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import type { StepSize } from '../../compiler/cost/kernel-work.js';
+import { tiledRows, type StepSize, type TiledRows } from '../../compiler/cost/kernel-work.js';
 import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { numbered } from '../../compiler/numbered.js';
-import type { DeviceKind, Plan } from '../../compiler/plan/plan.js';
+import type { DeviceKind, Plan, Topology } from '../../compiler/plan/plan.js';
 import type { Routes } from '../../compiler/plan/routes.js';
 import type { Roads } from '../../compiler/reshard/roads.js';
 import type { LaneShare } from './lanes.js';
@@ -79,8 +79,21 @@ export function stageGroups(
   });
 }
 
-/** What a step's costs depend on. */
-export function stepSize(items: readonly StepItem[], pageTokens: number): StepSize {
+/** Rows that attention takes together on devices of a topology, where they are more than one. */
+export function attentionTiles({ devices }: Topology): readonly number[] {
+  return [...new Set(devices.map(({ kind }) => kind.attentionRows ?? 1))].filter((rows) => rows > 1);
+}
+
+/**
+ * What a step's costs depend on.
+ *
+ * @param tiles rows that attention takes together on some device
+ */
+export function stepSize(
+  items: readonly StepItem[],
+  pageTokens: number,
+  tiles: readonly number[] = [],
+): StepSize {
   let [tokens, samples, pairs, keys, copied] = [0, 0, 0, 0, 0];
   let singleRows = true;
   for (const { start, count, sample, copyOf } of items) {
@@ -91,5 +104,17 @@ export function stepSize(items: readonly StepItem[], pageTokens: number): StepSi
     pairs += count * start + (count * (count + 1)) / 2;
     keys += start + count;
   }
-  return { tokens, samples, pairs, keys, copied, singleRows };
+  const size = { tokens, samples, pairs, keys, copied, singleRows };
+  if (tiles.length === 0 || singleRows) return size;
+  return { ...size, inTiles: Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows)])) };
+}
+
+function allTiles(items: readonly StepItem[], tileRows: number): TiledRows {
+  let [rows, pairs] = [0, 0];
+  for (const { start, count } of items) {
+    const own = tiledRows(start, count, tileRows);
+    rows += own.rows;
+    pairs += own.pairs;
+  }
+  return { rows, pairs };
 }

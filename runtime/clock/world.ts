@@ -26,7 +26,7 @@ import { clockPages } from './pages.js';
 import { createPasses, type Passed, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
 import type { Simulation } from './simulation.js';
-import { stageGroups, stepSize, type StageGroup } from './stage-clock.js';
+import { attentionTiles, stageGroups, stepSize, type StageGroup } from './stage-clock.js';
 import type { ClockTrace } from './trace-clock.js';
 import { stagingRoom } from './staging-room.js';
 import { createTransitions, type OnBegin } from './transitions.js';
@@ -93,6 +93,7 @@ export function createWorld(
 ): World {
   const { topology } = plan;
   const overhead = engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
+  const tiles = attentionTiles(topology);
   const clock = createVirtualClock();
   const lanes = createLanes(roadsOf(topology), clock.now);
   const routes = routesOf(topology);
@@ -162,7 +163,7 @@ export function createWorld(
     step(action, label, done) {
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
-      const passed = { size: stepSize(items, graph.kv.pageTokens), works: [] };
+      const passed = { size: stepSize(items, graph.kv.pageTokens, tiles), works: [] };
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
       trace?.encode(action, { start: prepare, end: hostFree });

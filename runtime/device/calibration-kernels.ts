@@ -2,7 +2,13 @@
  * Kernels of the library as calibrations run them: with operands as in a step, so that what is measured is what the
  * cost model knows the work of. Products lie apart, since they are measured by shape.
  */
-import { kernelWork, type ReachingKernel, type Work } from '../../compiler/cost/kernel-work.js';
+import {
+  kernelWork,
+  tiledRows,
+  type ReachingKernel,
+  type StepSize,
+  type Work,
+} from '../../compiler/cost/kernel-work.js';
 import { activationStride } from '../../compiler/ir/device-layout.js';
 import type { KernelName } from '../../compiler/ir/runtime-program.js';
 import { ATTENTION_TILE_ROWS, SAMPLE_WORDS, type KernelRequest } from '../kernels/kernel.js';
@@ -130,7 +136,9 @@ function attentionRun(
     tileRows: decoding ? 1 : ATTENTION_TILE_ROWS,
   };
   const request = { kernel: 'attention', params, dtype: 'f32' } as const;
-  const pairs = decoding ? DECODING * tokens : (tokens * (tokens + 1)) / 2;
+  const size = decoding
+    ? { pairs: DECODING * tokens }
+    : { pairs: 0, inTiles: { [ATTENTION_TILE_ROWS]: tiledRows(0, tokens, ATTENTION_TILE_ROWS) } };
   return {
     request,
     rows: tiles.length,
@@ -143,17 +151,17 @@ function attentionRun(
       bytesOf(rows, heads * headDim),
     ],
     contents: { 0: Uint32Array.from(tiles.flat()), 1: table },
-    work: workOf(request, rows, { pairs, keys: sequences * tokens }),
+    work: workOf(request, rows, { ...size, keys: sequences * tokens }),
   };
 }
 
 function workOf(
   { kernel, params, dtype }: KernelRequest,
   tokens: number,
-  { pairs, keys } = { pairs: 0, keys: 0 },
+  size: Pick<StepSize, 'pairs' | 'keys' | 'inTiles'> = { pairs: 0, keys: 0 },
 ): Work {
   const op = { kernel: kernel as KernelName, rows: 'tokens', params, ...(dtype && { dtype }) } as const;
-  return kernelWork(op, { tokens, samples: tokens, pairs, keys });
+  return kernelWork(op, { tokens, samples: tokens, ...size }, ATTENTION_TILE_ROWS);
 }
 
 /** KV of so many tokens in one layer. */

@@ -93,6 +93,7 @@ describe('a calibrated plan file', () => {
       declared: true,
       gatherLatency: expect.closeTo(0.8e-3, 9) as number,
     });
+    expect(topology.devices[0]!.kind.attentionRows).toBe(16);
     expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
     expect(topology.devices[0]!.kind.sharedHost).toEqual({ 2: 0.4, 4: 0.15 });
     expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);

@@ -6,7 +6,7 @@ import { oneFileHost } from '../../compiler/host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
-device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, shared: { 2: 60% }, shared_host: { 2: 30% } }
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, attention_rows: 16, shared: { 2: 60% }, shared_host: { 2: 30% } }
 topology t {
   a[2]: mine
   b[2]: l4
@@ -45,6 +45,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> host: bandwidth_back')).toMatchObject({ value: '10 GB/s', origin: 'declared' });
     expect(all.get('t: overhead choose')).toMatchObject({ value: '7 us', origin: 'declared' });
     expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
+    expect(all.get('mine: attention_rows')).toMatchObject({ value: '16', origin: 'declared' });
     expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });
     expect(all.get('mine: shared_host')).toMatchObject({ value: '2: 30%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
@@ -92,6 +93,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> host: allgather_latency')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: bandwidth_back')).toMatchObject({ value: 'as `bandwidth`', origin: 'default' });
     expect(all.get('t: overhead read')).toMatchObject({ value: '0 s', origin: 'default' });
+    expect(all.get('l4: attention_rows')).toMatchObject({ origin: 'default' });
     expect(all.get('l4: shared_host')).toMatchObject({ origin: 'default' });
     expect(all.get('l4: shared')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });

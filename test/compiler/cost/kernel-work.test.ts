@@ -1,7 +1,8 @@
 /** Work of kernels against counts made by hand and against published ones. */
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { kernelWork, type StepSize } from '../../../compiler/cost/kernel-work.js';
+import { kernelWork, tiledRows, type StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import type { KernelOp } from '../../../compiler/ir/runtime-program.js';
 import { makePlan, originAt } from '../support/make-plan.js';
@@ -90,4 +91,31 @@ it('reads weights once a step and keys once a sequence', () => {
     flops: 4 * 35 * 8 * 16,
     bytes: 35 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
   });
+  // Two tiles of four rows, of which the rows of one see eight keys at most between them.
+  const tiled = { ...size, inTiles: { 4: { rows: 8, pairs: 120 } } };
+  expect(kernelWork(attention, tiled, 4).flops).toBe(4 * 120 * 8 * 16);
+  expect(kernelWork(windowed, tiled, 4)).toEqual({
+    ...kernelWork(windowed, size),
+    flops: 4 * 64 * 8 * 16,
+  });
+  expect(kernelWork(attention, tiled)).toEqual(kernelWork(attention, size));
+  expect(kernelWork(attention, { ...tiled, singleRows: true }, 4)).toEqual(kernelWork(attention, size));
+});
+
+it('computes tiles of rows whole', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(50),
+      fc.integer({ min: 1, max: 60 }),
+      fc.constantFrom(1, 4, 16),
+      (start, count, tile) => {
+        let [rows, pairs] = [0, 0];
+        for (let first = 0; first < count; first += tile) {
+          rows += tile;
+          pairs += tile * (start + Math.min(count, first + tile));
+        }
+        expect(tiledRows(start, count, tile)).toEqual({ rows, pairs });
+      },
+    ),
+  );
 });

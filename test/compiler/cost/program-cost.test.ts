@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
-import type { StepSize } from '../../../compiler/cost/kernel-work.js';
+import { tiledRows, type StepSize } from '../../../compiler/cost/kernel-work.js';
 import { leastCost } from '../../../compiler/cost/least-cost.js';
 import { programCost, type GroupHardware } from '../../../compiler/cost/program-cost.js';
 import type { Program } from '../../../compiler/ir/runtime-program.js';
@@ -19,12 +19,13 @@ const DECODE: StepSize = { tokens: 4, samples: 4, pairs: 80, keys: 80, singleRow
 
 interface Declared {
   readonly kernels?: DeviceKind['kernels'];
+  readonly attentionRows?: number;
   readonly overhead?: Partial<GroupHardware['overhead']>;
 }
 
-function hardware({ kernels, overhead }: Declared): GroupHardware {
+function hardware({ kernels, attentionRows, overhead }: Declared): GroupHardware {
   return {
-    kinds: [{ ...device!.kind, ...(kernels && { kernels }) }],
+    kinds: [{ ...device!.kind, ...(kernels && { kernels }), ...(attentionRows && { attentionRows }) }],
     ranks: 2,
     overhead: { layer: 0, kernel: 0, ...overhead },
     allReduce: { latency: 1e-5, bandwidth: 1e9 },
@@ -119,6 +120,24 @@ describe('the constants of a step', () => {
     expect(attention({ attention: 0.5 }, DECODE)).toBeCloseTo(2 * attention({}, DECODE), 15);
   });
 
+  it('compute whole tiles of attention where a sequence has more than a row', () => {
+    // A prompt of 16 rows beside a row that decodes at position 31: two tiles of 16 rows.
+    const mixed: StepSize = { tokens: 17, samples: 1, pairs: 136 + 32, keys: 48 };
+    const inTiles = { 16: { rows: 32, pairs: 16 * (16 + 32) } };
+    // So slow that what is computed decides, not what is read.
+    const kind = { ...device!.kind, sustained: { compute: 1e-6, bandwidth: 1 } };
+    const attention = (size: StepSize, attentionRows?: number): number =>
+      programCost(
+        program,
+        { ...hardware({}), kinds: [{ ...kind, ...(attentionRows && { attentionRows }) }] },
+        FULCRUM_ENGINE,
+      ).step(size).attention;
+    const plain = attention(mixed);
+    expect(attention({ ...mixed, inTiles })).toBe(plain);
+    expect(attention({ ...mixed, inTiles }, 16)).toBeCloseTo((plain * 16 * 48) / 168, 9);
+    expect(attention({ ...DECODE, inTiles }, 16)).toBe(attention(DECODE));
+  });
+
   it('are in the parts of a step and in its layers', () => {
     const cost = costOf({
       kernels: { attention: 0.3 },
@@ -148,6 +167,7 @@ it('keeps bounds below the steps, whatever is declared', () => {
       decode_attention: fraction,
       sample: fraction,
     }),
+    attentionRows: fc.constantFrom(1, 4, 16),
     overhead: fc.record({
       layer: time,
       kernel: time,
@@ -164,7 +184,15 @@ it('keeps bounds below the steps, whatever is declared', () => {
       const all = steps.map(({ decoding, rows, samples }): StepSize =>
         decoding
           ? { tokens: rows, samples: rows, pairs: 20 * rows, keys: 20 * rows, singleRows: true }
-          : { tokens: rows, samples: Math.min(rows, samples), pairs: (rows * (rows + 1)) / 2, keys: rows },
+          : {
+              ...{
+                tokens: rows,
+                samples: Math.min(rows, samples),
+                pairs: (rows * (rows + 1)) / 2,
+                keys: rows,
+              },
+              inTiles: { 4: tiledRows(0, rows, 4), 16: tiledRows(0, rows, 16) },
+            },
       );
       const total = (pick: (size: StepSize) => number): number =>
         all.reduce((sum, size) => sum + pick(size), 0);

@@ -41,3 +41,17 @@ describe('stageGroups', () => {
     expect(shared).toBeGreaterThan(0);
   });
 });
+
+it('counts rows in tiles where a step has more than one of a sequence', () => {
+  const item = (sequence: number, start: number, count: number) => ({
+    ...{ sequence, start, count, sample: false, firstPage: 0, pages: [] },
+  });
+  const [prompt, decoding] = [item(0, 0, 20), item(1, 31, 1)];
+  const mixed = stepSize([prompt, decoding], 16, [16]);
+  expect(mixed).toEqual({
+    ...stepSize([prompt, decoding], 16),
+    inTiles: { 16: { rows: 48, pairs: 16 * (16 + 20 + 32) } },
+  });
+  expect(stepSize([decoding], 16, [16])).toEqual(stepSize([decoding], 16));
+  expect(stepSize([prompt], 16).inTiles).toBeUndefined();
+});

@@ -12,7 +12,7 @@ export interface Machine {
   readonly request: number;
   /** Seconds of handing kernels to one rank; default: none. */
   readonly submit?: number;
-  /** What some kernels reach; default: all of it. */
+  /** What some kernels reach; default: all of it. Where that is less, attention takes rows in tiles. */
   readonly reach?: number;
   readonly pageTokens: number;
   /** Tokens that every layer sees, where they do not see all. */
@@ -71,7 +71,10 @@ export function planOn(machine: Machine): Plan {
   const kernels = { rms_norm: reach, attention: reach, decode_attention: Math.sqrt(reach), sample: reach };
   const kinds = new Map<DeviceKind, DeviceKind>();
   const devices = plan.topology.devices.map((device) => {
-    const kind = kinds.get(device.kind) ?? { ...device.kind, kernels };
+    const kind = kinds.get(device.kind) ?? {
+      ...{ ...device.kind, kernels },
+      ...(reach < 1 && { attentionRows: 16 }),
+    };
     kinds.set(device.kind, kind);
     return { ...device, kind };
   });
