@@ -146,7 +146,7 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
   const unseen = candidates - unfit - needless - outbid - outbidCompiled - givenUp - simulated;
   const became = [
     [unfit, 'do not fit'],
-    [needless, 'have batches beyond what memory holds'],
+    [needless, 'have batches that are never reached'],
     [outbid, 'cannot win by their bound'],
     [outbidCompiled, 'cannot win by their bound once compiled'],
     [givenUp, 'fell behind in their simulation'],

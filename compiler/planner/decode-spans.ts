@@ -44,16 +44,20 @@ export interface DecodeStep {
 
 type StepOverhead = Pick<Plan['topology']['overhead'], 'step' | 'request'>;
 
-/** @param inStep rows of a step at most */
+/**
+ * @param inStep rows of a step at most
+ * @param room KV pages of a replica
+ */
 export function decodeStep(
   load: StageLoad,
   inStep: number,
-  { shortestPrompt, longest }: Demand,
+  room: number,
+  demand: Demand,
   { step, request }: StepOverhead,
 ): DecodeStep {
   // A line through two neighbours is below a convex function at all whole numbers.
   const linear = [...new Set([1, inStep])].map((count) => {
-    const lines = load.costs.rowsLines(count, shortestPrompt);
+    const lines = load.costs.rowsLines(count, demand.shortestPrompt);
     const perRow = sum(lines.map(({ slope }) => slope));
     return {
       fixed: sum(lines.map(({ at }) => at)) - perRow * count + step,
@@ -62,8 +66,18 @@ export function decodeStep(
   });
   return {
     linear,
-    full: { preparing: step + request * inStep, places: load.costs.rowsStep(inStep, longest) },
+    full: {
+      preparing: step + request * inStep,
+      places: load.costs.rowsStep(inStep, mostKeys(inStep, room, demand)),
+    },
   };
+}
+
+/** Keys that each of so many rows sees at most, in the mean: all of them are in the pages of the replica. */
+function mostKeys(rows: number, room: number, { longest, longestPrefix, kv }: Demand): number {
+  // Costs count keys that a window has passed, which hold no pages.
+  if (kv.window !== undefined || room === 0) return longest;
+  return Math.min(longest, longestPrefix + (room * kv.pageTokens) / rows);
 }
 
 /** Of a replica in the mean. */

@@ -44,6 +44,8 @@ export interface Demand {
   /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
   readonly longest: number;
   readonly longestDecoding: number;
+  /** Tokens that a prompt may have in pages of another. */
+  readonly longestPrefix: number;
   readonly kv: KvView;
 }
 
@@ -51,7 +53,7 @@ export interface Demand {
 export function demandOf(requests: readonly RequestLengths[], kv: KvView): Demand {
   const { pageTokens } = kv;
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
-  let [decoding, decodingPages, longest, longestDecoding] = [0, 0, 0, 0];
+  let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
@@ -70,6 +72,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestDecoding = Math.max(longestDecoding, prompt + output);
     }
     longest = Math.max(longest, prompt + output);
+    longestPrefix = Math.max(longestPrefix, prefix?.tokens ?? 0);
     shortestPrompt = Math.min(shortestPrompt, prompt - found);
     shortestOutput = Math.min(shortestOutput, output);
     longestOutput = Math.max(longestOutput, output);
@@ -82,6 +85,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       decodingPages,
       longest,
       longestDecoding,
+      longestPrefix,
       shortestPrompt,
       shortestOutput,
       longestOutput,

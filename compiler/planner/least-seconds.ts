@@ -65,7 +65,8 @@ export function leastOfStage(
   overhead: BoundedPlan['overhead'],
 ): StageBound {
   const decodes = load.stage.phases.includes('decode');
-  const aDecodeStep = decodes && decodeStep(load, decodeWork(load, room, demand).inStep, demand, overhead);
+  const aDecodeStep =
+    decodes && decodeStep(load, decodeWork(load, room, demand).inStep, room, demand, overhead);
   const seconds = (drops: number): number => {
     const asked = afterDrops(demand, drops);
     if (!aDecodeStep) return Math.max(...load.costs.of(promptWork(load, asked)));
@@ -150,7 +151,7 @@ interface Context extends BoundedPlan, Passing {
 function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
   const { decode, room, overhead } = plan;
   const { inStep } = decodeWork(decode, room, demand);
-  const step = decodeStep(decode, inStep, demand, overhead);
+  const step = decodeStep(decode, inStep, room, demand, overhead);
   return { ...plan, demand, begun, ...passing(plan, demand, begun), decodeStep: step };
 }
 

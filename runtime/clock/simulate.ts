@@ -40,6 +40,8 @@ export interface StepGivenOut {
   readonly now: number;
   /** Sequences that have lost their KV so far. */
   readonly dropped: () => number;
+  /** As `SchedulerState` has it. */
+  readonly reachedBatch: () => boolean;
 }
 
 /**
@@ -84,8 +86,9 @@ export function* simulateInParts(
   };
   let givenUp = false;
   const dropped = (): number => states().reduce((sum, { preemptions }) => sum + preemptions.dropped, 0);
+  const reachedBatch = (): boolean => states().some((state) => state.reachedBatch);
   const onStep = (items: readonly StepItem[]): void => {
-    givenUp ||= !goesOn({ items, now: world.clock.now(), dropped });
+    givenUp ||= !goesOn({ items, now: world.clock.now(), dropped, reachedBatch });
   };
   const engines: readonly ClockEngine[] = configs.map((each, part) =>
     startEngine(

@@ -62,6 +62,8 @@ export interface DecodeStage {
   /** Sequences in its decode batch or on their way into it. */
   members: number;
   readonly batchRequests: number;
+  /** Its batch, or a step of it, has been as large as it may be: until then a larger one makes no difference. */
+  reachedBatch: boolean;
 }
 
 export interface StageState extends DecodeStage {
@@ -286,6 +288,7 @@ function createStages(
       decodes: stage.phases.includes('decode'),
       batchRequests: stage.batchRequests,
       members: 0,
+      reachedBatch: false,
       lanes,
       get group() {
         return group!;
@@ -364,6 +367,6 @@ export function setPlace(machine: Machine, sequence: Sequence, place: Place): vo
 /** Counts the sequence in a stage's decode batch, or in none. */
 export function setBatch(sequence: Sequence, stage: StageState | undefined): void {
   if (sequence.batch !== undefined) sequence.batch.members--;
-  if (stage !== undefined) stage.members++;
+  if (stage !== undefined && ++stage.members >= stage.batchRequests) stage.reachedBatch = true;
   sequence.batch = stage;
 }

@@ -50,6 +50,8 @@ export interface SchedulerState {
   /** Resident stage by group; the old one while a switch is under way. */
   readonly active: Readonly<Record<string, string>>;
   readonly switches: number;
+  /** Whether some stage that decodes has had as many requests in its batch, or in a step, as it may have. */
+  readonly reachedBatch: boolean;
   /** Sequences that lost their device pages: to the host tier, or to be computed again. */
   readonly preemptions: { readonly swapped: number; readonly dropped: number };
   /** Moves between the host tier and the disk tier, and those of them that failed. */
@@ -235,6 +237,7 @@ function snapshot(machine: Machine): SchedulerState {
     disk: { pages: machine.disk.total, free: machine.disk.free(), most: machine.disk.most() },
     active: Object.fromEntries(machine.groups.map((group) => [group.name, group.active.config.name])),
     switches: machine.switches,
+    reachedBatch: machine.stages.some(({ decodes, reachedBatch }) => decodes && reachedBatch),
     preemptions: { swapped: machine.swapped, dropped: machine.dropped },
     spills: { started: machine.spills, failed: machine.failedSpills },
     fetches: { started: machine.fetches, failed: machine.failedFetches },

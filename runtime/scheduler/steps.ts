@@ -114,6 +114,7 @@ function gathers({ counts }: Machine, { group, lanes, members, batchRequests, co
 function decodeRows(machine: Machine, lane: Lane): Row[] {
   const { depth, maxTokens, maxSequences } = lane.stage.config;
   const size = Math.min(Math.ceil(lane.running.size / depth), maxTokens, maxSequences);
+  if (size * depth < lane.running.size) lane.stage.reachedBatch = true;
   const idle = idleOf(lane);
   const rows: Row[] = [];
   for (const sequence of idle) {
@@ -171,7 +172,11 @@ function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[
   const filling = new Set<number>();
   let tokens = maxTokens - decode.length;
   for (const sequence of [...lane.prefilling]) {
-    if (tokens === 0 || decode.length + rows.length === maxSequences) break;
+    if (tokens === 0) break;
+    if (decode.length + rows.length === maxSequences) {
+      lane.stage.reachedBatch = true;
+      break;
+    }
     if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
     skipFilled(machine, lane, sequence);
     if (!takePagesAhead(machine, lane, sequence, [...decode, ...rows])) {

@@ -30,6 +30,7 @@ import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
+import { unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -42,7 +43,7 @@ export interface TuneCounts {
   readonly candidates: number;
   /** Do not fit the devices, or cannot hold some request. */
   readonly unfit: number;
-  /** The same as one with a smaller batch that memory has no room for either. */
+  /** The same as one with a smaller batch that memory has no room for either, or that was never reached. */
   readonly needless: number;
   /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
   readonly outbid: number;
@@ -148,18 +149,26 @@ export function* searchInParts(
   const queue = createHeap<Bounded>(inOrderOf(goal, first));
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
+  const unreached = unreachedBatches();
   const by = (next: Pick<Bounded, 'betweenTokens'>): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
+  /** Compiled too, of which one of those under way may show that they need not be tried. */
+  const deferred: Compiled[] = [];
   /** Of those that were tried: however trials end, of equals the first goes first. */
   const places = new Map<Candidate, number>();
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || places.get(a.candidate)! - places.get(b.candidate)!;
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
-    for (const { outcome } of ended) counts[typeof outcome === 'string' ? outcome : 'simulated']++;
+    for (const each of ended) {
+      const { outcome, trial, reachedBatch } = each;
+      counts[typeof outcome === 'string' ? outcome : 'simulated']++;
+      unreached.ended(trial, reachedBatch);
+    }
+    if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
@@ -198,12 +207,15 @@ export function* searchInParts(
       if (closer !== undefined) queue.push(closer);
       else counts.unfit++;
       take(yield pause());
-    } else if (underWay === atOnce) ready.push(next);
+    } else if (unreached.cover(next)) counts.needless++;
+    else if (underWay === atOnce) ready.push(next);
+    else if (unreached.mayCover(next)) deferred.push(next);
     else {
       underWay++;
       const { candidate, index, bound, compiled } = next;
       places.set(candidate, index);
       const trial = { candidate, bound, ...compiled, by: by(next) };
+      unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
     }
   }
@@ -290,11 +302,14 @@ function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Sear
 /** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
 const CAPS_LATER = 1.05;
 
+/** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
+const EQUAL = 1e-3;
+
 /** A good plan early lets others go early; which goes first decides nothing else. */
 function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Bounded, b: Bounded) => number {
-  const seconds = ({ estimate, candidate: { base } }: Bounded): number =>
-    base === first ? estimate : estimate * CAPS_LATER;
-  const inTime = (a: Bounded, b: Bounded): number => seconds(a) - seconds(b) || a.index - b.index;
+  const place = ({ estimate, candidate: { base } }: Bounded): number =>
+    Math.round(Math.log(base === first ? estimate : estimate * CAPS_LATER) / EQUAL);
+  const inTime = (a: Bounded, b: Bounded): number => place(a) - place(b) || a.index - b.index;
   return kind === 'latency' ? (a, b) => a.betweenTokens - b.betweenTokens || inTime(a, b) : inTime;
 }
 

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { SimulatedRequest } from '../clock/simulation.js';
-import type { EndedTrial, Trial, TrialOutcome, TrialSetting } from './trial.js';
+import type { EndedTrial, Trial, TrialEnd, TrialSetting } from './trial.js';
 import type { TrialTask } from './trial-worker.js';
 
 export interface TrialPoolOptions {
@@ -61,9 +61,9 @@ export function openTrialPool({ workers: count, signal, entry }: TrialPoolOption
     workers: count,
     start(trial, { demand: _demand, ...setting }) {
       const worker = idle.pop()!;
-      worker.once('message', (outcome: TrialOutcome) => {
+      worker.once('message', (end: TrialEnd) => {
         idle.push(worker);
-        ended.push({ trial, outcome });
+        ended.push({ trial, ...end });
         wake();
       });
       const { bound: _bound, ...sent } = trial;

@@ -5,7 +5,7 @@ import { candidateBound } from '../../compiler/planner/bound.js';
 import { createBoundContext } from '../../compiler/planner/bounded-stage.js';
 import { demandOf } from '../../compiler/planner/demand.js';
 import { runThrough } from '../run-through.js';
-import { trialInParts, type Trial, type TrialOutcome, type TrialSetting } from './trial.js';
+import { trialInParts, type Trial, type TrialEnd, type TrialSetting } from './trial.js';
 
 /** A trial without what cannot be sent: bounds are functions. */
 export interface TrialTask {
@@ -19,6 +19,6 @@ parentPort!.on('message', ({ trial, setting }: TrialTask) => {
   const context = createBoundContext(plan.topology, engine);
   const bound = candidateBound(candidate, context)!.compiled(runtime);
   const demand = demandOf(requests, kvView(plan.model.shape, plan.kv.pageTokens));
-  const outcome: TrialOutcome = runThrough(trialInParts({ ...trial, bound }, { ...setting, demand }));
-  parentPort!.postMessage(outcome);
+  const end: TrialEnd = runThrough(trialInParts({ ...trial, bound }, { ...setting, demand }));
+  parentPort!.postMessage(end);
 });

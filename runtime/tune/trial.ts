@@ -50,9 +50,15 @@ export interface Trial {
 /** What came of a trial; `unfit` where some request cannot be served. */
 export type TrialOutcome = Simulation | 'unfit' | 'givenUp';
 
-export interface EndedTrial {
-  readonly trial: Trial;
+/** How a trial ended. */
+export interface TrialEnd {
   readonly outcome: TrialOutcome;
+  /** Whether the batch of decode was ever full: one that never was could be larger and nothing would change. */
+  readonly reachedBatch: boolean;
+}
+
+export interface EndedTrial extends TrialEnd {
+  readonly trial: Trial;
 }
 
 /** What sums of many small numbers may be off by. */
@@ -69,18 +75,20 @@ const LOOK_EVERY = 50;
 export function* trialInParts(
   { plan, runtime, bound, by }: Trial,
   { engine, transitions, goal, within, requests, demand }: TrialSetting,
-): Generator<void, TrialOutcome> {
+): Generator<void, TrialEnd> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
   // But for KV that is dropped, what is left takes no longer as time passes: until then hardly anything has become late,
   // and what has is seen then.
   let notBefore = -Infinity;
+  let reachedBatch = (): boolean => false;
   const simulation = yield* simulateInParts(
     runtime,
     plan,
     requests,
     { engine, transitions },
-    ({ items, now, dropped }) => {
+    ({ items, now, dropped, reachedBatch: reached }) => {
+      reachedBatch = reached;
       left.count(items);
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
       const seconds = bound.least(left.demand(dropped()), true);
@@ -88,6 +96,13 @@ export function* trialInParts(
       return !isLate(now + seconds, by);
     },
   );
+  return { outcome: outcomeOf(simulation, { goal, within, by, requests }), reachedBatch: reachedBatch() };
+}
+
+function outcomeOf(
+  simulation: Simulation | undefined,
+  { goal, within, by, requests }: Pick<TrialSetting, 'goal' | 'within' | 'requests'> & Pick<Trial, 'by'>,
+): TrialOutcome {
   if (simulation === undefined || simulation.makespan >= within) return 'givenUp';
   if (goal.kind === 'latency' && simulation.makespan > by) return 'givenUp';
   const wanted = requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0);

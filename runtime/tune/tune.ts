@@ -30,7 +30,7 @@ export function* tuneInParts(
       const parts = trialInParts(said.trial, said.setting);
       let step = parts.next();
       for (; !step.done; step = parts.next()) yield said.found;
-      ended.push({ trial: said.trial, outcome: step.value });
+      ended.push({ trial: said.trial, ...step.value });
     } else yield said.found;
     part = search.next(ended);
   }

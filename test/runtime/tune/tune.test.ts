@@ -151,7 +151,7 @@ function tuneInDisorder(
     const ends =
       said.kind === 'await' || choice % 3 === 0 ? underWay.splice(choice % underWay.length, 1) : [];
     part = search.next(
-      ends.map(({ trial, setting }) => ({ trial, outcome: runThrough(trialInParts(trial, setting)) })),
+      ends.map(({ trial, setting }) => ({ trial, ...runThrough(trialInParts(trial, setting)) })),
     );
   }
   expect(underWay).toEqual([]);

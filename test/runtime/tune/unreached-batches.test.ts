@@ -1,0 +1,62 @@
+/** A batch that a run never reached could be larger, and the run would be the same. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createPlanCompiler } from '../../../compiler/compile.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
+import { candidateLabel, candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
+import { tune } from '../../../runtime/tune/tune.js';
+import { machine, planOn, requests } from './machines.js';
+
+/** The graph with a larger batch in every stage that decodes, and steps as large as that; all else as it is. */
+function withLargerBatch(graph: RuntimeGraph): RuntimeGraph {
+  const stages = graph.stages.map((stage) => {
+    if (!stage.phases.includes('decode')) return stage;
+    const [batchRequests, maxSequences] = [5 * stage.batchRequests, 5 * stage.maxSequences];
+    const maxTokens = stage.phases.length === 1 ? 5 * stage.maxTokens : stage.maxTokens;
+    return { ...stage, batchRequests, maxSequences, maxTokens };
+  });
+  return { ...graph, stages };
+}
+
+describe('a batch that is never reached', () => {
+  it('could be larger without any change', () => {
+    const seen = { reached: 0, unreached: 0 };
+    fc.assert(
+      fc.property(machine, requests, fc.boolean(), (made, all, virtualEngines) => {
+        const sizes = { microbatchTokens: [16, 64], batchRequests: [3, 8] };
+        const candidates = findCandidates(planOn(made), undefined, sizes);
+        const compile = createPlanCompiler();
+        const options = { engine: { ...FULCRUM_ENGINE, virtualEngines } };
+        for (const candidate of candidates.filter((_, i) => i % 11 === all.length % 11)) {
+          const plan = candidatePlan(candidate);
+          const { runtime, diagnostics } = compile(plan);
+          if (diagnostics.some(({ severity }) => severity === 'error')) continue;
+          let reachedBatch = false;
+          const run = simulateWhile(runtime, plan, all, options, (step) => {
+            reachedBatch = step.reachedBatch();
+            return true;
+          });
+          seen[reachedBatch ? 'reached' : 'unreached']++;
+          if (reachedBatch) continue;
+          const larger = simulate(withLargerBatch(runtime), plan, all, options);
+          expect(larger, candidateLabel(candidate)).toEqual(run);
+        }
+      }),
+      { numRuns: 4 },
+    );
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
+  });
+
+  it('spares larger ones a trial', () => {
+    const made = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
+    const sizes = { microbatchTokens: [64], batchRequests: [2, 50, 55, 60] };
+    const candidates = findCandidates(planOn(made), ['static'], sizes);
+    const all = [4, 40, 40, 40, 40].map((promptTokens) => ({ promptTokens, outputTokens: 20 }));
+    const { ranked, counts } = tune(candidates, all, { keep: 'all' });
+    expect(counts.needless).toBe(counts.simulated);
+    const batches = ranked.map(({ plan }) => plan.stages[0]!.batchRequests);
+    expect([...new Set(batches)].sort((a, b) => a - b)).toEqual([2, 50]);
+  });
+});
