@@ -1,5 +1,4 @@
 /** `fulcrum tune`: searches meshes and sizes for a plan's model, devices and workload. */
-import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import {
   findCandidates,
@@ -28,13 +27,14 @@ import {
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, refuseErrors } from '../load-plan.js';
+import { checkPlanFile, choosePlan, refuseErrors, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { describeTuned, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
-import { withTunedPlan, type TunedSource } from '../write-tuned.js';
+import { writeText } from '../write-text.js';
+import { withTunedPlan } from '../write-tuned.js';
 
 interface TuneCliOptions {
   readonly plan?: string;
@@ -166,9 +166,7 @@ async function tuneFile(
   if (interrupted) return EXIT.interrupted;
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
-  const text = checked.files.get(plan.origin.file)!;
-  const source = { host: fileHost(), path: checked.path, text, set: options.set };
-  return writeWinner(file, plan, result, source, terminal) ? EXIT.ok : EXIT.runtime;
+  return writeWinner(file, plan, result, checked, options, terminal) ? EXIT.ok : EXIT.runtime;
 }
 
 /** Milliseconds of searching between two looks at whether somebody has interrupted it. */
@@ -238,20 +236,32 @@ function sizesToTry(
   };
 }
 
-/** Writes the best plan into the file; false when the file cannot say it. */
+/** Writes the best plan into the file, as that is by now; false when the file cannot say it or be written. */
 function writeWinner(
   file: string,
   plan: Plan,
   { ranked }: TuneResult,
-  source: TunedSource,
+  { path, files }: CheckedFile,
+  { set }: TuneCliOptions,
   terminal: CommandContext['terminal'],
 ): boolean {
-  const written = withTunedPlan(source, plan, ranked[0]!.plan);
-  if (written.kind === 'unsayable') {
-    err(terminal, `error: nothing is written: ${written.why}`);
+  const nothing = (why: string): boolean => {
+    err(terminal, `error: nothing is written: ${why}`);
     return false;
-  }
-  writeFileSync(file, written.text);
+  };
+  const host = fileHost();
+  // Searches are long: somebody may have worked on the file meanwhile.
+  const text = host.readText(path);
+  if (typeof text !== 'string') return nothing(`${file} ${text?.why ?? 'is gone'}`);
+  const written = withTunedPlan({ host, path, text, set }, plan, ranked[0]!.plan);
+  if (written.kind === 'unsayable')
+    return nothing(
+      text === files.get(path)
+        ? written.why
+        : `${file} has changed since, and in it the plan would be another`,
+    );
+  const unwritten = writeText(file, written.text);
+  if (unwritten !== undefined) return nothing(unwritten);
   err(terminal, `wrote plan ${written.name} to ${file}`);
   return true;
 }

@@ -69,6 +69,11 @@ function count(tally: Tally, { cost, submits, send, time }: Passed): void {
   tally.send += send;
 }
 
+/** Part of a time that is found as a difference: none where it is no more than what sums of many are off by. */
+function unlessRounding(part: number, whole: number): number {
+  return part > 1e-10 * whole ? part : 0;
+}
+
 /** Tells groups whose devices others of the same residence have as well. */
 function jointGroups(
   stages: readonly (readonly [residence: string, groups: readonly StageGroup[]])[],
@@ -235,13 +240,14 @@ export function createWorld(
           const worked = Object.values(seconds).reduce((sum, each) => sum + each, moved);
           const exposedTransition = transitions.exposed(id, { start: 0, end: last });
           const inBetween = span.end - span.start - worked - transitions.exposed(id, span);
+          const idle = unlessRounding(last - worked - exposedTransition, last);
           return {
             device: path,
             seconds,
             exposedTransition,
             pages: moved,
-            idle: Math.max(0, last - worked - exposedTransition),
-            bubbles: Math.max(0, inBetween),
+            idle,
+            bubbles: Math.min(idle, unlessRounding(inBetween, last)),
             peak: {
               weights: peak.weights,
               workspace: peak.workspace,

@@ -59,6 +59,23 @@ function planFile(): string {
   return file;
 }
 
+/** Runs a command that searches, and does something while it does. */
+async function duringSearch(
+  act: () => void,
+  ...args: readonly string[]
+): Promise<Awaited<ReturnType<typeof runInProcess>>> {
+  const before = process.listenerCount('SIGINT');
+  let over = false;
+  const look = (): void => {
+    if (process.listenerCount('SIGINT') > before) act();
+    else if (!over) setImmediate(look);
+  };
+  setImmediate(look);
+  const run = await runInProcess(...args);
+  over = true;
+  return run;
+}
+
 describe('tune', () => {
   it('ranks what it simulated and says how many could not win', async () => {
     const run = await runInProcess('tune', planFile(), '--top', '2');
@@ -148,17 +165,36 @@ describe('tune', () => {
     expect(refused.err).toContain('nothing is written: mine takes from other files');
   });
 
+  it('writes into the file as it is after the search, unless the plan would be another there', async () => {
+    const file = planFile();
+    const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
+    const afterwards = async (text: string): Promise<{ err: string; text: string }> => {
+      const { err } = await duringSearch(() => writeFileSync(file, text), ...args);
+      return { err, text: readFileSync(file, 'utf8') };
+    };
+    const commented = await afterwards(`// Worked on meanwhile.\n${PLAN}`);
+    expect(commented.err).toContain('wrote plan start_tuned');
+    expect(commented.text).toContain('// Worked on meanwhile.');
+    expect(commented.text).toContain('plan start_tuned');
+    for (const changed of [PLAN.replace('layers: 4', 'layers: 8'), PLAN.replace('plan start', 'plan {')]) {
+      writeFileSync(file, PLAN);
+      const { err, text } = await afterwards(changed);
+      expect(err).toContain('has changed since, and in it the plan would be another');
+      expect(text).toBe(changed);
+    }
+    writeFileSync(file, PLAN);
+    const { status, err } = await duringSearch(() => rmSync(file), ...args);
+    expect(status).toBe(3);
+    expect(err).toContain('machine.plan is gone');
+  });
+
   it('shows the best so far when it is interrupted, and writes nothing', async () => {
     const file = planFile();
     const before = process.listenerCount('SIGINT');
-    let over = false;
-    const interrupt = (): void => {
-      if (process.listenerCount('SIGINT') > before) process.emit('SIGINT');
-      else if (!over) setImmediate(interrupt);
-    };
-    setImmediate(interrupt);
-    const run = await runInProcess('tune', file, '--plan', 'start', '--top', '9999', '--write');
-    over = true;
+    const run = await duringSearch(
+      () => process.emit('SIGINT'),
+      ...['tune', file, '--plan', 'start', '--top', '9999', '--write'],
+    );
     expect(run.status).toBe(130);
     expect(run.out).toMatch(/not looked at/);
     expect(run.out).toContain('interrupted: these are the best so far');
