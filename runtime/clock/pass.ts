@@ -185,7 +185,8 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
               devices.whenHandedOver(occupied, () => leave(state, left));
           },
         });
-        if (!inParts && nothingToRead) clock.at(clock.now() + workOn(pass).submits, () => leave(state, left));
+        if (!inParts && nothingToRead)
+          clock.behind(clock.now() + workOn(pass).submits, () => leave(state, left));
       });
       if (turns.length === 1) takeTurn(state);
     },

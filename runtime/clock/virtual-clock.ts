@@ -5,6 +5,8 @@ export interface VirtualClock {
   readonly now: () => number;
   /** Runs `what` at a time that is not in the past. */
   readonly at: (time: number, what: () => void) => void;
+  /** The same behind all else that happens at that time, also if it is asked for later. */
+  readonly behind: (time: number, what: () => void) => void;
   /** Moves on to the next callback and runs it; false when there is none. */
   readonly advance: () => boolean;
 }
@@ -19,16 +21,21 @@ interface Agenda {
   readonly callbacks: (() => void)[];
 }
 
+/** No simulation has so many callbacks. */
+const BEHIND = 2 ** 50;
+
 export function createVirtualClock(): VirtualClock {
   const agenda: Agenda = { times: [], orders: [], callbacks: [] };
   let time = 0;
   let order = 0;
+  const add = (when: number, place: number, what: () => void): void => {
+    if (when < time) throw new Error(`${when} s is before ${time} s`);
+    push(agenda, when, place, what);
+  };
   return {
     now: () => time,
-    at(when, what) {
-      if (when < time) throw new Error(`${when} s is before ${time} s`);
-      push(agenda, when, order++, what);
-    },
+    at: (when, what) => add(when, order++, what),
+    behind: (when, what) => add(when, BEHIND + order++, what),
     advance() {
       const next = agenda.callbacks[0];
       if (next === undefined) return false;
@@ -43,10 +50,9 @@ export function createVirtualClock(): VirtualClock {
 function push(agenda: Agenda, time: number, order: number, what: () => void): void {
   const { times, orders, callbacks } = agenda;
   let at = times.length;
-  // What is made later comes behind what is there at the same time.
   while (at > 0) {
     const parent = (at - 1) >> 1;
-    if (time >= times[parent]!) break;
+    if (!isBefore(time, order, times[parent]!, orders[parent]!)) break;
     put(agenda, at, times[parent]!, orders[parent]!, callbacks[parent]!);
     at = parent;
   }

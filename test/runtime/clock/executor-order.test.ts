@@ -18,7 +18,7 @@ import { virtualDevices } from '../support/virtual-devices.js';
 const KERNEL = 1e-3;
 const PAGES = 1e7;
 
-/** Nothing takes time but kernels and pages. */
+/** Nothing takes time but kernels and pages: weights come from other devices, at once. */
 function timed(plan: Plan): Plan {
   const { topology } = plan;
   const devices = topology.devices.map((device) => ({
@@ -192,6 +192,39 @@ it.each<[string, readonly number[], PlanOptions]>([
       stages: [
         { name: 'prefill', mesh: { pp: 2, tp: 4 }, kvReplicas: 2, microbatchTokens: 48 },
         { name: 'decode', mesh: { dp: 2, tp: 2 }, devices: [8, 9, 10, 11], batchRequests: 2 },
+      ],
+    },
+  ],
+  [
+    'devices that change from a pipeline to tp ranks',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { tp: 4 }, batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'devices that change from tp ranks to a pipeline',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { tp: 4 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { pp: 4 }, batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'devices that change from a pipeline of tp ranks to two groups of them',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { pp: 2, tp: 2 }, microbatchTokens: 48 },
+        { name: 'decode', mesh: { dp: 2, tp: 2 }, batchRequests: 4 },
       ],
     },
   ],
