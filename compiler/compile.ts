@@ -15,7 +15,7 @@ import { buildLogical } from './passes/build-logical.js';
 import { createSearchMemory } from './passes/search-memory.js';
 import { checkLowering } from './passes/check-lowering.js';
 import { checkExpectations } from './passes/expectations.js';
-import { lowerPlan, type LowerOptions } from './passes/lower.js';
+import { layOutPlan, type LaidOutPlan, type LowerOptions } from './passes/lower.js';
 import { shardPlan } from './passes/shard.js';
 import { buildTransitions, weightPlanning } from './passes/transitions.js';
 import type { Plan } from './plan/plan.js';
@@ -43,6 +43,17 @@ export interface CompileOptions extends LowerOptions {
 
 /** Compiles a checked plan. Throws only when a verifier finds a bug. */
 export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileResult {
+  return compileMemory(plan, options).rest();
+}
+
+/** A plan compiled as far as it is known what it takes of memory. */
+interface CompiledMemory extends Pick<LaidOutPlan, 'pools' | 'transitions'> {
+  /** All but what the plan does not keep of what is expected of it. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly rest: () => CompileResult;
+}
+
+function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
   const { verify = true, memory } = options;
   const mustBeSound = (level: string, problems: () => readonly string[]): void => {
     if (verify) throwUnlessSound(level, problems());
@@ -52,26 +63,39 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
   mustBeSound('logical graph', () => verifyLogical(logical));
   const roads = roadsOf(plan.topology);
   const { graph: sharded, diagnostics } = shardPlan(logical, plan, roads.routes);
-  const nothing = { logical, sharded, transitions: NO_TRANSITIONS, runtime: emptyGraph(plan) };
-  if (diagnostics.some(isError)) return { ...nothing, diagnostics };
+  const failed = (transitions: TransitionGraph, found: readonly Diagnostic[]): CompiledMemory => {
+    const result = { logical, sharded, transitions, runtime: emptyGraph(plan), diagnostics: found };
+    return { pools: [], transitions: [], diagnostics: found, rest: () => result };
+  };
+  if (diagnostics.some(isError)) return failed(NO_TRANSITIONS, diagnostics);
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
   const planned = buildTransitions(sharded, plan, roads, memory);
   const unlowerable = checkLowering(plan, planned.kv);
   if (unlowerable.some(isError)) {
     mustBeSound('transition graph', () => verifyTransitions(planned));
-    return { ...nothing, transitions: planned, diagnostics: [...diagnostics, ...unlowerable] };
+    return failed(planned, [...diagnostics, ...unlowerable]);
   }
-  const lowered = lowerPlan(sharded, planned, plan, weightPlanning(sharded, roads), options);
-  const { graph: runtime, transitions } = lowered;
-  const found = [...diagnostics, ...unlowerable, ...lowered.diagnostics];
-  mustBeSound('transition graph', () => verifyTransitions(transitions));
-  mustBeSound('runtime graph', () => verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
-  const unmet = checkExpectations(plan, runtime, transitions);
-  return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
+  const laidOut = layOutPlan(sharded, planned, plan, weightPlanning(sharded, roads), options);
+  const { pools, transitions } = laidOut;
+  const foundBefore = [...diagnostics, ...unlowerable];
+  const rest = (): CompileResult => {
+    const lowered = laidOut.lower();
+    const { graph: runtime, transitions } = lowered;
+    const found = [...foundBefore, ...lowered.diagnostics];
+    mustBeSound('transition graph', () => verifyTransitions(transitions));
+    mustBeSound('runtime graph', () => verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
+    const unmet = checkExpectations(plan, runtime, transitions);
+    return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
+  };
+  return { pools, transitions, diagnostics: [...foundBefore, ...laidOut.diagnostics], rest };
 }
 
 /** What searches look at of a compiled plan. */
-export type CompiledCandidate = Pick<CompileResult, 'runtime' | 'diagnostics'>;
+export interface CompiledCandidate extends Pick<LaidOutPlan, 'pools' | 'transitions'> {
+  readonly diagnostics: readonly Diagnostic[];
+  /** The graph, lowered when it is first asked for: most candidates lose by the room that they have for KV. */
+  readonly runtime: () => RuntimeGraph;
+}
 
 export type PlanCompiler = (plan: Plan) => CompiledCandidate;
 
@@ -82,9 +106,17 @@ export type PlanCompiler = (plan: Plan) => CompiledCandidate;
 export function createPlanCompiler(): PlanCompiler {
   const memory = createSearchMemory();
   return (plan) => {
-    const reshards = (plan.expectations ?? []).length > 0;
-    const { runtime, diagnostics } = compilePlan(plan, { verify: false, memory, reshards });
-    return { runtime, diagnostics };
+    // What is expected is of the whole plan, and of the bytes that it moves.
+    const isJudged = (plan.expectations ?? []).length > 0;
+    const { pools, transitions, rest, ...half } = compileMemory(plan, {
+      verify: false,
+      memory,
+      reshards: isJudged,
+    });
+    let whole: CompileResult | undefined;
+    const compiled = (): CompileResult => (whole ??= rest());
+    const diagnostics = isJudged ? compiled().diagnostics : half.diagnostics;
+    return { pools, transitions, diagnostics, runtime: () => compiled().runtime };
   };
 }
 

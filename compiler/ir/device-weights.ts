@@ -50,21 +50,42 @@ export interface DeviceWeights {
 /** Where weights lie, and what of them is there whatever the residence. */
 export type WeightPlaces = Pick<DeviceWeights, 'arena' | 'lasting'>;
 
+export interface PlacedWeights extends WeightPlaces {
+  /** Bytes of everything, with the transitions that the weights were placed for. */
+  readonly neededBytes: () => number;
+}
+
 /** Places the weights of a device whose buffers may have so many bytes. */
 export function placeWeights(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   maxBufferBytes?: number,
   sorted: SortedTransitions = sortTransitions(transitions),
-): WeightPlaces {
+): PlacedWeights {
   const lastingOf = once((spots: Spots) => lastingRanges(spots, residences, sorted));
   const placesOf = (arena: WeightArena): WeightPlaces => ({ arena, lasting: lastingOf(arena.spots) });
+  const stashOf = once(
+    (arena: WeightArena) => orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes,
+  );
   const setAside = (arena: WeightArena, little: number): number => {
     const most = copiedInAll(residences, sorted, placesOf(arena));
-    if (most <= little) return most;
-    return orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes;
+    return most <= little ? most : stashOf(arena);
   };
-  return placesOf(layOutArena(residences, transitions, { maxBufferBytes, sorted, lastingOf, setAside }));
+  const arena = layOutArena(residences, transitions, { maxBufferBytes, sorted, lastingOf, setAside });
+  return {
+    ...placesOf(arena),
+    neededBytes: () => bytesOfAll(residences, transitions, arena, stashOf(arena)),
+  };
+}
+
+function bytesOfAll(
+  residences: readonly Residence[],
+  transitions: TransitionsByResidence,
+  { bufferBytes }: WeightArena,
+  stashBytes: number,
+): number {
+  const ring = transitions.size > 0 ? ringSizes(largestWeight(residences)).bytes : 0;
+  return bufferBytes.reduce((sum, each) => sum + each, stashBytes + ring);
 }
 
 /** Bytes of all copies of a transition that are not in place, of the one with most: none sets more aside. */
@@ -100,10 +121,10 @@ export function planDeviceWeights(
 ): DeviceWeights {
   const sorted = sortTransitions(transitions);
   const places = foreseen ?? placeWeights(residences, transitions, maxBufferBytes, sorted);
+  const { arena, lasting } = places;
   const { orders, stashBytes } = orderTransitions(residences, transitions, sorted, places);
-  const ring = transitions.size > 0 ? ringSizes(largestWeight(residences)).bytes : 0;
-  const bytes = places.arena.bufferBytes.reduce((sum, each) => sum + each, stashBytes + ring);
-  return { ...places, orders, stashBytes, bytes };
+  const bytes = bytesOfAll(residences, transitions, arena, stashBytes);
+  return { arena, lasting, orders, stashBytes, bytes };
 }
 
 /** The moves of all transitions in order, and the most that one of them sets aside. */

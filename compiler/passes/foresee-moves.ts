@@ -5,10 +5,11 @@
  * Who sends what changes nothing of that: what is sent is what a device has not, and places hang on what it has. So moves
  * are planned once, and lowered once.
  */
-import type { WeightPlaces } from '../ir/device-weights.js';
-import { placeWeights } from '../ir/device-weights.js';
+import { placeWeights, type PlacedWeights } from '../ir/device-weights.js';
 import type { Residing } from '../ir/residences.js';
 import type { LastingPieces, RankHolding, TransitionGraph } from '../ir/transitions.js';
+import type { RuntimeWeight, WeightShard } from '../ir/runtime-graph.js';
+import { packedBytes, WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { Stage } from '../plan/plan.js';
 import {
   lowerOwnMoves,
@@ -18,6 +19,7 @@ import {
   type StagePlacement,
 } from './lower-transitions.js';
 import { shardCutter } from './lower-weights.js';
+import type { KnownWeights } from './memory.js';
 import type { StageWeights } from './resident-weights.js';
 import { placedRanks } from './stage-ranks.js';
 import { planSending, type PlannedSending, type StageChange, type WeightPlanning } from './transitions.js';
@@ -32,10 +34,15 @@ export interface PlannedMoves {
   readonly own: readonly OwnTransition[];
   readonly sourcesOf: SourcesOf;
   /** By device. */
-  readonly places: ReadonlyMap<number, WeightPlaces>;
+  readonly places: ReadonlyMap<number, PlacedWeights>;
   readonly lasting: readonly LastingPieces[];
   /** One per change. */
-  readonly sending: readonly PlannedSending[];
+  readonly sending: () => readonly PlannedSending[];
+  /**
+   * What the moves need of memory, as they will when they are lowered; absent where nothing moves, and where it hangs on
+   * who sends what.
+   */
+  readonly foreseen: () => KnownWeights | undefined;
 }
 
 /**
@@ -69,8 +76,27 @@ export function planWeightMoves(
   );
   const places = planByDevice(residing, (residences, transitions) => placeWeights(residences, transitions));
   const lasting = lastingPieces(residing, places);
-  const sending = planSending(planning, changes, holdings, resident, lasting);
-  return { placements, residing, own, sourcesOf, places, lasting, sending };
+  let sent: readonly PlannedSending[] | undefined;
+  const sending = (): readonly PlannedSending[] =>
+    (sent ??= planSending(planning, changes, holdings, resident, lasting));
+  const isForeseen = own.length > 0 && stages.length === 2 && isCutAtWords(held);
+  const foreseen = (): KnownWeights | undefined => {
+    if (!isForeseen) return undefined;
+    return { turning: new Map([...places].map(([device, { neededBytes }]) => [device, neededBytes()])) };
+  };
+  return { placements, residing, own, sourcesOf, places, lasting, sending, foreseen };
+}
+
+/**
+ * Whether all parts that there can be of these weights begin and end with words of device memory. Then those that are sent
+ * change nothing of what is written and copied, as long as no third stage has other boundaries.
+ */
+function isCutAtWords(held: readonly StageWeights[]): boolean {
+  const isAtWord = (dtype: RuntimeWeight['dtype'], col: number): boolean =>
+    col % WEIGHT_FORMATS[dtype].block === 0 && packedBytes(dtype, col) % 4 === 0;
+  const isCutSo = ({ dtype, pieces }: RuntimeWeight): boolean =>
+    pieces.every(({ at, cols }) => [at[1], ...cols].every((col) => isAtWord(dtype, col)));
+  return held.every(({ shards }) => shards.every((shard: WeightShard) => shard.weights.every(isCutSo)));
 }
 
 /** The stages with their shards as they are cut, and some transitions between them. */

@@ -41,9 +41,9 @@ export function lowerMoves(
   holdings: TransitionGraph['holdings'],
   resident: ReadonlySet<string>,
 ): LoweredMoves {
-  const { sending } = planned;
   if (planned.own.length === 0)
     return { placements: planned.placements, moves: [], reshards: () => [], lasting: planned.lasting };
+  const sending = planned.sending();
   const cutter = shardCutter(planning.memo.sorted);
   const placements = new Map(
     [...planned.placements].map(([stage, placement]) => [

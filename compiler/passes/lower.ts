@@ -13,6 +13,7 @@ import {
   type RuntimeGraph,
   type RuntimeRank,
   type RuntimeStage,
+  type RuntimeTransition,
   type WeightShard,
 } from '../ir/runtime-graph.js';
 import type { Program, RuntimeOp } from '../ir/runtime-program.js';
@@ -81,18 +82,32 @@ export interface LowerResult {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+/** A plan of which is known what it takes of memory. */
+export interface LaidOutPlan {
+  readonly pools: readonly KvPool[];
+  /** Changes of stage that a transition carries out. */
+  readonly transitions: readonly Pick<RuntimeTransition, 'from' | 'to'>[];
+  /** Problems of capacity. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Lowers the rest. */
+  readonly lower: () => LowerResult;
+}
+
 /**
- * Lowers every stage of the flow. The graph is complete also when something does not fit.
+ * Lays out the memory of a plan, and lowers it when asked to. The graph is complete also when something does not fit.
+ *
+ * With a memory of other plans, of which most are never lowered, moves are not lowered either where it is known without
+ * that what they need.
  *
  * @param planning that of the sharded graph
  */
-export function lowerPlan(
+export function layOutPlan(
   sharded: ShardedGraph,
   planned: TransitionGraph,
   plan: Plan,
   planning: WeightPlanning,
   { maxBindingBytes = bindingBytes(plan), memory, reshards = true }: LowerOptions = {},
-): LowerResult {
+): LaidOutPlan {
   const stages = flowStages(plan);
   const drafts = stages.map((stage) =>
     draftStage(
@@ -141,65 +156,92 @@ export function lowerPlan(
     memory?.estimates.set(key!, estimates);
     return estimates;
   };
-  const settle = (partly: boolean): Settled & { readonly lowered: LoweredMoves } => {
+  const lowerOnce = (moves: PlannedMoves, { transitions: { resident } }: Settled): (() => LoweredMoves) => {
+    let lowered: LoweredMoves | undefined;
+    return () => {
+      lowered ??=
+        memory?.lowered.get(moves) ??
+        lowerMoves(planning, stages, moves, planned.holdings, new Set(resident));
+      memory?.lowered.set(moves, lowered);
+      return lowered;
+    };
+  };
+  const settle = (partly: boolean): SettledMoves => {
     const settled = settleResidence(plan, inTurns, changes, estimate, layOut, partly);
     const moves = planMoves(settled);
-    const resident = new Set(settled.transitions.resident);
-    const lowered =
-      memory?.lowered.get(moves) ?? lowerMoves(planning, stages, moves, planned.holdings, resident);
-    memory?.lowered.set(moves, lowered);
-    const { known } = lowered;
+    const lowered = lowerOnce(moves, settled);
+    const foreseen = memory && moves.foreseen();
+    const known = foreseen ?? lowered().known;
     const layout = known ? layOut(settled.held.map(weightSizes), known) : settled.layout;
-    return { ...settled, lowered, layout };
+    return { ...settled, moves, lowered, layout, isForeseen: foreseen !== undefined };
   };
   const best = settle(true);
   // What transitions need can be more than was counted on when layers were chosen to stay.
   const tight = best.transitions.residence?.layers !== undefined && whyUnfit(plan, best.layout) !== undefined;
-  const { transitions: settled, layout, renaming, lowered } = tight ? settle(false) : best;
-  const { placements, moves, lasting } = lowered;
-  const transitions: TransitionGraph = {
-    ...settled,
-    weights: reshards ? lowered.reshards() : [],
-    ...(lasting.length > 0 && { lasting }),
+  const settled = tight ? settle(false) : best;
+  const lowerRest = (): LowerResult => {
+    const { placements, moves, lasting, known, reshards: reshardsOf } = settled.lowered();
+    const { pools, devices } =
+      settled.isForeseen && known ? layOut(settled.held.map(weightSizes), known) : settled.layout;
+    const transitions: TransitionGraph = {
+      ...settled.transitions,
+      weights: reshards ? reshardsOf() : [],
+      ...(lasting.length > 0 && { lasting }),
+    };
+    const tier = carryingTier(plan);
+    const disk = tier && spillTier(plan);
+    const pageBytes = neutralPageBytes(plan);
+    const copyBytes = moves.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
+    const graph: RuntimeGraph = {
+      format: RUNTIME_GRAPH_FORMAT,
+      version: RUNTIME_GRAPH_VERSION,
+      plan: plan.name,
+      model: plan.model,
+      devices,
+      stages: drafts.map((draft) =>
+        finishStage(draft, placements.get(draft.stage.name)!, pools, settled.renaming),
+      ),
+      pools,
+      ...(tier && {
+        hostTier: {
+          name: tier.name,
+          pageBytes,
+          pages: Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes),
+        },
+      }),
+      ...(disk && {
+        diskTier: {
+          name: disk.name,
+          directory: disk.directory!,
+          pages: Math.floor((disk.capacity ?? 0) / pageBytes),
+          origin: disk.origin,
+        },
+      }),
+      kv: {
+        pageTokens: plan.kv.pageTokens,
+        dtype: plan.kv.dtype,
+        edges: transitions.kv,
+        costs: loadCosts(plan, pools, tier, disk, planning.roads.routes),
+      },
+      flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
+      transitions: moves,
+    };
+    return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
   };
-  const { pools, devices } = layout;
-  const tier = carryingTier(plan);
-  const disk = tier && spillTier(plan);
-  const pageBytes = neutralPageBytes(plan);
-  const copyBytes = moves.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
-  const graph: RuntimeGraph = {
-    format: RUNTIME_GRAPH_FORMAT,
-    version: RUNTIME_GRAPH_VERSION,
-    plan: plan.name,
-    model: plan.model,
-    devices,
-    stages: drafts.map((draft) => finishStage(draft, placements.get(draft.stage.name)!, pools, renaming)),
+  const { pools, devices } = settled.layout;
+  return {
     pools,
-    ...(tier && {
-      hostTier: {
-        name: tier.name,
-        pageBytes,
-        pages: Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes),
-      },
-    }),
-    ...(disk && {
-      diskTier: {
-        name: disk.name,
-        directory: disk.directory!,
-        pages: Math.floor((disk.capacity ?? 0) / pageBytes),
-        origin: disk.origin,
-      },
-    }),
-    kv: {
-      pageTokens: plan.kv.pageTokens,
-      dtype: plan.kv.dtype,
-      edges: transitions.kv,
-      costs: loadCosts(plan, pools, tier, disk, planning.roads.routes),
-    },
-    flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
-    transitions: moves,
+    transitions: settled.moves.own.map(({ transition }) => transition),
+    diagnostics: memoryProblems(plan, stages, devices, pools),
+    lower: lowerRest,
   };
-  return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
+}
+
+interface SettledMoves extends Settled {
+  readonly moves: PlannedMoves;
+  readonly lowered: () => LoweredMoves;
+  /** Whether the layout counts with what moves will need, and they are not lowered yet. */
+  readonly isForeseen: boolean;
 }
 
 /** A stage as far as the sizes of its steps decide nothing. */

@@ -17,8 +17,8 @@
  * devices at one place of theirs do is what an even part of the work takes, and some device is at the mean or above it.
  */
 import type { EngineModel } from '../cost/engine-model.js';
-import type { RuntimeGraph } from '../ir/runtime-graph.js';
 import { flowStages } from '../passes/kv-edges.js';
+import type { LaidOutPlan } from '../passes/lower.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import {
   boundedStage,
@@ -57,7 +57,7 @@ export interface PlanBound {
   /** Whether every request of the demand has room for its KV, as far as is known. */
   readonly fits: (demand: Demand) => boolean;
   /** The bound with the KV pages that the compiled plan has, which is no lower. */
-  readonly compiled: (graph: RuntimeGraph) => PlanBound;
+  readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
 }
 
 /** Undefined where the plan is sure not to fit its devices, or its sharding cannot be. */

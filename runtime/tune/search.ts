@@ -9,10 +9,11 @@
  * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
  *
  *     rough bound -> bound -> compiled, with the bound of its exact room for KV -> simulated, with bounds of what is left
+ *
+ * Of those that are compiled moves of weights are lowered for those alone that are simulated.
  */
-import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
+import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
-import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
 import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
@@ -101,8 +102,8 @@ interface Bounded extends BoundFigures {
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
-  /** The plan, once it is compiled: the bound is that of its exact room for KV then. */
-  readonly compiled?: { readonly plan: Plan; readonly runtime: RuntimeGraph };
+  /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
+  readonly compiled?: { readonly plan: Plan } & Pick<CompiledCandidate, 'pools' | 'runtime'>;
 }
 
 interface Compiled extends Bounded {
@@ -208,13 +209,16 @@ export function* searchInParts(
       else counts.unfit++;
       take(yield pause());
     } else if (unreached.cover(next)) counts.needless++;
-    else if (underWay === atOnce) ready.push(next);
-    else if (unreached.mayCover(next)) deferred.push(next);
+    else if (underWay === atOnce) {
+      // Lowered while others are tried.
+      next.compiled.runtime();
+      ready.push(next);
+    } else if (unreached.mayCover(next)) deferred.push(next);
     else {
       underWay++;
       const { candidate, index, bound, compiled } = next;
       places.set(candidate, index);
-      const trial = { candidate, bound, ...compiled, by: by(next) };
+      const trial = { candidate, plan: compiled.plan, runtime: compiled.runtime(), bound, by: by(next) };
       unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
     }
@@ -288,11 +292,12 @@ function lookCloser(each: Bounded, search: Search): Bounded | undefined {
   const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
   if (bound === undefined || bound !== each.bound) return withBound(each, bound, search);
   const plan = candidatePlan(each.candidate);
-  const { runtime, diagnostics } = search.compile(plan);
-  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
-  const ofCompiled = exact ?? bound.compiled(runtime);
+  const compiled = search.compile(plan);
+  const { pools, runtime } = compiled;
+  if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const ofCompiled = exact ?? bound.compiled(compiled);
   exactBounds.set(each.candidate, ofCompiled);
-  return withBound({ ...each, compiled: { plan, runtime } }, ofCompiled, search);
+  return withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, search);
 }
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Search): Bounded | undefined {

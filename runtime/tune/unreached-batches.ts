@@ -11,7 +11,7 @@ import type { Trial } from './trial.js';
 /** A candidate that is compiled. */
 interface Compiled {
   readonly candidate: Candidate;
-  readonly compiled: { readonly runtime: Pick<RuntimeGraph, 'pools'> };
+  readonly compiled: Pick<RuntimeGraph, 'pools'>;
 }
 
 export interface UnreachedBatches {
@@ -47,9 +47,9 @@ export function unreachedBatches(): UnreachedBatches {
   });
   const isCovered = (
     by: ReadonlyMap<string, readonly Tried[]>,
-    { candidate, compiled: { runtime } }: Compiled,
+    { candidate, compiled }: Compiled,
   ): boolean => {
-    const { batch, pages } = triedOf(candidate, runtime);
+    const { batch, pages } = triedOf(candidate, compiled);
     const others = by.get(keyOf(candidate)) ?? [];
     return others.some((one) => one.batch < batch && one.pages.every((each, pool) => each >= pages[pool]!));
   };

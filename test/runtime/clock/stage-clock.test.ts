@@ -23,7 +23,7 @@ describe('stageGroups', () => {
         const compile = createPlanCompiler();
         for (const candidate of findCandidates(planOn({ ...made, deviceMemory: 1e9 }), ['static'])) {
           const plan = candidatePlan(candidate);
-          for (const stage of compile(plan).runtime.stages) {
+          for (const stage of compile(plan).runtime().stages) {
             const groups = stageGroups(stage, plan, routesOf(plan.topology), FULCRUM_ENGINE).flat();
             const firsts = new Map(groups.toReversed().map((group) => [group.alike, group]));
             for (const { alike, cost } of groups) {

@@ -53,21 +53,21 @@ describe('planBound', () => {
             expect(least, label).toBeLessThanOrEqual(bound.least(demand) * (1 + 1e-9));
             expect(betweenTokens, label).toBeLessThanOrEqual(bound.betweenTokens(demand) * (1 + 1e-9));
           } else expect(rough, label).toBeUndefined();
-          const { runtime, diagnostics } = compile(each);
-          const fits = !diagnostics.some(({ severity }) => severity === 'error');
+          const compiled = compile(each);
+          const fits = !compiled.diagnostics.some(({ severity }) => severity === 'error');
           if (bound === undefined) {
             expect(fits, label).toBe(false);
             return;
           }
           if (!fits) return;
-          const exact = bound.compiled(runtime);
+          const exact = bound.compiled(compiled);
           const least = [bound.least(demand), exact.least(demand)] as const;
           expect(least[1], label).toBeGreaterThanOrEqual(least[0] * (1 - 1e-9));
           if (exact.fits(demand)) expect(bound.fits(demand), label).toBe(true);
           const left = createWorkLeft(all, demand);
           const ends: number[] = [];
           const simulation = simulateWhile(
-            runtime,
+            compiled.runtime(),
             each,
             all,
             { engine, transitions },
@@ -104,7 +104,7 @@ describe('planBound', () => {
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const parts = findCandidates(plan, ['static']).map((candidate) => {
       const each = candidatePlan(candidate);
-      const { makespan } = simulate(createPlanCompiler()(each).runtime, each, all);
+      const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
       return candidateBound(candidate, context)!.least(demand) / makespan;
     });
     // A bound of almost nothing would be right and of no use.
@@ -124,7 +124,7 @@ describe('planBound', () => {
     expect(chosen.map(candidateLabel)).toEqual(labels);
     for (const candidate of chosen) {
       const each = candidatePlan(candidate);
-      const { makespan, transitions } = simulate(createPlanCompiler()(each).runtime, each, all);
+      const { makespan, transitions } = simulate(createPlanCompiler()(each).runtime(), each, all);
       expect(transitions.count).toBeGreaterThan(0);
       expect(candidateBound(candidate, context)!.least(demand)).toBeGreaterThan(0.85 * makespan);
     }

@@ -83,7 +83,7 @@ describe('tune', () => {
     const best = tune(candidates, all, { compile, transitions: 'barrier' }).ranked[0]!;
     expect(compiled).toContain(best.plan.name);
     expect(best.simulation.transitions.count).toBeGreaterThan(0);
-    const { runtime } = compiler(best.plan);
+    const runtime = compiler(best.plan).runtime();
     expect(best.simulation).toEqual(simulate(runtime, best.plan, all, { transitions: 'barrier' }));
     const within = makespan(best);
     const none = tune(candidates, all, { transitions: 'barrier', within });

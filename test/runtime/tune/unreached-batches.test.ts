@@ -31,8 +31,9 @@ describe('a batch that is never reached', () => {
         const options = { engine: { ...FULCRUM_ENGINE, virtualEngines } };
         for (const candidate of candidates.filter((_, i) => i % 11 === all.length % 11)) {
           const plan = candidatePlan(candidate);
-          const { runtime, diagnostics } = compile(plan);
-          if (diagnostics.some(({ severity }) => severity === 'error')) continue;
+          const compiled = compile(plan);
+          if (compiled.diagnostics.some(({ severity }) => severity === 'error')) continue;
+          const runtime = compiled.runtime();
           let reachedBatch = false;
           const run = simulateWhile(runtime, plan, all, options, (step) => {
             reachedBatch = step.reachedBatch();
