@@ -130,6 +130,11 @@ export const PROPERTIES = {
       doc: 'Bytes per second from its right end to its left one; `bandwidth` then is from left to right.',
       fallback: 'as `bandwidth`',
     },
+    weights: {
+      value: rate('11 GB/s'),
+      doc: 'Bytes per second of weights on the clock, where they do not move as KV pages do.',
+      fallback: 'as `bandwidth`',
+    },
     latency: { value: time('10 us'), doc: 'Time until the first byte is there.', standard: '0 s' },
     allreduce: {
       value: { kind: 'record', keys: ['2', '4', '8'], units: RATES, example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },

@@ -106,7 +106,7 @@ function tierConstants({ tiers }: Topology, texts: Texts): readonly Constant[] {
 }
 
 function linkConstants(link: Link, texts: Texts): readonly Constant[] {
-  const { from, to, bandwidth, bandwidthBack, latency, latencyAssumed, allreduce, origin } = link;
+  const { from, to, bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
     given(`${from} <-> ${to}: ${property}`, value, origin, property, texts);
@@ -119,6 +119,9 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
     bandwidthBack === undefined
       ? taken(`${from} <-> ${to}: bandwidth_back`, 'as `bandwidth`', origin, texts)
       : own('bandwidth_back', formatQuantity(bandwidthBack, 'bytes/s')),
+    weights === undefined
+      ? taken(`${from} <-> ${to}: weights`, 'as other bytes', origin, texts)
+      : own('weights', formatQuantity(weights, 'bytes/s')),
     latencyAssumed ? taken(`${from} <-> ${to}: latency`, delay, origin, texts) : own('latency', delay),
     sizes.length > 0
       ? own('allreduce', sizes.join(', '))

@@ -16,6 +16,7 @@ const time = quantity('seconds', { min: 0 });
 export const LINK_TABLE = {
   bandwidth: { read: quantity('bytes/s'), required: true },
   bandwidth_back: { read: quantity('bytes/s') },
+  weights: { read: quantity('bytes/s') },
   latency: { read: time },
   allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
   allreduce_latency: { read: recordOf('2, 4, 8', isSize, time) },
@@ -72,6 +73,7 @@ export function checkLink(
     to,
     bandwidth,
     ...(back !== undefined && { bandwidthBack: back }),
+    ...(values.get('weights') !== undefined && { weights: values.get('weights')! }),
     latency: values.get('latency') ?? 0,
     ...(values.get('latency') === undefined && { latencyAssumed: true }),
     allreduce: values.get('allreduce') ?? {},

@@ -77,6 +77,8 @@ export interface Link {
   readonly bandwidth: number;
   /** Bytes per second from `to` to `from`, where that is not the same: `bandwidth` then is from `from` to `to`. */
   readonly bandwidthBack?: number;
+  /** Bytes per second of weights, where they do not move as other bytes do; the clock alone goes by it. */
+  readonly weights?: number;
   /** Seconds. */
   readonly latency: number;
   /** The declaration says nothing of the latency. */

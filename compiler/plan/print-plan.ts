@@ -80,7 +80,8 @@ function linkLine(link: Link): string {
   const allreduce = sums.length === 0 ? '' : `, allreduce ${sums.join(', ')}`;
   const back =
     link.bandwidthBack === undefined ? '' : `, back ${formatQuantity(link.bandwidthBack, 'bytes/s')}`;
-  return `    link ${link.from} <-> ${link.to}${scope}: ${formatQuantity(link.bandwidth, 'bytes/s')}${back}, ${formatQuantity(link.latency, 'seconds')}${allreduce}`;
+  const weights = link.weights === undefined ? '' : `, weights ${formatQuantity(link.weights, 'bytes/s')}`;
+  return `    link ${link.from} <-> ${link.to}${scope}: ${formatQuantity(link.bandwidth, 'bytes/s')}${back}${weights}, ${formatQuantity(link.latency, 'seconds')}${allreduce}`;
 }
 
 function stageLines(stage: Stage, topology: Topology): readonly string[] {

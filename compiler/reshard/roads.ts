@@ -20,6 +20,8 @@ export interface Lane {
   readonly direction: 'in' | 'out' | 'within';
   /** Bytes per second; of a lane `within`, bytes copied. */
   readonly bandwidth: number;
+  /** Of weights, where the link declares that. */
+  readonly weights?: number;
   /** Seconds. */
   readonly latency: number;
 }
@@ -41,6 +43,8 @@ export interface Road {
   readonly lanes: readonly number[];
   /** Bytes per second of the narrowest hop. */
   readonly bandwidth: number;
+  /** Of weights, where some link on the way declares that. */
+  readonly weights?: number;
   /** Seconds over all hops. */
   readonly latency: number;
 }
@@ -85,6 +89,7 @@ export function roadsOf(topology: Topology): Roads {
       link: nameOf(link),
       direction,
       bandwidth,
+      ...(link.weights !== undefined && { weights: link.weights }),
       latency: link.latency,
     }));
   const hopOf = (hop: Hop): RoadHop => {
@@ -116,7 +121,11 @@ export function roadsOf(topology: Topology): Roads {
     if (!route) return undefined;
     const hops = route.hops.map(hopOf);
     const { bandwidth, latency } = route;
-    return { hops, lanes: hops.flatMap((hop) => hop.lanes), bandwidth, latency };
+    const lanes = hops.flatMap((hop) => hop.lanes);
+    if (route.hops.every(({ link }) => link.weights === undefined))
+      return { hops, lanes, bandwidth, latency };
+    const weights = Math.min(...route.hops.map((hop) => hop.link.weights ?? hop.bandwidth));
+    return { hops, lanes, bandwidth, weights, latency };
   };
   const between = (from: string, to: string): Road | undefined => {
     const key = `${from} ${to}`;

@@ -4,7 +4,7 @@
  * its bandwidth, what comes later gets what that leaves over. Two transfers over one lane therefore take as long as both
  * together, over two lanes as the longer one, and no lane carries more than its bandwidth.
  */
-import type { Road, Roads } from '../../compiler/reshard/roads.js';
+import type { Lane, Road, Roads } from '../../compiler/reshard/roads.js';
 import { createLaneBook, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
 export interface LaneUse {
@@ -33,6 +33,8 @@ export interface LinkedWork {
   readonly bytes: number;
   /** No lane is occupied for longer than the seconds of the exchange, whatever crosses it. */
   readonly capped?: boolean;
+  /** What the lanes carry are weights. */
+  readonly weights?: boolean;
 }
 
 export interface Lanes {
@@ -42,6 +44,7 @@ export interface Lanes {
     road: Road,
     bytes: number,
     ready: number,
+    what?: 'weights',
   ) => { readonly start: number; readonly end: number };
   /** Carries what some work exchanges from a time on, and says when the work is over. */
   readonly share: (work: LinkedWork, start: number) => number;
@@ -52,19 +55,34 @@ export interface Lanes {
 /** A lane that something goes over. */
 interface UsedLane {
   readonly bandwidth: number;
+  /** Bytes per second of weights. */
+  readonly weights: number;
   readonly book: LaneBook;
   /** Bytes so far, and seconds that they occupy it. */
   carried: number;
   occupied: number;
 }
 
+/** What goes over a road by itself. */
+interface TransferWork extends Pick<LinkedWork, 'seconds' | 'bytes'> {
+  readonly weights: boolean;
+}
+
+/** Bytes per second of a lane or a road. */
+function rateOf(
+  { bandwidth, weights = bandwidth }: Pick<Road, 'bandwidth' | 'weights'>,
+  areWeights: boolean,
+): number {
+  return areWeights ? weights : bandwidth;
+}
+
 /** Seconds that a lane needs for the work, had the work all of it. */
 function fullSeconds(
-  { bandwidth }: UsedLane,
+  lane: UsedLane,
   times: number,
-  { bytes, exchange, capped }: LinkedWork,
+  { bytes, exchange, capped, weights = false }: LinkedWork,
 ): number {
-  const seconds = (times * bytes) / bandwidth;
+  const seconds = (times * bytes) / rateOf(lane, weights);
   return capped ? Math.min(seconds, exchange) : seconds;
 }
 
@@ -73,13 +91,11 @@ function fullSeconds(
  */
 export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
-  const laneAt = (lane: number): UsedLane =>
-    (used[lane] ??= {
-      bandwidth: roads.lanes[lane]!.bandwidth,
-      book: createLaneBook(),
-      carried: 0,
-      occupied: 0,
-    });
+  const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => ({
+    ...{ bandwidth, weights, book: createLaneBook() },
+    ...{ carried: 0, occupied: 0 },
+  });
+  const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
@@ -128,14 +144,15 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     return true;
   };
   /** As `share`, of a road on which nothing else is on its way: says when the last byte leaves. */
-  const cross = ({ lanes }: Road, bytes: number, seconds: number, start: number): number => {
+  const cross = ({ lanes }: Road, work: TransferWork, start: number): number => {
+    const { bytes, weights } = work;
     const time = now();
-    let slowest = seconds;
-    for (const lane of lanes) slowest = Math.max(slowest, bytes / laneAt(lane).bandwidth);
+    let slowest = work.seconds;
+    for (const lane of lanes) slowest = Math.max(slowest, bytes / rateOf(laneAt(lane), weights));
     const end = start + slowest;
     for (const lane of lanes) {
       const each = laneAt(lane);
-      const full = bytes / each.bandwidth;
+      const full = bytes / rateOf(each, weights);
       each.carried += bytes;
       each.occupied += full;
       take(each.book, start, end, full / slowest, time);
@@ -145,15 +162,19 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   return {
     roads,
     share,
-    transfer(road, bytes, ready) {
+    transfer(road, bytes, ready, what) {
       if (bytes === 0) return { start: ready, end: ready };
-      const seconds = bytes / road.bandwidth;
+      const weights = what === 'weights';
+      const seconds = bytes / rateOf(road, weights);
       if (isFree(road, ready))
-        return { start: ready, end: cross(road, bytes, seconds, ready) + road.latency };
+        return { start: ready, end: cross(road, { seconds, bytes, weights }, ready) + road.latency };
       const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
       let start = ready;
       for (const { lane } of lanes) start = Math.max(start, freeFrom(laneAt(lane).book, ready));
-      return { start, end: share({ seconds, exchange: seconds, lanes, bytes }, start) + road.latency };
+      return {
+        start,
+        end: share({ seconds, exchange: seconds, lanes, bytes, weights }, start) + road.latency,
+      };
     },
     use: () =>
       roads.lanes.flatMap(({ link, place, direction }, lane) => {

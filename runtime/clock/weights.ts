@@ -128,7 +128,7 @@ export function clockTransition(
         copies -= layer.copy;
         const bytes = Math.min(layer.upload, uploads);
         uploads -= bytes;
-        const { end } = lanes.transfer(source, bytes, clock.now());
+        const { end } = lanes.transfer(source, bytes, clock.now(), 'weights');
         there.set(index, { bytes, end });
         if (bytes === 0) stage(index + 1);
         else clock.at(end, () => stage(index + 1));
@@ -146,7 +146,7 @@ export function clockTransition(
         let end = at;
         const bring = (road: Road | undefined, bytes: number, ready = at): void => {
           if (bytes === 0 || road === undefined) return;
-          const travel = lanes.transfer(road, bytes, ready);
+          const travel = lanes.transfer(road, bytes, ready, 'weights');
           start = Math.min(start, travel.start);
           end = Math.max(end, travel.end);
         };

@@ -6,6 +6,7 @@ import { oneFileHost } from '../../compiler/host.js';
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import { deviceRates } from '../../compiler/cost/rates.js';
 import { routesOf } from '../../compiler/plan/routes.js';
+import { roadsOf } from '../../compiler/reshard/roads.js';
 import { formatPlan } from '../../grammar/format.js';
 import type { Calibration } from '../../runtime/device/calibrate.js';
 import type { AdapterReport } from '../../runtime/device/dawn-instance.js';
@@ -111,6 +112,7 @@ describe('a calibrated plan file', () => {
       latency: expect.closeTo(3e-4, 9) as number,
     });
     expect(routes.find('host', all[0]!)!.bandwidth).toBe(4e9);
+    expect(roadsOf(topology).between('host', all[0]!)!.weights).toBe(6e9);
     expect(topology.overhead.choose).toBeCloseTo(8e-6, 9);
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
     expect(topology.overhead.step).toBeCloseTo(150e-6, 9);

@@ -12,7 +12,7 @@ topology t {
   b[2]: l4
   tier host { capacity: 8 GiB }
   link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s }, allreduce_latency: { 2: 90 us }, allgather_latency: { 2: 80 us } }
-  link a <-> host { bandwidth: 8 GB/s, bandwidth_back: 10 GB/s, latency: 9 us }
+  link a <-> host { bandwidth: 8 GB/s, bandwidth_back: 10 GB/s, weights: 11 GB/s, latency: 9 us }
   overhead { step: 2 ms, request: 0 us, kernel: 5 us, submit: { 1: 60 us, 2: 150 us }, choose: 7 us }
 }
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
@@ -42,6 +42,7 @@ describe('the constants of a simulation', () => {
     });
     expect(all.get('a <-> b: allreduce_latency')).toMatchObject({ value: '2: 90 us', origin: 'declared' });
     expect(all.get('a <-> b: allgather_latency')).toMatchObject({ value: '2: 80 us', origin: 'declared' });
+    expect(all.get('a <-> host: weights')).toMatchObject({ value: '11 GB/s', origin: 'declared' });
     expect(all.get('a <-> host: bandwidth_back')).toMatchObject({ value: '10 GB/s', origin: 'declared' });
     expect(all.get('t: overhead choose')).toMatchObject({ value: '7 us', origin: 'declared' });
     expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
@@ -91,6 +92,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('l4: kernels')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> host: allreduce_latency')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> host: allgather_latency')).toMatchObject({ origin: 'default' });
+    expect(all.get('a <-> b: weights')).toMatchObject({ value: 'as other bytes', origin: 'default' });
     expect(all.get('a <-> b: bandwidth_back')).toMatchObject({ value: 'as `bandwidth`', origin: 'default' });
     expect(all.get('t: overhead read')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('l4: attention_rows')).toMatchObject({ origin: 'default' });

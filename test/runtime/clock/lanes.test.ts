@@ -41,6 +41,22 @@ describe('lanes', () => {
     expect([send(both, gpu(1), 200), send(both, gpu(0), 200, 0, gpu(1))]).toEqual([2, 2]);
   });
 
+  it('carries weights as fast as the link says of them, beside other bytes', () => {
+    const { links, ...rest } = topology();
+    const own = links.map((link) => (link.to === 'host' ? { ...link, weights: 4 * link.bandwidth } : link));
+    const lanes = createLanes(roadsOf({ ...rest, links: own }), () => 0);
+    const load = (device: string, bytes: number, what?: 'weights'): number =>
+      lanes.transfer(lanes.roads.between('host', device)!, bytes, 0, what).end;
+    expect(load(gpu(0), 400, 'weights')).toBe(2);
+    expect(load(gpu(0), 100)).toBe(4);
+    expect(load(gpu(0), 400, 'weights')).toBe(6);
+    // Over a link that says nothing of them they are as other bytes.
+    const between = lanes.roads.between(gpu(1), gpu(2))!;
+    expect(lanes.transfer(between, 200, 0, 'weights').end).toBe(2);
+    const [used] = lanes.use();
+    expect(used).toMatchObject({ place: gpu(0), bytes: 900, busy: 6 });
+  });
+
   it('gives what a transfer leaves of a lane to others', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
