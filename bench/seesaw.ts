@@ -49,31 +49,47 @@ function reportFacts(): void {
 /** Runs the combinations that the words pick out of machine, model and workload; all without words. */
 export function benchSeesaw(args: readonly string[]): void {
   if (args.includes('facts')) return reportFacts();
-  const count = valueOf(args, '--requests');
+  const count = args.includes('--requests') ? Number(valueOf(args, '--requests')) : undefined;
+  if (count !== undefined && !(Number.isInteger(count) && count > 0))
+    throw new Error('--requests wants a whole number above 0');
   const folder = valueOf(args, '--keep');
   const short = args.includes('--short');
   const words = args.filter(
     (arg, i) => !arg.startsWith('--') && !/^--(requests|keep)$/.test(args[i - 1] ?? ''),
   );
-  const { workloads } = checkFile(fileHost(), resolve('plans/seesaw/workloads.plan'));
-  const all: Results[] = [];
-  for (const machine of MACHINES) {
-    const { plans } = checkFile(fileHost(), resolve(`plans/seesaw/${machine}.plan`));
-    for (const plan of plans) {
-      for (const workload of workloads) {
-        const names = { machine, model: plan.name, workload: workload.name };
-        const title = Object.values(names).join(' ');
-        if (!words.every((word) => title.split(' ').includes(word))) continue;
-        const requests = requestsOf(workload, plan).slice(0, count === undefined ? undefined : Number(count));
-        console.log(`\n${title}: ${requests.length} requests\n`);
-        const file = folder && join(folder, `${title.replaceAll(' ', '-')}.json`);
-        const results = seesawResults(names, plan, requests, short, finder(title, file));
-        console.log(seesawTables(results));
-        all.push(results);
-      }
-    }
-  }
+  const picked = combinations().filter(({ names }) =>
+    words.every((word) => Object.values(names).includes(word)),
+  );
+  if (picked.length === 0) throw new Error(`no combination is called ${words.join(' ')}`);
+  const all = picked.map(({ names, plan, workload }) => {
+    const title = Object.values(names).join(' ');
+    const requests = requestsOf(workload, plan).slice(0, count);
+    console.log(`\n${title}: ${requests.length} requests\n`);
+    const file = folder && join(folder, `${title.replaceAll(' ', '-')}.json`);
+    const results = seesawResults(names, plan, requests, short, finder(title, file));
+    console.log(seesawTables(results));
+    return results;
+  });
   if (all.length > 1) console.log(`\n${seesawSummary(all)}`);
+}
+
+interface Combination {
+  readonly names: Pick<Results, 'machine' | 'model' | 'workload'>;
+  readonly plan: Plan;
+  readonly workload: Workload;
+}
+
+function combinations(): readonly Combination[] {
+  const { workloads } = checkFile(fileHost(), resolve('plans/seesaw/workloads.plan'));
+  return MACHINES.flatMap((machine) =>
+    checkFile(fileHost(), resolve(`plans/seesaw/${machine}.plan`)).plans.flatMap((plan) =>
+      workloads.map((workload) => ({
+        names: { machine, model: plan.name, workload: workload.name },
+        plan,
+        workload,
+      })),
+    ),
+  );
 }
 
 /** Says what is being looked for, and keeps in the file what is found. */
