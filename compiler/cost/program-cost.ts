@@ -40,6 +40,8 @@ export interface ProgramCost {
   readonly step: (size: StepSize) => StepSeconds;
   /** Seconds beside those, in which the host hands kernels over and reads samples back. */
   readonly submits: (size: StepSize) => number;
+  /** How many of those go into choosing tokens, which comes last. */
+  readonly choosing: (size: StepSize) => number;
   /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
   readonly layers: (
     size: StepSize,
@@ -169,6 +171,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       return { gemm, attention, elementwise, all_reduce, all_gather, send, launch };
     },
     submits: ({ samples }) => submits + sampling(samples),
+    choosing: ({ samples }) => samples * overhead.choose,
     layers: (size) =>
       sections.map((section) => ({
         layer: section.layer,

@@ -111,6 +111,11 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       const { mesh, programs } = stages.get(stage)!;
       const program = programs[pp]!;
       const within = (): readonly InnerSlice[] => partsOf(program, group, size, time);
+      const choosing = group.cost.choosing(size) * time.slowdown.host;
+      if (choosing > 0) {
+        const args = { rows: size.samples, origin: stages.get(stage)!.origin };
+        add({ lane: HOST.sample, name: 'sample', start: time.end - choosing, end: time.end, args });
+      }
       for (const [tp, device] of group.devices.entries()) {
         const lane = deviceLane(paths.get(device)!, 'queue');
         if (!keeps(lane)) continue;

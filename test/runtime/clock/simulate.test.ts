@@ -274,6 +274,30 @@ describe('simulate', () => {
     for (const { start, end } of reads) expect(end - start).toBeCloseTo(5e-3, 9);
   });
 
+  it('shows the host choosing tokens at the end of every step that samples', () => {
+    const choosing = (plan: Plan): Plan => ({
+      ...plan,
+      topology: { ...plan.topology, overhead: { ...plan.topology.overhead, choose: 1e-3 } },
+    });
+    const engine = { ...FREE_ENGINE, hostOverhead: true };
+    const { slices } = run(
+      { stages: [{ name: 'serve', mesh: { pp: 2 } }] },
+      requestsOf(3, 4, 4),
+      engine,
+      'dataflow',
+      choosing,
+    );
+    const chosen = slices.filter(({ lane, name }) => lane.process === 'host' && name === 'sample');
+    expect(chosen.reduce((sum, { start, end }) => sum + end - start, 0)).toBeCloseTo(3 * 4 * 1e-3, 9);
+    const ends = new Set(slices.filter(({ lane }) => lane.process === 'gpu[1]').map(({ end }) => end));
+    for (const { end } of chosen) expect(ends).toContain(end);
+    expect(
+      run({ stages: [{ name: 'serve', mesh: {} }] }, requestsOf(3, 4, 4), engine).slices.map(
+        ({ name }) => name,
+      ),
+    ).not.toContain('sample');
+  });
+
   it('moves what the compiler said a transition moves', () => {
     const plan = makePlan(RESHARD);
     const { runtime, transitions } = compilePlan(plan);
