@@ -33,37 +33,44 @@ const KERNEL_ACCESS: Readonly<Record<KernelName, { reads: readonly number[]; wri
 
 /** What an op touches. Throws when a kernel has fewer values than it needs: verify operands first. */
 export function opAccess(op: DraftOp): OpAccess {
-  const quiet = { readsKv: false, writesKv: false, communicates: false };
   switch (op.op) {
     case 'kernel': {
       const values: number[] = [];
       for (const operand of op.operands) if ('value' in operand) values.push(operand.value);
-      const access = KERNEL_ACCESS[op.kernel];
-      const pick = (index: number): number => {
-        const value = values[index];
-        if (value === undefined) throw new Error(`${op.kernel} has no value operand ${index}`);
-        return value;
-      };
+      const { reads, writes } = KERNEL_ACCESS[op.kernel];
       return {
-        reads: access.reads.map(pick),
-        writes: access.writes.map(pick),
+        reads: picked(values, reads, op.kernel),
+        writes: picked(values, writes, op.kernel),
         readsKv: op.kernel === 'attention',
         writesKv: op.kernel === 'rope_append',
         communicates: false,
       };
     }
     case 'collective':
-      return {
-        ...quiet,
-        reads: [op.value],
-        writes: [op.kind === 'all_reduce' ? op.value : op.out],
-        communicates: true,
-      };
+      return exchange([op.value], [op.kind === 'all_reduce' ? op.value : op.out]);
     case 'send':
-      return { ...quiet, reads: [op.value], writes: [], communicates: true };
+      return exchange([op.value], []);
     case 'recv':
-      return { ...quiet, reads: [], writes: [op.value], communicates: true };
+      return exchange([], [op.value]);
     case 'sample':
-      return { ...quiet, reads: [op.logits], writes: [] };
+      return { reads: [op.logits], writes: [], readsKv: false, writesKv: false, communicates: false };
   }
+}
+
+function picked(
+  values: readonly number[],
+  indices: readonly number[],
+  kernel: KernelName,
+): readonly number[] {
+  const found: number[] = [];
+  for (const index of indices) {
+    const value = values[index];
+    if (value === undefined) throw new Error(`${kernel} has no value operand ${index}`);
+    found.push(value);
+  }
+  return found;
+}
+
+function exchange(reads: readonly number[], writes: readonly number[]): OpAccess {
+  return { reads, writes, readsKv: false, writesKv: false, communicates: true };
 }

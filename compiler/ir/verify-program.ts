@@ -3,7 +3,13 @@
  * they are read, no two living values in one slot, and every wait that data, buffer reuse or exchange order demands
  * implied by `after`.
  */
-import { KERNELS, kernelOperands, type KernelFacts, type OperandSpec } from './kernel-table.js';
+import {
+  KERNELS,
+  kernelOperands,
+  type KernelFacts,
+  type KernelSpec,
+  type OperandSpec,
+} from './kernel-table.js';
 import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
 import { opAccess, type OpAccess } from './op-access.js';
 import { activationStride } from './device-layout.js';
@@ -88,12 +94,8 @@ function verifyKernel(
   complain: (what: string) => void,
 ): void {
   const spec = KERNELS[op.kernel];
-  const missing = spec.params.filter((name) => typeof op.params[name] !== 'number');
-  if (missing.length > 0) return complain(`lacks ${missing.join(', ')}`);
-  const meaningless = Object.keys(op.params).filter(
-    (name) => !spec.params.includes(name) && spec.optional?.includes(name) !== true,
-  );
-  if (meaningless.length > 0) return complain(`has ${meaningless.join(', ')}, which mean nothing to it`);
+  const misused = misusedParams(spec, op.params);
+  if (misused !== undefined) return complain(misused);
   if (op.dtype && isQuantised(op.dtype) && op.kernel !== 'matmul' && op.kernel !== 'embed') {
     return complain(`takes no ${op.dtype}`);
   }
@@ -104,17 +106,30 @@ function verifyKernel(
   const cols: Record<string, number> = {};
   const weights: Record<string, readonly [number, number]> = {};
   let broken = false;
-  expected.forEach((operandSpec, index) => {
-    const why = checkOperand(program, held, op, operandSpec, op.operands[index]!, cols, weights);
-    if (why === undefined) return;
+  for (let index = 0; index < expected.length; index++) {
+    const why = checkOperand(program, held, op, expected[index]!, op.operands[index]!, cols, weights);
+    if (why === undefined) continue;
     broken = true;
     complain(`operand ${index} ${why}`);
-  });
+  }
   if (broken) return;
   const facts: KernelFacts = { cols, weights, params: op.params, tp: stage.mesh.tp };
   for (const [what, left, right] of spec.equal(facts)) {
     if (left !== right) complain(`${what}: ${left}, not ${right}`);
   }
+}
+
+/** What is wrong about the parameters of a kernel, or undefined. */
+function misusedParams(spec: KernelSpec, params: KernelOp['params']): string | undefined {
+  // Most have what they should: that is seen before anything is listed.
+  const isMissing = (name: string): boolean => typeof params[name] !== 'number';
+  if (spec.params.some(isMissing)) return `lacks ${spec.params.filter(isMissing).join(', ')}`;
+  const given = Object.keys(params);
+  if (given.length === spec.params.length) return undefined;
+  const meaningless = given.filter(
+    (name) => !spec.params.includes(name) && spec.optional?.includes(name) !== true,
+  );
+  return meaningless.length > 0 ? `has ${meaningless.join(', ')}, which mean nothing to it` : undefined;
 }
 
 /** Element type that a weight operand must have. */
@@ -144,11 +159,12 @@ function checkOperand(
   }
   if (spec.kind === 'weight') {
     if (!('weight' in operand)) return 'is no weight';
-    const found = held.weights.map((weights) => weights.get(operand.weight));
-    const [first] = found;
+    const first = held.weights[0]?.get(operand.weight);
     if (!first) return `names no weight (${operand.weight})`;
-    if (found.some((weight) => weight?.rows !== first.rows || weight.cols !== first.cols)) {
-      return 'has another shape on another rank';
+    for (const weights of held.weights) {
+      const weight = weights.get(operand.weight);
+      if (weight?.rows !== first.rows || weight.cols !== first.cols)
+        return 'has another shape on another rank';
     }
     const dtype = weightOperandType(op, spec.name);
     if (first.dtype !== dtype) return `is ${first.dtype}, not ${dtype}`;
@@ -221,7 +237,8 @@ function verifyOrder(program: Program, touched: readonly OpAccess[]): string[] {
   // One bit for every op that is known to come before: sets of numbers would take a thousand times the memory.
   const before: Uint32Array[] = [];
   /** Of every resource the last op that writes it, and those since that read it: those before it waits for itself. */
-  const users = new Map<string, { readonly op: number; readonly writes: boolean }[]>();
+  const users = new Map<number, ResourceUser[]>();
+  const { values } = program;
   program.ops.forEach((op, index) => {
     const mine = new Uint32Array((index >> 5) + 1);
     for (const wait of op.after) {
@@ -230,27 +247,48 @@ function verifyOrder(program: Program, touched: readonly OpAccess[]): string[] {
       mine[wait >> 5]! |= 1 << (wait & 31);
     }
     before.push(mine);
-    const waitsFor = (other: number): boolean => (mine[other >> 5]! & (1 << (other & 31))) !== 0;
-    const access = touched[index]!;
-    const layer = 'layer' in op ? op.layer : undefined;
-    const uses = new Map<string, boolean>();
-    const touch = (resource: string, writes: boolean): void => {
-      uses.set(resource, writes || (uses.get(resource) ?? false));
-    };
-    access.reads.forEach((value) => touch(`slot ${program.values[value]!.slot}`, false));
-    access.writes.forEach((value) => touch(`slot ${program.values[value]!.slot}`, true));
-    if (access.readsKv || access.writesKv) touch(`the pages of layer ${layer}`, access.writesKv);
-    if (access.communicates) touch('the exchange', true);
-    for (const [resource, writes] of uses) {
-      const earlier = users.get(resource) ?? [];
-      for (const user of earlier) {
-        if ((writes || user.writes) && !waitsFor(user.op)) {
-          problems.push(`op ${index} does not wait for op ${user.op}, which uses ${resource}`);
-        }
+    const touch = (resource: number, writes: boolean): void => {
+      const earlier = users.get(resource);
+      if (earlier === undefined) {
+        users.set(resource, [{ op: index, writes }]);
+        return;
       }
-      if (writes || earlier.length === 0) users.set(resource, [{ op: index, writes }]);
-      else earlier.push({ op: index, writes });
-    }
+      for (const user of earlier) {
+        if (!writes && !user.writes) continue;
+        if (user.op !== index && (mine[user.op >> 5]! & (1 << (user.op & 31))) === 0)
+          problems.push(`op ${index} does not wait for op ${user.op}, which uses ${nameOf(resource)}`);
+      }
+      if (writes) users.set(resource, [{ op: index, writes }]);
+      else if (earlier.at(-1)!.op !== index) earlier.push({ op: index, writes });
+    };
+    const access = touched[index]!;
+    const slotOf = (value: number): number => values[value]!.slot;
+    // What an op reads and writes is looked at once, as written.
+    for (const value of access.reads)
+      if (!access.writes.some((written) => slotOf(written) === slotOf(value))) touch(slotOf(value), false);
+    for (const value of access.writes) touch(slotOf(value), true);
+    if (access.readsKv || access.writesKv)
+      touch(pagesOf('layer' in op ? op.layer : undefined), access.writesKv);
+    if (access.communicates) touch(EXCHANGE, true);
   });
   return problems;
+}
+
+interface ResourceUser {
+  readonly op: number;
+  readonly writes: boolean;
+}
+
+/** Slots have their own numbers, other resources numbers below 0. */
+const EXCHANGE = -1;
+const NO_LAYER = -2;
+
+function pagesOf(layer: number | undefined): number {
+  return layer === undefined ? NO_LAYER : NO_LAYER - 1 - layer;
+}
+
+function nameOf(resource: number): string {
+  if (resource >= 0) return `slot ${resource}`;
+  if (resource === EXCHANGE) return 'the exchange';
+  return `the pages of layer ${resource === NO_LAYER ? undefined : NO_LAYER - 1 - resource}`;
 }

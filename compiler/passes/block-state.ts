@@ -6,7 +6,7 @@ import type { WeightType } from '../model/weight-types.js';
 import { weightType, type MatrixWeight } from './block-weights.js';
 import type { LoweringContext } from './lower-program.js';
 import { groupSpan, type TpLayout } from './placement.js';
-import type { ProgramBuilder } from './program-builder.js';
+import type { DraftValue, ProgramBuilder } from './program-builder.js';
 
 export interface BlockState {
   readonly builder: ProgramBuilder;
@@ -19,9 +19,15 @@ export interface BlockState {
   readonly ops: readonly ShardedOp[];
   /** Linear output -> the group it is computed in. */
   readonly groups: ReadonlyMap<string, LinearGroup>;
+  /** Of the program value that a block value gets. */
+  readonly shapeOf: (id: string) => ValueShape;
+  /** Rows that a rank has of a weight, padding included. */
+  readonly rowsOf: (weight: MatrixWeight) => number;
   /** Block value -> program value. */
   readonly env: Map<string, number>;
 }
+
+export type ValueShape = Pick<DraftValue, 'rows' | 'cols'>;
 
 export interface LinearGroup {
   readonly id: 'qkv' | 'gate_up';
@@ -56,13 +62,17 @@ export function emitKernel(
 
 /** Makes the program value of an op's output, with this rank's columns. */
 export function outputValue(state: BlockState, op: ShardedOp, name: string): number {
-  const { type, sharding } = state.values.get(op.output)!;
-  const sized = type.dims.filter((dim) => dim.size !== undefined);
-  const rows = type.dims.some((dim) => dim.name === 'samples') ? 'samples' : 'tokens';
-  const cols = groupSpan(sized, sharding, state.layout, 0).extent;
+  const { rows, cols } = state.shapeOf(op.output);
   const value = state.builder.value(valueName(state, name), rows, cols);
   state.env.set(op.output, value);
   return value;
+}
+
+/** What a rank has of a block value. */
+export function shapeOf({ type, sharding }: ShardedValue, layout: TpLayout): ValueShape {
+  const sized = type.dims.filter((dim) => dim.size !== undefined);
+  const rows = type.dims.some((dim) => dim.name === 'samples') ? 'samples' : 'tokens';
+  return { rows, cols: groupSpan(sized, sharding, layout, 0).extent };
 }
 
 /** The program value that a block value lies in. */

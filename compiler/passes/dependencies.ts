@@ -21,27 +21,29 @@ export function dependencies(
     return resource;
   };
   const ancestors = createAncestors();
+  /** Of the op at hand; some may be in it twice. */
+  const waits: number[] = [];
+  const read = (id: number, index: number): void => {
+    const { writer, readers } = resourceOf(id);
+    if (writer !== undefined) waits.push(writer);
+    readers.push(index);
+  };
+  const write = (id: number, index: number): void => {
+    const resource = resourceOf(id);
+    if (resource.writer !== undefined && resource.writer !== index) waits.push(resource.writer);
+    for (const reader of resource.readers) if (reader !== index) waits.push(reader);
+    resource.writer = index;
+    resource.readers.length = 0;
+  };
   return ops.map((op, index) => {
-    const waits = new Set<number>();
-    const read = (id: number): void => {
-      const { writer, readers } = resourceOf(id);
-      if (writer !== undefined) waits.add(writer);
-      readers.push(index);
-    };
-    const write = (id: number): void => {
-      const resource = resourceOf(id);
-      if (resource.writer !== undefined) waits.add(resource.writer);
-      for (const reader of resource.readers) if (reader !== index) waits.add(reader);
-      resource.writer = index;
-      resource.readers.length = 0;
-    };
+    waits.length = 0;
     const access = opAccess(op);
     const pages = pagesOf('layer' in op ? op.layer : undefined);
-    for (const value of access.reads) read(values[value]!.slot);
-    if (access.readsKv) read(pages);
-    for (const value of access.writes) write(values[value]!.slot);
-    if (access.writesKv) write(pages);
-    if (access.communicates) write(EXCHANGE);
+    for (const value of access.reads) read(values[value]!.slot, index);
+    if (access.readsKv) read(pages, index);
+    for (const value of access.writes) write(values[value]!.slot, index);
+    if (access.writesKv) write(pages, index);
+    if (access.communicates) write(EXCHANGE, index);
     return ancestors.reduce(waits);
   });
 }
@@ -59,13 +61,14 @@ interface Resource {
 }
 
 /** Ancestor sets as bit rows, one op after the other, to drop waits that others imply. */
-function createAncestors(): { readonly reduce: (waits: ReadonlySet<number>) => readonly number[] } {
+function createAncestors(): { readonly reduce: (waits: number[]) => readonly number[] } {
   const rows: Uint32Array[] = [];
   return {
     reduce(waits) {
       const mine = new Uint32Array((rows.length >> 5) + 1);
       const kept: number[] = [];
-      for (const wait of [...waits].sort((a, b) => b - a)) {
+      if (waits.length > 1) waits.sort((a, b) => b - a);
+      for (const wait of waits) {
         if ((mine[wait >> 5]! >>> (wait & 31)) & 1) continue;
         kept.push(wait);
         const theirs = rows[wait]!;

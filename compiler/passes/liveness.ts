@@ -27,22 +27,22 @@ export interface SlotAssignment {
 
 /** Lifetimes by value id. Throws when a value is read before it is written, or never touched. */
 export function lifetimes(values: readonly DraftValue[], ops: readonly DraftOp[]): readonly Lifetime[] {
-  const found = new Map<number, { value: number; first: number; last: number }>();
+  const found: ({ value: number; first: number; last: number } | undefined)[] = [];
   ops.forEach((op, index) => {
     const { reads, writes } = opAccess(op);
     for (const value of reads) {
-      const life = found.get(value);
+      const life = found[value];
       if (!life) throw new Error(`op ${index} reads value ${value} before it is written`);
       life.last = index;
     }
     for (const value of writes) {
-      const life = found.get(value);
+      const life = found[value];
       if (life) life.last = index;
-      else found.set(value, { value, first: index, last: index });
+      else found[value] = { value, first: index, last: index };
     }
   });
   return values.map((value) => {
-    const life = found.get(value.id);
+    const life = found[value.id];
     if (!life) throw new Error(`value ${value.name} is never used`);
     return life;
   });

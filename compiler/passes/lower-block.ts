@@ -6,11 +6,13 @@
  * - the linears that feed one `silu_mul` or `gelu_mul` become one `gate_up` product with rows [gate | up].
  */
 import type { LogicalOp, LogicalOpKind } from '../ir/logical.js';
-import type { CollectiveOp, ShardedBlock, ShardedOp, ShardedStage } from '../ir/sharded.js';
+import type { CollectiveOp, ShardedBlock, ShardedOp } from '../ir/sharded.js';
+import { once } from '../once.js';
 import {
   emitKernel,
   normParams,
   outputValue,
+  shapeOf,
   valueName,
   valueOf,
   weightOperand,
@@ -20,7 +22,7 @@ import {
 import { blockWeights, weightType, type MatrixWeight } from './block-weights.js';
 import { lowerAttention, lowerKvAppend, sourceLinear } from './lower-attention.js';
 import type { LoweringContext } from './lower-program.js';
-import { dimSpan, groupSpan, splitsOverTp } from './placement.js';
+import { dimSpan, groupSpan, splitsOverTp, type TpLayout } from './placement.js';
 import type { ProgramBuilder } from './program-builder.js';
 
 type Lowering = (state: BlockState, op: LogicalOp) => void;
@@ -43,14 +45,21 @@ const LOWERINGS: Readonly<Record<LogicalOpKind, Lowering>> = {
 };
 
 /** What is the same for all layers of a block. */
-export type BlockFacts = Pick<BlockState, 'values' | 'producers' | 'weights' | 'ops' | 'groups'> &
+export type BlockFacts = Pick<
+  BlockState,
+  'layout' | 'values' | 'producers' | 'weights' | 'ops' | 'groups' | 'shapeOf' | 'rowsOf'
+> &
   Pick<ShardedBlock, 'input' | 'output'>;
 
-export function blockFacts(block: ShardedBlock): BlockFacts {
+export function blockFacts(block: ShardedBlock, layout: TpLayout): BlockFacts {
   const { ops, input, output } = block;
   const producers = new Map(ops.map((op) => [op.output, op]));
+  const values = new Map(block.values.map((value) => [value.id, value]));
   return {
-    values: new Map(block.values.map((value) => [value.id, value])),
+    layout,
+    values,
+    shapeOf: once((id: string) => shapeOf(values.get(id)!, layout)),
+    rowsOf: once(({ rowDims, value }: MatrixWeight) => groupSpan(rowDims, value.sharding, layout, 0).extent),
     producers,
     weights: blockWeights(block),
     ops,
@@ -63,7 +72,6 @@ export function blockFacts(block: ShardedBlock): BlockFacts {
 /** Appends a block to the program; `input` is the program value that enters it. Returns the value that leaves it. */
 export function lowerBlock(
   builder: ProgramBuilder,
-  stage: ShardedStage,
   block: BlockFacts,
   layer: number,
   input: number | undefined,
@@ -72,7 +80,6 @@ export function lowerBlock(
   const state: BlockState = {
     builder,
     context,
-    layout: { tp: stage.mesh.tp, kvReplicas: stage.kvReplicas },
     layer,
     ...block,
     env: new Map(input === undefined ? [] : [[block.input, input]]),
@@ -155,10 +162,7 @@ function lowerLinear(state: BlockState, op: LogicalOp): void {
   }
   const input = valueOf(state, op.inputs[0]!);
   const rowExtent = (of: readonly MatrixWeight[]): number =>
-    of.reduce(
-      (sum, { rowDims, value }) => sum + groupSpan(rowDims, value.sharding, state.layout, 0).extent,
-      0,
-    );
+    of.reduce((sum, weight) => sum + state.rowsOf(weight), 0);
   const n = rowExtent(weights);
   const out = state.builder.value(valueName(state, id), state.builder.rowsOf(input), n);
   for (const linear of linears) state.env.set(linear.output, out);

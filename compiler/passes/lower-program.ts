@@ -25,7 +25,7 @@ export function lowerProgram(
   stage: ShardedStage,
   pp: number,
   context: LoweringContext,
-  factsOf: (block: ShardedBlock) => BlockFacts = once(blockFacts),
+  factsOf: (block: ShardedBlock) => BlockFacts = factsOfBlocks(stage),
 ): DraftProgram {
   const builder = createProgramBuilder();
   const segment = stage.segments.find((candidate) => candidate.pp === pp)!;
@@ -38,11 +38,17 @@ export function lowerProgram(
     builder.emit({ op: 'recv', fromPp: pp - 1, value: current, origin });
   }
   for (const { block, layer } of segmentBlocks(stage, pp)) {
-    current = lowerBlock(builder, stage, factsOf(block), layer, current, context);
+    current = lowerBlock(builder, factsOf(block), layer, current, context);
   }
   if (segment.sendsTo !== undefined) {
     builder.emit({ op: 'send', toPp: segment.sendsTo, value: current!, origin });
   }
   const draft = builder.finish();
   return { ...draft, ops: fuseNorms(draft.ops) };
+}
+
+/** Answers what is the same for all layers of a block of a stage. Blocks are looked at once. */
+export function factsOfBlocks({ mesh, kvReplicas }: ShardedStage): (block: ShardedBlock) => BlockFacts {
+  const layout = { tp: mesh.tp, kvReplicas };
+  return once((block: ShardedBlock) => blockFacts(block, layout));
 }

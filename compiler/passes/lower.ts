@@ -30,8 +30,7 @@ import { copyBytesOf, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { assignSlots, type SlotAssignment } from './liveness.js';
-import { blockFacts } from './lower-block.js';
-import { lowerProgram, type LoweringContext } from './lower-program.js';
+import { factsOfBlocks, lowerProgram, type LoweringContext } from './lower-program.js';
 import { planWeightMoves, type PlannedMoves } from './foresee-moves.js';
 import { lowerMoves, type LoweredMoves } from './lower-moves.js';
 import type { StagePlacement } from './lower-transitions.js';
@@ -260,7 +259,7 @@ function lowerStage({ mesh }: Stage, sharded: ShardedStage, plan: Plan): Lowered
     kvDtype: plan.kv.dtype,
   };
   const layout = { tp: mesh.tp, kvReplicas: sharded.kvReplicas };
-  const factsOf = once(blockFacts);
+  const factsOf = factsOfBlocks(sharded);
   const programs = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context, factsOf));
   const lowerShard = shardLowering(layout);
   return {
@@ -343,6 +342,7 @@ function finishStage(
   const { stage, sizes } = draft;
   const pool = pools.find((candidate) => candidate.stages.includes(stage.name))!;
   const ranks = placedRanks(stage, placement.devices);
+  const names = renaming?.get(stage.name);
   const programs = draft.programs.map((program, pp): Program => {
     const rank = ranks.find((candidate) => candidate.pp === pp)!;
     const { groups } = pool.ranks.find((candidate) => candidate.device === rank.device)!;
@@ -351,7 +351,7 @@ function finishStage(
       layers: segmentLayers(draft.sharded, pp),
       ...program.slots,
       ops: numberOps(
-        bindKvGroups(program.ops, groups).map((op) => (renaming ? renameOp(op, renaming, stage.name) : op)),
+        bindKvGroups(program.ops, groups).map((op) => (names ? renameOp(op, names) : op)),
         program.slots,
       ),
     };

@@ -226,13 +226,16 @@ function renameShard(shard: WeightShard, renaming: Renaming, stage: string): Wei
   return { ...shard, weights };
 }
 
-/** An op that names its weights anew. */
-export function renameOp(op: DraftOp, renaming: Renaming, stage: string): DraftOp {
+/** An op that names its weights anew; one without a weight that gets another name is the same value. */
+export function renameOp(op: DraftOp, names: ReadonlyMap<string, string>): DraftOp {
   if (op.op !== 'kernel') return op;
+  let isRenamed = false;
+  for (const operand of op.operands) if ('weight' in operand && names.has(operand.weight)) isRenamed = true;
+  if (!isRenamed) return op;
   return {
     ...op,
     operands: op.operands.map((operand) =>
-      'weight' in operand ? { weight: nameIn(renaming, stage, operand.weight) } : operand,
+      'weight' in operand ? { weight: names.get(operand.weight) ?? operand.weight } : operand,
     ),
   };
 }
