@@ -4,7 +4,10 @@ export function groupBy<Key, Item>(
   keyOf: (item: Item) => Key,
 ): ReadonlyMap<Key, readonly Item[]> {
   const groups = new Map<Key, Item[]>();
-  for (const item of items) {
+  // An index costs less than an iterator, which shows where the weights of a model are sorted.
+  const list = Array.isArray(items) ? (items as readonly Item[]) : [...items];
+  for (let index = 0; index < list.length; index++) {
+    const item = list[index]!;
     const key = keyOf(item);
     const group = groups.get(key);
     if (group) group.push(item);

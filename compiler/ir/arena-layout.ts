@@ -57,14 +57,15 @@ export function tenantsOf(
       if (pair.startsWith(`${name}->`)) for (const { old } of moves.keep) kept.add(old);
     const isKept = weights.map(({ id }) => kept.has(id));
     const all = [...weights.keys()];
+    const bytes = Float64Array.from(weights, (weight) => weight.bytes);
     const keptFirst = (order: readonly number[]): readonly number[] => [
       ...order.filter((weight) => isKept[weight]),
       ...order.filter((weight) => !isKept[weight]),
     ];
     return {
-      bytes: Float64Array.from(weights, ({ bytes }) => bytes),
+      bytes,
       inOrder: keptFirst(all),
-      largestFirst: keptFirst([...all].sort((a, b) => weights[b]!.bytes - weights[a]!.bytes || a - b)),
+      largestFirst: keptFirst([...all].sort((a, b) => bytes[b]! - bytes[a]! || a - b)),
       stays: residences.slice(0, index).flatMap((earlier, from) => {
         const moves = transitions.get(`${earlier.name}->${name}`);
         return moves === undefined ? [] : [stayOf(moves, from, numbers[from]!, weights, numbers[index]!)];
@@ -95,6 +96,8 @@ function stayOf(
 
 /** The longest run of bytes that copies take from one place to another, however they are cut. */
 function longestRun(copies: readonly WeightCopy[]): WeightCopy | undefined {
+  const [only] = copies;
+  if (copies.length === 1) return only!.rows === 1 ? only : undefined;
   const runs: WeightCopy[] = [];
   for (const copy of copies.filter(({ rows }) => rows === 1).sort((a, b) => a.at - b.at)) {
     const last = runs.at(-1);
@@ -153,7 +156,8 @@ interface Taken {
 
 /** Index of the first range that ends behind an address. */
 function firstBehind({ ends }: Taken, address: number): number {
-  let [low, high] = [0, ends.length];
+  let low = 0;
+  let high = ends.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (ends[middle]! > address) high = middle;

@@ -5,6 +5,7 @@
  * because what the old residence has there are the same elements. The ranges are exact; what cannot be taken apart, a
  * quantised block, counts as absent unless all of it is there.
  */
+import { groupBy } from '../group-by.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import { bufferRectangle } from './pieces.js';
 import { intersect, subtractAll, type Rectangle } from './rectangles.js';
@@ -113,7 +114,7 @@ export function lastingRanges(
         const spot = mine.get(weight.id)!;
         let ranges: readonly ByteRange[] = [{ at: 0, bytes: weight.bytes }];
         for (const { places: placed, moves } of others)
-          ranges = withoutOthers(ranges, weight, spot, placed.get(spot.buffer) ?? [], moves?.get(weight.id));
+          ranges = withoutOthers(ranges, weight, spot, placed.get(spot.buffer), moves?.get(weight.id));
         const parts =
           isWhole(weight, ranges) || (ranges.length > 0 && isWrittenExactly(weight)) ? ranges : NONE;
         if (parts.length > 0) lasting.set(weight.id, parts);
@@ -128,13 +129,15 @@ function withoutOthers(
   ranges: readonly ByteRange[],
   weight: RuntimeWeight,
   spot: Spot,
-  placed: readonly Placed[],
+  placed: PlacedInBuffer | undefined,
   moves: MovesOfWeight | undefined,
 ): readonly ByteRange[] {
+  if (placed === undefined) return ranges;
+  const { weights: others, ends } = placed;
   const end = spot.offset + spot.bytes;
   let left = ranges;
-  for (let index = firstBehind(placed, spot.offset); index < placed.length && left.length > 0; index++) {
-    const { id, spot: place } = placed[index]!;
+  for (let index = firstBehind(ends, spot.offset); index < others.length && left.length > 0; index++) {
+    const { id, spot: place } = others[index]!;
     if (place.offset >= end) break;
     const same = sameBytes(moves, weight, spot, id, place);
     // Most weights have nothing in common with what lies there, and it is as large as they are.
@@ -156,19 +159,49 @@ export function rangesInPlace(
   spots: Spots,
   lasting: ReadonlyMap<string, RangesByWeight>,
 ): RangesByWeight {
-  const [before, after] = [spots.get(from)!, spots.get(to.name)!];
+  const before = spots.get(from)!;
+  const after = spots.get(to.name)!;
   const lasts = lasting.get(to.name);
   const result = new Map<string, readonly ByteRange[]>();
   for (const weight of to.weights) {
     const mine = moves.get(weight.id);
     if (mine?.keptIn !== undefined) continue;
-    const always = lasts?.get(weight.id) ?? NONE;
-    const ranges = isWhole(weight, always)
-      ? always
-      : union([...always, ...copiedInPlace(weight, mine, before, after)]);
+    const ranges = inPlaceOf(weight, mine, before, after, lasts?.get(weight.id));
     if (ranges.length > 0) result.set(weight.id, ranges);
   }
   return result;
+}
+
+/** Copies to weights of the new residence that are not in place, of each weight that has some. */
+export function copiesLeft(
+  from: string,
+  to: Residence,
+  moves: MovesByWeight,
+  spots: Spots,
+  lasting: ReadonlyMap<string, RangesByWeight>,
+): readonly (readonly WeightCopy[])[] {
+  const before = spots.get(from)!;
+  const after = spots.get(to.name)!;
+  const lasts = lasting.get(to.name);
+  return to.weights.flatMap((weight) => {
+    const mine = moves.get(weight.id);
+    if (mine === undefined || mine.copies.length === 0) return [];
+    const ranges = inPlaceOf(weight, mine, before, after, lasts?.get(weight.id));
+    return isWhole(weight, ranges) ? [] : [mine.copies.filter((copy) => !isThere(copy, ranges))];
+  });
+}
+
+/** Bytes of a weight that are in place: those that last, and those that copies would bring where they are. */
+function inPlaceOf(
+  weight: RuntimeWeight,
+  moves: MovesOfWeight | undefined,
+  before: ReadonlyMap<string, Spot>,
+  after: ReadonlyMap<string, Spot>,
+  always: readonly ByteRange[] = NONE,
+): readonly ByteRange[] {
+  if (isWhole(weight, always)) return always;
+  const copied = copiedInPlace(weight, moves, before, after);
+  return copied.length === 0 ? union(always) : union([...always, ...copied]);
 }
 
 /** What copies would bring where it is already. */
@@ -180,6 +213,10 @@ function copiedInPlace(
 ): readonly ByteRange[] {
   if (moves === undefined || moves.copies.length === 0) return NONE;
   const spot = after.get(weight.id)!;
+  const [{ old: first }] = moves.copies as readonly [WeightCopy, ...WeightCopy[]];
+  // Most weights are copied from one.
+  if (moves.copies.every(({ old }) => old === first))
+    return sameBytes(moves, weight, spot, first, before.get(first)!);
   const olds = new Set(moves.copies.map(({ old }) => old));
   return [...olds].flatMap((old) => sameBytes(moves, weight, spot, old, before.get(old)!));
 }
@@ -294,26 +331,32 @@ export function isWrittenExactly(weight: RuntimeWeight): boolean {
   return weight.pieces.every((piece) => isWholeWords(weight, piece));
 }
 
-/** Weights of a residence by buffer, in order of their places. */
-function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap<number, readonly Placed[]> {
-  const buffers = new Map<number, Placed[]>();
-  for (const { id } of weights) {
-    const spot = spots.get(name)!.get(id)!;
-    const mine = buffers.get(spot.buffer) ?? [];
-    buffers.set(spot.buffer, mine);
-    mine.push({ id, spot });
-  }
-  for (const mine of buffers.values()) mine.sort((a, b) => a.spot.offset - b.spot.offset);
-  return buffers;
+/** Weights of a residence that lie in a buffer, in order of their places, which do not overlap. */
+interface PlacedInBuffer {
+  readonly weights: readonly Placed[];
+  /** Where each ends. */
+  readonly ends: Float64Array;
 }
 
-/** Index of the first of the places in order that ends behind an offset. They do not overlap each other. */
-function firstBehind(placed: readonly Placed[], offset: number): number {
-  let [low, high] = [0, placed.length];
+/** By buffer. */
+function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap<number, PlacedInBuffer> {
+  const mine = spots.get(name)!;
+  const placed = weights.map(({ id }): Placed => ({ id, spot: mine.get(id)! }));
+  const buffers = [...groupBy(placed, ({ spot }) => spot.buffer)].map(([buffer, inside]) => {
+    const inOrder = [...inside].sort((a, b) => a.spot.offset - b.spot.offset);
+    const ends = Float64Array.from(inOrder, ({ spot }) => spot.offset + spot.bytes);
+    return [buffer, { weights: inOrder, ends }] as const;
+  });
+  return new Map(buffers);
+}
+
+/** Index of the first of the ends in order that is behind an offset. */
+function firstBehind(ends: Float64Array, offset: number): number {
+  let low = 0;
+  let high = ends.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const { spot } = placed[middle]!;
-    if (spot.offset + spot.bytes <= offset) low = middle + 1;
+    if (ends[middle]! <= offset) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -325,7 +368,8 @@ function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): re
   for (const other of others) {
     const parts: ByteRange[] = [];
     for (const range of rest) {
-      const [end, otherEnd] = [range.at + range.bytes, other.at + other.bytes];
+      const end = range.at + range.bytes;
+      const otherEnd = other.at + other.bytes;
       if (other.at >= end || otherEnd <= range.at) {
         parts.push(range);
         continue;
@@ -359,6 +403,8 @@ function rectanglesOf(weight: RuntimeWeight, { at, bytes }: ByteRange): readonly
   const start = Math.ceil((at % rowBytes) / format.bytes) * format.block;
   const stop = Math.floor((end % rowBytes) / format.bytes) * format.block;
   if (first === last) return start < stop ? [{ rows: [first, first + 1], cols: [start, stop] }] : [];
+  // Most ranges are whole rows.
+  if (start === 0 && stop === 0) return [{ rows: [first, last], cols: [0, stride] }];
   const whole = start === 0 ? first : first + 1;
   return [
     ...(start > 0 && start < stride

@@ -37,6 +37,17 @@ export function contains(outer: Rectangle, inner: Rectangle): boolean {
 }
 
 /** Whether two rectangles have an element in common. */
+/** Whether one of some rectangles has all of another. */
+export function isInOneOf(others: readonly Rectangle[], piece: Rectangle): boolean {
+  for (const other of others) if (contains(other, piece)) return true;
+  return false;
+}
+
+export function meetsOneOf(others: readonly Rectangle[], piece: Rectangle): boolean {
+  for (const other of others) if (meets(other, piece)) return true;
+  return false;
+}
+
 export function meets(a: Rectangle, b: Rectangle): boolean {
   return (
     Math.max(a.rows[0], b.rows[0]) < Math.min(a.rows[1], b.rows[1]) &&

@@ -9,6 +9,7 @@ import type {
   RuntimeTransition,
   RuntimeWeight,
   WeightCopy,
+  WeightReceive,
   WeightShard,
 } from './runtime-graph.js';
 import type { TransitionGraph } from './transitions.js';
@@ -55,6 +56,9 @@ export function verifyTransition(graph: RuntimeGraph, transition: RuntimeTransit
   }
   return problems;
 }
+
+const NO_PIECES: readonly number[] = [];
+const NO_RECEIVES: readonly WeightReceive[] = [];
 
 /** `back`: what the device does on the way back, where it has one. */
 function verifyMoves(
@@ -109,17 +113,17 @@ function verifyMoves(
   const copied = new Map<string, number>();
   for (const { weight } of moves.copy) copied.set(weight, (copied.get(weight) ?? 0) + 1);
   const receiving = groupBy(receive, (entry) => entry.weight);
-  for (const [id, weight] of wanted) {
-    if (stay.has(id)) continue;
-    const missing = weight.pieces.length - (copied.get(id) ?? 0);
-    const uploading = uploads.get(id) ?? [];
-    const received = receiving.get(id) ?? [];
+  wanted.forEach(({ pieces }, id) => {
+    if (stay.has(id)) return;
+    const missing = pieces.length - (copied.get(id) ?? 0);
+    const uploading = uploads.get(id) ?? NO_PIECES;
+    const received = receiving.get(id) ?? NO_RECEIVES;
     const all = uploading.length + received.length;
     const coming = all < 2 ? all : new Set([...uploading, ...received.map(({ piece }) => piece)]).size;
     if (coming < all) complain(`part of ${id} is received twice`);
     if (missing !== coming) complain(`${id} is not whole afterwards`);
-    if (weight.pieces.length === 0 && !uploads.has(id)) complain(`${id} is never zeroed`);
-  }
+    if (pieces.length === 0 && !uploads.has(id)) complain(`${id} is never zeroed`);
+  });
   const kept = new Set(moves.keep.map((entry) => entry.old));
   if (moves.evict.some((id) => kept.has(id) || !old.has(id))) complain('evicts what it keeps or never had');
   return problems;

@@ -4,10 +4,10 @@
  * says each rank holds, transitions leave every weight whole, and memory fits.
  */
 import { groupBy } from '../group-by.js';
-import { bufferRectangle, byTensor } from './pieces.js';
-import { area, contains, intervalLength, meets, subtractAll } from './rectangles.js';
+import { byTensor } from './pieces.js';
+import { area, intervalLength, isInOneOf, subtractAll } from './rectangles.js';
 import { weightBytes } from './device-layout.js';
-import type { KvPool, RuntimeGraph, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
+import type { KvPool, RuntimeGraph, RuntimeStage, RuntimeWeight, WeightPiece } from './runtime-graph.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import type { RankHolding, TransitionGraph } from './transitions.js';
 import { verifyProgram } from './verify-program.js';
@@ -75,12 +75,11 @@ function verifyStage(
   });
   for (const shard of shards) {
     const where = `shard pp ${shard.pp} tp ${shard.tp}`;
-    const ids = new Set<string>();
-    for (const weight of shard.weights) {
-      ids.add(weight.id);
-      verifyWeight(weight, (what) => problems.push(`${where}: weight ${weight.id}: ${what}`));
-    }
-    if (ids.size !== shard.weights.length) problems.push(`${where}: two weights have the same id`);
+    const complain = (weight: string, what: string): void =>
+      void problems.push(`${where}: weight ${weight}: ${what}`);
+    for (const weight of shard.weights) verifyWeight(weight, complain);
+    if (new Set(shard.weights.map(({ id }) => id)).size !== shard.weights.length)
+      problems.push(`${where}: two weights have the same id`);
   }
   const shardOf = new Map(ranks.map((rank) => [rank.device, shards[rank.shard]]));
   // Replicas hold the same: what is alike is looked at once.
@@ -113,24 +112,39 @@ function verifyExchange(stage: RuntimeStage, pp: number): string[] {
   return first ? [`pipeline stage ${pp} receives from one that is not before it`] : [];
 }
 
-function verifyWeight(weight: RuntimeWeight, complain: (what: string) => void): void {
-  if (weight.bytes !== weightBytes(weight)) complain(`${weight.bytes} bytes, not ${weightBytes(weight)}`);
+function verifyWeight(weight: RuntimeWeight, complain: (weight: string, what: string) => void): void {
+  const { id, pieces } = weight;
+  const bytes = weightBytes(weight);
+  if (weight.bytes !== bytes) complain(id, `${weight.bytes} bytes, not ${bytes}`);
   const { block } = WEIGHT_FORMATS[weight.dtype];
-  const { pieces } = weight;
   for (const { rows, cols, at } of pieces) {
-    const [height, width] = [intervalLength(rows), intervalLength(cols)];
-    if (height <= 0 || width <= 0) complain('an empty piece');
+    const height = intervalLength(rows);
+    const width = intervalLength(cols);
+    if (height <= 0 || width <= 0) complain(id, 'an empty piece');
     if (at[0] < 0 || at[1] < 0 || at[0] + height > weight.rows || at[1] + width > weight.cols)
-      complain('a piece reaches outside it');
-    if (at[1] % block !== 0 || cols[0] % block !== 0) complain('a piece begins inside a block');
+      complain(id, 'a piece reaches outside it');
+    if (at[1] % block !== 0 || cols[0] % block !== 0) complain(id, 'a piece begins inside a block');
   }
-  if (pieces.length > 1) {
-    const landings = pieces.map(bufferRectangle);
-    landings.forEach((piece, index) => {
-      if (landings.slice(0, index).some((other) => meets(piece, other))) complain('two pieces overlap');
-    });
-  }
+  for (let index = 1; index < pieces.length; index++)
+    if (overlapsEarlier(pieces, index)) complain(id, 'two pieces overlap');
 }
+
+function overlapsEarlier(pieces: RuntimeWeight['pieces'], index: number): boolean {
+  const piece = pieces[index]!;
+  for (let earlier = 0; earlier < index; earlier++) if (landOnEachOther(piece, pieces[earlier]!)) return true;
+  return false;
+}
+
+/** Whether two pieces have elements of the buffer in common; asked about all pieces there are, so nothing is made. */
+function landOnEachOther(a: WeightPiece, b: WeightPiece): boolean {
+  return (
+    Math.max(a.at[0], b.at[0]) <
+      Math.min(a.at[0] + intervalLength(a.rows), b.at[0] + intervalLength(b.rows)) &&
+    Math.max(a.at[1], b.at[1]) < Math.min(a.at[1] + intervalLength(a.cols), b.at[1] + intervalLength(b.cols))
+  );
+}
+
+const NOTHING: RuntimeWeight['pieces'] = [];
 
 function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['weights']): boolean {
   const held = pieces.reduce((sum, piece) => sum + area(piece), 0);
@@ -139,8 +153,8 @@ function coversHoldings(pieces: RuntimeWeight['pieces'], weights: RankHolding['w
   return (
     held >= wanted &&
     weights.every((piece) => {
-      const there = sorted.get(piece.tensor) ?? [];
-      return there.some((other) => contains(other, piece)) || subtractAll(piece, there).length === 0;
+      const there = sorted.get(piece.tensor) ?? NOTHING;
+      return isInOneOf(there, piece) || subtractAll(piece, there).length === 0;
     })
   );
 }

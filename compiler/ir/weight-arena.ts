@@ -207,13 +207,15 @@ function cheapest<T>(candidates: readonly T[], cost: (candidate: T) => number): 
 /** Bytes taken of every chunk, from its start. */
 function chunkEnds(tenants: readonly Tenant[], layout: Layout, chunk: number): readonly number[] {
   const ends: number[] = [];
-  layout.forEach((starts, residence) => {
+  for (const [residence, starts] of layout.entries()) {
     const { bytes } = tenants[residence]!;
-    starts.forEach((start, weight) => {
+    for (let weight = 0; weight < starts.length; weight++) {
+      const start = starts[weight]!;
       const index = Math.floor(start / chunk);
-      ends[index] = Math.max(ends[index] ?? 0, (start % chunk) + bytes[weight]!);
-    });
-  });
+      const end = start - index * chunk + bytes[weight]!;
+      if (end >= (ends[index] ?? 0)) ends[index] = end;
+    }
+  }
   return Array.from(ends, (bytes) => bytes ?? 0);
 }
 

@@ -26,7 +26,14 @@ export function writesOf(weight: RuntimeWeight, wanted: readonly WeightPiece[]):
 
 /** Bytes of all that. */
 export function writtenBytes(weight: RuntimeWeight, wanted: readonly WeightPiece[]): number {
-  return bytesByPiece(weight, wanted).reduce((sum, bytes) => sum + bytes, 0);
+  let bytes = 0;
+  // Nearly all are whole words, and then no rows are joined.
+  for (const piece of wanted) {
+    if (!isWholeWords(weight, piece))
+      return bytesByPiece(weight, wanted).reduce((sum, each) => sum + each, 0);
+    bytes += pieceBytes(weight, piece);
+  }
+  return bytes;
 }
 
 /** The same piece by piece: rows that are written for several count with the first of these. */
@@ -44,8 +51,7 @@ export function bytesByPiece(weight: RuntimeWeight, wanted: readonly WeightPiece
 
 /** Whether a piece shares no word with others. Rows begin with words, so it hangs on its columns. */
 export function isWholeWords({ dtype }: RuntimeWeight, { at, cols }: WeightPiece): boolean {
-  const [start, bytes] = [packedBytes(dtype, at[1]), packedBytes(dtype, cols[1] - cols[0])];
-  return start % 4 === 0 && bytes % 4 === 0;
+  return packedBytes(dtype, at[1]) % 4 === 0 && packedBytes(dtype, cols[1] - cols[0]) % 4 === 0;
 }
 
 function union(intervals: readonly Interval[]): readonly Interval[] {

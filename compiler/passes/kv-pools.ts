@@ -143,21 +143,25 @@ export function dealPages(
     const wanted = new Set(rivals.flatMap(({ ranks }) => ranks.map((rank) => rank.device)));
     const contested = (device: number): boolean => draft.handsOn && wanted.has(device);
     const parts = borrower === undefined ? undefined : mostCommonGroups([draft, borrower]);
-    const fits = draft.ranks.map((rank) => {
-      const available = (left.get(rank.device) ?? 0) * (contested(rank.device) ? 0.5 : 1);
-      const layerBytes = layerPageBytes(plan, rank.kv.heads);
-      const layers = intervalLength(rank.kv.layers);
-      if (layers * layerBytes === 0) return useful;
+    // Replicas have one value for what they hold.
+    const sizesOf = once(({ layers, heads }: RankHolding['kv']) => {
+      const layerBytes = layerPageBytes(plan, heads);
+      const pageBytes = intervalLength(layers) * layerBytes;
       // The smallest buffer that layers can be split into must fit a binding.
-      const part = parts === undefined ? layerBytes : (layers * layerBytes) / parts;
-      return Math.min(Math.floor(available / (layers * layerBytes)), Math.floor(maxBindingBytes / part));
+      const part = parts === undefined ? layerBytes : pageBytes / parts;
+      return { pageBytes, bindable: Math.floor(maxBindingBytes / part) };
     });
-    const count = Math.max(0, Math.min(useful, ...fits));
-    pages.set(draft.id, count);
-    for (const rank of draft.ranks) {
-      const bytes = count * intervalLength(rank.kv.layers) * layerPageBytes(plan, rank.kv.heads);
-      left.set(rank.device, (left.get(rank.device) ?? 0) - bytes);
+    let count = useful;
+    for (const { device, kv } of draft.ranks) {
+      const { pageBytes, bindable } = sizesOf(kv);
+      if (pageBytes === 0) continue;
+      const available = (left.get(device) ?? 0) * (contested(device) ? 0.5 : 1);
+      count = Math.min(count, Math.floor(available / pageBytes), bindable);
     }
+    count = Math.max(0, count);
+    pages.set(draft.id, count);
+    for (const { device, kv } of draft.ranks)
+      left.set(device, (left.get(device) ?? 0) - count * sizesOf(kv).pageBytes);
   }
   return { pages, borrowers, lenders };
 }

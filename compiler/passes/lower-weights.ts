@@ -71,13 +71,15 @@ export function shardCutter(
   return (shard, holdings) => {
     if (holdings.size === 0) return shard;
     const lists = [...holdings].map(sorted);
+    // Most pieces are not cut: they are looked at before anything is made.
+    const isCut = (piece: WeightPiece): boolean => {
+      for (const list of lists) {
+        const boundaries = list.get(piece.tensor);
+        if (boundaries !== undefined && boundaries.some((boundary) => isCutBy(piece, boundary))) return true;
+      }
+      return false;
+    };
     const weights = shard.weights.map((weight) => {
-      // Most pieces are not cut: they are looked at before anything is made.
-      const isCut = (piece: WeightPiece): boolean => {
-        for (const list of lists)
-          for (const other of list.get(piece.tensor) ?? NOTHING) if (isCutBy(piece, other)) return true;
-        return false;
-      };
       if (!weight.pieces.some(isCut)) return weight;
       const pieces = weight.pieces.flatMap((piece) =>
         isCut(piece)

@@ -81,7 +81,8 @@ function decodeLoss(plan: Plan, stage: Stage, inTurns: MemoryLayout, together: M
   const sequences = Math.max(waiting, batch(inTurns));
   const steps = (layout: MemoryLayout): number =>
     (sequences / batch(layout)) * (plan.model.shape.context / 2);
-  return (steps(together) - steps(inTurns)) * stepSeconds(plan, stage, inTurns);
+  const more = steps(together) - steps(inTurns);
+  return more === 0 ? 0 : more * stepSeconds(plan, stage, inTurns);
 }
 
 /** Time to read the weights of the fullest device once. */

@@ -4,9 +4,10 @@
  * neighbours (`written-bytes.ts`). So the moves are read off those of the runtime graph: what is reported is what the
  * executor moves, to the byte.
  */
+import { groupBy } from '../group-by.js';
 import { numbered } from '../numbered.js';
 import type { WeightMoves } from '../ir/in-place.js';
-import { area, contains, joinRectangles, subtractAll } from '../ir/rectangles.js';
+import { area, contains, isInOneOf, joinRectangles, sameRectangle, subtractAll } from '../ir/rectangles.js';
 import { weightRowBytes } from '../ir/device-layout.js';
 import type { RuntimeWeight, WeightCopy, WeightPiece } from '../ir/runtime-graph.js';
 import type { Eviction, RankHolding, TensorPiece, WeightMove, WeightReshard } from '../ir/transitions.js';
@@ -51,20 +52,24 @@ export function settleReshard(
     const peers = entry.peers.map(placeOf);
     const moving = movedParts(left[entry.moves]!, peers);
     // What is there already, in its place or elsewhere.
-    const held = [sorted(before.get(device)!.weights), sorted(to.lasting(device))];
+    const [held, lasting] = [sorted(before.get(device)!.weights), sorted(to.lasting(device))];
     let lacking = 0;
-    for (const parts of moving.values())
+    for (const [tensor, parts] of moving)
       for (const part of parts) {
         if (part.kind === 'copy') continue;
         const { piece } = part;
-        const isThere = held.some((list) => list.get(piece.tensor)?.some((other) => contains(other, piece)));
+        const isThere =
+          isInOneOf(held.get(tensor) ?? NONE, piece) || isInOneOf(lasting.get(tensor) ?? NONE, piece);
         if (!isThere) lacking += bytesOf(piece);
         else if (part.kind === 'upload') part.anew = true;
       }
     for (const wanted of after.get(device)!.weights) {
       if (resident.has(wanted.tensor)) continue;
-      for (const part of completed(wanted, moving.get(wanted.tensor) ?? NOTHING, bytesOf))
-        moves.push({ device: place, ...part });
+      const parts = moving.get(wanted.tensor) ?? NOTHING;
+      const [only] = parts;
+      // Most pieces come whole.
+      if (parts.length === 1 && sameRectangle(only!.piece, wanted)) moves.push(moveOf(place, only!));
+      else for (const part of completed(wanted, parts, bytesOf)) moves.push(moveOf(place, part));
     }
     return lacking;
   };
@@ -72,18 +77,21 @@ export function settleReshard(
   const evicted = (devices: readonly number[], placeOf: PlaceOf): readonly Eviction[] => {
     const [senders, receivers] = [before, after].map((ranks) => devices.flatMap((id) => ranks.get(id) ?? []));
     const evict: Eviction[] = [];
-    for (const { device: id, piece } of evictions(senders!, receivers!, sorted)) {
-      const { tensor } = piece;
-      if (resident.has(tensor)) continue;
+    for (const [id, leaving] of groupBy(evictions(senders!, receivers!, sorted), ({ device }) => device)) {
       const device = placeOf(id);
-      const stays = sorted(from.lasting(id)).get(tensor);
-      if (stays === undefined) {
-        evict.push({ device, piece, bytes: bytesOf(piece) });
-        continue;
-      }
-      for (const { rows, cols } of subtractAll(piece, stays)) {
-        const rest = { tensor, rows, cols };
-        evict.push({ device, piece: rest, bytes: bytesOf(rest) });
+      const lasting = sorted(from.lasting(id));
+      for (const { piece } of leaving) {
+        const { tensor } = piece;
+        if (resident.has(tensor)) continue;
+        const stays = lasting.get(tensor);
+        if (stays === undefined) {
+          evict.push({ device, piece, bytes: bytesOf(piece) });
+          continue;
+        }
+        for (const { rows, cols } of subtractAll(piece, stays)) {
+          const rest = { tensor, rows, cols };
+          evict.push({ device, piece: rest, bytes: bytesOf(rest) });
+        }
       }
     }
     return evict;
@@ -129,6 +137,13 @@ type PlaceOf = (device: number) => number;
 type MovedPart = Omit<WeightMove, 'device' | 'anew'> & { anew?: true };
 
 const NOTHING: readonly MovedPart[] = [];
+const NONE: readonly TensorPiece[] = [];
+
+/** Spelled out: thousands are made, and objects of few shapes are made and read faster than copies with more. */
+function moveOf(device: number, { kind, source, piece, bytes, anew }: MovedPart): WeightMove {
+  if (source !== undefined) return { device, kind, source, piece, bytes };
+  return anew ? { device, kind, piece, bytes, anew } : { device, kind, piece, bytes };
+}
 
 /**
  * What moves to the weights of a device for which this is left to do, by tensor, with the bytes that the executor moves
@@ -151,12 +166,12 @@ function movedParts(
       const bytes = copy.runBytes * copy.rows;
       add({ kind: 'copy', piece: placeless(copiedPiece(weight, copy)), bytes });
     }
-    const bytes = bytesByPiece(weight, pieces);
+    const sizes = bytesByPiece(weight, pieces);
     pieces.forEach((part, index) => {
-      const moving = { piece: placeless(part), bytes: bytes[index]! };
-      if (part.peer !== undefined) add({ kind: 'peer', source: peers[part.peer]!, ...moving });
-      else if (isWholeWords(weight, part)) add({ kind: 'upload', ...moving });
-      else add({ kind: 'upload', ...moving, anew: true });
+      const [piece, bytes] = [placeless(part), sizes[index]!];
+      if (part.peer !== undefined) add({ kind: 'peer', source: peers[part.peer]!, piece, bytes });
+      else if (isWholeWords(weight, part)) add({ kind: 'upload', piece, bytes });
+      else add({ kind: 'upload', piece, bytes, anew: true });
     });
   }
   return moved;
@@ -185,9 +200,6 @@ function completed(
     ? parts
     : parts.filter(({ piece }) => contains(wanted, piece));
   if (mine.length === 0) return [{ kind: 'keep', piece: wanted, bytes: bytesOf(wanted) }];
-  // Most pieces come whole.
-  const [only] = mine;
-  if (mine.length === 1 && contains(only!.piece, wanted)) return mine;
   const moved = mine.flatMap((first): readonly MovedPart[] => {
     const members = mine.filter((part) => isMovedAlike(part, first));
     if (members[0] !== first) return [];

@@ -9,6 +9,7 @@ import { byTensor } from '../ir/pieces.js';
 import {
   contains,
   intersect,
+  isInOneOf,
   meets,
   sameRectangle,
   subtract,
@@ -110,15 +111,16 @@ function onceForAlike<Answer>(
   }
   const everywhere = holdersByTensor(from);
   const known = new Map<readonly Held[], Map<number, Known[]>>();
-  return ({ tensor, rows, cols }, device, lasts = NOTHING) => {
-    const held = everywhere.get(tensor) ?? NOBODY;
+  return (wanted, device, lasts = NOTHING) => {
+    const held = everywhere.get(wanted.tensor) ?? NOBODY;
     let byDevice = known.get(held);
     if (byDevice === undefined) known.set(held, (byDevice = new Map<number, Known[]>()));
     let mine = byDevice.get(device);
     if (mine === undefined) byDevice.set(device, (mine = []));
-    const piece = { rows, cols };
     for (const entry of mine)
-      if (sameRectangle(entry.piece, piece) && sameRectangles(entry.lasts, lasts)) return entry.answer;
+      if (sameRectangle(entry.piece, wanted) && sameRectangles(entry.lasts, lasts)) return entry.answer;
+    const { rows, cols } = wanted;
+    const piece = { rows, cols };
     const answer = find(piece, device, lasts, held);
     mine.push({ piece, lasts, answer });
     return answer;
@@ -190,7 +192,7 @@ export function evictions(
       const { tensor } = piece;
       const needed = wanted.get(tensor);
       if (needed === undefined) evicted.push({ device, piece });
-      else if (!needed.some((other) => contains(other, piece)))
+      else if (!isInOneOf(needed, piece))
         for (const { rows, cols } of subtractAll(piece, needed))
           evicted.push({ device, piece: { tensor, rows, cols } });
     }
