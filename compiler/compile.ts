@@ -75,14 +75,15 @@ function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
     mustBeSound('transition graph', () => verifyTransitions(planned));
     return failed(planned, [...diagnostics, ...unlowerable]);
   }
-  const laidOut = layOutPlan(sharded, planned, plan, weightPlanning(sharded, roads), options);
+  const planning = weightPlanning(sharded, roads);
+  const laidOut = layOutPlan(sharded, planned, plan, planning, options);
   const { pools, transitions } = laidOut;
   const foundBefore = [...diagnostics, ...unlowerable];
   const rest = (): CompileResult => {
     const lowered = laidOut.lower();
     const { graph: runtime, transitions } = lowered;
     const found = [...foundBefore, ...lowered.diagnostics];
-    mustBeSound('transition graph', () => verifyTransitions(transitions));
+    mustBeSound('transition graph', () => verifyTransitions(transitions, planning.memo.sorted));
     mustBeSound('runtime graph', () => verifyRuntime(runtime, { transitions, fits: !found.some(isError) }));
     const unmet = checkExpectations(plan, runtime, transitions);
     return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };

@@ -4,6 +4,7 @@
  * compiler counts it, the executor allocates it.
  */
 import {
+  copiesLeft,
   lastingRanges,
   movesLeft,
   rangesInPlace,
@@ -13,7 +14,7 @@ import {
   type WeightMoves,
 } from './in-place.js';
 import { orderMoves, type OrderedMove, type WeightJob } from './move-order.js';
-import type { DeviceMoves } from './runtime-graph.js';
+import type { DeviceMoves, WeightCopy } from './runtime-graph.js';
 import { roundUp } from './device-layout.js';
 import { once } from '../once.js';
 import {
@@ -48,7 +49,13 @@ export interface DeviceWeights {
 }
 
 /** Where weights lie, and what of them is there whatever the residence. */
-export type WeightPlaces = Pick<DeviceWeights, 'arena' | 'lasting'>;
+export interface WeightPlaces extends Pick<DeviceWeights, 'arena' | 'lasting'> {
+  /** The moves that they were placed for, in order. */
+  readonly ordered?: () => OrderedTransitions;
+}
+
+/** Transitions in order, and the most that one of them sets aside. */
+type OrderedTransitions = Pick<DeviceWeights, 'orders' | 'stashBytes'>;
 
 export interface PlacedWeights extends WeightPlaces {
   /** Bytes of everything, with the transitions that the weights were placed for. */
@@ -60,21 +67,22 @@ export function placeWeights(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
   maxBufferBytes?: number,
-  sorted: SortedTransitions = sortTransitions(transitions),
 ): PlacedWeights {
+  const sorted = sortTransitions(transitions);
   const lastingOf = once((spots: Spots) => lastingRanges(spots, residences, sorted));
   const placesOf = (arena: WeightArena): WeightPlaces => ({ arena, lasting: lastingOf(arena.spots) });
-  const stashOf = once(
-    (arena: WeightArena) => orderTransitions(residences, transitions, sorted, placesOf(arena)).stashBytes,
+  const orderOf = once((arena: WeightArena) =>
+    orderTransitions(residences, transitions, placesOf(arena), sorted),
   );
   const setAside = (arena: WeightArena, little: number): number => {
     const most = copiedInAll(residences, sorted, placesOf(arena));
-    return most <= little ? most : stashOf(arena);
+    return most <= little ? most : orderOf(arena).stashBytes;
   };
   const arena = layOutArena(residences, transitions, { maxBufferBytes, sorted, lastingOf, setAside });
   return {
     ...placesOf(arena),
-    neededBytes: () => bytesOfAll(residences, transitions, arena, stashOf(arena)),
+    ordered: () => orderOf(arena),
+    neededBytes: () => bytesOfAll(residences, transitions, arena, orderOf(arena).stashBytes),
   };
 }
 
@@ -99,10 +107,8 @@ function copiedInAll(
     for (const to of residences) {
       const moving = sorted.get(`${from.name}->${to.name}`);
       if (moving === undefined) continue;
-      const copying = to.weights.filter(({ id }) => (moving.get(id)?.copies.length ?? 0) > 0);
-      const inPlace = rangesInPlace(from.name, { ...to, weights: copying }, moving, arena.spots, lasting);
-      const left = movesLeft(copying, moving, inPlace);
-      const bytes = left.reduce((sum, moves) => sum + roundUp(copiedBytes(moves), REGION_ALIGNMENT), 0);
+      const left = copiesLeft(from.name, to, moving, arena.spots, lasting);
+      const bytes = left.reduce((sum, copies) => sum + roundUp(bytesOf(copies), REGION_ALIGNMENT), 0);
       most = Math.max(most, bytes);
     }
   return most;
@@ -111,7 +117,7 @@ function copiedInAll(
 /**
  * Plans the weights of a device whose buffers may have so many bytes.
  *
- * @param foreseen places that are known already to be those of these transitions
+ * @param foreseen places that are known already to be those of these transitions; their order, if it is there, too
  */
 export function planDeviceWeights(
   residences: readonly Residence[],
@@ -119,21 +125,19 @@ export function planDeviceWeights(
   maxBufferBytes?: number,
   foreseen?: WeightPlaces,
 ): DeviceWeights {
-  const sorted = sortTransitions(transitions);
-  const places = foreseen ?? placeWeights(residences, transitions, maxBufferBytes, sorted);
-  const { arena, lasting } = places;
-  const { orders, stashBytes } = orderTransitions(residences, transitions, sorted, places);
+  const places = foreseen ?? placeWeights(residences, transitions, maxBufferBytes);
+  const { arena, lasting, ordered } = places;
+  const { orders, stashBytes } = ordered?.() ?? orderTransitions(residences, transitions, places);
   const bytes = bytesOfAll(residences, transitions, arena, stashBytes);
   return { arena, lasting, orders, stashBytes, bytes };
 }
 
-/** The moves of all transitions in order, and the most that one of them sets aside. */
 function orderTransitions(
   residences: readonly Residence[],
   transitions: TransitionsByResidence,
-  sorted: SortedTransitions,
   { arena, lasting }: WeightPlaces,
-): Pick<DeviceWeights, 'orders' | 'stashBytes'> {
+  sorted: SortedTransitions = sortTransitions(transitions),
+): OrderedTransitions {
   const orders = new Map<DeviceMoves, TransitionOrder>();
   let stashBytes = 0;
   for (const from of residences) {
@@ -223,7 +227,7 @@ function stashPlaces(order: readonly OrderedMove<WeightMoves>[]): {
       taken = taken.filter((each) => each.job !== job);
       continue;
     }
-    const size = roundUp(copiedBytes(job.what), REGION_ALIGNMENT);
+    const size = roundUp(bytesOf(job.what.copies), REGION_ALIGNMENT);
     let start = 0;
     let index = 0;
     for (; index < taken.length && taken[index]!.start < start + size; index++) start = taken[index]!.end;
@@ -234,6 +238,6 @@ function stashPlaces(order: readonly OrderedMove<WeightMoves>[]): {
   return { at, bytes };
 }
 
-function copiedBytes({ copies }: WeightMoves): number {
+function bytesOf(copies: readonly WeightCopy[]): number {
   return copies.reduce((sum, copy) => sum + copy.runBytes * copy.rows, 0);
 }

@@ -6,7 +6,16 @@
 import { groupBy } from '../group-by.js';
 import { once } from '../once.js';
 import { byTensor } from './pieces.js';
-import { area, contains, meets, sameRectangle, subtractAll, type Rectangle } from './rectangles.js';
+import {
+  area,
+  contains,
+  isInOneOf,
+  meets,
+  meetsOneOf,
+  sameRectangle,
+  subtractAll,
+  type Rectangle,
+} from './rectangles.js';
 import type {
   KvReshard,
   KvSlice,
@@ -14,12 +23,19 @@ import type {
   ReshardGroup,
   TensorPiece,
   TransitionGraph,
+  WeightMove,
   WeightReshard,
 } from './transitions.js';
 
-/** Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan. */
-export function verifyTransitions(graph: TransitionGraph): readonly string[] {
-  const sorted: Sorted = once(byTensor<TensorPiece>);
+/**
+ * Problems of a transition graph; empty when it is sound. A problem is a bug of the compiler, not of a plan.
+ *
+ * @param sorted lists by tensor, sorted once each
+ */
+export function verifyTransitions(
+  graph: TransitionGraph,
+  sorted: Sorted = once(byTensor<TensorPiece>),
+): readonly string[] {
   const resident = new Set(graph.resident);
   const known = new Map(graph.lasting?.map(({ stage, device, pieces }) => [`${stage} ${device}`, pieces]));
   const lasting =
@@ -122,11 +138,11 @@ function verifyGroup(
     if (!pieces || !before.has(device)) return;
     const where = `device ${device}`;
     const moves = groupBy(arriving.get(place) ?? [], (move) => move.piece.tensor);
-    const held = [sorted(before.get(device)!), sorted(lasting(device))];
+    const [held, lasts] = [sorted(before.get(device)!), sorted(lasting(device))];
     const wanted = sorted(pieces);
     for (const piece of pieces) {
       if (resident.has(piece.tensor)) continue;
-      const arrives = moves.get(piece.tensor) ?? [];
+      const arrives = moves.get(piece.tensor) ?? NO_MOVES;
       if (arrives.length === 1 && contains(arrives[0]!.piece, piece)) continue;
       const missing = subtractAll(
         piece,
@@ -135,40 +151,52 @@ function verifyGroup(
       if (missing.length > 0) problems.push(`${where}: part of ${piece.tensor} never arrives`);
     }
     for (const [tensor, list] of moves) {
-      const there = held.flatMap((pieces) => pieces.get(tensor) ?? NOTHING);
+      const target = wanted.get(tensor) ?? NOTHING;
+      const there = both(held.get(tensor), lasts.get(tensor));
       list.forEach((move, index) => {
-        if (!(wanted.get(tensor) ?? NOTHING).some((piece) => contains(piece, move.piece))) {
-          problems.push(`${where}: ${tensor} arrives where nobody holds it`);
-        }
-        if (list.length > 1 && list.slice(0, index).some((other) => meets(other.piece, move.piece))) {
+        const { kind, piece, source } = move;
+        if (!isInOneOf(target, piece)) problems.push(`${where}: ${tensor} arrives where nobody holds it`);
+        if (index > 0 && list.slice(0, index).some((other) => meets(other.piece, piece))) {
           problems.push(`${where}: part of ${tensor} arrives twice`);
         }
-        const stays = move.kind === 'keep' || move.kind === 'copy';
-        if (stays && !isAllThere(move.piece, there))
-          problems.push(`${where}: ${move.kind} of ${tensor}, which is not resident`);
-        if (!stays && !move.anew && there.some((piece) => meets(piece, move.piece)))
-          problems.push(`${where}: ${move.kind} of ${tensor}, which is resident`);
-        const sender = move.source === undefined ? 'unknown' : devices[move.source];
-        if ((move.kind === 'peer') !== (move.source !== undefined)) {
-          problems.push(`${where}: ${move.kind} of ${tensor} from device ${sender}`);
+        const stays = kind === 'keep' || kind === 'copy';
+        if (stays && !isAllThere(piece, there))
+          problems.push(`${where}: ${kind} of ${tensor}, which is not resident`);
+        if (!stays && !move.anew && meetsOneOf(there, piece))
+          problems.push(`${where}: ${kind} of ${tensor}, which is resident`);
+        if ((kind === 'peer') !== (source !== undefined)) {
+          problems.push(`${where}: ${kind} of ${tensor} from device ${senderName(devices, source)}`);
         }
-        const sent = senders[move.source ?? -1]?.get(tensor) ?? [];
-        if (move.kind === 'peer' && !sent.some((piece) => contains(piece, move.piece))) {
-          problems.push(`${where}: device ${sender} has not what it sends of ${tensor}`);
+        if (kind === 'peer' && !isInOneOf(senders[source ?? -1]?.get(tensor) ?? NOTHING, piece)) {
+          problems.push(`${where}: device ${senderName(devices, source)} has not what it sends of ${tensor}`);
         }
       });
     }
     for (const { piece } of leaving.get(place) ?? []) {
-      if ((wanted.get(piece.tensor) ?? NOTHING).some((other) => meets(other, piece))) {
+      if (meetsOneOf(wanted.get(piece.tensor) ?? NOTHING, piece))
         problems.push(`${where}: ${piece.tensor} is evicted but still needed`);
-      }
     }
   });
   return problems;
 }
 
+const NO_MOVES: readonly WeightMove[] = [];
+
+function senderName(devices: readonly number[], source: number | undefined): number | string | undefined {
+  return source === undefined ? 'unknown' : devices[source];
+}
+
+/** What is in either of two lists; most tensors are in one. */
+function both(
+  held: readonly TensorPiece[] = NOTHING,
+  lasts: readonly TensorPiece[] = NOTHING,
+): readonly TensorPiece[] {
+  if (lasts.length === 0) return held;
+  return held.length === 0 ? lasts : [...held, ...lasts];
+}
+
 function isAllThere(piece: Rectangle, there: readonly Rectangle[]): boolean {
-  return there.some((other) => contains(other, piece)) || subtractAll(piece, there).length === 0;
+  return isInOneOf(there, piece) || subtractAll(piece, there).length === 0;
 }
 
 function verifyResident({ groups }: WeightReshard, resident: ReadonlySet<string>): string[] {

@@ -133,18 +133,27 @@ function foreseenPlaces(
     exact.set(shard, known);
     return known;
   };
+  const shardsOn = (device: number, { stages }: Residing): readonly WeightShard[] =>
+    stages.flatMap(({ ranks, shards }) =>
+      ranks.filter((rank) => rank.device === device).map((rank) => shards[rank.shard]!),
+    );
   return (device, transitions) => {
     const own = deviceTransitions(before, residences, device);
+    const known = places.get(device)!;
+    const [olds, news] = [before, after].map((residing) => shardsOn(device, residing));
+    const isTheSame =
+      olds!.every((shard, index) => shard === news![index]) &&
+      [...transitions].every(([pair, moves]) => moves === own.get(pair));
+    if (isTheSame) return known;
     const isForeseen =
-      after.stages.every(({ ranks, shards }) =>
-        ranks.every((rank) => rank.device !== device || isExact(shards[rank.shard]!)),
-      ) && [...transitions].every(([pair, { copy }]) => sameCopies(copy, own.get(pair)!.copy));
-    return isForeseen ? places.get(device) : undefined;
+      news!.every(isExact) &&
+      [...transitions].every(([pair, { copy }]) => sameCopies(copy, own.get(pair)!.copy));
+    return isForeseen ? { arena: known.arena, lasting: known.lasting } : undefined;
   };
 }
 
 function sameCopies(a: DeviceMoves['copy'], b: DeviceMoves['copy']): boolean {
-  return a.length === b.length && a.every((copy, index) => sameCopy(copy, b[index]!));
+  return a === b || (a.length === b.length && a.every((copy, index) => sameCopy(copy, b[index]!)));
 }
 
 function sameCopy(a: WeightCopy, b: WeightCopy): boolean {

@@ -42,6 +42,8 @@ export interface OwnTransition {
 
 /** What a device does with what it has. */
 export interface OwnMoves {
+  /** As moves, what it lacks as uploads. */
+  readonly alone: DeviceMoves;
   readonly keep: DeviceMoves['keep'];
   /** New weights that it does not keep, in order. */
   readonly weights: readonly OwnWeight[];
@@ -91,7 +93,7 @@ export function lowerOwnMoves(
     }
     return [{ device, moves, peers: [] }];
   });
-  return { transition: { from, to, moves: own.map(uploadingRest), devices, origin }, own };
+  return { transition: { from, to, moves: own.map(({ alone }) => alone), devices, origin }, own };
 }
 
 function ownMoves(
@@ -110,7 +112,7 @@ function ownMoves(
   });
   const stays = new Set(kept.values());
   const evict = old.weights.map((weight) => weight.id).filter((id) => !stays.has(id));
-  return { keep, weights, evict };
+  return { alone: uploadingRest(keep, weights, evict), keep, weights, evict };
 }
 
 function ownWeight(weight: RuntimeWeight, index: number, sources: SourcesByTensor): OwnWeight {
@@ -126,7 +128,11 @@ function ownWeight(weight: RuntimeWeight, index: number, sources: SourcesByTenso
   return { index, weight, copies, missing };
 }
 
-function uploadingRest({ keep, weights, evict }: OwnMoves): DeviceMoves {
+function uploadingRest(
+  keep: DeviceMoves['keep'],
+  weights: readonly OwnWeight[],
+  evict: DeviceMoves['evict'],
+): DeviceMoves {
   return {
     keep,
     copy: weights.flatMap(({ copies }) => copies),
@@ -145,7 +151,7 @@ function isUploaded(weight: RuntimeWeight, missing: readonly number[]): boolean 
 
 /**
  * The transition of every shared device of two stages, with what devices send to each other. Groups that do the same
- * with equal shards are lowered once.
+ * with equal shards are lowered once; a device that is sent nothing does what it does alone, which is the same value.
  *
  * @param to cut along what is sent as well
  */
@@ -211,18 +217,25 @@ function lowerGroup(
   const arriving = groupBy(pieces, ({ device }) => device);
   return places.flatMap(({ old, next, own }, place) => {
     if (old === undefined || next === undefined || own === undefined) return [];
-    const received = arriving.get(place) ?? [];
+    const received = arriving.get(place) ?? NOTHING;
+    if (received.length === 0 && own.weights.every(({ weight, index }) => next.weights[index] === weight))
+      return [{ place, peers: [], moves: own.alone }];
     const peers = [...new Set(received.map(({ source }) => source))];
     const mine = groupBy(received, ({ piece }) => piece.tensor);
     const sent: Sent = (piece) => {
-      const move = mine.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
-      const sender = move && places[move.source]!.old;
-      const source = sender && sourceOf(sourcesOf(sender), piece);
-      return source && { peer: peers.indexOf(move!.source), source };
+      for (const move of mine.get(piece.tensor) ?? NOTHING) {
+        if (!contains(move.piece, piece)) continue;
+        const sender = places[move.source]!.old;
+        const source = sender && sourceOf(sourcesOf(sender), piece);
+        return source && { peer: peers.indexOf(move.source), source };
+      }
+      return undefined;
     };
     return [{ place, peers, moves: withSent(own, next, sourcesOf(old), sent) }];
   });
 }
+
+const NOTHING: readonly SentPiece[] = [];
 
 /** What a device does when others send to it. */
 function withSent(own: OwnMoves, cut: WeightShard, sources: SourcesByTensor, sent: Sent): DeviceMoves {
@@ -313,7 +326,10 @@ function piecesByTensor(shard: WeightShard): SourcesByTensor {
 }
 
 function sourceOf(sources: SourcesByTensor, piece: WeightPiece): Source | undefined {
-  return sources.get(piece.tensor)?.find((candidate) => contains(candidate.piece, piece));
+  const candidates = sources.get(piece.tensor);
+  if (candidates !== undefined)
+    for (const candidate of candidates) if (contains(candidate.piece, piece)) return candidate;
+  return undefined;
 }
 
 /**

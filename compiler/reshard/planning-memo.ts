@@ -77,7 +77,10 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
     sorted: once(byTensor<TensorPiece>),
     originsOf(ranks) {
       const distinct = [...new Set(ranks.map(({ weights }) => weights))];
-      const key = distinct.map(holdingId).join();
+      const key = distinct
+        .map(holdingId)
+        .sort((a, b) => a - b)
+        .join();
       let origin = origins.get(key);
       if (origin === undefined) {
         const modelBytes = wholeTensors(distinct).reduce((sum, tensor) => sum + bytesOf(tensor), 0);

@@ -2,13 +2,19 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { compilePlan, type CompileResult } from '../../compiler/compile.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
+import { orderMoves } from '../../compiler/ir/move-order.js';
+import { byTensor } from '../../compiler/ir/pieces.js';
 import { layOutArena } from '../../compiler/ir/weight-arena.js';
+import { shapeOf } from '../../compiler/passes/block-state.js';
 import { lowerTransition } from '../../compiler/passes/lower-transitions.js';
 import { chooseSent } from '../../compiler/reshard/plan-moves.js';
 import { halfResident } from './support/half-resident.js';
 import { makePlan, type PlanOptions } from './support/make-plan.js';
 
+vi.mock('../../compiler/ir/move-order.js', { spy: true });
+vi.mock('../../compiler/ir/pieces.js', { spy: true });
 vi.mock('../../compiler/ir/weight-arena.js', { spy: true });
+vi.mock('../../compiler/passes/block-state.js', { spy: true });
 vi.mock('../../compiler/passes/lower-transitions.js', { spy: true });
 vi.mock('../../compiler/reshard/plan-moves.js', { spy: true });
 
@@ -18,12 +24,15 @@ interface Calls {
   readonly chooseSent: number;
 }
 
+function callsOf(spied: unknown): number {
+  return vi.mocked(spied as () => void).mock.calls.length;
+}
+
 function calls(): Calls {
-  const of = (spied: unknown): number => vi.mocked(spied as () => void).mock.calls.length;
   return {
-    layOutArena: of(layOutArena),
-    lowerTransition: of(lowerTransition),
-    chooseSent: of(chooseSent),
+    layOutArena: callsOf(layOutArena),
+    lowerTransition: callsOf(lowerTransition),
+    chooseSent: callsOf(chooseSent),
   };
 }
 
@@ -79,6 +88,31 @@ describe('compiling a re-shard', () => {
     const { runtime } = compileInTurns(8, 8);
     expect(calls()).toEqual(one);
     for (const { moves } of runtime.transitions) expect(moves).toHaveLength(4);
+  });
+
+  it('orders the moves of a device once where it is sent nothing', () => {
+    const alone = { ...reshard(16, 1), peerBandwidth: 1 };
+    const { runtime } = compilePlan({ ...makePlan(alone), residence: 'switch' });
+    const moves = runtime.transitions.flatMap((transition) => transition.moves);
+    expect(moves).toHaveLength(8);
+    expect(moves.flatMap(({ receive = [] }) => receive)).toEqual([]);
+    expect(callsOf(orderMoves)).toBe(moves.length);
+  });
+
+  it('finds the shapes of the values of a block once, whatever the layers', () => {
+    compileInTurns(8, 1);
+    const few = callsOf(shapeOf);
+    expect(few).toBeGreaterThan(0);
+    vi.clearAllMocks();
+    compileInTurns(32, 1);
+    expect(callsOf(shapeOf)).toBe(few);
+  });
+
+  it('sorts what devices hold once for planning and verifying, whatever the replicas', () => {
+    const { transitions } = compileInTurns(8, 8);
+    const held = Object.values(transitions.holdings).flatMap((ranks) => ranks.map((rank) => rank.weights));
+    const sorted = vi.mocked(byTensor).mock.calls.map(([list]) => list);
+    for (const list of new Set(held)) expect(sorted.filter((other) => other === list)).toHaveLength(1);
   });
 
   it('makes the rectangles of all layers once, whatever their number', () => {
