@@ -3,9 +3,11 @@
  * a program that do the same with other weights are printed once.
  */
 import { formatQuantity } from '../check/units.js';
+import { once } from '../once.js';
 import { aligned, braced, printIds, printMesh, printOrigin, type PrintOptions } from './print.js';
 import { printInterval } from './print-transitions.js';
 import type {
+  DeviceMoves,
   KvPool,
   LoadCosts,
   RuntimeGraph,
@@ -177,51 +179,72 @@ function printOperand(operand: Operand, value: (id: number) => string): string {
   return operand.constant;
 }
 
+/** Devices that do the same are looked at once: their lines differ in whom they receive from alone. */
 function printTransition(transition: RuntimeTransition): string[] {
+  const rowsOf = once(movedRows);
   return braced(
     `transition ${transition.from} -> ${transition.to}`,
     transition.devices.flatMap(({ device, moves: index, peers }) => {
       const moves = transition.moves[index]!;
       const received = moves.receiveBytes === undefined ? '' : `, receive ${moves.receiveBytes} B`;
-      return braced(`device ${device}: upload ${moves.uploadBytes} B${received}`, [
-        ...aligned([
-          ...mergeLayers(
-            moves.keep.map(({ weight, old }) => ({
-              id: weight,
-              text: [weight === old ? 'kept' : `kept from ${old}`],
-            })),
-          ),
-          ...mergeLayers(
-            (moves.inPlace ?? []).map(({ weight, at, bytes }) => ({
-              id: weight,
-              text: [`in place, ${bytes} B from ${at} on`],
-            })),
-          ),
-          ...mergeLayers(
-            moves.copy.map((copy) => ({
-              id: copy.weight,
-              text: [
-                `copied ${copy.rows} x ${copy.runBytes} B from ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
-              ],
-            })),
-          ),
-          ...mergeLayers(
-            (moves.receive ?? []).map((copy) => ({
-              id: copy.weight,
-              text: [
-                `received ${copy.rows} x ${copy.runBytes} B from device ${peers[copy.peer]} at ${copy.oldAt}/${copy.oldStride} to ${copy.at}/${copy.stride}`,
-              ],
-            })),
-          ),
-          ...mergeLayers(
-            moves.upload.map(({ weight, pieces }) => ({
-              id: weight,
-              text: [`uploaded, pieces ${pieces.join(', ') || 'none'}`],
-            })),
-          ),
-          ...mergeLayers(moves.evict.map((id) => ({ id, text: ['evicted'] }))),
+      const rows = rowsOf(moves);
+      return braced(
+        `device ${device}: upload ${moves.uploadBytes} B${received}`,
+        aligned([
+          ...rows.within,
+          ...rows.received.map(([name, what, peer, where]) => [
+            name!,
+            `${what} from device ${peers[Number(peer)]} ${where}`,
+          ]),
+          ...rows.rest,
         ]),
-      ]);
+      );
     }),
   );
+}
+
+interface MovedRows {
+  /** What is kept and copied. */
+  readonly within: readonly string[][];
+  /** Name, what is received, from which peer, and where it lies. */
+  readonly received: readonly string[][];
+  /** What is uploaded and evicted. */
+  readonly rest: readonly string[][];
+}
+
+function movedRows({ keep, inPlace = [], copy, receive = [], upload, evict }: DeviceMoves): MovedRows {
+  return {
+    within: [
+      ...mergeLayers(
+        keep.map(({ weight, old }) => ({ id: weight, text: [weight === old ? 'kept' : `kept from ${old}`] })),
+      ),
+      ...mergeLayers(
+        inPlace.map(({ weight, at, bytes }) => ({
+          id: weight,
+          text: [`in place, ${bytes} B from ${at} on`],
+        })),
+      ),
+      ...mergeLayers(
+        copy.map(({ weight, rows, runBytes, oldAt, oldStride, at, stride }) => ({
+          id: weight,
+          text: [`copied ${rows} x ${runBytes} B from ${oldAt}/${oldStride} to ${at}/${stride}`],
+        })),
+      ),
+    ],
+    received: mergeLayers(
+      receive.map(({ weight, rows, runBytes, peer, oldAt, oldStride, at, stride }) => ({
+        id: weight,
+        text: [`received ${rows} x ${runBytes} B`, `${peer}`, `at ${oldAt}/${oldStride} to ${at}/${stride}`],
+      })),
+    ),
+    rest: [
+      ...mergeLayers(
+        upload.map(({ weight, pieces }) => ({
+          id: weight,
+          text: [`uploaded, pieces ${pieces.join(', ') || 'none'}`],
+        })),
+      ),
+      ...mergeLayers(evict.map((id) => ({ id, text: ['evicted'] }))),
+    ],
+  };
 }

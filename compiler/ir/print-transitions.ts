@@ -3,6 +3,7 @@
  * layer share a line (`model.layers.{0..3}.mlp.down_proj.weight [0:32, 12:24]`).
  */
 import { groupBy } from '../group-by.js';
+import { once } from '../once.js';
 import { aligned, braced, printIds, printOrigin, type PrintOptions } from './print.js';
 import {
   describeResidence,
@@ -12,8 +13,8 @@ import {
   reportReshard,
 } from '../reshard/describe.js';
 import { area } from './rectangles.js';
-import { evictionsOf, movesOf } from './reshard-groups.js';
 import type {
+  GroupPlan,
   Interval,
   KvCost,
   KvReshard,
@@ -58,9 +59,7 @@ function printHoldings(stage: string, ranks: readonly RankHolding[]): string[] {
 
 function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
   const { keep, copy, peer, upload, evict } = reshard.bytes;
-  const moved = groupBy(movesOf(reshard), (move) => move.device);
-  const evicted = groupBy(evictionsOf(reshard), (entry) => entry.device);
-  const kinds = ['keep', 'copy', 'peer', 'upload'] as const;
+  const rowsOf = once(rowsByPlace);
   const origin = printOrigin(reshard.origin, options);
   const { seconds, boundSeconds, timesBoundSeconds, linkBytes, timesBound } = reportReshard(reshard);
   return braced(`weights ${reshard.from} -> ${reshard.to}${origin && ` ${origin}`}`, [
@@ -69,19 +68,30 @@ function printReshard(reshard: WeightReshard, options: PrintOptions): string[] {
     ...printLinks(reshard.cost.links),
     `${formatTime(seconds)} predicted, ${formatTime(boundSeconds)} at best (${formatTimes(timesBoundSeconds)}); ` +
       `${linkBytes} B over links (${formatTimes(timesBound)})`,
-    ...[...moved].flatMap(([device, moves]) => {
-      const rows = [
-        ...kinds.flatMap((kind) =>
-          printPieces(
-            kind,
-            moves.filter((move) => move.kind === kind),
-          ),
-        ),
-        ...printPieces('evict', evicted.get(device) ?? []),
-      ];
-      return braced(`device ${device}`, aligned(rows));
-    }),
+    ...reshard.groups.flatMap(({ devices, plan }) =>
+      [...rowsOf(plan)].flatMap(([place, rows]) =>
+        braced(`device ${devices[place]}`, aligned(rows.map((row) => pieceCells(row, devices)))),
+      ),
+    ),
   ]);
+}
+
+/** What moves to and from each place of a group. */
+function rowsByPlace({ moves, evict }: GroupPlan): ReadonlyMap<number, readonly PieceRow[]> {
+  const kinds = ['keep', 'copy', 'peer', 'upload'] as const;
+  const evicted = groupBy(evict, (entry) => entry.device);
+  return new Map(
+    [...groupBy(moves, (move) => move.device)].map(([place, mine]) => {
+      const byKind = groupBy(mine, (move) => move.kind);
+      return [
+        place,
+        [
+          ...kinds.flatMap((kind) => printPieces(kind, byKind.get(kind) ?? [])),
+          ...printPieces('evict', evicted.get(place) ?? []),
+        ],
+      ];
+    }),
+  );
 }
 
 /** One row per link and direction. */
@@ -96,30 +106,37 @@ function printLinks(links: readonly LinkLoad[]): string[] {
   );
 }
 
+interface PieceRow {
+  readonly kind: string;
+  readonly name: string;
+  readonly where: string;
+  /** Place of the device that sends it. */
+  readonly source: number | undefined;
+}
+
 /** One row per piece and source, layers drawn together. */
 function printPieces(
   kind: string,
   moves: readonly { readonly piece: TensorPiece; readonly source?: number }[],
-): string[][] {
-  const groups = new Map<
-    string,
-    { readonly name: string; readonly layers: number[]; readonly where: string }
-  >();
+): readonly PieceRow[] {
+  const groups = new Map<string, Omit<PieceRow, 'kind'> & { readonly layers: number[] }>();
   for (const { piece, source } of moves) {
     const { tensor, rows, cols } = piece;
     const number = /\.(\d+)\./.exec(tensor)?.[1];
     const name = number === undefined ? tensor : tensor.replace(`.${number}.`, '.{#}.');
-    const sender = source === undefined ? '' : ` from device ${source}`;
-    const where = `[${printInterval(rows)}, ${printInterval(cols)}]${sender}`;
-    const group = groups.get(`${name} ${where}`) ?? { name, layers: [], where };
+    const where = `[${printInterval(rows)}, ${printInterval(cols)}]`;
+    const key = `${name} ${where} ${source}`;
+    const group = groups.get(key) ?? { name, layers: [], where, source };
     if (number !== undefined) group.layers.push(Number(number));
-    groups.set(`${name} ${where}`, group);
+    groups.set(key, group);
   }
-  return [...groups.values()].map(({ name, layers, where }) => [
-    kind,
-    name.replace('#', printIds(layers)),
-    where,
-  ]);
+  return [...groups.values()].map(({ name, layers, where, source }) => {
+    return { kind, name: name.replace('#', printIds(layers)), where, source };
+  });
+}
+
+function pieceCells({ kind, name, where, source }: PieceRow, devices: readonly number[]): readonly string[] {
+  return [kind, name, source === undefined ? where : `${where} from device ${devices[source]}`];
 }
 
 function printKvEdge(edge: KvReshard, cost: KvCost | undefined, options: PrintOptions): string[] {

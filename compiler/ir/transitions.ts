@@ -112,7 +112,7 @@ export interface GroupPlan {
 export interface WeightReshard {
   readonly from: string;
   readonly to: string;
-  /** `movesOf` and `evictionsOf` list what they do device by device. */
+  /** Devices that trade among themselves; those that do the same share their plan. */
   readonly groups: readonly ReshardGroup[];
   readonly bytes: ReshardBytes;
   /**

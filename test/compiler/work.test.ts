@@ -4,6 +4,9 @@ import { compilePlan, type CompileResult } from '../../compiler/compile.js';
 import type { Rectangle } from '../../compiler/ir/rectangles.js';
 import { orderMoves } from '../../compiler/ir/move-order.js';
 import { byTensor } from '../../compiler/ir/pieces.js';
+import { printIds } from '../../compiler/ir/print.js';
+import { printRuntime } from '../../compiler/ir/print-runtime.js';
+import { printTransitions } from '../../compiler/ir/print-transitions.js';
 import { layOutArena } from '../../compiler/ir/weight-arena.js';
 import { shapeOf } from '../../compiler/passes/block-state.js';
 import { lowerTransition } from '../../compiler/passes/lower-transitions.js';
@@ -13,6 +16,7 @@ import { makePlan, type PlanOptions } from './support/make-plan.js';
 
 vi.mock('../../compiler/ir/move-order.js', { spy: true });
 vi.mock('../../compiler/ir/pieces.js', { spy: true });
+vi.mock('../../compiler/ir/print.js', { spy: true });
 vi.mock('../../compiler/ir/weight-arena.js', { spy: true });
 vi.mock('../../compiler/passes/block-state.js', { spy: true });
 vi.mock('../../compiler/passes/lower-transitions.js', { spy: true });
@@ -113,6 +117,16 @@ describe('compiling a re-shard', () => {
     const held = Object.values(transitions.holdings).flatMap((ranks) => ranks.map((rank) => rank.weights));
     const sorted = vi.mocked(byTensor).mock.calls.map(([list]) => list);
     for (const list of new Set(held)) expect(sorted.filter((other) => other === list)).toHaveLength(1);
+  });
+
+  it('draws layers together once for devices that do the same, whatever the replicas', () => {
+    const drawn = ({ transitions, runtime }: CompileResult): number => {
+      vi.clearAllMocks();
+      expect(printTransitions(transitions)).toContain('device 3 {');
+      expect(printRuntime(runtime)).toContain('device 3: upload');
+      return callsOf(printIds);
+    };
+    expect(drawn(compileInTurns(8, 4))).toBe(drawn(compileInTurns(8, 1)));
   });
 
   it('makes the rectangles of all layers once, whatever their number', () => {

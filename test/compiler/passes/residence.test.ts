@@ -1,13 +1,13 @@
 /** Stages resident together: when the compiler says so, and that lowered graphs keep their weights apart. */
 import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
-import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { deviceResidences, residencesOf } from '../../../compiler/ir/residences.js';
 import { halfResident } from '../support/half-resident.js';
 import { describeResidence } from '../../../compiler/reshard/describe.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
+import { movesOf } from '../support/reshard-moves.js';
 
 const RESHARD: PlanOptions = {
   stages: [

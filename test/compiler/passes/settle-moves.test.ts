@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { planDeviceWeights } from '../../../compiler/ir/device-weights.js';
-import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import { deviceResidences, deviceTransitions, residencesOf } from '../../../compiler/ir/residences.js';
 import { movesOfDevice } from '../../../compiler/ir/runtime-graph.js';
 import type { WeightMove, WeightReshard } from '../../../compiler/ir/transitions.js';
@@ -21,6 +20,7 @@ import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { arbitraryReshard, meshesOf } from '../support/arbitrary-reshard.js';
 import { halfResident } from '../support/half-resident.js';
 import { makePlan } from '../support/make-plan.js';
+import { movesOf } from '../support/reshard-moves.js';
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((all, each) => all + each, 0);

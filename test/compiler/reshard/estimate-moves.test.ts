@@ -11,11 +11,11 @@ import {
   weightPlanning,
 } from '../../../compiler/passes/transitions.js';
 import { estimateWeights } from '../../../compiler/reshard/estimate-moves.js';
-import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { arbitraryReshard } from '../support/arbitrary-reshard.js';
 import { makePlan } from '../support/make-plan.js';
+import { movesOf } from '../support/reshard-moves.js';
 
 describe('an estimate of moves', () => {
   it('counts what is planned where nothing lasts, and has its bound for time', () => {

@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
-import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RankHolding, TensorPiece, WeightMove } from '../../../compiler/ir/transitions.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
@@ -18,6 +17,7 @@ import { leastSeconds } from '../support/brute-force-sources.js';
 import { executeMoves, firstDifference, memoriesOf } from '../support/move-executor.js';
 import { kindsOf, PAIR_KINDS } from '../support/pair-kinds.js';
 import { slowestLane, trafficOf, transferSeconds, type Travel } from '../support/traffic.js';
+import { movesOf } from '../support/reshard-moves.js';
 
 const ELEMENT_BYTES = 4;
 const pieceBytes = (piece: TensorPiece): number => area(piece) * ELEMENT_BYTES;

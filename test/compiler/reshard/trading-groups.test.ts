@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { area } from '../../../compiler/ir/rectangles.js';
-import { evictionsOf, movesOf } from '../../../compiler/ir/reshard-groups.js';
 import type { RankHolding, TensorPiece } from '../../../compiler/ir/transitions.js';
 import { chooseMoves, costOf, planMoves } from '../../../compiler/reshard/plan-moves.js';
 import { planWeights } from '../../../compiler/reshard/plan-weights.js';
@@ -17,6 +16,7 @@ import {
 } from '../support/arbitrary-placement.js';
 import { meshesOf } from '../support/arbitrary-reshard.js';
 import { evenSplit } from '../support/make-plan.js';
+import { evictionsOf, movesOf } from '../support/reshard-moves.js';
 
 const bytesOf = (piece: TensorPiece): number => area(piece) * 4;
 

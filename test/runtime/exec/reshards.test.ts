@@ -7,7 +7,6 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import { groupBy } from '../../../compiler/group-by.js';
 import { hasPadding, movesByWeight, movesLeft } from '../../../compiler/ir/in-place.js';
-import { movesOf } from '../../../compiler/ir/reshard-groups.js';
 import { copyRanges, movesOfDevice, type DeviceMoves } from '../../../compiler/ir/runtime-graph.js';
 import type { WeightMove } from '../../../compiler/ir/transitions.js';
 import type { Residence } from '../../../compiler/ir/weight-arena.js';
@@ -23,6 +22,7 @@ import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 import { memoryDevice } from '../support/memory-device.js';
 import { residentWeights } from '../support/resident.js';
+import { movesOf } from '../../compiler/support/reshard-moves.js';
 
 const mesh = fc
   .record({ dp: fc.constantFrom(1, 2), pp: fc.constantFrom(1, 2, 3, 4), tp: fc.constantFrom(1, 2, 4) })
