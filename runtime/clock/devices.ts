@@ -176,8 +176,13 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     if (work.inParts === undefined) return;
     for (const device of work.devices) {
       const { queue } = stateOf(device);
-      if (queue.length > 1)
-        for (const each of queue) if (each.kind === 'move' && each.begun) comeBetween(each, work);
+      if (queue.length === 1) continue;
+      for (const each of queue) {
+        if (each.kind !== 'move') continue;
+        if (each.begun) comeBetween(each, work);
+        // It waits for the first run, and the second one for it.
+        else courseOf(work);
+      }
     }
   };
   const comeBetween = ({ device, start: from, end }: PageMove, step: DeviceWork): void => {

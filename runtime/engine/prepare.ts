@@ -15,6 +15,7 @@ import { openDiskTier } from '../kv/disk-tier.js';
 import type { DiskTier } from '../kv/disk-tier.js';
 import { createHostPages } from '../kv/host-pages.js';
 import type { HostPages } from '../kv/host-pages.js';
+import type { MoveStaging } from '../kv/page-mover.js';
 import { createPagePool, openPoolStaging } from '../kv/pool.js';
 import type { PagePool } from '../kv/pool.js';
 import type { TierFiles } from '../kv/tier-files.js';
@@ -85,10 +86,11 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
 
   progress('allocating KV pages');
   const verifier = verifyMoves ? createPageVerifier(headBytes) : undefined;
-  const pools = await openPools(options, headBytes, host, verifier);
+  const staging = await openPoolStaging(graph.pools, headBytes, devices, host !== undefined);
+  const pools = openPools(options, headBytes, staging, host, verifier);
 
   progress('compiling kernels');
-  const passages = createPassages();
+  const passages = createPassages((device, busy) => staging.get(device)?.besideSteps(busy));
   const ground: StageGround = {
     ...{ residences, weights, pools, exposures, traffic, passages, tracer, pathOf },
     turns: createFifos(),
@@ -104,13 +106,13 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
 }
 
 /** Pools by id. */
-async function openPools(
-  { graph, devices }: PrepareOptions,
+function openPools(
+  { graph }: PrepareOptions,
   headBytes: number,
+  staging: ReadonlyMap<number, MoveStaging>,
   host: HostPages | undefined,
   verifier: PageVerifier | undefined,
-): Promise<ReadonlyMap<string, PagePool>> {
-  const staging = await openPoolStaging(graph.pools, headBytes, devices, host !== undefined);
+): ReadonlyMap<string, PagePool> {
   const pools = new Map<string, PagePool>();
   // Pools that lie within others come after those.
   const ordered = graph.pools.toSorted(

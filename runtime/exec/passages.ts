@@ -53,7 +53,10 @@ interface Inside {
   readonly waiting: Set<{ readonly last: number; readonly go: () => void }>;
 }
 
-export function createPassages(): Passages {
+/**
+ * @param onBusy told when the first step enters a device that has none, and when the last has left it
+ */
+export function createPassages(onBusy: (device: number, busy: boolean) => void = () => undefined): Passages {
   const devices = new Map<number, Set<Inside>>();
   const on = (device: number): Set<Inside> => {
     const inside = devices.get(device) ?? new Set();
@@ -68,6 +71,7 @@ export function createPassages(): Passages {
       });
       const step: Inside = { residence, left, uses, submitted: 0, waiting: new Set() };
       on(device).add(step);
+      if (on(device).size === 1) onBusy(device, true);
       const advance = (ops: number): void => {
         step.submitted = Math.max(step.submitted, ops);
         for (const waiter of [...step.waiting].filter(({ last }) => last < step.submitted)) {
@@ -78,7 +82,7 @@ export function createPassages(): Passages {
       return {
         advance,
         leave() {
-          on(device).delete(step);
+          if (on(device).delete(step) && on(device).size === 0) onBusy(device, false);
           advance(Infinity);
           goes();
         },

@@ -1,11 +1,21 @@
 /** Lets a few of many asynchronous works run at once, in the order they came. */
 export interface Gate {
   run<T>(work: () => Promise<T>): Promise<T>;
+  /** Lets so many run at once from now on. Where that is fewer, those that run go on. */
+  widen(width: number): void;
 }
 
-export function createGate(width: number): Gate {
+export function createGate(initialWidth: number): Gate {
+  let width = initialWidth;
   let running = 0;
   const waiting: (() => void)[] = [];
+  // A place is taken for whoever waited first, so that nobody slips in between.
+  const admit = (): void => {
+    while (running < width && waiting.length > 0) {
+      running++;
+      waiting.shift()!();
+    }
+  };
   return {
     async run(work) {
       if (running < width) running++;
@@ -13,11 +23,13 @@ export function createGate(width: number): Gate {
       try {
         return await work();
       } finally {
-        const next = waiting.shift();
-        // The place passes on, so that nobody slips in between.
-        if (next === undefined) running--;
-        else next();
+        running--;
+        admit();
       }
+    },
+    widen(next) {
+      width = next;
+      admit();
     },
   };
 }

@@ -45,6 +45,8 @@ export interface MoveStaging {
   readonly packing?: Packing;
   readonly reads: Gate;
   readonly pace: Pace;
+  /** Tells that from now on steps are given to the device as well, or no more. */
+  besideSteps(steps: boolean): void;
   /** Host memory for a chunk, the same every time. */
   scratch(bytes: number): Uint8Array;
   /** Frees what it has on the device; to be called when nothing moves. */
@@ -60,8 +62,16 @@ interface Packing {
   readonly list: DeviceBuffer;
 }
 
-/** Chunks of a device on their way to the host at once: one is copied out while another is packed. */
+/**
+ * Chunks of a device on their way to the host at once: one is copied out while another is packed. Few, as staging memory
+ * that is used again and again is nearer to the processor.
+ */
 const READS = 3;
+/**
+ * The same while steps are given to the device as well: those that waited for their turn then would have it behind a step
+ * each time. Up to 256 MiB of staging memory, as for other reads.
+ */
+const READS_BESIDE_STEPS = 64;
 /** A piece of this size is copied by a command of its own as fast as it would be packed. */
 const DIRECT_BYTES = 32 * 1024;
 /** Bytes a thread moves at a time, and those of a workgroup. */
@@ -122,7 +132,9 @@ export async function openMoveStaging(device: Device, bytes: number): Promise<Mo
     if (memory.byteLength < size) memory = new Uint8Array(size);
     return memory.subarray(0, size);
   };
-  const staging = { device, reads: createGate(READS), pace: createPace(device), scratch };
+  const reads = createGate(READS);
+  const besideSteps = (steps: boolean): void => reads.widen(steps ? READS_BESIDE_STEPS : READS);
+  const staging = { device, reads, pace: createPace(device), scratch, besideSteps };
   if (bytes === 0) return { ...staging, free: () => undefined };
   const [pack, unpack] = await Promise.all(
     (['pack', 'unpack'] as const).map((one) => device.createKernel(pageKernel(one, device.limits))),

@@ -228,6 +228,19 @@ it.each<[string, readonly number[], PlanOptions]>([
       ],
     },
   ],
+  [
+    'moves of many chunks out of a pipeline',
+    LONG.map((length) => 20 * length),
+    {
+      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 4096 },
+      deviceMemory: 2 ** 33,
+      kv: { hostCapacity: 2 ** 33 },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 1024 },
+        { name: 'decode', mesh: { tp: 4 }, devices: [2, 3, 4, 5], batchRequests: 4 },
+      ],
+    },
+  ],
 ])('%s: does what the executor does when it does it', async (_name, prompts, options) => {
   const plan = timed(makePlan(options));
   const expected = await executed(plan, prompts, 5);

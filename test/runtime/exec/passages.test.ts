@@ -19,6 +19,20 @@ const uses = [
 ];
 
 describe('passages', () => {
+  it('tell when a device gets its first step, and when its last has left', () => {
+    const told: string[] = [];
+    const passages = createPassages((device, busy) => told.push(`${device} ${busy}`));
+    const [first, second] = [passages.enter(0, 'prefill', uses), passages.enter(0, 'decode', uses)];
+    expect(told).toEqual(['0 true']);
+    first.leave();
+    first.leave();
+    expect(told).toEqual(['0 true']);
+    passages.enter(1, 'prefill', uses);
+    second.leave();
+    second.leave();
+    expect(told).toEqual(['0 true', '1 true', '0 false']);
+  });
+
   it('waits for the steps that have entered the device, and for no later one', async () => {
     const passages = createPassages();
     const first = passages.enter(0, 'prefill', uses);
