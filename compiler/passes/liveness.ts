@@ -58,13 +58,18 @@ export interface MaxRows {
   readonly samples: number;
 }
 
-/** Assigns every value a slot. */
+/**
+ * Assigns every value a slot.
+ *
+ * @param lives of these values and ops, where they are known
+ */
 export function assignSlots(
   values: readonly DraftValue[],
   ops: readonly DraftOp[],
   maxRows: MaxRows,
+  lives: readonly Lifetime[] = lifetimes(values, ops),
 ): SlotAssignment {
-  const { slots, slotOf } = dealSlots(values, lifetimes(values, ops), maxRows);
+  const { slots, slotOf } = dealSlots(values, lives, maxRows);
   return { slots, values: values.map((value) => ({ ...value, slot: slotOf.get(value.id)! })) };
 }
 

@@ -29,7 +29,7 @@ import { carryingTier, flowStages, spillTier } from './kv-edges.js';
 import { copyBytesOf, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
-import { assignSlots, type SlotAssignment } from './liveness.js';
+import { assignSlots, lifetimes, type Lifetime, type SlotAssignment } from './liveness.js';
 import { factsOfBlocks, lowerProgram, type LoweringContext } from './lower-program.js';
 import { planWeightMoves, type PlannedMoves } from './foresee-moves.js';
 import { lowerMoves, type LoweredMoves } from './lower-moves.js';
@@ -245,7 +245,7 @@ interface SettledMoves extends Settled {
 
 /** A stage as far as the sizes of its steps decide nothing. */
 export interface LoweredStage {
-  readonly programs: readonly DraftProgram[];
+  readonly programs: readonly (DraftProgram & { readonly lives: readonly Lifetime[] })[];
   /** In (pp, tp) order, pieces whole. */
   readonly shards: readonly WeightShard[];
   /** Layer of every weight, -1 outside layers. */
@@ -260,7 +260,10 @@ function lowerStage({ mesh }: Stage, sharded: ShardedStage, plan: Plan): Lowered
   };
   const layout = { tp: mesh.tp, kvReplicas: sharded.kvReplicas };
   const factsOf = factsOfBlocks(sharded);
-  const programs = sharded.segments.map(({ pp }) => lowerProgram(sharded, pp, context, factsOf));
+  const programs = sharded.segments.map(({ pp }) => {
+    const program = lowerProgram(sharded, pp, context, factsOf);
+    return { ...program, lives: lifetimes(program.values, program.ops) };
+  });
   const lowerShard = shardLowering(layout);
   return {
     programs,
@@ -299,7 +302,10 @@ function draftStage(stage: Stage, sharded: ShardedStage, plan: Plan, memory?: Se
     ranks: stageRanks(stage),
     sharded,
     sizes,
-    programs: programs.map(({ values, ops }) => ({ ops, slots: assignSlots(values, ops, maxRows) })),
+    programs: programs.map(({ values, ops, lives }) => ({
+      ops,
+      slots: assignSlots(values, ops, maxRows, lives),
+    })),
     shards,
     layers,
   };

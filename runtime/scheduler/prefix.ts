@@ -117,8 +117,9 @@ export function claimPages(list: PageList, found: PageTable): readonly number[] 
   const shared = heldPages(found);
   // Before others are taken, as those might be these.
   list.share(shared);
-  const taken = list.take(found.length - shared.length)!.values();
-  return found.map((page) => (page === NO_PAGE ? taken.next().value! : page));
+  const taken = list.take(found.length - shared.length)!;
+  let next = 0;
+  return found.map((page) => (page === NO_PAGE ? taken[next++]! : page));
 }
 
 /** Positions of the pages that hold what a sequence has computed and its next row sees. */
