@@ -36,18 +36,19 @@ export function contains(outer: Rectangle, inner: Rectangle): boolean {
   return containsInterval(outer.rows, inner.rows) && containsInterval(outer.cols, inner.cols);
 }
 
-/** Whether two rectangles have an element in common. */
 /** Whether one of some rectangles has all of another. */
 export function isInOneOf(others: readonly Rectangle[], piece: Rectangle): boolean {
   for (const other of others) if (contains(other, piece)) return true;
   return false;
 }
 
+/** Whether one of some rectangles has an element in common with another. */
 export function meetsOneOf(others: readonly Rectangle[], piece: Rectangle): boolean {
   for (const other of others) if (meets(other, piece)) return true;
   return false;
 }
 
+/** Whether two rectangles have an element in common. */
 export function meets(a: Rectangle, b: Rectangle): boolean {
   return (
     Math.max(a.rows[0], b.rows[0]) < Math.min(a.rows[1], b.rows[1]) &&
