@@ -35,6 +35,7 @@ import type {
   Span,
   StringExpr,
 } from './syntax.js';
+import { TRUTH_WORDS } from './truth-words.js';
 
 /** How tight each operator binds; all associate to the left. */
 export const precedence: Readonly<Record<BinaryOperator, number>> = {
@@ -237,11 +238,8 @@ function buildReference(build: Build, reference: CstNode): Expr {
   const [first] = path.segments;
   const plain = path.segments.length === 1 && first!.index === undefined;
   if (args !== undefined) return buildCall(build, path, args, plain);
-  const text = first!.name.text;
-  if (plain && (text === 'true' || text === 'false')) {
-    return { kind: 'bool', value: text === 'true', span: path.span };
-  }
-  return path;
+  const truth = plain ? TRUTH_WORDS.get(first!.name.text) : undefined;
+  return truth === undefined ? path : { kind: 'bool', value: truth, span: path.span };
 }
 
 function buildCall(build: Build, path: PathExpr, args: CstNode, plain: boolean): Expr {

@@ -1,5 +1,6 @@
 /** `fulcrum devices`: the adapters found, what they can do, how fast bytes move, and what the cost model wants to know. */
 import { InvalidArgumentError, Option } from 'commander';
+import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { addJsonOption, gpuAction, parseCount, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
@@ -21,11 +22,8 @@ export const addDevicesCommand: AddCommand = (program, context) => {
   );
 };
 
-/** Words that stand for a value wherever they stand: unlike keywords, they name nothing. */
-const VALUES: readonly string[] = ['true', 'false'];
-
 function parseName(text: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) || VALUES.includes(text))
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) || TRUTH_WORDS.has(text))
     throw new InvalidArgumentError('expected a name of the plan language');
   return text;
 }

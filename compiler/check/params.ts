@@ -3,6 +3,7 @@
  * every combination of values that its params may take, so that `--set` can never turn a good file into a bad one.
  */
 import type { Expr, ParamDecl } from '../../grammar/syntax.js';
+import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { evaluate, plainName, type Scalar } from './evaluate.js';
@@ -249,7 +250,7 @@ function readSet(
 function parseSet(text: string, type: ParamType): ParamValue | undefined {
   switch (type.kind) {
     case 'bool':
-      return text === 'true' ? true : text === 'false' ? false : undefined;
+      return TRUTH_WORDS.get(text);
     case 'string':
       return text.replace(/^"(.*)"$/s, '$1');
     case 'name':

@@ -3,14 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { commonPrefixes } from '../../../runtime/clock/common-prefixes.js';
 import { pageKeys } from '../../../runtime/engine/page-keys.js';
 import { createPromptTree } from '../../../runtime/engine/prompt-tree.js';
+import { common } from '../support/common.js';
 
 const PAGE = 2;
-
-/** How many of the first are the same. */
-function common<T>(one: readonly T[], other: readonly T[]): number {
-  const differs = one.findIndex((each, at) => each !== other[at]);
-  return Math.min(other.length, differs < 0 ? one.length : differs);
-}
 
 describe('the made-up beginnings of prompts', () => {
   it('are alike as far as what they are named for says', () => {

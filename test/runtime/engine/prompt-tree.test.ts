@@ -1,11 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createPromptTree } from '../../../runtime/engine/prompt-tree.js';
-
-function common(one: readonly number[], other: readonly number[]): number {
-  const differs = one.findIndex((token, at) => token !== other[at]);
-  return differs < 0 ? one.length : differs;
-}
+import { common } from '../support/common.js';
 
 describe('a tree of prompts', () => {
   it('says which prompt before it begins the most like each', () => {
