@@ -16,6 +16,17 @@ describe('a tree of prompts', () => {
     expect(tree.add(7, [])).toBeUndefined();
   });
 
+  it('forgets all prompts once they are too many tokens, and goes on', () => {
+    const tree = createPromptTree(200);
+    const [long, short] = [Array.from({ length: 100 }, (_, at) => at), [0, 1, 9]];
+    expect(tree.add(0, long)).toBeUndefined();
+    // What the tree has already takes no more of it.
+    for (let id = 1; id < 9; id++) expect(tree.add(id, long)).toEqual({ like: 0, prefixTokens: 100 });
+    expect(tree.add(9, short)).toEqual({ like: 0, prefixTokens: 2 });
+    expect(tree.add(10, short)).toBeUndefined();
+    expect(tree.add(11, [0, 1])).toEqual({ like: 10, prefixTokens: 2 });
+  });
+
   it('finds as much as comparing with all of them does', () => {
     const prompt = fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 7 });
     fc.assert(
