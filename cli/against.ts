@@ -27,6 +27,8 @@ export function readRun(path: string): TracedRun | string {
   return { path, trace, requests, ...(typeof plan === 'string' && { plan }) };
 }
 
+type Like = NonNullable<SimulatedRequest['like']>;
+
 function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
   const own = slices.filter(({ process, thread }) => process === 'host' && thread === 'requests');
   const fact = (name: string, key: string): ReadonlyMap<unknown, number> =>
@@ -43,24 +45,32 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
   const [likes, prefixes] = [fact('arrive', 'like'), fact('arrive', 'prefixTokens')];
   const finished: SimulatedRequest[] = [];
   const positions = new Map<unknown, number>();
-  /** Where the prompt that it is like was not finished, the one that this is like in turn, as far as both go. */
-  const likeFinished = (id: unknown): SimulatedRequest['like'] => {
+  /** Of those that were not finished, a finished one that begins like it, as far as any does. */
+  const standIns = new Map<unknown, Like>();
+  /** The finished one before it that begins the most like it; it is to have a position from now on. */
+  const likeFinished = (id: unknown, position: number): Like | undefined => {
+    let most: Like | undefined;
     let tokens = Infinity;
     for (let own = id; ;) {
       const [earlier, prefix] = [likes.get(own), prefixes.get(own)];
       if (typeof own !== 'number' || earlier === undefined || prefix === undefined || !(earlier < own))
-        return;
-      tokens = Math.min(tokens, prefix, prompts.get(own)!, prompts.get(earlier) ?? 0);
-      if (!(tokens >= 1)) return;
-      const request = positions.get(earlier);
-      if (request !== undefined) return { request, tokens: Math.floor(tokens) };
+        return most;
+      tokens = Math.floor(Math.min(tokens, prefix, prompts.get(own)!, prompts.get(earlier) ?? 0));
+      if (!(tokens >= 1)) return most;
+      const finishedOne = positions.get(earlier);
+      const known = finishedOne === undefined ? standIns.get(earlier) : { request: finishedOne, tokens };
+      const inCommon = Math.min(tokens, known?.tokens ?? 0);
+      if (known !== undefined && inCommon > (most?.tokens ?? 0))
+        most = { request: known.request, tokens: inCommon };
+      if (finishedOne !== undefined) return most;
+      if (tokens > (known?.tokens ?? 0)) standIns.set(earlier, { request: position, tokens });
       own = earlier;
     }
   };
   for (const [id, promptTokens] of prompts) {
     const outputTokens = outputs.get(id);
     if (outputTokens === undefined || outputTokens < 1 || promptTokens < 1) continue;
-    const like = likeFinished(id);
+    const like = likeFinished(id, finished.length);
     positions.set(id, finished.length);
     finished.push({ promptTokens, outputTokens, ...(like && { like }) });
   }

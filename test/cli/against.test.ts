@@ -2,15 +2,24 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
 import { readRun } from '../../cli/against.js';
+import { commonPrefixes } from '../../runtime/clock/common-prefixes.js';
+import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
+import { createPromptTree } from '../../runtime/engine/prompt-tree.js';
 import { openTraceFile } from '../../runtime/trace/trace-file.js';
 import { HOST } from '../../runtime/trace/tracer.js';
+import { common } from '../runtime/support/common.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-against-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('knows prompts that begin alike through those that were not finished, and takes nothing absurd for one', () => {
+/** A prompt that arrives, with what its arrival says of one before it. */
+type Arrival = readonly [promptTokens: number, like?: number, prefixTokens?: number];
+
+/** What the trace of a run of such requests tells of them. */
+function told(arrivals: readonly Arrival[], finished: readonly number[]): readonly SimulatedRequest[] {
   const path = join(folder, 'trace.json');
   const tracer = openTraceFile(path, {
     describe: ({ file }) => file,
@@ -19,21 +28,26 @@ it('knows prompts that begin alike through those that were not finished, and tak
       throw new Error(reason);
     },
   });
-  const arrive = (request: number, promptTokens: number, like?: number, prefixTokens?: number): void =>
+  for (const [request, [promptTokens, like, prefixTokens]] of arrivals.entries())
     tracer.begin(HOST.requests, 'arrive', { request, promptTokens, like, prefixTokens }).end();
-  arrive(0, 50);
-  arrive(1, 40, 0, 30);
-  arrive(2, 60, 1, 35);
-  arrive(3, 20, 3, 10);
-  arrive(4, 20, 9, 10);
-  arrive(5, 20, 0, 99);
-  arrive(6, 20, 0, -4);
-  for (const request of [0, 2, 3, 4, 5, 6])
-    tracer.begin(HOST.requests, 'finish', { request, tokens: 7 }).end();
+  for (const request of finished) tracer.begin(HOST.requests, 'finish', { request, tokens: 7 }).end();
   tracer.close();
   const run = readRun(path);
   if (typeof run === 'string') throw new Error(run);
-  expect(run.requests).toEqual([
+  return run.requests;
+}
+
+it('knows prompts that begin alike through those that were not finished, and takes nothing absurd for one', () => {
+  const arrivals: Arrival[] = [
+    [50],
+    [40, 0, 30],
+    [60, 1, 35],
+    [20, 3, 10],
+    [20, 9, 10],
+    [20, 0, 99],
+    [20, 0, -4],
+  ];
+  expect(told(arrivals, [0, 2, 3, 4, 5, 6])).toEqual([
     { promptTokens: 50, outputTokens: 7 },
     { promptTokens: 60, outputTokens: 7, like: { request: 0, tokens: 30 } },
     { promptTokens: 20, outputTokens: 7 },
@@ -41,4 +55,35 @@ it('knows prompts that begin alike through those that were not finished, and tak
     { promptTokens: 20, outputTokens: 7, like: { request: 0, tokens: 20 } },
     { promptTokens: 20, outputTokens: 7 },
   ]);
+});
+
+it('knows prompts that are like the same one that was not finished', () => {
+  expect(told([[50], [40, 0, 30], [60, 0, 35], [60, 0, 32]], [1, 2, 3])).toEqual([
+    { promptTokens: 40, outputTokens: 7 },
+    { promptTokens: 60, outputTokens: 7, like: { request: 0, tokens: 30 } },
+    { promptTokens: 60, outputTokens: 7, like: { request: 1, tokens: 32 } },
+  ]);
+});
+
+it('finds of the prompts of the finished requests all that they have in common', () => {
+  const prompt = fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 1, maxLength: 9 });
+  const request = fc.record({ prompt, isFinished: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(request, { maxLength: 12 }), (some) => {
+      const all = [...some, { prompt: [0], isFinished: true }];
+      const tree = createPromptTree();
+      const arrivals = all.map(({ prompt: ids }, id): Arrival => {
+        const found = tree.add(id, ids);
+        return [ids.length, found?.like, found?.prefixTokens];
+      });
+      const finished = [...all.keys()].filter((id) => all[id]!.isFinished);
+      const beginningOf = commonPrefixes(told(arrivals, finished), 4);
+      for (const [at, id] of finished.entries())
+        for (const [before, other] of finished.slice(0, at).entries())
+          expect(common(beginningOf(at).promptIds ?? [], beginningOf(before).promptIds ?? [])).toBe(
+            common(all[id]!.prompt, all[other]!.prompt),
+          );
+    }),
+    { numRuns: 50 },
+  );
 });
