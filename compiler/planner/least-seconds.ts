@@ -205,10 +205,8 @@ function busySeconds(context: Context, demand: Demand): number {
     const bothSeconds = prefill.costs.of(both);
     const apartSeconds = prefill.costs.of(apartWork(decode, demand, rows));
     const seconds = promptSeconds.map((each, pp) => Math.max(bothSeconds[pp]!, each + apartSeconds[pp]!));
-    const preparing = both.steps * overhead.step + rows.tokens * overhead.request;
-    // As many steps as the pipeline is deep are in flight at once.
-    const together = (sum(seconds) + preparing) / seconds.length;
-    return Math.max(least, together, ...seconds.map((each, pp) => before[pp]! + each));
+    // The host prepares the next step beside one that samples nothing, so that not all of its time comes on top.
+    return Math.max(least, ...seconds.map((each, pp) => before[pp]! + each));
   }
   /** Beside exchanges pages move for nothing. */
   const moving = (page: number, { dp: replicas, tp }: Mesh): number =>

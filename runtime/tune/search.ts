@@ -31,7 +31,7 @@ import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
-import { unreachedBatches } from './unreached-batches.js';
+import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -69,7 +69,7 @@ export interface TuneResult {
 export interface TuneOptions {
   readonly engine?: EngineModel;
   readonly goal?: Goal;
-  /** How many of the best are wanted; pruning leaves those right. Default 1; `all` prunes nothing. */
+  /** How many of the best are wanted; pruning leaves those right. Default 1; `all` tries all but those that are needless. */
   readonly keep?: number | 'all';
   /** How devices change stage. Default as Fulcrum's do. */
   readonly transitions?: TransitionMode;
@@ -165,9 +165,9 @@ export function* searchInParts(
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
-      const { outcome, trial, reachedBatch } = each;
+      const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
-      unreached.ended(trial, reachedBatch);
+      unreached.ended(trial, each);
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
@@ -208,11 +208,12 @@ export function* searchInParts(
       if (closer !== undefined) queue.push(closer);
       else counts.unfit++;
       take(yield pause());
-    } else if (unreached.cover(next)) counts.needless++;
+    } else if (unreached.cover(next, by(next))) counts.needless++;
     else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
       ready.push(next);
+      take(yield pause());
     } else if (unreached.mayCover(next)) deferred.push(next);
     else {
       underWay++;
@@ -231,13 +232,11 @@ export function* searchInParts(
  */
 function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean {
   const least = new Map<string, number>();
-  const idOf = numbered<unknown>();
-  return ({ base, stages }, { sequences }) => {
-    const { devices, mesh, phases, microbatchTokens, batchRequests } = stages.at(-1)!;
+  const keyOf = exceptBatch();
+  return (candidate, { sequences }) => {
+    const { batchRequests } = candidate.stages.at(-1)!;
     if (batchRequests <= sequences) return false;
-    const before = stages.length > 1 ? stages[0] : undefined;
-    const tokens = phases.length > 1 ? microbatchTokens : 0;
-    const key = [base, before, devices, mesh].map(idOf).join() + ` ${tokens}`;
+    const key = keyOf(candidate);
     const known = Math.min(least.get(key) ?? Infinity, batchRequests);
     least.set(key, known);
     return batchRequests > known;

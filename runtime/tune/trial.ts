@@ -53,8 +53,10 @@ export type TrialOutcome = Simulation | 'unfit' | 'givenUp';
 /** How a trial ended. */
 export interface TrialEnd {
   readonly outcome: TrialOutcome;
-  /** Whether the batch of decode was ever full: one that never was could be larger and nothing would change. */
+  /** Whether the batch of decode was ever full: one that never was could be larger and nothing would have changed. */
   readonly reachedBatch: boolean;
+  /** What was left of the workload, and when, where it was given up midway. */
+  readonly left?: { readonly now: number; readonly demand: Demand };
 }
 
 export interface EndedTrial extends TrialEnd {
@@ -82,6 +84,7 @@ export function* trialInParts(
   // and what has is seen then.
   let notBefore = -Infinity;
   let reachedBatch = (): boolean => false;
+  let givenUp: TrialEnd['left'];
   const simulation = yield* simulateInParts(
     runtime,
     plan,
@@ -91,12 +94,16 @@ export function* trialInParts(
       reachedBatch = reached;
       left.count(items);
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
-      const seconds = bound.least(left.demand(dropped()), true);
+      const ahead = left.demand(dropped());
+      const seconds = bound.least(ahead, true);
       notBefore = by - seconds;
-      return !isLate(now + seconds, by);
+      if (!isLate(now + seconds, by)) return true;
+      givenUp = { now, demand: ahead };
+      return false;
     },
   );
-  return { outcome: outcomeOf(simulation, { goal, within, by, requests }), reachedBatch: reachedBatch() };
+  const outcome = outcomeOf(simulation, { goal, within, by, requests });
+  return { outcome, reachedBatch: reachedBatch(), ...(givenUp && { left: givenUp }) };
 }
 
 function outcomeOf(

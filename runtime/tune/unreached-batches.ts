@@ -1,24 +1,30 @@
 /**
  * Batches that no trial ever reached. A plan whose decode never had as many requests as it may have would have run the
- * same with a larger batch, which only takes more room for the arguments of steps: larger ones are not worth a trial.
+ * same with a larger batch, as far as it got, but for a page or two of KV that the arguments of larger steps take the
+ * place of. Such batches are not tried: that is no bound, but a choice of what is looked at.
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { numbered } from '../../compiler/numbered.js';
 import { stepSizes } from '../../compiler/passes/step-sizes.js';
+import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import type { Trial } from './trial.js';
+import { isLate, type Trial, type TrialEnd } from './trial.js';
 
 /** A candidate that is compiled. */
 interface Compiled {
   readonly candidate: Candidate;
+  readonly bound: PlanBound;
   readonly compiled: Pick<RuntimeGraph, 'pools'>;
 }
 
 export interface UnreachedBatches {
   readonly started: (trial: Trial) => void;
-  readonly ended: (trial: Trial, reachedBatch: boolean) => void;
-  /** Whether a trial with a smaller batch that was never reached has ended, of a plan with as many pages or more. */
-  readonly cover: (compiled: Compiled) => boolean;
+  readonly ended: (trial: Trial, end: Omit<TrialEnd, 'outcome'>) => void;
+  /**
+   * Whether a trial with a smaller batch that was never reached has ended, of a plan with as many pages or more; and where
+   * it was given up midway, whether the candidate would have been as well, to be done by `by`.
+   */
+  readonly cover: (compiled: Compiled, by: number) => boolean;
   /** Whether one that is under way may yet show that. */
   readonly mayCover: (compiled: Compiled) => boolean;
 }
@@ -28,47 +34,62 @@ interface Tried {
   readonly batch: number;
   /** By pool. */
   readonly pages: readonly number[];
+  /** Where it was given up midway. */
+  readonly left?: TrialEnd['left'];
 }
 
 export function unreachedBatches(): UnreachedBatches {
-  const idOf = numbered<unknown>();
+  const keyOf = exceptBatch();
   const underWay = new Map<string, readonly Tried[]>();
   const unreached = new Map<string, readonly Tried[]>();
-  const keyOf = ({ base, stages }: Candidate): string => {
-    const decode = stages.at(-1)!;
-    const before = stages.length > 1 ? stages[0] : undefined;
-    // Of a stage for both phases a large batch makes steps with more prompt tokens, too.
-    const tokens = decode.phases.length > 1 ? stepSizes(decode).maxTokens : 0;
-    return `${[base, before, decode.devices, decode.mesh].map(idOf).join()} ${tokens}`;
-  };
   const triedOf = ({ stages }: Candidate, { pools }: Pick<RuntimeGraph, 'pools'>): Tried => ({
     batch: stages.at(-1)!.batchRequests,
     pages: pools.map(({ pages }) => pages),
   });
-  const isCovered = (
-    by: ReadonlyMap<string, readonly Tried[]>,
+  /** Those with a smaller batch and as many pages or more. */
+  const likeIt = (
+    tried: ReadonlyMap<string, readonly Tried[]>,
     { candidate, compiled }: Compiled,
-  ): boolean => {
+  ): readonly Tried[] => {
     const { batch, pages } = triedOf(candidate, compiled);
-    const others = by.get(keyOf(candidate)) ?? [];
-    return others.some((one) => one.batch < batch && one.pages.every((each, pool) => each >= pages[pool]!));
+    const others = tried.get(keyOf(candidate)) ?? [];
+    return others.filter((one) => one.batch < batch && one.pages.every((each, pool) => each >= pages[pool]!));
   };
-  const add = (to: Map<string, readonly Tried[]>, { candidate, runtime }: Trial): void => {
+  const add = (
+    to: Map<string, readonly Tried[]>,
+    { candidate, runtime }: Trial,
+    left?: Tried['left'],
+  ): void => {
     const key = keyOf(candidate);
-    to.set(key, [...(to.get(key) ?? []), triedOf(candidate, runtime)]);
+    to.set(key, [...(to.get(key) ?? []), { ...triedOf(candidate, runtime), ...(left && { left }) }]);
   };
   return {
     started: (trial) => add(underWay, trial),
-    ended(trial, reachedBatch) {
+    ended(trial, { reachedBatch, left }) {
       const key = keyOf(trial.candidate);
       const { batch } = triedOf(trial.candidate, trial.runtime);
       underWay.set(
         key,
         underWay.get(key)!.filter((one) => one.batch !== batch),
       );
-      if (!reachedBatch) add(unreached, trial);
+      if (!reachedBatch) add(unreached, trial, left);
     },
-    cover: (compiled) => isCovered(unreached, compiled),
-    mayCover: (compiled) => isCovered(underWay, compiled),
+    cover: (compiled, by) =>
+      likeIt(unreached, compiled).some(
+        ({ left }) => left === undefined || isLate(left.now + compiled.bound.least(left.demand, true), by),
+      ),
+    mayCover: (compiled) => likeIt(underWay, compiled).length > 0,
+  };
+}
+
+/** A key that candidates have in common which differ in nothing but the batch of their decode. */
+export function exceptBatch(): (candidate: Candidate) => string {
+  const idOf = numbered<unknown>();
+  return ({ base, stages }) => {
+    const decode = stages.at(-1)!;
+    const before = stages.length > 1 ? stages[0] : undefined;
+    // Of a stage for both phases a large batch makes steps with more prompt tokens, too.
+    const tokens = decode.phases.length > 1 ? stepSizes(decode).maxTokens : 0;
+    return `${[base, before, decode.devices, decode.mesh].map(idOf).join()} ${tokens}`;
   };
 }

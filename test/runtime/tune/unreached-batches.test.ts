@@ -5,8 +5,13 @@ import { createPlanCompiler } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { candidateLabel, candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { demandOf } from '../../../compiler/planner/demand.js';
+import { kvView } from '../../../compiler/model/kv-window.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
+import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import { tune } from '../../../runtime/tune/tune.js';
+import { unreachedBatches } from '../../../runtime/tune/unreached-batches.js';
 import { machine, planOn, requests } from './machines.js';
 
 /** The graph with a larger batch in every stage that decodes, and steps as large as that; all else as it is. */
@@ -59,5 +64,23 @@ describe('a batch that is never reached', () => {
     expect(counts.needless).toBe(counts.simulated);
     const batches = ranked.map(({ plan }) => plan.stages[0]!.batchRequests);
     expect([...new Set(batches)].sort((a, b) => a - b)).toEqual([2, 50]);
+  });
+
+  it('says nothing of a larger one that might still be in time where the run was given up', () => {
+    const made = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
+    const plan = planOn(made);
+    const sizes = { microbatchTokens: [64], batchRequests: [50, 55] };
+    const [small, large] = findCandidates(plan, ['static'], sizes);
+    const demand = demandOf([{ promptTokens: 4, outputTokens: 20 }], kvView(plan.model.shape, 16));
+    const runtime = createPlanCompiler()(candidatePlan(small!)).runtime();
+    const bound = candidateBound(small!, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
+    const trial = { candidate: small!, plan: candidatePlan(small!), runtime, bound, by: 7 };
+    const larger = { candidate: large!, bound: { ...bound, least: () => 3 }, compiled: runtime };
+    const batches = unreachedBatches();
+    batches.started(trial);
+    expect([batches.mayCover(larger), batches.cover(larger, 7)]).toEqual([true, false]);
+    batches.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
+    expect(batches.mayCover(larger)).toBe(false);
+    expect([batches.cover(larger, 7), batches.cover(larger, 8.5)]).toEqual([true, false]);
   });
 });
