@@ -69,9 +69,10 @@ interface Packing {
 const READS = 3;
 /**
  * The same while steps are given to the device as well: those that waited for their turn then would have it behind a step
- * each time. Up to 256 MiB of staging memory, as for other reads.
+ * each time. So many at most, and no more than take so many bytes at once of the device's staging memory, which it keeps.
  */
-const READS_BESIDE_STEPS = 64;
+const MOST_READS_BESIDE_STEPS = 64;
+const STAGING_BYTES = 256 * 1024 * 1024;
 /** A piece of this size is copied by a command of its own as fast as it would be packed. */
 const DIRECT_BYTES = 32 * 1024;
 /** Bytes a thread moves at a time, and those of a workgroup. */
@@ -108,10 +109,24 @@ function pageKernel(direction: 'pack' | 'unpack', limits: DeviceLimits): KernelS
   });
 }
 
-/** Device bytes that moves of a rank's pages want for packing; 0 when they are copied where they lie. */
-export function packingBytes(groupPageBytes: readonly number[], pages: number): number {
+/** Bytes that moves of a rank's pages want. */
+export interface MoveBytes {
+  /** Of the largest chunk. */
+  readonly chunk: number;
+  /** On the device, for packing; 0 when pages are copied where they lie. */
+  readonly packing: number;
+}
+
+export function moveBytes(groupPageBytes: readonly number[], pages: number): MoveBytes {
   const partBytes = groupPageBytes.reduce((sum, bytes) => sum + bytes, 0);
-  return packs(groupPageBytes) ? Math.min(pages, chunkPages(partBytes)) * partBytes : 0;
+  const chunk = Math.min(pages, chunkPages(partBytes)) * partBytes;
+  return { chunk, packing: packs(groupPageBytes) ? chunk : 0 };
+}
+
+/** Staging memory comes in powers of two. */
+function readsBesideSteps(chunkBytes: number): number {
+  const most = Math.floor(STAGING_BYTES / 2 ** Math.ceil(Math.log2(chunkBytes)));
+  return Math.max(READS, Math.min(MOST_READS_BESIDE_STEPS, most));
 }
 
 function packs(groupPageBytes: readonly number[]): boolean {
@@ -124,22 +139,23 @@ function packs(groupPageBytes: readonly number[]): boolean {
 /**
  * Staging for a device.
  *
- * @param bytes the most that `packingBytes` says for a rank on the device; with 0 there is no packing
+ * @param bytes the most that `moveBytes` says for a rank on the device; with none of `packing` there is none
  */
-export async function openMoveStaging(device: Device, bytes: number): Promise<MoveStaging> {
+export async function openMoveStaging(device: Device, bytes: MoveBytes): Promise<MoveStaging> {
   let memory = new Uint8Array(0);
   const scratch = (size: number): Uint8Array => {
     if (memory.byteLength < size) memory = new Uint8Array(size);
     return memory.subarray(0, size);
   };
   const reads = createGate(READS);
-  const besideSteps = (steps: boolean): void => reads.widen(steps ? READS_BESIDE_STEPS : READS);
+  const beside = readsBesideSteps(bytes.chunk);
+  const besideSteps = (steps: boolean): void => reads.widen(steps ? beside : READS);
   const staging = { device, reads, pace: createPace(device), scratch, besideSteps };
-  if (bytes === 0) return { ...staging, free: () => undefined };
+  if (bytes.packing === 0) return { ...staging, free: () => undefined };
   const [pack, unpack] = await Promise.all(
     (['pack', 'unpack'] as const).map((one) => device.createKernel(pageKernel(one, device.limits))),
   );
-  const packed = device.createBuffer('packed KV pages', bytes);
+  const packed = device.createBuffer('packed KV pages', bytes.packing);
   const list = device.createBuffer('KV pages to move', CHUNK_PAGES * 4);
   return {
     ...staging,

@@ -6,9 +6,9 @@ import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
 import { pageOwners } from './page-owners.js';
-import { createPageMover, openMoveStaging, packingBytes } from './page-mover.js';
+import { createPageMover, moveBytes, openMoveStaging } from './page-mover.js';
 import type { PageGroup } from './page-group.js';
-import type { MoveStaging, PageMover } from './page-mover.js';
+import type { MoveBytes, MoveStaging, PageMover } from './page-mover.js';
 import type { PageVerifier } from './verify-pages.js';
 
 interface PoolRank {
@@ -69,20 +69,20 @@ export async function openPoolStaging(
   devices: ReadonlyMap<number, Device>,
   moves: boolean,
 ): Promise<ReadonlyMap<number, MoveStaging>> {
-  const wanted = (device: number): number =>
-    Math.max(
-      0,
-      ...pools.flatMap(({ ranks, pages }) =>
-        ranks
-          .filter((rank) => rank.device === device)
-          .map((rank) => packingBytes(groupBytes(rank, headBytes), pages)),
-      ),
+  const wanted = (device: number): MoveBytes => {
+    const all = pools.flatMap(({ ranks, pages }) =>
+      ranks
+        .filter((rank) => rank.device === device)
+        .map((rank) => moveBytes(groupBytes(rank, headBytes), pages)),
     );
+    return {
+      chunk: Math.max(0, ...all.map(({ chunk }) => chunk)),
+      packing: moves ? Math.max(0, ...all.map(({ packing }) => packing)) : 0,
+    };
+  };
   return new Map(
     await Promise.all(
-      [...devices].map(
-        async ([id, device]) => [id, await openMoveStaging(device, moves ? wanted(id) : 0)] as const,
-      ),
+      [...devices].map(async ([id, device]) => [id, await openMoveStaging(device, wanted(id))] as const),
     ),
   );
 }

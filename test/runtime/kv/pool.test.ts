@@ -35,6 +35,29 @@ function element(page: number, layer: number, head: number, word: number): numbe
 }
 
 describe('page pool', () => {
+  it.each([
+    [1, 64],
+    [4, 64],
+    [5, 32],
+    [64, 4],
+    [200, 3],
+  ])('reads pages of %i MiB beside steps in no more than 256 MiB, or three at once', async (size, most) => {
+    const headBytes = (size * 2 ** 20) / LAYERS / HEADS;
+    const pool = layOut('a', 1, 1, LAYERS, 0);
+    const devices = new Map([[0, memoryDevice()]]);
+    const { reads, besideSteps } = (await openPoolStaging([pool], headBytes, devices, true)).get(0)!;
+    let begun = 0;
+    const begin = (): Promise<void> => {
+      begun++;
+      return new Promise(() => undefined);
+    };
+    for (let i = 0; i < 100; i++) void reads.run(begin);
+    expect(begun).toBe(3);
+    besideSteps(true);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(begun).toBe(most);
+  });
+
   it('moves pages from one sharding to any other through the host tier without misplacing an element', async () => {
     const sharding = fc.record({
       pp: fc.constantFrom(1, 2, 3),
