@@ -5,12 +5,14 @@
  * transition begins behind them.
  */
 import type { VirtualClock } from './virtual-clock.js';
+import { firstWhole, lastInParts, type DeviceQueue, type DeviceStep } from './device-queue.js';
+import type { DeviceWork, PageMove } from './device-queue.js';
 import { createCourse, goOn, latest, type StepCourse } from './step-runs.js';
 
 export interface ClockDevices {
   /** Occupies devices together with a step: it begins once all are done with what they were given before. */
   readonly run: (devices: readonly number[], step: DeviceStep) => void;
-  /** Calls back when all of a step has been handed over: at once where that is in one piece. */
+  /** Calls back when all of a step in parts has been handed over. */
   readonly whenHandedOver: (work: DeviceWork, handedOver: () => void) => void;
   /**
    * Calls back when devices are through with a step that would be at its end now if nothing had held it up. They are
@@ -39,49 +41,6 @@ export interface ClockDevices {
   readonly whenCleared: (device: number, cleared: () => void) => void;
 }
 
-/** What is to be done on devices. */
-export interface DeviceStep {
-  /** Of a step that is handed over bit by bit: how it goes on from its beginning, as far as that is known. */
-  readonly inParts: (() => Pick<StepCourse, 'runs' | 'timeOf'>) | undefined;
-  readonly begin: (work: DeviceWork) => void;
-}
-
-/** A step in the queues of its devices, or a moment that comes when all before it is over. */
-export interface DeviceWork {
-  readonly kind: 'step' | 'moment';
-  readonly devices: readonly number[];
-  readonly inParts: DeviceStep['inParts'];
-  /** Queues in which something is before it. */
-  behind: number;
-  /** Called when it begins. */
-  readonly first: (work: DeviceWork) => void;
-  begun: boolean;
-  start: number;
-  over: boolean;
-  /** Of a step in parts that anything has come between. */
-  course: StepCourse | undefined;
-  /** What looks again at that once a move that it waits for has begun. */
-  blocked: (() => void)[] | undefined;
-}
-
-/** A page move in the queue of its device. */
-interface PageMove {
-  readonly kind: 'move';
-  readonly device: number;
-  /** Called when it begins; says when it will be over. */
-  readonly begin: (over: () => void) => number;
-  /** The step in parts that it comes behind a run of. */
-  readonly after: DeviceWork | undefined;
-  readonly run: number;
-  /** The step of which a run waits for it. */
-  holds: DeviceWork | undefined;
-  /** Its beginning has come, or is to come at a time that is known. */
-  due: boolean;
-  begun: boolean;
-  start: number;
-  end: number;
-}
-
 interface Waiting {
   /** Steps that must still leave. */
   left: number;
@@ -91,7 +50,7 @@ interface Waiting {
 /** What there is to know of a device. Every step asks, so none of it is absent. */
 interface DeviceState {
   /** Work given to it and not over. What does not wait for what is before it may be under way as well. */
-  readonly queue: (DeviceWork | PageMove)[];
+  readonly queue: DeviceQueue;
   /** Since when the first of them is the first. */
   headSince: number;
   /** Moves in the queue that have not begun, and until when those that have go on. */
@@ -382,20 +341,4 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       else waiting.push({ left: inside, cleared: wait });
     },
   };
-}
-
-/** The first of a queue that a move behind it waits for the end of. */
-function firstWhole(queue: DeviceState['queue']): DeviceWork | PageMove | undefined {
-  for (const work of queue)
-    if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;
-  return undefined;
-}
-
-/** The last of a queue that is handed over bit by bit. */
-function lastInParts(queue: DeviceState['queue']): DeviceWork | undefined {
-  for (let i = queue.length - 1; i >= 0; i--) {
-    const work = queue[i]!;
-    if (work.kind === 'step' && work.inParts !== undefined) return work;
-  }
-  return undefined;
 }

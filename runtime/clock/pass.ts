@@ -18,7 +18,8 @@ import type { ProgramTraffic, StepSeconds } from '../../compiler/cost/program-co
 import type { Road, Roads } from '../../compiler/reshard/roads.js';
 import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
 import { createDeviceTurns } from './device-turns.js';
-import type { ClockDevices, DeviceWork } from './devices.js';
+import type { DeviceWork } from './device-queue.js';
+import type { ClockDevices } from './devices.js';
 import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
 import { stepRuns, type StepCourse } from './step-runs.js';
