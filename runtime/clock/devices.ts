@@ -156,8 +156,16 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     }
     const course = courseOf(after);
     if (course.run > run) return now();
-    const late = course.late[after.devices.indexOf(device)];
-    return late === undefined ? undefined : course.timeOf(course.runs.ends[run]!) + late;
+    return runEnd(after, course, device);
+  };
+  /** When a device is done with the run that was handed over last; undefined while that cannot be said. */
+  const runEnd = (
+    { devices }: DeviceWork,
+    { run, runs, timeOf, late }: StepCourse,
+    device: number,
+  ): number | undefined => {
+    const own = late[devices.indexOf(device)];
+    return own === undefined ? undefined : timeOf(runs.ends[run]!) + own;
   };
   const beginMove = (move: PageMove): void => {
     const { device, holds } = move;
@@ -190,7 +198,15 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     if (ready === undefined) return;
     first.due = true;
     if (ready <= now()) beginMove(first);
-    else clock.at(ready, () => beginMove(first));
+    else clock.at(ready, () => beginWhenThrough(first));
+  };
+  /** On a processor that others share what a move waits for may have become slower meanwhile. */
+  const beginWhenThrough = (move: PageMove): void => {
+    const { device, after, run } = move;
+    const course = after!.course;
+    const end = after!.over || course?.run !== run ? undefined : runEnd(after!, course, device);
+    if (end !== undefined && end > now() * (1 + ROUNDING)) clock.at(end, () => beginWhenThrough(move));
+    else beginMove(move);
   };
   const add = (work: DeviceWork): void => {
     for (const device of work.devices) {

@@ -1,0 +1,44 @@
+/** Page moves between the runs of a step that is handed over bit by bit. */
+import { expect, it } from 'vitest';
+import { createClockDevices } from '../../../runtime/clock/devices.js';
+import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
+
+/** When a move begins that is asked for in second 1, on a device whose step has a first run of 4 s. */
+function begunAt(slowdowns: readonly (readonly [at: number, slowdown: number])[]): number {
+  const clock = createVirtualClock();
+  const devices = createClockDevices(clock);
+  // How far the step is at a time, and how many seconds one of it takes from there on.
+  let [done, at, slowdown] = [0, 0, 1];
+  const runs = { ends: [4, 9], handed: [6], exchanged: [true], lastSubmit: 0 };
+  const timeOf = (seconds: number): number => at + (seconds - done) * slowdown;
+  for (const [from, next] of slowdowns)
+    clock.at(from, () => {
+      done += (from - at) / slowdown;
+      [at, slowdown] = [from, next];
+    });
+  let begun = NaN;
+  devices.run([0], { inParts: () => ({ runs, timeOf }), begin: () => undefined });
+  clock.at(1, () =>
+    devices.movePages(0, (over) => {
+      begun = clock.now();
+      clock.at(begun + 1, over);
+      return begun + 1;
+    }),
+  );
+  while (clock.advance());
+  return begun;
+}
+
+it('begin behind the run that the step was at', () => {
+  expect(begunAt([])).toBe(4);
+});
+
+it('wait for it as long as it takes, also where others slow it on a processor that they share', () => {
+  expect(begunAt([[2, 2]])).toBe(6);
+  expect(
+    begunAt([
+      [2, 2],
+      [5, 4],
+    ]),
+  ).toBe(7);
+});
