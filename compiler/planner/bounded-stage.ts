@@ -8,7 +8,7 @@ import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import type { GroupHardware } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
-import { leastPages, mostPages } from '../model/kv-window.js';
+import { mostPages } from '../model/kv-window.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
@@ -22,6 +22,7 @@ import {
   type StageKv,
   type StageNeeds,
 } from './kv-room.js';
+import { mostHeld } from './held-prompts.js';
 import type { StageLoad } from './stage-load.js';
 import { placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
@@ -109,9 +110,9 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   return laid;
 }
 
-/** Each holds the pages of its prompt and of its next token, as far as that is seen. */
-export function sequencesIn({ mesh }: Stage, pages: number, { shortestPrompt, kv }: Demand): number {
-  return mesh.dp * Math.floor(pages / Math.max(1, leastPages(kv, shortestPrompt + 1)));
+/** Each holds the pages of its prompt, as far as that is seen. */
+export function sequencesIn({ mesh }: Stage, pages: number, { prompts }: Demand): number {
+  return mostHeld(prompts, mesh.dp * pages);
 }
 
 export function holds({ phases }: Stage, pages: number, { longest, longestDecoding, kv }: Demand): boolean {

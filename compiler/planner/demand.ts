@@ -2,6 +2,7 @@
 
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
+import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
 
 export interface RequestLengths {
   readonly promptTokens: number;
@@ -46,6 +47,8 @@ export interface Demand {
   readonly longestDecoding: number;
   /** Tokens that a prompt may have in pages of another. */
   readonly longestPrefix: number;
+  /** Prompts of all requests, done or not. */
+  readonly prompts: HeldPrompts;
   readonly kv: KvView;
 }
 
@@ -55,12 +58,14 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
+  const own: number[] = [];
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
     // The last token of a prompt is computed in any case.
     const found = Math.min(prefix?.tokens ?? 0, prompt - 1);
     const sharedPages = Math.floor((prefix?.tokens ?? 0) / pageTokens);
     promptTokens += prompt - found;
+    own.push(prompt - found);
     promptPairs += (prompt * (prompt + 1) - found * (found + 1)) / 2;
     decodeRows += rows;
     decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
@@ -89,6 +94,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       shortestPrompt,
       shortestOutput,
       longestOutput,
+      prompts: heldPrompts(own, kv),
       kv,
     },
   };
@@ -144,5 +150,6 @@ export function repeated(demand: Demand, times: number): Demand {
     decodePages: demand.decodePages * times,
     decoding: demand.decoding * times,
     decodingPages: demand.decodingPages * times,
+    prompts: repeatedPrompts(demand.prompts, times),
   };
 }

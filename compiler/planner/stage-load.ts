@@ -2,9 +2,9 @@
  * What bounds count of a stage: its load, the work of its steps, and seconds of that on its devices.
  */
 import type { TotalWork } from '../cost/least-cost.js';
-import { leastPages } from '../model/kv-window.js';
 import type { Stage } from '../plan/plan.js';
 import type { Demand } from './demand.js';
+import { mostHeld } from './held-prompts.js';
 import type { PlaceCosts } from './place-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
@@ -32,8 +32,7 @@ export function decodeWork(
   evenly = false,
 ): DecodeWork {
   const { dp, pp } = stage.mesh;
-  const held = Math.max(1, leastPages(demand.kv, demand.shortestPrompt));
-  const running = Math.max(1, Math.min(stage.batchRequests, Math.floor(room / held)));
+  const running = Math.max(1, Math.min(stage.batchRequests, mostHeld(demand.prompts, room)));
   const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
