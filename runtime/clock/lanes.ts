@@ -32,9 +32,9 @@ export interface LinkedWork {
   readonly lanes: readonly LaneShare[];
   readonly bytes: number;
   /** No lane is occupied for longer than the seconds of the exchange, whatever crosses it. */
-  readonly capped?: boolean;
+  readonly capped: boolean;
   /** What the lanes carry are weights. */
-  readonly weights?: boolean;
+  readonly weights: boolean;
 }
 
 export interface Lanes {
@@ -68,19 +68,16 @@ interface TransferWork extends Pick<LinkedWork, 'seconds' | 'bytes'> {
   readonly weights: boolean;
 }
 
-/** Bytes per second of a lane or a road. */
-function rateOf(
-  { bandwidth, weights = bandwidth }: Pick<Road, 'bandwidth' | 'weights'>,
-  areWeights: boolean,
-): number {
-  return areWeights ? weights : bandwidth;
+/** Bytes per second of a lane. */
+function rateOf(lane: UsedLane, areWeights: boolean): number {
+  return areWeights ? lane.weights : lane.bandwidth;
 }
 
 /** Seconds that a lane needs for the work, had the work all of it. */
 function fullSeconds(
   lane: UsedLane,
   times: number,
-  { bytes, exchange, capped, weights = false }: LinkedWork,
+  { bytes, exchange, capped, weights }: LinkedWork,
 ): number {
   const seconds = (times * bytes) / rateOf(lane, weights);
   return capped ? Math.min(seconds, exchange) : seconds;
@@ -91,10 +88,10 @@ function fullSeconds(
  */
 export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
-  const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => ({
-    ...{ bandwidth, weights, book: createLaneBook() },
-    ...{ carried: 0, occupied: 0 },
-  });
+  const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => {
+    const book = createLaneBook();
+    return { bandwidth, weights, book, carried: 0, occupied: 0 };
+  };
   const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
   /**
@@ -165,7 +162,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     transfer(road, bytes, ready, what) {
       if (bytes === 0) return { start: ready, end: ready };
       const weights = what === 'weights';
-      const seconds = bytes / rateOf(road, weights);
+      const seconds = bytes / ((weights ? road.weights : undefined) ?? road.bandwidth);
       if (isFree(road, ready))
         return { start: ready, end: cross(road, { seconds, bytes, weights }, ready) + road.latency };
       const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
@@ -173,7 +170,8 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       for (const { lane } of lanes) start = Math.max(start, freeFrom(laneAt(lane).book, ready));
       return {
         start,
-        end: share({ seconds, exchange: seconds, lanes, bytes, weights }, start) + road.latency,
+        end:
+          share({ seconds, exchange: seconds, lanes, bytes, capped: false, weights }, start) + road.latency,
       };
     },
     use: () =>

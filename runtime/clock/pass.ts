@@ -120,6 +120,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
         lanes: ring,
         bytes: ringBytes(traffic, group.devices.length),
         capped: group.declaredExchange,
+        weights: false,
       },
       start,
     );

@@ -30,6 +30,9 @@ const gpu = (id: number): string => `gpu[${id}]`;
 const send = (lanes: Lanes, to: string, bytes: number, ready = 0, from = gpu(0)): number =>
   lanes.transfer(lanes.roads.between(from, to)!, bytes, ready).end;
 
+/** What the lanes carry is not declared, and not weights. */
+const PLAIN = { capped: false, weights: false };
+
 describe('lanes', () => {
   it('takes the sum of two transfers over one lane, the longer of two over two', () => {
     const one = lanesAt();
@@ -61,7 +64,7 @@ describe('lanes', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
     // Ten seconds, of which four are exchanges at full rate: 40% of the lane.
-    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200 };
+    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200, ...PLAIN };
     expect(lanes.share(work, 0)).toBe(10);
     expect(send(lanes, gpu(1), 600)).toBeCloseTo(10, 12);
     expect(send(lanes, gpu(1), 50)).toBeCloseTo(10.5, 12);
@@ -70,21 +73,21 @@ describe('lanes', () => {
   it('slows the exchanges of work by what others have of the lane, and nothing else of it', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
-    lanes.share({ seconds: 100, exchange: 50, lanes: [{ lane, times: 1 }], bytes: 5000 }, 0);
-    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200 };
+    lanes.share({ seconds: 100, exchange: 50, lanes: [{ lane, times: 1 }], bytes: 5000, ...PLAIN }, 0);
+    const work: LinkedWork = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 200, ...PLAIN };
     expect(lanes.share(work, 0)).toBeCloseTo(6 + 4 / 0.5, 12);
     // Behind a transfer that has all of it, work begins when that is over.
     expect(send(lanes, gpu(3), 300, 0, gpu(2))).toBe(3);
     const [other] = lanes.roads.between(gpu(2), gpu(3))!.lanes;
     expect(
-      lanes.share({ seconds: 2, exchange: 1, lanes: [{ lane: other!, times: 1 }], bytes: 100 }, 1),
+      lanes.share({ seconds: 2, exchange: 1, lanes: [{ lane: other!, times: 1 }], bytes: 100, ...PLAIN }, 1),
     ).toBeCloseTo(5, 12);
   });
 
   it('lets exchanges cross a lane no faster than declared, nor longer', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
-    const work = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 300 };
+    const work = { seconds: 10, exchange: 4, lanes: [{ lane, times: 2 }], bytes: 300, ...PLAIN };
     expect(lanes.share({ ...work, capped: true }, 0)).toBe(10);
     // Every byte crosses it, and it is occupied for as long as declared.
     expect(lanes.use().map(({ bytes, busy }) => [bytes, busy])).toEqual([[600, 4]]);
@@ -128,7 +131,7 @@ describe('lanes', () => {
           const end =
             beside === null
               ? lanes.transfer(road, bytes, ready).end
-              : lanes.share({ seconds, exchange: alone, lanes: shares, bytes }, ready);
+              : lanes.share({ seconds, exchange: alone, lanes: shares, bytes, ...PLAIN }, ready);
           expect(end).toBeGreaterThanOrEqual((ready + seconds) * (1 - 1e-12));
           for (const lane of road.lanes) carried.set(lane, (carried.get(lane) ?? 0) + bytes);
           last = Math.max(last, end);
