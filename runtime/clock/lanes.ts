@@ -94,6 +94,9 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   };
   const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
+  // Of the work at hand, lane by lane: every step of a simulation shares some.
+  const sharing: UsedLane[] = [];
+  const fulls: number[] = [];
   /**
    * State: a part `left` of the work is still to be done at time `at`. Step: as long as what is free of the lanes stays
    * the same, the exchanges take as long as the slowest lane needs with what is free of it, all else takes its time.
@@ -102,34 +105,35 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     const { seconds, exchange, lanes, bytes } = work;
     if (bytes === 0) return start + seconds;
     const time = now();
-    for (const { lane, times } of lanes) {
+    for (let i = 0; i < lanes.length; i++) {
+      const { lane, times } = lanes[i]!;
       const each = laneAt(lane);
+      const full = fullSeconds(each, times, work);
       each.carried += times * bytes;
-      each.occupied += fullSeconds(each, times, work);
+      each.occupied += full;
+      sharing[i] = each;
+      fulls[i] = full;
     }
     let at = start;
     let left = 1;
     for (;;) {
       let slowest = exchange;
       let until = Infinity;
-      for (const { lane, times } of lanes) {
-        const each = laneAt(lane);
-        const full = fullSeconds(each, times, work);
+      for (let i = 0; i < lanes.length; i++) {
+        const { book } = sharing[i]!;
+        const full = fulls[i]!;
         // As a rule nothing else is on its way.
-        if (each.book.freeAfter <= at) {
+        if (book.freeAfter <= at) {
           if (full > slowest) slowest = full;
         } else {
-          slowest = Math.max(slowest, full / freePart(each.book, at));
-          until = Math.min(until, freeUntil(each.book, at));
+          slowest = Math.max(slowest, full / freePart(book, at));
+          until = Math.min(until, freeUntil(book, at));
         }
       }
       const whole = seconds - exchange + slowest;
       const end = Math.min(until, at + left * whole);
       if (Number.isFinite(whole))
-        for (const { lane, times } of lanes) {
-          const each = laneAt(lane);
-          take(each.book, at, end, fullSeconds(each, times, work) / whole, time);
-        }
+        for (let i = 0; i < lanes.length; i++) take(sharing[i]!.book, at, end, fulls[i]! / whole, time);
       if (end < until || until === Infinity) return end;
       left -= (end - at) / whole;
       at = end;
