@@ -34,7 +34,7 @@ export function decodeWork(
   const { dp, pp } = stage.mesh;
   const running = Math.max(1, Math.min(stage.batchRequests, mostHeld(demand.prompts, room)));
   const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
-  // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompt.
+  // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompts.
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
   const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
   const tokens = demand.decodeRows / dp;
