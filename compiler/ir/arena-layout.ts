@@ -6,6 +6,7 @@
  * that is asked for and nothing else is there; each of the others takes the smallest hole that has room for it, those
  * first that a transition keeps.
  */
+import { firstAbove } from '../first-above.js';
 import { groupBy } from '../group-by.js';
 import { roundUp } from './device-layout.js';
 import { hasPadding } from './in-place.js';
@@ -154,24 +155,12 @@ interface Taken {
   readonly ends: number[];
 }
 
-/** Index of the first range that ends behind an address. */
-function firstBehind({ ends }: Taken, address: number): number {
-  let low = 0;
-  let high = ends.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ends[middle]! > address) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
-
 /**
  * Takes a free range. Neighbours between which no weight could begin become one: then few are left to look at.
  */
 function take(taken: Taken, start: number, end: number): void {
   const { starts, ends } = taken;
-  const place = firstBehind(taken, start);
+  const place = firstAbove(taken.ends, start);
   const back = place > 0 && roundUp(ends[place - 1]!, ALIGNMENT) >= start;
   const on = place < starts.length && roundUp(end, ALIGNMENT) >= starts[place]!;
   if (back && on) {
@@ -187,7 +176,7 @@ function take(taken: Taken, start: number, end: number): void {
 }
 
 function isFree(taken: Taken, start: number, end: number): boolean {
-  const next = firstBehind(taken, start);
+  const next = firstAbove(taken.ends, start);
   return next === taken.starts.length || taken.starts[next]! >= end;
 }
 

@@ -5,6 +5,7 @@
  * because what the old residence has there are the same elements. The ranges are exact; what cannot be taken apart, a
  * quantised block, counts as absent unless all of it is there.
  */
+import { firstAbove } from '../first-above.js';
 import { groupBy } from '../group-by.js';
 import { WEIGHT_FORMATS } from '../model/weight-types.js';
 import { bufferRectangle } from './pieces.js';
@@ -136,7 +137,7 @@ function withoutOthers(
   const { weights: others, ends } = placed;
   const end = spot.offset + spot.bytes;
   let left = ranges;
-  for (let index = firstBehind(ends, spot.offset); index < others.length && left.length > 0; index++) {
+  for (let index = firstAbove(ends, spot.offset); index < others.length && left.length > 0; index++) {
     const { id, spot: place } = others[index]!;
     if (place.offset >= end) break;
     const same = sameBytes(moves, weight, spot, id, place);
@@ -348,18 +349,6 @@ function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap
     return [buffer, { weights: inOrder, ends }] as const;
   });
   return new Map(buffers);
-}
-
-/** Index of the first of the ends in order that is behind an offset. */
-function firstBehind(ends: Float64Array, offset: number): number {
-  let low = 0;
-  let high = ends.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ends[middle]! <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Ranges without what others cover, in order. */

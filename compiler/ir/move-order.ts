@@ -11,6 +11,7 @@
  * Example: old `A B`, new `b a` (halves of B and A): both are in the other's way; `a` stashes its part of A, then `b`
  * is written over A, then `a` from the stash.
  */
+import { firstAbove } from '../first-above.js';
 import { groupBy } from '../group-by.js';
 import { overlaps } from './weight-arena.js';
 import type { Spot } from './weight-arena.js';
@@ -79,15 +80,22 @@ interface Conflicts<T> {
 
 function conflicts<T>(jobs: readonly WeightJob<T>[]): Conflicts<T> {
   const byOffset = [...jobs].sort((a, b) => a.target.offset - b.target.offset);
-  const places = groupBy(byOffset, ({ target }) => target.buffer);
+  const places = new Map(
+    [...groupBy(byOffset, ({ target }) => target.buffer)].map(([buffer, inside]) => {
+      const ends = Float64Array.from(inside, ({ target }) => target.offset + target.bytes);
+      return [buffer, { inside, ends }] as const;
+    }),
+  );
   const readersOf = new Map(jobs.map((job): [WeightJob<T>, WeightJob<T>[]] => [job, []]));
   const inWayOf = new Map<WeightJob<T>, WeightJob<T>[]>();
   for (const job of jobs) {
     const met = new Set<WeightJob<T>>();
     for (const read of job.reads) {
-      const inBuffer = places.get(read.buffer) ?? [];
-      for (let at = firstEndingBehind(inBuffer, read.offset); at < inBuffer.length; at++) {
-        const other = inBuffer[at]!;
+      const there = places.get(read.buffer);
+      if (there === undefined) continue;
+      const { inside, ends } = there;
+      for (let at = firstAbove(ends, read.offset); at < inside.length; at++) {
+        const other = inside[at]!;
         if (other.target.offset >= read.offset + read.bytes) break;
         if (other !== job && overlaps(read, other.target)) met.add(other);
       }
@@ -96,16 +104,4 @@ function conflicts<T>(jobs: readonly WeightJob<T>[]): Conflicts<T> {
     for (const target of met) readersOf.get(target)!.push(job);
   }
   return { readersOf, inWayOf };
-}
-
-/** Index of the first of the places in order that ends behind an offset. */
-function firstEndingBehind<T>(jobs: readonly WeightJob<T>[], offset: number): number {
-  let [low, high] = [0, jobs.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const { target } = jobs[middle]!;
-    if (target.offset + target.bytes > offset) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -4,6 +4,7 @@
  *
  *     prompts of 1, 2 and 9 pages: 3 pages hold two sequences, and so do 11
  */
+import { firstAbove } from '../first-above.js';
 import { leastPages, type KvView } from '../model/kv-window.js';
 
 /** Prompts by their pages, shortest first: of the first so many kinds of them together. */
@@ -40,12 +41,7 @@ function summed(kinds: readonly (readonly [pages: number, count: number])[]): He
 /** Sequences that so many pages hold at most. */
 export function mostHeld({ pages, count, total }: HeldPrompts, room: number): number {
   // The first kind of which not all have room.
-  let [low, high] = [0, total.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (total[middle]! <= room) low = middle + 1;
-    else high = middle;
-  }
-  const [before, taken] = low === 0 ? [0, 0] : [count[low - 1]!, total[low - 1]!];
-  return low === total.length ? before : before + Math.floor((room - taken) / pages[low]!);
+  const kind = firstAbove(total, room);
+  const [before, taken] = kind === 0 ? [0, 0] : [count[kind - 1]!, total[kind - 1]!];
+  return kind === total.length ? before : before + Math.floor((room - taken) / pages[kind]!);
 }
