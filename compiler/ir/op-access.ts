@@ -74,3 +74,18 @@ function picked(
 function exchange(reads: readonly number[], writes: readonly number[]): OpAccess {
   return { reads, writes, readsKv: false, writesKv: false, communicates: true };
 }
+
+/** What ops order each other by. Slots have their own numbers, other resources numbers below 0. */
+export const EXCHANGE = -1;
+const NO_LAYER = -2;
+
+/** The KV pages of a layer; those that no layer is named for are a resource of their own. */
+export function pagesOf(layer: number | undefined): number {
+  return layer === undefined ? NO_LAYER : NO_LAYER - 1 - layer;
+}
+
+export function resourceName(resource: number): string {
+  if (resource >= 0) return `slot ${resource}`;
+  if (resource === EXCHANGE) return 'the exchange';
+  return `the pages of layer ${resource === NO_LAYER ? undefined : NO_LAYER - 1 - resource}`;
+}

@@ -11,7 +11,7 @@ import {
   type OperandSpec,
 } from './kernel-table.js';
 import { isQuantised, vectorType, type WeightType } from '../model/weight-types.js';
-import { opAccess, type OpAccess } from './op-access.js';
+import { EXCHANGE, opAccess, pagesOf, resourceName, type OpAccess } from './op-access.js';
 import { activationStride } from './device-layout.js';
 import type { KvPool, RuntimeStage, RuntimeWeight } from './runtime-graph.js';
 import type { AllGatherOp, KernelOp, Operand, Program, RuntimeOp } from './runtime-program.js';
@@ -256,7 +256,7 @@ function verifyOrder(program: Program, touched: readonly OpAccess[]): string[] {
       for (const user of earlier) {
         if (!writes && !user.writes) continue;
         if (user.op !== index && (mine[user.op >> 5]! & (1 << (user.op & 31))) === 0)
-          problems.push(`op ${index} does not wait for op ${user.op}, which uses ${nameOf(resource)}`);
+          problems.push(`op ${index} does not wait for op ${user.op}, which uses ${resourceName(resource)}`);
       }
       if (writes) users.set(resource, [{ op: index, writes }]);
       else if (earlier.at(-1)!.op !== index) earlier.push({ op: index, writes });
@@ -277,18 +277,4 @@ function verifyOrder(program: Program, touched: readonly OpAccess[]): string[] {
 interface ResourceUser {
   readonly op: number;
   readonly writes: boolean;
-}
-
-/** Slots have their own numbers, other resources numbers below 0. */
-const EXCHANGE = -1;
-const NO_LAYER = -2;
-
-function pagesOf(layer: number | undefined): number {
-  return layer === undefined ? NO_LAYER : NO_LAYER - 1 - layer;
-}
-
-function nameOf(resource: number): string {
-  if (resource >= 0) return `slot ${resource}`;
-  if (resource === EXCHANGE) return 'the exchange';
-  return `the pages of layer ${resource === NO_LAYER ? undefined : NO_LAYER - 1 - resource}`;
 }

@@ -6,7 +6,7 @@
  * not values, are the resources, reuse of a buffer is a dependency like any other. A wait that another wait already
  * implies is left out.
  */
-import { opAccess, type DraftOp } from '../ir/op-access.js';
+import { EXCHANGE, opAccess, pagesOf, type DraftOp } from '../ir/op-access.js';
 import type { ProgramValue } from '../ir/runtime-program.js';
 
 /** Indices of the ops each op waits for, ascending. */
@@ -46,13 +46,6 @@ export function dependencies(
     if (access.communicates) write(EXCHANGE, index);
     return ancestors.reduce(waits);
   });
-}
-
-/** Slots have their own numbers, other resources numbers below 0. */
-const EXCHANGE = -1;
-
-function pagesOf(layer: number | undefined): number {
-  return layer === undefined ? -2 : -3 - layer;
 }
 
 interface Resource {
