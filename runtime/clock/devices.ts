@@ -270,8 +270,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   };
   return {
     run(devices, { inParts, begin }) {
-      const work = queued('step', devices, begin, inParts);
-      add(work);
+      add(queued('step', devices, begin, inParts));
     },
     whenHandedOver(work, handedOver) {
       const { runs, timeOf } = work.inParts!();

@@ -64,9 +64,7 @@ interface UsedLane {
 }
 
 /** What goes over a road by itself. */
-interface TransferWork extends Pick<LinkedWork, 'seconds' | 'bytes'> {
-  readonly weights: boolean;
-}
+type TransferWork = Pick<LinkedWork, 'seconds' | 'bytes' | 'weights'>;
 
 /** Bytes per second of a lane. */
 function rateOf(lane: UsedLane, areWeights: boolean): number {
@@ -166,7 +164,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     transfer(road, bytes, ready, what) {
       if (bytes === 0) return { start: ready, end: ready };
       const weights = what === 'weights';
-      const seconds = bytes / ((weights ? road.weights : undefined) ?? road.bandwidth);
+      const seconds = bytes / (weights ? (road.weights ?? road.bandwidth) : road.bandwidth);
       if (isFree(road, ready))
         return { start: ready, end: cross(road, { seconds, bytes, weights }, ready) + road.latency };
       const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));

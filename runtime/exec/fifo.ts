@@ -4,15 +4,11 @@ export interface Fifo {
   run<T>(work: () => Promise<T>): Promise<T>;
 }
 
+const ONE = [undefined];
+
 export function createFifo(): Fifo {
-  let tail: Promise<unknown> = Promise.resolve();
-  return {
-    run<T>(work: () => Promise<T>): Promise<T> {
-      const turn = tail.then(work, work);
-      tail = turn.catch(() => undefined);
-      return turn;
-    },
-  };
+  const fifos = createFifos<undefined>();
+  return { run: (work) => fifos.run(ONE, work) };
 }
 
 /** Locks of several things, of which a work may need some at once. They are handed out in the order they were asked for. */

@@ -11,7 +11,7 @@ import type { Simulation } from '../../../runtime/clock/simulation.js';
 import { createTimeline } from '../../../runtime/clock/timeline.js';
 import { openEngine } from '../../../runtime/engine/open.js';
 import type { Slice, TraceArgs, Tracer } from '../../../runtime/trace/tracer.js';
-import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+import { makePlan, type PlanOptions, type StageOptions } from '../../compiler/support/make-plan.js';
 import { submitRequests } from '../../../bench/support/requests.js';
 import { virtualDevices } from '../support/virtual-devices.js';
 
@@ -117,6 +117,17 @@ function simulated(plan: Plan, prompts: readonly number[], newTokens: number): R
 
 const SHAPE = { layers: 4, hidden: 32, heads: 8, kvHeads: 4, headDim: 8, ffn: 48, vocab: 64, context: 256 };
 
+/** Two stages that take turns on the same devices. */
+function onOneSet(prefill: StageOptions['mesh'], decode: StageOptions['mesh']): PlanOptions {
+  return {
+    shape: SHAPE,
+    stages: [
+      { name: 'prefill', mesh: prefill, microbatchTokens: 48 },
+      { name: 'decode', mesh: decode, batchRequests: 4 },
+    ],
+  };
+}
+
 /** Steps of several of these, or of less than one. */
 const LONG = [100, 20, 130, 70, 33, 90, 61, 110, 40, 75];
 it.each<[string, readonly number[], PlanOptions]>([
@@ -173,17 +184,7 @@ it.each<[string, readonly number[], PlanOptions]>([
     LONG,
     { shape: SHAPE, stages: [{ name: 'serve', mesh: { dp: 2, pp: 2, tp: 2 }, microbatchTokens: 48 }] },
   ],
-  [
-    'two stages that share a pipeline of tp ranks',
-    LONG,
-    {
-      shape: SHAPE,
-      stages: [
-        { name: 'prefill', mesh: { pp: 2, tp: 2 }, microbatchTokens: 48 },
-        { name: 'decode', mesh: { pp: 2, tp: 2 }, batchRequests: 4 },
-      ],
-    },
-  ],
+  ['two stages that share a pipeline of tp ranks', LONG, onOneSet({ pp: 2, tp: 2 }, { pp: 2, tp: 2 })],
   [
     'tp ranks of which some have the same heads, on either side',
     LONG,
@@ -195,38 +196,12 @@ it.each<[string, readonly number[], PlanOptions]>([
       ],
     },
   ],
-  [
-    'devices that change from a pipeline to tp ranks',
-    LONG,
-    {
-      shape: SHAPE,
-      stages: [
-        { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 48 },
-        { name: 'decode', mesh: { tp: 4 }, batchRequests: 4 },
-      ],
-    },
-  ],
-  [
-    'devices that change from tp ranks to a pipeline',
-    LONG,
-    {
-      shape: SHAPE,
-      stages: [
-        { name: 'prefill', mesh: { tp: 4 }, microbatchTokens: 48 },
-        { name: 'decode', mesh: { pp: 4 }, batchRequests: 4 },
-      ],
-    },
-  ],
+  ['devices that change from a pipeline to tp ranks', LONG, onOneSet({ pp: 4 }, { tp: 4 })],
+  ['devices that change from tp ranks to a pipeline', LONG, onOneSet({ tp: 4 }, { pp: 4 })],
   [
     'devices that change from a pipeline of tp ranks to two groups of them',
     LONG,
-    {
-      shape: SHAPE,
-      stages: [
-        { name: 'prefill', mesh: { pp: 2, tp: 2 }, microbatchTokens: 48 },
-        { name: 'decode', mesh: { dp: 2, tp: 2 }, batchRequests: 4 },
-      ],
-    },
+    onOneSet({ pp: 2, tp: 2 }, { dp: 2, tp: 2 }),
   ],
   [
     'moves of many chunks out of a pipeline',
