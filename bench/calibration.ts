@@ -2,23 +2,26 @@
  * How far simulations on a calibrated machine are from runs on it: calibrates four devices, runs plans of the throughput
  * benchmark, simulates each, and prints seconds of both by category with the error. Runs let kernels end before each
  * exchange, so that the two can be told apart. What else the machine does meanwhile shows in both, but hardly to the same
- * part: how much of the processors that had is printed.
+ * part: how much of the processors that had is printed. A machine that nothing else uses may still change its speed: some
+ * kernels are timed before and after the calibration and every run, and the error is printed as well as it would be had
+ * the run gone at the speed of the calibration.
  *
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { againstReport, describeAgainst, readRun } from '../cli/against.js';
+import { againstReport, describeAgainst, describeError, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { oneFileHost } from '../compiler/host.js';
 import type { Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
-import { calibrate } from '../runtime/device/calibrate.js';
+import { calibrate, measurePace } from '../runtime/device/calibrate.js';
 import { listAdapters } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
+import type { Device } from '../runtime/device/device.js';
 import { openEngine } from '../runtime/engine/open.js';
 import { openTraceFile } from '../runtime/trace/trace-file.js';
 import { submitRequests } from './support/requests.js';
@@ -27,14 +30,12 @@ import { CASES, compile, PLANS } from './support/throughput-plans.js';
 const DEVICES = 4;
 
 /** The topology that a calibration of this machine writes. */
-async function calibratedTopology(): Promise<Topology> {
+async function calibratedTopology(devices: readonly Device[]): Promise<Topology> {
   const [adapter] = await listAdapters();
   if (adapter === undefined) throw new Error('no adapter');
-  const devices = await openDevices(DEVICES);
   const before = processorSeconds();
   const measured = await calibrate(devices, () => undefined);
-  console.log(`${others(before)} while this was measured`);
-  for (const device of devices) device.destroy();
+  console.log(`${foreignWork(before)} while this was measured`);
   const memory = memoryOf(adapter, DEVICES, totalmem());
   const text = calibratedPlan({ name: 'here', adapter, measured, ...memory });
   console.log(`${describeCalibration(measured)}\n\n${text}`);
@@ -65,7 +66,7 @@ function processorSeconds(): ProcessorSeconds {
 }
 
 /** What part of the processors other work has had since then. */
-function others(since: ProcessorSeconds): string {
+function foreignWork(since: ProcessorSeconds): string {
   const now = processorSeconds();
   const foreign = now.work - since.work - (now.own - since.own);
   return `other work had ${Math.round((100 * Math.max(0, foreign)) / (now.all - since.all))}% of the processors`;
@@ -74,7 +75,25 @@ function others(since: ProcessorSeconds): string {
 const [name = 'clerk', sets] = process.argv.slice(2);
 const chosen = CASES[name];
 if (chosen === undefined) throw new Error(`no shape ${name}`);
-const topology = await calibratedTopology();
+/** Devices of their own, closed before others are opened, as one command after another would. */
+async function onDevices<T>(work: (devices: readonly Device[]) => Promise<T>): Promise<T> {
+  const devices = await openDevices(DEVICES);
+  try {
+    return await work(devices);
+  } finally {
+    for (const device of devices) device.destroy();
+  }
+}
+
+/** Runs, and tells the mean of what some kernels take before and after. */
+async function paced<T>(run: () => Promise<T>): Promise<{ result: T; pace: number }> {
+  const before = await onDevices(measurePace);
+  const result = await run();
+  const after = await onDevices(measurePace);
+  return { result, pace: (before + after) / 2 };
+}
+
+const { result: topology, pace: calibrated } = await paced(() => onDevices(calibratedTopology));
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
   for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))
@@ -89,25 +108,33 @@ try {
         },
         apart: true,
       });
-      const engine = await openEngine(runtime, { tracer });
-      submitRequests(
-        engine,
-        chosen.shape.vocab,
-        Array.from({ length: chosen.requests }, () => size),
-      );
-      const before = processorSeconds();
-      await engine.run();
-      const beside = others(before);
-      await engine.dispose();
+      const { result: beside, pace: meanwhile } = await paced(async () => {
+        const engine = await openEngine(runtime, { tracer });
+        submitRequests(
+          engine,
+          chosen.shape.vocab,
+          Array.from({ length: chosen.requests }, () => size),
+        );
+        const before = processorSeconds();
+        await engine.run();
+        const others = foreignWork(before);
+        await engine.dispose();
+        return others;
+      });
       tracer.close();
       const run = readRun(path);
       if (typeof run === 'string') throw new Error(run);
       const timeline = createTimeline();
       simulate(runtime, plan, run.requests, { timeline });
       const about = `${title}, ${size.promptTokens}:${size.newTokens} (${beside})`;
-      console.log(
-        `\n${describeAgainst({ ...againstReport(run, about, flatSlices(timeline)), trace: 'its run' })}`,
-      );
+      const report = againstReport(run, about, flatSlices(timeline));
+      console.log(`\n${describeAgainst({ ...report, trace: 'its run' })}`);
+      const speed = calibrated / meanwhile;
+      const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
+      if (whole !== undefined)
+        console.log(
+          `  the machine went at ${Math.round(100 * speed)}% of its speed in the calibration; at that speed the whole run would be off by ${describeError((1 + whole) / speed - 1)}`,
+        );
     }
 } finally {
   rmSync(folder, { recursive: true });

@@ -99,6 +99,12 @@ export function againstReport(run: TracedRun, plan: string, simulated: readonly 
   };
 }
 
+/** Simulated by run, less one, as a signed percentage. */
+export function describeError(error: number): string {
+  const rounded = Math.round(100 * error);
+  return `${rounded > 0 ? '+' : ''}${rounded || 0}%`;
+}
+
 /** The comparison as a table. Seconds are added up over devices, apart from those of the whole run. */
 export function describeAgainst({
   trace,
@@ -107,11 +113,6 @@ export function describeAgainst({
   requests,
   categories,
 }: AgainstReport): string {
-  const percent = (error: number | undefined): string => {
-    if (error === undefined) return '-';
-    const rounded = Math.round(100 * error);
-    return `${rounded > 0 ? '+' : ''}${rounded || 0}%`;
-  };
   const table = formatTable(
     [
       ['category', 'run', 'simulated', 'error', 'slices of the run', 'simulated'],
@@ -119,7 +120,7 @@ export function describeAgainst({
         `${of === undefined ? '' : '  '}${category}`,
         formatDuration(run.seconds),
         formatDuration(simulated.seconds),
-        percent(error),
+        error === undefined ? '-' : describeError(error),
         formatCount(run.slices),
         formatCount(simulated.slices),
       ]),

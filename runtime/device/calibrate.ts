@@ -177,6 +177,20 @@ export async function calibrate(
   };
 }
 
+/**
+ * Seconds of half a layer of many rows on all of the devices at once: of two times this was measured it tells how much
+ * faster the machine was at one than at the other.
+ */
+export async function measurePace(
+  devices: readonly Device[],
+  { seconds, layerRows }: CalibrationEffort = FULL_EFFORT,
+): Promise<number> {
+  const layer = await prepareLayer(devices, Math.max(...layerRows));
+  const [run] = await measureLayers(devices, [layer], seconds);
+  for (const each of layer) each.free();
+  return run!.whole;
+}
+
 type Alone = Pick<Calibration, 'gemm' | 'attention' | 'memory' | 'reach' | 'dispatch'>;
 
 /** Everything about kernels on one device while the others are idle. */

@@ -5,11 +5,25 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
+import { measurePace, QUICK_EFFORT } from '../../../runtime/device/calibrate.js';
+import { openDevices } from '../../../runtime/device/dawn.js';
 import { fileHost } from '../../../runtime/file-host.js';
 import { runInProcess } from '../../cli/run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibrate-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+it('times half a layer on all devices at once, and leaves nothing on them', async () => {
+  const devices = await openDevices(2);
+  const seconds = await measurePace(devices, QUICK_EFFORT);
+  expect(seconds).toBeGreaterThan(0);
+  expect(seconds).toBeLessThan(Infinity);
+  for (const { memory } of devices) {
+    expect(memory.peak).toBeGreaterThan(0);
+    expect(memory.live).toBe(0);
+  }
+  for (const device of devices) device.destroy();
+});
 
 it('measures devices alone and at once, and writes what simulate can use', async () => {
   const file = join(folder, 'mine.plan');
