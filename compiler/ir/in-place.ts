@@ -7,10 +7,9 @@
  */
 import { firstAbove } from '../first-above.js';
 import { groupBy } from '../group-by.js';
-import { WEIGHT_FORMATS } from '../model/weight-types.js';
-import { bufferRectangle } from './pieces.js';
-import { intersect, subtractAll, type Rectangle } from './rectangles.js';
-import { pieceBytes, weightLayout, weightRowBytes } from './device-layout.js';
+import { union, without } from './byte-ranges.js';
+import { pieceBytes } from './device-layout.js';
+import { isWhole, missingParts } from './piece-parts.js';
 import type {
   ByteRange,
   DeviceMoves,
@@ -265,34 +264,6 @@ export function isThere({ at, stride, rows, runBytes }: WeightCopy, there: reado
   return there.some((range) => range.at <= at && end <= range.at + range.bytes);
 }
 
-/** The parts of a piece that are in none of the ranges of its weight. */
-export function missingParts(
-  weight: RuntimeWeight,
-  piece: WeightPiece,
-  there: readonly ByteRange[],
-): readonly WeightPiece[] {
-  if (there.length === 0) return [piece];
-  const inBuffer = bufferRectangle(piece);
-  const known = there.flatMap((range) => rectanglesOf(weight, range));
-  return subtractAll(inBuffer, known).map((part) => partOf(piece, part));
-}
-
-/** The parts of a piece that are in ranges of its weight. */
-export function partsThere(
-  weight: RuntimeWeight,
-  piece: WeightPiece,
-  there: readonly ByteRange[],
-): readonly WeightPiece[] {
-  if (isWhole(weight, there)) return [piece];
-  const inBuffer = bufferRectangle(piece);
-  return there.flatMap((range) =>
-    rectanglesOf(weight, range).flatMap((rectangle) => {
-      const part = intersect(rectangle, inBuffer);
-      return part ? [partOf(piece, part)] : [];
-    }),
-  );
-}
-
 /**
  * Which bytes of a weight, at its place, are those that an old weight has at its own. Zeros are written around the
  * pieces of a padded weight, so what it is to hold has to leave its place first.
@@ -316,11 +287,6 @@ function sameBytes(
 }
 
 const NONE: readonly ByteRange[] = [];
-
-/** Whether ranges, which lie apart, are all of a weight. */
-function isWhole(weight: RuntimeWeight, ranges: readonly ByteRange[]): boolean {
-  return ranges.length === 1 && ranges[0]!.bytes === weight.bytes;
-}
 
 interface Placed {
   readonly id: string;
@@ -349,68 +315,4 @@ function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap
     return [buffer, { weights: inOrder, ends }] as const;
   });
   return new Map(buffers);
-}
-
-/** Ranges without what others cover, in order. */
-function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): readonly ByteRange[] {
-  let rest = ranges;
-  for (const other of others) {
-    const parts: ByteRange[] = [];
-    for (const range of rest) {
-      const end = range.at + range.bytes;
-      const otherEnd = other.at + other.bytes;
-      if (other.at >= end || otherEnd <= range.at) {
-        parts.push(range);
-        continue;
-      }
-      if (other.at > range.at) parts.push({ at: range.at, bytes: other.at - range.at });
-      if (otherEnd < end) parts.push({ at: otherEnd, bytes: end - otherEnd });
-    }
-    rest = parts;
-  }
-  return rest;
-}
-
-function union(ranges: readonly ByteRange[]): readonly ByteRange[] {
-  if (ranges.length < 2) return ranges;
-  const merged: { at: number; bytes: number }[] = [];
-  for (const { at, bytes } of [...ranges].sort((a, b) => a.at - b.at)) {
-    const last = merged.at(-1);
-    if (last && at <= last.at + last.bytes) last.bytes = Math.max(last.bytes, at + bytes - last.at);
-    else merged.push({ at, bytes });
-  }
-  return merged;
-}
-
-/** The rows and columns of a weight's buffer that lie whole in a range: a part of a row, whole rows, a part of a row. */
-function rectanglesOf(weight: RuntimeWeight, { at, bytes }: ByteRange): readonly Rectangle[] {
-  const rowBytes = weightRowBytes(weight);
-  const { stride } = weightLayout(weight);
-  const format = WEIGHT_FORMATS[weight.dtype];
-  const end = at + bytes;
-  const [first, last] = [Math.floor(at / rowBytes), Math.floor(end / rowBytes)];
-  const start = Math.ceil((at % rowBytes) / format.bytes) * format.block;
-  const stop = Math.floor((end % rowBytes) / format.bytes) * format.block;
-  if (first === last) return start < stop ? [{ rows: [first, first + 1], cols: [start, stop] }] : [];
-  // Most ranges are whole rows.
-  if (start === 0 && stop === 0) return [{ rows: [first, last], cols: [0, stride] }];
-  const whole = start === 0 ? first : first + 1;
-  return [
-    ...(start > 0 && start < stride
-      ? [{ rows: [first, first + 1], cols: [start, stride] } satisfies Rectangle]
-      : []),
-    ...(whole < last ? [{ rows: [whole, last], cols: [0, stride] } satisfies Rectangle] : []),
-    ...(stop > 0 ? [{ rows: [last, last + 1], cols: [0, stop] } satisfies Rectangle] : []),
-  ];
-}
-
-/** The part of a piece that lies in these rows and columns of the buffer. */
-function partOf({ tensor, at, rows, cols }: WeightPiece, part: Rectangle): WeightPiece {
-  const [down, right] = [rows[0] - at[0], cols[0] - at[1]];
-  return {
-    tensor,
-    rows: [part.rows[0] + down, part.rows[1] + down],
-    cols: [part.cols[0] + right, part.cols[1] + right],
-    at: [part.rows[0], part.cols[0]],
-  };
 }

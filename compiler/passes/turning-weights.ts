@@ -3,7 +3,8 @@
  * that do the same are planned once.
  */
 import type { DeviceWeights, WeightPlaces } from '../ir/device-weights.js';
-import { partsThere, type BroughtPiece, type RangesByWeight, type WeightMoves } from '../ir/in-place.js';
+import type { BroughtPiece, RangesByWeight, WeightMoves } from '../ir/in-place.js';
+import { partsThere } from '../ir/piece-parts.js';
 import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';

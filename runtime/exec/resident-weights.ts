@@ -10,7 +10,8 @@
  */
 import { largestWeight, planDeviceWeights } from '../../compiler/ir/device-weights.js';
 import type { TransitionOrder } from '../../compiler/ir/device-weights.js';
-import { hasPadding, partsThere } from '../../compiler/ir/in-place.js';
+import { hasPadding } from '../../compiler/ir/in-place.js';
+import { partsThere } from '../../compiler/ir/piece-parts.js';
 import type { DeviceMoves, WeightCopy } from '../../compiler/ir/runtime-graph.js';
 import type { Residence, Spot, TransitionsByResidence } from '../../compiler/ir/weight-arena.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
