@@ -25,9 +25,24 @@ import type { Device } from '../runtime/device/device.js';
 import { openEngine } from '../runtime/engine/open.js';
 import { openTraceFile } from '../runtime/trace/trace-file.js';
 import { submitRequests } from './support/requests.js';
-import { CASES, compile, PLANS } from './support/throughput-plans.js';
+import { CASES, compile, PLANS, type Stages } from './support/throughput-plans.js';
 
 const DEVICES = 4;
+
+/**
+ * Plans that exchange nothing. On one device nothing else computes: what is off there is off in kernels. On four what
+ * devices leave each other comes to it.
+ */
+const APART: Readonly<Record<string, Stages>> = {
+  'one device': [
+    { name: 'prefill', mesh: {} },
+    { name: 'decode', mesh: {} },
+  ],
+  'static dp': [
+    { name: 'prefill', mesh: { dp: 4 } },
+    { name: 'decode', mesh: { dp: 4 } },
+  ],
+};
 
 /** The topology that a calibration of this machine writes. */
 async function calibratedTopology(devices: readonly Device[]): Promise<Topology> {
@@ -97,7 +112,7 @@ const { result: topology, pace: calibrated } = await paced(() => onDevices(calib
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
   for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))
-    for (const [title, stages] of Object.entries(PLANS)) {
+    for (const [title, stages] of Object.entries({ ...APART, ...PLANS })) {
       const { runtime, plan } = compile(chosen, stages, topology);
       const path = join(folder, 'trace.json');
       const tracer = openTraceFile(path, {
