@@ -87,9 +87,6 @@ function foreignWork(since: ProcessorSeconds): string {
   return `other work had ${Math.round((100 * Math.max(0, foreign)) / (now.all - since.all))}% of the processors`;
 }
 
-const [name = 'clerk', sets] = process.argv.slice(2);
-const chosen = CASES[name];
-if (chosen === undefined) throw new Error(`no shape ${name}`);
 /** Devices of their own, closed before others are opened, as one command after another would. */
 async function onDevices<T>(work: (devices: readonly Device[]) => Promise<T>): Promise<T> {
   const devices = await openDevices(DEVICES);
@@ -108,6 +105,9 @@ async function paced<T>(run: () => Promise<T>): Promise<{ result: T; pace: numbe
   return { result, pace: (before + after) / 2 };
 }
 
+const [name = 'clerk', sets] = process.argv.slice(2);
+const chosen = CASES[name];
+if (chosen === undefined) throw new Error(`no shape ${name}`);
 const { result: topology, pace: calibrated } = await paced(() => onDevices(calibratedTopology));
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
