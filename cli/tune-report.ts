@@ -7,7 +7,8 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../compiler/planner/candidates.js';
-import type { TuneCounts, Tuned, TuneResult } from '../runtime/tune/search.js';
+import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
+import type { SizeName } from '../runtime/tune/size-walk.js';
 import { formatCount, formatSeconds, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {
@@ -36,6 +37,8 @@ interface TunedPlanReport {
 /** What was looked for, and whether all of it was looked at. */
 export interface Searched {
   readonly sizes: SizeChoices;
+  /** Of these the ones that were tried around the best alone. */
+  readonly walked: readonly SizeName[];
   readonly strategies: readonly Strategy[];
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
@@ -135,7 +138,7 @@ function whyNone({ interrupted }: Searched, { candidates, unfit, needless }: Tun
 
 /** What was tried, and what became of it. */
 function describeSearch({ sizes, strategies, interrupted }: Searched, counts: TuneCounts): readonly string[] {
-  const { candidates, unfit, needless, outbid, outbidCompiled, givenUp, simulated } = counts;
+  const { candidates, unfit, needless, outbid, outbidCompiled, givenUp, simulated, otherSizes } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
     strategies.join(', '),
@@ -143,7 +146,7 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
     `batch ${sizes.batchRequests.join(', ')}`,
     ...(caps === undefined ? [] : [`host KV ${caps}`]),
   ].join('; ');
-  const unseen = candidates - unfit - needless - outbid - outbidCompiled - givenUp - simulated;
+  const unseen = candidates - decided(counts);
   const became = [
     [unfit, 'do not fit'],
     [needless, 'have batches that are never reached'],
@@ -151,11 +154,13 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
     [outbidCompiled, 'cannot win by their bound once compiled'],
     [givenUp, 'fell behind in their simulation'],
     [simulated, 'simulated to the end'],
+    [otherSizes, 'have other sizes than their meshes were tried with'],
     [unseen, 'not looked at'],
   ] as const;
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     became.flatMap(([count, what]) => (count === 0 ? [] : [`${formatCount(count)} ${what}`])).join(', '),
+    ...(otherSizes === 0 ? [] : ['sizes were tried around the best; --exhaustive tries all of them']),
     ...(interrupted ? ['interrupted: these are the best so far'] : []),
   ];
 }

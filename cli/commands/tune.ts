@@ -14,6 +14,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
+import { SIZES, type SizeName } from '../../runtime/tune/size-walk.js';
 import type { Goal } from '../../runtime/tune/trial.js';
 import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
 import {
@@ -46,6 +47,7 @@ interface TuneCliOptions {
   readonly kvCap?: readonly number[];
   readonly floor?: number;
   readonly front?: boolean;
+  readonly exhaustive?: boolean;
   readonly top: number;
   readonly write?: boolean;
   readonly json?: boolean;
@@ -124,6 +126,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
         'look for every plan that no other beats in both throughput and time between tokens',
       ).conflicts('floor'),
     )
+    .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')
     .option('--top <count>', 'how many of the best to find and show', wholeNumber, 1)
     .option('--write', 'put the best into the file, as plan PLAN_tuned');
   addJsonOption(command).action(
@@ -159,7 +162,7 @@ async function tuneFile(
     ].join(', '),
   );
   const { result, interrupted } = await search(candidates, requests.requests, options, terminal);
-  const searched = { sizes, strategies, interrupted };
+  const searched = { sizes, walked: walkedSizes(options), strategies, interrupted };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
   else out(terminal, describeTuned(result, searched, shown));
@@ -179,7 +182,7 @@ async function search(
   options: TuneCliOptions,
   terminal: CommandContext['terminal'],
 ): Promise<{ readonly result: TuneResult; readonly interrupted: boolean }> {
-  const wanted: TuneOptions = { keep: options.top, goal: goalOf(options) };
+  const wanted: TuneOptions = { keep: options.top, goal: goalOf(options), walked: walkedSizes(options) };
   const progress = await createProgress(terminal, 'plans');
   progress.start(candidates.length);
   try {
@@ -219,6 +222,20 @@ const SHOWN = 5;
 function goalOf({ floor, front }: TuneCliOptions): Goal {
   if (front) return { kind: 'front' };
   return floor === undefined ? { kind: 'throughput' } : { kind: 'latency', floor };
+}
+
+/** Those that nobody names, where all that counts is throughput. */
+function walkedSizes({
+  exhaustive,
+  front,
+  floor,
+  microbatch,
+  batch,
+  kvCap,
+}: TuneCliOptions): readonly SizeName[] {
+  if (exhaustive || front || floor !== undefined) return [];
+  const named = { microbatch, batch, hostKv: kvCap };
+  return SIZES.filter((size) => named[size] === undefined);
 }
 
 /** Sizes named on the command line, else those that may make a difference. */

@@ -1,7 +1,8 @@
 /**
  * The search for the best of all candidates for a workload, by simulation. The most promising go first, and a simulation
  * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
- * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all.
+ * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all, or of all that is
+ * tried where sizes are walked through.
  *
  * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
  * many are under way as may be, the next candidates are compiled.
@@ -31,6 +32,7 @@ import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
+import { createSizeWalk, type SizeName } from './size-walk.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
@@ -53,6 +55,8 @@ export interface TuneCounts {
   readonly givenUp: number;
   /** Simulated to the end. */
   readonly simulated: number;
+  /** With other sizes of a mesh than it was tried with; see `size-walk`. */
+  readonly otherSizes: number;
 }
 
 /** Candidates of which is known what became of them: all, once a search is done. */
@@ -75,6 +79,8 @@ export interface TuneOptions {
   readonly transitions?: TransitionMode;
   /** Seconds that a plan must take less than to be of interest. */
   readonly within?: number;
+  /** Sizes that are tried around the best alone; see `size-walk`. Default none: all combinations are. */
+  readonly walked?: readonly SizeName[];
   /** For searches that have plans in common. */
   readonly compile?: PlanCompiler;
   /**
@@ -129,10 +135,15 @@ export function* searchInParts(
   const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
   const counts = { unfit: 0, needless: 0, outbid: 0, outbidCompiled: 0, givenUp: 0, simulated: 0 };
   let ranked: readonly Tuned[] = [];
-  const found = (): TuneResult => ({ ranked, counts: { candidates: candidates.length, ...counts } });
-  const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const [first] = candidates;
-  if (first === undefined) return found();
+  if (first === undefined) return { ranked, counts: { candidates: 0, ...counts, otherSizes: 0 } };
+  const inOrder = inOrderOf(goal, first);
+  const walk = createSizeWalk(candidates, keep === 'all' ? [] : (options.walked ?? []), inOrder);
+  const found = (): TuneResult => ({
+    ranked,
+    counts: { candidates: candidates.length, ...counts, otherSizes: walk.waiting() },
+  });
+  const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const setting: TrialSetting = {
     engine,
     transitions: options.transitions ?? 'dataflow',
@@ -147,7 +158,10 @@ export function* searchInParts(
     compile: options.compile ?? createPlanCompiler(),
     exactBounds: boundsByStages(),
   };
-  const queue = createHeap<Bounded>(inOrderOf(goal, first));
+  const queue = createHeap(inOrder);
+  const queueAll = (some: readonly Bounded[]): void => {
+    for (const each of some) queue.push(each);
+  };
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches();
@@ -168,8 +182,9 @@ export function* searchInParts(
       const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
+      if (outcome === 'unfit') queueAll(walk.doesNotFit(trial));
     }
-    if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
+    if (ended.length > 0) queueAll(deferred.splice(0));
     const through = ended.flatMap(carriedThrough);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
@@ -198,15 +213,24 @@ export function* searchInParts(
     const held = underWay < atOnce ? ready.shift() : undefined;
     const next = held ?? (mayLookOn ? queue.pop() : undefined);
     if (next === undefined) {
-      if (underWay === 0) return found();
+      if (underWay === 0) {
+        const beside = walk.beside(ranked.slice(0, search.keep).map(({ candidate }) => candidate));
+        if (beside === undefined) return found();
+        queue.push(beside);
+        continue;
+      }
       take(yield { kind: 'await', found: found() });
       continue;
     }
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+    else if (walk.holdBack(next)) continue;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
       if (closer !== undefined) queue.push(closer);
-      else counts.unfit++;
+      else {
+        counts.unfit++;
+        queueAll(walk.doesNotFit(next));
+      }
       take(yield pause());
     } else if (unreached.cover(next, by(next))) counts.needless++;
     else if (underWay === atOnce) {

@@ -1,0 +1,101 @@
+/**
+ * A walk through sizes: every mesh is tried with the sizes that its estimate is shortest with, and other sizes around the
+ * best alone. Most of the time of a search over all of them goes into showing that each other size of the best, and of
+ * what comes close to it, is no better.
+ *
+ * It is no bound, but a choice of what is looked at: that other sizes of a mesh which fell behind would not have won is
+ * likely, and not known.
+ */
+import { numbered } from '../../compiler/numbered.js';
+import { hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
+
+/** Microbatch, batch of decode, KV in the host tier. */
+export type SizeName = 'microbatch' | 'batch' | 'hostKv';
+
+export const SIZES: readonly SizeName[] = ['microbatch', 'batch', 'hostKv'];
+
+interface Sized {
+  readonly candidate: Candidate;
+}
+
+export interface SizeWalk<Each extends Sized> {
+  /** Whether one that is about to be looked at waits, as its mesh is tried with other sizes. */
+  readonly holdBack: (each: Each) => boolean;
+  /** One that was not held back turned out not to fit: returns those that waited for it. */
+  readonly doesNotFit: (each: Sized) => readonly Each[];
+  /** The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. */
+  readonly beside: (best: readonly Candidate[]) => Each | undefined;
+  readonly waiting: () => number;
+}
+
+/**
+ * @param walked sizes that are tried around the best alone; every combination of the others is a mesh of its own
+ * @param inOrder of two that may be tried next, which goes first
+ */
+export function createSizeWalk<Each extends Sized>(
+  candidates: readonly Candidate[],
+  walked: readonly SizeName[],
+  inOrder: (a: Each, b: Each) => number,
+): SizeWalk<Each> {
+  const idOf = numbered<unknown>();
+  const places = walked.map((name) => placesOf(candidates, name));
+  const named = SIZES.filter((name) => !walked.includes(name));
+  const meshOf = (candidate: Candidate): string =>
+    [
+      ...candidate.stages.flatMap(({ mesh, devices }) => [mesh, devices].map(idOf)),
+      ...named.map((name) => sizeOf(candidate, name)),
+    ].join();
+  const isBeside = (a: Candidate, b: Candidate): boolean => {
+    const steps = walked.map((name, i) =>
+      Math.abs(places[i]!.get(sizeOf(a, name))! - places[i]!.get(sizeOf(b, name))!),
+    );
+    return steps.reduce((sum, each) => sum + each, 0) === 1 && meshOf(a) === meshOf(b);
+  };
+  /** By mesh the candidate that is tried for it. */
+  const tried = new Map<string, Candidate>();
+  const chosen = new Set<Candidate>();
+  let waiting: Each[] = [];
+  const release = (which: (each: Each) => boolean): readonly Each[] => {
+    const released = waiting.filter(which);
+    if (released.length > 0) waiting = waiting.filter((each) => !which(each));
+    return released;
+  };
+  return {
+    holdBack(each) {
+      const { candidate } = each;
+      if (walked.length === 0 || chosen.has(candidate)) return false;
+      const mesh = meshOf(candidate);
+      const other = tried.get(mesh) ?? candidate;
+      tried.set(mesh, other);
+      if (other === candidate) return false;
+      waiting.push(each);
+      return true;
+    },
+    doesNotFit({ candidate }) {
+      const mesh = meshOf(candidate);
+      if (tried.get(mesh) !== candidate) return [];
+      tried.delete(mesh);
+      return release((each) => meshOf(each.candidate) === mesh);
+    },
+    beside(best) {
+      const found = waiting.filter(({ candidate }) => best.some((each) => isBeside(each, candidate)));
+      const [next] = found.sort(inOrder);
+      if (next === undefined) return undefined;
+      chosen.add(next.candidate);
+      release((each) => each === next);
+      return next;
+    },
+    waiting: () => waiting.length,
+  };
+}
+
+/** The place of every value among all that there are of a size, in order. */
+function placesOf(candidates: readonly Candidate[], name: SizeName): ReadonlyMap<number, number> {
+  const values = [...new Set(candidates.map((each) => sizeOf(each, name)))].sort((a, b) => a - b);
+  return new Map(values.map((value, place) => [value, place]));
+}
+
+function sizeOf({ base, stages }: Candidate, name: SizeName): number {
+  if (name === 'microbatch') return stages[0]!.microbatchTokens;
+  return name === 'batch' ? stages.at(-1)!.batchRequests : (hostKvBytes(base) ?? 0);
+}

@@ -1,0 +1,122 @@
+/** A walk through sizes: one try for each mesh, and from the best of them on a step at a time. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  findCandidates,
+  hostKvBytes,
+  STRATEGIES,
+  type Candidate,
+} from '../../../compiler/planner/candidates.js';
+import { decided } from '../../../runtime/tune/search.js';
+import { createSizeWalk, SIZES, type SizeName } from '../../../runtime/tune/size-walk.js';
+import { tune } from '../../../runtime/tune/tune.js';
+import { machine, planOn, requests } from './machines.js';
+
+const sizes = { microbatchTokens: [16, 32, 64], batchRequests: [2, 4, 8], hostKvBytes: [1e9, 1e5] };
+const PLAIN = { peerBandwidth: 1e10, deviceMemory: 3.2e6, pageTokens: 16, step: 0, layer: 0, request: 0 };
+
+type Sizes = readonly [microbatch: number, batch: number, hostKv: number];
+const sizesOf = ({ base, stages }: Candidate): Sizes => [
+  stages[0]!.microbatchTokens,
+  stages.at(-1)!.batchRequests,
+  hostKvBytes(base)!,
+];
+
+describe('createSizeWalk', () => {
+  const candidates = findCandidates(planOn(PLAIN), ['re-sharded'], sizes);
+  const mesh = candidates.filter(
+    ({ stages }) =>
+      stages[0]!.mesh === candidates[0]!.stages[0]!.mesh &&
+      stages[1]!.mesh === candidates[0]!.stages[1]!.mesh,
+  );
+  const withSizes = (...wanted: Sizes): { readonly candidate: Candidate } => ({
+    candidate: mesh.find((each) => sizesOf(each).join() === wanted.join())!,
+  });
+  const walkThrough = (walked: readonly SizeName[]): ReturnType<typeof createSizeWalk> =>
+    createSizeWalk(candidates, walked, (a, b) => sizesOf(a.candidate)[0] - sizesOf(b.candidate)[0]);
+
+  it('holds back other sizes of a mesh, and no other mesh', () => {
+    const walk = walkThrough(SIZES);
+    expect(walk.holdBack(withSizes(32, 4, 1e9))).toBe(false);
+    expect(walk.holdBack(withSizes(32, 4, 1e9))).toBe(false);
+    expect(walk.holdBack(withSizes(64, 4, 1e9))).toBe(true);
+    expect(walk.holdBack({ candidate: candidates.find((each) => !mesh.includes(each))! })).toBe(false);
+    expect(walk.waiting()).toBe(1);
+  });
+
+  it('goes on beside the best, in its order, until nothing waits there', () => {
+    const walk = walkThrough(SIZES);
+    for (const candidate of [withSizes(32, 4, 1e9).candidate, ...mesh]) walk.holdBack({ candidate });
+    const best = [withSizes(32, 4, 1e9).candidate];
+    const steps: Sizes[] = [];
+    for (let next = walk.beside(best); next !== undefined; next = walk.beside(best)) {
+      expect(walk.holdBack(next)).toBe(false);
+      steps.push(sizesOf(next.candidate));
+    }
+    expect(steps.map((each) => each[0])).toEqual([16, 32, 32, 32, 64]);
+    expect(new Set(steps.map(String))).toEqual(
+      new Set(['16,4,1000000000', '32,2,1000000000', '32,8,1000000000', '32,4,100000', '64,4,1000000000']),
+    );
+    expect(walk.waiting()).toBe(mesh.length - 6);
+  });
+
+  it('tries every value of a size that is not walked through', () => {
+    const walk = walkThrough(['microbatch', 'hostKv']);
+    expect(walk.holdBack(withSizes(32, 4, 1e9))).toBe(false);
+    expect(walk.holdBack(withSizes(32, 8, 1e9))).toBe(false);
+    expect(walk.holdBack(withSizes(64, 8, 1e9))).toBe(true);
+    expect(walk.beside([withSizes(32, 4, 1e9).candidate])).toBeUndefined();
+    const none = walkThrough([]);
+    for (const candidate of mesh) expect(none.holdBack({ candidate })).toBe(false);
+  });
+
+  it('lets another size take the place of one that does not fit', () => {
+    const walk = walkThrough(SIZES);
+    const [first, second, third] = [withSizes(64, 8, 1e9), withSizes(64, 4, 1e9), withSizes(32, 4, 1e9)];
+    for (const each of [first, second, third]) walk.holdBack(each);
+    expect(walk.doesNotFit(second)).toEqual([]);
+    expect(walk.doesNotFit(first)).toEqual([second, third]);
+    expect(walk.holdBack(second)).toBe(false);
+    expect(walk.holdBack(third)).toBe(true);
+  });
+});
+
+describe('tune with sizes that are walked through', () => {
+  it('finds a plan for every workload that has one, and none beside it is better', () => {
+    fc.assert(
+      fc.property(machine, requests, (made, all) => {
+        const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(
+          ({ stages }, i) => stages.length < 2 || i % 3 === all.length % 3,
+        );
+        const quick = tune(candidates, all, { walked: SIZES });
+        const every = tune(candidates, all, { keep: 'all' });
+        expect(decided(quick.counts)).toBe(candidates.length);
+        const [best] = quick.ranked;
+        expect(best === undefined).toBe(every.ranked.length === 0);
+        if (best === undefined) return;
+        const walk = createSizeWalk(candidates, SIZES, () => 0);
+        for (const candidate of [best.candidate, ...candidates]) walk.holdBack({ candidate });
+        const beside = new Set<Candidate>();
+        for (let next = walk.beside([best.candidate]); next; next = walk.beside([best.candidate]))
+          beside.add(next.candidate);
+        for (const { candidate, simulation } of every.ranked)
+          if (beside.has(candidate))
+            expect(simulation.makespan).toBeGreaterThanOrEqual(best.simulation.makespan * (1 - 1e-9));
+      }),
+      { numRuns: 4 },
+    );
+  });
+
+  it('tries less than all', () => {
+    const all = Array.from({ length: 12 }, (_, i) => ({
+      promptTokens: 20 + 5 * i,
+      outputTokens: 10 + 3 * i,
+    }));
+    const candidates = findCandidates(planOn(PLAIN), STRATEGIES, sizes);
+    const tried = (walked: readonly SizeName[]): number => {
+      const { counts } = tune(candidates, all, { walked });
+      return counts.simulated + counts.givenUp;
+    };
+    expect(tried(SIZES)).toBeLessThan(tried([]));
+  });
+});
