@@ -21,8 +21,7 @@ import type { Program } from '../../compiler/ir/runtime-program.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
-import { bytesPerElement } from '../../compiler/model/weight-types.js';
-import { neededTensors } from '../weights/graph-tensors.js';
+import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
 import type { Lanes } from './lanes.js';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -164,11 +163,25 @@ export function clockTransition(
   };
 }
 
-/** Bytes of a copy of what stages hold, which the place that weights come from must have room for. */
+/**
+ * Bytes of a copy of what stages hold, which the place that weights come from must have room for: of `neededTensors`,
+ * without the rectangles that nobody asks for here.
+ */
 function modelBytes(stages: RuntimeGraph['stages']): number {
+  const tensors = new Map<string, { rows: number; cols: number; dtype: WeightType; agreed: boolean }>();
+  for (const { shards } of stages)
+    for (const { weights } of shards)
+      for (const { dtype, pieces } of weights)
+        for (const { tensor, rows, cols } of pieces) {
+          let whole = tensors.get(tensor);
+          if (whole === undefined) tensors.set(tensor, (whole = { rows: 0, cols: 0, dtype, agreed: true }));
+          whole.rows = Math.max(whole.rows, rows[1]);
+          whole.cols = Math.max(whole.cols, cols[1]);
+          whole.agreed &&= whole.dtype === dtype;
+        }
   let bytes = 0;
-  for (const { rows, cols, dtype = 'f32' } of neededTensors({ stages }).values())
-    bytes += rows * cols * bytesPerElement(dtype);
+  for (const { rows, cols, dtype, agreed } of tensors.values())
+    bytes += rows * cols * bytesPerElement(agreed ? dtype : 'f32');
   return bytes;
 }
 
