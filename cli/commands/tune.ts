@@ -14,7 +14,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
-import { SIZES, type SizeName } from '../../runtime/tune/size-walk.js';
+import { SIZES, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
 import type { Goal } from '../../runtime/tune/trial.js';
 import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
 import {
@@ -161,8 +161,14 @@ async function tuneFile(
       plural(candidates.length, 'plan'),
     ].join(', '),
   );
-  const { result, interrupted } = await search(candidates, requests.requests, options, terminal);
-  const searched = { sizes, walked: walkedSizes(options), strategies, interrupted };
+  const walked = worthWalking(candidates, requests.requests) ? walkedSizes(options) : [];
+  const { result, interrupted } = await search(
+    candidates,
+    requests.requests,
+    { keep: options.top, goal: goalOf(options), walked },
+    terminal,
+  );
+  const searched = { sizes, walked, strategies, interrupted };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
   else out(terminal, describeTuned(result, searched, shown));
@@ -179,10 +185,9 @@ const LISTEN_EVERY = 50;
 async function search(
   candidates: readonly Candidate[],
   requests: readonly SimulatedRequest[],
-  options: TuneCliOptions,
+  wanted: TuneOptions,
   terminal: CommandContext['terminal'],
 ): Promise<{ readonly result: TuneResult; readonly interrupted: boolean }> {
-  const wanted: TuneOptions = { keep: options.top, goal: goalOf(options), walked: walkedSizes(options) };
   const progress = await createProgress(terminal, 'plans');
   progress.start(candidates.length);
   try {

@@ -45,9 +45,9 @@ export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
   /**
-   * Seconds that the demand may well take: stages on the same devices run one after the other, all sequences are equal, and
-   * where prompts and decode go on side by side a last request comes behind all work. Good for an order of plans, and for
-   * nothing else.
+   * Seconds that the demand may well take: stages on the same devices run one after the other, and sequences decode in
+   * order of arrival where that is known. Where it is not all are equal, and if prompts and decode go on side by side, a
+   * last request comes behind all work. Good for an order of plans, and for nothing else.
    */
   readonly estimate: (demand: Demand) => number;
   /** Seconds between two tokens of a request, at least. */

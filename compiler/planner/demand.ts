@@ -2,6 +2,8 @@
 
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
+import { once } from '../once.js';
+import { decodeRounds } from './decode-rounds.js';
 import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
 
 export interface RequestLengths {
@@ -50,6 +52,8 @@ export interface Demand {
   /** Prompts of all requests, done or not. */
   readonly prompts: HeldPrompts;
   readonly kv: KvView;
+  /** Rounds of decode with so many sequences at once at most, where it is known which requests come first. */
+  readonly rounds?: (places: number) => number;
 }
 
 /** Sums up the requests of a workload for a model that sees KV so. */
@@ -59,6 +63,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
   const own: number[] = [];
+  const rowsOfEach = requests.map(({ outputTokens }) => outputTokens - 1);
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
     // The last token of a prompt is computed in any case.
@@ -96,6 +101,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestOutput,
       prompts: heldPrompts(own, kv),
       kv,
+      rounds: once((places: number) => decodeRounds(rowsOfEach, places)),
     },
   };
 }
@@ -129,8 +135,9 @@ function wholePagesUpTo(tokens: number, pageTokens: number): number {
 
 /** What of a demand is for prefill. */
 export function promptsOf(demand: Demand): Demand {
+  const { rounds: _rounds, ...sums } = demand;
   const none = { decodeRows: 0, decodeKeys: 0, decodePages: 0, decoding: 0, decodingPages: 0 };
-  return { ...demand, ...none, shortestOutput: 1, longestOutput: 1 };
+  return { ...sums, ...none, shortestOutput: 1, longestOutput: 1 };
 }
 
 /** What of a demand is for decode. */
@@ -140,8 +147,9 @@ export function rowsOf(demand: Demand): Demand {
 
 /** The demand of so many times as many requests. */
 export function repeated(demand: Demand, times: number): Demand {
+  const { rounds: _rounds, ...sums } = demand;
   return {
-    ...demand,
+    ...sums,
     requests: demand.requests * times,
     promptTokens: demand.promptTokens * times,
     promptPairs: demand.promptPairs * times,

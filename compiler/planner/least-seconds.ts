@@ -32,7 +32,10 @@ export interface BoundedPlan {
   readonly shared: SharedPlaces | undefined;
   /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
   readonly takesTurns: boolean;
-  /** For estimates: the rows of a step hold their share of the pages, however many steps are in flight. */
+  /**
+   * For estimates: the rows of a step hold their share of the pages, however many steps are in flight, and sequences
+   * decode in order of arrival.
+   */
   readonly evenly?: boolean;
   readonly engine: EngineModel;
 }
@@ -42,6 +45,7 @@ export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean):
   const context = contextOf(plan, demand, begun);
   const after = (drops: number): number => busySeconds(context, afterDrops(demand, drops));
   const none = after(0);
+  if (plan.evenly) return Math.max(none, chainSeconds(context));
   // Where KV that is dropped once does not lower a convex estimate, more often does not either.
   const busy = after(1) >= none ? none : leastOfConvex(after, demand.decodeRows);
   return Math.max(busy, chainSeconds(context));
@@ -87,11 +91,11 @@ export function leastOfStage(
 
 /**
  * Seconds that the demand may well take where prompts and decode go on side by side: all of the work, and behind it the
- * tokens of a last request while the devices still decode others.
+ * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in them.
  */
 export function likelySeconds(plan: BoundedPlan, demand: Demand): number {
-  const context = contextOf(plan, demand, false);
-  return busySeconds(context, demand) + tailSeconds(plan.decode, plan.room, demand);
+  const busy = busySeconds(contextOf(plan, demand, false), demand);
+  return demand.rounds ? busy : busy + tailSeconds(plan.decode, plan.room, demand);
 }
 
 function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {

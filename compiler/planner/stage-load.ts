@@ -36,8 +36,21 @@ export function decodeWork(
   const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompts.
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
-  const steps = Math.max(demand.decodeRows / inStep, byPages) / dp;
+  const inOrder = evenly ? pp * roundsInOrder({ stage }, room, demand) : 0;
+  const steps = Math.max(Math.max(demand.decodeRows / inStep, byPages) / dp, inOrder);
   const tokens = demand.decodeRows / dp;
   const keys = demand.decodeKeys / dp;
   return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
+}
+
+/** Rounds of decode as they may well be: sequences come in order of arrival, and hold as many pages as in the mean. */
+function roundsInOrder(
+  { stage }: Pick<StageLoad, 'stage'>,
+  room: number,
+  { rounds, decodeRows, decodePages }: Demand,
+): number {
+  if (rounds === undefined || decodeRows === 0) return 0;
+  const { mesh, batchRequests } = stage;
+  const held = room > 0 && decodePages > 0 ? (mesh.dp * room * decodeRows) / decodePages : Infinity;
+  return rounds(Math.max(1, Math.floor(Math.min(batchRequests, held))));
 }

@@ -3,16 +3,28 @@
  * best alone. Most of the time of a search over all of them goes into showing that each other size of the best, and of
  * what comes close to it, is no better.
  *
- * It is no bound, but a choice of what is looked at: that other sizes of a mesh which fell behind would not have won is
- * likely, and not known.
+ * It is no bound, but a choice of what is looked at: whether other sizes of a mesh that fell behind would have won is not
+ * known.
  */
 import { numbered } from '../../compiler/numbered.js';
 import { hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
 
 /** Microbatch, batch of decode, KV in the host tier. */
 export type SizeName = 'microbatch' | 'batch' | 'hostKv';
 
 export const SIZES: readonly SizeName[] = ['microbatch', 'batch', 'hostKv'];
+
+/** Requests times candidates below which trying all sizes takes no longer than a second or two. */
+const WALK_FROM = 20_000;
+
+/** Whether a walk saves anything worth saving. */
+export function worthWalking(
+  candidates: readonly Candidate[],
+  requests: readonly SimulatedRequest[],
+): boolean {
+  return candidates.length * requests.length >= WALK_FROM;
+}
 
 interface Sized {
   readonly candidate: Candidate;

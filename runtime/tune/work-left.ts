@@ -14,7 +14,10 @@ export interface WorkLeft {
   readonly demand: (dropped: number) => Demand;
 }
 
-export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
+export function createWorkLeft(
+  requests: readonly SimulatedRequest[],
+  { rounds: _rounds, ...whole }: Demand,
+): WorkLeft {
   const { kv, longest } = whole;
   const ended = new Set<number>();
   const tokens = requests.map(({ outputTokens }) => outputTokens);

@@ -151,4 +151,35 @@ describe('planBound', () => {
       expect(least, candidateLabel(candidate)).toBeLessThanOrEqual(makespan * (1 + 1e-9));
     }
   });
+
+  it('estimates that a larger batch ends sooner where it does', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16 },
+      ...{ step: 0, layer: 0, request: 0 },
+    });
+    const all = Array.from({ length: 40 }, (_, i) => ({
+      promptTokens: 16,
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [64], batchRequests: [8, 16, 32] };
+    const candidates = findCandidates(plan, ['static'], sizes).filter(
+      ({ stages }) => stages[0]!.mesh.dp === 2 && stages[0]!.mesh.tp === 2,
+    );
+    expect(candidates).toHaveLength(3);
+    const figures = candidates.map((candidate) => {
+      const each = candidatePlan(candidate);
+      return {
+        simulated: simulate(createPlanCompiler()(each).runtime(), each, all).makespan,
+        estimated: candidateBound(candidate, context)!.estimate(demand),
+      };
+    });
+    for (const [i, larger] of figures.slice(1).entries()) {
+      expect(larger.simulated).toBeLessThan(figures[i]!.simulated);
+      expect(larger.estimated).toBeLessThan(figures[i]!.estimated);
+    }
+    for (const { simulated, estimated } of figures)
+      expect(Math.abs(estimated / simulated - 1)).toBeLessThan(0.1);
+  });
 });

@@ -8,7 +8,7 @@ import {
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
 import { decided } from '../../../runtime/tune/search.js';
-import { createSizeWalk, SIZES, type SizeName } from '../../../runtime/tune/size-walk.js';
+import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -68,6 +68,14 @@ describe('createSizeWalk', () => {
     expect(walk.beside([withSizes(32, 4, 1e9).candidate])).toBeUndefined();
     const none = walkThrough([]);
     for (const candidate of mesh) expect(none.holdBack({ candidate })).toBe(false);
+  });
+
+  it('is not worth it where there is little to try', () => {
+    const workload = (count: number): { promptTokens: number; outputTokens: number }[] =>
+      Array.from({ length: count }, () => ({ promptTokens: 1, outputTokens: 1 }));
+    const most = Math.ceil(20_000 / candidates.length);
+    expect(worthWalking(candidates, workload(most))).toBe(true);
+    expect(worthWalking(candidates, workload(most - 1))).toBe(false);
   });
 
   it('lets another size take the place of one that does not fit', () => {
