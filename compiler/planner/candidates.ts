@@ -30,7 +30,10 @@ export interface CandidateSizes {
 export interface SizeChoices {
   readonly microbatchTokens: readonly number[];
   readonly batchRequests: readonly number[];
-  /** Bytes of KV in the host tier at most; those that are more than the plan allows count as what it allows. */
+  /**
+   * Bytes of KV in the host tier at most; those that are more than the plan allows count as what it allows. Static
+   * candidates take the largest alone.
+   */
   readonly hostKvBytes?: readonly number[];
 }
 
@@ -64,16 +67,17 @@ export function findCandidates(
   const meshes = meshesOver(plan, devices.length);
   const own = hostKvBytes(plan);
   const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
-  const bases = [...new Set(caps.map((cap) => Math.min(cap ?? Infinity, own ?? Infinity)))].map((cap) =>
-    withHostCap(plan, cap),
-  );
+  const allowed = [...new Set(caps.map((cap) => Math.min(cap ?? Infinity, own ?? Infinity)))];
+  const bases = allowed.map((cap) => withHostCap(plan, cap));
   const found: Candidate[] = [];
   const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
     for (const base of bases) found.push({ strategy, base, stages });
   };
   if (strategies.includes('static')) {
+    // They use the host tier for what they evict alone: a smaller cap would be one more trial for hardly anything.
+    const base = bases[allowed.indexOf(Math.max(...allowed))]!;
     for (const stage of fusedStages(plan, devices, meshes, sizes))
-      found.push({ strategy: 'static', base: plan, stages: [stage] });
+      found.push({ strategy: 'static', base, stages: [stage] });
   }
   if (!plan.kv.tiers.some((tier) => tier.medium !== 'device')) return found;
   if (strategies.includes('re-sharded')) {

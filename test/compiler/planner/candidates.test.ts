@@ -4,7 +4,9 @@ import {
   candidateLabel,
   candidatePlan,
   findCandidates,
+  hostKvBytes,
   meshesOver,
+  type Strategy,
 } from '../../../compiler/planner/candidates.js';
 import { makePlan } from '../support/make-plan.js';
 
@@ -35,6 +37,18 @@ describe('findCandidates', () => {
       const errors = diagnostics.filter(({ severity }) => severity === 'error');
       expect(errors, candidateLabel(candidate)).toEqual([]);
     }
+  });
+
+  it('exceeds none of the caps of KV that it is to try, and tries the largest alone where nothing is handed over', () => {
+    const own = hostKvBytes(plan)!;
+    const caps = (strategy: Strategy, ...tried: readonly number[]): readonly (number | undefined)[] => {
+      const sizes = { microbatchTokens: [64], batchRequests: [8], hostKvBytes: tried };
+      return [...new Set(findCandidates(plan, [strategy], sizes).map(({ base }) => hostKvBytes(base)))];
+    };
+    expect(caps('re-sharded', own / 4, own / 2)).toEqual([own / 4, own / 2]);
+    expect(caps('static', own / 4, own / 2)).toEqual([own / 2]);
+    expect(caps('static', own, own / 2)).toEqual([own]);
+    expect(caps('static', 2 * own)).toEqual([own]);
   });
 
   it('hands nothing over without a tier', () => {
