@@ -65,10 +65,24 @@ export const COST_HEADINGS: Readonly<Record<CostKind, string>> = {
   launch: 'launch',
 };
 
-/** One line per plan, best first, with how each compares with the best. */
+/**
+ * What must be known before rates are compared: where answers were cut short there was less to do, for one plan perhaps
+ * less than for another. Undefined where all answers are whole.
+ */
+export function describeCut({ plan, requests: { finished, cut } }: SimulationReport): string | undefined {
+  if (cut === 0) return undefined;
+  const of = `${formatCount(cut)} of ${plural(finished, 'request')}`;
+  return `plan ${plan} has no room for the whole answers of ${of}: they are cut short, and rates are not those of the workload`;
+}
+
+/**
+ * One line per plan, best first, with how each compares with the best, and how many answers were cut short where any
+ * were.
+ */
 export function describeThroughput(reports: readonly SimulationReport[]): string {
   const ranked = [...reports].sort((a, b) => b.requestsPerSecond - a.requestsPerSecond);
   const best = ranked[0]?.requestsPerSecond ?? 0;
+  const anyCut = ranked.some(({ requests }) => requests.cut > 0);
   const rows = ranked.map((report) => [
     report.plan,
     report.requestsPerSecond.toPrecision(3),
@@ -78,6 +92,7 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
     report.meanDecodeBatch.toFixed(1),
     String(report.transitions.count),
     best > 0 ? `${(report.requestsPerSecond / best).toFixed(2)}x` : '-',
+    ...(anyCut ? [formatCount(report.requests.cut)] : []),
   ]);
   const heading = [
     'plan',
@@ -88,8 +103,12 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
     'decode batch',
     'transitions',
     'of best',
+    ...(anyCut ? ['answers cut'] : []),
   ];
-  return formatTable([heading, ...rows], [false, true, true, true, true, true, true, true]);
+  return formatTable(
+    [heading, ...rows],
+    heading.map((_, column) => column > 0),
+  );
 }
 
 /** What moved, by what it was; what did not move at all is left out. */
@@ -145,6 +164,9 @@ export function describeSimulation(report: SimulationReport): string {
     `  KV at most   ${held.map(([tier, amount]) => `${tier} ${formatBytes(amount)}`).join(', ')}`,
     ...reuseLines(report),
     `  preempted    ${preemptions.swapped} swapped out, ${preemptions.dropped} computed again`,
+    ...(requests.cut > 0
+      ? [`  cut short    ${plural(requests.cut, 'request')}: no room for the whole answer`]
+      : []),
     ...(requests.rejected > 0
       ? [`  rejected     ${plural(requests.rejected, 'request')} can never fit`]
       : []),

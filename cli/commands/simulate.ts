@@ -30,6 +30,7 @@ import {
   type Loaded,
 } from '../load-plan.js';
 import {
+  describeCut,
   describeSimulation,
   describeThroughput,
   simulationReport,
@@ -224,6 +225,8 @@ function simulateOne(
     ...(timeline && { timeline }),
   });
   const report = simulationReport({ plan: plan.name, simulation });
+  const cut = describeCut(report);
+  if (cut !== undefined) err(terminal, `warning: ${cut}`);
   if (timeline === undefined) return { report, kept: true };
   if (options.trace !== undefined)
     writeSimulatedTrace(options.trace, runtime, timeline, terminal, {

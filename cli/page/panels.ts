@@ -2,7 +2,7 @@
 import { COST_KINDS } from '../../compiler/cost/program-cost.js';
 import { escapeText } from '../../compiler/reshard/svg.js';
 import type { DeviceTime } from '../../runtime/clock/simulation.js';
-import { formatBytes, formatCount, formatDuration } from '../format.js';
+import { formatBytes, formatCount, formatDuration, plural } from '../format.js';
 import { COST_HEADINGS, deviceGroups, movedBytes, type SimulationReport } from '../simulation-report.js';
 
 /** A part of a bar: its share of the whole, in the colour of a custom property. */
@@ -59,7 +59,7 @@ const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)}%`;
 
 /** The figures that matter most. */
 export function tiles(report: SimulationReport): string {
-  const { makespan, devices, transitions } = report;
+  const { makespan, devices, transitions, requests } = report;
   const mean = (pick: (device: DeviceTime) => number): number =>
     makespan > 0 ? devices.reduce((sum, each) => sum + pick(each), 0) / devices.length / makespan : 0;
   const figures: readonly (readonly [figure: string, what: string])[] = [
@@ -68,7 +68,10 @@ export function tiles(report: SimulationReport): string {
       formatCount(report.tokensPerSecond),
       `tokens per second, ${formatCount(report.outputTokensPerSecond)} of them output`,
     ],
-    [formatDuration(makespan), `for ${formatCount(report.requests.finished)} requests`],
+    [formatDuration(makespan), `for ${plural(requests.finished, 'request')}`],
+    ...(requests.cut > 0
+      ? [[formatCount(requests.cut), 'of them cut short: no room for the whole answer'] as const]
+      : []),
     [
       percent(1 - mean(({ idle }) => idle)),
       `of device time in use, ${percent(mean(({ bubbles }) => bubbles))} bubbles`,
@@ -170,11 +173,12 @@ export function linkPanel(report: SimulationReport): string {
 export function rankPanel(reports: readonly SimulationReport[], idOf: (plan: string) => string): string {
   const ranked = reports.toSorted((a, b) => b.requestsPerSecond - a.requestsPerSecond);
   const best = ranked[0]?.requestsPerSecond ?? 0;
-  const rows = ranked.map(({ plan, requestsPerSecond, makespan }): BarRow => {
+  const rows = ranked.map(({ plan, requestsPerSecond, makespan, requests }): BarRow => {
     const fraction = best > 0 ? requestsPerSecond / best : 0;
+    const cut = requests.cut > 0 ? `, ${plural(requests.cut, 'answer')} cut short` : '';
     return {
       name: `<a href="#${idOf(plan)}">${escapeText(plan)}</a>`,
-      figure: `${requestsPerSecond.toPrecision(3)} requests/s, ${formatDuration(makespan)}`,
+      figure: `${requestsPerSecond.toPrecision(3)} requests/s, ${formatDuration(makespan)}${cut}`,
       parts: [{ name: plan, colour: '--accent', fraction, value: `${fraction.toFixed(2)}x of the best` }],
     };
   });

@@ -7,7 +7,7 @@ type Drawn = Extract<Workload['requests'], { kind: 'drawn' }>;
 
 /**
  * Draws every request of a workload. The same seed draws the same lengths; a sequence is never longer than the context,
- * prompts are cut to leave room for one token.
+ * prompts are cut to leave room for one token. Requests with less of an answer than was drawn are marked as `cut`.
  */
 export function drawRequests(
   { count, prompt, output, prefix }: Drawn,
@@ -16,9 +16,15 @@ export function drawRequests(
 ): readonly SimulatedRequest[] {
   return Array.from({ length: count }, (_, index) => {
     const promptTokens = Math.min(drawLength(prompt, pcg(seed), index), context - 1);
-    const outputTokens = Math.min(drawLength(output, pcg(seed ^ 1), index), context - promptTokens);
+    const wanted = drawLength(output, pcg(seed ^ 1), index);
+    const outputTokens = Math.min(wanted, context - promptTokens);
     const tokens = Math.min(prefix ?? 0, promptTokens);
-    return { promptTokens, outputTokens, ...(tokens > 0 && { prefix: { name: '', tokens } }) };
+    return {
+      promptTokens,
+      outputTokens,
+      ...(tokens > 0 && { prefix: { name: '', tokens } }),
+      ...(outputTokens < wanted && { cut: true }),
+    };
   });
 }
 

@@ -118,7 +118,11 @@ export function* simulateInParts(
   const decodeSteps = total((count) => count.decodeSteps);
   return {
     ...world.result(states()),
-    requests: { finished: total((count) => count.finished), rejected: total((count) => count.rejected) },
+    requests: {
+      finished: total((count) => count.finished),
+      rejected: total((count) => count.rejected),
+      cut: total((count) => count.cut),
+    },
     tokens: { prompt: total((count) => count.prompt), output: total((count) => count.output) },
     reused: {
       device: total(({ reused }) => reused.device),
@@ -150,6 +154,8 @@ interface Latency {
 interface Progress extends Latency {
   readonly promptTokens: number;
   readonly maxNewTokens: number;
+  /** It was to have more than `maxNewTokens`. */
+  readonly cut: boolean;
   /** Prompt tokens that were counted as prefilled. */
   prefilled: number;
   /** Of its latest step, and how many tokens steps have been given or passed over, where there is a trace. */
@@ -175,6 +181,7 @@ function meanLatency(latencies: readonly Latency[]): Simulation['latency'] {
 interface EngineCounts {
   readonly finished: number;
   readonly rejected: number;
+  readonly cut: number;
   readonly prompt: number;
   readonly output: number;
   readonly steps: number;
@@ -217,16 +224,17 @@ function startEngine(
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
-  const counts = { prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
+  const counts = { cut: 0, prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
   /** By request. */
   const progress: Progress[] = [];
   /** Of those that got a token, in the order of their first. */
   const latencies: Latency[] = [];
-  for (const { id, promptTokens, outputTokens, beginning } of requests) {
+  for (const { id, promptTokens, outputTokens, cut = false, beginning } of requests) {
     const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
     progress[id] = {
       promptTokens,
       maxNewTokens,
+      cut: cut || maxNewTokens < outputTokens,
       first: 0,
       last: 0,
       tokens: 0,
@@ -279,7 +287,10 @@ function startEngine(
     }
     request.last = now;
     request.tokens++;
-    if (request.tokens === request.maxNewTokens) trace?.leave(sequence, now, request.tokens);
+    if (request.tokens === request.maxNewTokens) {
+      if (request.cut) counts.cut++;
+      trace?.leave(sequence, now, request.tokens);
+    }
     return request.sampled;
   };
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */

@@ -11,6 +11,8 @@ import type { Timeline } from './timeline.js';
 export interface SimulatedRequest extends RequestLengths {
   /** An earlier request, by its position, and how many tokens of its prompt this one begins with: those of a run say so. */
   readonly like?: { readonly request: number; readonly tokens: number };
+  /** Its answer was to be longer than `outputTokens`, which is what the context has room for. */
+  readonly cut?: true;
 }
 
 export interface SimulateOptions {
@@ -59,7 +61,8 @@ export interface KvSample {
 export interface Simulation {
   /** Seconds from the first request to the last result. */
   readonly makespan: number;
-  readonly requests: { readonly finished: number; readonly rejected: number };
+  /** `cut`: those of the finished ones whose answers ended early, where context or KV pool had no more room. */
+  readonly requests: { readonly finished: number; readonly rejected: number; readonly cut: number };
   /** `prompt`: prefilled, whether computed or found. */
   readonly tokens: { readonly prompt: number; readonly output: number };
   /** Prompt tokens that were found and not computed, by where, and device pages that were copied for it. */

@@ -1,7 +1,7 @@
 /** `fulcrum simulate` end to end. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { AgainstReport } from '../../cli/against.js';
 import { expectWellFormed, readTrace } from '../fixtures/trace-events.js';
@@ -21,6 +21,9 @@ interface PlanReport {
   readonly requests: { readonly finished: number };
   readonly transitions: { readonly count: number };
 }
+
+const LONG = '{"prompt_tokens": 100, "output_tokens": 400}\n';
+const SHORT = '{"prompt_tokens": 100, "output_tokens": 4}\n';
 
 describe('simulate', () => {
   it('ranks the plans of a file and says where their time goes', async () => {
@@ -43,6 +46,43 @@ describe('simulate', () => {
     expect(version).toBe(1);
     expect(plans).toHaveLength(1);
     expect(plans[0]).toMatchObject({ plan: 'reshard', requests: { finished: 8 }, transitions: { count: 1 } });
+  });
+
+  it('tells of answers that a plan has no room for', async () => {
+    const file = join(folder, 'tight.plan');
+    writeFileSync(
+      file,
+      `device d { memory: 64 MB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
+topology solo { gpu[1]: d }
+model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
+plan roomy for clerk on solo {
+  stage serve: prefill + decode on gpu { mesh (tp: 1), microbatch: 16 tokens, batch: 4 requests }
+  flow requests -> serve -> results
+}
+plan tight from roomy { memory_use: 10% }
+`,
+    );
+    const page = join(folder, 'tight.html');
+    const args = ['simulate', file, '--workload', lengthsFile(LONG.repeat(3)), '--html', page];
+    const run = await runInProcess(...args);
+    expect(run.status).toBe(0);
+    expect(run.err).toMatch(
+      /^warning: plan tight has no room for .* of 3 of 3 requests: they are cut short/m,
+    );
+    expect(run.err).not.toContain('plan roomy has no room');
+    expect(run.out).toMatch(/^plan .* of best +answers cut$/m);
+    expect(run.out).toMatch(/^roomy .* 0$/m);
+    expect(run.out).toMatch(/^tight .* 3$/m);
+    expect(run.out).toMatch(/^ {2}cut short +3 requests: no room/m);
+    expect(readFileSync(page, 'utf8')).toContain('3 answers cut short');
+    const json = JSON.parse((await runInProcess(...args, '--json')).out) as { plans: unknown };
+    expect(json.plans).toMatchObject([
+      { plan: 'roomy', requests: { finished: 3, cut: 0 } },
+      { plan: 'tight', requests: { finished: 3, cut: 3 } },
+    ]);
+    const short = await runInProcess('simulate', file, '--workload', lengthsFile(SHORT));
+    expect(short.err).not.toContain('cut short');
+    expect(short.out).not.toMatch(/cut/);
   });
 
   it('has no field in its document that is not described', async () => {

@@ -33,6 +33,14 @@ describe('drawRequests', () => {
     for (const { promptTokens, outputTokens } of draw(length))
       expect(promptTokens + outputTokens).toBeLessThanOrEqual(10_000);
   });
+
+  it('marks requests with less of an answer than was drawn', () => {
+    const prompt = { kind: 'uniform', low: 1, high: 20_000 } as const;
+    for (const { promptTokens, outputTokens, cut } of draw(prompt)) {
+      expect(outputTokens).toBe(Math.min(7, 10_000 - promptTokens));
+      expect(cut).toBe(outputTokens < 7 || undefined);
+    }
+  });
 });
 
 describe('drawRequests of prompts that begin alike', () => {

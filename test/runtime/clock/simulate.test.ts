@@ -360,8 +360,22 @@ describe('simulate', () => {
     // One sequence of the two is much longer: its engine goes on alone, at half of the pipeline.
     const uneven = [...requestsOf(1, 8, 2), ...requestsOf(1, 8, 40)];
     const result = run({ stages }, uneven, engine);
-    expect(result.requests).toEqual({ finished: 2, rejected: 0 });
+    expect(result.requests).toEqual({ finished: 2, rejected: 0, cut: 0 });
     expect(result.tokens.output).toBe(42);
+  });
+
+  it('counts answers that end early because there is no more room', () => {
+    const stages = [{ name: 'serve', mesh: {}, microbatchTokens: 16, batchRequests: 4 }];
+    const wanted = [
+      { promptTokens: 10, outputTokens: 1e15 },
+      { promptTokens: 10, outputTokens: 22 },
+      { promptTokens: 40, outputTokens: 50 },
+      { promptTokens: 10, outputTokens: 2, cut: true } as const,
+    ];
+    const result = run({ stages, shape: { context: 32 } }, wanted);
+    // The third is rejected: its prompt alone is longer than the context.
+    expect(result.requests).toEqual({ finished: 3, rejected: 1, cut: 2 });
+    expect(result.tokens.output).toBe(22 + 22 + 2);
   });
 
   it('runs every request, accounts for all time of every device and never runs two things at once', () => {
@@ -395,7 +409,7 @@ describe('simulate', () => {
             transitions,
             sharing(shared),
           );
-          expect(result.requests).toEqual({ finished: requests.length, rejected: 0 });
+          expect(result.requests).toEqual({ finished: requests.length, rejected: 0, cut: 0 });
           const sum = (pick: (each: SimulatedRequest) => number): number =>
             requests.reduce((total, each) => total + pick(each), 0);
           expect(result.tokens).toEqual({
