@@ -8,16 +8,24 @@ import type { SimulatedRequest } from './simulation.js';
 /** Empty where a prompt begins like no other. */
 export type Beginning = Partial<Required<Pick<SchedulerRequest, 'pageKeys' | 'promptIds'>>>;
 
-/** Beginnings of prompts by the position of the request; equal named ones are the same lists, as workloads are large. */
+/**
+ * Beginnings of prompts by the position of the request; equal named ones are the same lists, as workloads are large.
+ *
+ * @param context tokens of the longest prompt that can run: what longer ones have beyond it is left out, for they are
+ *   rejected whatever they begin with, and nothing bounds what a workload says of them
+ */
 export function commonPrefixes(
   requests: readonly Pick<SimulatedRequest, 'prefix' | 'like'>[],
   pageTokens: number,
+  context: number,
 ): (request: number) => Beginning {
   const named = new Map<string, Beginning>();
   /** Names of beginnings, each with its made-up token, which is none of a request's own. */
   const numbers = new Map<string, number>();
   const pages = (tokens: number): number => Math.floor(tokens / pageTokens);
-  const ofName = ({ name, tokens }: NonNullable<SimulatedRequest['prefix']>): Beginning => {
+  const ofName = (prefix: NonNullable<SimulatedRequest['prefix']>): Beginning => {
+    const { name } = prefix;
+    const tokens = Math.min(prefix.tokens, context);
     const number = numbers.get(name) ?? requests.length + numbers.size;
     numbers.set(name, number);
     const key = `${number} ${tokens}`;
@@ -36,8 +44,8 @@ export function commonPrefixes(
   if (shared.length > 0)
     for (const [own, { like }] of requests.entries()) {
       const { pageKeys = [], promptIds = [] } = like === undefined ? {} : alike[like.request]!;
-      const taken = like?.tokens ?? 0;
-      const all = Math.max(taken, shared[own] ?? 0);
+      const taken = Math.min(like?.tokens ?? 0, context);
+      const all = Math.min(Math.max(taken, shared[own] ?? 0), context);
       alike[own] = {
         pageKeys: Array.from({ length: pages(all) }, (_, page) =>
           page < pages(taken) ? pageKeys[page]! : `${own} ${page}`,

@@ -74,7 +74,7 @@ export function* simulateInParts(
   const world = createWorld(graph, plan, engine, { transitions, ...(trace && { trace }) });
   const config = schedulerConfig(graph, transitions);
   const configs = engine.virtualEngines ? virtualEngines(config) : [config];
-  const beginningOf = commonPrefixes(requests, config.pageTokens);
+  const beginningOf = commonPrefixes(requests, config.pageTokens, config.context);
   const owners = graph.pools.filter(({ within }) => within === undefined).map(({ id }) => id);
   const history = trace && createKvHistory(new Set(owners));
   const states = (): readonly SchedulerState[] => engines.map(({ state }) => state());

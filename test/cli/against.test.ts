@@ -77,7 +77,7 @@ it('finds of the prompts of the finished requests all that they have in common',
         return [ids.length, found?.like, found?.prefixTokens];
       });
       const finished = [...all.keys()].filter((id) => all[id]!.isFinished);
-      const beginningOf = commonPrefixes(told(arrivals, finished), 4);
+      const beginningOf = commonPrefixes(told(arrivals, finished), 4, 100);
       for (const [at, id] of finished.entries())
         for (const [before, other] of finished.slice(0, at).entries())
           expect(common(beginningOf(at).promptIds ?? [], beginningOf(before).promptIds ?? [])).toBe(

@@ -15,7 +15,7 @@ describe('the made-up beginnings of prompts', () => {
       { prefix: { name: 'b', tokens: 5 } },
       {},
     ];
-    const beginningOf = commonPrefixes([long, short, other, none], PAGE);
+    const beginningOf = commonPrefixes([long, short, other, none], PAGE, 100);
     const [a, b, c] = [0, 1, 2].map((at) => beginningOf(at));
     expect(beginningOf(3)).toEqual({});
     expect([a, b].map((each) => each!.promptIds!.length)).toEqual([5, 3]);
@@ -23,6 +23,19 @@ describe('the made-up beginnings of prompts', () => {
     expect(common(a!.pageKeys!, b!.pageKeys!)).toBe(1);
     expect(common(a!.promptIds!, c!.promptIds!)).toBe(0);
     expect(beginningOf(0)).toBe(a);
+  });
+
+  it('go no further than a prompt that can run', () => {
+    const requests = [
+      { prefix: { name: '', tokens: 1e12 } },
+      {},
+      { like: { request: 1, tokens: 1e12 } },
+      { prefix: { name: '', tokens: 7 } },
+    ];
+    const beginningOf = commonPrefixes(requests, PAGE, 8);
+    expect(beginningOf(0).pageKeys).toHaveLength(4);
+    for (const at of [0, 1, 2]) expect(beginningOf(at).promptIds).toHaveLength(8);
+    expect(common(beginningOf(0).promptIds!, beginningOf(3).promptIds!)).toBe(7);
   });
 
   it('have in common what prompts have of which a tree says what each is like', () => {
@@ -34,7 +47,7 @@ describe('the made-up beginnings of prompts', () => {
           const found = tree.add(id, ids);
           return found === undefined ? {} : { like: { request: found.like, tokens: found.prefixTokens } };
         });
-        const beginningOf = commonPrefixes(requests, PAGE);
+        const beginningOf = commonPrefixes(requests, PAGE, 100);
         for (const [one, ids] of prompts.entries())
           for (const [other, others] of prompts.entries()) {
             if (one === other) continue;

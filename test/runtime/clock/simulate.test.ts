@@ -378,6 +378,13 @@ describe('simulate', () => {
     expect(result.tokens.output).toBe(22 + 22 + 2);
   });
 
+  it('rejects a prompt that is too long whatever it begins with', () => {
+    const stages = [{ name: 'serve', mesh: {}, microbatchTokens: 16, batchRequests: 4 }];
+    const long = { promptTokens: 1e12, outputTokens: 2, prefix: { name: '', tokens: 1e12 } };
+    const result = run({ stages }, [long, ...requestsOf(1, 8, 2)]);
+    expect(result.requests).toEqual({ finished: 1, rejected: 1, cut: 0 });
+  });
+
   it('runs every request, accounts for all time of every device and never runs two things at once', () => {
     const request = fc.record({
       promptTokens: fc.integer({ min: 1, max: 60 }),
