@@ -4,7 +4,14 @@ import type { CompileResult } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
-import { describeDiff, diffFigures, markdownDiff } from '../diff/diff.js';
+import {
+  describeDiff,
+  describeUnpaired,
+  diffFigures,
+  markdownDiff,
+  markdownUnpaired,
+  type Unpaired,
+} from '../diff/diff.js';
 import { figuresOf, type Figure } from '../diff/figures.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
@@ -56,7 +63,7 @@ type Pairs =
   | {
       readonly kind: 'pairs';
       readonly pairs: readonly (readonly [Side, Side])[];
-      readonly alone: readonly string[];
+      readonly unpaired: Unpaired;
     }
   | { readonly kind: 'usage'; readonly message: string };
 
@@ -77,7 +84,6 @@ function diffFiles(
     err(terminal, chosen.message);
     return EXIT.usage;
   }
-  for (const line of chosen.alone) err(terminal, line);
   const results = new Map<Plan, CompileResult>();
   for (const { checked: each } of checked) {
     const plans = [
@@ -103,8 +109,11 @@ function diffFiles(
     const [was, is] = pair.map(({ file, plan }) => `${shownPath(file)}: ${plan.name}`);
     diffs.push(diffFigures({ title: was!, figures: old }, { title: is!, figures: now }));
   }
-  const show = options.markdown ? markdownDiff : describeDiff;
-  out(terminal, options.json ? jsonDocument('diff', { diffs }) : diffs.map(show).join('\n\n'));
+  const [show, showUnpaired] = options.markdown
+    ? [markdownDiff, markdownUnpaired]
+    : [describeDiff, describeUnpaired];
+  if (options.json) out(terminal, jsonDocument('diff', { diffs, ...chosen.unpaired }));
+  else out(terminal, [...diffs.map(show), ...showUnpaired(chosen.unpaired)].join('\n\n'));
   return EXIT.ok;
 }
 
@@ -121,11 +130,9 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
   if (names.length === 0) {
     const others = after.checked.plans;
     const shared = plans.filter(({ name }) => others.some((other) => other.name === name));
-    const only = (own: Checked, other: Checked, what: string): readonly string[] =>
-      own.checked.plans
-        .filter(({ name }) => other.checked.plans.every((each) => each.name !== name))
-        .map(({ name }) => `plan ${name} is ${what}`);
-    const alone = [...only(before, after, 'gone'), ...only(after, before, 'new')];
+    const only = (own: readonly Plan[], other: readonly Plan[]): readonly string[] =>
+      own.flatMap(({ name }) => (other.some((each) => each.name === name) ? [] : [name]));
+    const unpaired = { gone: only(plans, others), new: only(others, plans) };
     if (shared.length === 0) {
       const message = 'error: the files have no plan of the same name: choose two with --plan x --plan y';
       return { kind: 'usage', message };
@@ -134,7 +141,7 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
       { ...before, plan },
       { ...after, plan: others.find(({ name }) => name === plan.name)! },
     ]);
-    return { kind: 'pairs', pairs, alone };
+    return { kind: 'pairs', pairs, unpaired };
   }
   const first = choosePlan(plans, names[0], before.file);
   const second = choosePlan(after.checked.plans, names.at(-1), after.file);
@@ -144,7 +151,7 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
     { ...before, plan: first.plan },
     { ...after, plan: second.plan },
   ];
-  return { kind: 'pairs', pairs: [pair], alone: [] };
+  return { kind: 'pairs', pairs: [pair], unpaired: { gone: [], new: [] } };
 }
 
 /** Figures of one side; an exit code where it has none. Without a workload to choose there are none of a simulation. */

@@ -21,6 +21,14 @@ export interface PlanDiff {
   readonly equal: number;
 }
 
+/** Names of plans that one of two files alone has. */
+export interface Unpaired {
+  /** In the file before. */
+  readonly gone: readonly string[];
+  /** In the file after. */
+  readonly new: readonly string[];
+}
+
 /** What changes from one plan to another. */
 export function diffFigures(
   before: { readonly title: string; readonly figures: readonly Figure[] },
@@ -116,4 +124,18 @@ export function markdownDiff(diff: PlanDiff): string {
     ];
   });
   return [heading, ...tables, `${formatCount(diff.equal)} figures do not change.`].join('\n\n');
+}
+
+/** A paragraph of a line for each plan that has nothing to be compared with; none where there is no such plan. */
+export function describeUnpaired({ gone, new: added }: Unpaired): readonly string[] {
+  const lines = [
+    ...gone.map((name) => `plan ${name} is gone`),
+    ...added.map((name) => `plan ${name} is new`),
+  ];
+  return lines.length === 0 ? [] : [lines.join('\n')];
+}
+
+/** The same as a list. */
+export function markdownUnpaired(unpaired: Unpaired): readonly string[] {
+  return describeUnpaired(unpaired).map((lines) => lines.replace(/^/gm, '- '));
 }

@@ -28,10 +28,24 @@ const other = 'plan q from p { stage serve on gpu { mesh (dp: 4) } }';
 const pipeline = planFile('pipeline.plan', '(pp: 4)', other);
 const tensor = planFile('tensor.plan', '(tp: 4)');
 
-async function diffs(...args: string[]): Promise<{ readonly all: PlanDiff[]; readonly err: string }> {
+interface Document {
+  readonly diffs: PlanDiff[];
+  readonly gone: string[];
+  readonly new: string[];
+}
+
+async function diffs(
+  ...args: string[]
+): Promise<{
+  readonly all: PlanDiff[];
+  readonly gone: string[];
+  readonly added: string[];
+  readonly err: string;
+}> {
   const run = await runInProcess('diff', ...args, '--json');
   expect(run.status).toBe(0);
-  return { all: (JSON.parse(run.out) as { diffs: PlanDiff[] }).diffs, err: run.err };
+  const { diffs: all, gone, new: added } = JSON.parse(run.out) as Document;
+  return { all, gone, added, err: run.err };
 }
 
 const byName = ({ changes }: PlanDiff) => new Map(changes.map((change) => [change.name, change]));
@@ -90,9 +104,15 @@ describe('a difference of figures', () => {
 
 describe('diff', () => {
   it('compares plans of one name in two files, and says which are only in one', async () => {
-    const { all, err } = await diffs(pipeline, tensor);
+    const { all, gone, added } = await diffs(pipeline, tensor);
     expect(all).toHaveLength(1);
-    expect(err).toContain('plan q is gone');
+    expect([gone, added]).toEqual([['q'], []]);
+    expect(await diffs(tensor, pipeline)).toMatchObject({ gone: [], added: ['q'] });
+    expect(await diffs(pipeline, '--plan', 'p', '--plan', 'q')).toMatchObject({ gone: [], added: [] });
+    expect((await runInProcess('diff', pipeline, tensor)).out).toMatch(/\n\nplan q is gone\n$/);
+    expect((await runInProcess('diff', tensor, pipeline, '--markdown')).out).toMatch(
+      /\n\n- plan q is new\n$/,
+    );
     const changes = byName(all[0]!);
     expect(changes.get('serve: mesh')).toMatchObject({ before: '(pp: 4)', after: '(tp: 4)' });
     // Two sums a layer and one for the embedding, on each of four ranks, in place of three hand-overs.
