@@ -4,7 +4,7 @@ import { compareCategories, type Comparison } from '../runtime/trace/categories.
 import type { TimedName } from '../runtime/trace/categories.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import type { ReadTrace } from '../runtime/trace/slices.js';
-import { formatCount, formatDuration, formatTable, plural } from './format.js';
+import { formatCount, formatDuration, formatSignedPercent, formatTable, plural } from './format.js';
 
 /** A run as its trace tells it. */
 export interface TracedRun {
@@ -101,8 +101,7 @@ export function againstReport(run: TracedRun, plan: string, simulated: readonly 
 
 /** Simulated by run, less one, as a signed percentage. */
 export function describeError(error: number): string {
-  const rounded = Math.round(100 * error);
-  return `${rounded > 0 ? '+' : ''}${rounded || 0}%`;
+  return formatSignedPercent(error, 0);
 }
 
 /** The comparison as a table. Seconds are added up over devices, apart from those of the whole run. */

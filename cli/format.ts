@@ -39,6 +39,12 @@ export function formatRate(tokens: number, seconds: number): string {
   return seconds > 0 ? `${formatCount(tokens / seconds)} tokens/s` : '-';
 }
 
+/** `+12%`, `-3.4%`; without a sign where it rounds to nothing. */
+export function formatSignedPercent(fraction: number, digits: number): string {
+  const rounded = Number((100 * fraction).toFixed(digits));
+  return `${rounded > 0 ? '+' : ''}${(rounded || 0).toFixed(digits)}%`;
+}
+
 /** `1 error`, `2 errors`. */
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;

@@ -1,5 +1,5 @@
 /** Two sets of figures side by side: as values, as a table, and as Markdown for a comment on a change. */
-import { formatBytes, formatCount, formatDuration, formatTable } from '../format.js';
+import { formatBytes, formatCount, formatDuration, formatSignedPercent, formatTable } from '../format.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
 
 export interface Difference {
@@ -74,14 +74,15 @@ function shown(value: number | string | undefined, unit: Unit): string {
   }
 }
 
-/** `+12%`, `2.1x`; empty where nothing can be compared. */
+/** `+12%`, `-3.4%`, `+<0.1%`, `2.1x`; empty where nothing can be compared. */
 function change({ before, after }: Difference): string {
   if (typeof before !== 'number' || typeof after !== 'number' || before === 0) return '';
   const quotient = after / before;
   if (quotient >= 2) return `${quotient.toFixed(1)}x`;
-  const percent = 100 * (quotient - 1);
-  const digits = Math.abs(percent) < 10 ? 1 : 0;
-  return `${percent > 0 ? '+' : ''}${percent.toFixed(digits)}%`;
+  const more = quotient - 1;
+  // Something did change, or it would not be in the list.
+  if (Math.abs(more) < 0.0005) return `${more < 0 ? '-' : '+'}<0.1%`;
+  return formatSignedPercent(more, Math.abs(more) < 0.0995 ? 1 : 0);
 }
 
 function rowsOf(diff: PlanDiff, group: FigureGroup): readonly (readonly string[])[] {

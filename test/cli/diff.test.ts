@@ -34,9 +34,7 @@ interface Document {
   readonly new: string[];
 }
 
-async function diffs(
-  ...args: string[]
-): Promise<{
+async function diffs(...args: string[]): Promise<{
   readonly all: PlanDiff[];
   readonly gone: string[];
   readonly added: string[];
@@ -83,6 +81,9 @@ describe('a difference of figures', () => {
     expect(change(0.2, 0.21, 'seconds')).toMatch(/x +200 ms +210 ms +\+5\.0%/);
     expect(change(1000, 500, 'count')).toMatch(/x +1,000 +500 +-50%/);
     expect(change(0, 2, 'count')).toMatch(/x +0 +2$/m);
+    expect(change(100_000, 100_001, 'count')).toMatch(/ \+<0\.1%$/m);
+    expect(change(100_000, 99_999, 'count')).toMatch(/ -<0\.1%$/m);
+    expect(change(10_000, 9_994, 'count')).toMatch(/ -0\.1%$/m);
   });
 
   it('is a table in Markdown that no name breaks', () => {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatRate, formatSeconds, formatTable, plural } from '../../cli/format.js';
+import {
+  formatBytes,
+  formatRate,
+  formatSeconds,
+  formatSignedPercent,
+  formatTable,
+  plural,
+} from '../../cli/format.js';
 
 describe('figures for people', () => {
   it('scales bytes by 1024', () => {
@@ -18,6 +25,12 @@ describe('figures for people', () => {
     expect(formatRate(24_690, 2)).toBe('12,345 tokens/s');
     expect(formatRate(5, 0)).toBe('-');
     expect([plural(1, 'error'), plural(1000, 'error')]).toEqual(['1 error', '1,000 errors']);
+  });
+
+  it('writes by how much something is more or less', () => {
+    const whole = [0.126, -0.034, 0.004, -0.004, 0].map((each) => formatSignedPercent(each, 0));
+    expect(whole).toEqual(['+13%', '-3%', '0%', '0%', '0%']);
+    expect([0.0126, -0.0003].map((each) => formatSignedPercent(each, 1))).toEqual(['+1.3%', '0.0%']);
   });
 
   it('aligns columns', () => {
