@@ -9,6 +9,7 @@ import {
 } from '../compiler/planner/candidates.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
+import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatSeconds, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {
@@ -30,12 +31,20 @@ interface TunedPlanReport {
   readonly betweenTokens: number;
   readonly meanDecodeBatch: number;
   readonly transitions: number;
-  /** No other plan is better in throughput or time between tokens and as good in the other. */
+  /** No other that was simulated to the end is better in throughput or time between tokens and as good in the other. */
   readonly pareto: boolean;
+  /**
+   * One of what was looked for, of all that was tried: the best, as many as were asked for, or of the front. Others were
+   * simulated to the end by chance, and some that were not may well be better than they.
+   */
+  readonly wanted: boolean;
 }
 
 /** What was looked for, and whether all of it was looked at. */
 export interface Searched {
+  readonly goal: Goal;
+  /** How many of the best; where the goal is the front it is all of that. */
+  readonly top: number;
   readonly sizes: SizeChoices;
   /** Of these the ones that were tried around the best alone. */
   readonly walked: readonly SizeName[];
@@ -51,10 +60,16 @@ export interface TunedReport {
 }
 
 export function tunedReport({ ranked, counts }: TuneResult, searched: Searched): TunedReport {
-  return { plans: ranked.map((tuned) => planReport(tuned, ranked)), searched, counts };
+  const { goal, top, interrupted } = searched;
+  const plans = ranked.map((tuned, place) => {
+    const report = planReport(tuned, ranked);
+    const wanted = !interrupted && (goal.kind === 'front' ? report.pareto : place < top);
+    return { ...report, wanted };
+  });
+  return { plans, searched, counts };
 }
 
-function planReport(tuned: Tuned, all: readonly Tuned[]): TunedPlanReport {
+function planReport(tuned: Tuned, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
   const { candidate, plan, simulation } = tuned;
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
   const dominated = all.some(
@@ -85,29 +100,35 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
   return { stage: name, mesh, devices, microbatchTokens, batchRequests };
 }
 
-/** A table of the best; a star marks those that no other beats in throughput and in time between tokens. */
-export function describeTuned(result: TuneResult, searched: Searched, top: number): string {
+/**
+ * A table of the best, with some that were simulated to the end beside them below a line; a star marks those that no other
+ * beats in throughput and in time between tokens.
+ *
+ * @param most rows at most
+ */
+export function describeTuned(result: TuneResult, searched: Searched, most: number): string {
   const { plans, counts } = tunedReport(result, searched);
   const rest = describeSearch(searched, counts);
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
-  const rows = plans
-    .slice(0, top)
-    .map((plan) => [
-      plan.pareto ? '*' : '',
-      plan.strategy,
-      plan.label,
-      String(plan.stages[0]!.microbatchTokens),
-      String(plan.stages.at(-1)!.batchRequests),
-      plan.hostKvBytes === undefined ? '' : formatBytes(plan.hostKvBytes),
-      plan.requestsPerSecond.toPrecision(3),
-      formatCount(plan.tokensPerSecond),
-      formatSeconds(plan.makespan),
-      `${(plan.betweenTokens * 1000).toFixed(1)} ms`,
-      plan.meanDecodeBatch.toFixed(1),
-      String(plan.transitions),
-      `${(plan.requestsPerSecond / best.requestsPerSecond).toFixed(2)}x`,
-    ]);
+  const shown = plans.slice(0, most);
+  // What is not known to be next in rank has none, but for a search that was interrupted: it says so of all.
+  const ranked = searched.interrupted || searched.goal.kind === 'front' ? shown.length : searched.top;
+  const rows = shown.map((plan, place) => [
+    plan.pareto ? '*' : '',
+    plan.strategy,
+    plan.label,
+    String(plan.stages[0]!.microbatchTokens),
+    String(plan.stages.at(-1)!.batchRequests),
+    plan.hostKvBytes === undefined ? '' : formatBytes(plan.hostKvBytes),
+    plan.requestsPerSecond.toPrecision(3),
+    formatCount(plan.tokensPerSecond),
+    formatSeconds(plan.makespan),
+    `${(plan.betweenTokens * 1000).toFixed(1)} ms`,
+    plan.meanDecodeBatch.toFixed(1),
+    String(plan.transitions),
+    place < ranked ? `${(plan.requestsPerSecond / best.requestsPerSecond).toFixed(2)}x` : '',
+  ]);
   const heading = [
     '',
     'strategy',
@@ -127,8 +148,17 @@ export function describeTuned(result: TuneResult, searched: Searched, top: numbe
     [heading, ...rows],
     [false, false, false, true, true, true, true, true, true, true, true, true, true],
   );
-  const note = '* no other has more throughput and less time between tokens';
-  return [table, note, ...rest].join('\n');
+  const [head, ...lines] = table.split('\n');
+  const beside = lines.slice(ranked);
+  const others = 'simulated to the end as well; others that were not may be better than these:';
+  const note = '* no other of those simulated has more throughput and less time between tokens';
+  return [
+    head,
+    ...lines.slice(0, ranked),
+    ...(beside.length === 0 ? [] : [others, ...beside]),
+    note,
+    ...rest,
+  ].join('\n');
 }
 
 function whyNone({ interrupted }: Searched, { candidates, unfit, needless }: TuneCounts): string {

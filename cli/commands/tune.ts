@@ -162,13 +162,14 @@ async function tuneFile(
     ].join(', '),
   );
   const walked = worthWalking(candidates, requests.requests) ? walkedSizes(options) : [];
+  const goal = goalOf(options);
   const { result, interrupted } = await search(
     candidates,
     requests.requests,
-    { keep: options.top, goal: goalOf(options), walked },
+    { keep: options.top, goal, walked },
     terminal,
   );
-  const searched = { sizes, walked, strategies, interrupted };
+  const searched = { goal, top: options.top, sizes, walked, strategies, interrupted };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
   else out(terminal, describeTuned(result, searched, shown));

@@ -44,6 +44,7 @@ interface Document {
     readonly betweenTokens: number;
     readonly hostKvBytes: number;
     readonly pareto: boolean;
+    readonly wanted: boolean;
   }[];
 }
 
@@ -100,6 +101,7 @@ describe('tune', () => {
   it('looks for the least time between tokens above a floor, and for the whole front', async () => {
     const front = await plansFound('--front', '--batch', '4,16');
     const best = front.filter(({ pareto }) => pareto);
+    expect(front.filter(({ wanted }) => wanted)).toEqual(best);
     expect(best.length).toBeGreaterThan(1);
     // Along the front throughput is paid for with time between tokens.
     best.reduce((faster, slower) => {

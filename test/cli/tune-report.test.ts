@@ -1,0 +1,44 @@
+/** What the tuner found, as text and as values. */
+import { describe, expect, it } from 'vitest';
+import { describeTuned, tunedReport, type Searched } from '../../cli/tune-report.js';
+import { findCandidates } from '../../compiler/planner/candidates.js';
+import { tune } from '../../runtime/tune/tune.js';
+import { makePlan } from '../compiler/support/make-plan.js';
+
+const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
+const requests = Array.from({ length: 8 }, () => ({ promptTokens: 30, outputTokens: 10 }));
+const sizes = { microbatchTokens: [64], batchRequests: [4] };
+
+const searched: Searched = {
+  goal: { kind: 'throughput' },
+  top: 1,
+  sizes,
+  walked: [],
+  strategies: ['static'],
+  interrupted: false,
+};
+
+describe('the report of a search', () => {
+  const result = tune(findCandidates(plan, ['static'], sizes), requests, { keep: 3 });
+  const wanted = (of: Partial<Searched>): readonly boolean[] =>
+    tunedReport(result, { ...searched, ...of }).plans.map((each) => each.wanted);
+
+  it('tells what was asked for from what was simulated to the end beside it', () => {
+    const all = result.ranked.map(() => true);
+    expect(all.length).toBeGreaterThanOrEqual(3);
+    expect(wanted({})).toEqual(all.map((_, place) => place < 1));
+    expect(wanted({ top: 2 })).toEqual(all.map((_, place) => place < 2));
+    expect(wanted({ top: 99 })).toEqual(all);
+    expect(wanted({ interrupted: true })).toEqual(all.map(() => false));
+    const { plans } = tunedReport(result, { ...searched, goal: { kind: 'front' } });
+    expect(plans.map((each) => each.wanted)).toEqual(plans.map(({ pareto }) => pareto));
+  });
+
+  it('gives no rank to rows below the line', () => {
+    const [, first, line, second, third] = describeTuned(result, searched, 3).split('\n');
+    expect(first).toMatch(/ 1\.00x$/);
+    expect(line).toMatch(/^simulated to the end as well; /);
+    for (const row of [second, third]) expect(row).toMatch(/ static .* ms .* 0$/);
+    expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
+  });
+});
