@@ -7,6 +7,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../compiler/planner/candidates.js';
+import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
 import type { Goal } from '../runtime/tune/trial.js';
@@ -51,6 +52,8 @@ export interface Searched {
   readonly strategies: readonly Strategy[];
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
+  /** Where no plan fits: requests that none of them has room for, as far as that is known. */
+  readonly unheld?: Unheld;
 }
 
 export interface TunedReport {
@@ -161,9 +164,25 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
   ].join('\n');
 }
 
-function whyNone({ interrupted }: Searched, { candidates, unfit, needless }: TuneCounts): string {
+/** Whether every candidate is sure not to fit. */
+export function noneFits({ candidates, unfit, needless }: TuneCounts): boolean {
+  return candidates > 0 && unfit + needless === candidates;
+}
+
+function whyNone({ interrupted, strategies, unheld }: Searched, counts: TuneCounts): string {
   if (interrupted) return 'no plan simulated yet';
-  return unfit + needless === candidates ? 'no plan fits' : 'no plan that fits is as fast as asked';
+  if (counts.candidates === 0)
+    return `there is no such plan: these devices and tiers leave nothing ${strategies.join(' or ')}`;
+  if (!noneFits(counts)) return 'no plan that fits is as fast as asked';
+  if (unheld === undefined) return 'no plan fits';
+  const { requests, place, longest } = unheld;
+  const lengths = `${plural(longest.promptTokens, 'prompt token')} and ${formatCount(longest.outputTokens)} of output`;
+  const which = `request ${formatCount(place + 1)} of the workload has ${lengths}`;
+  return `no plan fits: ${plural(requests, 'request')} can never fit; ${which}`;
+}
+
+function describeCount([count, what]: readonly [number, string]): readonly string[] {
+  return count === 0 ? [] : [`${formatCount(count)} ${what}`];
 }
 
 /** What was tried, and what became of it. */
@@ -189,7 +208,7 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
   ] as const;
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
-    became.flatMap(([count, what]) => (count === 0 ? [] : [`${formatCount(count)} ${what}`])).join(', '),
+    ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(otherSizes === 0 ? [] : ['sizes were tried around the best; --exhaustive tries all of them']),
     ...(interrupted ? ['interrupted: these are the best so far'] : []),
   ];

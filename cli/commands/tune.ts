@@ -8,6 +8,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
+import { unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { UNITS } from '../../compiler/check/units.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -30,7 +31,7 @@ import { formatCount, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, refuseErrors, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
-import { describeTuned, tunedReport } from '../tune-report.js';
+import { describeTuned, noneFits, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
@@ -169,7 +170,11 @@ async function tuneFile(
     { keep: options.top, goal, walked },
     terminal,
   );
-  const searched = { goal, top: options.top, sizes, walked, strategies, interrupted };
+  const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
+  const searched = {
+    ...{ goal, top: options.top, sizes, walked, strategies, interrupted },
+    ...(unheld && { unheld }),
+  };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
   else out(terminal, describeTuned(result, searched, shown));

@@ -127,6 +127,25 @@ describe('tune', () => {
     expect(simulated.status).toBe(0);
   });
 
+  it('says why it finds nothing', async () => {
+    const lengths = join(folder, 'lengths.jsonl');
+    const request = (prompt: number): string => JSON.stringify({ prompt_tokens: prompt, output_tokens: 8 });
+    writeFileSync(lengths, [10, 9000, 20, 8000, 30].map(request).join('\n'));
+    const file = planFile();
+    const long = await runInProcess('tune', file, '--workload', lengths);
+    expect(long.status).toBe(1);
+    expect(long.out).toContain('no plan fits: 2 requests can never fit; request 2 of the workload has 9,000');
+    const json = await runInProcess('tune', file, '--workload', lengths, '--json');
+    const { searched } = JSON.parse(json.out) as { searched: { unheld: unknown } };
+    expect(searched.unheld).toMatchObject({ requests: 2, place: 1, longest: { promptTokens: 9000 } });
+    writeFileSync(file, PLAN.replace('on node.gpu { mesh (tp: 4)', 'on node[0].gpu[0] { mesh (tp: 1)'));
+    const none = await runInProcess('tune', file, '--strategy', 'disaggregated');
+    expect(none.status).toBe(1);
+    expect(none.out).toMatch(
+      /^there is no such plan: .* nothing disaggregated\n0 plans over all meshes: .*\n$/,
+    );
+  });
+
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
     for (const strategy of ['static', 're-sharded']) {

@@ -1,0 +1,54 @@
+/** Which requests of a workload no plan has room for: why a search found none. */
+import { FULCRUM_ENGINE } from '../cost/engine-model.js';
+import { kvView } from '../model/kv-window.js';
+import { candidateBound } from './bound.js';
+import { createBoundContext } from './bounded-stage.js';
+import type { Candidate } from './candidates.js';
+import { demandOf, type RequestLengths } from './demand.js';
+
+export interface Unheld {
+  /** How many requests no candidate has room for. */
+  readonly requests: number;
+  /** The longest of them, and its place in the workload, from 0. */
+  readonly place: number;
+  readonly longest: RequestLengths;
+}
+
+/**
+ * Requests that no candidate has room for, as far as bounds know; undefined where there are none, or where the weights
+ * themselves fit nowhere.
+ */
+export function unheldRequests(
+  candidates: readonly Candidate[],
+  requests: readonly RequestLengths[],
+): Unheld | undefined {
+  const [first] = candidates;
+  if (first === undefined) return undefined;
+  const { model, kv, topology } = first.base;
+  const view = kvView(model.shape, kv.pageTokens);
+  const { context } = model.shape;
+  const places = requests.map((_, place) => place);
+  const tokensOf = (place: number): number => {
+    const { promptTokens, outputTokens } = requests[place]!;
+    // A sequence ends with the context; a prompt that exceeds it never begins.
+    return Math.min(promptTokens + outputTokens, Math.max(context, promptTokens + 1));
+  };
+  places.sort((a, b) => tokensOf(a) - tokensOf(b));
+  const bounds = createBoundContext(topology, FULCRUM_ENGINE);
+  let [held, anyFits] = [0, false];
+  for (const candidate of candidates) {
+    const bound = candidateBound(candidate, bounds);
+    if (bound === undefined) continue;
+    anyFits = true;
+    const holds = (place: number): boolean => {
+      const { promptTokens } = requests[place]!;
+      const outputTokens = tokensOf(place) - promptTokens;
+      return promptTokens <= context && bound.fits(demandOf([{ promptTokens, outputTokens }], view));
+    };
+    while (held < places.length && holds(places[held]!)) held++;
+    if (held === places.length) return undefined;
+  }
+  const place = places.at(-1)!;
+  if (!anyFits) return undefined;
+  return { requests: places.length - held, place, longest: requests[place]! };
+}
