@@ -61,10 +61,12 @@ function wholeNumber(text: string): number {
   return value;
 }
 
-const gather = (text: string, gathered: readonly number[] = []): readonly number[] => [
-  ...gathered,
-  ...text.split(',').map(wholeNumber),
-];
+/** Gathers sizes of an option that may be repeated; one that is named twice is tried once. */
+const gatherSizes =
+  (sizeOf: (text: string) => number) =>
+  (text: string, gathered: readonly number[] = []): readonly number[] => [
+    ...new Set([...gathered, ...text.split(',').map(sizeOf)]),
+  ];
 
 function rate(text: string): number {
   const value = Number(text);
@@ -81,11 +83,6 @@ function bytesOf(text: string): number {
     throw new InvalidArgumentError('expected sizes such as 400GiB');
   return bytes;
 }
-
-const gatherBytes = (text: string, gathered: readonly number[] = []): readonly number[] => [
-  ...gathered,
-  ...text.split(',').map(bytesOf),
-];
 
 export const addTuneCommand: AddCommand = (program, context) => {
   const command = program
@@ -104,17 +101,17 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .option(
       '--microbatch <tokens,...>',
       "tokens of a prefill step to try (default: the plan's own and powers of two)",
-      gather,
+      gatherSizes(wholeNumber),
     )
     .option(
       '--batch <requests,...>',
       "requests decoding at once to try (default: the plan's own and powers of two)",
-      gather,
+      gatherSizes(wholeNumber),
     )
     .option(
       '--kv-cap <size,...>',
       'most KV in the host tier to try, such as 400GiB (default: what the plan allows, and half of it)',
-      gatherBytes,
+      gatherSizes(bytesOf),
     )
     .option(
       '--floor <requests/s>',

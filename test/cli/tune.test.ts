@@ -98,6 +98,17 @@ describe('tune', () => {
     expect(plans).toHaveLength(2 * 6);
   });
 
+  it('tries a size that is named twice once', async () => {
+    const file = planFile();
+    const candidates = async (...sizes: readonly string[]): Promise<unknown> => {
+      const run = await runInProcess('tune', file, '--strategy', 'static', ...sizes, '--json');
+      return (JSON.parse(run.out) as { counts: { candidates: number } }).counts.candidates;
+    };
+    const once = ['--batch', '8,16', '--microbatch', '64'];
+    const twice = ['--batch', '8,16,8', '--batch', '16', '--microbatch', '64,64'];
+    expect(await candidates(...twice)).toBe(await candidates(...once));
+  });
+
   it('looks for the least time between tokens above a floor, and for the whole front', async () => {
     const front = await plansFound('--front', '--batch', '4,16');
     const best = front.filter(({ pareto }) => pareto);
