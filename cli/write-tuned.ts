@@ -8,6 +8,7 @@ import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { tierFor } from '../compiler/plan/routes.js';
 import { hostKvBytes, planDevices } from '../compiler/planner/candidates.js';
+import { formatPlan } from '../grammar/format.js';
 import { parse } from '../grammar/parse.js';
 import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
 
@@ -52,11 +53,12 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
     '}',
   ];
-  const declaration = lines.join('\n');
+  const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
+  const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
   const old = planNamed(file, name);
   const written =
     old === undefined
-      ? `${text.trimEnd()}\n\n${declaration}\n`
+      ? `${text.trimEnd()}${lineEnd}${lineEnd}${declaration}${lineEnd}`
       : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
   const read = checkFile(
     { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
@@ -71,6 +73,12 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
         kind: 'unsayable',
         why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,
       };
+}
+
+/** A declaration as `fmt` would have it, with plain line ends. */
+function laidOut(declaration: string, path: string): string {
+  const formatted = formatPlan(declaration, path);
+  return formatted.kind === 'formatted' ? formatted.text.trimEnd() : declaration;
 }
 
 /** What two plans that run the same have in common. */

@@ -176,6 +176,31 @@ describe('tune', () => {
     }
   });
 
+  it.each(['\n', '\r\n'])('writes as fmt lays out, with the line ends of the file: %j', async (lineEnd) => {
+    const group = 'group_of_a_name_that_makes_lines_long';
+    const before = PLAN.replace(
+      'kv { page: 32 tokens }',
+      'kv {\n    // Few.\n    page: 32 tokens\n  }',
+    ).replace(/\bnode\b/g, group);
+    const [file, plain] = [join(folder, 'format.plan'), join(folder, 'plain.plan')];
+    const asFmtHasIt = async (text: string): Promise<boolean> => {
+      writeFileSync(plain, text.replaceAll(lineEnd, '\n'));
+      return (await runInProcess('fmt', '--check', plain)).status === 0;
+    };
+    writeFileSync(plain, before);
+    expect((await runInProcess('fmt', plain)).status).toBe(0);
+    writeFileSync(file, readFileSync(plain, 'utf8').replaceAll('\n', lineEnd));
+    // Added first, and then replaced.
+    for (let time = 0; time < 2; time++) {
+      const run = await runInProcess('tune', file, '--strategy', 'static', '--plan', 'start', '--write');
+      expect(run.status).toBe(0);
+      const text = readFileSync(file, 'utf8');
+      expect(text).toContain('plan start_tuned');
+      expect(new Set(text.match(/\r?\n/g))).toEqual(new Set([lineEnd]));
+      expect(await asFmtHasIt(text)).toBe(true);
+    }
+  });
+
   it('writes what it found of a plan that other files have a part in, or nothing', async () => {
     planFile();
     const file = join(folder, 'imports.plan');
