@@ -85,17 +85,20 @@ export interface AgainstReport {
   readonly planOfRun?: string;
   readonly requests: number;
   readonly categories: readonly Comparison[];
+  /** Categories that are not compared: the trace leaves out what lies within steps. */
+  readonly lacking?: readonly string[];
 }
 
-/** Compares the slices of a simulation with a run. */
-export function againstReport(run: TracedRun, plan: string, simulated: readonly TimedName[]): AgainstReport {
-  const categories = compareCategories(run.trace.slices, simulated);
+/** Compares the slices of a simulation, in the order of their beginnings, with a run. */
+export function againstReport(run: TracedRun, plan: string, simulated: Iterable<TimedName>): AgainstReport {
+  const { categories, lacking } = compareCategories(run.trace.slices, simulated);
   return {
     trace: run.path,
     plan,
     ...(run.plan !== undefined && { planOfRun: run.plan }),
     requests: run.requests.length,
     categories,
+    ...(lacking.length > 0 && { lacking }),
   };
 }
 
@@ -111,6 +114,7 @@ export function describeAgainst({
   planOfRun = plan,
   requests,
   categories,
+  lacking = [],
 }: AgainstReport): string {
   const table = formatTable(
     [
@@ -126,6 +130,10 @@ export function describeAgainst({
     ],
     [false, true, true, true, true, true],
   );
+  const without =
+    lacking.length === 0
+      ? ''
+      : `\n  not compared: ${lacking.join(', ')}; the trace leaves out what lies within steps`;
   const other = planOfRun === plan ? '' : `, a run of plan ${planOfRun}`;
-  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}`;
+  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
 }

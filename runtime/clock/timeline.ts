@@ -120,15 +120,35 @@ function moments(timeline: Timeline): readonly Moment[] {
   return [...slices, ...samples].sort((a, b) => a.time - b.time);
 }
 
-/** The slices of a timeline with those within them, each on its lane. */
-export function flatSlices(timeline: Timeline): readonly TimedName[] {
-  return timeline.slices().flatMap(({ lane, name, start, end, within }) => [
-    { ...lane, name, start, end },
-    ...(within?.() ?? []).map((inner) => ({
-      ...lane,
-      name: inner.name,
-      start: inner.start,
-      end: inner.end,
-    })),
-  ]);
+/**
+ * The slices of a timeline and those within them, each on its lane, in the order of their beginnings. Those within a slice
+ * are made when it begins and are gone when it is over: all of them together may be more than memory holds.
+ */
+export function* flatSlices(timeline: Timeline): Generator<TimedName, void, undefined> {
+  const open = createHeap<OpenSlice>((a, b) => a.within[a.next]!.start - b.within[b.next]!.start);
+  function* begunBefore(time: number): Generator<TimedName, void, undefined> {
+    for (let top = open.peek(); top !== undefined; top = open.peek()) {
+      const { lane, within, next } = top;
+      const { name, start, end } = within[next]!;
+      if (start >= time) return;
+      yield { ...lane, name, start, end };
+      open.pop();
+      top.next++;
+      if (top.next < within.length) open.push(top);
+    }
+  }
+  for (const { lane, name, start, end, within } of timeline.slices().toSorted((a, b) => a.start - b.start)) {
+    yield* begunBefore(start);
+    yield { ...lane, name, start, end };
+    const inner = within?.() ?? [];
+    if (inner.length > 0) open.push({ lane, within: inner, next: 0 });
+  }
+  yield* begunBefore(Infinity);
+}
+
+/** A slice with some of those within it still to come. */
+interface OpenSlice {
+  readonly lane: Lane;
+  readonly within: readonly InnerSlice[];
+  next: number;
 }

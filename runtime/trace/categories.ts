@@ -15,6 +15,7 @@ export interface Category {
   readonly name: string;
   /** A category that this one is a part of. */
   readonly of?: string;
+  /** Goes by process, thread and name alone. */
   readonly matches: (slice: TimedName) => boolean;
 }
 
@@ -69,35 +70,51 @@ export interface Tally {
   readonly slices: number;
 }
 
-/** Seconds and slices of every category. */
+/** What a category has of one process so far. */
+interface Sum {
+  seconds: number;
+  slices: number;
+  /** Where the latest of its slices ends that has been met. */
+  until: number;
+}
+
+/**
+ * Seconds and slices of every category. Only sums are kept, for there may be millions of slices.
+ *
+ * @param slices in the order of their beginnings
+ */
 export function tallyCategories(slices: Iterable<TimedName>): ReadonlyMap<string, Tally> {
-  const found = new Map<string, Map<string, [start: number, end: number][]>>();
+  const tallies = new Map(CATEGORIES.map(({ name }) => [name, new Map<string, Sum>()]));
+  /** Sums that a slice counts for, by process, thread and name. */
+  const known = new Map<string, Map<string, Map<string, readonly Sum[]>>>();
+  const sumsOf = (slice: TimedName): readonly Sum[] => {
+    const threads = entryOf(known, slice.process, () => new Map<string, Map<string, readonly Sum[]>>());
+    const names = entryOf(threads, slice.thread, () => new Map<string, readonly Sum[]>());
+    return entryOf(names, slice.name, () =>
+      CATEGORIES.filter(({ matches }) => matches(slice)).map(({ name }) =>
+        entryOf(tallies.get(name)!, slice.process, () => ({ seconds: 0, slices: 0, until: -Infinity })),
+      ),
+    );
+  };
   for (const slice of slices)
-    for (const { name, matches } of CATEGORIES) {
-      if (!matches(slice)) continue;
-      const lanes = found.get(name) ?? new Map<string, [number, number][]>();
-      found.set(name, lanes);
-      const lane = lanes.get(slice.process);
-      if (lane === undefined) lanes.set(slice.process, [[slice.start, slice.end]]);
-      else lane.push([slice.start, slice.end]);
+    for (const sum of sumsOf(slice)) {
+      sum.seconds += Math.max(0, slice.end - Math.max(slice.start, sum.until));
+      sum.until = Math.max(sum.until, slice.end);
+      sum.slices++;
     }
   return new Map(
-    CATEGORIES.map(({ name }) => {
-      const lanes = [...(found.get(name)?.values() ?? [])];
-      const seconds = lanes.reduce((sum, lane) => sum + covered(lane), 0);
-      return [name, { seconds, slices: lanes.reduce((sum, lane) => sum + lane.length, 0) }];
+    [...tallies].map(([name, sums]): [string, Tally] => {
+      const of = (pick: (sum: Sum) => number): number =>
+        [...sums.values()].reduce((total, sum) => total + pick(sum), 0);
+      return [name, { seconds: of(({ seconds }) => seconds), slices: of((sum) => sum.slices) }];
     }),
   );
 }
 
-/** Seconds that at least one of the spans covers. */
-function covered(spans: readonly (readonly [start: number, end: number])[]): number {
-  let [seconds, until] = [0, -Infinity];
-  for (const [start, end] of spans.toSorted((a, b) => a[0] - b[0])) {
-    seconds += Math.max(0, end - Math.max(start, until));
-    until = Math.max(until, end);
-  }
-  return seconds;
+function entryOf<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  const found = map.get(key) ?? make();
+  map.set(key, found);
+  return found;
 }
 
 export interface Comparison {
@@ -109,29 +126,68 @@ export interface Comparison {
   readonly error?: number;
 }
 
-/** From the first arrival of a request to the last one that ends; undefined where no request did. */
-export function wholeSeconds(slices: readonly TimedName[]): number | undefined {
-  const requests = slices.filter(onHost(/^requests$/));
-  const start = Math.min(...requests.filter(({ name }) => name === 'arrive').map((slice) => slice.start));
-  const end = Math.max(...requests.filter(({ name }) => name === 'finish').map((slice) => slice.end));
-  return Number.isFinite(end - start) ? end - start : undefined;
+/** What a trace and a simulation of it can be compared in. */
+export interface Compared {
+  readonly categories: readonly Comparison[];
+  /** Categories of the simulation that the trace cannot tell of: what lies within steps was left out of it. */
+  readonly lacking: readonly string[];
 }
 
-/** Compares a simulation with a run, category by category; those that neither has are left out. */
-export function compareCategories(
-  run: readonly TimedName[],
-  simulated: readonly TimedName[],
-): readonly Comparison[] {
-  const [measured, clock] = [tallyCategories(run), tallyCategories(simulated)];
-  const left = measured.get('kernels')!.slices > 0 ? [COARSE] : FINE;
-  const whole = (slices: readonly TimedName[]): Tally => ({ seconds: wholeSeconds(slices) ?? 0, slices: 1 });
-  const rows = CATEGORIES.filter(({ name }) => !left.includes(name)).map(({ name, of }) =>
-    comparison(name, of, measured.get(name)!, clock.get(name)!),
-  );
-  return [
-    comparison('whole run', undefined, whole(run), whole(simulated)),
-    ...rows.filter((each) => each.run.seconds > 0 || each.simulated.seconds > 0),
-  ];
+const onRequests = onHost(/^requests$/);
+
+/** From the first arrival of a request to the last one that ends; undefined where no request did. */
+export function wholeSeconds(slices: Iterable<TimedName>): number | undefined {
+  let [begin, until] = [Infinity, -Infinity];
+  for (const slice of slices) {
+    if (!onRequests(slice)) continue;
+    if (slice.name === 'arrive') begin = Math.min(begin, slice.start);
+    if (slice.name === 'finish') until = Math.max(until, slice.end);
+  }
+  return Number.isFinite(until - begin) ? until - begin : undefined;
+}
+
+/**
+ * Compares a simulation with a run, category by category; those that neither has are left out.
+ *
+ * @param run in any order
+ * @param simulated in the order of their beginnings; gone through once
+ */
+export function compareCategories(run: readonly TimedName[], simulated: Iterable<TimedName>): Compared {
+  const measured = summed(run.toSorted((a, b) => a.start - b.start));
+  const clock = summed(simulated);
+  const slicesOf = (name: string): number => measured.tally.get(name)!.slices;
+  const coarse = slicesOf('kernels') === 0;
+  const hasSteps = slicesOf('prefill steps') + slicesOf('decode steps') > 0;
+  const onlySteps = hasSteps && slicesOf(COARSE) === 0;
+  const left = coarse ? FINE : [COARSE];
+  const rows = CATEGORIES.filter(({ name }) => !left.includes(name))
+    .map(({ name, of }) => comparison(name, of, measured.tally.get(name)!, clock.tally.get(name)!))
+    .filter((each) => each.run.seconds > 0 || each.simulated.seconds > 0);
+  const isLacking = ({ of, run: { slices } }: Comparison): boolean =>
+    onlySteps && of === STEPS && slices === 0;
+  return {
+    categories: [
+      comparison('whole run', undefined, measured.whole, clock.whole),
+      ...rows.filter((row) => !isLacking(row)),
+    ],
+    lacking: rows.filter(isLacking).map(({ category }) => category),
+  };
+}
+
+/** All that is wanted of slices that are gone through once. */
+function summed(slices: Iterable<TimedName>): {
+  readonly tally: ReadonlyMap<string, Tally>;
+  readonly whole: Tally;
+} {
+  const requests: TimedName[] = [];
+  function* noted(): Iterable<TimedName> {
+    for (const slice of slices) {
+      if (onRequests(slice)) requests.push(slice);
+      yield slice;
+    }
+  }
+  const tally = tallyCategories(noted());
+  return { tally, whole: { seconds: wholeSeconds(requests) ?? 0, slices: 1 } };
 }
 
 function comparison(category: string, of: string | undefined, run: Tally, simulated: Tally): Comparison {

@@ -300,7 +300,11 @@ describe('a trace that tells kernels from exchanges', () => {
       ...{ process, thread: thread.replace(/ \d+$/, ''), name },
       ...{ start: ts / 1e6, end: (ts + dur) / 1e6 },
     }));
-    const compared = new Map(compareCategories(apart.slices, clock).map((each) => [each.category, each]));
+    const { categories } = compareCategories(
+      apart.slices,
+      clock.toSorted((a, b) => a.start - b.start),
+    );
+    const compared = new Map(categories.map((each) => [each.category, each]));
     for (const name of [
       'whole run',
       'prefill steps',

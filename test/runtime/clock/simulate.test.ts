@@ -269,7 +269,7 @@ describe('simulate', () => {
     expect(none.steps).toBe(4);
     expect(once.makespan - none.makespan).toBeCloseTo(added, 9);
     expect(twice.makespan - none.makespan).toBeCloseTo(2 * added, 9);
-    const reads = flatSlices(once.timeline).filter(({ name }) => name === 'read samples');
+    const reads = [...flatSlices(once.timeline)].filter(({ name }) => name === 'read samples');
     expect(reads).toHaveLength(2 * none.steps);
     for (const { start, end } of reads) expect(end - start).toBeCloseTo(5e-3, 9);
   });

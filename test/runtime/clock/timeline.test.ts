@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
-import { createTimeline, replay, type Timeline } from '../../../runtime/clock/timeline.js';
+import { createTimeline, flatSlices, replay, type Timeline } from '../../../runtime/clock/timeline.js';
 import { openTraceFile } from '../../../runtime/trace/trace-file.js';
 import { deviceLane } from '../../../runtime/trace/tracer.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
@@ -104,5 +104,36 @@ describe('the trace of a timeline', () => {
       // Times of the file have three digits behind the microsecond.
       expect(within.reduce((sum, { dur }) => sum + dur, 0)).toBeCloseTo(step.dur, 0);
     }
+  });
+});
+
+describe('the slices of a timeline', () => {
+  it('come in order with those within them, which are made one step at a time', () => {
+    const timeline = createTimeline();
+    let made = 0;
+    const within = (start: number) => () => {
+      made++;
+      return [
+        { name: 'a', start, end: start + 1 },
+        { name: 'b', start: start + 1, end: start + 2 },
+      ];
+    };
+    for (const start of [10, 0, 1])
+      timeline.add({ lane: LANE, name: `${start}`, start, end: start + 2, within: within(start) });
+    const slices = flatSlices(timeline);
+    expect(slices.next().value).toMatchObject({ name: '0', start: 0, end: 2 });
+    expect(made).toBe(0);
+    const rest = [...slices].map(({ name, start }) => [name, start]);
+    expect(rest).toEqual([
+      ['a', 0],
+      ['1', 1],
+      ['b', 1],
+      ['a', 1],
+      ['b', 2],
+      ['10', 10],
+      ['a', 10],
+      ['b', 11],
+    ]);
+    expect(made).toBe(3);
   });
 });

@@ -43,7 +43,7 @@ describe('categories of a trace', () => {
       slice('gpu[0]', 'queue', 'all_reduce tp', 2, 3),
       ...ends(3),
     ];
-    const coarse = compareCategories(
+    const { categories: coarse } = compareCategories(
       [
         slice('gpu[0]', 'queue', 'decode decode', 1, 7),
         slice('gpu[0]', 'queue', 'all_reduce tp', 1, 7),
@@ -56,7 +56,8 @@ describe('categories of a trace', () => {
       ['decode steps', -0.5],
       ['kernels and exchanges', -0.5],
     ]);
-    expect(compareCategories(simulated, simulated).map(({ category, error }) => [category, error])).toEqual([
+    const { categories: fine } = compareCategories(simulated, simulated);
+    expect(fine.map(({ category, error }) => [category, error])).toEqual([
       ['whole run', 0],
       ['decode steps', 0],
       ['kernels', 0],
@@ -66,9 +67,26 @@ describe('categories of a trace', () => {
 
   it('have no error where the run has none of a category', () => {
     const run = [slice('gpu[0]', 'queue', 'serve prefill', 0, 1), ...ends(1)];
-    const [, , extra] = compareCategories(run, [...run, slice('disk', 'write', 'spill', 0, 1)]);
+    const { categories } = compareCategories(run, [slice('disk', 'write', 'spill', 0, 1), ...run]);
+    const [, , extra] = categories;
     expect(extra).toMatchObject({ category: 'KV on disk', simulated: { seconds: 1 } });
     expect(extra).not.toHaveProperty('error');
+  });
+});
+
+describe('a trace without what lies within steps', () => {
+  it('is not compared in that', () => {
+    const run = [slice('gpu[0]', 'queue', 'decode decode', 1, 4), ...ends(4)];
+    const within = [
+      slice('gpu[0]', 'queue', 'kernels', 1, 2),
+      slice('gpu[0]', 'queue', 'all_reduce tp', 2, 4),
+    ];
+    const { categories, lacking } = compareCategories(run, [...run.slice(0, 1), ...within, ...ends(4)]);
+    expect(categories.map(({ category, error }) => [category, error])).toEqual([
+      ['whole run', 0],
+      ['decode steps', 0],
+    ]);
+    expect(lacking).toEqual(['kernels and exchanges']);
   });
 });
 
