@@ -59,9 +59,17 @@ export function explainFile(what: string, options: ExplainOptions, { terminal }:
 function explainLine(asked: AskedFile, line: number, { json }: ExplainOptions, terminal: Terminal): ExitCode {
   const plans = causedByLine(asked, line);
   if (json) out(terminal, jsonDocument('explain', { file: asked.file, line, plans }));
-  else if (plans.length === 0) out(terminal, `${asked.file}:${line} caused nothing in any plan`);
+  else if (plans.length === 0) out(terminal, nothingTraced(asked.file, line));
   else out(terminal, plans.map(describeCaused).join('\n\n'));
   return EXIT.ok;
+}
+
+/** A line may decide much of which no op says so: a cap of KV, or that stages take turns. */
+function nothingTraced(file: string, line: number): string {
+  return [
+    `nothing is traced to ${file}:${line}: no split weight, inserted op, send, allocation or move has its origin there`,
+    `the effects of other settings are not traced; \`fulcrum explain ${file}\` says what was decided in all`,
+  ].join('\n');
 }
 
 /** Where an op comes from. */

@@ -34,10 +34,16 @@ describe('explain FILE:LINE', () => {
     expect(flow.out).toMatch(/prefill -> decode\/weights {2}a change from prefill to decode moves/);
   });
 
-  it('is a document with --json, and says when nothing came of a line', async () => {
+  it('is a document with --json, and says when nothing is traced to a line', async () => {
     const json = JSON.parse((await explain(`${PLAN}:${lineOf('stage decode')}`, '--json')).out) as object;
     expect(json).toMatchObject({ command: 'explain', version: 1, plans: [{ plan: 'reshard' }] });
-    expect((await explain(`${PLAN}:1`)).out).toBe(`${PLAN}:1 caused nothing in any plan\n`);
+    // Of settings of the whole plan nothing is traced, though they decide much.
+    for (const line of [1, lineOf('residence:'), lineOf('kv {'), lineOf('flow ')]) {
+      const { status, out } = await explain(`${PLAN}:${line}`);
+      expect(status).toBe(0);
+      expect(out).toMatch(new RegExp(`^nothing is traced to ${PLAN}:${line}: no split weight, `));
+      expect(out).toContain(`are not traced; \`fulcrum explain ${PLAN}\` says`);
+    }
   });
 });
 
