@@ -21,7 +21,10 @@ export interface OpenStage {
 /** More stages than this are left as they are: combinations multiply. */
 const MOST_OPEN = 2;
 
-/** Meshes by stage; undefined where nothing tells one from another, or none is known to fit. */
+/**
+ * Meshes by stage; undefined where nothing tells one from another, or none is known to fit. Workloads whose lengths are in a
+ * file count for nothing: that is not read here.
+ */
 export function meshesForWorkloads(
   draft: Plan,
   stages: readonly OpenStage[],

@@ -174,7 +174,8 @@ function settleMeshes(
   }));
   const meshes = meshesForWorkloads(draft, open, workloads);
   if (meshes === undefined) return checked;
-  const names = workloads.map(({ name }) => `\`${name}\``).join(', ');
+  const known = workloads.filter(({ requests }) => requests.kind !== 'file');
+  const names = known.map(({ name }) => `\`${name}\``).join(', ');
   const why = `of all meshes the one with the shortest estimated time for ${names}`;
   return checked.map((each) => each.withMesh?.(meshes.get(each.stage.name)!, why) ?? each);
 }

@@ -173,6 +173,14 @@ describe('stages', () => {
     });
   });
 
+  it('`mesh auto` takes no notice of workloads whose lengths are in a file, and names none of them', () => {
+    const listed = 'workload listed { requests: "lengths.jsonl" }\n';
+    const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }\n';
+    const meshOf = (text: string) => plansOf(text)[0]!.defaults.find(({ what }) => what === 'serve.mesh')!;
+    expect(meshOf(listed + fused('mesh auto'))).toEqual(meshOf(fused('mesh auto')));
+    expect(meshOf(listed + load + fused('mesh auto'))).toEqual(meshOf(load + fused('mesh auto')));
+  });
+
   it('`mesh auto` takes no notice of workloads that the file imports', () => {
     const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }';
     const text = `import { load as many } from "loads.plan"\n${fused('mesh auto')}`;
