@@ -9,11 +9,20 @@ import { at, suggestions, type Context } from './scope.js';
 const tokens = quantity('tokens', { whole: true, min: 1 });
 const spread = quantity('tokens', { min: 0 });
 
-/** Distributions by name, each with its two arguments. */
-const DISTRIBUTIONS: Readonly<Record<string, (a: number, b: number) => Length>> = {
-  uniform: (low, high) => ({ kind: 'uniform', low: Math.min(low, high), high: Math.max(low, high) }),
-  normal: (mean, deviation) => ({ kind: 'normal', mean, deviation }),
-  lognormal: (mean, deviation) => ({ kind: 'lognormal', mean, deviation }),
+interface Distribution {
+  /** Of the second argument, given the first one. */
+  readonly second: (first: number) => Reader<number>;
+  readonly make: (a: number, b: number) => Length;
+}
+
+/** Distributions by name, each with its two arguments, the first of which is a length. */
+const DISTRIBUTIONS: Readonly<Record<string, Distribution>> = {
+  uniform: {
+    second: (low) => quantity('tokens', { whole: true, min: low }),
+    make: (low, high) => ({ kind: 'uniform', low, high }),
+  },
+  normal: { second: () => spread, make: (mean, deviation) => ({ kind: 'normal', mean, deviation }) },
+  lognormal: { second: () => spread, make: (mean, deviation) => ({ kind: 'lognormal', mean, deviation }) },
 };
 
 const length: Reader<Length> = (expr, cx, what) => {
@@ -22,8 +31,8 @@ const length: Reader<Length> = (expr, cx, what) => {
     return fixed === undefined ? undefined : { kind: 'fixed', tokens: fixed };
   }
   const name = expr.callee.text;
-  const make = Object.hasOwn(DISTRIBUTIONS, name) ? DISTRIBUTIONS[name] : undefined;
-  if (!make) {
+  const distribution = Object.hasOwn(DISTRIBUTIONS, name) ? DISTRIBUTIONS[name] : undefined;
+  if (!distribution) {
     const primary = at(cx, expr.callee);
     const known = Object.keys(DISTRIBUTIONS);
     cx.report(
@@ -45,8 +54,9 @@ const length: Reader<Length> = (expr, cx, what) => {
     );
     return undefined;
   }
-  const [a, b] = [tokens(expr.args[0]!.value, cx, what), spread(expr.args[1]!.value, cx, what)];
-  return a === undefined || b === undefined ? undefined : make(a, b);
+  const a = tokens(expr.args[0]!.value, cx, what);
+  const b = distribution.second(a ?? 1)(expr.args[1]!.value, cx, what);
+  return a === undefined || b === undefined ? undefined : distribution.make(a, b);
 };
 
 /** Each is an object in memory for as long as a simulation lasts. */

@@ -34,7 +34,7 @@ function drawLength(length: Length, seed: number, index: number): number {
     case 'fixed':
       return length.tokens;
     case 'uniform':
-      return length.low + Math.floor(uniform(seed, index) * (length.high - length.low + 1));
+      return atLeastOne(length.low + Math.floor(uniform(seed, index) * (length.high - length.low + 1)));
     case 'normal':
       return atLeastOne(length.mean + length.deviation * standardNormal(seed, index));
     case 'lognormal': {

@@ -333,6 +333,21 @@ export const CASES: readonly Case[] = [
     source: 'workload w { requests: «1_000_000_000», prompt: 1 tokens, output: 1 tokens }',
     says: 'at most 1000000 requests',
   },
+  {
+    slug: 'out-of-range',
+    source: 'workload w { requests: 8, prompt: uniform(«0 tokens», 8 tokens), output: 1 tokens }',
+    says: 'at least 1 token',
+  },
+  {
+    slug: 'out-of-range',
+    source: 'workload w { requests: 8, prompt: uniform(8 tokens, «0 tokens»), output: 1 tokens }',
+    says: 'at least 8 tokens',
+  },
+  {
+    slug: 'out-of-range',
+    source: 'workload w { requests: 8, prompt: 1 tokens, output: uniform(3 tokens, «4.5 tokens») }',
+    says: 'a whole number',
+  },
 
   // ---------------------------------------------------------------- expectations
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },

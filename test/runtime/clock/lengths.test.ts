@@ -26,6 +26,10 @@ describe('drawRequests', () => {
     expect([...seen].sort()).toEqual([3, 4, 5, 6]);
   });
 
+  it('draws no length below one', () => {
+    for (const { promptTokens } of draw({ kind: 'uniform', low: -2, high: 1 })) expect(promptTokens).toBe(1);
+  });
+
   it('draws the same with the same seed, and never beyond the context', () => {
     const length = { kind: 'lognormal', mean: 9000, deviation: 9000 } as const;
     expect(draw(length)).toEqual(draw(length));
