@@ -6,8 +6,7 @@ import { devicesMatching } from '../compiler/check/select-places.js';
 import type { CompilerHost } from '../compiler/host.js';
 import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
-import { tierFor } from '../compiler/plan/routes.js';
-import { hostKvBytes, planDevices } from '../compiler/planner/candidates.js';
+import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
 import { parse } from '../grammar/parse.js';
 import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
@@ -114,13 +113,11 @@ function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
 
 /** The KV of a plan whose caps are others than those written. */
 function printKv(plan: Plan): string {
-  const { kv, topology } = plan;
-  const groups = new Set(planDevices(plan).map((device) => topology.devices[device]!.group));
+  const { kv } = plan;
   const tiers = kv.tiers.map(({ name, medium, capacity }) => {
     if (medium !== 'host') return name;
     // The cap is of each instance.
-    const instances = new Set([...groups].map((group) => tierFor(topology, group, name)?.path)).size;
-    return `${name} up to ${formatExactBytes(Math.floor(capacity! / instances))}`;
+    return `${name} up to ${formatExactBytes(capacity! / hostInstances(plan))}`;
   });
   return `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`;
 }

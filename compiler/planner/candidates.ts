@@ -7,6 +7,7 @@ import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
 import { DEFAULT_BATCH } from '../check/plan/stages.js';
 import type { Mesh, Phase, Plan, Stage } from '../plan/plan.js';
+import { tierFor } from '../plan/routes.js';
 
 export type Strategy = 'static' | 're-sharded' | 'disaggregated';
 
@@ -67,7 +68,8 @@ export function findCandidates(
   const meshes = meshesOver(plan, devices.length);
   const own = hostKvBytes(plan);
   const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
-  const allowed = [...new Set(caps.map((cap) => Math.min(cap ?? Infinity, own ?? Infinity)))];
+  const instances = hostInstances(plan);
+  const allowed = [...new Set(caps.map((cap) => hostCap(cap ?? Infinity, own ?? Infinity, instances)))];
   const bases = allowed.map((cap) => withHostCap(plan, cap));
   const found: Candidate[] = [];
   const make = (strategy: Strategy, ...stages: readonly Stage[]): void => {
@@ -127,6 +129,19 @@ export function candidatePlan(candidate: Candidate): Plan {
 /** Bytes of KV that the plan keeps in the host tier at most; undefined where it has none. */
 export function hostKvBytes({ kv }: Plan): number | undefined {
   return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
+}
+
+/** How many host tiers the devices of the plan have among them: each holds an equal part. */
+export function hostInstances(plan: Plan): number {
+  const host = plan.kv.tiers.find(({ medium }) => medium === 'host');
+  if (host === undefined) return 1;
+  const groups = new Set(planDevices(plan).map((device) => plan.topology.devices[device]!.group));
+  return new Set([...groups].map((group) => tierFor(plan.topology, group, host.name)?.path)).size;
+}
+
+/** A cap that a plan can say: whole bytes in each instance. */
+function hostCap(bytes: number, own: number, instances: number): number {
+  return bytes >= own ? own : Math.floor(bytes / instances) * instances;
 }
 
 function withHostCap(plan: Plan, bytes: number): Plan {

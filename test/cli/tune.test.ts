@@ -157,6 +157,15 @@ describe('tune', () => {
     );
   });
 
+  it('tries caps that are no multiple of the host tiers as plans can say them', async () => {
+    const file = planFile();
+    const caps = ['--strategy', 're-sharded', '--batch', '16', '--kv-cap', `${2 ** 23 + 1}B`];
+    const [best] = await plansFound(...caps);
+    expect(best!.hostKvBytes).toBe(2 ** 23);
+    expect((await runInProcess('tune', file, ...caps, '--write')).status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('tiers: gpu -> host up to 4 MiB');
+  });
+
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
     for (const strategy of ['static', 're-sharded']) {
