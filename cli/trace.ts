@@ -20,7 +20,7 @@ export function openTrace(
   path: string,
   graph: RuntimeGraph,
   terminal: Terminal,
-  options: Partial<Pick<TraceFileOptions, 'about' | 'now' | 'apart'>> = {},
+  options: Partial<Pick<TraceFileOptions, 'about' | 'now' | 'apart' | 'onBroken'>> = {},
 ): TraceFile {
   const texts = new Map<string, string | undefined>();
   const textOf = (file: string): string | undefined => {
@@ -29,9 +29,9 @@ export function openTrace(
   };
   return openTraceFile(path, {
     describe: (origin) => placeName(origin, { textOf, nameOf: shownPath }),
+    onBroken: (reason) => err(terminal, `the trace ends early: ${reason}`),
     ...options,
     about: { plan: graph.plan, model: graph.model.name, ...options.about },
-    onBroken: (reason) => err(terminal, `the trace ends early: ${reason}`),
   });
 }
 
@@ -40,7 +40,8 @@ const MOST_INNER = 400_000;
 
 /**
  * Writes the trace of a simulation of `requests`: as that of a run, but the clock is the simulation's. Exchanges within steps are left
- * out where there are very many. Throws RuntimeFailure FC0940 when it cannot be written.
+ * out where there are very many. Returns why it could not be written to its end, if so; throws RuntimeFailure FC0940 when it
+ * cannot even be begun.
  */
 export function writeSimulatedTrace(
   path: string,
@@ -48,10 +49,14 @@ export function writeSimulatedTrace(
   timeline: Timeline,
   terminal: Terminal,
   { requests, peakMemory }: { readonly requests: string } & Pick<TraceFigures, 'peakMemory'>,
-): void {
+): string | undefined {
   let milliseconds = 0;
   const about = { device_times: 'simulated', requests };
-  const trace = openTrace(path, graph, terminal, { about, now: () => milliseconds });
+  let broken: string | undefined;
+  const onBroken = (reason: string): void => {
+    broken = reason;
+  };
+  const trace = openTrace(path, graph, terminal, { about, now: () => milliseconds, onBroken });
   const within = timeline.slices().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
   const inner = within <= MOST_INNER;
   try {
@@ -60,8 +65,10 @@ export function writeSimulatedTrace(
   } finally {
     trace.close();
   }
+  if (broken !== undefined) return broken;
   const left = inner ? '' : `; ${formatCount(within)} exchanges and kernels within steps are left out`;
   err(terminal, `wrote ${path}${left}`);
+  return undefined;
 }
 
 /** The text of a plan; none when it has gone, or cannot be read, since the graph was compiled. */

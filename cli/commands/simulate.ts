@@ -128,6 +128,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime, terminal).exit;
     err(terminal, `wrote ${options.html}`);
   }
+  const broken = simulated.find(({ brokenTrace }) => brokenTrace !== undefined)?.brokenTrace;
+  if (broken !== undefined) return failed(`error: ${broken}`, EXIT.runtime, terminal).exit;
   return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
 }
 
@@ -187,6 +189,8 @@ interface SimulatedOne {
   readonly report: SimulationReport;
   /** The simulation has shown of no expectation that it is not met. */
   readonly kept: boolean;
+  /** Why its trace could not be written to its end. */
+  readonly brokenTrace?: string;
   /** With `--against`. */
   readonly against?: AgainstReport;
   /** With `--html`. */
@@ -228,11 +232,11 @@ function simulateOne(
   const cut = describeCut(report);
   if (cut !== undefined) err(terminal, `warning: ${cut}`);
   if (timeline === undefined) return { report, kept: true };
-  if (options.trace !== undefined)
-    writeSimulatedTrace(options.trace, runtime, timeline, terminal, {
-      requests: workload,
-      peakMemory: Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total])),
-    });
+  const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
+  const brokenTrace =
+    options.trace === undefined
+      ? undefined
+      : writeSimulatedTrace(options.trace, runtime, timeline, terminal, { requests: workload, peakMemory });
   const about = { plan, runtime, transitions };
   const broken = judged
     ? judgeSimulated(about, timeline.slices(), workload, ({ name }) => name === workload)
@@ -240,6 +244,7 @@ function simulateOne(
   return {
     report,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
+    ...(brokenTrace !== undefined && { brokenTrace }),
     ...(run && { against: againstReport(run, plan.name, flatSlices(timeline)) }),
     ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
   };

@@ -1,5 +1,5 @@
 /** `fulcrum simulate` end to end. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -122,6 +122,18 @@ plan tight from roomy { memory_use: 10% }
     expect(refused.status).toBe(3);
     expect(refused.err).toContain('FC0940');
   });
+
+  it.skipIf(!existsSync('/dev/full'))(
+    'fails when its trace cannot be written, after all figures',
+    async () => {
+      const args = ['simulate', 'plans/clerk.plan', '--plan', 'reshard', '--workload', lengthsFile(SHORT)];
+      const run = await runInProcess(...args, '--trace', '/dev/full');
+      expect(run.status).toBe(3);
+      expect(run.out).toContain('plan reshard');
+      expect(run.err).toContain('error: cannot write /dev/full: ');
+      expect(run.err).not.toContain('wrote');
+    },
+  );
 
   it('finds no error against a trace of its own, and the effect of what is left out', async () => {
     const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
