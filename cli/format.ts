@@ -34,6 +34,11 @@ export function formatDuration(seconds: number): string {
   return `${value >= 99.95 ? value.toFixed(0) : value.toPrecision(3)} ${unit}`;
 }
 
+/** Three digits of requests per second, all of them from a thousand on: `0.0123`, `4.82`, `4,820`. */
+export function formatRequestRate(perSecond: number): string {
+  return perSecond >= 999.5 ? formatCount(perSecond) : perSecond.toPrecision(3);
+}
+
 /** Tokens per second; `-` when nothing was measured. */
 export function formatRate(tokens: number, seconds: number): string {
   return seconds > 0 ? `${formatCount(tokens / seconds)} tokens/s` : '-';

@@ -3,7 +3,14 @@ import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
 import { describeReuse } from './reuse.js';
-import { formatBytes, formatCount, formatDuration, formatTable, plural } from './format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatRequestRate,
+  formatTable,
+  plural,
+} from './format.js';
 
 export interface NamedSimulation {
   readonly plan: string;
@@ -85,7 +92,7 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
   const anyCut = ranked.some(({ requests }) => requests.cut > 0);
   const rows = ranked.map((report) => [
     report.plan,
-    report.requestsPerSecond.toPrecision(3),
+    formatRequestRate(report.requestsPerSecond),
     formatCount(report.tokensPerSecond),
     formatCount(report.outputTokensPerSecond),
     formatDuration(report.makespan),

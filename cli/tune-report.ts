@@ -11,7 +11,7 @@ import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
 import type { Goal } from '../runtime/tune/trial.js';
-import { formatCount, formatSeconds, formatTable, plural } from './format.js';
+import { formatCount, formatRequestRate, formatSeconds, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {
   readonly strategy: Strategy;
@@ -124,7 +124,7 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
     String(plan.stages[0]!.microbatchTokens),
     String(plan.stages.at(-1)!.batchRequests),
     plan.hostKvBytes === undefined ? '' : formatBytes(plan.hostKvBytes),
-    plan.requestsPerSecond.toPrecision(3),
+    formatRequestRate(plan.requestsPerSecond),
     formatCount(plan.tokensPerSecond),
     formatSeconds(plan.makespan),
     `${(plan.betweenTokens * 1000).toFixed(1)} ms`,

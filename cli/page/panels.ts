@@ -2,7 +2,7 @@
 import { COST_KINDS } from '../../compiler/cost/program-cost.js';
 import { escapeText } from '../../compiler/reshard/svg.js';
 import type { DeviceTime } from '../../runtime/clock/simulation.js';
-import { formatBytes, formatCount, formatDuration, plural } from '../format.js';
+import { formatBytes, formatCount, formatDuration, formatRequestRate, plural } from '../format.js';
 import { COST_HEADINGS, deviceGroups, movedBytes, type SimulationReport } from '../simulation-report.js';
 
 /** A part of a bar: its share of the whole, in the colour of a custom property. */
@@ -63,7 +63,7 @@ export function tiles(report: SimulationReport): string {
   const mean = (pick: (device: DeviceTime) => number): number =>
     makespan > 0 ? devices.reduce((sum, each) => sum + pick(each), 0) / devices.length / makespan : 0;
   const figures: readonly (readonly [figure: string, what: string])[] = [
-    [report.requestsPerSecond.toPrecision(3), 'requests per second'],
+    [formatRequestRate(report.requestsPerSecond), 'requests per second'],
     [
       formatCount(report.tokensPerSecond),
       `tokens per second, ${formatCount(report.outputTokensPerSecond)} of them output`,
@@ -73,7 +73,7 @@ export function tiles(report: SimulationReport): string {
       ? [[formatCount(requests.cut), 'of them cut short: no room for the whole answer'] as const]
       : []),
     [
-      percent(1 - mean(({ idle }) => idle)),
+      percent(mean(({ idle }) => makespan - idle)),
       `of device time in use, ${percent(mean(({ bubbles }) => bubbles))} bubbles`,
     ],
     [report.meanDecodeBatch.toFixed(1), 'sequences in a decode step'],
@@ -90,6 +90,7 @@ export function tiles(report: SimulationReport): string {
 /** Where the time of devices goes. */
 export function timePanel(report: SimulationReport): string {
   const { makespan } = report;
+  const share = (seconds: number): number => (makespan > 0 ? seconds / makespan : 0);
   const rows = deviceGroups(report).map(({ names, device }): BarRow => {
     const parts: readonly (readonly [name: string, colour: string, seconds: number])[] = [
       ...COST_KINDS.map((kind) => [COST_HEADINGS[kind], `--c-${kind}`, device.seconds[kind]] as const),
@@ -100,12 +101,12 @@ export function timePanel(report: SimulationReport): string {
     ];
     return {
       name: escapeText(names),
-      figure: `${percent(1 - device.idle / makespan)} in use`,
+      figure: `${percent(makespan > 0 ? 1 - share(device.idle) : 0)} in use`,
       parts: parts.map(([name, colour, seconds]) => ({
         name,
         colour,
-        fraction: seconds / makespan,
-        value: `${formatDuration(seconds)}, ${percent(seconds / makespan)}`,
+        fraction: share(seconds),
+        value: `${formatDuration(seconds)}, ${percent(share(seconds))}`,
       })),
     };
   });
@@ -178,7 +179,7 @@ export function rankPanel(reports: readonly SimulationReport[], idOf: (plan: str
     const cut = requests.cut > 0 ? `, ${plural(requests.cut, 'answer')} cut short` : '';
     return {
       name: `<a href="#${idOf(plan)}">${escapeText(plan)}</a>`,
-      figure: `${requestsPerSecond.toPrecision(3)} requests/s, ${formatDuration(makespan)}${cut}`,
+      figure: `${formatRequestRate(requestsPerSecond)} requests/s, ${formatDuration(makespan)}${cut}`,
       parts: [{ name: plan, colour: '--accent', fraction, value: `${fraction.toFixed(2)}x of the best` }],
     };
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   formatBytes,
   formatRate,
+  formatRequestRate,
   formatSeconds,
   formatSignedPercent,
   formatTable,
@@ -24,6 +25,14 @@ describe('figures for people', () => {
     expect(formatSeconds(185.2)).toBe('3 min 05 s');
     expect(formatRate(24_690, 2)).toBe('12,345 tokens/s');
     expect(formatRate(5, 0)).toBe('-');
+    expect([0, 0.01234, 4.816, 999.4, 999.6, 4816].map(formatRequestRate)).toEqual([
+      '0.00',
+      '0.0123',
+      '4.82',
+      '999',
+      '1,000',
+      '4,816',
+    ]);
     expect([plural(1, 'error'), plural(1000, 'error')]).toEqual(['1 error', '1,000 errors']);
   });
 

@@ -30,12 +30,12 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const DEVICES: DrawnDevices = { paths: ['gpu[0]', 'gpu[1]'], all: 2 };
 const LANE = deviceLane('gpu[0]', 'queue');
 
-function page(name: string): { readonly html: string; readonly data: TimelineData } {
+function page(name: string, promptTokens = 9): { readonly html: string; readonly data: TimelineData } {
   const made = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
   const overhead = { ...made.topology.overhead, read: { 2: 1e-4 } };
   const plan = { ...made, topology: { ...made.topology, overhead }, name };
   const timeline = createTimeline();
-  const requests = Array.from({ length: 4 }, () => ({ promptTokens: 9, outputTokens: 5 }));
+  const requests = Array.from({ length: 4 }, () => ({ promptTokens, outputTokens: 5 }));
   const simulation = simulate(compilePlan(plan).runtime, plan, requests, { timeline });
   const data = timelineData(timeline, simulation.kv, simulation.makespan, DEVICES);
   const report = simulationReport({ plan: name, simulation });
@@ -56,6 +56,13 @@ describe('the page', () => {
     const [json, code] = scripts(html);
     expect(JSON.parse(json![1])).toEqual(data);
     expect(() => new Script(code![1])).not.toThrow();
+  });
+
+  it('has nothing in use where no request could run', () => {
+    const { html } = page('serve', 1e6);
+    expect(html).not.toContain('NaN');
+    expect(html).toContain('>0.0% in use<');
+    expect(html).toContain('<b>0.0%</b><span>of device time in use');
   });
 
   it('cannot be broken by names', () => {
