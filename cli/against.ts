@@ -12,7 +12,7 @@ export interface TracedRun {
   readonly trace: ReadTrace;
   /** Plan that was run, where the trace says so. */
   readonly plan?: string;
-  /** Lengths of the requests that were finished, in the order of their arrival. */
+  /** Lengths of the requests that were finished, in the order of their numbers, which is that of the workload. */
   readonly requests: readonly SimulatedRequest[];
 }
 
@@ -67,7 +67,9 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
       own = earlier;
     }
   };
-  for (const [id, promptTokens] of prompts) {
+  // Where several schedulers have requests each, arrivals of one stand in the trace before those of the next.
+  const inOrder = [...prompts].sort(([a], [b]) => Number(a) - Number(b));
+  for (const [id, promptTokens] of inOrder) {
     const outputTokens = outputs.get(id);
     if (outputTokens === undefined || outputTokens < 1 || promptTokens < 1) continue;
     const like = likeFinished(id, finished.length);

@@ -158,6 +158,30 @@ plan tight from roomy { memory_use: 10% }
     expect(errors.get('host work')).toBeCloseTo(-1, 6);
   });
 
+  it('finds no error against a trace of its own of virtual engines', async () => {
+    const lines = Array.from({ length: 12 }, (_, i) => {
+      const [prompt, output] = [20 + 30 * (i % 5), 5 + 9 * (i % 7)];
+      return `{"prompt_tokens": ${prompt}, "output_tokens": ${output}}\n`;
+    });
+    const file = join(folder, 'engines.plan');
+    writeFileSync(
+      file,
+      `import { workstation } from "std/local"
+model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
+plan deep for clerk on workstation {
+  stage serve: prefill + decode on gpu { mesh (pp: 4), batch: 64 requests }
+  flow requests -> serve -> results
+}
+`,
+    );
+    const trace = join(folder, 'engines.json');
+    const args = ['simulate', file, '--with', 'virtual-engines', '--json'];
+    const own = await runInProcess(...args, '--workload', lengthsFile(lines.join('')), '--trace', trace);
+    const again = await runInProcess(...args, '--against', trace);
+    const figures = ({ out }: { out: string }): unknown => (JSON.parse(out) as { plans: unknown }).plans;
+    expect(figures(again)).toEqual(figures(own));
+  });
+
   it('shares what prompts have in common as the run did', async () => {
     const line = (tokens: number, prefix: number) =>
       `{"prompt_tokens": ${tokens}, "output_tokens": 20, "prefix_tokens": ${prefix}}\n`;
