@@ -27,7 +27,7 @@ import {
   type CommandContext,
 } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { formatCount, plural } from '../format.js';
+import { formatCount, formatRequestRate, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, refuseErrors, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
@@ -221,7 +221,7 @@ function noteOf({ ranked: [best], counts }: TuneResult): string {
   if (best === undefined) return '';
   const { requests, makespan } = best.simulation;
   const tried = counts.simulated + counts.givenUp;
-  return `${formatCount(tried)} simulated, best ${(requests.finished / makespan).toPrecision(3)} requests/s`;
+  return `${formatCount(tried)} simulated, best ${formatRequestRate(requests.finished / makespan)} requests/s`;
 }
 
 /** Lines of the table: those simulated beside the best are worth a look. */

@@ -1,5 +1,12 @@
 /** Two sets of figures side by side: as values, as a table, and as Markdown for a comment on a change. */
-import { formatBytes, formatCount, formatDuration, formatSignedPercent, formatTable } from '../format.js';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatRequestRate,
+  formatSignedPercent,
+  formatTable,
+} from '../format.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
 
 export interface Difference {
@@ -67,7 +74,7 @@ function shown(value: number | string | undefined, unit: Unit): string {
     case 'seconds':
       return formatDuration(value);
     case 'rate':
-      return value >= 1000 ? formatCount(value) : value.toPrecision(3);
+      return formatRequestRate(value);
     case 'count':
     case 'text':
       return formatCount(value);

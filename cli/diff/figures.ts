@@ -96,11 +96,21 @@ export function figuresOf(
 }
 
 function simulatedFigures(plan: string, simulation: Simulation): readonly Figure[] {
-  const { requestsPerSecond, outputTokensPerSecond, makespan, devices, transitions, linkUse, latency } =
-    simulationReport({ plan, simulation });
+  const {
+    requestsPerSecond,
+    outputTokensPerSecond,
+    makespan,
+    devices,
+    transitions,
+    linkUse,
+    latency,
+    requests,
+  } = simulationReport({ plan, simulation });
   const idle = devices.reduce((sum, device) => sum + device.idle, 0) / devices.length;
   return [
     predicted('requests per second', 'rate', requestsPerSecond),
+    // Rates of plans that answer with less than was asked for are not those of others.
+    predicted('answers cut short', 'count', requests.cut),
     predicted('output tokens per second', 'rate', outputTokensPerSecond),
     predicted('time of the workload', 'seconds', makespan),
     predicted('time between tokens', 'seconds', latency.betweenTokens),

@@ -113,7 +113,8 @@ export function formatExactBytes(bytes: number): string {
   const at = names.findIndex((_, i) => bytes > 0 && bytes % 1024 ** (names.length - i) === 0);
   const short = formatBytes(bytes);
   const exact = Number(short.split(' ')[0]) * (BYTES[short.split(' ')[1]!] ?? NaN) === bytes;
-  return at < 0 || exact ? short : `${bytes / 1024 ** (names.length - at)} ${names[at]}`;
+  if (exact) return short;
+  return at < 0 ? `${bytes} B` : `${bytes / 1024 ** (names.length - at)} ${names[at]}`;
 }
 
 /** A value of a dimension for people: `300 GB/s`, `20 us`, `20%`. */

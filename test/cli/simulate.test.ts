@@ -75,6 +75,8 @@ plan tight from roomy { memory_use: 10% }
     expect(run.out).toMatch(/^tight .* 3$/m);
     expect(run.out).toMatch(/^ {2}cut short +3 requests: no room/m);
     expect(readFileSync(page, 'utf8')).toContain('3 answers cut short');
+    const pair = ['--plan', 'roomy', '--plan', 'tight', '--workload', lengthsFile(LONG.repeat(3))];
+    expect((await runInProcess('diff', file, ...pair)).out).toMatch(/^ +answers cut short +0 +3$/m);
     const json = JSON.parse((await runInProcess(...args, '--json')).out) as { plans: unknown };
     expect(json.plans).toMatchObject([
       { plan: 'roomy', requests: { finished: 3, cut: 0 } },

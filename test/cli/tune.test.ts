@@ -164,6 +164,9 @@ describe('tune', () => {
     expect(best!.hostKvBytes).toBe(2 ** 23);
     expect((await runInProcess('tune', file, ...caps, '--write')).status).toBe(0);
     expect(readFileSync(file, 'utf8')).toContain('tiers: gpu -> host up to 4 MiB');
+    const odd = [...caps.slice(0, -1), `${2 ** 23 + 2}B`];
+    expect((await runInProcess('tune', file, '--plan', 'start', ...odd, '--write')).status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('tiers: gpu -> host up to 4194305 B');
   });
 
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
