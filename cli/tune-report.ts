@@ -185,8 +185,17 @@ function describeCount([count, what]: readonly [number, string]): readonly strin
   return count === 0 ? [] : [`${formatCount(count)} ${what}`];
 }
 
+const SIZE_NAMES: Readonly<Record<SizeName, string>> = {
+  microbatch: 'microbatch',
+  batch: 'batch',
+  hostKv: 'host KV',
+};
+
 /** What was tried, and what became of it. */
-function describeSearch({ sizes, strategies, interrupted }: Searched, counts: TuneCounts): readonly string[] {
+function describeSearch(
+  { sizes, walked, strategies, interrupted }: Searched,
+  counts: TuneCounts,
+): readonly string[] {
   const { candidates, unfit, needless, outbid, outbidCompiled, givenUp, simulated, otherSizes } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
@@ -195,7 +204,8 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
     `batch ${sizes.batchRequests.join(', ')}`,
     ...(caps === undefined ? [] : [`host KV ${caps}`]),
   ].join('; ');
-  const unseen = candidates - decided(counts);
+  const walkedSizes = walked.map((size) => SIZE_NAMES[size]).join(', ');
+  const unseen = candidates - decided(counts) + (interrupted ? otherSizes : 0);
   const became = [
     [unfit, 'do not fit'],
     [needless, 'have batches that are never reached'],
@@ -203,13 +213,15 @@ function describeSearch({ sizes, strategies, interrupted }: Searched, counts: Tu
     [outbidCompiled, 'cannot win by their bound once compiled'],
     [givenUp, 'fell behind in their simulation'],
     [simulated, 'simulated to the end'],
-    [otherSizes, 'have other sizes than their meshes were tried with'],
+    [interrupted ? 0 : otherSizes, 'have other sizes than their meshes were tried with'],
     [unseen, 'not looked at'],
   ] as const;
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
-    ...(otherSizes === 0 ? [] : ['sizes were tried around the best; --exhaustive tries all of them']),
+    ...(otherSizes === 0 || interrupted
+      ? []
+      : [`tried around the best alone: ${walkedSizes}; --exhaustive tries every combination`]),
     ...(interrupted ? ['interrupted: these are the best so far'] : []),
   ];
 }

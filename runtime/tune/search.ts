@@ -79,7 +79,10 @@ export interface TuneOptions {
   readonly transitions?: TransitionMode;
   /** Seconds that a plan must take less than to be of interest. */
   readonly within?: number;
-  /** Sizes that are tried around the best alone; see `size-walk`. Default none: all combinations are. */
+  /**
+   * Sizes that are tried around the best alone; see `size-walk`. For searches for throughput: what else is wanted hangs on
+   * sizes too much. Default none: all combinations are tried.
+   */
   readonly walked?: readonly SizeName[];
   /** For searches that have plans in common. */
   readonly compile?: PlanCompiler;
@@ -138,7 +141,8 @@ export function* searchInParts(
   const [first] = candidates;
   if (first === undefined) return { ranked, counts: { candidates: 0, ...counts, otherSizes: 0 } };
   const inOrder = inOrderOf(goal, first);
-  const walk = createSizeWalk(candidates, keep === 'all' ? [] : (options.walked ?? []), inOrder);
+  const walked = keep === 'all' ? [] : (options.walked ?? []);
+  const walk = createSizeWalk(candidates, walked, inOrder);
   const found = (): TuneResult => ({
     ranked,
     counts: { candidates: candidates.length, ...counts, otherSizes: walk.waiting() },
@@ -182,7 +186,7 @@ export function* searchInParts(
       const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
-      if (outcome === 'unfit') queueAll(walk.doesNotFit(trial));
+      if (outcome === 'unfit') queueAll(walk.isOut(trial));
     }
     if (ended.length > 0) queueAll(deferred.splice(0));
     const through = ended.flatMap(carriedThrough);
@@ -222,18 +226,22 @@ export function* searchInParts(
       take(yield { kind: 'await', found: found() });
       continue;
     }
+    // First of all: which sizes a mesh is tried with must not hang on when others end.
+    if (walk.holdBack(next)) continue;
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
-    else if (walk.holdBack(next)) continue;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
       if (closer !== undefined) queue.push(closer);
       else {
         counts.unfit++;
-        queueAll(walk.doesNotFit(next));
+        queueAll(walk.isOut(next));
       }
       take(yield pause());
-    } else if (unreached.cover(next, by(next))) counts.needless++;
-    else if (underWay === atOnce) {
+    } else if (unreached.cover(next, by(next))) {
+      counts.needless++;
+      // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
+      if (walked.includes('batch')) queueAll(walk.isOut(next));
+    } else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
       ready.push(next);

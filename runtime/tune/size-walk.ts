@@ -33,8 +33,8 @@ interface Sized {
 export interface SizeWalk<Each extends Sized> {
   /** Whether one that is about to be looked at waits, as its mesh is tried with other sizes. */
   readonly holdBack: (each: Each) => boolean;
-  /** One that was not held back turned out not to fit: returns those that waited for it. */
-  readonly doesNotFit: (each: Sized) => readonly Each[];
+  /** One that was not held back does not fit, or is the same as one that does not: returns those that waited for it. */
+  readonly isOut: (each: Sized) => readonly Each[];
   /** The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. */
   readonly beside: (best: readonly Candidate[]) => Each | undefined;
   readonly waiting: () => number;
@@ -83,7 +83,7 @@ export function createSizeWalk<Each extends Sized>(
       waiting.push(each);
       return true;
     },
-    doesNotFit({ candidate }) {
+    isOut({ candidate }) {
       const mesh = meshOf(candidate);
       if (tried.get(mesh) !== candidate) return [];
       tried.delete(mesh);

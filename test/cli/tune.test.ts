@@ -109,6 +109,18 @@ describe('tune', () => {
     expect(await candidates(...twice)).toBe(await candidates(...once));
   });
 
+  it('says which sizes it tried around the best alone, where that is worth it', async () => {
+    const workload = join(folder, 'many.jsonl');
+    writeFileSync(workload, '{"prompt_tokens": 10, "output_tokens": 3}\n'.repeat(400));
+    const args = ['tune', planFile(), '--workload', workload, '--microbatch', '256,512'];
+    const walk = await runInProcess(...args);
+    expect(walk.out).toMatch(/ have other sizes than their meshes were tried with$/m);
+    expect(walk.out).toMatch(/^tried around the best alone: batch, host KV; --exhaustive tries/m);
+    const { out } = await runInProcess(...args, '--exhaustive');
+    expect(out).toMatch(/^ *\*? +(static|re-sharded|disaggregated) /m);
+    expect(out).not.toContain('around the best');
+  });
+
   it('looks for the least time between tokens above a floor, and for the whole front', async () => {
     const front = await plansFound('--front', '--batch', '4,16');
     const best = front.filter(({ pareto }) => pareto);

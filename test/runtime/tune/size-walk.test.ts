@@ -7,8 +7,10 @@ import {
   STRATEGIES,
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
-import { decided } from '../../../runtime/tune/search.js';
+import { runThrough } from '../../../runtime/run-through.js';
+import { decided, searchInParts } from '../../../runtime/tune/search.js';
 import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
+import { trialInParts, type EndedTrial, type TrialEnd } from '../../../runtime/tune/trial.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -82,8 +84,8 @@ describe('createSizeWalk', () => {
     const walk = walkThrough(SIZES);
     const [first, second, third] = [withSizes(64, 8, 1e9), withSizes(64, 4, 1e9), withSizes(32, 4, 1e9)];
     for (const each of [first, second, third]) walk.holdBack(each);
-    expect(walk.doesNotFit(second)).toEqual([]);
-    expect(walk.doesNotFit(first)).toEqual([second, third]);
+    expect(walk.isOut(second)).toEqual([]);
+    expect(walk.isOut(first)).toEqual([second, third]);
     expect(walk.holdBack(second)).toBe(false);
     expect(walk.holdBack(third)).toBe(true);
   });
@@ -126,5 +128,33 @@ describe('tune with sizes that are walked through', () => {
       return counts.simulated + counts.givenUp;
     };
     expect(tried(SIZES)).toBeLessThan(tried([]));
+  });
+
+  it('lets other sizes take the place of those that do not fit, and of what is the same', () => {
+    const all = [{ promptTokens: 20, outputTokens: 10 }];
+    const candidates = findCandidates(planOn(PLAIN), ['re-sharded'], sizes).filter(
+      ({ stages }, _, [first]) =>
+        stages[0]!.mesh === first!.stages[0]!.mesh && stages[1]!.mesh === first!.stages[1]!.mesh,
+    );
+    const search = searchInParts(candidates, all, { walked: SIZES });
+    const tried: Candidate[] = [];
+    let part = search.next([]);
+    while (!part.done) {
+      const said = part.value;
+      const ended: EndedTrial[] = [];
+      if (said.kind === 'start') {
+        const { trial, setting } = said;
+        tried.push(trial.candidate);
+        const fits = sizesOf(trial.candidate)[0] !== sizesOf(tried[0]!)[0];
+        const end: TrialEnd = fits
+          ? runThrough(trialInParts(trial, setting))
+          : { outcome: 'unfit', reachedBatch: false };
+        ended.push({ trial, ...end });
+      }
+      part = search.next(ended);
+    }
+    expect(part.value.counts.unfit).toBeGreaterThan(0);
+    expect(part.value.ranked.length).toBeGreaterThan(0);
+    expect(decided(part.value.counts)).toBe(candidates.length);
   });
 });
