@@ -7,6 +7,7 @@
  * known.
  */
 import { numbered } from '../../compiler/numbered.js';
+import { once } from '../../compiler/once.js';
 import { hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 
@@ -52,11 +53,13 @@ export function createSizeWalk<Each extends Sized>(
   const idOf = numbered<unknown>();
   const places = walked.map((name) => placesOf(candidates, name));
   const named = SIZES.filter((name) => !walked.includes(name));
-  const meshOf = (candidate: Candidate): string =>
+  // All that wait are asked again at every step.
+  const meshOf = once((candidate: Candidate): string =>
     [
       ...candidate.stages.flatMap(({ mesh, devices }) => [mesh, devices].map(idOf)),
       ...named.map((name) => sizeOf(candidate, name)),
-    ].join();
+    ].join(),
+  );
   const isBeside = (a: Candidate, b: Candidate): boolean => {
     const steps = walked.map((name, i) =>
       Math.abs(places[i]!.get(sizeOf(a, name))! - places[i]!.get(sizeOf(b, name))!),
