@@ -1,4 +1,7 @@
-/** Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. */
+/**
+ * Puts a plan that the tuner found into the text of a plan file, in place of the one it put there before. A comment
+ * tells the two apart from what people write.
+ */
 import { checkFile } from '../compiler/check/check-file.js';
 import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
@@ -8,11 +11,18 @@ import { parsePath, printPath } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
-import { parse } from '../grammar/parse.js';
-import type { PlanDecl, SourceFile } from '../grammar/syntax.js';
+import { itemAfter } from '../grammar/items.js';
+import { parse, type Parsed } from '../grammar/parse.js';
+import type { Item, PlanDecl, SourceFile } from '../grammar/syntax.js';
 
 export type Written =
-  | { readonly kind: 'written'; readonly name: string; readonly text: string }
+  | {
+      readonly kind: 'written';
+      readonly name: string;
+      readonly text: string;
+      /** The name it would have, had the file no declaration of that name that somebody else wrote. */
+      readonly taken?: string;
+    }
   /** The file cannot say what was found. */
   | { readonly kind: 'unsayable'; readonly why: string };
 
@@ -25,14 +35,19 @@ export interface TunedSource {
   readonly set: Readonly<Record<string, string>> | undefined;
 }
 
+/** Stands before a plan that may be replaced. */
+const MARK = '// Written by `fulcrum tune --write`, which replaces it. Without this line it stays.';
+
 /**
- * The file's text with a plan `NAME_tuned` that has the winner's stages and all else of the plan it was tuned from. What
+ * The file's text with a plan `NAME_tuned`, or `NAME_tuned_2` and so on where that is somebody's own, that has the winner's stages and all else of the plan it was tuned from. What
  * is written is read back: a text that would be another plan is none.
  */
 export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Written {
   const { path, text } = source;
-  const name = `${base.name}_tuned`;
-  const { file } = parse(text, path);
+  const parsed = parse(text, path);
+  const { file } = parsed;
+  const usual = `${base.name}_tuned`;
+  const { name, old } = placeFor(parsed, usual);
   const stages: string[] = [];
   for (const stage of winner.stages) {
     const devices = nameDevices(stage.devices, base.topology);
@@ -54,10 +69,9 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   ];
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
   const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
-  const old = planNamed(file, name);
   const written =
     old === undefined
-      ? `${text.trimEnd()}${lineEnd}${lineEnd}${declaration}${lineEnd}`
+      ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
       : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
   const read = checkFile(
     { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
@@ -67,11 +81,34 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const [plan] = read.plans;
   const same = plan !== undefined && whatMatters(plan) === whatMatters(winner);
   return same
-    ? { kind: 'written', name, text: written }
+    ? { kind: 'written', name, text: written, ...(name !== usual && { taken: usual }) }
     : {
         kind: 'unsayable',
         why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,
       };
+}
+
+/** The first of `NAME`, `NAME_2`, ... that is free, or that of a plan with the mark, which is then to be replaced. */
+function placeFor(
+  { file, comments }: Parsed,
+  usual: string,
+): { readonly name: string; readonly old?: PlanDecl } {
+  const marked = new Set(
+    comments.flatMap(({ text, span }) => (text.trimEnd() === MARK ? itemAfter(file, span.end) : [])),
+  );
+  const taken = new Set(file.items.flatMap(namesOf));
+  for (let place = 1; ; place++) {
+    const name = place === 1 ? usual : `${usual}_${place}`;
+    const old = planNamed(file, name);
+    if (old !== undefined && marked.has(old)) return { name, old };
+    if (!taken.has(name)) return { name };
+  }
+}
+
+/** What an item declares in its file. */
+function namesOf(item: Item): readonly string[] {
+  if (item.kind === 'import') return item.names.map(({ name, alias }) => (alias ?? name).text);
+  return 'name' in item ? [item.name.text] : [];
 }
 
 /** A declaration as `fmt` would have it, with plain line ends. */

@@ -126,7 +126,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
     )
     .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')
     .option('--top <count>', 'how many of the best to find and show', wholeNumber, 1)
-    .option('--write', 'put the best into the file, as plan PLAN_tuned');
+    .option('--write', 'put the best into the file, as plan PLAN_tuned (PLAN_tuned_2 if that is your own)');
   addJsonOption(command).action(
     action(context, (file: string, options: TuneCliOptions) => tuneFile(file, options, context)),
   );
@@ -287,6 +287,12 @@ function writeWinner(
     );
   const unwritten = writeText(file, written.text);
   if (unwritten !== undefined) return nothing(unwritten);
-  err(terminal, `wrote plan ${written.name} to ${file}`);
+  const { name, taken } = written;
+  err(
+    terminal,
+    taken === undefined
+      ? `wrote plan ${name} to ${file}`
+      : `wrote plan ${name} to ${file}: ${taken} there is none that tune wrote, and stays as it is`,
+  );
   return true;
 }

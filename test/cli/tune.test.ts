@@ -200,6 +200,27 @@ describe('tune', () => {
     }
   });
 
+  it('replaces no plan of that name that somebody wrote', async () => {
+    const file = planFile();
+    const write = async (): Promise<string> => {
+      const args = ['--plan', 'start', '--strategy', 'static', '--batch', '16', '--write'];
+      const run = await runInProcess('tune', file, ...args);
+      expect(run.status).toBe(0);
+      return run.err;
+    };
+    const own = `${PLAN}\nplan start_tuned from start { memory_use: 80% }\n`;
+    writeFileSync(file, own);
+    expect(await write()).toContain('wrote plan start_tuned_2 to');
+    const added = readFileSync(file, 'utf8');
+    expect(added.startsWith(own)).toBe(true);
+    // What it wrote itself it replaces, until somebody takes the mark away.
+    expect(await write()).toContain('start_tuned there is none that tune wrote, and stays as it is');
+    expect(readFileSync(file, 'utf8')).toBe(added);
+    writeFileSync(file, added.replace(/^\/\/ Written by .*\n/m, ''));
+    expect(await write()).toContain('wrote plan start_tuned_3');
+    expect((await runInProcess('check', file)).status).toBe(0);
+  });
+
   it.each(['\n', '\r\n'])('writes as fmt lays out, with the line ends of the file: %j', async (lineEnd) => {
     const group = 'group_of_a_name_that_makes_lines_long';
     const before = PLAN.replace(
