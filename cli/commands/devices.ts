@@ -1,5 +1,5 @@
 /** `fulcrum devices`: the adapters found, what they can do, how fast bytes move, and what the cost model wants to know. */
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { addJsonOption, gpuAction, parseCount, type AddCommand } from '../command.js';
 
@@ -8,7 +8,12 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     .command('devices')
     .description('show the WebGPU adapters of this machine, their limits and measured bandwidths')
     .option('--no-measure', 'leave out the measurement of bandwidths')
-    .option('--calibrate', 'measure what `simulate` wants to know, and print it as a device and a topology')
+    .addOption(
+      new Option(
+        '--calibrate',
+        'measure what `simulate` wants to know, and print it as a device and a topology',
+      ).conflicts('measure'),
+    )
     .addOption(
       new Option('--devices <count>', 'devices to open for that, measured alone and at once')
         .argParser(parseCount)
@@ -16,11 +21,26 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     )
     .option('--quick', 'measure less, for a rough idea')
     .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
-    .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout');
+    .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout')
+    .hook('preAction', refuseWithoutCalibration);
   addJsonOption(command).action(
     gpuAction(context, async () => (await import('../report-devices.js')).reportDevices),
   );
 };
+
+/** Options that say how to calibrate, by the name of their value. */
+const OF_CALIBRATION = ['devices', 'quick', 'name', 'out'];
+
+/** Without `--calibrate` they would change nothing: a file that is asked for would silently not be written. */
+function refuseWithoutCalibration(command: Command): void {
+  const given = command.options.find(
+    (option) =>
+      OF_CALIBRATION.includes(option.attributeName()) &&
+      command.getOptionValueSource(option.attributeName()) === 'cli',
+  );
+  if (given !== undefined && command.getOptionValue('calibrate') !== true)
+    command.error(`error: option '${given.flags}' is about \`--calibrate\`, which is not given`);
+}
 
 function parseName(text: string): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) || TRUTH_WORDS.has(text))

@@ -52,4 +52,19 @@ describe('the command line', () => {
       err: expect.stringContaining('expected a name of the plan language') as string,
     });
   });
+
+  it.each([
+    [['-o', 'here.plan'], "error: option '-o, --out <file>' is about `--calibrate`"],
+    [['--devices', '1'], "error: option '--devices <count>' is about `--calibrate`"],
+    [['--quick', '--json'], "error: option '--quick' is about `--calibrate`"],
+    [['--name', 'mine'], "error: option '--name <name>' is about `--calibrate`"],
+    [
+      ['--calibrate', '--no-measure'],
+      "error: option '--calibrate' cannot be used with option '--no-measure'",
+    ],
+  ])('shows no devices with options that are about nothing: %j', async (options, message) => {
+    const refused = await run('devices', ...options);
+    expect(refused).toMatchObject({ status: 2, out: '' });
+    expect(refused.err).toContain(message);
+  });
 });
