@@ -108,6 +108,11 @@ function describeEngine({ transitions, with: added, without }: SimulateCliOption
 }
 
 function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
+  const both = options.with?.find((name) => options.without?.includes(name));
+  if (both !== undefined) {
+    const message = `error: ${both} cannot be both --with and --without`;
+    return failed(message, EXIT.usage, terminal).exit;
+  }
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];

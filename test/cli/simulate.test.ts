@@ -236,6 +236,11 @@ plan deep for clerk on workstation {
     [['plans/seesaw-70b.plan', '--plan', 'seesow'], 2, 'did you mean seesaw?'],
     [['plans/clerk.plan', '--workload', 'absent.jsonl'], 3, 'cannot read absent.jsonl'],
     [['plans/clerk.plan', '--with', 'magic'], 2, 'magic'],
+    [
+      ['plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines', '--without', 'copy-engines'],
+      2,
+      'error: copy-engines cannot be both --with and --without',
+    ],
   ])('refuses %j', async (args, status, message) => {
     const run = await runInProcess('simulate', ...args);
     expect(run).toMatchObject({ status, out: '' });
