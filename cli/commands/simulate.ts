@@ -116,19 +116,19 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
-  let workload = '';
+  let workload: SimulatedWorkload | undefined;
   for (const compiled of work.compiled) {
     const requests = requestsFor(compiled.plan, file, options, work);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
-    if (simulated.length === 0) {
-      workload = `workload ${requests.name}: ${plural(requests.requests.length, 'request')}`;
-      err(terminal, workload);
+    if (workload === undefined) {
+      workload = { name: requests.name, requests: requests.requests.length };
+      err(terminal, describeWorkload(workload));
     }
     simulated.push(simulateOne(compiled, requests, options, work, terminal));
   }
-  printFigures(simulated, options, terminal);
+  printFigures(simulated, workload!, options, terminal);
   if (options.html !== undefined) {
-    const about = [workload, ...describeEngine(options)].join('; ');
+    const about = [describeWorkload(workload!), ...describeEngine(options)].join('; ');
     const written = writeText(options.html, pageOf(file, about, simulated));
     if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime, terminal).exit;
     err(terminal, `wrote ${options.html}`);
@@ -136,6 +136,17 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   const broken = simulated.find(({ brokenTrace }) => brokenTrace !== undefined)?.brokenTrace;
   if (broken !== undefined) return failed(`error: ${broken}`, EXIT.runtime, terminal).exit;
   return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
+}
+
+/** What all plans are given. */
+interface SimulatedWorkload {
+  readonly name: string;
+  /** How many. */
+  readonly requests: number;
+}
+
+function describeWorkload({ name, requests }: SimulatedWorkload): string {
+  return `workload ${name}: ${plural(requests, 'request')}`;
 }
 
 /** What a command line asks to simulate. */
@@ -271,14 +282,17 @@ function planPage(
 
 function printFigures(
   simulated: readonly SimulatedOne[],
-  { json }: SimulateCliOptions,
+  workload: SimulatedWorkload,
+  options: SimulateCliOptions,
   terminal: Terminal,
 ): void {
   const reports = simulated.map(({ report }) => report);
   // Only one plan is compared with a run.
   const against = simulated[0]?.against;
-  if (json) {
-    out(terminal, jsonDocument('simulate', { plans: reports, ...(against && { against }) }));
+  if (options.json) {
+    const engine = { transitions: options.transitions, ...engineOf(options) };
+    const fields = { workload, engine, plans: reports, ...(against && { against }) };
+    out(terminal, jsonDocument('simulate', fields));
     return;
   }
   out(terminal, describeThroughput(reports));

@@ -48,6 +48,28 @@ describe('simulate', () => {
     expect(plans[0]).toMatchObject({ plan: 'reshard', requests: { finished: 8 }, transitions: { count: 1 } });
   });
 
+  it('says in the document which workload and which engine the figures are of', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(8));
+    const about = async (...options: readonly string[]): Promise<unknown> => {
+      const args = ['--plan', 'reshard', '--workload', lengths, '--json', ...options];
+      const run = await runInProcess('simulate', 'plans/clerk.plan', ...args);
+      const { workload, engine } = JSON.parse(run.out) as Record<string, unknown>;
+      return { workload, engine };
+    };
+    const workload = { name: lengths, requests: 8 };
+    const usual = { hostOverhead: true, smallGemmLoss: true };
+    const special = { virtualEngines: false, copyEngines: false, fullReload: false };
+    expect(await about()).toEqual({ workload, engine: { transitions: 'dataflow', ...usual, ...special } });
+    const switches = ['--with', 'full-reload', '--without', 'host-overhead'];
+    expect(await about('--transitions', 'barrier', ...switches)).toEqual({
+      workload,
+      engine: {
+        ...{ transitions: 'barrier', ...usual, ...special },
+        ...{ hostOverhead: false, fullReload: true },
+      },
+    });
+  });
+
   it('tells of answers that a plan has no room for', async () => {
     const file = join(folder, 'tight.plan');
     writeFileSync(
