@@ -39,7 +39,7 @@ export const addDiffCommand: AddCommand = (program, context) => {
       '--workload <name>',
       'workload of the plan files, or a .jsonl file of lengths, to predict time with',
     )
-    .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
+    .option('--set <name=value>', 'value of a param of the files (repeatable)', collectSettings)
     .addOption(new Option('--markdown', 'print Markdown, for a comment on a change').conflicts('json'));
   addJsonOption(command).action(
     action(context, (before: string, after: string | undefined, options: DiffOptions) =>
@@ -74,7 +74,7 @@ function diffFiles(
   { terminal }: CommandContext,
 ): ExitCode {
   const files = after === undefined ? [before] : [before, after];
-  const checked = files.map((file) => ({ file, checked: checkPlanFile(file, options.set, terminal.colour) }));
+  const checked = checkSides(files, options.set, terminal);
   for (const { checked: each } of checked) {
     const refused = refuseUnsound(terminal, each);
     if (refused !== undefined) return refused;
@@ -118,6 +118,29 @@ function diffFiles(
 }
 
 type Checked = Omit<Side, 'plan'>;
+
+/** Checks the files. A param that one of two files alone has is set in that one: a change may well be what adds it. */
+function checkSides(
+  files: readonly string[],
+  set: Readonly<Record<string, string>> | undefined,
+  terminal: Terminal,
+): readonly Checked[] {
+  const sides = files.map((file) => ({ file, checked: checkPlanFile(file, set, terminal.colour) }));
+  const lacking = sides.map(({ checked }) => unknownParams(checked));
+  return sides.map((side, place) => {
+    const { file } = side;
+    const gone = [...lacking[place]!].filter((name) => lacking.some((names) => !names.has(name)));
+    if (gone.length === 0) return side;
+    for (const name of gone) err(terminal, `${file} has no param ${name}: it is set in the other file alone`);
+    const rest = Object.fromEntries(Object.entries(set ?? {}).filter(([name]) => !gone.includes(name)));
+    return { file, checked: checkPlanFile(file, rest, terminal.colour) };
+  });
+}
+
+/** Names that were to be set and are none of a param of the file. */
+function unknownParams({ diagnostics }: CheckedFile): ReadonlySet<unknown> {
+  return new Set(diagnostics.filter(({ slug }) => slug === 'unknown-param').map(({ data }) => data['param']));
+}
 
 /** Which plans are compared: those named, else those that both files have. */
 function pairUp(before: Checked, after: Checked, names: readonly string[], oneFile: boolean): Pairs {

@@ -169,6 +169,27 @@ topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu 
     expect(byName(chosen.all[0]!).has('requests per second')).toBe(true);
   });
 
+  it('sets a param in the files that have it, and says where it has none to set', async () => {
+    const both = planFile('both.plan', '(dp: 4 / k, tp: k)', 'param k: int = 4 in [2, 4]');
+    const meshes = async (...args: string[]): Promise<{ mesh: unknown; err: string }> => {
+      const { all, err } = await diffs(...args);
+      return { mesh: byName(all[0]!).get('serve: mesh'), err };
+    };
+    for (const [files, change] of [
+      [[pipeline, both], { before: '(pp: 4)', after: '(dp: 2, tp: 2)' }],
+      [[both, pipeline], { before: '(dp: 2, tp: 2)', after: '(pp: 4)' }],
+    ] as const) {
+      const { mesh, err } = await meshes(...files, '--set', 'k=2', '--plan', 'p');
+      expect(mesh).toMatchObject(change);
+      expect(err).toContain(`${pipeline} has no param k: it is set in the other file alone`);
+    }
+    const shared = await meshes(both, both, '--set', 'k=2');
+    expect(shared).toEqual({ mesh: undefined, err: '' });
+    const run = await runInProcess('diff', pipeline, both, '--set', 'l=2');
+    expect(run).toMatchObject({ status: 1, out: '' });
+    expect(run.err).toContain('there is no param called `l` to set');
+  });
+
   it('prints Markdown', async () => {
     const run = await runInProcess('diff', pipeline, tensor, '--markdown');
     expect(run.out).toContain('| predicted | before | after | change |');
