@@ -11,6 +11,7 @@ import {
   type KvCostReport,
   type ReshardReport,
 } from '../compiler/reshard/describe.js';
+import { nameDevices } from './device-names.js';
 import { formatBytes, formatTable } from './format.js';
 
 /** Element bytes of every activation. */
@@ -150,22 +151,5 @@ function groupEqual(
     const key = JSON.stringify([device.peak, device.budget]);
     groups.set(key, [...(groups.get(key) ?? []), device]);
   }
-  return [...groups.values()].map((group) => ({ ...group[0]!, paths: nameRuns(group) }));
-}
-
-const RUNS_SHOWN = 2;
-
-/** Neighbours as `gpu[0] … gpu[3]`; the first runs of many, and how many devices there are in all. */
-function nameRuns(devices: PlanReport['devices']): string {
-  const runs: (typeof devices)[number][][] = [];
-  for (const device of devices) {
-    const run = runs.at(-1);
-    if (run !== undefined && run.at(-1)!.id + 1 === device.id) run.push(device);
-    else runs.push([device]);
-  }
-  const names = runs.map((run) =>
-    run.length === 1 ? run[0]!.path : `${run[0]!.path} … ${run.at(-1)!.path}`,
-  );
-  if (names.length <= RUNS_SHOWN) return names.join(', ');
-  return `${names.slice(0, RUNS_SHOWN).join(', ')}, … (${devices.length} devices)`;
+  return [...groups.values()].map((group) => ({ ...group[0]!, paths: nameDevices(group) }));
 }

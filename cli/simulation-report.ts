@@ -2,6 +2,7 @@
 import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
+import { nameDevices } from './device-names.js';
 import { describeReuse } from './reuse.js';
 import {
   formatBytes,
@@ -210,20 +211,20 @@ function timeCells(
 }
 
 /** Devices whose shares print alike, with one that stands for them. */
-export function deviceGroups({
-  devices,
-  makespan,
-}: Simulation): readonly { readonly names: string; readonly device: DeviceTime }[] {
+export function deviceGroups({ devices, makespan }: Pick<Simulation, 'devices' | 'makespan'>): readonly {
+  readonly names: string;
+  readonly device: DeviceTime;
+}[] {
   const groups = new Map<string, DeviceTime[]>();
   for (const device of devices) {
     const key = timeCells(device, COST_KINDS, makespan).join();
     groups.set(key, [...(groups.get(key) ?? []), device]);
   }
   return [...groups.values()].map((group) => ({
-    names:
-      group.length === 1
-        ? group[0]!.device
-        : `${group[0]!.device} … ${group.at(-1)!.device} (${group.length} devices)`,
+    names: nameDevices(
+      group.map(({ id, device }) => ({ id, path: device })),
+      { counted: true },
+    ),
     device: group[0]!,
   }));
 }

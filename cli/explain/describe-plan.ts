@@ -2,6 +2,7 @@
 import { describeKvCost, describeReshard, describeResidence } from '../../compiler/reshard/describe.js';
 import { formatBytes, plural, formatTable } from '../format.js';
 import type { Constant } from './constants.js';
+import { nameDevices } from '../device-names.js';
 import { memoryTable } from '../plan-report.js';
 import {
   describeSplit,
@@ -61,12 +62,13 @@ function describeConstants(constants: readonly Constant[]): string[] {
   ];
 }
 
-function describeStage(stage: StageExplanation, { stages }: PlanExplanation): string[] {
+function describeStage(stage: StageExplanation, { stages, devices: all }: PlanExplanation): string[] {
   const { name, phases, devices, mesh, segments, inserted } = stage;
   const { perToken, maxTokens, maxSequences } = stages.find((candidate) => candidate.stage === name)!;
   const axes = (['dp', 'pp', 'tp'] as const).filter((axis) => mesh[axis] > 1);
   const shown = axes.length === 0 ? 'tp: 1' : axes.map((axis) => `${axis}: ${mesh[axis]}`).join(', ');
-  const on = devices.length === 1 ? devices[0]! : `${devices[0]!} … ${devices.at(-1)!}`;
+  const byPath = new Map(all.map((device) => [device.path, device]));
+  const on = nameDevices(devices.map((path) => byPath.get(path)!));
   return [
     `stage ${name} (${phases.join(' + ')}) on ${on}: ${plural(devices.length, 'device')}, mesh (${shown})`,
     ...(mesh.dp > 1 ? [`  requests are dealt to ${mesh.dp} replicas, each with all that follows`] : []),

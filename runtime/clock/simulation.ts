@@ -23,6 +23,8 @@ export interface SimulateOptions {
 }
 
 export interface DeviceTime {
+  /** Of the topology. */
+  readonly id: number;
   readonly device: string;
   /** Seconds by category, and how long its weights were being changed with nothing else to do. */
   readonly seconds: Readonly<Record<CostKind, number>>;

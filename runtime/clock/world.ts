@@ -243,6 +243,7 @@ export function createWorld(
           const inBetween = span.end - span.start - worked - transitions.exposed(id, span);
           const idle = unlessRounding(last - worked - exposedTransition, last);
           return {
+            id,
             device: path,
             seconds,
             exposedTransition,
