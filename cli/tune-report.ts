@@ -186,9 +186,9 @@ function describeCount([count, what]: readonly [number, string]): readonly strin
 }
 
 const SIZE_NAMES: Readonly<Record<SizeName, string>> = {
-  microbatch: 'microbatch',
-  batch: 'batch',
-  hostKv: 'host KV',
+  microbatchTokens: 'microbatch',
+  batchRequests: 'batch',
+  hostKvBytes: 'host KV',
 };
 
 /** What was tried, and what became of it. */
@@ -196,7 +196,17 @@ function describeSearch(
   { sizes, walked, strategies, interrupted }: Searched,
   counts: TuneCounts,
 ): readonly string[] {
-  const { candidates, unfit, needless, outbid, outbidCompiled, givenUp, simulated, otherSizes } = counts;
+  const {
+    candidates,
+    unfit,
+    needless,
+    outbid,
+    outbidCompiled,
+    outestimated,
+    givenUp,
+    simulated,
+    otherSizes,
+  } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
     strategies.join(', '),
@@ -211,6 +221,7 @@ function describeSearch(
     [needless, 'have batches that are never reached'],
     [outbid, 'cannot win by their bound'],
     [outbidCompiled, 'cannot win by their bound once compiled'],
+    [outestimated, 'are estimated to take longer'],
     [givenUp, 'fell behind in their simulation'],
     [simulated, 'simulated to the end'],
     [interrupted ? 0 : otherSizes, 'have other sizes than their meshes were tried with'],

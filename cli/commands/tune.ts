@@ -164,7 +164,7 @@ async function tuneFile(
   const { result, interrupted } = await search(
     candidates,
     requests.requests,
-    { keep: options.top, goal, walked },
+    { keep: options.top, goal, walked, byEstimate: walked.length > 0 },
     terminal,
   );
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
@@ -242,7 +242,7 @@ function walkedSizes({
   kvCap,
 }: TuneCliOptions): readonly SizeName[] {
   if (exhaustive || front || floor !== undefined) return [];
-  const named = { microbatch, batch, hostKv: kvCap };
+  const named = { microbatchTokens: microbatch, batchRequests: batch, hostKvBytes: kvCap };
   return SIZES.filter((size) => named[size] === undefined);
 }
 

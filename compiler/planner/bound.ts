@@ -47,9 +47,10 @@ export interface PlanBound {
   /**
    * Seconds that the demand may well take: stages on the same devices run one after the other, and sequences decode in
    * order of arrival where that is known. Where it is not all are equal, and if prompts and decode go on side by side, a
-   * last request comes behind all work. Good for an order of plans, and for nothing else.
+   * last request comes behind all work. No bound: good for an order of plans, and for what may well be left out. `begun`
+   * as above.
    */
-  readonly estimate: (demand: Demand) => number;
+  readonly estimate: (demand: Demand, begun?: boolean) => number;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
   /** Sequences that memory has room for where they decode, at most. */
@@ -116,14 +117,14 @@ function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engin
     bounded ? leastSeconds(bounded, demand, begun) : 0;
   return {
     least,
-    estimate: (demand) => {
+    estimate: (demand, begun = false) => {
       if (bounded === undefined) return 0;
       const evenly = { ...bounded, evenly: true };
       const [prefill, decode] = [bounded.prefill.stage, bounded.decode.stage];
       const oneByOne =
         prefill !== decode && prefill.devices.some((device) => decode.devices.includes(device));
-      if (!oneByOne) return likelySeconds(evenly, demand);
-      return leastSeconds(evenly, promptsOf(demand), false) + leastSeconds(evenly, rowsOf(demand), true);
+      if (!oneByOne) return likelySeconds(evenly, demand, begun);
+      return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
     },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {

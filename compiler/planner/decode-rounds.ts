@@ -1,4 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
+import { once } from '../once.js';
 import { createHeap } from '../reshard/heap.js';
 
 /**
@@ -11,6 +12,15 @@ import { createHeap } from '../reshard/heap.js';
  * @param rows of decode by sequence, in order of arrival
  */
 export function decodeRounds(rows: readonly number[], places: number): number {
+  let known = knownRounds.get(rows);
+  if (known === undefined) knownRounds.set(rows, (known = once((each) => countRounds(rows, each))));
+  return known(places);
+}
+
+/** Of a workload, for all the plans that are estimated for it. */
+const knownRounds = new WeakMap<readonly number[], (places: number) => number>();
+
+function countRounds(rows: readonly number[], places: number): number {
   /** The rounds after which those under way end. */
   const ends = createHeap<number>((a, b) => a - b);
   let [underWay, last] = [0, 0];

@@ -2,8 +2,6 @@
 
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
-import { once } from '../once.js';
-import { decodeRounds } from './decode-rounds.js';
 import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
 
 export interface RequestLengths {
@@ -52,8 +50,8 @@ export interface Demand {
   /** Prompts of all requests, done or not. */
   readonly prompts: HeldPrompts;
   readonly kv: KvView;
-  /** Rounds of decode with so many sequences at once at most, where it is known which requests come first. */
-  readonly rounds?: (places: number) => number;
+  /** Rows of decode by sequence, in order of arrival where that is known. */
+  readonly rows?: readonly number[];
 }
 
 /** Sums up the requests of a workload for a model that sees KV so. */
@@ -101,7 +99,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestOutput,
       prompts: heldPrompts(own, kv),
       kv,
-      rounds: once((places: number) => decodeRounds(rowsOfEach, places)),
+      rows: rowsOfEach,
     },
   };
 }
@@ -135,7 +133,7 @@ function wholePagesUpTo(tokens: number, pageTokens: number): number {
 
 /** What of a demand is for prefill. */
 export function promptsOf(demand: Demand): Demand {
-  const { rounds: _rounds, ...sums } = demand;
+  const { rows: _rows, ...sums } = demand;
   const none = { decodeRows: 0, decodeKeys: 0, decodePages: 0, decoding: 0, decodingPages: 0 };
   return { ...sums, ...none, shortestOutput: 1, longestOutput: 1 };
 }
@@ -147,7 +145,7 @@ export function rowsOf(demand: Demand): Demand {
 
 /** The demand of so many times as many requests. */
 export function repeated(demand: Demand, times: number): Demand {
-  const { rounds: _rounds, ...sums } = demand;
+  const { rows: _rows, ...sums } = demand;
   return {
     ...sums,
     requests: demand.requests * times,

@@ -93,9 +93,9 @@ export function leastOfStage(
  * Seconds that the demand may well take where prompts and decode go on side by side: all of the work, and behind it the
  * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in them.
  */
-export function likelySeconds(plan: BoundedPlan, demand: Demand): number {
-  const busy = busySeconds(contextOf(plan, demand, false), demand);
-  return demand.rounds ? busy : busy + tailSeconds(plan.decode, plan.room, demand);
+export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
+  const busy = busySeconds(contextOf(plan, demand, begun), demand);
+  return demand.rows ? busy : busy + tailSeconds(plan.decode, plan.room, demand);
 }
 
 function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {

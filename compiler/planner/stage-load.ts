@@ -3,6 +3,7 @@
  */
 import type { TotalWork } from '../cost/least-cost.js';
 import type { Stage } from '../plan/plan.js';
+import { decodeRounds } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { mostHeld } from './held-prompts.js';
 import type { PlaceCosts } from './place-costs.js';
@@ -47,10 +48,10 @@ export function decodeWork(
 function roundsInOrder(
   { stage }: Pick<StageLoad, 'stage'>,
   room: number,
-  { rounds, decodeRows, decodePages }: Demand,
+  { rows, decodeRows, decodePages }: Demand,
 ): number {
-  if (rounds === undefined || decodeRows === 0) return 0;
+  if (rows === undefined || decodeRows === 0) return 0;
   const { mesh, batchRequests } = stage;
   const held = room > 0 && decodePages > 0 ? (mesh.dp * room * decodeRows) / decodePages : Infinity;
-  return rounds(Math.max(1, Math.floor(Math.min(batchRequests, held))));
+  return decodeRounds(rows, Math.max(1, Math.floor(Math.min(batchRequests, held))));
 }

@@ -1,8 +1,8 @@
 /**
  * The search for the best of all candidates for a workload, by simulation. The most promising go first, and a simulation
  * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
- * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all, or of all that is
- * tried where sizes are walked through.
+ * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all. Where sizes are walked
+ * through they are the best of what is tried, and where estimates decide, of what these do not leave out.
  *
  * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
  * many are under way as may be, the next candidates are compiled.
@@ -31,7 +31,15 @@ import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
-import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
+import {
+  isLate,
+  OVERESTIMATED,
+  ROUNDING,
+  type EndedTrial,
+  type Goal,
+  type Trial,
+  type TrialSetting,
+} from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
@@ -51,6 +59,8 @@ export interface TuneCounts {
   /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
   readonly outbid: number;
   readonly outbidCompiled: number;
+  /** Take longer by their estimate, where that decides. */
+  readonly outestimated: number;
   /** Could not win any more from some point of their simulation on. */
   readonly givenUp: number;
   /** Simulated to the end. */
@@ -84,6 +94,11 @@ export interface TuneOptions {
    * sizes too much. Default none: all combinations are tried.
    */
   readonly walked?: readonly SizeName[];
+  /**
+   * Whether what takes longer by its estimate goes out, before its simulation or midway. Estimates are hardly ever above
+   * what plans take, but no bounds. For searches for throughput. Default false: then what is sure to take longer alone.
+   */
+  readonly byEstimate?: boolean;
   /** For searches that have plans in common. */
   readonly compile?: PlanCompiler;
   /**
@@ -136,7 +151,15 @@ export function* searchInParts(
   options: TuneOptions = {},
 ): Generator<SearchPart, TuneResult, readonly EndedTrial[]> {
   const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
-  const counts = { unfit: 0, needless: 0, outbid: 0, outbidCompiled: 0, givenUp: 0, simulated: 0 };
+  const counts = {
+    unfit: 0,
+    needless: 0,
+    outbid: 0,
+    outbidCompiled: 0,
+    outestimated: 0,
+    givenUp: 0,
+    simulated: 0,
+  };
   let ranked: readonly Tuned[] = [];
   const [first] = candidates;
   if (first === undefined) return { ranked, counts: { candidates: 0, ...counts, otherSizes: 0 } };
@@ -153,6 +176,7 @@ export function* searchInParts(
     transitions: options.transitions ?? 'dataflow',
     goal,
     within: options.within ?? Infinity,
+    byEstimate: keep !== 'all' && (options.byEstimate ?? false),
     ...workload(first.base, requests),
   };
   const search: Search = {
@@ -168,7 +192,7 @@ export function* searchInParts(
   };
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
-  const unreached = unreachedBatches();
+  const unreached = unreachedBatches(setting.byEstimate);
   const by = (next: Pick<Bounded, 'betweenTokens'>): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
   let underWay = 0;
@@ -218,7 +242,7 @@ export function* searchInParts(
     const next = held ?? (mayLookOn ? queue.pop() : undefined);
     if (next === undefined) {
       if (underWay === 0) {
-        const beside = walk.beside(ranked.slice(0, search.keep).map(({ candidate }) => candidate));
+        const beside = walk.beside(ranked.slice(0, search.keep));
         if (beside === undefined) return found();
         queue.push(beside);
         continue;
@@ -229,6 +253,12 @@ export function* searchInParts(
     // First of all: which sizes a mesh is tried with must not hang on when others end.
     if (walk.holdBack(next)) continue;
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+    else if (
+      setting.byEstimate &&
+      next.bound !== undefined &&
+      isLate(next.estimate * (1 - OVERESTIMATED), by(next))
+    )
+      counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
       if (closer !== undefined) queue.push(closer);
@@ -240,7 +270,7 @@ export function* searchInParts(
     } else if (unreached.cover(next, by(next))) {
       counts.needless++;
       // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
-      if (walked.includes('batch')) queueAll(walk.isOut(next));
+      if (walked.includes('batchRequests')) queueAll(walk.isOut(next));
     } else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();

@@ -8,13 +8,12 @@
  */
 import { numbered } from '../../compiler/numbered.js';
 import { once } from '../../compiler/once.js';
-import { hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
-import type { SimulatedRequest } from '../clock/simulation.js';
+import { hostKvBytes, type Candidate, type SizeChoices } from '../../compiler/planner/candidates.js';
+import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 
-/** Microbatch, batch of decode, KV in the host tier. */
-export type SizeName = 'microbatch' | 'batch' | 'hostKv';
+export type SizeName = keyof SizeChoices;
 
-export const SIZES: readonly SizeName[] = ['microbatch', 'batch', 'hostKv'];
+export const SIZES: readonly SizeName[] = ['microbatchTokens', 'batchRequests', 'hostKvBytes'];
 
 /** Requests times candidates below which trying all sizes takes no longer than a second or two. */
 const WALK_FROM = 20_000;
@@ -31,13 +30,21 @@ interface Sized {
   readonly candidate: Candidate;
 }
 
+/** One that was simulated to its end. */
+export interface Carried extends Sized {
+  readonly simulation: { readonly transitions: Pick<Simulation['transitions'], 'count'> };
+}
+
 export interface SizeWalk<Each extends Sized> {
   /** Whether one that is about to be looked at waits, as its mesh is tried with other sizes. */
   readonly holdBack: (each: Each) => boolean;
   /** One that was not held back does not fit, or is the same as one that does not: returns those that waited for it. */
   readonly isOut: (each: Sized) => readonly Each[];
-  /** The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. */
-  readonly beside: (best: readonly Candidate[]) => Each | undefined;
+  /**
+   * The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. Of those that
+   * changed stage once at most, less KV in the host tier is not looked at: they would only have to do it more often.
+   */
+  readonly beside: (best: readonly Carried[]) => Each | undefined;
   readonly waiting: () => number;
 }
 
@@ -60,11 +67,12 @@ export function createSizeWalk<Each extends Sized>(
       ...named.map((name) => sizeOf(candidate, name)),
     ].join(),
   );
-  const isBeside = (a: Candidate, b: Candidate): boolean => {
-    const steps = walked.map((name, i) =>
-      Math.abs(places[i]!.get(sizeOf(a, name))! - places[i]!.get(sizeOf(b, name))!),
+  const isBeside = ({ candidate: a, simulation }: Carried, b: Candidate): boolean => {
+    const steps = walked.map(
+      (name, i) => places[i]!.get(sizeOf(b, name))! - places[i]!.get(sizeOf(a, name))!,
     );
-    return steps.reduce((sum, each) => sum + each, 0) === 1 && meshOf(a) === meshOf(b);
+    if (steps.reduce((sum, each) => sum + Math.abs(each), 0) !== 1 || meshOf(a) !== meshOf(b)) return false;
+    return simulation.transitions.count > 1 || steps[walked.indexOf('hostKvBytes')] !== -1;
   };
   /** By mesh the candidate that is tried for it. */
   const tried = new Map<string, Candidate>();
@@ -111,6 +119,6 @@ function placesOf(candidates: readonly Candidate[], name: SizeName): ReadonlyMap
 }
 
 function sizeOf({ base, stages }: Candidate, name: SizeName): number {
-  if (name === 'microbatch') return stages[0]!.microbatchTokens;
-  return name === 'batch' ? stages.at(-1)!.batchRequests : (hostKvBytes(base) ?? 0);
+  if (name === 'microbatchTokens') return stages[0]!.microbatchTokens;
+  return name === 'batchRequests' ? stages.at(-1)!.batchRequests : (hostKvBytes(base) ?? 0);
 }

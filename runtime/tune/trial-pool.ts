@@ -59,7 +59,7 @@ export function openTrialPool({ workers: count, signal, entry }: TrialPoolOption
   };
   return {
     workers: count,
-    start(trial, { demand: _demand, ...setting }) {
+    start(trial, setting) {
       const worker = idle.pop()!;
       worker.once('message', (end: TrialEnd) => {
         idle.push(worker);

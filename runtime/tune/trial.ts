@@ -31,6 +31,8 @@ export interface TrialSetting {
   readonly goal: Goal;
   /** Seconds that a plan must take less than to be of interest. */
   readonly within: number;
+  /** Whether what takes longer by its estimate is given up; else what is sure to take longer alone. */
+  readonly byEstimate: boolean;
   readonly requests: readonly SimulatedRequest[];
   /** Of those requests. */
   readonly demand: Demand;
@@ -70,13 +72,21 @@ export function isLate(seconds: number, by: number): boolean {
   return seconds * (1 - ROUNDING) >= by;
 }
 
+/** What estimates are too long by at most, as a rule. */
+export const OVERESTIMATED = 0.01;
+
+/** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */
+export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolean): number {
+  return byEstimate ? bound.estimate(demand, true) * (1 - OVERESTIMATED) : bound.least(demand, true);
+}
+
 /** Steps between two looks at whether a simulation has a chance left. */
 const LOOK_EVERY = 50;
 
 /** Carries out a trial, with pauses. */
 export function* trialInParts(
   { plan, runtime, bound, by }: Trial,
-  { engine, transitions, goal, within, requests, demand }: TrialSetting,
+  { engine, transitions, goal, within, byEstimate, requests, demand }: TrialSetting,
 ): Generator<void, TrialEnd> {
   const left = createWorkLeft(requests, demand);
   let steps = 0;
@@ -95,7 +105,7 @@ export function* trialInParts(
       left.count(items);
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
       const ahead = left.demand(dropped());
-      const seconds = bound.least(ahead, true);
+      const seconds = secondsLeft(bound, ahead, byEstimate);
       notBefore = by - seconds;
       if (!isLate(now + seconds, by)) return true;
       givenUp = { now, demand: ahead };

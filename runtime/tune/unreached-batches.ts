@@ -8,7 +8,7 @@ import { numbered } from '../../compiler/numbered.js';
 import { stepSizes } from '../../compiler/passes/step-sizes.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import { isLate, type Trial, type TrialEnd } from './trial.js';
+import { isLate, secondsLeft, type Trial, type TrialEnd } from './trial.js';
 
 /** A candidate that is compiled. */
 interface Compiled {
@@ -38,7 +38,8 @@ interface Tried {
   readonly left?: TrialEnd['left'];
 }
 
-export function unreachedBatches(): UnreachedBatches {
+/** @param byEstimate as in `TrialSetting` */
+export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
   const keyOf = exceptBatch();
   const underWay = new Map<string, readonly Tried[]>();
   const unreached = new Map<string, readonly Tried[]>();
@@ -76,7 +77,8 @@ export function unreachedBatches(): UnreachedBatches {
     },
     cover: (compiled, by) =>
       likeIt(unreached, compiled).some(
-        ({ left }) => left === undefined || isLate(left.now + compiled.bound.least(left.demand, true), by),
+        ({ left }) =>
+          left === undefined || isLate(left.now + secondsLeft(compiled.bound, left.demand, byEstimate), by),
       ),
     mayCover: (compiled) => likeIt(underWay, compiled).length > 0,
   };

@@ -14,10 +14,7 @@ export interface WorkLeft {
   readonly demand: (dropped: number) => Demand;
 }
 
-export function createWorkLeft(
-  requests: readonly SimulatedRequest[],
-  { rounds: _rounds, ...whole }: Demand,
-): WorkLeft {
+export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
   const { kv, longest } = whole;
   const ended = new Set<number>();
   const tokens = requests.map(({ outputTokens }) => outputTokens);
@@ -52,6 +49,7 @@ export function createWorkLeft(
       decodeRows: Math.max(0, decodeRows - dropped),
       decodeKeys: Math.max(0, decodeKeys - dropped * longest),
       decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),
+      rows: tokens.map((each, id) => (ended.has(id) ? each : each - 1)),
     }),
   };
 }

@@ -152,6 +152,41 @@ describe('planBound', () => {
     }
   });
 
+  it('estimates what is left about as it turns out', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+      ...{ step: 0, layer: 0, request: 0 },
+    });
+    const all = Array.from({ length: 40 }, (_, i) => ({
+      promptTokens: 16 + ((11 * i) % 40),
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [64], batchRequests: [8, 32] };
+    const candidates = findCandidates(plan, ['static', 're-sharded'], sizes);
+    expect(candidates.length).toBeGreaterThan(20);
+    for (const candidate of candidates) {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      const bound = candidateBound(candidate, context)!.compiled(compiled);
+      const left = createWorkLeft(all, demand);
+      const ends: number[] = [];
+      const { makespan } = simulateWhile(
+        compiled.runtime(),
+        candidatePlan(candidate),
+        all,
+        { engine: FULCRUM_ENGINE },
+        ({ items, now, dropped }) => {
+          left.count(items);
+          ends.push(now + bound.estimate(left.demand(dropped()), true));
+          return true;
+        },
+      )!;
+      expect(Math.max(...ends) / makespan, candidateLabel(candidate)).toBeLessThan(1.05);
+      expect(Math.min(...ends) / makespan, candidateLabel(candidate)).toBeGreaterThan(0.8);
+    }
+  });
+
   it('estimates that a larger batch ends sooner where it does', () => {
     const plan = planOn({
       ...{ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16 },

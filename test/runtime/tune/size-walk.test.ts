@@ -8,8 +8,14 @@ import {
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
 import { runThrough } from '../../../runtime/run-through.js';
-import { decided, searchInParts } from '../../../runtime/tune/search.js';
-import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
+import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
+import {
+  createSizeWalk,
+  SIZES,
+  worthWalking,
+  type Carried,
+  type SizeName,
+} from '../../../runtime/tune/size-walk.js';
 import { trialInParts, type EndedTrial, type TrialEnd } from '../../../runtime/tune/trial.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
@@ -34,6 +40,10 @@ describe('createSizeWalk', () => {
   const withSizes = (...wanted: Sizes): { readonly candidate: Candidate } => ({
     candidate: mesh.find((each) => sizesOf(each).join() === wanted.join())!,
   });
+  const changed = (count: number, { candidate }: { readonly candidate: Candidate }): Carried => ({
+    candidate,
+    simulation: { transitions: { count } },
+  });
   const walkThrough = (walked: readonly SizeName[]): ReturnType<typeof createSizeWalk> =>
     createSizeWalk(candidates, walked, (a, b) => sizesOf(a.candidate)[0] - sizesOf(b.candidate)[0]);
 
@@ -49,7 +59,7 @@ describe('createSizeWalk', () => {
   it('goes on beside the best, in its order, until nothing waits there', () => {
     const walk = walkThrough(SIZES);
     for (const candidate of [withSizes(32, 4, 1e9).candidate, ...mesh]) walk.holdBack({ candidate });
-    const best = [withSizes(32, 4, 1e9).candidate];
+    const best = [changed(2, withSizes(32, 4, 1e9))];
     const steps: Sizes[] = [];
     for (let next = walk.beside(best); next !== undefined; next = walk.beside(best)) {
       expect(walk.holdBack(next)).toBe(false);
@@ -62,12 +72,22 @@ describe('createSizeWalk', () => {
     expect(walk.waiting()).toBe(mesh.length - 6);
   });
 
+  it('tries no less KV in the host tier of what changed stage once', () => {
+    const walk = walkThrough(SIZES);
+    for (const each of [withSizes(32, 4, 1e5), withSizes(32, 4, 1e9)]) walk.holdBack(each);
+    expect(walk.beside([changed(1, withSizes(32, 4, 1e5))])).toEqual(withSizes(32, 4, 1e9));
+    const less = walkThrough(SIZES);
+    for (const each of [withSizes(32, 4, 1e9), withSizes(32, 4, 1e5)]) less.holdBack(each);
+    expect(less.beside([changed(1, withSizes(32, 4, 1e9))])).toBeUndefined();
+    expect(less.beside([changed(2, withSizes(32, 4, 1e9))])).toEqual(withSizes(32, 4, 1e5));
+  });
+
   it('tries every value of a size that is not walked through', () => {
-    const walk = walkThrough(['microbatch', 'hostKv']);
+    const walk = walkThrough(['microbatchTokens', 'hostKvBytes']);
     expect(walk.holdBack(withSizes(32, 4, 1e9))).toBe(false);
     expect(walk.holdBack(withSizes(32, 8, 1e9))).toBe(false);
     expect(walk.holdBack(withSizes(64, 8, 1e9))).toBe(true);
-    expect(walk.beside([withSizes(32, 4, 1e9).candidate])).toBeUndefined();
+    expect(walk.beside([changed(2, withSizes(32, 4, 1e9))])).toBeUndefined();
     const none = walkThrough([]);
     for (const candidate of mesh) expect(none.holdBack({ candidate })).toBe(false);
   });
@@ -107,8 +127,7 @@ describe('tune with sizes that are walked through', () => {
         const walk = createSizeWalk(candidates, SIZES, () => 0);
         for (const candidate of [best.candidate, ...candidates]) walk.holdBack({ candidate });
         const beside = new Set<Candidate>();
-        for (let next = walk.beside([best.candidate]); next; next = walk.beside([best.candidate]))
-          beside.add(next.candidate);
+        for (let next = walk.beside([best]); next; next = walk.beside([best])) beside.add(next.candidate);
         for (const { candidate, simulation } of every.ranked)
           if (beside.has(candidate))
             expect(simulation.makespan).toBeGreaterThanOrEqual(best.simulation.makespan * (1 - 1e-9));
@@ -128,6 +147,37 @@ describe('tune with sizes that are walked through', () => {
       return counts.simulated + counts.givenUp;
     };
     expect(tried(SIZES)).toBeLessThan(tried([]));
+  });
+
+  it('finds the same with less where estimates decide', () => {
+    const all = Array.from({ length: 40 }, (_, i) => ({
+      promptTokens: 16 + ((11 * i) % 40),
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const candidates = findCandidates(planOn(PLAIN), STRATEGIES, sizes);
+    const search = (byEstimate: boolean, atOnce = 1): { result: TuneResult; steps: number } => {
+      const parts = searchInParts(candidates, all, { walked: SIZES, byEstimate, atOnce });
+      let steps = 0;
+      let part = parts.next([]);
+      while (!part.done) {
+        const said = part.value;
+        const ended: EndedTrial[] = [];
+        if (said.kind === 'start') {
+          const trial = trialInParts(said.trial, said.setting);
+          let pause = trial.next();
+          for (; !pause.done; pause = trial.next()) steps++;
+          ended.push({ trial: said.trial, ...pause.value });
+        }
+        part = parts.next(ended);
+      }
+      return { result: part.value, steps };
+    };
+    const [safe, quick] = [search(false), search(true)];
+    expect(quick.result.ranked[0]!.candidate).toBe(safe.result.ranked[0]!.candidate);
+    expect(safe.result.counts.outestimated).toBe(0);
+    expect(quick.result.counts.outestimated).toBeGreaterThan(0);
+    expect(decided(quick.result.counts)).toBe(candidates.length);
+    expect(quick.steps).toBeLessThan(safe.steps);
   });
 
   it('lets other sizes take the place of those that do not fit, and of what is the same', () => {

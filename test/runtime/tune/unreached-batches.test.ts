@@ -76,11 +76,17 @@ describe('a batch that is never reached', () => {
     const bound = candidateBound(small!, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
     const trial = { candidate: small!, plan: candidatePlan(small!), runtime, bound, by: 7 };
     const larger = { candidate: large!, bound: { ...bound, least: () => 3 }, compiled: runtime };
-    const batches = unreachedBatches();
+    const batches = unreachedBatches(false);
     batches.started(trial);
     expect([batches.mayCover(larger), batches.cover(larger, 7)]).toEqual([true, false]);
     batches.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
     expect(batches.mayCover(larger)).toBe(false);
     expect([batches.cover(larger, 7), batches.cover(larger, 8.5)]).toEqual([true, false]);
+
+    const estimated = unreachedBatches(true);
+    estimated.started(trial);
+    estimated.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
+    const likely = { ...larger, bound: { ...bound, estimate: () => 3.5 } };
+    expect([estimated.cover(likely, 8.4), estimated.cover(likely, 8.5)]).toEqual([true, false]);
   });
 });
