@@ -13,7 +13,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { err, out } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
-import { writeText } from './write-text.js';
+import { whyUnwritable, writeText } from './write-text.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
 
@@ -101,6 +101,11 @@ async function calibrateMachine(
   { devices: count, quick, name, out: file, json }: DevicesOptions,
   { terminal }: CommandContext,
 ): Promise<ExitCode> {
+  const unwritable = file === undefined ? undefined : whyUnwritable(file);
+  if (unwritable !== undefined) {
+    err(terminal, `error: ${unwritable}`);
+    return EXIT.runtime;
+  }
   const [adapter] = await listAdapters();
   if (adapter === undefined) {
     err(terminal, NO_ADAPTER);
@@ -112,9 +117,10 @@ async function calibrateMachine(
     const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
     const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
     err(terminal, `${describeCalibration(measured)}\n`);
-    if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
-    else if (file === undefined) out(terminal, plan.trimEnd());
     const problem = file === undefined ? undefined : writeText(file, plan);
+    if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
+    // What took minutes to measure is not lost with a disk that is full by now.
+    else if (file === undefined || problem !== undefined) out(terminal, plan.trimEnd());
     if (problem !== undefined) err(terminal, `error: ${problem}`);
     else if (file !== undefined)
       err(terminal, `wrote ${file}; \`${importOf(name, file)}\` names the topology`);

@@ -73,11 +73,12 @@ export async function runRequests(
   reportOutcome(run, options.out, terminal);
   const verdicts = source === undefined ? [] : judgeFinished(run, source, options);
   const summary = runSummary('run', options.out, run, graph, verdicts);
-  if (options.summary !== undefined) writeRunSummary(options.summary, summary);
   out(terminal, options.json ? JSON.stringify(summary, null, 2) : formatTable(runFigures(run)));
+  const kept =
+    source === undefined || verdicts.length === 0 || reportVerdicts(verdicts, source.checked, terminal);
+  // Last, as it may fail: all else has been said by then.
+  if (options.summary !== undefined) writeRunSummary(options.summary, summary);
   const ended = exitCodeOf(run);
-  if (source === undefined || verdicts.length === 0) return ended;
-  const kept = reportVerdicts(verdicts, source.checked, terminal);
   return kept || ended !== EXIT.ok ? ended : EXIT.diagnostics;
 }
 

@@ -10,10 +10,12 @@ import {
 } from '../runtime/trace/trace-file.js';
 import { HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from '../runtime/file-host.js';
+import { RuntimeFailure } from '../runtime/failure.js';
 import { formatCount } from './format.js';
 import { shownPath } from './shown-path.js';
 import { placeName } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
+import { whyUnwritable } from './write-text.js';
 
 /** Opens the trace of a run over a graph. Throws RuntimeFailure FC0940 when it cannot be written. */
 export function openTrace(
@@ -35,13 +37,18 @@ export function openTrace(
   });
 }
 
+/** Throws RuntimeFailure FC0940 where `writeSimulatedTrace` could not begin; the file stays as it is, or absent. */
+export function refuseUnwritableTrace(path: string | undefined): void {
+  const why = path === undefined ? undefined : whyUnwritable(path);
+  if (why !== undefined) throw new RuntimeFailure('FC0940', why, { subject: path! });
+}
+
 /** Slices within steps beyond which a trace is too large to look at. */
 const MOST_INNER = 400_000;
 
 /**
- * Writes the trace of a simulation of `requests`: as that of a run, but the clock is the simulation's. Exchanges within steps are left
- * out where there are very many. Returns why it could not be written to its end, if so; throws RuntimeFailure FC0940 when it
- * cannot even be begun.
+ * Writes the trace of a simulation of `requests`: as that of a run, but the clock is the simulation's. Exchanges within
+ * steps are left out where there are very many. Returns why it could not be written, or not to its end, if so.
  */
 export function writeSimulatedTrace(
   path: string,
@@ -56,7 +63,13 @@ export function writeSimulatedTrace(
   const onBroken = (reason: string): void => {
     broken = reason;
   };
-  const trace = openTrace(path, graph, terminal, { about, now: () => milliseconds, onBroken });
+  let trace: TraceFile;
+  try {
+    trace = openTrace(path, graph, terminal, { about, now: () => milliseconds, onBroken });
+  } catch (error) {
+    if (error instanceof RuntimeFailure) return error.message;
+    throw error;
+  }
   const within = timeline.slices().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
   const inner = within <= MOST_INNER;
   try {

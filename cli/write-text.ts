@@ -1,5 +1,6 @@
 /** Files that commands write for people. */
-import { writeFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { systemReason } from '../runtime/system-reason.js';
 
 /** Replaces the file; returns why that cannot be done, if so. */
@@ -8,6 +9,30 @@ export function writeText(path: string, text: string): string | undefined {
     writeFileSync(path, text);
     return undefined;
   } catch (cause) {
-    return `cannot write ${path}: ${systemReason(cause)}`;
+    return unwritten(path, cause);
   }
+}
+
+/**
+ * Why a file could not be written, as `writeText` says it, asked before the work that makes its text; the file stays as
+ * it is, or absent. What goes wrong later is not foreseen.
+ */
+export function whyUnwritable(path: string): string | undefined {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) {
+      // Behind a file there is nothing, which the system says of a path through it.
+      statSync(`${dirname(resolve(path))}/.`);
+      accessSync(dirname(resolve(path)), constants.W_OK | constants.X_OK);
+    } else if (found.isFile() || found.isDirectory()) closeSync(openSync(path, 'r+'));
+    // To open a pipe would wait for its reader, or wake it.
+    else accessSync(path, constants.W_OK);
+    return undefined;
+  } catch (cause) {
+    return unwritten(path, cause);
+  }
+}
+
+function unwritten(path: string, cause: unknown): string {
+  return `cannot write ${path}: ${systemReason(cause)}`;
 }

@@ -19,7 +19,10 @@ export type Written =
   | {
       readonly kind: 'written';
       readonly name: string;
+      /** Of the file. */
       readonly text: string;
+      /** Of the plan alone. */
+      readonly declaration: string;
       /** The name it would have, had the file no declaration of that name that somebody else wrote. */
       readonly taken?: string;
     }
@@ -81,7 +84,7 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const [plan] = read.plans;
   const same = plan !== undefined && whatMatters(plan) === whatMatters(winner);
   return same
-    ? { kind: 'written', name, text: written, ...(name !== usual && { taken: usual }) }
+    ? { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) }
     : {
         kind: 'unsayable',
         why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,

@@ -18,7 +18,7 @@ import { simulateExpectations } from '../expectations.js';
 import { checkPlanFile, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
 import { err, out, type Terminal } from '../terminal.js';
-import { writeText } from '../write-text.js';
+import { whyUnwritable, writeText } from '../write-text.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
 const LEVELS: Readonly<
@@ -54,6 +54,11 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;
+        const unwritable = options.output === undefined ? undefined : whyUnwritable(options.output);
+        if (unwritable !== undefined) {
+          err(terminal, `error: ${unwritable}`);
+          return EXIT.runtime;
+        }
         if (options.emit === 'syntax') return emitSyntax(file, options, terminal);
         const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>
           simulateExpectations(plans, workloads, terminal),

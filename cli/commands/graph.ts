@@ -9,7 +9,7 @@ import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
 import { err } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
-import { writeText } from '../write-text.js';
+import { whyUnwritable, writeText } from '../write-text.js';
 
 const FORMATS = [...GRAPH_FORMATS, 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -65,6 +65,11 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
     const endings = Object.keys(ENDINGS).join(', ');
     err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
     return EXIT.usage;
+  }
+  const unwritable = whyUnwritable(path);
+  if (unwritable !== undefined) {
+    err(terminal, `error: ${unwritable}`);
+    return EXIT.runtime;
   }
   const loaded = loadPlan(file, options, terminal);
   if (loaded.kind === 'failed') return loaded.exit;

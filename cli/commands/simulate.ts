@@ -39,8 +39,8 @@ import {
 import { err, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
-import { writeSimulatedTrace } from '../trace.js';
-import { writeText } from '../write-text.js';
+import { refuseUnwritableTrace, writeSimulatedTrace } from '../trace.js';
+import { whyUnwritable, writeText } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
@@ -113,6 +113,9 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const message = `error: ${both} cannot be both --with and --without`;
     return failed(message, EXIT.usage, terminal).exit;
   }
+  refuseUnwritableTrace(options.trace);
+  const unwritable = options.html === undefined ? undefined : whyUnwritable(options.html);
+  if (unwritable !== undefined) return failed(`error: ${unwritable}`, EXIT.runtime, terminal).exit;
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];

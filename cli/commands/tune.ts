@@ -35,7 +35,7 @@ import { describeTuned, noneFits, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
-import { writeText } from '../write-text.js';
+import { whyUnwritable, writeText } from '../write-text.js';
 import { withTunedPlan } from '../write-tuned.js';
 
 interface TuneCliOptions {
@@ -148,6 +148,11 @@ async function tuneFile(
   const { plan } = chosen;
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
+  const unwritable = options.write ? whyUnwritable(file) : undefined;
+  if (unwritable !== undefined) {
+    err(terminal, `error: nothing is written: ${unwritable}`);
+    return EXIT.runtime;
+  }
   const sizes = sizesToTry(plan, requests.requests, options);
   const strategies = options.strategy ?? STRATEGIES;
   const candidates = findCandidates(plan, strategies, sizes);
@@ -286,8 +291,12 @@ function writeWinner(
         : `${file} has changed since, and in it the plan would be another`,
     );
   const unwritten = writeText(file, written.text);
-  if (unwritten !== undefined) return nothing(unwritten);
-  const { name, taken } = written;
+  const { name, taken, declaration } = written;
+  if (unwritten !== undefined) {
+    nothing(unwritten);
+    err(terminal, declaration);
+    return false;
+  }
   err(
     terminal,
     taken === undefined

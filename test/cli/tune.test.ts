@@ -1,5 +1,5 @@
 /** `fulcrum tune` end to end. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -289,6 +289,23 @@ describe('tune', () => {
     expect(status).toBe(3);
     expect(err).toContain('machine.plan is gone');
   });
+
+  it.skipIf(process.getuid?.() === 0)(
+    'writes into no file that nobody may write, and shows the plan',
+    async () => {
+      const file = planFile();
+      const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
+      const late = await duringSearch(() => chmodSync(file, 0o400), ...args);
+      expect(late).toMatchObject({ status: 3, out: expect.stringContaining('1.00x') as string });
+      expect(late.err).toMatch(
+        /nothing is written: cannot write .*: permission denied\nplan start_tuned for small/,
+      );
+      const early = await runInProcess(...args);
+      expect(early).toMatchObject({ status: 3, out: '' });
+      expect(early.err).toContain('nothing is written: cannot write');
+      rmSync(file);
+    },
+  );
 
   it('shows the best so far when it is interrupted, and writes nothing', async () => {
     const file = planFile();

@@ -156,6 +156,16 @@ plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gp
     expect(refused.stderr).toMatch(/error\[FC0940\]/);
   });
 
+  it.skipIf(!existsSync('/dev/full'))('says what came of a run whose summary cannot be written', () => {
+    const run = fulcrum(
+      ...['run', PLAN, '--plan', 'single', '--requests', requestsFile('unsummed.jsonl', 1), '--json'],
+      ...['--out', join(folder, 'unsummed.out.jsonl'), '--summary', '/dev/full'],
+    );
+    expect(run.status).toBe(3);
+    expect(run.stderr).toContain('error[FC0918]: cannot write the summary to /dev/full');
+    expect(JSON.parse(run.stdout)).toMatchObject({ requests: { answered: 1 } });
+  });
+
   it('names a request file that is not there', () => {
     const run = fulcrum(
       'run',
