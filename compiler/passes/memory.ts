@@ -15,6 +15,7 @@ import { kvView, mostPages } from '../model/kv-window.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
+import { meshPlace } from '../plan/mesh-place.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { decodingPages } from './kv-pools.js';
 
@@ -147,7 +148,7 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
     'weights-do-not-fit',
     { stage: stage.name, needed, budget, device: worst.path },
     {
-      primary: stage.meshOrigin,
+      ...meshPlace(plan, stage),
       notes: [
         `weights ${formatBytes(weights)} + workspace ${formatBytes(workspace)} = ${needed}`,
         `memory ${formatBytes(memory)} * memory_use ${plan.memoryUse} = ${budget}`,
@@ -183,7 +184,7 @@ function poolProblems(
       ? []
       : [`every layer sees ${view.window} tokens: a sequence of any length needs ${all} pages`]),
   ];
-  const around = { primary: stage.meshOrigin, notes };
+  const around = { ...meshPlace(plan, stage), notes };
   const leastPages = mostPages(view, least, 1);
   if (pool.pages < leastPages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));

@@ -47,6 +47,30 @@ describe('a warning that check and compilation share', () => {
   });
 });
 
+describe('a plan with the mesh of another and less memory', () => {
+  const base = good('dp: 4').replace(') }', '), microbatch: 16 tokens, batch: 4 requests }');
+  const less = (share: string): string => `${base}\nplan less from serve { memory_use: ${share} }`;
+  it.each([
+    ['0.065%', 'FC0602'],
+    ['0.058%', 'FC0601'],
+    ['0.01%', 'FC0412'],
+  ])('is named where the mesh is shown: %s', async (share, code) => {
+    const { err } = await runInProcess('check', planFile('less.plan', less(share)));
+    expect(err).toMatch(new RegExp(`less\\.plan:8:47: (warning|error)\\[${code}\\]`));
+    expect(err).toMatch(/plan less from serve .*\n.*- plan `less` has this mesh from there/);
+  });
+
+  it('is not, where it is its own or that of the other does not suit either', async () => {
+    const own = `${less('0.01%').slice(0, -1)}, stage serve { mesh (tp: 4) } }`;
+    const both = `${base.slice(0, -1)} memory_use: 0.01% }\nplan less from serve { }`;
+    for (const text of [own, both]) {
+      const { err } = await runInProcess('check', planFile('less.plan', text));
+      expect(err).toContain('error[FC0412]');
+      expect(err).not.toContain('from there');
+    }
+  });
+});
+
 describe('check --trace', () => {
   const plan = (bound: string): string => `workload some { requests: 6, prompt: 20 tokens, output: 4 tokens }
 plan turns for tiny on workstation {

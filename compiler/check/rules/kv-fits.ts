@@ -4,6 +4,7 @@
  */
 import { report } from '../../diagnostics/catalogue.js';
 import { kvView, mostPages } from '../../model/kv-window.js';
+import { meshPlace } from '../../plan/mesh-place.js';
 import { typicalLength, type Workload } from '../../plan/workload.js';
 import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
 import { formatBytes } from '../units.js';
@@ -33,7 +34,7 @@ export const kvFits: Rule = ({ plan, workloads }) =>
       `${formatBytes(one)} of KV per token on the rank with the least room`,
     ];
     const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
-    const around = { primary: stage.meshOrigin, notes, helps };
+    const around = { ...meshPlace(plan, stage), notes, helps };
     if (tokens < needed)
       return [
         report(

@@ -1,6 +1,7 @@
 /** The weights of one stage fit what the plan may use of every device. Workspace is only known after lowering. */
 import { report } from '../../diagnostics/catalogue.js';
 import type { ModelShape } from '../../model/shape.js';
+import { meshPlace } from '../../plan/mesh-place.js';
 import type { Plan, Stage } from '../../plan/plan.js';
 import { weightBytes } from '../plan/capacity.js';
 import { divisors, showMesh, tpWidths } from '../plan/mesh.js';
@@ -16,13 +17,17 @@ export const weightsFit: Rule = ({ plan }) =>
     const budget = device.kind.memory * plan.memoryUse;
     if (needed <= budget) return [];
     const { pp, tp } = stage.mesh;
+    const { primary, related } = meshPlace(plan, stage);
     return [
       report(
         'weights-do-not-fit',
         { stage: stage.name, needed: formatBytes(needed), budget: formatBytes(budget), device: device.path },
         {
-          primary: stage.meshOrigin,
-          related: [{ ...device.kind.origin, label: `${formatBytes(device.kind.memory)} of memory` }],
+          primary,
+          related: [
+            ...related,
+            { ...device.kind.origin, label: `${formatBytes(device.kind.memory)} of memory` },
+          ],
           notes: [
             `${formatBytes(budget)} = memory ${formatBytes(device.kind.memory)} x memory_use ${plan.memoryUse}`,
             `${formatBytes(needed)} = weights in ${weights} of the fullest of ${pp} x ${tp} parts (pp x tp)`,
