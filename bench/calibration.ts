@@ -11,8 +11,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { againstReport, describeAgainst, describeError, readRun } from '../cli/against.js';
+import { againstReport, describeAgainst, readRun } from '../cli/against.js';
 import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibration.js';
+import { formatSignedPercent } from '../cli/format.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { oneFileHost } from '../compiler/host.js';
 import type { Topology } from '../compiler/plan/plan.js';
@@ -148,7 +149,7 @@ try {
       const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
       if (whole !== undefined)
         console.log(
-          `  the machine went at ${Math.round(100 * speed)}% of its speed in the calibration; at that speed the whole run would be off by ${describeError((1 + whole) / speed - 1)}`,
+          `  the machine went at ${Math.round(100 * speed)}% of its speed in the calibration; at that speed the whole run would be off by ${formatSignedPercent((1 + whole) / speed - 1, 0)}`,
         );
     }
 } finally {

@@ -104,11 +104,6 @@ export function againstReport(run: TracedRun, plan: string, simulated: Iterable<
   };
 }
 
-/** Simulated by run, less one, as a signed percentage. */
-export function describeError(error: number): string {
-  return formatSignedPercent(error, 0);
-}
-
 /** The comparison as a table. Seconds are added up over devices, apart from those of the whole run. */
 export function describeAgainst({
   trace,
@@ -125,7 +120,7 @@ export function describeAgainst({
         `${of === undefined ? '' : '  '}${category}`,
         formatDuration(run.seconds),
         formatDuration(simulated.seconds),
-        error === undefined ? '-' : describeError(error),
+        error === undefined ? '-' : formatSignedPercent(error, 0),
         formatCount(run.slices),
         formatCount(simulated.slices),
       ]),
