@@ -7,7 +7,7 @@
  * need: gaps in the arena, a stash, staging slots (`turning-weights.ts`). The slots of stages that take turns lie over each other; step arguments, logit
  * adjustments and sample output are kept for every stage.
  */
-import { formatBytes } from '../check/units.js';
+import { formatBytes, formatQuantity } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { numbered } from '../numbered.js';
@@ -151,7 +151,7 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
       ...meshPlace(plan, stage),
       notes: [
         `weights ${formatBytes(weights)} + workspace ${formatBytes(workspace)} = ${needed}`,
-        `memory ${formatBytes(memory)} * memory_use ${plan.memoryUse} = ${budget}`,
+        `memory ${formatBytes(memory)} * memory_use ${formatQuantity(plan.memoryUse, 'fraction')} = ${budget}`,
         ...(over.length > 1 ? [`${over.length} devices are over their budget`] : []),
       ],
       helps: [

@@ -58,6 +58,8 @@ describe('a plan with the mesh of another and less memory', () => {
     const { err } = await runInProcess('check', planFile('less.plan', less(share)));
     expect(err).toMatch(new RegExp(`less\\.plan:8:47: (warning|error)\\[${code}\\]`));
     expect(err).toMatch(/plan less from serve .*\n.*- plan `less` has this mesh from there/);
+    // As it is written, and not as the fraction that is nearest to it.
+    for (const [told] of err.matchAll(/memory_use [\d.]+%?/g)) expect(told).toBe(`memory_use ${share}`);
   });
 
   it('is not, where it is its own or that of the other does not suit either', async () => {

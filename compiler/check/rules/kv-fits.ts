@@ -7,7 +7,7 @@ import { kvView, mostPages } from '../../model/kv-window.js';
 import { meshPlace } from '../../plan/mesh-place.js';
 import { typicalLength, type Workload } from '../../plan/workload.js';
 import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
-import { formatBytes } from '../units.js';
+import { formatBytes, formatQuantity } from '../units.js';
 import type { Rule } from './rule.js';
 import { smallestDevice } from './weights-fit.js';
 
@@ -30,7 +30,7 @@ export const kvFits: Rule = ({ plan, workloads }) =>
     const all = Math.min(shape.context, most);
     const needed = Math.min(all, longest(workloads) ?? stage.microbatchTokens);
     const notes = [
-      `${formatBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${plan.memoryUse} - weights ${formatBytes(held[tightest]!)}`,
+      `${formatBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')} - weights ${formatBytes(held[tightest]!)}`,
       `${formatBytes(one)} of KV per token on the rank with the least room`,
     ];
     const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];

@@ -6,7 +6,7 @@ import type { Plan, Stage } from '../../plan/plan.js';
 import { weightBytes } from '../plan/capacity.js';
 import { divisors, showMesh, tpWidths } from '../plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../plan/sharding.js';
-import { formatBytes } from '../units.js';
+import { formatBytes, formatQuantity } from '../units.js';
 import type { Rule } from './rule.js';
 
 export const weightsFit: Rule = ({ plan }) =>
@@ -29,7 +29,7 @@ export const weightsFit: Rule = ({ plan }) =>
             { ...device.kind.origin, label: `${formatBytes(device.kind.memory)} of memory` },
           ],
           notes: [
-            `${formatBytes(budget)} = memory ${formatBytes(device.kind.memory)} x memory_use ${plan.memoryUse}`,
+            `${formatBytes(budget)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')}`,
             `${formatBytes(needed)} = weights in ${weights} of the fullest of ${pp} x ${tp} parts (pp x tp)`,
           ],
           helps: roomier(shape, plan, stage, budget),

@@ -255,7 +255,7 @@ export const CASES: readonly Case[] = [
   {
     slug: 'kv-does-not-fit',
     source: fused('mesh «(dp: 8)»\nmicrobatch: 2048 tokens').replace('memory: 16 GB', 'memory: 69 MB'),
-    says: 'x memory_use 0.9 - weights',
+    says: 'x memory_use 90% - weights',
   },
   {
     slug: 'kv-tight',
