@@ -84,7 +84,9 @@ function conclude(
     simulated === undefined ? allowances.filter(({ slug }) => slug !== OF_SIMULATIONS) : allowances;
   const unused = complete ? reportUnused(path, judged, allowed) : [];
   const diagnostics = [
-    ...checked.diagnostics.filter((diagnostic) => !isEstimate(diagnostic)),
+    ...checked.diagnostics.filter(
+      (diagnostic) => !isEstimate(diagnostic) && !exact.some((other) => roomIsWanting(diagnostic, other)),
+    ),
     ...sifted.kept,
     ...unused,
   ];
@@ -128,8 +130,24 @@ function cutOff(combinations: number, done: number, domains: CheckResult['domain
 }
 
 function saySame(a: Diagnostic, b: Diagnostic): boolean {
+  return a.code === b.code && areTogether(a, b);
+}
+
+const LITTLE_ROOM: Slug = 'kv-tight';
+const NO_ROOM: ReadonlySet<string> = new Set<Slug>(['weights-do-not-fit', 'kv-does-not-fit']);
+
+/** An estimate that there is a little room, where there is exactly none. */
+function roomIsWanting(estimate: Diagnostic, exact: Diagnostic): boolean {
   return (
-    a.code === b.code &&
+    estimate.slug === LITTLE_ROOM &&
+    NO_ROOM.has(exact.slug) &&
+    exact.severity === 'error' &&
+    areTogether(estimate, exact)
+  );
+}
+
+function areTogether(a: Diagnostic, b: Diagnostic): boolean {
+  return (
     a.primary?.file === b.primary?.file &&
     a.primary?.span.start === b.primary?.span.start &&
     a.primary?.span.end === b.primary?.span.end

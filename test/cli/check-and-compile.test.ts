@@ -62,6 +62,11 @@ describe('a plan with the mesh of another and less memory', () => {
     for (const [told] of err.matchAll(/memory_use [\d.]+%?/g)) expect(told).toBe(`memory_use ${share}`);
   });
 
+  it('has one finding, where an estimate finds a little room and the plan none', async () => {
+    const { err } = await runInProcess('check', planFile('less.plan', less('0.058%')));
+    expect(err.match(/\[FC\d{4}\]/g)).toEqual(['[FC0601]']);
+  });
+
   it('is not, where it is its own or that of the other does not suit either', async () => {
     const own = `${less('0.01%').slice(0, -1)}, stage serve { mesh (tp: 4) } }`;
     const both = `${base.slice(0, -1)} memory_use: 0.01% }\nplan less from serve { }`;
