@@ -1,10 +1,11 @@
 /**
  * How far simulations on a calibrated machine are from runs on it: calibrates four devices, runs plans of the throughput
- * benchmark, simulates each, and prints seconds of both by category with the error. Runs let kernels end before each
- * exchange, so that the two can be told apart. What else the machine does meanwhile shows in both, but hardly to the same
- * part: how much of the processors that had is printed. A machine that nothing else uses may still change its speed: some
- * kernels are timed before and after the calibration and every run, and the error is printed as well as it would be had
- * the run gone at the speed of the calibration.
+ * benchmark, simulates each, and prints seconds of both by category with the error. Every plan runs twice: as it runs for
+ * people, and with kernels let end before each exchange, so that the two can be told apart, which takes a run longer. What
+ * else the machine does meanwhile shows in both, but hardly to the same part: how much of the processors that had is
+ * printed. A machine that nothing else uses may still change its speed: some kernels are timed before and after the
+ * calibration and every run, and the error is printed as well as it would be had the run gone at the speed of the
+ * calibration.
  *
  *   npm run bench:calibration -- [clerk | 110m] [request sets]
  */
@@ -16,7 +17,8 @@ import { calibratedPlan, describeCalibration, memoryOf } from '../cli/calibratio
 import { formatSignedPercent } from '../cli/format.js';
 import { checkFile } from '../compiler/check/check-file.js';
 import { oneFileHost } from '../compiler/host.js';
-import type { Topology } from '../compiler/plan/plan.js';
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import type { Plan, Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
 import { calibrate, measurePace } from '../runtime/device/calibrate.js';
@@ -25,7 +27,7 @@ import { openDevices } from '../runtime/device/dawn.js';
 import type { Device } from '../runtime/device/device.js';
 import { openEngine } from '../runtime/engine/open.js';
 import { openTraceFile } from '../runtime/trace/trace-file.js';
-import { submitRequests } from './support/requests.js';
+import { submitRequests, type RequestSize } from './support/requests.js';
 import { CASES, compile, PLANS, type Stages } from './support/throughput-plans.js';
 
 const DEVICES = 4;
@@ -34,7 +36,7 @@ const DEVICES = 4;
  * Plans that exchange nothing. On one device nothing else computes: what is off there is off in kernels. On four what
  * devices leave each other comes to it.
  */
-const APART: Readonly<Record<string, Stages>> = {
+const WITHOUT_EXCHANGES: Readonly<Record<string, Stages>> = {
   'one device': [
     { name: 'prefill', mesh: {} },
     { name: 'decode', mesh: {} },
@@ -106,6 +108,59 @@ async function paced<T>(run: () => Promise<T>): Promise<{ result: T; pace: numbe
   return { result, pace: (before + after) / 2 };
 }
 
+interface Tried {
+  readonly title: string;
+  readonly plan: Plan;
+  readonly runtime: RuntimeGraph;
+  readonly size: RequestSize;
+}
+
+/** Runs a plan and compares its simulation. */
+async function compare(
+  { title, plan, runtime, size }: Tried,
+  apart: boolean,
+  calibrated: number,
+): Promise<void> {
+  const path = join(folder, 'trace.json');
+  const tracer = openTraceFile(path, {
+    describe: ({ file }) => file,
+    about: { plan: title },
+    onBroken: (reason) => {
+      throw new Error(reason);
+    },
+    apart,
+  });
+  const { result: beside, pace: meanwhile } = await paced(async () => {
+    const engine = await openEngine(runtime, { tracer });
+    const { requests, shape } = chosen!;
+    submitRequests(
+      engine,
+      shape.vocab,
+      Array.from({ length: requests }, () => size),
+    );
+    const before = processorSeconds();
+    await engine.run();
+    const others = foreignWork(before);
+    await engine.dispose();
+    return others;
+  });
+  tracer.close();
+  const run = readRun(path);
+  if (typeof run === 'string') throw new Error(run);
+  const timeline = createTimeline();
+  simulate(runtime, plan, run.requests, { timeline });
+  const about = `${title}, ${size.promptTokens}:${size.newTokens}${apart ? ', kernels apart' : ''} (${beside})`;
+  const report = againstReport(run, about, flatSlices(timeline));
+  console.log(`\n${describeAgainst({ ...report, trace: 'its run' })}`);
+  const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
+  if (whole === undefined) return;
+  const speed = calibrated / meanwhile;
+  const off = formatSignedPercent((1 + whole) / speed - 1, 0);
+  console.log(
+    `  the machine went at ${Math.round(100 * speed)}% of its speed in the calibration; at that speed the whole run would be off by ${off}`,
+  );
+}
+
 const [name = 'clerk', sets] = process.argv.slice(2);
 const chosen = CASES[name];
 if (chosen === undefined) throw new Error(`no shape ${name}`);
@@ -113,44 +168,9 @@ const { result: topology, pace: calibrated } = await paced(() => onDevices(calib
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
   for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))
-    for (const [title, stages] of Object.entries({ ...APART, ...PLANS })) {
-      const { runtime, plan } = compile(chosen, stages, topology);
-      const path = join(folder, 'trace.json');
-      const tracer = openTraceFile(path, {
-        describe: ({ file }) => file,
-        about: { plan: title },
-        onBroken: (reason) => {
-          throw new Error(reason);
-        },
-        apart: true,
-      });
-      const { result: beside, pace: meanwhile } = await paced(async () => {
-        const engine = await openEngine(runtime, { tracer });
-        submitRequests(
-          engine,
-          chosen.shape.vocab,
-          Array.from({ length: chosen.requests }, () => size),
-        );
-        const before = processorSeconds();
-        await engine.run();
-        const others = foreignWork(before);
-        await engine.dispose();
-        return others;
-      });
-      tracer.close();
-      const run = readRun(path);
-      if (typeof run === 'string') throw new Error(run);
-      const timeline = createTimeline();
-      simulate(runtime, plan, run.requests, { timeline });
-      const about = `${title}, ${size.promptTokens}:${size.newTokens} (${beside})`;
-      const report = againstReport(run, about, flatSlices(timeline));
-      console.log(`\n${describeAgainst({ ...report, trace: 'its run' })}`);
-      const speed = calibrated / meanwhile;
-      const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
-      if (whole !== undefined)
-        console.log(
-          `  the machine went at ${Math.round(100 * speed)}% of its speed in the calibration; at that speed the whole run would be off by ${formatSignedPercent((1 + whole) / speed - 1, 0)}`,
-        );
+    for (const [title, stages] of Object.entries({ ...WITHOUT_EXCHANGES, ...PLANS })) {
+      const tried = { title, size, ...compile(chosen, stages, topology) };
+      for (const apart of [false, true]) await compare(tried, apart, calibrated);
     }
 } finally {
   rmSync(folder, { recursive: true });
