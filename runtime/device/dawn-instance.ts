@@ -76,6 +76,14 @@ export async function requestAdapter(instance: GPU, subject?: string): Promise<G
   });
 }
 
+/** Whether an adapter runs on the processors of the host. */
+export function isSoftware({
+  device,
+  architecture,
+}: Pick<GPUAdapterInfo, 'device' | 'architecture'>): boolean {
+  return /llvmpipe|lavapipe|swiftshader|software/i.test(`${device} ${architecture}`);
+}
+
 /**
  * Adapters that a plan can run on. Dawn hands out the preferred adapter only, so identical GPUs show up once;
  * empty when there is none.
@@ -95,7 +103,7 @@ export async function listAdapters(): Promise<readonly AdapterReport[]> {
       architecture: info.architecture,
       device: info.device,
       description: info.description,
-      software: /llvmpipe|lavapipe|swiftshader|software/i.test(`${info.device} ${info.architecture}`),
+      software: isSoftware(info),
       features: [...adapter.features].sort(),
       limits: numericLimits(adapter.limits),
       subgroupSizes: [info.subgroupMinSize ?? 0, info.subgroupMaxSize ?? 0],

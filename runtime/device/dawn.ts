@@ -8,8 +8,9 @@
  */
 import { RuntimeFailure } from '../failure.js';
 import type { BoundKernel, BufferRange, CommandList, Device, DeviceBuffer, DeviceLimits } from './device.js';
-import { dawnInstance, defaultProfile, requestAdapter } from './dawn-instance.js';
+import { dawnInstance, defaultProfile, isSoftware, requestAdapter } from './dawn-instance.js';
 import type { DeviceProfile } from './dawn-instance.js';
+import { napUntil } from './naps.js';
 import { buildKernel } from './pipelines.js';
 import type { DawnKernel, Pipeline } from './pipelines.js';
 import { createTextureScratch, recordRows } from './row-copies.js';
@@ -71,7 +72,7 @@ async function openDevice(instance: GPU, label: string): Promise<Device> {
       maxImmediateSize: limits.maxImmediateSize,
     },
   });
-  return wrapDevice(device, label, deviceLimits(device, adapter.info));
+  return wrapDevice(device, label, deviceLimits(device, adapter.info), isSoftware(adapter.info));
 }
 
 /**
@@ -94,12 +95,14 @@ function deviceLimits(device: GPUDevice, info: GPUAdapterInfo): DeviceLimits {
   };
 }
 
-function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Device {
+function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits, software: boolean): Device {
   const memory = { live: 0, peak: 0 };
   const kernels = new Map<string, Promise<DawnKernel>>();
   const pipelines = new Map<string, Promise<Pipeline>>();
   const staging = createStagingPool(device);
   const faults = watchFaults(device, label);
+  const waitFor = <T>(work: Promise<T>): Promise<T> => (software ? napUntil(work) : work);
+  const settle = <T>(work: Promise<T>): Promise<T> => faults.settle(waitFor(work));
   const grow = (bytes: number): void => {
     memory.live += bytes;
     memory.peak = Math.max(memory.peak, memory.live);
@@ -139,7 +142,7 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
     createKernel(source) {
       let kernel = kernels.get(source.key);
       if (kernel === undefined) {
-        kernel = buildKernel(device, source, pipelines);
+        kernel = waitFor(buildKernel(device, source, pipelines));
         kernels.set(source.key, kernel);
       }
       return kernel;
@@ -178,18 +181,18 @@ function wrapDevice(device: GPUDevice, label: string, limits: DeviceLimits): Dev
       if (commands.finish() > 0) device.queue.submit([encoder.finish()]);
     },
 
-    read: (ranges) => faults.settle(staging.read(ranges.map(stagingRange))),
+    read: (ranges) => settle(staging.read(ranges.map(stagingRange))),
 
     readThrough(build, ranges, visit) {
       const encoder = device.createCommandEncoder();
       const commands = createRecorder(encoder);
       build(commands);
       commands.finish();
-      return faults.settle(staging.readThrough(encoder, ranges.map(stagingRange), visit));
+      return settle(staging.readThrough(encoder, ranges.map(stagingRange), visit));
     },
 
     idle() {
-      return faults.settle(device.queue.onSubmittedWorkDone());
+      return settle(device.queue.onSubmittedWorkDone());
     },
 
     free(allocated) {

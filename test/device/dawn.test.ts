@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Device } from '../../runtime/device/device.js';
 import { openDevices } from '../../runtime/device/dawn.js';
 import { listAdapters } from '../../runtime/device/dawn-instance.js';
+import { NAP } from '../../runtime/device/naps.js';
 import type { RuntimeFailure } from '../../runtime/failure.js';
 import { defineKernel, readWrite } from '../../runtime/kernels/wgsl.js';
+import { turnsUntil } from '../fixtures/turns.js';
 
 /** out[i] = out[i] * factor + add, over as many words as rows. */
 const scale = (factor: number) =>
@@ -34,6 +36,24 @@ describe('a Dawn device', () => {
     const [adapter] = await listAdapters();
     expect(adapter!.limits['maxBufferSize']).toBeGreaterThanOrEqual(device.limits.maxBufferBytes);
     expect(devices.map(({ label }) => label)).toEqual(['left', 'right']);
+  });
+
+  it('leaves the processors to a software device while it waits for it', async ({ skip }) => {
+    const [adapter] = await listAdapters();
+    if (!adapter!.software) skip('a GPU computes by itself');
+    const buffer = device.createBuffer('waited for', 1 << 18);
+    const kernel = await device.createKernel(scale(5));
+    const bound = device.bind(kernel, [{ buffer }]);
+    const { turns, took } = await turnsUntil(
+      (async () => {
+        device.record((commands) => {
+          for (let i = 0; i < 20; i++) commands.dispatch(bound, Uint32Array.of(60_000, 1), [60_000, 1, 1]);
+        });
+        await device.idle();
+      })(),
+    );
+    expect(turns).toBeLessThanOrEqual(took / NAP + 3);
+    device.free(buffer);
   });
 
   it('orders writes, dispatches and copies, and reads several ranges of any alignment', async () => {
