@@ -21,7 +21,8 @@ import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Plan, Topology } from '../compiler/plan/plan.js';
 import { simulate } from '../runtime/clock/simulate.js';
 import { createTimeline, flatSlices } from '../runtime/clock/timeline.js';
-import { calibrate, measurePace } from '../runtime/device/calibrate.js';
+import { calibrate, FULL_EFFORT, measurePace } from '../runtime/device/calibrate.js';
+import { shapesOf } from '../runtime/device/calibration-shapes.js';
 import { listAdapters } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import type { Device } from '../runtime/device/device.js';
@@ -48,11 +49,12 @@ const WITHOUT_EXCHANGES: Readonly<Record<string, Stages>> = {
 };
 
 /** The topology that a calibration of this machine writes. */
-async function calibratedTopology(devices: readonly Device[]): Promise<Topology> {
+async function calibratedTopology(devices: readonly Device[], plan: Plan): Promise<Topology> {
   const [adapter] = await listAdapters();
   if (adapter === undefined) throw new Error('no adapter');
   const before = processorSeconds();
-  const measured = await calibrate(devices, () => undefined);
+  const effort = { ...FULL_EFFORT, ...shapesOf(plan) };
+  const measured = await calibrate(devices, () => undefined, effort);
   console.log(`${foreignWork(before)} while this was measured`);
   const memory = memoryOf(adapter, DEVICES, totalmem());
   const text = calibratedPlan({ name: 'here', adapter, measured, ...memory });
@@ -61,9 +63,9 @@ async function calibratedTopology(devices: readonly Device[]): Promise<Topology>
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on here_machine { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow requests -> serve -> results }`;
   const { plans, diagnostics } = checkFile(oneFileHost('here.plan', file), 'here.plan');
-  const [plan] = plans;
-  if (plan === undefined) throw new Error(diagnostics[0]?.message);
-  return plan.topology;
+  const [using] = plans;
+  if (using === undefined) throw new Error(diagnostics[0]?.message);
+  return using.topology;
 }
 
 interface ProcessorSeconds {
@@ -164,7 +166,10 @@ async function compare(
 const [name = 'clerk', sets] = process.argv.slice(2);
 const chosen = CASES[name];
 if (chosen === undefined) throw new Error(`no shape ${name}`);
-const { result: topology, pace: calibrated } = await paced(() => onDevices(calibratedTopology));
+const { plan: like } = compile(chosen, PLANS['re-shard']!);
+const { result: topology, pace: calibrated } = await paced(() =>
+  onDevices((devices) => calibratedTopology(devices, like)),
+);
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
   for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))

@@ -5,13 +5,15 @@
 import { totalmem } from 'node:os';
 import { measureBandwidth, type MeasuredBandwidth } from '../runtime/device/bandwidth.js';
 import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrate.js';
+import { shapesOf, type CalibrationShapes } from '../runtime/device/calibration-shapes.js';
 import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
 import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calibration.js';
 import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
-import { err, out } from './terminal.js';
+import { checkPlanFile, choosePlan, refuseErrors } from './load-plan.js';
+import { err, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
 import { whyUnwritable, writeText } from './write-text.js';
 
@@ -71,6 +73,8 @@ interface DevicesOptions {
   readonly calibrate?: boolean;
   readonly devices: number;
   readonly quick?: boolean;
+  readonly like?: string;
+  readonly plan?: string;
   readonly name: string;
   readonly out?: string;
   readonly json?: boolean;
@@ -97,10 +101,32 @@ async function showDevices(options: DevicesOptions, { terminal }: CommandContext
   return EXIT.runtime;
 }
 
+/** The shapes of the plan that is named, if any is; else how the command ends. */
+function chooseShapes(
+  like: string | undefined,
+  planName: string | undefined,
+  terminal: Terminal,
+): Partial<CalibrationShapes> | ExitCode {
+  if (like === undefined) {
+    if (planName === undefined) return {};
+    err(terminal, 'error: --plan names a plan of the file that --like names, which is not given');
+    return EXIT.usage;
+  }
+  const checked = checkPlanFile(like, undefined, terminal.colour);
+  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  if (refused !== undefined) return refused;
+  const chosen = choosePlan(checked.plans, planName, like);
+  if (chosen.kind === 'plan') return shapesOf(chosen.plan);
+  err(terminal, chosen.message);
+  return EXIT.usage;
+}
+
 async function calibrateMachine(
-  { devices: count, quick, name, out: file, json }: DevicesOptions,
+  { devices: count, quick, like, plan: planName, name, out: file, json }: DevicesOptions,
   { terminal }: CommandContext,
 ): Promise<ExitCode> {
+  const shapes = chooseShapes(like, planName, terminal);
+  if (typeof shapes === 'number') return shapes;
   const unwritable = file === undefined ? undefined : whyUnwritable(file);
   if (unwritable !== undefined) {
     err(terminal, `error: ${unwritable}`);
@@ -113,7 +139,7 @@ async function calibrateMachine(
   }
   const devices = await openDevices(count);
   try {
-    const effort = quick ? QUICK_EFFORT : FULL_EFFORT;
+    const effort = { ...(quick ? QUICK_EFFORT : FULL_EFFORT), ...shapes };
     const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
     const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
     err(terminal, `${describeCalibration(measured)}\n`);

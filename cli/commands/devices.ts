@@ -20,6 +20,8 @@ export const addDevicesCommand: AddCommand = (program, context) => {
         .default(1),
     )
     .option('--quick', 'measure less, for a rough idea')
+    .option('--like <file>', 'plan file: measure kernels in the shapes of its plan')
+    .option('--plan <name>', 'plan of that file; needed when it has several')
     .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
     .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout')
     .hook('preAction', refuseWithoutCalibration);
@@ -29,7 +31,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
 };
 
 /** Options that say how to calibrate, by the name of their value. */
-const OF_CALIBRATION = ['devices', 'quick', 'name', 'out'];
+const OF_CALIBRATION = ['devices', 'quick', 'like', 'plan', 'name', 'out'];
 
 /** Without `--calibrate` they would change nothing: a file that is asked for would silently not be written. */
 function refuseWithoutCalibration(command: Command): void {

@@ -25,6 +25,7 @@ import { measureHost, type MeasuredHost } from './calibration-host.js';
 import { measurePages, type MeasuredPages } from './calibration-pages.js';
 import { kernelRun, matmulRun, type CalibrationLayer, type KernelRun } from './calibration-kernels.js';
 import { typical } from './calibration-rounds.js';
+import type { CalibrationShapes } from './calibration-shapes.js';
 import type { BoundKernel, Device, DeviceBuffer } from './device.js';
 
 /** FLOP/s of a matrix product on one device while the others are idle. */
@@ -77,19 +78,19 @@ export interface Calibration {
   readonly send?: MeasuredExchange;
 }
 
-/** How long and how much is measured. */
-export interface CalibrationEffort {
+/** How long and how much is measured, in which shapes. */
+export interface CalibrationEffort extends CalibrationShapes {
   /** Rounds of a measurement go on for so many seconds. */
   readonly seconds: number;
-  /** Rows of the matrix products, and their outputs and inputs. */
+  /** Rows of the matrix products. */
   readonly rows: readonly number[];
-  readonly shapes: readonly (readonly [n: number, k: number])[];
   /** Rows of a layer: of the single kernels the most of them. */
   readonly layerRows: readonly number[];
 }
 
-/** Products of small models, split and whole, and a wide one. */
+/** A layer of a small model; products of such models, split and whole, and a wide one. */
 export const FULL_EFFORT: CalibrationEffort = {
+  layer: { heads: 8, kvHeads: 4, headDim: 32, hidden: 256, ffn: 512 },
   seconds: 0.3,
   rows: [1, 4, 16, 64, 256],
   shapes: [
@@ -103,11 +104,10 @@ export const FULL_EFFORT: CalibrationEffort = {
 
 /** For a rough idea. */
 export const QUICK_EFFORT: CalibrationEffort = {
+  ...FULL_EFFORT,
   ...{ seconds: 0.03, rows: [1, 16, 64], shapes: [[256, 256]], layerRows: [16] },
 };
 
-/** Of a small model. */
-const LAYER: CalibrationLayer = { heads: 8, kvHeads: 4, headDim: 32, hidden: 256, ffn: 512 };
 /** Rows of a step that decodes, and the length of its sequences. */
 const DECODING = 16;
 const DECODED = 256;
@@ -120,7 +120,7 @@ export async function calibrate(
   say: (what: string) => void,
   effort: CalibrationEffort = FULL_EFFORT,
 ): Promise<Calibration> {
-  const { seconds, layerRows } = effort;
+  const { seconds, layer: shape, layerRows } = effort;
   const groups = [...new Set([1, 2, devices.length])].filter((size) => size <= devices.length);
   say('kernels');
   const kernels = await measureKernels(devices[0]!, effort);
@@ -129,7 +129,7 @@ export async function calibrate(
   const sharedHost: { devices: number; kept: number }[] = [];
   const submits: MeasuredAmong[] = [];
   const reads: MeasuredAmong[] = [];
-  const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, rows)));
+  const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, shape, rows)));
   const alone = await measureLayers(devices.slice(0, 1), layers, seconds);
   for (const size of groups) {
     const members = devices.slice(0, size);
@@ -183,9 +183,9 @@ export async function calibrate(
  */
 export async function measurePace(
   devices: readonly Device[],
-  { seconds, layerRows }: CalibrationEffort = FULL_EFFORT,
+  { seconds, layer: shape, layerRows }: CalibrationEffort = FULL_EFFORT,
 ): Promise<number> {
-  const layer = await prepareLayer(devices, Math.max(...layerRows));
+  const layer = await prepareLayer(devices, shape, Math.max(...layerRows));
   const [run] = await measureLayers(devices, [layer], seconds);
   for (const each of layer) each.free();
   return run!.whole;
@@ -196,7 +196,7 @@ type Alone = Pick<Calibration, 'gemm' | 'attention' | 'memory' | 'reach' | 'disp
 /** Everything about kernels on one device while the others are idle. */
 async function measureKernels(
   device: Device,
-  { seconds, rows: allRows, shapes, layerRows }: CalibrationEffort,
+  { seconds, rows: allRows, shapes, layer, layerRows }: CalibrationEffort,
 ): Promise<Alone> {
   const dispatch = await dispatchSeconds(device, seconds);
   const secondsBeyondLaunch = async (run: KernelRun): Promise<number> => {
@@ -214,7 +214,7 @@ async function measureKernels(
   const most = Math.max(...layerRows);
   const kernels: { kernel: ReachingKernel; run: KernelRun; took: number }[] = [];
   for (const kernel of REACHING_KERNELS) {
-    const run = kernelRun(kernel, most, LAYER);
+    const run = kernelRun(kernel, most, layer);
     kernels.push({ kernel, run, took: await secondsBeyondLaunch(run) });
   }
   const attending = kernels.find(({ kernel }) => kernel === 'attention')!;
@@ -250,18 +250,22 @@ interface Prepared {
  * The kernels of a layer but for exchanges, on every device. The last that each writes is one buffer for all of them, so
  * that each has to wait for the one before it, as where it takes what that makes.
  */
-function prepareLayer(devices: readonly Device[], rows: number): Promise<readonly Prepared[]> {
-  const { heads, kvHeads, headDim, hidden, ffn } = LAYER;
+function prepareLayer(
+  devices: readonly Device[],
+  layer: CalibrationLayer,
+  rows: number,
+): Promise<readonly Prepared[]> {
+  const { heads, kvHeads, headDim, hidden, ffn } = layer;
   const decoding = rows <= DECODING;
   const runs = [
-    kernelRun('rms_norm', rows, LAYER),
+    kernelRun('rms_norm', rows, layer),
     matmulRun(rows, (heads + 2 * kvHeads) * headDim, hidden),
-    kernelRun('rope_append', rows, LAYER),
-    decoding ? kernelRun('decode_attention', DECODED, LAYER) : kernelRun('attention', rows, LAYER),
+    kernelRun('rope_append', rows, layer),
+    decoding ? kernelRun('decode_attention', DECODED, layer) : kernelRun('attention', rows, layer),
     matmulRun(rows, hidden, heads * headDim),
-    kernelRun('add_rms_norm', rows, LAYER),
+    kernelRun('add_rms_norm', rows, layer),
     matmulRun(rows, 2 * ffn, hidden),
-    kernelRun('silu_mul', rows, LAYER),
+    kernelRun('silu_mul', rows, layer),
     matmulRun(rows, hidden, ffn),
   ];
   return Promise.all(devices.map((device) => prepare(device, runs)));
@@ -347,7 +351,7 @@ async function secondsOf(
 
 /** What one more kernel with next to nothing to do adds to a submit. */
 async function dispatchSeconds(device: Device, roundSeconds: number): Promise<number> {
-  const prepared = await prepare(device, [kernelRun('add', 1, { ...LAYER, hidden: 4 })]);
+  const prepared = await prepare(device, [kernelRun('add', 1, { ...FULL_EFFORT.layer, hidden: 4 })]);
   const many = (count: number): Promise<number> =>
     typical(() => {
       prepared.record(0, 1, count);

@@ -58,6 +58,7 @@ describe('the command line', () => {
     [['--devices', '1'], "error: option '--devices <count>' is about `--calibrate`"],
     [['--quick', '--json'], "error: option '--quick' is about `--calibrate`"],
     [['--name', 'mine'], "error: option '--name <name>' is about `--calibrate`"],
+    [['--like', 'a.plan'], "error: option '--like <file>' is about `--calibrate`"],
     [
       ['--calibrate', '--no-measure'],
       "error: option '--calibrate' cannot be used with option '--no-measure'",

@@ -29,6 +29,7 @@ it('measures devices alone and at once, and writes what simulate can use', async
   const file = join(folder, 'mine.plan');
   const measured = await runInProcess(
     ...['devices', '--calibrate', '--quick', '--devices', '2', '--name', 'mine', '--out', file],
+    ...['--like', 'plans/clerk.plan', '--plan', 'reshard'],
   );
   expect(measured).toMatchObject({ status: 0, out: '', err: expect.stringContaining('2 at once') as string });
   expect(readFileSync(file, 'utf8')).toContain('/// Measured by');
@@ -76,4 +77,15 @@ plan p for m on mine_machine {
   const simulated = await runInProcess('simulate', using, '--json');
   expect(simulated.status).toBe(0);
   expect(JSON.parse(simulated.out)).toMatchObject({ plans: [{ requests: { finished: 3, rejected: 0 } }] });
+});
+
+it.each([
+  [['--like', 'plans/gone.plan'], 1, 'plans/gone.plan'],
+  [['--like', 'plans/clerk.plan'], 2, 'plans/clerk.plan has several plans: choose one with --plan'],
+  [['--plan', 'reshard'], 2, 'the file that --like names, which is not given'],
+])('says what is wrong with %j before it measures anything', async (options, status, message) => {
+  const refused = await runInProcess('devices', '--calibrate', ...options);
+  expect(refused).toMatchObject({ status, out: '' });
+  expect(refused.err).toContain(message);
+  expect(refused.err).not.toContain('measuring');
 });

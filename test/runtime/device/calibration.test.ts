@@ -6,7 +6,9 @@ import { allGatherOnce, fitLine } from '../../../runtime/device/calibration-exch
 import { measureHost } from '../../../runtime/device/calibration-host.js';
 import { kernelRun, matmulRun } from '../../../runtime/device/calibration-kernels.js';
 import { middleMean, typicalParts } from '../../../runtime/device/calibration-rounds.js';
+import { shapesOf } from '../../../runtime/device/calibration-shapes.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
 
 const LIMITS = {
   ...{ maxBufferBytes: 2 ** 30, maxBindingBytes: 2 ** 27, offsetAlignment: 256 },
@@ -83,9 +85,34 @@ describe('a calibration', () => {
     expect(2 ** 30 / bandwidth).toBeLessThan(1e-4);
   });
 
+  it('takes the shapes of the ranks of a plan', () => {
+    const plan = makePlan({
+      shape: { layers: 2, hidden: 128, heads: 8, kvHeads: 4, headDim: 16, ffn: 256, vocab: 512 },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 } },
+        { name: 'decode', mesh: { tp: 2 } },
+      ],
+    });
+    const { layer, shapes } = shapesOf(plan);
+    expect(layer).toEqual({ heads: 4, kvHeads: 2, headDim: 16, hidden: 128, ffn: 128 });
+    expect(shapes).toEqual([
+      [256, 128],
+      [128, 128],
+      [512, 128],
+      [128, 256],
+      [128, 64],
+    ]);
+  });
+
   it('has an operand for every binding of every kernel, and counts work for each', () => {
-    const layer = { heads: 8, kvHeads: 4, headDim: 32, hidden: 256, ffn: 512 };
-    const runs = [...REACHING_KERNELS.map((kernel) => kernelRun(kernel, 32, layer)), matmulRun(32, 64, 128)];
+    const layers = [
+      { heads: 8, kvHeads: 4, headDim: 32, hidden: 256, ffn: 512 },
+      { heads: 3, kvHeads: 1, headDim: 16, hidden: 96, ffn: 64 },
+    ];
+    const runs = [
+      ...layers.flatMap((layer) => REACHING_KERNELS.map((kernel) => kernelRun(kernel, 32, layer))),
+      matmulRun(32, 64, 128),
+    ];
     for (const { request, rows, operands, immediates, work } of runs) {
       const variant = kernelVariants(request, LIMITS).find(({ maxRows }) => maxRows >= rows)!;
       expect(operands, variant.key).toHaveLength(variant.bindings.length);
