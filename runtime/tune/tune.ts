@@ -40,8 +40,8 @@ export function* tuneInParts(
 const NONE: readonly EndedTrial[] = [];
 
 /**
- * As `tuneInParts`, with the trials in workers, as many at once as there are. Which plans win is the same. When the
- * signal aborts, it ends with what it has found by then.
+ * As `tuneInParts`, with the trials in workers, as many at once as there are (see `atOnce`). When the signal
+ * aborts, it ends with what it has found by then.
  */
 export async function* tuneOnWorkers(
   candidates: readonly Candidate[],
