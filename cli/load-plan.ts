@@ -138,6 +138,31 @@ export interface LoadedPlan {
   readonly compiled: CompileResult;
 }
 
+function chooseOrRefuse(
+  { plans }: CheckedFile,
+  name: string | undefined,
+  file: string,
+  terminal: Terminal,
+): Loaded<{ readonly plan: Plan }> {
+  const chosen = choosePlan(plans, name, file);
+  if (chosen.kind === 'plan') return { kind: 'loaded', plan: chosen.plan };
+  err(terminal, chosen.message);
+  return { kind: 'failed', exit: EXIT.usage };
+}
+
+/** Checks a file and chooses a plan, for commands that compile none. */
+export function loadUncompiled(
+  file: string,
+  options: Pick<PlanOptions, 'plan' | 'set'>,
+  terminal: Terminal,
+): Loaded<Omit<LoadedPlan, 'compiled'>> {
+  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
+  if (refused !== undefined) return { kind: 'failed', exit: refused };
+  const chosen = chooseOrRefuse(checked, options.plan, file, terminal);
+  return chosen.kind === 'failed' ? chosen : { ...chosen, checked };
+}
+
 /**
  * Checks a file, chooses a plan and compiles it.
  *
@@ -152,11 +177,8 @@ export function loadPlan(
   const checked = checkPlanFile(file, options.set, terminal.colour);
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
-  const chosen = choosePlan(checked.plans, options.plan, file);
-  if (chosen.kind === 'usage') {
-    err(terminal, chosen.message);
-    return { kind: 'failed', exit: EXIT.usage };
-  }
+  const chosen = chooseOrRefuse(checked, options.plan, file, terminal);
+  if (chosen.kind === 'failed') return chosen;
   const { model } = chosen.plan;
   const plan = { ...chosen.plan, model: options.weights ? withWeights(model, options.weights) : model };
   const loaded = compileOrRefuse(

@@ -12,7 +12,7 @@ import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calib
 import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
-import { checkPlanFile, choosePlan, refuseErrors } from './load-plan.js';
+import { loadUncompiled } from './load-plan.js';
 import { err, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
 import { whyUnwritable, writeText } from './write-text.js';
@@ -112,13 +112,8 @@ function chooseShapes(
     err(terminal, 'error: --plan names a plan of the file that --like names, which is not given');
     return EXIT.usage;
   }
-  const checked = checkPlanFile(like, undefined, terminal.colour);
-  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
-  if (refused !== undefined) return refused;
-  const chosen = choosePlan(checked.plans, planName, like);
-  if (chosen.kind === 'plan') return shapesOf(chosen.plan);
-  err(terminal, chosen.message);
-  return EXIT.usage;
+  const loaded = loadUncompiled(like, planName === undefined ? {} : { plan: planName }, terminal);
+  return loaded.kind === 'failed' ? loaded.exit : shapesOf(loaded.plan);
 }
 
 async function calibrateMachine(

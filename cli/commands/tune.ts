@@ -29,7 +29,7 @@ import {
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, formatRequestRate, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, refuseErrors, type CheckedFile } from '../load-plan.js';
+import { loadUncompiled, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { describeTuned, noneFits, tunedReport } from '../tune-report.js';
 import { err, out } from '../terminal.js';
@@ -137,15 +137,9 @@ async function tuneFile(
   options: TuneCliOptions,
   { terminal }: CommandContext,
 ): Promise<ExitCode> {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
-  const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
-  if (refused !== undefined) return refused;
-  const chosen = choosePlan(checked.plans, options.plan, file);
-  if (chosen.kind === 'usage') {
-    err(terminal, chosen.message);
-    return EXIT.usage;
-  }
-  const { plan } = chosen;
+  const loaded = loadUncompiled(file, options, terminal);
+  if (loaded.kind === 'failed') return loaded.exit;
+  const { checked, plan } = loaded;
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
   const unwritable = options.write ? whyUnwritable(file) : undefined;
