@@ -14,7 +14,7 @@ import { fileHost } from '../runtime/file-host.js';
 import type { TuneOptions, TuneResult } from '../runtime/tune/search.js';
 import { SIZES } from '../runtime/tune/size-walk.js';
 import { tune } from '../runtime/tune/tune.js';
-import { formatTable } from '../cli/format.js';
+import { formatSignedPercent, formatTable } from '../cli/format.js';
 import { requestsOf } from '../cli/workloads.js';
 
 const MACHINES = ['l4', 'a10', 'a100'];
@@ -48,12 +48,8 @@ function row(machine: string, plan: Plan, workload: Workload, most: number): rea
     plans,
     ...cells(quick!),
     ...cells(every!),
-    percent(longer),
+    formatSignedPercent(longer, 2),
   ];
-}
-
-function percent(part: number): string {
-  return `${(part * 100).toFixed(2)} %`;
 }
 
 const args = process.argv.slice(2);

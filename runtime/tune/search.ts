@@ -33,7 +33,7 @@ import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import {
   isLate,
-  OVERESTIMATED,
+  leastByEstimate,
   ROUNDING,
   type EndedTrial,
   type Goal,
@@ -256,7 +256,7 @@ export function* searchInParts(
     else if (
       setting.byEstimate &&
       next.bound !== undefined &&
-      isLate(next.estimate * (1 - OVERESTIMATED), by(next))
+      isLate(leastByEstimate(next.estimate), by(next))
     )
       counts.outestimated++;
     else if (!isCompiled(next)) {

@@ -17,7 +17,7 @@ import {
   type SizeName,
 } from '../../../runtime/tune/size-walk.js';
 import { trialInParts, type EndedTrial, type TrialEnd } from '../../../runtime/tune/trial.js';
-import { tune } from '../../../runtime/tune/tune.js';
+import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
 const sizes = { microbatchTokens: [16, 32, 64], batchRequests: [2, 4, 8], hostKvBytes: [1e9, 1e5] };
@@ -155,21 +155,11 @@ describe('tune with sizes that are walked through', () => {
       outputTokens: 5 + ((7 * i) % 50),
     }));
     const candidates = findCandidates(planOn(PLAIN), STRATEGIES, sizes);
-    const search = (byEstimate: boolean, atOnce = 1): { result: TuneResult; steps: number } => {
-      const parts = searchInParts(candidates, all, { walked: SIZES, byEstimate, atOnce });
+    const search = (byEstimate: boolean): { result: TuneResult; steps: number } => {
+      const parts = tuneInParts(candidates, all, { walked: SIZES, byEstimate });
       let steps = 0;
-      let part = parts.next([]);
-      while (!part.done) {
-        const said = part.value;
-        const ended: EndedTrial[] = [];
-        if (said.kind === 'start') {
-          const trial = trialInParts(said.trial, said.setting);
-          let pause = trial.next();
-          for (; !pause.done; pause = trial.next()) steps++;
-          ended.push({ trial: said.trial, ...pause.value });
-        }
-        part = parts.next(ended);
-      }
+      let part = parts.next();
+      for (; !part.done; part = parts.next()) steps++;
       return { result: part.value, steps };
     };
     const [safe, quick] = [search(false), search(true)];
