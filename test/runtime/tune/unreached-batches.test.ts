@@ -10,9 +10,10 @@ import { kvView } from '../../../compiler/model/kv-window.js';
 import { candidateBound } from '../../../compiler/planner/bound.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { unreachedBatches } from '../../../runtime/tune/unreached-batches.js';
-import { machine, planOn, requests } from './machines.js';
+import { machine, planOn, requests, type Machine } from './machines.js';
 
 /** The graph with a larger batch in every stage that decodes, and steps as large as that; all else as it is. */
 function withLargerBatch(graph: RuntimeGraph): RuntimeGraph {
@@ -23,6 +24,20 @@ function withLargerBatch(graph: RuntimeGraph): RuntimeGraph {
     return { ...stage, batchRequests, maxSequences, maxTokens };
   });
   return { ...graph, stages };
+}
+
+const ROOMY: Machine = {
+  peerBandwidth: 1e11,
+  deviceMemory: 1e9,
+  step: 0,
+  layer: 0,
+  request: 0,
+  pageTokens: 16,
+};
+
+/** So many requests of one length. */
+function alike(count: number): SimulatedRequest[] {
+  return Array.from({ length: count }, () => ({ promptTokens: 20, outputTokens: 20 }));
 }
 
 describe('a batch that is never reached', () => {
@@ -50,7 +65,7 @@ describe('a batch that is never reached', () => {
           expect(larger, candidateLabel(candidate)).toEqual(run);
         }
       }),
-      { numRuns: 4 },
+      { numRuns: 6, examples: [1, 10].map((count) => [ROOMY, alike(count), false]) },
     );
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   });
