@@ -2,6 +2,7 @@
 
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
+import type { SequencesInOrder } from './decode-rounds.js';
 import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
 
 export interface RequestLengths {
@@ -50,8 +51,8 @@ export interface Demand {
   /** Prompts of all requests, done or not. */
   readonly prompts: HeldPrompts;
   readonly kv: KvView;
-  /** Rows of decode by sequence, in order of arrival where that is known. */
-  readonly rows?: readonly number[];
+  /** Where the order of arrival is known. */
+  readonly inOrder?: SequencesInOrder;
 }
 
 /** Sums up the requests of a workload for a model that sees KV so. */
@@ -61,7 +62,6 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
   const own: number[] = [];
-  const rowsOfEach = requests.map(({ outputTokens }) => outputTokens - 1);
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
     // The last token of a prompt is computed in any case.
@@ -99,7 +99,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestOutput,
       prompts: heldPrompts(own, kv),
       kv,
-      rows: rowsOfEach,
+      inOrder: { prompts: own, rows: requests.map(({ outputTokens }) => outputTokens - 1) },
     },
   };
 }
@@ -133,7 +133,7 @@ function wholePagesUpTo(tokens: number, pageTokens: number): number {
 
 /** What of a demand is for prefill. */
 export function promptsOf(demand: Demand): Demand {
-  const { rows: _rows, ...sums } = demand;
+  const { inOrder: _inOrder, ...sums } = demand;
   const none = { decodeRows: 0, decodeKeys: 0, decodePages: 0, decoding: 0, decodingPages: 0 };
   return { ...sums, ...none, shortestOutput: 1, longestOutput: 1 };
 }
@@ -145,7 +145,7 @@ export function rowsOf(demand: Demand): Demand {
 
 /** The demand of so many times as many requests. */
 export function repeated(demand: Demand, times: number): Demand {
-  const { rows: _rows, ...sums } = demand;
+  const { inOrder: _inOrder, ...sums } = demand;
   return {
     ...sums,
     requests: demand.requests * times,

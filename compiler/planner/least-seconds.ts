@@ -18,8 +18,9 @@ import {
   type DecodeStep,
 } from './decode-spans.js';
 import type { Demand } from './demand.js';
+import { apartSeconds, fusedSeconds } from './side-by-side.js';
 import { leastOfConvex } from './least-of-convex.js';
-import { decodeWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
+import { decodeWork, promptWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 
 /** A plan with one stage for each phase, or one for both. */
 export interface BoundedPlan {
@@ -89,13 +90,19 @@ export function leastOfStage(
   };
 }
 
+/** An estimate that is too long may cost the best plan, one that is too short a simulation. */
+const RATHER_SHORT = 0.97;
+
 /**
  * Seconds that the demand may well take where prompts and decode go on side by side: all of the work, and behind it the
  * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in them.
  */
 export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
   const busy = busySeconds(contextOf(plan, demand, begun), demand);
-  return demand.rows ? busy : busy + tailSeconds(plan.decode, plan.room, demand);
+  const { inOrder } = demand;
+  if (inOrder === undefined) return busy + tailSeconds(plan.decode, plan.room, demand);
+  const sideBySide = plan.prefill === plan.decode ? fusedSeconds : apartSeconds;
+  return Math.max(busy, sideBySide(plan, demand, inOrder) * RATHER_SHORT);
 }
 
 function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
@@ -313,19 +320,6 @@ function sumsBehind(values: readonly number[]): readonly number[] {
 /** Seconds by pipeline stage of a step with all of the shortest prompt, or as much as it may carry. */
 const shortestStep = ({ costs, sizes }: StageLoad, { shortestPrompt }: Demand): readonly number[] =>
   costs.promptStep(Math.min(sizes.maxTokens, shortestPrompt));
-
-/** Of a replica in the mean. */
-function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
-  const tokens = promptTokens / stage.mesh.dp;
-  return {
-    steps: tokens / sizes.maxTokens,
-    sampling: 0,
-    tokens,
-    samples: 0,
-    pairs: promptPairs / stage.mesh.dp,
-    keys: tokens,
-  };
-}
 
 /** A step of a fused stage may do both at once. */
 function mixedWork({ sizes }: StageLoad, prompts: TotalWork, rows: TotalWork): TotalWork {

@@ -44,14 +44,32 @@ export function decodeWork(
   return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
 }
 
-/** Rounds of decode as they may well be: sequences come in order of arrival, and hold as many pages as in the mean. */
-function roundsInOrder(
-  { stage }: Pick<StageLoad, 'stage'>,
+/** Rounds of decode as they may well be: sequences come in order of arrival. */
+function roundsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
+  const { inOrder, decodeRows } = demand;
+  if (inOrder === undefined || decodeRows === 0) return 0;
+  return decodeRounds(inOrder, likelyAtOnce(stage, room, demand));
+}
+
+/** Sequences that decode at once as it may well be: they hold as many pages as in the mean. */
+export function likelyAtOnce(
+  { mesh, batchRequests }: Stage,
   room: number,
-  { rows, decodeRows, decodePages }: Demand,
+  { decodeRows, decodePages }: Demand,
 ): number {
-  if (rows === undefined || decodeRows === 0) return 0;
-  const { mesh, batchRequests } = stage;
   const held = room > 0 && decodePages > 0 ? (mesh.dp * room * decodeRows) / decodePages : Infinity;
-  return decodeRounds(rows, Math.max(1, Math.floor(Math.min(batchRequests, held))));
+  return Math.max(1, Math.floor(Math.min(batchRequests, held)));
+}
+
+/** Of a replica in the mean. */
+export function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
+  const tokens = promptTokens / stage.mesh.dp;
+  return {
+    steps: tokens / sizes.maxTokens,
+    sampling: 0,
+    tokens,
+    samples: 0,
+    pairs: promptPairs / stage.mesh.dp,
+    keys: tokens,
+  };
 }

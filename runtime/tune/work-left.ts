@@ -18,6 +18,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
   const { kv, longest } = whole;
   const ended = new Set<number>();
   const tokens = requests.map(({ outputTokens }) => outputTokens);
+  const prompts = [...(whole.inOrder?.prompts ?? [])];
   let [promptTokens, promptPairs] = [whole.promptTokens, whole.promptPairs];
   let [decodeRows, decodeKeys, decodePages] = [whole.decodeRows, whole.decodeKeys, whole.decodePages];
   return {
@@ -34,6 +35,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
         }
         const rows = Math.max(0, Math.min(end, prompt) - start);
         promptTokens -= rows;
+        prompts[sequence] = (prompts[sequence] ?? 0) - rows;
         promptPairs -= rows * start + (rows * (rows + 1)) / 2;
         if (end >= prompt) ended.add(sequence);
       }
@@ -49,7 +51,12 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
       decodeRows: Math.max(0, decodeRows - dropped),
       decodeKeys: Math.max(0, decodeKeys - dropped * longest),
       decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),
-      rows: tokens.map((each, id) => (ended.has(id) ? each : each - 1)),
+      ...(whole.inOrder && {
+        inOrder: {
+          prompts: prompts.map((each) => Math.max(0, each)),
+          rows: tokens.map((each, id) => (ended.has(id) ? each : each - 1)),
+        },
+      }),
     }),
   };
 }

@@ -1,31 +1,74 @@
 /** Rounds of decode in order of arrival. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeRounds } from '../../../compiler/planner/decode-rounds.js';
+import { decodeRounds, roundsWithPrompts } from '../../../compiler/planner/decode-rounds.js';
 
-/** Round by round: who is under way has a row, who waits begins in order of arrival as soon as there is room. */
-function countRounds(rows: readonly number[], places: number): number {
-  const waiting = rows.filter((each) => each > 0);
-  let underWay: readonly number[] = [];
-  let rounds = 0;
-  for (;;) {
-    underWay = [...underWay, ...waiting.splice(0, places - underWay.length)];
+interface Sequence {
+  /** Rounds that its prompt takes. */
+  prompt: number;
+  rows: number;
+}
+
+interface Counted {
+  readonly places: number;
+  /** Whether a prompt waits for the place of its sequence. */
+  readonly inPlace: boolean;
+}
+
+/**
+ * Round by round: one prompt is prefilled at a time; who is under way and has none left has a row; who waits begins in
+ * order of arrival as soon as there is room.
+ */
+function countRounds(sequences: readonly Sequence[], { places, inPlace }: Counted): number {
+  const waiting = sequences.filter(({ prompt, rows }) => prompt + rows > 0).map((each) => ({ ...each }));
+  let underWay: Sequence[] = [];
+  for (let rounds = 0; ; rounds++) {
+    underWay = underWay.filter(({ prompt, rows }) => prompt + rows > 0);
+    while (underWay.length < places && waiting.length > 0) {
+      underWay.push(waiting.shift()!);
+      // One that needs nothing more than its prompt, which was prefilled while it waited, has its place for no time.
+      underWay = underWay.filter(({ prompt, rows }) => prompt + rows > 0);
+    }
     if (underWay.length === 0) return rounds;
-    underWay = underWay.map((each) => each - 1).filter((each) => each > 0);
-    rounds++;
+    for (const each of underWay) if (each.prompt === 0) each.rows--;
+    const prefilling = [...underWay, ...(inPlace ? [] : waiting)].find(({ prompt }) => prompt > 0);
+    if (prefilling !== undefined) prefilling.prompt--;
   }
 }
+
+const sequences = fc.array(
+  fc.record({ prompt: fc.integer({ min: 0, max: 6 }), rows: fc.integer({ min: 0, max: 12 }) }),
+  { maxLength: 40 },
+);
+const places = fc.integer({ min: 1, max: 45 });
+const inOrder = (
+  all: readonly Sequence[],
+  tokensOfRound: number,
+): { readonly prompts: readonly number[]; readonly rows: readonly number[] } => ({
+  prompts: all.map(({ prompt }) => prompt * tokensOfRound),
+  rows: all.map(({ rows }) => rows),
+});
 
 describe('decodeRounds', () => {
   it('counts what goes round by round', () => {
     fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 40 }),
-        fc.integer({ min: 1, max: 45 }),
-        (rows, places) => {
-          expect(decodeRounds(rows, places)).toBe(countRounds(rows, places));
-        },
-      ),
+      fc.property(sequences, places, (all, most) => {
+        const alone = all.map(({ rows }) => ({ prompt: 0, rows }));
+        const rounds = countRounds(alone, { places: most, inPlace: true });
+        expect(decodeRounds(inOrder(all, 7), most)).toBe(rounds);
+        expect(roundsWithPrompts(inOrder(alone, 7), most, 7, false)).toBe(rounds);
+      }),
+    );
+  });
+});
+
+describe('roundsWithPrompts', () => {
+  it('counts what goes round by round, with prompts in the places of their sequences and before them', () => {
+    fc.assert(
+      fc.property(sequences, places, fc.boolean(), (all, most, inPlace) => {
+        const rounds = countRounds(all, { places: most, inPlace });
+        expect(roundsWithPrompts(inOrder(all, 8), most, 8, inPlace)).toBeCloseTo(rounds, 9);
+      }),
     );
   });
 });

@@ -164,8 +164,8 @@ describe('planBound', () => {
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [64], batchRequests: [8, 32] };
-    const candidates = findCandidates(plan, ['static', 're-sharded'], sizes);
-    expect(candidates.length).toBeGreaterThan(20);
+    const candidates = findCandidates(plan, STRATEGIES, sizes);
+    expect(candidates.length).toBeGreaterThan(40);
     for (const candidate of candidates) {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const bound = candidateBound(candidate, context)!.compiled(compiled);
@@ -184,6 +184,32 @@ describe('planBound', () => {
       )!;
       expect(Math.max(...ends) / makespan, candidateLabel(candidate)).toBeLessThan(1.05);
       expect(Math.min(...ends) / makespan, candidateLabel(candidate)).toBeGreaterThan(0.8);
+    }
+  });
+
+  it('estimates prompts and decode side by side about as they turn out', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 6e6, pageTokens: 16 },
+      ...{ step: 0, layer: 0, request: 0 },
+    });
+    const all = Array.from({ length: 100 }, (_, i) => ({
+      promptTokens: 30 + ((11 * i) % 60),
+      outputTokens: 2 + ((7 * i) % 35),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [64], batchRequests: [4, 16] };
+    const figures = findCandidates(plan, ['static', 'disaggregated'], sizes).flatMap((candidate) => {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
+      const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      const estimate = candidateBound(candidate, context)!.compiled(compiled).estimate(demand);
+      return [{ label: candidateLabel(candidate), ratio: estimate / makespan }];
+    });
+    expect(figures.length).toBeGreaterThan(30);
+    for (const { label, ratio } of figures) {
+      expect(ratio, label).toBeLessThan(1.02);
+      expect(ratio, label).toBeGreaterThan(0.85);
     }
   });
 
