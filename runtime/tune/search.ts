@@ -202,8 +202,16 @@ export function* searchInParts(
   const deferred: Compiled[] = [];
   /** Of those that were tried: however trials end, of equals the first goes first. */
   const places = new Map<Candidate, number>();
+  const estimates = new Map<Candidate, number>();
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || places.get(a.candidate)! - places.get(b.candidate)!;
+  const exceptDecode = exceptBatch();
+  /** Whether it is the best so far with another batch of decode, and no quicker by its estimate. */
+  const gainsNothing = ({ candidate, estimate }: Bounded): boolean => {
+    const best = ranked[0]?.candidate;
+    if (best === undefined || exceptDecode(candidate) !== exceptDecode(best)) return false;
+    return estimate >= estimates.get(best)! * (1 - LEAST_GAIN);
+  };
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
@@ -267,7 +275,8 @@ export function* searchInParts(
         queueAll(walk.isOut(next));
       }
       take(yield pause());
-    } else if (unreached.cover(next, by(next))) {
+    } else if (setting.byEstimate && keep === 1 && gainsNothing(next)) counts.outestimated++;
+    else if (unreached.cover(next, by(next))) {
       counts.needless++;
       // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
       if (walked.includes('batchRequests')) queueAll(walk.isOut(next));
@@ -281,6 +290,7 @@ export function* searchInParts(
       underWay++;
       const { candidate, index, bound, compiled } = next;
       places.set(candidate, index);
+      estimates.set(candidate, next.estimate);
       const trial = { candidate, plan: compiled.plan, runtime: compiled.runtime(), bound, by: by(next) };
       unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
@@ -367,6 +377,9 @@ function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Sear
 
 /** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
 const CAPS_LATER = 1.05;
+
+/** Estimates tell batches of the same plan apart better than plans: what they promise less than this is not worth a trial. */
+const LEAST_GAIN = 2e-3;
 
 /** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
 const EQUAL = 1e-3;

@@ -9,7 +9,7 @@
 import { numbered } from '../../compiler/numbered.js';
 import { once } from '../../compiler/once.js';
 import { hostKvBytes, type Candidate, type SizeChoices } from '../../compiler/planner/candidates.js';
-import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
 
 export type SizeName = keyof SizeChoices;
 
@@ -30,21 +30,16 @@ interface Sized {
   readonly candidate: Candidate;
 }
 
-/** One that was simulated to its end. */
-export interface Carried extends Sized {
-  readonly simulation: { readonly transitions: Pick<Simulation['transitions'], 'count'> };
-}
-
 export interface SizeWalk<Each extends Sized> {
   /** Whether one that is about to be looked at waits, as its mesh is tried with other sizes. */
   readonly holdBack: (each: Each) => boolean;
   /** One that was not held back does not fit, or is the same as one that does not: returns those that waited for it. */
   readonly isOut: (each: Sized) => readonly Each[];
   /**
-   * The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. Of those that
-   * changed stage once at most, less KV in the host tier is not looked at: they would only have to do it more often.
+   * The next that is beside one of the best, with one size the next smaller or larger. It waits no longer. Less KV in the
+   * host tier is not looked at: devices would only have to change stage more often.
    */
-  readonly beside: (best: readonly Carried[]) => Each | undefined;
+  readonly beside: (best: readonly Sized[]) => Each | undefined;
   readonly waiting: () => number;
 }
 
@@ -67,12 +62,12 @@ export function createSizeWalk<Each extends Sized>(
       ...named.map((name) => sizeOf(candidate, name)),
     ].join(),
   );
-  const isBeside = ({ candidate: a, simulation }: Carried, b: Candidate): boolean => {
+  const isBeside = ({ candidate: a }: Sized, b: Candidate): boolean => {
     const steps = walked.map(
       (name, i) => places[i]!.get(sizeOf(b, name))! - places[i]!.get(sizeOf(a, name))!,
     );
     if (steps.reduce((sum, each) => sum + Math.abs(each), 0) !== 1 || meshOf(a) !== meshOf(b)) return false;
-    return simulation.transitions.count > 1 || steps[walked.indexOf('hostKvBytes')] !== -1;
+    return steps[walked.indexOf('hostKvBytes')] !== -1;
   };
   /** By mesh the candidate that is tried for it. */
   const tried = new Map<string, Candidate>();
