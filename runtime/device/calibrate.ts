@@ -6,8 +6,6 @@
  * Every figure is what rounds of it take as a rule (see `calibration-rounds.ts`).
  */
 import { REACHING_KERNELS, type ReachingKernel } from '../../compiler/cost/kernel-work.js';
-import type { KernelVariant } from '../kernels/kernel.js';
-import { kernelVariants } from '../kernels/library.js';
 import { measureBandwidth, type MeasuredBandwidth } from './bandwidth.js';
 import {
   allGatherOnce,
@@ -15,18 +13,26 @@ import {
   measureBeside,
   measureExchange,
   measureReads,
-  measureRuns,
   sendOnce,
+  type Exchange,
   type MeasuredAmong,
   type MeasuredExchange,
-  type MeasuredRun,
 } from './calibration-exchanges.js';
 import { measureHost, type MeasuredHost } from './calibration-host.js';
 import { measurePages, type MeasuredPages } from './calibration-pages.js';
-import { kernelRun, matmulRun, type CalibrationLayer, type KernelRun } from './calibration-kernels.js';
+import { kernelRun, matmulRun, type KernelRun } from './calibration-kernels.js';
+import {
+  MANY_LAYERS,
+  measureKept,
+  measureSubmit,
+  measureTogether,
+  prepareLayer,
+  runLayers,
+} from './calibration-layers.js';
+import { prepare, type Prepared } from './calibration-prepared.js';
 import { typical } from './calibration-rounds.js';
 import type { CalibrationShapes } from './calibration-shapes.js';
-import type { BoundKernel, Device, DeviceBuffer } from './device.js';
+import type { Device } from './device.js';
 
 /** FLOP/s of a matrix product on one device while the others are idle. */
 export interface MeasuredGemm {
@@ -66,7 +72,7 @@ export interface Calibration {
   readonly dispatch: number;
   /** What a step costs the host before it is handed to any device. */
   readonly host: MeasuredHost;
-  /** Seconds of handing a run of kernels to each of so many devices: alone, and as slowed as kernels are. */
+  /** Seconds beside its kernels that a run of them takes so many devices: alone, and as slowed as kernels are. */
   readonly submits: readonly MeasuredAmong[];
   /** Seconds of reading a few words from each of so many devices. */
   readonly reads: readonly MeasuredAmong[];
@@ -108,9 +114,8 @@ export const QUICK_EFFORT: CalibrationEffort = {
   ...{ seconds: 0.03, rows: [1, 16, 64], shapes: [[256, 256]], layerRows: [16] },
 };
 
-/** Rows of a step that decodes, and the length of its sequences. */
-const DECODING = 16;
-const DECODED = 256;
+/** Times as long as others is measured what few rounds decide. */
+const BESIDE = 4;
 /** Kernels in a submit that is to show what they take, and what all of them take about, in FLOPs. */
 const DISPATCHES = { least: 2, most: 256, flops: 1e8 };
 
@@ -130,37 +135,42 @@ export async function calibrate(
   const submits: MeasuredAmong[] = [];
   const reads: MeasuredAmong[] = [];
   const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, shape, rows)));
-  const alone = await measureLayers(devices.slice(0, 1), layers, seconds);
+  const submit = await measureSubmit(layers[0]![0]!, seconds);
   for (const size of groups) {
-    const members = devices.slice(0, size);
+    const members = layers.map((layer) => layer.slice(0, size));
+    const [few] = members;
     let kept = 1;
     if (size > 1) {
-      const runs = await measureLayers(members, layers, seconds);
-      const own = sharing(
-        size,
-        runs.map(({ whole }, i) => alone[i]!.whole / whole),
-      );
+      const parts: number[] = [];
+      for (const layer of members) parts.push(await measureKept(layer, seconds));
+      const own = sharing(size, parts);
       shared.push(own);
       kept = own.kept;
-      const layer = layers.at(-1)!;
-      const compute = (device: number): void => layer[device]!.record(0, layer[device]!.kernels, 1);
-      sharedHost.push({ devices: size, kept: await measureBeside(members, compute, seconds) });
+      const work = (device: number): Promise<unknown> => runLayers([few![device]!], MANY_LAYERS);
+      const beside = await measureBeside(devices.slice(0, size), work, seconds * BESIDE);
+      sharedHost.push({ devices: size, kept: beside });
     }
     // Some devices compute while others are handed theirs: what of the whole is which cannot be told, so both are slowed alike.
-    submits.push({ devices: size, seconds: alone[0]!.hand / kept });
-    reads.push({ devices: size, seconds: await measureReads(members, seconds) });
+    submits.push({ devices: size, seconds: submit / kept });
+    const read = await measureReads(devices.slice(0, size), () => runLayers(few!), seconds);
+    reads.push({ devices: size, seconds: read });
   }
-  for (const each of layers.flat()) each.free();
   say('transfers');
   const staging = await measureBandwidth(devices[0]!);
   const pages = await measurePages(devices[0]!, seconds);
   say('exchanges');
+  const exchange = (size: number, once: Exchange): Promise<MeasuredExchange> => {
+    const work = (): Promise<unknown> => runLayers(layers[0]!.slice(0, size));
+    return measureExchange(devices.slice(0, size), once, work, seconds);
+  };
   const allReduce: MeasuredExchange[] = [];
   const allGather: MeasuredExchange[] = [];
   for (const size of groups.filter((each) => each > 1)) {
-    allReduce.push(await measureExchange(devices.slice(0, size), allReduceOnce, seconds));
-    allGather.push(await measureExchange(devices.slice(0, size), allGatherOnce, seconds));
+    allReduce.push(await exchange(size, allReduceOnce));
+    allGather.push(await exchange(size, allGatherOnce));
   }
+  const send = devices.length > 1 ? await exchange(2, sendOnce) : undefined;
+  for (const each of layers.flat()) each.free();
   return {
     devices: devices.length,
     ...kernels,
@@ -173,12 +183,12 @@ export async function calibrate(
     reads,
     allReduce,
     allGather,
-    ...(devices.length > 1 && { send: await measureExchange(devices.slice(0, 2), sendOnce, seconds) }),
+    ...(send && { send }),
   };
 }
 
 /**
- * Seconds of half a layer of many rows on all of the devices at once: of two times this was measured it tells how much
+ * Seconds of some layers of many rows on all of the devices at once: of two times this was measured it tells how much
  * faster the machine was at one than at the other.
  */
 export async function measurePace(
@@ -186,9 +196,9 @@ export async function measurePace(
   { seconds, layer: shape, layerRows }: CalibrationEffort = FULL_EFFORT,
 ): Promise<number> {
   const layer = await prepareLayer(devices, shape, Math.max(...layerRows));
-  const [run] = await measureLayers(devices, [layer], seconds);
+  const took = await measureTogether(layer, seconds);
   for (const each of layer) each.free();
-  return run!.whole;
+  return took;
 }
 
 type Alone = Pick<Calibration, 'gemm' | 'attention' | 'memory' | 'reach' | 'dispatch'>;
@@ -230,107 +240,10 @@ async function measureKernels(
   };
 }
 
-function sharing(devices: number, kept: readonly number[]): MeasuredSharing {
-  const parts = kept.map((part) => Math.min(1, part));
+function sharing(devices: number, parts: readonly number[]): MeasuredSharing {
   const logs = parts.reduce((sum, part) => sum + Math.log(part), 0);
   const [least, most] = [Math.min(...parts), Math.max(...parts)];
   return { devices, kept: Math.exp(logs / parts.length), least, most };
-}
-
-/** Kernels with their operands, ready on a device. */
-interface Prepared {
-  /** Records some of them, in order. */
-  readonly record: (first: number, end: number, repeats: number) => void;
-  readonly kernels: number;
-  readonly flops: number;
-  readonly free: () => void;
-}
-
-/**
- * The kernels of a layer but for exchanges, on every device. The last that each writes is one buffer for all of them, so
- * that each has to wait for the one before it, as where it takes what that makes.
- */
-function prepareLayer(
-  devices: readonly Device[],
-  layer: CalibrationLayer,
-  rows: number,
-): Promise<readonly Prepared[]> {
-  const { heads, kvHeads, headDim, hidden, ffn } = layer;
-  const decoding = rows <= DECODING;
-  const runs = [
-    kernelRun('rms_norm', rows, layer),
-    matmulRun(rows, (heads + 2 * kvHeads) * headDim, hidden),
-    kernelRun('rope_append', rows, layer),
-    decoding ? kernelRun('decode_attention', DECODED, layer) : kernelRun('attention', rows, layer),
-    matmulRun(rows, hidden, heads * headDim),
-    kernelRun('add_rms_norm', rows, layer),
-    matmulRun(rows, 2 * ffn, hidden),
-    kernelRun('silu_mul', rows, layer),
-    matmulRun(rows, hidden, ffn),
-  ];
-  return Promise.all(devices.map((device) => prepare(device, runs)));
-}
-
-/** Halves of each layer on all of the devices, one after the other, as between exchanges. */
-async function measureLayers(
-  devices: readonly Device[],
-  layers: readonly (readonly Prepared[])[],
-  roundSeconds: number,
-): Promise<readonly MeasuredRun[]> {
-  const runs: MeasuredRun[] = [];
-  for (const layer of layers) runs.push(await measureRuns(devices, halfLayers(layer), roundSeconds));
-  return runs;
-}
-
-/** Kernels of a layer up to its first exchange. */
-const FIRST_HALF = 5;
-
-/** What hands each half of a layer to a device. */
-function halfLayers(layer: readonly Prepared[]): readonly ((device: number) => void)[] {
-  return [
-    (device) => layer[device]!.record(0, FIRST_HALF, 1),
-    (device) => layer[device]!.record(FIRST_HALF, layer[device]!.kernels, 1),
-  ];
-}
-
-async function prepare(device: Device, runs: readonly KernelRun[]): Promise<Prepared> {
-  const buffers: DeviceBuffer[] = [];
-  const buffer = (bytes: number): DeviceBuffer => {
-    const made = device.createBuffer('operand', bytes);
-    buffers.push(made);
-    return made;
-  };
-  const out = buffer(Math.max(...runs.flatMap(({ operands }) => operands)));
-  const ready = await Promise.all(
-    runs.map(async (run): Promise<{ run: KernelRun; variant: KernelVariant; bound: BoundKernel }> => {
-      const { request, rows, operands, contents = {} } = run;
-      const variant = kernelVariants(request, device.limits).find(({ maxRows }) => maxRows >= rows)!;
-      const kernel = await device.createKernel(variant);
-      const last = variant.bindings.lastIndexOf('read_write');
-      const own = operands.map((bytes, i) => (i === last ? out : buffer(bytes)));
-      for (const [operand, words] of Object.entries(contents))
-        device.write(own[Number(operand)]!, 0, new Uint8Array(words.buffer));
-      return {
-        run,
-        variant,
-        bound: device.bind(
-          kernel,
-          own.map((each) => ({ buffer: each })),
-        ),
-      };
-    }),
-  );
-  return {
-    kernels: runs.length,
-    flops: runs.reduce((sum, { work }) => sum + work.flops, 0),
-    record: (first, end, repeats) =>
-      device.record((commands) => {
-        for (let i = 0; i < repeats; i++)
-          for (const { run, variant, bound } of ready.slice(first, end))
-            commands.dispatch(bound, Uint32Array.from(run.immediates), variant.grid(run.rows));
-      }),
-    free: () => buffers.forEach((each) => device.free(each)),
-  };
 }
 
 /** Seconds of the kernels once, of many times in one submit. */

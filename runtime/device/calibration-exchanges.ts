@@ -1,11 +1,13 @@
 /**
- * What the host does for the ranks of a group, as pipelines do it: handing kernels over, exchanging values through its
- * memory, reading samples back. All of it is measured among so many devices at once, several times in a row: a write is
- * carried out with the submit that follows it, so only in a row does it show what it costs.
+ * What the host does for the ranks of a group, as pipelines do it: exchanging values through its memory, reading samples
+ * back. What is short is measured behind kernels, as it comes in runs: while these compute the host naps and threads of the
+ * device and the driver come to rest, and a read that takes 60 us among other reads takes 300 then. What hangs on bytes is
+ * measured several times in a row: a write is carried out with the submit that follows it, so only in a row does it show
+ * what it costs.
  */
 import { activationStride } from '../../compiler/ir/device-layout.js';
 import { sideBySide, sumInRankOrder } from '../exec/exchange.js';
-import { mean, typical, typicalPart, typicalParts } from './calibration-rounds.js';
+import { mean, typical, typicalPart } from './calibration-rounds.js';
 import type { Device, DeviceBuffer } from './device.js';
 
 /** Seconds among so many devices. */
@@ -23,7 +25,7 @@ export interface MeasuredExchange {
   readonly bandwidth: number;
 }
 
-type Exchange = (
+export type Exchange = (
   devices: readonly Device[],
   buffers: readonly DeviceBuffer[],
   bytes: number,
@@ -66,101 +68,95 @@ export const sendOnce: Exchange = async ([from, to], [source, target], bytes) =>
   to!.write(target!, 0, part!);
 };
 
-/** Fits latency and bandwidth to exchanges of several sizes. */
-export async function measureExchange(
+/** Has the devices that take part compute for a while, until all are done. */
+type Work = () => Promise<unknown>;
+
+/**
+ * The bandwidth that exchanges of several sizes show, and the latency of one of the least.
+ *
+ * @param work what the exchange comes behind
+ */
+export function measureExchange(
   devices: readonly Device[],
   once: Exchange,
+  work: Work,
   roundSeconds: number,
 ): Promise<MeasuredExchange> {
-  const times: { bytes: number; seconds: number }[] = [];
-  await withBuffers(devices, SIZES.at(-1)!, async (buffers) => {
+  return withBuffers(devices, SIZES.at(-1)!, async (buffers) => {
+    const times: { bytes: number; seconds: number }[] = [];
     for (const bytes of SIZES)
       times.push({
         bytes,
         seconds: await inARow(devices, () => once(devices, buffers, bytes), roundSeconds),
       });
+    const { latency, bandwidth } = fitLine(times);
+    const [least] = SIZES;
+    const behind = await typicalBehind(work, () => once(devices, buffers, least!), roundSeconds);
+    return { devices: devices.length, latency: Math.max(latency, behind - least! / bandwidth), bandwidth };
   });
-  return { devices: devices.length, ...fitLine(times) };
 }
 
 /** Reading a few words from every device. */
-export function measureReads(devices: readonly Device[], roundSeconds: number): Promise<number> {
-  return withBuffers(devices, SIZES[0]!, (buffers) =>
-    inARow(devices, () => readAll(devices, buffers, SIZES[0]!), roundSeconds),
+export function measureReads(devices: readonly Device[], work: Work, roundSeconds: number): Promise<number> {
+  const [bytes] = SIZES;
+  return withBuffers(devices, bytes!, (buffers) =>
+    typicalBehind(work, () => readAll(devices, buffers, bytes!), roundSeconds),
   );
-}
-
-/** Seconds of a run of kernels, one submit, on devices that go in lockstep. */
-export interface MeasuredRun {
-  /** In which the host hands it to every device, one after the other; on several, those that have theirs compute. */
-  readonly hand: number;
-  /** From the first hand until all are done with it and the host knows. */
-  readonly whole: number;
-}
-
-/**
- * The mean of some runs that follow on each other.
- *
- * @param runs each hands its kernels to a device
- */
-export async function measureRuns(
-  devices: readonly Device[],
-  runs: readonly ((device: number) => void)[],
-  roundSeconds: number,
-): Promise<MeasuredRun> {
-  const round = async (): Promise<readonly number[]> => {
-    let [hand, whole] = [0, 0];
-    for (const run of runs) {
-      const began = performance.now();
-      devices.forEach((_device, i) => run(i));
-      const handed = performance.now();
-      await Promise.all(devices.map((device) => device.idle()));
-      hand += handed - began;
-      whole += performance.now() - began;
-    }
-    return [hand, whole].map((sum) => sum / 1000 / runs.length);
-  };
-  const [hand, whole] = await typicalParts(round, roundSeconds);
-  return { hand: hand!, whole: whole! };
 }
 
 /** Bytes that pass from one device to another beside those that compute. */
 const PASSED = 64 * 1024;
 
 /**
- * What handing a tensor from the last device to the one before it keeps of its speed while all but the last compute. The
- * mean of all rounds: where threads of devices take a processor from it, most rounds lose nothing and a few very much,
- * and a run has both.
+ * What handing a tensor from the last device, which has just computed, to the one before it keeps of its speed while all
+ * others compute. The mean of all rounds: where threads of devices take a processor from it, most rounds lose nothing and
+ * a few very much, and a run has both.
  *
- * @param compute hands some work to a device, far more than the exchange
+ * @param work has a device compute, far longer than the exchange takes
  */
 export function measureBeside(
   devices: readonly Device[],
-  compute: (device: number) => void,
+  work: (device: number) => Promise<unknown>,
   roundSeconds: number,
 ): Promise<number> {
-  const pair = [devices.at(-1)!, devices.at(-2)!];
+  const last = devices.length - 1;
+  const pair = [devices[last]!, devices[last - 1]!];
   return withBuffers(pair, PASSED, async (buffers) => {
-    const round = async (): Promise<number> => {
-      const began = performance.now();
-      await sendOnce(pair, buffers, PASSED);
-      return (performance.now() - began) / 1000;
-    };
-    const alone = await typicalPart(round, roundSeconds, mean);
+    const measure = (): Promise<number> =>
+      typicalBehind(
+        () => work(last),
+        () => sendOnce(pair, buffers, PASSED),
+        roundSeconds,
+        mean,
+      );
+    const alone = await measure();
     let busy = true;
-    const working = devices.slice(0, -1).map(async (device, i) => {
-      while (busy) {
-        compute(i);
-        await device.idle();
-      }
+    const working = devices.slice(0, last).map(async (_device, i) => {
+      while (busy) await work(i);
     });
     try {
-      return Math.min(1, alone / (await typicalPart(round, roundSeconds, mean)));
+      return Math.min(1, alone / (await measure()));
     } finally {
       busy = false;
       await Promise.all(working);
     }
   });
+}
+
+/** Seconds of something behind work. */
+function typicalBehind(
+  work: Work,
+  once: () => Promise<unknown>,
+  roundSeconds: number,
+  of?: (times: readonly number[]) => number,
+): Promise<number> {
+  const round = async (): Promise<number> => {
+    await work();
+    const began = performance.now();
+    await once();
+    return (performance.now() - began) / 1000;
+  };
+  return typicalPart(round, roundSeconds, of);
 }
 
 /** Seconds of one of several in a row, after which the devices come to rest. */

@@ -1,0 +1,78 @@
+/**
+ * A layer's worth of kernels, as calibrations run them on several devices at once. Many layers in one submit show how fast
+ * kernels are: what handing them over takes, and finding out that they are done, is next to nothing beside them.
+ */
+import { kernelRun, matmulRun, type CalibrationLayer } from './calibration-kernels.js';
+import { prepare, type Prepared } from './calibration-prepared.js';
+import { typical, typicalParts } from './calibration-rounds.js';
+import type { Device } from './device.js';
+
+/** Rows of a step that decodes, and the length of its sequences. */
+const DECODING = 16;
+const DECODED = 256;
+/** Layers in one submit that is to show how fast kernels are. */
+export const MANY_LAYERS = 4;
+
+/** The kernels of a layer but for exchanges, on every device. */
+export function prepareLayer(
+  devices: readonly Device[],
+  layer: CalibrationLayer,
+  rows: number,
+): Promise<readonly Prepared[]> {
+  const { heads, kvHeads, headDim, hidden, ffn } = layer;
+  const decoding = rows <= DECODING;
+  const runs = [
+    kernelRun('rms_norm', rows, layer),
+    matmulRun(rows, (heads + 2 * kvHeads) * headDim, hidden),
+    kernelRun('rope_append', rows, layer),
+    decoding ? kernelRun('decode_attention', DECODED, layer) : kernelRun('attention', rows, layer),
+    matmulRun(rows, hidden, heads * headDim),
+    kernelRun('add_rms_norm', rows, layer),
+    matmulRun(rows, 2 * ffn, hidden),
+    kernelRun('silu_mul', rows, layer),
+    matmulRun(rows, hidden, ffn),
+  ];
+  return Promise.all(devices.map((device) => prepare(device, runs)));
+}
+
+/** So many layers in one submit on every device that one is prepared on: until all are done and the host knows. */
+export async function runLayers(layer: readonly Prepared[], layers = 1): Promise<void> {
+  for (const { kernels, record } of layer) record(0, kernels, layers);
+  await Promise.all(layer.map(({ device }) => device.idle()));
+}
+
+/** Seconds of many layers on all of the devices at once. */
+export function measureTogether(layer: readonly Prepared[], roundSeconds: number): Promise<number> {
+  return typical(() => runLayers(layer, MANY_LAYERS), roundSeconds);
+}
+
+/**
+ * What devices keep of the speed that the first of them has alone. Both are timed in turn, as the machine itself is now
+ * quicker, now slower.
+ */
+export async function measureKept(layer: readonly Prepared[], roundSeconds: number): Promise<number> {
+  const round = async (): Promise<readonly number[]> => {
+    const began = performance.now();
+    await runLayers(layer.slice(0, 1), MANY_LAYERS);
+    const between = performance.now();
+    await runLayers(layer, MANY_LAYERS);
+    return [between - began, performance.now() - between];
+  };
+  const [alone, together] = await typicalParts(round, roundSeconds);
+  return Math.min(1, alone! / together!);
+}
+
+/**
+ * Seconds that a run of kernels takes a device beside what the kernels do: in which the host hands it over, until the first
+ * begins, and until the host knows that the last has ended. What it takes with many layers and with one shows them apart.
+ */
+export async function measureSubmit(layer: Prepared, roundSeconds: number): Promise<number> {
+  const timed = async (layers: number): Promise<number> => {
+    const began = performance.now();
+    await runLayers([layer], layers);
+    return (performance.now() - began) / 1000;
+  };
+  const round = async (): Promise<readonly number[]> => [await timed(1), await timed(MANY_LAYERS)];
+  const [one, many] = await typicalParts(round, roundSeconds);
+  return Math.max(0, one! - (many! - one!) / (MANY_LAYERS - 1));
+}
