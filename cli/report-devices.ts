@@ -122,7 +122,7 @@ async function calibrateMachine(
 ): Promise<ExitCode> {
   const shapes = chooseShapes(like, planName, terminal);
   if (typeof shapes === 'number') return shapes;
-  const unwritable = file === undefined ? undefined : whyUnwritable(file);
+  const unwritable = whyUnwritable(file, like);
   if (unwritable !== undefined) {
     err(terminal, `error: ${unwritable}`);
     return EXIT.runtime;

@@ -15,11 +15,18 @@ export function writeText(path: string, text: string): string | undefined {
 
 /**
  * Why a file could not be written, as `writeText` says it, asked before the work that makes its text; the file stays as
- * it is, or absent. What goes wrong later is not foreseen.
+ * it is, or absent. What goes wrong later is not foreseen. One that the work reads is not to be written over.
+ *
+ * @param path nothing is wrong where no file is to be written
+ * @param reads what the work is about
  */
-export function whyUnwritable(path: string): string | undefined {
+export function whyUnwritable(path: string | undefined, reads?: string): string | undefined {
+  if (path === undefined) return undefined;
   try {
     const found = statSync(path, { throwIfNoEntry: false });
+    const read = reads === undefined ? undefined : statSync(reads, { throwIfNoEntry: false });
+    if (found?.isFile() && read !== undefined && found.dev === read.dev && found.ino === read.ino)
+      return `cannot write ${path}: it is what is read`;
     if (found === undefined) {
       // Behind a file there is nothing, which the system says of a path through it.
       statSync(`${dirname(resolve(path))}/.`);

@@ -31,6 +31,9 @@ const LEVELS: Readonly<
   runtime: (_, { runtime }, options) => printRuntime(runtime, options),
 };
 
+/** Levels whose ops and moves say where they come from. */
+const WITH_ORIGINS: readonly string[] = ['sharded', 'transitions', 'runtime'];
+
 interface CompileOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
@@ -49,15 +52,23 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .addOption(
       new Option('--emit <level>', 'print a level as text').choices(['syntax', ...Object.keys(LEVELS)]),
     )
-    .option('--origins', 'with --emit: say behind every op and move which place of the plan caused it')
+    .option(
+      '--origins',
+      `with --emit ${WITH_ORIGINS.join(' | ')}: say behind every op and move which place of the plan caused it`,
+    )
     .option('-o, --output <file>', 'write to a file instead of stdout')
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;
-        const unwritable = options.output === undefined ? undefined : whyUnwritable(options.output);
+        const unwritable = whyUnwritable(options.output, file);
         if (unwritable !== undefined) {
           err(terminal, `error: ${unwritable}`);
           return EXIT.runtime;
+        }
+        if (options.origins && (options.emit === undefined || !WITH_ORIGINS.includes(options.emit))) {
+          const levels = WITH_ORIGINS.map((level) => `--emit ${level}`).join(', ');
+          err(terminal, `error: --origins goes with ${levels}`);
+          return EXIT.usage;
         }
         if (options.emit === 'syntax') return emitSyntax(file, options, terminal);
         const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>

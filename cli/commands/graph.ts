@@ -66,7 +66,7 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
     err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
     return EXIT.usage;
   }
-  const unwritable = whyUnwritable(path);
+  const unwritable = whyUnwritable(path, file);
   if (unwritable !== undefined) {
     err(terminal, `error: ${unwritable}`);
     return EXIT.runtime;

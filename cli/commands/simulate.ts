@@ -113,8 +113,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const message = `error: ${both} cannot be both --with and --without`;
     return failed(message, EXIT.usage, terminal).exit;
   }
-  refuseUnwritableTrace(options.trace);
-  const unwritable = options.html === undefined ? undefined : whyUnwritable(options.html);
+  refuseUnwritableTrace(options.trace, file);
+  const unwritable = whyUnwritable(options.html, file);
   if (unwritable !== undefined) return failed(`error: ${unwritable}`, EXIT.runtime, terminal).exit;
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;

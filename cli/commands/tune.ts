@@ -142,7 +142,7 @@ async function tuneFile(
   const { checked, plan } = loaded;
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
-  const unwritable = options.write ? whyUnwritable(file) : undefined;
+  const unwritable = whyUnwritable(options.write ? file : undefined);
   if (unwritable !== undefined) {
     err(terminal, `error: nothing is written: ${unwritable}`);
     return EXIT.runtime;

@@ -77,4 +77,10 @@ describe('compile --emit LEVEL --origins', () => {
     expect(plain.out).not.toMatch('clerk.plan:');
     expect(placed.out.match(/\/\/ plans\/clerk\.plan:\d+:\d+/g)!.length).toBeGreaterThan(1);
   });
+
+  it.each([[[]], [['--emit', 'logical']]])('is refused where no line says a place: %j', async (level) => {
+    const run = await runInProcess('compile', PLAN, '--plan', 'reshard', ...level, '--origins');
+    expect(run).toMatchObject({ status: 2, out: '' });
+    expect(run.err).toBe('error: --origins goes with --emit sharded, --emit transitions, --emit runtime\n');
+  });
 });

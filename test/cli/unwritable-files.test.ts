@@ -87,3 +87,23 @@ describe('before the long work', () => {
     expect(readdirSync(folder)).toEqual(before);
   });
 });
+
+describe('a plan file that is read', () => {
+  it.each([
+    [['simulate', 'good.plan', '--html'], 'error: '],
+    [['simulate', 'good.plan', '--trace'], 'error[FC0940]: '],
+    [['graph', 'good.plan', '--format', 'svg', '--out'], 'error: '],
+    [['compile', 'good.plan', '-o'], 'error: '],
+    [['devices', '--calibrate', '--like', 'good.plan', '-o'], 'error: '],
+  ])('is not written over: %j', async (args, prefix) => {
+    rmSync(at('same.plan'), { force: true });
+    symlinkSync(at('good.plan'), at('same.plan'));
+    for (const name of ['good.plan', 'same.plan']) {
+      const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
+      const run = await runInProcess(...command, at(name));
+      const err = `${prefix}cannot write ${at(name)}: it is what is read\n`;
+      expect(run).toEqual({ status: 3, out: '', err });
+    }
+    expect(readFileSync(at('good.plan'), 'utf8')).toBe(PLAN);
+  });
+});
