@@ -31,6 +31,7 @@ import { numbered } from '../../compiler/numbered.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
+import { inOrderOf } from './candidate-order.js';
 import {
   isLate,
   leastByEstimate,
@@ -141,6 +142,9 @@ function isCompiled(each: Bounded): each is Compiled {
 
 const AT_BEST = { betweenTokens: 0 };
 
+/** Estimates tell batches of a plan apart better than plans: another that they promise less than this of is not tried. */
+const LEAST_GAIN = 2e-3;
+
 /** Candidates bounded between two times that a search lets others do something. */
 const BOUNDS_OF_PART = 200;
 
@@ -165,7 +169,7 @@ export function* searchInParts(
   if (first === undefined) return { ranked, counts: { candidates: 0, ...counts, otherSizes: 0 } };
   const inOrder = inOrderOf(goal, first);
   const walked = keep === 'all' ? [] : (options.walked ?? []);
-  const walk = createSizeWalk(candidates, walked, inOrder);
+  const walk = createSizeWalk<Bounded>(candidates, walked, inOrder);
   const found = (): TuneResult => ({
     ranked,
     counts: { candidates: candidates.length, ...counts, otherSizes: walk.waiting() },
@@ -186,7 +190,7 @@ export function* searchInParts(
     compile: options.compile ?? createPlanCompiler(),
     exactBounds: boundsByStages(),
   };
-  const queue = createHeap(inOrder);
+  const queue = createHeap<Bounded>(inOrder);
   const queueAll = (some: readonly Bounded[]): void => {
     for (const each of some) queue.push(each);
   };
@@ -373,23 +377,6 @@ function lookCloser(each: Bounded, search: Search): Bounded | undefined {
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Search): Bounded | undefined {
   return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
-}
-
-/** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
-const CAPS_LATER = 1.05;
-
-/** Estimates tell batches of the same plan apart better than plans: what they promise less than this is not worth a trial. */
-const LEAST_GAIN = 2e-3;
-
-/** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
-const EQUAL = 1e-3;
-
-/** A good plan early lets others go early; which goes first decides nothing else. */
-function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Bounded, b: Bounded) => number {
-  const place = ({ estimate, candidate: { base } }: Bounded): number =>
-    Math.round(Math.log(base === first ? estimate : estimate * CAPS_LATER) / EQUAL);
-  const inTime = (a: Bounded, b: Bounded): number => place(a) - place(b) || a.index - b.index;
-  return kind === 'latency' ? (a, b) => a.betweenTokens - b.betweenTokens || inTime(a, b) : inTime;
 }
 
 /** What plans are ranked by, the least first. */
