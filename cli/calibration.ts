@@ -108,7 +108,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     ...peers,
     '// As KV pages move, out and in, and as large writes do.',
     `link gpu <-> host { bandwidth: ${giga(pages.out.bandwidth)} GB/s, bandwidth_back: ${giga(pages.in.bandwidth)} GB/s, weights: ${giga(staging.upload)} GB/s, latency: ${micro(latency)} }`,
-    '// Of the host a step, a request and a token, of the devices a kernel; by ranks handing kernels over, and samples.',
+    '// Of the host a step, a request and a token, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
     `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)} }`,
     '}',
   ].join('\n');

@@ -159,7 +159,7 @@ export const PROPERTIES = {
     kernel: { value: time('4 us'), doc: 'Time of the devices for every kernel of a step.', standard: '0 s' },
     submit: {
       value: { kind: 'record', keys: ['1', '2', '4'], units: TIMES, example: '{ 1: 60 us, 4: 300 us }' },
-      doc: 'Time to hand the kernels between two exchanges to so many ranks.',
+      doc: 'Time that the kernels between two exchanges take so many ranks beside what they do: handing over, waking up.',
       fallback: 'none',
     },
     read: {

@@ -256,7 +256,7 @@ async function secondsOf(
   const wanted = Math.round(DISPATCHES.flops / Math.max(1, flops));
   const repeats = Math.min(Math.ceil(most / kernels), Math.max(least, wanted));
   const round = (): Promise<unknown> => {
-    record(0, kernels, repeats);
+    record(repeats);
     return device.idle();
   };
   return (await typical(round, roundSeconds)) / repeats;
@@ -267,7 +267,7 @@ async function dispatchSeconds(device: Device, roundSeconds: number): Promise<nu
   const prepared = await prepare(device, [kernelRun('add', 1, { ...FULL_EFFORT.layer, hidden: 4 })]);
   const many = (count: number): Promise<number> =>
     typical(() => {
-      prepared.record(0, 1, count);
+      prepared.record(count);
       return device.idle();
     }, roundSeconds);
   const [few, all] = [await many(1), await many(1 + DISPATCHES.most)];

@@ -37,7 +37,7 @@ export function prepareLayer(
 
 /** So many layers in one submit on every device that one is prepared on: until all are done and the host knows. */
 export async function runLayers(layer: readonly Prepared[], layers = 1): Promise<void> {
-  for (const { kernels, record } of layer) record(0, kernels, layers);
+  for (const { record } of layer) record(layers);
   await Promise.all(layer.map(({ device }) => device.idle()));
 }
 

@@ -7,8 +7,8 @@ import type { BoundKernel, Device, DeviceBuffer } from './device.js';
 /** Kernels with their operands, ready on a device. */
 export interface Prepared {
   readonly device: Device;
-  /** Records some of them, in order. */
-  readonly record: (first: number, end: number, repeats: number) => void;
+  /** Records all of them so many times, in order. */
+  readonly record: (repeats: number) => void;
   readonly kernels: number;
   readonly flops: number;
   readonly free: () => void;
@@ -49,10 +49,10 @@ export async function prepare(device: Device, runs: readonly KernelRun[]): Promi
     device,
     kernels: runs.length,
     flops: runs.reduce((sum, { work }) => sum + work.flops, 0),
-    record: (first, end, repeats) =>
+    record: (repeats) =>
       device.record((commands) => {
         for (let i = 0; i < repeats; i++)
-          for (const { run, variant, bound } of ready.slice(first, end))
+          for (const { run, variant, bound } of ready)
             commands.dispatch(bound, Uint32Array.from(run.immediates), variant.grid(run.rows));
       }),
     free: () => buffers.forEach((each) => device.free(each)),
