@@ -5,6 +5,7 @@ import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
+import { sharesPipeline } from '../../runtime/clock/virtual-engines.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import {
   expectsOfRuns,
@@ -127,6 +128,11 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       workload = { name: requests.name, requests: requests.requests.length };
       err(terminal, describeWorkload(workload));
     }
+    if (options.with?.includes('virtual-engines') && !sharesPipeline(compiled.plan))
+      err(
+        terminal,
+        `plan ${compiled.plan.name} has no pipeline of one stage: virtual-engines changes nothing`,
+      );
     simulated.push(simulateOne(compiled, requests, options, work, terminal));
   }
   printFigures(simulated, workload!, options, terminal);

@@ -206,6 +206,30 @@ plan deep for clerk on workstation {
     expect(figures(again)).toEqual(figures(own));
   });
 
+  it('says of which plans virtual engines change nothing', async () => {
+    const file = join(folder, 'some-pipelines.plan');
+    writeFileSync(
+      file,
+      `import { workstation } from "std/local"
+model m { layers: 4, hidden: 64, heads: 8, kv_heads: 4, ffn: 96, vocab: 100, context: 128, weights: f32 }
+workload w { requests: 2, prompt: 20 tokens, output: 3 tokens }
+plan deep for m on workstation { stage serve: prefill + decode on gpu { mesh (pp: 4) } }
+plan wide for m on workstation { stage serve: prefill + decode on gpu { mesh (tp: 4) } }
+plan both for m on workstation {
+  stage prefill on gpu { mesh (pp: 4) }
+  stage decode on gpu { mesh (tp: 4) }
+  flow requests -> prefill -> decode -> results
+}
+`,
+    );
+    const run = await runInProcess('simulate', file, '--with', 'virtual-engines');
+    expect(run.status).toBe(0);
+    const named = [...run.err.matchAll(/^plan (\w+) has no pipeline of one stage: /gm)].map(
+      ([, name]) => name,
+    );
+    expect(named).toEqual(['wide', 'both']);
+  });
+
   it('shares what prompts have in common as the run did', async () => {
     const line = (tokens: number, prefix: number) =>
       `{"prompt_tokens": ${tokens}, "output_tokens": 20, "prefix_tokens": ${prefix}}\n`;
