@@ -214,7 +214,12 @@ function describeSearch(
     `batch ${sizes.batchRequests.join(', ')}`,
     ...(caps === undefined ? [] : [`host KV ${caps}`]),
   ].join('; ');
-  const walkedSizes = walked.map((size) => SIZE_NAMES[size]).join(', ');
+  const around = walked.filter((size) => size !== 'hostKvBytes').map((size) => SIZE_NAMES[size]);
+  const capped = walked.includes('hostKvBytes') && (sizes.hostKvBytes?.length ?? 0) > 1;
+  const ways = [
+    ...(around.length === 0 ? [] : [`around the best alone: ${around.join(', ')}`]),
+    ...(capped ? [`with the most ${SIZE_NAMES.hostKvBytes} alone`] : []),
+  ].join('; ');
   const unseen = candidates - decided(counts) + (interrupted ? otherSizes : 0);
   const became = [
     [unfit, 'do not fit'],
@@ -230,9 +235,7 @@ function describeSearch(
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
-    ...(otherSizes === 0 || interrupted
-      ? []
-      : [`tried around the best alone: ${walkedSizes}; --exhaustive tries every combination`]),
+    ...(otherSizes === 0 || interrupted ? [] : [`tried ${ways}; --exhaustive tries every combination`]),
     ...(interrupted ? ['interrupted: these are the best so far'] : []),
   ];
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeTuned, tunedReport, type Searched } from '../../cli/tune-report.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
+import { SIZES } from '../../runtime/tune/size-walk.js';
 import { tune } from '../../runtime/tune/tune.js';
 import { makePlan } from '../compiler/support/make-plan.js';
 
@@ -40,5 +41,19 @@ describe('the report of a search', () => {
     expect(line).toMatch(/^simulated to the end as well; /);
     for (const row of [second, third]) expect(row).toMatch(/ static .* ms .* 0$/);
     expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
+  });
+
+  it('says which sizes were not tried with every mesh', () => {
+    const some = { ...result, counts: { ...result.counts, otherSizes: 3 } };
+    const told = (of: Partial<Searched>): string | undefined =>
+      describeTuned(some, { ...searched, ...of }, 3)
+        .split('\n')
+        .find((line) => line.startsWith('tried '));
+    const caps = { ...sizes, hostKvBytes: [2e9, 1e9] };
+    const rest = '--exhaustive tries every combination';
+    const around = 'tried around the best alone: microbatch, batch';
+    expect(told({ walked: SIZES })).toBe(`${around}; ${rest}`);
+    expect(told({ walked: SIZES, sizes: caps })).toBe(`${around}; with the most host KV alone; ${rest}`);
+    expect(told({ walked: ['hostKvBytes'], sizes: caps })).toBe(`tried with the most host KV alone; ${rest}`);
   });
 });
