@@ -35,6 +35,7 @@ export async function runDemo({ terminal }: CommandContext, options: DemoOptions
     runPlan(
       {
         graph,
+        planPath: DEMO_PLAN_FILE,
         requestsPath: DEMO_REQUESTS,
         resultsPath: options.out,
         start: 'overwrite',

@@ -35,6 +35,8 @@ export interface PlanRun {
 
 export interface PlanRunOptions {
   readonly graph: RuntimeGraph;
+  /** The file that the graph comes from. */
+  readonly planPath?: string;
   readonly requestsPath: string;
   readonly resultsPath: string;
   /** What becomes of results that are there already. */

@@ -52,6 +52,7 @@ export async function runRequests(
     runPlan(
       {
         graph,
+        planPath: file,
         requestsPath: options.requests,
         resultsPath: options.out,
         start: options.resume ? 'resume' : options.overwrite ? 'overwrite' : 'new',

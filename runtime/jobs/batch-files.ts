@@ -10,6 +10,8 @@ import { journalPath } from './batch-start.js';
 import { countRequests } from './request-lines.js';
 
 export interface BatchFiles {
+  /** What the run is made of: a plan file, or a compiled graph. */
+  readonly planPath?: string;
   readonly requestsPath: string;
   readonly resultsPath: string;
   /** Written when the run ends. */
@@ -20,17 +22,21 @@ export interface BatchFiles {
 
 /**
  * How many requests the batch has; undefined for a stream, which can be read only once. Fails with FC0916 (requests),
- * FC0918 (results, summary) or FC0940 (a report that would take the place of another file).
+ * FC0918 (results, summary) or FC0940 (a report that would take the place of another file, or results that would of the
+ * plan).
  */
 export function checkBatchFiles(files: BatchFiles): number | undefined {
-  const { requestsPath, resultsPath, summaryPath, reportPaths = [] } = files;
+  const { planPath, requestsPath, resultsPath, summaryPath, reportPaths = [] } = files;
   const found = statSync(requestsPath, { throwIfNoEntry: false });
   const isStream = found !== undefined && !found.isFile() && !found.isDirectory();
   const count = isStream ? undefined : countRequests(requestsPath);
   refuseSameFile(requestsPath, resultsPath);
   refuseUnwritable('results', resultsPath);
   if (summaryPath !== undefined) refuseUnwritable('the summary', summaryPath);
+  const plan = planPath === undefined ? [] : [{ what: 'the plan', path: planPath }];
+  for (const path of [resultsPath, journalPath(resultsPath)]) refuseTaken(path, plan);
   const taken: NamedFile[] = [
+    ...plan,
     { what: 'the requests', path: requestsPath },
     { what: 'the results', path: resultsPath },
     { what: 'the journal of the results', path: journalPath(resultsPath) },
@@ -47,13 +53,13 @@ interface NamedFile {
   readonly path: string;
 }
 
-/** Fails with FC0940 when the report would take the place of one of the files. Devices and pipes take what comes. */
-function refuseTaken(report: string, taken: readonly NamedFile[]): void {
-  if (statSync(report, { throwIfNoEntry: false })?.isFile() === false) return;
+/** Fails with FC0940 when a file to write would take the place of one of the others. Devices and pipes take what comes. */
+function refuseTaken(written: string, taken: readonly NamedFile[]): void {
+  if (statSync(written, { throwIfNoEntry: false })?.isFile() === false) return;
   for (const { what, path } of taken) {
-    if (!isSameFile(report, path)) continue;
-    throw new RuntimeFailure('FC0940', `cannot write ${report}: it is the file of ${what}`, {
-      subject: report,
+    if (!isSameFile(written, path)) continue;
+    throw new RuntimeFailure('FC0940', `cannot write ${written}: it is the file of ${what}`, {
+      subject: written,
       help: 'give every file of the run a name of its own',
     });
   }

@@ -106,4 +106,20 @@ describe('a plan file that is read', () => {
     }
     expect(readFileSync(at('good.plan'), 'utf8')).toBe(PLAN);
   });
+
+  it.each([[['--overwrite', '--out']], [['--out', 'x', '--trace']], [['--out', 'x', '--summary']]])(
+    'is not written over by a run: %j',
+    async (options) => {
+      writeFileSync(at('requests.jsonl'), '{"custom_id": "a", "body": {"prompt": "x", "max_tokens": 1}}\n');
+      const named = options.map((each) => (each === 'x' ? at(each) : each));
+      const run = await runInProcess(
+        ...['run', at('good.plan'), '--requests', at('requests.jsonl')],
+        ...named,
+        at('good.plan'),
+      );
+      expect(run).toMatchObject({ status: 3, out: '' });
+      expect(run.err).toMatch(`cannot write ${at('good.plan')}: it is the file of the plan`);
+      expect(readFileSync(at('good.plan'), 'utf8')).toBe(PLAN);
+    },
+  );
 });

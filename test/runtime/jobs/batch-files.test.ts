@@ -34,6 +34,19 @@ describe('the files of a batch', () => {
     expect(() => checkBatchFiles({ requestsPath, resultsPath, summaryPath: path })).toThrow(refused);
   });
 
+  it('are refused where anything would take the place of the plan', () => {
+    const planPath = join(scratch, 'a.plan');
+    const journalled = join(scratch, 'b');
+    for (const path of [planPath, `${journalled}.journal`]) writeFileSync(path, '');
+    const files = { planPath, requestsPath, resultsPath };
+    const refused = failure('FC0940', 'it is the file of the plan');
+    for (const own of [
+      ...[{ resultsPath: planPath }, { reportPaths: [planPath] }, { summaryPath: planPath }],
+      { planPath: `${journalled}.journal`, resultsPath: journalled },
+    ])
+      expect(() => checkBatchFiles({ ...files, ...own })).toThrow(refused);
+  });
+
   it('are refused where two reports have one file, or two names of one', () => {
     const trace = join(scratch, 'trace.json');
     const files = { requestsPath, resultsPath, reportPaths: [trace, join(scratch, 'metrics.prom')] };
