@@ -1,6 +1,7 @@
 /** Files that commands write for people. */
 import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { isSameFile } from '../runtime/same-file.js';
 import { systemReason } from '../runtime/system-reason.js';
 
 /** Replaces the file; returns why that cannot be done, if so. */
@@ -24,8 +25,7 @@ export function whyUnwritable(path: string | undefined, reads?: string): string 
   if (path === undefined) return undefined;
   try {
     const found = statSync(path, { throwIfNoEntry: false });
-    const read = reads === undefined ? undefined : statSync(reads, { throwIfNoEntry: false });
-    if (found?.isFile() && read !== undefined && found.dev === read.dev && found.ino === read.ino)
+    if (found?.isFile() && reads !== undefined && isSameFile(path, reads))
       return `cannot write ${path}: it is what is read`;
     if (found === undefined) {
       // Behind a file there is nothing, which the system says of a path through it.

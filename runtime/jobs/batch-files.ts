@@ -2,9 +2,10 @@
  * The files of a batch, looked at before anything costly is opened: the requests must be readable, what is written
  * writable, and no file two of them at once. Leaves no trace: a results file is neither created nor emptied here.
  */
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
+import { isSameFile } from '../same-file.js';
 import { systemReason } from '../system-reason.js';
 import { journalPath } from './batch-start.js';
 import { countRequests } from './request-lines.js';
@@ -72,25 +73,6 @@ export function refuseSameFile(requests: string, results: string): void {
     subject: results,
     help: 'name another file with --out',
   });
-}
-
-function isSameFile(a: string, b: string): boolean {
-  return realPath(a) === realPath(b) || isSameInode(a, b);
-}
-
-/** A hard link, or another spelling where the file system does not tell upper case from lower. */
-function isSameInode(a: string, b: string): boolean {
-  const [first, second] = [a, b].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
-  if (!first?.isFile() || !second) return false;
-  return first.dev === second.dev && first.ino === second.ino;
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
 }
 
 function refuseUnwritable(what: string, path: string): void {
