@@ -5,7 +5,7 @@ import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
-import { sharesPipeline } from '../../runtime/clock/virtual-engines.js';
+import { engineCount } from '../../runtime/clock/virtual-engines.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import {
   expectsOfRuns,
@@ -128,7 +128,10 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
       workload = { name: requests.name, requests: requests.requests.length };
       err(terminal, describeWorkload(workload));
     }
-    if (options.with?.includes('virtual-engines') && !sharesPipeline(compiled.plan))
+    if (
+      options.with?.includes('virtual-engines') &&
+      engineCount(compiled.plan.stages.map(({ mesh }) => mesh.pp)) === 1
+    )
       err(
         terminal,
         `plan ${compiled.plan.name} has no pipeline of one stage: virtual-engines changes nothing`,

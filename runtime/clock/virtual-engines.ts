@@ -2,20 +2,18 @@
  * Virtual engines: a pipeline whose microbatches have sequences and KV pages of their own. Each is a scheduler with an
  * equal part of pages and batch and one step in flight; all of them share the devices.
  */
-import type { Plan } from '../../compiler/plan/plan.js';
 import type { SchedulerConfig } from '../scheduler/types.js';
 
-/** Whether a plan has a pipeline that such engines could share: one stage, and that more than one device deep. */
-export function sharesPipeline({ stages }: Pick<Plan, 'stages'>): boolean {
-  return stages.length === 1 && stages[0]!.mesh.pp > 1;
+/** How many such engines stages of these depths have: one where no pipeline of a single stage can be shared. */
+export function engineCount(depths: readonly number[]): number {
+  return depths.length === 1 ? depths[0]! : 1;
 }
 
 /** The configs of the schedulers that share a pipeline of this depth; the config itself where there is only one. */
 export function virtualEngines(config: SchedulerConfig): readonly SchedulerConfig[] {
   const [stage] = config.stages;
-  const alone = config.stages.length === 1 && stage !== undefined;
-  const parts = alone ? stage.depth : 1;
-  if (!alone || parts === 1) return [config];
+  const parts = engineCount(config.stages.map(({ depth }) => depth));
+  if (stage === undefined || parts === 1) return [config];
   const share = (count: number): number => Math.max(1, Math.floor(count / parts));
   const part: SchedulerConfig = {
     ...config,
