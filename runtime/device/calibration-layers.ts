@@ -41,6 +41,12 @@ export async function runLayers(layer: readonly Prepared[], layers = 1): Promise
   await Promise.all(layer.map(({ device }) => device.idle()));
 }
 
+async function secondsOf(layer: readonly Prepared[], layers: number): Promise<number> {
+  const began = performance.now();
+  await runLayers(layer, layers);
+  return (performance.now() - began) / 1000;
+}
+
 /** Seconds of many layers on all of the devices at once. */
 export function measureTogether(layer: readonly Prepared[], roundSeconds: number): Promise<number> {
   return typical(() => runLayers(layer, MANY_LAYERS), roundSeconds);
@@ -51,13 +57,10 @@ export function measureTogether(layer: readonly Prepared[], roundSeconds: number
  * quicker, now slower.
  */
 export async function measureKept(layer: readonly Prepared[], roundSeconds: number): Promise<number> {
-  const round = async (): Promise<readonly number[]> => {
-    const began = performance.now();
-    await runLayers(layer.slice(0, 1), MANY_LAYERS);
-    const between = performance.now();
-    await runLayers(layer, MANY_LAYERS);
-    return [between - began, performance.now() - between];
-  };
+  const round = async (): Promise<readonly number[]> => [
+    await secondsOf(layer.slice(0, 1), MANY_LAYERS),
+    await secondsOf(layer, MANY_LAYERS),
+  ];
   const [alone, together] = await typicalParts(round, roundSeconds);
   return Math.min(1, alone! / together!);
 }
@@ -67,12 +70,10 @@ export async function measureKept(layer: readonly Prepared[], roundSeconds: numb
  * begins, and until the host knows that the last has ended. What it takes with many layers and with one shows them apart.
  */
 export async function measureSubmit(layer: Prepared, roundSeconds: number): Promise<number> {
-  const timed = async (layers: number): Promise<number> => {
-    const began = performance.now();
-    await runLayers([layer], layers);
-    return (performance.now() - began) / 1000;
-  };
-  const round = async (): Promise<readonly number[]> => [await timed(1), await timed(MANY_LAYERS)];
+  const round = async (): Promise<readonly number[]> => [
+    await secondsOf([layer], 1),
+    await secondsOf([layer], MANY_LAYERS),
+  ];
   const [one, many] = await typicalParts(round, roundSeconds);
   return Math.max(0, one! - (many! - one!) / (MANY_LAYERS - 1));
 }

@@ -204,17 +204,16 @@ export function* searchInParts(
   const ready: Compiled[] = [];
   /** Compiled too, of which one of those under way may show that they need not be tried. */
   const deferred: Compiled[] = [];
-  /** Of those that were tried: however trials end, of equals the first goes first. */
-  const places = new Map<Candidate, number>();
-  const estimates = new Map<Candidate, number>();
+  const tried = new Map<Candidate, Pick<Bounded, 'index' | 'estimate'>>();
+  /** However trials end, of equals the first goes first. */
   const inRank = (a: Tuned, b: Tuned): number =>
-    figure(goal, a) - figure(goal, b) || places.get(a.candidate)! - places.get(b.candidate)!;
+    figure(goal, a) - figure(goal, b) || tried.get(a.candidate)!.index - tried.get(b.candidate)!.index;
   const exceptDecode = exceptBatch();
   /** Whether it is the best so far with another batch of decode, and no quicker by its estimate. */
   const gainsNothing = ({ candidate, estimate }: Bounded): boolean => {
     const best = ranked[0]?.candidate;
     if (best === undefined || exceptDecode(candidate) !== exceptDecode(best)) return false;
-    return estimate >= estimates.get(best)! * (1 - LEAST_GAIN);
+    return estimate >= tried.get(best)!.estimate * (1 - LEAST_GAIN);
   };
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
@@ -292,9 +291,8 @@ export function* searchInParts(
     } else if (unreached.mayCover(next)) deferred.push(next);
     else {
       underWay++;
-      const { candidate, index, bound, compiled } = next;
-      places.set(candidate, index);
-      estimates.set(candidate, next.estimate);
+      const { candidate, index, estimate, bound, compiled } = next;
+      tried.set(candidate, { index, estimate });
       const trial = { candidate, plan: compiled.plan, runtime: compiled.runtime(), bound, by: by(next) };
       unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
