@@ -66,46 +66,48 @@ describe('a file to write', () => {
   });
 });
 
+/** Commands that write the file whose name comes last, and how they begin to say that they cannot. */
+const WRITERS: readonly [args: readonly string[], prefix: string][] = [
+  [['simulate', 'good.plan', '--html'], 'error: '],
+  [['simulate', 'good.plan', '--trace'], 'error[FC0940]: '],
+  [['graph', 'good.plan', '--format', 'svg', '--out'], 'error: '],
+  [['compile', 'good.plan', '-o'], 'error: '],
+];
+
 describe('before the long work', () => {
-  it.each([
-    [['simulate', 'good.plan', '--html'], 'error: '],
-    [['simulate', 'good.plan', '--trace'], 'error[FC0940]: '],
-    [['graph', 'good.plan', '--format', 'svg', '--out'], 'error: '],
-    [['compile', 'good.plan', '-o'], 'error: '],
-    [['devices', '--calibrate', '-o'], 'error: '],
-  ])('it is refused: %j', async (args, prefix) => {
-    const before = readdirSync(folder);
-    for (const [name, why] of [
-      ['absent/x', 'no such file or directory'],
-      ['folder', 'illegal operation on a directory'],
-    ] as const) {
-      const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
-      const run = await runInProcess(...command, at(name));
-      // Nothing else is said either: what a command says of its work comes later.
-      expect(run).toEqual({ status: 3, out: '', err: `${prefix}cannot write ${at(name)}: ${why}\n` });
-    }
-    expect(readdirSync(folder)).toEqual(before);
-  });
+  it.each([...WRITERS, [['devices', '--calibrate', '-o'], 'error: ']])(
+    'it is refused: %j',
+    async (args, prefix) => {
+      const before = readdirSync(folder);
+      for (const [name, why] of [
+        ['absent/x', 'no such file or directory'],
+        ['folder', 'illegal operation on a directory'],
+      ] as const) {
+        const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
+        const run = await runInProcess(...command, at(name));
+        // Nothing else is said either: what a command says of its work comes later.
+        expect(run).toEqual({ status: 3, out: '', err: `${prefix}cannot write ${at(name)}: ${why}\n` });
+      }
+      expect(readdirSync(folder)).toEqual(before);
+    },
+  );
 });
 
 describe('a plan file that is read', () => {
-  it.each([
-    [['simulate', 'good.plan', '--html'], 'error: '],
-    [['simulate', 'good.plan', '--trace'], 'error[FC0940]: '],
-    [['graph', 'good.plan', '--format', 'svg', '--out'], 'error: '],
-    [['compile', 'good.plan', '-o'], 'error: '],
-    [['devices', '--calibrate', '--like', 'good.plan', '-o'], 'error: '],
-  ])('is not written over: %j', async (args, prefix) => {
-    rmSync(at('same.plan'), { force: true });
-    symlinkSync(at('good.plan'), at('same.plan'));
-    for (const name of ['good.plan', 'same.plan']) {
-      const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
-      const run = await runInProcess(...command, at(name));
-      const err = `${prefix}cannot write ${at(name)}: it is what is read\n`;
-      expect(run).toEqual({ status: 3, out: '', err });
-    }
-    expect(readFileSync(at('good.plan'), 'utf8')).toBe(PLAN);
-  });
+  it.each([...WRITERS, [['devices', '--calibrate', '--like', 'good.plan', '-o'], 'error: ']])(
+    'is not written over: %j',
+    async (args, prefix) => {
+      rmSync(at('same.plan'), { force: true });
+      symlinkSync(at('good.plan'), at('same.plan'));
+      for (const name of ['good.plan', 'same.plan']) {
+        const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
+        const run = await runInProcess(...command, at(name));
+        const err = `${prefix}cannot write ${at(name)}: it is what is read\n`;
+        expect(run).toEqual({ status: 3, out: '', err });
+      }
+      expect(readFileSync(at('good.plan'), 'utf8')).toBe(PLAN);
+    },
+  );
 
   it.each([[['--overwrite', '--out']], [['--out', 'x', '--trace']], [['--out', 'x', '--summary']]])(
     'is not written over by a run: %j',
