@@ -15,8 +15,8 @@ export interface ClockDevices {
   /** Calls back when all of a step in parts has been handed over. */
   readonly whenHandedOver: (work: DeviceWork, handedOver: () => void) => void;
   /**
-   * Calls back when devices are through with a step that would be at its end now if nothing had held it up. They are
-   * free then.
+   * Calls back when all devices are through with a step that would be at its end now if nothing had held it up. Each is
+   * free as soon as it is itself.
    */
   readonly whenThrough: (work: DeviceWork, through: () => void) => void;
   /**
@@ -251,15 +251,14 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     }
     if (next !== undefined) for (const each of next) start(each);
   };
-  /** Of the moves that came between parts of a step, what they took nothing from it. */
-  const countBeside = ({ devices, start: from }: DeviceWork, { late, moves }: StepCourse): void => {
-    const lost = Math.max(0, latest(late)!);
-    for (const device of devices) {
-      let moved = 0;
-      for (const { device: own, start: begin, end } of moves)
-        if (own === device) moved += Math.max(0, Math.min(end, now()) - Math.max(begin, from));
-      stateOf(device).beside += Math.max(0, moved - lost);
-    }
+  /** Of the moves that came between parts of a step on a device, what they took nothing from it. */
+  const countBeside = ({ devices, start: from, course }: DeviceWork, place: number): void => {
+    const device = devices[place]!;
+    const { late, moves } = course!;
+    let moved = 0;
+    for (const { device: own, start: begin, end } of moves)
+      if (own === device) moved += Math.max(0, Math.min(end, now()) - Math.max(begin, from));
+    stateOf(device).beside += Math.max(0, moved - Math.max(0, late[place]!));
   };
   /** Calls back at a time that may turn out to be later while that is waited for. */
   const whenCome = (work: DeviceWork, timeNow: () => number | undefined, come: () => void): void => {
@@ -291,15 +290,26 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
         return;
       }
       const end = now();
-      const timeNow = (): number | undefined => {
-        const most = latest(courseOf(work).late);
-        return most === undefined ? undefined : end + Math.max(0, most);
+      let left = work.devices.length;
+      /** Ranks wait for each other up to the last exchange, and for nobody behind it. */
+      const endOf = (place: number): number | undefined => {
+        const { run, runs, late } = courseOf(work);
+        const own = run === runs.handed.length ? late[place] : latest(late);
+        return own === undefined ? undefined : end + Math.max(0, own);
       };
-      whenCome(work, timeNow, () => {
-        countBeside(work, work.course!);
-        over(work);
-        through();
-      });
+      for (const [place, device] of work.devices.entries())
+        whenCome(
+          work,
+          () => endOf(place),
+          () => {
+            countBeside(work, place);
+            endWork(device);
+            work.over = --left === 0;
+            const next = remove(work, device);
+            if (next !== undefined) start(next);
+            if (work.over) through();
+          },
+        );
     },
     movePages(device, begin) {
       const state = stateOf(device);

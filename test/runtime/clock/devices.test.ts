@@ -42,3 +42,36 @@ it('wait for it as long as it takes, also where others slow it on a processor th
     ]),
   ).toBe(7);
 });
+
+it('keep none but their own device from what comes behind the step', () => {
+  const clock = createVirtualClock();
+  const devices = createClockDevices(clock);
+  const runs = { ends: [4, 9], handed: [6], exchanged: [true], lastSubmit: 0 };
+  const told: [string, number][] = [];
+  devices.run([0, 1], {
+    inParts: () => ({ runs, timeOf: (seconds) => seconds }),
+    begin: (work) => clock.at(9, () => devices.whenThrough(work, () => told.push(['step', clock.now()]))),
+  });
+  // Behind the first run, and 3 s into the second one.
+  clock.at(1, () =>
+    devices.movePages(0, (over) => {
+      clock.at(9, over);
+      return 9;
+    }),
+  );
+  clock.at(2, () => {
+    for (const device of [0, 1])
+      devices.run([device], {
+        inParts: undefined,
+        begin: () => told.push([`next on ${device}`, clock.now()]),
+      });
+  });
+  while (clock.advance());
+  expect(told).toEqual([
+    ['next on 1', 9],
+    ['next on 0', 12],
+    ['step', 12],
+  ]);
+  // Of the 5 s of the move 2 went beside the exchange.
+  expect([devices.beside(0), devices.beside(1)]).toEqual([2, 0]);
+});
