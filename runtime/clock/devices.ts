@@ -30,15 +30,18 @@ export interface ClockDevices {
   readonly occupied: (device: number) => number;
   /** Seconds so far in which a page move went beside a step that was at an exchange, or waited for other devices. */
   readonly beside: (device: number) => number;
+  /** Whether a step that has been given out has yet to leave the device. */
+  readonly isBusy: (device: number) => boolean;
+  /** Has a listener told when a device gets to be busy. */
+  readonly onBusy: (listener: (device: number) => void) => void;
   /** A step that will pass these devices has been given out. */
   readonly enter: (devices: readonly number[]) => void;
   /** All of it has been handed to them. */
   readonly leave: (devices: readonly number[]) => void;
-  /**
-   * Calls back when every step given out so far has been handed to the device and it is done with all that it was given
-   * by then: at once if nothing is under way.
-   */
+  /** Calls back when every step given out so far has been handed to the device: at once if none is under way. */
   readonly whenCleared: (device: number, cleared: () => void) => void;
+  /** Calls back when the device is done with all that it has been given: at once if nothing is under way. */
+  readonly whenIdle: (device: number, idle: () => void) => void;
 }
 
 interface Waiting {
@@ -76,6 +79,7 @@ const ROUNDING = 1e-12;
 export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { now } = clock;
   const states: DeviceState[] = [];
+  const listeners: ((device: number) => void)[] = [];
   const stateOf = (device: number): DeviceState =>
     (states[device] ??= {
       queue: [],
@@ -341,8 +345,11 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       return worked + (underWay === 0 ? 0 : now() - since);
     },
     beside: (device) => stateOf(device).beside,
+    isBusy: (device) => stateOf(device).inside > 0,
+    onBusy: (listener) => void listeners.push(listener),
     enter(devices) {
-      for (const device of devices) stateOf(device).inside++;
+      for (const device of devices)
+        if (stateOf(device).inside++ === 0) for (const listener of listeners) listener(device);
     },
     leave(devices) {
       for (const device of devices) {
@@ -357,13 +364,15 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     },
     whenCleared(device, cleared) {
       const { inside, waiting } = stateOf(device);
+      if (inside === 0) cleared();
+      else waiting.push({ left: inside, cleared });
+    },
+    whenIdle(device, idle) {
       const come = (moment: DeviceWork): void => {
         over(moment);
-        cleared();
+        idle();
       };
-      const wait = (): void => add(queued('moment', [device], come, undefined));
-      if (inside === 0) wait();
-      else waiting.push({ left: inside, cleared: wait });
+      add(queued('moment', [device], come, undefined));
     },
   };
 }

@@ -3,23 +3,17 @@
  * queue per device a move also keeps kernels waiting; with copy engines it does not.
  *
  * A move out is done when the pages are with the host. A move in is done for the host when it has written them to where the
- * device's queue takes them from: what is given to the device from then on finds them, whenever the queue gets there. It
- * gets ahead of the device by no more than the pace of writes allows. Moves that are asked for at the same moment go
- * together, in chunks of which each arrives as a whole.
+ * device's queue takes them from: what is given to the device from then on finds them, whenever the queue gets there. Moves
+ * that are asked for at the same moment go together. How they get into the queue is in `page-turns.ts`.
  */
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { groupHosts } from './group-hosts.js';
-import { chunkPages, WINDOW_BYTES } from '../kv/move-sizes.js';
+import { chunkPages, readsBesideSteps } from '../kv/move-sizes.js';
 import { pageOwners } from '../kv/page-owners.js';
-import type { ClockDevices } from './devices.js';
-import type { Lanes } from './lanes.js';
-import type { VirtualClock } from './virtual-clock.js';
-
-/** Bytes that the host writes ahead of a device: up to two windows. */
-const MOST_AHEAD = 2 * WINDOW_BYTES;
+import { createPageTurns, type TurnsContext } from './page-turns.js';
 
 export interface PageMove {
   readonly pool: string;
@@ -28,13 +22,9 @@ export interface PageMove {
   readonly direction: 'out' | 'in';
 }
 
-export interface PageSpan {
+/** A rank's part of a move that the host is done with now. */
+export interface PageAnswer {
   readonly device: number;
-  /** When its part of a joint move began, and when the last byte of it was there. */
-  readonly start: number;
-  readonly end: number;
-  /** When the host was done with it. */
-  readonly answered: number;
   readonly bytes: number;
 }
 
@@ -47,19 +37,18 @@ export interface SpillMove {
 export interface ClockPages {
   /** Moves whole pages between host and disk from a time on; says when the last byte is there and how many went. */
   readonly spill: (move: SpillMove, ready: number) => { readonly end: number; readonly bytes: number };
-  /** Moves pages; tells of each rank that begins, calls back when all are done, and returns how many bytes that moves. */
-  readonly move: (move: PageMove, onSpan: (span: PageSpan) => void, done: () => void) => number;
+  /** Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves. */
+  readonly move: (move: PageMove, onAnswer: (answer: PageAnswer) => void, done: () => void) => number;
+  /** Seconds of its queue that a device has had for moves. */
+  readonly seconds: (device: number) => number;
 }
 
 export function clockPages(
   graph: RuntimeGraph,
-  plan: Plan,
-  lanes: Lanes,
-  devices: ClockDevices,
-  clock: VirtualClock,
-  copyEngines: boolean,
+  { topology }: Plan,
+  context: Omit<TurnsContext, 'readsBesideSteps'>,
 ): ClockPages {
-  const { topology } = plan;
+  const { clock, lanes } = context;
   const { roads } = lanes;
   const tier = graph.hostTier?.name;
   const hostOf = groupHosts(topology, (group) =>
@@ -75,45 +64,37 @@ export function clockPages(
       return [pool.id, { out: moversOf(pool, 'out', road), in: moversOf(pool, 'in', road) }] as const;
     }),
   );
-  /** Bytes by device that the host has written, or is about to, and that are not there yet. */
-  const written: number[] = [];
+  const chunks = largestChunks(graph);
+  const turns = createPageTurns({
+    ...context,
+    readsBesideSteps: (device) => readsBesideSteps(chunks.get(device)!),
+  });
   /** Moves what a rank has been asked for at this moment: together, as on devices. */
-  const start = (mover: PoolMover, direction: PageMove['direction']): void => {
-    const { device, pageBytes, chunkPages, road } = mover;
+  const start = (
+    { device, pageBytes, chunkPages, road, ...mover }: PoolMover,
+    direction: PageMove['direction'],
+  ): void => {
     const asked = mover.asked.splice(0);
-    const all = asked.reduce((sum, { pages }) => sum + pages, 0);
-    const ahead = direction === 'in' && !copyEngines;
-    if (ahead) written[device] = (written[device] ?? 0) + all * pageBytes;
-    const mostAhead = ahead ? MOST_AHEAD / pageBytes : 0;
-    const atOnce = ahead && written[device]! <= MOST_AHEAD;
-    const now = clock.now();
-    const travel = (over: () => void): number => {
-      const begun = clock.now();
-      const { end } = lanes.transfer(road, all * pageBytes, begun);
-      const when = (pages: number): number => (pages < all ? begun + (pages / all) * (end - begun) : end);
-      const last: Asked[] = [];
-      let moved = 0;
-      for (const each of asked) {
-        const first = moved;
-        moved += each.pages;
-        const chunks = Math.ceil(moved / chunkPages) * chunkPages;
-        const answered = atOnce ? now : when(Math.max(0, chunks - mostAhead));
-        const bytes = each.pages * pageBytes;
-        each.onSpan({ device, start: when(first), end: when(moved), answered, bytes });
-        if (atOnce) continue;
-        if (answered === end) last.push(each);
-        else clock.at(answered, each.answer);
-      }
-      clock.at(end, () => {
-        if (ahead) written[device]! -= all * pageBytes;
-        over();
-        for (const { answer } of last) answer();
-      });
-      return end;
-    };
-    if (copyEngines) travel(() => undefined);
-    else devices.movePages(device, travel);
-    if (atOnce) for (const { answer } of asked) answer();
+    let pages = 0;
+    const parts = asked.map((each) => (pages += each.pages));
+    let next = 0;
+    turns[direction]({
+      device,
+      road,
+      pageBytes,
+      chunkPages,
+      pages,
+      parts,
+      gone(upTo, timeOf) {
+        for (; next < asked.length && parts[next]! <= upTo; next++) {
+          const { pages: own, answer } = asked[next]!;
+          const time = timeOf(parts[next]!);
+          const tell = (): void => answer({ device, bytes: own * pageBytes });
+          if (time > clock.now()) clock.at(time, tell);
+          else tell();
+        }
+      },
+    });
   };
   // Where every node has tiers of its own, those of the first stand for all.
   const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
@@ -127,27 +108,39 @@ export function clockPages(
       const road = roads.between(from!, to!);
       return { end: road === undefined ? ready : lanes.transfer(road, bytes, ready).end, bytes };
     },
-    move({ pool, replica, pages, direction }, onSpan, done) {
-      const moving = movers.get(pool)![direction].get(replica) ?? [];
+    move({ pool, replica, pages, direction }, onAnswer, done) {
+      const moving = pages === 0 ? [] : (movers.get(pool)![direction].get(replica) ?? []);
       let left = moving.length;
-      const answer = (): void => {
+      const answer = (each: PageAnswer): void => {
+        onAnswer(each);
         if (--left === 0) done();
       };
       if (left === 0) clock.at(clock.now(), done);
       for (const mover of moving) {
         if (mover.asked.length === 0) clock.at(clock.now(), () => start(mover, direction));
-        mover.asked.push({ pages, onSpan, answer });
+        mover.asked.push({ pages, answer });
       }
       return moving.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
     },
+    seconds: turns.seconds,
   };
+}
+
+/** Bytes of the largest chunk that each device moves. */
+function largestChunks({ pools }: RuntimeGraph): ReadonlyMap<number, number> {
+  const largest = new Map<number, number>();
+  for (const { pages, ranks } of pools)
+    for (const { device, pageBytes } of ranks) {
+      const bytes = Math.min(pages, chunkPages(pageBytes)) * pageBytes;
+      largest.set(device, Math.max(largest.get(device) ?? 0, bytes));
+    }
+  return largest;
 }
 
 /** A part of a move that one rank has. */
 interface Asked {
   readonly pages: number;
-  readonly onSpan: (span: PageSpan) => void;
-  readonly answer: () => void;
+  readonly answer: (answer: PageAnswer) => void;
 }
 
 /** A rank of a pool that moves its part of pages. */

@@ -142,11 +142,11 @@ export function createTransitions(
         };
         moves.set(device, state);
         underWay++;
-        devices.whenCleared(device, () => {
-          const begin = clock.now();
-          const { arrivals, end, spans } = moving.begin(device, begin);
+        const begin = (): void => {
+          const begun = clock.now();
+          const { arrivals, end, spans } = moving.begin(device, begun);
           onBegin(device, end, spans);
-          const waiting = { since: begin, occupied: devices.occupied(device) };
+          const waiting = { since: begun, occupied: devices.occupied(device) };
           Object.assign(state, { begun: true, arrivals, end, waiting });
           for (const resume of state.parked.splice(0)) resume();
           clock.at(end, () => {
@@ -154,6 +154,10 @@ export function createTransitions(
             endWaiting(device, state);
             if (--left === 0) done();
           });
+        };
+        devices.whenCleared(device, () => {
+          if (moving.isNear(device)) begin();
+          else devices.whenIdle(device, begin);
         });
       }
       if (left === 0) clock.at(clock.now(), done);

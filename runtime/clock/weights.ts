@@ -50,6 +50,8 @@ export interface ClockTransition {
   readonly bytes: number;
   /** Begins to bring near what a device will upload; the moves of the device begin later, and take what is there. */
   readonly prepare: (device: number) => void;
+  /** Whether all that the device brings in is near: its moves are then given to it at once, behind whatever it has. */
+  readonly isNear: (device: number) => boolean;
   /** Begins the moves of a device at a time and says when each layer is there, and when all are. */
   readonly begin: (
     device: number,
@@ -133,6 +135,14 @@ export function clockTransition(
         else clock.at(end, () => stage(index + 1));
       };
       stage(0);
+    },
+    isNear(device) {
+      const there = staged.get(device);
+      const isThere = ({ upload, receive }: LayerMoves, index: number): boolean => {
+        const near = there?.get(index);
+        return upload === (near?.bytes ?? 0) && (near?.end ?? 0) <= clock.now() && receive.size === 0;
+      };
+      return work.get(device)?.layers.every(isThere) ?? true;
     },
     begin(device, at) {
       const arrived = new Map<number | undefined, number>();

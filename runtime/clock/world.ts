@@ -106,7 +106,14 @@ export function createWorld(
   const residences = residencesOf(graph);
   const residenceOf = (stage: string): string => residences.get(stage)!.residence;
   const stages = new Map(graph.stages.map((stage) => [stage.name, stageGroups(stage, plan, routes, engine)]));
-  const pages = clockPages(graph, plan, lanes, devices, clock, engine.copyEngines);
+  let hostFree = 0;
+  const pages = clockPages(graph, plan, {
+    clock,
+    lanes,
+    devices,
+    copyEngines: engine.copyEngines,
+    afterSteps: (go) => clock.behind(Math.max(clock.now(), hostFree), go),
+  });
   const moveContext = { lanes, clock, room: stagingRoom(graph), fullReload: engine.fullReload };
   const transitions = createTransitions(clock, devices, (transition) =>
     clockTransition(graph, plan, transition, moveContext),
@@ -122,10 +129,8 @@ export function createWorld(
   const tallies = new Map<StageGroup, Tally>();
   const bytes = { allReduce: 0, allGather: 0, send: 0, kvOut: 0, kvIn: 0, kvSpilled: 0, kvFetched: 0 };
   const moving = { count: 0, seconds: 0, bytes: 0 };
-  const pageSeconds = new Map<number, number>();
   /** Since when the next transition of a group has been announced. */
   const announced = new Map<RuntimeTransition, number>();
-  let hostFree = 0;
   let last = 0;
 
   const tallyOf = (group: StageGroup): Tally => {
@@ -188,10 +193,7 @@ export function createWorld(
       const asked = clock.now();
       bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += pages.move(
         { pool, replica, direction, pages: moved.length },
-        ({ device, start, end, answered, bytes: own }) => {
-          trace?.pages(action, device, { start: asked, end: answered }, own);
-          if (!engine.copyEngines) pageSeconds.set(device, (pageSeconds.get(device) ?? 0) + end - start);
-        },
+        ({ device, bytes: own }) => trace?.pages(action, device, { start: asked, end: clock.now() }, own),
         done,
       );
     },
@@ -236,7 +238,7 @@ export function createWorld(
         bytes,
         devices: graph.devices.map(({ id, path, peak, budget }) => {
           const seconds = spent.get(id)!;
-          const moved = Math.max(0, (pageSeconds.get(id) ?? 0) - devices.beside(id));
+          const moved = Math.max(0, pages.seconds(id) - devices.beside(id));
           const span = devices.span(id) ?? { start: 0, end: 0 };
           const worked = Object.values(seconds).reduce((sum, each) => sum + each, moved);
           const exposedTransition = transitions.exposed(id, { start: 0, end: last });

@@ -22,7 +22,7 @@ import type { Pace } from '../exec/pace.js';
 import { ceilDiv, defineKernel, read, readWrite, subgroupSize } from '../kernels/wgsl.js';
 import { createGate } from './gate.js';
 import type { Gate } from './gate.js';
-import { CHUNK_PAGES, chunkPages } from './move-sizes.js';
+import { CHUNK_PAGES, chunkPages, READS, readsBesideSteps } from './move-sizes.js';
 import type { PageGroup } from './page-group.js';
 
 export interface PageMover {
@@ -62,17 +62,6 @@ interface Packing {
   readonly list: DeviceBuffer;
 }
 
-/**
- * Chunks of a device on their way to the host at once: one is copied out while another is packed. Few, as staging memory
- * that is used again and again is nearer to the processor.
- */
-const READS = 3;
-/**
- * The same while steps are given to the device as well: those that waited for their turn then would have it behind a step
- * each time. So many at most, and no more than take so many bytes at once of the device's staging memory, which it keeps.
- */
-const MOST_READS_BESIDE_STEPS = 64;
-const STAGING_BYTES = 256 * 1024 * 1024;
 /** A piece of this size is copied by a command of its own as fast as it would be packed. */
 const DIRECT_BYTES = 32 * 1024;
 /** Bytes a thread moves at a time, and those of a workgroup. */
@@ -121,12 +110,6 @@ export function moveBytes(groupPageBytes: readonly number[], pages: number): Mov
   const partBytes = groupPageBytes.reduce((sum, bytes) => sum + bytes, 0);
   const chunk = Math.min(pages, chunkPages(partBytes)) * partBytes;
   return { chunk, packing: packs(groupPageBytes) ? chunk : 0 };
-}
-
-/** Staging memory comes in powers of two. */
-function readsBesideSteps(chunkBytes: number): number {
-  const most = Math.floor(STAGING_BYTES / 2 ** Math.ceil(Math.log2(chunkBytes)));
-  return Math.max(READS, Math.min(MOST_READS_BESIDE_STEPS, most));
 }
 
 function packs(groupPageBytes: readonly number[]): boolean {

@@ -9,6 +9,7 @@ import type { Plan } from '../../../compiler/plan/plan.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { Simulation } from '../../../runtime/clock/simulation.js';
 import { createTimeline } from '../../../runtime/clock/timeline.js';
+import { withoutPeers } from '../../../runtime/engine/without-peers.js';
 import { openEngine } from '../../../runtime/engine/open.js';
 import type { Slice, TraceArgs, Tracer } from '../../../runtime/trace/tracer.js';
 import { makePlan, type PlanOptions, type StageOptions } from '../../compiler/support/make-plan.js';
@@ -18,7 +19,7 @@ import { virtualDevices } from '../support/virtual-devices.js';
 const KERNEL = 1e-3;
 const PAGES = 1e7;
 
-/** Nothing takes time but kernels and pages: weights come from other devices, at once. */
+/** Nothing takes time but kernels and pages: weights come from the host at once. */
 function timed(plan: Plan): Plan {
   const { topology } = plan;
   const devices = topology.devices.map((device) => ({
@@ -28,7 +29,7 @@ function timed(plan: Plan): Plan {
   const links = topology.links.map((link) => ({
     ...link,
     latency: 0,
-    bandwidth: link.to === 'host' ? PAGES : 1e30,
+    ...(link.to === 'host' ? { bandwidth: PAGES, weights: 1e30 } : { bandwidth: 1e30 }),
   }));
   return {
     ...plan,
@@ -110,7 +111,7 @@ function simulated(plan: Plan, prompts: readonly number[], newTokens: number): R
   const timeline = createTimeline();
   const requests = prompts.map((promptTokens) => ({ promptTokens, outputTokens: newTokens }));
   const engine = { ...FULCRUM_ENGINE, smallGemmLoss: false };
-  const { bytes } = simulate(runtime, plan, requests, { timeline, engine });
+  const { bytes } = simulate(withoutPeers(runtime), plan, requests, { timeline, engine });
   const slices = timeline.slices().map(({ lane, args = {}, ...slice }) => ({ ...lane, ...slice, args }));
   return { events: eventsOf(slices), bytes };
 }
@@ -213,6 +214,32 @@ it.each<[string, readonly number[], PlanOptions]>([
       stages: [
         { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 1024 },
         { name: 'decode', mesh: { tp: 4 }, devices: [2, 3, 4, 5], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'moves of more than the host writes ahead, beside steps',
+    LONG.map((length) => 40 * length),
+    {
+      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 8192 },
+      deviceMemory: 2 ** 33,
+      kv: { hostCapacity: 2 ** 33 },
+      stages: [
+        { name: 'prefill', mesh: {}, microbatchTokens: 4096 },
+        { name: 'decode', mesh: {}, devices: [1], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
+    'the same on devices that change stage',
+    LONG.map((length) => 40 * length),
+    {
+      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 8192 },
+      deviceMemory: 2 ** 33,
+      kv: { hostCapacity: 2 ** 33 },
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 4096 },
+        { name: 'decode', mesh: { tp: 2 }, batchRequests: 4 },
       ],
     },
   ],

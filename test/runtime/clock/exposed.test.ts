@@ -23,6 +23,7 @@ function waited(): Transitions {
   const transitions = createTransitions(clock, devices, () => ({
     bytes: 0,
     prepare: () => undefined,
+    isNear: () => true,
     begin: () => ({ arrivals: () => 5, end: 5, spans: [] }),
   }));
   clock.at(1, () =>

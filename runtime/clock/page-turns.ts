@@ -1,0 +1,284 @@
+/**
+ * How moves of KV pages get into the queue of their device: chunk by chunk, as the executor gives them to it.
+ *
+ * - *out*: so many chunks of a device are on their way at once, more while steps are given to it as well; the next one is
+ *   given to it when one of them is with the host (`runtime/kv/page-mover.ts`).
+ * - *in*: the host writes chunks until the device is two windows of bytes behind (`runtime/exec/pace.ts`).
+ *
+ * What else a device is given meanwhile comes in between. Chunks of a move that are given to it at one moment are one
+ * entry of its queue. With copy engines nothing waits in a queue, and a move goes as a whole.
+ */
+import type { Road } from '../../compiler/reshard/roads.js';
+import { READS, WINDOW_BYTES } from '../kv/move-sizes.js';
+import type { ClockDevices } from './devices.js';
+import type { Lanes } from './lanes.js';
+import type { VirtualClock } from './virtual-clock.js';
+
+/** Pages of one rank that are asked for at one moment. */
+export interface ChunkedMove {
+  readonly device: number;
+  readonly road: Road;
+  readonly pageBytes: number;
+  /** Pages that arrive together. */
+  readonly chunkPages: number;
+  readonly pages: number;
+  /** After how many pages the parts of it end that are waited for. */
+  readonly parts: readonly number[];
+  /**
+   * Called when it is known when the host will be done with the first `pages`, of which it was not before: `timeOf` so
+   * many of them, no earlier than now.
+   */
+  readonly gone: (pages: number, timeOf: (pages: number) => number) => void;
+}
+
+export interface PageTurns {
+  /** The host is done with pages when they are there. */
+  readonly out: (move: ChunkedMove) => void;
+  /** The host is done with pages when it has written them: what the device is given from then on finds them. */
+  readonly in: (move: ChunkedMove) => void;
+  /** Seconds of its queue that a device has had for moves. */
+  readonly seconds: (device: number) => number;
+}
+
+export interface TurnsContext {
+  readonly clock: VirtualClock;
+  readonly lanes: Lanes;
+  readonly devices: ClockDevices;
+  readonly copyEngines: boolean;
+  /** Calls back behind the steps that are given out by now. */
+  readonly afterSteps: (go: () => void) => void;
+  /** Chunks of a device on their way to the host at once while steps are given to it as well. */
+  readonly readsBesideSteps: (device: number) => number;
+}
+
+/** Chunks in the queue of a device. */
+interface Entry {
+  readonly pages: number;
+  readonly chunkPages: number;
+  /** When it begins and ends, once that is known. */
+  start: number;
+  end: number;
+}
+
+/** Something that will be over; whoever waits for it is called then. */
+interface Mark {
+  come: boolean;
+  readonly waiting: (() => void)[];
+}
+
+interface TurnState {
+  seconds: number;
+  /** On their way to the host. */
+  readonly entries: Entry[];
+  /** Moves out of which chunks wait, and how many pages of each do not. */
+  readonly waiting: { readonly move: ChunkedMove; given: number }[];
+  /** When the next chunk is to be given to the device. */
+  wake: number;
+  /** Bytes written since the last window, and when the device will be done with all up to that. */
+  window: number;
+  before: Mark | undefined;
+  /** Moves that the host is writing. */
+  writing: number;
+}
+
+/**
+ * The host writes a window of bytes at a time; of moves that have more than so many of them, as many parts: a simulation
+ * would have little else to do.
+ */
+const MOST_WINDOWS = 8;
+
+/** Times of chunks are sums of fractions. */
+const ROUNDING = 1e-9;
+
+function timeIn({ pages, start, end }: Entry, some: number): number {
+  return some < pages ? start + (some / pages) * (end - start) : end;
+}
+
+/** Chunks of an entry that are there. */
+function arrived({ pages, chunkPages, start, end }: Entry, now: number): number {
+  if (!(now > start)) return 0;
+  return Math.floor(((now - start) / (end - start)) * (pages / chunkPages) + ROUNDING);
+}
+
+export function createPageTurns({
+  clock,
+  lanes,
+  devices,
+  copyEngines,
+  afterSteps,
+  readsBesideSteps,
+}: TurnsContext): PageTurns {
+  const states: TurnState[] = [];
+  const stateOf = (device: number): TurnState =>
+    (states[device] ??= {
+      seconds: 0,
+      entries: [],
+      waiting: [],
+      wake: -1,
+      window: 0,
+      before: undefined,
+      writing: 0,
+    });
+  /** Carries pages of a move, and says from when to when. */
+  const carry = ({ road, pageBytes }: ChunkedMove, entry: Entry): void => {
+    entry.start = clock.now();
+    entry.end = lanes.transfer(road, entry.pages * pageBytes, entry.start).end;
+  };
+  const entryOf = ({ chunkPages }: ChunkedMove, pages: number): Entry => ({
+    pages,
+    chunkPages,
+    start: Infinity,
+    end: Infinity,
+  });
+  /** Puts an entry into the queue of the device. */
+  const give = (move: ChunkedMove, entry: Entry, begun: () => void, over: () => void): void => {
+    devices.movePages(move.device, (through) => {
+      carry(move, entry);
+      stateOf(move.device).seconds += entry.end - entry.start;
+      clock.at(entry.end, () => {
+        through();
+        over();
+      });
+      begun();
+      return entry.end;
+    });
+  };
+  const beside = (move: ChunkedMove): void => {
+    const entry = entryOf(move, move.pages);
+    carry(move, entry);
+    move.gone(move.pages, (pages) => timeIn(entry, inChunks(pages, move.chunkPages)));
+  };
+  const giveOut = (device: number): void => {
+    const state = stateOf(device);
+    const { entries, waiting } = state;
+    const now = clock.now();
+    let room = devices.isBusy(device) ? readsBesideSteps(device) : READS;
+    for (const entry of entries) room -= Math.ceil(entry.pages / entry.chunkPages) - arrived(entry, now);
+    while (room > 0 && waiting.length > 0) {
+      const first = waiting[0]!;
+      const { move, given } = first;
+      const pages = Math.min(move.pages - given, room * move.chunkPages);
+      room -= Math.ceil(pages / move.chunkPages);
+      first.given += pages;
+      if (first.given === move.pages) waiting.shift();
+      const entry = entryOf(move, pages);
+      entries.push(entry);
+      give(
+        move,
+        entry,
+        () => {
+          move.gone(given + pages, (some) => timeIn(entry, inChunks(some - given, move.chunkPages)));
+          giveNextOut(device);
+        },
+        () => {
+          entries.splice(entries.indexOf(entry), 1);
+          if (waiting.length > 0) giveOut(device);
+        },
+      );
+    }
+    giveNextOut(device);
+  };
+  /** Chunks that wait go on when the next of those under way is there. */
+  const giveNextOut = (device: number): void => {
+    const state = stateOf(device);
+    if (state.waiting.length === 0) return;
+    const first = state.entries[0];
+    if (first === undefined || first.end === Infinity) return;
+    const next = timeIn(first, (arrived(first, clock.now()) + 1) * first.chunkPages);
+    // At its end it makes room by itself.
+    if (next >= first.end || next === state.wake) return;
+    state.wake = next;
+    clock.at(next, () => giveOut(device));
+  };
+  devices.onBusy((device) => {
+    if ((states[device]?.waiting.length ?? 0) > 0) giveOut(device);
+  });
+  /**
+   * Writes a move from some page on.
+   *
+   * @param part the first that ends behind that page
+   * @param answers whether one ends with the chunk before, of which the scheduler is told now
+   */
+  const write = (move: ChunkedMove, from: number, part: number, answers: boolean): void => {
+    const { device, pages, pageBytes, chunkPages, parts } = move;
+    const state = stateOf(device);
+    const marks: { readonly pages: number; readonly mark: Mark }[] = [];
+    const windowBytes = Math.max(WINDOW_BYTES, (pages * pageBytes) / MOST_WINDOWS);
+    let [at, before] = [from, from];
+    let blocked: Mark | undefined;
+    // Behind a chunk the host does what else there is to do at this moment: steps, and other moves.
+    let stops = from === 0 || answers || state.writing > 1;
+    let ends = false;
+    for (let stopped = false; at < pages && !stopped;) {
+      before = at;
+      at = Math.min(at + chunkPages, pages);
+      ends = false;
+      for (; part < parts.length && parts[part]! <= at; part++) ends = true;
+      state.window += (at - before) * pageBytes;
+      if (state.window < windowBytes) {
+        stopped = stops;
+        stops = ends;
+        continue;
+      }
+      // It goes right on behind a window, unless the device is too far behind.
+      state.window = 0;
+      if (state.before?.come === false) blocked = state.before;
+      state.before = { come: false, waiting: [] };
+      marks.push({ pages: at - from, mark: state.before });
+      stopped = blocked !== undefined;
+      stops ||= ends;
+    }
+    const entry = entryOf(move, at - from);
+    const come = (mark: Mark): void => {
+      mark.come = true;
+      for (const go of mark.waiting) go();
+    };
+    give(
+      move,
+      entry,
+      () => {
+        for (const { pages: some, mark } of marks)
+          if (some < entry.pages) clock.at(timeIn(entry, some), () => come(mark));
+      },
+      () => {
+        const last = marks.at(-1);
+        if (last?.pages === entry.pages) come(last.mark);
+      },
+    );
+    const goOn = (): void => {
+      if (at < pages) {
+        write(move, at, part, ends);
+        return;
+      }
+      state.writing--;
+      move.gone(pages, clock.now);
+    };
+    if (at === pages && blocked === undefined) {
+      goOn();
+      return;
+    }
+    // It is done with the last chunk when it goes on.
+    move.gone(before, clock.now);
+    if (blocked !== undefined) blocked.waiting.push(goOn);
+    // What others are answered at this moment comes first, and the steps that follow from it.
+    else clock.behind(clock.now(), () => afterSteps(goOn));
+  };
+  return {
+    out(move) {
+      if (copyEngines) return beside(move);
+      stateOf(move.device).waiting.push({ move, given: 0 });
+      giveOut(move.device);
+    },
+    in(move) {
+      if (copyEngines) return beside(move);
+      stateOf(move.device).writing++;
+      write(move, 0, 0, false);
+    },
+    seconds: (device) => states[device]?.seconds ?? 0,
+  };
+}
+
+/** So many pages with the rest of the last one's chunk. */
+function inChunks(pages: number, chunkPages: number): number {
+  return Math.ceil(pages / chunkPages) * chunkPages;
+}
