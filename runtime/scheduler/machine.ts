@@ -12,7 +12,7 @@ import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
 import { createArrivalQueue } from './sequences.js';
 import type { ArrivalQueue, Place, Sequence } from './sequences.js';
-import type { Action, SchedulerConfig, SchedulerStage } from './types.js';
+import type { Action, SchedulerConfig, SchedulerStage, StepItem } from './types.js';
 
 export interface PoolReplica {
   readonly pool: string;
@@ -92,13 +92,7 @@ export type Pending =
   | {
       readonly kind: 'step';
       readonly lane: Lane;
-      readonly items: readonly {
-        readonly sequence: Sequence;
-        readonly start: number;
-        readonly count: number;
-        readonly sample: boolean;
-        readonly copyOf?: number;
-      }[];
+      readonly items: readonly StepItem[];
     }
   | {
       readonly kind: 'page_out';

@@ -16,12 +16,7 @@ import { holdsComputed } from './windows.js';
  * Makes sure the sequence has pages for its first `tokens` tokens. False when it must sit this step out: pages are on
  * their way out, or only older sequences and sequences in work hold any.
  */
-export function growTo(
-  machine: Machine,
-  sequence: Sequence,
-  tokens: number,
-  chosen: readonly { readonly sequence: Sequence }[],
-): boolean {
+export function growTo(machine: Machine, sequence: Sequence, tokens: number): boolean {
   const { pool } = sequence.lane!;
   while (sequence.pages.length < pagesFor(machine, tokens)) {
     const page = pool.pages.take(1);
@@ -30,7 +25,7 @@ export function growTo(
       continue;
     }
     if (pool.memory.leaving > 0 || (sequence.place === 'running' && isLent(pool))) return false;
-    const victim = youngestIdle(pool, new Set(chosen.map((row) => row.sequence)));
+    const victim = youngestIdle(pool);
     if (victim === undefined || victim.order <= sequence.order) return false;
     preempt(machine, victim, pool);
   }
@@ -42,14 +37,12 @@ function isLent(pool: PoolReplica): boolean {
   return pool.memory.pools.some((other) => other !== pool && other.residents.size > 0);
 }
 
-function youngestIdle(pool: PoolReplica, chosen: ReadonlySet<Sequence>): Sequence | undefined {
+function youngestIdle({ residents }: PoolReplica): Sequence | undefined {
   let youngest: Sequence | undefined;
-  for (const sequence of pool.residents) {
-    const idle =
-      (sequence.place === 'running' || sequence.place === 'prefill') &&
-      sequence.stepsInFlight === 0 &&
-      !chosen.has(sequence);
-    if (idle && (youngest === undefined || sequence.order > youngest.order)) youngest = sequence;
+  for (const sequence of residents) {
+    const { place, stepsInFlight, order } = sequence;
+    const idle = (place === 'running' || place === 'prefill') && stepsInFlight === 0;
+    if (idle && (youngest === undefined || order > youngest.order)) youngest = sequence;
   }
   return youngest;
 }

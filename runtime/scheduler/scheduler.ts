@@ -188,7 +188,8 @@ function finishStep(
   };
   step.lane.pipeline.inFlight--;
   step.lane.stage.group.stepsInFlight--;
-  for (const { sequence, start, count, sample, copyOf } of step.items) {
+  for (const { sequence: id, start, count, sample, copyOf } of step.items) {
+    const sequence = machine.sequences.get(id)!;
     if (copyOf !== undefined) step.lane.pool.pages.give([copyOf]);
     sequence.stepsInFlight--;
     sequence.computed = Math.max(sequence.computed, start + count);

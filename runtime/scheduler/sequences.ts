@@ -69,7 +69,7 @@ export interface Sequence {
   /** Stage whose decode batch it counts in. */
   batch: DecodeStage | undefined;
   stepsInFlight: number;
-  /** Id of its latest step: least recently stepped sequences go first. */
+  /** The higher, the later its latest step: least recently stepped sequences go first. */
   lastStep: number;
 }
 

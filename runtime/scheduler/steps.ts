@@ -21,12 +21,11 @@ import type { Sequence } from './sequences.js';
 import type { StepItem } from './types.js';
 import { giveUpUnseen, pagesToCome } from './windows.js';
 
-interface Row {
-  readonly sequence: Sequence;
-  readonly start: number;
-  readonly count: number;
-  readonly sample: boolean;
-  readonly copyOf?: number;
+/** The rows of a step, as far as they are found. */
+interface Batch {
+  /** Value of `lastStep` of its sequences. */
+  readonly step: number;
+  readonly items: StepItem[];
 }
 
 /**
@@ -60,41 +59,54 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
   const { free } = lane.pool.pages;
   const before = free();
   const holds = stage.group.leavingTo !== undefined || gathers(machine, stage);
-  const decode = stage.decodes && !holds ? decodeRows(machine, lane) : [];
-  const prefill = stage.prefills && lane.prefilling.length > 0 ? prefillRows(machine, lane, decode) : [];
-  const rows = prefill.length === 0 ? decode : [...decode, ...prefill];
-  if (rows.length === 0) return false;
-  const id = startAction(machine, { kind: 'step', lane, items: rows });
-  for (const { sequence, count } of rows) {
-    sequence.stepsInFlight++;
-    sequence.scheduled += count;
-    sequence.lastStep = id;
-  }
+  const batch: Batch = { step: machine.nextAction, items: [] };
+  if (stage.decodes && !holds) addDecodeRows(machine, lane, batch);
+  const { items } = batch;
+  const decoding = items.length;
+  if (stage.prefills && lane.prefilling.length > 0) addPrefillRows(machine, lane, batch);
+  if (items.length === 0) return false;
   // One more step of the same sequences takes room, if anything, and gives none: nothing that could not start before can
   // now, but for a switch where rules look at pages.
-  const isPlain = rows === decode && stage.group.steps > 0 && (!machine.hasTurns || free() === before);
+  const isPlain =
+    items.length === decoding && stage.group.steps > 0 && (!machine.hasTurns || free() === before);
   if (!isPlain) machine.changes++;
   lane.pipeline.inFlight++;
   stage.group.stepsInFlight++;
   stage.group.steps++;
   machine.out.push({
     kind: 'step',
-    id,
+    id: startAction(machine, { kind: 'step', lane, items }),
     stage: stage.config.name,
     replica: lane.replica,
-    items: rows.map((row) => itemOf(machine, row)),
+    items,
   });
   return true;
 }
 
-/** All pages of its sequence as a rule where there is no window, which are not copied then: batches are large, and steps many. */
-function itemOf(machine: Machine, { sequence, start, count, sample, copyOf }: Row): StepItem {
-  const firstPage = firstPageSeen(machine.config, start);
-  const end = pagesFor(machine, start + count);
+/**
+ * The next `count` tokens of a sequence, which is in work from now on: no further row of the step takes pages from it.
+ *
+ * @param copyOf as `StepItem` has it
+ */
+function addRow(
+  { config }: Machine,
+  { step, items }: Batch,
+  sequence: Sequence,
+  count: number,
+  sample: boolean,
+  copyOf?: number,
+): void {
+  const { id, scheduled: start } = sequence;
+  sequence.stepsInFlight++;
+  sequence.scheduled += count;
+  sequence.lastStep = step;
+  const firstPage = firstPageSeen(config, start);
+  const end = Math.ceil(sequence.scheduled / config.pageTokens);
+  // All pages of its sequence as a rule where there is no window, which are not copied then: batches are large, and steps many.
   const pages =
     firstPage === 0 && sequence.pages.length === end ? sequence.pages : sequence.pages.slice(firstPage, end);
-  const item = { sequence: sequence.id, start, count, sample, firstPage, pages };
-  return copyOf === undefined ? item : { ...item, copyOf };
+  const item = { sequence: id, start, count, sample, firstPage, pages };
+  items.push(copyOf === undefined ? item : { ...item, copyOf });
 }
 
 /**
@@ -111,19 +123,15 @@ function gathers({ counts }: Machine, { group, lanes, members, batchRequests, co
   return members < batchRequests && group.stepsInFlight + counts.paging_out > 0;
 }
 
-function decodeRows(machine: Machine, lane: Lane): Row[] {
+function addDecodeRows(machine: Machine, lane: Lane, batch: Batch): void {
   const { depth, maxTokens, maxSequences } = lane.stage.config;
   const size = Math.min(Math.ceil(lane.running.size / depth), maxTokens, maxSequences);
   if (size * depth < lane.running.size) lane.stage.reachedBatch = true;
-  const idle = idleOf(lane);
-  const rows: Row[] = [];
-  for (const sequence of idle) {
-    if (rows.length >= size) break;
-    const tokens = knownTokens(sequence);
-    if (sequence.place !== 'running' || !growTo(machine, sequence, tokens, rows)) continue;
-    rows.push({ sequence, start: tokens - 1, count: 1, sample: true });
+  for (const sequence of idleOf(lane)) {
+    if (batch.items.length >= size) return;
+    if (sequence.place !== 'running' || !growTo(machine, sequence, knownTokens(sequence))) continue;
+    addRow(machine, batch, sequence, 1, true);
   }
-  return rows;
 }
 
 /** Running sequences that no step is out for, the least recently stepped first. As a rule that is the order they are in. */
@@ -145,7 +153,7 @@ function byLastStep(a: Sequence, b: Sequence): number {
 }
 
 /** Takes pages for coming rows of a prompt, as many as are free; false with none for the next of them. */
-function takePagesAhead(machine: Machine, lane: Lane, sequence: Sequence, chosen: readonly Row[]): boolean {
+function takePagesAhead(machine: Machine, lane: Lane, sequence: Sequence): boolean {
   giveUpUnseen(machine, sequence, lane.pool);
   const { pages } = lane.pool;
   const toCome = pagesToCome(machine, lane, sequence);
@@ -153,7 +161,7 @@ function takePagesAhead(machine: Machine, lane: Lane, sequence: Sequence, chosen
   if (taken > 0) sequence.pages = [...sequence.pages, ...pages.take(taken)!];
   if (pagesFor(machine, sequence.scheduled + 1) <= sequence.pages.length) return true;
   // With all that it may have, it waits until its steps in flight need less.
-  return toCome > taken && growTo(machine, sequence, sequence.scheduled + 1, chosen);
+  return toCome > taken && growTo(machine, sequence, sequence.scheduled + 1);
 }
 
 /**
@@ -165,22 +173,22 @@ function giveWay(machine: Machine, { pool, pipeline }: Lane, sequence: Sequence)
   if (!waits) preempt(machine, sequence, pool);
 }
 
-function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[] {
+function addPrefillRows(machine: Machine, lane: Lane, batch: Batch): void {
   const { maxTokens, maxSequences } = lane.stage.config;
-  const rows: Row[] = [];
+  const { items } = batch;
   /** Pages that rows of this very step fill. */
   const filling = new Set<number>();
-  let tokens = maxTokens - decode.length;
+  let tokens = maxTokens - items.length;
   for (const sequence of [...lane.prefilling]) {
     if (tokens === 0) break;
-    if (decode.length + rows.length === maxSequences) {
+    if (items.length === maxSequences) {
       lane.stage.reachedBatch = true;
       break;
     }
     if (sequence.scheduled === sequence.target || sequence.place !== 'prefill') continue;
     skipFilled(machine, lane, sequence);
-    if (!takePagesAhead(machine, lane, sequence, [...decode, ...rows])) {
-      if (decode.length + rows.length === 0) giveWay(machine, lane, sequence);
+    if (!takePagesAhead(machine, lane, sequence)) {
+      if (items.length === 0) giveWay(machine, lane, sequence);
       continue;
     }
     const like = findAlike(machine, lane, sequence);
@@ -190,10 +198,8 @@ function prefillRows(machine: Machine, lane: Lane, decode: readonly Row[]): Row[
     const { scheduled: start, target } = sequence;
     const room = sequence.pages.length * machine.config.pageTokens - start;
     const count = Math.min(target - start, tokens, room);
-    const sample = start + count === target;
-    rows.push({ sequence, start, count, sample, ...(copyOf !== undefined && { copyOf }) });
+    addRow(machine, batch, sequence, count, start + count === target, copyOf);
     for (const page of beginFilling(machine, lane, sequence, start, start + count)) filling.add(page);
     tokens -= count;
   }
-  return rows;
 }
