@@ -9,11 +9,11 @@
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import { paysToLoad } from './costs.js';
 import { fetchPrefix } from './disk-prefix.js';
+import { leavesHeadroom } from './headroom.js';
 import { hold, recompute } from './holding.js';
 import {
   hostPagesNeeded,
   leastLoaded,
-  leavesHeadroom,
   openLanes,
   positionsToHandOver,
   takesTurns,

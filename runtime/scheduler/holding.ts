@@ -1,6 +1,7 @@
 /** What a sequence holds, how it comes by it, and how it gives it up. */
+import { countNeed, dropNeed } from './headroom.js';
 import { setBatch, setPlace } from './machine.js';
-import type { Machine, Pending, PoolReplica } from './machine.js';
+import type { Lane, Machine, Pending, PoolReplica } from './machine.js';
 import { heldPages } from './page-table.js';
 import type { PageTable } from './page-table.js';
 import { isHalf, knownTokens } from './sequences.js';
@@ -36,11 +37,19 @@ export function releaseDiskPages(machine: Machine, sequence: Sequence): void {
   machine.diskRefused = false;
 }
 
+/** The sequence is the lane's to decode from now on. */
+export function startDecode(machine: Machine, lane: Lane, sequence: Sequence): void {
+  lane.running.add(sequence);
+  setPlace(machine, sequence, 'running');
+  countNeed(machine, lane, sequence);
+}
+
 /** Takes the sequence off its lane: it neither prefills nor decodes there any more. */
 export function leaveLane(sequence: Sequence): void {
   const { lane } = sequence;
   if (lane === undefined) return;
   lane.running.delete(sequence);
+  dropNeed(lane, sequence);
   const at = lane.prefilling.indexOf(sequence);
   if (at >= 0) lane.prefilling.splice(at, 1);
 }

@@ -1,13 +1,12 @@
 /** Questions about lanes: what they have to do, what they need, which of them is the least busy. */
-import { firstPageSeen, pagesSpanned } from '../../compiler/model/kv-window.js';
+import { firstPageSeen } from '../../compiler/model/kv-window.js';
 import { isResident, pagesFor } from './machine.js';
-import type { Lane, Machine, PoolReplica, StageState } from './machine.js';
+import type { Lane, Machine, StageState } from './machine.js';
 import { positionsFrom } from './page-table.js';
 import { spanCost } from './prefix.js';
 import type { Span } from './prefix.js';
-import { knownTokens, mostTokens } from './sequences.js';
+import { knownTokens } from './sequences.js';
 import type { Sequence } from './sequences.js';
-import { pagesToCome } from './windows.js';
 
 /** Lanes that take prompts now. */
 export function openLanes(machine: Machine): readonly Lane[] {
@@ -54,32 +53,6 @@ function spanToHandOver(machine: Machine, lane: Lane, sequence: Sequence): Span 
   // It holds neighbouring ones, from no later on.
   const held = sequence.hostPages.length;
   return { first: Math.max(first, held), end: pagesFor(machine, tokens) };
-}
-
-/**
- * Whether so many pages are enough to leave free for the sequences that are in the pool: for those that decode, one for
- * each that lacks a page now and for a quarter of the others that may yet outgrow theirs; for those in prefill, what they
- * may take instead of pages that fell behind the window. Filling the pool to the brim would only mean to swap out again at
- * once.
- */
-export function leavesHeadroom(machine: Machine, pool: PoolReplica, pages: number): boolean {
-  let lacking = 0;
-  let growing = 0;
-  for (const { residents } of pool.memory.pools)
-    for (const sequence of residents) {
-      if (lacking + growing / 4 > pages) return false;
-      if (sequence.place === 'prefill') lacking += pagesToCome(machine, sequence.lane!, sequence);
-      if (sequence.place !== 'running') continue;
-      if (sequence.pages.length < pagesFor(machine, knownTokens(sequence))) lacking++;
-      else if (sequence.pages.length < mostPagesEnd(machine, sequence)) growing++;
-    }
-  return lacking + growing / 4 <= pages;
-}
-
-/** Where the pages may end that a sequence in decode comes to hold before others fall behind the window. */
-function mostPagesEnd(machine: Machine, sequence: Sequence): number {
-  const first = firstPageSeen(machine.config, sequence.computed);
-  return Math.min(pagesFor(machine, mostTokens(sequence)), first + pagesSpanned(machine.config, 1));
 }
 
 /** The lane with the least load; among equals the one with most free pages, then the first. */

@@ -30,6 +30,8 @@ export interface PageMemory {
   readonly pools: PoolReplica[];
   /** Sequences on their way from here to the host tier, or waiting for room there. */
   leaving: number;
+  /** What is to be left free for the sequences that decode, in quarters of a page: see `headroom.ts`. */
+  decodeNeed: number;
 }
 
 /** The devices of one replica under one residence: steps in flight, over all stages that share them. */
@@ -247,6 +249,7 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
         create(id, replica, createPageList(pages, 'fresh', createAlikeIndex(leastCopied(config))), {
           pools: [],
           leaving: 0,
+          decodeNeed: 0,
         }),
       ),
     );

@@ -1,5 +1,6 @@
 /** Moves between device pages and host pages. They run beside steps and switches. */
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
+import { leavesHeadroom } from './headroom.js';
 import {
   forget,
   hold,
@@ -9,8 +10,9 @@ import {
   releaseHostPages,
   settleOnHost,
   startAction,
+  startDecode,
 } from './holding.js';
-import { leastLoaded, leavesHeadroom } from './lanes.js';
+import { leastLoaded } from './lanes.js';
 import { isResident, setBatch, setPlace } from './machine.js';
 import type { Lane, Machine, PoolReplica } from './machine.js';
 import {
@@ -50,8 +52,7 @@ export function finishPrefill(machine: Machine, sequence: Sequence): void {
     return;
   }
   sequence.lane = local;
-  local.running.add(sequence);
-  setPlace(machine, sequence, 'running');
+  startDecode(machine, local, sequence);
 }
 
 /**
@@ -235,8 +236,7 @@ export function finishPageIn(machine: Machine, sequence: Sequence, keys: readonl
   }
   releaseHostPages(machine, sequence);
   lane.arriving.delete(sequence);
-  lane.running.add(sequence);
-  setPlace(machine, sequence, 'running');
+  startDecode(machine, lane, sequence);
 }
 
 /** Gives up the host pages of which decode will see nothing. */

@@ -5,6 +5,7 @@
  */
 import { pagesSeen } from '../../compiler/model/kv-window.js';
 import { paysToLoad } from './costs.js';
+import { countNeed } from './headroom.js';
 import { leaveLane, recompute } from './holding.js';
 import { pagesFor, setBatch, setPlace } from './machine.js';
 import type { Machine, PoolReplica } from './machine.js';
@@ -17,11 +18,13 @@ import { holdsComputed } from './windows.js';
  * their way out, or only older sequences and sequences in work hold any.
  */
 export function growTo(machine: Machine, sequence: Sequence, tokens: number): boolean {
-  const { pool } = sequence.lane!;
+  const lane = sequence.lane!;
+  const { pool } = lane;
   while (sequence.pages.length < pagesFor(machine, tokens)) {
     const page = pool.pages.take(1);
     if (page !== undefined) {
       sequence.pages = sequence.pages.concat(page);
+      if (sequence.place === 'running') countNeed(machine, lane, sequence);
       continue;
     }
     if (pool.memory.leaving > 0 || (sequence.place === 'running' && isLent(pool))) return false;

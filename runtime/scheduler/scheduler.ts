@@ -11,6 +11,7 @@ import { createMachine } from './machine.js';
 import type { Machine, Pending } from './machine.js';
 import { rejection } from './limits.js';
 import { admit } from './admission.js';
+import { countNeed } from './headroom.js';
 import { endSequence, forget } from './holding.js';
 import { finishPageIn, finishPageOut, finishPrefill, startPageIns, startPageOuts } from './moves.js';
 import { announceSwitches, finishSwitch, startSwitches } from './policy.js';
@@ -205,9 +206,8 @@ function finishStep(
     if (finished || sequence.generated >= sequence.maxNewTokens) {
       machine.finished++;
       endSequence(machine, sequence);
-    } else if (sequence.place === 'prefill') {
-      finishPrefill(machine, sequence);
-    }
+    } else if (sequence.place === 'prefill') finishPrefill(machine, sequence);
+    else countNeed(machine, step.lane, sequence);
   }
 }
 

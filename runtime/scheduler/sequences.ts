@@ -71,6 +71,8 @@ export interface Sequence {
   stepsInFlight: number;
   /** The higher, the later its latest step: least recently stepped sequences go first. */
   lastStep: number;
+  /** What is to be left free for its next tokens while it decodes, in quarters of a page: see `headroom.ts`. */
+  decodeNeed: number;
 }
 
 export function createSequence(request: SchedulerRequest, order: number): Sequence {
@@ -97,6 +99,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     batch: undefined,
     stepsInFlight: 0,
     lastStep: -1,
+    decodeNeed: 0,
   };
 }
 

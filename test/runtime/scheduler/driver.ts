@@ -7,6 +7,7 @@ import { schedulerOf } from '../../../runtime/scheduler/scheduler.js';
 import type { Scheduler } from '../../../runtime/scheduler/scheduler.js';
 import type { SchedulerConfig } from '../../../runtime/scheduler/types.js';
 import { checkBatches, runningNow } from './batches.js';
+import { checkHeadroom } from './headroom.js';
 import { createKvMemory } from './kv-memory.js';
 import { createPromises } from './promises.js';
 import { check } from './tracks.js';
@@ -77,7 +78,9 @@ export function createDriver(
   const poll = (): readonly Work[] => {
     const actions: Work[] = [];
     const before = runningNow(machine);
+    checkHeadroom(machine);
     const given = scheduler.next();
+    checkHeadroom(machine);
     checkBatches(machine, before, given);
     for (const action of given) {
       if (action.kind === 'prepare') {
