@@ -143,7 +143,7 @@ export function* simulateInParts(
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 
-/** When a request got its first token and its last, and how many. */
+/** When a request got its first token and its last, NaN before that, and how many. */
 interface Latency {
   first: number;
   last: number;
@@ -156,7 +156,7 @@ interface Progress extends Latency {
   readonly maxNewTokens: number;
   /** It was to have more than `maxNewTokens`. */
   readonly cut: boolean;
-  /** Prompt tokens that were counted as prefilled. */
+  /** Prompt tokens that have been prefilled, once or more often: those that were found come with those behind them. */
   prefilled: number;
   /** Of its latest step, and how many tokens steps have been given or passed over, where there is a trace. */
   stage: string | undefined;
@@ -224,7 +224,7 @@ function startEngine(
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
-  const counts = { cut: 0, prompt: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
+  const counts = { cut: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
   /** By request. */
   const progress: Progress[] = [];
   /** Of those that got a token, in the order of their first. */
@@ -235,8 +235,8 @@ function startEngine(
       promptTokens,
       maxNewTokens,
       cut: cut || maxNewTokens < outputTokens,
-      first: 0,
-      last: 0,
+      first: NaN,
+      last: NaN,
       tokens: 0,
       prefilled: 0,
       stage: undefined,
@@ -258,29 +258,8 @@ function startEngine(
       pump();
     });
   };
-  const countStep = ({ items }: StepAction): void => {
-    let decoding = 0;
-    for (const { sequence, start, count, sample } of items) {
-      const request = progress[sequence]!;
-      const { promptTokens } = request;
-      if (sample) counts.output++;
-      if (start >= promptTokens) {
-        decoding++;
-        continue;
-      }
-      const reached = Math.min(start + count, promptTokens);
-      // Tokens that were found come with those behind them; those that a drop throws away count once.
-      if (reached > request.prefilled) {
-        counts.prompt += reached - request.prefilled;
-        request.prefilled = reached;
-      }
-    }
-    counts.steps++;
-    counts.decodeRows += decoding;
-    if (decoding > 0) counts.decodeSteps++;
-  };
-  const noteToken = (sequence: number, now: number): Progress['sampled'] => {
-    const request = progress[sequence]!;
+  const noteToken = (request: Progress, now: number): Progress['sampled'] => {
+    const { sampled } = request;
     if (request.tokens === 0) {
       request.first = now;
       latencies.push(request);
@@ -289,9 +268,26 @@ function startEngine(
     request.tokens++;
     if (request.tokens === request.maxNewTokens) {
       if (request.cut) counts.cut++;
-      trace?.leave(sequence, now, request.tokens);
+      trace?.leave(sampled.sequence, now, request.tokens);
     }
-    return request.sampled;
+    return sampled;
+  };
+  /** Counts a step that is done; returns what the scheduler is told of its tokens. */
+  const countStep = (items: readonly StepItem[], now: number): readonly Progress['sampled'][] => {
+    const sampled: Progress['sampled'][] = [];
+    let decoding = 0;
+    for (const { sequence, start, count, sample } of items) {
+      const request = progress[sequence]!;
+      const { promptTokens, prefilled } = request;
+      if (start >= promptTokens) decoding++;
+      else request.prefilled = Math.max(prefilled, Math.min(start + count, promptTokens));
+      if (sample) sampled.push(noteToken(request, now));
+    }
+    counts.output += sampled.length;
+    counts.steps++;
+    counts.decodeRows += decoding;
+    if (decoding > 0) counts.decodeSteps++;
+    return sampled;
   };
   /** How a step appears in the trace: requests are those whose first step of the stage it is. */
   const labelOf = (action: StepAction): StepLabel | undefined => {
@@ -308,12 +304,9 @@ function startEngine(
   const perform = (action: Action): void => {
     switch (action.kind) {
       case 'step':
-        countStep(action);
         onStep(action.items);
         world.step(action, labelOf(action), () => {
-          const now = world.clock.now();
-          const sampled: Progress['sampled'][] = [];
-          for (const { sequence, sample } of action.items) if (sample) sampled.push(noteToken(sequence, now));
+          const sampled = countStep(action.items, world.clock.now());
           answer({ kind: 'step_done', id: action.id, sampled });
         });
         return;
@@ -352,7 +345,8 @@ function startEngine(
     counts() {
       const state = scheduler.state();
       const { finished, rejected, preemptions, reused, copied } = state;
-      return { ...counts, ...preemptions, finished, rejected, reused, copied };
+      const prompt = requests.reduce((sum, { id }) => sum + progress[id]!.prefilled, 0);
+      return { ...counts, ...preemptions, prompt, finished, rejected, reused, copied };
     },
   };
 }
