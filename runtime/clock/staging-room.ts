@@ -1,11 +1,16 @@
 /**
- * How many bytes a device can bring in ahead of a transition: what its ring of staging slots holds, which takes as many
- * more slots as fit in memory that nothing else has a use for (`runtime/exec/staging-ring.ts`).
+ * How many bytes the ring of staging slots of a device holds, and how many it can bring in ahead of a transition: the ring
+ * then takes as many more slots as fit in memory that nothing else has a use for (`runtime/exec/staging-ring.ts`).
  */
 import { largestWeight, ringSizes } from '../../compiler/ir/device-weights.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 
-export function stagingRoom(graph: RuntimeGraph): (device: number) => number {
+export interface StagingRoom {
+  readonly ring: number;
+  readonly ahead: number;
+}
+
+export function stagingRoom(graph: RuntimeGraph): (device: number) => StagingRoom {
   const largest = new Map<number, number>();
   for (const { shards, ranks } of graph.stages) {
     const largestOf = shards.map((shard) => largestWeight([{ name: '', weights: shard.weights }]));
@@ -15,6 +20,7 @@ export function stagingRoom(graph: RuntimeGraph): (device: number) => number {
   const spare = new Map(graph.devices.map(({ id, budget, peak }) => [id, budget - peak.total]));
   return (device) => {
     const { slots, slotBytes } = ringSizes(largest.get(device) ?? 0);
-    return slotBytes * (slots + Math.max(0, Math.floor((spare.get(device) ?? 0) / slotBytes)));
+    const more = Math.max(0, Math.floor((spare.get(device) ?? 0) / slotBytes));
+    return { ring: slotBytes * slots, ahead: slotBytes * (slots + more) };
   };
 }

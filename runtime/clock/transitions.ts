@@ -7,10 +7,11 @@ import type { RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { ClockDevices } from './devices.js';
 import type { StageGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
-import type { Arrivals, ClockTransition, LayerSpan } from './weights.js';
+import type { UploadCourse } from './upload-course.js';
+import type { ClockTransition, LayerSpan } from './weights.js';
 
-/** Told when a device begins its moves; all are over by `end`. */
-export type OnBegin = (device: number, end: number, spans: readonly LayerSpan[]) => void;
+/** Told when a device is done with its moves. */
+export type OnMoved = (device: number, spans: readonly LayerSpan[]) => void;
 
 /** A wait for the weights of a part of a step. */
 export interface WeightWait {
@@ -35,7 +36,7 @@ export interface Transitions {
   readonly start: (
     transition: RuntimeTransition,
     residence: string,
-    onBegin: OnBegin,
+    onMoved: OnMoved,
     done: () => void,
   ) => number;
   /** Calls back once no device has yet to begin its moves to the residence: at once as a rule. */
@@ -69,13 +70,28 @@ interface DeviceMoves {
   readonly residence: string;
   begun: boolean;
   readonly parked: (() => void)[];
-  arrivals: Arrivals;
-  end: number;
+  /** Once they have begun. */
+  course: UploadCourse | undefined;
   /**
    * Since when no step has run on the device, and how long it had had work until then; undefined once a step of the new
    * stage has.
    */
   waiting: { readonly since: number; readonly occupied: number } | undefined;
+}
+
+/** When all weights are there, as far as that is known. */
+function endOf({ course }: DeviceMoves): number {
+  return course?.end() ?? Infinity;
+}
+
+/** What moved when, with what held it up. */
+function delayed(spans: readonly LayerSpan[], { delay }: UploadCourse): readonly LayerSpan[] {
+  let before = 0;
+  return spans.map((span) => {
+    const [start, end] = [span.start + before, span.end + delay(span.layer)];
+    before = delay(span.layer);
+    return { ...span, start, end };
+  });
 }
 
 /**
@@ -128,7 +144,7 @@ export function createTransitions(
     prepare(transition) {
       for (const { device } of transition.devices) planned(transition).prepare(device);
     },
-    start(transition, residence, onBegin, done) {
+    start(transition, residence, onMoved, done) {
       const moving = planned(transition);
       let left = transition.devices.length;
       for (const { device } of transition.devices) {
@@ -136,24 +152,30 @@ export function createTransitions(
           residence,
           begun: false,
           parked: [],
-          arrivals: () => 0,
-          end: Infinity,
+          course: undefined,
           waiting: undefined,
         };
         moves.set(device, state);
         underWay++;
         const begin = (): void => {
           const begun = clock.now();
-          const { arrivals, end, spans } = moving.begin(device, begun);
-          onBegin(device, end, spans);
+          const { course, spans } = moving.begin(device, begun);
           const waiting = { since: begun, occupied: devices.occupied(device) };
-          Object.assign(state, { begun: true, arrivals, end, waiting });
+          Object.assign(state, { begun: true, course, waiting });
           for (const resume of state.parked.splice(0)) resume();
-          clock.at(end, () => {
+          const finish = (): void => {
+            // Kernels that were given to the device meanwhile may have held it up.
+            const end = course.end();
+            if (end > clock.now()) {
+              clock.at(end, finish);
+              return;
+            }
             underWay--;
             endWaiting(device, state);
+            onMoved(device, delayed(spans, course));
             if (--left === 0) done();
-          });
+          };
+          clock.at(course.end(), finish);
         };
         devices.whenCleared(device, () => {
           if (moving.isNear(device)) begin();
@@ -165,21 +187,28 @@ export function createTransitions(
     },
     whenBegun,
     isComing: (group, residence) =>
-      underWay > 0 && group.some((device) => (incoming(device, residence)?.end ?? 0) > clock.now()),
+      underWay > 0 &&
+      group.some((device) => {
+        const found = incoming(device, residence);
+        return found !== undefined && endOf(found) > clock.now();
+      }),
     passTime(group, residence, size, start, pure) {
       if (underWay === 0) return { seconds: pure, waits: NO_WAITS };
-      const arriving: DeviceMoves[] = [];
+      const arriving: UploadCourse[] = [];
       for (const device of group.devices) {
         const each = incoming(device, residence);
-        if (each !== undefined && each.end > start) arriving.push(each);
+        if (each?.course !== undefined && endOf(each) > start) arriving.push(each.course);
       }
       if (arriving.length === 0) return { seconds: pure, waits: NO_WAITS };
-      let at = start;
+      let [at, given] = [start, start];
       const waits: WeightWait[] = [];
       for (const [section, { layer, seconds }] of group.cost.layers(size).entries()) {
-        const there = Math.max(...arriving.map(({ arrivals }) => arrivals(layer)));
+        const there = Math.max(...arriving.map(({ arrival }) => arrival(layer)));
         if (there > at) waits.push({ section, start: at, end: there });
+        // Ranks that exchange are given a layer when they are through with the one before.
+        given = Math.max(there, group.devices.length > 1 ? at : given);
         at = Math.max(at, there) + seconds;
+        for (const { give } of arriving) give(given, at);
       }
       for (const device of group.devices) {
         const state = incoming(device, residence);

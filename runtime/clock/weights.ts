@@ -1,7 +1,8 @@
 /**
  * Transitions on the clock: the moves of every device, layer by layer in the order the next stage needs them, over the
  * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
- * its last piece is there, while others still move.
+ * its last piece is there, while others still move. Kernels of the new stage hold up what comes behind them
+ * (`upload-course.ts`).
  *
  * A transition that is announced brings its uploads near before that, layer by layer, as far as the ring of staging slots
  * has room. What it copies takes part in the ring as well, so that no more than the room of either is passed. At the
@@ -23,6 +24,8 @@ import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
 import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
 import type { Lanes } from './lanes.js';
+import type { StagingRoom } from './staging-room.js';
+import { createUploadCourse, type UploadCourse, type UploadedLayer } from './upload-course.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 /** What a device brings in for one layer; `undefined` stands for the weights outside of layers. */
@@ -34,10 +37,7 @@ interface LayerMoves {
   readonly receive: ReadonlyMap<number, number>;
 }
 
-/** When a device's layers of the stage being moved in are usable. */
-export type Arrivals = (layer: number | undefined) => number;
-
-/** Weights of one layer on their way to a device. */
+/** Weights of one layer on their way to a device, if nothing holds them up. */
 export interface LayerSpan {
   readonly layer: number | undefined;
   readonly start: number;
@@ -52,18 +52,19 @@ export interface ClockTransition {
   readonly prepare: (device: number) => void;
   /** Whether all that the device brings in is near: its moves are then given to it at once, behind whatever it has. */
   readonly isNear: (device: number) => boolean;
-  /** Begins the moves of a device at a time and says when each layer is there, and when all are. */
+  /** Begins the moves of a device at a time. */
   readonly begin: (
     device: number,
     at: number,
-  ) => { readonly arrivals: Arrivals; readonly end: number; readonly spans: readonly LayerSpan[] };
+  ) => { readonly course: UploadCourse; readonly spans: readonly LayerSpan[] };
 }
 
 export interface MoveContext {
   readonly lanes: Lanes;
   readonly clock: VirtualClock;
-  /** Bytes that a device may bring in ahead of a transition. */
-  readonly room: (device: number) => number;
+  readonly room: (device: number) => StagingRoom;
+  /** Copies run beside kernels: no slot waits for any. */
+  readonly copyEngines: boolean;
   /** Every weight of the next stage is loaded from the host, none of them ahead. */
   readonly fullReload: boolean;
 }
@@ -76,7 +77,7 @@ export function clockTransition(
   graph: RuntimeGraph,
   { topology }: Plan,
   transition: RuntimeTransition,
-  { lanes, clock, room, fullReload }: MoveContext,
+  { lanes, clock, room, copyEngines, fullReload }: MoveContext,
 ): ClockTransition {
   const stage = graph.stages.find(({ name }) => name === transition.to)!;
   const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
@@ -120,7 +121,8 @@ export function clockTransition(
       const { source, layers } = mine;
       const there: Staged = new Map();
       staged.set(device, there);
-      let [uploads, copies] = [room(device), room(device)];
+      const { ahead } = room(device);
+      let [uploads, copies] = [ahead, ahead];
       const stage = (index: number): void => {
         // Its moves have begun: the rest goes on with them.
         if (staged.get(device) !== there) return;
@@ -145,11 +147,11 @@ export function clockTransition(
       return work.get(device)?.layers.every(isThere) ?? true;
     },
     begin(device, at) {
-      const arrived = new Map<number | undefined, number>();
-      let last = at;
       const mine = work.get(device);
       const there = staged.get(device);
       staged.delete(device);
+      let [near, uploaded, last] = [0, 0, at];
+      const layers: UploadedLayer[] = [];
       const spans = (mine?.layers ?? []).map((each, index): LayerSpan => {
         let start = Infinity;
         let end = at;
@@ -159,16 +161,19 @@ export function clockTransition(
           start = Math.min(start, travel.start);
           end = Math.max(end, travel.end);
         };
-        const near = there?.get(index) ?? { bytes: 0, end: at };
+        const own = there?.get(index) ?? { bytes: 0, end: at };
         bring(mine!.own, each.copy);
-        bring(mine!.own, near.bytes, Math.max(at, near.end));
+        bring(mine!.own, own.bytes, Math.max(at, own.end));
         for (const [peer, bytes] of each.receive) bring(mine!.peers[peer], bytes);
-        bring(mine!.source, each.upload - near.bytes);
-        arrived.set(each.layer, end);
+        bring(mine!.source, each.upload - own.bytes);
+        near += own.bytes;
+        uploaded += each.upload;
         last = Math.max(last, end);
+        layers.push({ layer: each.layer, bytes: uploaded, time: last });
         return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };
       });
-      return { arrivals: (layer) => arrived.get(layer) ?? at, end: last, spans };
+      const ring = copyEngines ? Infinity : Math.max(near, room(device).ring);
+      return { course: createUploadCourse({ begin: at, near, ring }, layers), spans };
     },
   };
 }

@@ -29,7 +29,7 @@ import type { Simulation } from './simulation.js';
 import { attentionTiles, stageGroups, stepSize, type StageGroup } from './stage-clock.js';
 import type { ClockTrace } from './trace-clock.js';
 import { stagingRoom } from './staging-room.js';
-import { createTransitions, type OnBegin } from './transitions.js';
+import { createTransitions, type OnMoved } from './transitions.js';
 import { createVirtualClock, type VirtualClock } from './virtual-clock.js';
 import { clockTransition } from './weights.js';
 
@@ -114,7 +114,7 @@ export function createWorld(
     copyEngines: engine.copyEngines,
     afterSteps: (go) => clock.behind(Math.max(clock.now(), hostFree), go),
   });
-  const moveContext = { lanes, clock, room: stagingRoom(graph), fullReload: engine.fullReload };
+  const moveContext = { lanes, clock, room: stagingRoom(graph), ...engine };
   const transitions = createTransitions(clock, devices, (transition) =>
     clockTransition(graph, plan, transition, moveContext),
   );
@@ -216,9 +216,9 @@ export function createWorld(
       const since = announced.get(transition);
       if (since !== undefined) trace?.prefetch(transition, { start: since, end: began });
       announced.delete(transition);
-      const onBegin: OnBegin = (device, end, spans) =>
-        trace?.weights(transition, device, { start: began, end }, spans);
-      const carried = transitions.start(transition, residenceOf(to), onBegin, () => {
+      const onMoved: OnMoved = (device, spans) =>
+        trace?.weights(transition, device, { start: began, end: clock.now() }, spans);
+      const carried = transitions.start(transition, residenceOf(to), onMoved, () => {
         moving.seconds += clock.now() - began;
         trace?.transition(from, to, mode, { start: began, end: clock.now() }, carried);
         done();

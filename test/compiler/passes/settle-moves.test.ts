@@ -63,7 +63,13 @@ function compare(plan: Plan): { readonly brought: number; readonly bound: number
     expect(bytes.peer).toBe(sum(each.map(({ receiveBytes = 0 }) => receiveBytes)));
     const clock = createVirtualClock();
     const lanes = createLanes(roadsOf(plan.topology), clock.now);
-    const context = { lanes, clock, room: () => 0, fullReload: false };
+    const context = {
+      lanes,
+      clock,
+      room: () => ({ ring: 0, ahead: 0 }),
+      copyEngines: false,
+      fullReload: false,
+    };
     expect(clockTransition(runtime, plan, transition, context).bytes).toBe(bytes.upload + bytes.peer);
     // Every link of these machines is one hop.
     expect(cost.linkBytes).toBe(bytes.upload + bytes.peer);

@@ -24,7 +24,10 @@ function waited(): Transitions {
     bytes: 0,
     prepare: () => undefined,
     isNear: () => true,
-    begin: () => ({ arrivals: () => 5, end: 5, spans: [] }),
+    begin: () => ({
+      course: { arrival: () => 5, give: () => undefined, end: () => 5, delay: () => 0 },
+      spans: [],
+    }),
   }));
   clock.at(1, () =>
     transitions.start(

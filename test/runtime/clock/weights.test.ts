@@ -32,7 +32,13 @@ interface Stand {
 function stand(room: number, fullReload = false): Stand {
   const clock = createVirtualClock();
   const lanes = createLanes(roadsOf(plan.topology), clock.now);
-  const moving = clockTransition(runtime, plan, transition, { lanes, clock, room: () => room, fullReload });
+  const moving = clockTransition(runtime, plan, transition, {
+    lanes,
+    clock,
+    room: () => ({ ring: room, ahead: room }),
+    copyEngines: false,
+    fullReload,
+  });
   return { clock, lanes, moving };
 }
 
@@ -48,7 +54,7 @@ function secondsWith(room: number, fullReload = false): number {
   all.moving.prepare(0);
   while (all.clock.advance());
   const began = all.clock.now();
-  return all.moving.begin(0, began).end - began;
+  return all.moving.begin(0, began).course.end() - began;
 }
 
 describe('a transition that is announced', () => {
@@ -81,10 +87,10 @@ describe('a transition that is announced', () => {
     for (let events = 0; events < 3; events++) early.clock.advance();
     const ahead = uploaded(early);
     expect(ahead).toBeLessThan(uploadBytes);
-    const { end } = early.moving.begin(0, early.clock.now());
+    const { course } = early.moving.begin(0, early.clock.now());
     while (early.clock.advance());
     expect(uploaded(early)).toBe(uploadBytes);
-    expect(end).toBeGreaterThan(early.clock.now());
+    expect(course.end()).toBeGreaterThan(early.clock.now());
   });
 
   it('brings nothing near for an engine that loads everything', () => {
@@ -105,7 +111,13 @@ describe('a transition that is announced', () => {
       const clock = createVirtualClock();
       const lanes = createLanes(roadsOf(topology), clock.now);
       const moves = compiled.transitions.find(({ from }) => from === 'prefill')!;
-      const context = { lanes, clock, room: () => 0, fullReload: false };
+      const context = {
+        lanes,
+        clock,
+        room: () => ({ ring: 0, ahead: 0 }),
+        copyEngines: false,
+        fullReload: false,
+      };
       clockTransition(compiled, { ...plan, topology }, moves, context).begin(0, 0);
       return lanes.use().map((each) => each.link);
     };
@@ -121,8 +133,11 @@ describe('a transition that is announced', () => {
       ...runtime,
       devices: runtime.devices.map((each) => ({ ...each, budget: each.peak.total })),
     };
-    expect(stagingRoom(full)(0)).toBe(slots * slotBytes);
+    expect(stagingRoom(full)(0)).toEqual({ ring: slots * slotBytes, ahead: slots * slotBytes });
     const spare = full.devices.map((each) => ({ ...each, budget: each.peak.total + 2.5 * slotBytes }));
-    expect(stagingRoom({ ...full, devices: spare })(0)).toBe((slots + 2) * slotBytes);
+    expect(stagingRoom({ ...full, devices: spare })(0)).toEqual({
+      ring: slots * slotBytes,
+      ahead: (slots + 2) * slotBytes,
+    });
   });
 });
