@@ -29,16 +29,11 @@ import {
   type BoundContext,
   type BoundedStage,
 } from './bounded-stage.js';
+import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import {
-  leastBetweenTokens,
-  leastSeconds,
-  likelySeconds,
-  sharedPlaces,
-  type BoundedPlan,
-} from './least-seconds.js';
+import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
 import type { StageLoad } from './stage-load.js';
 
 export interface PlanBound {

@@ -4,10 +4,9 @@
  * Where one part of a bound ends and the next begins, nothing may be counted twice: what a device does is one sum, and
  * to it comes what must lie before the first thing it does, and behind the last.
  */
-import type { EngineModel } from '../cost/engine-model.js';
 import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages, mostPages } from '../model/kv-window.js';
-import type { Mesh, Plan, Stage } from '../plan/plan.js';
+import type { Mesh } from '../plan/plan.js';
 import {
   decodeSpans,
   decodeStep,
@@ -17,29 +16,11 @@ import {
   type DecodeSpans,
   type DecodeStep,
 } from './decode-spans.js';
+import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
 import type { Demand } from './demand.js';
 import { apartSeconds, fusedSeconds } from './side-by-side.js';
 import { leastOfConvex } from './least-of-convex.js';
 import { decodeWork, promptWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
-
-/** A plan with one stage for each phase, or one for both. */
-export interface BoundedPlan {
-  readonly overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>;
-  readonly prefill: StageLoad;
-  readonly decode: StageLoad;
-  /** KV pages of a replica where it decodes. */
-  readonly room: number;
-  /** Where both stages have the same devices. */
-  readonly shared: SharedPlaces | undefined;
-  /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
-  readonly takesTurns: boolean;
-  /**
-   * For estimates: the rows of a step hold their share of the pages, however many steps are in flight, and sequences
-   * decode in order of arrival.
-   */
-  readonly evenly?: boolean;
-  readonly engine: EngineModel;
-}
 
 /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
 export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
@@ -345,21 +326,4 @@ function apartWork({ stage, sizes }: StageLoad, demand: Demand, rows: DecodeWork
   const tokens = Math.max(0, rows.tokens - mixed * rows.inStep);
   const keys = Math.max(0, rows.keys - mixed * rows.inStep * demand.longest);
   return { steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
-}
-
-/** For every pipeline stage of decode those of prefill that stand on the same devices. */
-type SharedPlaces = readonly (readonly number[])[];
-
-/**
- * Undefined where stages have devices of their own. Replicas of both are the same devices when there are equally many.
- */
-export function sharedPlaces(prefill: Stage, decode: Stage): SharedPlaces | undefined {
-  const { dp, pp, tp } = prefill.mesh;
-  if (dp !== decode.mesh.dp) return undefined;
-  if (prefill.devices !== decode.devices && prefill.devices.join() !== decode.devices.join())
-    return undefined;
-  const places = Array.from({ length: decode.mesh.pp }, () => new Set<number>());
-  for (let rank = 0; rank < pp * tp; rank++)
-    places[Math.floor(rank / decode.mesh.tp)]!.add(Math.floor(rank / tp));
-  return places.map((each) => [...each]);
 }

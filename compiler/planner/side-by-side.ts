@@ -1,7 +1,7 @@
 /** What prompts and decode side by side may well take, in one stage or in two with devices of their own: no bounds. */
+import type { BoundedPlan } from './bounded-plan.js';
 import { roundsWithPrompts, type SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
-import type { BoundedPlan } from './least-seconds.js';
 import { likelyAtOnce, promptWork, sum } from './stage-load.js';
 
 /**
