@@ -24,10 +24,7 @@ export interface ChunkedMove {
   readonly pages: number;
   /** After how many pages the parts of it end that are waited for. */
   readonly parts: readonly number[];
-  /**
-   * Called when it is known when the host will be done with the first `pages`, of which it was not before: `timeOf` so
-   * many of them, no earlier than now.
-   */
+  /** Told, of more and more pages, when the host is done with the first so many: at `timeOf` them, no earlier than now. */
   readonly gone: (pages: number, timeOf: (pages: number) => number) => void;
 }
 
@@ -204,17 +201,17 @@ export function createPageTurns({
     const state = stateOf(device);
     const marks: { readonly pages: number; readonly mark: Mark }[] = [];
     const windowBytes = Math.max(WINDOW_BYTES, (pages * pageBytes) / MOST_WINDOWS);
-    let [at, before] = [from, from];
+    let [at, lastChunk] = [from, from];
     let blocked: Mark | undefined;
     // Behind a chunk the host does what else there is to do at this moment: steps, and other moves.
     let stops = from === 0 || answers || state.writing > 1;
     let ends = false;
     for (let stopped = false; at < pages && !stopped;) {
-      before = at;
+      lastChunk = at;
       at = Math.min(at + chunkPages, pages);
       ends = false;
       for (; part < parts.length && parts[part]! <= at; part++) ends = true;
-      state.window += (at - before) * pageBytes;
+      state.window += (at - lastChunk) * pageBytes;
       if (state.window < windowBytes) {
         stopped = stops;
         stops = ends;
@@ -258,7 +255,7 @@ export function createPageTurns({
       return;
     }
     // It is done with the last chunk when it goes on.
-    move.gone(before, clock.now);
+    move.gone(lastChunk, clock.now);
     if (blocked !== undefined) blocked.waiting.push(goOn);
     // What others are answered at this moment comes first, and the steps that follow from it.
     else clock.behind(clock.now(), () => afterSteps(goOn));
