@@ -131,7 +131,7 @@ function largestChunks({ pools }: RuntimeGraph): ReadonlyMap<number, number> {
   const largest = new Map<number, number>();
   for (const { pages, ranks } of pools)
     for (const { device, pageBytes } of ranks) {
-      const bytes = Math.min(pages, chunkPages(pageBytes)) * pageBytes;
+      const bytes = chunkPages(pageBytes, pages) * pageBytes;
       largest.set(device, Math.max(largest.get(device) ?? 0, bytes));
     }
   return largest;
@@ -169,7 +169,7 @@ function moversOf(
     movers.push({
       device,
       pageBytes,
-      chunkPages: Math.min(pool.pages, chunkPages(pageBytes)),
+      chunkPages: chunkPages(pageBytes, pool.pages),
       asked: [],
       road,
     });

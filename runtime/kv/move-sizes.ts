@@ -8,9 +8,14 @@ export const CHUNK_PAGES = 1024;
 /** Bytes enqueued before the writes two windows back must be done. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
 
-/** Pages of a chunk, by bytes of a rank's part of a page. */
-export function chunkPages(partBytes: number): number {
-  return Math.min(CHUNK_PAGES, Math.max(1, Math.floor(CHUNK_BYTES / partBytes)));
+/**
+ * Pages of a chunk.
+ *
+ * @param partBytes of a rank's part of a page
+ * @param pages that there are
+ */
+export function chunkPages(partBytes: number, pages = Infinity): number {
+  return Math.min(pages, CHUNK_PAGES, Math.max(1, Math.floor(CHUNK_BYTES / partBytes)));
 }
 
 /**

@@ -108,7 +108,7 @@ export interface MoveBytes {
 
 export function moveBytes(groupPageBytes: readonly number[], pages: number): MoveBytes {
   const partBytes = groupPageBytes.reduce((sum, bytes) => sum + bytes, 0);
-  const chunk = Math.min(pages, chunkPages(partBytes)) * partBytes;
+  const chunk = chunkPages(partBytes, pages) * partBytes;
   return { chunk, packing: packs(groupPageBytes) ? chunk : 0 };
 }
 
@@ -155,7 +155,7 @@ export function createPageMover(staging: MoveStaging, groups: readonly PageGroup
   const sizes = groups.map(({ pageBytes }) => pageBytes);
   const partBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
   const packer = packing !== undefined && packs(sizes) ? createPacker(device, packing, groups) : undefined;
-  const perChunk = Math.min(chunkPages(partBytes), packer?.capacity ?? Infinity);
+  const perChunk = chunkPages(partBytes, packer?.capacity);
 
   const readOut = async (chunks: readonly Chunk[]): Promise<void> => {
     await Promise.all(

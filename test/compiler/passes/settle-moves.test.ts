@@ -13,13 +13,11 @@ import { writtenBytes } from '../../../compiler/ir/written-bytes.js';
 import type { WeightType } from '../../../compiler/model/weight-types.js';
 import { isQuantised, WEIGHT_TYPES } from '../../../compiler/model/weight-types.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
-import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { clockTransition } from '../../../runtime/clock/weights.js';
-import { createLanes } from '../../../runtime/clock/lanes.js';
-import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { arbitraryReshard, meshesOf } from '../support/arbitrary-reshard.js';
 import { halfResident } from '../support/half-resident.js';
 import { makePlan } from '../support/make-plan.js';
+import { moveContext } from '../../runtime/support/move-context.js';
 import { movesOf } from '../support/reshard-moves.js';
 
 function sum(numbers: readonly number[]): number {
@@ -61,15 +59,7 @@ function compare(plan: Plan): { readonly brought: number; readonly bound: number
     const each = transition.devices.map(({ device }) => movesOfDevice(transition, device)!);
     expect(bytes.upload).toBe(sum(each.map(({ uploadBytes }) => uploadBytes)));
     expect(bytes.peer).toBe(sum(each.map(({ receiveBytes = 0 }) => receiveBytes)));
-    const clock = createVirtualClock();
-    const lanes = createLanes(roadsOf(plan.topology), clock.now);
-    const context = {
-      lanes,
-      clock,
-      room: () => ({ ring: 0, ahead: 0 }),
-      copyEngines: false,
-      fullReload: false,
-    };
+    const context = moveContext(plan.topology);
     expect(clockTransition(runtime, plan, transition, context).bytes).toBe(bytes.upload + bytes.peer);
     // Every link of these machines is one hop.
     expect(cost.linkBytes).toBe(bytes.upload + bytes.peer);

@@ -129,6 +129,13 @@ function onOneSet(prefill: StageOptions['mesh'], decode: StageOptions['mesh']): 
   };
 }
 
+/** KV of which a sequence has many chunks. */
+const LARGE = {
+  shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 8192 },
+  deviceMemory: 2 ** 33,
+  kv: { hostCapacity: 2 ** 33 },
+};
+
 /** Steps of several of these, or of less than one. */
 const LONG = [100, 20, 130, 70, 33, 90, 61, 110, 40, 75];
 it.each<[string, readonly number[], PlanOptions]>([
@@ -208,9 +215,8 @@ it.each<[string, readonly number[], PlanOptions]>([
     'moves of many chunks out of a pipeline',
     LONG.map((length) => 20 * length),
     {
-      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 4096 },
-      deviceMemory: 2 ** 33,
-      kv: { hostCapacity: 2 ** 33 },
+      ...LARGE,
+      shape: { ...LARGE.shape, context: 4096 },
       stages: [
         { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 1024 },
         { name: 'decode', mesh: { tp: 4 }, devices: [2, 3, 4, 5], batchRequests: 4 },
@@ -221,9 +227,7 @@ it.each<[string, readonly number[], PlanOptions]>([
     'moves of more than the host writes ahead, beside steps',
     LONG.map((length) => 40 * length),
     {
-      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 8192 },
-      deviceMemory: 2 ** 33,
-      kv: { hostCapacity: 2 ** 33 },
+      ...LARGE,
       stages: [
         { name: 'prefill', mesh: {}, microbatchTokens: 4096 },
         { name: 'decode', mesh: {}, devices: [1], batchRequests: 4 },
@@ -234,9 +238,7 @@ it.each<[string, readonly number[], PlanOptions]>([
     'the same on devices that change stage',
     LONG.map((length) => 40 * length),
     {
-      shape: { ...SHAPE, kvHeads: 8, headDim: 64, context: 8192 },
-      deviceMemory: 2 ** 33,
-      kv: { hostCapacity: 2 ** 33 },
+      ...LARGE,
       stages: [
         { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 4096 },
         { name: 'decode', mesh: { tp: 2 }, batchRequests: 4 },

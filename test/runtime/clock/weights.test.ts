@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { ringSizes, largestWeight } from '../../../compiler/ir/device-weights.js';
 import { movesOfDevice } from '../../../compiler/ir/runtime-graph.js';
-import { roadsOf } from '../../../compiler/reshard/roads.js';
-import { createLanes, type Lanes } from '../../../runtime/clock/lanes.js';
+import type { Lanes } from '../../../runtime/clock/lanes.js';
 import { stagingRoom } from '../../../runtime/clock/staging-room.js';
-import { createVirtualClock, type VirtualClock } from '../../../runtime/clock/virtual-clock.js';
+import type { VirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { clockTransition, type ClockTransition } from '../../../runtime/clock/weights.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
+import { moveContext } from '../support/move-context.js';
 
 const plan = makePlan({
   shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512 },
@@ -30,16 +30,8 @@ interface Stand {
 }
 
 function stand(room: number, fullReload = false): Stand {
-  const clock = createVirtualClock();
-  const lanes = createLanes(roadsOf(plan.topology), clock.now);
-  const moving = clockTransition(runtime, plan, transition, {
-    lanes,
-    clock,
-    room: () => ({ ring: room, ahead: room }),
-    copyEngines: false,
-    fullReload,
-  });
-  return { clock, lanes, moving };
+  const context = moveContext(plan.topology, { room: () => ({ ring: room, ahead: room }), fullReload });
+  return { ...context, moving: clockTransition(runtime, plan, transition, context) };
 }
 
 /** Bytes that the first device has got from the host. */
@@ -108,18 +100,10 @@ describe('a transition that is announced', () => {
         links: [...plan.topology.links, { ...link, from: 'host', to: 'nvme' }],
       };
       const compiled = compilePlan({ ...plan, topology }).runtime;
-      const clock = createVirtualClock();
-      const lanes = createLanes(roadsOf(topology), clock.now);
       const moves = compiled.transitions.find(({ from }) => from === 'prefill')!;
-      const context = {
-        lanes,
-        clock,
-        room: () => ({ ring: 0, ahead: 0 }),
-        copyEngines: false,
-        fullReload: false,
-      };
+      const context = moveContext(topology);
       clockTransition(compiled, { ...plan, topology }, moves, context).begin(0, 0);
-      return lanes.use().map((each) => each.link);
+      return context.lanes.use().map((each) => each.link);
     };
     expect(onDisk(2 ** 30)).not.toContain('host <-> nvme');
     expect(onDisk(2 ** 20)).toContain('host <-> nvme');
