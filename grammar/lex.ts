@@ -7,7 +7,7 @@
  * values may run over several lines inside brackets and around operators, and the parser needs no other rule.
  */
 import type { IToken, TokenType } from 'chevrotain';
-import { createTokenInstance, Lexer } from './chevrotain.js';
+import { createTokenInstance, Lexer } from 'chevrotain';
 import type { Span } from './syntax.js';
 import { syntaxProblem } from './syntax-problems.js';
 import type { SyntaxProblem } from './syntax-problems.js';

@@ -3,7 +3,7 @@
  * only looks at tokens around the next one and consumes nothing.
  */
 import type { TokenType } from 'chevrotain';
-import { CstParser } from './chevrotain.js';
+import { CstParser } from 'chevrotain';
 import * as t from './tokens.js';
 
 const k = t.keywords;

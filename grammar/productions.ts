@@ -16,7 +16,7 @@ import {
   Repetition,
   RepetitionMandatory,
   Terminal,
-} from './chevrotain.js';
+} from 'chevrotain';
 import { planParser } from './parser.js';
 import * as t from './tokens.js';
 

@@ -6,7 +6,7 @@
  * `NewLine` never comes from the lexer either: `lex` puts one where a line end separates two members.
  */
 import type { CustomPatternMatcherReturn, IToken, TokenType } from 'chevrotain';
-import { createToken, Lexer } from './chevrotain.js';
+import { createToken, Lexer } from 'chevrotain';
 
 /** Category of every token but braces and separators: what recovery may skip inside one item. */
 export const Other = createToken({ name: 'Other', pattern: Lexer.NA });

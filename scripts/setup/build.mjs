@@ -10,8 +10,8 @@ import { npm } from './dependencies.mjs';
 const SOURCES = ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'plans'];
 const ENDINGS = ['.ts', '.json', '.html', '.css', '.plan'];
 const SETTINGS = [
-  ...['package.json', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.json'],
-  ...['vite.playground.config.ts', 'scripts/one-file-chevrotain.mjs'],
+  ...['package.json', 'package-lock.json'],
+  ...['vite.program.config.ts', 'vite.playground.config.ts'],
 ];
 
 /** Digest of everything that the build reads. */

@@ -1,31 +1,83 @@
-/** What commands load before they begin: packages of many modules take longer to load than a plan takes to compile. */
+/** What commands load before they begin: to load packages of many modules takes longer than a plan takes to compile. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { importsOf, ROOT } from './source-files.js';
+import { ROOT } from './source-files.js';
 
-/** Packages that compiled modules import before they run, themselves and through each other. */
-function packagesOf(...modules: readonly string[]): readonly string[] {
-  const packages = new Set<string>();
-  const seen = new Set(modules);
-  for (const path of seen) {
-    const text = readFileSync(join(ROOT, 'dist', path), 'utf8').replaceAll(/\bimport\([^)]*\)/g, '');
-    for (const specifier of importsOf(text)) {
-      if (specifier.startsWith('.')) seen.add(posix.join(posix.dirname(path), specifier));
-      else if (!specifier.startsWith('node:')) packages.add(specifier);
-    }
-  }
-  return [...packages];
+const PROGRAM = join(ROOT, 'dist/program');
+const FILES = readdirSync(PROGRAM).filter((name) => name.endsWith('.js'));
+
+function textOf(file: string): string {
+  return readFileSync(join(PROGRAM, file), 'utf8');
 }
 
-describe('the start of a command', () => {
-  it.each(['check', 'demo', 'devices', 'explain', 'run', 'simulate', 'tune'])(
-    'loads no package for %s but the command line',
-    (name) => {
-      expect(packagesOf('cli/main.js', `cli/commands/${name}.js`)).toEqual(['commander']);
-    },
+/** Of the program, what the source files are that it is made of. */
+const SOURCES = new Map(
+  FILES.map((file): [string, readonly string[]] => {
+    const map = join(PROGRAM, `${file}.map`);
+    if (!existsSync(map)) return [file, []];
+    return [file, (JSON.parse(readFileSync(map, 'utf8')) as { sources: string[] }).sources];
+  }),
+);
+
+/** What a file of the program imports before it runs. */
+function staticImports(file: string): readonly string[] {
+  return [...textOf(file).matchAll(/^import (?:[^;]* from )?"([^"]+)";$/gm)].map(
+    ([, specifier]) => specifier!,
   );
+}
+
+/** Packages that are loaded with a command before it begins. */
+function packagesOf(command: string): readonly string[] {
+  const own = FILES.filter((file) =>
+    SOURCES.get(file)!.some((source) => source.endsWith(`/cli/commands/${command}.ts`)),
+  );
+  expect(own).toHaveLength(1);
+  const seen = new Set(['main.js', ...own]);
+  for (const file of seen)
+    for (const specifier of staticImports(file)) if (specifier.startsWith('./')) seen.add(specifier.slice(2));
+  const packages = [...seen]
+    .flatMap((file) => SOURCES.get(file)!)
+    .flatMap((source) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1] ?? []);
+  return [...new Set(packages)].sort();
+}
+
+const PARSER = [
+  ...['@chevrotain/gast', '@chevrotain/regexp-to-ast', '@chevrotain/utils'],
+  ...['chevrotain', 'lodash-es'],
+];
+
+describe('the start of a command', () => {
+  it.each(['demo', 'devices', 'explain', 'lsp', 'run'])('loads the command line alone for %s', (name) => {
+    expect(packagesOf(name)).toEqual(['commander']);
+  });
+
+  it.each(['check', 'graph', 'simulate', 'tune'])('loads the parser as well for %s', (name) => {
+    expect(packagesOf(name)).toEqual([...PARSER, 'commander'].sort());
+  });
+
+  it('finds packages through other files', () => {
+    expect(packagesOf('fmt')).toContain('diff');
+  });
+
+  it('reads no package from disk but the one with native code', () => {
+    const specifiers = FILES.flatMap((file) => [
+      ...staticImports(file),
+      ...[...textOf(file).matchAll(/\bimport\("([^"]+)"\)/g)].map(([, specifier]) => specifier!),
+    ]);
+    const outside = specifiers.filter((each) => !each.startsWith('./') && !isBuiltin(each));
+    expect([...new Set(outside)]).toEqual(['webgpu']);
+  });
+
+  it('has every worker beside what starts it', () => {
+    const workers = FILES.flatMap((file) => [
+      ...textOf(file).matchAll(/new URL\("\.\/([^"]+)", import\.meta\.url\)/g),
+    ]).map(([, name]) => name);
+    expect(workers.sort()).toEqual(['analyst-worker.js', 'encode-worker.js', 'trial-worker.js']);
+    expect(FILES).toEqual(expect.arrayContaining(workers));
+  });
 
   // V8 says nothing of flags that it does not know.
   it('sets flags that V8 has', () => {
@@ -34,9 +86,5 @@ describe('the start of a command', () => {
     const known = execFileSync(process.execPath, ['--v8-options'], { encoding: 'utf8' });
     expect(flags).toHaveLength(1);
     for (const flag of flags) expect(known).toContain(` ${flag} (`);
-  });
-
-  it('finds packages through other modules', () => {
-    expect(packagesOf('cli/run-requests.js')).toContain('zod');
   });
 });

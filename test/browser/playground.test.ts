@@ -11,7 +11,7 @@ let page: Page;
 const complaints: string[] = [];
 
 beforeAll(async () => {
-  server = spawn(process.execPath, ['dist/cli/main.js', 'playground', '--port', '0'], {
+  server = spawn(process.execPath, ['dist/program/main.js', 'playground', '--port', '0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const [line] = (await once(server.stderr!.setEncoding('utf8'), 'data')) as [string];

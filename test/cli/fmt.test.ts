@@ -67,7 +67,7 @@ describe('fmt', () => {
 
   it('filters standard input, and gives back what is broken', () => {
     const filter = (input: string) =>
-      spawnSync(process.execPath, ['dist/cli/main.js', 'fmt', '-'], { input, encoding: 'utf8' });
+      spawnSync(process.execPath, ['dist/program/main.js', 'fmt', '-'], { input, encoding: 'utf8' });
     expect(filter(UGLY)).toMatchObject({ status: 0, stdout: FINE });
     expect(filter(BROKEN)).toMatchObject({ status: 1, stdout: BROKEN });
   });
@@ -76,10 +76,14 @@ describe('fmt', () => {
     const input = FINE.repeat(5_000);
     // More than a pipe holds is written before the reader goes on.
     const reader = '{ dd bs=1 count=1; sleep 0.5; cat; }';
-    const { stdout } = spawnSync('sh', ['-c', `"$0" dist/cli/main.js fmt - | ${reader}`, process.execPath], {
-      input,
-      encoding: 'utf8',
-    });
+    const { stdout } = spawnSync(
+      'sh',
+      ['-c', `"$0" dist/program/main.js fmt - | ${reader}`, process.execPath],
+      {
+        input,
+        encoding: 'utf8',
+      },
+    );
     expect(stdout.length).toBe(input.length);
   });
 });

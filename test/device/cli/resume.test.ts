@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseJournal, type Journal } from '../../../runtime/jobs/journal-format.js';
 
-const MAIN = 'dist/cli/main.js';
+const MAIN = 'dist/program/main.js';
 const PLAN = 'plans/clerk.plan';
 const DATA = 'plans/models/clerk/data';
 const REQUESTS = 80;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseExposition } from '../../fixtures/exposition.js';
 import { readTrace } from '../../fixtures/trace-events.js';
 
-const MAIN = 'dist/cli/main.js';
+const MAIN = 'dist/program/main.js';
 const PLAN = 'plans/clerk.plan';
 const DATA = 'plans/models/clerk/data';
 
