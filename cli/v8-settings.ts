@@ -1,0 +1,15 @@
+/**
+ * How V8 is to run commands that mostly take a second or two: imported for that, before anything else is.
+ *
+ * Of such a command much is compiling of JavaScript, which on a machine of two cores goes on beside it as fast as it can.
+ */
+import { setFlagsFromString } from 'node:v8';
+
+/** Where functions are compiled for speed after a count of bytes run: what V8 12 counts has another name. */
+const COUNTS_BYTES = Number.parseInt(process.versions.v8) < 12;
+
+// After four times as many runs as V8 has it: some 900 functions are compiled for speed otherwise, which takes longer
+// than they then save. A search of a minute does not notice.
+if (COUNTS_BYTES) setFlagsFromString('--interrupt-budget=270336');
+// Half as much of other functions in each.
+setFlagsFromString('--max-inlined-bytecode-size=200');
