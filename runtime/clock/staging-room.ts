@@ -6,6 +6,8 @@ import { largestWeight, ringSizes } from '../../compiler/ir/device-weights.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 
 export interface StagingRoom {
+  /** Of one slot. */
+  readonly slot: number;
   readonly ring: number;
   readonly ahead: number;
 }
@@ -21,6 +23,6 @@ export function stagingRoom(graph: RuntimeGraph): (device: number) => StagingRoo
   return (device) => {
     const { slots, slotBytes } = ringSizes(largest.get(device) ?? 0);
     const more = Math.max(0, Math.floor((spare.get(device) ?? 0) / slotBytes));
-    return { ring: slotBytes * slots, ahead: slotBytes * (slots + more) };
+    return { slot: slotBytes, ring: slotBytes * slots, ahead: slotBytes * (slots + more) };
   };
 }

@@ -1,7 +1,7 @@
 /**
  * Transitions on the clock: the moves of every device, layer by layer in the order the next stage needs them, over the
  * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
- * its last piece is there, while others still move. Kernels of the new stage hold up what comes behind them
+ * its last piece is there, with the slot that it is in (`slot-ends.ts`), while others still move. Kernels of the new stage hold up what comes behind them
  * (`upload-course.ts`).
  *
  * A transition that is announced brings its uploads near before that, layer by layer, as far as the ring of staging slots
@@ -24,6 +24,7 @@ import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
 import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
 import type { Lanes } from './lanes.js';
+import { slotEnds, type SlotEnd } from './slot-ends.js';
 import type { StagingRoom } from './staging-room.js';
 import { createUploadCourse, type UploadCourse, type UploadedLayer } from './upload-course.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -172,10 +173,33 @@ export function clockTransition(
         layers.push({ layer: each.layer, bytes: uploaded, time: last });
         return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };
       });
-      const ring = copyEngines ? Infinity : Math.max(near, room(device).ring);
-      return { course: createUploadCourse({ begin: at, near, ring }, layers), spans };
+      const { ring, slot } = room(device);
+      const course = copyEngines
+        ? createUploadCourse({ begin: at, near, ring: Infinity }, layers)
+        : createUploadCourse(
+            { begin: at, near, ring: Math.max(near, ring) },
+            withTheirSlots(layers, slotEnds(mine?.layers ?? [], slot), at),
+          );
+      return { course, spans };
     },
   };
+}
+
+/** Layers that are there with the slot of their last byte. */
+function withTheirSlots(
+  layers: readonly UploadedLayer[],
+  ends: readonly SlotEnd[],
+  begin: number,
+): readonly UploadedLayer[] {
+  return layers.map(({ layer }, index) => {
+    const { place, part } = ends[index]!;
+    const [from, to] = [layers[place - 1] ?? { bytes: 0, time: begin }, layers[place]!];
+    return {
+      layer,
+      bytes: from.bytes + part * (to.bytes - from.bytes),
+      time: from.time + part * (to.time - from.time),
+    };
+  });
 }
 
 /**

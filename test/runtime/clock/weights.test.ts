@@ -29,8 +29,11 @@ interface Stand {
   readonly moving: ClockTransition;
 }
 
-function stand(room: number, fullReload = false): Stand {
-  const context = moveContext(plan.topology, { room: () => ({ ring: room, ahead: room }), fullReload });
+function stand(room: number, fullReload = false, slot = 1): Stand {
+  const context = moveContext(plan.topology, {
+    room: () => ({ slot, ring: room, ahead: room }),
+    fullReload,
+  });
   return { ...context, moving: clockTransition(runtime, plan, transition, context) };
 }
 
@@ -48,6 +51,25 @@ function secondsWith(room: number, fullReload = false): number {
   const began = all.clock.now();
   return all.moving.begin(0, began).course.end() - began;
 }
+
+/** When each layer is there that the device gets, in moves that begin at second 0. */
+function arrivals(slot: number): readonly number[] {
+  const { course, spans } = stand(0, false, slot).moving.begin(0, 0);
+  return spans.map(({ layer }) => course.arrival(layer));
+}
+
+describe('a transition', () => {
+  it('has a layer there once the slot of its last byte is full', () => {
+    const [bytewise, inTwo, atOnce] = [arrivals(1), arrivals(uploadBytes / 2), arrivals(uploadBytes)];
+    const end = bytewise.at(-1)!;
+    expect(new Set(bytewise).size).toBe(bytewise.length);
+    expect(atOnce.every((each) => each === end)).toBe(true);
+    expect(inTwo.at(-1)).toBe(end);
+    const middle = inTwo[0]!;
+    expect(inTwo.every((each, layer) => each === (bytewise[layer]! <= middle ? middle : end))).toBe(true);
+    expect(middle / end).toBeCloseTo(0.5, 1);
+  });
+});
 
 describe('a transition that is announced', () => {
   it('has its uploads near, as far as there is room', () => {
@@ -117,9 +139,14 @@ describe('a transition that is announced', () => {
       ...runtime,
       devices: runtime.devices.map((each) => ({ ...each, budget: each.peak.total })),
     };
-    expect(stagingRoom(full)(0)).toEqual({ ring: slots * slotBytes, ahead: slots * slotBytes });
+    expect(stagingRoom(full)(0)).toEqual({
+      slot: slotBytes,
+      ring: slots * slotBytes,
+      ahead: slots * slotBytes,
+    });
     const spare = full.devices.map((each) => ({ ...each, budget: each.peak.total + 2.5 * slotBytes }));
     expect(stagingRoom({ ...full, devices: spare })(0)).toEqual({
+      slot: slotBytes,
       ring: slots * slotBytes,
       ahead: (slots + 2) * slotBytes,
     });

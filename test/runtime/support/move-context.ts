@@ -1,4 +1,4 @@
-/** What transitions on the clock need around them: lanes of their own, nothing ahead and slots of no size. */
+/** What transitions on the clock need around them: lanes of their own, nothing ahead and slots of a byte. */
 import type { Topology } from '../../../compiler/plan/plan.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { createLanes } from '../../../runtime/clock/lanes.js';
@@ -10,7 +10,7 @@ export function moveContext(topology: Topology, options: Partial<MoveContext> = 
   return {
     clock,
     lanes: createLanes(roadsOf(topology), clock.now),
-    room: () => ({ ring: 0, ahead: 0 }),
+    room: () => ({ slot: 1, ring: 0, ahead: 0 }),
     copyEngines: false,
     fullReload: false,
     ...options,
