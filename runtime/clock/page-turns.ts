@@ -190,6 +190,21 @@ export function createPageTurns({
   devices.onBusy((device) => {
     if ((states[device]?.waiting.length ?? 0) > 0) giveOut(device);
   });
+  /** What goes on behind the steps that are given out at this moment: ranks of a move do so one after the other. */
+  let resuming: (() => void)[] | undefined;
+  const resume = (goOn: () => void): void => {
+    if (resuming !== undefined) {
+      resuming.push(goOn);
+      return;
+    }
+    const these = (resuming = [goOn]);
+    clock.behind(clock.now(), () => {
+      resuming = undefined;
+      afterSteps(() => {
+        for (const each of these) each();
+      });
+    });
+  };
   /**
    * Writes a move from some page on.
    *
@@ -258,7 +273,7 @@ export function createPageTurns({
     move.gone(lastChunk, clock.now);
     if (blocked !== undefined) blocked.waiting.push(goOn);
     // What others are answered at this moment comes first, and the steps that follow from it.
-    else clock.behind(clock.now(), () => afterSteps(goOn));
+    else resume(goOn);
   };
   return {
     out(move) {

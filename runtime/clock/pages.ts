@@ -54,7 +54,7 @@ export function clockPages(
   const hostOf = groupHosts(topology, (group) =>
     tier === undefined ? undefined : tierFor(topology, group, tier),
   );
-  const movers = new Map(
+  const moversOfPools = new Map(
     graph.pools.map((pool) => {
       const road = (device: number, direction: PageMove['direction']): Road | undefined => {
         const [own, host] = [topology.devices[device]!.path, hostOf(device)];
@@ -69,32 +69,31 @@ export function clockPages(
     ...context,
     readsBesideSteps: (device) => readsBesideSteps(chunks.get(device)!),
   });
-  /** Moves what a rank has been asked for at this moment: together, as on devices. */
-  const start = (
-    { device, pageBytes, chunkPages, road, ...mover }: PoolMover,
-    direction: PageMove['direction'],
-  ): void => {
-    const asked = mover.asked.splice(0);
+  /** Moves what ranks have been asked for at this moment: together, as on devices. */
+  const start = (movers: PoolMovers, direction: PageMove['direction']): void => {
+    const asked = movers.asked.splice(0);
     let pages = 0;
     const parts = asked.map((each) => (pages += each.pages));
-    let next = 0;
-    turns[direction]({
-      device,
-      road,
-      pageBytes,
-      chunkPages,
-      pages,
-      parts,
-      gone(upTo, timeOf) {
-        for (; next < asked.length && parts[next]! <= upTo; next++) {
-          const { pages: own, answer } = asked[next]!;
-          const time = timeOf(parts[next]!);
-          const tell = (): void => answer({ device, bytes: own * pageBytes });
-          if (time > clock.now()) clock.at(time, tell);
-          else tell();
-        }
-      },
-    });
+    for (const { device, pageBytes, chunkPages, road } of movers.ranks) {
+      let next = 0;
+      turns[direction]({
+        device,
+        road,
+        pageBytes,
+        chunkPages,
+        pages,
+        parts,
+        gone(upTo, timeOf) {
+          for (; next < asked.length && parts[next]! <= upTo; next++) {
+            const { pages: own, answer } = asked[next]!;
+            const time = timeOf(parts[next]!);
+            const tell = (): void => answer({ device, bytes: own * pageBytes });
+            if (time > clock.now()) clock.at(time, tell);
+            else tell();
+          }
+        },
+      });
+    }
   };
   // Where every node has tiers of its own, those of the first stand for all.
   const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
@@ -109,18 +108,21 @@ export function clockPages(
       return { end: road === undefined ? ready : lanes.transfer(road, bytes, ready).end, bytes };
     },
     move({ pool, replica, pages, direction }, onAnswer, done) {
-      const moving = pages === 0 ? [] : (movers.get(pool)![direction].get(replica) ?? []);
-      let left = moving.length;
-      const answer = (each: PageAnswer): void => {
-        onAnswer(each);
-        if (--left === 0) done();
-      };
-      if (left === 0) clock.at(clock.now(), done);
-      for (const mover of moving) {
-        if (mover.asked.length === 0) clock.at(clock.now(), () => start(mover, direction));
-        mover.asked.push({ pages, answer });
+      const movers = pages === 0 ? undefined : moversOfPools.get(pool)![direction].get(replica);
+      if (movers === undefined) {
+        clock.at(clock.now(), done);
+        return 0;
       }
-      return moving.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
+      let left = movers.ranks.length;
+      if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction));
+      movers.asked.push({
+        pages,
+        answer(each) {
+          onAnswer(each);
+          if (--left === 0) done();
+        },
+      });
+      return movers.ranks.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
     },
     seconds: turns.seconds,
   };
@@ -137,7 +139,7 @@ function largestChunks({ pools }: RuntimeGraph): ReadonlyMap<number, number> {
   return largest;
 }
 
-/** A part of a move that one rank has. */
+/** A move, as ranks have a part in it. */
 interface Asked {
   readonly pages: number;
   readonly answer: (answer: PageAnswer) => void;
@@ -149,31 +151,30 @@ interface PoolMover {
   readonly pageBytes: number;
   /** Pages that arrive together, however many are asked for. */
   readonly chunkPages: number;
-  readonly asked: Asked[];
   readonly road: Road;
 }
 
-/** The ranks of every replica that take part in moves of this direction: of those with the same heads one goes out. */
+/** The ranks of a replica that take part in its moves of one direction, and what they have been asked for. */
+interface PoolMovers {
+  readonly ranks: readonly PoolMover[];
+  readonly asked: Asked[];
+}
+
+/** By replica; of ranks with the same heads one alone moves pages out. */
 function moversOf(
   pool: KvPool,
   direction: PageMove['direction'],
   roadOf: (device: number, direction: PageMove['direction']) => Road | undefined,
-): ReadonlyMap<number, readonly PoolMover[]> {
-  const result = new Map<number, PoolMover[]>();
+): ReadonlyMap<number, PoolMovers> {
+  const result = new Map<number, { readonly ranks: PoolMover[]; readonly asked: Asked[] }>();
   const owners = pageOwners(pool);
   for (const rank of pool.ranks) {
-    const road = roadOf(rank.device, direction);
+    const { device, dp, pageBytes } = rank;
+    const road = roadOf(device, direction);
     if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
-    const movers = result.get(rank.dp) ?? [];
-    const { device, pageBytes } = rank;
-    movers.push({
-      device,
-      pageBytes,
-      chunkPages: chunkPages(pageBytes, pool.pages),
-      asked: [],
-      road,
-    });
-    result.set(rank.dp, movers);
+    const movers = result.get(dp) ?? { ranks: [], asked: [] };
+    movers.ranks.push({ device, pageBytes, chunkPages: chunkPages(pageBytes, pool.pages), road });
+    result.set(dp, movers);
   }
   return result;
 }
