@@ -160,16 +160,18 @@ export function createPageTurns({
       if (first.given === move.pages) waiting.shift();
       const entry = entryOf(move, pages);
       entries.push(entry);
+      const beforeLast = given + inChunks(pages, move.chunkPages) - move.chunkPages;
       give(
         move,
         entry,
         () => {
-          move.gone(given + pages, (some) => timeIn(entry, inChunks(some - given, move.chunkPages)));
+          move.gone(beforeLast, (some) => timeIn(entry, inChunks(some - given, move.chunkPages)));
           giveNextOut(device);
         },
         () => {
           entries.splice(entries.indexOf(entry), 1);
           if (waiting.length > 0) giveOut(device);
+          move.gone(given + pages, clock.now);
         },
       );
     }

@@ -32,15 +32,7 @@ import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { inOrderOf } from './candidate-order.js';
-import {
-  isLate,
-  leastByEstimate,
-  ROUNDING,
-  type EndedTrial,
-  type Goal,
-  type Trial,
-  type TrialSetting,
-} from './trial.js';
+import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
@@ -264,11 +256,7 @@ export function* searchInParts(
     // First of all: which sizes a mesh is tried with must not hang on when others end.
     if (walk.holdBack(next)) continue;
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
-    else if (
-      setting.byEstimate &&
-      next.bound !== undefined &&
-      isLate(leastByEstimate(next.estimate), by(next))
-    )
+    else if (setting.byEstimate && next.bound !== undefined && isLate(next.estimate, by(next)))
       counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);

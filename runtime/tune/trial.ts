@@ -72,17 +72,12 @@ export function isLate(seconds: number, by: number): boolean {
   return seconds * (1 - ROUNDING) >= by;
 }
 
-/** What estimates are too long by at most, as a rule. */
+/** What estimates of what is left midway are too long by at most, as a rule; those of whole workloads are not. */
 const OVERESTIMATED = 0.01;
-
-/** Seconds below which a plan with an estimate does not come, as a rule. */
-export function leastByEstimate(estimate: number): number {
-  return estimate * (1 - OVERESTIMATED);
-}
 
 /** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */
 export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolean): number {
-  return byEstimate ? leastByEstimate(bound.estimate(demand, true)) : bound.least(demand, true);
+  return byEstimate ? bound.estimate(demand, true) * (1 - OVERESTIMATED) : bound.least(demand, true);
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */
