@@ -147,17 +147,25 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     for (const each of ops) sum[costKind(each)] += opSeconds(each, size, rates, hardware) * each.count;
     return sum;
   };
-  // All but attention depends on the row counts alone, and a workload has few of those.
-  const [attending, others] = split(classes, ({ op }) => op.op === 'kernel' && op.kernel === 'attention');
-  let shapes: RunShapes | undefined;
-  const known = new Map<number, Map<number, StepSeconds>>();
-  const byRows = (size: StepSize): StepSeconds => {
-    const bySamples = known.get(size.tokens) ?? new Map<number, StepSeconds>();
-    known.set(size.tokens, bySamples);
-    const found = bySamples.get(size.samples) ?? { ...seconds(others, size), launch: launches(size.samples) };
-    bySamples.set(size.samples, found);
-    return found;
-  };
+  const total = (ops: readonly OpClass[], size: StepSize): number =>
+    ops.reduce((sum, each) => sum + opSeconds(each, size, rates, hardware) * each.count, 0);
+  const [attending, others] = split(classes, isAttention);
+  const byRows = memoByRows((size) => ({ ...seconds(others, size), launch: launches(size.samples) }));
+  let known: ShapesApart | undefined;
+  const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections)));
+  /** Parts without attention, one of each kind. */
+  const partsByRows = memoByRows((size) =>
+    shapes().kinds.map(({ what, op, others, layers, launched, submits: count, samples }): StepPart => {
+      const kernels = launched.tokens + (size.samples > 0 ? launched.samples : 0);
+      return {
+        section: 0,
+        what,
+        op,
+        seconds: total(others, size) + layers * perLayer + kernels * perKernel,
+        submit: count * submit + (samples ? sampling(size.samples) : 0),
+      };
+    }),
+  );
   const rowBytes = [
     bytesOfRows(classes, 'all_reduce', hardware),
     bytesOfRows(classes, 'all_gather', hardware),
@@ -176,7 +184,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       sections.map((section) => ({
         layer: section.layer,
         seconds:
-          Object.values(seconds(section.ops, size)).reduce((sum, each) => sum + each, 0) +
+          total(section.ops, size) +
           launch(section, size.samples) +
           section.submits * submit +
           (section.samples ? sampling(size.samples) : 0),
@@ -206,13 +214,10 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
       return parts;
     },
     runs(size) {
-      shapes ??= runShapes(program, sections);
-      const { kinds, order } = shapes;
-      const parts = kinds.map(({ what, op, ops, layers, launched, submits: count, samples }): StepPart => {
-        const work = Object.values(seconds(ops, size)).reduce((sum, each) => sum + each, 0);
-        const kernels = launched.tokens + (size.samples > 0 ? launched.samples : 0);
-        const own = count * submit + (samples ? sampling(size.samples) : 0);
-        return { section: 0, what, op, seconds: work + layers * perLayer + kernels * perKernel, submit: own };
+      const { kinds, order } = shapes();
+      const parts = partsByRows(size).map((part, kind) => {
+        const { attending } = kinds[kind]!;
+        return attending.length === 0 ? part : { ...part, seconds: part.seconds + total(attending, size) };
       });
       return order.map((kind) => parts[kind]!);
     },
@@ -238,6 +243,40 @@ function bytesOfRows(
     bytes[rows] += (cols.given + cols.taken) * element * count;
   }
   return bytes;
+}
+
+/** All but attention depends on the row counts of a step alone, and a workload has few of those. */
+function memoByRows<T>(find: (size: StepSize) => T): (size: StepSize) => T {
+  const known = new Map<number, Map<number, T>>();
+  return (size) => {
+    let bySamples = known.get(size.tokens);
+    if (bySamples === undefined) known.set(size.tokens, (bySamples = new Map<number, T>()));
+    let found = bySamples.get(size.samples);
+    if (found === undefined) bySamples.set(size.samples, (found = find(size)));
+    return found;
+  };
+}
+
+function isAttention({ op }: OpClass): boolean {
+  return op.op === 'kernel' && op.kernel === 'attention';
+}
+
+/** Parts of a program, with the ops among them that are attention and those that are not. */
+interface ShapesApart extends Pick<RunShapes, 'order'> {
+  readonly kinds: readonly (Omit<RunShapes['kinds'][number], 'ops'> & {
+    readonly attending: readonly OpClass[];
+    readonly others: readonly OpClass[];
+  })[];
+}
+
+function attendingApart({ kinds, order }: RunShapes): ShapesApart {
+  return {
+    order,
+    kinds: kinds.map(({ ops, ...kind }) => {
+      const [attending, others] = split(ops, isAttention);
+      return { ...kind, attending, others };
+    }),
+  };
 }
 
 function split<T>(

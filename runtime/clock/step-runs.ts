@@ -119,12 +119,26 @@ export function goOn(course: StepCourse, now: number, freeFrom: (place: number) 
     if (due === undefined || due > now) return;
     const [end, next] = [timeOf(runs.ends[course.run]!), timeOf(runs.handed[course.run]!)];
     const together = runs.exchanged[course.run]!;
+    let isFree = together;
     for (let place = 0; place < late.length; place++) {
       // Behind a wait for weights a device may still be at the run before.
       least[place] = together ? due - next : Math.max(0, late[place]! + end - next);
       const free = freeFrom(place);
       late[place] = free === undefined ? undefined : Math.max(least[place]!, free - next);
+      isFree &&= free !== undefined && free <= due;
     }
     course.run++;
+    if (isFree) skipAlike(course, due - next, now);
   }
+}
+
+/** Ranks that are late by the same, and have nothing else to do, stay so over all exchanges that follow. */
+function skipAlike(course: StepCourse, late: number, now: number): void {
+  const { handed, exchanged } = course.runs;
+  while (
+    course.run < handed.length &&
+    exchanged[course.run]! &&
+    course.timeOf(handed[course.run]!) + late <= now
+  )
+    course.run++;
 }

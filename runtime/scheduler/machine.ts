@@ -112,8 +112,9 @@ export interface Machine {
   readonly config: SchedulerConfig;
   /** In flow order, so prefill comes first. */
   readonly stages: readonly StageState[];
-  /** Lanes of all stages that decode. */
+  /** Lanes of the stages that decode, and of those that prefill. */
   readonly decoders: readonly Lane[];
+  readonly prefillers: readonly Lane[];
   /** Whether there is anything to switch. */
   readonly hasTurns: boolean;
   readonly groups: readonly Group[];
@@ -173,6 +174,7 @@ export function createMachine(config: SchedulerConfig): Machine {
     config,
     stages,
     decoders: stages.flatMap((stage) => (stage.decodes ? stage.lanes : [])),
+    prefillers: stages.flatMap((stage) => (stage.prefills ? stage.lanes : [])),
     hasTurns: groups.some(({ residences }) => residences > 1),
     groups,
     pools,

@@ -122,8 +122,7 @@ function hasWork(machine: Machine, stage: StageState): boolean {
 function isOnItsWay(machine: Machine, stage: StageState): boolean {
   const { counts } = machine;
   if (counts.prefilled + counts.preempted + counts.paging_out > 0) return true;
-  const lanes = machine.stages.flatMap((each) => (each.prefills ? each.lanes : []));
-  return lanes.some(
+  return machine.prefillers.some(
     ({ local, prefilling }) =>
       (local === undefined || local.stage === stage) &&
       prefilling.some(({ maxNewTokens, generated }) => maxNewTokens - generated > 1),
@@ -177,10 +176,7 @@ export function holds(machine: Machine, group: Group, condition: Condition): boo
 /** Tiers outside the devices up to the one named, in spill order; none where decode reads what prefill wrote. */
 function tiersTo(machine: Machine, tier: string): readonly PageList[] {
   const { hostTier, diskTier, diskPages } = machine.config;
-  const handsOver = machine.stages.some(
-    (stage) => stage.prefills && stage.lanes.some((lane) => lane.local === undefined),
-  );
-  if (!handsOver) return [];
+  if (machine.prefillers.every(({ local }) => local !== undefined)) return [];
   if (tier === hostTier) return [machine.host];
   if (tier !== diskTier || diskPages === 0) return [];
   return [machine.host, ...(takesSpills(machine) ? [machine.disk] : [])];
@@ -203,7 +199,7 @@ function isFull(machine: Machine, group: Group, tier: string): boolean {
   const stores = storesOf(machine, group, tier);
   const waiting = machine.waiting.peek();
   if (waiting === undefined) return stores.every((store) => store.free() === 0);
-  const lanes = machine.stages.flatMap((stage) => (stage.prefills ? stage.lanes : []));
+  const lanes = machine.prefillers;
   if (tiersTo(machine, tier).length === 0) {
     const pages = Math.min(...lanes.map((lane) => pagesEnd(machine, lane, 0, knownTokens(waiting))));
     return stores.every((store) => store.free() < pages);
