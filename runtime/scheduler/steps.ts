@@ -59,9 +59,9 @@ function startStep(machine: Machine, stage: StageState, lane: Lane): boolean {
   const { free } = lane.pool.pages;
   const before = free();
   const holds = stage.group.leavingTo !== undefined || gathers(machine, stage);
-  const batch: Batch = { step: machine.nextAction, items: [] };
+  const items: StepItem[] = [];
+  const batch: Batch = { step: machine.nextAction, items };
   if (stage.decodes && !holds) addDecodeRows(machine, lane, batch);
-  const { items } = batch;
   const decoding = items.length;
   if (stage.prefills && lane.prefilling.length > 0) addPrefillRows(machine, lane, batch);
   if (items.length === 0) return false;
