@@ -4,7 +4,8 @@
  *
  * Of a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is at
  * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Tiles of few rows are
- * computed whole, so `f R` is at least that of N tiles; of attention only the rows that there are count, whatever tiles a
+ * computed whole, so `f R` is at least that of N tiles, and what products reach is what they do with no more rows than a step
+ * may have; of attention only the rows that there are count, whatever tiles a
  * device computes them in. Exchanges take latency and bytes, both of which add up.
  */
 import type { EngineModel } from './engine-model.js';
@@ -41,25 +42,44 @@ interface Term {
   readonly readKey: number;
 }
 
-export function leastCost(program: CostedProgram, hardware: GroupHardware, engine: EngineModel): LeastCost {
+/** Rows of each kind that a step has at most. */
+export type MostRows = Readonly<Record<RowKind, number>>;
+
+/** The cost of work in steps of no more than so many rows. Sizes that make no difference have the same. */
+export type LeastCosts = (most: MostRows) => LeastCost;
+
+export function leastCosts(program: CostedProgram, hardware: GroupHardware, engine: EngineModel): LeastCosts {
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
   const classes = classify(program, program.ops);
-  const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine));
   const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware));
   const overhead = groupOverhead(program, hardware, engine);
   const launches = launchSeconds(program, overhead);
   const sampling = overhead.read + samplingKernels(program) * overhead.kernel;
-  const ofRows = (kind: RowKind): RowCosts => ({
-    exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
-    kernels: kernels.filter(({ rows }) => rows === kind),
-  });
-  const [tokens, samples] = [ofRows('tokens'), ofRows('samples')];
-  return (work) =>
-    work.steps * launches +
-    work.sampling * sampling +
-    work.samples * overhead.choose +
-    rowSeconds(tokens, work, work.steps, work.tokens) +
-    rowSeconds(samples, work, work.sampling, work.samples);
+  const upTo = (most: MostRows): LeastCost => {
+    const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine, most));
+    const ofRows = (kind: RowKind): RowCosts => ({
+      exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
+      kernels: kernels.filter(({ rows }) => rows === kind),
+    });
+    const [tokens, samples] = [ofRows('tokens'), ofRows('samples')];
+    return (work) =>
+      work.steps * launches +
+      work.sampling * sampling +
+      work.samples * overhead.choose +
+      rowSeconds(tokens, work, work.steps, work.tokens) +
+      rowSeconds(samples, work, work.sampling, work.samples);
+  };
+  const known = new Map<string, LeastCost>();
+  return (most) => {
+    const reached = rates.flatMap(({ bestGemmFlops }) => [
+      bestGemmFlops('f32', most.tokens),
+      bestGemmFlops('f32', most.samples),
+    ]);
+    const key = reached.join();
+    const cost = known.get(key) ?? upTo(most);
+    known.set(key, cost);
+    return cost;
+  };
 }
 
 /** Costs of all ops that count rows of one kind. */
@@ -94,6 +114,7 @@ function kernelTerms(
   rates: readonly DeviceRates[],
   { kinds }: GroupHardware,
   { smallGemmLoss }: EngineModel,
+  most: MostRows,
 ): readonly Term[] {
   if (op.op === 'sample') {
     const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth * rate.reach('sample')));
@@ -113,7 +134,7 @@ function kernelTerms(
     op.kernel === 'attention'
       ? Math.max(rate.reach('attention'), rate.reach('decode_attention'))
       : rate.reach(op.kernel);
-  const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype) * reach(rate)));
+  const speed = Math.min(...rates.map((rate) => bestFlops(rate, kind, dtype, most[op.rows]) * reach(rate)));
   const bandwidth = Math.min(...rates.map((rate) => rate.bandwidth * reach(rate)));
   const inTiles = kind === 'gemm' && smallGemmLoss && kinds.every(({ gemm }) => gemm === undefined);
   return [
@@ -138,8 +159,13 @@ const NO_TERM: Omit<Term, 'rows'> = {
   readKey: 0,
 };
 
-function bestFlops(rates: DeviceRates, kind: WorkKind, dtype: ReturnType<typeof vectorType>): number {
-  return kind === 'gemm' ? rates.bestGemmFlops(dtype) : rates.flops(dtype);
+function bestFlops(
+  rates: DeviceRates,
+  kind: WorkKind,
+  dtype: ReturnType<typeof vectorType>,
+  rows: number,
+): number {
+  return kind === 'gemm' ? rates.bestGemmFlops(dtype, rows) : rates.flops(dtype);
 }
 
 interface ExchangeTerm {

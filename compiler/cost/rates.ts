@@ -17,8 +17,8 @@ export interface DeviceRates {
   readonly flops: (dtype: DType) => number;
   /** FLOP/s that a matrix product of so many rows reaches. */
   readonly gemmFlops: (dtype: DType, rows: number) => number;
-  /** FLOP/s that no matrix product exceeds. */
-  readonly bestGemmFlops: (dtype: DType) => number;
+  /** FLOP/s that no matrix product of up to so many rows exceeds. */
+  readonly bestGemmFlops: (dtype: DType, rows: number) => number;
   /** Bytes per second of device memory that large kernels reach. */
   readonly bandwidth: number;
   /** Rows of one sequence that attention computes together. */
@@ -41,10 +41,17 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
     if (steps.length === 0) return (large * rows) / (Math.ceil(rows / GEMM_TILE_ROWS) * GEMM_TILE_ROWS);
     return interpolate(steps, rows);
   };
+  const bestFraction = (rows: number): number => {
+    if (!smallGemmLoss || steps.length === 0) return large;
+    return steps.reduce(
+      (most, [size, reached]) => (size < rows ? Math.max(most, reached) : most),
+      fraction(rows),
+    );
+  };
   return {
     flops: (dtype) => peak(dtype) * large,
     gemmFlops: (dtype, rows) => peak(dtype) * fraction(rows),
-    bestGemmFlops: (dtype) => peak(dtype) * Math.max(large, ...steps.map(([, reached]) => reached)),
+    bestGemmFlops: (dtype, rows) => peak(dtype) * bestFraction(rows),
     bandwidth: kind.bandwidth * kind.sustained.bandwidth,
     attentionRows: kind.attentionRows ?? 1,
     reach: (kernel) =>

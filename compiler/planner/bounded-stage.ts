@@ -3,13 +3,15 @@
  * the stage.
  */
 import type { EngineModel } from '../cost/engine-model.js';
-import { leastCost, type LeastCost } from '../cost/least-cost.js';
+import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
 import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import type { GroupHardware } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
+import { once } from '../once.js';
 import { mostPages } from '../model/kv-window.js';
 import { carryingTier } from '../passes/kv-edges.js';
+import type { StepSizes } from '../passes/step-sizes.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
 import type { Demand } from './demand.js';
@@ -32,8 +34,8 @@ export interface BoundContext {
   readonly engine: EngineModel;
   readonly routes: Routes;
   readonly outline: Outliner;
-  /** The cost of a program on hardware of which costs were asked before is the one found then. */
-  readonly costOf: (program: CostedProgram, hardware: GroupHardware) => LeastCost;
+  /** The costs of a program on hardware of which costs were asked before are those found then. */
+  readonly costsOf: (program: CostedProgram, hardware: GroupHardware) => LeastCosts;
   /** Of stages with the same devices and programs, whatever the sizes of their steps. */
   readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
   /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
@@ -42,20 +44,20 @@ export interface BoundContext {
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   const routes = routesOf(topology);
-  const costsOf = new Map<CostedProgram, Map<string, LeastCost>>();
+  const costsOf = new Map<CostedProgram, Map<string, LeastCosts>>();
   return {
     engine,
     routes,
     outline: createOutliner(routes),
     laidOut: new Map(),
     stages: new Map(),
-    costOf(program, hardware) {
-      const known = costsOf.get(program) ?? new Map<string, LeastCost>();
+    costsOf(program, hardware) {
+      const known = costsOf.get(program) ?? new Map<string, LeastCosts>();
       costsOf.set(program, known);
       const key = hardwareKey(hardware);
-      const cost = known.get(key) ?? leastCost(program, hardware, engine);
-      known.set(key, cost);
-      return cost;
+      const costs = known.get(key) ?? leastCosts(program, hardware, engine);
+      known.set(key, costs);
+      return costs;
     },
   };
 }
@@ -86,15 +88,18 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const { kv, costs, moves } = layOut(plan, stage, outline, context);
+  const { kv, costsFor, moves } = layOut(plan, stage, outline, context);
+  const costs = costsFor(outline.sizes);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
   return pagesAlone === undefined ? undefined : { needs, costs, moves, pagesAlone };
 }
 
 /** What of a stage does not depend on the sizes of its steps. */
-interface LaidOutStage extends Pick<BoundedStage, 'costs' | 'moves'> {
+interface LaidOutStage extends Pick<BoundedStage, 'moves'> {
   readonly kv: StageKv;
+  /** Of steps up to a size; the same where that makes no difference. */
+  readonly costsFor: (sizes: StepSizes) => PlaceCosts;
 }
 
 function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundContext): LaidOutStage {
@@ -105,7 +110,7 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   if (known !== undefined) return known;
   const kv = stageKv(plan, stage, outline);
   const moves = programs.map((_, pp) => pageCost(plan, stage, pp, kv.pageBytes, context.routes));
-  const laid = { kv, moves, costs: placeCosts(groupCosts(plan, stage, programs, context)) };
+  const laid = { kv, moves, costsFor: costsBySize(groupCosts(plan, stage, programs, context)) };
   byPrograms.set(programs, laid);
   return laid;
 }
@@ -143,22 +148,38 @@ export function stageLoad({ needs, costs, moves }: BoundedStage, room: KvRoom): 
   };
 }
 
+/** @param groups as `groupCosts` has them */
+function costsBySize(groups: readonly (readonly LeastCosts[])[]): LaidOutStage['costsFor'] {
+  const idOf = numbered<LeastCost>();
+  const known = new Map<string, PlaceCosts>();
+  return ({ maxTokens, maxSequences }) => {
+    const upTo = once((costs: readonly LeastCosts[]) =>
+      costs.map((each) => each({ tokens: maxTokens, samples: maxSequences })),
+    );
+    const lists = groups.map(upTo);
+    const key = lists.map((costs) => costs.map(idOf).join()).join(';');
+    const found = known.get(key) ?? placeCosts(lists);
+    known.set(key, found);
+    return found;
+  };
+}
+
 /** By pipeline stage the costs that there are among its replicas; the same list where they are the same. */
 function groupCosts(
   { topology }: Plan,
   { mesh, devices }: Stage,
   programs: readonly CostedProgram[],
-  { routes, costOf }: BoundContext,
-): readonly (readonly LeastCost[])[] {
+  { routes, costsOf }: BoundContext,
+): readonly (readonly LeastCosts[])[] {
   const path = (device: number): string => topology.devices[device]!.path;
   const groupAt = (dp: number, pp: number): readonly number[] => {
     const first = (dp * mesh.pp + pp) * mesh.tp;
     return devices.slice(first, first + mesh.tp);
   };
-  const idOf = numbered<LeastCost>();
-  const known = new Map<string, readonly LeastCost[]>();
+  const idOf = numbered<LeastCosts>();
+  const known = new Map<string, readonly LeastCosts[]>();
   return programs.map((program, pp) => {
-    const costs = new Set<LeastCost>();
+    const costs = new Set<LeastCosts>();
     for (let dp = 0; dp < mesh.dp; dp++) {
       const group = groupAt(dp, pp);
       const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
@@ -166,7 +187,7 @@ function groupCosts(
       const next = pp + 1 < mesh.pp ? path(groupAt(dp, pp + 1)[0]!) : undefined;
       const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
       const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
-      costs.add(costOf(program, { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links }));
+      costs.add(costsOf(program, { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links }));
     }
     const key = [...costs].map(idOf).join();
     const list = known.get(key) ?? [...costs];

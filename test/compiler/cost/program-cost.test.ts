@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
 import { tiledRows, type StepSize } from '../../../compiler/cost/kernel-work.js';
-import { leastCost } from '../../../compiler/cost/least-cost.js';
+import { leastCosts } from '../../../compiler/cost/least-cost.js';
 import { programCost, type GroupHardware } from '../../../compiler/cost/program-cost.js';
 import type { Program } from '../../../compiler/ir/runtime-program.js';
 import type { DeviceKind } from '../../../compiler/plan/plan.js';
@@ -196,11 +196,11 @@ it('keeps bounds below the steps, whatever is declared', () => {
       );
       const total = (pick: (size: StepSize) => number): number =>
         all.reduce((sum, size) => sum + pick(size), 0);
-      const least = leastCost(
-        program,
-        hardware(constants),
-        FULCRUM_ENGINE,
-      )({
+      const most = {
+        tokens: Math.max(...all.map(({ tokens }) => tokens)),
+        samples: Math.max(...all.map(({ samples }) => samples)),
+      };
+      const least = leastCosts(program, hardware(constants), FULCRUM_ENGINE)(most)({
         tokens: total(({ tokens }) => tokens),
         samples: total(({ samples }) => samples),
         pairs: total(({ pairs }) => pairs),
