@@ -3,10 +3,10 @@
  * takes; here is a bound below the sum over steps, whatever part of the work each of them does.
  *
  * Of a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is at
- * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Tiles of few rows are
- * computed whole, so `f R` is at least that of N tiles, and what products reach is what they do with no more rows than a step
- * may have; of attention only the rows that there are count, whatever tiles a
- * device computes them in. Exchanges take latency and bytes, both of which add up.
+ * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Products reach no more than
+ * they do with as many rows as a step may have, or fewer. Tiles of few rows are computed whole, so `f R` is at least that of
+ * N tiles; of attention only the rows that there are count, whatever tiles a device computes them in. Exchanges take latency
+ * and bytes, both of which add up.
  */
 import type { EngineModel } from './engine-model.js';
 import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';

@@ -1,8 +1,8 @@
 /**
  * Transitions on the clock: the moves of every device, layer by layer in the order the next stage needs them, over the
  * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
- * its last piece is there, with the slot that it is in (`slot-ends.ts`), while others still move. Kernels of the new stage hold up what comes behind them
- * (`upload-course.ts`).
+ * its last piece is there, with the slot that it is in (`slot-ends.ts`), while others still move. Kernels of the new stage
+ * hold up what comes behind them (`upload-course.ts`).
  *
  * A transition that is announced brings its uploads near before that, layer by layer, as far as the ring of staging slots
  * has room. What it copies takes part in the ring as well, so that no more than the room of either is passed. At the

@@ -19,13 +19,21 @@ const DECODE: StepSize = { tokens: 4, samples: 4, pairs: 80, keys: 80, singleRow
 
 interface Declared {
   readonly kernels?: DeviceKind['kernels'];
+  readonly gemm?: DeviceKind['gemm'];
   readonly attentionRows?: number;
   readonly overhead?: Partial<GroupHardware['overhead']>;
 }
 
-function hardware({ kernels, attentionRows, overhead }: Declared): GroupHardware {
+function hardware({ kernels, gemm, attentionRows, overhead }: Declared): GroupHardware {
   return {
-    kinds: [{ ...device!.kind, ...(kernels && { kernels }), ...(attentionRows && { attentionRows }) }],
+    kinds: [
+      {
+        ...device!.kind,
+        ...(kernels && { kernels }),
+        ...(gemm && { gemm }),
+        ...(attentionRows && { attentionRows }),
+      },
+    ],
     ranks: 2,
     overhead: { layer: 0, kernel: 0, ...overhead },
     allReduce: { latency: 1e-5, bandwidth: 1e9 },
@@ -167,6 +175,7 @@ it('keeps bounds below the steps, whatever is declared', () => {
       decode_attention: fraction,
       sample: fraction,
     }),
+    gemm: fc.record({ 4: fraction, 16: fraction, 64: fraction }),
     attentionRows: fc.constantFrom(1, 4, 16),
     overhead: fc.record({
       layer: time,

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { deviceRates } from '../../../compiler/cost/rates.js';
 import type { DeviceKind } from '../../../compiler/plan/plan.js';
@@ -38,5 +39,21 @@ describe('deviceRates', () => {
     expect(gemmFlops('f16', 1000)).toBeCloseTo(0.3 * 40e12);
     expect(gemmFlops('f16', 50)).toBeCloseTo(0.05 * 40e12);
     expect(gemmFlops('f16', 1e6)).toBeCloseTo(0.5 * 40e12);
+  });
+
+  it('says what products of up to so many rows reach, and no more', () => {
+    const fraction = fc.double({ min: 0.01, max: 1, noNaN: true });
+    const gemm = fc.record({ 16: fraction, 64: fraction, 256: fraction });
+    fc.assert(
+      fc.property(fc.option(gemm, { nil: undefined }), fc.integer({ min: 1, max: 400 }), (declared, most) => {
+        const { gemmFlops, bestGemmFlops } = deviceRates({ ...KIND, ...(declared && { gemm: declared }) });
+        const reached = Array.from({ length: most }, (_, rows) => gemmFlops('f16', rows + 1));
+        const best = bestGemmFlops('f16', most);
+        // Products of few rows compute a whole tile, which bounds count by themselves.
+        if (declared === undefined) expect(best).toBe(gemmFlops('f16', 64));
+        else expect(best).toBeCloseTo(Math.max(...reached), 0);
+      }),
+    );
+    expect(deviceRates({ ...KIND, gemm: { 64: 0.9 } }, false).bestGemmFlops('f16', 64)).toBe(20e12);
   });
 });
