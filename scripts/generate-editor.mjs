@@ -2,8 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { URL } from 'node:url';
 import { format } from 'prettier';
-import { textmateGrammar } from '../dist/editor/textmate/grammar.js';
+import { importSource } from './import-source.mjs';
 
+const { textmateGrammar } = await importSource('editor/textmate/grammar.ts');
 const folder = new URL('../editor/vscode/syntaxes/', import.meta.url);
 mkdirSync(folder, { recursive: true });
 const text = await format(JSON.stringify(textmateGrammar()), { parser: 'json', printWidth: 110 });

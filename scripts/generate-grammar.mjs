@@ -6,10 +6,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { URL } from 'node:url';
 import { format } from 'prettier';
 import railroad from 'railroad-diagrams';
-import { checkFile } from '../dist/compiler/check/check-file.js';
-import { MODEL_FAMILIES } from '../dist/compiler/model/families.js';
-import { productions, tokenText } from '../dist/grammar/productions.js';
-import { defaultOf, PROPERTIES } from '../dist/grammar/reference.js';
+import { importSource } from './import-source.mjs';
+
+const { checkFile } = await importSource('compiler/check/check-file.ts');
+const { MODEL_FAMILIES } = await importSource('compiler/model/families.ts');
+const { productions, tokenText } = await importSource('grammar/productions.ts');
+const { defaultOf, PROPERTIES } = await importSource('grammar/reference.ts');
 
 const docs = new URL('../docs/', import.meta.url);
 const folder = 'grammar/';
