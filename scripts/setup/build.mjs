@@ -10,7 +10,7 @@ import { npm } from './dependencies.mjs';
 const SOURCES = ['grammar', 'compiler', 'runtime', 'cli', 'editor', 'plans'];
 const ENDINGS = ['.ts', '.json', '.html', '.css', '.plan'];
 const SETTINGS = [
-  ...['package.json', 'package-lock.json'],
+  ...['package.json', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.check.json', 'tsconfig.json'],
   ...['vite.program.config.ts', 'vite.playground.config.ts'],
 ];
 
