@@ -1,7 +1,7 @@
 import { fileURLToPath, URL } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-/** As in the build: one file instead of hundreds of modules, which every test file would load anew. */
+/** Its own single file instead of hundreds of modules, which every test file would load anew. */
 const alias = {
   chevrotain: fileURLToPath(new URL('./node_modules/chevrotain/lib/chevrotain.min.mjs', import.meta.url)),
 };

@@ -1,5 +1,5 @@
 /**
- * How V8 is to run commands that mostly take a second or two: imported for that, before anything else is.
+ * How V8 is to run commands that mostly take a second or two: imported for that, before a command is loaded.
  *
  * Of such a command much is compiling of JavaScript, which on a machine of two cores goes on beside it as fast as it can.
  */

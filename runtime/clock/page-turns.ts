@@ -165,6 +165,7 @@ export function createPageTurns({
         move,
         entry,
         () => {
+          // Pages before this entry are there: it may begin just before it is told that the last one is over.
           move.gone(beforeLast, (some) => timeIn(entry, inChunks(some - given, move.chunkPages)));
           giveNextOut(device);
         },

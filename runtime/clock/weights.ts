@@ -24,7 +24,7 @@ import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
 import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
 import type { Lanes } from './lanes.js';
-import { slotEnds, type SlotEnd } from './slot-ends.js';
+import { slotEnds, type RingMoves, type SlotEnd } from './slot-ends.js';
 import type { StagingRoom } from './staging-room.js';
 import { createUploadCourse, type UploadCourse, type UploadedLayer } from './upload-course.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -178,11 +178,16 @@ export function clockTransition(
         ? createUploadCourse({ begin: at, near, ring: Infinity }, layers)
         : createUploadCourse(
             { begin: at, near, ring: Math.max(near, ring) },
-            withTheirSlots(layers, slotEnds(mine?.layers ?? [], slot), at),
+            withTheirSlots(layers, slotEnds((mine?.layers ?? []).map(ringMoves), slot), at),
           );
       return { course, spans };
     },
   };
+}
+
+/** What comes from other devices comes by way of the ring as well: to the executor it is one more upload. */
+function ringMoves(moves: LayerMoves): RingMoves {
+  return { upload: broughtIn(moves), copy: moves.copy };
 }
 
 /** Layers that are there with the slot of their last byte. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { ringSizes, largestWeight } from '../../../compiler/ir/device-weights.js';
 import { movesOfDevice } from '../../../compiler/ir/runtime-graph.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
 import type { Lanes } from '../../../runtime/clock/lanes.js';
 import { stagingRoom } from '../../../runtime/clock/staging-room.js';
 import type { VirtualClock } from '../../../runtime/clock/virtual-clock.js';
@@ -10,15 +11,17 @@ import { clockTransition, type ClockTransition } from '../../../runtime/clock/we
 import { makePlan } from '../../compiler/support/make-plan.js';
 import { moveContext } from '../support/move-context.js';
 
-const plan = makePlan({
-  shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512 },
-  // Devices receive what they can from each other; here nothing but the host has it.
-  peerBandwidth: 1,
-  stages: [
-    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
-    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
-  ],
-});
+const planWith = (peerBandwidth: number): Plan =>
+  makePlan({
+    shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512 },
+    peerBandwidth,
+    stages: [
+      { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
+      { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
+    ],
+  });
+/** Devices receive what they can from each other; here nothing but the host has it. */
+const plan = planWith(1);
 const { runtime } = compilePlan(plan);
 const transition = runtime.transitions.find(({ from }) => from === 'prefill')!;
 const { uploadBytes } = movesOfDevice(transition, 0)!;
@@ -68,6 +71,22 @@ describe('a transition', () => {
     const middle = inTwo[0]!;
     expect(inTwo.every((each, layer) => each === (bytewise[layer]! <= middle ? middle : end))).toBe(true);
     expect(middle / end).toBeCloseTo(0.5, 1);
+  });
+
+  it('has layers there by the slot that other devices send as well', () => {
+    const near = planWith(2e10);
+    const compiled = compilePlan(near).runtime;
+    const moves = compiled.transitions.find(({ from }) => from === 'decode')!;
+    const context = moveContext(near.topology, { room: () => ({ slot: 1024, ring: 4096, ahead: 0 }) });
+    const { course, spans } = clockTransition(compiled, near, moves, context).begin(3, 0);
+    const brought = spans.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(movesOfDevice(moves, 3)!.uploadBytes).toBeLessThan(brought / 2);
+    let last = 0;
+    for (const { layer, end } of spans) {
+      last = Math.max(last, end);
+      // A slot takes no longer than that.
+      expect(course.arrival(layer) - last).toBeLessThan(2e-7);
+    }
   });
 });
 
