@@ -7,3 +7,11 @@ export function once<Key, Value>(compute: (key: Key) => Value): (key: Key) => Va
     return value as Value;
   };
 }
+
+/** A function of two numbers that is computed once for each pair. */
+export function onceForBoth<Found>(
+  compute: (first: number, second: number) => Found,
+): (first: number, second: number) => Found {
+  const bySecond = once((second: number) => once((first: number) => compute(first, second)));
+  return (first, second) => bySecond(second)(first);
+}

@@ -7,6 +7,7 @@
  * grow with the layers.
  */
 import type { KernelOp, Program } from '../ir/runtime-program.js';
+import { onceForBoth } from '../once.js';
 import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
@@ -150,19 +151,22 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   const total = (ops: readonly OpClass[], size: StepSize): number =>
     ops.reduce((sum, each) => sum + opSeconds(each, size, rates, hardware) * each.count, 0);
   const [attending, others] = split(classes, isAttention);
-  const byRows = memoByRows((size) => ({ ...seconds(others, size), launch: launches(size.samples) }));
+  const byRows = onceForBoth((tokens, samples) => ({
+    ...seconds(others, withoutContexts(tokens, samples)),
+    launch: launches(samples),
+  }));
   let known: ShapesApart | undefined;
   const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections)));
   /** Parts without attention, one of each kind. */
-  const partsByRows = memoByRows((size) =>
-    shapes().kinds.map(({ what, op, others, layers, launched, submits: count, samples }): StepPart => {
-      const kernels = launched.tokens + (size.samples > 0 ? launched.samples : 0);
+  const partsByRows = onceForBoth((tokens, samples) =>
+    shapes().kinds.map(({ what, op, others, layers, launched, submits: count, samples: reads }): StepPart => {
+      const kernels = launched.tokens + (samples > 0 ? launched.samples : 0);
       return {
         section: 0,
         what,
         op,
-        seconds: total(others, size) + layers * perLayer + kernels * perKernel,
-        submit: count * submit + (samples ? sampling(size.samples) : 0),
+        seconds: total(others, withoutContexts(tokens, samples)) + layers * perLayer + kernels * perKernel,
+        submit: count * submit + (reads ? sampling(samples) : 0),
       };
     }),
   );
@@ -174,7 +178,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
   return {
     signature: `${launches(0)} ${launches(1)} ${submits} ${sampling(1)} ${sampling(2)} ${classes.map(({ key, count }) => `${count} ${key}`).join('; ')}`,
     step(size) {
-      const { gemm, elementwise, all_reduce, all_gather, send, launch } = byRows(size);
+      const { gemm, elementwise, all_reduce, all_gather, send, launch } = byRows(size.tokens, size.samples);
       const { attention } = seconds(attending, size);
       return { gemm, attention, elementwise, all_reduce, all_gather, send, launch };
     },
@@ -215,7 +219,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     },
     runs(size) {
       const { kinds, order } = shapes();
-      const parts = partsByRows(size).map((part, kind) => {
+      const parts = partsByRows(size.tokens, size.samples).map((part, kind) => {
         const { attending } = kinds[kind]!;
         return attending.length === 0 ? part : { ...part, seconds: part.seconds + total(attending, size) };
       });
@@ -245,16 +249,9 @@ function bytesOfRows(
   return bytes;
 }
 
-/** All but attention depends on the row counts of a step alone, and a workload has few of those. */
-function memoByRows<T>(find: (size: StepSize) => T): (size: StepSize) => T {
-  const known = new Map<number, Map<number, T>>();
-  return (size) => {
-    let bySamples = known.get(size.tokens);
-    if (bySamples === undefined) known.set(size.tokens, (bySamples = new Map<number, T>()));
-    let found = bySamples.get(size.samples);
-    if (found === undefined) bySamples.set(size.samples, (found = find(size)));
-    return found;
-  };
+/** A step as all but attention sees it: by its row counts alone, of which a workload has few. */
+function withoutContexts(tokens: number, samples: number): StepSize {
+  return { tokens, samples, pairs: 0, keys: 0 };
 }
 
 function isAttention({ op }: OpClass): boolean {

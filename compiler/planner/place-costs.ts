@@ -1,6 +1,6 @@
 /** What work costs on each pipeline stage of a stage, whichever of its replicas does it. */
 import type { LeastCost, TotalWork } from '../cost/least-cost.js';
-import { once } from '../once.js';
+import { once, onceForBoth } from '../once.js';
 
 /** A line through the costs of two works, by the value at the second of them. */
 export interface CostLine {
@@ -49,14 +49,6 @@ export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCost
     rowsLines: onceForBoth((rows, keys) => lines(rowsWork(rows - 1, keys), rowsWork(rows, keys))),
     none: groups.map(() => 0),
   };
-}
-
-/** A function of two numbers that is computed once for each pair. */
-function onceForBoth<Found>(
-  compute: (rows: number, keys: number) => Found,
-): (rows: number, keys: number) => Found {
-  const byKeys = once((keys: number) => once((rows: number) => compute(rows, keys)));
-  return (rows, keys) => byKeys(keys)(rows);
 }
 
 /** Replicas cost the same as a rule. */
