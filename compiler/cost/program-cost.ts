@@ -6,7 +6,7 @@
  * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
  * grow with the layers.
  */
-import type { KernelOp, Program } from '../ir/runtime-program.js';
+import type { KernelOp } from '../ir/runtime-program.js';
 import { onceForBoth } from '../once.js';
 import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
@@ -43,6 +43,8 @@ export interface ProgramCost {
   readonly submits: (size: StepSize) => number;
   /** How many of those go into choosing tokens, which comes last. */
   readonly choosing: (size: StepSize) => number;
+  /** All of one step together. */
+  readonly seconds: (size: StepSize) => number;
   /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
   readonly layers: (
     size: StepSize,
@@ -128,7 +130,11 @@ export function noSeconds(): Record<CostKind, number> {
   return { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, all_gather: 0, send: 0, launch: 0 };
 }
 
-export function programCost(program: Program, hardware: GroupHardware, engine: EngineModel): ProgramCost {
+export function programCost(
+  program: CostedProgram,
+  hardware: GroupHardware,
+  engine: EngineModel,
+): ProgramCost {
   const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
   const classOf = classesOf(program, program.ops);
   const classes = countClasses(classOf);
@@ -155,6 +161,9 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     ...seconds(others, withoutContexts(tokens, samples)),
     launch: launches(samples),
   }));
+  const allByRows = onceForBoth((tokens, samples) =>
+    Object.values(byRows(tokens, samples)).reduce((sum, each) => sum + each, submits + sampling(samples)),
+  );
   let known: ShapesApart | undefined;
   const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections)));
   /** Parts without attention, one of each kind. */
@@ -184,6 +193,7 @@ export function programCost(program: Program, hardware: GroupHardware, engine: E
     },
     submits: ({ samples }) => submits + sampling(samples),
     choosing: ({ samples }) => samples * overhead.choose,
+    seconds: (size) => allByRows(size.tokens, size.samples) + total(attending, size),
     layers: (size) =>
       sections.map((section) => ({
         layer: section.layer,

@@ -1,8 +1,7 @@
 /** The parts of a program whose costs are told apart: its layers, and the runs of kernels between two exchanges. */
 import { numbered } from '../numbered.js';
 import type { DraftOp } from '../ir/op-access.js';
-import type { Program, RuntimeOp } from '../ir/runtime-program.js';
-import { countClasses, isLaunched, type OpClass } from './op-classes.js';
+import { countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
 
 /** Whether an op is the first of its kernels to be handed to a device together. */
 export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
@@ -27,8 +26,8 @@ export interface Section {
  *
  * @param all the class of every op
  */
-export function layerSections(program: Program, all: readonly OpClass[]): readonly Section[] {
-  const runs: { layer: number | undefined; ops: RuntimeOp[] }[] = [];
+export function layerSections(program: CostedProgram, all: readonly OpClass[]): readonly Section[] {
+  const runs: { layer: number | undefined; ops: DraftOp[] }[] = [];
   for (const op of program.ops) {
     const last = runs.at(-1);
     if (last !== undefined && last.layer === op.layer) last.ops.push(op);
@@ -72,7 +71,7 @@ export interface RunShapes {
 }
 
 /** Kernels between two exchanges, exchanges, and the reading of samples, in the order of the program. */
-export function runShapes({ ops }: Program, sections: readonly Section[]): RunShapes {
+export function runShapes({ ops }: CostedProgram, sections: readonly Section[]): RunShapes {
   const kinds: RunShape[] = [];
   const numberOf = numbered<string>();
   const order: number[] = [];

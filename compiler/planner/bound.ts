@@ -30,6 +30,9 @@ import {
   type BoundedStage,
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
+import { decodeCourse } from './decode-course.js';
+import type { SequencesInOrder } from './decode-rounds.js';
+import { promptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
@@ -46,6 +49,11 @@ export interface PlanBound {
    * as above.
    */
   readonly estimate: (demand: Demand, begun?: boolean) => number;
+  /**
+   * A closer estimate, which takes some milliseconds: of stages on the same devices steps are costed one by one, as sequences
+   * come in order of arrival. Of others, and where that order is not known, it is the estimate.
+   */
+  readonly closely: (demand: Demand, begun?: boolean) => number;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
   /** Sequences that memory has room for where they decode, at most. */
@@ -81,7 +89,7 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     plan,
     stages.map(({ needs }) => needs),
   );
-  return boundOf(plan, loads, { pages: room.pages, takesTurns }, context.engine);
+  return boundOf(plan, loads, { pages: room.pages, takesTurns }, context.engine, new Map());
 }
 
 /** What of the room that stages have is known. */
@@ -105,21 +113,36 @@ function areApart([prefill, decode, ...others]: readonly Stage[]): boolean {
   return !prefill!.devices.some((device) => decode.devices.includes(device));
 }
 
-function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engine: EngineModel): PlanBound {
+/** @param prefilled seconds of prefill by what is prefilled, which do not hang on the room for KV */
+function boundOf(
+  plan: Plan,
+  loads: readonly StageLoad[],
+  room: KnownRoom,
+  engine: EngineModel,
+  prefilled: Map<SequencesInOrder, number>,
+): PlanBound {
   const { pages } = room;
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
     bounded ? leastSeconds(bounded, demand, begun) : 0;
+  const oneByOne = bounded !== undefined && areOneByOne(bounded);
+  const estimate = (demand: Demand, begun = false): number => {
+    if (bounded === undefined) return 0;
+    const evenly = { ...bounded, evenly: true };
+    if (!oneByOne) return likelySeconds(evenly, demand, begun);
+    return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
+  };
   return {
     least,
-    estimate: (demand, begun = false) => {
-      if (bounded === undefined) return 0;
-      const evenly = { ...bounded, evenly: true };
-      const [prefill, decode] = [bounded.prefill.stage, bounded.decode.stage];
-      const oneByOne =
-        prefill !== decode && prefill.devices.some((device) => decode.devices.includes(device));
-      if (!oneByOne) return likelySeconds(evenly, demand, begun);
-      return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
+    estimate,
+    closely: (demand, begun) => {
+      const { inOrder, kv } = demand;
+      if (!oneByOne || inOrder === undefined || kv.window !== undefined) return estimate(demand, begun);
+      const { prefill, decode, overhead } = bounded;
+      const { copyEngines } = engine;
+      const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
+      if (!begun) prefilled.set(inOrder, prompts);
+      return prompts + decodeCourse(decode, bounded.room, inOrder, kv, overhead, copyEngines);
     },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
@@ -132,9 +155,14 @@ function boundOf(plan: Plan, loads: readonly StageLoad[], room: KnownRoom, engin
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
-      return boundOf(plan, loads, { pages: new Map(exact), takesTurns }, engine);
+      return boundOf(plan, loads, { pages: new Map(exact), takesTurns }, engine, prefilled);
     },
   };
+}
+
+function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
+  const { devices } = decode.stage;
+  return prefill.stage !== decode.stage && prefill.stage.devices.some((device) => devices.includes(device));
 }
 
 /** Undefined where a phase has several stages: between them the work may be dealt out in any way. */

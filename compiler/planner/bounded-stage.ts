@@ -6,7 +6,7 @@ import type { EngineModel } from '../cost/engine-model.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
 import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
-import type { GroupHardware } from '../cost/program-cost.js';
+import { programCost, type GroupHardware, type ProgramCost } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
 import { once } from '../once.js';
 import { mostPages } from '../model/kv-window.js';
@@ -25,7 +25,7 @@ import {
   type StageNeeds,
 } from './kv-room.js';
 import { mostHeld } from './held-prompts.js';
-import type { StageLoad } from './stage-load.js';
+import { type StageLoad, type StepSeconds } from './stage-load.js';
 import { placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
@@ -36,6 +36,8 @@ export interface BoundContext {
   readonly outline: Outliner;
   /** The costs of a program on hardware of which costs were asked before are those found then. */
   readonly costsOf: (program: CostedProgram, hardware: GroupHardware) => LeastCosts;
+  /** The same of what single steps take, to the last kernel. */
+  readonly stepsOf: (program: CostedProgram, hardware: GroupHardware) => ProgramCost;
   /** Of stages with the same devices and programs, whatever the sizes of their steps. */
   readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
   /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
@@ -44,21 +46,27 @@ export interface BoundContext {
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   const routes = routesOf(topology);
-  const costsOf = new Map<CostedProgram, Map<string, LeastCosts>>();
   return {
     engine,
     routes,
     outline: createOutliner(routes),
     laidOut: new Map(),
     stages: new Map(),
-    costsOf(program, hardware) {
-      const known = costsOf.get(program) ?? new Map<string, LeastCosts>();
-      costsOf.set(program, known);
-      const key = hardwareKey(hardware);
-      const costs = known.get(key) ?? leastCosts(program, hardware, engine);
-      known.set(key, costs);
-      return costs;
-    },
+    costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
+    stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
+  };
+}
+
+function onHardware<Costs>(
+  find: (program: CostedProgram, hardware: GroupHardware) => Costs,
+): (program: CostedProgram, hardware: GroupHardware) => Costs {
+  const byProgram = once((_program: CostedProgram) => new Map<string, Costs>());
+  return (program, hardware) => {
+    const known = byProgram(program);
+    const key = hardwareKey(hardware);
+    const costs = known.get(key) ?? find(program, hardware);
+    known.set(key, costs);
+    return costs;
   };
 }
 
@@ -72,6 +80,7 @@ function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
 export interface BoundedStage {
   readonly needs: StageNeeds;
   readonly costs: PlaceCosts;
+  readonly stepSeconds: StepSeconds;
   /** Of every pipeline stage: its pages to the host tier, and from there. */
   readonly moves: readonly PageSeconds[];
   /** KV pages of a replica on devices of its own. */
@@ -88,15 +97,15 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const { kv, costsFor, moves } = layOut(plan, stage, outline, context);
+  const { kv, costsFor, moves, stepSeconds } = layOut(plan, stage, outline, context);
   const costs = costsFor(outline.sizes);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
-  return pagesAlone === undefined ? undefined : { needs, costs, moves, pagesAlone };
+  return pagesAlone === undefined ? undefined : { needs, costs, stepSeconds, moves, pagesAlone };
 }
 
 /** What of a stage does not depend on the sizes of its steps. */
-interface LaidOutStage extends Pick<BoundedStage, 'moves'> {
+interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'stepSeconds'> {
   readonly kv: StageKv;
   /** Of steps up to a size; the same where that makes no difference. */
   readonly costsFor: (sizes: StepSizes) => PlaceCosts;
@@ -110,7 +119,12 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   if (known !== undefined) return known;
   const kv = stageKv(plan, stage, outline);
   const moves = programs.map((_, pp) => pageCost(plan, stage, pp, kv.pageBytes, context.routes));
-  const laid = { kv, moves, costsFor: costsBySize(groupCosts(plan, stage, programs, context)) };
+  const laid = {
+    kv,
+    moves,
+    costsFor: costsBySize(groupCosts(plan, stage, programs, context)),
+    stepSeconds: stepSecondsOf(plan, stage, programs, context),
+  };
   byPrograms.set(programs, laid);
   return laid;
 }
@@ -132,13 +146,14 @@ export function overheadOf(
   return engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
 }
 
-export function stageLoad({ needs, costs, moves }: BoundedStage, room: KvRoom): StageLoad {
+export function stageLoad({ needs, costs, stepSeconds, moves }: BoundedStage, room: KvRoom): StageLoad {
   const { stage, outline } = needs;
   const none = moves.map(() => 0);
   return {
     stage,
     sizes: outline.sizes,
     costs,
+    stepSeconds,
     // Of the replicas of a head one alone leaves.
     out:
       room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1
@@ -166,34 +181,64 @@ function costsBySize(groups: readonly (readonly LeastCosts[])[]): LaidOutStage['
 
 /** By pipeline stage the costs that there are among its replicas; the same list where they are the same. */
 function groupCosts(
-  { topology }: Plan,
-  { mesh, devices }: Stage,
+  plan: Plan,
+  stage: Stage,
   programs: readonly CostedProgram[],
   { routes, costsOf }: BoundContext,
 ): readonly (readonly LeastCosts[])[] {
-  const path = (device: number): string => topology.devices[device]!.path;
-  const groupAt = (dp: number, pp: number): readonly number[] => {
-    const first = (dp * mesh.pp + pp) * mesh.tp;
-    return devices.slice(first, first + mesh.tp);
-  };
   const idOf = numbered<LeastCosts>();
   const known = new Map<string, readonly LeastCosts[]>();
   return programs.map((program, pp) => {
     const costs = new Set<LeastCosts>();
-    for (let dp = 0; dp < mesh.dp; dp++) {
-      const group = groupAt(dp, pp);
-      const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
-      const allReduce = mesh.tp > 1 ? allReduceCost(routes, group.map(path)) : undefined;
-      const next = pp + 1 < mesh.pp ? path(groupAt(dp, pp + 1)[0]!) : undefined;
-      const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
-      const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
-      costs.add(costsOf(program, { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links }));
-    }
+    for (let dp = 0; dp < stage.mesh.dp; dp++)
+      costs.add(costsOf(program, hardwareAt(plan, stage, routes, dp, pp)));
     const key = [...costs].map(idOf).join();
     const list = known.get(key) ?? [...costs];
     known.set(key, list);
     return list;
   });
+}
+
+/** The tp group of a replica at a pipeline stage. */
+function hardwareAt(
+  { topology }: Plan,
+  { mesh, devices }: Stage,
+  routes: Routes,
+  dp: number,
+  pp: number,
+): GroupHardware {
+  const path = (device: number): string => topology.devices[device]!.path;
+  const groupAt = (place: number): readonly number[] => {
+    const first = (dp * mesh.pp + place) * mesh.tp;
+    return devices.slice(first, first + mesh.tp);
+  };
+  const group = groupAt(pp);
+  const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
+  const allReduce = mesh.tp > 1 ? allReduceCost(routes, group.map(path)) : undefined;
+  const next = pp + 1 < mesh.pp ? path(groupAt(pp + 1)[0]!) : undefined;
+  const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
+  const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
+  return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
+}
+
+/** As the first replica has it: others are the same as a rule. */
+function stepSecondsOf(
+  plan: Plan,
+  stage: Stage,
+  programs: readonly CostedProgram[],
+  { routes, stepsOf }: BoundContext,
+): StepSeconds {
+  let costs: { readonly kinds: readonly ProgramCost[]; readonly kindOf: readonly number[] } | undefined;
+  const find = (): NonNullable<typeof costs> => {
+    const all = programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
+    const kinds = [...new Set(all)];
+    return { kinds, kindOf: all.map((each) => kinds.indexOf(each)) };
+  };
+  return (size) => {
+    const { kinds, kindOf } = (costs ??= find());
+    const seconds = kinds.map((each) => each.seconds(size));
+    return kindOf.map((kind) => seconds[kind]!);
+  };
 }
 
 /** Seconds of a page on its way to the host tier and back, beside latencies: pages of several sequences may go together. */

@@ -4,6 +4,10 @@ import { createHeap } from '../reshard/heap.js';
 
 /** What is left of sequences, in order of arrival. */
 export interface SequencesInOrder {
+  /** Tokens of which the KV is there. */
+  readonly computed: readonly number[];
+  /** Whether they decode already: their pages are on the devices. */
+  readonly begun: readonly boolean[];
   /** Tokens to prefill. */
   readonly prompts: readonly number[];
   /** Rows of decode. */

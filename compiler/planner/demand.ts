@@ -61,7 +61,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
   let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
-  const own: number[] = [];
+  const [own, computed]: [number[], number[]] = [[], []];
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
     // The last token of a prompt is computed in any case.
@@ -69,6 +69,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
     const sharedPages = Math.floor((prefix?.tokens ?? 0) / pageTokens);
     promptTokens += prompt - found;
     own.push(prompt - found);
+    computed.push(found);
     promptPairs += (prompt * (prompt + 1) - found * (found + 1)) / 2;
     decodeRows += rows;
     decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
@@ -99,7 +100,12 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestOutput,
       prompts: heldPrompts(own, kv),
       kv,
-      inOrder: { prompts: own, rows: requests.map(({ outputTokens }) => outputTokens - 1) },
+      inOrder: {
+        computed,
+        begun: requests.map(() => false),
+        prompts: own,
+        rows: requests.map(({ outputTokens }) => outputTokens - 1),
+      },
     },
   };
 }

@@ -2,6 +2,7 @@
  * What bounds count of a stage: its load, the work of its steps, and seconds of that on its devices.
  */
 import type { TotalWork } from '../cost/least-cost.js';
+import type { StepSize } from '../cost/kernel-work.js';
 import type { Stage } from '../plan/plan.js';
 import { decodeRounds } from './decode-rounds.js';
 import type { Demand } from './demand.js';
@@ -9,14 +10,24 @@ import { mostHeld } from './held-prompts.js';
 import type { PlaceCosts } from './place-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
+/** Seconds of one step by pipeline stage, no less and no more than it takes by itself. */
+export type StepSeconds = (size: StepSize) => readonly number[];
+
 export interface StageLoad {
   readonly stage: Stage;
   readonly sizes: StageOutline['sizes'];
   readonly costs: PlaceCosts;
+  readonly stepSeconds: StepSeconds;
   /** Seconds for each page that a rank moves to the host tier, and back. */
   readonly out: readonly number[];
   readonly in: readonly number[];
 }
+
+/**
+ * Of the time that pages are on their way to a device in steps with exchanges, or from there: the rest goes beside those,
+ * and beside what the host does between steps.
+ */
+export const SHOWN_MOVES = 0.75;
 
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 

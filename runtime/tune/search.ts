@@ -22,7 +22,7 @@ import { candidatePlan, type Candidate } from '../../compiler/planner/candidates
 import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf } from '../../compiler/planner/demand.js';
 import {
-  boundFigures,
+  leastFigures,
   createRoughBound,
   type BoundFigures,
   type RoughBound,
@@ -32,9 +32,17 @@ import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { inOrderOf } from './candidate-order.js';
-import { isLate, ROUNDING, type EndedTrial, type Goal, type Trial, type TrialSetting } from './trial.js';
+import {
+  isLate,
+  ratherShort,
+  ROUNDING,
+  type EndedTrial,
+  type Goal,
+  type Trial,
+  type TrialSetting,
+} from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
-import { exceptBatch, unreachedBatches } from './unreached-batches.js';
+import { exceptBatch, exceptSizes, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -119,6 +127,8 @@ interface Bounded extends BoundFigures {
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
+  /** What its estimate is: no more than `least` at first, which is no longer. */
+  readonly estimated?: 'roughly' | 'closely';
   /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
   readonly compiled?: { readonly plan: Plan } & Pick<CompiledCandidate, 'pools' | 'runtime'>;
 }
@@ -134,7 +144,10 @@ function isCompiled(each: Bounded): each is Compiled {
 
 const AT_BEST = { betweenTokens: 0 };
 
-/** Estimates tell batches of a plan apart better than plans: another that they promise less than this of is not tried. */
+/**
+ * What estimates leave out, steps of other sizes have in common: these they tell apart better than plans. Another batch of
+ * decode that they promise less than this of is not tried.
+ */
 const LEAST_GAIN = 2e-3;
 
 /** Candidates bounded between two times that a search lets others do something. */
@@ -201,11 +214,14 @@ export function* searchInParts(
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || tried.get(a.candidate)!.index - tried.get(b.candidate)!.index;
   const exceptDecode = exceptBatch();
-  /** Whether it is the best so far with another batch of decode, and no quicker by its estimate. */
+  const exceptSteps = exceptSizes();
+  /** Whether it is the best so far in steps of other sizes, and no quicker by its estimate. */
   const gainsNothing = ({ candidate, estimate }: Bounded): boolean => {
     const best = ranked[0]?.candidate;
-    if (best === undefined || exceptDecode(candidate) !== exceptDecode(best)) return false;
-    return estimate >= tried.get(best)!.estimate * (1 - LEAST_GAIN);
+    if (best === undefined || exceptSteps(candidate) !== exceptSteps(best)) return false;
+    const known = tried.get(best)!.estimate;
+    if (exceptDecode(candidate) === exceptDecode(best)) return estimate >= known * (1 - LEAST_GAIN);
+    return ratherShort(estimate) >= known;
   };
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
@@ -253,10 +269,18 @@ export function* searchInParts(
       take(yield { kind: 'await', found: found() });
       continue;
     }
+    if (next.bound !== undefined && next.estimated === undefined && !isLate(next.least, by(next))) {
+      queue.push({ ...next, estimate: next.bound.estimate(search.demand), estimated: 'roughly' });
+      continue;
+    }
     // First of all: which sizes a mesh is tried with must not hang on when others end.
     if (walk.holdBack(next)) continue;
     if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
-    else if (setting.byEstimate && next.bound !== undefined && isLate(next.estimate, by(next)))
+    else if (
+      setting.byEstimate &&
+      next.estimated !== undefined &&
+      isLate(ratherShort(next.estimate), by(next))
+    )
       counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
@@ -352,17 +376,25 @@ function lookCloser(each: Bounded, search: Search): Bounded | undefined {
   const exact = exactBounds.get(each.candidate);
   const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
   if (bound === undefined || bound !== each.bound) return withBound(each, bound, search);
+  if (search.byEstimate && each.estimated !== 'closely') return closely(each, bound, search);
   const plan = candidatePlan(each.candidate);
   const compiled = search.compile(plan);
   const { pools, runtime } = compiled;
   if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
   const ofCompiled = exact ?? bound.compiled(compiled);
   exactBounds.set(each.candidate, ofCompiled);
-  return withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, search);
+  const found = withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, search);
+  return found && search.byEstimate ? closely(found, ofCompiled, search) : found;
+}
+
+function closely(each: Bounded, bound: PlanBound, { demand }: Search): Bounded {
+  return { ...each, estimate: bound.closely(demand), estimated: 'closely' };
 }
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Search): Bounded | undefined {
-  return bound?.fits(demand) ? { ...each, bound, ...boundFigures(bound, demand) } : undefined;
+  return bound?.fits(demand)
+    ? { ...each, bound, ...leastFigures(bound, demand), estimated: undefined }
+    : undefined;
 }
 
 /** What plans are ranked by, the least first. */

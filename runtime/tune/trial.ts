@@ -72,16 +72,24 @@ export function isLate(seconds: number, by: number): boolean {
   return seconds * (1 - ROUNDING) >= by;
 }
 
-/** What estimates of what is left midway are too long by at most, as a rule; those of whole workloads are not. */
-const OVERESTIMATED = 0.01;
+/** What estimates are too long by at most, as a rule. */
+const OVERESTIMATED = 0.006;
+
+/** Seconds that a plan takes no less than, as a rule, by its estimate. */
+export function ratherShort(estimate: number): number {
+  return estimate * (1 - OVERESTIMATED);
+}
 
 /** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */
 export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolean): number {
-  return byEstimate ? bound.estimate(demand, true) * (1 - OVERESTIMATED) : bound.least(demand, true);
+  return byEstimate ? ratherShort(bound.closely(demand, true)) : bound.least(demand, true);
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */
 const LOOK_EVERY = 50;
+
+/** And part of the time that it may take, as looks cost as much as many steps where estimates decide. */
+const LEAST_BETWEEN = 0.01;
 
 /** Carries out a trial, with pauses. */
 export function* trialInParts(
@@ -106,7 +114,7 @@ export function* trialInParts(
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
       const ahead = left.demand(dropped());
       const seconds = secondsLeft(bound, ahead, byEstimate);
-      notBefore = by - seconds;
+      notBefore = Math.max(by - seconds, now + by * LEAST_BETWEEN);
       if (!isLate(now + seconds, by)) return true;
       givenUp = { now, demand: ahead };
       return false;

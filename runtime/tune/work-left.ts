@@ -19,6 +19,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
   const ended = new Set<number>();
   const tokens = requests.map(({ outputTokens }) => outputTokens);
   const prompts = [...(whole.inOrder?.prompts ?? [])];
+  const computed = [...(whole.inOrder?.computed ?? [])];
   let [promptTokens, promptPairs] = [whole.promptTokens, whole.promptPairs];
   let [decodeRows, decodeKeys, decodePages] = [whole.decodeRows, whole.decodeKeys, whole.decodePages];
   return {
@@ -27,6 +28,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
         if (sample) tokens[sequence]!--;
         const { promptTokens: prompt } = requests[sequence]!;
         const end = start + count;
+        computed[sequence] = end;
         if (start >= prompt && count === 1) {
           decodeRows--;
           decodeKeys -= end;
@@ -53,6 +55,8 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
       decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),
       ...(whole.inOrder && {
         inOrder: {
+          computed: [...computed],
+          begun: tokens.map((each, id) => each < requests[id]!.outputTokens - 1),
           prompts: prompts.map((each) => Math.max(0, each)),
           rows: tokens.map((each, id) => (ended.has(id) ? each : each - 1)),
         },

@@ -1,7 +1,11 @@
 /** Rounds of decode in order of arrival. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeRounds, roundsWithPrompts } from '../../../compiler/planner/decode-rounds.js';
+import {
+  decodeRounds,
+  roundsWithPrompts,
+  type SequencesInOrder,
+} from '../../../compiler/planner/decode-rounds.js';
 
 interface Sequence {
   /** Rounds that its prompt takes. */
@@ -41,10 +45,9 @@ const sequences = fc.array(
   { maxLength: 40 },
 );
 const places = fc.integer({ min: 1, max: 45 });
-const inOrder = (
-  all: readonly Sequence[],
-  tokensOfRound: number,
-): { readonly prompts: readonly number[]; readonly rows: readonly number[] } => ({
+const inOrder = (all: readonly Sequence[], tokensOfRound: number): SequencesInOrder => ({
+  computed: all.map(() => 0),
+  begun: all.map(() => false),
   prompts: all.map(({ prompt }) => prompt * tokensOfRound),
   rows: all.map(({ rows }) => rows),
 });

@@ -101,7 +101,7 @@ describe('a batch that is never reached', () => {
     const estimated = unreachedBatches(true);
     estimated.started(trial);
     estimated.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
-    const likely = { ...larger, bound: { ...bound, estimate: () => 3.5 } };
+    const likely = { ...larger, bound: { ...bound, closely: () => 3.5 } };
     expect([estimated.cover(likely, 8.4), estimated.cover(likely, 8.5)]).toEqual([true, false]);
   });
 });

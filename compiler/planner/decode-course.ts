@@ -1,0 +1,145 @@
+/**
+ * How decode may well go where sequences begin in order of arrival: how many are under way at once, as far as batch and KV
+ * room let them, and what their rounds take. In a round each that is under way has one row. No bound.
+ *
+ * From one that begins or ends to the next nothing changes but keys, so that the rounds in between are costed as one, by a
+ * step with as many keys as in their mean. Where pages run out the one that came last goes back, as the scheduler has it.
+ * Pages are counted as if sequences were spread evenly over what a page holds: a half of each last one is free.
+ */
+import type { KvView } from '../model/kv-window.js';
+import { once } from '../once.js';
+import type { Plan, Stage } from '../plan/plan.js';
+import { createHeap } from '../reshard/heap.js';
+import type { SequencesInOrder } from './decode-rounds.js';
+import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
+
+/** What of a stage's load decode needs. */
+export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
+  readonly stage: Pick<Stage, 'mesh' | 'batchRequests'>;
+}
+
+/** One that has yet to decode so many rows, behind so many tokens. */
+interface Waiting {
+  readonly computed: number;
+  readonly rows: number;
+  /** Whether its pages are on the devices. */
+  readonly begun: boolean;
+}
+
+interface UnderWay {
+  /** Its tokens less the rounds that there have been, which stays as it is. */
+  readonly ahead: number;
+  /** The round after which it ends. */
+  readonly end: number;
+  left: boolean;
+}
+
+/**
+ * Seconds until all rows are done.
+ *
+ * @param room KV pages of a replica
+ * @param apart pages come in beside kernels
+ */
+export function decodeCourse(
+  load: DecodingStage,
+  room: number,
+  { computed, begun, prompts, rows }: SequencesInOrder,
+  { pageTokens }: KvView,
+  overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+  apart: boolean,
+): number {
+  const { mesh, batchRequests } = load.stage;
+  const pages = room * mesh.dp;
+  const pageSeconds = apart ? 0 : (Math.max(...load.in) * SHOWN_MOVES) / mesh.dp;
+  const roundSeconds = roundsOf(load, overhead);
+  const ends = createHeap<UnderWay>((a, b) => a.end - b.end);
+  /** In the order in which they began; some of them have ended. */
+  const underWay: UnderWay[] = [];
+  /** Sent back, the one that goes on first at the end. */
+  const back: Waiting[] = [];
+  let [next, round, seconds] = [0, 0, 0];
+  /** How many are under way, and what of their tokens does not grow with the rounds. */
+  let [count, ahead] = [0, 0];
+  const waiting = (): Waiting | undefined => {
+    while (next < rows.length && rows[next]! <= 0) next++;
+    const sent = back.at(-1);
+    if (sent !== undefined || next === rows.length) return sent;
+    const tokens = computed[next]! + Math.max(0, prompts[next]!);
+    return { computed: tokens, rows: rows[next]!, begun: begun[next]! };
+  };
+  /** After which round the pages of so many sequences fill what there is of them. */
+  const lastRound = (sequences: number, tokens: number, pages: number): number =>
+    Math.floor(((pages - sequences / 2) * pageTokens - tokens) / sequences);
+  /** For a row of each; those under way leave a quarter of a page free as well, as in the scheduler's headroom. */
+  const hasRoom = (each: Waiting): boolean =>
+    count === 0 || lastRound(count + 1, ahead + each.computed - round, pages - count / 4) > round;
+  const beginSome = (): void => {
+    for (
+      let each = waiting();
+      each !== undefined && count < batchRequests && hasRoom(each);
+      each = waiting()
+    ) {
+      if (back.pop() === undefined) next++;
+      const added = { ahead: each.computed - round, end: round + each.rows, left: false };
+      ends.push(added);
+      underWay.push(added);
+      count++;
+      ahead += added.ahead;
+      if (!each.begun) seconds += Math.ceil(each.computed / pageTokens) * pageSeconds;
+    }
+  };
+  const leave = (each: UnderWay): void => {
+    each.left = true;
+    count--;
+    ahead -= each.ahead;
+  };
+  const firstToEnd = (): UnderWay | undefined => {
+    while (ends.peek()?.left === true) ends.pop();
+    return ends.peek();
+  };
+  for (beginSome(); count > 0; beginSome()) {
+    const { end } = firstToEnd()!;
+    const until = count === 1 ? end : Math.min(end, lastRound(count, ahead, pages));
+    // Of every row its own key comes to those before it.
+    const keys = ahead + (count * (round + until + 1)) / 2;
+    seconds += (until - round) * roundSeconds(count, keys);
+    round = until;
+    if (round < end) {
+      let youngest = underWay.pop()!;
+      while (youngest.left) youngest = underWay.pop()!;
+      leave(youngest);
+      back.push({ computed: youngest.ahead + round, rows: youngest.end - round, begun: false });
+    } else
+      for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) leave(each);
+  }
+  return seconds;
+}
+
+/** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */
+function roundsOf(
+  { stage: { mesh }, stepSeconds }: DecodingStage,
+  { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+): (count: number, keys: number) => number {
+  /** A sequence has its next row when its last has passed all groups; every group has all steps of a round, and so has the host. */
+  const ofRound = (count: number, keys: number): number => {
+    const running = Math.max(1, count / mesh.dp);
+    // The scheduler deals them over steps of as many as are one for each group at most.
+    const stepsOfReplica = running / Math.ceil(running / mesh.pp);
+    const steps = stepsOfReplica * mesh.dp;
+    const [rows, seen] = [count / steps, keys / steps];
+    const places = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
+    const preparing = step + request * rows;
+    return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, preparing * steps);
+  };
+  const lineOf = once((count: number) => {
+    const few = ofRound(count, count);
+    return { few, perKey: (ofRound(count, count * MANY_KEYS) - few) / (count * (MANY_KEYS - 1)) };
+  });
+  return (count, keys) => {
+    const { few, perKey } = lineOf(count);
+    return few + (keys - count) * perKey;
+  };
+}
+
+/** Of a row, to know what one of them takes. */
+const MANY_KEYS = 1025;

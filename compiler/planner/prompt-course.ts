@@ -1,0 +1,98 @@
+/**
+ * How prefill may well go where prompts come in order of arrival: packed into steps, which pass the groups of a pipeline
+ * one after the other. No bound.
+ *
+ * A group begins with a step when it is through with the one before and that before it in the pipeline is through with this
+ * one. There are as many steps in flight as groups; a step that samples nothing is out of the way of the next. Between its
+ * steps a device sends out the pages of prompts that are done.
+ */
+import type { KvView } from '../model/kv-window.js';
+import type { Plan, Stage } from '../plan/plan.js';
+import type { SequencesInOrder } from './decode-rounds.js';
+import { SHOWN_MOVES, type StageLoad } from './stage-load.js';
+
+/** What of a stage's load prefill needs. */
+export interface PrefillingStage extends Pick<StageLoad, 'sizes' | 'stepSeconds' | 'out'> {
+  readonly stage: Pick<Stage, 'mesh'>;
+}
+
+/** Prompt tokens in one step of a replica. */
+interface PromptStep {
+  readonly tokens: number;
+  readonly samples: number;
+  readonly pairs: number;
+  readonly keys: number;
+  /** Pages of the prompts that end with it. */
+  readonly pages: number;
+}
+
+/**
+ * Seconds until all prompts are done.
+ *
+ * @param apart pages go out beside kernels
+ */
+export function promptCourse(
+  load: PrefillingStage,
+  sequences: SequencesInOrder,
+  { pageTokens }: KvView,
+  { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+  apart: boolean,
+): number {
+  const { stage, stepSeconds, out } = load;
+  const { dp, pp, tp } = stage.mesh;
+  const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
+  let longest = 0;
+  for (const steps of stepsByReplica(load, sequences, pageTokens, dp)) {
+    /** When a group is through with all that it was given so far. */
+    const free = Array.from({ length: pp }, () => 0);
+    /** When each step was out of the way. */
+    const ended: number[] = [];
+    let prepared = 0;
+    for (const [index, { tokens, samples, pairs, keys, pages }] of steps.entries()) {
+      const seconds = stepSeconds({ tokens, samples, pairs, keys });
+      prepared = Math.max(prepared, ended[index - pp] ?? 0) + step + request * samples;
+      let at = prepared;
+      for (let place = 0; place < pp; place++) {
+        at = Math.max(at, free[place]!) + seconds[place]!;
+        free[place] = at;
+      }
+      ended.push(samples === 0 ? at - seconds[pp - 1]! : at);
+      if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
+    }
+    longest = Math.max(longest, ...free);
+  }
+  return longest;
+}
+
+/** Every prompt goes to the replica that has the fewest tokens by then. */
+function stepsByReplica(
+  { sizes }: PrefillingStage,
+  { computed, prompts }: SequencesInOrder,
+  pageTokens: number,
+  dp: number,
+): readonly (readonly PromptStep[])[] {
+  const replicas = Array.from({ length: dp }, () => ({ given: 0, steps: [] as Mutable<PromptStep>[] }));
+  for (const [i, prompt] of prompts.entries()) {
+    if (prompt <= 0) continue;
+    const replica = replicas.reduce((least, each) => (each.given < least.given ? each : least));
+    replica.given += prompt;
+    const { steps } = replica;
+    for (let done = 0; done < prompt;) {
+      let last = steps.at(-1);
+      if (last === undefined || last.tokens >= sizes.maxTokens || last.samples >= sizes.maxSequences)
+        steps.push((last = { tokens: 0, samples: 0, pairs: 0, keys: 0, pages: 0 }));
+      const count = Math.min(prompt - done, sizes.maxTokens - last.tokens);
+      const start = computed[i]! + done;
+      done += count;
+      last.tokens += count;
+      last.pairs += count * start + (count * (count + 1)) / 2;
+      last.keys += start + count;
+      if (done < prompt) continue;
+      last.samples++;
+      last.pages += Math.ceil((start + count) / pageTokens);
+    }
+  }
+  return replicas.map(({ steps }) => steps);
+}
+
+type Mutable<Of> = { -readonly [Key in keyof Of]: Of[Key] };

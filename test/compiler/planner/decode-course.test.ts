@@ -1,0 +1,133 @@
+/** Decode in order of arrival: who is under way, and what rounds take. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { StepSize } from '../../../compiler/cost/kernel-work.js';
+import type { Stage } from '../../../compiler/plan/plan.js';
+import { decodeCourse, type DecodingStage } from '../../../compiler/planner/decode-course.js';
+import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
+
+interface Options {
+  readonly mesh?: Partial<Stage['mesh']>;
+  readonly batch?: number;
+  readonly stepSeconds?: (size: StepSize) => readonly number[];
+  /** Seconds for a page that comes in. */
+  readonly page?: number;
+}
+
+/** A stage on which every step takes a second by default. */
+function load({ mesh, batch = 100, stepSeconds = () => [1], page = 0 }: Options): DecodingStage {
+  return { stage: { mesh: { dp: 1, pp: 1, tp: 1, ...mesh }, batchRequests: batch }, stepSeconds, in: [page] };
+}
+
+interface Sequence {
+  readonly computed?: number;
+  readonly prompt?: number;
+  readonly rows: number;
+  readonly begun?: boolean;
+}
+
+const inOrder = (all: readonly Sequence[]): SequencesInOrder => ({
+  computed: all.map(({ computed = 0 }) => computed),
+  begun: all.map(({ begun = false }) => begun),
+  prompts: all.map(({ prompt = 0 }) => prompt),
+  rows: all.map(({ rows }) => rows),
+});
+
+const FREE = { step: 0, request: 0 };
+const ROOM = 1e6;
+
+function seconds(
+  all: readonly Sequence[],
+  options: Options,
+  { room = ROOM, overhead = FREE, apart = false } = {},
+): number {
+  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart);
+}
+
+describe('decodeCourse', () => {
+  it('has as many rounds as sequences in order of arrival have', () => {
+    const rows = fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 40 });
+    fc.assert(
+      fc.property(rows, fc.integer({ min: 1, max: 45 }), (all, batch) => {
+        const sequences = all.map((each) => ({ rows: each }));
+        expect(seconds(sequences, { batch })).toBeCloseTo(decodeRounds(inOrder(sequences), batch), 9);
+      }),
+    );
+  });
+
+  it('costs every row with its keys', () => {
+    const options = { batch: 2, stepSeconds: ({ tokens, keys }: StepSize) => [10 * tokens + keys] };
+    // Rounds: keys 6 and 3; then 7 alone.
+    expect(
+      seconds(
+        [
+          { computed: 2, prompt: 3, rows: 2 },
+          { computed: 2, rows: 1 },
+        ],
+        options,
+      ),
+    ).toBeCloseTo(20 + 9 + 10 + 7, 9);
+  });
+
+  it('adds what the host prepares, and pages that come in unless that goes beside kernels', () => {
+    const overhead = { step: 0.5, request: 0.25 };
+    const all = [{ computed: 5, rows: 3 }, { rows: 1 }];
+    expect(seconds(all, {}, { overhead })).toBeCloseTo(3 * 1.5 + 4 * 0.25, 9);
+    // Two pages of the first, of which three quarters show.
+    expect(seconds(all, { page: 2 })).toBeCloseTo(3 + 3, 9);
+    expect(seconds(all, { page: 2 }, { apart: true })).toBeCloseTo(3, 9);
+    expect(seconds([{ ...all[0]!, begun: true }], { page: 2 })).toBeCloseTo(3, 9);
+  });
+
+  it('deals rows over the steps of a pipeline, which a round has to pass or to fill', () => {
+    const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens, 3 * tokens];
+    const all = Array.from({ length: 8 }, () => ({ rows: 1 }));
+    // Two steps of two rows for each of two replicas: 2 + 6 to pass, or 12 on the second group.
+    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds })).toBeCloseTo(12, 9);
+    // The host prepares four steps.
+    const overhead = { step: 5, request: 0.5 };
+    expect(seconds(all, { mesh: { dp: 2, pp: 2 }, stepSeconds }, { overhead })).toBeCloseTo(24, 9);
+    // One row: no group has more than a step of it.
+    expect(seconds([{ rows: 1 }], { mesh: { pp: 2 }, stepSeconds })).toBeCloseTo(4, 9);
+  });
+
+  it('begins no more than there are pages for', () => {
+    // Each takes up to three pages of four tokens: together they would take six.
+    const all = [
+      { computed: 8, rows: 3 },
+      { computed: 8, rows: 3 },
+    ];
+    expect(seconds(all, {}, { room: 7 })).toBeCloseTo(3, 9);
+    expect(seconds(all, {}, { room: 5 })).toBeCloseTo(6, 9);
+  });
+
+  it('sends back the one that came last where pages run out', () => {
+    // From 4 and 4 tokens on both grow, until five pages are full: the second goes back with what it has still to do.
+    const all = [
+      { computed: 4, rows: 12 },
+      { computed: 4, rows: 12 },
+    ];
+    const together = seconds(all, {}, { room: 5 });
+    expect(together).toBeGreaterThan(12);
+    expect(together).toBeLessThan(24);
+  });
+
+  it('ends with any room, each alone at the worst', () => {
+    const sequences = fc.array(
+      fc.record({ computed: fc.integer({ min: 0, max: 40 }), rows: fc.integer({ min: 0, max: 40 }) }),
+      { maxLength: 30 },
+    );
+    fc.assert(
+      fc.property(
+        sequences,
+        fc.integer({ min: 0, max: 200 }),
+        fc.integer({ min: 1, max: 8 }),
+        (all, room, batch) => {
+          const found = seconds(all, { batch }, { room });
+          expect(found).toBeGreaterThanOrEqual(decodeRounds(inOrder(all), batch) - 1e-9);
+          expect(found).toBeLessThanOrEqual(all.reduce((sum, { rows }) => sum + rows, 0) + 1e-9);
+        },
+      ),
+    );
+  });
+});

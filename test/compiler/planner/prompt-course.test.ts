@@ -1,0 +1,100 @@
+/** Prefill in order of arrival: steps through a pipeline. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { StepSize } from '../../../compiler/cost/kernel-work.js';
+import type { Stage } from '../../../compiler/plan/plan.js';
+import type { SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
+import { promptCourse, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
+
+interface Options {
+  readonly mesh?: Partial<Stage['mesh']>;
+  readonly maxTokens?: number;
+  readonly maxSequences?: number;
+  readonly stepSeconds?: (size: StepSize) => readonly number[];
+  /** Seconds for a page that goes out, by pipeline stage. */
+  readonly out?: readonly number[];
+}
+
+/** A stage on which a token takes a second on every group by default. */
+function load({ mesh, maxTokens = 4, maxSequences = 100, stepSeconds, out }: Options): PrefillingStage {
+  const places = Array.from({ length: mesh?.pp ?? 1 }, () => 0);
+  return {
+    stage: { mesh: { dp: 1, pp: 1, tp: 1, ...mesh } },
+    sizes: { maxTokens, maxSequences },
+    stepSeconds: stepSeconds ?? (({ tokens }) => places.map(() => tokens)),
+    out: out ?? places,
+  };
+}
+
+const inOrder = (prompts: readonly number[], computed = prompts.map(() => 0)): SequencesInOrder => ({
+  computed,
+  begun: prompts.map(() => false),
+  prompts,
+  rows: prompts.map(() => 0),
+});
+
+const FREE = { step: 0, request: 0 };
+
+function seconds(
+  sequences: SequencesInOrder,
+  options: Options,
+  { overhead = FREE, apart = false } = {},
+): number {
+  return promptCourse(load(options), sequences, { pageTokens: 4 }, overhead, apart);
+}
+
+describe('promptCourse', () => {
+  it('packs prompts into steps of so many tokens and ends of prompts', () => {
+    const sizes: StepSize[] = [];
+    const stepSeconds = (size: StepSize): readonly number[] => {
+      sizes.push(size);
+      return [1];
+    };
+    expect(seconds(inOrder([3, 0, 6], [0, 7, 8]), { stepSeconds })).toBe(3);
+    // Behind three tokens of the first the second prompt begins at position 8.
+    expect(sizes).toEqual([
+      { tokens: 4, samples: 1, pairs: 1 + 2 + 3 + 9, keys: 3 + 9 },
+      { tokens: 4, samples: 0, pairs: 10 + 11 + 12 + 13, keys: 13 },
+      { tokens: 1, samples: 1, pairs: 14, keys: 14 },
+    ]);
+    expect(seconds(inOrder([1, 1, 1]), { stepSeconds, maxSequences: 2 })).toBe(2);
+  });
+
+  it('lets steps follow each other through a pipeline', () => {
+    // Steps of 4, 4 and 2 tokens on three groups: the longest go 4 + 4 + 4, the others behind them.
+    expect(seconds(inOrder([10]), { mesh: { pp: 3 } })).toBe(4 + 4 + 4 + 4 + 2);
+    const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens, 2 * tokens];
+    expect(seconds(inOrder([10]), { mesh: { pp: 2 }, stepSeconds })).toBe(4 + 8 + 8 + 4);
+  });
+
+  it('deals prompts over replicas, to the one with the fewest tokens', () => {
+    expect(seconds(inOrder([6, 2, 2, 3]), { mesh: { dp: 2 } })).toBe(7);
+  });
+
+  it('has pages sent out between steps, three quarters of them beside exchanges', () => {
+    // Steps of one prompt each, of one page.
+    const all = inOrder([4, 4, 4]);
+    expect(seconds(all, { out: [2] })).toBe(3 * 4 + 3 * 2);
+    expect(seconds(all, { out: [2], mesh: { tp: 2 } })).toBe(3 * 4 + 3 * 1.5);
+    expect(seconds(all, { out: [2] }, { apart: true })).toBe(3 * 4);
+  });
+
+  it('waits for the host, which prepares a step while others that sample nothing are computed', () => {
+    const overhead = { step: 1, request: 2 };
+    // A prompt of two steps, the first of which samples nothing: the host has prepared the second by its end.
+    expect(seconds(inOrder([8]), {}, { overhead })).toBe(1 + 4 + 4);
+    expect(seconds(inOrder([4, 4]), {}, { overhead })).toBe(3 + 4 + 3 + 4);
+  });
+
+  it('takes no less than any group computes, and no more than step by step', () => {
+    const prompts = fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 30 });
+    fc.assert(
+      fc.property(prompts, fc.integer({ min: 1, max: 5 }), (all, pp) => {
+        const total = all.reduce((sum, each) => sum + each, 0);
+        const found = seconds(inOrder(all), { mesh: { pp } });
+        expect(found).toBeGreaterThanOrEqual(total);
+        expect(found).toBeLessThanOrEqual(total * pp);
+      }),
+    );
+  });
+});
