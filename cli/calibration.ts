@@ -50,6 +50,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     dispatch,
     host: { step, request, choose },
     submits,
+    encode,
     reads,
     allReduce,
     allGather,
@@ -108,8 +109,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     ...peers,
     '// As KV pages move, out and in, and as large writes do.',
     `link gpu <-> host { bandwidth: ${giga(pages.out.bandwidth)} GB/s, bandwidth_back: ${giga(pages.in.bandwidth)} GB/s, weights: ${giga(staging.upload)} GB/s, latency: ${micro(latency)} }`,
-    '// Of the host a step, a request and a token, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
-    `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)} }`,
+    '// Of the host a step, a request, a token and recording a kernel, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
+    `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)}, encode: ${micro(encode)} }`,
     '}',
   ].join('\n');
   const formatted = formatPlan(`${text}\n`, `${name}.plan`);
@@ -120,7 +121,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
 
 /** What was measured, for people. */
 export function describeCalibration(measured: Calibration): string {
-  const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch, submits, reads } = measured;
+  const { gemm, attention, memory, reach, shared, sharedHost, staging, dispatch } = measured;
+  const { submits, encode, reads } = measured;
   const { step, request, choose } = measured.host;
   const { allReduce, allGather, send, pages } = measured;
   const rate = (bytes: number): string => `${giga(bytes)} GB/s`;
@@ -157,6 +159,7 @@ export function describeCalibration(measured: Calibration): string {
       `${formatDuration(step)} a step + ${formatDuration(request)} a request, ${formatDuration(choose)} a token`,
     ],
     ...submits.map((each) => [`submit to ${each.devices}`, formatDuration(each.seconds)]),
+    ['recording a kernel', formatDuration(encode)],
     ...reads.map((each) => [`read of ${each.devices}`, formatDuration(each.seconds)]),
     ...allReduce.map(({ devices, latency, bandwidth }) => [
       `all-reduce of ${devices}`,

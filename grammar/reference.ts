@@ -172,6 +172,11 @@ export const PROPERTIES = {
       doc: 'Time of the engine to choose a token from the samples of a row.',
       fallback: 'none',
     },
+    encode: {
+      value: time('10 us'),
+      doc: 'Part of `submit`: time of the engine to record a kernel for one device, which those of other groups wait for.',
+      fallback: 'none',
+    },
     activations: {
       value: words('f32', 'f16'),
       doc: 'Element type of what the engine hands from device to device in a step, for simulation.',

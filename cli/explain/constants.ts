@@ -139,8 +139,9 @@ function overheadConstants(
   { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
   texts: Texts,
 ): readonly Constant[] {
-  const { step, layer, request, kernel, submit = {}, read = {}, choose = 0, activations = 'f32' } = overhead;
-  const parts = { step, layer, request, kernel, submit, read, choose };
+  const { step, layer, request, kernel } = overhead;
+  const { submit = {}, read = {}, choose = 0, encode = 0, activations = 'f32' } = overhead;
+  const parts = { step, layer, request, kernel, submit, read, choose, encode };
   const shown = Object.entries(parts).map(
     ([part, seconds]) =>
       [part, typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds)] as const,

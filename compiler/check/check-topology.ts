@@ -41,6 +41,7 @@ export const OVERHEAD_TABLE = {
   submit: { read: recordOf('1, 2, 4', isSize, time) },
   read: { read: recordOf('1, 2, 4', isSize, time) },
   choose: { read: time },
+  encode: { read: time },
   activations: { read: oneOf(['f32', 'f16']) },
 };
 
@@ -198,7 +199,8 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         (part) => values.get(part) === undefined,
       );
       const [submit, readBack] = [values.get('submit'), values.get('read')];
-      const [choose, activations] = [values.get('choose'), values.get('activations')];
+      const [choose, encode] = [values.get('choose'), values.get('encode')];
+      const activations = values.get('activations');
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -207,6 +209,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         ...(submit && { submit }),
         ...(readBack && { read: readBack }),
         ...(choose !== undefined && { choose }),
+        ...(encode !== undefined && { encode }),
         ...(activations && { activations }),
       };
       return;

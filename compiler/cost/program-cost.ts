@@ -43,6 +43,8 @@ export interface ProgramCost {
   readonly submits: (size: StepSize) => number;
   /** How many of those go into choosing tokens, which comes last. */
   readonly choosing: (size: StepSize) => number;
+  /** How many of those keep the host from what it does for other groups: recording kernels, and choosing tokens. */
+  readonly hosting: (size: StepSize) => number;
   /** All of one step together. */
   readonly seconds: (size: StepSize) => number;
   /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
@@ -99,6 +101,8 @@ export interface GroupOverhead {
   readonly read: number;
   /** For each row that samples. */
   readonly choose: number;
+  /** For each kernel, of all ranks. */
+  readonly encode: number;
 }
 
 /** Of an element of activations on links between devices. */
@@ -112,8 +116,8 @@ export function groupOverhead(
   { ranks, overhead }: Pick<GroupHardware, 'ranks' | 'overhead'>,
   { hostOverhead }: EngineModel,
 ): GroupOverhead {
-  if (!hostOverhead) return { layer: 0, kernel: 0, submit: 0, read: 0, choose: 0 };
-  const { layer, kernel, submit = {}, read = {}, choose = 0 } = overhead;
+  if (!hostOverhead) return { layer: 0, kernel: 0, submit: 0, read: 0, choose: 0, encode: 0 };
+  const { layer, kernel, submit = {}, read = {}, choose = 0, encode = 0 } = overhead;
   const sample = ops.find(({ op }) => op === 'sample');
   const reporting = sample?.op === 'sample' && sample.split === 'tp' ? ranks : 1;
   return {
@@ -122,6 +126,7 @@ export function groupOverhead(
     submit: figureOf(submit, ranks) ?? 0,
     read: sample === undefined ? 0 : (figureOf(read, reporting) ?? 0),
     choose: sample === undefined ? 0 : choose,
+    encode: encode * ranks,
   };
 }
 
@@ -143,9 +148,12 @@ export function programCost(
   const { layer: perLayer, kernel: perKernel, submit } = overhead;
   /** Seconds of reading samples and choosing tokens. */
   const sampling = (samples: number): number => (samples > 0 ? overhead.read + samples * overhead.choose : 0);
-  /** Seconds of launching the ops of a section: those that have no rows are not. */
+  /** Those that have no rows are not launched. */
+  const launched = ({ tokens, samples: sampling }: Section['kernels'], samples: number): number =>
+    tokens + (samples > 0 ? sampling : 0);
+  /** Seconds of launching the ops of a section. */
   const launch = ({ layer, kernels }: Section, samples: number): number =>
-    (layer === undefined ? 0 : perLayer) + (kernels.tokens + (samples > 0 ? kernels.samples : 0)) * perKernel;
+    (layer === undefined ? 0 : perLayer) + launched(kernels, samples) * perKernel;
   const launches = (samples: number): number =>
     sections.reduce((sum, section) => sum + launch(section, samples), 0);
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
@@ -168,16 +176,18 @@ export function programCost(
   const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections)));
   /** Parts without attention, one of each kind. */
   const partsByRows = onceForBoth((tokens, samples) =>
-    shapes().kinds.map(({ what, op, others, layers, launched, submits: count, samples: reads }): StepPart => {
-      const kernels = launched.tokens + (samples > 0 ? launched.samples : 0);
-      return {
-        section: 0,
-        what,
-        op,
-        seconds: total(others, withoutContexts(tokens, samples)) + layers * perLayer + kernels * perKernel,
-        submit: count * submit + (reads ? sampling(samples) : 0),
-      };
-    }),
+    shapes().kinds.map(
+      ({ what, op, others, layers, launched: own, submits: count, samples: reads }): StepPart => {
+        const kernels = launched(own, samples);
+        return {
+          section: 0,
+          what,
+          op,
+          seconds: total(others, withoutContexts(tokens, samples)) + layers * perLayer + kernels * perKernel,
+          submit: count * submit + (reads ? sampling(samples) : 0),
+        };
+      },
+    ),
   );
   const rowBytes = [
     bytesOfRows(classes, 'all_reduce', hardware),
@@ -193,6 +203,10 @@ export function programCost(
     },
     submits: ({ samples }) => submits + sampling(samples),
     choosing: ({ samples }) => samples * overhead.choose,
+    hosting: ({ samples }) => {
+      const kernels = sections.reduce((sum, section) => sum + launched(section.kernels, samples), 0);
+      return kernels * overhead.encode + samples * overhead.choose;
+    },
     seconds: (size) => allByRows(size.tokens, size.samples) + total(attending, size),
     layers: (size) =>
       sections.map((section) => ({

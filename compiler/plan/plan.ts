@@ -107,6 +107,11 @@ export interface Overhead {
   readonly read?: Readonly<Record<number, number>>;
   /** Of the host to choose the token of a row from them; absent where it takes none. */
   readonly choose?: number;
+  /**
+   * Of the host to record a kernel for one device, which it does for one device at a time: a part of what `submit` says,
+   * and beside other groups a wait. Absent where it takes none.
+   */
+  readonly encode?: number;
   /** In what the engine hands activations from device to device; absent where in `f32`, as Fulcrum does. */
   readonly activations?: 'f32' | 'f16';
 }

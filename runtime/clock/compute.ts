@@ -9,6 +9,11 @@
  * copies on its devices, is slowed by that part of the others as one more device would be (or as `shared_host` has it): while its own devices are at
  * that they do not compute, and how long they take together is known.
  *
+ * There is one host for all devices, which records kernels for one group at a time and chooses the tokens of one. That is
+ * too little and too often to be followed, as well: what it does of that for a step takes longer by as many others as are
+ * at it, or wait for it, in the mean. That is how long a queue with so many customers is by mean value analysis, each
+ * found as it is without the one that comes (Schweitzer, 1979): it never does more than there is time for.
+ *
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
  * another that only computes, takes 6 / 50% + 2 / 50% = 16 s, or 14 s if the 2 s were a wait.
  */
@@ -16,7 +21,7 @@ import type { DeviceKind, Topology } from '../../compiler/plan/plan.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Compute {
-  /** Whether any of the devices has a processor that it shares. */
+  /** Whether other work slows that on these devices: they share a processor, or the host with whom it waits for that. */
   readonly isShared: (devices: readonly number[]) => boolean;
   /**
    * Works on devices; calls back at the end. The function that is returned says when so many of the seconds are over, as
@@ -34,6 +39,8 @@ export interface SharedWork {
   readonly kernels: number;
   /** In which the host hands kernels over, exchanges or reads. */
   readonly host: number;
+  /** Of those, in which it does nothing for other groups. */
+  readonly hosting: number;
 }
 
 /** By how much kernels, and what the host does, take longer than on devices that are alone. */
@@ -46,8 +53,8 @@ export interface Slowdown {
 export const ALONE: Slowdown = { kernels: 1, host: 1 };
 
 /** Work of so many seconds for which no device computes. */
-export function hostOnly(seconds: number): Pick<SharedWork, 'seconds' | 'kernels' | 'host'> {
-  return { seconds, kernels: 0, host: seconds };
+export function hostOnly(seconds: number): Omit<SharedWork, 'devices'> {
+  return { seconds, kernels: 0, host: seconds, hosting: 0 };
 }
 
 interface Work extends Omit<SharedWork, 'devices'> {
@@ -73,10 +80,14 @@ interface Processor {
   readonly hostSlowdown: (devices: number) => number;
 }
 
+/** With work that wants nothing but the host, the first round is right already. */
+const QUEUE_ROUNDS = 10;
+
 /** What is left of work that is over but for rounding, as a part of it or of the time on the clock. */
 const ROUNDING = 1e-12;
 
-export function createCompute(clock: VirtualClock, { devices }: Topology): Compute {
+/** @param oneHost some work keeps the host from what it does for others */
+export function createCompute(clock: VirtualClock, { devices }: Topology, oneHost = false): Compute {
   const processors = new Map<string, Processor>();
   const processorOf = devices.map(({ kind, group }): Processor | undefined => {
     if (kind.shared === undefined) return undefined;
@@ -131,17 +142,36 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
       work.computing = (work.kernels * slowdown.kernels * rateOf(work, slowdown)) / work.seconds;
     }
     const computing = sumOn((work) => work.computing);
-    let next = Infinity;
     for (const work of under) {
       work.slowdown = slowdownOf(work, (processor, own) => computing.get(processor)! - own * work.computing);
       work.rate = rateOf(work, work.slowdown);
-      next = Math.min(next, Math.max(0, work.left) / work.rate);
     }
+    queueForHost();
+    let next = Infinity;
+    for (const { left, rate } of under) next = Math.min(next, Math.max(0, left) / rate);
     const mine = ++timing;
     if (under.length > 0)
       clock.at(since + next, () => {
         if (mine === timing) end();
       });
+  };
+  /** How long works wait for each other at the host hangs on how long they wait: some rounds come close enough. */
+  const queueForHost = (): void => {
+    const queuing = under.filter(({ hosting }) => hosting > 0);
+    if (queuing.length < 2) return;
+    const alone = queuing.map(({ slowdown }) => slowdown);
+    /** The part of its time in which each has the host or waits for it. */
+    let queued = queuing.map(() => 0);
+    for (let round = 0; round < QUEUE_ROUNDS; round++) {
+      const all = queued.reduce((sum, each) => sum + each, 0);
+      queued = queuing.map((work, i) => {
+        const { kernels, host } = alone[i]!;
+        const others = all - queued[i]!;
+        work.slowdown = { kernels, host: host + (others * work.hosting) / work.host };
+        work.rate = rateOf(work, work.slowdown);
+        return (work.hosting * (host + others) * work.rate) / work.seconds;
+      });
+    }
   };
   const end = (): void => {
     goOn();
@@ -155,8 +185,8 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
       });
   };
   return {
-    isShared: (own) => own.some((device) => processorOf[device] !== undefined),
-    work({ devices: own, seconds, kernels, host }, done) {
+    isShared: (own) => oneHost || own.some((device) => processorOf[device] !== undefined),
+    work({ devices: own, seconds, kernels, host, hosting }, done) {
       if (seconds === 0) {
         const now = clock.now();
         clock.at(now, () => done(ALONE));
@@ -169,7 +199,17 @@ export function createCompute(clock: VirtualClock, { devices }: Topology): Compu
       }
       goOn();
       const timed = { left: seconds, rate: 1, slowdown: ALONE, computing: 0 };
-      const work = { on, seconds, kernels, host, ...timed, spent: { kernels: 0, host: 0 }, at: since, done };
+      const work = {
+        on,
+        seconds,
+        kernels,
+        host,
+        hosting,
+        ...timed,
+        spent: { kernels: 0, host: 0 },
+        at: since,
+        done,
+      };
       under.push(work);
       timeAnew();
       return (passed) => work.at + (passed - (seconds - work.left)) / work.rate;

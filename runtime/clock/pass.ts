@@ -47,6 +47,8 @@ interface PassWork {
   readonly cost: StepSeconds;
   /** Seconds in which the host hands kernels over and reads samples back. */
   readonly submits: number;
+  /** Seconds in which it does nothing for other groups meanwhile. */
+  readonly hosting: number;
   readonly traffic: ProgramTraffic;
   /** Seconds of exchanges, of kernels with their launches, and of everything. */
   readonly exchange: number;
@@ -108,7 +110,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
   ): Undisturbed => {
     const { group, residence, step } = pass;
     const start = clock.now();
-    const { cost, submits, traffic, exchange, kernels, pure } = workOn(pass);
+    const { cost, submits, hosting, traffic, exchange, kernels, pure } = workOn(pass);
     const { seconds, waits } = transitions.passTime(group, residence, step.size, start, pure);
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
@@ -147,7 +149,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     }
     const host = linked - start - own + exchange + submits;
     const timeOf = compute.work(
-      { devices: group.devices, seconds: linked - start, kernels, host },
+      { devices: group.devices, seconds: linked - start, kernels, host, hosting: Math.min(hosting, host) },
       (slowed) => finish(clock.now(), slowed),
     );
     return { start, waits, stretch, timeOf };
@@ -243,6 +245,7 @@ function workOf({ cost: program }: StageGroup, size: StepSize): PassWork {
   const exchange = cost.all_reduce + cost.all_gather;
   const kernels = cost.gemm + cost.attention + cost.elementwise + cost.launch;
   const submits = program.submits(size);
+  const hosting = program.hosting(size);
   const pure = kernels + submits + exchange + cost.send;
-  return { cost, submits, traffic: program.traffic(size), exchange, kernels, pure };
+  return { cost, submits, hosting, traffic: program.traffic(size), exchange, kernels, pure };
 }

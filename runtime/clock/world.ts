@@ -12,7 +12,7 @@
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import { COST_KINDS, noSeconds, type CostKind } from '../../compiler/cost/program-cost.js';
 import type { RuntimeGraph, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { Overhead, Plan } from '../../compiler/plan/plan.js';
 import { residencesOf, transitionBetween } from '../../compiler/ir/residences.js';
 import { routesOf } from '../../compiler/plan/routes.js';
 import { roadsOf } from '../../compiler/reshard/roads.js';
@@ -74,6 +74,11 @@ function unlessRounding(part: number, whole: number): number {
   return part > 1e-10 * whole ? part : 0;
 }
 
+/** Whether steps keep the host from what it does for other groups. */
+function hasHostToThemselves({ encode = 0, choose = 0 }: Overhead): boolean {
+  return encode + choose > 0;
+}
+
 /** Tells groups whose devices others of the same residence have as well. */
 function jointGroups(
   stages: readonly (readonly [residence: string, groups: readonly StageGroup[]])[],
@@ -123,7 +128,7 @@ export function createWorld(
     devices,
     lanes,
     transitions,
-    compute: createCompute(clock, topology),
+    compute: createCompute(clock, topology, engine.hostOverhead && hasHostToThemselves(topology.overhead)),
     isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
   const tallies = new Map<StageGroup, Tally>();

@@ -23,6 +23,7 @@ import { measurePages, type MeasuredPages } from './calibration-pages.js';
 import { kernelRun, matmulRun, type KernelRun } from './calibration-kernels.js';
 import {
   MANY_LAYERS,
+  measureEncode,
   measureKept,
   measureSubmit,
   measureTogether,
@@ -74,6 +75,8 @@ export interface Calibration {
   readonly host: MeasuredHost;
   /** Seconds beside its kernels that a run of them takes so many devices: alone, and as slowed as kernels are. */
   readonly submits: readonly MeasuredAmong[];
+  /** Of those, seconds in which the host records one of the kernels. */
+  readonly encode: number;
   /** Seconds of reading a few words from each of so many devices. */
   readonly reads: readonly MeasuredAmong[];
   /** All-reduces among two devices and among all; empty for one device. */
@@ -136,6 +139,7 @@ export async function calibrate(
   const reads: MeasuredAmong[] = [];
   const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, shape, rows)));
   const submit = await measureSubmit(layers[0]![0]!, seconds);
+  const encode = await measureEncode(layers[0]![0]!, seconds);
   for (const size of groups) {
     const members = layers.map((layer) => layer.slice(0, size));
     const [few] = members;
@@ -180,6 +184,7 @@ export async function calibrate(
     staging,
     pages,
     submits,
+    encode,
     reads,
     allReduce,
     allGather,

@@ -65,6 +65,19 @@ export async function measureKept(layer: readonly Prepared[], roundSeconds: numb
   return Math.min(1, alone! / together!);
 }
 
+/** Seconds in which the host records a kernel among others, their submit included: it can do nothing else meanwhile. */
+export async function measureEncode(layer: Prepared, roundSeconds: number): Promise<number> {
+  const round = async (): Promise<readonly number[]> => {
+    const began = performance.now();
+    layer.record(1);
+    const recorded = (performance.now() - began) / 1000;
+    await layer.device.idle();
+    return [recorded];
+  };
+  const [seconds] = await typicalParts(round, roundSeconds);
+  return seconds! / layer.kernels;
+}
+
 /**
  * Seconds that a run of kernels takes a device beside what the kernels do: in which the host hands it over, until the first
  * begins, and until the host knows that the last has ended. What it takes with many layers and with one shows them apart.

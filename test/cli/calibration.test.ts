@@ -45,6 +45,7 @@ const MEASURED: Calibration = {
   dispatch: 25e-6,
   pages: { out: { latency: 400e-6, bandwidth: 1.2e9 }, in: { latency: 200e-6, bandwidth: 4e9 } },
   host: { step: 150e-6, request: 4e-6, choose: 8e-6 },
+  encode: 9e-6,
   submits: [
     { devices: 1, seconds: 60e-6 },
     { devices: 4, seconds: 400e-6 },
@@ -114,6 +115,7 @@ describe('a calibrated plan file', () => {
     expect(routes.find('host', all[0]!)!.bandwidth).toBe(4e9);
     expect(roadsOf(topology).between('host', all[0]!)!.weights).toBe(6e9);
     expect(topology.overhead.choose).toBeCloseTo(8e-6, 9);
+    expect(topology.overhead.encode).toBeCloseTo(9e-6, 9);
     expect(topology.overhead.kernel).toBeCloseTo(25e-6, 9);
     expect(topology.overhead.step).toBeCloseTo(150e-6, 9);
     expect(topology.overhead.request).toBeCloseTo(4e-6, 9);

@@ -13,7 +13,7 @@ topology t {
   tier host { capacity: 8 GiB }
   link a <-> b { bandwidth: 4 GB/s, allreduce: { 2: 3 GB/s }, allreduce_latency: { 2: 90 us }, allgather_latency: { 2: 80 us } }
   link a <-> host { bandwidth: 8 GB/s, bandwidth_back: 10 GB/s, weights: 11 GB/s, latency: 9 us }
-  overhead { step: 2 ms, request: 0 us, kernel: 5 us, submit: { 1: 60 us, 2: 150 us }, choose: 7 us }
+  overhead { step: 2 ms, request: 0 us, kernel: 5 us, submit: { 1: 60 us, 2: 150 us }, choose: 7 us, encode: 9 us }
 }
 model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, vocab: 64, context: 64, weights: f32 }
 plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow requests -> serve -> results }
@@ -45,6 +45,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> host: weights')).toMatchObject({ value: '11 GB/s', origin: 'declared' });
     expect(all.get('a <-> host: bandwidth_back')).toMatchObject({ value: '10 GB/s', origin: 'declared' });
     expect(all.get('t: overhead choose')).toMatchObject({ value: '7 us', origin: 'declared' });
+    expect(all.get('t: overhead encode')).toMatchObject({ value: '9 us', origin: 'declared' });
     expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
     expect(all.get('mine: attention_rows')).toMatchObject({ value: '16', origin: 'declared' });
     expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });

@@ -61,7 +61,14 @@ plan p for m on mine_machine {
   for (const fraction of fractions) expect(fraction).toBeLessThanOrEqual(1);
   const figures = [
     ...fractions,
-    ...[memory, bandwidth, compute['f32']!, overhead.step, ...Object.values(overhead.submit!)],
+    ...[
+      memory,
+      bandwidth,
+      compute['f32']!,
+      overhead.step,
+      overhead.encode!,
+      ...Object.values(overhead.submit!),
+    ],
     ...[...Object.values(overhead.read!), ...tiers.map(({ capacity }) => capacity)],
     ...links.flatMap((link) => [link.bandwidth, ...Object.values(link.allreduce)]),
   ];

@@ -24,6 +24,7 @@ interface Asked {
   readonly kernels: number;
   /** Default: none. */
   readonly host?: number;
+  readonly hosting?: number;
 }
 
 /** When each piece of work is over. */
@@ -35,8 +36,8 @@ function ends(
   const clock = createVirtualClock();
   const compute = createCompute(clock, topology(shared, sharedHost));
   const over: number[] = [];
-  work.forEach(({ at, host = 0, ...each }, i) =>
-    clock.at(at, () => compute.work({ ...each, host }, () => (over[i] = clock.now()))),
+  work.forEach(({ at, host = 0, hosting = 0, ...each }, i) =>
+    clock.at(at, () => compute.work({ ...each, host, hosting }, () => (over[i] = clock.now()))),
   );
   while (clock.advance());
   expect(over.filter((time) => time >= 0)).toHaveLength(work.length);
@@ -85,11 +86,69 @@ describe('compute', () => {
     const clock = createVirtualClock();
     const compute = createCompute(clock, topology({ 2: 0.5 }));
     let slowed: unknown;
-    compute.work({ devices: [0], seconds: 9, kernels: 4, host: 3 }, (by) => (slowed = by));
-    compute.work({ devices: [1], seconds: 50, kernels: 50, host: 0 }, () => undefined);
+    compute.work({ devices: [0], seconds: 9, kernels: 4, host: 3, hosting: 0 }, (by) => (slowed = by));
+    compute.work({ devices: [1], seconds: 50, kernels: 50, host: 0, hosting: 0 }, () => undefined);
     while (clock.advance() && slowed === undefined);
     expect(slowed).toEqual({ kernels: expect.closeTo(2, 9) as number, host: expect.closeTo(2, 9) as number });
     expect(clock.now()).toBeCloseTo(2 * 4 + 2 * 3 + 2, 9);
+  });
+
+  it('has one host for all, whom works queue for', () => {
+    const hosted = (device: number, seconds: number, hosting: number): Asked => ({
+      ...{ at: 0, devices: [device], seconds, kernels: seconds - hosting },
+      ...{ host: hosting, hosting },
+    });
+    const four = [0, 1, 2, 3];
+    // Who wants nothing but the host has it one after the other.
+    for (const end of ends(
+      undefined,
+      four.map((device) => hosted(device, 3, 3)),
+    ))
+      expect(end).toBeCloseTo(12, 6);
+    expect(ends(undefined, [hosted(0, 3, 3)])).toEqual([3]);
+    // Work for which the host does nothing waits for nobody.
+    const [first, second, free] = ends(undefined, [hosted(0, 3, 3), hosted(1, 3, 3), busy(2, 5)]);
+    expect([first, second]).toEqual([expect.closeTo(6, 6), expect.closeTo(6, 6)]);
+    expect(free).toBe(5);
+    // A tenth of the time of each: now and then another is there first, and hardly ever two.
+    for (const end of ends(
+      undefined,
+      four.map((device) => hosted(device, 10, 1)),
+    )) {
+      expect(end).toBeGreaterThan(10 + 0.25);
+      expect(end).toBeLessThan(10 + 0.6);
+    }
+  });
+
+  it('has the host do no more than there is time for, nor has work wait for more than all others', () => {
+    const part = fc.double({ min: 0, max: 1, noNaN: true });
+    const asked = fc.record({
+      seconds: fc.double({ min: 0.5, max: 10, noNaN: true }),
+      host: part,
+      own: part,
+    });
+    fc.assert(
+      fc.property(fc.array(asked, { minLength: 1, maxLength: 4 }), (all) => {
+        const work = all.map(({ seconds, host, own }, device): Asked => {
+          const hosting = seconds * host * own;
+          return {
+            at: 0,
+            devices: [device],
+            seconds,
+            kernels: seconds * (1 - host),
+            host: seconds * host,
+            hosting,
+          };
+        });
+        const over = ends(undefined, work);
+        const hosting = work.reduce((sum, each) => sum + each.hosting!, 0);
+        expect(Math.max(...over)).toBeGreaterThan(hosting * 0.98);
+        work.forEach((each, i) => {
+          expect(over[i]).toBeGreaterThanOrEqual(each.seconds * (1 - 1e-9));
+          expect(over[i]).toBeLessThanOrEqual((each.seconds + 3 * each.hosting!) * (1 + 1e-9));
+        });
+      }),
+    );
   });
 
   it('interpolates what devices do together', () => {

@@ -274,6 +274,23 @@ describe('simulate', () => {
     for (const { start, end } of reads) expect(end - start).toBeCloseTo(5e-3, 9);
   });
 
+  it('has groups that compute at once wait for the host, which records kernels for one at a time', () => {
+    const engine = { ...FREE_ENGINE, hostOverhead: true };
+    const makespan = (pp: number, encode: number, count: number): number => {
+      const plan = makePlan({ stages: [{ name: 'serve', mesh: { pp }, batchRequests: 8 }] });
+      const overhead = { ...plan.topology.overhead, kernel: 1e-6, submit: { 1: 1e-3 }, encode };
+      const slow = { ...plan, topology: { ...plan.topology, overhead } };
+      return simulate(compilePlan(slow).runtime, slow, requestsOf(count, 4, 8), { engine }).makespan;
+    };
+    // It is a part of what a submit takes, so that one group, or one step at a time, takes no longer for it.
+    expect(makespan(1, 40e-6, 8)).toBeCloseTo(makespan(1, 0, 8), 9);
+    expect(makespan(4, 40e-6, 1)).toBeCloseTo(makespan(4, 0, 1), 9);
+    const [free, some, most] = [0, 10e-6, 40e-6].map((encode) => makespan(4, encode, 8));
+    expect(some! / free!).toBeGreaterThan(1.01);
+    expect(most! / free!).toBeGreaterThan(some! / free!);
+    expect(most! / free!).toBeLessThan(4);
+  });
+
   it('shows the host choosing tokens at the end of every step that samples', () => {
     const choosing = (plan: Plan): Plan => ({
       ...plan,
