@@ -51,7 +51,8 @@ export interface PlanBound {
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
    * A closer estimate, which takes some milliseconds: of stages on the same devices steps are costed one by one, as sequences
-   * come in order of arrival. Of others, and where that order is not known, it is the estimate.
+   * come in order of arrival. Of others it is the estimate, and so it is where that order is not known or pages do not count
+   * by tokens: where sequences share some, or give them up behind a window.
    */
   readonly closely: (demand: Demand, begun?: boolean) => number;
   /** Seconds between two tokens of a request, at least. */
@@ -136,8 +137,10 @@ function boundOf(
     least,
     estimate,
     closely: (demand, begun) => {
-      const { inOrder, kv } = demand;
-      if (!oneByOne || inOrder === undefined || kv.window !== undefined) return estimate(demand, begun);
+      const { inOrder, kv, longestPrefix } = demand;
+      const byTokens = longestPrefix === 0 && kv.window === undefined;
+      if (!oneByOne || inOrder === undefined || !byTokens || bounded.room === 0)
+        return estimate(demand, begun);
       const { prefill, decode, overhead } = bounded;
       const { copyEngines } = engine;
       const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);

@@ -75,7 +75,7 @@ function unlessRounding(part: number, whole: number): number {
 }
 
 /** Whether steps keep the host from what it does for other groups. */
-function hasHostToThemselves({ encode = 0, choose = 0 }: Overhead): boolean {
+function keepTheHost({ encode = 0, choose = 0 }: Overhead): boolean {
   return encode + choose > 0;
 }
 
@@ -128,7 +128,7 @@ export function createWorld(
     devices,
     lanes,
     transitions,
-    compute: createCompute(clock, topology, engine.hostOverhead && hasHostToThemselves(topology.overhead)),
+    compute: createCompute(clock, topology, engine.hostOverhead && keepTheHost(topology.overhead)),
     isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
   const tallies = new Map<StageGroup, Tally>();

@@ -88,7 +88,7 @@ export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolea
 /** Steps between two looks at whether a simulation has a chance left. */
 const LOOK_EVERY = 50;
 
-/** And part of the time that it may take, as looks cost as much as many steps where estimates decide. */
+/** And where estimates decide, of which each takes as long as many steps, the part of the time that a plan has. */
 const LEAST_BETWEEN = 0.01;
 
 /** Carries out a trial, with pauses. */
@@ -114,7 +114,7 @@ export function* trialInParts(
       if (++steps % LOOK_EVERY !== 0 || now < notBefore) return true;
       const ahead = left.demand(dropped());
       const seconds = secondsLeft(bound, ahead, byEstimate);
-      notBefore = Math.max(by - seconds, now + by * LEAST_BETWEEN);
+      notBefore = Math.max(by - seconds, byEstimate ? now + by * LEAST_BETWEEN : 0);
       if (!isLate(now + seconds, by)) return true;
       givenUp = { now, demand: ahead };
       return false;

@@ -231,6 +231,24 @@ describe('planBound', () => {
     }
   });
 
+  it('estimates no more closely where sequences share pages', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 2.6e6, pageTokens: 16 },
+      ...{ step: 0, layer: 0, request: 0 },
+    });
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const candidate = findCandidates(plan, ['re-sharded'])[0]!;
+    const bound = candidateBound(candidate, context)!;
+    const closer = [0, 32].map((tokens) => {
+      const request = { promptTokens: 40, outputTokens: 20, prefix: { name: '', tokens } };
+      const all = Array.from({ length: 50 }, () => request);
+      const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+      return bound.closely(demand) / bound.estimate(demand);
+    });
+    expect(closer[0]).not.toBe(1);
+    expect(closer[1]).toBe(1);
+  });
+
   it('estimates prompts and decode side by side about as they turn out', () => {
     const plan = planOn({
       ...{ peerBandwidth: 1e9, deviceMemory: 6e6, pageTokens: 16 },
