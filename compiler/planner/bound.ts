@@ -32,7 +32,7 @@ import {
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { decodeCourse } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { promptCourse } from './prompt-course.js';
+import { promptCourse, type PromptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
@@ -50,9 +50,9 @@ export interface PlanBound {
    */
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
-   * A closer estimate, which takes some milliseconds: of stages on the same devices steps are costed one by one, as sequences
-   * come in order of arrival. Of others it is the estimate, and so it is where that order is not known or pages do not count
-   * by tokens: where sequences share some, or give them up behind a window.
+   * A closer estimate, which takes some milliseconds: of two stages steps are costed one by one, as sequences come in order
+   * of arrival. Of one it is the estimate, and so it is where that order is not known or pages do not count by tokens: where
+   * sequences share some, or give them up behind a window.
    */
   readonly closely: (demand: Demand, begun?: boolean) => number;
   /** Seconds between two tokens of a request, at least. */
@@ -120,7 +120,7 @@ function boundOf(
   loads: readonly StageLoad[],
   room: KnownRoom,
   engine: EngineModel,
-  prefilled: Map<SequencesInOrder, number>,
+  prefilled: Map<SequencesInOrder, PromptCourse>,
 ): PlanBound {
   const { pages } = room;
   const bounded = boundedPlan(plan, loads, room, engine);
@@ -139,13 +139,16 @@ function boundOf(
     closely: (demand, begun) => {
       const { inOrder, kv, longestPrefix } = demand;
       const byTokens = longestPrefix === 0 && kv.window === undefined;
-      if (!oneByOne || inOrder === undefined || !byTokens || bounded.room === 0)
+      const isFused = bounded?.prefill === bounded?.decode;
+      if (bounded === undefined || isFused || inOrder === undefined || !byTokens || bounded.room === 0)
         return estimate(demand, begun);
       const { prefill, decode, overhead } = bounded;
       const { copyEngines } = engine;
       const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
       if (!begun) prefilled.set(inOrder, prompts);
-      return prompts + decodeCourse(decode, bounded.room, inOrder, kv, overhead, copyEngines);
+      const decoding = (ready?: readonly number[]): number =>
+        decodeCourse(decode, bounded.room, inOrder, kv, overhead, copyEngines, ready);
+      return oneByOne ? prompts.seconds + decoding() : Math.max(prompts.seconds, decoding(prompts.ends));
     },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {

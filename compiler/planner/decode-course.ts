@@ -39,6 +39,7 @@ interface UnderWay {
  *
  * @param room KV pages of a replica
  * @param apart pages come in beside kernels
+ * @param ready when each sequence is there to begin; all at once by default
  */
 export function decodeCourse(
   load: DecodingStage,
@@ -47,6 +48,7 @@ export function decodeCourse(
   { pageTokens }: KvView,
   overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
   apart: boolean,
+  ready?: readonly number[],
 ): number {
   const { mesh, batchRequests } = load.stage;
   const pages = room * mesh.dp;
@@ -73,10 +75,14 @@ export function decodeCourse(
   /** For a row of each; those under way leave a quarter of a page free as well, as in the scheduler's headroom. */
   const hasRoom = (each: Waiting): boolean =>
     count === 0 || lastRound(count + 1, ahead + each.computed - round, pages - count / 4) > round;
+  /** When the one that waits may begin. */
+  const readyAt = (): number => (back.length > 0 ? 0 : (ready?.[next] ?? 0));
+  /** Seconds of a round that begins now. */
+  const nextRound = (): number => roundSeconds(count, ahead + count * (round + 1));
   const beginSome = (): void => {
     for (
       let each = waiting();
-      each !== undefined && count < batchRequests && hasRoom(each);
+      each !== undefined && readyAt() <= seconds && count < batchRequests && hasRoom(each);
       each = waiting()
     ) {
       if (back.pop() === undefined) next++;
@@ -97,14 +103,24 @@ export function decodeCourse(
     while (ends.peek()?.left === true) ends.pop();
     return ends.peek();
   };
-  for (beginSome(); count > 0; beginSome()) {
-    const { end } = firstToEnd()!;
-    const until = count === 1 ? end : Math.min(end, lastRound(count, ahead, pages));
+  for (;;) {
+    beginSome();
+    const first = firstToEnd();
+    if (first === undefined) {
+      if (waiting() === undefined) return seconds;
+      seconds = Math.max(seconds, readyAt());
+      continue;
+    }
+    const last = count === 1 ? first.end : Math.min(first.end, lastRound(count, ahead, pages));
+    const isComing = waiting() !== undefined && readyAt() > seconds && count < batchRequests;
+    const come = isComing ? round + Math.ceil((readyAt() - seconds) / nextRound()) : Infinity;
+    const until = Math.min(last, come);
     // Of every row its own key comes to those before it.
     const keys = ahead + (count * (round + until + 1)) / 2;
     seconds += (until - round) * roundSeconds(count, keys);
     round = until;
-    if (round < end) {
+    if (until < last) continue;
+    if (round < first.end) {
       let youngest = underWay.pop()!;
       while (youngest.left) youngest = underWay.pop()!;
       leave(youngest);
@@ -112,7 +128,6 @@ export function decodeCourse(
     } else
       for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) leave(each);
   }
-  return seconds;
 }
 
 /** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */

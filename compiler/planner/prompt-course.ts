@@ -16,52 +16,59 @@ export interface PrefillingStage extends Pick<StageLoad, 'sizes' | 'stepSeconds'
   readonly stage: Pick<Stage, 'mesh'>;
 }
 
+export interface PromptCourse {
+  /** Until all prompts are done, and their pages sent out. */
+  readonly seconds: number;
+  /** When each prompt is done, in order of arrival; at once where nothing of it is left. */
+  readonly ends: readonly number[];
+}
+
 /** Prompt tokens in one step of a replica. */
 interface PromptStep {
   readonly tokens: number;
-  readonly samples: number;
+  /** Prompts that end with it, by their place in the order of arrival. */
+  readonly ended: number[];
   readonly pairs: number;
   readonly keys: number;
-  /** Pages of the prompts that end with it. */
+  /** Of the prompts that end with it. */
   readonly pages: number;
 }
 
-/**
- * Seconds until all prompts are done.
- *
- * @param apart pages go out beside kernels
- */
+/** @param apart pages go out beside kernels */
 export function promptCourse(
   load: PrefillingStage,
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
   { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
   apart: boolean,
-): number {
+): PromptCourse {
   const { stage, stepSeconds, out } = load;
   const { dp, pp, tp } = stage.mesh;
   const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
   let longest = 0;
+  const ends = sequences.prompts.map(() => 0);
   for (const steps of stepsByReplica(load, sequences, pageTokens, dp)) {
     /** When a group is through with all that it was given so far. */
     const free = Array.from({ length: pp }, () => 0);
     /** When each step was out of the way. */
-    const ended: number[] = [];
+    const past: number[] = [];
     let prepared = 0;
-    for (const [index, { tokens, samples, pairs, keys, pages }] of steps.entries()) {
+    for (const [index, { tokens, ended, pairs, keys, pages }] of steps.entries()) {
+      const samples = ended.length;
       const seconds = stepSeconds({ tokens, samples, pairs, keys });
-      prepared = Math.max(prepared, ended[index - pp] ?? 0) + step + request * samples;
+      prepared = Math.max(prepared, past[index - pp] ?? 0) + step + request * samples;
       let at = prepared;
       for (let place = 0; place < pp; place++) {
         at = Math.max(at, free[place]!) + seconds[place]!;
         free[place] = at;
       }
-      ended.push(samples === 0 ? at - seconds[pp - 1]! : at);
+      for (const each of ended) ends[each] = at;
+      past.push(samples === 0 ? at - seconds[pp - 1]! : at);
       if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
     }
     longest = Math.max(longest, ...free);
   }
-  return longest;
+  return { seconds: longest, ends };
 }
 
 /** Every prompt goes to the replica that has the fewest tokens by then. */
@@ -79,8 +86,8 @@ function stepsByReplica(
     const { steps } = replica;
     for (let done = 0; done < prompt;) {
       let last = steps.at(-1);
-      if (last === undefined || last.tokens >= sizes.maxTokens || last.samples >= sizes.maxSequences)
-        steps.push((last = { tokens: 0, samples: 0, pairs: 0, keys: 0, pages: 0 }));
+      if (last === undefined || last.tokens >= sizes.maxTokens || last.ended.length >= sizes.maxSequences)
+        steps.push((last = { tokens: 0, ended: [], pairs: 0, keys: 0, pages: 0 }));
       const count = Math.min(prompt - done, sizes.maxTokens - last.tokens);
       const start = computed[i]! + done;
       done += count;
@@ -88,7 +95,7 @@ function stepsByReplica(
       last.pairs += count * start + (count * (count + 1)) / 2;
       last.keys += start + count;
       if (done < prompt) continue;
-      last.samples++;
+      last.ended.push(i);
       last.pages += Math.ceil((start + count) / pageTokens);
     }
   }

@@ -146,7 +146,7 @@ const AT_BEST = { betweenTokens: 0 };
 
 /**
  * What estimates leave out, steps of other sizes have in common: these they tell apart better than plans, prefill steps
- * where prompts and decode do not go on side by side. Another batch of decode that they promise less than this of is not
+ * where they have a stage of their own. Another batch of decode that they promise less than this of is not
  * tried.
  */
 const LEAST_GAIN = 2e-3;
@@ -222,7 +222,7 @@ export function* searchInParts(
     if (best === undefined || exceptSteps(candidate) !== exceptSteps(best)) return false;
     const known = tried.get(best)!.estimate;
     if (exceptDecode(candidate) === exceptDecode(best)) return estimate >= known * (1 - LEAST_GAIN);
-    return candidate.strategy === 're-sharded' && ratherShort(estimate) >= known;
+    return candidate.strategy !== 'static' && ratherShort(estimate) >= known;
   };
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;

@@ -36,12 +36,19 @@ const inOrder = (all: readonly Sequence[]): SequencesInOrder => ({
 const FREE = { step: 0, request: 0 };
 const ROOM = 1e6;
 
+interface Given {
+  readonly room?: number;
+  readonly overhead?: typeof FREE;
+  readonly apart?: boolean;
+  readonly ready?: readonly number[];
+}
+
 function seconds(
   all: readonly Sequence[],
   options: Options,
-  { room = ROOM, overhead = FREE, apart = false } = {},
+  { room = ROOM, overhead = FREE, apart = false, ready }: Given = {},
 ): number {
-  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart);
+  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, ready);
 }
 
 describe('decodeCourse', () => {
@@ -99,6 +106,17 @@ describe('decodeCourse', () => {
     ];
     expect(seconds(all, {}, { room: 7 })).toBeCloseTo(3, 9);
     expect(seconds(all, {}, { room: 5 })).toBeCloseTo(6, 9);
+  });
+
+  it('begins none before it is ready', () => {
+    const all = [{ rows: 3 }, { rows: 4 }];
+    // In the second round, and long after the first has ended.
+    expect(seconds(all, {}, { ready: [0, 1] })).toBeCloseTo(5, 9);
+    expect(seconds(all, {}, { ready: [0, 0.5] })).toBeCloseTo(5, 9);
+    expect(seconds(all, {}, { ready: [2, 10] })).toBeCloseTo(14, 9);
+    // The first is waited for, whoever else is ready.
+    expect(seconds(all, {}, { ready: [10, 0] })).toBeCloseTo(14, 9);
+    expect(seconds(all, { batch: 1 }, { ready: [0, 1] })).toBeCloseTo(7, 9);
   });
 
   it('sends back the one that came last where pages run out', () => {

@@ -40,7 +40,7 @@ function seconds(
   options: Options,
   { overhead = FREE, apart = false } = {},
 ): number {
-  return promptCourse(load(options), sequences, { pageTokens: 4 }, overhead, apart);
+  return promptCourse(load(options), sequences, { pageTokens: 4 }, overhead, apart).seconds;
 }
 
 describe('promptCourse', () => {
@@ -65,6 +65,18 @@ describe('promptCourse', () => {
     expect(seconds(inOrder([10]), { mesh: { pp: 3 } })).toBe(4 + 4 + 4 + 4 + 2);
     const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens, 2 * tokens];
     expect(seconds(inOrder([10]), { mesh: { pp: 2 }, stepSeconds })).toBe(4 + 8 + 8 + 4);
+  });
+
+  it('tells when each prompt is done', () => {
+    const course = promptCourse(
+      load({ mesh: { pp: 2 } }),
+      inOrder([3, 0, 6]),
+      { pageTokens: 4 },
+      FREE,
+      false,
+    );
+    // Of steps of 4, 4 and 1 tokens the first ends the first prompt, and the last the other.
+    expect(course).toEqual({ seconds: 13, ends: [8, 0, 13] });
   });
 
   it('deals prompts over replicas, to the one with the fewest tokens', () => {

@@ -187,49 +187,52 @@ describe('planBound', () => {
     }
   });
 
-  it('costs the steps of stages in turns closely, whether memory, links or the host hold them up', () => {
-    const free = { step: 0, layer: 0, request: 0 };
-    const costly = { step: 1e-4, layer: 1e-6, request: 1e-6 };
-    const all = Array.from({ length: 100 }, (_, i) => ({
-      promptTokens: 16 + ((11 * i) % 40),
-      outputTokens: 5 + ((7 * i) % 50),
-    }));
-    for (const made of [
-      { deviceMemory: 1e9, ...free },
-      { deviceMemory: 1e9, ...costly },
-      { deviceMemory: 2.6e6, ...free },
-    ]) {
-      const plan = planOn({ peerBandwidth: 1e9, pageTokens: 16, ...made });
-      const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-      const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
-      const sizes = { microbatchTokens: [64], batchRequests: [16] };
-      const ratios = findCandidates(plan, ['re-sharded'], sizes).flatMap((candidate) => {
-        const each = candidatePlan(candidate);
-        const compiled = createPlanCompiler()(each);
-        if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
-        const bound = candidateBound(candidate, context)!.compiled(compiled);
-        const left = createWorkLeft(all, demand);
-        const ends = [bound.closely(demand)];
-        const { makespan } = simulateWhile(
-          compiled.runtime(),
-          each,
-          all,
-          { engine: FULCRUM_ENGINE },
-          ({ items, now, dropped }) => {
-            left.count(items);
-            ends.push(now + bound.closely(left.demand(dropped()), true));
-            return true;
-          },
-        )!;
-        const label = candidateLabel(candidate);
-        expect(Math.max(...ends) / makespan, label).toBeLessThan(1.03);
-        expect(Math.min(...ends) / makespan, label).toBeGreaterThan(0.9);
-        return [ends[0]! / makespan];
-      });
-      expect(ratios.length).toBeGreaterThan(6);
-      expect(ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)]).toBeGreaterThan(0.96);
-    }
-  });
+  it.each(['re-sharded', 'disaggregated'] as const)(
+    'costs the steps of %s stages closely, whether memory, links or the host hold them up',
+    (strategy) => {
+      const free = { step: 0, layer: 0, request: 0 };
+      const costly = { step: 1e-4, layer: 1e-6, request: 1e-6 };
+      const all = Array.from({ length: 100 }, (_, i) => ({
+        promptTokens: 16 + ((11 * i) % 40),
+        outputTokens: 5 + ((7 * i) % 50),
+      }));
+      for (const made of [
+        { deviceMemory: 1e9, ...free },
+        { deviceMemory: 1e9, ...costly },
+        { deviceMemory: 2.6e6, ...free },
+      ]) {
+        const plan = planOn({ peerBandwidth: 1e9, pageTokens: 16, ...made });
+        const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+        const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+        const sizes = { microbatchTokens: [64], batchRequests: [16] };
+        const ratios = findCandidates(plan, [strategy], sizes).flatMap((candidate) => {
+          const each = candidatePlan(candidate);
+          const compiled = createPlanCompiler()(each);
+          if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
+          const bound = candidateBound(candidate, context)!.compiled(compiled);
+          const left = createWorkLeft(all, demand);
+          const ends = [bound.closely(demand)];
+          const { makespan } = simulateWhile(
+            compiled.runtime(),
+            each,
+            all,
+            { engine: FULCRUM_ENGINE },
+            ({ items, now, dropped }) => {
+              left.count(items);
+              ends.push(now + bound.closely(left.demand(dropped()), true));
+              return true;
+            },
+          )!;
+          const label = candidateLabel(candidate);
+          expect(Math.max(...ends) / makespan, label).toBeLessThan(1.03);
+          expect(Math.min(...ends) / makespan, label).toBeGreaterThan(0.9);
+          return [ends[0]! / makespan];
+        });
+        expect(ratios.length).toBeGreaterThan(3);
+        expect(ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)]).toBeGreaterThan(0.96);
+      }
+    },
+  );
 
   it('estimates no more closely where sequences share pages', () => {
     const plan = planOn({
