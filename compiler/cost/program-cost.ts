@@ -156,6 +156,10 @@ export function programCost(
     (layer === undefined ? 0 : perLayer) + launched(kernels, samples) * perKernel;
   const launches = (samples: number): number =>
     sections.reduce((sum, section) => sum + launch(section, samples), 0);
+  const ofAll = {
+    tokens: sections.reduce((sum, { kernels }) => sum + kernels.tokens, 0),
+    samples: sections.reduce((sum, { kernels }) => sum + kernels.samples, 0),
+  };
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
@@ -203,10 +207,7 @@ export function programCost(
     },
     submits: ({ samples }) => submits + sampling(samples),
     choosing: ({ samples }) => samples * overhead.choose,
-    hosting: ({ samples }) => {
-      const kernels = sections.reduce((sum, section) => sum + launched(section.kernels, samples), 0);
-      return kernels * overhead.encode + samples * overhead.choose;
-    },
+    hosting: ({ samples }) => launched(ofAll, samples) * overhead.encode + samples * overhead.choose,
     seconds: (size) => allByRows(size.tokens, size.samples) + total(attending, size),
     layers: (size) =>
       sections.map((section) => ({

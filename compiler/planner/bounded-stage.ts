@@ -228,16 +228,10 @@ function stepSecondsOf(
   programs: readonly CostedProgram[],
   { routes, stepsOf }: BoundContext,
 ): StepSeconds {
-  let costs: { readonly kinds: readonly ProgramCost[]; readonly kindOf: readonly number[] } | undefined;
-  const find = (): NonNullable<typeof costs> => {
-    const all = programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
-    const kinds = [...new Set(all)];
-    return { kinds, kindOf: all.map((each) => kinds.indexOf(each)) };
-  };
+  let costs: readonly ProgramCost[] | undefined;
   return (size) => {
-    const { kinds, kindOf } = (costs ??= find());
-    const seconds = kinds.map((each) => each.seconds(size));
-    return kindOf.map((kind) => seconds[kind]!);
+    costs ??= programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
+    return costs.map(once((each) => each.seconds(size)));
   };
 }
 

@@ -6,6 +6,7 @@ import type { LogicalGraph } from '../ir/logical.js';
 import type { ShardedBlock, ShardedStage, ShardedValue, Sharding } from '../ir/sharded.js';
 import type { Interval } from '../ir/transitions.js';
 import { numbered } from '../numbered.js';
+import { once } from '../once.js';
 import { segmentBlocks, segmentLayers } from '../passes/block-weights.js';
 import { buildLogical } from '../passes/build-logical.js';
 import { checkStageSharding } from '../passes/check-sharding.js';
@@ -56,9 +57,8 @@ export function createOutliner(routes: Routes): Outliner {
     const parts = lowered.get(programs) ?? lowerStage(plan, stage, laid.sharded);
     lowered.set(programs, parts);
     const rows = { tokens: sizes.maxTokens, samples: sizes.maxSequences };
-    const slots = sharedMap(
-      parts.programs,
-      (program) => dealSlots(program.values, livesOf(program), rows).slots,
+    const slots = parts.programs.map(
+      once((program) => dealSlots(program.values, livesOf(program), rows).slots),
     );
     const outline = { ...parts, sizes, slots };
     known.set(key, outline);
@@ -176,11 +176,4 @@ function lowerPrograms(
     known.set(key, program);
     return program;
   });
-}
-
-/** `Array.map`, with one result for equal items. */
-function sharedMap<Item, Result>(items: readonly Item[], map: (item: Item) => Result): readonly Result[] {
-  const known = new Map<Item, Result>();
-  for (const item of items) if (!known.has(item)) known.set(item, map(item));
-  return items.map((item) => known.get(item)!);
 }
