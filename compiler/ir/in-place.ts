@@ -99,7 +99,12 @@ export function lastingRanges(
   residences: readonly Residence[],
   transitions: SortedTransitions,
 ): ReadonlyMap<string, RangesByWeight> {
-  const places = new Map(residences.map((residence) => [residence.name, inAddressOrder(residence, spots)]));
+  const places = new Map(
+    residences.map(({ name, weights }) => {
+      const mine = spots.get(name)!;
+      return [name, inAddressOrder(weights.map(({ id }) => ({ id, spot: mine.get(id)! })))];
+    }),
+  );
   return new Map(
     residences.map(({ name, weights }) => {
       const mine = spots.get(name)!;
@@ -299,16 +304,14 @@ export function isWrittenExactly(weight: RuntimeWeight): boolean {
 }
 
 /** Weights of a residence that lie in a buffer, in order of their places, which do not overlap. */
-interface PlacedInBuffer {
+export interface PlacedInBuffer {
   readonly weights: readonly Placed[];
   /** Where each ends. */
   readonly ends: Float64Array;
 }
 
 /** By buffer. */
-function inAddressOrder({ name, weights }: Residence, spots: Spots): ReadonlyMap<number, PlacedInBuffer> {
-  const mine = spots.get(name)!;
-  const placed = weights.map(({ id }): Placed => ({ id, spot: mine.get(id)! }));
+export function inAddressOrder(placed: readonly Placed[]): ReadonlyMap<number, PlacedInBuffer> {
   const buffers = [...groupBy(placed, ({ spot }) => spot.buffer)].map(([buffer, inside]) => {
     const inOrder = [...inside].sort((a, b) => a.spot.offset - b.spot.offset);
     const ends = Float64Array.from(inOrder, ({ spot }) => spot.offset + spot.bytes);

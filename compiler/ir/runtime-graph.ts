@@ -208,6 +208,12 @@ export interface ByteRange {
   readonly bytes: number;
 }
 
+/** A weight of the new stage that is written, and the old one that must not be needed any more. */
+export interface WeightWrite {
+  readonly weight: string;
+  readonly behind?: string;
+}
+
 /** What a device does to its weights to change stage. Everything not listed as kept, copied or received is uploaded. */
 export interface DeviceMoves {
   /** Weight ids whose buffer is the same in both stages, with the old id. */
@@ -229,6 +235,13 @@ export interface DeviceMoves {
    * ever writes over. Absent where there are none.
    */
   readonly inPlace?: readonly (ByteRange & { readonly weight: string })[];
+  /**
+   * The weights that are written, in an order in which they can be (`move-order.ts`), in memory laid out like that.
+   * `behind`: of the old weights in its place the one that a step of the old stage reads last; absent where it reads
+   * none of them. A weight may be written when the steps given out before are past that. Graphs of earlier builds do not
+   * say.
+   */
+  readonly writes?: readonly WeightWrite[];
   /** Bytes that are uploaded, as the host writes them (`written-bytes.ts`), without what is in place. */
   readonly uploadBytes: number;
   /** The same of what is received; absent where nothing is. */

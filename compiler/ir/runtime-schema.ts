@@ -241,6 +241,7 @@ const deviceMoves = z.object({
   upload: z.array(z.object({ weight: z.string(), pieces: z.array(count) })),
   evict: z.array(z.string()),
   inPlace: z.array(z.object({ weight: z.string(), at: count, bytes: size })).exactOptional(),
+  writes: z.array(z.object({ weight: z.string(), behind: z.string().exactOptional() })).exactOptional(),
   uploadBytes: count,
   receiveBytes: count.exactOptional(),
 });

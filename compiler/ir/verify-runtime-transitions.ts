@@ -124,6 +124,18 @@ function verifyMoves(
     if (missing !== coming) complain(`${id} is not whole afterwards`);
     if (pieces.length === 0 && !uploads.has(id)) complain(`${id} is never zeroed`);
   });
+  if (moves.writes !== undefined) {
+    const writes = new Set(moves.writes.map(({ weight }) => weight));
+    const there = new Set(moves.inPlace?.map(({ weight }) => weight));
+    if (writes.size < moves.writes.length) complain('a weight is written twice');
+    for (const { weight, behind } of moves.writes) {
+      if (!wanted.has(weight) || stay.has(weight)) complain(`${weight} is written and need not be`);
+      if (behind !== undefined && !old.has(behind))
+        complain(`${weight} is written behind ${behind}, which is not there`);
+    }
+    for (const id of wanted.keys())
+      if (!writes.has(id) && !stay.has(id) && !there.has(id)) complain(`${id} is never written`);
+  }
   const kept = new Set(moves.keep.map((entry) => entry.old));
   if (moves.evict.some((id) => kept.has(id) || !old.has(id))) complain('evicts what it keeps or never had');
   return problems;

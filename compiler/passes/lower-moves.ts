@@ -14,6 +14,7 @@ import type {
   WeightReshard,
 } from '../ir/transitions.js';
 import type { TransitionsByResidence } from '../ir/weight-arena.js';
+import type { LastReads } from '../ir/weight-writes.js';
 import type { Stage } from '../plan/plan.js';
 import { residingOf, type PlannedMoves } from './foresee-moves.js';
 import { lowerTransition, type StagePlacement } from './lower-transitions.js';
@@ -33,13 +34,18 @@ export interface LoweredMoves {
   readonly known?: KnownWeights;
 }
 
-/** Lowers planned moves. */
+/**
+ * Lowers planned moves.
+ *
+ * @param lastReads of the programs of a stage, under the names that its weights have in the moves
+ */
 export function lowerMoves(
   planning: WeightPlanning,
   stages: readonly Stage[],
   planned: PlannedMoves,
   holdings: TransitionGraph['holdings'],
   resident: ReadonlySet<string>,
+  lastReads: (stage: string, program: number) => LastReads,
 ): LoweredMoves {
   if (planned.own.length === 0)
     return { placements: planned.placements, moves: [], reshards: () => [], lasting: planned.lasting };
@@ -74,7 +80,7 @@ export function lowerMoves(
     ([device, { lasting }]) => planned.places.get(device)!.lasting === lasting,
   );
   const lasting = isForeseen ? planned.lasting : lastingPieces(residing, turning);
-  const placed = transitions.map((each) => withInPlace(residing, each, turning));
+  const placed = transitions.map((each) => withInPlace(residing, each, turning, lastReads));
   const settle = (): readonly WeightReshard[] => {
     const stageOf = settledStages(lasting);
     return sending.map((planned) => {

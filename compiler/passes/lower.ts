@@ -18,6 +18,7 @@ import {
 } from '../ir/runtime-graph.js';
 import type { Program, RuntimeOp } from '../ir/runtime-program.js';
 import type { ShardedGraph, ShardedStage } from '../ir/sharded.js';
+import { lastReads, type LastReads } from '../ir/weight-writes.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { once } from '../once.js';
@@ -155,12 +156,13 @@ export function layOutPlan(
     memory?.estimates.set(key!, estimates);
     return estimates;
   };
-  const lowerOnce = (moves: PlannedMoves, { transitions: { resident } }: Settled): (() => LoweredMoves) => {
+  const lowerOnce = (moves: PlannedMoves, settled: Settled): (() => LoweredMoves) => {
     let lowered: LoweredMoves | undefined;
+    const stay = new Set(settled.transitions.resident);
     return () => {
       lowered ??=
         memory?.lowered.get(moves) ??
-        lowerMoves(planning, stages, moves, planned.holdings, new Set(resident));
+        lowerMoves(planning, stages, moves, planned.holdings, stay, programReads(drafts, settled.renaming));
       memory?.lowered.set(moves, lowered);
       return lowered;
     };
@@ -337,6 +339,17 @@ function stageWeights(draft: DraftStage): StageWeights {
   const devices = new Map(draft.ranks.map((rank) => [rank.device, rank.shard]));
   const layerOf = (weight: string): number => draft.layers.get(weight) ?? -1;
   return { stage: draft.stage.name, shards: draft.shards, devices, layerOf };
+}
+
+/** When the programs of stages read their weights last, under the names that these have in the end. */
+function programReads(
+  drafts: readonly DraftStage[],
+  renaming: Renaming | undefined,
+): (stage: string, program: number) => LastReads {
+  return (name, program) => {
+    const { programs } = drafts.find(({ stage }) => stage.name === name)!;
+    return lastReads(programs[program]!.ops, renaming?.get(name));
+  };
 }
 
 function finishStage(

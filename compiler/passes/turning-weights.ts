@@ -9,6 +9,7 @@ import { deviceResidences, deviceTransitions, residencesOf, type Residing } from
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
 import type { Residence, TransitionsByResidence } from '../ir/weight-arena.js';
+import { weightWrites, type LastReads } from '../ir/weight-writes.js';
 import { writtenBytes } from '../ir/written-bytes.js';
 
 /** By device, for devices with transitions; one value for all that do the same. */
@@ -86,14 +87,25 @@ export interface PlacedTransition {
   readonly left: readonly (readonly WeightMoves[])[];
 }
 
-/** Finds what is in place. Devices that lay out their memory alike share their moves. */
+/**
+ * Finds what is in place, and in which order the rest is written. Devices that lay out their memory alike share their
+ * moves.
+ *
+ * @param lastReads of a stage's programs
+ */
 export function withInPlace(
-  { stages }: Residing,
+  { stages, transitions }: Residing,
   transition: RuntimeTransition,
   turning: TurningWeights,
+  lastReads: (stage: string, program: number) => LastReads,
 ): PlacedTransition {
-  const to = stages.find(({ name }) => name === transition.to)!;
-  const shardOf = new Map(to.ranks.map((rank) => [rank.device, to.shards[rank.shard]!]));
+  const residences = residencesOf({ stages, transitions });
+  const [before, after] = [transition.from, transition.to].map((stage) => residences.get(stage)!.residence);
+  const [from, to] = [transition.from, transition.to].map((stage) =>
+    stages.find(({ name }) => name === stage)!,
+  );
+  const shardOf = new Map(to!.ranks.map((rank) => [rank.device, to!.shards[rank.shard]!]));
+  const programOf = new Map(from!.ranks.map((rank) => [rank.device, rank.program]));
   const moves: DeviceMoves[] = [];
   const left: (readonly WeightMoves[])[] = [];
   const known = new Map<DeviceWeights, Map<number, number>>();
@@ -115,9 +127,13 @@ export function withInPlace(
       const written = (isMeant: (piece: BroughtPiece) => boolean): number =>
         remaining.reduce((sum, { weight, pieces }) => sum + writtenBytes(weight, pieces.filter(isMeant)), 0);
       left.push(remaining);
+      const reads = lastReads(transition.from, programOf.get(entry.device)!);
+      const places = { before: planned.arena.spots.get(before!)!, after: planned.arena.spots.get(after!)! };
+      const writes = weightWrites(order, places, reads).filter(({ weight }) => ids.has(weight));
       moves.push({
         ...old,
         ...(inPlace.length > 0 && { inPlace }),
+        ...(writes.length > 0 && { writes }),
         uploadBytes: written(({ peer }) => peer === undefined),
         ...(old.receive && { receiveBytes: written(({ peer }) => peer !== undefined) }),
       });

@@ -1,6 +1,7 @@
 /**
  * One rank of a stage made ready to run: its workspace, its step arguments and every kernel of its program, bound.
  */
+import { lastReads } from '../../compiler/ir/weight-writes.js';
 import type { RuntimeRank, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { KernelOp, Operand, Program, RopeTable, SampleOp } from '../../compiler/ir/runtime-program.js';
 import { activationStride } from '../../compiler/ir/device-layout.js';
@@ -85,9 +86,6 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
   const weightsOf = program.ops.map((op) =>
     op.op === 'kernel' ? op.operands.flatMap((operand) => ('weight' in operand ? [operand.weight] : [])) : [],
   );
-  const lastUses = new Map(
-    weightsOf.flatMap((weights, op) => weights.map((weight) => [weight, op] as const)),
-  );
   const maxRows = { tokens: stage.maxTokens, samples: stage.maxSequences, tiles: stage.maxTokens };
   const ready = new Map<number, ReadyOp>();
   await Promise.all(
@@ -134,7 +132,7 @@ export async function openRank(stage: RuntimeStage, rank: RuntimeRank, context: 
     sampleOutput: samples,
     ...(adjuster === undefined ? {} : { adjuster }),
     valueBuffer,
-    uses: [...lastUses].map(([weight, last]) => ({ place: context.weightPlace(weight), last })),
+    uses: [...lastReads(program.ops)].map(([weight, last]) => ({ place: context.weightPlace(weight), last })),
     writeArgs: (step) => device.write(args, 0, step.bytes),
     copyPages(commands, { copies }) {
       for (const { from, to } of copies) context.copyPage(commands, from, to);

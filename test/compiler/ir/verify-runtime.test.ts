@@ -106,6 +106,33 @@ describe('verifyRuntime', () => {
       },
       /kept and in place/,
     ],
+    [
+      'a weight that is never written',
+      (g) => {
+        const [moves] = g.transitions[0]!.moves;
+        const there = new Set(moves!.inPlace?.map(({ weight }) => weight));
+        moves!.writes = moves!.writes!.filter(({ weight }) => there.has(weight));
+      },
+      /is never written/,
+    ],
+    [
+      'a weight that is written twice',
+      (g) => g.transitions[0]!.moves[0]!.writes!.push(g.transitions[0]!.moves[0]!.writes![0]!),
+      /is written twice/,
+    ],
+    [
+      'a weight that is kept and written',
+      (g) => {
+        const [moves] = g.transitions[0]!.moves;
+        moves!.writes!.push({ weight: moves!.keep[0]!.weight });
+      },
+      /is written and need not be/,
+    ],
+    [
+      'a weight that is written behind nothing',
+      (g) => (g.transitions[0]!.moves[0]!.writes![0]!.behind = 'lost'),
+      /behind lost, which is not there/,
+    ],
     ['moves that are not listed', (g) => (g.transitions[0]!.devices[0]!.moves = 99), /are not listed/],
     ['a missing transition', (g) => g.transitions.pop(), /no transition/],
     ['more memory than there is', (g) => (g.devices[0]!.budget = 1), /needs .* of 1 bytes/],
