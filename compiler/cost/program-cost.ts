@@ -47,14 +47,10 @@ export interface ProgramCost {
   readonly hosting: (size: StepSize) => number;
   /** All of one step together. */
   readonly seconds: (size: StepSize) => number;
-  /** The same step layer by layer, in the order of the program; ops before the first layer and after the last apart. */
-  readonly layers: (
-    size: StepSize,
-  ) => readonly { readonly layer: number | undefined; readonly seconds: number }[];
-  /** The same step part by part, in the order of the program. */
-  readonly outline: (size: StepSize) => readonly StepPart[];
-  /** The same with all kernels between two exchanges in one part, whatever their sections. */
+  /** The same step part by part, in the order of the program: kernels between two exchanges are one. */
   readonly runs: (size: StepSize) => readonly StepPart[];
+  /** The same, with what each begins with. Kernels from each of the ops in `cuts` on are another part. */
+  readonly outline: (size: StepSize, cuts?: ReadonlySet<number>) => readonly PartAt[];
   /**
    * Bytes of one step on each rank: those it gives to exchanges of its group and takes from them, and those it hands to
    * the next pipeline stage.
@@ -70,15 +66,18 @@ export interface ProgramTraffic {
 
 /** Kernels between two exchanges, or an exchange. */
 export interface StepPart {
-  /** Index into `layers` of the same step. */
-  readonly section: number;
   readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
-  /** Index in the program; of kernels the first. */
-  readonly op: number;
   readonly seconds: number;
   /** Of handing the kernels over, which is no work of the devices, beside `seconds`. */
   readonly submit: number;
 }
+
+export interface PartAt extends StepPart {
+  /** Index in the program; of kernels the first. */
+  readonly op: number;
+}
+
+type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 
 /** The tp group that runs the program. */
 export interface GroupHardware {
@@ -181,12 +180,10 @@ export function programCost(
   /** Parts without attention, one of each kind. */
   const partsByRows = onceForBoth((tokens, samples) =>
     shapes().kinds.map(
-      ({ what, op, others, layers, launched: own, submits: count, samples: reads }): StepPart => {
+      ({ what, others, layers, launched: own, submits: count, samples: reads }): StepPart => {
         const kernels = launched(own, samples);
         return {
-          section: 0,
           what,
-          op,
           seconds: total(others, withoutContexts(tokens, samples)) + layers * perLayer + kernels * perKernel,
           submit: count * submit + (reads ? sampling(samples) : 0),
         };
@@ -209,39 +206,6 @@ export function programCost(
     choosing: ({ samples }) => samples * overhead.choose,
     hosting: ({ samples }) => launched(ofAll, samples) * overhead.encode + samples * overhead.choose,
     seconds: (size) => allByRows(size.tokens, size.samples) + total(attending, size),
-    layers: (size) =>
-      sections.map((section) => ({
-        layer: section.layer,
-        seconds:
-          total(section.ops, size) +
-          launch(section, size.samples) +
-          section.submits * submit +
-          (section.samples ? sampling(size.samples) : 0),
-      })),
-    outline: (size) => {
-      const parts: StepPart[] = [];
-      const times = new Map<OpClass, number>();
-      let op = 0;
-      sections.forEach(({ layer, classOf }, section) => {
-        let begins = layer === undefined ? 0 : perLayer;
-        for (const each of classOf) {
-          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware);
-          times.set(each, pure);
-          const time = pure + (isLaunched(each.op) && size[each.rows] > 0 ? perKernel : 0);
-          const what = each.op.op === 'kernel' || each.op.op === 'sample' ? 'kernels' : each.op.op;
-          const own = beginsRun(program.ops, op) ? submit : 0;
-          const last = parts.at(-1);
-          if (what === 'kernels' && last?.what === what && last.section === section)
-            parts[parts.length - 1] = { ...last, seconds: last.seconds + time, submit: last.submit + own };
-          else parts.push({ section, what, op, seconds: time + begins, submit: own });
-          if (each.op.op === 'sample')
-            parts.push({ section, what: 'sample', op, seconds: 0, submit: sampling(size.samples) });
-          begins = 0;
-          op++;
-        }
-      });
-      return parts;
-    },
     runs(size) {
       const { kinds, order } = shapes();
       const parts = partsByRows(size.tokens, size.samples).map((part, kind) => {
@@ -249,6 +213,36 @@ export function programCost(
         return attending.length === 0 ? part : { ...part, seconds: part.seconds + total(attending, size) };
       });
       return order.map((kind) => parts[kind]!);
+    },
+    outline(size, cuts) {
+      const parts: Mutable<PartAt>[] = [];
+      const times = new Map<OpClass, number>();
+      let run: Mutable<PartAt> | undefined;
+      let op = 0;
+      for (const { layer, classOf } of sections) {
+        let begins = layer === undefined ? 0 : perLayer;
+        for (const each of classOf) {
+          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware);
+          times.set(each, pure);
+          const isKernels = isLaunched(each.op);
+          const seconds = pure + begins + (isKernels && size[each.rows] > 0 ? perKernel : 0);
+          const own = beginsRun(program.ops, op) ? submit : 0;
+          const { op: name } = each.op;
+          if (run === undefined || !isKernels || cuts?.has(op)) {
+            const what = name === 'kernel' || name === 'sample' ? 'kernels' : name;
+            parts.push((run = { what, op, seconds, submit: own }));
+          } else {
+            run.seconds += seconds;
+            run.submit += own;
+          }
+          if (!isKernels || name === 'sample') run = undefined;
+          if (name === 'sample')
+            parts.push({ what: 'sample', op, seconds: 0, submit: sampling(size.samples) });
+          begins = 0;
+          op++;
+        }
+      }
+      return parts;
     },
     traffic: ({ tokens, samples }) => {
       const bytes = (each: RowBytes): number => tokens * each.tokens + samples * each.samples;

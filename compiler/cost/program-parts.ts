@@ -11,14 +11,10 @@ export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
 
 export interface Section {
   readonly layer: number | undefined;
-  readonly ops: readonly OpClass[];
   /** Of every op, in order. */
   readonly classOf: readonly OpClass[];
   /** How many of them are launched on a device, by what their rows are. */
   readonly kernels: Readonly<Record<'tokens' | 'samples', number>>;
-  /** How many times kernels begin to be handed over. */
-  readonly submits: number;
-  readonly samples: boolean;
 }
 
 /**
@@ -27,26 +23,20 @@ export interface Section {
  * @param all the class of every op
  */
 export function layerSections(program: CostedProgram, all: readonly OpClass[]): readonly Section[] {
-  const runs: { layer: number | undefined; ops: DraftOp[] }[] = [];
-  for (const op of program.ops) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.layer === op.layer) last.ops.push(op);
-    else runs.push({ layer: op.layer, ops: [op] });
-  }
-  let from = 0;
-  return runs.map(({ layer, ops }) => {
-    const first = from;
-    const classOf = all.slice(first, (from += ops.length));
+  const sections: { layer: number | undefined; classOf: OpClass[] }[] = [];
+  program.ops.forEach(({ layer }, op) => {
+    const last = sections.at(-1);
+    if (last !== undefined && last.layer === layer) last.classOf.push(all[op]!);
+    else sections.push({ layer, classOf: [all[op]!] });
+  });
+  return sections.map(({ layer, classOf }) => {
     return {
       layer,
-      ops: countClasses(classOf),
       classOf,
       kernels: {
         tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
         samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
       },
-      submits: ops.filter((_op, i) => beginsRun(program.ops, first + i)).length,
-      samples: ops.some(({ op }) => op === 'sample'),
     };
   });
 }
@@ -54,8 +44,6 @@ export function layerSections(program: CostedProgram, all: readonly OpClass[]): 
 /** A part of a step, as far as it does not depend on the step's size. */
 interface RunShape {
   readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
-  /** Index in the program; of kernels the first. */
-  readonly op: number;
   readonly ops: readonly OpClass[];
   /** How many layers begin in it. */
   readonly layers: number;
@@ -75,7 +63,7 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
   const kinds: RunShape[] = [];
   const numberOf = numbered<string>();
   const order: number[] = [];
-  let run: { first: number; classes: OpClass[]; layers: number; submits: number } | undefined;
+  let run: { classes: OpClass[]; layers: number; submits: number } | undefined;
   const add = (what: RunShape['what'], shape: Omit<RunShape, 'what' | 'launched' | 'samples'>): void => {
     const launched = { tokens: 0, samples: 0 };
     for (const { op, rows, count } of shape.ops) if (isLaunched(op)) launched[rows] += count;
@@ -85,7 +73,7 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
     order.push(number);
   };
   const endRun = (): void => {
-    if (run !== undefined) add('kernels', { ...run, op: run.first, ops: countClasses(run.classes) });
+    if (run !== undefined) add('kernels', { ...run, ops: countClasses(run.classes) });
     run = undefined;
   };
   let op = 0;
@@ -93,7 +81,7 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
     for (const [index, each] of classOf.entries()) {
       const begins = index === 0 && layer !== undefined ? 1 : 0;
       if (isLaunched(each.op)) {
-        run ??= { first: op, classes: [], layers: 0, submits: 0 };
+        run ??= { classes: [], layers: 0, submits: 0 };
         run.classes.push(each);
         run.layers += begins;
         if (beginsRun(ops, op)) run.submits++;
@@ -101,11 +89,11 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
         endRun();
         const { op: what } = each.op;
         if (what === 'collective' || what === 'send' || what === 'recv')
-          add(what, { op, ops: [each], layers: begins, submits: 0 });
+          add(what, { ops: [each], layers: begins, submits: 0 });
       }
       if (each.op.op === 'sample') {
         endRun();
-        add('sample', { op, ops: [], layers: 0, submits: 0 });
+        add('sample', { ops: [], layers: 0, submits: 0 });
       }
       op++;
     }

@@ -1,15 +1,15 @@
 /**
  * Devices on the clock, each with one queue, as on a real one. A device does one thing at a time, in the order in which
  * things were given to it. A step that exchanges, or waits for weights, is given bit by bit: what comes meanwhile stands
- * between two of its runs (`step-runs.ts`). Which steps have been given out and not yet handed over is counted, because a
- * transition begins behind them.
+ * between two of its runs (`step-runs.ts`).
  */
 import type { VirtualClock } from './virtual-clock.js';
 import { firstWhole, lastInParts, type DeviceQueue, type DeviceStep } from './device-queue.js';
 import type { DeviceWork, PageMove } from './device-queue.js';
+import { createStepsInside, type StepsInside } from './steps-inside.js';
 import { createCourse, goOn, latest, type StepCourse } from './step-runs.js';
 
-export interface ClockDevices {
+export interface ClockDevices extends StepsInside {
   /** Occupies devices together with a step: it begins once all are done with what they were given before. */
   readonly run: (devices: readonly number[], step: DeviceStep) => void;
   /** Calls back when all of a step in parts has been handed over. */
@@ -30,24 +30,19 @@ export interface ClockDevices {
   readonly occupied: (device: number) => number;
   /** Seconds so far in which a page move went beside a step that was at an exchange, or waited for other devices. */
   readonly beside: (device: number) => number;
-  /** Whether a step that has been given out has yet to leave the device. */
-  readonly isBusy: (device: number) => boolean;
-  /** Has a listener told when a device gets to be busy. */
-  readonly onBusy: (listener: (device: number) => void) => void;
-  /** A step that will pass these devices has been given out. */
-  readonly enter: (devices: readonly number[]) => void;
-  /** All of it has been handed to them. */
-  readonly leave: (devices: readonly number[]) => void;
-  /** Calls back when every step given out so far has been handed to the device: at once if none is under way. */
-  readonly whenCleared: (device: number, cleared: () => void) => void;
+  /**
+   * Calls back each time that all devices of a step which has begun have done what comes before one of its exchanges, those
+   * behind them as well: with how many it has before that.
+   *
+   * @param which exchanges, by how many come before each
+   */
+  readonly followExchanges: (
+    step: DeviceWork,
+    which: ReadonlySet<number>,
+    past: (exchanges: number) => void,
+  ) => void;
   /** Calls back when the device is done with all that it has been given: at once if nothing is under way. */
   readonly whenIdle: (device: number, idle: () => void) => void;
-}
-
-interface Waiting {
-  /** Steps that must still leave. */
-  left: number;
-  readonly cleared: () => void;
 }
 
 /** What there is to know of a device. Every step asks, so none of it is absent. */
@@ -68,9 +63,6 @@ interface DeviceState {
   worked: number;
   /** Seconds of moves that took nothing from a step. */
   beside: number;
-  /** Steps that have been given out and not left it. */
-  inside: number;
-  readonly waiting: Waiting[];
 }
 
 /** Of a time on the clock: what is no later than that but for rounding has come. */
@@ -79,7 +71,7 @@ const ROUNDING = 1e-12;
 export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { now } = clock;
   const states: DeviceState[] = [];
-  const listeners: ((device: number) => void)[] = [];
+  const { begin: beginInside, ...inside } = createStepsInside();
   const stateOf = (device: number): DeviceState =>
     (states[device] ??= {
       queue: [],
@@ -92,8 +84,6 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       since: 0,
       worked: 0,
       beside: 0,
-      inside: 0,
-      waiting: [],
     });
   const queued = (
     kind: DeviceWork['kind'],
@@ -136,6 +126,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     work.start = now();
     if (work.kind === 'step') for (const device of work.devices) occupy(device);
     work.first(work);
+    if (work.kind === 'step') beginInside(work);
     if (work.inParts === undefined) return;
     for (const device of work.devices) {
       const { queue } = stateOf(device);
@@ -345,27 +336,31 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       return worked + (underWay === 0 ? 0 : now() - since);
     },
     beside: (device) => stateOf(device).beside,
-    isBusy: (device) => stateOf(device).inside > 0,
-    onBusy: (listener) => void listeners.push(listener),
-    enter(devices) {
-      for (const device of devices)
-        if (stateOf(device).inside++ === 0) for (const listener of listeners) listener(device);
-    },
-    leave(devices) {
-      for (const device of devices) {
-        const state = stateOf(device);
-        const { waiting } = state;
-        state.inside--;
-        if (waiting.length === 0) continue;
-        // Steps leave in the order they entered, so one that leaves was there before those waiting.
-        for (const each of waiting) each.left--;
-        while (waiting[0]?.left === 0) waiting.shift()!.cleared();
-      }
-    },
-    whenCleared(device, cleared) {
-      const { inside, waiting } = stateOf(device);
-      if (inside === 0) cleared();
-      else waiting.push({ left: inside, cleared });
+    ...inside,
+    followExchanges(step, which, past) {
+      const { runs, timeOf } = step.inParts!();
+      const isOver = (run: number): number | undefined => {
+        if (step.course === undefined) return timeOf(runs.ends[run]!);
+        const course = courseOf(step);
+        if (course.run > run) return now();
+        const late = latest(course.late);
+        return late === undefined ? undefined : timeOf(runs.ends[run]!) + Math.max(0, late);
+      };
+      const follow = (from: number, exchanges: number): void => {
+        let [run, count] = [from, exchanges];
+        while (run < runs.exchanged.length && !(runs.exchanged[run]! && which.has(count)))
+          if (runs.exchanged[run++]!) count++;
+        if (run === runs.exchanged.length) return;
+        whenCome(
+          step,
+          () => isOver(run),
+          () => {
+            past(count);
+            follow(run + 1, count + 1);
+          },
+        );
+      };
+      follow(0, 0);
     },
     whenIdle(device, idle) {
       const come = (moment: DeviceWork): void => {

@@ -24,7 +24,7 @@ import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
 import { stepRuns, type StepCourse } from './step-runs.js';
 import type { PassedTime } from './trace-clock.js';
-import type { Transitions, WeightWait } from './transitions.js';
+import { opsOf, type Transitions, type WeightWait } from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Pass {
@@ -213,7 +213,7 @@ function courseOf(
   begun: Undisturbed | undefined,
 ): Pick<StepCourse, 'runs' | 'timeOf'> {
   const { start = 0, waits = [], stretch = 1, timeOf = (seconds: number) => start + seconds } = begun ?? {};
-  const parts = waits.length > 0 ? cost.outline(size) : cost.runs(size);
+  const parts = waits.length > 0 ? cost.outline(size, opsOf(waits)) : cost.runs(size);
   return { runs: stepRuns(parts, waits, stretch), timeOf };
 }
 

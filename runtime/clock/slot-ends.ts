@@ -1,32 +1,32 @@
 /**
- * Where the slots of a staging ring end among layers that are moved by way of it (`runtime/exec/staging-ring.ts`): what is
- * in a slot gets to its place when that is full, so a layer is there once the beginning of the next ones has filled the slot
+ * Where the slots of a staging ring end among weights that are moved by way of it (`runtime/exec/staging-ring.ts`): what is
+ * in a slot gets to its place when that is full, so a weight is there once the beginning of the next ones has filled the slot
  * of its end, or when there is no more to come. A slot takes so many bytes of uploads, and copies within the device up to
  * as many.
  */
 
-/** What a layer moves by way of the ring. */
+/** What a weight moves by way of the ring. */
 export interface RingMoves {
   readonly upload: number;
   readonly copy: number;
 }
 
-/** A point among layers: behind a part of one of them. */
+/** A point among weights: behind a part of one of them. */
 export interface SlotEnd {
   readonly place: number;
   /** From 0 to 1. */
   readonly part: number;
 }
 
-/** Of slots that layers fill: what is no fuller than that but for rounding is just full. */
+/** Of slots that weights fill: what is no fuller than that but for rounding is just full. */
 const ROUNDING = 1e-9;
 
-/** By layer, the end of the slot that has its last byte. Uploads and copies of a layer are spread evenly over it. */
-export function slotEnds(layers: readonly RingMoves[], slotBytes: number): readonly SlotEnd[] {
+/** By weight, the end of the slot that has its last byte. Uploads and copies of a weight are spread evenly over it. */
+export function slotEnds(weights: readonly RingMoves[], slotBytes: number): readonly SlotEnd[] {
   const ends: SlotEnd[] = [];
   /** In the slot that is being filled. */
   let [uploaded, copied] = [0, 0];
-  layers.forEach(({ upload, copy }, place) => {
+  weights.forEach(({ upload, copy }, place) => {
     const first = Math.min(
       partThatFits(upload, slotBytes - uploaded),
       partThatFits(copy, slotBytes - copied),
@@ -42,7 +42,7 @@ export function slotEnds(layers: readonly RingMoves[], slotBytes: number): reado
       copied += copy;
     }
   });
-  while (ends.length < layers.length) ends.push({ place: layers.length - 1, part: 1 });
+  while (ends.length < weights.length) ends.push({ place: weights.length - 1, part: 1 });
   return ends;
 }
 

@@ -6,7 +6,7 @@
  *
  * State: the run handed over last, and by how much each device is behind a step that nothing holds up.
  */
-import type { StepPart } from '../../compiler/cost/program-cost.js';
+import type { PartAt, StepPart } from '../../compiler/cost/program-cost.js';
 import type { WeightWait } from './transitions.js';
 
 /** Where a step that nothing holds up has got to, in seconds from its beginning. */
@@ -23,11 +23,11 @@ export interface StepRuns {
 
 /**
  * @param parts in the order of the program
- * @param waits for weights; each is before the first of its section
+ * @param waits for weights, in the same order; each is before the part that begins with its op, of which all tell then
  * @param stretch by how much exchanges take longer than on links of their own
  */
 export function stepRuns(
-  parts: readonly StepPart[],
+  parts: readonly (StepPart & Partial<PartAt>)[],
   waits: readonly WeightWait[],
   stretch: number,
 ): StepRuns {
@@ -42,11 +42,13 @@ export function stepRuns(
     exchanged.push(isExchange);
     lastSubmit = 0;
   };
-  let section = -1;
-  for (const { section: own, what, seconds, submit } of parts) {
-    const wait = own === section ? undefined : waits.find((each) => each.section === own);
-    section = own;
-    if (wait !== undefined) pause(wait.end - wait.start, false);
+  let waited = 0;
+  for (const { op, what, seconds, submit } of parts) {
+    const wait = waits[waited];
+    if (wait !== undefined && wait.op === op) {
+      pause(wait.end - wait.start, false);
+      waited++;
+    }
     if (what === 'collective') pause(seconds * stretch, true);
     else if (what !== 'sample') {
       at += seconds + submit;

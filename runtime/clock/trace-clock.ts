@@ -11,8 +11,8 @@ import { deviceLane, DISK, HOST } from '../trace/tracer.js';
 import type { Slowdown } from './compute.js';
 import type { StageGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
-import type { PassTime } from './transitions.js';
-import type { LayerSpan } from './weights.js';
+import { opsOf, type PassTime } from './transitions.js';
+import type { PortionSpan } from './weights.js';
 
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
@@ -70,7 +70,7 @@ export interface ClockTrace {
     transition: RuntimeTransition,
     device: number,
     span: Span,
-    layers: readonly LayerSpan[],
+    layers: readonly PortionSpan[],
   ) => void;
   readonly transition: (from: string, to: string, mode: TransitionMode, span: Span, bytes: number) => void;
 }
@@ -154,7 +154,6 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
       add({ lane, name: `${from} -> ${to}`, ...span, args: { origin, bytes } });
       for (const { layer, start, end, bytes: moved } of layers) {
-        if (end <= start) continue;
         const name = layer === undefined ? 'outside layers' : `layers.${layer}`;
         add({ lane, name, start, end, args: { origin, bytes: moved } });
       }
@@ -185,11 +184,13 @@ function partsOf(
     parts.push({ name, start: at, end: until, args: { op, origin: program.ops[op]!.origin } });
     at = until;
   };
-  let section = -1;
-  for (const { section: own, what, op, seconds, submit } of cost.outline(size)) {
-    const wait = own === section ? undefined : waits.find((each) => each.section === own);
-    section = own;
-    if (wait !== undefined) push('wait for weights', wait.end - at, op);
+  let waited = 0;
+  for (const { what, op, seconds, submit } of cost.outline(size, opsOf(waits))) {
+    const wait = waits[waited];
+    if (wait?.op === op) {
+      push('wait for weights', wait.end - at, op);
+      waited++;
+    }
     const described = program.ops[op]!;
     const name =
       described.op === 'collective'

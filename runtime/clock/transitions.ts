@@ -1,32 +1,63 @@
 /**
- * Transitions under way on the clock: which devices wait for their old steps, which have begun, and when each layer of
- * the new stage arrives.
+ * Transitions under way on the clock: which devices wait for old steps, what they have begun to move, and what steps of the
+ * new stage wait for.
  */
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import type { RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import type { ClockDevices } from './devices.js';
 import type { StageGroup } from './stage-clock.js';
 import type { VirtualClock } from './virtual-clock.js';
-import type { UploadCourse } from './upload-course.js';
-import type { ClockTransition, LayerSpan } from './weights.js';
+import type { DeviceWork } from './device-queue.js';
+import type { BegunMoves, ClockTransition, PortionSpan } from './weights.js';
 
 /** Told when a device is done with its moves. */
-export type OnMoved = (device: number, spans: readonly LayerSpan[]) => void;
+export type OnMoved = (device: number, spans: readonly PortionSpan[]) => void;
 
-/** A wait for the weights of a part of a step. */
+/** A wait of a step for the weights of an op. */
 export interface WeightWait {
-  /** Index into the layers of the step's cost. */
-  readonly section: number;
+  /** Index in the program. */
+  readonly op: number;
   readonly start: number;
   readonly end: number;
 }
 
 const NO_WAITS: readonly WeightWait[] = [];
 
+/** The ops that wait; undefined where none do. */
+export function opsOf(waits: readonly WeightWait[]): ReadonlySet<number> | undefined {
+  return waits.length === 0 ? undefined : new Set(waits.map(({ op }) => op));
+}
+
 /** How long a pass takes, and where it waits for weights. */
 export interface PassTime {
   readonly seconds: number;
   readonly waits: readonly WeightWait[];
+}
+
+/**
+ * Lets devices move what old steps are past: told of each the last one that is on it, opens what waits for no more of that
+ * than it has done.
+ *
+ * @param isWaiting whether anything of a device waits for steps yet
+ */
+function followSteps(
+  { gates, open }: ClockTransition,
+  { followExchanges }: ClockDevices,
+  isWaiting: (device: number) => boolean,
+): (step: DeviceWork, device: number) => void {
+  const following = new Map<DeviceWork, number[]>();
+  return (step, device) => {
+    const others = following.get(step);
+    if (others !== undefined) {
+      others.push(device);
+      return;
+    }
+    const own = [device];
+    following.set(step, own);
+    followExchanges(step, gates, (exchanges) => {
+      for (const each of own) if (isWaiting(each)) open(each, exchanges);
+    });
+  };
 }
 
 export interface Transitions {
@@ -68,10 +99,9 @@ interface Exposure extends Span {
 /** Moves of one device that have begun, or are about to. */
 interface DeviceMoves {
   readonly residence: string;
-  begun: boolean;
   readonly parked: (() => void)[];
-  /** Once they have begun. */
-  course: UploadCourse | undefined;
+  /** Once all of them have begun. */
+  begun: BegunMoves | undefined;
   /**
    * Since when no step has run on the device, and how long it had had work until then; undefined once a step of the new
    * stage has.
@@ -80,22 +110,12 @@ interface DeviceMoves {
 }
 
 /** When all weights are there, as far as that is known. */
-function endOf({ course }: DeviceMoves): number {
-  return course?.end() ?? Infinity;
-}
-
-/** What moved when, with what held it up. */
-function delayed(spans: readonly LayerSpan[], { delay }: UploadCourse): readonly LayerSpan[] {
-  let before = 0;
-  return spans.map((span) => {
-    const [start, end] = [span.start + before, span.end + delay(span.layer)];
-    before = delay(span.layer);
-    return { ...span, start, end };
-  });
+function endOf({ begun }: DeviceMoves): number {
+  return begun?.course.end() ?? Infinity;
 }
 
 /**
- * @param planOf the moves of a transition; asked for once
+ * @param planOf the moves of a transition, which is asked for once
  */
 export function createTransitions(
   clock: VirtualClock,
@@ -134,7 +154,7 @@ export function createTransitions(
     if (underWay > 0)
       for (const device of group) {
         const pending = incoming(device, residence);
-        if (pending === undefined || pending.begun) continue;
+        if (pending === undefined || pending.begun !== undefined) continue;
         pending.parked.push(() => whenBegun(group, residence, begun));
         return;
       }
@@ -147,40 +167,38 @@ export function createTransitions(
     start(transition, residence, onMoved, done) {
       const moving = planned(transition);
       let left = transition.devices.length;
+      const follow = followSteps(moving, devices, (device) => moves.get(device)?.begun === undefined);
       for (const { device } of transition.devices) {
-        const state: DeviceMoves = {
-          residence,
-          begun: false,
-          parked: [],
-          course: undefined,
-          waiting: undefined,
-        };
+        const state: DeviceMoves = { residence, parked: [], begun: undefined, waiting: undefined };
         moves.set(device, state);
         underWay++;
         const begin = (): void => {
-          const begun = clock.now();
-          const { course, spans } = moving.begin(device, begun);
-          const waiting = { since: begun, occupied: devices.occupied(device) };
-          Object.assign(state, { begun: true, course, waiting });
+          const begun = moving.begin(device);
+          state.begun = begun;
+          state.waiting = { since: clock.now(), occupied: devices.occupied(device) };
           for (const resume of state.parked.splice(0)) resume();
           const finish = (): void => {
             // Kernels that were given to the device meanwhile may have held it up.
-            const end = course.end();
+            const end = begun.course.end();
             if (end > clock.now()) {
               clock.at(end, finish);
               return;
             }
             underWay--;
             endWaiting(device, state);
-            onMoved(device, delayed(spans, course));
+            onMoved(device, begun.spans());
             if (--left === 0) done();
           };
-          clock.at(course.end(), finish);
+          clock.at(Math.max(clock.now(), begun.course.end()), finish);
         };
-        devices.whenCleared(device, () => {
+        const cleared = (): void => {
           if (moving.isNear(device)) begin();
           else devices.whenIdle(device, begin);
-        });
+        };
+        devices.whenCleared(device, cleared, (step) => follow(step, device));
+        if (state.begun !== undefined) continue;
+        moving.open(device, -1);
+        moving.prepare(device);
       }
       if (left === 0) clock.at(clock.now(), done);
       return moving.bytes;
@@ -194,22 +212,40 @@ export function createTransitions(
       }),
     passTime(group, residence, size, start, pure) {
       if (underWay === 0) return { seconds: pure, waits: NO_WAITS };
-      const arriving: UploadCourse[] = [];
+      const arriving: BegunMoves[] = [];
       for (const device of group.devices) {
         const each = incoming(device, residence);
-        if (each?.course !== undefined && endOf(each) > start) arriving.push(each.course);
+        if (each?.begun !== undefined && endOf(each) > start) arriving.push(each.begun);
       }
       if (arriving.length === 0) return { seconds: pure, waits: NO_WAITS };
+      const needed = new Set(arriving.flatMap(({ needs }) => [...needs.keys()]));
+      /** What the device has been given and has yet to do began to be given to it at `given`. */
       let [at, given] = [start, start];
       const waits: WeightWait[] = [];
-      for (const [section, { layer, seconds }] of group.cost.layers(size).entries()) {
-        const there = Math.max(...arriving.map(({ arrival }) => arrival(layer)));
-        if (there > at) waits.push({ section, start: at, end: there });
-        // Ranks that exchange are given a layer when they are through with the one before.
-        given = Math.max(there, group.devices.length > 1 ? at : given);
-        at = Math.max(at, there) + seconds;
-        for (const { give } of arriving) give(given, at);
+      const handOver = (): void => {
+        if (at > given) for (const { course } of arriving) course.give(given, at);
+        given = at;
+      };
+      for (const { what, op, seconds, submit } of group.cost.outline(size, needed)) {
+        let there = -Infinity;
+        if (what === 'kernels')
+          for (const { course, needs } of arriving) {
+            const weight = needs.get(op);
+            if (weight !== undefined) there = Math.max(there, course.arrival(weight));
+          }
+        if (there > at) {
+          handOver();
+          waits.push({ op, start: at, end: there });
+          at = given = there;
+        }
+        // What follows an exchange is given to the device when that is over.
+        if (what === 'collective') {
+          handOver();
+          given += seconds;
+        }
+        at += seconds + submit;
       }
+      handOver();
       for (const device of group.devices) {
         const state = incoming(device, residence);
         if (state !== undefined) endWaiting(device, state);

@@ -6,28 +6,23 @@
  * State: bytes uploaded over time as if nothing held them up, how long kernels have by now, and what kernels under way let
  * through.
  */
+import { firstAbove } from '../../compiler/first-above.js';
 
-/** A layer on its way to the device. */
-export interface UploadedLayer {
-  readonly layer: number | undefined;
-  /** Bytes that the device uploads up to the end of it. */
+/** So many bytes are uploaded at a time if nothing holds them up. */
+export interface UploadPoint {
   readonly bytes: number;
-  /** When it is there if nothing holds it up; no sooner than the one before. */
   readonly time: number;
 }
 
 export interface UploadCourse {
-  /**
-   * When a layer is there: kernels that need it may be given to the device. At once where it is not on its way. In the
-   * order of layers.
-   */
-  readonly arrival: (layer: number | undefined) => number;
+  /** When a weight is there: kernels that need it may be given to the device. In the order of weights. */
+  readonly arrival: (weight: number) => number;
   /** Kernels are given to the device at a time, which keep it until another. In order, each behind what it waits for. */
   readonly give: (at: number, until: number) => void;
-  /** When the last layer is there. */
+  /** When the last weight is there. */
   readonly end: () => number;
-  /** How much later than if nothing had held it up a layer was there. */
-  readonly delay: (layer: number | undefined) => number;
+  /** How much later than if nothing had held it up a weight was there. */
+  readonly delay: (weight: number) => number;
 }
 
 /** Uploads get no further than so many bytes until some time. */
@@ -37,51 +32,41 @@ interface Hold {
 }
 
 /**
- * @param begin when uploads go on, with so many bytes near: their places may be written from then on
+ * @param points from when uploads went on; bytes and times ascend
+ * @param weights what is uploaded when each of them is there, and when that is; both ascend
  * @param ring bytes that slots hold
  */
 export function createUploadCourse(
-  { begin, near, ring }: { readonly begin: number; readonly near: number; readonly ring: number },
-  layers: readonly UploadedLayer[],
+  points: readonly UploadPoint[],
+  weights: readonly UploadPoint[],
+  ring: number,
 ): UploadCourse {
-  const points = [
-    { bytes: near, time: begin },
-    ...layers.map(({ bytes, time }) => ({ bytes: Math.max(near, bytes), time })),
-  ];
-  const places = new Map(layers.map(({ layer }, place) => [layer, place]));
-  const delays = layers.map((): number | undefined => undefined);
+  const delays = weights.map((): number | undefined => undefined);
+  const times = points.map(({ time }) => time);
+  const byTime = points.map(({ bytes }) => bytes);
+  // An amount is there from the first of its points on.
+  const rising = points.filter(({ bytes }, index) => index === 0 || bytes > points[index - 1]!.bytes);
+  const amounts = rising.map(({ bytes }) => bytes);
+  const byAmount = rising.map(({ time }) => time);
   /** So far. */
   let stall = 0;
   let holds: readonly Hold[] = [];
   /** When so many bytes are uploaded if nothing holds them up. */
-  const timeOf = (bytes: number): number => {
-    const place = points.findIndex((each) => each.bytes >= bytes);
-    if (place <= 0) return begin;
-    const [from, to] = [points[place - 1]!, points[place]!];
-    return from.time + ((bytes - from.bytes) / (to.bytes - from.bytes)) * (to.time - from.time);
-  };
-  const uploadedBy = (time: number): number => {
-    const place = points.findIndex((each) => each.time > time);
-    if (place === 0) return near;
-    if (place < 0) return points.at(-1)!.bytes;
-    const [from, to] = [points[place - 1]!, points[place]!];
-    return from.bytes + ((time - from.time) / (to.time - from.time)) * (to.bytes - from.bytes);
-  };
+  const timeOf = (bytes: number): number => between(amounts, byAmount, bytes);
+  const uploadedBy = (time: number): number => between(times, byTime, time);
   /** Stalls up to so many bytes, with those to come. */
   const stallAt = (bytes: number): number =>
     holds.reduce(
       (sum, hold) => (hold.bytes < bytes ? sum + Math.max(0, hold.until - timeOf(hold.bytes) - sum) : sum),
       stall,
     );
-  const last = layers.at(-1);
+  const last = weights.at(-1);
   return {
-    arrival(layer) {
-      const place = places.get(layer);
-      if (place === undefined) return begin;
-      const { bytes, time } = layers[place]!;
+    arrival(weight) {
+      const { bytes, time } = weights[weight]!;
       stall = stallAt(bytes);
-      holds = holds.filter((hold) => hold.bytes >= bytes);
-      delays[place] ??= stall;
+      if (holds.length > 0) holds = holds.filter((hold) => hold.bytes >= bytes);
+      delays[weight] ??= stall;
       return time + stall;
     },
     give(at, until) {
@@ -89,7 +74,16 @@ export function createUploadCourse(
       const most = holds.reduce((least, { bytes }) => Math.min(least, bytes), uploadedBy(at - stall));
       holds = [...holds, { bytes: most + ring, until }];
     },
-    end: () => (last === undefined ? begin : last.time + stallAt(last.bytes)),
-    delay: (layer) => delays[places.get(layer) ?? -1] ?? stall,
+    end: () => (last === undefined ? times.at(-1)! : last.time + stallAt(last.bytes)),
+    delay: (weight) => delays[weight] ?? stall,
   };
+}
+
+/** What stands beside a number in a list, or in between where the number is between two; those at the ends beyond them. */
+function between(from: readonly number[], to: readonly number[], at: number): number {
+  const next = firstAbove(from, at);
+  if (next === 0) return to[0]!;
+  if (next === from.length) return to.at(-1)!;
+  const [low, high] = [from[next - 1]!, from[next]!];
+  return to[next - 1]! + ((at - low) / (high - low)) * (to[next]! - to[next - 1]!);
 }

@@ -1,63 +1,65 @@
 /**
- * Transitions on the clock: the moves of every device, layer by layer in the order the next stage needs them, over the
- * lanes of the declared links. A device begins behind the steps given out before the transition; a layer is usable once
- * its last piece is there, with the slot that it is in (`slot-ends.ts`), while others still move. Kernels of the new stage
- * hold up what comes behind them (`upload-course.ts`).
+ * Transitions on the clock: the moves of every device, in the order in which the executor makes them, over the lanes of the
+ * declared links. What is written in place of old weights waits until the steps given out before are past them. A weight is
+ * usable once its last piece is there, with the slot that it is in (`slot-ends.ts`), while others still move. Kernels of the
+ * new stage hold up what comes behind them (`upload-course.ts`).
  *
- * A transition that is announced brings its uploads near before that, layer by layer, as far as the ring of staging slots
- * has room. What it copies takes part in the ring as well, so that no more than the room of either is passed. At the
- * transition what is staged goes to its place by a copy on the device, and the rest is uploaded.
+ * From when a transition is announced, and from its beginning at the latest, a device brings near what it may not write yet,
+ * in order and as far as the ring of staging slots has room. What it copies takes part in the ring as well, so that no more
+ * than the room of either is passed. What is staged then goes to its place by a copy on the device, and the rest is uploaded.
  */
-import { groupBy } from '../../compiler/group-by.js';
-import { movesByWeight, movesLeft } from '../../compiler/ir/in-place.js';
-import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
-import type {
-  DeviceMoves,
-  RuntimeGraph,
-  RuntimeRank,
-  RuntimeTransition,
-  WeightShard,
-} from '../../compiler/ir/runtime-graph.js';
-import type { Program } from '../../compiler/ir/runtime-program.js';
+import type { RuntimeGraph, RuntimeRank, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
+import { once } from '../../compiler/once.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
 import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
 import type { Lanes } from './lanes.js';
-import { slotEnds, type RingMoves, type SlotEnd } from './slot-ends.js';
+import { slotEnds, type SlotEnd } from './slot-ends.js';
 import type { StagingRoom } from './staging-room.js';
-import { createUploadCourse, type UploadCourse, type UploadedLayer } from './upload-course.js';
+import { createUploadCourse, type UploadCourse, type UploadPoint } from './upload-course.js';
 import type { VirtualClock } from './virtual-clock.js';
+import {
+  broughtIn,
+  reloadedWeights,
+  writtenWeights,
+  type Portion,
+  type PortionPart,
+  type WrittenWeights,
+} from './written-weights.js';
 
-/** What a device brings in for one layer; `undefined` stands for the weights outside of layers. */
-interface LayerMoves {
-  readonly layer: number | undefined;
-  readonly upload: number;
-  readonly copy: number;
-  /** Bytes by peer. */
-  readonly receive: ReadonlyMap<number, number>;
-}
-
-/** Weights of one layer on their way to a device, if nothing holds them up. */
-export interface LayerSpan {
+/** A portion on its way to a device, if nothing holds it up. */
+export interface PortionSpan {
   readonly layer: number | undefined;
   readonly start: number;
   readonly end: number;
   readonly bytes: number;
 }
 
+/** The moves of a device, all of which have begun. */
+export interface BegunMoves {
+  readonly course: UploadCourse;
+  /** Of what each op of the new stage's program waits for, the last weight of the course. */
+  readonly needs: ReadonlyMap<number, number>;
+  /** What moved when, with what held it up. */
+  readonly spans: () => readonly PortionSpan[];
+}
+
 export interface ClockTransition {
   /** Bytes moved onto devices, copies inside them not counted. */
   readonly bytes: number;
-  /** Begins to bring near what a device will upload; the moves of the device begin later, and take what is there. */
+  /** Exchanges of old steps that something waits for, as `open` counts them. */
+  readonly gates: ReadonlySet<number>;
+  /** Brings near what a device will upload, from now on until its moves have begun. */
   readonly prepare: (device: number) => void;
-  /** Whether all that the device brings in is near: its moves are then given to it at once, behind whatever it has. */
+  /** Whether all that the device has yet to bring in is near: it is then given to it at once, behind whatever it has. */
   readonly isNear: (device: number) => boolean;
-  /** Begins the moves of a device at a time. */
-  readonly begin: (
-    device: number,
-    at: number,
-  ) => { readonly course: UploadCourse; readonly spans: readonly LayerSpan[] };
+  /**
+   * Old steps have done on a device what comes before so many exchanges and one more: moves what waits for nothing else.
+   */
+  readonly open: (device: number, exchanges: number) => void;
+  /** Nothing of a device waits for old steps any more. */
+  readonly begin: (device: number) => BegunMoves;
 }
 
 export interface MoveContext {
@@ -70,8 +72,36 @@ export interface MoveContext {
   readonly fullReload: boolean;
 }
 
-/** What is staged of each layer's upload, by its index, and when the last of it is there. */
-type Staged = Map<number, { readonly bytes: number; readonly end: number }>;
+/** What a device has to move in a transition, and the roads for it. */
+interface DeviceTask {
+  readonly written: WrittenWeights;
+  readonly own: Road | undefined;
+  readonly source: Road | undefined;
+  readonly peers: readonly (Road | undefined)[];
+}
+
+/** Moves of a device under way. */
+interface Bringing {
+  readonly task: DeviceTask;
+  /** What is staged of each portion's upload, and when the last of it is there. */
+  readonly staged: Map<number, { readonly bytes: number; readonly end: number }>;
+  /** How many portions are moved, or on their way to their places; the first that is not staged whole. */
+  opened: number;
+  next: number;
+  /** Room of the ring. */
+  uploads: number;
+  copies: number;
+  /** Something is being staged. */
+  isStaging: boolean;
+  /** Bytes that are staged or uploaded, and those of them that are on their way to their places; when the last of those is there. */
+  reached: number;
+  uploaded: number;
+  last: number;
+  readonly spans: PortionSpan[];
+  readonly points: UploadPoint[];
+  /** By portion, the point behind it. */
+  readonly ends: number[];
+}
 
 /** Plans the transition between two stages of a graph; it can be made any number of times. */
 export function clockTransition(
@@ -80,130 +110,197 @@ export function clockTransition(
   transition: RuntimeTransition,
   { lanes, clock, room, copyEngines, fullReload }: MoveContext,
 ): ClockTransition {
-  const stage = graph.stages.find(({ name }) => name === transition.to)!;
-  const ranks = new Map(stage.ranks.map((rank) => [rank.device, rank]));
+  const stages = [transition.from, transition.to].map((stage) =>
+    graph.stages.find(({ name }) => name === stage)!,
+  );
+  const [from, to] = stages as [RuntimeGraph['stages'][number], RuntimeGraph['stages'][number]];
+  const rankOn = stages.map(({ ranks }) => new Map(ranks.map((rank) => [rank.device, rank])));
   const path = (device: number): string => topology.devices[device]!.path;
-  const stages = graph.stages.filter(({ name }) => [transition.from, transition.to].includes(name));
   const sourceOf = weightSources(lanes.roads, modelBytes(stages));
-  const known = new Map<string, readonly LayerMoves[]>();
-  const layersOf = (index: number, rank: RuntimeRank): readonly LayerMoves[] => {
-    const shard = stage.shards[rank.shard]!;
+  const known = new Map<string, WrittenWeights>();
+  const writtenOn = (index: number, old: RuntimeRank, rank: RuntimeRank): WrittenWeights => {
+    const [shard, program] = [to.shards[rank.shard]!, to.programs[rank.program]!];
     return fullReload
-      ? reload(shard, stage.programs[rank.program]!)
-      : layerMoves(shard, transition.moves[index]!);
+      ? reloadedWeights(shard, program)
+      : writtenWeights(shard, transition.moves[index]!, program, from.programs[old.program]!);
   };
-  const work = new Map(
-    transition.devices.map(({ device, moves, peers }) => {
-      const rank = ranks.get(device)!;
-      const key = `${moves} ${rank.shard}`;
-      const layers = known.get(key) ?? layersOf(moves, rank);
-      known.set(key, layers);
-      const to = path(device);
-      return [
-        device,
-        {
-          layers,
-          own: lanes.roads.between(to, to),
-          source: sourceOf(device),
-          peers: peers.map((peer) => lanes.roads.betweenDevices(peer, device)),
-        },
-      ] as const;
+  const tasks = new Map(
+    transition.devices.map(({ device, moves, peers }): [number, DeviceTask] => {
+      const [old, rank] = rankOn.map((ranks) => ranks.get(device)!) as [RuntimeRank, RuntimeRank];
+      const key = `${moves} ${old.program} ${rank.shard} ${rank.program}`;
+      const written = known.get(key) ?? writtenOn(moves, old, rank);
+      known.set(key, written);
+      const own = lanes.roads.between(path(device), path(device));
+      const receives = peers.map((peer) => lanes.roads.betweenDevices(peer, device));
+      return [device, { written, own, source: sourceOf(device), peers: receives }];
     }),
   );
-  const staged = new Map<number, Staged>();
+  const gates = [...known.values()].flatMap(({ portions }) => portions.map(({ behind }) => behind));
+  const slotsOf = once(({ weights }: WrittenWeights) => once((slot: number) => slotEnds(weights, slot)));
+  const under = new Map<number, Bringing>();
+  const bringing = (device: number): Bringing => {
+    const known = under.get(device);
+    if (known !== undefined) return known;
+    const { ahead } = room(device);
+    const state: Bringing = {
+      task: tasks.get(device)!,
+      staged: new Map(),
+      ...{ opened: 0, next: 0, uploads: ahead, copies: ahead, isStaging: false },
+      ...{ reached: 0, uploaded: 0, last: 0 },
+      ...{ spans: [], points: [], ends: [] },
+    };
+    under.set(device, state);
+    return state;
+  };
+  /** Stages as much as there is room for, portion by portion. */
+  const stage = (device: number, state: Bringing): void => {
+    const { task, staged } = state;
+    state.isStaging = false;
+    if (under.get(device) !== state || task.source === undefined || fullReload) return;
+    const { portions } = task.written;
+    for (state.next = Math.max(state.next, state.opened); state.next < portions.length; state.next++) {
+      const { start, upload, copy } = portions[state.next]!;
+      const before = staged.get(state.next);
+      if (before === undefined) {
+        if (copy > state.copies) return;
+        state.copies -= copy;
+      }
+      const there = before?.bytes ?? 0;
+      const bytes = Math.min(upload - there, state.uploads);
+      if (bytes === 0 && upload > there) return;
+      const { end } = lanes.transfer(task.source, bytes, clock.now(), 'weights');
+      staged.set(state.next, { bytes: there + bytes, end });
+      state.uploads -= bytes;
+      state.reached = Math.max(state.reached, start + there + bytes);
+      if (bytes === 0) continue;
+      state.isStaging = true;
+      clock.at(end, () => stage(device, state));
+      return;
+    }
+  };
+  /** Moves all portions before one of them that are not moved yet. */
+  const openTo = (state: Bringing, end: number): void => {
+    const at = clock.now();
+    const { task, staged, points, ends, spans } = state;
+    const { portions } = task.written;
+    state.last = Math.max(state.last, at);
+    points.push({ bytes: state.reached, time: state.last });
+    for (; state.opened < end; state.opened++) {
+      const portion = portions[state.opened]!;
+      const near = staged.get(state.opened);
+      const arrived = movePortion(portion, task, near ?? { bytes: 0, end: at }, at);
+      spans.push(arrived);
+      state.uploaded += portion.upload;
+      state.last = Math.max(state.last, arrived.end);
+      state.reached = Math.max(state.reached, state.uploaded);
+      points.push({ bytes: state.reached, time: state.last });
+      ends.push(points.length - 1);
+      if (near === undefined) continue;
+      state.uploads += near.bytes;
+      state.copies += portion.copy;
+    }
+  };
+  const movePortion = (
+    { layer, upload, copy, receive }: Portion,
+    { own, source, peers }: DeviceTask,
+    near: { readonly bytes: number; readonly end: number },
+    at: number,
+  ): PortionSpan => {
+    let [start, end] = [Infinity, at];
+    const bring = (road: Road | undefined, bytes: number, ready = at): void => {
+      if (bytes === 0 || road === undefined) return;
+      const travel = lanes.transfer(road, bytes, ready, 'weights');
+      start = Math.min(start, travel.start);
+      end = Math.max(end, travel.end);
+    };
+    bring(own, copy);
+    bring(own, near.bytes, Math.max(at, near.end));
+    for (const [peer, bytes] of receive) bring(peers[peer], bytes);
+    bring(source, upload - near.bytes);
+    return { layer, start: Math.min(start, end), end, bytes: broughtIn({ upload, receive }) };
+  };
   return {
-    bytes: [...work.values()].reduce(
-      (sum, { layers }) => layers.reduce((all, each) => all + broughtIn(each), sum),
+    bytes: [...tasks.values()].reduce(
+      (sum, { written }) => written.portions.reduce((all, each) => all + broughtIn(each), sum),
       0,
     ),
+    gates: new Set(gates),
     prepare(device) {
-      const mine = work.get(device);
-      if (mine?.source === undefined || fullReload) return;
-      const { source, layers } = mine;
-      const there: Staged = new Map();
-      staged.set(device, there);
-      const { ahead } = room(device);
-      let [uploads, copies] = [ahead, ahead];
-      const stage = (index: number): void => {
-        // Its moves have begun: the rest goes on with them.
-        if (staged.get(device) !== there) return;
-        const layer = layers[index];
-        if (layer === undefined || layer.copy > copies || uploads === 0) return;
-        copies -= layer.copy;
-        const bytes = Math.min(layer.upload, uploads);
-        uploads -= bytes;
-        const { end } = lanes.transfer(source, bytes, clock.now(), 'weights');
-        there.set(index, { bytes, end });
-        if (bytes === 0) stage(index + 1);
-        else clock.at(end, () => stage(index + 1));
-      };
-      stage(0);
+      const state = bringing(device);
+      if (!state.isStaging) stage(device, state);
     },
     isNear(device) {
-      const there = staged.get(device);
-      const isThere = ({ upload, receive }: LayerMoves, index: number): boolean => {
-        const near = there?.get(index);
+      const { task, staged, opened } = bringing(device);
+      return task.written.portions.every(({ upload, receive }, index) => {
+        if (index < opened) return true;
+        const near = staged.get(index);
         return upload === (near?.bytes ?? 0) && (near?.end ?? 0) <= clock.now() && receive.size === 0;
-      };
-      return work.get(device)?.layers.every(isThere) ?? true;
-    },
-    begin(device, at) {
-      const mine = work.get(device);
-      const there = staged.get(device);
-      staged.delete(device);
-      let [near, uploaded, last] = [0, 0, at];
-      const layers: UploadedLayer[] = [];
-      const spans = (mine?.layers ?? []).map((each, index): LayerSpan => {
-        let start = Infinity;
-        let end = at;
-        const bring = (road: Road | undefined, bytes: number, ready = at): void => {
-          if (bytes === 0 || road === undefined) return;
-          const travel = lanes.transfer(road, bytes, ready, 'weights');
-          start = Math.min(start, travel.start);
-          end = Math.max(end, travel.end);
-        };
-        const own = there?.get(index) ?? { bytes: 0, end: at };
-        bring(mine!.own, each.copy);
-        bring(mine!.own, own.bytes, Math.max(at, own.end));
-        for (const [peer, bytes] of each.receive) bring(mine!.peers[peer], bytes);
-        bring(mine!.source, each.upload - own.bytes);
-        near += own.bytes;
-        uploaded += each.upload;
-        last = Math.max(last, end);
-        layers.push({ layer: each.layer, bytes: uploaded, time: last });
-        return { layer: each.layer, start: Math.min(start, end), end, bytes: broughtIn(each) };
       });
+    },
+    open(device, exchanges) {
+      const state = bringing(device);
+      const { portions } = state.task.written;
+      let end = state.opened;
+      while (end < portions.length && portions[end]!.behind <= exchanges) end++;
+      if (end === state.opened) return;
+      openTo(state, end);
+      if (!state.isStaging) stage(device, state);
+    },
+    begin(device) {
+      const state = bringing(device);
+      under.delete(device);
+      const { written } = state.task;
       const { ring, slot } = room(device);
-      const course = copyEngines
-        ? createUploadCourse({ begin: at, near, ring: Infinity }, layers)
-        : createUploadCourse(
-            { begin: at, near, ring: Math.max(near, ring) },
-            withTheirSlots(layers, slotEnds((mine?.layers ?? []).map(ringMoves), slot), at),
-          );
-      return { course, spans };
+      const ahead = copyEngines ? Infinity : Math.max(state.reached - state.uploaded, ring);
+      openTo(state, written.portions.length);
+      const arrivals = weightPoints(
+        state,
+        copyEngines ? written.weights.map(itself) : slotsOf(written)(slot),
+      );
+      const course = createUploadCourse(state.points, arrivals, ahead);
+      return { course, needs: written.needs, spans: () => delayed(state, arrivals, course) };
     },
   };
 }
 
-/** What comes from other devices comes by way of the ring as well: to the executor it is one more upload. */
-function ringMoves(moves: LayerMoves): RingMoves {
-  return { upload: broughtIn(moves), copy: moves.copy };
+/** Where a weight ends if slots hold no more than a byte. */
+function itself(_weight: PortionPart, place: number): SlotEnd {
+  return { place, part: 1 };
 }
 
-/** Layers that are there with the slot of their last byte. */
-function withTheirSlots(
-  layers: readonly UploadedLayer[],
-  ends: readonly SlotEnd[],
-  begin: number,
-): readonly UploadedLayer[] {
-  return layers.map(({ layer }, index) => {
-    const { place, part } = ends[index]!;
-    const [from, to] = [layers[place - 1] ?? { bytes: 0, time: begin }, layers[place]!];
+/** When weights are there with the slot of their last byte, which ends among them. */
+function weightPoints({ task, points, ends }: Bringing, slots: readonly SlotEnd[]): readonly UploadPoint[] {
+  const { weights } = task.written;
+  return slots.map(({ place, part }) => {
+    // A slot that a weight just fills waits for nothing of the next one.
+    if (part === 0 && place > 0) return pointIn(weights[place - 1]!, 1);
+    return pointIn(weights[place]!, part);
+  });
+  function pointIn({ portion, from, to }: PortionPart, part: number): UploadPoint {
+    const end = ends[portion]!;
+    const [before, behind] = [points[end - 1]!, points[end]!];
+    const share = from + part * (to - from);
     return {
-      layer,
-      bytes: from.bytes + part * (to.bytes - from.bytes),
-      time: from.time + part * (to.time - from.time),
+      bytes: before.bytes + share * (behind.bytes - before.bytes),
+      time: before.time + share * (behind.time - before.time),
     };
+  }
+}
+
+/** What moved when, with what held it up: until its last weight is there. */
+function delayed(
+  { task: { written }, spans }: Bringing,
+  arrivals: readonly UploadPoint[],
+  { delay }: UploadCourse,
+): readonly PortionSpan[] {
+  const last = written.portions.map(() => 0);
+  written.weights.forEach(({ portion }, weight) => (last[portion] = weight));
+  let before = 0;
+  return spans.map((span, portion) => {
+    const own = delay(last[portion]!);
+    const [start, end] = [span.start + before, arrivals[last[portion]!]!.time + own];
+    before = own;
+    return { ...span, start, end };
   });
 }
 
@@ -227,67 +324,4 @@ function modelBytes(stages: RuntimeGraph['stages']): number {
   for (const { rows, cols, dtype, agreed } of tensors.values())
     bytes += rows * cols * bytesPerElement(agreed ? dtype : 'f32');
   return bytes;
-}
-
-/** Bytes from outside the device. */
-function broughtIn({ upload, receive }: LayerMoves): number {
-  return [...receive.values()].reduce((sum, bytes) => sum + bytes, upload);
-}
-
-function layerMoves(shard: WeightShard, moves: DeviceMoves): readonly LayerMoves[] {
-  const inPlace = groupBy(moves.inPlace ?? [], ({ weight }) => weight);
-  return byLayer(
-    movesLeft(shard.weights, movesByWeight(moves), inPlace).map(({ weight, copies, pieces }) => {
-      const bytes = bytesByPiece(weight, pieces);
-      const receive = new Map<number, number>();
-      let upload = 0;
-      pieces.forEach(({ peer }, index) => {
-        if (peer === undefined) upload += bytes[index]!;
-        else receive.set(peer, (receive.get(peer) ?? 0) + bytes[index]!);
-      });
-      return {
-        layer: layerOf(weight.id),
-        upload,
-        copy: copies.reduce((sum, { runBytes, rows }) => sum + runBytes * rows, 0),
-        receive,
-      };
-    }),
-  );
-}
-
-/** Everything that the stage's own kernels read; what a device keeps for other stages stays. */
-function reload(shard: WeightShard, { ops }: Program): readonly LayerMoves[] {
-  const read = new Set(
-    ops.flatMap((op) =>
-      op.op === 'kernel' ? op.operands.flatMap((each) => ('weight' in each ? [each.weight] : [])) : [],
-    ),
-  );
-  const weights = shard.weights.filter(({ id }) => read.has(id));
-  return byLayer(
-    weights.map(({ id, bytes }) => ({
-      layer: layerOf(id),
-      upload: bytes,
-      copy: 0,
-      receive: new Map<number, number>(),
-    })),
-  );
-}
-
-/** `3` of `layers.3.qkv` and of `decode.layers.3.qkv`. */
-function layerOf(weight: string): number | undefined {
-  const match = /(?:^|\.)layers\.(\d+)\./.exec(weight);
-  return match ? Number(match[1]) : undefined;
-}
-
-/** Adds up the moves of each layer, in the order in which layers first appear. */
-function byLayer(moves: readonly LayerMoves[]): readonly LayerMoves[] {
-  const sums = new Map<number | undefined, { upload: number; copy: number; receive: Map<number, number> }>();
-  for (const { layer, upload, copy, receive } of moves) {
-    const sum = sums.get(layer) ?? { upload: 0, copy: 0, receive: new Map<number, number>() };
-    sum.upload += upload;
-    sum.copy += copy;
-    for (const [from, bytes] of receive) sum.receive.set(from, (sum.receive.get(from) ?? 0) + bytes);
-    sums.set(layer, sum);
-  }
-  return [...sums].map(([layer, sum]) => ({ layer, ...sum }));
 }

@@ -4,7 +4,7 @@
  *
  * - *step*: the host prepares it, one step after the other; then it passes the tp groups of its replica in turn, each
  *   in the order in which steps get there, when the group's devices are free. See `pass.ts`.
- * - *transition*: each device begins behind the steps given out before it; a step of the new stage goes layer by layer
+ * - *transition*: each device writes what the steps given out before it are past; a step of the new stage goes op by op
  *   as far as weights have arrived on all devices of the group. Once it is announced, uploads begin.
  * - *page move*: every rank of the pool moves its slice, one thing after the other with what its steps have given to the
  *   device. See `pages.ts`.

@@ -146,21 +146,43 @@ describe('the constants of a step', () => {
     expect(attention({ ...DECODE, inTiles }, 16)).toBe(attention(DECODE));
   });
 
-  it('are in the parts of a step and in its layers', () => {
+  it('are in the parts of a step, wherever it is cut', () => {
     const cost = costOf({
       kernels: { attention: 0.3 },
       overhead: { layer: 1e-4, kernel: 1e-5, submit: { 2: 2e-4 }, read: { 2: 5e-4 }, choose: 2e-5 },
     });
     const whole = Object.values(cost.step(SIZE)).reduce((sum, each) => sum + each, cost.submits(SIZE));
     const sum = (all: readonly number[]): number => all.reduce((total, each) => total + each, 0);
-    expect(sum(cost.outline(SIZE).map((part) => part.seconds + part.submit))).toBeCloseTo(whole, 12);
-    expect(sum(cost.layers(SIZE).map((layer) => layer.seconds))).toBeCloseTo(whole, 12);
-    const [last] = cost.outline(SIZE).slice(-1);
-    expect(last).toMatchObject({
-      what: 'sample',
-      seconds: 0,
-      submit: expect.closeTo(5e-4 + SIZE.samples * 2e-5, 12) as number,
+    const plain = cost.outline(SIZE);
+    const kernels = program.ops.flatMap(({ op }, index) => (op === 'kernel' ? [index] : []));
+    const ends = plain.flatMap(({ op }, index) => (index === 0 ? [] : [op]));
+    const runs = cost.runs(SIZE);
+    expect(runs.map(({ what }) => what)).toEqual(plain.map(({ what }) => what));
+    runs.forEach(({ seconds, submit }, index) => {
+      expect(seconds).toBeCloseTo(plain[index]!.seconds, 12);
+      expect(submit).toBeCloseTo(plain[index]!.submit, 12);
     });
+    fc.assert(
+      fc.property(fc.subarray(kernels), (chosen) => {
+        const cuts = new Set(chosen);
+        const parts = cost.outline(SIZE, cuts);
+        expect(sum(parts.map((part) => part.seconds + part.submit))).toBeCloseTo(whole, 12);
+        const begun = parts.map(({ op }) => op);
+        expect([...new Set(begun)]).toEqual([...new Set([0, ...ends, ...chosen])].sort((a, b) => a - b));
+        // What is between two exchanges takes the same, in however many parts.
+        plain.forEach(({ what, op, seconds, submit }, index) => {
+          const next = plain.slice(index + 1).find((part) => part.what !== 'sample')?.op ?? Infinity;
+          const own = parts.filter((part) => part.what === what && op <= part.op && part.op < next);
+          expect(sum(own.map((part) => part.seconds))).toBeCloseTo(seconds, 12);
+          expect(sum(own.map((part) => part.submit))).toBeCloseTo(submit, 12);
+        });
+        expect(parts.at(-1)).toMatchObject({
+          what: 'sample',
+          seconds: 0,
+          submit: expect.closeTo(5e-4 + SIZE.samples * 2e-5, 12) as number,
+        });
+      }),
+    );
   });
 });
 

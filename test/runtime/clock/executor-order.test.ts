@@ -72,24 +72,66 @@ function eventsOf(told: readonly Told[]): readonly Event[] {
 
 interface Ran {
   readonly events: readonly Event[];
+  readonly arrivals: ReadonlyMap<string, number>;
   readonly bytes: Simulation['bytes'];
+}
+
+/** Weights that are in their place on a device. */
+interface Placed {
+  readonly transition: number;
+  readonly device: string;
+  /** A weight, or a layer. */
+  readonly what: string;
+  readonly time: number;
+}
+
+/** When the weights of each layer are all in their places, by transition, device and layer. */
+function arrivals(placed: readonly Placed[]): ReadonlyMap<string, number> {
+  const last = new Map<string, number>();
+  for (const { transition, device, what, time } of placed) {
+    const key = `${transition} ${device} ${/layers\.\d+/.exec(what)?.[0] ?? 'outside layers'}`;
+    last.set(key, Math.max(time, last.get(key) ?? 0));
+  }
+  return last;
+}
+
+/** Counts the transitions of each device by the slices of its moves; tells of others which they belong to. */
+function transitionCounter(): (device: string, name: string) => number | undefined {
+  const begun = new Map<string, number>();
+  return (device, name) => {
+    if (/^(load|prefetch) /.test(name)) return undefined;
+    const count = begun.get(device) ?? 0;
+    if (!name.includes('->')) return count;
+    begun.set(device, count + 1);
+    return undefined;
+  };
 }
 
 async function executed(plan: Plan, prompts: readonly number[], newTokens: number): Promise<Ran> {
   const { runtime } = compilePlan(plan);
   const devices = virtualDevices({ kernel: KERNEL, pages: PAGES });
   const told: Told[] = [];
+  const placed: Placed[] = [];
+  const transitionOf = transitionCounter();
   let began = 0;
   const tracer: Tracer = {
     begin({ process, thread }, name, args = {}) {
       const start = devices.now() - began;
-      const slice: Slice = {
-        child: () => slice,
+      if (thread === 'weights' && name.includes('->')) transitionOf(process, name);
+      const open: Slice = {
+        child: () => open,
         flow: () => undefined,
-        end: () => told.push({ process, thread, name, args, start, end: devices.now() - began }),
+        end: () => {
+          told.push({ process, thread, name, args, start, end: devices.now() - began });
+          if (thread !== 'weights' || name.includes('->')) return;
+          const transition = transitionOf(process, name);
+          if (transition === undefined) return;
+          // What copies them into place stands behind what the device has been given.
+          placed.push({ transition, device: process, what: name, time: devices.freeAt(process) - began });
+        },
       };
-      if (thread === 'requests') slice.end();
-      return thread === 'requests' ? { ...slice, end: () => undefined } : slice;
+      if (thread === 'requests') open.end();
+      return thread === 'requests' ? { ...open, end: () => undefined } : open;
     },
     counter: () => undefined,
   };
@@ -103,7 +145,7 @@ async function executed(plan: Plan, prompts: readonly number[], newTokens: numbe
   await devices.during(engine.run());
   const { load: _load, weights: _weights, ...bytes } = engine.stats().bytes;
   await devices.during(engine.dispose());
-  return { events: eventsOf(told), bytes };
+  return { events: eventsOf(told), arrivals: arrivals(placed), bytes };
 }
 
 function simulated(plan: Plan, prompts: readonly number[], newTokens: number): Ran {
@@ -113,7 +155,12 @@ function simulated(plan: Plan, prompts: readonly number[], newTokens: number): R
   const engine = { ...FULCRUM_ENGINE, smallGemmLoss: false };
   const { bytes } = simulate(withoutPeers(runtime), plan, requests, { timeline, engine });
   const slices = timeline.slices().map(({ lane, args = {}, ...slice }) => ({ ...lane, ...slice, args }));
-  return { events: eventsOf(slices), bytes };
+  const transitionOf = transitionCounter();
+  const placed = slices.flatMap(({ process, thread, name, end }): readonly Placed[] => {
+    const transition = thread === 'weights' ? transitionOf(process, name) : undefined;
+    return transition === undefined ? [] : [{ transition, device: process, what: name, time: end }];
+  });
+  return { events: eventsOf(slices), arrivals: arrivals(placed), bytes };
 }
 
 const SHAPE = { layers: 4, hidden: 32, heads: 8, kvHeads: 4, headDim: 8, ffn: 48, vocab: 64, context: 256 };
@@ -247,7 +294,34 @@ it.each<[string, readonly number[], PlanOptions]>([
   ],
 ])('%s: does what the executor does when it does it', async (_name, prompts, options) => {
   const plan = timed(makePlan(options));
-  const expected = await executed(plan, prompts, 5);
-  expect(expected.events.length).toBeGreaterThan(20);
-  expect(simulated(plan, prompts, 5)).toEqual(expected);
+  const { events, bytes } = await executed(plan, prompts, 5);
+  expect(events.length).toBeGreaterThan(20);
+  const simulation = simulated(plan, prompts, 5);
+  expect(simulation.events).toEqual(events);
+  expect(simulation.bytes).toEqual(bytes);
+});
+
+/** Those of a layer take no longer. */
+const LAYER = 12 * KERNEL;
+
+it.each<[string, StageOptions['mesh'], StageOptions['mesh']]>([
+  ['tp ranks become a pipeline', { tp: 4 }, { pp: 4 }],
+  ['a pipeline becomes tp ranks', { pp: 4 }, { tp: 4 }],
+  ['a pipeline of tp ranks becomes tp ranks', { pp: 2, tp: 2 }, { tp: 4 }],
+  ['tp ranks become a pipeline of tp ranks', { tp: 4 }, { pp: 2, tp: 2 }],
+])('weights are written when the executor writes them: %s', async (_name, prefill, decode) => {
+  // Little room for KV in host memory, so that stages take turns more often.
+  const plan = timed(makePlan({ ...onOneSet(prefill, decode), kv: { hostCapacity: 150_000 } }));
+  const [run, simulation] = [await executed(plan, LONG, 5), simulated(plan, LONG, 5)];
+  const [expected, found] = [run.arrivals, simulation.arrivals];
+  expect(simulation.events).toEqual(run.events);
+  expect(expected.size).toBeGreaterThan(100);
+  expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+  let equal = 0;
+  for (const [key, time] of expected) {
+    // Slots are filled in parts, on the clock byte by byte: what comes last of a layer may have the next one in its slot.
+    expect(Math.abs(found.get(key)! - time), key).toBeLessThan(LAYER);
+    if (Math.abs(found.get(key)! - time) < 1e-9) equal++;
+  }
+  expect(equal / expected.size).toBeGreaterThan(0.9);
 });

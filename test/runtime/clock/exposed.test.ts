@@ -24,9 +24,12 @@ function waited(): Transitions {
     bytes: 0,
     prepare: () => undefined,
     isNear: () => true,
+    gates: new Set(),
+    open: () => undefined,
     begin: () => ({
       course: { arrival: () => 5, give: () => undefined, end: () => 5, delay: () => 0 },
-      spans: [],
+      needs: new Map(),
+      spans: () => [],
     }),
   }));
   clock.at(1, () =>

@@ -1,14 +1,14 @@
 /** Uploads of a transition beside a ring of slots that is filled and emptied byte by byte. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createUploadCourse, type UploadedLayer } from '../../../runtime/clock/upload-course.js';
+import { createUploadCourse, type UploadPoint } from '../../../runtime/clock/upload-course.js';
 
 /** Layers of so many bytes, one byte a second from second 0 on. */
-function layersOf(bytes: readonly number[], near = 0): readonly UploadedLayer[] {
+function layersOf(bytes: readonly number[], near = 0): readonly UploadPoint[] {
   let sum = 0;
-  return bytes.map((each, layer) => {
+  return bytes.map((each) => {
     sum += each;
-    return { layer, bytes: sum, time: Math.max(0, sum - near) };
+    return { bytes: sum, time: Math.max(0, sum - near) };
   });
 }
 
@@ -21,7 +21,9 @@ interface Stage {
 
 /** When the layers of a step are there that is given to the device layer by layer as they come. */
 function course({ bytes, seconds, near, ring }: Stage): number[] {
-  const { arrival, give } = createUploadCourse({ begin: 0, near, ring }, layersOf(bytes, near));
+  const layers = layersOf(bytes, near);
+  const points = layers.map((each) => ({ ...each, bytes: Math.max(near, each.bytes) }));
+  const { arrival, give } = createUploadCourse([{ bytes: near, time: 0 }, ...points], layers, ring);
   let [given, free] = [0, 0];
   return seconds.map((own, layer) => {
     const there = arrival(layer);

@@ -14,6 +14,8 @@ export interface VirtualSpeed {
 
 export interface VirtualDevices {
   readonly now: () => number;
+  /** When a device is done with all that it has been given so far. */
+  readonly freeAt: (label: string) => number;
   readonly open: (count: number, labels: readonly string[]) => Promise<readonly Device[]>;
   /** Lets time pass until the promise has settled. */
   readonly during: <T>(work: Promise<T>) => Promise<T>;
@@ -28,6 +30,8 @@ const isPacking = (key: string): boolean => /^(un)?pack_pages/.test(key);
 export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices {
   const clock = createVirtualClock();
   let given = 0;
+  const free = new Map<string, number>();
+  const freeAt = (label: string): number => Math.max(free.get(label) ?? 0, clock.now());
   const quiet = async (): Promise<void> => {
     for (let turns = 0, seen = given; turns < QUIET_TURNS; turns++) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -36,6 +40,7 @@ export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices 
   };
   return {
     now: clock.now,
+    freeAt,
     open: (count, labels) => Promise.resolve(labels.slice(0, count).map(device)),
     async during(work) {
       let settled = false;
@@ -52,13 +57,12 @@ export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices 
   };
 
   function device(label: string): Device {
-    let free = 0;
     let written = 0;
     const memory = { live: 0, peak: 0 };
     const make = (name: string, bytes: number): DeviceBuffer => ({ label: name, bytes });
     const occupy = (seconds: number): void => {
       given++;
-      free = Math.max(free, clock.now()) + seconds;
+      free.set(label, freeAt(label) + seconds);
     };
     /** Seconds of what is recorded. */
     const secondsOf = (build: (commands: CommandList) => void): number => {
@@ -77,7 +81,7 @@ export function virtualDevices({ kernel, pages }: VirtualSpeed): VirtualDevices 
     const whenDone = (): Promise<void> =>
       new Promise((resolve) => {
         given++;
-        clock.at(Math.max(free, clock.now()), resolve);
+        clock.at(freeAt(label), resolve);
       });
     const sizeOf = (ranges: readonly BufferRange[]): number =>
       ranges.reduce((sum, { bytes }) => sum + bytes!, 0);
