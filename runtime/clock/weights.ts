@@ -206,15 +206,16 @@ export function clockTransition(
     near: { readonly bytes: number; readonly end: number },
     at: number,
   ): PortionSpan => {
-    let [start, end] = [Infinity, at];
-    const bring = (road: Road | undefined, bytes: number, ready = at): void => {
+    // What is still being staged goes to its place slot by slot.
+    let [start, end] = [Infinity, Math.max(at, near.end)];
+    const bring = (road: Road | undefined, bytes: number): void => {
       if (bytes === 0 || road === undefined) return;
-      const travel = lanes.transfer(road, bytes, ready, 'weights');
+      const travel = lanes.transfer(road, bytes, at, 'weights');
       start = Math.min(start, travel.start);
       end = Math.max(end, travel.end);
     };
     bring(own, copy);
-    bring(own, near.bytes, Math.max(at, near.end));
+    bring(own, near.bytes);
     for (const [peer, bytes] of receive) bring(peers[peer], bytes);
     bring(source, upload - near.bytes);
     return { layer, start: Math.min(start, end), end, bytes: broughtIn({ upload, receive }) };

@@ -1,8 +1,10 @@
 /** What a transition that is announced brings near, and that it saves the transition just that. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
 import { ringSizes, largestWeight } from '../../../compiler/ir/device-weights.js';
 import { movesOfDevice } from '../../../compiler/ir/runtime-graph.js';
+import { lastReads } from '../../../compiler/ir/weight-writes.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import type { Lanes } from '../../../runtime/clock/lanes.js';
 import { stagingRoom } from '../../../runtime/clock/staging-room.js';
@@ -41,10 +43,12 @@ function stand(room: number, fullReload = false, slot = 1): Stand {
 }
 
 /** Bytes that the first device has got from the host. */
-const uploaded = ({ lanes }: Stand): number =>
+const uploadedTo = (lanes: Lanes): number =>
   lanes.use().find(({ link, place, direction }) => {
     return link === 'gpu <-> host' && place === 'gpu[0]' && direction === 'in';
   })?.bytes ?? 0;
+
+const uploaded = ({ lanes }: Stand): number => uploadedTo(lanes);
 
 /** Seconds of the device's moves, begun after everything that can come ahead of them. */
 function secondsWith(room: number, fullReload = false): number {
@@ -91,6 +95,101 @@ describe('a transition', () => {
       // A slot takes no longer than that.
       expect(there - pure).toBeLessThan(2e-7);
     }
+  });
+});
+
+describe('a transition behind steps that exchange', () => {
+  // The way back: what is left is the program of tp ranks.
+  const back = runtime.transitions.find(({ from }) => from === 'decode')!;
+  const bytes = movesOfDevice(back, 0)!.uploadBytes;
+  const exchanges = runtime.stages
+    .find(({ name }) => name === 'decode')!
+    .programs[0]!.ops.filter(({ op }) => op === 'collective').length;
+
+  interface Course {
+    readonly uploaded: number;
+    /** When each weight is there, and when the exchange was over that it waited for. */
+    readonly arrivals: readonly number[];
+    readonly gates: readonly number[];
+    readonly end: number;
+    readonly began: number;
+  }
+
+  /** @param opened times at which old steps are past one exchange after the other; all of it goes on at the last */
+  function moved(opened: readonly number[], room: number, announced: boolean, looks = true): Course {
+    const context = moveContext(plan.topology, { room: () => ({ slot: 256, ring: room, ahead: room }) });
+    const { clock, lanes } = context;
+    const moving = clockTransition(runtime, plan, back, context);
+    const began = opened.at(-1)!;
+    let begun: ReturnType<ClockTransition['begin']> | undefined;
+    if (announced) moving.prepare(0);
+    opened.forEach((time, exchange) => {
+      clock.at(time, () => {
+        if (time === began && exchange === opened.length - 1) begun = moving.begin(0);
+        else if (looks) moving.open(0, exchange);
+      });
+    });
+    while (clock.advance());
+    const { course, needs } = begun!;
+    const moves = back.moves[back.devices.find(({ device }) => device === 0)!.moves]!;
+    const program = runtime.stages.find(({ name }) => name === 'decode')!.programs[0]!;
+    const reads = lastReads(program.ops);
+    let gate = -1;
+    const gates = moves.writes!.map(({ behind }) => {
+      const last = behind === undefined ? -1 : reads.get(behind)!;
+      const before = program.ops.slice(0, last + 1).filter(({ op }) => op === 'collective').length;
+      gate = Math.max(gate, last < 0 ? -1 : before);
+      return gate < 0 ? 0 : Math.min(opened[gate] ?? began, began);
+    });
+    const count = Math.max(...needs.values()) + 1;
+    const arrivals = Array.from({ length: count }, (_, weight) => course.arrival(weight));
+    const uploaded = uploadedTo(lanes);
+    return { uploaded, arrivals, gates, end: course.end(), began };
+  }
+
+  /** What copies within the device take is less of it all. */
+  const PIECES = 1.001;
+  const gaps = fc.array(fc.double({ min: 0, max: 4e-6, noNaN: true }), {
+    minLength: exchanges + 1,
+    maxLength: exchanges + 1,
+  });
+  const timesOf = (gaps: readonly number[]): readonly number[] => {
+    let time = 0;
+    return gaps.map((gap) => (time += gap));
+  };
+
+  it('writes nothing before they are past it, everything once, and in order', () => {
+    fc.assert(
+      fc.property(gaps, fc.integer({ min: 0, max: 2 * bytes }), fc.boolean(), (all, room, announced) => {
+        const { uploaded, arrivals, gates } = moved(timesOf(all), room, announced);
+        expect(uploaded).toBe(bytes);
+        let last = 0;
+        for (const [weight, there] of arrivals.entries()) {
+          expect(there).toBeGreaterThanOrEqual(gates[weight]! - 1e-12);
+          expect(there).toBeGreaterThanOrEqual(last);
+          last = there;
+        }
+      }),
+    );
+  });
+
+  it('is over no later than if it waited for the end of all steps', () => {
+    fc.assert(
+      fc.property(gaps, fc.integer({ min: 0, max: 2 * bytes }), fc.boolean(), (all, room, announced) => {
+        const times = timesOf(all);
+        const [early, late] = [moved(times, room, announced), moved(times, room, announced, false)];
+        // What was staged in pieces is copied to its place in pieces.
+        expect(early.end).toBeLessThanOrEqual(late.end * PIECES);
+        for (const [weight, there] of early.arrivals.entries())
+          expect(there).toBeLessThanOrEqual(late.arrivals[weight]! * PIECES);
+      }),
+    );
+  });
+
+  it('is over sooner the sooner they are past most of what lies there', () => {
+    const steps = Array.from({ length: exchanges + 1 }, () => 2e-6);
+    const [early, late] = [moved(timesOf(steps), 0, false), moved(timesOf(steps), 0, false, false)];
+    expect(early.end).toBeLessThan(late.end - 1e-6);
   });
 });
 
