@@ -35,15 +35,13 @@ export interface PassTime {
 }
 
 /**
- * Lets devices move what old steps are past: told of each the last one that is on it, opens what waits for no more of that
- * than it has done.
- *
- * @param isWaiting whether anything of a device waits for steps yet
+ * Follows steps, each the last old one on some devices: calls back for each of these when they have done what comes before
+ * an exchange of it.
  */
-function followSteps(
-  { gates, open }: ClockTransition,
+function stepFollower(
   { followExchanges }: ClockDevices,
-  isWaiting: (device: number) => boolean,
+  gates: ReadonlySet<number>,
+  past: (device: number, exchanges: number) => void,
 ): (step: DeviceWork, device: number) => void {
   const following = new Map<DeviceWork, number[]>();
   return (step, device) => {
@@ -55,7 +53,7 @@ function followSteps(
     const own = [device];
     following.set(step, own);
     followExchanges(step, gates, (exchanges) => {
-      for (const each of own) if (isWaiting(each)) open(each, exchanges);
+      for (const each of own) past(each, exchanges);
     });
   };
 }
@@ -96,12 +94,16 @@ interface Exposure extends Span {
   readonly seconds: number;
 }
 
-/** Moves of one device that have begun, or are about to. */
+/** Moves of one device under way. */
 interface DeviceMoves {
   readonly residence: string;
+  /** Steps of the new stage that wait for the end of the old ones, and for the moves to have begun. */
   readonly parked: (() => void)[];
-  /** Once all of them have begun. */
+  /** Once all of them have begun, and once they are over. */
   begun: BegunMoves | undefined;
+  isOver: boolean;
+  /** No old step is on the device any more. */
+  isCleared: boolean;
   /**
    * Since when no step has run on the device, and how long it had had work until then; undefined once a step of the new
    * stage has.
@@ -154,7 +156,7 @@ export function createTransitions(
     if (underWay > 0)
       for (const device of group) {
         const pending = incoming(device, residence);
-        if (pending === undefined || pending.begun !== undefined) continue;
+        if (pending === undefined || (pending.begun !== undefined && pending.isCleared)) continue;
         pending.parked.push(() => whenBegun(group, residence, begun));
         return;
       }
@@ -167,38 +169,59 @@ export function createTransitions(
     start(transition, residence, onMoved, done) {
       const moving = planned(transition);
       let left = transition.devices.length;
-      const follow = followSteps(moving, devices, (device) => moves.get(device)?.begun === undefined);
-      for (const { device } of transition.devices) {
-        const state: DeviceMoves = { residence, parked: [], begun: undefined, waiting: undefined };
-        moves.set(device, state);
-        underWay++;
-        const begin = (): void => {
-          const begun = moving.begin(device);
-          state.begun = begun;
-          state.waiting = { since: clock.now(), occupied: devices.occupied(device) };
-          for (const resume of state.parked.splice(0)) resume();
-          const finish = (): void => {
-            // Kernels that were given to the device meanwhile may have held it up.
-            const end = begun.course.end();
-            if (end > clock.now()) {
-              clock.at(end, finish);
-              return;
-            }
-            underWay--;
-            endWaiting(device, state);
-            onMoved(device, begun.spans());
-            if (--left === 0) done();
-          };
-          clock.at(Math.max(clock.now(), begun.course.end()), finish);
+      const own = new Map<number, DeviceMoves>();
+      /** Old steps on a device are past so many exchanges, none of them where that is negative. */
+      const open = (device: number, exchanges: number): void => {
+        const state = own.get(device)!;
+        if (state.begun !== undefined) return;
+        moving.open(device, exchanges);
+        if (moving.isOpen(device)) begin(device, state);
+      };
+      const begin = (device: number, state: DeviceMoves): void => {
+        const begun = moving.begin(device);
+        state.begun = begun;
+        const finish = (): void => {
+          // Kernels that were given to the device meanwhile may have held it up.
+          const end = begun.course.end();
+          if (end > clock.now()) {
+            clock.at(end, finish);
+            return;
+          }
+          state.isOver = true;
+          endWaiting(device, state);
+          if (state.isCleared) underWay--;
+          onMoved(device, begun.spans());
+          if (--left === 0) done();
         };
+        clock.at(Math.max(clock.now(), begun.course.end()), finish);
+        goOn(device, state);
+      };
+      /** Lets steps of the new stage have the device. */
+      const goOn = (device: number, state: DeviceMoves): void => {
+        if (state.begun === undefined || !state.isCleared) return;
+        if (!state.isOver) state.waiting = { since: clock.now(), occupied: devices.occupied(device) };
+        for (const resume of state.parked.splice(0)) resume();
+      };
+      const follow = stepFollower(devices, moving.gates, open);
+      for (const { device } of transition.devices) {
+        const state: DeviceMoves = {
+          residence,
+          ...{ parked: [], begun: undefined, isOver: false, isCleared: false, waiting: undefined },
+        };
+        moves.set(device, state);
+        own.set(device, state);
+        underWay++;
         const cleared = (): void => {
-          if (moving.isNear(device)) begin();
-          else devices.whenIdle(device, begin);
+          state.isCleared = true;
+          if (state.isOver) underWay--;
+          if (state.begun !== undefined) goOn(device, state);
+          else if (moving.isNear(device)) begin(device, state);
+          else devices.whenIdle(device, () => begin(device, state));
         };
         devices.whenCleared(device, cleared, (step) => follow(step, device));
         if (state.begun !== undefined) continue;
-        moving.open(device, -1);
-        moving.prepare(device);
+        open(device, -1);
+        if (state.begun === undefined) moving.prepare(device);
       }
       if (left === 0) clock.at(clock.now(), done);
       return moving.bytes;

@@ -58,7 +58,9 @@ export interface ClockTransition {
    * Old steps have done on a device what comes before so many exchanges and one more: moves what waits for nothing else.
    */
   readonly open: (device: number, exchanges: number) => void;
-  /** Nothing of a device waits for old steps any more. */
+  /** Whether nothing that a device writes waits for old steps any more. */
+  readonly isOpen: (device: number) => boolean;
+  /** Moves all the rest. */
   readonly begin: (device: number) => BegunMoves;
 }
 
@@ -246,6 +248,10 @@ export function clockTransition(
       if (end === state.opened) return;
       openTo(state, end);
       if (!state.isStaging) stage(device, state);
+    },
+    isOpen(device) {
+      const { opened, task } = bringing(device);
+      return opened === task.written.portions.length;
     },
     begin(device) {
       const state = bringing(device);

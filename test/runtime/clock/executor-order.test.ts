@@ -251,6 +251,11 @@ it.each<[string, readonly number[], PlanOptions]>([
       ],
     },
   ],
+  [
+    'devices that have nothing to move from a pipeline of tp ranks to two groups of them, in turns',
+    LONG,
+    { ...onOneSet({ pp: 2, tp: 2 }, { dp: 2, tp: 2 }), kv: { hostCapacity: 150_000 } },
+  ],
   ['devices that change from a pipeline to tp ranks', LONG, onOneSet({ pp: 4 }, { tp: 4 })],
   ['devices that change from tp ranks to a pipeline', LONG, onOneSet({ tp: 4 }, { pp: 4 })],
   [

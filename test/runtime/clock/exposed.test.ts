@@ -26,6 +26,7 @@ function waited(): Transitions {
     isNear: () => true,
     gates: new Set(),
     open: () => undefined,
+    isOpen: () => false,
     begin: () => ({
       course: { arrival: () => 5, give: () => undefined, end: () => 5, delay: () => 0 },
       needs: new Map(),
