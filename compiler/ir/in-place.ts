@@ -293,7 +293,8 @@ function sameBytes(
 
 const NONE: readonly ByteRange[] = [];
 
-interface Placed {
+/** A weight with its place. */
+export interface Placed {
   readonly id: string;
   readonly spot: Spot;
 }
@@ -303,14 +304,14 @@ export function isWrittenExactly(weight: RuntimeWeight): boolean {
   return weight.pieces.every((piece) => isWholeWords(weight, piece));
 }
 
-/** Weights of a residence that lie in a buffer, in order of their places, which do not overlap. */
+/** Weights that lie in a buffer, in order of their places, which do not overlap. */
 export interface PlacedInBuffer {
   readonly weights: readonly Placed[];
   /** Where each ends. */
   readonly ends: Float64Array;
 }
 
-/** By buffer. */
+/** Weights of which no two overlap in the order of their places, by buffer. */
 export function inAddressOrder(placed: readonly Placed[]): ReadonlyMap<number, PlacedInBuffer> {
   const buffers = [...groupBy(placed, ({ spot }) => spot.buffer)].map(([buffer, inside]) => {
     const inOrder = [...inside].sort((a, b) => a.spot.offset - b.spot.offset);

@@ -238,8 +238,8 @@ export interface DeviceMoves {
   /**
    * The weights that are written, in an order in which they can be (`move-order.ts`), in memory laid out like that.
    * `behind`: of the old weights in its place the one that a step of the old stage reads last; absent where it reads
-   * none of them. A weight may be written when the steps given out before are past that. Graphs of earlier builds do not
-   * say.
+   * none of them. A weight may be written when the steps given out before are past that. Absent where none is written, and
+   * in graphs of earlier builds, which do not say.
    */
   readonly writes?: readonly WeightWrite[];
   /** Bytes that are uploaded, as the host writes them (`written-bytes.ts`), without what is in place. */

@@ -24,20 +24,23 @@ import type { Lanes, LaneShare } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
 import { stepRuns, type StepCourse } from './step-runs.js';
 import type { PassedTime } from './trace-clock.js';
-import { opsOf, type Transitions, type WeightWait } from './transitions.js';
+import { opsOf, type MovesAhead, type Transitions, type WeightWait } from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Pass {
   readonly group: StageGroup;
   /** The next of the pipeline; undefined for the last. */
   readonly next: StageGroup | undefined;
-  readonly residence: string;
+  /** Moves that the step comes behind on the devices of the group. */
+  readonly ahead: MovesAhead | undefined;
   readonly step: PassedStep;
 }
 
 /** A step, and what groups have to do for it: those of a pipeline are alike for the most part. */
 export interface PassedStep {
   readonly size: StepSize;
+  /** By group: see `Pass`. Those that come behind none are left out. */
+  readonly ahead: readonly (MovesAhead | undefined)[];
   /** By what groups have in common (`StageGroup.alike`), as far as the step has come. */
   readonly works: (PassWork | undefined)[];
 }
@@ -88,14 +91,14 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
   const { roads } = lanes;
   const known = new Map<StageGroup, GroupState>();
   const jointTurns = createDeviceTurns();
-  const stateOf = ({ group, next, residence }: Pass): GroupState => {
+  const stateOf = ({ group, next }: Pass): GroupState => {
     let found = known.get(group);
     if (found === undefined) {
       const { devices: members } = group;
       const onwards = roadsOnwards(group, next, roads);
       const shared = compute.isShared(members);
       const joint = isJoint(group);
-      found = { members, residence, ring: ringLanes(group, roads), onwards, shared, joint, turns: [] };
+      found = { members, ring: ringLanes(group, roads), onwards, shared, joint, turns: [] };
       known.set(group, found);
     }
     return found;
@@ -108,10 +111,10 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     occupied: DeviceWork,
     done: (passed: Passed) => void,
   ): Undisturbed => {
-    const { group, residence, step } = pass;
+    const { group, ahead, step } = pass;
     const start = clock.now();
     const { cost, submits, hosting, traffic, exchange, kernels, pure } = workOn(pass);
-    const { seconds, waits } = transitions.passTime(group, residence, step.size, start, pure);
+    const { seconds, waits } = transitions.passTime(group, ahead, step.size, start, pure);
     // What is handed on comes last, in its own time.
     const own = seconds - cost.send;
     // What a lane that is taken makes it longer comes on top of an exchange.
@@ -162,22 +165,21 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     takeTurn(state);
     left();
   };
-  const takeTurn = ({ members, residence, joint, turns }: GroupState): void => {
+  const takeTurn = ({ members, joint, turns }: GroupState): void => {
     if (turns.length === 0) return;
-    const handOver = turns[0]!;
-    transitions.whenBegun(members, residence, joint ? () => jointTurns.take(members, handOver) : handOver);
+    const { ahead, handOver } = turns[0]!;
+    transitions.whenBegun(ahead, joint ? () => jointTurns.take(members, handOver) : handOver);
   };
   return {
     run(pass, left, passed) {
       const state = stateOf(pass);
-      const { members, residence, turns } = state;
-      turns.push(() => {
+      const { members, turns } = state;
+      const { ahead } = pass;
+      const handOver = (): void => {
         const nothingToRead = pass.next === undefined && pass.step.size.samples === 0;
         let course: Undisturbed | undefined;
         const inParts =
-          members.length > 1 || transitions.isComing(members, residence)
-            ? () => courseOf(pass, course)
-            : undefined;
+          members.length > 1 || transitions.isComing(ahead) ? () => courseOf(pass, course) : undefined;
         devices.run(members, {
           inParts,
           begin(occupied) {
@@ -191,7 +193,8 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
         });
         if (!inParts && nothingToRead)
           clock.behind(clock.now() + workOn(pass).submits, () => leave(state, left));
-      });
+      };
+      turns.push({ ahead, handOver });
       if (turns.length === 1) takeTurn(state);
     },
   };
@@ -219,8 +222,6 @@ function courseOf(
 
 interface GroupState {
   readonly members: readonly number[];
-  /** Of its stage. */
-  readonly residence: string;
   readonly ring: readonly LaneShare[];
   /** Of each rank to its neighbour in the next group. */
   readonly onwards: readonly Road[];
@@ -228,8 +229,8 @@ interface GroupState {
   readonly shared: boolean;
   /** Whether it takes turns on its devices with other groups. */
   readonly joint: boolean;
-  /** Hand over the steps that the host is not done with; the first of them has its turn. */
-  readonly turns: (() => void)[];
+  /** The steps that the host is not done with; the first of them has its turn. */
+  readonly turns: (Pick<Pass, 'ahead'> & { readonly handOver: () => void })[];
 }
 
 function roadsOnwards({ devices }: StageGroup, next: StageGroup | undefined, roads: Roads): readonly Road[] {

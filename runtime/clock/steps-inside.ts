@@ -47,9 +47,11 @@ export function createStepsInside(): StepsInside & {
   const stateOf = (device: number): DeviceSteps =>
     (states[device] ??= { inside: 0, begun: 0, latest: undefined, waiting: [] });
   const tellOfLast = (waiting: Waiting, step: DeviceWork): void => {
+    // One that is handed over as a whole may have left before it begins.
+    if (step.inParts === undefined) return;
     const { last } = waiting;
     waiting.last = undefined;
-    if (step.inParts !== undefined) last?.(step);
+    last?.(step);
   };
   return {
     isBusy: (device) => stateOf(device).inside > 0,

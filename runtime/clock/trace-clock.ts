@@ -70,7 +70,7 @@ export interface ClockTrace {
     transition: RuntimeTransition,
     device: number,
     span: Span,
-    layers: readonly PortionSpan[],
+    portions: readonly PortionSpan[],
   ) => void;
   readonly transition: (from: string, to: string, mode: TransitionMode, span: Span, bytes: number) => void;
 }
@@ -149,11 +149,11 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
         add({ lane, name: `prefetch ${from} -> ${to}`, ...span, args: { origin } });
       }
     },
-    weights({ from, to, origin }, device, span, layers) {
+    weights({ from, to, origin }, device, span, portions) {
       const lane = deviceLane(paths.get(device)!, 'weights');
-      const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
+      const bytes = portions.reduce((sum, portion) => sum + portion.bytes, 0);
       add({ lane, name: `${from} -> ${to}`, ...span, args: { origin, bytes } });
-      for (const { layer, start, end, bytes: moved } of layers) {
+      for (const { layer, start, end, bytes: moved } of portions) {
         const name = layer === undefined ? 'outside layers' : `layers.${layer}`;
         add({ lane, name, start, end, args: { origin, bytes: moved } });
       }

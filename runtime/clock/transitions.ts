@@ -22,6 +22,8 @@ export interface WeightWait {
 }
 
 const NO_WAITS: readonly WeightWait[] = [];
+const NOTHING: MovesAhead = [];
+const NO_GROUPS: readonly undefined[] = [];
 
 /** The ops that wait; undefined where none do. */
 export function opsOf(waits: readonly WeightWait[]): ReadonlySet<number> | undefined {
@@ -43,17 +45,24 @@ function stepFollower(
   gates: ReadonlySet<number>,
   past: (device: number, exchanges: number) => void,
 ): (step: DeviceWork, device: number) => void {
-  const following = new Map<DeviceWork, number[]>();
+  interface Followed {
+    readonly devices: number[];
+    passed: number;
+  }
+  const following = new Map<DeviceWork, Followed>();
   return (step, device) => {
-    const others = following.get(step);
-    if (others !== undefined) {
-      others.push(device);
+    const known = following.get(step);
+    if (known !== undefined) {
+      known.devices.push(device);
+      // It was under way before.
+      if (known.passed >= 0) past(device, known.passed);
       return;
     }
-    const own = [device];
-    following.set(step, own);
+    const followed: Followed = { devices: [device], passed: -1 };
+    following.set(step, followed);
     followExchanges(step, gates, (exchanges) => {
-      for (const each of own) past(each, exchanges);
+      followed.passed = exchanges;
+      for (const each of followed.devices) past(each, exchanges);
     });
   };
 }
@@ -68,14 +77,19 @@ export interface Transitions {
     onMoved: OnMoved,
     done: () => void,
   ) => number;
-  /** Calls back once no device has yet to begin its moves to the residence: at once as a rule. */
-  readonly whenBegun: (devices: readonly number[], residence: string, begun: () => void) => void;
-  /** Whether any of the devices has yet to get weights of the residence. */
-  readonly isComing: (devices: readonly number[], residence: string) => boolean;
+  /** What a step that is given out now comes behind on the devices of each group: nothing as a rule. */
+  readonly ahead: (
+    groups: readonly Pick<StageGroup, 'devices'>[],
+    residence: string,
+  ) => readonly (MovesAhead | undefined)[];
+  /** Calls back once all old steps are through and moves have begun: at once as a rule. */
+  readonly whenBegun: (ahead: MovesAhead | undefined, begun: () => void) => void;
+  /** Whether any of the weights has yet to get there. */
+  readonly isComing: (ahead: MovesAhead | undefined) => boolean;
   /** Of a pass that would take `pure` seconds with all weights there, from `start` on. */
   readonly passTime: (
     group: StageGroup,
-    residence: string,
+    ahead: MovesAhead | undefined,
     size: StepSize,
     start: number,
     pure: number,
@@ -83,6 +97,9 @@ export interface Transitions {
   /** Seconds of a time in which a device did nothing but wait for weights; outside of that time it had no work. */
   readonly exposed: (device: number, time: Span) => number;
 }
+
+/** Moves under way that a step comes behind. */
+export type MovesAhead = readonly DeviceMoves[];
 
 interface Span {
   readonly start: number;
@@ -96,6 +113,7 @@ interface Exposure extends Span {
 
 /** Moves of one device under way. */
 interface DeviceMoves {
+  readonly device: number;
   readonly residence: string;
   /** Steps of the new stage that wait for the end of the old ones, and for the moves to have begun. */
   readonly parked: (() => void)[];
@@ -111,9 +129,38 @@ interface DeviceMoves {
   waiting: { readonly since: number; readonly occupied: number } | undefined;
 }
 
+/** In place of moves that are over. */
+const OVER: BegunMoves = {
+  course: {
+    arrival: () => -Infinity,
+    give: () => undefined,
+    end: () => -Infinity,
+    delay: () => 0,
+  },
+  needs: new Map(),
+  spans: () => [],
+};
+
 /** When all weights are there, as far as that is known. */
 function endOf({ begun }: DeviceMoves): number {
   return begun?.course.end() ?? Infinity;
+}
+
+/** The ops that need weights of any of some devices. Those of a group are asked about again and again. */
+function createNeeded(): (needs: readonly BegunMoves['needs'][]) => ReadonlySet<number> {
+  interface Known {
+    readonly needs: readonly BegunMoves['needs'][];
+    readonly ops: ReadonlySet<number>;
+  }
+  const known = new Map<BegunMoves['needs'], Known>();
+  return (needs) => {
+    const found = known.get(needs[0]!);
+    if (found?.needs.length === needs.length && needs.every((each, rank) => each === found.needs[rank]))
+      return found.ops;
+    const ops = new Set(needs.flatMap((each) => [...each.keys()]));
+    known.set(needs[0]!, { needs, ops });
+    return ops;
+  };
 }
 
 /**
@@ -128,6 +175,7 @@ export function createTransitions(
   /** How many of them are not over. */
   let underWay = 0;
   const exposures = new Map<number, Exposure[]>();
+  const opsThatNeed = createNeeded();
   const known = new Map<RuntimeTransition, ClockTransition>();
   const planned = (transition: RuntimeTransition): ClockTransition => {
     const plan = known.get(transition) ?? planOf(transition);
@@ -141,26 +189,18 @@ export function createTransitions(
     exposures.set(device, own);
   };
   /** A device that has waited runs a step, or has nothing more to wait for. Its pages may have moved meanwhile. */
-  const endWaiting = (device: number, state: DeviceMoves): void => {
+  const endWaiting = (state: DeviceMoves): void => {
     if (state.waiting === undefined) return;
+    const { device } = state;
     const { since: start, occupied } = state.waiting;
     const end = clock.now();
     expose(device, { start, end, seconds: end - start - (devices.occupied(device) - occupied) });
     state.waiting = undefined;
   };
-  const incoming = (device: number, residence: string): DeviceMoves | undefined => {
-    const found = moves.get(device);
-    return found?.residence === residence ? found : undefined;
-  };
-  const whenBegun = (group: readonly number[], residence: string, begun: () => void): void => {
-    if (underWay > 0)
-      for (const device of group) {
-        const pending = incoming(device, residence);
-        if (pending === undefined || (pending.begun !== undefined && pending.isCleared)) continue;
-        pending.parked.push(() => whenBegun(group, residence, begun));
-        return;
-      }
-    begun();
+  const whenBegun = (ahead: MovesAhead | undefined, begun: () => void): void => {
+    const pending = ahead?.find(({ begun, isCleared }) => begun === undefined || !isCleared);
+    if (pending === undefined) begun();
+    else pending.parked.push(() => whenBegun(ahead, begun));
   };
   return {
     prepare(transition) {
@@ -178,6 +218,7 @@ export function createTransitions(
         if (moving.isOpen(device)) begin(device, state);
       };
       const begin = (device: number, state: DeviceMoves): void => {
+        if (state.begun !== undefined) return;
         const begun = moving.begin(device);
         state.begun = begun;
         const finish = (): void => {
@@ -188,9 +229,11 @@ export function createTransitions(
             return;
           }
           state.isOver = true;
-          endWaiting(device, state);
+          endWaiting(state);
           if (state.isCleared) underWay--;
           onMoved(device, begun.spans());
+          // Devices are many, and there are points for every weight of each.
+          state.begun = OVER;
           if (--left === 0) done();
         };
         clock.at(Math.max(clock.now(), begun.course.end()), finish);
@@ -205,7 +248,7 @@ export function createTransitions(
       const follow = stepFollower(devices, moving.gates, open);
       for (const { device } of transition.devices) {
         const state: DeviceMoves = {
-          residence,
+          ...{ device, residence },
           ...{ parked: [], begun: undefined, isOver: false, isCleared: false, waiting: undefined },
         };
         moves.set(device, state);
@@ -226,22 +269,24 @@ export function createTransitions(
       if (left === 0) clock.at(clock.now(), done);
       return moving.bytes;
     },
+    ahead(groups, residence) {
+      if (underWay === 0) return NO_GROUPS;
+      return groups.map((group) => {
+        const own = group.devices.flatMap((device) => moves.get(device) ?? NOTHING);
+        const ahead = own.filter(
+          (state) => state.residence === residence && !(state.isOver && state.isCleared),
+        );
+        return ahead.length === 0 ? undefined : ahead;
+      });
+    },
     whenBegun,
-    isComing: (group, residence) =>
-      underWay > 0 &&
-      group.some((device) => {
-        const found = incoming(device, residence);
-        return found !== undefined && endOf(found) > clock.now();
-      }),
-    passTime(group, residence, size, start, pure) {
-      if (underWay === 0) return { seconds: pure, waits: NO_WAITS };
+    isComing: (ahead) => ahead?.some((state) => endOf(state) > clock.now()) ?? false,
+    passTime(group, ahead, size, start, pure) {
       const arriving: BegunMoves[] = [];
-      for (const device of group.devices) {
-        const each = incoming(device, residence);
-        if (each?.begun !== undefined && endOf(each) > start) arriving.push(each.begun);
-      }
+      for (const state of ahead ?? NOTHING)
+        if (state.begun !== undefined && endOf(state) > start) arriving.push(state.begun);
       if (arriving.length === 0) return { seconds: pure, waits: NO_WAITS };
-      const needed = new Set(arriving.flatMap(({ needs }) => [...needs.keys()]));
+      const needed = opsThatNeed(arriving.map(({ needs }) => needs));
       /** What the device has been given and has yet to do began to be given to it at `given`. */
       let [at, given] = [start, start];
       const waits: WeightWait[] = [];
@@ -269,10 +314,11 @@ export function createTransitions(
         at += seconds + submit;
       }
       handOver();
-      for (const device of group.devices) {
-        const state = incoming(device, residence);
-        if (state !== undefined) endWaiting(device, state);
-        for (const wait of waits) expose(device, { ...wait, seconds: wait.end - wait.start });
+      for (const state of ahead!) endWaiting(state);
+      if (waits.length > 0) {
+        const seconds = waits.reduce((sum, wait) => sum + wait.end - wait.start, 0);
+        const exposure = { start: waits[0]!.start, end: waits.at(-1)!.end, seconds };
+        for (const device of group.devices) expose(device, exposure);
       }
       return { seconds: at - start, waits };
     },

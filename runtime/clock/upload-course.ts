@@ -15,7 +15,7 @@ export interface UploadPoint {
 }
 
 export interface UploadCourse {
-  /** When a weight is there: kernels that need it may be given to the device. In the order of weights. */
+  /** When a weight is there: kernels that need it may be given to the device. In the order in which they are given. */
   readonly arrival: (weight: number) => number;
   /** Kernels are given to the device at a time, which keep it until another. In order, each behind what it waits for. */
   readonly give: (at: number, until: number) => void;
@@ -31,42 +31,53 @@ interface Hold {
   readonly until: number;
 }
 
+/** Uploads over time if nothing holds them up: so many bytes at each of some times. Both ascend. */
+export interface Uploads {
+  readonly times: readonly number[];
+  readonly bytes: readonly number[];
+}
+
+/** When weights are there if nothing holds them up. */
+export interface UploadedWeights {
+  readonly count: number;
+  /** What is uploaded when a weight is there, and when that is; both ascend with the weights. */
+  readonly at: (weight: number) => UploadPoint;
+}
+
 /**
- * @param points from when uploads went on; bytes and times ascend
- * @param weights what is uploaded when each of them is there, and when that is; both ascend
+ * @param uploads from when they went on
  * @param ring bytes that slots hold
  */
 export function createUploadCourse(
-  points: readonly UploadPoint[],
-  weights: readonly UploadPoint[],
+  { times, bytes: amounts }: Uploads,
+  weights: UploadedWeights,
   ring: number,
 ): UploadCourse {
-  const delays = weights.map((): number | undefined => undefined);
-  const times = points.map(({ time }) => time);
-  const byTime = points.map(({ bytes }) => bytes);
-  // An amount is there from the first of its points on.
-  const rising = points.filter(({ bytes }, index) => index === 0 || bytes > points[index - 1]!.bytes);
-  const amounts = rising.map(({ bytes }) => bytes);
-  const byAmount = rising.map(({ time }) => time);
+  const delays: (number | undefined)[] = [];
   /** So far. */
   let stall = 0;
   let holds: readonly Hold[] = [];
-  /** When so many bytes are uploaded if nothing holds them up. */
-  const timeOf = (bytes: number): number => between(amounts, byAmount, bytes);
-  const uploadedBy = (time: number): number => between(times, byTime, time);
+  /** When so many bytes are uploaded if nothing holds them up: of times at which no more come the first. */
+  const timeOf = (bytes: number): number => {
+    let next = firstAbove(amounts, bytes);
+    while (next > 0 && amounts[next - 1] === bytes) next--;
+    return amounts[next] === bytes ? times[next]! : between(amounts, times, next, bytes);
+  };
+  const uploadedBy = (time: number): number => between(times, amounts, firstAbove(times, time), time);
   /** Stalls up to so many bytes, with those to come. */
   const stallAt = (bytes: number): number =>
     holds.reduce(
       (sum, hold) => (hold.bytes < bytes ? sum + Math.max(0, hold.until - timeOf(hold.bytes) - sum) : sum),
       stall,
     );
-  const last = weights.at(-1);
+  const last = weights.count === 0 ? undefined : weights.at(weights.count - 1);
   return {
     arrival(weight) {
-      const { bytes, time } = weights[weight]!;
+      const { bytes, time } = weights.at(weight);
       stall = stallAt(bytes);
       if (holds.length > 0) holds = holds.filter((hold) => hold.bytes >= bytes);
-      delays[weight] ??= stall;
+      // Those before it are there as well, whenever they are asked for.
+      for (let place = weight; place >= 0 && delays[place] === undefined; place--) delays[place] = stall;
       return time + stall;
     },
     give(at, until) {
@@ -79,9 +90,11 @@ export function createUploadCourse(
   };
 }
 
-/** What stands beside a number in a list, or in between where the number is between two; those at the ends beyond them. */
-function between(from: readonly number[], to: readonly number[], at: number): number {
-  const next = firstAbove(from, at);
+/**
+ * What stands between two values of `to`, as a number does between those of `from`, of which `next` is the first above it;
+ * beyond the ends what stands there.
+ */
+function between(from: readonly number[], to: readonly number[], next: number, at: number): number {
   if (next === 0) return to[0]!;
   if (next === from.length) return to.at(-1)!;
   const [low, high] = [from[next - 1]!, from[next]!];

@@ -17,14 +17,18 @@ import { bytesPerElement, type WeightType } from '../../compiler/model/weight-ty
 import type { Lanes } from './lanes.js';
 import { slotEnds, type SlotEnd } from './slot-ends.js';
 import type { StagingRoom } from './staging-room.js';
-import { createUploadCourse, type UploadCourse, type UploadPoint } from './upload-course.js';
+import {
+  createUploadCourse,
+  type UploadCourse,
+  type UploadedWeights,
+  type UploadPoint,
+} from './upload-course.js';
 import type { VirtualClock } from './virtual-clock.js';
 import {
   broughtIn,
   reloadedWeights,
   writtenWeights,
   type Portion,
-  type PortionPart,
   type WrittenWeights,
 } from './written-weights.js';
 
@@ -48,7 +52,7 @@ export interface BegunMoves {
 export interface ClockTransition {
   /** Bytes moved onto devices, copies inside them not counted. */
   readonly bytes: number;
-  /** Exchanges of old steps that something waits for, as `open` counts them. */
+  /** Exchanges of old steps that something waits for, by how many come before each, as `open` counts them. */
   readonly gates: ReadonlySet<number>;
   /** Brings near what a device will upload, from now on until its moves have begun. */
   readonly prepare: (device: number) => void;
@@ -100,7 +104,8 @@ interface Bringing {
   uploaded: number;
   last: number;
   readonly spans: PortionSpan[];
-  readonly points: UploadPoint[];
+  /** Of points before, between and behind portions. */
+  readonly progress: { readonly times: number[]; readonly bytes: number[] };
   /** By portion, the point behind it. */
   readonly ends: number[];
 }
@@ -149,7 +154,7 @@ export function clockTransition(
       staged: new Map(),
       ...{ opened: 0, next: 0, uploads: ahead, copies: ahead, isStaging: false },
       ...{ reached: 0, uploaded: 0, last: 0 },
-      ...{ spans: [], points: [], ends: [] },
+      ...{ spans: [], progress: { times: [], bytes: [] }, ends: [] },
     };
     under.set(device, state);
     return state;
@@ -163,13 +168,13 @@ export function clockTransition(
     for (state.next = Math.max(state.next, state.opened); state.next < portions.length; state.next++) {
       const { start, upload, copy } = portions[state.next]!;
       const before = staged.get(state.next);
+      const there = before?.bytes ?? 0;
+      const bytes = Math.min(upload - there, state.uploads);
+      if (bytes === 0 && upload > there) return;
       if (before === undefined) {
         if (copy > state.copies) return;
         state.copies -= copy;
       }
-      const there = before?.bytes ?? 0;
-      const bytes = Math.min(upload - there, state.uploads);
-      if (bytes === 0 && upload > there) return;
       const { end } = lanes.transfer(task.source, bytes, clock.now(), 'weights');
       staged.set(state.next, { bytes: there + bytes, end });
       state.uploads -= bytes;
@@ -183,10 +188,14 @@ export function clockTransition(
   /** Moves all portions before one of them that are not moved yet. */
   const openTo = (state: Bringing, end: number): void => {
     const at = clock.now();
-    const { task, staged, points, ends, spans } = state;
+    const { task, staged, progress, ends, spans } = state;
     const { portions } = task.written;
     state.last = Math.max(state.last, at);
-    points.push({ bytes: state.reached, time: state.last });
+    const note = (): number => {
+      progress.times.push(state.last);
+      return progress.bytes.push(state.reached) - 1;
+    };
+    note();
     for (; state.opened < end; state.opened++) {
       const portion = portions[state.opened]!;
       const near = staged.get(state.opened);
@@ -195,8 +204,7 @@ export function clockTransition(
       state.uploaded += portion.upload;
       state.last = Math.max(state.last, arrived.end);
       state.reached = Math.max(state.reached, state.uploaded);
-      points.push({ bytes: state.reached, time: state.last });
-      ends.push(points.length - 1);
+      ends.push(note());
       if (near === undefined) continue;
       state.uploads += near.bytes;
       state.copies += portion.copy;
@@ -227,7 +235,7 @@ export function clockTransition(
       (sum, { written }) => written.portions.reduce((all, each) => all + broughtIn(each), sum),
       0,
     ),
-    gates: new Set(gates),
+    gates: new Set(gates.filter((exchanges) => exchanges >= 0 && exchanges < Infinity)),
     prepare(device) {
       const state = bringing(device);
       if (!state.isStaging) stage(device, state);
@@ -260,44 +268,43 @@ export function clockTransition(
       const { ring, slot } = room(device);
       const ahead = copyEngines ? Infinity : Math.max(state.reached - state.uploaded, ring);
       openTo(state, written.portions.length);
-      const arrivals = weightPoints(
-        state,
-        copyEngines ? written.weights.map(itself) : slotsOf(written)(slot),
-      );
-      const course = createUploadCourse(state.points, arrivals, ahead);
+      const slots = copyEngines ? undefined : slotsOf(written)(slot);
+      const arrivals = {
+        count: written.weights.length,
+        at: (weight: number) => weightPoint(state, weight, slots),
+      };
+      const course = createUploadCourse(state.progress, arrivals, ahead);
       return { course, needs: written.needs, spans: () => delayed(state, arrivals, course) };
     },
   };
 }
 
-/** Where a weight ends if slots hold no more than a byte. */
-function itself(_weight: PortionPart, place: number): SlotEnd {
-  return { place, part: 1 };
-}
-
-/** When weights are there with the slot of their last byte, which ends among them. */
-function weightPoints({ task, points, ends }: Bringing, slots: readonly SlotEnd[]): readonly UploadPoint[] {
+/**
+ * When a weight is there with the slot of its last byte, which ends among them.
+ *
+ * @param slots by weight; absent if they hold no more than a byte
+ */
+function weightPoint(
+  { task, progress, ends }: Bringing,
+  weight: number,
+  slots: readonly SlotEnd[] | undefined,
+): UploadPoint {
   const { weights } = task.written;
-  return slots.map(({ place, part }) => {
-    // A slot that a weight just fills waits for nothing of the next one.
-    if (part === 0 && place > 0) return pointIn(weights[place - 1]!, 1);
-    return pointIn(weights[place]!, part);
-  });
-  function pointIn({ portion, from, to }: PortionPart, part: number): UploadPoint {
-    const end = ends[portion]!;
-    const [before, behind] = [points[end - 1]!, points[end]!];
-    const share = from + part * (to - from);
-    return {
-      bytes: before.bytes + share * (behind.bytes - before.bytes),
-      time: before.time + share * (behind.time - before.time),
-    };
-  }
+  const slot = slots?.[weight] ?? { place: weight, part: 1 };
+  // A slot that a weight just fills waits for nothing of the next one.
+  const { place, part } = slot.part === 0 && slot.place > 0 ? { place: slot.place - 1, part: 1 } : slot;
+  const { portion, from, to } = weights[place]!;
+  const end = ends[portion]!;
+  const share = from + part * (to - from);
+  const within = (values: readonly number[]): number =>
+    values[end - 1]! + share * (values[end]! - values[end - 1]!);
+  return { bytes: within(progress.bytes), time: within(progress.times) };
 }
 
 /** What moved when, with what held it up: until its last weight is there. */
 function delayed(
   { task: { written }, spans }: Bringing,
-  arrivals: readonly UploadPoint[],
+  arrivals: UploadedWeights,
   { delay }: UploadCourse,
 ): readonly PortionSpan[] {
   const last = written.portions.map(() => 0);
@@ -305,7 +312,7 @@ function delayed(
   let before = 0;
   return spans.map((span, portion) => {
     const own = delay(last[portion]!);
-    const [start, end] = [span.start + before, arrivals[last[portion]!]!.time + own];
+    const [start, end] = [span.start + before, arrivals.at(last[portion]!).time + own];
     before = own;
     return { ...span, start, end };
   });

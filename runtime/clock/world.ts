@@ -156,7 +156,7 @@ export function createWorld(
     done: () => void,
   ): void => {
     const group = groups[pp]!;
-    passes.run({ group, next: groups[pp + 1], residence: residenceOf(stage), step }, done, (passed) => {
+    passes.run({ group, next: groups[pp + 1], ahead: step.ahead[pp], step }, done, (passed) => {
       count(tallyOf(group), passed);
       const { traffic } = passed;
       const ranks = group.devices.length;
@@ -178,7 +178,8 @@ export function createWorld(
     step(action, label, done) {
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
-      const passed = { size: stepSize(items, graph.kv.pageTokens, tiles), works: [] };
+      const ahead = transitions.ahead(groups, residenceOf(stage));
+      const passed = { size: stepSize(items, graph.kv.pageTokens, tiles), ahead, works: [] };
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
       trace?.encode(action, { start: prepare, end: hostFree });

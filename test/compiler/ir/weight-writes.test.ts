@@ -28,7 +28,7 @@ describe('weights that a transition writes', () => {
       }),
     );
     const residences = residencesOf(runtime);
-    let [written, waiting] = [0, 0];
+    let waiting = 0;
     for (const transition of runtime.transitions) {
       const from = runtime.stages.find(({ name }) => name === transition.from)!;
       for (const { device } of transition.devices) {
@@ -50,12 +50,10 @@ describe('weights that a transition writes', () => {
           const last = Math.max(-1, ...there.map(([id]) => reads.get(id)!));
           expect(behind === undefined ? -1 : reads.get(behind)).toBe(last);
           if (behind !== undefined) waiting++;
-          written++;
         }
       }
     }
     expect(waiting).toBeGreaterThan(20);
-    expect(written).toBeGreaterThanOrEqual(waiting);
   });
 });
 

@@ -307,7 +307,7 @@ it.each<[string, readonly number[], PlanOptions]>([
 });
 
 /** Those of a layer take no longer. */
-const LAYER = 12 * KERNEL;
+const LAYER = 10 * KERNEL;
 
 it.each<[string, StageOptions['mesh'], StageOptions['mesh']]>([
   ['tp ranks become a pipeline', { tp: 4 }, { pp: 4 }],
@@ -328,5 +328,5 @@ it.each<[string, StageOptions['mesh'], StageOptions['mesh']]>([
     expect(Math.abs(found.get(key)! - time), key).toBeLessThan(LAYER);
     if (Math.abs(found.get(key)! - time) < 1e-9) equal++;
   }
-  expect(equal / expected.size).toBeGreaterThan(0.9);
+  expect(equal / expected.size).toBeGreaterThan(0.93);
 });

@@ -1,7 +1,24 @@
 /** Uploads of a transition beside a ring of slots that is filled and emptied byte by byte. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createUploadCourse, type UploadPoint } from '../../../runtime/clock/upload-course.js';
+import {
+  createUploadCourse,
+  type UploadCourse,
+  type UploadPoint,
+} from '../../../runtime/clock/upload-course.js';
+
+/** Uploads between some points. */
+function courseBetween(
+  points: readonly UploadPoint[],
+  weights: readonly UploadPoint[],
+  ring: number,
+): UploadCourse {
+  return createUploadCourse(
+    { times: points.map(({ time }) => time), bytes: points.map(({ bytes }) => bytes) },
+    { count: weights.length, at: (weight) => weights[weight]! },
+    ring,
+  );
+}
 
 /** Layers of so many bytes, one byte a second from second 0 on. */
 function layersOf(bytes: readonly number[], near = 0): readonly UploadPoint[] {
@@ -23,7 +40,7 @@ interface Stage {
 function course({ bytes, seconds, near, ring }: Stage): number[] {
   const layers = layersOf(bytes, near);
   const points = layers.map((each) => ({ ...each, bytes: Math.max(near, each.bytes) }));
-  const { arrival, give } = createUploadCourse([{ bytes: near, time: 0 }, ...points], layers, ring);
+  const { arrival, give } = courseBetween([{ bytes: near, time: 0 }, ...points], layers, ring);
   let [given, free] = [0, 0];
   return seconds.map((own, layer) => {
     const there = arrival(layer);
@@ -78,6 +95,37 @@ describe('uploads of a transition', () => {
 
   it('are there at once where they are near', () => {
     expect(course({ bytes: [4, 4, 4], seconds: [10, 0, 0], near: 8, ring: 8 })).toEqual([0, 0, 4]);
+  });
+
+  it('are held up by no more than the rest of what holds them, where they paused', () => {
+    // Nothing is uploaded from second 1 to second 5. Kernels from second 5 to 8 let two bytes through, until second 5.4.
+    const points = [
+      { bytes: 0, time: 0 },
+      { bytes: 10, time: 1 },
+      { bytes: 10, time: 5 },
+      { bytes: 20, time: 7 },
+    ];
+    const { arrival, give, end, delay } = courseBetween(points, points.slice(1), 2);
+    expect(arrival(1)).toBe(5);
+    give(5, 8);
+    expect(arrival(2)).toBeCloseTo(7 + 8 - 5.4, 9);
+    expect(end()).toBeCloseTo(9.6, 9);
+    expect([0, 1, 2].map(delay)).toEqual([0, 0, expect.closeTo(2.6, 9)]);
+  });
+
+  it('have held up what is asked for late by no more than what comes behind it', () => {
+    const points = [
+      { bytes: 0, time: 0 },
+      { bytes: 10, time: 10 },
+      { bytes: 20, time: 20 },
+      { bytes: 30, time: 30 },
+    ];
+    const { arrival, give, delay } = courseBetween(points, points.slice(1), 4);
+    expect(arrival(1)).toBe(20);
+    give(20, 34);
+    expect(arrival(2)).toBe(40);
+    expect(arrival(0)).toBeLessThanOrEqual(20);
+    expect([0, 1, 2].map(delay)).toEqual([0, 0, 10]);
   });
 
   it('take what a ring of slots takes that is filled and emptied byte by byte', () => {

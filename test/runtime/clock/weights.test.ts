@@ -10,6 +10,7 @@ import type { Lanes } from '../../../runtime/clock/lanes.js';
 import { stagingRoom } from '../../../runtime/clock/staging-room.js';
 import type { VirtualClock } from '../../../runtime/clock/virtual-clock.js';
 import { clockTransition, type ClockTransition } from '../../../runtime/clock/weights.js';
+import { writtenWeights } from '../../../runtime/clock/written-weights.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 import { moveContext } from '../support/move-context.js';
 
@@ -184,6 +185,33 @@ describe('a transition behind steps that exchange', () => {
           expect(there).toBeLessThanOrEqual(late.arrivals[weight]! * PIECES);
       }),
     );
+  });
+
+  it('brings near as much again as is gone from the ring, where a portion filled that just', () => {
+    const [rank, old] = ['prefill', 'decode'].map((stage) => {
+      const { ranks, shards, programs } = runtime.stages.find(({ name }) => name === stage)!;
+      const { shard, program } = ranks.find(({ device }) => device === 0)!;
+      return { shard: shards[shard]!, program: programs[program]! };
+    });
+    const { portions } = writtenWeights(rank!.shard, movesOfDevice(back, 0)!, rank!.program, old!.program);
+    const [first, second] = portions;
+    const room = first!.upload;
+    expect(second!.upload).toBeGreaterThan(room);
+    expect(second!.copy).toBeGreaterThan(0);
+    const context = moveContext(plan.topology, { room: () => ({ slot: 256, ring: room, ahead: room }) });
+    const moving = clockTransition(runtime, plan, back, context);
+    const all = (): void => {
+      while (context.clock.advance());
+    };
+    // However often it is looked whether there is room for more.
+    for (let look = 0; look < 3; look++) {
+      moving.prepare(0);
+      all();
+    }
+    expect(uploadedTo(context.lanes)).toBe(room);
+    moving.open(0, first!.behind);
+    all();
+    expect(uploadedTo(context.lanes)).toBe(2 * room);
   });
 
   it('is over sooner the sooner they are past most of what lies there', () => {
