@@ -172,7 +172,7 @@ export function createTransitions(
   planOf: (transition: RuntimeTransition) => ClockTransition,
 ): Transitions {
   const moves = new Map<number, DeviceMoves>();
-  /** How many of them are not over. */
+  /** How many of them are not over, or have old steps before them yet. */
   let underWay = 0;
   const exposures = new Map<number, Exposure[]>();
   const opsThatNeed = createNeeded();
