@@ -7,6 +7,7 @@
  * grow with the layers.
  */
 import type { KernelOp } from '../ir/runtime-program.js';
+import type { Mutable } from '../mutable.js';
 import { onceForBoth } from '../once.js';
 import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
@@ -76,8 +77,6 @@ export interface PartAt extends StepPart {
   /** Index in the program; of kernels the first. */
   readonly op: number;
 }
-
-type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 
 /** The tp group that runs the program. */
 export interface GroupHardware {

@@ -29,16 +29,14 @@ export function layerSections(program: CostedProgram, all: readonly OpClass[]): 
     if (last !== undefined && last.layer === layer) last.classOf.push(all[op]!);
     else sections.push({ layer, classOf: [all[op]!] });
   });
-  return sections.map(({ layer, classOf }) => {
-    return {
-      layer,
-      classOf,
-      kernels: {
-        tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
-        samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
-      },
-    };
-  });
+  return sections.map(({ layer, classOf }) => ({
+    layer,
+    classOf,
+    kernels: {
+      tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
+      samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
+    },
+  }));
 }
 
 /** A part of a step, as far as it does not depend on the step's size. */

@@ -80,7 +80,7 @@ export function lowerMoves(
     ([device, { lasting }]) => planned.places.get(device)!.lasting === lasting,
   );
   const lasting = isForeseen ? planned.lasting : lastingPieces(residing, turning);
-  const placed = transitions.map((each) => withInPlace(residing, each, turning, lastReads));
+  const placed = transitions.map((each) => withInPlace(residing, residences, each, turning, lastReads));
   const settle = (): readonly WeightReshard[] => {
     const stageOf = settledStages(lasting);
     return sending.map((planned) => {

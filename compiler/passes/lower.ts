@@ -156,13 +156,19 @@ export function layOutPlan(
     memory?.estimates.set(key!, estimates);
     return estimates;
   };
-  const lowerOnce = (moves: PlannedMoves, settled: Settled): (() => LoweredMoves) => {
+  const lowerOnce = (moves: PlannedMoves, { transitions, renaming }: Settled): (() => LoweredMoves) => {
     let lowered: LoweredMoves | undefined;
-    const stay = new Set(settled.transitions.resident);
     return () => {
       lowered ??=
         memory?.lowered.get(moves) ??
-        lowerMoves(planning, stages, moves, planned.holdings, stay, programReads(drafts, settled.renaming));
+        lowerMoves(
+          planning,
+          stages,
+          moves,
+          planned.holdings,
+          new Set(transitions.resident),
+          programReads(drafts, renaming),
+        );
       memory?.lowered.set(moves, lowered);
       return lowered;
     };

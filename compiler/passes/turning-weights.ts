@@ -5,7 +5,13 @@
 import type { DeviceWeights, WeightPlaces } from '../ir/device-weights.js';
 import type { BroughtPiece, RangesByWeight, WeightMoves } from '../ir/in-place.js';
 import { partsThere } from '../ir/piece-parts.js';
-import { deviceResidences, deviceTransitions, residencesOf, type Residing } from '../ir/residences.js';
+import {
+  deviceResidences,
+  deviceTransitions,
+  residencesOf,
+  type Residing,
+  type StageResidence,
+} from '../ir/residences.js';
 import type { DeviceMoves, RuntimeTransition, WeightShard } from '../ir/runtime-graph.js';
 import type { LastingPieces, TensorPiece } from '../ir/transitions.js';
 import type { Residence, TransitionsByResidence } from '../ir/weight-arena.js';
@@ -94,12 +100,12 @@ export interface PlacedTransition {
  * @param lastReads of a stage's programs
  */
 export function withInPlace(
-  { stages, transitions }: Residing,
+  { stages }: Residing,
+  residences: ReadonlyMap<string, StageResidence>,
   transition: RuntimeTransition,
   turning: TurningWeights,
   lastReads: (stage: string, program: number) => LastReads,
 ): PlacedTransition {
-  const residences = residencesOf({ stages, transitions });
   const [before, after] = [transition.from, transition.to].map((stage) => residences.get(stage)!.residence);
   const [from, to] = [transition.from, transition.to].map((stage) =>
     stages.find(({ name }) => name === stage)!,

@@ -6,6 +6,7 @@
  * one. There are as many steps in flight as groups; a step that samples nothing is out of the way of the next. Between its
  * steps a device sends out the pages of prompts that are done.
  */
+import type { Mutable } from '../mutable.js';
 import type { KvView } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
@@ -101,5 +102,3 @@ function stepsByReplica(
   }
   return replicas.map(({ steps }) => steps);
 }
-
-type Mutable<Of> = { -readonly [Key in keyof Of]: Of[Key] };

@@ -6,6 +6,7 @@
 import { groupBy } from '../../compiler/group-by.js';
 import { movesByWeight, movesLeft, type WeightMoves } from '../../compiler/ir/in-place.js';
 import type { DeviceMoves, WeightShard } from '../../compiler/ir/runtime-graph.js';
+import type { Mutable } from '../../compiler/mutable.js';
 import type { Program } from '../../compiler/ir/runtime-program.js';
 import { lastReads } from '../../compiler/ir/weight-writes.js';
 import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
@@ -117,7 +118,7 @@ function exchangesBefore({ ops }: Program): readonly number[] {
 }
 
 function inPortions(written: readonly Written[], { ops }: Program): WrittenWeights {
-  const portions: { -readonly [Key in keyof Portion]: Portion[Key] }[] = [];
+  const portions: Mutable<Portion>[] = [];
   const parts: { portion: number; upload: number; copy: number; before: number }[] = [];
   const places = new Map<string, number>();
   let start = 0;
