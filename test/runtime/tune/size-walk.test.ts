@@ -174,6 +174,20 @@ describe('tune with sizes that are walked through', () => {
     expect([tried(false), tried(true)]).toEqual([2, 1]);
   });
 
+  it('tries no other prefill steps of the best that are estimated a thousandth longer', () => {
+    const all = Array.from({ length: 100 }, (_, i) => ({ promptTokens: 50 - (i % 7), outputTokens: 60 }));
+    const machine = { ...PLAIN, peerBandwidth: 1e8, deviceMemory: 1e9 };
+    const candidates = findCandidates(planOn(machine), ['re-sharded'], {
+      ...{ microbatchTokens: [64, 128], batchRequests: [64] },
+    }).filter(({ stages: [prefill, decode] }) => prefill!.mesh.pp === 4 && decode!.mesh.tp === 4);
+    expect(candidates).toHaveLength(2);
+    const search = (byEstimate: boolean): TuneResult => tune(candidates, all, { walked: SIZES, byEstimate });
+    const tried = ({ counts }: TuneResult): number => counts.simulated + counts.givenUp;
+    const [safe, quick] = [search(false), search(true)];
+    expect([tried(safe), tried(quick)]).toEqual([2, 1]);
+    expect(quick.ranked[0]!.candidate).toBe(safe.ranked[0]!.candidate);
+  });
+
   it('lets other sizes take the place of those that do not fit, and of what is the same', () => {
     const all = [{ promptTokens: 20, outputTokens: 10 }];
     const candidates = findCandidates(planOn(PLAIN), ['re-sharded'], sizes).filter(
