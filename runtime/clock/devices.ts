@@ -6,14 +6,18 @@
 import type { VirtualClock } from './virtual-clock.js';
 import { firstWhole, lastInParts, type DeviceQueue, type DeviceStep } from './device-queue.js';
 import type { DeviceWork, PageMove } from './device-queue.js';
+import { createDeviceTimes, type DeviceTimes } from './device-times.js';
+import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js';
 import { createStepsInside, type StepsInside } from './steps-inside.js';
 import { createCourse, goOn, latest, type StepCourse } from './step-runs.js';
 
-export interface ClockDevices extends StepsInside {
+export interface ClockDevices
+  extends
+    StepsInside,
+    Pick<StepMoments, 'whenHandedOver' | 'followExchanges'>,
+    Pick<DeviceTimes, 'span' | 'occupied'> {
   /** Occupies devices together with a step: it begins once all are done with what they were given before. */
   readonly run: (devices: readonly number[], step: DeviceStep) => void;
-  /** Calls back when all of a step in parts has been handed over. */
-  readonly whenHandedOver: (work: DeviceWork, handedOver: () => void) => void;
   /**
    * Calls back when all devices are through with a step that would be at its end now if nothing had held it up. Each is
    * free as soon as it is itself.
@@ -24,23 +28,8 @@ export interface ClockDevices extends StepsInside {
    * move will be over.
    */
   readonly movePages: (device: number, begin: (over: () => void) => number) => void;
-  /** From the device's first work to its last; undefined where it never had any. */
-  readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
-  /** Seconds so far in which it had work under way. */
-  readonly occupied: (device: number) => number;
   /** Seconds so far in which a page move went beside a step that was at an exchange, or waited for other devices. */
   readonly beside: (device: number) => number;
-  /**
-   * Calls back each time that all devices of a step which has begun have done what comes before one of its exchanges, those
-   * behind them as well: with how many it has before that.
-   *
-   * @param which exchanges, by how many come before each
-   */
-  readonly followExchanges: (
-    step: DeviceWork,
-    which: ReadonlySet<number>,
-    past: (exchanges: number) => void,
-  ) => void;
   /** Calls back when the device is done with all that it has been given: at once if nothing is under way. */
   readonly whenIdle: (device: number, idle: () => void) => void;
 }
@@ -54,37 +43,17 @@ interface DeviceState {
   /** Moves in the queue that have not begun, and until when those that have go on. */
   unbegun: number;
   movesUntil: number;
-  /** When its first work began, when its last was over; negative before that. */
-  begun: number;
-  ended: number;
-  /** How much is under way on it, since when any is, and for how long any was before. */
-  underWay: number;
-  since: number;
-  worked: number;
   /** Seconds of moves that took nothing from a step. */
   beside: number;
 }
-
-/** Of a time on the clock: what is no later than that but for rounding has come. */
-const ROUNDING = 1e-12;
 
 export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { now } = clock;
   const states: DeviceState[] = [];
   const { begin: beginInside, ...inside } = createStepsInside();
+  const { occupy, endWork, span, occupied } = createDeviceTimes(clock);
   const stateOf = (device: number): DeviceState =>
-    (states[device] ??= {
-      queue: [],
-      headSince: 0,
-      unbegun: 0,
-      movesUntil: 0,
-      begun: -1,
-      ended: -1,
-      underWay: 0,
-      since: 0,
-      worked: 0,
-      beside: 0,
-    });
+    (states[device] ??= { queue: [], headSince: 0, unbegun: 0, movesUntil: 0, beside: 0 });
   const queued = (
     kind: DeviceWork['kind'],
     devices: readonly number[],
@@ -121,6 +90,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     });
     return course;
   };
+  const { whenCome, whenHandedOver, followExchanges } = createStepMoments(clock, courseOf);
   const start = (work: DeviceWork): void => {
     work.begun = true;
     work.start = now();
@@ -226,16 +196,6 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     if (state.unbegun > 0) tryMove(device);
     return next;
   };
-  const occupy = (device: number): void => {
-    const state = stateOf(device);
-    if (state.begun < 0) state.begun = now();
-    if (state.underWay++ === 0) state.since = now();
-  };
-  const endWork = (device: number): void => {
-    const state = stateOf(device);
-    state.ended = now();
-    if (--state.underWay === 0) state.worked = state.worked + now() - state.since;
-  };
   const over = (work: DeviceWork): void => {
     work.over = true;
     let next: DeviceWork[] | undefined;
@@ -255,28 +215,9 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       if (own === device) moved += Math.max(0, Math.min(end, now()) - Math.max(begin, from));
     stateOf(device).beside += Math.max(0, moved - Math.max(0, late[place]!));
   };
-  /** Calls back at a time that may turn out to be later while that is waited for. */
-  const whenCome = (work: DeviceWork, timeNow: () => number | undefined, come: () => void): void => {
-    const time = timeNow();
-    if (time === undefined) (work.blocked ??= []).push(() => whenCome(work, timeNow, come));
-    else if (time > now() * (1 + ROUNDING)) clock.at(time, () => whenCome(work, timeNow, come));
-    else come();
-  };
   return {
     run(devices, { inParts, begin }) {
       add(queued('step', devices, begin, inParts));
-    },
-    whenHandedOver(work, handedOver) {
-      const { runs, timeOf } = work.inParts!();
-      const last = runs.handed.length;
-      const at = (last === 0 ? 0 : runs.handed[last - 1]!) + runs.lastSubmit;
-      const timeNow = (): number | undefined => {
-        if (work.course === undefined) return timeOf(at);
-        const { run, late, least } = courseOf(work);
-        const most = latest(run === last ? least : late);
-        return most === undefined ? undefined : timeOf(at) + Math.max(0, most);
-      };
-      whenCome(work, timeNow, handedOver);
     },
     whenThrough(work, through) {
       if (work.course === undefined) {
@@ -327,41 +268,9 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       state.unbegun++;
       tryMove(device);
     },
-    span(device) {
-      const { begun, ended } = stateOf(device);
-      return begun < 0 ? undefined : { start: begun, end: ended < 0 ? begun : ended };
-    },
-    occupied(device) {
-      const { worked, underWay, since } = stateOf(device);
-      return worked + (underWay === 0 ? 0 : now() - since);
-    },
+    ...{ span, occupied, whenHandedOver, followExchanges },
     beside: (device) => stateOf(device).beside,
     ...inside,
-    followExchanges(step, which, past) {
-      const { runs, timeOf } = step.inParts!();
-      const isOver = (run: number): number | undefined => {
-        if (step.course === undefined) return timeOf(runs.ends[run]!);
-        const course = courseOf(step);
-        if (course.run > run) return now();
-        const late = latest(course.late);
-        return late === undefined ? undefined : timeOf(runs.ends[run]!) + Math.max(0, late);
-      };
-      const follow = (from: number, exchanges: number): void => {
-        let [run, count] = [from, exchanges];
-        while (run < runs.exchanged.length && !(runs.exchanged[run]! && which.has(count)))
-          if (runs.exchanged[run++]!) count++;
-        if (run === runs.exchanged.length) return;
-        whenCome(
-          step,
-          () => isOver(run),
-          () => {
-            past(count);
-            follow(run + 1, count + 1);
-          },
-        );
-      };
-      follow(0, 0);
-    },
     whenIdle(device, idle) {
       const come = (moment: DeviceWork): void => {
         over(moment);

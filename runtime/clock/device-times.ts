@@ -1,0 +1,47 @@
+/** When devices have work on the clock. */
+import type { VirtualClock } from './virtual-clock.js';
+
+export interface DeviceTimes {
+  /** Something begins on the device, and is over. More than one thing may be under way. */
+  readonly occupy: (device: number) => void;
+  readonly endWork: (device: number) => void;
+  /** From the device's first work to its last; undefined where it never had any. */
+  readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
+  /** Seconds so far in which it had work under way. */
+  readonly occupied: (device: number) => number;
+}
+
+interface DeviceTime {
+  /** When its first work began, when its last was over. */
+  readonly begun: number;
+  ended: number;
+  /** How much is under way on it, since when any is, and for how long any was before. */
+  underWay: number;
+  since: number;
+  worked: number;
+}
+
+export function createDeviceTimes({ now }: VirtualClock): DeviceTimes {
+  const times: DeviceTime[] = [];
+  return {
+    occupy(device) {
+      const time = now();
+      const own = (times[device] ??= { begun: time, ended: time, underWay: 0, since: time, worked: 0 });
+      if (own.underWay++ === 0) own.since = time;
+    },
+    endWork(device) {
+      const own = times[device]!;
+      own.ended = now();
+      if (--own.underWay === 0) own.worked = own.worked + own.ended - own.since;
+    },
+    span(device) {
+      const own = times[device];
+      return own && { start: own.begun, end: own.ended };
+    },
+    occupied(device) {
+      const own = times[device];
+      if (own === undefined) return 0;
+      return own.worked + (own.underWay === 0 ? 0 : now() - own.since);
+    },
+  };
+}
