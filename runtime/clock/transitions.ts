@@ -214,8 +214,7 @@ export function createTransitions(
       const open = (device: number, exchanges: number): void => {
         const state = own.get(device)!;
         if (state.begun !== undefined) return;
-        moving.open(device, exchanges);
-        if (moving.isOpen(device)) begin(device, state);
+        if (moving.open(device, exchanges)) begin(device, state);
       };
       const begin = (device: number, state: DeviceMoves): void => {
         if (state.begun !== undefined) return;

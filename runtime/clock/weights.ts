@@ -60,10 +60,9 @@ export interface ClockTransition {
   readonly isNear: (device: number) => boolean;
   /**
    * Old steps have done on a device what comes before so many exchanges and one more: moves what waits for nothing else.
+   * Returns whether nothing that the device writes waits for old steps any more.
    */
-  readonly open: (device: number, exchanges: number) => void;
-  /** Whether nothing that a device writes waits for old steps any more. */
-  readonly isOpen: (device: number) => boolean;
+  readonly open: (device: number, exchanges: number) => boolean;
   /** Moves all the rest. */
   readonly begin: (device: number) => BegunMoves;
 }
@@ -253,13 +252,11 @@ export function clockTransition(
       const { portions } = state.task.written;
       let end = state.opened;
       while (end < portions.length && portions[end]!.behind <= exchanges) end++;
-      if (end === state.opened) return;
-      openTo(state, end);
-      if (!state.isStaging) stage(device, state);
-    },
-    isOpen(device) {
-      const { opened, task } = bringing(device);
-      return opened === task.written.portions.length;
+      if (end > state.opened) {
+        openTo(state, end);
+        if (!state.isStaging) stage(device, state);
+      }
+      return end === portions.length;
     },
     begin(device) {
       const state = bringing(device);

@@ -25,8 +25,7 @@ function waited(): Transitions {
     prepare: () => undefined,
     isNear: () => true,
     gates: new Set(),
-    open: () => undefined,
-    isOpen: () => false,
+    open: () => false,
     begin: () => ({
       course: { arrival: () => 5, give: () => undefined, end: () => 5, delay: () => 0 },
       needs: new Map(),

@@ -30,7 +30,6 @@ function stand(waits: number, near = true): Stand {
   const devices = createClockDevices(clock);
   const told: string[] = [];
   const transitions = createTransitions(clock, devices, (): ClockTransition => {
-    const opened = new Map<number, number>();
     return {
       bytes: 0,
       gates: new Set(Array.from({ length: waits + 1 }, (_, gate) => gate)),
@@ -38,12 +37,10 @@ function stand(waits: number, near = true): Stand {
       isNear: () => near,
       open(device, exchanges) {
         if (exchanges >= 0) told.push(`${clock.now()}: ${device} past ${exchanges}`);
-        opened.set(device, exchanges);
+        return exchanges >= waits;
       },
-      isOpen: (device) => (opened.get(device) ?? -2) >= waits,
       begin(device) {
         told.push(`${clock.now()}: ${device} begins`);
-        opened.delete(device);
         const end = clock.now();
         const course = { arrival: () => end, give: () => undefined, end: () => end, delay: () => 0 };
         return { course, needs: new Map(), spans: () => [] };
