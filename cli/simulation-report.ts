@@ -74,22 +74,36 @@ export const COST_HEADINGS: Readonly<Record<CostKind, string>> = {
 };
 
 /**
- * What must be known before rates are compared: where answers were cut short there was less to do, for one plan perhaps
- * less than for another. Undefined where all answers are whole.
+ * What must be known before rates are compared: where requests were left out or answers cut short there was less to do,
+ * for one plan perhaps less than for another. Nothing where all was done.
  */
-export function describeCut({ plan, requests: { finished, cut } }: SimulationReport): string | undefined {
-  if (cut === 0) return undefined;
-  const of = `${formatCount(cut)} of ${plural(finished, 'request')}`;
-  return `plan ${plan} has no room for the whole answers of ${of}: they are cut short, and rates are not those of the workload`;
+export function describeUndone({
+  plan,
+  requests: { finished, rejected, cut },
+}: SimulationReport): readonly string[] {
+  const share = (part: number, all: number): string => `${formatCount(part)} of ${plural(all, 'request')}`;
+  return [
+    ...(rejected > 0
+      ? [
+          `plan ${plan} can never fit ${share(rejected, finished + rejected)}: they are left out, and rates are not those of the workload`,
+        ]
+      : []),
+    ...(cut > 0
+      ? [
+          `plan ${plan} has no room for the whole answers of ${share(cut, finished)}: they are cut short, and rates are not those of the workload`,
+        ]
+      : []),
+  ];
 }
 
 /**
- * One line per plan, best first, with how each compares with the best, and how many answers were cut short where any
- * were.
+ * One line per plan, best first, with how each compares with the best, and how many requests were left out and answers
+ * cut short where any were.
  */
 export function describeThroughput(reports: readonly SimulationReport[]): string {
   const ranked = [...reports].sort((a, b) => b.requestsPerSecond - a.requestsPerSecond);
   const best = ranked[0]?.requestsPerSecond ?? 0;
+  const anyRejected = ranked.some(({ requests }) => requests.rejected > 0);
   const anyCut = ranked.some(({ requests }) => requests.cut > 0);
   const rows = ranked.map((report) => [
     report.plan,
@@ -100,6 +114,7 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
     report.meanDecodeBatch.toFixed(1),
     String(report.transitions.count),
     best > 0 ? `${(report.requestsPerSecond / best).toFixed(2)}x` : '-',
+    ...(anyRejected ? [formatCount(report.requests.rejected)] : []),
     ...(anyCut ? [formatCount(report.requests.cut)] : []),
   ]);
   const heading = [
@@ -111,6 +126,7 @@ export function describeThroughput(reports: readonly SimulationReport[]): string
     'decode batch',
     'transitions',
     'of best',
+    ...(anyRejected ? ['rejected'] : []),
     ...(anyCut ? ['answers cut'] : []),
   ];
   return formatTable(

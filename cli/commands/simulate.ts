@@ -31,7 +31,7 @@ import {
   type Loaded,
 } from '../load-plan.js';
 import {
-  describeCut,
+  describeUndone,
   describeSimulation,
   describeThroughput,
   simulationReport,
@@ -257,8 +257,7 @@ function simulateOne(
     ...(timeline && { timeline }),
   });
   const report = simulationReport({ plan: plan.name, simulation });
-  const cut = describeCut(report);
-  if (cut !== undefined) err(terminal, `warning: ${cut}`);
+  for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
   if (timeline === undefined) return { report, kept: true };
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
   const brokenTrace =

@@ -109,7 +109,8 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
   const idle = devices.reduce((sum, device) => sum + device.idle, 0) / devices.length;
   return [
     predicted('requests per second', 'rate', requestsPerSecond),
-    // Rates of plans that answer with less than was asked for are not those of others.
+    // Rates of plans that do less than was asked for are not those of others.
+    predicted('requests rejected', 'count', requests.rejected),
     predicted('answers cut short', 'count', requests.cut),
     predicted('output tokens per second', 'rate', outputTokensPerSecond),
     predicted('time of the workload', 'seconds', makespan),

@@ -72,6 +72,9 @@ export function tiles(report: SimulationReport): string {
     ...(requests.cut > 0
       ? [[formatCount(requests.cut), 'of them cut short: no room for the whole answer'] as const]
       : []),
+    ...(requests.rejected > 0
+      ? [[formatCount(requests.rejected), 'rejected: they can never fit'] as const]
+      : []),
     [
       percent(mean(({ idle }) => makespan - idle)),
       `of device time in use, ${percent(mean(({ bubbles }) => bubbles))} bubbles`,
@@ -176,10 +179,11 @@ export function rankPanel(reports: readonly SimulationReport[], idOf: (plan: str
   const best = ranked[0]?.requestsPerSecond ?? 0;
   const rows = ranked.map(({ plan, requestsPerSecond, makespan, requests }): BarRow => {
     const fraction = best > 0 ? requestsPerSecond / best : 0;
+    const rejected = requests.rejected > 0 ? `, ${plural(requests.rejected, 'request')} rejected` : '';
     const cut = requests.cut > 0 ? `, ${plural(requests.cut, 'answer')} cut short` : '';
     return {
       name: `<a href="#${idOf(plan)}">${escapeText(plan)}</a>`,
-      figure: `${formatRequestRate(requestsPerSecond)} requests/s, ${formatDuration(makespan)}${cut}`,
+      figure: `${formatRequestRate(requestsPerSecond)} requests/s, ${formatDuration(makespan)}${rejected}${cut}`,
       parts: [{ name: plan, colour: '--accent', fraction, value: `${fraction.toFixed(2)}x of the best` }],
     };
   });

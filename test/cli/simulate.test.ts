@@ -109,6 +109,38 @@ plan tight from roomy { memory_use: 10% }
     expect(short.out).not.toMatch(/cut/);
   });
 
+  it('tells of requests that a plan can never fit', async () => {
+    const file = join(folder, 'narrow.plan');
+    writeFileSync(
+      file,
+      `device d { memory: 64 MB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
+topology solo { gpu[1]: d }
+model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
+plan roomy for clerk on solo {
+  stage serve: prefill + decode on gpu { mesh (tp: 1), microbatch: 16 tokens, batch: 4 requests }
+  flow requests -> serve -> results
+}
+plan narrow from roomy { memory_use: 10% }
+`,
+    );
+    const page = join(folder, 'narrow.html');
+    const lengths = lengthsFile(`${SHORT}{"prompt_tokens": 500, "output_tokens": 4}\n`);
+    const run = await runInProcess('simulate', file, '--workload', lengths, '--html', page);
+    expect(run.err).toMatch(/^warning: plan narrow can never fit 1 of 2 requests: .* rates are not/m);
+    expect(run.err).not.toContain('plan roomy can never fit');
+    expect(run.out).toMatch(/^plan .* of best +rejected$/m);
+    expect(run.out).toMatch(/^roomy .* 0$/m);
+    expect(run.out).toMatch(/^narrow .* 1$/m);
+    const html = readFileSync(page, 'utf8');
+    expect(html).toContain('1 request rejected');
+    expect(html).toContain('rejected: they can never fit');
+    const pair = ['--plan', 'roomy', '--plan', 'narrow', '--workload', lengths];
+    expect((await runInProcess('diff', file, ...pair)).out).toMatch(/^ +requests rejected +0 +1$/m);
+    expect((await runInProcess('simulate', file, '--workload', lengthsFile(SHORT))).out).not.toContain(
+      'rejected',
+    );
+  });
+
   it('has no field in its document that is not described', async () => {
     const lengths = lengthsFile('{"prompt_tokens": 100, "output_tokens": 20}\n');
     const run = await runInProcess(
