@@ -1,12 +1,20 @@
 #!/usr/bin/env node
 /** Entry point of `fulcrum`. */
 import './v8-settings.js';
+import { EXIT } from './exit-codes.js';
 import { followParent, gpuProcessTerminal, inGpuProcess, messagesDelivered } from './gpu-process.js';
 import { runProgram } from './program.js';
+import { systemReason } from '../runtime/system-reason.js';
 import { allWritten, processTerminal } from './terminal.js';
 
-// A reader that has seen enough (`fulcrum … | head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 3));
+// A reader that has seen enough (`fulcrum … | head`) is no failure, and does not make a success of one.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(`error: cannot write to standard output: ${systemReason(error)}\n`);
+  process.exit(EXIT.runtime);
+});
+// Where nobody hears what is said beside results, the work is done all the same.
+process.stderr.on('error', () => undefined);
 followParent();
 const devicesHere = inGpuProcess();
 const terminal = devicesHere ? gpuProcessTerminal() : processTerminal();
