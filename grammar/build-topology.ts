@@ -144,13 +144,27 @@ function buildPlaced(build: Build, placed: CstNode): DeviceArray | GroupDecl | P
       return { kind: 'devices', name, ...count, device, span, ...documented(build, span) };
     }
     const value = valueAfterColon(build, placed, name);
+    refuseBlock(build, block, name.text, value);
     const device = value.kind === 'path' || value.kind === 'error' ? value : notADevice(build, value);
     return { kind: 'devices', name, ...count, device, span, ...documented(build, span) };
   }
   const value = valueAfterColon(build, placed, name);
+  refuseBlock(build, block, name.text, value);
   if (value.kind === 'path')
     return { kind: 'devices', name, device: value, span, ...documented(build, span) };
   return { kind: 'property', name, value, span, ...documented(build, span) };
+}
+
+/** Says that no block can stand behind the kind or value of what is named. */
+function refuseBlock(build: Build, block: CstNode | undefined, name: string, value: Expr): void {
+  if (block === undefined || value.kind === 'error') return;
+  const { start } = spanOfNode(block);
+  build.report('FC0101', { start, end: start + 1 }, `unexpected \`{\`: \`${name}\` has a value already`, {
+    helps: [
+      'properties of devices stand in their `device`; tiers and links stand beside the devices',
+      `a group has a block and no value: \`${name}[2] { ... }\``,
+    ],
+  });
 }
 
 /** Whether a block holds anything but properties, so that it was meant as a group. */

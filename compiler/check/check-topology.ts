@@ -2,7 +2,7 @@
 import type { Expr, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { DeviceKind, Link, Overhead, PlacedDevice, Tier, Topology } from '../plan/plan.js';
-import { pathWithin } from '../plan/places.js';
+import { isPartName, pathWithin } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
 import { checkLink } from './check-link.js';
 import { plainName } from './evaluate.js';
@@ -100,7 +100,9 @@ function readMembers(members: readonly TopologyMember[], place: Place, cx: Conte
   const names = new Map<string, Name>();
   for (const member of members) {
     if (member.kind === 'devices' || member.kind === 'group' || member.kind === 'tier') {
-      const earlier = names.get(member.name.text);
+      // What is named nothing, or what cannot be a name, is reported by the parser and can stand in no path.
+      if (!isPartName(member.name.text)) b.failed = true;
+      const earlier = member.name.text === '' ? undefined : names.get(member.name.text);
       if (earlier) {
         cx.report(
           report(

@@ -11,7 +11,16 @@ export interface PathPart {
 
 const PART = /^([A-Za-z_]\w*)(?:\[(\*|\d+)(?:\.\.(\d+))?\])?$/;
 
-/** Parts of a path or pattern; `''` has none. */
+/** Whether a place can have the name. */
+export function isPartName(name: string): boolean {
+  return /^[A-Za-z_]\w*$/.test(name);
+}
+
+/**
+ * Parts of a path or pattern; `''` has none.
+ *
+ * @throws for text that is no path: names are checked where they are declared
+ */
 export function parsePath(path: string): readonly PathPart[] {
   if (path === '') return [];
   return splitParts(path).map((part) => {

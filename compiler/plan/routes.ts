@@ -144,17 +144,18 @@ function searchAmong(
   const seen = new Set([start]);
   while (frontier.length > 0) {
     const level = new Map<Place, readonly Hop[]>();
-    for (const { place, hops } of frontier)
-      for (const next of places) {
-        if (seen.has(next)) continue;
-        const hop = direct(place, next, links);
-        if (!hop) continue;
-        const reached = [...hops, hop];
-        const rival = level.get(next);
-        if (!rival || narrowest(reached) > narrowest(rival)) level.set(next, reached);
-      }
+    const reach = (next: Place, { place, hops }: (typeof frontier)[number]): void => {
+      const hop = direct(place, next, links);
+      if (!hop) return;
+      const reached = [...hops, hop];
+      const rival = level.get(next);
+      if (!rival || narrowest(reached) > narrowest(rival)) level.set(next, reached);
+    };
+    // The goal first: where it is near, the rest of the level, which may be all of a pod, does not matter.
+    for (const each of frontier) reach(goal, each);
     const done = level.get(goal);
     if (done) return toRoute(done);
+    for (const each of frontier) for (const next of places) if (!seen.has(next)) reach(next, each);
     for (const place of level.keys()) seen.add(place);
     frontier = [...level].map(([place, hops]) => ({ place, hops }));
   }

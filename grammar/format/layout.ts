@@ -78,7 +78,8 @@ function createReader(
     const comment = comments[nextComment];
     return comment !== undefined && comment.span.start < offset ? comment : undefined;
   };
-  const lineBreaks = (start: number, end: number): number => text.slice(start, end).split('\n').length - 1;
+  const lineBreaks = (start: number, end: number): number =>
+    text.slice(start, end).split(/\r\n|[\r\n]/).length - 1;
   const offsetOf = (token: IToken | undefined): number => token?.startOffset ?? Infinity;
 
   /** Comments up to an offset that stand on the line of what was read last. */

@@ -113,6 +113,9 @@ describe('formatPlan', () => {
     ],
     ['', ''],
     ['// alone', '// alone\n'],
+    // Line ends of every kind.
+    ['// a\r//b\r\rlanguage 1\r', '// a\n//b\n\nlanguage 1\n'],
+    ['// a\r\n//b\r\n\r\nlanguage 1\r\n', '// a\n//b\n\nlanguage 1\n'],
   ])('%j', (text, expected) => {
     expect(format(text)).toBe(expected);
   });

@@ -147,6 +147,12 @@ describe('a brace', () => {
       'FC0107 2 "{": `{` is never closed',
     ]);
   });
+  it.each(['gpu[2]: l4', 'gpu: l4', 'path: "x"'])('behind `%s` in a topology opens nothing', (placed) => {
+    const text = `topology t {\n${placed} { memory: 3 GB }\ntier host { capacity: 1 GB }\n}`;
+    const name = placed.split(/[[:]/)[0]!;
+    expect(problems(text)).toEqual([`FC0101 2 "{": unexpected \`{\`: \`${name}\` has a value already`]);
+    expect(parse(text, 'x').file.items).toMatchObject([{ members: [{}, { kind: 'tier' }] }]);
+  });
   it('missing in a topology keeps the tiers and links after it', () => {
     const text =
       'topology t {\n  gpu[8]: l4\n  tier host {\n    capacity: 1 GB\n  link gpu <-> host { latency: 1 us }\n}';

@@ -55,6 +55,16 @@ describe('any input', () => {
     );
   });
 
+  it.each(['node', 'gpu', 'nvme'])(
+    'is answered where `%s` of a topology has no name that can be one',
+    (name) => {
+      const [, , pod] = SOURCES;
+      for (const other of ['nöde', '用', ''])
+        expect(checkText(pod!.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), other)).plans).toEqual([]);
+      expect(checkText(pod!.replace(`tier ${name}`, 'tier')).plans.length).toBe(name === 'nvme' ? 0 : 2);
+    },
+  );
+
   it('checks a pod of 1,024 devices', () => {
     const text = SOURCES[2]!.replace('node[16]', 'node[128]').replace('node[8..15]', 'node[8..127]');
     expect(checkText(text.replace('dp: fill, pp: 2, tp: 8', 'dp: fill, pp: 3, tp: 8')).plans).toHaveLength(2);

@@ -110,6 +110,20 @@ describe('routes', () => {
     expect(hops(two, 'gpu[0]', 'host')).toEqual(['fast', 'host']);
   });
 
+  it('look at no more of a large topology than the way needs', () => {
+    const large = topologyOf('node[2] { gpu[100]: d }\nlink node <-> node { bandwidth: 1 GB/s }', 'node.gpu');
+    let asked = 0;
+    const links = large.links.map((link) => ({
+      ...link,
+      get bandwidth() {
+        asked++;
+        return link.bandwidth;
+      },
+    }));
+    expect(hops({ ...large, links }, 'node[0].gpu[0]', 'node[0].gpu[1]')).toHaveLength(2);
+    expect(asked).toBeLessThan(20 * large.devices.length);
+  });
+
   it('a device uses the tier of the nearest group around it', () => {
     expect(tierFor(pod, 'node[1]', 'host')?.path).toBe('node[1].host');
     expect(tierFor(pod, '', 'host')).toBeUndefined();
