@@ -17,7 +17,7 @@ export interface LaneBook {
 /** What is left of a lane below this is rounding. */
 const LEAST_PART = 1e-9;
 
-/** Stretches that are over are forgotten once there are so many. */
+/** Stretches that are over are forgotten once there are so many, if half of them are: then all of that costs no more than writing them. */
 const MOST_STRETCHES = 32;
 
 export function createLaneBook(): LaneBook {
@@ -26,22 +26,40 @@ export function createLaneBook(): LaneBook {
 
 /** Index of the stretch that a time lies in; -1 where nothing is booked so early. */
 function stretchAt({ times, count }: LaneBook, time: number): number {
-  let at = count - 1;
-  while (at >= 0 && times[at]! > time) at--;
-  return at;
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! <= time) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+function freeIn({ taken }: LaneBook, at: number): number {
+  const part = at < 0 ? 1 : 1 - taken[at]!;
+  return part < LEAST_PART ? 0 : part;
 }
 
 /** The part that is free at a time, 0 to 1. */
 export function freePart(book: LaneBook, time: number): number {
-  const at = stretchAt(book, time);
-  const part = at < 0 ? 1 : 1 - book.taken[at]!;
-  return part < LEAST_PART ? 0 : part;
+  return freeIn(book, stretchAt(book, time));
 }
 
 /** Until when that stays the same. */
 export function freeUntil(book: LaneBook, time: number): number {
   const next = stretchAt(book, time) + 1;
   return next < book.count ? book.times[next]! : Infinity;
+}
+
+/** From when on, no earlier than some time, something of it is free. */
+export function freeFrom(book: LaneBook, time: number): number {
+  if (book.freeAfter <= time) return time;
+  let at = stretchAt(book, time);
+  if (freeIn(book, at) > 0) return time;
+  // Behind the last stretch all is free.
+  while (freeIn(book, at) === 0) at++;
+  return book.times[at]!;
 }
 
 /**
@@ -61,9 +79,14 @@ export function take(book: LaneBook, from: number, to: number, part: number, now
     book.freeAfter = to;
     return;
   }
-  if (book.count > MOST_STRETCHES) forget(book, now);
+  if (book.count > MOST_STRETCHES && times[book.count >> 1]! <= now) forget(book, now);
   if (from >= last) {
     const given = Math.min(1, part);
+    // What follows right behind with as much of the lane goes on with its stretch.
+    if (from === last && taken[book.count - 2] === given) {
+      times[book.count - 1] = book.freeAfter = to;
+      return;
+    }
     if (from === last) taken[book.count - 1] = given;
     else append(book, from, given);
     append(book, to, 0);
@@ -96,7 +119,8 @@ function insert(book: LaneBook, at: number, time: number, part: number): void {
 }
 
 function forget(book: LaneBook, now: number): void {
-  const past = Math.max(0, stretchAt(book, now));
+  let past = 0;
+  while (past + 1 < book.count && book.times[past + 1]! <= now) past++;
   book.times.copyWithin(0, past, book.count);
   book.taken.copyWithin(0, past, book.count);
   book.count -= past;

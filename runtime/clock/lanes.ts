@@ -5,7 +5,7 @@
  * together, over two lanes as the longer one, and no lane carries more than its bandwidth.
  */
 import type { Lane, Road, Roads } from '../../compiler/reshard/roads.js';
-import { createLaneBook, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
+import { createLaneBook, freeFrom, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
 export interface LaneUse {
   readonly link: string;
@@ -184,11 +184,4 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
           : [{ link, place, direction, bytes: each.carried, busy: each.occupied }];
       }),
   };
-}
-
-/** From when on something of a lane is free. */
-function freeFrom(book: LaneBook, ready: number): number {
-  let at = ready;
-  while (book.freeAfter > at && freePart(book, at) === 0) at = freeUntil(book, at);
-  return at;
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Topology } from '../../../compiler/plan/plan.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
-import { createLaneBook, freePart, freeUntil, take } from '../../../runtime/clock/lane-book.js';
+import { createLaneBook, freeFrom, freePart, freeUntil, take } from '../../../runtime/clock/lane-book.js';
 import { createLanes, type Lanes, type LinkedWork } from '../../../runtime/clock/lanes.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 
@@ -149,23 +149,47 @@ describe('lanes', () => {
     );
   });
 
-  it('books stretches that add up', () => {
-    const stretch = fc.record({ from: fc.nat({ max: 20 }), length: fc.integer({ min: 1, max: 10 }) });
+  it('books stretches that add up, and forgets none before it is over', () => {
+    const stretch = fc.record({
+      after: fc.nat({ max: 2 }),
+      later: fc.nat({ max: 20 }),
+      length: fc.integer({ min: 1, max: 10 }),
+      all: fc.boolean(),
+    });
     fc.assert(
-      fc.property(fc.array(stretch, { maxLength: 20 }), (all) => {
+      fc.property(fc.array(stretch, { maxLength: 150 }), (asked) => {
         const book = createLaneBook();
-        const expected = new Array<number>(40).fill(0);
-        for (const { from, length } of all)
+        const seconds = Array.from({ length: 400 }, () => 0);
+        const isLeft = (second: number): boolean => 1 - seconds[second]! >= 1e-9;
+        let now = 0;
+        for (const { after, later, length, all } of asked) {
+          now += after;
+          const from = now + later;
           for (let at = from; at < from + length;) {
             const to = Math.min(freeUntil(book, at), from + length);
-            take(book, at, to, freePart(book, at) / 2, 0);
-            for (let second = at; second < to; second++) expected[second]! += (1 - expected[second]!) / 2;
+            const part = all ? freePart(book, at) : freePart(book, at) / 2;
+            take(book, at, to, part, now);
+            for (let second = at; second < to; second++)
+              seconds[second] = all ? 1 : seconds[second]! + (1 - seconds[second]!) / 2;
             at = to;
           }
-        expected.forEach((taken, second) =>
-          expect(freePart(book, second + 0.5)).toBeCloseTo(1 - taken < 1e-9 ? 0 : 1 - taken, 12),
-        );
+          let free = now;
+          while (!isLeft(free)) free++;
+          expect(freeFrom(book, now)).toBe(free);
+        }
+        seconds.slice(now).forEach((taken, later) => {
+          const second = now + later;
+          expect(freePart(book, second + 0.5)).toBeCloseTo(isLeft(second) ? 1 - taken : 0, 12);
+        });
       }),
     );
+  });
+
+  it('keeps what follows on itself as one stretch', () => {
+    const book = createLaneBook();
+    for (let second = 0; second < 100; second++) take(book, second, second + 1, 1, 0);
+    expect(book.count).toBe(2);
+    take(book, 100, 101, 0.5, 0);
+    expect([freeFrom(book, 0), freePart(book, 100), freeUntil(book, 100)]).toEqual([100, 0.5, 101]);
   });
 });
