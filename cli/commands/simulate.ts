@@ -181,7 +181,7 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const run = options.against === undefined ? undefined : readRun(options.against);
   if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime, terminal);
-  const plans = plansToRun(checked.plans, options.plan ?? run?.plan ?? 'all', file);
+  const plans = plansToRun(checked.plans, options.plan ?? run?.plan, file);
   if (typeof plans === 'string') return failed(plans, EXIT.usage, terminal);
   const single = ['trace', 'against'].find((name) => name in options);
   if (single !== undefined && plans.length > 1) {
@@ -193,9 +193,13 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
   return loaded.kind === 'failed' ? loaded : { kind: 'loaded', checked, compiled: loaded.compiled, run };
 }
 
-/** The plans to run, or why there are none. */
-function plansToRun(plans: readonly Plan[], name: string, file: string): readonly Plan[] | string {
-  if (name === 'all') return plans.length > 0 ? plans : `error: ${file} has no plan`;
+/** The plans to run, all unless one is named, or why there are none. */
+function plansToRun(
+  plans: readonly Plan[],
+  name: string | undefined,
+  file: string,
+): readonly Plan[] | string {
+  if (name === undefined) return plans.length > 0 ? plans : `error: ${file} has no plan`;
   const chosen = choosePlan(plans, name, file);
   return chosen.kind === 'plan' ? [chosen.plan] : chosen.message;
 }

@@ -325,6 +325,17 @@ plan both for m on workstation {
     expect(run.err).toContain(message);
   });
 
+  it('takes `all` for the name of a plan', async () => {
+    const file = join(folder, 'all.plan');
+    const text = readFileSync('plans/clerk.plan', 'utf8').replace('./models', resolve('plans/models'));
+    writeFileSync(file, text.replace('plan single ', 'plan all '));
+    const args = ['--plan', 'all', '--workload', lengthsFile(SHORT)];
+    expect((await runInProcess('simulate', file, ...args)).out.match(/^plan \w+$/gm)).toEqual(['plan all']);
+    expect((await runInProcess('simulate', 'plans/clerk.plan', ...args)).err).toContain(
+      'no plan called `all`',
+    );
+  });
+
   it('runs workloads that the file imports', async () => {
     const loads = join(folder, 'loads.plan');
     const file = join(folder, 'imports.plan');
