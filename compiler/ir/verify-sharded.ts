@@ -114,6 +114,7 @@ function verifyShardings(block: ShardedBlock, stage: ShardedStage): string[] {
       if (typeof expected === 'string') problems.push(`${op.id}: ${expected}`);
       else if (!sameSharding(expected, output.sharding))
         problems.push(`${op.id}: its output is not what ${op.kind} gives`);
+      if (op.axis !== 'tp') problems.push(`${op.id}: ranks along ${op.axis} do not take this step together`);
       if (op.reason === '') problems.push(`${op.id}: inserted without a reason`);
     } else problems.push(...verifyEdge(op, operands as ShardedValue[], output));
   }

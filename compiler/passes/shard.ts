@@ -14,6 +14,7 @@ import type {
   ShardedBlock,
   ShardedGraph,
   ShardedStage,
+  Sharding,
 } from '../ir/sharded.js';
 import type { LayerSharding, Plan, Stage, TpDim } from '../plan/plan.js';
 import { routesOf, type Routes } from '../plan/routes.js';
@@ -139,19 +140,26 @@ function blockLayout(stage: Stage, layer: number, findLayout: FindLayout): Block
 type FindLayout = BlockLayout['findLayout'];
 
 /**
- * Ways between layouts of a stage's values, for the rows of a full step; searched once for each kind of value. Ranks
- * along `pp` are at other layers meanwhile and take no part.
+ * Ways between layouts of a stage's values, for the rows of a full step; searched once for each kind of value. Only ranks
+ * along `tp` take part: those along `pp` are at other layers meanwhile, and replicas at steps of their own.
  */
 export function layoutFinder({ topology }: Plan, stage: Stage, routes: Routes): FindLayout {
-  const { microbatchTokens, batchRequests } = stage;
+  const { mesh, microbatchTokens, batchRequests } = stage;
   const linked = linkedMesh(topology, stage, routes);
-  const planner = layoutPlanner({ ...linked, mesh: { ...linked.mesh, pp: 1 } });
-  const rows = (dim: DimName): number => (dim === 'samples' ? batchRequests : microbatchTokens);
+  const planner = layoutPlanner({ ...linked, mesh: { ...mesh, dp: 1, pp: 1 } });
+  const samples = Math.ceil(batchRequests / mesh.dp);
+  const rows = (dim: DimName): number => (dim === 'samples' ? samples : microbatchTokens);
   return ({ type, sharding }, target) => {
     const dims = type.dims.map(({ name, size }) => ({ name, size: size ?? rows(name) }));
     const elementBytes = type.dtype === 'u32' ? 4 : bytesPerElement(type.dtype);
-    return planner.path({ dims, elementBytes }, sharding, target)?.moves;
+    return planner.path({ dims, elementBytes }, inReplica(sharding), inReplica(target))?.moves;
   };
+}
+
+/** How a value lies among the ranks of one replica, which has some of the rows to itself. */
+function inReplica({ dims, partial }: Sharding): Sharding {
+  const others = Object.entries(dims).map(([dim, axes]) => [dim, axes.filter((axis) => axis !== 'dp')]);
+  return { dims: Object.fromEntries(others) as Sharding['dims'], partial };
 }
 
 /** What each pipeline stage holds: its run of layers, the first also the embedding, the last also the head. */

@@ -142,6 +142,13 @@ describe('verifySharded', () => {
       'layer: gate uses an axis twice',
     ],
     [
+      'a sum over replicas',
+      withShardedLayer((block) => ({
+        ops: block.ops.map((op) => ('axis' in op && op.id === 'o_reduced' ? { ...op, axis: 'dp' } : op)),
+      })),
+      'layer: o_reduced: ranks along dp do not take this step together',
+    ],
+    [
       'a dropped op',
       withShardedLayer((block) => ({ ops: block.ops.filter((op) => op.id !== 'mlp_norm') })),
       'layer: its ops are not those of the logical block',

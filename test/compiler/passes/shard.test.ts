@@ -56,6 +56,27 @@ describe('what is inserted', () => {
     expect(inserted(graph.stages[0]!)).toEqual(expected);
   });
 
+  it('no exchange among replicas, however fast the links between them', () => {
+    const stages = [{ name: 'serve', mesh: { dp: 4, tp: 4 }, microbatchTokens: 1, batchRequests: 2 }];
+    const plan = makePlan({ shape: { hidden: 2048 }, stages });
+    const devices = plan.topology.devices.map((device, i) => {
+      const group = `node[${i >> 2}]`;
+      return { ...device, group, path: `${group}.gpu[${i % 4}]` };
+    });
+    const link = { ...plan.topology.links[0]!, latency: 0 };
+    const links = [
+      { ...link, scope: 'node[*]' },
+      { ...link, from: 'node', to: 'node', bandwidth: 40 * link.bandwidth },
+    ];
+    const nodes = { ...plan, topology: { ...plan.topology, devices, links } };
+    const { graph } = shardPlan(buildLogical(plan.model), nodes);
+    expect(inserted(graph.stages[0]!)).toEqual([
+      'all_reduce<tp>(embed)',
+      'all_reduce<tp>(o)',
+      'all_reduce<tp>(down)',
+    ]);
+  });
+
   it('points at the mesh, or at the override that caused it', () => {
     const { graph } = shard({
       stages: [
