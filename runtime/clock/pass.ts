@@ -165,6 +165,21 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     takeTurn(state);
     left();
   };
+  /** By time, steps that the host will be done with then. It is before it asks for more, as on devices. */
+  const leaving = new Map<number, (() => void)[]>();
+  const leaveAt = (time: number, left: () => void): void => {
+    const others = leaving.get(time);
+    if (others !== undefined) {
+      others.push(left);
+      return;
+    }
+    const all = [left];
+    leaving.set(time, all);
+    clock.behind(time, () => {
+      leaving.delete(time);
+      for (const each of all) each();
+    });
+  };
   const takeTurn = ({ members, joint, turns }: GroupState): void => {
     if (turns.length === 0) return;
     const { ahead, handOver } = turns[0]!;
@@ -191,8 +206,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
               devices.whenHandedOver(occupied, () => leave(state, left));
           },
         });
-        if (!inParts && nothingToRead)
-          clock.behind(clock.now() + workOn(pass).submits, () => leave(state, left));
+        if (!inParts && nothingToRead) leaveAt(clock.now() + workOn(pass).submits, () => leave(state, left));
       };
       turns.push({ ahead, handOver });
       if (turns.length === 1) takeTurn(state);

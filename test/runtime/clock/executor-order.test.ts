@@ -235,6 +235,22 @@ it.each<[string, readonly number[], PlanOptions]>([
     { shape: SHAPE, stages: [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 48 }] },
   ],
   [
+    'one stage of three replicas, of which prompts in parts are handed over at one moment',
+    LONG,
+    { shape: SHAPE, stages: [{ name: 'serve', mesh: { dp: 3 }, microbatchTokens: 32 }] },
+  ],
+  [
+    'replicas that hand prompts over to one device',
+    LONG,
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { dp: 3 }, microbatchTokens: 64 },
+        { name: 'decode', mesh: {}, devices: [3], batchRequests: 4 },
+      ],
+    },
+  ],
+  [
     'one stage of two pipelines of tp ranks',
     LONG,
     { shape: SHAPE, stages: [{ name: 'serve', mesh: { dp: 2, pp: 2, tp: 2 }, microbatchTokens: 48 }] },
