@@ -7,31 +7,30 @@
  * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
  * many are under way as may be, the next candidates are compiled.
  *
- * A candidate goes through more and more that costs more and more, until something shows that it cannot win:
- *
- *     rough bound -> bound -> compiled, with the bound of its exact room for KV -> simulated, with bounds of what is left
- *
- * Of those that are compiled moves of weights are lowered for those alone that are simulated.
+ * A candidate is looked at closer and closer (`closer-look.ts`) until something shows that it cannot win, at last by a
+ * simulation, with bounds of what is left. Of those that are compiled moves of weights are lowered for those alone that are
+ * simulated.
  */
-import { createPlanCompiler, type CompiledCandidate, type PlanCompiler } from '../../compiler/compile.js';
+import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
-import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
-import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
+import { createBoundContext } from '../../compiler/planner/bounded-stage.js';
+import type { Candidate } from '../../compiler/planner/candidates.js';
 import { kvView } from '../../compiler/model/kv-window.js';
 import { demandOf } from '../../compiler/planner/demand.js';
-import {
-  leastFigures,
-  createRoughBound,
-  type BoundFigures,
-  type RoughBound,
-} from '../../compiler/planner/rough-bound.js';
-import { numbered } from '../../compiler/numbered.js';
+import { createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { inOrderOf } from './candidate-order.js';
+import {
+  boundsByStages,
+  isCompiled,
+  lookCloser,
+  type Bounded,
+  type Compiled,
+  type Look,
+} from './closer-look.js';
 import {
   isLate,
   ratherShort,
@@ -121,26 +120,6 @@ export type SearchPart =
     }
   /** Can do nothing before a trial that was begun has ended. */
   | { readonly kind: 'await'; readonly found: TuneResult };
-
-/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
-interface Bounded extends BoundFigures {
-  readonly candidate: Candidate;
-  /** Its place among the candidates: of equals the first goes first. */
-  readonly index: number;
-  /** What its estimate is: no more than `least` at first, which is no longer. */
-  readonly estimated?: 'roughly' | 'closely';
-  /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
-  readonly compiled?: { readonly plan: Plan } & Pick<CompiledCandidate, 'pools' | 'runtime'>;
-}
-
-interface Compiled extends Bounded {
-  readonly bound: PlanBound;
-  readonly compiled: NonNullable<Bounded['compiled']>;
-}
-
-function isCompiled(each: Bounded): each is Compiled {
-  return each.compiled !== undefined;
-}
 
 const AT_BEST = { betweenTokens: 0 };
 
@@ -337,32 +316,13 @@ function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean
   };
 }
 
-/** Bounds of compiled plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
-interface ExactBounds {
-  readonly get: (candidate: Candidate) => PlanBound | undefined;
-  readonly set: (candidate: Candidate, bound: PlanBound) => void;
-}
-
-function boundsByStages(): ExactBounds {
-  const idOf = numbered<unknown>();
-  const known = new Map<string, PlanBound>();
-  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
-  return {
-    get: (candidate) => known.get(key(candidate)),
-    set: (candidate, bound) => void known.set(key(candidate), bound),
-  };
-}
-
 /** What of a trial goes into the ranking. */
 function carriedThrough({ trial: { candidate, plan }, outcome }: EndedTrial): readonly Tuned[] {
   return typeof outcome === 'string' ? [] : [{ candidate, plan, simulation: outcome }];
 }
 
-interface Search extends TrialSetting {
+interface Search extends TrialSetting, Look {
   readonly keep: number;
-  readonly context: BoundContext;
-  readonly compile: PlanCompiler;
-  readonly exactBounds: ExactBounds;
 }
 
 /** Lengths as every plan runs them: a sequence ends with the context. */
@@ -376,33 +336,6 @@ function workload(
     outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
   }));
   return { requests: cut, demand: demandOf(cut, kvView(shape, kv.pageTokens)) };
-}
-
-/** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
-function lookCloser(each: Bounded, search: Search): Bounded | undefined {
-  const { context, exactBounds } = search;
-  const exact = exactBounds.get(each.candidate);
-  const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
-  if (bound === undefined || bound !== each.bound) return withBound(each, bound, search);
-  if (search.byEstimate && each.estimated !== 'closely') return closely(each, bound, search);
-  const plan = candidatePlan(each.candidate);
-  const compiled = search.compile(plan);
-  const { pools, runtime } = compiled;
-  if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
-  const ofCompiled = exact ?? bound.compiled(compiled);
-  exactBounds.set(each.candidate, ofCompiled);
-  const found = withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, search);
-  return found && search.byEstimate ? closely(found, ofCompiled, search) : found;
-}
-
-function closely(each: Bounded, bound: PlanBound, { demand }: Search): Bounded {
-  return { ...each, estimate: bound.closely(demand), estimated: 'closely' };
-}
-
-function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Search): Bounded | undefined {
-  return bound?.fits(demand)
-    ? { ...each, bound, ...leastFigures(bound, demand), estimated: undefined }
-    : undefined;
 }
 
 /** What plans are ranked by, the least first. */

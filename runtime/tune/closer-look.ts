@@ -1,0 +1,84 @@
+/**
+ * How much is known of a candidate. A closer look costs more, so each is taken where what is known does not show yet that it
+ * cannot win:
+ *
+ *     rough bound -> bound -> estimated closely, where estimates decide -> compiled, with the bound of its exact room for KV
+ */
+import type { CompiledCandidate, PlanCompiler } from '../../compiler/compile.js';
+import { numbered } from '../../compiler/numbered.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
+import type { BoundContext } from '../../compiler/planner/bounded-stage.js';
+import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
+import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
+import type { TrialSetting } from './trial.js';
+
+/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
+export interface Bounded extends BoundFigures {
+  readonly candidate: Candidate;
+  /** Its place among the candidates: of equals the first goes first. */
+  readonly index: number;
+  /** What its estimate is: no more than `least` at first, which is no longer. */
+  readonly estimated?: 'roughly' | 'closely';
+  /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
+  readonly compiled?: { readonly plan: Plan } & Pick<CompiledCandidate, 'pools' | 'runtime'>;
+}
+
+export interface Compiled extends Bounded {
+  readonly bound: PlanBound;
+  readonly compiled: NonNullable<Bounded['compiled']>;
+}
+
+export function isCompiled(each: Bounded): each is Compiled {
+  return each.compiled !== undefined;
+}
+
+/** What candidates are looked at with. */
+export interface Look extends Pick<TrialSetting, 'byEstimate' | 'demand'> {
+  readonly context: BoundContext;
+  readonly compile: PlanCompiler;
+  readonly exactBounds: ExactBounds;
+}
+
+/** Bounds of compiled plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
+export interface ExactBounds {
+  readonly get: (candidate: Candidate) => PlanBound | undefined;
+  readonly set: (candidate: Candidate, bound: PlanBound) => void;
+}
+
+export function boundsByStages(): ExactBounds {
+  const idOf = numbered<unknown>();
+  const known = new Map<string, PlanBound>();
+  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
+  return {
+    get: (candidate) => known.get(key(candidate)),
+    set: (candidate, bound) => void known.set(key(candidate), bound),
+  };
+}
+
+/** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
+export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
+  const { context, exactBounds } = look;
+  const exact = exactBounds.get(each.candidate);
+  const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
+  if (bound === undefined || bound !== each.bound) return withBound(each, bound, look);
+  if (look.byEstimate && each.estimated !== 'closely') return closely(each, bound, look);
+  const plan = candidatePlan(each.candidate);
+  const compiled = look.compile(plan);
+  const { pools, runtime } = compiled;
+  if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const ofCompiled = exact ?? bound.compiled(compiled);
+  exactBounds.set(each.candidate, ofCompiled);
+  const found = withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, look);
+  return found && look.byEstimate ? closely(found, ofCompiled, look) : found;
+}
+
+function closely(each: Bounded, bound: PlanBound, { demand }: Look): Bounded {
+  return { ...each, estimate: bound.closely(demand), estimated: 'closely' };
+}
+
+function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Look): Bounded | undefined {
+  return bound?.fits(demand)
+    ? { ...each, bound, ...leastFigures(bound, demand), estimated: undefined }
+    : undefined;
+}
