@@ -41,6 +41,13 @@ interface TunedPlanReport {
   readonly wanted: boolean;
 }
 
+/** The plan whose model, devices and tiers were searched for, as it is. */
+export interface OwnPlan {
+  readonly plan: string;
+  readonly requestsPerSecond: number;
+  readonly betweenTokens: number;
+}
+
 /** What was looked for, and whether all of it was looked at. */
 export interface Searched {
   readonly goal: Goal;
@@ -54,6 +61,8 @@ export interface Searched {
   readonly interrupted: boolean;
   /** Where no plan fits: requests that none of them has room for, as far as that is known. */
   readonly unheld?: Unheld;
+  /** Where its layout is none of those tried and it is better than all of them. */
+  readonly own?: OwnPlan;
 }
 
 export interface TunedReport {
@@ -111,7 +120,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
  */
 export function describeTuned(result: TuneResult, searched: Searched, most: number): string {
   const { plans, counts } = tunedReport(result, searched);
-  const rest = describeSearch(searched, counts);
+  const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts)];
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
   const shown = plans.slice(0, most);
@@ -162,6 +171,20 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
     note,
     ...rest,
   ].join('\n');
+}
+
+/** A line that says what would be lost with what was found. */
+function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): readonly string[] {
+  if (own === undefined) return [];
+  const { plan, requestsPerSecond, betweenTokens } = own;
+  const figures = [
+    `${formatRequestRate(requestsPerSecond)} requests/s`,
+    ...(best === undefined
+      ? []
+      : [`${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x of the best`]),
+    `${(betweenTokens * 1000).toFixed(1)} ms between tokens`,
+  ].join(', ');
+  return [`plan ${plan} as it is, laid out as none of those tried, is better: ${figures}`];
 }
 
 /** Whether every candidate is sure not to fit. */

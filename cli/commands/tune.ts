@@ -11,8 +11,10 @@ import {
 import { unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { UNITS } from '../../compiler/check/units.js';
+import { compileChecked } from '../../compiler/check-and-compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
+import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import { SIZES, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
@@ -29,9 +31,10 @@ import {
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { formatCount, formatRequestRate, plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { loadUncompiled, type CheckedFile } from '../load-plan.js';
+import { isError, loadUncompiled, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
-import { describeTuned, noneFits, tunedReport } from '../tune-report.js';
+import { simulationReport } from '../simulation-report.js';
+import { describeTuned, noneFits, tunedReport, type OwnPlan } from '../tune-report.js';
 import { err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
@@ -167,9 +170,11 @@ async function tuneFile(
     terminal,
   );
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
+  const own = interrupted ? undefined : ownPlan(plan, checked, requests.requests, goal, result);
   const searched = {
     ...{ goal, top: options.top, sizes, walked, strategies, interrupted },
     ...(unheld && { unheld }),
+    ...(own && { own }),
   };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
@@ -221,6 +226,23 @@ function noteOf({ ranked: [best], counts }: TuneResult): string {
   const { requests, makespan } = best.simulation;
   const tried = counts.simulated + counts.givenUp;
   return `${formatCount(tried)} simulated, best ${formatRequestRate(requests.finished / makespan)} requests/s`;
+}
+
+/** The plan itself, where the search did not try it and it is better than all that was found. */
+function ownPlan(
+  plan: Plan,
+  checked: CheckedFile,
+  requests: readonly SimulatedRequest[],
+  goal: Goal,
+  { ranked: [best] }: TuneResult,
+): OwnPlan | undefined {
+  if (goal.kind === 'front' || isTried(plan)) return undefined;
+  const { compiled, diagnostics } = compileChecked(checked, checked.path, { plans: [plan] });
+  if (diagnostics.some(isError)) return undefined;
+  const own = betterAsItIs(plan, compiled[0]!.result, requests, goal, best?.simulation);
+  if (own === undefined) return undefined;
+  const { requestsPerSecond } = simulationReport({ plan: plan.name, simulation: own });
+  return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };
 }
 
 /** Lines of the table: those simulated beside the best are worth a look. */

@@ -130,7 +130,14 @@ function outcomeOf(
 ): TrialOutcome {
   if (simulation === undefined || simulation.makespan >= within) return 'givenUp';
   if (goal.kind === 'latency' && simulation.makespan > by) return 'givenUp';
+  return answersAll(simulation, requests) ? simulation : 'unfit';
+}
+
+/** Whether every request was answered, and as long as it was to be. */
+export function answersAll(
+  { requests: { rejected }, tokens }: Simulation,
+  requests: readonly SimulatedRequest[],
+): boolean {
   const wanted = requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
-  const all = simulation.requests.rejected === 0 && simulation.tokens.output === wanted;
-  return all ? simulation : 'unfit';
+  return rejected === 0 && tokens.output === wanted;
 }

@@ -150,6 +150,39 @@ describe('tune', () => {
     expect(simulated.status).toBe(0);
   });
 
+  it('says where a plan that it does not try is better as it is', async () => {
+    const text = `import { l4 } from "std/devices"
+topology machine {
+  gpu[2]: l4
+  tier host { capacity: 64 GiB }
+  link gpu <-> gpu { bandwidth: 400 GB/s, latency: 1 us }
+  link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
+}
+model one {
+  family: llama
+  layers: 4, hidden: 1024, heads: 8, kv_heads: 1, ffn: 4096, vocab: 1000, context: 512
+  weights: f32
+}
+workload short { requests: 4, prompt: 20 tokens, output: 100 tokens }
+plan odd for one on machine {
+  stage serve: prefill + decode on gpu { mesh (tp: 2), replicate kv_heads by 2, batch: 16 requests }
+}
+plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), replicate kv_heads by 1 } }
+`;
+    const file = join(folder, 'odd.plan');
+    writeFileSync(file, text);
+    const tuned = (...args: readonly string[]) => runInProcess('tune', file, ...args);
+    const said =
+      /^plan odd as it is, laid out as none of those tried, is better: .* requests\/s, 1\.\d\dx of the best/m;
+    expect((await tuned('--plan', 'odd')).out).toMatch(said);
+    const { searched, plans } = JSON.parse((await tuned('--plan', 'odd', '--json')).out) as Document & {
+      readonly searched: { readonly own?: { readonly plan: string; readonly requestsPerSecond: number } };
+    };
+    expect(searched.own?.plan).toBe('odd');
+    expect(searched.own!.requestsPerSecond).toBeGreaterThan(plans[0]!.requestsPerSecond);
+    expect((await tuned('--plan', 'usual')).out).not.toContain('as it is');
+  });
+
   it('says why it finds nothing', async () => {
     const lengths = join(folder, 'lengths.jsonl');
     const request = (prompt: number): string => JSON.stringify({ prompt_tokens: prompt, output_tokens: 8 });

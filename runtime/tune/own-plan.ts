@@ -1,0 +1,67 @@
+/** The plan that a search began from beside what it found: the search has ways of its own to lay a model out. */
+import { defaultRules, showCondition } from '../../compiler/check/plan/flow.js';
+import { TP_DIMS } from '../../compiler/check/plan/sharding.js';
+import type { CompileResult } from '../../compiler/compile.js';
+import type { FlowRule, Plan, Stage } from '../../compiler/plan/plan.js';
+import { findCandidates } from '../../compiler/planner/candidates.js';
+import { simulate } from '../clock/simulate.js';
+import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import { answersAll, type Goal } from './trial.js';
+
+/** Whether a search tries the stages and rules of the plan, sizes aside: what it holds against others is then their sizes alone. */
+export function isTried(plan: Plan): boolean {
+  const { stages } = plan;
+  if (!hasUsualRules(plan) || !stages.every(isUsual)) return false;
+  return findCandidates(plan).some(
+    (candidate) =>
+      candidate.stages.length === stages.length &&
+      candidate.stages.every((stage, place) => isLaidOutAs(stage, stages[place]!)),
+  );
+}
+
+/** Its rules are those that it would have without any of its own. */
+function hasUsualRules({ stages, flow, kv }: Plan): boolean {
+  const shown = (rules: readonly FlowRule[]): string =>
+    rules
+      .map(({ to, when }) => `${to} ${showCondition(when)}`)
+      .sort()
+      .join();
+  return shown(flow.rules) === shown(defaultRules(flow.stages, [], { stages, kv }));
+}
+
+/** Nothing is said of it but its mesh. */
+function isUsual({ sharding: { onTp, kvReplicas }, overrides, mesh }: Stage): boolean {
+  return (mesh.tp === 1 || onTp.length === TP_DIMS.length) && kvReplicas === 1 && overrides.length === 0;
+}
+
+function isLaidOutAs(a: Stage, b: Stage): boolean {
+  return (
+    a.mesh.dp === b.mesh.dp &&
+    a.mesh.pp === b.mesh.pp &&
+    a.mesh.tp === b.mesh.tp &&
+    a.phases.join() === b.phases.join() &&
+    a.layerSplit.join() === b.layerSplit.join() &&
+    a.devices.join() === b.devices.join()
+  );
+}
+
+/**
+ * Simulates a plan that a search does not try; undefined where it does not answer all requests, or is no better than the
+ * best that was found.
+ *
+ * @param best absent where none was found
+ */
+export function betterAsItIs(
+  plan: Plan,
+  { runtime }: Pick<CompileResult, 'runtime'>,
+  requests: readonly SimulatedRequest[],
+  goal: Exclude<Goal, { kind: 'front' }>,
+  best: Simulation | undefined,
+): Simulation | undefined {
+  const own = simulate(runtime, plan, requests);
+  if (!answersAll(own, requests)) return undefined;
+  if (goal.kind === 'latency' && own.requests.finished / own.makespan < goal.floor) return undefined;
+  const figure = ({ makespan, latency }: Simulation): number =>
+    goal.kind === 'latency' ? latency.betweenTokens : makespan;
+  return best === undefined || figure(own) < figure(best) ? own : undefined;
+}
