@@ -5,18 +5,8 @@
  * only the operand after it. Every hole becomes an `error` expression with one problem.
  */
 import type { CstNode, IToken } from 'chevrotain';
-import {
-  after,
-  nameOf,
-  node,
-  nodes,
-  onlyNode,
-  separatedItems,
-  signsWithout,
-  spanOfNode,
-  token,
-  tokens,
-} from './cst.js';
+import { after, nameOf, node, nodes, onlyNode, signsWithout, spanOfNode, token, tokens } from './cst.js';
+import { closed, commas } from './build-brackets.js';
 import type { Build } from './build-context.js';
 import { spanOf } from './lex.js';
 import type {
@@ -288,19 +278,23 @@ function buildSegment(build: Build, segment: CstNode): PathSegment {
 
 /** An `index` node: `[i]` or `[first..last]`. */
 export function buildIndex(build: Build, index: CstNode): NonNullable<PathSegment['index']> {
-  closed(build, index, 'LSquare', 'RSquare', ']');
+  const helps = ['an index is one number or a range such as `0..3`; without one, all are meant'];
+  closed(build, index, 'LSquare', 'RSquare', ']', helps);
   const span = spanOfNode(index);
   const open = after(spanOf(token(index, 'LSquare')!));
+  // Where something else stands there, that is the one thing to say.
+  const isStrange = node(index, 'stray') !== undefined;
+  if (isStrange && node(index, 'first') === undefined) return { first: { kind: 'error', span: open }, span };
   const first = expressionOrHole(build, node(index, 'first'), open, 'an index');
   const range = token(index, 'Range');
-  if (range === undefined) return { first, span };
+  if (range === undefined || (isStrange && node(index, 'last') === undefined)) return { first, span };
   const last = expressionOrHole(build, node(index, 'last'), after(spanOf(range)), 'the last index');
   return { first, last, span };
 }
 
 /** A `list` node. */
 export function buildList(build: Build, list: CstNode): ListExpr {
-  closed(build, list, 'LSquare', 'RSquare', ']');
+  closed(build, list, 'LSquare', 'RSquare', ']', ['a list names all its values: `[1, 2, 4]`']);
   commas(build, list);
   const items = nodes(list, 'item').map((item) => buildValue(build, item));
   return { kind: 'list', items, span: spanOfNode(list) };
@@ -373,26 +367,4 @@ export function checkColon(build: Build, entry: CstNode, name: Name): boolean {
   const equals = token(colon, 'Equals');
   if (equals !== undefined) build.report('FC0105', spanOf(equals), `${message}, found \`=\``, { expected });
   return true;
-}
-
-/** Reports a bracket that is opened and never closed, where it is opened. */
-export function closed(build: Build, parent: CstNode, opener: string, closer: string, sign: string): void {
-  const open = token(parent, opener);
-  if (open === undefined || token(parent, closer) !== undefined) return;
-  build.report('FC0107', spanOf(open), `\`${open.image}\` is never closed`, {
-    helps: [`close it with \`${sign}\``],
-    expected: [sign],
-  });
-}
-
-/** Reports two items of a bracketed list with nothing between them. */
-export function commas(build: Build, list: CstNode): void {
-  const separated = separatedItems(list);
-  let end: number | undefined;
-  for (const item of nodes(list, 'item')) {
-    if (end !== undefined && !separated.has(item)) {
-      build.report('FC0106', { start: end, end }, 'expected `,` here', { expected: [','] });
-    }
-    end = spanOfNode(item).end;
-  }
 }

@@ -7,7 +7,8 @@
  */
 import type { CstNode, IToken } from 'chevrotain';
 import type { Build } from './build-context.js';
-import { closed, valueAfterColon } from './build-expression.js';
+import { closed } from './build-brackets.js';
+import { valueAfterColon } from './build-expression.js';
 import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token, tokens } from './cst.js';
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';

@@ -5,15 +5,8 @@
 import type { CstNode } from 'chevrotain';
 import { nameOrHole } from './build-context.js';
 import type { Build } from './build-context.js';
-import {
-  buildList,
-  buildNumber,
-  buildString,
-  closed,
-  expressionOrHole,
-  commas,
-  missingValue,
-} from './build-expression.js';
+import { closed, commas } from './build-brackets.js';
+import { buildList, buildNumber, buildString, expressionOrHole, missingValue } from './build-expression.js';
 import { buildMembers, buildProperties, checkHead, places } from './build-members.js';
 import { buildPlan, buildPlanItem } from './build-plan.js';
 import { buildTopology, documented, headEnd } from './build-topology.js';
@@ -49,14 +42,20 @@ export function buildFile(build: Build, file: CstNode, path: string, text: strin
     }
     return buildItem(build, onlyNode(item));
   });
-  return { kind: 'file', path, text, items: takeIn(build, members), span: { start: 0, end: text.length } };
+  return {
+    kind: 'file',
+    path,
+    text,
+    items: takeIn(build, members, text),
+    span: { start: 0, end: text.length },
+  };
 }
 
 /**
  * Puts plan members that stand right after a plan back into it: a `}` too many has closed the plan early. That is
  * one problem, and the `}` that then closes nothing belongs to it.
  */
-function takeIn(build: Build, members: readonly (Item | Strays)[]): readonly Item[] {
+function takeIn(build: Build, members: readonly (Item | Strays)[], text: string): readonly Item[] {
   const items: Item[] = [];
   let takenIn = false;
   for (const member of members) {
@@ -70,7 +69,8 @@ function takeIn(build: Build, members: readonly (Item | Strays)[]): readonly Ite
       if (!takenIn) build.report('FC0108', member.span, '`}` closes nothing');
       takenIn = false;
     } else if (last?.kind === 'plan') {
-      if (!takenIn) {
+      // A plan that no `}` ends is reported for that.
+      if (!takenIn && text[last.span.end - 1] === '}') {
         const end = { start: last.span.end - 1, end: last.span.end };
         build.report('FC0108', end, `this \`}\` closes \`${last.name.text}\` too early`, {
           helps: ['remove it, or open a block before it'],

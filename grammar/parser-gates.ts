@@ -2,7 +2,7 @@
  * The gates of the grammar: the few places where one token does not decide, and what decides there instead. A gate
  * only looks at tokens around the next one and consumes nothing.
  */
-import type { TokenType } from 'chevrotain';
+import type { IToken, TokenType } from 'chevrotain';
 import { CstParser } from 'chevrotain';
 import * as t from './tokens.js';
 
@@ -21,6 +21,15 @@ const itemsAround: Record<Around, ReadonlySet<TokenType>> = {
 };
 /** Items that may have no name of their own between the keyword and the block. */
 const nameless = new Set<TokenType>([k.kv, k.expect, k.overhead, k.import]);
+
+/** Tokens of one line that are looked through for the bracket that closes another. */
+const FAR = 64;
+
+/** How much deeper in parentheses and square brackets a text is behind a token. */
+export function depthChange({ tokenType }: IToken): number {
+  if (tokenType === t.LParen || tokenType === t.LSquare) return 1;
+  return tokenType === t.RParen || tokenType === t.RSquare ? -1 : 0;
+}
 
 export class GateParser extends CstParser {
   /** Column where the top-level item being read starts. */
@@ -113,6 +122,19 @@ export class GateParser extends CstParser {
     const after = this.LA(2);
     const operand = [t.LParen, t.NumberToken, t.Minus].includes(after.tokenType) || t.isName(after);
     return type === k.not && operand && ![k.and, k.or, k.for, k.in, k.up].includes(after.tokenType);
+  }
+
+  /** Whether something stands before the `closer` of the brackets around, which are closed on this line. */
+  protected isBefore(closer: TokenType): boolean {
+    let depth = 0;
+    for (let ahead = 1; ahead <= FAR; ahead++) {
+      const next = this.LA(ahead);
+      const type = next.tokenType;
+      if (depth === 0 && (type === t.RParen || type === t.RSquare)) return type === closer && ahead > 1;
+      if ([t.LCurly, t.RCurly, t.NewLine].includes(type) || next.image === '') return false;
+      depth += depthChange(next);
+    }
+    return false;
   }
 
   protected isJunk(): boolean {

@@ -1,8 +1,8 @@
 /**
  * Members that every block knows: properties, and the alternative that takes any item no other rule takes.
  */
-import type { IOrAlt, IToken } from 'chevrotain';
-import type { Around } from './parser-gates.js';
+import type { IOrAlt } from 'chevrotain';
+import { depthChange, type Around } from './parser-gates.js';
 import { ValueParser } from './parser-values.js';
 import * as t from './tokens.js';
 
@@ -103,9 +103,4 @@ export class MemberParser extends ValueParser {
       DEF: () => this.CONSUME(t.Other, { LABEL: 'token' }),
     });
   });
-}
-
-function depthChange(token: IToken): number {
-  if (token.tokenType === t.LParen || token.tokenType === t.LSquare) return 1;
-  return token.tokenType === t.RParen || token.tokenType === t.RSquare ? -1 : 0;
 }

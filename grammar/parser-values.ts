@@ -1,5 +1,6 @@
 /** Values: chains, expressions, lists, records, meshes, paths, calls. Whatever can be missing is optional. */
-import { GateParser } from './parser-gates.js';
+import type { TokenType } from 'chevrotain';
+import { depthChange, GateParser } from './parser-gates.js';
 import * as t from './tokens.js';
 
 const k = t.keywords;
@@ -93,7 +94,28 @@ export class ValueParser extends GateParser {
       this.CONSUME(t.Range);
       this.OPTION3(() => this.SUBRULE2(this.expression, { LABEL: 'last' }));
     });
-    this.OPTION4(() => this.CONSUME(t.RSquare));
+    this.OPTION4({
+      GATE: () => this.isBefore(t.RSquare),
+      DEF: () => this.SUBRULE(this.stray, { ARGS: [t.RSquare] }),
+    });
+    this.OPTION5(() => this.CONSUME(t.RSquare));
+  });
+
+  /** What stands in brackets and belongs nowhere, up to the bracket that closes them. */
+  protected readonly stray = this.RULE('stray', (closer: TokenType = t.RSquare) => {
+    let depth = 0;
+    this.AT_LEAST_ONE({
+      GATE: () => depth > 0 || this.isBefore(closer),
+      DEF: () => {
+        const token = this.OR([
+          { ALT: () => this.CONSUME(t.Other, { LABEL: 'token' }) },
+          { ALT: () => this.CONSUME(t.Comma, { LABEL: 'token' }) },
+        ]);
+        this.ACTION(() => {
+          depth = Math.max(0, depth + depthChange(token));
+        });
+      },
+    });
   });
 
   protected readonly args = this.RULE('args', () => {
@@ -104,7 +126,11 @@ export class ValueParser extends GateParser {
         { ALT: () => this.SUBRULE(this.arg, { LABEL: 'item' }) },
       ]),
     );
-    this.OPTION(() => this.CONSUME(t.RParen));
+    this.OPTION1({
+      GATE: () => this.isBefore(t.RParen),
+      DEF: () => this.SUBRULE(this.stray, { ARGS: [t.RParen] }),
+    });
+    this.OPTION2(() => this.CONSUME(t.RParen));
   });
 
   protected readonly arg = this.RULE('arg', () => {
@@ -129,7 +155,11 @@ export class ValueParser extends GateParser {
         { ALT: () => this.SUBRULE(this.value, { LABEL: 'item' }) },
       ]),
     );
-    this.OPTION(() => this.CONSUME(t.RSquare));
+    this.OPTION1({
+      GATE: () => this.isBefore(t.RSquare),
+      DEF: () => this.SUBRULE(this.stray, { ARGS: [t.RSquare] }),
+    });
+    this.OPTION2(() => this.CONSUME(t.RSquare));
   });
 
   protected readonly record = this.RULE('record', () => {
@@ -163,7 +193,11 @@ export class ValueParser extends GateParser {
         { ALT: () => this.SUBRULE(this.value), IGNORE_AMBIGUITIES: true },
       ]),
     );
-    this.OPTION2(() => this.CONSUME(t.RParen));
+    this.OPTION2({
+      GATE: () => this.isBefore(t.RParen),
+      DEF: () => this.SUBRULE(this.stray, { ARGS: [t.RParen] }),
+    });
+    this.OPTION3(() => this.CONSUME(t.RParen));
   });
 
   protected readonly meshEntries = this.RULE('meshEntries', () => {

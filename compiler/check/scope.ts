@@ -78,9 +78,11 @@ const list = (names: readonly string[]): string => names.map((n) => `\`${n}\``).
 export function suggestions(
   origin: Origin,
   word: string,
-  candidates: readonly string[],
+  names: readonly string[],
   kind: string,
 ): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  // What has no name yet cannot be meant.
+  const candidates = names.filter((name) => name !== '');
   const near = didYouMean(origin, word, candidates);
   if (near.helps.length > 0 || candidates.length === 0 || candidates.length > 12) return near;
   return { helps: [`known here: ${list(candidates)} (${kind})`], fixes: [] };
@@ -90,9 +92,10 @@ export function suggestions(
 export function choices(
   origin: Origin,
   word: string,
-  candidates: readonly string[],
+  names: readonly string[],
   kind: string,
 ): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
+  const candidates = names.filter((name) => name !== '');
   const near = suggestions(origin, word, candidates, kind);
   if (near.fixes.length > 0 || candidates.length > MOST_CHOICES) return near;
   return { ...near, fixes: candidates.map((candidate) => replacement(origin, candidate)) };

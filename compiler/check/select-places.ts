@@ -19,6 +19,7 @@ export function readPattern(expr: PathExpr, cx: Context): readonly PathPart[] | 
       parts.push({ name: segment.name.text });
       continue;
     }
+    if (reportMistakenRange(segment.index, cx)) return undefined;
     const first = index(segment.index.first, cx, 'the index');
     const last = segment.index.last ? index(segment.index.last, cx, 'the index') : first;
     if (first === undefined || last === undefined) return undefined;
@@ -39,6 +40,30 @@ export function readPattern(expr: PathExpr, cx: Context): readonly PathPart[] | 
     parts.push({ name: segment.name.text, first, last });
   }
   return parts;
+}
+
+/** Reports `0.3` and `0-3` in place of `0..3`; whether the index is one of them. */
+function reportMistakenRange(
+  { first, last, span }: NonNullable<PathExpr['segments'][number]['index']>,
+  cx: Context,
+): boolean {
+  if (last !== undefined) return false;
+  const written = cx.scope.file.text.slice(first.span.start, first.span.end);
+  const [, from, sign, to] = /^(\d+)\s*([.-])\s*(\d+)$/.exec(written) ?? [];
+  if (from === undefined || (sign === '-' && Number(from) >= Number(to))) return false;
+  const range = `${from}..${to}`;
+  cx.report(
+    report(
+      'out-of-range',
+      { what: 'the index', value: written, must: 'a whole number, or a range with two dots' },
+      {
+        primary: at(cx, first),
+        helps: [`write \`${range}\``],
+        fixes: [replacement(at(cx, { span }), `[${range}]`, `Change to \`${range}\``)],
+      },
+    ),
+  );
+  return true;
 }
 
 /** Ids of the devices that a selection means, in topology order, or undefined after reporting. */
@@ -74,7 +99,12 @@ export function selectDevices(
       const own = arrays.filter((a) => a.startsWith(`${template}.`));
       const primary = at(cx, expr);
       const helps = own.map((a) => `name its devices: \`${a}\``);
-      const fixes = (own.length > 0 ? own : arrays).map((a) => replacement(primary, a));
+      // What is written stays, with its indexes.
+      const written = pathText(expr, cx.scope.file.text);
+      const fixes =
+        own.length > 0
+          ? own.map((a) => replacement(primary, `${written}${a.slice(template.length)}`))
+          : arrays.map((a) => replacement(primary, a));
       cx.report(report('not-a-device', { place: template, is: found.kind }, { primary, helps, fixes }));
       return undefined;
     }

@@ -42,7 +42,8 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   FC0101: (problem, text) => {
     const found = text.slice(problem.span.start, problem.span.end);
     if (found === ';') return replace(problem, ',');
-    return found === '->' && problem.expected?.[0] === '<->' ? replace(problem, '<->') : undefined;
+    const [sign] = problem.expected ?? [];
+    return sign === '<->' || sign === '..' ? replace(problem, sign) : undefined;
   },
   FC0105: (problem) => (isHole(problem) ? put(problem.span.start, ':') : replace(problem, ':')),
   FC0106: ({ span }) => put(span.start, ','),

@@ -93,6 +93,16 @@ describe('a slip inside a stage', () => {
     ['a: gpu.', 'FC0104 4 "": expected a name after `.`'],
     ['a: gpu -> 4', 'FC0103 4 "4": expected the name of a place or a stage'],
     ['a: f(1 2)', 'FC0106 4 "": expected `,` here'],
+    ['a: [1..2]', 'FC0101 4 "..": unexpected `..`'],
+    ['a: gpu[0:3]', 'FC0101 4 ":": unexpected `:`'],
+    ['a: gpu[0,3]', 'FC0101 4 ",": unexpected `,`'],
+    ['a: gpu[0...3]', 'FC0101 4 ".": unexpected `.`'],
+    ['a: gpu[0 to n[2]]', 'FC0101 4 "to": unexpected `to`'],
+    ['a: gpu[*]', 'FC0101 4 "*": unexpected `*`'],
+    ['a: gpu[0;1]', 'FC0101 4 ";": unexpected `;`'],
+    ['a: f(1 :)', 'FC0101 4 ":": unexpected `:`'],
+    ['mesh (tp: 4 4)', 'FC0101 4 "4": unexpected `4`'],
+    ['mesh (2, 4)', 'FC0103 4 "(2, 4)": expected axes such as `(tp: 4)`, or `auto`'],
     ['a: [1, 2', 'FC0107 4 "[": `[` is never closed'],
     ['a: 3 )', 'FC0101 4 ")": unexpected `)`'],
     ['shard', 'FC0104 4 "": expected dimensions after `shard`'],
@@ -126,6 +136,13 @@ describe('a brace', () => {
     const text = around(slip);
     expect(problems(text)).toEqual([problem]);
     expect(kept(text)).toEqual(all);
+  });
+  it('is not what ends a plan that has no block', () => {
+    const text = 'plan a stage x on t {\n stage y on gpu { mesh (tp: 2) }\n}\nplan b from a {}';
+    expect(problems(text)).toEqual([
+      'FC0113 1 "": expected a block `{ ... }` here',
+      'FC0107 1 "{": `{` is never closed',
+    ]);
   });
   it('left open in an unknown block keeps the items after it', () => {
     const text = around('stge x {\n    mesh (tp: 4)');

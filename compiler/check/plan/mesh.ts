@@ -35,7 +35,8 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
   let failed = false;
   for (const { axis, size } of expr.entries) {
     const origin: Origin = { file: cx.scope.path, span: { start: axis.span.start, end: size.span.end } };
-    const name = readAxis(axis, origin, cx, use.model);
+    const others = expr.entries.map((entry) => entry.axis.text).filter((text) => text !== axis.text);
+    const name = readAxis(axis, origin, cx, use.model, others);
     if (!name) {
       failed = true;
       continue;
@@ -113,6 +114,7 @@ function readAxis(
   origin: Origin,
   cx: Context,
   model: string,
+  others: readonly string[],
 ): Axis | undefined {
   if ((AXES as readonly string[]).includes(axis.text)) return axis.text as Axis;
   if (axis.text === '') return undefined;
@@ -122,8 +124,9 @@ function readAxis(
     const fixes = [removal(cx, origin.span, '`ep`')];
     cx.report(report('unsupported-axis', { axis: axis.text, model }, { primary, helps, fixes }));
   } else {
+    const left = AXES.filter((known) => !others.includes(known));
     cx.report(
-      report('unknown-axis', { axis: axis.text }, { primary, ...choices(primary, axis.text, AXES, 'axes') }),
+      report('unknown-axis', { axis: axis.text }, { primary, ...choices(primary, axis.text, left, 'axes') }),
     );
   }
   return undefined;

@@ -181,7 +181,7 @@ function readPhases(stage: MergedStage): readonly Phase[] | undefined {
   const name = stage.name.node;
   if (!stage.phases) {
     if (isPhase(name.text)) return [name.text];
-    reportPhase(name, stage.name.cx, name.text);
+    if (name.text !== '') reportPhase(name, stage.name.cx, name.text);
     return undefined;
   }
   const { node, cx } = stage.phases;

@@ -153,6 +153,8 @@ export const CASES: readonly Case[] = [
       plan p for m on u { stage serve: prefill + decode on «gpu» { mesh (dp: 4) } }`,
     says: 'did you mean `node.gpu`?',
   },
+  { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0.3»]'), says: '`0..3`' },
+  { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0-3»]'), says: '`0..3`' },
   { slug: 'index-out-of-range', source: fused('mesh (dp: 8)').replace('on gpu', 'on gpu«[4..8]»') },
   { slug: 'no-devices', source: `topology «t» { tier host { capacity: 1 GB } }` },
   {
@@ -207,6 +209,7 @@ export const CASES: readonly Case[] = [
 
   // ---------------------------------------------------------------- sharding
   { slug: 'unknown-axis', source: fused('mesh («ttp»: 8)'), says: '`tp`' },
+  { slug: 'unknown-axis', source: fused('mesh («xp»: 2, dp: 2, tp: 2)'), says: '`pp`' },
   { slug: 'unsupported-axis', source: fused('mesh («ep»: 8)') },
   {
     slug: 'dim-not-divisible',

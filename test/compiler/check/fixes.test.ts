@@ -9,7 +9,7 @@ import { syntaxCodes } from '../../../grammar/syntax-problems.js';
 import { filesBelow, ROOT } from '../../architecture/source-files.js';
 import { compileAndSimulate } from '../../fixtures/check-everything.js';
 import { CASES } from './cases.js';
-import { unmark } from './marked.js';
+import { unmark, WORLD } from './marked.js';
 import { memoryHost } from './memory-host.js';
 
 interface Example {
@@ -45,6 +45,7 @@ const DAMAGED = [
   'topology t { gpu[2]: d, link gpu gpu { bandwidth: 1 GB/s } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'import { l4 } "std/devices"',
   "import { l4 } from 'std/devices'",
+  'plan p for m on t { stage s on gpu[0:3] { mesh (tp: 4) } }',
   'model m { source: "clerk',
   'model m { source: "cl\\erk" }',
   'model m { source: "clerk" } /* why',
@@ -119,6 +120,20 @@ describe('the fixes', () => {
           all.filter(({ severity }) => severity === 'error').length;
         expect(errors(after) - errors(before), what).toBeLessThan(1);
       }
+  });
+
+  it('of a group in place of its devices keep the groups that were chosen', () => {
+    const text = `topology u { node[4] { gpu[2]: d } }\nplan q for m on u { stage serve: prefill + decode on node[1..2] { mesh (dp: 4) } }`;
+    const example = { name: '', files: { [MAIN]: WORLD + text }, models: {}, compiled: false };
+    const [found] = diagnosticsOf(example);
+    expect(found!.fixes.map(({ title }) => title)).toEqual(['Change to `node[1..2].gpu`']);
+  });
+
+  it('of a stage without a name offer nothing that has none', () => {
+    const text = `plan q for m on t { stage on gpu { mesh (dp: 8) }\nexpect { peak(a, gpu) <= 1 GB } }`;
+    const found = diagnosticsOf({ name: '', files: { [MAIN]: WORLD + text }, models: {}, compiled: false });
+    expect(found.flatMap(({ fixes }) => fixes.map(({ title }) => title))).not.toContain('Change to ``');
+    expect(found.filter(({ slug }) => slug === 'unknown-phase')).toEqual([]);
   });
 
   it('are there for all codes but those that leave the author a choice or nothing to write', () => {
