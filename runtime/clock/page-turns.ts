@@ -193,6 +193,17 @@ export function createPageTurns({
   devices.onBusy((device) => {
     if ((states[device]?.waiting.length ?? 0) > 0) giveOut(device);
   });
+  const written: (() => void)[] = [];
+  /** Moves to several devices that are written at this moment end one after the other: the scheduler may act in between. */
+  const inTurn = (goOn: () => void): void => {
+    written.push(goOn);
+    if (written.length === 1) clock.at(clock.now(), nextInTurn);
+  };
+  const nextInTurn = (): void => {
+    written[0]!();
+    written.shift();
+    if (written.length > 0) clock.at(clock.now(), nextInTurn);
+  };
   /** What goes on behind the steps that are given out at this moment: ranks of a move do so one after the other. */
   let resuming: (() => void)[] | undefined;
   const resume = (goOn: () => void): void => {
@@ -269,7 +280,7 @@ export function createPageTurns({
       move.gone(pages, clock.now);
     };
     if (at === pages && blocked === undefined) {
-      goOn();
+      inTurn(goOn);
       return;
     }
     // It is done with the last chunk when it goes on.

@@ -280,6 +280,18 @@ it.each<[string, readonly number[], PlanOptions]>([
     onOneSet({ pp: 2, tp: 2 }, { dp: 2, tp: 2 }),
   ],
   [
+    'pages that go in to several replicas at one moment, where host memory lets few prompts in',
+    [19, 67, 19, 6, 57, 3, 24, 11, 3, 8, 52, 16, 14, 9],
+    {
+      shape: SHAPE,
+      stages: [
+        { name: 'prefill', mesh: { dp: 2, pp: 2 }, microbatchTokens: 32 },
+        { name: 'decode', mesh: { dp: 4 }, batchRequests: 32 },
+      ],
+      kv: { hostCapacity: 300_000 },
+    },
+  ],
+  [
     'moves of many chunks out of a pipeline',
     LONG.map((length) => 20 * length),
     {
