@@ -73,7 +73,10 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
       doc: 'Sizes of the axes that the devices of the stage are laid out by.',
       snippet: 'mesh (${1:tp: 8})',
     },
-    shard: { doc: 'Which dimensions an axis splits.', snippet: 'shard ${1:heads, ffn} on ${2:tp}' },
+    shard: {
+      doc: 'Dimensions that an axis splits, as it does with all that nothing replicates.',
+      snippet: 'shard ${1:heads, ffn} on ${2:tp}',
+    },
     replicate: {
       doc: 'Dimensions that stay whole on every rank, or heads that are stored several times.',
       snippet: 'replicate ${1:kv_heads by 2}',

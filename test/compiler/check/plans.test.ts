@@ -148,6 +148,13 @@ describe('stages', () => {
     ]);
   });
 
+  it('a dimension is split unless it is replicated, and `shard` takes that back', () => {
+    const whole = fused('mesh (dp: 2, tp: 4)\nreplicate vocab, shard heads on tp');
+    const [plan, derived] = plansOf(`${whole}\nplan q from p { stage serve on gpu { shard vocab on tp } }`);
+    expect(plan!.stages[0]!.sharding.onTp).toEqual(['heads', 'kv_heads', 'ffn']);
+    expect(derived!.stages[0]!.sharding.onTp).toEqual(['heads', 'kv_heads', 'ffn', 'vocab']);
+  });
+
   it('KV heads kept in copies let tp go beyond them', () => {
     const [plan] = plansOf(fused('mesh (tp: 8)\nreplicate kv_heads by 2'));
     expect(plan!.stages[0]!.sharding).toEqual({ onTp: ['heads', 'kv_heads', 'ffn', 'vocab'], kvReplicas: 2 });
