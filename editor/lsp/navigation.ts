@@ -1,7 +1,8 @@
 /** Definition, references and rename: all over the files of the workspace. */
-import type { Span } from '../../grammar/syntax.js';
+import { WORDS } from '../../grammar/reference-words.js';
+import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
-import { nameAt, resolveName, sameSite, siteAt, type Site } from './resolve.js';
+import { globalsOf, lineage, nameAt, resolveName, sameSite, siteAt, type Site } from './resolve.js';
 import type { Workspace } from './workspace.js';
 
 export interface Location {
@@ -83,7 +84,9 @@ export function renameable(
 
 /** A stage without phases has them by its name. */
 function phaseName({ node }: Site): string | undefined {
-  if (node.kind !== 'stage' || node.phases.length > 0 || node.like !== undefined) return undefined;
+  if (node.kind !== 'stage' || node.phases.length > 0) return undefined;
+  // A stage that is like another has the phases of that unless its name is one.
+  if (node.like !== undefined && !Object.hasOwn(WORDS.phases, node.name.text)) return undefined;
   return `the name of stage \`${node.name.text}\` says what it does: write its phases after a colon first`;
 }
 
@@ -98,14 +101,15 @@ export function rename(
   if (typeof may === 'string') return may;
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(to)) return `\`${to}\` is not a name`;
   const site = siteAt(workspace, path, offset)!;
-  const clash = clashOf(workspace, site, to);
-  if (clash !== undefined) return clash;
   const text = site.node.name.text;
   // An alias keeps its own name: only what is written as the thing is called changes.
   const uses = usesOf(workspace, path, site).filter(
     ({ path: file, span }) => workspace.document(file)!.text.slice(span.start, span.end) === text,
   );
   const locations = [{ path: site.path, span: site.span }, ...uses];
+  const files = new Set(locations.map((each) => each.path));
+  const clash = clashOf(workspace, site, to, files) ?? overridden(workspace, site, [path, ...files]);
+  if (clash !== undefined) return clash;
   return locations.filter(
     (each, index) =>
       index ===
@@ -113,8 +117,48 @@ export function rename(
   );
 }
 
-/** A name that is taken where the thing is declared. */
-function clashOf(workspace: Workspace, site: Site, to: string): string | undefined {
+/** Why a stage cannot be renamed that plans derived from each other declare, each for itself. */
+function overridden(workspace: Workspace, site: Site, paths: readonly string[]): string | undefined {
+  const { node, owner } = site;
+  if (node.kind !== 'stage' || owner === undefined) return undefined;
+  for (const { plan, line } of lineages(workspace, paths)) {
+    if (!line.some((each) => each === owner)) continue;
+    const other = line.find((each) => each !== owner && declaresStage(each, node.name.text));
+    if (other !== undefined)
+      return `\`${plan.name.text}\` takes over stage \`${node.name.text}\` of another plan, and both declare it`;
+  }
+  return undefined;
+}
+
+function declaresStage(plan: PlanDecl, name: string): boolean {
+  return plan.members.some((member) => member.kind === 'stage' && member.name.text === name);
+}
+
+/** The plans of these files and of the workspace, each with itself and the plans that it is derived from. */
+function lineages(
+  workspace: Workspace,
+  paths: readonly string[],
+): readonly { readonly plan: PlanDecl; readonly line: readonly PlanDecl[] }[] {
+  return [...new Set([...paths, ...workspace.allPaths()])].flatMap((path) =>
+    (workspace.document(path)?.tree.file.items ?? []).flatMap((item) =>
+      item.kind === 'plan'
+        ? [{ plan: item, line: lineage(workspace, path, item).map(({ plan }) => plan) }]
+        : [],
+    ),
+  );
+}
+
+/** A name that is taken where the thing is declared, or in a file that speaks of it. */
+function clashOf(
+  workspace: Workspace,
+  site: Site,
+  to: string,
+  files: ReadonlySet<string>,
+): string | undefined {
+  if (site.owner === undefined)
+    for (const file of files)
+      if (globalsOf(workspace, file).some(({ text }) => text === to))
+        return `there is a \`${to}\` already${file === site.path ? '' : ` in ${file}`}`;
   const taken = (workspace.document(site.path)?.names ?? []).some(({ declares, text, space }) => {
     if (!declares || text !== to) return false;
     if (site.owner === undefined) return space.in === 'file';

@@ -22,6 +22,7 @@ import type { PlanDocument } from './document.js';
 import { foldsOf } from './folding.js';
 import { hintsOf } from './hints.js';
 import { hoverAt } from './hover.js';
+import { importsOf } from './imports.js';
 import { definitionAt, linksIn, referencesAt, rename, renameable, type Location } from './navigation.js';
 import type { PlanNote } from './plan-notes.js';
 import { semanticTokens, TOKEN_MODIFIERS, TOKEN_TYPES } from './semantic-tokens.js';
@@ -112,15 +113,16 @@ export function serve(connection: Connection, options: ServerOptions): void {
       onFailure: (message) => connection.console.error(message),
     }));
 
-  /** Asks for the file, and for the open ones that it may concern, once nobody types. */
+  /** Asks for the file if it is open, and for the open ones that import it, once nobody types. */
   const analyseSoon = (path: string): void => {
     clearTimeout(timers.get(path));
     const wait = setTimeout(() => {
       const texts = workspace.openTexts();
       const concerned = workspace
         .openPaths()
-        .filter((other) => other !== path && takesPart(analysed.get(other), path));
-      for (const each of [path, ...concerned]) ensureAnalyst().ask(each, texts);
+        .filter((other) => other !== path && importsOf(workspace, other).has(path));
+      const itself = workspace.isOpen(path) ? [path] : [];
+      for (const each of [...itself, ...concerned]) ensureAnalyst().ask(each, texts);
     }, options.settle ?? SETTLE_MS);
     timers.set(path, wait);
   };
@@ -175,6 +177,14 @@ export function serve(connection: Connection, options: ServerOptions): void {
     for (const memory of [timers, shown, analysed]) memory.delete(path);
     analyst?.forget(path);
     workspace.close(path);
+    // What imports it reads the file on disk again, and shows there what that has wrong.
+    analyseSoon(path);
+  });
+  connection.onDidChangeWatchedFiles(({ changes }) => {
+    for (const { uri } of changes) {
+      const path = pathOfUri(uri);
+      if (path !== undefined && !workspace.isOpen(path)) analyseSoon(path);
+    }
   });
   answerQuestions(connection, () => workspace, notesOf, uriOf);
   connection.listen();
@@ -183,11 +193,6 @@ export function serve(connection: Connection, options: ServerOptions): void {
 function foldersOf({ workspaceFolders, rootUri }: InitializeParams): readonly string[] {
   const uris = workspaceFolders?.map(({ uri }) => uri) ?? (rootUri === null ? [] : [rootUri]);
   return uris.flatMap((uri) => pathOfUri(uri) ?? []);
-}
-
-/** Whether an analysed file has read `path`. */
-function takesPart(known: { readonly analysis: Analysis } | undefined, path: string): boolean {
-  return known?.analysis.files.has(path) === true;
 }
 
 /** The requests that are answered from texts, tokens, trees and the last notes. */

@@ -155,6 +155,15 @@ describe('rename', () => {
     expect(renamed(PLAN.replace('model small', 'model sm‸all'), 'card')).toMatch('there is a `card` already');
     expect(renamed(PLAN.replace('stage decode', 'stage dec‸ode'), 'other')).toMatch('says what it does');
     expect(renamed('import { l‸4 } from "std/aws"', 'mine')).toMatch('ships with Fulcrum');
+    const others = { 'a.plan': 'import { card } from "./main.plan"\ndevice l4 { }' };
+    expect(renamed('device ca‸rd { }', 'l4', others)).toMatch(/there is a `l4` already in .*a\.plan/);
+    const taken = 'import { l4 } from "std/aws"\ndevice ca‸rd { }';
+    expect(renamed(taken, 'l4')).toMatch('there is a `l4` already');
+    const like = 'plan p for m on t { stage a: prefill on gpu { }\nstage dec‸ode on gpu like a { } }';
+    expect(renamed(like, 'other')).toMatch('says what it does');
+    const derived =
+      'plan p for m on t { stage se‸rve: decode on gpu { } }\nplan q from p { stage serve: decode on gpu { } }';
+    expect(renamed(derived, 'other')).toMatch('`q` takes over stage `serve` of another plan');
     const at = atCursor('// ‸');
     expect(renameable(at.workspace, MAIN, at.offset)).toMatch('no name');
   });

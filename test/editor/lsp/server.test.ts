@@ -156,7 +156,25 @@ describe('the language server', () => {
     await client.connection.sendNotification('textDocument/didClose', {
       textDocument: { uri: uriOf('world.plan') },
     });
+    // Closed without being saved, the file is what it is on disk.
+    await client.diagnostics(MAIN, (found) => found.length === 0);
+  });
+
+  it('sees files change, go and come back on disk', async () => {
+    const told = (): Promise<void> =>
+      client.connection.sendNotification('workspace/didChangeWatchedFiles', {
+        changes: [{ uri: uriOf('world.plan'), type: 2 }],
+      });
     await change(`${PLAN}\n`);
+    await client.diagnostics(MAIN, (found) => found.length === 0);
+    writeFileSync(join(folder, 'world.plan'), WORLD.replace('model small', 'model large'));
+    await told();
+    expect(codes(await client.diagnostics(MAIN, (found) => found.length > 0))).toContain('FC0204');
+    rmSync(join(folder, 'world.plan'));
+    await told();
+    await client.diagnostics(MAIN, (found) => codes(found).includes('FC0203'));
+    writeFileSync(join(folder, 'world.plan'), WORLD);
+    await told();
     await client.diagnostics(MAIN, (found) => found.length === 0);
   });
 
