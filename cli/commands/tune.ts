@@ -170,7 +170,7 @@ async function tuneFile(
     terminal,
   );
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
-  const own = interrupted ? undefined : ownPlan(plan, checked, requests.requests, goal, result);
+  const own = interrupted ? undefined : await ownPlan(plan, checked, requests.requests, goal, result);
   const searched = {
     ...{ goal, top: options.top, sizes, walked, strategies, interrupted },
     ...(unheld && { unheld }),
@@ -199,25 +199,40 @@ async function search(
   progress.start(candidates.length);
   try {
     return await interruptible(async (signal) => {
-      let listened = performance.now();
       const devices = candidates[0]?.base.topology.devices.length ?? 0;
       const workers = trialWorkers(requests, devices);
       const parts =
         workers === 0
           ? tuneInParts(candidates, requests, wanted)
           : tuneOnWorkers(candidates, requests, wanted, { workers, signal });
-      for (;;) {
-        const { done, value: result } = await parts.next();
-        progress.update(decided(result.counts), candidates.length, noteOf(result));
-        if (done) return { result, interrupted: decided(result.counts) < candidates.length };
-        if (performance.now() - listened < LISTEN_EVERY) continue;
-        await new Promise<void>((resolve) => void setImmediate(resolve));
-        if (signal.aborted) return { result, interrupted: true };
-        listened = performance.now();
-      }
+      const { value: result } = await listening<TuneResult, TuneResult>(parts, signal, (found) =>
+        progress.update(decided(found.counts), candidates.length, noteOf(found)),
+      );
+      return { result, interrupted: decided(result.counts) < candidates.length };
     });
   } finally {
     progress.stop();
+  }
+}
+
+/**
+ * Carries on with what is done in parts until it is done or interrupted; returns the last that it came to.
+ *
+ * @param said told of every part
+ */
+async function listening<Part, Result>(
+  parts: Iterator<Part, Result> | AsyncIterator<Part, Result>,
+  signal: AbortSignal,
+  said: (part: Part | Result) => void = () => undefined,
+): Promise<IteratorResult<Part, Result>> {
+  for (let listened = performance.now(); ;) {
+    const part = await parts.next();
+    said(part.value);
+    if (part.done) return part;
+    if (performance.now() - listened < LISTEN_EVERY) continue;
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    if (signal.aborted) return part;
+    listened = performance.now();
   }
 }
 
@@ -229,18 +244,19 @@ function noteOf({ ranked: [best], counts }: TuneResult): string {
 }
 
 /** The plan itself, where the search did not try it and it is better than all that was found. */
-function ownPlan(
+async function ownPlan(
   plan: Plan,
   checked: CheckedFile,
   requests: readonly SimulatedRequest[],
   goal: Goal,
   { ranked: [best] }: TuneResult,
-): OwnPlan | undefined {
+): Promise<OwnPlan | undefined> {
   if (goal.kind === 'front' || isTried(plan)) return undefined;
   const { compiled, diagnostics } = compileChecked(checked, checked.path, { plans: [plan] });
   if (diagnostics.some(isError)) return undefined;
-  const own = betterAsItIs(plan, compiled[0]!.result, requests, goal, best?.simulation);
-  if (own === undefined) return undefined;
+  const simulated = betterAsItIs(plan, compiled[0]!.result, requests, goal, best?.simulation);
+  const { value: own } = await interruptible((signal) => listening(simulated, signal));
+  if (!own) return undefined;
   const { requestsPerSecond } = simulationReport({ plan: plan.name, simulation: own });
   return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };
 }

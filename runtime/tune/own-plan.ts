@@ -4,7 +4,7 @@ import { TP_DIMS } from '../../compiler/check/plan/sharding.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import type { FlowRule, Plan, Stage } from '../../compiler/plan/plan.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
-import { simulate } from '../clock/simulate.js';
+import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { answersAll, type Goal } from './trial.js';
 
@@ -46,20 +46,21 @@ function isLaidOutAs(a: Stage, b: Stage): boolean {
 }
 
 /**
- * Simulates a plan that a search does not try; undefined where it does not answer all requests, or is no better than the
- * best that was found.
+ * Simulates a plan that a search does not try, with pauses; undefined where it does not answer all requests, or is no better
+ * than the best that was found.
  *
  * @param best absent where none was found
  */
-export function betterAsItIs(
+export function* betterAsItIs(
   plan: Plan,
   { runtime }: Pick<CompileResult, 'runtime'>,
   requests: readonly SimulatedRequest[],
   goal: Exclude<Goal, { kind: 'front' }>,
   best: Simulation | undefined,
-): Simulation | undefined {
-  const own = simulate(runtime, plan, requests);
-  if (!answersAll(own, requests)) return undefined;
+): Generator<void, Simulation | undefined> {
+  const by = goal.kind === 'throughput' && best !== undefined ? best.makespan : Infinity;
+  const own = yield* simulateInParts(runtime, plan, requests, {}, ({ now }) => now < by);
+  if (own === undefined || !answersAll(own, requests)) return undefined;
   if (goal.kind === 'latency' && own.requests.finished / own.makespan < goal.floor) return undefined;
   const figure = ({ makespan, latency }: Simulation): number =>
     goal.kind === 'latency' ? latency.betweenTokens : makespan;
