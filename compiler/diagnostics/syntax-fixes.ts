@@ -43,7 +43,8 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
     const found = text.slice(problem.span.start, problem.span.end);
     if (found === ';') return replace(problem, ',');
     const [sign] = problem.expected ?? [];
-    return sign === '<->' || sign === '..' ? replace(problem, sign) : undefined;
+    const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
+    return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
   },
   FC0105: (problem) => (isHole(problem) ? put(problem.span.start, ':') : replace(problem, ':')),
   FC0106: ({ span }) => put(span.start, ','),

@@ -43,6 +43,8 @@ const DAMAGED = [
   'device d { memory: 1 GB; bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'topology t { gpu[2]: d, tier host { capacity: 1 GB }, link gpu -> host { bandwidth: 1 GB/s } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'topology t { gpu[2]: d, link gpu gpu { bandwidth: 1 GB/s } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
+  'topology t { gpu[2]: d, link <-> <-> gpu { bandwidth: 1 GB/s } }',
+  'topology t { gpu[2]: d, link gpu <-> gpu <-> gpu { bandwidth: 1 GB/s } }',
   'import { l4 } "std/devices"',
   "import { l4 } from 'std/devices'",
   'plan p for m on t { stage s on gpu[0:3] { mesh (tp: 4) } }',
