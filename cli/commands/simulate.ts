@@ -270,7 +270,10 @@ function simulateOne(
       : writeSimulatedTrace(options.trace, runtime, timeline, terminal, { requests: workload, peakMemory });
   const about = { plan, runtime, transitions };
   const broken = judged
-    ? judgeSimulated(about, timeline.slices(), workload, ({ name }) => name === workload)
+    ? judgeSimulated(about, {
+        ...{ name: workload, requests, done: simulation.requests, slices: timeline.slices() },
+        isOf: ({ name }) => name === workload,
+      })
     : [];
   return {
     report,

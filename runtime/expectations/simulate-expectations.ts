@@ -2,11 +2,12 @@
  * Expectations that only a run can tell, told beforehand by the clock: transitions, time, and all bytes of an edge under
  * a workload. What is simulated is what runs, but times are predictions.
  */
+import { report } from '../../compiler/diagnostics/catalogue.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import type { Bound } from '../../compiler/passes/judge-expectation.js';
 import type { Workload } from '../../compiler/plan/workload.js';
 import { simulate } from '../clock/simulate.js';
-import type { SimulatedRequest } from '../clock/simulation.js';
+import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { createTimeline, type TimedSlice } from '../clock/timeline.js';
 import type { Lane } from '../trace/tracer.js';
 import { judgeObserved, type Compiled } from './judge-observed.js';
@@ -41,8 +42,9 @@ export function checkSimulated(
   requests: readonly SimulatedRequest[],
 ): readonly Diagnostic[] {
   const timeline = createTimeline(tellsOfMoves);
-  simulate(compiled.runtime, compiled.plan, requests, { timeline });
-  return judgeSimulated(compiled, timeline.slices(), workload.name, (other) => sameWorkload(workload, other));
+  const { requests: done } = simulate(compiled.runtime, compiled.plan, requests, { timeline });
+  const isOf = (other: Workload): boolean => sameWorkload(workload, other);
+  return judgeSimulated(compiled, { name: workload.name, requests, done, slices: timeline.slices(), isOf });
 }
 
 /** Whether the plan expects anything that only a run, or a simulation, can tell. */
@@ -50,18 +52,32 @@ export function expectsOfRuns({ expectations = [] }: Pick<Compiled['plan'], 'exp
   return expectations.some(isOfRun);
 }
 
+/** A simulation that has been made. */
+export interface SimulatedRun {
+  /** Of the requests. */
+  readonly name: string;
+  readonly requests: readonly SimulatedRequest[];
+  readonly done: Simulation['requests'];
+  /** Those within others are not looked at. */
+  readonly slices: readonly TimedSlice[];
+  readonly isOf: (workload: Workload) => boolean;
+}
+
 /**
- * The same for a simulation that has been made, by its slices; those within others are not looked at.
- *
- * @param name of the requests
+ * The same for a simulation that has been made. Of a workload that the plan has no room for it keeps nothing, whatever the
+ * rest of it takes.
  */
 export function judgeSimulated(
   compiled: Compiled,
-  slices: readonly TimedSlice[],
-  name: string,
-  isOf: (workload: Workload) => boolean,
+  { name, requests, done, slices, isOf }: SimulatedRun,
 ): readonly Diagnostic[] {
   const expectations = (compiled.plan.expectations ?? []).filter(isOfRun);
+  // What is longer than the model's context is cut by any plan.
+  const unheld = done.rejected + Math.max(0, done.cut - requests.filter(({ cut }) => cut).length);
+  if (unheld > 0) {
+    const concerned = expectations.find(({ workload }) => workload === undefined || isOf(workload));
+    return concerned === undefined ? [] : [notHeld(concerned, name, unheld, requests.length)];
+  }
   const observed = observeMoves(
     compiled.runtime,
     slices.map(({ lane, name: what, start, end, args = {} }) => ({ ...lane, name: what, start, end, args })),
@@ -71,6 +87,23 @@ export function judgeSimulated(
     isOf,
   });
   return verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.diagnostic] : []));
+}
+
+function notHeld(
+  { origin: primary, workload: declared }: Bound,
+  workload: string,
+  unheld: number,
+  requests: number,
+): Diagnostic {
+  return report(
+    'workload-not-held',
+    { workload, unheld, requests },
+    {
+      primary,
+      related: declared === undefined ? [] : [{ ...declared.origin, label: 'with lengths as it has them' }],
+      helps: ['more room for KV, or a larger tier that prefill hands over through, holds longer requests'],
+    },
+  );
 }
 
 /** The lanes that `judgeSimulated` looks at: those that have no steps, of which there are very many. */

@@ -31,4 +31,9 @@ export const EXPECTATIONS = {
     'FC0805',
     ({ measure, value, seen, bound }) => `${measure} is ${value}${seen}, expected ${bound}`,
   ),
+  'workload-not-held': error<{ workload: string; unheld: number; requests: number }>(
+    'FC0806',
+    ({ workload, unheld, requests }) =>
+      `the plan has no room for ${unheld} of the ${requests} requests of workload \`${workload}\`, so nothing is kept that is expected for it`,
+  ),
 };

@@ -97,7 +97,7 @@ const AUTHORS_CHOICE: readonly string[] = [
   ...['FC0509', 'FC0510', 'FC0511', 'FC0513'], // several lines of sharding disagree
   ...['FC0601', 'FC0602', 'FC0607'], // memory and tiers there are not
   'FC0701', // a phase without a stage
-  ...['FC0803', 'FC0804', 'FC0805'], // the contract, or what breaks it
+  ...['FC0803', 'FC0804', 'FC0805', 'FC0806'], // the contract, or what breaks it
 ];
 
 /** Codes that come with a fix in some example. */

@@ -244,4 +244,27 @@ describe('what plans expect of runs', () => {
       `transitions is ${transitions.count} for workload a, simulated, expected <= ${transitions.count - 1}`,
     ]);
   });
+
+  it('is not kept where the plan can never fit some of the workload', () => {
+    const plan = makePlan(RESHARDED);
+    const found = checkSimulated(
+      {
+        ...compilePlan(plan),
+        plan: { ...plan, expectations: [expectation({ measure: 'time', limit: 1e9, workload: a })] },
+      },
+      a,
+      [
+        ...REQUESTS,
+        { promptTokens: 10 * plan.model.shape.context, outputTokens: 1 },
+        // Longer than the model's context: that is no fault of the plan.
+        { promptTokens: 1, outputTokens: plan.model.shape.context - 1, cut: true },
+      ],
+    );
+    expect(found.map(({ code, message }) => [code, message])).toEqual([
+      [
+        'FC0806',
+        `the plan has no room for 1 of the ${REQUESTS.length + 2} requests of workload \`a\`, so nothing is kept that is expected for it`,
+      ],
+    ]);
+  });
 });
