@@ -4,9 +4,11 @@
  */
 import type { BinaryExpr, Expr, PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
+import type { Origin } from '../diagnostics/diagnostic.js';
+import { replacement } from './fixes.js';
 import { PARAM_TYPES } from './param-types.js';
 import { at, suggestions, type Context } from './scope.js';
-import { combine, DIMENSION_WORDS, UNITS, type Dimension } from './units.js';
+import { combine, DIMENSION_WORDS, OTHER_TIMES, UNITS, type Dimension } from './units.js';
 
 export type Scalar =
   | { readonly kind: 'number'; readonly value: number; readonly dimension: Dimension }
@@ -65,6 +67,22 @@ export function describeScalar(value: Scalar): string {
       : 'true or false';
 }
 
+/** What may be meant by a quantity in a unit that is none. */
+function otherUnit(
+  expr: Extract<Expr, { readonly kind: 'quantity' }>,
+  unit: Origin,
+  cx: Context,
+): ReturnType<typeof suggestions> {
+  const { text } = expr.unit;
+  const seconds = OTHER_TIMES.get(text.toLowerCase());
+  if (seconds === undefined) return suggestions(unit, text, [...UNITS.keys()], 'units');
+  const inSeconds = `${Number((expr.value * seconds).toPrecision(12))} s`;
+  return {
+    helps: [`did you mean \`${inSeconds}\`? Times are in \`s\`, \`ms\`, \`us\` or \`ns\``],
+    fixes: [replacement(at(cx, expr), inSeconds)],
+  };
+}
+
 /** Value of an expression that must be a scalar; `what` names its place in messages (`\`memory\``). */
 export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefined {
   switch (expr.kind) {
@@ -75,11 +93,7 @@ export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefi
       if (!unit) {
         const primary = at(cx, expr.unit);
         cx.report(
-          report(
-            'unknown-unit',
-            { unit: expr.unit.text },
-            { primary, ...suggestions(primary, expr.unit.text, [...UNITS.keys()], 'units') },
-          ),
+          report('unknown-unit', { unit: expr.unit.text }, { primary, ...otherUnit(expr, primary, cx) }),
         );
         return undefined;
       }

@@ -72,6 +72,7 @@ export const CASES: readonly Case[] = [
   { slug: 'unit-mismatch', source: `device d { bandwidth: «300 GB» }`, says: 'bytes per second' },
   { slug: 'unit-mismatch', source: `device d { memory: «24» }`, says: 'such as `24 GiB`' },
   { slug: 'unknown-unit', source: `device d { memory: 24 «Gib» }`, says: '`GiB`' },
+  { slug: 'unknown-unit', source: `topology t { overhead { step: 1.5 «min» } }`, says: '`90 s`' },
   { slug: 'out-of-range', source: fused('mesh (tp: «0»)'), says: 'at least 1' },
   { slug: 'out-of-range', source: fused('mesh (dp: 8)', 'memory_use: «120%»'), says: '120%' },
   {
@@ -398,6 +399,12 @@ export const CASES: readonly Case[] = [
     source: `${split('expect { «time <= 1 us» }')}\n${WORKLOAD}`,
     compiled: true,
     says: 'for workload w, simulated, expected <= 1 us',
+  },
+  {
+    slug: 'workload-not-held',
+    source: `${split('kv { tiers: gpu -> host up to 500 KB }\n  expect { «time <= 10 s» }')}\n${WORKLOAD}`,
+    compiled: true,
+    says: 'requests of workload `w`, so nothing is kept',
   },
 
   // ---------------------------------------------------------------- allowances
