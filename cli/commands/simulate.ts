@@ -271,7 +271,7 @@ function simulateOne(
   const about = { plan, runtime, transitions };
   const broken = judged
     ? judgeSimulated(about, {
-        ...{ name: workload, requests, done: simulation.requests, slices: timeline.slices() },
+        ...{ name: workload, requests, slices: timeline.slices() },
         isOf: ({ name }) => name === workload,
       })
     : [];

@@ -7,7 +7,10 @@ import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import type { Bound } from '../../compiler/passes/judge-expectation.js';
 import type { Workload } from '../../compiler/plan/workload.js';
 import { simulate } from '../clock/simulate.js';
-import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
+import { schedulerConfig } from '../engine/scheduler-config.js';
+import { rejection } from '../scheduler/limits.js';
+import type { SchedulerConfig } from '../scheduler/types.js';
 import { createTimeline, type TimedSlice } from '../clock/timeline.js';
 import type { Lane } from '../trace/tracer.js';
 import { judgeObserved, type Compiled } from './judge-observed.js';
@@ -42,9 +45,9 @@ export function checkSimulated(
   requests: readonly SimulatedRequest[],
 ): readonly Diagnostic[] {
   const timeline = createTimeline(tellsOfMoves);
-  const { requests: done } = simulate(compiled.runtime, compiled.plan, requests, { timeline });
+  simulate(compiled.runtime, compiled.plan, requests, { timeline });
   const isOf = (other: Workload): boolean => sameWorkload(workload, other);
-  return judgeSimulated(compiled, { name: workload.name, requests, done, slices: timeline.slices(), isOf });
+  return judgeSimulated(compiled, { name: workload.name, requests, slices: timeline.slices(), isOf });
 }
 
 /** Whether the plan expects anything that only a run, or a simulation, can tell. */
@@ -53,11 +56,10 @@ export function expectsOfRuns({ expectations = [] }: Pick<Compiled['plan'], 'exp
 }
 
 /** A simulation that has been made. */
-export interface SimulatedRun {
+export interface SimulatedWorkload {
   /** Of the requests. */
   readonly name: string;
   readonly requests: readonly SimulatedRequest[];
-  readonly done: Simulation['requests'];
   /** Those within others are not looked at. */
   readonly slices: readonly TimedSlice[];
   readonly isOf: (workload: Workload) => boolean;
@@ -69,11 +71,11 @@ export interface SimulatedRun {
  */
 export function judgeSimulated(
   compiled: Compiled,
-  { name, requests, done, slices, isOf }: SimulatedRun,
+  { name, requests, slices, isOf }: SimulatedWorkload,
 ): readonly Diagnostic[] {
   const expectations = (compiled.plan.expectations ?? []).filter(isOfRun);
-  // What is longer than the model's context is cut by any plan.
-  const unheld = done.rejected + Math.max(0, done.cut - requests.filter(({ cut }) => cut).length);
+  const config = schedulerConfig(compiled.runtime, 'dataflow');
+  const unheld = requests.filter((request) => lacksRoom(config, request)).length;
   if (unheld > 0) {
     const concerned = expectations.find(({ workload }) => workload === undefined || isOf(workload));
     return concerned === undefined ? [] : [notHeld(concerned, name, unheld, requests.length)];
@@ -87,6 +89,13 @@ export function judgeSimulated(
     isOf,
   });
   return verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.diagnostic] : []));
+}
+
+/** Whether a plan can never hold a request as far as the model's context lets it go. */
+function lacksRoom(config: SchedulerConfig, { promptTokens, outputTokens }: SimulatedRequest): boolean {
+  if (promptTokens > config.context) return false;
+  const maxNewTokens = Math.max(1, Math.min(outputTokens, config.context - promptTokens));
+  return rejection(config, { id: 0, promptTokens, maxNewTokens }) !== undefined;
 }
 
 function notHeld(

@@ -9,6 +9,7 @@ import type { Bound } from '../../../compiler/passes/judge-expectation.js';
 import type { CheckedExpectation, Plan } from '../../../compiler/plan/plan.js';
 import type { Workload } from '../../../compiler/plan/workload.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { createTimeline, replay } from '../../../runtime/clock/timeline.js';
 import { judgeObserved, type Verdict } from '../../../runtime/expectations/judge-observed.js';
 import { observeTrace, type Observed } from '../../../runtime/expectations/observed.js';
@@ -245,26 +246,25 @@ describe('what plans expect of runs', () => {
     ]);
   });
 
-  it('is not kept where the plan can never fit some of the workload', () => {
-    const plan = makePlan(RESHARDED);
-    const found = checkSimulated(
-      {
-        ...compilePlan(plan),
-        plan: { ...plan, expectations: [expectation({ measure: 'time', limit: 1e9, workload: a })] },
-      },
-      a,
-      [
-        ...REQUESTS,
-        { promptTokens: 10 * plan.model.shape.context, outputTokens: 1 },
-        // Longer than the model's context: that is no fault of the plan.
-        { promptTokens: 1, outputTokens: plan.model.shape.context - 1, cut: true },
-      ],
-    );
-    expect(found.map(({ code, message }) => [code, message])).toEqual([
-      [
-        'FC0806',
-        `the plan has no room for 1 of the ${REQUESTS.length + 2} requests of workload \`a\`, so nothing is kept that is expected for it`,
-      ],
+  it('is not kept where the plan has no room for some of the workload', () => {
+    const found = (hostCapacity: number, requests: readonly SimulatedRequest[]): readonly string[] => {
+      const plan = makePlan({ ...RESHARDED, kv: { hostCapacity } });
+      const expectations = [expectation({ measure: 'time', limit: 1e9, workload: a })];
+      const compiled = { ...compilePlan(plan), plan: { ...plan, expectations } };
+      return checkSimulated(compiled, a, requests).map(({ code, message }) => `${code} ${message}`);
+    };
+    const { context } = makePlan(RESHARDED).model.shape;
+    // What goes on past the model's context, as lengths from files may, is no fault of the plan.
+    const past = [
+      { promptTokens: 10 * context, outputTokens: 1 },
+      { promptTokens: 20, outputTokens: 10 * context },
+      { promptTokens: 20, outputTokens: context - 20, cut: true as const },
+    ];
+    expect(found(2 ** 30, [...REQUESTS, ...past])).toEqual([]);
+    // A few pages.
+    expect(found(2 ** 18, [...REQUESTS, ...past])).toEqual([
+      'FC0806 the plan has no room for 2 of the 15 requests of workload `a`, so nothing is kept that is expected for it',
     ]);
+    expect(found(2 ** 18, REQUESTS)).toEqual([]);
   });
 });
