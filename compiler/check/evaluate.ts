@@ -5,7 +5,6 @@
 import type { BinaryExpr, Expr, PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
-import { replacement } from './fixes.js';
 import { PARAM_TYPES } from './param-types.js';
 import { at, suggestions, type Context } from './scope.js';
 import { combine, DIMENSION_WORDS, OTHER_TIMES, UNITS, type Dimension } from './units.js';
@@ -71,7 +70,6 @@ export function describeScalar(value: Scalar): string {
 function otherUnit(
   expr: Extract<Expr, { readonly kind: 'quantity' }>,
   unit: Origin,
-  cx: Context,
 ): ReturnType<typeof suggestions> {
   const { text } = expr.unit;
   const seconds = OTHER_TIMES.get(text.toLowerCase());
@@ -79,7 +77,8 @@ function otherUnit(
   const inSeconds = `${Number((expr.value * seconds).toPrecision(12))} s`;
   return {
     helps: [`did you mean \`${inSeconds}\`? Times are in \`s\`, \`ms\`, \`us\` or \`ns\``],
-    fixes: [replacement(at(cx, expr), inSeconds)],
+    // Whether a time is wanted is not known here.
+    fixes: [],
   };
 }
 
@@ -92,9 +91,7 @@ export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefi
       const unit = UNITS.get(expr.unit.text);
       if (!unit) {
         const primary = at(cx, expr.unit);
-        cx.report(
-          report('unknown-unit', { unit: expr.unit.text }, { primary, ...otherUnit(expr, primary, cx) }),
-        );
+        cx.report(report('unknown-unit', { unit: expr.unit.text }, { primary, ...otherUnit(expr, primary) }));
         return undefined;
       }
       return { kind: 'number', value: expr.value * unit.factor, dimension: unit.dimension };

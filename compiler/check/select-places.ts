@@ -49,8 +49,8 @@ function reportMistakenRange(
 ): boolean {
   if (last !== undefined) return false;
   const written = cx.scope.file.text.slice(first.span.start, first.span.end);
-  const [, from, sign, to] = /^(\d+)\s*([.-])\s*(\d+)$/.exec(written) ?? [];
-  if (from === undefined || (sign === '-' && Number(from) >= Number(to))) return false;
+  const [, from, to] = /^(\d+)\s*[.-]\s*(\d+)$/.exec(written) ?? [];
+  if (from === undefined || Number(from) >= Number(to)) return false;
   const range = `${from}..${to}`;
   cx.report(
     report(

@@ -156,6 +156,8 @@ export const CASES: readonly Case[] = [
   },
   { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0.3»]'), says: '`0..3`' },
   { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0-3»]'), says: '`0..3`' },
+  // A whole number of a device that is not there.
+  { slug: 'index-out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu«[9.0]»') },
   { slug: 'index-out-of-range', source: fused('mesh (dp: 8)').replace('on gpu', 'on gpu«[4..8]»') },
   { slug: 'no-devices', source: `topology «t» { tier host { capacity: 1 GB } }` },
   {

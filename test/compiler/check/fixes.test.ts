@@ -40,7 +40,6 @@ const isSyntax = ({ code }: Diagnostic): boolean => code.startsWith('FC01');
 
 /** Problems of syntax that no page shows. */
 const DAMAGED = [
-  'topology t { gpu[2]: d, overhead { step: 1.5 min } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'device d { memory: 1 GB; bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'topology t { gpu[2]: d, tier host { capacity: 1 GB }, link gpu -> host { bandwidth: 1 GB/s } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
   'topology t { gpu[2]: d, link gpu gpu { bandwidth: 1 GB/s } }\ndevice d { memory: 1 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }',
