@@ -163,14 +163,14 @@ async function tuneFile(
   );
   const walked = worthWalking(candidates, requests.requests) ? walkedSizes(options) : [];
   const goal = goalOf(options);
-  const { result, interrupted } = await search(
-    candidates,
-    requests.requests,
-    { keep: options.top, goal, walked, byEstimate: walked.length > 0 },
-    terminal,
-  );
+  const wanted = { keep: options.top, goal, walked, byEstimate: walked.length > 0 };
+  const { result, own, interrupted } = await interruptible(async (signal) => {
+    const result = await search(candidates, requests.requests, wanted, terminal, signal);
+    const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
+    const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
+    return { result, own, interrupted: signal.aborted };
+  });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
-  const own = interrupted ? undefined : await ownPlan(plan, checked, requests.requests, goal, result);
   const searched = {
     ...{ goal, top: options.top, sizes, walked, strategies, interrupted },
     ...(unheld && { unheld }),
@@ -194,22 +194,20 @@ async function search(
   requests: readonly SimulatedRequest[],
   wanted: TuneOptions,
   terminal: CommandContext['terminal'],
-): Promise<{ readonly result: TuneResult; readonly interrupted: boolean }> {
+  signal: AbortSignal,
+): Promise<TuneResult> {
   const progress = await createProgress(terminal, 'plans');
   progress.start(candidates.length);
   try {
-    return await interruptible(async (signal) => {
-      const devices = candidates[0]?.base.topology.devices.length ?? 0;
-      const workers = trialWorkers(requests, devices);
-      const parts =
-        workers === 0
-          ? tuneInParts(candidates, requests, wanted)
-          : tuneOnWorkers(candidates, requests, wanted, { workers, signal });
-      const { value: result } = await listening<TuneResult, TuneResult>(parts, signal, (found) =>
-        progress.update(decided(found.counts), candidates.length, noteOf(found)),
-      );
-      return { result, interrupted: decided(result.counts) < candidates.length };
-    });
+    const devices = candidates[0]?.base.topology.devices.length ?? 0;
+    const workers = trialWorkers(requests, devices);
+    const parts =
+      workers === 0
+        ? tuneInParts(candidates, requests, wanted)
+        : tuneOnWorkers(candidates, requests, wanted, { workers, signal });
+    return await listening<TuneResult, TuneResult>(parts, signal, (found) =>
+      progress.update(decided(found.counts), candidates.length, noteOf(found)),
+    );
   } finally {
     progress.stop();
   }
@@ -224,14 +222,14 @@ async function listening<Part, Result>(
   parts: Iterator<Part, Result> | AsyncIterator<Part, Result>,
   signal: AbortSignal,
   said: (part: Part | Result) => void = () => undefined,
-): Promise<IteratorResult<Part, Result>> {
+): Promise<Part | Result> {
   for (let listened = performance.now(); ;) {
     const part = await parts.next();
     said(part.value);
-    if (part.done) return part;
+    if (part.done) return part.value;
     if (performance.now() - listened < LISTEN_EVERY) continue;
     await new Promise<void>((resolve) => void setImmediate(resolve));
-    if (signal.aborted) return part;
+    if (signal.aborted) return part.value;
     listened = performance.now();
   }
 }
@@ -248,14 +246,14 @@ async function ownPlan(
   plan: Plan,
   checked: CheckedFile,
   requests: readonly SimulatedRequest[],
-  goal: Goal,
+  goal: Exclude<Goal, { kind: 'front' }>,
   { ranked: [best] }: TuneResult,
+  signal: AbortSignal,
 ): Promise<OwnPlan | undefined> {
-  if (goal.kind === 'front' || isTried(plan)) return undefined;
   const { compiled, diagnostics } = compileChecked(checked, checked.path, { plans: [plan] });
   if (diagnostics.some(isError)) return undefined;
   const simulated = betterAsItIs(plan, compiled[0]!.result, requests, goal, best?.simulation);
-  const { value: own } = await interruptible((signal) => listening(simulated, signal));
+  const own = await listening(simulated, signal);
   if (!own) return undefined;
   const { requestsPerSecond } = simulationReport({ plan: plan.name, simulation: own });
   return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };

@@ -6,9 +6,12 @@ import type { FlowRule, Plan, Stage } from '../../compiler/plan/plan.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
-import { answersAll, type Goal } from './trial.js';
+import { answersAll, upToContext, type Goal } from './trial.js';
 
-/** Whether a search tries the stages and rules of the plan, sizes aside: what it holds against others is then their sizes alone. */
+/**
+ * Whether a search among all strategies tries the stages and rules of the plan, sizes aside: what it holds against others is
+ * then their sizes alone.
+ */
 export function isTried(plan: Plan): boolean {
   const { stages } = plan;
   if (!hasUsualRules(plan) || !stages.every(isUsual)) return false;
@@ -59,8 +62,9 @@ export function* betterAsItIs(
   best: Simulation | undefined,
 ): Generator<void, Simulation | undefined> {
   const by = goal.kind === 'throughput' && best !== undefined ? best.makespan : Infinity;
-  const own = yield* simulateInParts(runtime, plan, requests, {}, ({ now }) => now < by);
-  if (own === undefined || !answersAll(own, requests)) return undefined;
+  const whole = upToContext(plan, requests);
+  const own = yield* simulateInParts(runtime, plan, whole, {}, ({ now }) => now < by);
+  if (own === undefined || !answersAll(own, whole)) return undefined;
   if (goal.kind === 'latency' && own.requests.finished / own.makespan < goal.floor) return undefined;
   const figure = ({ makespan, latency }: Simulation): number =>
     goal.kind === 'latency' ? latency.betweenTokens : makespan;

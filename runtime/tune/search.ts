@@ -35,6 +35,7 @@ import {
   isLate,
   ratherShort,
   ROUNDING,
+  upToContext,
   type EndedTrial,
   type Goal,
   type Trial,
@@ -173,7 +174,7 @@ export function* searchInParts(
     goal,
     within: options.within ?? Infinity,
     byEstimate: keep !== 'all' && (options.byEstimate ?? false),
-    ...workload(first.base, requests),
+    ...workload(first.base, upToContext(first.base, requests)),
   };
   const search: Search = {
     ...setting,
@@ -325,17 +326,11 @@ interface Search extends TrialSetting, Look {
   readonly keep: number;
 }
 
-/** Lengths as every plan runs them: a sequence ends with the context. */
 function workload(
-  { model, kv }: Plan,
+  { model: { shape }, kv }: Plan,
   requests: readonly SimulatedRequest[],
 ): Pick<TrialSetting, 'requests' | 'demand'> {
-  const { shape } = model;
-  const cut = requests.map((request) => ({
-    ...request,
-    outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
-  }));
-  return { requests: cut, demand: demandOf(cut, kvView(shape, kv.pageTokens)) };
+  return { requests, demand: demandOf(requests, kvView(shape, kv.pageTokens)) };
 }
 
 /** What plans are ranked by, the least first. */

@@ -133,6 +133,17 @@ function outcomeOf(
   return answersAll(simulation, requests) ? simulation : 'unfit';
 }
 
+/** Lengths as every plan runs them: a sequence ends with the context. */
+export function upToContext(
+  { model: { shape } }: Pick<Plan, 'model'>,
+  requests: readonly SimulatedRequest[],
+): readonly SimulatedRequest[] {
+  return requests.map((request) => ({
+    ...request,
+    outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
+  }));
+}
+
 /** Whether every request was answered, and as long as it was to be. */
 export function answersAll(
   { requests: { rejected }, tokens }: Simulation,

@@ -181,6 +181,10 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(searched.own?.plan).toBe('odd');
     expect(searched.own!.requestsPerSecond).toBeGreaterThan(plans[0]!.requestsPerSecond);
     expect((await tuned('--plan', 'usual')).out).not.toContain('as it is');
+    // Lengths from a file may go on past the context, where every plan ends.
+    const lengths = join(folder, 'long.jsonl');
+    writeFileSync(lengths, '{"prompt_tokens": 20, "output_tokens": 600}\n'.repeat(4));
+    expect((await tuned('--plan', 'odd', '--workload', lengths)).out).toMatch(said);
   });
 
   it('says why it finds nothing', async () => {
