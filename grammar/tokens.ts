@@ -17,9 +17,6 @@ export const Separator = createToken({ name: 'Separator', pattern: Lexer.NA });
 /** Category of operators between two operands. */
 export const Infix = createToken({ name: 'Infix', pattern: Lexer.NA });
 
-/** A name as files may have it. */
-export const WORD_PATTERN = /[A-Za-z_][A-Za-z0-9_]*/;
-
 /** Letters beyond ASCII are read as part of a word so that they give one clear problem instead of several. */
 export const Identifier = createToken({
   name: 'Identifier',

@@ -1,5 +1,6 @@
 /** `fulcrum devices`: the adapters found, what they can do, how fast bytes move, and what the cost model wants to know. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { addJsonOption, gpuAction, parseCount, type AddCommand } from '../command.js';
 
@@ -45,7 +46,7 @@ function refuseWithoutCalibration(command: Command): void {
 }
 
 function parseName(text: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(text) || TRUTH_WORDS.has(text))
+  if (!isName(text) || TRUTH_WORDS.has(text))
     throw new InvalidArgumentError('expected a name of the plan language');
   return text;
 }

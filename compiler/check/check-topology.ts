@@ -1,8 +1,9 @@
 /** Topology declarations: groups are multiplied out into devices and tiers, links stay as they are. */
 import type { Expr, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
+import { isName } from '../../grammar/names.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { DeviceKind, Link, Overhead, PlacedDevice, Tier, Topology } from '../plan/plan.js';
-import { isPartName, pathWithin } from '../plan/places.js';
+import { pathWithin } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
 import { checkLink } from './check-link.js';
 import { plainName } from './evaluate.js';
@@ -101,7 +102,7 @@ function readMembers(members: readonly TopologyMember[], place: Place, cx: Conte
   for (const member of members) {
     if (member.kind === 'devices' || member.kind === 'group' || member.kind === 'tier') {
       // What is named nothing, or what cannot be a name, is reported by the parser and can stand in no path.
-      if (!isPartName(member.name.text)) b.failed = true;
+      if (!isName(member.name.text)) b.failed = true;
       const earlier = member.name.text === '' ? undefined : names.get(member.name.text);
       if (earlier) {
         cx.report(

@@ -2,6 +2,7 @@
  * Params: their values, their closed domains, and the rounds of checking. A plan with params is checked once for
  * every combination of values that its params may take, so that `--set` can never turn a good file into a bad one.
  */
+import { isName } from '../../grammar/names.js';
 import type { Expr, ParamDecl } from '../../grammar/syntax.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { report } from '../diagnostics/catalogue.js';
@@ -254,7 +255,7 @@ function parseSet(text: string, type: ParamType): ParamValue | undefined {
     case 'string':
       return text.replace(/^"(.*)"$/s, '$1');
     case 'name':
-      return /^[A-Za-z_]\w*$/.test(text) ? text : undefined;
+      return isName(text) ? text : undefined;
     case 'number': {
       const match = /^(-?[\d_]+(?:\.[\d_]+)?)\s*(\S*)$/.exec(text);
       if (!match) return undefined;

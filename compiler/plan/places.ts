@@ -11,11 +11,6 @@ export interface PathPart {
 
 const PART = /^([A-Za-z_]\w*)(?:\[(\*|\d+)(?:\.\.(\d+))?\])?$/;
 
-/** Whether a place can have the name. */
-export function isPartName(name: string): boolean {
-  return /^[A-Za-z_]\w*$/.test(name);
-}
-
 /**
  * Parts of a path or pattern; `''` has none.
  *

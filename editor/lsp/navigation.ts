@@ -1,4 +1,5 @@
 /** Definition, references and rename: all over the files of the workspace. */
+import { isName } from '../../grammar/names.js';
 import { WORDS } from '../../grammar/reference-words.js';
 import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
@@ -99,7 +100,7 @@ export function rename(
 ): readonly Location[] | string {
   const may = renameable(workspace, path, offset);
   if (typeof may === 'string') return may;
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(to)) return `\`${to}\` is not a name`;
+  if (!isName(to)) return `\`${to}\` is not a name`;
   const site = siteAt(workspace, path, offset)!;
   const text = site.node.name.text;
   // An alias keeps its own name: only what is written as the thing is called changes.

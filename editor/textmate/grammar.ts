@@ -6,7 +6,8 @@
  * Regular expressions see one line and no parser. Keywords are contextual, so the grammar follows position: a word
  * before a colon is a property, the word after the keyword of an item is the item's name, any other keyword is one.
  */
-import { keywords, NumberToken, UNIT_PATTERN, WORD_PATTERN } from '../../grammar/tokens.js';
+import { WORD_PATTERN } from '../../grammar/names.js';
+import { keywords, NumberToken, UNIT_PATTERN } from '../../grammar/tokens.js';
 
 /** One rule of a TextMate grammar. */
 export interface TextmateRule {

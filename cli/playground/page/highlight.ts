@@ -2,7 +2,8 @@
 import { HighlightStyle, StreamLanguage, syntaxHighlighting, type StringStream } from '@codemirror/language';
 import type { Extension } from '@codemirror/state';
 import { tags } from '@lezer/highlight';
-import { keywordOf, NumberToken, UNIT_PATTERN, WORD_PATTERN } from '../../../grammar/tokens.js';
+import { WORD_PATTERN } from '../../../grammar/names.js';
+import { keywordOf, NumberToken, UNIT_PATTERN } from '../../../grammar/tokens.js';
 
 interface LineState {
   /** Inside a block comment. */
