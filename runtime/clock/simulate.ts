@@ -10,7 +10,7 @@ import { schedulerConfig } from '../engine/scheduler-config.js';
 import { beginRows } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import { runThrough } from '../run-through.js';
-import { longestSequence } from '../scheduler/limits.js';
+import { longestSequence, newTokensWithin } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
 import { commonPrefixes, type Beginning } from './common-prefixes.js';
@@ -230,7 +230,7 @@ function startEngine(
   /** Of those that got a token, in the order of their first. */
   const latencies: Latency[] = [];
   for (const { id, promptTokens, outputTokens, cut = false, beginning } of requests) {
-    const maxNewTokens = Math.max(1, Math.min(outputTokens, longest - promptTokens));
+    const maxNewTokens = newTokensWithin(longest, promptTokens, outputTokens);
     progress[id] = {
       promptTokens,
       maxNewTokens,

@@ -5,6 +5,7 @@
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { RuntimeFailure } from '../failure.js';
 import { createLogitAdjuster } from '../sampling/adjust.js';
+import { newTokensWithin } from '../scheduler/limits.js';
 import { HOST } from '../trace/tracer.js';
 import type { Tracer } from '../trace/tracer.js';
 import type { PromptTree } from './prompt-tree.js';
@@ -52,7 +53,7 @@ export function createOpenSequences(
     admit(request) {
       const id = nextId++;
       const promptTokens = request.promptIds.length;
-      const maxNewTokens = Math.max(1, Math.min(request.maxNewTokens, longest - promptTokens));
+      const maxNewTokens = newTokensWithin(longest, promptTokens, request.maxNewTokens);
       const sequence: Sequence = {
         request,
         maxNewTokens,

@@ -9,7 +9,7 @@ import type { Workload } from '../../compiler/plan/workload.js';
 import { simulate } from '../clock/simulate.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
-import { rejection } from '../scheduler/limits.js';
+import { newTokensWithin, rejection } from '../scheduler/limits.js';
 import type { SchedulerConfig } from '../scheduler/types.js';
 import { createTimeline, type TimedSlice } from '../clock/timeline.js';
 import type { Lane } from '../trace/tracer.js';
@@ -94,7 +94,7 @@ export function judgeSimulated(
 /** Whether a plan can never hold a request as far as the model's context lets it go. */
 function lacksRoom(config: SchedulerConfig, { promptTokens, outputTokens }: SimulatedRequest): boolean {
   if (promptTokens > config.context) return false;
-  const maxNewTokens = Math.max(1, Math.min(outputTokens, config.context - promptTokens));
+  const maxNewTokens = newTokensWithin(config.context, promptTokens, outputTokens);
   return rejection(config, { id: 0, promptTokens, maxNewTokens }) !== undefined;
 }
 

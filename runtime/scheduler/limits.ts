@@ -28,13 +28,18 @@ function narrowest(
 
 /**
  * Most tokens (prompt and generated) of one sequence. The last generated token needs no KV. Callers cut
- * `maxNewTokens` to it the way they cut it to the model's context; what exceeds it is rejected.
+ * `maxNewTokens` to it (`newTokensWithin`) the way they cut it to the model's context; what exceeds it is rejected.
  */
 export function longestSequence(config: SchedulerConfig): number {
   const { pages } = narrowest(config, true);
   // With room for a window a sequence may go on for ever.
   if (pages >= pagesSpanned(config, 1)) return config.context;
   return Math.min(config.context, pages * config.pageTokens + 1);
+}
+
+/** Tokens that a request is answered with, of those it wants, where a sequence has `longest` at most: one in any case. */
+export function newTokensWithin(longest: number, promptTokens: number, wanted: number): number {
+  return Math.max(1, Math.min(wanted, longest - promptTokens));
 }
 
 /** Why the request can never run, or undefined. */

@@ -10,6 +10,7 @@ import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Demand } from '../../compiler/planner/demand.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
+import { newTokensWithin } from '../scheduler/limits.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { createWorkLeft } from './work-left.js';
 
@@ -140,7 +141,7 @@ export function upToContext(
 ): readonly SimulatedRequest[] {
   return requests.map((request) => ({
     ...request,
-    outputTokens: Math.max(1, Math.min(request.outputTokens, shape.context - request.promptTokens)),
+    outputTokens: newTokensWithin(shape.context, request.promptTokens, request.outputTokens),
   }));
 }
 
