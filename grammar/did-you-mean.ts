@@ -28,8 +28,7 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = reach + 1;
   for (const candidate of candidates) {
-    if (candidate === '' || candidate === word || Math.abs(candidate.length - word.length) >= bestDistance)
-      continue;
+    if (candidate === word || Math.abs(candidate.length - word.length) >= bestDistance) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     // A one-letter word is within one edit of any other: that is no resemblance.
     if (distance < bestDistance && distance < Math.max(word.length, candidate.length)) {

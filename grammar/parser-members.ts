@@ -2,7 +2,7 @@
  * Members that every block knows: properties, and the alternative that takes any item no other rule takes.
  */
 import type { IOrAlt } from 'chevrotain';
-import { depthChange, type Around } from './parser-gates.js';
+import type { Around } from './parser-gates.js';
 import { ValueParser } from './parser-values.js';
 import * as t from './tokens.js';
 
@@ -66,21 +66,7 @@ export class MemberParser extends ValueParser {
     ]);
   });
 
-  protected readonly tail = this.RULE('tail', () => {
-    let depth = 0;
-    this.AT_LEAST_ONE({
-      GATE: () => depth > 0 || this.isTail(),
-      DEF: () => {
-        const token = this.OR([
-          { ALT: () => this.CONSUME(t.Other, { LABEL: 'token' }) },
-          { ALT: () => this.CONSUME(t.Comma, { LABEL: 'token' }) },
-        ]);
-        this.ACTION(() => {
-          depth = Math.max(0, depth + depthChange(token));
-        });
-      },
-    });
-  });
+  protected readonly tail = this.RULE('tail', () => this.takeWhile(() => this.isTail()));
 
   protected readonly balanced = this.RULE('balanced', (around: Around = 'file') => {
     this.CONSUME(t.LCurly);

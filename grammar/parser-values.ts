@@ -101,11 +101,11 @@ export class ValueParser extends GateParser {
     this.OPTION5(() => this.CONSUME(t.RSquare));
   });
 
-  /** What stands in brackets and belongs nowhere, up to the bracket that closes them. */
-  protected readonly stray = this.RULE('stray', (closer: TokenType = t.RSquare) => {
+  /** A part of a rule: takes tokens as long as some gate says so, and brackets that are among them as a whole. */
+  protected takeWhile(goesOn: () => boolean): void {
     let depth = 0;
     this.AT_LEAST_ONE({
-      GATE: () => depth > 0 || this.isBefore(closer),
+      GATE: () => depth > 0 || goesOn(),
       DEF: () => {
         const token = this.OR([
           { ALT: () => this.CONSUME(t.Other, { LABEL: 'token' }) },
@@ -116,7 +116,12 @@ export class ValueParser extends GateParser {
         });
       },
     });
-  });
+  }
+
+  /** What stands in brackets and belongs nowhere, up to the bracket that closes them. */
+  protected readonly stray = this.RULE('stray', (closer: TokenType = t.RSquare) =>
+    this.takeWhile(() => this.isBefore(closer)),
+  );
 
   protected readonly args = this.RULE('args', () => {
     this.CONSUME(t.LParen);

@@ -16,6 +16,24 @@ function lengthsFile(text: string): string {
   return file;
 }
 
+/** A file with a plan that has room for all, and the same in a tenth of the memory. */
+function besideRoomy(name: string): string {
+  const file = join(folder, `${name}.plan`);
+  writeFileSync(
+    file,
+    `device d { memory: 64 MB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
+topology solo { gpu[1]: d }
+model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
+plan roomy for clerk on solo {
+  stage serve: prefill + decode on gpu { mesh (tp: 1), microbatch: 16 tokens, batch: 4 requests }
+  flow requests -> serve -> results
+}
+plan ${name} from roomy { memory_use: 10% }
+`,
+  );
+  return file;
+}
+
 interface PlanReport {
   readonly plan: string;
   readonly requests: { readonly finished: number };
@@ -71,19 +89,7 @@ describe('simulate', () => {
   });
 
   it('tells of answers that a plan has no room for', async () => {
-    const file = join(folder, 'tight.plan');
-    writeFileSync(
-      file,
-      `device d { memory: 64 MB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
-topology solo { gpu[1]: d }
-model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
-plan roomy for clerk on solo {
-  stage serve: prefill + decode on gpu { mesh (tp: 1), microbatch: 16 tokens, batch: 4 requests }
-  flow requests -> serve -> results
-}
-plan tight from roomy { memory_use: 10% }
-`,
-    );
+    const file = besideRoomy('tight');
     const page = join(folder, 'tight.html');
     const args = ['simulate', file, '--workload', lengthsFile(LONG.repeat(3)), '--html', page];
     const run = await runInProcess(...args);
@@ -110,19 +116,7 @@ plan tight from roomy { memory_use: 10% }
   });
 
   it('tells of requests that a plan can never fit', async () => {
-    const file = join(folder, 'narrow.plan');
-    writeFileSync(
-      file,
-      `device d { memory: 64 MB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
-topology solo { gpu[1]: d }
-model clerk { source: "${resolve('plans/models/clerk')}", weights: f32 }
-plan roomy for clerk on solo {
-  stage serve: prefill + decode on gpu { mesh (tp: 1), microbatch: 16 tokens, batch: 4 requests }
-  flow requests -> serve -> results
-}
-plan narrow from roomy { memory_use: 10% }
-`,
-    );
+    const file = besideRoomy('narrow');
     const page = join(folder, 'narrow.html');
     const lengths = lengthsFile(`${SHORT}{"prompt_tokens": 500, "output_tokens": 4}\n`);
     const run = await runInProcess('simulate', file, '--workload', lengths, '--html', page);
