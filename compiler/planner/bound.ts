@@ -35,6 +35,7 @@ import type { SequencesInOrder } from './decode-rounds.js';
 import { promptCourse, type PromptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
+import { fusedCourse } from './fused-course.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
 import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
 import type { StageLoad } from './stage-load.js';
@@ -50,9 +51,9 @@ export interface PlanBound {
    */
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
-   * A closer estimate, which takes some milliseconds: of two stages steps are costed one by one, as sequences come in order
-   * of arrival. Of one it is the estimate, and so it is where that order is not known or pages do not count by tokens: where
-   * sequences share some, or give them up behind a window.
+   * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival. It
+   * is the estimate where that order is not known or pages do not count by tokens, as sequences share some, or give them
+   * up behind a window; and of what is left for a stage for both phases, where many look and each would take as long.
    */
   readonly closely: (demand: Demand, begun?: boolean) => number;
   /** Seconds between two tokens of a request, at least. */
@@ -136,14 +137,17 @@ function boundOf(
   return {
     least,
     estimate,
-    closely: (demand, begun) => {
+    closely: (demand, begun = false) => {
       const { inOrder, kv, longestPrefix } = demand;
       const byTokens = longestPrefix === 0 && kv.window === undefined;
-      const isFused = bounded?.prefill === bounded?.decode;
-      if (bounded === undefined || isFused || inOrder === undefined || !byTokens || bounded.room === 0)
+      if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0)
         return estimate(demand, begun);
       const { prefill, decode, overhead } = bounded;
       const { copyEngines } = engine;
+      if (prefill === decode) {
+        if (begun) return estimate(demand, begun);
+        return FUSED_SHORT * fusedCourse(decode, bounded.room, inOrder, kv, overhead);
+      }
       const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
       if (!begun) prefilled.set(inOrder, prompts);
       const decoding = (ready?: readonly number[]): number =>
@@ -165,6 +169,12 @@ function boundOf(
     },
   };
 }
+
+/**
+ * An estimate that is too long may cost the best plan. Of 144 static plans for the paper's machines, models and workloads
+ * the course of none is more than 1.3% too long, nor 1.8% too short.
+ */
+const FUSED_SHORT = 0.993;
 
 function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
   const { devices } = decode.stage;

@@ -18,7 +18,7 @@ interface Ordered extends Pick<BoundFigures, 'estimate' | 'betweenTokens'> {
  * 400 requests.
  */
 function asARule({ candidate: { strategy, stages }, estimated }: Ordered): number {
-  if (estimated === 'closely' && strategy !== 'static') return 1.006;
+  if (estimated === 'closely') return strategy === 'static' ? 1.008 : 1.006;
   if (strategy !== 're-sharded') return 1.21;
   return stages.at(-1)!.mesh.pp > 1 ? 1.08 : 1.05;
 }

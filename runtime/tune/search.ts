@@ -33,6 +33,7 @@ import {
 } from './closer-look.js';
 import {
   isLate,
+  mostlyLonger,
   ratherShort,
   ROUNDING,
   upToContext,
@@ -267,7 +268,7 @@ export function* searchInParts(
     else if (
       setting.byEstimate &&
       next.estimated !== undefined &&
-      isLate(ratherShort(next.estimate), by(next))
+      isLate((next.estimated === 'closely' ? mostlyLonger : ratherShort)(next.estimate), by(next))
     )
       counts.outestimated++;
     else if (!isCompiled(next)) {

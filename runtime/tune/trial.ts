@@ -76,9 +76,20 @@ export function isLate(seconds: number, by: number): boolean {
 /** What estimates are too long by at most, as a rule. */
 const OVERESTIMATED = 0.006;
 
+/**
+ * What close ones are too short by, mostly: nine in ten of some 400 plans for the paper's machines, models and workloads take
+ * longer by more, and the median by 0.6%.
+ */
+const CLOSELY_SHORT = 0.003;
+
 /** Seconds that a plan takes no less than, as a rule, by its estimate. */
 export function ratherShort(estimate: number): number {
   return estimate * (1 - OVERESTIMATED);
+}
+
+/** Seconds that a plan takes no less than, mostly, by its close estimate. */
+export function mostlyLonger(estimate: number): number {
+  return estimate * (1 + CLOSELY_SHORT);
 }
 
 /** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */

@@ -202,7 +202,7 @@ describe('planBound', () => {
     }
   });
 
-  it.each(['re-sharded', 'disaggregated'] as const)(
+  it.each(['re-sharded', 'disaggregated', 'static'] as const)(
     'costs the steps of %s stages closely, whether memory, links or the host hold them up',
     (strategy) => {
       const free = { step: 0, layer: 0, request: 0 };
@@ -229,8 +229,10 @@ describe('planBound', () => {
             bound.closely(left, true),
           );
           const label = candidateLabel(candidate);
-          expect(Math.max(whole, ...ends) / makespan, label).toBeLessThan(1.03);
-          expect(Math.min(whole, ...ends) / makespan, label).toBeGreaterThan(0.9);
+          // Midway a stage for both phases is not looked at closely.
+          const close = strategy === 'static' ? [whole] : [whole, ...ends];
+          expect(Math.max(...close) / makespan, label).toBeLessThan(1.03);
+          expect(Math.min(...close) / makespan, label).toBeGreaterThan(0.9);
           return [whole / makespan];
         });
         expect(ratios.length).toBeGreaterThan(3);
