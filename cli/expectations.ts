@@ -132,6 +132,7 @@ export function reportVerdicts(
 
 /** The verdicts as a table, one line each. */
 export function describeVerdicts(verdicts: readonly Verdict[]): string {
+  if (verdicts.length === 0) return 'it expects nothing';
   return formatTable(
     verdicts.map((verdict) => [
       showExpectation(verdict.expectation),

@@ -122,6 +122,13 @@ plan turns for tiny on workstation {
     expect(again.err).toContain('transitions is 1 for workload some, simulated, expected <= 0');
   });
 
+  it('says of a plan that expects nothing that it does', async () => {
+    const silent = planFile('silent.plan', plan('').replace(/ {2}expect \{[^]*?\n {2}\}\n/, ''));
+    const run = await runInProcess('check', silent, '--trace', trace);
+    expect(run.out).toMatch(`plan turns in ${trace}\nit expects nothing\n`);
+    expect(run.status).toBe(0);
+  });
+
   it('refuses what is no trace of the plan', async () => {
     const other = planFile('other.plan', good('tp: 4'));
     const named = await runInProcess('check', other, '--trace', trace);
