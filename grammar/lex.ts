@@ -61,6 +61,11 @@ export function lex(text: string): Lexed {
   return { tokens: separateLines(dropTooDeep(lexed.tokens, problems)), comments, problems };
 }
 
+/** Whether a token that ends its line waits for more on the next one. */
+export function waitsForMore({ tokenType }: IToken): boolean {
+  return continuesAfter.has(tokenType);
+}
+
 /** Span of a token; empty for a line end. */
 export function spanOf(token: IToken): Span {
   return { start: token.startOffset, end: token.endOffset! + 1 };
@@ -159,7 +164,7 @@ function separateLines(tokens: readonly IToken[]): IToken[] {
 /** Whether a line that ends with `last` goes on with `next`. */
 function continues(last: IToken, next: IToken, afterNext: IToken | undefined): boolean {
   if (continuesBefore.has(next.tokenType)) return true;
-  if (continuesAfter.has(last.tokenType)) {
+  if (waitsForMore(last)) {
     return openers.has(last.tokenType) || last.tokenType === t.Comma || !startsAfresh(last, next, afterNext);
   }
   // A joining word before a colon is a property's name.

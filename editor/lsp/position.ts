@@ -4,7 +4,7 @@
  */
 import type { IToken } from 'chevrotain';
 import type { Lexed } from '../../grammar/lex.js';
-import { spanOf } from '../../grammar/lex.js';
+import { spanOf, waitsForMore } from '../../grammar/lex.js';
 import { Comma, NewLine } from '../../grammar/tokens.js';
 
 /** An open bracket, and the words of its member before it. */
@@ -39,8 +39,9 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
   let typing: IToken | undefined;
   for (const token of lexed.tokens) {
     const { start, end } = spanOf(token);
-    if (start >= offset && token.tokenType !== NewLine) break;
-    if (start > offset) break;
+    if (start >= offset) break;
+    // A line end stands where the token before it ends: behind the offset, if that is on the same line still.
+    if (token.tokenType === NewLine && !LINE_BREAK.test(text.slice(start, offset))) break;
     if (end >= offset && isTyped(token, offset)) {
       typing = token;
       break;
@@ -89,9 +90,9 @@ function isTyped(token: IToken, offset: number): boolean {
   return !isClosed || offset < spanOf(token).end;
 }
 
-const GOES_ON = /^(?:->|<->|[-+*/:,.=<>]|<=|>=|and|or|when|for|on|from|like|of|in)$/;
+const LINE_BREAK = /[\r\n]/;
 
 /** Whether a line end behind a token ends the member: not where the token waits for more. */
-function endsMember({ image }: IToken, gap: string): boolean {
-  return /[\r\n]/.test(gap) && !GOES_ON.test(image);
+function endsMember(last: IToken, gap: string): boolean {
+  return LINE_BREAK.test(gap) && !waitsForMore(last);
 }

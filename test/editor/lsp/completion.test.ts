@@ -52,6 +52,24 @@ describe('at the start of a member', () => {
   });
 });
 
+describe('at the end of a line that others follow', () => {
+  it.each([
+    ['places', inPlan('stage decode on ‸\nkv { page: 16 tokens }'), ['gpu']],
+    ['units', 'device d {\n  memory: 24 ‸\n  bandwidth: 300 GB/s\n}', ['GiB']],
+    ['words', inPlan('weights: ‸\nresidence: switch'), ['f32']],
+    ['models', `plan p for ‸\n${WORLD}`, ['small']],
+    ['stages', two('flow requests -> ‸\n// then\nkv { page: 16 tokens }'), ['prefill', 'decode']],
+  ])('come %s', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
+    for (const next of ['kv', 'bandwidth', 'residence', 'device']) expect(labels(marked)).not.toContain(next);
+  });
+
+  it('comes the next member where the line cannot go on', () => {
+    expect(labels(`${WORLD}plan p for\n‸`)).toContain('model');
+    expect(labels(inStage('batch: 4 requests\n‸\nmesh (tp: 4)'))).toContain('microbatch');
+  });
+});
+
 describe('names in scope', () => {
   it.each([
     ['models after for', `${WORLD}plan p for ‸`, ['small']],
