@@ -4,12 +4,29 @@ export interface WordDoc {
   readonly doc: string;
   /** Text with tab stops that an editor inserts, in the syntax of LSP snippets. */
   readonly snippet: string;
+  /** A block has no second one. */
+  readonly once?: true;
 }
+
+const SHARDINGS = {
+  shard: {
+    doc: 'Dimensions that an axis splits, as it does with all that nothing replicates.',
+    snippet: 'shard ${1:heads, ffn} on ${2:tp}',
+  },
+  replicate: {
+    doc: 'Dimensions that stay whole on every rank, or heads that are stored several times.',
+    snippet: 'replicate ${1:kv_heads by 2}',
+  },
+} satisfies Readonly<Record<string, WordDoc>>;
 
 /** Items by the kind of block that they stand in. */
 export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> = {
   file: {
-    language: { doc: 'Edition of the language that the file is written in.', snippet: 'language 1' },
+    language: {
+      doc: 'Edition of the language that the file is written in.',
+      snippet: 'language 1',
+      once: true,
+    },
     import: {
       doc: 'Takes declarations over from another file.',
       snippet: 'import { $2 } from "${1:std/aws}"',
@@ -51,6 +68,7 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
     overhead: {
       doc: 'Time of the engine itself, for simulation.',
       snippet: 'overhead { step: ${1:5 ms}, layer: ${2:30 us} }',
+      once: true,
     },
   },
   plan: {
@@ -61,10 +79,12 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
     kv: {
       doc: 'The KV cache: pages, and the tiers it spills to.',
       snippet: 'kv { page: ${1:16 tokens}, tiers: ${2:gpu -> host} }',
+      once: true,
     },
     flow: {
       doc: 'The way from requests to results, and when devices change stage.',
       snippet: 'flow requests -> ${1:prefill -> decode} -> results',
+      once: true,
     },
     expect: { doc: 'What the compiled plan must keep to.', snippet: 'expect {\n  $0\n}' },
   },
@@ -72,21 +92,16 @@ export const ITEMS: Readonly<Record<string, Readonly<Record<string, WordDoc>>>> 
     mesh: {
       doc: 'Sizes of the axes that the devices of the stage are laid out by.',
       snippet: 'mesh (${1:tp: 8})',
+      once: true,
     },
-    shard: {
-      doc: 'Dimensions that an axis splits, as it does with all that nothing replicates.',
-      snippet: 'shard ${1:heads, ffn} on ${2:tp}',
-    },
-    replicate: {
-      doc: 'Dimensions that stay whole on every rank, or heads that are stored several times.',
-      snippet: 'replicate ${1:kv_heads by 2}',
-    },
-    split: { doc: 'Layers of each pipeline stage.', snippet: 'split layers on pp [${1:16, 16}]' },
+    ...SHARDINGS,
+    split: { doc: 'Layers of each pipeline stage.', snippet: 'split layers on pp [${1:16, 16}]', once: true },
     override: {
       doc: 'Another sharding for some layers.',
       snippet: 'override layers[${1:0..1}].${2:mlp} { replicate ${3:ffn} }',
     },
   },
+  override: SHARDINGS,
   flow: {
     to: { doc: 'When the devices switch to another stage.', snippet: 'to ${1:decode} when ${2:host.full}' },
   },

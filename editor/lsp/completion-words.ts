@@ -1,13 +1,27 @@
 /** Completions of the language itself: items, properties, units and words of the reference. */
 import { CompletionItemKind, InsertTextFormat, type CompletionItem } from 'vscode-languageserver/node.js';
 import { ITEMS } from '../../grammar/reference-words.js';
+import type { GrammarPosition } from './position.js';
 import { defaultOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 
 export type Items = readonly CompletionItem[];
 
-/** What a block may declare. */
-export function itemsOf(place: string): Items {
-  return Object.entries(ITEMS[place] ?? {}).map(([label, { doc, snippet }]) => ({
+/** Words of the other members of a block. */
+type Beside = GrammarPosition['beside'];
+
+/** Items whose key is not in the block yet. */
+export function notGiven(items: Items, beside: Beside): Items {
+  const given = new Set(beside.flatMap(([key, colon]) => (colon === ':' ? [key] : [])));
+  return items.filter(({ label }) => !given.has(label));
+}
+
+/** What a block may declare besides what is in it. */
+export function itemsOf(place: string, beside: Beside): Items {
+  const declared = new Set(beside.map(([first]) => first));
+  const items = Object.entries(ITEMS[place] ?? {}).filter(
+    ([label, { once }]) => once === undefined || !declared.has(label),
+  );
+  return items.map(([label, { doc, snippet }]) => ({
     label,
     kind: CompletionItemKind.Keyword,
     documentation: doc,

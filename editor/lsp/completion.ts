@@ -9,6 +9,7 @@ import type { Asked } from './completion-names.js';
 import {
   itemsOf,
   keywords,
+  notGiven,
   propertiesOf,
   propertyTable,
   topologyItems,
@@ -38,7 +39,7 @@ export function completionsAt(workspace: Workspace, path: string, offset: number
 }
 
 function complete(asked: Asked): Items {
-  const { open, before, inString } = asked.position;
+  const { open, before, beside, inString } = asked.position;
   if (inString) return completeString(asked);
   const block = open.findLast(({ bracket }) => bracket === '{');
   const inner = open.at(-1);
@@ -46,7 +47,8 @@ function complete(asked: Asked): Items {
   const place = placeOf(block);
   if (place === 'record') return completeRecord(asked, block!);
   if (place === 'import') return importedNames(asked);
-  if (before.length === 0) return [...itemsOf(place), ...propertiesOf(place), ...topologyItems(place)];
+  if (before.length === 0)
+    return [...itemsOf(place, beside), ...notGiven(propertiesOf(place), beside), ...topologyItems(place)];
   return completeMember(asked, place);
 }
 
@@ -55,7 +57,6 @@ function placeOf(block: OpenBracket | undefined): string {
   if (block === undefined) return 'file';
   const [first = ''] = block.head;
   if (block.head.at(-1) === ':') return 'record';
-  if (first === 'override') return 'stage';
   if (first in ITEMS || first in PROPERTIES || first === 'import') return first;
   // `node[16] {` in a topology.
   return 'topology';
@@ -85,6 +86,7 @@ function completeMember(asked: Asked, place: string): Items {
         ];
       return [];
     case 'stage':
+    case 'override':
       return completeStageMember(first, last);
     case 'flow':
       if (last === 'to') return stages(asked);
@@ -194,11 +196,14 @@ function completeRecord(asked: Asked, block: OpenBracket): Items {
   if (value?.kind !== 'record') return [];
   const { before } = asked.position;
   if (before.length === 0)
-    return value.keys.map((label) => ({
-      label,
-      kind: CompletionItemKind.Property,
-      insertText: `${label}: `,
-    }));
+    return notGiven(
+      value.keys.map((label) => ({
+        label,
+        kind: CompletionItemKind.Property,
+        insertText: `${label}: `,
+      })),
+      asked.position.beside,
+    );
   if (/^[\d.]/.test(before.at(-1)!)) return units(unitsOfRecord(value.example));
   return named(asked, 'param');
 }
@@ -213,7 +218,7 @@ function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items 
   const { before } = asked.position;
   const last = before.at(-1);
   if (bracket === '(' && head[0] === 'mesh' && head.length === 1) {
-    if (last === undefined) return words(WORDS.axes, ': ');
+    if (last === undefined) return notGiven(words(WORDS.axes, ': '), asked.position.beside);
     if (last !== ':') return [];
     const sizes =
       asked.plan === undefined ? [] : validSizes(asked.workspace, asked.path, asked.plan, asked.position);

@@ -20,6 +20,8 @@ export interface GrammarPosition {
   readonly open: readonly OpenBracket[];
   /** Words of the current member before the offset, without the one that is being typed. */
   readonly before: readonly string[];
+  /** Words of the other members of the innermost bracket, or of the file. */
+  readonly beside: readonly (readonly string[])[];
   /** What is being typed: the part of a word before the offset. */
   readonly typing: string;
   readonly typingStart: number;
@@ -36,14 +38,19 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
   const open: OpenBracket[] = [];
   let member: IToken[] = [];
   const outer: IToken[][] = [];
+  /** Members that are over, by the bracket that they stand in. */
+  const done: IToken[][][] = [[]];
+  let next = 0;
   let typing: IToken | undefined;
-  for (const token of lexed.tokens) {
+  for (; next < lexed.tokens.length; next++) {
+    const token = lexed.tokens[next]!;
     const { start, end } = spanOf(token);
     if (start >= offset) break;
     // A line end stands where the token before it ends: behind the offset, if that is on the same line still.
     if (token.tokenType === NewLine && !LINE_BREAK.test(text.slice(start, offset))) break;
     if (end >= offset && isTyped(token, offset)) {
       typing = token;
+      next++;
       break;
     }
     const { image, tokenType } = token;
@@ -54,27 +61,61 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
         start: member[0]?.startOffset ?? start,
       });
       outer.push([...member, token]);
+      done.push([]);
       member = [];
     } else if (CLOSERS.has(image)) {
-      if (open.length > 0) open.pop();
-      const head = outer.pop() ?? [];
-      // A block ends its member; other brackets are part of it.
-      member = image === '}' ? [] : [...head, token];
-    } else if (tokenType === NewLine || tokenType === Comma) member = [];
-    else member.push(token);
+      if (open.length > 0) {
+        open.pop();
+        done.pop();
+      }
+      member = [...(outer.pop() ?? []), token];
+      // A block ends its member, but for the names of an import; other brackets are part of it.
+      if (image === '}' && member[0]!.image !== 'import') {
+        done.at(-1)!.push(member);
+        member = [];
+      }
+    } else if (tokenType === NewLine || tokenType === Comma) {
+      done.at(-1)!.push(member);
+      member = [];
+    } else member.push(token);
   }
   const start = typing?.startOffset ?? offset;
   // The line end may come as a token only with what is typed next.
   const last = member.at(-1);
   const cut = last !== undefined && endsMember(last, text.slice(spanOf(last).end, start));
+  const beside = [
+    ...done.at(-1)!,
+    ...(cut ? [member] : []),
+    ...membersBehind(text, lexed.tokens.slice(next), offset),
+  ];
   const inString = typing?.image.startsWith('"') === true;
   return {
     open,
     before: cut ? [] : member.map(({ image }) => image),
+    beside: beside.map((each) => each.map(({ image }) => image)),
     typing: text.slice(inString ? start + 1 : start, offset),
     typingStart: inString ? start + 1 : start,
     inString,
   };
+}
+
+/** The members that follow the one that stands at an offset, up to the bracket that closes around it. */
+function membersBehind(text: string, tokens: readonly IToken[], offset: number): readonly IToken[][] {
+  const members: IToken[][] = [[]];
+  let depth = 0;
+  for (const token of tokens) {
+    const { image, tokenType } = token;
+    if (CLOSERS.has(image) && --depth < 0) break;
+    if (depth === 0 && (tokenType === NewLine || tokenType === Comma || image === '}')) members.push([]);
+    else if (depth === 0) members.at(-1)!.push(token);
+    if (OPENERS.has(image)) depth++;
+  }
+  const [first] = tokens;
+  const startsAnother =
+    first !== undefined &&
+    first.tokenType !== NewLine &&
+    LINE_BREAK.test(text.slice(offset, first.startOffset));
+  return startsAnother ? members : members.slice(1);
 }
 
 /** In a line comment its end is inside too; a block comment's is not. */

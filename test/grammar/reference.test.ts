@@ -141,6 +141,7 @@ describe('items', () => {
       topology: (text) => `topology t {\n${text}\n}`,
       plan: (text) => `plan p for m on t {\n${text}\n}`,
       stage: (text) => `plan p for m on t { stage s on gpu {\n${text}\n} }`,
+      override: (text) => `plan p for m on t { stage s on gpu { override layers[0] {\n${text}\n} } }`,
       flow: (text) => `plan p for m on t { flow requests -> s -> results {\n${text}\n} }`,
       expect: (text) => `plan p for m on t { expect {\n${text}\n} }`,
     };

@@ -70,6 +70,37 @@ describe('at the end of a line that others follow', () => {
   });
 });
 
+describe('what may stand once', () => {
+  it.each([
+    ['a property', 'device d { memory: 24 GB, ‸ }', 'memory', 'bandwidth'],
+    ['a property that follows', 'device d {\n  ‸\n  memory: 24 GB\n}', 'memory', 'bandwidth'],
+    ['a property behind the one that is typed', 'device d { b‸, memory: 24 GB }', 'memory', 'bandwidth'],
+    ['a mesh', inStage('mesh (tp: 4)\n‸'), 'mesh', 'batch'],
+    ['a mesh below', inStage('‸\nmesh (tp: 4)'), 'mesh', 'batch'],
+    ['a kv block', inPlan('kv { page: 16 tokens }\n‸'), 'kv', 'stage'],
+    ['a flow', two('flow requests -> prefill -> decode -> results\n‸'), 'flow', 'expect'],
+    ['an axis', inStage('mesh (tp: 4, ‸)'), 'tp', 'dp'],
+    ['an axis that follows', inStage('mesh (‸, tp: 4)'), 'tp', 'dp'],
+    ['a key of a record', 'device d { compute: { f16: 121 TFLOPS, ‸ } }', 'f16', 'f32'],
+    ['the edition', 'language 1\n‸', 'language', 'import'],
+  ])('%s is not offered again', (_, marked, given, other) => {
+    expect(labels(marked)).not.toContain(given);
+    expect(labels(marked)).toContain(other);
+  });
+
+  it('stands in every block of its own', () => {
+    expect(labels(inPlan('stage prefill on gpu { mesh (pp: 8) }\nstage decode on gpu { ‸ }'))).toContain(
+      'mesh',
+    );
+    expect(labels('device a { memory: 24 GB }\ndevice b { ‸ }')).toContain('memory');
+    expect(labels(`${inPlan('kv { page: 16 tokens }')}plan q for small on box {\n  ‸`)).toContain('kv');
+  });
+
+  it('is no matter of what an override cannot hold', () => {
+    expect(labels(inStage('override layers[0].mlp { ‸ }'))).toEqual(['shard', 'replicate']);
+  });
+});
+
 describe('names in scope', () => {
   it.each([
     ['models after for', `${WORLD}plan p for ‸`, ['small']],
