@@ -23,9 +23,10 @@ export function importedNames({ workspace, path, position }: Asked): Items {
   const document = workspace.document(path)!;
   const around = document.tree.file.items.findLast(({ span }) => span.start <= position.typingStart);
   if (around?.kind !== 'import' || around.from.kind === 'error') return [];
-  return globalsOf(workspace, workspace.resolve(path, around.from.value)).map(({ text, site }) =>
-    siteItem(site, text),
-  );
+  const taken = new Set(position.beside.map(([name]) => name));
+  return globalsOf(workspace, workspace.resolve(path, around.from.value))
+    .filter(({ text }) => !taken.has(text))
+    .map(({ text, site }) => siteItem(site, text));
 }
 
 const KINDS: Readonly<Record<Site['node']['kind'], CompletionItemKind>> = {

@@ -19,6 +19,7 @@ import {
 import type { Items } from './completion-words.js';
 import { validSizes } from './mesh-sizes.js';
 import { positionAt, type OpenBracket } from './position.js';
+import { toRange } from './text.js';
 import type { Workspace } from './workspace.js';
 
 /** What may be written at an offset of a document, best first. */
@@ -34,8 +35,13 @@ export function completionsAt(workspace: Workspace, path: string, offset: number
     plan: around?.kind === 'plan' ? around : undefined,
     topology: around?.kind === 'topology' ? around : undefined,
   };
-  const items = complete(asked);
-  return items.map((item, index) => ({ ...item, sortText: String(index).padStart(4, '0') }));
+  // Editors differ in what they take for the word that is typed, in a path or behind a digit above all.
+  const range = toRange(document.lines, { start: position.typingStart, end: offset });
+  return complete(asked).map(({ insertText, ...item }, index) => ({
+    ...item,
+    textEdit: { range, newText: insertText ?? item.label },
+    sortText: String(index).padStart(4, '0'),
+  }));
 }
 
 function complete(asked: Asked): Items {

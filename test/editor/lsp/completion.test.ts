@@ -1,6 +1,8 @@
 /** Completion by grammar position: the cursor stands at `‸`. */
 import { describe, expect, it } from 'vitest';
+import type { TextEdit } from 'vscode-languageserver/node.js';
 import { completionsAt } from '../../../editor/lsp/completion.js';
+import { applyChanges } from '../../../editor/lsp/text.js';
 import { atCursor, MAIN, WORLD } from './support.js';
 
 /** Labels at the cursor, in their order. */
@@ -98,6 +100,45 @@ describe('what may stand once', () => {
 
   it('is no matter of what an override cannot hold', () => {
     expect(labels(inStage('override layers[0].mlp { ‸ }'))).toEqual(['shard', 'replicate']);
+  });
+});
+
+describe('what is put in', () => {
+  /** The text once an offer is taken. */
+  function taken(marked: string, label: string): string {
+    const { workspace, text, offset } = atCursor(marked, { 'sub/near.plan': '' });
+    const document = workspace.document(MAIN)!;
+    const { textEdit } = completionsAt(workspace, MAIN, offset).find((each) => each.label === label)!;
+    return applyChanges(document.text, [{ range: (textEdit as TextEdit).range, text: textEdit!.newText }]);
+  }
+
+  it.each([
+    ['import { a } from "std/a‸"', 'std/aws', 'import { a } from "std/aws"'],
+    ['import { a } from "./su‸', './sub/near.plan', 'import { a } from "./sub/near.plan'],
+    ['device d { memory: 2‸ }', '24 GB', 'device d { memory: 24 GB }'],
+    ['device d { memory: 2 G‸ }', 'GiB', 'device d { memory: 2 GiB }'],
+    [
+      'plan p for m on t { stage s on gpu { mesh (tp: 1‸) } }',
+      '16',
+      'plan p for m on t { stage s on gpu { mesh (tp: 16) } }',
+    ],
+    ['device d { compute: { f1‸ } }', 'f16', 'device d { compute: { f16:  } }'],
+  ])('takes the place of what is typed in %s', (marked, label, wanted) => {
+    expect(taken(marked, label)).toBe(wanted);
+  });
+});
+
+describe('imports', () => {
+  it('go on with the file behind the names', () => {
+    expect(labels('import { l4 } ‸')).toEqual(['from']);
+    expect(labels('import { l4 } fr‸\nparam n: int = 2')).toEqual(['from']);
+    expect(labels('import { l4 } from "std/devices"\n‸')).toContain('device');
+  });
+
+  it('name nothing twice', () => {
+    const found = labels('import { l4, ‸ } from "std/devices"');
+    expect(found).not.toContain('l4');
+    expect(found).toContain('h100');
   });
 });
 
