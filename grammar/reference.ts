@@ -39,10 +39,11 @@ export function defaultOf({ standard, fallback }: PropertyDoc): string | undefin
 }
 
 const REQUIRED = 'required';
-const BYTES = ['GiB', 'MiB', 'KiB', 'TiB', 'GB', 'MB', 'KB', 'TB', 'B'];
+/** Units of sizes, the usual ones first; those of times below. */
+export const BYTES = ['GiB', 'MiB', 'KiB', 'TiB', 'GB', 'MB', 'KB', 'TB', 'B'];
 const RATES = BYTES.map((unit) => `${unit}/s`);
 const FLOPS = ['TFLOPS', 'GFLOPS', 'PFLOPS'];
-const TIMES = ['us', 'ms', 'ns', 's'];
+export const TIMES = ['us', 'ms', 'ns', 's'];
 
 const bytes = (example: string): ValueKind => ({ kind: 'quantity', units: BYTES, example });
 const rate = (example: string): ValueKind => ({ kind: 'quantity', units: RATES, example });

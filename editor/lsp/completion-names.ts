@@ -88,6 +88,11 @@ export function places(asked: Asked): Items {
   );
 }
 
+/** Devices of the plan's topology, by the shortest path that a measure takes. */
+export function devices(asked: Asked): Items {
+  return placeItems(topologyOfPlan(asked), ['devices'], true);
+}
+
 /** Tiers of the plan's topology; devices are one. */
 export function tiers(asked: Asked): Items {
   return placeItems(topologyOfPlan(asked), ['devices', 'tier'], true);

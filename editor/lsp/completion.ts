@@ -3,8 +3,8 @@ import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/n
 import { PARAM_TYPES } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { ITEMS, WORDS } from '../../grammar/reference-words.js';
-import { PROPERTIES } from '../../grammar/reference.js';
-import { importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
+import { BYTES, PROPERTIES, TIMES } from '../../grammar/reference.js';
+import { devices, importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
 import type { Asked } from './completion-names.js';
 import {
   itemsOf,
@@ -85,11 +85,9 @@ function completeMember(asked: Asked, place: string): Items {
       return [];
     case 'plan':
       if (first === 'stage') return completeStage(asked, last);
-      if (first === 'flow' && (last === 'flow' || last === '->'))
-        return [
-          ...words({ requests: 'Where requests come from.', results: 'Where answers go.' }),
-          ...stages(asked),
-        ];
+      if (last === 'flow') return words({ requests: 'Where requests come from.' });
+      if (first === 'flow' && last === '->')
+        return notWritten(asked, [...stages(asked), ...words({ results: 'Where answers go.' })]);
       return [];
     case 'stage':
     case 'override':
@@ -111,11 +109,14 @@ function completeItem(asked: Asked, first: string, last: string): Items {
       if (last === 'on') return named(asked, 'topology');
       if (last === 'from') return named(asked, 'plan');
       return asked.position.before.length >= 2
-        ? keywords({
-            for: 'The model that the plan serves.',
-            on: 'The topology that it runs on.',
-            from: 'Takes over another plan.',
-          })
+        ? notWritten(
+            asked,
+            keywords({
+              for: 'The model that the plan serves.',
+              on: 'The topology that it runs on.',
+              from: 'Takes over another plan.',
+            }),
+          )
         : [];
     case 'param':
       return last === ':'
@@ -131,8 +132,28 @@ function completeItem(asked: Asked, first: string, last: string): Items {
 function completeStage(asked: Asked, last: string): Items {
   if (last === 'on' || last === '.') return places(asked);
   if (last === 'like') return stages(asked);
-  if (last === ':' || last === '+' || last === 'stage') return words(WORDS.phases);
-  return keywords({ on: 'The devices of the stage.', like: 'Starts from another stage.' });
+  if (last === 'stage') return words(WORDS.phases).filter(({ label }) => !isDeclared(asked, label));
+  if (last === ':' || last === '+') return notWritten(asked, words(WORDS.phases));
+  return notWritten(asked, keywords({ on: 'The devices of the stage.', like: 'Starts from another stage.' }));
+}
+
+/** Whether the plan has a stage of the name already, other than the one that is typed. */
+function isDeclared({ plan, position }: Asked, name: string): boolean {
+  return (
+    plan?.members.some(
+      (member) =>
+        member.kind === 'stage' &&
+        member.name.text === name &&
+        member.name.span.start !== position.typingStart,
+    ) === true
+  );
+}
+
+/** Items that the member does not have yet, where none can come twice. */
+function notWritten({ position }: Asked, items: Items): Items {
+  // What the member itself is called is none of its clauses.
+  const written = position.before.slice(2);
+  return items.filter(({ label }) => !written.includes(label));
 }
 
 function completeStageMember(first: string, last: string): Items {
@@ -147,13 +168,30 @@ function completeCondition(asked: Asked, last: string): Items {
     const [before] = asked.position.before.slice(-2);
     return words(before === 'requests' ? { empty: 'No request waits.' } : WORDS.conditions);
   }
+  if (COMPARISON.test(last)) return [];
+  if (isNumber(last)) return units(['%']);
   if (last === 'when' || last === 'and' || last === 'or' || last === 'not')
     return [
       ...words({ requests: 'The requests that wait.' }),
       ...tiers(asked),
       ...keywords({ not: 'The opposite.' }),
     ];
-  return keywords({ when: 'The condition.', and: 'Both.', or: 'Either.' });
+  return keywords(
+    asked.position.before.includes('when') ? { and: 'Both.', or: 'Either.' } : { when: 'The condition.' },
+  );
+}
+
+const COMPARISON = /^(?:[<>]=?|[=!]=)$/;
+/** Measures of a run, which can be of a workload, and units of those that have some. */
+const OF_RUNS = ['transitions', 'time', 'bytes'];
+const UNITS_OF_MEASURES: Readonly<Record<string, readonly string[]>> = {
+  peak: BYTES,
+  bytes: BYTES,
+  time: TIMES,
+};
+
+function isNumber(word: string): boolean {
+  return /^[\d.]/.test(word);
 }
 
 function completeExpectation(asked: Asked, first: string, last: string): Items {
@@ -164,7 +202,14 @@ function completeExpectation(asked: Asked, first: string, last: string): Items {
     return keywords({ of: 'What the op carries.', in: 'The stage.' });
   }
   if (last === 'for') return named(asked, 'workload');
-  return keywords({ for: 'The workload.' });
+  const { before } = asked.position;
+  const isBounded = before.some((word) => COMPARISON.test(word)) && !COMPARISON.test(last);
+  return [
+    ...(isNumber(last) ? units(UNITS_OF_MEASURES[first] ?? []) : []),
+    ...(isBounded && OF_RUNS.includes(first) && !before.includes('for')
+      ? keywords({ for: 'The workload.' })
+      : []),
+  ];
 }
 
 /** The value of a property, `written` of it being there. */
@@ -173,10 +218,14 @@ function completeValue(asked: Asked, place: string, property: string, written: r
   const last = written.at(-1);
   if (value === undefined) return [];
   if (value.kind === 'tiers') {
-    if (last === undefined || last === '->') return tiers(asked);
+    if (last === undefined || last === '->')
+      return tiers(asked).filter(({ label }) => !written.includes(label));
+    if (last === 'up') return keywords({ to: 'Caps the tier: `up to 400 GiB`.' });
+    if (last === 'to') return [];
+    if (isNumber(last)) return units(BYTES);
     return keywords({ up: 'Caps the tier: `up to 400 GiB`.' });
   }
-  if (last !== undefined && /^[\d.]/.test(last))
+  if (last !== undefined && isNumber(last))
     return value.kind === 'quantity' ? units(value.units) : value.kind === 'length' ? units(['tokens']) : [];
   if (value.kind === 'words')
     return [
@@ -210,7 +259,7 @@ function completeRecord(asked: Asked, block: OpenBracket): Items {
       })),
       asked.position.beside,
     );
-  if (/^[\d.]/.test(before.at(-1)!)) return units(unitsOfRecord(value.example));
+  if (isNumber(before.at(-1)!)) return units(unitsOfRecord(value.example));
   return named(asked, 'param');
 }
 
@@ -239,13 +288,34 @@ function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items 
     ];
   }
   if (bracket === '(') {
-    const [measure] = head.slice(-1);
-    if (last === ':') return words({ layer: '', step: '', token: '', transition: '' });
-    if (measure === 'peak' && before.length === 0 && head.length === 1)
-      return [...stages(asked), ...places(asked)];
-    return [...stages(asked), ...words({ per: 'What the figure is for.' }, ': ')];
+    const name = head.at(-1) ?? '';
+    if (Object.hasOwn(WORDS.distributions, name))
+      return last === undefined ? named(asked, 'param') : isNumber(last) ? units(['tokens']) : [];
+    return completeMeasure(asked, name);
   }
   return named(asked, 'param');
+}
+
+/** What a figure of a measure can be for. */
+const PER: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  collectives: { layer: 'One layer.', step: 'One step.' },
+  bytes: { token: 'KV of one token.', transition: 'Weights of one change of stage.' },
+};
+
+/** An argument of a measure: a stage or an edge comes first, then devices or what the figure is for. */
+function completeMeasure(asked: Asked, measure: string): Items {
+  const { before, beside, ahead } = asked.position;
+  const last = before.at(-1);
+  const per = PER[measure];
+  if (last === ':') return per === undefined ? [] : words(per);
+  if (ahead === 0) {
+    if (last === '->') return stages(asked).filter(({ label }) => !before.includes(label));
+    return last === undefined ? stages(asked) : [];
+  }
+  if (measure === 'peak') return last === undefined || last === '.' ? devices(asked) : [];
+  return last === undefined && per !== undefined
+    ? notGiven(words({ per: 'What the figure is for.' }, ': '), beside)
+    : [];
 }
 
 function completeString({ workspace, path, position }: Asked): Items {

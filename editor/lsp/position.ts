@@ -22,6 +22,8 @@ export interface GrammarPosition {
   readonly before: readonly string[];
   /** Words of the other members of the innermost bracket, or of the file. */
   readonly beside: readonly (readonly string[])[];
+  /** How many of them stand before the offset. */
+  readonly ahead: number;
   /** What is being typed: the part of a word before the offset. */
   readonly typing: string;
   readonly typingStart: number;
@@ -83,16 +85,14 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
   // The line end may come as a token only with what is typed next.
   const last = member.at(-1);
   const cut = last !== undefined && endsMember(last, text.slice(spanOf(last).end, start));
-  const beside = [
-    ...done.at(-1)!,
-    ...(cut ? [member] : []),
-    ...membersBehind(text, lexed.tokens.slice(next), offset),
-  ];
+  const ahead = cut ? [...done.at(-1)!, member] : done.at(-1)!;
+  const beside = [...ahead, ...membersBehind(text, lexed.tokens.slice(next), offset)];
   const inString = typing?.image.startsWith('"') === true;
   return {
     open,
     before: cut ? [] : member.map(({ image }) => image),
     beside: beside.map((each) => each.map(({ image }) => image)),
+    ahead: ahead.length,
     typing: text.slice(inString ? start + 1 : start, offset),
     typingStart: inString ? start + 1 : start,
     inString,

@@ -106,7 +106,7 @@ describe('what may stand once', () => {
 describe('what is put in', () => {
   /** The text once an offer is taken. */
   function taken(marked: string, label: string): string {
-    const { workspace, text, offset } = atCursor(marked, { 'sub/near.plan': '' });
+    const { workspace, offset } = atCursor(marked, { 'sub/near.plan': '' });
     const document = workspace.document(MAIN)!;
     const { textEdit } = completionsAt(workspace, MAIN, offset).find((each) => each.label === label)!;
     return applyChanges(document.text, [{ range: (textEdit as TextEdit).range, text: textEdit!.newText }]);
@@ -142,6 +142,48 @@ describe('imports', () => {
   });
 });
 
+describe('only what can stand there', () => {
+  const pods = `device c { memory: 1 GB }\ntopology t { node[2] { gpu[8]: c } }\n`;
+  const rule = (body: string): string => two(`flow requests -> prefill -> decode -> results { ${body} }`);
+  it.each([
+    ['the beginning of a flow', two('flow ‸'), ['requests']],
+    ['the rest of a flow', two('flow requests -> prefill -> ‸'), ['decode', 'results']],
+    ['a stage that is not there', inPlan('stage prefill on gpu {}\nstage ‸'), ['decode']],
+    ['the stage that is typed', inPlan('stage pre‸ on gpu {}'), ['prefill', 'decode']],
+    ['another phase', inPlan('stage serve: prefill + ‸'), ['decode']],
+    ['a clause of a stage', inPlan('stage serve on gpu ‸'), ['like']],
+    ['clauses of a plan', `${WORLD}plan p for small ‸`, ['on', 'from']],
+    ['a condition', rule('to decode ‸'), ['when']],
+    ['more conditions', rule('to decode when host.full ‸'), ['and', 'or']],
+    ['a fraction', rule('to prefill when host.used < 20‸'), []],
+    ['the unit of a fraction', rule('to prefill when host.used < 20 ‸'), ['%']],
+    ['tiers not there', inPlan('kv { tiers: gpu -> ‸ }'), ['host']],
+    ['the second word of a cap', inPlan('kv { tiers: gpu -> host up ‸ }'), ['to']],
+    ['lengths', 'workload w { prompt: uniform(16 ‸', ['tokens']],
+    [
+      'devices to measure',
+      `${pods}plan p for m on t { stage decode on node.gpu { }\nexpect { peak(decode, ‸`,
+      ['gpu'],
+    ],
+    ['a stage to measure', two('expect { peak(‸, gpu) }'), ['prefill', 'decode']],
+    ['the end of an edge', two('expect { bytes(prefill -> ‸) }'), ['decode']],
+    ['what bytes are for', two('expect { bytes(prefill -> decode, per: ‸) }'), ['token', 'transition']],
+    ['what collectives are for', two('expect { collectives(decode, ‸) }'), ['per']],
+    ['the workload of a run', two('expect { transitions <= 4 ‸ }'), ['for']],
+    ['nothing of a run where there is none', two('expect { peak(decode, gpu) <= 2 GB ‸ }'), []],
+  ])('%s', (_, marked, wanted) => {
+    expect(labels(marked)).toEqual(wanted);
+  });
+
+  it.each([
+    ['a cap', inPlan('kv { tiers: gpu -> host up to 3 ‸ }')],
+    ['a peak', two('expect { peak(decode, gpu) <= 22 ‸ }')],
+  ])('units of %s', (_, marked) => {
+    expect(labels(marked)).toEqual(expect.arrayContaining(['GiB', 'GB']));
+    expect(labels(marked)).not.toContain('for');
+  });
+});
+
 describe('names in scope', () => {
   it.each([
     ['models after for', `${WORLD}plan p for ‸`, ['small']],
@@ -150,13 +192,13 @@ describe('names in scope', () => {
     ['devices of a topology', `${WORLD}topology t { gpu[2]: ‸ }`, ['card']],
     ['places of a stage', inPlan('stage decode on ‸'), ['gpu']],
     ['stages after like', two('stage more on gpu like ‸'), ['prefill', 'decode', 'more']],
-    ['stages of a flow', two('flow requests -> ‸'), ['requests', 'results', 'prefill', 'decode']],
+    ['stages of a flow', two('flow requests -> ‸'), ['results', 'prefill', 'decode']],
     [
       'stages of a rule',
       two('flow requests -> prefill -> decode -> results { to ‸ }'),
       ['prefill', 'decode'],
     ],
-    ['tiers', inPlan('kv { tiers: gpu -> ‸ }'), ['gpu', 'host']],
+    ['tiers', inPlan('kv { tiers: ‸ }'), ['gpu', 'host']],
     [
       'what a rule can watch',
       two('flow requests -> prefill -> decode -> results { to decode when ‸ }'),
@@ -211,7 +253,7 @@ describe('values', () => {
     ['dimensions', inStage('mesh (tp: 8)\nreplicate ‸'), ['heads', 'kv_heads', 'ffn', 'vocab']],
     ['params', `param n: int = 2\n${inStage('mesh (tp: ‸)')}`, ['n', 'fill']],
     ['distributions', 'workload w { prompt: ‸ }', ['uniform', 'lognormal']],
-    ['arguments of a measure', two('expect { collectives(‸) }'), ['prefill', 'decode', 'per']],
+    ['arguments of a measure', two('expect { collectives(‸) }'), ['prefill', 'decode']],
   ])('are %s', (_, marked, wanted) => {
     expect(labels(marked)).toEqual(expect.arrayContaining(wanted));
   });
