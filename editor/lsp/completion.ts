@@ -37,9 +37,12 @@ export function completionsAt(workspace: Workspace, path: string, offset: number
   };
   // Editors differ in what they take for the word that is typed, in a path or behind a digit above all.
   const range = toRange(document.lines, { start: position.typingStart, end: offset });
-  return complete(asked).map(({ insertText, ...item }, index) => ({
+  return complete(asked).map(({ insertText, insertTextFormat, ...item }, index) => ({
     ...item,
-    textEdit: { range, newText: insertText ?? item.label },
+    // What stands behind the word already is not put in again.
+    ...(position.goesOn || insertText === undefined
+      ? { textEdit: { range, newText: item.label } }
+      : { textEdit: { range, newText: insertText }, ...(insertTextFormat && { insertTextFormat }) }),
     sortText: String(index).padStart(4, '0'),
   }));
 }

@@ -27,6 +27,8 @@ export interface GrammarPosition {
   /** What is being typed: the part of a word before the offset. */
   readonly typing: string;
   readonly typingStart: number;
+  /** The member goes on behind what is being typed. */
+  readonly goesOn: boolean;
   /** The offset lies in a string; `typing` is its text so far. */
   readonly inString: boolean;
 }
@@ -93,10 +95,17 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
     before: cut ? [] : member.map(({ image }) => image),
     beside: beside.map((each) => each.map(({ image }) => image)),
     ahead: ahead.length,
+    goesOn: goesOn(lexed.tokens[next], typing),
     typing: text.slice(inString ? start + 1 : start, offset),
     typingStart: inString ? start + 1 : start,
     inString,
   };
+}
+
+/** Whether a token goes on with the word before it: only a colon needs no word that is being typed. */
+function goesOn(token: IToken | undefined, typing: IToken | undefined): boolean {
+  if (token === undefined || token.tokenType === NewLine || token.tokenType === Comma) return false;
+  return token.image === ':' || (typing !== undefined && !CLOSERS.has(token.image));
 }
 
 /** The members that follow the one that stands at an offset, up to the bracket that closes around it. */

@@ -122,6 +122,19 @@ describe('what is put in', () => {
       '16',
       'plan p for m on t { stage s on gpu { mesh (tp: 16) } }',
     ],
+    ['device d { memo‸: 24 GB }', 'memory', 'device d { memory: 24 GB }'],
+    ['device d { ‸: 24 GB }', 'memory', 'device d { memory: 24 GB }'],
+    ['plan p for m on t { st‸ prefill on gpu {} }', 'stage', 'plan p for m on t { stage prefill on gpu {} }'],
+    [
+      'plan p for m on t { stage s on gpu { mesh (t‸: 4) } }',
+      'tp',
+      'plan p for m on t { stage s on gpu { mesh (tp: 4) } }',
+    ],
+    [
+      'topology t { tier h { capacity‸\n path: "/x" } }',
+      'capacity',
+      'topology t { tier h { capacity: ${1:640 GiB}\n path: "/x" } }',
+    ],
     ['device d { compute: { f1‸ } }', 'f16', 'device d { compute: { f16:  } }'],
   ])('takes the place of what is typed in %s', (marked, label, wanted) => {
     expect(taken(marked, label)).toBe(wanted);
