@@ -50,6 +50,8 @@ interface Replica {
   /** When each group is through with all that it was given so far. */
   readonly free: number[];
   readonly steps: FlyingStep[];
+  /** When the last step is out of the way of the next. */
+  left: number;
   /** Whose pages are on their way to the host tier: one at a time. */
   leaving: MovedSequence | undefined;
   readonly arriving: MovedSequence[];
@@ -106,18 +108,33 @@ export function fusedCourse(
   };
   for (;;) {
     bringBack(course);
-    letIn(course);
-    for (const replica of course.replicas) while (replica.steps.length < pp && startStep(course, replica));
-    const next = course.replicas.reduce((first, each) => (nextAt(each) < nextAt(first) ? each : first));
-    if (nextAt(next) === Infinity) return Math.max(...course.replicas.flatMap(({ free }) => free));
-    goOn(course, next);
+    // Prompt tokens that go into steps make room for others to come in.
+    do letIn(course);
+    while (startSteps(course));
+    const now = course.replicas.reduce((first, each) => Math.min(first, nextAt(each)), Infinity);
+    if (now === Infinity) return Math.max(...course.replicas.flatMap(({ free }) => free));
+    course.now = now;
+    // What comes at one moment comes before all that begins then.
+    for (const replica of course.replicas) while (nextAt(replica) === now) goOn(course, replica);
   }
+}
+
+/** Starts all steps that can be; whether one of them took prompt tokens. */
+function startSteps(course: Course): boolean {
+  let prompts = false;
+  for (const replica of course.replicas)
+    while (replica.steps.length < course.load.stage.mesh.pp) {
+      const { unscheduled } = replica;
+      if (!startStep(course, replica)) break;
+      prompts ||= replica.unscheduled < unscheduled;
+    }
+  return prompts;
 }
 
 function newReplica(pp: number, pages: number): Replica {
   return {
     free: Array.from({ length: pp }, () => 0),
-    ...{ steps: [], leaving: undefined, arriving: [], idle: [], prefilling: [] },
+    ...{ steps: [], left: 0, leaving: undefined, arriving: [], idle: [], prefilling: [] },
     ...{ unscheduled: 0, members: 0, running: 0, growing: 0, pages },
   };
 }
@@ -138,7 +155,6 @@ function nextAt({ steps, leaving, arriving }: Replica): number {
 /** Goes on to what comes next on the replica: the end of a step, or of a move of pages. */
 function goOn(course: Course, replica: Replica): void {
   const { leaving, arriving, steps } = replica;
-  course.now = nextAt(replica);
   if (leaving?.at === course.now) {
     replica.leaving = undefined;
     replica.pages += leaving.sequence.pages;
@@ -207,8 +223,9 @@ function take(course: Course, replica: Replica, sequence: Sequence, pages: numbe
 
 /** Sequences that gave up their pages come in again, with a page for the next token. */
 function bringBack(course: Course): void {
-  const { back, now, pageTokens } = course;
+  const { back, now, pageTokens, load } = course;
   for (let next = back.at(-1); next !== undefined; next = back.at(-1)) {
+    if (course.members >= load.stage.batchRequests) return;
     const pages = Math.ceil((next.tokens + 1) / pageTokens);
     const replica = roomiest(course, pages, () => true);
     if (replica === undefined) return;
@@ -264,12 +281,15 @@ function startStep(course: Course, replica: Replica): boolean {
     ? course.rowsAlone(tokens, keys)
     : load.stepSeconds({ tokens, samples, pairs, keys });
   course.prepared = Math.max(course.now, course.prepared) + overhead.step + overhead.request * samples;
-  let at = course.prepared;
+  let [at, arrived] = [course.prepared, course.prepared];
   for (let place = 0; place < seconds.length; place++) {
+    arrived = at;
     at = Math.max(at, free[place]!) + seconds[place]!;
     free[place] = at;
   }
-  replica.steps.push({ at: samples === 0 ? at - seconds.at(-1)! : at, rows, ended });
+  // The host need not wait for what has nothing to be read, but for exchanges.
+  replica.left = samples > 0 || load.stage.mesh.tp > 1 ? at : Math.max(arrived, replica.left);
+  replica.steps.push({ at: replica.left, rows, ended });
   return true;
 }
 

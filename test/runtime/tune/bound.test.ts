@@ -241,6 +241,30 @@ describe('planBound', () => {
     },
   );
 
+  it('deals sequences over replicas of a stage for both phases as the scheduler does', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+      ...{ step: 1e-5, layer: 0, request: 1e-6 },
+    });
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [16, 64], batchRequests: [8, 64] };
+    for (const outputTokens of [1, 10]) {
+      const all = Array.from({ length: 30 }, (_, i) => ({
+        promptTokens: 1 + ((37 * i) % 100),
+        outputTokens,
+      }));
+      const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+      for (const candidate of findCandidates(plan, ['static'], sizes)) {
+        if (candidate.stages[0]!.mesh.dp === 1) continue;
+        const compiled = createPlanCompiler()(candidatePlan(candidate));
+        const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+        const closely = candidateBound(candidate, context)!.compiled(compiled).closely(demand);
+        expect(closely / makespan, candidateLabel(candidate)).toBeLessThan(1.01);
+        expect(closely / makespan, candidateLabel(candidate)).toBeGreaterThan(0.97);
+      }
+    }
+  });
+
   it('estimates no more closely where sequences share pages', () => {
     const plan = planOn({
       ...{ peerBandwidth: 1e9, deviceMemory: 2.6e6, pageTokens: 16 },
