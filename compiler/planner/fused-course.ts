@@ -280,7 +280,7 @@ function startStep(course: Course, replica: Replica): boolean {
   const seconds = onlyRows
     ? course.rowsAlone(tokens, keys)
     : load.stepSeconds({ tokens, samples, pairs, keys });
-  course.prepared = Math.max(course.now, course.prepared) + overhead.step + overhead.request * samples;
+  course.prepared = Math.max(course.now, course.prepared) + overhead.step + overhead.request * parts;
   let [at, arrived] = [course.prepared, course.prepared];
   for (let place = 0; place < seconds.length; place++) {
     arrived = at;

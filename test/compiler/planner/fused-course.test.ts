@@ -86,6 +86,9 @@ describe('fusedCourse', () => {
     // A step of the prompt, and rows that see 4 and 5 keys.
     expect(seconds([[3, 2]], { stepSeconds })).toBeCloseTo(33 + 14 + 15, 9);
     expect(seconds([[3, 2]], { stepSeconds }, { overhead })).toBeCloseTo(62 + 3 * 0.75, 9);
+    // A part of a prompt is to be prepared as well.
+    expect(seconds([[9, 0]], {}, { overhead })).toBeCloseTo(3 + 0.75, 9);
+    expect(seconds([[9, 0]], {}, { overhead: { step: 0, request: 3 } })).toBeCloseTo(3 * 3 + 1, 9);
   });
 
   it('has a step for each group of a pipeline in flight', () => {
