@@ -23,8 +23,25 @@ beforeAll(async () => {
   page = await browser.newPage({ viewport: { width: 1400, height: 850 } });
   page.on('console', (message) => complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
+  await page.addInitScript({ content: COUNT_QUESTIONS });
   await page.goto(url);
 });
+
+/** Counts the questions that the page's worker has not answered; the most there were are in `mostUnanswered`. */
+const COUNT_QUESTIONS = `
+  let unanswered = 0;
+  globalThis.mostUnanswered = 0;
+  globalThis.Worker = class extends Worker {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener('message', () => unanswered--);
+    }
+    postMessage(message) {
+      mostUnanswered = Math.max(mostUnanswered, ++unanswered);
+      super.postMessage(message);
+    }
+  };
+`;
 
 afterAll(async () => {
   await browser?.close();
@@ -66,6 +83,44 @@ describe('the playground in a browser', () => {
     await status('simulated');
     const frame = page.frameLocator('#simulation');
     await expect.poll(() => frame.locator('body').textContent()).toContain('requests per');
+  });
+
+  it('simulates what was changed right before', async () => {
+    await page.click('button[data-view=plan]');
+    await page.selectOption('#example', 'small');
+    await status('compiles');
+    await page.click('.cm-content');
+    await page.keyboard.press('Control+End');
+    await page.keyboard.insertText('\n// Changed.');
+    await page.click('button[data-view=simulation]');
+    await status('simulated');
+  });
+
+  it('lets go of answers about a text that is no longer there', async () => {
+    for (let pause = 150; pause < 240; pause += 15) {
+      await page.selectOption('#example', 'small');
+      await page.click('.cm-content');
+      await page.keyboard.press('Control+End');
+      await page.keyboard.insertText('\nplan p for nobody on machine {}');
+      await page.waitForTimeout(pause);
+      await page.keyboard.press('Control+a');
+      await page.keyboard.press('Delete');
+      await status('not simulated');
+    }
+    expect(complaints).toEqual([]);
+  });
+
+  it('never has the compiler work through texts that are no longer there', async () => {
+    await page.click('button[data-view=plan]');
+    await page.selectOption('#example', 'seesaw-70b');
+    await page.click('.cm-content');
+    await page.keyboard.press('Control+End');
+    for (let count = 0; count < 10; count++) {
+      await page.keyboard.type('x');
+      await page.waitForTimeout(170);
+    }
+    await status(/error/);
+    expect(await page.evaluate('mostUnanswered')).toBe(1);
   });
 
   it('changes the example', async () => {

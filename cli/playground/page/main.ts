@@ -25,8 +25,14 @@ const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'modu
 
 let answer: Answer = { problems: [], report: '', plans: [] };
 let view: View = 'plan';
+/** Number of the newest question; every edit counts as one, so that no answer about an older text is shown. */
 let asked = 0;
-/** Text that the simulation shown belongs to. */
+/** The worker has a question, and the one that follows: it answers one after the other. */
+let working = false;
+let waiting: Question | undefined;
+/** The answer that is shown is of the text as it is. */
+let isCurrent = false;
+/** Text that the simulation shown, or asked for, belongs to. */
 let simulated: string | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -48,15 +54,28 @@ const text = (): string => editor.state.doc.toString();
 
 function ask(question: Question['ask']): void {
   status.value = question === 'compile' ? 'compiling …' : 'simulating …';
-  worker.postMessage({ id: ++asked, ask: question, text: text() } satisfies Question);
+  waiting = { id: ++asked, ask: question, text: text() };
+  sendWaiting();
+}
+
+function sendWaiting(): void {
+  if (working || waiting === undefined) return;
+  working = true;
+  worker.postMessage(waiting);
+  waiting = undefined;
 }
 
 function compileSoon(): void {
+  asked++;
+  isCurrent = false;
+  simulated = undefined;
   clearTimeout(timer);
   timer = setTimeout(() => ask('compile'), PAUSE);
 }
 
 worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
+  working = false;
+  sendWaiting();
   if (data.id !== asked) return;
   if ('failed' in data) {
     status.value = 'the compiler failed';
@@ -69,6 +88,7 @@ worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => {
 
 function showAnswer(next: Answer): void {
   answer = next;
+  isCurrent = true;
   const errors = next.problems.filter(({ severity }) => severity === 'error').length;
   status.value = errors > 0 ? `${errors} ${errors === 1 ? 'error' : 'errors'}` : 'compiles';
   showProblems(next.report);
@@ -106,7 +126,7 @@ function showView(): void {
   graph.hidden = view !== 'graph';
   graph.innerHTML = plan?.drawings.join('') ?? '';
   frame.hidden = view !== 'simulation';
-  if (view === 'simulation' && simulated !== text()) {
+  if (view === 'simulation' && isCurrent && simulated !== text()) {
     simulated = text();
     ask('simulate');
   }
