@@ -139,6 +139,13 @@ const LEAST_GAIN = 2e-3;
  */
 const SURELY_LONGER = 1e-3;
 
+/** Part of a close estimate that a rough one makes up at least, as a rule. */
+const ROUGHLY = 0.8;
+
+function isFarOff(rough: Bounded, { estimate, estimated }: Bounded): boolean {
+  return rough.estimated === 'roughly' && estimated === 'closely' && rough.estimate < estimate * ROUGHLY;
+}
+
 /** Candidates bounded between two times that a search lets others do something. */
 const BOUNDS_OF_PART = 200;
 
@@ -273,8 +280,11 @@ export function* searchInParts(
       counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
-      if (closer !== undefined) queue.push(closer);
-      else {
+      if (closer !== undefined) {
+        queue.push(closer);
+        // Its mesh was tried with it for an estimate that says little: other sizes may well be better.
+        if (isFarOff(next, closer)) queueAll(walk.isOut(next));
+      } else {
         counts.unfit++;
         queueAll(walk.isOut(next));
       }

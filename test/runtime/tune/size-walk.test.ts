@@ -160,6 +160,23 @@ describe('tune with sizes that are walked through', () => {
     expect(quick.steps).toBeLessThan(safe.steps);
   });
 
+  it('tries a mesh with other sizes where its estimate said little of those it was chosen for', () => {
+    // Larger steps leave less room for prompts, of which no batch is full then.
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 1 + ((37 * i) % 100),
+      outputTokens: 1,
+    }));
+    const tight = { peerBandwidth: 1e9, pageTokens: 1, step: 1e-4, layer: 0, request: 0 };
+    const some = { microbatchTokens: [16, 64, 128, 256], batchRequests: [8, 32, 128] };
+    for (const deviceMemory of [1.34e6, 2.4e6, 2.92e6]) {
+      const candidates = findCandidates(planOn({ ...tight, deviceMemory }), ['static'], some);
+      const [walked, every] = [{ walked: SIZES, byEstimate: true }, {}].map(
+        (how) => tune(candidates, all, how).ranked[0]!.simulation.makespan,
+      );
+      expect(walked! / every!, String(deviceMemory)).toBeLessThan(1.01);
+    }
+  });
+
   it('tries no other batch of the best that promises nothing where estimates decide', () => {
     // The last of them is short: one place more for it brings the end no nearer.
     const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: i === 39 ? 2 : 40 }));
