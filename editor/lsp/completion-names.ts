@@ -51,10 +51,14 @@ function siteItem(site: Site, text = site.node.name.text): CompletionItem {
   };
 }
 
-/** Declarations of a kind that the file has or imports. */
-export function named({ workspace, path }: Asked, kind: GlobalKind): Items {
+/** Declarations of a kind that the file has or imports, those that `fits` agrees to. */
+export function named(
+  { workspace, path }: Asked,
+  kind: GlobalKind,
+  fits: (site: Site) => boolean = () => true,
+): Items {
   return globalsOf(workspace, path)
-    .filter(({ site }) => site.node.kind === kind)
+    .filter(({ site }) => site.node.kind === kind && fits(site))
     .map(({ text, site }) => siteItem(site, text));
 }
 

@@ -1,6 +1,6 @@
 /** Completion: what the grammar and the names in scope allow at an offset. */
 import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/node.js';
-import { PARAM_TYPES } from '../../compiler/check/param-types.js';
+import { PARAM_TYPES, type ParamType } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import { BYTES, PROPERTIES, TIMES } from '../../grammar/reference.js';
@@ -110,7 +110,7 @@ function completeItem(asked: Asked, first: string, last: string): Items {
     case 'plan':
       if (last === 'for') return named(asked, 'model');
       if (last === 'on') return named(asked, 'topology');
-      if (last === 'from') return named(asked, 'plan');
+      if (last === 'from') return named(asked, 'plan').filter(({ label }) => label !== asked.plan?.name.text);
       return asked.position.before.length >= 2
         ? notWritten(
             asked,
@@ -215,6 +215,14 @@ function completeExpectation(asked: Asked, first: string, last: string): Items {
   ];
 }
 
+/** Params that are of a type that `fits`. */
+function params(asked: Asked, fits: (type: ParamType) => boolean): Items {
+  return named(asked, 'param', ({ node }) => {
+    const type = node.kind === 'param' ? PARAM_TYPES.get(node.type.text) : undefined;
+    return type === undefined || fits(type);
+  });
+}
+
 /** The value of a property, `written` of it being there. */
 function completeValue(asked: Asked, place: string, property: string, written: readonly string[]): Items {
   const value = propertyTable(place)[property]?.value;
@@ -233,17 +241,24 @@ function completeValue(asked: Asked, place: string, property: string, written: r
   if (value.kind === 'words')
     return [
       ...value.words.map((label) => ({ label, kind: CompletionItemKind.EnumMember })),
-      ...named(asked, 'param'),
+      ...params(asked, ({ kind }) => kind === 'name'),
     ];
   if (value.kind === 'truth')
-    return ['true', 'false'].map((label) => ({ label, kind: CompletionItemKind.EnumMember }));
+    return [
+      ...['true', 'false'].map((label) => ({ label, kind: CompletionItemKind.EnumMember })),
+      ...params(asked, ({ kind }) => kind === 'bool'),
+    ];
   const example: Items =
     last === undefined && 'example' in value
       ? [{ label: value.example, kind: CompletionItemKind.Value, detail: 'for example' }]
       : [];
   return [
     ...(value.kind === 'length' ? words(WORDS.distributions) : []),
-    ...named(asked, 'param'),
+    ...params(asked, ({ kind }) =>
+      kind === 'string'
+        ? value.kind === 'text' || value.kind === 'requests'
+        : kind === 'number' && value.kind !== 'text',
+    ),
     ...example,
   ];
 }

@@ -188,6 +188,17 @@ describe('only what can stand there', () => {
     expect(labels(marked)).toEqual(wanted);
   });
 
+  it('a plan that another is derived from, but not the same', () => {
+    expect(labels(`${two('')}plan q from ‸ { }`)).toEqual(['p']);
+  });
+
+  it('params of a type that the property takes', () => {
+    const all = 'param n: int = 2\nparam w: name = f16\nparam t: bool = true\nparam s: string = "a"\n';
+    const offered = (property: string): string[] =>
+      labels(`${all}model m { ${property}: ‸ }`).filter((label) => 'nwts'.includes(label));
+    expect(['weights', 'tied', 'layers', 'source'].map(offered)).toEqual([['w'], ['t'], ['n'], ['s']]);
+  });
+
   it.each([
     ['a cap', inPlan('kv { tiers: gpu -> host up to 3 ‸ }')],
     ['a peak', two('expect { peak(decode, gpu) <= 22 ‸ }')],
@@ -201,7 +212,7 @@ describe('names in scope', () => {
   it.each([
     ['models after for', `${WORLD}plan p for ‸`, ['small']],
     ['topologies after on', `${WORLD}plan p for small on ‸`, ['box']],
-    ['plans after from', `${two('')}plan q from ‸`, ['p', 'q']],
+    ['plans after from', `${two('')}plan q from ‸`, ['p']],
     ['devices of a topology', `${WORLD}topology t { gpu[2]: ‸ }`, ['card']],
     ['places of a stage', inPlan('stage decode on ‸'), ['gpu']],
     ['stages after like', two('stage more on gpu like ‸'), ['prefill', 'decode', 'more']],
