@@ -114,7 +114,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
 
 /**
  * A table of the best, with some that were simulated to the end beside them below a line; a star marks those that no other
- * beats in throughput and in time between tokens.
+ * beats in throughput and in time between tokens. Of a front it has those alone.
  *
  * @param most rows at most
  */
@@ -123,7 +123,9 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
   const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts)];
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
-  const shown = plans.slice(0, most);
+  // Of a front those that some other beats in both are hundreds, and in nobody's way.
+  const wanted = searched.goal.kind === 'front' ? plans.filter(({ pareto }) => pareto) : plans;
+  const shown = wanted.slice(0, most);
   // What is not known to be next in rank has none, but for a search that was interrupted: it says so of all.
   const ranked = searched.interrupted || searched.goal.kind === 'front' ? shown.length : searched.top;
   const rows = shown.map((plan, place) => [

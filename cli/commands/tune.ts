@@ -161,9 +161,10 @@ async function tuneFile(
       plural(candidates.length, 'plan'),
     ].join(', '),
   );
-  const walked = worthWalking(candidates, requests.requests) ? walkedSizes(options) : [];
+  const byEstimate = !options.exhaustive && worthWalking(candidates, requests.requests);
+  const walked = byEstimate ? walkedSizes(options) : [];
   const goal = goalOf(options);
-  const wanted = { keep: options.top, goal, walked, byEstimate: walked.length > 0 };
+  const wanted = { keep: options.top, goal, walked, byEstimate };
   const { result, own, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);
     const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
@@ -268,15 +269,8 @@ function goalOf({ floor, front }: TuneCliOptions): Goal {
 }
 
 /** Those that nobody names, where all that counts is throughput. */
-function walkedSizes({
-  exhaustive,
-  front,
-  floor,
-  microbatch,
-  batch,
-  kvCap,
-}: TuneCliOptions): readonly SizeName[] {
-  if (exhaustive || front || floor !== undefined) return [];
+function walkedSizes({ front, floor, microbatch, batch, kvCap }: TuneCliOptions): readonly SizeName[] {
+  if (front || floor !== undefined) return [];
   const named = { microbatchTokens: microbatch, batchRequests: batch, hostKvBytes: kvCap };
   return SIZES.filter((size) => named[size] === undefined);
 }

@@ -30,14 +30,14 @@ import {
   type BoundedStage,
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
-import { decodeCourse } from './decode-course.js';
+import { decodeCourse, type CourseFigures } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { promptCourse, type PromptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { fusedCourse } from './fused-course.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
+import { leastBetweenTokens, leastSeconds, likelyBetweenTokens, likelySeconds } from './least-seconds.js';
 import type { StageLoad } from './stage-load.js';
 
 export interface PlanBound {
@@ -51,13 +51,15 @@ export interface PlanBound {
    */
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
-   * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival. It
-   * is the estimate where that order is not known or pages do not count by tokens, as sequences share some, or give them
-   * up behind a window; and of what is left for a stage for both phases, where many look and each would take as long.
+   * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival.
+   * There is none where that order is not known or pages do not count by tokens, as sequences share some, or give them
+   * up behind a window; nor of what is left for a stage for both phases, where many look and each would take as long.
    */
-  readonly closely: (demand: Demand, begun?: boolean) => number;
+  readonly closely: (demand: Demand, begun?: boolean) => CourseFigures | undefined;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
+  /** And as they may well be, in the mean over requests, but for what these wait between two stages. No bound. */
+  readonly estimateBetween: (demand: Demand) => number;
   /** Sequences that memory has room for where they decode, at most. */
   readonly sequences: (demand: Demand) => number;
   /** Whether every request of the demand has room for its KV, as far as is known. */
@@ -134,26 +136,41 @@ function boundOf(
     if (!oneByOne) return likelySeconds(evenly, demand, begun);
     return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
   };
+  const estimateBetween = (demand: Demand): number => (bounded ? likelyBetweenTokens(bounded, demand) : 0);
   return {
     least,
     estimate,
     closely: (demand, begun = false) => {
       const { inOrder, kv, longestPrefix } = demand;
       const byTokens = longestPrefix === 0 && kv.window === undefined;
-      if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0)
-        return estimate(demand, begun);
-      const { prefill, decode, overhead } = bounded;
+      if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
+      const { prefill, decode, room, overhead } = bounded;
       const { copyEngines } = engine;
       if (prefill === decode) {
-        if (begun) return estimate(demand, begun);
-        return FUSED_SHORT * fusedCourse(decode, bounded.room, inOrder, kv, overhead);
+        if (begun) return undefined;
+        const course = fusedCourse(decode, room, inOrder, kv, overhead);
+        return {
+          ...course,
+          seconds: course.seconds * FUSED_SHORT,
+          betweenTokens: course.betweenTokens * FUSED_SHORT,
+        };
       }
       const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
       if (!begun) prefilled.set(inOrder, prompts);
-      const decoding = (ready?: readonly number[]): number =>
-        decodeCourse(decode, bounded.room, inOrder, kv, overhead, copyEngines, ready);
-      return oneByOne ? prompts.seconds + decoding() : Math.max(prompts.seconds, decoding(prompts.ends));
+      const { ends } = prompts;
+      const decoding = (ready: readonly number[] | undefined, first: readonly number[]): CourseFigures =>
+        decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, ready, first);
+      if (!oneByOne) {
+        const course = decoding(ends, ends);
+        return { ...course, seconds: Math.max(prompts.seconds, course.seconds) };
+      }
+      const course = decoding(
+        undefined,
+        ends.map((end) => end - prompts.seconds),
+      );
+      return { ...course, seconds: prompts.seconds + course.seconds };
     },
+    estimateBetween,
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));

@@ -20,13 +20,28 @@ export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
 
 /** One that has yet to decode so many rows, behind so many tokens. */
 interface Waiting {
+  /** When it began, and how many rows it had then, where it was under way before. */
+  readonly since?: number;
+  readonly of?: number;
   readonly computed: number;
   readonly rows: number;
   /** Whether its pages are on the devices. */
   readonly begun: boolean;
 }
 
+/** What a course comes to. */
+export interface CourseFigures {
+  readonly seconds: number;
+  /** Seconds between two tokens of a sequence as it decodes: the mean over sequences of theirs. */
+  readonly betweenTokens: number;
+  /** What comes to that from waiting between first token and decode, where prompts are all prefilled in one turn. */
+  readonly waiting: number;
+}
+
 interface UnderWay {
+  /** When it first began, and how many rows it had then. */
+  readonly since: number;
+  readonly of: number;
   /** Its tokens less the rounds that there have been, which stays as it is. */
   readonly ahead: number;
   /** The round after which it ends. */
@@ -35,11 +50,12 @@ interface UnderWay {
 }
 
 /**
- * Seconds until all rows are done.
+ * Until all rows are done.
  *
  * @param room KV pages of a replica
  * @param apart pages come in beside kernels
  * @param ready when each sequence is there to begin; all at once by default
+ * @param first when each has its first token, on the same clock; as it begins by default
  */
 export function decodeCourse(
   load: DecodingStage,
@@ -49,7 +65,8 @@ export function decodeCourse(
   overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
   apart: boolean,
   ready?: readonly number[],
-): number {
+  first?: readonly number[],
+): CourseFigures {
   const { mesh, batchRequests } = load.stage;
   const pages = room * mesh.dp;
   const pageSeconds = apart ? 0 : (Math.max(...load.in) * SHOWN_MOVES) / mesh.dp;
@@ -62,6 +79,7 @@ export function decodeCourse(
   let [next, round, seconds] = [0, 0, 0];
   /** How many are under way, and what of their tokens does not grow with the rounds. */
   let [count, ahead] = [0, 0];
+  let [ended, between, waited] = [0, 0, 0];
   const waiting = (): Waiting | undefined => {
     while (next < rows.length && rows[next]! <= 0) next++;
     const sent = back.at(-1);
@@ -85,8 +103,12 @@ export function decodeCourse(
       each !== undefined && readyAt() <= seconds && count < batchRequests && hasRoom(each);
       each = waiting()
     ) {
-      if (back.pop() === undefined) next++;
-      const added = { ahead: each.computed - round, end: round + each.rows, left: false };
+      const { since = seconds, of = each.rows } = each;
+      if (back.pop() === undefined) {
+        if (first !== undefined) waited += (since - first[next]!) / of;
+        next++;
+      }
+      const added = { ahead: each.computed - round, end: round + each.rows, left: false, since, of };
       ends.push(added);
       underWay.push(added);
       count++;
@@ -105,13 +127,13 @@ export function decodeCourse(
   };
   for (;;) {
     beginSome();
-    const first = firstToEnd();
-    if (first === undefined) {
-      if (waiting() === undefined) return seconds;
+    const soonest = firstToEnd();
+    if (soonest === undefined) {
+      if (waiting() === undefined) return meansOf({ seconds, ended, between, waited });
       seconds = Math.max(seconds, readyAt());
       continue;
     }
-    const last = count === 1 ? first.end : Math.min(first.end, lastRound(count, ahead, pages));
+    const last = count === 1 ? soonest.end : Math.min(soonest.end, lastRound(count, ahead, pages));
     const isComing = waiting() !== undefined && readyAt() > seconds && count < batchRequests;
     const come = isComing ? round + Math.ceil((readyAt() - seconds) / nextRound()) : Infinity;
     const until = Math.min(last, come);
@@ -120,14 +142,29 @@ export function decodeCourse(
     seconds += (until - round) * roundSeconds(count, keys);
     round = until;
     if (until < last) continue;
-    if (round < first.end) {
+    if (round < soonest.end) {
       let youngest = underWay.pop()!;
       while (youngest.left) youngest = underWay.pop()!;
       leave(youngest);
-      back.push({ computed: youngest.ahead + round, rows: youngest.end - round, begun: false });
+      const { since, of } = youngest;
+      back.push({ computed: youngest.ahead + round, rows: youngest.end - round, begun: false, since, of });
     } else
-      for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) leave(each);
+      for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) {
+        leave(each);
+        ended++;
+        between += (seconds - each.since) / each.of;
+      }
   }
+}
+
+function meansOf(sums: {
+  readonly seconds: number;
+  readonly ended: number;
+  readonly between: number;
+  readonly waited: number;
+}): CourseFigures {
+  const mean = (sum: number): number => (sums.ended === 0 ? 0 : sum / sums.ended);
+  return { seconds: sums.seconds, betweenTokens: mean(sums.between), waiting: mean(sums.waited) };
 }
 
 /** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */

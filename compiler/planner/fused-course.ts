@@ -11,6 +11,7 @@
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import type { CourseFigures } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { StageLoad } from './stage-load.js';
 
@@ -27,6 +28,9 @@ interface Sequence {
   /** What is left of its prompt, and of its rows of decode. */
   prompt: number;
   rows: number;
+  /** When it began to decode, and how many rows it had then. */
+  since: number;
+  readonly of: number;
   pages: number;
   readonly lastPages: number;
   /** Where one that decodes is. */
@@ -81,12 +85,15 @@ interface Course {
   /** That are in, on all replicas. */
   members: number;
   now: number;
+  /** Of those that decoded and are done, how many, and the sum of their seconds between two tokens. */
+  ended: number;
+  between: number;
   /** When the host has prepared all steps so far. */
   prepared: number;
 }
 
 /**
- * Seconds until all is done.
+ * Until all is done.
  *
  * @param room KV pages of a replica
  * @param sequences none of which has begun
@@ -97,14 +104,14 @@ export function fusedCourse(
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
   overhead: Course['overhead'],
-): number {
+): CourseFigures {
   const { dp, pp } = load.stage.mesh;
   const course: Course = {
     ...{ load, pageTokens, overhead, rowsAlone: rowsAlone(load) },
     replicas: Array.from({ length: dp }, () => newReplica(pp, room)),
     waiting: waitingOf(sequences, pageTokens).reverse(),
     back: [],
-    ...{ members: 0, now: 0, prepared: 0 },
+    ...{ members: 0, now: 0, ended: 0, between: 0, prepared: 0 },
   };
   for (;;) {
     bringBack(course);
@@ -112,7 +119,10 @@ export function fusedCourse(
     do letIn(course);
     while (startSteps(course));
     const now = course.replicas.reduce((first, each) => Math.min(first, nextAt(each)), Infinity);
-    if (now === Infinity) return Math.max(...course.replicas.flatMap(({ free }) => free));
+    if (now === Infinity) {
+      const seconds = Math.max(...course.replicas.flatMap(({ free }) => free));
+      return { seconds, betweenTokens: course.between / Math.max(1, course.ended), waiting: 0 };
+    }
     course.now = now;
     // What comes at one moment comes before all that begins then.
     for (const replica of course.replicas) while (nextAt(replica) === now) goOn(course, replica);
@@ -144,7 +154,9 @@ function waitingOf({ computed, prompts, rows }: SequencesInOrder, pageTokens: nu
     const [prompt, left] = [prompts[order]!, rows[order]!];
     if (prompt + left === 0) return [];
     const lastPages = Math.ceil((tokens + prompt + left) / pageTokens);
-    return [{ order, tokens, prompt, rows: left, pages: 0, lastPages, place: 'away' }];
+    return [
+      { order, tokens, prompt, rows: left, since: 0, of: left, pages: 0, lastPages, place: 'away' as const },
+    ];
   });
 }
 
@@ -164,6 +176,7 @@ function goOn(course: Course, replica: Replica): void {
     const { rows, ended } = steps.shift()!;
     finishRows(course, replica, rows);
     for (const each of ended) {
+      each.since = course.now;
       if (each.rows > 0) decode(replica, each);
       else leave(course, replica, each);
     }
@@ -179,6 +192,8 @@ function finishRows(course: Course, replica: Replica, rows: Sequence[]): void {
     if (each.rows > 0) idle[count++] = each;
     else {
       replica.running--;
+      course.ended++;
+      course.between += (course.now - each.since) / each.of;
       leave(course, replica, each);
     }
   }

@@ -20,7 +20,7 @@ import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
 import type { Demand } from './demand.js';
 import { apartSeconds, fusedSeconds } from './side-by-side.js';
 import { leastOfConvex } from './least-of-convex.js';
-import { decodeWork, promptWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
+import { decodeWork, promptWork, roundsInOrder, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 
 /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
 export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
@@ -105,6 +105,23 @@ export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
   const row = sum(decode.costs.rowsStep(1, demand.shortestPrompt));
   return overhead.step + overhead.request + Math.min(row, sum(shortestStep(prefill, demand)));
+}
+
+/**
+ * Seconds between two tokens as it may well be: a round of decode with as many rows as there are in the mean, and in a stage
+ * for both phases its part of the prompts. No bound; what sequences wait between stages is left out.
+ */
+export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand): number {
+  const { overhead, prefill, decode, room } = plan;
+  const { decodeRows, decodeKeys } = demand;
+  if (decodeRows === 0) return 0;
+  const { dp, pp } = decode.stage.mesh;
+  const rounds = roundsInOrder(decode, room, demand);
+  if (rounds === 0) return leastBetweenTokens(plan, demand);
+  const rows = decodeRows / rounds / dp / pp;
+  const round = sum(decode.costs.rowsStep(Math.max(1, Math.round(rows)), decodeKeys / decodeRows));
+  const prompts = prefill === decode ? Math.max(...prefill.costs.of(promptWork(prefill, demand))) : 0;
+  return overhead.step + overhead.request * rows + round + prompts / rounds;
 }
 
 /**

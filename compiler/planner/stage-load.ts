@@ -55,8 +55,8 @@ export function decodeWork(
   return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
 }
 
-/** Rounds of decode as they may well be: sequences come in order of arrival. */
-function roundsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
+/** Rounds of decode as they may well be: sequences come in order of arrival; 0 where that is not known. */
+export function roundsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
   const { inOrder, decodeRows } = demand;
   if (inOrder === undefined || decodeRows === 0) return 0;
   return decodeRounds(inOrder, likelyAtOnce(stage, room, demand));

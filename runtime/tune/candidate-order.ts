@@ -4,10 +4,13 @@
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
+import type { Bounded } from './closer-look.js';
 import type { Goal } from './trial.js';
 
-interface Ordered extends Pick<BoundFigures, 'estimate' | 'betweenTokens'> {
-  readonly estimated?: 'roughly' | 'closely';
+interface Ordered extends Pick<BoundFigures, 'estimate'> {
+  /** Seconds between two tokens, as far as is known. */
+  readonly between: number;
+  readonly estimated?: Bounded['estimated'];
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
@@ -35,5 +38,5 @@ export function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Order
     return Math.round(Math.log(each.candidate.base === first ? seconds : seconds * CAPS_LATER) / EQUAL);
   };
   const inTime = (a: Ordered, b: Ordered): number => place(a) - place(b) || a.index - b.index;
-  return kind === 'latency' ? (a, b) => a.betweenTokens - b.betweenTokens || inTime(a, b) : inTime;
+  return kind === 'latency' ? (a, b) => a.between - b.between || inTime(a, b) : inTime;
 }

@@ -27,6 +27,7 @@ import {
   boundsByStages,
   isCompiled,
   lookCloser,
+  roughly,
   type Bounded,
   type Compiled,
   type Look,
@@ -97,8 +98,9 @@ export interface TuneOptions {
    */
   readonly walked?: readonly SizeName[];
   /**
-   * Whether what takes longer by its estimate goes out, before its simulation or midway. Estimates are hardly ever above
-   * what plans take, but no bounds. For searches for throughput. Default false: then what is sure to take longer alone.
+   * Whether what takes longer by its estimate goes out, before its simulation or midway, and what has more time between
+   * tokens by that. Estimates are hardly ever above what plans take, but no bounds. Default false: then what is sure to take
+   * longer alone.
    */
   readonly byEstimate?: boolean;
   /** For searches that have plans in common. */
@@ -122,8 +124,6 @@ export type SearchPart =
     }
   /** Can do nothing before a trial that was begun has ended. */
   | { readonly kind: 'await'; readonly found: TuneResult };
-
-const AT_BEST = { betweenTokens: 0 };
 
 /**
  * What estimates leave out, steps of other sizes have in common: these they tell apart better than plans, prefill steps
@@ -198,8 +198,9 @@ export function* searchInParts(
   const roughBound = createRoughBound(search.demand, search.context);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
-  const by = (next: Pick<Bounded, 'betweenTokens'>): number =>
-    Math.min(search.within, keep === 'all' ? Infinity : deadline(next, ranked, search));
+  const deadlineOf = (betweenTokens: number): number =>
+    Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search));
+  const by = (next: Bounded): number => deadlineOf(likelyBetween(next, setting));
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
@@ -235,10 +236,13 @@ export function* searchInParts(
   const boundSome = (end: number): void => {
     for (const most = Math.min(end, bounded + BOUNDS_OF_PART); bounded < most; bounded++) {
       const candidate = candidates[bounded]!;
-      const rough = roughBound(candidate, by(AT_BEST));
+      const rough = roughBound(candidate, deadlineOf(0));
       if (rough === undefined) counts.unfit++;
       else if (isNeedless(candidate, rough)) counts.needless++;
-      else queue.push({ candidate, index: bounded, ...rough.figures() });
+      else {
+        const figures = rough.figures();
+        queue.push({ candidate, index: bounded, ...figures, between: figures.betweenTokens });
+      }
     }
   };
   // Elsewhere the best of the first may be tried while others are bounded: of most of these stages on devices of their
@@ -266,16 +270,17 @@ export function* searchInParts(
       continue;
     }
     if (next.bound !== undefined && next.estimated === undefined && !isLate(next.least, by(next))) {
-      queue.push({ ...next, estimate: next.bound.estimate(search.demand), estimated: 'roughly' });
+      queue.push(roughly(next, next.bound, search));
       continue;
     }
     // First of all: which sizes a mesh is tried with must not hang on when others end.
     if (walk.holdBack(next)) continue;
-    if (isLate(next.least, by(next))) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+    if (isLate(next.least, deadlineOf(next.betweenTokens)))
+      counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
     else if (
       setting.byEstimate &&
       next.estimated !== undefined &&
-      isLate((next.estimated === 'closely' ? mostlyLonger : ratherShort)(next.estimate), by(next))
+      isLate(shortOf(next)(next.estimate), by(next))
     )
       counts.outestimated++;
     else if (!isCompiled(next)) {
@@ -289,7 +294,8 @@ export function* searchInParts(
         queueAll(walk.isOut(next));
       }
       take(yield pause());
-    } else if (setting.byEstimate && keep === 1 && gainsNothing(next)) counts.outestimated++;
+    } else if (goal.kind === 'throughput' && setting.byEstimate && keep === 1 && gainsNothing(next))
+      counts.outestimated++;
     else if (unreached.cover(next, by(next))) {
       counts.needless++;
       // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
@@ -349,12 +355,23 @@ function figure({ kind }: Goal, { simulation }: Tuned): number {
   return kind === 'latency' ? simulation.latency.betweenTokens : simulation.makespan;
 }
 
-/** Seconds by which a candidate must be done to matter. */
-function deadline(
-  { betweenTokens }: Pick<Bounded, 'betweenTokens'>,
-  ranked: readonly Tuned[],
-  search: Search,
+/** What of an estimate a plan takes no less than, as a rule. */
+function shortOf({ estimated }: Pick<Bounded, 'estimated'>): (estimate: number) => number {
+  return estimated === 'closely' ? mostlyLonger : ratherShort;
+}
+
+/** Seconds between two tokens that a candidate takes no less than: for sure, or where estimates decide as a rule. */
+function likelyBetween(
+  { betweenTokens, between, estimated }: Pick<Bounded, 'betweenTokens' | 'between' | 'estimated'>,
+  { byEstimate }: Pick<TrialSetting, 'byEstimate'>,
 ): number {
+  return byEstimate && estimated !== undefined
+    ? Math.max(betweenTokens, ratherShort(between))
+    : betweenTokens;
+}
+
+/** Seconds by which a candidate with so many seconds between two tokens must be done to matter. */
+function deadline(betweenTokens: number, ranked: readonly Tuned[], search: Search): number {
   const { goal, keep, requests } = search;
   const worst = ranked[keep - 1];
   switch (goal.kind) {

@@ -94,7 +94,8 @@ export function mostlyLonger(estimate: number): number {
 
 /** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */
 export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolean): number {
-  return byEstimate ? ratherShort(bound.closely(demand, true)) : bound.least(demand, true);
+  if (!byEstimate) return bound.least(demand, true);
+  return ratherShort(bound.closely(demand, true)?.seconds ?? bound.estimate(demand, true));
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */

@@ -3,7 +3,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
-import { decodeCourse, type DecodingStage } from '../../../compiler/planner/decode-course.js';
+import {
+  decodeCourse,
+  type CourseFigures,
+  type DecodingStage,
+} from '../../../compiler/planner/decode-course.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
 
 interface Options {
@@ -48,7 +52,7 @@ function seconds(
   options: Options,
   { room = ROOM, overhead = FREE, apart = false, ready }: Given = {},
 ): number {
-  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, ready);
+  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, ready).seconds;
 }
 
 describe('decodeCourse', () => {
@@ -106,6 +110,15 @@ describe('decodeCourse', () => {
     ];
     expect(seconds(all, {}, { room: 7 })).toBeCloseTo(3, 9);
     expect(seconds(all, {}, { room: 5 })).toBeCloseTo(6, 9);
+  });
+
+  it('tells the time between tokens, and what waiting for the first row adds to that', () => {
+    const all = inOrder([{ rows: 2 }, { rows: 4 }]);
+    const course = (batch: number, first?: readonly number[]): CourseFigures =>
+      decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, undefined, first);
+    expect(course(2)).toEqual({ seconds: 4, betweenTokens: 1, waiting: 0 });
+    // The second begins after two seconds: 2 + 3 over two rows, and 2 + 1 over four.
+    expect(course(1, [-3, -1])).toEqual({ seconds: 6, betweenTokens: 1, waiting: (3 / 2 + 3 / 4) / 2 });
   });
 
   it('begins none before it is ready', () => {

@@ -36,7 +36,7 @@ const inOrder = (all: Lengths): SequencesInOrder => ({
 const FREE = { step: 0, request: 0 };
 
 function seconds(all: Lengths, options: Options, { room = 1e6, overhead = FREE } = {}): number {
-  return fusedCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead);
+  return fusedCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead).seconds;
 }
 
 /** As `load` does it, with the sizes of steps. */
@@ -89,6 +89,25 @@ describe('fusedCourse', () => {
     // A part of a prompt is to be prepared as well.
     expect(seconds([[9, 0]], {}, { overhead })).toBeCloseTo(3 + 0.75, 9);
     expect(seconds([[9, 0]], {}, { overhead: { step: 0, request: 3 } })).toBeCloseTo(3 * 3 + 1, 9);
+  });
+
+  it('tells the time between tokens, prompts of others included', () => {
+    const all: Lengths = [
+      [3, 2],
+      [6, 1],
+      [1, 0],
+    ];
+    const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens];
+    const { betweenTokens, waiting } = fusedCourse(
+      load({ stepSeconds }),
+      1e6,
+      inOrder(all),
+      { pageTokens: 4 },
+      FREE,
+    );
+    // Steps of 4, 4, 4 and a row: the first decodes in the second and third, the second in the last.
+    expect(betweenTokens).toBe((8 / 2 + 1) / 2);
+    expect(waiting).toBe(0);
   });
 
   it('has a step for each group of a pipeline in flight', () => {

@@ -10,7 +10,7 @@ import {
 import { runThrough } from '../../../runtime/run-through.js';
 import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
 import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
-import { trialInParts, type EndedTrial, type TrialEnd } from '../../../runtime/tune/trial.js';
+import { trialInParts, type EndedTrial, type Goal, type TrialEnd } from '../../../runtime/tune/trial.js';
 import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -174,6 +174,35 @@ describe('tune with sizes that are walked through', () => {
         (how) => tune(candidates, all, how).ranked[0]!.simulation.makespan,
       );
       expect(walked! / every!, String(deviceMemory)).toBeLessThan(1.01);
+    }
+  });
+
+  it('comes close to the least time between tokens, and to the front, with less where estimates decide', () => {
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 16 + ((11 * i) % 40),
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), STRATEGIES, sizes);
+    const search = (goal: Goal, byEstimate: boolean): TuneResult =>
+      tune(candidates, all, { goal, byEstimate });
+    const most = tune(candidates, all, { byEstimate: true }).ranked[0]!.simulation.makespan;
+    for (const part of [0.3, 0.8]) {
+      const goal: Goal = { kind: 'latency', floor: (part * all.length) / most };
+      const [safe, quick] = [search(goal, false), search(goal, true)];
+      const [least, found] = [safe, quick].map(({ ranked }) => ranked[0]!.simulation.latency.betweenTokens);
+      expect(found! / least!).toBeLessThan(1.01);
+      expect(quick.counts.simulated).toBeLessThan(safe.counts.simulated / 2);
+      expect(decided(quick.counts)).toBe(candidates.length);
+    }
+    const [safe, quick] = [search({ kind: 'front' }, false), search({ kind: 'front' }, true)];
+    expect(quick.counts.simulated).toBeLessThan(safe.counts.simulated / 2);
+    for (const { simulation } of safe.ranked) {
+      const near = quick.ranked.some(
+        ({ simulation: other }) =>
+          other.makespan <= simulation.makespan * 1.02 &&
+          other.latency.betweenTokens <= simulation.latency.betweenTokens * 1.02,
+      );
+      expect(near).toBe(true);
     }
   });
 

@@ -101,7 +101,10 @@ describe('a batch that is never reached', () => {
     const estimated = unreachedBatches(true);
     estimated.started(trial);
     estimated.ended(trial, { reachedBatch: false, left: { now: 5, demand } });
-    const likely = { ...larger, bound: { ...bound, closely: () => 3.5 } };
+    const likely = {
+      ...larger,
+      bound: { ...bound, closely: () => ({ seconds: 3.5, betweenTokens: 0, waiting: 0 }) },
+    };
     expect([estimated.cover(likely, 8.4), estimated.cover(likely, 8.5)]).toEqual([true, false]);
   });
 });
