@@ -19,6 +19,7 @@
 import type { EngineModel } from '../cost/engine-model.js';
 import { flowStages } from '../passes/kv-edges.js';
 import type { LaidOutPlan } from '../passes/lower.js';
+import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import {
   boundedStage,
@@ -136,40 +137,43 @@ function boundOf(
     if (!oneByOne) return likelySeconds(evenly, demand, begun);
     return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
   };
+  const course = (demand: Demand, begun: boolean): CourseFigures | undefined => {
+    const { inOrder, kv, longestPrefix } = demand;
+    const byTokens = longestPrefix === 0 && kv.window === undefined;
+    if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
+    const { prefill, decode, room, overhead } = bounded;
+    const { copyEngines } = engine;
+    if (prefill === decode) {
+      if (begun) return undefined;
+      const course = fusedCourse(decode, room, inOrder, kv, overhead);
+      return {
+        ...course,
+        seconds: course.seconds * FUSED_SHORT,
+        betweenTokens: course.betweenTokens * FUSED_SHORT,
+      };
+    }
+    const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
+    if (!begun) prefilled.set(inOrder, prompts);
+    const { ends } = prompts;
+    const decoding = (ready: readonly number[] | undefined, first: readonly number[]): CourseFigures =>
+      decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, ready, first);
+    if (!oneByOne) {
+      const course = decoding(ends, ends);
+      return { ...course, seconds: Math.max(prompts.seconds, course.seconds) };
+    }
+    const course = decoding(
+      undefined,
+      ends.map((end) => end - prompts.seconds),
+    );
+    return { ...course, seconds: prompts.seconds + course.seconds };
+  };
+  // Candidates that differ in the cap of KV in the host tier have the same bound.
+  const wholeCourse = once((demand: Demand) => course(demand, false));
   const estimateBetween = (demand: Demand): number => (bounded ? likelyBetweenTokens(bounded, demand) : 0);
   return {
     least,
     estimate,
-    closely: (demand, begun = false) => {
-      const { inOrder, kv, longestPrefix } = demand;
-      const byTokens = longestPrefix === 0 && kv.window === undefined;
-      if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
-      const { prefill, decode, room, overhead } = bounded;
-      const { copyEngines } = engine;
-      if (prefill === decode) {
-        if (begun) return undefined;
-        const course = fusedCourse(decode, room, inOrder, kv, overhead);
-        return {
-          ...course,
-          seconds: course.seconds * FUSED_SHORT,
-          betweenTokens: course.betweenTokens * FUSED_SHORT,
-        };
-      }
-      const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
-      if (!begun) prefilled.set(inOrder, prompts);
-      const { ends } = prompts;
-      const decoding = (ready: readonly number[] | undefined, first: readonly number[]): CourseFigures =>
-        decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, ready, first);
-      if (!oneByOne) {
-        const course = decoding(ends, ends);
-        return { ...course, seconds: Math.max(prompts.seconds, course.seconds) };
-      }
-      const course = decoding(
-        undefined,
-        ends.map((end) => end - prompts.seconds),
-      );
-      return { ...course, seconds: prompts.seconds + course.seconds };
-    },
+    closely: (demand, begun = false) => (begun ? course(demand, true) : wholeCourse(demand)),
     estimateBetween,
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {

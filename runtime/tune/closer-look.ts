@@ -41,16 +41,18 @@ export function isCompiled(each: Bounded): each is Compiled {
 export interface Look extends Pick<TrialSetting, 'byEstimate' | 'demand'> {
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
-  readonly exactBounds: ExactBounds;
+  /** Before candidates are compiled, where no rough bound has one, and after. */
+  readonly bounds: BoundsByStages;
+  readonly exactBounds: BoundsByStages;
 }
 
-/** Bounds of compiled plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
-export interface ExactBounds {
+/** Bounds of plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
+export interface BoundsByStages {
   readonly get: (candidate: Candidate) => PlanBound | undefined;
   readonly set: (candidate: Candidate, bound: PlanBound) => void;
 }
 
-export function boundsByStages(): ExactBounds {
+export function boundsByStages(): BoundsByStages {
   const idOf = numbered<unknown>();
   const known = new Map<string, PlanBound>();
   const key = ({ stages }: Candidate): string => stages.map(idOf).join();
@@ -62,9 +64,11 @@ export function boundsByStages(): ExactBounds {
 
 /** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
 export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
-  const { context, exactBounds } = look;
+  const { context, bounds, exactBounds } = look;
   const exact = exactBounds.get(each.candidate);
-  const bound = exact ?? each.bound ?? candidateBound(each.candidate, context);
+  const known = exact ?? each.bound ?? bounds.get(each.candidate);
+  const bound = known ?? candidateBound(each.candidate, context);
+  if (known === undefined && bound !== undefined) bounds.set(each.candidate, bound);
   if (bound === undefined || bound !== each.bound) return withBound(each, bound, look);
   if (look.byEstimate && (each.estimated ?? 'roughly') === 'roughly') return closely(each, bound, look);
   const plan = candidatePlan(each.candidate);

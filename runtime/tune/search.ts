@@ -189,6 +189,7 @@ export function* searchInParts(
     keep: keep === 'all' ? Infinity : keep,
     context: createBoundContext(first.base.topology, engine),
     compile: options.compile ?? createPlanCompiler(),
+    bounds: boundsByStages(),
     exactBounds: boundsByStages(),
   };
   const queue = createHeap<Bounded>(inOrder);
