@@ -43,6 +43,18 @@ describe('the report of a search', () => {
     expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
   });
 
+  it('shows of a front what is on it alone', () => {
+    const front = { ...searched, goal: { kind: 'front' } } as const;
+    const { plans } = tunedReport(result, front);
+    const on = plans.filter(({ pareto }) => pareto);
+    expect(on.length).toBeLessThan(plans.length);
+    const rows = describeTuned(result, front, Infinity)
+      .split('\n')
+      .filter((line) => / static .* ms /.test(line));
+    expect(rows).toHaveLength(on.length);
+    for (const row of rows) expect(row).toMatch(/^\* .*x$/);
+  });
+
   it('says which sizes were not tried with every mesh', () => {
     const some = { ...result, counts: { ...result.counts, otherSizes: 3 } };
     const told = (of: Partial<Searched>): string | undefined =>
