@@ -145,11 +145,11 @@ function boundOf(
     const { copyEngines } = engine;
     if (prefill === decode) {
       if (begun) return undefined;
-      const course = fusedCourse(decode, room, inOrder, kv, overhead);
+      const both = fusedCourse(decode, room, inOrder, kv, overhead);
       return {
-        ...course,
-        seconds: course.seconds * FUSED_SHORT,
-        betweenTokens: course.betweenTokens * FUSED_SHORT,
+        ...both,
+        seconds: both.seconds * FUSED_SHORT,
+        betweenTokens: both.betweenTokens * FUSED_SHORT,
       };
     }
     const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
@@ -158,14 +158,14 @@ function boundOf(
     const decoding = (ready: readonly number[] | undefined, first: readonly number[]): CourseFigures =>
       decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, ready, first);
     if (!oneByOne) {
-      const course = decoding(ends, ends);
-      return { ...course, seconds: Math.max(prompts.seconds, course.seconds) };
+      const rows = decoding(ends, ends);
+      return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
     }
-    const course = decoding(
+    const rows = decoding(
       undefined,
       ends.map((end) => end - prompts.seconds),
     );
-    return { ...course, seconds: prompts.seconds + course.seconds };
+    return { ...rows, seconds: prompts.seconds + rows.seconds };
   };
   // Candidates that differ in the cap of KV in the host tier have the same bound.
   const wholeCourse = once((demand: Demand) => course(demand, false));

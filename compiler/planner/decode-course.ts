@@ -7,10 +7,10 @@
  * Pages are counted as if sequences were spread evenly over what a page holds: a half of each last one is free.
  */
 import type { KvView } from '../model/kv-window.js';
-import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { linearInKeys } from './linear-in-keys.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /** What of a stage's load decode needs. */
@@ -183,15 +183,6 @@ function roundsOf(
     const preparing = step + request * rows;
     return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, preparing * steps);
   };
-  const lineOf = once((count: number) => {
-    const few = ofRound(count, count);
-    return { few, perKey: (ofRound(count, count * MANY_KEYS) - few) / (count * (MANY_KEYS - 1)) };
-  });
-  return (count, keys) => {
-    const { few, perKey } = lineOf(count);
-    return few + (keys - count) * perKey;
-  };
+  const seconds = linearInKeys((count, keys) => [ofRound(count, keys)]);
+  return (count, keys) => seconds(count, keys)[0]!;
 }
-
-/** Of a row, to know what one of them takes. */
-const MANY_KEYS = 1025;

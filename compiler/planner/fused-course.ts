@@ -9,10 +9,10 @@
  * those that are given to the devices already.
  */
 import type { KvView } from '../model/kv-window.js';
-import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { CourseFigures } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { linearInKeys } from './linear-in-keys.js';
 import type { StageLoad } from './stage-load.js';
 
 /** What of a stage's load both phases need. */
@@ -369,19 +369,9 @@ function giveUp(course: Course, replica: Replica, order: number): boolean {
   return true;
 }
 
-/** Seconds by place of steps with rows of decode alone, which are linear in keys. */
+/** Seconds by place of steps with rows of decode alone. */
 function rowsAlone({ stepSeconds }: FusedStage): Course['rowsAlone'] {
-  const of = (count: number, keys: number): readonly number[] =>
-    stepSeconds({ tokens: count, samples: count, pairs: keys, keys, singleRows: true });
-  const linesOf = once((count: number) => {
-    const [few, many] = [of(count, count), of(count, count * MANY_KEYS)];
-    return few.map((each, place) => ({
-      few: each,
-      perKey: (many[place]! - each) / (count * (MANY_KEYS - 1)),
-    }));
-  });
-  return (count, keys) => linesOf(count).map(({ few, perKey }) => few + (keys - count) * perKey);
+  return linearInKeys((count, keys) =>
+    stepSeconds({ tokens: count, samples: count, pairs: keys, keys, singleRows: true }),
+  );
 }
-
-/** Of a row, to know what one of them takes. */
-const MANY_KEYS = 1025;
