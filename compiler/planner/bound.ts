@@ -16,6 +16,7 @@
  * The work of a phase is dealt out over the replicas of its stage, however unevenly: the mean over replicas of what the
  * devices at one place of theirs do is what an even part of the work takes, and some device is at the mean or above it.
  */
+import { LOW_WATER } from '../check/plan/flow.js';
 import type { EngineModel } from '../cost/engine-model.js';
 import { flowStages } from '../passes/kv-edges.js';
 import type { LaidOutPlan } from '../passes/lower.js';
@@ -29,16 +30,22 @@ import {
   stageLoad,
   type BoundContext,
   type BoundedStage,
+  type Prefilled,
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
-import { decodeCourse, type CourseFigures } from './decode-course.js';
-import type { SequencesInOrder } from './decode-rounds.js';
-import { promptCourse, type PromptCourse } from './prompt-course.js';
+import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
+import { promptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
-import { fusedCourse } from './fused-course.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
-import { leastBetweenTokens, leastSeconds, likelyBetweenTokens, likelySeconds } from './least-seconds.js';
+import {
+  leastBetweenTokens,
+  leastSeconds,
+  likelyBetweenTokens,
+  likelySeconds,
+  likelyWaiting,
+  type PhaseSeconds,
+} from './least-seconds.js';
 import type { StageLoad } from './stage-load.js';
 
 export interface PlanBound {
@@ -55,12 +62,14 @@ export interface PlanBound {
    * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival.
    * There is none where that order is not known or pages do not count by tokens, as sequences share some, or give them
    * up behind a window; nor of what is left for a stage for both phases, where many look and each would take as long.
+   *
+   * @param pages KV pages that tiers behind the devices have room for: what turns hang on where stages take any
    */
-  readonly closely: (demand: Demand, begun?: boolean) => CourseFigures | undefined;
+  readonly closely: (demand: Demand, begun?: boolean, pages?: number) => CourseFigures | undefined;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
-  /** And as they may well be, in the mean over requests, but for what these wait between two stages. No bound. */
-  readonly estimateBetween: (demand: Demand) => number;
+  /** And as they may well be, in the mean over requests. No bound. `pages` as above. */
+  readonly estimateBetween: (demand: Demand, pages?: number) => number;
   /** Sequences that memory has room for where they decode, at most. */
   readonly sequences: (demand: Demand) => number;
   /** Whether every request of the demand has room for its KV, as far as is known. */
@@ -94,7 +103,17 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     plan,
     stages.map(({ needs }) => needs),
   );
-  return boundOf(plan, loads, { pages: room.pages, takesTurns }, context.engine, new Map());
+  const known = { pages: room.pages, takesTurns };
+  return boundOf(plan, loads, known, context);
+}
+
+/** What prefill takes, as it was found for others that have the stage and hand over pages alike. */
+function prefilledBy({ prefilled }: Pick<BoundContext, 'prefilled'>, { stage, out }: StageLoad): Prefilled {
+  const key = out.join();
+  const byPages = prefilled.get(stage) ?? new Map<string, Prefilled>();
+  const found: Prefilled = byPages.get(key) ?? new Map();
+  prefilled.set(stage, byPages.set(key, found));
+  return found;
 }
 
 /** What of the room that stages have is known. */
@@ -118,26 +137,27 @@ function areApart([prefill, decode, ...others]: readonly Stage[]): boolean {
   return !prefill!.devices.some((device) => decode.devices.includes(device));
 }
 
-/** @param prefilled seconds of prefill by what is prefilled, which do not hang on the room for KV */
 function boundOf(
   plan: Plan,
   loads: readonly StageLoad[],
   room: KnownRoom,
-  engine: EngineModel,
-  prefilled: Map<SequencesInOrder, PromptCourse>,
+  context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
+  const { engine } = context;
   const { pages } = room;
+  const prefilled = prefilledBy(context, loads[0]!);
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
     bounded ? leastSeconds(bounded, demand, begun) : 0;
   const oneByOne = bounded !== undefined && areOneByOne(bounded);
+  const wholePhases = once((demand: Demand) => phasesOf(bounded!, demand, false));
   const estimate = (demand: Demand, begun = false): number => {
     if (bounded === undefined) return 0;
-    const evenly = { ...bounded, evenly: true };
-    if (!oneByOne) return likelySeconds(evenly, demand, begun);
-    return leastSeconds(evenly, promptsOf(demand), begun) + leastSeconds(evenly, rowsOf(demand), true);
+    if (!oneByOne) return likelySeconds({ ...bounded, evenly: true }, demand, begun);
+    const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
+    return prompts + rows;
   };
-  const course = (demand: Demand, begun: boolean): CourseFigures | undefined => {
+  const course = (demand: Demand, begun: boolean, pages: number): CourseFigures | undefined => {
     const { inOrder, kv, longestPrefix } = demand;
     const byTokens = longestPrefix === 0 && kv.window === undefined;
     if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
@@ -145,36 +165,34 @@ function boundOf(
     const { copyEngines } = engine;
     if (prefill === decode) {
       if (begun) return undefined;
-      const both = fusedCourse(decode, room, inOrder, kv, overhead);
-      return {
-        ...both,
-        seconds: both.seconds * FUSED_SHORT,
-        betweenTokens: both.betweenTokens * FUSED_SHORT,
-      };
+      const both = context.fused(decode, room, inOrder, kv, overhead);
+      return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
     const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
     if (!begun) prefilled.set(inOrder, prompts);
-    const { ends } = prompts;
-    const decoding = (ready: readonly number[] | undefined, first: readonly number[]): CourseFigures =>
-      decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, ready, first);
-    if (!oneByOne) {
-      const rows = decoding(ends, ends);
-      return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
-    }
-    const rows = decoding(
-      undefined,
-      ends.map((end) => end - prompts.seconds),
-    );
-    return { ...rows, seconds: prompts.seconds + rows.seconds };
+    const arrival: Arrival = oneByOne
+      ? { kind: 'in turns', ...prompts, room: pages, few: pages * LOW_WATER }
+      : { kind: 'beside', first: prompts.ends, ready: prompts.sent };
+    const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival);
+    return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
   };
-  // Candidates that differ in the cap of KV in the host tier have the same bound.
-  const wholeCourse = once((demand: Demand) => course(demand, false));
-  const estimateBetween = (demand: Demand): number => (bounded ? likelyBetweenTokens(bounded, demand) : 0);
+  const wholeCourse = once((demand: Demand) => once((pages: number) => course(demand, false, pages)));
+  /** Room for more than all prompts is as good as any: they come in one turn. */
+  const roomForTurns = ({ decodingPages }: Demand, pages: number): number =>
+    oneByOne && pages < decodingPages ? pages : Infinity;
   return {
     least,
     estimate,
-    closely: (demand, begun = false) => (begun ? course(demand, true) : wholeCourse(demand)),
-    estimateBetween,
+    closely(demand, begun = false, pages = Infinity) {
+      const inTurns = roomForTurns(demand, pages);
+      return begun ? course(demand, true, inTurns) : wholeCourse(demand)(inTurns);
+    },
+    estimateBetween(demand, pages = Infinity) {
+      if (bounded === undefined) return 0;
+      const between = likelyBetweenTokens(bounded, demand);
+      if (!oneByOne) return between;
+      return between + likelyWaiting(bounded, demand, wholePhases(demand), roomForTurns(demand, pages));
+    },
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));
@@ -186,7 +204,7 @@ function boundOf(
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
-      return boundOf(plan, loads, { pages: new Map(exact), takesTurns }, engine, prefilled);
+      return boundOf(plan, loads, { pages: new Map(exact), takesTurns }, context);
     },
   };
 }
@@ -196,6 +214,13 @@ function boundOf(
  * the course of none is more than 1.3% too long, nor 1.8% too short.
  */
 const FUSED_SHORT = 0.993;
+
+/** What each phase may well take by itself. */
+function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSeconds {
+  const evenly = { ...bounded, evenly: true };
+  const prompts = leastSeconds(evenly, promptsOf(demand), begun);
+  return { prompts, rows: leastSeconds(evenly, rowsOf(demand), true) };
+}
 
 function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
   const { devices } = decode.stage;

@@ -14,6 +14,7 @@ import { carryingTier } from '../passes/kv-edges.js';
 import type { StepSizes } from '../passes/step-sizes.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import {
   kvRoomAlone,
@@ -25,6 +26,8 @@ import {
   type StageNeeds,
 } from './kv-room.js';
 import { mostHeld } from './held-prompts.js';
+import { knownFused, type KnownFused } from './known-fused.js';
+import type { PromptCourse } from './prompt-course.js';
 import { type StageLoad, type StepSeconds } from './stage-load.js';
 import { placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
@@ -42,7 +45,14 @@ export interface BoundContext {
   readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
   /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
   readonly stages: Map<Stage, BoundedStage | undefined>;
+  /** By stage for prefill, and by the seconds that a page takes from there. */
+  readonly prefilled: Map<Stage, Map<string, Prefilled>>;
+  /** Courses of stages for both phases that were asked for before. */
+  readonly fused: KnownFused;
 }
+
+/** Courses of prefill by what is prefilled. */
+export type Prefilled = Map<SequencesInOrder, PromptCourse>;
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   const routes = routesOf(topology);
@@ -52,6 +62,8 @@ export function createBoundContext(topology: Topology, engine: EngineModel): Bou
     outline: createOutliner(routes),
     laidOut: new Map(),
     stages: new Map(),
+    prefilled: new Map(),
+    fused: knownFused(),
     costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
     stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
   };

@@ -7,10 +7,12 @@
  * Pages are counted as if sequences were spread evenly over what a page holds: a half of each last one is free.
  */
 import type { KvView } from '../model/kv-window.js';
+import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { linearInKeys } from './linear-in-keys.js';
+import { linesInKeys } from './linear-in-keys.js';
+import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /** What of a stage's load decode needs. */
@@ -18,28 +20,33 @@ export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
   readonly stage: Pick<Stage, 'mesh' | 'batchRequests'>;
 }
 
+/** How sequences come to decode. */
+export type Arrival =
+  /** From a stage on devices of its own: when each has its first token, and when it is there to begin. */
+  | { readonly kind: 'beside'; readonly first: readonly number[]; readonly ready: readonly number[] }
+  /** From one on the same devices, with which decode takes turns. */
+  | ({ readonly kind: 'in turns' } & TurnSetting);
+
 /** One that has yet to decode so many rows, behind so many tokens. */
 interface Waiting {
-  /** When it began, and how many rows it had then, where it was under way before. */
-  readonly since?: number;
-  readonly of?: number;
   readonly computed: number;
   readonly rows: number;
   /** Whether its pages are on the devices. */
   readonly begun: boolean;
+  /** When it had its first token, and how many rows to go then. */
+  readonly since: number;
+  readonly of: number;
 }
 
 /** What a course comes to. */
 export interface CourseFigures {
   readonly seconds: number;
-  /** Seconds between two tokens of a sequence as it decodes: the mean over sequences of theirs. */
+  /** Seconds between two tokens of a sequence: the mean over sequences of theirs. */
   readonly betweenTokens: number;
-  /** What comes to that from waiting between first token and decode, where prompts are all prefilled in one turn. */
-  readonly waiting: number;
 }
 
 interface UnderWay {
-  /** When it first began, and how many rows it had then. */
+  /** As above. */
   readonly since: number;
   readonly of: number;
   /** Its tokens less the rounds that there have been, which stays as it is. */
@@ -54,20 +61,21 @@ interface UnderWay {
  *
  * @param room KV pages of a replica
  * @param apart pages come in beside kernels
- * @param ready when each sequence is there to begin; all at once by default
- * @param first when each has its first token, on the same clock; as it begins by default
+ * @param arrival all are there at once by default, with their first tokens
  */
 export function decodeCourse(
   load: DecodingStage,
   room: number,
-  { computed, begun, prompts, rows }: SequencesInOrder,
+  sequences: SequencesInOrder,
   { pageTokens }: KvView,
   overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
   apart: boolean,
-  ready?: readonly number[],
-  first?: readonly number[],
+  arrival?: Arrival,
 ): CourseFigures {
   const { mesh, batchRequests } = load.stage;
+  const { computed, begun, prompts, rows } = sequences;
+  const turns = arrival?.kind === 'in turns' ? createPromptTurns(sequences, pageTokens, arrival) : undefined;
+  const beside = arrival?.kind === 'beside' ? arrival : undefined;
   const pages = room * mesh.dp;
   const pageSeconds = apart ? 0 : (Math.max(...load.in) * SHOWN_MOVES) / mesh.dp;
   const roundSeconds = roundsOf(load, overhead);
@@ -79,14 +87,17 @@ export function decodeCourse(
   let [next, round, seconds] = [0, 0, 0];
   /** How many are under way, and what of their tokens does not grow with the rounds. */
   let [count, ahead] = [0, 0];
-  let [ended, between, waited] = [0, 0, 0];
+  let [ended, between] = [0, 0];
   const waiting = (): Waiting | undefined => {
-    while (next < rows.length && rows[next]! <= 0) next++;
+    const done = turns?.done() ?? rows.length;
+    while (next < done && rows[next]! <= 0) next++;
     const sent = back.at(-1);
-    if (sent !== undefined || next === rows.length) return sent;
+    if (sent !== undefined || next === done) return sent;
     const tokens = computed[next]! + Math.max(0, prompts[next]!);
-    return { computed: tokens, rows: rows[next]!, begun: begun[next]! };
+    const since = turns?.firstToken(next) ?? beside?.first[next] ?? 0;
+    return { computed: tokens, rows: rows[next]!, begun: begun[next]!, since, of: rows[next]! };
   };
+  const pagesOf = (tokens: number): number => Math.ceil(tokens / pageTokens);
   /** After which round the pages of so many sequences fill what there is of them. */
   const lastRound = (sequences: number, tokens: number, pages: number): number =>
     Math.floor(((pages - sequences / 2) * pageTokens - tokens) / sequences);
@@ -94,7 +105,7 @@ export function decodeCourse(
   const hasRoom = (each: Waiting): boolean =>
     count === 0 || lastRound(count + 1, ahead + each.computed - round, pages - count / 4) > round;
   /** When the one that waits may begin. */
-  const readyAt = (): number => (back.length > 0 ? 0 : (ready?.[next] ?? 0));
+  const readyAt = (): number => (back.length > 0 ? 0 : (beside?.ready[next] ?? 0));
   /** Seconds of a round that begins now. */
   const nextRound = (): number => roundSeconds(count, ahead + count * (round + 1));
   const beginSome = (): void => {
@@ -103,17 +114,16 @@ export function decodeCourse(
       each !== undefined && readyAt() <= seconds && count < batchRequests && hasRoom(each);
       each = waiting()
     ) {
-      const { since = seconds, of = each.rows } = each;
-      if (back.pop() === undefined) {
-        if (first !== undefined) waited += (since - first[next]!) / of;
-        next++;
-      }
+      const { since, of } = each;
+      if (back.pop() === undefined) next++;
       const added = { ahead: each.computed - round, end: round + each.rows, left: false, since, of };
       ends.push(added);
       underWay.push(added);
       count++;
       ahead += added.ahead;
-      if (!each.begun) seconds += Math.ceil(each.computed / pageTokens) * pageSeconds;
+      if (each.begun) continue;
+      turns?.add(-pagesOf(each.computed));
+      seconds += pagesOf(each.computed) * pageSeconds;
     }
   };
   const leave = (each: UnderWay): void => {
@@ -125,29 +135,40 @@ export function decodeCourse(
     while (ends.peek()?.left === true) ends.pop();
     return ends.peek();
   };
+  /** Whether a step of decode has been since the last turn of prefill. */
+  let stepped = true;
   for (;;) {
     beginSome();
     const soonest = firstToEnd();
+    if (turns?.isDue() && (stepped || soonest === undefined)) {
+      seconds = turns.prefill(seconds);
+      stepped = false;
+      continue;
+    }
     if (soonest === undefined) {
-      if (waiting() === undefined) return meansOf({ seconds, ended, between, waited });
+      if (waiting() === undefined) return { seconds, betweenTokens: between / Math.max(1, ended) };
       seconds = Math.max(seconds, readyAt());
       continue;
     }
     const last = count === 1 ? soonest.end : Math.min(soonest.end, lastRound(count, ahead, pages));
     const isComing = waiting() !== undefined && readyAt() > seconds && count < batchRequests;
     const come = isComing ? round + Math.ceil((readyAt() - seconds) / nextRound()) : Infinity;
-    const until = Math.min(last, come);
+    // Where prefill is due already, one round goes before it.
+    const until = Math.min(last, come, turns?.isDue() ? round + 1 : Infinity);
     // Of every row its own key comes to those before it.
     const keys = ahead + (count * (round + until + 1)) / 2;
     seconds += (until - round) * roundSeconds(count, keys);
+    stepped ||= until > round;
     round = until;
     if (until < last) continue;
     if (round < soonest.end) {
       let youngest = underWay.pop()!;
       while (youngest.left) youngest = underWay.pop()!;
       leave(youngest);
-      const { since, of } = youngest;
-      back.push({ computed: youngest.ahead + round, rows: youngest.end - round, begun: false, since, of });
+      const { since, of, end } = youngest;
+      const tokens = youngest.ahead + round;
+      turns?.add(pagesOf(tokens));
+      back.push({ computed: tokens, rows: end - round, begun: false, since, of });
     } else
       for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) {
         leave(each);
@@ -155,16 +176,6 @@ export function decodeCourse(
         between += (seconds - each.since) / each.of;
       }
   }
-}
-
-function meansOf(sums: {
-  readonly seconds: number;
-  readonly ended: number;
-  readonly between: number;
-  readonly waited: number;
-}): CourseFigures {
-  const mean = (sum: number): number => (sums.ended === 0 ? 0 : sum / sums.ended);
-  return { seconds: sums.seconds, betweenTokens: mean(sums.between), waiting: mean(sums.waited) };
 }
 
 /** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */
@@ -183,6 +194,9 @@ function roundsOf(
     const preparing = step + request * rows;
     return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, preparing * steps);
   };
-  const seconds = linearInKeys((count, keys) => [ofRound(count, keys)]);
-  return (count, keys) => seconds(count, keys)[0]!;
+  const lineOf = once((count: number) => linesInKeys(count, (keys) => [ofRound(count, keys)])[0]!);
+  return (count, keys) => {
+    const { few, perKey } = lineOf(count);
+    return few + (keys - count) * perKey;
+  };
 }

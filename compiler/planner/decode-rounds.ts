@@ -44,10 +44,19 @@ export function roundsWithPrompts(
   return countRounds(sequences, places, { tokensOfRound, inPlace });
 }
 
+interface Prefill {
+  readonly tokensOfRound: number;
+  readonly inPlace: boolean;
+}
+
+/** When a sequence begins to decode, and when it ends, in rounds. */
+type Seen = (begin: number, end: number, place: number) => void;
+
 function countRounds(
   { prompts, rows }: SequencesInOrder,
   places: number,
-  prefill?: { readonly tokensOfRound: number; readonly inPlace: boolean },
+  prefill?: Prefill,
+  seen?: Seen,
 ): number {
   /** The rounds after which those under way end. */
   const ends = createHeap<number>((a, b) => a - b);
@@ -65,6 +74,63 @@ function countRounds(
     const end = begin + Math.max(0, each);
     ends.push(end);
     last = Math.max(last, end);
+    seen?.(begin, end, i);
   }
   return last;
+}
+
+/** What sequences have beside them as they decode, in the mean over them. */
+export interface Company {
+  /** Sequences that decode, each itself included. */
+  readonly rows: number;
+  /** Prompt tokens in a round. */
+  readonly promptTokens: number;
+}
+
+/** Of a stage for both phases, with prompts as `roundsWithPrompts` has them in place. */
+export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
+  const { prompts, rows } = sequences;
+  const decoding: { readonly begin: number; readonly end: number; readonly rows: number }[] = [];
+  const [begins, tokens]: [number[], number[]] = [[], []];
+  let given = 0;
+  countRounds(sequences, places, { tokensOfRound, inPlace: true }, (begin, end, place) => {
+    begins.push(begin);
+    tokens.push((given += Math.max(0, prompts[place]!)));
+    if (rows[place]! > 0) decoding.push({ begin, end, rows: rows[place]! });
+  });
+  /** Prompt tokens that are in by then: prompts end in order. */
+  const promptedBy = (round: number): number => tokens[placeOf(begins, round) - 1] ?? 0;
+  const ends = decoding.map(({ end }) => end).sort((a, b) => a - b);
+  const firsts = decoding.map(({ begin }) => begin);
+  const [endSums, firstSums] = [sumsOf(ends), sumsOf(firsts)];
+  /** Rows until then: every sequence has one in each round between its first and its last. */
+  const rowsBy = (round: number): number => {
+    const [begun, ended] = [placeOf(firsts, round), placeOf(ends, round)];
+    return endSums[ended]! - firstSums[begun]! + (begun - ended) * round;
+  };
+  const mean = (of: (begin: number, end: number) => number): number => {
+    const sum = decoding.reduce((total, { begin, end, rows }) => total + of(begin, end) / rows, 0);
+    return sum / Math.max(1, decoding.length);
+  };
+  return {
+    rows: mean((begin, end) => rowsBy(end) - rowsBy(begin)),
+    promptTokens: mean((begin, end) => promptedBy(end) - promptedBy(begin)),
+  };
+}
+
+/** How many of the values, which are in order, are no more than this. */
+function placeOf(values: readonly number[], most: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle]! <= most) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Sums of the first so many, from none to all. */
+function sumsOf(values: readonly number[]): readonly number[] {
+  let total = 0;
+  return [0, ...values.map((each) => (total += each))];
 }

@@ -1,23 +1,23 @@
 /** Costs of steps and rounds of decode: linear in the keys that their rows see, so that two of them say all. */
-import { once } from '../once.js';
 
 /** Of a row, to know what one of them takes. */
 const MANY_KEYS = 1025;
 
+/** Seconds where each row sees one key, and for every key more. */
+export interface LineInKeys {
+  readonly few: number;
+  readonly perKey: number;
+}
+
 /**
- * The seconds that `of` has for so many rows and keys in all, by two calls for every count of rows.
+ * The line through what steps with so many rows take, by place.
  *
- * @param of seconds, by place, with at least as many keys as rows
+ * @param of seconds for so many keys in all, at least as many as rows
  */
-export function linearInKeys(
-  of: (count: number, keys: number) => readonly number[],
-): (count: number, keys: number) => readonly number[] {
-  const linesOf = once((count: number) => {
-    const [few, many] = [of(count, count), of(count, count * MANY_KEYS)];
-    return few.map((each, place) => ({
-      few: each,
-      perKey: (many[place]! - each) / (count * (MANY_KEYS - 1)),
-    }));
-  });
-  return (count, keys) => linesOf(count).map(({ few, perKey }) => few + (keys - count) * perKey);
+export function linesInKeys(rows: number, of: (keys: number) => readonly number[]): readonly LineInKeys[] {
+  const [few, many] = [of(rows), of(rows * MANY_KEYS)];
+  return few.map((each, place) => ({
+    few: each,
+    perKey: (many[place]! - each) / (rows * (MANY_KEYS - 1)),
+  }));
 }

@@ -22,6 +22,8 @@ export interface PromptCourse {
   readonly seconds: number;
   /** When each prompt is done, in order of arrival; at once where nothing of it is left. */
   readonly ends: readonly number[];
+  /** And when its pages are sent out, behind those of others that are done with it, and behind steps. */
+  readonly sent: readonly number[];
 }
 
 /** Prompt tokens in one step of a replica. */
@@ -48,11 +50,14 @@ export function promptCourse(
   const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
   let longest = 0;
   const ends = sequences.prompts.map(() => 0);
+  const sent = [...ends];
+  const pageSeconds = Math.max(...out);
   for (const steps of stepsByReplica(load, sequences, pageTokens, dp)) {
     /** When a group is through with all that it was given so far. */
     const free = Array.from({ length: pp }, () => 0);
     /** When each step was out of the way. */
     const past: number[] = [];
+    const done: number[] = [];
     let prepared = 0;
     for (const [index, { tokens, ended, pairs, keys, pages }] of steps.entries()) {
       const samples = ended.length;
@@ -64,21 +69,29 @@ export function promptCourse(
         free[place] = at;
       }
       for (const each of ended) ends[each] = at;
+      done.push(at);
       past.push(samples === 0 ? at - seconds[pp - 1]! : at);
       if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
     }
     longest = Math.max(longest, ...free);
+    for (const [index, { ended }] of steps.entries()) {
+      // Behind the next step, which is given out first, but where moves come in between its exchanges.
+      const waits = pp * tp === 1 && index + 1 < steps.length;
+      let gone = done[waits ? index + 1 : index]!;
+      for (const each of ended) sent[each] = gone += pagesOf(sequences, each, pageTokens) * pageSeconds;
+    }
   }
-  return { seconds: longest, ends };
+  return { seconds: longest, ends, sent };
 }
 
 /** Every prompt goes to the replica that has the fewest tokens by then. */
 function stepsByReplica(
   { sizes }: PrefillingStage,
-  { computed, prompts }: SequencesInOrder,
+  sequences: SequencesInOrder,
   pageTokens: number,
   dp: number,
 ): readonly (readonly PromptStep[])[] {
+  const { computed, prompts } = sequences;
   const replicas = Array.from({ length: dp }, () => ({ given: 0, steps: [] as Mutable<PromptStep>[] }));
   for (const [i, prompt] of prompts.entries()) {
     if (prompt <= 0) continue;
@@ -97,8 +110,17 @@ function stepsByReplica(
       last.keys += start + count;
       if (done < prompt) continue;
       last.ended.push(i);
-      last.pages += Math.ceil((start + count) / pageTokens);
+      last.pages += pagesOf(sequences, i, pageTokens);
     }
   }
   return replicas.map(({ steps }) => steps);
+}
+
+/** That its prompt fills. */
+function pagesOf(
+  { computed, prompts }: Pick<SequencesInOrder, 'computed' | 'prompts'>,
+  place: number,
+  pageTokens: number,
+): number {
+  return Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
 }

@@ -10,10 +10,9 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { neutralPageBytes } from '../../compiler/passes/kv-pools.js';
 import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
 import type { BoundContext } from '../../compiler/planner/bounded-stage.js';
-import { candidatePlan, hostKvBytes, type Candidate } from '../../compiler/planner/candidates.js';
-import type { Demand } from '../../compiler/planner/demand.js';
+import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
-import type { TrialSetting } from './trial.js';
+import { ratherShort, type TrialSetting } from './trial.js';
 
 /** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
 export interface Bounded extends BoundFigures {
@@ -37,8 +36,21 @@ export function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }
 
+/** What of a rough estimate of the time between tokens plans for the paper's machines, models and workloads have at least. */
+const ROUGHLY_BETWEEN = 0.85;
+
+/** Seconds between two tokens that a candidate takes no less than: for sure before it is estimated, and then as a rule. */
+export function likelyBetween({
+  betweenTokens,
+  between,
+  estimated,
+}: Pick<Bounded, 'betweenTokens' | 'between' | 'estimated'>): number {
+  if (estimated === undefined) return betweenTokens;
+  return Math.max(betweenTokens, estimated === 'closely' ? ratherShort(between) : between * ROUGHLY_BETWEEN);
+}
+
 /** What candidates are looked at with. */
-export interface Look extends Pick<TrialSetting, 'byEstimate' | 'demand'> {
+export interface Look extends Pick<TrialSetting, 'byEstimate' | 'demand' | 'goal'> {
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
   /** Before candidates are compiled, where no rough bound has one, and after. */
@@ -81,34 +93,30 @@ export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
   return found && look.byEstimate ? closely(found, ofCompiled, look) : found;
 }
 
-/** A candidate with its rough estimates. */
-export function roughly(each: Bounded, bound: PlanBound, { demand }: Pick<Look, 'demand'>): Bounded {
-  const [estimate, between] = [bound.estimate(demand), bound.estimateBetween(demand)];
-  return { ...each, estimate, between, estimated: 'roughly' };
+/** A candidate with its rough estimates: of the time between tokens where that counts. */
+export function roughly(
+  each: Bounded,
+  bound: PlanBound,
+  { demand, goal }: Pick<Look, 'demand' | 'goal'>,
+): Bounded {
+  const between =
+    goal.kind === 'throughput'
+      ? each.between
+      : bound.estimateBetween(demand, pagesBehindDevices(each.candidate));
+  return { ...each, estimate: bound.estimate(demand), between, estimated: 'roughly' };
 }
 
-function closely(each: Bounded, bound: PlanBound, { demand }: Look): Bounded {
-  const close = bound.closely(demand);
-  if (close === undefined) return { ...roughly(each, bound, { demand }), estimated: 'no closer' };
-  const { seconds, betweenTokens, waiting } = close;
-  const between = betweenTokens + waiting * ofTurns(each.candidate, demand);
-  return { ...each, estimate: seconds, between, estimated: 'closely' };
+function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
+  const close = bound.closely(look.demand, false, pagesBehindDevices(each.candidate));
+  if (close === undefined) return { ...roughly(each, bound, look), estimated: 'no closer' };
+  return { ...each, estimate: close.seconds, between: close.betweenTokens, estimated: 'closely' };
 }
 
-/**
- * What of the waits between two stages is left where prompts come in turns, each of them as many as the host tier has room
- * for: sequences wait for their own turn alone. Rather too little: some turns end before the tier is full.
- *
- *     room for two thirds of the prompts: 2/3 wait 2/3 as long as all would, and 1/3 wait 1/3 as long
- */
-function ofTurns({ base }: Candidate, { decodingPages }: Demand): number {
-  const room = (hostKvBytes(base) ?? Infinity) / neutralPageBytes(base);
-  const turn = Math.min(1, room / Math.max(1, decodingPages));
-  const whole = Math.floor(1 / turn);
-  return RATHER_LITTLE * (whole * turn ** 2 + (1 - whole * turn) ** 2);
+/** KV pages that the tiers behind the devices have room for. */
+function pagesBehindDevices({ base }: Candidate): number {
+  const behind = base.kv.tiers.filter(({ medium }) => medium !== 'device');
+  return behind.reduce((sum, { capacity }) => sum + (capacity ?? Infinity), 0) / neutralPageBytes(base);
 }
-
-const RATHER_LITTLE = 0.95;
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Look): Bounded | undefined {
   if (!bound?.fits(demand)) return undefined;

@@ -22,7 +22,7 @@ export interface CheckedFlow {
 }
 
 /** Share of the tier under which decode has drained it enough to prefill again. */
-const LOW_WATER = 0.2;
+export const LOW_WATER = 0.2;
 
 /** The flow as written, or the default one; undefined after reporting. */
 export function readFlow(written: Placed<FlowDecl> | undefined, use: FlowUse): CheckedFlow | undefined {

@@ -52,7 +52,8 @@ function seconds(
   options: Options,
   { room = ROOM, overhead = FREE, apart = false, ready }: Given = {},
 ): number {
-  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, ready).seconds;
+  const arrival = ready && { kind: 'beside' as const, first: ready, ready };
+  return decodeCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead, apart, arrival).seconds;
 }
 
 describe('decodeCourse', () => {
@@ -112,13 +113,36 @@ describe('decodeCourse', () => {
     expect(seconds(all, {}, { room: 5 })).toBeCloseTo(6, 9);
   });
 
-  it('tells the time between tokens, and what waiting for the first row adds to that', () => {
+  it('tells the time between tokens, from the first on', () => {
     const all = inOrder([{ rows: 2 }, { rows: 4 }]);
-    const course = (batch: number, first?: readonly number[]): CourseFigures =>
-      decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, undefined, first);
-    expect(course(2)).toEqual({ seconds: 4, betweenTokens: 1, waiting: 0 });
-    // The second begins after two seconds: 2 + 3 over two rows, and 2 + 1 over four.
-    expect(course(1, [-3, -1])).toEqual({ seconds: 6, betweenTokens: 1, waiting: (3 / 2 + 3 / 4) / 2 });
+    const course = (batch: number, first: readonly number[]): CourseFigures => {
+      const arrival = { kind: 'beside' as const, first, ready: first.map(() => 0) };
+      return decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, arrival);
+    };
+    expect(course(2, [0, 0])).toEqual({ seconds: 4, betweenTokens: 1 });
+    // The second begins after two seconds: 2 + 3 over two rows, and 6 + 1 over four.
+    expect(course(1, [-3, -1])).toEqual({ seconds: 6, betweenTokens: (5 / 2 + 7 / 4) / 2 });
+  });
+
+  it('takes turns with prefill, for which sequences in the midst of decode wait', () => {
+    // A page and a second for each prompt, and room for two in the tier: the third is prefilled once both have begun.
+    const all = inOrder(
+      [
+        { prompt: 4, rows: 3 },
+        { prompt: 4, rows: 3 },
+        { prompt: 4, rows: 2 },
+      ].map((each) => each),
+    );
+    const turns = (room: number, batch: number): CourseFigures =>
+      decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, {
+        ...{ kind: 'in turns', ends: [1, 2, 3], sent: [1, 2, 3], seconds: 3, room, few: room / 5 },
+      });
+    // In one turn: 3 + 3 rounds, from first tokens after 1, 2 and 3 seconds.
+    expect(turns(Infinity, 3)).toEqual({ seconds: 6, betweenTokens: (5 / 3 + 4 / 3 + 2 / 2) / 3 });
+    // In two: a round of the first two comes before the third prompt, for which they wait.
+    expect(turns(2, 3)).toEqual({ seconds: 6, betweenTokens: (5 / 3 + 4 / 3 + 2 / 2) / 3 });
+    // One at a time: the second waits in the tier until the first has ended, and then for the third prompt.
+    expect(turns(2, 1)).toEqual({ seconds: 11, betweenTokens: (4 / 3 + 7 / 3 + 5 / 2) / 3 });
   });
 
   it('begins none before it is ready', () => {

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  companyOf,
   decodeRounds,
   roundsWithPrompts,
   type SequencesInOrder,
@@ -71,6 +72,44 @@ describe('roundsWithPrompts', () => {
       fc.property(sequences, places, fc.boolean(), (all, most, inPlace) => {
         const rounds = countRounds(all, { places: most, inPlace });
         expect(roundsWithPrompts(inOrder(all, 8), most, 8, inPlace)).toBeCloseTo(rounds, 9);
+      }),
+    );
+  });
+});
+
+describe('companyOf', () => {
+  it('tells what sequences decode beside', () => {
+    // Prompts of 2, 2 and 4 tokens at two in a round: rows in rounds 1 to 3, 2 to 5 and, in the place of the first, 5 to 6.
+    const all = { computed: [0, 0, 0], begun: [false, false, false], prompts: [2, 2, 4], rows: [3, 4, 1] };
+    const { rows, promptTokens } = companyOf(all, 2, 2);
+    // The first ends after round 4, and the prompt of the third is prefilled in two more rounds.
+    expect(rows).toBeCloseTo(((1 + 2 + 2) / 3 + (2 + 2 + 1 + 1) / 4 + 1) / 3, 9);
+    expect(promptTokens).toBeCloseTo((2 / 3 + 4 / 4 + 0) / 3, 9);
+  });
+
+  it('is what there is round by round, where prompts take none', () => {
+    fc.assert(
+      fc.property(sequences, places, (all, most) => {
+        const lengths = all.map(({ rows }) => rows);
+        const lives: { begin: number; end: number }[] = [];
+        let ends: number[] = [];
+        for (const rows of lengths.filter((each) => each > 0)) {
+          ends.sort((a, b) => a - b);
+          const begin = ends.length < most ? 0 : ends.shift()!;
+          ends = [...ends, begin + rows];
+          lives.push({ begin, end: begin + rows });
+        }
+        const inRound = (round: number): number =>
+          lives.filter(({ begin, end }) => begin <= round && round < end).length;
+        const means = lives.map(({ begin, end }) => {
+          const rounds = Array.from({ length: end - begin }, (_, i) => inRound(begin + i));
+          return rounds.reduce((sum, each) => sum + each, 0) / rounds.length;
+        });
+        const expected = means.reduce((sum, each) => sum + each, 0) / Math.max(1, means.length);
+        const alone = all.map(({ rows }) => ({ prompt: 0, rows }));
+        const found = companyOf(inOrder(alone, 1), most, 1);
+        expect(found.rows).toBeCloseTo(expected, 9);
+        expect(found.promptTokens).toBe(0);
       }),
     );
   });

@@ -51,6 +51,28 @@ function recorded(all: Lengths, options: Options, room = 1e6): readonly StepSize
   return sizes;
 }
 
+/** Sequences with prompts of one token, on one group, where pages and tokens of a step are no matter. */
+function oneByOne(
+  all: readonly number[],
+  batch: number,
+  overhead: typeof FREE,
+  stepSeconds: (size: StepSize) => readonly number[],
+): number {
+  const waiting = all.map((rows) => ({ rows, tokens: 0 }));
+  let under: { rows: number; tokens: number }[] = [];
+  let total = 0;
+  for (;;) {
+    while (under.length < batch && waiting.length > 0) under.push(waiting.shift()!);
+    const tokens = under.length;
+    if (tokens === 0) return total;
+    for (const each of under) each.tokens++;
+    const keys = under.reduce((sum, each) => sum + each.tokens, 0);
+    total += overhead.step + overhead.request * tokens;
+    total += stepSeconds({ tokens, samples: tokens, pairs: keys, keys })[0]!;
+    under = under.filter((each) => each.rows-- > 0);
+  }
+}
+
 describe('fusedCourse', () => {
   it('fills what rows of decode leave of a step with prompt tokens', () => {
     const all: Lengths = [
@@ -98,16 +120,9 @@ describe('fusedCourse', () => {
       [1, 0],
     ];
     const stepSeconds = ({ tokens }: StepSize): readonly number[] => [tokens];
-    const { betweenTokens, waiting } = fusedCourse(
-      load({ stepSeconds }),
-      1e6,
-      inOrder(all),
-      { pageTokens: 4 },
-      FREE,
-    );
+    const { betweenTokens } = fusedCourse(load({ stepSeconds }), 1e6, inOrder(all), { pageTokens: 4 }, FREE);
     // Steps of 4, 4, 4 and a row: the first decodes in the second and third, the second in the last.
     expect(betweenTokens).toBe((8 / 2 + 1) / 2);
-    expect(waiting).toBe(0);
   });
 
   it('has a step for each group of a pipeline in flight', () => {
@@ -174,6 +189,22 @@ describe('fusedCourse', () => {
         // No group does all alone, and none has to wait for ever.
         expect(found).toBeGreaterThanOrEqual(Math.max(tokens / dealt.dp, longest * dealt.pp) * (1 - 1e-9));
         expect(found).toBeLessThanOrEqual(tokens * dealt.pp * (1 + 1e-9));
+      }),
+    );
+  });
+
+  it('costs rounds in which nothing changes as one by one', () => {
+    const lengths = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(lengths, fc.integer({ min: 1, max: 8 }), (all, batch) => {
+        const stepSeconds = ({ tokens, keys }: StepSize): readonly number[] => [3 + tokens + keys / 7];
+        const overhead = { step: 0.5, request: 0.25 };
+        const found = seconds(
+          all.map((rows) => [1, rows]),
+          { batch, stepSeconds, maxTokens: 1000 },
+          { overhead },
+        );
+        expect(found).toBeCloseTo(oneByOne(all, batch, overhead, stepSeconds), 6);
       }),
     );
   });

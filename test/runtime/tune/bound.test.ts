@@ -4,12 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { createPlanCompiler } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
 import { kvView } from '../../../compiler/model/kv-window.js';
+import { neutralPageBytes } from '../../../compiler/passes/kv-pools.js';
 import { candidateBound } from '../../../compiler/planner/bound.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
   candidatePlan,
   findCandidates,
+  hostKvBytes,
   STRATEGIES,
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
@@ -267,6 +269,70 @@ describe('planBound', () => {
         expect(closely / makespan, candidateLabel(candidate)).toBeGreaterThan(0.97);
       }
     }
+  });
+
+  it('estimates long rounds of decode closely, in pipelines and over replicas', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+      ...{ step: 1e-5, layer: 0, request: 1e-6 },
+    });
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const all = Array.from({ length: 40 }, (_, i) => ({
+      promptTokens: 4 + ((7 * i) % 20),
+      outputTokens: 20 + ((31 * i) % 80),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const candidates = findCandidates(plan, ['static'], { microbatchTokens: [64], batchRequests: [4, 16] });
+    const ratios = candidates.map((candidate) => {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      const { makespan, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      const close = candidateBound(candidate, context)!.closely(demand)!;
+      return [close.seconds / makespan, close.betweenTokens / latency.betweenTokens] as const;
+    });
+    expect(new Set(candidates.map(({ stages: [stage] }) => stage!.mesh.dp * 10 + stage!.mesh.pp)).size).toBe(
+      6,
+    );
+    for (const [seconds, between] of ratios) {
+      expect(seconds).toBeGreaterThan(0.95);
+      expect(seconds).toBeLessThan(1.02);
+      expect(between).toBeGreaterThan(0.95);
+      expect(between).toBeLessThan(1.02);
+    }
+  });
+
+  it('estimates closely what sequences wait for turns of prefill', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 3.2e6, pageTokens: 16 },
+      ...{ step: 1e-5, layer: 0, request: 1e-6 },
+    });
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 30 + ((7 * i) % 30),
+      outputTokens: 20 + ((31 * i) % 40),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const page = neutralPageBytes(plan);
+    const half = Math.ceil(demand.decodingPages / 2);
+    const candidates = findCandidates(plan, ['re-sharded'], {
+      ...{ microbatchTokens: [32, 64], batchRequests: [8, 16], hostKvBytes: [1e9, half * page] },
+    });
+    let inTurns = 0;
+    for (const candidate of candidates) {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      if (compiled.diagnostics.length > 0) continue;
+      const { transitions, latency } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      if (transitions.count < 1) continue;
+      if (transitions.count > 1) inTurns++;
+      const pages = hostKvBytes(candidate.base)! / page;
+      const bound = candidateBound(candidate, context)!.compiled(compiled);
+      const { betweenTokens } = bound.closely(demand, false, pages)!;
+      expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeGreaterThan(0.8);
+      expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeLessThan(1.02);
+      // A rough estimate is not far off either.
+      expect(bound.estimateBetween(demand, pages) / betweenTokens).toBeGreaterThan(0.4);
+      expect(bound.estimateBetween(demand, pages) / betweenTokens).toBeLessThan(1.2);
+    }
+    expect(inTurns).toBeGreaterThan(3);
   });
 
   it('estimates no more closely where sequences share pages', () => {

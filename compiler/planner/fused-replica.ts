@@ -1,0 +1,284 @@
+/**
+ * A replica of a stage for both phases: which sequences it has, where their pages are, and which of them have a row in the
+ * next step. For `fused-course`, which asks for hundreds of thousands of rows: numbers by sequence, in arrays.
+ */
+import type { SequencesInOrder } from './decode-rounds.js';
+
+/** Of every sequence, by its place in the order of arrival. */
+export interface Sequences {
+  /** That are in steps, or done; and how many there are to be. */
+  readonly tokens: Int32Array;
+  readonly last: Int32Array;
+  /** What is left of its prompt. */
+  readonly prompt: Int32Array;
+  /** When it began to decode. */
+  readonly since: Float64Array;
+  /** Pages that it has, and that it has at last. */
+  readonly pages: Int32Array;
+  readonly lastPages: Int32Array;
+  /** Tokens with which its next row is its last, or wants a page. */
+  readonly stop: Int32Array;
+  readonly pageTokens: number;
+}
+
+export interface FlyingStep {
+  /** When it is out of the way of the next. */
+  at: number;
+  /** How many rows of decode it has, and the keys that these see. */
+  readonly rows: number;
+  keys: number;
+  /** Whether one of them is the last of its sequence. */
+  readonly lasts: boolean;
+  /** With the last of the prompt. */
+  readonly ended: readonly number[];
+}
+
+export interface MovedSequence {
+  readonly at: number;
+  readonly sequence: number;
+}
+
+export interface Replica {
+  /** When each group is through with all that it was given so far. */
+  readonly free: Float64Array;
+  readonly steps: FlyingStep[];
+  /** When the last step is out of the way of the next. */
+  left: number;
+  /** Whose pages are on their way to the host tier: one at a time. */
+  leaving: MovedSequence | undefined;
+  readonly arriving: MovedSequence[];
+  /**
+   * A ring of those that decode: first those in steps, in order of these, then from `idle` to `end` those that wait for
+   * one, the one that has waited longest first. Places count on, a power of two of them is there.
+   */
+  readonly ring: Int32Array;
+  first: number;
+  idle: number;
+  end: number;
+  /** Steps of rows alone until one has the last row of a sequence, as long as that is known. */
+  quietSteps: number | undefined;
+  /** With prompt tokens that are in no step yet, and how many of these. */
+  readonly prefilling: number[];
+  unscheduled: number;
+  /** That are in. */
+  members: number;
+  /** Of these, how many decode, and how many of those have yet to take more pages. */
+  running: number;
+  growing: number;
+  /** That are free. */
+  pages: number;
+}
+
+export function sequencesOf({ computed, prompts, rows }: SequencesInOrder, pageTokens: number): Sequences {
+  const count = computed.length;
+  const last = Int32Array.from(computed, (tokens, place) => tokens + prompts[place]! + rows[place]!);
+  return {
+    ...{ tokens: Int32Array.from(computed), last, prompt: Int32Array.from(prompts) },
+    ...{
+      since: new Float64Array(count),
+      pages: new Int32Array(count),
+      stop: new Int32Array(count),
+      pageTokens,
+    },
+    lastPages: last.map((tokens) => Math.ceil(tokens / pageTokens)),
+  };
+}
+
+function setPages({ pages, last, stop, pageTokens }: Sequences, sequence: number, count: number): void {
+  pages[sequence] = count;
+  stop[sequence] = Math.min(count * pageTokens, last[sequence]! - 1);
+}
+
+export function newReplica(pp: number, pages: number, sequences: number): Replica {
+  return {
+    free: new Float64Array(pp),
+    ...{ steps: [], left: 0, leaving: undefined, arriving: [] },
+    ...{ ring: new Int32Array(2 ** Math.ceil(Math.log2(sequences + 1))), first: 0, idle: 0, end: 0 },
+    quietSteps: undefined,
+    ...{ prefilling: [], unscheduled: 0, members: 0, running: 0, growing: 0, pages },
+  };
+}
+
+/** Lets a sequence in. */
+export function enter(replica: Replica, sequences: Sequences, sequence: number, pages: number): void {
+  replica.members++;
+  replica.pages -= pages;
+  setPages(sequences, sequence, pages);
+}
+
+export function leave(replica: Replica, { pages }: Sequences, sequence: number): void {
+  replica.members--;
+  replica.pages += pages[sequence]!;
+}
+
+/** From now on it has a row in every round. */
+export function beginRows(replica: Replica, { pages, lastPages }: Sequences, sequence: number): void {
+  replica.running++;
+  if (pages[sequence]! < lastPages[sequence]!) replica.growing++;
+  replica.quietSteps = undefined;
+  const { ring } = replica;
+  ring[replica.end++ & (ring.length - 1)] = sequence;
+}
+
+/**
+ * The rows of the step that is through: they wait for the next, but for those that were their last.
+ *
+ * @param ended told of these
+ */
+export function endRows(
+  replica: Replica,
+  { tokens, last }: Sequences,
+  { rows, lasts }: FlyingStep,
+  ended: (sequence: number) => void,
+): void {
+  const { ring } = replica;
+  const mask = ring.length - 1;
+  const until = replica.first + rows;
+  let { end } = replica;
+  for (let place = replica.first; place < until; place++) {
+    const sequence = ring[place & mask]!;
+    if (!lasts || tokens[sequence]! < last[sequence]!) ring[end++ & mask] = sequence;
+    else {
+      replica.running--;
+      ended(sequence);
+    }
+  }
+  replica.first = until;
+  replica.end = end;
+  if (lasts) replica.quietSteps = undefined;
+}
+
+/** Each of its steps comes as many times more, and with them the seconds that these take; there are pages for all rows. */
+export function movePast(replica: Replica, sequences: Sequences, rounds: number, seconds: number): void {
+  const { ring, steps, free } = replica;
+  const { tokens, pages, lastPages, pageTokens } = sequences;
+  for (let place = replica.first; place < replica.end; place++) {
+    const sequence = ring[place & (ring.length - 1)]!;
+    tokens[sequence]! += rounds;
+    const had = pages[sequence]!;
+    const needed = Math.ceil(tokens[sequence]! / pageTokens);
+    if (needed <= had) continue;
+    replica.pages -= needed - had;
+    setPages(sequences, sequence, needed);
+    if (needed === lastPages[sequence]) replica.growing--;
+  }
+  for (const step of steps) {
+    step.at += seconds;
+    step.keys += rounds * step.rows;
+  }
+  for (let place = 0; place < free.length; place++) free[place]! += seconds;
+  replica.left += seconds;
+  if (replica.quietSteps !== undefined) replica.quietSteps -= rounds * steps.length;
+}
+
+/**
+ * Takes rows for a step, those that waited longest first, as many as there may be.
+ *
+ * @param waiting sequences that have not begun and lose their pages for one that came before wait again
+ */
+export function takeRows(
+  replica: Replica,
+  sequences: Sequences,
+  most: number,
+  now: number,
+  waiting: number[],
+): Pick<FlyingStep, 'rows' | 'keys' | 'lasts'> {
+  const { tokens, last, stop, pages, pageTokens } = sequences;
+  const { ring, idle: from, leaving } = replica;
+  const mask = ring.length - 1;
+  const taken: Taken = { next: from, passed: [] };
+  let [next, count, keys, lasts] = [from, 0, 0, false];
+  for (; next < replica.end && count < most; next++) {
+    const sequence = ring[next & mask]!;
+    const seen = tokens[sequence]!;
+    if (seen === stop[sequence]) {
+      taken.next = next;
+      if (replica.leaving !== leaving && replica.leaving?.sequence === sequence) continue;
+      const isFull = seen === pages[sequence]! * pageTokens;
+      if (isFull && !grow(replica, sequences, sequence, { now, waiting, taken })) {
+        taken.passed.push(next);
+        continue;
+      }
+      lasts ||= seen + 1 === last[sequence];
+    } else if (replica.leaving !== leaving && replica.leaving?.sequence === sequence) continue;
+    tokens[sequence] = seen + 1;
+    keys += seen + 1;
+    count++;
+  }
+  replica.idle = from + count;
+  if (replica.quietSteps !== undefined) replica.quietSteps--;
+  // As a rule all of the first: then they are where they belong.
+  if (count < next - from || replica.leaving !== leaving) sortRing(replica, from, { ...taken, next });
+  return { rows: count, keys, lasts };
+}
+
+/** Which of those that wait are in the step: up to a place all but some, and the one that is leaving. */
+interface Taken {
+  next: number;
+  readonly passed: number[];
+}
+
+/** From there on first those that are in the step, then those that wait for one. */
+function sortRing(replica: Replica, from: number, { next, passed }: Taken): void {
+  const { ring } = replica;
+  const mask = ring.length - 1;
+  const waiting: number[] = [];
+  let to = from;
+  for (let place = from; place < replica.end; place++) {
+    const sequence = ring[place & mask]!;
+    if (sequence === replica.leaving?.sequence) continue;
+    if (place < next && !passed.includes(place)) ring[to++ & mask] = sequence;
+    else waiting.push(sequence);
+  }
+  for (const each of waiting) ring[to++ & mask] = each;
+  replica.end = to;
+}
+
+interface Forming {
+  readonly now: number;
+  readonly waiting: number[];
+  readonly taken: Taken;
+}
+
+/** Takes a page for a sequence; false where there is none, though others may have given up theirs for it. */
+function grow(replica: Replica, sequences: Sequences, sequence: number, forming: Forming): boolean {
+  while (replica.pages <= 0)
+    if (replica.leaving !== undefined || !giveUp(replica, sequences, sequence, forming)) return false;
+  const { pages, lastPages } = sequences;
+  replica.pages--;
+  setPages(sequences, sequence, pages[sequence]! + 1);
+  if (pages[sequence] === lastPages[sequence]) replica.growing--;
+  return true;
+}
+
+/** The last sequence that is in no step gives up its pages, if it came after this one: at once where it has not begun. */
+function giveUp(
+  replica: Replica,
+  sequences: Sequences,
+  order: number,
+  { now, waiting, taken }: Forming,
+): boolean {
+  const { prefilling, ring } = replica;
+  const { pages, lastPages, prompt } = sequences;
+  const last = prefilling.at(-1);
+  if (last !== undefined && last > order && prefilling.length > 1) {
+    prefilling.pop();
+    replica.unscheduled -= prompt[last]!;
+    leave(replica, sequences, last);
+    waiting.push(last);
+    return true;
+  }
+  let youngest = order;
+  for (let place = replica.idle; place < replica.end; place++) {
+    const each = ring[place & (ring.length - 1)]!;
+    if (each > youngest && (place >= taken.next || taken.passed.includes(place))) youngest = each;
+  }
+  if (youngest === order) return false;
+  replica.running--;
+  replica.quietSteps = undefined;
+  if (pages[youngest]! < lastPages[youngest]!) replica.growing--;
+  // Its pages are free once they are moved.
+  replica.members--;
+  replica.leaving = { at: Math.max(now, ...replica.free), sequence: youngest };
+  return true;
+}

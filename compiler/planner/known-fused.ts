@@ -1,0 +1,51 @@
+/** Courses of stages for both phases, each found once for all stages that differ in what it does not hang on. */
+import type { KvView } from '../model/kv-window.js';
+import type { BoundedPlan } from './bounded-plan.js';
+import type { SequencesInOrder } from './decode-rounds.js';
+import { fusedCourse, type FusedFigures } from './fused-course.js';
+import type { StageLoad, StepSeconds } from './stage-load.js';
+
+/** As `fusedCourse`, for stages of plans that differ in nothing else. */
+export type KnownFused = (
+  load: StageLoad,
+  room: number,
+  inOrder: SequencesInOrder,
+  kv: KvView,
+  overhead: BoundedPlan['overhead'],
+) => FusedFigures;
+
+interface Known {
+  readonly load: StageLoad;
+  readonly room: number;
+  readonly inOrder: SequencesInOrder;
+  readonly figures: FusedFigures;
+}
+
+/** What of the room for KV makes no difference. */
+const SAME_ROOM = 2e-3;
+
+export function knownFused(): KnownFused {
+  /** By what their steps take. */
+  const known = new Map<StepSeconds, Known[]>();
+  return (load, room, inOrder, kv, overhead) => {
+    const others = known.get(load.stepSeconds) ?? [];
+    const like = others.find((each) => goesAlike(each, load, room, inOrder));
+    if (like !== undefined) return like.figures;
+    const figures = fusedCourse(load, room, inOrder, kv, overhead);
+    known.set(load.stepSeconds, [...others, { load, room, inOrder, figures }]);
+    return figures;
+  };
+}
+
+/** Whether a stage has the same course: with a larger batch as well, where the smaller was never reached. */
+function goesAlike(
+  each: Known,
+  { stage, sizes }: StageLoad,
+  room: number,
+  inOrder: SequencesInOrder,
+): boolean {
+  if (each.inOrder !== inOrder || each.load.sizes.maxTokens !== sizes.maxTokens) return false;
+  if (Math.abs(each.room / room - 1) > SAME_ROOM) return false;
+  const batch = each.load.stage.batchRequests;
+  return each.figures.reachedBatch ? batch === stage.batchRequests : batch <= stage.batchRequests;
+}

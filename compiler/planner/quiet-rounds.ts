@@ -1,0 +1,107 @@
+/**
+ * Rounds of decode in a stage for both phases in which nothing changes but keys: costed as one, by steps with as many keys
+ * as in their mean. For `fused-course`, where most rounds are such.
+ */
+import type { Plan } from '../plan/plan.js';
+import { movePast, type Replica, type Sequences } from './fused-replica.js';
+import type { LineInKeys } from './linear-in-keys.js';
+
+/** What steps take. */
+interface Setting {
+  readonly overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>;
+  /** Of steps with so many rows of decode alone, by place. */
+  readonly rowsAlone: (count: number) => readonly LineInKeys[];
+}
+
+/** Fewer are not worth the look at every sequence, and less even than these: pipelines have yet to fill. */
+const LEAST_ROUNDS = 6;
+
+/**
+ * The host prepares one step at a time: a replica that has caught up with a slower one waits for it in every round from then
+ * on. So that is how much of the difference shows in the mean.
+ */
+const HELD_UP = 0.5;
+
+/**
+ * Moves replicas on to shortly before the first sequence of any ends, if all are at work on rows of decode alone; returns by
+ * how many seconds, of the one that comes least far.
+ */
+export function skipRounds(replicas: readonly Replica[], sequences: Sequences, setting: Setting): number {
+  let [first, host] = [Infinity, 0];
+  for (const replica of replicas) {
+    if (!isQuiet(replica)) return 0;
+    if (replica.steps.length === 0) continue;
+    for (const { rows } of replica.steps) host += setting.overhead.step + setting.overhead.request * rows;
+    const rounds = roundsToSkip(replica, sequences);
+    if (rounds < LEAST_ROUNDS) return 0;
+    first = Math.min(first, rounds * roundSeconds(replica, rounds, 0, setting));
+  }
+  if (first === Infinity) return 0;
+  const alone = replicas.map((each) =>
+    each.steps.length === 0 ? 0 : roundSeconds(each, LEAST_ROUNDS, host, setting),
+  );
+  const slowest = host > 0 ? Math.max(...alone) : 0;
+  let least = Infinity;
+  for (const [index, replica] of replicas.entries()) {
+    if (replica.steps.length === 0) continue;
+    const heldUp = Math.max(0, slowest - alone[index]!) * HELD_UP;
+    const secondsOf = (rounds: number): number => roundSeconds(replica, rounds, host, setting) + heldUp;
+    const most = roundsToSkip(replica, sequences);
+    const rounds = Math.min(most, Math.floor(first / secondsOf(most)));
+    const seconds = rounds * secondsOf(rounds);
+    if (rounds > 0) movePast(replica, sequences, rounds, seconds);
+    least = Math.min(least, seconds);
+  }
+  return least;
+}
+
+/** Whether all that is in the replica is rows of decode, each of them in a step. */
+function isQuiet({ prefilling, leaving, arriving, idle, end, steps }: Replica): boolean {
+  if (prefilling.length > 0 || leaving !== undefined || arriving.length > 0 || idle < end) return false;
+  for (const { lasts, ended } of steps) if (lasts || ended.length > 0) return false;
+  return true;
+}
+
+/** Rounds that change nothing: sequences have more rows to go, and there are pages for all of them. */
+function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences): number {
+  const { ring, first, end } = replica;
+  if (replica.quietSteps === undefined) {
+    const mask = ring.length - 1;
+    let least = Infinity;
+    for (let place = first; place < end; place++) {
+      const sequence = ring[place & mask]!;
+      const left = last[sequence]! - tokens[sequence]!;
+      if (left < least) least = left;
+    }
+    replica.quietSteps = (least - 1) * replica.steps.length;
+  }
+  const withPages = (replica.pages / (end - first) - 1) * pageTokens;
+  return Math.floor(Math.min(replica.quietSteps / replica.steps.length, withPages));
+}
+
+/**
+ * Seconds of each of so many rounds, in the mean. Every group has all steps in a round, a step has to pass all groups before
+ * its rows are in the next, and the host prepares those of all replicas.
+ *
+ * @param host seconds of that
+ */
+function roundSeconds({ steps, free }: Replica, rounds: number, host: number, setting: Setting): number {
+  const { overhead, rowsAlone } = setting;
+  let longest = host;
+  for (let place = 0; place < free.length; place++) {
+    let atPlace = 0;
+    for (const { rows, keys } of steps) atPlace += secondsAt(rowsAlone(rows)[place]!, rows, keys, rounds);
+    longest = Math.max(longest, atPlace);
+  }
+  for (const { rows, keys } of steps) {
+    let passing = overhead.step + overhead.request * rows;
+    for (const line of rowsAlone(rows)) passing += secondsAt(line, rows, keys, rounds);
+    longest = Math.max(longest, passing);
+  }
+  return longest;
+}
+
+/** Every row has one key more in every round. */
+function secondsAt({ few, perKey }: LineInKeys, rows: number, keys: number, rounds: number): number {
+  return few + (keys + (rows * (rounds + 1)) / 2 - rows) * perKey;
+}

@@ -1,0 +1,65 @@
+/** Courses of stages for both phases that are found once for several of them. */
+import { describe, expect, it } from 'vitest';
+import { createBoundContext, boundedStage, stageLoad } from '../../../compiler/planner/bounded-stage.js';
+import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
+import { findCandidates } from '../../../compiler/planner/candidates.js';
+import { fusedCourse, type FusedFigures } from '../../../compiler/planner/fused-course.js';
+import { knownFused } from '../../../compiler/planner/known-fused.js';
+import type { StageLoad } from '../../../compiler/planner/stage-load.js';
+import { planOn } from '../../runtime/tune/machines.js';
+
+const plan = planOn({
+  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+  ...{ step: 0, layer: 0, request: 0 },
+});
+const inOrder = {
+  computed: Array.from({ length: 12 }, () => 0),
+  begun: Array.from({ length: 12 }, () => false),
+  prompts: Array.from({ length: 12 }, (_, i) => 10 + i),
+  rows: Array.from({ length: 12 }, (_, i) => 20 + 3 * i),
+};
+const none = { step: 0, request: 0 };
+const kv = { pageTokens: 16, window: undefined };
+
+/** By batch, of one mesh. */
+function loads(batches: readonly number[]): readonly StageLoad[] {
+  const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+  const sizes = { microbatchTokens: [64], batchRequests: batches };
+  const [first, ...others] = findCandidates(plan, ['static'], sizes);
+  const room = {
+    pages: new Map<string, number>(),
+    handsOver: new Set<string>(),
+    takesOver: new Set<string>(),
+  };
+  return [first!, ...others]
+    .filter(({ stages }) => stages[0]!.mesh === first!.stages[0]!.mesh)
+    .map(({ base, stages }) => stageLoad(boundedStage(base, stages[0]!, context)!, room));
+}
+
+describe('knownFused', () => {
+  it('is the course of each stage', () => {
+    const known = knownFused();
+    const all = loads([2, 4, 16, 32]);
+    expect(all).toHaveLength(4);
+    const courses = all.map((load) => known(load, 100, inOrder, kv, none));
+    for (const [i, load] of all.entries()) {
+      const { seconds, betweenTokens } = fusedCourse(load, 100, inOrder, kv, none);
+      expect(courses[i]).toMatchObject({ seconds, betweenTokens });
+    }
+    expect(new Set(courses.map(({ seconds }) => seconds)).size).toBe(3);
+  });
+
+  it('finds it once for batches that are never reached, and for as much room', () => {
+    const known = knownFused();
+    const [two, many, more] = loads([2, 16, 32]);
+    const course = (load: StageLoad, room: number): FusedFigures => known(load, room, inOrder, kv, none);
+    const found = course(many!, 1000);
+    expect(found.reachedBatch).toBe(false);
+    expect(course(more!, 1000)).toBe(found);
+    expect(course(many!, 1001)).toBe(found);
+    expect(course(many!, 900)).not.toBe(found);
+    expect(course(two!, 1000)).not.toBe(found);
+    expect(course(two!, 1000)).toBe(course(two!, 1000));
+    expect(known(many!, 1000, { ...inOrder }, kv, none)).not.toBe(found);
+  });
+});
