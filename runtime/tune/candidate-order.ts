@@ -3,18 +3,13 @@
  * early, and the sizes that a mesh is tried with first.
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
-import type { Bounded } from './closer-look.js';
+import { likelyBetween, type Bounded } from './closer-look.js';
 import type { Goal } from './trial.js';
 
-interface Ordered extends Pick<BoundFigures, 'estimate'> {
-  /** Seconds between two tokens, as far as is known. */
-  readonly between: number;
-  readonly estimated?: Bounded['estimated'];
-  readonly candidate: Candidate;
-  /** Its place among the candidates: of equals the first goes first. */
-  readonly index: number;
-}
+type Ordered = Pick<
+  Bounded,
+  'candidate' | 'index' | 'least' | 'estimate' | 'betweenTokens' | 'between' | 'estimated'
+>;
 
 /**
  * What plans take of their estimates: the median over some 250 plans for the paper's machines, models and workloads, cut to
@@ -33,10 +28,15 @@ const CAPS_LATER = 1.05;
 const EQUAL = 1e-3;
 
 export function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Ordered, b: Ordered) => number {
-  const place = (each: Ordered): number => {
+  // A front is gone along: whatever may be quicker than a plan, or as quick, is looked at before that is tried.
+  const secondsOf = (each: Ordered): number => {
+    if (kind === 'front') return each.estimated === undefined ? each.least : each.estimate;
     const seconds = each.estimate * asARule(each);
-    return Math.round(Math.log(each.candidate.base === first ? seconds : seconds * CAPS_LATER) / EQUAL);
+    return each.candidate.base === first ? seconds : seconds * CAPS_LATER;
   };
-  const inTime = (a: Ordered, b: Ordered): number => place(a) - place(b) || a.index - b.index;
-  return kind === 'latency' ? (a, b) => a.between - b.between || inTime(a, b) : inTime;
+  const place = (seconds: number): number => Math.round(Math.log(seconds) / EQUAL);
+  const inTime = (a: Ordered, b: Ordered): number =>
+    place(secondsOf(a)) - place(secondsOf(b)) || a.index - b.index;
+  if (kind !== 'latency') return inTime;
+  return (a, b) => place(likelyBetween(a)) - place(likelyBetween(b)) || inTime(a, b);
 }

@@ -26,6 +26,7 @@ import { inOrderOf } from './candidate-order.js';
 import {
   boundsByStages,
   isCompiled,
+  likelyBetween,
   lookCloser,
   roughly,
   type Bounded,
@@ -44,7 +45,8 @@ import {
   type TrialSetting,
 } from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
-import { exceptBatch, exceptSizes, unreachedBatches } from './unreached-batches.js';
+import { createTried } from './tried.js';
+import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -125,25 +127,16 @@ export type SearchPart =
   /** Can do nothing before a trial that was begun has ended. */
   | { readonly kind: 'await'; readonly found: TuneResult };
 
-/**
- * What estimates leave out, steps of other sizes have in common: these they tell apart better than plans, prefill steps
- * where they have a stage of their own. Another batch of decode that they promise less than this of is not
- * tried.
- */
-const LEAST_GAIN = 2e-3;
-
-/**
- * Nor are other prefill steps of which they say that they take longer by this. Of 188 pairs of plans for the paper's
- * machines, models and workloads, cut to 400 requests, that leaves out the better one in three, by 0.3 to 0.9%: replicas
- * of these shared out prompts otherwise.
- */
-const SURELY_LONGER = 1e-3;
-
 /** Part of a close estimate that a rough one makes up at least, as a rule. */
 const ROUGHLY = 0.8;
 
 function isFarOff(rough: Bounded, { estimate, estimated }: Bounded): boolean {
   return rough.estimated === 'roughly' && estimated === 'closely' && rough.estimate < estimate * ROUGHLY;
+}
+
+/** Whether no estimate of it will be closer. */
+function isLookedAt({ estimated }: Bounded): boolean {
+  return estimated === 'closely' || estimated === 'no closer';
 }
 
 /** Candidates bounded between two times that a search lets others do something. */
@@ -201,26 +194,19 @@ export function* searchInParts(
   const unreached = unreachedBatches(setting.byEstimate);
   const deadlineOf = (betweenTokens: number): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search));
-  const by = (next: Bounded): number => deadlineOf(likelyBetween(next, setting));
+  const by = (next: Bounded): number =>
+    deadlineOf(setting.byEstimate ? likelyBetween(next) : next.betweenTokens);
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
   /** Compiled too, of which one of those under way may show that they need not be tried. */
   const deferred: Compiled[] = [];
-  const tried = new Map<Candidate, Pick<Bounded, 'index' | 'estimate'>>();
+  const tried = createTried(goal);
   /** However trials end, of equals the first goes first. */
   const inRank = (a: Tuned, b: Tuned): number =>
-    figure(goal, a) - figure(goal, b) || tried.get(a.candidate)!.index - tried.get(b.candidate)!.index;
-  const exceptDecode = exceptBatch();
-  const exceptSteps = exceptSizes();
-  /** Whether it is the best so far in steps of other sizes, and no quicker by its estimate. */
-  const gainsNothing = ({ candidate, estimate }: Bounded): boolean => {
-    const best = ranked[0]?.candidate;
-    if (best === undefined || exceptSteps(candidate) !== exceptSteps(best)) return false;
-    const known = tried.get(best)!.estimate;
-    if (exceptDecode(candidate) === exceptDecode(best)) return estimate >= known * (1 - LEAST_GAIN);
-    return candidate.strategy !== 'static' && estimate >= known * (1 + SURELY_LONGER);
-  };
+    figure(goal, a) - figure(goal, b) || tried.indexOf(a.candidate) - tried.indexOf(b.candidate);
+  const promisesNothing = (next: Bounded): boolean =>
+    setting.byEstimate && keep === 1 && tried.covers(next, ranked[0]?.candidate);
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
@@ -231,6 +217,7 @@ export function* searchInParts(
     }
     if (ended.length > 0) queueAll(deferred.splice(0));
     const through = ended.flatMap(carriedThrough);
+    for (const { candidate, simulation } of through) tried.shown(candidate, simulation.latency.betweenTokens);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
   let bounded = 0;
@@ -284,6 +271,7 @@ export function* searchInParts(
       isLate(shortOf(next)(next.estimate), by(next))
     )
       counts.outestimated++;
+    else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
       if (closer !== undefined) {
@@ -295,9 +283,7 @@ export function* searchInParts(
         queueAll(walk.isOut(next));
       }
       take(yield pause());
-    } else if (goal.kind === 'throughput' && setting.byEstimate && keep === 1 && gainsNothing(next))
-      counts.outestimated++;
-    else if (unreached.cover(next, by(next))) {
+    } else if (unreached.cover(next, by(next))) {
       counts.needless++;
       // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
       if (walked.includes('batchRequests')) queueAll(walk.isOut(next));
@@ -309,8 +295,8 @@ export function* searchInParts(
     } else if (unreached.mayCover(next)) deferred.push(next);
     else {
       underWay++;
-      const { candidate, index, estimate, bound, compiled } = next;
-      tried.set(candidate, { index, estimate });
+      const { candidate, bound, compiled } = next;
+      tried.add(next);
       const trial = { candidate, plan: compiled.plan, runtime: compiled.runtime(), bound, by: by(next) };
       unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
@@ -359,16 +345,6 @@ function figure({ kind }: Goal, { simulation }: Tuned): number {
 /** What of an estimate a plan takes no less than, as a rule. */
 function shortOf({ estimated }: Pick<Bounded, 'estimated'>): (estimate: number) => number {
   return estimated === 'closely' ? mostlyLonger : ratherShort;
-}
-
-/** Seconds between two tokens that a candidate takes no less than: for sure, or where estimates decide as a rule. */
-function likelyBetween(
-  { betweenTokens, between, estimated }: Pick<Bounded, 'betweenTokens' | 'between' | 'estimated'>,
-  { byEstimate }: Pick<TrialSetting, 'byEstimate'>,
-): number {
-  return byEstimate && estimated !== undefined
-    ? Math.max(betweenTokens, ratherShort(between))
-    : betweenTokens;
 }
 
 /** Seconds by which a candidate with so many seconds between two tokens must be done to matter. */

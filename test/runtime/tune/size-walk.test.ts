@@ -196,11 +196,12 @@ describe('tune with sizes that are walked through', () => {
     }
     const [safe, quick] = [search({ kind: 'front' }, false), search({ kind: 'front' }, true)];
     expect(quick.counts.simulated).toBeLessThan(safe.counts.simulated / 2);
+    // It has steps of a hundredth and a twentieth.
     for (const { simulation } of safe.ranked) {
       const near = quick.ranked.some(
         ({ simulation: other }) =>
           other.makespan <= simulation.makespan * 1.02 &&
-          other.latency.betweenTokens <= simulation.latency.betweenTokens * 1.02,
+          other.latency.betweenTokens <= simulation.latency.betweenTokens * 1.07,
       );
       expect(near).toBe(true);
     }

@@ -1,0 +1,79 @@
+/** What has been tried, by its estimates: what is not worth a trial beside it. */
+import { describe, expect, it } from 'vitest';
+import { findCandidates, hostKvBytes, type Candidate } from '../../../compiler/planner/candidates.js';
+import { createTried, type Tried } from '../../../runtime/tune/tried.js';
+import type { Goal } from '../../../runtime/tune/trial.js';
+import { planOn } from './machines.js';
+
+const plan = planOn({
+  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+  ...{ step: 0, layer: 0, request: 0 },
+});
+const sizes = { microbatchTokens: [16, 32], batchRequests: [4, 8], hostKvBytes: [1e9, 1e6] };
+const candidates = findCandidates(plan, ['static', 're-sharded'], sizes);
+
+/** The first candidate of the kind that has these sizes: of one pair of meshes each. */
+function candidateOf(
+  strategy: Candidate['strategy'],
+  microbatch: number,
+  batch: number,
+  host = 1e9,
+): Candidate {
+  const [first] = candidates.filter((each) => each.strategy === strategy);
+  return candidates.find(
+    ({ base, stages }) =>
+      stages.length === first!.stages.length &&
+      stages.every(({ mesh }, i) => mesh === first!.stages[i]!.mesh) &&
+      stages[0]!.microbatchTokens === microbatch &&
+      stages.at(-1)!.batchRequests === batch &&
+      hostKvBytes(base) === host,
+  )!;
+}
+
+const otherMesh = candidates.filter(({ strategy }) => strategy === 'static').at(-1)!;
+const tried = (goal: Goal['kind']): Tried =>
+  createTried(goal === 'latency' ? { kind: goal, floor: 1 } : { kind: goal });
+const estimated = (candidate: Candidate, estimate: number, between: number) => ({
+  ...{ candidate, estimate, between, index: candidates.indexOf(candidate) },
+});
+
+describe('createTried', () => {
+  it('covers another batch or cap of the host tier to which that makes no difference', () => {
+    for (const goal of ['throughput', 'latency', 'front'] as const) {
+      const all = tried(goal);
+      all.add(estimated(candidateOf('re-sharded', 16, 4), 10, 1));
+      const covers = (candidate: Candidate, estimate: number, between: number): boolean =>
+        all.covers(estimated(candidate, estimate, between), undefined);
+      expect(covers(candidateOf('re-sharded', 16, 8), 10, 1)).toBe(true);
+      expect(covers(candidateOf('re-sharded', 16, 4, 1e6), 10.001, 1)).toBe(true);
+      expect(covers(candidateOf('re-sharded', 16, 4, 1e6), 10, 0.9)).toBe(false);
+      expect(covers(candidateOf('re-sharded', 32, 4), 9.5, 1)).toBe(false);
+      expect(covers(otherMesh, 9.5, 1)).toBe(false);
+    }
+  });
+
+  it('covers sizes of the best that promise no less time between tokens, where that is wanted', () => {
+    const all = tried('latency');
+    const best = candidateOf('static', 16, 4);
+    all.add(estimated(best, 10, 1));
+    const covers = (candidate: Candidate, between: number): boolean =>
+      all.covers(estimated(candidate, 8, between), best);
+    expect(covers(candidateOf('static', 32, 4), 0.999)).toBe(true);
+    expect(covers(candidateOf('static', 32, 4), 0.99)).toBe(false);
+    expect(covers(otherMesh, 0.999)).toBe(false);
+  });
+
+  it('goes along a front in steps', () => {
+    const all = tried('front');
+    const first = candidateOf('static', 16, 4);
+    all.add(estimated(first, 10, 1));
+    const covers = (estimate: number, between: number): boolean =>
+      all.covers(estimated(otherMesh, estimate, between), undefined);
+    // Slower, it must have less time between tokens; with more of that, it must be quicker.
+    expect([covers(12, 0.96), covers(12, 0.94)]).toEqual([true, false]);
+    expect([covers(9.95, 2), covers(9.8, 2)]).toEqual([true, false]);
+    // Its trial has shown more than its estimate.
+    all.shown(first, 1.2);
+    expect([covers(12, 1.15), covers(12, 1)]).toEqual([true, false]);
+  });
+});
