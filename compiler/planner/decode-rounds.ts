@@ -1,6 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
 import { once } from '../once.js';
-import { createHeap } from '../reshard/heap.js';
 
 /** What is left of sequences, in order of arrival. */
 export interface SequencesInOrder {
@@ -58,25 +57,48 @@ function countRounds(
   prefill?: Prefill,
   seen?: Seen,
 ): number {
-  /** The rounds after which those under way end. */
-  const ends = createHeap<number>((a, b) => a - b);
+  /** The rounds after which those under way end: a heap, the first at the beginning. */
+  const ends = new Float64Array(Math.min(places, rows.length));
   let [underWay, last, prefilled] = [0, 0, 0];
-  for (const [i, each] of rows.entries()) {
+  for (let i = 0; i < rows.length; i++) {
+    const each = rows[i]!;
     const prompt = prefill === undefined ? 0 : prompts[i]!;
     if (each <= 0 && prompt <= 0) continue;
-    const place = underWay < places ? 0 : ends.pop()!;
-    if (underWay < places) underWay++;
+    const place = underWay < ends.length ? 0 : ends[0]!;
     let begin = place;
     if (prefill !== undefined && prompt > 0) {
       prefilled = (prefill.inPlace ? Math.max(prefilled, place) : prefilled) + prompt / prefill.tokensOfRound;
       begin = Math.max(place, prefilled);
     }
     const end = begin + Math.max(0, each);
-    ends.push(end);
+    if (underWay < ends.length) addLast(ends, underWay++, end);
+    else replaceFirst(ends, end);
     last = Math.max(last, end);
     seen?.(begin, end, i);
   }
   return last;
+}
+
+function addLast(heap: Float64Array, count: number, value: number): void {
+  let at = count;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (heap[parent]! <= value) break;
+    heap[at] = heap[parent]!;
+    at = parent;
+  }
+  heap[at] = value;
+}
+
+function replaceFirst(heap: Float64Array, value: number): void {
+  let at = 0;
+  for (let child = 1; child < heap.length; child = 2 * at + 1) {
+    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
+    if (heap[child]! >= value) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = value;
 }
 
 /** What sequences have beside them as they decode, in the mean over them. */
@@ -90,36 +112,40 @@ export interface Company {
 /** Of a stage for both phases, with prompts as `roundsWithPrompts` has them in place. */
 export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
   const { prompts, rows } = sequences;
-  const decoding: { readonly begin: number; readonly end: number; readonly rows: number }[] = [];
-  const [begins, tokens]: [number[], number[]] = [[], []];
-  let given = 0;
+  const count = rows.length;
+  /** Of prompts, which end in order: when, and how many tokens they come to. */
+  const [prompted, tokens] = [new Float64Array(count), new Float64Array(count)];
+  /** Of those that decode. */
+  const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
+  let [given, ended, decoding] = [0, 0, 0];
   countRounds(sequences, places, { tokensOfRound, inPlace: true }, (begin, end, place) => {
-    begins.push(begin);
-    tokens.push((given += Math.max(0, prompts[place]!)));
-    if (rows[place]! > 0) decoding.push({ begin, end, rows: rows[place]! });
+    prompted[ended] = begin;
+    tokens[ended++] = given += Math.max(0, prompts[place]!);
+    if (rows[place]! <= 0) return;
+    begins[decoding] = begin;
+    ends[decoding++] = end;
   });
-  /** Prompt tokens that are in by then: prompts end in order. */
-  const promptedBy = (round: number): number => tokens[placeOf(begins, round) - 1] ?? 0;
-  const ends = decoding.map(({ end }) => end).sort((a, b) => a - b);
-  const firsts = decoding.map(({ begin }) => begin);
-  const [endSums, firstSums] = [sumsOf(ends), sumsOf(firsts)];
+  const all = { begins: begins.subarray(0, decoding), ends: ends.slice(0, decoding).sort() };
+  const [beginSums, endSums] = [sumsOf(all.begins), sumsOf(all.ends)];
+  const promptsDone = prompted.subarray(0, ended);
+  const promptedBy = (round: number): number => tokens[placeOf(promptsDone, round) - 1] ?? 0;
   /** Rows until then: every sequence has one in each round between its first and its last. */
   const rowsBy = (round: number): number => {
-    const [begun, ended] = [placeOf(firsts, round), placeOf(ends, round)];
-    return endSums[ended]! - firstSums[begun]! + (begun - ended) * round;
+    const [begun, done] = [placeOf(all.begins, round), placeOf(all.ends, round)];
+    return endSums[done]! - beginSums[begun]! + (begun - done) * round;
   };
-  const mean = (of: (begin: number, end: number) => number): number => {
-    const sum = decoding.reduce((total, { begin, end, rows }) => total + of(begin, end) / rows, 0);
-    return sum / Math.max(1, decoding.length);
-  };
-  return {
-    rows: mean((begin, end) => rowsBy(end) - rowsBy(begin)),
-    promptTokens: mean((begin, end) => promptedBy(end) - promptedBy(begin)),
-  };
+  let [rowsBeside, promptsBeside] = [0, 0];
+  for (let i = 0; i < decoding; i++) {
+    const [begin, end] = [begins[i]!, ends[i]!];
+    rowsBeside += (rowsBy(end) - rowsBy(begin)) / (end - begin);
+    promptsBeside += (promptedBy(end) - promptedBy(begin)) / (end - begin);
+  }
+  const mean = (sum: number): number => sum / Math.max(1, decoding);
+  return { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) };
 }
 
 /** How many of the values, which are in order, are no more than this. */
-function placeOf(values: readonly number[], most: number): number {
+function placeOf(values: Float64Array, most: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -130,7 +156,8 @@ function placeOf(values: readonly number[], most: number): number {
 }
 
 /** Sums of the first so many, from none to all. */
-function sumsOf(values: readonly number[]): readonly number[] {
-  let total = 0;
-  return [0, ...values.map((each) => (total += each))];
+function sumsOf(values: Float64Array): Float64Array {
+  const sums = new Float64Array(values.length + 1);
+  for (let i = 0; i < values.length; i++) sums[i + 1] = sums[i]! + values[i]!;
+  return sums;
 }
