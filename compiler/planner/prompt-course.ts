@@ -10,7 +10,7 @@ import type { Mutable } from '../mutable.js';
 import type { KvView } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { SHOWN_MOVES, type StageLoad } from './stage-load.js';
+import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /** What of a stage's load prefill needs. */
 export interface PrefillingStage extends Pick<StageLoad, 'sizes' | 'stepSeconds' | 'out'> {
@@ -24,6 +24,8 @@ export interface PromptCourse {
   readonly ends: readonly number[];
   /** And when its pages are sent out, behind those of others that are done with it, and behind steps. */
   readonly sent: readonly number[];
+  /** What a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
+  readonly filling: number;
 }
 
 /** Prompt tokens in one step of a replica. */
@@ -48,7 +50,7 @@ export function promptCourse(
   const { stage, stepSeconds, out } = load;
   const { dp, pp, tp } = stage.mesh;
   const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
-  let longest = 0;
+  let [longest, filling] = [0, 0];
   const ends = sequences.prompts.map(() => 0);
   const sent = [...ends];
   const pageSeconds = Math.max(...out);
@@ -62,6 +64,7 @@ export function promptCourse(
     for (const [index, { tokens, ended, pairs, keys, pages }] of steps.entries()) {
       const samples = ended.length;
       const seconds = stepSeconds({ tokens, samples, pairs, keys });
+      if (index === 0) filling = Math.max(filling, sum(seconds) - Math.max(...seconds));
       prepared = Math.max(prepared, past[index - pp] ?? 0) + step + request * samples;
       let at = prepared;
       for (let place = 0; place < pp; place++) {
@@ -81,7 +84,7 @@ export function promptCourse(
       for (const each of ended) sent[each] = gone += pagesOf(sequences, each, pageTokens) * pageSeconds;
     }
   }
-  return { seconds: longest, ends, sent };
+  return { seconds: longest, ends, sent, filling };
 }
 
 /** Every prompt goes to the replica that has the fewest tokens by then. */

@@ -29,7 +29,7 @@ export interface PromptTurns {
 export function createPromptTurns(
   { computed, begun, prompts, rows }: SequencesInOrder,
   pageTokens: number,
-  { ends, seconds, room, few }: TurnSetting,
+  { ends, seconds, filling, room, few }: TurnSetting,
 ): PromptTurns {
   let [done, held, until] = [0, 0, 0];
   const first: number[] = [];
@@ -41,7 +41,7 @@ export function createPromptTurns(
     add: (pages) => void (held += pages),
     isDue: () => done < prompts.length && held < few,
     prefill(at) {
-      const shift = at - until;
+      const shift = at - until + (done > 0 ? filling : 0);
       do {
         until = Math.max(until, ends[done]!);
         first.push(shift + ends[done]!);

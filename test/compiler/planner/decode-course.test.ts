@@ -135,7 +135,15 @@ describe('decodeCourse', () => {
     );
     const turns = (room: number, batch: number): CourseFigures =>
       decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, {
-        ...{ kind: 'in turns', ends: [1, 2, 3], sent: [1, 2, 3], seconds: 3, room, few: room / 5 },
+        ...{
+          kind: 'in turns',
+          ends: [1, 2, 3],
+          sent: [1, 2, 3],
+          seconds: 3,
+          filling: 0,
+          room,
+          few: room / 5,
+        },
       });
     // In one turn: 3 + 3 rounds, from first tokens after 1, 2 and 3 seconds.
     expect(turns(Infinity, 3)).toEqual({ seconds: 6, betweenTokens: (5 / 3 + 4 / 3 + 2 / 2) / 3 });

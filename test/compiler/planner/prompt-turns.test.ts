@@ -18,7 +18,14 @@ function turnsOf(
     rows,
   };
   const ends = rows.map((_, i) => i + 1);
-  return createPromptTurns(sequences, 4, { ends, sent: ends, seconds: rows.length + 0.5, room, few });
+  return createPromptTurns(sequences, 4, {
+    ends,
+    sent: ends,
+    seconds: rows.length + 0.5,
+    filling: 0,
+    room,
+    few,
+  });
 }
 
 describe('createPromptTurns', () => {
