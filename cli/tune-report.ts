@@ -10,6 +10,7 @@ import {
 import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
+import { STEP_OF_BETWEEN } from '../runtime/tune/tried.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatRequestRate, formatSeconds, formatTable, plural } from './format.js';
 
@@ -57,6 +58,8 @@ export interface Searched {
   /** Of these the ones that were tried around the best alone. */
   readonly walked: readonly SizeName[];
   readonly strategies: readonly Strategy[];
+  /** Whether plans went out by estimates, and not by bounds alone. */
+  readonly byEstimate: boolean;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
   /** Where no plan fits: requests that none of them has room for, as far as that is known. */
@@ -216,9 +219,11 @@ const SIZE_NAMES: Readonly<Record<SizeName, string>> = {
   hostKvBytes: 'host KV',
 };
 
+const STEPS = `a front in steps: what is slower has ${STEP_OF_BETWEEN * 100} % less time between tokens at least; --exhaustive finds every plan on it`;
+
 /** What was tried, and what became of it. */
 function describeSearch(
-  { sizes, walked, strategies, interrupted }: Searched,
+  { goal, sizes, walked, strategies, byEstimate, interrupted }: Searched,
   counts: TuneCounts,
 ): readonly string[] {
   const {
@@ -251,7 +256,10 @@ function describeSearch(
     [needless, 'have batches that are never reached'],
     [outbid, 'cannot win by their bound'],
     [outbidCompiled, 'cannot win by their bound once compiled'],
-    [outestimated, 'are estimated to take longer'],
+    [
+      outestimated,
+      goal.kind === 'throughput' ? 'are estimated to take longer' : 'are estimated to be no better',
+    ],
     [givenUp, 'fell behind in their simulation'],
     [simulated, 'simulated to the end'],
     [interrupted ? 0 : otherSizes, 'have other sizes than their meshes were tried with'],
@@ -261,6 +269,7 @@ function describeSearch(
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(otherSizes === 0 || interrupted ? [] : [`tried ${ways}; --exhaustive tries every combination`]),
+    ...(byEstimate && goal.kind === 'front' ? [STEPS] : []),
     ...(interrupted ? ['interrupted: these are the best so far'] : []),
   ];
 }

@@ -124,7 +124,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .addOption(
       new Option(
         '--front',
-        'look for every plan that no other beats in both throughput and time between tokens',
+        'look for plans that no other beats in both throughput and time between tokens, from the most to the least',
       ).conflicts('floor'),
     )
     .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')
@@ -173,7 +173,7 @@ async function tuneFile(
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
-    ...{ goal, top: options.top, sizes, walked, strategies, interrupted },
+    ...{ goal, top: options.top, sizes, walked, strategies, byEstimate, interrupted },
     ...(unheld && { unheld }),
     ...(own && { own }),
   };

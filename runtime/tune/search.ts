@@ -206,7 +206,7 @@ export function* searchInParts(
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || tried.indexOf(a.candidate) - tried.indexOf(b.candidate);
   const promisesNothing = (next: Bounded): boolean =>
-    setting.byEstimate && keep === 1 && tried.covers(next, ranked[0]?.candidate);
+    setting.byEstimate && (keep === 1 || goal.kind === 'front') && tried.covers(next, ranked[0]?.candidate);
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {

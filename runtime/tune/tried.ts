@@ -22,7 +22,7 @@ const SURELY_LONGER = 1e-3;
  * A front has steps: what takes longer than a plan on it has to save so much of the time between tokens, and what has more of
  * that so much of the seconds.
  */
-const STEP_OF_BETWEEN = 0.05;
+export const STEP_OF_BETWEEN = 0.05;
 const STEP_OF_SECONDS = 0.01;
 
 /** Estimates that differ by less are the same. */

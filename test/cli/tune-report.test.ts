@@ -16,6 +16,7 @@ const searched: Searched = {
   sizes,
   walked: [],
   strategies: ['static'],
+  byEstimate: false,
   interrupted: false,
 };
 
@@ -53,6 +54,9 @@ describe('the report of a search', () => {
       .filter((line) => / static .* ms /.test(line));
     expect(rows).toHaveLength(on.length);
     for (const row of rows) expect(row).toMatch(/^\* .*x$/);
+    const steps = /^a front in steps: .* 5 % less .*; --exhaustive finds every plan on it$/m;
+    expect(describeTuned(result, front, Infinity)).not.toMatch(steps);
+    expect(describeTuned(result, { ...front, byEstimate: true }, Infinity)).toMatch(steps);
   });
 
   it('says which sizes were not tried with every mesh', () => {

@@ -76,7 +76,7 @@ describe('promptCourse', () => {
       false,
     );
     // Of steps of 4, 4 and 1 tokens the first ends the first prompt, and the last the other.
-    expect(course).toEqual({ seconds: 13, ends: [8, 0, 13], sent: [8, 0, 13], filling: 0 });
+    expect(course).toEqual({ seconds: 13, ends: [8, 0, 13], sent: [8, 0, 13], filling: 4 });
   });
 
   it('deals prompts over replicas, to the one with the fewest tokens', () => {
