@@ -10,7 +10,7 @@ import {
 import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
-import { STEP_OF_BETWEEN } from '../runtime/tune/tried.js';
+import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatRequestRate, formatSeconds, formatTable, plural } from './format.js';
 
@@ -219,7 +219,10 @@ const SIZE_NAMES: Readonly<Record<SizeName, string>> = {
   hostKvBytes: 'host KV',
 };
 
-const STEPS = `a front in steps: what is slower has ${STEP_OF_BETWEEN * 100} % less time between tokens at least; --exhaustive finds every plan on it`;
+const STEPS = [
+  `a front in steps by estimates: ${STEP_OF_BETWEEN * 100} % less time between tokens for what is slower`,
+  `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
+].join(', ');
 
 /** What was tried, and what became of it. */
 function describeSearch(

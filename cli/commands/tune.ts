@@ -124,7 +124,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .addOption(
       new Option(
         '--front',
-        'look for plans that no other beats in both throughput and time between tokens, from the most to the least',
+        'look for plans that no other beats in both throughput and time between tokens, in steps of some per cent',
       ).conflicts('floor'),
     )
     .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')

@@ -138,7 +138,6 @@ function boundOf(
 ): PlanBound {
   const { engine } = context;
   const { pages } = room;
-  const prefilled = prefilledBy(context, loads[0]!);
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
     bounded ? leastSeconds(bounded, demand, begun) : 0;
@@ -161,6 +160,7 @@ function boundOf(
       const both = context.fused(decode, room, inOrder, kv, overhead);
       return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
+    const prefilled = prefilledBy(context, prefill);
     const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
     if (!begun) prefilled.set(inOrder, prompts);
     const arrival: Arrival = oneByOne

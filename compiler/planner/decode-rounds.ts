@@ -48,14 +48,14 @@ interface Prefill {
   readonly inPlace: boolean;
 }
 
-/** When a sequence begins to decode, and when it ends, in rounds. */
-type Seen = (begin: number, end: number, place: number) => void;
+/** Told of each sequence, by its place in the order of arrival, when it begins to decode and when it ends, in rounds. */
+type TellOf = (begin: number, end: number, place: number) => void;
 
 function countRounds(
   { prompts, rows }: SequencesInOrder,
   places: number,
   prefill?: Prefill,
-  seen?: Seen,
+  tell?: TellOf,
 ): number {
   /** The rounds after which those under way end: a heap, the first at the beginning. */
   const ends = new Float64Array(Math.min(places, rows.length));
@@ -74,7 +74,7 @@ function countRounds(
     if (underWay < ends.length) addLast(ends, underWay++, end);
     else replaceFirst(ends, end);
     last = Math.max(last, end);
-    seen?.(begin, end, i);
+    tell?.(begin, end, i);
   }
   return last;
 }
@@ -109,7 +109,7 @@ export interface Company {
   readonly promptTokens: number;
 }
 
-/** Of a stage for both phases, with prompts as `roundsWithPrompts` has them in place. */
+/** Of a stage for both phases, with prompts as `roundsWithPrompts` has them in place: each sequence has one. */
 export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
   const { prompts, rows } = sequences;
   const count = rows.length;

@@ -65,7 +65,7 @@ interface Course {
  * Until all is done.
  *
  * @param room KV pages of a replica
- * @param inOrder none of which has begun
+ * @param inOrder none of which has begun, or has rows without a prompt
  */
 export function fusedCourse(
   load: FusedStage,
@@ -160,8 +160,8 @@ function leaveCourse(course: Course, replica: Replica, sequence: number): void {
 function roomiest({ replicas }: Course, pages: number, enough: number): Replica | undefined {
   let found: Replica | undefined;
   for (const each of replicas) {
-    const isFull = each.pages - pages < each.growing / 4 || each.unscheduled >= enough;
-    if (each.members > 0 && isFull) continue;
+    const takesNone = each.pages - pages < each.growing / 4 || each.unscheduled >= enough;
+    if (each.members > 0 && takesNone) continue;
     const fewer = each.members - (found?.members ?? Infinity) || found!.pages - each.pages;
     if (fewer < 0) found = each;
   }

@@ -21,7 +21,7 @@ export interface Sequences {
   readonly pageTokens: number;
 }
 
-export interface FlyingStep {
+interface FlyingStep {
   /** When it is out of the way of the next. */
   at: number;
   /** How many rows of decode it has, and the keys that these see. */
@@ -33,7 +33,7 @@ export interface FlyingStep {
   readonly ended: readonly number[];
 }
 
-export interface MovedSequence {
+interface MovedSequence {
   readonly at: number;
   readonly sequence: number;
 }
@@ -55,7 +55,7 @@ export interface Replica {
   first: number;
   idle: number;
   end: number;
-  /** Steps of rows alone until one has the last row of a sequence, as long as that is known. */
+  /** Steps of rows alone that are sure to come before one with the last row of a sequence; undefined until it is looked up. */
   quietSteps: number | undefined;
   /** With prompt tokens that are in no step yet, and how many of these. */
   readonly prefilling: number[];
@@ -206,7 +206,7 @@ export function takeRows(
     count++;
   }
   replica.idle = from + count;
-  if (replica.quietSteps !== undefined) replica.quietSteps--;
+  if (count > 0 && replica.quietSteps !== undefined) replica.quietSteps--;
   // As a rule all of the first: then they are where they belong.
   if (count < next - from || replica.leaving !== leaving) sortRing(replica, from, { ...taken, next });
   return { rows: count, keys, lasts };

@@ -5,7 +5,10 @@ import type { SequencesInOrder } from './decode-rounds.js';
 import { fusedCourse, type FusedFigures } from './fused-course.js';
 import type { StageLoad, StepSeconds } from './stage-load.js';
 
-/** As `fusedCourse`, for stages of plans that differ in nothing else. */
+/**
+ * As `fusedCourse`, for stages of plans that differ in nothing else. Of those with about as much room it is the course of the
+ * one that was asked for first.
+ */
 export type KnownFused = (
   load: StageLoad,
   room: number,

@@ -18,7 +18,7 @@ export interface PrefillingStage extends Pick<StageLoad, 'sizes' | 'stepSeconds'
 }
 
 export interface PromptCourse {
-  /** Until all prompts are done, and their pages sent out. */
+  /** Until all prompts are done, and their pages sent out as far as that keeps devices from the next. */
   readonly seconds: number;
   /** When each prompt is done, in order of arrival; at once where nothing of it is left. */
   readonly ends: readonly number[];
@@ -77,10 +77,11 @@ export function promptCourse(
       if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
     }
     longest = Math.max(longest, ...free);
+    let gone = 0;
     for (const [index, { ended }] of steps.entries()) {
       // Behind the next step, which is given out first, but where moves come in between its exchanges.
       const waits = pp * tp === 1 && index + 1 < steps.length;
-      let gone = done[waits ? index + 1 : index]!;
+      gone = Math.max(gone, done[waits ? index + 1 : index]!);
       for (const each of ended) sent[each] = gone += pagesOf(sequences, each, pageTokens) * pageSeconds;
     }
   }
@@ -119,11 +120,11 @@ function stepsByReplica(
   return replicas.map(({ steps }) => steps);
 }
 
-/** That its prompt fills. */
+/** That its prompt fills, where it has rows to decode. */
 function pagesOf(
-  { computed, prompts }: Pick<SequencesInOrder, 'computed' | 'prompts'>,
+  { computed, prompts, rows }: Pick<SequencesInOrder, 'computed' | 'prompts' | 'rows'>,
   place: number,
   pageTokens: number,
 ): number {
-  return Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
+  return rows[place]! > 0 ? Math.ceil((computed[place]! + prompts[place]!) / pageTokens) : 0;
 }

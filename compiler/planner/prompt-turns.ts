@@ -1,12 +1,13 @@
 /**
  * Turns of prefill on devices that it shares with decode: prompts are prefilled in order of arrival until the tiers
- * between the stages are full of them, and again when these hold next to nothing any more. As `defaultRules` has it.
+ * between the stages are full of them, and again when these hold next to nothing any more, as `defaultRules` has it.
+ * Rather short: a step that the last prompt of a turn shares with the next is not run twice.
  */
 import { once } from '../once.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { PromptCourse } from './prompt-course.js';
 
-export interface TurnSetting extends PromptCourse {
+export interface TurnSetting extends Pick<PromptCourse, 'ends' | 'seconds' | 'filling'> {
   /** KV pages that the tiers have room for, and below how many of them prefill goes on. */
   readonly room: number;
   readonly few: number;
@@ -39,7 +40,7 @@ export function createPromptTurns(
     done: () => done,
     firstToken: (place) => first[place]!,
     add: (pages) => void (held += pages),
-    isDue: () => done < prompts.length && held < few,
+    isDue: () => done < prompts.length && (held === 0 || held < few),
     prefill(at) {
       const shift = at - until + (done > 0 ? filling : 0);
       do {

@@ -13,12 +13,13 @@ interface Setting {
   readonly rowsAlone: (count: number) => readonly LineInKeys[];
 }
 
-/** Fewer are not worth the look at every sequence, and less even than these: pipelines have yet to fill. */
-const LEAST_ROUNDS = 6;
+/** Fewer are not worth a look at every sequence; and pipelines that have yet to fill take less for them than later. */
+const LEAST_ROUNDS = 10;
 
 /**
  * The host prepares one step at a time: a replica that has caught up with a slower one waits for it in every round from then
- * on. So that is how much of the difference shows in the mean.
+ * on. So that is how much of the difference shows in the mean: with it 63 courses with replicas (m15b on four A100, all of
+ * sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to +0.8% without.
  */
 const HELD_UP = 0.5;
 
@@ -27,32 +28,32 @@ const HELD_UP = 0.5;
  * how many seconds, of the one that comes least far.
  */
 export function skipRounds(replicas: readonly Replica[], sequences: Sequences, setting: Setting): number {
-  let [first, host] = [Infinity, 0];
-  for (const replica of replicas) {
-    if (!isQuiet(replica)) return 0;
-    if (replica.steps.length === 0) continue;
-    for (const { rows } of replica.steps) host += setting.overhead.step + setting.overhead.request * rows;
-    const rounds = roundsToSkip(replica, sequences);
-    if (rounds < LEAST_ROUNDS) return 0;
-    first = Math.min(first, rounds * roundSeconds(replica, rounds, 0, setting));
-  }
-  if (first === Infinity) return 0;
-  const alone = replicas.map((each) =>
-    each.steps.length === 0 ? 0 : roundSeconds(each, LEAST_ROUNDS, host, setting),
-  );
-  const slowest = host > 0 ? Math.max(...alone) : 0;
-  let least = Infinity;
-  for (const [index, replica] of replicas.entries()) {
-    if (replica.steps.length === 0) continue;
-    const heldUp = Math.max(0, slowest - alone[index]!) * HELD_UP;
-    const secondsOf = (rounds: number): number => roundSeconds(replica, rounds, host, setting) + heldUp;
+  for (const replica of replicas)
+    if (!isQuiet(replica) || roundsToSkip(replica, sequences) < LEAST_ROUNDS) return 0;
+  const working = replicas.filter(({ steps }) => steps.length > 0);
+  if (working.length === 0) return 0;
+  const host = working.reduce((sum, { steps }) => sum + preparing(steps, setting), 0);
+  const atFirst = working.map((each) => roundSeconds(each, LEAST_ROUNDS, host, setting));
+  const slowest = host > 0 ? Math.max(...atFirst) : 0;
+  const quiet = working.map((replica, index) => {
+    const heldUp = Math.max(0, slowest - atFirst[index]!) * HELD_UP;
+    const secondsOf = (rounds: number): number =>
+      rounds * (roundSeconds(replica, rounds, host, setting) + heldUp);
     const most = roundsToSkip(replica, sequences);
-    const rounds = Math.min(most, Math.floor(first / secondsOf(most)));
-    const seconds = rounds * secondsOf(rounds);
+    return { replica, most, secondsOf, seconds: secondsOf(most) };
+  });
+  const first = Math.min(...quiet.map(({ seconds }) => seconds));
+  const moved = quiet.map(({ replica, most, secondsOf, seconds: all }) => {
+    const rounds = all === first ? most : Math.floor((most * first) / all);
+    const seconds = secondsOf(rounds);
     if (rounds > 0) movePast(replica, sequences, rounds, seconds);
-    least = Math.min(least, seconds);
-  }
-  return least;
+    return seconds;
+  });
+  return Math.min(...moved);
+}
+
+function preparing(steps: Replica['steps'], { overhead }: Setting): number {
+  return steps.reduce((sum, { rows }) => sum + overhead.step + overhead.request * rows, 0);
 }
 
 /** Whether all that is in the replica is rows of decode, each of them in a step. */
@@ -65,6 +66,7 @@ function isQuiet({ prefilling, leaving, arriving, idle, end, steps }: Replica): 
 /** Rounds that change nothing: sequences have more rows to go, and there are pages for all of them. */
 function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences): number {
   const { ring, first, end } = replica;
+  if (first === end) return Infinity;
   if (replica.quietSteps === undefined) {
     const mask = ring.length - 1;
     let least = Infinity;

@@ -36,7 +36,7 @@ export function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }
 
-/** What of a rough estimate of the time between tokens plans for the paper's machines, models and workloads have at least. */
+/** What of a rough estimate of the time between tokens plans for the paper's machines, models and workloads have, as a rule. */
 const ROUGHLY_BETWEEN = 0.85;
 
 /** Seconds between two tokens that a candidate takes no less than: for sure before it is estimated, and then as a rule. */

@@ -64,7 +64,7 @@ export interface TuneCounts {
   /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
   readonly outbid: number;
   readonly outbidCompiled: number;
-  /** Take longer by their estimate, where that decides. */
+  /** Take longer, or are no better than what was tried, by their estimate, where that decides. */
   readonly outestimated: number;
   /** Could not win any more from some point of their simulation on. */
   readonly givenUp: number;
@@ -100,8 +100,8 @@ export interface TuneOptions {
    */
   readonly walked?: readonly SizeName[];
   /**
-   * Whether what takes longer by its estimate goes out, before its simulation or midway, and what has more time between
-   * tokens by that. Estimates are hardly ever above what plans take, but no bounds. Default false: then what is sure to take
+   * Whether what takes longer by its estimate goes out, before its simulation or midway, what has more time between
+   * tokens by that, and what promises too little beside what was tried; see `tried`. Estimates are hardly ever above what plans take, but no bounds. Default false: then what is sure to take
    * longer alone.
    */
   readonly byEstimate?: boolean;
@@ -213,11 +213,11 @@ export function* searchInParts(
       const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
+      tried.ended(trial.candidate, outcome);
       if (outcome === 'unfit') queueAll(walk.isOut(trial));
     }
     if (ended.length > 0) queueAll(deferred.splice(0));
     const through = ended.flatMap(carriedThrough);
-    for (const { candidate, simulation } of through) tried.shown(candidate, simulation.latency.betweenTokens);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
   let bounded = 0;

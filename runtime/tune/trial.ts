@@ -18,7 +18,8 @@ import { createWorkLeft } from './work-left.js';
  * What is wanted of a plan.
  * - `throughput`: all requests done as soon as can be
  * - `latency`: least time between tokens, of plans that reach so many requests per second
- * - `front`: every plan than which no other has both more throughput and less time between tokens
+ * - `front`: plans than which no other has both more throughput and less time between tokens: every one, or where
+ *   estimates decide, in steps
  */
 export type Goal =
   | { readonly kind: 'throughput' }

@@ -5,7 +5,7 @@
 import { numbered } from '../../compiler/numbered.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
-import type { Goal } from './trial.js';
+import type { Goal, TrialOutcome } from './trial.js';
 import { exceptBatch, exceptSizes } from './unreached-batches.js';
 
 /** Another batch of decode that promises less than this is not tried; nor are other steps where time between tokens counts. */
@@ -23,7 +23,7 @@ const SURELY_LONGER = 1e-3;
  * that so much of the seconds.
  */
 export const STEP_OF_BETWEEN = 0.05;
-const STEP_OF_SECONDS = 0.01;
+export const STEP_OF_SECONDS = 0.01;
 
 /** Estimates that differ by less are the same. */
 const ALIKE = 5e-4;
@@ -36,8 +36,8 @@ type Estimated = Pick<Bounded, 'candidate' | 'index' | 'estimate' | 'between'>;
 
 export interface Tried {
   readonly add: (each: Estimated) => void;
-  /** Its trial has shown so many seconds between two tokens. */
-  readonly shown: (candidate: Candidate, between: number) => void;
+  /** Its trial has shown what it takes, or was given up, or has shown that it cannot serve the workload. */
+  readonly ended: (candidate: Candidate, outcome: TrialOutcome) => void;
   /** Its place among the candidates. */
   readonly indexOf: (candidate: Candidate) => number;
   /**
@@ -50,8 +50,8 @@ export interface Tried {
 
 export function createTried(goal: Goal): Tried {
   const tried = new Map<Candidate, Estimated>();
-  /** Seconds between two tokens as trials have shown them, or as they are estimated as long as they have not. */
-  const betweenOf = new Map<Candidate, number>();
+  /** As trials have shown them, or as they are estimated as long as they have not: of those that were not given up. */
+  const onFront = new Map<Candidate, Pick<Estimated, 'estimate' | 'between'>>();
   const idOf = numbered<unknown>();
   const meshesOf = ({ stages }: Candidate): string =>
     stages.flatMap(({ devices, mesh }) => [devices, mesh].map(idOf)).join();
@@ -75,19 +75,30 @@ export function createTried(goal: Goal): Tried {
     return candidate.strategy !== 'static' && estimate >= known.estimate * (1 + SURELY_LONGER);
   };
   const isBesideFront = ({ estimate, between }: Estimated): boolean =>
-    [...tried.values()].some(
+    [...onFront.values()].some(
       (each) =>
-        estimate >= each.estimate * (1 - STEP_OF_SECONDS) &&
-        between >= betweenOf.get(each.candidate)! * (1 - STEP_OF_BETWEEN),
+        estimate >= each.estimate * (1 - STEP_OF_SECONDS) && between >= each.between * (1 - STEP_OF_BETWEEN),
     );
   return {
     add(each) {
       tried.set(each.candidate, each);
-      betweenOf.set(each.candidate, each.between);
+      onFront.set(each.candidate, each);
       const key = stepsOf(each.candidate);
       bySteps.set(key, [...(bySteps.get(key) ?? []), each]);
     },
-    shown: (candidate, between) => void betweenOf.set(candidate, between),
+    ended(candidate, outcome) {
+      onFront.delete(candidate);
+      if (outcome === 'givenUp') return;
+      if (outcome !== 'unfit') {
+        onFront.set(candidate, { estimate: outcome.makespan, between: outcome.latency.betweenTokens });
+        return;
+      }
+      const key = stepsOf(candidate);
+      bySteps.set(
+        key,
+        bySteps.get(key)!.filter((each) => each.candidate !== candidate),
+      );
+    },
     indexOf: (candidate) => tried.get(candidate)!.index,
     covers(each, best) {
       if (isTwin(each)) return true;

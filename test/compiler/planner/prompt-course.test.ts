@@ -30,7 +30,7 @@ const inOrder = (prompts: readonly number[], computed = prompts.map(() => 0)): S
   computed,
   begun: prompts.map(() => false),
   prompts,
-  rows: prompts.map(() => 0),
+  rows: prompts.map(() => 1),
 });
 
 const FREE = { step: 0, request: 0 };
@@ -108,5 +108,19 @@ describe('promptCourse', () => {
         expect(found).toBeLessThanOrEqual(total * pp);
       }),
     );
+  });
+
+  it('tells when the pages of each prompt are sent out, one behind the other', () => {
+    const sent = (mesh: Partial<Stage['mesh']>): readonly number[] => {
+      const stage = load({ mesh, stepSeconds: () => [1], out: [5] });
+      return promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, FREE, true).sent;
+    };
+    expect(sent({ tp: 2 })).toEqual([6, 11, 16]);
+    // Without exchanges they come behind the step that is given out before them.
+    expect(sent({})).toEqual([7, 12, 17]);
+    // What does not decode is sent nowhere.
+    const some = { ...inOrder([4, 4]), rows: [0, 1] };
+    const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });
+    expect(promptCourse(stage, some, { pageTokens: 4 }, FREE, true).sent).toEqual([1, 7]);
   });
 });

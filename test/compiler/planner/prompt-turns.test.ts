@@ -20,7 +20,6 @@ function turnsOf(
   const ends = rows.map((_, i) => i + 1);
   return createPromptTurns(sequences, 4, {
     ends,
-    sent: ends,
     seconds: rows.length + 0.5,
     filling: 0,
     room,
@@ -64,11 +63,20 @@ describe('createPromptTurns', () => {
     expect(turns.prefill(5)).toBe(6.5);
   });
 
+  it('takes prompts one by one where there is no room at all', () => {
+    const turns = turnsOf([1, 1], 0, 0);
+    expect(turns.isDue()).toBe(true);
+    expect(turns.prefill(0)).toBe(1);
+    expect(turns.isDue()).toBe(false);
+    turns.add(-1);
+    expect(turns.isDue()).toBe(true);
+  });
+
   it('comes to an end with any room, and with no less time than prefill takes', () => {
     const lengths = fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 30 });
     fc.assert(
       fc.property(lengths, fc.integer({ min: 0, max: 40 }), (rows, room) => {
-        const turns = turnsOf(rows, room, Math.max(1, room / 5));
+        const turns = turnsOf(rows, room, room / 5);
         let [at, taken] = [0, 0];
         while (turns.isDue()) {
           at = turns.prefill(at);

@@ -333,6 +333,9 @@ describe('planBound', () => {
       expect(bound.estimateBetween(demand, pages) / betweenTokens).toBeLessThan(1.2);
     }
     expect(inTurns).toBeGreaterThan(3);
+    const without = candidateBound(candidates[0]!, context)!;
+    expect(without.estimateBetween(demand, 0)).toBeGreaterThan(0);
+    expect(without.closely(demand, false, 0)!.seconds).toBeGreaterThan(0);
   });
 
   it('estimates no more closely where sequences share pages', () => {

@@ -1,6 +1,7 @@
 /** What has been tried, by its estimates: what is not worth a trial beside it. */
 import { describe, expect, it } from 'vitest';
 import { findCandidates, hostKvBytes, type Candidate } from '../../../compiler/planner/candidates.js';
+import type { Simulation } from '../../../runtime/clock/simulation.js';
 import { createTried, type Tried } from '../../../runtime/tune/tried.js';
 import type { Goal } from '../../../runtime/tune/trial.js';
 import { planOn } from './machines.js';
@@ -36,6 +37,11 @@ const tried = (goal: Goal['kind']): Tried =>
 const estimated = (candidate: Candidate, estimate: number, between: number) => ({
   ...{ candidate, estimate, between, index: candidates.indexOf(candidate) },
 });
+
+/** What of a simulation counts here. */
+function ofTrial(makespan: number, betweenTokens: number): Simulation {
+  return { makespan, latency: { betweenTokens } } as Partial<Simulation> as Simulation;
+}
 
 describe('createTried', () => {
   it('covers another batch or cap of the host tier to which that makes no difference', () => {
@@ -73,7 +79,24 @@ describe('createTried', () => {
     expect([covers(12, 0.96), covers(12, 0.94)]).toEqual([true, false]);
     expect([covers(9.95, 2), covers(9.8, 2)]).toEqual([true, false]);
     // Its trial has shown more than its estimate.
-    all.shown(first, 1.2);
+    all.ended(first, ofTrial(10.5, 1.2));
     expect([covers(12, 1.15), covers(12, 1)]).toEqual([true, false]);
+    expect([covers(10.45, 2), covers(10.2, 2)]).toEqual([true, false]);
+  });
+
+  it('covers nothing by what cannot serve the workload, nor steps of a front by what was given up', () => {
+    const [small, large] = [candidateOf('re-sharded', 16, 4, 1e6), candidateOf('re-sharded', 16, 4)];
+    for (const goal of ['throughput', 'latency', 'front'] as const) {
+      const all = tried(goal);
+      all.add(estimated(small, 10, 1));
+      expect(all.covers(estimated(large, 10, 1), undefined)).toBe(true);
+      all.ended(small, 'unfit');
+      expect(all.covers(estimated(large, 10, 1), undefined)).toBe(false);
+    }
+    const front = tried('front');
+    front.add(estimated(small, 10, 1));
+    front.ended(small, 'givenUp');
+    expect(front.covers(estimated(otherMesh, 10, 1), undefined)).toBe(false);
+    expect(front.covers(estimated(large, 10, 1), undefined)).toBe(true);
   });
 });
