@@ -4,7 +4,8 @@ import { error, warning } from './entry.js';
 export const TYPES = {
   'unknown-property': error<{ property: string; block: string }>(
     'FC0301',
-    ({ property, block }) => `a ${block} has no property \`${property}\``,
+    ({ property, block }) =>
+      `${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block} has no property \`${property}\``,
   ),
   'duplicate-property': error<{ property: string; block: string }>(
     'FC0302',

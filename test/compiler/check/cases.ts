@@ -57,6 +57,11 @@ export const CASES: readonly Case[] = [
   { slug: 'unknown-property', source: fused('mesh (dp: 8)', 'kv { «pages»: 16 tokens }'), says: '`page`' },
   { slug: 'unknown-property', source: fused('mesh (dp: 8)', '«memory»: 80%') },
   {
+    slug: 'unknown-property',
+    source: `${WORLD}topology u { gpu[2]: d\n overhead { «stap»: 1 ms } }`,
+    says: 'an overhead has no property',
+  },
+  {
     slug: 'duplicate-property',
     source: `device d { memory: 1 GB, «memory»: 2 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }`,
   },
