@@ -50,7 +50,7 @@ export interface Tried {
 
 export function createTried(goal: Goal): Tried {
   const tried = new Map<Candidate, Estimated>();
-  /** As trials have shown them, or as they are estimated as long as they have not: of those that were not given up. */
+  /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
   const onFront = new Map<Candidate, Pick<Estimated, 'estimate' | 'between'>>();
   const idOf = numbered<unknown>();
   const meshesOf = ({ stages }: Candidate): string =>
@@ -90,7 +90,9 @@ export function createTried(goal: Goal): Tried {
       onFront.delete(candidate);
       if (outcome === 'givenUp') return;
       if (outcome !== 'unfit') {
-        onFront.set(candidate, { estimate: outcome.makespan, between: outcome.latency.betweenTokens });
+        // What estimates leave out of the seconds, they leave out of those of others as well.
+        const { estimate } = tried.get(candidate)!;
+        onFront.set(candidate, { estimate, between: outcome.latency.betweenTokens });
         return;
       }
       const key = stepsOf(candidate);
