@@ -30,7 +30,6 @@ import {
   stageLoad,
   type BoundContext,
   type BoundedStage,
-  type Prefilled,
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
@@ -100,15 +99,6 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
   return boundOf(plan, loads, { pages: room.pages, takesTurns }, context);
 }
 
-/** What prefill takes, as it was found for others that have the stage and hand over pages alike. */
-function prefilledBy({ prefilled }: Pick<BoundContext, 'prefilled'>, { stage, out }: StageLoad): Prefilled {
-  const key = out.join();
-  const byPages = prefilled.get(stage) ?? new Map<string, Prefilled>();
-  const found: Prefilled = byPages.get(key) ?? new Map();
-  prefilled.set(stage, byPages.set(key, found));
-  return found;
-}
-
 /** What of the room that stages have is known. */
 type KnownRoom = Pick<KvRoom, 'pages'> & Pick<BoundedPlan, 'takesTurns'>;
 
@@ -160,7 +150,7 @@ function boundOf(
       const both = context.fused(decode, room, inOrder, kv, overhead);
       return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
-    const prefilled = prefilledBy(context, prefill);
+    const prefilled = context.prefilled(prefill.stage)(prefill.out.join());
     const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
     if (!begun) prefilled.set(inOrder, prompts);
     const arrival: Arrival = oneByOne

@@ -46,13 +46,13 @@ export interface BoundContext {
   /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
   readonly stages: Map<Stage, BoundedStage | undefined>;
   /** By stage for prefill, and by the seconds that a page takes from there. */
-  readonly prefilled: Map<Stage, Map<string, Prefilled>>;
+  readonly prefilled: (stage: Stage) => (pageSeconds: string) => Prefilled;
   /** Courses of stages for both phases that were asked for before. */
   readonly fused: KnownFused;
 }
 
 /** Courses of prefill by what is prefilled. */
-export type Prefilled = Map<SequencesInOrder, PromptCourse>;
+type Prefilled = Map<SequencesInOrder, PromptCourse>;
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   const routes = routesOf(topology);
@@ -62,7 +62,7 @@ export function createBoundContext(topology: Topology, engine: EngineModel): Bou
     outline: createOutliner(routes),
     laidOut: new Map(),
     stages: new Map(),
-    prefilled: new Map(),
+    prefilled: once(() => once((): Prefilled => new Map())),
     fused: knownFused(),
     costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
     stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),

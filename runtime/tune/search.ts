@@ -101,8 +101,8 @@ export interface TuneOptions {
   readonly walked?: readonly SizeName[];
   /**
    * Whether what takes longer by its estimate goes out, before its simulation or midway, what has more time between
-   * tokens by that, and what promises too little beside what was tried; see `tried`. Estimates are hardly ever above what plans take, but no bounds. Default false: then what is sure to take
-   * longer alone.
+   * tokens by that, and what promises too little beside what was tried; see `tried`. Estimates are hardly ever above what
+   * plans take, but no bounds. Default false: then what is sure to take longer alone.
    */
   readonly byEstimate?: boolean;
   /** For searches that have plans in common. */

@@ -6,10 +6,10 @@
  * It is no bound, but a choice of what is looked at: whether other sizes of a mesh that fell behind would have won is not
  * known.
  */
-import { numbered } from '../../compiler/numbered.js';
 import { once } from '../../compiler/once.js';
 import { hostKvBytes, type Candidate, type SizeChoices } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
+import { meshKeys } from './mesh-key.js';
 
 export type SizeName = keyof SizeChoices;
 
@@ -52,15 +52,12 @@ export function createSizeWalk<Each extends Sized>(
   walked: readonly SizeName[],
   inOrder: (a: Each, b: Each) => number,
 ): SizeWalk<Each> {
-  const idOf = numbered<unknown>();
+  const meshesOf = meshKeys();
   const places = walked.map((name) => placesOf(candidates, name));
   const named = SIZES.filter((name) => !walked.includes(name));
   // All that wait are asked again at every step.
   const meshOf = once((candidate: Candidate): string =>
-    [
-      ...candidate.stages.flatMap(({ mesh, devices }) => [mesh, devices].map(idOf)),
-      ...named.map((name) => sizeOf(candidate, name)),
-    ].join(),
+    [meshesOf(candidate), ...named.map((name) => sizeOf(candidate, name))].join(),
   );
   const isBeside = ({ candidate: a }: Sized, b: Candidate): boolean => {
     const steps = walked.map(

@@ -2,11 +2,11 @@
  * What has been tried, by its estimates: whether another promises anything beside it. What estimates leave out, plans that
  * are much alike have in common, so that these tell such plans apart better than they say what each takes. No bound.
  */
-import { numbered } from '../../compiler/numbered.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
+import { meshKeys } from './mesh-key.js';
 import type { Goal, TrialOutcome } from './trial.js';
-import { exceptBatch, exceptSizes } from './unreached-batches.js';
+import { exceptBatch } from './unreached-batches.js';
 
 /** Another batch of decode that promises less than this is not tried; nor are other steps where time between tokens counts. */
 const LEAST_GAIN = 2e-3;
@@ -52,14 +52,11 @@ export function createTried(goal: Goal): Tried {
   const tried = new Map<Candidate, Estimated>();
   /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
   const onFront = new Map<Candidate, Pick<Estimated, 'estimate' | 'between'>>();
-  const idOf = numbered<unknown>();
-  const meshesOf = ({ stages }: Candidate): string =>
-    stages.flatMap(({ devices, mesh }) => [devices, mesh].map(idOf)).join();
+  const meshesOf = meshKeys();
   const stepsOf = (candidate: Candidate): string =>
     `${meshesOf(candidate)} ${candidate.stages[0]!.microbatchTokens}`;
   const bySteps = new Map<string, Estimated[]>();
   const exceptDecode = exceptBatch();
-  const exceptSteps = exceptSizes();
   /** Whether one was tried to which another batch, or another cap of KV in the host tier, makes no difference. */
   const isTwin = ({ candidate, estimate, between }: Estimated): boolean =>
     (bySteps.get(stepsOf(candidate)) ?? []).some(
@@ -67,10 +64,10 @@ export function createTried(goal: Goal): Tried {
     );
   /** Whether it is the best in other sizes, and no better by its estimate. */
   const isNoBetter = ({ candidate, estimate, between }: Estimated, best: Candidate): boolean => {
+    if (meshesOf(candidate) !== meshesOf(best)) return false;
     const known = tried.get(best)!;
-    if (goal.kind === 'latency')
-      return meshesOf(candidate) === meshesOf(best) && between >= known.between * (1 - LEAST_GAIN);
-    if (exceptSteps(candidate) !== exceptSteps(best)) return false;
+    if (goal.kind === 'latency') return between >= known.between * (1 - LEAST_GAIN);
+    if (candidate.base !== best.base) return false;
     if (exceptDecode(candidate) === exceptDecode(best)) return estimate >= known.estimate * (1 - LEAST_GAIN);
     return candidate.strategy !== 'static' && estimate >= known.estimate * (1 + SURELY_LONGER);
   };

@@ -84,13 +84,6 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
   };
 }
 
-/** A key that candidates have in common which differ in the sizes of their steps alone. */
-export function exceptSizes(): (candidate: Candidate) => string {
-  const idOf = numbered<unknown>();
-  return ({ base, stages }) =>
-    [base, ...stages.flatMap(({ devices, mesh }) => [devices, mesh])].map(idOf).join();
-}
-
 /** A key that candidates have in common which differ in nothing but the batch of their decode. */
 export function exceptBatch(): (candidate: Candidate) => string {
   const idOf = numbered<unknown>();

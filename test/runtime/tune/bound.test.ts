@@ -21,7 +21,7 @@ import { createRoughBound } from '../../../compiler/planner/rough-bound.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
-import { machine, planOn, requests } from './machines.js';
+import { machine, planOn, requests, type Machine } from './machines.js';
 
 const engines: fc.Arbitrary<EngineModel> = fc
   .record({
@@ -59,6 +59,12 @@ function endsMidway(
   )!;
   return { makespan, ends };
 }
+
+/** A machine with room for whatever there is, and a host that takes its time. */
+const ROOMY: Machine = {
+  ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+  ...{ step: 1e-5, layer: 0, request: 1e-6 },
+};
 
 describe('planBound', () => {
   it('bounds time, tokens and room of every candidate, at the beginning and at every step', () => {
@@ -248,10 +254,7 @@ describe('planBound', () => {
   );
 
   it('deals sequences over replicas of a stage for both phases as the scheduler does', () => {
-    const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 1e-5, layer: 0, request: 1e-6 },
-    });
+    const plan = planOn(ROOMY);
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const sizes = { microbatchTokens: [16, 64], batchRequests: [8, 64] };
     for (const outputTokens of [1, 10]) {
@@ -272,10 +275,7 @@ describe('planBound', () => {
   });
 
   it('estimates long rounds of decode closely, in pipelines and over replicas', () => {
-    const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
-      ...{ step: 1e-5, layer: 0, request: 1e-6 },
-    });
+    const plan = planOn(ROOMY);
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const all = Array.from({ length: 40 }, (_, i) => ({
       promptTokens: 4 + ((7 * i) % 20),
@@ -301,10 +301,7 @@ describe('planBound', () => {
   });
 
   it('estimates closely what sequences wait for turns of prefill', () => {
-    const plan = planOn({
-      ...{ peerBandwidth: 1e9, deviceMemory: 3.2e6, pageTokens: 16 },
-      ...{ step: 1e-5, layer: 0, request: 1e-6 },
-    });
+    const plan = planOn({ ...ROOMY, deviceMemory: 3.2e6 });
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const all = Array.from({ length: 60 }, (_, i) => ({
       promptTokens: 30 + ((7 * i) % 30),
