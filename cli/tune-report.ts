@@ -1,9 +1,10 @@
 /** What the tuner found, for people and for machines. */
-import type { Mesh, Stage } from '../compiler/plan/plan.js';
+import type { Mesh, Plan, Stage } from '../compiler/plan/plan.js';
 import { formatBytes } from '../compiler/check/units.js';
 import {
   candidateLabel,
   hostKvBytes,
+  type Candidate,
   type SizeChoices,
   type Strategy,
 } from '../compiler/planner/candidates.js';
@@ -11,6 +12,7 @@ import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
 import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
+import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatRequestRate, formatSeconds, formatTable, plural } from './format.js';
 
@@ -68,20 +70,73 @@ export interface Searched {
   readonly own?: OwnPlan;
 }
 
+/** A plan with less time between tokens than the best, by its estimates. */
+export type TradeOffReport = Pick<
+  TunedPlanReport,
+  | 'strategy'
+  | 'label'
+  | 'stages'
+  | 'hostKvBytes'
+  | 'requestsPerSecond'
+  | 'tokensPerSecond'
+  | 'makespan'
+  | 'betweenTokens'
+>;
+
 export interface TunedReport {
   readonly plans: readonly TunedPlanReport[];
+  /** Not simulated: with less and less time between tokens, each the quickest of those, as far as estimates tell. */
+  readonly tradeOffs: readonly TradeOffReport[];
   readonly searched: Searched;
   readonly counts: TuneCounts;
 }
 
-export function tunedReport({ ranked, counts }: TuneResult, searched: Searched): TunedReport {
+export function tunedReport(
+  { ranked, counts }: TuneResult,
+  searched: Searched,
+  tradeOffs: readonly TradeOff[] = [],
+): TunedReport {
   const { goal, top, interrupted } = searched;
   const plans = ranked.map((tuned, place) => {
     const report = planReport(tuned, ranked);
     const wanted = !interrupted && (goal.kind === 'front' ? report.pareto : place < top);
     return { ...report, wanted };
   });
-  return { plans, searched, counts };
+  const [best] = ranked;
+  return {
+    plans,
+    tradeOffs: best === undefined ? [] : tradeOffs.map((each) => tradeOffReport(each, best)),
+    searched,
+    counts,
+  };
+}
+
+/** @param best of the same workload */
+function tradeOffReport(
+  { candidate, seconds, betweenTokens }: TradeOff,
+  { simulation: { requests, tokens } }: Tuned,
+): TradeOffReport {
+  return {
+    ...layoutReport(candidate, candidate.base, candidate.stages),
+    requestsPerSecond: requests.finished / seconds,
+    tokensPerSecond: (tokens.prompt + tokens.output) / seconds,
+    makespan: seconds,
+    betweenTokens,
+  };
+}
+
+function layoutReport(
+  candidate: Candidate,
+  plan: Pick<Plan, 'kv'>,
+  stages: readonly Stage[],
+): Pick<TunedPlanReport, 'strategy' | 'label' | 'stages' | 'hostKvBytes'> {
+  const hostKv = hostKvBytes(plan);
+  return {
+    strategy: candidate.strategy,
+    label: candidateLabel(candidate),
+    stages: stages.map(stageReport),
+    ...(hostKv !== undefined && { hostKvBytes: hostKv }),
+  };
 }
 
 function planReport(tuned: Tuned, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
@@ -93,12 +148,8 @@ function planReport(tuned: Tuned, all: readonly Tuned[]): Omit<TunedPlanReport, 
       other.latency.betweenTokens <= latency.betweenTokens &&
       (other.makespan < makespan || other.latency.betweenTokens < latency.betweenTokens),
   );
-  const hostKv = hostKvBytes(plan);
   return {
-    strategy: candidate.strategy,
-    label: candidateLabel(candidate),
-    stages: plan.stages.map(stageReport),
-    ...(hostKv !== undefined && { hostKvBytes: hostKv }),
+    ...layoutReport(candidate, plan, plan.stages),
     requestsPerSecond: requests.finished / makespan,
     tokensPerSecond: (tokens.prompt + tokens.output) / makespan,
     makespan,
@@ -117,12 +168,17 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
 
 /**
  * A table of the best, with some that were simulated to the end beside them below a line; a star marks those that no other
- * beats in throughput and in time between tokens. Of a front it has those alone.
+ * beats in throughput and in time between tokens. Of a front it has those alone. Trade-offs follow below a line of theirs.
  *
- * @param most rows at most
+ * @param most rows at most, trade-offs aside
  */
-export function describeTuned(result: TuneResult, searched: Searched, most: number): string {
-  const { plans, counts } = tunedReport(result, searched);
+export function describeTuned(
+  result: TuneResult,
+  searched: Searched,
+  most: number,
+  tradeOffs: readonly TradeOff[] = [],
+): string {
+  const { plans, counts, ...report } = tunedReport(result, searched, tradeOffs);
   const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts)];
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
@@ -131,20 +187,23 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
   const shown = wanted.slice(0, most);
   // What is not known to be next in rank has none, but for a search that was interrupted: it says so of all.
   const ranked = searched.interrupted || searched.goal.kind === 'front' ? shown.length : searched.top;
+  const ofBest = ({ requestsPerSecond }: TradeOffReport): string =>
+    `${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x`;
   const rows = shown.map((plan, place) => [
     plan.pareto ? '*' : '',
-    plan.strategy,
-    plan.label,
-    String(plan.stages[0]!.microbatchTokens),
-    String(plan.stages.at(-1)!.batchRequests),
-    plan.hostKvBytes === undefined ? '' : formatBytes(plan.hostKvBytes),
-    formatRequestRate(plan.requestsPerSecond),
-    formatCount(plan.tokensPerSecond),
-    formatSeconds(plan.makespan),
-    `${(plan.betweenTokens * 1000).toFixed(1)} ms`,
+    ...describeLayout(plan),
+    ...describeFigures(plan),
     plan.meanDecodeBatch.toFixed(1),
     String(plan.transitions),
-    place < ranked ? `${(plan.requestsPerSecond / best.requestsPerSecond).toFixed(2)}x` : '',
+    place < ranked ? ofBest(plan) : '',
+  ]);
+  const estimated = report.tradeOffs.map((plan) => [
+    '~',
+    ...describeLayout(plan),
+    ...describeFigures(plan).map((figure) => `~${figure}`),
+    '',
+    '',
+    `~${ofBest(plan)}`,
   ]);
   const heading = [
     '',
@@ -162,20 +221,42 @@ export function describeTuned(result: TuneResult, searched: Searched, most: numb
     'of best',
   ];
   const table = formatTable(
-    [heading, ...rows],
+    [heading, ...rows, ...estimated],
     [false, false, false, true, true, true, true, true, true, true, true, true, true],
   );
   const [head, ...lines] = table.split('\n');
-  const beside = lines.slice(ranked);
+  const beside = lines.slice(ranked, shown.length);
   const others = 'simulated to the end as well; others that were not may be better than these:';
   const note = '* no other of those simulated has more throughput and less time between tokens';
   return [
     head,
     ...lines.slice(0, ranked),
     ...(beside.length === 0 ? [] : [others, ...beside]),
+    ...(estimated.length === 0 ? [] : [ESTIMATED, ...lines.slice(shown.length)]),
     note,
     ...rest,
   ].join('\n');
+}
+
+const ESTIMATED = 'estimated, not simulated, with less time between tokens; --front simulates such plans:';
+
+function describeLayout({ strategy, label, stages, hostKvBytes: hostKv }: TradeOffReport): readonly string[] {
+  return [
+    strategy,
+    label,
+    String(stages[0]!.microbatchTokens),
+    String(stages.at(-1)!.batchRequests),
+    hostKv === undefined ? '' : formatBytes(hostKv),
+  ];
+}
+
+function describeFigures(plan: TradeOffReport): readonly string[] {
+  return [
+    formatRequestRate(plan.requestsPerSecond),
+    formatCount(plan.tokensPerSecond),
+    formatSeconds(plan.makespan),
+    `${(plan.betweenTokens * 1000).toFixed(1)} ms`,
+  ];
 }
 
 /** A line that says what would be lost with what was found. */

@@ -18,6 +18,8 @@ import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import { SIZES, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
+import { createSurvey } from '../../runtime/tune/survey.js';
+import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
 import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
 import {
@@ -164,12 +166,18 @@ async function tuneFile(
   const byEstimate = !options.exhaustive && worthWalking(candidates, requests.requests);
   const walked = byEstimate ? walkedSizes(options) : [];
   const goal = goalOf(options);
-  const wanted = { keep: options.top, goal, walked, byEstimate };
-  const { result, own, interrupted } = await interruptible(async (signal) => {
+  const survey = createSurvey(plan, requests.requests);
+  const wanted = { keep: options.top, goal, walked, byEstimate, survey };
+  const { result, tradeOffs, own, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);
+    const [best] = result.ranked;
+    const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
+    const tradeOffs = isOpen
+      ? await listening(tradeOffsInParts(candidates, best, survey), signal)
+      : undefined;
     const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
     const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
-    return { result, own, interrupted: signal.aborted };
+    return { result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted };
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
@@ -178,8 +186,8 @@ async function tuneFile(
     ...(own && { own }),
   };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
-  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched)));
-  else out(terminal, describeTuned(result, searched, shown));
+  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched, tradeOffs)));
+  else out(terminal, describeTuned(result, searched, shown, tradeOffs));
   if (interrupted) return EXIT.interrupted;
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;

@@ -127,7 +127,7 @@ export function candidatePlan(candidate: Candidate): Plan {
 }
 
 /** Bytes of KV that the plan keeps in the host tier at most; undefined where it has none. */
-export function hostKvBytes({ kv }: Plan): number | undefined {
+export function hostKvBytes({ kv }: Pick<Plan, 'kv'>): number | undefined {
   return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
 }
 

@@ -21,6 +21,11 @@ function asARule({ candidate: { strategy, stages }, estimated }: Ordered): numbe
   return stages.at(-1)!.mesh.pp > 1 ? 1.08 : 1.05;
 }
 
+/** Seconds that a plan takes by its estimate, as a rule. */
+export function usualSeconds(each: Ordered): number {
+  return each.estimate * asARule(each);
+}
+
 /** Other caps of KV than the first have no higher bounds, and are hardly ever better. */
 const CAPS_LATER = 1.05;
 
@@ -31,7 +36,7 @@ export function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Order
   // A front is gone along: whatever may be quicker than a plan, or as quick, is looked at before that is tried.
   const secondsOf = (each: Ordered): number => {
     if (kind === 'front') return each.estimated === undefined ? each.least : each.estimate;
-    const seconds = each.estimate * asARule(each);
+    const seconds = usualSeconds(each);
     return each.candidate.base === first ? seconds : seconds * CAPS_LATER;
   };
   const place = (seconds: number): number => Math.round(Math.log(seconds) / EQUAL);

@@ -4,14 +4,13 @@
  *
  *     rough bound -> bound -> estimated closely, where estimates decide -> compiled, with the bound of its exact room for KV
  */
-import type { CompiledCandidate, PlanCompiler } from '../../compiler/compile.js';
-import { numbered } from '../../compiler/numbered.js';
+import type { CompiledCandidate } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { neutralPageBytes } from '../../compiler/passes/kv-pools.js';
 import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
-import type { BoundContext } from '../../compiler/planner/bounded-stage.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
+import type { Survey } from './survey.js';
 import { ratherShort, type TrialSetting } from './trial.js';
 
 /** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
@@ -50,29 +49,7 @@ export function likelyBetween({
 }
 
 /** What candidates are looked at with. */
-export interface Look extends Pick<TrialSetting, 'byEstimate' | 'demand' | 'goal'> {
-  readonly context: BoundContext;
-  readonly compile: PlanCompiler;
-  /** Before candidates are compiled, where no rough bound has one, and after. */
-  readonly bounds: BoundsByStages;
-  readonly exactBounds: BoundsByStages;
-}
-
-/** Bounds of plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
-export interface BoundsByStages {
-  readonly get: (candidate: Candidate) => PlanBound | undefined;
-  readonly set: (candidate: Candidate, bound: PlanBound) => void;
-}
-
-export function boundsByStages(): BoundsByStages {
-  const idOf = numbered<unknown>();
-  const known = new Map<string, PlanBound>();
-  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
-  return {
-    get: (candidate) => known.get(key(candidate)),
-    set: (candidate, bound) => void known.set(key(candidate), bound),
-  };
-}
+export interface Look extends Survey, Pick<TrialSetting, 'byEstimate' | 'goal'> {}
 
 /** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
 export function lookCloser(each: Bounded, look: Look): Bounded | undefined {

@@ -11,20 +11,14 @@
  * simulation, with bounds of what is left. Of those that are compiled moves of weights are lowered for those alone that are
  * simulated.
  */
-import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
-import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { createBoundContext } from '../../compiler/planner/bounded-stage.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import { kvView } from '../../compiler/model/kv-window.js';
-import { demandOf } from '../../compiler/planner/demand.js';
 import { createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
 import { inOrderOf } from './candidate-order.js';
 import {
-  boundsByStages,
   isCompiled,
   likelyBetween,
   lookCloser,
@@ -38,13 +32,13 @@ import {
   mostlyLonger,
   ratherShort,
   ROUNDING,
-  upToContext,
   type EndedTrial,
   type Goal,
   type Trial,
   type TrialSetting,
 } from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
+import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
 import { createTried } from './tried.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
@@ -85,8 +79,7 @@ export interface TuneResult {
   readonly counts: TuneCounts;
 }
 
-export interface TuneOptions {
-  readonly engine?: EngineModel;
+export interface TuneOptions extends SurveyOptions {
   readonly goal?: Goal;
   /** How many of the best are wanted; pruning leaves those right. Default 1; `all` tries all but those that are needless. */
   readonly keep?: number | 'all';
@@ -105,8 +98,8 @@ export interface TuneOptions {
    * plans take, but no bounds. Default false: then what is sure to take longer alone.
    */
   readonly byEstimate?: boolean;
-  /** For searches that have plans in common. */
-  readonly compile?: PlanCompiler;
+  /** Of the same candidates and requests, for whoever asks more about them. Default: one of its own, with `engine` and `compile`. */
+  readonly survey?: Survey;
   /**
    * How many trials may be under way at once. Default 1. Where there may be more, others are compiled meanwhile. Which
    * plans win does not hang on it, unless estimates decide: one that is too long may come before what it would lose to.
@@ -148,7 +141,7 @@ export function* searchInParts(
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
 ): Generator<SearchPart, TuneResult, readonly EndedTrial[]> {
-  const { engine = FULCRUM_ENGINE, goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
+  const { goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
   const counts = {
     unfit: 0,
     needless: 0,
@@ -169,27 +162,27 @@ export function* searchInParts(
     counts: { candidates: candidates.length, ...counts, otherSizes: walk.waiting() },
   });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
+  const survey = options.survey ?? createSurvey(first.base, requests, options);
+  const { engine, demand } = survey;
   const setting: TrialSetting = {
     engine,
+    demand,
+    requests: survey.requests,
     transitions: options.transitions ?? 'dataflow',
     goal,
     within: options.within ?? Infinity,
     byEstimate: keep !== 'all' && (options.byEstimate ?? false),
-    ...workload(first.base, upToContext(first.base, requests)),
   };
   const search: Search = {
+    ...survey,
     ...setting,
     keep: keep === 'all' ? Infinity : keep,
-    context: createBoundContext(first.base.topology, engine),
-    compile: options.compile ?? createPlanCompiler(),
-    bounds: boundsByStages(),
-    exactBounds: boundsByStages(),
   };
   const queue = createHeap<Bounded>(inOrder);
   const queueAll = (some: readonly Bounded[]): void => {
     for (const each of some) queue.push(each);
   };
-  const roughBound = createRoughBound(search.demand, search.context);
+  const roughBound = createRoughBound(demand, search.context);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
   const deadlineOf = (betweenTokens: number): number =>
@@ -328,13 +321,6 @@ function carriedThrough({ trial: { candidate, plan }, outcome }: EndedTrial): re
 
 interface Search extends TrialSetting, Look {
   readonly keep: number;
-}
-
-function workload(
-  { model: { shape }, kv }: Plan,
-  requests: readonly SimulatedRequest[],
-): Pick<TrialSetting, 'requests' | 'demand'> {
-  return { requests, demand: demandOf(requests, kvView(shape, kv.pageTokens)) };
 }
 
 /** What plans are ranked by, the least first. */

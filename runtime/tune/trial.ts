@@ -7,7 +7,8 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import type { Demand } from '../../compiler/planner/demand.js';
+import { kvView } from '../../compiler/model/kv-window.js';
+import { demandOf, type Demand } from '../../compiler/planner/demand.js';
 import { simulateInParts } from '../clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import { newTokensWithin } from '../scheduler/limits.js';
@@ -156,6 +157,15 @@ export function upToContext(
     ...request,
     outputTokens: newTokensWithin(shape.context, request.promptTokens, request.outputTokens),
   }));
+}
+
+/** What a plan is to run: requests as `upToContext` has them, and what they come to. */
+export function workloadOf(
+  plan: Pick<Plan, 'model' | 'kv'>,
+  requests: readonly SimulatedRequest[],
+): Pick<TrialSetting, 'requests' | 'demand'> {
+  const whole = upToContext(plan, requests);
+  return { requests: whole, demand: demandOf(whole, kvView(plan.model.shape, plan.kv.pageTokens)) };
 }
 
 /** Whether every request was answered, and as long as it was to be. */

@@ -60,6 +60,29 @@ describe('the report of a search', () => {
     expect(describeTuned(result, { ...front, byEstimate: true }, Infinity)).toMatch(steps);
   });
 
+  it('shows what there is beside the best by estimates, and as such', () => {
+    const { candidate, simulation } = result.ranked[1]!;
+    const tradeOff = { candidate, seconds: result.ranked[0]!.simulation.makespan * 2, betweenTokens: 0.0125 };
+    const { tradeOffs, plans } = tunedReport(result, searched, [tradeOff]);
+    expect(tradeOffs).toEqual([
+      {
+        strategy: 'static',
+        label: plans[1]!.label,
+        stages: plans[1]!.stages,
+        hostKvBytes: plans[1]!.hostKvBytes,
+        requestsPerSecond: simulation.requests.finished / tradeOff.seconds,
+        tokensPerSecond: plans[0]!.tokensPerSecond / 2,
+        makespan: tradeOff.seconds,
+        betweenTokens: 0.0125,
+      },
+    ]);
+    const lines = describeTuned(result, searched, 1, [tradeOff]).split('\n');
+    expect(lines[2]).toMatch(/^estimated, not simulated, .*:$/);
+    expect(lines[3]).toMatch(/^~ {2}static .* ~12\.5 ms .* ~0\.50x$/);
+    expect(lines[4]).toMatch(/^\* /);
+    expect(describeTuned(result, searched, 1)).not.toContain('estimated');
+  });
+
   it('says which sizes were not tried with every mesh', () => {
     const some = { ...result, counts: { ...result.counts, otherSizes: 3 } };
     const told = (of: Partial<Searched>): string | undefined =>

@@ -37,6 +37,7 @@ plan start for small on machine {
 `;
 
 interface Document {
+  readonly tradeOffs: readonly { readonly requestsPerSecond: number; readonly betweenTokens: number }[];
   readonly plans: readonly {
     readonly label: string;
     readonly strategy: string;
@@ -135,6 +136,21 @@ describe('tune', () => {
     const floor = best.at(-2)!.requestsPerSecond;
     const [soonest] = await plansFound('--floor', String(floor * 0.999), '--batch', '4,16');
     expect(soonest!.betweenTokens).toBe(best.at(-2)!.betweenTokens);
+  });
+
+  it('shows what less time between tokens costs, by estimates', async () => {
+    const sizes = ['tune', planFile(), '--batch', '4,64'];
+    const { out } = await runInProcess(...sizes);
+    expect(out).toMatch(/\nestimated, not simulated, .*:\n~ +static .* ~\d.* ms .*x\n/);
+    const shown = JSON.parse((await runInProcess(...sizes, '--json')).out) as Document;
+    const [best] = shown.plans;
+    expect(shown.tradeOffs.length).toBeGreaterThan(0);
+    for (const { requestsPerSecond, betweenTokens } of shown.tradeOffs) {
+      expect(requestsPerSecond).toBeLessThan(best!.requestsPerSecond);
+      expect(betweenTokens).toBeLessThanOrEqual(best!.betweenTokens * 0.75);
+    }
+    const front = JSON.parse((await runInProcess(...sizes, '--front', '--json')).out) as Document;
+    expect(front.tradeOffs).toEqual([]);
   });
 
   it('tries caps of KV in the host tier, and writes the one that wins', async () => {

@@ -1,0 +1,56 @@
+/** What is found out about candidates for one workload: once, for all who ask. */
+import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
+import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import { numbered } from '../../compiler/numbered.js';
+import type { Plan } from '../../compiler/plan/plan.js';
+import type { PlanBound } from '../../compiler/planner/bound.js';
+import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
+import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
+import { workloadOf, type TrialSetting } from './trial.js';
+
+export interface Survey extends Pick<TrialSetting, 'engine' | 'requests' | 'demand'> {
+  readonly context: BoundContext;
+  readonly compile: PlanCompiler;
+  /** Before candidates are compiled, where no rough bound has one, and after. */
+  readonly bounds: BoundsByStages;
+  readonly exactBounds: BoundsByStages;
+}
+
+export interface SurveyOptions {
+  readonly engine?: EngineModel;
+  /** For searches that have plans in common. */
+  readonly compile?: PlanCompiler;
+}
+
+/** @param base plan that all candidates have their model, topology and tiers from */
+export function createSurvey(
+  base: Plan,
+  requests: readonly SimulatedRequest[],
+  { engine = FULCRUM_ENGINE, compile = createPlanCompiler() }: SurveyOptions = {},
+): Survey {
+  return {
+    engine,
+    ...workloadOf(base, requests),
+    context: createBoundContext(base.topology, engine),
+    compile,
+    bounds: boundsByStages(),
+    exactBounds: boundsByStages(),
+  };
+}
+
+/** Bounds of plans. Of candidates that differ in the cap of KV in the host tier alone they are the same. */
+export interface BoundsByStages {
+  readonly get: (candidate: Candidate) => PlanBound | undefined;
+  readonly set: (candidate: Candidate, bound: PlanBound) => void;
+}
+
+function boundsByStages(): BoundsByStages {
+  const idOf = numbered<unknown>();
+  const known = new Map<string, PlanBound>();
+  const key = ({ stages }: Candidate): string => stages.map(idOf).join();
+  return {
+    get: (candidate) => known.get(key(candidate)),
+    set: (candidate, bound) => void known.set(key(candidate), bound),
+  };
+}

@@ -1,0 +1,76 @@
+/** Plans with less time between tokens than the best, by estimates. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createPlanCompiler } from '../../../compiler/compile.js';
+import { candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { runThrough } from '../../../runtime/run-through.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import type { Tuned } from '../../../runtime/tune/search.js';
+import { createSurvey } from '../../../runtime/tune/survey.js';
+import { tradeOffsInParts } from '../../../runtime/tune/trade-offs.js';
+import { tune } from '../../../runtime/tune/tune.js';
+import { machine, planOn, requests } from './machines.js';
+
+const sizes = { microbatchTokens: [64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
+
+const SLOW_LINKS = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
+const MANY: readonly SimulatedRequest[] = Array.from({ length: 80 }, (_, id) => ({
+  promptTokens: 8 + ((id * 37) % 50),
+  outputTokens: 4 + ((id * 23) % 40),
+}));
+
+describe('tradeOffsInParts', () => {
+  it('finds plans that fit, each with a quarter less time between tokens than the one before', () => {
+    fc.assert(
+      fc.property(machine, requests, (on, all) => {
+        const plan = planOn(on);
+        const candidates = findCandidates(plan, undefined, sizes);
+        const survey = createSurvey(plan, all);
+        const [best] = tune(candidates, all, { survey }).ranked;
+        if (best === undefined) return;
+        const found = runThrough(tradeOffsInParts(candidates, best, survey));
+        let most = best.simulation.latency.betweenTokens;
+        for (const { candidate, seconds, betweenTokens } of found) {
+          expect(candidates).toContain(candidate);
+          expect(betweenTokens).toBeLessThanOrEqual(most * 0.75);
+          most = betweenTokens;
+          expect(seconds).toBeGreaterThan(0);
+          const { diagnostics } = createPlanCompiler()(candidatePlan(candidate));
+          expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+        }
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('leaves out none that is a good deal quicker, and says what they take', () => {
+    const plan = planOn(SLOW_LINKS);
+    const candidates = findCandidates(plan, undefined, { ...sizes, batchRequests: [4, 16, 64] });
+    const survey = createSurvey(plan, MANY);
+    const every = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
+    const best = every[0]!;
+    const found = runThrough(tradeOffsInParts(candidates, best, survey));
+    expect(found.length).toBeGreaterThanOrEqual(2);
+    let most = best.simulation.latency.betweenTokens * 0.75;
+    for (const { candidate, seconds, betweenTokens } of found) {
+      const { makespan, latency } = every.find((each) => each.candidate === candidate)!.simulation;
+      expect(Math.abs(seconds / makespan - 1)).toBeLessThan(0.02);
+      expect(Math.abs(betweenTokens / latency.betweenTokens - 1)).toBeLessThan(0.02);
+      const others = every.filter(({ simulation }) => simulation.latency.betweenTokens <= most);
+      const quickest = Math.min(...others.map(({ simulation }) => simulation.makespan));
+      expect(makespan / quickest).toBeLessThan(1.05);
+      most = betweenTokens * 0.75;
+    }
+    expect(every.filter(({ simulation }) => simulation.latency.betweenTokens <= most * 0.98)).toEqual([]);
+  });
+
+  it('finds none beside the plan with the least time between tokens', () => {
+    const plan = planOn(SLOW_LINKS);
+    const candidates = findCandidates(plan, ['static'], sizes);
+    const survey = createSurvey(plan, MANY);
+    const every = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
+    const between = ({ simulation }: Tuned): number => simulation.latency.betweenTokens;
+    const [least] = [...every].sort((a, b) => between(a) - between(b));
+    expect(runThrough(tradeOffsInParts(candidates, least!, survey))).toEqual([]);
+  });
+});
