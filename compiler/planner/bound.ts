@@ -33,7 +33,7 @@ import {
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
-import { promptCourse } from './prompt-course.js';
+import { goesWith, promptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
@@ -127,7 +127,7 @@ function boundOf(
   context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
   const { engine } = context;
-  const { pages } = room;
+  const { pages: pagesByStage } = room;
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
     bounded ? leastSeconds(bounded, demand, begun) : 0;
@@ -151,8 +151,11 @@ function boundOf(
       return { seconds: both.seconds * FUSED_SHORT, betweenTokens: both.betweenTokens * FUSED_SHORT };
     }
     const prefilled = context.prefilled(prefill.stage)(prefill.out.join());
-    const prompts = prefilled.get(inOrder) ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines);
-    if (!begun) prefilled.set(inOrder, prompts);
+    const others = prefilled.get(inOrder) ?? [];
+    const roomToPrefill = pagesByStage.get(prefill.stage.name) ?? 0;
+    const known = others.find((each) => goesWith(each, roomToPrefill));
+    const prompts = known ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill);
+    if (known === undefined && !begun) prefilled.set(inOrder, [...others, prompts]);
     const arrival: Arrival = oneByOne
       ? { kind: 'in turns', ...prompts, room: pages, few: pages * LOW_WATER }
       : { kind: 'beside', first: prompts.ends, ready: prompts.sent };
@@ -180,10 +183,10 @@ function boundOf(
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));
       return decoding.reduce((sum, { stage }) => {
-        return sum + sequencesIn(stage, pages.get(stage.name) ?? 0, demand);
+        return sum + sequencesIn(stage, pagesByStage.get(stage.name) ?? 0, demand);
       }, 0);
     },
-    fits: (demand) => loads.every(({ stage }) => holds(stage, pages.get(stage.name) ?? 0, demand)),
+    fits: (demand) => loads.every(({ stage }) => holds(stage, pagesByStage.get(stage.name) ?? 0, demand)),
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;

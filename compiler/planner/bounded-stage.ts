@@ -52,7 +52,7 @@ export interface BoundContext {
 }
 
 /** Courses of prefill by what is prefilled. */
-type Prefilled = Map<SequencesInOrder, PromptCourse>;
+type Prefilled = Map<SequencesInOrder, readonly PromptCourse[]>;
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   const routes = routesOf(topology);

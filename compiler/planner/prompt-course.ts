@@ -4,9 +4,9 @@
  *
  * A group begins with a step when it is through with the one before and that before it in the pipeline is through with this
  * one. There are as many steps in flight as groups; a step that samples nothing is out of the way of the next. Between its
- * steps a device sends out the pages of prompts that are done.
+ * steps a device sends out the pages of prompts that are done. A prompt is let in when there is room for all its pages, and
+ * gives them up when they are sent out; steps have the tokens of what is let in by then.
  */
-import type { Mutable } from '../mutable.js';
 import type { KvView } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
@@ -26,102 +26,184 @@ export interface PromptCourse {
   readonly sent: readonly number[];
   /** What a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
   readonly filling: number;
+  /** Pages that a replica has room for, those that one held at most, and whether a prompt waited for some. */
+  readonly room: number;
+  readonly mostPages: number;
+  readonly waited: boolean;
 }
 
-/** Prompt tokens in one step of a replica. */
-interface PromptStep {
-  readonly tokens: number;
-  /** Prompts that end with it, by their place in the order of arrival. */
-  readonly ended: number[];
-  readonly pairs: number;
-  readonly keys: number;
-  /** Of the prompts that end with it. */
-  readonly pages: number;
-}
-
-/** @param apart pages go out beside kernels */
+/**
+ * @param apart pages go out beside kernels
+ * @param room pages of a replica
+ */
 export function promptCourse(
   load: PrefillingStage,
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
   { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
   apart: boolean,
+  room = Infinity,
 ): PromptCourse {
   const { stage, stepSeconds, out } = load;
   const { dp, pp, tp } = stage.mesh;
   const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
-  let [longest, filling] = [0, 0];
   const ends = sequences.prompts.map(() => 0);
   const sent = [...ends];
   const pageSeconds = Math.max(...out);
-  for (const steps of stepsByReplica(load, sequences, pageTokens, dp)) {
+  // Pages go out behind the next step, if the devices are given that first, but where moves come in between its exchanges.
+  const behindNext = tp === 1;
+  let [longest, filling, mostPages, waited] = [0, 0, 0, false];
+  for (const prompts of promptsByReplica(sequences, dp)) {
+    const line = createPromptLine(load, sequences, prompts, pageTokens, room);
     /** When a group is through with all that it was given so far. */
     const free = Array.from({ length: pp }, () => 0);
     /** When each step was out of the way. */
     const past: number[] = [];
-    const done: number[] = [];
-    let prepared = 0;
-    for (const [index, { tokens, ended, pairs, keys, pages }] of steps.entries()) {
+    let [prepared, gone] = [0, 0];
+    let unsent: readonly number[] = [];
+    /** @param done when the devices are free to send */
+    const sendOut = (done: number): void => {
+      gone = Math.max(gone, done);
+      for (const each of unsent) {
+        sent[each] = gone += pagesSent(sequences, each, pageTokens) * pageSeconds;
+        line.leaves(each, gone);
+      }
+      unsent = [];
+    };
+    while (!line.isOver()) {
+      prepared = Math.max(prepared, past[past.length - pp] ?? 0);
+      const next = line.nextStep(prepared);
+      if (next === undefined) {
+        // What is done is all that holds pages.
+        sendOut(gone);
+        prepared = Math.max(prepared, line.nextLeft());
+        continue;
+      }
+      const { tokens, ended, pairs, keys } = next;
       const samples = ended.length;
       const seconds = stepSeconds({ tokens, samples, pairs, keys });
-      if (index === 0) filling = Math.max(filling, sum(seconds) - Math.max(...seconds));
-      prepared = Math.max(prepared, past[index - pp] ?? 0) + step + request * samples;
+      if (past.length === 0) filling = Math.max(filling, sum(seconds) - Math.max(...seconds));
+      prepared += step + request * samples;
       let at = prepared;
       for (let place = 0; place < pp; place++) {
         at = Math.max(at, free[place]!) + seconds[place]!;
         free[place] = at;
       }
       for (const each of ended) ends[each] = at;
-      done.push(at);
       past.push(samples === 0 ? at - seconds[pp - 1]! : at);
+      const pages = ended.reduce((count, each) => count + pagesSent(sequences, each, pageTokens), 0);
       if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
+      const isLate = pp > 1 && at - seconds[pp - 1]! > gone;
+      if (behindNext) sendOut(isLate ? gone : at);
+      gone = Math.max(gone, at);
+      unsent = ended;
+      if (!behindNext) sendOut(at);
     }
+    sendOut(gone);
     longest = Math.max(longest, ...free);
-    let gone = 0;
-    for (const [index, { ended }] of steps.entries()) {
-      // Behind the next step, which is given out first, but where moves come in between its exchanges.
-      const waits = pp * tp === 1 && index + 1 < steps.length;
-      gone = Math.max(gone, done[waits ? index + 1 : index]!);
-      for (const each of ended) sent[each] = gone += pagesOf(sequences, each, pageTokens) * pageSeconds;
-    }
+    mostPages = Math.max(mostPages, line.mostPages());
+    waited ||= line.waited();
   }
-  return { seconds: longest, ends, sent, filling };
+  return { seconds: longest, ends, sent, filling, room, mostPages, waited };
 }
 
-/** Every prompt goes to the replica that has the fewest tokens by then. */
-function stepsByReplica(
-  { sizes }: PrefillingStage,
-  sequences: SequencesInOrder,
-  pageTokens: number,
-  dp: number,
-): readonly (readonly PromptStep[])[] {
-  const { computed, prompts } = sequences;
-  const replicas = Array.from({ length: dp }, () => ({ given: 0, steps: [] as Mutable<PromptStep>[] }));
+/** Whether it is the course with so much room as well. */
+export function goesWith({ room, mostPages, waited }: PromptCourse, other: number): boolean {
+  return room === other || (!waited && mostPages <= other);
+}
+
+/** Prompts by their places in the order of arrival: each goes to the replica that has the fewest tokens by then. */
+function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (readonly number[])[] {
+  const replicas = Array.from({ length: dp }, () => ({ given: 0, prompts: [] as number[] }));
   for (const [i, prompt] of prompts.entries()) {
     if (prompt <= 0) continue;
     const replica = replicas.reduce((least, each) => (each.given < least.given ? each : least));
     replica.given += prompt;
-    const { steps } = replica;
-    for (let done = 0; done < prompt;) {
-      let last = steps.at(-1);
-      if (last === undefined || last.tokens >= sizes.maxTokens || last.ended.length >= sizes.maxSequences)
-        steps.push((last = { tokens: 0, ended: [], pairs: 0, keys: 0, pages: 0 }));
-      const count = Math.min(prompt - done, sizes.maxTokens - last.tokens);
-      const start = computed[i]! + done;
-      done += count;
-      last.tokens += count;
-      last.pairs += count * start + (count * (count + 1)) / 2;
-      last.keys += start + count;
-      if (done < prompt) continue;
-      last.ended.push(i);
-      last.pages += pagesOf(sequences, i, pageTokens);
-    }
+    replica.prompts.push(i);
   }
-  return replicas.map(({ steps }) => steps);
+  return replicas.map((each) => each.prompts);
 }
 
-/** That its prompt fills, where it has rows to decode. */
-function pagesOf(
+/** Prompt tokens in one step of a replica. */
+interface PromptStep {
+  readonly tokens: number;
+  /** Prompts that end with it, by their place in the order of arrival. */
+  readonly ended: readonly number[];
+  readonly pairs: number;
+  readonly keys: number;
+}
+
+/** The prompts of a replica: those that are let in, and those that wait for pages. */
+interface PromptLine {
+  /** Whether every prompt has ended with some step. */
+  readonly isOver: () => boolean;
+  /** As many tokens as there are by then; undefined where all that are let in have ended. */
+  readonly nextStep: (at: number) => PromptStep | undefined;
+  /** The pages of a prompt are given up; later ones no sooner. */
+  readonly leaves: (prompt: number, at: number) => void;
+  /** When the next pages are given up. */
+  readonly nextLeft: () => number;
+  /** Held at once. */
+  readonly mostPages: () => number;
+  readonly waited: () => boolean;
+}
+
+function createPromptLine(
+  { stage: { mesh }, sizes }: PrefillingStage,
+  { computed, prompts }: SequencesInOrder,
+  line: readonly number[],
+  pageTokens: number,
+  room: number,
+): PromptLine {
+  const pagesOf = (place: number): number => Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
+  const leaving: { readonly at: number; readonly pages: number }[] = [];
+  let [left, letIn, first, done] = [0, 0, 0, 0];
+  let [held, most, waiting, waited] = [0, 0, 0, false];
+  const letSomeIn = (at: number): void => {
+    for (; left < leaving.length && leaving[left]!.at <= at; left++) held -= leaving[left]!.pages;
+    while (letIn < line.length && waiting < sizes.maxTokens * mesh.pp) {
+      const pages = pagesOf(line[letIn]!);
+      if (held > 0 && held + pages > room) {
+        waited = true;
+        return;
+      }
+      held += pages;
+      most = Math.max(most, held);
+      waiting += prompts[line[letIn++]!]!;
+    }
+  };
+  return {
+    isOver: () => first === line.length,
+    nextStep(at) {
+      letSomeIn(at);
+      if (waiting === 0) return undefined;
+      let [tokens, pairs, keys] = [0, 0, 0];
+      const ended: number[] = [];
+      while (first < letIn && tokens < sizes.maxTokens && ended.length < sizes.maxSequences) {
+        const place = line[first]!;
+        const count = Math.min(prompts[place]! - done, sizes.maxTokens - tokens);
+        const start = computed[place]! + done;
+        tokens += count;
+        pairs += count * start + (count * (count + 1)) / 2;
+        keys += start + count;
+        done += count;
+        if (done < prompts[place]!) break;
+        ended.push(place);
+        first++;
+        done = 0;
+      }
+      waiting -= tokens;
+      return { tokens, ended, pairs, keys };
+    },
+    leaves: (prompt, at) => void leaving.push({ at, pages: pagesOf(prompt) }),
+    nextLeft: () => leaving[left]!.at,
+    mostPages: () => most,
+    waited: () => waited,
+  };
+}
+
+/** Pages that a prompt fills and are sent out: where it has rows to decode. */
+function pagesSent(
   { computed, prompts, rows }: Pick<SequencesInOrder, 'computed' | 'prompts' | 'rows'>,
   place: number,
   pageTokens: number,

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
 import type { SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
-import { promptCourse, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
+import { goesWith, promptCourse, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
 
 interface Options {
   readonly mesh?: Partial<Stage['mesh']>;
@@ -75,8 +75,8 @@ describe('promptCourse', () => {
       FREE,
       false,
     );
-    // Of steps of 4, 4 and 1 tokens the first ends the first prompt, and the last the other.
-    expect(course).toEqual({ seconds: 13, ends: [8, 0, 13], sent: [8, 0, 13], filling: 4 });
+    // Of steps of 4, 4 and 1 tokens the first ends the first prompt, which the second keeps from being sent out, and the last the other.
+    expect(course).toMatchObject({ seconds: 13, ends: [8, 0, 13], sent: [12, 0, 13], filling: 4 });
   });
 
   it('deals prompts over replicas, to the one with the fewest tokens', () => {
@@ -122,5 +122,41 @@ describe('promptCourse', () => {
     const some = { ...inOrder([4, 4]), rows: [0, 1] };
     const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });
     expect(promptCourse(stage, some, { pageTokens: 4 }, FREE, true).sent).toEqual([1, 7]);
+  });
+
+  it('lets prompts in as there is room for their pages', () => {
+    const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });
+    const course = (room?: number) =>
+      promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, FREE, true, room);
+    // With room for one each waits until the one before is sent out.
+    expect(course(1)).toMatchObject({ ends: [1, 7, 13], sent: [6, 12, 18], mostPages: 1, waited: true });
+    expect(course(2)).toMatchObject({ ends: [1, 2, 7], sent: [6, 11, 16], waited: true });
+    expect(course(3)).toMatchObject({ ends: [1, 2, 3], mostPages: 3, waited: false });
+    // One that is longer than that is let in alone.
+    expect(promptCourse(stage, inOrder([8]), { pageTokens: 4 }, FREE, true, 1).seconds).toBe(2);
+    // Steps have what is let in: two of these prompts at most.
+    const sizes: number[] = [];
+    const short = load({
+      maxTokens: 8,
+      stepSeconds: ({ tokens }) => [sizes.push(tokens)],
+      mesh: { tp: 2 },
+    });
+    promptCourse(short, inOrder([3, 3, 3, 3, 3]), { pageTokens: 4 }, FREE, false, 2);
+    expect(sizes).toEqual([6, 6, 3]);
+  });
+
+  it('is the same with as much room as was ever held, where no prompt waited', () => {
+    const prompts = fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 30 });
+    const room = fc.integer({ min: 1, max: 20 });
+    fc.assert(
+      fc.property(prompts, room, room, fc.integer({ min: 1, max: 3 }), (all, first, second, pp) => {
+        const stage = load({ mesh: { pp }, out: Array.from({ length: pp }, () => 3) });
+        const [one, other] = [first, second].map((pages) =>
+          promptCourse(stage, inOrder(all), { pageTokens: 4 }, FREE, false, pages),
+        );
+        if (!goesWith(one!, second)) return;
+        expect({ ...other, room: 0 }).toEqual({ ...one, room: 0 });
+      }),
+    );
   });
 });
