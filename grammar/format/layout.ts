@@ -127,12 +127,10 @@ function createReader(
     const trailing = onThisLine(offsetOf(next));
     if (next?.tokenType !== t.Comma) return { leading, blankAfterLeading, pieces, trailing };
     skipSeparators();
-    return {
-      leading,
-      blankAfterLeading,
-      pieces,
-      trailing: [...trailing, ...onThisLine(offsetOf(tokens[at]))],
-    };
+    // What stands beside the comma is on the item's line only where no comment has ended that line before the comma.
+    const lineEnded = trailing.at(-1)?.startsWith('//') === true;
+    const beside = lineEnded ? [] : onThisLine(offsetOf(tokens[at]));
+    return { leading, blankAfterLeading, pieces, trailing: [...trailing, ...beside] };
   };
 
   /** Items up to the closing brace, which is taken, or to the end of the file. */

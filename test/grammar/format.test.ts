@@ -104,6 +104,13 @@ describe('formatPlan', () => {
       'plan p from q { stage s on gpu [ 0 .. 1 ] { mesh ( tp : 2 ) } }',
       'plan p from q { stage s on gpu[0..1] { mesh (tp: 2) } }\n',
     ],
+    // Comments on both sides of a comma that begins a line: the first has ended the line of the member.
+    [
+      'device d { c: { f16: 1 // a\n, // b\nf32: 1 } }',
+      'device d {\n  c: {\n    f16: 1 // a\n    // b\n    f32: 1\n  }\n}\n',
+    ],
+    ['device d { b: 1 // a\n, /* b */ }', 'device d {\n  b: 1 // a\n  /* b */\n}\n'],
+    ['device d { b: 1 /* a */, // b\n }', 'device d {\n  b: 1 /* a */ // b\n}\n'],
     // A word alone on its line is a value, also before a property.
     ['device d { g: // why\nx, b: 1 }', 'device d {\n  g: // why\n    x\n  b: 1\n}\n'],
     // A flow without rules, with a property behind it that stands deeper than the line it began on.
