@@ -17,7 +17,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     )
     .addOption(
       new Option('--devices <count>', 'devices to open for that, measured alone and at once')
-        .argParser(parseCount)
+        .argParser(parseDevices)
         .default(1),
     )
     .option('--quick', 'measure less, for a rough idea')
@@ -43,6 +43,16 @@ function refuseWithoutCalibration(command: Command): void {
   );
   if (given !== undefined && command.getOptionValue('calibrate') !== true)
     command.error(`error: option '${given.flags}' is about \`--calibrate\`, which is not given`);
+}
+
+/** More are opened one after the other for minutes, of which none shows anything. */
+const MOST_DEVICES = 64;
+
+function parseDevices(text: string): number {
+  const count = parseCount(text);
+  if (count > MOST_DEVICES)
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${MOST_DEVICES}`);
+  return count;
 }
 
 function parseName(text: string): string {

@@ -53,6 +53,14 @@ describe('the command line', () => {
     });
   });
 
+  it.each(['0', '65', '100000', '1e3', 'two'])('opens no %j devices', async (count) => {
+    expect(await run('devices', '--calibrate', '--devices', count)).toMatchObject({
+      status: 2,
+      out: '',
+      err: expect.stringContaining('expected a whole number from 1') as string,
+    });
+  });
+
   it.each([
     [['-o', 'here.plan'], "error: option '-o, --out <file>' is about `--calibrate`"],
     [['--devices', '1'], "error: option '--devices <count>' is about `--calibrate`"],
