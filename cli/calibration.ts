@@ -36,6 +36,14 @@ export function importOf(name: string, file: string): string {
   return `import { ${name}_machine } from "${isAbsolute(file) ? file : `./${file}`}"`;
 }
 
+/** Begins the description of a device that was measured. */
+const MEASURED = '/// Measured by `fulcrum devices --calibrate`';
+
+/** Whether the text of a file is one that `calibratedPlan` made. */
+export function isCalibration(text: string | undefined): boolean {
+  return text?.includes(MEASURED) ?? false;
+}
+
 /** A plan file with the device and the topology; `import` it by name. */
 export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: CalibratedMachine): string {
   const {
@@ -87,7 +95,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const text = [
     'language 1',
     '',
-    `/// Measured by \`fulcrum devices --calibrate\` on ${source}, on one device${devices === 1 ? '' : ' while the others were idle'}.`,
+    `${MEASURED} on ${source}, on one device${devices === 1 ? '' : ' while the others were idle'}.`,
     `device ${name} {`,
     `// WebGPU does not tell the memory of an adapter: ${adapter.software ? 'half of the host, shared by the devices' : 'set this'}.`,
     `memory: ${Math.floor(memory / 2 ** 20)} MiB`,

@@ -1,6 +1,5 @@
 /** What plans expect of runs, held against simulations beforehand and against what a run was seen to do. */
 import { realpathSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
 import { sift } from '../compiler/check/allowances.js';
 import type { CompiledPlan } from '../compiler/check-and-compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
@@ -14,7 +13,7 @@ import { readTraceFile } from '../runtime/trace/read-trace.js';
 import { formatTable } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
 import { err, type Terminal } from './terminal.js';
-import { requestsOf } from './workloads.js';
+import { requestsFile, requestsOf } from './workloads.js';
 
 /**
  * What simulations of compiled plans find, as far as the plans expect something of a run. Requests that cannot be read
@@ -101,9 +100,7 @@ export function judgeRun(
     seen: ' in the run',
     isOf: ({ name, requests: declared }) =>
       requests !== undefined &&
-      (declared.kind === 'file'
-        ? samePath(resolve(dirname(declared.base), declared.path), requests)
-        : name === requests),
+      (declared.kind === 'file' ? samePath(requestsFile(declared), requests) : name === requests),
   });
 }
 

@@ -1,5 +1,5 @@
 /** From a file named on the command line to one of its plans, compiled, with everything said on the way. */
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { compileChecked, withSimulated, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
@@ -10,15 +10,19 @@ import type { Plan } from '../compiler/plan/plan.js';
 import { suggest } from '../grammar/did-you-mean.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { fileHost } from '../runtime/file-host.js';
+import { refuseTaken, type NamedFile } from '../runtime/refuse-taken.js';
 import { plural } from './format.js';
 import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
 import { shownPath } from './shown-path.js';
 import { err, type Terminal } from './terminal.js';
+import { requestFiles } from './workloads.js';
 
 export interface CheckedFile extends CheckResult {
   /** Absolute. */
   readonly path: string;
   readonly render: RenderOptions;
+  /** Absolute; descriptions of models that were asked for. */
+  readonly modelFiles: readonly string[];
 }
 
 /** Checks a plan file. A file that cannot be read is a diagnostic like any other. */
@@ -28,12 +32,37 @@ export function checkPlanFile(
   colour: boolean,
 ): CheckedFile {
   const absolute = resolve(path);
-  const result = checkFile(fileHost(), absolute, set === undefined ? {} : { set });
+  const host = fileHost();
+  const modelFiles = new Set<string>();
+  const readModelConfig: typeof host.readModelConfig = (from, source) => {
+    const answer = host.readModelConfig(from, source);
+    modelFiles.add(answer.path);
+    return answer;
+  };
+  const result = checkFile({ ...host, readModelConfig }, absolute, set === undefined ? {} : { set });
   return {
     ...result,
     path: absolute,
     render: { textOf: (file) => result.files.get(file), nameOf: shownPath, colour },
+    modelFiles: [...modelFiles],
   };
+}
+
+/**
+ * Every file that a plan file is made of or that its workloads are read from.
+ *
+ * @param workload what `--workload` names
+ */
+export function filesRead(checked: CheckedFile, workload?: string): readonly NamedFile[] {
+  const { path, files, modelFiles } = checked;
+  // The library's have no place on a disk that anything could be written to.
+  const imports = [...files.keys()].filter((file) => file !== path && isAbsolute(file));
+  return [
+    { what: 'the plan', path },
+    ...imports.map((file) => ({ what: 'an import of the plan', path: file })),
+    ...modelFiles.map((file) => ({ what: 'the model', path: file })),
+    ...requestFiles(checked, workload),
+  ];
 }
 
 /** Prints diagnostics; true when none is an error. */
@@ -125,6 +154,10 @@ export interface PlanOptions {
   readonly set?: Readonly<Record<string, string>>;
   /** Element type of weights in place of the one that the plan says. */
   readonly weights?: WeightType;
+  /** What `--workload` names. */
+  readonly workload?: string;
+  /** Files that will be written, which must be none of those that are read; FC0940 is thrown where one is. */
+  readonly written?: readonly (string | undefined)[];
 }
 
 export type Loaded<T> =
@@ -175,6 +208,7 @@ export function loadPlan(
   simulated?: (compiled: readonly CompiledPlan[], checked: CheckedFile) => readonly Diagnostic[],
 ): Loaded<LoadedPlan> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
+  refuseTaken(options.written ?? [], filesRead(checked, options.workload));
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const chosen = chooseOrRefuse(checked, options.plan, file, terminal);

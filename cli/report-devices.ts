@@ -8,11 +8,12 @@ import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrat
 import { shapesOf, type CalibrationShapes } from '../runtime/device/calibration-shapes.js';
 import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
-import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calibration.js';
+import { refuseTaken } from '../runtime/refuse-taken.js';
+import { calibratedPlan, describeCalibration, importOf, isCalibration, memoryOf } from './calibration.js';
 import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
-import { loadUncompiled } from './load-plan.js';
+import { filesRead, loadUncompiled } from './load-plan.js';
 import { err, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
 import { whyUnwritable, writeText } from './write-text.js';
@@ -103,8 +104,7 @@ async function showDevices(options: DevicesOptions, { terminal }: CommandContext
 
 /** The shapes of the plan that is named, if any is; else how the command ends. */
 function chooseShapes(
-  like: string | undefined,
-  planName: string | undefined,
+  { like, plan: planName, out: file }: DevicesOptions,
   terminal: Terminal,
 ): Partial<CalibrationShapes> | ExitCode {
   if (like === undefined) {
@@ -113,16 +113,21 @@ function chooseShapes(
     return EXIT.usage;
   }
   const loaded = loadUncompiled(like, planName === undefined ? {} : { plan: planName }, terminal);
-  return loaded.kind === 'failed' ? loaded.exit : shapesOf(loaded.plan);
+  if (loaded.kind === 'failed') return loaded.exit;
+  const { checked, plan } = loaded;
+  // What was measured before may be measured anew, also where the plan has it from there.
+  const kept = filesRead(checked).filter(
+    ({ path }) => path === checked.path || !isCalibration(checked.files.get(path)),
+  );
+  refuseTaken([file], kept);
+  return shapesOf(plan);
 }
 
-async function calibrateMachine(
-  { devices: count, quick, like, plan: planName, name, out: file, json }: DevicesOptions,
-  { terminal }: CommandContext,
-): Promise<ExitCode> {
-  const shapes = chooseShapes(like, planName, terminal);
+async function calibrateMachine(options: DevicesOptions, { terminal }: CommandContext): Promise<ExitCode> {
+  const { devices: count, quick, name, out: file, json } = options;
+  const shapes = chooseShapes(options, terminal);
   if (typeof shapes === 'number') return shapes;
-  const unwritable = whyUnwritable(file, like);
+  const unwritable = whyUnwritable(file);
   if (unwritable !== undefined) {
     err(terminal, `error: ${unwritable}`);
     return EXIT.runtime;

@@ -12,6 +12,7 @@ import { openEncoder } from '../runtime/jobs/encoder-pool.js';
 import type { BatchProgress } from '../runtime/jobs/batch-outcomes.js';
 import { NOT_BEGUN, runBatch, type BatchSummary } from '../runtime/jobs/run-batch.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
+import type { NamedFile } from '../runtime/refuse-taken.js';
 import { openTokenizer } from '../runtime/tokenizer/open-tokenizer.js';
 import type { TraceFile } from '../runtime/trace/trace-file.js';
 import { NO_TRACE, type Tracer } from '../runtime/trace/tracer.js';
@@ -37,6 +38,8 @@ export interface PlanRunOptions {
   readonly graph: RuntimeGraph;
   /** The file that the graph comes from. */
   readonly planPath?: string;
+  /** Further files that it is made of. */
+  readonly readWithPlan?: readonly NamedFile[];
   readonly requestsPath: string;
   readonly resultsPath: string;
   /** What becomes of results that are there already. */

@@ -7,7 +7,7 @@ import { EXIT, type ExitCode } from './exit-codes.js';
 import { judgeRun, judgeTrace, observedStats, reportVerdicts } from './expectations.js';
 import { formatTable } from './format.js';
 import { loadGraph } from './load-graph.js';
-import type { LoadedPlan } from './load-plan.js';
+import { filesRead, type LoadedPlan } from './load-plan.js';
 import type { MetricsTarget } from './metrics.js';
 import { exitCodeOf, reportOutcome, runPlan, type PlanRun } from './run-plan.js';
 import { runFigures } from './run-report.js';
@@ -53,6 +53,7 @@ export async function runRequests(
       {
         graph,
         planPath: file,
+        ...(source && { readWithPlan: filesRead(source.checked) }),
         requestsPath: options.requests,
         resultsPath: options.out,
         start: options.resume ? 'resume' : options.overwrite ? 'overwrite' : 'new',

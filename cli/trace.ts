@@ -38,8 +38,8 @@ export function openTrace(
 }
 
 /** Throws RuntimeFailure FC0940 where `writeSimulatedTrace` could not begin; the file stays as it is, or absent. */
-export function refuseUnwritableTrace(path: string | undefined, reads: string): void {
-  const why = whyUnwritable(path, reads);
+export function refuseUnwritableTrace(path: string | undefined): void {
+  const why = whyUnwritable(path);
   if (why !== undefined) throw new RuntimeFailure('FC0940', why, { subject: path! });
 }
 

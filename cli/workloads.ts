@@ -6,6 +6,7 @@ import type { Workload } from '../compiler/plan/workload.js';
 import { suggest } from '../grammar/did-you-mean.js';
 import { drawRequests, parseLengths } from '../runtime/clock/lengths.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import type { NamedFile } from '../runtime/refuse-taken.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { err, type Terminal } from './terminal.js';
@@ -35,7 +36,7 @@ export function chooseRequests(
 ): ChosenRequests {
   const workloads = name !== undefined || own.length === 0 ? [...own, ...imported] : own;
   const names = workloads.map((workload) => workload.name);
-  if (name !== undefined && name.endsWith('.jsonl')) return readLengths(name, name);
+  if (name !== undefined && isLengthsFile(name)) return readLengths(name, name);
   if (name === undefined && workloads.length !== 1) {
     const message =
       workloads.length === 0
@@ -52,11 +53,36 @@ export function chooseRequests(
   return requestsOf(workload, context);
 }
 
+/** Whether `--workload` names a file, and not a workload. */
+function isLengthsFile(name: string): boolean {
+  return name.endsWith('.jsonl');
+}
+
 /** The requests of a workload, drawn or read. */
-export function requestsOf({ name, requests }: Workload, context: number): ChosenRequests {
+export function requestsOf(workload: Workload, context: number): ChosenRequests {
+  const { name, requests } = workload;
   return requests.kind === 'file'
-    ? readLengths(name, resolve(dirname(requests.base), requests.path))
+    ? readLengths(name, requestsFile(requests))
     : { kind: 'requests', name, requests: drawRequests(requests, context) };
+}
+
+/** Where the requests of a workload lie. */
+export function requestsFile({ base, path }: Extract<Workload['requests'], { kind: 'file' }>): string {
+  return resolve(dirname(base), path);
+}
+
+/**
+ * Files that requests are read from: those of all workloads that the plan file has, and the one that `--workload` names,
+ * if it does.
+ */
+export function requestFiles(
+  { workloads, importedWorkloads }: Pick<CheckResult, 'workloads' | 'importedWorkloads'>,
+  named: string | undefined,
+): readonly NamedFile[] {
+  const own = [...workloads, ...importedWorkloads].flatMap(({ name, requests }) =>
+    requests.kind === 'file' ? [{ what: `workload ${name}`, path: requestsFile(requests) }] : [],
+  );
+  return named !== undefined && isLengthsFile(named) ? [...own, { what: 'the workload', path: named }] : own;
 }
 
 function readLengths(name: string, path: string): ChosenRequests {

@@ -1,7 +1,6 @@
 /** Files that commands write for people. */
 import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isSameFile } from '../runtime/same-file.js';
 import { systemReason } from '../runtime/system-reason.js';
 
 /** Replaces the file; returns why that cannot be done, if so. */
@@ -16,17 +15,14 @@ export function writeText(path: string, text: string): string | undefined {
 
 /**
  * Why a file could not be written, as `writeText` says it, asked before the work that makes its text; the file stays as
- * it is, or absent. What goes wrong later is not foreseen. One that the work reads is not to be written over.
+ * it is, or absent. What goes wrong later is not foreseen.
  *
  * @param path nothing is wrong where no file is to be written
- * @param reads what the work is about
  */
-export function whyUnwritable(path: string | undefined, reads?: string): string | undefined {
+export function whyUnwritable(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
     const found = statSync(path, { throwIfNoEntry: false });
-    if (found?.isFile() && reads !== undefined && isSameFile(path, reads))
-      return `cannot write ${path}: it is what is read`;
     if (found === undefined) {
       // Behind a file there is nothing, which the system says of a path through it.
       statSync(`${dirname(resolve(path))}/.`);

@@ -80,7 +80,7 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   },
   FC0940: {
     slug: 'report-unwritable',
-    meaning: 'The file of a trace or of metrics cannot be written, or is another file of the run.',
+    meaning: 'A report cannot be written, or its file is one that is read, or that of another report.',
   },
   FC0941: {
     slug: 'port-unusable',

@@ -1,6 +1,6 @@
 /** Whether two paths lead to one file, which must not be read and written over at once. */
 import { realpathSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 export function isSameFile(a: string, b: string): boolean {
   return realPath(a) === realPath(b) || isSameInode(a, b);
@@ -13,10 +13,13 @@ function isSameInode(a: string, b: string): boolean {
   return first.dev === second.dev && first.ino === second.ino;
 }
 
+/** Of a file that is not there yet, that of its folder decides. */
 function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return resolve(path);
+    const absolute = resolve(path);
+    const folder = dirname(absolute);
+    return folder === absolute ? absolute : join(realPath(folder), basename(absolute));
   }
 }

@@ -12,10 +12,11 @@ import { printPlan } from '../../compiler/plan/print-plan.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
+import { refuseTaken } from '../../runtime/refuse-taken.js';
 import { action, collectSettings, type AddCommand } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { simulateExpectations } from '../expectations.js';
-import { checkPlanFile, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
+import { checkPlanFile, filesRead, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
 import { err, out, type Terminal } from '../terminal.js';
 import { whyUnwritable, writeText } from '../write-text.js';
@@ -60,7 +61,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;
-        const unwritable = whyUnwritable(options.output, file);
+        const unwritable = whyUnwritable(options.output);
         if (unwritable !== undefined) {
           err(terminal, `error: ${unwritable}`);
           return EXIT.runtime;
@@ -71,8 +72,11 @@ export const addCompileCommand: AddCommand = (program, context) => {
           return EXIT.usage;
         }
         if (options.emit === 'syntax') return emitSyntax(file, options, terminal);
-        const loaded = loadPlan(file, options, terminal, (plans, { workloads }) =>
-          simulateExpectations(plans, workloads, terminal),
+        const loaded = loadPlan(
+          file,
+          { ...options, written: [options.output] },
+          terminal,
+          (plans, { workloads }) => simulateExpectations(plans, workloads, terminal),
         );
         if (loaded.kind === 'failed') return loaded.exit;
         const { plan, compiled, checked } = loaded;
@@ -90,7 +94,9 @@ export const addCompileCommand: AddCommand = (program, context) => {
 
 /** The syntax tree of whatever the file holds; its errors besides. */
 function emitSyntax(file: string, options: CompileOptions, terminal: Terminal): ExitCode {
-  const { path, files, diagnostics, render } = checkPlanFile(file, undefined, terminal.colour);
+  const checked = checkPlanFile(file, undefined, terminal.colour);
+  refuseTaken([options.output], filesRead(checked));
+  const { path, files, diagnostics, render } = checked;
   const text = files.get(path);
   if (text === undefined) return refuseErrors(terminal, diagnostics, render) ?? EXIT.diagnostics;
   const { file: tree, errors } = parse(text, file);

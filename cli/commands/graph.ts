@@ -66,12 +66,12 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
     err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
     return EXIT.usage;
   }
-  const unwritable = whyUnwritable(path, file);
+  const unwritable = whyUnwritable(path);
   if (unwritable !== undefined) {
     err(terminal, `error: ${unwritable}`);
     return EXIT.runtime;
   }
-  const loaded = loadPlan(file, options, terminal);
+  const loaded = loadPlan(file, { ...options, written: [path] }, terminal);
   if (loaded.kind === 'failed') return loaded.exit;
   const { plan, compiled, checked } = loaded;
   const levels = level === undefined ? (format === 'html' ? GRAPH_LEVELS : [DEFAULT_LEVEL]) : [level];

@@ -15,6 +15,7 @@ import {
 import type { Lane } from '../../runtime/trace/tracer.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
+import { refuseTaken } from '../../runtime/refuse-taken.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import { againstReport, describeAgainst, readRun, type AgainstReport, type TracedRun } from '../against.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
@@ -25,6 +26,7 @@ import {
   checkPlanFile,
   choosePlan,
   compileOrRefuse,
+  filesRead,
   refuseUnsound,
   reportDiagnostics,
   type CheckedFile,
@@ -114,8 +116,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const message = `error: ${both} cannot be both --with and --without`;
     return failed(message, EXIT.usage, terminal).exit;
   }
-  refuseUnwritableTrace(options.trace, file);
-  const unwritable = whyUnwritable(options.html, file);
+  refuseUnwritableTrace(options.trace);
+  const unwritable = whyUnwritable(options.html);
   if (unwritable !== undefined) return failed(`error: ${unwritable}`, EXIT.runtime, terminal).exit;
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
@@ -177,9 +179,12 @@ function failed(message: string, exit: ExitCode, terminal: Terminal): { kind: 'f
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
+  const { trace, html, against } = options;
+  const compared = against === undefined ? [] : [{ what: 'the run to compare with', path: against }];
+  refuseTaken([trace, html], [...filesRead(checked, options.workload), ...compared]);
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
-  const run = options.against === undefined ? undefined : readRun(options.against);
+  const run = against === undefined ? undefined : readRun(against);
   if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime, terminal);
   const plans = plansToRun(checked.plans, options.plan ?? run?.plan, file);
   if (typeof plans === 'string') return failed(plans, EXIT.usage, terminal);

@@ -5,6 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
+import { refuseTaken, type NamedFile } from '../refuse-taken.js';
 import { isSameFile } from '../same-file.js';
 import { systemReason } from '../system-reason.js';
 import { journalPath } from './batch-start.js';
@@ -13,6 +14,8 @@ import { countRequests } from './request-lines.js';
 export interface BatchFiles {
   /** What the run is made of: a plan file, or a compiled graph. */
   readonly planPath?: string;
+  /** Further files that it was read from. */
+  readonly readWithPlan?: readonly NamedFile[];
   readonly requestsPath: string;
   readonly resultsPath: string;
   /** Written when the run ends. */
@@ -23,47 +26,29 @@ export interface BatchFiles {
 
 /**
  * How many requests the batch has; undefined for a stream, which can be read only once. Fails with FC0916 (requests),
- * FC0918 (results, summary) or FC0940 (a report that would take the place of another file, or results that would of the
- * plan).
+ * FC0918 (results, summary) or FC0940 (a report that would take the place of another file, or results that would of one
+ * that the plan is read from).
  */
 export function checkBatchFiles(files: BatchFiles): number | undefined {
-  const { planPath, requestsPath, resultsPath, summaryPath, reportPaths = [] } = files;
+  const { planPath, readWithPlan = [], requestsPath, resultsPath, summaryPath, reportPaths = [] } = files;
   const found = statSync(requestsPath, { throwIfNoEntry: false });
   const isStream = found !== undefined && !found.isFile() && !found.isDirectory();
   const count = isStream ? undefined : countRequests(requestsPath);
   refuseSameFile(requestsPath, resultsPath);
   refuseUnwritable('results', resultsPath);
   if (summaryPath !== undefined) refuseUnwritable('the summary', summaryPath);
-  const plan = planPath === undefined ? [] : [{ what: 'the plan', path: planPath }];
-  for (const path of [resultsPath, journalPath(resultsPath)]) refuseTaken(path, plan);
-  const taken: NamedFile[] = [
-    ...plan,
-    { what: 'the requests', path: requestsPath },
-    { what: 'the results', path: resultsPath },
-    { what: 'the journal of the results', path: journalPath(resultsPath) },
-  ];
-  for (const path of [...reportPaths, ...(summaryPath === undefined ? [] : [summaryPath])]) {
-    refuseTaken(path, taken);
-    taken.push({ what: 'another report', path });
-  }
+  const plan = [...(planPath === undefined ? [] : [{ what: 'the plan', path: planPath }]), ...readWithPlan];
+  for (const path of [resultsPath, journalPath(resultsPath)]) refuseTaken([path], plan);
+  refuseTaken(
+    [...reportPaths, summaryPath],
+    [
+      ...plan,
+      { what: 'the requests', path: requestsPath },
+      { what: 'the results', path: resultsPath },
+      { what: 'the journal of the results', path: journalPath(resultsPath) },
+    ],
+  );
   return count;
-}
-
-interface NamedFile {
-  readonly what: string;
-  readonly path: string;
-}
-
-/** Fails with FC0940 when a file to write would take the place of one of the others. Devices and pipes take what comes. */
-function refuseTaken(written: string, taken: readonly NamedFile[]): void {
-  if (statSync(written, { throwIfNoEntry: false })?.isFile() === false) return;
-  for (const { what, path } of taken) {
-    if (!isSameFile(written, path)) continue;
-    throw new RuntimeFailure('FC0940', `cannot write ${written}: it is the file of ${what}`, {
-      subject: written,
-      help: 'give every file of the run a name of its own',
-    });
-  }
 }
 
 /** Fails with FC0918 when the results, or their journal, would overwrite the requests. */

@@ -1,6 +1,12 @@
 /** What a calibration writes is a plan file that means what was measured. */
 import { describe, expect, it } from 'vitest';
-import { calibratedPlan, describeCalibration, importOf, memoryOf } from '../../cli/calibration.js';
+import {
+  calibratedPlan,
+  describeCalibration,
+  importOf,
+  isCalibration,
+  memoryOf,
+} from '../../cli/calibration.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { oneFileHost } from '../../compiler/host.js';
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
@@ -158,6 +164,12 @@ describe('a calibrated plan file', () => {
     const memory = memoryOf(ADAPTER, MEASURED.devices, 16 * 2 ** 30);
     const text = calibratedPlan({ name, adapter: ADAPTER, measured: MEASURED, ...memory });
     expect(checkFile(oneFileHost('own.plan', text), 'own.plan').diagnostics).toEqual([]);
+  });
+
+  it('is known again, so that a later one may take its place', () => {
+    expect(isCalibration(checked(MEASURED).text)).toBe(true);
+    expect(isCalibration('device here { memory: 1 GiB }')).toBe(false);
+    expect(isCalibration(undefined)).toBe(false);
   });
 
   it('is imported by a path, wherever it was written', () => {
