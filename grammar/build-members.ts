@@ -136,10 +136,11 @@ export function checkHead(build: Build, item: CstNode, clauses: readonly string[
   if (junk === undefined) return;
   const first = token(junk, 'token')!;
   const near = isName(first) ? suggest(first.image, clauses) : undefined;
-  const helps = near === undefined ? [] : [`did you mean \`${near}\`?`];
+  const expected = [...clauses, '{'];
+  const signs = expected.map((each) => `\`${each}\``).join(', ');
   build.report('FC0101', spanOf(first), `unexpected \`${first.image}\``, {
-    helps,
-    expected: [...clauses, '{'],
+    helps: [near === undefined ? `what may follow is ${signs}` : `did you mean \`${near}\`?`],
+    expected,
     data: { found: first.image, ...(near === undefined ? {} : { suggestion: near }) },
   });
 }

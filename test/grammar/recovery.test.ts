@@ -237,4 +237,12 @@ describe('suggestions', () => {
     expect(problem!.helps).toEqual([`did you mean \`${suggestion}\`?`]);
     expect(problem!.data).toMatchObject({ suggestion });
   });
+
+  it.each([
+    ['stage decode nonsense gpu { }', '`:`, `on`, `like`, `{`'],
+    ['kv nonsense { }', '`{`'],
+  ])('%s: says what may follow', (slip, signs) => {
+    const [problem] = parse(around(slip), 'test.plan').errors;
+    expect(problem!.helps).toEqual([`what may follow is ${signs}`]);
+  });
 });
