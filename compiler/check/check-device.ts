@@ -3,7 +3,7 @@ import type { DeviceDecl } from '../../grammar/syntax.js';
 import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
 import { readBlock } from './properties.js';
-import { count, fraction, isSize, quantity, recordOf } from './readers.js';
+import { fraction, isSize, quantity, recordOf } from './readers.js';
 import { at, type Context } from './scope.js';
 
 /** Element types that a device may state a speed for. */
@@ -12,7 +12,10 @@ const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
 /** What large kernels reach of the peaks where a device does not say: typical of the devices measured so far. */
 const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };
 
-const isSeveral = (key: string): boolean => /^([2-9]|[1-9][0-9]+)$/.test(key);
+/** More rows than any kernel takes together. */
+const MOST_ROWS = 65_536;
+
+const isSeveral = (key: string): boolean => isSize(key) && key !== '1';
 
 /** Properties of a device. */
 export const DEVICE_TABLE = {
@@ -27,7 +30,7 @@ export const DEVICE_TABLE = {
   kernels: {
     read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
   },
-  attention_rows: { read: count },
+  attention_rows: { read: quantity('number', { whole: true, min: 1, max: MOST_ROWS }) },
   shared: { read: recordOf('2, 4, 8', isSeveral, fraction) },
   shared_host: { read: recordOf('2, 4, 8', isSeveral, fraction) },
 };

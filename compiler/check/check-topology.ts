@@ -26,7 +26,7 @@ export interface CheckedTopology {
 }
 
 /** More devices than any plan can mean. */
-const MOST_DEVICES = 65_536;
+export const MOST_DEVICES = 65_536;
 
 /** Properties of a tier. */
 export const TIER_TABLE = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };

@@ -2,27 +2,30 @@
 import type { ModelDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { familyNamed, MODEL_FAMILIES, type ModelFamily } from '../model/families.js';
-import { MAX_LAYERS, type ModelShape } from '../model/shape.js';
+import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type ModelShape } from '../model/shape.js';
 import { slidingAttention, slidingLayers } from '../model/sliding.js';
 import type { DefaultTaken } from '../plan/plan.js';
 import { missingProperty, type Values } from './properties.js';
-import { count, oneOf, quantity, truth } from './readers.js';
+import { oneOf, quantity, truth } from './readers.js';
 import { at, type Context } from './scope.js';
+
+const size = quantity('number', { whole: true, min: 1, max: MAX_SIZE });
+const length = quantity('tokens', { whole: true, min: 1, max: MAX_CONTEXT });
 
 /** Properties that make up a shape. */
 export const SHAPE = {
   family: { read: oneOf(MODEL_FAMILIES.map((family) => family.name)) },
   layers: { read: quantity('number', { whole: true, min: 1, max: MAX_LAYERS }) },
-  hidden: { read: count },
-  heads: { read: count },
-  kv_heads: { read: count },
-  head_dim: { read: count },
-  ffn: { read: count },
-  vocab: { read: count },
-  context: { read: quantity('tokens', { whole: true, min: 1 }) },
+  hidden: { read: size },
+  heads: { read: size },
+  kv_heads: { read: size },
+  head_dim: { read: size },
+  ffn: { read: size },
+  vocab: { read: size },
+  context: { read: length },
   norm_eps: { read: quantity('number') },
   rope_theta: { read: quantity('number') },
-  window: { read: quantity('tokens', { whole: true, min: 1 }) },
+  window: { read: length },
   attention_softcap: { read: quantity('number') },
   logit_softcap: { read: quantity('number') },
   tied: { read: truth },

@@ -20,6 +20,21 @@ export interface Range {
   readonly whole?: boolean;
 }
 
+/**
+ * What any quantity of a dimension lies within, unless its own range says otherwise: far beyond whatever there is, and
+ * near enough that products and quotients of a few stay numbers.
+ */
+const BOUNDS: Readonly<Record<Dimension, Range>> = {
+  number: { max: 1e12 },
+  bytes: { min: 1, max: 1e18 },
+  seconds: { max: 1e9 },
+  'bytes/s': { min: 1, max: 1e18 },
+  'flop/s': { min: 1e7, max: 1e21 },
+  tokens: { max: 1e9 },
+  requests: { max: 1e9 },
+  fraction: { min: 1e-6, max: 1 },
+};
+
 function inRange(value: number, range: Range): boolean {
   if (!Number.isFinite(value)) return false;
   if (range.whole === true && !Number.isInteger(value)) return false;
@@ -32,6 +47,13 @@ function rangeWords(range: Range, dimension: Dimension): string {
   const low = range.min === undefined ? 'above zero' : `of at least ${formatQuantity(range.min, dimension)}`;
   const high = range.max === undefined ? '' : ` and at most ${formatQuantity(range.max, dimension)}`;
   return `${noun} ${low}${high}`;
+}
+
+/** A value that is out of range, in words. */
+function valueWords(value: number, dimension: Dimension): string {
+  if (!Number.isFinite(value)) return 'too large to reckon with';
+  const shown = formatQuantity(value, dimension);
+  return value > 0 && Number.parseFloat(shown) === 0 ? 'too small to reckon with' : shown;
 }
 
 /** Dimensions whose unit may be left out: `page: 16` reads as 16 tokens. */
@@ -76,6 +98,7 @@ function nearestValue(
 
 /** A number of `dimension` within `range`, in base units. */
 export function quantity(dimension: Dimension, range: Range = {}): Reader<number> {
+  const bounds: Range = { ...BOUNDS[dimension], ...range };
   return (expr, cx, what) => {
     const value = evaluate(expr, cx, what);
     if (!value) return undefined;
@@ -95,17 +118,16 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
       );
       return undefined;
     }
-    if (!inRange(value.value, range)) {
+    if (!inRange(value.value, bounds)) {
       cx.report(
         report(
           'out-of-range',
           {
             what,
-            value: Number.isFinite(value.value)
-              ? formatQuantity(value.value, dimension)
-              : 'too large to reckon with',
-            must: rangeWords(range, dimension),
+            value: valueWords(value.value, dimension),
+            must: rangeWords(bounds, dimension),
           },
+          // The bounds that every quantity has are no advice.
           { primary, fixes: nearestValue(expr, value.value, range, primary) },
         ),
       );
@@ -118,7 +140,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
 /** A whole number of at least 1. */
 export const count: Reader<number> = quantity('number', { whole: true, min: 1 });
 
-/** Part of a whole, `0 < x <= 1`. */
+/** Part of a whole, `0 < x <= 1`, and never next to nothing. */
 export const fraction: Reader<number> = quantity('fraction', { max: 1 });
 
 export const text: Reader<string> = (expr, cx, what) => {
@@ -244,7 +266,7 @@ export function recordOf<T>(
   };
 }
 
-/** Whether a key of a record is a whole number above zero. */
+/** Whether a key of a record is a whole number above zero, and not beyond all reason. */
 export function isSize(key: string): boolean {
-  return /^[1-9]\d*$/.test(key);
+  return /^[1-9]\d{0,8}$/.test(key);
 }

@@ -5,7 +5,7 @@
 import { configReader, type ConfigReader } from './config-reader.js';
 import { KNOWN_ARCHITECTURES, MODEL_FAMILIES, type ModelFamily, type Presence } from './families.js';
 import { readRope } from './rope.js';
-import { MAX_LAYERS, type DType, type ModelShape } from './shape.js';
+import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type DType, type ModelShape } from './shape.js';
 import { readSliding } from './sliding.js';
 
 export type ConfigProblem =
@@ -71,17 +71,18 @@ function readShape(
   problem: (text: string) => void,
 ): ModelShape | undefined {
   const { defaults } = family;
-  const hidden = config.count('hidden_size');
-  const heads = config.count('num_attention_heads');
-  const positions = config.count('max_position_embeddings', defaults.context);
+  const hidden = config.count('hidden_size', undefined, MAX_SIZE);
+  const heads = config.count('num_attention_heads', undefined, MAX_SIZE);
+  const positions = config.count('max_position_embeddings', defaults.context, MAX_CONTEXT);
   const headDim = config.count(
     'head_dim',
     defaults.headDim ?? (hidden !== undefined && heads !== undefined ? hidden / heads : 2),
+    MAX_SIZE,
   );
-  const kvHeads = config.count('num_key_value_heads', heads ?? 1);
+  const kvHeads = config.count('num_key_value_heads', heads ?? 1, MAX_SIZE);
   const layers = config.count('num_hidden_layers', undefined, MAX_LAYERS);
-  const ffn = config.count('intermediate_size');
-  const vocab = config.count('vocab_size');
+  const ffn = config.count('intermediate_size', undefined, MAX_SIZE);
+  const vocab = config.count('vocab_size', undefined, MAX_SIZE);
   const normEps = config.positive('rms_norm_eps', defaults.normEps);
   const context = wanted ?? positions;
 

@@ -9,6 +9,12 @@ export const BYTES_OF: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16:
 /** The most layers a model may have: far beyond any there is, and few enough to be listed one by one. */
 export const MAX_LAYERS = 10_000;
 
+/** The most heads a model may have, and the largest of its other sizes. */
+export const MAX_SIZE = 10_000_000;
+
+/** The longest sequence of a model, in tokens. */
+export const MAX_CONTEXT = 1_000_000_000;
+
 /** Frequency scaling of rotary embeddings, as `rope_scaling` in a Hugging Face `config.json`. */
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }

@@ -4,13 +4,16 @@ import { report } from '../../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { Mesh } from '../../plan/plan.js';
 import { keepsBlocks, type SizedModel } from '../../plan/weight-groups.js';
+import { MOST_DEVICES } from '../check-topology.js';
 import { plainName } from '../evaluate.js';
-import { count } from '../readers.js';
+import { quantity } from '../readers.js';
 import { removal, replacement } from '../fixes.js';
 import { at, choices, type Context } from '../scope.js';
 
 export type Axis = keyof Mesh;
 const AXES: readonly Axis[] = ['dp', 'pp', 'tp'];
+
+const axisSize = quantity('number', { whole: true, min: 1, max: MOST_DEVICES });
 
 export interface CheckedMesh {
   readonly mesh: Mesh;
@@ -61,7 +64,7 @@ export function readMesh(expr: MeshExpr, cx: Context, use: MeshUse): CheckedMesh
       fills.push(name);
       continue;
     }
-    const value = count(size, cx, `\`${name}\``);
+    const value = axisSize(size, cx, `\`${name}\``);
     if (value === undefined) failed = true;
     else sizes[name] = value;
   }
@@ -139,7 +142,10 @@ export function ranksOf(mesh: Mesh): number {
 
 /** Divisors of `n`, ascending. */
 export function divisors(n: number): readonly number[] {
-  return Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
+  const low: number[] = [];
+  for (let d = 1; d * d <= n; d++) if (n % d === 0) low.push(d);
+  const high = low.map((d) => n / d).reverse();
+  return low.at(-1) === high[0] ? [...low, ...high.slice(1)] : [...low, ...high];
 }
 
 /** Widths of `tp` that every dimension of the model can be split over. */

@@ -54,6 +54,15 @@ describe('shape from config.json', () => {
     expect(JSON.stringify(problems)).toContain('at most 10000');
   });
 
+  it.each(['hidden_size', 'num_attention_heads', 'num_key_value_heads', 'intermediate_size', 'vocab_size'])(
+    'has no `%s` beyond all reason',
+    (field) => {
+      expect(JSON.stringify(problemsOf({ ...clerkConfig, [field]: 4_000_000_000_001 }))).toContain(
+        `\`${field}\` is 4000000000001; it must be a whole number of at least 1 and at most 10000000`,
+      );
+    },
+  );
+
   it('fills absent fields as the model classes do', () => {
     const { head_dim: _, num_key_value_heads: __, ...rest } = clerkConfig;
     const answer = shapeFromConfig(rest);
