@@ -7,7 +7,7 @@ import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import type { CompilerHost } from '../compiler/host.js';
-import { parsePath, printPath } from '../compiler/plan/places.js';
+import { parsePath, printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
@@ -26,8 +26,8 @@ export type Written =
       /** The name it would have, had the file no declaration of that name that somebody else wrote. */
       readonly taken?: string;
     }
-  /** The file cannot say what was found. */
-  | { readonly kind: 'unsayable'; readonly why: string };
+  /** The file cannot say what was found: `declaration` does, as well as it can be said. */
+  | { readonly kind: 'unsayable'; readonly why: string; readonly declaration: string };
 
 /** The files that a plan may come from, and what decides how they are read. */
 export interface TunedSource {
@@ -51,27 +51,30 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const { file } = parsed;
   const usual = `${base.name}_tuned`;
   const { name, old } = placeFor(parsed, usual);
-  const stages: string[] = [];
-  for (const stage of winner.stages) {
-    const devices = nameDevices(stage.devices, base.topology);
-    if (devices === undefined)
-      return {
-        kind: 'unsayable',
-        why: `the devices of stage ${stage.name} are no range that a plan can name`,
-      };
-    stages.push(printStage(stage, devices));
-  }
+  const named = winner.stages.map((stage) => ({
+    stage,
+    devices: nameDevices(stage.devices, base.topology),
+  }));
   const inherited = inheritedText(source, file, base.name, hostKvBytes(base) === hostKvBytes(winner));
   const lines = [
     `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
     ...inherited.map((each) => `  ${each}`),
     ...(hostKvBytes(base) === hostKvBytes(winner) ? [] : [`  ${printKv(winner)}`]),
-    ...stages.map((stage) => `  ${stage}`),
+    ...named.map(
+      ({ stage, devices = listDevices(stage, base.topology) }) => `  ${printStage(stage, devices)}`,
+    ),
     `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
     '}',
   ];
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
   const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
+  const unnamed = named.find(({ devices }) => devices === undefined);
+  if (unnamed !== undefined)
+    return {
+      kind: 'unsayable',
+      why: `the devices of stage ${unnamed.stage.name} are no range that a plan can name`,
+      declaration,
+    };
   const written =
     old === undefined
       ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
@@ -88,6 +91,7 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     : {
         kind: 'unsayable',
         why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,
+        declaration,
       };
 }
 
@@ -217,22 +221,28 @@ function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Sta
   return `stage ${head} on ${devices} { mesh (${showMesh(mesh)}), ${sizes} }`;
 }
 
-/** `gpu`, `gpu[0..3]`, or `node[0..1].gpu` where groups are taken whole; undefined for any other set. */
+/** Devices one by one, which no plan can say. */
+function listDevices({ devices }: Stage, topology: Topology): string {
+  return devices.map((id) => topology.devices[id]!.path).join(', ');
+}
+
+/**
+ * `gpu`, `gpu[0..3]` or `node[0..1].gpu[0]`: a range on every level, none where it would be all of them; undefined for any
+ * other set.
+ */
 function nameDevices(ids: readonly number[], topology: Topology): string | undefined {
   const paths = ids.map((id) => parsePath(topology.devices[id]!.path));
-  const [first, last] = [paths[0]!, paths.at(-1)!];
-  const depth = first.length;
-  for (let varying = depth - 1; varying >= 0; varying--) {
-    const pattern = first.map((part, i) => {
-      if (i < varying) return part;
-      const from = part.first ?? 0;
-      return i === varying
-        ? { name: part.name, first: from, last: last[i]!.first ?? 0 }
-        : { name: part.name };
-    });
-    const all = pattern.map((part, i) => (i === varying ? { name: part.name } : part));
-    const found = [all, pattern].find((parts) => devicesMatching(topology, parts).join() === ids.join());
-    if (found !== undefined) return printPath(found);
-  }
-  return undefined;
+  const isThese = (pattern: readonly PathPart[]): boolean =>
+    devicesMatching(topology, pattern).join() === ids.join();
+  const ranges = paths[0]!.map(({ name, first }, level): PathPart => {
+    if (first === undefined) return { name };
+    const places = paths.map((path) => path[level]?.first ?? first);
+    return { name, first: Math.min(...places), last: Math.max(...places) };
+  });
+  if (!isThese(ranges)) return undefined;
+  const shortest = ranges.reduceRight<readonly PathPart[]>((pattern, { name }, level) => {
+    const shorter = pattern.with(level, { name });
+    return isThese(shorter) ? shorter : pattern;
+  }, ranges);
+  return printPath(shortest);
 }

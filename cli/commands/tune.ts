@@ -307,8 +307,10 @@ function writeWinner(
   { set }: TuneCliOptions,
   terminal: CommandContext['terminal'],
 ): boolean {
-  const nothing = (why: string): boolean => {
+  const nothing = (why: string, declaration?: string): boolean => {
     err(terminal, `error: nothing is written: ${why}`);
+    // What took long to find is there to be put somewhere by hand.
+    if (declaration !== undefined) err(terminal, declaration);
     return false;
   };
   const host = fileHost();
@@ -316,19 +318,14 @@ function writeWinner(
   const text = host.readText(path);
   if (typeof text !== 'string') return nothing(`${file} ${text?.why ?? 'is gone'}`);
   const written = withTunedPlan({ host, path, text, set }, plan, ranked[0]!.plan);
-  if (written.kind === 'unsayable')
-    return nothing(
-      text === files.get(path)
-        ? written.why
-        : `${file} has changed since, and in it the plan would be another`,
-    );
-  const unwritten = writeText(file, written.text);
-  const { name, taken, declaration } = written;
-  if (unwritten !== undefined) {
-    nothing(unwritten);
-    err(terminal, declaration);
-    return false;
+  const { declaration } = written;
+  if (written.kind === 'unsayable') {
+    const changed = `${file} has changed since, and in it the plan would be another`;
+    return nothing(text === files.get(path) ? written.why : changed, declaration);
   }
+  const unwritten = writeText(file, written.text);
+  if (unwritten !== undefined) return nothing(unwritten, declaration);
+  const { name, taken } = written;
   err(
     terminal,
     taken === undefined

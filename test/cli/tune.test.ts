@@ -318,6 +318,39 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     const refused = await write('start, short', own);
     expect(refused).toMatchObject({ added: '' });
     expect(refused.err).toContain('nothing is written: mine takes from other files');
+    expect(refused.err).toContain('plan mine_tuned for small on machine {');
+  });
+
+  it('names the devices of a plan by a range on every level, and shows what no range says', async () => {
+    const file = join(folder, 'ranges.plan');
+    const write = async (...stages: readonly string[]): Promise<{ err: string; text: string }> => {
+      const wide = PLAN.replace('gpu[2]', 'gpu[3]').replace(/ {2}stage .*\n/, `  ${stages.join('\n  ')}\n`);
+      writeFileSync(file, wide);
+      const { err } = await runInProcess('tune', file, '--strategy', 'static', '--batch', '16', '--write');
+      return { err, text: readFileSync(file, 'utf8').slice(wide.trimEnd().length) };
+    };
+    for (const [devices, mesh] of [
+      ['node[0..1].gpu[0]', 'tp: 2'],
+      ['node[1].gpu[0]', 'tp: 1'],
+      ['node.gpu[1..2]', 'tp: 4'],
+      ['node[1].gpu[1..2]', 'tp: 2'],
+      ['node[0].gpu', 'pp: 3'],
+    ] as const) {
+      const { err, text } = await write(`stage serve: prefill + decode on ${devices} { mesh (${mesh}) }`);
+      expect(err).toContain('wrote plan start_tuned');
+      // What takes in all that there are has no range.
+      expect(text).toContain(` on ${devices.replace('node[0..1]', 'node')} {`);
+    }
+    const { err, text } = await write(
+      'stage prefill on node[0].gpu[0] { mesh (tp: 1) }',
+      'stage decode on node[1].gpu[2] { mesh (tp: 1) }',
+    );
+    expect(text).toBe('\n');
+    expect(err).toContain(
+      'nothing is written: the devices of stage serve are no range that a plan can name\n',
+    );
+    expect(err).toContain('plan start_tuned for small on machine {\n');
+    expect(err).toContain('stage serve: prefill + decode on node[0].gpu[0], node[1].gpu[2] { mesh');
   });
 
   it('writes into the file as it is after the search, unless the plan would be another there', async () => {
