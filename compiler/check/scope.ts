@@ -132,6 +132,8 @@ export function lookUp<K extends NamedDecl['kind']>(
   name: Name,
   kind: K,
 ): { readonly decl: DeclOf<K>; readonly cx: Context } | undefined {
+  // Where a name is missing, the parser has said so.
+  if (name.text === '') return undefined;
   const binding = cx.scope.names.get(name.text);
   const primary = at(cx, name);
   if (!binding) {

@@ -144,6 +144,8 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
 function resolveLike(stage: MergedStage, plan: MergedPlan, seen: readonly string[]): MergedStage | undefined {
   if (!stage.like) return stage;
   const { node, cx } = stage.like;
+  // Where a name is missing, the parser has said so.
+  if (node.text === '') return undefined;
   const chain = [...seen, stage.name.node.text];
   if (chain.includes(node.text)) {
     const cycle = [...chain.slice(chain.indexOf(node.text)), node.text];
