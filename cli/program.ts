@@ -15,6 +15,12 @@ function commandsFor(first = ''): readonly (() => Promise<AddCommand>)[] {
   return first === '-V' || first === '--version' ? [] : [...COMMANDS.values()];
 }
 
+/** Without a `help` for what is no command: the word alone is told to be none. */
+function withoutVainHelp(args: readonly string[]): readonly string[] {
+  const [first, about] = args;
+  return first === 'help' && about !== undefined && !COMMANDS.has(about) ? args.slice(1) : args;
+}
+
 /**
  * Runs a command line (without the program's own name) and resolves with the exit status. Never rejects.
  * `devicesHere`: commands that use a GPU do so in this process instead of a child of it.
@@ -43,7 +49,7 @@ export async function runProgram(
       program.outputHelp({ error: true });
       return EXIT.usage;
     }
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(withoutVainHelp(args), { from: 'user' });
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

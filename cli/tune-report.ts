@@ -14,7 +14,7 @@ import type { SizeName } from '../runtime/tune/size-walk.js';
 import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
 import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
-import { formatCount, formatRequestRate, formatSeconds, formatTable, plural } from './format.js';
+import { formatCount, formatDuration, formatRequestRate, formatTable, plural } from './format.js';
 
 interface TunedPlanReport {
   readonly strategy: Strategy;
@@ -254,9 +254,14 @@ function describeFigures(plan: TradeOffReport): readonly string[] {
   return [
     formatRequestRate(plan.requestsPerSecond),
     formatCount(plan.tokensPerSecond),
-    formatSeconds(plan.makespan),
-    `${(plan.betweenTokens * 1000).toFixed(1)} ms`,
+    formatDuration(plan.makespan),
+    formatBetweenTokens(plan.betweenTokens),
   ];
+}
+
+/** In milliseconds, so that lines compare at a glance, unless too little is left of it. */
+function formatBetweenTokens(seconds: number): string {
+  return seconds < 0.01 ? formatDuration(seconds) : `${(1000 * seconds).toFixed(1)} ms`;
 }
 
 /** A line that says what would be lost with what was found. */
@@ -268,7 +273,7 @@ function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): read
     ...(best === undefined
       ? []
       : [`${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x of the best`]),
-    `${(betweenTokens * 1000).toFixed(1)} ms between tokens`,
+    `${formatBetweenTokens(betweenTokens)} between tokens`,
   ].join(', ');
   return [`plan ${plan} as it is, laid out as none of those tried, is better: ${figures}`];
 }

@@ -47,7 +47,9 @@ export function chooseRequests(
   const workload = name === undefined ? workloads[0] : workloads.find((each) => each.name === name);
   if (workload === undefined) {
     const near = suggest(name!, names);
-    const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
+    const known = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
+    // No workload has such a name.
+    const hint = /[./\\]/.test(name!) ? 'files of lengths are those that end in .jsonl' : known;
     return { kind: 'usage', message: `${file} has no workload ${name}; ${hint}` };
   }
   return requestsOf(workload, context);
@@ -55,7 +57,7 @@ export function chooseRequests(
 
 /** Whether `--workload` names a file, and not a workload. */
 function isLengthsFile(name: string): boolean {
-  return name.endsWith('.jsonl');
+  return /\.jsonl$/i.test(name);
 }
 
 /** The requests of a workload, drawn or read. */

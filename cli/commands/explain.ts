@@ -30,7 +30,7 @@ export const addExplainCommand: AddCommand = (program, context) => {
   );
 };
 
-function explainCode(name: string, { json }: ExplainOptions, terminal: Terminal): ExitCode {
+function explainCode(name: string, options: ExplainOptions, terminal: Terminal): ExitCode {
   const found = findCode(name);
   if (found === undefined) {
     err(
@@ -39,7 +39,14 @@ function explainCode(name: string, { json }: ExplainOptions, terminal: Terminal)
     );
     return EXIT.usage;
   }
-  const text = json ? jsonDocument('explain', { ...found, page: readPage(found.code) }) : describeCode(found);
+  const ofPlans = (['op', 'plan', 'set'] as const).find((option) => options[option] !== undefined);
+  if (ofPlans !== undefined) {
+    err(terminal, `error: --${ofPlans} is about a plan file, and ${name} is a code`);
+    return EXIT.usage;
+  }
+  const text = options.json
+    ? jsonDocument('explain', { ...found, page: readPage(found.code) })
+    : describeCode(found);
   out(terminal, text);
   return EXIT.ok;
 }

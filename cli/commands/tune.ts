@@ -27,6 +27,7 @@ import {
   addJsonOption,
   collectSettings,
   interruptible,
+  parseCount,
   type AddCommand,
   type CommandContext,
 } from '../command.js';
@@ -57,13 +58,6 @@ interface TuneCliOptions {
   readonly top: number;
   readonly write?: boolean;
   readonly json?: boolean;
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('expected a whole number above 0');
-  return value;
 }
 
 /** Gathers sizes of an option that may be repeated; one that is named twice is tried once. */
@@ -106,12 +100,12 @@ export const addTuneCommand: AddCommand = (program, context) => {
     .option(
       '--microbatch <tokens,...>',
       "tokens of a prefill step to try (default: the plan's own and powers of two)",
-      gatherSizes(wholeNumber),
+      gatherSizes(parseCount),
     )
     .option(
       '--batch <requests,...>',
       "requests decoding at once to try (default: the plan's own and powers of two)",
-      gatherSizes(wholeNumber),
+      gatherSizes(parseCount),
     )
     .option(
       '--kv-cap <size,...>',
@@ -130,7 +124,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
       ).conflicts('floor'),
     )
     .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')
-    .option('--top <count>', 'how many of the best to find and show', wholeNumber, 1)
+    .option('--top <count>', 'how many of the best to find and show', parseCount, 1)
     .option('--write', 'put the best into the file, as plan PLAN_tuned (PLAN_tuned_2 if that is your own)');
   addJsonOption(command).action(
     action(context, (file: string, options: TuneCliOptions) => tuneFile(file, options, context)),
@@ -153,7 +147,7 @@ async function tuneFile(
     return EXIT.runtime;
   }
   const sizes = sizesToTry(plan, requests.requests, options);
-  const strategies = options.strategy ?? STRATEGIES;
+  const strategies = [...new Set(options.strategy ?? STRATEGIES)];
   const candidates = findCandidates(plan, strategies, sizes);
   err(
     terminal,

@@ -68,6 +68,16 @@ describe('codes', () => {
     expect(unknown).toMatchObject({ status: 2, out: '' });
     expect(unknown.err).toMatch('there is no code FC0599');
   });
+
+  it.each([
+    ['--plan', 'p'],
+    ['--set', 'a=1'],
+    ['--op', '3'],
+  ])('takes no %s for a code', async (option, value) => {
+    const refused = await runInProcess('explain', 'FC0503', option, value);
+    const err = `error: ${option} is about a plan file, and FC0503 is a code\n`;
+    expect(refused).toEqual({ status: 2, out: '', err });
+  });
 });
 
 describe('explain FILE', () => {

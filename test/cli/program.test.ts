@@ -21,6 +21,13 @@ describe('the command line', () => {
     expect(option.err).toMatch(/unknown option '--jsn'\s+\(Did you mean --json\?\)/);
   });
 
+  it('helps with commands, and says of another word that it is none', async () => {
+    expect(await run('help', 'tune')).toEqual(await run('tune', '--help'));
+    expect(await run('help', 'help')).toEqual(await run('--help'));
+    for (const word of ['nope', 'devcies']) expect(await run('help', word)).toEqual(await run(word));
+    expect((await run('help', 'nope')).err).toContain("error: unknown command 'nope'");
+  });
+
   it('lists the values of an option that takes one of a few', async () => {
     const odd = await run('demo', '--weights', 'int5');
     expect(odd).toMatchObject({ status: 2, out: '' });

@@ -307,6 +307,9 @@ plan both for m on workstation {
     [['plans/seesaw-70b.plan', '--workload', 'arxif'], 2, 'did you mean arxiv?'],
     [['plans/seesaw-70b.plan', '--plan', 'seesow'], 2, 'did you mean seesaw?'],
     [['plans/clerk.plan', '--workload', 'absent.jsonl'], 3, 'cannot read absent.jsonl'],
+    [['plans/clerk.plan', '--workload', 'absent.JSONL'], 3, 'cannot read absent.JSONL'],
+    [['plans/clerk.plan', '--workload', 'l.json'], 2, 'files of lengths are those that end in .jsonl'],
+    [['plans/clerk.plan', '--workload', './lengths'], 2, 'files of lengths are those that end in .jsonl'],
     [['plans/clerk.plan', '--with', 'magic'], 2, 'magic'],
     [
       ['plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines', '--without', 'copy-engines'],

@@ -1,5 +1,6 @@
 /** What the tuner found, as text and as values. */
 import { describe, expect, it } from 'vitest';
+import { formatDuration } from '../../cli/format.js';
 import { describeTuned, tunedReport, type Searched } from '../../cli/tune-report.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
 import { SIZES } from '../../runtime/tune/size-walk.js';
@@ -40,8 +41,22 @@ describe('the report of a search', () => {
     const [, first, line, second, third] = describeTuned(result, searched, 3).split('\n');
     expect(first).toMatch(/ 1\.00x$/);
     expect(line).toMatch(/^simulated to the end as well; /);
-    for (const row of [second, third]) expect(row).toMatch(/ static .* ms .* 0$/);
+    for (const row of [second, third]) expect(row).toMatch(/ static .* [mu]s .* 0$/);
     expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
+  });
+
+  it('shows times of any length in three digits', () => {
+    const [, first] = describeTuned(result, searched, 1).split('\n');
+    const { simulation } = result.ranked[0]!;
+    // Short ones, which had nothing left of them in tenths.
+    expect(simulation.makespan).toBeLessThan(0.1);
+    expect(first).toContain(` ${formatDuration(simulation.makespan)} `);
+    expect(first).toContain(` ${formatDuration(simulation.latency.betweenTokens)} `);
+    const own = { plan: 'p', requestsPerSecond: 2, betweenTokens: 0.0125 };
+    const saying = (betweenTokens: number): string =>
+      describeTuned(result, { ...searched, own: { ...own, betweenTokens } }, 1);
+    expect(saying(0.01253)).toContain(', 12.5 ms between tokens');
+    expect(saying(0.00123)).toContain(', 1.23 ms between tokens');
   });
 
   it('shows of a front what is on it alone', () => {
@@ -51,7 +66,7 @@ describe('the report of a search', () => {
     expect(on.length).toBeLessThan(plans.length);
     const rows = describeTuned(result, front, Infinity)
       .split('\n')
-      .filter((line) => / static .* ms /.test(line));
+      .filter((line) => / static .* [mu]s /.test(line));
     expect(rows).toHaveLength(on.length);
     for (const row of rows) expect(row).toMatch(/^\* .*x$/);
     const steps =

@@ -108,6 +108,7 @@ describe('tune', () => {
     const once = ['--batch', '8,16', '--microbatch', '64'];
     const twice = ['--batch', '8,16,8', '--batch', '16', '--microbatch', '64,64'];
     expect(await candidates(...twice)).toBe(await candidates(...once));
+    expect(await candidates(...once, '--strategy', 'static', 'static')).toBe(await candidates(...once));
   });
 
   it('says which sizes it tried around the best alone, where that is worth it', async () => {
@@ -411,6 +412,8 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     [['plans/clerk.plan'], 2, 'several plans'],
     [['plans/clerk.plan', '--plan', 'reshard'], 2, 'no workload'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--batch', 'many'], 2, 'whole number'],
+    [['plans/seesaw-70b.plan', '--batch', '1e300'], 2, 'whole number'],
+    [['plans/seesaw-70b.plan', '--microbatch', '64,1e300'], 2, 'whole number'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--strategy', 'magic'], 2, 'magic'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--kv-cap', '400'], 2, 'sizes such as 400GiB'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '0'], 2, 'a number above 0'],
