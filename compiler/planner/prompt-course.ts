@@ -10,6 +10,7 @@
 import type { KvView } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
+import { createPromptLine, pagesOf } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /** What of a stage's load prefill needs. */
@@ -93,9 +94,11 @@ export function promptCourse(
       past.push(samples === 0 ? at - seconds[pp - 1]! : at);
       const pages = ended.reduce((count, each) => count + pagesSent(sequences, each, pageTokens), 0);
       if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
-      const isLate = pp > 1 && at - seconds[pp - 1]! > gone;
-      if (behindNext) sendOut(isLate ? gone : at);
-      gone = Math.max(gone, at);
+      if (behindNext) {
+        const isLate = pp > 1 && at - seconds[pp - 1]! > gone;
+        sendOut(isLate ? gone : at);
+        gone = Math.max(gone, at);
+      }
       unsent = ended;
       if (!behindNext) sendOut(at);
     }
@@ -124,89 +127,7 @@ function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (
   return replicas.map((each) => each.prompts);
 }
 
-/** Prompt tokens in one step of a replica. */
-interface PromptStep {
-  readonly tokens: number;
-  /** Prompts that end with it, by their place in the order of arrival. */
-  readonly ended: readonly number[];
-  readonly pairs: number;
-  readonly keys: number;
-}
-
-/** The prompts of a replica: those that are let in, and those that wait for pages. */
-interface PromptLine {
-  /** Whether every prompt has ended with some step. */
-  readonly isOver: () => boolean;
-  /** As many tokens as there are by then; undefined where all that are let in have ended. */
-  readonly nextStep: (at: number) => PromptStep | undefined;
-  /** The pages of a prompt are given up; later ones no sooner. */
-  readonly leaves: (prompt: number, at: number) => void;
-  /** When the next pages are given up. */
-  readonly nextLeft: () => number;
-  /** Held at once. */
-  readonly mostPages: () => number;
-  readonly waited: () => boolean;
-}
-
-function createPromptLine(
-  { stage: { mesh }, sizes }: PrefillingStage,
-  { computed, prompts }: SequencesInOrder,
-  line: readonly number[],
-  pageTokens: number,
-  room: number,
-): PromptLine {
-  const pagesOf = (place: number): number => Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
-  const leaving: { readonly at: number; readonly pages: number }[] = [];
-  let [left, letIn, first, done] = [0, 0, 0, 0];
-  let [held, most, waiting, waited] = [0, 0, 0, false];
-  const letSomeIn = (at: number): void => {
-    for (; left < leaving.length && leaving[left]!.at <= at; left++) held -= leaving[left]!.pages;
-    while (letIn < line.length && waiting < sizes.maxTokens * mesh.pp) {
-      const pages = pagesOf(line[letIn]!);
-      if (held > 0 && held + pages > room) {
-        waited = true;
-        return;
-      }
-      held += pages;
-      most = Math.max(most, held);
-      waiting += prompts[line[letIn++]!]!;
-    }
-  };
-  return {
-    isOver: () => first === line.length,
-    nextStep(at) {
-      letSomeIn(at);
-      if (waiting === 0) return undefined;
-      let [tokens, pairs, keys] = [0, 0, 0];
-      const ended: number[] = [];
-      while (first < letIn && tokens < sizes.maxTokens && ended.length < sizes.maxSequences) {
-        const place = line[first]!;
-        const count = Math.min(prompts[place]! - done, sizes.maxTokens - tokens);
-        const start = computed[place]! + done;
-        tokens += count;
-        pairs += count * start + (count * (count + 1)) / 2;
-        keys += start + count;
-        done += count;
-        if (done < prompts[place]!) break;
-        ended.push(place);
-        first++;
-        done = 0;
-      }
-      waiting -= tokens;
-      return { tokens, ended, pairs, keys };
-    },
-    leaves: (prompt, at) => void leaving.push({ at, pages: pagesOf(prompt) }),
-    nextLeft: () => leaving[left]!.at,
-    mostPages: () => most,
-    waited: () => waited,
-  };
-}
-
-/** Pages that a prompt fills and are sent out: where it has rows to decode. */
-function pagesSent(
-  { computed, prompts, rows }: Pick<SequencesInOrder, 'computed' | 'prompts' | 'rows'>,
-  place: number,
-  pageTokens: number,
-): number {
-  return rows[place]! > 0 ? Math.ceil((computed[place]! + prompts[place]!) / pageTokens) : 0;
+/** Pages of a prompt that are sent out: where it has rows to decode. */
+function pagesSent(sequences: SequencesInOrder, place: number, pageTokens: number): number {
+  return sequences.rows[place]! > 0 ? pagesOf(sequences, place, pageTokens) : 0;
 }

@@ -1,0 +1,97 @@
+/**
+ * The prompts of a replica in order of arrival: those that are let in, as there is room for all pages of each, and those that
+ * wait for it. Steps take tokens of what is let in by then.
+ */
+import type { Stage } from '../plan/plan.js';
+import type { SequencesInOrder } from './decode-rounds.js';
+import type { StageLoad } from './stage-load.js';
+
+/** Prompt tokens in one step of a replica. */
+interface PromptStep {
+  readonly tokens: number;
+  /** Prompts that end with it, by their place in the order of arrival. */
+  readonly ended: readonly number[];
+  readonly pairs: number;
+  readonly keys: number;
+}
+
+export interface PromptLine {
+  /** Whether every prompt has ended with some step. */
+  readonly isOver: () => boolean;
+  /** As many tokens as there are by then; undefined where all that are let in have ended. */
+  readonly nextStep: (at: number) => PromptStep | undefined;
+  /** The pages of a prompt are given up; later ones no sooner. */
+  readonly leaves: (prompt: number, at: number) => void;
+  /** When the next pages are given up. */
+  readonly nextLeft: () => number;
+  /** Held at once. */
+  readonly mostPages: () => number;
+  readonly waited: () => boolean;
+}
+
+/**
+ * @param line prompts by their places in the order of arrival
+ * @param room pages
+ */
+export function createPromptLine(
+  { stage: { mesh }, sizes }: Pick<StageLoad, 'sizes'> & { readonly stage: Pick<Stage, 'mesh'> },
+  sequences: SequencesInOrder,
+  line: readonly number[],
+  pageTokens: number,
+  room: number,
+): PromptLine {
+  const { computed, prompts } = sequences;
+  const leaving: { readonly at: number; readonly pages: number }[] = [];
+  let [left, letIn, first, done] = [0, 0, 0, 0];
+  let [held, most, waiting, waited] = [0, 0, 0, false];
+  const letSomeIn = (at: number): void => {
+    for (; left < leaving.length && leaving[left]!.at <= at; left++) held -= leaving[left]!.pages;
+    while (letIn < line.length && waiting < sizes.maxTokens * mesh.pp) {
+      const pages = pagesOf(sequences, line[letIn]!, pageTokens);
+      if (held > 0 && held + pages > room) {
+        waited = true;
+        return;
+      }
+      held += pages;
+      most = Math.max(most, held);
+      waiting += prompts[line[letIn++]!]!;
+    }
+  };
+  return {
+    isOver: () => first === line.length,
+    nextStep(at) {
+      letSomeIn(at);
+      if (waiting === 0) return undefined;
+      let [tokens, pairs, keys] = [0, 0, 0];
+      const ended: number[] = [];
+      while (first < letIn && tokens < sizes.maxTokens && ended.length < sizes.maxSequences) {
+        const place = line[first]!;
+        const count = Math.min(prompts[place]! - done, sizes.maxTokens - tokens);
+        const start = computed[place]! + done;
+        tokens += count;
+        pairs += count * start + (count * (count + 1)) / 2;
+        keys += start + count;
+        done += count;
+        if (done < prompts[place]!) break;
+        ended.push(place);
+        first++;
+        done = 0;
+      }
+      waiting -= tokens;
+      return { tokens, ended, pairs, keys };
+    },
+    leaves: (prompt, at) => void leaving.push({ at, pages: pagesOf(sequences, prompt, pageTokens) }),
+    nextLeft: () => leaving[left]!.at,
+    mostPages: () => most,
+    waited: () => waited,
+  };
+}
+
+/** Pages that a prompt fills. */
+export function pagesOf(
+  { computed, prompts }: Pick<SequencesInOrder, 'computed' | 'prompts'>,
+  place: number,
+  pageTokens: number,
+): number {
+  return Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
+}
