@@ -93,18 +93,13 @@ function classify(workspace: Workspace, document: PlanDocument): readonly Classi
     return as(keywordOf.has(token.image) ? 'keyword' : 'enumMember');
   });
   // A token of the protocol stays on its line.
-  const comments = tree.comments.flatMap(({ text, span }) => {
-    let start = span.start;
-    return text.split('\n').map((line): Classified => {
-      const piece: Classified = {
-        start,
-        length: line.replace(/\r$/, '').length,
-        kind: 'comment',
-        modifiers: 0,
-      };
-      start += line.length + 1;
-      return piece;
-    });
-  });
+  const comments = tree.comments.flatMap(({ text, span }) =>
+    [...text.matchAll(/[^\r\n]+/g)].map(({ 0: line, index }): Classified => ({
+      start: span.start + index,
+      length: line.length,
+      kind: 'comment',
+      modifiers: 0,
+    })),
+  );
   return [...found, ...comments].filter(({ length }) => length > 0).sort((a, b) => a.start - b.start);
 }

@@ -158,6 +158,18 @@ describe('folds', () => {
 });
 
 describe('semantic tokens', () => {
+  it.each(['\n', '\r\n', '\r'])('stay on their lines, which end in %j', (end) => {
+    const { workspace } = atCursor(['/* a', '', '  b */ language 1', ''].join(end));
+    const data = semanticTokens(workspace, workspace.document(MAIN)!);
+    const tokens = Array.from({ length: data.length / 5 }, (_, i) => data.slice(5 * i, 5 * i + 3));
+    expect(tokens).toEqual([
+      [0, 0, 4],
+      [2, 0, 6],
+      [0, 7, 8],
+      [0, 9, 1],
+    ]);
+  });
+
   it('say what words are, by what they stand for', () => {
     const { workspace, text } = atCursor(PLAN);
     const document = workspace.document(MAIN)!;
