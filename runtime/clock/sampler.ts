@@ -7,6 +7,8 @@ export interface Sampler<Sample extends { readonly time: number }> {
   /** Whether enough time has passed since the last sample. */
   readonly isDue: (time: number) => boolean;
   readonly add: (time: number, sample: Sample) => void;
+  /** Adds how things are at the end, however soon after the last sample, which it replaces if nothing has passed since. */
+  readonly close: (time: number, sample: Sample) => void;
   readonly samples: () => readonly Sample[];
 }
 
@@ -22,6 +24,10 @@ export function createSampler<Sample extends { readonly time: number }>(): Sampl
       if (samples.length < MOST_SAMPLES) return;
       samples = samples.filter((_, index) => index % 2 === 0);
       interval = Math.max(2 * interval, (2 * time) / MOST_SAMPLES);
+    },
+    close(time, sample) {
+      if (samples.at(-1)?.time === time) samples.pop();
+      samples.push(sample);
     },
     samples: () => samples,
   };

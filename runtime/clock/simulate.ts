@@ -112,6 +112,7 @@ export function* simulateInParts(
   while (runPart()) yield;
   if (givenUp) return undefined;
   for (const each of engines) each.mustBeDone();
+  history?.close(world.clock.now(), states());
   const counts = engines.map((each) => each.counts());
   const total = (pick: (count: EngineCounts) => number): number =>
     counts.reduce((sum, count) => sum + pick(count), 0);

@@ -238,6 +238,20 @@ describe('simulate', () => {
     expect(new Set(places)).toEqual(new Set(['gpu[1] queue', 'gpu[1] copy', 'gpu[1] weights']));
   });
 
+  it.each([100, 1200, 2000])('keeps KV over time up to the end of a run of %i requests', (count) => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
+    const requests = Array.from({ length: count }, (_, i) => ({
+      promptTokens: 20 + (i % 7),
+      outputTokens: 5 + (i % 11),
+    }));
+    const timeline = createTimeline(() => false);
+    const { kv, makespan } = simulate(compilePlan(plan).runtime, plan, requests, { timeline });
+    expect(kv.length).toBeLessThanOrEqual(1024);
+    expect(kv.at(-1)).toMatchObject({ time: makespan, waiting: 0, prefilling: 0, running: 0 });
+    const times = kv.map(({ time }) => time);
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+  });
+
   it('adds host time to every step', () => {
     const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
     const slow = {
