@@ -1,6 +1,6 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
 import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
-import type { Program } from '../compiler/ir/runtime-program.js';
+import type { ProgramValue } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
 import {
   describeKvCost,
@@ -76,20 +76,21 @@ function trafficPerToken(stage: RuntimeStage): StageTraffic['perToken'] {
   const { tp } = stage.mesh;
   const sums = { allReduce: 0, allGather: 0, send: 0 };
   for (const program of stage.programs) {
+    const bytes = new Map(program.values.map((value) => [value.id, valueBytes(value)]));
     for (const op of program.ops) {
       // A ring moves every element over all links but one: an all-gather once, an all-reduce out and back.
-      if (op.op === 'send') sums.send += valueBytes(program, op.value) * tp;
+      if (op.op === 'send') sums.send += bytes.get(op.value)! * tp;
       else if (op.op !== 'collective') continue;
-      else if (op.kind === 'all_reduce') sums.allReduce += valueBytes(program, op.value) * 2 * (tp - 1);
-      else sums.allGather += valueBytes(program, op.out) * (tp - 1);
+      else if (op.kind === 'all_reduce') sums.allReduce += bytes.get(op.value)! * 2 * (tp - 1);
+      else sums.allGather += bytes.get(op.out)! * (tp - 1);
     }
   }
   return sums;
 }
 
-function valueBytes(program: Program, id: number): number {
-  const value = program.values.find((candidate) => candidate.id === id)!;
-  return value.rows === 'tokens' ? value.cols * ACTIVATION_BYTES : 0;
+/** Bytes of a token. */
+function valueBytes({ rows, cols }: ProgramValue): number {
+  return rows === 'tokens' ? cols * ACTIVATION_BYTES : 0;
 }
 
 /** The report for people. */
@@ -149,7 +150,9 @@ function groupEqual(
   const groups = new Map<string, PlanReport['devices'][number][]>();
   for (const device of devices) {
     const key = JSON.stringify([device.peak, device.budget]);
-    groups.set(key, [...(groups.get(key) ?? []), device]);
+    const group = groups.get(key);
+    if (group) group.push(device);
+    else groups.set(key, [device]);
   }
   return [...groups.values()].map((group) => ({ ...group[0]!, paths: nameDevices(group) }));
 }
