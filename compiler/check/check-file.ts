@@ -143,6 +143,8 @@ function checkRound(
     const checked = workload(decl, within(cx, scope));
     return checked ? [{ ...checked, name }] : [];
   });
+  const ownLengths = workloads.filter(hasLengths);
+  const typical = ownLengths.length > 0 ? ownLengths : importedWorkloads.filter(hasLengths);
   const params = paramValues(root, assignment);
   const plans: Plan[] = [];
   for (const item of root.file.items) {
@@ -151,12 +153,17 @@ function checkRound(
     const plan = checkPlan(
       item,
       { ...cx, report: (d) => void own.push(d) },
-      { model, topology, workload, workloads, params },
+      { model, topology, workload, workloads, typical, params },
     );
     found.push(...own);
     if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
   }
   return { plans, workloads, importedWorkloads, found };
+}
+
+/** Whether lengths are in the plan file: other files are read by those alone who run them. */
+function hasLengths({ requests }: Workload): boolean {
+  return requests.kind !== 'file';
 }
 
 function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {

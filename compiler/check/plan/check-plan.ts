@@ -30,6 +30,8 @@ export interface Shared {
   readonly topology: (decl: TopologyDecl, cx: Context) => CheckedTopology | undefined;
   readonly workload: WorkloadOf;
   readonly workloads: readonly Workload[];
+  /** Those that open meshes are to suit: with lengths, of the file, or where it declares none, imported. */
+  readonly typical: readonly Workload[];
   readonly params: Readonly<Record<string, ParamValue>>;
 }
 
@@ -102,7 +104,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     parsePath(devices[0]!.path).at(-1)!.name,
   );
   const origin = at(cx, decl.name);
-  const checked = settleMeshes(first, shared.workloads, {
+  const checked = settleMeshes(first, shared.typical, {
     name: decl.name.text,
     model: spec,
     topology: topology.topology,
@@ -162,7 +164,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   return plan;
 }
 
-/** Gives stages whose mesh is open the one that suits the workloads of the file. */
+/** Gives stages whose mesh is open the one that suits the workloads. */
 function settleMeshes(
   checked: readonly CheckedStage[],
   workloads: readonly Workload[],
@@ -174,8 +176,7 @@ function settleMeshes(
   }));
   const meshes = meshesForWorkloads(draft, open, workloads);
   if (meshes === undefined) return checked;
-  const known = workloads.filter(({ requests }) => requests.kind !== 'file');
-  const names = known.map(({ name }) => `\`${name}\``).join(', ');
+  const names = workloads.map(({ name }) => `\`${name}\``).join(', ');
   const why = `of all meshes the one with the shortest estimated time for ${names}`;
   return checked.map((each) => each.withMesh?.(meshes.get(each.stage.name)!, why) ?? each);
 }

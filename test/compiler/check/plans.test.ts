@@ -188,13 +188,19 @@ describe('stages', () => {
     expect(meshOf(listed + load + fused('mesh auto'))).toEqual(meshOf(load + fused('mesh auto')));
   });
 
-  it('`mesh auto` takes no notice of workloads that the file imports', () => {
+  it('`mesh auto` goes by workloads that the file imports where it declares none with lengths', () => {
     const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }';
     const text = `import { load as many } from "loads.plan"\n${fused('mesh auto')}`;
-    const { plans, workloads, importedWorkloads } = checkText(text, { files: { 'loads.plan': load } });
-    expect(workloads).toEqual([]);
-    expect(importedWorkloads.map(({ name }) => name)).toEqual(['many']);
-    expect(plans[0]!.stages[0]!.mesh).toEqual(plansOf(fused('mesh auto'))[0]!.stages[0]!.mesh);
+    const meshOf = (before: string): unknown => {
+      const { plans } = checkText(before + text, { files: { 'loads.plan': load } });
+      return plans[0]!.defaults.find(({ what }) => what === 'serve.mesh');
+    };
+    const why = (name: string): unknown => expect.stringContaining(`for \`${name}\``);
+    expect(meshOf('')).toMatchObject({ value: '(dp: 8)', why: why('many') });
+    expect(meshOf('workload listed { requests: "lengths.jsonl" }\n')).toEqual(meshOf(''));
+    const own = 'workload own { requests: 1, prompt: 64 tokens, output: 500 tokens }\n';
+    expect(meshOf(own)).toMatchObject({ why: why('own') });
+    expect(meshOf(own)).not.toMatchObject({ value: '(dp: 8)' });
   });
 });
 
