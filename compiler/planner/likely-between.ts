@@ -1,10 +1,11 @@
 /** Rough estimates of the time between two tokens of a request. No bounds. */
+import type { TotalWork } from '../cost/least-cost.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import { companyOf } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { leastBetweenTokens } from './least-seconds.js';
 import { partsWaited } from './prompt-turns.js';
-import { likelyAtOnce, promptWork, roundsInOrder, sum } from './stage-load.js';
+import { likelyAtOnce, roundsInOrder, sum, type StageLoad } from './stage-load.js';
 
 /**
  * Seconds between two tokens as it may well be: a round of decode with as many rows as sequences have beside them, and in a
@@ -12,7 +13,7 @@ import { likelyAtOnce, promptWork, roundsInOrder, sum } from './stage-load.js';
  */
 export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand): number {
   const { overhead, prefill, decode, room } = plan;
-  const { decodeRows, decodeKeys, promptTokens, inOrder } = demand;
+  const { decodeRows, decodeKeys, inOrder } = demand;
   if (decodeRows === 0) return 0;
   const { dp, pp } = decode.stage.mesh;
   const rounds = roundsInOrder(decode, room, demand);
@@ -26,8 +27,29 @@ export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand): number {
   const atOnce = likelyAtOnce(decode.stage, room, demand);
   const tokensOfRound = dp * pp * Math.max(1, maxTokens - decodeRows / rounds / dp / pp);
   const beside = companyOf(inOrder, atOnce, tokensOfRound);
-  const perToken = Math.max(...prefill.costs.of(promptWork(prefill, demand))) / Math.max(1, promptTokens);
-  return roundOf(beside.rows / dp / pp) + beside.promptTokens * perToken;
+  const rows = beside.rows / dp / pp;
+  const tokens = Math.max(1, maxTokens - rows);
+  const carrying = beside.promptTokens / dp / tokens;
+  return roundOf(rows) + carrying * Math.max(0, ...secondsMore(decode, demand, rows, tokens));
+}
+
+/** By pipeline stage the seconds that a step with so many rows takes more if it carries so many prompt tokens as well. */
+function secondsMore(
+  { costs }: StageLoad,
+  { decodeRows, decodeKeys, promptTokens, promptPairs }: Demand,
+  rows: number,
+  tokens: number,
+): readonly number[] {
+  const work = (prompt: number): TotalWork => ({
+    steps: 1,
+    sampling: 1,
+    tokens: rows + prompt,
+    samples: rows,
+    pairs: (rows * decodeKeys) / decodeRows + (prompt * promptPairs) / Math.max(1, promptTokens),
+    keys: (rows * decodeKeys) / decodeRows + prompt,
+  });
+  const without = costs.of(work(0));
+  return costs.of(work(tokens)).map((seconds, place) => seconds - without[place]!);
 }
 
 /** Seconds of each phase by itself. */

@@ -36,7 +36,7 @@ export function isCompiled(each: Bounded): each is Compiled {
 }
 
 /** What of a rough estimate of the time between tokens plans for the paper's machines, models and workloads have, as a rule. */
-const ROUGHLY_BETWEEN = 0.85;
+const ROUGHLY_BETWEEN = 0.82;
 
 /** Seconds between two tokens that a candidate takes no less than: for sure before it is estimated, and then as a rule. */
 export function likelyBetween({

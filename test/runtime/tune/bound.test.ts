@@ -300,6 +300,23 @@ describe('planBound', () => {
     }
   });
 
+  it('estimates the time between tokens beside prompts roughly, however small the steps that carry these', () => {
+    const plan = planOn(ROOMY);
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 80 + ((7 * i) % 60),
+      outputTokens: 10 + ((31 * i) % 40),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const sizes = { microbatchTokens: [16, 32, 64, 128], batchRequests: [8] };
+    for (const candidate of findCandidates(plan, ['static'], sizes)) {
+      const bound = candidateBound(candidate, context)!;
+      const part = bound.estimateBetween(demand) / bound.closely(demand)!.betweenTokens;
+      expect(part, candidateLabel(candidate)).toBeGreaterThan(0.6);
+      expect(part, candidateLabel(candidate)).toBeLessThan(1.2);
+    }
+  });
+
   it('estimates closely what sequences wait for turns of prefill', () => {
     const plan = planOn({ ...ROOMY, deviceMemory: 3.2e6 });
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
