@@ -12,13 +12,13 @@ import { candidateLabel, findCandidates, STRATEGIES } from '../compiler/planner/
 import { sizeChoices } from '../compiler/planner/size-choices.js';
 import { fileHost } from '../runtime/file-host.js';
 import type { TuneOptions, TuneResult } from '../runtime/tune/search.js';
-import { SIZES } from '../runtime/tune/size-walk.js';
+import { WALKED } from '../runtime/tune/size-walk.js';
 import { tune } from '../runtime/tune/tune.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
 import { requestsOf } from '../cli/workloads.js';
 
 const MACHINES = ['l4', 'a10', 'a100'];
-const WALKED: TuneOptions = { walked: SIZES, byEstimate: true };
+const QUICK: TuneOptions = { walked: WALKED, byEstimate: true };
 
 interface Timed extends TuneResult {
   readonly seconds: number;
@@ -35,7 +35,7 @@ function row(machine: string, plan: Plan, workload: Workload, most: number): rea
   if (chosen.kind !== 'requests') throw new Error(chosen.message);
   const requests = chosen.requests.slice(0, most);
   const candidates = findCandidates(plan, STRATEGIES, sizeChoices(plan, requests));
-  const [quick, every] = [WALKED, {}].map((how) => timed(() => tune(candidates, requests, how)));
+  const [quick, every] = [QUICK, {}].map((how) => timed(() => tune(candidates, requests, how)));
   const cells = ({ ranked, counts, seconds }: Timed): readonly string[] => [
     String(counts.simulated + counts.givenUp),
     seconds.toFixed(1),

@@ -17,7 +17,7 @@ import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
-import { SIZES, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
+import { WALKED, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
 import { createSurvey } from '../../runtime/tune/survey.js';
 import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
@@ -274,7 +274,7 @@ function goalOf({ floor, front }: TuneCliOptions): Goal {
 function walkedSizes({ front, floor, microbatch, batch, kvCap }: TuneCliOptions): readonly SizeName[] {
   if (front || floor !== undefined) return [];
   const named = { microbatchTokens: microbatch, batchRequests: batch, hostKvBytes: kvCap };
-  return SIZES.filter((size) => named[size] === undefined);
+  return WALKED.filter((size) => named[size] === undefined);
 }
 
 /** Sizes named on the command line, else those that may make a difference. */

@@ -10,8 +10,11 @@ import type { Plan } from '../plan/plan.js';
 import { hostKvBytes, planSizes, type SizeChoices } from './candidates.js';
 import type { RequestLengths } from './demand.js';
 
-/** Tokens of a prefill step: fewer leave matrix units idle, more leave a pipeline empty and take room from KV. */
-const MICROBATCHES = [1024, 2048, 4096, 8192];
+/**
+ * Tokens of a prefill step: fewer leave matrix units idle, more leave a pipeline empty and take room from KV. Where a stage
+ * does both, sequences that decode wait for them at every token.
+ */
+const MICROBATCHES = [128, 256, 512, 1024, 2048, 4096, 8192];
 
 /** Requests decoding at once. */
 const BATCHES = [16, 32, 64, 128, 256, 512, 1024];

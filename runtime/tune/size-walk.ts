@@ -15,15 +15,25 @@ export type SizeName = keyof SizeChoices;
 
 export const SIZES: readonly SizeName[] = ['microbatchTokens', 'batchRequests', 'hostKvBytes'];
 
-/** Requests times candidates below which trying all sizes takes no longer than a second or two. */
+/**
+ * Sizes that may well be walked through. Of microbatches the best may be far from that with the shortest rough estimate, and
+ * what lies between them no better than either.
+ */
+export const WALKED: readonly SizeName[] = ['batchRequests', 'hostKvBytes'];
+
+/** Candidates times what a trial of each takes, in requests, below which trying all sizes takes no longer than a second or two. */
 const WALK_FROM = 20_000;
+
+/** Steps of decode that take as long as a request, whose rows share theirs with those of others. */
+const STEPS_OF_REQUEST = 20;
 
 /** Whether a walk saves anything worth saving. */
 export function worthWalking(
   candidates: readonly Candidate[],
   requests: readonly SimulatedRequest[],
 ): boolean {
-  return candidates.length * requests.length >= WALK_FROM;
+  const steps = requests.reduce((most, { outputTokens }) => Math.max(most, outputTokens), 0);
+  return candidates.length * (requests.length + steps / STEPS_OF_REQUEST) >= WALK_FROM;
 }
 
 interface Sized {

@@ -97,7 +97,8 @@ export function mostlyLonger(estimate: number): number {
 /** Seconds that what is left of a workload takes, for whoever asks whether it can be done in time. */
 export function secondsLeft(bound: PlanBound, demand: Demand, byEstimate: boolean): number {
   if (!byEstimate) return bound.least(demand, true);
-  return ratherShort(bound.closely(demand, true)?.seconds ?? bound.estimate(demand, true));
+  const close = bound.closely(demand, true);
+  return close === undefined ? ratherShort(bound.estimate(demand, true)) : mostlyLonger(close.seconds);
 }
 
 /** Steps between two looks at whether a simulation has a chance left. */

@@ -20,7 +20,7 @@ function requests(count: number, pages: number): { promptTokens: number; outputT
 describe('sizeChoices', () => {
   it("tries the plan's own sizes among powers of two, up to the context and to all requests at once", () => {
     const { microbatchTokens, batchRequests } = sizeChoices(plan, requests(100, 1));
-    expect(microbatchTokens).toEqual([1024, 2048, 3000, 4096]);
+    expect(microbatchTokens).toEqual([128, 256, 512, 1024, 2048, 3000, 4096]);
     expect(batchRequests).toEqual([16, 32, 48, 64, 128]);
   });
 

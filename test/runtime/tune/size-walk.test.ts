@@ -9,6 +9,7 @@ import {
 } from '../../../compiler/planner/candidates.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
+import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
 import { trialInParts, type EndedTrial, type Goal, type TrialEnd } from '../../../runtime/tune/trial.js';
 import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
@@ -83,11 +84,14 @@ describe('createSizeWalk', () => {
   });
 
   it('is not worth it where there is little to try', () => {
-    const workload = (count: number): { promptTokens: number; outputTokens: number }[] =>
-      Array.from({ length: count }, () => ({ promptTokens: 1, outputTokens: 1 }));
+    const workload = (count: number, outputTokens: number): SimulatedRequest[] =>
+      Array.from({ length: count }, () => ({ promptTokens: 1, outputTokens }));
     const most = Math.ceil(20_000 / candidates.length);
-    expect(worthWalking(candidates, workload(most))).toBe(true);
-    expect(worthWalking(candidates, workload(most - 1))).toBe(false);
+    expect(worthWalking(candidates, workload(most, 1))).toBe(true);
+    expect(worthWalking(candidates, workload(most - 1, 1))).toBe(false);
+    // Few requests with long answers take many steps.
+    expect(worthWalking(candidates, workload(1, 20 * most))).toBe(true);
+    expect(worthWalking(candidates, workload(1, 20 * (most - 2)))).toBe(false);
   });
 
   it('lets another size take the place of one that does not fit', () => {

@@ -105,6 +105,6 @@ describe('a batch that is never reached', () => {
       ...larger,
       bound: { ...bound, closely: () => ({ seconds: 3.5, betweenTokens: 0, waiting: 0 }) },
     };
-    expect([estimated.cover(likely, 8.4), estimated.cover(likely, 8.5)]).toEqual([true, false]);
+    expect([estimated.cover(likely, 8.5), estimated.cover(likely, 8.52)]).toEqual([true, false]);
   });
 });
