@@ -35,15 +35,17 @@ export interface RoughBound {
 }
 
 /**
- * Bounds on candidates for one demand, no higher than `candidateBound`. Undefined where one is sure not to fit. Candidates
- * in a row with the same stages differ in the cap of KV in the host tier, which no bound knows of, and have one bound.
- *
- * The function that is returned may be told from how many seconds on it does not matter how many more a candidate takes.
+ * Undefined where a candidate is sure not to fit. May be told from how many seconds on it does not matter how many more a
+ * candidate takes.
  */
-export function createRoughBound(
-  demand: Demand,
-  context: BoundContext,
-): (candidate: Candidate, by?: number) => RoughBound | undefined {
+export type RoughBounds = (candidate: Candidate, by?: number) => RoughBound | undefined;
+
+/**
+ * Bounds on candidates for one demand, no higher than `candidateBound`. Candidates with the same stages differ in the cap of
+ * KV in the host tier, which no bound knows of, and have one bound. It is kept where stages have no devices of their own:
+ * for these it costs more, and they are not so many.
+ */
+export function createRoughBound(demand: Demand, context: BoundContext): RoughBounds {
   const known = new Map<Stage, BoundAlone | undefined>();
   const boundAlone = (base: Plan, stage: Stage): BoundAlone | undefined => {
     const bounded = boundedStage(base, stage, context);
@@ -59,16 +61,21 @@ export function createRoughBound(
     if (!known.has(stage)) known.set(stage, boundAlone(base, stage));
     return known.get(stage);
   };
+  const together = new Map<Candidate['stages'], RoughBound | undefined>();
+  const boundTogether = (candidate: Candidate): RoughBound | undefined => {
+    const bound = candidateBound(candidate, context);
+    if (bound === undefined || !bound.fits(demand)) return undefined;
+    let figures: BoundFigures | undefined;
+    return {
+      sequences: bound.sequences(demand),
+      figures: () => (figures ??= { ...leastFigures(bound, demand), bound }),
+    };
+  };
   const boundOf = (candidate: Candidate, by: number): RoughBound | undefined => {
     const { base, strategy, stages } = candidate;
     if (strategy !== 'disaggregated') {
-      const bound = candidateBound(candidate, context);
-      if (bound === undefined || !bound.fits(demand)) return undefined;
-      let figures: BoundFigures | undefined;
-      return {
-        sequences: bound.sequences(demand),
-        figures: () => (figures ??= { ...leastFigures(bound, demand), bound }),
-      };
+      if (!together.has(stages)) together.set(stages, boundTogether(candidate));
+      return together.get(stages);
     }
     const prefill = alone(base, stages[0]!);
     if (prefill === undefined) return undefined;
@@ -88,10 +95,15 @@ export function createRoughBound(
       },
     };
   };
-  let last: { readonly stages: readonly Stage[]; readonly bound: RoughBound | undefined } | undefined;
+  interface Last {
+    readonly stages: readonly Stage[];
+    readonly by: number;
+    readonly bound: RoughBound | undefined;
+  }
+  let last: Last | undefined;
   return (candidate, by = Infinity) => {
     const { stages } = candidate;
-    if (last?.stages !== stages) last = { stages, bound: boundOf(candidate, by) };
+    if (last?.stages !== stages || last.by !== by) last = { stages, by, bound: boundOf(candidate, by) };
     return last.bound;
   };
 }

@@ -13,7 +13,7 @@
  */
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import { createRoughBound, type RoughBound } from '../../compiler/planner/rough-bound.js';
+import type { RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
@@ -163,7 +163,7 @@ export function* searchInParts(
   });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const survey = options.survey ?? createSurvey(first.base, requests, options);
-  const { engine, demand } = survey;
+  const { engine, demand, roughBound } = survey;
   const setting: TrialSetting = {
     engine,
     demand,
@@ -182,7 +182,6 @@ export function* searchInParts(
   const queueAll = (some: readonly Bounded[]): void => {
     for (const each of some) queue.push(each);
   };
-  const roughBound = createRoughBound(demand, search.context);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
   const deadlineOf = (betweenTokens: number): number =>

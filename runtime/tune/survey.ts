@@ -5,6 +5,7 @@ import { numbered } from '../../compiler/numbered.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
 import { createBoundContext, type BoundContext } from '../../compiler/planner/bounded-stage.js';
+import { createRoughBound, type RoughBounds } from '../../compiler/planner/rough-bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import { workloadOf, type TrialSetting } from './trial.js';
@@ -12,6 +13,7 @@ import { workloadOf, type TrialSetting } from './trial.js';
 export interface Survey extends Pick<TrialSetting, 'engine' | 'requests' | 'demand'> {
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
+  readonly roughBound: RoughBounds;
   /** Before candidates are compiled, where no rough bound has one, and after. */
   readonly bounds: BoundsByStages;
   readonly exactBounds: BoundsByStages;
@@ -29,11 +31,14 @@ export function createSurvey(
   requests: readonly SimulatedRequest[],
   { engine = FULCRUM_ENGINE, compile = createPlanCompiler() }: SurveyOptions = {},
 ): Survey {
+  const workload = workloadOf(base, requests);
+  const context = createBoundContext(base.topology, engine);
   return {
     engine,
-    ...workloadOf(base, requests),
-    context: createBoundContext(base.topology, engine),
+    ...workload,
+    context,
     compile,
+    roughBound: createRoughBound(workload.demand, context),
     bounds: boundsByStages(),
     exactBounds: boundsByStages(),
   };

@@ -1,13 +1,22 @@
 /**
  * What there is beside the plan with the most throughput: plans with less time between tokens, in wide steps, as people
- * weigh the one against the other. All by estimates: none is simulated. No bound says that there is no better one, and one
- * microbatch alone is looked at; a search for the front (see `Goal`) takes more care, and longer.
+ * weigh the one against the other. All by estimates: none is simulated, and no bound says that there is no better one; a
+ * search for the front (see `Goal`) takes more care, and longer.
  */
+import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { numbered } from '../../compiler/numbered.js';
-import { createRoughBound } from '../../compiler/planner/rough-bound.js';
+import { once } from '../../compiler/once.js';
 import { usualSeconds } from './candidate-order.js';
-import { isCompiled, lookCloser, roughly, type Bounded, type Compiled, type Look } from './closer-look.js';
+import {
+  isCompiled,
+  likelyBetween,
+  lookCloser,
+  roughly,
+  type Bounded,
+  type Compiled,
+  type Look,
+} from './closer-look.js';
 import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
@@ -25,8 +34,12 @@ const LESS_BETWEEN = 0.25;
 /** Of plans that are as quick but for this the one with the least time between tokens is shown. */
 const AS_QUICK = 0.03;
 
-/** The quickest by their bounds, of which every one is estimated. */
-const MOST_ESTIMATED = 1000;
+/**
+ * Estimates of plans with two stages, for each that is found, and those of them with whatever microbatch: more have the one
+ * that is best for plans with two stages, as far as is known. Those with one stage are few, and many of what is found.
+ */
+const MOST_ESTIMATED = 600;
+const MOST_OF_ANY = 200;
 
 /** Closer looks in all, of up to thirty milliseconds each. */
 const MOST_LOOKS = 40;
@@ -47,45 +60,49 @@ export function* tradeOffsInParts(
   best: Tuned,
   survey: Survey,
 ): Generator<void, readonly TradeOff[]> {
-  const look: Look = { ...survey, goal: { kind: 'front' }, byEstimate: true };
+  const look = closerLook({ ...survey, goal: { kind: 'front' }, byEstimate: true });
   let most = best.simulation.latency.betweenTokens * (1 - LESS_BETWEEN);
-  const bounded = yield* boundedBelow(most, alike(candidates, best.candidate), look);
-  let left = withoutTwins(yield* estimated(bounded, look));
-  const corrected = correctedBetween();
+  const waiting = waitingOf(yield* boundedBelow(most, candidates, survey), look);
+  let left: readonly Bounded[] = [];
+  const corrected = correctedEstimates();
   const found: TradeOff[] = [];
   for (let looks = 0; looks < MOST_LOOKS; looks++) {
-    const next = quickest(left, corrected.between, most);
+    left = [...left, ...(yield* asQuickAs(left, waiting, corrected, most))];
+    const next = quickest(left, corrected, most);
     if (next === undefined) break;
     left = left.filter((each) => each !== next);
     if (isCompiled(next)) {
       found.push({ candidate: next.candidate, seconds: usualSeconds(next), betweenTokens: next.between });
       most = next.between * (1 - LESS_BETWEEN);
+      waiting.found();
       continue;
     }
-    const closer = lookCloser(next, look);
+    const closer = look(next);
     if (closer !== undefined) {
-      const there = estimatedAtAll(closer, look);
-      corrected.look(next, there);
-      left.push(there);
+      corrected.look(next, closer);
+      left = [...left, closer];
     }
     yield;
   }
   return found;
 }
 
-/** Those with its microbatch. */
-function alike(candidates: readonly Candidate[], best: Candidate): readonly Candidate[] {
-  const { microbatchTokens } = best.stages[0]!;
-  return candidates.filter(({ stages }) => stages[0]!.microbatchTokens === microbatchTokens);
+/** A closer look at a candidate, which has an estimate then; nothing where it does not fit. */
+function closerLook(look: Look): (each: Bounded) => Bounded | undefined {
+  return (each) => {
+    const isBounded = each.bound !== undefined && each.estimated === undefined;
+    const closer = isBounded ? each : lookCloser(each, look);
+    if (closer?.bound === undefined || closer.estimated !== undefined) return closer;
+    return roughly(closer, closer.bound, look);
+  };
 }
 
-/** Those that fit and may have so few seconds between tokens, or less, by their bounds; the quickest of many. */
+/** Those that fit and may have so few seconds between tokens, or less, by their bounds: the quickest by these first. */
 function* boundedBelow(
   most: number,
   candidates: readonly Candidate[],
-  { demand, context }: Look,
+  { roughBound }: Survey,
 ): Generator<void, readonly Bounded[]> {
-  const roughBound = createRoughBound(demand, context);
   const bounded: Bounded[] = [];
   for (const [index, candidate] of candidates.entries()) {
     if (index % PART === PART - 1) yield;
@@ -93,70 +110,161 @@ function* boundedBelow(
     if (figures === undefined || figures.betweenTokens > most) continue;
     bounded.push({ candidate, index, ...figures, between: figures.betweenTokens });
   }
-  return bounded.sort((a, b) => a.least - b.least).slice(0, MOST_ESTIMATED);
+  // Of equals the first goes first: that with the least batch.
+  const place = once(({ least }: Bounded) => Math.round(Math.log(least) / ALIKE));
+  return bounded.sort((a, b) => place(a) - place(b) || a.index - b.index);
 }
 
-/** With estimates, of those that still fit by a closer bound. */
-function* estimated(bounded: readonly Bounded[], look: Look): Generator<void, Bounded[]> {
+/** Plans that are bounded, of which estimates are made as late as can be. */
+interface Waiting {
+  /**
+   * The next with its estimates, of those that may be done by so many seconds and have no more between tokens than that, by
+   * their bounds; what has more goes out.
+   */
+  readonly next: (by: number, most: number) => Bounded | undefined;
+  /** A plan has been found: as many may be estimated for the next one. */
+  readonly found: () => void;
+}
+
+function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded | undefined): Waiting {
+  let [waiting, place, estimated] = [bounded, 0, 0];
+  /** Passed by, as enough of them were estimated. */
+  let passed: Bounded[] = [];
+  const isTwin = twins();
+  const between = betweenByDecode();
+  const microbatch = bestMicrobatch();
+  return {
+    next(by, most) {
+      while (place < waiting.length && waiting[place]!.least <= by) {
+        const each = waiting[place++]!;
+        if (Math.max(each.betweenTokens, between.known(each)) > most) continue;
+        if (each.candidate.strategy !== 'static') {
+          const most = microbatch.isBest(each) ? MOST_ESTIMATED : MOST_OF_ANY;
+          if (estimated >= most) {
+            passed.push(each);
+            continue;
+          }
+          estimated++;
+        }
+        const there = look(each);
+        if (there === undefined) continue;
+        between.add(there);
+        microbatch.add(there);
+        if (!isTwin(there)) return there;
+      }
+      return undefined;
+    },
+    found() {
+      waiting = [...passed, ...waiting.slice(place)];
+      [passed, place, estimated] = [[], 0, 0];
+    },
+  };
+}
+
+interface BetweenByDecode {
+  /** Seconds between tokens that it takes no less than, as a rule, by another with the same decode; none where there is no other. */
+  readonly known: (each: Bounded) => number;
+  readonly add: (estimated: Bounded) => void;
+}
+
+/** On devices of their own sequences decode as their stage does, whatever that for prefill is like, as far as rough estimates know. */
+function betweenByDecode(): BetweenByDecode {
+  const known = new Map<Stage, number>();
+  return {
+    known: ({ candidate: { stages } }) => known.get(stages.at(-1)!) ?? 0,
+    add(estimated) {
+      const { strategy, stages } = estimated.candidate;
+      if (strategy === 'disaggregated') known.set(stages.at(-1)!, likelyBetween(estimated));
+    },
+  };
+}
+
+/** The microbatch of the quickest plan with two stages, of those that are estimated. */
+function bestMicrobatch(): {
+  readonly isBest: (each: Bounded) => boolean;
+  readonly add: (estimated: Bounded) => void;
+} {
+  let quickest: Bounded | undefined;
+  const tokensOf = ({ candidate }: Bounded): number => candidate.stages[0]!.microbatchTokens;
+  return {
+    isBest: (each) => quickest === undefined || tokensOf(each) === tokensOf(quickest),
+    add(estimated) {
+      if (estimated.candidate.strategy === 'static') return;
+      if (quickest === undefined || estimated.estimate < quickest.estimate) quickest = estimated;
+    },
+  };
+}
+
+/** With their estimates, all that may be as quick as the quickest. */
+function* asQuickAs(
+  plans: readonly Bounded[],
+  waiting: Waiting,
+  { seconds, between }: CorrectedEstimates,
+  most: number,
+): Generator<void, readonly Bounded[]> {
   const found: Bounded[] = [];
-  for (const [place, each] of bounded.entries()) {
-    if (place % PART === PART - 1) yield;
-    const closer = each.bound === undefined ? lookCloser(each, look) : each;
-    if (closer !== undefined) found.push(estimatedAtAll(closer, look));
+  const byOf = (each: Bounded): number => (between(each) <= most ? seconds(each) * (1 + AS_QUICK) : Infinity);
+  let by = plans.reduce((least, each) => Math.min(least, byOf(each)), Infinity);
+  for (let next = waiting.next(by, most); next !== undefined; next = waiting.next(by, most)) {
+    found.push(next);
+    by = Math.min(by, byOf(next));
+    if (found.length % PART === 0) yield;
   }
   return found;
 }
 
-function estimatedAtAll(each: Bounded, look: Look): Bounded {
-  return each.estimated === undefined ? roughly(each, each.bound!, look) : each;
-}
-
-/** Of plans with the same meshes of which estimates are the same, the first: they differ in what is never reached. */
-function withoutTwins(plans: readonly Bounded[]): Bounded[] {
+/** Tells of plans with the same meshes those with the estimates of one before: they differ in what is never reached. */
+function twins(): (each: Bounded) => boolean {
   const meshesOf = meshKeys();
   const rounded = (value: number): number => Math.round(Math.log(value) / ALIKE);
-  const known = new Map<string, Bounded>();
-  for (const each of [...plans].sort((a, b) => a.index - b.index)) {
-    const key = [meshesOf(each.candidate), rounded(each.estimate), rounded(each.between)].join();
-    if (!known.has(key)) known.set(key, each);
-  }
-  return [...known.values()];
+  const known = new Set<string>();
+  return ({ candidate, estimate, between }) => {
+    const key = [meshesOf(candidate), rounded(estimate), rounded(between)].join();
+    if (known.has(key)) return true;
+    known.add(key);
+    return false;
+  };
 }
 
-interface CorrectedBetween {
+interface CorrectedEstimates {
+  readonly seconds: (each: Bounded) => number;
   readonly between: (each: Bounded) => number;
   /** A rough estimate has been followed by a close one. */
   readonly look: (rough: Bounded, closer: Bounded) => void;
 }
 
-/** Time between tokens: what a rough estimate leaves out of it, plans that decode on the same mesh have in common. */
-function correctedBetween(): CorrectedBetween {
+/** What rough estimates leave out plans that decode on the same mesh have in common. */
+function correctedEstimates(): CorrectedEstimates {
   const idOf = numbered<unknown>();
   const keyOf = ({ strategy, stages }: Candidate): string =>
     [strategy, idOf(stages.at(-1)!.devices), idOf(stages.at(-1)!.mesh)].join();
-  const factors = new Map<string, number>();
+  const factors = new Map<string, { readonly seconds: number; readonly between: number }>();
+  const factorsOf = ({ candidate, estimated }: Bounded): { seconds: number; between: number } | undefined =>
+    estimated === 'roughly' ? factors.get(keyOf(candidate)) : undefined;
   return {
-    between: ({ candidate, between, estimated }) =>
-      estimated === 'roughly' ? between * (factors.get(keyOf(candidate)) ?? 1) : between,
+    seconds(each) {
+      const known = factorsOf(each);
+      return known === undefined ? usualSeconds(each) : each.estimate * known.seconds;
+    },
+    between: (each) => each.between * (factorsOf(each)?.between ?? 1),
     look(rough, closer) {
       if (rough.estimated !== 'roughly' || closer.estimated !== 'closely') return;
-      factors.set(keyOf(rough.candidate), closer.between / rough.between);
+      factors.set(keyOf(rough.candidate), {
+        seconds: usualSeconds(closer) / rough.estimate,
+        between: closer.between / rough.between,
+      });
     },
   };
 }
 
-/**
- * Of those with no more time between tokens than that the quickest, or what is as quick and has the least of it.
- *
- * @param between seconds between tokens, as far as is known
- */
+/** Of those with no more time between tokens than that the quickest, or what is as quick and has the least of it. */
 function quickest(
   plans: readonly Bounded[],
-  between: (each: Bounded) => number,
+  { seconds, between }: Pick<CorrectedEstimates, 'seconds' | 'between'>,
   most: number,
 ): Bounded | Compiled | undefined {
   const below = plans.filter((each) => between(each) <= most);
-  const least = below.reduce((seconds, each) => Math.min(seconds, usualSeconds(each)), Infinity);
-  const asQuick = below.filter((each) => usualSeconds(each) <= least * (1 + AS_QUICK));
+  const least = below.reduce((sofar, each) => Math.min(sofar, seconds(each)), Infinity);
+  const asQuick = below.filter((each) => seconds(each) <= least * (1 + AS_QUICK));
   return asQuick.sort((a, b) => between(a) - between(b) || a.index - b.index)[0];
 }
