@@ -11,7 +11,7 @@ import {
 import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
 import type { SizeName } from '../runtime/tune/size-walk.js';
-import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
+import { LEAST_GAIN, STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
 import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatDuration, formatRequestRate, formatTable, plural } from './format.js';
@@ -35,7 +35,7 @@ interface TunedPlanReport {
   readonly betweenTokens: number;
   readonly meanDecodeBatch: number;
   readonly transitions: number;
-  /** No other that was simulated to the end is better in throughput or time between tokens and as good in the other. */
+  /** No other that was simulated to the end is better in throughput or time between tokens and as good in the other; of equals, the first. */
   readonly pareto: boolean;
   /**
    * One of what was looked for, of all that was tried: the best, as many as were asked for, or of the front. Others were
@@ -64,6 +64,8 @@ export interface Searched {
   readonly byEstimate: boolean;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
+  /** Requests whose answers end with the context of the model, and not as the workload has them. */
+  readonly cut: number;
   /** Where no plan fits: requests that none of them has room for, as far as that is known. */
   readonly unheld?: Unheld;
   /** Where its layout is none of those tried and it is better than all of them. */
@@ -98,7 +100,7 @@ export function tunedReport(
 ): TunedReport {
   const { goal, top, interrupted } = searched;
   const plans = ranked.map((tuned, place) => {
-    const report = planReport(tuned, ranked);
+    const report = planReport(tuned, place, ranked);
     const wanted = !interrupted && (goal.kind === 'front' ? report.pareto : place < top);
     return { ...report, wanted };
   });
@@ -139,14 +141,18 @@ function layoutReport(
   };
 }
 
-function planReport(tuned: Tuned, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
+/** @param place among all */
+function planReport(tuned: Tuned, place: number, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
   const { candidate, plan, simulation } = tuned;
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
+  // Of equals the first alone is not.
   const dominated = all.some(
-    ({ simulation: other }) =>
+    ({ simulation: other }, otherPlace) =>
       other.makespan <= makespan &&
       other.latency.betweenTokens <= latency.betweenTokens &&
-      (other.makespan < makespan || other.latency.betweenTokens < latency.betweenTokens),
+      (other.makespan < makespan ||
+        other.latency.betweenTokens < latency.betweenTokens ||
+        otherPlace < place),
   );
   return {
     ...layoutReport(candidate, plan, plan.stages),
@@ -310,9 +316,14 @@ const STEPS = [
   `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
 ].join(', ');
 
+const BY_ESTIMATE = [
+  `estimates chose what to simulate: a gain of less than ${LEAST_GAIN * 100} %`,
+  'or of a plan that is better than its estimate, may be passed over; --exhaustive goes by safe bounds alone',
+].join(', ');
+
 /** What was tried, and what became of it. */
 function describeSearch(
-  { goal, sizes, walked, strategies, byEstimate, interrupted }: Searched,
+  { goal, sizes, walked, strategies, byEstimate, interrupted, cut }: Searched,
   counts: TuneCounts,
 ): readonly string[] {
   const {
@@ -358,7 +369,8 @@ function describeSearch(
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(otherSizes === 0 || interrupted ? [] : [`tried ${ways}; --exhaustive tries every combination`]),
-    ...(byEstimate && goal.kind === 'front' ? [STEPS] : []),
-    ...(interrupted ? ['interrupted: these are the best so far'] : []),
+    ...(byEstimate ? [goal.kind === 'front' ? STEPS : BY_ESTIMATE] : []),
+    ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
+    ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
   ];
 }

@@ -176,6 +176,8 @@ async function tuneFile(
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
     ...{ goal, top: options.top, sizes, walked, strategies, byEstimate, interrupted },
+    cut: requests.requests.filter(({ outputTokens }, id) => survey.requests[id]!.outputTokens < outputTokens)
+      .length,
     ...(unheld && { unheld }),
     ...(own && { own }),
   };

@@ -9,7 +9,7 @@ import type { Goal, TrialOutcome } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
 
 /** Another batch of decode that promises less than this is not tried; nor are other steps where time between tokens counts. */
-const LEAST_GAIN = 2e-3;
+export const LEAST_GAIN = 2e-3;
 
 /**
  * Nor are other prefill steps of which estimates say that they take longer by this. Of 188 pairs of plans for the paper's

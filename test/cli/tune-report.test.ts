@@ -19,6 +19,7 @@ const searched: Searched = {
   strategies: ['static'],
   byEstimate: false,
   interrupted: false,
+  cut: 0,
 };
 
 describe('the report of a search', () => {
@@ -57,6 +58,12 @@ describe('the report of a search', () => {
       describeTuned(result, { ...searched, own: { ...own, betweenTokens } }, 1);
     expect(saying(0.01253)).toContain(', 12.5 ms between tokens');
     expect(saying(0.00123)).toContain(', 1.23 ms between tokens');
+  });
+
+  it('counts of equals the first alone among those that no other beats', () => {
+    const [best] = result.ranked;
+    const twice = { ...result, ranked: [best!, best!] };
+    expect(tunedReport(twice, searched).plans.map(({ pareto }) => pareto)).toEqual([true, false]);
   });
 
   it('shows of a front what is on it alone', () => {
@@ -110,5 +117,18 @@ describe('the report of a search', () => {
     expect(told({ walked: SIZES })).toBe(`${around}; ${rest}`);
     expect(told({ walked: SIZES, sizes: caps })).toBe(`${around}; with the most host KV alone; ${rest}`);
     expect(told({ walked: ['hostKvBytes'], sizes: caps })).toBe(`tried with the most host KV alone; ${rest}`);
+  });
+
+  it('says what estimates may have missed, what was cut short and that it was interrupted', () => {
+    const rest = (of: Partial<Searched>, counts = result.counts): readonly string[] =>
+      describeTuned({ ...result, counts }, { ...searched, ...of }, 3)
+        .split('\n')
+        .slice(-1);
+    expect(rest({ byEstimate: true })).toEqual([
+      'estimates chose what to simulate: a gain of less than 0.2 %, or of a plan that is better than its estimate, may be passed over; --exhaustive goes by safe bounds alone',
+    ]);
+    expect(rest({ cut: 3 })).toEqual(['3 answers cut short by the context of the model, with every plan']);
+    expect(rest({ interrupted: true })).toEqual(['interrupted: these are the best so far']);
+    expect(rest({ interrupted: true }, { ...result.counts, simulated: 0 })).toEqual(['interrupted']);
   });
 });

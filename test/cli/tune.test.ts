@@ -85,7 +85,9 @@ describe('tune', () => {
     expect(run.err).toMatch(/small on 4 devices, workload short: 40 requests, \d+ plans/);
     expect(run.out).toMatch(/strategy +meshes/);
     expect(run.out).toMatch(/ 1\.00x$/m);
-    expect(run.out).toMatch(/^\d+ plans over all meshes: .*; microbatch 512; batch 16, 32, 64; host KV/m);
+    expect(run.out).toMatch(
+      /^\d+ plans over all meshes: .*; microbatch 128, 256, 512; batch 16, 32, 64; host KV/m,
+    );
     expect(run.out).toMatch(/[\d,]+ cannot win by their bound, /);
   });
 
@@ -95,8 +97,8 @@ describe('tune', () => {
     );
     const { plans } = JSON.parse(run.out) as Document;
     expect(new Set(plans.map(({ strategy }) => strategy))).toEqual(new Set(['static']));
-    // Meshes over four devices for four layers and four kv heads, with two batches each.
-    expect(plans).toHaveLength(2 * 6);
+    // Meshes over four devices for four layers and four kv heads, with two batches and three microbatches each.
+    expect(plans).toHaveLength(2 * 3 * 6);
   });
 
   it('tries a size that is named twice once', async () => {
@@ -121,6 +123,18 @@ describe('tune', () => {
     const { out } = await runInProcess(...args, '--exhaustive');
     expect(out).toMatch(/^ *\*? +(static|re-sharded|disaggregated) /m);
     expect(out).not.toContain('around the best');
+  });
+
+  it('says how many answers the context cuts short', async () => {
+    const workload = join(folder, 'long.jsonl');
+    const lines = [600, 10, 10].map((tokens) => `{"prompt_tokens": 10, "output_tokens": ${tokens}}\n`);
+    writeFileSync(workload, lines.join(''));
+    const args = ['tune', planFile(), '--workload', workload, '--strategy', 'static'];
+    expect((await runInProcess(...args)).out).toMatch(/^1 answer cut short by the context of the model/m);
+    const { searched } = JSON.parse((await runInProcess(...args, '--json')).out) as {
+      searched: { cut: number };
+    };
+    expect(searched.cut).toBe(1);
   });
 
   it('looks for the least time between tokens above a floor, and for the whole front', async () => {
@@ -403,7 +417,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     );
     expect(run.status).toBe(130);
     expect(run.out).toMatch(/not looked at/);
-    expect(run.out).toContain('interrupted: these are the best so far');
+    expect(run.out).toMatch(/^interrupted(: these are the best so far)?$/m);
     expect(readFileSync(file, 'utf8')).toBe(PLAN);
     expect(process.listenerCount('SIGINT')).toBe(before);
   });
