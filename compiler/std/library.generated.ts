@@ -109,8 +109,7 @@ topology p5en_48xlarge {
   'std/devices': `language 1
 
 // Devices with their makers' figures for dense arithmetic, no sparsity. \`sustained\` is what large kernels reach of
-// them; each line says where that comes from. Where nothing was measured, 65% of compute and 80% of bandwidth stand
-// (80% is the factor of NVIDIA's aiconfigurator).
+// them; each says where that comes from.
 
 /// NVIDIA L4, PCIe, 72 W. Datasheet: 24 GB, 300 GB/s, 121 TFLOPS f16, 30.3 TFLOPS f32.
 device l4 {
@@ -118,6 +117,7 @@ device l4 {
   bandwidth: 300 GB/s
   compute: { f16: 121 TFLOPS, bf16: 121 TFLOPS, f32: 30.3 TFLOPS }
   // 52 TFLOPS measured in square GEMMs of 4096 and up: the card throttles at 72 W.
+  // Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 43%, bandwidth: 80% }
 }
 
@@ -126,6 +126,7 @@ device a10 {
   memory: 24 GB
   bandwidth: 600 GB/s
   compute: { f16: 125 TFLOPS, bf16: 125 TFLOPS, f32: 31.2 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -134,7 +135,7 @@ device a10g {
   memory: 24 GB
   bandwidth: 600 GB/s
   compute: { f16: 70 TFLOPS, bf16: 70 TFLOPS, f32: 31.2 TFLOPS }
-  // 62.5 TFLOPS measured in a GEMM of 4096.
+  // 62.5 TFLOPS measured in a GEMM of 4096. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 89%, bandwidth: 80% }
 }
 
@@ -143,6 +144,7 @@ device l40s {
   memory: 48 GB
   bandwidth: 864 GB/s
   compute: { f16: 362 TFLOPS, bf16: 362 TFLOPS, f32: 91.6 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -151,7 +153,7 @@ device a100_40_pcie {
   memory: 40 GB
   bandwidth: 1555 GB/s
   compute: { f16: 312 TFLOPS, bf16: 312 TFLOPS, f32: 19.5 TFLOPS }
-  // 241 TFLOPS measured.
+  // 241 TFLOPS measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 77%, bandwidth: 80% }
 }
 
@@ -160,7 +162,7 @@ device a100_40 {
   memory: 40 GB
   bandwidth: 1555 GB/s
   compute: { f16: 312 TFLOPS, bf16: 312 TFLOPS, f32: 19.5 TFLOPS }
-  // 248 TFLOPS measured.
+  // 248 TFLOPS measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 79%, bandwidth: 80% }
 }
 
@@ -169,7 +171,7 @@ device a100_80_pcie {
   memory: 80 GB
   bandwidth: 1935 GB/s
   compute: { f16: 312 TFLOPS, bf16: 312 TFLOPS, f32: 19.5 TFLOPS }
-  // As the 40 GB card.
+  // As the 40 GB card. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 77%, bandwidth: 80% }
 }
 
@@ -178,7 +180,7 @@ device a100_80 {
   memory: 80 GB
   bandwidth: 2039 GB/s
   compute: { f16: 312 TFLOPS, bf16: 312 TFLOPS, f32: 19.5 TFLOPS }
-  // As the 40 GB card.
+  // As the 40 GB card. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 79%, bandwidth: 80% }
 }
 
@@ -187,6 +189,7 @@ device h100_pcie {
   memory: 80 GB
   bandwidth: 2 TB/s
   compute: { f16: 756 TFLOPS, bf16: 756 TFLOPS, fp8: 1513 TFLOPS, f32: 51 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -195,6 +198,7 @@ device h100 {
   memory: 80 GB
   bandwidth: 3.35 TB/s
   compute: { f16: 989 TFLOPS, bf16: 989 TFLOPS, fp8: 1979 TFLOPS, f32: 67 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -203,6 +207,7 @@ device h200 {
   memory: 141 GB
   bandwidth: 4.8 TB/s
   compute: { f16: 989 TFLOPS, bf16: 989 TFLOPS, fp8: 1979 TFLOPS, f32: 67 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -211,6 +216,7 @@ device mi300x {
   memory: 192 GB
   bandwidth: 5.3 TB/s
   compute: { f16: 1307 TFLOPS, bf16: 1307 TFLOPS, fp8: 2615 TFLOPS, f32: 163.4 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 50%, bandwidth: 80% }
 }
 
@@ -219,6 +225,7 @@ device rtx4090 {
   memory: 24 GB
   bandwidth: 1008 GB/s
   compute: { f16: 165 TFLOPS, bf16: 165 TFLOPS, f32: 82.6 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 80%, bandwidth: 80% }
 }
 
@@ -228,6 +235,7 @@ device m2_max {
   memory: 48 GB
   bandwidth: 400 GB/s
   compute: { f16: 13.6 TFLOPS, f32: 13.6 TFLOPS }
+  // Compute: assumed, not measured. Bandwidth: the factor of NVIDIA's aiconfigurator.
   sustained: { compute: 65%, bandwidth: 80% }
 }
 
@@ -237,6 +245,7 @@ device iris_xe {
   memory: 8 GB
   bandwidth: 68 GB/s
   compute: { f16: 4.15 TFLOPS, f32: 2.07 TFLOPS }
+  // Assumed, not measured.
   sustained: { compute: 50%, bandwidth: 70% }
 }
 

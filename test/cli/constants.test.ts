@@ -1,4 +1,5 @@
 /** Where the constants of a simulation come from. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { planConstants, type Constant } from '../../cli/explain/constants.js';
 import { checkFile } from '../../compiler/check/check-file.js';
@@ -19,8 +20,8 @@ model m { family: llama, layers: 2, hidden: 64, heads: 4, kv_heads: 4, ffn: 64, 
 plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow requests -> serve -> results }
 `;
 
-function constants(): ReadonlyMap<string, Constant> {
-  const { plans, files } = checkFile(oneFileHost('mine.plan', FILE), 'mine.plan');
+function constants(text = FILE): ReadonlyMap<string, Constant> {
+  const { plans, files } = checkFile(oneFileHost('mine.plan', text), 'mine.plan');
   const texts = { textOf: (file: string) => files.get(file), nameOf: (file: string) => file };
   return new Map(planConstants(plans[0]!, texts).map((constant) => [constant.what, constant]));
 }
@@ -84,6 +85,19 @@ describe('the constants of a simulation', () => {
     expect(memory.source).toMatch(/Datasheet/);
     const sustained = constants().get('l4: sustained compute')!;
     expect(sustained.source).toMatch(/Datasheet.* measured/);
+  });
+
+  it('say of every shipped device where the parts of its peaks come from that kernels reach', () => {
+    const library = readFileSync('plans/std/devices.plan', 'utf8');
+    const names = [...library.matchAll(/^device (\w+)/gm)].map(([, name]) => name!);
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names) {
+      const all = constants(FILE.replaceAll('l4', name));
+      for (const part of ['compute', 'bandwidth'])
+        expect(all.get(`${name}: sustained ${part}`)!.source, name).toMatch(
+          /measured|assumed|aiconfigurator|reach|As the 40 GB card/i,
+        );
+    }
   });
 
   it('are defaults where the declaration says nothing', () => {
