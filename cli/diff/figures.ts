@@ -86,10 +86,17 @@ export function figuresOf(
     ),
     ...(['hostTier', 'diskTier'] as const).flatMap((tier) => {
       const found = runtime[tier];
-      return found === undefined ? [] : [peak(found.name, found.pages * (runtime.hostTier?.pageBytes ?? 0))];
+      if (found === undefined) return [];
+      const room = found.pages * (runtime.hostTier?.pageBytes ?? 0);
+      const most = simulation?.tierPeak[tier === 'hostTier' ? 'host' : 'disk'];
+      return [
+        peak(`${found.name}: room for KV`, room),
+        ...(most === undefined ? [] : [peak(`${found.name}: KV`, most)]),
+      ];
     }),
+    // As if nothing else went on: in a simulation devices wait for each other, and KV moves as well.
     ...report.weights.map(({ from, to, seconds }) =>
-      predicted(`transition ${from} -> ${to}`, 'seconds', seconds),
+      predicted(`transition ${from} -> ${to}, its weights alone`, 'seconds', seconds),
     ),
     ...(simulation === undefined ? [] : simulatedFigures(plan.name, simulation)),
   ];
@@ -117,6 +124,7 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
     predicted('time between tokens', 'seconds', latency.betweenTokens),
     predicted('idle time of a device', 'seconds', idle),
     predicted('transitions', 'count', transitions.count),
+    predicted('time of all transitions', 'seconds', transitions.seconds),
     ...linkUse.map(({ link, bytes }) => predicted(`bytes over ${link}`, 'bytes', bytes)),
   ];
 }

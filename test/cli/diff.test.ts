@@ -209,4 +209,24 @@ topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu 
     expect(run).toMatchObject({ status, out: '' });
     expect(run.err).toContain(message);
   });
+
+  it('tells KV in a tier from the room for it, and the weights of a transition from all that it takes', async () => {
+    const turns = planFile(
+      'turns.plan',
+      '(tp: 4)',
+      `plan t for m on workstation { residence: switch, stage a: prefill on gpu { mesh (pp: 4) }, stage b: decode on gpu { mesh (tp: 4) }, flow requests -> a -> b -> results }`,
+    );
+    const { all } = await diffs(turns, '--plan', 't', '--plan', 'p');
+    const changed = byName(all[0]!);
+    const before = (name: string): number => Number(changed.get(name)!.before);
+    const run = await runInProcess('simulate', turns, '--plan', 't', '--json');
+    const { plans } = JSON.parse(run.out) as {
+      plans: readonly { tierPeak: { host: number }; transitions: { seconds: number } }[];
+    };
+    expect(before('host: KV')).toBe(plans[0]!.tierPeak.host);
+    expect(before('host: KV')).toBeGreaterThan(0);
+    expect(before('host: room for KV')).toBeGreaterThan(before('host: KV'));
+    expect(before('time of all transitions')).toBe(plans[0]!.transitions.seconds);
+    expect(before('time of all transitions')).toBeGreaterThan(before('transition a -> b, its weights alone'));
+  });
 });
