@@ -145,7 +145,7 @@ function layoutReport(
 function planReport(tuned: Tuned, place: number, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
   const { candidate, plan, simulation } = tuned;
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
-  // Of equals the first alone is not.
+  // Of equals the first alone is not dominated.
   const dominated = all.some(
     ({ simulation: other }, otherPlace) =>
       other.makespan <= makespan &&

@@ -33,7 +33,7 @@ export interface CheckResult {
   readonly plans: readonly Plan[];
   /** Those that the file declares. */
   readonly workloads: readonly Workload[];
-  /** Those that it imports, by the names that they have there: they are for who asks for one, and settle nothing. */
+  /** Those that it imports, by the names that they have there: they are for who asks for one, and settle open meshes where the file declares none with lengths. */
   readonly importedWorkloads: readonly Workload[];
   readonly diagnostics: readonly Diagnostic[];
   /** Warnings that the files accept, and the lines that say so. */

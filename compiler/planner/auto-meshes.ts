@@ -1,5 +1,5 @@
 /**
- * Meshes for stages that leave them open, by the workloads of the file: of all combinations those with which the workloads,
+ * Meshes for stages that leave them open, by workloads: of all combinations those with which the workloads,
  * run one after the other, are estimated to take the shortest time. It is the order in which the tuner tries plans,
  * without their simulation: a file must mean the same to everyone who reads it, and be read at once.
  */

@@ -84,7 +84,10 @@ export function* tradeOffsInParts(
     }
     yield;
   }
-  return found;
+  // What a rough estimate had hidden until then may be quicker still.
+  return found.filter(({ seconds }, place) =>
+    found.slice(place + 1).every((later) => later.seconds > seconds),
+  );
 }
 
 /** A closer look at a candidate, which has an estimate then; nothing where it does not fit. */
@@ -139,8 +142,8 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
         const each = waiting[place++]!;
         if (Math.max(each.betweenTokens, between.known(each)) > most) continue;
         if (each.candidate.strategy !== 'static') {
-          const most = microbatch.isBest(each) ? MOST_ESTIMATED : MOST_OF_ANY;
-          if (estimated >= most) {
+          const limit = microbatch.isBest(each) ? MOST_ESTIMATED : MOST_OF_ANY;
+          if (estimated >= limit) {
             passed.push(each);
             continue;
           }
