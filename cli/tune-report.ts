@@ -35,7 +35,10 @@ interface TunedPlanReport {
   readonly betweenTokens: number;
   readonly meanDecodeBatch: number;
   readonly transitions: number;
-  /** No other that was simulated to the end is better in throughput or time between tokens and as good in the other; of equals, the first. */
+  /**
+   * No other that was simulated to the end is better in throughput or time between tokens and as good in the other. Of
+   * equals it is the first.
+   */
   readonly pareto: boolean;
   /**
    * One of what was looked for, of all that was tried: the best, as many as were asked for, or of the front. Others were

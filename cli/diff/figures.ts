@@ -84,14 +84,14 @@ export function figuresOf(
       'device: KV',
       most((device) => device.peak.kv),
     ),
-    ...(['hostTier', 'diskTier'] as const).flatMap((tier) => {
-      const found = runtime[tier];
-      if (found === undefined) return [];
-      const room = found.pages * (runtime.hostTier?.pageBytes ?? 0);
-      const most = simulation?.tierPeak[tier === 'hostTier' ? 'host' : 'disk'];
+    ...[
+      { tier: runtime.hostTier, most: simulation?.tierPeak.host },
+      { tier: runtime.diskTier, most: simulation?.tierPeak.disk },
+    ].flatMap(({ tier, most }) => {
+      if (tier === undefined) return [];
       return [
-        peak(`${found.name}: room for KV`, room),
-        ...(most === undefined ? [] : [peak(`${found.name}: KV`, most)]),
+        peak(`${tier.name}: room for KV`, tier.pages * (runtime.hostTier?.pageBytes ?? 0)),
+        ...(most === undefined ? [] : [peak(`${tier.name}: KV`, most)]),
       ];
     }),
     // As if nothing else went on: in a simulation devices wait for each other, and KV moves as well.

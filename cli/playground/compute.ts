@@ -14,7 +14,7 @@ import { printRuntime } from '../../compiler/ir/print-runtime.js';
 import { printSharded } from '../../compiler/ir/print-sharded.js';
 import { printTransitions } from '../../compiler/ir/print-transitions.js';
 import { printPlan } from '../../compiler/plan/print-plan.js';
-import type { Workload } from '../../compiler/plan/workload.js';
+import { hasLengths, type Workload } from '../../compiler/plan/workload.js';
 import { drawRequests } from '../../runtime/clock/lengths.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline } from '../../runtime/clock/timeline.js';
@@ -72,8 +72,8 @@ export function compute(text: string): Answer {
 export function computeSimulation(text: string): SimulationAnswer {
   const { compiled, workloads, diagnostics } = compileText(text);
   if (diagnostics.some(({ severity }) => severity === 'error')) return { why: 'The file has errors.' };
-  const workload = workloads.find(({ requests }) => requests.kind === 'drawn');
-  if (workload?.requests.kind !== 'drawn')
+  const workload = workloads.find(hasLengths);
+  if (workload === undefined)
     return {
       why: 'The file declares no workload with lengths, such as `workload w { requests: 100, prompt: 1000 tokens, output: 100 tokens }`.',
     };

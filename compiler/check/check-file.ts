@@ -8,7 +8,7 @@ import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { inOrder } from '../diagnostics/in-order.js';
 import type { CompilerHost } from '../host.js';
 import type { Plan } from '../plan/plan.js';
-import type { Workload } from '../plan/workload.js';
+import { hasLengths, type Workload } from '../plan/workload.js';
 import { readAllowances, sift, type AllowedDiagnostic, type Allowance } from './allowances.js';
 import { checkDevice } from './check-device.js';
 import { checkModel, type CheckedModel } from './check-model.js';
@@ -143,8 +143,8 @@ function checkRound(
     const checked = workload(decl, within(cx, scope));
     return checked ? [{ ...checked, name }] : [];
   });
-  const ownLengths = workloads.filter(hasLengths);
-  const typical = ownLengths.length > 0 ? ownLengths : importedWorkloads.filter(hasLengths);
+  const drawn = workloads.filter(hasLengths);
+  const typical = drawn.length > 0 ? drawn : importedWorkloads.filter(hasLengths);
   const params = paramValues(root, assignment);
   const plans: Plan[] = [];
   for (const item of root.file.items) {
@@ -159,11 +159,6 @@ function checkRound(
     if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
   }
   return { plans, workloads, importedWorkloads, found };
-}
-
-/** Whether lengths are in the plan file: other files are read by those alone who run them. */
-function hasLengths({ requests }: Workload): boolean {
-  return requests.kind !== 'file';
 }
 
 function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {

@@ -5,7 +5,7 @@
  */
 import { FULCRUM_ENGINE } from '../cost/engine-model.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
-import type { Length, Workload } from '../plan/workload.js';
+import type { DrawnWorkload, Length } from '../plan/workload.js';
 import { planBound } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';
 import { meshesOver } from './candidates.js';
@@ -21,17 +21,14 @@ export interface OpenStage {
 /** More stages than this are left as they are: combinations multiply. */
 const MOST_OPEN = 2;
 
-/**
- * Meshes by stage; undefined where nothing tells one from another, or none is known to fit. Workloads whose lengths are in a
- * file count for nothing: that is not read here.
- */
+/** Meshes by stage; undefined where nothing tells one from another, or none is known to fit. */
 export function meshesForWorkloads(
   draft: Plan,
   stages: readonly OpenStage[],
-  workloads: readonly Workload[],
+  workloads: readonly DrawnWorkload[],
 ): ReadonlyMap<string, Mesh> | undefined {
   const open = stages.filter(({ withMesh }) => withMesh !== undefined);
-  const demands = workloads.flatMap((workload) => typicalDemand(workload, draft));
+  const demands = workloads.map((workload) => typicalDemand(workload, draft));
   if (open.length === 0 || open.length > MOST_OPEN || demands.length === 0) return undefined;
   const context = createBoundContext(draft.topology, FULCRUM_ENGINE);
   let best: { readonly seconds: number; readonly stages: readonly Stage[] } | undefined;
@@ -63,15 +60,14 @@ function replicasAgree(stages: readonly Stage[]): boolean {
   );
 }
 
-/** Requests of typical lengths, as many as the workload has; nothing where they are in a file. */
-function typicalDemand({ requests }: Workload, { model, kv }: Plan): readonly Demand[] {
-  if (requests.kind === 'file') return [];
+/** Requests of typical lengths, as many as the workload has. */
+function typicalDemand({ requests }: DrawnWorkload, { model, kv }: Plan): Demand {
   const { context } = model.shape;
   const promptTokens = Math.max(1, Math.min(context - 1, Math.round(meanLength(requests.prompt))));
   const outputTokens = Math.max(1, Math.min(context - promptTokens, Math.round(meanLength(requests.output))));
   const prefix = { name: '', tokens: Math.min(requests.prefix ?? 0, promptTokens) };
   const view = kvView(model.shape, kv.pageTokens);
-  return [repeated(demandOf([{ promptTokens, outputTokens, prefix }], view), requests.count)];
+  return repeated(demandOf([{ promptTokens, outputTokens, prefix }], view), requests.count);
 }
 
 function meanLength(length: Length): number {

@@ -1,5 +1,4 @@
 /** Rough estimates of the time between two tokens of a request. No bounds. */
-import type { TotalWork } from '../cost/least-cost.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import { companyOf } from './decode-rounds.js';
 import type { Demand } from './demand.js';
@@ -40,16 +39,17 @@ function secondsMore(
   rows: number,
   tokens: number,
 ): readonly number[] {
-  const work = (prompt: number): TotalWork => ({
+  const keys = decodeKeys / decodeRows;
+  const without = costs.rowsStep(rows, keys);
+  const carrying = costs.of({
     steps: 1,
     sampling: 1,
-    tokens: rows + prompt,
+    tokens: rows + tokens,
     samples: rows,
-    pairs: (rows * decodeKeys) / decodeRows + (prompt * promptPairs) / Math.max(1, promptTokens),
-    keys: (rows * decodeKeys) / decodeRows + prompt,
+    pairs: rows * keys + (tokens * promptPairs) / Math.max(1, promptTokens),
+    keys: rows * keys + tokens,
   });
-  const without = costs.of(work(0));
-  return costs.of(work(tokens)).map((seconds, place) => seconds - without[place]!);
+  return carrying.map((seconds, place) => seconds - without[place]!);
 }
 
 /** Seconds of each phase by itself. */

@@ -13,7 +13,7 @@ type Ordered = Pick<
 
 /**
  * What plans take of their estimates: the median over some 250 plans for the paper's machines, models and workloads, cut to
- * 400 requests, and for rough estimates of static ones over the best of each machine, model and workload.
+ * 400 requests. Of static plans that are estimated roughly it is the median over the best one of each search for these.
  */
 function asARule({ candidate: { strategy, stages }, estimated }: Ordered): number {
   if (estimated === 'closely') return strategy === 'static' ? 1.008 : 1.006;

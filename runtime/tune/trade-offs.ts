@@ -47,7 +47,7 @@ const MOST_LOOKS = 40;
 /** Estimates that differ by less are the same. */
 const ALIKE = 1e-3;
 
-/** Candidates bounded, or estimated, between two pauses. */
+/** Candidates bounded, or found by their estimates, between two pauses. */
 const PART = 100;
 
 /**
@@ -216,7 +216,7 @@ function* asQuickAs(
   return found;
 }
 
-/** Tells of plans with the same meshes those with the estimates of one before: they differ in what is never reached. */
+/** Tells of plans with the same meshes those with the estimates of one before: they differ in hardly anything that is reached. */
 function twins(): (each: Bounded) => boolean {
   const meshesOf = meshKeys();
   const rounded = (value: number): number => Math.round(Math.log(value) / ALIKE);

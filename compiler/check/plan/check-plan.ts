@@ -7,7 +7,7 @@ import { report } from '../../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { CheckedExpectation, DefaultTaken, Mesh, Plan, Stage } from '../../plan/plan.js';
 import { meshesForWorkloads } from '../../planner/auto-meshes.js';
-import type { Workload } from '../../plan/workload.js';
+import type { DrawnWorkload, Workload } from '../../plan/workload.js';
 import { parsePath } from '../../plan/places.js';
 import type { CheckedModel } from '../check-model.js';
 import { withWeights } from '../../model/stored-types.js';
@@ -31,7 +31,7 @@ export interface Shared {
   readonly workload: WorkloadOf;
   readonly workloads: readonly Workload[];
   /** Those that open meshes are to suit: with lengths, of the file, or where it declares none, imported. */
-  readonly typical: readonly Workload[];
+  readonly typical: readonly DrawnWorkload[];
   readonly params: Readonly<Record<string, ParamValue>>;
 }
 
@@ -167,7 +167,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
 /** Gives stages whose mesh is open the one that suits the workloads. */
 function settleMeshes(
   checked: readonly CheckedStage[],
-  workloads: readonly Workload[],
+  workloads: readonly DrawnWorkload[],
   draft: Plan,
 ): readonly CheckedStage[] {
   const open = checked.map(({ stage, withMesh }) => ({

@@ -5,7 +5,7 @@
 import { report } from '../../diagnostics/catalogue.js';
 import { kvView, mostPages } from '../../model/kv-window.js';
 import { meshPlace } from '../../plan/mesh-place.js';
-import { typicalLength, type Workload } from '../../plan/workload.js';
+import { hasLengths, typicalLength, type Workload } from '../../plan/workload.js';
 import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
 import { formatBytes, formatQuantity } from '../units.js';
 import type { Rule } from './rule.js';
@@ -50,8 +50,8 @@ export const kvFits: Rule = ({ plan, workloads }) =>
 
 /** Tokens of the longest sequence that the file's workloads speak of. */
 function longest(workloads: readonly Workload[]): number | undefined {
-  const lengths = workloads.flatMap(({ requests }) =>
-    requests.kind === 'drawn' ? [typicalLength(requests.prompt) + typicalLength(requests.output)] : [],
-  );
+  const lengths = workloads
+    .filter(hasLengths)
+    .map(({ requests: { prompt, output } }) => typicalLength(prompt) + typicalLength(output));
   return lengths.length === 0 ? undefined : Math.max(...lengths);
 }
