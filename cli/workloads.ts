@@ -4,24 +4,29 @@ import { dirname, resolve } from 'node:path';
 import type { CheckResult } from '../compiler/check/check-file.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { suggest } from '../grammar/did-you-mean.js';
-import { drawRequests, parseLengths } from '../runtime/clock/lengths.js';
+import { drawRequests, parseLengths, type LengthsProblem } from '../runtime/clock/lengths.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import { RuntimeFailure } from '../runtime/failure.js';
 import type { NamedFile } from '../runtime/refuse-taken.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { plural } from './format.js';
 import { err, type Terminal } from './terminal.js';
 
 export type ChosenRequests =
   | { readonly kind: 'requests'; readonly name: string; readonly requests: readonly SimulatedRequest[] }
-  | { readonly kind: 'usage' | 'unreadable'; readonly message: string };
+  | { readonly kind: 'usage'; readonly message: string }
+  /** `message`: the first thing that is wrong; `failure` says all. */
+  | { readonly kind: 'unreadable'; readonly message: string; readonly failure: RuntimeFailure };
 
-/** Says why there are no requests; the result is how the command ends. */
+/** Says why there are no requests; the result is how the command ends. Throws where a file of them cannot be read. */
 export function refuseRequests(
   terminal: Terminal,
-  { kind, message }: Exclude<ChosenRequests, { kind: 'requests' }>,
+  refused: Exclude<ChosenRequests, { kind: 'requests' }>,
 ): ExitCode {
-  err(terminal, `error: ${message}`);
-  return kind === 'usage' ? EXIT.usage : EXIT.runtime;
+  if (refused.kind === 'unreadable') throw refused.failure;
+  err(terminal, `error: ${refused.message}`);
+  return EXIT.usage;
 }
 
 /**
@@ -92,11 +97,30 @@ function readLengths(name: string, path: string): ChosenRequests {
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    return { kind: 'unreadable', message: `cannot read ${path}: ${systemReason(cause)}` };
+    const message = `cannot read ${path}: ${systemReason(cause)}`;
+    return { kind: 'unreadable', message, failure: new RuntimeFailure('FC0923', message, { subject: path }) };
   }
   const parsed = parseLengths(text);
-  if (parsed.kind === 'problem') {
-    return { kind: 'unreadable', message: `${path}:${parsed.line}: ${parsed.why}` };
-  }
-  return { kind: 'requests', name, requests: parsed.requests };
+  if (parsed.kind === 'requests') return { kind: 'requests', name, requests: parsed.requests };
+  const lines = parsed.problems.map((problem) => showProblem(path, problem));
+  return { kind: 'unreadable', message: lines[0]!, failure: badLines(path, lines) };
+}
+
+function showProblem(path: string, { line, column, why }: LengthsProblem): string {
+  return `${path}:${line}:${column}: ${why}`;
+}
+
+/** Of a file in another format every line is bad. */
+const BAD_LINES_SHOWN = 10;
+
+function badLines(path: string, lines: readonly string[]): RuntimeFailure {
+  const more = lines.length - BAD_LINES_SHOWN;
+  const shown = [
+    ...lines.slice(0, BAD_LINES_SHOWN),
+    ...(more > 0 ? [`and ${plural(more, 'more line')}`] : []),
+  ];
+  return new RuntimeFailure('FC0923', `cannot take lengths from ${path}\n  ${shown.join('\n  ')}`, {
+    subject: path,
+    help: 'each line is as `{"prompt_tokens": 120, "output_tokens": 30}`',
+  });
 }

@@ -54,6 +54,10 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     slug: 'kv-store-unusable',
     meaning: 'The directory of a disk tier cannot be made, read or written.',
   },
+  FC0923: {
+    slug: 'lengths-unreadable',
+    meaning: 'A file of lengths cannot be read, holds no request, or has lines that are not lengths of one.',
+  },
   FC0930: {
     slug: 'results-unfinished',
     meaning: 'The results file is of a run that was cut short: it must be resumed or overwritten on purpose.',

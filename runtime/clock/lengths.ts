@@ -54,9 +54,16 @@ function standardNormal(seed: number, index: number): number {
   return radius * Math.cos(2 * Math.PI * uniform(seed, 2 * index + 1));
 }
 
+/** A place in the text, lines and columns from 1, and what is wrong there. */
+export interface LengthsProblem {
+  readonly line: number;
+  readonly column: number;
+  readonly why: string;
+}
+
 export type ParsedLengths =
   | { readonly kind: 'requests'; readonly requests: readonly SimulatedRequest[] }
-  | { readonly kind: 'problem'; readonly line: number; readonly why: string };
+  | { readonly kind: 'problems'; readonly problems: readonly [LengthsProblem, ...LengthsProblem[]] };
 
 /** Names under which a line may give its lengths; the first is the documented one. */
 const PROMPT_KEYS = ['prompt_tokens', 'prompt'];
@@ -69,40 +76,76 @@ const OUTPUT_KEYS = ['output_tokens', 'completion_tokens', 'output'];
  */
 export function parseLengths(text: string): ParsedLengths {
   const requests: SimulatedRequest[] = [];
+  const problems: LengthsProblem[] = [];
   for (const [index, line] of text
     .replace(/^\ufeff/, '')
     .split('\n')
     .entries()) {
     if (line.trim() === '') continue;
-    const request = parseLine(line);
-    if (typeof request === 'string') return { kind: 'problem', line: index + 1, why: request };
-    requests.push(request);
+    const parsed = parseLine(line);
+    if ('why' in parsed) problems.push({ line: index + 1, column: parsed.at + 1, why: parsed.why });
+    else requests.push(parsed);
   }
-  if (requests.length === 0) return { kind: 'problem', line: 1, why: 'the file holds no request' };
-  return { kind: 'requests', requests };
+  const none = { line: 1, column: 1, why: 'the file holds no request' };
+  const [first = requests.length === 0 ? none : undefined, ...others] = problems;
+  return first === undefined
+    ? { kind: 'requests', requests }
+    : { kind: 'problems', problems: [first, ...others] };
 }
 
-function parseLine(line: string): SimulatedRequest | string {
+/** What is wrong with a line, from the character `at` on. */
+interface LineProblem {
+  readonly at: number;
+  readonly why: string;
+}
+
+function parseLine(line: string): SimulatedRequest | LineProblem {
   let value: unknown;
   try {
     value = JSON.parse(line);
-  } catch {
-    return 'the line is not JSON';
+  } catch (error) {
+    return { at: brokenAt(line, (error as Error).message), why: 'the line is not JSON' };
   }
+  const given = (typeof value === 'object' && value !== null ? value : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const problem = (keys: readonly string[], why: string): LineProblem => ({ at: valueAt(line, keys), why });
   const length = (keys: readonly string[]): number | undefined => {
-    const found = keys
-      .map((key) => (value as Record<string, unknown> | null)?.[key])
-      .find((v) => v !== undefined);
+    const found = keys.map((key) => given[key]).find((v) => v !== undefined);
     return Number.isInteger(found) && (found as number) >= 1 ? (found as number) : undefined;
   };
   const [promptTokens, outputTokens] = [length(PROMPT_KEYS), length(OUTPUT_KEYS)];
-  if (promptTokens === undefined) return '`prompt_tokens` must be a whole number of at least 1';
-  if (outputTokens === undefined) return '`output_tokens` must be a whole number of at least 1';
-  const { prefix: name = '', prefix_tokens: tokens = 0 } = value as Record<string, unknown>;
-  if (typeof name !== 'string') return '`prefix` must be a text: the name of what prompts begin with';
+  if (promptTokens === undefined)
+    return problem(PROMPT_KEYS, '`prompt_tokens` must be a whole number of at least 1');
+  if (outputTokens === undefined)
+    return problem(OUTPUT_KEYS, '`output_tokens` must be a whole number of at least 1');
+  const { prefix: name = '', prefix_tokens: tokens = 0 } = given;
+  if (typeof name !== 'string')
+    return problem(['prefix'], '`prefix` must be a text: the name of what prompts begin with');
   if (!Number.isInteger(tokens) || (tokens as number) < 0 || (tokens as number) > promptTokens)
-    return '`prefix_tokens` must be a whole number, and no more than the prompt has';
+    return problem(
+      ['prefix_tokens'],
+      '`prefix_tokens` must be a whole number, and no more than the prompt has',
+    );
   if (name !== '' && tokens === 0)
-    return '`prefix` wants `prefix_tokens`: how many tokens of it the prompt has';
+    return problem(['prefix'], '`prefix` wants `prefix_tokens`: how many tokens of it the prompt has');
   return { promptTokens, outputTokens, ...(tokens !== 0 && { prefix: { name, tokens: tokens as number } }) };
+}
+
+const lineStart = (line: string): number => line.search(/\S/);
+
+/** Where the value of the first of the keys that the line has begins; the start of a line that has none. */
+function valueAt(line: string, keys: readonly string[]): number {
+  for (const key of keys) {
+    const found = new RegExp(`"${key}"\\s*:\\s*`).exec(line);
+    if (found) return found.index + found[0].length;
+  }
+  return lineStart(line);
+}
+
+/** Where a line stops being JSON, as far as the parser's own message tells. */
+function brokenAt(line: string, message: string): number {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  if (position !== undefined) return Number(position);
+  return message.includes('end of JSON') ? line.trimEnd().length : lineStart(line);
 }

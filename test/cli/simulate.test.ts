@@ -387,6 +387,15 @@ plan p for m on workstation {
     const lengths = lengthsFile('{"prompt_tokens": 1, "output_tokens": 1}\n{"prompt_tokens": 1}\n');
     const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths);
     expect(run.status).toBe(3);
-    expect(run.err).toContain('lengths.jsonl:2: `output_tokens`');
+    expect(run.err).toMatch(
+      /^error\[FC0923\]: cannot take lengths from .*lengths.jsonl\n {2}.*:2:1: `output_tokens`/m,
+    );
+  });
+
+  it('lists the first lines of many that cannot be read', async () => {
+    const lengths = lengthsFile('{"prompt_tokens": 1}\n'.repeat(13));
+    const run = await runInProcess('simulate', 'plans/clerk.plan', '--workload', lengths);
+    expect(run.err.match(/lengths\.jsonl:\d+:1: /g)).toHaveLength(10);
+    expect(run.err).toMatch(/:10:1: .*\n {2}and 3 more lines\n {2}help: each line is as /);
   });
 });

@@ -101,16 +101,31 @@ describe('parseLengths', () => {
   });
 
   it.each([
-    ['', 1, 'no request'],
-    ['{"prompt_tokens": 1, "output_tokens": 1}\n{', 2, 'not JSON'],
-    ['{"prompt_tokens": 0, "output_tokens": 1}', 1, '`prompt_tokens`'],
-    ['{"prompt_tokens": 1}', 1, '`output_tokens`'],
-    ['null', 1, '`prompt_tokens`'],
-    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 5}', 1, '`prefix_tokens`'],
-    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 1.5}', 1, '`prefix_tokens`'],
-    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": 7, "prefix_tokens": 1}', 1, '`prefix`'],
-    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": "a"}', 1, '`prefix_tokens`'],
-  ])('says what is wrong with %j', (text, line, why) => {
-    expect(parseLengths(text)).toMatchObject({ kind: 'problem', line, why: expect.stringContaining(why) });
+    ['', '1:1', 'no request'],
+    ['{"prompt_tokens": 1, "output_tokens": 1}\n{', '2:2', 'not JSON'],
+    ['{"prompt_tokens": 1 "output_tokens": 1}', '1:21', 'not JSON'],
+    ['lengths', '1:1', 'not JSON'],
+    ['{"prompt_tokens": 0, "output_tokens": 1}', '1:19', '`prompt_tokens`'],
+    ['{"prompt_tokens": 1}', '1:1', '`output_tokens`'],
+    ['{"prompt_tokens": 1, "completion_tokens" : "2"}', '1:44', '`output_tokens`'],
+    ['null', '1:1', '`prompt_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 5}', '1:59', '`prefix_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 1.5}', '1:59', '`prefix_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": 7, "prefix_tokens": 1}', '1:52', '`prefix`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": "a"}', '1:52', '`prefix_tokens`'],
+  ])('says what is wrong with %j', (text, place, why) => {
+    const parsed = parseLengths(text);
+    if (parsed.kind !== 'problems') expect.fail('lengths were found');
+    expect(parsed.problems).toHaveLength(1);
+    const [problem] = parsed.problems;
+    expect(`${problem.line}:${problem.column}`).toBe(place);
+    expect(problem.why).toContain(why);
+  });
+
+  it('says of every line what is wrong with it', () => {
+    const good = '{"prompt_tokens": 1, "output_tokens": 1}\n';
+    expect(parseLengths(`${good}{}\n${good}\n[1, 2]\n`)).toMatchObject({
+      problems: [{ line: 2 }, { line: 5 }],
+    });
   });
 });
