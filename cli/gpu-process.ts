@@ -11,7 +11,7 @@ import { fork } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { EXIT } from './exit-codes.js';
-import type { Terminal } from './terminal.js';
+import { noteFailure, type Terminal } from './terminal.js';
 
 /** Environment variable that tells the child what it is, and what its messages are shown on. */
 const MARK = 'FULCRUM_GPU_PROCESS';
@@ -90,7 +90,9 @@ export function runInGpuProcess(terminal: Terminal): Promise<number> {
       for (const [name, forward] of forwards) process.off(name, forward);
       if (code !== null) return resolve(code);
       if (INTERRUPTS.some((name) => name === signal)) return resolve(EXIT.interrupted);
-      terminal.writeErr(`fulcrum: the GPU process was ended by ${signal ?? 'a signal'}\n`);
+      const message = `the GPU process was ended by ${signal ?? 'a signal'}`;
+      terminal.writeErr(`fulcrum: ${message}\n`);
+      noteFailure(terminal, { message });
       resolve(EXIT.runtime);
     });
   });

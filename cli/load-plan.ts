@@ -8,6 +8,7 @@ import { withWeights } from '../compiler/model/stored-types.js';
 import type { WeightType } from '../compiler/model/weight-types.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import { suggest } from '../grammar/did-you-mean.js';
+import { diagnosticJson } from './diagnostic-json.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { fileHost } from '../runtime/file-host.js';
 import { refuseTaken, type NamedFile } from '../runtime/refuse-taken.js';
@@ -71,7 +72,10 @@ export function reportDiagnostics(
   diagnostics: readonly Diagnostic[],
   render: RenderOptions,
 ): boolean {
-  for (const diagnostic of diagnostics) err(terminal, `${renderDiagnostic(diagnostic, render)}\n`);
+  for (const diagnostic of diagnostics) {
+    err(terminal, `${renderDiagnostic(diagnostic, render)}\n`);
+    terminal.findings?.diagnostics.push(diagnosticJson(diagnostic, render));
+  }
   return !diagnostics.some(isError);
 }
 

@@ -1,11 +1,13 @@
 /** The `fulcrum` program: its commands, and what becomes of errors. */
 import { Command, CommanderError } from 'commander';
 import { RuntimeFailure } from '../runtime/failure.js';
+import { FAILURE_CODES } from '../runtime/failure-codes.js';
 import { COMMANDS } from './commands/index.js';
 import type { AddCommand, CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
+import { jsonDocument } from './json-document.js';
 import { renderFailure } from './render-failure.js';
-import { err, type Terminal } from './terminal.js';
+import { err, fail, noteFailure, out, type FailureJson, type Findings, type Terminal } from './terminal.js';
 import { VERSION } from './package-root.js';
 
 /** Loads the command that is asked for; all of them for help and for what is misspelt, none for the version. */
@@ -30,7 +32,33 @@ export async function runProgram(
   terminal: Terminal,
   devicesHere: boolean,
 ): Promise<number> {
+  const findings: Findings = { diagnostics: [] };
+  let hasResults = false;
+  const kept: Terminal = {
+    ...terminal,
+    findings,
+    writeOut: (text) => {
+      hasResults = true;
+      terminal.writeOut(text);
+    },
+  };
+  const { status, documentOf } = await runCommand(args, kept, devicesHere);
+  const failed = status === EXIT.diagnostics || status === EXIT.runtime;
+  // Whoever reads the document learns from it why there is nothing else in it.
+  if (documentOf !== undefined && failed && !hasResults)
+    out(terminal, jsonDocument(documentOf, { ok: false, ...findings }));
+  return status;
+}
+
+interface Ended {
+  readonly status: number;
+  /** The command, where it has begun and a document was asked for. */
+  readonly documentOf?: string | undefined;
+}
+
+async function runCommand(args: readonly string[], terminal: Terminal, devicesHere: boolean): Promise<Ended> {
   let status: number = EXIT.ok;
+  let documentOf: string | undefined;
   const context: CommandContext = { terminal, devicesHere, exit: (code) => (status = code) };
   const program = new Command('fulcrum')
     .description('Compile and run parallel LLM inference plans.')
@@ -41,35 +69,54 @@ export async function runProgram(
     .configureOutput({
       writeOut: terminal.writeOut,
       writeErr: terminal.writeErr,
+    })
+    .hook('preAction', (_, command) => {
+      if (command.getOptionValue('json') === true) documentOf = command.name();
     });
   try {
     const wanted = commandsFor(args[0]);
     for (const add of await Promise.all(wanted.map((load) => load()))) add(program, context);
     if (args.length === 0) {
       program.outputHelp({ error: true });
-      return EXIT.usage;
+      return { status: EXIT.usage };
     }
     await program.parseAsync(withoutVainHelp(args), { from: 'user' });
-    return status;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    if (error instanceof Error && error.name === 'AbortError') {
-      err(terminal, 'interrupted');
-      return EXIT.interrupted;
-    }
-    if (error instanceof RuntimeFailure) {
-      err(terminal, renderFailure(error, terminal.colour));
-      return EXIT.runtime;
-    }
-    if (error instanceof Error && 'syscall' in error) {
-      // The operating system refused something: its message names the file.
-      err(terminal, `error: ${error.message}`);
-      return EXIT.runtime;
-    }
-    err(
-      terminal,
-      `fulcrum: internal error, please report it\n${error instanceof Error ? error.stack : String(error)}`,
-    );
+    status = statusOf(error, terminal);
+  }
+  return { status, documentOf };
+}
+
+/** Says what a command was ended by; the result is how it ends then. */
+function statusOf(error: unknown, terminal: Terminal): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof Error && error.name === 'AbortError') {
+    err(terminal, 'interrupted');
+    return EXIT.interrupted;
+  }
+  if (error instanceof RuntimeFailure) {
+    err(terminal, renderFailure(error, terminal.colour));
+    noteFailure(terminal, failureJson(error));
     return EXIT.runtime;
   }
+  if (error instanceof Error && 'syscall' in error) {
+    // The operating system refused something: its message names the file.
+    fail(terminal, error.message);
+    return EXIT.runtime;
+  }
+  const message = `internal error, please report it\n${error instanceof Error ? error.stack : String(error)}`;
+  err(terminal, `fulcrum: ${message}`);
+  noteFailure(terminal, { message });
+  return EXIT.runtime;
+}
+
+function failureJson({ code, message, details: { subject, help } }: RuntimeFailure): FailureJson {
+  const { slug } = FAILURE_CODES[code]!;
+  return {
+    code,
+    slug,
+    message,
+    ...(subject !== undefined && { subject }),
+    ...(help !== undefined && { help }),
+  };
 }

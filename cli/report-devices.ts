@@ -14,7 +14,7 @@ import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { filesRead, loadUncompiled } from './load-plan.js';
-import { err, out, type Terminal } from './terminal.js';
+import { err, fail, noteFailure, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
 import { whyUnwritable, writeText } from './write-text.js';
 
@@ -129,12 +129,13 @@ async function calibrateMachine(options: DevicesOptions, { terminal }: CommandCo
   if (typeof shapes === 'number') return shapes;
   const unwritable = whyUnwritable(file);
   if (unwritable !== undefined) {
-    err(terminal, `error: ${unwritable}`);
+    fail(terminal, unwritable);
     return EXIT.runtime;
   }
   const [adapter] = await listAdapters();
   if (adapter === undefined) {
     err(terminal, NO_ADAPTER);
+    noteFailure(terminal, { message: NO_ADAPTER });
     return EXIT.runtime;
   }
   const devices = await openDevices(count);

@@ -1,8 +1,25 @@
 /**
  * Where a command writes. Results go to standard output, everything said to a person beside them to standard error.
- * With `--json` exactly one document goes to standard output.
+ * With `--json` exactly one document goes to standard output, unless the command line is wrong or the command is
+ * interrupted.
  */
 import type { WriteStream } from 'node:tty';
+
+/** What a command has said of plan files, and why it fails, as documents have it. */
+export interface Findings {
+  readonly diagnostics: Readonly<Record<string, unknown>>[];
+  /** Where no diagnostic says it. */
+  failure?: FailureJson;
+}
+
+export interface FailureJson {
+  readonly code?: string;
+  readonly slug?: string;
+  readonly message: string;
+  /** File, tensor, request or device that it is about. */
+  readonly subject?: string;
+  readonly help?: string;
+}
 
 export interface Terminal {
   readonly writeOut: (text: string) => void;
@@ -13,6 +30,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** Width of that terminal. */
   readonly columns: number;
+  /** Where the program keeps what is said, if it does. */
+  readonly findings?: Findings;
 }
 
 /** Writes results, and a line end. */
@@ -23,6 +42,22 @@ export function out(terminal: Terminal, text: string): void {
 /** Writes a message, and a line end. */
 export function err(terminal: Terminal, text: string): void {
   terminal.writeErr(`${text}\n`);
+}
+
+/** Says why the command fails, where no diagnostic does; without a code. */
+export function fail(terminal: Terminal, message: string): void {
+  err(terminal, `error: ${message}`);
+  noteFailure(terminal, { message });
+}
+
+/** Keeps for a document why the command fails; a person is told elsewhere. */
+export function noteFailure({ findings }: Terminal, failure: FailureJson): void {
+  if (findings !== undefined) findings.failure = failure;
+}
+
+/** The diagnostics that were printed, as documents have them. */
+export function diagnosticsSaid({ findings }: Terminal): Findings['diagnostics'] {
+  return findings?.diagnostics ?? [];
 }
 
 /** Resolves when the system has taken everything that was written to a stream; a process that ends before loses the rest. */

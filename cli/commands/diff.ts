@@ -17,7 +17,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
 import { shownPath } from '../shown-path.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 
 interface DiffOptions {
@@ -112,7 +112,11 @@ function diffFiles(
   const [show, showUnpaired] = options.markdown
     ? [markdownDiff, markdownUnpaired]
     : [describeDiff, describeUnpaired];
-  if (options.json) out(terminal, jsonDocument('diff', { diffs, ...chosen.unpaired }));
+  if (options.json)
+    out(
+      terminal,
+      jsonDocument('diff', { diffs, ...chosen.unpaired, diagnostics: diagnosticsSaid(terminal) }),
+    );
   else out(terminal, [...diffs.map(show), ...showUnpaired(chosen.unpaired)].join('\n\n'));
   return EXIT.ok;
 }

@@ -39,7 +39,7 @@ import {
   simulationReport,
   type SimulationReport,
 } from '../simulation-report.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, fail, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { refuseUnwritableTrace, writeSimulatedTrace } from '../trace.js';
@@ -114,11 +114,11 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   const both = options.with?.find((name) => options.without?.includes(name));
   if (both !== undefined) {
     const message = `error: ${both} cannot be both --with and --without`;
-    return failed(message, EXIT.usage, terminal).exit;
+    return misused(message, terminal).exit;
   }
   refuseUnwritableTrace(options.trace);
   const unwritable = whyUnwritable(options.html);
-  if (unwritable !== undefined) return failed(`error: ${unwritable}`, EXIT.runtime, terminal).exit;
+  if (unwritable !== undefined) return failed(unwritable, terminal).exit;
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
@@ -144,11 +144,11 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   if (options.html !== undefined) {
     const about = [describeWorkload(workload!), ...describeEngine(options)].join('; ');
     const written = writeText(options.html, pageOf(file, about, simulated));
-    if (written !== undefined) return failed(`error: ${written}`, EXIT.runtime, terminal).exit;
+    if (written !== undefined) return failed(written, terminal).exit;
     err(terminal, `wrote ${options.html}`);
   }
   const broken = simulated.find(({ brokenTrace }) => brokenTrace !== undefined)?.brokenTrace;
-  if (broken !== undefined) return failed(`error: ${broken}`, EXIT.runtime, terminal).exit;
+  if (broken !== undefined) return failed(broken, terminal).exit;
   return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
 }
 
@@ -171,9 +171,15 @@ interface Work {
   readonly run: TracedRun | undefined;
 }
 
-function failed(message: string, exit: ExitCode, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
+/** The command line is wrong. */
+function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
   err(terminal, message);
-  return { kind: 'failed', exit };
+  return { kind: 'failed', exit: EXIT.usage };
+}
+
+function failed(message: string, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
+  fail(terminal, message);
+  return { kind: 'failed', exit: EXIT.runtime };
 }
 
 /** Checks the file and compiles the plans that are to be run. */
@@ -185,14 +191,14 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const run = against === undefined ? undefined : readRun(against);
-  if (typeof run === 'string') return failed(`error: ${run}`, EXIT.runtime, terminal);
+  if (typeof run === 'string') return failed(run, terminal);
   const plans = plansToRun(checked.plans, options.plan ?? run?.plan, file);
-  if (typeof plans === 'string') return failed(plans, EXIT.usage, terminal);
+  if (typeof plans === 'string') return misused(plans, terminal);
   const single = ['trace', 'against'].find((name) => name in options);
   if (single !== undefined && plans.length > 1) {
     const names = plans.map(({ name }) => name).join(', ');
     const message = `error: --${single} is about one plan: choose it with --plan (${names})`;
-    return failed(message, EXIT.usage, terminal);
+    return misused(message, terminal);
   }
   const loaded = compileOrRefuse(terminal, checked, plans);
   return loaded.kind === 'failed' ? loaded : { kind: 'loaded', checked, compiled: loaded.compiled, run };
@@ -314,7 +320,8 @@ function printFigures(
   const against = simulated[0]?.against;
   if (options.json) {
     const engine = { transitions: options.transitions, ...engineOf(options) };
-    const fields = { workload, engine, plans: reports, ...(against && { against }) };
+    const diagnostics = diagnosticsSaid(terminal);
+    const fields = { workload, engine, plans: reports, diagnostics, ...(against && { against }) };
     out(terminal, jsonDocument('simulate', fields));
     return;
   }

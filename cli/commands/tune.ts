@@ -38,7 +38,7 @@ import { isError, loadUncompiled, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { simulationReport } from '../simulation-report.js';
 import { describeTuned, noneFits, tunedReport, type OwnPlan } from '../tune-report.js';
-import { err, out } from '../terminal.js';
+import { diagnosticsSaid, err, fail, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
 import { whyUnwritable, writeText } from '../write-text.js';
@@ -143,7 +143,7 @@ async function tuneFile(
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
   const unwritable = whyUnwritable(options.write ? file : undefined);
   if (unwritable !== undefined) {
-    err(terminal, `error: nothing is written: ${unwritable}`);
+    fail(terminal, `nothing is written: ${unwritable}`);
     return EXIT.runtime;
   }
   const sizes = sizesToTry(plan, requests.requests, options);
@@ -182,8 +182,10 @@ async function tuneFile(
     ...(own && { own }),
   };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
-  if (options.json) out(terminal, jsonDocument('tune', tunedReport(result, searched, tradeOffs)));
-  else out(terminal, describeTuned(result, searched, shown, tradeOffs));
+  if (options.json) {
+    const diagnostics = diagnosticsSaid(terminal);
+    out(terminal, jsonDocument('tune', { ...tunedReport(result, searched, tradeOffs), diagnostics }));
+  } else out(terminal, describeTuned(result, searched, shown, tradeOffs));
   if (interrupted) return EXIT.interrupted;
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;

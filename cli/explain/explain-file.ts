@@ -5,7 +5,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound } from '../load-plan.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
 import { describeExplanation } from './describe-plan.js';
 import { explainPlan } from './explain-plan.js';
 import { causedByLine, causesOfOp, describeCaused, type AskedFile } from './provenance.js';
@@ -50,7 +50,11 @@ export function explainFile(what: string, options: ExplainOptions, { terminal }:
   if (options.op !== undefined) return explainOp(asked, options.op, options, terminal);
   if (line !== undefined) return explainLine(asked, Number(line), options, terminal);
   const explained = compiled.map(({ plan, result }) => explainPlan(plan, result, checked.render));
-  if (options.json) out(terminal, jsonDocument('explain', { file, plans: explained }));
+  if (options.json)
+    out(
+      terminal,
+      jsonDocument('explain', { file, plans: explained, diagnostics: diagnosticsSaid(terminal) }),
+    );
   else out(terminal, explained.map(describeExplanation).join('\n\n'));
   return EXIT.ok;
 }

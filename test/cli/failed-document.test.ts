@@ -1,0 +1,101 @@
+/** What `--json` prints of a command that fails: why, for a machine, where the results would be. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { runInProcess } from './run-program.js';
+
+vi.mock('../../runtime/device/dawn.js', () => ({
+  openDevices: () => Promise.reject(new Error('a device was opened')),
+}));
+
+const HEAD = `import { workstation } from "std/local"
+model m { layers: 2, hidden: 64, heads: 8, kv_heads: 4, ffn: 96, vocab: 100, context: 128, weights: f32 }
+workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }
+`;
+const SERVE = 'stage serve: prefill + decode on gpu';
+
+let folder = '';
+const at = (name: string): string => join(folder, name);
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fulcrum-failed-'));
+  writeFileSync(at('bad.plan'), `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 3) } }\n`);
+  writeFileSync(at('good.plan'), `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 4) } }\n`);
+  writeFileSync(
+    at('late.plan'),
+    `${HEAD}plan p for m on workstation { ${SERVE} { mesh (tp: 4) } expect { time <= 1 us for w } }\n`,
+  );
+  writeFileSync(at('requests.jsonl'), '');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Json = Record<string, unknown>;
+
+async function documentOf(...args: readonly string[]): Promise<{ status: number; document: Json }> {
+  const { status, out } = await runInProcess(...args, '--json');
+  return { status, document: JSON.parse(out) as Json };
+}
+
+const run = (plan: string): readonly string[] => ['run', at(plan), '--out', at('out.jsonl')];
+
+describe('the document of a command that fails', () => {
+  it.each([
+    ['check', () => ['check', at('bad.plan')]],
+    ['simulate', () => ['simulate', at('bad.plan')]],
+    ['tune', () => ['tune', at('bad.plan')]],
+    ['explain', () => ['explain', at('bad.plan')]],
+    ['diff', () => ['diff', at('good.plan'), at('bad.plan')]],
+    ['run', () => [...run('bad.plan'), '--requests', at('requests.jsonl')]],
+  ])('has the diagnostics of a plan file: %s', async (command, args) => {
+    const { status, document } = await documentOf(...args());
+    expect(status).toBe(1);
+    const { files = [document], ...head } = document as Json & { files?: readonly Json[] };
+    expect(head).toMatchObject({ command, version: 1, ok: false });
+    expect(files).toMatchObject([
+      {
+        diagnostics: [
+          { code: 'FC0405', slug: 'mesh-size', severity: 'error', primary: { start: { line: 4 } } },
+        ],
+      },
+    ]);
+    expect(document).not.toHaveProperty('failure');
+  });
+
+  it('has the failure of a run', async () => {
+    const { status, document } = await documentOf(...run('good.plan'), '--requests', at('absent.jsonl'));
+    expect(status).toBe(3);
+    expect(document).toMatchObject({ command: 'run', version: 1, ok: false, diagnostics: [] });
+    expect(document['failure']).toEqual({
+      code: 'FC0916',
+      slug: 'requests-unreadable',
+      message: expect.stringContaining('no such file') as string,
+      subject: at('absent.jsonl'),
+    });
+  });
+
+  it('has a failure without a code', async () => {
+    const { status, document } = await documentOf('simulate', at('good.plan'), '--html', folder);
+    expect(status).toBe(3);
+    expect(document).toMatchObject({
+      failure: { message: expect.stringContaining('cannot write') as string },
+    });
+  });
+
+  it('has diagnostics beside results where there are any', async () => {
+    const { status, document } = await documentOf('simulate', at('late.plan'));
+    expect(status).toBe(0);
+    expect(document).not.toHaveProperty('ok');
+    expect(document).toMatchObject({ plans: [{ plan: 'p' }], diagnostics: [{ slug: 'time-not-met' }] });
+  });
+
+  it.each([[['simulate', 'good.plan', '--plan', 'q']], [['simulate', 'good.plan', '--jsonn']]])(
+    'is left out where the command line is wrong: %j',
+    async ([command, file, ...options]) => {
+      expect(await runInProcess(command!, at(file!), ...options, '--json')).toMatchObject({
+        status: 2,
+        out: '',
+      });
+    },
+  );
+});
