@@ -50,6 +50,18 @@ export async function runProgram(
   return status;
 }
 
+/** An empty word is a variable of a script that is not set: as a path it would be a folder, as a name none. */
+function refuseEmpty(command: Command): void {
+  const option = command.options.find((each) => isEmpty(command.getOptionValue(each.attributeName())));
+  if (option !== undefined) command.error(`error: option '${option.flags}' has an empty value`);
+  const argument = command.registeredArguments.find((_, place) => isEmpty(command.processedArgs[place]));
+  if (argument !== undefined) command.error(`error: argument '${argument.name()}' is empty`);
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === '' || (Array.isArray(value) && value.includes(''));
+}
+
 interface Ended {
   readonly status: number;
   /** The command, where it has begun and a document was asked for. */
@@ -71,6 +83,7 @@ async function runCommand(args: readonly string[], terminal: Terminal, devicesHe
       writeErr: terminal.writeErr,
     })
     .hook('preAction', (_, command) => {
+      refuseEmpty(command);
       if (command.getOptionValue('json') === true) documentOf = command.name();
     });
   try {

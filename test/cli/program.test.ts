@@ -34,6 +34,22 @@ describe('the command line', () => {
     expect(odd.err).toMatch('Allowed choices are f32, f16, bf16, int8, int4');
   });
 
+  it.each([
+    [['simulate', 'plans/clerk.plan', '--workload', ''], "option '--workload <name>' has an empty value"],
+    [['simulate', 'plans/clerk.plan', '--html='], "option '--html <file>' has an empty value"],
+    [
+      ['diff', 'plans/clerk.plan', '--plan', 'split', '--plan', ''],
+      "option '--plan <name>' has an empty value",
+    ],
+    [['compile', ''], "argument 'file' is empty"],
+    [['check', 'plans/clerk.plan', ''], "argument 'files' is empty"],
+    [['run', 'a.plan', '--requests', 'a.jsonl', '--out', ''], "option '--out <file>' has an empty value"],
+  ])('refuses words that are empty: %j', async (args, message) => {
+    const refused = await run(...args);
+    expect(refused).toMatchObject({ status: 2, out: '' });
+    expect(refused.err).toBe(`error: ${message}\n(see --help)\n`);
+  });
+
   it('knows its version', async () => {
     expect(await run('--version')).toMatchObject({
       status: 0,
