@@ -282,12 +282,11 @@ export function buildIndex(build: Build, index: CstNode): NonNullable<PathSegmen
   closed(build, index, 'LSquare', 'RSquare', ']', helps);
   const span = spanOfNode(index);
   const open = after(spanOf(token(index, 'LSquare')!));
-  // Where something else stands there, that is the one thing to say.
-  const isStrange = node(index, 'stray') !== undefined;
-  if (isStrange && node(index, 'first') === undefined) return { first: { kind: 'error', span: open }, span };
+  // Where something else stands there, that is the one thing to say: what the index means is not known.
+  if (node(index, 'stray') !== undefined) return { first: { kind: 'error', span: open }, span };
   const first = expressionOrHole(build, node(index, 'first'), open, 'an index');
   const range = token(index, 'Range');
-  if (range === undefined || (isStrange && node(index, 'last') === undefined)) return { first, span };
+  if (range === undefined) return { first, span };
   const last = expressionOrHole(build, node(index, 'last'), after(spanOf(range)), 'the last index');
   return { first, last, span };
 }

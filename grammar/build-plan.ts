@@ -164,17 +164,21 @@ function buildPhases(build: Build, phases: CstNode): readonly Name[] {
   return namesBetween(build, phases, signs, 'a phase: `prefill` or `decode`');
 }
 
-/** Names that each follow one of some signs; a sign without one is reported. */
+/** Names that each follow one of some signs; a sign without one is reported, and may have an empty name. */
 function namesBetween(
   build: Build,
   list: CstNode,
   signs: ReturnType<typeof tokens>,
   what: string,
+  holes?: 'with holes',
 ): readonly Name[] {
-  const names = tokens(list, 'name');
-  const starts = names.map(({ startOffset }) => startOffset);
-  for (const sign of signsWithout(signs, starts)) nameOrHole(build, undefined, after(spanOf(sign)), what);
-  return names.map(nameOf);
+  const found = tokens(list, 'name');
+  const starts = found.map(({ startOffset }) => startOffset);
+  const names = found.map(nameOf);
+  const empty = signsWithout(signs, starts).map((sign) =>
+    nameOrHole(build, undefined, after(spanOf(sign)), what),
+  );
+  return holes === undefined ? names : [...names, ...empty].sort((a, b) => a.span.start - b.span.start);
 }
 
 function buildStageBlock(build: Build, block: CstNode): readonly StageMember[] {
@@ -282,7 +286,7 @@ function buildKv(build: Build, decl: CstNode): KvDecl {
 
 function buildFlow(build: Build, decl: CstNode): FlowDecl {
   const signs = [token(decl, 'keyword')!, ...tokens(decl, 'Arrow')];
-  const path = namesBetween(build, decl, signs, 'a stage, `requests` or `results`');
+  const path = namesBetween(build, decl, signs, 'a stage, `requests` or `results`', 'with holes');
   checkHead(build, decl, ['->']);
   const block = node(decl, 'block');
   const span = spanOfNode(decl);

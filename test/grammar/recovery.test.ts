@@ -98,6 +98,8 @@ describe('a slip inside a stage', () => {
     ['a: gpu[0,3]', 'FC0101 4 ",": unexpected `,`'],
     ['a: gpu[0...3]', 'FC0101 4 ".": unexpected `.`'],
     ['a: gpu[0 to n[2]]', 'FC0101 4 "to": unexpected `to`'],
+    ['a: gpu[0 § 3]', 'FC0112 4 "§": `§` means nothing here'],
+    ['a: f(1 § 3)', 'FC0112 4 "§": `§` means nothing here'],
     ['a: gpu[*]', 'FC0101 4 "*": unexpected `*`'],
     ['a: gpu[0;1]', 'FC0101 4 ";": unexpected `;`'],
     ['a: f(1 :)', 'FC0101 4 ":": unexpected `:`'],

@@ -59,29 +59,20 @@ function readOrder(decl: FlowDecl, cx: Context, use: FlowUse): readonly string[]
   const expectEnd = (name: Name | undefined, end: 'requests' | 'results'): boolean => {
     if (name?.text === end) return true;
     failed = true;
-    const found = name?.text ?? 'nothing';
-    if (found !== '') {
-      const primary = at(cx, name ?? decl);
-      const fixes =
-        name === undefined
-          ? []
-          : [
-              insertion(
-                cx,
-                end === 'requests' ? name.span.start : name.span.end,
-                end === 'requests' ? 'requests -> ' : ' -> results',
-                `Add \`${end}\``,
-              ),
-            ];
-      cx.report(report('flow-ends', { end, found }, { primary, fixes }));
+    if (name !== undefined && name.text !== '') {
+      const [place, text] =
+        end === 'requests' ? [name.span.start, 'requests -> '] : [name.span.end, ' -> results'];
+      const fixes = [insertion(cx, place, text, `Add \`${end}\``)];
+      cx.report(report('flow-ends', { end, found: name.text }, { primary: at(cx, name), fixes }));
     }
     return false;
   };
-  if (expectEnd(names[0], 'requests')) names.shift();
-  if (expectEnd(names.at(-1), 'results')) names.pop();
+  if (expectEnd(decl.path[0], 'requests')) names.shift();
+  if (expectEnd(decl.path.at(-1), 'results')) names.pop();
   const order: string[] = [];
   for (const name of names) {
-    if (!use.stages.some((s) => s.name === name.text)) {
+    if (name.text === '') failed = true;
+    else if (!use.stages.some((s) => s.name === name.text)) {
       failed = true;
       reportUnknownStage(name, cx, use);
     } else if (order.includes(name.text)) {
