@@ -65,8 +65,15 @@ export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions)
     head,
     ...frames,
     ...diagnostic.notes.map((note) => `  ${shown(note)}`),
-    ...diagnostic.helps.map((help) => `  ${paint('help', 'help')}: ${shown(help)}`),
+    ...helpsOf(diagnostic).map((help) => `  ${paint('help', 'help')}: ${shown(help)}`),
   ].join('\n');
+}
+
+/** What would help; where nothing is said of that, what an editor would offer to do. */
+function helpsOf({ helps, fixes }: Diagnostic): readonly string[] {
+  if (helps.length > 0 || fixes.length === 0) return helps;
+  const [first, ...others] = fixes.map(({ title }) => `${title.charAt(0).toLowerCase()}${title.slice(1)}`);
+  return [[first, ...others.map((other) => `or ${other}`)].join(', ')];
 }
 
 /** `file:line:column` of the start of an origin; the file alone when its text is not at hand. */

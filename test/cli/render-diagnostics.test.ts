@@ -72,6 +72,7 @@ describe('a diagnostic as text', () => {
         related: [{ ...at('/p/serve.plan', 'plan'), label: 'opened here' }],
         notes: [],
         helps: [],
+        fixes: [],
       },
       options,
     );
@@ -95,12 +96,23 @@ describe('a diagnostic as text', () => {
   });
 
   it('does without a place and without a text', () => {
-    const bare = { ...diagnostic, primary: undefined, related: [], notes: [], helps: [] };
+    const bare = { ...diagnostic, primary: undefined, related: [], notes: [], helps: [], fixes: [] };
     expect(renderDiagnostic(bare, options)).toBe(
       'error[FC0503]: `kv_heads` (8) cannot be split over `tp` (16)',
     );
     const unseen = { ...bare, primary: { file: 'std/aws', span: { start: 3, end: 4 } } };
     expect(renderDiagnostic(unseen, options)).toMatch(/^std\/aws: error\[FC0503\]/);
+  });
+
+  it('helps with what an editor would do where nothing else is said', () => {
+    const helpOf = (...titles: readonly string[]): string | undefined => {
+      const fixes = titles.map((title) => ({ title, edits: [] }));
+      return /help: (.*)/.exec(renderDiagnostic({ ...diagnostic, helps: [], fixes }, options))?.[1];
+    };
+    expect(helpOf()).toBeUndefined();
+    expect(helpOf('Add `a`')).toBe('add `a`');
+    expect(helpOf('Change to `1`', 'Change to `2`')).toBe('change to `1`, or change to `2`');
+    expect(renderDiagnostic(diagnostic, options)).not.toContain('use tp: 8');
   });
 
   it('shows nothing that a terminal would obey, and keeps the marks in their columns', () => {
@@ -113,6 +125,7 @@ describe('a diagnostic as text', () => {
         related: [],
         notes: [],
         helps: [],
+        fixes: [],
       },
       { ...options, textOf: () => source },
     );
