@@ -10,6 +10,8 @@ export interface Build {
   readonly problems: readonly SyntaxProblem[];
   /** Adds a problem. Of several at one empty span, where something is missing, only the first is kept. */
   report(code: SyntaxCode, span: Span, message: string, options?: ProblemOptions): void;
+  /** Help for something missing: not to write what it would follow, where that is a sign that joins two things. */
+  orWithout(hole: Span): readonly string[];
   /** Text of the `///` lines right above the line that begins at `offset`, without the slashes. */
   doc(offset: number): string | undefined;
 }
@@ -41,6 +43,10 @@ export function buildContext(
       if (isHole) holes.add(span.start);
       all.push(syntaxProblem(code, span, message, options));
     },
+    orWithout({ start, end }) {
+      const [, sign] = /(->|<->|[-+*/.]|[<>]=?|[=!]=|\b(?:and|or))\s*$/.exec(text.slice(0, start)) ?? [];
+      return start !== end || sign === undefined || sign === '<->' ? [] : [`or take the \`${sign}\` out`];
+    },
     doc(offset) {
       const found: string[] = [];
       if (!beginsLine(offset)) return undefined;
@@ -55,6 +61,9 @@ export function nameOrHole(build: Build, found: IToken | undefined, hole: Span, 
   if (found !== undefined) {
     return { text: found.image, span: { start: found.startOffset, end: found.endOffset! + 1 } };
   }
-  build.report('FC0104', hole, `expected ${what}`, { data: { expected: what } });
+  const helps = what.startsWith('the name of')
+    ? ['names begin with a letter or `_` and go on with letters, digits and `_`']
+    : build.orWithout(hole);
+  build.report('FC0104', hole, `expected ${what}`, { helps, data: { expected: what } });
   return { text: '', span: hole };
 }

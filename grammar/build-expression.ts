@@ -9,6 +9,7 @@ import { after, nameOf, node, nodes, onlyNode, signsWithout, spanOfNode, token, 
 import { closed, commas } from './build-brackets.js';
 import type { Build } from './build-context.js';
 import { spanOf } from './lex.js';
+import { exampleOf, PROPERTIES, type PropertyDoc } from './reference.js';
 import type {
   BinaryOperator,
   CallExpr,
@@ -52,8 +53,13 @@ export function isBinaryOperator(text: string): text is BinaryOperator {
 }
 
 /** Stands at a hole; reports it. */
-export function missingValue(build: Build, hole: Span, what = 'a value'): ErrorExpr {
-  build.report('FC0103', hole, `expected ${what}`, { data: { expected: what } });
+export function missingValue(
+  build: Build,
+  hole: Span,
+  what = 'a value',
+  helps: readonly string[] = build.orWithout(hole),
+): ErrorExpr {
+  build.report('FC0103', hole, `expected ${what}`, { helps, data: { expected: what } });
   return { kind: 'error', span: hole };
 }
 
@@ -255,7 +261,9 @@ export function buildPath(build: Build, path: CstNode): PathExpr {
   const dots = tokens(path, 'Dot');
   const starts = segments.map(({ location }) => location!.startOffset);
   for (const dot of signsWithout(dots, starts)) {
-    build.report('FC0104', after(spanOf(dot)), 'expected a name after `.`', { data: { expected: 'a name' } });
+    const hole = after(spanOf(dot));
+    const helps = build.orWithout(hole);
+    build.report('FC0104', hole, 'expected a name after `.`', { helps, data: { expected: 'a name' } });
   }
   return { kind: 'path', segments: segments.map((it) => buildSegment(build, it)), span: spanOfNode(path) };
 }
@@ -351,7 +359,22 @@ export function valueAfterColon(build: Build, entry: CstNode, name: Name): Expr 
   if (found !== undefined)
     return found.name === 'value' ? buildValue(build, found) : buildExpression(build, found);
   const hole = after(hasColon ? spanOfNode(node(entry, 'colon')!) : name.span);
-  return hasColon ? missingValue(build, hole) : { kind: 'error', span: hole };
+  return hasColon
+    ? missingValue(build, hole, 'a value', valueHelps(name.text))
+    : { kind: 'error', span: hole };
+}
+
+/** What a value of a property looks like, where all properties of that name take the like. */
+function valueHelps(name: string): readonly string[] {
+  const examples = new Set(
+    Object.values<Readonly<Record<string, PropertyDoc>>>(PROPERTIES).flatMap((block) =>
+      Object.hasOwn(block, name) ? [exampleOf(block[name]!.value)] : [],
+    ),
+  );
+  const [example] = examples;
+  return examples.size === 1
+    ? [`write one, such as \`${name}: ${example}\`, or take \`${name}\` out`]
+    : [`write one, or take \`${name}\` out`];
 }
 
 /** Reports a colon that is missing after a name, or written `=`; whether there is one of either sign. */

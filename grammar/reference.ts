@@ -19,6 +19,11 @@ export type ValueKind =
       readonly example: string;
     };
 
+/** A value of the kind, for somebody to change. */
+export function exampleOf(value: ValueKind): string {
+  return value.kind === 'words' ? value.words[0]! : value.example;
+}
+
 export interface PropertyDoc {
   readonly value: ValueKind;
   readonly doc: string;

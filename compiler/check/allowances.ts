@@ -51,7 +51,10 @@ function readAllowance(
     const isError = Object.entries<AnyEntry>(CATALOGUE).some(
       ([slug, { code }]) => slug === name || code === name,
     );
-    if (isError) return bad(`\`${name}\` is an error, and only warnings can be allowed`, word, []);
+    if (isError)
+      return bad(`\`${name}\` is an error, and only warnings can be allowed`, word, [
+        'mend what it says, and take this line out',
+      ]);
     const { helps, fixes } = suggestions(
       word,
       name,

@@ -148,10 +148,22 @@ function reportConfig(problem: ConfigProblem, path: string, primary: Origin, cx:
       );
       return;
     case 'feature':
-      cx.report(report('unsupported-feature', { feature: problem.feature, path }, { primary }));
+      cx.report(
+        report(
+          'unsupported-feature',
+          { feature: problem.feature, path },
+          { primary, helps: ['to plan without it, declare the shape in place of `source`'] },
+        ),
+      );
       return;
     case 'field':
-      cx.report(report('bad-model-config', { path, problem: problem.problem }, { primary }));
+      cx.report(
+        report(
+          'bad-model-config',
+          { path, problem: problem.problem },
+          { primary, helps: ['mend the file; to plan without it, declare the shape in place of `source`'] },
+        ),
+      );
   }
 }
 

@@ -80,7 +80,8 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
   };
   readMembers(decl.members, { instances: [''], template: '', scope: '' }, cx, b);
   if (b.devices.length === 0 && !b.failed) {
-    cx.report(report('no-devices', { topology: decl.name.text }, { primary: at(cx, decl.name) }));
+    const helps = ['give it an array of devices, such as `gpu[8]: DEVICE`'];
+    cx.report(report('no-devices', { topology: decl.name.text }, { primary: at(cx, decl.name), helps }));
     return undefined;
   }
   if (b.failed) return undefined;

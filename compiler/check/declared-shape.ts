@@ -5,6 +5,7 @@ import { familyNamed, MODEL_FAMILIES, type ModelFamily } from '../model/families
 import { MAX_CONTEXT, MAX_LAYERS, MAX_SIZE, type ModelShape } from '../model/shape.js';
 import { slidingAttention, slidingLayers } from '../model/sliding.js';
 import type { DefaultTaken } from '../plan/plan.js';
+import { divisors } from './plan/mesh.js';
 import { missingProperty, type Values } from './properties.js';
 import { oneOf, quantity, truth } from './readers.js';
 import { at, type Context } from './scope.js';
@@ -85,19 +86,26 @@ function sound(
       ? {
           text: `\`heads\` (${heads}) is no multiple of \`kv_heads\` (${kvHeads})`,
           where: 'kv_heads' as const,
+          help: `\`kv_heads\` may be ${divisors(heads).slice(0, 12).join(', ')}`,
         }
       : !Number.isInteger(headDim)
         ? {
             text: `\`hidden\` (${hidden}) cannot be divided by \`heads\` (${heads})`,
             where: 'heads' as const,
+            help: 'or give `head_dim`',
           }
         : headDim % 2 !== 0
           ? {
               text: `\`head_dim\` (${headDim}) is odd; rotary embeddings need pairs`,
               where: 'head_dim' as const,
+              help: 'give an even `head_dim`',
             }
           : foreign !== undefined
-            ? { text: `models of family ${family.name} have no \`${foreign}\``, where: foreign }
+            ? {
+                text: `models of family ${family.name} have no \`${foreign}\``,
+                where: foreign,
+                help: `take \`${foreign}\` out, or name the \`family\` that has it`,
+              }
             : undefined;
   if (!problem) return true;
   cx.report(
@@ -106,7 +114,7 @@ function sound(
       { problem: problem.text },
       {
         primary: values.origin(problem.where) ?? values.origin('heads')!,
-        helps: problem.where === 'heads' ? ['or give `head_dim`'] : [],
+        helps: [problem.help],
       },
     ),
   );

@@ -6,6 +6,7 @@ import type { BinaryExpr, Expr, PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import { PARAM_TYPES } from './param-types.js';
+import { replacement } from './fixes.js';
 import { at, suggestions, type Context } from './scope.js';
 import { combine, DIMENSION_WORDS, OTHER_TIMES, UNITS, type Dimension } from './units.js';
 
@@ -66,24 +67,44 @@ export function describeScalar(value: Scalar): string {
       : 'true or false';
 }
 
-/** What may be meant by a quantity in a unit that is none. */
+/** What may be meant by a quantity in a unit that is none, where a `wanted` one is needed or any. */
 function otherUnit(
   expr: Extract<Expr, { readonly kind: 'quantity' }>,
   unit: Origin,
+  wanted: Dimension | undefined,
 ): ReturnType<typeof suggestions> {
   const { text } = expr.unit;
   const seconds = OTHER_TIMES.get(text.toLowerCase());
-  if (seconds === undefined) return suggestions(unit, text, [...UNITS.keys()], 'units');
-  const inSeconds = `${Number((expr.value * seconds).toPrecision(12))} s`;
-  return {
-    helps: [`did you mean \`${inSeconds}\`? Times are in \`s\`, \`ms\`, \`us\` or \`ns\``],
-    // Whether a time is wanted is not known here.
-    fixes: [],
-  };
+  if (seconds !== undefined && (wanted === undefined || wanted === 'seconds')) {
+    const inSeconds = `${Number((expr.value * seconds).toPrecision(12))} s`;
+    const all = { file: unit.file, span: expr.span };
+    return {
+      helps: [`did you mean \`${inSeconds}\`? Times are in \`s\`, \`ms\`, \`us\` or \`ns\``],
+      fixes: wanted === undefined ? [] : [replacement(all, inSeconds)],
+    };
+  }
+  if (wanted === 'number') return { helps: ['a plain number is needed, without a unit'], fixes: [] };
+  const units = [...UNITS].filter(([, { dimension }]) => wanted === undefined || dimension === wanted);
+  const near = suggestions(
+    unit,
+    text,
+    units.map(([name]) => name),
+    'units',
+  );
+  return near.helps.length > 0 ? near : { ...near, helps: [`units are of ${ALL_DIMENSIONS}`] };
 }
 
-/** Value of an expression that must be a scalar; `what` names its place in messages (`\`memory\``). */
-export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefined {
+const ALL_DIMENSIONS = Object.entries(DIMENSION_WORDS)
+  .flatMap(([dimension, words]) => (dimension === 'number' ? [] : [words]))
+  .join(', ');
+
+/**
+ * Value of an expression that must be a scalar.
+ *
+ * @param what its place in messages (`\`memory\``)
+ * @param wanted what it is to measure; only to help with a unit that is none
+ */
+export function evaluate(expr: Expr, cx: Context, what: string, wanted?: Dimension): Scalar | undefined {
   switch (expr.kind) {
     case 'number':
       return { kind: 'number', value: expr.value, dimension: 'number' };
@@ -91,7 +112,9 @@ export function evaluate(expr: Expr, cx: Context, what: string): Scalar | undefi
       const unit = UNITS.get(expr.unit.text);
       if (!unit) {
         const primary = at(cx, expr.unit);
-        cx.report(report('unknown-unit', { unit: expr.unit.text }, { primary, ...otherUnit(expr, primary) }));
+        cx.report(
+          report('unknown-unit', { unit: expr.unit.text }, { primary, ...otherUnit(expr, primary, wanted) }),
+        );
         return undefined;
       }
       return { kind: 'number', value: expr.value * unit.factor, dimension: unit.dimension };
@@ -149,13 +172,12 @@ function evaluateName(expr: PathExpr, cx: Context, what: string): Scalar | undef
     );
   } else {
     const word = pathText(expr, cx.scope.file.text);
-    cx.report(
-      report(
-        'unknown-name',
-        { kind: 'param', name: word },
-        { primary, ...suggestions(primary, word, params, 'params') },
-      ),
-    );
+    const near = suggestions(primary, word, params, 'params');
+    const helps =
+      name === undefined || near.helps.length > 0
+        ? near.helps
+        : [`declare it, such as \`param ${word}: int = 1\``];
+    cx.report(report('unknown-name', { kind: 'param', name: word }, { primary, ...near, helps }));
   }
   return undefined;
 }
@@ -173,7 +195,8 @@ function evaluateBinary(expr: BinaryExpr, cx: Context, what: string): Scalar | u
     const dimension = combine(op, left.dimension, right.dimension);
     if (dimension !== undefined) {
       if (op === '/' && right.value === 0) {
-        cx.report(report('division-by-zero', {}, { primary: at(cx, expr.right) }));
+        const helps = ['divide by a number above or below zero, whatever values its params take'];
+        cx.report(report('division-by-zero', {}, { primary: at(cx, expr.right), helps }));
         return undefined;
       }
       const value =
@@ -191,7 +214,10 @@ function evaluateBinary(expr: BinaryExpr, cx: Context, what: string): Scalar | u
     report(
       'unit-arithmetic',
       { op, left: describeScalar(left), right: describeScalar(right) },
-      { primary: at(cx, expr) },
+      {
+        primary: at(cx, expr),
+        helps: op === '+' || op === '-' ? [`both sides of \`${op}\` measure the same`] : [],
+      },
     ),
   );
   return undefined;

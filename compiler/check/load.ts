@@ -13,6 +13,17 @@ import { STD_LIBRARY } from '../std/library.generated.js';
 import { replacement } from './fixes.js';
 import { didYouMean, suggestions, type Binding, type Scope } from './scope.js';
 
+/** Suggestions for a name that a file does not declare. */
+function declaredThere(
+  origin: Origin,
+  name: string,
+  known: readonly string[],
+  module: string,
+): ReturnType<typeof suggestions> {
+  const near = suggestions(origin, name, known, `names of "${module}"`);
+  return known.length > 0 ? near : { ...near, helps: [`"${module}" declares nothing`] };
+}
+
 export interface Loaded {
   /** The scope of the file asked for; undefined when it could not be read. */
   readonly root: Scope | undefined;
@@ -95,7 +106,7 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
         report(
           'not-declared-there',
           { name: name.text, module },
-          { primary: origin, ...suggestions(origin, name.text, known, `names of "${module}"`) },
+          { primary: origin, ...declaredThere(origin, name.text, known, module) },
         ),
       );
     }
@@ -126,7 +137,10 @@ export function load(host: CompilerHost, path: string, tell: (d: Diagnostic) => 
         {
           primary,
           notes: std ? [`the library has ${Object.keys(STD_LIBRARY).join(', ')}`] : [looked],
-          helps: near.helps.map((h) => h.replaceAll('`', '"')),
+          helps:
+            std || near.helps.length > 0
+              ? near.helps.map((h) => h.replaceAll('`', '"'))
+              : ['paths begin where the file that imports is'],
           fixes: near.fixes.map((f) => ({
             title: f.title,
             edits: f.edits.map((e) => ({ ...e, newText: JSON.stringify(e.newText) })),

@@ -66,7 +66,10 @@ export function readParams(
       report(
         'too-many-values',
         { combinations, done: MOST_ROUNDS, what: 'checked' },
-        { primary: at(first.cx, first.decl.name) },
+        {
+          primary: at(first.cx, first.decl.name),
+          helps: ['`--set` fixes a param to one value: the others are checked with that'],
+        },
       ),
     );
   }

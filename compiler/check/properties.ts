@@ -5,7 +5,7 @@
 import type { Name, Property, UnknownItem } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../diagnostics/diagnostic.js';
-import { PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
+import { exampleOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
 import { memberInsertion, removal } from './fixes.js';
 import type { Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
@@ -113,8 +113,7 @@ export function missingProperty(cx: Context, owner: Name, block: string, propert
   const docs: Readonly<Record<string, Readonly<Record<string, PropertyDoc>>>> = PROPERTIES;
   const value = docs[block]?.[property]?.value;
   if (value === undefined) return [];
-  const example = value.kind === 'words' ? value.words[0]! : value.example;
-  return memberInsertion(cx, owner.span.end, `${property}: ${example}`) ?? [];
+  return memberInsertion(cx, owner.span.end, `${property}: ${exampleOf(value)}`) ?? [];
 }
 
 /** Reads the block of a declaration of one file, doubles and all. */

@@ -100,7 +100,7 @@ function nearestValue(
 export function quantity(dimension: Dimension, range: Range = {}): Reader<number> {
   const bounds: Range = { ...BOUNDS[dimension], ...range };
   return (expr, cx, what) => {
-    const value = evaluate(expr, cx, what);
+    const value = evaluate(expr, cx, what, dimension);
     if (!value) return undefined;
     const primary = at(cx, expr);
     if (value.kind !== 'number') {

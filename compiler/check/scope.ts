@@ -113,7 +113,10 @@ function unknownName(
 ): { readonly helps: readonly string[]; readonly fixes: readonly Fix[] } {
   const near = suggestions(at(cx, name), name.text, candidates, kind);
   const found = cx.library(name.text, kind);
-  if (found === undefined) return near;
+  if (found === undefined)
+    return near.helps.length > 0
+      ? near
+      : { ...near, helps: [`declare it with \`${kind} ${name.text}\`, or import it from a file that does`] };
   const { items } = cx.scope.file;
   const last = items.findLast((item) => item.kind === 'import' || item.kind === 'language');
   const line = `import { ${name.text} } from "${found}"`;
@@ -149,6 +152,7 @@ export function lookUp<K extends NamedDecl['kind']>(
   }
   if (binding.decl.kind !== kind) {
     const ofKind = [...cx.scope.names].filter(([, b]) => b.decl.kind === kind).map(([n]) => n);
+    const fixes = ofKind.length <= MOST_CHOICES ? ofKind.map((n) => replacement(primary, n)) : [];
     cx.report(
       report(
         'wrong-kind',
@@ -162,7 +166,8 @@ export function lookUp<K extends NamedDecl['kind']>(
               label: `declared as a ${binding.decl.kind}`,
             },
           ],
-          fixes: ofKind.length <= MOST_CHOICES ? ofKind.map((n) => replacement(primary, n)) : [],
+          helps: fixes.length > 0 ? [] : [`name a ${kind}, declared here or imported`],
+          fixes,
         },
       ),
     );

@@ -184,7 +184,8 @@ function poolProblems(
       ? []
       : [`every layer sees ${view.window} tokens: a sequence of any length needs ${all} pages`]),
   ];
-  const around = { ...meshPlace(plan, stage), notes };
+  const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
+  const around = { ...meshPlace(plan, stage), notes, helps };
   const leastPages = mostPages(view, least, 1);
   if (pool.pages < leastPages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));

@@ -66,7 +66,13 @@ export function mergePlan(
   const chain = [...derived, decl];
   if (chain.includes(found.decl)) {
     const cycle = [...chain.slice(chain.indexOf(found.decl)), found.decl].map((d) => d.name.text);
-    cx.report(report('plan-cycle', { cycle }, { primary: at(cx, decl.base) }));
+    cx.report(
+      report(
+        'plan-cycle',
+        { cycle },
+        { primary: at(cx, decl.base), helps: ['write one of them `for` a model and `on` a topology'] },
+      ),
+    );
     return undefined;
   }
   const base = mergePlan(found.decl, found.cx, chain);

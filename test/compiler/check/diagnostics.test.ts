@@ -20,6 +20,12 @@ describe('every row of the catalogue', () => {
   });
 });
 
+/** Their message, or what it relates to, has all there is to say: what a value must be, or what breaks a promise. */
+const SAYS_ALL: readonly string[] = [
+  ...['import-cycle', 'unreadable-file', 'unknown-plan', 'wrong-type', 'out-of-range', 'outside-domain'],
+  ...['model-unreadable', 'expectation-not-met', 'time-not-met', 'workload-not-held'],
+];
+
 describe('diagnostics', () => {
   for (const [i, c] of CASES.entries())
     it(`${c.slug} (${i})`, () => {
@@ -45,6 +51,9 @@ describe('diagnostics', () => {
       }
       const said = found.flatMap((d) => [d.message, ...d.helps, ...d.notes]).join('\n');
       if (c.says !== undefined) expect(said).toContain(c.says);
+      if (!SAYS_ALL.includes(c.slug))
+        for (const { helps, fixes, message } of found)
+          expect(helps.length + fixes.length, message).toBeGreaterThan(0);
       expect(found[0]!.code).toBe(CATALOGUE[c.slug].code);
     });
 });
