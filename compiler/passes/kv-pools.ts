@@ -80,6 +80,14 @@ export function decodingPages({ model: { shape }, kv }: Plan): number {
   return mostPages(kvView(shape, kv.pageTokens), shape.context, 1);
 }
 
+/** Tokens that a stage needs KV for at once at least, and their pages: where it prefills a microbatch, as far as the context goes. */
+export function leastKv({ model: { shape }, kv }: Plan, stage: Stage): { tokens: number; pages: number } {
+  const { pageTokens } = kv;
+  const step = stage.phases.includes('prefill') ? stage.microbatchTokens : pageTokens;
+  const tokens = Math.min(shape.context, step);
+  return { tokens, pages: mostPages(kvView(shape, pageTokens), tokens, 1) };
+}
+
 function usefulPages(plan: Plan, group: readonly Stage[], handsOn: boolean): number {
   const { pageTokens } = plan.kv;
   const perSequence = decodingPages(plan);

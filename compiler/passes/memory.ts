@@ -11,13 +11,13 @@ import { formatBytes, formatQuantity } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { numbered } from '../numbered.js';
-import { kvView, mostPages } from '../model/kv-window.js';
+import { kvView } from '../model/kv-window.js';
 import { overlaidBuffers } from '../ir/workspace.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import { meshPlace } from '../plan/mesh-place.js';
 import type { Plan, Stage } from '../plan/plan.js';
-import { decodingPages } from './kv-pools.js';
+import { decodingPages, leastKv } from './kv-pools.js';
 
 /** Bytes a rank of a stage needs on its device; one value for all that need the same. */
 export interface RankMemory {
@@ -175,7 +175,7 @@ function poolProblems(
   const { context } = plan.model.shape;
   const stage = stages.find((candidate) => pool.stages.includes(candidate.name))!;
   const view = kvView(plan.model.shape, pageTokens);
-  const least = Math.min(context, stage.phases.includes('prefill') ? stage.microbatchTokens : pageTokens);
+  const least = leastKv(plan, stage);
   const tokens = pool.pages * pageTokens;
   const all = decodingPages(plan);
   const notes = [
@@ -186,13 +186,12 @@ function poolProblems(
   ];
   const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
   const around = { ...meshPlace(plan, stage), notes, helps };
-  const leastPages = mostPages(view, least, 1);
-  if (pool.pages < leastPages) {
+  if (pool.pages < least.pages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
     const { budget, peak } = devices.find((device) => device.id === rank.device)!;
     const room = formatBytes(budget - peak.weights - peak.workspace);
-    const needed = formatBytes(leastPages * rank.pageBytes);
-    return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least }, around)];
+    const needed = formatBytes(least.pages * rank.pageBytes);
+    return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least.tokens }, around)];
   }
   return pool.pages < all ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];
 }

@@ -19,6 +19,7 @@
 import { LOW_WATER } from '../check/plan/flow.js';
 import type { EngineModel } from '../cost/engine-model.js';
 import { flowStages } from '../passes/kv-edges.js';
+import { leastKv } from '../passes/kv-pools.js';
 import type { LaidOutPlan } from '../passes/lower.js';
 import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
@@ -71,7 +72,7 @@ export interface PlanBound {
   readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
 }
 
-/** Undefined where the plan is sure not to fit its devices, or its sharding cannot be. */
+/** Undefined where the plan is sure not to fit its devices with the least KV, or its sharding cannot be. */
 export function planBound(plan: Plan, context: BoundContext): PlanBound | undefined {
   return boundOfStages(plan, flowStages(plan), context);
 }
@@ -90,7 +91,8 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     stages.push(bounded);
   }
   const room = roomOf(plan, stages);
-  if (room === undefined) return undefined;
+  if (room === undefined || !flow.every((stage) => room.pages.get(stage.name)! >= leastKv(plan, stage).pages))
+    return undefined;
   const loads = stages.map((stage) => stageLoad(stage, room));
   const takesTurns = !mayStayTogether(
     plan,

@@ -15,8 +15,8 @@ export interface Unheld {
 }
 
 /**
- * Requests that no candidate has room for, as far as bounds know; undefined where there are none, or where the weights
- * themselves fit nowhere.
+ * Requests that no candidate has room for, as far as bounds know; undefined where there are none, or where no
+ * candidate has room for its weights and a microbatch.
  */
 export function unheldRequests(
   candidates: readonly Candidate[],

@@ -1,6 +1,7 @@
 import { compileAndSimulate } from '../../fixtures/check-everything.js';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { compilePlan } from '../../../compiler/compile.js';
 import type { Mesh, Plan } from '../../../compiler/plan/plan.js';
 import { printPlan } from '../../../compiler/plan/print-plan.js';
 import { fused, split, WORLD } from './marked.js';
@@ -178,6 +179,22 @@ describe('stages', () => {
       value: '(dp: 8)',
       why: expect.stringContaining('`load`') as string,
     });
+  });
+
+  it.each([35, 80, 110])('`mesh auto` takes a mesh with room for a microbatch, in %i MB', (megabytes) => {
+    const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }\n';
+    const text = load + fused('mesh auto').replace('memory: 16 GB', `memory: ${megabytes} MB`);
+    const [plan] = plansOf(text);
+    expect(plan!.defaults.find(({ what }) => what === 'serve.mesh')!.why).toContain('`load`');
+    expect(compilePlan(plan!).diagnostics).toEqual([]);
+  });
+
+  it('`mesh auto` goes by its simple rule where no mesh has room for a microbatch, and the plan is refused', () => {
+    const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }\n';
+    const one = fused('mesh auto').replace('on gpu {', 'on gpu[0] {');
+    const [plan] = plansOf(load + one.replace('memory: 16 GB', 'memory: 115 MB'));
+    expect(plan!.defaults.find(({ what }) => what === 'serve.mesh')!.why).not.toContain('`load`');
+    expect(compilePlan(plan!).diagnostics.map(({ slug }) => slug)).toEqual(['kv-does-not-fit']);
   });
 
   it('`mesh auto` takes no notice of workloads whose lengths are in a file, and names none of them', () => {
