@@ -8,7 +8,7 @@ import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { inOrder } from '../diagnostics/in-order.js';
 import type { CompilerHost } from '../host.js';
 import type { Plan } from '../plan/plan.js';
-import { hasLengths, type Workload } from '../plan/workload.js';
+import { hasLengths, type DrawnWorkload, type Workload } from '../plan/workload.js';
 import { readAllowances, sift, type AllowedDiagnostic, type Allowance } from './allowances.js';
 import { checkDevice } from './check-device.js';
 import { checkModel, type CheckedModel } from './check-model.js';
@@ -144,7 +144,7 @@ function checkRound(
     return checked ? [{ ...checked, name }] : [];
   });
   const drawn = workloads.filter(hasLengths);
-  const typical = drawn.length > 0 ? drawn : importedWorkloads.filter(hasLengths);
+  const typical = drawn.length > 0 ? drawn : eachOnce(importedWorkloads.filter(hasLengths));
   const params = paramValues(root, assignment);
   const plans: Plan[] = [];
   for (const item of root.file.items) {
@@ -159,6 +159,13 @@ function checkRound(
     if (plan && !own.some((d) => d.severity === 'error')) plans.push(plan);
   }
   return { plans, workloads, importedWorkloads, found };
+}
+
+/** A workload may have several names: it is there once, by the first. */
+function eachOnce(workloads: readonly DrawnWorkload[]): readonly DrawnWorkload[] {
+  const first = ({ requests }: DrawnWorkload): DrawnWorkload =>
+    workloads.find((other) => other.requests === requests)!;
+  return workloads.filter((workload) => first(workload) === workload);
 }
 
 function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {

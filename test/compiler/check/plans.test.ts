@@ -219,6 +219,19 @@ describe('stages', () => {
     expect(meshOf(own)).toMatchObject({ why: why('own') });
     expect(meshOf(own)).not.toMatchObject({ value: '(dp: 8)' });
   });
+
+  it('`mesh auto` counts a workload that the file imports by several names once', () => {
+    const loads = `workload many { requests: 4000, prompt: 64 tokens, output: 2 tokens }
+workload long { requests: 1, prompt: 64 tokens, output: 500 tokens }
+`;
+    const meshOf = (names: string): unknown => {
+      const text = `import { ${names} } from "loads.plan"\n${fused('mesh auto')}`;
+      const { plans } = checkText(text, { files: { 'loads.plan': loads } });
+      return plans[0]!.defaults.find(({ what }) => what === 'serve.mesh');
+    };
+    const copies = Array.from({ length: 20 }, (_, i) => `long as long${i}`).join(', ');
+    expect(meshOf(`many, long, ${copies}`)).toEqual(meshOf('many, long'));
+  });
 });
 
 describe('`mesh auto` of stages that take turns', () => {
