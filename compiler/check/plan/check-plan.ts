@@ -29,6 +29,7 @@ export interface Shared {
   readonly model: (decl: ModelDecl, cx: Context) => CheckedModel | undefined;
   readonly topology: (decl: TopologyDecl, cx: Context) => CheckedTopology | undefined;
   readonly workload: WorkloadOf;
+  /** Those of the file, which its plans must have room for. */
   readonly workloads: readonly Workload[];
   /** Those that open meshes are to suit: with lengths, of the file, or where it declares none, imported. */
   readonly typical: readonly DrawnWorkload[];

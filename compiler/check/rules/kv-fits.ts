@@ -1,6 +1,9 @@
 /**
  * Beside the weights there is room for the KV of at least one sequence: the longest that a workload of the file
  * asks for, or a microbatch where there is none. Less room than a full context is a warning.
+ *
+ * Workloads that the file imports count for nothing here, though `mesh auto` may go by them: that is a choice among
+ * plans, while an error here would refuse this one to all, also to those who run it with other workloads.
  */
 import { report } from '../../diagnostics/catalogue.js';
 import { kvView, mostPages } from '../../model/kv-window.js';

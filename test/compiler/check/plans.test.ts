@@ -344,4 +344,15 @@ describe('workloads', () => {
       { kind: 'file', path: 'batch.jsonl', base: 'main.plan' },
     ]);
   });
+
+  it('that a stage has no room for refuse the plans of their file, but not those of a file that imports them', () => {
+    const long = 'workload long { requests: 1, prompt: 1500 tokens, output: 400 tokens }\n';
+    const plan = fused('mesh (dp: 8)\nmicrobatch: 128 tokens').replace('memory: 16 GB', 'memory: 70 MB');
+    const found = (before: string): unknown => {
+      const { diagnostics } = checkText(before + plan, { files: { 'loads.plan': long } });
+      return diagnostics.map(({ slug }) => slug);
+    };
+    expect(found(long)).toEqual(['kv-does-not-fit']);
+    expect(found('import { long } from "loads.plan"\n')).toEqual(['kv-tight']);
+  });
 });
