@@ -157,10 +157,10 @@ async function tuneFile(
       plural(candidates.length, 'plan'),
     ].join(', '),
   );
-  const byEstimate = !options.exhaustive && worthWalking(candidates, requests.requests);
+  const survey = createSurvey(plan, requests.requests);
+  const byEstimate = !options.exhaustive && worthWalking(candidates, survey.requests);
   const walked = byEstimate ? walkedSizes(options) : [];
   const goal = goalOf(options);
-  const survey = createSurvey(plan, requests.requests);
   const wanted = { keep: options.top, goal, walked, byEstimate, survey };
   const { result, tradeOffs, own, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);

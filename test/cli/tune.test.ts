@@ -137,6 +137,14 @@ describe('tune', () => {
     expect(searched.cut).toBe(1);
   });
 
+  it('tries every size where requests are few, however long the answers that the context cuts short', async () => {
+    const workload = join(folder, 'longest.jsonl');
+    writeFileSync(workload, '{"prompt_tokens": 10, "output_tokens": 9000000}\n');
+    const { out } = await runInProcess('tune', planFile(), '--workload', workload, '--strategy', 'static');
+    expect(out).toMatch(/^1 answer cut short/m);
+    expect(out).not.toContain('estimates chose what to simulate');
+  });
+
   it('looks for the least time between tokens above a floor, and for the whole front', async () => {
     const front = await plansFound('--front', '--batch', '4,16');
     const best = front.filter(({ pareto }) => pareto);
