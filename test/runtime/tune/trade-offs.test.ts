@@ -1,13 +1,18 @@
 /** Plans with less time between tokens than the best, by estimates. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { requestsOf } from '../../../cli/workloads.js';
+import { checkFile } from '../../../compiler/check/check-file.js';
 import { createPlanCompiler } from '../../../compiler/compile.js';
 import { candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { sizeChoices } from '../../../compiler/planner/size-choices.js';
+import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import type { Tuned } from '../../../runtime/tune/search.js';
+import { WALKED } from '../../../runtime/tune/size-walk.js';
 import { createSurvey } from '../../../runtime/tune/survey.js';
-import { tradeOffsInParts } from '../../../runtime/tune/trade-offs.js';
+import { tradeOffsInParts, type TradeOff } from '../../../runtime/tune/trade-offs.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -19,6 +24,14 @@ const MANY: readonly SimulatedRequest[] = Array.from({ length: 80 }, (_, id) => 
   outputTokens: 4 + ((id * 23) % 40),
 }));
 
+/** One that a later one beats, in seconds as in time between tokens, is none. */
+function expectQuickestFirst(found: readonly TradeOff[]): void {
+  for (const [place, { seconds, betweenTokens }] of found.slice(1).entries()) {
+    expect(seconds).toBeGreaterThan(found[place]!.seconds);
+    expect(betweenTokens).toBeLessThan(found[place]!.betweenTokens);
+  }
+}
+
 describe('tradeOffsInParts', () => {
   it('finds plans that fit, each with a quarter less time between tokens than the one before', () => {
     fc.assert(
@@ -29,6 +42,7 @@ describe('tradeOffsInParts', () => {
         const [best] = tune(candidates, all, { survey }).ranked;
         if (best === undefined) return;
         const found = runThrough(tradeOffsInParts(candidates, best, survey));
+        expectQuickestFirst(found);
         let most = best.simulation.latency.betweenTokens;
         for (const { candidate, seconds, betweenTokens } of found) {
           expect(candidates).toContain(candidate);
@@ -62,6 +76,21 @@ describe('tradeOffsInParts', () => {
       most = betweenTokens * 0.75;
     }
     expect(every.filter(({ simulation }) => simulation.latency.betweenTokens <= most * 0.98)).toEqual([]);
+  });
+
+  it('shows none that one found later beats, which its rough estimate had hidden', () => {
+    const { plans, importedWorkloads } = checkFile(fileHost(), 'plans/seesaw/a10.plan');
+    const plan = plans.find(({ name }) => name === 'm34b')!;
+    const arxiv = importedWorkloads.find(({ name }) => name === 'arxiv')!;
+    const chosen = requestsOf(arxiv, plan.model.shape.context);
+    if (chosen.kind !== 'requests') throw new Error(chosen.message);
+    const all = chosen.requests;
+    const candidates = findCandidates(plan, undefined, sizeChoices(plan, all));
+    const survey = createSurvey(plan, all);
+    const [best] = tune(candidates, all, { survey, byEstimate: true, walked: WALKED }).ranked;
+    const found = runThrough(tradeOffsInParts(candidates, best!, survey));
+    expect(found).not.toEqual([]);
+    expectQuickestFirst(found);
   });
 
   it('finds none beside the plan with the least time between tokens', () => {
