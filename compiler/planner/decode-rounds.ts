@@ -125,23 +125,53 @@ export function companyOf(sequences: SequencesInOrder, places: number, tokensOfR
     begins[decoding] = begin;
     ends[decoding++] = end;
   });
-  const all = { begins: begins.subarray(0, decoding), ends: ends.slice(0, decoding).sort() };
-  const [beginSums, endSums] = [sumsOf(all.begins), sumsOf(all.ends)];
-  const promptsDone = prompted.subarray(0, ended);
-  const promptedBy = (round: number): number => tokens[placeOf(promptsDone, round) - 1] ?? 0;
-  /** Rows until then: every sequence has one in each round between its first and its last. */
-  const rowsBy = (round: number): number => {
-    const [begun, done] = [placeOf(all.begins, round), placeOf(all.ends, round)];
-    return endSums[done]! - beginSums[begun]! + (begun - done) * round;
+  const course = {
+    begins: begins.subarray(0, decoding),
+    ends: ends.slice(0, decoding).sort(),
+    prompted: prompted.subarray(0, ended),
+    tokens,
   };
+  const [atBegins, atEnds] = [sumsAt(course.begins, course), sumsAt(course.ends, course)];
   let [rowsBeside, promptsBeside] = [0, 0];
   for (let i = 0; i < decoding; i++) {
-    const [begin, end] = [begins[i]!, ends[i]!];
-    rowsBeside += (rowsBy(end) - rowsBy(begin)) / (end - begin);
-    promptsBeside += (promptedBy(end) - promptedBy(begin)) / (end - begin);
+    const [rounds, last] = [ends[i]! - begins[i]!, placeOf(course.ends, ends[i]!) - 1];
+    rowsBeside += (atEnds.rows[last]! - atBegins.rows[i]!) / rounds;
+    promptsBeside += (atEnds.tokens[last]! - atBegins.tokens[i]!) / rounds;
   }
   const mean = (sum: number): number => sum / Math.max(1, decoding);
   return { rows: mean(rowsBeside), promptTokens: mean(promptsBeside) };
+}
+
+/** Rounds in which sequences begin and end, and in which prompts are done, with the tokens that they come to; all in order. */
+interface Rounds {
+  readonly begins: Float64Array;
+  readonly ends: Float64Array;
+  readonly prompted: Float64Array;
+  readonly tokens: Float64Array;
+}
+
+/**
+ * Rows, and prompt tokens, until each of some rounds: every sequence has one row in each round between its first and its last.
+ *
+ * @param rounds in order, one for each sequence
+ */
+function sumsAt(
+  rounds: Float64Array,
+  { begins, ends, prompted, tokens }: Rounds,
+): Readonly<Record<'rows' | 'tokens', Float64Array>> {
+  const count = begins.length;
+  const found = { rows: new Float64Array(count), tokens: new Float64Array(count) };
+  let [begun, done, prompts] = [0, 0, 0];
+  let [begunAt, doneAt] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    const round = rounds[i]!;
+    while (begun < count && begins[begun]! <= round) begunAt += begins[begun++]!;
+    while (done < count && ends[done]! <= round) doneAt += ends[done++]!;
+    while (prompts < prompted.length && prompted[prompts]! <= round) prompts++;
+    found.rows[i] = doneAt - begunAt + (begun - done) * round;
+    found.tokens[i] = tokens[prompts - 1] ?? 0;
+  }
+  return found;
 }
 
 /** How many of the values, which are in order, are no more than this. */
@@ -153,11 +183,4 @@ function placeOf(values: Float64Array, most: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** Sums of the first so many, from none to all. */
-function sumsOf(values: Float64Array): Float64Array {
-  const sums = new Float64Array(values.length + 1);
-  for (let i = 0; i < values.length; i++) sums[i + 1] = sums[i]! + values[i]!;
-  return sums;
 }
