@@ -39,7 +39,7 @@ import {
 } from './trial.js';
 import { createSizeWalk, type SizeName } from './size-walk.js';
 import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
-import { createTried } from './tried.js';
+import { createTried, LEAST_GAIN } from './tried.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
@@ -184,10 +184,10 @@ export function* searchInParts(
   };
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
-  const deadlineOf = (betweenTokens: number): number =>
-    Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search));
+  const deadlineOf = (betweenTokens: number, gain?: number): number =>
+    Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search, gain));
   const by = (next: Bounded): number =>
-    deadlineOf(setting.byEstimate ? likelyBetween(next) : next.betweenTokens);
+    setting.byEstimate ? deadlineOf(likelyBetween(next), LEAST_GAIN) : deadlineOf(next.betweenTokens);
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
@@ -332,15 +332,19 @@ function shortOf({ estimated }: Pick<Bounded, 'estimated'>): (estimate: number) 
   return estimated === 'closely' ? mostlyLonger : ratherShort;
 }
 
-/** Seconds by which a candidate with so many seconds between two tokens must be done to matter. */
-function deadline(betweenTokens: number, ranked: readonly Tuned[], search: Search): number {
+/**
+ * Seconds by which a candidate with so many seconds between two tokens must be done to matter.
+ *
+ * @param gain part of what counts by which it must be better than what it displaces; a front has steps of its own
+ */
+function deadline(betweenTokens: number, ranked: readonly Tuned[], search: Search, gain = 0): number {
   const { goal, keep, requests } = search;
-  const worst = ranked[keep - 1];
+  const worst = ranked[keep - 1]?.simulation;
   switch (goal.kind) {
     case 'throughput':
-      return worst?.simulation.makespan ?? Infinity;
+      return worst === undefined ? Infinity : worst.makespan * (1 - gain);
     case 'latency':
-      if (worst !== undefined && betweenTokens >= worst.simulation.latency.betweenTokens) return 0;
+      if (worst !== undefined && betweenTokens >= worst.latency.betweenTokens * (1 - gain)) return 0;
       return (requests.length / goal.floor) * (1 + ROUNDING);
     case 'front':
       return ranked

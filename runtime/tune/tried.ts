@@ -32,7 +32,16 @@ function isAlike(a: number, b: number): boolean {
   return Math.abs(a - b) <= ALIKE * b;
 }
 
-type Estimated = Pick<Bounded, 'candidate' | 'index' | 'estimate' | 'between'>;
+/** Whether sequences decode alike, but for how many: on devices of their own, and with the same mesh. */
+function decodeAlike(a: Candidate, b: Candidate): boolean {
+  if (a.strategy !== 'disaggregated' || b.strategy !== 'disaggregated') return false;
+  const [one, other] = [a.stages.at(-1)!, b.stages.at(-1)!];
+  return one.devices === other.devices && one.mesh === other.mesh;
+}
+
+type Figures = Pick<Bounded, 'estimate' | 'between'>;
+
+type Estimated = Figures & Pick<Bounded, 'candidate' | 'index'>;
 
 export interface Tried {
   readonly add: (each: Estimated) => void;
@@ -50,8 +59,12 @@ export interface Tried {
 
 export function createTried(goal: Goal): Tried {
   const tried = new Map<Candidate, Estimated>();
+  /** What trials have shown. */
+  const shown = new Map<Candidate, Figures>();
+  /** Known to fall behind what was the best by then. */
+  const givenUp = new Set<Candidate>();
   /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
-  const onFront = new Map<Candidate, Pick<Estimated, 'estimate' | 'between'>>();
+  const onFront = new Map<Candidate, Figures>();
   const meshesOf = meshKeys();
   const stepsOf = (candidate: Candidate): string =>
     `${meshesOf(candidate)} ${candidate.stages[0]!.microbatchTokens}`;
@@ -62,14 +75,26 @@ export function createTried(goal: Goal): Tried {
     (bySteps.get(stepsOf(candidate)) ?? []).some(
       (each) => isAlike(each.estimate, estimate) && isAlike(each.between, between),
     );
-  /** Whether it is the best in other sizes, and no better by its estimate. */
-  const isNoBetter = ({ candidate, estimate, between }: Estimated, best: Candidate): boolean => {
-    if (meshesOf(candidate) !== meshesOf(best)) return false;
-    const known = tried.get(best)!;
-    if (goal.kind === 'latency') return between >= known.between * (1 - LEAST_GAIN);
-    if (candidate.base !== best.base) return false;
-    if (exceptDecode(candidate) === exceptDecode(best)) return estimate >= known.estimate * (1 - LEAST_GAIN);
-    return candidate.strategy !== 'static' && estimate >= known.estimate * (1 + SURELY_LONGER);
+  /** Part of what the best takes that another must promise less than, by its seconds beside those of one like it. */
+  const leastOfSeconds = (candidate: Candidate, like: Candidate): number => {
+    if (meshesOf(candidate) !== meshesOf(like) || candidate.base !== like.base) return Infinity;
+    if (exceptDecode(candidate) === exceptDecode(like)) return 1 - LEAST_GAIN;
+    return candidate.strategy === 'static' ? Infinity : 1 + SURELY_LONGER;
+  };
+  const isBehind = ({ candidate, estimate }: Estimated, like: Candidate): boolean =>
+    estimate >= tried.get(like)!.estimate * leastOfSeconds(candidate, like);
+  /** Whether it gains nothing on the best, if estimates leave out as much as of one like it. */
+  const isNoBetter = (
+    { candidate, estimate, between }: Estimated,
+    like: Candidate,
+    found: Figures,
+    best: Figures,
+  ): boolean => {
+    const known = tried.get(like)!;
+    if (goal.kind === 'throughput')
+      return found.estimate * (estimate / known.estimate) >= best.estimate * leastOfSeconds(candidate, like);
+    if (meshesOf(candidate) !== meshesOf(like) && !decodeAlike(candidate, like)) return false;
+    return found.between * (between / known.between) >= best.between * (1 - LEAST_GAIN);
   };
   const isBesideFront = ({ estimate, between }: Estimated): boolean =>
     [...onFront.values()].some(
@@ -85,24 +110,29 @@ export function createTried(goal: Goal): Tried {
     },
     ended(candidate, outcome) {
       onFront.delete(candidate);
-      if (outcome === 'givenUp') return;
-      if (outcome !== 'unfit') {
+      if (outcome === 'unfit') {
+        const key = stepsOf(candidate);
+        bySteps.set(
+          key,
+          bySteps.get(key)!.filter((each) => each.candidate !== candidate),
+        );
+      } else if (outcome === 'givenUp') givenUp.add(candidate);
+      else {
+        const { betweenTokens } = outcome.latency;
+        shown.set(candidate, { estimate: outcome.makespan, between: betweenTokens });
         // What estimates leave out of the seconds, they leave out of those of others as well.
-        const { estimate } = tried.get(candidate)!;
-        onFront.set(candidate, { estimate, between: outcome.latency.betweenTokens });
-        return;
+        onFront.set(candidate, { estimate: tried.get(candidate)!.estimate, between: betweenTokens });
       }
-      const key = stepsOf(candidate);
-      bySteps.set(
-        key,
-        bySteps.get(key)!.filter((each) => each.candidate !== candidate),
-      );
     },
     indexOf: (candidate) => tried.get(candidate)!.index,
     covers(each, best) {
       if (isTwin(each)) return true;
       if (goal.kind === 'front') return isBesideFront(each);
-      return best !== undefined && isNoBetter(each, best);
+      if ([...givenUp].some((like) => isBehind(each, like))) return true;
+      const ofBest = best && shown.get(best);
+      return (
+        ofBest !== undefined && [...shown].some(([like, found]) => isNoBetter(each, like, found, ofBest))
+      );
     },
   };
 }

@@ -39,8 +39,8 @@ const estimated = (candidate: Candidate, estimate: number, between: number) => (
 });
 
 /** What of a simulation counts here. */
-function ofTrial(betweenTokens: number): Simulation {
-  return { latency: { betweenTokens } } as Partial<Simulation> as Simulation;
+function ofTrial(betweenTokens: number, makespan = 10): Simulation {
+  return { makespan, latency: { betweenTokens } } as Partial<Simulation> as Simulation;
 }
 
 describe('createTried', () => {
@@ -62,11 +62,64 @@ describe('createTried', () => {
     const all = tried('latency');
     const best = candidateOf('static', 16, 4);
     all.add(estimated(best, 10, 1));
+    all.ended(best, ofTrial(1.1));
     const covers = (candidate: Candidate, between: number): boolean =>
       all.covers(estimated(candidate, 8, between), best);
     expect(covers(candidateOf('static', 32, 4), 0.999)).toBe(true);
     expect(covers(candidateOf('static', 32, 4), 0.99)).toBe(false);
     expect(covers(otherMesh, 0.999)).toBe(false);
+    // The trial of another mesh shows that estimates of such plans are too short by more.
+    const like = candidates.find(
+      ({ stages }) => stages.length === 1 && stages[0]!.mesh === otherMesh.stages[0]!.mesh,
+    )!;
+    all.add(estimated(like, 10, 0.95));
+    all.ended(like, ofTrial(1.15));
+    expect(covers(otherMesh, 0.91)).toBe(true);
+    expect(covers(otherMesh, 0.9)).toBe(false);
+  });
+
+  it('covers other prefill before the same decode, where time between tokens is wanted', () => {
+    const apart = findCandidates(plan, ['disaggregated'], sizes);
+    const decodeOf = ({ stages }: Candidate) => stages.at(-1)!;
+    const [best, other] = apart.flatMap((one) =>
+      apart.flatMap((two) =>
+        one.stages[0]!.mesh !== two.stages[0]!.mesh &&
+        decodeOf(one).mesh === decodeOf(two).mesh &&
+        decodeOf(one).devices === decodeOf(two).devices
+          ? [one, two]
+          : [],
+      ),
+    );
+    const elsewhere = apart.find((each) => decodeOf(each).mesh !== decodeOf(best!).mesh)!;
+    const all = tried('latency');
+    const of = (candidate: Candidate, between: number) => ({
+      ...{ candidate, estimate: 10, between, index: apart.indexOf(candidate) },
+    });
+    all.add(of(best!, 1));
+    all.ended(best!, ofTrial(1.1));
+    expect(all.covers(of(other!, 0.999), best)).toBe(true);
+    expect(all.covers(of(other!, 0.99), best)).toBe(false);
+    expect(all.covers(of(elsewhere, 0.999), best)).toBe(false);
+  });
+
+  it('covers sizes of what was given up that promise to be done no sooner', () => {
+    for (const goal of ['throughput', 'latency'] as const) {
+      const all = tried(goal);
+      const covers = (candidate: Candidate, estimate: number): boolean =>
+        all.covers(estimated(candidate, estimate, 0.9), undefined);
+      for (const strategy of ['static', 're-sharded'] as const) {
+        const behind = candidateOf(strategy, 16, 4);
+        all.add(estimated(behind, 10, 1));
+        all.ended(behind, 'givenUp');
+        expect(covers(candidateOf(strategy, 16, 8), 9.99)).toBe(true);
+        expect(covers(candidateOf(strategy, 16, 8), 9.97)).toBe(false);
+      }
+      expect(covers(candidateOf('re-sharded', 32, 4), 10.02)).toBe(true);
+      expect(covers(candidateOf('re-sharded', 32, 4), 10.005)).toBe(false);
+      // Of static plans prefill steps say too much.
+      expect(covers(candidateOf('static', 32, 4), 10.02)).toBe(false);
+      expect(covers(otherMesh, 11)).toBe(false);
+    }
   });
 
   it('goes along a front in steps', () => {
