@@ -320,8 +320,8 @@ const STEPS = [
 ].join(', ');
 
 const BY_ESTIMATE = [
-  `estimates chose what to simulate: a gain of less than ${LEAST_GAIN * 100} %`,
-  'or of a plan that is better than its estimate, may be passed over; --exhaustive goes by safe bounds alone',
+  `estimates chose what to simulate: plans that gain less than ${LEAST_GAIN * 100} %`,
+  'or that do better than their estimates, may have been passed over; --exhaustive goes by safe bounds alone',
 ].join(', ');
 
 /** What was tried, and what became of it. */
@@ -353,6 +353,7 @@ function describeSearch(
     ...(around.length === 0 ? [] : [`around the best alone: ${around.join(', ')}`]),
     ...(capped ? [`with the most ${SIZE_NAMES.hostKvBytes} alone`] : []),
   ].join('; ');
+  const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp + otherSizes > 0;
   const unseen = candidates - decided(counts) + (interrupted ? otherSizes : 0);
   const became = [
     [unfit, 'do not fit'],
@@ -372,7 +373,7 @@ function describeSearch(
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(otherSizes === 0 || interrupted ? [] : [`tried ${ways}; --exhaustive tries every combination`]),
-    ...(byEstimate ? [goal.kind === 'front' ? STEPS : BY_ESTIMATE] : []),
+    ...(chosen ? [goal.kind === 'front' ? STEPS : BY_ESTIMATE] : []),
     ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
     ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
   ];

@@ -79,7 +79,8 @@ describe('the report of a search', () => {
     const steps =
       /^a front in steps by estimates: 5 % less .*, 1 % less .*; --exhaustive finds every plan on it$/m;
     expect(describeTuned(result, front, Infinity)).not.toMatch(steps);
-    expect(describeTuned(result, { ...front, byEstimate: true }, Infinity)).toMatch(steps);
+    const some = { ...result, counts: { ...result.counts, outestimated: 1 } };
+    expect(describeTuned(some, { ...front, byEstimate: true }, Infinity)).toMatch(steps);
   });
 
   it('shows what there is beside the best by estimates, and as such', () => {
@@ -124,9 +125,15 @@ describe('the report of a search', () => {
       describeTuned({ ...result, counts }, { ...searched, ...of }, 3)
         .split('\n')
         .slice(-1);
-    expect(rest({ byEstimate: true })).toEqual([
-      'estimates chose what to simulate: a gain of less than 0.2 %, or of a plan that is better than its estimate, may be passed over; --exhaustive goes by safe bounds alone',
-    ]);
+    const chose =
+      'estimates chose what to simulate: plans that gain less than 0.2 %, or that do better than their estimates, may have been passed over; --exhaustive goes by safe bounds alone';
+    const counts = { ...result.counts, outestimated: 0, givenUp: 0, otherSizes: 0, simulated: 1 };
+    expect(rest({ byEstimate: true }, { ...counts, outestimated: 1 })).toEqual([chose]);
+    expect(rest({ byEstimate: true }, { ...counts, givenUp: 1, simulated: 0 })).toEqual([chose]);
+    // Bounds alone decided, or nothing has been simulated by then.
+    expect(rest({ byEstimate: true }, counts)).not.toEqual([chose]);
+    expect(rest({ byEstimate: true }, { ...counts, simulated: 0, otherSizes: 9 })).not.toEqual([chose]);
+    expect(rest({}, { ...counts, outestimated: 1 })).not.toEqual([chose]);
     expect(rest({ cut: 3 })).toEqual(['3 answers cut short by the context of the model, with every plan']);
     expect(rest({ interrupted: true })).toEqual(['interrupted: these are the best so far']);
     expect(rest({ interrupted: true }, { ...result.counts, simulated: 0 })).toEqual(['interrupted']);
