@@ -33,6 +33,11 @@ const CAPS_LATER = 1.05;
 /** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
 const EQUAL = 1e-3;
 
+/** The place of an estimate, such that those that are equal have the same. */
+export function placeOf(estimate: number): number {
+  return Math.round(Math.log(estimate) / EQUAL);
+}
+
 export function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Ordered, b: Ordered) => number {
   // A front is gone along: whatever may be quicker than a plan, or as quick, is looked at before that is tried.
   const secondsOf = (each: Ordered): number => {
@@ -40,9 +45,8 @@ export function inOrderOf({ kind }: Goal, { base: first }: Candidate): (a: Order
     const seconds = usualSeconds(each);
     return each.candidate.base === first ? seconds : seconds * CAPS_LATER;
   };
-  const place = (seconds: number): number => Math.round(Math.log(seconds) / EQUAL);
   const inTime = (a: Ordered, b: Ordered): number =>
-    place(secondsOf(a)) - place(secondsOf(b)) || a.index - b.index;
+    placeOf(secondsOf(a)) - placeOf(secondsOf(b)) || a.index - b.index;
   if (kind !== 'latency') return inTime;
-  return (a, b) => place(likelyBetween(a)) - place(likelyBetween(b)) || inTime(a, b);
+  return (a, b) => placeOf(likelyBetween(a)) - placeOf(likelyBetween(b)) || inTime(a, b);
 }

@@ -7,7 +7,7 @@ import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { numbered } from '../../compiler/numbered.js';
 import { once } from '../../compiler/once.js';
-import { usualSeconds } from './candidate-order.js';
+import { placeOf, usualSeconds } from './candidate-order.js';
 import {
   isCompiled,
   likelyBetween,
@@ -17,9 +17,9 @@ import {
   type Compiled,
   type Look,
 } from './closer-look.js';
-import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
+import { twinsByEstimate } from './twins.js';
 
 /** A plan that fits, by its estimates. */
 export interface TradeOff {
@@ -44,11 +44,9 @@ const MOST_OF_ANY = 200;
 /** Closer looks in all, of up to thirty milliseconds each. */
 const MOST_LOOKS = 40;
 
-/** Estimates that differ by less are the same. */
-const ALIKE = 1e-3;
-
-/** Candidates bounded, or found by their estimates, between two pauses. */
+/** Candidates bounded between two pauses, and candidates looked at for their estimates. */
 const PART = 100;
+const ESTIMATED_OF_PART = 20;
 
 /**
  * Plans with less and less time between tokens than the best, with pauses, the quickest first.
@@ -65,12 +63,15 @@ export function* tradeOffsInParts(
   const waiting = waitingOf(yield* boundedBelow(most, candidates, survey), look);
   let left: readonly Bounded[] = [];
   const corrected = correctedEstimates();
+  const twins = twinsByEstimate();
   const found: TradeOff[] = [];
   for (let looks = 0; looks < MOST_LOOKS; looks++) {
-    left = [...left, ...(yield* asQuickAs(left, waiting, corrected, most))];
-    const next = quickest(left, corrected, most);
-    if (next === undefined) break;
-    left = left.filter((each) => each !== next);
+    const others = yield* asQuickAs(left, waiting, corrected, most);
+    left = [...left, ...others.filter(twins.isNew)];
+    const quick = quickest(left, corrected, most);
+    if (quick === undefined) break;
+    const next = twins.first(quick, left);
+    left = left.filter((each) => each !== next && twins.isNew(each));
     if (isCompiled(next)) {
       found.push({ candidate: next.candidate, seconds: usualSeconds(next), betweenTokens: next.between });
       most = next.between * (1 - LESS_BETWEEN);
@@ -114,7 +115,7 @@ function* boundedBelow(
     bounded.push({ candidate, index, ...figures, between: figures.betweenTokens });
   }
   // Of equals the first goes first: that with the least batch.
-  const place = once(({ least }: Bounded) => Math.round(Math.log(least) / ALIKE));
+  const place = once(({ least }: Bounded) => placeOf(least));
   return bounded.sort((a, b) => place(a) - place(b) || a.index - b.index);
 }
 
@@ -122,9 +123,9 @@ function* boundedBelow(
 interface Waiting {
   /**
    * The next with its estimates, of those that may be done by so many seconds and have no more between tokens than that, by
-   * their bounds; what has more goes out.
+   * their bounds; what has more goes out. After some that go out it is time for a pause.
    */
-  readonly next: (by: number, most: number) => Bounded | undefined;
+  readonly next: (by: number, most: number) => Bounded | 'pause' | undefined;
   /** A plan has been found: as many may be estimated for the next one. */
   readonly found: () => void;
 }
@@ -133,12 +134,13 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
   let [waiting, place, estimated] = [bounded, 0, 0];
   /** Passed by, as enough of them were estimated. */
   let passed: Bounded[] = [];
-  const isTwin = twins();
   const between = betweenByDecode();
   const microbatch = bestMicrobatch();
   return {
     next(by, most) {
+      const pauseAt = place + ESTIMATED_OF_PART;
       while (place < waiting.length && waiting[place]!.least <= by) {
+        if (place === pauseAt) return 'pause';
         const each = waiting[place++]!;
         if (Math.max(each.betweenTokens, between.known(each)) > most) continue;
         if (each.candidate.strategy !== 'static') {
@@ -153,7 +155,7 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
         if (there === undefined) continue;
         between.add(there);
         microbatch.add(there);
-        if (!isTwin(there)) return there;
+        return there;
       }
       return undefined;
     },
@@ -209,24 +211,15 @@ function* asQuickAs(
   const byOf = (each: Bounded): number => (between(each) <= most ? seconds(each) * (1 + AS_QUICK) : Infinity);
   let by = plans.reduce((least, each) => Math.min(least, byOf(each)), Infinity);
   for (let next = waiting.next(by, most); next !== undefined; next = waiting.next(by, most)) {
+    if (next === 'pause') {
+      yield;
+      continue;
+    }
     found.push(next);
     by = Math.min(by, byOf(next));
-    if (found.length % PART === 0) yield;
+    if (found.length % ESTIMATED_OF_PART === 0) yield;
   }
   return found;
-}
-
-/** Tells of plans with the same meshes those with the estimates of one before: they differ in hardly anything that is reached. */
-function twins(): (each: Bounded) => boolean {
-  const meshesOf = meshKeys();
-  const rounded = (value: number): number => Math.round(Math.log(value) / ALIKE);
-  const known = new Set<string>();
-  return ({ candidate, estimate, between }) => {
-    const key = [meshesOf(candidate), rounded(estimate), rounded(between)].join();
-    if (known.has(key)) return true;
-    known.add(key);
-    return false;
-  };
 }
 
 interface CorrectedEstimates {
@@ -236,14 +229,21 @@ interface CorrectedEstimates {
   readonly look: (rough: Bounded, closer: Bounded) => void;
 }
 
-/** What rough estimates leave out plans that decode on the same mesh have in common. */
+/** What rough estimates leave out plans that decode on the same mesh have in common, and most those with the same prefill steps. */
 function correctedEstimates(): CorrectedEstimates {
   const idOf = numbered<unknown>();
-  const keyOf = ({ strategy, stages }: Candidate): string =>
-    [strategy, idOf(stages.at(-1)!.devices), idOf(stages.at(-1)!.mesh)].join();
+  /** From what says most of a plan to what says least. */
+  const keysOf = once(({ strategy, stages }: Candidate): readonly string[] => {
+    const decode = stages.at(-1)!;
+    const mesh = [strategy, idOf(decode.devices), idOf(decode.mesh)].join();
+    return [`${mesh} ${stages[0]!.microbatchTokens}`, mesh];
+  });
   const factors = new Map<string, { readonly seconds: number; readonly between: number }>();
-  const factorsOf = ({ candidate, estimated }: Bounded): { seconds: number; between: number } | undefined =>
-    estimated === 'roughly' ? factors.get(keyOf(candidate)) : undefined;
+  const factorsOf = ({ candidate, estimated }: Bounded): { seconds: number; between: number } | undefined => {
+    if (estimated !== 'roughly') return undefined;
+    const key = keysOf(candidate).find((each) => factors.has(each));
+    return key === undefined ? undefined : factors.get(key);
+  };
   return {
     seconds(each) {
       const known = factorsOf(each);
@@ -252,10 +252,11 @@ function correctedEstimates(): CorrectedEstimates {
     between: (each) => each.between * (factorsOf(each)?.between ?? 1),
     look(rough, closer) {
       if (rough.estimated !== 'roughly' || closer.estimated !== 'closely') return;
-      factors.set(keyOf(rough.candidate), {
+      const found = {
         seconds: usualSeconds(closer) / rough.estimate,
         between: closer.between / rough.between,
-      });
+      };
+      for (const key of keysOf(rough.candidate)) factors.set(key, found);
     },
   };
 }

@@ -1,0 +1,34 @@
+/** Plans of which rough estimates are the same: of these a closer look at one says enough. */
+import { once } from '../../compiler/once.js';
+import { placeOf } from './candidate-order.js';
+import type { Bounded } from './closer-look.js';
+import { meshKeys } from './mesh-key.js';
+
+type Estimated = Pick<Bounded, 'candidate' | 'index' | 'estimate' | 'between' | 'estimated'>;
+
+/** Plans with the same meshes, prefill steps and rough estimates: they differ in hardly anything that is reached. */
+export interface Twins {
+  /** The first of those like it, that with the least batch, in whose place none of them is looked at any more. */
+  readonly first: <Each extends Estimated>(each: Each, plans: readonly Each[]) => Each;
+  /** Whether no other like it has been looked at. */
+  readonly isNew: (each: Estimated) => boolean;
+}
+
+export function twinsByEstimate(): Twins {
+  const meshesOf = meshKeys();
+  const keyOf = once(({ candidate, estimate, between }: Estimated) =>
+    [meshesOf(candidate), candidate.stages[0]!.microbatchTokens, placeOf(estimate), placeOf(between)].join(),
+  );
+  const isRough = ({ estimated }: Estimated): boolean => estimated === 'roughly';
+  const lookedAt = new Set<string>();
+  return {
+    first(each, plans) {
+      if (!isRough(each)) return each;
+      const key = keyOf(each);
+      lookedAt.add(key);
+      const alike = plans.filter((other) => isRough(other) && keyOf(other) === key);
+      return alike.reduce((first, other) => (other.index < first.index ? other : first));
+    },
+    isNew: (each) => !isRough(each) || !lookedAt.has(keyOf(each)),
+  };
+}
