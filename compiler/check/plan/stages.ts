@@ -263,9 +263,9 @@ function autoMesh(
   use: StageUse,
 ): Laid | undefined {
   const devices = ids.map((id) => use.topology.topology.devices[id]!);
-  const mesh = chooseMesh(use.model, use.kvType, devices, use.memoryUse);
+  const chosen = chooseMesh(use.model, use.kvType, devices, use.memoryUse);
   const origin = at(cx, node);
-  if (!mesh) {
+  if (!chosen) {
     const related = [{ ...on, label: `${ids.length} devices` }];
     const helps = ['name more devices, or a smaller element type for `weights`'];
     cx.report(
@@ -273,17 +273,12 @@ function autoMesh(
     );
     return undefined;
   }
+  const { mesh, why } = chosen;
   return {
     mesh,
     axes: {},
     meshOrigin: origin,
     open: true,
-    defaults: [
-      {
-        what: `${name.text}.mesh`,
-        value: `(${showMesh(mesh)})`,
-        why: '`tp` as wide as one group of devices allows, `pp` until weights and one sequence fit, `dp` the rest',
-      },
-    ],
+    defaults: [{ what: `${name.text}.mesh`, value: `(${showMesh(mesh)})`, why }],
   };
 }

@@ -167,6 +167,18 @@ describe('stages', () => {
     expect(plansOf(tight)[0]!.stages[0]!.mesh).toEqual({ dp: 1, pp: 2, tp: 4 });
   });
 
+  it('`mesh auto` takes the mesh with the most room for KV where none holds a full context', () => {
+    const long = fused('mesh auto')
+      .replace('context: 2048', 'context: 2_000_000')
+      .replace('memory: 16 GB', 'memory: 300 MB');
+    const { plans, diagnostics } = checkText(long);
+    expect(plans[0]!.stages[0]!.mesh).toEqual({ dp: 1, pp: 2, tp: 4 });
+    expect(diagnostics.map(({ slug }) => slug)).toEqual(['kv-tight']);
+    expect(plans[0]!.defaults.find(({ what }) => what === 'serve.mesh')!.why).toContain('the most');
+    const load = 'workload load { requests: 4000, prompt: 64 tokens, output: 2 tokens }\n';
+    expect(plansOf(load + long)[0]!.stages[0]!.mesh.dp).toBe(8);
+  });
+
   it('`mesh auto` takes the mesh that suits the workload where there is one', () => {
     const workload = (requests: number, prompt: number, output: number): string =>
       `workload load { requests: ${requests}, prompt: ${prompt} tokens, output: ${output} tokens }\n`;
