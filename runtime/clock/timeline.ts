@@ -39,7 +39,7 @@ export interface Timeline {
   readonly count: (time: number, name: string, values: () => CounterSample['values']) => void;
   /** Those that are kept, in the order in which they were added. */
   readonly slices: () => readonly TimedSlice[];
-  /** Samples of every counter by its name: as many as a chart can show. */
+  /** Samples of every counter by its name: as many as a chart can show, and what it came to last. */
   readonly counters: () => ReadonlyMap<string, readonly CounterSample[]>;
 }
 
@@ -47,6 +47,7 @@ export interface Timeline {
 export function createTimeline(keeps: (lane: Lane) => boolean = () => true): Timeline {
   const slices: TimedSlice[] = [];
   const counters = new Map<string, Sampler<CounterSample>>();
+  const last = new Map<string, { readonly time: number; readonly values: () => CounterSample['values'] }>();
   return {
     keeps,
     add(slice) {
@@ -55,10 +56,16 @@ export function createTimeline(keeps: (lane: Lane) => boolean = () => true): Tim
     count(time, name, values) {
       const sampler = counters.get(name) ?? createSampler();
       counters.set(name, sampler);
+      last.set(name, { time, values });
       if (sampler.isDue(time)) sampler.add(time, { time, values: values() });
     },
     slices: () => slices,
-    counters: () => new Map([...counters].map(([name, sampler]) => [name, sampler.samples()])),
+    counters() {
+      for (const [name, { time, values }] of last)
+        counters.get(name)!.close(time, { time, values: values() });
+      last.clear();
+      return new Map([...counters].map(([name, sampler]) => [name, sampler.samples()]));
+    },
   };
 }
 

@@ -58,6 +58,13 @@ interface Row {
   busy: boolean;
 }
 
+/** A counter, with what it came to last: a line that ends before the run, or short of that, would not tell how it ended. */
+interface Counted {
+  /** When a value was last written. */
+  readonly written: number;
+  readonly values: () => Readonly<Record<string, number>>;
+}
+
 /** Opens the file, replacing what was there. Throws RuntimeFailure FC0940 when it cannot. */
 export function openTraceFile(path: string, options: TraceFileOptions): TraceFile {
   const now = options.now ?? (() => performance.now());
@@ -66,7 +73,7 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
   const output = openOutput(path, options.onBroken);
   const processes = new Map<string, { readonly pid: number; readonly lanes: Map<string, Row[]> }>();
   const open = new Set<(args?: TraceArgs) => void>();
-  const counted = new Map<string, number>();
+  const counted = new Map<string, Counted>();
   let threads = 0;
   let closed = false;
 
@@ -140,15 +147,19 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
     },
     counter(name, values) {
       const ts = time();
-      if (ts - (counted.get(name) ?? -Infinity) < COUNTER_INTERVAL) return;
-      counted.set(name, ts);
-      output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
+      const written = counted.get(name)?.written ?? -Infinity;
+      const isDue = ts - written >= COUNTER_INTERVAL;
+      counted.set(name, { written: isDue ? ts : written, values });
+      if (isDue) output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
     },
     close(figures) {
       if (closed) return;
       closed = true;
       // Those within others were begun later and end first.
       for (const end of [...open].reverse()) end({ interrupted: true });
+      const ts = time();
+      for (const [name, { written, values }] of counted)
+        if (ts > written) output.write({ name, ph: 'C', ts, pid: about.pid, tid: 0, args: values() });
       if (figures !== undefined)
         output.write({ name: 'end', ph: 'i', s: 'g', ts: time(), pid: about.pid, tid: 0, args: figures });
       output.close();

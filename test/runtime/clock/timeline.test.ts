@@ -87,6 +87,17 @@ describe('the trace of a timeline', () => {
     expect(counters).toEqual(new Set(['requests', 'KV pages in use', 'prompt tokens reused']));
   });
 
+  it('has counters up to the end, with what they come to there', () => {
+    const trace = traceOf(simulated());
+    const ended = Math.max(...trace.slices.map(({ ts, dur }) => ts + dur));
+    for (const name of ['requests', 'KV pages in use']) {
+      const last = trace.events.findLast((event) => event.ph === 'C' && event.name === name)!;
+      expect(last.ts).toBeCloseTo(ended, 0);
+      const { finished = REQUESTS, ...others } = last.args!;
+      expect([finished, ...Object.values(others)]).toEqual([REQUESTS, ...Object.values(others).map(() => 0)]);
+    }
+  });
+
   it('fills every step with its kernels, exchanges and waits, and nothing else', () => {
     const { slices } = traceOf(simulated(1e7));
     const inner = ['kernels', 'all_reduce tp', 'send', 'recv', 'read samples', 'wait for weights'];
