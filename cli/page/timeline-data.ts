@@ -52,6 +52,8 @@ const TICKS = 10_000_000;
 const MOST_DEVICES = 32;
 const MOST_SLICES = 40_000;
 const MOST_WITHIN = 60_000;
+/** Slices within steps that are still looked at, to be drawn as one of each kind. */
+const MOST_SUMMED = 1_000_000;
 
 /** Lanes of a process in the order in which they are drawn; others are left out. */
 const THREADS = ['queue', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
@@ -104,8 +106,7 @@ export function timelineData(
   const slices = timeline.slices().filter(({ lane }) => lanesDrawn(lane));
   const labels = createLabels();
   const lanes = lanesOf(slices, [...drawn.paths, ...BESIDE_DEVICES]);
-  const count = slices.reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
-  const detailed = count <= MOST_WITHIN;
+  const { within, note } = withinLanes(lanes.map((lane) => lane.slices));
   const toTicks = (seconds: number): number => Math.round((seconds / makespan) * TICKS);
   const pack = (spans: readonly Span[], gap: number): number[] =>
     merged(spans, gap).flatMap(({ start, end, kind, label, count: stands }) => {
@@ -114,17 +115,15 @@ export function timelineData(
     });
   const spans = lanes.map((lane) => lane.slices.map(spanOf).sort((a, b) => a.start - b.start));
   const gap = gapFor(spans, makespan);
-  const inner = (lane: readonly TimedSlice[]): readonly Span[] =>
-    lane.flatMap(({ within }) => (within?.() ?? []).filter(({ start, end }) => end > start).map(innerSpan));
   return {
     makespan,
     ticks: TICKS,
     kinds: SLICE_KINDS,
-    lanes: lanes.map(({ process, thread, slices: own }, i) => ({
+    lanes: lanes.map(({ process, thread }, i) => ({
       process,
       thread,
       slices: pack(spans[i]!, gap),
-      within: detailed ? pack(inner(own), 0) : [],
+      within: pack(within[i] ?? [], 0),
     })),
     samples,
     notes: [
@@ -132,7 +131,7 @@ export function timelineData(
         ? [`${drawn.paths.length} of ${drawn.all} devices are drawn, of each stage some.`]
         : []),
       ...(gap > 0 ? ['Slices too short to be told apart are drawn as one.'] : []),
-      ...(detailed ? [] : ['Kernels and exchanges within steps are too many to be drawn.']),
+      ...(note === undefined ? [] : [note]),
     ],
     labels: labels.all,
   };
@@ -202,6 +201,35 @@ const INNER_KINDS: readonly (readonly [RegExp, SliceKind])[] = [
 function innerSpan({ name, start, end }: { name: string; start: number; end: number }): Span {
   const kind = INNER_KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'kernels';
   return { start, end, kind, label: name, count: 1 };
+}
+
+/** What is drawn within the slices of each lane; where that is not each kernel and exchange, a note says what is. */
+function withinLanes(lanes: readonly (readonly TimedSlice[])[]): {
+  readonly within: readonly (readonly Span[])[];
+  readonly note?: string;
+} {
+  const all = lanes.flat().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
+  if (all <= MOST_WITHIN) return { within: lanes.map((lane) => lane.flatMap(innerSpans)) };
+  if (all <= MOST_SUMMED) {
+    const within = lanes.map((lane) => lane.flatMap((step) => summed(innerSpans(step))));
+    if (within.reduce((sum, spans) => sum + spans.length, 0) <= MOST_WITHIN)
+      return { within, note: 'Of kernels and exchanges, all of a kind within a step are drawn as one.' };
+  }
+  return { within: [], note: 'Kernels and exchanges within steps are too many to be drawn.' };
+}
+
+function innerSpans({ within }: TimedSlice): readonly Span[] {
+  return (within?.() ?? []).filter(({ start, end }) => end > start).map(innerSpan);
+}
+
+/** Spans of one label as one, as long as all of them; the labels one after the other in place of by turns. */
+function summed(spans: readonly Span[]): readonly Span[] {
+  let end = spans[0]?.start ?? 0;
+  return [...groupBy(spans, ({ label }) => label).values()].map((each) => {
+    const start = end;
+    end += each.reduce((sum, span) => sum + span.end - span.start, 0);
+    return { ...each[0]!, start, end, count: each.length };
+  });
 }
 
 /** Seconds below which gaps and slices are not told apart: none where all slices fit the page. */

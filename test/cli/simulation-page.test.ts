@@ -122,6 +122,42 @@ describe('the data of a timeline', () => {
     expect(notes).toHaveLength(2);
   });
 
+  it('draws what is within steps as one of each kind where there is too much of it, until even that is', () => {
+    const drawn = (steps: number, turns: number): TimelineData => {
+      const timeline = createTimeline();
+      const within = (i: number) =>
+        Array.from({ length: 2 * turns }, (_, j) => ({
+          name: j % 2 === 0 ? 'kernels' : 'all_reduce tp',
+          start: i + j / (4 * turns),
+          end: i + (j + (j % 2 === 0 ? 1 : 0.5)) / (4 * turns),
+        }));
+      for (let i = 0; i < steps; i++)
+        timeline.add({
+          ...{ lane: LANE, name: 'serve decode', start: i, end: i + 0.9 },
+          ...{ withinCount: 2 * turns, within: () => within(i) },
+        });
+      return timelineData(timeline, [], steps, DEVICES);
+    };
+    expect(drawn(100, 16).notes).toEqual([]);
+    const { lanes, kinds, labels, ticks, notes } = drawn(2000, 16);
+    expect(notes).toEqual(['Of kernels and exchanges, all of a kind within a step are drawn as one.']);
+    const step = ticks / 2000;
+    const [kernels, exchanges] = ['kernels', 'all_reduce'].map((kind) => kinds.indexOf(kind as 'kernels'));
+    expect(lanes[0]!.within).toHaveLength(2000 * 2 * 5);
+    expect(lanes[0]!.within.slice(0, 10)).toEqual([
+      ...[0, step / 4, kernels, labels.indexOf('kernels'), 16],
+      ...[step / 4, step / 8, exchanges, labels.indexOf('all_reduce tp'), 16],
+    ]);
+    for (const [steps, turns] of [
+      [31_000, 2],
+      [2000, 300],
+    ] as const) {
+      const { lanes, notes } = drawn(steps, turns);
+      expect(lanes[0]!.within).toEqual([]);
+      expect(notes).toEqual(['Kernels and exchanges within steps are too many to be drawn.']);
+    }
+  });
+
   it('draws some devices of every stage where there are too many', () => {
     const devices = Array.from({ length: 100 }, (_, id) => ({ id, path: `gpu[${id}]` }));
     const ranks = devices.map(({ id }) => ({ device: id }));
