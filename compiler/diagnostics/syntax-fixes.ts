@@ -60,7 +60,8 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   FC0112: (problem, text) => {
     const found = text.slice(problem.span.start, problem.span.end);
     if (found.startsWith("'")) return replace(problem, `"${found.replaceAll("'", '')}"`);
-    return { title: `Remove \`${found}\``, ...problem.span, newText: '' };
+    if (/^[\u2010-\u2015\u2212]$/.test(found)) return replace(problem, '-');
+    return straightQuotes(problem, text) ?? { title: `Remove \`${found}\``, ...problem.span, newText: '' };
   },
   FC0113: ({ span, data }) => put(span.start, data['missing'] === 'block' ? ' {}' : ' {'),
   FC0114: ({ span, expected }, text) => {
@@ -81,6 +82,22 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
 
 function isHole({ span }: SyntaxProblem): boolean {
   return span.start === span.end;
+}
+
+/** The string in quotes that a text editor has bent, at whose beginning or end a problem is. */
+function straightQuotes({ span: { start } }: SyntaxProblem, text: string): Edit | undefined {
+  const from = text.lastIndexOf('\n', start - 1) + 1;
+  const line = text.slice(from).split('\n', 1)[0]!;
+  for (const match of line.matchAll(
+    /[\u201c-\u201f\u00ab]([^"\\\u201c-\u201f\u00ab\u00bb]*)[\u201c-\u201f\u00bb]/g,
+  )) {
+    const opened = from + match.index;
+    const end = opened + match[0].length;
+    if (start !== opened && start !== end - 1) continue;
+    const newText = `"${match[1]}"`;
+    return { title: `Change to \`${newText}\``, start: opened, end, newText };
+  }
+  return undefined;
 }
 
 const CLOSERS: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };

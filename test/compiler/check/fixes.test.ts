@@ -48,6 +48,8 @@ const DAMAGED = [
   'import { l4 } "std/devices"',
   "import { l4 } from 'std/devices'",
   'plan p for m on t { stage s on gpu[0:3] { mesh (tp: 4) } }',
+  'import { l4 } from “std/devices”\nmodel m { source: «clerk» }',
+  'param n: int = 2 – 1',
   'model m { source: "clerk',
   'model m { source: "cl\\erk" }',
   'model m { source: "clerk" } /* why',
@@ -129,6 +131,16 @@ describe('the fixes', () => {
     const example = { name: '', files: { [MAIN]: WORLD + text }, models: {}, compiled: false };
     const [found] = diagnosticsOf(example);
     expect(found!.fixes.map(({ title }) => title)).toEqual(['Change to `node[1..2].gpu`']);
+  });
+
+  it('of quotes that are bent straighten both', () => {
+    const text = 'import { a } from “std/devices”, { b } from „x“ and ”';
+    const found = diagnosticsOf({ name: '', files: { [MAIN]: text }, models: {}, compiled: false });
+    const quotes = found.filter(({ code }) => code === 'FC0112');
+    expect(quotes.map(({ fixes }) => fixes[0]!.title)).toEqual([
+      ...['Change to `"std/devices"`', 'Change to `"std/devices"`'],
+      ...['Change to `"x"`', 'Change to `"x"`', 'Remove `”`'],
+    ]);
   });
 
   it('of a stage without a name offer nothing that has none', () => {
