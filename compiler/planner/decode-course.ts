@@ -23,7 +23,7 @@ export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
 /** How sequences come to decode. */
 export type Arrival =
   /** From a stage on devices of its own: when each has its first token, and when it is there to begin. */
-  | { readonly kind: 'beside'; readonly first: readonly number[]; readonly ready: readonly number[] }
+  | { readonly kind: 'beside'; readonly first: ArrayLike<number>; readonly ready: ArrayLike<number> }
   /** From one on the same devices, with which decode takes turns. */
   | ({ readonly kind: 'in turns' } & TurnSetting);
 

@@ -10,7 +10,7 @@
 import type { KvView } from '../model/kv-window.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
-import { createPromptLine, pagesOf } from './prompt-line.js';
+import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
 /** What of a stage's load prefill needs. */
@@ -22,9 +22,9 @@ export interface PromptCourse {
   /** Until all prompts are done, and their pages sent out as far as that keeps devices from the next. */
   readonly seconds: number;
   /** When each prompt is done, in order of arrival; at once where nothing of it is left. */
-  readonly ends: readonly number[];
+  readonly ends: ArrayLike<number>;
   /** And when its pages are sent out, behind those of others that are done with it, and behind steps. */
-  readonly sent: readonly number[];
+  readonly sent: ArrayLike<number>;
   /** What a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
   readonly filling: number;
   /** Pages that a replica has room for, those that one held at most, and whether a prompt waited for some. */
@@ -45,69 +45,125 @@ export function promptCourse(
   apart: boolean,
   room = Infinity,
 ): PromptCourse {
-  const { stage, stepSeconds, out } = load;
-  const { dp, pp, tp } = stage.mesh;
-  const shown = apart ? 0 : tp > 1 ? SHOWN_MOVES : 1;
-  const ends = sequences.prompts.map(() => 0);
-  const sent = [...ends];
-  const pageSeconds = Math.max(...out);
-  // Pages go out behind the next step, if the devices are given that first, but where moves come in between its exchanges.
-  const behindNext = tp === 1;
-  let [longest, filling, mostPages, waited] = [0, 0, 0, false];
+  const { dp, pp, tp } = load.stage.mesh;
+  const count = sequences.prompts.length;
+  const setting: Setting = {
+    ...{ load, sequences, pageTokens, step, request, room },
+    shown: apart ? 0 : tp > 1 ? SHOWN_MOVES : 1,
+    pageSeconds: Math.max(...load.out),
+    ends: new Float64Array(count),
+    sent: new Float64Array(count),
+  };
+  let [seconds, filling, mostPages, waited] = [0, 0, 0, false];
   for (const prompts of promptsByReplica(sequences, dp)) {
     const line = createPromptLine(load, sequences, prompts, pageTokens, room);
-    /** When a group is through with all that it was given so far. */
-    const free = Array.from({ length: pp }, () => 0);
-    /** When each step was out of the way. */
-    const past: number[] = [];
-    let [prepared, gone] = [0, 0];
-    let unsent: readonly number[] = [];
-    /** @param done when the devices are free to send */
-    const sendOut = (done: number): void => {
-      gone = Math.max(gone, done);
-      for (const each of unsent) {
-        sent[each] = gone += pagesSent(sequences, each, pageTokens) * pageSeconds;
-        line.leaves(each, gone);
-      }
-      unsent = [];
-    };
-    while (!line.isOver()) {
-      prepared = Math.max(prepared, past[past.length - pp] ?? 0);
-      const next = line.nextStep(prepared);
-      if (next === undefined) {
-        // What is done is all that holds pages.
-        sendOut(gone);
-        prepared = Math.max(prepared, line.nextLeft());
-        continue;
-      }
-      const { tokens, ended, pairs, keys } = next;
-      const samples = ended.length;
-      const seconds = stepSeconds({ tokens, samples, pairs, keys });
-      if (past.length === 0) filling = Math.max(filling, sum(seconds) - Math.max(...seconds));
-      prepared += step + request * samples;
-      let at = prepared;
-      for (let place = 0; place < pp; place++) {
-        at = Math.max(at, free[place]!) + seconds[place]!;
-        free[place] = at;
-      }
-      for (const each of ended) ends[each] = at;
-      past.push(samples === 0 ? at - seconds[pp - 1]! : at);
-      const pages = ended.reduce((count, each) => count + pagesSent(sequences, each, pageTokens), 0);
-      if (pages > 0) for (let place = 0; place < pp; place++) free[place]! += pages * out[place]! * shown;
-      if (behindNext) {
-        const isLate = pp > 1 && at - seconds[pp - 1]! > gone;
-        sendOut(isLate ? gone : at);
-        gone = Math.max(gone, at);
-      }
-      unsent = ended;
-      if (!behindNext) sendOut(at);
-    }
-    sendOut(gone);
-    longest = Math.max(longest, ...free);
+    const replica: Replica = { line, free: new Float64Array(pp), filling: undefined, gone: 0, unsent: NONE };
+    prefill(setting, replica);
+    for (const free of replica.free) seconds = Math.max(seconds, free);
+    filling = Math.max(filling, replica.filling ?? 0);
     mostPages = Math.max(mostPages, line.mostPages());
     waited ||= line.waited();
   }
-  return { seconds: longest, ends, sent, filling, room, mostPages, waited };
+  const { ends, sent } = setting;
+  return { seconds, ends, sent, filling, room, mostPages, waited };
+}
+
+interface Setting {
+  readonly load: PrefillingStage;
+  readonly sequences: SequencesInOrder;
+  readonly pageTokens: number;
+  /** Seconds of the host. */
+  readonly step: number;
+  readonly request: number;
+  readonly room: number;
+  /** What of the time of page moves keeps devices from the next step. */
+  readonly shown: number;
+  readonly pageSeconds: number;
+  readonly ends: Float64Array;
+  readonly sent: Float64Array;
+}
+
+interface Replica {
+  readonly line: PromptLine;
+  /** When a group is through with all that it was given so far. */
+  readonly free: Float64Array;
+  /** Of the first step. */
+  filling: number | undefined;
+  /** When all pages so far are sent out, and the prompts whose pages are not given to that yet. */
+  gone: number;
+  unsent: readonly number[];
+}
+
+const NONE: readonly number[] = [];
+
+/** Carries out all steps of a replica. */
+function prefill(setting: Setting, replica: Replica): void {
+  const { step, request, ends } = setting;
+  const { pp, tp } = setting.load.stage.mesh;
+  const { line } = replica;
+  // Pages go out behind the next step, if the devices are given that first, but where moves come in between its exchanges.
+  const behindNext = tp === 1;
+  /** When each of the last steps was out of the way, as many as are in flight. */
+  const past = new Float64Array(pp);
+  let [steps, prepared] = [0, 0];
+  while (!line.isOver()) {
+    prepared = Math.max(prepared, past[steps % pp]!);
+    const next = line.nextStep(prepared);
+    if (next === undefined) {
+      // What is done is all that holds pages.
+      sendOut(setting, replica, replica.gone);
+      prepared = Math.max(prepared, line.nextLeft());
+      continue;
+    }
+    const { ended } = next;
+    prepared += step + request * ended.length;
+    const { at, last } = passGroups(setting, replica, next, prepared);
+    for (const each of ended) ends[each] = at;
+    past[steps++ % pp] = ended.length === 0 ? at - last : at;
+    if (behindNext) {
+      const isLate = pp > 1 && at - last > replica.gone;
+      sendOut(setting, replica, isLate ? replica.gone : at);
+      replica.gone = Math.max(replica.gone, at);
+    }
+    replica.unsent = ended;
+    if (!behindNext) sendOut(setting, replica, at);
+  }
+  sendOut(setting, replica, replica.gone);
+}
+
+/** Lets a step pass all groups, and the pages of the prompts that end with it: when it is through, after how long in the last. */
+function passGroups(
+  { load: { stepSeconds, out }, sequences, pageTokens, shown }: Setting,
+  replica: Replica,
+  { tokens, ended, pairs, keys }: PromptStep,
+  prepared: number,
+): { readonly at: number; readonly last: number } {
+  const { free } = replica;
+  const seconds = stepSeconds({ tokens, samples: ended.length, pairs, keys });
+  replica.filling ??= sum(seconds) - Math.max(...seconds);
+  let pages = 0;
+  for (const each of ended) pages += pagesSent(sequences, each, pageTokens);
+  let at = prepared;
+  for (let place = 0; place < free.length; place++) {
+    at = Math.max(at, free[place]!) + seconds[place]!;
+    free[place] = at + pages * out[place]! * shown;
+  }
+  return { at, last: seconds.at(-1)! };
+}
+
+/** @param done when the devices are free to send */
+function sendOut(
+  { sequences, sent, pageTokens, pageSeconds }: Setting,
+  replica: Replica,
+  done: number,
+): void {
+  replica.gone = Math.max(replica.gone, done);
+  for (const each of replica.unsent) {
+    replica.gone += pagesSent(sequences, each, pageTokens) * pageSeconds;
+    sent[each] = replica.gone;
+    replica.line.leaves(each, replica.gone);
+  }
+  replica.unsent = NONE;
 }
 
 /** Whether it is the course with so much room as well. */

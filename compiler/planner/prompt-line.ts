@@ -7,7 +7,7 @@ import type { SequencesInOrder } from './decode-rounds.js';
 import type { StageLoad } from './stage-load.js';
 
 /** Prompt tokens in one step of a replica. */
-interface PromptStep {
+export interface PromptStep {
   readonly tokens: number;
   /** Prompts that end with it, by their place in the order of arrival. */
   readonly ended: readonly number[];

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
 import type { SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
-import { goesWith, promptCourse, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
+import * as planner from '../../../compiler/planner/prompt-course.js';
+import { goesWith, type PrefillingStage } from '../../../compiler/planner/prompt-course.js';
 
 interface Options {
   readonly mesh?: Partial<Stage['mesh']>;
@@ -34,6 +35,12 @@ const inOrder = (prompts: readonly number[], computed = prompts.map(() => 0)): S
 });
 
 const FREE = { step: 0, request: 0 };
+
+/** With lists that compare. */
+function promptCourse(...of: Parameters<typeof planner.promptCourse>) {
+  const course = planner.promptCourse(...of);
+  return { ...course, ends: Array.from(course.ends), sent: Array.from(course.sent) };
+}
 
 function seconds(
   sequences: SequencesInOrder,
