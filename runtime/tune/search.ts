@@ -186,8 +186,8 @@ export function* searchInParts(
   const unreached = unreachedBatches(setting.byEstimate);
   const deadlineOf = (betweenTokens: number, gain?: number): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search, gain));
-  const by = (next: Bounded): number =>
-    setting.byEstimate ? deadlineOf(likelyBetween(next), LEAST_GAIN) : deadlineOf(next.betweenTokens);
+  const by = (next: Bounded, gain?: number): number =>
+    deadlineOf(setting.byEstimate ? likelyBetween(next) : next.betweenTokens, gain);
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
@@ -260,7 +260,7 @@ export function* searchInParts(
     else if (
       setting.byEstimate &&
       next.estimated !== undefined &&
-      isLate(shortOf(next)(next.estimate), by(next))
+      isLate(shortOf(next)(next.estimate), by(next, LEAST_GAIN))
     )
       counts.outestimated++;
     else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;

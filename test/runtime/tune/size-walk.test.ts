@@ -7,11 +7,21 @@ import {
   STRATEGIES,
   type Candidate,
 } from '../../../compiler/planner/candidates.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
-import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
+import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
 import { createSizeWalk, SIZES, worthWalking, type SizeName } from '../../../runtime/tune/size-walk.js';
-import { trialInParts, type EndedTrial, type Goal, type TrialEnd } from '../../../runtime/tune/trial.js';
+import {
+  mostlyLonger,
+  trialInParts,
+  type EndedTrial,
+  type Goal,
+  type Trial,
+  type TrialEnd,
+} from '../../../runtime/tune/trial.js';
+import { createSurvey } from '../../../runtime/tune/survey.js';
+import { LEAST_GAIN } from '../../../runtime/tune/tried.js';
 import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
 
@@ -209,6 +219,40 @@ describe('tune with sizes that are walked through', () => {
       );
       expect(near).toBe(true);
     }
+  });
+
+  it('tries of other meshes what promises a gain where estimates decide, to the end if there is any', () => {
+    const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: 5 + (i % 9) }));
+    const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
+    const candidates = findCandidates(plan, ['static'], {
+      ...{ microbatchTokens: [64], batchRequests: [16] },
+    }).filter(({ stages }) => stages[0]!.mesh.tp > 1);
+    const { demand, context } = createSurvey(plan, all);
+    const promised = candidates.map((each) =>
+      mostlyLonger(candidateBound(each, context)!.closely(demand)!.seconds),
+    );
+    const [, second] = [...promised].sort((a, b) => a - b);
+    /** Trials, where the first shows that the best takes so many seconds. */
+    const trials = (best: number): readonly Trial[] => {
+      const search = searchInParts(candidates, all, { byEstimate: true });
+      const tried: Trial[] = [];
+      for (let part = search.next([]); !part.done;) {
+        const said = part.value;
+        const ended: EndedTrial[] = [];
+        if (said.kind === 'start') {
+          const { trial, setting } = said;
+          tried.push(trial);
+          const { outcome, ...end } = runThrough(trialInParts({ ...trial, by: Infinity }, setting));
+          const shown = { ...(outcome as Simulation), makespan: best };
+          ended.push({ trial, ...end, outcome: tried.length === 1 ? shown : 'givenUp' });
+        }
+        part = search.next(ended);
+      }
+      return tried;
+    };
+    expect(trials(second! / (1 - LEAST_GAIN / 2))).toHaveLength(1);
+    const best = second! / (1 - LEAST_GAIN * 1.5);
+    expect(trials(best).map(({ by }) => by)).toEqual([Infinity, best]);
   });
 
   it('tries no other batch of the best that promises nothing where estimates decide', () => {
