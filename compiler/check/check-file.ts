@@ -6,6 +6,7 @@ import type { ModelDecl, SourceFile, TopologyDecl, WorkloadDecl } from '../../gr
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { inOrder } from '../diagnostics/in-order.js';
+import { groupBy } from '../group-by.js';
 import type { CompilerHost } from '../host.js';
 import type { Plan } from '../plan/plan.js';
 import { hasLengths, type DrawnWorkload, type Workload } from '../plan/workload.js';
@@ -163,9 +164,7 @@ function checkRound(
 
 /** A workload may have several names: it is there once, by the first. */
 function eachOnce(workloads: readonly DrawnWorkload[]): readonly DrawnWorkload[] {
-  const first = ({ requests }: DrawnWorkload): DrawnWorkload =>
-    workloads.find((other) => other.requests === requests)!;
-  return workloads.filter((workload) => first(workload) === workload);
+  return [...groupBy(workloads, ({ requests }) => requests).values()].map(([first]) => first!);
 }
 
 function remember<K, V>(memory: Map<K, V>, key: K, make: () => V): V {

@@ -48,7 +48,7 @@ export function promptCourse(
   const { dp, pp, tp } = load.stage.mesh;
   const count = sequences.prompts.length;
   const setting: Setting = {
-    ...{ load, sequences, pageTokens, step, request, room },
+    ...{ load, sequences, pageTokens, step, request },
     shown: apart ? 0 : tp > 1 ? SHOWN_MOVES : 1,
     pageSeconds: Math.max(...load.out),
     ends: new Float64Array(count),
@@ -75,7 +75,6 @@ interface Setting {
   /** Seconds of the host. */
   readonly step: number;
   readonly request: number;
-  readonly room: number;
   /** What of the time of page moves keeps devices from the next step. */
   readonly shown: number;
   readonly pageSeconds: number;

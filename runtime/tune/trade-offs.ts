@@ -5,7 +5,6 @@
  */
 import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import { numbered } from '../../compiler/numbered.js';
 import { once } from '../../compiler/once.js';
 import { placeOf, usualSeconds } from './candidate-order.js';
 import {
@@ -17,6 +16,7 @@ import {
   type Compiled,
   type Look,
 } from './closer-look.js';
+import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
 import { twinsByEstimate } from './twins.js';
@@ -231,11 +231,10 @@ interface CorrectedEstimates {
 
 /** What rough estimates leave out plans that decode on the same mesh have in common, and most those with the same prefill steps. */
 function correctedEstimates(): CorrectedEstimates {
-  const idOf = numbered<unknown>();
+  const meshOf = meshKeys();
   /** From what says most of a plan to what says least. */
   const keysOf = once(({ strategy, stages }: Candidate): readonly string[] => {
-    const decode = stages.at(-1)!;
-    const mesh = [strategy, idOf(decode.devices), idOf(decode.mesh)].join();
+    const mesh = [strategy, meshOf({ stages: stages.slice(-1) })].join();
     return [`${mesh} ${stages[0]!.microbatchTokens}`, mesh];
   });
   const factors = new Map<string, { readonly seconds: number; readonly between: number }>();

@@ -4,7 +4,7 @@
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
-import { meshKeys } from './mesh-key.js';
+import { meshKeys, stepKeys } from './mesh-key.js';
 import type { Goal, TrialOutcome } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
 
@@ -66,8 +66,7 @@ export function createTried(goal: Goal): Tried {
   /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
   const onFront = new Map<Candidate, Figures>();
   const meshesOf = meshKeys();
-  const stepsOf = (candidate: Candidate): string =>
-    `${meshesOf(candidate)} ${candidate.stages[0]!.microbatchTokens}`;
+  const stepsOf = stepKeys();
   const bySteps = new Map<string, Estimated[]>();
   const exceptDecode = exceptBatch();
   /** Whether one was tried to which another batch, or another cap of KV in the host tier, makes no difference. */

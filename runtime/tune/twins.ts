@@ -2,7 +2,7 @@
 import { once } from '../../compiler/once.js';
 import { placeOf } from './candidate-order.js';
 import type { Bounded } from './closer-look.js';
-import { meshKeys } from './mesh-key.js';
+import { stepKeys } from './mesh-key.js';
 
 type Estimated = Pick<Bounded, 'candidate' | 'index' | 'estimate' | 'between' | 'estimated'>;
 
@@ -15,9 +15,9 @@ export interface Twins {
 }
 
 export function twinsByEstimate(): Twins {
-  const meshesOf = meshKeys();
+  const stepsOf = stepKeys();
   const keyOf = once(({ candidate, estimate, between }: Estimated) =>
-    [meshesOf(candidate), candidate.stages[0]!.microbatchTokens, placeOf(estimate), placeOf(between)].join(),
+    [stepsOf(candidate), placeOf(estimate), placeOf(between)].join(),
   );
   const isRough = ({ estimated }: Estimated): boolean => estimated === 'roughly';
   const lookedAt = new Set<string>();
