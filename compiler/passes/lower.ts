@@ -49,7 +49,13 @@ import { settleResidence, type Settled } from './settle-residence.js';
 import type { DraftProgram } from './program-builder.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
-import { estimateChanges, stageChanges, type ChangeEstimate, type WeightPlanning } from './transitions.js';
+import {
+  estimateChanges,
+  secondsWithout,
+  stageChanges,
+  type ChangeEstimate,
+  type WeightPlanning,
+} from './transitions.js';
 
 export interface LowerOptions {
   /** Largest range of a buffer that a kernel can see; a KV layer group never outgrows it. Default `bindingBytes`. */
@@ -82,11 +88,16 @@ export interface LowerResult {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+/** A change of stage that a transition carries out. */
+export interface LaidOutTransition extends Pick<RuntimeTransition, 'from' | 'to'> {
+  /** Fewest seconds that its moves can take. */
+  readonly seconds: number;
+}
+
 /** A plan of which is known what it takes of memory. */
 export interface LaidOutPlan {
   readonly pools: readonly KvPool[];
-  /** Changes of stage that a transition carries out. */
-  readonly transitions: readonly Pick<RuntimeTransition, 'from' | 'to'>[];
+  readonly transitions: readonly LaidOutTransition[];
   /** Problems of capacity. */
   readonly diagnostics: readonly Diagnostic[];
   /** Lowers the rest. */
@@ -236,9 +247,13 @@ export function layOutPlan(
     return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
   };
   const { pools, devices } = settled.layout;
+  const resident = new Set(settled.transitions.resident);
   return {
     pools,
-    transitions: settled.moves.own.map(({ transition }) => transition),
+    transitions: settled.moves.own.map(({ transition: { from, to } }) => {
+      const change = estimate().find((each) => each.from === from && each.to === to)!;
+      return { from, to, seconds: secondsWithout(change, resident) };
+    }),
     diagnostics: memoryProblems(plan, stages, devices, pools),
     lower: lowerRest,
   };

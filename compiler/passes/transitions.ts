@@ -130,6 +130,16 @@ export interface ChangeEstimate extends MovesEstimate {
   readonly to: string;
 }
 
+/** Seconds of a change when some tensors stay: bytes that change take their part of them. */
+export function secondsWithout({ seconds, bytes }: MovesEstimate, stay: ReadonlySet<string>): number {
+  let [changing, staying] = [0, 0];
+  for (const [tensor, some] of bytes) {
+    changing += some;
+    if (stay.has(tensor)) staying += some;
+  }
+  return changing === 0 ? 0 : seconds * (1 - staying / changing);
+}
+
 /**
  * Estimates the moves of some changes of stage.
  *

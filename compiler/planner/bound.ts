@@ -98,11 +98,14 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     plan,
     stages.map(({ needs }) => needs),
   );
-  return boundOf(plan, loads, { pages: room.pages, takesTurns }, context);
+  return boundOf(plan, loads, { pages: room.pages, takesTurns, transitions: [] }, context);
 }
 
-/** What of the room that stages have is known. */
-type KnownRoom = Pick<KvRoom, 'pages'> & Pick<BoundedPlan, 'takesTurns'>;
+/** What of the room that stages have is known, and of what changes of stage take. */
+interface KnownRoom extends Pick<KvRoom, 'pages'>, Pick<BoundedPlan, 'takesTurns'> {
+  /** None before the plan is compiled. */
+  readonly transitions: LaidOutPlan['transitions'];
+}
 
 function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined {
   const needs = stages.map((each) => each.needs);
@@ -129,7 +132,8 @@ function boundOf(
   context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
   const { engine } = context;
-  const { pages: pagesByStage } = room;
+  const { pages: pagesByStage, transitions } = room;
+  const secondsTo = ({ name }: Stage): number => transitions.find(({ to }) => to === name)?.seconds ?? 0;
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
     bounded ? leastSeconds(bounded, demand, begun) : 0;
@@ -159,7 +163,14 @@ function boundOf(
     const prompts = known ?? promptCourse(prefill, inOrder, kv, overhead, copyEngines, roomToPrefill);
     if (known === undefined && !begun) prefilled.set(inOrder, [...others, prompts]);
     const arrival: Arrival = oneByOne
-      ? { kind: 'in turns', ...prompts, room: pages, few: pages * LOW_WATER }
+      ? {
+          kind: 'in turns',
+          ...prompts,
+          room: pages,
+          few: pages * LOW_WATER,
+          toPrefill: secondsTo(prefill.stage),
+          toDecode: secondsTo(decode.stage),
+        }
       : { kind: 'beside', first: prompts.ends, ready: prompts.sent };
     const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival);
     return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
@@ -192,7 +203,7 @@ function boundOf(
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
-      return boundOf(plan, loads, { pages: new Map(exact), takesTurns }, context);
+      return boundOf(plan, loads, { pages: new Map(exact), takesTurns, transitions }, context);
     },
   };
 }

@@ -12,6 +12,7 @@ import type { Plan, Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { linesInKeys } from './linear-in-keys.js';
+import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
@@ -25,7 +26,7 @@ export type Arrival =
   /** From a stage on devices of its own: when each has its first token, and when it is there to begin. */
   | { readonly kind: 'beside'; readonly first: ArrayLike<number>; readonly ready: ArrayLike<number> }
   /** From one on the same devices, with which decode takes turns. */
-  | ({ readonly kind: 'in turns' } & TurnSetting);
+  | ({ readonly kind: 'in turns' } & Pick<PromptCourse, 'shown'> & TurnSetting);
 
 /** One that has yet to decode so many rows, behind so many tokens. */
 interface Waiting {
@@ -77,7 +78,10 @@ export function decodeCourse(
   const turns = arrival?.kind === 'in turns' ? createPromptTurns(sequences, pageTokens, arrival) : undefined;
   const beside = arrival?.kind === 'beside' ? arrival : undefined;
   const pages = room * mesh.dp;
-  const pageSeconds = apart ? 0 : (Math.max(...load.in) * SHOWN_MOVES) / mesh.dp;
+  const pageSeconds = Math.max(...load.in) / mesh.dp;
+  const shown = apart ? 0 : SHOWN_MOVES;
+  /** Beside the last steps of a turn, before there is any of decode. */
+  const shownAtTurn = arrival?.kind === 'in turns' ? arrival.shown : shown;
   const roundSeconds = roundsOf(load, overhead);
   const ends = createHeap<UnderWay>((a, b) => a.end - b.end);
   /** In the order in which they began; some of them have ended. */
@@ -88,6 +92,8 @@ export function decodeCourse(
   /** How many are under way, and what of their tokens does not grow with the rounds. */
   let [count, ahead] = [0, 0];
   let [ended, between] = [0, 0];
+  /** Whether a step of decode has been since the last turn of prefill. */
+  let stepped = true;
   const waiting = (): Waiting | undefined => {
     const done = turns?.done() ?? rows.length;
     while (next < done && rows[next]! <= 0) next++;
@@ -123,7 +129,7 @@ export function decodeCourse(
       ahead += added.ahead;
       if (each.begun) continue;
       turns?.add(-pagesOf(each.computed));
-      seconds += pagesOf(each.computed) * pageSeconds;
+      seconds += pagesOf(each.computed) * pageSeconds * (stepped ? shown : shownAtTurn);
     }
   };
   const leave = (each: UnderWay): void => {
@@ -135,8 +141,6 @@ export function decodeCourse(
     while (ends.peek()?.left === true) ends.pop();
     return ends.peek();
   };
-  /** Whether a step of decode has been since the last turn of prefill. */
-  let stepped = true;
   for (;;) {
     beginSome();
     const soonest = firstToEnd();

@@ -27,6 +27,8 @@ export interface PromptCourse {
   readonly sent: ArrayLike<number>;
   /** What a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
   readonly filling: number;
+  /** What of the time of page moves keeps devices from the next step. */
+  readonly shown: number;
   /** Pages that a replica has room for, those that one held at most, and whether a prompt waited for some. */
   readonly room: number;
   readonly mostPages: number;
@@ -64,8 +66,8 @@ export function promptCourse(
     mostPages = Math.max(mostPages, line.mostPages());
     waited ||= line.waited();
   }
-  const { ends, sent } = setting;
-  return { seconds, ends, sent, filling, room, mostPages, waited };
+  const { ends, sent, shown } = setting;
+  return { seconds, ends, sent, filling, shown, room, mostPages, waited };
 }
 
 interface Setting {
@@ -75,7 +77,7 @@ interface Setting {
   /** Seconds of the host. */
   readonly step: number;
   readonly request: number;
-  /** What of the time of page moves keeps devices from the next step. */
+  /** As in `PromptCourse`. */
   readonly shown: number;
   readonly pageSeconds: number;
   readonly ends: Float64Array;

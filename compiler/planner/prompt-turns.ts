@@ -11,6 +11,9 @@ export interface TurnSetting extends Pick<PromptCourse, 'ends' | 'seconds' | 'fi
   /** KV pages that the tiers have room for, and below how many of them prefill goes on. */
   readonly room: number;
   readonly few: number;
+  /** Seconds until the weights of prefill are there, and those of decode. */
+  readonly toPrefill: number;
+  readonly toDecode: number;
 }
 
 export interface PromptTurns {
@@ -30,7 +33,7 @@ export interface PromptTurns {
 export function createPromptTurns(
   { computed, begun, prompts, rows }: SequencesInOrder,
   pageTokens: number,
-  { ends, seconds, filling, room, few }: TurnSetting,
+  { ends, seconds, filling, room, few, toPrefill, toDecode }: TurnSetting,
 ): PromptTurns {
   let [done, held, until] = [0, 0, 0];
   const first: number[] = [];
@@ -42,14 +45,14 @@ export function createPromptTurns(
     add: (pages) => void (held += pages),
     isDue: () => done < prompts.length && (held === 0 || held < few),
     prefill(at) {
-      const shift = at - until + (done > 0 ? filling : 0);
+      const shift = at - until + (done > 0 ? filling + toPrefill : 0);
       do {
         until = Math.max(until, ends[done]!);
         first.push(shift + ends[done]!);
         held += pagesOf(done++);
       } while (done < prompts.length && held + pagesOf(done) <= room);
       if (done === prompts.length) until = Math.max(until, seconds);
-      return shift + until;
+      return shift + until + toDecode;
     },
   };
 }

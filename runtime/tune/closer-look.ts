@@ -23,7 +23,7 @@ export interface Bounded extends BoundFigures {
   /** What its estimates are: no more than `least` at first, which is no longer. */
   readonly estimated?: 'roughly' | 'no closer' | 'closely';
   /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
-  readonly compiled?: { readonly plan: Plan } & Pick<CompiledCandidate, 'pools' | 'runtime'>;
+  readonly compiled?: { readonly plan: Plan } & Omit<CompiledCandidate, 'diagnostics'>;
 }
 
 export interface Compiled extends Bounded {
@@ -62,11 +62,11 @@ export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
   if (look.byEstimate && (each.estimated ?? 'roughly') === 'roughly') return closely(each, bound, look);
   const plan = candidatePlan(each.candidate);
   const compiled = look.compile(plan);
-  const { pools, runtime } = compiled;
-  if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return undefined;
+  const { diagnostics, ...rest } = compiled;
+  if (diagnostics.some(({ severity }) => severity === 'error')) return undefined;
   const ofCompiled = exact ?? bound.compiled(compiled);
   exactBounds.set(each.candidate, ofCompiled);
-  const found = withBound({ ...each, compiled: { plan, pools, runtime } }, ofCompiled, look);
+  const found = withBound({ ...each, compiled: { plan, ...rest } }, ofCompiled, look);
   return found && look.byEstimate ? closely(found, ofCompiled, look) : found;
 }
 

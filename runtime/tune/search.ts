@@ -289,7 +289,9 @@ export function* searchInParts(
       underWay++;
       const { candidate, bound, compiled } = next;
       tried.add(next);
-      const trial = { candidate, plan: compiled.plan, runtime: compiled.runtime(), bound, by: by(next) };
+      const { plan, pools, transitions } = compiled;
+      const laidOut = { pools, transitions };
+      const trial = { candidate, plan, runtime: compiled.runtime(), laidOut, bound, by: by(next) };
       unreached.started(trial);
       take(yield { kind: 'start', found: found(), trial, setting });
     }

@@ -12,9 +12,9 @@ export interface TrialTask {
 }
 
 parentPort!.on('message', ({ trial, setting }: TrialTask) => {
-  const { candidate, plan, runtime } = trial;
+  const { candidate, plan, laidOut } = trial;
   const context = createBoundContext(plan.topology, setting.engine);
-  const bound = candidateBound(candidate, context)!.compiled(runtime);
+  const bound = candidateBound(candidate, context)!.compiled(laidOut);
   const end: TrialEnd = runThrough(trialInParts({ ...trial, bound }, setting));
   parentPort!.postMessage(end);
 });

@@ -4,6 +4,7 @@
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { LaidOutPlan } from '../../compiler/passes/lower.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
@@ -46,6 +47,8 @@ export interface Trial {
   readonly plan: Plan;
   /** The plan, compiled. */
   readonly runtime: RuntimeGraph;
+  /** What its bound hangs on. */
+  readonly laidOut: Pick<LaidOutPlan, 'pools' | 'transitions'>;
   /** Of the compiled plan. */
   readonly bound: PlanBound;
   /** Seconds by which it must be done to matter. */

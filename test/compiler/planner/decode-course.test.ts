@@ -137,6 +137,9 @@ describe('decodeCourse', () => {
       decodeCourse(load({ batch }), ROOM, all, { pageTokens: 4 }, FREE, false, {
         ...{
           kind: 'in turns',
+          shown: 1,
+          toPrefill: 0,
+          toDecode: 0,
           ends: [1, 2, 3],
           sent: [1, 2, 3],
           seconds: 3,
@@ -151,6 +154,23 @@ describe('decodeCourse', () => {
     expect(turns(2, 3)).toEqual({ seconds: 6, betweenTokens: (5 / 3 + 4 / 3 + 2 / 2) / 3 });
     // One at a time: the second waits in the tier until the first has ended, and then for the third prompt.
     expect(turns(2, 1)).toEqual({ seconds: 11, betweenTokens: (4 / 3 + 7 / 3 + 5 / 2) / 3 });
+  });
+
+  it('begins a turn with pages that come in beside the last steps of prefill, and goes on with others', () => {
+    const [room, overhead] = [Infinity, FREE];
+    const all = inOrder([
+      { prompt: 4, rows: 2 },
+      { prompt: 4, rows: 1 },
+    ]);
+    const turn = { ends: [1, 2], sent: [1, 2], seconds: 2, filling: 0, toPrefill: 0, toDecode: 8 };
+    const course = (shown: number, batch: number, apart: boolean): number =>
+      decodeCourse(load({ batch, page: 4 }), ROOM, all, { pageTokens: 4 }, overhead, apart, {
+        ...{ kind: 'in turns', ...turn, shown, room, few: 0 },
+      }).seconds;
+    expect(course(0.5, 2, false)).toBe(2 + 8 + 2 * 2 + 2);
+    // The second comes in between rounds of decode.
+    expect(course(0.5, 1, false)).toBe(2 + 8 + 2 + 2 + 3 + 1);
+    expect(course(0, 2, true)).toBe(2 + 8 + 2);
   });
 
   it('begins none before it is ready', () => {

@@ -10,6 +10,7 @@ function turnsOf(
   room: number,
   few: number,
   begun: readonly boolean[] = [],
+  changing = { toPrefill: 0, toDecode: 0 },
 ): PromptTurns {
   const sequences: SequencesInOrder = {
     computed: rows.map(() => 0),
@@ -24,6 +25,7 @@ function turnsOf(
     filling: 0,
     room,
     few,
+    ...changing,
   });
 }
 
@@ -48,6 +50,14 @@ describe('createPromptTurns', () => {
     expect(turns.prefill(9)).toBe(11.5);
     expect([2, 3].map(turns.firstToken)).toEqual([10, 11]);
     expect(turns.isDue()).toBe(false);
+  });
+
+  it('waits for weights at the end of every turn, and at the beginning of all but the first', () => {
+    const turns = turnsOf([1, 1, 1, 1], 2, 1, [], { toPrefill: 0.25, toDecode: 4 });
+    expect(turns.prefill(0)).toBe(2 + 4);
+    turns.add(-2);
+    expect(turns.prefill(9)).toBe(9 + 0.25 + 2.5 + 4);
+    expect([0, 1, 2, 3].map(turns.firstToken)).toEqual([1, 2, 10.25, 11.25]);
   });
 
   it('keeps no pages of what does not decode, or decodes already', () => {

@@ -339,7 +339,18 @@ describe('planBound', () => {
       if (transitions.count > 1) inTurns++;
       const pages = hostKvBytes(candidate.base)! / page;
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      const { betweenTokens } = bound.closely(demand, false, pages)!;
+      const { seconds, betweenTokens } = bound.closely(demand, false, pages)!;
+      // Each turn ends with a transition to decode, and all but the first begin with one to prefill.
+      const free = {
+        ...compiled,
+        transitions: compiled.transitions.map((each) => ({ ...each, seconds: 0 })),
+      };
+      const waits =
+        seconds - candidateBound(candidate, context)!.compiled(free).closely(demand, false, pages)!.seconds;
+      const moving = compiled.transitions.reduce((sum, each) => sum + each.seconds, 0);
+      expect(compiled.transitions.map((each) => each.seconds > 0)).toEqual([true, true]);
+      expect(waits).toBeGreaterThan(0);
+      if (transitions.count === 1) expect(waits).toBeLessThanOrEqual(moving);
       expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeGreaterThan(0.8);
       expect(betweenTokens / latency.betweenTokens, candidateLabel(candidate)).toBeLessThan(1.02);
       // A rough estimate is not far off either.

@@ -87,9 +87,10 @@ describe('a batch that is never reached', () => {
     const sizes = { microbatchTokens: [64], batchRequests: [50, 55] };
     const [small, large] = findCandidates(plan, ['static'], sizes);
     const demand = demandOf([{ promptTokens: 4, outputTokens: 20 }], kvView(plan.model.shape, 16));
-    const runtime = createPlanCompiler()(candidatePlan(small!)).runtime();
+    const laidOut = createPlanCompiler()(candidatePlan(small!));
+    const runtime = laidOut.runtime();
     const bound = candidateBound(small!, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
-    const trial = { candidate: small!, plan: candidatePlan(small!), runtime, bound, by: 7 };
+    const trial = { candidate: small!, plan: candidatePlan(small!), runtime, laidOut, bound, by: 7 };
     const larger = { candidate: large!, bound: { ...bound, least: () => 3 }, compiled: runtime };
     const batches = unreachedBatches(false);
     batches.started(trial);
