@@ -1,5 +1,5 @@
 /**
- * What the tuner misses by looking at less than all: the search that `fulcrum tune` makes, through sizes and by estimates,
+ * What the tuner misses by estimates: the search that `fulcrum tune` makes, with its tolerance,
  * beside the exhaustive one, for the machines, models and workloads of plans/seesaw, cut to the first requests. Every
  * exhaustive search follows the other in the same process, so that ratios of times are rough.
  *
@@ -12,13 +12,12 @@ import { candidateLabel, findCandidates, STRATEGIES } from '../compiler/planner/
 import { sizeChoices } from '../compiler/planner/size-choices.js';
 import { fileHost } from '../runtime/file-host.js';
 import type { TuneOptions, TuneResult } from '../runtime/tune/search.js';
-import { WALKED } from '../runtime/tune/size-walk.js';
 import { tune } from '../runtime/tune/tune.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
 import { requestsOf } from '../cli/workloads.js';
 
 const MACHINES = ['l4', 'a10', 'a100'];
-const QUICK: TuneOptions = { walked: WALKED, byEstimate: true };
+const QUICK: TuneOptions = { byEstimate: true, tolerance: 0.01 };
 
 interface Timed extends TuneResult {
   readonly seconds: number;

@@ -10,8 +10,7 @@ import {
 } from '../compiler/planner/candidates.js';
 import type { Unheld } from '../compiler/planner/held-requests.js';
 import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
-import type { SizeName } from '../runtime/tune/size-walk.js';
-import { LEAST_GAIN, STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
+import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
 import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatDuration, formatRequestRate, formatTable, plural } from './format.js';
@@ -60,11 +59,11 @@ export interface Searched {
   /** How many of the best; where the goal is the front it is all of that. */
   readonly top: number;
   readonly sizes: SizeChoices;
-  /** Of these the ones that were tried around the best alone. */
-  readonly walked: readonly SizeName[];
   readonly strategies: readonly Strategy[];
   /** Whether plans went out by estimates, and not by bounds alone. */
   readonly byEstimate: boolean;
+  /** Where they did, by which part of what counts these may be better than the best; a front has steps instead. */
+  readonly tolerance: number;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
   /** Requests whose answers end with the context of the model, and not as the workload has them. */
@@ -308,38 +307,26 @@ function describeCount([count, what]: readonly [number, string]): readonly strin
   return count === 0 ? [] : [`${formatCount(count)} ${what}`];
 }
 
-const SIZE_NAMES: Readonly<Record<SizeName, string>> = {
-  microbatchTokens: 'microbatch',
-  batchRequests: 'batch',
-  hostKvBytes: 'host KV',
-};
-
 const STEPS = [
   `a front in steps by estimates: ${STEP_OF_BETWEEN * 100} % less time between tokens for what is slower`,
   `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
 ].join(', ');
 
-const BY_ESTIMATE = [
-  `estimates chose what to simulate: plans that gain less than ${LEAST_GAIN * 100} %`,
-  'or that do better than their estimates, may have been passed over; --exhaustive goes by safe bounds alone',
-].join(', ');
+/** What estimates have left out. */
+function describeEstimates({ goal, tolerance }: Searched): string {
+  if (goal.kind === 'front') return STEPS;
+  const [how, better] = goal.kind === 'latency' ? ['has', 'less time between tokens'] : ['is', 'quicker'];
+  const left =
+    tolerance > 0
+      ? `what they left out ${how} at most ${Number((100 * tolerance).toPrecision(3))} % ${better} by them (see --tolerance)`
+      : `nothing that they left out ${how} ${better} by them`;
+  return `estimates chose what to simulate: ${left}; --exhaustive goes by proven bounds alone`;
+}
 
 /** What was tried, and what became of it. */
-function describeSearch(
-  { goal, sizes, walked, strategies, byEstimate, interrupted, cut }: Searched,
-  counts: TuneCounts,
-): readonly string[] {
-  const {
-    candidates,
-    unfit,
-    needless,
-    outbid,
-    outbidCompiled,
-    outestimated,
-    givenUp,
-    simulated,
-    otherSizes,
-  } = counts;
+function describeSearch(searched: Searched, counts: TuneCounts): readonly string[] {
+  const { goal, sizes, strategies, byEstimate, interrupted, cut } = searched;
+  const { candidates, unfit, needless, outbid, outbidCompiled, outestimated, givenUp, simulated } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
     strategies.join(', '),
@@ -347,14 +334,8 @@ function describeSearch(
     `batch ${sizes.batchRequests.join(', ')}`,
     ...(caps === undefined ? [] : [`host KV ${caps}`]),
   ].join('; ');
-  const around = walked.filter((size) => size !== 'hostKvBytes').map((size) => SIZE_NAMES[size]);
-  const capped = walked.includes('hostKvBytes') && (sizes.hostKvBytes?.length ?? 0) > 1;
-  const ways = [
-    ...(around.length === 0 ? [] : [`around the best alone: ${around.join(', ')}`]),
-    ...(capped ? [`with the most ${SIZE_NAMES.hostKvBytes} alone`] : []),
-  ].join('; ');
-  const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp + otherSizes > 0;
-  const unseen = candidates - decided(counts) + (interrupted ? otherSizes : 0);
+  const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp > 0;
+  const unseen = candidates - decided(counts);
   const became = [
     [unfit, 'do not fit'],
     [needless, 'have batches that are never reached'],
@@ -366,14 +347,12 @@ function describeSearch(
     ],
     [givenUp, 'fell behind in their simulation'],
     [simulated, 'simulated to the end'],
-    [interrupted ? 0 : otherSizes, 'have other sizes than their meshes were tried with'],
     [unseen, 'not looked at'],
   ] as const;
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
-    ...(otherSizes === 0 || interrupted ? [] : [`tried ${ways}; --exhaustive tries every combination`]),
-    ...(chosen ? [goal.kind === 'front' ? STEPS : BY_ESTIMATE] : []),
+    ...(chosen ? [describeEstimates(searched)] : []),
     ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
     ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
   ];

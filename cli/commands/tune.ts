@@ -17,7 +17,7 @@ import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
-import { WALKED, worthWalking, type SizeName } from '../../runtime/tune/size-walk.js';
+import { worthEstimating } from '../../runtime/tune/search-effort.js';
 import { createSurvey } from '../../runtime/tune/survey.js';
 import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
@@ -54,6 +54,7 @@ interface TuneCliOptions {
   readonly kvCap?: readonly number[];
   readonly floor?: number;
   readonly front?: boolean;
+  readonly tolerance: number;
   readonly exhaustive?: boolean;
   readonly top: number;
   readonly write?: boolean;
@@ -71,6 +72,13 @@ function rate(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError('expected a number above 0');
   return value;
+}
+
+/** `1%`, `0.5 %`: a part of the whole. */
+function partOf(text: string): number {
+  const percent = Number(/^\s*([\d.]+)\s*%?\s*$/.exec(text)?.[1]);
+  if (!(percent >= 0 && percent < 100)) throw new InvalidArgumentError('expected a part such as 1%');
+  return percent / 100;
 }
 
 /** `400GiB`, `400 GiB`: as in a plan file. */
@@ -123,7 +131,16 @@ export const addTuneCommand: AddCommand = (program, context) => {
         'look for plans that no other beats in both throughput and time between tokens, in steps of some per cent',
       ).conflicts('floor'),
     )
-    .option('--exhaustive', 'try every combination of sizes with every mesh, not only around the best')
+    .addOption(
+      new Option(
+        '--tolerance <percent>',
+        'how much better than the best a plan may be by estimates and not be tried',
+      )
+        .argParser(partOf)
+        .default(TOLERANCE, `${100 * TOLERANCE}%`)
+        .conflicts(['front', 'exhaustive']),
+    )
+    .option('--exhaustive', 'leave out nothing but what is proven not to be better')
     .option('--top <count>', 'how many of the best to find and show', parseCount, 1)
     .option('--write', 'put the best into the file, as plan PLAN_tuned (PLAN_tuned_2 if that is your own)');
   addJsonOption(command).action(
@@ -158,10 +175,10 @@ async function tuneFile(
     ].join(', '),
   );
   const survey = createSurvey(plan, requests.requests);
-  const byEstimate = !options.exhaustive && worthWalking(candidates, survey.requests);
-  const walked = byEstimate ? walkedSizes(options) : [];
+  const byEstimate = !options.exhaustive && worthEstimating(candidates, survey.requests);
   const goal = goalOf(options);
-  const wanted = { keep: options.top, goal, walked, byEstimate, survey };
+  const { tolerance } = options;
+  const wanted = { keep: options.top, goal, byEstimate, tolerance, survey };
   const { result, tradeOffs, own, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);
     const [best] = result.ranked;
@@ -175,7 +192,7 @@ async function tuneFile(
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
-    ...{ goal, top: options.top, sizes, walked, strategies, byEstimate, interrupted },
+    ...{ goal, top: options.top, sizes, strategies, byEstimate, tolerance, interrupted },
     cut: requests.requests.filter(({ outputTokens }, id) => survey.requests[id]!.outputTokens < outputTokens)
       .length,
     ...(unheld && { unheld }),
@@ -266,19 +283,15 @@ async function ownPlan(
   return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };
 }
 
+/** Default: what simulations leave out of real machines is more. */
+const TOLERANCE = 0.01;
+
 /** Lines of the table: those simulated beside the best are worth a look. */
 const SHOWN = 5;
 
 function goalOf({ floor, front }: TuneCliOptions): Goal {
   if (front) return { kind: 'front' };
   return floor === undefined ? { kind: 'throughput' } : { kind: 'latency', floor };
-}
-
-/** Those that nobody names, where all that counts is throughput. */
-function walkedSizes({ front, floor, microbatch, batch, kvCap }: TuneCliOptions): readonly SizeName[] {
-  if (front || floor !== undefined) return [];
-  const named = { microbatchTokens: microbatch, batchRequests: batch, hostKvBytes: kvCap };
-  return WALKED.filter((size) => named[size] === undefined);
 }
 
 /** Sizes named on the command line, else those that may make a difference. */

@@ -209,10 +209,10 @@ function boundOf(
 }
 
 /**
- * An estimate that is too long may cost the best plan. Of 144 static plans for the paper's machines, models and workloads
- * the course of none is more than 1% too long, nor 2% too short.
+ * An estimate that is too long may cost the best plan. Of 267 static plans for the paper's machines, models and workloads
+ * none takes less than its course by more than 0.5%; the median takes 0.1% longer with all requests.
  */
-const FUSED_SHORT = 0.993;
+const FUSED_SHORT = 0.997;
 
 /** What each phase may well take by itself. */
 function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSeconds {

@@ -1,8 +1,8 @@
 /**
  * The search for the best of all candidates for a workload, by simulation. The most promising go first, and a simulation
  * is given up as soon as what it has left to do shows that its plan cannot be among the best any more. What is wanted of
- * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all. Where sizes are walked
- * through they are the best of what is tried, and where estimates decide, of what these do not leave out.
+ * a plan decides from when on that is so; nothing else is pruned, so the best are the best of all, and where estimates
+ * decide, of what these do not leave out.
  *
  * The search simulates nothing: it asks for trials, and whoever drives it carries them out, here or elsewhere. While as
  * many are under way as may be, the next candidates are compiled.
@@ -29,17 +29,15 @@ import {
 } from './closer-look.js';
 import {
   isLate,
-  mostlyLonger,
-  ratherShort,
+  leastByEstimate,
   ROUNDING,
   type EndedTrial,
   type Goal,
   type Trial,
   type TrialSetting,
 } from './trial.js';
-import { createSizeWalk, type SizeName } from './size-walk.js';
 import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
-import { createTried, LEAST_GAIN } from './tried.js';
+import { createTried } from './tried.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
@@ -58,14 +56,12 @@ export interface TuneCounts {
   /** Cannot win: by the bound before they were compiled, and by that of the compiled plan. */
   readonly outbid: number;
   readonly outbidCompiled: number;
-  /** Take longer, or are no better than what was tried, by their estimate, where that decides. */
+  /** Not better than the best by more than is tolerated, as far as estimates tell, where these decide. */
   readonly outestimated: number;
   /** Could not win any more from some point of their simulation on. */
   readonly givenUp: number;
   /** Simulated to the end. */
   readonly simulated: number;
-  /** With other sizes of a mesh than it was tried with; see `size-walk`. */
-  readonly otherSizes: number;
 }
 
 /** Candidates of which is known what became of them: all, once a search is done. */
@@ -88,16 +84,16 @@ export interface TuneOptions extends SurveyOptions {
   /** Seconds that a plan must take less than to be of interest. */
   readonly within?: number;
   /**
-   * Sizes that are tried around the best alone; see `size-walk`. For searches for throughput: what else is wanted hangs on
-   * sizes too much. Default none: all combinations are tried.
-   */
-  readonly walked?: readonly SizeName[];
-  /**
-   * Whether what takes longer by its estimate goes out, before its simulation or midway, what has more time between
-   * tokens by that, and what promises too little beside what was tried; see `tried`. Estimates are hardly ever above what
-   * plans take, but no bounds. Default false: then what is sure to take longer alone.
+   * Whether what takes longer by its estimate goes out, before its simulation or midway, and where time between tokens
+   * counts, what has more of that, or promises too little beside what was tried; see `tried`. Estimates are hardly ever
+   * above what plans take, but no bounds. Default false: then what is sure to take longer alone.
    */
   readonly byEstimate?: boolean;
+  /**
+   * Part of what counts by which a plan may be better that goes out by its estimate before its simulation. For a front,
+   * which has steps of its own, it is none. Default 0.
+   */
+  readonly tolerance?: number;
   /** Of the same candidates and requests, for whoever asks more about them. Default: one of its own, with `engine` and `compile`. */
   readonly survey?: Survey;
   /**
@@ -120,13 +116,6 @@ export type SearchPart =
   /** Can do nothing before a trial that was begun has ended. */
   | { readonly kind: 'await'; readonly found: TuneResult };
 
-/** Part of a close estimate that a rough one makes up at least, as a rule. */
-const ROUGHLY = 0.8;
-
-function isFarOff(rough: Bounded, { estimate, estimated }: Bounded): boolean {
-  return rough.estimated === 'roughly' && estimated === 'closely' && rough.estimate < estimate * ROUGHLY;
-}
-
 /** Whether no estimate of it will be closer. */
 function isLookedAt({ estimated }: Bounded): boolean {
   return estimated === 'closely' || estimated === 'no closer';
@@ -141,7 +130,7 @@ export function* searchInParts(
   requests: readonly SimulatedRequest[],
   options: TuneOptions = {},
 ): Generator<SearchPart, TuneResult, readonly EndedTrial[]> {
-  const { goal = { kind: 'throughput' }, keep = 1, atOnce = 1 } = options;
+  const { goal = { kind: 'throughput' }, keep = 1, tolerance = 0, atOnce = 1 } = options;
   const counts = {
     unfit: 0,
     needless: 0,
@@ -153,14 +142,9 @@ export function* searchInParts(
   };
   let ranked: readonly Tuned[] = [];
   const [first] = candidates;
-  if (first === undefined) return { ranked, counts: { candidates: 0, ...counts, otherSizes: 0 } };
-  const inOrder = inOrderOf(goal, first);
-  const walked = keep === 'all' ? [] : (options.walked ?? []);
-  const walk = createSizeWalk<Bounded>(candidates, walked, inOrder);
-  const found = (): TuneResult => ({
-    ranked,
-    counts: { candidates: candidates.length, ...counts, otherSizes: walk.waiting() },
-  });
+  if (first === undefined) return { ranked, counts: { candidates: 0, ...counts } };
+  const inOrder = inOrderOf(goal);
+  const found = (): TuneResult => ({ ranked, counts: { candidates: candidates.length, ...counts } });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const survey = options.survey ?? createSurvey(first.base, requests, options);
   const { engine, demand, roughBound } = survey;
@@ -179,9 +163,6 @@ export function* searchInParts(
     keep: keep === 'all' ? Infinity : keep,
   };
   const queue = createHeap<Bounded>(inOrder);
-  const queueAll = (some: readonly Bounded[]): void => {
-    for (const each of some) queue.push(each);
-  };
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
   const deadlineOf = (betweenTokens: number, gain?: number): number =>
@@ -193,12 +174,14 @@ export function* searchInParts(
   const ready: Compiled[] = [];
   /** Compiled too, of which one of those under way may show that they need not be tried. */
   const deferred: Compiled[] = [];
-  const tried = createTried(goal);
+  const tried = createTried(goal, tolerance);
   /** However trials end, of equals the first goes first. */
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || tried.indexOf(a.candidate) - tried.indexOf(b.candidate);
   const promisesNothing = (next: Bounded): boolean =>
-    setting.byEstimate && (keep === 1 || goal.kind === 'front') && tried.covers(next, ranked[0]?.candidate);
+    setting.byEstimate &&
+    (goal.kind === 'front' || (goal.kind === 'latency' && keep === 1)) &&
+    tried.covers(next, ranked[0]?.candidate);
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
@@ -206,9 +189,8 @@ export function* searchInParts(
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
       tried.ended(trial.candidate, outcome);
-      if (outcome === 'unfit') queueAll(walk.isOut(trial));
     }
-    if (ended.length > 0) queueAll(deferred.splice(0));
+    if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
@@ -240,12 +222,7 @@ export function* searchInParts(
     const held = underWay < atOnce ? ready.shift() : undefined;
     const next = held ?? (mayLookOn ? queue.pop() : undefined);
     if (next === undefined) {
-      if (underWay === 0) {
-        const beside = walk.beside(ranked.slice(0, search.keep));
-        if (beside === undefined) return found();
-        queue.push(beside);
-        continue;
-      }
+      if (underWay === 0) return found();
       take(yield { kind: 'await', found: found() });
       continue;
     }
@@ -253,33 +230,22 @@ export function* searchInParts(
       queue.push(roughly(next, next.bound, search));
       continue;
     }
-    // First of all: which sizes a mesh is tried with must not hang on when others end.
-    if (walk.holdBack(next)) continue;
     if (isLate(next.least, deadlineOf(next.betweenTokens)))
       counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
     else if (
       setting.byEstimate &&
       next.estimated !== undefined &&
-      isLate(shortOf(next)(next.estimate), by(next, LEAST_GAIN))
+      isLate(leastByEstimate(next), by(next, tolerance))
     )
       counts.outestimated++;
     else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
-      if (closer !== undefined) {
-        queue.push(closer);
-        // Its mesh was tried with it for an estimate that says little: other sizes may well be better.
-        if (isFarOff(next, closer)) queueAll(walk.isOut(next));
-      } else {
-        counts.unfit++;
-        queueAll(walk.isOut(next));
-      }
+      if (closer !== undefined) queue.push(closer);
+      else counts.unfit++;
       take(yield pause());
-    } else if (unreached.cover(next, by(next))) {
-      counts.needless++;
-      // What its mesh is tried with is covered by a smaller batch of it only where that did not fit.
-      if (walked.includes('batchRequests')) queueAll(walk.isOut(next));
-    } else if (underWay === atOnce) {
+    } else if (unreached.cover(next, by(next))) counts.needless++;
+    else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
       ready.push(next);
@@ -327,11 +293,6 @@ interface Search extends TrialSetting, Look {
 /** What plans are ranked by, the least first. */
 function figure({ kind }: Goal, { simulation }: Tuned): number {
   return kind === 'latency' ? simulation.latency.betweenTokens : simulation.makespan;
-}
-
-/** What of an estimate a plan takes no less than, as a rule. */
-function shortOf({ estimated }: Pick<Bounded, 'estimated'>): (estimate: number) => number {
-  return estimated === 'closely' ? mostlyLonger : ratherShort;
 }
 
 /**

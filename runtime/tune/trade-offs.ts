@@ -6,7 +6,7 @@
 import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { once } from '../../compiler/once.js';
-import { placeOf, usualSeconds } from './candidate-order.js';
+import { placeOf } from './candidate-order.js';
 import {
   isCompiled,
   likelyBetween,
@@ -20,6 +20,7 @@ import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
 import { twinsByEstimate } from './twins.js';
+import { usualSeconds } from './usual-seconds.js';
 
 /** A plan that fits, by its estimates. */
 export interface TradeOff {

@@ -8,8 +8,8 @@ import { meshKeys, stepKeys } from './mesh-key.js';
 import type { Goal, TrialOutcome } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
 
-/** Another batch of decode that promises less than this is not tried; nor are other steps where time between tokens counts. */
-export const LEAST_GAIN = 2e-3;
+/** Of plans that were given up another batch of decode that promises less than this to be done sooner is not tried. */
+const SOONER = 2e-3;
 
 /**
  * Nor are other prefill steps of which estimates say that they take longer by this. Of 188 pairs of plans for the paper's
@@ -57,7 +57,11 @@ export interface Tried {
   readonly covers: (each: Estimated, best: Candidate | undefined) => boolean;
 }
 
-export function createTried(goal: Goal): Tried {
+/**
+ * @param goal other than throughput: of that, estimates say enough by themselves
+ * @param tolerance as in `TuneOptions`
+ */
+export function createTried(goal: Goal, tolerance: number): Tried {
   const tried = new Map<Candidate, Estimated>();
   /** What trials have shown. */
   const shown = new Map<Candidate, Figures>();
@@ -74,26 +78,23 @@ export function createTried(goal: Goal): Tried {
     (bySteps.get(stepsOf(candidate)) ?? []).some(
       (each) => isAlike(each.estimate, estimate) && isAlike(each.between, between),
     );
-  /** Part of what the best takes that another must promise less than, by its seconds beside those of one like it. */
+  /** Part of the seconds of one like it that another must promise less than. */
   const leastOfSeconds = (candidate: Candidate, like: Candidate): number => {
     if (meshesOf(candidate) !== meshesOf(like) || candidate.base !== like.base) return Infinity;
-    if (exceptDecode(candidate) === exceptDecode(like)) return 1 - LEAST_GAIN;
+    if (exceptDecode(candidate) === exceptDecode(like)) return 1 - SOONER;
     return candidate.strategy === 'static' ? Infinity : 1 + SURELY_LONGER;
   };
   const isBehind = ({ candidate, estimate }: Estimated, like: Candidate): boolean =>
     estimate >= tried.get(like)!.estimate * leastOfSeconds(candidate, like);
   /** Whether it gains nothing on the best, if estimates leave out as much as of one like it. */
   const isNoBetter = (
-    { candidate, estimate, between }: Estimated,
+    { candidate, between }: Estimated,
     like: Candidate,
     found: Figures,
     best: Figures,
   ): boolean => {
-    const known = tried.get(like)!;
-    if (goal.kind === 'throughput')
-      return found.estimate * (estimate / known.estimate) >= best.estimate * leastOfSeconds(candidate, like);
     if (meshesOf(candidate) !== meshesOf(like) && !decodeAlike(candidate, like)) return false;
-    return found.between * (between / known.between) >= best.between * (1 - LEAST_GAIN);
+    return found.between * (between / tried.get(like)!.between) >= best.between * (1 - tolerance);
   };
   const isBesideFront = ({ estimate, between }: Estimated): boolean =>
     [...onFront.values()].some(

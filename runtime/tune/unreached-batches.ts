@@ -8,7 +8,7 @@ import { numbered } from '../../compiler/numbered.js';
 import { stepSizes } from '../../compiler/passes/step-sizes.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
-import { isLate, secondsLeft, type Trial, type TrialEnd } from './trial.js';
+import { secondsToSpare, type Trial, type TrialEnd } from './trial.js';
 
 /** A candidate that is compiled. */
 interface Compiled {
@@ -77,8 +77,7 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
     },
     cover: (compiled, by) =>
       likeIt(unreached, compiled).some(
-        ({ left }) =>
-          left === undefined || isLate(left.now + secondsLeft(compiled.bound, left.demand, byEstimate), by),
+        ({ left }) => left === undefined || secondsToSpare(left, compiled.bound, by, byEstimate) <= 0,
       ),
     mayCover: (compiled) => likeIt(underWay, compiled).length > 0,
   };

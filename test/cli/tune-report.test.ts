@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { formatDuration } from '../../cli/format.js';
 import { describeTuned, tunedReport, type Searched } from '../../cli/tune-report.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
-import { SIZES } from '../../runtime/tune/size-walk.js';
 import { tune } from '../../runtime/tune/tune.js';
 import { makePlan } from '../compiler/support/make-plan.js';
 
@@ -15,9 +14,9 @@ const searched: Searched = {
   goal: { kind: 'throughput' },
   top: 1,
   sizes,
-  walked: [],
   strategies: ['static'],
   byEstimate: false,
+  tolerance: 0.02,
   interrupted: false,
   cut: 0,
 };
@@ -106,33 +105,27 @@ describe('the report of a search', () => {
     expect(describeTuned(result, searched, 1)).not.toContain('estimated');
   });
 
-  it('says which sizes were not tried with every mesh', () => {
-    const some = { ...result, counts: { ...result.counts, otherSizes: 3 } };
-    const told = (of: Partial<Searched>): string | undefined =>
-      describeTuned(some, { ...searched, ...of }, 3)
-        .split('\n')
-        .find((line) => line.startsWith('tried '));
-    const caps = { ...sizes, hostKvBytes: [2e9, 1e9] };
-    const rest = '--exhaustive tries every combination';
-    const around = 'tried around the best alone: microbatch, batch';
-    expect(told({ walked: SIZES })).toBe(`${around}; ${rest}`);
-    expect(told({ walked: SIZES, sizes: caps })).toBe(`${around}; with the most host KV alone; ${rest}`);
-    expect(told({ walked: ['hostKvBytes'], sizes: caps })).toBe(`tried with the most host KV alone; ${rest}`);
-  });
-
   it('says what estimates may have missed, what was cut short and that it was interrupted', () => {
     const rest = (of: Partial<Searched>, counts = result.counts): readonly string[] =>
       describeTuned({ ...result, counts }, { ...searched, ...of }, 3)
         .split('\n')
         .slice(-1);
     const chose =
-      'estimates chose what to simulate: plans that gain less than 0.2 %, or that do better than their estimates, may have been passed over; --exhaustive goes by safe bounds alone';
-    const counts = { ...result.counts, outestimated: 0, givenUp: 0, otherSizes: 0, simulated: 1 };
+      'estimates chose what to simulate: what they left out is at most 2 % quicker by them (see --tolerance); --exhaustive goes by proven bounds alone';
+    const counts = { ...result.counts, outestimated: 0, givenUp: 0, simulated: 1 };
     expect(rest({ byEstimate: true }, { ...counts, outestimated: 1 })).toEqual([chose]);
     expect(rest({ byEstimate: true }, { ...counts, givenUp: 1, simulated: 0 })).toEqual([chose]);
     // Bounds alone decided, or nothing has been simulated by then.
     expect(rest({ byEstimate: true }, counts)).not.toEqual([chose]);
-    expect(rest({ byEstimate: true }, { ...counts, simulated: 0, otherSizes: 9 })).not.toEqual([chose]);
+    expect(rest({ byEstimate: true }, { ...counts, simulated: 0, outestimated: 9 })).not.toEqual([chose]);
+    const exact = { byEstimate: true, tolerance: 0 };
+    expect(rest(exact, { ...counts, outestimated: 1 })).toEqual([
+      'estimates chose what to simulate: nothing that they left out is quicker by them; --exhaustive goes by proven bounds alone',
+    ]);
+    const latency = { byEstimate: true, goal: { kind: 'latency', floor: 1 } } as const;
+    expect(rest(latency, { ...counts, outestimated: 1 })[0]).toContain(
+      'has at most 2 % less time between tokens by them',
+    );
     expect(rest({}, { ...counts, outestimated: 1 })).not.toEqual([chose]);
     expect(rest({ cut: 3 })).toEqual(['3 answers cut short by the context of the model, with every plan']);
     expect(rest({ interrupted: true })).toEqual(['interrupted: these are the best so far']);

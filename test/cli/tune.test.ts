@@ -113,16 +113,22 @@ describe('tune', () => {
     expect(await candidates(...once, '--strategy', 'static', 'static')).toBe(await candidates(...once));
   });
 
-  it('says which sizes it tried around the best alone, where that is worth it', async () => {
+  it('says what estimates left out where they decided, and what they may leave out', async () => {
     const workload = join(folder, 'many.jsonl');
     writeFileSync(workload, '{"prompt_tokens": 10, "output_tokens": 3}\n'.repeat(400));
     const args = ['tune', planFile(), '--workload', workload, '--microbatch', '256,512'];
-    const walk = await runInProcess(...args);
-    expect(walk.out).toMatch(/ have other sizes than their meshes were tried with$/m);
-    expect(walk.out).toMatch(/^tried around the best alone: batch; --exhaustive tries/m);
-    const { out } = await runInProcess(...args, '--exhaustive');
-    expect(out).toMatch(/^ *\*? +(static|re-sharded|disaggregated) /m);
-    expect(out).not.toContain('around the best');
+    const told = async (...more: readonly string[]): Promise<string | undefined> =>
+      (await runInProcess(...args, ...more)).out
+        .split('\n')
+        .find((line) => line.startsWith('estimates chose'));
+    expect(await told()).toContain('what they left out is at most 1 % quicker by them');
+    expect(await told('--tolerance', '12.5%')).toContain('at most 12.5 % quicker');
+    expect(await told('--tolerance', '0')).toContain('nothing that they left out is quicker by them');
+    expect(await told('--exhaustive')).toBeUndefined();
+    const { searched } = JSON.parse((await runInProcess(...args, '--tolerance', '2 %', '--json')).out) as {
+      searched: { tolerance: number; byEstimate: boolean };
+    };
+    expect(searched).toMatchObject({ tolerance: 0.02, byEstimate: true });
   });
 
   it('says how many answers the context cuts short', async () => {
@@ -137,7 +143,7 @@ describe('tune', () => {
     expect(searched.cut).toBe(1);
   });
 
-  it('tries every size where requests are few, however long the answers that the context cuts short', async () => {
+  it('goes by bounds alone where requests are few, however long the answers that the context cuts short', async () => {
     const workload = join(folder, 'longest.jsonl');
     writeFileSync(workload, '{"prompt_tokens": 10, "output_tokens": 9000000}\n');
     const { out } = await runInProcess('tune', planFile(), '--workload', workload, '--strategy', 'static');
@@ -441,6 +447,10 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--kv-cap', '400'], 2, 'sizes such as 400GiB'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '0'], 2, 'a number above 0'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '1', '--front'], 2, 'cannot be used with'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--tolerance', '100%'], 2, 'a part such as 1%'],
+    [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--tolerance', '-1'], 2, 'a part such as 1%'],
+    [['plans/seesaw-70b.plan', '--tolerance', '2%', '--exhaustive'], 2, 'cannot be used with'],
+    [['plans/seesaw-70b.plan', '--tolerance', '2%', '--front'], 2, 'cannot be used with'],
   ])('refuses %j', async (args, status, message) => {
     const run = await runInProcess('tune', ...args);
     expect(run).toMatchObject({ status, out: '' });

@@ -10,7 +10,6 @@ import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import type { Tuned } from '../../../runtime/tune/search.js';
-import { WALKED } from '../../../runtime/tune/size-walk.js';
 import { createSurvey } from '../../../runtime/tune/survey.js';
 import { tradeOffsInParts, type TradeOff } from '../../../runtime/tune/trade-offs.js';
 import { tune } from '../../../runtime/tune/tune.js';
@@ -87,7 +86,7 @@ describe('tradeOffsInParts', () => {
     const all = chosen.requests;
     const candidates = findCandidates(plan, undefined, sizeChoices(plan, all));
     const survey = createSurvey(plan, all);
-    const [best] = tune(candidates, all, { survey, byEstimate: true, walked: WALKED }).ranked;
+    const [best] = tune(candidates, all, { survey, byEstimate: true, tolerance: 0.01 }).ranked;
     const found = runThrough(tradeOffsInParts(candidates, best!, survey));
     expect(found).not.toEqual([]);
     expectQuickestFirst(found);

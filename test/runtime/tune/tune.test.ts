@@ -18,7 +18,6 @@ import {
   type TuneOptions,
   type TuneResult,
 } from '../../../runtime/tune/search.js';
-import { SIZES } from '../../../runtime/tune/size-walk.js';
 import { trialInParts, type Goal, type Trial, type TrialSetting } from '../../../runtime/tune/trial.js';
 import { tune } from '../../../runtime/tune/tune.js';
 import { machine, planOn, requests } from './machines.js';
@@ -71,12 +70,10 @@ describe('tune', () => {
         const some = (_: unknown, i: number): boolean => i % 17 === (all.length * 5) % 17;
         const candidates = findCandidates(planOn(made), STRATEGIES, sizes).filter(some);
         const compile = compileOnce();
-        for (const walked of [[], SIZES]) {
-          const alone = tune(candidates, all, { keep: 2, compile, walked });
-          const found = tuneInDisorder(candidates, all, { keep: 2, compile, walked, atOnce }, chosen);
-          expect(found.ranked.slice(0, 2).map(makespan)).toEqual(alone.ranked.slice(0, 2).map(makespan));
-          expect(decided(found.counts)).toBe(candidates.length);
-        }
+        const alone = tune(candidates, all, { keep: 2, compile });
+        const found = tuneInDisorder(candidates, all, { keep: 2, compile, atOnce }, chosen);
+        expect(found.ranked.slice(0, 2).map(makespan)).toEqual(alone.ranked.slice(0, 2).map(makespan));
+        expect(decided(found.counts)).toBe(candidates.length);
       }),
       { numRuns: 3 },
     );

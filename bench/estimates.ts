@@ -1,0 +1,129 @@
+/**
+ * How close the estimates come by which `fulcrum tune` decides what to simulate: for the machines, models and workloads of
+ * plans/seesaw, cut to the first requests, the plans of each kind that promise most are simulated. Prints by which part of
+ * the estimate a simulation is longer, of whole workloads and of the time between tokens.
+ *
+ *   npm run bench:estimates -- [requests] [machine | model | workload | strategy ...]
+ */
+import { checkFile } from '../compiler/check/check-file.js';
+import { groupBy } from '../compiler/group-by.js';
+import { neutralPageBytes } from '../compiler/passes/kv-pools.js';
+import type { Plan } from '../compiler/plan/plan.js';
+import type { Workload } from '../compiler/plan/workload.js';
+import { candidateBound, type PlanBound } from '../compiler/planner/bound.js';
+import {
+  candidateLabel,
+  candidatePlan,
+  findCandidates,
+  hostKvBytes,
+  STRATEGIES,
+  type Candidate,
+  type Strategy,
+} from '../compiler/planner/candidates.js';
+import { sizeChoices } from '../compiler/planner/size-choices.js';
+import { simulate } from '../runtime/clock/simulate.js';
+import { fileHost } from '../runtime/file-host.js';
+import { createSurvey } from '../runtime/tune/survey.js';
+import { answersAll } from '../runtime/tune/trial.js';
+import { formatSignedPercent, formatTable } from '../cli/format.js';
+import { requestsOf } from '../cli/workloads.js';
+
+const MACHINES = ['l4', 'a10', 'a100'];
+
+/** Plans of a kind that are simulated for a workload, and those of them with the same meshes. */
+const MOST = 12;
+const MOST_ALIKE = 4;
+
+/** Plans whose rough estimates are longer by more than this part than the shortest promise nothing. */
+const PROMISING = 0.15;
+
+/** By which part simulations are longer than estimates. */
+interface Errors {
+  readonly strategy: Strategy;
+  readonly close: number;
+  readonly rough: number;
+  readonly between: number;
+}
+
+interface Estimated {
+  readonly candidate: Candidate;
+  readonly bound: PlanBound;
+  readonly seconds: number;
+}
+
+/** Those with the shortest rough estimates, a few of each pair of meshes. */
+function mostPromising(estimated: readonly Estimated[]): readonly Estimated[] {
+  const alike = new Map<string, number>();
+  const sorted = [...estimated].sort((a, b) => a.seconds - b.seconds);
+  const promising = sorted.filter(({ seconds }) => seconds <= sorted[0]!.seconds * (1 + PROMISING));
+  const some = promising.filter(({ candidate }) => {
+    const label = candidateLabel(candidate);
+    const before = alike.get(label) ?? 0;
+    alike.set(label, before + 1);
+    return before < MOST_ALIKE;
+  });
+  return some.slice(0, MOST);
+}
+
+function errorsOf(plan: Plan, workload: Workload, strategy: Strategy, most: number): readonly Errors[] {
+  const chosen = requestsOf(workload, plan.model.shape.context);
+  if (chosen.kind !== 'requests') throw new Error(chosen.message);
+  const requests = chosen.requests.slice(0, most);
+  const candidates = findCandidates(plan, [strategy], sizeChoices(plan, requests));
+  const { context, demand, compile, requests: whole } = createSurvey(plan, requests);
+  const estimated = candidates.flatMap((candidate) => {
+    const bound = candidateBound(candidate, context);
+    return bound?.fits(demand) ? [{ candidate, bound, seconds: bound.estimate(demand) }] : [];
+  });
+  return mostPromising(estimated).flatMap(({ candidate, bound }) => {
+    const each = candidatePlan(candidate);
+    const compiled = compile(each);
+    if (compiled.diagnostics.some(({ severity }) => severity === 'error')) return [];
+    const simulation = simulate(compiled.runtime(), each, requests);
+    if (!answersAll(simulation, whole)) return [];
+    const exact = bound.compiled(compiled);
+    const pages = (hostKvBytes(candidate.base) ?? Infinity) / neutralPageBytes(candidate.base);
+    const close = exact.closely(demand, false, pages);
+    if (close === undefined) return [];
+    const { makespan, latency } = simulation;
+    return [
+      {
+        strategy,
+        close: makespan / close.seconds - 1,
+        rough: makespan / exact.estimate(demand) - 1,
+        between: latency.betweenTokens / close.betweenTokens - 1,
+      },
+    ];
+  });
+}
+
+function rowsOf(strategy: Strategy, errors: readonly Errors[]): readonly (readonly string[])[] {
+  return (['close', 'rough', 'between'] as const).map((what) => {
+    const sorted = errors.map((each) => each[what]).sort((a, b) => a - b);
+    const at = (part: number): string =>
+      formatSignedPercent(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!, 2);
+    return [strategy, what, String(sorted.length), ...[0, 0.1, 0.5, 0.9, 1].map(at)];
+  });
+}
+
+const args = process.argv.slice(2);
+const most = args.map(Number).find((each) => each >= 1) ?? 100;
+const wanted = args.filter((each) => Number.isNaN(Number(each)));
+const all: Errors[] = [];
+for (const machine of MACHINES) {
+  const { plans, importedWorkloads } = checkFile(fileHost(), `plans/seesaw/${machine}.plan`);
+  for (const plan of plans)
+    for (const workload of importedWorkloads)
+      for (const strategy of STRATEGIES) {
+        const names = [machine, plan.name, workload.name, strategy];
+        if (!wanted.every((each) => names.includes(each))) continue;
+        const errors = errorsOf(plan, workload, strategy, most);
+        all.push(...errors);
+        console.error(`${names.join(' ')}: ${errors.length} plans`);
+      }
+}
+const HEADING = ['', 'estimate', 'plans', 'least', 'a tenth', 'half', 'nine tenths', 'most'];
+const rows = [...groupBy(all, ({ strategy }) => strategy)].flatMap(([strategy, errors]) =>
+  rowsOf(strategy, errors),
+);
+console.log(formatTable([HEADING, ...rows], [false, false, true, true, true, true, true, true]));

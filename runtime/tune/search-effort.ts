@@ -1,0 +1,18 @@
+/** Whether a search goes by estimates. */
+import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { SimulatedRequest } from '../clock/simulation.js';
+
+/** Candidates times what a trial of each takes, in requests, below which going by bounds alone takes no longer than a second or two. */
+const ESTIMATE_FROM = 20_000;
+
+/** Steps of decode that take as long as a request, whose rows share theirs with those of others. */
+const STEPS_OF_REQUEST = 20;
+
+/** Whether estimates save anything worth saving. */
+export function worthEstimating(
+  candidates: readonly Candidate[],
+  requests: readonly SimulatedRequest[],
+): boolean {
+  const steps = requests.reduce((most, { outputTokens }) => Math.max(most, outputTokens), 0);
+  return candidates.length * (requests.length + steps / STEPS_OF_REQUEST) >= ESTIMATE_FROM;
+}

@@ -1,0 +1,201 @@
+/** Searches that estimates decide, beside those that bounds alone do. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { neutralPageBytes } from '../../../compiler/passes/kv-pools.js';
+import { findCandidates, hostKvBytes, STRATEGIES } from '../../../compiler/planner/candidates.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
+import { runThrough } from '../../../runtime/run-through.js';
+import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
+import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
+import { worthEstimating } from '../../../runtime/tune/search-effort.js';
+import {
+  leastByEstimate,
+  trialInParts,
+  type EndedTrial,
+  type Goal,
+  type Trial,
+} from '../../../runtime/tune/trial.js';
+import { createSurvey } from '../../../runtime/tune/survey.js';
+import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
+import { machine, planOn } from './machines.js';
+
+const sizes = { microbatchTokens: [16, 32, 64], batchRequests: [2, 4, 8], hostKvBytes: [1e9, 1e5] };
+const PLAIN = { peerBandwidth: 1e10, deviceMemory: 3.2e6, pageTokens: 16, step: 0, layer: 0, request: 0 };
+
+describe('worthEstimating', () => {
+  const candidates = findCandidates(planOn(PLAIN), ['re-sharded'], sizes);
+
+  it('is not worth it where there is little to try', () => {
+    const workload = (count: number, outputTokens: number): SimulatedRequest[] =>
+      Array.from({ length: count }, () => ({ promptTokens: 1, outputTokens }));
+    const most = Math.ceil(20_000 / candidates.length);
+    expect(worthEstimating(candidates, workload(most, 1))).toBe(true);
+    expect(worthEstimating(candidates, workload(most - 1, 1))).toBe(false);
+    // Few requests with long answers take many steps.
+    expect(worthEstimating(candidates, workload(1, 20 * most))).toBe(true);
+    expect(worthEstimating(candidates, workload(1, 20 * (most - 2)))).toBe(false);
+  });
+});
+
+/** What the tuner takes unless it is told otherwise. */
+const TOLERANCE = 0.01;
+
+describe('tune by estimates', () => {
+  it('leaves out nothing that is better by more than is tolerated, as long as estimates are not too long', () => {
+    const tolerances = fc.constantFrom(0, TOLERANCE, 0.1);
+    const length = fc.record({
+      promptTokens: fc.integer({ min: 4, max: 60 }),
+      outputTokens: fc.integer({ min: 1, max: 60 }),
+    });
+    const workload = fc.array(length, { minLength: 40, maxLength: 60 });
+    fc.assert(
+      fc.property(machine, workload, tolerances, (made, all, tolerance) => {
+        // Behind a window pages do not count by tokens, and nothing is estimated closely.
+        const candidates = findCandidates(planOn({ ...made, window: undefined }), STRATEGIES, sizes).filter(
+          ({ stages }, i) =>
+            (stages.length < 2 ? i % 2 : i % 11) === all.length % (stages.length < 2 ? 2 : 11),
+        );
+        const survey = createSurvey(candidates[0]!.base, all);
+        const quick = tune(candidates, all, { byEstimate: true, tolerance, survey });
+        const every = tune(candidates, all, { survey });
+        expect(decided(quick.counts)).toBe(candidates.length);
+        expect(quick.counts.simulated + quick.counts.givenUp).toBeLessThanOrEqual(
+          every.counts.simulated + every.counts.givenUp,
+        );
+        const [best, found] = [every.ranked[0], quick.ranked[0]];
+        expect(found === undefined).toBe(best === undefined);
+        if (best === undefined || found === undefined) return;
+        const { makespan } = best.simulation;
+        const bound = survey.exactBounds.get(best.candidate)!;
+        const page = neutralPageBytes(best.candidate.base);
+        const estimates = [
+          bound.closely(survey.demand, false, hostKvBytes(best.candidate.base)! / page)!.seconds,
+          bound.estimate(survey.demand),
+        ];
+        const tooLong = Math.max(0, ...estimates.map((each) => each / makespan - 1));
+        expect(found.simulation.makespan / makespan).toBeLessThan((1 + tooLong + 1e-9) / (1 - tolerance));
+        // Of what is estimated closely hardly any is.
+        expect(estimates[0]! / makespan).toBeLessThan(1.06);
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it('finds the same with less where estimates decide', () => {
+    const all = Array.from({ length: 40 }, (_, i) => ({
+      promptTokens: 16 + ((11 * i) % 40),
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const candidates = findCandidates(planOn(PLAIN), STRATEGIES, sizes);
+    const search = (byEstimate: boolean): { result: TuneResult; steps: number } => {
+      const parts = tuneInParts(candidates, all, { byEstimate, tolerance: TOLERANCE });
+      let steps = 0;
+      let part = parts.next();
+      for (; !part.done; part = parts.next()) steps++;
+      return { result: part.value, steps };
+    };
+    const [safe, quick] = [search(false), search(true)];
+    const [least, found] = [safe, quick].map(({ result }) => result.ranked[0]!.simulation.makespan);
+    expect(found! / least!).toBeLessThan(1 + TOLERANCE);
+    expect(safe.result.counts.outestimated).toBe(0);
+    expect(quick.result.counts.outestimated).toBeGreaterThan(0);
+    expect(decided(quick.result.counts)).toBe(candidates.length);
+    expect(quick.steps).toBeLessThan(safe.steps);
+  });
+
+  it('comes close to the least time between tokens, and to the front, with less where estimates decide', () => {
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 16 + ((11 * i) % 40),
+      outputTokens: 5 + ((7 * i) % 50),
+    }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), STRATEGIES, sizes);
+    const search = (goal: Goal, byEstimate: boolean): TuneResult =>
+      tune(candidates, all, { goal, byEstimate });
+    const most = tune(candidates, all, { byEstimate: true }).ranked[0]!.simulation.makespan;
+    for (const part of [0.3, 0.8]) {
+      const goal: Goal = { kind: 'latency', floor: (part * all.length) / most };
+      const [safe, quick] = [search(goal, false), search(goal, true)];
+      const [least, found] = [safe, quick].map(({ ranked }) => ranked[0]!.simulation.latency.betweenTokens);
+      expect(found! / least!).toBeLessThan(1.01);
+      expect(quick.counts.simulated).toBeLessThan(safe.counts.simulated / 2);
+      expect(decided(quick.counts)).toBe(candidates.length);
+    }
+    const [safe, quick] = [search({ kind: 'front' }, false), search({ kind: 'front' }, true)];
+    expect(quick.counts.simulated).toBeLessThan(safe.counts.simulated / 2);
+    // It has steps of a hundredth and a twentieth.
+    for (const { simulation } of safe.ranked) {
+      const near = quick.ranked.some(
+        ({ simulation: other }) =>
+          other.makespan <= simulation.makespan * 1.02 &&
+          other.latency.betweenTokens <= simulation.latency.betweenTokens * 1.07,
+      );
+      expect(near).toBe(true);
+    }
+  });
+
+  it('tries what promises more than is tolerated, to the end if it is any better', () => {
+    const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: 5 + (i % 9) }));
+    const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
+    const candidates = findCandidates(plan, ['static'], {
+      ...{ microbatchTokens: [64], batchRequests: [16] },
+    }).filter(({ stages }) => stages[0]!.mesh.tp > 1);
+    const { demand, context } = createSurvey(plan, all);
+    const promised = candidates.map((each) => {
+      const { seconds } = candidateBound(each, context)!.closely(demand)!;
+      return leastByEstimate({ candidate: each, estimate: seconds, estimated: 'closely' });
+    });
+    const [, second] = [...promised].sort((a, b) => a - b);
+    /** Trials, where the first shows that the best takes so many seconds. */
+    const trials = (best: number): readonly Trial[] => {
+      const search = searchInParts(candidates, all, { byEstimate: true, tolerance: TOLERANCE });
+      const tried: Trial[] = [];
+      for (let part = search.next([]); !part.done;) {
+        const said = part.value;
+        const ended: EndedTrial[] = [];
+        if (said.kind === 'start') {
+          const { trial, setting } = said;
+          tried.push(trial);
+          const { outcome, ...end } = runThrough(trialInParts({ ...trial, by: Infinity }, setting));
+          const shown = { ...(outcome as Simulation), makespan: best };
+          ended.push({ trial, ...end, outcome: tried.length === 1 ? shown : 'givenUp' });
+        }
+        part = search.next(ended);
+      }
+      return tried;
+    };
+    expect(trials(second! / (1 - TOLERANCE / 2))).toHaveLength(1);
+    const best = second! / (1 - TOLERANCE * 1.5);
+    expect(trials(best).map(({ by }) => by)).toEqual([Infinity, best]);
+    const least = promised.indexOf(Math.min(...promised));
+    expect(trials(best)[0]!.candidate).toBe(candidates[least]);
+  });
+
+  it('tries no other batch of the best that promises nothing where estimates decide', () => {
+    // The last of them is short: one place more for it brings the end no nearer.
+    const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens: 30, outputTokens: i === 39 ? 2 : 40 }));
+    const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e9 }), ['static'], {
+      ...{ microbatchTokens: [64], batchRequests: [39, 40] },
+    }).filter(({ stages }) => stages[0]!.mesh.tp === 4);
+    expect(candidates).toHaveLength(2);
+    const tried = (byEstimate: boolean): number => {
+      const { counts } = tune(candidates, all, { byEstimate, tolerance: TOLERANCE });
+      return counts.simulated + counts.givenUp;
+    };
+    expect([tried(false), tried(true)]).toEqual([2, 1]);
+  });
+
+  it('tries no other prefill steps of the best that promise nothing where estimates decide', () => {
+    const all = Array.from({ length: 100 }, (_, i) => ({ promptTokens: 50 - (i % 7), outputTokens: 60 }));
+    const machine = { ...PLAIN, peerBandwidth: 1e8, deviceMemory: 1e9 };
+    const candidates = findCandidates(planOn(machine), ['re-sharded'], {
+      ...{ microbatchTokens: [64, 128], batchRequests: [64] },
+    }).filter(({ stages: [prefill, decode] }) => prefill!.mesh.pp === 4 && decode!.mesh.tp === 4);
+    expect(candidates).toHaveLength(2);
+    const search = (byEstimate: boolean): TuneResult =>
+      tune(candidates, all, { byEstimate, tolerance: TOLERANCE });
+    const tried = ({ counts }: TuneResult): number => counts.simulated + counts.givenUp;
+    const [safe, quick] = [search(false), search(true)];
+    expect([tried(safe), tried(quick)]).toEqual([2, 1]);
+    expect(quick.ranked[0]!.candidate).toBe(safe.ranked[0]!.candidate);
+  });
+});
