@@ -62,8 +62,8 @@ export interface Searched {
   readonly strategies: readonly Strategy[];
   /** Whether plans went out by estimates, and not by bounds alone. */
   readonly byEstimate: boolean;
-  /** Where they did, by which part of what counts these may be better than the best; a front has steps instead. */
-  readonly tolerance: number;
+  /** Where they did, by which part of what counts these may be better; a front has steps instead. */
+  readonly tolerance?: number;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
   /** Requests whose answers end with the context of the model, and not as the workload has them. */
@@ -313,13 +313,14 @@ const STEPS = [
 ].join(', ');
 
 /** What estimates have left out. */
-function describeEstimates({ goal, tolerance }: Searched): string {
+function describeEstimates({ goal, tolerance = 0 }: Searched): string {
   if (goal.kind === 'front') return STEPS;
-  const [how, better] = goal.kind === 'latency' ? ['has', 'less time between tokens'] : ['is', 'quicker'];
-  const left =
-    tolerance > 0
-      ? `what they left out ${how} at most ${Number((100 * tolerance).toPrecision(3))} % ${better} by them (see --tolerance)`
-      : `nothing that they left out ${how} ${better} by them`;
+  const part = `${Number((100 * tolerance).toPrecision(6))} %`;
+  const [most, none] =
+    goal.kind === 'latency'
+      ? [`promises at most ${part} less time between tokens`, 'promises no less time between tokens']
+      : [`is at most ${part} quicker by them`, 'is no quicker by them'];
+  const left = tolerance > 0 ? `what they left out ${most} (see --tolerance)` : `what they left out ${none}`;
   return `estimates chose what to simulate: ${left}; --exhaustive goes by proven bounds alone`;
 }
 

@@ -163,7 +163,9 @@ async function tuneFile(
     fail(terminal, `nothing is written: ${unwritable}`);
     return EXIT.runtime;
   }
-  const sizes = sizesToTry(plan, requests.requests, options);
+  const survey = createSurvey(plan, requests.requests);
+  // Answers that the context cuts short fill no tier.
+  const sizes = sizesToTry(plan, survey.requests, options);
   const strategies = [...new Set(options.strategy ?? STRATEGIES)];
   const candidates = findCandidates(plan, strategies, sizes);
   err(
@@ -174,7 +176,6 @@ async function tuneFile(
       plural(candidates.length, 'plan'),
     ].join(', '),
   );
-  const survey = createSurvey(plan, requests.requests);
   const byEstimate = !options.exhaustive && worthEstimating(candidates, survey.requests);
   const goal = goalOf(options);
   const { tolerance } = options;
@@ -192,7 +193,8 @@ async function tuneFile(
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
-    ...{ goal, top: options.top, sizes, strategies, byEstimate, tolerance, interrupted },
+    ...{ goal, top: options.top, sizes, strategies, byEstimate, interrupted },
+    ...(byEstimate && goal.kind !== 'front' && { tolerance }),
     cut: requests.requests.filter(({ outputTokens }, id) => survey.requests[id]!.outputTokens < outputTokens)
       .length,
     ...(unheld && { unheld }),

@@ -90,7 +90,7 @@ export interface LowerResult {
 
 /** A change of stage that a transition carries out. */
 export interface LaidOutTransition extends Pick<RuntimeTransition, 'from' | 'to'> {
-  /** Fewest seconds that its moves can take. */
+  /** About the fewest seconds that its moves can take: what stays takes its part off by its bytes. */
   readonly seconds: number;
 }
 

@@ -92,8 +92,8 @@ export function decodeCourse(
   /** How many are under way, and what of their tokens does not grow with the rounds. */
   let [count, ahead] = [0, 0];
   let [ended, between] = [0, 0];
-  /** Whether a step of decode has been since the last turn of prefill. */
-  let stepped = true;
+  /** Whether a step of decode has been since the last turn of prefill, and whether pages come in beside the steps of that. */
+  let [stepped, besidePrefill] = [true, false];
   const waiting = (): Waiting | undefined => {
     const done = turns?.done() ?? rows.length;
     while (next < done && rows[next]! <= 0) next++;
@@ -129,7 +129,7 @@ export function decodeCourse(
       ahead += added.ahead;
       if (each.begun) continue;
       turns?.add(-pagesOf(each.computed));
-      seconds += pagesOf(each.computed) * pageSeconds * (stepped ? shown : shownAtTurn);
+      seconds += pagesOf(each.computed) * pageSeconds * (besidePrefill ? shownAtTurn : shown);
     }
   };
   const leave = (each: UnderWay): void => {
@@ -145,8 +145,9 @@ export function decodeCourse(
     beginSome();
     const soonest = firstToEnd();
     if (turns?.isDue() && (stepped || soonest === undefined)) {
+      const begun = seconds;
       seconds = turns.prefill(seconds);
-      stepped = false;
+      [stepped, besidePrefill] = [false, seconds > begun];
       continue;
     }
     if (soonest === undefined) {
@@ -162,7 +163,7 @@ export function decodeCourse(
     // Of every row its own key comes to those before it.
     const keys = ahead + (count * (round + until + 1)) / 2;
     seconds += (until - round) * roundSeconds(count, keys);
-    stepped ||= until > round;
+    if (until > round) [stepped, besidePrefill] = [true, false];
     round = until;
     if (until < last) continue;
     if (round < soonest.end) {

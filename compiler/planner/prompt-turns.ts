@@ -46,13 +46,16 @@ export function createPromptTurns(
     isDue: () => done < prompts.length && (held === 0 || held < few),
     prefill(at) {
       const shift = at - until + (done > 0 ? filling + toPrefill : 0);
+      let prefills = false;
       do {
+        prefills ||= prompts[done]! > 0;
         until = Math.max(until, ends[done]!);
         first.push(shift + ends[done]!);
         held += pagesOf(done++);
       } while (done < prompts.length && held + pagesOf(done) <= room);
       if (done === prompts.length) until = Math.max(until, seconds);
-      return shift + until + toDecode;
+      // What is done already has been handed over.
+      return shift + until + (prefills ? toDecode : 0);
     },
   };
 }

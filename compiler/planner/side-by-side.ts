@@ -5,16 +5,9 @@ import type { Demand } from './demand.js';
 import { likelyAtOnce, promptWork, sum } from './stage-load.js';
 
 /**
- * What shows of the waits in a pipeline, as prompts that come close to each other share them: of 71 static plans with
- * pipelines none is estimated more than two per cent too long with it, and some eight per cent with all of them.
- */
-const SHOWN = 0.65;
-
-/**
  * Rounds of decode carry the prompts of those that are to join them. Steps that carry some compute, the others read
- * weights, so that both add up. In a pipeline every step waits for the slowest around it: once as many sequences have
- * begun as may, prompts come one by one, and each keeps the devices that it has passed, or has yet to reach, from all but
- * short steps.
+ * weights, so that both add up. That steps of a pipeline wait for the slowest around them is left out: where prompts come
+ * one by one each keeps other devices from all but short steps, and where many come at once they share their waits.
  */
 export function fusedSeconds(
   { decode: load, room }: BoundedPlan,
@@ -22,7 +15,7 @@ export function fusedSeconds(
   sequences: SequencesInOrder,
 ): number {
   const { dp, pp } = load.stage.mesh;
-  const { requests, promptTokens, promptPairs, decodeRows, decodeKeys } = demand;
+  const { promptTokens, promptPairs, decodeRows, decodeKeys } = demand;
   const atOnce = likelyAtOnce(load.stage, room, demand);
   const { maxTokens } = load.sizes;
   const roundsOf = (rowsOfStep: number): number =>
@@ -46,12 +39,7 @@ export function fusedSeconds(
   const carrying = load.costs.of(work(mixed, promptTokens / dp, promptPairs / dp));
   const others = load.costs.of(work(steps - mixed, 0, 0));
   const busy = carrying.map((seconds, place) => seconds + others[place]!);
-  if (pp === 1 || requests === 0) return Math.max(...busy);
-  const alone = Math.min(Math.max(0, requests - atOnce) / dp, rounds);
-  const prompt = load.costs.promptStep(Math.min(full, promptTokens / requests));
-  const row = load.costs.rowsStep(Math.max(1, rowsOf(rounds)), decodeRows > 0 ? decodeKeys / decodeRows : 1);
-  const waits = sum(prompt.map((seconds, place) => Math.max(0, seconds - row[place]!))) * ((pp - 1) / pp);
-  return Math.max(...busy) + alone * waits * SHOWN;
+  return Math.max(...busy);
 }
 
 /**

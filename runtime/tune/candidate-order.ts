@@ -17,11 +17,11 @@ export function placeOf(estimate: number): number {
 
 /**
  * Of two candidates the one that may be better goes first, by what they take no less than: none is tried before all others
- * are known to promise no more.
+ * that are bounded are known to promise no more.
  */
 export function inOrderOf({ kind }: Goal): (a: Ordered, b: Ordered) => number {
   const secondsOf = (each: Ordered): number =>
-    each.estimated === undefined ? each.least : leastByEstimate(each);
+    each.estimated === undefined ? each.least : Math.max(each.least, leastByEstimate(each));
   const inTime = (a: Ordered, b: Ordered): number =>
     placeOf(secondsOf(a)) - placeOf(secondsOf(b)) || a.index - b.index;
   if (kind !== 'latency') return inTime;

@@ -58,13 +58,13 @@ export interface Tried {
 }
 
 /**
- * @param goal other than throughput: of that, estimates say enough by themselves
+ * @param goal of throughput, estimates say enough by themselves: nothing is asked for it
  * @param tolerance as in `TuneOptions`
  */
 export function createTried(goal: Goal, tolerance: number): Tried {
   const tried = new Map<Candidate, Estimated>();
-  /** What trials have shown. */
-  const shown = new Map<Candidate, Figures>();
+  /** Seconds between two tokens, as trials have shown them. */
+  const shown = new Map<Candidate, number>();
   /** Known to fall behind what was the best by then. */
   const givenUp = new Set<Candidate>();
   /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
@@ -90,11 +90,11 @@ export function createTried(goal: Goal, tolerance: number): Tried {
   const isNoBetter = (
     { candidate, between }: Estimated,
     like: Candidate,
-    found: Figures,
-    best: Figures,
+    found: number,
+    best: number,
   ): boolean => {
     if (meshesOf(candidate) !== meshesOf(like) && !decodeAlike(candidate, like)) return false;
-    return found.between * (between / tried.get(like)!.between) >= best.between * (1 - tolerance);
+    return found * (between / tried.get(like)!.between) >= best * (1 - tolerance);
   };
   const isBesideFront = ({ estimate, between }: Estimated): boolean =>
     [...onFront.values()].some(
@@ -119,7 +119,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
       } else if (outcome === 'givenUp') givenUp.add(candidate);
       else {
         const { betweenTokens } = outcome.latency;
-        shown.set(candidate, { estimate: outcome.makespan, between: betweenTokens });
+        shown.set(candidate, betweenTokens);
         // What estimates leave out of the seconds, they leave out of those of others as well.
         onFront.set(candidate, { estimate: tried.get(candidate)!.estimate, between: betweenTokens });
       }

@@ -49,7 +49,8 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
       shortestOutput: shortestOf(requests.filter((_, id) => !ended.has(id))),
       longestOutput: tokens.reduce((most, each) => Math.max(most, each), 0),
       promptTokens: Math.max(0, promptTokens),
-      promptPairs: Math.max(0, promptPairs),
+      // What is found in place of being computed has no tokens left of its own.
+      promptPairs: promptTokens > 0 ? Math.max(0, promptPairs) : 0,
       decodeRows: Math.max(0, decodeRows - dropped),
       decodeKeys: Math.max(0, decodeKeys - dropped * longest),
       decodePages: Math.max(0, decodePages - dropped * mostPages(kv, longest, 1)),

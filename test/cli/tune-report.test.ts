@@ -120,11 +120,11 @@ describe('the report of a search', () => {
     expect(rest({ byEstimate: true }, { ...counts, simulated: 0, outestimated: 9 })).not.toEqual([chose]);
     const exact = { byEstimate: true, tolerance: 0 };
     expect(rest(exact, { ...counts, outestimated: 1 })).toEqual([
-      'estimates chose what to simulate: nothing that they left out is quicker by them; --exhaustive goes by proven bounds alone',
+      'estimates chose what to simulate: what they left out is no quicker by them; --exhaustive goes by proven bounds alone',
     ]);
     const latency = { byEstimate: true, goal: { kind: 'latency', floor: 1 } } as const;
     expect(rest(latency, { ...counts, outestimated: 1 })[0]).toContain(
-      'has at most 2 % less time between tokens by them',
+      'promises at most 2 % less time between tokens',
     );
     expect(rest({}, { ...counts, outestimated: 1 })).not.toEqual([chose]);
     expect(rest({ cut: 3 })).toEqual(['3 answers cut short by the context of the model, with every plan']);

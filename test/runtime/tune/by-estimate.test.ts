@@ -1,9 +1,17 @@
 /** Searches that estimates decide, beside those that bounds alone do. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { checkFile } from '../../../compiler/check/check-file.js';
 import { neutralPageBytes } from '../../../compiler/passes/kv-pools.js';
-import { findCandidates, hostKvBytes, STRATEGIES } from '../../../compiler/planner/candidates.js';
+import {
+  candidateLabel,
+  candidatePlan,
+  findCandidates,
+  hostKvBytes,
+  STRATEGIES,
+} from '../../../compiler/planner/candidates.js';
 import { candidateBound } from '../../../compiler/planner/bound.js';
+import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
@@ -14,6 +22,7 @@ import {
   type EndedTrial,
   type Goal,
   type Trial,
+  type TrialSetting,
 } from '../../../runtime/tune/trial.js';
 import { createSurvey } from '../../../runtime/tune/survey.js';
 import { tune, tuneInParts } from '../../../runtime/tune/tune.js';
@@ -197,5 +206,69 @@ describe('tune by estimates', () => {
     const [safe, quick] = [search(false), search(true)];
     expect([tried(safe), tried(quick)]).toEqual([2, 1]);
     expect(quick.ranked[0]!.candidate).toBe(safe.ranked[0]!.candidate);
+  });
+
+  it('carries a trial through however little is left when it looks', () => {
+    const plan = planOn({ ...PLAIN, deviceMemory: 1e9 });
+    const candidates = findCandidates(plan, ['static'], { microbatchTokens: [64], batchRequests: [8] });
+    let steps = 0;
+    // One step for each prompt: the fiftieth, at which it looks, is among the last of some.
+    for (const count of [48, 49, 50, 51, 52]) {
+      const all = Array.from({ length: count }, () => ({ promptTokens: 64, outputTokens: 1 }));
+      for (const candidate of candidates) {
+        const { ranked, counts } = tune([candidate], all, { byEstimate: true });
+        expect(counts, String(count)).toMatchObject({ givenUp: 0, simulated: 1 });
+        steps = Math.max(steps, ranked[0]!.simulation.steps);
+      }
+    }
+    expect(steps).toBeGreaterThanOrEqual(50);
+  });
+
+  it('gives up no trial that would be done in time, in whatever turn it is', () => {
+    const plan = planOn({ ...PLAIN, deviceMemory: 3.2e6 });
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 30 + ((7 * i) % 30),
+      outputTokens: 20 + ((31 * i) % 40),
+    }));
+    const survey = createSurvey(plan, all);
+    const { engine, demand } = survey;
+    const setting: TrialSetting = {
+      ...{ engine, demand, requests: survey.requests, within: Infinity, byEstimate: true },
+      transitions: 'dataflow',
+      goal: { kind: 'throughput' },
+    };
+    let inTurns = 0;
+    for (const candidate of findCandidates(plan, ['re-sharded'], sizes)) {
+      const bound = candidateBound(candidate, survey.context);
+      const plan = candidatePlan(candidate);
+      const laidOut = survey.compile(plan);
+      if (bound === undefined || laidOut.diagnostics.length > 0) continue;
+      const exact = bound.compiled(laidOut);
+      const trial = { candidate, plan, runtime: laidOut.runtime(), laidOut, bound: exact };
+      const { outcome } = runThrough(trialInParts({ ...trial, by: Infinity }, setting));
+      if (typeof outcome === 'string' || outcome.transitions.count === 0) continue;
+      inTurns++;
+      const { outcome: again } = runThrough(trialInParts({ ...trial, by: outcome.makespan * 1.03 }, setting));
+      expect(typeof again === 'string' ? again : again.makespan, candidateLabel(candidate)).toBe(
+        outcome.makespan,
+      );
+    }
+    expect(inTurns).toBeGreaterThan(10);
+  });
+
+  it('looks closely at whatever short answers make of prompts in a pipeline', () => {
+    const { plans } = checkFile(fileHost(), 'plans/seesaw/a10.plan');
+    const plan = plans.find(({ name }) => name === 'm15b')!;
+    for (const outputTokens of [2, 8]) {
+      const all = Array.from({ length: 60 }, () => ({ promptTokens: 2048, outputTokens }));
+      const { context, demand } = createSurvey(plan, all);
+      const some = { microbatchTokens: [1024, 4096], batchRequests: [16, 128] };
+      for (const candidate of findCandidates(plan, ['static'], some)) {
+        const bound = candidateBound(candidate, context);
+        if (!bound?.fits(demand)) continue;
+        const rough = leastByEstimate({ candidate, estimate: bound.estimate(demand), estimated: 'roughly' });
+        expect(rough, candidateLabel(candidate)).toBeLessThan(bound.closely(demand)!.seconds * 1.001);
+      }
+    }
   });
 });
