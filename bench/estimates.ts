@@ -5,30 +5,23 @@
  *
  *   npm run bench:estimates -- [requests] [machine | model | workload | strategy ...]
  */
-import { checkFile } from '../compiler/check/check-file.js';
 import { groupBy } from '../compiler/group-by.js';
-import { neutralPageBytes } from '../compiler/passes/kv-pools.js';
-import type { Plan } from '../compiler/plan/plan.js';
-import type { Workload } from '../compiler/plan/workload.js';
 import { candidateBound, type PlanBound } from '../compiler/planner/bound.js';
 import {
   candidateLabel,
   candidatePlan,
   findCandidates,
-  hostKvBytes,
   STRATEGIES,
   type Candidate,
   type Strategy,
 } from '../compiler/planner/candidates.js';
 import { sizeChoices } from '../compiler/planner/size-choices.js';
 import { simulate } from '../runtime/clock/simulate.js';
-import { fileHost } from '../runtime/file-host.js';
+import { pagesBehindDevices } from '../runtime/tune/closer-look.js';
 import { createSurvey } from '../runtime/tune/survey.js';
 import { answersAll } from '../runtime/tune/trial.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
-import { requestsOf } from '../cli/workloads.js';
-
-const MACHINES = ['l4', 'a10', 'a100'];
+import { seesawCases, type SeesawCase } from './support/seesaw-cases.js';
 
 /** Plans of a kind that are simulated for a workload, and those of them with the same meshes. */
 const MOST = 12;
@@ -65,10 +58,7 @@ function mostPromising(estimated: readonly Estimated[]): readonly Estimated[] {
   return some.slice(0, MOST);
 }
 
-function errorsOf(plan: Plan, workload: Workload, strategy: Strategy, most: number): readonly Errors[] {
-  const chosen = requestsOf(workload, plan.model.shape.context);
-  if (chosen.kind !== 'requests') throw new Error(chosen.message);
-  const requests = chosen.requests.slice(0, most);
+function errorsOf({ plan, requests }: SeesawCase, strategy: Strategy): readonly Errors[] {
   const candidates = findCandidates(plan, [strategy], sizeChoices(plan, requests));
   const { context, demand, compile, requests: whole } = createSurvey(plan, requests);
   const estimated = candidates.flatMap((candidate) => {
@@ -82,8 +72,7 @@ function errorsOf(plan: Plan, workload: Workload, strategy: Strategy, most: numb
     const simulation = simulate(compiled.runtime(), each, requests);
     if (!answersAll(simulation, whole)) return [];
     const exact = bound.compiled(compiled);
-    const pages = (hostKvBytes(candidate.base) ?? Infinity) / neutralPageBytes(candidate.base);
-    const close = exact.closely(demand, false, pages);
+    const close = exact.closely(demand, false, pagesBehindDevices(candidate));
     if (close === undefined) return [];
     const { makespan, latency } = simulation;
     return [
@@ -106,22 +95,16 @@ function rowsOf(strategy: Strategy, errors: readonly Errors[]): readonly (readon
   });
 }
 
-const args = process.argv.slice(2);
-const most = args.map(Number).find((each) => each >= 1) ?? 100;
-const wanted = args.filter((each) => Number.isNaN(Number(each)));
+const { cases, isWanted } = seesawCases(process.argv.slice(2));
 const all: Errors[] = [];
-for (const machine of MACHINES) {
-  const { plans, importedWorkloads } = checkFile(fileHost(), `plans/seesaw/${machine}.plan`);
-  for (const plan of plans)
-    for (const workload of importedWorkloads)
-      for (const strategy of STRATEGIES) {
-        const names = [machine, plan.name, workload.name, strategy];
-        if (!wanted.every((each) => names.includes(each))) continue;
-        const errors = errorsOf(plan, workload, strategy, most);
-        all.push(...errors);
-        console.error(`${names.join(' ')}: ${errors.length} plans`);
-      }
-}
+for (const each of cases)
+  for (const strategy of STRATEGIES) {
+    const names = [...each.names, strategy];
+    if (!isWanted(names)) continue;
+    const errors = errorsOf(each, strategy);
+    all.push(...errors);
+    console.error(`${names.join(' ')}: ${errors.length} plans`);
+  }
 const HEADING = ['', 'estimate', 'plans', 'least', 'a tenth', 'half', 'nine tenths', 'most'];
 const rows = [...groupBy(all, ({ strategy }) => strategy)].flatMap(([strategy, errors]) =>
   rowsOf(strategy, errors),

@@ -17,7 +17,7 @@ import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
-import { worthEstimating } from '../../runtime/tune/search-effort.js';
+import { TOLERANCE, worthEstimating } from '../../runtime/tune/search-effort.js';
 import { createSurvey } from '../../runtime/tune/survey.js';
 import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
@@ -284,9 +284,6 @@ async function ownPlan(
   const { requestsPerSecond } = simulationReport({ plan: plan.name, simulation: own });
   return { plan: plan.name, requestsPerSecond, betweenTokens: own.latency.betweenTokens };
 }
-
-/** Default: what simulations leave out of real machines is more. */
-const TOLERANCE = 0.01;
 
 /** Lines of the table: those simulated beside the best are worth a look. */
 const SHOWN = 5;

@@ -93,7 +93,7 @@ function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
 }
 
 /** KV pages that the tiers behind the devices have room for. */
-function pagesBehindDevices({ base }: Candidate): number {
+export function pagesBehindDevices({ base }: Candidate): number {
   const behind = base.kv.tiers.filter(({ medium }) => medium !== 'device');
   return behind.reduce((sum, { capacity }) => sum + (capacity ?? Infinity), 0) / neutralPageBytes(base);
 }

@@ -1,6 +1,9 @@
-/** Whether a search goes by estimates. */
+/** Whether a search goes by estimates, and what it tolerates where it does unless it is told otherwise. */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
+
+/** What simulations leave out of real machines is more. */
+export const TOLERANCE = 0.01;
 
 /** Candidates times what a trial of each takes, in requests, below which going by bounds alone takes no longer than a second or two. */
 const ESTIMATE_FROM = 20_000;

@@ -15,7 +15,7 @@ import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
 import { decided, searchInParts, type TuneResult } from '../../../runtime/tune/search.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
-import { worthEstimating } from '../../../runtime/tune/search-effort.js';
+import { TOLERANCE, worthEstimating } from '../../../runtime/tune/search-effort.js';
 import {
   leastByEstimate,
   trialInParts,
@@ -45,9 +45,6 @@ describe('worthEstimating', () => {
     expect(worthEstimating(candidates, workload(1, 20 * (most - 2)))).toBe(false);
   });
 });
-
-/** What the tuner takes unless it is told otherwise. */
-const TOLERANCE = 0.01;
 
 describe('tune by estimates', () => {
   it('leaves out nothing that is better by more than is tolerated, as long as estimates are not too long', () => {
