@@ -29,18 +29,50 @@ export function decodeRounds(sequences: SequencesInOrder, places: number): numbe
 /** Of a workload, for all the plans that are estimated for it. */
 const knownRounds = new WeakMap<SequencesInOrder, (places: number) => number>();
 
-/**
- * The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round.
- *
- * @param inPlace a prompt waits for the place in which its sequence decodes, as in a stage for both phases
- */
+/** The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round. */
 export function roundsWithPrompts(
   sequences: SequencesInOrder,
   places: number,
   tokensOfRound: number,
-  inPlace: boolean,
 ): number {
-  return countRounds(sequences, places, { tokensOfRound, inPlace });
+  return countRounds(sequences, places, { tokensOfRound, inPlace: false });
+}
+
+/** Rounds in which prompts are prefilled and rows decoded. */
+export interface RoundsInPlace {
+  readonly rounds: number;
+  /** Until the last prompt is done, and how many rows of decode there are in these. */
+  readonly prompting: number;
+  readonly rowsMeanwhile: number;
+}
+
+/**
+ * The same where each prompt waits for the place in which its sequence decodes, as in a stage for both phases, and what there
+ * is while some are to come.
+ *
+ * @param prompted told of each prompt from which round on it is prefilled, in order, and its tokens
+ */
+export function roundsInPlace(
+  sequences: SequencesInOrder,
+  places: number,
+  tokensOfRound: number,
+  prompted?: (fromRound: number, tokens: number) => void,
+): RoundsInPlace {
+  const count = sequences.rows.length;
+  const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
+  let [told, prompting, rowsMeanwhile] = [0, 0, 0];
+  const prefill = { tokensOfRound, inPlace: true };
+  const rounds = countRounds(sequences, places, prefill, (begin, end, place) => {
+    begins[told] = begin;
+    ends[told++] = end;
+    const prompt = sequences.prompts[place]!;
+    if (prompt <= 0) return;
+    prompting = begin;
+    prompted?.(begin - prompt / tokensOfRound, prompt);
+  });
+  for (let i = 0; i < told; i++)
+    if (begins[i]! < prompting) rowsMeanwhile += Math.min(ends[i]!, prompting) - begins[i]!;
+  return { rounds, prompting, rowsMeanwhile };
 }
 
 interface Prefill {
@@ -109,7 +141,7 @@ export interface Company {
   readonly promptTokens: number;
 }
 
-/** Of a stage for both phases, with prompts as `roundsWithPrompts` has them in place: each sequence has one. */
+/** Of a stage for both phases, with prompts in place: each sequence has one. */
 export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
   const { prompts, rows } = sequences;
   const count = rows.length;

@@ -18,7 +18,8 @@ import {
 } from './decode-spans.js';
 import type { BoundedPlan, SharedPlaces } from './bounded-plan.js';
 import type { Demand } from './demand.js';
-import { apartSeconds, fusedSeconds } from './side-by-side.js';
+import { apartSeconds } from './apart-seconds.js';
+import { fusedSeconds } from './fused-seconds.js';
 import { leastOfConvex } from './least-of-convex.js';
 import { decodeWork, promptWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 

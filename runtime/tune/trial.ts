@@ -93,7 +93,7 @@ export function isLate(seconds: number, by: number): boolean {
 const CLOSELY_OVER = 0.003;
 
 /**
- * And others, which are below what those plans take by 8% at least for static ones, and by 0.5% for re-sharded
+ * And others, which are below what those plans take by 3% at least for static ones, and by 0.5% for re-sharded
  * ones, and above by up to 7% for prefill and decode on devices of their own.
  */
 const OVER: Readonly<Record<Strategy, number>> = { static: 0.006, 're-sharded': 0.006, disaggregated: 0.1 };

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   companyOf,
   decodeRounds,
+  roundsInPlace,
   roundsWithPrompts,
   type SequencesInOrder,
 } from '../../../compiler/planner/decode-rounds.js';
@@ -60,20 +61,49 @@ describe('decodeRounds', () => {
         const alone = all.map(({ rows }) => ({ prompt: 0, rows }));
         const rounds = countRounds(alone, { places: most, inPlace: true });
         expect(decodeRounds(inOrder(all, 7), most)).toBe(rounds);
-        expect(roundsWithPrompts(inOrder(alone, 7), most, 7, false)).toBe(rounds);
+        expect(roundsWithPrompts(inOrder(alone, 7), most, 7)).toBe(rounds);
       }),
     );
   });
 });
 
 describe('roundsWithPrompts', () => {
-  it('counts what goes round by round, with prompts in the places of their sequences and before them', () => {
+  it('counts what goes round by round, with prompts before the places of their sequences', () => {
     fc.assert(
-      fc.property(sequences, places, fc.boolean(), (all, most, inPlace) => {
-        const rounds = countRounds(all, { places: most, inPlace });
-        expect(roundsWithPrompts(inOrder(all, 8), most, 8, inPlace)).toBeCloseTo(rounds, 9);
+      fc.property(sequences, places, (all, most) => {
+        const rounds = countRounds(all, { places: most, inPlace: false });
+        expect(roundsWithPrompts(inOrder(all, 8), most, 8)).toBeCloseTo(rounds, 9);
       }),
     );
+  });
+});
+
+describe('roundsInPlace', () => {
+  it('counts what goes round by round, with prompts in the places of their sequences', () => {
+    fc.assert(
+      fc.property(sequences, places, (all, most) => {
+        expect(roundsInPlace(inOrder(all, 8), most, 8).rounds).toBeCloseTo(
+          countRounds(all, { places: most, inPlace: true }),
+          9,
+        );
+      }),
+    );
+  });
+
+  it('tells what there is while some prompts are to come', () => {
+    const all = [
+      { prompt: 1, rows: 4 },
+      { prompt: 2, rows: 1 },
+      { prompt: 0, rows: 9 },
+    ];
+    // The first has its place for rounds 0 to 5, the second for 0 to 4 with its prompt in 1 to 3, the third from 4 on.
+    const told: number[][] = [];
+    const found = roundsInPlace(inOrder(all, 6), 2, 6, (from, tokens) => told.push([from, tokens]));
+    expect(found).toEqual({ rounds: 13, prompting: 3, rowsMeanwhile: 2 });
+    expect(told).toEqual([
+      [0, 6],
+      [1, 12],
+    ]);
   });
 });
 

@@ -268,4 +268,29 @@ describe('tune by estimates', () => {
       }
     }
   });
+
+  it('knows roughly what steps in one stage take, with what they wait for', () => {
+    for (const [file, name] of [
+      ['a10', 'm34b'],
+      ['a100', 'm15b'],
+    ] as const) {
+      const { plans } = checkFile(fileHost(), `plans/seesaw/${file}.plan`);
+      const plan = plans.find((each) => each.name === name)!;
+      const all = Array.from({ length: 200 }, (_, id) => ({
+        promptTokens: 100 + ((id * 367) % 1400),
+        outputTokens: 20 + ((id * 131) % 500),
+      }));
+      const { context, demand } = createSurvey(plan, all);
+      const some = { microbatchTokens: [128, 512, 2048], batchRequests: [16, 64, 256] };
+      const parts = findCandidates(plan, ['static'], some).flatMap((candidate) => {
+        const bound = candidateBound(candidate, context);
+        return bound?.fits(demand) ? [bound.estimate(demand) / bound.closely(demand)!.seconds] : [];
+      });
+      expect(parts.length).toBeGreaterThan(30);
+      for (const part of parts) {
+        expect(part).toBeGreaterThan(0.6);
+        expect(part).toBeLessThan(1.006);
+      }
+    }
+  });
 });

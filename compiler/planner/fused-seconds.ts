@@ -1,0 +1,122 @@
+/**
+ * What prompts and decode in one stage may well take: rounds of decode carry the prompts of those that are to join them. No
+ * bound. It is the most of
+ *
+ * - what its busiest group has to do: steps that carry prompts compute, the others read weights, so that both add up;
+ * - what its steps take to pass. A row comes behind the one before it, so that a round takes a step through all groups, and
+ *   what the host takes to prepare it. One that carries prompts holds up those behind it all the way; where several come
+ *   within a round they are in different groups at once, and each but the longest takes what one group does alone;
+ * - what the host takes to prepare the steps of all replicas.
+ */
+import type { TotalWork } from '../cost/least-cost.js';
+import type { BoundedPlan } from './bounded-plan.js';
+import { roundsInPlace, type RoundsInPlace, type SequencesInOrder } from './decode-rounds.js';
+import type { Demand } from './demand.js';
+import { mixedSteps, type MixedSteps, type StepsOfRound } from './mixed-steps.js';
+import { likelyAtOnce, sum } from './stage-load.js';
+
+/**
+ * Of the way of a step behind which others wait: some of these are short, and some waits fall together. Of all of it courses
+ * of plans for the paper's machines, models and workloads show 0.8 and more; where lengths are even it may be no more than this.
+ */
+const WAITED = 0.5;
+
+/** Part of the tokens of a step that makes no difference. */
+const SAME_TOKENS = 0.01;
+
+export function fusedSeconds(
+  { decode: load, room, overhead }: BoundedPlan,
+  demand: Demand,
+  sequences: SequencesInOrder,
+): number {
+  const { dp, pp, tp } = load.stage.mesh;
+  const { decodeRows, promptTokens, requests } = demand;
+  const atOnce = likelyAtOnce(load.stage, room, demand);
+  const found = roundsOfBoth(sequences, atOnce, { dp, pp, tokens: load.sizes.maxTokens });
+  if (found.rounds === 0) return 0;
+  const work = workOfReplica(demand);
+  const steps = pp * found.rounds;
+  const mixed = Math.min(steps, found.mixed.steps / dp);
+  const rows = Math.min(decodeRows / dp, found.rowsBeside * mixed);
+  const alone = Math.min(steps - mixed, decodeRows / dp - rows);
+  const carrying = load.costs.of(work(mixed, promptTokens / dp, rows));
+  const others = load.costs.of(work(alone, 0, decodeRows / dp - rows));
+  const busy = carrying.map((seconds, place) => seconds + others[place]!);
+
+  const parts = (requests + decodeRows) / dp;
+  const preparing = steps * overhead.step + parts * overhead.request;
+  // The host need not wait for what has nothing to be read, but for exchanges.
+  const read = tp > 1 ? steps : Math.min(steps, parts);
+  const shown = (preparing - (steps - read) * overhead.step) / steps;
+  const runs = found.mixed.runs / dp;
+  const longest = load.costs.of(work(runs, found.mixed.mostTokens / dp, found.rowsBeside * runs));
+  const other = alone > 0 ? sum(others) / alone : 0;
+  const inRuns = Math.min(steps, found.mixed.stepsOfRuns / dp);
+  const behind = Math.max(0, steps - inRuns - runs * (pp - 1));
+  // Replicas deal out prompts by the sequences that they have, several to one as it may be.
+  const waited = dp === 1 ? WAITED : 0;
+  const ofRuns = sum(carrying) + (inRuns - mixed) * other + sum(longest) * waited * (pp - 1);
+  const passing = (ofRuns + behind * (other + shown)) / pp + runs * shown;
+  return Math.max(...busy, passing, preparing * dp);
+}
+
+interface RoundsOfBoth {
+  readonly rounds: number;
+  /** Of a step, while prompts are to come. */
+  readonly rowsBeside: number;
+  readonly mixed: MixedSteps;
+}
+
+/** Of a workload, for all stages with the same steps, whatever these take. */
+const knownRounds = new WeakMap<SequencesInOrder, Map<string, RoundsOfBoth>>();
+
+/** @param size of steps: with as many tokens as one may have */
+function roundsOfBoth(sequences: SequencesInOrder, atOnce: number, size: StepsOfRound): RoundsOfBoth {
+  const ofSequences = knownRounds.get(sequences) ?? new Map<string, RoundsOfBoth>();
+  knownRounds.set(sequences, ofSequences);
+  const key = [atOnce, size.dp, size.pp, size.tokens].join();
+  let known = ofSequences.get(key);
+  if (known === undefined) ofSequences.set(key, (known = findRoundsOfBoth(sequences, atOnce, size)));
+  return known;
+}
+
+/** More rows leave less room for prompt tokens in steps, so that fewer sequences decode beside them. */
+function findRoundsOfBoth(
+  sequences: SequencesInOrder,
+  atOnce: number,
+  { dp, pp, tokens }: StepsOfRound,
+): RoundsOfBoth {
+  const steps = dp * pp;
+  const tokensBeside = (rows: number): number => Math.max(1, tokens - rows);
+  const rowsOf = ({ prompting, rowsMeanwhile }: RoundsInPlace): number =>
+    prompting === 0 ? 0 : rowsMeanwhile / prompting / steps;
+  const rowsBeside = (rows: number): number =>
+    rowsOf(roundsInPlace(sequences, atOnce, steps * tokensBeside(rows)));
+  const most = rowsBeside(0);
+  const rows = most <= tokens * SAME_TOKENS ? 0 : rowsBeside(most);
+  const dealt = mixedSteps({ dp, pp, tokens: tokensBeside(rows) });
+  const found = roundsInPlace(sequences, atOnce, steps * tokensBeside(rows), dealt.add);
+  return { rounds: found.rounds, rowsBeside: rowsOf(found), mixed: dealt.all() };
+}
+
+/** So many steps of a replica with so many prompt tokens, in the mean of all of them, and rows. */
+function workOfReplica({
+  requests,
+  promptTokens,
+  promptPairs,
+  decodeRows,
+  decodeKeys,
+}: Demand): (steps: number, prompts: number, rows: number) => TotalWork {
+  return (steps, prompts, rows) => {
+    const part = prompts / Math.max(1, promptTokens);
+    const keys = (decodeKeys * rows) / Math.max(1, decodeRows);
+    return {
+      steps,
+      sampling: Math.min(steps, rows + requests * part),
+      tokens: prompts + rows,
+      samples: rows,
+      pairs: keys + promptPairs * part,
+      keys: keys + prompts,
+    };
+  };
+}
