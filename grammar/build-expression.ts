@@ -93,7 +93,9 @@ export function buildValue(build: Build, value: CstNode): Expr {
     else {
       broken = true;
       if (target.kind !== 'error')
-        build.report('FC0103', target.span, 'expected the name of a place or a stage');
+        build.report('FC0103', target.span, 'expected the name of a place or a stage', {
+          helps: ['a chain is of names, such as `gpu -> host`'],
+        });
     }
   }
   const starts = links.map(({ location }) => location!.startOffset);
@@ -112,7 +114,9 @@ export function buildExpression(build: Build, expression: CstNode): Expr {
   const prefixes = terms.reduce((sum, term) => sum + nodes(term, 'prefix').length, 0);
   if (terms.length + prefixes > maximumLength) {
     const span = spanOfNode(expression);
-    build.report('FC0115', { start: span.start, end: span.start + 1 }, 'this expression is too long');
+    build.report('FC0115', { start: span.start, end: span.start + 1 }, 'this expression is too long', {
+      helps: ['name parts of it with `param`'],
+    });
     return { kind: 'error', span };
   }
   // Operands in reading order with a hole wherever an operator has none after it.
@@ -249,7 +253,9 @@ function buildCall(build: Build, path: PathExpr, args: CstNode, plain: boolean):
     return { name: nameOf(name), value: valueOrHole(build, value, after(spanOf(token(arg, 'Colon')!))) };
   });
   if (!plain) {
-    build.report('FC0101', path.span, 'only a plain name can be called');
+    build.report('FC0101', path.span, 'only a plain name can be called', {
+      helps: ['write one name before `(`'],
+    });
     return { kind: 'error', span };
   }
   return { kind: 'call', callee: path.segments[0]!.name, args: built, span } satisfies CallExpr;

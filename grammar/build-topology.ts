@@ -178,7 +178,10 @@ function isGroup(block: CstNode): boolean {
 function countOf(build: Build, index: CstNode | undefined): { count?: Expr } {
   if (index === undefined) return {};
   const { first, last, span } = buildIndex(build, index);
-  if (last !== undefined) build.report('FC0101', span, 'a count is one number, not a range');
+  if (last !== undefined)
+    build.report('FC0101', span, 'a count is one number, not a range', {
+      helps: ['write how many there are, such as `[8]`: they are counted from 0'],
+    });
   return { count: first };
 }
 

@@ -142,7 +142,9 @@ function dropTooDeep(tokens: readonly IToken[], problems: SyntaxProblem[]): ITok
     else if (!reported) {
       reported = true;
       const message = `brackets are nested more than ${maximumDepth} deep`;
-      problems.push(syntaxProblem('FC0115', spanOf(token), message));
+      problems.push(
+        syntaxProblem('FC0115', spanOf(token), message, { helps: ['take out brackets that change nothing'] }),
+      );
     }
     if (closers.has(token.tokenType)) depth = Math.max(0, depth - 1);
   }

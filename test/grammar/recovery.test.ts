@@ -228,6 +228,18 @@ describe('a slip between items of a file', () => {
   });
 });
 
+describe('what would fix a slip', () => {
+  it.each([
+    ['topology t { gpu[0..3]: l4 }', 'write how many there are, such as `[8]`: they are counted from 0'],
+    ['model m { a: b.f(1) }', 'write one name before `(`'],
+    ['plan p from a { kv { tiers: gpu -> 4 } }', 'a chain is of names, such as `gpu -> host`'],
+    [`model m { a: ${'('.repeat(70)}8${')'.repeat(70)} }`, 'take out brackets that change nothing'],
+    [`model m { a: 1${' + 1'.repeat(3000)} }`, 'name parts of it with `param`'],
+  ])('case %# is helped', (slip, help) => {
+    expect(parse(slip, 'test.plan').errors.map(({ helps }) => helps)).toEqual([[help]]);
+  });
+});
+
 describe('suggestions', () => {
   it.each([
     ['stge decode on gpu { }', 'stage'],
