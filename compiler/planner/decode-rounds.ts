@@ -1,5 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
-import { once } from '../once.js';
+import { once, onceForObject } from '../once.js';
 
 /** What is left of sequences, in order of arrival. */
 export interface SequencesInOrder {
@@ -21,13 +21,13 @@ export interface SequencesInOrder {
  *                                 1 4 4 4 4     5 rounds
  */
 export function decodeRounds(sequences: SequencesInOrder, places: number): number {
-  let known = knownRounds.get(sequences);
-  if (known === undefined) knownRounds.set(sequences, (known = once((each) => countRounds(sequences, each))));
-  return known(places);
+  return roundsBy(sequences)(places);
 }
 
 /** Of a workload, for all the plans that are estimated for it. */
-const knownRounds = new WeakMap<SequencesInOrder, (places: number) => number>();
+const roundsBy = onceForObject((sequences: SequencesInOrder) =>
+  once((places: number) => countRounds(sequences, places)),
+);
 
 /** The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round. */
 export function roundsWithPrompts(

@@ -9,6 +9,7 @@
  * - what the host takes to prepare the steps of all replicas.
  */
 import type { TotalWork } from '../cost/least-cost.js';
+import { onceForBoth, onceForObject } from '../once.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import { roundsInPlace, type RoundsInPlace, type SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
@@ -32,7 +33,7 @@ export function fusedSeconds(
   const { dp, pp, tp } = load.stage.mesh;
   const { decodeRows, promptTokens, requests } = demand;
   const atOnce = likelyAtOnce(load.stage, room, demand);
-  const found = roundsOfBoth(sequences, atOnce, { dp, pp, tokens: load.sizes.maxTokens });
+  const found = roundsOfBoth(sequences)(dp, pp)(atOnce, load.sizes.maxTokens);
   if (found.rounds === 0) return 0;
   const work = workOfReplica(demand);
   const steps = pp * found.rounds;
@@ -49,13 +50,15 @@ export function fusedSeconds(
   const read = tp > 1 ? steps : Math.min(steps, parts);
   const shown = (preparing - (steps - read) * overhead.step) / steps;
   const runs = found.mixed.runs / dp;
-  const longest = load.costs.of(work(runs, found.mixed.mostTokens / dp, found.rowsBeside * runs));
   const other = alone > 0 ? sum(others) / alone : 0;
   const inRuns = Math.min(steps, found.mixed.stepsOfRuns / dp);
   const behind = Math.max(0, steps - inRuns - runs * (pp - 1));
   // Replicas deal out prompts by the sequences that they have, several to one as it may be.
-  const waited = dp === 1 ? WAITED : 0;
-  const ofRuns = sum(carrying) + (inRuns - mixed) * other + sum(longest) * waited * (pp - 1);
+  const waits =
+    dp === 1 && pp > 1
+      ? sum(load.costs.of(work(runs, found.mixed.mostTokens, found.rowsBeside * runs))) * WAITED * (pp - 1)
+      : 0;
+  const ofRuns = sum(carrying) + (inRuns - mixed) * other + waits;
   const passing = (ofRuns + behind * (other + shown)) / pp + runs * shown;
   return Math.max(...busy, passing, preparing * dp);
 }
@@ -67,18 +70,12 @@ interface RoundsOfBoth {
   readonly mixed: MixedSteps;
 }
 
-/** Of a workload, for all stages with the same steps, whatever these take. */
-const knownRounds = new WeakMap<SequencesInOrder, Map<string, RoundsOfBoth>>();
-
-/** @param size of steps: with as many tokens as one may have */
-function roundsOfBoth(sequences: SequencesInOrder, atOnce: number, size: StepsOfRound): RoundsOfBoth {
-  const ofSequences = knownRounds.get(sequences) ?? new Map<string, RoundsOfBoth>();
-  knownRounds.set(sequences, ofSequences);
-  const key = [atOnce, size.dp, size.pp, size.tokens].join();
-  let known = ofSequences.get(key);
-  if (known === undefined) ofSequences.set(key, (known = findRoundsOfBoth(sequences, atOnce, size)));
-  return known;
-}
+/** Of a workload, for all stages with the same steps, whatever these take; with as many tokens as one may have. */
+const roundsOfBoth = onceForObject((sequences: SequencesInOrder) =>
+  onceForBoth((dp, pp) =>
+    onceForBoth((atOnce, tokens) => findRoundsOfBoth(sequences, atOnce, { dp, pp, tokens })),
+  ),
+);
 
 /** More rows leave less room for prompt tokens in steps, so that fewer sequences decode beside them. */
 function findRoundsOfBoth(

@@ -3,7 +3,7 @@
  * between the stages are full of them, and again when these hold next to nothing any more, as `defaultRules` has it.
  * Rather short: a step that the last prompt of a turn shares with the next is not run twice.
  */
-import { once } from '../once.js';
+import { once, onceForObject } from '../once.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { PromptCourse } from './prompt-course.js';
 
@@ -70,12 +70,12 @@ export interface PartsWaited {
 
 /** Where all are prefilled first, and then decode in order of arrival: as many as there are places begin at once. */
 export function partsWaited(sequences: SequencesInOrder, places: number): PartsWaited {
-  let known = knownParts.get(sequences);
-  if (known === undefined) knownParts.set(sequences, (known = once((each) => findParts(sequences, each))));
-  return known(places);
+  return partsBy(sequences)(places);
 }
 
-const knownParts = new WeakMap<SequencesInOrder, (places: number) => PartsWaited>();
+const partsBy = onceForObject((sequences: SequencesInOrder) =>
+  once((places: number) => findParts(sequences, places)),
+);
 
 function findParts({ prompts, rows }: SequencesInOrder, places: number): PartsWaited {
   const sum = (all: readonly number[]): number => all.reduce((total, each) => total + Math.max(0, each), 0);
