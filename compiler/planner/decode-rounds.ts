@@ -1,5 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
-import { once, onceForObject } from '../once.js';
+import { once, onceForBoth, onceForObject } from '../once.js';
 
 /** What is left of sequences, in order of arrival. */
 export interface SequencesInOrder {
@@ -26,7 +26,7 @@ export function decodeRounds(sequences: SequencesInOrder, places: number): numbe
 
 /** Of a workload, for all the plans that are estimated for it. */
 const roundsBy = onceForObject((sequences: SequencesInOrder) =>
-  once((places: number) => countRounds(sequences, places)),
+  once((places: number) => layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false }).rounds),
 );
 
 /** The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round. */
@@ -35,7 +35,7 @@ export function roundsWithPrompts(
   places: number,
   tokensOfRound: number,
 ): number {
-  return countRounds(sequences, places, { tokensOfRound, inPlace: false });
+  return layOut(sequences, places, { tokensOfRound, inPlace: false }).rounds;
 }
 
 /** Rounds in which prompts are prefilled and rows decoded. */
@@ -58,57 +58,67 @@ export function roundsInPlace(
   tokensOfRound: number,
   prompted?: (fromRound: number, tokens: number) => void,
 ): RoundsInPlace {
-  const count = sequences.rows.length;
-  const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
-  let [told, prompting, rowsMeanwhile] = [0, 0, 0];
-  const prefill = { tokensOfRound, inPlace: true };
-  const rounds = countRounds(sequences, places, prefill, (begin, end, place) => {
-    begins[told] = begin;
-    ends[told++] = end;
-    const prompt = sequences.prompts[place]!;
-    if (prompt <= 0) return;
-    prompting = begin;
-    prompted?.(begin - prompt / tokensOfRound, prompt);
-  });
-  for (let i = 0; i < told; i++)
+  const { prompts, begins, ends, rounds } = layOut(sequences, places, { tokensOfRound, inPlace: true });
+  let [prompting, rowsMeanwhile] = [0, 0];
+  for (let i = 0; i < prompts.length; i++) {
+    if (prompts[i] === 0) continue;
+    prompting = begins[i]!;
+    prompted?.(prompting - prompts[i]! / tokensOfRound, prompts[i]!);
+  }
+  for (let i = 0; i < begins.length; i++)
     if (begins[i]! < prompting) rowsMeanwhile += Math.min(ends[i]!, prompting) - begins[i]!;
   return { rounds, prompting, rowsMeanwhile };
 }
+
+/** Of the sequences that have anything to do, in order. */
+interface Lengths {
+  readonly prompts: Float64Array;
+  readonly rows: Float64Array;
+}
+
+const lengthsOf = onceForObject(({ prompts, rows }: SequencesInOrder): Lengths => {
+  const places = rows.flatMap((each, place) => (each > 0 || prompts[place]! > 0 ? [place] : []));
+  const ofPlaces = (values: readonly number[]): Float64Array =>
+    Float64Array.from(places, (place) => Math.max(0, values[place]!));
+  return { prompts: ofPlaces(prompts), rows: ofPlaces(rows) };
+});
 
 interface Prefill {
   readonly tokensOfRound: number;
   readonly inPlace: boolean;
 }
 
-/** Told of each sequence, by its place in the order of arrival, when it begins to decode and when it ends, in rounds. */
-type TellOf = (begin: number, end: number, place: number) => void;
+/** When each of the sequences begins to decode and when it ends, in rounds, and when all have. */
+interface LaidOut extends Lengths {
+  readonly begins: Float64Array;
+  readonly ends: Float64Array;
+  readonly rounds: number;
+}
 
-function countRounds(
-  { prompts, rows }: SequencesInOrder,
-  places: number,
-  prefill?: Prefill,
-  tell?: TellOf,
-): number {
+function layOut(sequences: SequencesInOrder, most: number, { tokensOfRound, inPlace }: Prefill): LaidOut {
+  const { prompts, rows } = lengthsOf(sequences);
+  const count = rows.length;
+  const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
   /** The rounds after which those under way end: a heap, the first at the beginning. */
-  const ends = new Float64Array(Math.min(places, rows.length));
-  let [underWay, last, prefilled] = [0, 0, 0];
-  for (let i = 0; i < rows.length; i++) {
-    const each = rows[i]!;
-    const prompt = prefill === undefined ? 0 : prompts[i]!;
-    if (each <= 0 && prompt <= 0) continue;
-    const place = underWay < ends.length ? 0 : ends[0]!;
+  const places = new Float64Array(Math.min(most, count));
+  let [underWay, rounds, prefilled] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const prompt = prompts[i]!;
+    const place = underWay < places.length ? 0 : places[0]!;
     let begin = place;
-    if (prefill !== undefined && prompt > 0) {
-      prefilled = (prefill.inPlace ? Math.max(prefilled, place) : prefilled) + prompt / prefill.tokensOfRound;
-      begin = Math.max(place, prefilled);
+    if (prompt > 0) {
+      if (inPlace && place > prefilled) prefilled = place;
+      prefilled += prompt / tokensOfRound;
+      if (prefilled > begin) begin = prefilled;
     }
-    const end = begin + Math.max(0, each);
-    if (underWay < ends.length) addLast(ends, underWay++, end);
-    else replaceFirst(ends, end);
-    last = Math.max(last, end);
-    tell?.(begin, end, i);
+    const end = begin + rows[i]!;
+    begins[i] = begin;
+    ends[i] = end;
+    if (end > rounds) rounds = end;
+    if (underWay < places.length) addLast(places, underWay++, end);
+    else replaceFirst(places, end);
   }
-  return last;
+  return { prompts, rows, begins, ends, rounds };
 }
 
 function addLast(heap: Float64Array, count: number, value: number): void {
@@ -143,26 +153,22 @@ export interface Company {
 
 /** Of a stage for both phases, with prompts in place: each sequence has one. */
 export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
-  const { prompts, rows } = sequences;
-  const count = rows.length;
-  /** Of prompts, which end in order: when, and how many tokens they come to. */
-  const [prompted, tokens] = [new Float64Array(count), new Float64Array(count)];
-  /** Of those that decode. */
-  const [begins, ends] = [new Float64Array(count), new Float64Array(count)];
-  let [given, ended, decoding] = [0, 0, 0];
-  countRounds(sequences, places, { tokensOfRound, inPlace: true }, (begin, end, place) => {
-    prompted[ended] = begin;
-    tokens[ended++] = given += Math.max(0, prompts[place]!);
-    if (rows[place]! <= 0) return;
-    begins[decoding] = begin;
-    ends[decoding++] = end;
-  });
-  const course = {
-    begins: begins.subarray(0, decoding),
-    ends: ends.slice(0, decoding).sort(),
-    prompted: prompted.subarray(0, ended),
-    tokens,
-  };
+  return companyBy(sequences)(places, tokensOfRound);
+}
+
+/** Of a workload, for all stages with as many steps in flight. */
+const companyBy = onceForObject((sequences: SequencesInOrder) =>
+  onceForBoth((places, tokensOfRound) => findCompany(sequences, places, tokensOfRound)),
+);
+
+function findCompany(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
+  const laidOut = layOut(sequences, places, { tokensOfRound, inPlace: true });
+  let given = 0;
+  const tokens = laidOut.prompts.map((each) => (given += each));
+  const decodes = (_: number, place: number): boolean => laidOut.rows[place]! > 0;
+  const [begins, ends] = [laidOut.begins.filter(decodes), laidOut.ends.filter(decodes)];
+  const decoding = begins.length;
+  const course = { begins, ends: ends.slice().sort(), prompted: laidOut.begins, tokens };
   const [atBegins, atEnds] = [sumsAt(course.begins, course), sumsAt(course.ends, course)];
   let [rowsBeside, promptsBeside] = [0, 0];
   for (let i = 0; i < decoding; i++) {

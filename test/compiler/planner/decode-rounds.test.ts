@@ -107,6 +107,51 @@ describe('roundsInPlace', () => {
   });
 });
 
+describe('rounds with prompts that take long', () => {
+  const slow = fc.array(
+    fc.record({ prompt: fc.integer({ min: 1, max: 60 }), rows: fc.integer({ min: 0, max: 4 }) }),
+    { maxLength: 40 },
+  );
+
+  it('counts what goes round by round, though places are free long before the next prompt is done', () => {
+    fc.assert(
+      fc.property(slow, places, (all, most) => {
+        const sequences = inOrder(all, 8);
+        const rounds = (inPlace: boolean): number => countRounds(all, { places: most, inPlace });
+        expect(roundsWithPrompts(sequences, most, 8)).toBeCloseTo(rounds(false), 9);
+        expect(roundsInPlace(sequences, most, 8).rounds).toBeCloseTo(rounds(true), 9);
+      }),
+    );
+  });
+});
+
+describe('rounds that prompts share', () => {
+  const short = fc.array(
+    fc.record({ prompt: fc.integer({ min: 1, max: 90 }), rows: fc.integer({ min: 0, max: 4 }) }),
+    { maxLength: 60 },
+  );
+
+  it('begin where the place is that is free first, however little before others', () => {
+    fc.assert(
+      fc.property(short, fc.integer({ min: 1, max: 20 }), (all, most) => {
+        const [tokensOfRound, free] = [37, Array.from({ length: most }, () => 0)];
+        let [prefilled, rounds] = [0, 0];
+        for (const { prompt, rows } of all) {
+          const first = Math.min(...free);
+          prefilled = Math.max(prefilled, first) + prompt / tokensOfRound;
+          free[free.indexOf(first)] = prefilled + rows;
+          rounds = Math.max(rounds, prefilled + rows);
+        }
+        const sequences = {
+          ...inOrder(all, 1),
+          prompts: all.map(({ prompt }) => prompt),
+        };
+        expect(roundsInPlace(sequences, most, tokensOfRound).rounds).toBeCloseTo(rounds, 9);
+      }),
+    );
+  });
+});
+
 describe('companyOf', () => {
   it('tells what sequences decode beside', () => {
     // Prompts of 2, 2 and 4 tokens at two in a round: rows in rounds 1 to 3, 2 to 5 and, in the place of the first, 5 to 6.
