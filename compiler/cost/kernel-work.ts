@@ -151,13 +151,28 @@ export const REACHING_KERNELS: readonly ReachingKernel[] = [
 ];
 
 /** By what name a device knows what a kernel reaches in a step. */
-export function reachName(kernel: KernelName, { singleRows }: StepSize): string {
+export function reachName(kernel: KernelName, { singleRows }: Pick<StepSize, 'singleRows'>): string {
   return kernel === 'attention' && singleRows ? 'decode_attention' : kernel;
 }
 
 /** What time a kernel's counts as. */
 export function workKind(kernel: KernelName): WorkKind {
   return TABLE[kernel].kind;
+}
+
+/** What a kernel op does in steps. */
+type WorkOfSteps = (step: StepSize, attentionRows?: number) => Work;
+
+/** The same as `kernelWork`, for an op of which that is asked for many steps. */
+export function workOfSteps({
+  kernel,
+  dtype,
+  rows,
+  params,
+}: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>): WorkOfSteps {
+  const { work } = TABLE[kernel];
+  const element = bytesPerElement(dtype ?? 'f32');
+  return (step, attentionRows = 1) => work({ rows: step[rows], params, element, step, attentionRows });
 }
 
 /**
@@ -170,8 +185,5 @@ export function kernelWork(
   step: StepSize,
   attentionRows = 1,
 ): Work & { readonly kind: WorkKind } {
-  const { kind, work } = TABLE[op.kernel];
-  const element = bytesPerElement(op.dtype ?? 'f32');
-  const { flops, bytes } = work({ rows: step[op.rows], params: op.params, element, step, attentionRows });
-  return { kind, flops, bytes };
+  return { kind: workKind(op.kernel), ...workOfSteps(op)(step, attentionRows) };
 }

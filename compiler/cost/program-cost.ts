@@ -8,11 +8,11 @@
  */
 import type { KernelOp } from '../ir/runtime-program.js';
 import type { Mutable } from '../mutable.js';
-import { onceForBoth } from '../once.js';
+import { once, onceForBoth } from '../once.js';
 import { bytesPerElement, vectorType } from '../model/weight-types.js';
 import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
-import { kernelWork, reachName, workKind, type StepSize, type WorkKind } from './kernel-work.js';
+import { reachName, workKind, workOfSteps, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
 import { figureOf } from './by-size.js';
 import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
@@ -159,13 +159,14 @@ export function programCost(
     samples: sections.reduce((sum, { kernels }) => sum + kernels.samples, 0),
   };
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
+  const timerOf = once((each: OpClass) => opTimer(each, rates, hardware));
   const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
     const sum = noSeconds();
-    for (const each of ops) sum[costKind(each)] += opSeconds(each, size, rates, hardware) * each.count;
+    for (const each of ops) sum[costKind(each)] += timerOf(each)(size) * each.count;
     return sum;
   };
   const total = (ops: readonly OpClass[], size: StepSize): number =>
-    ops.reduce((sum, each) => sum + opSeconds(each, size, rates, hardware) * each.count, 0);
+    ops.reduce((sum, each) => sum + timerOf(each)(size) * each.count, 0);
   const [attending, others] = split(classes, isAttention);
   const byRows = onceForBoth((tokens, samples) => ({
     ...seconds(others, withoutContexts(tokens, samples)),
@@ -221,7 +222,7 @@ export function programCost(
       for (const { layer, classOf } of sections) {
         let begins = layer === undefined ? 0 : perLayer;
         for (const each of classOf) {
-          const pure = times.get(each) ?? opSeconds(each, size, rates, hardware);
+          const pure = times.get(each) ?? timerOf(each)(size);
           times.set(each, pure);
           const isKernels = isLaunched(each.op);
           const seconds = pure + begins + (isKernels && size[each.rows] > 0 ? perKernel : 0);
@@ -315,59 +316,67 @@ function costKind({ op }: OpClass): CostKind {
   }
 }
 
-function opSeconds(
+/** Seconds of an op of the class in a step. */
+function opTimer(
   each: OpClass,
-  size: StepSize,
   rates: readonly DeviceRates[],
   hardware: GroupHardware,
-): number {
-  const { op } = each;
+): (size: StepSize) => number {
+  const { op, rows, cols } = each;
   switch (op.op) {
     case 'kernel':
-      // What is of no row is not run, whatever weights it would read.
-      return size[op.rows] === 0 ? 0 : kernelSeconds(op, size, rates);
-    case 'collective':
-      return linkSeconds(
-        op.kind === 'all_reduce' ? (hardware.allReduce ?? FREE) : allGatherCost(hardware.allReduce ?? FREE),
-        size[each.rows] * each.cols.taken * sentElementBytes(hardware),
-      );
+      return kernelTimer(op, rates);
+    case 'collective': {
+      const allReduce = hardware.allReduce ?? FREE;
+      const link = op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce);
+      return (size) => linkSeconds(link, size[rows] * cols.taken * sentElementBytes(hardware));
+    }
     case 'send':
-      return linkSeconds(
-        hardware.send ?? FREE,
-        size[each.rows] * each.cols.given * sentElementBytes(hardware),
-      );
+      return (size) =>
+        linkSeconds(hardware.send ?? FREE, size[rows] * cols.given * sentElementBytes(hardware));
     case 'recv':
-      return 0;
+      return () => 0;
     case 'sample':
-      return Math.max(
-        ...rates.map(
-          ({ bandwidth, reach }) => (size.samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
-        ),
-      );
+      return ({ samples }) =>
+        Math.max(
+          ...rates.map(
+            ({ bandwidth, reach }) => (samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
+          ),
+        );
   }
 }
 
 const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
 
 /** Seconds of a kernel on the slowest device: the larger of computing and of moving memory. */
-function kernelSeconds(
+function kernelTimer(
   op: Omit<KernelOp, 'id' | 'after'>,
-  size: StepSize,
   rates: readonly DeviceRates[],
-): number {
-  const { kind, flops, bytes } = kernelWork(op, size);
+): (size: StepSize) => number {
+  const kind = workKind(op.kernel);
   // Quantised weights become f32 as they are read, and are multiplied as such.
   const dtype = vectorType(op.dtype ?? 'f32');
-  const reached = reachName(op.kernel, size);
-  let slowest = -Infinity;
-  for (const { gemmFlops, flops: vectorFlops, bandwidth, attentionRows, reach } of rates) {
-    const computed =
-      kind === 'attention' && attentionRows > 1 ? kernelWork(op, size, attentionRows).flops : flops;
-    const computing =
-      computed === 0
-        ? 0
-        : computed / (kind === 'gemm' ? gemmFlops(dtype, size[op.rows]) : vectorFlops(dtype));
-    slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reach(reached));
-  }
-  return slowest;
+  const workOf = workOfSteps(op);
+  const [asIs, ofSingleRows] = [reachName(op.kernel, {}), reachName(op.kernel, { singleRows: true })];
+  const devices = rates.map(({ gemmFlops, flops, bandwidth, attentionRows, reach }) => ({
+    flopsOf: kind === 'gemm' ? gemmFlops : flops,
+    tile: kind === 'attention' ? attentionRows : 1,
+    bandwidth,
+    reach: reach(asIs),
+    reachSingle: reach(ofSingleRows),
+  }));
+  return (size) => {
+    // What is of no row is not run, whatever weights it would read.
+    const rows = size[op.rows];
+    if (rows === 0) return 0;
+    const { flops, bytes } = workOf(size);
+    let slowest = -Infinity;
+    for (const { flopsOf, tile, bandwidth, reach, reachSingle } of devices) {
+      const computed = tile > 1 ? workOf(size, tile).flops : flops;
+      const computing = computed === 0 ? 0 : computed / flopsOf(dtype, rows);
+      const reached = size.singleRows ? reachSingle : reach;
+      slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reached);
+    }
+    return slowest;
+  };
 }

@@ -233,17 +233,23 @@ function hardwareAt(
   return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
 }
 
-/** As the first replica has it: others are the same as a rule. */
+/** As the first replica has it: others are the same as a rule. Courses ask for hundreds of thousands of steps. */
 function stepSecondsOf(
   plan: Plan,
   stage: Stage,
   programs: readonly CostedProgram[],
   { routes, stepsOf }: BoundContext,
 ): StepSeconds {
-  let costs: readonly ProgramCost[] | undefined;
+  let costs: { readonly each: readonly ProgramCost[]; readonly byPlace: readonly number[] } | undefined;
+  const find = (): NonNullable<typeof costs> => {
+    const places = programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
+    const each = [...new Set(places)];
+    return { each, byPlace: places.map((cost) => each.indexOf(cost)) };
+  };
   return (size) => {
-    costs ??= programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
-    return costs.map(once((each) => each.seconds(size)));
+    costs ??= find();
+    const seconds = costs.each.map((cost) => cost.seconds(size));
+    return costs.byPlace.map((place) => seconds[place]!);
   };
 }
 
