@@ -36,6 +36,9 @@ export interface FusedStage extends Pick<StageLoad, 'sizes' | 'stepSeconds'> {
 export interface FusedFigures extends CourseFigures {
   /** Whether the batch, or the sequences that a step may have, ever held anything back. */
   readonly reachedBatch: boolean;
+  /** Sequences that were in at once, and that a step had, at most. */
+  readonly mostIn: number;
+  readonly mostOfStep: number;
 }
 
 interface Course {
@@ -59,6 +62,8 @@ interface Course {
   /** When the host has prepared all steps so far. */
   prepared: number;
   reachedBatch: boolean;
+  mostIn: number;
+  mostOfStep: number;
 }
 
 /**
@@ -82,7 +87,8 @@ export function fusedCourse(
     replicas: Array.from({ length: dp }, () => newReplica(pp, room, all.length)),
     waiting: all.reverse(),
     back: [],
-    ...{ members: 0, now: 0, ended: 0, between: 0, prepared: 0, reachedBatch: false },
+    ...{ members: 0, now: 0, ended: 0, between: 0, prepared: 0 },
+    ...{ reachedBatch: false, mostIn: 0, mostOfStep: 0 },
   };
   for (;;) {
     bringBack(course);
@@ -94,8 +100,8 @@ export function fusedCourse(
     for (const each of course.replicas) now = Math.min(now, nextAt(each));
     if (now === Infinity) {
       const seconds = Math.max(...course.replicas.flatMap(({ free }) => [...free]));
-      const { between, ended, reachedBatch } = course;
-      return { seconds, betweenTokens: between / Math.max(1, ended), reachedBatch };
+      const { between, ended, reachedBatch, mostIn, mostOfStep } = course;
+      return { seconds, betweenTokens: between / Math.max(1, ended), reachedBatch, mostIn, mostOfStep };
     }
     course.now = now;
     // What comes at one moment comes before all that begins then.
@@ -147,6 +153,11 @@ function goOn(course: Course, replica: Replica): void {
   }
 }
 
+function joinCourse(course: Course): void {
+  course.members++;
+  if (course.members > course.mostIn) course.mostIn = course.members;
+}
+
 function leaveCourse(course: Course, replica: Replica, sequence: number): void {
   course.members--;
   leave(replica, course.sequences, sequence);
@@ -184,7 +195,7 @@ function bringBack(course: Course): void {
     const replica = roomiest(course, pages, Infinity);
     if (replica === undefined) return;
     back.pop();
-    course.members++;
+    joinCourse(course);
     enter(replica, sequences, next, pages);
     replica.arriving.push({ at: Math.max(now, ...replica.free), sequence: next });
   }
@@ -201,7 +212,7 @@ function letIn(course: Course): void {
     const replica = roomiest(course, pages, enough);
     if (replica === undefined) return;
     waiting.pop();
-    course.members++;
+    joinCourse(course);
     enter(replica, sequences, next, pages);
     replica.unscheduled += prompt[next]!;
     replica.prefilling.push(next);
@@ -236,6 +247,7 @@ function startStep(course: Course, replica: Replica): boolean {
   }
   if (parts === 0) return false;
   if (parts >= maxSequences) course.reachedBatch = true;
+  if (parts > course.mostOfStep) course.mostOfStep = parts;
   const carried = maxTokens - open;
   const samples = rows + (ended?.length ?? 0);
   const lines = carried === rows ? course.rowsAlone(rows) : undefined;

@@ -25,7 +25,7 @@ interface Known {
 }
 
 /** What of the room for KV makes no difference. */
-const SAME_ROOM = 2e-3;
+const SAME_ROOM = 3e-3;
 
 export function knownFused(): KnownFused {
   /** By what their steps take. */
@@ -40,15 +40,15 @@ export function knownFused(): KnownFused {
   };
 }
 
-/** Whether a stage has the same course: with a larger batch as well, where the smaller was never reached. */
+/** Whether a stage has the same course: with another batch as well, where neither holds anything back. */
 function goesAlike(
-  each: Known,
+  { load, room: otherRoom, inOrder: others, figures }: Known,
   { stage, sizes }: StageLoad,
   room: number,
   inOrder: SequencesInOrder,
 ): boolean {
-  if (each.inOrder !== inOrder || each.load.sizes.maxTokens !== sizes.maxTokens) return false;
-  if (Math.abs(each.room / room - 1) > SAME_ROOM) return false;
-  const batch = each.load.stage.batchRequests;
-  return each.figures.reachedBatch ? batch === stage.batchRequests : batch <= stage.batchRequests;
+  if (others !== inOrder || load.sizes.maxTokens !== sizes.maxTokens) return false;
+  if (Math.abs(otherRoom / room - 1) > SAME_ROOM) return false;
+  if (figures.reachedBatch) return load.stage.batchRequests === stage.batchRequests;
+  return figures.mostIn <= stage.batchRequests && figures.mostOfStep <= sizes.maxSequences;
 }

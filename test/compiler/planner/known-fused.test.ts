@@ -51,15 +51,19 @@ describe('knownFused', () => {
 
   it('finds it once for batches that are never reached, and for as much room', () => {
     const known = knownFused();
-    const [two, many, more] = loads([2, 16, 32]);
+    const [two, eleven, twelve, many, more] = loads([2, 11, 12, 16, 32]);
     const course = (load: StageLoad, room: number): FusedFigures => known(load, room, inOrder, kv, none);
     const found = course(many!, 1000);
     expect(found.reachedBatch).toBe(false);
     expect(course(more!, 1000)).toBe(found);
+    // Nor with a smaller one that holds all that were in at once.
+    expect(found.mostIn).toBe(12);
+    expect(course(twelve!, 1000)).toBe(found);
+    expect(course(eleven!, 1000)).not.toBe(found);
     expect(course(many!, 1001)).toBe(found);
     expect(course(many!, 900)).not.toBe(found);
     expect(course(two!, 1000)).not.toBe(found);
-    expect(course(two!, 1000)).toBe(course(two!, 1000));
+    for (const each of [two, eleven]) expect(course(each!, 1000)).toBe(course(each!, 1000));
     expect(known(many!, 1000, { ...inOrder }, kv, none)).not.toBe(found);
   });
 });
