@@ -4,7 +4,7 @@ import { leastByEstimate, type Goal } from './trial.js';
 
 type Ordered = Pick<
   Bounded,
-  'candidate' | 'index' | 'least' | 'estimate' | 'betweenTokens' | 'between' | 'estimated'
+  'candidate' | 'index' | 'least' | 'estimate' | 'betweenTokens' | 'between' | 'estimated' | 'atLeast'
 >;
 
 /** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
@@ -20,8 +20,7 @@ export function placeOf(estimate: number): number {
  * that are bounded are known to promise no more.
  */
 export function inOrderOf({ kind }: Goal): (a: Ordered, b: Ordered) => number {
-  const secondsOf = (each: Ordered): number =>
-    each.estimated === undefined ? each.least : Math.max(each.least, leastByEstimate(each));
+  const secondsOf = (each: Ordered): number => Math.max(each.least, each.atLeast ?? 0, leastByEstimate(each));
   const inTime = (a: Ordered, b: Ordered): number =>
     placeOf(secondsOf(a)) - placeOf(secondsOf(b)) || a.index - b.index;
   if (kind !== 'latency') return inTime;

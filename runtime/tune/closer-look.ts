@@ -22,6 +22,8 @@ export interface Bounded extends BoundFigures {
   readonly between: number;
   /** What its estimates are: no more than `least` at first, which is no longer. */
   readonly estimated?: 'roughly' | 'no closer' | 'closely';
+  /** Seconds that it takes no less than as far as looks at others tell, where that has been asked; see `looks-at-others`. */
+  readonly atLeast?: number;
   /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
   readonly compiled?: { readonly plan: Plan } & Omit<CompiledCandidate, 'diagnostics'>;
 }
@@ -83,13 +85,19 @@ export function roughly(
     goal.kind === 'throughput'
       ? each.between
       : bound.estimateBetween(demand, pagesBehindDevices(each.candidate));
-  return { ...each, estimate: bound.estimate(demand), between, estimated: 'roughly' };
+  return { ...each, estimate: bound.estimate(demand), between, estimated: 'roughly', atLeast: undefined };
 }
 
 function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
   const close = bound.closely(look.demand, false, pagesBehindDevices(each.candidate));
   if (close === undefined) return { ...roughly(each, bound, look), estimated: 'no closer' };
-  return { ...each, estimate: close.seconds, between: close.betweenTokens, estimated: 'closely' };
+  return {
+    ...each,
+    estimate: close.seconds,
+    between: close.betweenTokens,
+    estimated: 'closely',
+    atLeast: undefined,
+  };
 }
 
 /** KV pages that the tiers behind the devices have room for. */
@@ -101,5 +109,5 @@ export function pagesBehindDevices({ base }: Candidate): number {
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Look): Bounded | undefined {
   if (!bound?.fits(demand)) return undefined;
   const least = leastFigures(bound, demand);
-  return { ...each, bound, ...least, between: least.betweenTokens, estimated: undefined };
+  return { ...each, bound, ...least, between: least.betweenTokens, estimated: undefined, atLeast: undefined };
 }

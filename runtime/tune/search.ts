@@ -36,6 +36,7 @@ import {
   type Trial,
   type TrialSetting,
 } from './trial.js';
+import { looksAtOthers } from './looks-at-others.js';
 import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
 import { createTried } from './tried.js';
 import { exceptBatch, unreachedBatches } from './unreached-batches.js';
@@ -169,6 +170,7 @@ export function* searchInParts(
     Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search, gain));
   const by = (next: Bounded, gain?: number): number =>
     deadlineOf(setting.byEstimate ? likelyBetween(next) : next.betweenTokens, gain);
+  const looks = looksAtOthers();
   let underWay = 0;
   /** Compiled, for when one of those under way has ended. */
   const ready: Compiled[] = [];
@@ -226,23 +228,26 @@ export function* searchInParts(
       take(yield { kind: 'await', found: found() });
       continue;
     }
-    if (next.bound !== undefined && next.estimated === undefined && !isLate(next.least, by(next))) {
-      queue.push(roughly(next, next.bound, search));
-      continue;
-    }
-    if (isLate(next.least, deadlineOf(next.betweenTokens)))
-      counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
-    else if (
-      setting.byEstimate &&
-      next.estimated !== undefined &&
-      isLate(leastByEstimate(next), by(next, tolerance))
-    )
+    const isOutbid = isLate(next.least, deadlineOf(next.betweenTokens));
+    const atLeast = isOutbid || !setting.byEstimate || isCompiled(next) ? 0 : looks.atLeast(next);
+    if (isOutbid) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
+    else if (setting.byEstimate && isLate(Math.max(atLeast, leastByEstimate(next)), by(next, tolerance)))
       counts.outestimated++;
-    else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;
+    // Others may be better than it is known to be by now.
+    else if (atLeast > (next.atLeast ?? 0) && inOrder({ ...next, atLeast }, next) > 0)
+      queue.push({ ...next, atLeast });
+    else if (next.bound !== undefined && next.estimated === undefined) {
+      const estimated = roughly(next, next.bound, search);
+      looks.add(next, estimated);
+      queue.push(estimated);
+    } else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
-      if (closer !== undefined) queue.push(closer);
-      else counts.unfit++;
+      if (closer === undefined) counts.unfit++;
+      else {
+        looks.add(next, closer);
+        queue.push(closer);
+      }
       take(yield pause());
     } else if (unreached.cover(next, by(next))) counts.needless++;
     else if (underWay === atOnce) {

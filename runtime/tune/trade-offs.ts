@@ -7,15 +7,7 @@ import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { once } from '../../compiler/once.js';
 import { placeOf } from './candidate-order.js';
-import {
-  isCompiled,
-  likelyBetween,
-  lookCloser,
-  roughly,
-  type Bounded,
-  type Compiled,
-  type Look,
-} from './closer-look.js';
+import { isCompiled, lookCloser, roughly, type Bounded, type Compiled, type Look } from './closer-look.js';
 import { meshKeys } from './mesh-key.js';
 import type { Tuned } from './search.js';
 import type { Survey } from './survey.js';
@@ -135,7 +127,11 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
   let [waiting, place, estimated] = [bounded, 0, 0];
   /** Passed by, as enough of them were estimated. */
   let passed: Bounded[] = [];
-  const between = betweenByDecode();
+  /**
+   * Tokens of prefill steps by decode on devices of its own, of plans that are estimated: others with the same ones decode alike,
+   * whatever the mesh for prefill, and are hardly quicker (see `looks-at-others`).
+   */
+  const stepsBefore = once((_decode: Stage) => new Set<number>());
   const microbatch = bestMicrobatch();
   return {
     next(by, most) {
@@ -143,8 +139,13 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
       while (place < waiting.length && waiting[place]!.least <= by) {
         if (place === pauseAt) return 'pause';
         const each = waiting[place++]!;
-        if (Math.max(each.betweenTokens, between.known(each)) > most) continue;
-        if (each.candidate.strategy !== 'static') {
+        const { strategy, stages } = each.candidate;
+        const decode = stages.at(-1)!;
+        const isApart = strategy === 'disaggregated';
+        const { microbatchTokens } = stages[0]!;
+        if (each.betweenTokens > most) continue;
+        if (isApart && stepsBefore(decode).has(microbatchTokens)) continue;
+        if (strategy !== 'static') {
           const limit = microbatch.isBest(each) ? MOST_ESTIMATED : MOST_OF_ANY;
           if (estimated >= limit) {
             passed.push(each);
@@ -154,7 +155,7 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
         }
         const there = look(each);
         if (there === undefined) continue;
-        between.add(there);
+        if (isApart) stepsBefore(decode).add(microbatchTokens);
         microbatch.add(there);
         return there;
       }
@@ -163,24 +164,6 @@ function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded
     found() {
       waiting = [...passed, ...waiting.slice(place)];
       [passed, place, estimated] = [[], 0, 0];
-    },
-  };
-}
-
-interface BetweenByDecode {
-  /** Seconds between tokens that it takes no less than, as a rule, by another with the same decode; none where there is no other. */
-  readonly known: (each: Bounded) => number;
-  readonly add: (estimated: Bounded) => void;
-}
-
-/** On devices of their own sequences decode as their stage does, whatever that for prefill is like, as far as rough estimates know. */
-function betweenByDecode(): BetweenByDecode {
-  const known = new Map<Stage, number>();
-  return {
-    known: ({ candidate: { stages } }) => known.get(stages.at(-1)!) ?? 0,
-    add(estimated) {
-      const { strategy, stages } = estimated.candidate;
-      if (strategy === 'disaggregated') known.set(stages.at(-1)!, likelyBetween(estimated));
     },
   };
 }

@@ -98,12 +98,13 @@ const CLOSELY_OVER = 0.003;
  */
 const OVER: Readonly<Record<Strategy, number>> = { static: 0.006, 're-sharded': 0.006, disaggregated: 0.1 };
 
-/** Seconds that a plan takes no less than, as far as estimates are known to be too long. */
+/** Seconds that a plan takes no less than, as far as estimates are known to be too long; 0 before it is estimated. */
 export function leastByEstimate({
   candidate: { strategy },
   estimate,
   estimated,
 }: Pick<Bounded, 'candidate' | 'estimate' | 'estimated'>): number {
+  if (estimated === undefined) return 0;
   return estimate * (1 - (estimated === 'closely' ? CLOSELY_OVER : OVER[strategy]));
 }
 
