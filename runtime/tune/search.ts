@@ -28,6 +28,7 @@ import {
   type Look,
 } from './closer-look.js';
 import {
+  exceedsContext,
   isLate,
   leastByEstimate,
   ROUNDING,
@@ -149,6 +150,11 @@ export function* searchInParts(
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const survey = options.survey ?? createSurvey(first.base, requests, options);
   const { engine, demand, roughBound } = survey;
+  // Whatever the plan: nothing need be tried to know that.
+  if (survey.requests.some((each) => exceedsContext(first.base, each))) {
+    counts.unfit = candidates.length;
+    return found();
+  }
   const setting: TrialSetting = {
     engine,
     demand,

@@ -26,6 +26,21 @@ const makespan = ({ simulation }: Tuned): number => simulation.makespan;
 const betweenTokens = ({ simulation }: Tuned): number => simulation.latency.betweenTokens;
 
 describe('tune', () => {
+  it('knows at once that no plan serves a prompt that is longer than the context', () => {
+    const plan = planOn({
+      ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+      ...{ step: 0, layer: 0, request: 0 },
+    });
+    const candidates = findCandidates(plan, STRATEGIES);
+    const { context } = plan.model.shape;
+    const search = (promptTokens: number) =>
+      searchInParts(candidates, [{ promptTokens, outputTokens: 4 }], { byEstimate: true });
+    const longer = search(context + 1).next([]);
+    expect(longer.done).toBe(true);
+    expect(longer.value).toMatchObject({ ranked: [], counts: { unfit: candidates.length } });
+    expect(search(context).next([]).done).toBe(false);
+  });
+
   it('finds the plans that an exhaustive search finds, whatever is wanted of them', () => {
     fc.assert(
       fc.property(machine, requests, fc.double({ min: 0.05, max: 0.99, noNaN: true }), (made, all, part) => {
