@@ -1,6 +1,7 @@
 /** Which requests of a workload no plan has room for: why a search found none. */
 import { FULCRUM_ENGINE } from '../cost/engine-model.js';
 import { kvView } from '../model/kv-window.js';
+import type { Plan } from '../plan/plan.js';
 import { candidateBound } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';
 import type { Candidate } from './candidates.js';
@@ -12,6 +13,14 @@ export interface Unheld {
   /** The longest of them, and its place in the workload, from 0. */
   readonly place: number;
   readonly longest: RequestLengths;
+}
+
+/** Whether no plan for the model serves the request: its prompt alone is longer than the context. */
+export function exceedsContext(
+  { model: { shape } }: Pick<Plan, 'model'>,
+  { promptTokens }: Pick<RequestLengths, 'promptTokens'>,
+): boolean {
+  return promptTokens > shape.context;
 }
 
 /**
@@ -43,7 +52,10 @@ export function unheldRequests(
     const holds = (place: number): boolean => {
       const { promptTokens } = requests[place]!;
       const outputTokens = tokensOf(place) - promptTokens;
-      return promptTokens <= context && bound.fits(demandOf([{ promptTokens, outputTokens }], view));
+      return (
+        !exceedsContext(first.base, requests[place]!) &&
+        bound.fits(demandOf([{ promptTokens, outputTokens }], view))
+      );
     };
     while (held < places.length && holds(places[held]!)) held++;
     if (held === places.length) return undefined;

@@ -13,6 +13,7 @@
  */
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
+import { exceedsContext } from '../../compiler/planner/held-requests.js';
 import type { RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
@@ -28,7 +29,6 @@ import {
   type Look,
 } from './closer-look.js';
 import {
-  exceedsContext,
   isLate,
   leastByEstimate,
   ROUNDING,

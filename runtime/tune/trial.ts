@@ -188,14 +188,6 @@ export function upToContext(
   }));
 }
 
-/** Whether no plan for the model serves the request: its prompt alone is longer than the context. */
-export function exceedsContext(
-  { model: { shape } }: Pick<Plan, 'model'>,
-  { promptTokens }: Pick<SimulatedRequest, 'promptTokens'>,
-): boolean {
-  return promptTokens > shape.context;
-}
-
 /** What a plan is to run: requests as `upToContext` has them, and what they come to. */
 export function workloadOf(
   plan: Pick<Plan, 'model' | 'kv'>,
