@@ -6,7 +6,7 @@ import type { WeightType } from '../model/weight-types.js';
 import { weightType, type MatrixWeight } from './block-weights.js';
 import type { LoweringContext } from './lower-program.js';
 import { groupSpan, type TpLayout } from './placement.js';
-import type { DraftValue, ProgramBuilder } from './program-builder.js';
+import { layerPrefix, type DraftValue, type ProgramBuilder } from './program-builder.js';
 
 export interface BlockState {
   readonly builder: ProgramBuilder;
@@ -84,12 +84,12 @@ export function valueOf(state: BlockState, id: string): number {
 
 /** The weight that sharded weights make together, registered with the program. */
 export function weightOperand(state: BlockState, name: string, parts: readonly MatrixWeight[]): Operand {
-  const id = state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+  const id = valueName(state, name);
   const dtype = weightType(parts[0]!, state.layer);
   return { weight: state.builder.weight({ id, dtype, layer: state.layer, parts }) };
 }
 
-/** Name of a value of this block in the program. */
-export function valueName(state: BlockState, name: string): string {
-  return state.layer < 0 ? name : `layers.${state.layer}.${name}`;
+/** Name of a value or a weight of this block in the program. */
+export function valueName({ layer }: BlockState, name: string): string {
+  return layer < 0 ? name : layerPrefix(layer) + name;
 }

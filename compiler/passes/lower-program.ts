@@ -8,7 +8,7 @@ import { segmentBlocks } from './block-weights.js';
 import { fuseNorms } from './fuse-norms.js';
 import { once } from '../once.js';
 import { blockFacts, lowerBlock, type BlockFacts } from './lower-block.js';
-import { createProgramBuilder, type DraftProgram } from './program-builder.js';
+import { createProgramBuilder, type DraftProgram, type WrittenLayer } from './program-builder.js';
 
 export interface LoweringContext {
   readonly shape: ModelShape;
@@ -37,14 +37,33 @@ export function lowerProgram(
     current = builder.value('x', 'tokens', cols);
     builder.emit({ op: 'recv', fromPp: pp - 1, value: current, origin });
   }
+  const written: { readonly facts: BlockFacts; readonly as: WrittenLayer }[] = [];
   for (const { block, layer } of segmentBlocks(stage, pp)) {
-    current = lowerBlock(builder, factsOf(block), layer, current, context);
+    const facts = factsOf(block);
+    const like = written.find(
+      (each) => each.facts === facts && areAlike(facts, each.as.layer, layer, context),
+    );
+    if (like !== undefined) {
+      current = builder.repeat(like.as, layer, current!);
+      continue;
+    }
+    const [from, input] = [builder.here(), current];
+    current = lowerBlock(builder, facts, layer, input, context);
+    if (layer >= 0)
+      written.push({ facts, as: { layer, from, to: builder.here(), input: input!, output: current! } });
   }
   if (segment.sendsTo !== undefined) {
     builder.emit({ op: 'send', toPp: segment.sendsTo, value: current!, origin });
   }
   const draft = builder.finish();
   return { ...draft, ops: fuseNorms(draft.ops) };
+}
+
+/** Whether two layers of a block differ in their number alone. */
+function areAlike({ weights }: BlockFacts, a: number, b: number, { shape }: LoweringContext): boolean {
+  const typed = [...weights.values()].every(({ value }) => value.stored === undefined);
+  const slides = (layer: number): boolean => shape.sliding?.layers.includes(layer) === true;
+  return typed && slides(a) === slides(b);
 }
 
 /** Answers what is the same for all layers of a block of a stage. Blocks are looked at once. */
