@@ -8,7 +8,7 @@ import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import { programCost, type GroupHardware, type ProgramCost } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
-import { once } from '../once.js';
+import { once, onceForObject } from '../once.js';
 import { mostPages } from '../model/kv-window.js';
 import { carryingTier } from '../passes/kv-edges.js';
 import type { StepSizes } from '../passes/step-sizes.js';
@@ -55,24 +55,35 @@ export interface BoundContext {
 type Prefilled = Map<SequencesInOrder, readonly PromptCourse[]>;
 
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
-  const routes = routesOf(topology);
   return {
     engine,
-    routes,
-    outline: createOutliner(routes),
+    routes: routesOver(topology),
+    outline: (plan, stage) => outlinerOf(plan.model)(topology)(plan, stage),
     laidOut: new Map(),
     stages: new Map(),
     prefilled: once(() => once((): Prefilled => new Map())),
     fused: knownFused(),
-    costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
-    stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
+    ...costsWith(engine),
   };
 }
 
+const routesOver = onceForObject(routesOf);
+
+/** The same for a check that settles meshes, and for a search with its plan: programs hang on nothing else. */
+const outlinerOf = onceForObject((_model: Plan['model']) =>
+  onceForObject((topology: Topology) => createOutliner(routesOver(topology))),
+);
+
+const costsWith = onceForObject((engine: EngineModel): Pick<BoundContext, 'costsOf' | 'stepsOf'> => ({
+  costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
+  stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
+}));
+
+/** A program is of one topology, in which kinds of devices have a name each. */
 function onHardware<Costs>(
   find: (program: CostedProgram, hardware: GroupHardware) => Costs,
 ): (program: CostedProgram, hardware: GroupHardware) => Costs {
-  const byProgram = once((_program: CostedProgram) => new Map<string, Costs>());
+  const byProgram = onceForObject((_program: CostedProgram) => new Map<string, Costs>());
   return (program, hardware) => {
     const known = byProgram(program);
     const key = hardwareKey(hardware);
