@@ -26,11 +26,16 @@ export interface CheckedFile extends CheckResult {
   readonly modelFiles: readonly string[];
 }
 
-/** Checks a plan file. A file that cannot be read is a diagnostic like any other. */
+/**
+ * Checks a plan file. A file that cannot be read is a diagnostic like any other.
+ *
+ * @param only of the plans that it declares
+ */
 export function checkPlanFile(
   path: string,
   set: Readonly<Record<string, string>> | undefined,
   colour: boolean,
+  only?: string,
 ): CheckedFile {
   const absolute = resolve(path);
   const host = fileHost();
@@ -40,7 +45,12 @@ export function checkPlanFile(
     modelFiles.add(answer.path);
     return answer;
   };
-  const result = checkFile({ ...host, readModelConfig }, absolute, set === undefined ? {} : { set });
+  const check = (plan?: string): CheckResult =>
+    checkFile({ ...host, readModelConfig }, absolute, { ...(set && { set }), ...(plan && { plan }) });
+  const found = check(only);
+  // With a name that it does not declare, what it has is still to be told.
+  const declares = found.file?.items.some((item) => item.kind === 'plan' && item.name.text === only);
+  const result = only !== undefined && declares === false ? check() : found;
   return {
     ...result,
     path: absolute,
@@ -187,13 +197,13 @@ function chooseOrRefuse(
   return { kind: 'failed', exit: EXIT.usage };
 }
 
-/** Checks a file and chooses a plan, for commands that compile none. */
+/** Checks a file, or one of its plans, and chooses that, for commands that compile none. */
 export function loadUncompiled(
   file: string,
   options: Pick<PlanOptions, 'plan' | 'set'>,
   terminal: Terminal,
 ): Loaded<Omit<LoadedPlan, 'compiled'>> {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
   const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const chosen = chooseOrRefuse(checked, options.plan, file, terminal);

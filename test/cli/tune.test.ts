@@ -101,6 +101,27 @@ describe('tune', () => {
     expect(plans).toHaveLength(2 * 3 * 6);
   });
 
+  it('looks at the plan that it is told to alone', async () => {
+    const file = join(folder, 'others.plan');
+    writeFileSync(
+      file,
+      `${PLAN}plan wrong for small on machine { stage serve: prefill + decode on node.gpu { mesh (tp: 3) } }`,
+    );
+    const args = ['tune', file, '--strategy', 'static', '--batch', '16', '--microbatch', '512'];
+    const named = await runInProcess(...args, '--plan', 'start');
+    expect(named).toMatchObject({ status: 0 });
+    expect(named.err).not.toContain('tp: 3');
+    expect(await runInProcess(...args, '--plan', 'wrong')).toMatchObject({ status: 1 });
+    const all = await runInProcess(...args);
+    expect(all.status).toBe(1);
+    expect(all.err).toContain('tp: 3');
+    const unknown = await runInProcess(
+      ...['tune', 'plans/clerk.plan', '--plan', 'nobody', '--strategy', 'static'],
+    );
+    expect(unknown.status).toBe(2);
+    expect(unknown.err).toContain('declares no plan called `nobody`; it has ');
+  });
+
   it('tries a size that is named twice once', async () => {
     const file = planFile();
     const candidates = async (...sizes: readonly string[]): Promise<unknown> => {
