@@ -152,7 +152,7 @@ async function compare(
   const timeline = createTimeline();
   simulate(runtime, plan, run.requests, { timeline });
   const about = `${title}, ${size.promptTokens}:${size.newTokens}${apart ? ', kernels apart' : ''} (${beside})`;
-  const report = againstReport(run, about, flatSlices(timeline));
+  const report = againstReport(run, { name: about, model: plan.model }, flatSlices(timeline));
   console.log(`\n${describeAgainst({ ...report, trace: 'its run' })}`);
   const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
   if (whole === undefined) return;

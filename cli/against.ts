@@ -1,4 +1,5 @@
 /** `simulate --against`: a simulation beside the trace of a run, category by category. */
+import type { Plan } from '../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
 import type { TimedName } from '../runtime/trace/categories.js';
@@ -10,8 +11,9 @@ import { formatCount, formatDuration, formatSignedPercent, formatTable, plural }
 export interface TracedRun {
   readonly path: string;
   readonly trace: ReadTrace;
-  /** Plan that was run, where the trace says so. */
+  /** Plan that was run, and its model, where the trace says so. */
   readonly plan?: string;
+  readonly model?: string;
   /** Lengths of the requests that were finished, in the order of their numbers, which is that of the workload. */
   readonly requests: readonly SimulatedRequest[];
 }
@@ -23,8 +25,12 @@ export function readRun(path: string): TracedRun | string {
   const { trace } = read;
   const requests = finishedRequests(trace);
   if (requests.length === 0) return `${path} tells of no request that was finished`;
-  const { plan } = trace.about;
-  return { path, trace, requests, ...(typeof plan === 'string' && { plan }) };
+  const { plan, model } = trace.about;
+  return {
+    ...{ path, trace, requests },
+    ...(typeof plan === 'string' && { plan }),
+    ...(typeof model === 'string' && { model }),
+  };
 }
 
 type Like = NonNullable<SimulatedRequest['like']>;
@@ -82,9 +88,11 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
 export interface AgainstReport {
   /** File of the trace. */
   readonly trace: string;
-  /** Plan that is simulated, and the one that was run where the trace says so. */
+  /** Plan that is simulated, and its model, and those that were run where the trace says so. */
   readonly plan: string;
   readonly planOfRun?: string;
+  readonly model: string;
+  readonly modelOfRun?: string;
   readonly requests: number;
   readonly categories: readonly Comparison[];
   /** Categories that are not compared: the trace leaves out what lies within steps. */
@@ -92,12 +100,18 @@ export interface AgainstReport {
 }
 
 /** Compares the slices of a simulation, in the order of their beginnings, with a run. */
-export function againstReport(run: TracedRun, plan: string, simulated: Iterable<TimedName>): AgainstReport {
+export function againstReport(
+  run: TracedRun,
+  { name, model }: Pick<Plan, 'name' | 'model'>,
+  simulated: Iterable<TimedName>,
+): AgainstReport {
   const { categories, lacking } = compareCategories(run.trace.slices, simulated);
   return {
     trace: run.path,
-    plan,
+    plan: name,
     ...(run.plan !== undefined && { planOfRun: run.plan }),
+    model: model.name,
+    ...(run.model !== undefined && { modelOfRun: run.model }),
     requests: run.requests.length,
     categories,
     ...(lacking.length > 0 && { lacking }),
@@ -109,6 +123,8 @@ export function describeAgainst({
   trace,
   plan,
   planOfRun = plan,
+  model,
+  modelOfRun = model,
   requests,
   categories,
   lacking = [],
@@ -131,6 +147,10 @@ export function describeAgainst({
     lacking.length === 0
       ? ''
       : `\n  not compared: ${lacking.join(', ')}; the trace leaves out what lies within steps`;
-  const other = planOfRun === plan ? '' : `, a run of plan ${planOfRun}`;
+  const others = [
+    ...(planOfRun === plan ? [] : [`of plan ${planOfRun}`]),
+    ...(modelOfRun === model ? [] : [`for model ${modelOfRun}`]),
+  ];
+  const other = others.length === 0 ? '' : `, a run ${others.join(' ')}`;
   return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
 }

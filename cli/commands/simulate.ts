@@ -290,7 +290,7 @@ function simulateOne(
     report,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(brokenTrace !== undefined && { brokenTrace }),
-    ...(run && { against: againstReport(run, plan.name, flatSlices(timeline)) }),
+    ...(run && { against: againstReport(run, plan, flatSlices(timeline)) }),
     ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
   };
 }

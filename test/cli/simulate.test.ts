@@ -197,6 +197,11 @@ describe('simulate', () => {
     expect(same.out).not.toContain('a run of plan');
     const other = await runInProcess('simulate', 'plans/clerk.plan', '--plan', 'tensor', '--against', trace);
     expect(other.out).toContain(`plan tensor against ${trace}, a run of plan reshard, 8 requests`);
+    const elsewhere = join(folder, 'elsewhere.json');
+    const text = readFileSync(trace, 'utf8');
+    writeFileSync(elsewhere, text.replace(/("model": ?")[^"]+/, '$1typist'));
+    const foreign = await runInProcess('simulate', 'plans/clerk.plan', '--against', elsewhere);
+    expect(foreign.out).toContain(`plan reshard against ${elsewhere}, a run for model typist, 8 requests`);
     const json = await runInProcess(
       ...['simulate', 'plans/clerk.plan', '--against', trace, '--without', 'host-overhead', '--json'],
     );
