@@ -1,6 +1,7 @@
 /**
  * KV pages on the clock: every rank of a pool moves its slice between its device and the host tier beside it. With one
- * queue per device a move also keeps kernels waiting; with copy engines it does not.
+ * queue per device a move also keeps kernels waiting; with copy engines it does not. What lies with the host of another node
+ * comes from there first, once it is asked for (`page-homes.ts`).
  *
  * A move out is done when the pages are with the host. A move in is done for the host when it has written them to where the
  * device's queue takes them from: what is given to the device from then on finds them, whenever the queue gets there. Moves
@@ -10,15 +11,17 @@ import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { tierFor } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
+import { once } from '../../compiler/once.js';
 import { groupHosts } from './group-hosts.js';
 import { chunkPages, readsBesideSteps } from '../kv/move-sizes.js';
 import { pageOwners } from '../kv/page-owners.js';
+import { hostShares, hostTraffic, type PageHomes, type PageSlice, type SliceMovers } from './page-homes.js';
 import { createPageTurns, type TurnsContext } from './page-turns.js';
 
 export interface PageMove {
   readonly pool: string;
   readonly replica: number;
-  readonly pages: number;
+  readonly hostPages: readonly number[];
   readonly direction: 'out' | 'in';
 }
 
@@ -30,15 +33,33 @@ export interface PageAnswer {
 
 /** Pages between the host tier and the disk tier. */
 export interface SpillMove {
-  readonly pages: number;
+  readonly hostPages: readonly number[];
+  readonly diskPages: readonly number[];
   readonly direction: 'spill' | 'fetch';
 }
 
 export interface ClockPages {
-  /** Moves whole pages between host and disk from a time on; says when the last byte is there and how many went. */
-  readonly spill: (move: SpillMove, ready: number) => { readonly end: number; readonly bytes: number };
-  /** Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves. */
-  readonly move: (move: PageMove, onAnswer: (answer: PageAnswer) => void, done: () => void) => number;
+  /**
+   * Moves whole pages between host and disk from a time on; says when the last byte is there and how many went.
+   *
+   * @param homes of the scheduler that asks for it
+   */
+  readonly spill: (
+    move: SpillMove,
+    homes: PageHomes,
+    ready: number,
+  ) => { readonly end: number; readonly bytes: number };
+  /**
+   * Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves.
+   *
+   * @param homes as above
+   */
+  readonly move: (
+    move: PageMove,
+    homes: PageHomes,
+    onAnswer: (answer: PageAnswer) => void,
+    done: () => void,
+  ) => number;
   /** Seconds of its queue that a device has had for moves. */
   readonly seconds: (device: number) => number;
 }
@@ -95,33 +116,60 @@ export function clockPages(
       });
     }
   };
-  // Where every node has tiers of its own, those of the first stand for all.
-  const [hostPath, diskPath] = [graph.hostTier?.name, graph.diskTier?.name].map((name) => {
-    const { group } = topology.devices[graph.devices[0]!.id]!;
-    return name === undefined ? undefined : tierFor(topology, group, name)?.path;
-  });
+  const disk = graph.diskTier?.name;
+  const diskOf = groupHosts(topology, (group) =>
+    disk === undefined ? undefined : tierFor(topology, group, disk),
+  );
+  const traffic = hostTraffic(hostOf);
+  const sharesOf = once((writer: SliceMovers) => hostShares(writer, hostOf));
+  /** When all that a replica takes in is with the hosts beside its ranks. */
+  const gathered = (hostPages: readonly number[], homes: PageHomes, reader: PoolMovers): number => {
+    let end = clock.now();
+    for (const [writer, pages] of homes.writers(hostPages))
+      for (const { from, to, pageBytes } of traffic(writer, reader)) {
+        const road = roads.between(from, to);
+        if (road !== undefined) end = Math.max(end, lanes.transfer(road, pages * pageBytes, clock.now()).end);
+      }
+    return end;
+  };
   return {
-    spill({ pages, direction }, ready) {
-      const bytes = pages * (graph.hostTier?.pageBytes ?? 0);
-      const [from, to] = direction === 'spill' ? [hostPath, diskPath] : [diskPath, hostPath];
-      const road = roads.between(from!, to!);
-      return { end: road === undefined ? ready : lanes.transfer(road, bytes, ready).end, bytes };
+    spill({ hostPages, diskPages, direction }, homes, ready) {
+      if (direction === 'fetch') homes.fetch(diskPages, hostPages);
+      else homes.spill(hostPages, diskPages);
+      const pageBytes = graph.hostTier?.pageBytes ?? 0;
+      let end = ready;
+      for (const [writer, pages] of homes.writers(hostPages))
+        for (const { device, part } of sharesOf(writer)) {
+          const [host, disk] = [hostOf(device)!, diskOf(device)!];
+          const road = direction === 'spill' ? roads.between(host, disk) : roads.between(disk, host);
+          if (road !== undefined)
+            end = Math.max(end, lanes.transfer(road, pages * pageBytes * part, ready).end);
+        }
+      return { end, bytes: hostPages.length * pageBytes };
     },
-    move({ pool, replica, pages, direction }, onAnswer, done) {
+    move({ pool, replica, hostPages, direction }, homes, onAnswer, done) {
+      const pages = hostPages.length;
       const movers = pages === 0 ? undefined : moversOfPools.get(pool)![direction].get(replica);
       if (movers === undefined) {
         clock.at(clock.now(), done);
         return 0;
       }
       let left = movers.ranks.length;
-      if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction));
-      movers.asked.push({
+      const asked: Asked = {
         pages,
         answer(each) {
           onAnswer(each);
           if (--left === 0) done();
         },
-      });
+      };
+      const ask = (): void => {
+        if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction));
+        movers.asked.push(asked);
+      };
+      if (direction === 'out') homes.put(hostPages, movers);
+      const there = direction === 'out' ? clock.now() : gathered(hostPages, homes, movers);
+      if (there > clock.now()) clock.at(there, ask);
+      else ask();
       return movers.ranks.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
     },
     seconds: turns.seconds,
@@ -146,9 +194,7 @@ interface Asked {
 }
 
 /** A rank of a pool that moves its part of pages. */
-interface PoolMover {
-  readonly device: number;
-  readonly pageBytes: number;
+interface PoolMover extends PageSlice {
   /** Pages that arrive together, however many are asked for. */
   readonly chunkPages: number;
   readonly road: Road;
@@ -169,11 +215,14 @@ function moversOf(
   const result = new Map<number, { readonly ranks: PoolMover[]; readonly asked: Asked[] }>();
   const owners = pageOwners(pool);
   for (const rank of pool.ranks) {
-    const { device, dp, pageBytes } = rank;
+    const { device, dp, pageBytes, layers, heads } = rank;
     const road = roadOf(device, direction);
     if (road === undefined || (direction === 'out' && !owners.has(rank))) continue;
     const movers = result.get(dp) ?? { ranks: [], asked: [] };
-    movers.ranks.push({ device, pageBytes, chunkPages: chunkPages(pageBytes, pool.pages), road });
+    movers.ranks.push({
+      ...{ device, pageBytes, layers, heads, road },
+      chunkPages: chunkPages(pageBytes, pool.pages),
+    });
     result.set(dp, movers);
   }
   return result;

@@ -18,6 +18,7 @@ import { createKvHistory } from './kv-history.js';
 import type { SimulatedRequest, SimulateOptions, Simulation } from './simulation.js';
 import { createClockTrace, type ClockTrace } from './trace-clock.js';
 import { virtualEngines } from './virtual-engines.js';
+import { createPageHomes } from './page-homes.js';
 import { createWorld, type World } from './world.js';
 
 /**
@@ -225,6 +226,7 @@ function startEngine(
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
+  const homes = createPageHomes();
   const counts = { cut: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
   /** By request. */
   const progress: Progress[] = [];
@@ -312,16 +314,16 @@ function startEngine(
         });
         return;
       case 'page_out':
-        world.movePages(action, () => answer({ kind: 'page_out_done', id: action.id }));
+        world.movePages(action, homes, () => answer({ kind: 'page_out_done', id: action.id }));
         return;
       case 'page_in':
-        world.movePages(action, () => answer({ kind: 'page_in_done', id: action.id }));
+        world.movePages(action, homes, () => answer({ kind: 'page_in_done', id: action.id }));
         return;
       case 'spill':
-        world.spillPages(action, () => answer({ kind: 'spill_done', id: action.id, failed: false }));
+        world.spillPages(action, homes, () => answer({ kind: 'spill_done', id: action.id, failed: false }));
         return;
       case 'fetch':
-        world.spillPages(action, () => answer({ kind: 'fetch_done', id: action.id, failed: false }));
+        world.spillPages(action, homes, () => answer({ kind: 'fetch_done', id: action.id, failed: false }));
         return;
       case 'switch':
         world.switchStage(action, () => answer({ kind: 'switch_done', id: action.id }));

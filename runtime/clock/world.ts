@@ -22,6 +22,7 @@ import type { Action, TransitionMode } from '../scheduler/types.js';
 import { createCompute } from './compute.js';
 import { createClockDevices } from './devices.js';
 import { createLanes } from './lanes.js';
+import type { PageHomes } from './page-homes.js';
 import { clockPages } from './pages.js';
 import { createPasses, type Passed, type PassedStep } from './pass.js';
 import { peakMemory } from './peak-memory.js';
@@ -39,8 +40,9 @@ export interface World {
   readonly clock: VirtualClock;
   /** `label`: how it appears in the trace, where there is one. */
   readonly step: (action: ActionOf<'step'>, label: StepLabel | undefined, done: () => void) => void;
-  readonly movePages: (action: ActionOf<'page_out' | 'page_in'>, done: () => void) => void;
-  readonly spillPages: (action: ActionOf<'spill' | 'fetch'>, done: () => void) => void;
+  /** `homes`: of the pages of the scheduler that asks for it. */
+  readonly movePages: (action: ActionOf<'page_out' | 'page_in'>, homes: PageHomes, done: () => void) => void;
+  readonly spillPages: (action: ActionOf<'spill' | 'fetch'>, homes: PageHomes, done: () => void) => void;
   readonly prepareSwitch: (action: ActionOf<'prepare'>) => void;
   readonly switchStage: (action: ActionOf<'switch'>, done: () => void) => void;
   /** `states`: of the schedulers at the end. */
@@ -193,20 +195,21 @@ export function createWorld(
       // Page moves that are asked for at the same moment have nothing to prepare.
       clock.behind(hostFree, () => relay(0));
     },
-    movePages(action, done) {
-      const { kind, pool, replica, pages: moved } = action;
+    movePages(action, homes, done) {
+      const { kind, pool, replica, hostPages } = action;
       const direction = kind === 'page_out' ? 'out' : 'in';
       const asked = clock.now();
       bytes[kind === 'page_out' ? 'kvOut' : 'kvIn'] += pages.move(
-        { pool, replica, direction, pages: moved.length },
+        { pool, replica, direction, hostPages },
+        homes,
         ({ device, bytes: own }) => trace?.pages(action, device, { start: asked, end: clock.now() }, own),
         done,
       );
     },
-    spillPages(action, done) {
-      const { kind, hostPages } = action;
+    spillPages(action, homes, done) {
+      const { kind, hostPages, diskPages } = action;
       const start = clock.now();
-      const { end, bytes: carried } = pages.spill({ pages: hostPages.length, direction: kind }, start);
+      const { end, bytes: carried } = pages.spill({ hostPages, diskPages, direction: kind }, homes, start);
       trace?.spill(action, { start, end });
       bytes[kind === 'spill' ? 'kvSpilled' : 'kvFetched'] += carried;
       clock.at(end, done);
