@@ -8,12 +8,14 @@ import type { KvTier, Plan } from '../plan/plan.js';
 import { tierFor } from '../plan/routes.js';
 
 /**
- * Bytes that KV may take of a host tier.
+ * Bytes that KV may take of a host tier: of the memory of all hosts beside devices that prefill, as it is they who put
+ * pages out. What devices on other nodes put out when they run out of pages counts there as well.
  *
  * @param copyBytes of the copy of the weights in each host memory; 0 where there is none
  */
 export function hostKvRoom({ topology, stages }: Plan, tier: KvTier, copyBytes: number): number {
-  const groups = new Set(stages.flatMap(({ devices }) => devices.map((id) => topology.devices[id]!.group)));
+  const writing = stages.filter(({ phases }) => phases.includes('prefill'));
+  const groups = new Set(writing.flatMap(({ devices }) => devices.map((id) => topology.devices[id]!.group)));
   const hosts = new Set([...groups].flatMap((group) => tierFor(topology, group, tier.name) ?? []));
   let left = 0;
   for (const { capacity } of hosts) left += capacity >= copyBytes ? capacity - copyBytes : capacity;

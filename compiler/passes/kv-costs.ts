@@ -6,15 +6,16 @@ import { deviceRates } from '../cost/rates.js';
 import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
 import type { ModelShape } from '../model/shape.js';
 import { vectorType } from '../model/weight-types.js';
-import type { KvTier, Plan } from '../plan/plan.js';
+import type { KvTier, Phase, Plan, Stage } from '../plan/plan.js';
 import { once } from '../once.js';
 import { tierFor, type Routes } from '../plan/routes.js';
 import { neutralPageBytes } from './kv-pools.js';
 
 /**
- * Seconds per token and page. Prefill: the multiply-adds of the layers' matrices over what the prefilling devices
- * reach together; attention over earlier tokens is left out, which favours computing again where contexts are long.
- * Pages: their bytes over the bandwidth of the links, the slowest rank deciding; nothing where no link is declared.
+ * Seconds per token and page, of a replica: all have their own devices and links. Prefill: the multiply-adds of the layers'
+ * matrices over what its devices reach together; attention over earlier tokens is left out, which favours computing again
+ * where contexts are long. Pages: their bytes over the bandwidth of the links, the slowest rank deciding; nothing where no
+ * link is declared.
  *
  * @param routes those of the plan's topology
  */
@@ -35,11 +36,15 @@ export function loadCosts(
 
 function prefillToken(plan: Plan): number {
   const { shape, weights } = plan.model;
-  const stage = plan.stages.find((each) => each.phases.includes('prefill'));
-  const flops = (stage?.devices ?? [])
+  const { devices = [], mesh } = stageFor(plan, 'prefill') ?? {};
+  const flops = devices
     .map((id) => deviceRates(plan.topology.devices[id]!.kind).flops(vectorType(weights)))
     .reduce((sum, each) => sum + each, 0);
-  return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers) / flops;
+  return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers * (mesh?.dp ?? 1)) / flops;
+}
+
+function stageFor({ stages }: Plan, phase: Phase): Stage | undefined {
+  return stages.find(({ phases }) => phases.includes(phase));
 }
 
 /** Elements of the matrices that every token meets in a layer. */
@@ -47,16 +52,19 @@ function layerWeights({ hidden, heads, kvHeads, headDim, ffn }: ModelShape): num
   return hidden * headDim * (2 * heads + 2 * kvHeads) + 3 * hidden * ffn;
 }
 
+/** Pages lie with the hosts of those that prefill, which on other nodes are not those of the devices that decode. */
 function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
   const { devices } = plan.topology;
   const hostOf = once((group: string) => tierFor(plan.topology, group, host.name)?.path);
-  const decoding = plan.stages.find((stage) => stage.phases.includes('decode'));
+  const decoding = stageFor(plan, 'decode');
   const pool = pools.find((each) => decoding !== undefined && each.stages.includes(decoding.name));
+  const homes = (stageFor(plan, 'prefill')?.devices ?? []).map((id) => hostOf(devices[id]!.group));
   return Math.max(
     0,
     ...(pool?.ranks ?? []).map(({ device, pageBytes }) => {
       const { path, group } = devices[device]!;
-      return seconds(pageBytes, hostOf(group), path, routes);
+      const beside = hostOf(group);
+      return seconds(pageBytes, homes.includes(beside) ? beside : homes[0], path, routes);
     }),
   );
 }

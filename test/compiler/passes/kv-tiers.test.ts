@@ -6,33 +6,59 @@ import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/r
 import { printRuntime } from '../../../compiler/ir/print-runtime.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 
-function compiled(tiers: string): RuntimeGraph {
-  const text = `
+const CARD = `
 device card {
   memory: 1 GB
   bandwidth: 100 GB/s
   compute: { f32: 1 TFLOPS }
   sustained: { compute: 50%, bandwidth: 80% }
+}`;
+
+const MODEL = `
+model tiny {
+  family: llama
+  layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 256, context: 256
+  weights: f32
+}`;
+
+/** Nodes of two devices, with a link between them that is slower than those within. */
+function onNodes(nodes: number, stages: string): RuntimeGraph {
+  return compiledFrom(`${CARD}
+topology box {
+  node[${nodes}] {
+    gpu[2]: card
+    tier host { capacity: 1 GB }
+    link gpu <-> gpu { bandwidth: 20 GB/s }
+    link gpu <-> host { bandwidth: 10 GB/s }
+  }
+  link node <-> node { bandwidth: 3 GB/s }
+}${MODEL}
+plan p for tiny on box {
+  ${stages}
+  flow requests -> prefill -> decode -> results
 }
+`);
+}
+
+function compiled(tiers: string): RuntimeGraph {
+  return compiledFrom(`${CARD}
 topology box {
   gpu[2]: card
   tier host { capacity: 1 GB }
   tier nvme { capacity: 2 GB, path: "/kv" }
   link gpu <-> host { bandwidth: 10 GB/s, latency: 1 us }
   link host <-> nvme { bandwidth: 1 GB/s, latency: 1 us }
-}
-model tiny {
-  family: llama
-  layers: 2, hidden: 64, heads: 4, kv_heads: 2, ffn: 128, vocab: 256, context: 256
-  weights: f32
-}
+}${MODEL}
 plan p for tiny on box {
   stage prefill on gpu { mesh (pp: 2) }
   stage decode on gpu { mesh (tp: 2) }
   kv { page: 16 tokens, ${tiers} }
   flow requests -> prefill -> decode -> results
 }
-`;
+`);
+}
+
+function compiledFrom(text: string): RuntimeGraph {
   const { plans, diagnostics } = checkFile(memoryHost({ 'p.plan': text }), 'p.plan');
   expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
   return compilePlan(plans[0]!).runtime;
@@ -67,5 +93,33 @@ describe('KV tiers of a runtime graph', () => {
     expect(costs.diskPage).toBeCloseTo(pageBytes / 1e9, 15);
     const weights = 2 * (64 * 16 * (4 + 4 + 2 + 2) + 3 * 64 * 128);
     expect(costs.prefillToken).toBeCloseTo((2 * weights) / (2 * 0.5e12), 15);
+  });
+
+  it('say the same for every number of replicas, each on a node of its own', () => {
+    const of = (nodes: number): RuntimeGraph['kv']['costs'] =>
+      onNodes(
+        nodes,
+        `stage prefill on node.gpu { mesh (dp: ${nodes}, pp: 2) }, stage decode on node.gpu { mesh (dp: ${nodes}, tp: 2) }`,
+      ).kv.costs;
+    expect(of(3)).toEqual(of(1));
+  });
+
+  it('count the way from node to node, and the hosts beside devices that prefill', () => {
+    const apart = onNodes(
+      2,
+      'stage prefill on node[0].gpu { mesh (pp: 2) }, stage decode on node[1].gpu { mesh (tp: 2) }',
+    );
+    // The link between nodes is the narrowest.
+    expect(apart.kv.costs.hostPage).toBeCloseTo(pageBytes / 2 / 3e9, 15);
+    const [one, both] = [1, 2].map((nodes) =>
+      onNodes(
+        nodes,
+        `stage prefill on node.gpu { mesh (dp: ${nodes}, tp: 2) }, stage decode on node.gpu { mesh (dp: ${nodes}, tp: 2) }`,
+      ),
+    );
+    const bytes = ({ hostTier }: RuntimeGraph): number => hostTier!.pages * hostTier!.pageBytes;
+    expect(bytes(one!)).toBeCloseTo(1e9, -5);
+    expect(bytes(both!)).toBeCloseTo(2e9, -5);
+    expect(bytes(apart)).toBeCloseTo(1e9, -5);
   });
 });
