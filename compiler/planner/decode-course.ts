@@ -34,6 +34,8 @@ interface Waiting {
   readonly rows: number;
   /** Whether its pages are on the devices. */
   readonly begun: boolean;
+  /** When it may begin. */
+  readonly ready: number;
   /** When it had its first token, and how many rows to go then. */
   readonly since: number;
   readonly of: number;
@@ -88,20 +90,23 @@ export function decodeCourse(
   const underWay: UnderWay[] = [];
   /** Sent back, the one that goes on first at the end. */
   const back: Waiting[] = [];
-  let [next, round, seconds] = [0, 0, 0];
+  const line = beside
+    ? lineAsReady(rows, beside.ready)
+    : lineInOrder(rows, () => turns?.done() ?? rows.length);
+  let [round, seconds] = [0, 0];
   /** How many are under way, and what of their tokens does not grow with the rounds. */
   let [count, ahead] = [0, 0];
   let [ended, between] = [0, 0];
   /** Whether a step of decode has been since the last turn of prefill, and whether pages come in beside the steps of that. */
   let [stepped, besidePrefill] = [true, false];
   const waiting = (): Waiting | undefined => {
-    const done = turns?.done() ?? rows.length;
-    while (next < done && rows[next]! <= 0) next++;
+    const next = line.first(seconds);
     const sent = back.at(-1);
-    if (sent !== undefined || next === done) return sent;
+    if (sent !== undefined || next === undefined) return sent;
+    const ready = beside?.ready[next] ?? 0;
     const tokens = computed[next]! + Math.max(0, prompts[next]!);
     const since = turns?.firstToken(next) ?? beside?.first[next] ?? 0;
-    return { computed: tokens, rows: rows[next]!, begun: begun[next]!, since, of: rows[next]! };
+    return { computed: tokens, rows: rows[next]!, begun: begun[next]!, ready, since, of: rows[next]! };
   };
   const pagesOf = (tokens: number): number => Math.ceil(tokens / pageTokens);
   /** After which round the pages of so many sequences fill what there is of them. */
@@ -110,18 +115,16 @@ export function decodeCourse(
   /** For a row of each; those under way leave a quarter of a page free as well, as in the scheduler's headroom. */
   const hasRoom = (each: Waiting): boolean =>
     count === 0 || lastRound(count + 1, ahead + each.computed - round, pages - count / 4) > round;
-  /** When the one that waits may begin. */
-  const readyAt = (): number => (back.length > 0 ? 0 : (beside?.ready[next] ?? 0));
   /** Seconds of a round that begins now. */
   const nextRound = (): number => roundSeconds(count, ahead + count * (round + 1));
   const beginSome = (): void => {
     for (
       let each = waiting();
-      each !== undefined && readyAt() <= seconds && count < batchRequests && hasRoom(each);
+      each !== undefined && each.ready <= seconds && count < batchRequests && hasRoom(each);
       each = waiting()
     ) {
       const { since, of } = each;
-      if (back.pop() === undefined) next++;
+      if (back.pop() === undefined) line.take();
       const added = { ahead: each.computed - round, end: round + each.rows, left: false, since, of };
       ends.push(added);
       underWay.push(added);
@@ -151,13 +154,15 @@ export function decodeCourse(
       continue;
     }
     if (soonest === undefined) {
-      if (waiting() === undefined) return { seconds, betweenTokens: between / Math.max(1, ended) };
-      seconds = Math.max(seconds, readyAt());
+      const each = waiting();
+      if (each === undefined) return { seconds, betweenTokens: between / Math.max(1, ended) };
+      seconds = Math.max(seconds, each.ready);
       continue;
     }
     const last = count === 1 ? soonest.end : Math.min(soonest.end, lastRound(count, ahead, pages));
-    const isComing = waiting() !== undefined && readyAt() > seconds && count < batchRequests;
-    const come = isComing ? round + Math.ceil((readyAt() - seconds) / nextRound()) : Infinity;
+    const ready = waiting()?.ready ?? 0;
+    const isComing = ready > seconds && count < batchRequests;
+    const come = isComing ? round + Math.ceil((ready - seconds) / nextRound()) : Infinity;
     // Where prefill is due already, one round goes before it.
     const until = Math.min(last, come, turns?.isDue() ? round + 1 : Infinity);
     // Of every row its own key comes to those before it.
@@ -173,7 +178,7 @@ export function decodeCourse(
       const { since, of, end } = youngest;
       const tokens = youngest.ahead + round;
       turns?.add(pagesOf(tokens));
-      back.push({ computed: tokens, rows: end - round, begun: false, since, of });
+      back.push({ computed: tokens, rows: end - round, begun: false, ready: 0, since, of });
     } else
       for (let each = firstToEnd(); each !== undefined && each.end <= round; each = firstToEnd()) {
         leave(each);
@@ -181,6 +186,42 @@ export function decodeCourse(
         between += (seconds - each.since) / each.of;
       }
   }
+}
+
+/** Sequences with rows to decode, in the order in which they begin. */
+interface Line {
+  /** The first of those that have not begun, in this order by these seconds. */
+  readonly first: (seconds: number) => number | undefined;
+  /** It has begun. */
+  readonly take: () => void;
+}
+
+/** @param done how many of them are there to begin */
+function lineInOrder(rows: readonly number[], done: () => number): Line {
+  let next = 0;
+  return {
+    first() {
+      const end = done();
+      while (next < end && rows[next]! <= 0) next++;
+      return next < end ? next : undefined;
+    },
+    take: () => void next++,
+  };
+}
+
+/** Of those that are ready the first to arrive, as the scheduler has it; before any is, the one that is ready next. */
+function lineAsReady(rows: readonly number[], ready: ArrayLike<number>): Line {
+  const coming = rows.flatMap((count, place) => (count > 0 ? [place] : []));
+  coming.sort((a, b) => ready[a]! - ready[b]!);
+  const there = createHeap<number>((a, b) => a - b);
+  let come = 0;
+  return {
+    first(seconds) {
+      while (come < coming.length && ready[coming[come]!]! <= seconds) there.push(coming[come++]!);
+      return there.peek() ?? coming[come];
+    },
+    take: () => void there.pop(),
+  };
 }
 
 /** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */

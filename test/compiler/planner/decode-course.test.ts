@@ -179,8 +179,9 @@ describe('decodeCourse', () => {
     expect(seconds(all, {}, { ready: [0, 1] })).toBeCloseTo(5, 9);
     expect(seconds(all, {}, { ready: [0, 0.5] })).toBeCloseTo(5, 9);
     expect(seconds(all, {}, { ready: [2, 10] })).toBeCloseTo(14, 9);
-    // The first is waited for, whoever else is ready.
-    expect(seconds(all, {}, { ready: [10, 0] })).toBeCloseTo(14, 9);
+    // None is kept waiting by one that arrived before it and is not ready.
+    expect(seconds(all, {}, { ready: [10, 0] })).toBeCloseTo(13, 9);
+    expect(seconds([{ rows: 3 }, { rows: 4 }, { rows: 9 }], {}, { ready: [8, 0, 2] })).toBeCloseTo(11, 9);
     expect(seconds(all, { batch: 1 }, { ready: [0, 1] })).toBeCloseTo(7, 9);
   });
 
