@@ -196,7 +196,7 @@ export function* searchInParts(
       const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
-      tried.ended(trial.candidate, outcome);
+      tried.ended(trial.candidate, each);
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);

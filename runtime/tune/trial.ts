@@ -73,6 +73,8 @@ export interface TrialEnd {
   readonly reachedBatch: boolean;
   /** What was left of the workload, and when, where it was given up midway. */
   readonly left?: Midway;
+  /** By which part of the time that it had it would have been late, as far as was known then. */
+  readonly late?: number;
 }
 
 export interface EndedTrial extends TrialEnd {
@@ -146,7 +148,7 @@ export function* trialInParts(
   // and what has is seen then.
   let notBefore = -Infinity;
   let reachedBatch = (): boolean => false;
-  let givenUp: TrialEnd['left'];
+  let givenUp: Pick<TrialEnd, 'left' | 'late'> | undefined;
   const simulation = yield* simulateInParts(
     runtime,
     plan,
@@ -160,12 +162,12 @@ export function* trialInParts(
       const spare = secondsToSpare(midway, bound, by, byEstimate);
       notBefore = now + Math.max(spare, byEstimate ? by * LEAST_BETWEEN : 0);
       if (spare > 0) return true;
-      givenUp = midway;
+      givenUp = { left: midway, late: -spare / by };
       return false;
     },
   );
   const outcome = outcomeOf(simulation, { goal, within, by, requests });
-  return { outcome, reachedBatch: reachedBatch(), ...(givenUp && { left: givenUp }) };
+  return { outcome, reachedBatch: reachedBatch(), ...givenUp };
 }
 
 function outcomeOf(

@@ -5,18 +5,14 @@
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
 import { meshKeys, stepKeys } from './mesh-key.js';
-import type { Goal, TrialOutcome } from './trial.js';
+import type { Goal, TrialEnd } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
 
-/** Of plans that were given up another batch of decode that promises less than this to be done sooner is not tried. */
-const SOONER = 2e-3;
-
 /**
- * Nor are other prefill steps of which estimates say that they take longer by this. Of 188 pairs of plans for the paper's
- * machines, models and workloads, cut to 400 requests, that leaves out the better one in three, by 0.3 to 0.9%: replicas
- * of these shared out prompts otherwise.
+ * A plan that differs from one that was given up in batch or prefill steps alone is not tried where its estimate is shorter
+ * by no more than that one was late by, less this: what estimates of such plans leave out differs by up to 0.9%.
  */
-const SURELY_LONGER = 1e-3;
+const UNLIKE = 0.01;
 
 /**
  * A front has steps: what takes longer than a plan on it has to save so much of the time between tokens, and what has more of
@@ -41,12 +37,12 @@ function decodeAlike(a: Candidate, b: Candidate): boolean {
 
 type Figures = Pick<Bounded, 'estimate' | 'between'>;
 
-type Estimated = Figures & Pick<Bounded, 'candidate' | 'index'>;
+type Estimated = Figures & Pick<Bounded, 'candidate' | 'index' | 'estimated'>;
 
 export interface Tried {
   readonly add: (each: Estimated) => void;
   /** Its trial has shown what it takes, or was given up, or has shown that it cannot serve the workload. */
-  readonly ended: (candidate: Candidate, outcome: TrialOutcome) => void;
+  readonly ended: (candidate: Candidate, end: Pick<TrialEnd, 'outcome' | 'late'>) => void;
   /** Its place among the candidates. */
   readonly indexOf: (candidate: Candidate) => number;
   /**
@@ -65,8 +61,8 @@ export function createTried(goal: Goal, tolerance: number): Tried {
   const tried = new Map<Candidate, Estimated>();
   /** Seconds between two tokens, as trials have shown them. */
   const shown = new Map<Candidate, number>();
-  /** Known to fall behind what was the best by then. */
-  const givenUp = new Set<Candidate>();
+  /** Known to fall behind what was the best by then, and by which part of the time that they had. */
+  const givenUp = new Map<Candidate, number>();
   /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
   const onFront = new Map<Candidate, Figures>();
   const meshesOf = meshKeys();
@@ -78,23 +74,26 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     (bySteps.get(stepsOf(candidate)) ?? []).some(
       (each) => isAlike(each.estimate, estimate) && isAlike(each.between, between),
     );
-  /** Part of the seconds of one like it that another must promise less than. */
-  const leastOfSeconds = (candidate: Candidate, like: Candidate): number => {
-    if (meshesOf(candidate) !== meshesOf(like) || candidate.base !== like.base) return Infinity;
-    if (exceptDecode(candidate) === exceptDecode(like)) return 1 - SOONER;
-    return candidate.strategy === 'static' ? Infinity : 1 + SURELY_LONGER;
+  const isBehind = ({ candidate, estimate }: Estimated, like: Candidate, late: number): boolean => {
+    if (meshesOf(candidate) !== meshesOf(like) || candidate.base !== like.base) return false;
+    if (candidate.strategy === 'static' && exceptDecode(candidate) !== exceptDecode(like)) return false;
+    return estimate >= tried.get(like)!.estimate * (1 - late + UNLIKE);
   };
-  const isBehind = ({ candidate, estimate }: Estimated, like: Candidate): boolean =>
-    estimate >= tried.get(like)!.estimate * leastOfSeconds(candidate, like);
   /** Whether it gains nothing on the best, if estimates leave out as much as of one like it. */
   const isNoBetter = (
-    { candidate, between }: Estimated,
+    { candidate, between, estimated }: Estimated,
     like: Candidate,
     found: number,
     best: number,
   ): boolean => {
-    if (meshesOf(candidate) !== meshesOf(like) && !decodeAlike(candidate, like)) return false;
-    return found * (between / tried.get(like)!.between) >= best * (1 - tolerance);
+    const before = tried.get(like)!;
+    // Rough estimates know nothing of the prompts that come to devices of their own.
+    const close = estimated === 'closely' && before.estimated === 'closely';
+    const isLike =
+      candidate.strategy === 'disaggregated' && !close
+        ? stepsOf(candidate) === stepsOf(like)
+        : meshesOf(candidate) === meshesOf(like) || decodeAlike(candidate, like);
+    return isLike && found * (between / before.between) >= best * (1 - tolerance);
   };
   const isBesideFront = ({ estimate, between }: Estimated): boolean =>
     [...onFront.values()].some(
@@ -108,7 +107,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
       const key = stepsOf(each.candidate);
       bySteps.set(key, [...(bySteps.get(key) ?? []), each]);
     },
-    ended(candidate, outcome) {
+    ended(candidate, { outcome, late = 0 }) {
       onFront.delete(candidate);
       if (outcome === 'unfit') {
         const key = stepsOf(candidate);
@@ -116,7 +115,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
           key,
           bySteps.get(key)!.filter((each) => each.candidate !== candidate),
         );
-      } else if (outcome === 'givenUp') givenUp.add(candidate);
+      } else if (outcome === 'givenUp') givenUp.set(candidate, late);
       else {
         const { betweenTokens } = outcome.latency;
         shown.set(candidate, betweenTokens);
@@ -128,7 +127,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     covers(each, best) {
       if (isTwin(each)) return true;
       if (goal.kind === 'front') return isBesideFront(each);
-      if ([...givenUp].some((like) => isBehind(each, like))) return true;
+      if ([...givenUp].some(([like, late]) => isBehind(each, like, late))) return true;
       const ofBest = best && shown.get(best);
       return (
         ofBest !== undefined && [...shown].some(([like, found]) => isNoBetter(each, like, found, ofBest))

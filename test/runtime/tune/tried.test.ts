@@ -62,7 +62,7 @@ describe('createTried', () => {
     const all = tried('latency');
     const best = candidateOf('static', 16, 4);
     all.add(estimated(best, 10, 1));
-    all.ended(best, ofTrial(1.1));
+    all.ended(best, { outcome: ofTrial(1.1) });
     const covers = (candidate: Candidate, between: number): boolean =>
       all.covers(estimated(candidate, 8, between), best);
     expect(covers(candidateOf('static', 32, 4), 0.999)).toBe(true);
@@ -73,7 +73,7 @@ describe('createTried', () => {
       ({ stages }) => stages.length === 1 && stages[0]!.mesh === otherMesh.stages[0]!.mesh,
     )!;
     all.add(estimated(like, 10, 0.95));
-    all.ended(like, ofTrial(1.15));
+    all.ended(like, { outcome: ofTrial(1.15) });
     expect(covers(otherMesh, 0.91)).toBe(true);
     expect(covers(otherMesh, 0.9)).toBe(false);
   });
@@ -94,30 +94,39 @@ describe('createTried', () => {
     const all = tried('latency');
     const of = (candidate: Candidate, between: number) => ({
       ...{ candidate, estimate: 10, between, index: apart.indexOf(candidate) },
+      estimated: 'closely' as const,
     });
     all.add(of(best!, 1));
-    all.ended(best!, ofTrial(1.1));
+    all.ended(best!, { outcome: ofTrial(1.1) });
     expect(all.covers(of(other!, 0.999), best)).toBe(true);
     expect(all.covers(of(other!, 0.99), best)).toBe(false);
     expect(all.covers(of(elsewhere, 0.999), best)).toBe(false);
+    // Rough estimates have nothing of what comes from prefill.
+    expect(all.covers({ ...of(other!, 0.999), estimated: 'roughly' }, best)).toBe(false);
   });
 
-  it('covers sizes of what was given up that promise to be done no sooner', () => {
+  it('covers sizes of what was given up that promise to be done no sooner than in time', () => {
     const all = tried('latency');
     const covers = (candidate: Candidate, estimate: number): boolean =>
       all.covers(estimated(candidate, estimate, 0.9), undefined);
     for (const strategy of ['static', 're-sharded'] as const) {
       const behind = candidateOf(strategy, 16, 4);
       all.add(estimated(behind, 10, 1));
-      all.ended(behind, 'givenUp');
-      expect(covers(candidateOf(strategy, 16, 8), 9.99)).toBe(true);
-      expect(covers(candidateOf(strategy, 16, 8), 9.97)).toBe(false);
+      all.ended(behind, { outcome: 'givenUp', late: 0.05 });
+      expect(covers(candidateOf(strategy, 16, 8), 9.65)).toBe(true);
+      expect(covers(candidateOf(strategy, 16, 8), 9.55)).toBe(false);
     }
-    expect(covers(candidateOf('re-sharded', 32, 4), 10.02)).toBe(true);
-    expect(covers(candidateOf('re-sharded', 32, 4), 10.005)).toBe(false);
+    expect(covers(candidateOf('re-sharded', 32, 4), 9.65)).toBe(true);
+    expect(covers(candidateOf('re-sharded', 32, 4), 9.55)).toBe(false);
     // Of static plans prefill steps say too much.
     expect(covers(candidateOf('static', 32, 4), 10.02)).toBe(false);
     expect(covers(otherMesh, 11)).toBe(false);
+    // What misses by a hair says little of others that are much alike.
+    const close = tried('latency');
+    close.add(estimated(candidateOf('re-sharded', 16, 4), 10, 1));
+    close.ended(candidateOf('re-sharded', 16, 4), { outcome: 'givenUp', late: 1e-4 });
+    const promises = [10.15, 10.05].map((each) => estimated(candidateOf('re-sharded', 32, 4), each, 0.9));
+    expect(promises.map((each) => close.covers(each, undefined))).toEqual([true, false]);
   });
 
   it('goes along a front in steps', () => {
@@ -130,7 +139,7 @@ describe('createTried', () => {
     expect([covers(12, 0.96), covers(12, 0.94)]).toEqual([true, false]);
     expect([covers(9.95, 2), covers(9.8, 2)]).toEqual([true, false]);
     // Its trial has shown more than its estimate.
-    all.ended(first, ofTrial(1.2));
+    all.ended(first, { outcome: ofTrial(1.2) });
     expect([covers(12, 1.15), covers(12, 1)]).toEqual([true, false]);
   });
 
@@ -140,12 +149,12 @@ describe('createTried', () => {
       const all = tried(goal);
       all.add(estimated(small, 10, 1));
       expect(all.covers(estimated(large, 10, 1), undefined)).toBe(true);
-      all.ended(small, 'unfit');
+      all.ended(small, { outcome: 'unfit' });
       expect(all.covers(estimated(large, 10, 1), undefined)).toBe(false);
     }
     const front = tried('front');
     front.add(estimated(small, 10, 1));
-    front.ended(small, 'givenUp');
+    front.ended(small, { outcome: 'givenUp' });
     expect(front.covers(estimated(otherMesh, 10, 1), undefined)).toBe(false);
     expect(front.covers(estimated(large, 10, 1), undefined)).toBe(true);
   });
