@@ -1,4 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
+import type { Mesh } from '../plan/plan.js';
 import { once, onceForBoth, onceForObject } from '../once.js';
 
 /** What is left of sequences, in order of arrival. */
@@ -24,6 +25,44 @@ export function decodeRounds(sequences: SequencesInOrder, places: number): numbe
   return roundsBy(sequences)(places);
 }
 
+/**
+ * Steps in all these rounds, with no more than `pp` of a replica in flight at once: in the last rounds there are fewer
+ * sequences. Replicas have them in turn.
+ *
+ *     rows 3, 1, 4 with 2 places and steps: 2 2 2 1 1     8 steps
+ */
+export function decodeSteps(
+  sequences: SequencesInOrder,
+  places: number,
+  { dp, pp }: Pick<Mesh, 'dp' | 'pp'>,
+): number {
+  return stepsBy(sequences)(dp, pp)(places);
+}
+
+const stepsBy = onceForObject((sequences: SequencesInOrder) =>
+  onceForBoth((dp, pp) =>
+    once((places: number) => {
+      const laidOut = layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false });
+      return stepsOf(laidOut, places, { dp, pp });
+    }),
+  ),
+);
+
+/** Until the last of all begin, there are enough sequences for every step: those that end last are what the others come to. */
+function stepsOf(
+  { ends }: Pick<LaidOut, 'ends'>,
+  places: number,
+  { dp, pp }: Pick<Mesh, 'dp' | 'pp'>,
+): number {
+  let steps = 0;
+  for (let replica = 0; replica < dp; replica++) {
+    const last = ends.filter((_, place) => place % dp === replica).sort();
+    const inFlight = Math.min(pp, Math.ceil(places / dp));
+    for (let i = Math.max(0, last.length - inFlight); i < last.length; i++) steps += last[i]!;
+  }
+  return steps;
+}
+
 /** Of a workload, for all the plans that are estimated for it. */
 const roundsBy = onceForObject((sequences: SequencesInOrder) =>
   once((places: number) => layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false }).rounds),
@@ -44,6 +83,8 @@ export interface RoundsInPlace {
   /** Until the last prompt is done, and how many rows of decode there are in these. */
   readonly prompting: number;
   readonly rowsMeanwhile: number;
+  /** Steps in all rounds, as `decodeSteps` has them. */
+  readonly steps: (mesh: Pick<Mesh, 'dp' | 'pp'>) => number;
 }
 
 /**
@@ -67,7 +108,12 @@ export function roundsInPlace(
   }
   for (let i = 0; i < begins.length; i++)
     if (begins[i]! < prompting) rowsMeanwhile += Math.min(ends[i]!, prompting) - begins[i]!;
-  return { rounds, prompting, rowsMeanwhile };
+  return {
+    rounds,
+    prompting,
+    rowsMeanwhile,
+    steps: (mesh) => stepsOf({ ends }, places, mesh),
+  };
 }
 
 /** Of the sequences that have anything to do, in order. */

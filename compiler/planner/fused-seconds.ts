@@ -60,11 +60,14 @@ export function fusedSeconds(
       : 0;
   const ofRuns = sum(carrying) + (inRuns - mixed) * other + waits;
   const passing = (ofRuns + behind * (other + shown)) / pp + runs * shown;
-  return Math.max(...busy, passing, preparing * dp);
+  const ofHost = found.steps * overhead.step + (requests + decodeRows) * overhead.request;
+  return Math.max(...busy, passing, ofHost);
 }
 
 interface RoundsOfBoth {
   readonly rounds: number;
+  /** Of all replicas. */
+  readonly steps: number;
   /** Of a step, while prompts are to come. */
   readonly rowsBeside: number;
   readonly mixed: MixedSteps;
@@ -93,7 +96,12 @@ function findRoundsOfBoth(
   const rows = most <= tokens * SAME_TOKENS ? 0 : rowsBeside(most);
   const dealt = mixedSteps({ dp, pp, tokens: tokensBeside(rows) });
   const found = roundsInPlace(sequences, atOnce, steps * tokensBeside(rows), dealt.add);
-  return { rounds: found.rounds, rowsBeside: rowsOf(found), mixed: dealt.all() };
+  return {
+    rounds: found.rounds,
+    steps: found.steps({ dp, pp }),
+    rowsBeside: rowsOf(found),
+    mixed: dealt.all(),
+  };
 }
 
 /** So many steps of a replica with so many prompt tokens, in the mean of all of them, and rows. */

@@ -184,7 +184,9 @@ function busySeconds(context: Context, demand: Demand): number {
   const prompts = promptWork(prefill, demand);
   const rows = decodeWork(decode, context.room, demand, context.evenly);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
-  const steps = both ? both.steps * dp : prompts.steps * dp + rows.steps * decode.stage.mesh.dp;
+  const steps = both
+    ? Math.max(prompts.steps * dp, rows.prepared, (both.tokens * dp) / prefill.sizes.maxTokens)
+    : prompts.steps * dp + rows.prepared;
   const spans = decodeSpans(decode, rows, context.room, demand, context.decodeStep, overhead);
   const { fewestSteps, places, inFlight } = spans;
   const curves = [...spans.held, ...spans.together];

@@ -4,7 +4,7 @@
 import type { TotalWork } from '../cost/least-cost.js';
 import type { StepSize } from '../cost/kernel-work.js';
 import type { Stage } from '../plan/plan.js';
-import { decodeRounds } from './decode-rounds.js';
+import { decodeRounds, decodeSteps } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import { mostHeld } from './held-prompts.js';
 import type { PlaceCosts } from './place-costs.js';
@@ -34,6 +34,8 @@ export const sum = (values: readonly number[]): number => values.reduce((total, 
 export interface DecodeWork extends TotalWork {
   /** Rows of a step at most. */
   readonly inStep: number;
+  /** Steps of all replicas, as the host prepares them: of the last rounds not every group has one. */
+  readonly prepared: number;
 }
 
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
@@ -49,10 +51,18 @@ export function decodeWork(
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompts.
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
   const inOrder = evenly ? pp * roundsInOrder({ stage }, room, demand) : 0;
-  const steps = Math.max(Math.max(demand.decodeRows / inStep, byPages) / dp, inOrder);
+  const full = Math.max(demand.decodeRows / inStep, byPages);
+  const steps = Math.max(full / dp, inOrder);
+  const prepared = inOrder > 0 ? Math.max(full, stepsInOrder({ stage }, room, demand)) : full;
   const tokens = demand.decodeRows / dp;
   const keys = demand.decodeKeys / dp;
-  return { inStep, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
+  return { inStep, prepared, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
+}
+
+/** Steps in these rounds, over all replicas. */
+function stepsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
+  const { inOrder } = demand;
+  return inOrder === undefined ? 0 : decodeSteps(inOrder, likelyAtOnce(stage, room, demand), stage.mesh);
 }
 
 /** Rounds of decode as they may well be: sequences come in order of arrival; 0 where that is not known. */

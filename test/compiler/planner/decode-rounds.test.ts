@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   companyOf,
   decodeRounds,
+  decodeSteps,
   roundsInPlace,
   roundsWithPrompts,
   type SequencesInOrder,
@@ -67,6 +68,29 @@ describe('decodeRounds', () => {
   });
 });
 
+describe('decodeSteps', () => {
+  it('counts in every round no more steps than there are sequences under way', () => {
+    fc.assert(
+      fc.property(sequences, places, fc.integer({ min: 1, max: 8 }), (all, most, inFlight) => {
+        const waiting = all.map(({ rows }) => rows).filter((rows) => rows > 0);
+        let underWay: number[] = [];
+        let steps = 0;
+        do {
+          underWay = underWay.filter((rows) => rows > 0);
+          underWay.push(...waiting.splice(0, most - underWay.length));
+          steps += Math.min(inFlight, underWay.length);
+          underWay = underWay.map((rows) => rows - 1);
+        } while (underWay.length > 0);
+        expect(decodeSteps(inOrder(all, 7), most, { dp: 1, pp: inFlight })).toBe(steps);
+        // Replicas may have more than their part of those that end last.
+        expect(decodeSteps(inOrder(all, 7), most, { dp: inFlight, pp: 1 })).toBeLessThanOrEqual(
+          steps + Math.max(0, inFlight - most) * decodeRounds(inOrder(all, 7), most),
+        );
+      }),
+    );
+  });
+});
+
 describe('roundsWithPrompts', () => {
   it('counts what goes round by round, with prompts before the places of their sequences', () => {
     fc.assert(
@@ -99,7 +123,7 @@ describe('roundsInPlace', () => {
     // The first has its place for rounds 0 to 5, the second for 0 to 4 with its prompt in 1 to 3, the third from 4 on.
     const told: number[][] = [];
     const found = roundsInPlace(inOrder(all, 6), 2, 6, (from, tokens) => told.push([from, tokens]));
-    expect(found).toEqual({ rounds: 13, prompting: 3, rowsMeanwhile: 2 });
+    expect(found).toMatchObject({ rounds: 13, prompting: 3, rowsMeanwhile: 2 });
     expect(told).toEqual([
       [0, 6],
       [1, 12],
