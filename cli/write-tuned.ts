@@ -100,9 +100,7 @@ function placeFor(
   { file, comments }: Parsed,
   usual: string,
 ): { readonly name: string; readonly old?: PlanDecl } {
-  const marked = new Set(
-    comments.flatMap(({ text, span }) => (text.trimEnd() === MARK ? itemAfter(file, span.end) : [])),
-  );
+  const marked = markedItems({ file, comments });
   const taken = new Set(file.items.flatMap(namesOf));
   for (let place = 1; ; place++) {
     const name = place === 1 ? usual : `${usual}_${place}`;
@@ -110,6 +108,21 @@ function placeFor(
     if (old !== undefined && marked.has(old)) return { name, old };
     if (!taken.has(name)) return { name };
   }
+}
+
+/** Items with the mark before them. */
+function markedItems({ file, comments }: Pick<Parsed, 'file' | 'comments'>): ReadonlySet<unknown> {
+  return new Set(
+    comments.flatMap(({ text, span }) => (text.trimEnd() === MARK ? itemAfter(file, span.end) : [])),
+  );
+}
+
+/** The plan of a file beside those that searches have put there, if it is the only one. */
+export function planBesideTuned(text: string, path: string): string | undefined {
+  const parsed = parse(text, path);
+  const marked = markedItems(parsed);
+  const own = parsed.file.items.filter((item) => item.kind === 'plan' && !marked.has(item));
+  return marked.size > 0 && own.length === 1 ? namesOf(own[0]!)[0] : undefined;
 }
 
 /** What an item declares in its file. */
@@ -131,14 +144,8 @@ function whatMatters({ model, topology, stages, kv, memoryUse, residence }: Plan
     ...[layerSplit, microbatchTokens, batchRequests],
   ]);
   const tiers = kv.tiers.map(({ name, capacity }) => [name, capacity]);
-  return JSON.stringify([
-    model.shape,
-    topology.name,
-    parts,
-    [kv.pageTokens, kv.dtype, tiers],
-    memoryUse,
-    residence,
-  ]);
+  const places = JSON.stringify(topology, (key, value: unknown) => (key === 'origin' ? undefined : value));
+  return JSON.stringify([model.shape, places, parts, [kv.pageTokens, kv.dtype, tiers], memoryUse, residence]);
 }
 
 /** What a file calls a declaration that it may import under another name. */

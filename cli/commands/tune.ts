@@ -1,4 +1,5 @@
 /** `fulcrum tune`: searches meshes and sizes for a plan's model, devices and workload. */
+import { resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import {
   findCandidates,
@@ -42,7 +43,7 @@ import { diagnosticsSaid, err, fail, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { fileHost } from '../../runtime/file-host.js';
 import { whyUnwritable, writeText } from '../write-text.js';
-import { withTunedPlan } from '../write-tuned.js';
+import { planBesideTuned, withTunedPlan } from '../write-tuned.js';
 
 interface TuneCliOptions {
   readonly plan?: string;
@@ -153,7 +154,7 @@ async function tuneFile(
   options: TuneCliOptions,
   { terminal }: CommandContext,
 ): Promise<ExitCode> {
-  const loaded = loadUncompiled(file, options, terminal);
+  const loaded = loadUncompiled(file, { ...options, ...planOf(file, options) }, terminal);
   if (loaded.kind === 'failed') return loaded.exit;
   const { checked, plan } = loaded;
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
@@ -209,6 +210,14 @@ async function tuneFile(
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
   return writeWinner(file, plan, result, checked, options, terminal) ? EXIT.ok : EXIT.runtime;
+}
+
+/** The plan that is named, or else the only one beside those that searches have put there. */
+function planOf(file: string, { plan }: TuneCliOptions): Pick<TuneCliOptions, 'plan'> {
+  if (plan !== undefined) return { plan };
+  const text = fileHost().readText(resolve(file));
+  const own = typeof text === 'string' ? planBesideTuned(text, file) : undefined;
+  return own === undefined ? {} : { plan: own };
 }
 
 /** Milliseconds of searching between two looks at whether somebody has interrupted it. */

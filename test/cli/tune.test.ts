@@ -287,9 +287,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
     for (const strategy of ['static', 're-sharded']) {
-      const run = await runInProcess(
-        ...['tune', file, '--plan', 'start', '--strategy', strategy, '--top', '1', '--write'],
-      );
+      const run = await runInProcess(...['tune', file, '--strategy', strategy, '--top', '1', '--write']);
       expect(run.status).toBe(0);
       expect(run.err).toContain('wrote plan start_tuned');
       const text = readFileSync(file, 'utf8');
@@ -369,6 +367,11 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(refused).toMatchObject({ added: '' });
     expect(refused.err).toContain('nothing is written: mine takes from other files');
     expect(refused.err).toContain('plan mine_tuned for small on machine {');
+    // The file's own topology of that name is another.
+    const slower = /topology machine [^]*?\n}\n/.exec(PLAN)![0].replace('12 GB/s', '1 GB/s');
+    const clash = await write('start, short, small', `import { l4 } from "std/devices"\n${slower}${own}`);
+    expect(clash).toMatchObject({ added: '' });
+    expect(clash.err).toContain('nothing is written: mine takes from other files');
   });
 
   it('names the devices of a plan by a range on every level, and shows what no range says', async () => {
