@@ -1,10 +1,13 @@
 /** The figures of a compiled plan that a change to it may move: what `diff` compares. */
 import type { CompileResult } from '../../compiler/compile.js';
+import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LinkLoad } from '../../compiler/ir/transitions.js';
 import { printMesh } from '../../compiler/ir/print.js';
 import type { Plan, Stage } from '../../compiler/plan/plan.js';
+import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
+import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
 
@@ -51,17 +54,17 @@ export function figuresOf(
     Math.max(0, ...runtime.devices.map(pick));
   return [
     ...plan.stages.flatMap((stage): Figure[] => [
-      text(`${stage.name}: devices`, kindsOf(stage, plan)),
+      text(`${stage.name}: devices`, devicesOf(stage, plan)),
       text(`${stage.name}: mesh`, printMesh(stage.mesh)),
       count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
       count('layout', `${stage.name}: requests at once`, stage.batchRequests),
     ]),
     ...runtime.stages.flatMap(opsOf),
-    ...report.stages.flatMap(({ stage, perToken }) => [
-      bytes(`${stage}: all-reduce per token`, perToken.allReduce),
-      bytes(`${stage}: all-gather per token`, perToken.allGather),
-      bytes(`${stage}: send per token`, perToken.send),
-    ]),
+    ...runtime.stages.flatMap((stage) =>
+      tokenLoads(plan, stage).map((load) =>
+        bytes(`${stage.name}: ${EXCHANGES[load.exchange]} per token, ${wayOf(load)}`, Math.round(load.bytes)),
+      ),
+    ),
     ...report.kv.flatMap(({ from, to, cost }) =>
       cost.links.map((link) => bytes(`KV ${from} -> ${to} per token, ${wayOf(link)}`, link.bytes)),
     ),
@@ -129,14 +132,12 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
   ];
 }
 
-/** How many devices of which kind a stage has: `4 l4`. */
-function kindsOf({ devices }: Stage, { topology }: Plan): string {
-  const counts = new Map<string, number>();
-  for (const device of devices) {
-    const { name } = topology.devices[device]!.kind;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  return [...counts].map(([name, amount]) => `${amount} ${name}`).join(', ');
+/** How many devices of which kind a stage has, and which: `4 l4 on gpu[0..3]`. */
+function devicesOf({ devices }: Stage, { topology }: Plan): string {
+  const placed = devices.map((device) => topology.devices[device]!);
+  return [...groupBy(placed, ({ kind }) => kind.name)]
+    .map(([kind, alike]) => `${alike.length} ${kind} on ${rangesOf(alike.map(({ path }) => path))}`)
+    .join(', ');
 }
 
 /** Ops of one step of a replica, on all its ranks. */
@@ -150,9 +151,16 @@ function opsOf({ name, programs, mesh }: RuntimeStage): readonly Figure[] {
   return [...counts].map(([kind, amount]) => count('ops of a step', `${name}: ${kind}`, amount));
 }
 
-function wayOf({ link, from, to }: LinkLoad): string {
-  return link.endsWith('memory') ? link : `${link}, ${from} to ${to}`;
+/** A link, and the way over it where that leads to places of another kind. */
+function wayOf({ link, from, to }: Pick<LinkLoad, 'link' | 'from' | 'to'>): string {
+  return link.endsWith('memory') || from === to ? link : `${link}, ${from} to ${to}`;
 }
+
+const EXCHANGES: Readonly<Record<TokenLoad['exchange'], string>> = {
+  allReduce: 'all-reduce',
+  allGather: 'all-gather',
+  send: 'send',
+};
 
 const text = (name: string, value: string): Figure => ({ group: 'layout', name, unit: 'text', value });
 

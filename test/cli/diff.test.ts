@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { describeDiff, diffFigures, markdownDiff, type PlanDiff } from '../../cli/diff/diff.js';
 import type { Figure } from '../../cli/diff/figures.js';
+import type { PlanReport } from '../../cli/plan-report.js';
 import { runInProcess } from './run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-diff-'));
@@ -119,7 +120,7 @@ describe('diff', () => {
     // Two sums a layer and one for the embedding, on each of four ranks, in place of three hand-overs.
     expect(changes.get('serve: all_reduce')).toMatchObject({ after: 36 });
     expect(changes.get('serve: send')).toMatchObject({ before: 3 });
-    expect(changes.get('serve: all-reduce per token')!.after).toBeGreaterThan(0);
+    expect(changes.get('serve: all-reduce per token, gpu <-> gpu')!.after).toBeGreaterThan(0);
     for (const name of [
       'device',
       'requests per second',
@@ -148,7 +149,67 @@ topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu 
       return join(own, 'own.plan');
     };
     const [change] = (await diffs(on('first', 'l4'), on('second', 'a10'), '--plan', 'p')).all;
-    expect(byName(change!).get('serve: devices')).toMatchObject({ before: '4 l4', after: '4 a10' });
+    expect(byName(change!).get('serve: devices')).toMatchObject({
+      before: '4 l4 on gpu[0..3]',
+      after: '4 a10 on gpu[0..3]',
+    });
+  });
+
+  it('tells exchanges and sends that go over other links, though as many bytes do', async () => {
+    const nodes = join(folder, 'nodes.plan');
+    const on = (name: string, devices: string, mesh: string): string =>
+      `plan ${name} for m on pair { stage serve: prefill + decode on ${devices} { mesh ${mesh} }, flow requests -> serve -> results }`;
+    writeFileSync(
+      nodes,
+      `import { l4 } from "std/devices"
+topology pair {
+  node[2] { gpu[3]: l4, tier host { capacity: 1 GiB }, link gpu <-> gpu { bandwidth: 100 GB/s }, link gpu <-> host { bandwidth: 10 GB/s } }
+  link node <-> node { bandwidth: 1 GB/s }
+}
+model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
+${on('near', 'node[0].gpu[0..1]', '(tp: 2)')}
+${on('far', 'node.gpu[0]', '(tp: 2)')}
+${on('row', 'node[0].gpu[0..1]', '(pp: 2)')}
+${on('long_row', 'node.gpu[0]', '(pp: 2)')}
+${on('pairs', 'node.gpu[0..1]', '(dp: 2, tp: 2)')}
+${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
+`,
+    );
+    const between = async (before: string, after: string) =>
+      byName((await diffs(nodes, '--plan', before, '--plan', after)).all[0]!);
+    const [inside, outside] = ['node[*]: gpu <-> gpu', 'node <-> node'];
+    const sums = await between('near', 'far');
+    // Two sums a layer and one for the embedding, of rows of 64 floats that two ranks give and take.
+    const bytes = 9 * 64 * 4 * 2;
+    expect(sums.get(`serve: all-reduce per token, ${inside}`)).toMatchObject({ before: bytes });
+    expect(sums.get(`serve: all-reduce per token, ${outside}`)).toMatchObject({ after: bytes });
+    expect(sums.get('serve: devices')).toMatchObject({
+      before: '2 l4 on node[0].gpu[0..1]',
+      after: '2 l4 on node[0..1].gpu[0]',
+    });
+    const sends = await between('row', 'long_row');
+    expect(sends.get(`serve: send per token, ${inside}`)).toMatchObject({ before: 64 * 4 });
+    expect(sends.get(`serve: send per token, ${outside}`)).toMatchObject({ after: 64 * 4 });
+    // One of three replicas lies across the nodes.
+    const replicas = await between('pairs', 'mixed');
+    expect(replicas.get(`serve: all-reduce per token, ${inside}`)).toMatchObject({
+      before: bytes,
+      after: (bytes * 2) / 3,
+    });
+    expect(replicas.get(`serve: all-reduce per token, ${outside}`)).toMatchObject({ after: bytes / 3 });
+  });
+
+  it('counts as many bytes per token as the report of a plan', async () => {
+    const [changes] = (await diffs(pipeline, tensor, '--plan', 'p')).all.map(byName);
+    const explained = async (file: string) => {
+      const run = await runInProcess('explain', file, '--plan', 'p', '--json');
+      const { plans } = JSON.parse(run.out) as { readonly plans: readonly PlanReport[] };
+      return plans[0]!.stages[0]!.perToken;
+    };
+    expect(changes!.get('serve: send per token, gpu <-> gpu')!.before).toBe((await explained(pipeline)).send);
+    expect(changes!.get('serve: all-reduce per token, gpu <-> gpu')!.after).toBe(
+      (await explained(tensor)).allReduce,
+    );
   });
 
   it('predicts no time where there is no workload to choose, and says so', async () => {
