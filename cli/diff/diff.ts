@@ -7,6 +7,7 @@ import {
   formatSignedPercent,
   formatTable,
 } from '../format.js';
+import { escapeMarkdown } from './escape-markdown.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
 
 export interface Difference {
@@ -117,8 +118,7 @@ export function describeDiff(diff: PlanDiff): string {
 
 /** A comment: a table for each group of figures. */
 export function markdownDiff(diff: PlanDiff): string {
-  const cell = (text: string): string => text.replaceAll('|', '\\|');
-  const heading = `### ${cell(diff.before)} → ${cell(diff.after)}`;
+  const heading = `### ${escapeMarkdown(diff.before)} → ${escapeMarkdown(diff.after)}`;
   if (diff.changes.length === 0) return `${heading}\n\nNo difference in ${formatCount(diff.equal)} figures.`;
   const tables = FIGURE_GROUPS.flatMap((group) => {
     const rows = rowsOf(diff, group);
@@ -127,7 +127,7 @@ export function markdownDiff(diff: PlanDiff): string {
       [
         `| ${group} | before | after | change |`,
         '| --- | ---: | ---: | ---: |',
-        ...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
+        ...rows.map((row) => `| ${row.map(escapeMarkdown).join(' | ')} |`),
       ].join('\n'),
     ];
   });
@@ -145,5 +145,5 @@ export function describeUnpaired({ gone, new: added }: Unpaired): readonly strin
 
 /** The same as a list. */
 export function markdownUnpaired(unpaired: Unpaired): readonly string[] {
-  return describeUnpaired(unpaired).map((lines) => lines.replace(/^/gm, '- '));
+  return describeUnpaired(unpaired).map((lines) => escapeMarkdown(lines).replace(/^/gm, '- '));
 }

@@ -3,7 +3,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { describeDiff, diffFigures, markdownDiff, type PlanDiff } from '../../cli/diff/diff.js';
+import {
+  describeDiff,
+  diffFigures,
+  markdownDiff,
+  markdownUnpaired,
+  type PlanDiff,
+} from '../../cli/diff/diff.js';
 import type { Figure } from '../../cli/diff/figures.js';
 import type { PlanReport } from '../../cli/plan-report.js';
 import { runInProcess } from './run-program.js';
@@ -101,6 +107,24 @@ describe('a difference of figures', () => {
       '',
       '0 figures do not change.',
     ]);
+  });
+
+  it.each([
+    ['__init__', '\\_\\_init\\_\\_'],
+    ['serve: _b_', 'serve: \\_b\\_'],
+    ['*a* and **b**', '\\*a\\* and \\*\\*b\\*\\*'],
+    ['`c` ~d~ [e](f)', '\\`c\\` \\~d\\~ \\[e\\](f)'],
+    ['a\\_b_', 'a\\\\\\_b\\_'],
+    ['<b>&amp;', '\\<b>\\&amp;'],
+    ['all_reduce over gpu <-> gpu & more', 'all_reduce over gpu <-> gpu & more'],
+  ])('says %s in Markdown as it is written', (name, escaped) => {
+    const unchanged = { figures: [figure(name, 1)] };
+    const lines = markdownDiff(
+      diffFigures({ title: name, ...unchanged }, { title: 'c', figures: [figure(name, 2)] }),
+    ).split('\n');
+    expect(lines[0]).toBe(`### ${escaped} → c`);
+    expect(lines[4]).toBe(`| ${escaped} | 1 B | 2 B | 2.0x |`);
+    expect(markdownUnpaired({ gone: [name], new: [] })).toEqual([`- plan ${escaped} is gone`]);
   });
 });
 
