@@ -12,13 +12,14 @@ import {
   markdownUnpaired,
   type Unpaired,
 } from '../diff/diff.js';
-import { figuresOf, type Figure } from '../diff/figures.js';
+import { figuresOf } from '../diff/figures.js';
+import { pairWorkloads } from '../diff/workload.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
 import { shownPath } from '../shown-path.js';
 import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
-import { chooseRequests, refuseRequests } from '../workloads.js';
+import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface DiffOptions {
   readonly plan?: readonly string[];
@@ -100,14 +101,15 @@ function diffFiles(
     said.add(message);
   };
   for (const pair of chosen.pairs) {
-    const sides = pair.map((side) =>
-      figures(side, results.get(side.plan)!, options.workload, { terminal, sayOnce }),
-    );
-    const failed = sides.find((side): side is ExitCode => typeof side === 'number');
-    if (failed !== undefined) return failed;
-    const [old, now] = sides as [readonly Figure[], readonly Figure[]];
-    const [was, is] = pair.map(({ file, plan }) => `${shownPath(file)}: ${plan.name}`);
-    diffs.push(diffFigures({ title: was!, figures: old }, { title: is!, figures: now }));
+    const requests = requestsOfSides(pair, options.workload, { terminal, sayOnce });
+    if (typeof requests === 'number') return requests;
+    const [before, after] = pair.map(({ file, plan }, place) => {
+      const compiled = results.get(plan)!;
+      const simulation = requests && simulate(compiled.runtime, plan, requests[place]!.requests);
+      const title = `${shownPath(file)}: ${plan.name}`;
+      return { title, figures: figuresOf(plan, compiled, simulation) };
+    });
+    diffs.push(diffFigures(before!, after!, requests && pairWorkloads(...requests)));
   }
   const [show, showUnpaired] = options.markdown
     ? [markdownDiff, markdownUnpaired]
@@ -181,19 +183,27 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
   return { kind: 'pairs', pairs: [pair], unpaired: { gone: [], new: [] } };
 }
 
-/** Figures of one side; an exit code where it has none. Without a workload to choose there are none of a simulation. */
-function figures(
-  { file, checked, plan }: Side,
-  compiled: CompileResult,
+type Requests = Extract<ChosenRequests, { readonly kind: 'requests' }>;
+
+/**
+ * Requests of both sides, or of neither: a prediction of one alone has nothing to be compared with. An exit code where
+ * those that are asked for are not there.
+ */
+function requestsOfSides(
+  pair: readonly [Side, Side],
   workload: string | undefined,
   { terminal, sayOnce }: { readonly terminal: Terminal; readonly sayOnce: (message: string) => void },
-): readonly Figure[] | ExitCode {
-  const requests = chooseRequests(checked, workload, file, plan.model.shape.context);
-  if (requests.kind === 'requests')
-    return figuresOf(plan, compiled, simulate(compiled.runtime, plan, requests.requests));
-  if (workload === undefined && requests.kind === 'usage') {
-    sayOnce(`no time is predicted: ${requests.message}`);
-    return figuresOf(plan, compiled, undefined);
+): readonly [Requests, Requests] | ExitCode | undefined {
+  const chosen = pair.map(({ file, checked, plan }) =>
+    chooseRequests(checked, workload, file, plan.model.shape.context),
+  );
+  const found: Requests[] = [];
+  for (const each of chosen) {
+    if (each.kind === 'requests') found.push(each);
+    else if (workload === undefined && each.kind === 'usage')
+      sayOnce(`no time is predicted: ${each.message}`);
+    else return refuseRequests(terminal, each);
   }
-  return refuseRequests(terminal, requests);
+  const [before, after] = found;
+  return before && after && [before, after];
 }

@@ -9,6 +9,7 @@ import {
 } from '../format.js';
 import { escapeMarkdown } from './escape-markdown.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
+import { describeOtherRequests, describeWorkloads, type WorkloadPair } from './workload.js';
 
 export interface Difference {
   readonly group: FigureGroup;
@@ -23,6 +24,8 @@ export interface PlanDiff {
   /** `a.plan: reshard`. */
   readonly before: string;
   readonly after: string;
+  /** What times are predicted for; absent where none are. */
+  readonly workload?: WorkloadPair;
   /** Figures that differ. */
   readonly changes: readonly Difference[];
   /** How many do not. */
@@ -41,6 +44,7 @@ export interface Unpaired {
 export function diffFigures(
   before: { readonly title: string; readonly figures: readonly Figure[] },
   after: { readonly title: string; readonly figures: readonly Figure[] },
+  workload?: WorkloadPair,
 ): PlanDiff {
   const key = ({ group, name }: Figure): string => `${group} ${name}`;
   const [old, now] = [before, after].map(({ figures }) => new Map(figures.map((each) => [key(each), each])));
@@ -58,7 +62,11 @@ export function diffFigures(
       },
     ];
   });
-  return { before: before.title, after: after.title, changes, equal: all.size - changes.length };
+  return {
+    ...{ before: before.title, after: after.title },
+    ...(workload && { workload }),
+    ...{ changes, equal: all.size - changes.length },
+  };
 }
 
 /** No such figure says the same as none of it. */
@@ -101,12 +109,21 @@ function rowsOf(diff: PlanDiff, group: FigureGroup): readonly (readonly string[]
 
 const RIGHT = [false, true, true, true];
 
+/** What times are predicted for, and what that means where it is not the same on both sides. */
+function workloadLines({ workload }: PlanDiff): readonly string[] {
+  if (workload === undefined) return [];
+  const other = describeOtherRequests(workload);
+  return [describeWorkloads(workload), ...(other === undefined ? [] : [other])];
+}
+
 /** For a terminal. */
 export function describeDiff(diff: PlanDiff): string {
   const groups = FIGURE_GROUPS.map((group) => [group, rowsOf(diff, group)] as const).filter(
     ([, rows]) => rows.length > 0,
   );
-  const heading = `${diff.before} -> ${diff.after}`;
+  const heading = [`${diff.before} -> ${diff.after}`, ...workloadLines(diff).map((line) => `  ${line}`)].join(
+    '\n',
+  );
   if (groups.length === 0) return `${heading}\n  no difference in ${formatCount(diff.equal)} figures`;
   // One table for all, so that its columns stand below each other.
   const lines = formatTable(
@@ -118,7 +135,12 @@ export function describeDiff(diff: PlanDiff): string {
 
 /** A comment: a table for each group of figures. */
 export function markdownDiff(diff: PlanDiff): string {
-  const heading = `### ${escapeMarkdown(diff.before)} → ${escapeMarkdown(diff.after)}`;
+  const [workload, other] = workloadLines(diff).map(escapeMarkdown);
+  const heading = [
+    `### ${escapeMarkdown(diff.before)} → ${escapeMarkdown(diff.after)}`,
+    ...(workload === undefined ? [] : [workload]),
+    ...(other === undefined ? [] : [`**${other}**`]),
+  ].join('\n\n');
   if (diff.changes.length === 0) return `${heading}\n\nNo difference in ${formatCount(diff.equal)} figures.`;
   const tables = FIGURE_GROUPS.flatMap((group) => {
     const rows = rowsOf(diff, group);

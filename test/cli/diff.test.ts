@@ -158,7 +158,7 @@ describe('diff', () => {
     const [two] = (await diffs(pipeline, '--plan', 'p', '--plan', 'q')).all;
     expect(byName(two!).get('serve: mesh')).toMatchObject({ after: '(dp: 4)' });
     const run = await runInProcess('diff', pipeline, pipeline, '--plan', 'p');
-    expect(run.out).toMatch(/p\n {2}no difference in \d+ figures/);
+    expect(run.out).toMatch(/p\n {2}workload w: .*\n {2}no difference in \d+ figures/);
   });
 
   it('tells another kind of device', async () => {
@@ -252,6 +252,83 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
       'test/fixtures/lengths.jsonl',
     );
     expect(byName(chosen.all[0]!).has('requests per second')).toBe(true);
+  });
+
+  describe('of files with other workloads', () => {
+    const text = readFileSync(tensor, 'utf8').replace(other, '');
+    const having = (name: string, ...workloads: string[]): string => {
+      const file = join(folder, name);
+      writeFileSync(
+        file,
+        text.replace(/^workload.*\n/m, workloads.map((each) => `workload ${each}\n`).join('')),
+      );
+      return file;
+    };
+    const short = having('short.plan', 'w { requests: 6, prompt: 20 tokens, output: 8 tokens }');
+    const renamed = having('renamed.plan', 'v_ { requests: 6, prompt: 20 tokens, output: 8 tokens }');
+    const long = having('long.plan', 'w { requests: 6, prompt: 20 tokens, output: 80 tokens }');
+    const spread = having(
+      'spread.plan',
+      'w { requests: 6, prompt: 20 tokens, output: uniform(1 tokens, 15 tokens) }',
+    );
+    const several = having(
+      'several.plan',
+      'w { requests: 6, prompt: 20 tokens, output: 8 tokens }',
+      'u { requests: 3, prompt: 9 tokens, output: 8 tokens }',
+    );
+    const all = { requests: 6, promptTokens: 120, outputTokens: 48 };
+
+    it('names the one that both have', async () => {
+      const [{ workload }] = (await diffs(short, short)).all as [PlanDiff];
+      expect(workload).toEqual({
+        before: { name: 'w', ...all },
+        after: { name: 'w', ...all },
+        sameRequests: true,
+      });
+      const line = 'workload w: 6 requests, 120 prompt tokens and 48 of output';
+      expect((await runInProcess('diff', short, short)).out).toContain(`p\n  ${line}\n  no difference`);
+      const { out } = await runInProcess('diff', short, short, '--markdown');
+      expect(out).toContain(`p\n\n${line}\n\nNo difference`);
+    });
+
+    it('says that one has another name, or other requests', async () => {
+      const [{ workload }] = (await diffs(short, renamed)).all as [PlanDiff];
+      expect(workload).toMatchObject({ before: { name: 'w' }, after: { name: 'v_' }, sameRequests: true });
+      const named = await runInProcess('diff', short, renamed);
+      expect(named.out).toContain(
+        'workload w -> v_: the same 6 requests, 120 prompt tokens and 48 of output\n  no difference',
+      );
+      const [{ workload: longer }] = (await diffs(short, long)).all as [PlanDiff];
+      expect(longer).toMatchObject({ after: { ...all, outputTokens: 480 }, sameRequests: false });
+      const changed = await runInProcess('diff', short, long);
+      expect(changed.out).toContain(
+        '48 of output -> workload w: 6 requests, 120 prompt tokens and 480 of output\n',
+      );
+      expect(changed.out).toContain(
+        '\n  workload w has other requests after: what is predicted changes with',
+      );
+      const { out } = await runInProcess('diff', renamed, long, '--markdown');
+      expect(out).toContain('\n\nworkload v\\_: 6 requests');
+      expect(out).toContain(
+        '\n\n**w is another workload than v\\_: what is predicted changes with the requests too',
+      );
+      // Other lengths are other requests, under whatever name.
+      expect((await diffs(short, spread)).all[0]!.workload).toMatchObject({ sameRequests: false });
+    });
+
+    it('predicts nothing of one side alone', async () => {
+      for (const files of [
+        [short, several],
+        [several, short],
+      ]) {
+        const { all: found, err } = await diffs(...files);
+        expect(err).toContain(`no time is predicted: ${several} has several workloads`);
+        expect(found[0]).toMatchObject({ changes: [] });
+        expect(found[0]!.workload).toBeUndefined();
+      }
+      const { all: found } = await diffs(short, several, '--workload', 'w');
+      expect(found[0]!.workload).toMatchObject({ sameRequests: true });
+    });
   });
 
   it('sets a param in the files that have it, and says where it has none to set', async () => {
