@@ -1,10 +1,12 @@
 /** The figures of a compiled plan that a change to it may move: what `diff` compares. */
 import type { CompileResult } from '../../compiler/compile.js';
+import type { ModelSpec } from '../../compiler/model/shape.js';
 import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LinkLoad } from '../../compiler/ir/transitions.js';
 import { printMesh } from '../../compiler/ir/print.js';
 import type { Plan, Stage } from '../../compiler/plan/plan.js';
+import { modelFeatures } from '../../compiler/plan/print-plan.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
@@ -22,6 +24,7 @@ export interface Figure {
 }
 
 export const FIGURE_GROUPS = [
+  'model',
   'layout',
   'ops of a step',
   'bytes per link',
@@ -53,9 +56,10 @@ export function figuresOf(
   const most = (pick: (device: (typeof runtime.devices)[number]) => number): number =>
     Math.max(0, ...runtime.devices.map(pick));
   return [
+    ...modelFigures(plan.model),
     ...plan.stages.flatMap((stage): Figure[] => [
-      text(`${stage.name}: devices`, devicesOf(stage, plan)),
-      text(`${stage.name}: mesh`, printMesh(stage.mesh)),
+      text('layout', `${stage.name}: devices`, devicesOf(stage, plan)),
+      text('layout', `${stage.name}: mesh`, printMesh(stage.mesh)),
       count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
       count('layout', `${stage.name}: requests at once`, stage.batchRequests),
     ]),
@@ -132,6 +136,32 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
   ];
 }
 
+/** Which model it is, and what makes its graph and its weights. */
+function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Figure[] {
+  const types = stored === undefined ? [weights] : [...new Set(Object.values(stored))].sort();
+  const { ropeScaling: scaling } = shape;
+  const sizes: readonly (readonly [string, number])[] = [
+    ['layers', shape.layers],
+    ['hidden', shape.hidden],
+    ['heads', shape.heads],
+    ['kv_heads', shape.kvHeads],
+    ['head_dim', shape.headDim],
+    ['ffn', shape.ffn],
+    ['vocab', shape.vocab],
+    ['context', shape.context],
+  ];
+  return [
+    text('model', 'name', name),
+    text('model', 'weights', types.join(', ')),
+    text('model', 'family', shape.family),
+    ...sizes.map(([size, value]) => count('model', size, value)),
+    text('model', 'norm_eps', String(shape.normEps)),
+    text('model', 'rope_theta', String(shape.ropeTheta)),
+    text('model', 'rope', scaling === undefined ? 'not scaled' : `${scaling.type} x${scaling.factor}`),
+    text('model', 'features', modelFeatures(shape).join(', ') || 'none'),
+  ];
+}
+
 /** How many devices of which kind a stage has, and which: `4 l4 on gpu[0..3]`. */
 function devicesOf({ devices }: Stage, { topology }: Plan): string {
   const placed = devices.map((device) => topology.devices[device]!);
@@ -162,7 +192,12 @@ const EXCHANGES: Readonly<Record<TokenLoad['exchange'], string>> = {
   send: 'send',
 };
 
-const text = (name: string, value: string): Figure => ({ group: 'layout', name, unit: 'text', value });
+const text = (group: FigureGroup, name: string, value: string): Figure => ({
+  group,
+  name,
+  unit: 'text',
+  value,
+});
 
 const count = (group: FigureGroup, name: string, value: number): Figure => ({
   group,

@@ -2,17 +2,21 @@
 import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
 import { formatExactBytes, formatQuantity } from '../check/units.js';
+import type { ModelShape } from '../model/shape.js';
 import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology } from './plan.js';
 
 /** The text of a plan, ending in a line break. */
 export function printPlan(plan: Plan): string {
   const { shape } = plan.model;
+  const features = modelFeatures(shape)
+    .map((word) => `, ${word}`)
+    .join('');
   const lines = [
     `plan ${plan.name} for ${plan.model.name} on ${plan.topology.name}`,
     ...Object.entries(plan.params).map(([name, value]) => `  param ${name} = ${value}`),
     `  model ${plan.model.name}: ${shape.family}, weights ${plan.model.weights}${plan.model.source === undefined ? '' : `, from "${plan.model.source}"`}${plan.model.randomSeed === undefined ? '' : `, random(${plan.model.randomSeed})`}`,
     `    layers ${shape.layers}, hidden ${shape.hidden}, heads ${shape.heads}, kv_heads ${shape.kvHeads}, head_dim ${shape.headDim}, ffn ${shape.ffn}, vocab ${shape.vocab}, context ${shape.context}`,
-    `    norm_eps ${shape.normEps}, rope_theta ${shape.ropeTheta}${shape.ropeScaling ? `, rope ${shape.ropeScaling.type} x${shape.ropeScaling.factor}` : ''}${featureWords(plan)}`,
+    `    norm_eps ${shape.normEps}, rope_theta ${shape.ropeTheta}${shape.ropeScaling ? `, rope ${shape.ropeScaling.type} x${shape.ropeScaling.factor}` : ''}${features}`,
     ...topologyLines(plan.topology),
     ...plan.stages.flatMap((stage) => stageLines(stage, plan.topology)),
     `  kv: pages of ${plan.kv.pageTokens} tokens, ${plan.kv.dtype}`,
@@ -30,7 +34,8 @@ export function printPlan(plan: Plan): string {
   return `${lines.join('\n')}\n`;
 }
 
-function featureWords({ model: { shape } }: Plan): string {
+/** What a model has besides sizes, in words: `tied`, `q/k norm`. */
+export function modelFeatures(shape: ModelShape): readonly string[] {
   const { sliding } = shape;
   const features = [
     [shape.tied, 'tied'],
@@ -51,10 +56,7 @@ function featureWords({ model: { shape } }: Plan): string {
       `window ${sliding?.window} in ${sliding?.layers.length} layers${sliding?.ropeTheta === undefined ? '' : ` with rope_theta ${sliding.ropeTheta}`}`,
     ],
   ] as const;
-  return features
-    .filter(([on]) => on)
-    .map(([, word]) => `, ${word}`)
-    .join('');
+  return features.filter(([on]) => on).map(([, word]) => word);
 }
 
 function topologyLines(topology: Topology): readonly string[] {

@@ -179,6 +179,28 @@ topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu 
     });
   });
 
+  it('tells another model, by name, type of the weights and shape', async () => {
+    const models = join(folder, 'models.plan');
+    const sizes = 'family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64';
+    writeFileSync(
+      models,
+      `import { workstation } from "std/local"
+model m { ${sizes}, context: 128, weights: f32 }
+model m_small { ${sizes}, context: 64, weights: f16, tied: true, rope_theta: 500000 }
+${['m', 'm_small'].map((name) => `plan on_${name} for ${name} on workstation { stage serve: prefill + decode on gpu { mesh (tp: 4) }, flow requests -> serve -> results }`).join('\n')}
+`,
+    );
+    const run = await diffs(models, '--plan', 'on_m', '--plan', 'on_m_small');
+    const ofModel = run.all[0]!.changes.filter(({ group }) => group === 'model');
+    expect(ofModel.map(({ name, before, after }) => [name, before, after])).toEqual([
+      ['name', 'm', 'm_small'],
+      ['weights', 'f32', 'f16'],
+      ['context', 128, 64],
+      ['rope_theta', '10000', '500000'],
+      ['features', 'none', 'tied'],
+    ]);
+  });
+
   it('tells exchanges and sends that go over other links, though as many bytes do', async () => {
     const nodes = join(folder, 'nodes.plan');
     const on = (name: string, devices: string, mesh: string): string =>
