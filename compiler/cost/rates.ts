@@ -13,7 +13,7 @@ import type { DeviceKind } from '../plan/plan.js';
 export const GEMM_TILE_ROWS = 64;
 
 export interface DeviceRates {
-  /** FLOP/s that large kernels reach on this element type. */
+  /** FLOP/s that large kernels other than matrix products reach on this element type. */
   readonly flops: (dtype: DType) => number;
   /** FLOP/s that a matrix product of so many rows reaches. */
   readonly gemmFlops: (dtype: DType, rows: number) => number;
@@ -28,7 +28,8 @@ export interface DeviceRates {
 }
 
 /**
- * @param smallGemmLoss off: products of any size reach what large ones do
+ * @param smallGemmLoss off: products of any size reach what large ones do. That is the most that `gemm` declares, where
+ *   it does: `sustained` then is of other kernels
  */
 export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates {
   const peak = (dtype: DType): number => kind.compute[dtype] ?? fallbackPeak(kind, dtype);
@@ -36,13 +37,14 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
   const steps = Object.entries(kind.gemm ?? {})
     .map(([rows, fraction]): readonly [number, number] => [Number(rows), fraction])
     .sort((a, b) => a[0] - b[0]);
+  const largeProduct = steps.length === 0 ? large : Math.max(...steps.map(([, reached]) => reached));
   const fraction = (rows: number): number => {
-    if (!smallGemmLoss || rows === 0) return large;
+    if (!smallGemmLoss || rows === 0) return largeProduct;
     if (steps.length === 0) return (large * rows) / (Math.ceil(rows / GEMM_TILE_ROWS) * GEMM_TILE_ROWS);
     return interpolate(steps, rows);
   };
   const bestFraction = (rows: number): number => {
-    if (!smallGemmLoss || steps.length === 0) return large;
+    if (!smallGemmLoss || steps.length === 0) return largeProduct;
     return steps.reduce(
       (most, [size, reached]) => (size < rows ? Math.max(most, reached) : most),
       fraction(rows),

@@ -13,9 +13,9 @@ import { neutralPageBytes } from './kv-pools.js';
 
 /**
  * Seconds per token and page, of a replica: all have their own devices and links. Prefill: the multiply-adds of the layers'
- * matrices over what its devices reach together; attention over earlier tokens is left out, which favours computing again
- * where contexts are long. Pages: their bytes over the bandwidth of the links, the slowest rank deciding; nothing where no
- * link is declared.
+ * matrices over what the products of a full step reach on its devices together; attention over earlier tokens is left out,
+ * which favours computing again where contexts are long. Pages: their bytes over the bandwidth of the links, the slowest
+ * rank deciding; nothing where no link is declared.
  *
  * @param routes those of the plan's topology
  */
@@ -36,11 +36,15 @@ export function loadCosts(
 
 function prefillToken(plan: Plan): number {
   const { shape, weights } = plan.model;
-  const { devices = [], mesh } = stageFor(plan, 'prefill') ?? {};
+  const stage = stageFor(plan, 'prefill');
+  if (stage === undefined) return 0;
+  const { devices, mesh, microbatchTokens } = stage;
   const flops = devices
-    .map((id) => deviceRates(plan.topology.devices[id]!.kind).flops(vectorType(weights)))
+    .map((id) =>
+      deviceRates(plan.topology.devices[id]!.kind).gemmFlops(vectorType(weights), microbatchTokens),
+    )
     .reduce((sum, each) => sum + each, 0);
-  return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers * (mesh?.dp ?? 1)) / flops;
+  return flops === 0 ? 0 : (2 * layerWeights(shape) * shape.layers * mesh.dp) / flops;
 }
 
 function stageFor({ stages }: Plan, phase: Phase): Stage | undefined {

@@ -54,6 +54,20 @@ describe('deviceRates', () => {
         else expect(best).toBeCloseTo(Math.max(...reached), 0);
       }),
     );
-    expect(deviceRates({ ...KIND, gemm: { 64: 0.9 } }, false).bestGemmFlops('f16', 64)).toBe(20e12);
+  });
+
+  it('lets products of any size reach what the best do, where no size loses anything', () => {
+    const calibrated = {
+      ...KIND,
+      sustained: { compute: 0.05, bandwidth: 1 },
+      gemm: { 1: 0.1, 64: 0.9, 256: 0.7 },
+    };
+    for (const rows of [1, 64, 4096]) {
+      const rates = deviceRates(calibrated, false);
+      expect(rates.gemmFlops('f16', rows)).toBe(0.9 * 40e12);
+      expect(rates.bestGemmFlops('f16', rows)).toBe(0.9 * 40e12);
+      // Of attention `sustained` is what there is.
+      expect(rates.flops('f16')).toBe(0.05 * 40e12);
+    }
   });
 });

@@ -6,12 +6,13 @@ import { parseRuntimeGraph, serialiseRuntimeGraph } from '../../../compiler/ir/r
 import { printRuntime } from '../../../compiler/ir/print-runtime.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 
-const CARD = `
+const card = (gemm = ''): string => `
 device card {
   memory: 1 GB
   bandwidth: 100 GB/s
   compute: { f32: 1 TFLOPS }
   sustained: { compute: 50%, bandwidth: 80% }
+  ${gemm}
 }`;
 
 const MODEL = `
@@ -23,7 +24,7 @@ model tiny {
 
 /** Nodes of two devices, with a link between them that is slower than those within. */
 function onNodes(nodes: number, stages: string): RuntimeGraph {
-  return compiledFrom(`${CARD}
+  return compiledFrom(`${card()}
 topology box {
   node[${nodes}] {
     gpu[2]: card
@@ -40,8 +41,8 @@ plan p for tiny on box {
 `);
 }
 
-function compiled(tiers: string): RuntimeGraph {
-  return compiledFrom(`${CARD}
+function compiled(tiers: string, gemm = ''): RuntimeGraph {
+  return compiledFrom(`${card(gemm)}
 topology box {
   gpu[2]: card
   tier host { capacity: 1 GB }
@@ -93,6 +94,9 @@ describe('KV tiers of a runtime graph', () => {
     expect(costs.diskPage).toBeCloseTo(pageBytes / 1e9, 15);
     const weights = 2 * (64 * 16 * (4 + 4 + 2 + 2) + 3 * 64 * 128);
     expect(costs.prefillToken).toBeCloseTo((2 * weights) / (2 * 0.5e12), 15);
+    // A step has up to 256 rows, and products of so many a speed of their own.
+    const calibrated = compiled('tiers: gpu -> host -> nvme', 'gemm: { 1: 5%, 256: 80%, 512: 90% }').kv;
+    expect(calibrated.costs.prefillToken).toBeCloseTo((2 * weights) / (2 * 0.8e12), 15);
   });
 
   it('say the same for every number of replicas, each on a node of its own', () => {
