@@ -3,7 +3,8 @@
  * within what is not known of them.
  */
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import { once } from '../../compiler/once.js';
+import type { DeviceKind, Plan } from '../../compiler/plan/plan.js';
 import { planDevices } from '../../compiler/planner/candidates.js';
 
 /** Effects of the engine that a static plan is compared on, in the order of the table. */
@@ -85,21 +86,18 @@ function scaleAllReduce(
 }
 
 function scaleCompute(topology: Plan['topology'], factor: number): Plan['topology'] {
+  const scale = once((kind: DeviceKind): DeviceKind => {
+    const { sustained, gemm } = kind;
+    const compute = sustained.compute * factor;
+    const scaled = Object.entries(gemm ?? {}).map(([rows, fraction]) => [rows, fraction * factor] as const);
+    return {
+      ...kind,
+      sustained: { ...sustained, compute },
+      ...(gemm && { gemm: Object.fromEntries(scaled) }),
+    };
+  });
   return {
     ...topology,
-    devices: topology.devices.map((device) => {
-      const { sustained, gemm = {} } = device.kind;
-      const scaled = Object.fromEntries(
-        Object.entries(gemm).map(([rows, fraction]) => [rows, fraction * factor]),
-      );
-      return {
-        ...device,
-        kind: {
-          ...device.kind,
-          sustained: { ...sustained, compute: sustained.compute * factor },
-          ...(device.kind.gemm && { gemm: scaled }),
-        },
-      };
-    }),
+    devices: topology.devices.map((device) => ({ ...device, kind: scale(device.kind) })),
   };
 }

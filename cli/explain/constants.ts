@@ -26,9 +26,9 @@ type Texts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
 /** Constants of the plan's devices, tiers, links and engine, in the order of the topology. */
 export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
   const { topology } = plan;
-  const kinds = new Map(topology.devices.map(({ kind }) => [kind.name, kind]));
+  const kinds = new Set(topology.devices.map(({ kind }) => kind));
   return [
-    ...[...kinds.values()].flatMap((kind) => deviceConstants(kind, texts)),
+    ...[...kinds].flatMap((kind) => deviceConstants(kind, texts)),
     memoryUse(plan, texts),
     ...tierConstants(topology, texts),
     ...topology.links.flatMap((link) => linkConstants(link, texts)),

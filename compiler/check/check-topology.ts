@@ -285,7 +285,9 @@ function deviceKind(
   }
   if (b.kinds.has(name.text)) return b.kinds.get(name.text);
   const found = lookUp(cx, name, 'device');
-  const kind = found && checkDevice(found.decl, found.cx);
+  const declared = found && checkDevice(found.decl, found.cx);
+  // Kinds of several files may be declared by one name; where that is so, imports call them by others.
+  const kind = declared && { ...declared, name: name.text };
   b.kinds.set(name.text, kind);
   return kind;
 }

@@ -7,6 +7,7 @@ import type { DType, ModelSpec } from '../model/shape.js';
 import type { Workload } from './workload.js';
 
 export interface DeviceKind {
+  /** What the file of the topology calls it: no two kinds of one topology are called the same. */
   readonly name: string;
   /** Bytes. */
   readonly memory: number;

@@ -1,4 +1,5 @@
 /** A checked plan as stable text, for `--emit plan`, golden files and reading: every value that was decided. */
+import { groupBy } from '../group-by.js';
 import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
 import { formatExactBytes, formatQuantity } from '../check/units.js';
@@ -60,13 +61,13 @@ export function modelFeatures(shape: ModelShape): readonly string[] {
 }
 
 function topologyLines(topology: Topology): readonly string[] {
-  const kinds = [...new Map(topology.devices.map((d) => [d.kind.name, d.kind])).values()];
+  const kinds = [...groupBy(topology.devices, ({ kind }) => kind)];
   const tiers = [...new Map(topology.tiers.map((t) => [`${t.name} ${t.capacity}`, t])).values()];
   return [
     `  topology ${topology.name}: ${topology.devices.length} devices`,
     ...kinds.map(
-      (kind) =>
-        `    device ${kind.name} x${topology.devices.filter((d) => d.kind === kind).length}: ${formatExactBytes(kind.memory)}, ${formatQuantity(kind.bandwidth, 'bytes/s')}`,
+      ([kind, devices]) =>
+        `    device ${kind.name} x${devices.length}: ${formatExactBytes(kind.memory)}, ${formatQuantity(kind.bandwidth, 'bytes/s')}`,
     ),
     ...tiers.map(
       (tier) =>

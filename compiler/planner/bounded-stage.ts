@@ -79,24 +79,26 @@ const costsWith = onceForObject((engine: EngineModel): Pick<BoundContext, 'costs
   stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
 }));
 
-/** A program is of one topology, in which kinds of devices have a name each. */
 function onHardware<Costs>(
   find: (program: CostedProgram, hardware: GroupHardware) => Costs,
 ): (program: CostedProgram, hardware: GroupHardware) => Costs {
-  const byProgram = onceForObject((_program: CostedProgram) => new Map<string, Costs>());
+  const byProgram = onceForObject((_program: CostedProgram) => ({
+    known: new Map<string, Costs>(),
+    idOf: numbered<DeviceKind>(),
+  }));
   return (program, hardware) => {
-    const known = byProgram(program);
-    const key = hardwareKey(hardware);
+    const { known, idOf } = byProgram(program);
+    const key = hardwareKey(hardware, idOf);
     const costs = known.get(key) ?? find(program, hardware);
     known.set(key, costs);
     return costs;
   };
 }
 
-function hardwareKey({ kinds, allReduce, send }: GroupHardware): string {
+function hardwareKey({ kinds, allReduce, send }: GroupHardware, idOf: (kind: DeviceKind) => number): string {
   const link = (cost: LinkCost | undefined): string =>
     cost ? `${cost.latency} ${cost.bandwidth} ${cost.gatherLatency ?? ''}` : '';
-  return `${kinds.map(({ name }) => name).join()}|${link(allReduce)}|${link(send)}`;
+  return `${kinds.map(idOf).join()}|${link(allReduce)}|${link(send)}`;
 }
 
 /** What a stage is by itself, whatever others are beside it. */

@@ -17,6 +17,7 @@
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
  * another that only computes, takes 6 / 50% + 2 / 50% = 16 s, or 14 s if the 2 s were a wait.
  */
+import { numbered } from '../../compiler/numbered.js';
 import type { DeviceKind, Topology } from '../../compiler/plan/plan.js';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -89,9 +90,10 @@ const ROUNDING = 1e-12;
 /** @param oneHost some work keeps the host from what it does for others */
 export function createCompute(clock: VirtualClock, { devices }: Topology, oneHost = false): Compute {
   const processors = new Map<string, Processor>();
+  const kindOf = numbered<DeviceKind>();
   const processorOf = devices.map(({ kind, group }): Processor | undefined => {
     if (kind.shared === undefined) return undefined;
-    const key = `${kind.name} ${group}`;
+    const key = `${kindOf(kind)} ${group}`;
     const known = processors.get(key) ?? {
       slowdown: slowdownBy(kind.shared),
       hostSlowdown: slowdownBy(kind.sharedHost ?? kind.shared),

@@ -48,7 +48,7 @@ export function stageGroups(
       .map(({ device }) => device);
   const path = (device: number): string => topology.devices[device]!.path;
   const costs = new Map<string, ProgramCost>();
-  const alikeOf = numbered<string>();
+  const [alikeOf, kindOf] = [numbered<string>(), numbered<DeviceKind>()];
   return Array.from({ length: stage.mesh.dp }, (_, dp) => {
     const members = stage.programs.map((_program, pp) => at(dp, pp));
     return stage.programs.map((program, pp): StageGroup => {
@@ -57,7 +57,7 @@ export function stageGroups(
       const allReduce = devices.length > 1 ? allReduceCost(routes, devices.map(path)) : undefined;
       const next = members[pp + 1];
       const send = next === undefined ? undefined : sendCost(routes, path(devices[0]!), path(next[0]!));
-      const hardware = JSON.stringify([kinds.map(({ name }) => name), allReduce, send]);
+      const hardware = JSON.stringify([kinds.map(kindOf), allReduce, send]);
       const key = `${pp} ${hardware}`;
       const cost =
         costs.get(key) ??

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { planConstants, type Constant } from '../../cli/explain/constants.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { oneFileHost } from '../../compiler/host.js';
+import { memoryHost } from '../compiler/check/memory-host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
@@ -21,9 +22,14 @@ plan p for m on t { stage serve: prefill + decode on a { mesh (tp: 2) }, flow re
 `;
 
 function constants(text = FILE): ReadonlyMap<string, Constant> {
-  const { plans, files } = checkFile(oneFileHost('mine.plan', text), 'mine.plan');
+  return new Map(listed(text).map((constant) => [constant.what, constant]));
+}
+
+/** @param others files that it imports */
+function listed(text: string, others: Readonly<Record<string, string>> = {}): readonly Constant[] {
+  const { plans, files } = checkFile(memoryHost({ ...others, 'mine.plan': text }), 'mine.plan');
   const texts = { textOf: (file: string) => files.get(file), nameOf: (file: string) => file };
-  return new Map(planConstants(plans[0]!, texts).map((constant) => [constant.what, constant]));
+  return planConstants(plans[0]!, texts);
 }
 
 describe('the constants of a simulation', () => {
@@ -118,6 +124,17 @@ describe('the constants of a simulation', () => {
     expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('engine: copy engines')).toMatchObject({ value: 'off', origin: 'default' });
     expect(all.get('t: overhead activations')).toMatchObject({ value: 'f32', origin: 'default' });
+  });
+
+  it('tell kinds of devices apart that are declared by the same name', () => {
+    const far = 'device mine { memory: 9 GB, bandwidth: 200 GB/s, compute: { f32: 2 TFLOPS } }\n';
+    const text = `import { mine as far } from "far.plan"\n${FILE.replace('b[2]: l4', 'b[2]: far')}`;
+    const all = listed(text, { 'far.plan': far });
+    expect(all.find(({ what }) => what === 'mine: memory')).toMatchObject({ value: '8 GB' });
+    expect(all.find(({ what }) => what === 'far: memory')).toMatchObject({
+      value: '9 GB',
+      at: expect.stringMatching(/^far\.plan:1:/) as string,
+    });
   });
 
   it('are listed by explain, shipped sources once', async () => {

@@ -119,6 +119,20 @@ describe('defaults', () => {
   });
 });
 
+describe('kinds of devices', () => {
+  it('are called as in the file of their topology, also where others are declared by the same name', () => {
+    const text = WORLD.replace('gpu[8]: d', 'gpu[6]: d, other[2]: big');
+    const plan = `plan p for m on t { stage serve: prefill + decode on gpu[0..1] { mesh (tp: 2) } }`;
+    const far = 'device d { memory: 10 GB, bandwidth: 600 GB/s, compute: { f16: 200 TFLOPS } }\n';
+    const { plans } = checkText(`import { d as big } from "far.plan"\n${text}${plan}`, {
+      files: { 'far.plan': far },
+    });
+    const printed = printPlan(plans[0]!);
+    expect(printed).toContain('device d x6: 16 GB, 300 GB/s');
+    expect(printed).toContain('device big x2: 10 GB, 600 GB/s');
+  });
+});
+
 describe('stages', () => {
   it('`like` takes over the rest of another stage', () => {
     const [plan] = plansOf(`${WORLD}plan p for m on t {

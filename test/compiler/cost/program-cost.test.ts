@@ -8,6 +8,7 @@ import { leastCosts } from '../../../compiler/cost/least-cost.js';
 import { programCost, type GroupHardware } from '../../../compiler/cost/program-cost.js';
 import type { Program } from '../../../compiler/ir/runtime-program.js';
 import type { DeviceKind } from '../../../compiler/plan/plan.js';
+import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import { makePlan } from '../support/make-plan.js';
 
 const LAYERS = 3;
@@ -197,6 +198,19 @@ it('makes no step slower where small products lose nothing', () => {
       expect(without).toBeLessThanOrEqual(seconds({ gemm: fractions }, size) * (1 + 1e-9));
     }),
   );
+});
+
+it('tells kinds of devices apart whatever they are called', () => {
+  const { costsOf, stepsOf } = createBoundContext(plan.topology, FULCRUM_ENGINE);
+  const [some, fast] = [hardware({}), hardware({})];
+  const faster = { ...fast, kinds: fast.kinds.map((kind) => ({ ...kind, bandwidth: 2 * kind.bandwidth })) };
+  const work = { ...SIZE, steps: 1, sampling: 1 };
+  const most = { tokens: SIZE.tokens, samples: SIZE.samples };
+  const [least, leastFaster] = [some, faster].map((each) => costsOf(program, each)(most)(work));
+  expect(leastFaster).toBeLessThan(least!);
+  expect(stepsOf(program, faster).seconds(SIZE)).toBeLessThan(stepsOf(program, some).seconds(SIZE));
+  // The same hardware is not worked out again.
+  expect(costsOf(program, { ...some })).toBe(costsOf(program, some));
 });
 
 it('keeps bounds below the steps, whatever is declared', () => {

@@ -9,11 +9,8 @@ import { makePlan } from '../../compiler/support/make-plan.js';
 /** Four devices, the last two in a group of their own, that share their processor by this law. */
 function topology(shared: DeviceKind['shared'], sharedHost?: DeviceKind['sharedHost']): Topology {
   const { topology: made } = makePlan({ stages: [{ name: 'serve', mesh: { tp: 4 } }] });
-  const devices = made.devices.map((device, i) => ({
-    ...device,
-    group: i < 2 ? '' : 'other',
-    kind: { ...device.kind, ...(shared && { shared }), ...(sharedHost && { sharedHost }) },
-  }));
+  const kind = { ...made.devices[0]!.kind, ...(shared && { shared }), ...(sharedHost && { sharedHost }) };
+  const devices = made.devices.map((device, i) => ({ ...device, group: i < 2 ? '' : 'other', kind }));
   return { ...made, devices };
 }
 
@@ -80,6 +77,20 @@ describe('compute', () => {
     expect(ends({ 2: 0.5 }, [{ ...exchanging, devices: [0, 1] }])).toEqual([8]);
     // Of another group, which has a processor of its own.
     expect(ends({ 2: 0.5 }, [exchanging, busy(2, 50)])).toEqual([8, 50]);
+  });
+
+  it('leaves other kinds in the group alone, whatever they are called', () => {
+    const clock = createVirtualClock();
+    const made = topology({ 2: 0.5 });
+    const devices = made.devices.map((device, i) =>
+      i === 1 ? { ...device, kind: { ...device.kind } } : device,
+    );
+    const compute = createCompute(clock, { ...made, devices });
+    const over: number[] = [];
+    for (const device of [0, 1])
+      compute.work({ ...busy(device, 6), host: 0, hosting: 0 }, () => over.push(clock.now()));
+    while (clock.advance());
+    expect(over).toEqual([6, 6]);
   });
 
   it('says by how much each kind of work was slowed', () => {

@@ -42,10 +42,8 @@ function run(
 const sharing =
   (shared: DeviceKind['shared']) =>
   (plan: Plan): Plan => {
-    const devices = plan.topology.devices.map((device) => ({
-      ...device,
-      kind: { ...device.kind, ...(shared && { shared }) },
-    }));
+    const kind = { ...plan.topology.devices[0]!.kind, ...(shared && { shared }) };
+    const devices = plan.topology.devices.map((device) => ({ ...device, kind }));
     return { ...plan, topology: { ...plan.topology, devices } };
   };
 

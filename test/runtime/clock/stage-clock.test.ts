@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createPlanCompiler } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE } from '../../../compiler/cost/engine-model.js';
-import { candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { candidateLabel, candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
 import { routesOf } from '../../../compiler/plan/routes.js';
 import { stageGroups, stepSize } from '../../../runtime/clock/stage-clock.js';
 import { machine, planOn } from '../tune/machines.js';
@@ -40,6 +40,29 @@ describe('stageGroups', () => {
     );
     expect(shared).toBeGreaterThan(0);
   });
+});
+
+it('calls no groups alike whose devices are of two kinds, whatever these are called', () => {
+  const made = planOn({
+    peerBandwidth: 1e11,
+    deviceMemory: 1e9,
+    pageTokens: 16,
+    step: 0,
+    layer: 0,
+    request: 0,
+  });
+  const label = '(dp: 4)';
+  const plan = candidatePlan(
+    findCandidates(made, ['static']).find((each) => candidateLabel(each) === label)!,
+  );
+  const [first, ...others] = plan.topology.devices;
+  const kind = { ...first!.kind, bandwidth: 2 * first!.kind.bandwidth };
+  const mixed = { ...plan, topology: { ...plan.topology, devices: [{ ...first!, kind }, ...others] } };
+  const [stage] = createPlanCompiler()(mixed).runtime().stages;
+  const groups = stageGroups(stage!, mixed, routesOf(mixed.topology), FULCRUM_ENGINE).flat();
+  expect(groups.map(({ alike }) => alike)).toEqual([0, 1, 1, 1]);
+  const size = stepSize([{ sequence: 0, firstPage: 0, pages: [], start: 0, count: 4, sample: true }], 16);
+  expect(groups[0]!.cost.seconds(size)).toBeLessThan(groups[1]!.cost.seconds(size));
 });
 
 it('counts rows in tiles where a step has more than one of a sequence', () => {
