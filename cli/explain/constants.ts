@@ -7,11 +7,13 @@ import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-mod
 import { ACTIVATION_BYTES } from '../../compiler/cost/kernel-work.js';
 import { GEMM_TILE_ROWS } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
-import type { DeviceKind, Link, Plan, Topology } from '../../compiler/plan/plan.js';
+import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
+import { declaredPattern } from '../../compiler/plan/places.js';
+import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
 
 export interface Constant {
-  /** `l4: bandwidth`, `gpu <-> host: latency`. */
+  /** `l4: bandwidth`, `gpu <-> host: latency`, `node[*]: host: capacity`; no two of a plan have the same. */
   readonly what: string;
   readonly value: string;
   readonly origin: 'declared' | 'shipped' | 'default';
@@ -100,16 +102,22 @@ function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Tex
 /** Capacities; instances of a tier in groups that are alike are one declaration. */
 function tierConstants({ tiers }: Topology, texts: Texts): readonly Constant[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
-  return [...declared.values()].map(({ name, capacity, origin }) =>
-    given(`${name}: capacity`, formatQuantity(capacity, 'bytes'), origin, 'capacity', texts),
+  return [...declared.values()].map(({ name, group, capacity, origin }) =>
+    given(`${scopeOf(group)}${name}: capacity`, formatQuantity(capacity, 'bytes'), origin, 'capacity', texts),
   );
 }
 
+/** As links have it: `node[*]: ` inside of every node. */
+function scopeOf(group: Tier['group']): string {
+  return group === '' ? '' : `${declaredPattern(group)}: `;
+}
+
 function linkConstants(link: Link, texts: Texts): readonly Constant[] {
-  const { from, to, bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
+  const name = linkName(link);
+  const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
-    given(`${from} <-> ${to}: ${property}`, value, origin, property, texts);
+    given(`${name}: ${property}`, value, origin, property, texts);
   const sizes = Object.entries(allreduce).map(
     ([size, rate]) => `${size}: ${formatQuantity(rate, 'bytes/s')}`,
   );
@@ -117,20 +125,20 @@ function linkConstants(link: Link, texts: Texts): readonly Constant[] {
   return [
     own('bandwidth', formatQuantity(bandwidth, 'bytes/s')),
     bandwidthBack === undefined
-      ? taken(`${from} <-> ${to}: bandwidth_back`, 'as `bandwidth`', origin, texts)
+      ? taken(`${name}: bandwidth_back`, 'as `bandwidth`', origin, texts)
       : own('bandwidth_back', formatQuantity(bandwidthBack, 'bytes/s')),
     weights === undefined
-      ? taken(`${from} <-> ${to}: weights`, 'as other bytes', origin, texts)
+      ? taken(`${name}: weights`, 'as other bytes', origin, texts)
       : own('weights', formatQuantity(weights, 'bytes/s')),
-    latencyAssumed ? taken(`${from} <-> ${to}: latency`, delay, origin, texts) : own('latency', delay),
+    latencyAssumed ? taken(`${name}: latency`, delay, origin, texts) : own('latency', delay),
     sizes.length > 0
       ? own('allreduce', sizes.join(', '))
-      : taken(`${from} <-> ${to}: allreduce`, 'a ring over the narrowest link', origin, texts),
+      : taken(`${name}: allreduce`, 'a ring over the narrowest link', origin, texts),
     allreduceLatency === undefined
-      ? taken(`${from} <-> ${to}: allreduce_latency`, 'worked out from the latency', origin, texts)
+      ? taken(`${name}: allreduce_latency`, 'worked out from the latency', origin, texts)
       : own('allreduce_latency', times(allreduceLatency)),
     allgatherLatency === undefined
-      ? taken(`${from} <-> ${to}: allgather_latency`, 'half of an all-reduce', origin, texts)
+      ? taken(`${name}: allgather_latency`, 'half of an all-reduce', origin, texts)
       : own('allgather_latency', times(allgatherLatency)),
   ];
 }

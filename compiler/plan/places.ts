@@ -41,6 +41,13 @@ export function printPath(parts: readonly PathPart[]): string {
     .join('.');
 }
 
+/** The pattern of a place and of those that are declared with it: `node[*].gpu[*]` of `node[2].gpu[5]`. */
+export function declaredPattern(path: string): string {
+  return parsePath(path)
+    .map(({ name, first }) => (first === undefined ? name : `${name}[*]`))
+    .join('.');
+}
+
 /** Whether a pattern part takes in a part of a place. */
 export function partMatches(pattern: PathPart, place: PathPart): boolean {
   if (pattern.name !== place.name) return false;

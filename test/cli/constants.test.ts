@@ -137,6 +137,19 @@ describe('the constants of a simulation', () => {
     });
   });
 
+  it('have a name each, with the groups that they are of', () => {
+    const nodes = (name: string, rate: string): string =>
+      `${name}[2] { gpu[2]: mine, tier host { capacity: 8 GiB }, link gpu <-> gpu { bandwidth: ${rate} } }`;
+    const text = FILE.replace('a[2]: mine', `a[2]: mine\n${nodes('x', '1 GB/s')}\n${nodes('y', '2 GB/s')}`);
+    const all = listed(text);
+    const names = all.map(({ what }) => what);
+    expect(new Set(names).size).toBe(names.length);
+    const valueOf = (what: string): unknown => all.find((each) => each.what === what)?.value;
+    expect(valueOf('x[*]: gpu <-> gpu: bandwidth')).toBe('1 GB/s');
+    expect(valueOf('y[*]: gpu <-> gpu: bandwidth')).toBe('2 GB/s');
+    expect(valueOf('y[*]: host: capacity')).toBe('8.59 GB');
+  });
+
   it('are listed by explain, shipped sources once', async () => {
     const run = await runInProcess('explain', 'plans/seesaw-70b.plan', '--plan', 'seesaw');
     expect(run.status).toBe(0);
