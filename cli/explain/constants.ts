@@ -32,6 +32,7 @@ export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
   return [
     ...[...kinds].flatMap((kind) => deviceConstants(kind, texts)),
     memoryUse(plan, texts),
+    ...kvCaps(plan, texts),
     ...tierConstants(topology, texts),
     ...topology.links.flatMap((link) => linkConstants(link, texts)),
     ...overheadConstants(topology, texts),
@@ -97,6 +98,15 @@ function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Tex
   return defaults.some((each) => each.what === 'memory_use')
     ? taken(what, value, origin, texts)
     : given(what, value, origin, 'memory_use', texts);
+}
+
+/** What KV may take of each tier, in all of its instances together. */
+function kvCaps({ name: plan, kv }: Plan, texts: Texts): readonly Constant[] {
+  return kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
+    if (capacity === undefined) return [];
+    const [what, value] = [`${plan}: KV in ${name} at most`, formatQuantity(capacity, 'bytes')];
+    return [capacityAssumed ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts)];
+  });
 }
 
 /** Capacities; instances of a tier in groups that are alike are one declaration. */

@@ -1,6 +1,6 @@
 /** The explanation of a plan as text for people. */
 import { describeKvCost, describeReshard, describeResidence } from '../../compiler/reshard/describe.js';
-import { formatBytes, plural, formatTable } from '../format.js';
+import { formatBytes, formatCount, plural, formatTable } from '../format.js';
 import type { Constant } from './constants.js';
 import { nameDevices } from '../device-names.js';
 import { memoryTable } from '../plan-report.js';
@@ -22,7 +22,7 @@ const STRATEGIES: Readonly<Record<EdgeExplanation['strategy'], string>> = {
 
 /** Several lines, without a line end. */
 export function describeExplanation(explained: PlanExplanation): string {
-  const { plan, model, topology, layout, defaults, constants } = explained;
+  const { plan, model, topology, layout, kvRoom, defaults, constants } = explained;
   const lines = [
     `plan ${plan}: model ${model} on ${topology}`,
     ...layout.flatMap((stage) => ['', ...indent(describeStage(stage, explained))]),
@@ -31,6 +31,9 @@ export function describeExplanation(explained: PlanExplanation): string {
     '',
     '  memory per device',
     ...indent(memoryTable(explained.devices).split('\n'), 4),
+    '',
+    '  room for KV',
+    ...indent(roomTable(kvRoom).split('\n'), 4),
     '',
     defaults.length === 0 ? '  no defaults were taken' : '  defaults taken',
     ...indent(
@@ -42,6 +45,14 @@ export function describeExplanation(explained: PlanExplanation): string {
     ...indent(describeConstants(constants), 4),
   ];
   return lines.join('\n');
+}
+
+function roomTable(rooms: PlanExplanation['kvRoom']): string {
+  const rows = rooms.map(({ place, pages, tokens, bytes }) => [
+    ...[place, formatCount(pages), formatCount(tokens)],
+    formatBytes(bytes),
+  ]);
+  return formatTable([['place', 'pages', 'tokens', 'bytes'], ...rows], [false, true, true, true]);
 }
 
 /** A line each; the sources of shipped figures once, below. */

@@ -5,6 +5,7 @@
 import { needsTransition, showCondition } from '../../compiler/check/plan/flow.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { isCollective } from '../../compiler/ir/print-sharded.js';
+import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { ShardedBlock, ShardedStage } from '../../compiler/ir/sharded.js';
 import type { DefaultTaken, LayerSharding, Plan, Stage } from '../../compiler/plan/plan.js';
 import { planReport, type PlanReport } from '../plan-report.js';
@@ -39,11 +40,20 @@ export interface EdgeExplanation {
   readonly strategy: Strategy;
 }
 
+/** Pages of KV that there is room for: of a pool on the devices of a replica, or of a tier. */
+export interface KvRoom {
+  readonly place: string;
+  readonly pages: number;
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
 export interface PlanExplanation extends PlanReport {
   readonly topology: string;
   readonly layout: readonly StageExplanation[];
   readonly edges: readonly EdgeExplanation[];
   readonly rules: readonly { readonly to: string; readonly when: string; readonly default: boolean }[];
+  readonly kvRoom: readonly KvRoom[];
   readonly defaults: readonly DefaultTaken[];
   /** What a simulation hangs on, and where each figure comes from. */
   readonly constants: readonly Constant[];
@@ -71,6 +81,7 @@ export function explainPlan(
       when: showCondition(when),
       default: origin === undefined,
     })),
+    kvRoom: kvRoom(runtime),
     defaults: plan.defaults,
     constants: planConstants(plan, texts),
   };
@@ -80,6 +91,31 @@ export function explainPlan(
 function strategyOf(from: Stage, to: Stage): Strategy {
   if (!from.devices.some((device) => to.devices.includes(device))) return 'disaggregated';
   return needsTransition(from, to) ? 're-sharded' : 'static';
+}
+
+/** Of tiers less than their caps where they hold a copy of the weights as well. */
+function kvRoom({ pools, hostTier, diskTier, kv: { pageTokens } }: RuntimeGraph): readonly KvRoom[] {
+  const room = (place: string, pages: number, pageBytes: number): KvRoom => ({
+    place,
+    pages,
+    tokens: pages * pageTokens,
+    bytes: pages * pageBytes,
+  });
+  return [
+    ...pools.map(({ id, pages, within, ranks }) => {
+      const replica = ranks.filter(({ dp }) => dp === 0);
+      const each = ranks.length > replica.length ? ', each replica' : '';
+      const place = `devices of ${id}${each}${within === undefined ? '' : `, within those of ${within}`}`;
+      return room(
+        place,
+        pages,
+        replica.reduce((sum, { pageBytes }) => sum + pageBytes, 0),
+      );
+    }),
+    ...[hostTier, diskTier].flatMap((tier) =>
+      tier === undefined ? [] : [room(tier.name, tier.pages, hostTier?.pageBytes ?? 0)],
+    ),
+  ];
 }
 
 function explainStage(plan: Plan, stage: Stage, sharded: ShardedStage): StageExplanation {

@@ -180,6 +180,8 @@ export interface KvTier {
   readonly medium: 'device' | 'host' | 'disk';
   /** Bytes this plan may use of it, in all instances of the tier together. Absent for device memory. */
   readonly capacity?: number;
+  /** The plan names no cap: `capacity` is all that the instances hold. */
+  readonly capacityAssumed?: boolean;
   readonly directory?: string;
   readonly origin: Origin;
 }

@@ -146,7 +146,9 @@ function hostCap(bytes: number, own: number, instances: number): number {
 
 function withHostCap(plan: Plan, bytes: number): Plan {
   if (hostKvBytes(plan) === undefined || hostKvBytes(plan)! <= bytes) return plan;
-  const tiers = plan.kv.tiers.map((tier) => (tier.medium === 'host' ? { ...tier, capacity: bytes } : tier));
+  const tiers = plan.kv.tiers.map((tier) =>
+    tier.medium === 'host' ? { ...tier, capacity: bytes, capacityAssumed: false } : tier,
+  );
   return { ...plan, kv: { ...plan.kv, tiers } };
 }
 

@@ -137,6 +137,29 @@ describe('the constants of a simulation', () => {
     });
   });
 
+  it('have the caps of KV tiers, in all instances together', () => {
+    const [device, model] = [FILE.match(/^device .*$/m)![0], FILE.match(/^model .*$/m)![0]];
+    const machine = `topology t {
+  node[2] {
+    gpu: mine
+    tier host { capacity: 8 GiB }
+    tier nvme { capacity: 9 GB, path: "/x" }
+    link gpu <-> host { bandwidth: 8 GB/s }
+    link host <-> nvme { bandwidth: 1 GB/s }
+  }
+}`;
+    const stage = 'stage serve: prefill + decode on node.gpu { mesh (dp: 2) }';
+    const text = `${device}\n${model}\n${machine}\nplan p for m on t { ${stage}, flow requests -> serve -> results }\n`;
+    const at = expect.stringMatching(/^mine\.plan:12:/) as string;
+    const all = constants(text.replace('flow', 'kv { tiers: gpu -> host up to 1 GB -> nvme }, flow'));
+    expect(all.get('p: KV in host at most')).toMatchObject({ value: '2 GB', origin: 'declared', at });
+    expect(all.get('p: KV in nvme at most')).toMatchObject({ value: '18 GB', origin: 'default', at });
+    expect(constants(text).get('p: KV in host at most')).toMatchObject({
+      value: '17.2 GB',
+      origin: 'default',
+    });
+  });
+
   it('have a name each, with the groups that they are of', () => {
     const nodes = (name: string, rate: string): string =>
       `${name}[2] { gpu[2]: mine, tier host { capacity: 8 GiB }, link gpu <-> gpu { bandwidth: ${rate} } }`;

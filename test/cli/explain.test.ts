@@ -120,6 +120,36 @@ describe('explain FILE', () => {
     expect(document.plans[0]!.defaults.map(({ what }) => what)).toContain('memory_use');
   });
 
+  it('says how much room there is for KV, in tiers what the weights leave of them', async () => {
+    const path = join(folder, 'room.plan');
+    const text = `device d { memory: 1 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS } }
+topology t { gpu[2]: d, tier host { capacity: 20 MB }, link gpu <-> gpu { bandwidth: 9 GB/s }, link gpu <-> host { bandwidth: 9 GB/s } }
+model m { family: llama, layers: 2, hidden: 512, heads: 4, kv_heads: 4, ffn: 512, vocab: 64, context: 64, weights: f32 }
+plan p for m on t {
+  residence: switch
+  stage prefill on gpu { mesh (pp: 2) }
+  stage decode on gpu { mesh (tp: 2) }
+  flow requests -> prefill -> decode -> results
+}
+`;
+    writeFileSync(path, text);
+    const [run, json] = [await runInProcess('explain', path), await runInProcess('explain', path, '--json')];
+    expect(run.out).toMatch(/ {2}room for KV\n +place +pages +tokens +bytes\n +devices of prefill/);
+    const [plan] = (JSON.parse(json.out) as { plans: { kvRoom: readonly Record<string, unknown>[] }[] })
+      .plans;
+    // A page: 2 layers x 512 columns x 16 tokens x K and V x 4 bytes. Transitions need a copy of the weights.
+    const pageBytes = 2 * 512 * 16 * 2 * 4;
+    const weights = 4 * (2 * (4 * 512 * 512 + 3 * 512 * 512 + 2 * 512) + 2 * 64 * 512 + 512);
+    const pages = Math.floor((20e6 - weights) / pageBytes);
+    expect(plan!.kvRoom).toContainEqual({
+      place: 'host',
+      pages,
+      tokens: 16 * pages,
+      bytes: pageBytes * pages,
+    });
+    expect(run.out).toMatch(/p: KV in host at most +20 MB +default/);
+  });
+
   it('reports the problems of an unsound plan', async () => {
     const path = join(folder, 'bad.plan');
     const text = readFileSync('plans/clerk.plan', 'utf8').replace('mesh (tp: 4)', 'mesh (tp: 3)');

@@ -221,7 +221,14 @@ export function placeTiers(
     const all = instances(name);
     const capacity = all.reduce((sum, tier) => sum + Math.min(use.cap ?? Infinity, tier.capacity), 0);
     const directory = all[0]?.directory;
-    return { name, medium, capacity, ...(directory !== undefined && { directory }), origin };
+    return {
+      name,
+      medium,
+      capacity,
+      ...(use.cap === undefined && { capacityAssumed: true }),
+      ...(directory !== undefined && { directory }),
+      origin,
+    };
   });
   const defaults: DefaultTaken[] = kv.tiers
     ? []
