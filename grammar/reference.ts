@@ -70,11 +70,11 @@ export const PROPERTIES = {
     compute: {
       value: {
         kind: 'record',
-        keys: ['f32', 'f16', 'bf16', 'int8'],
+        keys: ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'],
         units: FLOPS,
         example: '{ f16: 121 TFLOPS }',
       },
-      doc: 'Peak operations per second by element type.',
+      doc: 'Peak operations per second by element type; kernels compute in `f32`, `f16` and `bf16`.',
       fallback: REQUIRED,
     },
     sustained: {

@@ -5,8 +5,9 @@
 import { formatQuantity } from '../../compiler/check/units.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
 import { ACTIVATION_BYTES } from '../../compiler/cost/kernel-work.js';
-import { GEMM_TILE_ROWS } from '../../compiler/cost/rates.js';
+import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
+import { groupBy } from '../../compiler/group-by.js';
 import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern } from '../../compiler/plan/places.js';
 import { linkName } from '../../compiler/reshard/roads.js';
@@ -59,6 +60,7 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
   const { name, origin, sustained, gemm, kernels, attentionRows, shared, sharedHost, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
+  const speeds = groupBy(COMPUTED_TYPES, (type) => speedType(kind, type));
   const fractions = (['compute', 'bandwidth'] as const).map((each) => {
     const [what, value] = [`sustained ${each}`, formatQuantity(sustained[each], 'fraction')];
     return assumed.includes(each) ? taken(`${name}: ${what}`, value, origin, texts) : own(what, value);
@@ -71,7 +73,15 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
     own('memory', formatQuantity(kind.memory, 'bytes')),
     own('bandwidth', formatQuantity(kind.bandwidth, 'bytes/s')),
     ...Object.entries(kind.compute).map(([type, rate]) =>
-      own(`compute ${type}`, formatQuantity(rate, 'flop/s')),
+      own(
+        `compute ${type}`,
+        `${formatQuantity(rate, 'flop/s')}${speeds.has(type) ? '' : ', not used: nothing is computed in it'}`,
+      ),
+    ),
+    ...[...speeds].flatMap(([used, types]) =>
+      types
+        .filter((type) => type !== used)
+        .map((type) => taken(`${name}: compute ${type}`, `as ${used}`, origin, texts)),
     ),
     ...fractions,
     gemm === undefined

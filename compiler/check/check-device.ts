@@ -7,7 +7,7 @@ import { fraction, isSize, quantity, recordOf } from './readers.js';
 import { at, type Context } from './scope.js';
 
 /** Element types that a device may state a speed for. */
-const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
+export const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
 
 /** What large kernels reach of the peaks where a device does not say: typical of the devices measured so far. */
 const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };

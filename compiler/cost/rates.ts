@@ -32,7 +32,7 @@ export interface DeviceRates {
  *   it does: `sustained` then is of other kernels
  */
 export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates {
-  const peak = (dtype: DType): number => kind.compute[dtype] ?? fallbackPeak(kind, dtype);
+  const peak = (dtype: DType): number => kind.compute[speedType(kind, dtype)] ?? Infinity;
   const large = kind.sustained.compute;
   const steps = Object.entries(kind.gemm ?? {})
     .map(([rows, fraction]): readonly [number, number] => [Number(rows), fraction])
@@ -63,11 +63,19 @@ export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates
   };
 }
 
-/** A type without a declared speed computes as the next wider type that has one; 16-bit types stand in for another. */
-function fallbackPeak(kind: DeviceKind, dtype: DType): number {
-  const { compute } = kind;
-  const sixteen = dtype === 'f16' ? compute['bf16'] : dtype === 'bf16' ? compute['f16'] : undefined;
-  return sixteen ?? compute['f32'] ?? Math.min(...Object.values(compute));
+/** Types that kernels compute in. Weights of other types become `f32` as they are read. */
+export const COMPUTED_TYPES = ['f32', 'f16', 'bf16'] as const satisfies readonly DType[];
+
+/**
+ * The type whose declared speed another computes at: itself, else the other 16-bit type, else `f32`, else the slowest that
+ * is declared, which is narrower. Types that nothing is computed in come last.
+ */
+export function speedType({ compute }: Pick<DeviceKind, 'compute'>, dtype: DType): string {
+  const other = dtype === 'f16' ? 'bf16' : 'f16';
+  const near = dtype === 'f32' ? [dtype] : [dtype, other, 'f32'];
+  const slowest = Object.keys(compute).sort((a, b) => compute[a]! - compute[b]!);
+  const computed = slowest.filter((each) => COMPUTED_TYPES.some((type) => type === each));
+  return [...near, ...computed, ...slowest].find((each) => compute[each] !== undefined) ?? dtype;
 }
 
 /** Below the first size the fraction falls in proportion to the rows; above the last it stays. */

@@ -137,6 +137,23 @@ describe('the constants of a simulation', () => {
     });
   });
 
+  it('say whose speed stands in for that of a type, and which speeds nothing is computed at', () => {
+    const of = (compute: string): ReadonlyMap<string, Constant> =>
+      constants(FILE.replace('compute: { f32: 1 TFLOPS }', `compute: { ${compute} }`));
+    const narrow = of('f16: 2 TFLOPS, int8: 4 TFLOPS');
+    expect(narrow.get('mine: compute f16')).toMatchObject({ value: '2 TFLOPS', origin: 'declared' });
+    for (const type of ['f32', 'bf16'])
+      expect(narrow.get(`mine: compute ${type}`)).toMatchObject({ value: 'as f16', origin: 'default' });
+    expect(narrow.get('mine: compute int8')).toMatchObject({
+      value: '4 TFLOPS, not used: nothing is computed in it',
+      origin: 'declared',
+    });
+    const wide = of('f32: 1 TFLOPS');
+    expect(wide.get('mine: compute f16')).toMatchObject({ value: 'as f32', origin: 'default' });
+    // Nothing else has a speed.
+    expect(of('fp8: 4 TFLOPS').get('mine: compute fp8')).toMatchObject({ value: '4 TFLOPS' });
+  });
+
   it('have the caps of KV tiers, in all instances together', () => {
     const [device, model] = [FILE.match(/^device .*$/m)![0], FILE.match(/^model .*$/m)![0]];
     const machine = `topology t {

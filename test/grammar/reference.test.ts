@@ -1,6 +1,6 @@
 /** The reference data for editors says what the parser and the checker know, no more and no less. */
 import { describe, expect, it } from 'vitest';
-import { DEVICE_TABLE } from '../../compiler/check/check-device.js';
+import { DEVICE_TABLE, SPEEDS } from '../../compiler/check/check-device.js';
 import { MODEL_TABLE } from '../../compiler/check/check-model.js';
 import { LINK_TABLE } from '../../compiler/check/check-link.js';
 import { OVERHEAD_TABLE, TIER_TABLE } from '../../compiler/check/check-topology.js';
@@ -74,9 +74,10 @@ describe('properties', () => {
       if (TABLES[block][name]!.required) expect(fallback, name).toBe('required');
   });
 
-  it('of kernels are those that a device may say something of', () => {
+  it('of kernels and types are those that a device may say something of', () => {
     const { value } = PROPERTIES.device.kernels;
     expect([...value.keys].sort()).toEqual([...REACHING_KERNELS].sort());
+    expect(PROPERTIES.device.compute.value.keys).toEqual(SPEEDS);
   });
 
   it('have the defaults that the checker takes: written out they change nothing', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deviceRates } from '../../../compiler/cost/rates.js';
+import { COMPUTED_TYPES, deviceRates } from '../../../compiler/cost/rates.js';
 import type { DeviceKind } from '../../../compiler/plan/plan.js';
 import { originAt } from '../support/make-plan.js';
 
@@ -24,6 +24,17 @@ describe('deviceRates', () => {
   it('lets a 16-bit type stand in for the other, and f32 for the rest', () => {
     expect(deviceRates(KIND).flops('bf16')).toBe(20e12);
     expect(deviceRates({ ...KIND, compute: { f32: 10e12 } }).flops('f16')).toBe(5e12);
+    expect(deviceRates({ ...KIND, compute: { bf16: 40e12, fp8: 80e12 } }).flops('f32')).toBe(20e12);
+  });
+
+  it('takes no notice of types that nothing is computed in while one that something is has a speed', () => {
+    const { flops } = deviceRates({
+      ...KIND,
+      compute: { ...KIND.compute, tf32: 1, fp8: 1, int8: 1, int4: 1 },
+    });
+    expect(COMPUTED_TYPES.map(flops)).toEqual([5e12, 20e12, 20e12]);
+    expect(deviceRates({ ...KIND, compute: { f16: 40e12, int8: 1 } }).flops('f32')).toBe(20e12);
+    expect(deviceRates({ ...KIND, compute: { fp8: 80e12, int8: 40e12 } }).flops('f16')).toBe(20e12);
   });
 
   it('computes whole tiles of rows', () => {
