@@ -35,17 +35,30 @@ export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
     memoryUse(plan, texts),
     ...kvCaps(plan, texts),
     ...tierConstants(topology, texts),
-    ...topology.links.flatMap((link) => linkConstants(link, texts)),
+    ...topology.links.flatMap((link) => linkConstants(link, topology, texts)),
     ...overheadConstants(topology, texts),
     ...engineConstants(topology, texts),
   ];
 }
 
-/** A constant of a declaration: shipped when its file is the library's. */
-function given(what: string, value: string, origin: Origin, property: string, texts: Texts): Constant {
+/**
+ * A constant of a declaration: shipped when its file is the library's.
+ *
+ * @param around what it is declared in, whose comments hold where it has none of its own
+ */
+function given(
+  what: string,
+  value: string,
+  origin: Origin,
+  property: string,
+  texts: Texts,
+  around?: Origin,
+): Constant {
   const at = placeName(origin, texts);
   if (!origin.file.startsWith('std/')) return { what, value, origin: 'declared', at };
-  const source = commentsOn(texts.textOf(origin.file) ?? '', origin.span.start, property);
+  const text = texts.textOf(origin.file) ?? '';
+  const own = commentsOn(text, origin.span.start, property);
+  const source = own === '' && around !== undefined ? commentsOn(text, around.span.start) : own;
   return { what, value, origin: 'shipped', at, ...(source !== '' && { source }) };
 }
 
@@ -120,10 +133,17 @@ function kvCaps({ name: plan, kv }: Plan, texts: Texts): readonly Constant[] {
 }
 
 /** Capacities; instances of a tier in groups that are alike are one declaration. */
-function tierConstants({ tiers }: Topology, texts: Texts): readonly Constant[] {
+function tierConstants({ tiers, origin: around }: Topology, texts: Texts): readonly Constant[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
   return [...declared.values()].map(({ name, group, capacity, origin }) =>
-    given(`${scopeOf(group)}${name}: capacity`, formatQuantity(capacity, 'bytes'), origin, 'capacity', texts),
+    given(
+      `${scopeOf(group)}${name}: capacity`,
+      formatQuantity(capacity, 'bytes'),
+      origin,
+      'capacity',
+      texts,
+      around,
+    ),
   );
 }
 
@@ -132,12 +152,12 @@ function scopeOf(group: Tier['group']): string {
   return group === '' ? '' : `${declaredPattern(group)}: `;
 }
 
-function linkConstants(link: Link, texts: Texts): readonly Constant[] {
+function linkConstants(link: Link, { origin: around }: Topology, texts: Texts): readonly Constant[] {
   const name = linkName(link);
   const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
-    given(`${name}: ${property}`, value, origin, property, texts);
+    given(`${name}: ${property}`, value, origin, property, texts, around);
   const sizes = Object.entries(allreduce).map(
     ([size, rate]) => `${size}: ${formatQuantity(rate, 'bytes/s')}`,
   );
@@ -178,7 +198,7 @@ function overheadConstants(
     const what = `${name}: overhead ${part}`;
     if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
       return taken(what, value, overheadOrigin ?? origin, texts);
-    return given(what, value, overheadOrigin, 'overhead', texts);
+    return given(what, value, overheadOrigin, 'overhead', texts, origin);
   });
 }
 
@@ -206,8 +226,8 @@ const ENGINE_WORDS: Readonly<Record<keyof EngineModel, string>> = {
   fullReload: 'full reload',
 };
 
-/** Comments right above the declaration at an offset, and above the property in its block, as one text. */
-function commentsOn(text: string, offset: number, property: string): string {
+/** Comments right above the declaration at an offset, and above a property in its block, as one text. */
+function commentsOn(text: string, offset: number, property?: string): string {
   const lines = text.split('\n');
   const first = text.slice(0, offset).split('\n').length - 1;
   const above = (line: number): readonly string[] => {
@@ -216,6 +236,7 @@ function commentsOn(text: string, offset: number, property: string): string {
       found.unshift(lines[i]!.replace(/^\s*\/{2,3}\s?/, ''));
     return found;
   };
+  if (property === undefined) return above(first).join(' ').trim();
   const end = lines.findIndex((line, i) => i > first && /^\s*\}\s*$/.test(line));
   const own = lines.findIndex(
     (line, i) => i > first && i < end && new RegExp(`^\\s*${property}\\b`).test(line),

@@ -93,6 +93,23 @@ describe('the constants of a simulation', () => {
     expect(sustained.source).toMatch(/Datasheet.* measured/);
   });
 
+  it('have the comment on a shipped topology as their source where there is none of their own', () => {
+    const model = FILE.match(/^model .*$/m)![0];
+    const stage = 'stage serve: prefill + decode on gpu[0..3] { mesh (tp: 4) }';
+    const all = constants(
+      `import { g5_48xlarge as box } from "std/aws"\n${model}\nplan p for m on box { ${stage}, flow requests -> serve -> results }\n`,
+    );
+    for (const what of ['gpu <-> gpu: allreduce', 'host <-> nvme: bandwidth', 'nvme: capacity'])
+      expect(all.get(what), what).toMatchObject({
+        origin: 'shipped',
+        source: expect.stringMatching(/^g5/) as string,
+      });
+    expect(all.get('gpu <-> host: bandwidth')!.source).toMatch(/^12\.1 to 12\.4/);
+    expect(all.get('g5_48xlarge: overhead layer')!.source).toMatch(/BLIS/);
+    for (const { what, origin, source } of all.values())
+      if (origin === 'shipped') expect(source, what).toBeDefined();
+  });
+
   it('say of every shipped device where the parts of its peaks come from that kernels reach', () => {
     const library = readFileSync('plans/std/devices.plan', 'utf8');
     const names = [...library.matchAll(/^device (\w+)/gm)].map(([, name]) => name!);
