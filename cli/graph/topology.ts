@@ -1,7 +1,8 @@
 /**
  * Topology as a diagram: devices and tiers in the groups that they stand in, and between them links as nodes of their
  * own, because a link joins any number of places. Every place has a lane each way on its links, which is what
- * contends, so an edge is a place's lanes and a link's node has what all of them carry together.
+ * contends, so an edge is a place's lanes and a link's node has what all of them carry together. Host memory has no lane:
+ * its edge is as busy as the busiest of the link.
  *
  * Beyond a few devices, those that do the same are drawn once and counted, and so are groups that look the same:
  * `node[0..63]`, 64 times, with `gpu[0..7]`.
@@ -98,6 +99,7 @@ function createDrawing(
       const role = place === '' ? name : `${name}: ${place}`;
       roles.set(rank.device, [...(roles.get(rank.device) ?? []), role]);
     }
+  const hosts = new Set(topology.tiers.filter(({ medium }) => medium === 'host').map(({ path }) => path));
   const stageDevices = new Map(stages.map(({ name, devices }) => [name, devices]));
   const edges: DiagramEdge[] = [];
 
@@ -212,22 +214,13 @@ function createDrawing(
       const joined = own.filter((each) => sidesOf(link, each.parts).length > 0);
       const level = joined.reduce<Level>((least, each) => (each.level < least ? each.level : least), 2);
       const id = `link ${index} ${groups[0]!.path}`;
+      const all = joined.flatMap(({ places }) => places);
       for (const { id: place, level: at, places } of joined) {
-        const busy = busyOf(link, places);
+        const busy = busyOf(link, hosts.has(place) ? all : places);
         const ends = at === level ? { from: place, to: id } : { from: id, to: place };
         edges.push({ ...ends, label: [], kind: 'joins', ...(busy !== undefined && { busy }) });
       }
-      return [
-        {
-          node: linkNode(
-            id,
-            link,
-            joined.flatMap(({ places }) => places),
-            serves,
-          ),
-          level,
-        },
-      ];
+      return [{ node: linkNode(id, link, all, serves), level }];
     });
   };
 

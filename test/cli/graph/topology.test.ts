@@ -75,6 +75,17 @@ describe('a topology', () => {
     const lanes = diagram.edges.filter(({ to }) => to === link!.id).map(({ busy }) => busy!);
     expect(Math.max(...lanes)).toBe(link!.busy);
   });
+
+  it('has the edge to host memory as busy as the busiest lane of the link: the host has none', () => {
+    const requests = Array.from({ length: 20 }, () => ({ promptTokens: 300, outputTokens: 20 }));
+    const simulation = simulate(one.compiled.runtime, one.plan, requests);
+    const diagram = topologyDiagram(one.plan, one.compiled, { workload: 'some', simulation });
+    const [link] = linkNodes(diagram, 'gpu <-> host');
+    expect(link!.busy).toBeGreaterThan(0);
+    expect(diagram.edges.find(({ from, to }) => from === link!.id && to === 'node[0].host')!.busy).toBe(
+      link!.busy,
+    );
+  });
 });
 
 describe('planned link use', () => {
