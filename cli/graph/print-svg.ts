@@ -1,5 +1,14 @@
 /** Diagrams as self-contained SVG. */
-import { element, svgDocument, text, type Attributes } from '../../compiler/reshard/svg.js';
+import {
+  BOLD,
+  element,
+  SMALL,
+  svgDocument,
+  text,
+  textWidth,
+  TITLE,
+  type Attributes,
+} from '../../compiler/reshard/svg.js';
 import { groupBy } from '../../compiler/group-by.js';
 import { edgeWidth, isBox, NODE_LOOK, type Diagram, type DiagramItem, type DiagramNode } from './diagram.js';
 import { layoutDiagram, type Layout, type Measure, type Rect, type Route } from './layout.js';
@@ -10,24 +19,25 @@ const LINE = 16;
 const PADDING = 9;
 const EDGE = '#5b6678';
 
-/** Widths are those of usual fonts on the safe side: the picture cannot measure its text. */
-const wide = (content: string, size: number): number => content.length * size * 0.56;
+/** Width of the widest of small lines. */
+const linesWidth = (lines: readonly string[]): number =>
+  Math.max(0, ...lines.map((line) => textWidth(line, SMALL)));
 
 const MEASURE: Measure = {
   node: ({ title, lines }) => ({
-    width: Math.ceil(Math.max(wide(title, 14), ...lines.map((line) => wide(line, 11.5)), 40)) + 2 * PADDING,
+    width: Math.ceil(Math.max(textWidth(title, BOLD), linesWidth(lines), 40)) + 2 * PADDING,
     height: LINE * (lines.length + 1) + 2 * PADDING - 2,
   }),
   label: (lines) => ({
-    width: Math.ceil(Math.max(...lines.map((line) => wide(line, 11.5)))) + 8,
+    width: Math.ceil(linesWidth(lines)) + 8,
     height: 14 * lines.length + 4,
   }),
-  boxTitle: (title) => ({ width: Math.ceil(wide(title, 14)), height: 22 }),
+  boxTitle: (title) => ({ width: Math.ceil(textWidth(title, BOLD)), height: 22 }),
 };
 
 export function printSvg(diagram: Diagram): string {
   const layout = layoutDiagram(diagram, MEASURE);
-  const least = Math.max(wide(diagram.title, 20), wide(diagram.caption, 12));
+  const least = Math.max(textWidth(diagram.title, TITLE), textWidth(diagram.caption, SMALL));
   const width = Math.ceil(Math.max(layout.width, least) + 2 * MARGIN);
   const height = Math.ceil(HEAD + layout.height + MARGIN);
   const ports = portsOf(layout);
@@ -55,8 +65,8 @@ export function printSvg(diagram: Diagram): string {
     { width, height },
     [arrow],
     [
-      text(MARGIN, 36, diagram.title, { 'font-size': 20, 'font-weight': 600 }),
-      text(MARGIN, 55, diagram.caption, { class: 'small', fill: '#5b6678' }),
+      text(MARGIN, 36, diagram.title, TITLE),
+      text(MARGIN, 55, diagram.caption, { ...SMALL, fill: '#5b6678' }),
       place,
     ],
   );
@@ -72,7 +82,7 @@ function drawBoxes(item: DiagramItem, layout: Layout): readonly string[] {
   const rect = layout.rects.get(item.id)!;
   return [
     rectangle(rect, { rx: 10, fill: '#fafbfc', stroke: '#c9cfd9' }),
-    text(rect.x + 14, rect.y + 22, item.title, { 'font-weight': 600 }),
+    text(rect.x + 14, rect.y + 22, item.title, BOLD),
     ...item.items.flatMap((inner) => drawBoxes(inner, layout)),
   ];
 }
@@ -90,8 +100,8 @@ function drawNode({ kind, title, lines }: DiagramNode, rect: Rect): string {
   const first = rect.y + PADDING + 11;
   return element('g', {}, [
     rectangle(rect, { rx, fill, stroke }),
-    text(x, first, title, { 'font-weight': 600, ...anchor }),
-    ...lines.map((line, index) => text(x, first + LINE * (index + 1), line, { class: 'small', ...anchor })),
+    text(x, first, title, { ...BOLD, ...anchor }),
+    ...lines.map((line, index) => text(x, first + LINE * (index + 1), line, { ...SMALL, ...anchor })),
   ]);
 }
 
@@ -174,10 +184,7 @@ function drawLabel({ edge, via, label }: Route): string {
   return element('g', {}, [
     rectangle(rect, { fill: '#ffffff', 'fill-opacity': 0.92 }),
     ...edge.label.map((line, index) =>
-      text(rect.x + rect.width / 2, rect.y + 13 + 14 * index, line, {
-        class: 'small',
-        'text-anchor': 'middle',
-      }),
+      text(rect.x + rect.width / 2, rect.y + 13 + 14 * index, line, { ...SMALL, 'text-anchor': 'middle' }),
     ),
   ]);
 }

@@ -6,23 +6,27 @@
 import { formatBytes } from '../check/units.js';
 import { groupBy } from '../group-by.js';
 import { bytesByDevice } from '../ir/reshard-groups.js';
-import type { KvReshard, TransitionGraph, WeightReshard } from '../ir/transitions.js';
+import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import { DRAWN_ALONE } from '../plan/ranges.js';
 import { describeKvCost, formatTime, formatTimes, reportKvCost, reportReshard } from './describe.js';
 import {
   colours,
+  columnWidth,
   drawStage,
   drawStages,
   drawTitle,
-  HALF,
   MARGIN,
-  WIDTH,
+  pictureWidth,
+  secondColumn,
+  stageWidths,
   type Drawn,
   type DrawOptions,
 } from './draw-holdings.js';
-import { element, svgDocument, text } from './svg.js';
+import { BOLD, element, SMALL, svgDocument, text, textWidth, TITLE } from './svg.js';
 
 const ROW = 20;
+/** Of the longest bar, at least. */
+const BAR_WIDTH = 200;
 
 /** Parts of a device's bar, in order. `evict` stands behind the bar: it is no part of the new stage. */
 const PARTS = ['keep', 'copy', 'peer', 'upload', 'evict'] as const;
@@ -46,11 +50,17 @@ const PART_NAME: Readonly<Record<Part, string>> = {
 export function drawTransitions(graph: TransitionGraph, options: DrawOptions): string {
   const pairs = stagePairs(graph);
   const colour = colours(graph.holdings);
+  const column = columnWidth([
+    ...stageWidths(graph.holdings, options),
+    ...graph.weights.flatMap((reshard) => moveWidths(reshard, options)),
+  ]);
+  const kv = pairs.flatMap((pair) => kvLines(graph, pair));
+  const width = pictureWidth(column, [textWidth(options.title, TITLE), ...kv.map((line) => textWidth(line))]);
   const head = [drawTitle(options)];
   let y = 44;
   if (pairs.length === 0) {
     head.push(text(MARGIN, y + 20, 'One stage, or stages with equal shardings: nothing moves.'));
-    const stages = drawStages(graph.holdings, y + 36, options);
+    const stages = drawStages(graph.holdings, y + 36, column, options);
     head.push(...stages.svg);
     y = stages.bottom;
   } else if (graph.weights.length > 0) {
@@ -58,12 +68,12 @@ export function drawTransitions(graph: TransitionGraph, options: DrawOptions): s
     head.push(...key.svg);
     y = key.bottom;
   }
-  for (const [from, to] of pairs) {
-    const section = drawPair(graph, from, to, y + 16, colour, options);
+  for (const pair of pairs) {
+    const section = drawPair(graph, pair, y + 16, column, colour, options);
     head.push(...section.svg);
     y = section.bottom;
   }
-  return svgDocument({ width: WIDTH, height: Math.ceil(y + MARGIN) }, [HATCH], head);
+  return svgDocument({ width, height: Math.ceil(y + MARGIN) }, [HATCH], head);
 }
 
 const HATCH = element('pattern', { id: 'evicted', width: 6, height: 6, patternUnits: 'userSpaceOnUse' }, [
@@ -71,9 +81,11 @@ const HATCH = element('pattern', { id: 'evicted', width: 6, height: 6, patternUn
   element('path', { d: 'M0 6 L6 0', stroke: '#b5b5b5' }),
 ]);
 
+type StagePair = readonly [from: string, to: string];
+
 /** Pairs of stages in flow order, each once: those of the KV edges, then re-shards that no edge names. */
-function stagePairs(graph: TransitionGraph): readonly (readonly [string, string])[] {
-  const pairs: (readonly [string, string])[] = [];
+function stagePairs(graph: TransitionGraph): readonly StagePair[] {
+  const pairs: StagePair[] = [];
   for (const { from, to } of [...graph.kv, ...graph.weights]) {
     if (!pairs.some((pair) => pair.includes(from) && pair.includes(to))) pairs.push([from, to]);
   }
@@ -82,46 +94,49 @@ function stagePairs(graph: TransitionGraph): readonly (readonly [string, string]
 
 function drawPair(
   graph: TransitionGraph,
-  from: string,
-  to: string,
+  [from, to]: StagePair,
   top: number,
+  column: number,
   colour: (device: number) => string,
   options: DrawOptions,
 ): Drawn {
   const svg: string[] = [];
-  const right = 2 * MARGIN + HALF;
+  const right = secondColumn(column);
   const grids = [
-    drawStage(from, graph.holdings[from] ?? [], MARGIN, top, colour, options),
-    drawStage(to, graph.holdings[to] ?? [], right, top, colour, options),
+    drawStage(from, graph.holdings[from] ?? [], MARGIN, top, column, colour, options),
+    drawStage(to, graph.holdings[to] ?? [], right, top, column, colour, options),
   ];
   svg.push(...grids.flatMap((grid) => grid.svg));
   let y = Math.max(...grids.map((grid) => grid.bottom)) + 8;
-  const edge = graph.kv.findIndex((candidate) => candidate.from === from && candidate.to === to);
-  if (edge >= 0) {
-    const lines = kvLines(graph.kv[edge]!, graph, edge);
-    lines.forEach((line, index) => svg.push(text(MARGIN, y + 14 + index * ROW, line, { fill: '#333' })));
-    y += lines.length * ROW + 8;
-  }
+  const lines = kvLines(graph, [from, to]);
+  lines.forEach((line, index) => svg.push(text(MARGIN, y + 14 + index * ROW, line, { fill: '#333' })));
+  if (lines.length > 0) y += lines.length * ROW + 8;
   const columns = [
     [from, to, MARGIN],
     [to, from, right],
   ] as const;
   const bars = columns.flatMap(([a, b, x]) => {
     const reshard = graph.weights.find((candidate) => candidate.from === a && candidate.to === b);
-    return reshard ? [drawMoves(reshard, x, y, colour, options)] : [];
+    return reshard ? [drawMoves(reshard, x, y, column, colour, options)] : [];
   });
   svg.push(...bars.flatMap((bar) => bar.svg));
   return { svg, bottom: Math.max(y, ...bars.map((bar) => bar.bottom)) };
 }
 
-/** One bar per device, or of many for those that do the same, all to one scale, and the links below. */
-function drawMoves(
-  reshard: WeightReshard,
-  left: number,
-  top: number,
-  colour: (device: number) => string,
-  options: DrawOptions,
-): Drawn {
+/** What is drawn of a re-shard, as far as it is known without places. */
+interface Moves {
+  readonly title: string;
+  readonly caption: string;
+  readonly devices: readonly number[];
+  readonly rows: readonly { readonly device: number; readonly name: string }[];
+  /** Bytes of a part of a device's bar. */
+  readonly of: (device: number, part: Part) => number;
+  /** Width of the names beside the bars. */
+  readonly names: number;
+  readonly links: readonly string[];
+}
+
+function movesOf(reshard: WeightReshard, options: DrawOptions): Moves {
   const report = reportReshard(reshard);
   const bytes = bytesByDevice(reshard);
   const devices = [...bytes.keys()];
@@ -129,27 +144,53 @@ function drawMoves(
     const { peers, ...sums } = bytes.get(device)!;
     return part === 'peer' ? [...peers.values()].reduce((sum, each) => sum + each, 0) : sums[part];
   };
+  const rows = drawnRows(devices, (device) => PARTS.map((part) => of(device, part)).join(), options);
+  return {
+    title: `weights ${reshard.from} → ${reshard.to}`,
+    caption:
+      `${formatTime(report.seconds)} predicted, ${formatTime(report.boundSeconds)} at best; ` +
+      `${formatBytes(report.linkBytes)} over links, ${formatTimes(report.timesBound)} the lower bound`,
+    devices,
+    rows,
+    of,
+    names: 20 + Math.max(...rows.map(({ name }) => textWidth(name, SMALL))),
+    links: report.links.map(({ link, from, to, bytes: sum, busiest }) => {
+      const way = link.endsWith('memory') ? link : `${link} (${from} to ${to})`;
+      return `${way}: ${formatBytes(sum)}, ${formatTime(busiest.seconds)} at ${busiest.place}`;
+    }),
+  };
+}
+
+/** Widths that a re-shard takes in a column. */
+function moveWidths(reshard: WeightReshard, options: DrawOptions): readonly number[] {
+  const { title, caption, names, links } = movesOf(reshard, options);
+  return [
+    textWidth(title, BOLD),
+    ...[caption, ...links].map((line) => textWidth(line, SMALL)),
+    names + BAR_WIDTH,
+  ];
+}
+
+/** One bar per device, or of many for those that do the same, all to one scale, and the links below. */
+function drawMoves(
+  reshard: WeightReshard,
+  left: number,
+  top: number,
+  column: number,
+  colour: (device: number) => string,
+  options: DrawOptions,
+): Drawn {
+  const { title, caption, devices, rows, of, names, links } = movesOf(reshard, options);
   const longest = Math.max(
     1,
     ...devices.map((device) => PARTS.reduce((sum, part) => sum + of(device, part), 0)),
   );
-  const rows = drawnRows(devices, (device) => PARTS.map((part) => of(device, part)).join(), options);
-  const names = 20 + 7 * Math.max(...rows.map(({ name }) => name.length));
-  const scale = (HALF - names - 6) / longest;
-  const svg = [
-    text(left, top + 16, `weights ${reshard.from} → ${reshard.to}`, { 'font-weight': 600 }),
-    text(
-      left,
-      top + 34,
-      `${formatTime(report.seconds)} predicted, ${formatTime(report.boundSeconds)} at best; ` +
-        `${formatBytes(report.linkBytes)} over links, ${formatTimes(report.timesBound)} the lower bound`,
-      { class: 'small' },
-    ),
-  ];
+  const scale = (column - names - 6) / longest;
+  const svg = [text(left, top + 16, title, BOLD), text(left, top + 34, caption, SMALL)];
   let y = top + 44;
   for (const { device, name } of rows) {
     svg.push(element('rect', { x: left, y: y + 4, width: 8, height: 12, rx: 2, fill: colour(device) }));
-    svg.push(text(left + 13, y + 14, name, { class: 'small' }));
+    svg.push(text(left + 13, y + 14, name, SMALL));
     let x = left + names;
     for (const part of PARTS) {
       const width = of(device, part) * scale;
@@ -158,10 +199,10 @@ function drawMoves(
       const box = { x, y: y + 2, width, height: 16, fill: PART_FILL[part] };
       svg.push(element('rect', box, [element('title', {}, [hint])]));
       const label = formatBytes(of(device, part));
-      if (width > 7 * label.length)
+      if (width > textWidth(label, SMALL))
         svg.push(
           text(x + width / 2, y + 14, label, {
-            class: 'small',
+            ...SMALL,
             'text-anchor': 'middle',
             fill: part === 'keep' ? '#fff' : '#111',
           }),
@@ -170,10 +211,8 @@ function drawMoves(
     }
     y += ROW + 2;
   }
-  for (const { link, from, to, bytes: sum, busiest } of report.links) {
-    const way = link.endsWith('memory') ? link : `${link} (${from} to ${to})`;
-    const line = `${way}: ${formatBytes(sum)}, ${formatTime(busiest.seconds)} at ${busiest.place}`;
-    svg.push(text(left, y + 14, line, { class: 'small' }));
+  for (const line of links) {
+    svg.push(text(left, y + 14, line, SMALL));
     y += ROW - 3;
   }
   return { svg, bottom: y };
@@ -193,10 +232,13 @@ function drawnRows(
   });
 }
 
-function kvLines(edge: KvReshard, graph: TransitionGraph, index: number): readonly string[] {
-  const { from, to, path, tier, bytesPerToken } = edge;
+/** What the KV of an edge does, where the pair has one. */
+function kvLines({ kv, kvCosts }: TransitionGraph, [from, to]: StagePair): readonly string[] {
+  const index = kv.findIndex((each) => each.from === from && each.to === to);
+  if (index < 0) return [];
+  const { path, tier, bytesPerToken } = kv[index]!;
   if (path === 'shared') return [`KV ${from} → ${to}: the same pages, nothing moves`];
-  const cost = graph.kvCosts[index];
+  const cost = kvCosts[index];
   const bytes = `${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`;
   const figures = cost ? describeKvCost(reportKvCost(cost)).at(-1) : undefined;
   return [
@@ -208,10 +250,10 @@ function legend(top: number): Drawn {
   let x = MARGIN;
   const svg = PARTS.flatMap((part) => {
     const at = x;
-    x += 34 + 7 * PART_NAME[part].length;
+    x += 34 + textWidth(PART_NAME[part], SMALL);
     return [
       element('rect', { x: at, y: top - 10, width: 14, height: 14, fill: PART_FILL[part] }),
-      text(at + 20, top + 2, PART_NAME[part], { class: 'small' }),
+      text(at + 20, top + 2, PART_NAME[part], SMALL),
     ];
   });
   return { svg, bottom: top + 10 };

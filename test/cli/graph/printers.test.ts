@@ -167,6 +167,19 @@ describe('SVG and pages', () => {
     expect(svg.match(/https?:\/\/[^"]*/g)).toEqual(['http://www.w3.org/2000/svg']);
   });
 
+  it('have boxes as wide as names in wide letters need', () => {
+    // In DejaVu Sans, the widest of usual fonts, the title takes 370.2 pixels and the line 71.3 / 13 em.
+    const [title, line] = ['GPUMMMMMM[0]: WMWMWMWMWMWMWM_HBM', 'HOST_RAM'];
+    const widthOf = (name: string, lines: readonly string[]): number => {
+      const items = [{ id: 'a', kind: 'device', title: name, lines }] as const;
+      const svg = printSvg({ title: '', caption: '', items, edges: [] });
+      return Number(/<g><rect [^>]*width="([\d.]+)"/.exec(svg)![1]);
+    };
+    expect(widthOf(title, [])).toBeGreaterThan(370.2 + 18);
+    expect(widthOf(title, [])).toBeLessThan(1.15 * 370.2 + 18);
+    expect(widthOf('', [line])).toBeGreaterThan((71.3 / 13) * 11.5 + 18);
+  });
+
   it.each(DIAGRAMS)('have no two edges that begin or end in one place', (diagram) => {
     const paths = [
       ...printSvg(diagram).matchAll(/<path d="M([\d.-]+ [\d.-]+) .*? ([\d.-]+ [\d.-]+)" fill="none"/g),

@@ -4,13 +4,13 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { drawTransitions } from '../../../compiler/reshard/draw.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
 
-function draw(options: PlanOptions, title = 'test'): string {
+function draw(options: PlanOptions, title = 'test', prefix = ''): string {
   const plan = makePlan(options);
   return drawTransitions(compilePlan(plan).transitions, {
     title,
     layers: plan.model.shape.layers,
     kvHeads: plan.model.shape.kvHeads,
-    devicePath: (device) => plan.topology.devices[device]!.path,
+    devicePath: (device) => prefix + plan.topology.devices[device]!.path,
     mesh: (stage) => `of ${stage}`,
   });
 }
@@ -109,6 +109,22 @@ describe('a drawing of transitions', () => {
     expect(svg).toContain('nothing moves');
     expect(svg).not.toContain('uploaded');
     expect(rectangles(svg, /layers 0 to 3/)).toHaveLength(2);
+  });
+
+  it('is as wide as its longest lines need, each in its own column', () => {
+    const widthOf = (svg: string): number => Number(/^<svg [^>]*width="(\d+)"/.exec(svg)![1]);
+    expect(widthOf(draw({ stages: [{ name: 'serve', mesh: { tp: 2 } }] }))).toBe(980);
+    // Capitals take 9 pixels and more where the text is small, and 14 in a title.
+    const name = 'W'.repeat(60);
+    expect(widthOf(draw(RESHARD, 'W'.repeat(100)))).toBeGreaterThan(1400);
+    const svg = draw(RESHARD, 'test', `${name}.`);
+    expect(widthOf(svg)).toBeGreaterThan(2 * 60 * 9);
+    const captions = [...svg.matchAll(/<text x="([\d.]+)"[^>]*>W+\.gpu[^<]*across</g)];
+    const [left, right] = captions.map(([, x]) => Number(x)) as [number, number];
+    expect(right - left).toBeGreaterThan(60 * 9);
+    const bars = rectangles(svg, /^uploaded/);
+    expect(Math.min(...bars.map(({ x }) => x!))).toBeGreaterThan(left + 60 * 9);
+    for (const { x, width } of bars) expect(x! + width!).toBeLessThan(widthOf(svg));
   });
 
   it('names every rank, on its side where it is narrow', () => {
