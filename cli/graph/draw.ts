@@ -4,6 +4,7 @@ import { printMesh } from '../../compiler/ir/print.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { drawShardings, type DrawOptions } from '../../compiler/reshard/draw-holdings.js';
 import { drawTransitions } from '../../compiler/reshard/draw.js';
+import { formatBytes } from '../format.js';
 import type { Diagram } from './diagram.js';
 import { flowDiagram } from './flow.js';
 import { movesDiagram } from './moves.js';
@@ -77,6 +78,7 @@ function drawOptions(plan: Plan): DrawOptions {
     layers: plan.model.shape.layers,
     kvHeads: plan.model.shape.kvHeads,
     devicePath: (device) => plan.topology.devices[device]!.path,
+    bytes: formatBytes,
     mesh: (name) => printMesh(plan.stages.find((stage) => stage.name === name)!.mesh),
   };
 }

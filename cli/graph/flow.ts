@@ -1,12 +1,11 @@
 /** The flow as a diagram: requests, stages and results, the tiers that KV takes its way through, and changes of stage. */
-import { formatBytes } from '../../compiler/check/units.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { showCondition } from '../../compiler/check/plan/flow.js';
 import { printMesh } from '../../compiler/ir/print.js';
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { formatTime, reportReshard } from '../../compiler/reshard/describe.js';
-import { formatCount } from '../format.js';
+import { formatBytes, formatCount } from '../format.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Diagram, DiagramEdge, DiagramNode } from './diagram.js';
 

@@ -2,7 +2,6 @@
  * Transitions as a diagram: for every change of stage a box with the devices that do the same, what they keep, copy and
  * evict, and edges for what reaches them, from the host copy or from other devices.
  */
-import { formatBytes } from '../../compiler/check/units.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
 import { bytesByDevice, type DeviceBytes } from '../../compiler/ir/reshard-groups.js';
@@ -10,6 +9,7 @@ import type { WeightReshard } from '../../compiler/ir/transitions.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { formatTime, reportReshard } from '../../compiler/reshard/describe.js';
 import { DRAWN_ALONE, rangesOf } from '../../compiler/plan/ranges.js';
+import { formatBytes } from '../format.js';
 import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js';
 
 export function movesDiagram(plan: Plan, { transitions }: CompileResult): Diagram {

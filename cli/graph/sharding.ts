@@ -1,5 +1,4 @@
 /** Shardings as a diagram: a box for each stage, in it the parts of the pipeline with the layers and heads of their ranks. */
-import { formatBytes } from '../../compiler/check/units.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
 import { intervalLength } from '../../compiler/ir/rectangles.js';
@@ -7,7 +6,7 @@ import type { Interval, RankHolding } from '../../compiler/ir/transitions.js';
 import { printMesh } from '../../compiler/ir/print.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { plural } from '../format.js';
+import { formatBytes, plural } from '../format.js';
 import { planReport } from '../plan-report.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js';
@@ -33,7 +32,7 @@ export function shardingDiagram(plan: Plan, { runtime, transitions }: CompileRes
       const { pp } = stage.mesh;
       const { send } = stages.find((each) => each.stage === stage.name)!.perToken;
       return stage.programs.slice(1).map(({ pp: to }): DiagramEdge => {
-        const label = [`${formatBytes(send / (pp - 1))} a token`];
+        const label = [`${formatBytes(Math.round(send / (pp - 1)))} a token`];
         return { from: partId(stage, to - 1), to: partId(stage, to), label, kind: 'flow' };
       });
     }),

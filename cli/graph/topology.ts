@@ -12,9 +12,10 @@ import { groupBy } from '../../compiler/group-by.js';
 import { matchesPrefix, parsePath, printPath, type PathPart } from '../../compiler/plan/places.js';
 import type { Link, PlacedDevice, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { linkName } from '../../compiler/reshard/roads.js';
-import { formatBytes, formatExactBytes, formatQuantity } from '../../compiler/check/units.js';
+import { formatExactBytes, formatQuantity } from '../../compiler/check/units.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { DRAWN_ALONE, rangesOf } from '../../compiler/plan/ranges.js';
+import { formatBytes } from '../format.js';
 import type { Diagram, DiagramEdge, DiagramItem, DiagramNode } from './diagram.js';
 import { plannedUse, type PlannedUse } from './link-use.js';
 

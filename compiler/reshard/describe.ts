@@ -1,5 +1,5 @@
 /** What re-shards cost, as plain data for reports and as lines for people. */
-import { formatBytes, formatQuantity } from '../check/units.js';
+import { formatQuantity } from '../check/units.js';
 import type { KvCost, LinkLoad, TransitionGraph, WeightReshard } from '../ir/transitions.js';
 
 export interface ReshardReport {
@@ -53,7 +53,7 @@ function times(actual: number, bound: number): number {
 export type ShowBytes = (bytes: number) => string;
 
 /** A re-shard in a few lines: what happens to the bytes, what the links carry, and how far that is from the best. */
-export function describeReshard(report: ReshardReport, show: ShowBytes = formatBytes): readonly string[] {
+export function describeReshard(report: ReshardReport, show: ShowBytes): readonly string[] {
   const { bytes, lowerBound, links, seconds, boundSeconds, timesBound, timesBoundSeconds } = report;
   const parts = [
     ...(bytes.upload > 0 ? [`${show(bytes.upload)} uploaded`] : []),
@@ -89,7 +89,7 @@ function formatRuns(numbers: readonly number[]): string {
 }
 
 /** KV of a flow edge in a few lines, per token. */
-export function describeKvCost(report: KvCostReport, show: ShowBytes = formatBytes): readonly string[] {
+export function describeKvCost(report: KvCostReport, show: ShowBytes): readonly string[] {
   return report.links
     .map((link) => `  ${describeLink(link, show)}`)
     .concat(
@@ -103,10 +103,7 @@ export function describeKvCost(report: KvCostReport, show: ShowBytes = formatByt
 }
 
 /** `gpu <-> host, host to gpu: 12 MiB; gpu[3] 3 MiB in 1.2 ms`. */
-export function describeLink(
-  { link, from, to, bytes, busiest }: LinkLoad,
-  show: ShowBytes = formatBytes,
-): string {
+export function describeLink({ link, from, to, bytes, busiest }: LinkLoad, show: ShowBytes): string {
   const way = link.endsWith('memory') ? link : `${link}, ${from} to ${to}`;
   const time = formatTime(busiest.seconds);
   return `${way}: ${show(bytes)}; ${busiest.place} ${show(busiest.bytes)} in ${time}`;

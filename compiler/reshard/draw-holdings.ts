@@ -4,6 +4,7 @@
  */
 import type { RankHolding, TransitionGraph } from '../ir/transitions.js';
 import { rangesOf } from '../plan/ranges.js';
+import type { ShowBytes } from './describe.js';
 import { BOLD, element, SMALL, svgDocument, text, textWidth, TITLE, type Attributes } from './svg.js';
 
 export interface DrawOptions {
@@ -12,6 +13,7 @@ export interface DrawOptions {
   readonly kvHeads: number;
   /** `gpu[3]` for a device id. */
   readonly devicePath: (device: number) => string;
+  readonly bytes: ShowBytes;
   /** `(pp: 4)` for a stage name. */
   readonly mesh: (stage: string) => string;
 }

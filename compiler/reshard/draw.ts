@@ -3,7 +3,6 @@
  * heads before and after (a grid for each replica, a colour for each device), and what each device keeps, copies,
  * receives, uploads and evicts on the way.
  */
-import { formatBytes } from '../check/units.js';
 import { groupBy } from '../group-by.js';
 import { bytesByDevice } from '../ir/reshard-groups.js';
 import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
@@ -54,7 +53,7 @@ export function drawTransitions(graph: TransitionGraph, options: DrawOptions): s
     ...stageWidths(graph.holdings, options),
     ...graph.weights.flatMap((reshard) => moveWidths(reshard, options)),
   ]);
-  const kv = pairs.flatMap((pair) => kvLines(graph, pair));
+  const kv = pairs.flatMap((pair) => kvLines(graph, pair, options));
   const width = pictureWidth(column, [textWidth(options.title, TITLE), ...kv.map((line) => textWidth(line))]);
   const head = [drawTitle(options)];
   let y = 44;
@@ -108,7 +107,7 @@ function drawPair(
   ];
   svg.push(...grids.flatMap((grid) => grid.svg));
   let y = Math.max(...grids.map((grid) => grid.bottom)) + 8;
-  const lines = kvLines(graph, [from, to]);
+  const lines = kvLines(graph, [from, to], options);
   lines.forEach((line, index) => svg.push(text(MARGIN, y + 14 + index * ROW, line, { fill: '#333' })));
   if (lines.length > 0) y += lines.length * ROW + 8;
   const columns = [
@@ -149,14 +148,14 @@ function movesOf(reshard: WeightReshard, options: DrawOptions): Moves {
     title: `weights ${reshard.from} → ${reshard.to}`,
     caption:
       `${formatTime(report.seconds)} predicted, ${formatTime(report.boundSeconds)} at best; ` +
-      `${formatBytes(report.linkBytes)} over links, ${formatTimes(report.timesBound)} the lower bound`,
+      `${options.bytes(report.linkBytes)} over links, ${formatTimes(report.timesBound)} the lower bound`,
     devices,
     rows,
     of,
     names: 20 + Math.max(...rows.map(({ name }) => textWidth(name, SMALL))),
     links: report.links.map(({ link, from, to, bytes: sum, busiest }) => {
       const way = link.endsWith('memory') ? link : `${link} (${from} to ${to})`;
-      return `${way}: ${formatBytes(sum)}, ${formatTime(busiest.seconds)} at ${busiest.place}`;
+      return `${way}: ${options.bytes(sum)}, ${formatTime(busiest.seconds)} at ${busiest.place}`;
     }),
   };
 }
@@ -195,10 +194,10 @@ function drawMoves(
     for (const part of PARTS) {
       const width = of(device, part) * scale;
       if (width === 0) continue;
-      const hint = `${PART_NAME[part]}: ${formatBytes(of(device, part))}`;
+      const hint = `${PART_NAME[part]}: ${options.bytes(of(device, part))}`;
       const box = { x, y: y + 2, width, height: 16, fill: PART_FILL[part] };
       svg.push(element('rect', box, [element('title', {}, [hint])]));
-      const label = formatBytes(of(device, part));
+      const label = options.bytes(of(device, part));
       if (width > textWidth(label, SMALL))
         svg.push(
           text(x + width / 2, y + 14, label, {
@@ -233,14 +232,18 @@ function drawnRows(
 }
 
 /** What the KV of an edge does, where the pair has one. */
-function kvLines({ kv, kvCosts }: TransitionGraph, [from, to]: StagePair): readonly string[] {
+function kvLines(
+  { kv, kvCosts }: TransitionGraph,
+  [from, to]: StagePair,
+  { bytes: show }: DrawOptions,
+): readonly string[] {
   const index = kv.findIndex((each) => each.from === from && each.to === to);
   if (index < 0) return [];
   const { path, tier, bytesPerToken } = kv[index]!;
   if (path === 'shared') return [`KV ${from} → ${to}: the same pages, nothing moves`];
   const cost = kvCosts[index];
-  const bytes = `${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`;
-  const figures = cost ? describeKvCost(reportKvCost(cost)).at(-1) : undefined;
+  const bytes = `${show(bytesPerToken.out)} out and ${show(bytesPerToken.in)} in per token`;
+  const figures = cost ? describeKvCost(reportKvCost(cost), show).at(-1) : undefined;
   return [
     `KV ${from} → ${to}: through ${tier ?? 'no tier'}, ${bytes}${figures ? `; ${figures.trim()}` : ''}`,
   ];

@@ -34,6 +34,19 @@ describe('graph', () => {
     expect((await draw('y.html', '--level', 'flow')).match(/<section class="card"/g)).toHaveLength(1);
   });
 
+  it('has bytes in the units of the other commands', async () => {
+    const { out } = await runInProcess('check', 'plans/clerk.plan');
+    const [, peak, budget] = /gpu\[0\] .* ([\d.]+ MiB) +([\d.]+ MiB)\n/.exec(out)!;
+    const [, kv] = /through host, ([\d.]+ KiB) out/.exec(out)!;
+    const [, weights] = /weights prefill -> decode: ([\d.]+ MiB) uploaded/.exec(out)!;
+    expect(await draw('units.dot')).toContain(`${peak} of ${budget}`);
+    expect(await draw('units.svg', '--level', 'flow')).toContain(`KV, ${kv} a token`);
+    const moves = await draw('units.svg', '--level', 'transitions');
+    for (const text of [`through host, ${kv} out`, `(host to gpu): ${weights},`])
+      expect(moves).toContain(text);
+    expect(moves).not.toMatch(/\d [KMG]B\b/);
+  });
+
   it('says how busy links are in a simulation of a workload', async () => {
     const lengths = join(folder, 'lengths.jsonl');
     writeFileSync(lengths, '{"prompt_tokens": 100, "output_tokens": 10}\n'.repeat(5));

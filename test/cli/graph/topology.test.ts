@@ -19,7 +19,7 @@ describe('a topology', () => {
     expect(devices).toHaveLength(16);
     expect(devices[11]).toMatchObject({
       title: 'gpu[3]: h100',
-      lines: ['prefill: dp 1, pp 1, tp 1', 'decode: dp 1, tp 3', expect.stringMatching(/ of 72 GB$/)],
+      lines: ['prefill: dp 1, pp 1, tp 1', 'decode: dp 1, tp 3', expect.stringMatching(/ GiB of 67\.1 GiB$/)],
     });
   });
 

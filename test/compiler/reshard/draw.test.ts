@@ -1,5 +1,6 @@
 /** The drawing of transitions: well-formed, complete, and to scale. */
 import { describe, expect, it } from 'vitest';
+import { formatBytes } from '../../../compiler/check/units.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import { drawTransitions } from '../../../compiler/reshard/draw.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
@@ -11,6 +12,7 @@ function draw(options: PlanOptions, title = 'test', prefix = ''): string {
     layers: plan.model.shape.layers,
     kvHeads: plan.model.shape.kvHeads,
     devicePath: (device) => prefix + plan.topology.devices[device]!.path,
+    bytes: formatBytes,
     mesh: (stage) => `of ${stage}`,
   });
 }
