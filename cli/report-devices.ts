@@ -94,11 +94,16 @@ async function showDevices(options: DevicesOptions, { terminal }: CommandContext
     measured = await measureBandwidth(device!);
     device!.destroy();
   }
+  if (adapters.length === 0) return refuseWithoutAdapter(terminal);
   if (options.json) out(terminal, jsonDocument('devices', { adapters, measured }));
-  else if (adapters.length > 0)
-    out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
-  if (adapters.length > 0) return EXIT.ok;
+  else out(terminal, adapters.map((adapter) => describe(adapter, measured)).join('\n\n'));
+  return EXIT.ok;
+}
+
+/** Says what a machine without adapters lacks. */
+function refuseWithoutAdapter(terminal: Terminal): ExitCode {
   err(terminal, NO_ADAPTER);
+  noteFailure(terminal, { message: NO_ADAPTER });
   return EXIT.runtime;
 }
 
@@ -133,11 +138,7 @@ async function calibrateMachine(options: DevicesOptions, { terminal }: CommandCo
     return EXIT.runtime;
   }
   const [adapter] = await listAdapters();
-  if (adapter === undefined) {
-    err(terminal, NO_ADAPTER);
-    noteFailure(terminal, { message: NO_ADAPTER });
-    return EXIT.runtime;
-  }
+  if (adapter === undefined) return refuseWithoutAdapter(terminal);
   const devices = await openDevices(count);
   try {
     const effort = { ...(quick ? QUICK_EFFORT : FULL_EFFORT), ...shapes };

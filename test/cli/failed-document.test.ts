@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runInProcess } from './run-program.js';
 
+vi.mock('../../runtime/device/dawn-instance.js', () => ({ listAdapters: () => Promise.resolve([]) }));
 vi.mock('../../runtime/device/dawn.js', () => ({
   openDevices: () => Promise.reject(new Error('a device was opened')),
 }));
@@ -81,6 +82,18 @@ describe('the document of a command that fails', () => {
       failure: { message: expect.stringContaining('cannot write') as string },
     });
   });
+
+  it.each([[['devices']], [['devices', '--calibrate']]])(
+    'says that there is no adapter, whatever is asked of it: %j',
+    async (args) => {
+      const { status, document } = await documentOf(...args);
+      expect(status).toBe(3);
+      expect(document).toEqual({
+        ...{ command: 'devices', version: 1, ok: false, diagnostics: [] },
+        failure: { message: expect.stringContaining('No WebGPU adapter') as string },
+      });
+    },
+  );
 
   it('has diagnostics beside results where there are any', async () => {
     const { status, document } = await documentOf('simulate', at('late.plan'));
