@@ -1,6 +1,7 @@
 /** `simulate --against`: a simulation beside the trace of a run, category by category. */
 import type { Plan } from '../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import { RuntimeFailure } from '../runtime/failure.js';
 import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
 import type { TimedName } from '../runtime/trace/categories.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
@@ -18,19 +19,23 @@ export interface TracedRun {
   readonly requests: readonly SimulatedRequest[];
 }
 
-/** Reads the trace of a run; a text says why there is none. */
-export function readRun(path: string): TracedRun | string {
+/** Reads the trace of a run. Throws RuntimeFailure FC0923 where it tells of no requests. */
+export function readRun(path: string): TracedRun {
   const read = readTraceFile(path);
-  if (read.kind === 'problem') return read.why;
+  if (read.kind === 'problem') throw unusable(path, read.why);
   const { trace } = read;
   const requests = finishedRequests(trace);
-  if (requests.length === 0) return `${path} tells of no request that was finished`;
+  if (requests.length === 0) throw unusable(path, `${path} tells of no request that was finished`);
   const { plan, model } = trace.about;
   return {
     ...{ path, trace, requests },
     ...(typeof plan === 'string' && { plan }),
     ...(typeof model === 'string' && { model }),
   };
+}
+
+function unusable(path: string, why: string): RuntimeFailure {
+  return new RuntimeFailure('FC0923', why, { subject: path });
 }
 
 type Like = NonNullable<SimulatedRequest['like']>;

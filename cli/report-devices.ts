@@ -14,9 +14,9 @@ import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { filesRead, loadUncompiled } from './load-plan.js';
-import { err, fail, noteFailure, out, type Terminal } from './terminal.js';
+import { err, noteFailure, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
-import { whyUnwritable, writeText } from './write-text.js';
+import { refuseUnwritable, writeText } from './write-text.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
 
@@ -132,11 +132,7 @@ async function calibrateMachine(options: DevicesOptions, { terminal }: CommandCo
   const { devices: count, quick, name, out: file, json } = options;
   const shapes = chooseShapes(options, terminal);
   if (typeof shapes === 'number') return shapes;
-  const unwritable = whyUnwritable(file);
-  if (unwritable !== undefined) {
-    fail(terminal, unwritable);
-    return EXIT.runtime;
-  }
+  refuseUnwritable(file);
   const [adapter] = await listAdapters();
   if (adapter === undefined) return refuseWithoutAdapter(terminal);
   const devices = await openDevices(count);
@@ -149,10 +145,9 @@ async function calibrateMachine(options: DevicesOptions, { terminal }: CommandCo
     if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));
     // What took minutes to measure is not lost with a disk that is full by now.
     else if (file === undefined || problem !== undefined) out(terminal, plan.trimEnd());
-    if (problem !== undefined) err(terminal, `error: ${problem}`);
-    else if (file !== undefined)
-      err(terminal, `wrote ${file}; \`${importOf(name, file)}\` names the topology`);
-    return problem === undefined ? EXIT.ok : EXIT.runtime;
+    if (problem !== undefined) throw problem;
+    if (file !== undefined) err(terminal, `wrote ${file}; \`${importOf(name, file)}\` names the topology`);
+    return EXIT.ok;
   } finally {
     for (const device of devices) device.destroy();
   }

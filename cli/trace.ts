@@ -15,7 +15,6 @@ import { formatCount } from './format.js';
 import { shownPath } from './shown-path.js';
 import { placeName } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
-import { whyUnwritable } from './write-text.js';
 
 /** Opens the trace of a run over a graph. Throws RuntimeFailure FC0940 when it cannot be written. */
 export function openTrace(
@@ -37,18 +36,12 @@ export function openTrace(
   });
 }
 
-/** Throws RuntimeFailure FC0940 where `writeSimulatedTrace` could not begin; the file stays as it is, or absent. */
-export function refuseUnwritableTrace(path: string | undefined): void {
-  const why = whyUnwritable(path);
-  if (why !== undefined) throw new RuntimeFailure('FC0940', why, { subject: path! });
-}
-
 /** Slices within steps beyond which a trace is too large to look at. */
 const MOST_INNER = 400_000;
 
 /**
  * Writes the trace of a simulation of `requests`: as that of a run, but the clock is the simulation's. Exchanges within
- * steps are left out where there are very many. Returns why it could not be written, or not to its end, if so.
+ * steps are left out where there are very many. Returns FC0940 where it could not be written, or not to its end.
  */
 export function writeSimulatedTrace(
   path: string,
@@ -56,7 +49,7 @@ export function writeSimulatedTrace(
   timeline: Timeline,
   terminal: Terminal,
   { requests, peakMemory }: { readonly requests: string } & Pick<TraceFigures, 'peakMemory'>,
-): string | undefined {
+): RuntimeFailure | undefined {
   let milliseconds = 0;
   const about = { device_times: 'simulated', requests };
   let broken: string | undefined;
@@ -67,7 +60,7 @@ export function writeSimulatedTrace(
   try {
     trace = openTrace(path, graph, terminal, { about, now: () => milliseconds, onBroken });
   } catch (error) {
-    if (error instanceof RuntimeFailure) return error.message;
+    if (error instanceof RuntimeFailure) return error;
     throw error;
   }
   const within = timeline.slices().reduce((sum, { withinCount = 0 }) => sum + withinCount, 0);
@@ -78,7 +71,7 @@ export function writeSimulatedTrace(
   } finally {
     trace.close();
   }
-  if (broken !== undefined) return broken;
+  if (broken !== undefined) return new RuntimeFailure('FC0940', broken, { subject: path });
   const left = inner ? '' : `; ${formatCount(within)} exchanges and kernels within steps are left out`;
   err(terminal, `wrote ${path}${left}`);
   return undefined;

@@ -1,10 +1,11 @@
 /** Files that commands write for people. */
 import { accessSync, closeSync, constants, openSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { RuntimeFailure } from '../runtime/failure.js';
 import { systemReason } from '../runtime/system-reason.js';
 
-/** Replaces the file; returns why that cannot be done, if so. */
-export function writeText(path: string, text: string): string | undefined {
+/** Replaces the file; returns FC0940 where that cannot be done. */
+export function writeText(path: string, text: string): RuntimeFailure | undefined {
   try {
     writeFileSync(path, text);
     return undefined;
@@ -19,7 +20,7 @@ export function writeText(path: string, text: string): string | undefined {
  *
  * @param path nothing is wrong where no file is to be written
  */
-export function whyUnwritable(path: string | undefined): string | undefined {
+export function whyUnwritable(path: string | undefined): RuntimeFailure | undefined {
   if (path === undefined) return undefined;
   try {
     const found = statSync(path, { throwIfNoEntry: false });
@@ -36,6 +37,15 @@ export function whyUnwritable(path: string | undefined): string | undefined {
   }
 }
 
-function unwritten(path: string, cause: unknown): string {
-  return `cannot write ${path}: ${systemReason(cause)}`;
+/** Throws what `whyUnwritable` finds, if anything. */
+export function refuseUnwritable(path: string | undefined): void {
+  const why = whyUnwritable(path);
+  if (why !== undefined) throw why;
+}
+
+function unwritten(path: string, cause: unknown): RuntimeFailure {
+  return new RuntimeFailure('FC0940', `cannot write ${path}: ${systemReason(cause)}`, {
+    subject: path,
+    cause,
+  });
 }

@@ -19,7 +19,7 @@ import { simulateExpectations } from '../expectations.js';
 import { checkPlanFile, filesRead, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';
 import { placeName } from '../render-diagnostics.js';
 import { err, out, type Terminal } from '../terminal.js';
-import { whyUnwritable, writeText } from '../write-text.js';
+import { refuseUnwritable, writeText } from '../write-text.js';
 
 /** Printed levels, in the order of the pipeline; `syntax` needs no sound plan and stands apart. */
 const LEVELS: Readonly<
@@ -61,11 +61,7 @@ export const addCompileCommand: AddCommand = (program, context) => {
     .action(
       action(context, (file: string, options: CompileOptions) => {
         const { terminal } = context;
-        const unwritable = whyUnwritable(options.output);
-        if (unwritable !== undefined) {
-          err(terminal, `error: ${unwritable}`);
-          return EXIT.runtime;
-        }
+        refuseUnwritable(options.output);
         if (options.origins && (options.emit === undefined || !WITH_ORIGINS.includes(options.emit))) {
           const levels = WITH_ORIGINS.map((level) => `--emit ${level}`).join(', ');
           err(terminal, `error: --origins goes with ${levels}`);
@@ -87,7 +83,8 @@ export const addCompileCommand: AddCommand = (program, context) => {
           options.emit === undefined
             ? serialiseRuntimeGraph(compiled.runtime)
             : LEVELS[options.emit]!(plan, compiled, origins);
-        return emit(text, options, terminal);
+        emit(text, options, terminal);
+        return EXIT.ok;
       }),
     );
 };
@@ -100,18 +97,17 @@ function emitSyntax(file: string, options: CompileOptions, terminal: Terminal): 
   const text = files.get(path);
   if (text === undefined) return refuseErrors(terminal, diagnostics, render) ?? EXIT.diagnostics;
   const { file: tree, errors } = parse(text, file);
-  const written = emit(printSyntax(tree), options, terminal);
-  if (written !== EXIT.ok) return written;
+  emit(printSyntax(tree), options, terminal);
   const problems = errors.map((problem) => fromSyntax(problem, path, text));
   return reportDiagnostics(terminal, problems, render) ? EXIT.ok : EXIT.diagnostics;
 }
 
-function emit(text: string, { output }: CompileOptions, terminal: Terminal): ExitCode {
+function emit(text: string, { output }: CompileOptions, terminal: Terminal): void {
   if (output === undefined) {
     out(terminal, text.replace(/\n$/, ''));
-    return EXIT.ok;
+    return;
   }
   const unwritten = writeText(output, text.endsWith('\n') ? text : `${text}\n`);
-  err(terminal, unwritten === undefined ? `wrote ${output}` : `error: ${unwritten}`);
-  return unwritten === undefined ? EXIT.ok : EXIT.runtime;
+  if (unwritten !== undefined) throw unwritten;
+  err(terminal, `wrote ${output}`);
 }

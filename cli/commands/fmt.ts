@@ -115,7 +115,7 @@ function formatOne(
   } else if (stdin) terminal.writeOut(formatted.text);
   else if (changed) {
     const unwritten = writeText(file, formatted.text);
-    if (unwritten !== undefined) return failed(unwritten);
+    if (unwritten !== undefined) return failed(unwritten.message);
   }
   return changed ? 'changed' : 'same';
 }

@@ -9,7 +9,7 @@ import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
 import { err } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
-import { whyUnwritable, writeText } from '../write-text.js';
+import { refuseUnwritable, writeText } from '../write-text.js';
 
 const FORMATS = [...GRAPH_FORMATS, 'html'] as const;
 type Format = (typeof FORMATS)[number];
@@ -66,11 +66,7 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
     err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
     return EXIT.usage;
   }
-  const unwritable = whyUnwritable(path);
-  if (unwritable !== undefined) {
-    err(terminal, `error: ${unwritable}`);
-    return EXIT.runtime;
-  }
+  refuseUnwritable(path);
   const loaded = loadPlan(file, { ...options, written: [path] }, terminal);
   if (loaded.kind === 'failed') return loaded.exit;
   const { plan, compiled, checked } = loaded;
@@ -97,8 +93,9 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
       ? drawPage(levels, plan, compiled, simulated)
       : drawLevel(level ?? DEFAULT_LEVEL, format, plan, compiled, simulated);
   const unwritten = writeText(path, text);
-  err(terminal, unwritten === undefined ? `wrote ${path}` : `error: ${unwritten}`);
-  return unwritten === undefined ? EXIT.ok : EXIT.runtime;
+  if (unwritten !== undefined) throw unwritten;
+  err(terminal, `wrote ${path}`);
+  return EXIT.ok;
 }
 
 function formatOf(path: string): Format | undefined {

@@ -17,6 +17,7 @@ import type { Simulation } from '../../runtime/clock/simulation.js';
 import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
+import type { RuntimeFailure } from '../../runtime/failure.js';
 import { againstReport, describeAgainst, readRun, type AgainstReport, type TracedRun } from '../against.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -39,11 +40,11 @@ import {
   simulationReport,
   type SimulationReport,
 } from '../simulation-report.js';
-import { diagnosticsSaid, err, fail, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
-import { refuseUnwritableTrace, writeSimulatedTrace } from '../trace.js';
-import { whyUnwritable, writeText } from '../write-text.js';
+import { writeSimulatedTrace } from '../trace.js';
+import { refuseUnwritable, writeText } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
@@ -116,9 +117,8 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
     const message = `error: ${both} cannot be both --with and --without`;
     return misused(message, terminal).exit;
   }
-  refuseUnwritableTrace(options.trace);
-  const unwritable = whyUnwritable(options.html);
-  if (unwritable !== undefined) return failed(unwritable, terminal).exit;
+  refuseUnwritable(options.trace);
+  refuseUnwritable(options.html);
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
@@ -143,12 +143,12 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   printFigures(simulated, workload!, options, terminal);
   if (options.html !== undefined) {
     const about = [describeWorkload(workload!), ...describeEngine(options)].join('; ');
-    const written = writeText(options.html, pageOf(file, about, simulated));
-    if (written !== undefined) return failed(written, terminal).exit;
+    const unwritten = writeText(options.html, pageOf(file, about, simulated));
+    if (unwritten !== undefined) throw unwritten;
     err(terminal, `wrote ${options.html}`);
   }
   const broken = simulated.find(({ brokenTrace }) => brokenTrace !== undefined)?.brokenTrace;
-  if (broken !== undefined) return failed(broken, terminal).exit;
+  if (broken !== undefined) throw broken;
   return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
 }
 
@@ -177,11 +177,6 @@ function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: E
   return { kind: 'failed', exit: EXIT.usage };
 }
 
-function failed(message: string, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
-  fail(terminal, message);
-  return { kind: 'failed', exit: EXIT.runtime };
-}
-
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
   const checked = checkPlanFile(file, options.set, terminal.colour);
@@ -191,7 +186,6 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const run = against === undefined ? undefined : readRun(against);
-  if (typeof run === 'string') return failed(run, terminal);
   const plans = plansToRun(checked.plans, options.plan ?? run?.plan, file);
   if (typeof plans === 'string') return misused(plans, terminal);
   const single = ['trace', 'against'].find((name) => name in options);
@@ -233,7 +227,7 @@ interface SimulatedOne {
   /** The simulation has shown of no expectation that it is not met. */
   readonly kept: boolean;
   /** Why its trace could not be written to its end. */
-  readonly brokenTrace?: string;
+  readonly brokenTrace?: RuntimeFailure;
   /** With `--against`. */
   readonly against?: AgainstReport;
   /** With `--html`. */

@@ -39,8 +39,10 @@ import { isError, loadUncompiled, type CheckedFile } from '../load-plan.js';
 import { createProgress } from '../progress.js';
 import { simulationReport } from '../simulation-report.js';
 import { describeTuned, noneFits, tunedReport, type OwnPlan } from '../tune-report.js';
-import { diagnosticsSaid, err, fail, out } from '../terminal.js';
+import { renderFailure } from '../render-failure.js';
+import { diagnosticsSaid, err, out } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
+import { RuntimeFailure } from '../../runtime/failure.js';
 import { fileHost } from '../../runtime/file-host.js';
 import { whyUnwritable, writeText } from '../write-text.js';
 import { planBesideTuned, withTunedPlan } from '../write-tuned.js';
@@ -160,10 +162,7 @@ async function tuneFile(
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
   const unwritable = whyUnwritable(options.write ? file : undefined);
-  if (unwritable !== undefined) {
-    fail(terminal, `nothing is written: ${unwritable}`);
-    return EXIT.runtime;
-  }
+  if (unwritable !== undefined) throw nothingWritten(file, unwritable.message);
   const survey = createSurvey(plan, requests.requests);
   // Answers that the context cuts short fill no tier.
   const sizes = sizesToTry(plan, survey.requests, options);
@@ -317,6 +316,10 @@ function sizesToTry(
   };
 }
 
+function nothingWritten(file: string, why: string): RuntimeFailure {
+  return new RuntimeFailure('FC0940', `nothing is written: ${why}`, { subject: file });
+}
+
 /** Writes the best plan into the file, as that is by now; false when the file cannot say it or be written. */
 function writeWinner(
   file: string,
@@ -327,7 +330,7 @@ function writeWinner(
   terminal: CommandContext['terminal'],
 ): boolean {
   const nothing = (why: string, declaration?: string): boolean => {
-    err(terminal, `error: nothing is written: ${why}`);
+    err(terminal, renderFailure(nothingWritten(file, why), terminal.colour));
     // What took long to find is there to be put somewhere by hand.
     if (declaration !== undefined) err(terminal, declaration);
     return false;
@@ -343,7 +346,7 @@ function writeWinner(
     return nothing(text === files.get(path) ? written.why : changed, declaration);
   }
   const unwritten = writeText(file, written.text);
-  if (unwritten !== undefined) return nothing(unwritten, declaration);
+  if (unwritten !== undefined) return nothing(unwritten.message, declaration);
   const { name, taken } = written;
   err(
     terminal,

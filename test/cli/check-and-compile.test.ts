@@ -262,7 +262,7 @@ describe('compile', () => {
     const path = planFile('d.plan', good('tp: 4'));
     const run = await runInProcess('compile', path, '-o', join(folder, 'no', 'graph.json'));
     expect(run).toMatchObject({ status: 3, out: '' });
-    expect(run.err).toMatch(/error: .*no.graph\.json/);
+    expect(run.err).toMatch(/error\[FC0940\]: .*no.graph\.json/);
   });
 
   it('knows the levels', async () => {

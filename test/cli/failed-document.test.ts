@@ -75,12 +75,24 @@ describe('the document of a command that fails', () => {
     });
   });
 
-  it('has a failure without a code', async () => {
-    const { status, document } = await documentOf('simulate', at('good.plan'), '--html', folder);
-    expect(status).toBe(3);
-    expect(document).toMatchObject({
-      failure: { message: expect.stringContaining('cannot write') as string },
+  it('has the failure to write a report, and to read a trace', async () => {
+    const html = await documentOf('simulate', at('good.plan'), '--html', folder);
+    expect(html).toMatchObject({
+      status: 3,
+      document: {
+        failure: {
+          ...{ code: 'FC0940', slug: 'report-unwritable', subject: folder },
+          message: expect.stringContaining('cannot write') as string,
+        },
+      },
     });
+    for (const name of ['absent.json', 'good.plan']) {
+      const { status, document } = await documentOf('simulate', at('good.plan'), '--against', at(name));
+      expect(status).toBe(3);
+      expect(document).toMatchObject({
+        failure: { code: 'FC0923', slug: 'lengths-unreadable', subject: at(name) },
+      });
+    }
   });
 
   it.each([[['devices']], [['devices', '--calibrate']]])(

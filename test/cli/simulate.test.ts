@@ -180,7 +180,7 @@ describe('simulate', () => {
       const run = await runInProcess(...args, '--trace', '/dev/full');
       expect(run.status).toBe(3);
       expect(run.out).toContain('plan reshard');
-      expect(run.err).toContain('error: cannot write /dev/full: ');
+      expect(run.err).toContain('error[FC0940]: cannot write /dev/full: ');
       expect(run.err).not.toContain('wrote');
     },
   );

@@ -437,11 +437,11 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
       const late = await duringSearch(() => chmodSync(file, 0o400), ...args);
       expect(late).toMatchObject({ status: 3, out: expect.stringContaining('1.00x') as string });
       expect(late.err).toMatch(
-        /nothing is written: cannot write .*: permission denied\nplan start_tuned for small/,
+        /error\[FC0940\]: nothing is written: cannot write .*: permission denied\nplan start_tuned for small/,
       );
       const early = await runInProcess(...args);
       expect(early).toMatchObject({ status: 3, out: '' });
-      expect(early.err).toContain('nothing is written: cannot write');
+      expect(early.err).toContain('error[FC0940]: nothing is written: cannot write');
       rmSync(file);
     },
   );

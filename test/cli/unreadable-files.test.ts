@@ -82,6 +82,6 @@ it('is said in plain words where a compiled plan cannot be written', async () =>
     expect(await runInProcess('compile', at('good.plan'), ...level, '-o', place)).toMatchObject({
       status: 3,
       out: '',
-      err: `error: cannot write ${place}: no such file or directory\n`,
+      err: `error[FC0940]: cannot write ${place}: no such file or directory\n`,
     });
 });

@@ -39,8 +39,9 @@ describe('a file to write', () => {
     'is refused beforehand in the words of a failed write: %s',
     (name) => {
       const why = whyUnwritable(at(name));
-      expect(why).toMatch(/^cannot write .*: [a-z ]+$/);
-      expect(writeText(at(name), '')).toBe(why);
+      expect(why).toMatchObject({ code: 'FC0940', details: { subject: at(name) } });
+      expect(why!.message).toMatch(/^cannot write .*: [a-z ]+$/);
+      expect(writeText(at(name), '')!.message).toBe(why!.message);
     },
   );
 
@@ -50,8 +51,8 @@ describe('a file to write', () => {
     writeFileSync(at('locked.txt'), '');
     chmodSync(at('locked.txt'), 0o400);
     for (const name of ['closed/x.txt', 'locked.txt']) {
-      expect(whyUnwritable(at(name))).toContain('permission denied');
-      expect(writeText(at(name), '')).toBe(whyUnwritable(at(name)));
+      expect(whyUnwritable(at(name))!.message).toContain('permission denied');
+      expect(writeText(at(name), '')!.message).toBe(whyUnwritable(at(name))!.message);
     }
     chmodSync(at('closed'), 0o700);
   });
@@ -66,18 +67,18 @@ describe('a file to write', () => {
   });
 });
 
-/** Commands that write the file whose name comes last, and how they begin to say that they cannot. */
-const WRITERS: readonly [args: readonly string[], prefix: string][] = [
-  [['simulate', 'good.plan', '--html'], 'error: '],
-  [['simulate', 'good.plan', '--trace'], 'error[FC0940]: '],
-  [['graph', 'good.plan', '--format', 'svg', '--out'], 'error: '],
-  [['compile', 'good.plan', '-o'], 'error: '],
+/** Commands that write the file whose name comes last. */
+const WRITERS: readonly (readonly string[])[] = [
+  ['simulate', 'good.plan', '--html'],
+  ['simulate', 'good.plan', '--trace'],
+  ['graph', 'good.plan', '--format', 'svg', '--out'],
+  ['compile', 'good.plan', '-o'],
 ];
 
 describe('before the long work', () => {
-  it.each([...WRITERS, [['devices', '--calibrate', '-o'], 'error: ']])(
+  it.each([...WRITERS, ['devices', '--calibrate', '-o']].map((args) => [args]))(
     'it is refused: %j',
-    async (args, prefix) => {
+    async (args) => {
       const before = readdirSync(folder);
       for (const [name, why] of [
         ['absent/x', 'no such file or directory'],
@@ -86,7 +87,7 @@ describe('before the long work', () => {
         const command = args.map((arg) => (arg === 'good.plan' ? at(arg) : arg));
         const run = await runInProcess(...command, at(name));
         // Nothing else is said either: what a command says of its work comes later.
-        expect(run).toEqual({ status: 3, out: '', err: `${prefix}cannot write ${at(name)}: ${why}\n` });
+        expect(run).toEqual({ status: 3, out: '', err: `error[FC0940]: cannot write ${at(name)}: ${why}\n` });
       }
       expect(readdirSync(folder)).toEqual(before);
     },
@@ -99,7 +100,7 @@ const taken = (name: string, what: string): string =>
 
 describe('a plan file that is read', () => {
   it.each([
-    ...WRITERS.map(([args]) => [args]),
+    ...WRITERS.map((args) => [args]),
     [['compile', 'good.plan', '--emit', 'syntax', '-o']],
     [['devices', '--calibrate', '--like', 'good.plan', '-o']],
   ])('is not written over: %j', async (args) => {
