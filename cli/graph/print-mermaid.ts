@@ -35,11 +35,11 @@ export function printMermaid(diagram: Diagram): string {
   });
   return [
     '---',
-    `title: ${JSON.stringify(diagram.title)}`,
+    // There is no place for a caption, and comments are not shown.
+    `title: ${JSON.stringify(`${diagram.title}. ${diagram.caption}`)}`,
     // Lines are short already; what Mermaid allows by default would break most of them.
     'config: { flowchart: { wrappingWidth: 600 } }',
     '---',
-    `%% ${diagram.caption}`,
     'flowchart LR',
     ...[...items, ...edges, ...widths, ...looks].map(indent),
     '',
