@@ -141,7 +141,7 @@ function boundOf(
   const wholePhases = once((demand: Demand) => phasesOf(bounded!, demand, false));
   const estimate = (demand: Demand, begun = false): number => {
     if (bounded === undefined) return 0;
-    if (!oneByOne) return likelySeconds({ ...bounded, evenly: true }, demand, begun);
+    if (!oneByOne) return likelySeconds(dealtEvenly(bounded), demand, begun);
     const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
     return prompts + rows;
   };
@@ -214,9 +214,17 @@ function boundOf(
  */
 const FUSED_SHORT = 0.997;
 
+/** With as much for every replica. */
+function dealtEvenly(bounded: BoundedPlan): BoundedPlan {
+  const { prefill, decode } = bounded;
+  const inTheMean = (load: StageLoad): StageLoad => ({ ...load, costs: load.meanCosts });
+  const first = inTheMean(prefill);
+  return { ...bounded, evenly: true, prefill: first, decode: decode === prefill ? first : inTheMean(decode) };
+}
+
 /** What each phase may well take by itself. */
 function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSeconds {
-  const evenly = { ...bounded, evenly: true };
+  const evenly = dealtEvenly(bounded);
   const prompts = leastSeconds(evenly, promptsOf(demand), begun);
   return { prompts, rows: leastSeconds(evenly, rowsOf(demand), true) };
 }

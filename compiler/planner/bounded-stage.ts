@@ -29,7 +29,7 @@ import { mostHeld } from './held-prompts.js';
 import { knownFused, type KnownFused } from './known-fused.js';
 import type { PromptCourse } from './prompt-course.js';
 import { type StageLoad, type StepSeconds } from './stage-load.js';
-import { placeCosts, type PlaceCosts } from './place-costs.js';
+import { placeCosts, type OfReplicas, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** What bounds of plans for one model over one topology share. */
@@ -105,6 +105,7 @@ function hardwareKey({ kinds, allReduce, send }: GroupHardware, idOf: (kind: Dev
 export interface BoundedStage {
   readonly needs: StageNeeds;
   readonly costs: PlaceCosts;
+  readonly meanCosts: PlaceCosts;
   readonly stepSeconds: StepSeconds;
   /** Of every pipeline stage: its pages to the host tier, and from there. */
   readonly moves: readonly PageSeconds[];
@@ -123,17 +124,20 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
   const { kv, costsFor, moves, stepSeconds } = layOut(plan, stage, outline, context);
-  const costs = costsFor(outline.sizes);
+  const { quickest: costs, mean: meanCosts } = costsFor(outline.sizes);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
-  return pagesAlone === undefined ? undefined : { needs, costs, stepSeconds, moves, pagesAlone };
+  return pagesAlone === undefined ? undefined : { needs, costs, meanCosts, stepSeconds, moves, pagesAlone };
 }
+
+/** One and the same where all replicas are alike. */
+type CostsOfReplicas = Readonly<Record<OfReplicas, PlaceCosts>>;
 
 /** What of a stage does not depend on the sizes of its steps. */
 interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'stepSeconds'> {
   readonly kv: StageKv;
   /** Of steps up to a size; the same where that makes no difference. */
-  readonly costsFor: (sizes: StepSizes) => PlaceCosts;
+  readonly costsFor: (sizes: StepSizes) => CostsOfReplicas;
 }
 
 function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundContext): LaidOutStage {
@@ -171,13 +175,17 @@ export function overheadOf(
   return engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
 }
 
-export function stageLoad({ needs, costs, stepSeconds, moves }: BoundedStage, room: KvRoom): StageLoad {
+export function stageLoad(
+  { needs, costs, meanCosts, stepSeconds, moves }: BoundedStage,
+  room: KvRoom,
+): StageLoad {
   const { stage, outline } = needs;
   const none = moves.map(() => 0);
   return {
     stage,
     sizes: outline.sizes,
     costs,
+    meanCosts,
     stepSeconds,
     // Of the replicas of a head one alone leaves.
     out:
@@ -191,20 +199,24 @@ export function stageLoad({ needs, costs, stepSeconds, moves }: BoundedStage, ro
 /** @param groups as `groupCosts` has them */
 function costsBySize(groups: readonly (readonly LeastCosts[])[]): LaidOutStage['costsFor'] {
   const idOf = numbered<LeastCost>();
-  const known = new Map<string, PlaceCosts>();
+  const known = new Map<string, CostsOfReplicas>();
   return ({ maxTokens, maxSequences }) => {
     const upTo = once((costs: readonly LeastCosts[]) =>
       costs.map((each) => each({ tokens: maxTokens, samples: maxSequences })),
     );
     const lists = groups.map(upTo);
     const key = lists.map((costs) => costs.map(idOf).join()).join(';');
-    const found = known.get(key) ?? placeCosts(lists);
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const quickest = placeCosts(lists);
+    const alike = lists.every((costs) => costs.length === 1);
+    const found = { quickest, mean: alike ? quickest : placeCosts(lists, 'mean') };
     known.set(key, found);
     return found;
   };
 }
 
-/** By pipeline stage the costs that there are among its replicas; the same list where they are the same. */
+/** By pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the same. */
 function groupCosts(
   plan: Plan,
   stage: Stage,
@@ -214,11 +226,12 @@ function groupCosts(
   const idOf = numbered<LeastCosts>();
   const known = new Map<string, readonly LeastCosts[]>();
   return programs.map((program, pp) => {
-    const costs = new Set<LeastCosts>();
+    const costs: LeastCosts[] = [];
     for (let dp = 0; dp < stage.mesh.dp; dp++)
-      costs.add(costsOf(program, hardwareAt(plan, stage, routes, dp, pp)));
-    const key = [...costs].map(idOf).join();
-    const list = known.get(key) ?? [...costs];
+      costs.push(costsOf(program, hardwareAt(plan, stage, routes, dp, pp)));
+    const own = costs.every((each) => each === costs[0]) ? costs.slice(0, 1) : costs;
+    const key = own.map(idOf).join();
+    const list = known.get(key) ?? own;
     known.set(key, list);
     return list;
   });
@@ -246,23 +259,39 @@ function hardwareAt(
   return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
 }
 
-/** As the first replica has it: others are the same as a rule. Courses ask for hundreds of thousands of steps. */
+/** In the mean over replicas, which are alike as a rule. Courses ask for hundreds of thousands of steps. */
 function stepSecondsOf(
   plan: Plan,
   stage: Stage,
   programs: readonly CostedProgram[],
   { routes, stepsOf }: BoundContext,
 ): StepSeconds {
-  let costs: { readonly each: readonly ProgramCost[]; readonly byPlace: readonly number[] } | undefined;
-  const find = (): NonNullable<typeof costs> => {
-    const places = programs.map((program, pp) => stepsOf(program, hardwareAt(plan, stage, routes, 0, pp)));
-    const each = [...new Set(places)];
-    return { each, byPlace: places.map((cost) => each.indexOf(cost)) };
+  interface Costs {
+    readonly each: readonly ProgramCost[];
+    /** Those of its replicas, one alone where they are alike. */
+    readonly byPlace: readonly (readonly number[])[];
+  }
+  let costs: Costs | undefined;
+  const find = (): Costs => {
+    const replicas = Array.from({ length: stage.mesh.dp }, (_, dp) => dp);
+    const places = programs.map((program, pp) =>
+      replicas.map((dp) => stepsOf(program, hardwareAt(plan, stage, routes, dp, pp))),
+    );
+    const each = [...new Set(places.flat())];
+    const byPlace = places.map((own) => {
+      const ids = own.map((cost) => each.indexOf(cost));
+      return new Set(ids).size === 1 ? ids.slice(0, 1) : ids;
+    });
+    return { each, byPlace };
   };
   return (size) => {
     costs ??= find();
     const seconds = costs.each.map((cost) => cost.seconds(size));
-    return costs.byPlace.map((place) => seconds[place]!);
+    return costs.byPlace.map((own) => {
+      let all = 0;
+      for (const place of own) all += seconds[place]!;
+      return all / own.length;
+    });
   };
 }
 

@@ -10,7 +10,7 @@ export interface CostLine {
 
 /** By pipeline stage. */
 export interface PlaceCosts {
-  /** Seconds of the work, on the replica that is quickest at it. */
+  /** Seconds of the work, on the replica that is quickest at it, or in the mean over replicas. */
   readonly of: (work: TotalWork) => readonly number[];
   /** Seconds of one step with so many tokens of a prompt. */
   readonly promptStep: (tokens: number) => readonly number[];
@@ -24,20 +24,35 @@ export interface PlaceCosts {
   readonly none: readonly number[];
 }
 
-/** @param groups by pipeline stage the costs that there are among its replicas; the same list where they are the same */
-export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCosts {
+/** What counts of replicas that are not alike: bounds take the quickest, estimates the mean, as each has its part. */
+export type OfReplicas = 'quickest' | 'mean';
+
+/**
+ * @param groups by pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the
+ *   same
+ */
+export function placeCosts(
+  groups: readonly (readonly LeastCost[])[],
+  counts: OfReplicas = 'quickest',
+): PlaceCosts {
+  const ofReplicas = (costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number => {
+    if (costs.length === 1) return secondsOf(costs[0]!);
+    const seconds = costs.map(secondsOf);
+    return counts === 'quickest' ? Math.min(...seconds) : seconds.reduce((a, b) => a + b) / seconds.length;
+  };
   const kinds = [...new Set(groups)];
   const kindOf = groups.map((group) => kinds.indexOf(group));
   const byPlace = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
     const found = kinds.map(find);
     return kindOf.map((kind) => found[kind]!);
   };
-  const of = (work: TotalWork): readonly number[] => byPlace((costs) => leastOf(costs, (cost) => cost(work)));
+  const of = (work: TotalWork): readonly number[] =>
+    byPlace((costs) => ofReplicas(costs, (cost) => cost(work)));
   const lines: PlaceCosts['lines'] = (before, at) => {
     const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
     return byPlace((costs) => ({
-      at: leastOf(costs, (cost) => cost(at)),
-      slope: by === 0 ? 0 : leastOf(costs, (cost) => (cost(at) - cost(before)) / by),
+      at: ofReplicas(costs, (cost) => cost(at)),
+      slope: by === 0 ? 0 : ofReplicas(costs, (cost) => (cost(at) - cost(before)) / by),
     }));
   };
   return {
@@ -49,11 +64,6 @@ export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCost
     rowsLines: onceForBoth((rows, keys) => lines(rowsWork(rows - 1, keys), rowsWork(rows, keys))),
     none: groups.map(() => 0),
   };
-}
-
-/** Replicas cost the same as a rule. */
-function leastOf(costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number {
-  return costs.length === 1 ? secondsOf(costs[0]!) : Math.min(...costs.map(secondsOf));
 }
 
 const promptWork = (tokens: number): TotalWork => ({

@@ -17,6 +17,8 @@ export interface StageLoad {
   readonly stage: Stage;
   readonly sizes: StageOutline['sizes'];
   readonly costs: PlaceCosts;
+  /** In the mean over replicas; the same where all are alike. */
+  readonly meanCosts: PlaceCosts;
   readonly stepSeconds: StepSeconds;
   /** Seconds for each page that a rank moves to the host tier, and back. */
   readonly out: readonly number[];

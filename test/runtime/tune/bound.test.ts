@@ -67,6 +67,27 @@ const ROOMY: Machine = {
 };
 
 describe('planBound', () => {
+  it('estimates by the mean of unlike replicas, and bounds by the quickest', () => {
+    const alike = planOn(ROOMY);
+    const { kind } = alike.topology.devices[0]!;
+    const compute = Object.fromEntries(Object.entries(kind.compute).map(([type, rate]) => [type, rate / 10]));
+    const slow = { ...kind, name: 'slow', compute, bandwidth: kind.bandwidth / 10 };
+    const devices = alike.topology.devices.map((each, i) => (i < 2 ? each : { ...each, kind: slow }));
+    const plan = { ...alike, topology: { ...alike.topology, devices } };
+    const all = Array.from({ length: 64 }, () => ({ promptTokens: 40, outputTokens: 20 }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const sizes = { microbatchTokens: [64], batchRequests: [64] };
+    const candidate = findCandidates(plan, ['static'], sizes).find(({ stages }) => stages[0]!.mesh.dp === 4)!;
+    const bound = candidateBound(candidate, createBoundContext(plan.topology, FULCRUM_ENGINE))!;
+    const each = candidatePlan(candidate);
+    const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
+    expect(bound.least(demand)).toBeLessThan(makespan / 2);
+    for (const seconds of [bound.estimate(demand), bound.closely(demand)!.seconds]) {
+      expect(seconds).toBeGreaterThan(makespan * 0.7);
+      expect(seconds).toBeLessThan(makespan * 1.05);
+    }
+  });
+
   it('bounds time, tokens and room of every candidate, at the beginning and at every step', () => {
     fc.assert(
       fc.property(machine, requests, engines, modes, pages, (made, all, engine, transitions, every) => {
