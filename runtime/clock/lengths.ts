@@ -6,8 +6,9 @@ import type { SimulatedRequest } from './simulation.js';
 type Drawn = Extract<Workload['requests'], { kind: 'drawn' }>;
 
 /**
- * Draws every request of a workload. The same seed draws the same lengths; a sequence is never longer than the context,
- * prompts are cut to leave room for one token. Requests with less of an answer than was drawn are marked as `cut`.
+ * Draws every request of a workload. The same seed draws the same lengths. A distribution is cut where prompts leave the
+ * context room for one token; a prompt of a given length is not, so that one beyond the context is told as such. Requests
+ * with less of an answer than was drawn are marked as `cut`.
  */
 export function drawRequests(
   { count, prompt, output, prefix }: Drawn,
@@ -15,9 +16,10 @@ export function drawRequests(
   seed = 0,
 ): readonly SimulatedRequest[] {
   return Array.from({ length: count }, (_, index) => {
-    const promptTokens = Math.min(drawLength(prompt, pcg(seed), index), context - 1);
+    const drawn = drawLength(prompt, pcg(seed), index);
+    const promptTokens = prompt.kind === 'fixed' ? drawn : Math.min(drawn, context - 1);
     const wanted = drawLength(output, pcg(seed ^ 1), index);
-    const outputTokens = Math.min(wanted, context - promptTokens);
+    const outputTokens = promptTokens < context ? Math.min(wanted, context - promptTokens) : wanted;
     const tokens = Math.min(prefix ?? 0, promptTokens);
     return {
       promptTokens,

@@ -38,6 +38,14 @@ describe('drawRequests', () => {
       expect(promptTokens + outputTokens).toBeLessThanOrEqual(10_000);
   });
 
+  it('leaves prompts of a given length as they are, so that what has no room is told', () => {
+    const [request] = draw({ kind: 'fixed', tokens: 60_000 }, 1);
+    expect(request).toEqual({ promptTokens: 60_000, outputTokens: 7 });
+    expect(draw({ kind: 'fixed', tokens: 9_998 }, 1)).toEqual([
+      { promptTokens: 9_998, outputTokens: 2, cut: true },
+    ]);
+  });
+
   it('marks requests with less of an answer than was drawn', () => {
     const prompt = { kind: 'uniform', low: 1, high: 20_000 } as const;
     for (const { promptTokens, outputTokens, cut } of draw(prompt)) {
