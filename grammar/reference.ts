@@ -243,18 +243,18 @@ export const PROPERTIES = {
   workload: {
     requests: {
       value: { kind: 'requests', example: '500' },
-      doc: 'How many requests, or a batch file that has them.',
+      doc: 'How many requests, or a file of their lengths.',
       fallback: REQUIRED,
     },
     prompt: {
       value: { kind: 'length', example: '2620 tokens' },
       doc: 'Tokens of a prompt: fixed, or drawn from a distribution.',
-      fallback: 'as in the batch file',
+      fallback: 'as in the file',
     },
     output: {
       value: { kind: 'length', example: '279 tokens' },
       doc: 'Tokens of an answer: fixed, or drawn from a distribution.',
-      fallback: 'as in the batch file',
+      fallback: 'as in the file',
     },
     prefix: {
       value: tokens('512 tokens'),

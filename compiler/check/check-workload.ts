@@ -1,4 +1,4 @@
-/** Workload declarations: a count of requests with lengths, or a batch file. */
+/** Workload declarations: a count of requests with lengths, or a file of lengths. */
 import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { typicalLength, type Length, type Workload } from '../plan/workload.js';
@@ -92,7 +92,7 @@ export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undef
           { property, block: 'workload', name: decl.name.text },
           {
             primary: at(cx, decl.name),
-            helps: ['or name a batch file: `requests: "batch.jsonl"`'],
+            helps: ['or name a file of lengths: `requests: "lengths.jsonl"`'],
             fixes: missingProperty(cx, decl.name, 'workload', property),
           },
         ),
