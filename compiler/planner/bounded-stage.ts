@@ -269,7 +269,7 @@ function stepSecondsOf(
   interface Costs {
     readonly each: readonly ProgramCost[];
     /** Those of its replicas, one alone where they are alike. */
-    readonly byPlace: readonly (readonly number[])[];
+    readonly byPlace: readonly (readonly [number, ...number[]])[];
   }
   let costs: Costs | undefined;
   const find = (): Costs => {
@@ -280,18 +280,16 @@ function stepSecondsOf(
     const each = [...new Set(places.flat())];
     const byPlace = places.map((own) => {
       const ids = own.map((cost) => each.indexOf(cost));
-      return new Set(ids).size === 1 ? ids.slice(0, 1) : ids;
+      return (new Set(ids).size === 1 ? ids.slice(0, 1) : ids) as [number, ...number[]];
     });
     return { each, byPlace };
   };
   return (size) => {
     costs ??= find();
     const seconds = costs.each.map((cost) => cost.seconds(size));
-    return costs.byPlace.map((own) => {
-      let all = 0;
-      for (const place of own) all += seconds[place]!;
-      return all / own.length;
-    });
+    return costs.byPlace.map((own) =>
+      own.length === 1 ? seconds[own[0]]! : own.reduce((sum, cost) => sum + seconds[cost]!, 0) / own.length,
+    );
   };
 }
 

@@ -56,9 +56,10 @@ function stepsOf(
 ): number {
   let steps = 0;
   for (let replica = 0; replica < dp; replica++) {
-    const last = ends.filter((_, place) => place % dp === replica).sort();
-    const inFlight = Math.min(pp, Math.ceil(places / dp));
-    for (let i = Math.max(0, last.length - inFlight); i < last.length; i++) steps += last[i]!;
+    const last = new Float64Array(Math.min(pp, Math.ceil(places / dp)));
+    for (let place = replica; place < ends.length; place += dp)
+      if (ends[place]! > last[0]!) replaceFirst(last, ends[place]!);
+    for (const end of last) steps += end;
   }
   return steps;
 }
