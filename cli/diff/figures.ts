@@ -1,6 +1,6 @@
 /** The figures of a compiled plan that a change to it may move: what `diff` compares. */
 import type { CompileResult } from '../../compiler/compile.js';
-import type { ModelSpec } from '../../compiler/model/shape.js';
+import { tensorSizes, type ModelSpec } from '../../compiler/model/shape.js';
 import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LinkLoad } from '../../compiler/ir/transitions.js';
@@ -140,21 +140,12 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
 function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Figure[] {
   const types = stored === undefined ? [weights] : [...new Set(Object.values(stored))].sort();
   const { ropeScaling: scaling } = shape;
-  const sizes: readonly (readonly [string, number])[] = [
-    ['layers', shape.layers],
-    ['hidden', shape.hidden],
-    ['heads', shape.heads],
-    ['kv_heads', shape.kvHeads],
-    ['head_dim', shape.headDim],
-    ['ffn', shape.ffn],
-    ['vocab', shape.vocab],
-    ['context', shape.context],
-  ];
   return [
     text('model', 'name', name),
     text('model', 'weights', types.join(', ')),
     text('model', 'family', shape.family),
-    ...sizes.map(([size, value]) => count('model', size, value)),
+    ...tensorSizes(shape).map(([size, value]) => count('model', size, value)),
+    count('model', 'context', shape.context),
     text('model', 'norm_eps', String(shape.normEps)),
     text('model', 'rope_theta', String(shape.ropeTheta)),
     text('model', 'rope', scaling === undefined ? 'not scaled' : `${scaling.type} x${scaling.factor}`),

@@ -1,22 +1,16 @@
 /** The logical graph as text: one line per weight and per op, in program order. */
+import { tensorSizes } from '../model/shape.js';
 import type { LogicalBlock, LogicalGraph } from './logical.js';
 import { aligned, braced, printTensor, printType } from './print.js';
 
 /** Stable text of a logical graph, ending in a line break. */
 export function printLogical(graph: LogicalGraph): string {
   const { shape } = graph;
-  const sizes = [
-    ['layers', shape.layers],
-    ['hidden', shape.hidden],
-    ['heads', shape.heads],
-    ['kv_heads', shape.kvHeads],
-    ['head_dim', shape.headDim],
-    ['ffn', shape.ffn],
-    ['vocab', shape.vocab],
-  ] as const;
   const lines = [
     `logical ${graph.model}: ${shape.family}, weights ${graph.weights}`,
-    `  ${sizes.map(([name, size]) => `${name} ${size}`).join(', ')}`,
+    `  ${tensorSizes(shape)
+      .map(([name, size]) => `${name} ${size}`)
+      .join(', ')}`,
     '',
     ...graph.blocks.flatMap((block) => [...printBlock(block), '']),
   ];

@@ -6,6 +6,11 @@ export interface Rectangle {
   readonly cols: Interval;
 }
 
+/** What a slice of KV is of all layers and heads. */
+export function sliceRectangle({ layers, heads }: Record<'layers' | 'heads', Interval>): Rectangle {
+  return { rows: layers, cols: heads };
+}
+
 export function intervalLength(interval: Interval): number {
   return interval[1] - interval[0];
 }

@@ -101,6 +101,19 @@ export interface ModelShape {
   readonly postNorms?: true;
 }
 
+/** Sizes that a model's tensors have, by the names that plan files give them. */
+export function tensorSizes(shape: ModelShape): readonly (readonly [name: string, size: number])[] {
+  return [
+    ['layers', shape.layers],
+    ['hidden', shape.hidden],
+    ['heads', shape.heads],
+    ['kv_heads', shape.kvHeads],
+    ['head_dim', shape.headDim],
+    ['ffn', shape.ffn],
+    ['vocab', shape.vocab],
+  ];
+}
+
 /** A model as a plan names it. */
 export interface ModelSpec {
   readonly name: string;

@@ -3,7 +3,7 @@ import { groupBy } from '../group-by.js';
 import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
 import { formatExactBytes, formatQuantity } from '../check/units.js';
-import type { ModelShape } from '../model/shape.js';
+import { tensorSizes, type ModelShape } from '../model/shape.js';
 import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology } from './plan.js';
 
 /** The text of a plan, ending in a line break. */
@@ -12,11 +12,12 @@ export function printPlan(plan: Plan): string {
   const features = modelFeatures(shape)
     .map((word) => `, ${word}`)
     .join('');
+  const sizes = [...tensorSizes(shape), ['context', shape.context]] as const;
   const lines = [
     `plan ${plan.name} for ${plan.model.name} on ${plan.topology.name}`,
     ...Object.entries(plan.params).map(([name, value]) => `  param ${name} = ${value}`),
     `  model ${plan.model.name}: ${shape.family}, weights ${plan.model.weights}${plan.model.source === undefined ? '' : `, from "${plan.model.source}"`}${plan.model.randomSeed === undefined ? '' : `, random(${plan.model.randomSeed})`}`,
-    `    layers ${shape.layers}, hidden ${shape.hidden}, heads ${shape.heads}, kv_heads ${shape.kvHeads}, head_dim ${shape.headDim}, ffn ${shape.ffn}, vocab ${shape.vocab}, context ${shape.context}`,
+    `    ${sizes.map(([name, size]) => `${name} ${size}`).join(', ')}`,
     `    norm_eps ${shape.normEps}, rope_theta ${shape.ropeTheta}${shape.ropeScaling ? `, rope ${shape.ropeScaling.type} x${shape.ropeScaling.factor}` : ''}${features}`,
     ...topologyLines(plan.topology),
     ...plan.stages.flatMap((stage) => stageLines(stage, plan.topology)),

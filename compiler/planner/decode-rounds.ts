@@ -22,7 +22,7 @@ export interface SequencesInOrder {
  *                                 1 4 4 4 4     5 rounds
  */
 export function decodeRounds(sequences: SequencesInOrder, places: number): number {
-  return roundsBy(sequences)(places);
+  return laidOutBy(sequences)(places).rounds;
 }
 
 /**
@@ -41,10 +41,7 @@ export function decodeSteps(
 
 const stepsBy = onceForObject((sequences: SequencesInOrder) =>
   onceForBoth((dp, pp) =>
-    once((places: number) => {
-      const laidOut = layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false });
-      return stepsOf(laidOut, places, { dp, pp });
-    }),
+    once((places: number) => stepsOf(laidOutBy(sequences)(places), places, { dp, pp })),
   ),
 );
 
@@ -65,8 +62,11 @@ function stepsOf(
 }
 
 /** Of a workload, for all the plans that are estimated for it. */
-const roundsBy = onceForObject((sequences: SequencesInOrder) =>
-  once((places: number) => layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false }).rounds),
+const laidOutBy = onceForObject((sequences: SequencesInOrder) =>
+  once((places: number): Pick<LaidOut, 'rounds' | 'ends'> => {
+    const { rounds, ends } = layOut(sequences, places, { tokensOfRound: Infinity, inPlace: false });
+    return { rounds, ends };
+  }),
 );
 
 /** The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round. */

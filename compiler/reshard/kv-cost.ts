@@ -1,6 +1,6 @@
 /** What a flow edge's KV costs over the links, per token: on its way out to the tier and in again, against the bound. */
-import { intersect, area, type Rectangle } from '../ir/rectangles.js';
-import type { KvCost, KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
+import { area, intersect, sliceRectangle } from '../ir/rectangles.js';
+import type { KvCost, KvReshard, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan } from '../plan/plan.js';
 import { tierFor } from '../plan/routes.js';
@@ -61,13 +61,9 @@ function tierTravels(
     ...out!.flatMap((slice) => travel(path(slice.device), tierOf(slice.device), slice.bytesPerToken)),
     ...arriving!.flatMap((slice) =>
       out!.flatMap((source) => {
-        const common = intersect(rectangle(slice), rectangle(source));
+        const common = intersect(sliceRectangle(slice), sliceRectangle(source));
         return travel(tierOf(source.device), path(slice.device), common ? area(common) * headBytes : 0);
       }),
     ),
   ];
-}
-
-function rectangle({ layers, heads }: KvSlice): Rectangle {
-  return { rows: layers, cols: heads };
 }

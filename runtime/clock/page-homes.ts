@@ -3,7 +3,7 @@
  * a rank on another node takes in goes from host to host first, and what goes to disk goes to the disk beside the host.
  */
 import type { Interval } from '../../compiler/ir/transitions.js';
-import { area, intersect, type Rectangle } from '../../compiler/ir/rectangles.js';
+import { area, intersect, sliceRectangle } from '../../compiler/ir/rectangles.js';
 import { once } from '../../compiler/once.js';
 
 /** A rank's slice of every page of its pool. */
@@ -72,7 +72,10 @@ export function hostTraffic(
       for (const taking of reader.ranks)
         for (const given of writer.ranks) {
           const [from, to] = [hostOf(given.device), hostOf(taking.device)];
-          const [all, common] = [sliceOf(taking), intersect(sliceOf(taking), sliceOf(given))];
+          const [all, common] = [
+            sliceRectangle(taking),
+            intersect(sliceRectangle(taking), sliceRectangle(given)),
+          ];
           if (from === undefined || to === undefined || from === to || common === undefined) continue;
           const key = `${from} ${to}`;
           const before = traffic.get(key)?.pageBytes ?? 0;
@@ -83,10 +86,6 @@ export function hostTraffic(
     }),
   );
   return (writer, reader) => found(writer)(reader);
-}
-
-function sliceOf({ layers, heads }: PageSlice): Rectangle {
-  return { rows: layers, cols: heads };
 }
 
 /** Of every page that a writer put out the part that lies with the host beside each of some devices; all together are 1. */
