@@ -22,7 +22,7 @@ export const DEVICE_TABLE = {
   memory: { read: quantity('bytes'), required: true },
   bandwidth: { read: quantity('bytes/s'), required: true },
   compute: {
-    read: recordOf('f16, f32', (key) => SPEEDS.includes(key), quantity('flop/s')),
+    read: recordOf('f16, f32', (key) => SPEEDS.includes(key), quantity('flop/s'), { filled: true }),
     required: true,
   },
   sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },

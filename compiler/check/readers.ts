@@ -213,19 +213,25 @@ export function oneOf<const W extends string>(known: readonly W[]): Reader<W> {
   };
 }
 
-/** A record whose keys `key` accepts; every value is read by `value`. */
+/** A record whose keys `key` accepts; every value is read by `value`. With `filled` it may not be empty. */
 export function recordOf<T>(
   keyWords: string,
   acceptKey: (key: string) => boolean,
   value: Reader<T>,
+  { filled = false }: { readonly filled?: boolean } = {},
 ): Reader<Readonly<Record<string, T>>> {
   return (expr, cx, what) => {
     if (expr.kind === 'error') return undefined;
-    if (expr.kind !== 'record') {
+    const empty = filled && expr.kind === 'record' && expr.entries.length === 0;
+    if (expr.kind !== 'record' || empty) {
       cx.report(
         report(
           'wrong-type',
-          { what, expected: `a record { ${keyWords}: ... }`, found: describe(expr) },
+          {
+            what,
+            expected: `a record { ${keyWords}: ... }`,
+            found: empty ? 'an empty one' : describe(expr),
+          },
           { primary: at(cx, expr) },
         ),
       );

@@ -74,6 +74,11 @@ export const CASES: readonly Case[] = [
   { slug: 'missing-property', source: `model «m» { layers: 3, hidden: 8, heads: 2, ffn: 8, vocab: 9 }` },
   { slug: 'wrong-type', source: `device d { memory: «"24 GB"» }`, says: 'not a string' },
   { slug: 'wrong-type', source: fused('mesh (dp: 8)', 'kv { tiers: «[gpu]» }'), says: 'a list' },
+  {
+    slug: 'wrong-type',
+    source: `device d { memory: 24 GB  bandwidth: 1 GB/s  compute: «{ }» }`,
+    says: 'an empty one',
+  },
   { slug: 'unit-mismatch', source: `device d { bandwidth: «300 GB» }`, says: 'bytes per second' },
   { slug: 'unit-mismatch', source: `device d { memory: «24» }`, says: 'such as `24 GiB`' },
   { slug: 'unknown-unit', source: `device d { memory: 24 «Gib» }`, says: '`GiB`' },
