@@ -1,7 +1,9 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
+import { sentElementBytes } from '../compiler/cost/program-cost.js';
 import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
 import type { ProgramValue } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
+import type { Overhead } from '../compiler/plan/plan.js';
 import {
   describeKvCost,
   describeResidence,
@@ -13,9 +15,6 @@ import {
 } from '../compiler/reshard/describe.js';
 import { nameDevices } from './device-names.js';
 import { formatBytes, formatTable } from './format.js';
-
-/** Element bytes of every activation. */
-const ACTIVATION_BYTES = 4;
 
 interface StageTraffic {
   readonly stage: string;
@@ -46,8 +45,13 @@ export interface PlanReport {
   readonly residence?: NonNullable<TransitionGraph['residence']>;
 }
 
-/** Gathers the report; a plain JSON value. */
-export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): PlanReport {
+/** Gathers the report, a plain JSON value; `overhead` of the topology says in what activations cross links. */
+export function planReport(
+  graph: RuntimeGraph,
+  transitions: TransitionGraph,
+  overhead: Overhead,
+): PlanReport {
+  const element = sentElementBytes({ overhead });
   return {
     plan: graph.plan,
     model: graph.model.name,
@@ -57,7 +61,7 @@ export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): P
       mesh: stage.mesh,
       maxTokens: stage.maxTokens,
       maxSequences: stage.maxSequences,
-      perToken: trafficPerToken(stage),
+      perToken: trafficPerToken(stage, element),
     })),
     kv: transitions.kv.map(({ from, to, path, tier, bytesPerToken }, index) => ({
       from,
@@ -72,11 +76,11 @@ export function planReport(graph: RuntimeGraph, transitions: TransitionGraph): P
   };
 }
 
-function trafficPerToken(stage: RuntimeStage): StageTraffic['perToken'] {
+function trafficPerToken(stage: RuntimeStage, element: number): StageTraffic['perToken'] {
   const { tp } = stage.mesh;
   const sums = { allReduce: 0, allGather: 0, send: 0 };
   for (const program of stage.programs) {
-    const bytes = new Map(program.values.map((value) => [value.id, valueBytes(value)]));
+    const bytes = new Map(program.values.map((value) => [value.id, rowBytes(value, element)]));
     for (const op of program.ops) {
       // A ring moves every element over all links but one: an all-gather once, an all-reduce out and back.
       if (op.op === 'send') sums.send += bytes.get(op.value)! * tp;
@@ -88,9 +92,9 @@ function trafficPerToken(stage: RuntimeStage): StageTraffic['perToken'] {
   return sums;
 }
 
-/** Bytes of a token. */
-function valueBytes({ rows, cols }: ProgramValue): number {
-  return rows === 'tokens' ? cols * ACTIVATION_BYTES : 0;
+/** Bytes of a token on links between devices. */
+function rowBytes({ rows, cols }: ProgramValue, element: number): number {
+  return rows === 'tokens' ? cols * element : 0;
 }
 
 /** The report for people. */

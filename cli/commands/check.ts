@@ -106,6 +106,6 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
   const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, observed);
   const reports = compiled.compiled
     .filter(({ result }) => result.runtime.stages.length > 0)
-    .map(({ result }) => planReport(result.runtime, result.transitions));
+    .map(({ plan, result }) => planReport(result.runtime, result.transitions, plan.topology.overhead));
   return { file, checked, reports, diagnostics, allowed, trace, render: checked.render };
 }

@@ -40,7 +40,7 @@ export function figuresOf(
   { runtime, transitions }: Pick<CompileResult, 'runtime' | 'transitions'>,
   simulation: Simulation | undefined,
 ): readonly Figure[] {
-  const report = planReport(runtime, transitions);
+  const report = planReport(runtime, transitions, plan.topology.overhead);
   const bytes = (name: string, value: number): Figure => ({
     group: 'bytes per link',
     name,

@@ -29,7 +29,8 @@ function elementsWalked(run: () => void): number {
 }
 
 describe('a report', () => {
-  const { runtime, transitions } = compilePlan(makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] }));
+  const plan = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
+  const { runtime, transitions } = compilePlan(plan);
 
   it('has a row for devices with equal figures, however many', () => {
     const [device] = runtime.devices;
@@ -60,11 +61,20 @@ describe('a report', () => {
     const ops = Array.from({ length: PARTS }, (_, value) => ({ ...reduce, value }));
     const long = { ...runtime, stages: [{ ...stage!, programs: [{ ...program!, values, ops }] }] };
     let report: ReturnType<typeof planReport> | undefined;
-    const walked = elementsWalked(() => (report = planReport(long, transitions)));
+    const walked = elementsWalked(() => (report = planReport(long, transitions, plan.topology.overhead)));
     // Two elements of four bytes, out and back over the one link.
     const perToken = { allReduce: PARTS * 16, allGather: 0, send: 0 };
     expect(report!.stages[0]!.perToken).toEqual(perToken);
     expect(looks).toBeGreaterThanOrEqual(PARTS);
     expect(looks + walked).toBeLessThan(SOME);
+  });
+
+  it('counts activations as the topology has it that they cross links', () => {
+    const [wide, narrow] = (['f32', 'f16'] as const).map((activations) => {
+      const { overhead } = plan.topology;
+      return planReport(runtime, transitions, { ...overhead, activations }).stages[0]!.perToken.allReduce;
+    });
+    expect(narrow).toBeGreaterThan(0);
+    expect(wide).toBe(2 * narrow!);
   });
 });
