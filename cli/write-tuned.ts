@@ -7,6 +7,7 @@ import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import type { CompilerHost } from '../compiler/host.js';
+import { groupBy } from '../compiler/group-by.js';
 import { parsePath, printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
@@ -51,30 +52,17 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const { file } = parsed;
   const usual = `${base.name}_tuned`;
   const { name, old } = placeFor(parsed, usual);
-  const named = winner.stages.map((stage) => ({
-    stage,
-    devices: nameDevices(stage.devices, base.topology),
-  }));
   const inherited = inheritedText(source, file, base.name, hostKvBytes(base) === hostKvBytes(winner));
   const lines = [
     `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
     ...inherited.map((each) => `  ${each}`),
     ...(hostKvBytes(base) === hostKvBytes(winner) ? [] : [`  ${printKv(winner)}`]),
-    ...named.map(
-      ({ stage, devices = listDevices(stage, base.topology) }) => `  ${printStage(stage, devices)}`,
-    ),
+    ...winner.stages.map((stage) => `  ${printStage(stage, nameDevices(stage.devices, base.topology))}`),
     `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
     '}',
   ];
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
   const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
-  const unnamed = named.find(({ devices }) => devices === undefined);
-  if (unnamed !== undefined)
-    return {
-      kind: 'unsayable',
-      why: `the devices of stage ${unnamed.stage.name} are no range that a plan can name`,
-      declaration,
-    };
   const written =
     old === undefined
       ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
@@ -228,28 +216,45 @@ function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Sta
   return `stage ${head} on ${devices} { mesh (${showMesh(mesh)}), ${sizes} }`;
 }
 
-/** Devices one by one, which no plan can say. */
-function listDevices({ devices }: Stage, topology: Topology): string {
-  return devices.map((id) => topology.devices[id]!.path).join(', ');
+/**
+ * `gpu`, `gpu[0..3]`, `node[0..1].gpu[0]` or several such ranges: as few as devices of equal numbers on neighbouring places
+ * need, and no index where it would be all of them.
+ */
+function nameDevices(ids: readonly number[], topology: Topology): string {
+  const byNames = groupBy(
+    ids.map((id) => parsePath(topology.devices[id]!.path)),
+    (path) => path.map(({ name }) => name).join('.'),
+  );
+  return [...byNames.values()]
+    .flatMap((paths) => coverPlaces(paths))
+    .map((pattern) => printPath(withoutFull(pattern, topology)))
+    .join(', ');
 }
 
-/**
- * `gpu`, `gpu[0..3]` or `node[0..1].gpu[0]`: a range on every level, none where it would be all of them; undefined for any
- * other set.
- */
-function nameDevices(ids: readonly number[], topology: Topology): string | undefined {
-  const paths = ids.map((id) => parsePath(topology.devices[id]!.path));
-  const isThese = (pattern: readonly PathPart[]): boolean =>
-    devicesMatching(topology, pattern).join() === ids.join();
-  const ranges = paths[0]!.map(({ name, first }, level): PathPart => {
-    if (first === undefined) return { name };
-    const places = paths.map((path) => path[level]?.first ?? first);
-    return { name, first: Math.min(...places), last: Math.max(...places) };
-  });
-  if (!isThese(ranges)) return undefined;
-  const shortest = ranges.reduceRight<readonly PathPart[]>((pattern, { name }, level) => {
-    const shorter = pattern.with(level, { name });
-    return isThese(shorter) ? shorter : pattern;
-  }, ranges);
-  return printPath(shortest);
+/** Ranges that take in these paths of equal names and no others. */
+function coverPlaces(paths: readonly (readonly PathPart[])[]): readonly (readonly PathPart[])[] {
+  const { name, first } = paths[0]![0]!;
+  const inside = (own: readonly (readonly PathPart[])[]): readonly (readonly PathPart[])[] =>
+    own[0]!.length === 1 ? [[]] : coverPlaces(own.map((path) => path.slice(1)));
+  if (first === undefined) return inside(paths).map((rest) => [{ name }, ...rest]);
+  /** Neighbours that have the same inside. */
+  const runs: { readonly first: number; last: number; readonly rests: readonly (readonly PathPart[])[] }[] =
+    [];
+  for (const [place, own] of groupBy(paths, ([part]) => part!.first!)) {
+    const rests = inside(own);
+    const before = runs.at(-1);
+    if (before?.last === place - 1 && JSON.stringify(before.rests) === JSON.stringify(rests))
+      before.last = place;
+    else runs.push({ first: place, last: place, rests });
+  }
+  return runs.flatMap(({ rests, ...range }) => rests.map((rest) => [{ name, ...range }, ...rest]));
+}
+
+/** The pattern without indexes that take in all there are, from the last on. */
+function withoutFull(pattern: readonly PathPart[], topology: Topology): readonly PathPart[] {
+  const meant = devicesMatching(topology, pattern).join();
+  return pattern.reduceRight<readonly PathPart[]>((found, { name }, level) => {
+    const shorter = found.with(level, { name });
+    return devicesMatching(topology, shorter).join() === meant ? shorter : found;
+  }, pattern);
 }

@@ -5,6 +5,7 @@ import type { Build } from './build-context.js';
 import {
   buildExpression,
   buildList,
+  buildPath,
   expressionOrHole,
   meshOrHole,
   missingValue,
@@ -93,8 +94,13 @@ function topologyOf(build: Build, decl: CstNode): Name | undefined {
   if (first === undefined) return undefined;
   if (second !== undefined) reportTwice(build, second);
   const hole = after(spanOf(token(first, 'On')!));
-  const path = pathOrHole(build, node(first, 'path'), hole, 'a topology after `on`');
+  const [found, other] = nodes(first, 'path');
+  const path = pathOrHole(build, found, hole, 'a topology after `on`');
   if (path.kind === 'error') return { text: '', span: path.span };
+  if (other !== undefined)
+    build.report('FC0101', spanOfNode(other), 'a plan stands on one topology', {
+      helps: ['write a plan for each, or one topology with the devices of both'],
+    });
   const [segment] = path.segments;
   if (path.segments.length > 1 || segment!.index !== undefined) {
     build.report('FC0101', path.span, 'a plan stands on a whole topology', {
@@ -132,19 +138,11 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
   const phases = node(decl, 'phases');
   const [onClause, secondOn] = nodes(decl, 'onClause');
   if (secondOn !== undefined) reportTwice(build, secondOn);
-  const on =
-    onClause === undefined
-      ? undefined
-      : pathOrHole(
-          build,
-          node(onClause, 'path'),
-          after(spanOf(token(onClause, 'On')!)),
-          'devices after `on`, such as `gpu` or `gpu[0..3]`',
-        );
+  const on = onClause && buildDevices(build, onClause);
   const like = clause(build, decl, 'likeClause', 'Like', 'a stage');
   checkHead(build, decl, [':', 'on', 'like']);
   const phaseSpan = phases === undefined ? undefined : spanOfNode(phases);
-  const head = headEnd(decl, lastOf(name.span, phaseSpan, on?.span, like?.span));
+  const head = headEnd(decl, lastOf(name.span, phaseSpan, on?.at(-1)!.span, like?.span));
   const block = node(decl, 'block');
   const members = hasBlock(build, block, head) ? buildStageBlock(build, block) : [];
   return {
@@ -157,6 +155,16 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
     span,
     ...documented(build, span),
   };
+}
+
+/** The ranges of an `onClause` node. */
+function buildDevices(build: Build, clause: CstNode): readonly (PathExpr | ErrorExpr)[] {
+  const [first, ...others] = nodes(clause, 'path');
+  const hole = after(spanOf(token(clause, 'On')!));
+  return [
+    pathOrHole(build, first, hole, 'devices after `on`, such as `gpu` or `gpu[0..3]`'),
+    ...others.map((path) => buildPath(build, path)),
+  ];
 }
 
 function buildPhases(build: Build, phases: CstNode): readonly Name[] {

@@ -104,6 +104,11 @@ export class GateParser extends CstParser {
     return t.isName(this.LA(2)) && (ends || after === k.on || after === k.by);
   }
 
+  /** Whether a comma goes on with a path, and not with a property. */
+  protected isNextPath(): boolean {
+    return t.isName(this.LA(2)) && this.LA(3).tokenType !== t.Colon;
+  }
+
   protected isNever(): boolean {
     const after = this.LA(2);
     return t.isName(after) || after.tokenType === t.NewLine || after.tokenType === t.RCurly;

@@ -35,7 +35,14 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly onClause = this.RULE('onClause', () => {
     this.CONSUME(k.on);
-    this.OPTION(() => this.SUBRULE(this.path));
+    this.OPTION(() => this.SUBRULE1(this.path));
+    this.MANY({
+      GATE: () => this.isNextPath(),
+      DEF: () => {
+        this.CONSUME(t.Comma);
+        this.SUBRULE2(this.path);
+      },
+    });
   });
 
   protected readonly fromClause = this.RULE('fromClause', () => {

@@ -116,7 +116,7 @@ function head(member: AnyMember): string {
     }
     case 'stage': {
       const phases = member.phases.length === 0 ? '' : `: ${member.phases.map((it) => it.text).join(' + ')}`;
-      const on = member.on === undefined ? '' : ` on ${printExpr(member.on)}`;
+      const on = member.on === undefined ? '' : ` on ${member.on.map(printExpr).join(', ')}`;
       return `stage ${names([member.name])}${phases}${on}${named('like', member.like)}`;
     }
     case 'mesh_member':

@@ -277,7 +277,8 @@ export type PlanMember = StageDecl | KvDecl | FlowDecl | ExpectDecl | Property |
 export interface StageDecl extends Declaration {
   readonly kind: 'stage';
   readonly phases: readonly Name[];
-  readonly on?: PathExpr | ErrorExpr;
+  /** The ranges of devices that it stands on, at least one. */
+  readonly on?: readonly (PathExpr | ErrorExpr)[];
   readonly like?: Name;
   readonly members: readonly StageMember[];
 }

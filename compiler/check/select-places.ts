@@ -66,8 +66,37 @@ function reportMistakenRange(
   return true;
 }
 
-/** Ids of the devices that a selection means, in topology order, or undefined after reporting. */
+/** Ids of the devices that ranges take in together, in topology order, or undefined after reporting. */
 export function selectDevices(
+  ranges: readonly PathExpr[],
+  checked: CheckedTopology,
+  cx: Context,
+): readonly number[] | undefined {
+  /** The range that has a device. */
+  const taken = new Map<number, PathExpr>();
+  let failed = false;
+  for (const range of ranges) {
+    const ids = devicesOfRange(range, checked, cx);
+    const twice = ids?.find((id) => taken.has(id));
+    if (twice !== undefined)
+      cx.report(
+        report(
+          'device-repeated',
+          { device: checked.topology.devices[twice]!.path },
+          {
+            primary: at(cx, range),
+            related: [{ ...at(cx, taken.get(twice)!), label: 'here already' }],
+            helps: ['name every device in one range'],
+          },
+        ),
+      );
+    if (ids === undefined || twice !== undefined) failed = true;
+    else for (const id of ids) taken.set(id, range);
+  }
+  return failed ? undefined : [...taken.keys()].sort((a, b) => a - b);
+}
+
+function devicesOfRange(
   expr: PathExpr,
   checked: CheckedTopology,
   cx: Context,

@@ -133,7 +133,7 @@ function completeItem(asked: Asked, first: string, last: string): Items {
 }
 
 function completeStage(asked: Asked, last: string): Items {
-  if (last === 'on' || last === '.') return places(asked);
+  if (last === 'on' || last === '.' || last === ',') return places(asked);
   if (last === 'like') return stages(asked);
   if (last === 'stage') return words(WORDS.phases).filter(({ label }) => !isDeclared(asked, label));
   if (last === ':' || last === '+') return notWritten(asked, words(WORDS.phases));

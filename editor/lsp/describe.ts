@@ -30,7 +30,7 @@ export function describeSite({ node }: Site): string {
     }
     case 'stage': {
       const phases = node.phases.length > 0 ? `: ${node.phases.map(({ text }) => text).join(' + ')}` : '';
-      return `stage ${node.name.text}${phases}${node.on ? ` on ${showExpr(node.on)}` : ''}${node.like ? ` like ${node.like.text}` : ''}`;
+      return `stage ${node.name.text}${phases}${node.on ? ` on ${node.on.map(showExpr).join(', ')}` : ''}${node.like ? ` like ${node.like.text}` : ''}`;
     }
     default: {
       const shown = membersOf(node).flatMap((member) =>

@@ -93,13 +93,13 @@ function deviceCount(
 ): number | undefined {
   const on = stage.on ?? likeOf(workspace, path, plan, stage)?.on;
   const topology = subjectOf(workspace, path, plan, 'topology');
-  if (on?.kind !== 'path' || topology === undefined) return undefined;
-  return countPath(
-    on,
-    topology.node as TopologyDecl,
-    numberReader(workspace, topology.path),
-    numberReader(workspace, path),
-  );
+  if (on === undefined || topology === undefined) return undefined;
+  const [declared, written] = [numberReader(workspace, topology.path), numberReader(workspace, path)];
+  return on.reduce<number | undefined>((sum, range) => {
+    if (range.kind !== 'path' || sum === undefined) return undefined;
+    const count = countPath(range, topology.node as TopologyDecl, declared, written);
+    return count === undefined ? undefined : sum + count;
+  }, 0);
 }
 
 function likeOf(workspace: Workspace, path: string, plan: PlanDecl, stage: StageDecl): StageDecl | undefined {

@@ -188,8 +188,8 @@ function visitStage(stage: StageDecl, plan: PlanDecl, visitor: Visitor): void {
   const { add, expression } = visitor;
   add(stage.name, { in: 'stages', plan }, true);
   add(stage.like, { in: 'stages', plan });
-  if (stage.on?.kind === 'path')
-    visitPath(stage.on, visitor, (outer) => ({ in: 'places of plan', plan, outer }));
+  for (const range of stage.on ?? [])
+    if (range.kind === 'path') visitPath(range, visitor, (outer) => ({ in: 'places of plan', plan, outer }));
   const visit = (members: StageDecl['members']): void => {
     for (const member of members) {
       if (member.kind === 'property') expression(member.value);

@@ -78,7 +78,7 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
         done.at(-1)!.push(member);
         member = [];
       }
-    } else if (tokenType === NewLine || tokenType === Comma) {
+    } else if (tokenType === NewLine || (tokenType === Comma && !namesDevices(member))) {
       done.at(-1)!.push(member);
       member = [];
     } else member.push(token);
@@ -106,6 +106,11 @@ export function positionAt(text: string, lexed: Lexed, offset: number): GrammarP
 function goesOn(token: IToken | undefined, typing: IToken | undefined): boolean {
   if (token === undefined || token.tokenType === NewLine || token.tokenType === Comma) return false;
   return token.image === ':' || (typing !== undefined && !CLOSERS.has(token.image));
+}
+
+/** Whether a comma goes on with the member: devices of a stage may be several ranges. */
+function namesDevices(member: readonly IToken[]): boolean {
+  return member[0]?.image === 'stage' && member.some(({ image }) => image === 'on');
 }
 
 /** The members that follow the one that stands at an offset, up to the bracket that closes around it. */

@@ -374,7 +374,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(clash.err).toContain('nothing is written: mine takes from other files');
   });
 
-  it('names the devices of a plan by a range on every level, and shows what no range says', async () => {
+  it('names the devices of a plan by ranges on every level, as many as it takes', async () => {
     const file = join(folder, 'ranges.plan');
     const write = async (...stages: readonly string[]): Promise<{ err: string; text: string }> => {
       const wide = PLAN.replace('gpu[2]', 'gpu[3]').replace(/ {2}stage .*\n/, `  ${stages.join('\n  ')}\n`);
@@ -394,16 +394,17 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
       // What takes in all that there are has no range.
       expect(text).toContain(` on ${devices.replace('node[0..1]', 'node')} {`);
     }
-    const { err, text } = await write(
-      'stage prefill on node[0].gpu[0] { mesh (tp: 1) }',
-      'stage decode on node[1].gpu[2] { mesh (tp: 1) }',
-    );
-    expect(text).toBe('\n');
-    expect(err).toContain(
-      'nothing is written: the devices of stage serve are no range that a plan can name\n',
-    );
-    expect(err).toContain('plan start_tuned for small on machine {\n');
-    expect(err).toContain('stage serve: prefill + decode on node[0].gpu[0], node[1].gpu[2] { mesh');
+    for (const [prefill, decode, both] of [
+      ['node[0].gpu[0]', 'node[1].gpu[2]', 'node[0].gpu[0], node[1].gpu[2]'],
+      ['node[0].gpu[1..2]', 'node[1].gpu', 'node[0].gpu[1..2], node[1].gpu'],
+    ] as const) {
+      const { err, text } = await write(
+        `stage prefill on ${prefill} { mesh (dp: fill) }`,
+        `stage decode on ${decode} { mesh (dp: fill) }`,
+      );
+      expect(err).toContain('wrote plan start_tuned');
+      expect(text).toContain(`stage serve: prefill + decode on ${both} {`);
+    }
   });
 
   it('writes into the file as it is after the search, unless the plan would be another there', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from '../../grammar/parse.js';
+import { printSyntax } from '../../grammar/print-syntax.js';
 import type { ModelDecl, Property } from '../../grammar/syntax.js';
 import { keywords } from '../../grammar/tokens.js';
 import { dump, stageMembers } from './support.js';
@@ -83,6 +84,20 @@ describe('stages', () => {
   it('name phases, devices and the stage they are like', () => {
     const text = 'plan p for m on t {\n stage s: prefill + decode on node[0..1].gpu like other { }\n}';
     expect(dump(text).split('\n')[1]).toBe('    stage s: prefill + decode on node[0..1].gpu like other');
+  });
+  it('stand on several ranges of devices, of which none is a property', () => {
+    const heads = (text: string): readonly string[] =>
+      dump(`plan p for m on t {\n ${text}\n}`).split('\n').slice(1);
+    expect(heads('stage s on gpu[0..1],node[1].gpu, other like s { batch: 4 }')).toEqual([
+      '    stage s on gpu[0..1], node[1].gpu, other like s',
+      '      batch: 4',
+    ]);
+    const mistaken = parse('plan p for m on t {\n stage s on gpu, batch: 4\n}', 'a.plan');
+    expect(printSyntax(mistaken.file)).toContain('    stage s on gpu\n');
+  });
+  it('are on one topology', () => {
+    const { errors } = parse('plan p for m on t, u { }', 'a.plan');
+    expect(errors.map(({ message }) => message)).toEqual(['a plan stands on one topology']);
   });
 });
 

@@ -32,7 +32,7 @@ export interface Placed<T> {
 export interface MergedStage {
   readonly name: Placed<Name>;
   readonly phases?: Placed<readonly Name[]>;
-  readonly on?: Placed<PathExpr>;
+  readonly on?: Placed<readonly PathExpr[]>;
   readonly like?: Placed<Name>;
   readonly mesh?: Placed<MeshMember>;
   readonly placements: readonly Placed<ShardMember | ReplicateMember>[];
@@ -186,12 +186,13 @@ function readStage(decl: StageDecl, cx: Context): MergedStage {
         break;
     }
   }
+  const ranges = decl.on?.filter((range): range is PathExpr => range.kind === 'path');
   const properties = ownProperties(cx, decl.members);
   reportDuplicates(properties, 'stage');
   return {
     name: { node: decl.name, cx },
     ...(decl.phases.length > 0 && { phases: { node: decl.phases, cx } }),
-    ...(decl.on && decl.on.kind !== 'error' && { on: { node: decl.on, cx } }),
+    ...(ranges && ranges.length === decl.on?.length && { on: { node: ranges, cx } }),
     ...(decl.like && { like: { node: decl.like, cx } }),
     ...(mesh && { mesh }),
     placements,

@@ -73,9 +73,12 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
     cx.report(report('stage-without-devices', { stage: name.text }, { primary: at(cx, name), helps, fixes }));
     return undefined;
   }
-  const devices = selectDevices(merged.on.node, use.topology, merged.on.cx);
+  const ranges = merged.on.node;
+  const devices = selectDevices(ranges, use.topology, merged.on.cx);
   if (!devices) return undefined;
-  const on = at(merged.on.cx, merged.on.node);
+  const on = at(merged.on.cx, {
+    span: { start: ranges[0]!.span.start, end: ranges.at(-1)!.span.end },
+  });
   const laid = readLayout(merged, name, devices, on, use);
   if (!laid || !phases || !placed || values.failed || overrides.includes(undefined)) return undefined;
   const { mesh, axes, meshOrigin } = laid;

@@ -74,4 +74,5 @@ export const TOPOLOGY = {
     'FC0418',
     ({ place }) => `a link between two \`${place}\` is the same both ways: it has no \`bandwidth_back\``,
   ),
+  'device-repeated': error<{ device: string }>('FC0419', ({ device }) => `\`${device}\` stands here twice`),
 };

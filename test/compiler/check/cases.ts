@@ -193,6 +193,14 @@ export const CASES: readonly Case[] = [
     source: fused('mesh «(dp: fill, tp: 3)»'),
     says: '8 devices cannot be shared by 3',
   },
+  {
+    slug: 'device-repeated',
+    source: split('').replace(
+      'decode on gpu { mesh (dp: 2, tp: 4) }',
+      'decode on gpu[4..6], «gpu[6..7]» { mesh (tp: 5) }',
+    ),
+    says: '`gpu[6]` stands here twice',
+  },
   { slug: 'axis-repeated', source: fused('mesh (tp: 2, «tp: 4»)') },
   { slug: 'two-fills', source: fused('mesh (pp: fill, «tp: fill»)') },
   {

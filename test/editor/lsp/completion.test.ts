@@ -57,6 +57,7 @@ describe('at the start of a member', () => {
 describe('at the end of a line that others follow', () => {
   it.each([
     ['places', inPlan('stage decode on ‸\nkv { page: 16 tokens }'), ['gpu']],
+    ['further places', inPlan('stage decode on gpu[0], ‸\nkv { page: 16 tokens }'), ['gpu']],
     ['units', 'device d {\n  memory: 24 ‸\n  bandwidth: 300 GB/s\n}', ['GiB']],
     ['words', inPlan('weights: ‸\nresidence: switch'), ['f32']],
     ['models', `plan p for ‸\n${WORLD}`, ['small']],
@@ -289,5 +290,7 @@ describe('values', () => {
     expect(sizes('mesh (dp: 4, tp: ‸)')).toEqual(['1', '2']);
     const some = inPlan('stage decode on gpu[2..5] { mesh (pp: ‸) }');
     expect(labels(some).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
+    const two = inPlan('stage decode on gpu[0], gpu[4..6] { mesh (pp: ‸) }');
+    expect(labels(two).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
   });
 });
