@@ -160,14 +160,10 @@ export function programCost(
   };
   const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
   const timerOf = once((each: OpClass) => opTimer(each, rates, hardware));
-  const seconds = (ops: readonly OpClass[], size: StepSize): Record<CostKind, number> => {
-    const sum = noSeconds();
-    for (const each of ops) sum[costKind(each)] += timerOf(each)(size) * each.count;
-    return sum;
-  };
-  const total = (ops: readonly OpClass[], size: StepSize): number =>
-    ops.reduce((sum, each) => sum + timerOf(each)(size) * each.count, 0);
-  const [attending, others] = split(classes, isAttention);
+  const timed = (ops: readonly OpClass[]): readonly TimedOps[] =>
+    ops.map((each) => ({ kind: costKind(each), count: each.count, timer: timerOf(each) }));
+  const [attends, rest] = split(classes, isAttention);
+  const [attending, others] = [timed(attends), timed(rest)];
   const byRows = onceForBoth((tokens, samples) => ({
     ...seconds(others, withoutContexts(tokens, samples)),
     launch: launches(samples),
@@ -176,7 +172,7 @@ export function programCost(
     Object.values(byRows(tokens, samples)).reduce((sum, each) => sum + each, submits + sampling(samples)),
   );
   let known: ShapesApart | undefined;
-  const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections)));
+  const shapes = (): ShapesApart => (known ??= attendingApart(runShapes(program, sections), timed));
   /** Parts without attention, one of each kind. */
   const partsByRows = onceForBoth((tokens, samples) =>
     shapes().kinds.map(
@@ -277,20 +273,42 @@ function isAttention({ op }: OpClass): boolean {
   return op.op === 'kernel' && op.kernel === 'attention';
 }
 
+/** Ops that take the same, how many there are, and what each takes in a step. */
+interface TimedOps {
+  readonly kind: CostKind;
+  readonly count: number;
+  readonly timer: (size: StepSize) => number;
+}
+
+function seconds(ops: readonly TimedOps[], size: StepSize): Record<CostKind, number> {
+  const sum = noSeconds();
+  for (const { kind, count, timer } of ops) sum[kind] += timer(size) * count;
+  return sum;
+}
+
+function total(ops: readonly TimedOps[], size: StepSize): number {
+  let sum = 0;
+  for (const { count, timer } of ops) sum += timer(size) * count;
+  return sum;
+}
+
 /** Parts of a program, with the ops among them that are attention and those that are not. */
 interface ShapesApart extends Pick<RunShapes, 'order'> {
   readonly kinds: readonly (Omit<RunShapes['kinds'][number], 'ops'> & {
-    readonly attending: readonly OpClass[];
-    readonly others: readonly OpClass[];
+    readonly attending: readonly TimedOps[];
+    readonly others: readonly TimedOps[];
   })[];
 }
 
-function attendingApart({ kinds, order }: RunShapes): ShapesApart {
+function attendingApart(
+  { kinds, order }: RunShapes,
+  timed: (ops: readonly OpClass[]) => readonly TimedOps[],
+): ShapesApart {
   return {
     order,
     kinds: kinds.map(({ ops, ...kind }) => {
       const [attending, others] = split(ops, isAttention);
-      return { ...kind, attending, others };
+      return { ...kind, attending: timed(attending), others: timed(others) };
     }),
   };
 }
@@ -323,17 +341,17 @@ function opTimer(
   hardware: GroupHardware,
 ): (size: StepSize) => number {
   const { op, rows, cols } = each;
+  const element = sentElementBytes(hardware);
   switch (op.op) {
     case 'kernel':
       return kernelTimer(op, rates);
     case 'collective': {
       const allReduce = hardware.allReduce ?? FREE;
       const link = op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce);
-      return (size) => linkSeconds(link, size[rows] * cols.taken * sentElementBytes(hardware));
+      return (size) => linkSeconds(link, size[rows] * cols.taken * element);
     }
     case 'send':
-      return (size) =>
-        linkSeconds(hardware.send ?? FREE, size[rows] * cols.given * sentElementBytes(hardware));
+      return (size) => linkSeconds(hardware.send ?? FREE, size[rows] * cols.given * element);
     case 'recv':
       return () => 0;
     case 'sample':

@@ -7,6 +7,7 @@
  * of what computing and memory allow (`kernels`).
  */
 import type { DType } from '../model/shape.js';
+import { once } from '../once.js';
 import type { DeviceKind } from '../plan/plan.js';
 
 /** Rows that a tile of a matrix product has where a device declares nothing else. */
@@ -32,7 +33,7 @@ export interface DeviceRates {
  *   it does: `sustained` then is of other kernels
  */
 export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates {
-  const peak = (dtype: DType): number => kind.compute[speedType(kind, dtype)] ?? Infinity;
+  const peak = once((dtype: DType): number => kind.compute[speedType(kind, dtype)] ?? Infinity);
   const large = kind.sustained.compute;
   const steps = Object.entries(kind.gemm ?? {})
     .map(([rows, fraction]): readonly [number, number] => [Number(rows), fraction])
