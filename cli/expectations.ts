@@ -9,6 +9,7 @@ import type { EngineStats } from '../runtime/engine/types.js';
 import { judgeObserved, type Verdict } from '../runtime/expectations/judge-observed.js';
 import { observeTrace, type Observed } from '../runtime/expectations/observed.js';
 import { checkSimulated, workloadsExpected } from '../runtime/expectations/simulate-expectations.js';
+import { RuntimeFailure } from '../runtime/failure.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import { formatTable } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
@@ -44,8 +45,9 @@ function simulated(
 
 export type JudgedTrace =
   | { readonly kind: 'judged'; readonly plan: string; readonly verdicts: readonly Verdict[] }
-  /** The message is complete; `usage` where a plan has to be named. */
-  | { readonly kind: 'usage' | 'unusable'; readonly message: string };
+  /** A plan has to be named; the message is complete. */
+  | { readonly kind: 'usage'; readonly message: string }
+  | { readonly kind: 'unusable'; readonly failure: RuntimeFailure };
 
 /**
  * Verdicts on the plan that a trace is a run of.
@@ -58,7 +60,10 @@ export function judgeTrace(
   name: string | undefined,
 ): JudgedTrace {
   const read = readTraceFile(path);
-  if (read.kind === 'problem') return { kind: 'unusable', message: read.why };
+  const unusable = (why: string): JudgedTrace => {
+    return { kind: 'unusable', failure: new RuntimeFailure('FC0924', why, { subject: path }) };
+  };
+  if (read.kind === 'problem') return unusable(read.why);
   const { about } = read.trace;
   const wanted = name ?? about['plan'];
   const plan = compiled.find((each) => each.plan.name === wanted);
@@ -69,7 +74,7 @@ export function judgeTrace(
   }
   const observed = observeTrace(plan.result.runtime, read.trace);
   if (typeof observed === 'string')
-    return { kind: 'unusable', message: `${path} is no run of plan ${plan.plan.name}: ${observed}` };
+    return unusable(`${path} is no run of plan ${plan.plan.name}: ${observed}`);
   const requests = typeof about['requests'] === 'string' ? about['requests'] : undefined;
   return { kind: 'judged', plan: plan.plan.name, verdicts: judgeRun(plan, observed, requests) };
 }

@@ -1,13 +1,12 @@
 /** The `fulcrum` program: its commands, and what becomes of errors. */
 import { Command, CommanderError } from 'commander';
 import { RuntimeFailure } from '../runtime/failure.js';
-import { FAILURE_CODES } from '../runtime/failure-codes.js';
 import { COMMANDS } from './commands/index.js';
 import type { AddCommand, CommandContext } from './command.js';
 import { EXIT } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
-import { renderFailure } from './render-failure.js';
-import { err, fail, noteFailure, out, type FailureJson, type Findings, type Terminal } from './terminal.js';
+import { failureJson, renderFailure } from './render-failure.js';
+import { err, fail, noteFailure, out, type Findings, type Terminal } from './terminal.js';
 import { VERSION } from './package-root.js';
 
 /** Loads the command that is asked for; all of them for help and for what is misspelt, none for the version. */
@@ -121,15 +120,4 @@ function statusOf(error: unknown, terminal: Terminal): number {
   err(terminal, `fulcrum: ${message}`);
   noteFailure(terminal, { message });
   return EXIT.runtime;
-}
-
-function failureJson({ code, message, details: { subject, help } }: RuntimeFailure): FailureJson {
-  const { slug } = FAILURE_CODES[code]!;
-  return {
-    code,
-    slug,
-    message,
-    ...(subject !== undefined && { subject }),
-    ...(help !== undefined && { help }),
-  };
 }

@@ -59,6 +59,10 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
     meaning:
       'A file of lengths, or a trace to take them from, cannot be read, holds no request, or has lines that are not lengths of one.',
   },
+  FC0924: {
+    slug: 'trace-unusable',
+    meaning: 'A trace to hold a plan against cannot be read, or is of no run of the plan.',
+  },
   FC0930: {
     slug: 'results-unfinished',
     meaning: 'The results file is of a run that was cut short: it must be resumed or overwritten on purpose.',

@@ -15,6 +15,7 @@ import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
 import { describePlan, planReport } from '../plan-report.js';
+import { failureJson, renderFailure } from '../render-failure.js';
 import { sarifLog } from '../sarif.js';
 import { err, out, type Terminal } from '../terminal.js';
 
@@ -47,9 +48,9 @@ export const addCheckCommand: AddCommand = (program, context) => {
         return EXIT.usage;
       }
       const results = files.map((file) => checkOne(file, options, terminal));
-      const unusable = results.find(({ trace }) => trace !== undefined && trace.kind !== 'judged')?.trace;
+      const unjudged = results.flatMap(({ trace }) => (trace && trace.kind !== 'judged' ? trace : [])).at(0);
       const all = results.flatMap((result) => result.diagnostics);
-      const good = !all.some(isError) && unusable === undefined;
+      const good = !all.some(isError) && unjudged === undefined;
       for (const { diagnostics, checked } of results)
         reportDiagnostics(terminal, diagnostics, checked.render);
       if (options.sarif) out(terminal, JSON.stringify(sarifLog(results), null, 2));
@@ -66,7 +67,8 @@ export const addCheckCommand: AddCommand = (program, context) => {
             run: { trace: options.trace, plan: trace.plan, expectations: verdictsJson(trace.verdicts) },
           }),
         }));
-        out(terminal, jsonDocument('check', { ok: good, files: documents }));
+        const failure = unjudged?.kind === 'unusable' && failureJson(unjudged.failure);
+        out(terminal, jsonDocument('check', { ok: good, files: documents, ...(failure && { failure }) }));
       } else {
         for (const report of results.flatMap(({ reports }) => reports))
           out(terminal, `${describePlan(report)}\n`);
@@ -80,9 +82,13 @@ export const addCheckCommand: AddCommand = (program, context) => {
         terminal,
         counts === '' ? `${checkedFiles} checked, no problems` : `${checkedFiles} checked, ${counts}`,
       );
-      if (unusable !== undefined && unusable.kind !== 'judged') {
-        err(terminal, `error: ${unusable.message}`);
-        return unusable.kind === 'usage' ? EXIT.usage : EXIT.runtime;
+      if (unjudged?.kind === 'usage') {
+        err(terminal, `error: ${unjudged.message}`);
+        return EXIT.usage;
+      }
+      if (unjudged !== undefined) {
+        err(terminal, renderFailure(unjudged.failure, terminal.colour));
+        return EXIT.runtime;
       }
       return good ? EXIT.ok : EXIT.diagnostics;
     }),

@@ -136,9 +136,14 @@ plan turns for tiny on workstation {
     expect(named.err).toContain('is a run of plan turns: choose one of the file with --plan (serve)');
     const foreign = await runInProcess('check', other, '--trace', trace, '--plan', 'serve');
     expect(foreign).toMatchObject({ status: 3 });
-    expect(foreign.err).toContain('is no run of plan serve');
-    expect(await runInProcess('check', other, '--trace', join(folder, 'absent.json'))).toMatchObject({
-      status: 3,
+    expect(foreign.err).toMatch(/error\[FC0924\]: .* is no run of plan serve/);
+    const absent = join(folder, 'absent.json');
+    const unread = await runInProcess('check', other, '--trace', absent, '--json');
+    expect(unread).toMatchObject({ status: 3 });
+    expect(unread.err).toContain('error[FC0924]: cannot read');
+    expect(JSON.parse(unread.out)).toMatchObject({
+      ...{ ok: false, files: [{ file: other }] },
+      failure: { code: 'FC0924', slug: 'trace-unusable', subject: absent },
     });
     expect(await runInProcess('check', other, '--plan', 'serve')).toMatchObject({ status: 2 });
     expect(await runInProcess('check', other, other, '--trace', trace)).toMatchObject({ status: 2 });
