@@ -159,12 +159,17 @@ function buildStage(build: Build, decl: CstNode): StageDecl {
 
 /** The ranges of an `onClause` node. */
 function buildDevices(build: Build, clause: CstNode): readonly (PathExpr | ErrorExpr)[] {
-  const [first, ...others] = nodes(clause, 'path');
-  const hole = after(spanOf(token(clause, 'On')!));
-  return [
-    pathOrHole(build, first, hole, 'devices after `on`, such as `gpu` or `gpu[0..3]`'),
-    ...others.map((path) => buildPath(build, path)),
-  ];
+  const paths = nodes(clause, 'path').map((path) => buildPath(build, path));
+  const starts = paths.map(({ span }) => span.start);
+  const signs = [token(clause, 'On')!, ...tokens(clause, 'Comma')];
+  const holes = signsWithout(signs, starts).map((sign) =>
+    missingValue(
+      build,
+      after(spanOf(sign)),
+      `devices after \`${sign.image}\`, such as \`gpu\` or \`gpu[0..3]\``,
+    ),
+  );
+  return [...paths, ...holes].sort((a, b) => a.span.start - b.span.start);
 }
 
 function buildPhases(build: Build, phases: CstNode): readonly Name[] {

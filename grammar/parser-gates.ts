@@ -104,9 +104,11 @@ export class GateParser extends CstParser {
     return t.isName(this.LA(2)) && (ends || after === k.on || after === k.by);
   }
 
-  /** Whether a comma goes on with a path, and not with a property. */
+  /** Whether a comma goes on with a path, or should, and not with a property. */
   protected isNextPath(): boolean {
-    return t.isName(this.LA(2)) && this.LA(3).tokenType !== t.Colon;
+    const after = this.LA(2);
+    if (t.isName(after)) return this.LA(3).tokenType !== t.Colon;
+    return after.tokenType === t.LCurly || after.tokenType === t.Comma;
   }
 
   protected isNever(): boolean {

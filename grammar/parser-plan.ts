@@ -35,12 +35,12 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly onClause = this.RULE('onClause', () => {
     this.CONSUME(k.on);
-    this.OPTION(() => this.SUBRULE1(this.path));
+    this.OPTION1(() => this.SUBRULE1(this.path));
     this.MANY({
       GATE: () => this.isNextPath(),
       DEF: () => {
         this.CONSUME(t.Comma);
-        this.SUBRULE2(this.path);
+        this.OPTION2(() => this.SUBRULE2(this.path));
       },
     });
   });

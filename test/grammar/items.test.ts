@@ -92,6 +92,12 @@ describe('stages', () => {
       '    stage s on gpu[0..1], node[1].gpu, other like s',
       '      batch: 4',
     ]);
+    const missing = (on: string): readonly string[] =>
+      parse(`plan p for m on t {\n stage s on ${on} {\n}\n}`, 'a.plan').errors.map(({ message }) => message);
+    const wanted = 'expected devices after `,`, such as `gpu` or `gpu[0..3]`';
+    expect(missing('gpu,')).toEqual([wanted]);
+    expect(missing('gpu,, other')).toEqual([wanted]);
+    expect(missing(', gpu')).toEqual([wanted.replace('`,`', '`on`')]);
     const mistaken = parse('plan p for m on t {\n stage s on gpu, batch: 4\n}', 'a.plan');
     expect(printSyntax(mistaken.file)).toContain('    stage s on gpu\n');
   });
