@@ -18,6 +18,7 @@
  */
 import { LOW_WATER } from '../check/plan/flow.js';
 import type { EngineModel } from '../cost/engine-model.js';
+import type { KvView } from '../model/kv-window.js';
 import { flowStages } from '../passes/kv-edges.js';
 import { leastKv } from '../passes/kv-pools.js';
 import type { LaidOutPlan } from '../passes/lower.js';
@@ -33,14 +34,16 @@ import {
   type BoundedStage,
 } from './bounded-stage.js';
 import { sharedPlaces, type BoundedPlan } from './bounded-plan.js';
+import { secondsBetweenHosts } from './between-hosts.js';
 import { decodeCourse, type Arrival, type CourseFigures } from './decode-course.js';
 import { goesWith, promptCourse } from './prompt-course.js';
 import type { Candidate } from './candidates.js';
+import type { SequencesInOrder } from './decode-rounds.js';
 import { promptsOf, rowsOf, type Demand } from './demand.js';
 import { kvRoom, mayStayTogether, type KvRoom } from './kv-room.js';
 import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds.js';
 import { likelyBetweenTokens, likelyWaiting, type PhaseSeconds } from './likely-between.js';
-import type { StageLoad } from './stage-load.js';
+import { sum, type StageLoad } from './stage-load.js';
 
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
@@ -98,11 +101,28 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     plan,
     stages.map(({ needs }) => needs),
   );
-  return boundOf(plan, loads, { pages: room.pages, takesTurns, transitions: [] }, context);
+  const betweenHosts = areApart(flow) ? secondsToHand(stages[0]!, stages[1]!, context) : 0;
+  return boundOf(plan, loads, { pages: room.pages, takesTurns, betweenHosts, transitions: [] }, context);
+}
+
+/**
+ * Seconds that a page may well take between the hosts of two stages. Where decode has replicas to choose from, of which
+ * some are beside hosts of prefill, those take the more the longer others wait: then none is counted.
+ */
+function secondsToHand(
+  { hosts }: BoundedStage,
+  { hosts: others, needs: { stage, pageBytes } }: BoundedStage,
+  { routes }: BoundContext,
+): number {
+  const { dp } = stage.mesh;
+  const mayChoose = dp > 1 && [...others.keys()].some((host) => hosts.has(host));
+  return mayChoose ? 0 : secondsBetweenHosts(hosts, others, sum(pageBytes) / dp, routes);
 }
 
 /** What of the room that stages have is known, and of what changes of stage take. */
 interface KnownRoom extends Pick<KvRoom, 'pages'>, Pick<BoundedPlan, 'takesTurns'> {
+  /** Seconds that a page takes between the hosts of stages with devices of their own. */
+  readonly betweenHosts: number;
   /** None before the plan is compiled. */
   readonly transitions: LaidOutPlan['transitions'];
 }
@@ -132,7 +152,7 @@ function boundOf(
   context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
   const { engine } = context;
-  const { pages: pagesByStage, transitions } = room;
+  const { pages: pagesByStage, transitions, betweenHosts } = room;
   const secondsTo = ({ name }: Stage): number => transitions.find(({ to }) => to === name)?.seconds ?? 0;
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
@@ -141,7 +161,11 @@ function boundOf(
   const wholePhases = once((demand: Demand) => phasesOf(bounded!, demand, false));
   const estimate = (demand: Demand, begun = false): number => {
     if (bounded === undefined) return 0;
-    if (!oneByOne) return likelySeconds(dealtEvenly(bounded), demand, begun);
+    if (!oneByOne) {
+      // Of what has begun pages may be past the hosts.
+      const handing = begun ? 0 : demand.decodingPages * betweenHosts;
+      return Math.max(handing, likelySeconds(dealtEvenly(bounded), demand, begun));
+    }
     const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
     return prompts + rows;
   };
@@ -171,7 +195,11 @@ function boundOf(
           toPrefill: secondsTo(prefill.stage),
           toDecode: secondsTo(decode.stage),
         }
-      : { kind: 'beside', first: prompts.ends, ready: prompts.sent };
+      : {
+          kind: 'beside',
+          first: prompts.ends,
+          ready: begun ? prompts.sent : handedOver(prompts.sent, inOrder, kv, betweenHosts),
+        };
     const rows = decodeCourse(decode, room, inOrder, kv, overhead, copyEngines, arrival);
     return { ...rows, seconds: Math.max(prompts.seconds, rows.seconds) };
   };
@@ -203,9 +231,25 @@ function boundOf(
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
-      return boundOf(plan, loads, { pages: new Map(exact), takesTurns, transitions }, context);
+      return boundOf(plan, loads, { pages: new Map(exact), takesTurns, betweenHosts, transitions }, context);
     },
   };
+}
+
+/** When the pages of prompts are beside decode: they go from host to host one after the other. */
+function handedOver(
+  sent: ArrayLike<number>,
+  { computed, prompts, rows }: SequencesInOrder,
+  { pageTokens }: KvView,
+  secondsOfPage: number,
+): ArrayLike<number> {
+  if (secondsOfPage === 0) return sent;
+  let free = 0;
+  return rows.map((count, place) => {
+    if (count === 0) return sent[place]!;
+    const pages = Math.ceil((computed[place]! + prompts[place]!) / pageTokens);
+    return (free = Math.max(free, sent[place]!) + pages * secondsOfPage);
+  });
 }
 
 /**

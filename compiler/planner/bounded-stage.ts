@@ -14,6 +14,7 @@ import { carryingTier } from '../passes/kv-edges.js';
 import type { StepSizes } from '../passes/step-sizes.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import { hostShares, type HostShares } from './between-hosts.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import {
@@ -109,6 +110,7 @@ export interface BoundedStage {
   readonly stepSeconds: StepSeconds;
   /** Of every pipeline stage: its pages to the host tier, and from there. */
   readonly moves: readonly PageSeconds[];
+  readonly hosts: HostShares;
   /** KV pages of a replica on devices of its own. */
   readonly pagesAlone: number;
 }
@@ -123,18 +125,20 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const { kv, costsFor, moves, stepSeconds } = layOut(plan, stage, outline, context);
+  const { kv, costsFor, moves, hosts, stepSeconds } = layOut(plan, stage, outline, context);
   const { quickest: costs, mean: meanCosts } = costsFor(outline.sizes);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
-  return pagesAlone === undefined ? undefined : { needs, costs, meanCosts, stepSeconds, moves, pagesAlone };
+  return pagesAlone === undefined
+    ? undefined
+    : { needs, costs, meanCosts, stepSeconds, moves, hosts, pagesAlone };
 }
 
 /** One and the same where all replicas are alike. */
 type CostsOfReplicas = Readonly<Record<OfReplicas, PlaceCosts>>;
 
 /** What of a stage does not depend on the sizes of its steps. */
-interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'stepSeconds'> {
+interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts' | 'stepSeconds'> {
   readonly kv: StageKv;
   /** Of steps up to a size; the same where that makes no difference. */
   readonly costsFor: (sizes: StepSizes) => CostsOfReplicas;
@@ -151,6 +155,7 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   const laid = {
     kv,
     moves,
+    hosts: hostShares(plan, stage, kv.pageBytes),
     costsFor: costsBySize(groupCosts(plan, stage, programs, context)),
     stepSeconds: stepSecondsOf(plan, stage, programs, context),
   };
