@@ -1,7 +1,6 @@
 /** KV pages of plans over several nodes: where they lie, and over which links they go. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkFile } from '../../../compiler/check/check-file.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import type { Interval } from '../../../compiler/ir/transitions.js';
 import {
@@ -12,7 +11,7 @@ import {
 } from '../../../runtime/clock/page-homes.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
-import { memoryHost } from '../../compiler/check/memory-host.js';
+import { planOnNodes, type Nodes } from './nodes.js';
 
 const LAYERS = 6;
 const HEADS = 4;
@@ -98,46 +97,9 @@ describe('slices of pages', () => {
   });
 });
 
-interface Nodes {
-  readonly nodes: number;
-  readonly stages: string;
-  readonly tiers?: string;
-  /** GB/s between nodes, and to each disk. */
-  readonly between?: number;
-  readonly disk?: number;
-}
-
-function run(
-  { nodes, stages, tiers = 'gpu -> host', between = 1, disk = 1 }: Nodes,
-  requests: readonly SimulatedRequest[],
-): Simulation {
-  const text = `
-device card { memory: 2 GB, bandwidth: 300 GB/s, compute: { f16: 4 TFLOPS } }
-topology machine {
-  node[${nodes}] {
-    gpu[2]: card
-    tier host { capacity: 4 GiB }
-    tier nvme { capacity: 32 GB, path: "/kv" }
-    link gpu <-> gpu { bandwidth: 20 GB/s, latency: 5 us }
-    link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
-    link host <-> nvme { bandwidth: ${disk} GB/s, latency: 90 us }
-  }
-  link node <-> node { bandwidth: ${between} GB/s, latency: 20 us }
-}
-model m {
-  family: llama, layers: 8, hidden: 512, heads: 8, kv_heads: 8, ffn: 1024, vocab: 1000, context: 2048
-  weights: f16
-}
-plan p for m on machine {
-  residence: switch
-  ${stages}
-  kv { page: 16 tokens, tiers: ${tiers} }
-  flow requests -> prefill -> decode -> results
-}`;
-  const { plans, diagnostics } = checkFile(memoryHost({ 'p.plan': text }), 'p.plan');
-  expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
-  const { runtime } = compilePlan(plans[0]!);
-  return simulate(runtime, plans[0]!, requests);
+function run(nodes: Nodes, requests: readonly SimulatedRequest[]): Simulation {
+  const plan = planOnNodes(nodes);
+  return simulate(compilePlan(plan).runtime, plan, requests);
 }
 
 function carried({ links }: Simulation, link: string): Readonly<Record<string, number>> {

@@ -21,6 +21,7 @@ import { createRoughBound } from '../../../compiler/planner/rough-bound.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
+import { planOnNodes } from '../clock/nodes.js';
 import { machine, planOn, requests, type Machine } from './machines.js';
 
 const engines: fc.Arbitrary<EngineModel> = fc
@@ -427,6 +428,35 @@ describe('planBound', () => {
       // What steps of a pipeline wait for those around them is left out.
       expect(ratio, label).toBeGreaterThan(0.7);
     }
+  });
+
+  it('estimates what KV waits for on its way from node to node', () => {
+    const stages = `
+  stage prefill on node[0].gpu { mesh (tp: 2) }
+  stage decode on node[1].gpu { mesh (tp: 2) }`;
+    const plan = planOnNodes({ nodes: 2, stages, between: 0.1 });
+    const all = Array.from({ length: 60 }, (_, i) => ({
+      promptTokens: 100 + ((97 * i) % 400),
+      outputTokens: 4 + ((7 * i) % 30),
+    }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [512], batchRequests: [16] };
+    const figures = findCandidates(plan, ['disaggregated'], sizes).map((candidate) => {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all);
+      const bound = candidateBound(candidate, context)!.compiled(compiled);
+      const ratios = [bound.estimate(demand) / makespan, bound.closely(demand)!.seconds / makespan];
+      return { label: candidateLabel(candidate), ratios };
+    });
+    expect(figures.length).toBeGreaterThan(5);
+    for (const { label, ratios } of figures)
+      for (const each of ratios) expect(each, label).toBeLessThan(1.02);
+    // All prompts cross where stages are on a node each.
+    const whole = figures.filter(({ label }) => label.startsWith('2 '));
+    expect(whole.length).toBeGreaterThan(1);
+    for (const { label, ratios } of whole)
+      for (const each of ratios) expect(each, label).toBeGreaterThan(0.85);
   });
 
   it('estimates that a larger batch ends sooner where it does', () => {
