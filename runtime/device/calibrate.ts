@@ -23,9 +23,8 @@ import { measurePages, type MeasuredPages } from './calibration-pages.js';
 import { kernelRun, matmulRun, type KernelRun } from './calibration-kernels.js';
 import {
   MANY_LAYERS,
-  measureEncode,
+  measureHanding,
   measureKept,
-  measureSubmit,
   measureTogether,
   prepareLayer,
   runLayers,
@@ -138,8 +137,7 @@ export async function calibrate(
   const submits: MeasuredAmong[] = [];
   const reads: MeasuredAmong[] = [];
   const layers = await Promise.all(layerRows.map((rows) => prepareLayer(devices, shape, rows)));
-  const submit = await measureSubmit(layers[0]![0]!, seconds);
-  const encode = await measureEncode(layers[0]![0]!, seconds);
+  const { submit, encode } = await measureHanding(layers[0]![0]!, 2 * seconds);
   for (const size of groups) {
     const members = layers.map((layer) => layer.slice(0, size));
     const [few] = members;

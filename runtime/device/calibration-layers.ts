@@ -65,28 +65,32 @@ export async function measureKept(layer: readonly Prepared[], roundSeconds: numb
   return Math.min(1, alone! / together!);
 }
 
-/** Seconds in which the host records a kernel among others, their submit included: it can do nothing else meanwhile. */
-export async function measureEncode(layer: Prepared, roundSeconds: number): Promise<number> {
+/** What it takes to hand a run of kernels to a device. */
+export interface Handing {
+  /** Seconds in which the host records a kernel among others, their submit included: it can do nothing else meanwhile. */
+  readonly encode: number;
+  /**
+   * Seconds that a run of kernels takes a device beside what the kernels do: in which the host hands it over, until the first
+   * begins, and until the host knows that the last has ended.
+   */
+  readonly submit: number;
+}
+
+/** With one layer and with many in turn, as the machine itself is now quicker, now slower. */
+export async function measureHanding(layer: Prepared, roundSeconds: number): Promise<Handing> {
   const round = async (): Promise<readonly number[]> => {
     const began = performance.now();
     layer.record(1);
     const recorded = (performance.now() - began) / 1000;
     await layer.device.idle();
-    return [recorded];
+    const one = (performance.now() - began) / 1000;
+    return [recorded, besideKernels(one, await secondsOf([layer], MANY_LAYERS))];
   };
-  const [seconds] = await typicalParts(round, roundSeconds);
-  return seconds! / layer.kernels;
+  const [recorded, beside] = await typicalParts(round, roundSeconds);
+  return { encode: recorded! / layer.kernels, submit: Math.max(recorded!, beside!) };
 }
 
-/**
- * Seconds that a run of kernels takes a device beside what the kernels do: in which the host hands it over, until the first
- * begins, and until the host knows that the last has ended. What it takes with many layers and with one shows them apart.
- */
-export async function measureSubmit(layer: Prepared, roundSeconds: number): Promise<number> {
-  const round = async (): Promise<readonly number[]> => [
-    await secondsOf([layer], 1),
-    await secondsOf([layer], MANY_LAYERS),
-  ];
-  const [one, many] = await typicalParts(round, roundSeconds);
-  return Math.max(0, one! - (many! - one!) / (MANY_LAYERS - 1));
+/** Of the seconds of one layer in a submit those that many in one do not take for each; a round may say that it is less than none. */
+function besideKernels(one: number, many: number): number {
+  return one - (many - one) / (MANY_LAYERS - 1);
 }

@@ -1,10 +1,12 @@
 /** How calibrations make figures of times. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { REACHING_KERNELS } from '../../../compiler/cost/kernel-work.js';
 import { allGatherOnce, fitLine } from '../../../runtime/device/calibration-exchanges.js';
 import { measureHost } from '../../../runtime/device/calibration-host.js';
 import { kernelRun, matmulRun } from '../../../runtime/device/calibration-kernels.js';
+import { measureHanding, type Handing } from '../../../runtime/device/calibration-layers.js';
+import type { Prepared } from '../../../runtime/device/calibration-prepared.js';
 import { middleMean, typicalParts } from '../../../runtime/device/calibration-rounds.js';
 import { shapesOf } from '../../../runtime/device/calibration-shapes.js';
 import { kernelVariants } from '../../../runtime/kernels/library.js';
@@ -27,6 +29,34 @@ describe('a calibration', () => {
     const parts = await typicalParts(() => Promise.resolve(round++ < 2 ? [1e9, 1e9] : [2, 6]), 0);
     expect(parts).toEqual([2, 6]);
     expect(round).toBe(7);
+  });
+
+  it('takes handing kernels over to be no less than recording them, however the machine changes its speed', async () => {
+    const handingOf = (slower: number): Promise<Handing> => {
+      let now = 0;
+      let layers = 0;
+      const device = {
+        idle: (): Promise<void> => {
+          now += 0.3 + 10 * layers * (layers > 1 ? slower : 1);
+          return Promise.resolve();
+        },
+      };
+      const record = (count: number): void => {
+        now += 0.9;
+        layers = count;
+      };
+      vi.spyOn(performance, 'now').mockImplementation(() => now);
+      return measureHanding({ device, record, kernels: 9 } as unknown as Prepared, 0);
+    };
+    try {
+      const even = await handingOf(1);
+      expect(even.encode).toBeCloseTo(1e-4, 9);
+      expect(even.submit).toBeCloseTo(1.2e-3, 9);
+      // Less than none is left of the time of one layer.
+      expect((await handingOf(1.2)).submit).toBeCloseTo(9e-4, 9);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it('runs sequences on the host alone to see what a step takes there', () => {
