@@ -1,4 +1,5 @@
 /** What a simulation found, for people and for machines. */
+import type { EngineModel } from '../compiler/cost/engine-model.js';
 import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
@@ -33,6 +34,8 @@ export interface SimulationReport extends Simulation {
   readonly tokensPerSecond: number;
   readonly outputTokensPerSecond: number;
   readonly linkUse: readonly LinkUse[];
+  /** Effects of the engine, where the topology of the plan declares some. */
+  readonly engine?: EngineModel;
 }
 
 /** Adds the rates to a simulation. */

@@ -188,6 +188,36 @@ export const PROPERTIES = {
       doc: 'Element type of what the engine hands from device to device in a step, for simulation.',
       fallback: 'those of the runtime, `f32`',
     },
+    activations_in_memory: {
+      value: words('f32', 'f16'),
+      doc: 'Element type in which its kernels read and write activations in device memory, for simulation.',
+      fallback: 'those of the runtime, `f32`',
+    },
+    host_overhead: {
+      value: { kind: 'truth', example: 'false' },
+      doc: 'Whether the times of `overhead` count; `simulate` has switches for this and the next four.',
+      standard: 'true',
+    },
+    small_gemm_loss: {
+      value: { kind: 'truth', example: 'false' },
+      doc: 'Whether matrix products of few rows lose speed.',
+      standard: 'true',
+    },
+    virtual_engines: {
+      value: { kind: 'truth', example: 'true' },
+      doc: 'Microbatches of a pipeline have sequences and KV of their own, in plans of one stage.',
+      standard: 'false',
+    },
+    copy_engines: {
+      value: { kind: 'truth', example: 'true' },
+      doc: 'Copies between devices and tiers run beside kernels.',
+      standard: 'false',
+    },
+    full_reload: {
+      value: { kind: 'truth', example: 'true' },
+      doc: 'Transitions load every weight of the next stage from the host.',
+      standard: 'false',
+    },
   },
   model: {
     source: {

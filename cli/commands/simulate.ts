@@ -1,6 +1,11 @@
 /** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
 import { Option } from 'commander';
-import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import {
+  ENGINE_EFFECTS,
+  engineOf,
+  FULCRUM_ENGINE,
+  type EngineModel,
+} from '../../compiler/cost/engine-model.js';
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -61,13 +66,9 @@ interface SimulateCliOptions {
 }
 
 /** Switches of the engine model by the name they have on the command line. */
-const SWITCHES: Readonly<Record<string, keyof EngineModel>> = {
-  'host-overhead': 'hostOverhead',
-  'small-gemm-loss': 'smallGemmLoss',
-  'virtual-engines': 'virtualEngines',
-  'copy-engines': 'copyEngines',
-  'full-reload': 'fullReload',
-};
+const SWITCHES: Readonly<Record<string, keyof EngineModel>> = Object.fromEntries(
+  Object.entries(ENGINE_EFFECTS).map(([name, key]) => [name.replaceAll('_', '-'), key]),
+);
 
 export const addSimulateCommand: AddCommand = (program, context) => {
   const names = Object.keys(SWITCHES);
@@ -96,10 +97,11 @@ export const addSimulateCommand: AddCommand = (program, context) => {
   );
 };
 
-function engineOf(options: SimulateCliOptions): EngineModel {
+/** The engine with what the command line adds and leaves out. */
+function switched(engine: EngineModel, options: SimulateCliOptions): EngineModel {
   const set = (names: readonly string[] | undefined, value: boolean): Partial<EngineModel> =>
     Object.fromEntries((names ?? []).map((name) => [SWITCHES[name]!, value]));
-  return { ...FULCRUM_ENGINE, ...set(options.with, true), ...set(options.without, false) };
+  return { ...engine, ...set(options.with, true), ...set(options.without, false) };
 }
 
 /** What is not as it is by default. */
@@ -257,15 +259,19 @@ function simulateOne(
   { checked, run }: Work,
   terminal: Terminal,
 ): SimulatedOne {
+  const engine = switched(engineOf(plan.topology), options);
   const judged = expectsOfRuns(plan);
   const wanted = lanesWanted(options, runtime, judged);
   const timeline = wanted && createTimeline(wanted);
   const simulation = simulate(runtime, plan, requests, {
-    engine: engineOf(options),
+    engine,
     transitions: options.transitions,
     ...(timeline && { timeline }),
   });
-  const report = simulationReport({ plan: plan.name, simulation });
+  const report = {
+    ...simulationReport({ plan: plan.name, simulation }),
+    ...(plan.topology.engine && { engine }),
+  };
   for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
   if (timeline === undefined) return { report, kept: true };
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
@@ -313,7 +319,7 @@ function printFigures(
   // Only one plan is compared with a run.
   const against = simulated[0]?.against;
   if (options.json) {
-    const engine = { transitions: options.transitions, ...engineOf(options) };
+    const engine = { transitions: options.transitions, ...switched(FULCRUM_ENGINE, options) };
     const diagnostics = diagnosticsSaid(terminal);
     const fields = { workload, engine, plans: reports, diagnostics, ...(against && { against }) };
     out(terminal, jsonDocument('simulate', fields));

@@ -3,8 +3,7 @@
  * the user, a figure shipped in the library with the source that the library's comments give, or a default.
  */
 import { formatQuantity } from '../../compiler/check/units.js';
-import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
-import { ACTIVATION_BYTES } from '../../compiler/cost/kernel-work.js';
+import { ENGINE_EFFECTS, engineOf } from '../../compiler/cost/engine-model.js';
 import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { groupBy } from '../../compiler/group-by.js';
@@ -37,7 +36,6 @@ export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
     ...tierConstants(topology, texts),
     ...topology.links.flatMap((link) => linkConstants(link, topology, texts)),
     ...overheadConstants(topology, texts),
-    ...engineConstants(topology, texts),
   ];
 }
 
@@ -183,18 +181,25 @@ function linkConstants(link: Link, { origin: around }: Topology, texts: Texts): 
   ];
 }
 
-function overheadConstants(
-  { name, overhead, overheadOrigin, overheadAssumed = [], origin }: Topology,
-  texts: Texts,
-): readonly Constant[] {
+function overheadConstants(topology: Topology, texts: Texts): readonly Constant[] {
+  const { name, overhead, overheadOrigin, overheadAssumed = [], origin } = topology;
   const { step, layer, request, kernel } = overhead;
-  const { submit = {}, read = {}, choose = 0, encode = 0, activations = 'f32' } = overhead;
+  const { submit = {}, read = {}, choose = 0, encode = 0 } = overhead;
+  const { activations = 'f32', activationsInMemory = 'f32' } = overhead;
   const parts = { step, layer, request, kernel, submit, read, choose, encode };
   const shown = Object.entries(parts).map(
     ([part, seconds]) =>
       [part, typeof seconds === 'number' ? formatQuantity(seconds, 'seconds') : times(seconds)] as const,
   );
-  return [...shown, ['activations', activations] as const].map(([part, value]) => {
+  const engine = engineOf(topology);
+  const effects = Object.entries(ENGINE_EFFECTS).map(
+    ([part, key]) => [part, engine[key] ? 'true' : 'false'] as const,
+  );
+  const types = [
+    ['activations', activations],
+    ['activations_in_memory', activationsInMemory],
+  ] as const;
+  return [...shown, ...types, ...effects].map(([part, value]) => {
     const what = `${name}: overhead ${part}`;
     if (overheadOrigin === undefined || overheadAssumed.some((each) => each === part))
       return taken(what, value, overheadOrigin ?? origin, texts);
@@ -207,24 +212,6 @@ function times(record: Readonly<Record<number, number>>): string {
   const parts = Object.entries(record).map(([size, each]) => `${size}: ${formatQuantity(each, 'seconds')}`);
   return parts.length === 0 ? formatQuantity(0, 'seconds') : parts.join(', ');
 }
-
-/** What of the engine is modelled, as `simulate` takes it where no switch says otherwise. */
-function engineConstants({ origin }: Topology, texts: Texts): readonly Constant[] {
-  const switches = Object.entries(ENGINE_WORDS).map(([key, what]) => {
-    const value = FULCRUM_ENGINE[key as keyof EngineModel];
-    return taken(`engine: ${what}`, value ? 'on' : 'off', origin, texts);
-  });
-  const inMemory = formatQuantity(ACTIVATION_BYTES, 'bytes');
-  return [...switches, taken('engine: element of activations in device memory', inMemory, origin, texts)];
-}
-
-const ENGINE_WORDS: Readonly<Record<keyof EngineModel, string>> = {
-  hostOverhead: 'host overhead',
-  smallGemmLoss: 'small GEMM loss',
-  virtualEngines: 'virtual engines',
-  copyEngines: 'copy engines',
-  fullReload: 'full reload',
-};
 
 /** Comments right above the declaration at an offset, and above a property in its block, as one text. */
 function commentsOn(text: string, offset: number, property?: string): string {

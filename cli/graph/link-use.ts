@@ -2,7 +2,7 @@
  * What links carry by the compiled plan: in one full step of one replica of each stage, for a token of KV on an edge of
  * the flow, and in a change of stage; and what a token of a stage puts on them.
  */
-import { FULCRUM_ENGINE } from '../../compiler/cost/engine-model.js';
+import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
 import { ringBytes } from '../../compiler/cost/links.js';
 import type { ProgramTraffic } from '../../compiler/cost/program-cost.js';
@@ -60,7 +60,7 @@ function stepRows({ phases, maxTokens, maxSequences }: RuntimeStage): number {
 function stepLoads(plan: Plan, stage: RuntimeStage, rows: number): readonly LinkLoad[] {
   const roads = roadsOf(plan.topology);
   const one = { ...stage, mesh: { ...stage.mesh, dp: 1 } };
-  const [first] = stageGroups(one, plan, roads.routes, FULCRUM_ENGINE);
+  const [first] = stageGroups(one, plan, roads.routes, engineOf(plan.topology));
   const size = { tokens: rows, samples: stage.maxSequences, pairs: 0, keys: 0 };
   return linkLoads(stepTravels(first!, size, roads), roads.lanes);
 }
@@ -77,7 +77,7 @@ export interface TokenLoad extends Pick<LinkLoad, 'link' | 'from' | 'to' | 'byte
 export function tokenLoads(plan: Plan, stage: RuntimeStage): readonly TokenLoad[] {
   const roads = roadsOf(plan.topology);
   const size = { tokens: 1, samples: 0, pairs: 0, keys: 0 };
-  const travels = stageGroups(stage, plan, roads.routes, FULCRUM_ENGINE).flatMap((replica) =>
+  const travels = stageGroups(stage, plan, roads.routes, engineOf(plan.topology)).flatMap((replica) =>
     stepTravels(replica, size, roads),
   );
   return [...groupBy(travels, (travel) => travel.exchange)].flatMap(([exchange, own]) =>

@@ -2,14 +2,15 @@
 import type { Expr, Name, PathExpr, TopologyDecl, TopologyMember } from '../../grammar/syntax.js';
 import { isName } from '../../grammar/names.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { DeviceKind, Link, Overhead, PlacedDevice, Tier, Topology } from '../plan/plan.js';
+import { ENGINE_EFFECTS, FULCRUM_ENGINE } from '../cost/engine-model.js';
+import type { DeviceKind, Link, PlacedDevice, Tier, Topology } from '../plan/plan.js';
 import { pathWithin } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
 import { checkLink } from './check-link.js';
 import { plainName } from './evaluate.js';
 import { removal } from './fixes.js';
 import { readBlock } from './properties.js';
-import { count, isSize, oneOf, quantity, recordOf, text } from './readers.js';
+import { count, isSize, oneOf, quantity, recordOf, text, truth } from './readers.js';
 import { at, lookUp, type Context } from './scope.js';
 
 /** A named thing of a topology before multiplication: `gpu`, `node`, `node.gpu`, `node.host`. */
@@ -44,6 +45,12 @@ export const OVERHEAD_TABLE = {
   choose: { read: time },
   encode: { read: time },
   activations: { read: oneOf(['f32', 'f16']) },
+  activations_in_memory: { read: oneOf(['f32', 'f16']) },
+  host_overhead: { read: truth },
+  small_gemm_loss: { read: truth },
+  virtual_engines: { read: truth },
+  copy_engines: { read: truth },
+  full_reload: { read: truth },
 };
 
 interface Building {
@@ -55,6 +62,7 @@ interface Building {
   overhead: Topology['overhead'] | undefined;
   overheadOrigin: Topology['overheadOrigin'];
   overheadAssumed: Topology['overheadAssumed'];
+  engine: Topology['engine'];
   failed: boolean;
 }
 
@@ -76,6 +84,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     overhead: undefined,
     overheadOrigin: undefined,
     overheadAssumed: undefined,
+    engine: undefined,
     failed: false,
   };
   readMembers(decl.members, { instances: [''], template: '', scope: '' }, cx, b);
@@ -93,6 +102,7 @@ export function checkTopology(decl: TopologyDecl, cx: Context): CheckedTopology 
     overhead: b.overhead ?? { step: 0, layer: 0, request: 0, kernel: 0 },
     ...(b.overheadOrigin && { overheadOrigin: b.overheadOrigin }),
     ...(b.overheadAssumed && { overheadAssumed: b.overheadAssumed }),
+    ...(b.engine && { engine: b.engine }),
     origin: at(cx, decl.name),
   };
   return { topology, templates: b.templates };
@@ -199,12 +209,18 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       }
       const values = readBlock(cx, OVERHEAD_TABLE, member.members, 'overhead', undefined);
       b.overheadOrigin = at(cx, member);
-      b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof Overhead)[]).filter(
+      b.overheadAssumed = (Object.keys(OVERHEAD_TABLE) as (keyof typeof OVERHEAD_TABLE)[]).filter(
         (part) => values.get(part) === undefined,
       );
+      const effects = Object.entries(ENGINE_EFFECTS).flatMap(([name, key]) => {
+        const value = values.get(name as keyof typeof ENGINE_EFFECTS);
+        return value === undefined || value === FULCRUM_ENGINE[key] ? [] : [[key, value] as const];
+      });
+      if (effects.length > 0) b.engine = Object.fromEntries(effects);
       const [submit, readBack] = [values.get('submit'), values.get('read')];
       const [choose, encode] = [values.get('choose'), values.get('encode')];
       const activations = values.get('activations');
+      const activationsInMemory = values.get('activations_in_memory');
       b.overhead = {
         step: values.get('step') ?? 0,
         layer: values.get('layer') ?? 0,
@@ -215,6 +231,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
         ...(choose !== undefined && { choose }),
         ...(encode !== undefined && { encode }),
         ...(activations && { activations }),
+        ...(activationsInMemory && { activationsInMemory }),
       };
       return;
     }

@@ -1,3 +1,6 @@
+import { onceForObject } from '../once.js';
+import type { Topology } from '../plan/plan.js';
+
 /**
  * What of a serving engine the clock models beside the hardware. Each is a switch, so that a reader sees what a result
  * depends on: an ideal engine has all of them off.
@@ -18,6 +21,15 @@ export interface EngineModel {
   readonly fullReload: boolean;
 }
 
+/** The effects as plan files name them, in `overhead`. */
+export const ENGINE_EFFECTS = {
+  host_overhead: 'hostOverhead',
+  small_gemm_loss: 'smallGemmLoss',
+  virtual_engines: 'virtualEngines',
+  copy_engines: 'copyEngines',
+  full_reload: 'fullReload',
+} as const satisfies Readonly<Record<string, keyof EngineModel>>;
+
 /** Fulcrum's own executor: one queue per device. */
 export const FULCRUM_ENGINE: EngineModel = {
   hostOverhead: true,
@@ -26,3 +38,8 @@ export const FULCRUM_ENGINE: EngineModel = {
   copyEngines: false,
   fullReload: false,
 };
+
+/** The engine that a topology declares: Fulcrum's where it says nothing else. One and the same for a topology. */
+export const engineOf = onceForObject((topology: Pick<Topology, 'engine'>): EngineModel => {
+  return topology.engine ? { ...FULCRUM_ENGINE, ...topology.engine } : FULCRUM_ENGINE;
+});

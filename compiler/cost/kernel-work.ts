@@ -50,14 +50,16 @@ export interface Work {
 
 export type WorkKind = 'gemm' | 'attention' | 'elementwise';
 
-/** Element bytes of activations in device memory. */
-export const ACTIVATION_BYTES = 4;
+/** Element bytes of activations in device memory, as Fulcrum's kernels have them. */
+const ACTIVATION_BYTES = 4;
 
 interface Facts {
   readonly rows: number;
   readonly params: Readonly<Record<string, number>>;
   /** Bytes of an element of the weight operand, or of the pages. */
   readonly element: number;
+  /** And of one of activations. */
+  readonly activation: number;
   readonly step: StepSize;
   /** Rows that attention takes together. */
   readonly attentionRows: number;
@@ -71,9 +73,9 @@ interface KernelWork {
 /** Reads and writes so many activation columns per row, and computes a little on each. */
 const overColumns =
   (columns: (params: Facts['params']) => number, flops: number): KernelWork['work'] =>
-  ({ rows, params }) => ({
+  ({ rows, params, activation }) => ({
     flops: rows * columns(params) * flops,
-    bytes: rows * columns(params) * ACTIVATION_BYTES,
+    bytes: rows * columns(params) * activation,
   });
 
 const cols = (times: number) => (params: Facts['params']) => times * params['cols']!;
@@ -81,9 +83,9 @@ const cols = (times: number) => (params: Facts['params']) => times * params['col
 const TABLE: Readonly<Record<KernelName, KernelWork>> = {
   embed: {
     kind: 'elementwise',
-    work: ({ rows, params, element }) => ({
+    work: ({ rows, params, element, activation }) => ({
       flops: 0,
-      bytes: rows * params['hidden']! * (element + ACTIVATION_BYTES),
+      bytes: rows * params['hidden']! * (element + activation),
     }),
   },
   rms_norm: { kind: 'elementwise', work: overColumns(cols(2), 2) },
@@ -95,16 +97,16 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
   gather_rows: { kind: 'elementwise', work: overColumns(cols(2), 0) },
   matmul: {
     kind: 'gemm',
-    work: ({ rows, params, element }) => {
+    work: ({ rows, params, element, activation }) => {
       const [n, k] = [params['n']!, params['k']!];
-      return { flops: 2 * rows * n * k, bytes: n * k * element + rows * (n + k) * ACTIVATION_BYTES };
+      return { flops: 2 * rows * n * k, bytes: n * k * element + rows * (n + k) * activation };
     },
   },
   rope_append: {
     kind: 'elementwise',
-    work: ({ rows, params, element }) => {
+    work: ({ rows, params, element, activation }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
-      const read = (heads + 2 * kvHeads) * dim * ACTIVATION_BYTES;
+      const read = (heads + 2 * kvHeads) * dim * activation;
       return {
         flops: 6 * rows * (heads + kvHeads) * dim,
         bytes: rows * (2 * read + 2 * kvHeads * dim * element),
@@ -113,7 +115,7 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
   },
   attention: {
     kind: 'attention',
-    work: ({ rows, params, element, step, attentionRows }) => {
+    work: ({ rows, params, element, activation, step, attentionRows }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
       // A bound: no row sees more than the window. Exact where all rows are beyond it or none is.
       const window = params['window'] ?? Infinity;
@@ -130,7 +132,7 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
         flops: 4 * computed * heads * dim,
         bytes:
           Math.min(step.keys, most) * 2 * read * dim * element +
-          2 * rows * heads * dim * ACTIVATION_BYTES +
+          2 * rows * heads * dim * activation +
           // Read and written, whatever the window.
           (step.copied ?? 0) * 4 * kvHeads * dim * element,
       };
@@ -163,27 +165,28 @@ export function workKind(kernel: KernelName): WorkKind {
 /** What a kernel op does in steps. */
 type WorkOfSteps = (step: StepSize, attentionRows?: number) => Work;
 
-/** The same as `kernelWork`, for an op of which that is asked for many steps. */
-export function workOfSteps({
-  kernel,
-  dtype,
-  rows,
-  params,
-}: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>): WorkOfSteps {
+/** The same as `kernelWork`, for an op of which that is asked for many steps; `activation` as there. */
+export function workOfSteps(
+  { kernel, dtype, rows, params }: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
+  activation = ACTIVATION_BYTES,
+): WorkOfSteps {
   const { work } = TABLE[kernel];
   const element = bytesPerElement(dtype ?? 'f32');
-  return (step, attentionRows = 1) => work({ rows: step[rows], params, element, step, attentionRows });
+  return (step, attentionRows = 1) =>
+    work({ rows: step[rows], params, element, activation, step, attentionRows });
 }
 
 /**
  * What a kernel op does in a step of this size.
  *
  * @param attentionRows rows of a sequence that attention takes together
+ * @param activation bytes of an element of activations in device memory
  */
 export function kernelWork(
   op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
   step: StepSize,
   attentionRows = 1,
+  activation = ACTIVATION_BYTES,
 ): Work & { readonly kind: WorkKind } {
-  return { kind: workKind(op.kernel), ...workOfSteps(op)(step, attentionRows) };
+  return { kind: workKind(op.kernel), ...workOfSteps(op, activation)(step, attentionRows) };
 }

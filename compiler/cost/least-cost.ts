@@ -9,10 +9,16 @@
  * and bytes, both of which add up.
  */
 import type { EngineModel } from './engine-model.js';
-import { kernelWork, type StepSize, type WorkKind } from './kernel-work.js';
+import { workKind, workOfSteps, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, type LinkCost } from './links.js';
 import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import { groupOverhead, sentElementBytes, type GroupHardware, type GroupOverhead } from './program-cost.js';
+import {
+  groupOverhead,
+  heldElementBytes,
+  sentElementBytes,
+  type GroupHardware,
+  type GroupOverhead,
+} from './program-cost.js';
 import { beginsRun } from './program-parts.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
@@ -112,7 +118,7 @@ function rowSeconds(
 function kernelTerms(
   { op, count }: OpClass,
   rates: readonly DeviceRates[],
-  { kinds }: GroupHardware,
+  { kinds, overhead }: GroupHardware,
   { smallGemmLoss }: EngineModel,
   most: MostRows,
 ): readonly Term[] {
@@ -124,10 +130,11 @@ function kernelTerms(
   if (op.op !== 'kernel') return [];
   // Rows beyond a window see fewer keys than the sums say.
   const windowed = op.params['window'] !== undefined;
+  const workOf = workOfSteps(op, heldElementBytes({ overhead }));
   const work = (rows: number, pairs: number, keys: number): { flops: number; bytes: number } =>
-    kernelWork(op, { tokens: rows, samples: rows, pairs: windowed ? 0 : pairs, keys: windowed ? 0 : keys });
+    workOf({ tokens: rows, samples: rows, pairs: windowed ? 0 : pairs, keys: windowed ? 0 : keys });
   const [one, two, pair, key] = [work(1, 0, 0), work(2, 0, 0), work(1, 1, 0), work(1, 0, 1)];
-  const { kind } = kernelWork(op, { tokens: 1, samples: 1, pairs: 1, keys: 1 });
+  const kind = workKind(op.kernel);
   const dtype = vectorType(op.dtype ?? 'f32');
   // Which of its ways attention takes depends on the step.
   const reach = (rate: DeviceRates): number =>

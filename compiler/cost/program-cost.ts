@@ -103,6 +103,11 @@ export interface GroupOverhead {
   readonly encode: number;
 }
 
+/** Bytes of an element of activations in device memory. */
+export function heldElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
+  return bytesPerElement(overhead.activationsInMemory ?? 'f32');
+}
+
 /** Of an element of activations on links between devices. */
 export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
   return bytesPerElement(overhead.activations ?? 'f32');
@@ -344,7 +349,7 @@ function opTimer(
   const element = sentElementBytes(hardware);
   switch (op.op) {
     case 'kernel':
-      return kernelTimer(op, rates);
+      return kernelTimer(op, rates, heldElementBytes(hardware));
     case 'collective': {
       const allReduce = hardware.allReduce ?? FREE;
       const link = op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce);
@@ -370,11 +375,12 @@ const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
 function kernelTimer(
   op: Omit<KernelOp, 'id' | 'after'>,
   rates: readonly DeviceRates[],
+  activation: number,
 ): (size: StepSize) => number {
   const kind = workKind(op.kernel);
   // Quantised weights become f32 as they are read, and are multiplied as such.
   const dtype = vectorType(op.dtype ?? 'f32');
-  const workOf = workOfSteps(op);
+  const workOf = workOfSteps(op, activation);
   const [asIs, ofSingleRows] = [reachName(op.kernel, {}), reachName(op.kernel, { singleRows: true })];
   const devices = rates.map(({ gemmFlops, flops, bandwidth, attentionRows, reach }) => ({
     flopsOf: kind === 'gemm' ? gemmFlops : flops,

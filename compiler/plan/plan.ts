@@ -2,6 +2,7 @@
  * The checked plan: names resolved, units in base units (bytes, seconds, bytes/s, FLOP/s, tokens), every default
  * filled in and recorded. It says what is placed where; nothing here says how to get there.
  */
+import type { EngineModel } from '../cost/engine-model.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { DType, ModelSpec } from '../model/shape.js';
 import type { Workload } from './workload.js';
@@ -115,6 +116,8 @@ export interface Overhead {
   readonly encode?: number;
   /** In what the engine hands activations from device to device; absent where in `f32`, as Fulcrum does. */
   readonly activations?: 'f32' | 'f16';
+  /** And in what its kernels read and write them in device memory; absent where in `f32`. */
+  readonly activationsInMemory?: 'f32' | 'f16';
 }
 
 export interface Topology {
@@ -125,8 +128,10 @@ export interface Topology {
   readonly overhead: Overhead;
   /** Where the topology declares its overhead; absent where it does not. */
   readonly overheadOrigin?: Origin;
-  /** Parts of `overhead` that the declaration leaves out. */
-  readonly overheadAssumed?: readonly (keyof Overhead)[];
+  /** Properties of an `overhead` block that the declaration leaves out, as plan files name them. */
+  readonly overheadAssumed?: readonly string[];
+  /** Effects of the engine that differ from those of Fulcrum's; absent where none is declared. */
+  readonly engine?: Partial<EngineModel>;
   readonly origin: Origin;
 }
 

@@ -3,7 +3,7 @@
  * run one after the other, are estimated to take the shortest time. It is the order in which the tuner tries plans,
  * without their simulation: a file must mean the same to everyone who reads it, and be read at once.
  */
-import { FULCRUM_ENGINE } from '../cost/engine-model.js';
+import { engineOf } from '../cost/engine-model.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import type { DrawnWorkload, Length } from '../plan/workload.js';
 import { planBound } from './bound.js';
@@ -30,7 +30,7 @@ export function meshesForWorkloads(
   const open = stages.filter(({ withMesh }) => withMesh !== undefined);
   const demands = workloads.map((workload) => typicalDemand(workload, draft));
   if (open.length === 0 || open.length > MOST_OPEN || demands.length === 0) return undefined;
-  const context = createBoundContext(draft.topology, FULCRUM_ENGINE);
+  const context = createBoundContext(draft.topology, engineOf(draft.topology));
   let best: { readonly seconds: number; readonly stages: readonly Stage[] } | undefined;
   for (const chosen of combinations(draft, stages)) {
     if (!replicasAgree(chosen)) continue;

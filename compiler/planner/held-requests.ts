@@ -1,5 +1,5 @@
 /** Which requests of a workload no plan has room for: why a search found none. */
-import { FULCRUM_ENGINE } from '../cost/engine-model.js';
+import { engineOf } from '../cost/engine-model.js';
 import { kvView } from '../model/kv-window.js';
 import type { Plan } from '../plan/plan.js';
 import { candidateBound } from './bound.js';
@@ -43,7 +43,7 @@ export function unheldRequests(
     return Math.min(promptTokens + outputTokens, Math.max(context, promptTokens + 1));
   };
   places.sort((a, b) => tokensOf(a) - tokensOf(b));
-  const bounds = createBoundContext(topology, FULCRUM_ENGINE);
+  const bounds = createBoundContext(topology, engineOf(topology));
   let [held, anyFits] = [0, false];
   for (const candidate of candidates) {
     const bound = candidateBound(candidate, bounds);

@@ -3,7 +3,7 @@
  * order in which things wait for each other are those of the executor on devices; how long each takes comes from the
  * cost model. A finite list of requests is run from the first to the last, warm-up and tail included.
  */
-import { FULCRUM_ENGINE } from '../../compiler/cost/engine-model.js';
+import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
@@ -69,7 +69,7 @@ export function* simulateInParts(
   options: SimulateOptions,
   goesOn: (step: StepGivenOut) => boolean,
 ): Generator<void, Simulation | undefined> {
-  const engine = options.engine ?? FULCRUM_ENGINE;
+  const engine = options.engine ?? engineOf(plan.topology);
   const transitions = options.transitions ?? 'dataflow';
   const trace = options.timeline && createClockTrace(graph, options.timeline);
   const world = createWorld(graph, plan, engine, { transitions, ...(trace && { trace }) });

@@ -1,6 +1,6 @@
 /** What is found out about candidates for one workload: once, for all who ask. */
 import { createPlanCompiler, type PlanCompiler } from '../../compiler/compile.js';
-import { FULCRUM_ENGINE, type EngineModel } from '../../compiler/cost/engine-model.js';
+import { engineOf, type EngineModel } from '../../compiler/cost/engine-model.js';
 import { numbered } from '../../compiler/numbered.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { PlanBound } from '../../compiler/planner/bound.js';
@@ -29,7 +29,7 @@ export interface SurveyOptions {
 export function createSurvey(
   base: Plan,
   requests: readonly SimulatedRequest[],
-  { engine = FULCRUM_ENGINE, compile = createPlanCompiler() }: SurveyOptions = {},
+  { engine = engineOf(base.topology), compile = createPlanCompiler() }: SurveyOptions = {},
 ): Survey {
   const workload = workloadOf(base, requests);
   const context = createBoundContext(base.topology, engine);

@@ -307,6 +307,32 @@ plan both for m on workstation {
     expect(await time('--without', 'host-overhead')).toBeLessThan(await time());
   });
 
+  it('takes the effects of an engine that the topology declares, unless told otherwise', async () => {
+    const text = readFileSync('plans/seesaw-70b.plan', 'utf8');
+    const declared = join(folder, 'declared.plan');
+    writeFileSync(
+      declared,
+      text.replace('layer: 30 us }', 'layer: 30 us, full_reload: true, copy_engines: true }'),
+    );
+    const lengths = lengthsFile('{"prompt_tokens": 1000, "output_tokens": 20}\n'.repeat(40));
+    const plan = async (file: string, ...options: string[]): Promise<Record<string, unknown>> => {
+      const args = ['simulate', file, '--plan', 'seesaw', '--workload', lengths, '--json', ...options];
+      const { plans } = JSON.parse((await runInProcess(...args)).out) as {
+        plans: Record<string, unknown>[];
+      };
+      return plans[0]!;
+    };
+    const { engine, ...same } = await plan(declared);
+    const plain = await plan('plans/seesaw-70b.plan');
+    expect(engine).toMatchObject({ fullReload: true, copyEngines: true, hostOverhead: true });
+    expect(same).toEqual(await plan('plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines'));
+    expect(same['makespan']).not.toBe(plain['makespan']);
+    expect(await plan(declared, '--without', 'full-reload', 'copy-engines')).toMatchObject(plain);
+    const explained = await runInProcess('explain', declared, '--plan', 'seesaw');
+    expect(explained.out).toMatch(/overhead full_reload +true +\S*declared\.plan:16:3\n/);
+    expect(explained.out).toMatch(/overhead virtual_engines +false +default, /);
+  });
+
   it.each([
     [['plans/clerk.plan'], 2, 'no workload'],
     [['plans/seesaw-70b.plan', '--workload', 'arxif'], 2, 'did you mean arxiv?'],

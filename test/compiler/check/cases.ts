@@ -76,7 +76,7 @@ export const CASES: readonly Case[] = [
   { slug: 'wrong-type', source: fused('mesh (dp: 8)', 'kv { tiers: «[gpu]» }'), says: 'a list' },
   {
     slug: 'wrong-type',
-    source: `device d { memory: 24 GB  bandwidth: 1 GB/s  compute: «{ }» }`,
+    source: `device d { memory: 24 GB, bandwidth: 1 GB/s, compute: «{ }» }`,
     says: 'an empty one',
   },
   { slug: 'unit-mismatch', source: `device d { bandwidth: «300 GB» }`, says: 'bytes per second' },

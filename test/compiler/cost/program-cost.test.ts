@@ -96,6 +96,17 @@ describe('the constants of a step', () => {
     expect(narrow!.step(SIZE).gemm).toBe(wide!.step(SIZE).gemm);
   });
 
+  it('read and write activations in memory in the type that the engine has for them', () => {
+    const size = { ...SIZE, tokens: 4000 };
+    const [wide, narrow] = (['f32', 'f16'] as const).map((activationsInMemory) =>
+      costOf({ overhead: { activationsInMemory } }),
+    );
+    expect(wide!.step(size)).toEqual(costOf({}).step(size));
+    // Next to nothing but activations, which memory is busy with.
+    expect(narrow!.step(size).elementwise).toBeLessThan(0.6 * wide!.step(size).elementwise);
+    expect(narrow!.step(size).all_reduce).toBe(wide!.step(size).all_reduce);
+  });
+
   it('leave out kernels of rows that there are none of', () => {
     const ofSamples = program.ops.filter(
       (op) => op.op === 'sample' || (op.op === 'kernel' && op.rows === 'samples'),
