@@ -33,6 +33,12 @@ export function engineWith(effects: Effects): EngineModel {
   };
 }
 
+/**
+ * Bytes of a device that vLLM takes beside weights and KV and that the plans do not declare: what its KV room falls short
+ * of theirs on L4, for activations and the buffers of NCCL.
+ */
+const UNDECLARED_RESERVE = 1.8e9;
+
 /** A plan on a machine of which one constant differs. */
 export interface Variation {
   readonly name: string;
@@ -41,8 +47,7 @@ export interface Variation {
 
 /** The constants that are not known for certain, each at the ends of what is plausible. */
 export function variations(plan: Plan): readonly Variation[] {
-  const devices = planDevices(plan).length;
-  const sizes = [2, 4, 8].filter((ranks) => ranks <= devices);
+  const sizes = groupSizes(plan);
   const halfAndDouble = (name: string, vary: (factor: number) => Plan['topology']): readonly Variation[] =>
     [0.5, 2].map((factor) => named(plan, `${name} x${factor}`, vary(factor)));
   const { topology } = plan;
@@ -54,16 +59,31 @@ export function variations(plan: Plan): readonly Variation[] {
     ...[0.8, 1.2].map((factor) =>
       named(plan, `sustained compute x${factor}`, scaleCompute(topology, factor)),
     ),
+    ...halfAndDouble('all-reduce latency', (factor) => scaleAllReduceLatency(topology, factor)),
     // 20 ms is the upper end of what fits the baseline.
     named(plan, 'host step x4', {
       ...topology,
       overhead: { ...topology.overhead, step: topology.overhead.step * 4 },
     }),
+    withReserve(plan),
   ];
+}
+
+/** Numbers of ranks that machines declare figures of, as many as there are devices. */
+function groupSizes(plan: Plan): readonly number[] {
+  const devices = planDevices(plan).length;
+  return [2, 4, 8].filter((ranks) => ranks <= devices);
 }
 
 function named(plan: Plan, name: string, topology: Plan['topology']): Variation {
   return { name, plan: { ...plan, topology } };
+}
+
+/** Less room for KV. */
+function withReserve(plan: Plan): Variation {
+  const { memory } = plan.topology.devices[planDevices(plan)[0]!]!.kind;
+  const memoryUse = plan.memoryUse - UNDECLARED_RESERVE / memory;
+  return { name: `memory less ${UNDECLARED_RESERVE / 1e9} GB`, plan: { ...plan, memoryUse } };
 }
 
 function scaleAllReduce(
@@ -85,19 +105,54 @@ function scaleAllReduce(
   };
 }
 
+function scaleAllReduceLatency(topology: Plan['topology'], factor: number): Plan['topology'] {
+  return {
+    ...topology,
+    links: topology.links.map((link) => ({
+      ...link,
+      ...(link.allreduceLatency && {
+        allreduceLatency: Object.fromEntries(
+          Object.entries(link.allreduceLatency).map(([ranks, seconds]) => [ranks, seconds * factor]),
+        ),
+      }),
+    })),
+  };
+}
+
 function scaleCompute(topology: Plan['topology'], factor: number): Plan['topology'] {
   const scale = once((kind: DeviceKind): DeviceKind => {
     const { sustained, gemm } = kind;
     const compute = sustained.compute * factor;
-    const scaled = Object.entries(gemm ?? {}).map(([rows, fraction]) => [rows, fraction * factor] as const);
     return {
       ...kind,
       sustained: { ...sustained, compute },
-      ...(gemm && { gemm: Object.fromEntries(scaled) }),
+      ...(gemm && { gemm: scaleProducts(kind, gemm, factor) }),
     };
   });
   return {
     ...topology,
     devices: topology.devices.map((device) => ({ ...device, kind: scale(device.kind) })),
   };
+}
+
+/**
+ * What products reach, where compute is what limits them. With so few rows that memory does not bring weights fast enough
+ * for what large products reach, it is memory, which does not change; but they do no better than those with more rows.
+ */
+function scaleProducts(
+  { bandwidth, compute, sustained }: DeviceKind,
+  gemm: NonNullable<DeviceKind['gemm']>,
+  factor: number,
+): NonNullable<DeviceKind['gemm']> {
+  // Of a weight of 16 bits that is read, a row makes two operations.
+  const rowsPerPeak = (compute['f16'] ?? Infinity) / (bandwidth * sustained.bandwidth);
+  const isBoundByCompute = (rows: number): boolean => rows / rowsPerPeak >= sustained.compute;
+  const entries = Object.entries(gemm).map(([rows, fraction]) => [Number(rows), fraction] as const);
+  const scaled = entries.filter(([rows]) => isBoundByCompute(rows)).map(([, fraction]) => fraction * factor);
+  return Object.fromEntries(
+    entries.map(([rows, fraction]) => [
+      rows,
+      isBoundByCompute(rows) ? fraction * factor : Math.min(fraction, ...scaled),
+    ]),
+  );
 }

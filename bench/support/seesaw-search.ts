@@ -165,7 +165,10 @@ function conditionsOf(candidate: Candidate, { engine, transitions }: Searched): 
     strategy === 'static' ? '' : transitions,
     devices[0]!.kind,
     overhead,
-    links.map(({ allreduce }) => widths.map((tp) => allreduce[tp])),
+    base.memoryUse,
+    links.map(({ allreduce, allreduceLatency }) =>
+      widths.map((tp) => [allreduce[tp], allreduceLatency?.[tp]]),
+    ),
   ]);
 }
 

@@ -35,7 +35,17 @@ describe('searches that know what others found', () => {
       expect(seconds(searcher, searched)).toBe(seconds(fresh, searched));
     }
     const searched = how(engineWith(ALL_EFFECTS));
-    for (const { plan: each, name } of variations(plan).filter(({ name }) => /over 2 x0.5/.test(name))) {
+    const withLatency = (seconds: number): typeof plan => {
+      const sizes = { allreduce: { 2: 1e12, 4: 1e12 }, allreduceLatency: { 2: seconds, 4: seconds } };
+      const links = plan.topology.links.map((link) => ({ ...link, ...sizes }));
+      return { ...plan, topology: { ...plan.topology, links } };
+    };
+    const others = [
+      ...variations(plan).filter(({ name }) => /over 2 x0.5/.test(name)),
+      ...[0, 0.1].map((latency) => ({ name: `latency ${latency}`, plan: withLatency(latency) })),
+      { name: 'memory', plan: { ...plan, memoryUse: plan.memoryUse * 0.5 } },
+    ];
+    for (const { plan: each, name } of others) {
       const fresh = createSearcher(each, requests, createSearchMemory());
       const known = createSearcher(each, requests, memory);
       expect(seconds(known, searched), name).toBe(seconds(fresh, searched));

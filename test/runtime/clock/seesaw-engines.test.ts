@@ -1,0 +1,45 @@
+/** What the benchmark of Seesaw varies of its machines. */
+import { describe, expect, it } from 'vitest';
+import { variations, type Variation } from '../../../bench/support/seesaw-engines.js';
+import { checkFile } from '../../../compiler/check/check-file.js';
+import type { Plan } from '../../../compiler/plan/plan.js';
+import { fileHost } from '../../../runtime/file-host.js';
+
+const planOf = (machine: string, model = 'm70b'): Plan =>
+  checkFile(fileHost(), `plans/seesaw/${machine}.plan`).plans.find(({ name }) => name === model)!;
+const named = (all: readonly Variation[], name: string): Plan => all.find((each) => each.name === name)!.plan;
+const peers = ({ topology }: Plan): Plan['topology']['links'][number] =>
+  topology.links.find(({ from, to }) => from === to)!;
+const gemm = ({ topology }: Plan): Readonly<Record<number, number>> => topology.devices[0]!.kind.gemm!;
+
+describe('variations of the machines of Seesaw', () => {
+  it.each(['l4', 'a10', 'a100'])('have the latency of all-reduce on %s', (machine) => {
+    const plan = planOf(machine);
+    const declared = peers(plan).allreduceLatency!;
+    expect(Object.keys(declared)).toEqual(['2', '4', '8']);
+    expect(peers(named(variations(plan), 'all-reduce latency x2')).allreduceLatency![4]).toBe(
+      declared[4]! * 2,
+    );
+  });
+
+  it.each(['l4', 'a10', 'a100'])('scale no products that memory limits on %s', (machine) => {
+    const plan = planOf(machine);
+    const [slow, quick] = [0.8, 1.2].map((factor) =>
+      gemm(named(variations(plan), `sustained compute x${factor}`)),
+    );
+    const before = gemm(plan);
+    for (const rows of [256, 512, 1024, 2048]) {
+      expect(slow![rows]).toBeCloseTo(before[rows]! * 0.8);
+      expect(quick![rows]).toBeCloseTo(before[rows]! * 1.2);
+    }
+    expect(slow![64]).toBe(before[64]);
+    expect(quick![64]).toBe(before[64]);
+    expect(quick![128]).toBe(before[128]);
+    expect(slow![128]).toBe(Math.min(before[128]!, slow![256]!));
+  });
+
+  it('have less memory for KV', () => {
+    const { memoryUse } = named(variations(planOf('l4')), 'memory less 1.8 GB');
+    expect(memoryUse * 24e9).toBeCloseTo(0.9 * 24e9 - 1.8e9);
+  });
+});
