@@ -69,6 +69,35 @@ export function variations(plan: Plan): readonly Variation[] {
   ];
 }
 
+/**
+ * Bandwidths of all-reduce at the two ends that say most of two plans: of the group sizes that one of them alone has they
+ * are half, of all that it has not double, and the reverse. Sizes that both have are left as they are.
+ *
+ * @param fixed ranks of the groups of the static plan
+ * @param resharded the same of the re-sharded plan
+ */
+export function opposedCorners(
+  plan: Plan,
+  fixed: readonly number[],
+  resharded: readonly number[],
+): readonly Variation[] {
+  const sizes = groupSizes(plan);
+  const own = sizes.filter((ranks) => resharded.includes(ranks) && !fixed.includes(ranks));
+  const others = sizes.filter((ranks) => !resharded.includes(ranks));
+  if (own.length === 0 && others.length === 0) return [];
+  return [0.5, 2].map((factor) => {
+    const parts = [
+      [own, factor],
+      [others, 1 / factor],
+    ] as const;
+    const names = parts
+      .filter(([ranks]) => ranks.length > 0)
+      .map(([ranks, by]) => `over ${ranks.join(' and ')} x${by}`);
+    const topology = parts.reduce((varied, [ranks, by]) => scaleAllReduce(varied, ranks, by), plan.topology);
+    return named(plan, `all-reduce ${names.join(', ')}`, topology);
+  });
+}
+
 /** Numbers of ranks that machines declare figures of, as many as there are devices. */
 function groupSizes(plan: Plan): readonly number[] {
   const devices = planDevices(plan).length;

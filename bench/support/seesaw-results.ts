@@ -8,8 +8,10 @@ import {
   EFFECT_SETS,
   engineWith,
   NO_EFFECTS,
+  opposedCorners,
   variations,
   type Effects,
+  type Variation,
 } from './seesaw-engines.js';
 import { createSearcher, createSearchMemory, type Outcome, type Searcher } from './seesaw-search.js';
 
@@ -40,7 +42,15 @@ export interface Results {
    * With all effects, each constant at the ends of what is plausible; in a short run of re-sharded plans
    * those alone that are the best with the constants as they are, with effects or without.
    */
-  readonly constants: readonly { readonly name: string; readonly found: Comparison }[];
+  readonly constants: readonly Varied[];
+  /** The same with several constants at the ends that are worst for one of the best plans and best for the other. */
+  readonly corners: readonly Varied[];
+}
+
+/** What is found where constants differ. */
+export interface Varied {
+  readonly name: string;
+  readonly found: Comparison;
 }
 
 /** Requests per second over those of the best static plan; undefined where one does not fit. */
@@ -57,6 +67,11 @@ function compare(searcher: Searcher, engine: EngineModel): Comparison {
   const dataflow = searcher.best('re-sharded', { engine, transitions: 'dataflow' });
   const drained = searcher.best('re-sharded', { engine: reload, transitions: 'barrier' });
   return { ...(fixed && { fixed }), ...(drained && { drained }), ...(dataflow && { dataflow }) };
+}
+
+/** Ranks of the groups that a plan sums over. */
+function groupsOf({ prefill, decode }: Outcome): readonly number[] {
+  return [prefill.tp, decode.tp];
 }
 
 /** Runs the searches of one combination, or takes what `find` has of them. */
@@ -79,19 +94,23 @@ export function seesawResults(
     return { each, found: learn(find(name, () => compare(searcher, engineWith(each)))) };
   });
   const engine = engineWith(ALL_EFFECTS);
-  const constants = (winnersAlone: boolean): Results['constants'] =>
-    variations(plan).map(({ name, plan: each }) => {
-      const vary = (): Comparison => compare(createSearcher(each, requests, memory, winnersAlone), engine);
-      return { name, found: learn(find(winnersAlone ? `${name}, few` : name, vary)) };
-    });
+  const { fixed, dataflow } = effects[0]!.found;
+  const opposed = fixed && dataflow ? opposedCorners(plan, groupsOf(fixed), groupsOf(dataflow)) : [];
+  const vary = (each: Variation): Varied => {
+    const search = (): Comparison => compare(createSearcher(each.plan, requests, memory, short), engine);
+    return { name: each.name, found: learn(find(short ? `${each.name}, few` : each.name, search)) };
+  };
+  const varied = (): Pick<Results, 'constants' | 'corners'> => ({
+    constants: variations(plan).map(vary),
+    corners: opposed.map(vary),
+  });
   const common = { ...names, requests: requests.length, effects: effects.toReversed() };
-  if (short) return { ...common, constants: constants(true) };
+  if (short) return { ...common, ...varied() };
   const how = { engine, transitions: 'dataflow' } as const;
   const pairs = find('every pair', () => [
     ...searcher.every('static', how),
     ...searcher.every('re-sharded', how),
   ]);
-  const { fixed, dataflow } = effects[0]!.found;
   const chunks = find('chunks', () =>
     (
       [
@@ -102,5 +121,5 @@ export function seesawResults(
       best ? [{ label: best.label, outcomes: searcher.chunks(strategy, best, how) }] : [],
     ),
   );
-  return { ...common, pairs, chunks, constants: constants(false) };
+  return { ...common, pairs, chunks, ...varied() };
 }

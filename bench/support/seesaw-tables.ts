@@ -70,8 +70,17 @@ function band(comparisons: readonly Comparison[]): string {
   return gains.length === 0 ? '-' : `${showGain(Math.min(...gains))} to ${showGain(Math.max(...gains))}`;
 }
 
+/** Gains with all effects: with one constant varied at a time, and with several of them against each other as well. */
+function bands({ effects, constants, corners }: Pick<Results, 'effects' | 'constants' | 'corners'>): {
+  readonly one: string;
+  readonly opposed: string;
+} {
+  const one = [effects.at(-1)!.found, ...constants.map(({ found }) => found)];
+  return { one: band(one), opposed: band([...one, ...corners.map(({ found }) => found)]) };
+}
+
 /** The tables of one machine, model and workload. */
-export function seesawTables({ pairs, chunks, effects, constants }: Results): string {
+export function seesawTables({ pairs, chunks, effects, constants, corners }: Results): string {
   const switches = effects.map(({ each, found }) => [
     ...EFFECTS.map((name) => (each[name] ? 'on' : '-')),
     ...cells(found),
@@ -81,23 +90,34 @@ export function seesawTables({ pairs, chunks, effects, constants }: Results): st
     ...(chunks ?? []).map(chunkTable),
     formatTable([[...EFFECTS, ...HEADING], ...switches], [false, false, false, ...RIGHT]),
   ];
-  const rows = constants.map(({ name, found }) => [name, ...cells(found)]);
-  const all = [effects.at(-1)!.found, ...constants.map(({ found }) => found)];
-  parts.push(
-    formatTable([['constant', ...HEADING], ...rows], [false, ...RIGHT]),
-    `gain, constants varied: ${band(all)}\ngain, effects off and on: ${band(effects.map(({ found }) => found))}`,
-  );
+  const rows = [...constants, ...corners].map(({ name, found }) => [name, ...cells(found)]);
+  const { one, opposed } = bands({ effects, constants, corners });
+  const lines = [
+    `gain, one constant varied at a time: ${one}`,
+    `gain, all-reduce of the two plans varied against each other as well: ${opposed}`,
+    `gain, effects off and on: ${band(effects.map(({ found }) => found))}`,
+  ];
+  parts.push(formatTable([['constant', ...HEADING], ...rows], [false, ...RIGHT]), lines.join('\n'));
   return parts.join('\n\n');
 }
 
 /** All combinations side by side, without effects and with all of them, and the means of their gains. */
 export function seesawSummary(results: readonly Results[]): string {
-  const heading = ['combination', 'static', 'dataflow', 'gain', ...HEADING, 'constants varied'];
-  const rows = results.map(({ machine, model, workload, effects, constants }) => {
+  const heading = [
+    'combination',
+    'static',
+    'dataflow',
+    'gain',
+    ...HEADING,
+    'one constant varied',
+    'all-reduce opposed too',
+  ];
+  const rows = results.map((result) => {
+    const { machine, model, workload, effects } = result;
     const [none, all] = [effects[0]!.found, effects.at(-1)!.found];
     const ideal = [showRate(none.fixed), showRate(none.dataflow), showGain(gainOf(none, none.dataflow))];
-    const varied = band([all, ...constants.map(({ found }) => found)]);
-    return [`${machine} ${model} ${workload}`, ...ideal, ...cells(all), varied];
+    const { one, opposed } = bands(result);
+    return [`${machine} ${model} ${workload}`, ...ideal, ...cells(all), one, opposed];
   });
   const table = formatTable([heading, ...rows], [false, true, true, true, ...RIGHT]);
   const mean = (

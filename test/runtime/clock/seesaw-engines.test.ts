@@ -1,6 +1,6 @@
 /** What the benchmark of Seesaw varies of its machines. */
 import { describe, expect, it } from 'vitest';
-import { variations, type Variation } from '../../../bench/support/seesaw-engines.js';
+import { opposedCorners, variations, type Variation } from '../../../bench/support/seesaw-engines.js';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
 import { fileHost } from '../../../runtime/file-host.js';
@@ -41,5 +41,32 @@ describe('variations of the machines of Seesaw', () => {
   it('have less memory for KV', () => {
     const { memoryUse } = named(variations(planOf('l4')), 'memory less 1.8 GB');
     expect(memoryUse * 24e9).toBeCloseTo(0.9 * 24e9 - 1.8e9);
+  });
+
+  it('oppose the groups of two plans', () => {
+    const plan = planOf('l4');
+    const [against, towards] = opposedCorners(plan, [4, 4], [1, 8]);
+    expect([against!.name, towards!.name]).toEqual([
+      'all-reduce over 8 x0.5, over 2 and 4 x2',
+      'all-reduce over 8 x2, over 2 and 4 x0.5',
+    ]);
+    const before = peers(plan).allreduce;
+    expect(peers(against!.plan).allreduce).toEqual({
+      2: before[2]! * 2,
+      4: before[4]! * 2,
+      8: before[8]! * 0.5,
+    });
+    expect(peers(towards!.plan).allreduce).toEqual({
+      2: before[2]! * 0.5,
+      4: before[4]! * 0.5,
+      8: before[8]! * 2,
+    });
+  });
+
+  it('leave groups that both plans have as they are', () => {
+    const [against] = opposedCorners(planOf('l4', 'm15b'), [2, 2], [2, 4]);
+    expect(against!.name).toBe('all-reduce over 4 x0.5');
+    const [other] = opposedCorners(planOf('l4', 'm15b'), [2, 2], [1, 2]);
+    expect(other!.name).toBe('all-reduce over 4 x2');
   });
 });
