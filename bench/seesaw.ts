@@ -12,8 +12,7 @@
  * from there where it is already, so that a run can be stopped and gone on with: a folder is for one state of the code.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
@@ -22,7 +21,8 @@ import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { fileHost } from '../runtime/file-host.js';
 import { formatTable } from '../cli/format.js';
 import { seesawFacts } from './support/seesaw-facts.js';
-import { seesawResults, type Find, type Results } from './support/seesaw-results.js';
+import { keptFind } from './support/seesaw-kept.js';
+import { seesawResults, type Results } from './support/seesaw-results.js';
 import { seesawSummary, seesawTables } from './support/seesaw-tables.js';
 
 const MACHINES = ['a10', 'l4', 'a100'];
@@ -65,8 +65,7 @@ export function benchSeesaw(args: readonly string[]): void {
     const title = Object.values(names).join(' ');
     const requests = requestsOf(workload, plan).slice(0, count);
     console.log(`\n${title}: ${requests.length} requests\n`);
-    const file = folder && join(folder, `${title.replaceAll(' ', '-')}.json`);
-    const results = seesawResults(names, plan, requests, short, finder(title, file));
+    const results = seesawResults(names, plan, requests, short, keptFind(title, requests.length, folder));
     console.log(seesawTables(results));
     return results;
   });
@@ -90,26 +89,6 @@ function combinations(): readonly Combination[] {
       })),
     ),
   );
-}
-
-/** Says what is being looked for, and keeps in the file what is found. */
-function finder(title: string, file: string | undefined): Find {
-  const found = new Map<string, unknown>(
-    file !== undefined && existsSync(file)
-      ? (JSON.parse(readFileSync(file, 'utf8')) as [string, unknown][])
-      : [],
-  );
-  return <Found>(key: string, find: () => Found): Found => {
-    if (found.has(key)) return found.get(key) as Found;
-    console.error(`${new Date().toISOString()} ${title}: ${key}`);
-    const value = find();
-    found.set(key, value);
-    if (file !== undefined) {
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, `${JSON.stringify([...found])}\n`);
-    }
-    return value;
-  };
 }
 
 function requestsOf({ name, requests }: Workload, plan: Plan): readonly SimulatedRequest[] {
