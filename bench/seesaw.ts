@@ -2,14 +2,15 @@
  * What re-sharding gains on the machines, models and workloads of Seesaw (arXiv 2503.06433), by simulation. Constants
  * are fixed in plans/seesaw from their sources; nothing is fitted to a result.
  *
- *   npm run bench:seesaw -- [--requests N] [--short] [--keep FOLDER] [machine | model | workload ...]
+ *   npm run bench:seesaw -- [--requests N] [--short] [--keep FOLDER] [machine] [model] [workload]
  *   npm run bench:seesaw -- facts
  *
- * For each combination it prints every pair of meshes, and then the best static plan beside the best re-sharded one:
- * with each effect of the engine off and on, and with the uncertain constants varied; behind several combinations a
- * table of them all. `--short` looks for the best plans without effects and with all of them, and varies constants for
- * all static plans and these re-sharded ones alone. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it
- * from there where it is already, so that a run can be stopped and gone on with: a folder is for one state of the code.
+ * For each combination that has the names given it prints every pair of meshes, and then the best static plan beside the
+ * best re-sharded one: with each effect of the engine off and on, and with the uncertain constants varied, one at a time
+ * and those of all-reduce against each other; behind several combinations a table of them all. `--short` looks for the
+ * best plans without effects and with all of them, and varies constants for all static plans and these re-sharded ones
+ * alone. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it from there where
+ * it is already, so that a run can be stopped and gone on with: a folder is for one state of the code and of the plans.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */
 import { resolve } from 'node:path';
@@ -20,18 +21,13 @@ import { drawRequests } from '../runtime/clock/lengths.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { fileHost } from '../runtime/file-host.js';
 import { formatTable } from '../cli/format.js';
+import { pickCombinations, seesawArguments } from './support/seesaw-arguments.js';
 import { seesawFacts } from './support/seesaw-facts.js';
 import { keptFind } from './support/seesaw-kept.js';
-import { seesawResults, type Results } from './support/seesaw-results.js';
+import { seesawResults } from './support/seesaw-results.js';
 import { seesawSummary, seesawTables } from './support/seesaw-tables.js';
 
 const MACHINES = ['a10', 'l4', 'a100'];
-
-/** What follows an option; undefined where it is not given. */
-function valueOf(args: readonly string[], option: string): string | undefined {
-  const at = args.indexOf(option);
-  return at < 0 ? undefined : args[at + 1];
-}
 
 function reportFacts(): void {
   const rows = seesawFacts().map(({ what, unit, measured, predicted, fromHere }) => [
@@ -46,26 +42,25 @@ function reportFacts(): void {
   console.log(formatTable([heading, ...rows], [false, false, true, true, true]));
 }
 
-/** Runs the combinations that the words pick out of machine, model and workload; all without words. */
+/** Runs the combinations that have all of the names, every one without names. */
 export function benchSeesaw(args: readonly string[]): void {
-  if (args.includes('facts')) return reportFacts();
-  const count = args.includes('--requests') ? Number(valueOf(args, '--requests')) : undefined;
-  if (count !== undefined && !(Number.isInteger(count) && count > 0))
-    throw new Error('--requests wants a whole number above 0');
-  const folder = valueOf(args, '--keep');
-  const short = args.includes('--short');
-  const words = args.filter(
-    (arg, i) => !arg.startsWith('--') && !/^--(requests|keep)$/.test(args[i - 1] ?? ''),
-  );
-  const picked = combinations().filter(({ names }) =>
-    words.every((word) => Object.values(names).includes(word)),
-  );
-  if (picked.length === 0) throw new Error(`no combination is called ${words.join(' ')}`);
+  const wanted = seesawArguments(args);
+  if (typeof wanted === 'string') return refuse(wanted);
+  if (wanted.facts) return reportFacts();
+  const { requests: count, keep: folder, short } = wanted;
+  const picked = pickCombinations(combinations(), wanted.words);
+  if (typeof picked === 'string') return refuse(picked);
   const all = picked.map(({ names, plan, workload }) => {
-    const title = Object.values(names).join(' ');
+    const title = names.join(' ');
     const requests = requestsOf(workload, plan).slice(0, count);
     console.log(`\n${title}: ${requests.length} requests\n`);
-    const results = seesawResults(names, plan, requests, short, keptFind(title, requests.length, folder));
+    const results = seesawResults(
+      { machine: names[0], model: names[1], workload: names[2] },
+      plan,
+      requests,
+      short,
+      keptFind(title, requests.length, folder),
+    );
     console.log(seesawTables(results));
     return results;
   });
@@ -73,9 +68,16 @@ export function benchSeesaw(args: readonly string[]): void {
 }
 
 interface Combination {
-  readonly names: Pick<Results, 'machine' | 'model' | 'workload'>;
+  /** Machine, model and workload. */
+  readonly names: readonly [string, string, string];
   readonly plan: Plan;
   readonly workload: Workload;
+}
+
+/** Says what is wrong with the arguments, and what they should be. */
+function refuse(why: string): void {
+  console.error(`${why}\n\nnpm run bench:seesaw -- --help says what there is.`);
+  process.exitCode = 2;
 }
 
 function combinations(): readonly Combination[] {
@@ -83,7 +85,7 @@ function combinations(): readonly Combination[] {
   return MACHINES.flatMap((machine) =>
     checkFile(fileHost(), resolve(`plans/seesaw/${machine}.plan`)).plans.flatMap((plan) =>
       workloads.map((workload) => ({
-        names: { machine, model: plan.name, workload: workload.name },
+        names: [machine, plan.name, workload.name],
         plan,
         workload,
       })),
