@@ -53,7 +53,9 @@ export function benchSeesaw(args: readonly string[]): void {
   const all = picked.map(({ names, plan, workload }) => {
     const title = names.join(' ');
     const requests = requestsOf(workload, plan).slice(0, count);
-    console.log(`\n${title}: ${requests.length} requests\n`);
+    const cut = requests.filter((each) => each.cut).length;
+    const note = cut > 0 ? `, the answers of ${cut} cut by the context` : '';
+    console.log(`\n${title}: ${requests.length} requests${note}\n`);
     const results = seesawResults(
       { machine: names[0], model: names[1], workload: names[2] },
       plan,
