@@ -136,9 +136,11 @@ export function createPipeline(
         return await last.turn.run(async () => {
           try {
             return await pass(chain.length - 1, async (slice) => {
-              await runGroup(last, args, message, entered.at(-1)!, context, host, slice);
+              let begun: Slice | undefined;
+              const read = (): Slice => (begun ??= slice.child('read samples', { origin: stage.origin }));
+              await runGroup(last, args, message, entered.at(-1)!, context, host, slice, read);
               const computed = context.computing();
-              const reading = slice.child('read samples', { origin: stage.origin });
+              const reading = read();
               try {
                 return await readSamples(last.ranks, args);
               } finally {
@@ -175,6 +177,7 @@ function sliceOf({ ranks }: TpGroup, label: StepLabel, { tracer, pathOf }: Pipel
  * Runs the program of one tp group. Kernels between two exchanges are one submit per rank; a collective reads the
  * values of all ranks, adds them up or lays them side by side, in rank order, and writes the result to each.
  *
+ * @param sampling called before the kernels whose samples are read are recorded, unless the trace tells them apart
  * @returns the bytes each rank sends to the next pipeline stage, if any
  */
 async function runGroup(
@@ -185,6 +188,7 @@ async function runGroup(
   context: PipelineContext,
   host: HostTime,
   slice: Slice,
+  sampling?: () => void,
 ): Promise<Message | undefined> {
   const { program, ranks } = group;
   const { traffic } = context;
@@ -263,18 +267,20 @@ async function runGroup(
         waiting.end();
         computed = context.computing();
       }
+      if (op.op === 'sample' && !context.tracer.apart) sampling?.();
       if (op.op === 'sample' && args.adjustments !== undefined) {
         submit(index);
         for (const rank of ranks) rank.adjuster?.apply(args);
       }
       if (op.op === 'kernel' || op.op === 'sample') continue;
       if (context.tracer.apart && op.op !== 'recv') await apart(index);
-      submit(index);
-      pending = index + 1;
+      // Handing over the kernels before it is part of it, as it is part of them where they have a slice.
       const exchanging = slice.child(op.op === 'collective' ? `${op.kind} ${op.axis}` : op.op, {
         op: index,
         origin: op.origin,
       });
+      submit(index);
+      pending = index + 1;
       await exchange(op);
       exchanging.end();
     }

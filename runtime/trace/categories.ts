@@ -4,7 +4,7 @@
  *
  * A category's seconds are added up over devices; on one device, what overlaps counts once. Kernels are told from the
  * exchanges behind them only in traces that have slices of them (`run --trace-kernels`, simulations); elsewhere an
- * exchange begins when its kernels are submitted, and the two are one category.
+ * exchange begins when its kernels are recorded, and the two are one category.
  */
 import type { ReadSlice } from './slices.js';
 
