@@ -240,7 +240,7 @@ async function runGroup(
   /** Submits what comes before an op and lets it end, where the trace is to tell it from the exchange behind it. */
   const apart = async (end: number): Promise<void> => {
     if (end === pending) return;
-    const kernels = slice.child('kernels', { op: pending });
+    const kernels = slice.child('kernels', { op: pending, origin: program.ops[pending]!.origin });
     submit(end);
     await Promise.all(ranks.map((rank) => rank.device.idle()));
     kernels.end();

@@ -111,8 +111,8 @@ describe('the trace of a re-sharding run', () => {
   });
 
   it('names the line of the plan behind every slice, of the run and of its simulation', () => {
-    for (const { slices } of [trace, simulated]) {
-      const without = slices.filter(({ args }) => args?.['origin'] === undefined);
+    for (const slices of [trace.slices, simulated.slices, apart.slices]) {
+      const without = slices.filter(({ args = {} }) => args['origin'] === undefined);
       expect(without.map(({ process, thread, name }) => `${process} ${thread}: ${name}`)).toEqual([]);
     }
     const clerkText = readFileSync('plans/clerk.plan', 'utf8');
