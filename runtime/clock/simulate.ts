@@ -99,7 +99,7 @@ export function* simulateInParts(
         .map((request, id): OwnRequest => ({ ...request, id, beginning: beginningOf(id) }))
         .filter(({ id }) => id % configs.length === part),
       trace,
-      { onEvent: sample, onStep },
+      { onAsked: sample, onStep },
     ),
   );
   /** False when nothing is left to come, or the rest is given up. */
@@ -108,8 +108,8 @@ export function* simulateInParts(
       if (givenUp || !world.clock.advance()) return false;
     return true;
   };
-  sample();
   for (const each of engines) each.pump();
+  sample();
   while (runPart()) yield;
   if (givenUp) return undefined;
   for (const each of engines) each.mustBeDone();
@@ -206,7 +206,8 @@ interface ClockEngine {
 }
 
 interface EngineListener {
-  readonly onEvent: () => void;
+  /** The scheduler has been told of all that happened at a moment, and has been asked for more. */
+  readonly onAsked: () => void;
   readonly onStep: (items: readonly StepItem[]) => void;
 }
 
@@ -222,7 +223,7 @@ function startEngine(
   config: SchedulerConfig,
   requests: readonly OwnRequest[],
   trace: ClockTrace | undefined,
-  { onEvent, onStep }: EngineListener,
+  { onAsked, onStep }: EngineListener,
 ): ClockEngine {
   const scheduler = createScheduler(config);
   const longest = longestSequence(config);
@@ -253,12 +254,12 @@ function startEngine(
   let asking = false;
   const answer = (event: SchedulerEvent): void => {
     scheduler.apply(event);
-    onEvent();
     if (asking) return;
     asking = true;
     world.clock.at(world.clock.now(), () => {
       asking = false;
       pump();
+      onAsked();
     });
   };
   const noteToken = (request: Progress, now: number): Progress['sampled'] => {

@@ -236,6 +236,16 @@ describe('simulate', () => {
     expect(new Set(places)).toEqual(new Set(['gpu[1] queue', 'gpu[1] copy', 'gpu[1] weights']));
   });
 
+  it('counts requests and KV as they are once the scheduler has given out what there is to do, as a run does', () => {
+    const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
+    const timeline = createTimeline(() => false);
+    const { kv, steps } = simulate(compilePlan(plan).runtime, plan, requestsOf(3, 8, 4), { timeline });
+    const places = kv.map(({ waiting, prefilling, running }) => [waiting, prefilling, running]);
+    expect(places).toEqual([[0, 3, 0], ...Array.from({ length: steps - 1 }, () => [0, 0, 3]), [0, 0, 0]]);
+    expect(kv[0]!.time).toBe(0);
+    expect(kv[0]!.device).toBeGreaterThan(0);
+  });
+
   it.each([100, 1200, 2000])('keeps KV over time up to the end of a run of %i requests', (count) => {
     const plan = makePlan({ stages: [{ name: 'serve', mesh: {} }] });
     const requests = Array.from({ length: count }, (_, i) => ({

@@ -98,6 +98,13 @@ describe('the trace of a timeline', () => {
     }
   });
 
+  it('has counters of what is under way from the beginning', () => {
+    const { events } = traceOf(simulated());
+    const first = events.find(({ ph, name }) => ph === 'C' && name === 'requests')!;
+    expect(first.ts).toBe(0);
+    expect(first.args!['prefilling']).toBeGreaterThan(0);
+  });
+
   it('fills every step with its kernels, exchanges and waits, and nothing else', () => {
     const { slices } = traceOf(simulated(1e7));
     const inner = ['kernels', 'all_reduce tp', 'send', 'recv', 'read samples', 'wait for weights'];
