@@ -132,7 +132,7 @@ async function compare(
     },
     apart,
   });
-  const { result: beside, pace: meanwhile } = await paced(async () => {
+  const { result, pace: meanwhile } = await paced(async () => {
     const engine = await openEngine(runtime, { tracer });
     const { requests, shape } = chosen!;
     submitRequests(
@@ -142,11 +142,13 @@ async function compare(
     );
     const before = processorSeconds();
     await engine.run();
-    const others = foreignWork(before);
+    const beside = foreignWork(before);
+    const { peakMemory } = engine.stats();
     await engine.dispose();
-    return others;
+    return { beside, peakMemory };
   });
-  tracer.close();
+  const { beside, peakMemory } = result;
+  tracer.close({ peakMemory, resumed: 0 });
   const run = readRun(path);
   if (typeof run === 'string') throw new Error(run);
   const timeline = createTimeline();

@@ -19,11 +19,12 @@ export interface TracedRun {
   readonly requests: readonly SimulatedRequest[];
 }
 
-/** Reads the trace of a run. Throws RuntimeFailure FC0923 where it tells of no requests. */
+/** Reads the trace of a run. Throws RuntimeFailure FC0923 where it tells of no requests, or not of a whole run. */
 export function readRun(path: string): TracedRun {
   const read = readTraceFile(path);
   if (read.kind === 'problem') throw unusable(path, read.why);
   const { trace } = read;
+  if (trace.figures === undefined) throw cutShort(path, trace);
   const requests = finishedRequests(trace);
   if (requests.length === 0) throw unusable(path, `${path} tells of no request that was finished`);
   const { plan, model } = trace.about;
@@ -38,10 +39,25 @@ function unusable(path: string, why: string): RuntimeFailure {
   return new RuntimeFailure('FC0923', why, { subject: path });
 }
 
+/** What was done of the requests that were not finished takes time, and nothing says how much of them it was. */
+function cutShort(path: string, { slices }: ReadTrace): RuntimeFailure {
+  const count = (name: string): number => requestSlices(slices).filter((slice) => slice.name === name).length;
+  const arrived = plural(count('arrive'), 'request');
+  const message = `${path} is of a run that was cut short: ${count('finish')} of ${arrived} finished`;
+  const help =
+    'only a run that came to its end can be compared with a simulation: run it again with `--trace`';
+  return new RuntimeFailure('FC0923', message, { subject: path, help });
+}
+
+/** Arrivals and ends. */
+function requestSlices(slices: ReadTrace['slices']): ReadTrace['slices'] {
+  return slices.filter(({ process, thread }) => process === 'host' && thread === 'requests');
+}
+
 type Like = NonNullable<SimulatedRequest['like']>;
 
 function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
-  const own = slices.filter(({ process, thread }) => process === 'host' && thread === 'requests');
+  const own = requestSlices(slices);
   const fact = (name: string, key: string): ReadonlyMap<unknown, number> =>
     new Map(
       own.flatMap((slice) => {

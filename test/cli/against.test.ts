@@ -1,5 +1,5 @@
 /** What a trace tells of the requests of its run. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import { readRun } from '../../cli/against.js';
 import { commonPrefixes } from '../../runtime/clock/common-prefixes.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { createPromptTree } from '../../runtime/engine/prompt-tree.js';
-import { openTraceFile } from '../../runtime/trace/trace-file.js';
+import { openTraceFile, type TraceFigures } from '../../runtime/trace/trace-file.js';
 import { HOST } from '../../runtime/trace/tracer.js';
 import { common } from '../runtime/support/common.js';
 
@@ -20,6 +20,10 @@ type Arrival = readonly [promptTokens: number, like?: number, prefixTokens?: num
 
 /** What the trace of a run of such requests tells of them. */
 function told(arrivals: readonly Arrival[], finished: readonly number[]): readonly SimulatedRequest[] {
+  return readRun(traceOf(arrivals, finished, { peakMemory: {}, resumed: 0 })).requests;
+}
+
+function traceOf(arrivals: readonly Arrival[], finished: readonly number[], figures?: TraceFigures): string {
   const path = join(folder, 'trace.json');
   const tracer = openTraceFile(path, {
     describe: ({ file }) => file,
@@ -31,8 +35,8 @@ function told(arrivals: readonly Arrival[], finished: readonly number[]): readon
   for (const [request, [promptTokens, like, prefixTokens]] of arrivals.entries())
     tracer.begin(HOST.requests, 'arrive', { request, promptTokens, like, prefixTokens }).end();
   for (const request of finished) tracer.begin(HOST.requests, 'finish', { request, tokens: 7 }).end();
-  tracer.close();
-  return readRun(path).requests;
+  tracer.close(figures);
+  return path;
 }
 
 it('knows prompts that begin alike through those that were not finished, and takes nothing absurd for one', () => {
@@ -61,6 +65,28 @@ it('knows prompts that are like the same one that was not finished', () => {
     { promptTokens: 60, outputTokens: 7, like: { request: 0, tokens: 30 } },
     { promptTokens: 60, outputTokens: 7, like: { request: 1, tokens: 32 } },
   ]);
+});
+
+it('refuses a run that was interrupted, or whose trace lacks its end', () => {
+  const cut = (path: string): unknown => {
+    try {
+      return readRun(path);
+    } catch (error) {
+      return error;
+    }
+  };
+  const refused = {
+    code: 'FC0923',
+    message: expect.stringMatching(/ is of a run that was cut short: 1 of 3 requests finished$/) as string,
+    details: { help: expect.stringContaining('a run that came to its end') as string },
+  };
+  const interrupted = traceOf([[50], [40], [60]], [1]);
+  expect(cut(interrupted)).toMatchObject(refused);
+  const whole = traceOf([[50], [40], [60]], [1], { peakMemory: {}, resumed: 0 });
+  expect(readRun(whole).requests).toHaveLength(1);
+  const text = readFileSync(whole, 'utf8');
+  writeFileSync(whole, text.slice(0, text.lastIndexOf('{"name":"end"') + 9));
+  expect(cut(whole)).toMatchObject(refused);
 });
 
 it('finds of the prompts of the finished requests all that they have in common', () => {
