@@ -14,7 +14,8 @@ export interface PaintedView {
   readonly span: number;
   /** Where a time is, in pixels; outside of the drawing for those that are not shown. */
   readonly xOf: (time: number) => number;
-  readonly seconds: (value: number) => string;
+  /** A time for a label, told apart from those a step before and behind it. */
+  readonly seconds: (value: number, step: number) => string;
   /** The value of a custom property of the page's style. */
   readonly colour: (name: string) => string;
 }
@@ -45,7 +46,7 @@ export function paintTimeline(
       pen.stroke();
       pen.fillStyle = colour('--muted');
       if (x > layout.gutter + 8 && x < layout.gutter + span + layout.right - 24)
-        pen.fillText(mark === 0 ? '0' : view.seconds(mark), x, 10);
+        pen.fillText(mark === 0 ? '0' : view.seconds(mark, step), x, 10);
     }
   }
 

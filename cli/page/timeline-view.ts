@@ -25,16 +25,28 @@ export interface ViewTools {
   readonly seconds: typeof seconds;
 }
 
-/** A duration for a label: `1.5 ms`. */
-export function seconds(value: number): string {
+/**
+ * A duration for a label: `1.5 ms`.
+ *
+ * @param step seconds that it is to be told apart from others by, where four digits may not do
+ */
+export function seconds(value: number, step = Infinity): string {
   const size = Math.abs(value);
+  const placesOf = (unit: number): number => Math.max(0, Math.ceil(-Math.log10(step / unit) - 1e-9));
+  const told = (unit: number, digits: number): number => {
+    const places = Math.max(digits - 1 - Math.floor(Math.log10(size / unit)), placesOf(unit));
+    return Number((value / unit).toFixed(Math.min(20, Math.max(0, places))));
+  };
   if (size >= 120) {
-    const rest = Math.round(value % 60);
-    return `${Math.floor(value / 60)} min${rest > 0 ? ` ${rest} s` : ''}`;
+    const places = placesOf(1);
+    // What rounds to a minute is one.
+    const whole = Number(value.toFixed(places));
+    const rest = Number((whole % 60).toFixed(places));
+    return `${Math.floor(whole / 60)} min${rest > 0 ? ` ${rest} s` : ''}`;
   }
-  if (size >= 1) return `${Number(value.toPrecision(4))} s`;
-  if (size >= 1e-3) return `${Number((1e3 * value).toPrecision(4))} ms`;
-  return `${Number((1e6 * value).toPrecision(3))} µs`;
+  if (size >= 1) return `${told(1, 4)} s`;
+  if (size >= 1e-3) return `${told(1e-3, 4)} ms`;
+  return `${told(1e-6, 3)} µs`;
 }
 
 /** Draws and listens. What it returns draws anew, for when the page has changed its size or colours. */
@@ -67,12 +79,13 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
   function told(x: number, at: number): string {
     if (x < gutter || x > gutter + span()) return '';
     const time = timeAt(x);
+    const pixel = (to - from) / span();
     for (const chart of charts) {
       if (at < chart.top || at > chart.top + layout.chart) continue;
       let index = samples.findIndex((sample) => sample.time > time) - 1;
       if (index < 0) index = samples.length - 1;
       const values = chart.series.map(({ name, of }) => `${name} ${chart.format(of[index] ?? 0)}`);
-      return [`at ${seconds(time)}`, ...values].join('\n');
+      return [`at ${seconds(time, pixel)}`, ...values].join('\n');
     }
     const row = rows.find(({ y: top, height: tall }) => at >= top && at <= top + tall + 1);
     if (row === undefined) return '';
@@ -80,7 +93,7 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     const inside = lane.within.length > 0 && at > row.y + row.height * 0.58;
     const flat = inside ? lane.within : lane.slices;
     const tick = data.ticks / makespan;
-    const slack = (2 / span()) * (to - from) * tick;
+    const slack = 2 * pixel * tick;
     let best = -1;
     let distance = slack;
     for (let i = 0; i < flat.length; i += 5) {
@@ -94,7 +107,7 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     return [
       `${lane.process} · ${lane.thread}`,
       ...(count > 1 ? [`${text[0]}, ${count} in a row`] : text),
-      `${seconds(flat[best + 1]! / tick)} from ${seconds(flat[best]! / tick)}`,
+      `${seconds(flat[best + 1]! / tick)} from ${seconds(flat[best]! / tick, pixel)}`,
     ].join('\n');
   }
 

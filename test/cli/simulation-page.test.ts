@@ -253,6 +253,23 @@ function fakeView(data: TimelineData) {
   return { drawn, tip, at };
 }
 
+describe('a time on the page', () => {
+  it.each([
+    [0, undefined, '0 µs'],
+    [11.1234, undefined, '11.12 s'],
+    [11.1234, 1e-3, '11.123 s'],
+    [11.12, 5e-7, '11.12 s'],
+    [11.1200005, 5e-7, '11.1200005 s'],
+    [0.123456, 2e-6, '123.456 ms'],
+    [0.5, 0.1, '500 ms'],
+    [299.9996, undefined, '5 min'],
+    [299.9996, 1e-3, '5 min'],
+    [299.9996, 1e-4, '4 min 59.9996 s'],
+    [239.6, undefined, '4 min'],
+    [200, 20, '3 min 20 s'],
+  ])('%d, in steps of %d, is %s', (value, step, text) => expect(seconds(value, step)).toBe(text));
+});
+
 describe('the view of a timeline', () => {
   const timeline = createTimeline();
   timeline.add({ lane: LANE, name: 'serve prefill', start: 0, end: 4, args: { step: 7, rows: 32 } });
@@ -284,6 +301,20 @@ describe('the view of a timeline', () => {
     expect(tip.textContent).toBe('gpu[0] · queue\nserve prefill\nstep 7\nrows 32\n4 s from 0 µs');
     at('pointerleave', 0);
     expect(tip.hidden).toBe(true);
+  });
+
+  it('has marks that read differently however far it is zoomed in, and tells times as exactly', () => {
+    const { drawn, tip, at } = fakeView(data);
+    const marks = (): readonly string[] => drawn.texts.filter((text) => / s$/.test(text));
+    expect(marks().slice(0, 3)).toEqual(['2 s', '4 s', '6 s']);
+    for (let i = 0; i < 14; i++) at('keydown', 0, 0, { key: '+' });
+    expect(marks().length).toBeGreaterThan(2);
+    expect(new Set(marks()).size).toBe(marks().length);
+    for (const text of marks()) expect(text).toMatch(/^(4\.999\d|5|5\.000\d) s$/);
+    at('keydown', 0, 0, { key: '0' });
+    const [, decode] = steps(drawn);
+    at('pointermove', decode!.x + 10);
+    expect(tip.textContent).toBe('gpu[0] · queue\nserve decode\n2 s from 6 s');
   });
 
   it('lets a wheel alone scroll the page', () => {
