@@ -15,15 +15,16 @@ interface Part {
 }
 
 interface BarRow {
-  /** HTML. */
   readonly name: string;
+  /** Where the name leads to. */
+  readonly href?: string;
   readonly parts: readonly Part[];
   readonly figure: string;
 }
 
 /** Bars below each other, with a legend where there is more than one colour. */
 export function bars(rows: readonly BarRow[]): string {
-  const drawn = rows.map(({ name, parts, figure }) => {
+  const drawn = rows.map(({ name, href, parts, figure }) => {
     const spans = parts
       .filter(({ fraction }) => fraction > 0.0005)
       .map(({ name: part, colour, fraction, value }) => {
@@ -32,7 +33,10 @@ export function bars(rows: readonly BarRow[]): string {
         const style = `width:${(100 * fraction).toFixed(3)}%;background:var(${colour})`;
         return `<span${quiet} style="${style}" title="${escapeText(`${part}: ${value}`)}">${label}</span>`;
       });
-    return `<div class="name">${name}</div><div class="bar">${spans.join('')}</div><div class="figure">${escapeText(figure)}</div>`;
+    const text = escapeText(name);
+    const shown = href === undefined ? text : `<a href="${href}">${text}</a>`;
+    // A name may be cut off.
+    return `<div class="name" title="${text}">${shown}</div><div class="bar">${spans.join('')}</div><div class="figure">${escapeText(figure)}</div>`;
   });
   const used = new Map(
     rows.flatMap(({ parts }) =>
@@ -103,7 +107,7 @@ export function timePanel(report: SimulationReport): string {
       ['warm-up and tail', '--c-tail', device.idle - device.bubbles],
     ];
     return {
-      name: escapeText(names),
+      name: names,
       figure: `${percent(makespan > 0 ? 1 - share(device.idle) : 0)} in use`,
       parts: parts.map(([name, colour, seconds]) => ({
         name,
@@ -131,7 +135,7 @@ export function memoryPanel(report: SimulationReport): string {
       ['room for more KV', '--m-room', Math.max(0, total - weights - workspace - kv)],
     ];
     return {
-      name: escapeText(names),
+      name: names,
       figure: `${formatBytes(total)} of ${formatBytes(device.budget)}`,
       parts: parts.map(([name, colour, bytes]) => ({
         name,
@@ -151,7 +155,7 @@ export function memoryPanel(report: SimulationReport): string {
 /** How busy links are, and what went over them. */
 export function linkPanel(report: SimulationReport): string {
   const rows = report.linkUse.map(({ link, bytes, busiest }): BarRow => ({
-    name: escapeText(link),
+    name: link,
     figure: formatBytes(bytes),
     parts: [
       {
@@ -182,7 +186,8 @@ export function rankPanel(reports: readonly SimulationReport[], idOf: (plan: str
     const rejected = requests.rejected > 0 ? `, ${plural(requests.rejected, 'request')} rejected` : '';
     const cut = requests.cut > 0 ? `, ${plural(requests.cut, 'answer')} cut short` : '';
     return {
-      name: `<a href="#${idOf(plan)}">${escapeText(plan)}</a>`,
+      name: plan,
+      href: `#${idOf(plan)}`,
       figure: `${formatRequestRate(requestsPerSecond)} requests/s, ${formatDuration(makespan)}${rejected}${cut}`,
       parts: [{ name: plan, colour: '--accent', fraction, value: `${fraction.toFixed(2)}x of the best` }],
     };

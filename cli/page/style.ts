@@ -36,7 +36,7 @@ body { margin: 0; background: var(--page); color: var(--ink); font: 14px/1.5 sys
   Roboto, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums; }
 main { max-width: 1320px; margin: 0 auto; padding: 28px 28px 56px; }
 header { display: flex; align-items: baseline; gap: 16px; flex-wrap: wrap; margin-bottom: 18px; }
-h1 { font-size: 22px; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
+h1 { font-size: 22px; line-height: 1.2; margin: 0; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2 { font-size: 14px; margin: 0 0 2px; }
 header p, .about { color: var(--muted); margin: 0; }
 header button { margin-left: auto; }
@@ -62,10 +62,14 @@ canvas { display: block; width: 100%; cursor: crosshair; touch-action: pan-y; bo
 .legend { display: flex; flex-wrap: wrap; gap: 3px 14px; color: var(--muted); font-size: 12px; margin: 8px 0 0;
   padding: 0; list-style: none; }
 .legend i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
-.bars { display: grid; grid-template-columns: max-content minmax(0, 1fr) max-content; gap: 7px 12px; align-items: center;
-  margin-top: 10px; }
-.bars .name { white-space: nowrap; font-size: 13px; }
-.bars .figure { text-align: right; color: var(--muted); font-size: 12px; white-space: nowrap; }
+.bars { display: grid; grid-template-columns: fit-content(40%) minmax(80px, 1fr) fit-content(35%); gap: 7px 12px;
+  align-items: center; margin-top: 10px; }
+.bars .name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-size: 13px; }
+.bars .figure { text-align: right; color: var(--muted); font-size: 12px; }
+@media (max-width: 700px) {
+  .bars { grid-template-columns: minmax(0, 1fr) fit-content(45%); }
+  .bars .name { grid-column: 1 / -1; margin-bottom: -5px; white-space: normal; overflow-wrap: anywhere; }
+}
 .bar { display: flex; height: 18px; border-radius: 5px; overflow: hidden; background: var(--lane); }
 .bar span { display: block; height: 100%; color: var(--on-bar); font-size: 11px; line-height: 18px; text-align: center;
   overflow: hidden; white-space: nowrap; }
@@ -73,6 +77,7 @@ canvas { display: block; width: 100%; cursor: crosshair; touch-action: pan-y; bo
 .plans a { color: inherit; text-decoration: none; border-bottom: 1px solid var(--line); }
 .plans a:hover { color: var(--accent); border-color: var(--accent); }
 nav { display: flex; gap: 6px; flex-wrap: wrap; margin: 0 0 16px; }
+nav button { max-width: 100%; overflow-wrap: anywhere; text-align: left; }
 nav button[aria-selected="true"] { background: var(--accent); border-color: var(--accent); color: var(--card); }
 table { border-collapse: collapse; width: 100%; margin-top: 8px; font-size: 13px; }
 td, th { text-align: right; padding: 3px 0 3px 14px; border-bottom: 1px solid var(--line); font-weight: normal;

@@ -73,3 +73,57 @@ describe('the page of a simulation in a browser', () => {
     expect(complaints).toEqual([]);
   });
 });
+
+describe.each([
+  ['many devices', 'plans/pod.plan', 'wide'],
+  [
+    'a plan with a long name',
+    '',
+    'a_name_that_says_all_there_is_to_say_about_a_plan_and_then_some_more_of_it',
+  ],
+])('the page of %s', (_what, existing, name) => {
+  const html = join(folder, `${name}.html`);
+  beforeAll(async () => {
+    const file = existing || join(folder, 'long.plan');
+    if (existing === '')
+      writeFileSync(
+        file,
+        `import { workstation } from "std/local"
+model m { layers: 4, hidden: 64, heads: 8, kv_heads: 4, ffn: 96, vocab: 100, context: 128, weights: f32 }
+plan ${name} for m on workstation { stage serve: prefill + decode on gpu { mesh (tp: 4) } }
+plan other from ${name} {}
+`,
+      );
+    const which = existing === '' ? [] : ['--plan', name];
+    const workload = ['--workload', join(folder, 'lengths.jsonl')];
+    const run = await runInProcess('simulate', file, ...which, ...workload, '--html', html);
+    expect(run.status, run.err).toBe(0);
+  });
+
+  it.each([1300, 390])('has room for its bars, names and figures at %i pixels', async (width) => {
+    const narrow = await browser.newPage({ viewport: { width, height: 900 } });
+    await narrow.goto(pathToFileURL(html).href);
+    const boxesOf = (selector: string) =>
+      narrow.locator(selector).evaluateAll((all) =>
+        (
+          all as unknown as {
+            getBoundingClientRect(): { readonly width: number; readonly right: number };
+            closest(selectors: string): { getBoundingClientRect(): { readonly right: number } };
+          }[]
+        )
+          .map((each) => ({
+            width: each.getBoundingClientRect().width,
+            past:
+              each.getBoundingClientRect().right - each.closest('.card, main').getBoundingClientRect().right,
+          }))
+          .filter((each) => each.width > 0),
+      );
+    const bars = await boxesOf('.bar');
+    expect(bars.length).toBeGreaterThan(0);
+    expect(Math.min(...bars.map((each) => each.width))).toBeGreaterThanOrEqual(80);
+    for (const { past } of await boxesOf('.bars > *, h1, nav button')) expect(past).toBeLessThanOrEqual(0);
+    const scrolled = 'document.documentElement.scrollWidth';
+    expect(await narrow.evaluate<number>(scrolled)).toBeLessThanOrEqual(width);
+    await narrow.close();
+  });
+});
