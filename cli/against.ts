@@ -106,6 +106,13 @@ function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
   return finished;
 }
 
+/** Requests under a name. */
+export interface NamedWorkload {
+  readonly name: string;
+  /** How many. */
+  readonly requests: number;
+}
+
 export interface AgainstReport {
   /** File of the trace. */
   readonly trace: string;
@@ -114,17 +121,25 @@ export interface AgainstReport {
   readonly planOfRun?: string;
   readonly model: string;
   readonly modelOfRun?: string;
+  /** How many the run had. */
   readonly requests: number;
+  /** What is simulated instead of them, where a workload is named. */
+  readonly workload?: NamedWorkload;
   readonly categories: readonly Comparison[];
   /** Categories that are not compared: the trace leaves out what lies within steps. */
   readonly lacking?: readonly string[];
 }
 
-/** Compares the slices of a simulation, in the order of their beginnings, with a run. */
+/**
+ * Compares the slices of a simulation, in the order of their beginnings, with a run.
+ *
+ * @param workload what was simulated, where it is not the requests of the run
+ */
 export function againstReport(
   run: TracedRun,
   { name, model }: Pick<Plan, 'name' | 'model'>,
   simulated: Iterable<TimedName>,
+  workload?: NamedWorkload,
 ): AgainstReport {
   const { categories, lacking } = compareCategories(run.trace.slices, simulated);
   return {
@@ -134,6 +149,7 @@ export function againstReport(
     model: model.name,
     ...(run.model !== undefined && { modelOfRun: run.model }),
     requests: run.requests.length,
+    ...(workload && { workload }),
     categories,
     ...(lacking.length > 0 && { lacking }),
   };
@@ -147,6 +163,7 @@ export function describeAgainst({
   model,
   modelOfRun = model,
   requests,
+  workload,
   categories,
   lacking = [],
 }: AgainstReport): string {
@@ -173,5 +190,9 @@ export function describeAgainst({
     ...(modelOfRun === model ? [] : [`for model ${modelOfRun}`]),
   ];
   const other = others.length === 0 ? '' : `, a run ${others.join(' ')}`;
-  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
+  const instead =
+    workload === undefined
+      ? ''
+      : `; simulated: ${plural(workload.requests, 'request')} of ${workload.name}, which is other work`;
+  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
 }

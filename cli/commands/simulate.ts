@@ -23,7 +23,14 @@ import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/t
 import { refuseTaken } from '../../runtime/refuse-taken.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
 import type { RuntimeFailure } from '../../runtime/failure.js';
-import { againstReport, describeAgainst, readRun, type AgainstReport, type TracedRun } from '../against.js';
+import {
+  againstReport,
+  describeAgainst,
+  readRun,
+  type AgainstReport,
+  type NamedWorkload,
+  type TracedRun,
+} from '../against.js';
 import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
@@ -90,7 +97,10 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
     .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names))
     .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
-    .option('--against <file>', 'compare with the trace of a run; requests and plan are those of the run')
+    .option(
+      '--against <file>',
+      'compare with the trace of a run; requests and plan are those of the run unless named',
+    )
     .option('--html <file>', 'write a page with timeline and charts, to be opened in any browser');
   addJsonOption(command).action(
     action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
@@ -124,7 +134,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   const work = chooseWork(file, options, terminal);
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
-  let workload: SimulatedWorkload | undefined;
+  let workload: NamedWorkload | undefined;
   for (const compiled of work.compiled) {
     const requests = requestsFor(compiled.plan, file, options, work);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
@@ -154,14 +164,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
   return simulated.every(({ kept }) => kept) ? EXIT.ok : EXIT.diagnostics;
 }
 
-/** What all plans are given. */
-interface SimulatedWorkload {
-  readonly name: string;
-  /** How many. */
-  readonly requests: number;
-}
-
-function describeWorkload({ name, requests }: SimulatedWorkload): string {
+function describeWorkload({ name, requests }: NamedWorkload): string {
   return `workload ${name}: ${plural(requests, 'request')}`;
 }
 
@@ -272,6 +275,7 @@ function simulateOne(
     ...simulationReport({ plan: plan.name, simulation }),
     ...(plan.topology.engine && { engine }),
   };
+  const instead = options.workload === undefined ? undefined : { name: workload, requests: requests.length };
   for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
   if (timeline === undefined) return { report, kept: true };
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
@@ -290,7 +294,7 @@ function simulateOne(
     report,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(brokenTrace !== undefined && { brokenTrace }),
-    ...(run && { against: againstReport(run, plan, flatSlices(timeline)) }),
+    ...(run && { against: againstReport(run, plan, flatSlices(timeline), instead) }),
     ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
   };
 }
@@ -311,7 +315,7 @@ function planPage(
 
 function printFigures(
   simulated: readonly SimulatedOne[],
-  workload: SimulatedWorkload,
+  workload: NamedWorkload,
   options: SimulateCliOptions,
   terminal: Terminal,
 ): void {

@@ -202,11 +202,21 @@ describe('simulate', () => {
     writeFileSync(elsewhere, text.replace(/("model": ?")[^"]+/, '$1typist'));
     const foreign = await runInProcess('simulate', 'plans/clerk.plan', '--against', elsewhere);
     expect(foreign.out).toContain(`plan reshard against ${elsewhere}, a run for model typist, 8 requests`);
+    const fewer = join(folder, 'fewer.jsonl');
+    writeFileSync(fewer, '{"prompt_tokens": 100, "output_tokens": 20}\n'.repeat(3));
+    const less = ['simulate', 'plans/clerk.plan', '--against', trace, '--workload', fewer];
+    expect((await runInProcess(...less)).out).toContain(
+      `against ${trace}, 8 requests; simulated: 3 requests of ${fewer}, which is other work;`,
+    );
+    expect(JSON.parse((await runInProcess(...less, '--json')).out)).toMatchObject({
+      against: { requests: 8, workload: { name: fewer, requests: 3 } },
+    });
     const json = await runInProcess(
       ...['simulate', 'plans/clerk.plan', '--against', trace, '--without', 'host-overhead', '--json'],
     );
     const { against } = JSON.parse(json.out) as { against: AgainstReport };
     expect(against).toMatchObject({ plan: 'reshard', planOfRun: 'reshard', requests: 8 });
+    expect(against).not.toHaveProperty('workload');
     const errors = new Map(against.categories.map(({ category, error }) => [category, error]));
     expect(errors.get('collectives')).toBeCloseTo(0, 3);
     expect(errors.get('kernels')).toBeLessThan(-0.01);
