@@ -16,13 +16,14 @@ export interface CalibratedMachine {
   readonly hostMemory: number;
 }
 
-/** Speeds of products of so many rows, over all shapes. */
+/** Speeds of products of so many rows over all shapes: the work of one of each by the time that it takes. */
 function gemmByRows({ gemm }: Calibration): ReadonlyMap<number, number> {
   const rows = [...new Set(gemm.map((each) => each.rows))].sort((a, b) => a - b);
   return new Map(
     rows.map((count) => {
       const own = gemm.filter((each) => each.rows === count);
-      return [count, own.reduce((sum, { flops }) => sum + flops, 0) / own.length];
+      const work = own.reduce((sum, { n, k }) => sum + n * k, 0);
+      return [count, work / own.reduce((sum, { n, k, flops }) => sum + (n * k) / flops, 0)];
     }),
   );
 }
@@ -47,7 +48,6 @@ export function isCalibration(text: string | undefined): boolean {
 /** A plan file with the device and the topology; `import` it by name. */
 export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: CalibratedMachine): string {
   const {
-    gemm,
     attention,
     memory: memoryRate,
     shared,
@@ -65,8 +65,9 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     send,
     devices,
   } = measured;
-  const peak = Math.max(...gemm.map(({ flops }) => flops));
-  const steps = [...gemmByRows(measured)].map(([rows, flops]) => `${rows}: ${percent(flops / peak)}`);
+  const speeds = gemmByRows(measured);
+  const peak = Math.max(...speeds.values());
+  const steps = [...speeds].map(([rows, flops]) => `${rows}: ${percent(flops / peak)}`);
   const groups = allReduce.map(({ devices: size, bandwidth }) => `${size}: ${giga(bandwidth)} GB/s`);
   const latenciesOf = (exchanges: Calibration['allReduce']): string =>
     exchanges.map(({ devices: size, latency }) => `${size}: ${micro(latency)}`).join(', ');
@@ -101,7 +102,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `memory: ${Math.floor(memory / 2 ** 20)} MiB`,
     '// As the fastest kernel reads and writes it; others by what they reach of that and of `sustained` compute.',
     `bandwidth: ${giga(memoryRate)} GB/s`,
-    '// The fastest matrix product; others by their rows in `gemm`. Attention is the `sustained` compute.',
+    '// Matrix products of as many rows as are fastest; others by their rows in `gemm`. Attention is the `sustained` compute.',
     `compute: { f32: ${giga(peak)} GFLOPS }`,
     `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
     `gemm: { ${steps.join(', ')} }`,

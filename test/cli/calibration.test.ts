@@ -88,8 +88,9 @@ describe('a calibrated plan file', () => {
     const { topology } = checked(MEASURED);
     expect(topology.devices).toHaveLength(4);
     const rates = deviceRates(topology.devices[0]!.kind);
-    expect(rates.gemmFlops('f32', 64)).toBeCloseTo(30e9, -8);
-    expect(rates.gemmFlops('f32', 1)).toBeCloseTo(2e9, -7);
+    // The work of one product of each shape, by the time that all of them take.
+    expect(rates.gemmFlops('f32', 64)).toBeCloseTo(10 / (1 / 20e9 + 9 / 40e9), -8);
+    expect(rates.gemmFlops('f32', 1)).toBeCloseTo(10 / (1 / 1e9 + 9 / 3e9), -7);
     expect(rates.flops('f32')).toBeCloseTo(8e9, -8);
     expect(rates.bandwidth).toBeCloseTo(12e9, -8);
     expect(topology.devices[0]!.kind.memory).toBe(2 * 2 ** 30);
