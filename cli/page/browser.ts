@@ -25,6 +25,8 @@ export interface PageEvent {
   readonly clientX: number;
   readonly clientY: number;
   readonly deltaY: number;
+  /** 0: the main one. */
+  readonly button: number;
   readonly key: string;
   readonly ctrlKey: boolean;
   readonly metaKey: boolean;

@@ -65,6 +65,8 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
   const width = (): number => canvas.clientWidth;
   const span = (): number => width() - gutter - layout.right;
   const xOf = (time: number): number => gutter + ((time - from) / (to - from)) * span();
+  /** A place beside the drawing as the nearest one in it. */
+  const clampX = (x: number): number => Math.min(Math.max(gutter, x), gutter + span());
   const timeAt = (x: number): number => from + ((x - gutter) / span()) * (to - from);
   const clampView = (low: number, high: number): void => {
     const length = Math.min(makespan, Math.max(makespan * 1e-6, high - low));
@@ -123,8 +125,9 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     if (pointer === undefined) return;
     const { x, y: at } = pointer;
     if (selecting !== undefined) {
+      const end = clampX(x);
       pen.fillStyle = colour('--select');
-      pen.fillRect(Math.min(x, selecting), axis, Math.abs(x - selecting), height - axis);
+      pen.fillRect(Math.min(end, selecting), axis, Math.abs(end - selecting), height - axis);
     } else if (x >= gutter && x <= gutter + span()) {
       pen.fillStyle = colour('--cursor');
       pen.fillRect(x, axis, 1, height - axis);
@@ -148,18 +151,23 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     clampView(panning.from + moved, panning.to + moved);
   });
   canvas.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return;
     pointer = place(event);
     canvas.setPointerCapture(event.pointerId);
     if (event.shiftKey) panning = { x: pointer.x, from, to };
-    else selecting = Math.max(gutter, pointer.x);
+    else selecting = clampX(pointer.x);
   });
   canvas.addEventListener('pointerup', (event) => {
-    const { x } = place(event);
+    const end = clampX(place(event).x);
     const begun = selecting;
     selecting = panning = undefined;
-    if (begun === undefined || Math.abs(x - begun) < 5) return draw();
-    const [low, high] = [timeAt(Math.min(x, begun)), timeAt(Math.max(x, begun))];
-    clampView(Math.max(0, low), Math.min(makespan, high));
+    if (begun === undefined || Math.abs(end - begun) < 5) return draw();
+    clampView(timeAt(Math.min(end, begun)), timeAt(Math.max(end, begun)));
+  });
+  // The browser has made another gesture of it.
+  canvas.addEventListener('pointercancel', () => {
+    pointer = selecting = panning = undefined;
+    draw();
   });
   canvas.addEventListener('pointerleave', () => {
     pointer = undefined;

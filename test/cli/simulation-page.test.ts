@@ -247,7 +247,16 @@ function fakeView(data: TimelineData) {
   );
   const at = (type: string, x: number, y = 30, more = {}): void =>
     listeners.get(type)!({
-      ...{ clientX: x, clientY: y, deltaY: 0, key: '', ctrlKey: false, metaKey: false, shiftKey: false },
+      ...{
+        clientX: x,
+        clientY: y,
+        deltaY: 0,
+        button: 0,
+        key: '',
+        ctrlKey: false,
+        metaKey: false,
+        shiftKey: false,
+      },
       ...{ pointerId: 1, preventDefault: () => undefined, ...more },
     });
   return { drawn, tip, at };
@@ -291,6 +300,33 @@ describe('the view of a timeline', () => {
     expect(steps(drawn)[0]!.width / decode!.width).toBeCloseTo(2, 1);
     at('keydown', 0, 0, { key: '0' });
     expect(steps(drawn)).toHaveLength(2);
+  });
+
+  it('selects with the main button, no further than the drawing, until the pointer is taken away', () => {
+    const { drawn, at } = fakeView(data);
+    const left = steps(drawn)[0]!.x;
+    const width = (): number => steps(drawn)[0]!.width;
+    const whole = width();
+    const selected = () => drawn.rectangles.filter(({ fill }) => fill === '--select');
+    at('pointerdown', left + 100);
+    at('pointermove', 10);
+    expect(selected()).toMatchObject([{ x: left, width: 100 }]);
+    at('pointercancel', 10);
+    at('pointermove', left + 300);
+    expect(selected()).toEqual([]);
+    at('pointerup', left + 300);
+    at('pointerdown', left + 100, 30, { button: 2 });
+    at('pointermove', left + 300);
+    at('pointerup', left + 300);
+    expect(width()).toBe(whole);
+    at('pointerdown', left + 427);
+    at('pointermove', 10);
+    at('pointerup', 10);
+    expect(width()).toBeCloseTo(2 * whole, -1);
+    // Nor back to what is not shown.
+    at('pointerdown', left + 427);
+    at('pointerup', 2000);
+    expect(steps(drawn)).toHaveLength(1);
   });
 
   it('says what the pointer is on', () => {
