@@ -105,12 +105,16 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     }
     if (best < 0) return '';
     const count = flat[best + 4]!;
-    const text = (labels[flat[best + 3]!] ?? '').split(' · ');
-    return [
-      `${lane.process} · ${lane.thread}`,
-      ...(count > 1 ? [`${text[0]}, ${count} in a row`] : text),
-      `${seconds(flat[best + 1]! / tick)} from ${seconds(flat[best]! / tick, pixel)}`,
-    ].join('\n');
+    const [name, ...facts] = (labels[flat[best + 3]!] ?? '').split(' · ');
+    const lasts = seconds(flat[best + 1]! / tick);
+    const when = `${lasts} from ${seconds(flat[best]! / tick, pixel)}`;
+    const where = `${lane.process} · ${lane.thread}`;
+    if (count === 1) return [where, name, ...facts, when].join('\n');
+    // Those of a kind within a step take turns with others.
+    const all = inside
+      ? [name, `${count} in this step, ${lasts} in all`]
+      : [`${name}, ${count} in a row`, when];
+    return [where, ...all].join('\n');
   }
 
   function draw(): void {

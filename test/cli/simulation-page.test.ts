@@ -353,6 +353,19 @@ describe('the view of a timeline', () => {
     expect(tip.textContent).toBe('gpu[0] · queue\nserve decode\n2 s from 6 s');
   });
 
+  it('says of what is drawn as one how many it is', () => {
+    const of = (inside: boolean): string => {
+      const flat = [0, 4_000_000, 0, 0, 17];
+      const lane = { process: 'gpu[0]', thread: 'queue' };
+      const lanes = [{ ...lane, slices: flat, within: inside ? flat : [] }];
+      const { tip, at } = fakeView({ ...data, labels: ['kernels'], lanes });
+      at('pointermove', 200, inside ? 48 : 30);
+      return tip.textContent!;
+    };
+    expect(of(false)).toBe('gpu[0] · queue\nkernels, 17 in a row\n4 s from 0 µs');
+    expect(of(true)).toBe('gpu[0] · queue\nkernels\n17 in this step, 4 s in all');
+  });
+
   it('lets a wheel alone scroll the page', () => {
     const { drawn, at } = fakeView(data);
     const before = steps(drawn).map(({ width }) => width);
