@@ -46,7 +46,7 @@ export function simulationPage({ title, about }: PageFacts, plans: readonly Simu
   const several = plans.length > 1;
   const tabs = plans.map(
     ({ report }) =>
-      `<button role="tab" data-shows="${idOf(report.plan)}" aria-selected="false">${escapeText(report.plan)}</button>`,
+      `<button role="tab" id="${idOf(report.plan)}-tab" aria-controls="${idOf(report.plan)}" data-shows="${idOf(report.plan)}" aria-selected="false" tabindex="-1">${escapeText(report.plan)}</button>`,
   );
   const body = [
     `<header><h1>${escapeText(title)}</h1><p>${escapeText(about)}</p>`,
@@ -74,18 +74,23 @@ function planSection({ report, about, timeline }: SimulatedPlan, id: string, sev
   const legend = SLICE_KINDS.filter((_, i) => used.has(i)).map(
     (kind) => [KIND_NAMES[kind], `--k-${kind}`] as const,
   );
-  const notes = ['Drag to zoom, shift and drag to move, double-click for all.', ...timeline.notes].join(' ');
+  const notes = [
+    'Drag to zoom, shift and drag to move, double-click for all; with keys: arrows, + and -, 0.',
+    ...timeline.notes,
+  ].join(' ');
   const drawing = [
     `<section class="card"><div class="head"><h2>Timeline</h2><p class="about">${escapeText(notes)}</p>`,
     '<button type="button" data-do="in">zoom in</button><button type="button" data-do="out">zoom out</button>',
     '<button type="button" data-do="reset">all</button></div>',
-    '<div class="canvas"><canvas tabindex="0" role="img" aria-label="timeline of devices, KV and requests"></canvas>',
+    '<div class="canvas"><canvas tabindex="0" role="img" aria-label="timeline of devices, KV and requests; arrow keys move it, + and - zoom, 0 shows all"></canvas>',
     '<div class="tip" hidden></div></div>',
     legendOf(legend),
     '</section>',
   ].join('');
   return [
-    `<section class="plan" id="${id}">`,
+    several
+      ? `<section class="plan" id="${id}" role="tabpanel" aria-labelledby="${id}-tab">`
+      : `<section class="plan" id="${id}">`,
     several ? `<header><h1>${escapeText(report.plan)}</h1><p>${escapeText(about)}</p></header>` : '',
     tiles(report),
     drawing,
@@ -136,10 +141,28 @@ const open = (section) => {
 const show = (id) => {
   const shown = sections.find((section) => section.id === id) ?? sections[0];
   for (const section of sections) section.hidden = section !== shown;
-  for (const tab of tabs) tab.setAttribute('aria-selected', String(tab.dataset.shows === shown.id));
+  for (const tab of tabs) {
+    tab.setAttribute('aria-selected', String(tab.dataset.shows === shown.id));
+    tab.tabIndex = tab.dataset.shows === shown.id ? 0 : -1;
+  }
   open(shown);
 };
-for (const tab of tabs) tab.addEventListener('click', () => { location.hash = tab.dataset.shows; });
+let chosen;
+const choose = (tab) => {
+  // A browser takes the focus away when it goes to another place of a page.
+  chosen = tab;
+  location.hash = tab.dataset.shows;
+};
+const last = tabs.length - 1;
+for (const [at, tab] of tabs.entries()) {
+  tab.addEventListener('click', () => choose(tab));
+  tab.addEventListener('keydown', (event) => {
+    const to = { ArrowLeft: at === 0 ? last : at - 1, ArrowRight: at === last ? 0 : at + 1, Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(tabs[to]);
+  });
+}
 const fresh = () => {
   colours = new Map();
   for (const section of sections) if (!section.hidden) open(section);
@@ -152,6 +175,10 @@ document.getElementById('theme').addEventListener('click', () => {
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', fresh);
 addEventListener('resize', fresh);
-addEventListener('hashchange', () => show(location.hash.slice(1)));
+addEventListener('hashchange', () => {
+  show(location.hash.slice(1));
+  if (chosen?.getAttribute('aria-selected') === 'true') chosen.focus();
+  chosen = undefined;
+});
 show(location.hash.slice(1));
 `;

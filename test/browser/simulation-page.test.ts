@@ -61,6 +61,29 @@ describe('the page of a simulation in a browser', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('goes from plan to plan with the keys of tabs', async () => {
+    const shown = (): Promise<string[]> =>
+      page.locator('section.plan:visible').evaluateAll((all) => all.map(({ id }) => id));
+    await page.click('button[data-shows=plan-0]');
+    for (const [key, plan] of [
+      ['ArrowRight', 'plan-1'],
+      ['End', 'plan-6'],
+      ['ArrowRight', 'plan-0'],
+      ['ArrowLeft', 'plan-6'],
+      ['Home', 'plan-0'],
+    ] as const) {
+      await page.keyboard.press(key);
+      await expect.poll(shown).toEqual([plan]);
+      const tab = page.getByRole('tab', { selected: true });
+      expect(await tab.evaluate((each) => each.matches(':focus'))).toBe(true);
+      expect(await tab.getAttribute('aria-controls')).toBe(plan);
+      const name = (await tab.textContent())!;
+      expect(await page.getByRole('tabpanel', { name }).getAttribute('id')).toBe(plan);
+    }
+    // One of them is enough on the way of the tab key.
+    expect(await page.locator('[role=tab][tabindex="0"]').count()).toBe(1);
+  });
+
   it('says what the pointer is on', async () => {
     await page.click('button[data-shows=plan-0]');
     const box = (await page.locator('#plan-0 canvas').boundingBox())!;
