@@ -174,6 +174,18 @@ document.getElementById('theme').addEventListener('click', () => {
   fresh();
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', fresh);
+// Paper is light, and what is on a canvas is there in the colours that it was drawn in.
+let theme;
+addEventListener('beforeprint', () => {
+  theme = root.dataset.theme;
+  root.dataset.theme = 'light';
+  fresh();
+});
+addEventListener('afterprint', () => {
+  if (theme === undefined) delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  fresh();
+});
 addEventListener('resize', fresh);
 addEventListener('hashchange', () => {
   show(location.hash.slice(1));

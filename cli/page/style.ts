@@ -87,5 +87,8 @@ th { color: var(--muted); font-size: 12px; }
 tr:last-child td { border-bottom: 0; }
 .wide { overflow-x: auto; }
 details summary { cursor: pointer; color: var(--muted); font-size: 12px; margin-top: 10px; }
-@media print { body { background: #fff; } .card, .tile { box-shadow: none; break-inside: avoid; } }
+@media print {
+  :root, :root[data-theme] { color-scheme: light; ${LIGHT} }
+  body { background: #fff; } .card, .tile { box-shadow: none; break-inside: avoid; }
+}
 `;

@@ -84,6 +84,26 @@ describe('the page of a simulation in a browser', () => {
     expect(await page.locator('[role=tab][tabindex="0"]').count()).toBe(1);
   });
 
+  it('is printed in light colours, whatever is chosen', async () => {
+    const ink = (): Promise<string> => page.evaluate<string>('getComputedStyle(document.body).color');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    const light = 'rgb(27, 34, 48)';
+    expect(await ink()).not.toBe(light);
+    await page.click('#theme');
+    expect(await ink()).toBe(light);
+    await page.click('#theme');
+    expect(await ink()).not.toBe(light);
+    await page.emulateMedia({ colorScheme: 'dark', media: 'print' });
+    expect(await ink()).toBe(light);
+    await page.emulateMedia({ colorScheme: 'light', media: 'screen' });
+    const theme = 'document.documentElement.dataset.theme';
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))");
+    expect(await page.evaluate(theme)).toBe('light');
+    await page.evaluate("dispatchEvent(new Event('afterprint'))");
+    expect(await page.evaluate(theme)).toBe('dark');
+    await page.click('#theme');
+  });
+
   it('says what the pointer is on', async () => {
     await page.click('button[data-shows=plan-0]');
     const box = (await page.locator('#plan-0 canvas').boundingBox())!;
