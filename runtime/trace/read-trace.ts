@@ -31,23 +31,48 @@ export function readTraceFile(path: string): TraceOrProblem {
   return { kind: 'trace', trace };
 }
 
-/** Events of the array, one a line; undefined where it is none. */
+/** The events of a trace, as it was written or by whatever else wrote it anew; undefined where it is none. */
 function parseEvents(text: string): readonly Event[] | undefined {
-  const lines = text.trimEnd().split('\n');
+  return eventsOfLines(text) ?? eventsOfDocument(text);
+}
+
+/** Events of the array, one a line: what was cut short is no document any more. */
+function eventsOfLines(text: string): readonly Event[] | undefined {
+  const lines = text.trimEnd().split(/\r?\n/);
   if (lines[0]?.trim() !== '[') return undefined;
   const events: Event[] = [];
   for (const [index, line] of lines.entries()) {
     if (index === 0 || line === ']') continue;
     try {
-      const event = JSON.parse(line.replace(/,$/, '')) as Partial<Event>;
-      if (typeof event.name !== 'string' || typeof event.ph !== 'string') return undefined;
-      events.push(event as Event);
+      const event: unknown = JSON.parse(line.replace(/,$/, ''));
+      if (!isEvent(event)) return undefined;
+      events.push(event);
     } catch {
       // The last line may have been cut.
       if (index < lines.length - 1) return undefined;
     }
   }
   return events;
+}
+
+/** Events of an array, or of an object that has it. */
+function eventsOfDocument(text: string): readonly Event[] | undefined {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const events = Array.isArray(document)
+    ? (document as readonly unknown[])
+    : (document as { readonly traceEvents?: unknown } | null)?.traceEvents;
+  return Array.isArray(events) && events.every(isEvent) ? events : undefined;
+}
+
+function isEvent(value: unknown): value is Event {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, ph } = value as Partial<Record<keyof Event, unknown>>;
+  return typeof name === 'string' && typeof ph === 'string';
 }
 
 function fromEvents(events: readonly Event[]): ReadTrace | undefined {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -121,6 +121,9 @@ describe('a trace that is read', () => {
   it.each([
     ['cut.json', '[\n{"name":"run","ph":"i","ts":0,"pid":1,"tid":0},\n{"name":"process_na', undefined],
     ['other.json', '{"traceEvents": []}', 'not a trace'],
+    ['foreign.json', '{"traceEvents": [{"dur": 1}]}', 'not a trace'],
+    ['number.json', '7', 'not a trace'],
+    ['nothing.json', 'null', 'not a trace'],
     ['none.json', '[\n]\n', 'not a trace'],
     ['broken.json', '[\nnull,\n{"name": 1},\n{}\n]', 'not a trace'],
     ['empty.json', '', 'not a trace'],
@@ -130,6 +133,26 @@ describe('a trace that is read', () => {
     const read = readTraceFile(path);
     if (why === undefined) expect(read).toMatchObject({ kind: 'trace', trace: { slices: [] } });
     else expect(read).toMatchObject({ kind: 'problem', why: expect.stringContaining(why) as string });
+  });
+
+  it.each<[string, (text: string) => string]>([
+    ['with line ends of another system', (text) => text.replaceAll('\n', '\r\n')],
+    ['indented', (text) => JSON.stringify(JSON.parse(text), undefined, 2)],
+    ['on one line', (text) => JSON.stringify(JSON.parse(text))],
+    [
+      'as an object',
+      (text) => JSON.stringify({ displayTimeUnit: 'ms', traceEvents: JSON.parse(text) as [] }),
+    ],
+  ])('is read %s', (how, rewritten) => {
+    const path = join(folder, `${how}.json`);
+    const file = openTraceFile(path, { describe: String, about: { plan: 'p' }, onBroken: () => undefined });
+    file.begin(HOST.requests, 'arrive').end({ request: 3 });
+    file.close({ peakMemory: {}, resumed: 0 });
+    const text = readFileSync(path, 'utf8');
+    const read = readTraceFile(path);
+    expect(read).toMatchObject({ kind: 'trace', trace: { slices: [{ name: 'arrive' }] } });
+    writeFileSync(path, rewritten(text));
+    expect(readTraceFile(path)).toEqual(read);
   });
 
   it('is refused where there is no file', () => {
