@@ -4,6 +4,7 @@
  */
 import { needsTransition, showCondition } from '../../compiler/check/plan/flow.js';
 import type { CompileResult } from '../../compiler/compile.js';
+import { countInCommon } from '../../compiler/in-common.js';
 import { isCollective } from '../../compiler/ir/print-sharded.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { ShardedBlock, ShardedStage } from '../../compiler/ir/sharded.js';
@@ -89,7 +90,7 @@ export function explainPlan(
 
 /** Stages on the same devices are static when their weights lie alike, else re-sharded; on others, disaggregated. */
 function strategyOf(from: Stage, to: Stage): Strategy {
-  if (!from.devices.some((device) => to.devices.includes(device))) return 'disaggregated';
+  if (countInCommon(from.devices, to.devices) === 0) return 'disaggregated';
   return needsTransition(from, to) ? 're-sharded' : 'static';
 }
 

@@ -6,6 +6,8 @@
  * are reached through their host. The instances are never listed: two places are tested against a link when they meet
  * in a search. A route stays inside the smallest group that holds both of its ends and a way between them.
  */
+import { groupBy } from '../group-by.js';
+import { onceForObject } from '../once.js';
 import { matchesPrefix, parsePath, type PathPart } from './places.js';
 import type { Link, Tier, Topology } from './plan.js';
 
@@ -172,11 +174,18 @@ function toRoute(hops: readonly Hop[]): Route {
 
 /** The instance of tier `name` that a place in `group` uses: the one in the nearest enclosing group. */
 export function tierFor({ tiers }: Topology, group: string, name: string): Tier | undefined {
-  let best: Tier | undefined;
-  for (const tier of tiers) {
-    if (tier.name !== name) continue;
-    const encloses = tier.group === '' || group === tier.group || group.startsWith(`${tier.group}.`);
-    if (encloses && (best === undefined || tier.group.length > best.group.length)) best = tier;
+  const byGroup = tiersByName(tiers).get(name);
+  if (byGroup === undefined) return undefined;
+  for (let around = group; ; around = around.slice(0, Math.max(0, around.lastIndexOf('.')))) {
+    const tier = byGroup.get(around);
+    if (tier !== undefined || around === '') return tier;
   }
-  return best;
 }
+
+/** By the groups they stand in: a pod has a tier or two per node, and each of its devices is asked for. */
+const tiersByName = onceForObject((tiers: Topology['tiers']) => {
+  const byName = groupBy(tiers, ({ name }) => name);
+  return new Map(
+    [...byName].map(([name, named]) => [name, new Map(named.map((tier) => [tier.group, tier]))]),
+  );
+});

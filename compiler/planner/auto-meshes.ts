@@ -4,6 +4,7 @@
  * without their simulation: a file must mean the same to everyone who reads it, and be read at once.
  */
 import { engineOf } from '../cost/engine-model.js';
+import { countInCommon } from '../in-common.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import type { DrawnWorkload, Length } from '../plan/workload.js';
 import { planBound } from './bound.js';
@@ -56,7 +57,7 @@ function combinations(draft: Plan, stages: readonly OpenStage[]): readonly (read
 /** Stages that take turns on devices have equally many replicas: requests stay with theirs. */
 function replicasAgree(stages: readonly Stage[]): boolean {
   return stages.every((a) =>
-    stages.every((b) => a.mesh.dp === b.mesh.dp || !a.devices.some((device) => b.devices.includes(device))),
+    stages.every((b) => a.mesh.dp === b.mesh.dp || countInCommon(a.devices, b.devices) === 0),
   );
 }
 

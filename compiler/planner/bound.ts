@@ -18,6 +18,7 @@
  */
 import { LOW_WATER } from '../check/plan/flow.js';
 import type { EngineModel } from '../cost/engine-model.js';
+import { countInCommon } from '../in-common.js';
 import type { KvView } from '../model/kv-window.js';
 import { flowStages } from '../passes/kv-edges.js';
 import { leastKv } from '../passes/kv-pools.js';
@@ -115,7 +116,7 @@ function secondsToHand(
   { routes }: BoundContext,
 ): number {
   const { dp } = stage.mesh;
-  const mayChoose = dp > 1 && [...others.keys()].some((host) => hosts.has(host));
+  const mayChoose = dp > 1 && countInCommon(hosts.hosts, others.hosts) > 0;
   return mayChoose ? 0 : secondsBetweenHosts(hosts, others, sum(pageBytes) / dp, routes);
 }
 
@@ -142,7 +143,7 @@ function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined
 function areApart([prefill, decode, ...others]: readonly Stage[]): boolean {
   if (decode === undefined || others.length > 0) return false;
   if (prefill!.phases.join() !== 'prefill' || decode.phases.join() !== 'decode') return false;
-  return !prefill!.devices.some((device) => decode.devices.includes(device));
+  return countInCommon(prefill!.devices, decode.devices) === 0;
 }
 
 function boundOf(
@@ -274,8 +275,7 @@ function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSe
 }
 
 function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
-  const { devices } = decode.stage;
-  return prefill.stage !== decode.stage && prefill.stage.devices.some((device) => devices.includes(device));
+  return prefill.stage !== decode.stage && countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
 }
 
 /** Undefined where a phase has several stages: between them the work may be dealt out in any way. */

@@ -2,6 +2,7 @@
 import type { FlowDecl, Name } from '../../../grammar/syntax.js';
 import { report } from '../../diagnostics/catalogue.js';
 import type { Origin } from '../../diagnostics/diagnostic.js';
+import { countInCommon } from '../../in-common.js';
 import type { Condition, DefaultTaken, Flow, FlowRule, KvSpec, Stage } from '../../plan/plan.js';
 import { insertion, removal } from '../fixes.js';
 import { at, choices, type Context } from '../scope.js';
@@ -123,7 +124,7 @@ function defaultOrder(stages: readonly Stage[]): readonly string[] {
 
 /** Whether going from one stage to the other changes what some device holds. */
 export function needsTransition(a: Stage, b: Stage): boolean {
-  if (!a.devices.some((id) => b.devices.includes(id))) return false;
+  if (countInCommon(a.devices, b.devices) === 0) return false;
   const layout = (s: Stage): string =>
     JSON.stringify([
       s.devices,

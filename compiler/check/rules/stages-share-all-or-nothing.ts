@@ -4,13 +4,14 @@
  */
 import { report } from '../../diagnostics/catalogue.js';
 import type { Diagnostic } from '../../diagnostics/diagnostic.js';
+import { countInCommon } from '../../in-common.js';
 import type { Rule } from './rule.js';
 
 export const stagesShareAllOrNothing: Rule = ({ plan, sources }) => {
   const found: Diagnostic[] = [];
   for (const [i, second] of plan.stages.entries())
     for (const first of plan.stages.slice(0, i)) {
-      const shared = first.devices.filter((id) => second.devices.includes(id)).length;
+      const shared = countInCommon(first.devices, second.devices);
       if (shared === 0) continue;
       if (shared === first.devices.length && shared === second.devices.length) continue;
       found.push(

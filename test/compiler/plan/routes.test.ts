@@ -128,4 +128,37 @@ describe('routes', () => {
     expect(tierFor(pod, 'node[1]', 'host')?.path).toBe('node[1].host');
     expect(tierFor(pod, '', 'host')).toBeUndefined();
   });
+
+  it('of a tier in an outer group that has none of its name nearer', () => {
+    const nested = topologyOf(
+      `rack[2] {
+        node[2] { gpu[1]: d }
+        tier host { capacity: 1 TB }
+        link node <-> node { bandwidth: 1 GB/s }
+      }
+      tier host { capacity: 1 TB }
+      link rack <-> rack { bandwidth: 1 GB/s }`,
+      'rack.node.gpu',
+    );
+    expect(tierFor(nested, 'rack[1].node[0]', 'host')?.path).toBe('rack[1].host');
+    expect(tierFor(nested, 'rack[1]', 'host')?.path).toBe('rack[1].host');
+    // Not one whose name begins like that of the group.
+    expect(tierFor(nested, 'rack[10].node[0]', 'host')?.path).toBe('host');
+  });
+
+  it('look no further for the tier of each device where there are many', () => {
+    let read = 0;
+    const tiers = Array.from({ length: 100 }, (_, node) => ({
+      ...pod.tiers[0]!,
+      path: `node[${node}].host`,
+      group: `node[${node}]`,
+      get name() {
+        read++;
+        return 'host';
+      },
+    }));
+    const large = { ...pod, tiers };
+    for (const { path, group } of tiers) expect(tierFor(large, group, 'host')?.path).toBe(path);
+    expect(read).toBe(100);
+  });
 });
