@@ -62,6 +62,30 @@ export async function interruptible<T>(body: (signal: AbortSignal) => Promise<T>
   }
 }
 
+/** Milliseconds of work between two looks at whether somebody has interrupted it. */
+const LISTEN_EVERY = 50;
+
+/**
+ * Carries on with what is done in parts until it is done or interrupted; returns the last that it came to.
+ *
+ * @param said told of every part
+ */
+export async function listening<Part, Result>(
+  parts: Iterator<Part, Result> | AsyncIterator<Part, Result>,
+  signal: AbortSignal,
+  said: (part: Part | Result) => void = () => undefined,
+): Promise<Part | Result> {
+  for (let listened = performance.now(); ;) {
+    const part = await parts.next();
+    said(part.value);
+    if (part.done) return part.value;
+    if (performance.now() - listened < LISTEN_EVERY) continue;
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    if (signal.aborted) return part.value;
+    listened = performance.now();
+  }
+}
+
 /** Gathers `--set name=value` options. */
 export function collectSettings(
   setting: string,

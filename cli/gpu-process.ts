@@ -89,7 +89,11 @@ export function runInGpuProcess(terminal: Terminal): Promise<number> {
     child.once('close', (code, signal) => {
       for (const [name, forward] of forwards) process.off(name, forward);
       if (code !== null) return resolve(code);
-      if (INTERRUPTS.some((name) => name === signal)) return resolve(EXIT.interrupted);
+      if (INTERRUPTS.some((name) => name === signal)) {
+        // It had no time to say so itself.
+        terminal.writeErr('interrupted\n');
+        return resolve(EXIT.interrupted);
+      }
       const message = `the GPU process was ended by ${signal ?? 'a signal'}`;
       terminal.writeErr(`fulcrum: ${message}\n`);
       noteFailure(terminal, { message });

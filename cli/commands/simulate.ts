@@ -11,14 +11,14 @@ import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
 import { engineCount } from '../../runtime/clock/virtual-engines.js';
-import { simulate } from '../../runtime/clock/simulate.js';
+import { simulateInParts } from '../../runtime/clock/simulate.js';
 import {
   expectsOfRuns,
   judgeSimulated,
   tellsOfMoves,
 } from '../../runtime/expectations/simulate-expectations.js';
 import type { Lane } from '../../runtime/trace/tracer.js';
-import type { Simulation } from '../../runtime/clock/simulation.js';
+import type { SimulatedRequest, SimulateOptions, Simulation } from '../../runtime/clock/simulation.js';
 import { createTimeline, flatSlices, type Timeline } from '../../runtime/clock/timeline.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
 import type { TransitionMode } from '../../runtime/scheduler/types.js';
@@ -31,7 +31,15 @@ import {
   type NamedWorkload,
   type TracedRun,
 } from '../against.js';
-import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import {
+  action,
+  addJsonOption,
+  collectSettings,
+  interruptible,
+  listening,
+  type AddCommand,
+  type CommandContext,
+} from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
@@ -123,7 +131,11 @@ function describeEngine({ transitions, with: added, without }: SimulateCliOption
   ];
 }
 
-function simulateFile(file: string, options: SimulateCliOptions, { terminal }: CommandContext): ExitCode {
+async function simulateFile(
+  file: string,
+  options: SimulateCliOptions,
+  { terminal }: CommandContext,
+): Promise<ExitCode> {
   const both = options.with?.find((name) => options.without?.includes(name));
   if (both !== undefined) {
     const message = `error: ${both} cannot be both --with and --without`;
@@ -150,7 +162,7 @@ function simulateFile(file: string, options: SimulateCliOptions, { terminal }: C
         terminal,
         `plan ${compiled.plan.name} has no pipeline of one stage: virtual-engines changes nothing`,
       );
-    simulated.push(simulateOne(compiled, requests, options, work, terminal));
+    simulated.push(await simulateOne(compiled, requests, options, work, terminal));
   }
   printFigures(simulated, workload!, options, terminal);
   if (options.html !== undefined) {
@@ -254,19 +266,38 @@ function lanesWanted(
   return wanted.length > 0 || json ? (lane) => wanted.some((wants) => wants(lane)) : undefined;
 }
 
+/** Runs requests through a plan; rejects with an AbortError when it is interrupted. */
+function simulateOrAbort(
+  graph: RuntimeGraph,
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  options: SimulateOptions,
+): Promise<Simulation> {
+  return interruptible(async (signal) => {
+    const simulation = await listening(
+      simulateInParts(graph, plan, requests, options, () => true),
+      signal,
+    );
+    // It may have been too short to be listened to.
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    signal.throwIfAborted();
+    return simulation!;
+  });
+}
+
 /** Runs requests through a plan; writes its trace and says which expectations it does not meet. */
-function simulateOne(
+async function simulateOne(
   { plan, result: { runtime, transitions } }: CompiledPlan,
   { name: workload, requests }: Extract<ChosenRequests, { kind: 'requests' }>,
   options: SimulateCliOptions,
   { checked, run }: Work,
   terminal: Terminal,
-): SimulatedOne {
+): Promise<SimulatedOne> {
   const engine = switched(engineOf(plan.topology), options);
   const judged = expectsOfRuns(plan);
   const wanted = lanesWanted(options, runtime, judged);
   const timeline = wanted && createTimeline(wanted);
-  const simulation = simulate(runtime, plan, requests, {
+  const simulation = await simulateOrAbort(runtime, plan, requests, {
     engine,
     transitions: options.transitions,
     ...(timeline && { timeline }),

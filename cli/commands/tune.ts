@@ -28,6 +28,7 @@ import {
   addJsonOption,
   collectSettings,
   interruptible,
+  listening,
   parseCount,
   type AddCommand,
   type CommandContext,
@@ -219,9 +220,6 @@ function planOf(file: string, { plan }: TuneCliOptions): Pick<TuneCliOptions, 'p
   return own === undefined ? {} : { plan: own };
 }
 
-/** Milliseconds of searching between two looks at whether somebody has interrupted it. */
-const LISTEN_EVERY = 50;
-
 /** Searches with progress shown, until it is done or interrupted. */
 async function search(
   candidates: readonly Candidate[],
@@ -244,27 +242,6 @@ async function search(
     );
   } finally {
     progress.stop();
-  }
-}
-
-/**
- * Carries on with what is done in parts until it is done or interrupted; returns the last that it came to.
- *
- * @param said told of every part
- */
-async function listening<Part, Result>(
-  parts: Iterator<Part, Result> | AsyncIterator<Part, Result>,
-  signal: AbortSignal,
-  said: (part: Part | Result) => void = () => undefined,
-): Promise<Part | Result> {
-  for (let listened = performance.now(); ;) {
-    const part = await parts.next();
-    said(part.value);
-    if (part.done) return part.value;
-    if (performance.now() - listened < LISTEN_EVERY) continue;
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-    if (signal.aborted) return part.value;
-    listened = performance.now();
   }
 }
 

@@ -20,3 +20,17 @@ export async function runInProcess(...args: readonly string[]): Promise<ProgramR
   const status = await runProgram(args, terminal, true);
   return { status, ...text };
 }
+
+/** Runs a command that can be interrupted, and does something while it works. */
+export async function duringWork(act: () => void, ...args: readonly string[]): Promise<ProgramRun> {
+  const before = process.listenerCount('SIGINT');
+  let over = false;
+  const look = (): void => {
+    if (process.listenerCount('SIGINT') > before) act();
+    else if (!over) setImmediate(look);
+  };
+  setImmediate(look);
+  const run = await runInProcess(...args);
+  over = true;
+  return run;
+}

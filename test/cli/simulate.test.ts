@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { AgainstReport } from '../../cli/against.js';
 import { expectWellFormed, readTrace } from '../fixtures/trace-events.js';
-import { runInProcess } from './run-program.js';
+import { duringWork, runInProcess } from './run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-simulate-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -286,6 +286,19 @@ plan both for m on workstation {
     expect(figures(again)).toEqual(figures(own));
     const reused = readTrace(trace).slices.filter(({ args: facts }) => facts?.['reused'] !== undefined);
     expect(reused.length).toBeGreaterThan(0);
+  });
+
+  it('says that it was interrupted, and writes nothing', async () => {
+    const [lengths, trace] = [lengthsFile(SHORT.repeat(8)), join(folder, 'interrupted.json')];
+    const before = process.listenerCount('SIGINT');
+    const run = await duringWork(
+      () => process.emit('SIGINT'),
+      ...['simulate', 'plans/clerk.plan', '--plan', 'single', '--workload', lengths, '--trace', trace],
+    );
+    expect(run).toMatchObject({ status: 130, out: '' });
+    expect(run.err).toMatch(/^interrupted$/m);
+    expect(existsSync(trace)).toBe(false);
+    expect(process.listenerCount('SIGINT')).toBe(before);
   });
 
   it.each([

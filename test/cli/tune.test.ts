@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { runInProcess } from './run-program.js';
+import { duringWork, runInProcess } from './run-program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-tune-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -59,23 +59,6 @@ function planFile(): string {
   const file = join(folder, 'machine.plan');
   writeFileSync(file, PLAN);
   return file;
-}
-
-/** Runs a command that searches, and does something while it does. */
-async function duringSearch(
-  act: () => void,
-  ...args: readonly string[]
-): Promise<Awaited<ReturnType<typeof runInProcess>>> {
-  const before = process.listenerCount('SIGINT');
-  let over = false;
-  const look = (): void => {
-    if (process.listenerCount('SIGINT') > before) act();
-    else if (!over) setImmediate(look);
-  };
-  setImmediate(look);
-  const run = await runInProcess(...args);
-  over = true;
-  return run;
 }
 
 describe('tune', () => {
@@ -411,7 +394,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     const file = planFile();
     const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
     const afterwards = async (text: string): Promise<{ err: string; text: string }> => {
-      const { err } = await duringSearch(() => writeFileSync(file, text), ...args);
+      const { err } = await duringWork(() => writeFileSync(file, text), ...args);
       return { err, text: readFileSync(file, 'utf8') };
     };
     const commented = await afterwards(`// Worked on meanwhile.\n${PLAN}`);
@@ -425,7 +408,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
       expect(text).toBe(changed);
     }
     writeFileSync(file, PLAN);
-    const { status, err } = await duringSearch(() => rmSync(file), ...args);
+    const { status, err } = await duringWork(() => rmSync(file), ...args);
     expect(status).toBe(3);
     expect(err).toContain('machine.plan is gone');
   });
@@ -435,7 +418,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     async () => {
       const file = planFile();
       const args = ['tune', file, '--plan', 'start', '--strategy', 'static', '--top', '9999', '--write'];
-      const late = await duringSearch(() => chmodSync(file, 0o400), ...args);
+      const late = await duringWork(() => chmodSync(file, 0o400), ...args);
       expect(late).toMatchObject({ status: 3, out: expect.stringContaining('1.00x') as string });
       expect(late.err).toMatch(
         /error\[FC0940\]: nothing is written: cannot write .*: permission denied\nplan start_tuned for small/,
@@ -450,7 +433,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
   it('shows the best so far when it is interrupted, and writes nothing', async () => {
     const file = planFile();
     const before = process.listenerCount('SIGINT');
-    const run = await duringSearch(
+    const run = await duringWork(
       () => process.emit('SIGINT'),
       ...['tune', file, '--plan', 'start', '--top', '9999', '--write'],
     );

@@ -222,6 +222,21 @@ plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gp
 });
 
 describe('fulcrum devices', () => {
+  it('says that it was interrupted', async () => {
+    const child = spawn(process.execPath, [MAIN, 'devices', '--calibrate'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [written, said] = ['', ''];
+    child.stdout.on('data', (chunk) => (written += String(chunk)));
+    child.stderr.on('data', (chunk) => {
+      said += String(chunk);
+      if (said.includes('measuring') && !child.killed) child.kill('SIGINT');
+    });
+    expect(await new Promise((resolve) => child.once('close', resolve))).toBe(130);
+    expect(written).toBe('');
+    expect(said).toMatch(/^interrupted$/m);
+  });
+
   it('describes the adapter in one document', () => {
     const run = fulcrum('devices', '--json', '--no-measure');
     expect(run.status).toBe(0);
