@@ -7,6 +7,7 @@
  * let in, and those behind it are let in meanwhile.
  */
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
+import { once } from '../../compiler/once.js';
 import { paysToLoad } from './costs.js';
 import { fetchPrefix } from './disk-prefix.js';
 import { leavesHeadroom } from './headroom.js';
@@ -30,25 +31,45 @@ import type { Sequence } from './sequences.js';
 import { bringBack, isDiskNext } from './tiers.js';
 import { pagesEnd } from './windows.js';
 
+/** What is looked up of a waiting sequence to let it in: once, though many lanes ask, as long as nothing changes. */
+interface Lookup {
+  /** Free host pages that it uses up on a lane that hands it over: on each as many. */
+  readonly hostPages: (lane: Lane) => number;
+  /** Pages of its beginning that are on the lane's devices. */
+  readonly prefixOn: (lane: Lane) => PageRun;
+}
+
+function lookupOf(machine: Machine, sequence: Sequence): Lookup {
+  let needed: number | undefined;
+  return {
+    hostPages: (lane) => (needed ??= hostPagesNeeded(machine, lane, sequence)),
+    prefixOn: once((lane) => devicePrefix(machine, lane, sequence)),
+  };
+}
+
 /** Whether the waiting sequence's pages, on the device and in the host tier, are there to be had. */
-export function canPlace(machine: Machine, lane: Lane, sequence: Sequence): boolean {
+export function canPlace(
+  machine: Machine,
+  lane: Lane,
+  sequence: Sequence,
+  lookup = lookupOf(machine, sequence),
+): boolean {
   const { local } = lane;
   if (local === undefined) {
     // What was preempted waits for host pages too, and holds device pages meanwhile.
     if (machine.counts.preempted > 0) return false;
-    if (hostPagesNeeded(machine, lane, sequence) > machine.host.free()) return false;
+    if (lookup.hostPages(lane) > machine.host.free()) return false;
     if (!takesTurns(lane.stage) && isOlder(machine.onDisk.peek(), sequence) && isDiskNext(machine))
       return false;
   } else {
     if (local.stage.members >= local.stage.batchRequests) return false;
     if (isOlder(machine.onHost.peek(), sequence) || isOlder(machine.onDisk.peek(), sequence)) return false;
   }
-  return findsPages(machine, lane, sequence);
+  return findsPages(machine, lane, sequence, lookup.prefixOn(lane));
 }
 
 /** Whether the lane's pool has room for what a waiting sequence is let in with; others may decode in it as well. */
-function findsPages(machine: Machine, lane: Lane, sequence: Sequence): boolean {
-  const prefix = devicePrefix(machine, lane, sequence);
+function findsPages(machine: Machine, lane: Lane, sequence: Sequence, prefix: PageRun): boolean {
   const pages = placementCost(lane, placementOf(machine, lane, sequence, prefix, sequence.computed));
   return leavesHeadroom(machine, lane.pool, lane.pool.pages.free() - pages);
 }
@@ -69,15 +90,18 @@ export function admit(machine: Machine): void {
   for (;;) {
     const sequence = machine.waiting.peek();
     if (sequence === undefined) return;
+    const lookup = lookupOf(machine, sequence);
+    const { prefixOn } = lookup;
     const lane = leastLoaded(
-      lanes.filter((candidate) => !isSupplied(candidate) && canPlace(machine, candidate, sequence)),
+      lanes.filter((candidate) => !isSupplied(candidate) && canPlace(machine, candidate, sequence, lookup)),
       (candidate) =>
         candidate.local === undefined
-          ? unscheduledTokens(candidate) + tokensToCompute(machine, candidate, sequence)
+          ? unscheduledTokens(candidate) + tokensToCompute(machine, sequence, prefixOn(candidate))
           : candidate.local.running.size + candidate.prefilling.length + candidate.local.arriving.size,
     );
     if (lane === undefined) return;
-    const fetching = fetchPrefix(machine, lane, sequence);
+    const prefix = prefixOn(lane);
+    const fetching = fetchPrefix(machine, lane, sequence, prefix);
     if (fetching === 'awaited') return;
     if (fetching === 'started') continue;
     machine.waiting.shift();
@@ -85,13 +109,12 @@ export function admit(machine: Machine): void {
       if (!bringBack(machine, sequence)) recompute(machine, sequence);
       continue;
     }
-    letIn(machine, lane, sequence);
+    letIn(machine, lane, sequence, prefix);
   }
 }
 
-function tokensToCompute(machine: Machine, lane: Lane, sequence: Sequence): number {
-  const found = runEnd(devicePrefix(machine, lane, sequence));
-  return knownTokens(sequence) - Math.max(sequence.computed, found * machine.config.pageTokens);
+function tokensToCompute(machine: Machine, sequence: Sequence, prefix: PageRun): number {
+  return knownTokens(sequence) - Math.max(sequence.computed, runEnd(prefix) * machine.config.pageTokens);
 }
 
 /** Where a sequence comes to lie on the devices. */
@@ -130,10 +153,9 @@ function placementOf(
   return { first, found, missing: first + found.length, end };
 }
 
-function letIn(machine: Machine, lane: Lane, sequence: Sequence): void {
+function letIn(machine: Machine, lane: Lane, sequence: Sequence, prefix: PageRun): void {
   sequence.target = knownTokens(sequence);
   sequence.lane = lane;
-  const prefix = devicePrefix(machine, lane, sequence);
   const isKept = sequence.hostPages.length > 0;
   const stored = isKept ? sequence.computed : tokensToLoad(machine, lane, sequence, prefix);
   const { first, found, missing, end } = placementOf(machine, lane, sequence, prefix, stored);
@@ -187,8 +209,9 @@ function insertByArrival(list: Sequence[], sequence: Sequence): void {
 /** Whether the stage would have prompt tokens to compute if its weights were on the devices. */
 export function canPrefill(machine: Machine, stage: StageState): boolean {
   if (!stage.prefills) return false;
+  if (stage.lanes.some((lane) => unscheduledTokens(lane) > 0)) return true;
   const waiting = machine.waiting.peek();
-  return stage.lanes.some(
-    (lane) => unscheduledTokens(lane) > 0 || (waiting !== undefined && canPlace(machine, lane, waiting)),
-  );
+  if (waiting === undefined) return false;
+  const lookup = lookupOf(machine, waiting);
+  return stage.lanes.some((lane) => canPlace(machine, lane, waiting, lookup));
 }

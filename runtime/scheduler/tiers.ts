@@ -11,6 +11,7 @@
  * until some of it is given back; one that cannot be read is computed again. A disk whose loads take longer than
  * computing the tokens again is not used.
  */
+import { once } from '../../compiler/once.js';
 import { paysToLoad } from './costs.js';
 import {
   forget,
@@ -56,9 +57,11 @@ export function makeHostRoom(
 export function startSpills(machine: Machine): void {
   const next = machine.waiting.peek();
   if (next === undefined || machine.config.diskPages === 0) return;
-  for (const lane of openLanes(machine)) {
-    if (lane.local !== undefined) continue;
-    const needed = hostPagesNeeded(machine, lane, next);
+  const lanes = openLanes(machine).filter(({ local }) => local === undefined);
+  // The same for all of them until a spill gives pages back at once: then more are free.
+  const neededOf = once((_free: number) => hostPagesNeeded(machine, lanes[0]!, next));
+  for (const lane of lanes) {
+    const needed = neededOf(machine.host.free());
     if (takesTurns(lane.stage)) {
       const { maxTokens, depth } = lane.stage.config;
       const ahead = machine.counts.waiting > 1 ? pagesFor(machine, maxTokens * depth) : 0;

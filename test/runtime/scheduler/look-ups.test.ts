@@ -1,0 +1,29 @@
+/** How often letting in a prompt goes through its pages: once for each lane, not for each thing that is asked of it. */
+import { expect, it, vi } from 'vitest';
+import { hostPagesNeeded } from '../../../runtime/scheduler/lanes.js';
+import { devicePrefix } from '../../../runtime/scheduler/prefix.js';
+import { configOf } from './configs.js';
+import { createDriver } from './driver.js';
+import { promptOf } from './families.js';
+
+vi.mock('../../../runtime/scheduler/lanes.js', { spy: true });
+vi.mock('../../../runtime/scheduler/prefix.js', { spy: true });
+
+const LANES = 8;
+
+it('looks at each lane once for a prompt, and at the host tier once for all of them', () => {
+  const config = configOf('disaggregated', { prefillDp: LANES, diskPages: 64 });
+  const driver = createDriver(config);
+  driver.arrive({
+    id: 0,
+    promptTokens: 12,
+    maxNewTokens: 3,
+    outputTokens: 3,
+    ...promptOf({ id: 0, promptTokens: 12, family: 'a', alike: 8 }, config.pageTokens),
+  });
+  vi.clearAllMocks();
+  driver.poll();
+  expect(vi.mocked(devicePrefix).mock.calls).toHaveLength(LANES);
+  // For room in the tier, and to let it in.
+  expect(vi.mocked(hostPagesNeeded).mock.calls).toHaveLength(2);
+});
