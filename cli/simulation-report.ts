@@ -156,6 +156,9 @@ export function movedBytes({
   return all.filter(([, amount]) => amount > 0);
 }
 
+/** Exchanges count what each rank gives and takes, links what crosses them: that is not the same, nor a part of it. */
+const EXCHANGED = new Set(['all-reduce', 'all-gather']);
+
 /** Where the time of one plan goes, what moves, and how full links and KV get. */
 export function describeSimulation(report: SimulationReport): string {
   const { plan, devices, makespan, transitions, requests, preemptions } = report;
@@ -171,9 +174,12 @@ export function describeSimulation(report: SimulationReport): string {
     ],
     [false, ...kinds.map(() => true), true, true, true, true, true, true],
   );
-  const movedText = movedBytes(report)
-    .map(([name, amount]) => `${name} ${formatBytes(amount)}`)
-    .join(', ');
+  const [exchanged, moved] = [true, false].map((wanted) =>
+    movedBytes(report)
+      .filter(([name]) => EXCHANGED.has(name) === wanted)
+      .map(([name, amount]) => `${name} ${formatBytes(amount)}`)
+      .join(', '),
+  );
   const held: readonly (readonly [string, number])[] = [
     ['devices', devices.reduce((sum, { peak }) => sum + peak.kv, 0)],
     ['host', report.tierPeak.host],
@@ -183,7 +189,8 @@ export function describeSimulation(report: SimulationReport): string {
     `plan ${plan}`,
     indent(time),
     `  transitions  ${transitions.count}, ${formatDuration(transitions.seconds)} in all`,
-    `  bytes moved  ${movedText || 'none'}`,
+    `  bytes moved  ${moved || 'none'}`,
+    ...(exchanged ? [`  exchanged    ${exchanged}, given and taken by ranks`] : []),
     ...report.linkUse.map(
       ({ link, bytes: amount, busiest }) =>
         `  link         ${link}: ${formatBytes(amount)}, busiest lane occupied ${(100 * busiest).toFixed(1)}% of the time`,

@@ -173,7 +173,7 @@ export function linkPanel(report: SimulationReport): string {
   const about =
     rows.length === 0
       ? 'Nothing moves.'
-      : 'How long the busiest lane of each link was occupied, and what moved.';
+      : 'How long the busiest lane of each link was occupied, and what moved: of an exchange what all ranks give and take.';
   return card('Links', about, (rows.length === 0 ? '' : bars(rows)) + table);
 }
 

@@ -53,6 +53,9 @@ describe('simulate', () => {
       expect(run.out).toContain(`plan ${name}\n`);
     expect(run.out).toMatch(/^plan +requests\/s/);
     expect(run.out).toMatch(/ 1\.00x$/m);
+    // Not beside what links carry, which is something else.
+    expect(run.out).toMatch(/^ {2}exchanged +all-reduce [^,]+, given and taken by ranks$/m);
+    expect(run.out).not.toMatch(/^ {2}bytes moved .*all-/m);
   });
 
   it('gives one document with --json', async () => {
