@@ -1,9 +1,9 @@
 /** What a simulation found, for people and for machines. */
 import type { EngineModel } from '../compiler/cost/engine-model.js';
-import { COST_KINDS, type CostKind } from '../compiler/cost/program-cost.js';
+import type { Stage } from '../compiler/plan/plan.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
-import type { DeviceTime, Simulation } from '../runtime/clock/simulation.js';
-import { nameDevices } from './device-names.js';
+import type { Simulation } from '../runtime/clock/simulation.js';
+import { timeTable } from './device-times.js';
 import { describeReuse } from './reuse.js';
 import {
   formatBytes,
@@ -64,17 +64,6 @@ function linkUse(lanes: readonly LaneUse[], makespan: number): readonly LinkUse[
   }
   return [...links].map(([link, use]) => ({ link, ...use }));
 }
-
-/** Names of categories for people. */
-export const COST_HEADINGS: Readonly<Record<CostKind, string>> = {
-  gemm: 'gemm',
-  attention: 'attention',
-  elementwise: 'other kernels',
-  all_reduce: 'all-reduce',
-  all_gather: 'all-gather',
-  send: 'send',
-  launch: 'launch',
-};
 
 /**
  * What must be known before rates are compared: where requests were left out or answers cut short there was less to do,
@@ -160,20 +149,8 @@ export function movedBytes({
 const EXCHANGED = new Set(['all-reduce', 'all-gather']);
 
 /** Where the time of one plan goes, what moves, and how full links and KV get. */
-export function describeSimulation(report: SimulationReport): string {
-  const { plan, devices, makespan, transitions, requests, preemptions } = report;
-  const kinds = COST_KINDS.filter((kind) => devices.some(({ seconds }) => seconds[kind] > 0));
-  const time = formatTable(
-    [
-      [
-        'device',
-        ...kinds.map((kind) => COST_HEADINGS[kind]),
-        ...['page moves', 'waits for weights', 'bubbles', 'warm-up and tail', 'peak memory', 'KV of it'],
-      ],
-      ...deviceGroups(report).map(({ names, device }) => [names, ...timeCells(device, kinds, makespan)]),
-    ],
-    [false, ...kinds.map(() => true), true, true, true, true, true, true],
-  );
+export function describeSimulation(report: SimulationReport, stages: readonly Stage[]): string {
+  const { plan, devices, transitions, requests, preemptions } = report;
   const [exchanged, moved] = [true, false].map((wanted) =>
     movedBytes(report)
       .filter(([name]) => EXCHANGED.has(name) === wanted)
@@ -187,7 +164,7 @@ export function describeSimulation(report: SimulationReport): string {
   ];
   const lines = [
     `plan ${plan}`,
-    indent(time),
+    indent(timeTable(report, stages)),
     `  transitions  ${transitions.count}, ${formatDuration(transitions.seconds)} in all`,
     `  bytes moved  ${moved || 'none'}`,
     ...(exchanged ? [`  exchanged    ${exchanged}, given and taken by ranks`] : []),
@@ -217,42 +194,6 @@ function reuseLines({ tokens, reused, copiedPages }: Simulation): readonly strin
     `${formatCount(tokens.prompt)} prompt tokens`,
   );
   return text === undefined ? [] : [`  prefix reuse ${text}`];
-}
-
-/** Shares of the whole time, and memory. */
-function timeCells(
-  { seconds, pages, exposedTransition, bubbles, idle, peak }: DeviceTime,
-  kinds: readonly CostKind[],
-  makespan: number,
-): readonly string[] {
-  const times = [
-    ...kinds.map((kind) => seconds[kind]),
-    ...[pages, exposedTransition, bubbles, idle - bubbles],
-  ];
-  return [
-    ...times.map((time) => (makespan > 0 ? `${((100 * time) / makespan).toFixed(1)}%` : '-')),
-    formatBytes(peak.total),
-    formatBytes(peak.kv),
-  ];
-}
-
-/** Devices whose shares print alike, with one that stands for them. */
-export function deviceGroups({ devices, makespan }: Pick<Simulation, 'devices' | 'makespan'>): readonly {
-  readonly names: string;
-  readonly device: DeviceTime;
-}[] {
-  const groups = new Map<string, DeviceTime[]>();
-  for (const device of devices) {
-    const key = timeCells(device, COST_KINDS, makespan).join();
-    groups.set(key, [...(groups.get(key) ?? []), device]);
-  }
-  return [...groups.values()].map((group) => ({
-    names: nameDevices(
-      group.map(({ id, device }) => ({ id, path: device })),
-      { counted: true },
-    ),
-    device: group[0]!,
-  }));
 }
 
 function indent(text: string): string {

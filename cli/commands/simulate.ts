@@ -241,6 +241,7 @@ function requestsFor(
 /** What came of simulating one plan. */
 interface SimulatedOne {
   readonly report: SimulationReport;
+  readonly stages: Plan['stages'];
   /** The simulation has shown of no expectation that it is not met. */
   readonly kept: boolean;
   /** Why its trace could not be written to its end. */
@@ -308,7 +309,8 @@ async function simulateOne(
   };
   const instead = options.workload === undefined ? undefined : { name: workload, requests: requests.length };
   for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
-  if (timeline === undefined) return { report, kept: true };
+  const { stages } = plan;
+  if (timeline === undefined) return { report, stages, kept: true };
   const peakMemory = Object.fromEntries(simulation.devices.map(({ device, peak }) => [device, peak.total]));
   const brokenTrace =
     options.trace === undefined
@@ -323,6 +325,7 @@ async function simulateOne(
     : [];
   return {
     report,
+    stages,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(brokenTrace !== undefined && { brokenTrace }),
     ...(run && { against: againstReport(run, plan, flatSlices(timeline), instead) }),
@@ -361,7 +364,7 @@ function printFigures(
     return;
   }
   out(terminal, describeThroughput(reports));
-  for (const report of reports) out(terminal, `\n${describeSimulation(report)}`);
+  for (const { report, stages } of simulated) out(terminal, `\n${describeSimulation(report, stages)}`);
   if (against !== undefined) out(terminal, `\n${describeAgainst(against)}`);
 }
 

@@ -3,7 +3,8 @@ import { COST_KINDS } from '../../compiler/cost/program-cost.js';
 import { escapeText } from '../../compiler/reshard/svg.js';
 import type { DeviceTime } from '../../runtime/clock/simulation.js';
 import { formatBytes, formatCount, formatDuration, formatRequestRate, plural } from '../format.js';
-import { COST_HEADINGS, deviceGroups, movedBytes, type SimulationReport } from '../simulation-report.js';
+import { COST_HEADINGS, deviceGroups } from '../device-times.js';
+import { movedBytes, type SimulationReport } from '../simulation-report.js';
 
 /** A part of a bar: its share of the whole, in the colour of a custom property. */
 interface Part {

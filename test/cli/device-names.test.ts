@@ -1,7 +1,7 @@
 /** Devices that have something in common: a range is one only where nothing is missing in it. */
 import { describe, expect, it } from 'vitest';
 import { nameDevices } from '../../cli/device-names.js';
-import { deviceGroups } from '../../cli/simulation-report.js';
+import { deviceGroups } from '../../cli/device-times.js';
 import { noSeconds } from '../../compiler/cost/program-cost.js';
 import type { DeviceTime } from '../../runtime/clock/simulation.js';
 
