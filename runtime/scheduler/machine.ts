@@ -10,6 +10,7 @@ import type { LoadSource } from './costs.js';
 import { createAlikeIndex } from './alike.js';
 import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
+import type { LastPrefix } from './prefix.js';
 import { createArrivalQueue } from './sequences.js';
 import type { ArrivalQueue, Place, Sequence } from './sequences.js';
 import type { Action, SchedulerConfig, SchedulerStage, StepItem } from './types.js';
@@ -22,6 +23,8 @@ export interface PoolReplica {
   readonly residents: Set<Sequence>;
   /** Published pages that steps under way fill, with the lane that these steps are of. */
   readonly writing: Map<number, Lane>;
+  /** How often `writing` has changed. */
+  fillings: number;
   /** What the pools have in common whose pages are the same. */
   readonly memory: PageMemory;
 }
@@ -87,6 +90,8 @@ export interface Lane {
   readonly running: Set<Sequence>;
   /** Sequences being paged in to decode here. */
   readonly arriving: Set<Sequence>;
+  /** See `devicePrefix`. */
+  lastPrefix: LastPrefix | undefined;
 }
 
 /** An action given out and not yet answered. */
@@ -239,6 +244,7 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
       pages,
       residents: new Set<Sequence>(),
       writing: new Map<number, Lane>(),
+      fillings: 0,
       memory,
     };
     memory.pools.push(pool);
@@ -309,6 +315,7 @@ function createStages(
         prefilling: [],
         running: new Set(),
         arriving: new Set(),
+        lastPrefix: undefined,
       };
       lanes.push(lane);
     }

@@ -36,6 +36,8 @@ export interface PageList {
   /** What the page holds is not to be had again: nobody finds it from now on. */
   withdraw(page: number): void;
   find(key: PageKey): number | undefined;
+  /** Another number than before where another page may be found by some key. */
+  changes(): number;
   /** The published page that begins with most of the tokens, of those that may be used. */
   findAlike(wanted: PageTokens, isThere: (page: number) => boolean): LikePage | undefined;
   /** Keys that moves under way are about to publish; the list itself neither adds nor removes any. */
@@ -66,12 +68,14 @@ export function createPageList(
   const index = new Map<PageKey, number>();
   let fresh = 0;
   let most = 0;
+  let changes = 0;
   const free = (): number => given.length + cached.size + total - fresh;
   const unlist = (page: number): void => {
     const key = keys.get(page);
     if (key === undefined) return;
     keys.delete(page);
     index.delete(key);
+    changes++;
     alike.remove(page);
   };
   /**
@@ -139,6 +143,7 @@ export function createPageList(
       unlist(page);
       keys.set(page, key);
       index.set(key, page);
+      changes++;
       if (held !== undefined) alike.add(page, held);
     },
     withdraw(page) {
@@ -146,6 +151,7 @@ export function createPageList(
       if (cached.delete(page)) given.push(page);
     },
     find: (key) => index.get(key),
+    changes: () => changes,
     findAlike: alike.find,
     awaited: new Set(),
   };
@@ -185,6 +191,7 @@ export function createPageShare(list: PageList, limit: number, name: string): Pa
     publish: (page, key, held) => list.publish(page, own(key), held && { ...held, after: own(held.after) }),
     withdraw: list.withdraw,
     find: (key) => list.find(own(key)),
+    changes: list.changes,
     findAlike: ({ after, tokens }, isThere) => list.findAlike({ after: own(after), tokens }, isThere),
     awaited: new Set(),
   };

@@ -28,6 +28,19 @@ export interface PageRun {
   readonly pages: readonly number[];
 }
 
+/**
+ * What was last found on the devices of a lane, and of what: the head of a queue that has no room asks every lane at every
+ * event, of which most change nothing on most lanes.
+ */
+export interface LastPrefix {
+  readonly sequence: Sequence;
+  readonly most: number;
+  readonly ownKv: boolean;
+  readonly changes: number;
+  readonly fillings: number;
+  readonly prefix: PageRun;
+}
+
 const NO_RUN: PageRun = { first: 0, pages: [] };
 
 /** The position behind the last. */
@@ -195,10 +208,18 @@ function mostShared(machine: Machine, sequence: Sequence): number {
  * on what is only about to be computed.
  */
 export function devicePrefix(machine: Machine, lane: Lane, sequence: Sequence): PageRun {
-  const { pages, writing } = lane.pool;
-  return findPrefix(machine, sequence, pages, mostShared(machine, sequence), (page) =>
-    sequence.computed > 0 ? !writing.has(page) : isFilledFor(lane, page),
+  const { pages, writing, fillings } = lane.pool;
+  const most = mostShared(machine, sequence);
+  const ownKv = sequence.computed > 0;
+  const changes = pages.changes();
+  const last = lane.lastPrefix;
+  const isSame = last?.sequence === sequence && last.most === most && last.ownKv === ownKv;
+  if (isSame && last.changes === changes && last.fillings === fillings) return last.prefix;
+  const prefix = findPrefix(machine, sequence, pages, most, (page) =>
+    ownKv ? !writing.has(page) : isFilledFor(lane, page),
   );
+  lane.lastPrefix = { sequence, most, ownKv, changes, fillings, prefix };
+  return prefix;
 }
 
 /** Pages at the start of a prompt that a tier holds, of those that may be shared. */
@@ -316,6 +337,7 @@ export function beginFilling(
     if (!publishOnDevice(machine, sequence, lane.pool, position)) continue;
     const page = sequence.pages[position]!;
     writing.set(page, lane);
+    lane.pool.fillings++;
     published.push(page);
   }
   return published;
@@ -330,6 +352,7 @@ export function finishFilling(
   end: number,
 ): void {
   if (pool.writing.size === 0) return;
+  pool.fillings++;
   for (const position of filledBy(machine, sequence, start, end))
     pool.writing.delete(sequence.pages[position]!);
 }
