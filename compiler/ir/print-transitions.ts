@@ -9,6 +9,7 @@ import {
   describeResidence,
   formatTime,
   formatTimes,
+  betweenFirst,
   reportKvCost,
   reportReshard,
 } from '../reshard/describe.js';
@@ -155,7 +156,7 @@ function printKvCost(cost: KvCost): string[] {
   const { seconds, linkBytes, lowerBound, timesBound } = reportKvCost(cost);
   return [
     ...printLinks(cost.links),
-    `${formatTime(seconds)} per token predicted; ${linkBytes} B over links, ` +
+    `${formatTime(seconds)} per token predicted${betweenFirst(cost)}; ${linkBytes} B over links, ` +
       `lower bound ${lowerBound} B (${formatTimes(timesBound)})`,
   ];
 }

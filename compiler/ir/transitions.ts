@@ -154,6 +154,8 @@ export interface KvReshard {
 export interface KvCost {
   readonly from: string;
   readonly to: string;
+  /** Stages have several replicas: what is said is of a token that the first hands to the first. */
+  readonly betweenFirst?: true;
   readonly links: readonly LinkLoad[];
   /** Seconds of the busiest lane, latency left out. */
   readonly seconds: number;

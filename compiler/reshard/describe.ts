@@ -88,6 +88,11 @@ function formatRuns(numbers: readonly number[]): string {
   return runs.map(([first, last]) => (first === last ? `${first}` : `${first}..${last}`)).join(', ');
 }
 
+/** Which replicas the figures of KV are of, where there are several. */
+export function betweenFirst(cost: Pick<KvCost, 'betweenFirst'>): string {
+  return cost.betweenFirst ? ' from the first replica to the first' : '';
+}
+
 /** KV of a flow edge in a few lines, per token. */
 export function describeKvCost(report: KvCostReport, show: ShowBytes): readonly string[] {
   return report.links
@@ -96,7 +101,7 @@ export function describeKvCost(report: KvCostReport, show: ShowBytes): readonly 
       report.links.length === 0
         ? []
         : [
-            `  ${formatTime(report.seconds)} per token predicted; ` +
+            `  ${formatTime(report.seconds)} per token predicted${betweenFirst(report)}; ` +
               `lower bound ${show(report.lowerBound)} (${formatTimes(report.timesBound)})`,
           ],
     );

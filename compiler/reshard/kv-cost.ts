@@ -9,7 +9,7 @@ import { planKv } from './plan-kv.js';
 import type { Road, Roads } from './roads.js';
 
 /**
- * Traffic of one token of one replica. Time leaves latency out: pages travel many at once. The lower bound is what
+ * Traffic of one token that the first replica of a stage hands to the first of the other. Time leaves latency out: pages travel many at once. The lower bound is what
  * devices must be given if nothing were kept in a tier in between.
  */
 export function kvCost(
@@ -29,6 +29,7 @@ export function kvCost(
   return {
     from: edge.from,
     to: edge.to,
+    ...([from, to].some((ranks) => ranks.some(({ dp }) => dp > 0)) && { betweenFirst: true as const }),
     links,
     seconds: Math.max(0, ...links.map((link) => link.busiest.seconds)),
     linkBytes: travels.reduce((sum, { bytes, road }) => sum + bytes * road.hops.length, 0),
