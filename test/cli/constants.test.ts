@@ -139,7 +139,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('a <-> host: allreduce')).toMatchObject({ origin: 'default' });
     expect(all.get('t: overhead layer')).toMatchObject({ value: '0 s', origin: 'default' });
-    expect(all.get('engine: copy engines')).toMatchObject({ value: 'off', origin: 'default' });
+    expect(all.get('t: overhead copy_engines')).toMatchObject({ value: 'false', origin: 'default' });
     expect(all.get('t: overhead activations')).toMatchObject({ value: 'f32', origin: 'default' });
   });
 
