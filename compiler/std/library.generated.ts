@@ -6,7 +6,8 @@ import { l4, l40s, a10g, a100_40, a100_80, h100, h200 } from \x22std/devices\x22
 // Instance types of AWS with eight devices. Counts, memory and disks are AWS's own; a sixth of the host memory is
 // left to the system and to the model's weights. Links are what transfers reach, not what the bus is rated for.
 //
-// \`allreduce\` is tensor bytes / time at 32 MB and more, by number of ranks.
+// \`allreduce\` is tensor bytes / time at 32 MB and more, \`allreduce_latency\` what the smallest tensors take, by number of
+// ranks: of g6e and p4de as aiconfigurator measured them with NCCL, of others as these say.
 
 /// g5.48xlarge: A10G without NVLink. No measured all-reduce of it is known: the figures of g6 stand in.
 topology g5_48xlarge {
@@ -16,7 +17,8 @@ topology g5_48xlarge {
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s
     latency: 20 us
-    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
+    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
+    allreduce_latency: { 2: 8 us, 4: 12 us, 8: 23 us }
   }
   // 12.1 to 12.4 GB/s measured on nominal 16 GB/s.
   link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
@@ -25,7 +27,8 @@ topology g5_48xlarge {
   overhead { step: 5 ms, layer: 32 us, request: 4 us }
 }
 
-/// g6.48xlarge: L4 without NVLink, PCIe 4.0 x8. 4.2 GB/s over four ranks is computed from published runs.
+/// g6.48xlarge: L4 without NVLink, PCIe 4.0 x8. 4.2 GB/s over four ranks is computed from published runs, that over eight
+/// scaled from g6e as over four, that over two assumed; latencies are those of g6e.
 topology g6_48xlarge {
   gpu[8]: l4
   tier host { capacity: 640 GiB }
@@ -33,7 +36,8 @@ topology g6_48xlarge {
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s
     latency: 20 us
-    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.8 GB/s }
+    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
+    allreduce_latency: { 2: 8 us, 4: 12 us, 8: 23 us }
   }
   link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }
   link host <-> nvme { bandwidth: 2 GB/s, latency: 90 us }
@@ -50,6 +54,7 @@ topology g6e_48xlarge {
     bandwidth: 20 GB/s
     latency: 12 us
     allreduce: { 2: 20 GB/s, 4: 3.4 GB/s, 8: 0.83 GB/s }
+    allreduce_latency: { 2: 8 us, 4: 12 us, 8: 23 us }
   }
   link gpu <-> host { bandwidth: 24 GB/s, latency: 10 us }
   link host <-> nvme { bandwidth: 2 GB/s, latency: 90 us }
@@ -66,6 +71,7 @@ topology p4d_24xlarge {
     bandwidth: 230 GB/s
     latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
+    allreduce_latency: { 2: 10 us, 4: 14 us, 8: 22 us }
   }
   link gpu <-> host { bandwidth: 20 GB/s, latency: 10 us }
   link host <-> nvme { bandwidth: 6 GB/s, latency: 90 us }
@@ -82,6 +88,7 @@ topology p4de_24xlarge {
     bandwidth: 230 GB/s
     latency: 8 us
     allreduce: { 2: 193 GB/s, 4: 144 GB/s, 8: 127 GB/s }
+    allreduce_latency: { 2: 10 us, 4: 14 us, 8: 22 us }
   }
   link gpu <-> host { bandwidth: 20 GB/s, latency: 10 us }
   link host <-> nvme { bandwidth: 6 GB/s, latency: 90 us }
