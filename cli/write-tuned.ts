@@ -7,9 +7,9 @@ import { showMesh } from '../compiler/check/plan/mesh.js';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { devicesMatching } from '../compiler/check/select-places.js';
 import type { CompilerHost } from '../compiler/host.js';
-import { groupBy } from '../compiler/group-by.js';
-import { parsePath, printPath, type PathPart } from '../compiler/plan/places.js';
+import { printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
+import { patternsOf } from '../compiler/plan/ranges.js';
 import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
 import { itemAfter } from '../grammar/items.js';
@@ -221,33 +221,9 @@ function printStage({ name, phases, mesh, microbatchTokens, batchRequests }: Sta
  * need, and no index where it would be all of them.
  */
 function nameDevices(ids: readonly number[], topology: Topology): string {
-  const byNames = groupBy(
-    ids.map((id) => parsePath(topology.devices[id]!.path)),
-    (path) => path.map(({ name }) => name).join('.'),
-  );
-  return [...byNames.values()]
-    .flatMap((paths) => coverPlaces(paths))
+  return patternsOf(ids.map((id) => topology.devices[id]!.path))
     .map((pattern) => printPath(withoutFull(pattern, topology)))
     .join(', ');
-}
-
-/** Ranges that take in these paths of equal names and no others. */
-function coverPlaces(paths: readonly (readonly PathPart[])[]): readonly (readonly PathPart[])[] {
-  const { name, first } = paths[0]![0]!;
-  const inside = (own: readonly (readonly PathPart[])[]): readonly (readonly PathPart[])[] =>
-    own[0]!.length === 1 ? [[]] : coverPlaces(own.map((path) => path.slice(1)));
-  if (first === undefined) return inside(paths).map((rest) => [{ name }, ...rest]);
-  /** Neighbours that have the same inside. */
-  const runs: { readonly first: number; last: number; readonly rests: readonly (readonly PathPart[])[] }[] =
-    [];
-  for (const [place, own] of groupBy(paths, ([part]) => part!.first!)) {
-    const rests = inside(own);
-    const before = runs.at(-1);
-    if (before?.last === place - 1 && JSON.stringify(before.rests) === JSON.stringify(rests))
-      before.last = place;
-    else runs.push({ first: place, last: place, rests });
-  }
-  return runs.flatMap(({ rests, ...range }) => rests.map((rest) => [{ name, ...range }, ...rest]));
 }
 
 /** The pattern without indexes that take in all there are, from the last on. */

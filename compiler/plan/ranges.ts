@@ -19,10 +19,19 @@ interface Range {
  * gpu[16] and 5 more`.
  */
 export function rangesOf(paths: readonly string[]): string {
-  const ranges = merged(paths.map((path) => ({ parts: parsePath(path), count: 1 })));
+  const ranges = mergedPaths(paths);
   const named = ranges.slice(0, RANGES_NAMED).map(({ parts }) => printPath(parts));
   const left = ranges.slice(RANGES_NAMED).reduce((sum, { count }) => sum + count, 0);
   return named.join(', ') + (left > 0 ? ` and ${left} more` : '');
+}
+
+/** The ranges of indices that take in these places and no others. */
+export function patternsOf(paths: readonly string[]): readonly (readonly PathPart[])[] {
+  return mergedPaths(paths).map(({ parts }) => parts);
+}
+
+function mergedPaths(paths: readonly string[]): readonly Range[] {
+  return merged(paths.map((path) => ({ parts: parsePath(path), count: 1 })));
 }
 
 /** Joins runs of the last index, then those that are alike in it by what stands before. */
