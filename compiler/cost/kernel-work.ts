@@ -165,7 +165,11 @@ export function workKind(kernel: KernelName): WorkKind {
 /** What a kernel op does in steps. */
 type WorkOfSteps = (step: StepSize, attentionRows?: number) => Work;
 
-/** The same as `kernelWork`, for an op of which that is asked for many steps; `activation` as there. */
+/**
+ * The same as `kernelWork`, for an op of which that is asked for many steps.
+ *
+ * @param activation bytes of an element of activations in device memory
+ */
 export function workOfSteps(
   { kernel, dtype, rows, params }: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
   activation = ACTIVATION_BYTES,
@@ -180,13 +184,11 @@ export function workOfSteps(
  * What a kernel op does in a step of this size.
  *
  * @param attentionRows rows of a sequence that attention takes together
- * @param activation bytes of an element of activations in device memory
  */
 export function kernelWork(
   op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,
   step: StepSize,
   attentionRows = 1,
-  activation = ACTIVATION_BYTES,
 ): Work & { readonly kind: WorkKind } {
-  return { kind: workKind(op.kernel), ...workOfSteps(op, activation)(step, attentionRows) };
+  return { kind: workKind(op.kernel), ...workOfSteps(op)(step, attentionRows) };
 }
