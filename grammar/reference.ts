@@ -58,6 +58,12 @@ const requests = (example: string): ValueKind => ({ kind: 'quantity', units: ['r
 const part = (example: string): ValueKind => ({ kind: 'quantity', units: ['%'], example });
 const words = (...each: string[]): ValueKind => ({ kind: 'words', words: each });
 const count = (example: string): ValueKind => ({ kind: 'number', example });
+/** Of an engine: an example is what it is not where nothing is said. */
+const effect = (standard: 'true' | 'false', doc: string): PropertyDoc => ({
+  value: { kind: 'truth', example: standard === 'true' ? 'false' : 'true' },
+  doc,
+  standard,
+});
 
 const WEIGHT_WORDS = ['f32', 'f16', 'bf16', 'int8', 'int4'];
 const FAMILIES = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'phi3'];
@@ -193,31 +199,17 @@ export const PROPERTIES = {
       doc: 'Element type in which its kernels read and write activations in device memory, for simulation.',
       fallback: 'those of the runtime, `f32`',
     },
-    host_overhead: {
-      value: { kind: 'truth', example: 'false' },
-      doc: 'Whether the times of `overhead` count; `simulate` has switches for this and the next four.',
-      standard: 'true',
-    },
-    small_gemm_loss: {
-      value: { kind: 'truth', example: 'false' },
-      doc: 'Whether matrix products of few rows lose speed.',
-      standard: 'true',
-    },
-    virtual_engines: {
-      value: { kind: 'truth', example: 'true' },
-      doc: 'Microbatches of a pipeline have sequences and KV of their own, in plans of one stage.',
-      standard: 'false',
-    },
-    copy_engines: {
-      value: { kind: 'truth', example: 'true' },
-      doc: 'Copies between devices and tiers run beside kernels.',
-      standard: 'false',
-    },
-    full_reload: {
-      value: { kind: 'truth', example: 'true' },
-      doc: 'Transitions load every weight of the next stage from the host.',
-      standard: 'false',
-    },
+    host_overhead: effect(
+      'true',
+      'Whether the times of `overhead` count; `simulate` has switches for this and the next four.',
+    ),
+    small_gemm_loss: effect('true', 'Whether matrix products of few rows lose speed.'),
+    virtual_engines: effect(
+      'false',
+      'Microbatches of a pipeline have sequences and KV of their own, in plans of one stage.',
+    ),
+    copy_engines: effect('false', 'Copies between devices and tiers run beside kernels.'),
+    full_reload: effect('false', 'Transitions load every weight of the next stage from the host.'),
   },
   model: {
     source: {
