@@ -9,8 +9,8 @@ import { planKv } from './plan-kv.js';
 import type { Road, Roads } from './roads.js';
 
 /**
- * Traffic of one token that the first replica of a stage hands to the first of the other. Time leaves latency out: pages travel many at once. The lower bound is what
- * devices must be given if nothing were kept in a tier in between.
+ * Traffic of one token that the first replica of a stage hands to the first of the other. Time leaves latency out: pages
+ * travel many at once. The lower bound is what devices must be given if nothing were kept in a tier in between.
  */
 export function kvCost(
   plan: Plan,
