@@ -1,5 +1,6 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
 import { sentElementBytes } from '../compiler/cost/program-cost.js';
+import { groupBy } from '../compiler/group-by.js';
 import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
 import type { ProgramValue } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
@@ -151,12 +152,6 @@ export function memoryTable(devices: PlanReport['devices']): string {
 function groupEqual(
   devices: PlanReport['devices'],
 ): readonly (PlanReport['devices'][number] & { paths: string })[] {
-  const groups = new Map<string, PlanReport['devices'][number][]>();
-  for (const device of devices) {
-    const key = JSON.stringify([device.peak, device.budget]);
-    const group = groups.get(key);
-    if (group) group.push(device);
-    else groups.set(key, [device]);
-  }
+  const groups = groupBy(devices, ({ peak, budget }) => JSON.stringify([peak, budget]));
   return [...groups.values()].map((group) => ({ ...group[0]!, paths: nameDevices(group) }));
 }
