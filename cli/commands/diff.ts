@@ -1,4 +1,4 @@
-/** `fulcrum diff`: what a change to a plan does to ops, bytes per link, peak per tier and predicted time. */
+/** `fulcrum diff`: what a change to a plan does to constants, ops, bytes per link, peak per tier and predicted time. */
 import { Option } from 'commander';
 import type { CompileResult } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -32,7 +32,7 @@ interface DiffOptions {
 export const addDiffCommand: AddCommand = (program, context) => {
   const command = program
     .command('diff')
-    .description('compare plans: ops, bytes per link, peak per tier and predicted time')
+    .description('compare plans: constants, ops, bytes per link, peak per tier and predicted time')
     .argument('<before>', 'plan file')
     .argument('[after]', 'plan file it is compared with; without it, two plans of the first')
     .option('--plan <name>', 'plan to compare; twice to compare one with the other', gather)
@@ -103,11 +103,11 @@ function diffFiles(
   for (const pair of chosen.pairs) {
     const requests = requestsOfSides(pair, options.workload, { terminal, sayOnce });
     if (typeof requests === 'number') return requests;
-    const [before, after] = pair.map(({ file, plan }, place) => {
+    const [before, after] = pair.map(({ file, checked: { render }, plan }, place) => {
       const compiled = results.get(plan)!;
       const simulation = requests && simulate(compiled.runtime, plan, requests[place]!.requests);
       const title = `${shownPath(file)}: ${plan.name}`;
-      return { title, figures: figuresOf(plan, compiled, simulation) };
+      return { title, figures: figuresOf(plan, compiled, simulation, render) };
     });
     diffs.push(diffFigures(before!, after!, requests && pairWorkloads(...requests)));
   }

@@ -48,7 +48,10 @@ export function diffFigures(
 ): PlanDiff {
   const key = ({ group, name }: Figure): string => `${group} ${name}`;
   const [old, now] = [before, after].map(({ figures }) => new Map(figures.map((each) => [key(each), each])));
-  const all = new Map([...old!, ...now!]);
+  // Constants of devices and links that one side alone has say no more than that it has these.
+  const isCompared = ({ group }: Figure, name: string): boolean =>
+    group !== 'constants' || (old!.has(name) && now!.has(name));
+  const all = new Map([...old!, ...now!].filter(([name, figure]) => isCompared(figure, name)));
   const changes = [...all].flatMap(([name, figure]): Difference[] => {
     const [was, is] = [old!.get(name), now!.get(name)];
     if (was?.value === is?.value || (isNothing(was) && isNothing(is))) return [];

@@ -9,6 +9,7 @@ import type { Plan, Stage } from '../../compiler/plan/plan.js';
 import { modelFeatures } from '../../compiler/plan/print-plan.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
+import { planConstants, type ConstantTexts } from '../explain/constants.js';
 import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
@@ -26,6 +27,7 @@ export interface Figure {
 export const FIGURE_GROUPS = [
   'model',
   'layout',
+  'constants',
   'ops of a step',
   'bytes per link',
   'peak per tier',
@@ -39,6 +41,7 @@ export function figuresOf(
   plan: Plan,
   { runtime, transitions }: Pick<CompileResult, 'runtime' | 'transitions'>,
   simulation: Simulation | undefined,
+  texts: ConstantTexts,
 ): readonly Figure[] {
   const report = planReport(runtime, transitions, plan.topology.overhead);
   const bytes = (name: string, value: number): Figure => ({
@@ -63,6 +66,7 @@ export function figuresOf(
       count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
       count('layout', `${stage.name}: requests at once`, stage.batchRequests),
     ]),
+    ...constantFigures(plan, texts),
     ...runtime.stages.flatMap(opsOf),
     ...runtime.stages.flatMap((stage) =>
       tokenLoads(plan, stage).map((load) =>
@@ -151,6 +155,15 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
     text('model', 'rope', scaling === undefined ? 'not scaled' : `${scaling.type} x${scaling.factor}`),
     text('model', 'features', modelFeatures(shape).join(', ') || 'none'),
   ];
+}
+
+/** What predictions hang on, by names that are the same for plans and topologies of other names. */
+function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
+  const owners = [plan.name, plan.topology.name].map((name) => `${name}: `);
+  return planConstants(plan, texts).map(({ what, value }) => {
+    const owner = owners.find((each) => what.startsWith(each));
+    return text('constants', owner === undefined ? what : what.slice(owner.length), value);
+  });
 }
 
 /** How many devices of which kind a stage has, and which: `4 l4 on gpu[0..3]`. */

@@ -23,10 +23,11 @@ export interface Constant {
   readonly source?: string;
 }
 
-type Texts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
+/** For places of constants, and what the library says of them. */
+export type ConstantTexts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
 
 /** Constants of the plan's devices, tiers, links and engine, in the order of the topology. */
-export function planConstants(plan: Plan, texts: Texts): readonly Constant[] {
+export function planConstants(plan: Plan, texts: ConstantTexts): readonly Constant[] {
   const { topology } = plan;
   const kinds = new Set(topology.devices.map(({ kind }) => kind));
   return [
@@ -49,7 +50,7 @@ function given(
   value: string,
   origin: Origin,
   property: string,
-  texts: Texts,
+  texts: ConstantTexts,
   around?: Origin,
 ): Constant {
   const at = placeName(origin, texts);
@@ -60,14 +61,14 @@ function given(
   return { what, value, origin: 'shipped', at, ...(source !== '' && { source }) };
 }
 
-const taken = (what: string, value: string, origin: Origin, texts: Texts): Constant => ({
+const taken = (what: string, value: string, origin: Origin, texts: ConstantTexts): Constant => ({
   what,
   value,
   origin: 'default',
   at: placeName(origin, texts),
 });
 
-function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
+function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Constant[] {
   const { name, origin, sustained, gemm, kernels, attentionRows, shared, sharedHost, assumed = [] } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
@@ -114,7 +115,7 @@ function deviceConstants(kind: DeviceKind, texts: Texts): readonly Constant[] {
 }
 
 /** How much of device memory there is for weights, workspace and KV. */
-function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Texts): Constant {
+function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: ConstantTexts): Constant {
   const [what, value] = [`${name}: memory_use`, formatQuantity(part, 'fraction')];
   return defaults.some((each) => each.what === 'memory_use')
     ? taken(what, value, origin, texts)
@@ -122,7 +123,7 @@ function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Tex
 }
 
 /** What KV may take of each tier, in all of its instances together. */
-function kvCaps({ name: plan, kv }: Plan, texts: Texts): readonly Constant[] {
+function kvCaps({ name: plan, kv }: Plan, texts: ConstantTexts): readonly Constant[] {
   return kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
     if (capacity === undefined) return [];
     const [what, value] = [`${plan}: KV in ${name} at most`, formatQuantity(capacity, 'bytes')];
@@ -131,7 +132,7 @@ function kvCaps({ name: plan, kv }: Plan, texts: Texts): readonly Constant[] {
 }
 
 /** Capacities; instances of a tier in groups that are alike are one declaration. */
-function tierConstants({ tiers, origin: around }: Topology, texts: Texts): readonly Constant[] {
+function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts): readonly Constant[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
   return [...declared.values()].map(({ name, group, capacity, origin }) =>
     given(
@@ -150,7 +151,7 @@ function scopeOf(group: Tier['group']): string {
   return group === '' ? '' : `${declaredPattern(group)}: `;
 }
 
-function linkConstants(link: Link, { origin: around }: Topology, texts: Texts): readonly Constant[] {
+function linkConstants(link: Link, { origin: around }: Topology, texts: ConstantTexts): readonly Constant[] {
   const name = linkName(link);
   const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
@@ -181,7 +182,7 @@ function linkConstants(link: Link, { origin: around }: Topology, texts: Texts): 
   ];
 }
 
-function overheadConstants(topology: Topology, texts: Texts): readonly Constant[] {
+function overheadConstants(topology: Topology, texts: ConstantTexts): readonly Constant[] {
   const { name, overhead, overheadOrigin, overheadAssumed = [], origin } = topology;
   const { step, layer, request, kernel } = overhead;
   const { submit = {}, read = {}, choose = 0, encode = 0 } = overhead;

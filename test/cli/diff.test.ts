@@ -179,6 +179,35 @@ topology workstation { gpu[4]: ${kind}, tier host { capacity: 1 GiB }, link gpu 
     });
   });
 
+  it('tells constants that are others, whatever plan and topology are called', async () => {
+    const file = (name: string, node: string, bandwidth: string, layer: string): string => {
+      const path = join(folder, name);
+      writeFileSync(
+        path,
+        `import { lavapipe } from "std/devices"
+topology ${node} {
+  gpu[2]: lavapipe
+  tier host { capacity: 8 GiB }
+  link gpu <-> gpu { bandwidth: 2 GB/s }
+  link gpu <-> host { bandwidth: ${bandwidth} }
+  overhead { layer: ${layer}, kernel: 1 us }
+}
+model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
+plan ${node}_plan for m on ${node} { stage serve: prefill + decode on gpu { mesh (pp: 2) }, flow requests -> serve -> results, memory_use: 0.5 }
+`,
+      );
+      return path;
+    };
+    const before = file('constants.plan', 'a', '10 GB/s', '5 us');
+    const plans = ['--plan', 'a_plan', '--plan', 'b_plan'];
+    const { all } = await diffs(before, file('other-constants.plan', 'b', '20 GB/s', '7 us'), ...plans);
+    const constants = all[0]!.changes.filter(({ group }) => group === 'constants');
+    expect(constants.map((each) => [each.name, each.before, each.after])).toEqual([
+      ['gpu <-> host: bandwidth', '10 GB/s', '20 GB/s'],
+      ['overhead layer', '5 us', '7 us'],
+    ]);
+  });
+
   it('tells another model, by name, type of the weights and shape', async () => {
     const models = join(folder, 'models.plan');
     const sizes = 'family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64';
