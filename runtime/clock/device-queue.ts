@@ -53,12 +53,3 @@ export function firstWhole(queue: DeviceQueue): DeviceWork | PageMove | undefine
     if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;
   return undefined;
 }
-
-/** The last of a queue that is handed over bit by bit. */
-export function lastInParts(queue: DeviceQueue): DeviceWork | undefined {
-  for (let i = queue.length - 1; i >= 0; i--) {
-    const work = queue[i]!;
-    if (work.kind === 'step' && work.inParts !== undefined) return work;
-  }
-  return undefined;
-}

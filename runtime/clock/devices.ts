@@ -4,7 +4,7 @@
  * between two of its runs (`step-runs.ts`).
  */
 import type { VirtualClock } from './virtual-clock.js';
-import { firstWhole, lastInParts, type DeviceQueue, type DeviceStep } from './device-queue.js';
+import { firstWhole, type DeviceQueue, type DeviceStep } from './device-queue.js';
 import type { DeviceWork, PageMove } from './device-queue.js';
 import { createDeviceTimes, type DeviceTimes } from './device-times.js';
 import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js';
@@ -38,6 +38,8 @@ export interface ClockDevices
 interface DeviceState {
   /** Work given to it and not over. What does not wait for what is before it may be under way as well. */
   readonly queue: DeviceQueue;
+  /** The steps in it that are handed over bit by bit. Moves pile up behind them, and each of these asks for the last. */
+  readonly inParts: DeviceWork[];
   /** Since when the first of them is the first. */
   headSince: number;
   /** Moves in the queue that have not begun, and until when those that have go on. */
@@ -53,7 +55,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { begin: beginInside, ...inside } = createStepsInside();
   const { occupy, endWork, span, occupied } = createDeviceTimes(clock);
   const stateOf = (device: number): DeviceState =>
-    (states[device] ??= { queue: [], headSince: 0, unbegun: 0, movesUntil: 0, beside: 0 });
+    (states[device] ??= { queue: [], inParts: [], headSince: 0, unbegun: 0, movesUntil: 0, beside: 0 });
   const queued = (
     kind: DeviceWork['kind'],
     devices: readonly number[],
@@ -145,7 +147,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       if (next !== undefined) start(next);
     });
     state.movesUntil = Math.max(state.movesUntil, move.end);
-    const step = lastInParts(state.queue);
+    const step = state.inParts.at(-1);
     if (step?.begun === true) comeBetween(move, step);
     if (holds === undefined) return;
     const { late, least, run, runs, timeOf } = holds.course!;
@@ -179,14 +181,16 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       if (state.queue.length > 0) work.behind++;
       else state.headSince = now();
       state.queue.push(work);
+      if (work.inParts !== undefined) state.inParts.push(work);
     }
     if (work.behind === 0) start(work);
   };
   /** Takes work out of a queue; returns what may begin for that. */
   const remove = (work: DeviceWork | PageMove, device: number): DeviceWork | undefined => {
     const state = stateOf(device);
-    const { queue } = state;
+    const { queue, inParts } = state;
     let next: DeviceWork | undefined;
+    if (work.kind !== 'move' && work.inParts !== undefined) inParts.splice(inParts.indexOf(work), 1);
     if (queue[0] === work) {
       queue.shift();
       state.headSince = now();
@@ -250,7 +254,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     movePages(device, begin) {
       const state = stateOf(device);
       const { queue } = state;
-      const after = lastInParts(queue);
+      const after = state.inParts.at(-1);
       const run = after?.begun === true ? courseOf(after).run : 0;
       if (queue.length === 0) state.headSince = now();
       queue.push({
