@@ -5,6 +5,7 @@
 import { pathToFileURL } from 'node:url';
 import {
   CodeActionKind,
+  DidChangeWatchedFilesNotification,
   ErrorCodes,
   ResponseError,
   TextDocumentSyncKind,
@@ -65,10 +66,14 @@ const CAPABILITIES: InitializeResult['capabilities'] = {
   inlayHintProvider: true,
 };
 
+/** What others may change meanwhile: a file that is imported, or all when a branch is switched. */
+const WATCHED = { watchers: [{ globPattern: '**/*.plan' }] };
+
 /** Serves a connection until it is closed. */
 export function serve(connection: Connection, options: ServerOptions): void {
   let workspace = createWorkspace([]);
   let canRefreshHints = false;
+  let canWatchFiles = false;
   let analyst: Analyst | undefined;
   /** The last analysis of each open file, with the document it is of. */
   const analysed = new Map<string, { readonly analysis: Analysis; readonly document: PlanDocument }>();
@@ -148,8 +153,13 @@ export function serve(connection: Connection, options: ServerOptions): void {
 
   connection.onInitialize((params) => {
     workspace = createWorkspace(foldersOf(params));
-    canRefreshHints = params.capabilities.workspace?.inlayHint?.refreshSupport === true;
+    const { inlayHint, didChangeWatchedFiles } = params.capabilities.workspace ?? {};
+    canRefreshHints = inlayHint?.refreshSupport === true;
+    canWatchFiles = didChangeWatchedFiles?.dynamicRegistration === true;
     return { capabilities: CAPABILITIES, serverInfo: { name: 'fulcrum', version: options.version } };
+  });
+  connection.onInitialized(async () => {
+    if (canWatchFiles) await connection.client.register(DidChangeWatchedFilesNotification.type, WATCHED);
   });
   connection.onShutdown(async () => {
     for (const timer of timers.values()) clearTimeout(timer);

@@ -25,7 +25,6 @@ async function restart(): Promise<void> {
   const server: ServerOptions = { command: command!, args };
   const started = new LanguageClient('fulcrum', 'Fulcrum', server, {
     documentSelector: [{ language: 'plan' }],
-    synchronize: { fileEvents: workspace.createFileSystemWatcher('**/*.plan') },
   });
   try {
     client = started;

@@ -160,6 +160,15 @@ describe('the language server', () => {
     await client.diagnostics(MAIN, (found) => found.length === 0);
   });
 
+  it('asks editors that watch files to watch plan files', () => {
+    expect(client.registrations).toMatchObject([
+      {
+        method: 'workspace/didChangeWatchedFiles',
+        registerOptions: { watchers: [{ globPattern: '**/*.plan' }] },
+      },
+    ]);
+  });
+
   it('sees files change, go and come back on disk', async () => {
     const told = (): Promise<void> =>
       client.connection.sendNotification('workspace/didChangeWatchedFiles', {

@@ -7,6 +7,8 @@ import {
   StreamMessageWriter,
   type Diagnostic,
   type ProtocolConnection,
+  type Registration,
+  type RegistrationParams,
 } from 'vscode-languageserver/node.js';
 import { createWorkspace, type Workspace } from '../../../editor/lsp/workspace.js';
 import { lineMap } from '../../../grammar/line-map.js';
@@ -57,6 +59,8 @@ export interface Client {
   ) => Promise<readonly Diagnostic[]>;
   /** Resolves when the server next asks for hints to be drawn again. */
   readonly hintsChanged: () => Promise<void>;
+  /** What the server has asked the editor to do from now on. */
+  readonly registrations: readonly Registration[];
   /** Ends the server as editors do; its exit status. */
   readonly stop: () => Promise<number | null>;
 }
@@ -95,12 +99,22 @@ export async function startClient(folder: string): Promise<Client> {
     redraw();
     return null;
   });
+  const registrations: Registration[] = [];
+  connection.onRequest('client/registerCapability', (params: RegistrationParams) => {
+    registrations.push(...params.registrations);
+    return null;
+  });
   connection.listen();
   await connection.sendRequest('initialize', {
     processId: process.pid,
     rootUri: null,
     workspaceFolders: [{ uri: `file://${folder}`, name: 'test' }],
-    capabilities: { workspace: { inlayHint: { refreshSupport: true } } },
+    capabilities: {
+      workspace: {
+        inlayHint: { refreshSupport: true },
+        didChangeWatchedFiles: { dynamicRegistration: true },
+      },
+    },
   });
   await connection.sendNotification('initialized', {});
   return {
@@ -111,6 +125,7 @@ export async function startClient(folder: string): Promise<Client> {
       if (known !== undefined && accept(known)) return Promise.resolve(known);
       return new Promise((done) => waiting.push({ uri, accept, done }));
     },
+    registrations,
     hintsChanged: () => new Promise((done) => (redraw = done)),
     stop: async () => {
       await connection.sendRequest('shutdown');
