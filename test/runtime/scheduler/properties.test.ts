@@ -103,43 +103,54 @@ function chooser(seeds: readonly number[]): (count: number) => number {
 }
 const seeds = fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 });
 
+/**
+ * Requests are finished whatever is drawn.
+ *
+ * @param seen counts prompt tokens that were found, by where, and pages that were copied
+ */
+function finishesAll(seen: { device: number; host: number; copied: number }) {
+  return fc.property(kinds, options, requests, seeds, faults, (kind, option, drawn, numbers, fails) => {
+    const config = configOf(kind, option);
+    const list = withKeys(drawn, config.pageTokens);
+    const driver = createDriver(config, failing(fails));
+    const choose = chooser(numbers);
+    for (const each of list) {
+      driver.arrive(each);
+      for (let n = choose(4); n > 0; n--) {
+        driver.poll();
+        const ready = driver.completable();
+        if (ready.length > 0) driver.complete(ready[choose(ready.length)]!);
+      }
+    }
+    driver.drain(choose);
+    const state = driver.scheduler.state();
+    for (const each of list) {
+      const fits = rejection(config, each) === undefined;
+      expect(driver.rejected.has(each.id)).toBe(!fits);
+      const expected = fits ? Math.min(each.maxNewTokens, each.outputTokens) : 0;
+      expect(driver.generated(each.id)).toBe(expected);
+    }
+    expect(state.finished + state.rejected).toBe(list.length);
+    for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
+    expect(state.host.free).toBe(config.hostPages);
+    expect(state.disk.free).toBe(config.diskPages);
+    const { device, host, disk } = state.reused;
+    expect(device + host + disk).toBeLessThanOrEqual(driver.reused());
+    seen.device += device;
+    seen.host += host;
+    seen.copied += state.copied;
+  });
+}
+
 describe('scheduler, whatever the plan', () => {
   it('finishes every request that fits, keeps every promise and leaks no page', () => {
+    fc.assert(finishesAll({ device: 0, host: 0, copied: 0 }), { numRuns: 400 });
+  }, 120_000);
+
+  it('is drawn requests that find KV of others in every place', () => {
     const seen = { device: 0, host: 0, copied: 0 };
-    fc.assert(
-      fc.property(kinds, options, requests, seeds, faults, (kind, option, drawn, numbers, fails) => {
-        const config = configOf(kind, option);
-        const list = withKeys(drawn, config.pageTokens);
-        const driver = createDriver(config, failing(fails));
-        const choose = chooser(numbers);
-        for (const each of list) {
-          driver.arrive(each);
-          for (let n = choose(4); n > 0; n--) {
-            driver.poll();
-            const ready = driver.completable();
-            if (ready.length > 0) driver.complete(ready[choose(ready.length)]!);
-          }
-        }
-        driver.drain(choose);
-        const state = driver.scheduler.state();
-        for (const each of list) {
-          const fits = rejection(config, each) === undefined;
-          expect(driver.rejected.has(each.id)).toBe(!fits);
-          const expected = fits ? Math.min(each.maxNewTokens, each.outputTokens) : 0;
-          expect(driver.generated(each.id)).toBe(expected);
-        }
-        expect(state.finished + state.rejected).toBe(list.length);
-        for (const pool of state.pools) expect(pool.free).toBe(pool.pages);
-        expect(state.host.free).toBe(config.hostPages);
-        expect(state.disk.free).toBe(config.diskPages);
-        const { device, host, disk } = state.reused;
-        expect(device + host + disk).toBeLessThanOrEqual(driver.reused());
-        seen.device += device;
-        seen.host += host;
-        seen.copied += state.copied;
-      }),
-      { numRuns: 400 },
-    );
+    // With a seed of its own: whether so few runs come upon each of them would be chance.
+    fc.assert(finishesAll(seen), { numRuns: 200, seed: 1 });
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
   }, 120_000);
 
