@@ -221,7 +221,7 @@ export function loadPlan(
   terminal: Terminal,
   simulated?: (compiled: readonly CompiledPlan[], checked: CheckedFile) => readonly Diagnostic[],
 ): Loaded<LoadedPlan> {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
   refuseTaken(options.written ?? [], filesRead(checked, options.workload));
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };

@@ -78,6 +78,7 @@ function conclude(
   const allowed = [...checked.allowed.filter(({ diagnostic }) => !isEstimate(diagnostic)), ...sifted.allowed];
   // What a plan with errors, or one that was not looked at, would have caused is not known.
   const complete =
+    checked.whole &&
     compiled.length === checked.plans.length &&
     !checked.diagnostics.some(({ severity }) => severity === 'error');
   const judged =

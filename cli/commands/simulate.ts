@@ -196,7 +196,7 @@ function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: E
 
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
   const { trace, html, against } = options;
   const compared = against === undefined ? [] : [{ what: 'the run to compare with', path: against }];
   refuseTaken([trace, html], [...filesRead(checked, options.workload), ...compared]);

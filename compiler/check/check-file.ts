@@ -45,6 +45,8 @@ export interface CheckResult {
   /** What every combination of values of params makes of the plans, the chosen one first. */
   readonly rounds: readonly CheckedRound[];
   readonly domains: ParamDomains;
+  /** All of the file was looked at, not one plan alone. */
+  readonly whole: boolean;
 }
 
 export interface CheckedRound {
@@ -59,9 +61,10 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const loaded = load(host, path, tell);
   const { root } = loaded;
   const allowances = [...loaded.scopes.values()].flatMap((scope) => readAllowances(scope, tell));
+  const whole = options.plan === undefined;
   if (!root) {
     const nothing = { plans: [], workloads: [], importedWorkloads: [], allowed: [], rounds: [] };
-    const unknown = { allowances, domains: new Map() };
+    const unknown = { allowances, domains: new Map(), whole };
     return { ...nothing, ...unknown, file: undefined, diagnostics: before, files: textsOf(loaded) };
   }
 
@@ -95,6 +98,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     files: textsOf(loaded),
     rounds: results.map(({ assignment, plans: made }) => ({ assignment, plans: made })),
     domains,
+    whole,
   };
 }
 

@@ -118,6 +118,16 @@ describe('simulate', () => {
     expect(short.out).not.toMatch(/cut/);
   });
 
+  it('says nothing of plans beside the one that is named', async () => {
+    const file = besideRoomy('tight');
+    const lengths = lengthsFile(SHORT);
+    const warned = await runInProcess('simulate', file, '--workload', lengths);
+    expect(warned.err).toContain('FC0602');
+    const run = await runInProcess('simulate', file, '--workload', lengths, '--plan', 'roomy');
+    expect(run.status).toBe(0);
+    expect(run.err).not.toContain('FC0602');
+  });
+
   it('tells of requests that a plan can never fit', async () => {
     const file = besideRoomy('narrow');
     const page = join(folder, 'narrow.html');

@@ -66,4 +66,18 @@ describe('an allowance', () => {
     expect(checkText(text).diagnostics).toEqual([]);
     expect(slugs(text)).toEqual(['unused-allowance']);
   });
+
+  it('of a plan that was not looked at is not called unused', () => {
+    const other = 'plan q for m on t { stage serve: prefill + decode on gpu { mesh (tp: 4, dp: 2) } }';
+    const text = `${TIGHT.replace('plan p', `${ALLOW}plan p`)}\n${other}`;
+    const found = (plan?: string): string[] =>
+      checkAndCompile(
+        memoryHost({ 'main.plan': text }),
+        'main.plan',
+        plan === undefined ? {} : { plan },
+      ).diagnostics.map(({ slug }) => slug);
+    expect(found()).toEqual([]);
+    expect(found('q')).toEqual([]);
+    expect(found('p')).toEqual([]);
+  });
 });
