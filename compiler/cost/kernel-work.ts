@@ -24,6 +24,8 @@ export interface StepSize {
   readonly copied?: number;
   /** What attention computes where it takes so many rows of a sequence together; absent where a row is all it takes. */
   readonly inTiles?: Readonly<Record<number, TiledRows>>;
+  /** The same in layers in which a row sees no more than a window; absent where the step is the same in these. */
+  readonly inWindow?: Pick<StepSize, 'pairs' | 'keys' | 'inTiles'>;
 }
 
 /** Whole tiles of rows, those that no sequence has included. */
@@ -33,13 +35,37 @@ export interface TiledRows {
   readonly pairs: number;
 }
 
-/** The tiles of `count` rows of a sequence from position `start`. */
-export function tiledRows(start: number, count: number, tileRows: number): TiledRows {
+/**
+ * The tiles of `count` rows of a sequence from position `start`.
+ *
+ * @param window positions that a row sees, its own included
+ */
+export function tiledRows(start: number, count: number, tileRows: number, window = Infinity): TiledRows {
+  // Between the first keys of the first row of a tile and of its last lie as many as it has rows less one.
+  const most = window + tileRows - 1;
   const full = Math.floor(count / tileRows);
-  const isCut = count > full * tileRows;
-  // Keys up to the last row of every full tile are an arithmetic series.
-  const keys = full * start + (tileRows * full * (full + 1)) / 2 + (isCut ? start + count : 0);
-  return { rows: (full + (isCut ? 1 : 0)) * tileRows, pairs: tileRows * keys };
+  const cut = count - full * tileRows;
+  const below = Math.min(full, Math.max(0, Math.floor((most - start) / tileRows)));
+  // Keys up to the last row of every full tile are an arithmetic series, until the window holds less.
+  const series = below * start + (tileRows * below * (below + 1)) / 2;
+  const beyond = full > below ? (full - below) * most : 0;
+  const keys = series + beyond + (cut > 0 ? Math.min(start + count, window + cut - 1) : 0);
+  return { rows: (full + (cut > 0 ? 1 : 0)) * tileRows, pairs: tileRows * keys };
+}
+
+/** Pairs of a query and a key of `count` rows of a sequence from position `start`, and keys that they read together. */
+export function seenBy(
+  start: number,
+  count: number,
+  window = Infinity,
+): { readonly pairs: number; readonly keys: number } {
+  // Rows that see all before them.
+  const all = Math.min(count, Math.max(0, window - start));
+  const beyond = count > all ? (count - all) * window : 0;
+  return {
+    pairs: all * start + (all * (all + 1)) / 2 + beyond,
+    keys: Math.min(start + count, window + count - 1),
+  };
 }
 
 export interface Work {
@@ -117,21 +143,14 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
     kind: 'attention',
     work: ({ rows, params, element, activation, step, attentionRows }) => {
       const [heads, kvHeads, dim] = [params['heads']!, params['kvHeads']!, params['headDim']!];
-      // A bound: no row sees more than the window. Exact where all rows are beyond it or none is.
-      const window = params['window'] ?? Infinity;
-      const most = rows * window;
-      const tiled = step.singleRows ? undefined : step.inTiles?.[attentionRows];
-      // Between the first keys of the first row of a tile and of its last lie as many as it has rows less one.
-      const computed =
-        tiled === undefined
-          ? Math.min(step.pairs, most)
-          : Math.min(tiled.pairs, tiled.rows * (window + attentionRows - 1));
+      const { pairs, keys, inTiles } = params['window'] === undefined ? step : (step.inWindow ?? step);
+      const computed = (step.singleRows ? undefined : inTiles?.[attentionRows]?.pairs) ?? pairs;
       // Of pages with the kv heads of more query heads than the rank's, it reads those of its own.
       const read = Math.ceil((kvHeads * heads) / (params['pageHeads'] ?? heads));
       return {
         flops: 4 * computed * heads * dim,
         bytes:
-          Math.min(step.keys, most) * 2 * read * dim * element +
+          keys * 2 * read * dim * element +
           2 * rows * heads * dim * activation +
           // Read and written, whatever the window.
           (step.copied ?? 0) * 4 * kvHeads * dim * element,

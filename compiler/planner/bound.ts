@@ -58,8 +58,8 @@ export interface PlanBound {
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
    * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival.
-   * There is none where that order is not known or pages do not count by tokens, as sequences share some, or give them
-   * up behind a window; nor of what is left for a stage for both phases, where many look and each would take as long.
+   * There is none where that order is not known or pages do not count by tokens, as sequences share some; where sequences
+   * are longer than a window of the model; nor of what is left for a stage for both phases, where many look and each would take as long.
    *
    * @param pages KV pages that tiers behind the devices have room for: what turns hang on where stages take any
    */
@@ -170,9 +170,10 @@ function boundOf(
     const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
     return prompts + rows;
   };
+  const window = plan.model.shape.sliding?.window ?? Infinity;
   const course = (demand: Demand, begun: boolean, pages: number): CourseFigures | undefined => {
-    const { inOrder, kv, longestPrefix } = demand;
-    const byTokens = longestPrefix === 0 && kv.window === undefined;
+    const { inOrder, kv, longest, longestPrefix } = demand;
+    const byTokens = longestPrefix === 0 && longest <= window;
     if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
     const { prefill, decode, room, overhead } = bounded;
     const { copyEngines } = engine;

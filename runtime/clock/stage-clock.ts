@@ -3,7 +3,7 @@
  */
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { tiledRows, type StepSize, type TiledRows } from '../../compiler/cost/kernel-work.js';
+import { seenBy, tiledRows, type StepSize, type TiledRows } from '../../compiler/cost/kernel-work.js';
 import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { numbered } from '../../compiler/numbered.js';
@@ -84,35 +84,56 @@ export function attentionTiles({ devices }: Topology): readonly number[] {
   return [...new Set(devices.map(({ kind }) => kind.attentionRows ?? 1))].filter((rows) => rows > 1);
 }
 
-/**
- * What a step's costs depend on.
- *
- * @param tiles rows that attention takes together on some device
- */
+/** What attention of a plan has of its own. */
+export interface AttentionShape {
+  /** Rows that it takes together on some device. */
+  readonly tiles?: readonly number[];
+  /** Positions that a row sees in layers that do not see all. */
+  readonly window?: number | undefined;
+}
+
+/** What a step's costs depend on. */
 export function stepSize(
   items: readonly StepItem[],
   pageTokens: number,
-  tiles: readonly number[] = [],
+  { tiles = [], window = Infinity }: AttentionShape = {},
 ): StepSize {
   let [tokens, samples, pairs, keys, copied] = [0, 0, 0, 0, 0];
-  let singleRows = true;
+  let [singleRows, passesWindow] = [true, false];
   for (const { start, count, sample, copyOf } of items) {
     if (count > 1) singleRows = false;
     if (copyOf !== undefined) copied += pageTokens;
+    if (start + count > window) passesWindow = true;
     tokens += count;
     if (sample) samples++;
     pairs += count * start + (count * (count + 1)) / 2;
     keys += start + count;
   }
-  const size = { tokens, samples, pairs, keys, copied, singleRows };
-  if (tiles.length === 0 || singleRows) return size;
-  return { ...size, inTiles: Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows)])) };
+  const tilesOf = (within?: number): Pick<StepSize, 'inTiles'> =>
+    tiles.length === 0 || singleRows
+      ? {}
+      : { inTiles: Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows, within)])) };
+  return {
+    ...{ tokens, samples, pairs, keys, copied, singleRows },
+    ...tilesOf(),
+    ...(passesWindow && { inWindow: { ...allSeen(items, window), ...tilesOf(window) } }),
+  };
 }
 
-function allTiles(items: readonly StepItem[], tileRows: number): TiledRows {
+function allSeen(items: readonly StepItem[], window: number): Pick<StepSize, 'pairs' | 'keys'> {
+  let [pairs, keys] = [0, 0];
+  for (const { start, count } of items) {
+    const own = seenBy(start, count, window);
+    pairs += own.pairs;
+    keys += own.keys;
+  }
+  return { pairs, keys };
+}
+
+function allTiles(items: readonly StepItem[], tileRows: number, window?: number): TiledRows {
   let [rows, pairs] = [0, 0];
   for (const { start, count } of items) {
-    const own = tiledRows(start, count, tileRows);
+    const own = tiledRows(start, count, tileRows, window);
     rows += own.rows;
     pairs += own.pairs;
   }

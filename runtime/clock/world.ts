@@ -105,7 +105,7 @@ export function createWorld(
 ): World {
   const { topology } = plan;
   const overhead = engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
-  const tiles = attentionTiles(topology);
+  const attention = { tiles: attentionTiles(topology), window: plan.model.shape.sliding?.window };
   const clock = createVirtualClock();
   const lanes = createLanes(roadsOf(topology), clock.now);
   const routes = routesOf(topology);
@@ -181,7 +181,7 @@ export function createWorld(
       const { stage, replica, items } = action;
       const groups = stages.get(stage)![replica]!;
       const ahead = transitions.ahead(groups, residenceOf(stage));
-      const passed = { size: stepSize(items, graph.kv.pageTokens, tiles), ahead, works: [] };
+      const passed = { size: stepSize(items, graph.kv.pageTokens, attention), ahead, works: [] };
       const prepare = Math.max(clock.now(), hostFree);
       hostFree = prepare + overhead.step + overhead.request * items.length;
       trace?.encode(action, { start: prepare, end: hostFree });

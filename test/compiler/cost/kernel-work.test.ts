@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { kernelWork, tiledRows, type StepSize } from '../../../compiler/cost/kernel-work.js';
+import { kernelWork, seenBy, tiledRows, type StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import type { KernelOp } from '../../../compiler/ir/runtime-program.js';
 import { makePlan, originAt } from '../support/make-plan.js';
@@ -84,37 +84,59 @@ it('reads weights once a step and keys once a sequence', () => {
   // The pages have the kv heads of all ranks' query heads; the rank's eight of 32 read one of the two.
   const sharing = { ...attention, params: { ...attention.params, pageHeads: 32 } };
   expect(kernelWork(sharing, size).bytes).toBe(50 * 2 * 1 * 16 * 2 + 2 * 7 * 8 * 16 * 4);
-  // Seven rows that see five keys each.
+  // A step in which rows pass the window: layers that have it see less.
   const windowed = { ...attention, params: { ...attention.params, window: 5 } };
-  expect(kernelWork(windowed, size)).toEqual({
+  const passing: StepSize = { ...size, inWindow: { pairs: 35, keys: 20 } };
+  expect(kernelWork(attention, passing)).toEqual(kernelWork(attention, size));
+  expect(kernelWork(windowed, size)).toEqual(kernelWork(attention, size));
+  expect(kernelWork(windowed, passing)).toEqual({
     kind: 'attention',
     flops: 4 * 35 * 8 * 16,
-    bytes: 35 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
+    bytes: 20 * 2 * 2 * 16 * 2 + 2 * 7 * 8 * 16 * 4,
   });
-  // Two tiles of four rows, of which the rows of one see eight keys at most between them.
   const tiled = { ...size, inTiles: { 4: { rows: 8, pairs: 120 } } };
   expect(kernelWork(attention, tiled, 4).flops).toBe(4 * 120 * 8 * 16);
-  expect(kernelWork(windowed, tiled, 4)).toEqual({
-    ...kernelWork(windowed, size),
+  const inWindow = { pairs: 35, keys: 20, inTiles: { 4: { rows: 8, pairs: 64 } } };
+  expect(kernelWork(windowed, { ...tiled, inWindow }, 4)).toEqual({
+    ...kernelWork(windowed, passing),
     flops: 4 * 64 * 8 * 16,
   });
   expect(kernelWork(attention, tiled)).toEqual(kernelWork(attention, size));
   expect(kernelWork(attention, { ...tiled, singleRows: true }, 4)).toEqual(kernelWork(attention, size));
 });
 
-it('computes tiles of rows whole', () => {
+it('computes tiles of rows whole, with what they see of a window', () => {
   fc.assert(
     fc.property(
       fc.nat(50),
       fc.integer({ min: 1, max: 60 }),
       fc.constantFrom(1, 4, 16),
-      (start, count, tile) => {
+      fc.constantFrom(1, 7, 24, 1000, undefined),
+      (start, count, tile, window) => {
         let [rows, pairs] = [0, 0];
         for (let first = 0; first < count; first += tile) {
+          const end = start + Math.min(count, first + tile);
           rows += tile;
-          pairs += tile * (start + Math.min(count, first + tile));
+          pairs += tile * (end - Math.max(0, start + first + 1 - (window ?? Infinity)));
         }
-        expect(tiledRows(start, count, tile)).toEqual({ rows, pairs });
+        expect(tiledRows(start, count, tile, window)).toEqual({ rows, pairs });
+      },
+    ),
+  );
+});
+
+it('counts what rows see of a window, and what they read of it together', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(50),
+      fc.integer({ min: 1, max: 60 }),
+      fc.constantFrom(1, 7, 24, 1000, undefined),
+      (start, count, drawn) => {
+        const window = drawn ?? Infinity;
+        let pairs = 0;
+        for (let row = start; row < start + count; row++) pairs += Math.min(row + 1, window);
+        const keys = start + count - Math.max(0, start + 1 - window);
+        expect(seenBy(start, count, drawn)).toEqual({ pairs, keys });
       },
     ),
   );

@@ -70,11 +70,29 @@ it('counts rows in tiles where a step has more than one of a sequence', () => {
     ...{ sequence, start, count, sample: false, firstPage: 0, pages: [] },
   });
   const [prompt, decoding] = [item(0, 0, 20), item(1, 31, 1)];
-  const mixed = stepSize([prompt, decoding], 16, [16]);
+  const mixed = stepSize([prompt, decoding], 16, { tiles: [16] });
   expect(mixed).toEqual({
     ...stepSize([prompt, decoding], 16),
     inTiles: { 16: { rows: 48, pairs: 16 * (16 + 20 + 32) } },
   });
-  expect(stepSize([decoding], 16, [16])).toEqual(stepSize([decoding], 16));
+  expect(stepSize([decoding], 16, { tiles: [16] })).toEqual(stepSize([decoding], 16));
   expect(stepSize([prompt], 16).inTiles).toBeUndefined();
+});
+
+it('counts what rows of each sequence see of a window, where a step passes it', () => {
+  const item = (start: number, count: number) => ({
+    ...{ sequence: 0, start, count, sample: false, firstPage: 0, pages: [] },
+  });
+  const step = [item(0, 20), item(31, 1), item(5, 1)];
+  const whole = stepSize(step, 16, { tiles: [16] });
+  expect(whole).toMatchObject({ pairs: 210 + 32 + 6, keys: 20 + 32 + 6 });
+  expect(stepSize(step, 16, { tiles: [16], window: 32 })).toEqual(whole);
+  expect(stepSize(step, 16, { tiles: [16], window: 10 })).toEqual({
+    ...whole,
+    inWindow: {
+      pairs: 55 + 10 * 10 + 10 + 6,
+      keys: 20 + 10 + 6,
+      inTiles: { 16: { rows: 64, pairs: 16 * (16 + 13 + 10 + 6) } },
+    },
+  });
 });
