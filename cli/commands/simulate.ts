@@ -2,6 +2,7 @@
 import { Option } from 'commander';
 import {
   ENGINE_EFFECTS,
+  engineCount,
   engineOf,
   FULCRUM_ENGINE,
   type EngineModel,
@@ -10,7 +11,6 @@ import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { sift } from '../../compiler/check/allowances.js';
-import { engineCount } from '../../runtime/clock/virtual-engines.js';
 import { simulateInParts } from '../../runtime/clock/simulate.js';
 import {
   expectsOfRuns,
@@ -156,7 +156,10 @@ async function simulateFile(
     }
     if (
       options.with?.includes('virtual-engines') &&
-      engineCount(compiled.plan.stages.map(({ mesh }) => mesh.pp)) === 1
+      engineCount(
+        { ...FULCRUM_ENGINE, virtualEngines: true },
+        compiled.plan.stages.map(({ mesh }) => mesh.pp),
+      ) === 1
     )
       err(
         terminal,

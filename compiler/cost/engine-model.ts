@@ -43,3 +43,13 @@ export const FULCRUM_ENGINE: EngineModel = {
 export const engineOf = onceForObject((topology: Pick<Topology, 'engine'>): EngineModel => {
   return topology.engine ? { ...FULCRUM_ENGINE, ...topology.engine } : FULCRUM_ENGINE;
 });
+
+/** How many engines share the pipelines of stages of these depths: one where no pipeline of a single stage can be shared. */
+export function engineCount({ virtualEngines }: EngineModel, depths: readonly number[]): number {
+  return virtualEngines && depths.length === 1 ? depths[0]! : 1;
+}
+
+/** What each of them has of so many pages or requests: one at least. */
+export function engineShare(count: number, engines: number): number {
+  return engines === 1 ? count : Math.max(1, Math.floor(count / engines));
+}

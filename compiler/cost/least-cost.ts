@@ -54,37 +54,110 @@ export type MostRows = Readonly<Record<RowKind, number>>;
 /** The cost of work in steps of no more than so many rows. Sizes that make no difference have the same. */
 export type LeastCosts = (most: MostRows) => LeastCost;
 
-export function leastCosts(program: CostedProgram, hardware: GroupHardware, engine: EngineModel): LeastCosts {
-  const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
-  const classes = classify(program, program.ops);
-  const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware));
-  const overhead = groupOverhead(program, hardware, engine);
-  const launches = launchSeconds(program, overhead);
-  const sampling = overhead.read + samplingKernels(program) * overhead.kernel;
+/**
+ * @param groups that may run the program, whichever has the work: of all that a step costs the least that any of them takes
+ *   for it counts. That is below each of them, and as convex: the mean over groups of what their parts of the work take is no
+ *   less than what the mean of these parts takes
+ */
+export function leastCosts(
+  program: CostedProgram,
+  groups: readonly [GroupHardware, ...GroupHardware[]],
+  engine: EngineModel,
+): LeastCosts {
+  const each = groups.map((hardware) => groupTerms(program, hardware, engine));
   const upTo = (most: MostRows): LeastCost => {
-    const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine, most));
-    const ofRows = (kind: RowKind): RowCosts => ({
-      exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
-      kernels: kernels.filter(({ rows }) => rows === kind),
-    });
-    const [tokens, samples] = [ofRows('tokens'), ofRows('samples')];
+    const { launches, sampling, choose, tokens, samples } = each
+      .map(({ upTo }) => upTo(most))
+      .reduce(leastOf);
     return (work) =>
       work.steps * launches +
       work.sampling * sampling +
-      work.samples * overhead.choose +
+      work.samples * choose +
       rowSeconds(tokens, work, work.steps, work.tokens) +
       rowSeconds(samples, work, work.sampling, work.samples);
   };
   const known = new Map<string, LeastCost>();
   return (most) => {
-    const reached = rates.flatMap(({ bestGemmFlops }) => [
-      bestGemmFlops('f32', most.tokens),
-      bestGemmFlops('f32', most.samples),
-    ]);
-    const key = reached.join();
+    const key = each.map(({ reached }) => reached(most)).join();
     const cost = known.get(key) ?? upTo(most);
     known.set(key, cost);
     return cost;
+  };
+}
+
+/** All that a step costs: seconds of each step, of each that samples and for each row that does, and of rows. */
+interface StepTerms {
+  readonly launches: number;
+  readonly sampling: number;
+  readonly choose: number;
+  readonly tokens: RowCosts;
+  readonly samples: RowCosts;
+}
+
+interface GroupTerms {
+  readonly upTo: (most: MostRows) => StepTerms;
+  /** What of the sizes makes a difference. */
+  readonly reached: (most: MostRows) => string;
+}
+
+function groupTerms(program: CostedProgram, hardware: GroupHardware, engine: EngineModel): GroupTerms {
+  const rates = hardware.kinds.map((kind) => deviceRates(kind, engine.smallGemmLoss));
+  const classes = classify(program, program.ops);
+  const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware));
+  const overhead = groupOverhead(program, hardware, engine);
+  const fixed = {
+    launches: launchSeconds(program, overhead),
+    sampling: overhead.read + samplingKernels(program) * overhead.kernel,
+    choose: overhead.choose,
+  };
+  return {
+    upTo(most) {
+      const kernels = classes.flatMap((each) => kernelTerms(each, rates, hardware, engine, most));
+      const ofRows = (kind: RowKind): RowCosts => ({
+        exchange: exchanges.filter(({ rows }) => rows === kind).reduce(together, NO_EXCHANGE),
+        kernels: kernels.filter(({ rows }) => rows === kind),
+      });
+      return { ...fixed, tokens: ofRows('tokens'), samples: ofRows('samples') };
+    },
+    reached: (most) =>
+      rates
+        .flatMap(({ bestGemmFlops }) => [
+          bestGemmFlops('f32', most.tokens),
+          bestGemmFlops('f32', most.samples),
+        ])
+        .join(),
+  };
+}
+
+/** Term by term, of two groups that run the same program. */
+function leastOf(a: StepTerms, b: StepTerms): StepTerms {
+  return {
+    launches: Math.min(a.launches, b.launches),
+    sampling: Math.min(a.sampling, b.sampling),
+    choose: Math.min(a.choose, b.choose),
+    tokens: leastOfRows(a.tokens, b.tokens),
+    samples: leastOfRows(a.samples, b.samples),
+  };
+}
+
+function leastOfRows(a: RowCosts, b: RowCosts): RowCosts {
+  return {
+    exchange: {
+      latency: Math.min(a.exchange.latency, b.exchange.latency),
+      row: Math.min(a.exchange.row, b.exchange.row),
+    },
+    kernels: a.kernels.map((term, place): Term => {
+      const other = b.kernels[place]!;
+      return {
+        rows: term.rows,
+        inTiles: term.inTiles && other.inTiles,
+        computeRow: Math.min(term.computeRow, other.computeRow),
+        computePair: Math.min(term.computePair, other.computePair),
+        readStep: Math.min(term.readStep, other.readStep),
+        readRow: Math.min(term.readRow, other.readRow),
+        readKey: Math.min(term.readKey, other.readKey),
+      };
+    }),
   };
 }
 

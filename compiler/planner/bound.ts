@@ -14,10 +14,11 @@
  * be free: other bubbles, waits for links, transitions, KV that is computed again.
  *
  * The work of a phase is dealt out over the replicas of its stage, however unevenly: the mean over replicas of what the
- * devices at one place of theirs do is what an even part of the work takes, and some device is at the mean or above it.
+ * devices at one place of theirs do is what an even part of the work takes or more, and some device is at the mean or above
+ * it. Where replicas are not alike that holds of the least of each cost alone: see `leastCosts`.
  */
 import { LOW_WATER } from '../check/plan/flow.js';
-import type { EngineModel } from '../cost/engine-model.js';
+import { engineCount, type EngineModel } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
 import type { KvView } from '../model/kv-window.js';
 import { flowStages } from '../passes/kv-edges.js';
@@ -97,7 +98,11 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
   const room = roomOf(plan, stages);
   if (room === undefined || !flow.every((stage) => room.pages.get(stage.name)! >= leastKv(plan, stage).pages))
     return undefined;
-  const loads = stages.map((stage) => stageLoad(stage, room));
+  const engines = engineCount(
+    context.engine,
+    flow.map(({ mesh }) => mesh.pp),
+  );
+  const loads = stages.map((stage) => stageLoad(stage, room, engines));
   const takesTurns = !mayStayTogether(
     plan,
     stages.map(({ needs }) => needs),
@@ -225,8 +230,8 @@ function boundOf(
     betweenTokens: (demand) => (bounded ? leastBetweenTokens(bounded, demand) : 0),
     sequences: (demand) => {
       const decoding = loads.filter(({ stage }) => stage.phases.includes('decode'));
-      return decoding.reduce((sum, { stage }) => {
-        return sum + sequencesIn(stage, pagesByStage.get(stage.name) ?? 0, demand);
+      return decoding.reduce((sum, load) => {
+        return sum + sequencesIn(load, pagesByStage.get(load.stage.name) ?? 0, demand);
       }, 0);
     },
     fits: (demand) => loads.every(({ stage }) => holds(stage, pagesByStage.get(stage.name) ?? 0, demand)),

@@ -2,7 +2,7 @@
  * What bounds of plans need to know of a stage, whatever other stages are beside it: found once for all plans that have
  * the stage.
  */
-import type { EngineModel } from '../cost/engine-model.js';
+import { engineShare, type EngineModel } from '../cost/engine-model.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
 import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
@@ -30,7 +30,7 @@ import { mostHeld } from './held-prompts.js';
 import { knownFused, type KnownFused } from './known-fused.js';
 import type { PromptCourse } from './prompt-course.js';
 import { type StageLoad, type StepSeconds } from './stage-load.js';
-import { placeCosts, type OfReplicas, type PlaceCosts } from './place-costs.js';
+import { meanOfDealt, placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** What bounds of plans for one model over one topology share. */
@@ -38,9 +38,9 @@ export interface BoundContext {
   readonly engine: EngineModel;
   readonly routes: Routes;
   readonly outline: Outliner;
-  /** The costs of a program on hardware of which costs were asked before are those found then. */
-  readonly costsOf: (program: CostedProgram, hardware: GroupHardware) => LeastCosts;
-  /** The same of what single steps take, to the last kernel. */
+  /** The least costs of a program on any of these groups. Those on groups of which they were asked before are found then. */
+  readonly costsOf: OnGroups<LeastCosts>;
+  /** What single steps take on a group, to the last kernel, in the same way. */
   readonly stepsOf: (program: CostedProgram, hardware: GroupHardware) => ProgramCost;
   /** Of stages with the same devices and programs, whatever the sizes of their steps. */
   readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
@@ -75,22 +75,26 @@ const outlinerOf = onceForObject((_model: Plan['model']) =>
   onceForObject((topology: Topology) => createOutliner(routesOver(topology))),
 );
 
-const costsWith = onceForObject((engine: EngineModel): Pick<BoundContext, 'costsOf' | 'stepsOf'> => ({
-  costsOf: onHardware((program, hardware) => leastCosts(program, hardware, engine)),
-  stepsOf: onHardware((program, hardware) => programCost(program, hardware, engine)),
-}));
+type Groups = readonly [GroupHardware, ...GroupHardware[]];
+type OnGroups<Costs> = (program: CostedProgram, groups: Groups) => Costs;
 
-function onHardware<Costs>(
-  find: (program: CostedProgram, hardware: GroupHardware) => Costs,
-): (program: CostedProgram, hardware: GroupHardware) => Costs {
+const costsWith = onceForObject((engine: EngineModel): Pick<BoundContext, 'costsOf' | 'stepsOf'> => {
+  const stepsOf = onGroups((program, [hardware]) => programCost(program, hardware, engine));
+  return {
+    costsOf: onGroups((program, groups) => leastCosts(program, groups, engine)),
+    stepsOf: (program, hardware) => stepsOf(program, [hardware]),
+  };
+});
+
+function onGroups<Costs>(find: OnGroups<Costs>): OnGroups<Costs> {
   const byProgram = onceForObject((_program: CostedProgram) => ({
     known: new Map<string, Costs>(),
     idOf: numbered<DeviceKind>(),
   }));
-  return (program, hardware) => {
+  return (program, groups) => {
     const { known, idOf } = byProgram(program);
-    const key = hardwareKey(hardware, idOf);
-    const costs = known.get(key) ?? find(program, hardware);
+    const key = groups.map((hardware) => hardwareKey(hardware, idOf)).join('/');
+    const costs = known.get(key) ?? find(program, groups);
     known.set(key, costs);
     return costs;
   };
@@ -126,7 +130,7 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
   const { kv, costsFor, moves, hosts, stepSeconds } = layOut(plan, stage, outline, context);
-  const { quickest: costs, mean: meanCosts } = costsFor(outline.sizes);
+  const { least: costs, mean: meanCosts } = costsFor(outline.sizes);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
   return pagesAlone === undefined
@@ -134,8 +138,11 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
     : { needs, costs, meanCosts, stepSeconds, moves, hosts, pagesAlone };
 }
 
-/** One and the same where all replicas are alike. */
-type CostsOfReplicas = Readonly<Record<OfReplicas, PlaceCosts>>;
+/** What bounds count of replicas that are not alike, and what estimates do; one and the same where all are alike. */
+interface CostsOfReplicas {
+  readonly least: PlaceCosts;
+  readonly mean: PlaceCosts;
+}
 
 /** What of a stage does not depend on the sizes of its steps. */
 interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts' | 'stepSeconds'> {
@@ -163,9 +170,15 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   return laid;
 }
 
-/** Each holds the pages of its prompt, as far as that is seen. */
-export function sequencesIn({ mesh }: Stage, pages: number, { prompts }: Demand): number {
-  return mostHeld(prompts, mesh.dp * pages);
+/** Each holds the pages of its prompt, as far as that is seen. Batches up to that may be reached. */
+export function sequencesIn(
+  { stage: { mesh }, engines }: Pick<StageLoad, 'stage' | 'engines'>,
+  pages: number,
+  { prompts }: Demand,
+): number {
+  const held = mostHeld(prompts, mesh.dp * engineShare(pages, engines));
+  // A batch that does not divide by the engines is that of the next smaller one that does.
+  return engines * held + engines - 1;
 }
 
 export function holds({ phases }: Stage, pages: number, { longest, longestDecoding, kv }: Demand): boolean {
@@ -183,6 +196,7 @@ export function overheadOf(
 export function stageLoad(
   { needs, costs, meanCosts, stepSeconds, moves }: BoundedStage,
   room: KvRoom,
+  engines = 1,
 ): StageLoad {
   const { stage, outline } = needs;
   const none = moves.map(() => 0);
@@ -192,6 +206,7 @@ export function stageLoad(
     costs,
     meanCosts,
     stepSeconds,
+    engines,
     // Of the replicas of a head one alone leaves.
     out:
       room.handsOver.has(stage.name) && stage.sharding.kvReplicas === 1
@@ -201,44 +216,56 @@ export function stageLoad(
   };
 }
 
-/** @param groups as `groupCosts` has them */
-function costsBySize(groups: readonly (readonly LeastCosts[])[]): LaidOutStage['costsFor'] {
+function costsBySize(groups: readonly ReplicaCosts[]): LaidOutStage['costsFor'] {
   const idOf = numbered<LeastCost>();
   const known = new Map<string, CostsOfReplicas>();
   return ({ maxTokens, maxSequences }) => {
-    const upTo = once((costs: readonly LeastCosts[]) =>
-      costs.map((each) => each({ tokens: maxTokens, samples: maxSequences })),
-    );
+    const upTo = once(({ least, each }: ReplicaCosts) => {
+      const ofSize = (costs: LeastCosts): LeastCost => costs({ tokens: maxTokens, samples: maxSequences });
+      return { least: [ofSize(least)], each: each.map(ofSize) };
+    });
     const lists = groups.map(upTo);
-    const key = lists.map((costs) => costs.map(idOf).join()).join(';');
+    const key = lists.map(({ least, each }) => [...least, ...each].map(idOf).join()).join(';');
     const before = known.get(key);
     if (before !== undefined) return before;
-    const quickest = placeCosts(lists);
-    const alike = lists.every((costs) => costs.length === 1);
-    const found = { quickest, mean: alike ? quickest : placeCosts(lists, 'mean') };
+    const least = placeCosts(lists.map((list) => list.least));
+    const alike = groups.every(({ each }) => each.length === 1);
+    const found = { least, mean: alike ? least : placeCosts(lists.map(({ each }) => each)) };
     known.set(key, found);
     return found;
   };
 }
 
-/** By pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the same. */
+/** Of the replicas of a pipeline stage. */
+interface ReplicaCosts {
+  /** No more than what any of them takes. */
+  readonly least: LeastCosts;
+  /** Of each, one alone where they are alike. */
+  readonly each: readonly LeastCosts[];
+}
+
+/** By pipeline stage; one and the same where they are the same. */
 function groupCosts(
   plan: Plan,
   stage: Stage,
   programs: readonly CostedProgram[],
   { routes, costsOf }: BoundContext,
-): readonly (readonly LeastCosts[])[] {
+): readonly ReplicaCosts[] {
   const idOf = numbered<LeastCosts>();
-  const known = new Map<string, readonly LeastCosts[]>();
+  const known = new Map<string, ReplicaCosts>();
   return programs.map((program, pp) => {
-    const costs: LeastCosts[] = [];
-    for (let dp = 0; dp < stage.mesh.dp; dp++)
-      costs.push(costsOf(program, hardwareAt(plan, stage, routes, dp, pp)));
-    const own = costs.every((each) => each === costs[0]) ? costs.slice(0, 1) : costs;
-    const key = own.map(idOf).join();
-    const list = known.get(key) ?? own;
-    known.set(key, list);
-    return list;
+    const replicas = Array.from({ length: stage.mesh.dp }, (_, dp) => {
+      const hardware = hardwareAt(plan, stage, routes, dp, pp);
+      return { hardware, costs: costsOf(program, [hardware]) };
+    });
+    const costs = replicas.map((each) => each.costs);
+    const others = new Map(replicas.map(({ costs, hardware }) => [costs, hardware]));
+    const each = others.size === 1 ? costs.slice(0, 1) : costs;
+    const key = each.map(idOf).join();
+    const [first, ...rest] = others.values();
+    const found = known.get(key) ?? { least: costsOf(program, [first!, ...rest]), each };
+    known.set(key, found);
+    return found;
   });
 }
 
@@ -264,7 +291,7 @@ function hardwareAt(
   return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
 }
 
-/** In the mean over replicas, which are alike as a rule. Courses ask for hundreds of thousands of steps. */
+/** In the mean over replicas, which are alike as a rule (see `meanOfDealt`). Courses ask for hundreds of thousands of steps. */
 function stepSecondsOf(
   plan: Plan,
   stage: Stage,
@@ -293,7 +320,7 @@ function stepSecondsOf(
     costs ??= find();
     const seconds = costs.each.map((cost) => cost.seconds(size));
     return costs.byPlace.map((own) =>
-      own.length === 1 ? seconds[own[0]]! : own.reduce((sum, cost) => sum + seconds[cost]!, 0) / own.length,
+      own.length === 1 ? seconds[own[0]]! : meanOfDealt(own.map((cost) => seconds[cost]!)),
     );
   };
 }

@@ -39,6 +39,8 @@ export interface Demand {
   readonly decodingPages: number;
   /** Of tokens that no other may have computed. */
   readonly shortestPrompt: number;
+  /** Pages of a prompt that are no other's too, as far as a row behind it sees them: of that with the fewest. */
+  readonly fewestPages: number;
   /** Of the requests with prompts that are to be ended. */
   readonly shortestOutput: number;
   /** Of the request that has most of them to go. */
@@ -60,7 +62,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   const { pageTokens } = kv;
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
   let [decoding, decodingPages, longest, longestDecoding, longestPrefix] = [0, 0, 0, 0, 0];
-  let [shortestPrompt, shortestOutput, longestOutput] = [Infinity, Infinity, 0];
+  let [shortestPrompt, shortestOutput, longestOutput, fewestPages] = [Infinity, Infinity, 0, Infinity];
   const [own, computed]: [number[], number[]] = [[], []];
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
@@ -75,9 +77,11 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
     decodeKeys += rows * prompt + (rows * (rows + 1)) / 2;
     decodePages += pagesUpTo(prompt + rows, pageTokens) - pagesUpTo(prompt, pageTokens);
     decodePages -= firstPagesUpTo(prompt + rows, sharedPages, kv) - firstPagesUpTo(prompt, sharedPages, kv);
+    const ownPages = Math.ceil(prompt / pageTokens) - Math.max(sharedPages, firstPageSeen(kv, prompt));
+    fewestPages = Math.min(fewestPages, ownPages);
     if (rows > 0) {
       decoding++;
-      decodingPages += Math.ceil(prompt / pageTokens) - Math.max(sharedPages, firstPageSeen(kv, prompt));
+      decodingPages += ownPages;
       longestDecoding = Math.max(longestDecoding, prompt + output);
     }
     longest = Math.max(longest, prompt + output);
@@ -96,6 +100,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestDecoding,
       longestPrefix,
       shortestPrompt,
+      fewestPages,
       shortestOutput,
       longestOutput,
       prompts: heldPrompts(own, kv),

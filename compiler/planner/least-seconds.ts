@@ -130,8 +130,14 @@ interface Passing {
   readonly first: readonly number[];
   readonly last: readonly number[];
   readonly row: readonly number[];
-  readonly givingUp: number;
-  readonly takingOver: number;
+  /** Of the first prompt, whose pages are nowhere yet, and of the last. */
+  readonly givingUp: HandedOver;
+  readonly takingOver: HandedOver;
+}
+
+interface HandedOver {
+  readonly first: number;
+  readonly last: number;
 }
 
 interface Context extends BoundedPlan, Passing {
@@ -149,9 +155,11 @@ function contextOf(plan: BoundedPlan, demand: Demand, begun: boolean): Context {
 }
 
 function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolean): Passing {
-  const { promptTokens, decodeRows, shortestPrompt, kv } = demand;
-  const handing = (pageSeconds: readonly number[]): number =>
-    Math.min(...pageSeconds) * leastPages(kv, shortestPrompt);
+  const { promptTokens, decodeRows, shortestPrompt, fewestPages, kv } = demand;
+  const handing = (pageSeconds: readonly number[]): HandedOver => {
+    const page = Math.min(...pageSeconds);
+    return { first: page * leastPages(kv, shortestPrompt), last: page * fewestPages };
+  };
   return {
     first: begun ? prefill.costs.none : shortestStep(prefill, demand),
     last: promptTokens > 0 ? prefill.costs.promptStep(1) : prefill.costs.none,
@@ -174,7 +182,7 @@ function chainSeconds(context: Context): number {
   const prompts = promptWork(prefill, demand);
   const [before, behind] = [sumsBefore(first), sumsBehind(last)];
   const passed = prefill.costs.of(prompts).map((seconds, pp) => before[pp]! + seconds + behind[pp]!);
-  return Math.max(longest, Math.max(...passed) + givingUp + takingOver + tokens);
+  return Math.max(longest, Math.max(...passed) + givingUp.last + takingOver.last + tokens);
 }
 
 /** What the busiest device, or the host, has to do. */
@@ -227,8 +235,8 @@ function busySeconds(context: Context, demand: Demand): number {
   }
   // Its first page move waits for a prompt, its first step for that move and for the pipeline as well.
   const waits = !begun && demand.decodeRows > 0;
-  const beforeMove = waits ? sum(first) + context.givingUp : 0;
-  const beforeStep = waits ? beforeMove + context.takingOver : 0;
+  const beforeMove = waits ? sum(first) + context.givingUp.first : 0;
+  const beforeStep = waits ? beforeMove + context.takingOver.first : 0;
   const lines = places.map((line, pp) => {
     const moved = beforeMove + moves[pp]!;
     const reached = waits ? beforeStep + beforeRow[pp]! : 0;

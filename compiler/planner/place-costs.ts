@@ -10,13 +10,13 @@ export interface CostLine {
 
 /** By pipeline stage. */
 export interface PlaceCosts {
-  /** Seconds of the work, on the replica that is quickest at it, or in the mean over replicas. */
+  /** Seconds of the work: in the mean over replicas where these are not alike. */
   readonly of: (work: TotalWork) => readonly number[];
   /** Seconds of one step with so many tokens of a prompt. */
   readonly promptStep: (tokens: number) => readonly number[];
   /** Seconds of one step with so many rows of decode, each of which sees so many keys. */
   readonly rowsStep: (rows: number, keys: number) => readonly number[];
-  /** Lines through two works that differ in steps, or else in tokens, each below those of every replica. */
+  /** Lines through two works that differ in steps, or else in tokens. */
   readonly lines: (before: TotalWork, at: TotalWork) => readonly CostLine[];
   /** Lines through a step with a row less and one with so many rows of decode. */
   readonly rowsLines: (rows: number, keys: number) => readonly CostLine[];
@@ -24,22 +24,13 @@ export interface PlaceCosts {
   readonly none: readonly number[];
 }
 
-/** What counts of replicas that are not alike: bounds take the quickest, estimates the mean, as each has its part. */
-export type OfReplicas = 'quickest' | 'mean';
-
 /**
  * @param groups by pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the
  *   same
  */
-export function placeCosts(
-  groups: readonly (readonly LeastCost[])[],
-  counts: OfReplicas = 'quickest',
-): PlaceCosts {
-  const ofReplicas = (costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number => {
-    if (costs.length === 1) return secondsOf(costs[0]!);
-    const seconds = costs.map(secondsOf);
-    return counts === 'quickest' ? Math.min(...seconds) : seconds.reduce((a, b) => a + b) / seconds.length;
-  };
+export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCosts {
+  const ofReplicas = (costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number =>
+    costs.length === 1 ? secondsOf(costs[0]!) : meanOfDealt(costs.map(secondsOf));
   const kinds = [...new Set(groups)];
   const kindOf = groups.map((group) => kinds.indexOf(group));
   const byPlace = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
@@ -52,7 +43,10 @@ export function placeCosts(
     const by = at.steps === before.steps ? at.tokens - before.tokens : at.steps - before.steps;
     return byPlace((costs) => ({
       at: ofReplicas(costs, (cost) => cost(at)),
-      slope: by === 0 ? 0 : ofReplicas(costs, (cost) => (cost(at) - cost(before)) / by),
+      slope:
+        by === 0
+          ? 0
+          : (ofReplicas(costs, (cost) => cost(at)) - ofReplicas(costs, (cost) => cost(before))) / by,
     }));
   };
   return {
@@ -83,3 +77,12 @@ const rowsWork = (rows: number, keys: number): TotalWork => ({
   pairs: rows * keys,
   keys: rows * keys,
 });
+
+/**
+ * What work takes in the mean where it is dealt out to whoever is done with the last: a quick replica has more of it.
+ *
+ *     one of 1 s and one of 3 s: of four works the first does three, so that each takes 1.5 s of one of two replicas
+ */
+export function meanOfDealt(seconds: readonly number[]): number {
+  return seconds.length / seconds.reduce((sum, each) => sum + 1 / each, 0);
+}

@@ -52,9 +52,10 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
     if (bounded === undefined || !holds(stage, bounded.pagesAlone, demand)) return undefined;
     const room = { pages: new Map<string, number>(), handsOver: NONE, takesOver: NONE };
     const { pagesAlone } = bounded;
+    const load = stageLoad(bounded, room);
     return {
-      ...leastOfStage(stageLoad(bounded, room), pagesAlone, demand, overheadOf(base, context.engine)),
-      sequences: sequencesIn(stage, pagesAlone, demand),
+      ...leastOfStage(load, pagesAlone, demand, overheadOf(base, context.engine)),
+      sequences: sequencesIn(load, pagesAlone, demand),
     };
   };
   const alone = (base: Plan, stage: Stage): BoundAlone | undefined => {

@@ -3,6 +3,7 @@
  */
 import type { TotalWork } from '../cost/least-cost.js';
 import type { StepSize } from '../cost/kernel-work.js';
+import { engineShare } from '../cost/engine-model.js';
 import type { Stage } from '../plan/plan.js';
 import { decodeRounds, decodeSteps } from './decode-rounds.js';
 import type { Demand } from './demand.js';
@@ -20,6 +21,8 @@ export interface StageLoad {
   /** In the mean over replicas; the same where all are alike. */
   readonly meanCosts: PlaceCosts;
   readonly stepSeconds: StepSeconds;
+  /** Engines that share its pipeline, each with a part of batch and pages. */
+  readonly engines: number;
   /** Seconds for each page that a rank moves to the host tier, and back. */
   readonly out: readonly number[];
   readonly in: readonly number[];
@@ -42,14 +45,19 @@ export interface DecodeWork extends TotalWork {
 
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
 export function decodeWork(
-  { stage, sizes }: StageLoad,
+  { stage, sizes, engines }: StageLoad,
   room: number,
   demand: Demand,
   evenly = false,
 ): DecodeWork {
   const { dp, pp } = stage.mesh;
-  const running = Math.max(1, Math.min(stage.batchRequests, mostHeld(demand.prompts, room)));
-  const inStep = Math.max(1, Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running / pp)));
+  // An engine may have all of the shortest prompts.
+  const held = mostHeld(demand.prompts, engineShare(room, engines));
+  const running = Math.max(1, Math.min(engineShare(stage.batchRequests, engines), held));
+  const inStep = Math.max(
+    1,
+    Math.min(sizes.maxTokens, sizes.maxSequences, Math.ceil(running * (engines / pp))),
+  );
   // Without a pipeline all that hold pages are rows of a step, so that pages say more than the shortest prompts.
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
   const inOrder = evenly ? pp * roundsInOrder({ stage }, room, demand) : 0;

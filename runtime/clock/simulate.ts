@@ -74,7 +74,7 @@ export function* simulateInParts(
   const trace = options.timeline && createClockTrace(graph, options.timeline);
   const world = createWorld(graph, plan, engine, { transitions, ...(trace && { trace }) });
   const config = schedulerConfig(graph, transitions);
-  const configs = engine.virtualEngines ? virtualEngines(config) : [config];
+  const configs = virtualEngines(config, engine);
   const beginningOf = commonPrefixes(requests, config.pageTokens, config.context);
   const owners = graph.pools.filter(({ within }) => within === undefined).map(({ id }) => id);
   const history = trace && createKvHistory(new Set(owners));

@@ -217,11 +217,11 @@ it('tells kinds of devices apart whatever they are called', () => {
   const faster = { ...fast, kinds: fast.kinds.map((kind) => ({ ...kind, bandwidth: 2 * kind.bandwidth })) };
   const work = { ...SIZE, steps: 1, sampling: 1 };
   const most = { tokens: SIZE.tokens, samples: SIZE.samples };
-  const [least, leastFaster] = [some, faster].map((each) => costsOf(program, each)(most)(work));
+  const [least, leastFaster] = [some, faster].map((each) => costsOf(program, [each])(most)(work));
   expect(leastFaster).toBeLessThan(least!);
   expect(stepsOf(program, faster).seconds(SIZE)).toBeLessThan(stepsOf(program, some).seconds(SIZE));
   // The same hardware is not worked out again.
-  expect(costsOf(program, { ...some })).toBe(costsOf(program, some));
+  expect(costsOf(program, [{ ...some }])).toBe(costsOf(program, [some]));
 });
 
 it('keeps bounds below the steps, whatever is declared', () => {
@@ -270,7 +270,7 @@ it('keeps bounds below the steps, whatever is declared', () => {
         tokens: Math.max(...all.map(({ tokens }) => tokens)),
         samples: Math.max(...all.map(({ samples }) => samples)),
       };
-      const least = leastCosts(program, hardware(constants), engine)(most)({
+      const least = leastCosts(program, [hardware(constants)], engine)(most)({
         tokens: total(({ tokens }) => tokens),
         samples: total(({ samples }) => samples),
         pairs: total(({ pairs }) => pairs),
@@ -279,6 +279,50 @@ it('keeps bounds below the steps, whatever is declared', () => {
         sampling: all.filter(({ samples }) => samples > 0).length,
       });
       expect(least).toBeLessThanOrEqual(total((size) => seconds(constants, size, engine)) * (1 + 1e-9));
+    }),
+  );
+});
+
+it('keeps the bound of several groups below the mean of their parts', () => {
+  const part = fc.double({ min: 0.05, max: 1, noNaN: true });
+  const declared = fc.record({
+    bandwidth: part,
+    gemm: fc.record({ 4: part, 16: part }),
+    kernels: fc.record({ rms_norm: part, attention: part }),
+    overhead: fc.record({ layer: fc.double({ min: 0, max: 1e-3, noNaN: true }) }),
+  });
+  const work = fc.record({
+    steps: fc.integer({ min: 1, max: 20 }),
+    rows: fc.integer({ min: 1, max: 20 }),
+    keys: fc.integer({ min: 1, max: 5000 }),
+  });
+  const most = { tokens: 20, samples: 20 };
+  const totalOf = ({ steps, rows, keys }: { steps: number; rows: number; keys: number }) => ({
+    ...{ steps, sampling: steps, tokens: steps * rows, samples: steps * rows },
+    ...{ pairs: steps * rows * keys, keys: steps * rows * keys },
+  });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(declared, work), { minLength: 2, maxLength: 4 }), (parts) => {
+      const groups = parts.map(([{ bandwidth, ...constants }]) => {
+        const group = hardware(constants);
+        const kinds = group.kinds.map((kind) => ({ ...kind, bandwidth: kind.bandwidth * bandwidth }));
+        return { ...group, kinds };
+      });
+      const works = parts.map(([, each]) => totalOf(each));
+      const [first, ...others] = groups;
+      const costs = groups.map((group) => leastCosts(program, [group], FULCRUM_ENGINE)(most));
+      const mean = (pick: (work: ReturnType<typeof totalOf>) => number): number =>
+        works.reduce((sum, each) => sum + pick(each), 0) / works.length;
+      const inTheMean = {
+        ...{ steps: mean((each) => each.steps), sampling: mean((each) => each.sampling) },
+        ...{ tokens: mean((each) => each.tokens), samples: mean((each) => each.samples) },
+        ...{ pairs: mean((each) => each.pairs), keys: mean((each) => each.keys) },
+      };
+      const least = leastCosts(program, [first!, ...others], FULCRUM_ENGINE)(most);
+      const taken = works.reduce((sum, each, place) => sum + costs[place]!(each), 0) / works.length;
+      expect(least(inTheMean)).toBeLessThanOrEqual(taken * (1 + 1e-9));
+      for (const [place, each] of works.entries())
+        expect(least(each)).toBeLessThanOrEqual(costs[place]!(each) * (1 + 1e-9));
     }),
   );
 });

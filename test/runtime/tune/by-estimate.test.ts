@@ -86,7 +86,7 @@ describe('tune by estimates', () => {
       }),
       { numRuns: 12 },
     );
-  });
+  }, 120_000);
 
   it('finds the same with less where estimates decide', () => {
     const all = Array.from({ length: 40 }, (_, i) => ({

@@ -1,5 +1,6 @@
 /** Machines and workloads on which now this strategy wins and now another: slow or fast links, little or much memory. */
 import fc from 'fast-check';
+import { once } from '../../../compiler/once.js';
 import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
@@ -17,6 +18,8 @@ export interface Machine {
   readonly pageTokens: number;
   /** Tokens that every layer sees, where they do not see all. */
   readonly window?: number | undefined;
+  /** How many times as fast the first and the last device are at computing and in memory; default: as the others. */
+  readonly unlike?: { readonly compute: number; readonly bandwidth: number } | undefined;
 }
 
 export const machine: fc.Arbitrary<Machine> = fc.record({
@@ -29,6 +32,12 @@ export const machine: fc.Arbitrary<Machine> = fc.record({
   reach: fc.constantFrom(1, 0.3),
   pageTokens: fc.constantFrom(4, 16),
   window: fc.constantFrom(undefined, undefined, 5, 24),
+  unlike: fc.constantFrom(
+    undefined,
+    undefined,
+    { compute: 8, bandwidth: 0.125 },
+    { compute: 0.25, bandwidth: 0.25 },
+  ),
 });
 
 export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
@@ -49,7 +58,7 @@ export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
 /** A plan over the machine's four devices, to take candidates from. */
 export function planOn(machine: Machine): Plan {
   const { peerBandwidth, deviceMemory, step, layer, request, submit = 0, reach = 1, pageTokens } = machine;
-  const { window } = machine;
+  const { window, unlike } = machine;
   const sizes = {
     layers: 4,
     hidden: 128,
@@ -69,14 +78,22 @@ export function planOn(machine: Machine): Plan {
     kv: { pageTokens },
   });
   const kernels = { rms_norm: reach, attention: reach, decode_attention: Math.sqrt(reach), sample: reach };
-  const kinds = new Map<DeviceKind, DeviceKind>();
-  const devices = plan.topology.devices.map((device) => {
-    const kind = kinds.get(device.kind) ?? {
-      ...{ ...device.kind, kernels },
-      ...(reach < 1 && { attentionRows: 16 }),
+  const kindOf = once((kind: DeviceKind): DeviceKind => ({
+    ...{ ...kind, kernels },
+    ...(reach < 1 && { attentionRows: 16 }),
+  }));
+  const otherOf = once((kind: DeviceKind): DeviceKind => {
+    const { compute = 1, bandwidth = 1 } = unlike ?? {};
+    const rates = Object.entries(kind.compute).map(([type, rate]) => [type, rate * compute] as const);
+    return {
+      ...kind,
+      ...{ name: 'other', bandwidth: kind.bandwidth * bandwidth, compute: Object.fromEntries(rates) },
     };
-    kinds.set(device.kind, kind);
-    return { ...device, kind };
+  });
+  const last = plan.topology.devices.length - 1;
+  const devices = plan.topology.devices.map((device, place) => {
+    const kind = kindOf(device.kind);
+    return { ...device, kind: unlike && (place === 0 || place === last) ? otherOf(kind) : kind };
   });
   const overhead = {
     step,
