@@ -1,6 +1,7 @@
 /**
  * Every way to lay a plan's model over its devices that the planner considers: one fused stage; two stages that take
- * turns on all devices with meshes of their own and equal `dp`; two stages on disjoint parts of the devices.
+ * turns on all devices with meshes of their own and equal `dp`; two stages on disjoint parts of the devices, of which either
+ * may have the first where devices are not alike. Meshes go over devices in the order of the topology.
  */
 import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
@@ -93,20 +94,38 @@ export function findCandidates(
   if (strategies.includes('disaggregated')) {
     for (let first = 1; first < devices.length; first++) {
       const [left, right] = [devices.slice(0, first), devices.slice(first)];
-      const decodes = decodeStages(plan, right, meshesOver(plan, right.length), sizes);
-      for (const prefill of prefillStages(plan, left, meshesOver(plan, left.length), sizes))
-        for (const decode of decodes) make('disaggregated', prefill, decode);
+      const ways = areAlike(plan, devices)
+        ? [[left, right] as const]
+        : [[left, right] as const, [right, left] as const];
+      for (const [forPrefill, forDecode] of ways) {
+        const decodes = decodeStages(plan, forDecode, meshesOver(plan, forDecode.length), sizes);
+        for (const prefill of prefillStages(plan, forPrefill, meshesOver(plan, forPrefill.length), sizes))
+          for (const decode of decodes) make('disaggregated', prefill, decode);
+      }
     }
   }
   return found;
 }
 
-/** `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint. */
-export function candidateLabel({ strategy, stages }: Candidate): string {
-  const shown = stages.map(({ mesh, devices }) => {
-    return `${strategy === 'disaggregated' ? `${devices.length} ` : ''}(${showMesh(mesh)})`;
-  });
-  return shown.join(strategy === 'disaggregated' ? ' + ' : ' -> ');
+function areAlike({ topology }: Plan, devices: readonly number[]): boolean {
+  return new Set(devices.map((device) => topology.devices[device]!.kind)).size === 1;
+}
+
+/**
+ * `(pp: 4, tp: 2)`, `(pp: 8) -> (tp: 8)`; with the number of devices of each stage where they are disjoint, and their kinds
+ * where these are not alike: `2 (tp: 2) + 6 (pp: 6)`, `4 l4 (pp: 4) + 2 a100 (tp: 2)`.
+ */
+export function candidateLabel({ strategy, base, stages }: Candidate): string {
+  if (strategy !== 'disaggregated') return stages.map(({ mesh }) => `(${showMesh(mesh)})`).join(' -> ');
+  const alike = areAlike(
+    base,
+    stages.flatMap(({ devices }) => devices),
+  );
+  const kindsOf = (devices: readonly number[]): readonly string[] =>
+    alike ? [] : [...new Set(devices.map((device) => base.topology.devices[device]!.kind.name))];
+  return stages
+    .map(({ mesh, devices }) => [devices.length, ...kindsOf(devices), `(${showMesh(mesh)})`].join(' '))
+    .join(' + ');
 }
 
 /** The candidate as a plan. */

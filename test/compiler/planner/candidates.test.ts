@@ -31,6 +31,18 @@ describe('findCandidates', () => {
     expect(new Set(found.map(candidateLabel)).size).toBe(found.length);
   });
 
+  it('gives either stage the first devices where they are not alike, and says which it has', () => {
+    const [first, ...others] = plan.topology.devices;
+    const devices = [{ ...first!, kind: { ...first!.kind, name: 'other' } }, ...others];
+    const unlike = { ...plan, topology: { ...plan.topology, devices } };
+    const labels = findCandidates(unlike, ['disaggregated']).map(candidateLabel);
+    expect(labels).toContain('1 other (tp: 1) + 3 chip (dp: 3)');
+    expect(labels).toContain('3 chip (dp: 3) + 1 other (tp: 1)');
+    expect(labels).toContain('2 other chip (tp: 2) + 2 chip (tp: 2)');
+    expect(labels).toHaveLength(2 * 13);
+    expect(new Set(labels).size).toBe(labels.length);
+  });
+
   it('makes plans that compile', () => {
     for (const candidate of findCandidates(plan)) {
       const { diagnostics } = compilePlan(candidatePlan(candidate));
