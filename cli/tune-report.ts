@@ -74,7 +74,7 @@ export interface Searched {
   readonly own?: OwnPlan;
 }
 
-/** A plan with less time between tokens than the best, by its estimates. */
+/** A plan with less time between tokens than the best, by its estimates: none that was simulated. */
 export type TradeOffReport = Pick<
   TunedPlanReport,
   | 'strategy'
@@ -109,7 +109,10 @@ export function tunedReport(
   const [best] = ranked;
   return {
     plans,
-    tradeOffs: best === undefined ? [] : tradeOffs.map((each) => tradeOffReport(each, best)),
+    tradeOffs:
+      best === undefined
+        ? []
+        : tradeOffs.filter((each) => !each.isSimulated).map((each) => tradeOffReport(each, best)),
     searched,
     counts,
   };
@@ -176,7 +179,8 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
 
 /**
  * A table of the best, with some that were simulated to the end beside them below a line; a star marks those that no other
- * beats in throughput and in time between tokens. Of a front it has those alone. Trade-offs follow below a line of theirs.
+ * beats in throughput and in time between tokens. Of a front it has those alone. Trade-offs follow, those that are not
+ * simulated below a line of theirs.
  *
  * @param most rows at most, trade-offs aside
  */
@@ -190,11 +194,17 @@ export function describeTuned(
   const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts)];
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
+  const offered = new Set(tradeOffs.flatMap((each) => (each.isSimulated ? [each.candidate] : [])));
   // Of a front those that some other beats in both are hundreds, and in nobody's way.
-  const wanted = searched.goal.kind === 'front' ? plans.filter(({ pareto }) => pareto) : plans;
-  const shown = wanted.slice(0, most);
+  const shown =
+    searched.goal.kind === 'front'
+      ? plans.filter(({ pareto }) => pareto).slice(0, most)
+      : plans.filter((_, place) => place < most || offered.has(result.ranked[place]!.candidate));
   // What is not known to be next in rank has none, but for a search that was interrupted: it says so of all.
-  const ranked = searched.interrupted || searched.goal.kind === 'front' ? shown.length : searched.top;
+  const ranked =
+    searched.interrupted || searched.goal.kind === 'front'
+      ? shown.length
+      : Math.min(searched.top, shown.length);
   const ofBest = ({ requestsPerSecond }: TradeOffReport): string =>
     `${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x`;
   const rows = shown.map((plan, place) => [

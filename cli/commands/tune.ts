@@ -183,10 +183,10 @@ async function tuneFile(
   const wanted = { keep: options.top, goal, byEstimate, tolerance, survey };
   const { result, tradeOffs, own, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);
-    const [best] = result.ranked;
+    const [best, ...others] = result.ranked;
     const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
     const tradeOffs = isOpen
-      ? await listening(tradeOffsInParts(candidates, best, survey), signal)
+      ? await listening(tradeOffsInParts(candidates, [best, ...others], survey), signal)
       : undefined;
     const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
     const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;

@@ -1,7 +1,7 @@
 /**
  * What there is beside the plan with the most throughput: plans with less time between tokens, in wide steps, as people
- * weigh the one against the other. All by estimates: none is simulated, and no bound says that there is no better one; a
- * search for the front (see `Goal`) takes more care, and longer.
+ * weigh the one against the other. By estimates, but for those that the search has simulated: no other is simulated, and no
+ * bound says that there is no better one; a search for the front (see `Goal`) takes more care, and longer.
  */
 import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
@@ -14,11 +14,13 @@ import type { Survey } from './survey.js';
 import { twinsByEstimate } from './twins.js';
 import { usualSeconds } from './usual-seconds.js';
 
-/** A plan that fits, by its estimates. */
+/** A plan that fits, by its estimates or by its simulation. */
 export interface TradeOff {
   readonly candidate: Candidate;
   readonly seconds: number;
   readonly betweenTokens: number;
+  /** The search has simulated it to the end: it is one of its ranking. */
+  readonly isSimulated: boolean;
 }
 
 /** Each has so much less time between tokens than the one before. */
@@ -44,29 +46,36 @@ const ESTIMATED_OF_PART = 20;
 /**
  * Plans with less and less time between tokens than the best, with pauses, the quickest first.
  *
- * @param best that with the most throughput of those candidates
+ * @param ranked those of the candidates that were simulated, that with the most throughput first
  */
 export function* tradeOffsInParts(
   candidates: readonly Candidate[],
-  best: Tuned,
+  ranked: readonly [Tuned, ...Tuned[]],
   survey: Survey,
 ): Generator<void, readonly TradeOff[]> {
+  const [best, ...others] = ranked;
   const look = closerLook({ ...survey, goal: { kind: 'front' }, byEstimate: true });
   let most = best.simulation.latency.betweenTokens * (1 - LESS_BETWEEN);
   const waiting = waitingOf(yield* boundedBelow(most, candidates, survey), look);
-  let left: readonly Bounded[] = [];
+  const simulated = new Set(ranked.map(({ candidate }) => candidate));
+  let left: readonly (Bounded | Simulated)[] = others.map(bySimulation);
   const corrected = correctedEstimates();
   const twins = twinsByEstimate();
   const found: TradeOff[] = [];
   for (let looks = 0; looks < MOST_LOOKS; looks++) {
-    const others = yield* asQuickAs(left, waiting, corrected, most);
-    left = [...left, ...others.filter(twins.isNew)];
+    const estimated = yield* asQuickAs(left, waiting, corrected, most, simulated);
+    // What is simulated is there by what it takes: neither it nor what is like it needs an estimate.
+    const isKnown = ({ candidate }: Bounded): boolean => simulated.has(candidate);
+    for (const each of estimated.filter(isKnown)) twins.first(each, [each]);
+    left = [...left, ...estimated.filter((each) => !isKnown(each) && twins.isNew(each))];
     const quick = quickest(left, corrected, most);
     if (quick === undefined) break;
     const next = twins.first(quick, left);
     left = left.filter((each) => each !== next && twins.isNew(each));
-    if (isCompiled(next)) {
-      found.push({ candidate: next.candidate, seconds: usualSeconds(next), betweenTokens: next.between });
+    if (isCompiled(next) || isSimulated(next)) {
+      const { candidate, between: betweenTokens } = next;
+      const seconds = secondsOf(next);
+      found.push({ candidate, seconds, betweenTokens, isSimulated: isSimulated(next) });
       most = next.between * (1 - LESS_BETWEEN);
       waiting.found();
       continue;
@@ -82,6 +91,26 @@ export function* tradeOffsInParts(
   return found.filter(({ seconds }, place) =>
     found.slice(place + 1).every((later) => later.seconds > seconds),
   );
+}
+
+/** With what its simulation came to in place of estimates. */
+interface Simulated extends Bounded {
+  readonly isSimulated: true;
+}
+
+function isSimulated(each: Bounded | Simulated): each is Simulated {
+  return 'isSimulated' in each;
+}
+
+function bySimulation({ candidate, simulation: { makespan, latency } }: Tuned): Simulated {
+  const { betweenTokens } = latency;
+  const figures = { least: makespan, estimate: makespan, betweenTokens, between: betweenTokens };
+  // Of equals it goes first.
+  return { candidate, index: -1, ...figures, isSimulated: true };
+}
+
+function secondsOf(each: Bounded | Simulated): number {
+  return isSimulated(each) ? each.estimate : usualSeconds(each);
 }
 
 /** A closer look at a candidate, which has an estimate then; nothing where it does not fit. */
@@ -184,12 +213,17 @@ function bestMicrobatch(): {
   };
 }
 
-/** With their estimates, all that may be as quick as the quickest. */
+/**
+ * With their estimates, all that may be as quick as the quickest.
+ *
+ * @param simulated how quick these are is not for estimates to say
+ */
 function* asQuickAs(
   plans: readonly Bounded[],
   waiting: Waiting,
   { seconds, between }: CorrectedEstimates,
   most: number,
+  simulated: ReadonlySet<Candidate>,
 ): Generator<void, readonly Bounded[]> {
   const found: Bounded[] = [];
   const byOf = (each: Bounded): number => (between(each) <= most ? seconds(each) * (1 + AS_QUICK) : Infinity);
@@ -200,7 +234,7 @@ function* asQuickAs(
       continue;
     }
     found.push(next);
-    by = Math.min(by, byOf(next));
+    if (!simulated.has(next.candidate)) by = Math.min(by, byOf(next));
     if (found.length % ESTIMATED_OF_PART === 0) yield;
   }
   return found;
@@ -230,7 +264,7 @@ function correctedEstimates(): CorrectedEstimates {
   return {
     seconds(each) {
       const known = factorsOf(each);
-      return known === undefined ? usualSeconds(each) : each.estimate * known.seconds;
+      return known === undefined ? secondsOf(each) : each.estimate * known.seconds;
     },
     between: (each) => each.between * (factorsOf(each)?.between ?? 1),
     look(rough, closer) {
@@ -246,10 +280,10 @@ function correctedEstimates(): CorrectedEstimates {
 
 /** Of those with no more time between tokens than that the quickest, or what is as quick and has the least of it. */
 function quickest(
-  plans: readonly Bounded[],
+  plans: readonly (Bounded | Simulated)[],
   { seconds, between }: Pick<CorrectedEstimates, 'seconds' | 'between'>,
   most: number,
-): Bounded | Compiled | undefined {
+): Bounded | Compiled | Simulated | undefined {
   const below = plans.filter((each) => between(each) <= most);
   const least = below.reduce((sofar, each) => Math.min(sofar, seconds(each)), Infinity);
   const asQuick = below.filter((each) => seconds(each) <= least * (1 + AS_QUICK));

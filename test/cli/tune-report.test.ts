@@ -84,7 +84,8 @@ describe('the report of a search', () => {
 
   it('shows what there is beside the best by estimates, and as such', () => {
     const { candidate, simulation } = result.ranked[1]!;
-    const tradeOff = { candidate, seconds: result.ranked[0]!.simulation.makespan * 2, betweenTokens: 0.0125 };
+    const seconds = result.ranked[0]!.simulation.makespan * 2;
+    const tradeOff = { candidate, seconds, betweenTokens: 0.0125, isSimulated: false };
     const { tradeOffs, plans } = tunedReport(result, searched, [tradeOff]);
     expect(tradeOffs).toEqual([
       {
@@ -103,6 +104,22 @@ describe('the report of a search', () => {
     expect(lines[3]).toMatch(/^~ {2}static .* ~12\.5 ms .* ~0\.50x$/);
     expect(lines[4]).toMatch(/^\* /);
     expect(describeTuned(result, searched, 1)).not.toContain('estimated');
+    // However many were asked for.
+    expect(describeTuned(result, { ...searched, top: 99 }, 99, [tradeOff]).match(/^~/gm)).toHaveLength(1);
+  });
+
+  it('shows those that were simulated among these, and not once more', () => {
+    const { candidate, simulation } = result.ranked[2]!;
+    const { makespan: seconds, latency } = simulation;
+    const { betweenTokens } = latency;
+    const tradeOff = { candidate, seconds, betweenTokens, isSimulated: true };
+    expect(tunedReport(result, searched, [tradeOff]).tradeOffs).toEqual([]);
+    const shown = describeTuned(result, searched, 1, [tradeOff]);
+    expect(shown).not.toContain('estimated');
+    const [, , line, row, note] = shown.split('\n');
+    expect(line).toMatch(/^simulated to the end as well; /);
+    expect(row).toContain(` ${formatDuration(seconds)} `);
+    expect(note).toMatch(/^\* /);
   });
 
   it('says what estimates may have missed, what was cut short and that it was interrupted', () => {

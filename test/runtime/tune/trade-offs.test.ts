@@ -40,7 +40,7 @@ describe('tradeOffsInParts', () => {
         const survey = createSurvey(plan, all);
         const [best] = tune(candidates, all, { survey }).ranked;
         if (best === undefined) return;
-        const found = runThrough(tradeOffsInParts(candidates, best, survey));
+        const found = runThrough(tradeOffsInParts(candidates, [best], survey));
         expectQuickestFirst(found);
         let most = best.simulation.latency.betweenTokens;
         for (const { candidate, seconds, betweenTokens } of found) {
@@ -62,7 +62,7 @@ describe('tradeOffsInParts', () => {
     const survey = createSurvey(plan, MANY);
     const every = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
     const best = every[0]!;
-    const found = runThrough(tradeOffsInParts(candidates, best, survey));
+    const found = runThrough(tradeOffsInParts(candidates, [best], survey));
     expect(found.length).toBeGreaterThanOrEqual(2);
     let most = best.simulation.latency.betweenTokens * 0.75;
     for (const { candidate, seconds, betweenTokens } of found) {
@@ -87,9 +87,35 @@ describe('tradeOffsInParts', () => {
     const candidates = findCandidates(plan, undefined, sizeChoices(plan, all));
     const survey = createSurvey(plan, all);
     const [best] = tune(candidates, all, { survey, byEstimate: true, tolerance: 0.01 }).ranked;
-    const found = runThrough(tradeOffsInParts(candidates, best!, survey));
+    const found = runThrough(tradeOffsInParts(candidates, [best!], survey));
     expect(found).not.toEqual([]);
     expectQuickestFirst(found);
+  });
+
+  it('has plans that were simulated by what they took, and none like them by an estimate', () => {
+    const plan = planOn(SLOW_LINKS);
+    const candidates = findCandidates(plan, undefined, { ...sizes, batchRequests: [4, 16, 64] });
+    const survey = createSurvey(plan, MANY);
+    const [best, ...others] = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
+    const byEstimate = runThrough(tradeOffsInParts(candidates, [best!], survey));
+    expect(byEstimate.map(({ isSimulated }) => isSimulated)).toEqual(byEstimate.map(() => false));
+    const [first] = byEstimate;
+    const simulated = others.find(({ candidate }) => candidate === first!.candidate)!;
+    const [known, ...rest] = runThrough(tradeOffsInParts(candidates, [best!, simulated], survey));
+    const { makespan, latency } = simulated.simulation;
+    expect(known).toEqual({
+      candidate: simulated.candidate,
+      seconds: makespan,
+      betweenTokens: latency.betweenTokens,
+      isSimulated: true,
+    });
+    // The next has so much less than that one took.
+    expect(rest[0]!.betweenTokens).toBeLessThanOrEqual(latency.betweenTokens * 0.75);
+    expect(rest.map(({ isSimulated }) => isSimulated)).toEqual(rest.map(() => false));
+    const all = runThrough(tradeOffsInParts(candidates, [best!, ...others], survey));
+    expect(all.length).toBeGreaterThanOrEqual(2);
+    expectQuickestFirst(all);
+    expect(all.map(({ isSimulated }) => isSimulated)).toEqual(all.map(() => true));
   });
 
   it('finds none beside the plan with the least time between tokens', () => {
@@ -99,6 +125,6 @@ describe('tradeOffsInParts', () => {
     const every = tune(candidates, MANY, { survey, keep: 'all' }).ranked;
     const between = ({ simulation }: Tuned): number => simulation.latency.betweenTokens;
     const [least] = [...every].sort((a, b) => between(a) - between(b));
-    expect(runThrough(tradeOffsInParts(candidates, least!, survey))).toEqual([]);
+    expect(runThrough(tradeOffsInParts(candidates, [least!], survey))).toEqual([]);
   });
 });
