@@ -4,6 +4,7 @@ import type { Stage } from '../compiler/plan/plan.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { Simulation } from '../runtime/clock/simulation.js';
 import { timeTable } from './device-times.js';
+import { describeEffects } from './engine-effects.js';
 import { describeReuse } from './reuse.js';
 import {
   formatBytes,
@@ -34,8 +35,11 @@ export interface SimulationReport extends Simulation {
   readonly tokensPerSecond: number;
   readonly outputTokensPerSecond: number;
   readonly linkUse: readonly LinkUse[];
-  /** Effects of the engine, where the topology of the plan declares some. */
-  readonly engine?: EngineModel;
+}
+
+/** With the effects that were simulated. */
+export interface EngineReport extends SimulationReport {
+  readonly engine: EngineModel;
 }
 
 /** Adds the rates to a simulation. */
@@ -149,8 +153,9 @@ export function movedBytes({
 const EXCHANGED = new Set(['all-reduce', 'all-gather']);
 
 /** Where the time of one plan goes, what moves, and how full links and KV get. */
-export function describeSimulation(report: SimulationReport, stages: readonly Stage[]): string {
+export function describeSimulation(report: EngineReport, stages: readonly Stage[]): string {
   const { plan, devices, transitions, requests, preemptions } = report;
+  const effects = describeEffects(report.engine);
   const [exchanged, moved] = [true, false].map((wanted) =>
     movedBytes(report)
       .filter(([name]) => EXCHANGED.has(name) === wanted)
@@ -164,6 +169,7 @@ export function describeSimulation(report: SimulationReport, stages: readonly St
   ];
   const lines = [
     `plan ${plan}`,
+    ...(effects.length > 0 ? [`  engine       ${effects.join(', ')}`] : []),
     indent(timeTable(report, stages)),
     `  transitions  ${transitions.count}, ${formatDuration(transitions.seconds)} in all`,
     `  bytes moved  ${moved || 'none'}`,

@@ -1,12 +1,6 @@
 /** `fulcrum simulate`: runs a workload through plans on the virtual clock. */
 import { Option } from 'commander';
-import {
-  ENGINE_EFFECTS,
-  engineCount,
-  engineOf,
-  FULCRUM_ENGINE,
-  type EngineModel,
-} from '../../compiler/cost/engine-model.js';
+import { engineCount, engineOf } from '../../compiler/cost/engine-model.js';
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
@@ -40,6 +34,7 @@ import {
   type AddCommand,
   type CommandContext,
 } from '../command.js';
+import { describeEffects, EFFECT_NAMES, effectsInCommon, switched } from '../engine-effects.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
@@ -58,7 +53,7 @@ import {
   describeSimulation,
   describeThroughput,
   simulationReport,
-  type SimulationReport,
+  type EngineReport,
 } from '../simulation-report.js';
 import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
@@ -80,13 +75,7 @@ interface SimulateCliOptions {
   readonly json?: boolean;
 }
 
-/** Switches of the engine model by the name they have on the command line. */
-const SWITCHES: Readonly<Record<string, keyof EngineModel>> = Object.fromEntries(
-  Object.entries(ENGINE_EFFECTS).map(([name, key]) => [name.replaceAll('_', '-'), key]),
-);
-
 export const addSimulateCommand: AddCommand = (program, context) => {
-  const names = Object.keys(SWITCHES);
   const command = program
     .command('simulate')
     .description('run a workload through plans on a virtual clock: throughput, time by category, link use')
@@ -102,8 +91,8 @@ export const addSimulateCommand: AddCommand = (program, context) => {
         .choices(['dataflow', 'barrier'])
         .default('dataflow'),
     )
-    .addOption(new Option('--with <switch...>', 'engine effects to add').choices(names))
-    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(names))
+    .addOption(new Option('--with <switch...>', 'engine effects to add').choices(EFFECT_NAMES))
+    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(EFFECT_NAMES))
     .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
     .option(
       '--against <file>',
@@ -114,22 +103,6 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     action(context, (file: string, options: SimulateCliOptions) => simulateFile(file, options, context)),
   );
 };
-
-/** The engine with what the command line adds and leaves out. */
-function switched(engine: EngineModel, options: SimulateCliOptions): EngineModel {
-  const set = (names: readonly string[] | undefined, value: boolean): Partial<EngineModel> =>
-    Object.fromEntries((names ?? []).map((name) => [SWITCHES[name]!, value]));
-  return { ...engine, ...set(options.with, true), ...set(options.without, false) };
-}
-
-/** What is not as it is by default. */
-function describeEngine({ transitions, with: added, without }: SimulateCliOptions): readonly string[] {
-  return [
-    ...(transitions === 'barrier' ? ['transitions with barriers'] : []),
-    ...(added === undefined ? [] : [`with ${added.join(', ')}`]),
-    ...(without === undefined ? [] : [`without ${without.join(', ')}`]),
-  ];
-}
 
 async function simulateFile(
   file: string,
@@ -154,13 +127,9 @@ async function simulateFile(
       workload = { name: requests.name, requests: requests.requests.length };
       err(terminal, describeWorkload(workload));
     }
-    if (
-      options.with?.includes('virtual-engines') &&
-      engineCount(
-        { ...FULCRUM_ENGINE, virtualEngines: true },
-        compiled.plan.stages.map(({ mesh }) => mesh.pp),
-      ) === 1
-    )
+    const engine = switched(engineOf(compiled.plan.topology), options);
+    const depths = compiled.plan.stages.map(({ mesh }) => mesh.pp);
+    if (engine.virtualEngines && engineCount(engine, depths) === 1)
       err(
         terminal,
         `plan ${compiled.plan.name} has no pipeline of one stage: virtual-engines changes nothing`,
@@ -169,7 +138,10 @@ async function simulateFile(
   }
   printFigures(simulated, workload!, options, terminal);
   if (options.html !== undefined) {
-    const about = [describeWorkload(workload!), ...describeEngine(options)].join('; ');
+    const about = [
+      describeWorkload(workload!),
+      ...(options.transitions === 'barrier' ? ['transitions with barriers'] : []),
+    ];
     const unwritten = writeText(options.html, pageOf(file, about, simulated));
     if (unwritten !== undefined) throw unwritten;
     err(terminal, `wrote ${options.html}`);
@@ -243,7 +215,7 @@ function requestsFor(
 
 /** What came of simulating one plan. */
 interface SimulatedOne {
-  readonly report: SimulationReport;
+  readonly report: EngineReport;
   readonly stages: Plan['stages'];
   /** The simulation has shown of no expectation that it is not met. */
   readonly kept: boolean;
@@ -306,10 +278,7 @@ async function simulateOne(
     transitions: options.transitions,
     ...(timeline && { timeline }),
   });
-  const report = {
-    ...simulationReport({ plan: plan.name, simulation }),
-    ...(plan.topology.engine && { engine }),
-  };
+  const report = { ...simulationReport({ plan: plan.name, simulation }), engine };
   const instead = options.workload === undefined ? undefined : { name: workload, requests: requests.length };
   for (const undone of describeUndone(report)) err(terminal, `warning: ${undone}`);
   const { stages } = plan;
@@ -337,7 +306,7 @@ async function simulateOne(
 }
 
 function planPage(
-  report: SimulationReport,
+  report: EngineReport,
   { model, topology }: Plan,
   runtime: RuntimeGraph,
   { kv, makespan }: Simulation,
@@ -345,7 +314,7 @@ function planPage(
 ): SimulatedPlan {
   return {
     report,
-    about: `${model.name} on ${topology.name}`,
+    about: [`${model.name} on ${topology.name}`, ...describeEffects(report.engine)].join('; '),
     timeline: timelineData(timeline, kv, makespan, drawnDevices(runtime)),
   };
 }
@@ -360,7 +329,8 @@ function printFigures(
   // Only one plan is compared with a run.
   const against = simulated[0]?.against;
   if (options.json) {
-    const engine = { transitions: options.transitions, ...switched(FULCRUM_ENGINE, options) };
+    const effects = effectsInCommon(reports.map((report) => report.engine));
+    const engine = { transitions: options.transitions, ...effects };
     const diagnostics = diagnosticsSaid(terminal);
     const fields = { workload, engine, plans: reports, diagnostics, ...(against && { against }) };
     out(terminal, jsonDocument('simulate', fields));
@@ -372,9 +342,9 @@ function printFigures(
 }
 
 /** @param about what was run */
-function pageOf(file: string, about: string, simulated: readonly SimulatedOne[]): string {
+function pageOf(file: string, about: readonly string[], simulated: readonly SimulatedOne[]): string {
   const pages = simulated.flatMap(({ page }) => page ?? []);
   const [only, ...others] = pages;
   const title = others.length > 0 ? file : `${only!.report.plan}: ${only!.about}`;
-  return simulationPage({ title, about }, pages);
+  return simulationPage({ title, about: about.join('; ') }, pages);
 }

@@ -358,15 +358,54 @@ plan both for m on workstation {
       };
       return plans[0]!;
     };
-    const { engine, ...same } = await plan(declared);
+    const same = await plan(declared);
     const plain = await plan('plans/seesaw-70b.plan');
-    expect(engine).toMatchObject({ fullReload: true, copyEngines: true, hostOverhead: true });
+    expect(same['engine']).toMatchObject({ fullReload: true, copyEngines: true, hostOverhead: true });
     expect(same).toEqual(await plan('plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines'));
     expect(same['makespan']).not.toBe(plain['makespan']);
-    expect(await plan(declared, '--without', 'full-reload', 'copy-engines')).toMatchObject(plain);
+    expect(await plan(declared, '--without', 'full-reload', 'copy-engines')).toEqual(plain);
     const explained = await runInProcess('explain', declared, '--plan', 'seesaw');
     expect(explained.out).toMatch(/overhead full_reload +true +\S*declared\.plan:16:3\n/);
     expect(explained.out).toMatch(/overhead virtual_engines +false +default, /);
+  });
+
+  it('names effects of the engine wherever they come from', async () => {
+    const file = join(folder, 'effects.plan');
+    const machine = (name: string, effects: string): string =>
+      `topology ${name} { gpu[1]: d, overhead { step: 10 us${effects} } }`;
+    const plan = (name: string): string =>
+      `plan on_${name} for m on ${name} { stage serve: prefill + decode on gpu { mesh (tp: 1) } }`;
+    writeFileSync(
+      file,
+      `device d { memory: 1 GB, bandwidth: 20 GB/s, compute: { f32: 100 GFLOPS } }
+${machine('own', ', copy_engines: true, virtual_engines: true, host_overhead: false')}
+${machine('plain', '')}
+model m { layers: 4, hidden: 64, heads: 8, kv_heads: 4, ffn: 96, vocab: 100, context: 128, weights: f32 }
+workload w { requests: 2, prompt: 20 tokens, output: 3 tokens }
+${plan('own')}
+${plan('plain')}
+`,
+    );
+    const page = join(folder, 'effects.html');
+    const run = await runInProcess('simulate', file, '--html', page);
+    const effects = ['with virtual-engines, copy-engines', 'without host-overhead'];
+    expect(run.out.match(/^ +engine .*$/gm)).toEqual([`  engine       ${effects.join(', ')}`]);
+    expect(run.out).toMatch(/^plan on_own\n {2}engine /m);
+    expect(run.err.match(/^plan \w+ has no pipeline of one stage/gm)).toEqual([
+      'plan on_own has no pipeline of one stage',
+    ]);
+    expect(readFileSync(page, 'utf8').split(`m on own; ${effects.join('; ')}<`)).toHaveLength(2);
+    expect(readFileSync(page, 'utf8')).toContain('m on plain<');
+    const json = JSON.parse((await runInProcess('simulate', file, '--json')).out) as Record<string, unknown>;
+    const usual = { smallGemmLoss: true, fullReload: false };
+    expect(json['engine']).toEqual({ transitions: 'dataflow', ...usual });
+    expect(json['plans']).toMatchObject([
+      { engine: { ...usual, hostOverhead: false, copyEngines: true, virtualEngines: true } },
+      { engine: { ...usual, hostOverhead: true, copyEngines: false, virtualEngines: false } },
+    ]);
+    const one = ['simulate', file, '--plan', 'on_own', '--with', 'full-reload', '--html', page];
+    expect((await runInProcess(...one)).out).toContain('copy-engines, full-reload, without');
+    expect(readFileSync(page, 'utf8')).toContain('<h1>on_own: m on own; with virtual-engines, ');
   });
 
   it.each([
