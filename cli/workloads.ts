@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { CheckResult } from '../compiler/check/check-file.js';
+import { report } from '../compiler/diagnostics/catalogue.js';
+import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { suggest } from '../grammar/did-you-mean.js';
+import { lineMap } from '../grammar/line-map.js';
 import { drawRequests, parseLengths, type LengthsProblem } from '../runtime/clock/lengths.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { RuntimeFailure } from '../runtime/failure.js';
@@ -11,6 +14,7 @@ import type { NamedFile } from '../runtime/refuse-taken.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { plural } from './format.js';
+import { shownPath } from './shown-path.js';
 import { err, type Terminal } from './terminal.js';
 
 export type ChosenRequests =
@@ -34,7 +38,11 @@ export function refuseRequests(
  * declares, or the only one that it imports if it declares none.
  */
 export function chooseRequests(
-  { workloads: own, importedWorkloads: imported }: Pick<CheckResult, 'workloads' | 'importedWorkloads'>,
+  {
+    workloads: own,
+    importedWorkloads: imported,
+    files,
+  }: Pick<CheckResult, 'workloads' | 'importedWorkloads' | 'files'>,
   name: string | undefined,
   file: string,
   context: number,
@@ -57,7 +65,35 @@ export function chooseRequests(
     const hint = /[./\\]/.test(name!) ? 'files of lengths are those that end in .jsonl' : known;
     return { kind: 'usage', message: `${file} has no workload ${name}; ${hint}` };
   }
-  return requestsOf(workload, context);
+  const chosen = requestsOf(workload, context);
+  return chosen.kind === 'unreadable'
+    ? { ...chosen, failure: atWorkload(chosen.failure, workload, files) }
+    : chosen;
+}
+
+/** With the place in the plan file that names what cannot be read. */
+function atWorkload(
+  { code, message, details }: RuntimeFailure,
+  { name, requests }: Workload,
+  files: CheckResult['files'],
+): RuntimeFailure {
+  if (requests.kind !== 'file') return new RuntimeFailure(code, message, details);
+  const { file, span } = requests.origin;
+  const { line, column } = lineMap(files.get(file) ?? '').position(span.start);
+  const subject = `${shownPath(file)}:${line}:${column}`;
+  return new RuntimeFailure(code, `workload ${name}: ${message}`, { ...details, subject });
+}
+
+/** What is wrong with the files that workloads take their requests from. */
+export function unreadableWorkloads(workloads: readonly Workload[]): readonly Diagnostic[] {
+  return workloads.flatMap(({ name, requests }) => {
+    if (requests.kind !== 'file') return [];
+    const read = readLengths(name, requestsFile(requests));
+    if (read.kind !== 'unreadable') return [];
+    return [
+      report('workload-unreadable', { workload: name, why: read.message }, { primary: requests.origin }),
+    ];
+  });
 }
 
 /** Whether `--workload` names a file, and not a workload. */
@@ -92,10 +128,11 @@ export function requestFiles(
   return named !== undefined && isLengthsFile(named) ? [...own, { what: 'the workload', path: named }] : own;
 }
 
-function readLengths(name: string, path: string): ChosenRequests {
+function readLengths(name: string, file: string): Exclude<ChosenRequests, { kind: 'usage' }> {
+  const path = shownPath(file);
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readFileSync(file, 'utf8');
   } catch (cause) {
     const message = `cannot read ${path}: ${systemReason(cause)}`;
     return { kind: 'unreadable', message, failure: new RuntimeFailure('FC0923', message, { subject: path }) };

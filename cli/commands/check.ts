@@ -18,6 +18,7 @@ import { describePlan, planReport } from '../plan-report.js';
 import { failureJson, renderFailure } from '../render-failure.js';
 import { sarifLog } from '../sarif.js';
 import { err, out, type Terminal } from '../terminal.js';
+import { unreadableWorkloads } from '../workloads.js';
 
 interface CheckOptions {
   readonly set?: Readonly<Record<string, string>>;
@@ -109,7 +110,8 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
     trace?.kind === 'judged'
       ? brokenBy(trace.verdicts)
       : simulateExpectations(compiled.compiled, checked.workloads, terminal);
-  const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, observed);
+  const found = [...unreadableWorkloads(checked.workloads), ...observed];
+  const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, found);
   const reports = compiled.compiled
     .filter(({ result }) => result.runtime.stages.length > 0)
     .map(({ plan, result }) => planReport(result.runtime, result.transitions, plan.topology.overhead));

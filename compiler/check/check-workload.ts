@@ -62,10 +62,16 @@ const length: Reader<Length> = (expr, cx, what) => {
 /** Each is an object in memory for as long as a simulation lasts. */
 const MOST_REQUESTS = 1_000_000;
 
-const requests: Reader<number | string> = (expr: Expr, cx, what) =>
-  expr.kind === 'string'
-    ? text(expr, cx, what)
-    : quantity('requests', { whole: true, min: 1, max: MOST_REQUESTS })(expr, cx, what);
+const count = quantity('requests', { whole: true, min: 1, max: MOST_REQUESTS });
+
+const requests: Reader<number | string> = (expr: Expr, cx, what) => {
+  if (expr.kind !== 'string') return count(expr, cx, what);
+  const path = text(expr, cx, what);
+  if (path !== '') return path;
+  const facts = { what, expected: 'the name of a file, such as `"lengths.jsonl"`', found: 'an empty text' };
+  cx.report(report('wrong-type', facts, { primary: at(cx, expr) }));
+  return undefined;
+};
 
 /** Properties of a workload. */
 export const WORKLOAD_TABLE = {
@@ -78,11 +84,19 @@ export const WORKLOAD_TABLE = {
 /** The workload of a declaration, or undefined after reporting why there is none. */
 export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undefined {
   const values = readBlock(cx, WORKLOAD_TABLE, decl.members, 'workload', decl.name);
-  const count = values.get('requests');
-  if (count === undefined) return undefined;
+  const asked = values.get('requests');
+  if (asked === undefined) return undefined;
   const head = { name: decl.name.text, origin: at(cx, decl.name) };
-  if (typeof count === 'string')
-    return { ...head, requests: { kind: 'file', path: count, base: cx.scope.path } };
+  if (typeof asked === 'string')
+    return {
+      ...head,
+      requests: {
+        kind: 'file',
+        path: asked,
+        base: cx.scope.path,
+        origin: values.origin('requests')!,
+      },
+    };
   const [prompt, output] = [values.get('prompt'), values.get('output')];
   for (const property of ['prompt', 'output'] as const)
     if (!values.origin(property))
@@ -110,6 +124,6 @@ export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undef
     );
   return {
     ...head,
-    requests: { kind: 'drawn', count, prompt, output, ...(prefix !== undefined && { prefix }) },
+    requests: { kind: 'drawn', count: asked, prompt, output, ...(prefix !== undefined && { prefix }) },
   };
 }

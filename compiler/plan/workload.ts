@@ -20,8 +20,8 @@ export interface Workload {
   readonly name: string;
   readonly requests:
     | DrawnRequests
-    /** A batch file, as written, relative to `base`. */
-    | { readonly kind: 'file'; readonly path: string; readonly base: string };
+    /** A batch file, as written at `origin`, relative to `base`. */
+    | { readonly kind: 'file'; readonly path: string; readonly base: string; readonly origin: Origin };
   readonly origin: Origin;
 }
 

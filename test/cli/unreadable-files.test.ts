@@ -57,6 +57,33 @@ describe('a plan file without text', () => {
   });
 });
 
+describe('a workload whose file cannot be read', () => {
+  const folderOf = 'loads';
+  const plan = `${folderOf}/loads.plan`;
+  beforeAll(() => {
+    mkdirSync(at(`${folderOf}/folder.jsonl`), { recursive: true });
+    writeFileSync(at(`${folderOf}/bad.jsonl`), '{"prompt": 8, "output": 4}\n{"prompt": 8}\n');
+  });
+
+  it.each([
+    ['absent.jsonl', /absent\.jsonl: /],
+    ['folder.jsonl', /folder\.jsonl: /],
+    ['bad.jsonl', /bad\.jsonl:2:1: /],
+  ])('is told with its place: %s', async (name, why) => {
+    writeFileSync(at(plan), `${PLAN}workload mine { requests: "${name}" }\n`);
+    const checked = await runInProcess('check', at(plan));
+    expect(checked.status).toBe(1);
+    expect(checked.err).toMatch(/loads\.plan:4:27: error\[FC0322\]: workload mine has no requests: /);
+    expect(checked.err).toMatch(why);
+    for (const command of ['simulate', 'tune']) {
+      const run = await runInProcess(command, at(plan));
+      expect(run.status).toBe(3);
+      expect(run.err).toMatch(/loads\.plan:4:27: error\[FC0923\]: workload mine: cannot /);
+      expect(run.err).toMatch(why);
+    }
+  });
+});
+
 describe('what names nothing', () => {
   it('is a folder without plan files to fmt', async () => {
     const run = await runInProcess('fmt', '--check', at('folder.plan'));

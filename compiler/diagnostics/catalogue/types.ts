@@ -78,4 +78,8 @@ export const TYPES = {
     ({ workload, prefix, prompt }) =>
       `the prompts of workload ${workload} cannot begin with ${prefix} tokens in common: they have ${prompt}`,
   ),
+  'workload-unreadable': error<{ workload: string; why: string }>(
+    'FC0322',
+    ({ workload, why }) => `workload ${workload} has no requests: ${why}`,
+  ),
 };

@@ -94,7 +94,7 @@ const AUTHORS_CHOICE: readonly string[] = [
   ...['FC0103', 'FC0104', 'FC0115'], // a value or a name is missing; nesting
   ...['FC0205', 'FC0207', 'FC0209', 'FC0210'], // circles, and what the command line names
   ...['FC0310', 'FC0311', 'FC0312', 'FC0313', 'FC0314', 'FC0315'], // the command line, and files of models
-  ...['FC0318', 'FC0320', 'FC0321'], // arithmetic, and two lengths of which one is wrong
+  ...['FC0318', 'FC0320', 'FC0321', 'FC0322'], // arithmetic, two lengths of which one is wrong, and a file of them
   ...['FC0403', 'FC0404', 'FC0409', 'FC0412', 'FC0414', 'FC0419'], // devices, links and memory there are not
   ...['FC0509', 'FC0510', 'FC0511', 'FC0513'], // several lines of sharding disagree
   ...['FC0601', 'FC0602', 'FC0607'], // memory and tiers there are not

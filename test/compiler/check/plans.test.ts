@@ -367,7 +367,18 @@ describe('workloads', () => {
         prompt: { kind: 'fixed', tokens: 2620 },
         output: { kind: 'normal', mean: 279, deviation: 40 },
       },
-      { kind: 'file', path: 'batch.jsonl', base: 'main.plan' },
+      {
+        ...{ kind: 'file', path: 'batch.jsonl', base: 'main.plan' },
+        origin: expect.objectContaining({ file: 'main.plan' }) as unknown,
+      },
+    ]);
+  });
+
+  it('name a file where they take their requests from one', () => {
+    const { workloads, diagnostics } = checkText('workload a { requests: "" }');
+    expect(workloads).toEqual([]);
+    expect(diagnostics.map(({ slug, message }) => [slug, message])).toEqual([
+      ['wrong-type', expect.stringMatching(/file, such as `"lengths\.jsonl"`.* empty text/)],
     ]);
   });
 
