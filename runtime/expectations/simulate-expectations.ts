@@ -75,10 +75,13 @@ export function judgeSimulated(
 ): readonly Diagnostic[] {
   const expectations = (compiled.plan.expectations ?? []).filter(isOfRun);
   const config = schedulerConfig(compiled.runtime, 'dataflow');
-  const unheld = requests.filter((request) => lacksRoom(config, request)).length;
-  if (unheld > 0) {
+  const unheld = requests.filter((request) => lacksRoom(config, request));
+  if (unheld.length > 0) {
     const concerned = expectations.find(({ workload }) => workload === undefined || isOf(workload));
-    return concerned === undefined ? [] : [notHeld(concerned, name, unheld, requests.length)];
+    if (concerned === undefined) return [];
+    const past = unheld.filter(({ promptTokens }) => promptTokens > config.context).length;
+    const counts = { unheld: unheld.length, requests: requests.length };
+    return [notHeld(concerned, { workload: name, ...counts }, past, config.context)];
   }
   const observed = observeMoves(
     compiled.runtime,
@@ -91,28 +94,29 @@ export function judgeSimulated(
   return verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.diagnostic] : []));
 }
 
-/** Whether a plan can never hold a request as far as the model's context lets it go. */
+/**
+ * Whether a plan can never hold a request as far as the model's context lets it go: an answer ends with that, and no plan
+ * holds a prompt that is longer.
+ */
 function lacksRoom(config: SchedulerConfig, { promptTokens, outputTokens }: SimulatedRequest): boolean {
-  if (promptTokens > config.context) return false;
   const maxNewTokens = newTokensWithin(config.context, promptTokens, outputTokens);
   return rejection(config, { id: 0, promptTokens, maxNewTokens }) !== undefined;
 }
 
+/** @param past those of the requests whose prompts are longer than the context of the model */
 function notHeld(
   { origin: primary, workload: declared }: Bound,
-  workload: string,
-  unheld: number,
-  requests: number,
+  facts: { readonly workload: string; readonly unheld: number; readonly requests: number },
+  past: number,
+  context: number,
 ): Diagnostic {
-  return report(
-    'workload-not-held',
-    { workload, unheld, requests },
-    {
-      primary,
-      related: declared === undefined ? [] : [{ ...declared.origin, label: 'with lengths as it has them' }],
-      helps: ['more room for KV, or a larger tier that prefill hands over through, holds longer requests'],
-    },
-  );
+  const longer = `the prompts of ${past} of them are longer than the context of the model, ${context} tokens: no plan holds these`;
+  const room = 'more room for KV, or a larger tier that prefill hands over through, holds longer requests';
+  return report('workload-not-held', facts, {
+    primary,
+    related: declared === undefined ? [] : [{ ...declared.origin, label: 'with lengths as it has them' }],
+    helps: [...(past > 0 ? [longer] : []), ...(past < facts.unheld ? [room] : [])],
+  });
 }
 
 /** The lanes that `judgeSimulated` looks at: those that have no steps, of which there are very many. */

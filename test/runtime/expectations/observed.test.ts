@@ -254,16 +254,21 @@ describe('what plans expect of runs', () => {
       return checkSimulated(compiled, a, requests).map(({ code, message }) => `${code} ${message}`);
     };
     const { context } = makePlan(RESHARDED).model.shape;
-    // What goes on past the model's context, as lengths from files may, is no fault of the plan.
+    // Answers that go on past the model's context, as lengths from files may, end with it under every plan.
     const past = [
-      { promptTokens: 10 * context, outputTokens: 1 },
       { promptTokens: 20, outputTokens: 10 * context },
       { promptTokens: 20, outputTokens: context - 20, cut: true as const },
     ];
     expect(found(2 ** 30, [...REQUESTS, ...past])).toEqual([]);
+    // Prompts that do are left out, and what is expected is not shown by a run of the others.
+    const long = { promptTokens: context + 1, outputTokens: 1 };
+    expect(found(2 ** 30, [...REQUESTS, long])).toEqual([
+      'FC0806 the plan has no room for 1 of the 13 requests of workload `a`, so nothing is kept that is expected for it',
+    ]);
+    expect(found(2 ** 30, [long])).toHaveLength(1);
     // A few pages.
     expect(found(2 ** 18, [...REQUESTS, ...past])).toEqual([
-      'FC0806 the plan has no room for 2 of the 15 requests of workload `a`, so nothing is kept that is expected for it',
+      'FC0806 the plan has no room for 2 of the 14 requests of workload `a`, so nothing is kept that is expected for it',
     ]);
     expect(found(2 ** 18, REQUESTS)).toEqual([]);
   });
