@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import {
   findCandidates,
+  hostKvBytes,
   planDevices,
   STRATEGIES,
   type Candidate,
@@ -11,7 +12,7 @@ import {
 } from '../../compiler/planner/candidates.js';
 import { unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
-import { UNITS } from '../../compiler/check/units.js';
+import { formatBytes, UNITS } from '../../compiler/check/units.js';
 import { compileChecked } from '../../compiler/check-and-compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
@@ -169,6 +170,7 @@ async function tuneFile(
   const sizes = sizesToTry(plan, survey.requests, options);
   const strategies = [...new Set(options.strategy ?? STRATEGIES)];
   const candidates = findCandidates(plan, strategies, sizes);
+  for (const note of capsNotTried(plan, options.kvCap)) err(terminal, note);
   err(
     terminal,
     [
@@ -194,7 +196,8 @@ async function tuneFile(
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
-    ...{ goal, top: options.top, sizes, strategies, byEstimate, interrupted },
+    ...{ goal, top: options.top, strategies, byEstimate, interrupted },
+    sizes: { ...sizes, ...capsTried(candidates) },
     ...(byEstimate && goal.kind !== 'front' && { tolerance }),
     cut: requests.requests.filter(({ outputTokens }, id) => survey.requests[id]!.outputTokens < outputTokens)
       .length,
@@ -289,8 +292,26 @@ function sizesToTry(
     ...usual,
     ...(microbatch && { microbatchTokens: microbatch }),
     ...(batch && { batchRequests: batch }),
-    ...(kvCap && { hostKvBytes: kvCap }),
+    ...(kvCap && hostKvBytes(plan) !== undefined && { hostKvBytes: kvCap }),
   };
+}
+
+/** Says of caps of KV in the host tier what keeps them from being tried. */
+function capsNotTried({ name, kv }: Plan, caps: readonly number[] = []): readonly string[] {
+  const own = hostKvBytes({ kv });
+  if (own === undefined)
+    return caps.length === 0 ? [] : [`plan ${name} keeps no KV in a host tier: --kv-cap changes nothing`];
+  const above = caps.filter((cap) => cap > own).map((cap) => formatBytes(cap));
+  if (above.length === 0) return [];
+  return [
+    `plan ${name} keeps at most ${formatBytes(own)} of KV in the host tier: that is tried in place of ${above.join(', ')}`,
+  ];
+}
+
+/** Caps of KV in the host tier that candidates have, from the largest on. */
+function capsTried(candidates: readonly Candidate[]): Pick<SizeChoices, 'hostKvBytes'> {
+  const caps = new Set(candidates.flatMap(({ base }) => hostKvBytes(base) ?? []));
+  return caps.size === 0 ? {} : { hostKvBytes: [...caps].sort((a, b) => b - a) };
 }
 
 function nothingWritten(file: string, why: string): RuntimeFailure {

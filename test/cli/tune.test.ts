@@ -199,6 +199,30 @@ describe('tune', () => {
     expect(simulated.status).toBe(0);
   });
 
+  it('says of caps beyond that of the plan that they are not tried', async () => {
+    const file = planFile();
+    const tiers = (text: string): string => PLAN.replace('32 tokens }', `32 tokens, tiers: ${text} }`);
+    writeFileSync(file, tiers('gpu -> host up to 64 MB'));
+    const caps = ['--batch', '4', '--kv-cap', '1GB,8MB,2GB'];
+    const note =
+      /^plan start keeps at most (.*) of KV in the host tier: that is tried in place of 1 GB, 2 GB$/m;
+    const run = await runInProcess('tune', file, ...caps);
+    const own = note.exec(run.err)?.[1];
+    expect(run.out).toContain(`; host KV ${own}, 8 MB\n`);
+    const { searched } = JSON.parse((await runInProcess('tune', file, ...caps, '--json')).out) as {
+      readonly searched: { readonly sizes: { readonly hostKvBytes: readonly number[] } };
+    };
+    expect(searched.sizes.hostKvBytes).toEqual([expect.any(Number), 8e6]);
+    // A static plan takes the largest alone.
+    const fused = await runInProcess('tune', file, ...caps, '--strategy', 'static');
+    expect(fused.out).toContain(`; host KV ${own}\n`);
+    expect((await runInProcess('tune', file, '--batch', '4', '--kv-cap', '8MB')).err).not.toMatch(note);
+    writeFileSync(file, tiers('gpu'));
+    const bare = await runInProcess('tune', file, ...caps, '--strategy', 'static');
+    expect(bare.err).toContain('plan start keeps no KV in a host tier: --kv-cap changes nothing');
+    expect(bare.out).not.toContain('host KV 1');
+  });
+
   it('says where a plan that it does not try is better as it is', async () => {
     const text = `import { l4 } from "std/devices"
 topology machine {
