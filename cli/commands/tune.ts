@@ -206,8 +206,16 @@ async function tuneFile(
   };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) {
+    const about = {
+      plan: plan.name,
+      workload: { name: requests.name, requests: requests.requests.length },
+      engine: survey.engine,
+    };
     const diagnostics = diagnosticsSaid(terminal);
-    out(terminal, jsonDocument('tune', { ...tunedReport(result, searched, tradeOffs), diagnostics }));
+    out(
+      terminal,
+      jsonDocument('tune', { ...about, ...tunedReport(result, searched, tradeOffs), diagnostics }),
+    );
   } else out(terminal, describeTuned(result, searched, shown, tradeOffs));
   if (interrupted) return EXIT.interrupted;
   if (result.ranked.length === 0) return EXIT.diagnostics;

@@ -199,6 +199,21 @@ describe('tune', () => {
     expect(simulated.status).toBe(0);
   });
 
+  it('says in its document what was searched for', async () => {
+    const file = planFile();
+    writeFileSync(
+      file,
+      PLAN.replace('node[2] {', 'overhead { step: 10 us, copy_engines: true }\n  node[2] {'),
+    );
+    const run = await runInProcess('tune', file, '--strategy', 'static', '--batch', '4', '--json');
+    const { plan, workload, engine } = JSON.parse(run.out) as Record<string, unknown>;
+    expect({ plan, workload }).toEqual({ plan: 'start', workload: { name: 'short', requests: 40 } });
+    expect(engine).toEqual({
+      ...{ hostOverhead: true, smallGemmLoss: true, virtualEngines: false },
+      ...{ copyEngines: true, fullReload: false },
+    });
+  });
+
   it('says of caps beyond that of the plan that they are not tried', async () => {
     const file = planFile();
     const tiers = (text: string): string => PLAN.replace('32 tokens }', `32 tokens, tiers: ${text} }`);
