@@ -86,6 +86,11 @@ export async function listening<Part, Result>(
   }
 }
 
+/** Gathers the values of an option that may be repeated. */
+export function gather(value: string, gathered: readonly string[] = []): readonly string[] {
+  return [...gathered, value];
+}
+
 /** Gathers `--set name=value` options. */
 export function collectSettings(
   setting: string,

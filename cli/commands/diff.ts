@@ -3,7 +3,14 @@ import { Option } from 'commander';
 import type { CompileResult } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { simulate } from '../../runtime/clock/simulate.js';
-import { action, addJsonOption, collectSettings, type AddCommand, type CommandContext } from '../command.js';
+import {
+  action,
+  addJsonOption,
+  collectSettings,
+  gather,
+  type AddCommand,
+  type CommandContext,
+} from '../command.js';
 import {
   describeDiff,
   describeUnpaired,
@@ -48,10 +55,6 @@ export const addDiffCommand: AddCommand = (program, context) => {
     ),
   );
 };
-
-function gather(name: string, gathered: readonly string[] = []): readonly string[] {
-  return [...gathered, name];
-}
 
 /** A plan on one side of a comparison. */
 interface Side {

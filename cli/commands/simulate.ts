@@ -29,6 +29,7 @@ import {
   action,
   addJsonOption,
   collectSettings,
+  gather,
   interruptible,
   listening,
   type AddCommand,
@@ -63,7 +64,7 @@ import { refuseUnwritable, writeText } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface SimulateCliOptions {
-  readonly plan?: string;
+  readonly plan?: readonly string[];
   readonly workload?: string;
   readonly set?: Readonly<Record<string, string>>;
   readonly transitions: TransitionMode;
@@ -80,7 +81,7 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     .command('simulate')
     .description('run a workload through plans on a virtual clock: throughput, time by category, link use')
     .argument('<file>', 'plan file')
-    .option('--plan <name>', 'plan of the file; all of them unless named')
+    .option('--plan <name>', 'plan of the file (repeatable); all of them unless named', gather)
     .option(
       '--workload <name>',
       'workload that the plan file declares or imports, or a .jsonl file of lengths',
@@ -171,14 +172,24 @@ function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: E
 
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
-  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
+  const named = [...new Set(options.plan)];
+  const checked = checkPlanFile(
+    file,
+    options.set,
+    terminal.colour,
+    named.length === 1 ? named[0] : undefined,
+  );
   const { trace, html, against } = options;
   const compared = against === undefined ? [] : [{ what: 'the run to compare with', path: against }];
   refuseTaken([trace, html], [...filesRead(checked, options.workload), ...compared]);
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const run = against === undefined ? undefined : readRun(against);
-  const plans = plansToRun(checked.plans, options.plan ?? run?.plan, file);
+  const plans = plansToRun(
+    checked.plans,
+    named.length === 0 && run?.plan !== undefined ? [run.plan] : named,
+    file,
+  );
   if (typeof plans === 'string') return misused(plans, terminal);
   const single = ['trace', 'against'].find((name) => name in options);
   if (single !== undefined && plans.length > 1) {
@@ -190,15 +201,16 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
   return loaded.kind === 'failed' ? loaded : { kind: 'loaded', checked, compiled: loaded.compiled, run };
 }
 
-/** The plans to run, all unless one is named, or why there are none. */
+/** The plans to run, all unless some are named, or why there are none. */
 function plansToRun(
   plans: readonly Plan[],
-  name: string | undefined,
+  names: readonly string[],
   file: string,
 ): readonly Plan[] | string {
-  if (name === undefined) return plans.length > 0 ? plans : `error: ${file} has no plan`;
-  const chosen = choosePlan(plans, name, file);
-  return chosen.kind === 'plan' ? [chosen.plan] : chosen.message;
+  if (names.length === 0) return plans.length > 0 ? plans : `error: ${file} has no plan`;
+  const chosen = names.map((name) => choosePlan(plans, name, file));
+  const refused = chosen.find((each) => each.kind === 'usage');
+  return refused?.message ?? chosen.flatMap((each) => (each.kind === 'plan' ? [each.plan] : []));
 }
 
 /** Those of the workload; beside a run those that it had, unless a workload is named. */

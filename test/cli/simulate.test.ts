@@ -428,6 +428,28 @@ ${plan('plain')}
     expect(run.err).toContain(message);
   });
 
+  it('runs each of the plans that are named', async () => {
+    const args = [
+      '--plan',
+      'tensor',
+      '--plan',
+      'single',
+      '--plan',
+      'tensor',
+      '--workload',
+      lengthsFile(SHORT),
+    ];
+    const run = await runInProcess('simulate', 'plans/clerk.plan', ...args);
+    expect(run.out.match(/^plan \w+$/gm)).toEqual(['plan tensor', 'plan single']);
+    expect((await runInProcess('simulate', 'plans/clerk.plan', ...args, '--plan', 'singel')).err).toContain(
+      'did you mean single?',
+    );
+    const trace = join(folder, 'two.json');
+    expect((await runInProcess('simulate', 'plans/clerk.plan', ...args, '--trace', trace)).err).toContain(
+      '--trace is about one plan: choose it with --plan (tensor, single)',
+    );
+  });
+
   it('takes `all` for the name of a plan', async () => {
     const file = join(folder, 'all.plan');
     const text = readFileSync('plans/clerk.plan', 'utf8').replace('./models', resolve('plans/models'));
