@@ -435,6 +435,13 @@ export const CASES: readonly Case[] = [
     says: 'requests of workload `w`, so nothing is kept',
   },
 
+  {
+    slug: 'workload-unreadable',
+    source: 'workload w { requests: «"there-is-none.jsonl"» }',
+    compiled: true,
+    says: 'workload w has no requests: cannot read there-is-none.jsonl',
+  },
+
   // ---------------------------------------------------------------- allowances
   {
     slug: 'unused-allowance',

@@ -23,7 +23,7 @@ describe('every row of the catalogue', () => {
 /** Their message, or what it relates to, has all there is to say: what a value must be, or what breaks a promise. */
 const SAYS_ALL: readonly string[] = [
   ...['import-cycle', 'unreadable-file', 'unknown-plan', 'wrong-type', 'out-of-range', 'outside-domain'],
-  ...['model-unreadable', 'expectation-not-met', 'time-not-met', 'workload-not-held'],
+  ...['model-unreadable', 'expectation-not-met', 'time-not-met', 'workload-not-held', 'workload-unreadable'],
 ];
 
 describe('diagnostics', () => {
