@@ -42,13 +42,22 @@ function shown(text: string): string {
   return text.replace(CONTROLS, '\ufffd');
 }
 
+/** Characters shown of a message, and of a line around a mark: a token may be as long as its file. */
+const MOST_OF_MESSAGE = 1000;
+const MOST_OF_LINE = 400;
+
+/** A message, or its beginning where it is very long. */
+function beginning(message: string): string {
+  return message.length > MOST_OF_MESSAGE ? `${message.slice(0, MOST_OF_MESSAGE)}...` : message;
+}
+
 /** The text of one diagnostic, without a final line end. */
 export function renderDiagnostic(diagnostic: Diagnostic, options: RenderOptions): string {
   const painted = painter(options.colour);
   const paint: Paint = (text, style) => painted(shown(text), style);
   const { severity, code, message, primary } = diagnostic;
   const place = primary === undefined ? '' : `${placeName(primary, options)}: `;
-  const head = `${paint(place, 'bold')}${paint(`${severity}[${code}]`, severity)}: ${paint(message, 'bold')}`;
+  const head = `${paint(place, 'bold')}${paint(`${severity}[${code}]`, severity)}: ${paint(beginning(message), 'bold')}`;
 
   const marks: Mark[] = [
     ...(primary === undefined ? [] : [{ origin: primary, label: primary.label ?? '', primary: true }]),
@@ -105,22 +114,43 @@ function renderFrame(
 
   const lines: string[] = [];
   let previous: number | undefined;
+  let part: PartOfLine | undefined;
   for (const mark of placed) {
     const { line, column } = mark.at;
-    const source = map.lineText(line);
-    if (line !== previous) {
+    const isShown = line === previous && part !== undefined && column <= part.until;
+    part = isShown ? part! : partOfLine(map.lineText(line), column);
+    const { source, skipped } = part;
+    if (!isShown) {
       if (previous !== undefined && line > previous + 1) lines.push(paint('...'.padStart(width), 'dim'));
       lines.push(`${gutter(String(line))} ${shown(source).replaceAll('\t', TAB)}`.trimEnd());
     }
     previous = line;
     const length = mark.origin.span.end - mark.origin.span.start;
-    const marked = source.slice(column - 1, column - 1 + length);
-    const before = ' '.repeat(displayWidth(source.slice(0, column - 1)));
+    const from = column - 1 - skipped;
+    const marked = source.slice(from, from + length);
+    const before = ' '.repeat(displayWidth(source.slice(0, from)));
     const under = (mark.primary ? '^' : '-').repeat(Math.max(1, displayWidth(marked)));
     const label = mark.label === '' ? '' : ` ${mark.label}`;
     lines.push(`${gutter('')} ${before}${paint(under + label, mark.primary ? severity : 'dim')}`);
   }
   return lines;
+}
+
+interface PartOfLine {
+  readonly source: string;
+  /** Characters of the line that are not there, less those that stand for them. */
+  readonly skipped: number;
+  /** The last column that is there. */
+  readonly until: number;
+}
+
+/** What is shown of a line, for a mark at a column of it: all, unless it is very long. */
+function partOfLine(line: string, column: number): PartOfLine {
+  if (line.length <= MOST_OF_LINE) return { source: line, skipped: 0, until: Infinity };
+  const start = Math.max(0, column - 1 - MOST_OF_LINE / 4);
+  const until = start + MOST_OF_LINE;
+  const [before, after] = [start > 0 ? '...' : '', until < line.length ? '...' : ''];
+  return { source: `${before}${line.slice(start, until)}${after}`, skipped: start - before.length, until };
 }
 
 /** Columns that a text takes on screen: tabs as they are printed, other characters one each. */

@@ -46,6 +46,34 @@ const diagnostic: Diagnostic = {
 };
 
 describe('a diagnostic as text', () => {
+  it('shows a part of lines, marks and messages that are very long', () => {
+    const word = 'x'.repeat(100_000);
+    const text = `${' y'.repeat(500)} ${word} z\n`;
+    const place = (piece: string) => {
+      const start = text.indexOf(piece);
+      return { file: 'long.plan', span: { start, end: start + piece.length } };
+    };
+    const lines = renderDiagnostic(
+      {
+        ...diagnostic,
+        message: `unexpected \`${word}\``,
+        primary: place(word),
+        related: [{ ...place(' z'), label: 'of this' }],
+      },
+      { ...options, textOf: () => text },
+    ).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1100);
+    const [head, source, mark, other, below] = lines;
+    expect(head).toMatch(/^long\.plan:1:1002: error\[FC0503\]: unexpected `x+\.\.\.$/);
+    expect(source).toMatch(/ \| \.\.\.[ y]{100}x{300}\.\.\.$/);
+    // The mark begins below what it marks.
+    expect(mark).toMatch(/\| +\^{303}$/);
+    expect(mark!.indexOf('^')).toBe(source!.indexOf('x'));
+    expect(other).toMatch(/ \| \.\.\.x{100} z$/);
+    expect(below).toMatch(/\| +-- of this$/);
+    expect(below!.indexOf('-')).toBe(other!.indexOf(' z'));
+  });
+
   it('shows place, code, frame, related places, notes and helps', () => {
     expect(renderDiagnostic(diagnostic, options)).toBe(
       [
