@@ -18,11 +18,13 @@ export function formatCount(count: number): string {
   return String(Math.round(count)).replaceAll(/(?<=\d)(?=(?:\d{3})+$)/g, ',');
 }
 
-/** `1.2 s`, `3 min 05 s`. */
+/** `1.2 s`, `3 min 05 s`, `14 h 08 min`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+  const [whole, minutes] = [Math.round(seconds), Math.round(seconds / 60)];
+  const [large, small, units] =
+    whole < 3600 ? [whole, whole % 60, ['min', 's']] : [minutes, minutes % 60, ['h', 'min']];
+  return `${formatCount(Math.floor(large / 60))} ${units[0]} ${String(small).padStart(2, '0')} ${units[1]}`;
 }
 
 /** Three digits of any time: `310 us`, `4.20 ms`, `12.3 s`, `3 min 05 s`. */

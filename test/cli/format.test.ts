@@ -22,7 +22,13 @@ describe('figures for people', () => {
 
   it('writes times, rates and counts', () => {
     expect(formatSeconds(1.25)).toBe('1.3 s');
-    expect(formatSeconds(185.2)).toBe('3 min 05 s');
+    expect([185.2, 3599.4, 3599.6, 52_690, 2.9e10].map(formatSeconds)).toEqual([
+      '3 min 05 s',
+      '59 min 59 s',
+      '1 h 00 min',
+      '14 h 38 min',
+      '8,055,555 h 33 min',
+    ]);
     expect(formatRate(24_690, 2)).toBe('12,345 tokens/s');
     expect(formatRate(5, 0)).toBe('-');
     expect([0, 0.01234, 4.816, 999.4, 999.6, 4816].map(formatRequestRate)).toEqual([
