@@ -77,16 +77,17 @@ export function describeUndone({
   plan,
   requests: { finished, rejected, cut },
 }: SimulationReport): readonly string[] {
-  const share = (part: number, all: number): string => `${formatCount(part)} of ${plural(all, 'request')}`;
+  const share = (part: number, all: number, one: string, many: string): string =>
+    `${formatCount(part)} of ${plural(all, 'request')}: ${part === 1 ? one : many}`;
   return [
     ...(rejected > 0
       ? [
-          `plan ${plan} can never fit ${share(rejected, finished + rejected)}: they are left out, and rates are not those of the workload`,
+          `plan ${plan} can never fit ${share(rejected, finished + rejected, 'it is left out', 'they are left out')}, and rates are not those of the workload`,
         ]
       : []),
     ...(cut > 0
       ? [
-          `plan ${plan} has no room for the whole answers of ${share(cut, finished)}: they are cut short, and rates are not those of the workload`,
+          `plan ${plan} has no room for the whole answers of ${share(cut, finished, 'it is cut short', 'they are cut short')}, and rates are not those of the workload`,
         ]
       : []),
   ];

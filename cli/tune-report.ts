@@ -313,8 +313,13 @@ function whyNone({ interrupted, strategies, unheld }: Searched, counts: TuneCoun
   return `no plan fits: ${plural(requests, 'request')} can never fit; ${which}`;
 }
 
-function describeCount([count, what]: readonly [number, string]): readonly string[] {
-  return count === 0 ? [] : [`${formatCount(count)} ${what}`];
+/** @param one what is said of a single one, where that differs */
+function describeCount([count, many, one = many]: readonly [
+  count: number,
+  many: string,
+  one?: string,
+]): readonly string[] {
+  return count === 0 ? [] : [`${formatCount(count)} ${count === 1 ? one : many}`];
 }
 
 const STEPS = [
@@ -347,16 +352,14 @@ function describeSearch(searched: Searched, counts: TuneCounts): readonly string
   ].join('; ');
   const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp > 0;
   const unseen = candidates - decided(counts);
+  const estimated = `estimated to ${goal.kind === 'throughput' ? 'take longer' : 'be no better'}`;
   const became = [
-    [unfit, 'do not fit'],
-    [needless, 'have batches that are never reached'],
-    [outbid, 'cannot win by their bound'],
-    [outbidCompiled, 'cannot win by their bound once compiled'],
-    [
-      outestimated,
-      goal.kind === 'throughput' ? 'are estimated to take longer' : 'are estimated to be no better',
-    ],
-    [givenUp, 'fell behind in their simulation'],
+    [unfit, 'do not fit', 'does not fit'],
+    [needless, 'have batches that are never reached', 'has a batch that is never reached'],
+    [outbid, 'cannot win by their bound', 'cannot win by its bound'],
+    [outbidCompiled, 'cannot win by their bound once compiled', 'cannot win by its bound once compiled'],
+    [outestimated, `are ${estimated}`, `is ${estimated}`],
+    [givenUp, 'fell behind in their simulation', 'fell behind in its simulation'],
     [simulated, 'simulated to the end'],
     [unseen, 'not looked at'],
   ] as const;

@@ -141,7 +141,7 @@ export function formatQuantity(value: number, dimension: Dimension): string {
       return `${Number((value * 100).toPrecision(6))}%`;
     case 'tokens':
     case 'requests':
-      return `${value} ${dimension}`;
+      return value === 1 ? `1 ${dimension.slice(0, -1)}` : `${value} ${dimension}`;
     case 'number':
       return String(value);
   }

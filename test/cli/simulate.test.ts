@@ -100,6 +100,8 @@ describe('simulate', () => {
     expect(run.err).toMatch(
       /^warning: plan tight has no room for .* of 3 of 3 requests: they are cut short/m,
     );
+    const single = await runInProcess('simulate', file, '--workload', lengthsFile(LONG));
+    expect(single.err).toMatch(/^warning: plan tight has no room for .* of 1 of 1 request: it is cut short/m);
     expect(run.err).not.toContain('plan roomy has no room');
     expect(run.out).toMatch(/^plan .* of best +answers cut$/m);
     expect(run.out).toMatch(/^roomy .* 0$/m);

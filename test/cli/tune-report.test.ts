@@ -122,6 +122,28 @@ describe('the report of a search', () => {
     expect(note).toMatch(/^\* /);
   });
 
+  it('counts one as one', () => {
+    const { simulated: _simulated, ...others } = result.counts;
+    const counts = {
+      ...others,
+      unfit: 1,
+      needless: 1,
+      outbid: 1,
+      outbidCompiled: 2,
+      givenUp: 1,
+      simulated: 1,
+    };
+    expect(describeTuned({ ...result, counts }, searched, 1)).toContain(
+      [
+        '1 does not fit',
+        '1 has a batch that is never reached',
+        '1 cannot win by its bound',
+        '2 cannot win by their bound once compiled',
+        '1 fell behind in its simulation',
+      ].join(', '),
+    );
+  });
+
   it('says what estimates may have missed, what was cut short and that it was interrupted', () => {
     const rest = (of: Partial<Searched>, counts = result.counts): readonly string[] =>
       describeTuned({ ...result, counts }, { ...searched, ...of }, 3)

@@ -22,7 +22,7 @@ export const TOPOLOGY = {
   'mesh-size': error<{ stage: string; mesh: string; ranks: number; devices: number }>(
     'FC0405',
     ({ stage, mesh, ranks, devices }) =>
-      `the mesh of \`${stage}\` (${mesh}) has ${ranks} ranks but the stage stands on ${devices} device${devices === 1 ? '' : 's'}`,
+      `the mesh of \`${stage}\` (${mesh}) has ${ranks} rank${ranks === 1 ? '' : 's'} but the stage stands on ${devices} device${devices === 1 ? '' : 's'}`,
   ),
   'fill-not-whole': error<{ axis: string; devices: number; rest: number }>(
     'FC0406',

@@ -374,6 +374,14 @@ describe('workloads', () => {
     ]);
   });
 
+  it('have one request and one token at least, which is said in the singular', () => {
+    const { diagnostics } = checkText('workload a { requests: 0, prompt: 0 tokens, output: 1 token }');
+    expect(diagnostics.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/at least 1 request\b(?!s)/),
+      expect.stringMatching(/at least 1 token\b(?!s)/),
+    ]);
+  });
+
   it('name a file where they take their requests from one', () => {
     const { workloads, diagnostics } = checkText('workload a { requests: "" }');
     expect(workloads).toEqual([]);
