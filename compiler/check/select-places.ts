@@ -1,4 +1,5 @@
 /** Device selections (`gpu[0..3]`, `node[0..7].gpu`): paths with index ranges, matched against a topology. */
+import { suggest } from '../../grammar/did-you-mean.js';
 import type { PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { matchesPrefix, parsePath, pathWithin, type PathPart } from '../plan/places.js';
@@ -96,35 +97,43 @@ export function selectDevices(
   return failed ? undefined : [...taken.keys()].sort((a, b) => a - b);
 }
 
-function devicesOfRange(
+/** Ids of the devices of a range that may leave out the groups around it, or undefined after reporting. */
+export function selectMeasured(
   expr: PathExpr,
   checked: CheckedTopology,
   cx: Context,
 ): readonly number[] | undefined {
+  const end = expr.segments.map(({ name }) => name.text).join('.');
+  const outer = arraysOf(checked).flatMap((array) =>
+    array.endsWith(`.${end}`) ? [array.slice(0, -end.length - 1)] : [],
+  );
+  return devicesOfRange(expr, checked, cx, checked.templates.has(end) ? '' : outer[0]);
+}
+
+const arraysOf = ({ templates }: CheckedTopology): readonly string[] =>
+  [...templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
+
+/** The devices of a range inside `outer`; `''` is the topology itself. */
+function devicesOfRange(
+  expr: PathExpr,
+  checked: CheckedTopology,
+  cx: Context,
+  outer = '',
+): readonly number[] | undefined {
   const parts = readPattern(expr, cx);
   if (!parts) return undefined;
   const { topology, templates } = checked;
-  const where = `topology \`${topology.name}\``;
-  const arrays = [...templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
-  let template = '';
+  let template = outer;
   for (const [i, part] of parts.entries()) {
     template = pathWithin(template, part.name);
     const found = templates.get(template);
     if (!found) {
-      const primary = at(cx, expr);
-      const text = pathText(expr, cx.scope.file.text);
-      const inside = arrays.find((a) => a.endsWith(`.${part.name}`));
-      const advice = inside
-        ? {
-            helps: [`did you mean \`${inside}\`?`],
-            fixes: [{ title: `Change to \`${inside}\``, edits: [{ origin: primary, newText: inside }] }],
-          }
-        : suggestions(primary, text, arrays, 'devices');
-      cx.report(report('unknown-place', { place: template, where }, { primary, ...advice }));
+      reportUnknownPlace(expr, i, template, checked, cx);
       return undefined;
     }
     if (!checkIndex(part, found.count, expr, i, cx)) return undefined;
     if (i === parts.length - 1 && found.kind !== 'devices') {
+      const arrays = arraysOf(checked);
       const own = arrays.filter((a) => a.startsWith(`${template}.`));
       const primary = at(cx, expr);
       const helps = own.map((a) => `name its devices: \`${a}\``);
@@ -138,7 +147,39 @@ function devicesOfRange(
       return undefined;
     }
   }
-  return devicesMatching(topology, parts);
+  return devicesMatching(topology, [...parsePath(outer), ...parts]);
+}
+
+/** Reports the segment of a path that `place` ends in; a fix leaves the others and all indexes as they are. */
+function reportUnknownPlace(
+  expr: PathExpr,
+  segment: number,
+  place: string,
+  checked: CheckedTopology,
+  cx: Context,
+): void {
+  const arrays = arraysOf(checked);
+  const { name } = expr.segments[segment]!;
+  const written = pathText(expr, cx.scope.file.text);
+  const around = place.slice(0, place.length - name.text.length);
+  const beside = arrays
+    .filter((array) => array.startsWith(around))
+    .map((array) => array.slice(around.length).split('.')[0]!);
+  const near = suggest(name.text, beside);
+  const inside = segment === 0 ? arrays.find((array) => array.endsWith(`.${name.text}`)) : undefined;
+  const meant = inside ?? near;
+  const primary = at(cx, expr);
+  let advice = suggestions(primary, written, arrays, 'devices');
+  if (meant !== undefined) {
+    const { text } = cx.scope.file;
+    const path = `${text.slice(expr.span.start, name.span.start)}${meant}${text.slice(name.span.end, expr.span.end)}`;
+    advice = {
+      helps: [`did you mean \`${path}\`?`],
+      fixes: [replacement(at(cx, name), meant, `Change to \`${path}\``)],
+    };
+  }
+  const where = `topology \`${checked.topology.name}\``;
+  cx.report(report('unknown-place', { place, where }, { primary, ...advice }));
 }
 
 /** Ids of the devices that a pattern takes in, in topology order. */

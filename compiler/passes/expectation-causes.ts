@@ -6,7 +6,7 @@ import type { RuntimeOp } from '../ir/runtime-program.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { CheckedExpectation } from '../plan/plan.js';
 import { movesOf } from '../provenance.js';
-import type { Bound, Causes } from './judge-expectation.js';
+import { measuredDevices, type Bound, type Causes } from './judge-expectation.js';
 
 /** Ops that are listed; a layer has as many, and the rest are of their kind. */
 const MOST_OPS = 4;
@@ -26,7 +26,7 @@ export function expectationCauses(
         ({ op, layer }) => op === 'collective' && (expectation.per !== 'layer' || layer !== undefined),
       );
     case 'peak':
-      return peakCauses(stages, runtime);
+      return peakCauses(stages, measuredDevices(expectation, runtime));
     case 'bytes':
       return moveCauses(expectation, transitions);
     case 'transitions':
@@ -79,11 +79,8 @@ export function opCauses(
   };
 }
 
-function peakCauses(stages: readonly RuntimeStage[], { devices }: RuntimeGraph): Causes {
-  const used = devices.filter(({ id }) =>
-    stages.some(({ ranks }) => ranks.some(({ device }) => device === id)),
-  );
-  const fullest = used.toSorted((a, b) => b.peak.total - a.peak.total)[0];
+function peakCauses(stages: readonly RuntimeStage[], devices: RuntimeGraph['devices']): Causes {
+  const fullest = devices.toSorted((a, b) => b.peak.total - a.peak.total)[0];
   if (fullest === undefined) return { notes: [], related: [] };
   const { weights, workspace, kv } = fullest.peak;
   const parts = `weights ${formatBytes(weights)}, workspace ${formatBytes(workspace)}, KV ${formatBytes(kv)}`;

@@ -84,15 +84,15 @@ function exactly({ measure }: Bound, figure: number): string {
   return measure === 'time' ? `${figure} s` : measure === 'transitions' ? String(figure) : `${figure} B`;
 }
 
-function describeMeasure({ measure, stage, place, edge, per }: Bound): string {
-  const about = edge ? `${edge.from} -> ${edge.to}` : [stage, place].filter(Boolean).join(', ');
+function describeMeasure({ measure, stage, devices, edge, per }: Bound): string {
+  const about = edge ? `${edge.from} -> ${edge.to}` : [stage, devices?.text].filter(Boolean).join(', ');
   const args = [about, per && `per: ${per}`].filter(Boolean).join(', ');
   return args === '' ? measure : `${measure}(${args})`;
 }
 
-/** Devices that a `peak` is about: those of its stage, of the named device array when there is one. */
+/** Devices that a `peak` is about: those of its stage, as far as it names them when it does. */
 export function measuredDevices(
-  { stage, place }: Pick<Bound, 'stage' | 'place'>,
+  { stage, devices: named }: Pick<Bound, 'stage' | 'devices'>,
   { devices, stages }: RuntimeGraph,
 ): RuntimeGraph['devices'] {
   const ids = new Set(
@@ -100,11 +100,5 @@ export function measuredDevices(
       .filter(({ name }) => (stage ?? name) === name)
       .flatMap(({ ranks }) => ranks.map(({ device }) => device)),
   );
-  return devices.filter(({ id, path }) => ids.has(id) && (place === undefined || isOfArray(path, place)));
-}
-
-/** Whether `node[2].gpu[5]` is one of `gpu`, or of `node.gpu`. */
-function isOfArray(path: string, place: string): boolean {
-  const array = path.replaceAll(/\[\d+\]/g, '');
-  return array === place || array.endsWith(`.${place}`);
+  return devices.filter(({ id }) => ids.has(id) && named?.ids.includes(id) !== false);
 }

@@ -234,7 +234,7 @@ export type CheckedExpectation =
   | {
       readonly kind: 'bound';
       /**
-       * - `peak(stage, place)`: bytes of device memory, the largest of the devices
+       * - `peak(stage, devices)`: bytes of device memory, the largest of the devices
        * - `collectives(stage, per: layer)`: collective ops of one layer, or of one step
        * - `bytes(from -> to, per: token)`: bytes of KV that the flow edge moves per token, of weights by one transition,
        *   or of both in a whole run
@@ -243,8 +243,8 @@ export type CheckedExpectation =
        */
       readonly measure: 'peak' | 'collectives' | 'bytes' | 'transitions' | 'time';
       readonly stage?: string;
-      /** Name of a device array. */
-      readonly place?: string;
+      /** Devices that it is about, as they are written and by their ids. */
+      readonly devices?: { readonly text: string; readonly ids: readonly number[] };
       readonly edge?: { readonly from: string; readonly to: string };
       readonly per?: 'layer' | 'step' | 'token' | 'transition';
       readonly op: Comparison;

@@ -117,7 +117,7 @@ export function showExpectation(e: CheckedExpectation): string {
     return `never ${e.op}${e.of === undefined ? '' : ` of ${e.of}`}${e.stage === undefined ? '' : ` in ${e.stage}`}`;
   const args = [
     ...(e.stage === undefined ? [] : [e.stage]),
-    ...(e.place === undefined ? [] : [e.place]),
+    ...(e.devices === undefined ? [] : [e.devices.text]),
     ...(e.edge ? [`${e.edge.from} -> ${e.edge.to}`] : []),
     ...(e.per === undefined ? [] : [`per: ${e.per}`]),
   ];

@@ -85,14 +85,8 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   const kv = readKv(merged.kv, cx, kvOrigin, topology, spec.weights);
   const use = { plan: merged, model: spec, topology, kvType: kv?.dtype ?? 'f16', memoryUse };
   const read = merged.stages.map((stage) => readStage(stage, use));
-  const expectations = merged.expectations.map((e) =>
-    readExpectation(
-      e,
-      merged.stages.map((s) => s.name.node.text),
-      topology,
-      shared.workload,
-    ),
-  );
+  const named = new Map(merged.stages.map((s, i) => [s.name.node.text, read[i]?.stage.devices]));
+  const expectations = merged.expectations.map((e) => readExpectation(e, named, topology, shared.workload));
   if (merged.stages.length === 0 || read.includes(undefined)) return undefined;
   const first = read as readonly CheckedStage[];
   const laid = first.map((c) => c.stage);

@@ -13,23 +13,30 @@ import type { Fix } from '../../diagnostics/diagnostic.js';
 import type { CheckedExpectation, Comparison } from '../../plan/plan.js';
 import type { Workload } from '../../plan/workload.js';
 import type { CheckedTopology } from '../check-topology.js';
-import { describe, plainName } from '../evaluate.js';
+import { describe, pathText, plainName } from '../evaluate.js';
 import { quantity, type Reader } from '../readers.js';
 import { removal, replacement } from '../fixes.js';
 import { at, choices, lookUp, suggestions, type Context } from '../scope.js';
+import { selectMeasured } from '../select-places.js';
 import type { Placed } from './merge-plan.js';
 
 type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
 type Never = Extract<CheckedExpectation, { kind: 'never' }>;
-type Subject = Partial<Pick<Bound, 'stage' | 'place' | 'edge' | 'per'>>;
+type Subject = Partial<Pick<Bound, 'stage' | 'devices' | 'edge' | 'per'>>;
 
 /** The workload of a declaration, or undefined after reporting why there is none. */
 export type WorkloadOf = (decl: WorkloadDecl, cx: Context) => Workload | undefined;
 
+/** Stages of the plan by name, each with the ids of its devices where these are known. */
+export type StagesByName = ReadonlyMap<string, readonly number[] | undefined>;
+
 interface Names {
-  readonly stages: readonly string[];
-  readonly places: readonly string[];
+  readonly stages: StagesByName;
+  readonly topology: CheckedTopology;
 }
+
+/** Kinds of arguments of measures. */
+type Kind = 'stage' | 'devices' | 'edge';
 
 interface Measure {
   /** How it is written, for messages. */
@@ -38,7 +45,7 @@ interface Measure {
   readonly per: readonly NonNullable<Bound['per']>[];
   /** It is of a run, which a workload may be named for. */
   readonly ofRun: 'always' | 'never' | 'without per';
-  readonly args: readonly ('stage' | 'place' | 'edge')[];
+  readonly args: readonly Kind[];
 }
 
 const bytes = quantity('bytes', { min: 0 });
@@ -51,7 +58,7 @@ const MEASURES: Readonly<Record<Bound['measure'], Measure>> = {
     limit: bytes,
     per: [],
     ofRun: 'never',
-    args: ['stage', 'place'],
+    args: ['stage', 'devices'],
   },
   collectives: {
     usage: 'collectives(decode, per: layer) <= 2',
@@ -78,12 +85,11 @@ const COMPARISONS: readonly string[] = ['<', '<=', '>', '>=', '==', '!='];
 /** Checks one line; undefined after reporting. */
 export function readExpectation(
   { node, cx }: Placed<Expectation>,
-  stages: readonly string[],
+  stages: StagesByName,
   topology: CheckedTopology,
   workloadOf: WorkloadOf,
 ): CheckedExpectation | undefined {
-  const places = [...topology.templates.values()].filter((t) => t.kind === 'devices').map((t) => t.path);
-  const names: Names = { stages, places };
+  const names: Names = { stages, topology };
   return node.kind === 'never' ? readNever(node, cx, names) : readBound(node, cx, names, workloadOf);
 }
 
@@ -94,7 +100,7 @@ function readNever(
 ): Never | undefined {
   const op = word(node.op, OPS, 'op', cx);
   const of = node.of && word(node.of, OPERANDS, 'operand', cx);
-  const stage = node.stage && word(node.stage, names.stages, 'stage', cx);
+  const stage = node.stage && word(node.stage, [...names.stages.keys()], 'stage', cx);
   if (!op || (node.of && !of) || (node.stage && stage === undefined)) return undefined;
   return {
     kind: 'never',
@@ -224,37 +230,53 @@ function readArguments(use: MeasureUse, spec: Measure, cx: Context, names: Names
     subject = { ...subject, per };
   }
   if (plain.length !== spec.args.length)
-    return bad(`it takes ${spec.args.length === 0 ? 'no arguments' : spec.args.join(' and ')}`, use.expr);
+    return bad(
+      `it takes ${spec.args.length === 0 ? 'no arguments' : spec.args.map((kind) => KIND_WORDS[kind]).join(' and ')}`,
+      use.expr,
+    );
   for (const [i, kind] of spec.args.entries()) {
     const expr = plain[i]!.value;
-    const read = kind === 'edge' ? readEdge(expr, cx, names) : readName(expr, kind, cx, names);
-    if (read === 'other')
-      return bad(kind === 'edge' ? 'it takes an edge `a -> b`' : `it takes a ${kind}`, expr);
+    const read = READERS[kind](expr, cx, names);
+    if (read === 'other') return bad(`it takes ${KIND_WORDS[kind]}`, expr);
     if (!read) return undefined;
     subject = { ...subject, ...read };
+    const apart = kind === 'devices' && isApart(subject, names);
+    if (apart) return bad(`\`${subject.stage}\` is on none of \`${subject.devices!.text}\``, expr);
   }
   return subject;
 }
 
-function readName(
-  expr: Expr,
-  kind: 'stage' | 'place',
-  cx: Context,
-  names: Names,
-): Subject | 'other' | undefined {
+type ArgumentReader = (expr: Expr, cx: Context, names: Names) => Subject | 'other' | undefined;
+
+const KIND_WORDS: Readonly<Record<Kind, string>> = {
+  stage: 'a stage',
+  devices: 'devices such as `gpu` or `gpu[0..3]`',
+  edge: 'an edge `a -> b`',
+};
+
+const READERS: Readonly<Record<Kind, ArgumentReader>> = {
+  stage: readStageName,
+  devices: readDevices,
+  edge: readEdge,
+};
+
+function readStageName(expr: Expr, cx: Context, { stages }: Names): Subject | 'other' | undefined {
+  const name = plainName(expr);
+  if (!name) return 'other';
+  const stage = word(name, [...stages.keys()], 'stage', cx);
+  return stage === undefined ? undefined : { stage };
+}
+
+function readDevices(expr: Expr, cx: Context, { topology }: Names): Subject | 'other' | undefined {
   if (expr.kind !== 'path') return 'other';
-  if (kind === 'stage') {
-    const name = plainName(expr);
-    if (!name) return 'other';
-    const stage = word(name, names.stages, 'stage', cx);
-    return stage === undefined ? undefined : { stage };
-  }
-  const place = expr.segments.map((s) => s.name.text).join('.');
-  if (names.places.some((p) => p === place || p.endsWith(`.${place}`))) return { place };
-  const primary = at(cx, expr);
-  const near = suggestions(primary, place, names.places, 'devices');
-  cx.report(report('unknown-name', { kind: 'device array', name: place }, { primary, ...near }));
-  return undefined;
+  const ids = selectMeasured(expr, topology, cx);
+  return ids && { devices: { text: pathText(expr, cx.scope.file.text), ids } };
+}
+
+/** Whether the stage stands on none of the devices. */
+function isApart({ stage, devices }: Subject, { stages }: Names): boolean {
+  const own = stage === undefined ? undefined : stages.get(stage);
+  return own !== undefined && devices?.ids.some((id) => own.includes(id)) === false;
 }
 
 function readEdge(expr: Expr, cx: Context, names: Names): Subject | 'other' | undefined {
@@ -266,5 +288,5 @@ function readEdge(expr: Expr, cx: Context, names: Names): Subject | 'other' | un
 
 function stageOf(target: PathExpr, cx: Context, names: Names): string | undefined {
   const name = plainName(target) ?? target.segments[0]!.name;
-  return word(name, names.stages, 'stage', cx);
+  return word(name, [...names.stages.keys()], 'stage', cx);
 }

@@ -63,7 +63,7 @@ export const TOPOLOGY = {
   ),
   'not-a-device': error<{ place: string; is: string }>(
     'FC0415',
-    ({ place, is }) => `a stage stands on devices; \`${place}\` is a ${is}`,
+    ({ place, is }) => `\`${place}\` is a ${is}; devices are needed here`,
   ),
   'no-stages': error<{ plan: string }>('FC0416', ({ plan }) => `plan \`${plan}\` has no stage`),
   'no-model': error<{ plan: string; needed: string }>(

@@ -172,6 +172,17 @@ export const CASES: readonly Case[] = [
       plan p for m on u { stage serve: prefill + decode on «gpu» { mesh (dp: 4) } }`,
     says: 'did you mean `node.gpu`?',
   },
+  {
+    slug: 'unknown-place',
+    source: split('expect { peak(decode, «gup[1]») <= 1 GB }'),
+    says: 'did you mean `gpu[1]`?',
+  },
+  { slug: 'index-out-of-range', source: split('expect { peak(decode, gpu«[0..99]») <= 1 GB }') },
+  {
+    slug: 'not-a-device',
+    source: split('expect { peak(decode, «host») <= 1 GB }'),
+    says: 'devices are needed',
+  },
   { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0.3»]'), says: '`0..3`' },
   { slug: 'out-of-range', source: fused('mesh (dp: 4)').replace('on gpu', 'on gpu[«0-3»]'), says: '`0..3`' },
   // A whole number of a device that is not there.
@@ -385,6 +396,14 @@ export const CASES: readonly Case[] = [
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
   { slug: 'bad-measure-argument', source: split('expect { collectives(decode, per: «token») <= 2 }') },
   { slug: 'bad-measure-argument', source: split('expect { «peak(decode)» <= 2 GB }') },
+  {
+    slug: 'bad-measure-argument',
+    source: split('expect { peak(decode, «gpu[0..3]») <= 2 GB }').replace(
+      'decode on gpu { mesh (dp: 2, tp: 4) }',
+      'decode on gpu[4..7] { mesh (tp: 4) }',
+    ),
+    says: 'none of',
+  },
   {
     slug: 'bad-measure-argument',
     source: `${split('expect { peak(decode, gpu) <= 16 GB for «w» }')}\n${WORKLOAD}`,

@@ -133,6 +133,18 @@ describe('the fixes', () => {
     expect(found!.fixes.map(({ title }) => title)).toEqual(['Change to `node[1..2].gpu`']);
   });
 
+  it.each([
+    ['node[1].smal', 'node[1].small'],
+    ['nod[0..1].big', 'node[0..1].big'],
+    ['big[1]', 'node.big[1]'],
+  ])('of devices %s replace what is wrong and keep the indexes', (written, meant) => {
+    const text = `topology u { node[2] { big[2]: d, small[2]: d } }\nplan q for m on u { stage serve: prefill + decode on ${written} { mesh auto } }`;
+    const example = { name: '', files: { [MAIN]: WORLD + text }, models: {}, compiled: false };
+    const { fixes } = diagnosticsOf(example)[0]!;
+    expect(fixes.map(({ title }) => title)).toEqual([`Change to \`${meant}\``]);
+    expect(withFix(example.files, fixes[0]!)[MAIN]).toContain(`on ${meant} {`);
+  });
+
   it('of quotes that are bent straighten both', () => {
     const text = 'import { a } from “std/devices”, { b } from „x“ and ”';
     const found = diagnosticsOf({ name: '', files: { [MAIN]: text }, models: {}, compiled: false });

@@ -60,7 +60,7 @@ describe('example plans', () => {
       { to: 'prefill', when: { kind: 'tier_used', op: '<', fraction: 0.2 } },
     ]);
     expect(seesaw!.expectations).toMatchObject([
-      { measure: 'peak', stage: 'decode', place: 'gpu', op: '<=', limit: 24e9 },
+      { measure: 'peak', stage: 'decode', devices: { text: 'gpu' }, op: '<=', limit: 24e9 },
       { measure: 'bytes', edge: { from: 'prefill', to: 'decode' }, per: 'token', limit: 320 * 1024 },
     ]);
   });
@@ -351,6 +351,21 @@ describe('expectations', () => {
       { measure: 'peak', limit: 2e9 },
       { kind: 'never', op: 'all_gather', of: 'kv', stage: 'decode' },
     ]);
+  });
+});
+
+describe('the devices of a peak', () => {
+  const pods = `${WORLD}topology u { node[2] { gpu[4]: d\n link gpu <-> gpu { bandwidth: 10 GB/s } } }
+    plan p for m on u { stage serve: prefill + decode on node.gpu { mesh (dp: 2, tp: 4) }`;
+
+  it.each([
+    ['gpu', [0, 1, 2, 3, 4, 5, 6, 7]],
+    ['node[1].gpu', [4, 5, 6, 7]],
+    ['node.gpu[1..2]', [1, 2, 5, 6]],
+    ['gpu[3]', [3, 7]],
+  ])('%s are those that its indexes name', (text, ids) => {
+    const [plan] = plansOf(`${pods} expect { peak(serve, ${text}) <= 1 GB } }`);
+    expect(plan!.expectations).toMatchObject([{ devices: { text, ids } }]);
   });
 });
 

@@ -24,7 +24,12 @@ const PEAK = Math.max(...runtime.devices.map((device) => device.peak.total));
 
 describe('expectations', () => {
   it.each<[string, Omit<Bound, 'kind' | 'origin' | 'op' | 'limit'>, number]>([
-    ['peak', { measure: 'peak', stage: 'decode', place: 'gpu' }, PEAK],
+    ['peak', { measure: 'peak', stage: 'decode' }, PEAK],
+    [
+      'peak of some devices',
+      { measure: 'peak', stage: 'decode', devices: { text: 'gpu[1..2]', ids: [1, 2] } },
+      Math.max(...runtime.devices.slice(1, 3).map(({ peak }) => peak.total)),
+    ],
     ['collectives per layer', { measure: 'collectives', stage: 'decode', per: 'layer' }, 2],
     ['collectives per step', { measure: 'collectives', stage: 'decode', per: 'step' }, 2 * 4 + 1],
     ['collectives of a pipeline', { measure: 'collectives', stage: 'prefill', per: 'step' }, 0],
