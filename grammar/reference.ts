@@ -271,17 +271,17 @@ export const PROPERTIES = {
     prompt: {
       value: { kind: 'length', example: '2620 tokens' },
       doc: 'Tokens of a prompt: fixed, or drawn from a distribution.',
-      fallback: 'as in the file',
+      fallback: 'as in the file, where `requests` names one',
     },
     output: {
       value: { kind: 'length', example: '279 tokens' },
       doc: 'Tokens of an answer: fixed, or drawn from a distribution.',
-      fallback: 'as in the file',
+      fallback: 'as in the file, where `requests` names one',
     },
     prefix: {
       value: tokens('512 tokens'),
       doc: 'Tokens that all prompts begin with, part of `prompt`: a system prompt, a document.',
-      fallback: 'none',
+      fallback: 'none, or as in the file that `requests` names',
     },
   },
   plan: {

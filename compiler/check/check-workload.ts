@@ -2,6 +2,7 @@
 import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { typicalLength, type Length, type Workload } from '../plan/workload.js';
+import { removal } from './fixes.js';
 import { missingProperty, readBlock } from './properties.js';
 import { quantity, text, type Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
@@ -81,13 +82,40 @@ export const WORKLOAD_TABLE = {
   prefix: { read: tokens },
 };
 
+/** What a line of a file says in place of a property. */
+const IN_LINES: Readonly<Record<string, string>> = {
+  prompt: '"prompt_tokens": 120',
+  output: '"output_tokens": 30',
+  prefix: '"prefix_tokens": 100',
+};
+
+/** Reports the lengths that stand beside a file of lengths, which would count for nothing. */
+function refuseLengths(decl: WorkloadDecl, cx: Context): void {
+  for (const member of decl.members) {
+    if (member.kind !== 'property' || !Object.hasOwn(IN_LINES, member.name.text)) continue;
+    const property = member.name.text;
+    cx.report(
+      report(
+        'unknown-property',
+        { property, block: 'workload of a file' },
+        {
+          primary: at(cx, member.name),
+          helps: [`the lines of the file say it, as in \`{${IN_LINES[property]}}\``],
+          fixes: [removal(cx, member.span, `\`${property}\``)],
+        },
+      ),
+    );
+  }
+}
+
 /** The workload of a declaration, or undefined after reporting why there is none. */
 export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undefined {
   const values = readBlock(cx, WORKLOAD_TABLE, decl.members, 'workload', decl.name);
   const asked = values.get('requests');
   if (asked === undefined) return undefined;
   const head = { name: decl.name.text, origin: at(cx, decl.name) };
-  if (typeof asked === 'string')
+  if (typeof asked === 'string') {
+    refuseLengths(decl, cx);
     return {
       ...head,
       requests: {
@@ -97,6 +125,7 @@ export function checkWorkload(decl: WorkloadDecl, cx: Context): Workload | undef
         origin: values.origin('requests')!,
       },
     };
+  }
   const [prompt, output] = [values.get('prompt'), values.get('output')];
   for (const property of ['prompt', 'output'] as const)
     if (!values.origin(property))

@@ -61,6 +61,11 @@ export const CASES: readonly Case[] = [
     source: `${WORLD}topology u { gpu[2]: d\n overhead { «stap»: 1 ms } }`,
     says: 'an overhead has no property',
   },
+  ...['prompt', 'output', 'prefix'].map((property): Case => ({
+    slug: 'unknown-property',
+    source: `workload w { requests: "lengths.jsonl", «${property}»: 10 tokens }`,
+    says: `${property}_tokens`,
+  })),
   {
     slug: 'duplicate-property',
     source: `device d { memory: 1 GB, «memory»: 2 GB, bandwidth: 1 GB/s, compute: { f32: 1 TFLOPS } }`,
