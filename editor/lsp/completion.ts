@@ -277,14 +277,8 @@ function completeRecord(asked: Asked, block: OpenBracket): Items {
       })),
       asked.position.beside,
     );
-  if (isNumber(before.at(-1)!)) return units(unitsOfRecord(value.example));
+  if (isNumber(before.at(-1)!)) return units(value.units);
   return named(asked, 'param');
-}
-
-/** Units that go with the one in the example of a record. */
-function unitsOfRecord(example: string): readonly string[] {
-  if (example.includes('FLOPS')) return ['TFLOPS', 'GFLOPS', 'PFLOPS'];
-  return example.includes('%') ? ['%'] : ['GB/s', 'GiB/s', 'MB/s'];
 }
 
 function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items {

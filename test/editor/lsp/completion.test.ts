@@ -271,6 +271,7 @@ describe('values', () => {
     ['units of a half-typed unit', 'device d { memory: 24 G‸ }', ['GiB']],
     ['units of a rate', 'device d { bandwidth: 300 ‸ }', ['GB/s']],
     ['keys of a record', 'device d { compute: { ‸ } }', ['f16', 'f32']],
+    ['units of times in a record', 'topology t { overhead { submit: { 1: 20 ‸ } } }', ['us', 'ms']],
     ['units in a record', 'device d { compute: { f16: 121 ‸ } }', ['TFLOPS']],
     ['types of params', 'param a: ‸', ['int', 'bytes']],
     ['axes', inStage('mesh (‸)'), ['dp', 'pp', 'tp']],
