@@ -317,10 +317,18 @@ function buildRecord(build: Build, record: CstNode): RecordExpr {
   closed(build, record, 'LCurly', 'RCurly', '}');
   commas(build, record);
   const entries = nodes(record, 'item').map((entry) => {
-    const key = nameOf(token(entry, 'name')!);
+    const key = keyOf(entry);
     return { key, value: valueAfterColon(build, entry, key) };
   });
   return { kind: 'record', entries, span: spanOfNode(record) };
+}
+
+/** The key of a `recordEntry` node, with its sign. */
+function keyOf(entry: CstNode): Name {
+  const key = nameOf(token(entry, 'name')!);
+  const sign = token(entry, 'sign');
+  if (sign === undefined) return key;
+  return { text: `-${key.text}`, span: { start: spanOf(sign).start, end: key.span.end } };
 }
 
 function buildParens(build: Build, parens: CstNode): Expr {

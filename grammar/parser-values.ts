@@ -180,7 +180,9 @@ export class ValueParser extends GateParser {
     this.OPTION(() => this.CONSUME(t.RCurly));
   });
 
+  /** A sign is part of the key, for which it is never right. */
   protected readonly recordEntry = this.RULE('recordEntry', () => {
+    this.OPTION3(() => this.CONSUME(t.Minus, { LABEL: 'sign' }));
     this.OR([
       { ALT: () => this.CONSUME(t.Name, { LABEL: 'name' }) },
       { ALT: () => this.CONSUME(t.NumberToken, { LABEL: 'name' }) },

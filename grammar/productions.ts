@@ -43,7 +43,7 @@ const RECOVERY = new Set(['unknown', 'unmatched', 'junk', 'tail', 'stray', 'bala
 const ONE_SIGN: Readonly<Record<string, TokenType>> = { open: t.LCurly, colon: t.Colon };
 
 /** Options that are read only to be reported. */
-const REPORTED = new Set(['importDecl.3']);
+const REPORTED = new Set(['importDecl.3', 'recordEntry.3']);
 
 /** Parts that may be left out, as `rule.number`. */
 const OPTIONAL = new Set([

@@ -2,9 +2,11 @@
 import type { DeviceDecl } from '../../grammar/syntax.js';
 import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
+import { report } from '../diagnostics/catalogue.js';
 import { readBlock } from './properties.js';
-import { fraction, isSize, quantity, recordOf } from './readers.js';
+import { fraction, quantity, recordOf, SEVERAL, SIZES } from './readers.js';
 import { at, type Context } from './scope.js';
+import { formatQuantity } from './units.js';
 
 /** Element types that a device may state a speed for. */
 export const SPEEDS = ['f32', 'tf32', 'f16', 'bf16', 'fp8', 'int8', 'int4'];
@@ -15,31 +17,55 @@ const SUSTAINED = { compute: 0.5, bandwidth: 0.8 };
 /** More rows than any kernel takes together. */
 const MOST_ROWS = 65_536;
 
-const isSeveral = (key: string): boolean => isSize(key) && key !== '1';
-
 /** Properties of a device. */
 export const DEVICE_TABLE = {
   memory: { read: quantity('bytes'), required: true },
   bandwidth: { read: quantity('bytes/s'), required: true },
   compute: {
-    read: recordOf('f16, f32', (key) => SPEEDS.includes(key), quantity('flop/s'), { filled: true }),
+    read: recordOf(SPEEDS, quantity('flop/s'), { filled: true }),
     required: true,
   },
-  sustained: { read: recordOf('compute, bandwidth', (key) => Object.hasOwn(SUSTAINED, key), fraction) },
-  gemm: { read: recordOf('128, 2048', isSize, fraction) },
+  sustained: { read: recordOf(Object.keys(SUSTAINED), fraction) },
+  gemm: { read: recordOf(SIZES, fraction) },
   kernels: {
-    read: recordOf('rms_norm, attention', (key) => REACHING_KERNELS.some((name) => name === key), fraction),
+    read: recordOf(REACHING_KERNELS, fraction),
   },
   attention_rows: { read: quantity('number', { whole: true, min: 1, max: MOST_ROWS }) },
-  shared: { read: recordOf('2, 4, 8', isSeveral, fraction) },
-  shared_host: { read: recordOf('2, 4, 8', isSeveral, fraction) },
+  shared: { read: recordOf(SEVERAL, fraction) },
+  shared_host: { read: recordOf(SEVERAL, fraction) },
 };
+
+interface Rising {
+  readonly size: number;
+  readonly fraction: number;
+  readonly of: number;
+  readonly least: number;
+}
+
+/** The first size that keeps more than a smaller one does: more devices on one processor are no faster. */
+function risingIn(shared: Readonly<Record<string, number>>): Rising | undefined {
+  const sizes = Object.keys(shared)
+    .map(Number)
+    .sort((a, b) => a - b);
+  const at = sizes.findIndex((size, i) => i > 0 && shared[size]! > shared[sizes[i - 1]!]!);
+  if (at < 0) return undefined;
+  const [of, size] = [sizes[at - 1]!, sizes[at]!];
+  return { size, fraction: shared[size]!, of, least: shared[of]! };
+}
 
 /** The device of a declaration, or undefined after reporting why there is none. */
 export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefined {
   const values = readBlock(cx, DEVICE_TABLE, decl.members, 'device', decl.name);
   const [memory, bandwidth, compute] = [values.get('memory'), values.get('bandwidth'), values.get('compute')];
   if (memory === undefined || bandwidth === undefined || !compute || values.failed) return undefined;
+  const rising = risingIn(values.get('shared') ?? {});
+  if (rising) {
+    const { size, fraction, of, least } = rising;
+    const must = `no more than the ${formatQuantity(least, 'fraction')} that each of ${of} keeps`;
+    const facts = { what: `\`${size}\` of \`shared\``, value: formatQuantity(fraction, 'fraction'), must };
+    cx.report(report('out-of-range', facts, { primary: values.origin('shared')! }));
+    return undefined;
+  }
   const sustained = values.get('sustained') ?? {};
   const assumed = (['compute', 'bandwidth'] as const).filter((name) => sustained[name] === undefined);
   return {

@@ -6,7 +6,7 @@ import type { Link, Topology } from '../plan/plan.js';
 import type { CheckedTopology, Place } from './check-topology.js';
 import { removal } from './fixes.js';
 import { readBlock } from './properties.js';
-import { isSize, quantity, recordOf } from './readers.js';
+import { quantity, recordOf, SEVERAL } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 import { checkIndex, readPattern } from './select-places.js';
 
@@ -18,9 +18,9 @@ export const LINK_TABLE = {
   bandwidth_back: { read: quantity('bytes/s') },
   weights: { read: quantity('bytes/s') },
   latency: { read: time },
-  allreduce: { read: recordOf('2, 4, 8', isSize, quantity('bytes/s')) },
-  allreduce_latency: { read: recordOf('2, 4, 8', isSize, time) },
-  allgather_latency: { read: recordOf('2, 4, 8', isSize, time) },
+  allreduce: { read: recordOf(SEVERAL, quantity('bytes/s')) },
+  allreduce_latency: { read: recordOf(SEVERAL, time) },
+  allgather_latency: { read: recordOf(SEVERAL, time) },
 };
 
 /** A link, `'twin'` after reporting that it is declared already, or undefined after reporting why there is none. */

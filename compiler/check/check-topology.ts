@@ -9,9 +9,10 @@ import { checkDevice } from './check-device.js';
 import { checkLink } from './check-link.js';
 import { plainName } from './evaluate.js';
 import { removal } from './fixes.js';
-import { readBlock } from './properties.js';
-import { count, isSize, oneOf, quantity, recordOf, text, truth } from './readers.js';
+import { readBlock, type Values } from './properties.js';
+import { count, oneOf, quantity, recordOf, SIZES, text, truth } from './readers.js';
 import { at, lookUp, type Context } from './scope.js';
+import { formatQuantity } from './units.js';
 
 /** A named thing of a topology before multiplication: `gpu`, `node`, `node.gpu`, `node.host`. */
 export interface PlaceTemplate {
@@ -40,8 +41,8 @@ export const OVERHEAD_TABLE = {
   layer: { read: time },
   request: { read: time },
   kernel: { read: time },
-  submit: { read: recordOf('1, 2, 4', isSize, time) },
-  read: { read: recordOf('1, 2, 4', isSize, time) },
+  submit: { read: recordOf(SIZES, time) },
+  read: { read: recordOf(SIZES, time) },
   choose: { read: time },
   encode: { read: time },
   activations: { read: oneOf(['f32', 'f16']) },
@@ -52,6 +53,26 @@ export const OVERHEAD_TABLE = {
   copy_engines: { read: truth },
   full_reload: { read: truth },
 };
+
+/** Reports an `encode` that cannot be what it is: a part of `submit`. */
+function checkEncode(values: Values<typeof OVERHEAD_TABLE>, cx: Context): void {
+  const [encode = 0, submit] = [values.get('encode'), values.get('submit')];
+  const primary = values.origin('encode');
+  if (encode === 0 || primary === undefined) return;
+  const helps = ['`encode` is the part of `submit` that kernels of other groups wait for'];
+  if (values.origin('submit') === undefined) {
+    const facts = { property: 'submit', block: 'overhead', name: '' };
+    cx.report(report('missing-property', facts, { primary, helps }));
+  } else if (submit !== undefined && encode > Math.min(...Object.values(submit))) {
+    const least = formatQuantity(Math.min(...Object.values(submit)), 'seconds');
+    const facts = {
+      what: '`encode`',
+      value: formatQuantity(encode, 'seconds'),
+      must: `no more than \`submit\`, ${least}`,
+    };
+    cx.report(report('out-of-range', facts, { primary, helps }));
+  }
+}
 
 interface Building {
   readonly devices: PlacedDevice[];
@@ -219,6 +240,7 @@ function readMember(member: TopologyMember, place: Place, cx: Context, b: Buildi
       if (effects.length > 0) b.engine = Object.fromEntries(effects);
       const [submit, readBack] = [values.get('submit'), values.get('read')];
       const [choose, encode] = [values.get('choose'), values.get('encode')];
+      checkEncode(values, cx);
       const activations = values.get('activations');
       const activationsInMemory = values.get('activations_in_memory');
       b.overhead = {

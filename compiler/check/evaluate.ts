@@ -123,7 +123,7 @@ export function evaluate(expr: Expr, cx: Context, what: string, wanted?: Dimensi
     case 'bool':
       return expr as Scalar;
     case 'path':
-      return evaluateName(expr, cx, what);
+      return evaluateName(expr, cx, what, wanted);
     case 'unary': {
       const operand = evaluate(expr.operand, cx, what);
       if (!operand) return undefined;
@@ -148,7 +148,21 @@ export function evaluate(expr: Expr, cx: Context, what: string, wanted?: Dimensi
   return undefined;
 }
 
-function evaluateName(expr: PathExpr, cx: Context, what: string): Scalar | undefined {
+/** The type of a param that holds a quantity of a dimension, with a value. */
+function paramOf(wanted: Dimension): string {
+  const [type] = [...PARAM_TYPES].find(([, t]) => t.kind === 'number' && t.dimension === wanted) ?? [
+    'number',
+  ];
+  const example = /`(.*)`/.exec(DIMENSION_WORDS[wanted])?.[1] ?? '1';
+  return `${type} = ${example}`;
+}
+
+function evaluateName(
+  expr: PathExpr,
+  cx: Context,
+  what: string,
+  wanted: Dimension = 'number',
+): Scalar | undefined {
   const name = plainName(expr);
   const binding = name && cx.scope.names.get(name.text);
   if (binding?.decl.kind === 'param') {
@@ -176,7 +190,9 @@ function evaluateName(expr: PathExpr, cx: Context, what: string): Scalar | undef
     const helps =
       name === undefined || near.helps.length > 0
         ? near.helps
-        : [`declare it, such as \`param ${word}: int = 1\``];
+        : [
+            `write ${wanted === 'number' ? 'a number' : DIMENSION_WORDS[wanted]}, or declare a param: \`param ${word}: ${paramOf(wanted)}\``,
+          ];
     cx.report(report('unknown-name', { kind: 'param', name: word }, { primary, ...near, helps }));
   }
   return undefined;

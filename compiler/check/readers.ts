@@ -2,7 +2,7 @@
  * Readers turn the expression of a property into a typed value or report why it is none. They are the cells of the
  * property tables in `properties.ts`.
  */
-import type { Expr } from '../../grammar/syntax.js';
+import type { Expr, Name } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { describe, describeScalar, evaluate, plainName } from './evaluate.js';
@@ -96,6 +96,19 @@ function nearestValue(
   return [replacement(primary, unit === undefined ? String(shown) : withUnit(shown, unit))];
 }
 
+/** What may be meant by a literal out of range. The bounds that every quantity has are no advice. */
+function inRangeInstead(
+  expr: Expr,
+  value: number,
+  dimension: Dimension,
+  range: Range,
+  primary: Origin,
+): readonly Fix[] {
+  const isPercent =
+    dimension === 'fraction' && expr.kind === 'number' && value > 1 && inRange(value / 100, range);
+  return isPercent ? [replacement(primary, withUnit(value, '%'))] : nearestValue(expr, value, range, primary);
+}
+
 /** A number of `dimension` within `range`, in base units. */
 export function quantity(dimension: Dimension, range: Range = {}): Reader<number> {
   const bounds: Range = { ...BOUNDS[dimension], ...range };
@@ -127,8 +140,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
             value: valueWords(value.value, dimension),
             must: rangeWords(bounds, dimension),
           },
-          // The bounds that every quantity has are no advice.
-          { primary, fixes: nearestValue(expr, value.value, range, primary) },
+          { primary, fixes: inRangeInstead(expr, value.value, dimension, range, primary) },
         ),
       );
       return undefined;
@@ -159,7 +171,24 @@ export const text: Reader<string> = (expr, cx, what) => {
   return undefined;
 };
 
+/** Words for truths that are none here. */
+const OTHER_TRUTHS: ReadonlyMap<string, boolean> = new Map([
+  ...['yes', 'on', 'True', 'TRUE'].map((word) => [word, true] as const),
+  ...['no', 'off', 'False', 'FALSE'].map((word) => [word, false] as const),
+]);
+
 export const truth: Reader<boolean> = (expr, cx, what) => {
+  const bare = plainName(expr);
+  if (bare && !cx.scope.names.has(bare.text)) {
+    const primary = at(cx, expr);
+    const meant = OTHER_TRUTHS.get(bare.text);
+    const facts = { what, expected: '`true` or `false`', found: `\`${bare.text}\`` };
+    const fixes = (meant === undefined ? [true, false] : [meant]).map((each) =>
+      replacement(primary, String(each)),
+    );
+    cx.report(report('wrong-type', facts, { primary, fixes }));
+    return undefined;
+  }
   const value = evaluate(expr, cx, what);
   if (value?.kind === 'bool') return value.value;
   if (value) reportType(expr, cx, { what, expected: '`true` or `false`', found: describeScalar(value) });
@@ -213,10 +242,33 @@ export function oneOf<const W extends string>(known: readonly W[]): Reader<W> {
   };
 }
 
-/** A record whose keys `key` accepts; every value is read by `value`. With `filled` it may not be empty. */
+/** Keys that a record takes: some words, or whole numbers from `least` on. */
+export type Keys = readonly string[] | { readonly least: number };
+
+/** Sizes of groups of devices. */
+export const SEVERAL: Keys = { least: 2 };
+/** Sizes of anything. */
+export const SIZES: Keys = { least: 1 };
+
+const isWords = (keys: Keys): keys is readonly string[] => Array.isArray(keys);
+
+function takesKey(keys: Keys, key: string): boolean {
+  return isWords(keys) ? keys.includes(key) : isSize(key) && Number(key) >= keys.least;
+}
+
+function reportKey(key: Name, keys: Keys, cx: Context, what: string): void {
+  const primary = at(cx, key);
+  const found = `\`${key.text}\``;
+  const expected = isWords(keys)
+    ? `keys such as ${keys.slice(0, 2).join(', ')}`
+    : `whole numbers from ${keys.least} on as keys`;
+  const near = isWords(keys) ? choices(primary, key.text, keys, 'keys') : {};
+  cx.report(report('wrong-type', { what, expected, found }, { primary, ...near }));
+}
+
+/** A record of `keys`; every value is read by `value`. With `filled` it may not be empty. */
 export function recordOf<T>(
-  keyWords: string,
-  acceptKey: (key: string) => boolean,
+  keys: Keys,
   value: Reader<T>,
   { filled = false }: { readonly filled?: boolean } = {},
 ): Reader<Readonly<Record<string, T>>> {
@@ -229,7 +281,7 @@ export function recordOf<T>(
           'wrong-type',
           {
             what,
-            expected: `a record { ${keyWords}: ... }`,
+            expected: `a record { ${isWords(keys) ? keys[0]! : keys.least}: ... }`,
             found: empty ? 'an empty one' : describe(expr),
           },
           { primary: at(cx, expr) },
@@ -240,14 +292,8 @@ export function recordOf<T>(
     const out: Record<string, T> = {};
     for (const entry of expr.entries) {
       const key = entry.key.text;
-      if (!acceptKey(key)) {
-        cx.report(
-          report(
-            'wrong-type',
-            { what, expected: `keys such as ${keyWords}`, found: `\`${key}\`` },
-            { primary: at(cx, entry.key) },
-          ),
-        );
+      if (!takesKey(keys, key)) {
+        reportKey(entry.key, keys, cx, what);
         continue;
       }
       if (Object.hasOwn(out, key)) {
@@ -273,6 +319,6 @@ export function recordOf<T>(
 }
 
 /** Whether a key of a record is a whole number above zero, and not beyond all reason. */
-export function isSize(key: string): boolean {
+function isSize(key: string): boolean {
   return /^[1-9]\d{0,8}$/.test(key);
 }

@@ -192,7 +192,8 @@ function readStage(decl: StageDecl, cx: Context): MergedStage {
   return {
     name: { node: decl.name, cx },
     ...(decl.phases.length > 0 && { phases: { node: decl.phases, cx } }),
-    ...(ranges && ranges.length === decl.on?.length && { on: { node: ranges, cx } }),
+    // The parser has said what is wrong with one: which devices are meant is not known.
+    ...(ranges && { on: { node: ranges.length === decl.on?.length ? ranges : [], cx } }),
     ...(decl.like && { like: { node: decl.like, cx } }),
     ...(mesh && { mesh }),
     placements,

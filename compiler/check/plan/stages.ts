@@ -74,6 +74,7 @@ export function readStage(written: MergedStage, use: StageUse): CheckedStage | u
     return undefined;
   }
   const ranges = merged.on.node;
+  if (ranges.length === 0) return undefined;
   const devices = selectDevices(ranges, use.topology, merged.on.cx);
   if (!devices) return undefined;
   const on = at(merged.on.cx, {

@@ -145,6 +145,15 @@ describe('the fixes', () => {
     expect(withFix(example.files, fixes[0]!)[MAIN]).toContain(`on ${meant} {`);
   });
 
+  it.each([
+    ['sustained: { compute: 50 }', '50%'],
+    ['sustained: { compute: 150% }', '100%'],
+  ])('of a fraction, %s, take a number for one in percent', (property, meant) => {
+    const text = WORLD.replace('compute: {', `${property}, compute: {`);
+    const found = diagnosticsOf({ name: '', files: { [MAIN]: text }, models: {}, compiled: false });
+    expect(found.map(({ fixes }) => fixes.map(({ title }) => title))).toEqual([[`Change to \`${meant}\``]]);
+  });
+
   it('of quotes that are bent straighten both', () => {
     const text = 'import { a } from “std/devices”, { b } from „x“ and ”';
     const found = diagnosticsOf({ name: '', files: { [MAIN]: text }, models: {}, compiled: false });

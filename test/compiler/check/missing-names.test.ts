@@ -27,6 +27,8 @@ describe('a missing name', () => {
       split('').replace('on gpu { mesh (dp: 2', 'on gpu like { mesh (dp: 2'),
       'FC0104',
     ],
+    ['devices after a comma', fused('mesh (dp: 8)').replace('on gpu {', 'on gpu, {'), 'FC0103'],
+    ['devices after `on`', fused('mesh (dp: 8)').replace('on gpu {', 'on {'), 'FC0103'],
     ['a device of an array', `${WORLD}topology u { gpu[2]: }`, 'FC0103'],
     [
       'a stage to go to',
