@@ -1,17 +1,6 @@
 /** Figures for people. */
 
-const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** `1.5 MiB`; whole bytes below a KiB. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (Math.abs(value) >= 1024 && unit < BINARY.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : 1)} ${BINARY[unit]}`;
-}
+export { formatBinaryBytes as formatBytes } from '../compiler/check/units.js';
 
 /** `12,345`. By hand: the first number that `Intl` formats takes longer than to check most plans. */
 export function formatCount(count: number): string {

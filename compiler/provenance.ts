@@ -5,7 +5,7 @@
  * Ids: `STAGE/BLOCK/OP` for an op of the sharded graph (`decode/layers 0..31/o.sum`), `STAGE/pP/N` for op N of the
  * program of pipeline stage P, `STAGE/weights`, `FROM -> TO/weights`, `FROM -> TO/kv`.
  */
-import { formatBytes } from './check/units.js';
+import { formatBinaryBytes } from './check/units.js';
 import type { CompileResult } from './compile.js';
 import type { Origin } from './diagnostics/diagnostic.js';
 import { printMesh, printRun, printType } from './ir/print.js';
@@ -45,16 +45,16 @@ export function movesOf(transitions: TransitionGraph): readonly Caused[] {
   return [
     ...transitions.weights.map((reshard): Caused => {
       const { keep, copy, peer, upload } = reshard.bytes;
-      const moved = `${formatBytes(upload)} from the host, ${formatBytes(peer)} from peers, ${formatBytes(copy)} within devices`;
+      const moved = `${formatBinaryBytes(upload)} from the host, ${formatBinaryBytes(peer)} from peers, ${formatBinaryBytes(copy)} within devices`;
       return {
         kind: 'move',
         id: `${reshard.from} -> ${reshard.to}/weights`,
-        text: `a change from ${reshard.from} to ${reshard.to} moves ${moved}; ${formatBytes(keep)} stay`,
+        text: `a change from ${reshard.from} to ${reshard.to} moves ${moved}; ${formatBinaryBytes(keep)} stay`,
         origin: reshard.origin,
       };
     }),
     ...transitions.kv.map(({ from, to, path, tier, bytesPerToken, origin }): Caused => {
-      const figures = `${formatBytes(bytesPerToken.out)} out and ${formatBytes(bytesPerToken.in)} in per token`;
+      const figures = `${formatBinaryBytes(bytesPerToken.out)} out and ${formatBinaryBytes(bytesPerToken.in)} in per token`;
       const text =
         path === 'shared' ? 'shared pages, nothing moves' : `through ${tier ?? 'no tier'}, ${figures}`;
       return { kind: 'move', id: `${from} -> ${to}/kv`, text: `KV ${from} -> ${to}: ${text}`, origin };
@@ -114,12 +114,12 @@ function bufferCause(stage: RuntimeStage, origin: Origin, { devices }: CompileRe
   const shard = stage.shards.map(({ weights }) => weights.reduce((sum, { bytes }) => sum + bytes, 0));
   const used = devices.filter(({ id }) => stage.ranks.some(({ device }) => device === id));
   const most = (pick: (device: (typeof used)[number]) => number): string =>
-    formatBytes(Math.max(0, ...used.map(pick)));
+    formatBinaryBytes(Math.max(0, ...used.map(pick)));
   return {
     kind: 'buffer',
     id: `${stage.name}/weights`,
     text:
-      `mesh ${printMesh(stage.mesh)}: ${formatBytes(Math.max(0, ...shard))} of weights a device; with all stages ` +
+      `mesh ${printMesh(stage.mesh)}: ${formatBinaryBytes(Math.max(0, ...shard))} of weights a device; with all stages ` +
       `workspace ${most(({ peak }) => peak.workspace)}, KV ${most(({ peak }) => peak.kv)}, peak ${most(({ peak }) => peak.total)}`,
     origin,
   };

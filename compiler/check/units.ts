@@ -98,30 +98,65 @@ export function combine(op: Operator, left: Dimension, right: Dimension): Dimens
   return undefined;
 }
 
-const scaled = (value: number, step: number, names: readonly string[]): string => {
+/** A value in the largest of the units that rise by `step` of which it is at least one. */
+function inLargest(value: number, step: number, names: readonly string[]): readonly [number, string] {
   let rest = value;
   let at = 0;
   while (Math.abs(rest) >= step && at < names.length - 1) {
     rest /= step;
     at += 1;
   }
-  const digits = rest >= 100 ? 0 : rest >= 10 ? 1 : 2;
-  return `${Number(rest.toFixed(digits))} ${names[at] ?? ''}`;
-};
-
-/** Bytes for people: `17.3 GB`. */
-export function formatBytes(bytes: number): string {
-  return scaled(bytes, 1000, ['B', 'KB', 'MB', 'GB', 'TB', 'PB']);
+  return [rest, names[at]!];
 }
 
-/** Bytes without rounding where a binary unit allows: `640 GiB`, else as {@link formatBytes}. */
+const scaled = (value: number, step: number, names: readonly string[]): string => {
+  const [rest, name] = inLargest(value, step, names);
+  const digits = rest >= 100 ? 0 : rest >= 10 ? 1 : 2;
+  return `${Number(rest.toFixed(digits))} ${name}`;
+};
+
+const DECIMAL_UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'];
+const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** Bytes in a unit that they are a number of three digits at most of; undefined where they are none. */
+function shortIn(bytes: number, step: number, names: readonly string[]): string | undefined {
+  const [rest, name] = inLargest(bytes, step, names);
+  const short = Number(rest.toPrecision(3));
+  return Math.abs(rest - short) <= 1e-12 * Math.abs(rest) ? `${short} ${name}` : undefined;
+}
+
+/** Bytes as the tables of the program show them: `1.50 MiB`; whole bytes below a KiB. */
+export function formatBinaryBytes(bytes: number): string {
+  const [rest, name] = inLargest(bytes, 1024, BINARY_UNITS);
+  return name === 'B' ? `${rest} B` : `${rest.toFixed(rest < 10 ? 2 : 1)} ${name}`;
+}
+
+/**
+ * Bytes for people: as somebody would write them where a short number is all of it (`24 GB`, `10.5 GiB`), else as in tables
+ * (`17.34 GiB`), so that a declared size reads as it was declared and a computed one as it does elsewhere.
+ */
+export function formatBytes(bytes: number): string {
+  return (
+    shortIn(bytes, 1000, DECIMAL_UNITS) ?? shortIn(bytes, 1024, BINARY_UNITS) ?? formatBinaryBytes(bytes)
+  );
+}
+
+/** Bytes without rounding, to be read again: `640 GiB`, `24 GB`. */
 export function formatExactBytes(bytes: number): string {
-  const names = ['TiB', 'GiB', 'MiB', 'KiB'];
-  const at = names.findIndex((_, i) => bytes > 0 && bytes % 1024 ** (names.length - i) === 0);
   const short = formatBytes(bytes);
-  const exact = Number(short.split(' ')[0]) * (BYTES[short.split(' ')[1]!] ?? NaN) === bytes;
-  if (exact) return short;
-  return at < 0 ? `${bytes} B` : `${bytes / 1024 ** (names.length - at)} ${names[at]}`;
+  const [figure, unit] = short.split(' ');
+  if (Number(figure) * (BYTES[unit!] ?? NaN) === bytes) return short;
+  const names = ['TiB', 'GiB', 'MiB', 'KiB'];
+  const name = names.find((each) => bytes > 0 && bytes % BYTES[each]! === 0);
+  return name === undefined ? `${bytes} B` : `${bytes / BYTES[name]!} ${name}`;
+}
+
+/** Bytes in a given unit, without a rest that is zero: `128 KiB`, `11.3 GiB`. */
+export function formatBytesIn(bytes: number, unit: string): string {
+  const figure = bytes / (BYTES[unit] ?? 1);
+  const short = Number(figure.toPrecision(12));
+  const isWhole = Number.isInteger(short) || Number(figure.toPrecision(3)) === short;
+  return `${isWhole ? short : figure.toFixed(figure < 10 ? 2 : 1)} ${unit}`;
 }
 
 /** A value of a dimension for people: `300 GB/s`, `20 us`, `20%`. */
@@ -130,7 +165,7 @@ export function formatQuantity(value: number, dimension: Dimension): string {
     case 'bytes':
       return formatBytes(value);
     case 'bytes/s':
-      return `${formatBytes(value)}/s`;
+      return `${scaled(value, 1000, DECIMAL_UNITS)}/s`;
     case 'flop/s':
       return scaled(value / 1e9, 1000, ['GFLOPS', 'TFLOPS', 'PFLOPS']);
     case 'seconds':

@@ -1,12 +1,11 @@
 /** Why an expectation is not met: the ops and moves that its figure counts, and the places of the plan they come from. */
-import { formatBytes } from '../check/units.js';
 import type { Origin } from '../diagnostics/diagnostic.js';
 import type { RuntimeGraph, RuntimeStage } from '../ir/runtime-graph.js';
 import type { RuntimeOp } from '../ir/runtime-program.js';
 import type { TransitionGraph } from '../ir/transitions.js';
 import type { CheckedExpectation } from '../plan/plan.js';
 import { movesOf } from '../provenance.js';
-import { measuredDevices, type Bound, type Causes } from './judge-expectation.js';
+import { measuredDevices, showFigure, type Bound, type Causes } from './judge-expectation.js';
 
 /** Ops that are listed; a layer has as many, and the rest are of their kind. */
 const MOST_OPS = 4;
@@ -26,7 +25,7 @@ export function expectationCauses(
         ({ op, layer }) => op === 'collective' && (expectation.per !== 'layer' || layer !== undefined),
       );
     case 'peak':
-      return peakCauses(stages, measuredDevices(expectation, runtime));
+      return peakCauses(expectation, stages, measuredDevices(expectation, runtime));
     case 'bytes':
       return moveCauses(expectation, transitions);
     case 'transitions':
@@ -79,11 +78,12 @@ export function opCauses(
   };
 }
 
-function peakCauses(stages: readonly RuntimeStage[], devices: RuntimeGraph['devices']): Causes {
+function peakCauses(bound: Bound, stages: readonly RuntimeStage[], devices: RuntimeGraph['devices']): Causes {
   const fullest = devices.toSorted((a, b) => b.peak.total - a.peak.total)[0];
   if (fullest === undefined) return { notes: [], related: [] };
   const { weights, workspace, kv } = fullest.peak;
-  const parts = `weights ${formatBytes(weights)}, workspace ${formatBytes(workspace)}, KV ${formatBytes(kv)}`;
+  const [a, b, c] = [weights, workspace, kv].map((part) => showFigure(bound, part));
+  const parts = `weights ${a}, workspace ${b}, KV ${c}`;
   return {
     notes: [`${fullest.path}: ${parts}`],
     related: placesOf(stages.map(({ origin }) => origin)).map((origin) => ({

@@ -1,9 +1,10 @@
 /** Compares a figure with what a plan expects of it, and says so where the two disagree. */
-import { formatBytes, formatExactBytes, formatQuantity } from '../check/units.js';
+import { formatBytesIn, formatQuantity } from '../check/units.js';
 import { report, type Surroundings } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../ir/runtime-graph.js';
 import type { CheckedExpectation } from '../plan/plan.js';
+import { showBytesLimit } from '../plan/print-plan.js';
 
 export type Bound = Extract<CheckedExpectation, { kind: 'bound' }>;
 export type Never = Extract<CheckedExpectation, { kind: 'never' }>;
@@ -59,12 +60,12 @@ function holds(value: number, { op, limit }: Bound): boolean {
   return { ...outcomes, '==': value === limit, '!=': value !== limit }[op];
 }
 
-/** A figure of a measure, for people. */
-export function showFigure({ measure }: Pick<Bound, 'measure'>, figure: number): string {
-  switch (measure) {
+/** A figure of a measure, for people: bytes in the unit of the limit that they are held against. */
+export function showFigure(bound: Pick<Bound, 'measure' | 'limit' | 'unit'>, figure: number): string {
+  switch (bound.measure) {
     case 'peak':
     case 'bytes':
-      return formatBytes(figure);
+      return formatBytesIn(figure, showBytesLimit(bound).split(' ')[1]!);
     case 'time':
       return formatQuantity(Number(figure.toPrecision(3)), 'seconds');
     case 'collectives':
@@ -76,7 +77,7 @@ export function showFigure({ measure }: Pick<Bound, 'measure'>, figure: number):
 function showLimit(expectation: Bound): string {
   const { measure, limit } = expectation;
   if (measure === 'time') return formatQuantity(limit, 'seconds');
-  return measure === 'peak' || measure === 'bytes' ? formatExactBytes(limit) : String(limit);
+  return measure === 'peak' || measure === 'bytes' ? showBytesLimit(expectation) : String(limit);
 }
 
 /** A figure that looks like its bound once it is rounded. */

@@ -7,7 +7,7 @@
  * need: gaps in the arena, a stash, staging slots (`turning-weights.ts`). The slots of stages that take turns lie over each other; step arguments, logit
  * adjustments and sample output are kept for every stage.
  */
-import { formatBytes, formatQuantity } from '../check/units.js';
+import { formatBinaryBytes, formatBytes, formatQuantity } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { numbered } from '../numbered.js';
@@ -142,15 +142,15 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
   const { weights, workspace } = worst.peak;
   const stage = stages.find((candidate) => candidate.devices.includes(worst.id))!;
   const memory = plan.topology.devices[worst.id]!.kind.memory;
-  const needed = formatBytes(weights + workspace);
-  const budget = formatBytes(worst.budget);
+  const needed = formatBinaryBytes(weights + workspace);
+  const budget = formatBinaryBytes(worst.budget);
   return report(
     'weights-do-not-fit',
     { stage: stage.name, needed, budget, device: worst.path },
     {
       ...meshPlace(plan, stage),
       notes: [
-        `weights ${formatBytes(weights)} + workspace ${formatBytes(workspace)} = ${needed}`,
+        `weights ${formatBinaryBytes(weights)} + workspace ${formatBinaryBytes(workspace)} = ${needed}`,
         `memory ${formatBytes(memory)} * memory_use ${formatQuantity(plan.memoryUse, 'fraction')} = ${budget}`,
         ...(over.length > 1 ? [`${over.length} devices are over their budget`] : []),
       ],
@@ -189,8 +189,8 @@ function poolProblems(
   if (pool.pages < least.pages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
     const { budget, peak } = devices.find((device) => device.id === rank.device)!;
-    const room = formatBytes(budget - peak.weights - peak.workspace);
-    const needed = formatBytes(least.pages * rank.pageBytes);
+    const room = formatBinaryBytes(budget - peak.weights - peak.workspace);
+    const needed = formatBinaryBytes(least.pages * rank.pageBytes);
     return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least.tokens }, around)];
   }
   return pool.pages < all ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];

@@ -8,7 +8,7 @@
  * decode step to last as long as reading the weights. Where the pool still holds the whole batch, room costs nothing.
  * Where not all weights are worth it, some layers may be: see `kept-layers.ts`.
  */
-import { formatBytes, formatQuantity } from '../check/units.js';
+import { formatBinaryBytes, formatQuantity } from '../check/units.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { MovesEstimate } from '../reshard/estimate-moves.js';
@@ -54,8 +54,8 @@ export function decideResidence(
 export function whyUnfit(plan: Plan, { devices, pools }: MemoryLayout): string | undefined {
   const over = devices.find(({ peak, budget }) => peak.weights + peak.workspace > budget);
   if (over) {
-    const needed = formatBytes(over.peak.weights + over.peak.workspace);
-    return `need ${needed} on \`${over.path}\`, which may use ${formatBytes(over.budget)}`;
+    const needed = formatBinaryBytes(over.peak.weights + over.peak.workspace);
+    return `need ${needed} on \`${over.path}\`, which may use ${formatBinaryBytes(over.budget)}`;
   }
   const tight = pools.find((pool) => pool.pages < decodingPages(plan));
   return tight && `leave KV room for ${tight.pages * plan.kv.pageTokens} tokens only, less than the context`;

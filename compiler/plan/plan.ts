@@ -250,6 +250,8 @@ export type CheckedExpectation =
       readonly op: Comparison;
       /** Bytes for `peak` and `bytes`, seconds for `time`, else a count. */
       readonly limit: number;
+      /** The unit of bytes that the limit is written in, where it is a plain quantity. */
+      readonly unit?: string;
       /** Of measures of a run: the workload that is run; without one, any of the file. */
       readonly workload?: Workload;
       readonly origin: Origin;

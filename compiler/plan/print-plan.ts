@@ -2,7 +2,7 @@
 import { groupBy } from '../group-by.js';
 import { showCondition } from '../check/plan/flow.js';
 import { showMesh } from '../check/plan/mesh.js';
-import { formatExactBytes, formatQuantity } from '../check/units.js';
+import { formatBytesIn, formatExactBytes, formatQuantity } from '../check/units.js';
 import { tensorSizes, type ModelShape } from '../model/shape.js';
 import type { CheckedExpectation, LayerSharding, Link, Plan, Stage, Topology } from './plan.js';
 
@@ -111,6 +111,11 @@ function showSharding(sharding: LayerSharding): string {
   return `${dims} on tp${sharding.kvReplicas > 1 ? `, kv_heads in ${sharding.kvReplicas} copies` : ''}`;
 }
 
+/** The limit of a measure of bytes, in the unit that it is written in where there is one. */
+export function showBytesLimit({ limit, unit }: { readonly limit: number; readonly unit?: string }): string {
+  return unit === undefined ? formatExactBytes(limit) : formatBytesIn(limit, unit);
+}
+
 /** An expectation as a plan writes it. */
 export function showExpectation(e: CheckedExpectation): string {
   if (e.kind === 'never')
@@ -123,7 +128,7 @@ export function showExpectation(e: CheckedExpectation): string {
   ];
   const limit =
     e.measure === 'peak' || e.measure === 'bytes'
-      ? formatExactBytes(e.limit)
+      ? showBytesLimit(e)
       : e.measure === 'time'
         ? formatQuantity(e.limit, 'seconds')
         : String(e.limit);

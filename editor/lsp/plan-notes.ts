@@ -1,6 +1,6 @@
 /** What compiling a plan found, as notes beside the lines that caused it: memory, local shapes, traffic, moves. */
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
-import { formatBytes, formatQuantity } from '../../compiler/check/units.js';
+import { formatBinaryBytes, formatQuantity } from '../../compiler/check/units.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LayerSharding, Plan, Stage } from '../../compiler/plan/plan.js';
@@ -56,10 +56,10 @@ function stageNote(
     collectives.filter(({ id }) => id.startsWith(`${stage.name}/layers`)).map(({ id }) => id.split('/')[1]),
   ).size;
   const traffic = bytesPerStep(lowered);
-  const step = traffic > 0 ? `, ${formatBytes(traffic)} a full step` : '';
+  const step = traffic > 0 ? `, ${formatBinaryBytes(traffic)} a full step` : '';
   const shapes = localShapes(plan, stage.sharding, stage.mesh.tp);
   const parts = [
-    `weights ${formatBytes(shard)}`,
+    `weights ${formatBinaryBytes(shard)}`,
     `KV room ${room.toLocaleString('en')} tokens`,
     ...(shapes === '' ? [] : [shapes]),
     ...(perLayer > 0 ? [`${Math.round(perLayer / Math.max(1, classes))} collectives a layer${step}`] : []),
@@ -69,10 +69,10 @@ function stageNote(
     '',
     `| a device | |`,
     `| --- | --- |`,
-    `| weights | ${formatBytes(shard)} |`,
-    `| workspace | ${formatBytes(most(({ peak }) => peak.workspace))} |`,
-    `| KV | ${formatBytes(most(({ peak }) => peak.kv))}, ${room.toLocaleString('en')} tokens a replica |`,
-    `| peak | ${formatBytes(most(({ peak }) => peak.total))} of ${formatBytes(most(({ budget }) => budget))} |`,
+    `| weights | ${formatBinaryBytes(shard)} |`,
+    `| workspace | ${formatBinaryBytes(most(({ peak }) => peak.workspace))} |`,
+    `| KV | ${formatBinaryBytes(most(({ peak }) => peak.kv))}, ${room.toLocaleString('en')} tokens a replica |`,
+    `| peak | ${formatBinaryBytes(most(({ peak }) => peak.total))} of ${formatBinaryBytes(most(({ budget }) => budget))} |`,
     '',
     ...collectives.map(({ text, reason }) => `- \`${text}\`${reason === undefined ? '' : `: ${reason}`}`),
   ].join('\n');
@@ -109,14 +109,14 @@ function edgeNotes(plan: Plan, { weights, kv }: CompiledPlan['result']['transiti
   const moved = weights.map(({ from, to, bytes, cost }) => {
     const total = bytes.upload + bytes.peer + bytes.copy;
     return {
-      text: `${from} -> ${to} moves ${formatBytes(total)} of weights in ${formatQuantity(cost.seconds, 'seconds')}`,
+      text: `${from} -> ${to} moves ${formatBinaryBytes(total)} of weights in ${formatQuantity(cost.seconds, 'seconds')}`,
     };
   });
   const pages = kv.map(({ from, to, path, tier, bytesPerToken }) => ({
     text:
       path === 'shared'
         ? `KV ${from} -> ${to} stays`
-        : `KV ${formatBytes(bytesPerToken.out)} a token through ${tier}`,
+        : `KV ${formatBinaryBytes(bytesPerToken.out)} a token through ${tier}`,
   }));
   const lines = [...moved, ...pages].map(({ text }) => text);
   if (lines.length === 0) return [];

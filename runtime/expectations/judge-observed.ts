@@ -10,7 +10,7 @@ import {
   type Causes,
   type Never,
 } from '../../compiler/passes/judge-expectation.js';
-import { formatBytes, formatQuantity } from '../../compiler/check/units.js';
+import { formatBinaryBytes, formatQuantity } from '../../compiler/check/units.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { TransitionGraph } from '../../compiler/ir/transitions.js';
@@ -163,7 +163,7 @@ function causes(bound: Bound, { plan, runtime, transitions }: Compiled, observed
         .slice(0, MOST_LISTED)
         .map(
           ({ from, to, start, end, bytes }) =>
-            `${from} -> ${to} after ${seconds(start)}, ${formatBytes(bytes)} of weights in ${seconds(end - start)}`,
+            `${from} -> ${to} after ${seconds(start)}, ${formatBinaryBytes(bytes)} of weights in ${seconds(end - start)}`,
         );
       const more = all.length - listed.length;
       const rules = plan.flow.origin;

@@ -59,7 +59,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('mine: shared_host')).toMatchObject({ value: '2: 30%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
     expect(all.get('a <-> host: latency')).toMatchObject({ value: '9 us', origin: 'declared', at: at(8) });
-    expect(all.get('host: capacity')).toMatchObject({ value: '8.59 GB', origin: 'declared', at: at(6) });
+    expect(all.get('host: capacity')).toMatchObject({ value: '8 GiB', origin: 'declared', at: at(6) });
     expect(all.get('p: memory_use')).toMatchObject({ value: '90%', origin: 'default' });
     expect(all.get('a <-> b: allreduce')).toMatchObject({
       value: '2: 3 GB/s',
@@ -189,7 +189,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('p: KV in host at most')).toMatchObject({ value: '2 GB', origin: 'declared', at });
     expect(all.get('p: KV in nvme at most')).toMatchObject({ value: '18 GB', origin: 'default', at });
     expect(constants(text).get('p: KV in host at most')).toMatchObject({
-      value: '17.2 GB',
+      value: '16 GiB',
       origin: 'default',
     });
   });
@@ -204,7 +204,7 @@ describe('the constants of a simulation', () => {
     const valueOf = (what: string): unknown => all.find((each) => each.what === what)?.value;
     expect(valueOf('x[*]: gpu <-> gpu: bandwidth')).toBe('1 GB/s');
     expect(valueOf('y[*]: gpu <-> gpu: bandwidth')).toBe('2 GB/s');
-    expect(valueOf('y[*]: host: capacity')).toBe('8.59 GB');
+    expect(valueOf('y[*]: host: capacity')).toBe('8 GiB');
   });
 
   it('are listed by explain, shipped sources once', async () => {

@@ -152,6 +152,7 @@ function readBound(
     ...subject,
     op: condition.op as Comparison,
     limit,
+    ...(spec.limit === bytes && condition.right.kind === 'quantity' && { unit: condition.right.unit.text }),
     // An import may call it something else.
     ...(workload && { workload: { ...workload, name: node.workload!.text } }),
     origin: at(cx, node),

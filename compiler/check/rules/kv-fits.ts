@@ -10,7 +10,7 @@ import { kvView, mostPages } from '../../model/kv-window.js';
 import { meshPlace } from '../../plan/mesh-place.js';
 import { hasLengths, typicalLength, type Workload } from '../../plan/workload.js';
 import { kvBytesPerToken, weightBytes } from '../plan/capacity.js';
-import { formatBytes, formatQuantity } from '../units.js';
+import { formatBinaryBytes, formatBytes, formatQuantity } from '../units.js';
 import type { Rule } from './rule.js';
 import { smallestDevice } from './weights-fit.js';
 
@@ -33,8 +33,8 @@ export const kvFits: Rule = ({ plan, workloads }) =>
     const all = Math.min(shape.context, most);
     const needed = Math.min(all, longest(workloads) ?? stage.microbatchTokens);
     const notes = [
-      `${formatBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')} - weights ${formatBytes(held[tightest]!)}`,
-      `${formatBytes(one)} of KV per token on the rank with the least room`,
+      `${formatBinaryBytes(room)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')} - weights ${formatBinaryBytes(held[tightest]!)}`,
+      `${formatBinaryBytes(one)} of KV per token on the rank with the least room`,
     ];
     const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
     const around = { ...meshPlace(plan, stage), notes, helps };
@@ -42,7 +42,12 @@ export const kvFits: Rule = ({ plan, workloads }) =>
       return [
         report(
           'kv-does-not-fit',
-          { stage: stage.name, room: formatBytes(room), needed: formatBytes(needed * one), tokens: needed },
+          {
+            stage: stage.name,
+            room: formatBinaryBytes(room),
+            needed: formatBinaryBytes(needed * one),
+            tokens: needed,
+          },
           around,
         ),
       ];

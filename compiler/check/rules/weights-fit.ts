@@ -6,7 +6,7 @@ import type { Plan, Stage } from '../../plan/plan.js';
 import { weightBytes } from '../plan/capacity.js';
 import { divisors, showMesh, tpWidths } from '../plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../plan/sharding.js';
-import { formatBytes, formatQuantity } from '../units.js';
+import { formatBinaryBytes, formatBytes, formatQuantity } from '../units.js';
 import type { Rule } from './rule.js';
 
 export const weightsFit: Rule = ({ plan }) =>
@@ -21,7 +21,12 @@ export const weightsFit: Rule = ({ plan }) =>
     return [
       report(
         'weights-do-not-fit',
-        { stage: stage.name, needed: formatBytes(needed), budget: formatBytes(budget), device: device.path },
+        {
+          stage: stage.name,
+          needed: formatBinaryBytes(needed),
+          budget: formatBinaryBytes(budget),
+          device: device.path,
+        },
         {
           primary,
           related: [
@@ -29,8 +34,8 @@ export const weightsFit: Rule = ({ plan }) =>
             { ...device.kind.origin, label: `${formatBytes(device.kind.memory)} of memory` },
           ],
           notes: [
-            `${formatBytes(budget)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')}`,
-            `${formatBytes(needed)} = weights in ${weights} of the fullest of ${pp} x ${tp} parts (pp x tp)`,
+            `${formatBinaryBytes(budget)} = memory ${formatBytes(device.kind.memory)} x memory_use ${formatQuantity(plan.memoryUse, 'fraction')}`,
+            `${formatBinaryBytes(needed)} = weights in ${weights} of the fullest of ${pp} x ${tp} parts (pp x tp)`,
           ],
           helps: roomier(shape, plan, stage, budget),
         },

@@ -345,7 +345,7 @@ export const CASES: readonly Case[] = [
   {
     slug: 'cap-exceeds-capacity',
     source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> host up to «100 GiB» }'),
-    says: '68.7 GB',
+    says: '64 GiB',
   },
   {
     slug: 'first-tier-not-device',

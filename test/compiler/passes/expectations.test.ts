@@ -71,6 +71,16 @@ describe('expectations', () => {
     ]);
   });
 
+  it('show the figure in the unit of the bound, and the bound as it is written', () => {
+    const bytes = { measure: 'bytes', edge: EDGE, per: 'token', op: '<=' } as const;
+    expect(unmet({ ...bytes, limit: 256, unit: 'KiB' })).toEqual([
+      'bytes(prefill -> decode, per: token) is 1 KiB, expected <= 0.25 KiB',
+    ]);
+    expect(unmet({ ...bytes, limit: 500, unit: 'B' })).toEqual([
+      'bytes(prefill -> decode, per: token) is 1024 B, expected <= 500 B',
+    ]);
+  });
+
   it('leave to the run what only a run can tell', () => {
     expect(unmet({ measure: 'transitions', op: '<', limit: 0 })).toEqual([]);
   });
