@@ -97,6 +97,11 @@ export function devices(asked: Asked): Items {
   return placeItems(topologyOfPlan(asked), ['devices'], true);
 }
 
+/** Tiers that KV spills to: those beside the devices. */
+export function lowerTiers(asked: Asked): Items {
+  return placeItems(topologyOfPlan(asked), ['tier'], true);
+}
+
 /** Tiers of the plan's topology; devices are one. */
 export function tiers(asked: Asked): Items {
   return placeItems(topologyOfPlan(asked), ['devices', 'tier'], true);

@@ -4,7 +4,16 @@ import { PARAM_TYPES, type ParamType } from '../../compiler/check/param-types.js
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import { BYTES, PROPERTIES, TIMES } from '../../grammar/reference.js';
-import { devices, importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
+import {
+  devices,
+  importedNames,
+  lowerTiers,
+  named,
+  places,
+  placesHere,
+  stages,
+  tiers,
+} from './completion-names.js';
 import type { Asked } from './completion-names.js';
 import {
   itemsOf,
@@ -229,8 +238,8 @@ function completeValue(asked: Asked, place: string, property: string, written: r
   const last = written.at(-1);
   if (value === undefined) return [];
   if (value.kind === 'tiers') {
-    if (last === undefined || last === '->')
-      return tiers(asked).filter(({ label }) => !written.includes(label));
+    if (last === undefined) return tiers(asked);
+    if (last === '->') return lowerTiers(asked).filter(({ label }) => !written.includes(label));
     if (last === 'up') return keywords({ to: 'Caps the tier: `up to 400 GiB`.' });
     if (last === 'to') return [];
     if (isNumber(last)) return units(BYTES);

@@ -83,7 +83,7 @@ function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: str
     if (property === undefined) return undefined;
     const standard = defaultOf(property);
     const left = standard === undefined ? 'It has to be given.' : `Default: ${standard}.`;
-    return `**${word}** of a ${block}: ${property.doc}\n\n${left}`;
+    return `**${word}** of ${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block}: ${property.doc}\n\n${left}`;
   }
   for (const items of Object.values(ITEMS))
     if (Object.hasOwn(items, word)) return `**${word}**: ${items[word]!.doc}`;

@@ -172,6 +172,12 @@ describe('only what can stand there', () => {
     ['a fraction', rule('to prefill when host.used < 20‸'), []],
     ['the unit of a fraction', rule('to prefill when host.used < 20 ‸'), ['%']],
     ['tiers not there', inPlan('kv { tiers: gpu -> ‸ }'), ['host']],
+    [
+      'tiers below those of one kind of device',
+      `device c { memory: 1 GB }\ntopology t { node[2] { big[2]: c, small[2]: c\n tier host { capacity: 1 GB } } }
+       plan p for m on t { kv { tiers: node.big -> ‸ } }`,
+      ['host'],
+    ],
     ['the second word of a cap', inPlan('kv { tiers: gpu -> host up ‸ }'), ['to']],
     ['lengths', 'workload w { prompt: uniform(16 ‸', ['tokens']],
     [

@@ -51,6 +51,7 @@ describe('hover', () => {
       PLAN.replace('batch:', 'ba‸tch:'),
       /\*\*batch\*\* of a stage: Most requests/,
     ],
+    ['a property of an overhead', 'topology t { overhead { st‸ep: 1 ms } }', /\*\*step\*\* of an overhead: /],
     ['a unit', PLAN.replace('64 requests', '64 requ‸ests'), /measures requests/],
     ['a unit of bytes', PLAN.replace('64 GiB', '64 Gi‸B'), /measures bytes: 1,073,741,824/],
     ['a keyword', PLAN.replace('  flow', '  fl‸ow'), /\*\*flow\*\*: The way from requests/],
