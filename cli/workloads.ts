@@ -13,12 +13,18 @@ import { RuntimeFailure } from '../runtime/failure.js';
 import type { NamedFile } from '../runtime/refuse-taken.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
-import { plural } from './format.js';
+import { formatCount, plural } from './format.js';
 import { shownPath } from './shown-path.js';
 import { err, type Terminal } from './terminal.js';
 
 export type ChosenRequests =
-  | { readonly kind: 'requests'; readonly name: string; readonly requests: readonly SimulatedRequest[] }
+  | {
+      readonly kind: 'requests';
+      readonly name: string;
+      readonly requests: readonly SimulatedRequest[];
+      /** What of the workload does not come to count. */
+      readonly warnings: readonly string[];
+    }
   | { readonly kind: 'usage'; readonly message: string }
   /** `message`: the first thing that is wrong; `failure` says all. */
   | { readonly kind: 'unreadable'; readonly message: string; readonly failure: RuntimeFailure };
@@ -104,9 +110,12 @@ function isLengthsFile(name: string): boolean {
 /** The requests of a workload, drawn or read. */
 export function requestsOf(workload: Workload, context: number): ChosenRequests {
   const { name, requests } = workload;
-  return requests.kind === 'file'
-    ? readLengths(name, requestsFile(requests))
-    : { kind: 'requests', name, requests: drawRequests(requests, context) };
+  if (requests.kind === 'file') return readLengths(name, requestsFile(requests));
+  const drawn = drawRequests(requests, context);
+  const cut = drawn.filter(({ promptCut }) => promptCut).length;
+  const share = `${formatCount(cut)} of ${plural(drawn.length, 'prompt')}`;
+  const warning = `workload ${name}: ${share} would fill the context of ${formatCount(context)} tokens, and are cut to leave room for one`;
+  return { kind: 'requests', name, requests: drawn, warnings: cut > 0 ? [warning] : [] };
 }
 
 /** Where the requests of a workload lie. */
@@ -138,7 +147,11 @@ function readLengths(name: string, file: string): Exclude<ChosenRequests, { kind
     return { kind: 'unreadable', message, failure: new RuntimeFailure('FC0923', message, { subject: path }) };
   }
   const parsed = parseLengths(text);
-  if (parsed.kind === 'requests') return { kind: 'requests', name, requests: parsed.requests };
+  if (parsed.kind === 'requests') {
+    const { requests, ignored = [] } = parsed;
+    const warnings = ignored.map((field) => `${path}: \`${field}\` of its lines means nothing here`);
+    return { kind: 'requests', name, requests, warnings };
+  }
   const lines = parsed.problems.map((problem) => showProblem(path, problem));
   return { kind: 'unreadable', message: lines[0]!, failure: badLines(path, lines) };
 }

@@ -202,8 +202,10 @@ function requestsOfSides(
   );
   const found: Requests[] = [];
   for (const each of chosen) {
-    if (each.kind === 'requests') found.push(each);
-    else if (workload === undefined && each.kind === 'usage')
+    if (each.kind === 'requests') {
+      found.push(each);
+      for (const warning of each.warnings) sayOnce(`warning: ${warning}`);
+    } else if (workload === undefined && each.kind === 'usage')
       sayOnce(`no time is predicted: ${each.message}`);
     else return refuseRequests(terminal, each);
   }

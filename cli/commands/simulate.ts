@@ -121,12 +121,17 @@ async function simulateFile(
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
   let workload: NamedWorkload | undefined;
+  const warned = new Set<string>();
   for (const compiled of work.compiled) {
     const requests = requestsFor(compiled.plan, file, options, work);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
     if (workload === undefined) {
       workload = { name: requests.name, requests: requests.requests.length };
       err(terminal, describeWorkload(workload));
+    }
+    for (const warning of requests.warnings.filter((each) => !warned.has(each))) {
+      warned.add(warning);
+      err(terminal, `warning: ${warning}`);
     }
     const engine = switched(engineOf(compiled.plan.topology), options);
     const depths = compiled.plan.stages.map(({ mesh }) => mesh.pp);
@@ -221,7 +226,7 @@ function requestsFor(
   { checked, run }: Work,
 ): ChosenRequests {
   return run !== undefined && workload === undefined
-    ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests }
+    ? { kind: 'requests', name: `of ${run.path}`, requests: run.requests, warnings: [] }
     : chooseRequests(checked, workload, file, plan.model.shape.context);
 }
 

@@ -163,6 +163,7 @@ async function tuneFile(
   const { checked, plan } = loaded;
   const requests = chooseRequests(checked, options.workload, file, plan.model.shape.context);
   if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
+  for (const warning of requests.warnings) err(terminal, `warning: ${warning}`);
   const unwritable = whyUnwritable(options.write ? file : undefined);
   if (unwritable !== undefined) throw nothingWritten(file, unwritable.message);
   const survey = createSurvey(plan, requests.requests);

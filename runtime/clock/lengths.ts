@@ -1,5 +1,6 @@
 /** The requests of a simulation: drawn from a workload's distributions, or read from lines of lengths. */
 import type { Length, Workload } from '../../compiler/plan/workload.js';
+import { suggest } from '../../grammar/did-you-mean.js';
 import { pcg, uniform } from '../kernels/random.js';
 import type { SimulatedRequest } from './simulation.js';
 
@@ -8,7 +9,7 @@ type Drawn = Extract<Workload['requests'], { kind: 'drawn' }>;
 /**
  * Draws every request of a workload. The same seed draws the same lengths. A distribution is cut where prompts leave the
  * context room for one token; a prompt of a given length is not, so that one beyond the context is told as such. Requests
- * with less of an answer than was drawn are marked as `cut`.
+ * with less of an answer than was drawn are marked as `cut`, those with less of a prompt as `promptCut`.
  */
 export function drawRequests(
   { count, prompt, output, prefix }: Drawn,
@@ -26,6 +27,7 @@ export function drawRequests(
       outputTokens,
       ...(tokens > 0 && { prefix: { name: '', tokens } }),
       ...(outputTokens < wanted && { cut: true }),
+      ...(promptTokens < drawn && { promptCut: true }),
     };
   });
 }
@@ -64,34 +66,42 @@ export interface LengthsProblem {
 }
 
 export type ParsedLengths =
-  | { readonly kind: 'requests'; readonly requests: readonly SimulatedRequest[] }
+  | {
+      readonly kind: 'requests';
+      readonly requests: readonly SimulatedRequest[];
+      /** Fields of lines that mean nothing here, where there are some. */
+      readonly ignored?: readonly [string, ...string[]];
+    }
   | { readonly kind: 'problems'; readonly problems: readonly [LengthsProblem, ...LengthsProblem[]] };
 
 /** Names under which a line may give its lengths; the first is the documented one. */
 const PROMPT_KEYS = ['prompt_tokens', 'prompt'];
 const OUTPUT_KEYS = ['output_tokens', 'completion_tokens', 'output'];
+const KEYS = [...PROMPT_KEYS, ...OUTPUT_KEYS, 'prefix_tokens', 'prefix'];
 
 /**
  * Reads JSON lines such as `{"prompt_tokens": 120, "output_tokens": 30}`, with `"prefix_tokens": 100` where a prompt begins
  * like others, and `"prefix": "a"` where there are several such beginnings; empty lines and a byte order mark
- * are skipped.
+ * are skipped. A field that is not known is ignored, but for one that is nearly one of these.
  */
 export function parseLengths(text: string): ParsedLengths {
   const requests: SimulatedRequest[] = [];
   const problems: LengthsProblem[] = [];
+  const ignored = new Set<string>();
   for (const [index, line] of text
     .replace(/^\ufeff/, '')
     .split('\n')
     .entries()) {
     if (line.trim() === '') continue;
-    const parsed = parseLine(line);
+    const parsed = parseLine(line, ignored);
     if ('why' in parsed) problems.push({ line: index + 1, column: parsed.at + 1, why: parsed.why });
     else requests.push(parsed);
   }
   const none = { line: 1, column: 1, why: 'the file holds no request' };
   const [first = requests.length === 0 ? none : undefined, ...others] = problems;
+  const [unknown, ...further] = ignored;
   return first === undefined
-    ? { kind: 'requests', requests }
+    ? { kind: 'requests', requests, ...(unknown !== undefined && { ignored: [unknown, ...further] }) }
     : { kind: 'problems', problems: [first, ...others] };
 }
 
@@ -101,7 +111,7 @@ interface LineProblem {
   readonly why: string;
 }
 
-function parseLine(line: string): SimulatedRequest | LineProblem {
+function parseLine(line: string, ignored: Set<string>): SimulatedRequest | LineProblem {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -112,6 +122,14 @@ function parseLine(line: string): SimulatedRequest | LineProblem {
     Record<string, unknown>
   >;
   const problem = (keys: readonly string[], why: string): LineProblem => ({ at: valueAt(line, keys), why });
+  for (const key of Object.keys(given).filter((each) => !KEYS.includes(each))) {
+    const near = suggest(key, KEYS);
+    if (near !== undefined) {
+      const at = Math.max(lineStart(line), line.indexOf(JSON.stringify(key)));
+      return { at, why: `there is no \`${key}\`; did you mean \`${near}\`?` };
+    }
+    ignored.add(key);
+  }
   const length = (keys: readonly string[]): number | undefined => {
     const found = keys.map((key) => given[key]).find((v) => v !== undefined);
     return Number.isInteger(found) && (found as number) >= 1 ? (found as number) : undefined;

@@ -13,6 +13,8 @@ export interface SimulatedRequest extends RequestLengths {
   readonly like?: { readonly request: number; readonly tokens: number };
   /** Its answer was to be longer than `outputTokens`, which is what the context has room for. */
   readonly cut?: true;
+  /** Its prompt was drawn longer than `promptTokens`, which is what the context has room for. */
+  readonly promptCut?: true;
 }
 
 export interface SimulateOptions {

@@ -286,6 +286,33 @@ plan both for m on workstation {
     expect(named).toEqual(['wide', 'both']);
   });
 
+  it('says what of a workload does not count', async () => {
+    const lengths = lengthsFile(SHORT.replace('{', '{"bogus": 1, ').repeat(8));
+    const odd = await runInProcess('simulate', 'plans/clerk.plan', '--plan', 'single', '--workload', lengths);
+    expect(odd.status).toBe(0);
+    expect(odd.err.match(/^warning: .*`bogus` of its lines means nothing here$/gm)).toHaveLength(1);
+    const wrong = lengthsFile(SHORT.replace('{', '{"prefx_tokens": 1, '));
+    const refused = await runInProcess(
+      'simulate',
+      'plans/clerk.plan',
+      '--plan',
+      'single',
+      '--workload',
+      wrong,
+    );
+    expect(refused.err).toContain('did you mean `prefix_tokens`?');
+    const file = join(folder, 'long.plan');
+    writeFileSync(
+      file,
+      `import { g6_48xlarge } from "std/aws"
+      model m { layers: 2, hidden: 512, heads: 8, ffn: 1536, vocab: 1000, context: 1024, weights: f16 }
+      workload long { requests: 8, prompt: uniform(2000 tokens, 3000 tokens), output: 1 tokens }
+      plan p for m on g6_48xlarge { stage serve: prefill + decode on gpu { mesh (dp: 8) } }`,
+    );
+    const cut = await runInProcess('simulate', file);
+    expect(cut.err).toMatch(/^warning: workload long: 8 of 8 prompts would fill the context of /m);
+  });
+
   it('shares what prompts have in common as the run did', async () => {
     const line = (tokens: number, prefix: number) =>
       `{"prompt_tokens": ${tokens}, "output_tokens": 20, "prefix_tokens": ${prefix}}\n`;

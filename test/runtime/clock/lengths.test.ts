@@ -72,6 +72,15 @@ describe('drawRequests of prompts that begin alike', () => {
   });
 });
 
+it('marks the prompts that are drawn too long for the context', () => {
+  const prompt = { kind: 'uniform', low: 9, high: 12 } as const;
+  const output = { kind: 'fixed', tokens: 1 } as const;
+  const requests = drawRequests({ kind: 'drawn', count: 40, prompt, output }, 11);
+  expect(new Set(requests.map(({ promptCut, promptTokens }) => `${promptTokens} ${promptCut}`))).toEqual(
+    new Set(['9 undefined', '10 undefined', '10 true']),
+  );
+});
+
 describe('parseLengths', () => {
   it('reads lines under either name', () => {
     const text = '{"prompt_tokens": 12, "output_tokens": 3}\n\n{"prompt": 1, "completion_tokens": 2}\n';
@@ -121,6 +130,7 @@ describe('parseLengths', () => {
     ['{"prompt_tokens": 4, "output_tokens": 1, "prefix_tokens": 1.5}', '1:59', '`prefix_tokens`'],
     ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": 7, "prefix_tokens": 1}', '1:52', '`prefix`'],
     ['{"prompt_tokens": 4, "output_tokens": 1, "prefix": "a"}', '1:52', '`prefix_tokens`'],
+    ['{"prompt_tokens": 4, "output_tokens": 1, "prefx_tokens": 1}', '1:42', 'did you mean `prefix_tokens`'],
   ])('says what is wrong with %j', (text, place, why) => {
     const parsed = parseLengths(text);
     if (parsed.kind !== 'problems') expect.fail('lengths were found');
@@ -128,6 +138,11 @@ describe('parseLengths', () => {
     const [problem] = parsed.problems;
     expect(`${problem.line}:${problem.column}`).toBe(place);
     expect(problem.why).toContain(why);
+  });
+
+  it('tells the fields that mean nothing, each once', () => {
+    const line = '{"prompt_tokens": 4, "output_tokens": 1, "bogus": "x"}\n';
+    expect(parseLengths(line + line)).toMatchObject({ kind: 'requests', ignored: ['bogus'] });
   });
 
   it('says of every line what is wrong with it', () => {
