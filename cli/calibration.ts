@@ -1,5 +1,6 @@
 /** What a calibration measured, as a device and a topology of a plan file. */
 import { isAbsolute } from 'node:path';
+import { formatExactBytes } from '../compiler/check/units.js';
 import { formatPlan } from '../grammar/format.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
@@ -91,6 +92,8 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
           `shared: { ${kept.join(', ')} }`,
           `shared_host: { ${keptOfHost.join(', ')} }`,
         ];
+  const largest = adapter.limits['maxStorageBufferBindingSize'];
+  const binding = largest === undefined ? [] : [`largest_binding: ${formatExactBytes(largest)}`];
   const source = `${adapter.description || adapter.device || 'a WebGPU adapter'}`.replace(/\s+/g, ' ');
   const peers =
     send === undefined
@@ -115,6 +118,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     `kernels: { ${kernels.join(', ')} }`,
     // A fact of the kernel, not a measurement.
     `attention_rows: ${ATTENTION_TILE_ROWS}`,
+    ...binding,
     ...sharing,
     '}',
     '',

@@ -4,7 +4,8 @@ import { groupBy } from '../compiler/group-by.js';
 import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
 import type { ProgramValue } from '../compiler/ir/runtime-program.js';
 import type { TransitionGraph } from '../compiler/ir/transitions.js';
-import type { Overhead } from '../compiler/plan/plan.js';
+import { cappedPools, type CappedPool } from '../compiler/passes/largest-binding.js';
+import type { Topology } from '../compiler/plan/plan.js';
 import {
   describeKvCost,
   describeResidence,
@@ -42,17 +43,19 @@ export interface PlanReport {
     readonly cost: KvCostReport;
   }[];
   readonly weights: readonly ReshardReport[];
+  /** Pools that are as small as they are because of the largest binding of a device. */
+  readonly cappedPools: readonly CappedPool[];
   /** Whether stages that could take turns on their devices are resident together, and why. */
   readonly residence?: NonNullable<TransitionGraph['residence']>;
 }
 
-/** Gathers the report, a plain JSON value; `overhead` of the topology says in what activations cross links. */
+/** Gathers the report, a plain JSON value. */
 export function planReport(
   graph: RuntimeGraph,
   transitions: TransitionGraph,
-  overhead: Overhead,
+  topology: Pick<Topology, 'devices' | 'overhead'>,
 ): PlanReport {
-  const element = sentElementBytes({ overhead });
+  const element = sentElementBytes(topology);
   return {
     plan: graph.plan,
     model: graph.model.name,
@@ -73,6 +76,7 @@ export function planReport(
       cost: reportKvCost(transitions.kvCosts[index]!),
     })),
     weights: transitions.weights.map(reportReshard),
+    cappedPools: cappedPools(topology, graph.pools, graph.devices),
     ...(transitions.residence && { residence: transitions.residence }),
   };
 }
@@ -96,6 +100,15 @@ function trafficPerToken(stage: RuntimeStage, element: number): StageTraffic['pe
 /** Bytes of a token on links between devices. */
 function rowBytes({ rows, cols }: ProgramValue, element: number): number {
   return rows === 'tokens' ? cols * element : 0;
+}
+
+/** A part of the budget that is worth a word where it cannot be used. */
+const GOOD_PART = 0.1;
+
+/** What keeps pools as small as they are where memory would not. */
+export function describeCap({ pool, device, largestBinding, unused }: CappedPool): string {
+  const binding = `\`largest_binding\` of ${device}, ${formatBytes(largestBinding)}`;
+  return `KV of ${pool} is capped by ${binding}, not by memory: ${formatBytes(unused)} or more of every device stay unused`;
 }
 
 /** The report for people. */
@@ -130,7 +143,10 @@ export function describePlan(report: PlanReport): string {
   );
   const stay = residence ? [describeResidence(residence)] : [];
   const switches = weights.flatMap((report) => describeReshard(report, formatBytes));
-  const body = [memoryTable(devices), '', steps, '', ...edges, ...stay, ...switches].join('\n').trimEnd();
+  const caps = report.cappedPools.filter(({ unusedPart }) => unusedPart >= GOOD_PART).map(describeCap);
+  const body = [memoryTable(devices), ...caps, '', steps, '', ...edges, ...stay, ...switches]
+    .join('\n')
+    .trimEnd();
   return `plan ${plan}, model ${model}\n${body.replace(/^(?=.)/gm, '  ')}`;
 }
 

@@ -116,6 +116,11 @@ export const PROPERTIES = {
       doc: 'Rows of a sequence that attention computes together, and as many where there are fewer.',
       fallback: 'each by itself',
     },
+    largest_binding: {
+      value: bytes('2 GiB'),
+      doc: 'Largest range of a buffer that a kernel can see; the KV pages of a layer lie in one.',
+      fallback: 'a 16th of `memory`, from 128 MiB to 2 GiB, as of WebGPU',
+    },
     shared: {
       value: { kind: 'record', keys: ['2', '4', '8'], units: ['%'], example: '{ 2: 60%, 4: 30% }' },
       doc: 'Fraction of its speed that each of so many devices keeps while all compute: they are one processor.',

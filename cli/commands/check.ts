@@ -114,6 +114,6 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
   const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, found);
   const reports = compiled.compiled
     .filter(({ result }) => result.runtime.stages.length > 0)
-    .map(({ plan, result }) => planReport(result.runtime, result.transitions, plan.topology.overhead));
+    .map(({ plan, result }) => planReport(result.runtime, result.transitions, plan.topology));
   return { file, checked, reports, diagnostics, allowed, trace, render: checked.render };
 }

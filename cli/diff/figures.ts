@@ -43,7 +43,7 @@ export function figuresOf(
   simulation: Simulation | undefined,
   texts: ConstantTexts,
 ): readonly Figure[] {
-  const report = planReport(runtime, transitions, plan.topology.overhead);
+  const report = planReport(runtime, transitions, plan.topology);
   const bytes = (name: string, value: number): Figure => ({
     group: 'bytes per link',
     name,

@@ -7,6 +7,7 @@ import { ENGINE_EFFECTS, engineOf } from '../../compiler/cost/engine-model.js';
 import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { groupBy } from '../../compiler/group-by.js';
+import { largestBinding as bindingOf } from '../../compiler/passes/largest-binding.js';
 import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern } from '../../compiler/plan/places.js';
 import { linkName } from '../../compiler/reshard/roads.js';
@@ -69,7 +70,8 @@ const taken = (what: string, value: string, origin: Origin, texts: ConstantTexts
 });
 
 function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Constant[] {
-  const { name, origin, sustained, gemm, kernels, attentionRows, shared, sharedHost, assumed = [] } = kind;
+  const { name, origin, sustained, gemm, kernels, attentionRows, assumed = [] } = kind;
+  const { largestBinding, shared, sharedHost } = kind;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property.split(/[.{ ]/)[0]!, texts);
   const speeds = groupBy(COMPUTED_TYPES, (type) => speedType(kind, type));
@@ -105,6 +107,9 @@ function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Const
     attentionRows === undefined
       ? taken(`${name}: attention_rows`, 'each row by itself', origin, texts)
       : own('attention_rows', String(attentionRows)),
+    largestBinding === undefined
+      ? taken(`${name}: largest_binding`, formatQuantity(bindingOf(kind), 'bytes'), origin, texts)
+      : own('largest_binding', formatQuantity(largestBinding, 'bytes')),
     shared === undefined
       ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
       : own('shared', parts(shared)),

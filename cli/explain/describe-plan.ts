@@ -3,7 +3,7 @@ import { describeKvCost, describeReshard, describeResidence } from '../../compil
 import { formatBytes, formatCount, plural, formatTable } from '../format.js';
 import type { Constant } from './constants.js';
 import { nameDevices } from '../device-names.js';
-import { memoryTable } from '../plan-report.js';
+import { describeCap, memoryTable } from '../plan-report.js';
 import {
   describeSplit,
   type EdgeExplanation,
@@ -34,6 +34,7 @@ export function describeExplanation(explained: PlanExplanation): string {
     '',
     '  room for KV',
     ...indent(roomTable(kvRoom).split('\n'), 4),
+    ...indent(explained.cappedPools.map(describeCap), 4),
     '',
     defaults.length === 0 ? '  no defaults were taken' : '  defaults taken',
     ...indent(

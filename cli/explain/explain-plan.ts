@@ -70,7 +70,7 @@ export function explainPlan(
   const stageOf = (name: string): Stage => plan.stages.find((stage) => stage.name === name)!;
   const flow = plan.flow.stages;
   return {
-    ...planReport(runtime, transitions, plan.topology.overhead),
+    ...planReport(runtime, transitions, plan.topology),
     topology: plan.topology.name,
     layout: sharded.stages.map((stage) => explainStage(plan, stageOf(stage.name), stage)),
     edges: flow.slice(1).map((to, i) => {

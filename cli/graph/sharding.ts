@@ -15,7 +15,7 @@ import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js
 const RANKS_NAMED = 8;
 
 export function shardingDiagram(plan: Plan, { runtime, transitions }: CompileResult): Diagram {
-  const { stages } = planReport(runtime, transitions, plan.topology.overhead);
+  const { stages } = planReport(runtime, transitions, plan.topology);
   return {
     title: `${plan.name}: ${plan.model.name} on ${plan.topology.name}`,
     caption:

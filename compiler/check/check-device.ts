@@ -31,6 +31,7 @@ export const DEVICE_TABLE = {
     read: recordOf(REACHING_KERNELS, fraction),
   },
   attention_rows: { read: quantity('number', { whole: true, min: 1, max: MOST_ROWS }) },
+  largest_binding: { read: quantity('bytes', { min: 4 }) },
   shared: { read: recordOf(SEVERAL, fraction) },
   shared_host: { read: recordOf(SEVERAL, fraction) },
 };
@@ -80,6 +81,7 @@ export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefin
     ...(values.get('gemm') && { gemm: values.get('gemm')! }),
     ...(values.get('kernels') && { kernels: values.get('kernels')! }),
     ...(values.get('attention_rows') !== undefined && { attentionRows: values.get('attention_rows')! }),
+    ...(values.get('largest_binding') !== undefined && { largestBinding: values.get('largest_binding')! }),
     ...(values.get('shared') && { shared: values.get('shared')! }),
     ...(values.get('shared_host') && { sharedHost: values.get('shared_host')! }),
     ...(assumed.length > 0 && { assumed }),

@@ -30,6 +30,7 @@ import { carryingTier, flowStages, spillTier } from './kv-edges.js';
 import { copyBytesOf, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
+import { bindingBytes } from './largest-binding.js';
 import { assignSlots, lifetimes, type Lifetime, type SlotAssignment } from './liveness.js';
 import { factsOfBlocks, lowerProgram, type LoweringContext } from './lower-program.js';
 import { planWeightMoves, type PlannedMoves } from './foresee-moves.js';
@@ -67,17 +68,6 @@ export interface LowerOptions {
    * Default true.
    */
   readonly reshards?: boolean;
-}
-
-/**
- * The binding limit to count on without having asked the device: WebGPU guarantees 128 MiB, and implementations on
- * devices with a lot of memory offer up to 2 GiB. A 16th of the smallest device's memory, between the two.
- */
-export function bindingBytes({ stages, topology }: Plan): number {
-  let memory = Infinity;
-  for (const { devices } of stages)
-    for (const device of devices) memory = Math.min(memory, topology.devices[device]!.kind.memory);
-  return Math.min(2 ** 31 - 4, Math.max(2 ** 27, Math.floor(memory / 64) * 4));
 }
 
 export interface LowerResult {

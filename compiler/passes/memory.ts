@@ -18,6 +18,7 @@ import type { WeightReshard } from '../ir/transitions.js';
 import { meshPlace } from '../plan/mesh-place.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import { decodingPages, leastKv } from './kv-pools.js';
+import { cappedPools, type CappedPool } from './largest-binding.js';
 
 /** Bytes a rank of a stage needs on its device; one value for all that need the same. */
 export interface RankMemory {
@@ -134,7 +135,8 @@ export function memoryProblems(
 ): readonly Diagnostic[] {
   const over = devices.filter((device) => device.peak.weights + device.peak.workspace > device.budget);
   if (over.length > 0) return [overBudget(plan, stages, over)];
-  return pools.flatMap((pool) => poolProblems(plan, stages, devices, pool));
+  const capped = cappedPools(plan.topology, pools, devices);
+  return pools.flatMap((pool) => poolProblems(plan, stages, devices, pool, capped));
 }
 
 function overBudget(plan: Plan, stages: readonly Stage[], over: readonly RuntimeDevice[]): Diagnostic {
@@ -170,6 +172,7 @@ function poolProblems(
   stages: readonly Stage[],
   devices: readonly RuntimeDevice[],
   pool: KvPool,
+  capped: readonly CappedPool[],
 ): readonly Diagnostic[] {
   const { pageTokens } = plan.kv;
   const { context } = plan.model.shape;
@@ -184,12 +187,24 @@ function poolProblems(
       ? []
       : [`every layer sees ${view.window} tokens: a sequence of any length needs ${all} pages`]),
   ];
-  const helps = ['a larger `tp` or `pp` leaves more room', 'a smaller `dtype` in `kv` needs less'];
+  const cap = capped.find(({ pool: id }) => id === (pool.within ?? pool.id));
+  if (cap)
+    notes.push(
+      `a kernel of ${cap.device} sees ${formatBytes(cap.largestBinding)} of a buffer, and the pages of a layer lie in one: ${formatBinaryBytes(cap.unused)} stay unused`,
+    );
+  const helps = [
+    cap
+      ? 'an engine whose kernels see more of a buffer says so by `largest_binding` of the device'
+      : 'a larger `tp` or `pp` leaves more room',
+    'a smaller `dtype` in `kv` needs less',
+  ];
   const around = { ...meshPlace(plan, stage), notes, helps };
   if (pool.pages < least.pages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
     const { budget, peak } = devices.find((device) => device.id === rank.device)!;
-    const room = formatBinaryBytes(budget - peak.weights - peak.workspace);
+    const room = formatBinaryBytes(
+      cap ? pool.pages * rank.pageBytes : budget - peak.weights - peak.workspace,
+    );
     const needed = formatBinaryBytes(least.pages * rank.pageBytes);
     return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least.tokens }, around)];
   }

@@ -41,7 +41,7 @@ export function mostCommonGroups(pools: readonly PoolDraft[]): number {
   return counts.reduce(greatestCommonDivisor);
 }
 
-function greatestCommonDivisor(a: number, b: number): number {
+export function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 

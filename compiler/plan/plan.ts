@@ -37,6 +37,8 @@ export interface DeviceKind {
    * compute. Absent where that is as `shared` has it.
    */
   readonly sharedHost?: Readonly<Record<number, number>>;
+  /** Bytes of the largest range of a buffer that a kernel can see, where declared: see `largest-binding.ts`. */
+  readonly largestBinding?: number;
   /** Fractions of `sustained` that the declaration leaves out. */
   readonly assumed?: readonly ('compute' | 'bandwidth')[];
   readonly origin: Origin;

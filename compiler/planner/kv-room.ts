@@ -11,7 +11,7 @@ import type { KvReshard, RankHolding } from '../ir/transitions.js';
 import { kvEdges } from '../passes/kv-edges.js';
 import { dealPages, draftPools, layerPageBytes } from '../passes/kv-pools.js';
 import { numbered } from '../numbered.js';
-import { bindingBytes } from '../passes/lower.js';
+import { bindingBytes } from '../passes/largest-binding.js';
 import { stepArgumentBytes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { StageOutline } from './stage-outline.js';

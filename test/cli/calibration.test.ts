@@ -21,7 +21,7 @@ const ADAPTER: AdapterReport = {
   ...{ vendor: 'v', architecture: 'a', device: 'd', description: 'a device (LLVM "15")' },
   software: true,
   features: [],
-  limits: { maxBufferSize: 2 ** 31 },
+  limits: { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 30 },
   subgroupSizes: [8, 8],
 };
 
@@ -103,6 +103,7 @@ describe('a calibrated plan file', () => {
       gatherLatency: expect.closeTo(0.8e-3, 9) as number,
     });
     expect(topology.devices[0]!.kind.attentionRows).toBe(16);
+    expect(topology.devices[0]!.kind.largestBinding).toBe(2 ** 30);
     expect(topology.devices[0]!.kind.shared).toEqual({ 2: 0.6, 4: 0.3 });
     expect(topology.devices[0]!.kind.sharedHost).toEqual({ 2: 0.4, 4: 0.15 });
     expect(allReduceCost(routes, all.slice(0, 2))!.bandwidth).toBe(1e9);

@@ -8,7 +8,7 @@ import { memoryHost } from '../compiler/check/memory-host.js';
 import { runInProcess } from './run-program.js';
 
 const FILE = `import { l4 } from "std/devices"
-device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, attention_rows: 16, shared: { 2: 60% }, shared_host: { 2: 30% } }
+device mine { memory: 8 GB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS }, sustained: { bandwidth: 70% }, gemm: { 1: 3%, 64: 40% }, kernels: { rms_norm: 30%, decode_attention: 45% }, attention_rows: 16, largest_binding: 1 GB, shared: { 2: 60% }, shared_host: { 2: 30% } }
 topology t {
   a[2]: mine
   b[2]: l4
@@ -55,6 +55,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('t: overhead encode')).toMatchObject({ value: '9 us', origin: 'declared' });
     expect(all.get('t: overhead submit')).toMatchObject({ value: '1: 60 us, 2: 150 us', origin: 'declared' });
     expect(all.get('mine: attention_rows')).toMatchObject({ value: '16', origin: 'declared' });
+    expect(all.get('mine: largest_binding')).toMatchObject({ value: '1 GB', origin: 'declared' });
     expect(all.get('mine: shared')).toMatchObject({ value: '2: 60%', origin: 'declared' });
     expect(all.get('mine: shared_host')).toMatchObject({ value: '2: 30%', origin: 'declared' });
     expect(all.get('mine: sustained bandwidth')).toMatchObject({ value: '70%', origin: 'declared' });
@@ -134,6 +135,7 @@ describe('the constants of a simulation', () => {
     expect(all.get('a <-> b: bandwidth_back')).toMatchObject({ value: 'as `bandwidth`', origin: 'default' });
     expect(all.get('t: overhead read')).toMatchObject({ value: '0 s', origin: 'default' });
     expect(all.get('l4: attention_rows')).toMatchObject({ origin: 'default' });
+    expect(all.get('l4: largest_binding')).toMatchObject({ value: '1.5 GB', origin: 'default' });
     expect(all.get('l4: shared_host')).toMatchObject({ origin: 'default' });
     expect(all.get('l4: shared')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> b: latency')).toMatchObject({ value: '0 s', origin: 'default' });

@@ -150,6 +150,33 @@ plan p for m on t {
     expect(run.out).toMatch(/p: KV in host at most +20 MB +default/);
   });
 
+  it('says where the largest binding of a device caps the room for KV, as check does', async () => {
+    const path = join(folder, 'capped.plan');
+    const text = `import { llama3_8b } from "std/models"
+import { p5_48xlarge } from "std/aws"
+plan p for llama3_8b on p5_48xlarge { stage serve: prefill + decode on gpu { mesh (pp: 8), batch: 2048 requests } }
+`;
+    writeFileSync(path, text);
+    const said =
+      /KV of serve is capped by `largest_binding` of h100, 2\.00 GiB, not by memory: 56\.\d GiB or more/;
+    for (const command of ['check', 'explain']) expect((await runInProcess(command, path)).out).toMatch(said);
+    const own = join(folder, 'uncapped.plan');
+    const device = readFileSync('plans/std/devices.plan', 'utf8').match(/^device h100 \{[^}]*\}[^}]*\}/m)![0];
+    const wide = device.replace('device h100 {', 'device h100 {\n  largest_binding: 80 GB');
+    const machine = `topology t { gpu[8]: h100, tier host { capacity: 1 TB }, link gpu <-> gpu { bandwidth: 300 GB/s }, link gpu <-> host { bandwidth: 20 GB/s } }`;
+    const rest = text
+      .split('\n')
+      .filter((line) => !line.includes('std/aws'))
+      .join('\n');
+    writeFileSync(
+      own,
+      `${rest.replace('\nplan', `\n${wide}\n${machine}\nplan`).replace('p5_48xlarge', 't')}`,
+    );
+    const run = await runInProcess('check', own);
+    expect(run.out).toMatch(/gpu\[0\] .* (5|6)\d\.\d GiB +67\.1 GiB/);
+    expect(run.out).not.toContain('largest_binding');
+  });
+
   it('reports the problems of an unsound plan', async () => {
     const path = join(folder, 'bad.plan');
     const text = readFileSync('plans/clerk.plan', 'utf8').replace('mesh (tp: 4)', 'mesh (tp: 3)');

@@ -61,7 +61,7 @@ describe('a report', () => {
     const ops = Array.from({ length: PARTS }, (_, value) => ({ ...reduce, value }));
     const long = { ...runtime, stages: [{ ...stage!, programs: [{ ...program!, values, ops }] }] };
     let report: ReturnType<typeof planReport> | undefined;
-    const walked = elementsWalked(() => (report = planReport(long, transitions, plan.topology.overhead)));
+    const walked = elementsWalked(() => (report = planReport(long, transitions, plan.topology)));
     // Two elements of four bytes, out and back over the one link.
     const perToken = { allReduce: PARTS * 16, allGather: 0, send: 0 };
     expect(report!.stages[0]!.perToken).toEqual(perToken);
@@ -72,7 +72,8 @@ describe('a report', () => {
   it('counts activations as the topology has it that they cross links', () => {
     const [wide, narrow] = (['f32', 'f16'] as const).map((activations) => {
       const { overhead } = plan.topology;
-      return planReport(runtime, transitions, { ...overhead, activations }).stages[0]!.perToken.allReduce;
+      return planReport(runtime, transitions, { ...plan.topology, overhead: { ...overhead, activations } })
+        .stages[0]!.perToken.allReduce;
     });
     expect(narrow).toBeGreaterThan(0);
     expect(wide).toBe(2 * narrow!);

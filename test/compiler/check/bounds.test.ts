@@ -19,6 +19,7 @@ describe('a number beyond all reason', () => {
     ['f32: 10 TFLOPS', 'f16: 1e-308 TFLOPS', '`f16` of `compute` is too small to reckon with'],
     ['f32: 10 TFLOPS', 'f32: 1e100 TFLOPS', '`f32` of `compute` is'],
     ['compute:', 'attention_rows: 1e308, compute:', '`attention_rows` is 1e+308'],
+    ['compute:', 'largest_binding: 1 B, compute:', '`largest_binding` is 1 B'],
     ['compute:', 'shared: { 2: 1e-16% }, compute:', '`2` of `shared` is 1e-16%'],
     ['bandwidth: 10 GB/s', 'bandwidth: 10 GB/s, latency: 1e308 us', '`latency` is 1e+302 s'],
     ['bandwidth: 10 GB/s', 'bandwidth: 10 GB/s, allreduce: { 4: 1e-308 GB/s }', '`4` of `allreduce`'],

@@ -58,7 +58,7 @@ it('the exchanges of the sharded graph are those of the programs, byte for byte'
           .reduce((sum, { kind, given, taken }) => {
             return sum + tp * COLLECTIVES[kind].bytesPerRank(tp, 4 * Math.max(given, taken));
           }, 0);
-      const { perToken } = planReport(runtime, transitions, plan.topology.overhead).stages[0]!;
+      const { perToken } = planReport(runtime, transitions, plan.topology).stages[0]!;
       expect(perToken.allReduce).toBeCloseTo(ring('all_reduce'), 6);
       expect(perToken.allGather).toBeCloseTo(ring('all_gather'), 6);
 

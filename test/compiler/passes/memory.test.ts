@@ -7,6 +7,7 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { weightBytes } from '../../../compiler/ir/device-layout.js';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { layerGroups } from '../../../compiler/passes/kv-pools.js';
+import { cappedPools } from '../../../compiler/passes/largest-binding.js';
 import { stepSizes, tableEntries } from '../../../compiler/passes/step-sizes.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
 
@@ -91,6 +92,52 @@ describe('pools', () => {
         [4096, 4096],
         [4096, 4096],
       ]);
+    });
+  });
+
+  describe('of devices whose kernels see little of a buffer', () => {
+    /** Pages of the pools, and what is said of those that the binding caps. */
+    const bound = (largestBinding: number | undefined, stages = RESHARD.stages) => {
+      const plan = makePlan({ stages });
+      const devices = plan.topology.devices.map((device) => ({
+        ...device,
+        kind: { ...device.kind, ...(largestBinding !== undefined && { largestBinding }) },
+      }));
+      const topology = { ...plan.topology, devices };
+      const { runtime, diagnostics } = compilePlan({ ...plan, topology });
+      const capped = cappedPools(topology, runtime.pools, runtime.devices);
+      return { pools: runtime.pools, capped, diagnostics };
+    };
+    const serve = [{ name: 'serve', mesh: { pp: 2 }, batchRequests: 8 }];
+
+    it('have as many as fit what is declared, for each layer on the device', () => {
+      // A page of a layer: 16 tokens, 4 heads of 8, K and V in f32.
+      const layer = 16 * 4 * 8 * 2 * 4;
+      const { pools, capped } = bound(20 * layer + 7, serve);
+      expect(pools[0]!.pages).toBe(20);
+      expect(capped).toMatchObject([{ pool: 'serve', device: 'chip', largestBinding: 20 * layer + 4 }]);
+      expect(capped[0]!.unusedPart).toBeGreaterThan(0.9);
+      expect(bound(2 ** 40, serve)).toMatchObject({
+        pools: [{ pages: bound(undefined, serve).pools[0]!.pages }],
+      });
+    });
+
+    it('have as many of shared pages as parts of all layers hold', () => {
+      // 1 layer of 4 heads and 4 layers of 1 head are one part: a page has one range on a device.
+      const { pools, capped } = bound(30 * 4096);
+      expect(pools.map(({ pages }) => pages)).toEqual([30, 22]);
+      expect(capped).toMatchObject([{ pool: 'prefill' }]);
+      expect(bound(undefined).capped).toEqual([]);
+    });
+
+    it('say so where they are too few', () => {
+      const [few] = bound(6 * 4096, serve).diagnostics;
+      expect(few).toMatchObject({ slug: 'kv-tight' });
+      expect(few!.notes.join()).toContain('a kernel of chip sees 24.6 KB of a buffer');
+      expect(few!.helps.join()).toContain('`largest_binding`');
+      const [none] = bound(4096, serve).diagnostics;
+      expect(none).toMatchObject({ slug: 'kv-does-not-fit' });
+      expect(none!.message).toContain('has 8.19 KB left for KV on a device');
     });
   });
 
