@@ -9,6 +9,7 @@ import { devicesMatching } from '../compiler/check/select-places.js';
 import type { CompilerHost } from '../compiler/host.js';
 import { printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
+import { shareDevices } from '../compiler/plan/share-devices.js';
 import { patternsOf } from '../compiler/plan/ranges.js';
 import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
@@ -73,12 +74,13 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     { plan: name, ...(source.set && { set: source.set }) },
   );
   const [plan] = read.plans;
-  const same = plan !== undefined && whatMatters(plan) === whatMatters(winner);
-  return same
+  const others = plan === undefined ? [] : differences(plan, winner);
+  const which = others.length === 0 ? '' : ` (${others.join(', ')})`;
+  return plan !== undefined && others.length === 0
     ? { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) }
     : {
         kind: 'unsayable',
-        why: `${base.name} takes from other files what a plan here would not have: import its model and topology, or write its properties out`,
+        why: `${base.name} takes from other files what a plan here would not have${which}: import its model and topology, or write its properties out`,
         declaration,
       };
 }
@@ -125,15 +127,29 @@ function laidOut(declaration: string, path: string): string {
   return formatted.kind === 'formatted' ? formatted.text.trimEnd() : declaration;
 }
 
-/** What two plans that run the same have in common. */
-function whatMatters({ model, topology, stages, kv, memoryUse, residence }: Plan): string {
+/** In what two plans do not run the same. */
+function differences(a: Plan, b: Plan): readonly string[] {
+  const [ours, theirs] = [whatMatters(a), whatMatters(b)];
+  return Object.keys(ours).filter((name) => JSON.stringify(ours[name]) !== JSON.stringify(theirs[name]));
+}
+
+/** What plans that run the same have in common, by what it is called. */
+function whatMatters(plan: Plan): Readonly<Record<string, unknown>> {
+  const { model, topology, stages, kv, memoryUse, residence } = plan;
   const parts = stages.map(({ name, phases, devices, mesh, layerSplit, microbatchTokens, batchRequests }) => [
     ...[name, phases, devices, mesh.dp, mesh.pp, mesh.tp],
     ...[layerSplit, microbatchTokens, batchRequests],
   ]);
   const tiers = kv.tiers.map(({ name, capacity }) => [name, capacity]);
   const places = JSON.stringify(topology, (key, value: unknown) => (key === 'origin' ? undefined : value));
-  return JSON.stringify([model.shape, places, parts, [kv.pageTokens, kv.dtype, tiers], memoryUse, residence]);
+  return {
+    model: model.shape,
+    topology: places,
+    stages: parts,
+    kv: [kv.pageTokens, kv.dtype, tiers],
+    memory_use: memoryUse,
+    residence: shareDevices(stages) ? residence : undefined,
+  };
 }
 
 /** What a file calls a declaration that it may import under another name. */

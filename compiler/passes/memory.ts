@@ -17,6 +17,7 @@ import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { WeightReshard } from '../ir/transitions.js';
 import { meshPlace } from '../plan/mesh-place.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import { shareDevices } from '../plan/share-devices.js';
 import { decodingPages, leastKv } from './kv-pools.js';
 import { cappedPools, type CappedPool } from './largest-binding.js';
 
@@ -157,7 +158,7 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
         ...(over.length > 1 ? [`${over.length} devices are over their budget`] : []),
       ],
       helps: [
-        ...(plan.residence === 'both'
+        ...(plan.residence === 'both' && shareDevices(stages)
           ? ['`residence: switch` needs room for one of the shardings only']
           : []),
         'a larger `tp` or `pp` puts less of the model on a device',

@@ -284,7 +284,7 @@ export interface Plan {
   readonly memoryUse: number;
   /**
    * Whether the weights of stages on the same devices stay together or take turns; the compiler decides when `auto`.
-   * Absent means `switch`.
+   * Absent means `switch`. Where no stages share devices it says nothing of this plan.
    */
   readonly residence?: 'auto' | 'both' | 'switch';
   readonly defaults: readonly DefaultTaken[];

@@ -323,6 +323,17 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     }
   });
 
+  it('keeps to the residence of a plan whose one stage has no use for it', async () => {
+    const file = planFile();
+    const text = PLAN.replace('plan start for small on machine {', '$&\n  residence: switch');
+    for (const strategy of ['re-sharded', 'static']) {
+      writeFileSync(file, text);
+      const run = await runInProcess(...['tune', file, '--strategy', strategy, '--top', '1', '--write']);
+      expect(run.err).toContain('wrote plan start_tuned');
+      expect(readFileSync(file, 'utf8').match(/residence: switch/g)).toHaveLength(2);
+    }
+  });
+
   it('replaces no plan of that name that somebody wrote', async () => {
     const file = planFile();
     const write = async (): Promise<string> => {
@@ -393,7 +404,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     const slower = /topology machine [^]*?\n}\n/.exec(PLAN)![0].replace('12 GB/s', '1 GB/s');
     const clash = await write('start, short, small', `import { l4 } from "std/devices"\n${slower}${own}`);
     expect(clash).toMatchObject({ added: '' });
-    expect(clash.err).toContain('nothing is written: mine takes from other files');
+    expect(clash.err).toMatch(/nothing is written: mine takes from other files .* \(topology\): import/);
   });
 
   it('names the devices of a plan by ranges on every level, as many as it takes', async () => {

@@ -16,6 +16,7 @@ import type { CheckedTopology } from '../check-topology.js';
 import { readProperties } from '../properties.js';
 import { fraction, oneOf } from '../readers.js';
 import { RULES } from '../rules/rules.js';
+import { shareDevices } from '../../plan/share-devices.js';
 import { insertion, memberInsertion, removal } from '../fixes.js';
 import { at, lookUp, MOST_CHOICES, type Context, type ParamValue } from '../scope.js';
 import { readExpectation, type WorkloadOf } from './expectations.js';
@@ -115,8 +116,9 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
   const flow = readFlow(merged.flow, { plan: decl.name.text, stages, kv: placed.spec, origin });
   if (!flow || values.failed || expectations.includes(undefined)) return undefined;
 
-  const ids = stages.flatMap((stage) => stage.devices);
-  const sharesDevices = new Set(ids).size < ids.length;
+  const inTurns = shareDevices(stages);
+  // What a plan says holds for the plans that are made of it too, whose stages may share devices where its own do not.
+  const residence = values.get('residence') ?? (inTurns ? 'auto' : undefined);
   const defaults: DefaultTaken[] = [
     ...model.defaults.filter((d) => d.what !== 'weights' || !values.origin('weights')),
     ...checked.flatMap((c) => c.defaults),
@@ -125,7 +127,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     ...(values.origin('memory_use')
       ? []
       : [{ what: 'memory_use', value: '90%', why: 'the driver and others need some device memory too' }]),
-    ...(!sharesDevices || values.origin('residence')
+    ...(!inTurns || values.origin('residence')
       ? []
       : [
           {
@@ -143,7 +145,7 @@ export function checkPlan(decl: PlanDecl, cx: Context, shared: Shared): Plan | u
     kv: placed.spec,
     flow: flow.flow,
     memoryUse,
-    ...(sharesDevices && { residence: values.get('residence') ?? 'auto' }),
+    ...(residence && { residence }),
     defaults,
     expectations: expectations as readonly CheckedExpectation[],
     params: shared.params,

@@ -51,6 +51,11 @@ describe('findCandidates', () => {
     }
   });
 
+  it('keeps to the residence of the plan where stages take turns', () => {
+    const [candidate] = findCandidates({ ...plan, residence: 'switch' }, ['re-sharded']);
+    expect(candidatePlan(candidate!).residence).toBe('switch');
+  });
+
   it('exceeds none of the caps of KV that it is to try, and tries the largest alone where nothing is handed over', () => {
     const own = hostKvBytes(plan)!;
     const caps = (strategy: Strategy, ...tried: readonly number[]): readonly (number | undefined)[] => {
