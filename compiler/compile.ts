@@ -15,6 +15,7 @@ import { buildLogical } from './passes/build-logical.js';
 import { createSearchMemory } from './passes/search-memory.js';
 import { checkLowering } from './passes/check-lowering.js';
 import { checkExpectations } from './passes/expectations.js';
+import { kvBesideCopy } from './passes/host-room.js';
 import { layOutPlan, type LaidOutPlan, type LowerOptions } from './passes/lower.js';
 import { shardPlan } from './passes/shard.js';
 import { buildTransitions, weightPlanning } from './passes/transitions.js';
@@ -75,7 +76,7 @@ function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
     mustBeSound('transition graph', () => verifyTransitions(planned));
     return failed(planned, [...diagnostics, ...unlowerable]);
   }
-  const planning = weightPlanning(sharded, roads);
+  const planning = weightPlanning(sharded, roads, kvBesideCopy(plan));
   const laidOut = layOutPlan(sharded, planned, plan, planning, options);
   const { pools, transitions } = laidOut;
   const foundBefore = [...diagnostics, ...unlowerable];

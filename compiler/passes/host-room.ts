@@ -1,11 +1,24 @@
 /**
  * Room of the carrying tier for KV. Where stages take turns, transitions load weights from a copy of the model in host
- * memory, one in each that the plan's devices reach; a host that has no room for one loads them from disk.
+ * memory, one in each that the plan's devices reach; a host that has no room for one loads them from disk, and so does
+ * one that would have none for the KV of a sequence beside it.
  */
+import { report } from '../diagnostics/catalogue.js';
+import type { Diagnostic } from '../diagnostics/diagnostic.js';
+import { formatBytes } from '../check/units.js';
 import type { WeightShard } from '../ir/runtime-graph.js';
+import type { KvReshard } from '../ir/transitions.js';
 import { bytesPerElement } from '../model/weight-types.js';
 import type { KvTier, Plan } from '../plan/plan.js';
 import { tierFor } from '../plan/routes.js';
+import { keepsCopy } from '../reshard/weight-source.js';
+import { carryingTier } from './kv-edges.js';
+import { decodingPages, neutralPageBytes } from './kv-pools.js';
+
+/** Bytes of KV that host memory has room for beside a copy of the weights, where these can come from a disk: of the longest sequence. */
+export function kvBesideCopy(plan: Plan): number {
+  return carryingTier(plan) === undefined ? 0 : decodingPages(plan) * neutralPageBytes(plan);
+}
 
 /**
  * Bytes that KV may take of a host tier: of the memory of all hosts beside devices that prefill, as it is they who put
@@ -13,13 +26,55 @@ import { tierFor } from '../plan/routes.js';
  *
  * @param copyBytes of the copy of the weights in each host memory; 0 where there is none
  */
-export function hostKvRoom({ topology, stages }: Plan, tier: KvTier, copyBytes: number): number {
+export function hostKvRoom(plan: Plan, tier: KvTier, copyBytes: number): number {
+  const { topology, stages } = plan;
+  const size = { modelBytes: copyBytes, kvBytes: kvBesideCopy(plan) };
   const writing = stages.filter(({ phases }) => phases.includes('prefill'));
   const groups = new Set(writing.flatMap(({ devices }) => devices.map((id) => topology.devices[id]!.group)));
-  const hosts = new Set([...groups].flatMap((group) => tierFor(topology, group, tier.name) ?? []));
-  let left = 0;
-  for (const { capacity } of hosts) left += capacity >= copyBytes ? capacity - copyBytes : capacity;
-  return Math.min(tier.capacity ?? 0, left);
+  const left = new Map<string, number>();
+  for (const group of groups) {
+    const host = tierFor(topology, group, tier.name);
+    if (host === undefined || left.has(host.path)) continue;
+    left.set(host.path, host.capacity - (keepsCopy(topology, group, host, size) ? copyBytes : 0));
+  }
+  const all = [...left.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return Math.min(tier.capacity ?? 0, all);
+}
+
+/** Problems of a host tier that stages hand their KV over through, and that has little room for it. */
+export function handOverProblems(
+  plan: Plan,
+  edges: readonly KvReshard[],
+  pages: number,
+  copyBytes: number,
+): readonly Diagnostic[] {
+  const edge = edges.find(({ path }) => path === 'tier');
+  const tier = carryingTier(plan);
+  if (edge === undefined || tier === undefined || pages >= decodingPages(plan)) return [];
+  const { from, to } = edge;
+  const [name, pageBytes] = [tier.name, neutralPageBytes(plan)];
+  const room = hostKvRoom(plan, tier, copyBytes);
+  const tokens = pages * plan.kv.pageTokens;
+  const around = {
+    primary: tier.origin,
+    related: [{ ...edge.origin, label: `${from} and ${to} hold KV in different places` }],
+    notes: [
+      `${formatBytes(room)} = ${pages} pages of ${formatBytes(pageBytes)}`,
+      ...(room < (tier.capacity ?? 0)
+        ? [`a copy of the weights takes ${formatBytes(copyBytes)} of host memory`]
+        : []),
+    ],
+    helps: [`more room in \`${name}\`, or stages that hold KV in the same places`],
+  };
+  return [
+    pages === 0
+      ? report('no-page-to-hand-over', { tier: name, from, to, needed: formatBytes(pageBytes) }, around)
+      : report(
+          'hand-over-tight',
+          { tier: name, from, to, tokens, context: plan.model.shape.context },
+          around,
+        ),
+  ];
 }
 
 /** Bytes of the tensors that shards hold pieces of, each once, with the elements that devices have. */

@@ -27,7 +27,7 @@ import { segmentLayers } from './block-weights.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
-import { copyBytesOf, hostKvRoom } from './host-room.js';
+import { copyBytesOf, handOverProblems, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
 import { bindingBytes } from './largest-binding.js';
@@ -200,6 +200,7 @@ export function layOutPlan(
     const disk = tier && spillTier(plan);
     const pageBytes = neutralPageBytes(plan);
     const copyBytes = moves.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
+    const hostPages = tier ? Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes) : 0;
     const graph: RuntimeGraph = {
       format: RUNTIME_GRAPH_FORMAT,
       version: RUNTIME_GRAPH_VERSION,
@@ -214,7 +215,7 @@ export function layOutPlan(
         hostTier: {
           name: tier.name,
           pageBytes,
-          pages: Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes),
+          pages: hostPages,
         },
       }),
       ...(disk && {
@@ -234,7 +235,11 @@ export function layOutPlan(
       flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
       transitions: moves,
     };
-    return { graph, transitions, diagnostics: memoryProblems(plan, stages, devices, pools) };
+    const diagnostics = [
+      ...memoryProblems(plan, stages, devices, pools),
+      ...handOverProblems(plan, transitions.kv, hostPages, copyBytes),
+    ];
+    return { graph, transitions, diagnostics };
   };
   const { pools, devices } = settled.layout;
   const resident = new Set(settled.transitions.resident);

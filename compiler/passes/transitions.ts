@@ -176,10 +176,11 @@ export interface WeightPlanning {
  * Prepares to plan re-shards.
  *
  * @param roads those of the plan's topology
+ * @param kvBytes of KV that host memory has room for beside a copy of the model, where there is a disk
  */
-export function weightPlanning(sharded: ShardedGraph, roads: Roads): WeightPlanning {
+export function weightPlanning(sharded: ShardedGraph, roads: Roads, kvBytes = 0): WeightPlanning {
   const bytesOf = pieceSizes(sharded);
-  return { bytesOf, roads, memo: planningMemo(bytesOf, roads) };
+  return { bytesOf, roads, memo: planningMemo(bytesOf, roads, kvBytes) };
 }
 
 function pieceSizes(sharded: ShardedGraph): (piece: TensorPiece) => number {

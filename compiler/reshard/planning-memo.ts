@@ -30,8 +30,15 @@ export interface PlanningMemo {
   readonly groupRoads: (from: readonly number[], to: readonly number[], origin: Origin) => GroupRoads;
 }
 
-/** `bytesOf` is what a piece takes in device memory. */
-export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roads): PlanningMemo {
+/**
+ * @param bytesOf what a piece takes in device memory
+ * @param kvBytes of KV that host memory has room for beside a copy of the model, where there is a disk
+ */
+export function planningMemo(
+  bytesOf: (piece: TensorPiece) => number,
+  roads: Roads,
+  kvBytes = 0,
+): PlanningMemo {
   const holdingId = numbered<RankHolding['weights']>();
   const origins = new Map<string, Origin>();
   const groups = new Map<Origin, KnownRoads>();
@@ -84,7 +91,7 @@ export function planningMemo(bytesOf: (piece: TensorPiece) => number, roads: Roa
       let origin = origins.get(key);
       if (origin === undefined) {
         const modelBytes = wholeTensors(distinct).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-        origins.set(key, (origin = weightSources(roads, modelBytes)));
+        origins.set(key, (origin = weightSources(roads, { modelBytes, kvBytes })));
       }
       return origin;
     },

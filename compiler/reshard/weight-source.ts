@@ -1,12 +1,39 @@
 /**
  * Where a device's weights come from when no other device sends them: the copy of the model in the memory of its
- * host, or its disk where host memory has no room for one.
+ * host, or its disk where host memory has no room for one, or none for the KV of a sequence beside it.
  */
+import type { Tier, Topology } from '../plan/plan.js';
 import { tierFor } from '../plan/routes.js';
 import type { Road, Roads } from './roads.js';
 
+/** Bytes of the whole model, and those of KV that host memory is to have room for beside it where there is a disk. */
+export interface CopySize {
+  readonly modelBytes: number;
+  readonly kvBytes: number;
+}
+
+/** Whether a host memory beside devices of a group keeps a copy of the model. */
+export function keepsCopy(
+  topology: Topology,
+  group: string,
+  { capacity }: Tier,
+  { modelBytes, kvBytes }: CopySize,
+): boolean {
+  if (capacity < modelBytes) return false;
+  return capacity >= modelBytes + kvBytes || !hasDisk(topology, group, modelBytes);
+}
+
+/** Whether some disk of a group has room for so many bytes. */
+function hasDisk(topology: Topology, group: string, bytes: number): boolean {
+  return topology.tiers.some(({ medium, name, path }) => {
+    if (medium !== 'disk') return false;
+    const tier = tierFor(topology, group, name);
+    return tier?.path === path && tier.capacity >= bytes;
+  });
+}
+
 /** The road from the place that has the whole model; none where no tier is linked to the device. Asked once a device. */
-export function weightSources(roads: Roads, modelBytes: number): (device: number) => Road | undefined {
+export function weightSources(roads: Roads, size: CopySize): (device: number) => Road | undefined {
   const { topology } = roads;
   const namesOf = (medium: 'host' | 'disk'): readonly string[] => [
     ...new Set(topology.tiers.filter((tier) => tier.medium === medium).map((tier) => tier.name)),
@@ -20,7 +47,11 @@ export function weightSources(roads: Roads, modelBytes: number): (device: number
       tiers.get(key) ??
       names.flatMap((name) => {
         const tier = tierFor(topology, group, name);
-        return tier && tier.capacity >= modelBytes ? [tier.path] : [];
+        const holds =
+          tier?.medium === 'host'
+            ? keepsCopy(topology, group, tier, size)
+            : tier && tier.capacity >= size.modelBytes;
+        return tier && holds ? [tier.path] : [];
       });
     tiers.set(key, found);
     return found;

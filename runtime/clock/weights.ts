@@ -10,6 +10,7 @@
  */
 import type { RuntimeGraph, RuntimeRank, RuntimeTransition } from '../../compiler/ir/runtime-graph.js';
 import { once } from '../../compiler/once.js';
+import { kvBesideCopy } from '../../compiler/passes/host-room.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
@@ -112,7 +113,7 @@ interface Bringing {
 /** Plans the transition between two stages of a graph; it can be made any number of times. */
 export function clockTransition(
   graph: RuntimeGraph,
-  { topology }: Plan,
+  plan: Plan,
   transition: RuntimeTransition,
   { lanes, clock, room, copyEngines, fullReload }: MoveContext,
 ): ClockTransition {
@@ -121,8 +122,9 @@ export function clockTransition(
   );
   const [from, to] = stages as [RuntimeGraph['stages'][number], RuntimeGraph['stages'][number]];
   const rankOn = stages.map(({ ranks }) => new Map(ranks.map((rank) => [rank.device, rank])));
-  const path = (device: number): string => topology.devices[device]!.path;
-  const sourceOf = weightSources(lanes.roads, modelBytes(stages));
+  const path = (device: number): string => plan.topology.devices[device]!.path;
+  const size = { modelBytes: modelBytes(stages), kvBytes: kvBesideCopy(plan) };
+  const sourceOf = weightSources(lanes.roads, size);
   const known = new Map<string, WrittenWeights>();
   const writtenOn = (index: number, old: RuntimeRank, rank: RuntimeRank): WrittenWeights => {
     const [shard, program] = [to.shards[rank.shard]!, to.programs[rank.program]!];

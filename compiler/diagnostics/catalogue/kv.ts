@@ -35,4 +35,14 @@ export const KV = {
     ({ tier }) =>
       `\`up to\` caps host and disk tiers; device memory (\`${tier}\`) is capped by \`memory_use\``,
   ),
+  'no-page-to-hand-over': error<{ tier: string; from: string; to: string; needed: string }>(
+    'FC0609',
+    ({ tier, from, to, needed }) =>
+      `\`${from}\` hands its KV to \`${to}\` through \`${tier}\`, which has no room for a page of ${needed}`,
+  ),
+  'hand-over-tight': warning<{ tier: string; from: string; to: string; tokens: number; context: number }>(
+    'FC0610',
+    ({ tier, from, to, tokens, context }) =>
+      `\`${tier}\` has room for ${tokens} tokens of KV between \`${from}\` and \`${to}\`, less than one sequence of ${context}`,
+  ),
 };

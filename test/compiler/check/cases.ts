@@ -355,6 +355,13 @@ export const CASES: readonly Case[] = [
   { slug: 'tier-repeated', source: fused('mesh (dp: 8)', 'kv { tiers: gpu -> host -> «host» }') },
   { slug: 'kv-needs-tier', source: split('kv { tiers: «gpu» }'), says: '`tiers: gpu -> host`' },
   { slug: 'cap-on-device', source: fused('mesh (dp: 8)', 'kv { tiers: gpu up to «1 GB» -> host }') },
+  {
+    slug: 'no-page-to-hand-over',
+    source: split('kv { tiers: gpu -> «host» up to 100 KB }'),
+    says: '0 pages',
+    compiled: true,
+  },
+  { slug: 'hand-over-tight', source: split('kv { tiers: gpu -> «host» up to 1 MB }'), compiled: true },
 
   // ---------------------------------------------------------------- flow
   {

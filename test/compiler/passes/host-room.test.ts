@@ -1,7 +1,9 @@
 /** What KV may take of host memory beside the copy of the weights that transitions load from. */
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { copyBytesOf } from '../../../compiler/passes/host-room.js';
+import { copyBytesOf, kvBesideCopy } from '../../../compiler/passes/host-room.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
+import { weightSources } from '../../../compiler/reshard/weight-source.js';
 import { neededTensors } from '../../../runtime/weights/graph-tensors.js';
 import { hostWeights } from '../../../runtime/weights/host-weights.js';
 import { randomWeightSource } from '../../../runtime/weights/random-weights.js';
@@ -39,6 +41,42 @@ describe('room for KV in host memory', () => {
     const room = hostBytes(TURNS, capacity);
     expect(room).toBeLessThanOrEqual(2 * copy);
     expect(room).toBeGreaterThan(2 * copy - page);
+  });
+
+  describe('beside a disk', () => {
+    const { model, kv } = makePlan({ stages: TURNS });
+    const longest = (model.shape.context / kv.pageTokens) * page;
+    /** Bytes of KV and where weights come from, beside a disk of so many bytes. */
+    const beside = (hostCapacity: number, diskCapacity: number): { kv: number; from: string[] } => {
+      const base = makePlan({ stages: TURNS, kv: { hostCapacity } });
+      const disk = { path: 'nvme', name: 'nvme', group: '', medium: 'disk', directory: '/x' } as const;
+      const [link] = base.topology.links;
+      const topology = {
+        ...base.topology,
+        tiers: [...base.topology.tiers, { ...disk, capacity: diskCapacity, origin: base.origin }],
+        links: [...base.topology.links, { ...link!, from: 'host', to: 'nvme' }],
+      };
+      const plan = { ...base, topology };
+      const roads = roadsOf(topology);
+      const size = { modelBytes: copy, kvBytes: kvBesideCopy(plan) };
+      const road = weightSources(roads, size)(0)!;
+      const { pages } = compilePlan(plan).runtime.hostTier!;
+      return { kv: pages * page, from: road.hops.map(({ from }) => from) };
+    };
+
+    it('is all of the memory where the copy would leave less than the longest sequence', () => {
+      const capacity = copy + longest - 1;
+      expect(beside(capacity, copy)).toEqual({
+        kv: Math.floor(capacity / page) * page,
+        from: ['nvme', 'host'],
+      });
+      expect(beside(copy + longest, copy)).toEqual({ kv: longest, from: ['host'] });
+    });
+
+    it('is what the copy leaves where the disk has no room for it', () => {
+      const left = longest - page;
+      expect(beside(copy + left, copy - 1)).toEqual({ kv: left, from: ['host'] });
+    });
   });
 
   it('is what the plan allows where that is less', () => {

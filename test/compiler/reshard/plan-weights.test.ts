@@ -71,7 +71,7 @@ describe('planned moves', () => {
 
         const sized = moves.every((move) => move.bytes === area(move.piece) * ELEMENT_BYTES);
         expect(sized).toBe(true);
-        const origin = weightSources(roads, modelBytes(from));
+        const origin = weightSources(roads, { modelBytes: modelBytes(from), kvBytes: 0 });
         const traffic = trafficOf(moves.map(travelOf), roads, origin);
         const seconds = slowestLane(traffic.laneBytes, roads);
         expect(plan.cost.seconds).toBeCloseTo(seconds, 9);
@@ -158,7 +158,7 @@ describe('planned moves', () => {
         );
         const ways = lacks.reduce((product, lack) => product * (1 + lack.holders.length), 1);
         fc.pre(ways <= 4000);
-        const origin = weightSources(roads, modelSize(from, to));
+        const origin = weightSources(roads, { modelBytes: modelSize(from, to), kvBytes: 0 });
         expect(plan.cost.seconds).toBeCloseTo(leastSeconds(lacks, roads, origin), 9);
         if (plan.bytes.peer > 0 && plan.bytes.upload > 0) balanced++;
       }),

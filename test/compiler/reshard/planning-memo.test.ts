@@ -13,7 +13,7 @@ type Group = readonly [from: readonly number[], to: readonly number[]];
 function roadsOfGroups(machine: Topology, groups: readonly Group[]): readonly GroupRoads[] {
   const roads = roadsOf(machine);
   const memo = planningMemo(() => 1, roads);
-  const origin = weightSources(roads, 1000);
+  const origin = weightSources(roads, { modelBytes: 1000, kvBytes: 0 });
   return groups.map(([from, to]) => memo.groupRoads(from, to, origin));
 }
 
@@ -73,7 +73,7 @@ describe('roads of groups', () => {
     const lanesBuilt = (machine: Topology): number => {
       const roads = roadsOf(machine);
       const memo = planningMemo(() => 1, roads);
-      const origin = weightSources(roads, 1000);
+      const origin = weightSources(roads, { modelBytes: 1000, kvBytes: 0 });
       for (const node of [0, 4]) {
         const devices = [0, 1, 2, 3].map((place) => node + place);
         memo.groupRoads(devices, devices, origin);

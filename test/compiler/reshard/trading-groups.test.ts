@@ -59,7 +59,7 @@ describe('trading groups', () => {
         for (const { tensor, rows, cols } of model)
           tensors.set(tensor, Math.max(tensors.get(tensor)!, rows[1] * cols[1] * 4));
         const modelBytes = [...tensors.values()].reduce((sum, bytes) => sum + bytes, 0);
-        const origin = weightSources(roads, modelBytes);
+        const origin = weightSources(roads, { modelBytes, kvBytes: 0 });
         const alone = groups.map((group) => planMoves({ ...group, bytesOf, origin }, roads));
         expect(movesOf(plan)).toEqual(alone.flatMap(({ moves }) => moves));
         expect(evictionsOf(plan)).toEqual(alone.flatMap(({ evict }) => evict));
