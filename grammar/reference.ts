@@ -333,7 +333,7 @@ export const PROPERTIES = {
     },
     tiers: {
       value: { kind: 'tiers', example: 'gpu -> host -> nvme' },
-      doc: 'Spill order of KV, from device memory on; `host up to 400 GiB` caps a tier.',
+      doc: 'Spill order of KV, from device memory on; `host up to 400 GiB` caps a tier, that of each host.',
       fallback: 'the devices, then the tiers they reach',
     },
   },

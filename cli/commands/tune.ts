@@ -122,7 +122,7 @@ export const addTuneCommand: AddCommand = (program, context) => {
     )
     .option(
       '--kv-cap <size,...>',
-      'most KV in the host tier to try, such as 400GiB (default: what the plan allows, and half of it)',
+      'most KV in all host memory together to try, such as 400GiB (default: what the plan allows, and half of it)',
       gatherSizes(bytesOf),
     )
     .option(

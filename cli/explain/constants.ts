@@ -2,7 +2,7 @@
  * The constants that a plan's simulation hangs on, each with its value and where that comes from: declared in a file of
  * the user, a figure shipped in the library with the source that the library's comments give, or a default.
  */
-import { formatQuantity } from '../../compiler/check/units.js';
+import { formatExactBytes, formatQuantity } from '../../compiler/check/units.js';
 import { ENGINE_EFFECTS, engineOf } from '../../compiler/cost/engine-model.js';
 import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/rates.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
@@ -10,6 +10,7 @@ import { groupBy } from '../../compiler/group-by.js';
 import { largestBinding as bindingOf } from '../../compiler/passes/largest-binding.js';
 import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern } from '../../compiler/plan/places.js';
+import { tierInstances } from '../../compiler/planner/candidates.js';
 import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
 
@@ -127,11 +128,23 @@ function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Con
     : given(what, value, origin, 'memory_use', texts);
 }
 
-/** What KV may take of each tier, in all of its instances together. */
-function kvCaps({ name: plan, kv }: Plan, texts: ConstantTexts): readonly Constant[] {
-  return kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
+/** What KV may take of each tier, in all of its instances together, and in each where they are several and alike. */
+function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
+  return plan.kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
     if (capacity === undefined) return [];
-    const [what, value] = [`${plan}: KV in ${name} at most`, formatQuantity(capacity, 'bytes')];
+    // As written where it is: a sum of binary units is no round number in decimal ones.
+    const shown = (bytes: number): string =>
+      capacityAssumed ? formatQuantity(bytes, 'bytes') : formatExactBytes(bytes);
+    const instances = tierInstances(plan, name);
+    const each = capacity / instances.length;
+    // None holds less than the mean.
+    const alike = instances.every((tier) => tier.capacity >= each);
+    const [what, value] = [
+      `${plan.name}: KV in ${name} at most`,
+      instances.length > 1 && alike
+        ? `${shown(each)} in each of ${instances.length}, ${shown(capacity)} in all`
+        : shown(capacity),
+    ];
     return [capacityAssumed ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts)];
   });
 }

@@ -182,6 +182,11 @@ export function tierFor({ tiers }: Topology, group: string, name: string): Tier 
   }
 }
 
+/** The tiers of a name that devices in some groups use, each once. */
+export function tiersFor(topology: Topology, groups: Iterable<string>, name: string): readonly Tier[] {
+  return [...new Set([...new Set(groups)].flatMap((group) => tierFor(topology, group, name) ?? []))];
+}
+
 /** By the groups they stand in: a pod has a tier or two per node, and each of its devices is asked for. */
 const tiersByName = onceForObject((tiers: Topology['tiers']) => {
   const byName = groupBy(tiers, ({ name }) => name);

@@ -7,8 +7,8 @@ import { defaultRules } from '../check/plan/flow.js';
 import { divisors, showMesh, tpWidths } from '../check/plan/mesh.js';
 import { evenSplit, TP_DIMS } from '../check/plan/sharding.js';
 import { DEFAULT_BATCH } from '../check/plan/stages.js';
-import type { Mesh, Phase, Plan, Stage } from '../plan/plan.js';
-import { tierFor } from '../plan/routes.js';
+import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
+import { tiersFor } from '../plan/routes.js';
 
 export type Strategy = 'static' | 're-sharded' | 'disaggregated';
 
@@ -150,12 +150,16 @@ export function hostKvBytes({ kv }: Pick<Plan, 'kv'>): number | undefined {
   return kv.tiers.find(({ medium }) => medium === 'host')?.capacity;
 }
 
+/** The tiers of a name that the devices of the plan use. */
+export function tierInstances(plan: Plan, name: string): readonly Tier[] {
+  const groups = planDevices(plan).map((device) => plan.topology.devices[device]!.group);
+  return tiersFor(plan.topology, groups, name);
+}
+
 /** How many host tiers the devices of the plan have among them: each holds an equal part. */
 export function hostInstances(plan: Plan): number {
   const host = plan.kv.tiers.find(({ medium }) => medium === 'host');
-  if (host === undefined) return 1;
-  const groups = new Set(planDevices(plan).map((device) => plan.topology.devices[device]!.group));
-  return new Set([...groups].map((group) => tierFor(plan.topology, group, host.name)?.path)).size;
+  return host === undefined ? 1 : tierInstances(plan, host.name).length;
 }
 
 /** A cap that a plan can say: whole bytes in each instance. */

@@ -173,7 +173,7 @@ describe('the constants of a simulation', () => {
     expect(of('fp8: 4 TFLOPS').get('mine: compute fp8')).toMatchObject({ value: '4 TFLOPS' });
   });
 
-  it('have the caps of KV tiers, in all instances together', () => {
+  it('have the caps of KV tiers, in each instance and in all together', () => {
     const [device, model] = [FILE.match(/^device .*$/m)![0], FILE.match(/^model .*$/m)![0]];
     const machine = `topology t {
   node[2] {
@@ -188,12 +188,22 @@ describe('the constants of a simulation', () => {
     const text = `${device}\n${model}\n${machine}\nplan p for m on t { ${stage}, flow requests -> serve -> results }\n`;
     const at = expect.stringMatching(/^mine\.plan:12:/) as string;
     const all = constants(text.replace('flow', 'kv { tiers: gpu -> host up to 1 GB -> nvme }, flow'));
-    expect(all.get('p: KV in host at most')).toMatchObject({ value: '2 GB', origin: 'declared', at });
-    expect(all.get('p: KV in nvme at most')).toMatchObject({ value: '18 GB', origin: 'default', at });
+    expect(all.get('p: KV in host at most')).toMatchObject({
+      value: '1 GB in each of 2, 2 GB in all',
+      origin: 'declared',
+      at,
+    });
+    expect(all.get('p: KV in nvme at most')).toMatchObject({
+      value: '9 GB in each of 2, 18 GB in all',
+      origin: 'default',
+      at,
+    });
     expect(constants(text).get('p: KV in host at most')).toMatchObject({
-      value: '16 GiB',
+      value: '8 GiB in each of 2, 16 GiB in all',
       origin: 'default',
     });
+    const binary = constants(text.replace('flow', 'kv { tiers: gpu -> host up to 4 GiB }, flow'));
+    expect(binary.get('p: KV in host at most')!.value).toBe('4 GiB in each of 2, 8 GiB in all');
   });
 
   it('have a name each, with the groups that they are of', () => {

@@ -5,7 +5,7 @@ import type { Fix, Origin } from '../../diagnostics/diagnostic.js';
 import type { DType } from '../../model/shape.js';
 import { isQuantised, type WeightType } from '../../model/weight-types.js';
 import type { DefaultTaken, KvSpec, KvTier, Tier, Topology } from '../../plan/plan.js';
-import { tierFor } from '../../plan/routes.js';
+import { tiersFor } from '../../plan/routes.js';
 import type { CheckedTopology } from '../check-topology.js';
 import { describe } from '../evaluate.js';
 import { readProperties, type PlacedProperty } from '../properties.js';
@@ -207,9 +207,7 @@ export function placeTiers(
   groups: readonly string[],
   deviceName: string,
 ): { readonly spec: KvSpec; readonly defaults: readonly DefaultTaken[] } {
-  const instances = (name: string): readonly Tier[] => [
-    ...new Set(groups.map((g) => tierFor(topology, g, name)).filter((t) => t !== undefined)),
-  ];
+  const instances = (name: string): readonly Tier[] => tiersFor(topology, groups, name);
   const host = topology.tiers.find((t) => t.medium === 'host' && instances(t.name).length > 0);
   const uses: readonly TierUse[] = kv.tiers ?? [
     { name: deviceName, medium: 'device', origin: kv.origin },
