@@ -63,8 +63,13 @@ export function figuresOf(
     ...plan.stages.flatMap((stage): Figure[] => [
       text('layout', `${stage.name}: devices`, devicesOf(stage, plan)),
       text('layout', `${stage.name}: mesh`, printMesh(stage.mesh)),
-      count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens),
-      count('layout', `${stage.name}: requests at once`, stage.batchRequests),
+      // The other of the two means nothing to a stage of one phase.
+      ...(stage.phases.includes('prefill')
+        ? [count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens)]
+        : []),
+      ...(stage.phases.includes('decode')
+        ? [count('layout', `${stage.name}: requests at once`, stage.batchRequests)]
+        : []),
     ]),
     ...constantFigures(plan, texts),
     ...runtime.stages.flatMap(opsOf),

@@ -8,6 +8,8 @@ import { COMPUTED_TYPES, GEMM_TILE_ROWS, speedType } from '../../compiler/cost/r
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { groupBy } from '../../compiler/group-by.js';
 import { largestBinding as bindingOf } from '../../compiler/passes/largest-binding.js';
+import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv-pools.js';
+import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
 import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern } from '../../compiler/plan/places.js';
 import { tierInstances } from '../../compiler/planner/candidates.js';
@@ -36,6 +38,7 @@ export function planConstants(plan: Plan, texts: ConstantTexts): readonly Consta
     ...[...kinds].flatMap((kind) => deviceConstants(kind, texts)),
     memoryUse(plan, texts),
     ...kvCaps(plan, texts),
+    ...fixedChoices(plan, texts),
     ...tierConstants(topology, texts),
     ...topology.links.flatMap((link) => linkConstants(link, topology, texts)),
     ...overheadConstants(topology, texts),
@@ -126,6 +129,17 @@ function memoryUse({ name, memoryUse: part, defaults, origin }: Plan, texts: Con
   return defaults.some((each) => each.what === 'memory_use')
     ? taken(what, value, origin, texts)
     : given(what, value, origin, 'memory_use', texts);
+}
+
+/** What the compiler takes for steps and KV pools, and no plan can say. */
+function fixedChoices({ name, origin }: Plan, texts: ConstantTexts): readonly Constant[] {
+  const ahead = formatQuantity(ARRIVING_AHEAD - 1, 'fraction');
+  const choices = {
+    'prompts that end in a step': `${PREFILL_SEQUENCES} at most`,
+    'KV of prefill on its way out': `of ${PAGED_OUT_MICROBATCHES} microbatches at most`,
+    'KV of decode beside the batch': `of ${ahead} more requests at most`,
+  };
+  return Object.entries(choices).map(([what, value]) => taken(`${name}: ${what}`, value, origin, texts));
 }
 
 /** What KV may take of each tier, in all of its instances together, and in each where they are several and alike. */

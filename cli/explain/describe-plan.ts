@@ -91,7 +91,7 @@ function describeStage(stage: StageExplanation, { stages, devices: all }: PlanEx
     `  ${describeSplit(stage.sharding, mesh.tp)}`,
     ...stage.overrides.map((line) => `  except ${line}`),
     ...describeInserted(inserted, perToken),
-    `  a step carries at most ${plural(maxTokens, 'token')} of ${plural(maxSequences, 'request')}`,
+    `  a step carries at most ${plural(maxTokens, 'token')} and samples for at most ${plural(maxSequences, 'request')}`,
   ];
 }
 

@@ -21,8 +21,10 @@ import { once } from '../once.js';
 import { stepSizes } from './step-sizes.js';
 import { borrowedPages, commonGroups, lenderOf, mostCommonGroups } from './shared-pages.js';
 
-const PAGED_OUT_MICROBATCHES = 2;
-const ARRIVING_AHEAD = 1.25;
+/** Of a pipeline, beside those in work. */
+export const PAGED_OUT_MICROBATCHES = 2;
+/** Of the batch, with those that arrive ahead. */
+export const ARRIVING_AHEAD = 1.25;
 
 /** A pool before it has pages. */
 export interface PoolDraft {

@@ -12,7 +12,7 @@ import { kvView, pagesSpanned } from '../model/kv-window.js';
 import type { ModelShape } from '../model/shape.js';
 import type { Stage } from '../plan/plan.js';
 
-const PREFILL_SEQUENCES = 64;
+export const PREFILL_SEQUENCES = 64;
 
 /** Bytes the `sample` kernel reports per sampled row: the chosen id, its scores, and 64 candidates. */
 const SAMPLE_OUTPUT_BYTES = 4 * (8 + 2 * 64);

@@ -127,6 +127,12 @@ describe('the constants of a simulation', () => {
   it('are defaults where the declaration says nothing', () => {
     const all = constants();
     expect(all.get('mine: sustained compute')).toMatchObject({ value: '50%', origin: 'default' });
+    expect(all.get('p: prompts that end in a step')).toMatchObject({
+      value: '64 at most',
+      origin: 'default',
+    });
+    expect(all.get('p: KV of prefill on its way out')!.value).toBe('of 2 microbatches at most');
+    expect(all.get('p: KV of decode beside the batch')!.value).toBe('of 25% more requests at most');
     expect(all.get('l4: gemm')).toMatchObject({ origin: 'default' });
     expect(all.get('l4: kernels')).toMatchObject({ origin: 'default' });
     expect(all.get('a <-> host: allreduce_latency')).toMatchObject({ origin: 'default' });

@@ -161,6 +161,23 @@ describe('diff', () => {
     expect(run.out).toMatch(/p\n {2}workload w: .*\n {2}no difference in \d+ figures/);
   });
 
+  it('compares what a stage prefills and decodes at once, where it does', async () => {
+    const parts = `stage prefill on gpu[0..1] { mesh (tp: 2) } stage decode on gpu[2..3] { mesh (tp: 2) }`;
+    const apart = planFile(
+      'apart.plan',
+      '(tp: 4)',
+      `plan a for m on workstation {\n${parts}\nflow requests -> prefill -> decode -> results }`,
+    );
+    const [diff] = (await diffs(apart, apart, '--plan', 'p', '--plan', 'a')).all;
+    const named = [...byName(diff!).keys()].filter((name) => /tokens of a step|requests at once/.test(name));
+    expect(named.sort()).toEqual([
+      'decode: requests at once',
+      'prefill: tokens of a step',
+      'serve: requests at once',
+      'serve: tokens of a step',
+    ]);
+  });
+
   it('tells another kind of device', async () => {
     const text = readFileSync(pipeline, 'utf8').replace('"std/local"', '"./machine.plan"');
     const on = (folderName: string, kind: string): string => {

@@ -148,6 +148,7 @@ plan p for m on t {
       bytes: pageBytes * pages,
     });
     expect(run.out).toMatch(/p: KV in host at most +20 MB +default/);
+    expect(run.out).toContain('a step carries at most 64 tokens and samples for at most 64 requests');
   });
 
   it('says where the largest binding of a device caps the room for KV, as check does', async () => {
