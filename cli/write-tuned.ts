@@ -11,7 +11,7 @@ import { printPath, type PathPart } from '../compiler/plan/places.js';
 import type { Plan, Stage, Topology } from '../compiler/plan/plan.js';
 import { shareDevices } from '../compiler/plan/share-devices.js';
 import { patternsOf } from '../compiler/plan/ranges.js';
-import { hostInstances, hostKvBytes } from '../compiler/planner/candidates.js';
+import { hostKvBytes, tierInstances } from '../compiler/planner/candidates.js';
 import { formatPlan } from '../grammar/format.js';
 import { itemAfter } from '../grammar/items.js';
 import { parse, type Parsed } from '../grammar/parse.js';
@@ -169,10 +169,10 @@ function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
 /** The KV of a plan whose caps are others than those written. */
 function printKv(plan: Plan): string {
   const { kv } = plan;
-  const tiers = kv.tiers.map(({ name, medium, capacity }) => {
-    if (medium !== 'host') return name;
+  const tiers = kv.tiers.map(({ name, capacity, capacityAssumed }) => {
+    if (capacity === undefined || capacityAssumed) return name;
     // The cap is of each instance.
-    return `${name} up to ${formatExactBytes(capacity! / hostInstances(plan))}`;
+    return `${name} up to ${formatExactBytes(capacity / tierInstances(plan, name).length)}`;
   });
   return `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`;
 }

@@ -69,7 +69,8 @@ export function findCandidates(
   const meshes = meshesOver(plan, devices.length);
   const own = hostKvBytes(plan);
   const caps = own === undefined || !sizes.hostKvBytes ? [own] : sizes.hostKvBytes;
-  const instances = hostInstances(plan);
+  const host = plan.kv.tiers.find(({ medium }) => medium === 'host');
+  const instances = host === undefined ? 1 : tierInstances(plan, host.name).length;
   const allowed = [...new Set(caps.map((cap) => hostCap(cap ?? Infinity, own ?? Infinity, instances)))];
   const bases = allowed.map((cap) => withHostCap(plan, cap));
   const found: Candidate[] = [];
@@ -154,12 +155,6 @@ export function hostKvBytes({ kv }: Pick<Plan, 'kv'>): number | undefined {
 export function tierInstances(plan: Plan, name: string): readonly Tier[] {
   const groups = planDevices(plan).map((device) => plan.topology.devices[device]!.group);
   return tiersFor(plan.topology, groups, name);
-}
-
-/** How many host tiers the devices of the plan have among them: each holds an equal part. */
-export function hostInstances(plan: Plan): number {
-  const host = plan.kv.tiers.find(({ medium }) => medium === 'host');
-  return host === undefined ? 1 : tierInstances(plan, host.name).length;
 }
 
 /** A cap that a plan can say: whole bytes in each instance. */

@@ -306,6 +306,18 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(readFileSync(file, 'utf8')).toContain('tiers: gpu -> host up to 4194305 B');
   });
 
+  it('keeps the caps of other tiers when it writes that of the host', async () => {
+    const file = planFile();
+    const withDisk = PLAN.replace(
+      'tier host { capacity: 64 GiB }',
+      'tier host { capacity: 64 GiB }\n    tier nvme { capacity: 1 TB, path: "/tmp/kv" }\n    link host <-> nvme { bandwidth: 3 GB/s }',
+    ).replace('page: 32 tokens', 'page: 32 tokens, tiers: gpu -> host up to 8 MiB -> nvme up to 32 MiB');
+    writeFileSync(file, withDisk);
+    const options = ['--strategy', 're-sharded', '--batch', '16', '--kv-cap', '4MiB', '--write'];
+    expect((await runInProcess('tune', file, ...options)).status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('tiers: gpu -> host up to 2 MiB -> nvme up to 32 MiB');
+  });
+
   it('writes the fastest into the file, again and again, and leaves the rest as it is', async () => {
     const file = planFile();
     for (const strategy of ['static', 're-sharded']) {
