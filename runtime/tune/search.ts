@@ -11,9 +11,11 @@
  * simulation, with bounds of what is left. Of those that are compiled moves of weights are lowered for those alone that are
  * simulated.
  */
-import type { Plan } from '../../compiler/plan/plan.js';
+import { once } from '../../compiler/once.js';
+import type { Plan, Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { exceedsContext } from '../../compiler/planner/held-requests.js';
+import type { Demand } from '../../compiler/planner/demand.js';
 import type { RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
@@ -172,6 +174,7 @@ export function* searchInParts(
   const queue = createHeap<Bounded>(inOrder);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
+  const alike = alikeInPrefill(demand);
   const deadlineOf = (betweenTokens: number, gain?: number): number =>
     Math.min(search.within, keep === 'all' ? Infinity : deadline(betweenTokens, ranked, search, gain));
   const by = (next: Bounded, gain?: number): number =>
@@ -196,6 +199,7 @@ export function* searchInParts(
       const { outcome, trial } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
+      if (typeof outcome !== 'string') alike.ended(trial.candidate);
       tried.ended(trial.candidate, each);
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
@@ -255,7 +259,7 @@ export function* searchInParts(
         queue.push(closer);
       }
       take(yield pause());
-    } else if (unreached.cover(next, by(next))) counts.needless++;
+    } else if (unreached.cover(next, by(next)) || alike.cover(next.candidate)) counts.needless++;
     else if (underWay === atOnce) {
       // Lowered while others are tried.
       next.compiled.runtime();
@@ -289,6 +293,18 @@ function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean
     const known = Math.min(least.get(key) ?? Infinity, batchRequests);
     least.set(key, known);
     return batchRequests > known;
+  };
+}
+
+/** Where no request decodes, plans that have a stage for prefill in common run the same: one that was tried covers the others. */
+function alikeInPrefill({ decodeRows }: Demand): {
+  readonly ended: (candidate: Candidate) => void;
+  readonly cover: (candidate: Candidate) => boolean;
+} {
+  const tried = once((_base: Plan) => new Set<Stage>());
+  return {
+    ended: ({ base, stages }) => void tried(base).add(stages[0]!),
+    cover: ({ base, stages }) => decodeRows === 0 && stages.length > 1 && tried(base).has(stages[0]!),
   };
 }
 

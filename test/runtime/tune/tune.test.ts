@@ -124,6 +124,22 @@ describe('tune', () => {
     expect(ranked.map(({ plan }) => plan.stages.at(-1)!.batchRequests)).not.toContain(5000);
   });
 
+  it('tries one decode stage for each of prefill where nothing decodes', () => {
+    const all = Array.from({ length: 12 }, (_, i) => ({ promptTokens: 20 + i, outputTokens: 1 }));
+    const found = findCandidates(planOn(PLAIN), ['re-sharded', 'disaggregated']);
+    const { ranked, counts } = tune(found, all, { keep: 'all' });
+    const prefills = ranked.map(({ candidate }) => candidate.stages[0]!);
+    expect(new Set(prefills).size).toBe(prefills.length);
+    expect(new Set(prefills)).toEqual(new Set(found.map(({ stages }) => stages[0]!)));
+    expect(counts.needless + counts.simulated).toBe(found.length);
+    for (const { candidate, simulation } of ranked) {
+      const other = found.findLast(({ stages }) => stages[0] === candidate.stages[0])!;
+      const plan = candidatePlan(other);
+      const alone = simulate(createPlanCompiler()(plan).runtime(), plan, all);
+      expect(alone.makespan / simulation.makespan).toBeCloseTo(1, 9);
+    }
+  });
+
   it('says so where no plan fits', () => {
     const candidates = findCandidates(planOn({ ...PLAIN, deviceMemory: 1e5 }));
     const result = tune(candidates, [{ promptTokens: 10, outputTokens: 5 }]);
