@@ -74,7 +74,8 @@ export function* tradeOffsInParts(
     left = left.filter((each) => each !== next && twins.isNew(each));
     if (isCompiled(next) || isSimulated(next)) {
       const { candidate, between: betweenTokens } = next;
-      const seconds = secondsOf(next);
+      // Where an estimate is quicker the search has found that the plan is not.
+      const seconds = Math.max(secondsOf(next), best.simulation.makespan);
       found.push({ candidate, seconds, betweenTokens, isSimulated: isSimulated(next) });
       most = next.between * (1 - LESS_BETWEEN);
       waiting.found();

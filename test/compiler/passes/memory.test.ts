@@ -133,11 +133,11 @@ describe('pools', () => {
     it('say so where they are too few', () => {
       const [few] = bound(6 * 4096, serve).diagnostics;
       expect(few).toMatchObject({ slug: 'kv-tight' });
-      expect(few!.notes.join()).toContain('a kernel of chip sees 24.6 KB of a buffer');
+      expect(few!.notes.join()).toContain('a kernel of chip sees 24 KiB of a buffer');
       expect(few!.helps.join()).toContain('`largest_binding`');
       const [none] = bound(4096, serve).diagnostics;
       expect(none).toMatchObject({ slug: 'kv-does-not-fit' });
-      expect(none!.message).toContain('has 8.19 KB left for KV on a device');
+      expect(none!.message).toContain('has 8.00 KiB left for KV on a device');
     });
   });
 
