@@ -187,20 +187,25 @@ export function layOutPlan(
   // What transitions need can be more than was counted on when layers were chosen to stay.
   const tight = best.transitions.residence?.layers !== undefined && whyUnfit(plan, best.layout) !== undefined;
   const settled = tight ? settle(false) : best;
+  const tier = carryingTier(plan);
+  const pageBytes = neutralPageBytes(plan);
+  const copyBytes = settled.moves.own.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
+  const hostPages = tier ? Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes) : 0;
+  const problems = ({ pools, devices }: MemoryLayout): readonly Diagnostic[] => [
+    ...memoryProblems(plan, stages, devices, pools),
+    ...handOverProblems(plan, settled.transitions.kv, hostPages, copyBytes),
+  ];
   const lowerRest = (): LowerResult => {
     const { placements, moves, lasting, known, reshards: reshardsOf } = settled.lowered();
-    const { pools, devices } =
+    const layout =
       settled.isForeseen && known ? layOut(settled.held.map(weightSizes), known) : settled.layout;
+    const { pools, devices } = layout;
     const transitions: TransitionGraph = {
       ...settled.transitions,
       weights: reshards ? reshardsOf() : [],
       ...(lasting.length > 0 && { lasting }),
     };
-    const tier = carryingTier(plan);
     const disk = tier && spillTier(plan);
-    const pageBytes = neutralPageBytes(plan);
-    const copyBytes = moves.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
-    const hostPages = tier ? Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes) : 0;
     const graph: RuntimeGraph = {
       format: RUNTIME_GRAPH_FORMAT,
       version: RUNTIME_GRAPH_VERSION,
@@ -235,21 +240,17 @@ export function layOutPlan(
       flow: { stages: plan.flow.stages, rules: plan.flow.rules, origin: plan.flow.origin },
       transitions: moves,
     };
-    const diagnostics = [
-      ...memoryProblems(plan, stages, devices, pools),
-      ...handOverProblems(plan, transitions.kv, hostPages, copyBytes),
-    ];
-    return { graph, transitions, diagnostics };
+    return { graph, transitions, diagnostics: problems(layout) };
   };
-  const { pools, devices } = settled.layout;
+  const { layout } = settled;
   const resident = new Set(settled.transitions.resident);
   return {
-    pools,
+    pools: layout.pools,
     transitions: settled.moves.own.map(({ transition: { from, to } }) => {
       const change = estimate().find((each) => each.from === from && each.to === to)!;
       return { from, to, seconds: secondsWithout(change, resident) };
     }),
-    diagnostics: memoryProblems(plan, stages, devices, pools),
+    diagnostics: problems(layout),
     lower: lowerRest,
   };
 }
