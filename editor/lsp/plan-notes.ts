@@ -1,5 +1,6 @@
 /** What compiling a plan found, as notes beside the lines that caused it: memory, local shapes, traffic, moves. */
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
+import { sentElementBytes } from '../../compiler/cost/program-cost.js';
 import { formatBinaryBytes, formatQuantity } from '../../compiler/check/units.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
@@ -55,10 +56,13 @@ function stageNote(
   const classes = new Set(
     collectives.filter(({ id }) => id.startsWith(`${stage.name}/layers`)).map(({ id }) => id.split('/')[1]),
   ).size;
-  const traffic = bytesPerStep(lowered);
+  const traffic = bytesPerStep(lowered, sentElementBytes(plan.topology));
   const step = traffic > 0 ? `, ${formatBinaryBytes(traffic)} a full step` : '';
   const shapes = localShapes(plan, stage.sharding, stage.mesh.tp);
+  // Where nobody wrote the mesh, it is what one wants to know first.
+  const chosen = plan.defaults.find(({ what }) => what === `${stage.name}.mesh`);
   const parts = [
+    ...(chosen === undefined ? [] : [`mesh ${chosen.value}`]),
     `weights ${formatBinaryBytes(shard)}`,
     `KV room ${room.toLocaleString('en')} tokens`,
     ...(shapes === '' ? [] : [shapes]),
@@ -67,6 +71,7 @@ function stageNote(
   const detail = [
     `**stage ${stage.name}** of plan ${plan.name}, ${stage.devices.length} devices`,
     '',
+    ...(chosen === undefined ? [] : [`mesh ${chosen.value}: ${chosen.why}`, '']),
     `| a device | |`,
     `| --- | --- |`,
     `| weights | ${formatBinaryBytes(shard)} |`,
@@ -79,16 +84,14 @@ function stageNote(
   return { at: stage.meshOrigin, text: parts.join(', '), detail };
 }
 
-const ELEMENT_BYTES = 4;
-
 /** Bytes that the collectives and sends of one full step hand in, over all pipeline stages of a replica. */
-function bytesPerStep({ programs, maxTokens }: RuntimeStage): number {
+function bytesPerStep({ programs, maxTokens }: RuntimeStage, elementBytes: number): number {
   return programs
     .flatMap(({ ops, values }) =>
       ops.map((op) => {
         if (op.op !== 'collective' && op.op !== 'send') return 0;
         const value = values.find(({ id }) => id === op.value)!;
-        return value.rows === 'tokens' ? value.cols * maxTokens * ELEMENT_BYTES : 0;
+        return value.rows === 'tokens' ? value.cols * maxTokens * elementBytes : 0;
       }),
     )
     .reduce((sum, bytes) => sum + bytes, 0);

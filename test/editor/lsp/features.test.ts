@@ -93,6 +93,15 @@ describe('inlay hints', () => {
     expect(hintsOf(document, simulated!.notes, first)).toEqual([]);
   });
 
+  it('say which mesh was taken where nobody wrote one', () => {
+    const text = PLAN.replace('mesh (tp: 4, dp: 2)', 'mesh auto');
+    expect(text).not.toBe(PLAN);
+    const { notes } = analysed(text)[1]!;
+    const { text: hint, detail } = notes.find((note) => text.startsWith('auto', note.at.span.end - 4))!;
+    expect(hint).toMatch(/^mesh \((dp|pp|tp): .*\), weights /);
+    expect(detail).toMatch(/^mesh \(.*\): \S/m);
+  });
+
   it('name their plans where several share a line', () => {
     const text = `${PLAN}plan q from p { memory_use: 50% }\n`;
     const notes = analysed(text)[1]!.notes.map((note) => note.text);
