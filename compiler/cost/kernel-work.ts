@@ -53,7 +53,12 @@ export function tiledRows(start: number, count: number, tileRows: number, window
   return { rows: (full + (cut > 0 ? 1 : 0)) * tileRows, pairs: tileRows * keys };
 }
 
-/** Pairs of a query and a key of `count` rows of a sequence from position `start`, and keys that they read together. */
+/** Pairs of a query and a key of `count` rows of a sequence from position `start`, which see all before them. */
+export function pairsOf(start: number, count: number): number {
+  return count * start + (count * (count + 1)) / 2;
+}
+
+/** The same of rows that see a window, and keys that they read together. */
 export function seenBy(
   start: number,
   count: number,
@@ -63,7 +68,7 @@ export function seenBy(
   const all = Math.min(count, Math.max(0, window - start));
   const beyond = count > all ? (count - all) * window : 0;
   return {
-    pairs: all * start + (all * (all + 1)) / 2 + beyond,
+    pairs: pairsOf(start, all) + beyond,
     keys: Math.min(start + count, window + count - 1),
   };
 }

@@ -8,6 +8,7 @@
  * in. Where pages run out the one that came last gives up its own and goes on later; page moves go beside kernels, behind
  * those that are given to the devices already.
  */
+import { pairsOf } from '../cost/kernel-work.js';
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
@@ -236,7 +237,7 @@ function startStep(course: Course, replica: Replica): boolean {
   while (open > 0 && parts < maxSequences && prefilling.length > 0) {
     const sequence = prefilling[0]!;
     const count = Math.min(open, prompt[sequence]!);
-    pairs += count * tokens[sequence]! + (count * (count + 1)) / 2;
+    pairs += pairsOf(tokens[sequence]!, count);
     tokens[sequence]! += count;
     keys += tokens[sequence]!;
     prompt[sequence]! -= count;

@@ -2,6 +2,7 @@
  * The prompts of a replica in order of arrival: those that are let in, as there is room for all pages of each, and those that
  * wait for it. Steps take tokens of what is let in by then.
  */
+import { pairsOf } from '../cost/kernel-work.js';
 import type { Stage } from '../plan/plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { StageLoad } from './stage-load.js';
@@ -69,7 +70,7 @@ export function createPromptLine(
         const count = Math.min(prompts[place]! - done, sizes.maxTokens - tokens);
         const start = computed[place]! + done;
         tokens += count;
-        pairs += count * start + (count * (count + 1)) / 2;
+        pairs += pairsOf(start, count);
         keys += start + count;
         done += count;
         if (done < prompts[place]!) break;

@@ -98,7 +98,7 @@ export function stepSize(
   pageTokens: number,
   { tiles = [], window = Infinity }: AttentionShape = {},
 ): StepSize {
-  let [tokens, samples, pairs, keys, copied] = [0, 0, 0, 0, 0];
+  let [tokens, samples, copied] = [0, 0, 0];
   let [singleRows, passesWindow] = [true, false];
   for (const { start, count, sample, copyOf } of items) {
     if (count > 1) singleRows = false;
@@ -106,28 +106,30 @@ export function stepSize(
     if (start + count > window) passesWindow = true;
     tokens += count;
     if (sample) samples++;
-    pairs += count * start + (count * (count + 1)) / 2;
-    keys += start + count;
   }
-  const tilesOf = (within?: number): Pick<StepSize, 'inTiles'> =>
-    tiles.length === 0 || singleRows
-      ? {}
-      : { inTiles: Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows, within)])) };
+  const inTiles = singleRows ? [] : tiles;
   return {
-    ...{ tokens, samples, pairs, keys, copied, singleRows },
-    ...tilesOf(),
-    ...(passesWindow && { inWindow: { ...allSeen(items, window), ...tilesOf(window) } }),
+    ...{ tokens, samples, copied, singleRows },
+    ...seenByAll(items, inTiles),
+    ...(passesWindow && { inWindow: seenByAll(items, inTiles, window) }),
   };
 }
 
-function allSeen(items: readonly StepItem[], window: number): Pick<StepSize, 'pairs' | 'keys'> {
+/** What rows see of their sequences, or of a window of these. */
+function seenByAll(
+  items: readonly StepItem[],
+  tiles: readonly number[],
+  window?: number,
+): Pick<StepSize, 'pairs' | 'keys' | 'inTiles'> {
   let [pairs, keys] = [0, 0];
   for (const { start, count } of items) {
     const own = seenBy(start, count, window);
     pairs += own.pairs;
     keys += own.keys;
   }
-  return { pairs, keys };
+  if (tiles.length === 0) return { pairs, keys };
+  const inTiles = Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows, window)]));
+  return { pairs, keys, inTiles };
 }
 
 function allTiles(items: readonly StepItem[], tileRows: number, window?: number): TiledRows {

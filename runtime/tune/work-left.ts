@@ -2,6 +2,7 @@
  * What of a workload a simulation has yet to give out in steps. It is never more than what is really left, so that a
  * bound on its time is a bound on the time that the simulation still takes.
  */
+import { pairsOf } from '../../compiler/cost/kernel-work.js';
 import { firstPageSeen, mostPages } from '../../compiler/model/kv-window.js';
 import type { Demand } from '../../compiler/planner/demand.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
@@ -38,7 +39,7 @@ export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Dem
         const rows = Math.max(0, Math.min(end, prompt) - start);
         promptTokens -= rows;
         prompts[sequence] = (prompts[sequence] ?? 0) - rows;
-        promptPairs -= rows * start + (rows * (rows + 1)) / 2;
+        promptPairs -= pairsOf(start, rows);
         if (end >= prompt) ended.add(sequence);
       }
     },
