@@ -41,19 +41,24 @@ export function hostKvRoom(plan: Plan, tier: KvTier, copyBytes: number): number 
   return Math.min(tier.capacity ?? 0, all);
 }
 
-/** Problems of a host tier that stages hand their KV over through, and that has little room for it. */
+/**
+ * Problems of a host tier that stages hand their KV over through, and that has little room for it.
+ *
+ * @param room that KV may take of it: see `hostKvRoom`
+ */
 export function handOverProblems(
   plan: Plan,
   edges: readonly KvReshard[],
-  pages: number,
+  room: number,
   copyBytes: number,
 ): readonly Diagnostic[] {
   const edge = edges.find(({ path }) => path === 'tier');
   const tier = carryingTier(plan);
+  const pageBytes = neutralPageBytes(plan);
+  const pages = Math.floor(room / pageBytes);
   if (edge === undefined || tier === undefined || pages >= decodingPages(plan)) return [];
   const { from, to } = edge;
-  const [name, pageBytes] = [tier.name, neutralPageBytes(plan)];
-  const room = hostKvRoom(plan, tier, copyBytes);
+  const { name } = tier;
   const tokens = pages * plan.kv.pageTokens;
   const around = {
     primary: tier.origin,

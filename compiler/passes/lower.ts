@@ -190,10 +190,10 @@ export function layOutPlan(
   const tier = carryingTier(plan);
   const pageBytes = neutralPageBytes(plan);
   const copyBytes = settled.moves.own.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
-  const hostPages = tier ? Math.floor(hostKvRoom(plan, tier, copyBytes) / pageBytes) : 0;
+  const hostRoom = tier ? hostKvRoom(plan, tier, copyBytes) : 0;
   const problems = ({ pools, devices }: MemoryLayout): readonly Diagnostic[] => [
     ...memoryProblems(plan, stages, devices, pools),
-    ...handOverProblems(plan, settled.transitions.kv, hostPages, copyBytes),
+    ...handOverProblems(plan, settled.transitions.kv, hostRoom, copyBytes),
   ];
   const lowerRest = (): LowerResult => {
     const { placements, moves, lasting, known, reshards: reshardsOf } = settled.lowered();
@@ -220,7 +220,7 @@ export function layOutPlan(
         hostTier: {
           name: tier.name,
           pageBytes,
-          pages: hostPages,
+          pages: Math.floor(hostRoom / pageBytes),
         },
       }),
       ...(disk && {

@@ -136,8 +136,12 @@ export function memoryProblems(
 ): readonly Diagnostic[] {
   const over = devices.filter((device) => device.peak.weights + device.peak.workspace > device.budget);
   if (over.length > 0) return [overBudget(plan, stages, over)];
+  const all = decodingPages(plan);
+  const tight = pools.filter(({ pages }) => pages < all);
+  // Hardly any plan that is compiled has one: a search compiles many.
+  if (tight.length === 0) return [];
   const capped = cappedPools(plan.topology, pools, devices);
-  return pools.flatMap((pool) => poolProblems(plan, stages, devices, pool, capped));
+  return tight.flatMap((pool) => poolProblems(plan, stages, devices, pool, capped));
 }
 
 function overBudget(plan: Plan, stages: readonly Stage[], over: readonly RuntimeDevice[]): Diagnostic {
@@ -168,6 +172,7 @@ function overBudget(plan: Plan, stages: readonly Stage[], over: readonly Runtime
   );
 }
 
+/** Of a pool with fewer pages than the longest sequence has. */
 function poolProblems(
   plan: Plan,
   stages: readonly Stage[],
@@ -209,5 +214,5 @@ function poolProblems(
     const needed = formatBinaryBytes(least.pages * rank.pageBytes);
     return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least.tokens }, around)];
   }
-  return pool.pages < all ? [report('kv-tight', { stage: stage.name, tokens, context }, around)] : [];
+  return [report('kv-tight', { stage: stage.name, tokens, context }, around)];
 }

@@ -25,20 +25,20 @@ export function keepsCopy(
 
 /** Whether some disk of a group has room for so many bytes. */
 function hasDisk(topology: Topology, group: string, bytes: number): boolean {
-  return topology.tiers.some(({ medium, name, path }) => {
-    if (medium !== 'disk') return false;
+  return tierNames(topology, 'disk').some((name) => {
     const tier = tierFor(topology, group, name);
-    return tier?.path === path && tier.capacity >= bytes;
+    return tier?.medium === 'disk' && tier.capacity >= bytes;
   });
+}
+
+function tierNames({ tiers }: Topology, medium: Tier['medium']): readonly string[] {
+  return [...new Set(tiers.filter((tier) => tier.medium === medium).map(({ name }) => name))];
 }
 
 /** The road from the place that has the whole model; none where no tier is linked to the device. Asked once a device. */
 export function weightSources(roads: Roads, size: CopySize): (device: number) => Road | undefined {
   const { topology } = roads;
-  const namesOf = (medium: 'host' | 'disk'): readonly string[] => [
-    ...new Set(topology.tiers.filter((tier) => tier.medium === medium).map((tier) => tier.name)),
-  ];
-  const [hosts, disks] = [namesOf('host'), namesOf('disk')];
+  const [hosts, disks] = [tierNames(topology, 'host'), tierNames(topology, 'disk')];
   const tiers = new Map<string, readonly string[]>();
   /** Tiers of a group with room for the model. */
   const tiersOf = (group: string, names: readonly string[]): readonly string[] => {
