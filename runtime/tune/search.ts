@@ -188,7 +188,7 @@ export function* searchInParts(
   const tried = createTried(goal, tolerance);
   /** However trials end, of equals the first goes first. */
   const inRank = (a: Tuned, b: Tuned): number =>
-    figure(goal, a) - figure(goal, b) || tried.indexOf(a.candidate) - tried.indexOf(b.candidate);
+    figure(goal, a) - figure(goal, b) || tried.known(a.candidate).index - tried.known(b.candidate).index;
   const promisesNothing = (next: Bounded): boolean =>
     setting.byEstimate &&
     (goal.kind === 'front' || (goal.kind === 'latency' && keep === 1)) &&
@@ -196,11 +196,13 @@ export function* searchInParts(
   const take = (ended: readonly EndedTrial[]): void => {
     underWay -= ended.length;
     for (const each of ended) {
-      const { outcome, trial } = each;
+      const { outcome, trial, late = 0 } = each;
       counts[typeof outcome === 'string' ? outcome : 'simulated']++;
       unreached.ended(trial, each);
       if (typeof outcome !== 'string') alike.ended(trial.candidate);
       tried.ended(trial.candidate, each);
+      const seconds = typeof outcome === 'string' ? trial.by * (1 + late) : outcome.makespan;
+      if (outcome !== 'unfit') looks.tried(tried.known(trial.candidate), seconds);
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
@@ -239,7 +241,7 @@ export function* searchInParts(
       continue;
     }
     const isOutbid = isLate(next.least, deadlineOf(next.betweenTokens));
-    const atLeast = isOutbid || !setting.byEstimate || isCompiled(next) ? 0 : looks.atLeast(next);
+    const atLeast = isOutbid || !setting.byEstimate ? 0 : looks.atLeast(next);
     if (isOutbid) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
     else if (setting.byEstimate && isLate(Math.max(atLeast, leastByEstimate(next)), by(next, tolerance)))
       counts.outestimated++;

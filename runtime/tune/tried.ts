@@ -37,14 +37,15 @@ function decodeAlike(a: Candidate, b: Candidate): boolean {
 
 type Figures = Pick<Bounded, 'estimate' | 'between'>;
 
+/** What is known of a candidate when it is tried. */
 type Estimated = Figures & Pick<Bounded, 'candidate' | 'index' | 'estimated'>;
 
 export interface Tried {
   readonly add: (each: Estimated) => void;
   /** Its trial has shown what it takes, or was given up, or has shown that it cannot serve the workload. */
   readonly ended: (candidate: Candidate, end: Pick<TrialEnd, 'outcome' | 'late'>) => void;
-  /** Its place among the candidates. */
-  readonly indexOf: (candidate: Candidate) => number;
+  /** What was known of one by then. */
+  readonly known: (candidate: Candidate) => Estimated;
   /**
    * Whether a candidate promises no more than one that was tried, or too little to be worth a trial.
    *
@@ -123,7 +124,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
         onFront.set(candidate, { estimate: tried.get(candidate)!.estimate, between: betweenTokens });
       }
     },
-    indexOf: (candidate) => tried.get(candidate)!.index,
+    known: (candidate) => tried.get(candidate)!,
     covers(each, best) {
       if (isTwin(each)) return true;
       if (goal.kind === 'front') return isBesideFront(each);

@@ -136,4 +136,31 @@ describe('looksAtOthers', () => {
     looks.add(first, closely(first, 12));
     expect(looks.atLeast(unestimated(6))).toBeCloseTo(10 * 0.97 * 1.2 * 0.87, 9);
   });
+
+  it('expects of plans that promise what one promised that was tried no less than that took, or hardly', () => {
+    const tried = (each: Bounded, seconds: number): ReturnType<typeof looksAtOthers> => {
+      const looks = looksAtOthers();
+      looks.tried(each, seconds);
+      return looks;
+    };
+    for (const strategy of ['static', 're-sharded', 'disaggregated'] as const) {
+      const one = compiled(bounded({ strategy }, 9), 10);
+      const alike = bounded({ strategy, microbatch: 32, batch: 4 }, 9);
+      for (const other of [closely(alike, 9.99), compiled(alike, 9.99)]) {
+        const found = tried(one, 11).atLeast(other);
+        expect(found, strategy).toBeLessThan(9.99 * 1.1);
+        expect(found, strategy).toBeGreaterThan(9.99 * 1.08);
+        // Of what promises more or less it says nothing.
+        const [atLeast, farther] = [looksAtOthers().atLeast, { ...other, estimate: 9.5 }];
+        expect(tried(one, 11).atLeast(farther), strategy).toBe(atLeast(farther));
+        // Nor does one of which no more is known than a rough estimate.
+        expect(tried({ ...one, estimated: 'roughly' }, 11).atLeast(other), strategy).toBe(atLeast(other));
+      }
+    }
+    const [here, there] = [
+      compiled(bounded({ strategy: 'static' }, 9), 10),
+      compiled(bounded({ strategy: 're-sharded' }, 9), 10),
+    ];
+    expect(tried(here, 11).atLeast(there)).toBe(0);
+  });
 });
