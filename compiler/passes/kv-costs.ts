@@ -3,6 +3,8 @@
  * and executors replace the figures by what they measure.
  */
 import { deviceRates } from '../cost/rates.js';
+import { groupBy } from '../group-by.js';
+import { hostShares, hostTraffic, pageOwners, type SliceMovers } from '../ir/page-slices.js';
 import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
 import type { ModelShape } from '../model/shape.js';
 import { vectorType } from '../model/weight-types.js';
@@ -14,8 +16,9 @@ import { neutralPageBytes } from './kv-pools.js';
 /**
  * Seconds per token and page, of a replica: all have their own devices and links. Prefill: the multiply-adds of the layers'
  * matrices over what the products of a full step reach on its devices together; attention over earlier tokens is left out,
- * which favours computing again where contexts are long. Pages: their bytes over the bandwidth of the links, the slowest
- * rank deciding; nothing where no link is declared.
+ * which favours computing again where contexts are long. Pages: their bytes over the bandwidth of the links, first from disks
+ * to the hosts beside them, then from host to host, then to the devices, the slowest of each deciding; nothing where no link
+ * is declared.
  *
  * @param routes those of the plan's topology
  */
@@ -26,11 +29,10 @@ export function loadCosts(
   disk: KvTier | undefined,
   routes: Routes,
 ): LoadCosts {
-  const pageBytes = neutralPageBytes(plan);
   return {
     prefillToken: prefillToken(plan),
     hostPage: host === undefined ? 0 : hostPage(plan, pools, host, routes),
-    diskPage: host === undefined || disk === undefined ? 0 : diskPage(plan, host, disk, pageBytes, routes),
+    diskPage: host === undefined || disk === undefined ? 0 : diskPage(plan, pools, host, disk, routes),
   };
 }
 
@@ -56,28 +58,51 @@ function layerWeights({ hidden, heads, kvHeads, headDim, ffn }: ModelShape): num
   return hidden * headDim * (2 * heads + 2 * kvHeads) + 3 * hidden * ffn;
 }
 
-/** Pages lie with the hosts of those that prefill, which on other nodes are not those of the devices that decode. */
-function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
-  const { devices } = plan.topology;
-  const hostOf = once((group: string) => tierFor(plan.topology, group, host.name)?.path);
-  const decoding = stageFor(plan, 'decode');
-  const pool = pools.find((each) => decoding !== undefined && each.stages.includes(decoding.name));
-  const homes = (stageFor(plan, 'prefill')?.devices ?? []).map((id) => hostOf(devices[id]!.group));
-  return Math.max(
-    0,
-    ...(pool?.ranks ?? []).map(({ device, pageBytes }) => {
-      const { path, group } = devices[device]!;
-      const beside = hostOf(group);
-      return seconds(pageBytes, homes.includes(beside) ? beside : homes[0], path, routes);
-    }),
-  );
+/** Replicas that move pages of the pool of a phase, with their ranks. */
+function moversOf(plan: Plan, pools: readonly KvPool[], phase: Phase): readonly Pick<KvPool, 'ranks'>[] {
+  const stage = stageFor(plan, phase)?.name;
+  const pool = pools.find(({ stages }) => stage !== undefined && stages.includes(stage));
+  const ranks = groupBy(pool?.ranks ?? [], ({ dp }) => dp);
+  return [...ranks.values()].map((each) => ({ ranks: each }));
 }
 
-function diskPage(plan: Plan, host: KvTier, disk: KvTier, pageBytes: number, routes: Routes): number {
-  const { topology } = plan;
-  const group = topology.devices[plan.stages[0]!.devices[0]!]!.group;
-  const [from, to] = [tierFor(topology, group, disk.name)?.path, tierFor(topology, group, host.name)?.path];
-  return seconds(pageBytes, from, to, routes);
+/** A replica takes in what one that prefills put out, its own where they are one. */
+function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
+  const { devices } = plan.topology;
+  const hostOf = besideDevices(plan, host);
+  const writers = writersOf(plan, pools);
+  const between = hostTraffic(hostOf);
+  const taken = moversOf(plan, pools, 'decode').map((reader, replica) => {
+    const traffic = writers.length === 0 ? [] : between(writers[replica % writers.length]!, reader);
+    const gathered = traffic.map(({ from, to, pageBytes }) => seconds(pageBytes, from, to, routes));
+    const moved = reader.ranks.map(({ device, pageBytes }) =>
+      seconds(pageBytes, hostOf(device), devices[device]!.path, routes),
+    );
+    return Math.max(0, ...gathered) + Math.max(0, ...moved);
+  });
+  return Math.max(0, ...taken);
+}
+
+/** Every disk has what the hosts beside it have. */
+function diskPage(plan: Plan, pools: readonly KvPool[], host: KvTier, disk: KvTier, routes: Routes): number {
+  const [hostOf, diskOf] = [host, disk].map((tier) => besideDevices(plan, tier));
+  const pageBytes = neutralPageBytes(plan);
+  const fetched = writersOf(plan, pools).flatMap((writer) =>
+    hostShares(writer, hostOf!).map(({ device, part }) =>
+      seconds(pageBytes * part, diskOf!(device), hostOf!(device), routes),
+    ),
+  );
+  return Math.max(0, ...fetched);
+}
+
+/** Of ranks with the same slice one alone puts it out. */
+function writersOf(plan: Plan, pools: readonly KvPool[]): readonly SliceMovers[] {
+  return moversOf(plan, pools, 'prefill').map(({ ranks }) => ({ ranks: [...pageOwners({ ranks })] }));
+}
+
+function besideDevices({ topology }: Plan, tier: KvTier): (device: number) => string | undefined {
+  const pathOf = once((group: string) => tierFor(topology, group, tier.name)?.path);
+  return (device) => pathOf(topology.devices[device]!.group);
 }
 
 function seconds(bytes: number, from: string | undefined, to: string | undefined, routes: Routes): number {

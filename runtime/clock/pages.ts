@@ -14,8 +14,14 @@ import type { Road } from '../../compiler/reshard/roads.js';
 import { once } from '../../compiler/once.js';
 import { groupHosts } from './group-hosts.js';
 import { chunkPages, readsBesideSteps } from '../kv/move-sizes.js';
-import { pageOwners } from '../kv/page-owners.js';
-import { hostShares, hostTraffic, type PageHomes, type PageSlice, type SliceMovers } from './page-homes.js';
+import {
+  hostShares,
+  hostTraffic,
+  pageOwners,
+  type PageSlice,
+  type SliceMovers,
+} from '../../compiler/ir/page-slices.js';
+import type { PageHomes } from './page-homes.js';
 import { createPageTurns, type TurnsContext } from './page-turns.js';
 
 export interface PageMove {

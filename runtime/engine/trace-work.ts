@@ -1,7 +1,7 @@
 /** How the work of an engine appears in a trace. */
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { StepLabel } from '../exec/pipeline.js';
-import { pageOwners } from '../kv/page-owners.js';
+import { pageOwners } from '../../compiler/ir/page-slices.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { Action, StepItem } from '../scheduler/types.js';
 import { deviceLane } from '../trace/tracer.js';

@@ -4,7 +4,7 @@
  */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { RuntimeOp } from '../../compiler/ir/runtime-program.js';
-import { pageOwners } from '../kv/page-owners.js';
+import { pageOwners } from '../../compiler/ir/page-slices.js';
 import { wholeSeconds } from '../trace/categories.js';
 import type { ReadSlice, ReadTrace } from '../trace/slices.js';
 

@@ -5,7 +5,7 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
-import { pageOwners } from './page-owners.js';
+import { pageOwners } from '../../compiler/ir/page-slices.js';
 import { createPageMover, moveBytes, openMoveStaging } from './page-mover.js';
 import type { PageGroup } from './page-group.js';
 import type { MoveBytes, MoveStaging, PageMover } from './page-mover.js';

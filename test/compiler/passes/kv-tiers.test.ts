@@ -29,13 +29,16 @@ topology box {
   node[${nodes}] {
     gpu[2]: card
     tier host { capacity: 1 GB }
+    tier nvme { capacity: 2 GB, path: "/kv" }
     link gpu <-> gpu { bandwidth: 20 GB/s }
     link gpu <-> host { bandwidth: 10 GB/s }
+    link host <-> nvme { bandwidth: 1 GB/s }
   }
   link node <-> node { bandwidth: 3 GB/s }
 }${MODEL}
 plan p for tiny on box {
   ${stages}
+  kv { page: 16 tokens, tiers: gpu -> host -> nvme }
   flow requests -> prefill -> decode -> results
 }
 `);
@@ -113,8 +116,16 @@ describe('KV tiers of a runtime graph', () => {
       2,
       'stage prefill on node[0].gpu { mesh (pp: 2) }, stage decode on node[1].gpu { mesh (tp: 2) }',
     );
-    // The link between nodes is the narrowest.
-    expect(apart.kv.costs.hostPage).toBeCloseTo(pageBytes / 2 / 3e9, 15);
+    // From host to host a page goes whole, and then a half of it to each device.
+    expect(apart.kv.costs.hostPage).toBeCloseTo(pageBytes / 3e9 + pageBytes / 2 / 10e9, 15);
+    const across = onNodes(
+      2,
+      'stage prefill on node.gpu[0] { mesh (pp: 2) }, stage decode on node.gpu[0] { mesh (tp: 2) }',
+    );
+    // Each takes in a head, of which the other node has one of the layers.
+    expect(across.kv.costs.hostPage).toBeCloseTo(pageBytes / 4 / 3e9 + pageBytes / 2 / 10e9, 15);
+    // Either disk has one of the layers.
+    expect(across.kv.costs.diskPage).toBeCloseTo(pageBytes / 2 / 1e9, 15);
     const [one, both] = [1, 2].map((nodes) =>
       onNodes(
         nodes,
