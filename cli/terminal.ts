@@ -44,6 +44,15 @@ export function err(terminal: Terminal, text: string): void {
   terminal.writeErr(`${text}\n`);
 }
 
+/** Writes each message once, however often it is said. */
+export function saysOnce(terminal: Terminal): (message: string) => void {
+  const said = new Set<string>();
+  return (message) => {
+    if (!said.has(message)) err(terminal, message);
+    said.add(message);
+  };
+}
+
 /** Says why the command fails, where no diagnostic does; without a code. */
 export function fail(terminal: Terminal, message: string): void {
   err(terminal, `error: ${message}`);

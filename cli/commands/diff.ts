@@ -25,7 +25,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
 import { shownPath } from '../shown-path.js';
-import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, out, saysOnce, type Terminal } from '../terminal.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
 interface DiffOptions {
@@ -98,11 +98,7 @@ function diffFiles(
     for (const { plan, result } of loaded.compiled) results.set(plan, result);
   }
   const diffs = [];
-  const said = new Set<string>();
-  const sayOnce = (message: string): void => {
-    if (!said.has(message)) err(terminal, message);
-    said.add(message);
-  };
+  const sayOnce = saysOnce(terminal);
   for (const pair of chosen.pairs) {
     const requests = requestsOfSides(pair, options.workload, { terminal, sayOnce });
     if (typeof requests === 'number') return requests;

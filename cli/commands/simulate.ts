@@ -56,7 +56,7 @@ import {
   simulationReport,
   type EngineReport,
 } from '../simulation-report.js';
-import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, out, saysOnce, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
@@ -121,7 +121,7 @@ async function simulateFile(
   if (work.kind === 'failed') return work.exit;
   const simulated: SimulatedOne[] = [];
   let workload: NamedWorkload | undefined;
-  const warned = new Set<string>();
+  const sayOnce = saysOnce(terminal);
   for (const compiled of work.compiled) {
     const requests = requestsFor(compiled.plan, file, options, work);
     if (requests.kind !== 'requests') return refuseRequests(terminal, requests);
@@ -129,17 +129,7 @@ async function simulateFile(
       workload = { name: requests.name, requests: requests.requests.length };
       err(terminal, describeWorkload(workload));
     }
-    for (const warning of requests.warnings.filter((each) => !warned.has(each))) {
-      warned.add(warning);
-      err(terminal, `warning: ${warning}`);
-    }
-    const engine = switched(engineOf(compiled.plan.topology), options);
-    const depths = compiled.plan.stages.map(({ mesh }) => mesh.pp);
-    if (engine.virtualEngines && engineCount(engine, depths) === 1)
-      err(
-        terminal,
-        `plan ${compiled.plan.name} has no pipeline of one stage: virtual-engines changes nothing`,
-      );
+    for (const warning of requests.warnings) sayOnce(`warning: ${warning}`);
     simulated.push(await simulateOne(compiled, requests, options, work, terminal));
   }
   printFigures(simulated, workload!, options, terminal);
@@ -287,6 +277,9 @@ async function simulateOne(
   terminal: Terminal,
 ): Promise<SimulatedOne> {
   const engine = switched(engineOf(plan.topology), options);
+  const depths = plan.stages.map(({ mesh }) => mesh.pp);
+  if (engine.virtualEngines && engineCount(engine, depths) === 1)
+    err(terminal, `plan ${plan.name} has no pipeline of one stage: virtual-engines changes nothing`);
   const judged = expectsOfRuns(plan);
   const wanted = lanesWanted(options, runtime, judged);
   const timeline = wanted && createTimeline(wanted);

@@ -93,11 +93,10 @@ export function findCandidates(
       }
   }
   if (strategies.includes('disaggregated')) {
+    const alike = areAlike(plan, devices);
     for (let first = 1; first < devices.length; first++) {
       const [left, right] = [devices.slice(0, first), devices.slice(first)];
-      const ways = areAlike(plan, devices)
-        ? [[left, right] as const]
-        : [[left, right] as const, [right, left] as const];
+      const ways = [[left, right] as const, ...(alike ? [] : [[right, left] as const])];
       for (const [forPrefill, forDecode] of ways) {
         const decodes = decodeStages(plan, forDecode, meshesOver(plan, forDecode.length), sizes);
         for (const prefill of prefillStages(plan, forPrefill, meshesOver(plan, forPrefill.length), sizes))
