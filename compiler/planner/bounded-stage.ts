@@ -129,13 +129,20 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
   if (!weightsFit(plan, stage)) return undefined;
   const outline = context.outline(plan, stage);
   if (outline === undefined) return undefined;
-  const { kv, costsFor, moves, hosts, stepSeconds } = layOut(plan, stage, outline, context);
-  const { least: costs, mean: meanCosts } = costsFor(outline.sizes);
+  const { kv, costsFor, moves, hosts, stepSecondsOn } = layOut(plan, stage, outline, context);
+  const atWork = replicasAtWork(stage);
+  const { least: costs, mean: meanCosts } = costsFor(outline.sizes, atWork);
+  const stepSeconds = stepSecondsOn(atWork);
   const needs = stageNeeds(plan, stage, outline, kv);
   const pagesAlone = kvRoomAlone(plan, needs);
   return pagesAlone === undefined
     ? undefined
     : { needs, costs, meanCosts, stepSeconds, moves, hosts, pagesAlone };
+}
+
+/** Where fewer sequences decode at once than there are replicas, each has one, and the quickest have more of them. */
+function replicasAtWork({ phases, mesh, batchRequests }: Stage): number {
+  return phases.includes('decode') ? Math.min(mesh.dp, batchRequests) : mesh.dp;
 }
 
 /** What bounds count of replicas that are not alike, and what estimates do; one and the same where all are alike. */
@@ -145,10 +152,11 @@ interface CostsOfReplicas {
 }
 
 /** What of a stage does not depend on the sizes of its steps. */
-interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts' | 'stepSeconds'> {
+interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts'> {
   readonly kv: StageKv;
-  /** Of steps up to a size; the same where that makes no difference. */
-  readonly costsFor: (sizes: StepSizes) => CostsOfReplicas;
+  /** Of steps up to a size, with so many replicas at work; the same where that makes no difference. */
+  readonly costsFor: (sizes: StepSizes, replicas: number) => CostsOfReplicas;
+  readonly stepSecondsOn: (replicas: number) => StepSeconds;
 }
 
 function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundContext): LaidOutStage {
@@ -164,7 +172,7 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
     moves,
     hosts: hostShares(plan, stage, kv.pageBytes),
     costsFor: costsBySize(groupCosts(plan, stage, programs, context)),
-    stepSeconds: stepSecondsOf(plan, stage, programs, context),
+    stepSecondsOn: once((replicas: number) => stepSecondsOf(plan, stage, programs, context, replicas)),
   };
   byPrograms.set(programs, laid);
   return laid;
@@ -219,18 +227,25 @@ export function stageLoad(
 function costsBySize(groups: readonly ReplicaCosts[]): LaidOutStage['costsFor'] {
   const idOf = numbered<LeastCost>();
   const known = new Map<string, CostsOfReplicas>();
-  return ({ maxTokens, maxSequences }) => {
+  return ({ maxTokens, maxSequences }, replicas) => {
     const upTo = once(({ least, each }: ReplicaCosts) => {
       const ofSize = (costs: LeastCosts): LeastCost => costs({ tokens: maxTokens, samples: maxSequences });
       return { least: [ofSize(least)], each: each.map(ofSize) };
     });
     const lists = groups.map(upTo);
-    const key = lists.map(({ least, each }) => [...least, ...each].map(idOf).join()).join(';');
+    const alike = groups.every(({ each }) => each.length === 1);
+    const ids = lists.map(({ least, each }) => [...least, ...each].map(idOf).join()).join(';');
+    const key = alike ? ids : `${replicas} ${ids}`;
     const before = known.get(key);
     if (before !== undefined) return before;
     const least = placeCosts(lists.map((list) => list.least));
-    const alike = groups.every(({ each }) => each.length === 1);
-    const found = { least, mean: alike ? least : placeCosts(lists.map(({ each }) => each)) };
+    const mean = alike
+      ? least
+      : placeCosts(
+          lists.map(({ each }) => each),
+          replicas,
+        );
+    const found = { least, mean };
     known.set(key, found);
     return found;
   };
@@ -291,12 +306,17 @@ function hardwareAt(
   return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
 }
 
-/** In the mean over replicas, which are alike as a rule (see `meanOfDealt`). Courses ask for hundreds of thousands of steps. */
+/**
+ * In the mean over replicas, which are alike as a rule (see `meanOfDealt`). Courses ask for hundreds of thousands of steps.
+ *
+ * @param atWork how many of them have anything to do
+ */
 function stepSecondsOf(
   plan: Plan,
   stage: Stage,
   programs: readonly CostedProgram[],
   { routes, stepsOf }: BoundContext,
+  atWork: number,
 ): StepSeconds {
   interface Costs {
     readonly each: readonly ProgramCost[];
@@ -320,7 +340,12 @@ function stepSecondsOf(
     costs ??= find();
     const seconds = costs.each.map((cost) => cost.seconds(size));
     return costs.byPlace.map((own) =>
-      own.length === 1 ? seconds[own[0]]! : meanOfDealt(own.map((cost) => seconds[cost]!)),
+      own.length === 1
+        ? seconds[own[0]]!
+        : meanOfDealt(
+            own.map((cost) => seconds[cost]!),
+            atWork,
+          ),
     );
   };
 }

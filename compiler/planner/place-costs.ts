@@ -27,10 +27,11 @@ export interface PlaceCosts {
 /**
  * @param groups by pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the
  *   same
+ * @param atWork how many of the replicas have anything to do
  */
-export function placeCosts(groups: readonly (readonly LeastCost[])[]): PlaceCosts {
+export function placeCosts(groups: readonly (readonly LeastCost[])[], atWork = Infinity): PlaceCosts {
   const ofReplicas = (costs: readonly LeastCost[], secondsOf: (cost: LeastCost) => number): number =>
-    costs.length === 1 ? secondsOf(costs[0]!) : meanOfDealt(costs.map(secondsOf));
+    costs.length === 1 ? secondsOf(costs[0]!) : meanOfDealt(costs.map(secondsOf), atWork);
   const kinds = [...new Set(groups)];
   const kindOf = groups.map((group) => kinds.indexOf(group));
   const byPlace = <Found>(find: (costs: readonly LeastCost[]) => Found): readonly Found[] => {
@@ -82,7 +83,10 @@ const rowsWork = (rows: number, keys: number): TotalWork => ({
  * What work takes in the mean where it is dealt out to whoever is done with the last: a quick replica has more of it.
  *
  *     one of 1 s and one of 3 s: of four works the first does three, so that each takes 1.5 s of one of two replicas
+ *
+ * @param atWork how many replicas have any, no more than there are: the quickest
  */
-export function meanOfDealt(seconds: readonly number[]): number {
-  return seconds.length / seconds.reduce((sum, each) => sum + 1 / each, 0);
+export function meanOfDealt(seconds: readonly number[], atWork: number): number {
+  const dealt = atWork < seconds.length ? [...seconds].sort((a, b) => a - b).slice(0, atWork) : seconds;
+  return dealt.length / dealt.reduce((sum, each) => sum + 1 / each, 0);
 }

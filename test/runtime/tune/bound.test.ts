@@ -157,7 +157,7 @@ describe('planBound', () => {
             );
         }
       }),
-      { numRuns: 8 },
+      { numRuns: 8, endOnFailure: true },
     );
   });
 

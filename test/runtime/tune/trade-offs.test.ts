@@ -52,9 +52,9 @@ describe('tradeOffsInParts', () => {
           expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
         }
       }),
-      { numRuns: 8 },
+      { numRuns: 8, endOnFailure: true },
     );
-  });
+  }, 120_000);
 
   it('leaves out none that is a good deal quicker, and says what they take', () => {
     const plan = planOn(SLOW_LINKS);

@@ -73,7 +73,7 @@ describe('tune', () => {
         for (const each of every.ranked.filter((one) => !isBeaten(one, every.ranked)))
           expect(front.some((other) => sameFigures(each, other))).toBe(true);
       }),
-      { numRuns: 3 },
+      { numRuns: 3, endOnFailure: true },
     );
   });
 
@@ -90,7 +90,7 @@ describe('tune', () => {
         expect(found.ranked.slice(0, 2).map(makespan)).toEqual(alone.ranked.slice(0, 2).map(makespan));
         expect(decided(found.counts)).toBe(candidates.length);
       }),
-      { numRuns: 3 },
+      { numRuns: 3, endOnFailure: true },
     );
   });
 
