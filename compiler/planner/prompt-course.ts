@@ -102,8 +102,9 @@ function prefill(setting: Setting, replica: Replica): void {
   const { step, request, ends } = setting;
   const { pp, tp } = setting.load.stage.mesh;
   const { line } = replica;
-  // Pages go out behind the next step, if the devices are given that first, but where moves come in between its exchanges.
-  const behindNext = tp === 1;
+  // In a pipeline pages go out behind the next step, if the devices are given that first, but where moves come in between its
+  // exchanges. Elsewhere the host has to prepare that one when it has read the last.
+  const behindNext = tp === 1 && pp > 1;
   /** When each of the last steps was out of the way, as many as are in flight. */
   const past = new Float64Array(pp);
   let [steps, prepared] = [0, 0];

@@ -119,12 +119,15 @@ describe('promptCourse', () => {
 
   it('tells when the pages of each prompt are sent out, one behind the other', () => {
     const sent = (mesh: Partial<Stage['mesh']>): readonly number[] => {
-      const stage = load({ mesh, stepSeconds: () => [1], out: [5] });
+      const places = Array.from({ length: mesh.pp ?? 1 });
+      const stage = load({ mesh, stepSeconds: () => places.map(() => 1), out: places.map(() => 5) });
       return promptCourse(stage, inOrder([4, 4, 4]), { pageTokens: 4 }, FREE, true).sent;
     };
     expect(sent({ tp: 2 })).toEqual([6, 11, 16]);
-    // Without exchanges they come behind the step that is given out before them.
-    expect(sent({})).toEqual([7, 12, 17]);
+    // The host prepares the next step when it has read the first token: pages come before it.
+    expect(sent({})).toEqual([6, 11, 16]);
+    // Steps of a pipeline end at 2, 3 and 4 seconds. Without exchanges pages come behind the one that is given out before them.
+    expect(sent({ pp: 2 })).toEqual([8, 13, 18]);
     // What does not decode is sent nowhere.
     const some = { ...inOrder([4, 4]), rows: [0, 1] };
     const stage = load({ mesh: { tp: 2 }, stepSeconds: () => [1], out: [5] });

@@ -18,6 +18,7 @@ import {
 import type { RuntimeGraph } from '../../../compiler/ir/runtime-graph.js';
 import { demandOf, type Demand, type RequestLengths } from '../../../compiler/planner/demand.js';
 import { createRoughBound } from '../../../compiler/planner/rough-bound.js';
+import { createSurvey } from '../../../runtime/tune/survey.js';
 import { simulate, simulateWhile } from '../../../runtime/clock/simulate.js';
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { createWorkLeft } from '../../../runtime/tune/work-left.js';
@@ -432,6 +433,32 @@ describe('planBound', () => {
       expect(ratio, label).toBeLessThan(1.02);
       // What steps of a pipeline wait for those around them is left out.
       expect(ratio, label).toBeGreaterThan(0.7);
+    }
+  });
+
+  it('estimates what sequences wait for between prefill and decode on devices of their own', () => {
+    const figures = [40, 100].flatMap((promptTokens) => {
+      const plan = planOn({
+        ...{ peerBandwidth: 1e9, deviceMemory: 1e9, pageTokens: 16 },
+        ...{ step: 1e-6, layer: 0, request: 0 },
+      });
+      const all = Array.from({ length: 40 }, (_, i) => ({ promptTokens, outputTokens: 2 + (i % 5) }));
+      const { context, demand, compile } = createSurvey(plan, all);
+      const sizes = { microbatchTokens: [64], batchRequests: [8] };
+      return findCandidates(plan, ['disaggregated'], sizes)
+        .filter(({ stages: [prefill] }) => prefill!.mesh.pp === 1)
+        .map((candidate) => {
+          const each = candidatePlan(candidate);
+          const compiled = compile(each);
+          const { latency } = simulate(compiled.runtime(), each, all);
+          const close = candidateBound(candidate, context)!.compiled(compiled).closely(demand)!;
+          return { label: candidateLabel(candidate), ratio: close.betweenTokens / latency.betweenTokens };
+        });
+    });
+    expect(figures).toHaveLength(18);
+    for (const { label, ratio } of figures) {
+      expect(ratio, label).toBeLessThan(1.2);
+      expect(ratio, label).toBeGreaterThan(0.6);
     }
   });
 
