@@ -16,7 +16,7 @@ import type { Plan, Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { exceedsContext } from '../../compiler/planner/held-requests.js';
 import type { Demand } from '../../compiler/planner/demand.js';
-import type { RoughBound } from '../../compiler/planner/rough-bound.js';
+import type { BoundFigures, RoughBound } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
@@ -33,6 +33,7 @@ import {
 import {
   isLate,
   leastByEstimate,
+  outcomeOf,
   ROUNDING,
   type EndedTrial,
   type Goal,
@@ -67,6 +68,16 @@ export interface TuneCounts {
   /** Simulated to the end. */
   readonly simulated: number;
 }
+
+const NOTHING_DECIDED = {
+  unfit: 0,
+  needless: 0,
+  outbid: 0,
+  outbidCompiled: 0,
+  outestimated: 0,
+  givenUp: 0,
+  simulated: 0,
+} as const satisfies Omit<TuneCounts, 'candidates'>;
 
 /** Candidates of which is known what became of them: all, once a search is done. */
 export function decided({ candidates: _all, ...each }: TuneCounts): number {
@@ -135,15 +146,7 @@ export function* searchInParts(
   options: TuneOptions = {},
 ): Generator<SearchPart, TuneResult, readonly EndedTrial[]> {
   const { goal = { kind: 'throughput' }, keep = 1, tolerance = 0, atOnce = 1 } = options;
-  const counts = {
-    unfit: 0,
-    needless: 0,
-    outbid: 0,
-    outbidCompiled: 0,
-    outestimated: 0,
-    givenUp: 0,
-    simulated: 0,
-  };
+  const counts: Record<keyof typeof NOTHING_DECIDED, number> = { ...NOTHING_DECIDED };
   let ranked: readonly Tuned[] = [];
   const [first] = candidates;
   if (first === undefined) return { ranked, counts: { candidates: 0, ...counts } };
@@ -171,6 +174,10 @@ export function* searchInParts(
     ...setting,
     keep: keep === 'all' ? Infinity : keep,
   };
+  const quickest =
+    setting.byEstimate && goal.kind !== 'throughput'
+      ? yield* quickestOf(candidates, { ...options, survey })
+      : undefined;
   const queue = createHeap<Bounded>(inOrder);
   const isNeedless = needlessBatches();
   const unreached = unreachedBatches(setting.byEstimate);
@@ -208,17 +215,36 @@ export function* searchInParts(
     const through = ended.flatMap(carriedThrough);
     if (through.length > 0) ranked = [...ranked, ...through].sort(inRank);
   };
+  const start = (next: Compiled): Trial => {
+    underWay++;
+    const { candidate, bound, compiled } = next;
+    tried.add(next);
+    const { plan, pools, transitions } = compiled;
+    const laidOut = { pools, transitions };
+    const trial = { candidate, plan, runtime: compiled.runtime(), laidOut, bound, by: by(next) };
+    unreached.started(trial);
+    return trial;
+  };
+  if (quickest !== undefined) {
+    const { candidate, simulation } = quickest;
+    let known: Bounded = boundedBy(
+      candidate,
+      candidates.indexOf(candidate),
+      roughBound(candidate)!.figures(),
+    );
+    while (!isCompiled(known)) known = lookCloser(known, search)!;
+    const trial = start(known);
+    const outcome = outcomeOf(simulation, { ...setting, by: trial.by });
+    take([{ trial, outcome, reachedBatch: true }]);
+  }
   let bounded = 0;
   const boundSome = (end: number): void => {
     for (const most = Math.min(end, bounded + BOUNDS_OF_PART); bounded < most; bounded++) {
       const candidate = candidates[bounded]!;
       const rough = roughBound(candidate, deadlineOf(0));
       if (rough === undefined) counts.unfit++;
-      else if (isNeedless(candidate, rough)) counts.needless++;
-      else {
-        const figures = rough.figures();
-        queue.push({ candidate, index: bounded, ...figures, between: figures.betweenTokens });
-      }
+      else if (isNeedless(candidate, rough) && candidate !== quickest?.candidate) counts.needless++;
+      else if (candidate !== quickest?.candidate) queue.push(boundedBy(candidate, bounded, rough.figures()));
     }
   };
   // Elsewhere the best of the first may be tried while others are bounded: of most of these stages on devices of their
@@ -269,16 +295,36 @@ export function* searchInParts(
       take(yield pause());
     } else if (unreached.mayCover(next)) deferred.push(next);
     else {
-      underWay++;
-      const { candidate, bound, compiled } = next;
-      tried.add(next);
-      const { plan, pools, transitions } = compiled;
-      const laidOut = { pools, transitions };
-      const trial = { candidate, plan, runtime: compiled.runtime(), laidOut, bound, by: by(next) };
-      unreached.started(trial);
+      const trial = start(next);
       take(yield { kind: 'start', found: found(), trial, setting });
     }
   }
+}
+
+function boundedBy(candidate: Candidate, index: number, figures: BoundFigures): Bounded {
+  return { candidate, index, ...figures, between: figures.betweenTokens };
+}
+
+/**
+ * The plan with the most throughput, as a search for that finds it: what else is wanted of a plan, estimates may mislead
+ * further, and none that they leave out is to be missed where that one is known to do.
+ */
+function* quickestOf(
+  candidates: readonly Candidate[],
+  options: TuneOptions & Pick<Required<TuneOptions>, 'survey'>,
+): Generator<SearchPart, Tuned | undefined, readonly EndedTrial[]> {
+  const { requests } = options.survey;
+  const search = searchInParts(candidates, requests, { ...options, goal: { kind: 'throughput' }, keep: 1 });
+  const counts = { candidates: candidates.length, ...NOTHING_DECIDED };
+  const least = options.goal?.kind === 'latency' ? options.goal.floor : 0;
+  let part = search.next([]);
+  while (!part.done) {
+    const ranked = part.value.found.ranked.filter(
+      ({ simulation: { makespan } }) => requests.length / makespan >= least,
+    );
+    part = search.next(yield { ...part.value, found: { ranked, counts } });
+  }
+  return part.value.ranked[0];
 }
 
 /**

@@ -170,7 +170,8 @@ export function* trialInParts(
   return { outcome, reachedBatch: reachedBatch(), ...givenUp };
 }
 
-function outcomeOf(
+/** What a trial of a simulation that was carried through comes to; undefined is one that was not. */
+export function outcomeOf(
   simulation: Simulation | undefined,
   { goal, within, by, requests }: Pick<TrialSetting, 'goal' | 'within' | 'requests'> & Pick<Trial, 'by'>,
 ): TrialOutcome {

@@ -64,8 +64,8 @@ export function createTried(goal: Goal, tolerance: number): Tried {
   const shown = new Map<Candidate, number>();
   /** Known to fall behind what was the best by then, and by which part of the time that they had. */
   const givenUp = new Map<Candidate, number>();
-  /** Of those that were not given up; with time between tokens as trials have shown it, once they have. */
-  const onFront = new Map<Candidate, Figures>();
+  /** Of those that were not given up: what they were found to be, once trials have shown it, and what plans like them are held to. */
+  const onFront = new Map<Candidate, { readonly found: Figures; readonly expected: Figures }>();
   const meshesOf = meshKeys();
   const stepsOf = stepKeys();
   const bySteps = new Map<string, Estimated[]>();
@@ -96,15 +96,19 @@ export function createTried(goal: Goal, tolerance: number): Tried {
         : meshesOf(candidate) === meshesOf(like) || decodeAlike(candidate, like);
     return isLike && found * (between / before.between) >= best * (1 - tolerance);
   };
-  const isBesideFront = ({ estimate, between }: Estimated): boolean =>
-    [...onFront.values()].some(
-      (each) =>
-        estimate >= each.estimate * (1 - STEP_OF_SECONDS) && between >= each.between * (1 - STEP_OF_BETWEEN),
-    );
+  const isBesideFront = (each: Estimated): boolean =>
+    [...onFront].some(([candidate, { found, expected }]) => {
+      // What estimates leave out of the seconds, they leave out of those of plans with the same meshes as well.
+      const known = meshesOf(each.candidate) === meshesOf(candidate) ? expected : found;
+      return (
+        each.estimate >= known.estimate * (1 - STEP_OF_SECONDS) &&
+        each.between >= known.between * (1 - STEP_OF_BETWEEN)
+      );
+    });
   return {
     add(each) {
       tried.set(each.candidate, each);
-      onFront.set(each.candidate, each);
+      onFront.set(each.candidate, { found: each, expected: each });
       const key = stepsOf(each.candidate);
       bySteps.set(key, [...(bySteps.get(key) ?? []), each]);
     },
@@ -118,21 +122,23 @@ export function createTried(goal: Goal, tolerance: number): Tried {
         );
       } else if (outcome === 'givenUp') givenUp.set(candidate, late);
       else {
-        const { betweenTokens } = outcome.latency;
-        shown.set(candidate, betweenTokens);
-        // What estimates leave out of the seconds, they leave out of those of others as well.
-        onFront.set(candidate, { estimate: tried.get(candidate)!.estimate, between: betweenTokens });
+        const { betweenTokens: between } = outcome.latency;
+        shown.set(candidate, between);
+        onFront.set(candidate, {
+          found: { estimate: outcome.makespan, between },
+          expected: { estimate: tried.get(candidate)!.estimate, between },
+        });
       }
     },
     known: (candidate) => tried.get(candidate)!,
     covers(each, best) {
       if (isTwin(each)) return true;
       if (goal.kind === 'front') return isBesideFront(each);
-      if ([...givenUp].some(([like, late]) => isBehind(each, like, late))) return true;
       const ofBest = best && shown.get(best);
-      return (
-        ofBest !== undefined && [...shown].some(([like, found]) => isNoBetter(each, like, found, ofBest))
-      );
+      // While nothing is found, a plan that is likely too slow is better than none.
+      if (ofBest === undefined) return false;
+      if ([...givenUp].some(([like, late]) => isBehind(each, like, late))) return true;
+      return [...shown].some(([like, found]) => isNoBetter(each, like, found, ofBest));
     },
   };
 }

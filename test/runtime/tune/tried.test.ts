@@ -106,9 +106,17 @@ describe('createTried', () => {
   });
 
   it('covers sizes of what was given up that promise to be done no sooner than in time', () => {
+    const best = candidates.find(({ stages }) => stages.length === 1 && stages[0]!.mesh.pp === 4)!;
     const all = tried('latency');
     const covers = (candidate: Candidate, estimate: number): boolean =>
-      all.covers(estimated(candidate, estimate, 0.9), undefined);
+      all.covers(estimated(candidate, estimate, 0.9), best);
+    // While nothing is found all are worth a trial.
+    const first = candidateOf('static', 16, 4);
+    all.add(estimated(first, 10, 1));
+    all.ended(first, { outcome: 'givenUp', late: 0.05 });
+    expect(covers(candidateOf('static', 16, 8), 9.65)).toBe(false);
+    all.add(estimated(best, 8, 1));
+    all.ended(best, { outcome: ofTrial(1, 8) });
     for (const strategy of ['static', 're-sharded'] as const) {
       const behind = candidateOf(strategy, 16, 4);
       all.add(estimated(behind, 10, 1));
@@ -123,10 +131,12 @@ describe('createTried', () => {
     expect(covers(otherMesh, 11)).toBe(false);
     // What misses by a hair says little of others that are much alike.
     const close = tried('latency');
+    close.add(estimated(best, 8, 1));
+    close.ended(best, { outcome: ofTrial(1, 8) });
     close.add(estimated(candidateOf('re-sharded', 16, 4), 10, 1));
     close.ended(candidateOf('re-sharded', 16, 4), { outcome: 'givenUp', late: 1e-4 });
     const promises = [10.15, 10.05].map((each) => estimated(candidateOf('re-sharded', 32, 4), each, 0.9));
-    expect(promises.map((each) => close.covers(each, undefined))).toEqual([true, false]);
+    expect(promises.map((each) => close.covers(each, best))).toEqual([true, false]);
   });
 
   it('goes along a front in steps', () => {
@@ -138,9 +148,13 @@ describe('createTried', () => {
     // Slower, it must have less time between tokens; with more of that, it must be quicker.
     expect([covers(12, 0.96), covers(12, 0.94)]).toEqual([true, false]);
     expect([covers(9.95, 2), covers(9.8, 2)]).toEqual([true, false]);
-    // Its trial has shown more than its estimate.
-    all.ended(first, { outcome: ofTrial(1.2) });
+    // Its trial has shown more than its estimate: of plans with its meshes estimates leave out as much, of others it is not known.
+    all.ended(first, { outcome: ofTrial(1.2, 11) });
     expect([covers(12, 1.15), covers(12, 1)]).toEqual([true, false]);
+    const like = (estimate: number): boolean =>
+      all.covers(estimated(candidateOf('static', 16, 8), estimate, 1.3), undefined);
+    expect([covers(10.8, 1.3), covers(10.95, 1.3)]).toEqual([false, true]);
+    expect([like(9.8), like(9.95)]).toEqual([false, true]);
   });
 
   it('covers nothing by what cannot serve the workload, nor steps of a front by what was given up', () => {
