@@ -159,7 +159,7 @@ export interface KvCost {
   readonly links: readonly LinkLoad[];
   /** Seconds of the busiest lane, latency left out. */
   readonly seconds: number;
-  /** Bytes over links, on the way out and on the way in. */
+  /** Bytes over links: on the way out, from host to host, and on the way in. */
   readonly linkBytes: number;
   /** Bytes that devices must be given because they do not hold them already. */
   readonly lowerBound: number;

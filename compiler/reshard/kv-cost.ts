@@ -1,12 +1,12 @@
-/** What a flow edge's KV costs over the links, per token: on its way out to the tier and in again, against the bound. */
-import { area, intersect, sliceRectangle } from '../ir/rectangles.js';
-import type { KvCost, KvReshard, RankHolding } from '../ir/transitions.js';
+/** What a flow edge's KV costs over the links, per token: out to the tier, from host to host and in again, against the bound. */
+import { hostTraffic, type PageSlice } from '../ir/page-slices.js';
+import type { KvCost, KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan } from '../plan/plan.js';
 import { tierFor } from '../plan/routes.js';
-import { linkLoads } from './link-loads.js';
+import { linkLoads, type RoadBytes } from './link-loads.js';
 import { planKv } from './plan-kv.js';
-import type { Road, Roads } from './roads.js';
+import type { Roads } from './roads.js';
 
 /**
  * Traffic of one token that the first replica of a stage hands to the first of the other. Time leaves latency out: pages
@@ -23,7 +23,7 @@ export function kvCost(
   const pageTokens = { from: plan.kv.pageTokens, to: plan.kv.pageTokens };
   const sequences = [{ tokens: [0, 1], from: 0, to: 0 }] as const;
   const { lowerBound } = planKv({ from, to, pageTokens, headBytes, sequences }, roads);
-  const travels = edge.path === 'shared' ? [] : tierTravels(edge, headBytes, roads);
+  const travels = kvTravels(edge, { from: 0, to: 0 }, roads);
   const still = roads.lanes.map((lane) => ({ ...lane, latency: 0 }));
   const links = linkLoads(travels, still);
   return {
@@ -37,34 +37,39 @@ export function kvCost(
   };
 }
 
-/** Out to the tier beside each device, and from there to every device that needs it. */
-function tierTravels(
+/**
+ * What a token's KV travels from replica to replica: out to the tier beside each rank that has it, from there to the tier
+ * beside each rank that needs it, and on to that rank. Nothing where both stages read the same pages.
+ *
+ * @param replicas dp coordinates in the first stage and in the second
+ */
+export function kvTravels(
   edge: KvReshard,
-  headBytes: number,
+  replicas: { readonly from: number; readonly to: number },
   roads: Roads,
-): readonly { readonly bytes: number; readonly road: Road }[] {
+): readonly RoadBytes[] {
+  const { tier } = edge;
+  if (edge.path === 'shared' || tier === undefined) return [];
   const { topology } = roads;
+  const pathOf = (device: number): string => topology.devices[device]!.path;
   const tierOf = (device: number): string | undefined =>
-    edge.tier === undefined ? undefined : tierFor(topology, topology.devices[device]!.group, edge.tier)?.path;
-  const travel = (
-    from: string | undefined,
-    to: string | undefined,
-    bytes: number,
-  ): { bytes: number; road: Road }[] => {
+    tierFor(topology, topology.devices[device]!.group, tier)?.path;
+  const travel = (from: string | undefined, to: string | undefined, bytes: number): readonly RoadBytes[] => {
     const road = from === undefined || to === undefined ? undefined : roads.between(from, to);
     return road && bytes > 0 ? [{ bytes, road }] : [];
   };
-  const path = (device: number): string => topology.devices[device]!.path;
-  const [out, arriving] = [edge.pageOut, edge.pageIn].map((slices) =>
-    slices.filter((slice) => slice.dp === 0),
-  );
+  const slicesOf = (slices: readonly KvSlice[], replica: number): readonly PageSlice[] =>
+    slices
+      .filter(({ dp }) => dp === replica)
+      .map(({ device, layers, heads, bytesPerToken }) => {
+        return { device, layers, heads, pageBytes: bytesPerToken };
+      });
+  const [leaving, arriving] = [slicesOf(edge.pageOut, replicas.from), slicesOf(edge.pageIn, replicas.to)];
   return [
-    ...out!.flatMap((slice) => travel(path(slice.device), tierOf(slice.device), slice.bytesPerToken)),
-    ...arriving!.flatMap((slice) =>
-      out!.flatMap((source) => {
-        const common = intersect(sliceRectangle(slice), sliceRectangle(source));
-        return travel(tierOf(source.device), path(slice.device), common ? area(common) * headBytes : 0);
-      }),
+    ...leaving.flatMap(({ device, pageBytes }) => travel(pathOf(device), tierOf(device), pageBytes)),
+    ...hostTraffic(tierOf)({ ranks: leaving }, { ranks: arriving }).flatMap(({ from, to, pageBytes }) =>
+      travel(from, to, pageBytes),
     ),
+    ...arriving.flatMap(({ device, pageBytes }) => travel(tierOf(device), pathOf(device), pageBytes)),
   ];
 }

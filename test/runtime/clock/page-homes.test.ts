@@ -1,6 +1,8 @@
 /** KV pages of plans over several nodes: where they lie, and over which links they go. */
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
+import { kvTravels } from '../../../compiler/reshard/kv-cost.js';
+import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { createPageHomes } from '../../../runtime/clock/page-homes.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import type { SimulatedRequest, Simulation } from '../../../runtime/clock/simulation.js';
@@ -53,6 +55,37 @@ const requests = (count: number, promptTokens: number, outputTokens: number): re
   Array.from({ length: count }, () => ({ promptTokens, outputTokens }));
 
 describe('plans over several nodes', () => {
+  it.each([
+    { to: 'ranks on another node', stages: APART.stages, links: ['gpu <-> host', 'node <-> node'] },
+    {
+      to: 'ranks with other parts, of which half lies on another node',
+      stages: `
+      stage prefill on node.gpu[0] { mesh (pp: 2) }
+      stage decode on node.gpu[1] { mesh (tp: 2) }`,
+      // Activations cross the other.
+      links: ['gpu <-> host'],
+    },
+  ])('carry what is planned for the KV of a token to $to', ({ stages, links }) => {
+    const plan = planOnNodes({ nodes: 2, stages });
+    const { runtime, transitions } = compilePlan(plan);
+    const [count, promptTokens] = [10, 320];
+    const roads = roadsOf(plan.topology);
+    const planned = (name: string): Readonly<Record<string, number>> => {
+      const sums: Record<string, number> = {};
+      for (const { bytes, road } of kvTravels(transitions.kv[0]!, { from: 0, to: 0 }, roads))
+        for (const { link, place, direction } of road.lanes.map((lane) => roads.lanes[lane]!)) {
+          const key = `${place} ${direction}`;
+          if (link.includes(name)) sums[key] = (sums[key] ?? 0) + bytes * count * promptTokens;
+        }
+      return sums;
+    };
+    const simulation = simulate(runtime, plan, requests(count, promptTokens, 4));
+    for (const link of links) {
+      expect(planned(link)).not.toEqual({});
+      expect(carried(simulation, link)).toEqual(planned(link));
+    }
+  });
+
   it('hand KV over the link between them, which bounds how fast that goes', () => {
     const [count, pages] = [40, 20];
     const bytes = count * pages * PAGE_BYTES;
