@@ -98,11 +98,20 @@ export function combine(op: Operator, left: Dimension, right: Dimension): Dimens
   return undefined;
 }
 
-/** A value in the largest of the units that rise by `step` of which it is at least one. */
-function inLargest(value: number, step: number, names: readonly string[]): readonly [number, string] {
+/**
+ * A value in the largest of the units that rise by `step` of which it is at least one, or is one once it is rounded.
+ *
+ * @param full what is written as `step` of a unit
+ */
+function inLargest(
+  value: number,
+  step: number,
+  names: readonly string[],
+  full = step,
+): readonly [number, string] {
   let rest = value;
   let at = 0;
-  while (Math.abs(rest) >= step && at < names.length - 1) {
+  while (Math.abs(rest) >= full && at < names.length - 1) {
     rest /= step;
     at += 1;
   }
@@ -110,7 +119,7 @@ function inLargest(value: number, step: number, names: readonly string[]): reado
 }
 
 const scaled = (value: number, step: number, names: readonly string[]): string => {
-  const [rest, name] = inLargest(value, step, names);
+  const [rest, name] = inLargest(value, step, names, step - 0.5);
   const digits = rest >= 100 ? 0 : rest >= 10 ? 1 : 2;
   return `${Number(rest.toFixed(digits))} ${name}`;
 };
@@ -127,7 +136,7 @@ function shortIn(bytes: number, step: number, names: readonly string[]): string 
 
 /** Bytes as the tables of the program show them: `1.50 MiB`; whole bytes below a KiB. */
 export function formatBinaryBytes(bytes: number): string {
-  const [rest, name] = inLargest(bytes, 1024, BINARY_UNITS);
+  const [rest, name] = inLargest(bytes, 1024, BINARY_UNITS, 1023.95);
   return name === 'B' ? `${rest} B` : `${rest.toFixed(rest < 10 ? 2 : 1)} ${name}`;
 }
 

@@ -16,6 +16,10 @@ describe('bytes', () => {
     [11_534_336_001, '10.7 GiB'],
     [8_192_001, '7.81 MiB'],
     [1023, '1023 B'],
+    // Of a unit no more than makes one of the next.
+    [2 ** 40 - 2 ** 20, '1.00 TiB'],
+    [2 ** 30 - 1, '1.00 GiB'],
+    [1023.9 * 2 ** 30, '1023.9 GiB'],
   ])('%d are %s', (bytes, text) => {
     expect(formatQuantity(bytes, 'bytes')).toBe(text);
   });
@@ -36,5 +40,7 @@ describe('bytes', () => {
 
   it('by the second are decimal', () => {
     expect(formatQuantity(64 * 2 ** 30, 'bytes/s')).toBe('68.7 GB/s');
+    expect(formatQuantity(999.4e9, 'bytes/s')).toBe('999 GB/s');
+    expect(formatQuantity(999.7e9, 'bytes/s')).toBe('1 TB/s');
   });
 });
