@@ -1,6 +1,6 @@
 /**
- * What links carry by the compiled plan: in one full step of one replica of each stage, for a token of KV on an edge of
- * the flow, and in a change of stage; and what a token of a stage puts on them.
+ * What links carry by the compiled plan: every instance of them in one full step of all replicas of each stage, for a token
+ * of KV on an edge of the flow, and in a change of stage; and what a token of a stage puts on all instances together.
  */
 import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
@@ -9,46 +9,84 @@ import type { ProgramTraffic } from '../../compiler/cost/program-cost.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
-import type { LinkLoad } from '../../compiler/ir/transitions.js';
+import type { GroupPlan, KvReshard, LinkLoad, WeightReshard } from '../../compiler/ir/transitions.js';
+import { once } from '../../compiler/once.js';
+import { kvBesideCopy } from '../../compiler/passes/host-room.js';
+import { onShared, weightPlanning } from '../../compiler/passes/transitions.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { parsePath } from '../../compiler/plan/places.js';
+import { parsePath, printPath } from '../../compiler/plan/places.js';
+import { kvTravels } from '../../compiler/reshard/kv-cost.js';
 import { linkLoads, type RoadBytes } from '../../compiler/reshard/link-loads.js';
-import { roadsOf, type Roads } from '../../compiler/reshard/roads.js';
+import type { Origin } from '../../compiler/reshard/planning-memo.js';
+import { linkName, roadsOf, type Roads } from '../../compiler/reshard/roads.js';
 import { stageGroups, type StageGroup } from '../../runtime/clock/stage-clock.js';
 import { formatCount } from '../format.js';
 
+/** What the instance of a declared link in one place carries, one way. */
 export interface PlannedUse {
   /** `step of decode, 64 rows`, `weights prefill -> decode`. */
   readonly what: string;
-  /** Stages whose devices take part. */
-  readonly stages: readonly string[];
-  readonly load: LinkLoad;
+  /** As `linkName` has it. */
+  readonly link: string;
+  /** The place that the instance is declared in, one of those that the link's scope names: `node[2]`. */
+  readonly instance: string;
+  /** Names of the places it joins, in the direction of the traffic. */
+  readonly from: string;
+  readonly to: string;
+  readonly bytes: number;
 }
 
-export function plannedUse(plan: Plan, { runtime, transitions }: CompileResult): readonly PlannedUse[] {
-  const of = (what: string, stages: readonly string[], loads: readonly LinkLoad[]): readonly PlannedUse[] =>
-    loads.filter(({ link }) => !link.endsWith('memory')).map((load) => ({ what, stages, load }));
-  const arrays = new Set(plan.topology.devices.map(({ path }) => parsePath(path).at(-1)!.name));
+/** Bytes on a road. */
+type Travel = Pick<RoadBytes, 'bytes' | 'road'>;
+
+export function plannedUse(
+  plan: Plan,
+  { sharded, runtime, transitions }: CompileResult,
+): readonly PlannedUse[] {
+  const roads = roadsOf(plan.topology);
+  const { memo } = weightPlanning(sharded, roads, kvBesideCopy(plan));
+  const use = (what: string, travels: readonly Travel[]): readonly PlannedUse[] =>
+    instanceLoads(travels, roads).map((load) => ({ what, ...load }));
   return [
     ...runtime.stages.flatMap((stage) => {
       const rows = stepRows(stage);
-      return of(
+      const size = { tokens: rows, samples: stage.maxSequences, pairs: 0, keys: 0 };
+      return use(
         `step of ${stage.name}, ${formatCount(rows)} rows`,
-        [stage.name],
-        stepLoads(plan, stage, rows),
+        replicasTravels(plan, stage, size, roads),
       );
     }),
-    ...transitions.kvCosts.flatMap(({ from, to, links }) =>
-      links.flatMap((link) => {
-        // Devices of the first stage send and those of the second receive; between tiers both take part.
-        const stages = arrays.has(link.from) ? [from] : arrays.has(link.to) ? [to] : [from, to];
-        return of(`KV ${from} -> ${to}, a token`, stages, [link]);
-      }),
+    ...transitions.kv.flatMap((edge) =>
+      use(`KV ${edge.from} -> ${edge.to}, a token`, meanKvTravels(edge, roads)),
     ),
-    ...transitions.weights.flatMap(({ from, to, cost }) =>
-      of(`weights ${from} -> ${to}`, [from, to], cost.links),
-    ),
+    ...transitions.weights.flatMap((reshard) => {
+      const { from, to } = reshard;
+      const origin = memo.originsOf(onShared(transitions.holdings, from, to).flat());
+      return use(`weights ${from} -> ${to}`, weightTravels(reshard, origin, roads));
+    }),
   ];
+}
+
+/** Sums what travels by link, place and direction, in the order in which these are first used; copies inside devices are left out. */
+function instanceLoads(
+  travels: readonly Travel[],
+  { topology, lanes }: Roads,
+): readonly Omit<PlannedUse, 'what'>[] {
+  const depths = new Map(topology.links.map((link) => [linkName(link), parsePath(link.scope).length]));
+  const instanceOf = once((link: string) =>
+    once((place: string) => printPath(parsePath(place).slice(0, depths.get(link)))),
+  );
+  const loads = new Map<string, { -readonly [Key in keyof Omit<PlannedUse, 'what'>]: PlannedUse[Key] }>();
+  for (const { bytes, road } of travels)
+    for (const { link, from, to, lanes: used } of road.hops) {
+      if (!depths.has(link)) continue;
+      const instance = instanceOf(link)(lanes[used[0]!]!.place);
+      const key = `${link} ${instance} ${from} ${to}`;
+      const load = loads.get(key) ?? { link, instance, from, to, bytes: 0 };
+      loads.set(key, load);
+      load.bytes += bytes;
+    }
+  return [...loads.values()];
 }
 
 /** Rows of a full step: tokens where the stage prefills, else sequences. */
@@ -56,13 +94,33 @@ function stepRows({ phases, maxTokens, maxSequences }: RuntimeStage): number {
   return phases.includes('prefill') ? maxTokens : maxSequences;
 }
 
-/** Traffic of one step of the first replica: collectives go round the ring of their ranks, sends to the next stage. */
-function stepLoads(plan: Plan, stage: RuntimeStage, rows: number): readonly LinkLoad[] {
-  const roads = roadsOf(plan.topology);
-  const one = { ...stage, mesh: { ...stage.mesh, dp: 1 } };
-  const [first] = stageGroups(one, plan, roads.routes, engineOf(plan.topology));
-  const size = { tokens: rows, samples: stage.maxSequences, pairs: 0, keys: 0 };
-  return linkLoads(stepTravels(first!, size, roads), roads.lanes);
+/** KV of a token that a replica of the first stage hands to one of the second: any to any, the mean of them all. */
+function meanKvTravels(edge: KvReshard, roads: Roads): readonly Travel[] {
+  const [writers, readers] = [edge.pageOut, edge.pageIn].map((slices) => [
+    ...new Set(slices.map(({ dp }) => dp)),
+  ]);
+  const pairs = writers!.flatMap((from) => readers!.map((to) => ({ from, to })));
+  return pairs.flatMap((replicas) =>
+    kvTravels(edge, replicas, roads).map(({ bytes, road }) => ({ bytes: bytes / pairs.length, road })),
+  );
+}
+
+/** What a change of stage brings to devices. Groups that do the same share a plan, which is summed up once. */
+function weightTravels({ groups }: WeightReshard, origin: Origin, roads: Roads): readonly Travel[] {
+  const waysOf = once(({ moves }: GroupPlan) => {
+    const brought = moves.filter(({ kind }) => kind === 'peer' || kind === 'upload');
+    const ways = groupBy(brought, ({ device, source }) => `${device} ${source}`);
+    return [...ways.values()].map((alike) => {
+      return { ...alike[0]!, bytes: alike.reduce((sum, { bytes }) => sum + bytes, 0) };
+    });
+  });
+  return groups.flatMap(({ devices, plan }) =>
+    waysOf(plan).flatMap(({ device, source, bytes }) => {
+      const to = devices[device]!;
+      const road = source === undefined ? origin(to) : roads.betweenDevices(devices[source]!, to);
+      return road === undefined ? [] : [{ bytes, road }];
+    }),
+  );
 }
 
 /** Bytes that a token of a stage puts on a link, one way. */
@@ -76,10 +134,7 @@ export interface TokenLoad extends Pick<LinkLoad, 'link' | 'from' | 'to' | 'byte
  */
 export function tokenLoads(plan: Plan, stage: RuntimeStage): readonly TokenLoad[] {
   const roads = roadsOf(plan.topology);
-  const size = { tokens: 1, samples: 0, pairs: 0, keys: 0 };
-  const travels = stageGroups(stage, plan, roads.routes, engineOf(plan.topology)).flatMap((replica) =>
-    stepTravels(replica, size, roads),
-  );
+  const travels = replicasTravels(plan, stage, { tokens: 1, samples: 0, pairs: 0, keys: 0 }, roads);
   return [...groupBy(travels, (travel) => travel.exchange)].flatMap(([exchange, own]) =>
     linkLoads(own, roads.lanes).map(({ link, from, to, bytes }) => {
       return { exchange, link, from, to, bytes: bytes / stage.mesh.dp };
@@ -90,17 +145,37 @@ export function tokenLoads(plan: Plan, stage: RuntimeStage): readonly TokenLoad[
 /** What ranks of a stage pass on in a step. */
 type Exchange = keyof ProgramTraffic;
 
-interface Travel extends RoadBytes {
+interface ExchangeTravel extends Travel {
   readonly exchange: Exchange;
 }
 
-/** What the groups of a replica send in one step. */
-function stepTravels(replica: readonly StageGroup[], size: StepSize, roads: Roads): readonly Travel[] {
+/** Traffic of one step of every replica. */
+function replicasTravels(
+  plan: Plan,
+  stage: RuntimeStage,
+  size: StepSize,
+  roads: Roads,
+): readonly ExchangeTravel[] {
+  return stageGroups(stage, plan, roads.routes, engineOf(plan.topology)).flatMap((replica) =>
+    stepTravels(replica, size, roads),
+  );
+}
+
+/** What the groups of a replica send in one step: collectives go round the ring of their ranks, sends to the next stage. */
+function stepTravels(
+  replica: readonly StageGroup[],
+  size: StepSize,
+  roads: Roads,
+): readonly ExchangeTravel[] {
   return replica.flatMap(({ devices, cost }, pp) => {
     const { allReduce, allGather, send } = cost.traffic(size);
     const next = replica[pp + 1]?.devices;
     return devices.flatMap((device, tp) => {
-      const travel = (exchange: Exchange, to: number | undefined, bytes: number): readonly Travel[] => {
+      const travel = (
+        exchange: Exchange,
+        to: number | undefined,
+        bytes: number,
+      ): readonly ExchangeTravel[] => {
         if (to === undefined || bytes === 0) return [];
         const road = roads.betweenDevices(device, to);
         return road === undefined ? [] : [{ exchange, bytes, road }];

@@ -32,7 +32,7 @@ export function topologyDiagram(plan: Plan, compiled: CompileResult, simulated?:
   const busy = simulated ? ` Wide edges are busy in a simulation of ${simulated.workload}.` : '';
   return {
     title: `${plan.name}: ${plan.model.name} on ${topology.name}`,
-    caption: `Bytes over every link in a full step of one replica, for a token of KV, and in a change of stage.${busy}`,
+    caption: `Bytes over every link in a full step of all replicas, for a token of KV (the mean of the replicas), and in a change of stage.${busy}`,
     items,
     edges: drawing.edges,
   };
@@ -87,9 +87,9 @@ function createDrawing(
   readonly itemsOf: (groups: readonly Group[]) => readonly DiagramItem[];
   readonly edges: readonly DiagramEdge[];
 } {
-  const { topology, stages } = plan;
+  const { topology } = plan;
   const alone = topology.devices.length <= DRAWN_ALONE;
-  const use = plannedUse(plan, compiled);
+  const useOf = groupBy(plannedUse(plan, compiled), ({ link }) => link);
   const peaks = new Map(compiled.runtime.devices.map((device) => [device.id, device]));
   const lanes = groupBy(simulated?.simulation.links ?? [], ({ link, place }) => `${link} ${place}`);
   const roles = new Map<number, string[]>();
@@ -101,7 +101,6 @@ function createDrawing(
       roles.set(rank.device, [...(roles.get(rank.device) ?? []), role]);
     }
   const hosts = new Set(topology.tiers.filter(({ medium }) => medium === 'host').map(({ path }) => path));
-  const stageDevices = new Map(stages.map(({ name, devices }) => [name, devices]));
   const edges: DiagramEdge[] = [];
 
   /** Ends of links that a place is at: places of a kind differ where a link names a range of them. */
@@ -205,10 +204,7 @@ function createDrawing(
     own: readonly Drawn[],
   ): readonly { readonly node: DiagramNode; readonly level: Level }[] => {
     const parts = parsePath(groups[0]!.path);
-    const serves = (stage: string): boolean => {
-      const ids = stageDevices.get(stage) ?? [];
-      return ids.some((id) => groups.some(({ path }) => isWithin(topology.devices[id]!.path, path)));
-    };
+    const instances = groups.map(({ path }) => path);
     return topology.links.flatMap((link, index) => {
       const scope = parsePath(link.scope);
       if (scope.length !== parts.length || !matchesPrefix(scope, parts)) return [];
@@ -221,7 +217,7 @@ function createDrawing(
         const ends = at === level ? { from: place, to: id } : { from: id, to: place };
         edges.push({ ...ends, label: [], kind: 'joins', ...(busy !== undefined && { busy }) });
       }
-      return [{ node: linkNode(id, link, all, serves), level }];
+      return [{ node: linkNode(id, link, all, instances), level }];
     });
   };
 
@@ -229,17 +225,16 @@ function createDrawing(
     id: string,
     link: Link,
     places: readonly string[],
-    serves: (stage: string) => boolean,
+    instances: readonly string[],
   ): DiagramNode => {
     const busy = busyOf(link, places);
-    const planned = use.filter(({ stages: of, load }) => load.link === linkName(link) && of.some(serves));
     return {
       id,
       kind: 'link',
       title: `${link.from} <-> ${link.to}`,
       lines: [
         `${bandwidthWords(link)}, ${formatQuantity(link.latency, 'seconds')}`,
-        ...planned.map(useLine),
+        ...useLines(useOf.get(linkName(link)) ?? [], instances),
         ...(busy === undefined ? [] : [`busiest lane in use ${(100 * busy).toFixed(1)}% of the time`]),
       ],
       ...(busy !== undefined && { busy }),
@@ -249,10 +244,21 @@ function createDrawing(
   return { itemsOf: (groups) => drawGroups(groups, []), edges };
 }
 
-/** `weights prefill -> decode: 1.2 GiB host to gpu`. */
-function useLine({ what, load: { from, to, bytes } }: PlannedUse): string {
-  const way = from === to ? '' : `, ${from} to ${to}`;
-  return `${what}: ${formatBytes(Math.round(bytes))}${way}`;
+/**
+ * `weights prefill -> decode: 1.2 GiB, host to gpu` of what a link carries in some places that are drawn once: in each of
+ * them, or `up to` what it is in the one that has most.
+ */
+function useLines(use: readonly PlannedUse[], instances: readonly string[]): readonly string[] {
+  const drawn = new Set(instances);
+  const here = use.filter(({ instance }) => drawn.has(instance));
+  return [...groupBy(here, ({ what, from, to }) => `${what} ${from} ${to}`).values()].map((loads) => {
+    const { what, from, to } = loads[0]!;
+    const bytes = loads.map((load) => load.bytes);
+    const [least, most] = [loads.length < drawn.size ? 0 : Math.min(...bytes), Math.max(...bytes)].map(
+      (each) => formatBytes(Math.round(each)),
+    );
+    return `${what}: ${least === most ? '' : 'up to '}${most}${from === to ? '' : `, ${from} to ${to}`}`;
+  });
 }
 
 /** Members of equal groups that are alike, in order. */
@@ -274,10 +280,6 @@ function sidesOf({ scope, from, to }: Link, parts: readonly PathPart[]): readonl
     return pattern.length === rest.length && matchesPrefix(pattern, rest);
   };
   return (['from', 'to'] as const).filter((side) => isAt(side === 'from' ? from : to));
-}
-
-function isWithin(path: string, group: string): boolean {
-  return matchesPrefix(parsePath(group), parsePath(path));
 }
 
 /** `node.gpu` of `node[2].gpu[5]`. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isBox, nodesOf, type DiagramNode } from '../../../cli/graph/diagram.js';
 import { plannedUse } from '../../../cli/graph/link-use.js';
 import { topologyDiagram } from '../../../cli/graph/topology.js';
+import { formatBytes } from '../../../cli/format.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
 import { compileText, pod } from './support.js';
 
@@ -46,6 +47,62 @@ describe('a topology', () => {
     ]);
     expect(links[0]!.lines[1]).toMatch(/^step of prefill/);
     expect(links[1]!.lines[1]).toMatch(/^step of decode/);
+  });
+
+  it('has at each link what crosses it in its own place', () => {
+    // A pipeline over both nodes, four stages in each; decode has a replica in each.
+    const text = pod(2).replace('mesh (dp: fill, pp: 4, tp: 2)', 'mesh (pp: 8, tp: 2)');
+    const { plan, compiled } = compileText(text, 'turns');
+    const use = plannedUse(plan, compiled);
+    const diagram = topologyDiagram(plan, compiled);
+    const drawn = (title: string): readonly (readonly string[])[] =>
+      linkNodes(diagram, title).map(({ lines }) => lines.slice(1));
+    const tokenBytes = 2 * 16 * 8 * 128 * 2;
+    const half = `KV prefill -> decode, a token: ${tokenBytes / 2 / 1024}.0 KiB`;
+    for (const lines of drawn('gpu <-> host')) {
+      expect(lines.slice(0, 2)).toEqual([`${half}, gpu to host`, `${half}, host to gpu`]);
+      expect(lines).toHaveLength(4);
+    }
+    // Half of every token's lies with the other host.
+    expect(drawn('node <-> node')[0]).toContain(half);
+    const [decode, prefill] = [/^step of decode/, /^step of prefill/].map((what) =>
+      use.filter((each) => what.test(each.what) && each.link.endsWith('gpu <-> gpu')),
+    );
+    expect(decode!.map(({ instance }) => instance)).toEqual(['node[0]', 'node[1]']);
+    expect(new Set(decode!.map(({ bytes }) => bytes)).size).toBe(1);
+    const sent = use.find(
+      ({ what, link }) => what.startsWith('step of prefill') && link === 'node <-> node',
+    )!;
+    // Of seven hand-overs one is between the nodes and three are in each.
+    const sums = prefill!.map(({ bytes }) => bytes - 3 * sent.bytes);
+    expect(sums[0]).toBeGreaterThan(0);
+    expect(prefill).toHaveLength(2);
+    expect(drawn('gpu <-> gpu').map((lines) => lines.filter((line) => line.startsWith('step')))).toEqual(
+      prefill!.map((each, node) => [
+        `${each.what}: ${formatBytes(each.bytes)}`,
+        `${decode![node]!.what}: ${formatBytes(decode![node]!.bytes)}`,
+      ]),
+    );
+  });
+
+  it('has the most that one place has where places that are drawn once differ', () => {
+    const spread = (first: string): readonly string[] => {
+      const text = pod(4).replace('mesh (dp: fill, pp: 4, tp: 2)', `mesh (${first})`);
+      const { plan, compiled } = compileText(text, 'turns');
+      const [link] = linkNodes(topologyDiagram(plan, compiled), 'gpu <-> gpu');
+      const [most, least] = [Math.max, Math.min].map((pick) => {
+        const use = plannedUse(plan, compiled).filter(
+          ({ what, link: name }) => what.startsWith('step of prefill') && name.endsWith('gpu <-> gpu'),
+        );
+        return formatBytes(pick(...use.map(({ bytes }) => bytes)));
+      });
+      return [link!.lines[1]!.replace(/^.*: /, ''), most!, least!];
+    };
+    const [even, same, least] = spread('dp: fill, pp: 4, tp: 2');
+    expect([even, least]).toEqual([same, same]);
+    const [uneven, most, other] = spread('pp: 16, tp: 2');
+    expect(uneven).toBe(`up to ${most}`);
+    expect(other).not.toBe(most);
   });
 
   it('tells places apart that a link treats unlike', () => {
@@ -93,25 +150,32 @@ describe('planned link use', () => {
     const { plan, compiled } = one;
     const use = plannedUse(plan, compiled);
     const bytes = (what: RegExp): number =>
-      use.filter((each) => what.test(each.what)).reduce((sum, { load }) => sum + load.bytes, 0);
+      use.filter((each) => what.test(each.what)).reduce((sum, each) => sum + each.bytes, 0);
     // Each of n ranks passes 2 (n - 1) / n of a sum on, and a send is as wide as the model on each of two ranks.
     const stage = (name: string) => compiled.runtime.stages.find((each) => each.name === name)!;
     const sums = (name: string): number =>
       stage(name).programs.flatMap(({ ops }) => ops.filter(({ op }) => op === 'collective')).length;
     const { hidden } = plan.model.shape;
     const activationBytes = 4;
+    // Two replicas of either stage.
     expect(bytes(/^step of decode/)).toBeCloseTo(
-      sums('decode') * stage('decode').maxSequences * hidden * activationBytes * 2 * 7,
+      2 * sums('decode') * stage('decode').maxSequences * hidden * activationBytes * 2 * 7,
       3,
     );
     const rows = stage('prefill').maxTokens;
     const sends = 3 * 2 * rows * hidden * activationBytes;
     expect(bytes(/^step of prefill/)).toBeCloseTo(
-      sums('prefill') * rows * hidden * activationBytes * 2 * 1 + sends,
+      2 * (sums('prefill') * rows * hidden * activationBytes * 2 * 1 + sends),
       3,
     );
     const [there] = compiled.transitions.weights;
     const overLinks = there!.cost.links.filter(({ link }) => !link.endsWith('memory'));
-    expect(bytes(/^weights prefill/)).toBe(overLinks.reduce((sum, link) => sum + link.bytes, 0));
+    expect(overLinks.length).toBeGreaterThan(1);
+    for (const { link, from, to, bytes: sum } of overLinks) {
+      const own = use.filter((each) => each.what.startsWith('weights prefill') && each.link === link);
+      const loads = own.filter((each) => each.from === from && each.to === to);
+      expect(loads.map(({ instance }) => instance)).toEqual(['node[0]', 'node[1]']);
+      expect(loads.reduce((total, load) => total + load.bytes, 0)).toBe(sum);
+    }
   });
 });
