@@ -6,8 +6,8 @@
  * others. What is saved grows evenly with every round, what is lost is nothing at first and then grows ever faster:
  * rounds are added for as long as each is worth it, and the last of those is found by halving.
  */
-import { formatQuantity } from '../check/units.js';
 import type { Plan } from '../plan/plan.js';
+import { formatTime } from '../reshard/describe.js';
 import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { cyclePoolLoss, whyUnfit, type MemoryLayout } from './residence.js';
 
@@ -67,10 +67,10 @@ export function chooseKeptLayers(
 
 /** In words, with the figures. */
 export function describeKept({ layers, saved, lost }: KeptLayers, of: number): string {
-  const cost = lost === 0 ? 'nothing' : formatQuantity(lost, 'seconds');
+  const cost = lost === 0 ? 'nothing' : formatTime(lost);
   return (
     `${layers.length} of ${of} layers stay in both shardings, which saves ` +
-    `${formatQuantity(saved, 'seconds')} of transitions in a cycle and costs ${cost} of KV room`
+    `${formatTime(saved)} of transitions in a cycle and costs ${cost} of KV room`
   );
 }
 

@@ -8,9 +8,10 @@
  * decode step to last as long as reading the weights. Where the pool still holds the whole batch, room costs nothing.
  * Where not all weights are worth it, some layers may be: see `kept-layers.ts`.
  */
-import { formatBinaryBytes, formatQuantity } from '../check/units.js';
+import { formatBinaryBytes } from '../check/units.js';
 import type { KvPool, RuntimeDevice } from '../ir/runtime-graph.js';
 import type { Plan, Stage } from '../plan/plan.js';
+import { formatTime } from '../reshard/describe.js';
 import type { MovesEstimate } from '../reshard/estimate-moves.js';
 import { decodingPages, neutralPageBytes } from './kv-pools.js';
 
@@ -45,8 +46,8 @@ export function decideResidence(
   const gain = estimate().reduce((sum, { seconds }) => sum + seconds, 0);
   const loss = cyclePoolLoss(plan, inTurns, together);
   const figures =
-    `a cycle of transitions takes ${formatQuantity(gain, 'seconds')}, ` +
-    `the smaller KV pool costs ${loss === 0 ? 'nothing' : formatQuantity(loss, 'seconds')}`;
+    `a cycle of transitions takes ${formatTime(gain)}, ` +
+    `the smaller KV pool costs ${loss === 0 ? 'nothing' : formatTime(loss)}`;
   return { both: gain > loss, why: figures };
 }
 

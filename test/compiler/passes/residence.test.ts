@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { RuntimeStage, RuntimeWeight } from '../../../compiler/ir/runtime-graph.js';
-import type { Plan } from '../../../compiler/plan/plan.js';
+import { decideResidence } from '../../../compiler/passes/residence.js';
+import type { DeviceKind, Plan } from '../../../compiler/plan/plan.js';
 import { deviceResidences, residencesOf } from '../../../compiler/ir/residences.js';
 import { halfResident } from '../support/half-resident.js';
 import { describeResidence } from '../../../compiler/reshard/describe.js';
@@ -55,6 +56,18 @@ describe('residence', () => {
     const { why, both } = compile('auto', tight).transitions.residence!;
     expect(why).toMatch(/the smaller KV pool costs [\d.]+ (us|ms|s)/);
     expect(both).toBe(false);
+  });
+
+  it('tells times in three digits, as reports do', () => {
+    const { runtime } = compile('both');
+    const layout = { devices: runtime.devices, pools: runtime.pools };
+    const tight = { ...layout, pools: layout.pools.map((pool) => ({ ...pool, pages: pool.pages / 7 })) };
+    const slow = (kind: DeviceKind): DeviceKind => ({ ...kind, bandwidth: 1 });
+    const plan: Plan = { ...makePlan(RESHARD), residence: 'auto' };
+    const devices = plan.topology.devices.map((device) => ({ ...device, kind: slow(device.kind) }));
+    const slowPlan = { ...plan, topology: { ...plan.topology, devices } };
+    const { why } = decideResidence(slowPlan, () => [{ seconds: 1.22228 }], layout, tight);
+    expect(why).toMatch(/^a cycle of transitions takes 1\.22 s, the smaller KV pool costs [1-9]\d{2}0* s$/);
   });
 
   it('keeps the layers of both that memory has room for', () => {
