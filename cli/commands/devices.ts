@@ -2,7 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
-import { addJsonOption, gpuAction, parseCount, type AddCommand } from '../command.js';
+import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
@@ -49,8 +49,8 @@ function refuseWithoutCalibration(command: Command): void {
 const MOST_DEVICES = 64;
 
 function parseDevices(text: string): number {
-  const count = parseCount(text);
-  if (count > MOST_DEVICES)
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_DEVICES)
     throw new InvalidArgumentError(`expected a whole number from 1 to ${MOST_DEVICES}`);
   return count;
 }

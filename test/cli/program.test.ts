@@ -80,7 +80,7 @@ describe('the command line', () => {
     expect(await run('devices', '--calibrate', '--devices', count)).toMatchObject({
       status: 2,
       out: '',
-      err: expect.stringContaining('expected a whole number from 1') as string,
+      err: expect.stringContaining('expected a whole number from 1 to 64') as string,
     });
   });
 
