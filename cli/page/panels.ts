@@ -126,7 +126,10 @@ export function memoryPanel(report: SimulationReport): string {
   const most = (pick: (device: DeviceTime) => number): number => Math.max(1, ...report.devices.map(pick));
   // A plan that uses little of its devices would show next to nothing against what it may use.
   const [total, budget] = [most(({ peak }) => peak.total), most((device) => device.budget)];
-  const scale = total < budget / 4 ? total : Math.max(total, budget);
+  const [scale, what] =
+    total < budget / 4 || total > budget
+      ? [total, 'the largest peak']
+      : [budget, 'the most that the plan may use of one'];
   const rows = deviceGroups(report).map(({ names, device }): BarRow => {
     const { weights, workspace, kv, total } = device.peak;
     const parts: readonly (readonly [name: string, colour: string, bytes: number])[] = [
@@ -150,7 +153,8 @@ export function memoryPanel(report: SimulationReport): string {
     .filter(([, bytes]) => bytes > 0)
     .map(([tier, bytes]) => `${tier} ${formatBytes(bytes)}`);
   const beyond = tiers.length === 0 ? '' : ` KV in other tiers at most: ${tiers.join(', ')}.`;
-  return card('Memory', `Peak of every device, and what the plan may use of it.${beyond}`, bars(rows));
+  const about = `Peak of every device, and what the plan may use of it. A full bar is ${formatBytes(scale)}, ${what}.${beyond}`;
+  return card('Memory', about, bars(rows));
 }
 
 /** How busy links are, and what went over them. */

@@ -30,10 +30,10 @@ export function paintTimeline(
 
   function drawAxis(): void {
     const rough = (to - from) / Math.max(2, span / 110);
-    // Tenths and tens of seconds below a minute; above, tens of minutes.
-    const unit = rough > 50 ? 60 : 1;
-    const power = 10 ** Math.floor(Math.log10(rough / unit));
-    const step = [1, 2, 5, 10].map((each) => each * power * unit).find((each) => each >= rough)!;
+    // Up to 20 seconds; above, whole minutes: 50 seconds divide none.
+    const [unit, least] = rough > 20 ? [60, Math.max(60, rough)] : [1, rough];
+    const power = 10 ** Math.floor(Math.log10(least / unit));
+    const step = [1, 2, 5, 10].map((each) => each * power * unit).find((each) => each >= least)!;
     pen.font = '11px system-ui, sans-serif';
     pen.textAlign = 'center';
     pen.textBaseline = 'middle';

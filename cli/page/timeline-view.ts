@@ -37,9 +37,9 @@ export function seconds(value: number, step = Infinity): string {
     const places = Math.max(digits - 1 - Math.floor(Math.log10(size / unit)), placesOf(unit));
     return Number((value / unit).toFixed(Math.min(20, Math.max(0, places))));
   };
-  if (size >= 120) {
+  // What rounds to a minute is one.
+  if (size >= 1 && told(1, 4) >= 60) {
     const places = placesOf(1);
-    // What rounds to a minute is one.
     const whole = Number(value.toFixed(places));
     const rest = Number((whole % 60).toFixed(places));
     return `${Math.floor(whole / 60)} min${rest > 0 ? ` ${rest} s` : ''}`;

@@ -13,6 +13,7 @@ import {
   type TimelineData,
 } from '../../cli/page/timeline-data.js';
 import type { Canvas } from '../../cli/page/browser.js';
+import { memoryPanel } from '../../cli/page/panels.js';
 import { layTimeline } from '../../cli/page/timeline-layout.js';
 import { paintTimeline } from '../../cli/page/timeline-paint.js';
 import { seconds, viewTimeline } from '../../cli/page/timeline-view.js';
@@ -30,7 +31,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const DEVICES: DrawnDevices = { paths: ['gpu[0]', 'gpu[1]'], all: 2 };
 const LANE = deviceLane('gpu[0]', 'queue');
 
-function page(name: string, promptTokens = 9): { readonly html: string; readonly data: TimelineData } {
+function page(name: string, promptTokens = 9) {
   const made = makePlan({ stages: [{ name: 'serve', mesh: { tp: 2 } }] });
   const overhead = { ...made.topology.overhead, read: { 2: 1e-4 } };
   const plan = { ...made, topology: { ...made.topology, overhead }, name };
@@ -42,6 +43,7 @@ function page(name: string, promptTokens = 9): { readonly html: string; readonly
   return {
     html: simulationPage({ title: name, about: 'a & b' }, [{ report, about: 'x', timeline: data }]),
     data,
+    report,
   };
 }
 
@@ -63,6 +65,20 @@ describe('the page', () => {
     expect(html).not.toContain('NaN');
     expect(html).toContain('>0.0% in use<');
     expect(html).toContain('<b>0.0%</b><span>of device time in use');
+  });
+
+  it('says what a full bar of memory is', () => {
+    const { report } = page('serve');
+    const about = (total: number, budget: number): string => {
+      const devices = report.devices.map((device) => ({
+        ...device,
+        ...{ budget, peak: { ...device.peak, total } },
+      }));
+      return /<p class="about">(.*?)<\/p>/.exec(memoryPanel({ ...report, devices }))![1]!;
+    };
+    const [whole, small] = [2 ** 30, 2 ** 20];
+    expect(about(small, whole)).toContain('A full bar is 1.00 MiB, the largest peak.');
+    expect(about(whole / 2, whole)).toContain('A full bar is 1.00 GiB, the most that the plan may use');
   });
 
   it('cannot be broken by names', () => {
@@ -276,6 +292,10 @@ describe('a time on the page', () => {
     [299.9996, 1e-4, '4 min 59.9996 s'],
     [239.6, undefined, '4 min'],
     [200, 20, '3 min 20 s'],
+    [100, 20, '1 min 40 s'],
+    [59.94, undefined, '59.94 s'],
+    [59.9996, undefined, '1 min'],
+    [61.234, 1e-2, '1 min 1.23 s'],
   ])('%d, in steps of %d, is %s', (value, step, text) => expect(seconds(value, step)).toBe(text));
 });
 
@@ -351,6 +371,14 @@ describe('the view of a timeline', () => {
     const [, decode] = steps(drawn);
     at('pointermove', decode!.x + 10);
     expect(tip.textContent).toBe('gpu[0] · queue\nserve decode\n2 s from 6 s');
+  });
+
+  it('has marks at whole minutes where seconds would divide none', () => {
+    const { drawn } = fakeView(timelineData(timeline, [], 233, DEVICES));
+    const marks = (from: Drawn) => from.texts.filter((text) => /^\d.* (s|min)$/.test(text));
+    expect(marks(drawn)).toEqual(['1 min', '2 min', '3 min']);
+    const shorter = fakeView(timelineData(timeline, [], 110, DEVICES));
+    expect(marks(shorter.drawn)).toEqual(['20 s', '40 s', '1 min', '1 min 20 s', '1 min 40 s']);
   });
 
   it('says of what is drawn as one how many it is', () => {
