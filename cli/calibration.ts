@@ -2,6 +2,8 @@
 import { isAbsolute } from 'node:path';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { formatPlan } from '../grammar/format.js';
+import { parse } from '../grammar/parse.js';
+import type { Item } from '../grammar/syntax.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
 import { ATTENTION_TILE_ROWS } from '../runtime/kernels/kernel.js';
@@ -41,9 +43,14 @@ export function importOf(name: string, file: string): string {
 /** Begins the description of a device that was measured. */
 const MEASURED = '/// Measured by `fulcrum devices --calibrate`';
 
-/** Whether the text of a file is one that `calibratedPlan` made. */
+/** What a calibration declares: a file with more is somebody's plan, wherever its device comes from. */
+const CALIBRATED: readonly Item['kind'][] = ['language', 'device', 'topology'];
+
+/** Whether the text of a file is one that `calibratedPlan` made, with no more in it than that. */
 export function isCalibration(text: string | undefined): boolean {
-  return text?.includes(MEASURED) ?? false;
+  if (!text?.includes(MEASURED)) return false;
+  const { file, errors } = parse(text, '');
+  return errors.length === 0 && file.items.every(({ kind }) => CALIBRATED.includes(kind));
 }
 
 /** A plan file with the device and the topology; `import` it by name. */

@@ -2,12 +2,14 @@
  * What there is to say of this machine's adapters: what they can do, how fast bytes move, and what the cost model wants
  * to know.
  */
+import { readFileSync, statSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { measureBandwidth, type MeasuredBandwidth } from '../runtime/device/bandwidth.js';
 import { calibrate, FULL_EFFORT, QUICK_EFFORT } from '../runtime/device/calibrate.js';
 import { shapesOf, type CalibrationShapes } from '../runtime/device/calibration-shapes.js';
 import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instance.js';
 import { openDevices } from '../runtime/device/dawn.js';
+import { RuntimeFailure } from '../runtime/failure.js';
 import { refuseTaken } from '../runtime/refuse-taken.js';
 import { calibratedPlan, describeCalibration, importOf, isCalibration, memoryOf } from './calibration.js';
 import type { CommandContext } from './command.js';
@@ -128,11 +130,23 @@ function chooseShapes(
   return shapesOf(plan);
 }
 
+/** What took a hand to write is not lost to a slip of the name: a calibration takes the place of another one alone. */
+function refuseOtherText(file: string | undefined): void {
+  if (file === undefined || statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return;
+  const text = readFileSync(file, 'utf8');
+  if (text.trim() === '' || isCalibration(text)) return;
+  throw new RuntimeFailure('FC0940', `cannot write ${file}: it is there already, and is no calibration`, {
+    subject: file,
+    help: 'give the calibration a name of its own, and `import` its topology into the plan file',
+  });
+}
+
 async function calibrateMachine(options: DevicesOptions, { terminal }: CommandContext): Promise<ExitCode> {
   const { devices: count, quick, name, out: file, json } = options;
   const shapes = chooseShapes(options, terminal);
   if (typeof shapes === 'number') return shapes;
   refuseUnwritable(file);
+  refuseOtherText(file);
   const [adapter] = await listAdapters();
   if (adapter === undefined) return refuseWithoutAdapter(terminal);
   const devices = await openDevices(count);

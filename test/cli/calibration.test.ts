@@ -172,6 +172,9 @@ describe('a calibrated plan file', () => {
     expect(isCalibration(checked(MEASURED).text)).toBe(true);
     expect(isCalibration('device here { memory: 1 GiB }')).toBe(false);
     expect(isCalibration(undefined)).toBe(false);
+    // Pasted into a plan file it is a part of that.
+    const workload = 'workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }\n';
+    expect(isCalibration(`${checked(MEASURED).text}${workload}`)).toBe(false);
   });
 
   it('is imported by a path, wherever it was written', () => {

@@ -94,6 +94,21 @@ describe('before the long work', () => {
   );
 });
 
+describe('a file that is no calibration', () => {
+  it('is not written over by one', async () => {
+    for (const name of ['good.plan', 'there.txt']) {
+      const before = readFileSync(at(name), 'utf8');
+      const run = await runInProcess('devices', '--calibrate', '-o', at(name));
+      expect(run).toMatchObject({ status: 3, out: '' });
+      expect(run.err).toBe(
+        `error[FC0940]: cannot write ${at(name)}: it is there already, and is no calibration\n` +
+          '  help: give the calibration a name of its own, and `import` its topology into the plan file\n',
+      );
+      expect(readFileSync(at(name), 'utf8')).toBe(before);
+    }
+  });
+});
+
 /** Begins the report of a file that would be written over, or twice. */
 const taken = (name: string, what: string): string =>
   `error[FC0940]: cannot write ${at(name)}: it is the file of ${what}\n`;
