@@ -76,7 +76,7 @@ function linkUse(lanes: readonly LaneUse[], makespan: number): readonly LinkUse[
 export function describeUndone({
   plan,
   requests: { finished, rejected, cut },
-}: SimulationReport): readonly string[] {
+}: Pick<SimulationReport, 'plan' | 'requests'>): readonly string[] {
   const share = (part: number, all: number, one: string, many: string): string =>
     `${formatCount(part)} of ${plural(all, 'request')}: ${part === 1 ? one : many}`;
   return [

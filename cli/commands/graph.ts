@@ -1,12 +1,14 @@
 /** `fulcrum graph`: draws a level of a plan. */
 import { Option } from 'commander';
 import { simulate } from '../../runtime/clock/simulate.js';
+import type { Simulation } from '../../runtime/clock/simulation.js';
 import { action, collectSettings, type AddCommand, type CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { plural } from '../format.js';
+import { formatCount, plural } from '../format.js';
 import { drawLevel, drawPage, GRAPH_FORMATS, GRAPH_LEVELS, type GraphLevel } from '../graph/draw.js';
 import type { Simulated } from '../graph/topology.js';
 import { loadPlan } from '../load-plan.js';
+import { describeUndone } from '../simulation-report.js';
 import { err } from '../terminal.js';
 import { chooseRequests, refuseRequests } from '../workloads.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
@@ -76,8 +78,10 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   if (wanted !== undefined) {
     const chosen = chooseRequests(checked, wanted, file, plan.model.shape.context);
     if (chosen.kind === 'requests') {
-      const workload = `${chosen.name}, ${plural(chosen.requests.length, 'request')}`;
-      simulated = { workload, simulation: simulate(compiled.runtime, plan, chosen.requests) };
+      const simulation = simulate(compiled.runtime, plan, chosen.requests);
+      const undone = describeUndone({ plan: plan.name, requests: simulation.requests });
+      for (const warning of [...chosen.warnings, ...undone]) err(terminal, `warning: ${warning}`);
+      simulated = { workload: amountOf(chosen.name, simulation), simulation };
     } else if (options.workload !== undefined) return refuseRequests(terminal, chosen);
     else err(terminal, `workload ${wanted} is left out: ${chosen.message}`);
   }
@@ -96,6 +100,15 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   if (unwritten !== undefined) throw unwritten;
   err(terminal, `wrote ${path}`);
   return EXIT.ok;
+}
+
+/** `w, 62 requests, 1 rejected`: a drawing goes where no warning does. */
+function amountOf(name: string, { requests: { finished, rejected, cut } }: Simulation): string {
+  return [
+    ...[name, plural(finished + rejected, 'request')],
+    ...(rejected > 0 ? [`${formatCount(rejected)} rejected`] : []),
+    ...(cut > 0 ? [`${plural(cut, 'answer')} cut short`] : []),
+  ].join(', ');
 }
 
 function formatOf(path: string): Format | undefined {

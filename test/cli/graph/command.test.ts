@@ -55,6 +55,27 @@ describe('graph', () => {
     expect(svg).toContain('5 requests');
   });
 
+  it('warns of requests that are not served, and says so where the drawing goes', async () => {
+    const lengths = join(folder, 'unserved.jsonl');
+    writeFileSync(
+      lengths,
+      ['100, "output_tokens": 10', '100000, "output_tokens": 1', '100, "output_tokens": 100000']
+        .map((each) => `{"prompt_tokens": ${each}}\n`)
+        .join(''),
+    );
+    const args = ['plans/clerk.plan', '--plan', 'reshard', '--workload', lengths];
+    const run = await runInProcess('graph', ...args, '--out', join(folder, 'unserved.svg'));
+    const warnings = (text: string): readonly string[] => text.match(/^warning: .*$/gm) ?? [];
+    expect(warnings(run.err)).toEqual([
+      expect.stringContaining('plan reshard can never fit 1 of 3 requests'),
+      expect.stringContaining('no room for the whole answers of 1 of 2 requests'),
+    ]);
+    expect(warnings((await runInProcess('simulate', ...args)).err)).toEqual(warnings(run.err));
+    expect(readFileSync(join(folder, 'unserved.svg'), 'utf8')).toContain(
+      '3 requests, 1 rejected, 1 answer cut short.',
+    );
+  });
+
   it('takes the first workload of the file where none is named, and says so, or what is missing', async () => {
     const file = join(folder, 'own.plan');
     const stages = readFileSync('plans/clerk.plan', 'utf8').replaceAll(
