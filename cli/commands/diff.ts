@@ -25,6 +25,7 @@ import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
 import { shownPath } from '../shown-path.js';
+import { describeUndone } from '../simulation-report.js';
 import { diagnosticsSaid, err, out, saysOnce, type Terminal } from '../terminal.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
@@ -106,6 +107,10 @@ function diffFiles(
       const compiled = results.get(plan)!;
       const simulation = requests && simulate(compiled.runtime, plan, requests[place]!.requests);
       const title = `${shownPath(file)}: ${plan.name}`;
+      const told = files.length === 1 ? '' : `${shownPath(file)}: `;
+      if (simulation)
+        for (const undone of describeUndone({ plan: plan.name, requests: simulation.requests }))
+          sayOnce(`warning: ${told}${undone}`);
       return { title, figures: figuresOf(plan, compiled, simulation, render) };
     });
     diffs.push(diffFigures(before!, after!, requests && pairWorkloads(...requests)));

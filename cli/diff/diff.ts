@@ -9,6 +9,7 @@ import {
 } from '../format.js';
 import { escapeMarkdown } from './escape-markdown.js';
 import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figures.js';
+import { pairOwners } from './pair-owners.js';
 import { describeOtherRequests, describeWorkloads, type WorkloadPair } from './workload.js';
 
 export interface Difference {
@@ -28,6 +29,8 @@ export interface PlanDiff {
   readonly workload?: WorkloadPair;
   /** Figures that differ. */
   readonly changes: readonly Difference[];
+  /** Figures that do not, and are not zero: those that others mean less with. */
+  readonly standing: readonly Difference[];
   /** How many do not. */
   readonly equal: number;
 }
@@ -47,28 +50,26 @@ export function diffFigures(
   workload?: WorkloadPair,
 ): PlanDiff {
   const key = ({ group, name }: Figure): string => `${group} ${name}`;
-  const [old, now] = [before, after].map(({ figures }) => new Map(figures.map((each) => [key(each), each])));
-  // Constants of devices and links that one side alone has say no more than that it has these.
-  const isCompared = ({ group }: Figure, name: string): boolean =>
-    group !== 'constants' || (old!.has(name) && now!.has(name));
-  const all = new Map([...old!, ...now!].filter(([name, figure]) => isCompared(figure, name)));
-  const changes = [...all].flatMap(([name, figure]): Difference[] => {
+  const [old, now] = pairOwners(before.figures, after.figures).map(
+    (figures) => new Map(figures.map((each) => [key(each), each])),
+  );
+  const all = new Map([...old!, ...now!]);
+  const [changes, standing]: [Difference[], Difference[]] = [[], []];
+  for (const [name, { group, name: own, unit, standing: stands }] of all) {
     const [was, is] = [old!.get(name), now!.get(name)];
-    if (was?.value === is?.value || (isNothing(was) && isNothing(is))) return [];
-    return [
-      {
-        group: figure.group,
-        name: figure.name,
-        unit: figure.unit,
-        ...(was && { before: was.value }),
-        ...(is && { after: is.value }),
-      },
-    ];
-  });
+    const nothing = isNothing(was) && isNothing(is);
+    const equal = was?.value === is?.value || nothing;
+    if (equal && (nothing || !stands)) continue;
+    (equal ? standing : changes).push({
+      ...{ group, name: own, unit },
+      ...(was && { before: was.value }),
+      ...(is && { after: is.value }),
+    });
+  }
   return {
     ...{ before: before.title, after: after.title },
     ...(workload && { workload }),
-    ...{ changes, equal: all.size - changes.length },
+    ...{ changes, standing, equal: all.size - changes.length },
   };
 }
 
@@ -95,7 +96,7 @@ function shown(value: number | string | undefined, unit: Unit): string {
 
 /** `+12%`, `-3.4%`, `+<0.1%`, `2.1x`; empty where nothing can be compared. */
 function change({ before, after }: Difference): string {
-  if (typeof before !== 'number' || typeof after !== 'number' || before === 0) return '';
+  if (typeof before !== 'number' || typeof after !== 'number' || before === 0 || before === after) return '';
   const quotient = after / before;
   if (quotient >= 2) return `${quotient.toFixed(1)}x`;
   const more = quotient - 1;
@@ -105,7 +106,7 @@ function change({ before, after }: Difference): string {
 }
 
 function rowsOf(diff: PlanDiff, group: FigureGroup): readonly (readonly string[])[] {
-  return diff.changes
+  return [...diff.changes, ...diff.standing]
     .filter((each) => each.group === group)
     .map((each) => [each.name, shown(each.before, each.unit), shown(each.after, each.unit), change(each)]);
 }
@@ -127,13 +128,19 @@ export function describeDiff(diff: PlanDiff): string {
   const heading = [`${diff.before} -> ${diff.after}`, ...workloadLines(diff).map((line) => `  ${line}`)].join(
     '\n',
   );
-  if (groups.length === 0) return `${heading}\n  no difference in ${formatCount(diff.equal)} figures`;
+  const equal = equalFigures(diff);
+  if (groups.length === 0) return `${heading}\n  ${equal}`;
   // One table for all, so that its columns stand below each other.
   const lines = formatTable(
     groups.flatMap(([group, rows]) => [[group], ...rows.map(([name, ...rest]) => [`  ${name}`, ...rest])]),
     RIGHT,
   );
-  return `${heading}\n${lines.replace(/^/gm, '  ')}\n  ${formatCount(diff.equal)} figures do not change`;
+  return `${heading}\n${lines.replace(/^/gm, '  ')}\n  ${equal}`;
+}
+
+function equalFigures({ changes, equal }: PlanDiff): string {
+  const count = formatCount(equal);
+  return changes.length === 0 ? `no difference in ${count} figures` : `${count} figures do not change`;
 }
 
 /** A comment: a table for each group of figures. */
@@ -144,7 +151,6 @@ export function markdownDiff(diff: PlanDiff): string {
     ...(workload === undefined ? [] : [workload]),
     ...(other === undefined ? [] : [`**${other}**`]),
   ].join('\n\n');
-  if (diff.changes.length === 0) return `${heading}\n\nNo difference in ${formatCount(diff.equal)} figures.`;
   const tables = FIGURE_GROUPS.flatMap((group) => {
     const rows = rowsOf(diff, group);
     if (rows.length === 0) return [];
@@ -156,7 +162,8 @@ export function markdownDiff(diff: PlanDiff): string {
       ].join('\n'),
     ];
   });
-  return [heading, ...tables, `${formatCount(diff.equal)} figures do not change.`].join('\n\n');
+  const equal = equalFigures(diff);
+  return [heading, ...tables, `${equal.charAt(0).toUpperCase()}${equal.slice(1)}.`].join('\n\n');
 }
 
 /** A paragraph of a line for each plan that has nothing to be compared with; none where there is no such plan. */

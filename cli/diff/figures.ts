@@ -1,18 +1,16 @@
 /** The figures of a compiled plan that a change to it may move: what `diff` compares. */
 import type { CompileResult } from '../../compiler/compile.js';
 import { tensorSizes, type ModelSpec } from '../../compiler/model/shape.js';
-import { groupBy } from '../../compiler/group-by.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { LinkLoad } from '../../compiler/ir/transitions.js';
-import { printMesh } from '../../compiler/ir/print.js';
-import type { Plan, Stage } from '../../compiler/plan/plan.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import { modelFeatures } from '../../compiler/plan/print-plan.js';
-import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
-import { planConstants, type ConstantTexts } from '../explain/constants.js';
+import { ownedConstants, type ConstantTexts } from '../explain/constants.js';
 import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
+import { layoutLines } from './layout.js';
 
 export type Unit = 'text' | 'count' | 'bytes' | 'seconds' | 'rate';
 
@@ -22,6 +20,19 @@ export interface Figure {
   readonly name: string;
   readonly unit: Unit;
   readonly value: number | string;
+  /** Of constants of a device, a tier or a link: `name` then is one of its properties. */
+  readonly owner?: ConstantOwner;
+  /** Other figures mean less where it is not zero: it is then shown though both plans have the same. */
+  readonly standing?: true;
+}
+
+export interface ConstantOwner {
+  readonly kind: 'device' | 'tier' | 'link';
+  readonly name: string;
+  /** Where it stands, whatever it is called. */
+  readonly place: string;
+  /** What it is, in short. */
+  readonly summary: string;
 }
 
 export const FIGURE_GROUPS = [
@@ -60,17 +71,9 @@ export function figuresOf(
     Math.max(0, ...runtime.devices.map(pick));
   return [
     ...modelFigures(plan.model),
-    ...plan.stages.flatMap((stage): Figure[] => [
-      text('layout', `${stage.name}: devices`, devicesOf(stage, plan)),
-      text('layout', `${stage.name}: mesh`, printMesh(stage.mesh)),
-      // The other of the two means nothing to a stage of one phase.
-      ...(stage.phases.includes('prefill')
-        ? [count('layout', `${stage.name}: tokens of a step`, stage.microbatchTokens)]
-        : []),
-      ...(stage.phases.includes('decode')
-        ? [count('layout', `${stage.name}: requests at once`, stage.batchRequests)]
-        : []),
-    ]),
+    ...layoutLines(plan, transitions).map(([name, value]) =>
+      typeof value === 'number' ? count('layout', name, value) : text('layout', name, value),
+    ),
     ...constantFigures(plan, texts),
     ...runtime.stages.flatMap(opsOf),
     ...runtime.stages.flatMap((stage) =>
@@ -133,8 +136,8 @@ function simulatedFigures(plan: string, simulation: Simulation): readonly Figure
   return [
     predicted('requests per second', 'rate', requestsPerSecond),
     // Rates of plans that do less than was asked for are not those of others.
-    predicted('requests rejected', 'count', requests.rejected),
-    predicted('answers cut short', 'count', requests.cut),
+    { ...predicted('requests rejected', 'count', requests.rejected), standing: true },
+    { ...predicted('answers cut short', 'count', requests.cut), standing: true },
     predicted('output tokens per second', 'rate', outputTokensPerSecond),
     predicted('time of the workload', 'seconds', makespan),
     predicted('time between tokens', 'seconds', latency.betweenTokens),
@@ -162,22 +165,28 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
   ];
 }
 
-/** What predictions hang on, by names that are the same for plans and topologies of other names. */
+/** What predictions hang on; caps of KV are in the layout. */
 function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
-  const owners = [plan.name, plan.topology.name].map((name) => `${name}: `);
-  return planConstants(plan, texts).map(({ what, value }) => {
-    const owner = owners.find((each) => what.startsWith(each));
-    return text('constants', owner === undefined ? what : what.slice(owner.length), value);
+  return ownedConstants(plan, texts).flatMap(({ kind, name, place, constants }) => {
+    if (kind === 'kv') return [];
+    const shown = constants.map(({ what, value, origin }) => ({
+      property: what.slice(`${name}: `.length),
+      ...{ value, origin },
+    }));
+    // Plans and engines are there once, whatever they are called.
+    if (kind === 'plan' || kind === 'engine')
+      return shown.map(({ property, value }) => text('constants', property, value));
+    const summary = shown
+      .filter(({ property, origin }) => SUMMARISED.test(property) && origin !== 'default')
+      .map(({ property, value }) => `${property} ${value}`)
+      .join(', ');
+    const owner = { kind, name, place, summary };
+    return shown.map(({ property, value }) => ({ ...text('constants', property, value), owner }));
   });
 }
 
-/** How many devices of which kind a stage has, and which: `4 l4 on gpu[0..3]`. */
-function devicesOf({ devices }: Stage, { topology }: Plan): string {
-  const placed = devices.map((device) => topology.devices[device]!);
-  return [...groupBy(placed, ({ kind }) => kind.name)]
-    .map(([kind, alike]) => `${alike.length} ${kind} on ${rangesOf(alike.map(({ path }) => path))}`)
-    .join(', ');
-}
+/** Properties that say in short what a device, a tier or a link is. */
+const SUMMARISED = /^(memory|bandwidth|compute \w+|capacity|latency)$/;
 
 /** Ops of one step of a replica, on all its ranks. */
 function opsOf({ name, programs, mesh }: RuntimeStage): readonly Figure[] {

@@ -10,6 +10,8 @@ export interface DiffWorkload {
   /** Of all requests together. */
   readonly promptTokens: number;
   readonly outputTokens: number;
+  /** Of the prompts, those that they may share with others. */
+  readonly prefixTokens: number;
 }
 
 export interface WorkloadPair {
@@ -17,7 +19,17 @@ export interface WorkloadPair {
   readonly after: DiffWorkload;
   /** All requests are alike, one by one, whatever the workloads are called. */
   readonly sameRequests: boolean;
+  /** In what as many requests differ, one by one; empty where they do not, or are not as many. */
+  readonly differIn: readonly RequestPart[];
 }
+
+type RequestPart = 'prompt lengths' | 'output lengths' | 'prefixes';
+
+const PARTS: Readonly<Record<RequestPart, (request: SimulatedRequest) => unknown>> = {
+  'prompt lengths': ({ promptTokens }) => promptTokens,
+  'output lengths': ({ outputTokens }) => outputTokens,
+  prefixes: ({ prefix, like }) => [prefix, like],
+};
 
 /** The requests of one side, by the name of their workload. */
 interface NamedRequests {
@@ -31,7 +43,18 @@ export function pairWorkloads(before: NamedRequests, after: NamedRequests): Work
     before: sumsOf(before),
     after: sumsOf(after),
     sameRequests: isDeepStrictEqual(before.requests, after.requests),
+    differIn: differences(before.requests, after.requests),
   };
+}
+
+function differences(
+  before: readonly SimulatedRequest[],
+  after: readonly SimulatedRequest[],
+): readonly RequestPart[] {
+  if (before.length !== after.length) return [];
+  return (Object.keys(PARTS) as RequestPart[]).filter(
+    (part) => !isDeepStrictEqual(before.map(PARTS[part]), after.map(PARTS[part])),
+  );
 }
 
 function sumsOf({ name, requests }: NamedRequests): DiffWorkload {
@@ -42,6 +65,7 @@ function sumsOf({ name, requests }: NamedRequests): DiffWorkload {
     requests: requests.length,
     promptTokens: total(({ promptTokens }) => promptTokens),
     outputTokens: total(({ outputTokens }) => outputTokens),
+    prefixTokens: total(({ prefix, like }) => prefix?.tokens ?? like?.tokens ?? 0),
   };
 }
 
@@ -54,15 +78,22 @@ export function describeWorkloads({ before, after, sameRequests }: WorkloadPair)
 }
 
 /** What a reader must know before rates are compared; nothing where both sides are asked for the same. */
-export function describeOtherRequests({ before, after, sameRequests }: WorkloadPair): string | undefined {
+export function describeOtherRequests({
+  before,
+  after,
+  sameRequests,
+  differIn,
+}: WorkloadPair): string | undefined {
   if (sameRequests) return undefined;
+  const parts = differIn.length === 0 ? '' : `, in ${differIn.join(' and ')}`;
   const what =
     before.name === after.name
-      ? `workload ${after.name} has other requests after`
-      : `${after.name} is another workload than ${before.name}`;
+      ? `workload ${after.name} has other requests after${parts}`
+      : `${after.name} is another workload than ${before.name}${parts}`;
   return `${what}: what is predicted changes with the requests too, not with the plan alone`;
 }
 
-function amountOf({ requests, promptTokens, outputTokens }: DiffWorkload): string {
-  return `${plural(requests, 'request')}, ${plural(promptTokens, 'prompt token')} and ${formatCount(outputTokens)} of output`;
+function amountOf({ requests, promptTokens, outputTokens, prefixTokens }: DiffWorkload): string {
+  const prefixes = prefixTokens === 0 ? '' : `, ${formatCount(prefixTokens)} of them in prefixes,`;
+  return `${plural(requests, 'request')}, ${plural(promptTokens, 'prompt token')}${prefixes} and ${formatCount(outputTokens)} of output`;
 }

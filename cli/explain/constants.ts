@@ -10,8 +10,8 @@ import { groupBy } from '../../compiler/group-by.js';
 import { largestBinding as bindingOf } from '../../compiler/passes/largest-binding.js';
 import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv-pools.js';
 import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
-import type { DeviceKind, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
-import { declaredPattern } from '../../compiler/plan/places.js';
+import type { DeviceKind, KvTier, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
+import { declaredPattern, parsePath } from '../../compiler/plan/places.js';
 import { tierInstances } from '../../compiler/planner/candidates.js';
 import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
@@ -30,19 +30,52 @@ export interface Constant {
 /** For places of constants, and what the library says of them. */
 export type ConstantTexts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
 
+/** Constants of one device kind, tier, link, plan or engine. */
+export interface OwnedConstants {
+  /** `kv`: what a plan lets KV have of its tiers. */
+  readonly kind: 'device' | 'plan' | 'kv' | 'tier' | 'link' | 'engine';
+  /** What it is called: with a colon it begins `what` of each constant. */
+  readonly name: string;
+  /** Where it stands in the topology, whatever it is called; the same for what others declare there. */
+  readonly place: string;
+  readonly constants: readonly Constant[];
+}
+
 /** Constants of the plan's devices, tiers, links and engine, in the order of the topology. */
 export function planConstants(plan: Plan, texts: ConstantTexts): readonly Constant[] {
-  const { topology } = plan;
-  const kinds = new Set(topology.devices.map(({ kind }) => kind));
+  return ownedConstants(plan, texts).flatMap(({ constants }) => constants);
+}
+
+/** The same, by what has them. */
+export function ownedConstants(plan: Plan, texts: ConstantTexts): readonly OwnedConstants[] {
+  const { topology, name } = plan;
+  const kinds = groupBy(topology.devices, ({ kind }) => kind);
+  const ofPlan = { name, place: '' };
   return [
-    ...[...kinds].flatMap((kind) => deviceConstants(kind, texts)),
-    memoryUse(plan, texts),
-    ...kvCaps(plan, texts),
-    ...fixedChoices(plan, texts),
+    ...[...kinds].map(([kind, devices]): OwnedConstants => {
+      const place = [...new Set(devices.map(({ path }) => declaredPattern(path)))].join(', ');
+      return { kind: 'device', name: kind.name, place, constants: deviceConstants(kind, texts) };
+    }),
+    { kind: 'plan', ...ofPlan, constants: [memoryUse(plan, texts)] },
+    { kind: 'kv', ...ofPlan, constants: kvCaps(plan, texts) },
+    { kind: 'plan', ...ofPlan, constants: fixedChoices(plan, texts) },
     ...tierConstants(topology, texts),
-    ...topology.links.flatMap((link) => linkConstants(link, topology, texts)),
-    ...overheadConstants(topology, texts),
+    ...topology.links.map((link): OwnedConstants => {
+      const constants = linkConstants(link, topology, texts);
+      return { kind: 'link', name: linkName(link), place: linkPlace(link, topology), constants };
+    }),
+    { kind: 'engine', name: topology.name, place: '', constants: overheadConstants(topology, texts) },
   ];
+}
+
+/** What a link joins: arrays without their ranges, and tiers by what they are. */
+function linkPlace({ scope, from, to }: Link, { tiers }: Topology): string {
+  const mediums = new Map(tiers.map(({ name, medium }) => [name, medium]));
+  const endOf = (end: string): string =>
+    parsePath(end)
+      .map(({ name }) => mediums.get(name) ?? name)
+      .join('.');
+  return `${scope}: ${endOf(from)} <-> ${endOf(to)}`;
 }
 
 /**
@@ -142,13 +175,22 @@ function fixedChoices({ name, origin }: Plan, texts: ConstantTexts): readonly Co
   return Object.entries(choices).map(([what, value]) => taken(`${name}: ${what}`, value, origin, texts));
 }
 
+/** As written where it is: a sum of binary units is no round number in decimal ones. */
+export function showKvCap({
+  capacity,
+  capacityAssumed,
+}: {
+  readonly capacity: number;
+  readonly capacityAssumed: KvTier['capacityAssumed'] | undefined;
+}): string {
+  return capacityAssumed ? formatQuantity(capacity, 'bytes') : formatExactBytes(capacity);
+}
+
 /** What KV may take of each tier, in all of its instances together, and in each where they are several and alike. */
 function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
   return plan.kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
     if (capacity === undefined) return [];
-    // As written where it is: a sum of binary units is no round number in decimal ones.
-    const shown = (bytes: number): string =>
-      capacityAssumed ? formatQuantity(bytes, 'bytes') : formatExactBytes(bytes);
+    const shown = (bytes: number): string => showKvCap({ capacity: bytes, capacityAssumed });
     const instances = tierInstances(plan, name);
     const each = capacity / instances.length;
     // None holds less than the mean.
@@ -164,18 +206,13 @@ function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
 }
 
 /** Capacities; instances of a tier in groups that are alike are one declaration. */
-function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts): readonly Constant[] {
+function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts): readonly OwnedConstants[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
-  return [...declared.values()].map(({ name, group, capacity, origin }) =>
-    given(
-      `${scopeOf(group)}${name}: capacity`,
-      formatQuantity(capacity, 'bytes'),
-      origin,
-      'capacity',
-      texts,
-      around,
-    ),
-  );
+  return [...declared.values()].map(({ name: own, group, medium, capacity, origin }) => {
+    const [name, bytes] = [`${scopeOf(group)}${own}`, formatQuantity(capacity, 'bytes')];
+    const constant = given(`${name}: capacity`, bytes, origin, 'capacity', texts, around);
+    return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, constants: [constant] };
+  });
 }
 
 /** As links have it: `node[*]: ` inside of every node. */

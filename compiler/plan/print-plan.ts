@@ -92,10 +92,7 @@ function stageLines(stage: Stage, topology: Topology): readonly string[] {
   return [
     `  stage ${stage.name}: ${stage.phases.join(' + ')} on ${deviceWords(stage, topology)}`,
     `    mesh (${showMesh(stage.mesh)}), layers [${stage.layerSplit.join(', ')}]`,
-    `    ${showSharding(stage.sharding)}`,
-    ...stage.overrides.map(
-      (o) => `    layers[${o.firstLayer}..${o.lastLayer}].${o.part}: ${showSharding(o.sharding)}`,
-    ),
+    ...showShardings(stage).map((line) => `    ${line}`),
     `    microbatch ${stage.microbatchTokens} tokens, batch ${stage.batchRequests} requests`,
   ];
 }
@@ -104,6 +101,17 @@ function stageLines(stage: Stage, topology: Topology): readonly string[] {
 function deviceWords(stage: Stage, topology: Topology): string {
   const paths = stage.devices.map((id) => topology.devices[id]!.path);
   return paths.length <= 4 ? paths.join(', ') : `${paths[0]} ... ${paths.at(-1)} (${paths.length} devices)`;
+}
+
+/** How all layers of a stage lie on `tp`, with those that lie otherwise. */
+export function showShardings({
+  sharding,
+  overrides,
+}: Pick<Stage, 'sharding' | 'overrides'>): readonly string[] {
+  return [
+    showSharding(sharding),
+    ...overrides.map((o) => `layers[${o.firstLayer}..${o.lastLayer}].${o.part}: ${showSharding(o.sharding)}`),
+  ];
 }
 
 function showSharding(sharding: LayerSharding): string {

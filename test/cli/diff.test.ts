@@ -1,6 +1,5 @@
 /** `fulcrum diff`: figures side by side, and which plans are put there. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
@@ -12,48 +11,14 @@ import {
 } from '../../cli/diff/diff.js';
 import type { Figure } from '../../cli/diff/figures.js';
 import type { PlanReport } from '../../cli/plan-report.js';
+import { byName, diffs, folder, planFile } from './diff-support.js';
 import { runInProcess } from './run-program.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'fulcrum-diff-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** A plan over two devices; `mesh` and `more` are what changes. */
-function planFile(name: string, mesh: string, more = ''): string {
-  const file = join(folder, name);
-  writeFileSync(
-    file,
-    `import { workstation } from "std/local"
-model m { family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64, context: 128, weights: f32 }
-workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }
-plan p for m on workstation { stage serve: prefill + decode on gpu { mesh ${mesh} }, flow requests -> serve -> results }
-${more}`,
-  );
-  return file;
-}
 
 const other = 'plan q from p { stage serve on gpu { mesh (dp: 4) } }';
 const pipeline = planFile('pipeline.plan', '(pp: 4)', other);
 const tensor = planFile('tensor.plan', '(tp: 4)');
-
-interface Document {
-  readonly diffs: PlanDiff[];
-  readonly gone: string[];
-  readonly new: string[];
-}
-
-async function diffs(...args: string[]): Promise<{
-  readonly all: PlanDiff[];
-  readonly gone: string[];
-  readonly added: string[];
-  readonly err: string;
-}> {
-  const run = await runInProcess('diff', ...args, '--json');
-  expect(run.status).toBe(0);
-  const { diffs: all, gone, new: added } = JSON.parse(run.out) as Document;
-  return { all, gone, added, err: run.err };
-}
-
-const byName = ({ changes }: PlanDiff) => new Map(changes.map((change) => [change.name, change]));
 
 describe('a difference of figures', () => {
   const figure = (name: string, value: number | string, unit: Figure['unit'] = 'bytes'): Figure => ({
@@ -225,6 +190,30 @@ plan ${node}_plan for m on ${node} { stage serve: prefill + decode on gpu { mesh
     ]);
   });
 
+  it('says where requests are not served, also where no plan serves them', async () => {
+    const lengths = join(folder, 'unserved.jsonl');
+    const one = (prompt: number, output: number): string =>
+      `{"prompt_tokens": ${prompt}, "output_tokens": ${output}}\n`;
+    writeFileSync(lengths, `${one(20, 8)}${one(100_000, 1)}${one(100, 100_000)}`);
+    const args = ['--plan', 'p', '--plan', 'p', '--workload', lengths];
+    const { all, err } = await diffs(pipeline, tensor, ...args);
+    for (const file of [pipeline, tensor]) {
+      expect(err).toContain(`warning: ${file}: plan p can never fit 1 of 3 requests`);
+      expect(err).toContain(`warning: ${file}: plan p has no room for the whole answers of 1 of 2 requests`);
+    }
+    const rows = [
+      { group: 'predicted', name: 'requests rejected', unit: 'count', before: 1, after: 1 },
+      { group: 'predicted', name: 'answers cut short', unit: 'count', before: 1, after: 1 },
+    ];
+    expect(all[0]!.standing).toEqual(rows);
+    expect(byName(all[0]!).has('requests rejected')).toBe(false);
+    const same = await runInProcess('diff', pipeline, ...args);
+    expect(same.err.match(/^warning: plan p can never fit/gm)).toHaveLength(1);
+    expect(same.out).toMatch(/requests rejected +1 +1\n +answers cut short +1 +1\n +no difference in/);
+    const served = await diffs(pipeline, tensor, '--plan', 'p');
+    expect([served.all[0]!.standing, served.err]).toEqual([[], '']);
+  });
+
   it('tells another model, by name, type of the weights and shape', async () => {
     const models = join(folder, 'models.plan');
     const sizes = 'family: llama, layers: 4, hidden: 64, heads: 4, kv_heads: 4, ffn: 128, vocab: 64';
@@ -339,12 +328,16 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
       'spread.plan',
       'w { requests: 6, prompt: 20 tokens, output: uniform(1 tokens, 15 tokens) }',
     );
+    const alike = having(
+      'alike.plan',
+      'w { requests: 6, prompt: 20 tokens, prefix: 16 tokens, output: 8 tokens }',
+    );
     const several = having(
       'several.plan',
       'w { requests: 6, prompt: 20 tokens, output: 8 tokens }',
       'u { requests: 3, prompt: 9 tokens, output: 8 tokens }',
     );
-    const all = { requests: 6, promptTokens: 120, outputTokens: 48 };
+    const all = { requests: 6, promptTokens: 120, outputTokens: 48, prefixTokens: 0 };
 
     it('names the one that both have', async () => {
       const [{ workload }] = (await diffs(short, short)).all as [PlanDiff];
@@ -352,6 +345,7 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
         before: { name: 'w', ...all },
         after: { name: 'w', ...all },
         sameRequests: true,
+        differIn: [],
       });
       const line = 'workload w: 6 requests, 120 prompt tokens and 48 of output';
       expect((await runInProcess('diff', short, short)).out).toContain(`p\n  ${line}\n  no difference`);
@@ -373,12 +367,24 @@ ${on('mixed', 'node.gpu', '(dp: 3, tp: 2)')}
         '48 of output -> workload w: 6 requests, 120 prompt tokens and 480 of output\n',
       );
       expect(changed.out).toContain(
-        '\n  workload w has other requests after: what is predicted changes with',
+        '\n  workload w has other requests after, in output lengths: what is predicted changes with',
       );
       const { out } = await runInProcess('diff', renamed, long, '--markdown');
       expect(out).toContain('\n\nworkload v\\_: 6 requests');
       expect(out).toContain(
-        '\n\n**w is another workload than v\\_: what is predicted changes with the requests too',
+        '\n\n**w is another workload than v\\_, in output lengths: what is predicted changes with the requests too',
+      );
+      // The same amounts are not the same requests.
+      const [{ workload: prefixed }] = (await diffs(short, alike)).all as [PlanDiff];
+      expect(prefixed).toMatchObject({
+        after: { ...all, prefixTokens: 96 },
+        differIn: ['prefixes'],
+        sameRequests: false,
+      });
+      const begun = await runInProcess('diff', short, alike);
+      expect(begun.out).toContain(
+        'workload w: 6 requests, 120 prompt tokens, 96 of them in prefixes, and 48 of output\n' +
+          '  workload w has other requests after, in prefixes: what is predicted changes with',
       );
       // Other lengths are other requests, under whatever name.
       expect((await diffs(short, spread)).all[0]!.workload).toMatchObject({ sameRequests: false });
