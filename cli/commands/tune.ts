@@ -189,7 +189,7 @@ async function tuneFile(
     const [best, ...others] = result.ranked;
     const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
     const tradeOffs = isOpen
-      ? await listening(tradeOffsInParts(candidates, [best, ...others], survey), signal)
+      ? await listening(tradeOffsInParts(candidates, [best, ...others], survey, result.behind), signal)
       : undefined;
     const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
     const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;

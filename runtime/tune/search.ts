@@ -87,6 +87,8 @@ export function decided({ candidates: _all, ...each }: TuneCounts): number {
 export interface TuneResult {
   /** Candidates whose simulation was carried through, the best first. */
   readonly ranked: readonly Tuned[];
+  /** Candidates whose simulation was given up: seconds that they take, or more. */
+  readonly behind: ReadonlyMap<Candidate, number>;
   readonly counts: TuneCounts;
 }
 
@@ -149,9 +151,10 @@ export function* searchInParts(
   const counts: Record<keyof typeof NOTHING_DECIDED, number> = { ...NOTHING_DECIDED };
   let ranked: readonly Tuned[] = [];
   const [first] = candidates;
-  if (first === undefined) return { ranked, counts: { candidates: 0, ...counts } };
+  const behind = new Map<Candidate, number>();
+  if (first === undefined) return { ranked, behind, counts: { candidates: 0, ...counts } };
   const inOrder = inOrderOf(goal);
-  const found = (): TuneResult => ({ ranked, counts: { candidates: candidates.length, ...counts } });
+  const found = (): TuneResult => ({ ranked, behind, counts: { candidates: candidates.length, ...counts } });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const survey = options.survey ?? createSurvey(first.base, requests, options);
   const { engine, demand, roughBound } = survey;
@@ -210,6 +213,7 @@ export function* searchInParts(
       tried.ended(trial.candidate, each);
       const seconds = typeof outcome === 'string' ? trial.by * (1 + late) : outcome.makespan;
       if (outcome !== 'unfit') looks.tried(tried.known(trial.candidate), seconds);
+      if (outcome === 'givenUp') behind.set(trial.candidate, seconds);
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
@@ -322,7 +326,7 @@ function* quickestOf(
     const ranked = part.value.found.ranked.filter(
       ({ simulation: { makespan } }) => requests.length / makespan >= least,
     );
-    part = search.next(yield { ...part.value, found: { ranked, counts } });
+    part = search.next(yield { ...part.value, found: { ...part.value.found, ranked, counts } });
   }
   return part.value.ranked[0];
 }

@@ -47,11 +47,13 @@ const ESTIMATED_OF_PART = 20;
  * Plans with less and less time between tokens than the best, with pauses, the quickest first.
  *
  * @param ranked those of the candidates that were simulated, that with the most throughput first
+ * @param behind seconds that those take, or more, whose simulation was given up
  */
 export function* tradeOffsInParts(
   candidates: readonly Candidate[],
   ranked: readonly [Tuned, ...Tuned[]],
   survey: Survey,
+  behind: ReadonlyMap<Candidate, number> = new Map(),
 ): Generator<void, readonly TradeOff[]> {
   const [best, ...others] = ranked;
   const look = closerLook({ ...survey, goal: { kind: 'front' }, byEstimate: true });
@@ -59,7 +61,7 @@ export function* tradeOffsInParts(
   const waiting = waitingOf(yield* boundedBelow(most, candidates, survey), look);
   const simulated = new Set(ranked.map(({ candidate }) => candidate));
   let left: readonly (Bounded | Simulated)[] = others.map(bySimulation);
-  const corrected = correctedEstimates();
+  const corrected = correctedEstimates(behind);
   const twins = twinsByEstimate();
   const found: TradeOff[] = [];
   for (let looks = 0; looks < MOST_LOOKS; looks++) {
@@ -75,7 +77,7 @@ export function* tradeOffsInParts(
     if (isCompiled(next) || isSimulated(next)) {
       const { candidate, between: betweenTokens } = next;
       // Where an estimate is quicker the search has found that the plan is not.
-      const seconds = Math.max(secondsOf(next), best.simulation.makespan);
+      const seconds = Math.max(secondsOf(next), best.simulation.makespan, behind.get(candidate) ?? 0);
       found.push({ candidate, seconds, betweenTokens, isSimulated: isSimulated(next) });
       most = next.between * (1 - LESS_BETWEEN);
       waiting.found();
@@ -249,7 +251,7 @@ interface CorrectedEstimates {
 }
 
 /** What rough estimates leave out plans that decode on the same mesh have in common, and most those with the same prefill steps. */
-function correctedEstimates(): CorrectedEstimates {
+function correctedEstimates(behind: ReadonlyMap<Candidate, number>): CorrectedEstimates {
   const meshOf = meshKeys();
   /** From what says most of a plan to what says least. */
   const keysOf = once(({ strategy, stages }: Candidate): readonly string[] => {
@@ -265,7 +267,8 @@ function correctedEstimates(): CorrectedEstimates {
   return {
     seconds(each) {
       const known = factorsOf(each);
-      return known === undefined ? secondsOf(each) : each.estimate * known.seconds;
+      const seconds = known === undefined ? secondsOf(each) : each.estimate * known.seconds;
+      return Math.max(seconds, behind.get(each.candidate) ?? 0);
     },
     between: (each) => each.between * (factorsOf(each)?.between ?? 1),
     look(rough, closer) {

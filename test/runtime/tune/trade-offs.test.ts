@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { requestsOf } from '../../../cli/workloads.js';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { createPlanCompiler } from '../../../compiler/compile.js';
-import { candidatePlan, findCandidates } from '../../../compiler/planner/candidates.js';
+import { candidatePlan, findCandidates, type Candidate } from '../../../compiler/planner/candidates.js';
 import { sizeChoices } from '../../../compiler/planner/size-choices.js';
 import { fileHost } from '../../../runtime/file-host.js';
 import { runThrough } from '../../../runtime/run-through.js';
@@ -116,6 +116,23 @@ describe('tradeOffsInParts', () => {
     expect(all.length).toBeGreaterThanOrEqual(2);
     expectQuickestFirst(all);
     expect(all.map(({ isSimulated }) => isSimulated)).toEqual(all.map(() => true));
+  });
+
+  it('says of a plan whose simulation was given up no less than it was found to take', () => {
+    const plan = planOn(SLOW_LINKS);
+    const candidates = findCandidates(plan, undefined, { ...sizes, batchRequests: [4, 16, 64] });
+    const survey = createSurvey(plan, MANY);
+    const { ranked } = tune(candidates, MANY, { survey });
+    const offers = (behind?: ReadonlyMap<Candidate, number>): readonly TradeOff[] =>
+      runThrough(tradeOffsInParts(candidates, [ranked[0]!], survey, behind));
+    const [first] = offers();
+    const seconds = first!.seconds * 1.01;
+    const still = offers(new Map([[first!.candidate, seconds]]));
+    expect(still.find(({ candidate }) => candidate === first!.candidate)?.seconds).toBe(seconds);
+    // One that takes far longer is no offer any more.
+    const gone = offers(new Map([[first!.candidate, first!.seconds * 3]]));
+    expect(gone.map(({ candidate }) => candidate)).not.toContain(first!.candidate);
+    expect(gone.length).toBeGreaterThan(0);
   });
 
   it('finds none beside the plan with the least time between tokens', () => {

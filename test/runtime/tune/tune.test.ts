@@ -59,6 +59,9 @@ describe('tune', () => {
         const quick = tune(candidates, all, { keep: 2, compile });
         expect(quick.ranked.slice(0, 2).map(makespan)).toEqual(every.ranked.slice(0, 2).map(makespan));
         expect(decided(quick.counts)).toBe(candidates.length);
+        expect(quick.behind.size).toBe(quick.counts.givenUp);
+        for (const [candidate, seconds] of quick.behind)
+          expect(makespanOf(candidate, all, compile)).toBeGreaterThanOrEqual(seconds * (1 - 1e-8));
 
         const floor = all.length / Math.max(...every.ranked.map(makespan), 1e-6) / part;
         const goal: Goal = { kind: 'latency', floor };
