@@ -44,8 +44,9 @@ export interface TunedSource {
 const MARK = '// Written by `fulcrum tune --write`, which replaces it. Without this line it stays.';
 
 /**
- * The file's text with a plan `NAME_tuned`, or `NAME_tuned_2` and so on where that is somebody's own, that has the winner's stages and all else of the plan it was tuned from. What
- * is written is read back: a text that would be another plan is none.
+ * The file's text with a plan `NAME_tuned`, or `NAME_tuned_2` and so on where that is somebody's own, that has the winner's
+ * stages and all else of the plan it was tuned from: as that is written, or where it means something else here, such as a
+ * param of another file, in figures. What is written is read back: a text that would be another plan is none.
  */
 export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Written {
   const { path, text } = source;
@@ -53,36 +54,71 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
   const { file } = parsed;
   const usual = `${base.name}_tuned`;
   const { name, old } = placeFor(parsed, usual);
-  const inherited = inheritedText(source, file, base.name, hostKvBytes(base) === hostKvBytes(winner));
-  const lines = [
-    `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
-    ...inherited.map((each) => `  ${each}`),
-    ...(hostKvBytes(base) === hostKvBytes(winner) ? [] : [`  ${printKv(winner)}`]),
-    ...winner.stages.map((stage) => `  ${printStage(stage, nameDevices(stage.devices, base.topology))}`),
-    `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
-    '}',
-  ];
+  const own = inheritedText(source, file, base.name);
+  const asWritten = hostKvBytes(base) === hostKvBytes(winner) ? own : new Map([...own, kvInFigures(winner)]);
+  const inFigures = new Map([...asWritten.keys()].flatMap((key) => inFigure(key, base, winner)));
   const lineEnd = /\r\n|\n|\r/.exec(text)?.[0] ?? '\n';
-  const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
-  const written =
-    old === undefined
-      ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
-      : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
-  const read = checkFile(
-    { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
-    path,
-    { plan: name, ...(source.set && { set: source.set }) },
-  );
-  const [plan] = read.plans;
-  const others = plan === undefined ? [] : differences(plan, winner);
-  const which = others.length === 0 ? '' : ` (${others.join(', ')})`;
-  return plan !== undefined && others.length === 0
-    ? { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) }
-    : {
-        kind: 'unsayable',
-        why: `${base.name} takes from other files what a plan here would not have${which}: import its model and topology, or write its properties out`,
-        declaration,
-      };
+  const attempt = (inherited: ReadonlyMap<string, string>): Attempt => {
+    const lines = [
+      `plan ${name} for ${nameIn(file, base.model.name)} on ${nameIn(file, base.topology.name)} {`,
+      ...[...inherited.values()].map((each) => `  ${each}`),
+      ...winner.stages.map((stage) => `  ${printStage(stage, nameDevices(stage.devices, base.topology))}`),
+      `  flow requests -> ${winner.flow.stages.join(' -> ')} -> results`,
+      '}',
+    ];
+    const declaration = laidOut(lines.join('\n'), path).replaceAll('\n', lineEnd);
+    const written =
+      old === undefined
+        ? `${text.trimEnd()}${lineEnd}${lineEnd}${MARK}${lineEnd}${declaration}${lineEnd}`
+        : text.slice(0, old.span.start) + declaration + text.slice(old.span.end);
+    const read = checkFile(
+      { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
+      path,
+      { plan: name, ...(source.set && { set: source.set }) },
+    );
+    const [plan] = read.plans;
+    return { declaration, text: written, others: plan && differences(plan, winner) };
+  };
+  let { declaration, text: written, others } = attempt(asWritten);
+  if (others?.length !== 0) ({ declaration, text: written, others } = attempt(inFigures));
+  if (others?.length === 0)
+    return { kind: 'written', name, text: written, declaration, ...(name !== usual && { taken: usual }) };
+  const which = others === undefined ? '' : ` (${others.join(', ')})`;
+  return {
+    kind: 'unsayable',
+    why: `${base.name} takes from other files what a plan here would not have${which}: import its model and topology, or write its properties out`,
+    declaration,
+  };
+}
+
+/** A declaration, and the file with it. */
+interface Attempt {
+  readonly declaration: string;
+  readonly text: string;
+  /** In what the plan that is read back is another; undefined where none is. */
+  readonly others: readonly string[] | undefined;
+}
+
+/** What is inherited by a key of `inheritedText`, in figures that mean the same in any file. */
+function inFigure(key: string, base: Plan, winner: Plan): readonly (readonly [string, string])[] {
+  switch (key) {
+    case 'kv':
+      return [kvInFigures(winner)];
+    case 'memory_use':
+      return [[key, `memory_use: ${showFraction(winner.memoryUse)}`]];
+    case 'weights':
+      return [[key, `weights: ${winner.model.weights}`]];
+    case 'residence':
+      return base.residence === undefined ? [] : [[key, `residence: ${base.residence}`]];
+    default:
+      return [];
+  }
+}
+
+/** To be read again. */
+function showFraction(value: number): string {
+  const percent = Number((value * 100).toPrecision(6));
+  return percent * 0.01 === value ? `${percent}%` : String(value);
 }
 
 /** The first of `NAME`, `NAME_2`, ... that is free, or that of a plan with the mark, which is then to be replaced. */
@@ -140,10 +176,12 @@ function whatMatters(plan: Plan): Readonly<Record<string, unknown>> {
     ...[name, phases, devices, mesh.dp, mesh.pp, mesh.tp],
     ...[layerSplit, microbatchTokens, batchRequests],
   ]);
-  const tiers = kv.tiers.map(({ name, capacity }) => [name, capacity]);
+  // Devices may be named after any of those of a plan, and are after the first where nothing is said.
+  const tiers = kv.tiers.map(({ name, medium, capacity }) => [medium === 'device' ? medium : name, capacity]);
   const places = JSON.stringify(topology, (key, value: unknown) => (key === 'origin' ? undefined : value));
   return {
     model: model.shape,
+    weights: model.weights,
     topology: places,
     stages: parts,
     kv: [kv.pageTokens, kv.dtype, tiers],
@@ -166,23 +204,22 @@ function planNamed(file: SourceFile, name: string): PlanDecl | undefined {
   return file.items.find((item): item is PlanDecl => item.kind === 'plan' && item.name.text === name);
 }
 
-/** The KV of a plan whose caps are others than those written. */
-function printKv(plan: Plan): string {
+/** The KV of a plan, by its key in `inheritedText`. */
+function kvInFigures(plan: Plan): readonly [string, string] {
   const { kv } = plan;
   const tiers = kv.tiers.map(({ name, capacity, capacityAssumed }) => {
     if (capacity === undefined || capacityAssumed) return name;
     // The cap is of each instance.
     return `${name} up to ${formatExactBytes(capacity / tierInstances(plan, name).length)}`;
   });
-  return `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`;
+  return ['kv', `kv { page: ${kv.pageTokens} tokens, dtype: ${kv.dtype}, tiers: ${tiers.join(' -> ')} }`];
 }
 
 /**
- * Properties and `kv` blocks of a plan and of those it comes from, as written; the nearest of a name counts.
- *
- * @param kv whether blocks of KV are wanted
+ * Properties and `kv` blocks of a plan and of those it comes from, as written: a property by its name, a block as `kv`. The
+ * nearest of a name counts.
  */
-function inheritedText(source: TunedSource, file: SourceFile, name: string, kv: boolean): readonly string[] {
+function inheritedText(source: TunedSource, file: SourceFile, name: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const seen = new Set<PlanDecl>();
   let at: PlacedPlan | undefined = findPlan(source, { file, path: source.path }, name);
@@ -190,13 +227,13 @@ function inheritedText(source: TunedSource, file: SourceFile, name: string, kv: 
     const { decl, file: own } = at;
     seen.add(decl);
     for (const member of decl.members) {
+      if (member.kind !== 'property' && member.kind !== 'kv') continue;
       const key = member.kind === 'property' ? member.name.text : member.kind;
-      if (member.kind !== 'property' && !(kv && member.kind === 'kv')) continue;
       if (!found.has(key)) found.set(key, own.text.slice(member.span.start, member.span.end));
     }
     at = decl.base && findPlan(source, at, decl.base.text);
   }
-  return [...found.values()];
+  return found;
 }
 
 interface PlacedFile {
