@@ -6,7 +6,7 @@
  *   npm run bench:estimates -- [requests] [machine | model | workload | strategy ...]
  */
 import { groupBy } from '../compiler/group-by.js';
-import { candidateBound, type PlanBound } from '../compiler/planner/bound.js';
+import { candidateBound, candidateHostPages, type PlanBound } from '../compiler/planner/bound.js';
 import {
   candidateLabel,
   candidatePlan,
@@ -63,7 +63,9 @@ function errorsOf({ plan, requests }: SeesawCase, strategy: Strategy): readonly 
   const { context, demand, compile, requests: whole } = createSurvey(plan, requests);
   const estimated = candidates.flatMap((candidate) => {
     const bound = candidateBound(candidate, context);
-    return bound?.fits(demand) ? [{ candidate, bound, seconds: bound.estimate(demand) }] : [];
+    return bound?.fits(demand, candidateHostPages(candidate))
+      ? [{ candidate, bound, seconds: bound.estimate(demand) }]
+      : [];
   });
   return mostPromising(estimated).flatMap(({ candidate, bound }) => {
     const each = candidatePlan(candidate);

@@ -48,7 +48,7 @@ export function compilePlan(plan: Plan, options: CompileOptions = {}): CompileRe
 }
 
 /** A plan compiled as far as it is known what it takes of memory. */
-interface CompiledMemory extends Pick<LaidOutPlan, 'pools' | 'transitions'> {
+interface CompiledMemory extends Pick<LaidOutPlan, 'pools' | 'transitions' | 'hostPages'> {
   /** All but what the plan does not keep of what is expected of it. */
   readonly diagnostics: readonly Diagnostic[];
   readonly rest: () => CompileResult;
@@ -66,7 +66,7 @@ function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
   const { graph: sharded, diagnostics } = shardPlan(logical, plan, roads.routes);
   const failed = (transitions: TransitionGraph, found: readonly Diagnostic[]): CompiledMemory => {
     const result = { logical, sharded, transitions, runtime: emptyGraph(plan), diagnostics: found };
-    return { pools: [], transitions: [], diagnostics: found, rest: () => result };
+    return { pools: [], transitions: [], hostPages: 0, diagnostics: found, rest: () => result };
   };
   if (diagnostics.some(isError)) return failed(NO_TRANSITIONS, diagnostics);
   mustBeSound('sharded graph', () => verifySharded(sharded, logical));
@@ -78,7 +78,7 @@ function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
   }
   const planning = weightPlanning(sharded, roads, kvBesideCopy(plan));
   const laidOut = layOutPlan(sharded, planned, plan, planning, options);
-  const { pools, transitions } = laidOut;
+  const { pools, transitions, hostPages } = laidOut;
   const foundBefore = [...diagnostics, ...unlowerable];
   const rest = (): CompileResult => {
     const lowered = laidOut.lower();
@@ -89,11 +89,11 @@ function compileMemory(plan: Plan, options: CompileOptions): CompiledMemory {
     const unmet = checkExpectations(plan, runtime, transitions);
     return { logical, sharded, transitions, runtime, diagnostics: [...found, ...unmet] };
   };
-  return { pools, transitions, diagnostics: [...foundBefore, ...laidOut.diagnostics], rest };
+  return { pools, transitions, hostPages, diagnostics: [...foundBefore, ...laidOut.diagnostics], rest };
 }
 
 /** What searches look at of a compiled plan. */
-export interface CompiledCandidate extends Pick<LaidOutPlan, 'pools' | 'transitions'> {
+export interface CompiledCandidate extends Pick<LaidOutPlan, 'pools' | 'transitions' | 'hostPages'> {
   readonly diagnostics: readonly Diagnostic[];
   /** The graph, lowered when it is first asked for: most candidates lose by the room that they have for KV. */
   readonly runtime: () => RuntimeGraph;
@@ -110,7 +110,7 @@ export function createPlanCompiler(): PlanCompiler {
   return (plan) => {
     // What is expected is of the whole plan, and of the bytes that it moves.
     const isJudged = (plan.expectations ?? []).length > 0;
-    const { pools, transitions, rest, ...half } = compileMemory(plan, {
+    const { pools, transitions, hostPages, rest, ...half } = compileMemory(plan, {
       verify: false,
       memory,
       reshards: isJudged,
@@ -118,7 +118,7 @@ export function createPlanCompiler(): PlanCompiler {
     let whole: CompileResult | undefined;
     const compiled = (): CompileResult => (whole ??= rest());
     const diagnostics = isJudged ? compiled().diagnostics : half.diagnostics;
-    return { pools, transitions, diagnostics, runtime: () => compiled().runtime };
+    return { pools, transitions, hostPages, diagnostics, runtime: () => compiled().runtime };
   };
 }
 

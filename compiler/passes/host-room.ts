@@ -41,6 +41,12 @@ export function hostKvRoom(plan: Plan, tier: KvTier, copyBytes: number): number 
   return Math.min(tier.capacity ?? 0, all);
 }
 
+/** Pages that KV may take of the host tier at most, before it is known what a copy of the weights takes; 0 without a tier. */
+export function mostHostPages(plan: Plan): number {
+  const tier = carryingTier(plan);
+  return tier === undefined ? 0 : Math.floor(hostKvRoom(plan, tier, 0) / neutralPageBytes(plan));
+}
+
 /**
  * Problems of a host tier that stages hand their KV over through, and that has little room for it.
  *

@@ -88,6 +88,8 @@ export interface LaidOutTransition extends Pick<RuntimeTransition, 'from' | 'to'
 export interface LaidOutPlan {
   readonly pools: readonly KvPool[];
   readonly transitions: readonly LaidOutTransition[];
+  /** KV pages of the host tier; 0 where there is none. */
+  readonly hostPages: number;
   /** Problems of capacity. */
   readonly diagnostics: readonly Diagnostic[];
   /** Lowers the rest. */
@@ -191,6 +193,7 @@ export function layOutPlan(
   const pageBytes = neutralPageBytes(plan);
   const copyBytes = settled.moves.own.length === 0 ? 0 : copyBytesOf(drafts.flatMap(({ shards }) => shards));
   const hostRoom = tier ? hostKvRoom(plan, tier, copyBytes) : 0;
+  const hostPages = Math.floor(hostRoom / pageBytes);
   const problems = ({ pools, devices }: MemoryLayout): readonly Diagnostic[] => [
     ...memoryProblems(plan, stages, devices, pools),
     ...handOverProblems(plan, settled.transitions.kv, hostRoom, copyBytes),
@@ -220,7 +223,7 @@ export function layOutPlan(
         hostTier: {
           name: tier.name,
           pageBytes,
-          pages: Math.floor(hostRoom / pageBytes),
+          pages: hostPages,
         },
       }),
       ...(disk && {
@@ -250,6 +253,7 @@ export function layOutPlan(
       const change = estimate().find((each) => each.from === from && each.to === to)!;
       return { from, to, seconds: secondsWithout(change, resident) };
     }),
+    hostPages,
     diagnostics: problems(layout),
     lower: lowerRest,
   };

@@ -22,13 +22,15 @@ import { engineCount, type EngineModel } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
 import type { KvView } from '../model/kv-window.js';
 import { flowStages } from '../passes/kv-edges.js';
+import { mostHostPages } from '../passes/host-room.js';
 import { leastKv } from '../passes/kv-pools.js';
 import type { LaidOutPlan } from '../passes/lower.js';
-import { once } from '../once.js';
+import { once, onceForObject } from '../once.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import {
   boundedStage,
   holds,
+  holdsOnHost,
   overheadOf,
   sequencesIn,
   stageLoad,
@@ -71,8 +73,12 @@ export interface PlanBound {
   readonly estimateBetween: (demand: Demand, pages?: number) => number;
   /** Sequences that memory has room for where they decode, at most. */
   readonly sequences: (demand: Demand) => number;
-  /** Whether every request of the demand has room for its KV, as far as is known. */
-  readonly fits: (demand: Demand) => boolean;
+  /**
+   * Whether every request of the demand has room for its KV, as far as is known.
+   *
+   * @param hostPages KV pages of the host tier, which a sequence has room in where stages hand it over through that
+   */
+  readonly fits: (demand: Demand, hostPages?: number) => boolean;
   /** The bound with the KV pages that the compiled plan has, which is no lower. */
   readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
 }
@@ -82,7 +88,16 @@ export function planBound(plan: Plan, context: BoundContext): PlanBound | undefi
   return boundOfStages(plan, flowStages(plan), context);
 }
 
-/** The bound of a candidate, as that of its plan. */
+/** KV pages of a candidate's host tier at most: as many as it has room for beside no copy of the weights. */
+export function candidateHostPages({ base, stages }: Candidate): number {
+  return hostPagesBeside(base)(stages[0]!);
+}
+
+const hostPagesBeside = onceForObject((base: Plan) =>
+  once((first: Stage) => mostHostPages({ ...base, stages: [first] })),
+);
+
+/** The bound of a candidate, as that of its plan: the same for all that differ in the cap of KV in the host tier alone. */
 export function candidateBound({ base, stages }: Candidate, context: BoundContext): PlanBound | undefined {
   const flow = { ...base.flow, stages: stages.map(({ name }) => name) };
   return boundOfStages({ ...base, stages, flow }, stages, context);
@@ -108,7 +123,8 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
     stages.map(({ needs }) => needs),
   );
   const betweenHosts = areApart(flow) ? secondsToHand(stages[0]!, stages[1]!, context) : 0;
-  return boundOf(plan, loads, { pages: room.pages, takesTurns, betweenHosts, transitions: [] }, context);
+  const { pages, throughHost } = room;
+  return boundOf(plan, loads, { pages, throughHost, takesTurns, betweenHosts, transitions: [] }, context);
 }
 
 /**
@@ -126,7 +142,7 @@ function secondsToHand(
 }
 
 /** What of the room that stages have is known, and of what changes of stage take. */
-interface KnownRoom extends Pick<KvRoom, 'pages'>, Pick<BoundedPlan, 'takesTurns'> {
+interface KnownRoom extends Pick<KvRoom, 'pages' | 'throughHost'>, Pick<BoundedPlan, 'takesTurns'> {
   /** Seconds that a page takes between the hosts of stages with devices of their own. */
   readonly betweenHosts: number;
   /** None before the plan is compiled. */
@@ -141,6 +157,7 @@ function roomOf(plan: Plan, stages: readonly BoundedStage[]): KvRoom | undefined
     pages: new Map(stages.map(({ needs: { stage }, pagesAlone }) => [stage.name, pagesAlone])),
     handsOver: new Set([first!.name]),
     takesOver: new Set([second!.name]),
+    throughHost: true,
   };
 }
 
@@ -158,7 +175,7 @@ function boundOf(
   context: Pick<BoundContext, 'engine' | 'prefilled' | 'fused'>,
 ): PlanBound {
   const { engine } = context;
-  const { pages: pagesByStage, transitions, betweenHosts } = room;
+  const { pages: pagesByStage, throughHost, transitions, betweenHosts } = room;
   const secondsTo = ({ name }: Stage): number => transitions.find(({ to }) => to === name)?.seconds ?? 0;
   const bounded = boundedPlan(plan, loads, room, engine);
   const least = (demand: Demand, begun = false): number =>
@@ -234,11 +251,13 @@ function boundOf(
         return sum + sequencesIn(load, pagesByStage.get(load.stage.name) ?? 0, demand);
       }, 0);
     },
-    fits: (demand) => loads.every(({ stage }) => holds(stage, pagesByStage.get(stage.name) ?? 0, demand)),
+    fits: (demand, hostPages = Infinity) =>
+      (!throughHost || holdsOnHost(hostPages, demand)) &&
+      loads.every(({ stage }) => holds(stage, pagesByStage.get(stage.name) ?? 0, demand)),
     compiled: ({ pools, transitions }) => {
       const exact = pools.flatMap((pool) => pool.stages.map((name) => [name, pool.pages] as const));
       const takesTurns = room.takesTurns || transitions.length > 0;
-      return boundOf(plan, loads, { pages: new Map(exact), takesTurns, betweenHosts, transitions }, context);
+      return boundOf(plan, loads, { ...room, pages: new Map(exact), takesTurns, transitions }, context);
     },
   };
 }

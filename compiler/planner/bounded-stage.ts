@@ -194,6 +194,14 @@ export function holds({ phases }: Stage, pages: number, { longest, longestDecodi
   return pages >= mostPages(kv, tokens, 1);
 }
 
+/**
+ * Whether the host tier has room for every sequence that is handed over through it: each lies there whole, as far as it is
+ * still seen, whatever others have in common with it. A disk behind it holds none for longer.
+ */
+export function holdsOnHost(pages: number, { longestDecoding, kv }: Demand): boolean {
+  return pages >= mostPages(kv, longestDecoding - 1, 1);
+}
+
 export function overheadOf(
   { topology }: Plan,
   engine: EngineModel,
@@ -203,7 +211,7 @@ export function overheadOf(
 
 export function stageLoad(
   { needs, costs, meanCosts, stepSeconds, moves }: BoundedStage,
-  room: KvRoom,
+  room: Pick<KvRoom, 'handsOver' | 'takesOver'>,
   engines = 1,
 ): StageLoad {
   const { stage, outline } = needs;

@@ -2,7 +2,7 @@
 import { engineOf } from '../cost/engine-model.js';
 import { kvView } from '../model/kv-window.js';
 import type { Plan } from '../plan/plan.js';
-import { candidateBound } from './bound.js';
+import { candidateBound, candidateHostPages } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';
 import type { Candidate } from './candidates.js';
 import { demandOf, type RequestLengths } from './demand.js';
@@ -49,12 +49,13 @@ export function unheldRequests(
     const bound = candidateBound(candidate, bounds);
     if (bound === undefined) continue;
     anyFits = true;
+    const hostPages = candidateHostPages(candidate);
     const holds = (place: number): boolean => {
       const { promptTokens } = requests[place]!;
       const outputTokens = tokensOf(place) - promptTokens;
       return (
         !exceedsContext(first.base, requests[place]!) &&
-        bound.fits(demandOf([{ promptTokens, outputTokens }], view))
+        bound.fits(demandOf([{ promptTokens, outputTokens }], view), hostPages)
       );
     };
     while (held < places.length && holds(places[held]!)) held++;

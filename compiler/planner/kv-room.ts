@@ -34,6 +34,8 @@ export interface KvRoom {
   /** Stages that hand their KV over through the host tier, and those that get it from there. */
   readonly handsOver: ReadonlySet<string>;
   readonly takesOver: ReadonlySet<string>;
+  /** Some stage has no pages in common with any that decodes: what it prefills goes through the host tier. */
+  readonly throughHost: boolean;
 }
 
 export function stageNeeds(
@@ -67,11 +69,17 @@ export function kvRoom(plan: Plan, stages: readonly StageNeeds[]): KvRoom | unde
   const edges = kvEdges(plan, holdings);
   const pages = pagesBeside(plan, stages, holdings, edges);
   const overTier = edges.filter(({ path }) => path === 'tier');
+  const handsOver = new Set(overTier.map(({ from }) => from));
+  const inPlace = new Set(edges.filter(({ path }) => path === 'shared').map(({ from }) => from));
   return (
     pages && {
       pages,
-      handsOver: new Set(overTier.map(({ from }) => from)),
+      handsOver,
       takesOver: new Set(overTier.map(({ to }) => to)),
+      throughHost: stages.some(
+        ({ stage: { name, phases } }) =>
+          handsOver.has(name) && !inPlace.has(name) && !phases.includes('decode'),
+      ),
     }
   );
 }

@@ -3,10 +3,11 @@
  * with devices of their own each is bounded once, and every pair of them from that.
  */
 import type { Plan, Stage } from '../plan/plan.js';
-import { candidateBound, type PlanBound } from './bound.js';
+import { candidateBound, candidateHostPages, type PlanBound } from './bound.js';
 import {
   boundedStage,
   holds,
+  holdsOnHost,
   overheadOf,
   sequencesIn,
   stageLoad,
@@ -42,15 +43,15 @@ export type RoughBounds = (candidate: Candidate, by?: number) => RoughBound | un
 
 /**
  * Bounds on candidates for one demand, no higher than `candidateBound`. Candidates with the same stages differ in the cap of
- * KV in the host tier, which no bound knows of, and have one bound. It is kept where stages have no devices of their own:
- * for these it costs more, and they are not so many.
+ * KV in the host tier, which says whether they fit and no more, and have one bound. It is kept where stages have no devices of
+ * their own: for these it costs more, and they are not so many.
  */
 export function createRoughBound(demand: Demand, context: BoundContext): RoughBounds {
   const known = new Map<Stage, BoundAlone | undefined>();
   const boundAlone = (base: Plan, stage: Stage): BoundAlone | undefined => {
     const bounded = boundedStage(base, stage, context);
     if (bounded === undefined || !holds(stage, bounded.pagesAlone, demand)) return undefined;
-    const room = { pages: new Map<string, number>(), handsOver: NONE, takesOver: NONE };
+    const room = { handsOver: NONE, takesOver: NONE };
     const { pagesAlone } = bounded;
     const load = stageLoad(bounded, room);
     return {
@@ -62,17 +63,19 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
     if (!known.has(stage)) known.set(stage, boundAlone(base, stage));
     return known.get(stage);
   };
-  const together = new Map<Candidate['stages'], RoughBound | undefined>();
-  const boundTogether = (candidate: Candidate): RoughBound | undefined => {
+  const together = new Map<Candidate['stages'], BoundOfStages | undefined>();
+  const boundTogether = (candidate: Candidate): BoundOfStages | undefined => {
     const bound = candidateBound(candidate, context);
     if (bound === undefined || !bound.fits(demand)) return undefined;
     let figures: BoundFigures | undefined;
     return {
+      fits: (hostPages) => bound.fits(demand, hostPages),
       sequences: bound.sequences(demand),
       figures: () => (figures ??= { ...leastFigures(bound, demand), bound }),
     };
   };
-  const boundOf = (candidate: Candidate, by: number): RoughBound | undefined => {
+  const fits = (hostPages: number): boolean => holdsOnHost(hostPages, demand);
+  const boundOf = (candidate: Candidate, by: number): BoundOfStages | undefined => {
     const { base, strategy, stages } = candidate;
     if (strategy !== 'disaggregated') {
       if (!together.has(stages)) together.set(stages, boundTogether(candidate));
@@ -83,10 +86,11 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
     // Prompts that are computed again make prefill no quicker.
     const { seconds } = prefill;
     const ofPrefill = { least: seconds, estimate: seconds, betweenTokens: 0 };
-    if (seconds > by) return { sequences: Infinity, figures: () => ofPrefill };
+    if (seconds > by) return { fits, sequences: Infinity, figures: () => ofPrefill };
     const decode = alone(base, stages[1]!);
     if (decode === undefined) return undefined;
     return {
+      fits,
       sequences: decode.sequences,
       figures: () => {
         const { step, request } = overheadOf(base, context.engine);
@@ -99,13 +103,13 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
   interface Last {
     readonly stages: readonly Stage[];
     readonly by: number;
-    readonly bound: RoughBound | undefined;
+    readonly bound: BoundOfStages | undefined;
   }
   let last: Last | undefined;
   return (candidate, by = Infinity) => {
     const { stages } = candidate;
     if (last?.stages !== stages || last.by !== by) last = { stages, by, bound: boundOf(candidate, by) };
-    return last.bound;
+    return last.bound?.fits(candidateHostPages(candidate)) ? last.bound : undefined;
   };
 }
 
@@ -113,6 +117,11 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
 export function leastFigures(bound: PlanBound, demand: Demand): BoundFigures {
   const least = bound.least(demand);
   return { least, estimate: least, betweenTokens: bound.betweenTokens(demand) };
+}
+
+/** Of all candidates with the same stages. */
+interface BoundOfStages extends RoughBound {
+  readonly fits: (hostPages: number) => boolean;
 }
 
 interface BoundAlone extends StageBound {

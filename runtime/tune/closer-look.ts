@@ -7,7 +7,7 @@
 import type { CompiledCandidate } from '../../compiler/compile.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { neutralPageBytes } from '../../compiler/passes/kv-pools.js';
-import { candidateBound, type PlanBound } from '../../compiler/planner/bound.js';
+import { candidateBound, candidateHostPages, type PlanBound } from '../../compiler/planner/bound.js';
 import { candidatePlan, type Candidate } from '../../compiler/planner/candidates.js';
 import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bound.js';
 import type { Survey } from './survey.js';
@@ -107,7 +107,7 @@ export function pagesBehindDevices({ base }: Candidate): number {
 }
 
 function withBound(each: Bounded, bound: PlanBound | undefined, { demand }: Look): Bounded | undefined {
-  if (!bound?.fits(demand)) return undefined;
+  if (!bound?.fits(demand, each.compiled?.hostPages ?? candidateHostPages(each.candidate))) return undefined;
   const least = leastFigures(bound, demand);
   return { ...each, bound, ...least, between: least.betweenTokens, estimated: undefined, atLeast: undefined };
 }

@@ -44,6 +44,34 @@ describe('unheldRequests', () => {
     expect(inMemory(2 ** 10)).toBeUndefined();
   });
 
+  it('are those that the host tier has no room for, with whatever cap, where stages hand them over through it', () => {
+    const requests = [20, 60, 100].map((promptTokens) => ({ promptTokens, outputTokens: 3 }));
+    // A KiB of KV a token, in pages of 16 tokens.
+    const capped = (...tokens: readonly number[]) => {
+      const hostKvBytes = tokens.map((each) => each * 1024);
+      const tiers = plan.kv.tiers.map((tier) =>
+        tier.medium === 'host' ? { ...tier, capacity: Math.max(...hostKvBytes) } : tier,
+      );
+      const sizes = { microbatchTokens: [64], batchRequests: [8], hostKvBytes };
+      const found = findCandidates(
+        { ...plan, kv: { ...plan.kv, tiers } },
+        ['re-sharded', 'disaggregated'],
+        sizes,
+      );
+      expect(new Set(found.map(({ base }) => base)).size).toBe(tokens.length);
+      return found;
+    };
+    expect(unheldRequests(capped(112, 48), requests)).toBeUndefined();
+    expect(unheldRequests(capped(48, 96), requests)).toMatchObject({ requests: 1, place: 2 });
+    expect(unheldRequests(capped(48), requests)).toMatchObject({ requests: 2, place: 2 });
+    // What prefill answers by itself goes nowhere.
+    const answered = requests.map((each) => ({ ...each, outputTokens: 1 }));
+    expect(unheldRequests(capped(48), answered)).toBeUndefined();
+    // Nothing is handed over where one stage does both.
+    const [fused] = findCandidates({ ...plan, kv: capped(48)[0]!.base.kv }, ['static']);
+    expect(unheldRequests([fused!], requests)).toBeUndefined();
+  });
+
   it('are none where there is no plan', () => {
     expect(unheldRequests([], [{ promptTokens: 10, outputTokens: 1 }])).toBeUndefined();
   });

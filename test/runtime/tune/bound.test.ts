@@ -5,7 +5,7 @@ import { createPlanCompiler } from '../../../compiler/compile.js';
 import { FULCRUM_ENGINE, type EngineModel } from '../../../compiler/cost/engine-model.js';
 import { kvView } from '../../../compiler/model/kv-window.js';
 import { neutralPageBytes } from '../../../compiler/passes/kv-pools.js';
-import { candidateBound } from '../../../compiler/planner/bound.js';
+import { candidateBound, candidateHostPages } from '../../../compiler/planner/bound.js';
 import { createBoundContext } from '../../../compiler/planner/bounded-stage.js';
 import {
   candidateLabel,
@@ -114,7 +114,7 @@ describe('planBound', () => {
           const [each, label] = [candidatePlan(candidate), candidateLabel(candidate)];
           const bound = candidateBound(candidate, context);
           const rough = roughBound(candidate);
-          if (bound?.fits(demand)) {
+          if (bound?.fits(demand, candidateHostPages(candidate))) {
             const { least, betweenTokens } = rough!.figures();
             expect(least, label).toBeLessThanOrEqual(bound.least(demand) * (1 + 1e-9));
             expect(betweenTokens, label).toBeLessThanOrEqual(bound.betweenTokens(demand) * (1 + 1e-9));
@@ -129,7 +129,8 @@ describe('planBound', () => {
           const exact = bound.compiled(compiled);
           const least = [bound.least(demand), exact.least(demand)] as const;
           expect(least[1], label).toBeGreaterThanOrEqual(least[0] * (1 - 1e-9));
-          if (exact.fits(demand)) expect(bound.fits(demand), label).toBe(true);
+          const exactFits = exact.fits(demand, compiled.hostPages);
+          if (exactFits) expect(bound.fits(demand, candidateHostPages(candidate)), label).toBe(true);
           const left = createWorkLeft(all, demand);
           const ends: number[] = [];
           const simulation = simulateWhile(
@@ -147,7 +148,7 @@ describe('planBound', () => {
             simulation.tokens.output === all.reduce((sum, { outputTokens }) => sum + outputTokens, 0);
           const ran = whole && simulation.requests.rejected === 0;
           // Each of several engines has a part of the pages alone.
-          if (!engine.virtualEngines || ran) expect(exact.fits(demand), label).toBe(ran);
+          if (!engine.virtualEngines || ran) expect(exactFits, label).toBe(ran);
           if (!ran) return;
           const latest = simulation.makespan * (1 + 1e-9);
           for (const end of [...least, ...ends]) expect(end, label).toBeLessThanOrEqual(latest);

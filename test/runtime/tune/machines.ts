@@ -20,6 +20,8 @@ export interface Machine {
   readonly window?: number | undefined;
   /** How many times as fast the first and the last device are at computing and in memory; default: as the others. */
   readonly unlike?: { readonly compute: number; readonly bandwidth: number } | undefined;
+  /** Bytes of KV in the host tier at most; default: as many as host memory has. */
+  readonly hostKv?: number | undefined;
 }
 
 export const machine: fc.Arbitrary<Machine> = fc.record({
@@ -38,6 +40,8 @@ export const machine: fc.Arbitrary<Machine> = fc.record({
     { compute: 8, bandwidth: 0.125 },
     { compute: 0.25, bandwidth: 0.25 },
   ),
+  // Two KiB a token: for 29 and 73 of them.
+  hostKv: fc.constantFrom(undefined, undefined, undefined, 6e4, 1.5e5),
 });
 
 export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
@@ -58,7 +62,7 @@ export const requests: fc.Arbitrary<SimulatedRequest[]> = fc.array(
 /** A plan over the machine's four devices, to take candidates from. */
 export function planOn(machine: Machine): Plan {
   const { peerBandwidth, deviceMemory, step, layer, request, submit = 0, reach = 1, pageTokens } = machine;
-  const { window, unlike } = machine;
+  const { window, unlike, hostKv } = machine;
   const sizes = {
     layers: 4,
     hidden: 128,
@@ -103,5 +107,8 @@ export function planOn(machine: Machine): Plan {
     submit: { 1: submit, 2: 3 * submit },
     read: { 1: submit },
   };
-  return { ...plan, topology: { ...plan.topology, devices, overhead } };
+  const tiers = plan.kv.tiers.map((tier) =>
+    tier.medium === 'host' && hostKv !== undefined ? { ...tier, capacity: hostKv } : tier,
+  );
+  return { ...plan, kv: { ...plan.kv, tiers }, topology: { ...plan.topology, devices, overhead } };
 }
