@@ -61,7 +61,7 @@ export interface PlanBound {
   readonly estimate: (demand: Demand, begun?: boolean) => number;
   /**
    * A closer estimate, which takes some milliseconds: steps are costed one by one, as sequences come in order of arrival.
-   * There is none where that order is not known or pages do not count by tokens, as sequences share some; where sequences
+   * There is none where that order is not known or pages do not count by tokens, as sequences share whole ones; where sequences
    * are longer than a window of the model; nor of what is left for a stage for both phases, where many look and each would take as long.
    *
    * @param pages KV pages that tiers behind the devices have room for: what turns hang on where stages take any

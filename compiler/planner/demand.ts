@@ -1,5 +1,6 @@
 /** What a workload asks for, as far as bounds on its time know: sums over its requests. */
 
+import { mostFound } from '../model/common-beginning.js';
 import { firstPageSeen } from '../model/kv-window.js';
 import type { KvView } from '../model/kv-window.js';
 import type { SequencesInOrder } from './decode-rounds.js';
@@ -48,7 +49,7 @@ export interface Demand {
   /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
   readonly longest: number;
   readonly longestDecoding: number;
-  /** Tokens that a prompt may have in pages of another. */
+  /** Tokens that a prompt may have in pages of another: whole ones, as it goes on in a copy of any other. */
   readonly longestPrefix: number;
   /** Prompts of all requests, done or not. */
   readonly prompts: HeldPrompts;
@@ -67,7 +68,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
   for (const { promptTokens: prompt, outputTokens: output, prefix } of requests) {
     const rows = output - 1;
     // The last token of a prompt is computed in any case.
-    const found = Math.min(prefix?.tokens ?? 0, prompt - 1);
+    const found = mostFound(Math.min(prefix?.tokens ?? 0, prompt - 1), pageTokens);
     const sharedPages = Math.floor((prefix?.tokens ?? 0) / pageTokens);
     promptTokens += prompt - found;
     own.push(prompt - found);
@@ -85,7 +86,7 @@ export function demandOf(requests: readonly RequestLengths[], kv: KvView): Deman
       longestDecoding = Math.max(longestDecoding, prompt + output);
     }
     longest = Math.max(longest, prompt + output);
-    longestPrefix = Math.max(longestPrefix, prefix?.tokens ?? 0);
+    longestPrefix = Math.max(longestPrefix, sharedPages * pageTokens);
     shortestPrompt = Math.min(shortestPrompt, prompt - found);
     shortestOutput = Math.min(shortestOutput, output);
     longestOutput = Math.max(longestOutput, output);

@@ -6,6 +6,7 @@
  * that reads the very pages it wrote. A lane without `local` hands its sequences over through the host tier.
  */
 import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
+import { leastCopied } from '../../compiler/model/common-beginning.js';
 import type { LoadSource } from './costs.js';
 import { createAlikeIndex } from './alike.js';
 import { createPageList, createPageShare } from './pages.js';
@@ -231,11 +232,6 @@ export function createMachine(config: SchedulerConfig): Machine {
   };
 }
 
-/** A copy moves a whole page, however little of it is alike: less than a quarter is computed again. */
-function leastCopied({ pageTokens }: SchedulerConfig): number {
-  return Math.ceil(pageTokens / 4);
-}
-
 function createPools(config: SchedulerConfig): PoolReplica[] {
   const create = (id: string, replica: number, pages: PageList, memory: PageMemory): PoolReplica => {
     const pool = {
@@ -254,11 +250,16 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
     .filter(({ within }) => within === undefined)
     .flatMap(({ id, dp, pages }) =>
       Array.from({ length: dp }, (_, replica) =>
-        create(id, replica, createPageList(pages, 'fresh', createAlikeIndex(leastCopied(config))), {
-          pools: [],
-          leaving: 0,
-          decodeNeed: 0,
-        }),
+        create(
+          id,
+          replica,
+          createPageList(pages, 'fresh', createAlikeIndex(leastCopied(config.pageTokens))),
+          {
+            pools: [],
+            leaving: 0,
+            decodeNeed: 0,
+          },
+        ),
       ),
     );
   return config.pools.flatMap(({ id, dp, pages, within }) =>

@@ -45,3 +45,31 @@ describe('pages of a demand', () => {
     );
   });
 });
+
+describe('prompts that begin alike', () => {
+  const demand = (tokens: number, promptTokens = 100) =>
+    demandOf([{ promptTokens, outputTokens: 5, prefix: { name: 'a', tokens } }], { pageTokens: 32 });
+
+  it.each([
+    // Less than a quarter of a page is no reason to copy it.
+    [7, 0, 0],
+    [8, 8, 0],
+    [31, 31, 0],
+    [32, 32, 32],
+    [39, 32, 32],
+    [40, 40, 32],
+    [99, 96, 96],
+    // The last token is computed in any case.
+    [100, 96, 96],
+  ])('with %i tokens find %i of them, and %i in pages of others', (tokens, found, longestPrefix) => {
+    expect(demand(tokens)).toMatchObject({ promptTokens: 100 - found, longestPrefix });
+  });
+
+  it('compute their last token where they end with a page', () => {
+    expect(demand(64, 64)).toMatchObject({ promptTokens: 1, longestPrefix: 64 });
+  });
+
+  it('are as others where they have nothing that is found', () => {
+    expect(demand(7)).toEqual(demandOf([{ promptTokens: 100, outputTokens: 5 }], { pageTokens: 32 }));
+  });
+});

@@ -400,14 +400,18 @@ describe('planBound', () => {
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
     const candidate = findCandidates(plan, ['re-sharded'])[0]!;
     const bound = candidateBound(candidate, context)!;
-    const closer = [0, 32].map((tokens) => {
+    const [whole, some, copied, shared] = [0, 3, 15, 16].map((tokens) => {
       const request = { promptTokens: 40, outputTokens: 20, prefix: { name: '', tokens } };
       const all = Array.from({ length: 50 }, () => request);
       const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
       return bound.closely(demand)?.seconds;
     });
-    expect(closer[0]).toBeGreaterThan(0);
-    expect(closer[1]).toBeUndefined();
+    expect(whole).toBeGreaterThan(0);
+    // Less than a quarter of a page is computed again, more copied: pages are each sequence's own.
+    expect(some).toBe(whole);
+    expect(copied).toBeGreaterThan(0);
+    expect(copied).toBeLessThan(whole!);
+    expect(shared).toBeUndefined();
   });
 
   it('estimates prompts and decode side by side about as they turn out', () => {
