@@ -70,6 +70,8 @@ export interface Searched {
   readonly cut: number;
   /** Where no plan fits: requests that none of them has room for, as far as that is known. */
   readonly unheld?: Unheld;
+  /** Where none is as fast as asked: requests per second that none is faster than, by bounds. */
+  readonly mostPromised?: number;
   /** Where its layout is none of those tried and it is better than all of them. */
   readonly own?: OwnPlan;
 }
@@ -301,11 +303,15 @@ export function noneFits({ candidates, unfit, needless }: TuneCounts): boolean {
   return candidates > 0 && unfit + needless === candidates;
 }
 
-function whyNone({ interrupted, strategies, unheld }: Searched, counts: TuneCounts): string {
+function whyNone({ interrupted, strategies, unheld, mostPromised }: Searched, counts: TuneCounts): string {
   if (interrupted) return 'no plan simulated yet';
   if (counts.candidates === 0)
     return `there is no such plan: these devices and tiers leave nothing ${strategies.join(' or ')}`;
-  if (!noneFits(counts)) return 'no plan that fits is as fast as asked';
+  if (!noneFits(counts)) {
+    const most = mostPromised === undefined ? '' : formatRequestRate(mostPromised);
+    const promised = most === '' ? '' : `: by their bounds none is faster than ${most} requests/s`;
+    return `no plan that fits is as fast as asked${promised}`;
+  }
   if (unheld === undefined) return 'no plan fits';
   const { requests, place, longest } = unheld;
   const lengths = `${plural(longest.promptTokens, 'prompt token')} and ${formatCount(longest.outputTokens)} of output`;

@@ -20,6 +20,7 @@ import { betterAsItIs, isTried } from '../../runtime/tune/own-plan.js';
 import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/search.js';
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import { TOLERANCE, worthEstimating } from '../../runtime/tune/search-effort.js';
+import { mostPromisedInParts } from '../../runtime/tune/most-promised.js';
 import { createSurvey } from '../../runtime/tune/survey.js';
 import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
@@ -184,7 +185,7 @@ async function tuneFile(
   const goal = goalOf(options);
   const { tolerance } = options;
   const wanted = { keep: options.top, goal, byEstimate, tolerance, survey };
-  const { result, tradeOffs, own, interrupted } = await interruptible(async (signal) => {
+  const { result, tradeOffs, own, mostPromised, interrupted } = await interruptible(async (signal) => {
     const result = await search(candidates, requests.requests, wanted, terminal, signal);
     const [best, ...others] = result.ranked;
     const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
@@ -193,7 +194,15 @@ async function tuneFile(
       : undefined;
     const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
     const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
-    return { result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted };
+    const isNone = best === undefined && goal.kind === 'latency' && !noneFits(result.counts);
+    const promised =
+      isNone && !signal.aborted
+        ? await listening(mostPromisedInParts(candidates, survey), signal)
+        : undefined;
+    return {
+      ...{ result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted },
+      ...(promised !== undefined && { mostPromised: promised }),
+    };
   });
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
@@ -204,6 +213,7 @@ async function tuneFile(
       .length,
     ...(unheld && { unheld }),
     ...(own && { own }),
+    ...(mostPromised !== undefined && { mostPromised }),
   };
   const shown = options.front ? Infinity : Math.max(options.top, SHOWN);
   if (options.json) {
@@ -218,7 +228,10 @@ async function tuneFile(
       jsonDocument('tune', { ...about, ...tunedReport(result, searched, tradeOffs), diagnostics }),
     );
   } else out(terminal, describeTuned(result, searched, shown, tradeOffs));
-  if (interrupted) return EXIT.interrupted;
+  if (interrupted) {
+    if (options.write) err(terminal, `nothing is written to ${file}: the search was interrupted`);
+    return EXIT.interrupted;
+  }
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
   return writeWinner(file, plan, result, checked, options, terminal) ? EXIT.ok : EXIT.runtime;

@@ -171,6 +171,22 @@ describe('tune', () => {
     expect(soonest!.betweenTokens).toBe(best.at(-2)!.betweenTokens);
   });
 
+  it('says what no plan is faster than where none is as fast as asked', async () => {
+    const sizes = ['--strategy', 'static', 'disaggregated', '--batch', '4,16'];
+    const most = (await plansFound(...sizes))[0]!.requestsPerSecond;
+    const args = ['tune', planFile(), ...sizes, '--floor', '1e6'];
+    const { status, out } = await runInProcess(...args);
+    expect(status).toBe(1);
+    expect(out).toMatch(
+      /^no plan that fits is as fast as asked: by their bounds none is faster than \d.* requests\/s$/m,
+    );
+    const { searched } = JSON.parse((await runInProcess(...args, '--json')).out) as {
+      searched: { mostPromised: number };
+    };
+    expect(searched.mostPromised).toBeGreaterThanOrEqual(most);
+    expect(searched.mostPromised).toBeLessThan(2 * most);
+  });
+
   it('shows what less time between tokens costs, by estimates', async () => {
     const sizes = ['tune', planFile(), '--batch', '4,64'];
     const { out } = await runInProcess(...sizes);
@@ -503,6 +519,7 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     expect(run.out).toMatch(/not looked at/);
     const isAny = /\d simulated to the end/.test(run.out);
     expect(run.out).toMatch(isAny ? /^interrupted: these are the best so far$/m : /^interrupted$/m);
+    expect(run.err).toContain(`nothing is written to ${file}: the search was interrupted`);
     expect(readFileSync(file, 'utf8')).toBe(PLAN);
     expect(process.listenerCount('SIGINT')).toBe(before);
   });

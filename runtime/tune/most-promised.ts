@@ -1,0 +1,37 @@
+/** What no plan does better than, where a search has found none: people who asked for too much are to know by how much. */
+import type { Candidate } from '../../compiler/planner/candidates.js';
+import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
+import { candidateBound } from '../../compiler/planner/bound.js';
+import type { Survey } from './survey.js';
+
+/** Candidates bounded between two pauses. */
+const PART = 200;
+
+/**
+ * Requests per second that no candidate is faster than, with pauses: the most that any is bounded by. Undefined where none
+ * fits, as far as bounds know.
+ */
+export function* mostPromisedInParts(
+  candidates: readonly Candidate[],
+  { roughBound, context, demand, requests }: Pick<Survey, 'roughBound' | 'context' | 'demand' | 'requests'>,
+): Generator<void, number | undefined> {
+  interface Rough extends Pick<BoundFigures, 'least' | 'bound'> {
+    readonly candidate: Candidate;
+  }
+  const rough: Rough[] = [];
+  for (const [place, candidate] of candidates.entries()) {
+    if (place % PART === PART - 1) yield;
+    const figures = roughBound(candidate)?.figures();
+    if (figures !== undefined) rough.push({ candidate, ...figures });
+  }
+  rough.sort((a, b) => a.least - b.least);
+  let fewest = Infinity;
+  for (const [place, { candidate, least, bound }] of rough.entries()) {
+    // The others are no quicker by what costs next to nothing, and so not by what costs more.
+    if (least >= fewest) break;
+    if (place % PART === PART - 1) yield;
+    const closer = bound ?? candidateBound(candidate, context);
+    if (closer !== undefined) fewest = Math.min(fewest, closer.least(demand));
+  }
+  return fewest < Infinity ? requests.length / fewest : undefined;
+}
