@@ -76,7 +76,7 @@ async function measure(shape: Shape, pp: number, tp: number, scattered: boolean)
     const pages = shape.sequencePages * shape.sequences;
     const host = createHostPages(pages, { layers: shape.layers, heads: shape.kvHeads, headBytes });
     const layout = layOut(shape, headBytes, pages, pp, tp);
-    const staging = await openPoolStaging([layout], headBytes, byId, true);
+    const staging = await openPoolStaging([layout], byId, true);
     const pool = createPagePool(layout, headBytes, staging, host);
     // A stride that visits every page once.
     const order = Array.from({ length: pages }, (_, i) => (scattered ? (i * 101) % pages : i));

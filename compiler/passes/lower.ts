@@ -1,8 +1,8 @@
 /**
  * Sharded graph and transition graph to the runtime graph.
  *
- * Order matters once: programs fix the workspace, workspace and weights fix the room for KV, the room fixes pages
- * and layer groups, and only then can the attention kernels name their group.
+ * Order matters once: programs fix their workspace, workspace and weights fix the room for KV, the room fixes pages,
+ * what packing them takes, and layer groups, and only then can the attention kernels name their group.
  */
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import type { DraftOp } from '../ir/op-access.js';
@@ -29,7 +29,7 @@ import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
 import { copyBytesOf, handOverProblems, hostKvRoom } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
-import { draftPools, layOutPools, neutralPageBytes } from './kv-pools.js';
+import { draftPools, neutralPageBytes } from './kv-pools.js';
 import { bindingBytes } from './largest-binding.js';
 import { assignSlots, lifetimes, type Lifetime, type SlotAssignment } from './liveness.js';
 import { factsOfBlocks, lowerProgram, type LoweringContext } from './lower-program.js';
@@ -48,6 +48,7 @@ import {
 } from './resident-weights.js';
 import { settleResidence, type Settled } from './settle-residence.js';
 import type { DraftProgram } from './program-builder.js';
+import { layOutPackedPools } from './page-packing.js';
 import { placedRanks, stageRanks } from './stage-ranks.js';
 import { stepArgumentBytes, stepSizes, type StepSizes } from './step-sizes.js';
 import {
@@ -129,7 +130,7 @@ export function layOutPlan(
     const room = new Map(
       fixed.map((memory) => [memory.device, Math.max(0, memory.budget - memory.weights - memory.workspace)]),
     );
-    const pools = layOutPools(plan, poolDrafts, room, maxBindingBytes);
+    const pools = layOutPackedPools(plan, poolDrafts, room, maxBindingBytes);
     return { pools, devices: devicePeaks(plan, fixed, pools) };
   };
   const weights = drafts.map(stageWeights);

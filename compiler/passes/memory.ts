@@ -5,7 +5,7 @@
  *
  * Weights count the largest of the stages that take turns on the device, and where a device re-shards also what moves
  * need: gaps in the arena, a stash, staging slots (`turning-weights.ts`). The slots of stages that take turns lie over each other; step arguments, logit
- * adjustments and sample output are kept for every stage.
+ * adjustments and sample output are kept for every stage. Workspace too is what packing KV pages takes (`page-packing.ts`).
  */
 import { formatBinaryBytes, formatBytes, formatQuantity } from '../check/units.js';
 import { report } from '../diagnostics/catalogue.js';
@@ -20,6 +20,7 @@ import type { Plan, Stage } from '../plan/plan.js';
 import { shareDevices } from '../plan/share-devices.js';
 import { decodingPages, leastKv } from './kv-pools.js';
 import { cappedPools, type CappedPool } from './largest-binding.js';
+import { packingByDevice } from './page-packing.js';
 
 /** Bytes a rank of a stage needs on its device; one value for all that need the same. */
 export interface RankMemory {
@@ -36,6 +37,7 @@ export interface DeviceMemory {
   readonly device: number;
   readonly budget: number;
   readonly weights: number;
+  /** Without what packing KV pages takes. */
   readonly workspace: number;
 }
 
@@ -105,7 +107,7 @@ function workspaceBytes(
   return overlaidBuffers(sets).reduce((sum, bytes) => sum + bytes, stepBytes);
 }
 
-/** Peaks with the pools' pages. */
+/** Peaks with the pools' pages, and what packing these takes. */
 export function devicePeaks(
   plan: Plan,
   fixed: readonly DeviceMemory[],
@@ -116,8 +118,11 @@ export function devicePeaks(
     if (within === undefined)
       for (const rank of ranks)
         pageBytes.set(rank.device, (pageBytes.get(rank.device) ?? 0) + pages * rank.pageBytes);
-  return fixed.map(({ device, budget, weights, workspace }) => {
+  const packing = packingByDevice(plan, pools);
+  return fixed.map((memory) => {
+    const { device, budget, weights } = memory;
     const kv = pageBytes.get(device) ?? 0;
+    const workspace = memory.workspace + (packing.get(device) ?? 0);
     return {
       id: device,
       path: plan.topology.devices[device]!.path,
@@ -141,7 +146,7 @@ export function memoryProblems(
   // Hardly any plan that is compiled has one: a search compiles many.
   if (tight.length === 0) return [];
   const capped = cappedPools(plan.topology, pools, devices);
-  return tight.flatMap((pool) => poolProblems(plan, stages, devices, pool, capped));
+  return tight.flatMap((pool) => poolProblems(plan, stages, devices, pools, pool, capped));
 }
 
 function overBudget(plan: Plan, stages: readonly Stage[], over: readonly RuntimeDevice[]): Diagnostic {
@@ -177,6 +182,7 @@ function poolProblems(
   plan: Plan,
   stages: readonly Stage[],
   devices: readonly RuntimeDevice[],
+  pools: readonly KvPool[],
   pool: KvPool,
   capped: readonly CappedPool[],
 ): readonly Diagnostic[] {
@@ -208,11 +214,27 @@ function poolProblems(
   if (pool.pages < least.pages) {
     const rank = pool.ranks.reduce((a, b) => (a.pageBytes >= b.pageBytes ? a : b));
     const { budget, peak } = devices.find((device) => device.id === rank.device)!;
-    const room = formatBinaryBytes(
-      cap ? pool.pages * rank.pageBytes : budget - peak.weights - peak.workspace,
-    );
-    const needed = formatBinaryBytes(least.pages * rank.pageBytes);
-    return [report('kv-does-not-fit', { stage: stage.name, room, needed, tokens: least.tokens }, around)];
+    const packing = (some: readonly KvPool[]): number => packingByDevice(plan, some).get(rank.device) ?? 0;
+    // A binding that caps pages leaves room for packing them.
+    const packed = cap ? 0 : packing([{ ...pool, pages: least.pages }]);
+    if (packed > 0)
+      notes.push(
+        `${formatBinaryBytes(packed)} of what they need is for packing pages on their way to the host`,
+      );
+    const room = cap ? pool.pages * rank.pageBytes : budget - peak.weights - peak.workspace + packing(pools);
+    const needed = least.pages * rank.pageBytes + packed;
+    return [
+      report(
+        'kv-does-not-fit',
+        {
+          stage: stage.name,
+          room: formatBinaryBytes(room),
+          needed: formatBinaryBytes(needed),
+          tokens: least.tokens,
+        },
+        around,
+      ),
+    ];
   }
   return [report('kv-tight', { stage: stage.name, tokens, context }, around)];
 }

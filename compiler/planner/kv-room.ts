@@ -1,6 +1,7 @@
 /**
  * How many KV pages the stages of a plan have at most, before it is compiled: what weights and workspace leave, dealt
- * out by the rules of compiled plans. What transitions need of memory is known only then, and takes from this.
+ * out by the rules of compiled plans. What transitions need of memory is known only then, and what packing pages takes hangs
+ * on the pages: both take from this.
  */
 import { weightBytes } from '../check/plan/capacity.js';
 import { TP_DIMS } from '../check/plan/sharding.js';
@@ -9,9 +10,10 @@ import { overlaidBuffers } from '../ir/workspace.js';
 import { intervalLength } from '../ir/rectangles.js';
 import type { KvReshard, RankHolding } from '../ir/transitions.js';
 import { kvEdges } from '../passes/kv-edges.js';
-import { dealPages, draftPools, layerPageBytes } from '../passes/kv-pools.js';
+import { dealPages, draftPools, layerPageBytes, layOutPools, type PoolDraft } from '../passes/kv-pools.js';
 import { numbered } from '../numbered.js';
 import { bindingBytes } from '../passes/largest-binding.js';
+import { packingByDevice } from '../passes/page-packing.js';
 import { stepArgumentBytes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { StageOutline } from './stage-outline.js';
@@ -100,17 +102,29 @@ function pagesBeside(
   if (room === undefined) return undefined;
   const stages = needs.map(({ stage }) => stage);
   const drafts = draftPools(plan, stages, holdings, edges);
-  const { pages } = dealPages(plan, drafts, room, bindingBytes(plan));
-  const slack = drafts.length < 2 ? 0 : roundingSlack(needs);
+  const { pages, lenders } = dealPages(plan, drafts, room, bindingBytes(plan));
+  const partRoom = drafts.length - lenders.size > 1;
+  const slack = drafts.length < 2 ? 0 : dealingSlack(needs, partRoom ? mostPacking(plan, drafts, room) : 0);
   return new Map(
     drafts.flatMap((draft) => draft.stages.map(({ name }) => [name, pages.get(draft.id)! + slack] as const)),
   );
 }
 
-/** Whole pages of another pool on the same devices leave up to one of its pages more or less to this one. */
-function roundingSlack(needs: readonly StageNeeds[]): number {
+/**
+ * Pages that a pool may have more than it is dealt here beside another one. Whole pages of the other leave up to one of its
+ * pages more or less. What packing takes of a device leaves the other up to half as much less, and so this one more
+ * on devices where packing takes nothing.
+ */
+function dealingSlack(needs: readonly StageNeeds[], packing: number): number {
   const bytes = needs.flatMap(({ pageBytes }) => pageBytes);
-  return Math.ceil(Math.max(...bytes) / Math.min(...bytes));
+  const least = Math.min(...bytes);
+  return Math.ceil((Math.max(...bytes) / least) * (1 + packing / 2 / least));
+}
+
+/** Bytes that packing takes of a device at most. */
+function mostPacking(plan: Plan, drafts: readonly PoolDraft[], room: ReadonlyMap<number, number>): number {
+  const pools = layOutPools(plan, drafts, room, bindingBytes(plan));
+  return Math.max(0, ...packingByDevice(plan, pools).values());
 }
 
 /** Whether the weights of a stage by themselves fit its devices. */

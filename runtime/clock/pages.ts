@@ -13,7 +13,8 @@ import { tierFor } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { once } from '../../compiler/once.js';
 import { groupHosts } from './group-hosts.js';
-import { chunkPages, readsBesideSteps } from '../kv/move-sizes.js';
+import { readsBesideSteps } from '../kv/move-sizes.js';
+import { chunkPages, moveBytesByDevice } from '../../compiler/ir/page-packing.js';
 import {
   hostShares,
   hostTraffic,
@@ -91,10 +92,10 @@ export function clockPages(
       return [pool.id, { out: moversOf(pool, 'out', road), in: moversOf(pool, 'in', road) }] as const;
     }),
   );
-  const chunks = largestChunks(graph);
+  const moves = moveBytesByDevice(graph.pools);
   const turns = createPageTurns({
     ...context,
-    readsBesideSteps: (device) => readsBesideSteps(chunks.get(device)!),
+    readsBesideSteps: (device) => readsBesideSteps(moves.get(device)!.chunk),
   });
   /** Moves what ranks have been asked for at this moment: together, as on devices. */
   const start = (movers: PoolMovers, direction: PageMove['direction']): void => {
@@ -180,17 +181,6 @@ export function clockPages(
     },
     seconds: turns.seconds,
   };
-}
-
-/** Bytes of the largest chunk that each device moves. */
-function largestChunks({ pools }: RuntimeGraph): ReadonlyMap<number, number> {
-  const largest = new Map<number, number>();
-  for (const { pages, ranks } of pools)
-    for (const { device, pageBytes } of ranks) {
-      const bytes = chunkPages(pageBytes, pages) * pageBytes;
-      largest.set(device, Math.max(largest.get(device) ?? 0, bytes));
-    }
-  return largest;
 }
 
 /** A move, as ranks have a part in it. */

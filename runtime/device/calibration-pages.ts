@@ -33,7 +33,7 @@ const POOL: KvPool = {
 
 export async function measurePages(device: Device, roundSeconds: number): Promise<MeasuredPages> {
   const host = createHostPages(MOST, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
-  const staging = await openPoolStaging([POOL], HEAD_BYTES, new Map([[0, device]]), true);
+  const staging = await openPoolStaging([POOL], new Map([[0, device]]), true);
   const pool = createPagePool(POOL, HEAD_BYTES, staging, host);
   const measure = async (move: (pages: readonly number[]) => Promise<unknown>): Promise<MeasuredMove> => {
     const times: { bytes: number; seconds: number }[] = [];

@@ -86,7 +86,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
 
   progress('allocating KV pages');
   const verifier = verifyMoves ? createPageVerifier(headBytes) : undefined;
-  const staging = await openPoolStaging(graph.pools, headBytes, devices, host !== undefined);
+  const staging = await openPoolStaging(graph.pools, devices, host !== undefined);
   const pools = openPools(options, headBytes, staging, host, verifier);
 
   progress('compiling kernels');

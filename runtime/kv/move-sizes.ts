@@ -1,22 +1,7 @@
-/** How much of KV a device moves at once, and how far ahead of it the host writes. */
-
-/** Bytes of a chunk, unless a page is larger. */
-const CHUNK_BYTES = 4 * 1024 * 1024;
-/** Pages of a chunk at most. */
-export const CHUNK_PAGES = 1024;
+/** How many chunks of KV a device moves at once, and how far ahead of it the host writes. */
 
 /** Bytes enqueued before the writes two windows back must be done. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
-
-/**
- * Pages of a chunk.
- *
- * @param partBytes of a rank's part of a page
- * @param pages that there are
- */
-export function chunkPages(partBytes: number, pages = Infinity): number {
-  return Math.min(pages, CHUNK_PAGES, Math.max(1, Math.floor(CHUNK_BYTES / partBytes)));
-}
 
 /**
  * Chunks of a device on their way to the host at once: one is copied out while another is packed. Few, as staging memory

@@ -9,6 +9,13 @@
  * one staging buffer without waiting for each other: the device's queue orders them, and a chunk is packed and read, or
  * written and unpacked, by commands that nothing comes between.
  */
+import {
+  arePacked,
+  chunkPages,
+  PACKING_UNIT_BYTES as UNIT_BYTES,
+  PAGE_LIST_BYTES,
+  type MoveBytes,
+} from '../../compiler/ir/page-packing.js';
 import type {
   CommandList,
   Device,
@@ -22,7 +29,7 @@ import type { Pace } from '../exec/pace.js';
 import { ceilDiv, defineKernel, read, readWrite, subgroupSize } from '../kernels/wgsl.js';
 import { createGate } from './gate.js';
 import type { Gate } from './gate.js';
-import { CHUNK_PAGES, chunkPages, READS, readsBesideSteps } from './move-sizes.js';
+import { READS, readsBesideSteps } from './move-sizes.js';
 import type { PageGroup } from './page-group.js';
 
 export interface PageMover {
@@ -62,10 +69,7 @@ interface Packing {
   readonly list: DeviceBuffer;
 }
 
-/** A piece of this size is copied by a command of its own as fast as it would be packed. */
-const DIRECT_BYTES = 32 * 1024;
-/** Bytes a thread moves at a time, and those of a workgroup. */
-const UNIT_BYTES = 16;
+/** Bytes that a workgroup moves. */
 const GROUP_BYTES = 16 * 1024;
 const GROUP_UNITS = GROUP_BYTES / UNIT_BYTES;
 
@@ -98,31 +102,10 @@ function pageKernel(direction: 'pack' | 'unpack', limits: DeviceLimits): KernelS
   });
 }
 
-/** Bytes that moves of a rank's pages want. */
-export interface MoveBytes {
-  /** Of the largest chunk. */
-  readonly chunk: number;
-  /** On the device, for packing; 0 when pages are copied where they lie. */
-  readonly packing: number;
-}
-
-export function moveBytes(groupPageBytes: readonly number[], pages: number): MoveBytes {
-  const partBytes = groupPageBytes.reduce((sum, bytes) => sum + bytes, 0);
-  const chunk = chunkPages(partBytes, pages) * partBytes;
-  return { chunk, packing: packs(groupPageBytes) ? chunk : 0 };
-}
-
-function packs(groupPageBytes: readonly number[]): boolean {
-  return (
-    groupPageBytes.some((bytes) => bytes < DIRECT_BYTES) &&
-    groupPageBytes.every((bytes) => bytes % UNIT_BYTES === 0)
-  );
-}
-
 /**
  * Staging for a device.
  *
- * @param bytes the most that `moveBytes` says for a rank on the device; with none of `packing` there is none
+ * @param bytes that moves want of it; with none packed there is no memory for that
  */
 export async function openMoveStaging(device: Device, bytes: MoveBytes): Promise<MoveStaging> {
   let memory = new Uint8Array(0);
@@ -134,12 +117,12 @@ export async function openMoveStaging(device: Device, bytes: MoveBytes): Promise
   const beside = readsBesideSteps(bytes.chunk);
   const besideSteps = (steps: boolean): void => reads.widen(steps ? beside : READS);
   const staging = { device, reads, pace: createPace(device), scratch, besideSteps };
-  if (bytes.packing === 0) return { ...staging, free: () => undefined };
+  if (bytes.packed === 0) return { ...staging, free: () => undefined };
   const [pack, unpack] = await Promise.all(
     (['pack', 'unpack'] as const).map((one) => device.createKernel(pageKernel(one, device.limits))),
   );
-  const packed = device.createBuffer('packed KV pages', bytes.packing);
-  const list = device.createBuffer('KV pages to move', CHUNK_PAGES * 4);
+  const packed = device.createBuffer('packed KV pages', bytes.packed);
+  const list = device.createBuffer('KV pages to move', PAGE_LIST_BYTES);
   return {
     ...staging,
     packing: { pack: pack!, unpack: unpack!, packed, list },
@@ -154,7 +137,8 @@ export function createPageMover(staging: MoveStaging, groups: readonly PageGroup
   const { device, packing, reads, pace } = staging;
   const sizes = groups.map(({ pageBytes }) => pageBytes);
   const partBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
-  const packer = packing !== undefined && packs(sizes) ? createPacker(device, packing, groups) : undefined;
+  const packer =
+    packing !== undefined && arePacked(sizes) ? createPacker(device, packing, groups) : undefined;
   const perChunk = chunkPages(partBytes, packer?.capacity);
 
   const readOut = async (chunks: readonly Chunk[]): Promise<void> => {

@@ -5,10 +5,11 @@ import type { KvPool } from '../../compiler/ir/runtime-graph.js';
 import type { Interval } from '../../compiler/ir/transitions.js';
 import type { Device, DeviceBuffer } from '../device/device.js';
 import type { HostPages } from './host-pages.js';
+import { moveBytesByDevice } from '../../compiler/ir/page-packing.js';
 import { pageOwners } from '../../compiler/ir/page-slices.js';
-import { createPageMover, moveBytes, openMoveStaging } from './page-mover.js';
+import { createPageMover, openMoveStaging } from './page-mover.js';
 import type { PageGroup } from './page-group.js';
-import type { MoveBytes, MoveStaging, PageMover } from './page-mover.js';
+import type { MoveStaging, PageMover } from './page-mover.js';
 import type { PageVerifier } from './verify-pages.js';
 
 interface PoolRank {
@@ -60,29 +61,20 @@ export interface PagePool {
 /**
  * Staging for pages of pools that move, by device; what the pools of a device share.
  *
- * @param headBytes bytes of one kv head of one layer of a page
  * @param moves whether there is a tier to move pages to
  */
 export async function openPoolStaging(
   pools: readonly KvPool[],
-  headBytes: number,
   devices: ReadonlyMap<number, Device>,
   moves: boolean,
 ): Promise<ReadonlyMap<number, MoveStaging>> {
-  const wanted = (device: number): MoveBytes => {
-    const all = pools.flatMap(({ ranks, pages }) =>
-      ranks
-        .filter((rank) => rank.device === device)
-        .map((rank) => moveBytes(groupBytes(rank, headBytes), pages)),
-    );
-    return {
-      chunk: Math.max(0, ...all.map(({ chunk }) => chunk)),
-      packing: moves ? Math.max(0, ...all.map(({ packing }) => packing)) : 0,
-    };
-  };
+  const wanted = moveBytesByDevice(pools);
   return new Map(
     await Promise.all(
-      [...devices].map(async ([id, device]) => [id, await openMoveStaging(device, wanted(id))] as const),
+      [...devices].map(async ([id, device]) => {
+        const { chunk, packed } = wanted.get(id) ?? { chunk: 0, packed: 0 };
+        return [id, await openMoveStaging(device, { chunk, packed: moves ? packed : 0 })] as const;
+      }),
     ),
   );
 }

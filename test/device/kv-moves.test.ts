@@ -141,7 +141,7 @@ describe('pages', () => {
     const from = layOut('from', headBytes, SHARDINGS[fromName]!);
     const to = layOut('to', headBytes, SHARDINGS[toName]!);
     const byId = new Map(devices.map((device, id) => [id, device]));
-    const staging = await openPoolStaging([from, to], headBytes, byId, true);
+    const staging = await openPoolStaging([from, to], byId, true);
     const host = createHostPages(PAGES, shape);
     const verifier = createPageVerifier(headBytes);
     const source = createPagePool(from, headBytes, staging, host, verifier);

@@ -118,4 +118,19 @@ describe('KV in device memory, host memory and on disk', () => {
     expect(tight.stats.tiers.swapped).toBeGreaterThan(0);
     expect(tight.stats.bytes.kvOut).toBeGreaterThan(0);
   });
+
+  it('takes no more memory of a device than was counted, however little there is', async () => {
+    const stages = [{ name: 'serve', mesh: { tp: 2 }, microbatchTokens: 64, batchRequests: 8 }];
+    for (const deviceMemory of [8 * 2 ** 20, 2 ** 30]) {
+      const { runtime, diagnostics } = compilePlan(makePlan({ shape: shapeOf(CLERK), stages, deviceMemory }));
+      expect(diagnostics).toEqual([]);
+      const { stats } = await generate(runtime, CLERK, prompts, { maxNewTokens: 2, stopIds: [] });
+      for (const { path, peak, budget } of runtime.devices) {
+        expect(stats.peakMemory[path]).toBeLessThanOrEqual(peak.total);
+        expect(peak.total).toBeLessThanOrEqual(budget);
+        // Nor was much more counted.
+        expect(stats.peakMemory[path]).toBeGreaterThan(peak.total - 16 * 1024);
+      }
+    }
+  });
 });

@@ -134,7 +134,7 @@ async function movePages(
   const { layers, kvHeads, headDim } = graph.model.shape;
   const headBytes = PAGE_TOKENS * 2 * headDim * 4;
   const host = createHostPages(graph.hostTier!.pages, { layers, heads: kvHeads, headBytes });
-  const staging = await openPoolStaging(graph.pools, headBytes, devices, true);
+  const staging = await openPoolStaging(graph.pools, devices, true);
   const pools = graph.stages.map(({ pool }) => {
     const description = graph.pools.find((candidate) => candidate.id === pool)!;
     return { description, pool: createPagePool(description, headBytes, staging, host) };

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ringSizes } from '../../../compiler/ir/device-weights.js';
+import { PAGE_LIST_BYTES } from '../../../compiler/ir/page-packing.js';
 import { overlaidBuffers } from '../../../compiler/ir/workspace.js';
 import { compilePlan } from '../../../compiler/compile.js';
 import { weightBytes } from '../../../compiler/ir/device-layout.js';
@@ -9,6 +10,7 @@ import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { layerGroups } from '../../../compiler/passes/kv-pools.js';
 import { cappedPools } from '../../../compiler/passes/largest-binding.js';
 import { stepSizes, tableEntries } from '../../../compiler/passes/step-sizes.js';
+import { fixedBytes } from '../support/fixed-bytes.js';
 import { makePlan, type PlanOptions } from '../support/make-plan.js';
 
 const RESHARD: PlanOptions = {
@@ -155,15 +157,19 @@ describe('pools', () => {
   });
 
   it('never take more than the budget, whatever the memory', () => {
+    const roomy = compilePlan(makePlan(RESHARD)).runtime;
+    const fixed = roomy.devices.map((_, index) => fixedBytes(roomy, index));
     // From too little for the weights to enough for all the pages that are of use.
     fc.assert(
       fc.property(fc.integer({ min: 240_000, max: 720_000 }), (deviceMemory) => {
         const { runtime, diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
         const failed = diagnostics.some((diagnostic) => diagnostic.severity === 'error');
-        for (const { peak, budget } of runtime.devices) {
+        runtime.devices.forEach(({ peak, budget }, index) => {
           expect(budget).toBe(Math.floor(deviceMemory * 0.9));
+          // With what packing takes of however many pages there are.
+          expect(fixedBytes(runtime, index)).toBe(fixed[index]);
           if (!failed) expect(peak.total).toBeLessThanOrEqual(budget);
-        }
+        });
       }),
       { numRuns: 25 },
     );
@@ -230,6 +236,41 @@ describe('peaks', () => {
     expect(workspace('both') - workspace('switch')).toBe(saved);
   });
 
+  it('count what packing pages takes, where there is a tier for them and they are small', () => {
+    /** Bytes of workspace, and of a page of which there are so many. */
+    const peakOf = (options: PlanOptions) => {
+      const { devices, pools } = compilePlan(makePlan(options)).runtime;
+      const { pages, ranks } = pools[0]!;
+      return { workspace: devices[0]!.peak.workspace, pages, pageBytes: ranks[0]!.pageBytes };
+    };
+    const serve: PlanOptions = { stages: [{ name: 'serve', mesh: { tp: 2 }, batchRequests: 8 }] };
+    const packing = (options: PlanOptions): number =>
+      peakOf(options).workspace - peakOf({ ...options, kv: { ...options.kv, hostCapacity: null } }).workspace;
+    const { pages, pageBytes } = peakOf(serve);
+    expect(pages * pageBytes).toBeLessThan(4 * 2 ** 20);
+    expect(packing(serve)).toBe(pages * pageBytes + PAGE_LIST_BYTES);
+    const many: PlanOptions = { stages: [{ ...serve.stages[0]!, batchRequests: 256 }] };
+    expect(packing(many)).toBe(PAGE_LIST_BYTES + Math.min(1024 * pageBytes, 4 * 2 ** 20));
+    const large: PlanOptions = { ...serve, kv: { pageTokens: 128 } };
+    expect(peakOf(large).pageBytes).toBeGreaterThanOrEqual(32 * 1024);
+    expect(packing(large)).toBe(0);
+  });
+
+  it('leave as many pages as there is room for, and for packing them', () => {
+    const stages = [{ name: 'serve', mesh: { tp: 2 }, batchRequests: 8 }];
+    const fixed = fixedBytes(compilePlan(makePlan({ stages })).runtime);
+    for (const pages of [1, 7, 40]) {
+      // Pages that fit alone, and those that fit when packed too.
+      const pageBytes = 16 * 4 * 2 * 8 * 2 * 4;
+      const memory = (room: number) => Math.ceil((fixed + room) / 0.9) + 1;
+      const room = 2 * pages * pageBytes + PAGE_LIST_BYTES;
+      const given = (deviceMemory: number): number | undefined =>
+        compilePlan(makePlan({ stages, deviceMemory })).runtime.pools[0]!.pages;
+      expect(given(memory(room))).toBe(pages);
+      expect(given(memory(room - 8))).toBe(pages - 1);
+    }
+  });
+
   it('are the sum of their parts', () => {
     for (const { peak } of compilePlan(makePlan(RESHARD)).runtime.devices) {
       expect(peak.total).toBe(peak.weights + peak.workspace + peak.kv);
@@ -252,9 +293,11 @@ describe('a window in every layer', () => {
 
   it('lets sequences of any length into pools that hold one', () => {
     const slugs = (options: PlanOptions, pages: number): readonly string[] => {
-      const { peak } = compilePlan(makePlan(options)).runtime.devices[0]!;
+      const fixed = fixedBytes(compilePlan(makePlan(options)).runtime);
       const pageBytes = 16 * 2 * 8 * 4 * 4;
-      const deviceMemory = Math.ceil((peak.weights + peak.workspace + pages * pageBytes) / 0.9) + 1;
+      // As much again to pack them.
+      const room = 2 * pages * pageBytes + PAGE_LIST_BYTES;
+      const deviceMemory = Math.ceil((fixed + room) / 0.9) + 1;
       return compilePlan(makePlan({ ...options, deviceMemory })).diagnostics.map(({ slug }) => slug);
     };
     const one = [{ name: 'serve', mesh: { tp: 4 }, microbatchTokens: 40, batchRequests: 8 }];
@@ -302,15 +345,18 @@ describe('plans that do not fit', () => {
   });
 
   it('say when the pages left hold less than a microbatch', () => {
-    const { peak } = compilePlan(makePlan(RESHARD)).runtime.devices[0]!;
-    const deviceMemory = Math.ceil((peak.weights + peak.workspace + 5000) / 0.9);
+    const fixed = fixedBytes(compilePlan(makePlan(RESHARD)).runtime);
+    const deviceMemory = Math.ceil((fixed + 5000) / 0.9);
     const { diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
     expect(diagnostics[0]).toMatchObject({ slug: 'kv-does-not-fit', severity: 'error' });
+    // Two pages of 4 KiB, as much to pack them in and a list of 4 KiB.
+    expect(diagnostics[0]!.message).toMatch(/has 4\.8\d KiB left .* 32 tokens need 20.0 KiB/);
+    expect(diagnostics[0]!.notes.join()).toContain('12.0 KiB of what they need is for packing pages');
   });
 
   it('only warn when they hold less than the longest sequence', () => {
-    const { peak } = compilePlan(makePlan(RESHARD)).runtime.devices[0]!;
-    const deviceMemory = Math.ceil((peak.weights + peak.workspace + 40_000) / 0.9);
+    const fixed = fixedBytes(compilePlan(makePlan(RESHARD)).runtime);
+    const deviceMemory = Math.ceil((fixed + 40_000) / 0.9);
     const { diagnostics } = compilePlan(makePlan({ ...RESHARD, deviceMemory }));
     expect(diagnostics[0]).toMatchObject({ slug: 'kv-tight', severity: 'warning' });
     expect(diagnostics.every((diagnostic) => diagnostic.severity === 'warning')).toBe(true);

@@ -1,6 +1,7 @@
 /** Plans whose devices have room for the weights of one stage and for some of what both would take. */
 import { compilePlan, type CompileResult } from '../../../compiler/compile.js';
 import type { Plan } from '../../../compiler/plan/plan.js';
+import { fixedBytes } from './fixed-bytes.js';
 
 /**
  * The plan on devices with a little less memory than it takes to keep both shardings, left to decide for itself;
@@ -8,7 +9,7 @@ import type { Plan } from '../../../compiler/plan/plan.js';
  */
 export function halfResident(plan: Plan): Plan | undefined {
   const [both, turns] = (['both', 'switch'] as const).map(
-    (residence) => compilePlan({ ...plan, residence }).runtime.devices,
+    (residence) => compilePlan({ ...plan, residence }).runtime,
   );
   const on = (bytes: number): Plan => {
     const memory = Math.ceil(bytes / plan.memoryUse);
@@ -17,9 +18,11 @@ export function halfResident(plan: Plan): Plan | undefined {
   };
   const residence = (bytes: number): CompileResult['transitions']['residence'] =>
     compilePlan(on(bytes)).transitions.residence;
-  let enough = Math.max(...both!.map(({ peak }) => peak.total));
-  let short = Math.min(...turns!.map(({ peak }) => peak.weights + peak.workspace));
-  const extra = Math.max(...both!.map(({ peak }, index) => peak.weights - turns![index]!.peak.weights));
+  let enough = Math.max(...both!.devices.map(({ peak }) => peak.total));
+  let short = Math.min(...turns!.devices.map((_, index) => fixedBytes(turns!, index)));
+  const extra = Math.max(
+    ...both!.devices.map(({ peak }, index) => peak.weights - turns!.devices[index]!.peak.weights),
+  );
   if (extra <= 0) return undefined;
   while (enough - short > extra / 8) {
     const middle = (enough + short) / 2;

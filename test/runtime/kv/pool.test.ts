@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import type { KvPool } from '../../../compiler/ir/runtime-graph.js';
 import { createHostPages } from '../../../runtime/kv/host-pages.js';
 import { createPagePool, openPoolStaging } from '../../../runtime/kv/pool.js';
-import type { Device } from '../../../runtime/device/device.js';
+import type { Device, DeviceKernel } from '../../../runtime/device/device.js';
+import { packingByDevice } from '../../../compiler/passes/page-packing.js';
+import { makePlan } from '../../compiler/support/make-plan.js';
 import { memoryDevice } from '../support/memory-device.js';
 
 const LAYERS = 6;
@@ -11,7 +13,14 @@ const HEADS = 4;
 const HEAD_BYTES = 16;
 
 /** A pool laid over pp x tp memory devices, every rank's layers cut into groups of `groupLayers`. */
-function layOut(id: string, pp: number, tp: number, groupLayers: number, firstDevice: number): KvPool {
+function layOut(
+  id: string,
+  pp: number,
+  tp: number,
+  groupLayers: number,
+  firstDevice: number,
+  headBytes = HEAD_BYTES,
+): KvPool {
   const ranks = Array.from({ length: pp * tp }, (_, rank) => {
     const stage = Math.floor(rank / tp);
     const layers: [number, number] = [
@@ -23,7 +32,7 @@ function layOut(id: string, pp: number, tp: number, groupLayers: number, firstDe
     for (let first = layers[0]; first < layers[1]; first += groupLayers) {
       groups.push([first, Math.min(first + groupLayers, layers[1])]);
     }
-    const pageBytes = (layers[1] - layers[0]) * (heads[1] - heads[0]) * HEAD_BYTES;
+    const pageBytes = (layers[1] - layers[0]) * (heads[1] - heads[0]) * headBytes;
     return { device: firstDevice + rank, dp: 0, layers, heads, groups, pageBytes };
   });
   return { id, stages: [], pages: 8, ranks };
@@ -43,9 +52,9 @@ describe('page pool', () => {
     [200, 3],
   ])('reads pages of %i MiB beside steps in no more than 256 MiB, or three at once', async (size, most) => {
     const headBytes = (size * 2 ** 20) / LAYERS / HEADS;
-    const pool = layOut('a', 1, 1, LAYERS, 0);
+    const pool = layOut('a', 1, 1, LAYERS, 0, headBytes);
     const devices = new Map([[0, memoryDevice()]]);
-    const { reads, besideSteps } = (await openPoolStaging([pool], headBytes, devices, true)).get(0)!;
+    const { reads, besideSteps } = (await openPoolStaging([pool], devices, true)).get(0)!;
     let begun = 0;
     const begin = (): Promise<void> => {
       begun++;
@@ -56,6 +65,26 @@ describe('page pool', () => {
     besideSteps(true);
     await new Promise((resolve) => setImmediate(resolve));
     expect(begun).toBe(most);
+  });
+
+  it.each([
+    [64, true],
+    // Of pages that large each is copied where it lies.
+    [8192, true],
+    [64, false],
+  ])('takes what is counted for packing heads of %i bytes, where they move: %s', async (headBytes, moves) => {
+    const pools = [layOut('a', 1, 1, LAYERS, 0, headBytes), layOut('b', 1, 2, 3, 0, headBytes)];
+    const createKernel = (): Promise<DeviceKernel> => Promise.resolve({ key: 'pages' });
+    const devices = new Map([0, 1].map((id) => [id, { ...memoryDevice(), createKernel }]));
+    const staging = await openPoolStaging(pools, devices, moves);
+    const plan = makePlan({ stages: [], kv: { hostCapacity: moves ? 2 ** 30 : null } });
+    const counted = packingByDevice(plan, pools);
+    expect([...devices].map(([id, { memory }]) => [id, memory.live])).toEqual(
+      [...devices.keys()].map((id) => [id, counted.get(id) ?? 0]),
+    );
+    expect(counted.get(0)).toBe(moves && headBytes === 64 ? 8 * LAYERS * HEADS * 64 + 4096 : undefined);
+    for (const each of staging.values()) each.free();
+    expect([...devices.values()].map(({ memory }) => memory.live)).toEqual([0, 0]);
   });
 
   it('moves pages from one sharding to any other through the host tier without misplacing an element', async () => {
@@ -72,7 +101,7 @@ describe('page pool', () => {
           [...from.ranks, ...to.ranks].map((rank) => [rank.device, memoryDevice(`gpu ${rank.device}`)]),
         );
         const host = createHostPages(8, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
-        const staging = await openPoolStaging([from, to], HEAD_BYTES, devices, false);
+        const staging = await openPoolStaging([from, to], devices, false);
         const source = createPagePool(from, HEAD_BYTES, staging, host);
         const target = createPagePool(to, HEAD_BYTES, staging, host);
         const pages = [3, 4, 1];
@@ -124,7 +153,7 @@ describe('page pool', () => {
     const pool: KvPool = { id: 'r', stages: [], pages: 2, ranks: [single, { ...single, device: 1 }] };
     const devices = new Map([0, 1].map((id) => [id, memoryDevice()]));
     const host = createHostPages(2, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
-    const staging = await openPoolStaging([pool], HEAD_BYTES, devices, false);
+    const staging = await openPoolStaging([pool], devices, false);
     const pages = createPagePool(pool, HEAD_BYTES, staging, host);
     const bytes = LAYERS * HEADS * HEAD_BYTES;
     expect(await pages.pageOut(0, [0], [0])).toBe(bytes);
@@ -141,12 +170,7 @@ describe('page pool', () => {
     };
     const host = createHostPages(6, { layers: LAYERS, heads: HEADS, headBytes: HEAD_BYTES });
     const devices = new Map([[layout.ranks[0]!.device, counting]]);
-    const pool = createPagePool(
-      layout,
-      HEAD_BYTES,
-      await openPoolStaging([layout], HEAD_BYTES, devices, false),
-      host,
-    );
+    const pool = createPagePool(layout, HEAD_BYTES, await openPoolStaging([layout], devices, false), host);
     const { buffer, bytes } = { buffer: pool.buffer(0, 0), bytes: LAYERS * HEADS * HEAD_BYTES };
     const content = (page: number): Uint8Array => new Uint8Array(bytes).fill(page + 1);
     for (let page = 0; page < 6; page++) device.write(buffer, page * bytes, content(page));

@@ -26,7 +26,7 @@ describe('KV pages', () => {
     const devices = new Map([[0, device]]);
     const host = wrap(createHostPages(4, { layers: 2, heads: 3, headBytes: HEAD_BYTES }));
     const verifier = createPageVerifier(HEAD_BYTES);
-    const staging = await openPoolStaging([pool('a')], HEAD_BYTES, devices, false);
+    const staging = await openPoolStaging([pool('a')], devices, false);
     const from = createPagePool(pool('a'), HEAD_BYTES, staging, host, verifier);
     const to = createPagePool(pool('b'), HEAD_BYTES, staging, host, verifier);
     const content = Uint8Array.from({ length: 4 * 96 }, (_, i) => (i * 37) % 251);

@@ -180,7 +180,7 @@ describe('planBound', () => {
 
   it('counts what decode in turns waits for: the host, and pages that rows of other steps hold', () => {
     const costly = { step: 1e-4, layer: 0, request: 0 };
-    const plan = planOn({ peerBandwidth: 1e11, deviceMemory: 2.2e6, pageTokens: 16, ...costly });
+    const plan = planOn({ peerBandwidth: 1e11, deviceMemory: 2.8e6, pageTokens: 16, ...costly });
     const all = Array.from({ length: 64 }, () => ({ promptTokens: 16, outputTokens: 60 }));
     const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
     const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
@@ -251,7 +251,7 @@ describe('planBound', () => {
       for (const made of [
         { deviceMemory: 1e9, ...free },
         { deviceMemory: 1e9, ...costly },
-        { deviceMemory: 2.6e6, ...free },
+        { deviceMemory: 3.6e6, ...free },
       ]) {
         const plan = planOn({ peerBandwidth: 1e9, pageTokens: 16, ...made });
         const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));

@@ -17,7 +17,8 @@ import { machine, planOn, requests } from './machines.js';
 
 const sizes = { microbatchTokens: [64], batchRequests: [2, 8], hostKvBytes: [1e9, 1e5] };
 
-const SLOW_LINKS = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 16 };
+/** With pages that are large enough to be copied where they lie: nothing beside them takes room. */
+const SLOW_LINKS = { peerBandwidth: 1e8, deviceMemory: 3.2e6, step: 0, layer: 0, request: 0, pageTokens: 64 };
 const MANY: readonly SimulatedRequest[] = Array.from({ length: 80 }, (_, id) => ({
   promptTokens: 8 + ((id * 37) % 50),
   outputTokens: 4 + ((id * 23) % 40),
