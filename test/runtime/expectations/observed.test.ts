@@ -156,6 +156,19 @@ describe('what a trace tells', () => {
     expect(time).toMatchObject({ code: 'FC0805', severity: 'warning' });
   });
 
+  it('tells what a run took beyond the peak that is counted', () => {
+    const run = traced(makePlan(RESHARDED));
+    const notesAt = (extra: number): readonly string[] => {
+      const peaks = run.result.runtime.devices.map(({ path, peak }) => [path, peak.total + extra] as const);
+      const observed = { transitions: { count: 0 }, peaks: Object.fromEntries(peaks) };
+      const [verdict] = verdicts(run, observed, [expectation({ measure: 'peak', stage: 'decode' })]);
+      return verdict!.kind === 'broken' ? verdict!.diagnostic.notes : [];
+    };
+    expect(notesAt(0)).toHaveLength(1);
+    expect(notesAt(2 ** 20)[0]).toBe(notesAt(0)[0]);
+    expect(notesAt(2 ** 20)[1]).toMatch(/^gpu\[\d\]: 1048576 B beyond the \d+ B of its peak/);
+  });
+
   it('says what it cannot tell', () => {
     const run = traced(makePlan({ ...RESHARDED, name: 'cut' }), false);
     const workload: Workload = {
