@@ -37,7 +37,7 @@ describe('room for KV', () => {
       [{ pp: 4 }, { dp: 2, tp: 2 }],
       [{ pp: 3 }, { dp: 3 }],
     );
-    const memories = fc.array(fc.integer({ min: 250_000, max: 1_500_000 }), { minLength: 4, maxLength: 4 });
+    const memories = fc.array(fc.integer({ min: 400_000, max: 1_500_000 }), { minLength: 4, maxLength: 4 });
     fc.assert(
       fc.property(
         meshes,
