@@ -64,8 +64,8 @@ export function createTried(goal: Goal, tolerance: number): Tried {
   const shown = new Map<Candidate, number>();
   /** Known to fall behind what was the best by then, and by which part of the time that they had. */
   const givenUp = new Map<Candidate, number>();
-  /** Of those that were not given up: what they were found to be, once trials have shown it, and what plans like them are held to. */
-  const onFront = new Map<Candidate, { readonly found: Figures; readonly expected: Figures }>();
+  /** Of those that were not given up: estimates, and what trials have shown in their place. */
+  const onFront = new Map<Candidate, Figures>();
   const meshesOf = meshKeys();
   const stepsOf = stepKeys();
   const bySteps = new Map<string, Estimated[]>();
@@ -97,18 +97,19 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     return isLike && found * (between / before.between) >= best * (1 - tolerance);
   };
   const isBesideFront = (each: Estimated): boolean =>
-    [...onFront].some(([candidate, { found, expected }]) => {
+    [...onFront].some(([candidate, found]) => {
       // What estimates leave out of the seconds, they leave out of those of plans with the same meshes as well.
-      const known = meshesOf(each.candidate) === meshesOf(candidate) ? expected : found;
+      const isLike = meshesOf(each.candidate) === meshesOf(candidate);
+      const { estimate } = isLike ? tried.get(candidate)! : found;
       return (
-        each.estimate >= known.estimate * (1 - STEP_OF_SECONDS) &&
-        each.between >= known.between * (1 - STEP_OF_BETWEEN)
+        each.estimate >= estimate * (1 - STEP_OF_SECONDS) &&
+        each.between >= found.between * (1 - STEP_OF_BETWEEN)
       );
     });
   return {
     add(each) {
       tried.set(each.candidate, each);
-      onFront.set(each.candidate, { found: each, expected: each });
+      onFront.set(each.candidate, each);
       const key = stepsOf(each.candidate);
       bySteps.set(key, [...(bySteps.get(key) ?? []), each]);
     },
@@ -124,10 +125,7 @@ export function createTried(goal: Goal, tolerance: number): Tried {
       else {
         const { betweenTokens: between } = outcome.latency;
         shown.set(candidate, between);
-        onFront.set(candidate, {
-          found: { estimate: outcome.makespan, between },
-          expected: { estimate: tried.get(candidate)!.estimate, between },
-        });
+        onFront.set(candidate, { estimate: outcome.makespan, between });
       }
     },
     known: (candidate) => tried.get(candidate)!,
