@@ -9,8 +9,7 @@ import type { KvPool, LoadCosts } from '../ir/runtime-graph.js';
 import type { ModelShape } from '../model/shape.js';
 import { vectorType } from '../model/weight-types.js';
 import type { KvTier, Phase, Plan, Stage } from '../plan/plan.js';
-import { once } from '../once.js';
-import { tierFor, type Routes } from '../plan/routes.js';
+import { tierBeside, type Routes } from '../plan/routes.js';
 import { neutralPageBytes } from './kv-pools.js';
 
 /**
@@ -69,7 +68,7 @@ function moversOf(plan: Plan, pools: readonly KvPool[], phase: Phase): readonly 
 /** A replica takes in what one that prefills put out, its own where they are one. */
 function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Routes): number {
   const { devices } = plan.topology;
-  const hostOf = besideDevices(plan, host);
+  const hostOf = tierBeside(plan.topology, host.name);
   const writers = writersOf(plan, pools);
   const between = hostTraffic(hostOf);
   const taken = moversOf(plan, pools, 'decode').map((reader, replica) => {
@@ -85,7 +84,7 @@ function hostPage(plan: Plan, pools: readonly KvPool[], host: KvTier, routes: Ro
 
 /** Every disk has what the hosts beside it have. */
 function diskPage(plan: Plan, pools: readonly KvPool[], host: KvTier, disk: KvTier, routes: Routes): number {
-  const [hostOf, diskOf] = [host, disk].map((tier) => besideDevices(plan, tier));
+  const [hostOf, diskOf] = [host, disk].map(({ name }) => tierBeside(plan.topology, name));
   const pageBytes = neutralPageBytes(plan);
   const fetched = writersOf(plan, pools).flatMap((writer) =>
     hostShares(writer, hostOf!).map(({ device, part }) =>
@@ -98,11 +97,6 @@ function diskPage(plan: Plan, pools: readonly KvPool[], host: KvTier, disk: KvTi
 /** Of ranks with the same slice one alone puts it out. */
 function writersOf(plan: Plan, pools: readonly KvPool[]): readonly SliceMovers[] {
   return moversOf(plan, pools, 'prefill').map(({ ranks }) => ({ ranks: [...pageOwners({ ranks })] }));
-}
-
-function besideDevices({ topology }: Plan, tier: KvTier): (device: number) => string | undefined {
-  const pathOf = once((group: string) => tierFor(topology, group, tier.name)?.path);
-  return (device) => pathOf(topology.devices[device]!.group);
 }
 
 function seconds(bytes: number, from: string | undefined, to: string | undefined, routes: Routes): number {

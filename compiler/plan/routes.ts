@@ -7,7 +7,7 @@
  * in a search. A route stays inside the smallest group that holds both of its ends and a way between them.
  */
 import { groupBy } from '../group-by.js';
-import { onceForObject } from '../once.js';
+import { once, onceForObject } from '../once.js';
 import { matchesPrefix, parsePath, type PathPart } from './places.js';
 import type { Link, Tier, Topology } from './plan.js';
 
@@ -180,6 +180,17 @@ export function tierFor({ tiers }: Topology, group: string, name: string): Tier 
     const tier = byGroup.get(around);
     if (tier !== undefined || around === '') return tier;
   }
+}
+
+/** The path of the instance of a tier that each device uses, if there is one; looked up once for a group, of which there are fewer. */
+export function tierBeside(
+  topology: Topology,
+  name: string | undefined,
+): (device: number) => string | undefined {
+  const pathOf = once((group: string) =>
+    name === undefined ? undefined : tierFor(topology, group, name)?.path,
+  );
+  return (device) => pathOf(topology.devices[device]!.group);
 }
 
 /** The tiers of a name that devices in some groups use, each once. */

@@ -3,7 +3,7 @@ import { hostTraffic, type PageSlice } from '../ir/page-slices.js';
 import type { KvCost, KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { Plan } from '../plan/plan.js';
-import { tierFor } from '../plan/routes.js';
+import { tierBeside } from '../plan/routes.js';
 import { linkLoads, type RoadBytes } from './link-loads.js';
 import { planKv } from './plan-kv.js';
 import type { Roads } from './roads.js';
@@ -52,8 +52,7 @@ export function kvTravels(
   if (edge.path === 'shared' || tier === undefined) return [];
   const { topology } = roads;
   const pathOf = (device: number): string => topology.devices[device]!.path;
-  const tierOf = (device: number): string | undefined =>
-    tierFor(topology, topology.devices[device]!.group, tier)?.path;
+  const tierOf = tierBeside(topology, tier);
   const travel = (from: string | undefined, to: string | undefined, bytes: number): readonly RoadBytes[] => {
     const road = from === undefined || to === undefined ? undefined : roads.between(from, to);
     return road && bytes > 0 ? [{ bytes, road }] : [];

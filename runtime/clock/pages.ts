@@ -9,10 +9,9 @@
  */
 import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
-import { tierFor } from '../../compiler/plan/routes.js';
+import { tierBeside } from '../../compiler/plan/routes.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { once } from '../../compiler/once.js';
-import { groupHosts } from './group-hosts.js';
 import { readsBesideSteps } from '../kv/move-sizes.js';
 import { chunkPages, moveBytesByDevice } from '../../compiler/ir/page-packing.js';
 import {
@@ -78,10 +77,7 @@ export function clockPages(
 ): ClockPages {
   const { clock, lanes } = context;
   const { roads } = lanes;
-  const tier = graph.hostTier?.name;
-  const hostOf = groupHosts(topology, (group) =>
-    tier === undefined ? undefined : tierFor(topology, group, tier),
-  );
+  const hostOf = tierBeside(topology, graph.hostTier?.name);
   const moversOfPools = new Map(
     graph.pools.map((pool) => {
       const road = (device: number, direction: PageMove['direction']): Road | undefined => {
@@ -123,10 +119,7 @@ export function clockPages(
       });
     }
   };
-  const disk = graph.diskTier?.name;
-  const diskOf = groupHosts(topology, (group) =>
-    disk === undefined ? undefined : tierFor(topology, group, disk),
-  );
+  const diskOf = tierBeside(topology, graph.diskTier?.name);
   const traffic = hostTraffic(hostOf);
   const sharesOf = once((writer: SliceMovers) => hostShares(writer, hostOf));
   /** When all that a replica takes in is with the hosts beside its ranks. */
