@@ -25,9 +25,18 @@ type PoolRank = KvPool['ranks'][number];
 
 /** The first rank of every slice of a replica's pages: replicas of a head leave the devices once. */
 export function pageOwners({ ranks }: Pick<KvPool, 'ranks'>): ReadonlySet<PoolRank> {
-  const first = new Map<string, PoolRank>();
+  return sliceOwners(ranks, (rank) => rank);
+}
+
+/** The same of ranks of which it is told what KV each holds. */
+export function sliceOwners<Rank extends { readonly dp: number }>(
+  ranks: readonly Rank[],
+  heldBy: (rank: Rank) => Pick<PageSlice, 'layers' | 'heads'>,
+): ReadonlySet<Rank> {
+  const first = new Map<string, Rank>();
   for (const rank of ranks) {
-    const slice = `${rank.dp}:${rank.layers.join('-')}:${rank.heads.join('-')}`;
+    const { layers, heads } = heldBy(rank);
+    const slice = `${rank.dp}:${layers.join('-')}:${heads.join('-')}`;
     if (!first.has(slice)) first.set(slice, rank);
   }
   return new Set(first.values());

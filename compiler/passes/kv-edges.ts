@@ -2,7 +2,7 @@
  * How KV gets along every flow edge. Stages whose ranks hold the same layers and heads on the same devices read the
  * same pages; between any others KV travels through the first host tier, in an order that no sharding shows in.
  */
-import { groupBy } from '../group-by.js';
+import { sliceOwners } from '../ir/page-slices.js';
 import type { KvReshard, KvSlice, RankHolding } from '../ir/transitions.js';
 import { BYTES_OF } from '../model/shape.js';
 import type { KvTier, Plan, Stage } from '../plan/plan.js';
@@ -54,7 +54,7 @@ function kvEdge(
   }
   const { shape } = plan.model;
   const headBytes = 2 * shape.headDim * BYTES_OF[plan.kv.dtype];
-  const pageOut = uniqueOwners(before).map((rank) => kvSlice(rank, headBytes));
+  const pageOut = [...sliceOwners(before, ({ kv }) => kv)].map((rank) => kvSlice(rank, headBytes));
   const pageIn = after.map((rank) => kvSlice(rank, headBytes));
   const tier = carryingTier(plan);
   return {
@@ -75,13 +75,6 @@ function sameKv(a: readonly RankHolding[], b: readonly RankHolding[]): boolean {
     ({ kv: here }, { kv: there }) =>
       sameInterval(here.layers, there.layers) && sameInterval(here.heads, there.heads),
   );
-}
-
-/** Ranks without those whose slice an earlier rank of the same replica holds too: a replicated head leaves once. */
-function uniqueOwners(ranks: readonly RankHolding[]): readonly RankHolding[] {
-  const slices = groupBy(ranks, ({ dp, kv }) => [dp, ...kv.layers, ...kv.heads].join());
-  const first = new Set([...slices.values()].map(([rank]) => rank));
-  return ranks.filter((rank) => first.has(rank));
 }
 
 function kvSlice(rank: RankHolding, headBytes: number): KvSlice {
