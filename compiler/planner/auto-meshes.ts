@@ -6,6 +6,7 @@
 import { engineOf } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
 import type { Mesh, Plan, Stage } from '../plan/plan.js';
+import { mostHostPages } from '../passes/host-room.js';
 import type { DrawnWorkload, Length } from '../plan/workload.js';
 import { planBound } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';
@@ -35,8 +36,10 @@ export function meshesForWorkloads(
   let best: { readonly seconds: number; readonly stages: readonly Stage[] } | undefined;
   for (const chosen of combinations(draft, stages)) {
     if (!replicasAgree(chosen)) continue;
-    const bound = planBound({ ...draft, stages: chosen }, context);
-    if (bound === undefined || !demands.every((demand) => bound.fits(demand))) continue;
+    const plan = { ...draft, stages: chosen };
+    const bound = planBound(plan, context);
+    const hostPages = mostHostPages(plan);
+    if (bound === undefined || !demands.every((demand) => bound.fits(demand, hostPages))) continue;
     const seconds = demands.reduce((sum, demand) => sum + bound.estimate(demand), 0);
     if (seconds > 0 && (best === undefined || seconds < best.seconds)) best = { seconds, stages: chosen };
   }

@@ -273,6 +273,18 @@ describe('`mesh auto` of stages that take turns', () => {
     expect(stages[0]!.layerSplit).toEqual([20, 20, 20, 20]);
     expect(flow.rules.map(({ to }) => to)).toEqual(['decode', 'prefill']);
   });
+
+  it('takes a pair that hands nothing over where the host tier has no room for a request', () => {
+    const text = read('seesaw-70b')
+      .replace('mesh (pp: 8)', 'mesh auto')
+      .replace('mesh (pp: fill, tp: decode_tp)', 'mesh auto');
+    const meshesWith = (room: string): readonly Mesh[] =>
+      named(plansOf(text.replace('up to 500 GiB', `up to ${room}`)), 'seesaw').stages.map(({ mesh }) => mesh);
+    const [prefill, decode] = meshesWith('100 MiB');
+    expect(prefill).toEqual(decode);
+    const [before, after] = meshesWith('10 GiB');
+    expect(before).not.toEqual(after);
+  });
 });
 
 describe('params', () => {
