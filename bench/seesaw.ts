@@ -2,14 +2,13 @@
  * What re-sharding gains on the machines, models and workloads of Seesaw (arXiv 2503.06433), by simulation. Constants
  * are fixed in plans/seesaw from their sources; nothing is fitted to a result.
  *
- *   npm run bench:seesaw -- [--requests N] [--short] [--keep FOLDER] [machine] [model] [workload]
+ *   npm run bench:seesaw -- [--requests N] [--keep FOLDER] [machine] [model] [workload]
  *   npm run bench:seesaw -- facts
  *
  * For each combination that has the names given it prints every pair of meshes, and then the best static plan beside the
  * best re-sharded one: with each effect of the engine off and on, and with the uncertain constants varied, one at a time
- * and those of all-reduce against each other; behind several combinations a table of them all. `--short` looks for the
- * best plans without effects and with all of them, and varies constants for all static plans and these re-sharded ones
- * alone. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it from there where
+ * and those of all-reduce against each other; behind several combinations a table of them all. Every search has plans of its
+ * own to find, static and re-sharded. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it from there where
  * it is already, so that a run can be stopped and gone on with: a folder is for one state of the code and of the plans.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */
@@ -17,11 +16,10 @@ import { resolve } from 'node:path';
 import { checkFile } from '../compiler/check/check-file.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
-import { drawRequests } from '../runtime/clock/lengths.js';
-import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { fileHost } from '../runtime/file-host.js';
 import { formatTable } from '../cli/format.js';
 import { pickCombinations, seesawArguments } from './support/seesaw-arguments.js';
+import { seesawRequests } from './support/seesaw-cases.js';
 import { seesawFacts } from './support/seesaw-facts.js';
 import { keptFind } from './support/seesaw-kept.js';
 import { seesawResults } from './support/seesaw-results.js';
@@ -47,12 +45,12 @@ export function benchSeesaw(args: readonly string[]): void {
   const wanted = seesawArguments(args);
   if (typeof wanted === 'string') return refuse(wanted);
   if (wanted.facts) return reportFacts();
-  const { requests: count, keep: folder, short } = wanted;
+  const { requests: count, keep: folder } = wanted;
   const picked = pickCombinations(combinations(), wanted.words);
   if (typeof picked === 'string') return refuse(picked);
   const all = picked.map(({ names, plan, workload }) => {
     const title = names.join(' ');
-    const requests = requestsOf(workload, plan).slice(0, count);
+    const requests = seesawRequests(workload, plan).slice(0, count);
     const cut = requests.filter((each) => each.cut).length;
     const note = cut > 0 ? `, the answers of ${cut} cut by the context` : '';
     console.log(`\n${title}: ${requests.length} requests${note}\n`);
@@ -60,7 +58,6 @@ export function benchSeesaw(args: readonly string[]): void {
       { machine: names[0], model: names[1], workload: names[2] },
       plan,
       requests,
-      short,
       keptFind(title, requests.length, folder),
     );
     console.log(seesawTables(results));
@@ -93,11 +90,6 @@ function combinations(): readonly Combination[] {
       })),
     ),
   );
-}
-
-function requestsOf({ name, requests }: Workload, plan: Plan): readonly SimulatedRequest[] {
-  if (requests.kind !== 'drawn') throw new Error(`workload ${name} is a file`);
-  return drawRequests(requests, plan.model.shape.context);
 }
 
 benchSeesaw(process.argv.slice(2));

@@ -6,7 +6,6 @@ export interface SeesawArguments {
   readonly facts: boolean;
   /** How many requests of each workload; all where it is not said. */
   readonly requests?: number;
-  readonly short: boolean;
   /** The folder that what is found is kept in. */
   readonly keep?: string;
   /** Machines, models and workloads. */
@@ -18,7 +17,7 @@ export function seesawArguments(args: readonly string[]): SeesawArguments | stri
   const parsed = parse(args);
   if (typeof parsed === 'string') return parsed;
   const { values, positionals } = parsed;
-  const { requests, short = false, keep } = values;
+  const { requests, keep } = values;
   const count = Number(requests);
   if (requests !== undefined && !(Number.isInteger(count) && count > 0))
     return `--requests wants a whole number above 0, not \`${requests}\``;
@@ -28,7 +27,6 @@ export function seesawArguments(args: readonly string[]): SeesawArguments | stri
   return {
     facts,
     ...(requests !== undefined && { requests: count }),
-    short,
     ...(keep !== undefined && { keep }),
     words: facts ? [] : positionals,
   };
@@ -59,7 +57,6 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         requests: { type: 'string' },
-        short: { type: 'boolean' },
         keep: { type: 'string' },
       },
       allowPositionals: true,

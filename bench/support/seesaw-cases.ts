@@ -1,6 +1,7 @@
 /** The machines, models and workloads of plans/seesaw, for benchmarks of searches over them. */
 import { checkFile } from '../../compiler/check/check-file.js';
 import type { Plan } from '../../compiler/plan/plan.js';
+import type { Workload } from '../../compiler/plan/workload.js';
 import { fileHost } from '../../runtime/file-host.js';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { requestsOf } from '../../cli/workloads.js';
@@ -28,12 +29,17 @@ export function seesawCases(args: readonly string[]): {
     const { plans, importedWorkloads } = checkFile(fileHost(), `plans/seesaw/${machine}.plan`);
     return plans.flatMap((plan) =>
       importedWorkloads.map((workload): SeesawCase => {
-        const chosen = requestsOf(workload, plan.model.shape.context);
-        if (chosen.kind !== 'requests') throw new Error(chosen.message);
         const names = [machine, plan.name, workload.name];
-        return { names, plan, requests: chosen.requests.slice(0, most) };
+        return { names, plan, requests: seesawRequests(workload, plan).slice(0, most) };
       }),
     );
   });
   return { cases, isWanted };
+}
+
+/** The requests of a workload, with what the context of the model has room for. Throws where they cannot be read. */
+export function seesawRequests(workload: Workload, { model }: Plan): readonly SimulatedRequest[] {
+  const chosen = requestsOf(workload, model.shape.context);
+  if (chosen.kind !== 'requests') throw new Error(chosen.message);
+  return chosen.requests;
 }

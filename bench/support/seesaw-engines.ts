@@ -19,7 +19,6 @@ export const EFFECT_SETS: readonly Effects[] = Array.from({ length: 2 ** EFFECTS
   pipeline: (bits & 4) > 0,
 }));
 
-export const NO_EFFECTS: Effects = EFFECT_SETS[0]!;
 export const ALL_EFFECTS: Effects = EFFECT_SETS.at(-1)!;
 
 /** An engine with copy engines, as GPUs have, and of the effects those that are on. */
@@ -148,14 +147,15 @@ function scaleAllReduceLatency(topology: Plan['topology'], factor: number): Plan
   };
 }
 
+/** No more than the peak. */
 function scaleCompute(topology: Plan['topology'], factor: number): Plan['topology'] {
   const scale = once((kind: DeviceKind): DeviceKind => {
     const { sustained, gemm } = kind;
-    const compute = sustained.compute * factor;
+    const compute = Math.min(1, sustained.compute * factor);
     return {
       ...kind,
       sustained: { ...sustained, compute },
-      ...(gemm && { gemm: scaleProducts(kind, gemm, factor) }),
+      ...(gemm && { gemm: scaleProducts(kind, gemm, compute / sustained.compute) }),
     };
   });
   return {

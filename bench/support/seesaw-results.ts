@@ -7,7 +7,6 @@ import {
   EFFECTS,
   EFFECT_SETS,
   engineWith,
-  NO_EFFECTS,
   opposedCorners,
   variations,
   type Effects,
@@ -29,19 +28,13 @@ export interface Results {
   readonly model: string;
   readonly workload: string;
   readonly requests: number;
-  /** Of every choice of meshes, static or re-sharded, with all effects. Absent in a short run. */
-  readonly pairs?: readonly Outcome[];
-  /**
-   * The meshes of the best static plan and of the best re-sharded one, by the tokens of a prefill step. Absent in a short
-   * run.
-   */
-  readonly chunks?: readonly { readonly label: string; readonly outcomes: readonly Outcome[] }[];
-  /** From none to all; in a short run none and all. */
+  /** Of every choice of meshes, static or re-sharded, with all effects. */
+  readonly pairs: readonly Outcome[];
+  /** The meshes of the best static plan and of the best re-sharded one, by the tokens of a prefill step. */
+  readonly chunks: readonly { readonly label: string; readonly outcomes: readonly Outcome[] }[];
+  /** From none to all. */
   readonly effects: readonly { readonly each: Effects; readonly found: Comparison }[];
-  /**
-   * With all effects, each constant at the ends of what is plausible; in a short run of re-sharded plans
-   * those alone that are the best with the constants as they are, with effects or without.
-   */
+  /** With all effects, each constant at the ends of what is plausible. */
   readonly constants: readonly Varied[];
   /** The same with several constants at the ends that are worst for one of the best plans and best for the other. */
   readonly corners: readonly Varied[];
@@ -79,7 +72,6 @@ export function seesawResults(
   names: Pick<Results, 'machine' | 'model' | 'workload'>,
   plan: Plan,
   requests: readonly SimulatedRequest[],
-  short: boolean,
   find: Find,
 ): Results {
   const memory = createSearchMemory();
@@ -89,7 +81,7 @@ export function seesawResults(
     return found;
   };
   const searcher = createSearcher(plan, requests, memory);
-  const effects = (short ? [ALL_EFFECTS, NO_EFFECTS] : EFFECT_SETS.toReversed()).map((each) => {
+  const effects = EFFECT_SETS.toReversed().map((each) => {
     const name = EFFECTS.filter((effect) => each[effect]).join(' + ') || 'no effects';
     return { each, found: learn(find(name, () => compare(searcher, engineWith(each)))) };
   });
@@ -97,15 +89,9 @@ export function seesawResults(
   const { fixed, dataflow } = effects[0]!.found;
   const opposed = fixed && dataflow ? opposedCorners(plan, groupsOf(fixed), groupsOf(dataflow)) : [];
   const vary = (each: Variation): Varied => {
-    const search = (): Comparison => compare(createSearcher(each.plan, requests, memory, short), engine);
-    return { name: each.name, found: learn(find(short ? `${each.name}, few` : each.name, search)) };
+    const search = (): Comparison => compare(createSearcher(each.plan, requests, memory), engine);
+    return { name: each.name, found: learn(find(each.name, search)) };
   };
-  const varied = (): Pick<Results, 'constants' | 'corners'> => ({
-    constants: variations(plan).map(vary),
-    corners: opposed.map(vary),
-  });
-  const common = { ...names, requests: requests.length, effects: effects.toReversed() };
-  if (short) return { ...common, ...varied() };
   const how = { engine, transitions: 'dataflow' } as const;
   const pairs = find('every pair', () => [
     ...searcher.every('static', how),
@@ -121,5 +107,13 @@ export function seesawResults(
       best ? [{ label: best.label, outcomes: searcher.chunks(strategy, best, how) }] : [],
     ),
   );
-  return { ...common, pairs, chunks, ...varied() };
+  return {
+    ...names,
+    requests: requests.length,
+    pairs,
+    chunks,
+    effects: effects.toReversed(),
+    constants: variations(plan).map(vary),
+    corners: opposed.map(vary),
+  };
 }

@@ -62,26 +62,17 @@ export function createSearchMemory(): SearchMemory {
   return { winners: new Set(), known: new Map() };
 }
 
-/**
- * Searches on the devices of a plan. Compiled plans are kept from one search to the next.
- *
- * @param winnersAlone whether of re-sharded plans, which take long to compile, only those that won before are looked at
- */
+/** Searches on the devices of a plan. Compiled plans are kept from one search to the next. */
 export function createSearcher(
   plan: Plan,
   requests: readonly SimulatedRequest[],
   { winners, known }: SearchMemory,
-  winnersAlone = false,
 ): Searcher {
   const compile = rememberingCompiler();
   const candidatesOf = new Map<Strategy, readonly Candidate[]>();
   const all = (strategy: Searchable): readonly Candidate[] => {
     const sizes = { microbatchTokens: CHUNKS[strategy], batchRequests: [BATCH] };
-    const isOpen = (each: Candidate): boolean =>
-      !winnersAlone || strategy === 'static' || winners.has(keyOf(each));
-    const found =
-      candidatesOf.get(strategy) ??
-      findCandidates(plan, [strategy], sizes).filter((each) => isDistinct(each) && isOpen(each));
+    const found = candidatesOf.get(strategy) ?? findCandidates(plan, [strategy], sizes).filter(isDistinct);
     candidatesOf.set(strategy, found);
     return found;
   };
@@ -108,7 +99,8 @@ export function createSearcher(
         const { least, exact } = knownOf(each, how);
         return exact === undefined && least < (best?.seconds ?? Infinity);
       });
-      best = search(open, how, { ...(best && { within: best.seconds }) })[0] ?? best;
+      const within = best && { within: best.seconds };
+      best = search(open, how, { byEstimate: true, ...within })[0] ?? best;
     };
     improve(candidates.filter((each) => winners.has(keyOf(each))));
     improve(candidates);

@@ -57,7 +57,7 @@ function pairTable(pairs: readonly Outcome[]): string {
   return formatTable([['prefill', ...columns.map((mesh) => `(${mesh})`)], ...rows]);
 }
 
-function chunkTable({ label, outcomes }: NonNullable<Results['chunks']>[number]): string {
+function chunkTable({ label, outcomes }: Results['chunks'][number]): string {
   return formatTable([
     [label, ...outcomes.map(({ microbatch }) => String(microbatch))],
     ['', ...outcomes.map(showRate)],
@@ -86,8 +86,8 @@ export function seesawTables({ pairs, chunks, effects, constants, corners }: Res
     ...cells(found),
   ]);
   const parts = [
-    ...(pairs ? [pairTable(pairs)] : []),
-    ...(chunks ?? []).map(chunkTable),
+    pairTable(pairs),
+    ...chunks.map(chunkTable),
     formatTable([[...EFFECTS, ...HEADING], ...switches], [false, false, false, ...RIGHT]),
   ];
   const rows = [...constants, ...corners].map(({ name, found }) => [name, ...cells(found)]);

@@ -4,19 +4,18 @@ import { pickCombinations, seesawArguments } from '../../../bench/support/seesaw
 
 describe('arguments of the benchmark of Seesaw', () => {
   it('are options and names', () => {
-    expect(seesawArguments([])).toEqual({ facts: false, short: false, words: [] });
-    expect(seesawArguments(['facts'])).toEqual({ facts: true, short: false, words: [] });
-    expect(seesawArguments(['l4', '--requests=5', '--short', 'arxiv', '--keep', 'here'])).toEqual({
+    expect(seesawArguments([])).toEqual({ facts: false, words: [] });
+    expect(seesawArguments(['facts'])).toEqual({ facts: true, words: [] });
+    expect(seesawArguments(['l4', '--requests=5', 'arxiv', '--keep', 'here'])).toEqual({
       facts: false,
       requests: 5,
-      short: true,
       keep: 'here',
       words: ['l4', 'arxiv'],
     });
   });
 
   it.each([
-    [['--shrot'], "Unknown option '--shrot'"],
+    [['--kepe'], "Unknown option '--kepe'"],
     [['l4', '--keep'], "Option '--keep <value>' argument missing"],
     [['--keep='], '--keep wants a folder'],
     [['--requests', 'many'], '--requests wants a whole number above 0, not `many`'],
