@@ -28,9 +28,11 @@ describe('variations of the machines of Seesaw', () => {
       gemm(named(variations(plan), `sustained compute x${factor}`)),
     );
     const before = gemm(plan);
+    // Nothing does more than its peak.
+    const most = Math.min(1.2, 1 / plan.topology.devices[0]!.kind.sustained.compute);
     for (const rows of [256, 512, 1024, 2048]) {
       expect(slow![rows]).toBeCloseTo(before[rows]! * 0.8);
-      expect(quick![rows]).toBeCloseTo(before[rows]! * 1.2);
+      expect(quick![rows]).toBeCloseTo(before[rows]! * most);
     }
     expect(slow![64]).toBe(before[64]);
     expect(quick![64]).toBe(before[64]);
