@@ -20,11 +20,17 @@ import { ALONE, hostOnly, type Compute, type Slowdown } from './compute.js';
 import { createDeviceTurns } from './device-turns.js';
 import type { DeviceWork } from './device-queue.js';
 import type { ClockDevices } from './devices.js';
-import type { Lanes, LaneShare } from './lanes.js';
+import type { Lanes, LaneShare, LinkedWork } from './lanes.js';
 import { ringLanes, type StageGroup } from './stage-clock.js';
 import { stepRuns, type StepCourse } from './step-runs.js';
 import type { PassedTime } from './trace-clock.js';
-import { opsOf, type MovesAhead, type Transitions, type WeightWait } from './transitions.js';
+import {
+  opsOf,
+  type MovesAhead,
+  type Transitions,
+  type WaitAmongExchanges,
+  type WeightWait,
+} from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface Pass {
@@ -114,22 +120,20 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     const { group, ahead, step } = pass;
     const start = clock.now();
     const { cost, submits, hosting, traffic, exchange, kernels, pure } = workOn(pass);
-    const { seconds, waits } = transitions.passTime(group, ahead, step.size, start, pure);
-    // What is handed on comes last, in its own time.
-    const own = seconds - cost.send;
+    const time = transitions.passTime(group, ahead, step.size, start, pure);
+    const work = {
+      // What is handed on comes last, in its own time.
+      seconds: time.seconds - cost.send,
+      exchange,
+      lanes: ring,
+      bytes: ringBytes(traffic, group.devices.length),
+      capped: group.declaredExchange,
+      weights: false,
+    };
+    const { end: linked, late, waits } = linkedCourse(work, time.waits, start, lanes);
+    transitions.waited(group.devices, waits);
     // What a lane that is taken makes it longer comes on top of an exchange.
-    const linked = lanes.share(
-      {
-        seconds: own,
-        exchange,
-        lanes: ring,
-        bytes: ringBytes(traffic, group.devices.length),
-        capped: group.declaredExchange,
-        weights: false,
-      },
-      start,
-    );
-    const stretch = exchange === 0 ? 1 : 1 + (linked - start - own) / exchange;
+    const stretch = exchange === 0 ? 1 : 1 + late / exchange;
     const finish = (computed: number, { kernels, host }: Slowdown): void => {
       const through = (): void => {
         const end = clock.now();
@@ -150,7 +154,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
       finish(linked, ALONE);
       return { start, waits, stretch, timeOf: undefined };
     }
-    const host = linked - start - own + exchange + submits;
+    const host = late + exchange + submits;
     const timeOf = compute.work(
       { devices: group.devices, seconds: linked - start, kernels, host, hosting: Math.min(hosting, host) },
       (slowed) => finish(clock.now(), slowed),
@@ -212,6 +216,53 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
       if (turns.length === 1) takeTurn(state);
     },
   };
+}
+
+/** How a step goes on that uses lanes. */
+interface LinkedCourse {
+  readonly end: number;
+  /** Seconds that its exchanges take longer than on lanes of their own. */
+  readonly late: number;
+  /** What it waits for weights after all: the less, the later it comes to need them. */
+  readonly waits: readonly WeightWait[];
+}
+
+/**
+ * Carries what a step exchanges, which stands still while it waits.
+ *
+ * @param work with the waits in its seconds
+ * @param waits as they would be on lanes of its own
+ */
+function linkedCourse(
+  work: LinkedWork,
+  waits: readonly WaitAmongExchanges[],
+  start: number,
+  lanes: Pick<Lanes, 'share'>,
+): LinkedCourse {
+  const { seconds, exchange, bytes } = work;
+  if (waits.length === 0) {
+    const end = lanes.share(work, start);
+    return { end, late: end - start - seconds, waits };
+  }
+  const found: WeightWait[] = [];
+  let [at, from, exchanged, late] = [start, start, 0, 0];
+  const goOn = (until: number, untilExchanged: number): void => {
+    const [own, exchanging] = [until - from, untilExchanged - exchanged];
+    const part = exchange === 0 ? 0 : exchanging / exchange;
+    const end = lanes.share({ ...work, seconds: own, exchange: exchanging, bytes: bytes * part }, at);
+    late += end - at - own;
+    at = end;
+    exchanged = untilExchanged;
+  };
+  for (const wait of waits) {
+    goOn(wait.start, wait.exchanged);
+    from = wait.end;
+    if (wait.end <= at) continue;
+    found.push({ op: wait.op, start: at, end: wait.end });
+    at = wait.end;
+  }
+  goOn(start + seconds, exchange);
+  return { end: at, late, waits: found };
 }
 
 /** How a step goes on from its beginning, if nothing holds it up. */

@@ -11,7 +11,7 @@ import { deviceLane, DISK, HOST } from '../trace/tracer.js';
 import type { Slowdown } from './compute.js';
 import type { StageGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
-import { opsOf, type PassTime } from './transitions.js';
+import { opsOf, type WeightWait } from './transitions.js';
 import type { PortionSpan } from './weights.js';
 
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
@@ -23,7 +23,7 @@ interface Span {
 
 /** How the time of a pass went by. */
 export interface PassedTime extends Span {
-  readonly waits: PassTime['waits'];
+  readonly waits: readonly WeightWait[];
   /** By how much its kernels, its exchanges and what else the host does took longer than on devices and links alone. */
   readonly slowdown: Slowdown & { readonly exchanges: number };
 }

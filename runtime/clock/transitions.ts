@@ -21,7 +21,12 @@ export interface WeightWait {
   readonly end: number;
 }
 
-const NO_WAITS: readonly WeightWait[] = [];
+/** A wait with the seconds of exchanges that the step has behind it by then. */
+export interface WaitAmongExchanges extends WeightWait {
+  readonly exchanged: number;
+}
+
+const NO_WAITS: readonly WaitAmongExchanges[] = [];
 const NOTHING: MovesAhead = [];
 const NO_GROUPS: readonly undefined[] = [];
 
@@ -33,7 +38,7 @@ export function opsOf(waits: readonly WeightWait[]): ReadonlySet<number> | undef
 /** How long a pass takes, and where it waits for weights. */
 export interface PassTime {
   readonly seconds: number;
-  readonly waits: readonly WeightWait[];
+  readonly waits: readonly WaitAmongExchanges[];
 }
 
 /**
@@ -86,7 +91,7 @@ export interface Transitions {
   readonly whenBegun: (ahead: MovesAhead | undefined, begun: () => void) => void;
   /** Whether any of the weights has yet to get there. */
   readonly isComing: (ahead: MovesAhead | undefined) => boolean;
-  /** Of a pass that would take `pure` seconds with all weights there, from `start` on. */
+  /** Of a pass that would take `pure` seconds with all weights there, from `start` on, and on links of its own. */
   readonly passTime: (
     group: StageGroup,
     ahead: MovesAhead | undefined,
@@ -94,6 +99,8 @@ export interface Transitions {
     start: number,
     pure: number,
   ) => PassTime;
+  /** Notes what a pass waits after all on each of its devices. */
+  readonly waited: (devices: readonly number[], waits: readonly WeightWait[]) => void;
   /** Seconds of a time in which a device did nothing but wait for weights; outside of that time it had no work. */
   readonly exposed: (device: number, time: Span) => number;
 }
@@ -287,8 +294,8 @@ export function createTransitions(
       if (arriving.length === 0) return { seconds: pure, waits: NO_WAITS };
       const needed = opsThatNeed(arriving.map(({ needs }) => needs));
       /** What the device has been given and has yet to do began to be given to it at `given`. */
-      let [at, given] = [start, start];
-      const waits: WeightWait[] = [];
+      let [at, given, exchanged] = [start, start, 0];
+      const waits: WaitAmongExchanges[] = [];
       const handOver = (): void => {
         if (at > given) for (const { course } of arriving) course.give(given, at);
         given = at;
@@ -302,24 +309,26 @@ export function createTransitions(
           }
         if (there > at) {
           handOver();
-          waits.push({ op, start: at, end: there });
+          waits.push({ op, start: at, end: there, exchanged });
           at = given = there;
         }
         // What follows an exchange is given to the device when that is over.
         if (what === 'collective') {
           handOver();
           given += seconds;
+          exchanged += seconds;
         }
         at += seconds + submit;
       }
       handOver();
       for (const state of ahead!) endWaiting(state);
-      if (waits.length > 0) {
-        const seconds = waits.reduce((sum, wait) => sum + wait.end - wait.start, 0);
-        const exposure = { start: waits[0]!.start, end: waits.at(-1)!.end, seconds };
-        for (const device of group.devices) expose(device, exposure);
-      }
       return { seconds: at - start, waits };
+    },
+    waited(members, waits) {
+      if (waits.length === 0) return;
+      const seconds = waits.reduce((sum, { start, end }) => sum + end - start, 0);
+      const exposure = { start: waits[0]!.start, end: waits.at(-1)!.end, seconds };
+      for (const device of members) expose(device, exposure);
     },
     exposed: (device, time) =>
       (exposures.get(device) ?? []).reduce((sum, { start, end, seconds }) => {
