@@ -206,7 +206,7 @@ export const PROPERTIES = {
     },
     host_overhead: effect(
       'true',
-      'Whether the times of `overhead` count; `simulate` has switches for this and the next four.',
+      'Whether the times of `overhead` count; `simulate` has switches for this and the next five.',
     ),
     small_gemm_loss: effect('true', 'Whether matrix products of few rows lose speed.'),
     virtual_engines: effect(
@@ -215,6 +215,10 @@ export const PROPERTIES = {
     ),
     copy_engines: effect('false', 'Copies between devices and tiers run beside kernels.'),
     full_reload: effect('false', 'Transitions load every weight of the next stage from the host.'),
+    host_per_replica: effect(
+      'false',
+      'Every replica has a host process of its own, where one has all of them.',
+    ),
   },
   model: {
     source: {

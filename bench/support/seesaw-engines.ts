@@ -29,6 +29,7 @@ export function engineWith(effects: Effects): EngineModel {
     virtualEngines: effects.pipeline,
     copyEngines: true,
     fullReload: false,
+    hostPerReplica: false,
   };
 }
 

@@ -52,6 +52,7 @@ export const OVERHEAD_TABLE = {
   virtual_engines: { read: truth },
   copy_engines: { read: truth },
   full_reload: { read: truth },
+  host_per_replica: { read: truth },
 };
 
 /** Reports an `encode` that cannot be what it is: a part of `submit`. */

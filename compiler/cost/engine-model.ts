@@ -19,6 +19,8 @@ export interface EngineModel {
   readonly copyEngines: boolean;
   /** A transition loads all weights of the next stage from the host, instead of what is missing. */
   readonly fullReload: boolean;
+  /** Every replica has a host process of its own, as where replicas are engines of their own; off: one has all of them. */
+  readonly hostPerReplica: boolean;
 }
 
 /** The effects as plan files name them, in `overhead`. */
@@ -28,6 +30,7 @@ export const ENGINE_EFFECTS = {
   virtual_engines: 'virtualEngines',
   copy_engines: 'copyEngines',
   full_reload: 'fullReload',
+  host_per_replica: 'hostPerReplica',
 } as const satisfies Readonly<Record<string, keyof EngineModel>>;
 
 /** Fulcrum's own executor: one queue per device. */
@@ -37,6 +40,7 @@ export const FULCRUM_ENGINE: EngineModel = {
   virtualEngines: false,
   copyEngines: false,
   fullReload: false,
+  hostPerReplica: false,
 };
 
 /** The engine that a topology declares: Fulcrum's where it says nothing else. One and the same for a topology. */

@@ -1,11 +1,17 @@
 /** What bounds and estimates of a plan know of it. */
 import type { EngineModel } from '../cost/engine-model.js';
-import type { Plan, Stage } from '../plan/plan.js';
+import type { Overhead, Stage } from '../plan/plan.js';
 import type { StageLoad } from './stage-load.js';
+
+/** Seconds of a host for a step, and for each request in it. */
+export interface HostTimes extends Pick<Overhead, 'step' | 'request'> {
+  /** Every replica has a host of its own; default: one prepares the steps of all. */
+  readonly hostPerReplica?: boolean;
+}
 
 /** A plan with one stage for each phase, or one for both. */
 export interface BoundedPlan {
-  readonly overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>;
+  readonly overhead: HostTimes;
   readonly prefill: StageLoad;
   readonly decode: StageLoad;
   /** KV pages of a replica where it decodes. */

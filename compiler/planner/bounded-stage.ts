@@ -15,6 +15,7 @@ import type { StepSizes } from '../passes/step-sizes.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
 import { routesOf, tierFor, type Routes } from '../plan/routes.js';
 import { hostShares, type HostShares } from './between-hosts.js';
+import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';
 import {
@@ -202,11 +203,10 @@ export function holdsOnHost(pages: number, { longestDecoding, kv }: Demand): boo
   return pages >= mostPages(kv, longestDecoding - 1, 1);
 }
 
-export function overheadOf(
-  { topology }: Plan,
-  engine: EngineModel,
-): Pick<Plan['topology']['overhead'], 'step' | 'request'> {
-  return engine.hostOverhead ? topology.overhead : { step: 0, request: 0 };
+export function overheadOf({ topology }: Plan, engine: EngineModel): HostTimes {
+  const { hostOverhead, hostPerReplica } = engine;
+  const { step, request } = hostOverhead ? topology.overhead : { step: 0, request: 0 };
+  return { step, request, hostPerReplica };
 }
 
 export function stageLoad(

@@ -8,8 +8,9 @@
  */
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
-import type { Plan, Stage } from '../plan/plan.js';
+import type { Stage } from '../plan/plan.js';
 import { createHeap } from '../reshard/heap.js';
+import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { linesInKeys } from './linear-in-keys.js';
 import type { PromptCourse } from './prompt-course.js';
@@ -71,7 +72,7 @@ export function decodeCourse(
   room: number,
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
-  overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+  overhead: HostTimes,
   apart: boolean,
   arrival?: Arrival,
 ): CourseFigures {
@@ -227,9 +228,9 @@ function lineAsReady(rows: readonly number[], ready: ArrayLike<number>): Line {
 /** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */
 function roundsOf(
   { stage: { mesh }, stepSeconds }: DecodingStage,
-  { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+  { step, request, hostPerReplica = false }: HostTimes,
 ): (count: number, keys: number) => number {
-  /** A sequence has its next row when its last has passed all groups; every group has all steps of a round, and so has the host. */
+  /** A sequence has its next row when its last has passed all groups; every group has all steps of a round, and so has its host. */
   const ofRound = (count: number, keys: number): number => {
     const running = Math.max(1, count / mesh.dp);
     // The scheduler deals them over steps of as many as are one for each group at most.
@@ -238,7 +239,8 @@ function roundsOf(
     const [rows, seen] = [count / steps, keys / steps];
     const places = stepSeconds({ tokens: rows, samples: rows, pairs: seen, keys: seen, singleRows: true });
     const preparing = step + request * rows;
-    return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, preparing * steps);
+    const ofHost = preparing * (hostPerReplica ? stepsOfReplica : steps);
+    return Math.max(preparing + sum(places), Math.max(...places) * stepsOfReplica, ofHost);
   };
   const lineOf = once((count: number) => linesInKeys(count, (keys) => [ofRound(count, keys)])[0]!);
   return (count, keys) => {

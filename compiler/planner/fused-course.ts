@@ -11,7 +11,8 @@
 import { pairsOf } from '../cost/kernel-work.js';
 import type { KvView } from '../model/kv-window.js';
 import { once } from '../once.js';
-import type { Plan, Stage } from '../plan/plan.js';
+import type { Stage } from '../plan/plan.js';
+import type { HostTimes } from './bounded-plan.js';
 import type { CourseFigures } from './decode-course.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import {
@@ -22,6 +23,7 @@ import {
   newReplica,
   sequencesOf,
   takeRows,
+  type Host,
   type Replica,
   type Sequences,
 } from './fused-replica.js';
@@ -44,7 +46,7 @@ export interface FusedFigures extends CourseFigures {
 
 interface Course {
   readonly load: FusedStage;
-  readonly overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>;
+  readonly overhead: HostTimes;
   /** Of steps with so many rows of decode alone, by place. */
   readonly rowsAlone: (count: number) => readonly LineInKeys[];
   readonly sequences: Sequences;
@@ -60,8 +62,6 @@ interface Course {
   /** Of those that decoded and are done, how many, and the sum of their seconds between two tokens. */
   ended: number;
   between: number;
-  /** When the host has prepared all steps so far. */
-  prepared: number;
   reachedBatch: boolean;
   mostIn: number;
   mostOfStep: number;
@@ -83,12 +83,14 @@ export function fusedCourse(
   const { dp, pp } = load.stage.mesh;
   const sequences = sequencesOf(inOrder, pageTokens);
   const all = inOrder.rows.flatMap((rows, place) => (rows + inOrder.prompts[place]! === 0 ? [] : [place]));
+  const host: Host = { prepared: 0 };
+  const hostOf = (): Host => (overhead.hostPerReplica ? { prepared: 0 } : host);
   const course: Course = {
     ...{ load, overhead, rowsAlone: rowsAlone(load), sequences, rows: inOrder.rows },
-    replicas: Array.from({ length: dp }, () => newReplica(pp, room, all.length)),
+    replicas: Array.from({ length: dp }, () => newReplica(hostOf(), pp, room, all.length)),
     waiting: all.reverse(),
     back: [],
-    ...{ members: 0, now: 0, ended: 0, between: 0, prepared: 0 },
+    ...{ members: 0, now: 0, ended: 0, between: 0 },
     ...{ reachedBatch: false, mostIn: 0, mostOfStep: 0 },
   };
   for (;;) {
@@ -96,7 +98,7 @@ export function fusedCourse(
     // Prompt tokens that go into steps make room for others to come in.
     do letIn(course);
     while (startSteps(course));
-    course.prepared += skipRounds(course.replicas, sequences, course);
+    skipRounds(course.replicas, sequences, course);
     let now = Infinity;
     for (const each of course.replicas) now = Math.min(now, nextAt(each));
     if (now === Infinity) {
@@ -225,7 +227,7 @@ function startStep(course: Course, replica: Replica): boolean {
   const { load, overhead, sequences, now, waiting } = course;
   const { mesh } = load.stage;
   const { maxTokens, maxSequences } = load.sizes;
-  const { prefilling, free } = replica;
+  const { prefilling, free, host } = replica;
   const [begun, { leaving }] = [waiting.length, replica];
   const most = Math.min(Math.ceil(replica.running / mesh.pp), maxTokens, maxSequences);
   const { rows, keys: keysOfRows, lasts } = takeRows(replica, sequences, most, now, waiting);
@@ -253,8 +255,8 @@ function startStep(course: Course, replica: Replica): boolean {
   const samples = rows + (ended?.length ?? 0);
   const lines = carried === rows ? course.rowsAlone(rows) : undefined;
   const seconds = lines ? undefined : load.stepSeconds({ tokens: carried, samples, pairs, keys });
-  course.prepared = Math.max(now, course.prepared) + overhead.step + overhead.request * parts;
-  let [at, arrived] = [course.prepared, course.prepared];
+  host.prepared = Math.max(now, host.prepared) + overhead.step + overhead.request * parts;
+  let [at, arrived] = [host.prepared, host.prepared];
   for (let place = 0; place < free.length; place++) {
     arrived = at;
     at =

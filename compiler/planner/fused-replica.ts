@@ -38,7 +38,14 @@ interface MovedSequence {
   readonly sequence: number;
 }
 
+/** Prepares steps one after the other, of one replica or of several. */
+export interface Host {
+  /** When it has prepared all so far. */
+  prepared: number;
+}
+
 export interface Replica {
+  readonly host: Host;
   /** When each group is through with all that it was given so far. */
   readonly free: Float64Array;
   readonly steps: FlyingStep[];
@@ -89,8 +96,9 @@ function setPages({ pages, last, stop, pageTokens }: Sequences, sequence: number
   stop[sequence] = Math.min(count * pageTokens, last[sequence]! - 1);
 }
 
-export function newReplica(pp: number, pages: number, sequences: number): Replica {
+export function newReplica(host: Host, pp: number, pages: number, sequences: number): Replica {
   return {
+    host,
     free: new Float64Array(pp),
     ...{ steps: [], left: 0, leaving: undefined, arriving: [] },
     ...{ ring: new Int32Array(2 ** Math.ceil(Math.log2(sequences + 1))), first: 0, idle: 0, end: 0 },

@@ -6,7 +6,7 @@
  * - what its steps take to pass. A row comes behind the one before it, so that a round takes a step through all groups, and
  *   what the host takes to prepare it. One that carries prompts holds up those behind it all the way; where several come
  *   within a round they are in different groups at once, and each but the longest takes what one group does alone;
- * - what the host takes to prepare the steps of all replicas.
+ * - what the host takes to prepare the steps of all replicas, or of one in the mean where each has a host of its own.
  */
 import type { TotalWork } from '../cost/least-cost.js';
 import { onceForBoth, onceForObject } from '../once.js';
@@ -60,8 +60,8 @@ export function fusedSeconds(
       : 0;
   const ofRuns = sum(carrying) + (inRuns - mixed) * other + waits;
   const passing = (ofRuns + behind * (other + shown)) / pp + runs * shown;
-  const ofHost = found.steps * overhead.step + (requests + decodeRows) * overhead.request;
-  return Math.max(...busy, passing, ofHost);
+  const ofAll = found.steps * overhead.step + (requests + decodeRows) * overhead.request;
+  return Math.max(...busy, passing, overhead.hostPerReplica ? ofAll / dp : ofAll);
 }
 
 interface RoundsOfBoth {

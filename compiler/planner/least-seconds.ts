@@ -5,6 +5,7 @@
  * to it comes what must lie before the first thing it does, and behind the last.
  */
 import type { TotalWork } from '../cost/least-cost.js';
+import { countInCommon } from '../in-common.js';
 import { leastPages, mostPages } from '../model/kv-window.js';
 import type { Mesh } from '../plan/plan.js';
 import {
@@ -192,14 +193,15 @@ function busySeconds(context: Context, demand: Demand): number {
   const prompts = promptWork(prefill, demand);
   const rows = decodeWork(decode, context.room, demand, context.evenly);
   const both = prefill === decode ? mixedWork(prefill, prompts, rows) : undefined;
+  const prepared = { prompts: prompts.steps * dp, rows: rows.prepared };
   const steps = both
-    ? Math.max(prompts.steps * dp, rows.prepared, (both.tokens * dp) / prefill.sizes.maxTokens)
-    : prompts.steps * dp + rows.prepared;
+    ? Math.max(prepared.prompts, prepared.rows, (both.tokens * dp) / prefill.sizes.maxTokens)
+    : prepared.prompts + prepared.rows;
   const spans = decodeSpans(decode, rows, context.room, demand, context.decodeStep, overhead);
   const { fewestSteps, places, inFlight } = spans;
   const curves = [...spans.held, ...spans.together];
   let least = Math.max(
-    steps * overhead.step + demand.decodeRows * overhead.request,
+    hostSeconds(context, demand, { ...prepared, all: steps }),
     leastOfAll(fewestSteps, [...places, inFlight], curves),
   );
   const before = sumsBefore(first);
@@ -249,6 +251,34 @@ function busySeconds(context: Context, demand: Demand): number {
       [...lines, later(inFlight, beforeStep)],
       curves.map((curve) => raised(curve, beforeStep)),
     ),
+  );
+}
+
+/** Steps of all replicas: with prompts, with rows, and of both. */
+interface PreparedSteps {
+  readonly prompts: number;
+  readonly rows: number;
+  readonly all: number;
+}
+
+/**
+ * What the host takes for these steps. Where every replica has its own, some host has as much as they have in the mean:
+ * of a stage by itself, and of both where they are on the same devices.
+ */
+function hostSeconds(
+  { prefill, decode, overhead }: BoundedPlan,
+  { decodeRows }: Demand,
+  { prompts, rows, all }: PreparedSteps,
+): number {
+  const { step, request, hostPerReplica = false } = overhead;
+  const ofAll = all * step + decodeRows * request;
+  if (!hostPerReplica) return ofAll;
+  const [prefilling, decoding] = [prefill.stage.mesh.dp, decode.stage.mesh.dp];
+  const together = countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
+  return Math.max(
+    (prompts * step) / prefilling,
+    (rows * step + decodeRows * request) / decoding,
+    together ? ofAll / Math.max(prefilling, decoding) : 0,
   );
 }
 

@@ -2,13 +2,14 @@
  * Rounds of decode in a stage for both phases in which nothing changes but keys: costed as one, by steps with as many keys
  * as in their mean. For `fused-course`, where most rounds are such.
  */
-import type { Plan } from '../plan/plan.js';
+import { groupBy } from '../group-by.js';
+import type { HostTimes } from './bounded-plan.js';
 import { movePast, type Replica, type Sequences } from './fused-replica.js';
 import type { LineInKeys } from './linear-in-keys.js';
 
 /** What steps take. */
 interface Setting {
-  readonly overhead: Pick<Plan['topology']['overhead'], 'step' | 'request'>;
+  readonly overhead: HostTimes;
   /** Of steps with so many rows of decode alone, by place. */
   readonly rowsAlone: (count: number) => readonly LineInKeys[];
 }
@@ -17,39 +18,61 @@ interface Setting {
 const LEAST_ROUNDS = 10;
 
 /**
- * The host prepares one step at a time: a replica that has caught up with a slower one waits for it in every round from then
+ * A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for it in every round from then
  * on. So that is how much of the difference shows in the mean: with it 63 courses with replicas (m15b on four A100, all of
  * sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to +0.8% without.
  */
 const HELD_UP = 0.5;
 
 /**
- * Moves replicas on to shortly before the first sequence of any ends, if all are at work on rows of decode alone; returns by
- * how many seconds, of the one that comes least far.
+ * Moves replicas on to shortly before the first sequence of any ends, if all are at work on rows of decode alone; and every
+ * host by what that is of its replica that comes least far.
  */
-export function skipRounds(replicas: readonly Replica[], sequences: Sequences, setting: Setting): number {
+export function skipRounds(replicas: readonly Replica[], sequences: Sequences, setting: Setting): void {
   for (const replica of replicas)
-    if (!isQuiet(replica) || roundsToSkip(replica, sequences) < LEAST_ROUNDS) return 0;
+    if (!isQuiet(replica) || roundsToSkip(replica, sequences) < LEAST_ROUNDS) return;
   const working = replicas.filter(({ steps }) => steps.length > 0);
-  if (working.length === 0) return 0;
-  const host = working.reduce((sum, { steps }) => sum + preparing(steps, setting), 0);
-  const atFirst = working.map((each) => roundSeconds(each, LEAST_ROUNDS, host, setting));
+  const quiet = [...groupBy(working, ({ host }) => host)].map(
+    ([host, own]) => [host, quietRounds(own, sequences, setting)] as const,
+  );
+  let first = Infinity;
+  for (const [, those] of quiet) for (const { seconds } of those) first = Math.min(first, seconds);
+  for (const [host, those] of quiet) {
+    const moved = those.map(({ replica, most, secondsOf, seconds: all }) => {
+      const rounds = all === first ? most : Math.floor((most * first) / all);
+      const seconds = secondsOf(rounds);
+      if (rounds > 0) movePast(replica, sequences, rounds, seconds);
+      return seconds;
+    });
+    host.prepared += Math.min(...moved);
+  }
+}
+
+/** Rounds of a replica that change nothing: at most so many, and what so many of them take. */
+interface QuietRounds {
+  readonly replica: Replica;
+  readonly most: number;
+  readonly secondsOf: (rounds: number) => number;
+  /** Of the most. */
+  readonly seconds: number;
+}
+
+/** Those of the replicas of one host. */
+function quietRounds(
+  replicas: readonly Replica[],
+  sequences: Sequences,
+  setting: Setting,
+): readonly QuietRounds[] {
+  const host = replicas.reduce((sum, { steps }) => sum + preparing(steps, setting), 0);
+  const atFirst = replicas.map((each) => roundSeconds(each, LEAST_ROUNDS, host, setting));
   const slowest = host > 0 ? Math.max(...atFirst) : 0;
-  const quiet = working.map((replica, index) => {
+  return replicas.map((replica, index) => {
     const heldUp = Math.max(0, slowest - atFirst[index]!) * HELD_UP;
     const secondsOf = (rounds: number): number =>
       rounds * (roundSeconds(replica, rounds, host, setting) + heldUp);
     const most = roundsToSkip(replica, sequences);
     return { replica, most, secondsOf, seconds: secondsOf(most) };
   });
-  const first = Math.min(...quiet.map(({ seconds }) => seconds));
-  const moved = quiet.map(({ replica, most, secondsOf, seconds: all }) => {
-    const rounds = all === first ? most : Math.floor((most * first) / all);
-    const seconds = secondsOf(rounds);
-    if (rounds > 0) movePast(replica, sequences, rounds, seconds);
-    return seconds;
-  });
-  return Math.min(...moved);
 }
 
 function preparing(steps: Replica['steps'], { overhead }: Setting): number {
@@ -83,7 +106,7 @@ function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences)
 
 /**
  * Seconds of each of so many rounds, in the mean. Every group has all steps in a round, a step has to pass all groups before
- * its rows are in the next, and the host prepares those of all replicas.
+ * its rows are in the next, and the host prepares those of all its replicas.
  *
  * @param host seconds of that
  */

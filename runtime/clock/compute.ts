@@ -9,7 +9,7 @@
  * copies on its devices, is slowed by that part of the others as one more device would be (or as `shared_host` has it): while its own devices are at
  * that they do not compute, and how long they take together is known.
  *
- * There is one host for all devices, which records kernels for one group at a time and chooses the tokens of one. That is
+ * There is one host for all devices, or one for every replica (`hosts.ts`), which records kernels for one group at a time and chooses the tokens of one. That is
  * too little and too often to be followed, as well: what it does of that for a step takes longer by as many others as are
  * at it, or wait for it, in the mean. That is how long a queue with so many customers is by mean value analysis, each
  * found as it is without the one that comes (Schweitzer, 1979): it never does more than there is time for.
@@ -17,6 +17,7 @@
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
  * another that only computes, takes 6 / 50% + 2 / 50% = 16 s, or 14 s if the 2 s were a wait.
  */
+import { groupBy } from '../../compiler/group-by.js';
 import { numbered } from '../../compiler/numbered.js';
 import type { DeviceKind, Topology } from '../../compiler/plan/plan.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -59,6 +60,8 @@ export function hostOnly(seconds: number): Omit<SharedWork, 'devices'> {
 }
 
 interface Work extends Omit<SharedWork, 'devices'> {
+  /** The host that works for it; undefined where there is one for all. */
+  readonly ofHost: unknown;
   /** Devices by processor. */
   readonly on: ReadonlyMap<Processor, number>;
   /** Seconds that are left, were its devices alone, and the time at which that was so. */
@@ -87,8 +90,16 @@ const QUEUE_ROUNDS = 10;
 /** What is left of work that is over but for rounding, as a part of it or of the time on the clock. */
 const ROUNDING = 1e-12;
 
-/** @param oneHost some work keeps the host from what it does for others */
-export function createCompute(clock: VirtualClock, { devices }: Topology, oneHost = false): Compute {
+/**
+ * @param keepsHost some work keeps its host from what that does for others
+ * @param hostOf the host that works for these devices of a group; one for all by default
+ */
+export function createCompute(
+  clock: VirtualClock,
+  { devices }: Topology,
+  keepsHost = false,
+  hostOf: (devices: readonly number[]) => unknown = () => undefined,
+): Compute {
   const processors = new Map<string, Processor>();
   const kindOf = numbered<DeviceKind>();
   const processorOf = devices.map(({ kind, group }): Processor | undefined => {
@@ -148,7 +159,7 @@ export function createCompute(clock: VirtualClock, { devices }: Topology, oneHos
       work.slowdown = slowdownOf(work, (processor, own) => computing.get(processor)! - own * work.computing);
       work.rate = rateOf(work, work.slowdown);
     }
-    queueForHost();
+    queueForHosts();
     let next = Infinity;
     for (const { left, rate } of under) next = Math.min(next, Math.max(0, left) / rate);
     const mine = ++timing;
@@ -157,9 +168,13 @@ export function createCompute(clock: VirtualClock, { devices }: Topology, oneHos
         if (mine === timing) end();
       });
   };
-  /** How long works wait for each other at the host hangs on how long they wait: some rounds come close enough. */
-  const queueForHost = (): void => {
+  const queueForHosts = (): void => {
     const queuing = under.filter(({ hosting }) => hosting > 0);
+    if (queuing.length < 2) return;
+    for (const [, ofOne] of groupBy(queuing, ({ ofHost }) => ofHost)) queueForHost(ofOne);
+  };
+  /** How long works wait for each other at a host hangs on how long they wait: some rounds come close enough. */
+  const queueForHost = (queuing: readonly Work[]): void => {
     if (queuing.length < 2) return;
     const alone = queuing.map(({ slowdown }) => slowdown);
     /** The part of its time in which each has the host or waits for it. */
@@ -187,7 +202,7 @@ export function createCompute(clock: VirtualClock, { devices }: Topology, oneHos
       });
   };
   return {
-    isShared: (own) => oneHost || own.some((device) => processorOf[device] !== undefined),
+    isShared: (own) => keepsHost || own.some((device) => processorOf[device] !== undefined),
     work({ devices: own, seconds, kernels, host, hosting }, done) {
       if (seconds === 0) {
         const now = clock.now();
@@ -202,6 +217,7 @@ export function createCompute(clock: VirtualClock, { devices }: Topology, oneHos
       goOn();
       const timed = { left: seconds, rate: 1, slowdown: ALONE, computing: 0 };
       const work = {
+        ofHost: hostOf(own),
         on,
         seconds,
         kernels,

@@ -21,8 +21,9 @@ import {
   type PageSlice,
   type SliceMovers,
 } from '../../compiler/ir/page-slices.js';
+import type { Host, HostOf } from './hosts.js';
 import type { PageHomes } from './page-homes.js';
-import { createPageTurns, type TurnsContext } from './page-turns.js';
+import { createPageTurns, type PageTurns, type TurnsContext } from './page-turns.js';
 
 export interface PageMove {
   readonly pool: string;
@@ -70,13 +71,14 @@ export interface ClockPages {
   readonly seconds: (device: number) => number;
 }
 
-export function clockPages(
-  graph: RuntimeGraph,
-  { topology }: Plan,
-  context: Omit<TurnsContext, 'readsBesideSteps'>,
-): ClockPages {
+export interface PagesContext extends Omit<TurnsContext, 'readsBesideSteps' | 'afterSteps'> {
+  readonly hostOf: HostOf;
+}
+
+export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: PagesContext): ClockPages {
   const { clock, lanes } = context;
   const { roads } = lanes;
+  const stageOf = new Map(graph.pools.map(({ id, stages }) => [id, stages[0]!]));
   const hostOf = tierBeside(topology, graph.hostTier?.name);
   const moversOfPools = new Map(
     graph.pools.map((pool) => {
@@ -89,18 +91,26 @@ export function clockPages(
     }),
   );
   const moves = moveBytesByDevice(graph.pools);
-  const turns = createPageTurns({
-    ...context,
-    readsBesideSteps: (device) => readsBesideSteps(moves.get(device)!.chunk),
+  const turns: PageTurns[] = [];
+  /** Moves of the replicas of one host: what it goes on with waits for the steps that it prepares. */
+  const turnsOf = once((host: Host) => {
+    const own = createPageTurns({
+      ...context,
+      afterSteps: (go) => clock.behind(Math.max(clock.now(), host.free), go),
+      readsBesideSteps: (device) => readsBesideSteps(moves.get(device)!.chunk),
+    });
+    turns.push(own);
+    return own;
   });
   /** Moves what ranks have been asked for at this moment: together, as on devices. */
-  const start = (movers: PoolMovers, direction: PageMove['direction']): void => {
+  const start = (movers: PoolMovers, direction: PageMove['direction'], host: Host): void => {
+    const queue = turnsOf(host)[direction];
     const asked = movers.asked.splice(0);
     let pages = 0;
     const parts = asked.map((each) => (pages += each.pages));
     for (const { device, pageBytes, chunkPages, road } of movers.ranks) {
       let next = 0;
-      turns[direction]({
+      queue({
         device,
         road,
         pageBytes,
@@ -163,7 +173,8 @@ export function clockPages(
         },
       };
       const ask = (): void => {
-        if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction));
+        const host = context.hostOf(stageOf.get(pool)!, replica);
+        if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction, host));
         movers.asked.push(asked);
       };
       if (direction === 'out') homes.put(hostPages, movers);
@@ -172,7 +183,7 @@ export function clockPages(
       else ask();
       return movers.ranks.reduce((sum, { pageBytes }) => sum + pages * pageBytes, 0);
     },
-    seconds: turns.seconds,
+    seconds: (device) => turns.reduce((sum, each) => sum + each.seconds(device), 0),
   };
 }
 

@@ -2,7 +2,7 @@
  * The machine on the clock: devices, links, the host, and what is under way on them. It carries out steps, page moves
  * and transitions and calls back when each is done.
  *
- * - *step*: the host prepares it, one step after the other; then it passes the tp groups of its replica in turn, each
+ * - *step*: its host prepares it, one step after the other (`hosts.ts`); then it passes the tp groups of its replica in turn, each
  *   in the order in which steps get there, when the group's devices are free. See `pass.ts`.
  * - *transition*: each device writes what the steps given out before it are past; a step of the new stage goes op by op
  *   as far as weights have arrived on all devices of the group. Once it is announced, uploads begin.
@@ -21,6 +21,7 @@ import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, TransitionMode } from '../scheduler/types.js';
 import { createCompute } from './compute.js';
 import { createClockDevices } from './devices.js';
+import { createHosts, type Host } from './hosts.js';
 import { createLanes } from './lanes.js';
 import type { PageHomes } from './page-homes.js';
 import { clockPages } from './pages.js';
@@ -113,13 +114,18 @@ export function createWorld(
   const residences = residencesOf(graph);
   const residenceOf = (stage: string): string => residences.get(stage)!.residence;
   const stages = new Map(graph.stages.map((stage) => [stage.name, stageGroups(stage, plan, routes, engine)]));
-  let hostFree = 0;
+  const hostOf = createHosts(residences, engine);
+  /** By the devices of a group. */
+  const hosts = new Map<readonly number[], Host>();
+  for (const [stage, replicas] of stages)
+    for (const [replica, groups] of replicas.entries())
+      for (const { devices: own } of groups) hosts.set(own, hostOf(stage, replica));
   const pages = clockPages(graph, plan, {
     clock,
     lanes,
     devices,
     copyEngines: engine.copyEngines,
-    afterSteps: (go) => clock.behind(Math.max(clock.now(), hostFree), go),
+    hostOf,
   });
   const moveContext = { lanes, clock, room: stagingRoom(graph), ...engine };
   const transitions = createTransitions(clock, devices, (transition) =>
@@ -130,7 +136,9 @@ export function createWorld(
     devices,
     lanes,
     transitions,
-    compute: createCompute(clock, topology, engine.hostOverhead && keepTheHost(topology.overhead)),
+    compute: createCompute(clock, topology, engine.hostOverhead && keepTheHost(topology.overhead), (group) =>
+      hosts.get(group),
+    ),
     isJoint: jointGroups([...stages].map(([stage, replicas]) => [residenceOf(stage), replicas.flat()])),
   });
   const tallies = new Map<StageGroup, Tally>();
@@ -182,9 +190,10 @@ export function createWorld(
       const groups = stages.get(stage)![replica]!;
       const ahead = transitions.ahead(groups, residenceOf(stage));
       const passed = { size: stepSize(items, graph.kv.pageTokens, attention), ahead, works: [] };
-      const prepare = Math.max(clock.now(), hostFree);
-      hostFree = prepare + overhead.step + overhead.request * items.length;
-      trace?.encode(action, { start: prepare, end: hostFree });
+      const host = hostOf(stage, replica);
+      const prepare = Math.max(clock.now(), host.free);
+      host.free = prepare + overhead.step + overhead.request * items.length;
+      trace?.encode(action, { start: prepare, end: host.free });
       for (const group of groups) devices.enter(group.devices);
       const relay = (pp: number): void => {
         if (pp === groups.length) {
@@ -193,7 +202,7 @@ export function createWorld(
         } else pass(action, pp, groups, passed, label, () => relay(pp + 1));
       };
       // Page moves that are asked for at the same moment have nothing to prepare.
-      clock.behind(hostFree, () => relay(0));
+      clock.behind(host.free, () => relay(0));
     },
     movePages(action, homes, done) {
       const { kind, pool, replica, hostPages } = action;

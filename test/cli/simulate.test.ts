@@ -79,7 +79,7 @@ describe('simulate', () => {
     };
     const workload = { name: lengths, requests: 8 };
     const usual = { hostOverhead: true, smallGemmLoss: true };
-    const special = { virtualEngines: false, copyEngines: false, fullReload: false };
+    const special = { virtualEngines: false, copyEngines: false, fullReload: false, hostPerReplica: false };
     expect(await about()).toEqual({ workload, engine: { transitions: 'dataflow', ...usual, ...special } });
     const switches = ['--with', 'full-reload', '--without', 'host-overhead'];
     expect(await about('--transitions', 'barrier', ...switches)).toEqual({
@@ -426,7 +426,7 @@ ${plan('plain')}
     expect(readFileSync(page, 'utf8').split(`m on own; ${effects.join('; ')}<`)).toHaveLength(2);
     expect(readFileSync(page, 'utf8')).toContain('m on plain<');
     const json = JSON.parse((await runInProcess('simulate', file, '--json')).out) as Record<string, unknown>;
-    const usual = { smallGemmLoss: true, fullReload: false };
+    const usual = { smallGemmLoss: true, fullReload: false, hostPerReplica: false };
     expect(json['engine']).toEqual({ transitions: 'dataflow', ...usual });
     expect(json['plans']).toMatchObject([
       { engine: { ...usual, hostOverhead: false, copyEngines: true, virtualEngines: true } },

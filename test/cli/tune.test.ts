@@ -226,7 +226,7 @@ describe('tune', () => {
     expect({ plan, workload }).toEqual({ plan: 'start', workload: { name: 'short', requests: 40 } });
     expect(engine).toEqual({
       ...{ hostOverhead: true, smallGemmLoss: true, virtualEngines: false },
-      ...{ copyEngines: true, fullReload: false },
+      ...{ copyEngines: true, fullReload: false, hostPerReplica: false },
     });
   });
 

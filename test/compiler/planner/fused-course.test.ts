@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StepSize } from '../../../compiler/cost/kernel-work.js';
 import type { Stage } from '../../../compiler/plan/plan.js';
+import type { HostTimes } from '../../../compiler/planner/bounded-plan.js';
 import { decodeRounds, type SequencesInOrder } from '../../../compiler/planner/decode-rounds.js';
 import { fusedCourse, type FusedStage } from '../../../compiler/planner/fused-course.js';
 
@@ -33,7 +34,7 @@ const inOrder = (all: Lengths): SequencesInOrder => ({
   rows: all.map(([, rows]) => rows),
 });
 
-const FREE = { step: 0, request: 0 };
+const FREE: HostTimes = { step: 0, request: 0 };
 
 function seconds(all: Lengths, options: Options, { room = 1e6, overhead = FREE } = {}): number {
   return fusedCourse(load(options), room, inOrder(all), { pageTokens: 4 }, overhead).seconds;
@@ -136,6 +137,16 @@ describe('fusedCourse', () => {
     expect(seconds([[4, 5]], { mesh: { pp: 2 } })).toBe(2 + 2 * 5);
     // A step that ends no prompt makes way when it begins with the last group.
     expect(seconds([[12, 0]], { mesh: { pp: 2 } })).toBe(4);
+  });
+
+  it('has the steps of replicas prepared one after the other, or by a host for each', () => {
+    const all: Lengths = Array.from({ length: 4 }, () => [4, 50]);
+    const options = { mesh: { dp: 4 } };
+    const overhead = { step: 3, request: 0 };
+    const one = seconds(all.slice(0, 1), {}, { overhead });
+    expect(one).toBe(51 * (3 + 1));
+    expect(seconds(all, options, { overhead: { ...overhead, hostPerReplica: true } })).toBeCloseTo(one, 9);
+    expect(seconds(all, options, { overhead })).toBeCloseTo(4 * 3 * 51 + 1, 9);
   });
 
   it('deals sequences over replicas, which share the batch', () => {

@@ -32,6 +32,7 @@ const engines: fc.Arbitrary<EngineModel> = fc
     copyEngines: fc.boolean(),
     virtualEngines: fc.boolean(),
     fullReload: fc.boolean(),
+    hostPerReplica: fc.boolean(),
   })
   .map((switches) => ({ ...FULCRUM_ENGINE, ...switches }));
 const modes = fc.constantFrom<TransitionMode>('dataflow', 'barrier');
@@ -44,6 +45,7 @@ function endsMidway(
   runtime: RuntimeGraph,
   all: readonly RequestLengths[],
   demand: Demand,
+  engine: EngineModel,
   secondsOf: (left: Demand) => number,
 ): { readonly makespan: number; readonly ends: readonly number[] } {
   const left = createWorkLeft(all, demand);
@@ -52,7 +54,7 @@ function endsMidway(
     runtime,
     candidatePlan(candidate),
     all,
-    { engine: FULCRUM_ENGINE },
+    { engine },
     ({ items, now, dropped }) => {
       left.count(items);
       ends.push(now + secondsOf(left.demand(dropped())));
@@ -197,6 +199,43 @@ describe('planBound', () => {
     }
   });
 
+  it('counts the host time of a replica where each has a host of its own', () => {
+    const plan = planOn({ ...ROOMY, step: 1e-2, request: 1e-4 });
+    const all = Array.from({ length: 64 }, () => ({ promptTokens: 16, outputTokens: 20 }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const sizes = { microbatchTokens: [64], batchRequests: [32] };
+    const candidates = findCandidates(plan, STRATEGIES, sizes).filter(({ stages }) =>
+      stages.some(({ mesh }) => mesh.dp > 1),
+    );
+    const contextOf = (hostPerReplica: boolean) =>
+      createBoundContext(plan.topology, { ...FULCRUM_ENGINE, hostPerReplica });
+    const [own, one] = [contextOf(true), contextOf(false)];
+    const figures = candidates.map((candidate) => {
+      const compiled = createPlanCompiler()(candidatePlan(candidate));
+      const { makespan } = simulate(compiled.runtime(), candidatePlan(candidate), all, {
+        engine: own.engine,
+      });
+      const bound = candidateBound(candidate, own)!.compiled(compiled);
+      return {
+        candidate,
+        least: bound.least(demand) / makespan,
+        estimate: bound.estimate(demand) / makespan,
+        close: bound.closely(demand)!.seconds / makespan,
+        ofOne: candidateBound(candidate, one)!.compiled(compiled).least(demand) / makespan,
+      };
+    });
+    // That the one host of all prepares them no quicker says nothing here.
+    expect(figures.filter(({ ofOne }) => ofOne > 1).length).toBeGreaterThan(5);
+    for (const { candidate, least, estimate, close } of figures) {
+      const label = candidateLabel(candidate);
+      expect(least, label).toBeLessThanOrEqual(1 + 1e-9);
+      expect(least, label).toBeGreaterThan(0.4);
+      expect(estimate, label).toBeLessThan(1.05);
+      expect(close, label).toBeLessThan(1.03);
+      expect(close, label).toBeGreaterThan(0.9);
+    }
+  });
+
   it('counts no host time that goes beside a prompt in parts', () => {
     const plan = planOn({
       ...{ peerBandwidth: 1e11, deviceMemory: 1e9, pageTokens: 16 },
@@ -231,8 +270,13 @@ describe('planBound', () => {
     for (const candidate of candidates) {
       const compiled = createPlanCompiler()(candidatePlan(candidate));
       const bound = candidateBound(candidate, context)!.compiled(compiled);
-      const { makespan, ends } = endsMidway(candidate, compiled.runtime(), all, demand, (left) =>
-        bound.estimate(left, true),
+      const { makespan, ends } = endsMidway(
+        candidate,
+        compiled.runtime(),
+        all,
+        demand,
+        FULCRUM_ENGINE,
+        (left) => bound.estimate(left, true),
       );
       expect(Math.max(...ends) / makespan, candidateLabel(candidate)).toBeLessThan(1.05);
       expect(Math.min(...ends) / makespan, candidateLabel(candidate)).toBeGreaterThan(0.8);
@@ -248,14 +292,16 @@ describe('planBound', () => {
         promptTokens: 16 + ((11 * i) % 40),
         outputTokens: 5 + ((7 * i) % 50),
       }));
-      for (const made of [
-        { deviceMemory: 1e9, ...free },
-        { deviceMemory: 1e9, ...costly },
-        { deviceMemory: 3.6e6, ...free },
+      for (const { hostPerReplica, ...made } of [
+        { deviceMemory: 1e9, ...free, hostPerReplica: false },
+        { deviceMemory: 1e9, ...costly, hostPerReplica: false },
+        { deviceMemory: 1e9, ...costly, hostPerReplica: true },
+        { deviceMemory: 3.6e6, ...free, hostPerReplica: false },
       ]) {
+        const engine = { ...FULCRUM_ENGINE, hostPerReplica };
         const plan = planOn({ peerBandwidth: 1e9, pageTokens: 16, ...made });
         const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
-        const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+        const context = createBoundContext(plan.topology, engine);
         const sizes = { microbatchTokens: [64], batchRequests: [16] };
         const ratios = findCandidates(plan, [strategy], sizes).flatMap((candidate) => {
           const compiled = createPlanCompiler()(candidatePlan(candidate));
@@ -267,6 +313,7 @@ describe('planBound', () => {
             compiled.runtime(),
             all,
             demand,
+            engine,
             (left) => bound.closely(left, true)?.seconds ?? bound.estimate(left, true),
           );
           const label = candidateLabel(candidate);
