@@ -26,12 +26,19 @@ export interface DeviceWork {
   blocked: (() => void)[] | undefined;
 }
 
+/** How a page move goes on from its beginning. */
+export interface MoveCourse {
+  /** Until when weights have the link that it needs. */
+  readonly waitsUntil: number;
+  readonly end: number;
+}
+
 /** A page move in the queue of its device. */
 export interface PageMove {
   readonly kind: 'move';
   readonly device: number;
-  /** Called when it begins; says when it will be over. */
-  readonly begin: (over: () => void) => number;
+  /** Called when it begins. */
+  readonly begin: (over: () => void) => MoveCourse;
   /** The step in parts that it comes behind a run of. */
   readonly after: DeviceWork | undefined;
   readonly run: number;
@@ -41,6 +48,7 @@ export interface PageMove {
   due: boolean;
   begun: boolean;
   start: number;
+  waitsUntil: number;
   end: number;
 }
 

@@ -5,7 +5,7 @@
  */
 import type { VirtualClock } from './virtual-clock.js';
 import { firstWhole, type DeviceQueue, type DeviceStep } from './device-queue.js';
-import type { DeviceWork, PageMove } from './device-queue.js';
+import type { DeviceWork, MoveCourse, PageMove } from './device-queue.js';
 import { createDeviceTimes, type DeviceTimes } from './device-times.js';
 import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js';
 import { createStepsInside, type StepsInside } from './steps-inside.js';
@@ -24,12 +24,14 @@ export interface ClockDevices
    */
   readonly whenThrough: (work: DeviceWork, through: () => void) => void;
   /**
-   * Occupies a device for a page move: `begin` is called behind what the device has been given so far. It says when the
-   * move will be over.
+   * Occupies a device for a page move: `begin` is called behind what the device has been given so far. It says how the
+   * move goes on.
    */
-  readonly movePages: (device: number, begin: (over: () => void) => number) => void;
-  /** Seconds so far in which a page move went beside a step that was at an exchange, or waited for other devices. */
+  readonly movePages: (device: number, begin: (over: () => void) => MoveCourse) => void;
+  /** Seconds so far in which pages went beside a step that was at an exchange, or waited for other devices. */
   readonly beside: (device: number) => number;
+  /** Seconds so far in which a page move waited for weights that had its link, and the device for the move. */
+  readonly heldUp: (device: number) => number;
   /** Calls back when the device is done with all that it has been given: at once if nothing is under way. */
   readonly whenIdle: (device: number, idle: () => void) => void;
 }
@@ -45,8 +47,9 @@ interface DeviceState {
   /** Moves in the queue that have not begun, and until when those that have go on. */
   unbegun: number;
   movesUntil: number;
-  /** Seconds of moves that took nothing from a step. */
+  /** As `beside` and `heldUp` have them. */
   beside: number;
+  heldUp: number;
 }
 
 export function createClockDevices(clock: VirtualClock): ClockDevices {
@@ -55,7 +58,10 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { begin: beginInside, ...inside } = createStepsInside();
   const { occupy, endWork, span, occupied } = createDeviceTimes(clock);
   const stateOf = (device: number): DeviceState =>
-    (states[device] ??= { queue: [], inParts: [], headSince: 0, unbegun: 0, movesUntil: 0, beside: 0 });
+    (states[device] ??= {
+      ...{ queue: [], inParts: [], headSince: 0 },
+      ...{ unbegun: 0, movesUntil: 0, beside: 0, heldUp: 0 },
+    });
   const queued = (
     kind: DeviceWork['kind'],
     devices: readonly number[],
@@ -111,8 +117,8 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
       }
     }
   };
-  const comeBetween = ({ device, start: from, end }: PageMove, step: DeviceWork): void => {
-    courseOf(step).moves.push({ device, start: from, end });
+  const comeBetween = ({ device, start: from, waitsUntil, end }: PageMove, step: DeviceWork): void => {
+    courseOf(step).moves.push({ device, start: from, waitsUntil, end });
   };
   /** Of the first move in a queue: when what stands before it is through, undefined while that cannot be said. */
   const readyTime = ({ device, after, run }: PageMove): number | undefined => {
@@ -141,11 +147,14 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     move.begun = true;
     move.start = now();
     occupy(device);
-    move.end = move.begin(() => {
+    const course = move.begin(() => {
       endWork(device);
       const next = remove(move, device);
       if (next !== undefined) start(next);
     });
+    move.waitsUntil = course.waitsUntil;
+    move.end = course.end;
+    state.heldUp += move.waitsUntil - move.start;
     state.movesUntil = Math.max(state.movesUntil, move.end);
     const step = state.inParts.at(-1);
     if (step?.begun === true) comeBetween(move, step);
@@ -214,10 +223,20 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
   const countBeside = ({ devices, start: from, course }: DeviceWork, place: number): void => {
     const device = devices[place]!;
     const { late, moves } = course!;
-    let moved = 0;
-    for (const { device: own, start: begin, end } of moves)
-      if (own === device) moved += Math.max(0, Math.min(end, now()) - Math.max(begin, from));
-    stateOf(device).beside += Math.max(0, moved - Math.max(0, late[place]!));
+    const within = (begin: number, end: number): number =>
+      Math.max(0, Math.min(end, now()) - Math.max(begin, from));
+    let [waited, moved] = [0, 0];
+    for (const { device: own, start: begin, waitsUntil, end } of moves)
+      if (own === device) {
+        waited += within(begin, waitsUntil);
+        moved += within(waitsUntil, end);
+      }
+    const free = Math.max(0, waited + moved - Math.max(0, late[place]!));
+    // What makes a step late is the end of a move, and a move waits first.
+    const freeWait = Math.min(waited, free);
+    const state = stateOf(device);
+    state.heldUp -= freeWait;
+    state.beside += free - freeWait;
   };
   return {
     run(devices, { inParts, begin }) {
@@ -267,6 +286,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
         due: false,
         begun: false,
         start: 0,
+        waitsUntil: 0,
         end: 0,
       });
       state.unbegun++;
@@ -274,6 +294,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
     },
     ...{ span, occupied, whenHandedOver, followExchanges },
     beside: (device) => stateOf(device).beside,
+    heldUp: (device) => stateOf(device).heldUp,
     ...inside,
     whenIdle(device, idle) {
       const come = (moment: DeviceWork): void => {

@@ -37,15 +37,18 @@ export interface LinkedWork {
   readonly weights: boolean;
 }
 
+export interface Transfer {
+  /** When the first byte leaves and the last arrives. */
+  readonly start: number;
+  readonly end: number;
+  /** Seconds before the start in which weights had a lane that it needs. */
+  readonly behindWeights: number;
+}
+
 export interface Lanes {
   readonly roads: Roads;
-  /** Sends bytes along a road from a time on, and says when the first byte leaves and the last arrives. */
-  readonly transfer: (
-    road: Road,
-    bytes: number,
-    ready: number,
-    what?: 'weights',
-  ) => { readonly start: number; readonly end: number };
+  /** Sends bytes along a road from a time on. */
+  readonly transfer: (road: Road, bytes: number, ready: number, what?: 'weights') => Transfer;
   /** Carries what some work exchanges from a time on, and says when the work is over. */
   readonly share: (work: LinkedWork, start: number) => number;
   /** Of the lanes that anything went over. */
@@ -58,6 +61,8 @@ interface UsedLane {
   /** Bytes per second of weights. */
   readonly weights: number;
   readonly book: LaneBook;
+  /** When the last of the weights that were asked for so far is through. */
+  weightsUntil: number;
   /** Bytes so far, and seconds that they occupy it. */
   carried: number;
   occupied: number;
@@ -88,7 +93,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
   const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => {
     const book = createLaneBook();
-    return { bandwidth, weights, book, carried: 0, occupied: 0 };
+    return { bandwidth, weights, book, weightsUntil: 0, carried: 0, occupied: 0 };
   };
   const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
@@ -158,23 +163,33 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     }
     return end;
   };
+  const noteWeights = ({ lanes }: Road, until: number): void => {
+    for (const lane of lanes) {
+      const each = laneAt(lane);
+      each.weightsUntil = Math.max(each.weightsUntil, until);
+    }
+  };
   return {
     roads,
     share,
     transfer(road, bytes, ready, what) {
-      if (bytes === 0) return { start: ready, end: ready };
+      if (bytes === 0) return { start: ready, end: ready, behindWeights: 0 };
       const weights = what === 'weights';
       const seconds = bytes / (weights ? (road.weights ?? road.bandwidth) : road.bandwidth);
-      if (isFree(road, ready))
-        return { start: ready, end: cross(road, { seconds, bytes, weights }, ready) + road.latency };
-      const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
-      let start = ready;
-      for (const { lane } of lanes) start = Math.max(start, freeFrom(laneAt(lane).book, ready));
-      return {
-        start,
-        end:
-          share({ seconds, exchange: seconds, lanes, bytes, capped: false, weights }, start) + road.latency,
-      };
+      let [start, weightsUntil] = [ready, ready];
+      let through: number;
+      if (isFree(road, ready)) through = cross(road, { seconds, bytes, weights }, ready);
+      else {
+        const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
+        for (const { lane } of lanes) {
+          const each = laneAt(lane);
+          start = Math.max(start, freeFrom(each.book, ready));
+          weightsUntil = Math.max(weightsUntil, each.weightsUntil);
+        }
+        through = share({ seconds, exchange: seconds, lanes, bytes, capped: false, weights }, start);
+      }
+      if (weights) noteWeights(road, through);
+      return { start, end: through + road.latency, behindWeights: Math.min(start, weightsUntil) - ready };
     },
     use: () =>
       roads.lanes.flatMap(({ link, place, direction }, lane) => {

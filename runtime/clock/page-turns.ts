@@ -33,7 +33,7 @@ export interface PageTurns {
   readonly out: (move: ChunkedMove) => void;
   /** The host is done with pages when it has written them: what the device is given from then on finds them. */
   readonly in: (move: ChunkedMove) => void;
-  /** Seconds of its queue that a device has had for moves. */
+  /** Seconds of its queue that a device has had for moves, less waits for links that weights had. */
   readonly seconds: (device: number) => number;
 }
 
@@ -116,10 +116,12 @@ export function createPageTurns({
       before: undefined,
       writing: 0,
     });
-  /** Carries pages of a move, and says from when to when. */
-  const carry = ({ road, pageBytes }: ChunkedMove, entry: Entry): void => {
+  /** Carries pages of a move, and says from when to when; returns until when weights have the link. */
+  const carry = ({ road, pageBytes }: ChunkedMove, entry: Entry): number => {
     entry.start = clock.now();
-    entry.end = lanes.transfer(road, entry.pages * pageBytes, entry.start).end;
+    const { end, behindWeights } = lanes.transfer(road, entry.pages * pageBytes, entry.start);
+    entry.end = end;
+    return entry.start + behindWeights;
   };
   const entryOf = ({ chunkPages }: ChunkedMove, pages: number): Entry => ({
     pages,
@@ -130,14 +132,14 @@ export function createPageTurns({
   /** Puts an entry into the queue of the device. */
   const give = (move: ChunkedMove, entry: Entry, begun: () => void, over: () => void): void => {
     devices.movePages(move.device, (through) => {
-      carry(move, entry);
-      stateOf(move.device).seconds += entry.end - entry.start;
+      const waitsUntil = carry(move, entry);
+      stateOf(move.device).seconds += entry.end - waitsUntil;
       clock.at(entry.end, () => {
         through();
         over();
       });
       begun();
-      return entry.end;
+      return { waitsUntil, end: entry.end };
     });
   };
   const beside = (move: ChunkedMove): void => {

@@ -67,7 +67,7 @@ export interface ClockPages {
     onAnswer: (answer: PageAnswer) => void,
     done: () => void,
   ) => number;
-  /** Seconds of its queue that a device has had for moves. */
+  /** As `PageTurns` has them. */
   readonly seconds: (device: number) => number;
 }
 

@@ -28,10 +28,14 @@ export interface DeviceTime {
   /** Of the topology. */
   readonly id: number;
   readonly device: string;
-  /** Seconds by category, and how long its weights were being changed with nothing else to do. */
+  /** Seconds by category. */
   readonly seconds: Readonly<Record<CostKind, number>>;
+  /**
+   * How long its weights were being changed with nothing else to do, or page moves kept its queue waiting for a link that
+   * weights had.
+   */
   readonly exposedTransition: number;
-  /** Seconds in which page moves kept its queue busy. */
+  /** Seconds in which page moves kept its queue busy otherwise, waits for other moves on their links included. */
   readonly pages: number;
   readonly idle: number;
   /** The part of `idle` between its first work and its last: the rest is warm-up and tail. */

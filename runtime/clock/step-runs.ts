@@ -7,6 +7,7 @@
  * State: the run handed over last, and by how much each device is behind a step that nothing holds up.
  */
 import type { PartAt, StepPart } from '../../compiler/cost/program-cost.js';
+import type { PageMove } from './device-queue.js';
 import type { WeightWait } from './transitions.js';
 
 /** Where a step that nothing holds up has got to, in seconds from its beginning. */
@@ -71,7 +72,7 @@ export interface StepCourse {
   /** By device, how much later it was handed it. */
   readonly least: number[];
   /** Moves that have come between. */
-  readonly moves: { readonly device: number; readonly start: number; readonly end: number }[];
+  readonly moves: Pick<PageMove, 'device' | 'start' | 'waitsUntil' | 'end'>[];
 }
 
 /**

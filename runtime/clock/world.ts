@@ -259,8 +259,9 @@ export function createWorld(
           const moved = Math.max(0, pages.seconds(id) - devices.beside(id));
           const span = devices.span(id) ?? { start: 0, end: 0 };
           const worked = Object.values(seconds).reduce((sum, each) => sum + each, moved);
-          const exposedTransition = transitions.exposed(id, { start: 0, end: last });
-          const inBetween = span.end - span.start - worked - transitions.exposed(id, span);
+          const heldUp = Math.max(0, devices.heldUp(id));
+          const exposedTransition = transitions.exposed(id, { start: 0, end: last }) + heldUp;
+          const inBetween = span.end - span.start - worked - transitions.exposed(id, span) - heldUp;
           const idle = unlessRounding(last - worked - exposedTransition, last);
           return {
             id,

@@ -1,6 +1,6 @@
 /** Page moves between the runs of a step that is handed over bit by bit. */
 import { expect, it } from 'vitest';
-import { createClockDevices } from '../../../runtime/clock/devices.js';
+import { createClockDevices, type ClockDevices } from '../../../runtime/clock/devices.js';
 import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
 
 /** When a move begins that is asked for in second 1, on a device whose step has a first run of 4 s. */
@@ -22,7 +22,7 @@ function begunAt(slowdowns: readonly (readonly [at: number, slowdown: number])[]
     devices.movePages(0, (over) => {
       begun = clock.now();
       clock.at(begun + 1, over);
-      return begun + 1;
+      return { waitsUntil: begun, end: begun + 1 };
     }),
   );
   while (clock.advance());
@@ -43,7 +43,8 @@ it('wait for it as long as it takes, also where others slow it on a processor th
   ).toBe(7);
 });
 
-it('keep none but their own device from what comes behind the step', () => {
+/** Two devices with a step of 9 s, 2 s of which are an exchange, and on the first a move from second 4 to second 9. */
+function moved(waitsUntil: number): { readonly devices: ClockDevices; readonly told: [string, number][] } {
   const clock = createVirtualClock();
   const devices = createClockDevices(clock);
   const runs = { ends: [4, 9], handed: [6], exchanged: [true], lastSubmit: 0 };
@@ -56,7 +57,7 @@ it('keep none but their own device from what comes behind the step', () => {
   clock.at(1, () =>
     devices.movePages(0, (over) => {
       clock.at(9, over);
-      return 9;
+      return { waitsUntil, end: 9 };
     }),
   );
   clock.at(2, () => {
@@ -67,6 +68,11 @@ it('keep none but their own device from what comes behind the step', () => {
       });
   });
   while (clock.advance());
+  return { devices, told };
+}
+
+it('keep none but their own device from what comes behind the step', () => {
+  const { devices, told } = moved(4);
   expect(told).toEqual([
     ['next on 1', 9],
     ['next on 0', 12],
@@ -74,4 +80,17 @@ it('keep none but their own device from what comes behind the step', () => {
   ]);
   // Of the 5 s of the move 2 went beside the exchange.
   expect([devices.beside(0), devices.beside(1)]).toEqual([2, 0]);
+  expect([devices.heldUp(0), devices.heldUp(1)]).toEqual([0, 0]);
+});
+
+it('wait for weights beside the exchange first, and keep the step with what is left of that', () => {
+  const costs = [5, 7, 9].map((waitsUntil) => {
+    const { devices } = moved(waitsUntil);
+    return [devices.heldUp(0), devices.beside(0)];
+  });
+  expect(costs).toEqual([
+    [0, 1],
+    [1, 0],
+    [3, 0],
+  ]);
 });

@@ -4,6 +4,8 @@ import { compilePlan } from '../../../compiler/compile.js';
 import { createClockDevices } from '../../../runtime/clock/devices.js';
 import { createTransitions, type Transitions } from '../../../runtime/clock/transitions.js';
 import { createVirtualClock } from '../../../runtime/clock/virtual-clock.js';
+import { simulate } from '../../../runtime/clock/simulate.js';
+import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { makePlan } from '../../compiler/support/make-plan.js';
 
 const { runtime } = compilePlan(
@@ -43,7 +45,7 @@ function waited(): Transitions {
   clock.at(2, () =>
     devices.movePages(0, (over) => {
       clock.at(3, over);
-      return 3;
+      return { waitsUntil: 2, end: 3 };
     }),
   );
   while (clock.advance());
@@ -73,4 +75,34 @@ describe('waits for weights that are exposed', () => {
     expect(exposed(0, { start: 2, end: 3 })).toBe(0);
     expect(exposed(0, { start: 6, end: 10 })).toBe(0);
   });
+});
+
+describe('page moves behind weights', () => {
+  /** Weights are many times the KV, and both come over one link; KV of all devices is the same. */
+  const made = makePlan({
+    shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
+    stages: [
+      { name: 'prefill', mesh: { pp: 2 }, microbatchTokens: 64 },
+      { name: 'decode', mesh: { tp: 2 }, batchRequests: 8 },
+    ],
+  });
+  const links = made.topology.links.map((link) => ({ ...link, latency: 0 }));
+  const plan = { ...made, topology: { ...made.topology, links } };
+  const { runtime: graph } = compilePlan(plan);
+  const requests = Array.from({ length: 8 }, () => ({ promptTokens: 64, outputTokens: 2 }));
+  const { bandwidth } = plan.topology.links.find(({ to }) => to === 'host')!;
+
+  it.each<TransitionMode>(['barrier', 'dataflow'])(
+    'take as long as their bytes do on the link, and waits for it are waits for weights (%s)',
+    (transitions) => {
+      const { makespan, bytes, devices } = simulate(graph, plan, requests, { transitions });
+      const crossing = (bytes.kvOut + bytes.kvIn) / devices.length / bandwidth;
+      for (const { seconds, pages, exposedTransition, idle } of devices) {
+        expect(pages / crossing).toBeCloseTo(1, 9);
+        expect(exposedTransition).toBeGreaterThan(0);
+        const busy = Object.values(seconds).reduce((sum, each) => sum + each, 0);
+        expect((busy + pages + exposedTransition + idle) / makespan).toBeCloseTo(1, 9);
+      }
+    },
+  );
 });

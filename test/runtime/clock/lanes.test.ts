@@ -60,6 +60,20 @@ describe('lanes', () => {
     expect(used).toMatchObject({ place: gpu(0), bytes: 900, busy: 6 });
   });
 
+  it('says how long a transfer waits for weights on any of its lanes, and of nothing else', () => {
+    const lanes = lanesAt();
+    const wait = (from: string, to: string, bytes: number, what?: 'weights'): [number, number] => {
+      const { start, behindWeights } = lanes.transfer(lanes.roads.between(from, to)!, bytes, 1, what);
+      return [start, behindWeights];
+    };
+    expect(wait('host', gpu(0), 100, 'weights')).toEqual([1, 0]);
+    expect(wait('host', gpu(0), 100)).toEqual([3, 2]);
+    // Of these four seconds the last two are for the transfer before.
+    expect(wait('host', gpu(0), 100)).toEqual([5, 2]);
+    expect(wait(gpu(0), 'host', 100)).toEqual([1, 0]);
+    expect(wait(gpu(0), 'host', 100)).toEqual([3, 0]);
+  });
+
   it('gives what a transfer leaves of a lane to others', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;

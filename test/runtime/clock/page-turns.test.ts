@@ -28,6 +28,7 @@ function bench(): Bench {
   const transfer: Lanes['transfer'] = (_road, bytes, ready) => ({
     start: ready,
     end: ready + bytes / CHUNK,
+    behindWeights: 0,
   });
   const turns = createPageTurns({
     clock,

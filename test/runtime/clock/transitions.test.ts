@@ -106,7 +106,7 @@ describe('a transition', () => {
     let over = 0;
     devices.movePages(0, (done) => {
       clock.at(2, done);
-      return 2;
+      return { waitsUntil: 0, end: 2 };
     });
     clock.at(1, () => transitions.start(between('a', 'b'), 'b', noOne, () => over++));
     while (clock.advance());
