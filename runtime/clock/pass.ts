@@ -69,8 +69,6 @@ export interface Passed {
   /** Seconds by category, those of other works for links and processors not included. */
   readonly cost: StepSeconds;
   readonly submits: number;
-  /** Seconds of handing on, with waits for links. */
-  readonly send: number;
   readonly traffic: ProgramTraffic;
   readonly time: PassedTime;
 }
@@ -139,8 +137,8 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
         const end = clock.now();
         devices.whenThrough(occupied, () => {
           const slowdown = { kernels, host, exchanges: stretch * host };
-          const time = { start, end: clock.now(), waits, slowdown };
-          done({ cost, submits, send: end - computed, traffic, time });
+          const time = { start, end: clock.now(), send: end - computed, waits, slowdown };
+          done({ cost, submits, traffic, time });
         });
       };
       // Every rank's part goes to its neighbour.

@@ -23,6 +23,8 @@ interface Span {
 
 /** How the time of a pass went by. */
 export interface PassedTime extends Span {
+  /** Seconds of handing on, with waits for links. */
+  readonly send: number;
   readonly waits: readonly WeightWait[];
   /** By how much its kernels, its exchanges and what else the host does took longer than on devices and links alone. */
   readonly slowdown: Slowdown & { readonly exchanges: number };
@@ -170,12 +172,15 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
   };
 }
 
-/** Kernels, exchanges and waits of a pass, one after the other. */
+/**
+ * Kernels, exchanges and waits of a pass, one after the other. What is handed on comes last, and behind the time by which
+ * page moves have made the pass late.
+ */
 function partsOf(
   program: RuntimeStage['programs'][number],
   { cost }: StageGroup,
   size: StepSize,
-  { start, end, waits, slowdown }: PassedTime,
+  { start, end, send, waits, slowdown }: PassedTime,
 ): readonly InnerSlice[] {
   const parts: InnerSlice[] = [];
   let at = start;
@@ -188,7 +193,7 @@ function partsOf(
   for (const { what, op, seconds, submit } of cost.outline(size, opsOf(waits))) {
     const wait = waits[waited];
     if (wait?.op === op) {
-      push('wait for weights', wait.end - at, op);
+      push('wait for weights', wait.end - wait.start, op);
       waited++;
     }
     const described = program.ops[op]!;
@@ -198,9 +203,10 @@ function partsOf(
         : what === 'sample'
           ? 'read samples'
           : what;
-    // What is handed on comes last.
-    if (what === 'send') push(name, end - at, op);
-    else if (what === 'collective') push(name, seconds * slowdown.exchanges, op);
+    if (what === 'send') {
+      at = Math.max(at, end - send);
+      push(name, send, op);
+    } else if (what === 'collective') push(name, seconds * slowdown.exchanges, op);
     else push(name, seconds * slowdown.kernels + submit * slowdown.host, op);
   }
   return parts;

@@ -61,7 +61,7 @@ export interface WorldOptions {
 /** Seconds by category of one tp group, waits for links and for other devices included, those for weights not. */
 type Tally = Record<CostKind, number>;
 
-function count(tally: Tally, { cost, submits, send, time }: Passed): void {
+function count(tally: Tally, { cost, submits, time }: Passed): void {
   const { kernels, host, exchanges } = time.slowdown;
   tally.gemm += cost.gemm * kernels;
   tally.attention += cost.attention * kernels;
@@ -69,7 +69,7 @@ function count(tally: Tally, { cost, submits, send, time }: Passed): void {
   tally.launch += cost.launch * kernels + submits * host;
   tally.all_reduce += cost.all_reduce * exchanges;
   tally.all_gather += cost.all_gather * exchanges;
-  tally.send += send;
+  tally.send += time.send;
 }
 
 /** Part of a time that is found as a difference: none where it is no more than what sums of many are off by. */
