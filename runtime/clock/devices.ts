@@ -20,9 +20,9 @@ export interface ClockDevices
   readonly run: (devices: readonly number[], step: DeviceStep) => void;
   /**
    * Calls back when all devices are through with a step that would be at its end now if nothing had held it up. Each is
-   * free as soon as it is itself.
+   * free as soon as it is itself: `ends` says when, in the order of the step's devices, where that may have been before.
    */
-  readonly whenThrough: (work: DeviceWork, through: () => void) => void;
+  readonly whenThrough: (work: DeviceWork, through: (ends?: readonly number[]) => void) => void;
   /**
    * Occupies a device for a page move: `begin` is called behind what the device has been given so far. It says how the
    * move goes on.
@@ -249,6 +249,7 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
         return;
       }
       const end = now();
+      const ends: number[] = [];
       let left = work.devices.length;
       /** Ranks wait for each other up to the last exchange, and for nobody behind it. */
       const endOf = (place: number): number | undefined => {
@@ -263,10 +264,11 @@ export function createClockDevices(clock: VirtualClock): ClockDevices {
           () => {
             countBeside(work, place);
             endWork(device);
+            ends[place] = now();
             work.over = --left === 0;
             const next = remove(work, device);
             if (next !== undefined) start(next);
-            if (work.over) through();
+            if (work.over) through(ends);
           },
         );
     },

@@ -135,9 +135,9 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     const finish = (computed: number, { kernels, host }: Slowdown): void => {
       const through = (): void => {
         const end = clock.now();
-        devices.whenThrough(occupied, () => {
+        devices.whenThrough(occupied, (ends) => {
           const slowdown = { kernels, host, exchanges: stretch * host };
-          const time = { start, end: clock.now(), send: end - computed, waits, slowdown };
+          const time = { start, end: clock.now(), ends, send: end - computed, waits, slowdown };
           done({ cost, submits, traffic, time });
         });
       };

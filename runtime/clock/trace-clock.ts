@@ -23,6 +23,8 @@ interface Span {
 
 /** How the time of a pass went by. */
 export interface PassedTime extends Span {
+  /** When each rank was through, where some may have been before the end. */
+  readonly ends: readonly number[] | undefined;
   /** Seconds of handing on, with waits for links. */
   readonly send: number;
   readonly waits: readonly WeightWait[];
@@ -112,7 +114,6 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
     pass(stage, replica, pp, group, size, label, time) {
       const { mesh, programs } = stages.get(stage)!;
       const program = programs[pp]!;
-      const within = (): readonly InnerSlice[] => partsOf(program, group, size, time);
       const choosing = group.cost.choosing(size) * time.slowdown.host;
       if (choosing > 0) {
         const args = { rows: size.samples, origin: stages.get(stage)!.origin };
@@ -123,13 +124,14 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
         if (!keeps(lane)) continue;
         const rank = (replica * mesh.pp + pp) * mesh.tp + tp;
         const flows = label.requests.map((request) => ({ phase: 'through' as const, request }));
+        const end = time.ends?.[tp] ?? time.end;
         add({
           lane,
           name: label.name,
           start: time.start,
-          end: time.end,
+          end,
           args: { ...label.args, rank, pp, tp },
-          within,
+          within: () => partsOf(program, group, size, { ...time, end }),
           // Kernels stand between exchanges.
           withinCount: 2 * exchanges.get(program)! + 1,
           ...(pp === 0 && tp === 0 && flows.length > 0 ? { flows } : {}),

@@ -43,15 +43,30 @@ it('wait for it as long as it takes, also where others slow it on a processor th
   ).toBe(7);
 });
 
+interface Moved {
+  readonly devices: ClockDevices;
+  /** What happened when. */
+  readonly told: readonly [string, number][];
+  /** When each of them was through with the step. */
+  readonly ends: readonly number[] | undefined;
+}
+
 /** Two devices with a step of 9 s, 2 s of which are an exchange, and on the first a move from second 4 to second 9. */
-function moved(waitsUntil: number): { readonly devices: ClockDevices; readonly told: [string, number][] } {
+function moved(waitsUntil: number): Moved {
   const clock = createVirtualClock();
   const devices = createClockDevices(clock);
   const runs = { ends: [4, 9], handed: [6], exchanged: [true], lastSubmit: 0 };
   const told: [string, number][] = [];
+  let ends: readonly number[] | undefined;
   devices.run([0, 1], {
     inParts: () => ({ runs, timeOf: (seconds) => seconds }),
-    begin: (work) => clock.at(9, () => devices.whenThrough(work, () => told.push(['step', clock.now()]))),
+    begin: (work) =>
+      clock.at(9, () =>
+        devices.whenThrough(work, (each) => {
+          told.push(['step', clock.now()]);
+          ends = each;
+        }),
+      ),
   });
   // Behind the first run, and 3 s into the second one.
   clock.at(1, () =>
@@ -68,11 +83,12 @@ function moved(waitsUntil: number): { readonly devices: ClockDevices; readonly t
       });
   });
   while (clock.advance());
-  return { devices, told };
+  return { devices, told, ends };
 }
 
 it('keep none but their own device from what comes behind the step', () => {
-  const { devices, told } = moved(4);
+  const { devices, told, ends } = moved(4);
+  expect(ends).toEqual([12, 9]);
   expect(told).toEqual([
     ['next on 1', 9],
     ['next on 0', 12],

@@ -138,7 +138,7 @@ it('shows a wait for weights as long as it was, behind exchanges that took longe
     size,
     { name: 'prefill', args: {}, requests: [] },
     {
-      ...{ start: 0, end: 100, send: 0 },
+      ...{ start: 0, end: 100, ends: undefined, send: 0 },
       waits: [{ op: exchange + 1, start: 1, end: 3 }],
       slowdown: { kernels: 1, host: 1, exchanges: 1e4 },
     },
