@@ -18,9 +18,9 @@ interface Setting {
 const LEAST_ROUNDS = 10;
 
 /**
- * A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for it in every round from then
- * on. So that is how much of the difference shows in the mean: with it 63 courses with replicas (m15b on four A100, all of
- * sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to +0.8% without.
+ * A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for it in every
+ * round from then on. So that is how much of the difference shows in the mean: with it 63 courses with replicas (m15b on
+ * four A100, all of sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to +0.8% without.
  */
 const HELD_UP = 0.5;
 

@@ -6,13 +6,14 @@
  * State: for each piece of work the seconds that are left of it, were its devices alone, and its rate. A step's kernels
  * and its exchanges alternate many times, so other work counts with the part of its time in which it computes: the
  * kernels of a step are slowed by its own devices and that part of those of the others. What the host does for a step, with
- * copies on its devices, is slowed by that part of the others as one more device would be (or as `shared_host` has it): while its own devices are at
- * that they do not compute, and how long they take together is known.
+ * copies on its devices, is slowed by that part of the others as one more device would be (or as `shared_host` has it):
+ * while its own devices are at that they do not compute, and how long they take together is known.
  *
- * There is one host for all devices, or one for every replica (`hosts.ts`), which records kernels for one group at a time and chooses the tokens of one. That is
- * too little and too often to be followed, as well: what it does of that for a step takes longer by as many others as are
- * at it, or wait for it, in the mean. That is how long a queue with so many customers is by mean value analysis, each
- * found as it is without the one that comes (Schweitzer, 1979): it never does more than there is time for.
+ * There is one host for all devices, or one for every replica (`hosts.ts`), which records kernels for one group at a time
+ * and chooses the tokens of one. That is too little and too often to be followed, as well: what it does of that for a step
+ * takes longer by as many others as are at it, or wait for it, in the mean. That is how long a queue with so many customers
+ * is by mean value analysis, each found as it is without the one that comes (Schweitzer, 1979): it never does more than
+ * there is time for.
  *
  * Example: devices that keep 50% when two compute. A step of 6 s kernels and 2 s exchanges on one device, beside one on
  * another that only computes, takes 6 / 50% + 2 / 50% = 16 s, or 14 s if the 2 s were a wait.

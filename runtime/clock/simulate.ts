@@ -10,7 +10,7 @@ import { schedulerConfig } from '../engine/scheduler-config.js';
 import { beginRows } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import { runThrough } from '../run-through.js';
-import { longestSequence, newTokensWithin } from '../scheduler/limits.js';
+import { longestSequence, newTokensWithin, rejection } from '../scheduler/limits.js';
 import { createScheduler, type SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent, StepItem } from '../scheduler/types.js';
 import { commonPrefixes, type Beginning } from './common-prefixes.js';
@@ -91,13 +91,14 @@ export function* simulateInParts(
   const onStep = (items: readonly StepItem[]): void => {
     givenUp ||= !goesOn({ items, now: world.clock.now(), dropped, reachedBatch });
   };
+  const engineOfRequest = dealtInTurn(requests, configs);
   const engines: readonly ClockEngine[] = configs.map((each, part) =>
     startEngine(
       world,
       each,
       requests
         .map((request, id): OwnRequest => ({ ...request, id, beginning: beginningOf(id) }))
-        .filter(({ id }) => id % configs.length === part),
+        .filter(({ id }) => engineOfRequest[id] === part),
       trace,
       { onAsked: sample, onStep },
     ),
@@ -215,6 +216,22 @@ interface EngineListener {
 interface OwnRequest extends SimulatedRequest {
   readonly id: number;
   readonly beginning: Beginning;
+}
+
+/** Of each request the scheduler that has it, of several that are alike: what none has room for takes nobody's turn. */
+function dealtInTurn(
+  requests: readonly SimulatedRequest[],
+  configs: readonly SchedulerConfig[],
+): readonly number[] {
+  const [config] = configs;
+  if (config === undefined || configs.length === 1) return requests.map(() => 0);
+  const longest = longestSequence(config);
+  let turn = 0;
+  return requests.map(({ promptTokens, outputTokens }, id) => {
+    const maxNewTokens = newTokensWithin(longest, promptTokens, outputTokens);
+    const why = rejection(config, { id, promptTokens, maxNewTokens });
+    return why === undefined ? turn++ % configs.length : 0;
+  });
 }
 
 /** One scheduler and its requests in a world that others may share. */

@@ -403,6 +403,17 @@ describe('simulate', () => {
     expect(result.tokens.output).toBe(42);
   });
 
+  it('deals them as if those that nothing has room for had never come', () => {
+    const stages = [{ name: 'serve', mesh: { pp: 2 }, microbatchTokens: 16, batchRequests: 8 }];
+    const engine = { ...FREE_ENGINE, virtualEngines: true };
+    const fitting = [4, 40, 4, 40].flatMap((outputTokens) => requestsOf(1, 8, outputTokens));
+    const [first, ...others] = fitting;
+    const tooLong = { promptTokens: 1e6, outputTokens: 2 };
+    const result = run({ stages }, [first!, tooLong, ...others], engine);
+    expect(result.requests).toEqual({ finished: 4, rejected: 1, cut: 0 });
+    expect(result.makespan).toBe(run({ stages }, fitting, engine).makespan);
+  });
+
   it('counts answers that end early because there is no more room', () => {
     const stages = [{ name: 'serve', mesh: {}, microbatchTokens: 16, batchRequests: 4 }];
     const wanted = [
