@@ -8,8 +8,9 @@
  * For each combination that has the names given it prints every pair of meshes, and then the best static plan beside the
  * best re-sharded one: with each effect of the engine off and on, and with the uncertain constants varied, one at a time
  * and those of all-reduce against each other; behind several combinations a table of them all. Every search has plans of its
- * own to find, static and re-sharded. `--requests` cuts the workload. `--keep` writes what each search finds into a folder and takes it from there where
- * it is already, so that a run can be stopped and gone on with: a folder is for one state of the code and of the plans.
+ * own to find, static and re-sharded. `--requests` cuts the workload. `--keep` writes what each search finds into a folder
+ * and takes it from there where it is already, so that a run can be stopped and gone on with: a folder is for one state of
+ * the code and of the plans.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */
 import { resolve } from 'node:path';

@@ -154,7 +154,7 @@ export const PROPERTIES = {
     },
     latency: { value: time('10 us'), doc: 'Time until the first byte is there.', standard: '0 s' },
     allreduce: {
-      value: { kind: 'record', keys: ['2', '4', '8'], units: RATES, example: '{ 2: 18 GB/s, 4: 4.2 GB/s }' },
+      value: { kind: 'record', keys: ['2', '4', '8'], units: RATES, example: '{ 2: 20 GB/s, 4: 3.4 GB/s }' },
       doc: 'Measured all-reduce: bytes of the tensor by time, for so many ranks.',
       fallback: 'worked out from the bandwidth',
     },
@@ -217,7 +217,7 @@ export const PROPERTIES = {
     full_reload: effect('false', 'Transitions load every weight of the next stage from the host.'),
     host_per_replica: effect(
       'false',
-      'Every replica has a host process of its own, where one has all of them.',
+      'Every replica has a host process of its own, in place of one for all.',
     ),
   },
   model: {

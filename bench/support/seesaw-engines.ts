@@ -21,7 +21,10 @@ export const EFFECT_SETS: readonly Effects[] = Array.from({ length: 2 ** EFFECTS
 
 export const ALL_EFFECTS: Effects = EFFECT_SETS.at(-1)!;
 
-/** An engine with copy engines, as GPUs have, and replicas on their own, as vLLM's are, and of the effects those that are on. */
+/**
+ * An engine with copy engines, as GPUs have, and a host for every replica, as where each is an engine of its own, and of the
+ * effects those that are on.
+ */
 export function engineWith(effects: Effects): EngineModel {
   return {
     hostOverhead: effects['host time'],

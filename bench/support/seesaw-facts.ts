@@ -26,7 +26,7 @@ export interface Fact {
   readonly fromHere: boolean;
 }
 
-/** Mean of arxiv's prompts. */
+/** Mean of the prompts of that run. */
 const PROMPT = 2620;
 const CONTEXT_STEPS = 64;
 

@@ -54,7 +54,10 @@ export interface Searcher {
 export interface SearchMemory {
   /** Plans that won: they are tried first, as what is to be beaten. */
   readonly winners: Set<string>;
-  /** Of plans under the conditions that make a difference to them: seconds they take at least, and what they came to. */
+  /**
+   * Of plans under the conditions that make a difference to them: seconds they take at least, by bounds or by estimates,
+   * and what they came to.
+   */
   readonly known: Map<string, { readonly least: number; readonly exact?: Outcome }>;
 }
 

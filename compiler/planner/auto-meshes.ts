@@ -1,12 +1,13 @@
 /**
  * Meshes for stages that leave them open, by workloads: of all combinations those with which the workloads,
  * run one after the other, are estimated to take the shortest time. It is the order in which the tuner tries plans,
- * without their simulation: a file must mean the same to everyone who reads it, and be read at once.
+ * without their simulation: a file must mean the same to everyone who reads it, and be read at once. The host tier counts
+ * with all of its room, as what a copy of the weights takes of it is known once a plan is compiled.
  */
 import { engineOf } from '../cost/engine-model.js';
 import { countInCommon } from '../in-common.js';
-import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import { mostHostPages } from '../passes/host-room.js';
+import type { Mesh, Plan, Stage } from '../plan/plan.js';
 import type { DrawnWorkload, Length } from '../plan/workload.js';
 import { planBound } from './bound.js';
 import { createBoundContext } from './bounded-stage.js';

@@ -4,7 +4,9 @@ import type { Overhead, Stage } from '../plan/plan.js';
 import type { StageLoad } from './stage-load.js';
 
 /** Seconds of a host for a step, and for each request in it. */
-export interface HostTimes extends Pick<Overhead, 'step' | 'request'> {
+export type StepOverhead = Pick<Overhead, 'step' | 'request'>;
+
+export interface HostTimes extends StepOverhead {
   /** Every replica has a host of its own; default: one prepares the steps of all. */
   readonly hostPerReplica?: boolean;
 }

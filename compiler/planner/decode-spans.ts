@@ -18,7 +18,7 @@
  */
 import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages } from '../model/kv-window.js';
-import type { Plan } from '../plan/plan.js';
+import type { StepOverhead } from './bounded-plan.js';
 import type { Demand } from './demand.js';
 import { sum, type StageLoad } from './stage-load.js';
 
@@ -41,8 +41,6 @@ export interface DecodeStep {
   /** Seconds of a step with as many rows as there can be: of the host, and by pipeline stage. */
   readonly full: { readonly preparing: number; readonly places: readonly number[] };
 }
-
-type StepOverhead = Pick<Plan['topology']['overhead'], 'step' | 'request'>;
 
 /**
  * @param inStep rows of a step at most

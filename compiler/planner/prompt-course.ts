@@ -8,7 +8,8 @@
  * gives them up when they are sent out; steps have the tokens of what is let in by then.
  */
 import type { KvView } from '../model/kv-window.js';
-import type { Plan, Stage } from '../plan/plan.js';
+import type { Stage } from '../plan/plan.js';
+import type { StepOverhead } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
@@ -43,7 +44,7 @@ export function promptCourse(
   load: PrefillingStage,
   sequences: SequencesInOrder,
   { pageTokens }: KvView,
-  { step, request }: Pick<Plan['topology']['overhead'], 'step' | 'request'>,
+  { step, request }: StepOverhead,
   apart: boolean,
   room = Infinity,
 ): PromptCourse {

@@ -17,7 +17,7 @@ topology g5_48xlarge {
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s
     latency: 20 us
-    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
+    allreduce: { 2: 12 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
     allreduce_latency: { 2: 8 us, 4: 12 us, 8: 23 us }
   }
   // 12.1 to 12.4 GB/s measured on nominal 16 GB/s.
@@ -28,7 +28,7 @@ topology g5_48xlarge {
 }
 
 /// g6.48xlarge: L4 without NVLink, PCIe 4.0 x8. 4.2 GB/s over four ranks is computed from published runs, that over eight
-/// scaled from g6e as over four, that over two assumed; latencies are those of g6e.
+/// scaled from g6e as over four, that over two what the link to the host reaches; latencies are those of g6e.
 topology g6_48xlarge {
   gpu[8]: l4
   tier host { capacity: 640 GiB }
@@ -36,7 +36,7 @@ topology g6_48xlarge {
   link gpu <-> gpu {
     bandwidth: 4.2 GB/s
     latency: 20 us
-    allreduce: { 2: 18 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
+    allreduce: { 2: 12 GB/s, 4: 4.2 GB/s, 8: 1.03 GB/s }
     allreduce_latency: { 2: 8 us, 4: 12 us, 8: 23 us }
   }
   link gpu <-> host { bandwidth: 12 GB/s, latency: 10 us }

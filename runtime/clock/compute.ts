@@ -61,7 +61,7 @@ export function hostOnly(seconds: number): Omit<SharedWork, 'devices'> {
 }
 
 interface Work extends Omit<SharedWork, 'devices'> {
-  /** The host that works for it; undefined where there is one for all. */
+  /** The host that works for it: the same for all where there is one. */
   readonly ofHost: unknown;
   /** Devices by processor. */
   readonly on: ReadonlyMap<Processor, number>;

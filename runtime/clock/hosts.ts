@@ -1,6 +1,7 @@
 /**
  * The host processes of an engine, each of which prepares one step at a time. Fulcrum has one. Where every replica has its
  * own, stages that share devices have those in common, replica by replica, and stages on devices of their own have others.
+ * The virtual engines of a replica share its host.
  *
  * Example: prefill (dp: 4) and decode (dp: 2) in turns on four devices have four hosts, of which two have decode as well.
  */

@@ -41,7 +41,7 @@ export interface Transfer {
   /** When the first byte leaves and the last arrives. */
   readonly start: number;
   readonly end: number;
-  /** Seconds before the start in which weights had a lane that it needs. */
+  /** Seconds before the start in which weights had a lane that it needs: the last that were asked for, in one go. */
   readonly behindWeights: number;
 }
 
@@ -61,7 +61,8 @@ interface UsedLane {
   /** Bytes per second of weights. */
   readonly weights: number;
   readonly book: LaneBook;
-  /** When the last of the weights that were asked for so far is through. */
+  /** When the last weights that were asked for so far have it, as long as they follow each other. */
+  weightsFrom: number;
   weightsUntil: number;
   /** Bytes so far, and seconds that they occupy it. */
   carried: number;
@@ -93,7 +94,7 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);
   const openLane = ({ bandwidth, weights = bandwidth }: Lane): UsedLane => {
     const book = createLaneBook();
-    return { bandwidth, weights, book, weightsUntil: 0, carried: 0, occupied: 0 };
+    return { bandwidth, weights, book, weightsFrom: 0, weightsUntil: 0, carried: 0, occupied: 0 };
   };
   const laneAt = (lane: number): UsedLane => (used[lane] ??= openLane(roads.lanes[lane]!));
 
@@ -163,9 +164,10 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
     }
     return end;
   };
-  const noteWeights = ({ lanes }: Road, until: number): void => {
+  const noteWeights = ({ lanes }: Road, from: number, until: number): void => {
     for (const lane of lanes) {
       const each = laneAt(lane);
+      if (from > each.weightsUntil) each.weightsFrom = from;
       each.weightsUntil = Math.max(each.weightsUntil, until);
     }
   };
@@ -176,20 +178,22 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       if (bytes === 0) return { start: ready, end: ready, behindWeights: 0 };
       const weights = what === 'weights';
       const seconds = bytes / (weights ? (road.weights ?? road.bandwidth) : road.bandwidth);
-      let [start, weightsUntil] = [ready, ready];
+      let [start, behindWeights] = [ready, 0];
       let through: number;
       if (isFree(road, ready)) through = cross(road, { seconds, bytes, weights }, ready);
       else {
         const lanes = road.lanes.map((lane) => ({ lane, times: 1 }));
         for (const { lane } of lanes) {
-          const each = laneAt(lane);
-          start = Math.max(start, freeFrom(each.book, ready));
-          weightsUntil = Math.max(weightsUntil, each.weightsUntil);
+          const { book, weightsFrom, weightsUntil } = laneAt(lane);
+          const free = freeFrom(book, ready);
+          start = Math.max(start, free);
+          const behind = Math.min(free, weightsUntil) - Math.max(ready, weightsFrom);
+          behindWeights = Math.max(behindWeights, behind);
         }
         through = share({ seconds, exchange: seconds, lanes, bytes, capped: false, weights }, start);
       }
-      if (weights) noteWeights(road, through);
-      return { start, end: through + road.latency, behindWeights: Math.min(start, weightsUntil) - ready };
+      if (weights) noteWeights(road, start, through);
+      return { start, end: through + road.latency, behindWeights };
     },
     use: () =>
       roads.lanes.flatMap(({ link, place, direction }, lane) => {

@@ -219,7 +219,7 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
 /** How a step goes on that uses lanes. */
 interface LinkedCourse {
   readonly end: number;
-  /** Seconds that its exchanges take longer than on lanes of their own. */
+  /** Seconds that its exchanges take longer than on lanes of their own, which each of them then has a part of by its length. */
   readonly late: number;
   /** What it waits for weights after all: the less, the later it comes to need them. */
   readonly waits: readonly WeightWait[];

@@ -2,8 +2,8 @@
  * The machine on the clock: devices, links, the host, and what is under way on them. It carries out steps, page moves
  * and transitions and calls back when each is done.
  *
- * - *step*: its host prepares it, one step after the other (`hosts.ts`); then it passes the tp groups of its replica in turn, each
- *   in the order in which steps get there, when the group's devices are free. See `pass.ts`.
+ * - *step*: its host prepares it, one step after the other (`hosts.ts`); then it passes the tp groups of its replica in
+ *   turn, each in the order in which steps get there, when the group's devices are free. See `pass.ts`.
  * - *transition*: each device writes what the steps given out before it are past; a step of the new stage goes op by op
  *   as far as weights have arrived on all devices of the group. Once it is announced, uploads begin.
  * - *page move*: every rank of the pool moves its slice, one thing after the other with what its steps have given to the

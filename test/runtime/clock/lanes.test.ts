@@ -74,6 +74,14 @@ describe('lanes', () => {
     expect(wait(gpu(0), 'host', 100)).toEqual([3, 0]);
   });
 
+  it('says nothing of what it waits for other transfers before weights', () => {
+    const lanes = lanesAt();
+    const into = lanes.roads.between('host', gpu(0))!;
+    expect(lanes.transfer(into, 100, 1)).toMatchObject({ start: 1, behindWeights: 0 });
+    expect(lanes.transfer(into, 100, 1, 'weights')).toMatchObject({ start: 3, behindWeights: 0 });
+    expect(lanes.transfer(into, 100, 1)).toMatchObject({ start: 5, behindWeights: 2 });
+  });
+
   it('gives what a transfer leaves of a lane to others', () => {
     const lanes = lanesAt();
     const lane = lanes.roads.between(gpu(0), gpu(1))!.lanes[0]!;
