@@ -91,17 +91,15 @@ export function* simulateInParts(
   const onStep = (items: readonly StepItem[]): void => {
     givenUp ||= !goesOn({ items, now: world.clock.now(), dropped, reachedBatch });
   };
-  const engineOfRequest = dealtInTurn(requests, configs);
+  // All have as much room.
+  const longest = longestSequence(configs[0]!);
+  const arriving = requests.map((request, id): OwnRequest => {
+    const maxNewTokens = newTokensWithin(longest, request.promptTokens, request.outputTokens);
+    return { ...request, id, maxNewTokens, beginning: beginningOf(id) };
+  });
+  const dealt = dealInTurn(arriving, configs);
   const engines: readonly ClockEngine[] = configs.map((each, part) =>
-    startEngine(
-      world,
-      each,
-      requests
-        .map((request, id): OwnRequest => ({ ...request, id, beginning: beginningOf(id) }))
-        .filter(({ id }) => engineOfRequest[id] === part),
-      trace,
-      { onAsked: sample, onStep },
-    ),
+    startEngine(world, each, dealt[part]!, trace, { onAsked: sample, onStep }),
   );
   /** False when nothing is left to come, or the rest is given up. */
   const runPart = (): boolean => {
@@ -215,23 +213,24 @@ interface EngineListener {
 /** A request of one scheduler. */
 interface OwnRequest extends SimulatedRequest {
   readonly id: number;
+  /** Of `outputTokens` as many as there is room for. */
+  readonly maxNewTokens: number;
   readonly beginning: Beginning;
 }
 
-/** Of each request the scheduler that has it, of several that are alike: what none has room for takes nobody's turn. */
-function dealtInTurn(
-  requests: readonly SimulatedRequest[],
+/** The requests of every scheduler, of several that are alike: what none has room for takes nobody's turn. */
+function dealInTurn(
+  requests: readonly OwnRequest[],
   configs: readonly SchedulerConfig[],
-): readonly number[] {
-  const [config] = configs;
-  if (config === undefined || configs.length === 1) return requests.map(() => 0);
-  const longest = longestSequence(config);
+): readonly (readonly OwnRequest[])[] {
+  if (configs.length === 1) return [requests];
+  const dealt = configs.map((): OwnRequest[] => []);
   let turn = 0;
-  return requests.map(({ promptTokens, outputTokens }, id) => {
-    const maxNewTokens = newTokensWithin(longest, promptTokens, outputTokens);
-    const why = rejection(config, { id, promptTokens, maxNewTokens });
-    return why === undefined ? turn++ % configs.length : 0;
-  });
+  for (const request of requests) {
+    const isHeld = rejection(configs[0]!, request) === undefined;
+    dealt[isHeld ? turn++ % configs.length : 0]!.push(request);
+  }
+  return dealt;
 }
 
 /** One scheduler and its requests in a world that others may share. */
@@ -243,15 +242,13 @@ function startEngine(
   { onAsked, onStep }: EngineListener,
 ): ClockEngine {
   const scheduler = createScheduler(config);
-  const longest = longestSequence(config);
   const homes = createPageHomes();
   const counts = { cut: 0, output: 0, steps: 0, decodeSteps: 0, decodeRows: 0 };
   /** By request. */
   const progress: Progress[] = [];
   /** Of those that got a token, in the order of their first. */
   const latencies: Latency[] = [];
-  for (const { id, promptTokens, outputTokens, cut = false, beginning } of requests) {
-    const maxNewTokens = newTokensWithin(longest, promptTokens, outputTokens);
+  for (const { id, promptTokens, outputTokens, maxNewTokens, cut = false, beginning } of requests) {
     progress[id] = {
       promptTokens,
       maxNewTokens,
