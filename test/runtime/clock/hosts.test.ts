@@ -7,17 +7,7 @@ import { simulate } from '../../../runtime/clock/simulate.js';
 import type { SimulatedRequest } from '../../../runtime/clock/simulation.js';
 import { createTimeline } from '../../../runtime/clock/timeline.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
-
-const RESHARD: PlanOptions = {
-  shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
-  stages: [
-    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
-    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
-  ],
-};
-
-const requestsOf = (count: number, promptTokens: number, outputTokens: number): SimulatedRequest[] =>
-  Array.from({ length: count }, () => ({ promptTokens, outputTokens }));
+import { requestsOf, RESHARD } from './reshard-plan.js';
 
 describe('a host for every replica', () => {
   const BESIDE = [

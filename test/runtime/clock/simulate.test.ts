@@ -12,6 +12,7 @@ import { createTimeline, flatSlices, type TimedSlice } from '../../../runtime/cl
 import type { TransitionMode } from '../../../runtime/scheduler/types.js';
 import { halfResident } from '../../compiler/support/half-resident.js';
 import { makePlan, type PlanOptions } from '../../compiler/support/make-plan.js';
+import { requestsOf, RESHARD } from './reshard-plan.js';
 
 /** Bytes per second of the links of plans made here. */
 const LINK_BANDWIDTH = 5e9;
@@ -64,17 +65,6 @@ function onTwoNodes(plan: Plan): Plan {
 /** Slices of a device's lane. */
 const onLane = ({ slices }: Ran, device: number, thread: string): readonly TimedSlice[] =>
   slices.filter(({ lane }) => lane.process === `gpu[${device}]` && lane.thread === thread);
-
-const RESHARD: PlanOptions = {
-  shape: { layers: 8, hidden: 256, heads: 8, kvHeads: 4, headDim: 32, ffn: 512, vocab: 512, context: 128 },
-  stages: [
-    { name: 'prefill', mesh: { pp: 4 }, microbatchTokens: 64 },
-    { name: 'decode', mesh: { tp: 4 }, batchRequests: 8 },
-  ],
-};
-
-const requestsOf = (count: number, promptTokens: number, outputTokens: number): SimulatedRequest[] =>
-  Array.from({ length: count }, () => ({ promptTokens, outputTokens }));
 
 describe('simulate', () => {
   it('counts what a ring of ranks and a row of pipeline stages carry over each link', () => {
