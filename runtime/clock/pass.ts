@@ -167,19 +167,22 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
     takeTurn(state);
     left();
   };
-  /** By time, steps that the host will be done with then. It is before it asks for more, as on devices. */
-  const leaving = new Map<number, (() => void)[]>();
+  /**
+   * Steps that the host will be done with at a time. It is before it asks for more, as on devices. There are few: for why
+   * this is no Map see `scheduler/in-flight.ts`.
+   */
+  const leaving: { readonly time: number; readonly all: (() => void)[] }[] = [];
   const leaveAt = (time: number, left: () => void): void => {
-    const others = leaving.get(time);
+    const others = leaving.find((each) => each.time === time);
     if (others !== undefined) {
-      others.push(left);
+      others.all.push(left);
       return;
     }
-    const all = [left];
-    leaving.set(time, all);
+    const together = { time, all: [left] };
+    leaving.push(together);
     clock.behind(time, () => {
-      leaving.delete(time);
-      for (const each of all) each();
+      leaving.splice(leaving.indexOf(together), 1);
+      for (const each of together.all) each();
     });
   };
   const takeTurn = ({ members, joint, turns }: GroupState): void => {

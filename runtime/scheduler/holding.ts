@@ -9,7 +9,7 @@ import type { Sequence } from './sequences.js';
 
 export function startAction(machine: Machine, pending: Pending): number {
   const id = machine.nextAction++;
-  machine.pending.set(id, pending);
+  machine.pending.add(id, pending);
   return id;
 }
 

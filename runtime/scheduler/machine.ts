@@ -9,6 +9,7 @@ import type { LoadCosts } from '../../compiler/ir/runtime-graph.js';
 import { leastCopied } from '../../compiler/model/common-beginning.js';
 import type { LoadSource } from './costs.js';
 import { createAlikeIndex } from './alike.js';
+import { createInFlight, type InFlight } from './in-flight.js';
 import { createPageList, createPageShare } from './pages.js';
 import type { PageKey, PageList } from './pages.js';
 import type { LastPrefix } from './prefix.js';
@@ -145,7 +146,7 @@ export interface Machine {
   /** Those of `waiting` that hold KV in the host tier. */
   readonly halves: ArrivalQueue;
   readonly counts: Record<Place, number>;
-  readonly pending: Map<number, Pending>;
+  readonly pending: InFlight<Pending>;
   /** Actions found and not yet returned. */
   readonly out: Action[];
   /**
@@ -211,7 +212,7 @@ export function createMachine(config: SchedulerConfig): Machine {
       running: 0,
       gone: 0,
     },
-    pending: new Map(),
+    pending: createInFlight(),
     out: [],
     changes: 0,
     nextAction: 0,

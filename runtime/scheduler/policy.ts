@@ -132,10 +132,10 @@ function isOnItsWay(machine: Machine, stage: StageState): boolean {
 /** Sequences that wait for the KV of their first tokens, which is on its way from disk, to go on with prefill. */
 function promptsFetched(machine: Machine): number {
   if (machine.counts.fetching === 0) return 0;
-  const pending = [...machine.pending.values()];
-  return pending.filter(
-    (each) => each.kind === 'fetch' && each.sequence.place === 'fetching' && isHalf(each.sequence),
-  ).length;
+  return machine.pending
+    .values()
+    .filter((each) => each.kind === 'fetch' && each.sequence.place === 'fetching' && isHalf(each.sequence))
+    .length;
 }
 
 /** Whether the stage can run a step now or once the moves under way are done. */

@@ -100,7 +100,7 @@ export function schedulerOf(machine: Machine): Scheduler {
       return machine.out.splice(0);
     },
     state: () => snapshot(machine),
-    idle: () => machine.sequences.size === 0 && machine.pending.size === 0 && machine.out.length === 0,
+    idle: () => machine.sequences.size === 0 && machine.pending.count() === 0 && machine.out.length === 0,
   };
 }
 
@@ -226,7 +226,7 @@ function snapshot(machine: Machine): SchedulerState {
     finished: machine.finished,
     cancelled: machine.cancelled,
     rejected: machine.rejected,
-    inFlight: machine.pending.size,
+    inFlight: machine.pending.count(),
     pools: machine.pools.map(({ pool, replica, pages }) => ({
       pool,
       replica,
