@@ -6,11 +6,12 @@
  * - a group takes its part of all steps, one after the other;
  * - no more than `pp` steps are in flight at once, so that all their times together fit `pp` times into the time there is;
  * - the rows of steps in flight hold their pages: pages times seconds fit into the room as often as that is;
- * - a sequence has one row in flight at most: rows times seconds fit as often as there are sequences that decode.
+ * - a sequence has one row in flight at most: rows times seconds fit as often as there are sequences that decode, and those
+ *   of the longest into the time that there is.
  *
  * The first two are lines that rise with S. A step of r rows takes `a + b r` or more, so that the others come to
  * `a P + b m R² / S` or more, for P pages in all and m of a row at least: squares of numbers with the sum R are R² / S
- * together at the least. These curves fall with S. The least for any S is where a line and a curve meet.
+ * together at the least. These curves fall with S, but for that of the longest, to which S is all one. The least for any S is where a line and a curve meet.
  *
  *     lines 2 S, curve 18 / S: with 3 steps both are 6, and with any other number one of them is more
  *
@@ -20,7 +21,7 @@ import type { TotalWork } from '../cost/least-cost.js';
 import { leastPages } from '../model/kv-window.js';
 import type { StepOverhead } from './bounded-plan.js';
 import type { Demand } from './demand.js';
-import { sum, type StageLoad } from './stage-load.js';
+import { rowsOfLongest, sum, type StageLoad } from './stage-load.js';
 
 /** Seconds by the number of steps: at the fewest there can be, and more with each step more. */
 export interface RisingLine {
@@ -96,10 +97,11 @@ export function decodeSpans(
   load: StageLoad,
   rows: TotalWork,
   room: number,
-  { decodePages, decoding, shortestPrompt, kv }: Demand,
+  demand: Demand,
   { linear }: DecodeStep,
   { step, request }: StepOverhead,
 ): DecodeSpans {
+  const { decodePages, decoding, shortestPrompt, kv } = demand;
   const { mesh, batchRequests } = load.stage;
   const { dp, pp } = mesh;
   const { steps: fewestSteps, tokens } = rows;
@@ -118,6 +120,7 @@ export function decodeSpans(
       base: (fixed * held) / room,
       over: (perRow * byRow * tokens * tokens) / room,
     }));
+  const aRow = sum(load.costs.rowsStep(1, shortestPrompt)) + step + request;
   // Engines that share a pipeline have a page and decode a sequence each, if nothing more.
   const atOnce = Math.max(1, Math.min(decoding, Math.max(batchRequests, pp))) / dp;
   return {
@@ -125,7 +128,7 @@ export function decodeSpans(
     places,
     inFlight,
     held: room === 0 ? [] : curves(decodePages / dp, leastPages(kv, shortestPrompt), Math.max(room, pp)),
-    together: curves(tokens, 1, atOnce),
+    together: [...curves(tokens, 1, atOnce), { base: rowsOfLongest(demand) * aRow, over: 0 }],
   };
 }
 
@@ -151,6 +154,10 @@ export function leastOfAll(
   for (const { base, over } of curves) {
     const highest = base + over / fewestSteps;
     if (highest <= least) continue;
+    if (over === 0) {
+      least = base;
+      continue;
+    }
     for (const { atFewest, perStep } of lines) {
       if (highest <= atFewest) continue;
       if (perStep <= 0) {

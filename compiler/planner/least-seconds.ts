@@ -22,7 +22,7 @@ import type { Demand } from './demand.js';
 import { apartSeconds } from './apart-seconds.js';
 import { fusedSeconds } from './fused-seconds.js';
 import { leastOfConvex } from './least-of-convex.js';
-import { decodeWork, promptWork, sum, type DecodeWork, type StageLoad } from './stage-load.js';
+import { decodeWork, promptWork, rowsOfLongest, sum, type DecodeWork, type StageLoad } from './stage-load.js';
 
 /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
 export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
@@ -89,10 +89,10 @@ export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean)
 }
 
 function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
-  const { decodeRows, decodeKeys, longestOutput } = demand;
+  const { decodeRows, decodeKeys } = demand;
   if (decodeRows === 0) return 0;
   const rows = decodeWork(decode, room, demand).inStep;
-  return (longestOutput - 1) * sum(decode.costs.rowsStep(rows, decodeKeys / decodeRows));
+  return rowsOfLongest(demand) * sum(decode.costs.rowsStep(rows, decodeKeys / decodeRows));
 }
 
 /** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
@@ -114,9 +114,11 @@ export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, d
  * token that needs no decode row then. Estimates are convex in how often.
  */
 function afterDrops(demand: Demand, drops: number): Demand {
-  const { longest, shortestPrompt, kv } = demand;
+  const { longest, longestOutput, shortestPrompt, kv } = demand;
   return {
     ...demand,
+    // All of them may be of one.
+    longestOutput: longestOutput - drops,
     requests: demand.requests + drops,
     promptTokens: demand.promptTokens + drops * (shortestPrompt + 1),
     promptPairs: demand.promptPairs + (drops * shortestPrompt * (shortestPrompt + 1)) / 2,
@@ -171,13 +173,13 @@ function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolea
 }
 
 /**
- * All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. Of what has
- * begun, some request has most tokens to go.
+ * All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. Some request has
+ * most tokens to go.
  */
 function chainSeconds(context: Context): number {
-  const { demand, begun, prefill, first, last, givingUp, takingOver } = context;
+  const { demand, prefill, first, last, givingUp, takingOver } = context;
   const between = leastBetweenTokens(context, demand);
-  const longest = begun ? Math.max(0, demand.longestOutput - 1) * between : 0;
+  const longest = sum(first) + rowsOfLongest(demand) * between;
   if (demand.promptTokens === 0 || demand.shortestOutput < 2) return longest;
   const tokens = (demand.shortestOutput - 1) * between;
   const prompts = promptWork(prefill, demand);

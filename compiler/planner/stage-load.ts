@@ -43,6 +43,11 @@ export interface DecodeWork extends TotalWork {
   readonly prepared: number;
 }
 
+/** Rows that the sequence with most tokens to go has yet to get into a step, one after the other. */
+export function rowsOfLongest({ longestOutput }: Pick<Demand, 'longestOutput'>): number {
+  return Math.max(0, longestOutput - 1);
+}
+
 /** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
 export function decodeWork(
   { stage, sizes, engines }: StageLoad,
@@ -62,8 +67,11 @@ export function decodeWork(
   const byPages = (pp === 1 || evenly) && room > 0 ? (pp * demand.decodePages) / room : 0;
   const inOrder = evenly ? pp * roundsInOrder({ stage }, room, demand) : 0;
   const full = Math.max(demand.decodeRows / inStep, byPages);
-  const steps = Math.max(full / dp, inOrder);
-  const prepared = inOrder > 0 ? Math.max(full, stepsInOrder({ stage }, room, demand)) : full;
+  // A sequence has one row in a step.
+  const ofLongest = rowsOfLongest(demand);
+  const steps = Math.max(full / dp, inOrder, ofLongest / dp);
+  const least = Math.max(full, ofLongest);
+  const prepared = inOrder > 0 ? Math.max(least, stepsInOrder({ stage }, room, demand)) : least;
   const tokens = demand.decodeRows / dp;
   const keys = demand.decodeKeys / dp;
   return { inStep, prepared, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };

@@ -199,6 +199,26 @@ describe('planBound', () => {
     }
   });
 
+  it('counts every row of the longest answer, whatever has to be done beside it', () => {
+    const plan = planOn(ROOMY);
+    const all = Array.from({ length: 12 }, (_, i) => ({ promptTokens: 60, outputTokens: i === 5 ? 60 : 3 }));
+    const demand = demandOf(all, kvView(plan.model.shape, plan.kv.pageTokens));
+    const context = createBoundContext(plan.topology, FULCRUM_ENGINE);
+    const sizes = { microbatchTokens: [64], batchRequests: [16] };
+    const parts = findCandidates(plan, STRATEGIES, sizes).map((candidate) => {
+      const each = candidatePlan(candidate);
+      const { makespan } = simulate(createPlanCompiler()(each).runtime(), each, all);
+      const { strategy } = candidate;
+      return { strategy, part: candidateBound(candidate, context)!.least(demand) / makespan };
+    });
+    for (const strategy of STRATEGIES) {
+      const own = parts.flatMap((each) => (each.strategy === strategy ? [each.part] : []));
+      expect(own.length, strategy).toBeGreaterThan(2);
+      expect(Math.min(...own), strategy).toBeGreaterThan(0.6);
+      expect(Math.max(...own), strategy).toBeLessThanOrEqual(1 + 1e-9);
+    }
+  });
+
   it('counts the host time of a replica where each has a host of its own', () => {
     const plan = planOn({ ...ROOMY, step: 1e-2, request: 1e-4 });
     const all = Array.from({ length: 64 }, () => ({ promptTokens: 16, outputTokens: 20 }));
