@@ -95,10 +95,15 @@ export interface TunedReport {
   readonly tradeOffs: readonly TradeOffReport[];
   readonly searched: Searched;
   readonly counts: TuneCounts;
+  /**
+   * Where plans with the most throughput were looked for, to the end, and estimates left some out: seconds that none of those
+   * takes less than, by proven bounds.
+   */
+  readonly leastLeftOut?: number;
 }
 
 export function tunedReport(
-  { ranked, counts }: TuneResult,
+  { ranked, counts, leastLeftOut }: TuneResult,
   searched: Searched,
   tradeOffs: readonly TradeOff[] = [],
 ): TunedReport {
@@ -117,6 +122,7 @@ export function tunedReport(
         : tradeOffs.filter((each) => !each.isSimulated).map((each) => tradeOffReport(each, best)),
     searched,
     counts,
+    ...(goal.kind === 'throughput' && !interrupted && leastLeftOut < Infinity && { leastLeftOut }),
   };
 }
 
@@ -192,8 +198,9 @@ export function describeTuned(
   most: number,
   tradeOffs: readonly TradeOff[] = [],
 ): string {
-  const { plans, counts, ...report } = tunedReport(result, searched, tradeOffs);
-  const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts)];
+  const { plans, counts, leastLeftOut, ...report } = tunedReport(result, searched, tradeOffs);
+  const proven = leastLeftOut === undefined ? undefined : provenPart(leastLeftOut, plans[0]);
+  const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts, proven)];
   if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
   const best = plans[0]!;
   const offered = new Set(tradeOffs.flatMap((each) => (each.isSimulated ? [each.candidate] : [])));
@@ -333,8 +340,17 @@ const STEPS = [
   `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
 ].join(', ');
 
-/** What estimates have left out. */
-function describeEstimates({ goal, tolerance = 0 }: Searched): string {
+/** By which part of the time of the best what was left out takes less, at most; undefined with no best. */
+function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): number | undefined {
+  return best && Math.max(0, 1 - leastLeftOut / best.makespan);
+}
+
+/**
+ * What estimates have left out.
+ *
+ * @param proven by which part of the time of the best that takes less, at most, by bounds
+ */
+function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | undefined): string {
   if (goal.kind === 'front') return STEPS;
   const part = `${Number((100 * tolerance).toPrecision(6))} %`;
   const [most, none] =
@@ -342,11 +358,19 @@ function describeEstimates({ goal, tolerance = 0 }: Searched): string {
       ? [`promises at most ${part} less time between tokens`, 'promises no less time between tokens']
       : [`is at most ${part} quicker by them`, 'is no quicker by them'];
   const left = tolerance > 0 ? `what they left out ${most} (see --tolerance)` : `what they left out ${none}`;
-  return `estimates chose what to simulate: ${left}; --exhaustive goes by proven bounds alone`;
+  const chose = `estimates chose what to simulate: ${left}`;
+  if (proven === undefined) return `${chose}; --exhaustive goes by proven bounds alone`;
+  // Rounded up: it is to be right.
+  const atMost = proven === 0 ? 'no quicker' : `at most ${Math.ceil(100 * proven)} %`;
+  return `${chose} and ${atMost} by proven bounds; --exhaustive goes by these alone`;
 }
 
 /** What was tried, and what became of it. */
-function describeSearch(searched: Searched, counts: TuneCounts): readonly string[] {
+function describeSearch(
+  searched: Searched,
+  counts: TuneCounts,
+  proven: number | undefined,
+): readonly string[] {
   const { goal, sizes, strategies, byEstimate, interrupted, cut } = searched;
   const { candidates, unfit, needless, outbid, outbidCompiled, outestimated, givenUp, simulated } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
@@ -372,7 +396,7 @@ function describeSearch(searched: Searched, counts: TuneCounts): readonly string
   return [
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
-    ...(chosen ? [describeEstimates(searched)] : []),
+    ...(chosen ? [describeEstimates(searched, proven)] : []),
     ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
     ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
   ];

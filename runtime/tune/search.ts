@@ -11,12 +11,10 @@
  * simulation, with bounds of what is left. Of those that are compiled moves of weights are lowered for those alone that are
  * simulated.
  */
-import { once } from '../../compiler/once.js';
-import type { Plan, Stage } from '../../compiler/plan/plan.js';
+import type { Plan } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { exceedsContext } from '../../compiler/planner/held-requests.js';
-import type { Demand } from '../../compiler/planner/demand.js';
-import type { BoundFigures, RoughBound } from '../../compiler/planner/rough-bound.js';
+import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
 import { createHeap } from '../../compiler/reshard/heap.js';
 import type { SimulatedRequest, Simulation } from '../clock/simulation.js';
 import type { TransitionMode } from '../scheduler/types.js';
@@ -41,9 +39,10 @@ import {
   type TrialSetting,
 } from './trial.js';
 import { looksAtOthers } from './looks-at-others.js';
+import { alikeInPrefill, needlessBatches } from './needless.js';
 import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
 import { createTried } from './tried.js';
-import { exceptBatch, unreachedBatches } from './unreached-batches.js';
+import { unreachedBatches } from './unreached-batches.js';
 
 export interface Tuned {
   readonly candidate: Candidate;
@@ -90,6 +89,11 @@ export interface TuneResult {
   /** Candidates whose simulation was given up: seconds that they take, or more. */
   readonly behind: ReadonlyMap<Candidate, number>;
   readonly counts: TuneCounts;
+  /**
+   * Seconds that nothing which estimates left out takes less than, by its bounds: as long as any where they left out nothing.
+   * Where the goal is throughput no candidate but those that are ranked takes less.
+   */
+  readonly leastLeftOut: number;
 }
 
 export interface TuneOptions extends SurveyOptions {
@@ -152,9 +156,13 @@ export function* searchInParts(
   let ranked: readonly Tuned[] = [];
   const [first] = candidates;
   const behind = new Map<Candidate, number>();
-  if (first === undefined) return { ranked, behind, counts: { candidates: 0, ...counts } };
+  let leastLeftOut = Infinity;
+  if (first === undefined) return { ranked, behind, counts: { candidates: 0, ...counts }, leastLeftOut };
   const inOrder = inOrderOf(goal);
-  const found = (): TuneResult => ({ ranked, behind, counts: { candidates: candidates.length, ...counts } });
+  const found = (): TuneResult => ({
+    ...{ ranked, behind, leastLeftOut },
+    counts: { candidates: candidates.length, ...counts },
+  });
   const pause = (): SearchPart => ({ kind: 'pause', found: found() });
   const survey = options.survey ?? createSurvey(first.base, requests, options);
   const { engine, demand, roughBound } = survey;
@@ -199,6 +207,13 @@ export function* searchInParts(
   /** However trials end, of equals the first goes first. */
   const inRank = (a: Tuned, b: Tuned): number =>
     figure(goal, a) - figure(goal, b) || tried.known(a.candidate).index - tried.known(b.candidate).index;
+  const leaveOut = (seconds: number): void => {
+    if (setting.byEstimate) leastLeftOut = Math.min(leastLeftOut, seconds);
+  };
+  const outestimate = ({ least }: Bounded): void => {
+    counts.outestimated++;
+    leaveOut(least);
+  };
   const promisesNothing = (next: Bounded): boolean =>
     setting.byEstimate &&
     (goal.kind === 'front' || (goal.kind === 'latency' && keep === 1)) &&
@@ -213,7 +228,10 @@ export function* searchInParts(
       tried.ended(trial.candidate, each);
       const seconds = typeof outcome === 'string' ? trial.by * (1 + late) : outcome.makespan;
       if (outcome !== 'unfit') looks.tried(tried.known(trial.candidate), seconds);
-      if (outcome === 'givenUp') behind.set(trial.candidate, seconds);
+      if (outcome === 'givenUp') {
+        behind.set(trial.candidate, seconds);
+        leaveOut(trial.bound.least(demand));
+      }
     }
     if (ended.length > 0) for (const each of deferred.splice(0)) queue.push(each);
     const through = ended.flatMap(carriedThrough);
@@ -274,7 +292,7 @@ export function* searchInParts(
     const atLeast = isOutbid || !setting.byEstimate ? 0 : looks.atLeast(next);
     if (isOutbid) counts[isCompiled(next) ? 'outbidCompiled' : 'outbid']++;
     else if (setting.byEstimate && isLate(Math.max(atLeast, leastByEstimate(next)), by(next, tolerance)))
-      counts.outestimated++;
+      outestimate(next);
     // Others may be better than it is known to be by now.
     else if (atLeast > (next.atLeast ?? 0) && inOrder({ ...next, atLeast }, next) > 0)
       queue.push({ ...next, atLeast });
@@ -282,7 +300,7 @@ export function* searchInParts(
       const estimated = roughly(next, next.bound, search);
       looks.add(next, estimated);
       queue.push(estimated);
-    } else if (isLookedAt(next) && promisesNothing(next)) counts.outestimated++;
+    } else if (isLookedAt(next) && promisesNothing(next)) outestimate(next);
     else if (!isCompiled(next)) {
       const closer = lookCloser(next, search);
       if (closer === undefined) counts.unfit++;
@@ -329,35 +347,6 @@ function* quickestOf(
     part = search.next(yield { ...part.value, found: { ...part.value.found, ranked, counts } });
   }
   return part.value.ranked[0];
-}
-
-/**
- * Of batches beyond what memory has room for, the least alone is worth a look: larger ones are never reached either, and
- * leave less room.
- */
-function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean {
-  const least = new Map<string, number>();
-  const keyOf = exceptBatch();
-  return (candidate, { sequences }) => {
-    const { batchRequests } = candidate.stages.at(-1)!;
-    if (batchRequests <= sequences) return false;
-    const key = keyOf(candidate);
-    const known = Math.min(least.get(key) ?? Infinity, batchRequests);
-    least.set(key, known);
-    return batchRequests > known;
-  };
-}
-
-/** Where no request decodes, plans that have a stage for prefill in common run the same: one that was tried covers the others. */
-function alikeInPrefill({ decodeRows }: Demand): {
-  readonly ended: (candidate: Candidate) => void;
-  readonly cover: (candidate: Candidate) => boolean;
-} {
-  const tried = once((_base: Plan) => new Set<Stage>());
-  return {
-    ended: ({ base, stages }) => void tried(base).add(stages[0]!),
-    cover: ({ base, stages }) => decodeRows === 0 && stages.length > 1 && tried(base).has(stages[0]!),
-  };
 }
 
 /** What of a trial goes into the ranking. */

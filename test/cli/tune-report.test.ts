@@ -161,6 +161,21 @@ describe('the report of a search', () => {
     expect(rest(exact, { ...counts, outestimated: 1 })).toEqual([
       'estimates chose what to simulate: what they left out is no quicker by them; --exhaustive goes by proven bounds alone',
     ]);
+    const proven = (leastLeftOut: number, of: Partial<Searched> = {}): string => {
+      const left = { ...result, counts: { ...counts, outestimated: 1 }, leastLeftOut };
+      return describeTuned(left, { ...searched, byEstimate: true, ...of }, 3);
+    };
+    const { makespan } = result.ranked[0]!.simulation;
+    expect(proven(makespan * 0.749)).toContain(
+      ' (see --tolerance) and at most 26 % by proven bounds; --exhaustive goes by these alone',
+    );
+    expect(proven(makespan * 1.1)).toContain(' and no quicker by proven bounds;');
+    // Of what nobody looked at no bound is known, and time between tokens has another.
+    expect(proven(makespan, { interrupted: true })).not.toContain(' by proven bounds;');
+    expect(proven(makespan, { goal: { kind: 'latency', floor: 1 } })).not.toContain(' by proven bounds;');
+    const left = { ...result, leastLeftOut: 1.25 };
+    expect(tunedReport(left, searched)).toMatchObject({ leastLeftOut: 1.25 });
+    expect(tunedReport(left, { ...searched, interrupted: true })).not.toHaveProperty('leastLeftOut');
     const latency = { byEstimate: true, goal: { kind: 'latency', floor: 1 } } as const;
     expect(rest(latency, { ...counts, outestimated: 1 })[0]).toContain(
       'promises at most 2 % less time between tokens',

@@ -73,6 +73,11 @@ describe('tune by estimates', () => {
         expect(found === undefined).toBe(best === undefined);
         if (best === undefined || found === undefined) return;
         const { makespan } = best.simulation;
+        // Whatever estimates say: nothing that they left out takes less than that.
+        expect(makespan).toBeGreaterThanOrEqual(
+          Math.min(found.simulation.makespan, quick.leastLeftOut) * (1 - 1e-9),
+        );
+        expect(every.leastLeftOut).toBe(Infinity);
         const bound = survey.exactBounds.get(best.candidate)!;
         const page = neutralPageBytes(best.candidate.base);
         const estimates = [
@@ -108,6 +113,9 @@ describe('tune by estimates', () => {
     expect(found! / least!).toBeLessThan(1 + TOLERANCE);
     expect(safe.result.counts.outestimated).toBe(0);
     expect(quick.result.counts.outestimated).toBeGreaterThan(0);
+    expect(safe.result.leastLeftOut).toBe(Infinity);
+    expect(quick.result.leastLeftOut / found!).toBeGreaterThan(0.5);
+    expect(quick.result.leastLeftOut).toBeLessThan(found!);
     expect(decided(quick.result.counts)).toBe(candidates.length);
     expect(quick.steps).toBeLessThan(safe.steps);
   });
