@@ -87,21 +87,29 @@ function findRoundsOfBoth(
   { dp, pp, tokens }: StepsOfRound,
 ): RoundsOfBoth {
   const steps = dp * pp;
-  const tokensBeside = (rows: number): number => Math.max(1, tokens - rows);
-  const rowsOf = ({ prompting, rowsMeanwhile }: RoundsInPlace): number =>
-    prompting === 0 ? 0 : rowsMeanwhile / prompting / steps;
-  const rowsBeside = (rows: number): number =>
-    rowsOf(roundsInPlace(sequences, atOnce, steps * tokensBeside(rows)));
-  const most = rowsBeside(0);
-  const rows = most <= tokens * SAME_TOKENS ? 0 : rowsBeside(most);
-  const dealt = mixedSteps({ dp, pp, tokens: tokensBeside(rows) });
-  const found = roundsInPlace(sequences, atOnce, steps * tokensBeside(rows), dealt.add);
+  const rowsBeside = rowsBesideBy(sequences);
+  /** Prompt tokens of a round in which so many rows go beside them. */
+  const tokensBeside = (rows: number): number => Math.max(steps, steps * tokens - rows);
+  const most = rowsBeside(atOnce, tokensBeside(0));
+  const rows = most <= steps * tokens * SAME_TOKENS ? 0 : rowsBeside(atOnce, tokensBeside(most));
+  const dealt = mixedSteps({ dp, pp, tokens: tokensBeside(rows) / steps });
+  const found = roundsInPlace(sequences, atOnce, tokensBeside(rows), dealt.add);
   return {
     rounds: found.rounds,
     steps: found.steps({ dp, pp }),
-    rowsBeside: rowsOf(found),
+    rowsBeside: rowsOfRound(found) / steps,
     mixed: dealt.all(),
   };
+}
+
+/** Of a workload, for all stages whose rounds have as many prompt tokens, whatever their steps. */
+const rowsBesideBy = onceForObject((sequences: SequencesInOrder) =>
+  onceForBoth((atOnce, tokensOfRound) => rowsOfRound(roundsInPlace(sequences, atOnce, tokensOfRound))),
+);
+
+/** Rows of decode in a round while prompts are to come, in the mean. */
+function rowsOfRound({ prompting, rowsMeanwhile }: RoundsInPlace): number {
+  return prompting === 0 ? 0 : rowsMeanwhile / prompting;
 }
 
 /** So many steps of a replica with so many prompt tokens, in the mean of all of them, and rows. */

@@ -3,7 +3,13 @@
  */
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
-import { seenBy, tiledRows, type StepSize, type TiledRows } from '../../compiler/cost/kernel-work.js';
+import {
+  pairsOf,
+  seenBy,
+  tiledRows,
+  type StepSize,
+  type TiledRows,
+} from '../../compiler/cost/kernel-work.js';
 import { programCost, type ProgramCost } from '../../compiler/cost/program-cost.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import { numbered } from '../../compiler/numbered.js';
@@ -98,29 +104,34 @@ export function stepSize(
   pageTokens: number,
   { tiles = [], window = Infinity }: AttentionShape = {},
 ): StepSize {
-  let [tokens, samples, copied] = [0, 0, 0];
+  let [tokens, samples, copied, pairs, keys] = [0, 0, 0, 0, 0];
   let [singleRows, passesWindow] = [true, false];
+  // Simulations have millions of rows.
   for (const { start, count, sample, copyOf } of items) {
     if (count > 1) singleRows = false;
     if (copyOf !== undefined) copied += pageTokens;
     if (start + count > window) passesWindow = true;
     tokens += count;
     if (sample) samples++;
+    pairs += pairsOf(start, count);
+    keys += start + count;
   }
+  const size = { tokens, samples, copied, singleRows, pairs, keys };
   const inTiles = singleRows ? [] : tiles;
+  if (inTiles.length === 0 && !passesWindow) return size;
   return {
-    ...{ tokens, samples, copied, singleRows },
-    ...seenByAll(items, inTiles),
-    ...(passesWindow && { inWindow: seenByAll(items, inTiles, window) }),
+    ...size,
+    ...(inTiles.length > 0 && { inTiles: tilesOf(items, inTiles) }),
+    ...(passesWindow && { inWindow: seenInWindow(items, inTiles, window) }),
   };
 }
 
-/** What rows see of their sequences, or of a window of these. */
-function seenByAll(
+/** What rows see of a window of their sequences. */
+function seenInWindow(
   items: readonly StepItem[],
   tiles: readonly number[],
-  window?: number,
-): Pick<StepSize, 'pairs' | 'keys' | 'inTiles'> {
+  window: number,
+): NonNullable<StepSize['inWindow']> {
   let [pairs, keys] = [0, 0];
   for (const { start, count } of items) {
     const own = seenBy(start, count, window);
@@ -128,8 +139,15 @@ function seenByAll(
     keys += own.keys;
   }
   if (tiles.length === 0) return { pairs, keys };
-  const inTiles = Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows, window)]));
-  return { pairs, keys, inTiles };
+  return { pairs, keys, inTiles: tilesOf(items, tiles, window) };
+}
+
+function tilesOf(
+  items: readonly StepItem[],
+  tiles: readonly number[],
+  window?: number,
+): NonNullable<StepSize['inTiles']> {
+  return Object.fromEntries(tiles.map((rows) => [rows, allTiles(items, rows, window)]));
 }
 
 function allTiles(items: readonly StepItem[], tileRows: number, window?: number): TiledRows {
