@@ -10,7 +10,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
-import { unheldRequests } from '../../compiler/planner/held-requests.js';
+import { exceedsContext, unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { formatBytes, UNITS } from '../../compiler/check/units.js';
 import { compileChecked } from '../../compiler/check-and-compile.js';
@@ -21,7 +21,7 @@ import { decided, type TuneOptions, type TuneResult } from '../../runtime/tune/s
 import { trialWorkers } from '../../runtime/tune/trial-pool.js';
 import { TOLERANCE, worthEstimating } from '../../runtime/tune/search-effort.js';
 import { mostPromisedInParts } from '../../runtime/tune/most-promised.js';
-import { createSurvey } from '../../runtime/tune/survey.js';
+import { createSurvey, type Survey } from '../../runtime/tune/survey.js';
 import { tradeOffsInParts } from '../../runtime/tune/trade-offs.js';
 import type { Goal } from '../../runtime/tune/trial.js';
 import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
@@ -209,8 +209,7 @@ async function tuneFile(
     ...{ goal, top: options.top, strategies, byEstimate, interrupted },
     sizes: { ...sizes, ...capsTried(candidates) },
     ...(byEstimate && goal.kind !== 'front' && { tolerance }),
-    cut: requests.requests.filter(({ outputTokens }, id) => survey.requests[id]!.outputTokens < outputTokens)
-      .length,
+    cut: answersCut(plan, requests.requests, survey),
     ...(unheld && { unheld }),
     ...(own && { own }),
     ...(mostPromised !== undefined && { mostPromised }),
@@ -235,6 +234,17 @@ async function tuneFile(
   if (result.ranked.length === 0) return EXIT.diagnostics;
   if (!options.write) return EXIT.ok;
   return writeWinner(file, plan, result, checked, options, terminal) ? EXIT.ok : EXIT.runtime;
+}
+
+/** How many answers the context cuts short, whatever the plan. What can never fit has no answer. */
+function answersCut(
+  plan: Plan,
+  requests: readonly SimulatedRequest[],
+  { requests: answered }: Pick<Survey, 'requests'>,
+): number {
+  return requests.filter(
+    (each, id) => !exceedsContext(plan, each) && answered[id]!.outputTokens < each.outputTokens,
+  ).length;
 }
 
 /** The plan that is named, or else the only one beside those that searches have put there. */

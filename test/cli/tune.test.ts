@@ -299,9 +299,12 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     const long = await runInProcess('tune', file, '--workload', lengths);
     expect(long.status).toBe(1);
     expect(long.out).toContain('no plan fits: 2 requests can never fit; request 2 of the workload has 9,000');
+    // What never begins has no answer that could be cut.
+    expect(long.out).not.toContain('cut short');
     const json = await runInProcess('tune', file, '--workload', lengths, '--json');
-    const { searched } = JSON.parse(json.out) as { searched: { unheld: unknown } };
+    const { searched } = JSON.parse(json.out) as { searched: { unheld: unknown; cut: number } };
     expect(searched.unheld).toMatchObject({ requests: 2, place: 1, longest: { promptTokens: 9000 } });
+    expect(searched.cut).toBe(0);
     writeFileSync(file, PLAN.replace('on node.gpu { mesh (tp: 4)', 'on node[0].gpu[0] { mesh (tp: 1)'));
     const none = await runInProcess('tune', file, '--strategy', 'disaggregated');
     expect(none.status).toBe(1);
