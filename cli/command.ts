@@ -1,5 +1,5 @@
 /** What all commands share: how they report success, and how they may run in a GPU process. */
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Terminal } from './terminal.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { INTERRUPTS, runInGpuProcess } from './gpu-process.js';
@@ -89,6 +89,28 @@ export async function listening<Part, Result>(
 /** Gathers the values of an option that may be repeated. */
 export function gather(value: string, gathered: readonly string[] = []): readonly string[] {
   return [...gathered, value];
+}
+
+/** Gathers values that are separated by commas, of an option that may be repeated; each is there once. */
+export const gatherEach =
+  <Value>(valueOf: (text: string) => Value) =>
+  (text: string, gathered: readonly Value[] = []): readonly Value[] => [
+    ...new Set([...gathered, ...text.split(',').map(valueOf)]),
+  ];
+
+/** An option that takes some of these. No more than the next argument is its own: behind that the file may stand. */
+export function choicesOption<Choice extends string>(
+  flags: string,
+  description: string,
+  choices: readonly Choice[],
+): Option {
+  const choiceOf = (text: string): Choice => {
+    const chosen = choices.find((choice) => choice === text.trim());
+    if (chosen === undefined)
+      throw new InvalidArgumentError(`'${text.trim()}' is none of the choices ${choices.join(', ')}.`);
+    return chosen;
+  };
+  return new Option(flags, description).choices(choices).argParser(gatherEach(choiceOf));
 }
 
 /** Gathers `--set name=value` options. */

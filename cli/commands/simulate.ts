@@ -28,6 +28,7 @@ import {
 import {
   action,
   addJsonOption,
+  choicesOption,
   collectSettings,
   gather,
   interruptible,
@@ -92,8 +93,8 @@ export const addSimulateCommand: AddCommand = (program, context) => {
         .choices(['dataflow', 'barrier'])
         .default('dataflow'),
     )
-    .addOption(new Option('--with <switch...>', 'engine effects to add').choices(EFFECT_NAMES))
-    .addOption(new Option('--without <switch...>', 'engine effects to leave out').choices(EFFECT_NAMES))
+    .addOption(choicesOption('--with <switch,...>', 'engine effects to add', EFFECT_NAMES))
+    .addOption(choicesOption('--without <switch,...>', 'engine effects to leave out', EFFECT_NAMES))
     .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
     .option(
       '--against <file>',

@@ -28,7 +28,9 @@ import { tuneInParts, tuneOnWorkers } from '../../runtime/tune/tune.js';
 import {
   action,
   addJsonOption,
+  choicesOption,
   collectSettings,
+  gatherEach,
   interruptible,
   listening,
   parseCount,
@@ -67,13 +69,6 @@ interface TuneCliOptions {
   readonly json?: boolean;
 }
 
-/** Gathers sizes of an option that may be repeated; one that is named twice is tried once. */
-const gatherSizes =
-  (sizeOf: (text: string) => number) =>
-  (text: string, gathered: readonly number[] = []): readonly number[] => [
-    ...new Set([...gathered, ...text.split(',').map(sizeOf)]),
-  ];
-
 function rate(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError('expected a number above 0');
@@ -109,22 +104,22 @@ export const addTuneCommand: AddCommand = (program, context) => {
     )
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
-      new Option('--strategy <strategy...>', 'kinds of plans to try, all unless named').choices(STRATEGIES),
+      choicesOption('--strategy <strategy,...>', 'kinds of plans to try, all unless named', STRATEGIES),
     )
     .option(
       '--microbatch <tokens,...>',
       "tokens of a prefill step to try (default: the plan's own and powers of two)",
-      gatherSizes(parseCount),
+      gatherEach(parseCount),
     )
     .option(
       '--batch <requests,...>',
       "requests decoding at once to try (default: the plan's own and powers of two)",
-      gatherSizes(parseCount),
+      gatherEach(parseCount),
     )
     .option(
       '--kv-cap <size,...>',
       'most KV in all host memory together to try, such as 400GiB (default: what the plan allows, and half of it)',
-      gatherSizes(bytesOf),
+      gatherEach(bytesOf),
     )
     .option(
       '--floor <requests/s>',
@@ -170,7 +165,7 @@ async function tuneFile(
   const survey = createSurvey(plan, requests.requests);
   // Answers that the context cuts short fill no tier.
   const sizes = sizesToTry(plan, survey.requests, options);
-  const strategies = [...new Set(options.strategy ?? STRATEGIES)];
+  const strategies = options.strategy ?? STRATEGIES;
   const candidates = findCandidates(plan, strategies, sizes);
   for (const note of capsNotTried(plan, options.kvCap)) err(terminal, note);
   err(

@@ -390,9 +390,9 @@ plan both for m on workstation {
     const same = await plan(declared);
     const plain = await plan('plans/seesaw-70b.plan');
     expect(same['engine']).toMatchObject({ fullReload: true, copyEngines: true, hostOverhead: true });
-    expect(same).toEqual(await plan('plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines'));
+    expect(same).toEqual(await plan('plans/seesaw-70b.plan', '--with', 'full-reload,copy-engines'));
     expect(same['makespan']).not.toBe(plain['makespan']);
-    expect(await plan(declared, '--without', 'full-reload', 'copy-engines')).toEqual(plain);
+    expect(await plan(declared, '--without', 'full-reload,copy-engines')).toEqual(plain);
     const explained = await runInProcess('explain', declared, '--plan', 'seesaw');
     expect(explained.out).toMatch(/overhead full_reload +true +\S*declared\.plan:16:3\n/);
     expect(explained.out).toMatch(/overhead virtual_engines +false +default, /);
@@ -447,7 +447,12 @@ ${plan('plain')}
     [['plans/clerk.plan', '--workload', './lengths'], 2, 'files of lengths are those that end in .jsonl'],
     [['plans/clerk.plan', '--with', 'magic'], 2, 'magic'],
     [
-      ['plans/seesaw-70b.plan', '--with', 'full-reload', 'copy-engines', '--without', 'copy-engines'],
+      ['plans/clerk.plan', '--without', 'full-reload,magic'],
+      2,
+      "'magic' is none of the choices host-overhead, ",
+    ],
+    [
+      ['plans/seesaw-70b.plan', '--with', 'full-reload,copy-engines', '--without', 'copy-engines'],
       2,
       'error: copy-engines cannot be both --with and --without',
     ],

@@ -105,6 +105,18 @@ describe('tune', () => {
     expect(unknown.err).toContain('declares no plan called `nobody`; it has ');
   });
 
+  it('takes strategies with commas or one by one, before the file as well as behind it', async () => {
+    const strategies = async (...args: readonly string[]): Promise<unknown> => {
+      const run = await runInProcess('tune', ...args, '--batch', '8', '--microbatch', '64', '--json');
+      return (JSON.parse(run.out) as { searched: { strategies: unknown } }).searched.strategies;
+    };
+    const file = planFile();
+    expect(await strategies('--strategy', 'static', file)).toEqual(['static']);
+    const both = ['static', 're-sharded'];
+    expect(await strategies('--strategy', 'static,re-sharded', file)).toEqual(both);
+    expect(await strategies('--strategy', 'static', '--strategy', 're-sharded', file)).toEqual(both);
+  });
+
   it('tries a size that is named twice once', async () => {
     const file = planFile();
     const candidates = async (...sizes: readonly string[]): Promise<unknown> => {
@@ -114,7 +126,7 @@ describe('tune', () => {
     const once = ['--batch', '8,16', '--microbatch', '64'];
     const twice = ['--batch', '8,16,8', '--batch', '16', '--microbatch', '64,64'];
     expect(await candidates(...twice)).toBe(await candidates(...once));
-    expect(await candidates(...once, '--strategy', 'static', 'static')).toBe(await candidates(...once));
+    expect(await candidates(...once, '--strategy', 'static')).toBe(await candidates(...once));
   });
 
   it('says what estimates left out where they decided, and what they may leave out', async () => {
@@ -172,7 +184,7 @@ describe('tune', () => {
   });
 
   it('says what no plan is faster than where none is as fast as asked', async () => {
-    const sizes = ['--strategy', 'static', 'disaggregated', '--batch', '4,16'];
+    const sizes = ['--strategy', 'static,disaggregated', '--batch', '4,16'];
     const most = (await plansFound(...sizes))[0]!.requestsPerSecond;
     const args = ['tune', planFile(), ...sizes, '--floor', '1e6'];
     const { status, out } = await runInProcess(...args);
@@ -534,6 +546,12 @@ plan usual from odd { stage serve: prefill + decode on gpu { mesh (dp: 2), repli
     [['plans/seesaw-70b.plan', '--batch', '1e300'], 2, 'whole number'],
     [['plans/seesaw-70b.plan', '--microbatch', '64,1e300'], 2, 'whole number'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--strategy', 'magic'], 2, 'magic'],
+    [
+      ['plans/seesaw-70b.plan', '--strategy', 'static,magic'],
+      2,
+      "'magic' is none of the choices static, re-sh",
+    ],
+    [['plans/seesaw-70b.plan', '--strategy', 'static,'], 2, "'' is none of the choices static, re-sharded"],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--kv-cap', '400'], 2, 'sizes such as 400GiB'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '0'], 2, 'a number above 0'],
     [['plans/seesaw-70b.plan', '--plan', 'seesaw', '--floor', '1', '--front'], 2, 'cannot be used with'],
