@@ -28,6 +28,7 @@ import { openDevices } from '../runtime/device/dawn.js';
 import type { Device } from '../runtime/device/device.js';
 import { openEngine } from '../runtime/engine/open.js';
 import { openTraceFile } from '../runtime/trace/trace-file.js';
+import { asked, countAsked, inPlaces, pickNamed } from './support/arguments.js';
 import { submitRequests, type RequestSize } from './support/requests.js';
 import { CASES, compile, PLANS, type Stages } from './support/throughput-plans.js';
 
@@ -165,16 +166,17 @@ async function compare(
   );
 }
 
-const [name = 'clerk', sets] = process.argv.slice(2);
-const chosen = CASES[name];
-if (chosen === undefined) throw new Error(`no shape ${name}`);
+const [name = 'clerk', sets] = asked('calibration', inPlaces(process.argv.slice(2), 2));
+const [shape] = asked('calibration', pickNamed('shape', Object.keys(CASES), [name]));
+const chosen = CASES[shape!]!;
+const mostSets = sets === undefined ? undefined : asked('calibration', countAsked('request sets', sets));
 const { plan: like } = compile(chosen, PLANS['re-shard']!);
 const { result: topology, pace: calibrated } = await paced(() =>
   onDevices((devices) => calibratedTopology(devices, like)),
 );
 const folder = mkdtempSync(join(tmpdir(), 'fulcrum-calibration-'));
 try {
-  for (const size of chosen.sets.slice(0, sets === undefined ? undefined : Number(sets)))
+  for (const size of chosen.sets.slice(0, mostSets))
     for (const [title, stages] of Object.entries({ ...WITHOUT_EXCHANGES, ...PLANS })) {
       const tried = { title, size, ...compile(chosen, stages, topology) };
       for (const apart of [false, true]) await compare(tried, apart, calibrated);

@@ -21,6 +21,8 @@ import { pagesBehindDevices } from '../runtime/tune/closer-look.js';
 import { createSurvey } from '../runtime/tune/survey.js';
 import { answersAll } from '../runtime/tune/trial.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
+import { asked } from './support/arguments.js';
+import { caseArguments, pickCombinations } from './support/seesaw-arguments.js';
 import { seesawCases, type SeesawCase } from './support/seesaw-cases.js';
 
 /** Plans of a kind that are simulated for a workload, and those of them with the same meshes. */
@@ -97,16 +99,16 @@ function rowsOf(strategy: Strategy, errors: readonly Errors[]): readonly (readon
   });
 }
 
-const { cases, isWanted } = seesawCases(process.argv.slice(2));
+const { most, words } = asked('estimates', caseArguments(process.argv.slice(2)));
+const cases = seesawCases(most).flatMap((seesaw) =>
+  STRATEGIES.map((strategy) => ({ names: [...seesaw.names, strategy], seesaw, strategy })),
+);
 const all: Errors[] = [];
-for (const each of cases)
-  for (const strategy of STRATEGIES) {
-    const names = [...each.names, strategy];
-    if (!isWanted(names)) continue;
-    const errors = errorsOf(each, strategy);
-    all.push(...errors);
-    console.error(`${names.join(' ')}: ${errors.length} plans`);
-  }
+for (const { names, seesaw, strategy } of asked('estimates', pickCombinations(cases, words))) {
+  const errors = errorsOf(seesaw, strategy);
+  all.push(...errors);
+  console.error(`${names.join(' ')}: ${errors.length} plans`);
+}
 const HEADING = ['', 'estimate', 'plans', 'least', 'a tenth', 'half', 'nine tenths', 'most'];
 const rows = [...groupBy(all, ({ strategy }) => strategy)].flatMap(([strategy, errors]) =>
   rowsOf(strategy, errors),

@@ -15,6 +15,7 @@ import { planWeights } from '../compiler/reshard/plan-weights.js';
 import { roadsOf } from '../compiler/reshard/roads.js';
 import { layoutPlanner } from '../compiler/reshard/search.js';
 import { wholeLayouts } from '../test/compiler/support/arbitrary-layouts.js';
+import { timed } from './support/timed.js';
 
 const LINK = { latency: 1e-6, bandwidth: 50e9 };
 const LINKS = { dp: LINK, pp: LINK, tp: LINK };
@@ -36,10 +37,8 @@ function median(times: number[]): number {
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
 }
 
-function timed(run: () => void): number {
-  const start = performance.now();
-  run();
-  return performance.now() - start;
+function milliseconds(run: () => void): number {
+  return 1e3 * timed(run).seconds;
 }
 
 function layoutRow(mesh: Mesh): string {
@@ -51,8 +50,8 @@ function layoutRow(mesh: Mesh): string {
   };
   // Compiled by now.
   for (let round = 0; round < 20; round++) ask(layouts.at(-1)!);
-  const fresh = layouts.slice(0, -1).map((source) => timed(() => ask(source)));
-  const known = layouts.map((source) => timed(() => ask(source)));
+  const fresh = layouts.slice(0, -1).map((source) => milliseconds(() => ask(source)));
+  const known = layouts.map((source) => milliseconds(() => ask(source)));
   const axes = Object.values(mesh).filter((size) => size > 1).length;
   const ms = (value: number): string => `${value.toFixed(3)} ms`;
   return [
@@ -70,7 +69,7 @@ function reshardRows(file: string): readonly string[] {
     return transitions.weights.map(({ from, to }) => {
       const ends = [transitions.holdings[from]!, transitions.holdings[to]!] as const;
       const times = [1, 2, 3, 4, 5].map(() =>
-        timed(() => planWeights(...ends, (piece) => area(piece) * 2, roads)),
+        milliseconds(() => planWeights(...ends, (piece) => area(piece) * 2, roads)),
       );
       return `${file}, ${plan.name}, ${from} -> ${to} on ${ends[1].length} ranks: ${median(times).toFixed(1)} ms`;
     });

@@ -13,6 +13,7 @@ import { loadGraph } from '../cli/load-graph.js';
 import { runPlan } from '../cli/run-plan.js';
 import { processTerminal } from '../cli/terminal.js';
 import { PLAN_WEIGHT_TYPES, type WeightType } from '../compiler/model/weight-types.js';
+import { asked, pickNamed } from './support/arguments.js';
 
 /** One device holds the whole model; accuracy is the same under every sharding. */
 const PLAN = 'single';
@@ -49,8 +50,4 @@ export async function benchQuant(types: readonly WeightType[]): Promise<void> {
   }
 }
 
-const named = process.argv.slice(2);
-const unknown = named.filter((name) => !PLAN_WEIGHT_TYPES.some((type) => type === name));
-if (unknown.length > 0)
-  throw new Error(`no such type: ${unknown.join(', ')} (${PLAN_WEIGHT_TYPES.join(', ')} are)`);
-await benchQuant(PLAN_WEIGHT_TYPES.filter((type) => named.length === 0 || named.includes(type)));
+await benchQuant(asked('quant', pickNamed('type', PLAN_WEIGHT_TYPES, process.argv.slice(2))));

@@ -4,7 +4,7 @@
  * (`reshard-moves.ts`), and the time in which devices compute nothing, with dataflow and with barriers. All of a case is
  * measured in one run; software devices share the machine with everything else, so trust the ratios.
  *
- *   npm run bench:reshard -- [case ...]
+ *   npm run bench:reshard -- [--moves] [--rounds=N] [case ...]
  */
 import { compilePlan } from '../compiler/compile.js';
 import type { CompileResult } from '../compiler/compile.js';
@@ -16,6 +16,7 @@ import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { makePlan } from '../test/compiler/support/make-plan.js';
 import { measureMoves } from './reshard-moves.js';
 import type { MoveRates, Rate } from './reshard-moves.js';
+import { asked, countAsked, pickNamed } from './support/arguments.js';
 import { gigabytes, percentOf } from './support/figures.js';
 import { submitRequests } from './support/requests.js';
 import type { RequestSize } from './support/requests.js';
@@ -25,6 +26,7 @@ const SHAPE = { ...LLAMA_110M, context: 128 };
 const REQUESTS = 8;
 /** Batches of each kind that count. */
 const ROUNDS = 4;
+const ROUNDS_ARE = '--rounds=';
 const PROMPT_TOKENS = 48;
 const NEW_TOKENS = 5;
 const BATCH = 4;
@@ -61,12 +63,13 @@ interface Measured {
  */
 export async function benchReshard(args: readonly string[]): Promise<void> {
   const movesOnly = args.includes('--moves');
-  const asked = args.find((arg) => arg.startsWith('--rounds='));
-  const rounds = asked === undefined ? ROUNDS : Number(asked.slice('--rounds='.length));
-  const names = args.filter((arg) => !arg.startsWith('--'));
-  const unknown = names.filter((name) => !CASES.some((each) => each.name === name));
-  if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}`);
-  for (const each of CASES.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  const counts = args.find((arg) => arg.startsWith(ROUNDS_ARE));
+  const rounds =
+    counts === undefined ? ROUNDS : asked('reshard', countAsked('--rounds', counts.slice(ROUNDS_ARE.length)));
+  const cases = args.filter((arg) => arg !== '--moves' && arg !== counts);
+  const all = CASES.map(({ name }) => name);
+  const names = asked('reshard', pickNamed('case', all, cases));
+  for (const each of CASES.filter(({ name }) => names.includes(name))) {
     const compiled = compileCase(each);
     const rates =
       each.disjoint === true ? undefined : await measureMoves(compiled.runtime, ['prefill', 'decode']);

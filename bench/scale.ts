@@ -9,12 +9,11 @@ import { checkFile } from '../compiler/check/check-file.js';
 import { compilePlan } from '../compiler/compile.js';
 import { oneFileHost } from '../compiler/host.js';
 import { simulate } from '../runtime/clock/simulate.js';
+import { asked } from './support/arguments.js';
+import { scaleArguments, type Kind } from './support/scale-arguments.js';
+import { processorSeconds, timed } from './support/timed.js';
 
 const LAYERS = 126;
-const KINDS = ['static', 're-sharded', 'disaggregated'] as const;
-
-type Kind = (typeof KINDS)[number];
-
 function planText(kind: Kind, nodes: number): string {
   const prefill = 'mesh (dp: fill, pp: 4, tp: 2), microbatch: 4096 tokens';
   const decode = `mesh (dp: fill, tp: 8), batch: ${64 * nodes} requests`;
@@ -56,22 +55,18 @@ plan scale for llama3_405b on pod {
 `;
 }
 
-function timed<Value>(run: () => Value): { readonly value: Value; readonly seconds: number } {
-  const start = process.cpuUsage();
-  const value = run();
-  const { user, system } = process.cpuUsage(start);
-  return { value, seconds: (user + system) / 1e6 };
-}
-
 function row(kind: Kind, nodes: number, requests: number): string {
-  const checked = timed(() => checkFile(oneFileHost('scale.plan', planText(kind, nodes)), 'scale.plan'));
+  const checked = timed(
+    () => checkFile(oneFileHost('scale.plan', planText(kind, nodes)), 'scale.plan'),
+    processorSeconds,
+  );
   const [plan] = checked.value.plans;
   if (!plan) throw new Error(checked.value.diagnostics.map(({ message }) => message).join('\n'));
-  const compiled = timed(() => compilePlan(plan));
+  const compiled = timed(() => compilePlan(plan), processorSeconds);
   const errors = compiled.value.diagnostics.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) throw new Error(errors.map(({ message }) => message).join('\n'));
   const workload = Array.from({ length: requests }, () => ({ promptTokens: 2048, outputTokens: 256 }));
-  const run = timed(() => simulate(compiled.value.runtime, plan, workload));
+  const run = timed(() => simulate(compiled.value.runtime, plan, workload), processorSeconds);
   const cells = [
     kind.padEnd(13),
     String(nodes * 8).padStart(5),
@@ -84,13 +79,8 @@ function row(kind: Kind, nodes: number, requests: number): string {
   return cells.join('  ');
 }
 
-const [most = 4096, requests = 10_000] = process.argv.slice(2, 4).map(Number);
-const [only, least = '8'] = process.argv.slice(4);
-if (only !== undefined && !KINDS.some((kind) => kind === only)) throw new Error(`no kind ${only}`);
+const { requests, sizes } = asked('scale', scaleArguments(process.argv.slice(2)));
 console.log(`${LAYERS} layers, ${requests} requests of 2048 + 256 tokens; processor seconds`);
 console.log('plan           devices   check   compile   simulate    steps     MiB');
-for (const kind of KINDS.filter((each) => only === undefined || each === only)) {
-  // Disjoint halves need two nodes.
-  const first = Math.max(Number(least), kind === 'disaggregated' ? 16 : 8);
-  for (let devices = first; devices <= most; devices *= 2) console.log(row(kind, devices / 8, requests));
-}
+for (const { kind, devices } of sizes)
+  for (const count of devices) console.log(row(kind, count / 8, requests));

@@ -10,6 +10,8 @@ import { createScheduler } from '../runtime/scheduler/scheduler.js';
 import type { Action, SchedulerConfig, SchedulerEvent } from '../runtime/scheduler/types.js';
 import { configOf, nvmeRules } from '../test/runtime/scheduler/configs.js';
 import type { ConfigOptions, PlanKind } from '../test/runtime/scheduler/configs.js';
+import { asked, countAsked, inPlaces } from './support/arguments.js';
+import { processorSeconds, timed } from './support/timed.js';
 
 const PROMPT_TOKENS = 512;
 const NEW_TOKENS = 64;
@@ -60,17 +62,13 @@ function eventFor(action: Exclude<Action, { kind: 'prepare' | 'reject' }>): Sche
   return { kind: `${kind}_done`, id };
 }
 
-function processorSeconds(since?: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since);
-  return (user + system) / 1e6;
-}
-
 function measure(config: SchedulerConfig, requests: number, prompts: Prompts): readonly string[] {
-  const beforeKeys = process.cpuUsage();
-  const keys = Array.from({ length: requests }, (_, id) => keysOf(id, prompts));
-  const keySeconds = processorSeconds(beforeKeys);
+  const { value: keys, seconds: keySeconds } = timed(
+    () => Array.from({ length: requests }, (_, id) => keysOf(id, prompts)),
+    processorSeconds,
+  );
   const scheduler = createScheduler(config);
-  const started = process.cpuUsage();
+  const started = processorSeconds();
   keys.forEach((pageKeys, id) => {
     const request = { id, promptTokens: PROMPT_TOKENS, maxNewTokens: NEW_TOKENS };
     scheduler.apply({
@@ -94,7 +92,7 @@ function measure(config: SchedulerConfig, requests: number, prompts: Prompts): r
     else if (action.kind !== 'switch') counts.moves++;
     scheduler.apply(eventFor(action));
   }
-  const seconds = processorSeconds(started);
+  const seconds = processorSeconds() - started;
   const { finished, switches } = scheduler.state();
   if (finished !== requests) throw new Error(`${finished} of ${requests} requests finished`);
   return [
@@ -108,7 +106,8 @@ function measure(config: SchedulerConfig, requests: number, prompts: Prompts): r
   ];
 }
 
-const requests = Number(process.argv[2] ?? 20_000);
+const [count = '20000'] = asked('scheduler', inPlaces(process.argv.slice(2), 1));
+const requests = asked('scheduler', countAsked('requests', count));
 const HEADINGS = ['steps', 'moves', 'transitions', 'keys s', 'scheduling s', 'ms a step', 'slowest ms'];
 console.log(`${requests} requests of ${PROMPT_TOKENS} prompt tokens and ${NEW_TOKENS} new ones`);
 console.log(`| plan | prompts | ${HEADINGS.join(' | ')} |`);

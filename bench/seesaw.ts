@@ -13,20 +13,14 @@
  * the code and of the plans.
  * `facts` prints what was measured of engines on such a machine beside what the model says.
  */
-import { resolve } from 'node:path';
-import { checkFile } from '../compiler/check/check-file.js';
-import type { Plan } from '../compiler/plan/plan.js';
-import type { Workload } from '../compiler/plan/workload.js';
-import { fileHost } from '../runtime/file-host.js';
 import { formatTable } from '../cli/format.js';
+import { asked } from './support/arguments.js';
 import { pickCombinations, seesawArguments } from './support/seesaw-arguments.js';
-import { seesawRequests } from './support/seesaw-cases.js';
+import { seesawCombinations, seesawRequests } from './support/seesaw-cases.js';
 import { seesawFacts } from './support/seesaw-facts.js';
 import { keptFind } from './support/seesaw-kept.js';
 import { seesawResults } from './support/seesaw-results.js';
 import { seesawSummary, seesawTables } from './support/seesaw-tables.js';
-
-const MACHINES = ['a10', 'l4', 'a100'];
 
 function reportFacts(): void {
   const rows = seesawFacts().map(({ what, unit, measured, predicted, fromHere }) => [
@@ -43,12 +37,10 @@ function reportFacts(): void {
 
 /** Runs the combinations that have all of the names, every one without names. */
 export function benchSeesaw(args: readonly string[]): void {
-  const wanted = seesawArguments(args);
-  if (typeof wanted === 'string') return refuse(wanted);
+  const wanted = asked('seesaw', seesawArguments(args));
   if (wanted.facts) return reportFacts();
   const { requests: count, keep: folder } = wanted;
-  const picked = pickCombinations(combinations(), wanted.words);
-  if (typeof picked === 'string') return refuse(picked);
+  const picked = asked('seesaw', pickCombinations(seesawCombinations(), wanted.words));
   const all = picked.map(({ names, plan, workload }) => {
     const title = names.join(' ');
     const requests = seesawRequests(workload, plan).slice(0, count);
@@ -65,32 +57,6 @@ export function benchSeesaw(args: readonly string[]): void {
     return results;
   });
   if (all.length > 1) console.log(`\n${seesawSummary(all)}`);
-}
-
-interface Combination {
-  /** Machine, model and workload. */
-  readonly names: readonly [string, string, string];
-  readonly plan: Plan;
-  readonly workload: Workload;
-}
-
-/** Says what is wrong with the arguments, and what they should be. */
-function refuse(why: string): void {
-  console.error(`${why}\n\nnpm run bench:seesaw -- --help says what there is.`);
-  process.exitCode = 2;
-}
-
-function combinations(): readonly Combination[] {
-  const { workloads } = checkFile(fileHost(), resolve('plans/seesaw/workloads.plan'));
-  return MACHINES.flatMap((machine) =>
-    checkFile(fileHost(), resolve(`plans/seesaw/${machine}.plan`)).plans.flatMap((plan) =>
-      workloads.map((workload) => ({
-        names: [machine, plan.name, workload.name],
-        plan,
-        workload,
-      })),
-    ),
-  );
 }
 
 benchSeesaw(process.argv.slice(2));

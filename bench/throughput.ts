@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
+import { asked, pickNamed } from './support/arguments.js';
 import { submitRequests } from './support/requests.js';
 import type { RequestSize } from './support/requests.js';
 import { CASES, compile, PLANS, throughDisk } from './support/throughput-plans.js';
@@ -115,13 +116,11 @@ function graphsOf(
   });
 }
 
-const names = process.argv.slice(2);
-const unknown = names.filter((name) => !(name in CASES));
-if (unknown.length > 0) throw new Error(`no shape ${unknown.join(', ')}`);
+const names = asked('throughput', pickNamed('shape', Object.keys(CASES), process.argv.slice(2)));
 const directory = mkdtempSync(join(tmpdir(), 'fulcrum-throughput-'));
 try {
-  for (const [name, each] of Object.entries(CASES)) {
-    if (names.length > 0 && !names.includes(name)) continue;
+  for (const name of names) {
+    const each = CASES[name]!;
     console.log(
       `${name}: ${each.requests} requests in each set, at most ${each.batchRequests} decode at once`,
     );

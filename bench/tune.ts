@@ -11,38 +11,32 @@ import type { TuneOptions, TuneResult } from '../runtime/tune/search.js';
 import { TOLERANCE } from '../runtime/tune/search-effort.js';
 import { tune } from '../runtime/tune/tune.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
+import { asked } from './support/arguments.js';
+import { caseArguments, pickCombinations } from './support/seesaw-arguments.js';
 import { seesawCases, type SeesawCase } from './support/seesaw-cases.js';
+import { timed } from './support/timed.js';
 
 const QUICK: TuneOptions = { byEstimate: true, tolerance: TOLERANCE };
-
-interface Timed extends TuneResult {
-  readonly seconds: number;
-}
-
-function timed(search: () => TuneResult): Timed {
-  const start = performance.now();
-  const result = search();
-  return { ...result, seconds: (performance.now() - start) / 1000 };
-}
 
 function row({ names, plan, requests }: SeesawCase): readonly string[] {
   const candidates = findCandidates(plan, STRATEGIES, sizeChoices(plan, requests));
   const [quick, every] = [QUICK, {}].map((how) => timed(() => tune(candidates, requests, how)));
-  const cells = ({ ranked, counts, seconds }: Timed): readonly string[] => [
-    String(counts.simulated + counts.givenUp),
+  const cells = ({ value, seconds }: ReturnType<typeof timed<TuneResult>>): readonly string[] => [
+    String(value.counts.simulated + value.counts.givenUp),
     seconds.toFixed(1),
-    ranked[0] === undefined ? 'none' : candidateLabel(ranked[0].candidate),
+    value.ranked[0] === undefined ? 'none' : candidateLabel(value.ranked[0].candidate),
   ];
-  const longer = quick!.ranked[0]!.simulation.makespan / every!.ranked[0]!.simulation.makespan - 1;
+  const longer =
+    quick!.value.ranked[0]!.simulation.makespan / every!.value.ranked[0]!.simulation.makespan - 1;
   const plans = String(candidates.length);
   return [names.join(' '), plans, ...cells(quick!), ...cells(every!), formatSignedPercent(longer, 2)];
 }
 
-const { cases, isWanted } = seesawCases(process.argv.slice(2));
+const { most, words } = asked('tune', caseArguments(process.argv.slice(2)));
+const cases = asked('tune', pickCombinations(seesawCases(most), words));
 const HEADING = ['', 'plans', 'tried', 's', 'best', 'tried of all', 's', 'best of all', 'longer by'];
 const rows: (readonly string[])[] = [];
 for (const each of cases) {
-  if (!isWanted(each.names)) continue;
   rows.push(row(each));
   console.error(rows.at(-1)!.join('  '));
 }
