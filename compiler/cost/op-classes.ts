@@ -44,14 +44,26 @@ export function classesOf(program: CostedProgram, ops: readonly DraftOp[]): read
   const classes = new Map<string, OpClass>();
   return ops.map((op) => {
     const { cols, rows } = carried(values, op);
-    const key =
-      op.op === 'kernel'
-        ? `${op.kernel} ${op.rows} ${op.dtype} ${costParams(op.params)}`
-        : `${op.op === 'collective' ? op.kind : op.op} ${cols.given} ${cols.taken} ${rows}`;
+    const key = costKey(op, cols, rows);
     const known = classes.get(key) ?? { key, op, cols, rows, count: 1 };
     classes.set(key, known);
     return known;
   });
+}
+
+/** All that an op's costs depend on, the device and the step aside. */
+function costKey(op: DraftOp, { given, taken }: OpClass['cols'], rows: OpClass['rows']): string {
+  switch (op.op) {
+    case 'kernel':
+      return `${op.kernel} ${rows} ${op.dtype} ${costParams(op.params)}`;
+    case 'sample':
+      return `sample ${rows} ${op.vocabPerRank}`;
+    case 'collective':
+      return `${op.kind} ${given} ${taken} ${rows}`;
+    case 'send':
+    case 'recv':
+      return `${op.op} ${given} ${taken} ${rows}`;
+  }
 }
 
 const NOTHING = { given: 0, taken: 0 };

@@ -199,6 +199,50 @@ describe('the constants of a step', () => {
   });
 });
 
+/** The program with one fact of an op changed, for every fact that there is. */
+function changed(): readonly Program[] {
+  const withOp = (at: number, op: Program['ops'][number]): Program => ({
+    ...program,
+    ops: program.ops.map((each, index) => (index === at ? op : each)),
+  });
+  const ofOps = program.ops.flatMap((op, at) => {
+    if (op.op === 'sample') {
+      const [vocabPerRank, vocab] = [100 * op.vocabPerRank, op.vocab + 1];
+      return [withOp(at, { ...op, vocabPerRank }), withOp(at, { ...op, vocab })];
+    }
+    if (op.op !== 'kernel') return [];
+    const ofParams = Object.entries(op.params).map(([name, value]) =>
+      withOp(at, { ...op, params: { ...op.params, [name]: 3 * value + 1 } }),
+    );
+    const rows = op.rows === 'tokens' ? 'samples' : 'tokens';
+    return [...ofParams, withOp(at, { ...op, dtype: 'int4' }), withOp(at, { ...op, rows })];
+  });
+  const ofValues = program.values.map(({ id }): Program => ({
+    ...program,
+    values: program.values.map((each) => (each.id === id ? { ...each, cols: 3 * each.cols + 8 } : each)),
+  }));
+  return [...ofOps, ...ofValues];
+}
+
+it('has another signature wherever a step takes another time', () => {
+  const overhead = { layer: 1e-4, kernel: 1e-5, submit: { 2: 2e-4 }, read: { 2: 5e-4 }, choose: 2e-5 };
+  const group = hardware({ overhead: { ...overhead, encode: 1e-6 } });
+  const outcome = (each: Program) => {
+    const { signature, ...cost } = programCost(each, group, FULCRUM_ENGINE);
+    const times = [SIZE, DECODE, { ...SIZE, samples: 0 }].map((size) => [
+      ...[cost.step(size), cost.submits(size), cost.choosing(size), cost.hosting(size)],
+      cost.traffic(size),
+    ]);
+    return { signature, times: JSON.stringify(times) };
+  };
+  const timesOf = new Map<string, string>();
+  for (const { signature, times } of [program, ...changed()].map(outcome)) {
+    expect(timesOf.get(signature) ?? times).toBe(times);
+    timesOf.set(signature, times);
+  }
+  expect(timesOf.size).toBeGreaterThan(20);
+});
+
 it('makes no step slower where small products lose nothing', () => {
   const fraction = fc.double({ min: 0.05, max: 1, noNaN: true });
   const gemm = fc.record({ 4: fraction, 16: fraction, 64: fraction });
