@@ -124,7 +124,7 @@ function prefill(setting: Setting, replica: Replica): void {
     for (const each of ended) ends[each] = at;
     past[steps++ % pp] = ended.length === 0 ? at - last : at;
     if (behindNext) {
-      const isLate = pp > 1 && at - last > replica.gone;
+      const isLate = at - last > replica.gone;
       sendOut(setting, replica, isLate ? replica.gone : at);
       replica.gone = Math.max(replica.gone, at);
     }
