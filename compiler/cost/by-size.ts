@@ -1,6 +1,6 @@
-/** Figures that are declared for groups of some sizes. */
+/** Figures that a topology declares by the size of a tp group: seconds or bandwidths, for some sizes only. */
 
-/** The figure of the nearest declared size at or above that of a group, else of the largest; undefined without any. */
+/** The figure for the smallest declared size that is at least `size`, else for the largest; undefined without any. */
 export function figureOf(bySize: Readonly<Record<number, number>>, size: number): number | undefined {
   const sizes = Object.keys(bySize)
     .map(Number)

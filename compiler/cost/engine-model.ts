@@ -2,8 +2,8 @@ import { onceForObject } from '../once.js';
 import type { Topology } from '../plan/plan.js';
 
 /**
- * What of a serving engine the clock models beside the hardware. Each is a switch, so that a reader sees what a result
- * depends on: an ideal engine has all of them off.
+ * Effects of a serving engine that the clock models beside the hardware. Each is a switch, so that a reader sees what a
+ * result depends on: an ideal engine has all of them off.
  */
 export interface EngineModel {
   /** Host time per step, layer and request as the topology declares it (`overhead`). */
@@ -19,11 +19,14 @@ export interface EngineModel {
   readonly copyEngines: boolean;
   /** A transition loads all weights of the next stage from the host, instead of what is missing. */
   readonly fullReload: boolean;
-  /** Every replica has a host process of its own, as where replicas are engines of their own; off: one has all of them. */
+  /**
+   * Every replica has a host process of its own, as where replicas are engines of their own; off: one host process
+   * serves all replicas.
+   */
   readonly hostPerReplica: boolean;
 }
 
-/** The effects as plan files name them, in `overhead`. */
+/** The effects by the names that plan files give them (`overhead`). */
 export const ENGINE_EFFECTS = {
   host_overhead: 'hostOverhead',
   small_gemm_loss: 'smallGemmLoss',
@@ -48,12 +51,16 @@ export const engineOf = onceForObject((topology: Pick<Topology, 'engine'>): Engi
   return topology.engine ? { ...FULCRUM_ENGINE, ...topology.engine } : FULCRUM_ENGINE;
 });
 
-/** How many engines share the pipelines of stages of these depths: one where no pipeline of a single stage can be shared. */
+/**
+ * Number of virtual engines: the pipeline depth if they are on and the plan has one stage, else 1.
+ *
+ * @param depths pipeline depth (`pp`) of every stage
+ */
 export function engineCount({ virtualEngines }: EngineModel, depths: readonly number[]): number {
   return virtualEngines && depths.length === 1 ? depths[0]! : 1;
 }
 
-/** What each of them has of so many pages or requests: one at least. */
+/** The share of one engine in `count` pages or requests, rounded down; at least one. */
 export function engineShare(count: number, engines: number): number {
   return engines === 1 ? count : Math.max(1, Math.floor(count / engines));
 }

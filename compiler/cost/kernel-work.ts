@@ -12,26 +12,28 @@ import type { KernelName, KernelOp } from '../ir/runtime-program.js';
 
 /** The sizes of one step that its costs depend on. */
 export interface StepSize {
+  /** Rows that are computed: prompt tokens, and one row for each sequence that decodes. */
   readonly tokens: number;
+  /** Rows that a token is sampled from. */
   readonly samples: number;
   /** Pairs of a query and a key that attention computes: for every row its position plus one. */
   readonly pairs: number;
   /** Keys that attention reads: for every sequence the position of its last row plus one. */
   readonly keys: number;
-  /** No sequence has more than one row: attention goes another way about it. */
+  /** No sequence has more than one row: attention runs as its decode variant, without tiles. */
   readonly singleRows?: boolean;
-  /** Tokens of pages that are copied before the rows are computed. */
+  /** Tokens of KV pages that are copied on the device before the rows are computed. */
   readonly copied?: number;
-  /** What attention computes where it takes so many rows of a sequence together; absent where a row is all it takes. */
+  /** What attention computes in tiles, by the rows of a tile; absent where every device computes single rows. */
   readonly inTiles?: Readonly<Record<number, TiledRows>>;
-  /** The same in layers in which a row sees no more than a window; absent where the step is the same in these. */
+  /** The same in layers with a sliding window; absent where the window makes no difference in this step. */
   readonly inWindow?: Pick<StepSize, 'pairs' | 'keys' | 'inTiles'>;
 }
 
-/** Whole tiles of rows, those that no sequence has included. */
+/** Rows and pairs of whole tiles: rows that only pad a tile count as well. */
 export interface TiledRows {
   readonly rows: number;
-  /** Of each row with the keys up to the last of its tile. */
+  /** Pairs of a query and a key: every row of a tile with the keys up to the tile's last row. */
   readonly pairs: number;
 }
 
@@ -58,7 +60,7 @@ export function pairsOf(start: number, count: number): number {
   return count * start + (count * (count + 1)) / 2;
 }
 
-/** The same of rows that see a window, and keys that they read together. */
+/** Pairs of rows that see no further back than a window, and keys that the rows read together, each once. */
 export function seenBy(
   start: number,
   count: number,
@@ -73,12 +75,14 @@ export function seenBy(
   };
 }
 
+/** What an op does in a step. */
 export interface Work {
   readonly flops: number;
   /** Bytes of device memory read and written. */
   readonly bytes: number;
 }
 
+/** Categories of kernel time. */
 export type WorkKind = 'gemm' | 'attention' | 'elementwise';
 
 /** Element bytes of activations in device memory, as Fulcrum's kernels have them. */
@@ -89,10 +93,10 @@ interface Facts {
   readonly params: Readonly<Record<string, number>>;
   /** Bytes of an element of the weight operand, or of the pages. */
   readonly element: number;
-  /** And of one of activations. */
+  /** Bytes of an element of activations. */
   readonly activation: number;
   readonly step: StepSize;
-  /** Rows that attention takes together. */
+  /** Rows of a sequence that attention computes together. */
   readonly attentionRows: number;
 }
 
@@ -165,32 +169,33 @@ const TABLE: Readonly<Record<KernelName, KernelWork>> = {
 };
 
 /**
- * Kernels that a device may say of what they reach: all but matrix products, of which it says so by their rows. Attention
- * of single rows stands apart.
+ * Kernels for which a device may declare the fraction of their roofline that they reach: all but matrix products, whose
+ * fraction it declares by their rows. Attention of single rows has a name of its own.
  */
 export type ReachingKernel = Exclude<KernelName, 'matmul'> | 'decode_attention' | 'sample';
 
+/** All of them. */
 export const REACHING_KERNELS: readonly ReachingKernel[] = [
   ...Object.keys(TABLE).filter((name): name is Exclude<KernelName, 'matmul'> => name !== 'matmul'),
   'decode_attention',
   'sample',
 ];
 
-/** By what name a device knows what a kernel reaches in a step. */
+/** The name under which a device declares what a kernel reaches in such a step. */
 export function reachName(kernel: KernelName, { singleRows }: Pick<StepSize, 'singleRows'>): string {
   return kernel === 'attention' && singleRows ? 'decode_attention' : kernel;
 }
 
-/** What time a kernel's counts as. */
+/** The category that a kernel's time counts as. */
 export function workKind(kernel: KernelName): WorkKind {
   return TABLE[kernel].kind;
 }
 
-/** What a kernel op does in steps. */
+/** The work of a kernel op by step, and by the rows of a sequence that attention computes together (default 1). */
 type WorkOfSteps = (step: StepSize, attentionRows?: number) => Work;
 
 /**
- * The same as `kernelWork`, for an op of which that is asked for many steps.
+ * As `kernelWork`, for an op whose work is asked for in many steps.
  *
  * @param activation bytes of an element of activations in device memory
  */
@@ -205,9 +210,9 @@ export function workOfSteps(
 }
 
 /**
- * What a kernel op does in a step of this size.
+ * The work of a kernel op in a step, and its category.
  *
- * @param attentionRows rows of a sequence that attention takes together
+ * @param attentionRows rows of a sequence that attention computes together
  */
 export function kernelWork(
   op: Pick<KernelOp, 'kernel' | 'dtype' | 'rows' | 'params'>,

@@ -1,12 +1,12 @@
 /**
- * What any number of steps of a program takes at least, by the work they do together. `program-cost` says what one step
- * takes; here is a bound below the sum over steps, whatever part of the work each of them does.
+ * A lower bound on the seconds of any number of steps of a program, from the work they do together. `program-cost`
+ * costs one step; this is never above the sum over the steps, whatever part of the work each of them does.
  *
- * Of a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is at
- * least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Products reach no more than
- * they do with as many rows as a step may have, or fewer. Tiles of few rows are computed whole, so `f R` is at least that of
- * N tiles; of attention only the rows that there are count, whatever tiles a device computes them in. Exchanges take latency
- * and bytes, both of which add up.
+ * For a kernel whose time is the larger of computing and reading, `max(f r, w + b r)` for r rows, a sum over steps is
+ * at least `max(f R, N w + b R)` for N steps with R rows in all: each of the two sums is below it. Matrix products
+ * count with the highest FLOP/s that any number of rows up to a step's limit reaches. Tiles of few rows are computed
+ * whole, so `f R` is at least that of N tiles; of attention only the rows that there are count, whatever tiles a device
+ * computes them in. Exchanges take latency and bytes, both of which add up.
  */
 import type { EngineModel } from './engine-model.js';
 import { workKind, workOfSteps, type StepSize, type WorkKind } from './kernel-work.js';
@@ -23,7 +23,10 @@ import { beginsRun } from './program-parts.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
 
-/** Steps, and what all of them do together. Fractions are fine: means of several replicas have them. */
+/**
+ * The work of several steps together: the sizes of `StepSize` are sums over them. Numbers may be fractions, as means
+ * over replicas are.
+ */
 export interface TotalWork extends StepSize {
   readonly steps: number;
   /** How many of the steps sample at all. */
@@ -32,10 +35,10 @@ export interface TotalWork extends StepSize {
 
 type RowKind = 'tokens' | 'samples';
 
-/** Seconds that the work takes at least. */
+/** Lower bound in seconds for the work. */
 export type LeastCost = (work: TotalWork) => number;
 
-/** Seconds of one kind of op, by the count of it: the larger of two sums. */
+/** Seconds of all ops of one class: the larger of two sums, of computing and of reading memory. */
 interface Term {
   readonly rows: RowKind;
   /** Seconds of computing a row and a pair, and whether a step computes whole tiles of rows. */
@@ -48,16 +51,18 @@ interface Term {
   readonly readKey: number;
 }
 
-/** Rows of each kind that a step has at most. */
+/** Most rows of each kind that a step may have. */
 export type MostRows = Readonly<Record<RowKind, number>>;
 
-/** The cost of work in steps of no more than so many rows. Sizes that make no difference have the same. */
+/** The lower bound for work in steps of at most so many rows. Limits that make no difference share one function. */
 export type LeastCosts = (most: MostRows) => LeastCost;
 
 /**
- * @param groups that may run the program, whichever has the work: of all that a step costs the least that any of them takes
- *   for it counts. That is below each of them, and as convex: the mean over groups of what their parts of the work take is no
- *   less than what the mean of these parts takes
+ * The lower bounds for a program.
+ *
+ * @param groups tp groups that may run the program. Each cost term is the least that any group takes for it, so that
+ *   the bound holds for every group, and as it is convex also for work that is dealt out over them: the mean over
+ *   groups of what their parts take is no less than what the mean of these parts takes
  */
 export function leastCosts(
   program: CostedProgram,
@@ -85,7 +90,7 @@ export function leastCosts(
   };
 }
 
-/** All that a step costs: seconds of each step, of each that samples and for each row that does, and of rows. */
+/** All terms of the bound: seconds per step, per step that samples, per sampled row, and those that depend on rows. */
 interface StepTerms {
   readonly launches: number;
   readonly sampling: number;
@@ -94,9 +99,10 @@ interface StepTerms {
   readonly samples: RowCosts;
 }
 
+/** The terms of a program on one tp group. */
 interface GroupTerms {
   readonly upTo: (most: MostRows) => StepTerms;
-  /** What of the sizes makes a difference. */
+  /** Equal for limits with equal terms. */
   readonly reached: (most: MostRows) => string;
 }
 
@@ -129,7 +135,7 @@ function groupTerms(program: CostedProgram, hardware: GroupHardware, engine: Eng
   };
 }
 
-/** Term by term, of two groups that run the same program. */
+/** The lesser of each term of two groups that run the same program. */
 function leastOf(a: StepTerms, b: StepTerms): StepTerms {
   return {
     launches: Math.min(a.launches, b.launches),
@@ -168,8 +174,8 @@ interface RowCosts {
 }
 
 /**
- * Seconds for so many rows in so many steps. Bounds ask for millions of these, so that what is the same for many kernels
- * is worked out once.
+ * Seconds of the ops with one kind of row, for `rows` rows in `steps` steps. Bounds ask for millions of these, so that
+ * what is the same for many kernels is worked out once.
  */
 function rowSeconds(
   { exchange, kernels }: RowCosts,

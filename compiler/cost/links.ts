@@ -11,18 +11,22 @@ import type { Link } from '../plan/plan.js';
 import type { Route, Routes } from '../plan/routes.js';
 import { figureOf } from './by-size.js';
 
+/** The time of a transfer or an exchange: `latency + bytes / bandwidth` seconds. */
 export interface LinkCost {
-  /** Seconds before the first byte arrives. */
+  /** Seconds that do not depend on the bytes; of an exchange those of all its steps. */
   readonly latency: number;
-  /** Bytes per second. */
+  /** Bytes per second; of an exchange bytes of the tensor per second, its algorithm bandwidth. */
   readonly bandwidth: number;
-  /** The link's declaration has it for groups: it is so however the exchange goes about it. */
+  /**
+   * The link declares `allreduce`: this bandwidth holds whatever algorithm is used, so lanes are occupied for no longer
+   * than it says.
+   */
   readonly declared?: true;
-  /** Of an all-gather, where the link's declaration has it. */
+  /** Latency of an all-gather in seconds, where the link declares it (`allgather_latency`). */
   readonly gatherLatency?: number;
 }
 
-/** Time of an all-reduce among devices in this order; undefined where no links join them. */
+/** Cost of an all-reduce in a ring of devices in this order; undefined where some neighbours are not linked. */
 export function allReduceCost(routes: Routes, devices: readonly string[]): LinkCost | undefined {
   const ranks = devices.length;
   if (ranks < 2) return { latency: 0, bandwidth: Infinity };
@@ -52,8 +56,8 @@ function onlyLink({ hops }: Route): Link | undefined {
 
 /**
  * Time of an all-gather, by bytes of the gathered tensor: half of an all-reduce, which is a reduce-scatter and an
- * all-gather of as many steps and bytes each. Through the memory of a host both have as many, so that the latency of an
- * all-gather may be declared.
+ * all-gather of as many steps and bytes each. Through host memory both take as many steps, so that a link may declare
+ * the latency of an all-gather.
  */
 export function allGatherCost(allReduce: LinkCost): LinkCost {
   return {
@@ -62,17 +66,17 @@ export function allGatherCost(allReduce: LinkCost): LinkCost {
   };
 }
 
-/** Time of handing a tensor from one device to another. */
+/** Cost of sending a tensor from one device to another; undefined where they are not linked. */
 export function sendCost(routes: Routes, from: string, to: string): LinkCost | undefined {
   const route = routes.find(from, to);
   return route && { latency: route.latency, bandwidth: route.bandwidth };
 }
 
 /**
- * Bytes that each of so many ranks passes to its neighbour in the ring of an exchange: 2 (n - 1) / n of a sum, of which
+ * Bytes that each of `ranks` ranks passes to its neighbour in the ring of an exchange: 2 (n - 1) / n of a sum, of which
  * it gives and takes the whole, and (n - 1) / n of what is gathered, of which it gives one part and takes the whole.
  *
- * @param given bytes that a rank gives and takes
+ * @param given bytes that a rank gives plus those it takes, as in `ProgramTraffic`
  */
 export function ringBytes(
   given: { readonly allReduce: number; readonly allGather: number },
@@ -81,7 +85,7 @@ export function ringBytes(
   return (given.allReduce * (ranks - 1)) / ranks + (given.allGather * (ranks - 1)) / (ranks + 1);
 }
 
-/** Seconds of so many bytes. */
+/** Seconds that the bytes take; none at all for no bytes. */
 export function linkSeconds({ latency, bandwidth }: LinkCost, bytes: number): number {
   return bytes === 0 ? 0 : latency + bytes / bandwidth;
 }

@@ -1,44 +1,47 @@
-/** Ops of a program that cost the same, so that each kind is costed once however many layers there are. */
+/** Classes of ops that cost the same, so that each class is costed once however many layers there are. */
 import type { DraftOp } from '../ir/op-access.js';
 import { activationStride } from '../ir/device-layout.js';
 import type { ProgramValue } from '../ir/runtime-program.js';
 
-/** What of a program its costs depend on, whether it has been lowered to the end or not. */
+/** The part of a program that its costs depend on. Programs that are not lowered to the end have it as well. */
 export interface CostedProgram {
   readonly values: readonly Pick<ProgramValue, 'id' | 'rows' | 'cols'>[];
   readonly ops: readonly DraftOp[];
 }
 
-/** One of the ops that cost the same, and how many there are. */
+/** A class of ops that cost the same: one of them, and how many there are. */
 export interface OpClass {
-  /** The same for ops that cost the same, whatever program they are of. */
+  /** Equal for ops that cost the same, also of different programs. */
   readonly key: string;
   readonly op: DraftOp;
-  /** Of what an exchange or a send gives and takes, with the columns that pad a row. */
+  /**
+   * Columns of a row that a rank gives to an exchange or send and takes from it, padding included; 0 where nothing is.
+   */
   readonly cols: { readonly given: number; readonly taken: number };
-  /** What it has a row for each of. */
+  /** Whether the op has one row per token of the step or per sampled row. */
   readonly rows: 'tokens' | 'samples';
+  /** How many ops are of the class. */
   readonly count: number;
 }
 
-/** Whether an op is a kernel to its device. */
+/** Whether an op is launched as a kernel on its device: kernels and sampling are, exchanges are not. */
 export function isLaunched({ op }: DraftOp): boolean {
   return op === 'kernel' || op === 'sample';
 }
 
-/** The kinds of some of a program's ops. */
+/** The classes of some of a program's ops, each once with its count. */
 export function classify(program: CostedProgram, ops: readonly DraftOp[]): readonly OpClass[] {
   return countClasses(classesOf(program, ops));
 }
 
-/** Each kind once, with how often it is among these. */
+/** Each class once, with how often it is in the list. */
 export function countClasses(classes: readonly OpClass[]): readonly OpClass[] {
   const counts = new Map<OpClass, number>();
   for (const each of classes) counts.set(each, (counts.get(each) ?? 0) + 1);
   return [...counts].map(([each, count]) => ({ ...each, count }));
 }
 
-/** For every op the first of those that cost the same. */
+/** The class of every op, in their order. Ops that cost the same share one object, whose `count` is 1. */
 export function classesOf(program: CostedProgram, ops: readonly DraftOp[]): readonly OpClass[] {
   const values = new Map(program.values.map((value) => [value.id, value]));
   const classes = new Map<string, OpClass>();
@@ -68,7 +71,7 @@ function costKey(op: DraftOp, { given, taken }: OpClass['cols'], rows: OpClass['
 
 const NOTHING = { given: 0, taken: 0 };
 
-/** What an op carries from rank to rank: whole rows as they lie in memory. */
+/** Columns that an op carries from rank to rank, whole rows as they lie in memory, and what it has a row per. */
 function carried(
   values: ReadonlyMap<number, CostedProgram['values'][number]>,
   op: DraftOp,

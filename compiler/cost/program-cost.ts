@@ -1,10 +1,10 @@
 /**
- * What one pipeline stage of a step costs, by category: the ops of its program on the devices of one tp group.
+ * What a step costs on one pipeline stage, by category: the ops of its program on the devices of one tp group.
  *
  * A kernel takes the larger of its compute time and its memory time (roofline), or more where its device says that it
  * reaches less; the ranks of a group go in lockstep, so its slowest device decides. The host hands each run of kernels
- * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and multiplied, so the time to cost a step does not
- * grow with the layers.
+ * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and
+ * multiplied, so the time to cost a step does not grow with the layers.
  */
 import type { KernelOp } from '../ir/runtime-program.js';
 import type { Mutable } from '../mutable.js';
@@ -19,9 +19,10 @@ import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass }
 import { beginsRun, layerSections, runShapes, type RunShapes, type Section } from './program-parts.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
-/** What time of a step goes into. `launch`: the engine's own time per layer and kernel. */
+/** Categories of a step's time. `launch`: the engine's own time per layer and kernel. */
 export type CostKind = WorkKind | 'all_reduce' | 'all_gather' | 'send' | 'launch';
 
+/** All categories. */
 export const COST_KINDS: readonly CostKind[] = [
   'gemm',
   'attention',
@@ -35,22 +36,25 @@ export const COST_KINDS: readonly CostKind[] = [
 /** Seconds by category. */
 export type StepSeconds = Readonly<Record<CostKind, number>>;
 
+/** The cost of a program on a tp group, as functions of the size of a step. */
 export interface ProgramCost {
-  /** Programs with the same one take the same time for a step on the same hardware; single layers may differ. */
+  /** Programs with equal signatures take equal time for a step on the same hardware; single layers may differ. */
   readonly signature: string;
-  /** Seconds of one step by category. */
+  /** Device seconds of one step by category. */
   readonly step: (size: StepSize) => StepSeconds;
-  /** Seconds beside those, in which the host hands kernels over and reads samples back. */
+  /** Host seconds of a step outside `step`, for submitting kernels and reading samples. */
   readonly submits: (size: StepSize) => number;
-  /** How many of those go into choosing tokens, which comes last. */
+  /** The part of `submits` that chooses tokens; it comes last. */
   readonly choosing: (size: StepSize) => number;
-  /** How many of those keep the host from what it does for other groups: recording kernels, and choosing tokens. */
+  /** The part during which the host serves no other tp group: it records kernels for all ranks and chooses tokens. */
   readonly hosting: (size: StepSize) => number;
-  /** All of one step together. */
+  /** All seconds of one step: `step` and `submits`. */
   readonly seconds: (size: StepSize) => number;
-  /** The same step part by part, in the order of the program: kernels between two exchanges are one. */
+  /** The step part by part, in program order: kernels between two exchanges are one part. */
   readonly runs: (size: StepSize) => readonly StepPart[];
-  /** The same, with what each begins with. Kernels from each of the ops in `cuts` on are another part. */
+  /**
+   * As `runs`, with the op that each part begins with. A kernel in `cuts` (indices of ops) begins a part of its own.
+   */
   readonly outline: (size: StepSize, cuts?: ReadonlySet<number>) => readonly PartAt[];
   /**
    * Bytes of one step on each rank: those it gives to exchanges of its group and takes from them, and those it hands to
@@ -59,47 +63,54 @@ export interface ProgramCost {
   readonly traffic: (size: StepSize) => ProgramTraffic;
 }
 
+/** Bytes of one rank in a step: for exchanges those it gives plus those it takes, for `send` those it sends. */
 export interface ProgramTraffic {
   readonly allReduce: number;
   readonly allGather: number;
   readonly send: number;
 }
 
-/** Kernels between two exchanges, or an exchange. */
+/** A part of a step: kernels between two exchanges, an exchange, or the reading of samples. */
 export interface StepPart {
   readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
   readonly seconds: number;
-  /** Of handing the kernels over, which is no work of the devices, beside `seconds`. */
+  /** Host seconds outside `seconds`: submitting the kernels, or reading samples and choosing tokens. */
   readonly submit: number;
 }
 
+/** A part of a step with its place in the program. */
 export interface PartAt extends StepPart {
-  /** Index in the program; of kernels the first. */
+  /** Index of its op in the program; of several kernels that of the first. */
   readonly op: number;
 }
 
 /** The tp group that runs the program. */
 export interface GroupHardware {
-  /** Kinds of its devices, each once. */
+  /** Kinds of its devices, each once: the slowest decides. */
   readonly kinds: readonly DeviceKind[];
-  /** Absent where the group has one rank. */
+  /** Cost of an all-reduce within the group; absent where the group has one rank. */
   readonly allReduce?: LinkCost;
-  /** To the next pipeline stage; absent on the last. */
+  /** Cost of sending to the next pipeline stage; absent on the last. */
   readonly send?: LinkCost;
-  /** As many as share an exchange. */
+  /** Ranks of the tp group; all take part in every collective. */
   readonly ranks: number;
+  /** What the topology declares of the engine's time, but for that of a step and a request. */
   readonly overhead: Omit<Overhead, 'step' | 'request'>;
 }
 
-/** Seconds of the engine in a step of a group: per layer, per kernel, per run of kernels, and of reading samples. */
+/** Seconds of the engine in a step of a group. */
 export interface GroupOverhead {
+  /** For each layer. */
   readonly layer: number;
+  /** For each kernel that is launched. */
   readonly kernel: number;
+  /** For each run of kernels that the host submits. */
   readonly submit: number;
+  /** For reading the samples of a step, once. */
   readonly read: number;
-  /** For each row that samples. */
+  /** For each row that a token is chosen for. */
   readonly choose: number;
-  /** For each kernel, of all ranks. */
+  /** For recording each kernel, for all ranks together. */
   readonly encode: number;
 }
 
@@ -108,12 +119,12 @@ export function heldElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>):
   return bytesPerElement(overhead.activationsInMemory ?? 'f32');
 }
 
-/** Of an element of activations on links between devices. */
+/** Bytes of an element of activations on links between devices. */
 export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
   return bytesPerElement(overhead.activations ?? 'f32');
 }
 
-/** Of a group and the program that its ranks run. */
+/** The overhead of a tp group that runs a program; all zero without `hostOverhead`. */
 export function groupOverhead(
   { ops }: Pick<CostedProgram, 'ops'>,
   { ranks, overhead }: Pick<GroupHardware, 'ranks' | 'overhead'>,
@@ -138,6 +149,7 @@ export function noSeconds(): Record<CostKind, number> {
   return { gemm: 0, attention: 0, elementwise: 0, all_reduce: 0, all_gather: 0, send: 0, launch: 0 };
 }
 
+/** The cost of a program on a tp group under an engine. */
 export function programCost(
   program: CostedProgram,
   hardware: GroupHardware,
@@ -151,7 +163,7 @@ export function programCost(
   const { layer: perLayer, kernel: perKernel, submit } = overhead;
   /** Seconds of reading samples and choosing tokens. */
   const sampling = (samples: number): number => (samples > 0 ? overhead.read + samples * overhead.choose : 0);
-  /** Those that have no rows are not launched. */
+  /** Kernels that a step launches: those without rows are not. */
   const launched = ({ tokens, samples: sampling }: Section['kernels'], samples: number): number =>
     tokens + (samples > 0 ? sampling : 0);
   /** Seconds of launching the ops of a section. */
@@ -278,7 +290,7 @@ function isAttention({ op }: OpClass): boolean {
   return op.op === 'kernel' && op.kernel === 'attention';
 }
 
-/** Ops that take the same, how many there are, and what each takes in a step. */
+/** A class of ops: how many there are, and the seconds of each in a step. */
 interface TimedOps {
   readonly kind: CostKind;
   readonly count: number;

@@ -3,22 +3,24 @@ import { numbered } from '../numbered.js';
 import type { DraftOp } from '../ir/op-access.js';
 import { countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
 
-/** Whether an op is the first of its kernels to be handed to a device together. */
+/** Whether an op begins a run: the kernels between two exchanges, which the host submits to a device together. */
 export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
   const before = ops[index - 1];
   return isLaunched(ops[index]!) && (before === undefined || !isLaunched(before));
 }
 
+/** Consecutive ops of one layer, or of none. */
 export interface Section {
+  /** Undefined before, between and behind layers. */
   readonly layer: number | undefined;
-  /** Of every op, in order. */
+  /** The class of every op, in program order. */
   readonly classOf: readonly OpClass[];
-  /** How many of them are launched on a device, by what their rows are. */
+  /** How many of the ops are launched as kernels, by whether they have a row per token or per sample. */
   readonly kernels: Readonly<Record<'tokens' | 'samples', number>>;
 }
 
 /**
- * Ops that belong together: runs of one layer, and what stands before, between and after them.
+ * Splits a program into sections: the ops of each layer, and what stands before, between and behind layers.
  *
  * @param all the class of every op
  */
@@ -39,24 +41,30 @@ export function layerSections(program: CostedProgram, all: readonly OpClass[]): 
   }));
 }
 
-/** A part of a step, as far as it does not depend on the step's size. */
+/** A part of a step, without what depends on the step's size. */
 interface RunShape {
   readonly what: 'kernels' | 'collective' | 'send' | 'recv' | 'sample';
+  /** Classes of its ops, each once with its count. */
   readonly ops: readonly OpClass[];
-  /** How many layers begin in it. */
+  /** How many layers begin in it: each costs the engine's time per layer. */
   readonly layers: number;
+  /** How many kernels it launches, by what they have a row per. */
   readonly launched: Section['kernels'];
+  /** How many times the host submits kernels for it. */
   readonly submits: number;
+  /** Whether it is the part in which the host reads samples. */
   readonly samples: boolean;
 }
 
-/** Those of a program that differ, and which of them each of its parts is. */
+/** The parts of a program: `kinds` has each that differs once, and `order` the index in `kinds` of every part. */
 export interface RunShapes {
   readonly kinds: readonly RunShape[];
   readonly order: readonly number[];
 }
 
-/** Kernels between two exchanges, exchanges, and the reading of samples, in the order of the program. */
+/**
+ * Splits a program into runs of kernels between two exchanges, exchanges, and the reading of samples, in program order.
+ */
 export function runShapes({ ops }: CostedProgram, sections: readonly Section[]): RunShapes {
   const kinds: RunShape[] = [];
   const numberOf = numbered<string>();

@@ -13,24 +13,27 @@ import type { DeviceKind } from '../plan/plan.js';
 /** Rows that a tile of a matrix product has where a device declares nothing else. */
 export const GEMM_TILE_ROWS = 64;
 
+/** Speeds that kernels reach on a kind of device. */
 export interface DeviceRates {
   /** FLOP/s that large kernels other than matrix products reach on this element type. */
   readonly flops: (dtype: DType) => number;
-  /** FLOP/s that a matrix product of so many rows reaches. */
+  /** FLOP/s that a matrix product with `rows` rows reaches. */
   readonly gemmFlops: (dtype: DType, rows: number) => number;
-  /** FLOP/s that no matrix product of up to so many rows exceeds. */
+  /** The highest FLOP/s that a matrix product with any number of rows up to `rows` reaches. */
   readonly bestGemmFlops: (dtype: DType, rows: number) => number;
   /** Bytes per second of device memory that large kernels reach. */
   readonly bandwidth: number;
-  /** Rows of one sequence that attention computes together. */
+  /** Rows of one sequence that attention computes together, as a tile; 1 where nothing is declared. */
   readonly attentionRows: number;
-  /** Fraction of what speed and bandwidth allow that a kernel reaches, by its name. */
+  /** Fraction of its roofline that a kernel reaches, by its name; 1 where nothing is declared. */
   readonly reach: (kernel: string) => number;
 }
 
 /**
- * @param smallGemmLoss off: products of any size reach what large ones do. That is the most that `gemm` declares, where
- *   it does: `sustained` then is of other kernels
+ * The speeds that a kind of device declares.
+ *
+ * @param smallGemmLoss off: matrix products of any size reach what large ones do. That is the highest fraction in
+ *   `gemm` where the kind declares it, else `sustained.compute`
  */
 export function deviceRates(kind: DeviceKind, smallGemmLoss = true): DeviceRates {
   const peak = once((dtype: DType): number => kind.compute[speedType(kind, dtype)] ?? Infinity);
