@@ -4,10 +4,10 @@ import type { Demand } from './demand.js';
 import { likelyAtOnce, promptWork, sum } from './stage-load.js';
 
 /**
- * What prompts and decode on devices of their own may well take. No bound.
+ * Estimated seconds of a workload with prefill and decode on devices of their own. No bound.
  *
  * Prompts come to decode as they are prefilled: few sequences decode before most have come, and the last of them with
- * hardly any other. How long a round takes hangs on the rows in its steps, and these on how many rounds there are.
+ * hardly any other. The seconds of a round depend on the rows in its steps, and these on how many rounds there are.
  */
 export function apartSeconds(
   { prefill, decode, room }: BoundedPlan,

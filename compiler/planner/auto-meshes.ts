@@ -24,7 +24,10 @@ export interface OpenStage {
 /** More stages than this are left as they are: combinations multiply. */
 const MOST_OPEN = 2;
 
-/** Meshes by stage; undefined where nothing tells one from another, or none is known to fit. */
+/**
+ * The chosen meshes by stage; undefined where no stage or too many are open, without workloads, or where none is known
+ * to fit.
+ */
 export function meshesForWorkloads(
   draft: Plan,
   stages: readonly OpenStage[],

@@ -7,15 +7,19 @@ import { carryingTier } from '../passes/kv-edges.js';
 import type { Plan, Stage, Topology } from '../plan/plan.js';
 import { tierFor, type Routes } from '../plan/routes.js';
 
-/** Of the bytes of a page what the hosts beside a stage have of it, in the mean over its replicas. */
+/** How the bytes of a KV page are spread over the hosts beside a stage, in the mean over its replicas. */
 export interface HostShares {
-  /** Their paths: one list for all stages on the same devices. */
+  /** Paths of the hosts: one list for all stages on the same devices. */
   readonly hosts: readonly string[];
-  /** By their places in it. */
+  /** Fraction of the bytes with each host, in the order of `hosts`. */
   readonly shares: readonly number[];
 }
 
-/** @param pageBytes that a page takes on each rank */
+/**
+ * The shares of the hosts beside a stage.
+ *
+ * @param pageBytes bytes that a page takes on each rank of the stage
+ */
 export function hostShares(plan: Plan, { devices }: Stage, pageBytes: readonly number[]): HostShares {
   const { hosts, places } = hostsBeside(plan.topology)(devices)(carryingTier(plan)?.name);
   const whole = pageBytes.reduce((sum, bytes) => sum + bytes, 0);
@@ -26,7 +30,7 @@ export function hostShares(plan: Plan, { devices }: Stage, pageBytes: readonly n
   return { hosts, shares };
 }
 
-/** The instances of a tier that devices have, and the place among them of that of each. */
+/** The instances of a tier beside some devices, and for each device the index of its instance among them. */
 const hostsBeside = onceForObject((topology: Topology) =>
   onceForObject((devices: readonly number[]) =>
     once((tier: string | undefined) => {
@@ -40,14 +44,14 @@ const hostsBeside = onceForObject((topology: Topology) =>
   ),
 );
 
-/** An estimate that is too long may cost the best plan. */
+/** Factor that keeps the estimate rather short: one that is too long may cost the best plan. */
 const RATHER_SHORT = 0.98;
 
 /**
- * Seconds that a page may well take there, where others are on their way all the time: those of the lane, out of a host or
- * into one, that has most to carry. No bound: any replica may hand over to any.
+ * Estimated seconds of one page from the hosts of a stage to those of another, where others are on their way all the
+ * time: those of the busiest lane, out of a host or into one. No bound: any replica may hand over to any.
  *
- * @param pageBytes of all ranks of a replica that take it in
+ * @param pageBytes bytes of a page on all ranks of the replica that takes it in
  */
 export function secondsBetweenHosts(
   from: HostShares,
@@ -71,8 +75,8 @@ export function secondsBetweenHosts(
 }
 
 /**
- * From each host to each, in order: infinite where nothing has to be carried, or nothing leads. Looked up once for all
- * pairs of meshes.
+ * Bytes per second from each host to each, in order: infinite where nothing has to be carried, or no link leads there.
+ * Looked up once for all pairs of meshes.
  */
 const bandwidthsOver = onceForObject((routes: Routes) =>
   onceForObject((from: readonly string[]) =>

@@ -49,6 +49,7 @@ import { leastBetweenTokens, leastSeconds, likelySeconds } from './least-seconds
 import { likelyBetweenTokens, likelyWaiting, type PhaseSeconds } from './likely-between.js';
 import { sum, type StageLoad } from './stage-load.js';
 
+/** Lower bounds on what a plan takes, and estimates that are no bounds. Times are in seconds. */
 export interface PlanBound {
   /** Seconds that the demand takes at least. `begun`: what is left of it, on devices that are at work already. */
   readonly least: (demand: Demand, begun?: boolean) => number;
@@ -69,9 +70,9 @@ export interface PlanBound {
   readonly closely: (demand: Demand, begun?: boolean, pages?: number) => CourseFigures | undefined;
   /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: (demand: Demand) => number;
-  /** And as they may well be, in the mean over requests. No bound. `pages` as above. */
+  /** Estimated seconds between two tokens, in the mean over requests. No bound. `pages` as in `closely`. */
   readonly estimateBetween: (demand: Demand, pages?: number) => number;
-  /** Sequences that memory has room for where they decode, at most. */
+  /** The most sequences that memory has room for where they decode. */
   readonly sequences: (demand: Demand) => number;
   /**
    * Whether every request of the demand has room for its KV, as far as is known.
@@ -83,12 +84,15 @@ export interface PlanBound {
   readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
 }
 
-/** Undefined where the plan is sure not to fit its devices with the least KV, or its sharding cannot be. */
+/**
+ * The bound of a plan; undefined where it certainly does not fit its devices with the least KV, or its sharding cannot
+ * be.
+ */
 export function planBound(plan: Plan, context: BoundContext): PlanBound | undefined {
   return boundOfStages(plan, flowStages(plan), context);
 }
 
-/** KV pages of a candidate's host tier at most: as many as it has room for beside no copy of the weights. */
+/** The most KV pages of a candidate's host tier: as many as it has room for without a copy of the weights. */
 export function candidateHostPages({ base, stages }: Candidate): number {
   return hostPagesBeside(base)(stages[0]!);
 }
@@ -128,8 +132,9 @@ function boundOfStages(plan: Plan, flow: readonly Stage[], context: BoundContext
 }
 
 /**
- * Seconds that a page may well take between the hosts of two stages. Where decode has replicas to choose from, of which
- * some are beside hosts of prefill, those take the more the longer others wait: then none is counted.
+ * Estimated seconds that a KV page takes from the hosts of one stage to those of another. Where decode has replicas to
+ * choose from, of which some are beside hosts of prefill, those take the more the longer others wait: then none is
+ * counted.
  */
 function secondsToHand(
   { hosts }: BoundedStage,
@@ -141,7 +146,10 @@ function secondsToHand(
   return mayChoose ? 0 : secondsBetweenHosts(hosts, others, sum(pageBytes) / dp, routes);
 }
 
-/** What of the room that stages have is known, and of what changes of stage take. */
+/**
+ * KV pages of each stage, and what transitions cost, as far as known: before compiling an upper limit of pages and no
+ * transitions, after it the exact ones.
+ */
 interface KnownRoom extends Pick<KvRoom, 'pages' | 'throughHost'>, Pick<BoundedPlan, 'takesTurns'> {
   /** Seconds that a page takes between the hosts of stages with devices of their own. */
   readonly betweenHosts: number;
@@ -262,7 +270,12 @@ function boundOf(
   };
 }
 
-/** When the pages of prompts are beside decode: they go from host to host one after the other. */
+/**
+ * Seconds at which the pages of each prompt are with the hosts beside decode: they go from host to host one after the
+ * other.
+ *
+ * @param sent seconds at which they are with the hosts beside prefill
+ */
 function handedOver(
   sent: ArrayLike<number>,
   { computed, prompts, rows }: SequencesInOrder,
@@ -284,7 +297,7 @@ function handedOver(
  */
 const FUSED_SHORT = 0.997;
 
-/** With as much for every replica. */
+/** The plan as estimates see it: costs are means over replicas, and work is spread evenly. */
 function dealtEvenly(bounded: BoundedPlan): BoundedPlan {
   const { prefill, decode } = bounded;
   const inTheMean = (load: StageLoad): StageLoad => ({ ...load, costs: load.meanCosts });
@@ -292,18 +305,22 @@ function dealtEvenly(bounded: BoundedPlan): BoundedPlan {
   return { ...bounded, evenly: true, prefill: first, decode: decode === prefill ? first : inTheMean(decode) };
 }
 
-/** What each phase may well take by itself. */
+/** Estimated seconds of each phase by itself. */
 function phasesOf(bounded: BoundedPlan, demand: Demand, begun: boolean): PhaseSeconds {
   const evenly = dealtEvenly(bounded);
   const prompts = leastSeconds(evenly, promptsOf(demand), begun);
   return { prompts, rows: leastSeconds(evenly, rowsOf(demand), true) };
 }
 
+/** Whether the phases have stages of their own that share devices, so that they run one after the other. */
 function areOneByOne({ prefill, decode }: BoundedPlan): boolean {
   return prefill.stage !== decode.stage && countInCommon(prefill.stage.devices, decode.stage.devices) > 0;
 }
 
-/** Undefined where a phase has several stages: between them the work may be dealt out in any way. */
+/**
+ * The plan as bounds see it; undefined where a phase has several stages: between them the work may be dealt out in any
+ * way.
+ */
 function boundedPlan(
   plan: Plan,
   loads: readonly StageLoad[],

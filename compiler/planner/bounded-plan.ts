@@ -1,4 +1,6 @@
-/** What bounds and estimates of a plan know of it. */
+/**
+ * A plan as bounds and estimates see it: the load of one stage for each phase, its KV pages, and the times of the host.
+ */
 import type { EngineModel } from '../cost/engine-model.js';
 import type { Overhead, Stage } from '../plan/plan.js';
 import type { StageLoad } from './stage-load.js';
@@ -6,35 +8,39 @@ import type { StageLoad } from './stage-load.js';
 /** Seconds of a host for a step, and for each request in it. */
 export type StepOverhead = Pick<Overhead, 'step' | 'request'>;
 
+/** Times of the host, and whether there are several. */
 export interface HostTimes extends StepOverhead {
-  /** Every replica has a host of its own; default: one prepares the steps of all. */
+  /** Every replica has a host of its own; default: one host prepares the steps of all. */
   readonly hostPerReplica?: boolean;
 }
 
-/** A plan with one stage for each phase, or one for both. */
+/** A plan with one stage for each phase, or one for both: then `prefill` and `decode` are one object. */
 export interface BoundedPlan {
   readonly overhead: HostTimes;
   readonly prefill: StageLoad;
   readonly decode: StageLoad;
   /** KV pages of a replica where it decodes. */
   readonly room: number;
-  /** Where both stages have the same devices. */
+  /** Where both stages have the same devices; undefined where they do not. */
   readonly shared: SharedPlaces | undefined;
-  /** The stages are sure not to be resident at once: none runs a step while the devices are the other's. */
+  /**
+   * The weights of both stages certainly are not on the devices at once: neither stage runs steps in the other's turn.
+   */
   readonly takesTurns: boolean;
   /**
-   * For estimates: the rows of a step hold their share of the pages, however many steps are in flight, and sequences
-   * decode in order of arrival.
+   * Only for estimates: KV pages are taken to be spread evenly over the steps in flight, however many these are, and
+   * sequences to decode in order of arrival.
    */
   readonly evenly?: boolean;
   readonly engine: EngineModel;
 }
 
-/** For every pipeline stage of decode those of prefill that stand on the same devices. */
+/** For every pipeline stage of decode the pipeline stages of prefill that have devices in common with it. */
 export type SharedPlaces = readonly (readonly number[])[];
 
 /**
- * Undefined where stages have devices of their own. Replicas of both are the same devices when there are equally many.
+ * The pipeline stages that share devices; undefined where the stages differ in devices or in the number of replicas.
+ * With as many replicas, replica i of both stages has the same devices.
  */
 export function sharedPlaces(prefill: Stage, decode: Stage): SharedPlaces | undefined {
   const { dp, pp, tp } = prefill.mesh;

@@ -1,6 +1,6 @@
 /**
- * What bounds of plans need to know of a stage, whatever other stages are beside it: found once for all plans that have
- * the stage.
+ * What bounds on plans need to know of a stage by itself, whatever other stages are beside it: found once for all plans
+ * that have the stage.
  */
 import { engineShare, type EngineModel } from '../cost/engine-model.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
@@ -34,28 +34,36 @@ import { type StageLoad, type StepSeconds } from './stage-load.js';
 import { meanOfDealt, placeCosts, type PlaceCosts } from './place-costs.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
-/** What bounds of plans for one model over one topology share. */
+/** Caches that the bounds of all plans for one model over one topology share. */
 export interface BoundContext {
   readonly engine: EngineModel;
   readonly routes: Routes;
+  /** Outlines stages. */
   readonly outline: Outliner;
-  /** The least costs of a program on any of these groups. Those on groups of which they were asked before are found then. */
+  /**
+   * The least costs of a program that may run on any of some tp groups (see `leastCosts`). Cached by program and
+   * hardware.
+   */
   readonly costsOf: OnGroups<LeastCosts>;
-  /** What single steps take on a group, to the last kernel, in the same way. */
+  /** The exact costs of single steps of a program on a tp group (see `programCost`). Cached likewise. */
   readonly stepsOf: (program: CostedProgram, hardware: GroupHardware) => ProgramCost;
-  /** Of stages with the same devices and programs, whatever the sizes of their steps. */
+  /** By devices and programs: what stages have in common that differ in the sizes of their steps. */
   readonly laidOut: Map<readonly number[], Map<StageOutline['programs'], LaidOutStage>>;
-  /** Of stages that were asked for before; undefined where they are sure not to fit, or their sharding cannot be. */
+  /** Stages that were asked for before; undefined where they certainly do not fit, or their sharding cannot be. */
   readonly stages: Map<Stage, BoundedStage | undefined>;
-  /** By stage for prefill, and by the seconds that a page takes from there. */
+  /**
+   * Courses of prefill that were asked for before, by stage and by the seconds of a page from its pipeline stages, as
+   * text.
+   */
   readonly prefilled: (stage: Stage) => (pageSeconds: string) => Prefilled;
   /** Courses of stages for both phases that were asked for before. */
   readonly fused: KnownFused;
 }
 
-/** Courses of prefill by what is prefilled. */
+/** Courses of prefill by the sequences that are prefilled. */
 type Prefilled = Map<SequencesInOrder, readonly PromptCourse[]>;
 
+/** The context of bounds for plans over a topology, with nothing in its caches but what other contexts share. */
 export function createBoundContext(topology: Topology, engine: EngineModel): BoundContext {
   return {
     engine,
@@ -71,7 +79,10 @@ export function createBoundContext(topology: Topology, engine: EngineModel): Bou
 
 const routesOver = onceForObject(routesOf);
 
-/** The same for a check that settles meshes, and for a search with its plan: programs hang on nothing else. */
+/**
+ * Shared by all contexts, such as those of a check that settles meshes and of a search: programs depend on nothing
+ * else.
+ */
 const outlinerOf = onceForObject((_model: Plan['model']) =>
   onceForObject((topology: Topology) => createOutliner(routesOver(topology))),
 );
@@ -107,19 +118,23 @@ function hardwareKey({ kinds, allReduce, send }: GroupHardware, idOf: (kind: Dev
   return `${kinds.map(idOf).join()}|${link(allReduce)}|${link(send)}`;
 }
 
-/** What a stage is by itself, whatever others are beside it. */
+/** What bounds know of a stage by itself. */
 export interface BoundedStage {
+  /** What it needs of memory. */
   readonly needs: StageNeeds;
+  /** As in `StageLoad`, with `meanCosts` and `stepSeconds`. */
   readonly costs: PlaceCosts;
   readonly meanCosts: PlaceCosts;
   readonly stepSeconds: StepSeconds;
-  /** Of every pipeline stage: its pages to the host tier, and from there. */
+  /** By pipeline stage, seconds of a KV page to the host tier and from there. */
   readonly moves: readonly PageSeconds[];
+  /** How a page is spread over the hosts beside its ranks. */
   readonly hosts: HostShares;
-  /** KV pages of a replica on devices of its own. */
+  /** KV pages of a replica if no other stage is on its devices. */
   readonly pagesAlone: number;
 }
 
+/** The stage as bounds know it; undefined where it certainly does not fit its devices, or its sharding cannot be. */
 export function boundedStage(plan: Plan, stage: Stage, context: BoundContext): BoundedStage | undefined {
   const { stages } = context;
   if (!stages.has(stage)) stages.set(stage, boundStage(plan, stage, context));
@@ -141,22 +156,26 @@ function boundStage(plan: Plan, stage: Stage, context: BoundContext): BoundedSta
     : { needs, costs, meanCosts, stepSeconds, moves, hosts, pagesAlone };
 }
 
-/** Where fewer sequences decode at once than there are replicas, each has one, and the quickest have more of them. */
+/**
+ * Replicas that have work at once: where fewer sequences decode than there are replicas, as many as these, the
+ * quickest.
+ */
 function replicasAtWork({ phases, mesh, batchRequests }: Stage): number {
   return phases.includes('decode') ? Math.min(mesh.dp, batchRequests) : mesh.dp;
 }
 
-/** What bounds count of replicas that are not alike, and what estimates do; one and the same where all are alike. */
+/** Costs of replicas that are not alike: `least` for bounds, `mean` for estimates. One object where all are alike. */
 interface CostsOfReplicas {
   readonly least: PlaceCosts;
   readonly mean: PlaceCosts;
 }
 
-/** What of a stage does not depend on the sizes of its steps. */
+/** The part of a stage that does not depend on the sizes of its steps. */
 interface LaidOutStage extends Pick<BoundedStage, 'moves' | 'hosts'> {
   readonly kv: StageKv;
-  /** Of steps up to a size, with so many replicas at work; the same where that makes no difference. */
+  /** Costs in steps up to a size, with so many replicas at work. Where these make no difference it is one object. */
   readonly costsFor: (sizes: StepSizes, replicas: number) => CostsOfReplicas;
+  /** Exact seconds of single steps, with so many replicas at work. */
   readonly stepSecondsOn: (replicas: number) => StepSeconds;
 }
 
@@ -179,7 +198,12 @@ function layOut(plan: Plan, stage: Stage, outline: StageOutline, context: BoundC
   return laid;
 }
 
-/** Each holds the pages of its prompt, as far as that is seen. Batches up to that may be reached. */
+/**
+ * The most sequences that decode at once by the KV pages of all replicas: each holds those of its prompt, as far as a
+ * row sees them. Batches up to that may be reached.
+ *
+ * @param pages KV pages of a replica
+ */
 export function sequencesIn(
   { stage: { mesh }, engines }: Pick<StageLoad, 'stage' | 'engines'>,
   pages: number,
@@ -190,6 +214,7 @@ export function sequencesIn(
   return engines * held + engines - 1;
 }
 
+/** Whether `pages` KV pages of a replica have room for every sequence that the stage may get, one at a time. */
 export function holds({ phases }: Stage, pages: number, { longest, longestDecoding, kv }: Demand): boolean {
   const tokens = (phases.includes('prefill') ? longest : longestDecoding) - 1;
   return pages >= mostPages(kv, tokens, 1);
@@ -203,12 +228,19 @@ export function holdsOnHost(pages: number, { longestDecoding, kv }: Demand): boo
   return pages >= mostPages(kv, longestDecoding - 1, 1);
 }
 
+/** The times of the host under an engine; none without `hostOverhead`. */
 export function overheadOf({ topology }: Plan, engine: EngineModel): HostTimes {
   const { hostOverhead, hostPerReplica } = engine;
   const { step, request } = hostOverhead ? topology.overhead : { step: 0, request: 0 };
   return { step, request, hostPerReplica };
 }
 
+/**
+ * The load of a stage in a plan.
+ *
+ * @param room which stages hand KV over through the host tier, and which take it from there
+ * @param engines virtual engines that share the stage's pipeline
+ */
 export function stageLoad(
   { needs, costs, meanCosts, stepSeconds, moves }: BoundedStage,
   room: Pick<KvRoom, 'handsOver' | 'takesOver'>,
@@ -259,15 +291,15 @@ function costsBySize(groups: readonly ReplicaCosts[]): LaidOutStage['costsFor'] 
   };
 }
 
-/** Of the replicas of a pipeline stage. */
+/** Least costs of the replicas of a pipeline stage. */
 interface ReplicaCosts {
-  /** No more than what any of them takes. */
+  /** No more than any of them takes. */
   readonly least: LeastCosts;
-  /** Of each, one alone where they are alike. */
+  /** Those of each replica; a single one where all are alike. */
   readonly each: readonly LeastCosts[];
 }
 
-/** By pipeline stage; one and the same where they are the same. */
+/** By pipeline stage the costs of its replicas; one object where pipeline stages have the same. */
 function groupCosts(
   plan: Plan,
   stage: Stage,
@@ -315,9 +347,10 @@ function hardwareAt(
 }
 
 /**
- * In the mean over replicas, which are alike as a rule (see `meanOfDealt`). Courses ask for hundreds of thousands of steps.
+ * The seconds of single steps, in the mean over replicas, which are alike as a rule (see `meanOfDealt`). Courses ask
+ * for hundreds of thousands of steps.
  *
- * @param atWork how many of them have anything to do
+ * @param atWork how many replicas have anything to do
  */
 function stepSecondsOf(
   plan: Plan,
@@ -328,7 +361,7 @@ function stepSecondsOf(
 ): StepSeconds {
   interface Costs {
     readonly each: readonly ProgramCost[];
-    /** Those of its replicas, one alone where they are alike. */
+    /** By pipeline stage the indices of its replicas' costs in `each`; a single one where these are alike. */
     readonly byPlace: readonly (readonly [number, ...number[]])[];
   }
   let costs: Costs | undefined;
@@ -364,7 +397,7 @@ interface PageSeconds {
   readonly in: number;
 }
 
-/** Of the replica and rank that has the fastest road. */
+/** The least seconds of a page over the replicas of a pipeline stage, by their first ranks. */
 function pageCost(
   plan: Plan,
   { mesh, devices }: Stage,

@@ -10,11 +10,15 @@ import { DEFAULT_BATCH } from '../check/plan/stages.js';
 import type { Mesh, Phase, Plan, Stage, Tier } from '../plan/plan.js';
 import { tiersFor } from '../plan/routes.js';
 
+/**
+ * `static`: one stage for both phases; `re-sharded`: a stage for each phase, in turn on all devices; `disaggregated`: a
+ * stage for each phase, on devices of its own.
+ */
 export type Strategy = 'static' | 're-sharded' | 'disaggregated';
 
 export const STRATEGIES: readonly Strategy[] = ['static', 're-sharded', 'disaggregated'];
 
-/** Not yet a plan: searches look at hundreds of thousands and make plans of few. */
+/** A way to run a plan's model, not yet a plan: searches look at hundreds of thousands and make plans of few. */
 export interface Candidate {
   readonly strategy: Strategy;
   /** What it is a plan for: model, devices and settings, with the KV that its tiers may hold. */
@@ -23,6 +27,7 @@ export interface Candidate {
   readonly stages: readonly Stage[];
 }
 
+/** Tokens of a prefill step, and requests that decode at once. */
 export interface CandidateSizes {
   readonly microbatchTokens: number;
   readonly batchRequests: number;

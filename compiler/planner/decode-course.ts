@@ -1,6 +1,7 @@
 /**
- * How decode may well go where sequences begin in order of arrival: how many are under way at once, as far as batch and KV
- * room let them, and what their rounds take. In a round each that is under way has one row. No bound.
+ * An estimate of decode, round by round, where sequences begin in order of arrival: how many are under way at once, as
+ * far as batch and KV room let them, and what their rounds take. In a round each that is under way has one row. No
+ * bound.
  *
  * From one that begins or ends to the next nothing changes but keys, so that the rounds in between are costed as one, by a
  * step with as many keys as in their mean. Where pages run out the one that came last goes back, as the scheduler has it.
@@ -17,55 +18,65 @@ import type { PromptCourse } from './prompt-course.js';
 import { createPromptTurns, type TurnSetting } from './prompt-turns.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
-/** What of a stage's load decode needs. */
+/**
+ * The part of `StageLoad` that estimating decode needs: the cost of a step, seconds per page from the host tier, mesh
+ * and batch.
+ */
 export interface DecodingStage extends Pick<StageLoad, 'stepSeconds' | 'in'> {
   readonly stage: Pick<Stage, 'mesh' | 'batchRequests'>;
 }
 
 /** How sequences come to decode. */
 export type Arrival =
-  /** From a stage on devices of its own: when each has its first token, and when it is there to begin. */
+  /**
+   * From a stage on devices of its own: seconds at which each has its first token, and at which its KV is there to
+   * begin.
+   */
   | { readonly kind: 'beside'; readonly first: ArrayLike<number>; readonly ready: ArrayLike<number> }
-  /** From one on the same devices, with which decode takes turns. */
+  /** From a stage on the same devices, with which decode takes turns. */
   | ({ readonly kind: 'in turns' } & Pick<PromptCourse, 'shown'> & TurnSetting);
 
-/** One that has yet to decode so many rows, behind so many tokens. */
+/** A sequence waiting to decode: `computed` tokens have KV, `rows` tokens are still to be generated. */
 interface Waiting {
   readonly computed: number;
   readonly rows: number;
   /** Whether its pages are on the devices. */
   readonly begun: boolean;
-  /** When it may begin. */
+  /** Seconds at which it may begin. */
   readonly ready: number;
-  /** When it had its first token, and how many rows to go then. */
+  /** Seconds at which it had its first token. */
   readonly since: number;
+  /** Rows that it had to decode then. */
   readonly of: number;
 }
 
-/** What a course comes to. */
+/** What a course comes to: its seconds, and those between tokens. */
 export interface CourseFigures {
+  /** Seconds until all is done. */
   readonly seconds: number;
   /** Seconds between two tokens of a sequence: the mean over sequences of theirs. */
   readonly betweenTokens: number;
 }
 
+/** A sequence that decodes. */
 interface UnderWay {
-  /** As above. */
+  /** As in `Waiting`. */
   readonly since: number;
   readonly of: number;
-  /** Its tokens less the rounds that there have been, which stays as it is. */
+  /** Its tokens less the number of rounds so far: constant, as both grow by one with each round. */
   readonly ahead: number;
-  /** The round after which it ends. */
+  /** Number of the round after which it ends. */
   readonly end: number;
+  /** It has ended, or has lost its pages. */
   left: boolean;
 }
 
 /**
- * Until all rows are done.
+ * Estimates the decode of all rows that sequences have.
  *
  * @param room KV pages of a replica
- * @param apart pages come in beside kernels
- * @param arrival all are there at once by default, with their first tokens
+ * @param apart pages come in beside kernels, by copy engines
+ * @param arrival by default all sequences are there at once, with their first tokens
  */
 export function decodeCourse(
   load: DecodingStage,
@@ -83,7 +94,7 @@ export function decodeCourse(
   const pages = room * mesh.dp;
   const pageSeconds = Math.max(...load.in) / mesh.dp;
   const shown = apart ? 0 : SHOWN_MOVES;
-  /** Beside the last steps of a turn, before there is any of decode. */
+  /** For pages that come in beside the last steps of a turn of prefill, before any step of decode. */
   const shownAtTurn = arrival?.kind === 'in turns' ? arrival.shown : shown;
   const roundSeconds = roundsOf(load, overhead);
   const ends = createHeap<UnderWay>((a, b) => a.end - b.end);
@@ -191,13 +202,17 @@ export function decodeCourse(
 
 /** Sequences with rows to decode, in the order in which they begin. */
 interface Line {
-  /** The first of those that have not begun, in this order by these seconds. */
+  /** The first of those that have not begun at these seconds. */
   readonly first: (seconds: number) => number | undefined;
-  /** It has begun. */
+  /** The first one has begun. */
   readonly take: () => void;
 }
 
-/** @param done how many of them are there to begin */
+/**
+ * Sequences in order of arrival.
+ *
+ * @param done how many of them, the first ones, are there to begin
+ */
 function lineInOrder(rows: readonly number[], done: () => number): Line {
   let next = 0;
   return {
@@ -225,7 +240,7 @@ function lineAsReady(rows: readonly number[], ready: ArrayLike<number>): Line {
   };
 }
 
-/** Seconds of a round with so many rows and keys in all, over all replicas. Steps are linear in keys. */
+/** Seconds of a round by the rows and keys that all replicas have in it. Steps are linear in keys. */
 function roundsOf(
   { stage: { mesh }, stepSeconds }: DecodingStage,
   { step, request, hostPerReplica = false }: HostTimes,

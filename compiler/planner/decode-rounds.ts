@@ -2,15 +2,15 @@
 import type { Mesh } from '../plan/plan.js';
 import { once, onceForBoth, onceForObject } from '../once.js';
 
-/** What is left of sequences, in order of arrival. */
+/** What is left to do of each sequence, in order of arrival. */
 export interface SequencesInOrder {
-  /** Tokens of which the KV is there. */
+  /** Tokens whose KV is there. */
   readonly computed: readonly number[];
-  /** Whether they decode already: their pages are on the devices. */
+  /** Whether it decodes already: its pages are on the devices. */
   readonly begun: readonly boolean[];
-  /** Tokens to prefill. */
+  /** Prompt tokens to prefill. */
   readonly prompts: readonly number[];
-  /** Rows of decode. */
+  /** Rows to decode: one for each token after the first. */
   readonly rows: readonly number[];
 }
 
@@ -69,7 +69,10 @@ const laidOutBy = onceForObject((sequences: SequencesInOrder) =>
   }),
 );
 
-/** The same where prompts are prefilled meanwhile, one after the other, so many tokens in a round. */
+/**
+ * As `decodeRounds`, where prompts are prefilled meanwhile elsewhere, one after the other, `tokensOfRound` tokens in a
+ * round: a sequence begins to decode when its prompt is done.
+ */
 export function roundsWithPrompts(
   sequences: SequencesInOrder,
   places: number,
@@ -78,19 +81,20 @@ export function roundsWithPrompts(
   return layOut(sequences, places, { tokensOfRound, inPlace: false }).rounds;
 }
 
-/** Rounds in which prompts are prefilled and rows decoded. */
+/** Rounds of a stage for both phases, in which prompts are prefilled and rows decoded. */
 export interface RoundsInPlace {
   readonly rounds: number;
-  /** Until the last prompt is done, and how many rows of decode there are in these. */
+  /** Rounds until the last prompt is done. */
   readonly prompting: number;
+  /** Decode rows in those rounds. */
   readonly rowsMeanwhile: number;
   /** Steps in all rounds, as `decodeSteps` has them. */
   readonly steps: (mesh: Pick<Mesh, 'dp' | 'pp'>) => number;
 }
 
 /**
- * The same where each prompt waits for the place in which its sequence decodes, as in a stage for both phases, and what there
- * is while some are to come.
+ * As `roundsWithPrompts`, where each prompt waits for the place in which its sequence decodes, as in a stage for both
+ * phases, and with what there is while some prompts are to come.
  *
  * @param prompted told of each prompt from which round on it is prefilled, in order, and its tokens
  */
@@ -117,7 +121,7 @@ export function roundsInPlace(
   };
 }
 
-/** Of the sequences that have anything to do, in order. */
+/** Prompt tokens and decode rows of the sequences that have any left, in order of arrival. */
 interface Lengths {
   readonly prompts: Float64Array;
   readonly rows: Float64Array;
@@ -135,7 +139,7 @@ interface Prefill {
   readonly inPlace: boolean;
 }
 
-/** When each of the sequences begins to decode and when it ends, in rounds, and when all have. */
+/** When each sequence begins to decode and when it ends, in rounds, and when all have ended. */
 interface LaidOut extends Lengths {
   readonly begins: Float64Array;
   readonly ends: Float64Array;
@@ -198,12 +202,12 @@ export interface Company {
   readonly promptTokens: number;
 }
 
-/** Of a stage for both phases, with prompts in place: each sequence has one. */
+/** What sequences have beside them in a stage for both phases, where each has a prompt that waits for its place. */
 export function companyOf(sequences: SequencesInOrder, places: number, tokensOfRound: number): Company {
   return companyBy(sequences)(places, tokensOfRound);
 }
 
-/** Of a workload, for all stages with as many steps in flight. */
+/** Found once for a workload, for all stages with as many places and prompt tokens in a round. */
 const companyBy = onceForObject((sequences: SequencesInOrder) =>
   onceForBoth((places, tokensOfRound) => findCompany(sequences, places, tokensOfRound)),
 );

@@ -1,6 +1,6 @@
 /**
- * How long steps of decode are in flight at least, however many steps the rows are dealt over: few steps have many rows
- * each and hold their pages long, many have all that a step takes whatever its rows.
+ * Lower bounds on the seconds of decode, as steps are in flight for so long, however many steps the rows are dealt
+ * over: few steps have many rows each and hold their pages long, many have all that a step takes whatever its rows.
  *
  * Of a replica with R rows in S steps, where a step is in flight from its preparation until it has passed all groups:
  * - a group takes its part of all steps, one after the other;
@@ -23,19 +23,19 @@ import type { StepOverhead } from './bounded-plan.js';
 import type { Demand } from './demand.js';
 import { rowsOfLongest, sum, type StageLoad } from './stage-load.js';
 
-/** Seconds by the number of steps: at the fewest there can be, and more with each step more. */
+/** Seconds as a line in the number of steps: at the fewest there can be, and for each step more. */
 export interface RisingLine {
   readonly atFewest: number;
   readonly perStep: number;
 }
 
-/** `base + over / steps` seconds. */
+/** Seconds that fall with the number of steps: `base + over / steps`. */
 export interface FallingCurve {
   readonly base: number;
   readonly over: number;
 }
 
-/** What steps of decode take, whatever there is to decode. */
+/** Bounds on the seconds of single decode steps, whatever there is to decode. */
 export interface DecodeStep {
   /** Seconds of a step of r rows are no less than `fixed + perRow r` of any of these. */
   readonly linear: readonly { readonly fixed: number; readonly perRow: number }[];
@@ -44,7 +44,9 @@ export interface DecodeStep {
 }
 
 /**
- * @param inStep rows of a step at most
+ * The bounds on single decode steps of a stage.
+ *
+ * @param inStep the most rows that a step has
  * @param room KV pages of a replica
  */
 export function decodeStep(
@@ -72,25 +74,33 @@ export function decodeStep(
   };
 }
 
-/** Keys that each of so many rows sees at most, in the mean: all of them are in the pages of the replica. */
+/** The most keys that each of `rows` rows sees, in the mean: all of them are in the pages of the replica. */
 function mostKeys(rows: number, room: number, { longest, longestPrefix, kv }: Demand): number {
   // Costs count keys that a window has passed, which hold no pages.
   if (kv.window !== undefined || room === 0) return longest;
   return Math.min(longest, longestPrefix + (room * kv.pageTokens) / rows);
 }
 
-/** Of a replica in the mean. */
+/**
+ * Lower bounds on the seconds that an average replica decodes, by the number of its steps: as at the head of this file.
+ */
 export interface DecodeSpans {
+  /** The fewest steps that the rows can be dealt over. */
   readonly fewestSteps: number;
-  /** By pipeline stage. */
+  /** By pipeline stage: its group runs all steps, one after the other. */
   readonly places: readonly RisingLine[];
+  /** No more than `pp` steps are in flight at once. */
   readonly inFlight: RisingLine;
+  /** The rows of steps in flight hold their KV pages. */
   readonly held: readonly FallingCurve[];
+  /** A sequence has one row in flight at most. */
   readonly together: readonly FallingCurve[];
 }
 
 /**
- * @param rows all that there is to decode
+ * The lower bounds on decode.
+ *
+ * @param rows decode work of an average replica
  * @param room KV pages of a replica
  */
 export function decodeSpans(
@@ -135,15 +145,20 @@ export function decodeSpans(
 /** A line through two values of a convex function is below it beyond them. */
 const BEFORE_FEWEST = 1 - 1e-3;
 
+/** The line, raised by some seconds. */
 export function later({ atFewest, perStep }: RisingLine, seconds: number): RisingLine {
   return { atFewest: atFewest + seconds, perStep };
 }
 
+/** The curve, raised by some seconds. */
 export function raised({ base, over }: FallingCurve, seconds: number): FallingCurve {
   return { base: base + seconds, over };
 }
 
-/** The least, over all numbers of steps, of the highest of some lines and curves. */
+/**
+ * The least seconds over all numbers of steps, where each number takes as long as the highest of the lines and curves
+ * there.
+ */
 export function leastOfAll(
   fewestSteps: number,
   lines: readonly RisingLine[],

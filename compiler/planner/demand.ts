@@ -1,4 +1,4 @@
-/** What a workload asks for, as far as bounds on its time know: sums over its requests. */
+/** What a workload asks of a plan, as far as bounds on its time know: sums over its requests. */
 
 import { mostFound } from '../model/common-beginning.js';
 import { firstPageSeen } from '../model/kv-window.js';
@@ -6,59 +6,71 @@ import type { KvView } from '../model/kv-window.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import { heldPrompts, repeatedPrompts, type HeldPrompts } from './held-prompts.js';
 
+/** The lengths of a request, in tokens. */
 export interface RequestLengths {
   readonly promptTokens: number;
   /** At least one. */
   readonly outputTokens: number;
+  /** The beginning that its prompt has in common with others. */
   readonly prefix?: CommonPrefix;
 }
 
-/** Prompts that name the same beginning agree in as many tokens as each of two has of it. */
+/**
+ * A beginning of prompts, by its name: two prompts that name the same one agree in as many tokens as both have of it.
+ */
 export interface CommonPrefix {
   readonly name: string;
-  /** No more than the prompt has. */
+  /** Tokens of the prompt that are of the beginning: no more than the prompt has. */
   readonly tokens: number;
 }
 
+/** What is asked for: sums over requests, and the extremes among them. */
 export interface Demand {
-  /** Prompts that are to be ended. */
+  /** Prompts that are still to be prefilled to their end. */
   readonly requests: number;
-  /** Tokens of prompts, but for those that others have computed as well: without the first of these, so at least. */
+  /**
+   * Prompt tokens that must be computed. Tokens in a shared prefix count as found for every request, the first
+   * included, so this is a lower bound.
+   */
   readonly promptTokens: number;
-  /** Pairs of a query and a key in these. */
+  /** Pairs of a query and a key that attention computes for those tokens. */
   readonly promptPairs: number;
   /** Tokens sampled after the first of each request: rows of decode steps. */
   readonly decodeRows: number;
-  /** Keys up to these rows, their own included, and pages that hold what they see for one sequence alone. */
+  /** Keys that these rows see, their own included, over all rows. */
   readonly decodeKeys: number;
+  /** KV pages that hold what each row sees and that no other sequence shares, over all rows. */
   readonly decodePages: number;
-  /**
-   * Requests that decode: those with more than one token, as long as any is left. And pages of their prompts that are
-   * theirs alone.
-   */
+  /** Requests that decode: those with more than one output token, as long as any is left. */
   readonly decoding: number;
+  /** KV pages of the prompts of those requests that no other sequence shares. */
   readonly decodingPages: number;
-  /** Of tokens that no other may have computed. */
+  /** Tokens of the shortest prompt, counting those that no other request may have computed. */
   readonly shortestPrompt: number;
-  /** Pages of a prompt that are no other's too, as far as a row behind it sees them: of that with the fewest. */
+  /** Fewest KV pages that any one prompt has for itself (not shared, and still inside the window of the next row). */
   readonly fewestPages: number;
-  /** Of the requests with prompts that are to be ended. */
+  /** Output tokens of the shortest answer, of the requests whose prompts are still to be prefilled. */
   readonly shortestOutput: number;
-  /** Of the request that has most of them to go. */
+  /** Output tokens that the request with most of them has to go. */
   readonly longestOutput: number;
-  /** Tokens of prompt and output together: of any request, and of those with more than one token of output. */
+  /** Tokens of prompt and output together, of the longest request. */
   readonly longest: number;
+  /** The same of the longest request with more than one output token; 0 without any. */
   readonly longestDecoding: number;
-  /** Tokens that a prompt may have in pages of another: whole ones, as it goes on in a copy of any other. */
+  /**
+   * The most tokens that a prompt may have in pages shared with another: those of whole pages, as it goes on in a copy
+   * of any other.
+   */
   readonly longestPrefix: number;
-  /** Prompts of all requests, done or not. */
+  /** The prompts of all requests, done or not, by the pages that they need. */
   readonly prompts: HeldPrompts;
+  /** How rows of the model see KV in pages. */
   readonly kv: KvView;
-  /** Where the order of arrival is known. */
+  /** The sequences one by one, where the order of arrival is known. */
   readonly inOrder?: SequencesInOrder;
 }
 
-/** Sums up the requests of a workload for a model that sees KV so. */
+/** Sums up the requests of a workload for a model whose rows see KV as `kv` has it. */
 export function demandOf(requests: readonly RequestLengths[], kv: KvView): Demand {
   const { pageTokens } = kv;
   let [promptTokens, promptPairs, decodeRows, decodeKeys, decodePages] = [0, 0, 0, 0, 0];
@@ -143,19 +155,19 @@ function wholePagesUpTo(tokens: number, pageTokens: number): number {
   return (pageTokens * whole * (whole - 1)) / 2 + (tokens - whole * pageTokens + 1) * whole;
 }
 
-/** What of a demand is for prefill. */
+/** The part of a demand that prefill does. */
 export function promptsOf(demand: Demand): Demand {
   const { inOrder: _inOrder, ...sums } = demand;
   const none = { decodeRows: 0, decodeKeys: 0, decodePages: 0, decoding: 0, decodingPages: 0 };
   return { ...sums, ...none, shortestOutput: 1, longestOutput: 1 };
 }
 
-/** What of a demand is for decode. */
+/** The part of a demand that decode does. */
 export function rowsOf(demand: Demand): Demand {
   return { ...demand, requests: 0, promptTokens: 0, promptPairs: 0 };
 }
 
-/** The demand of so many times as many requests. */
+/** The demand of `times` times as many requests as these. */
 export function repeated(demand: Demand, times: number): Demand {
   const { inOrder: _inOrder, ...sums } = demand;
   return {

@@ -1,7 +1,7 @@
 /**
- * How a stage for both phases may well go where sequences come in order of arrival: steps are formed as the scheduler forms
- * them, rows of decode first and prompt tokens in what room is left, and pass the groups of a pipeline one after the other.
- * No bound.
+ * An estimate of a stage for both phases, step by step, where sequences come in order of arrival: steps are formed as
+ * the scheduler forms them, rows of decode first and prompt tokens in what room is left, and pass the groups of a
+ * pipeline one after the other. No bound.
  *
  * A replica has as many steps in flight as groups. Each takes as many of the sequences that decode as are one for each of
  * these, those that waited longest first. A sequence is let in when batch and pages have room for it and all before it are
@@ -31,36 +31,45 @@ import { linesInKeys, type LineInKeys } from './linear-in-keys.js';
 import { skipRounds } from './quiet-rounds.js';
 import type { StageLoad } from './stage-load.js';
 
-/** What of a stage's load both phases need. */
+/**
+ * The part of `StageLoad` that simulating one stage for prefill and decode needs: step limits, the cost of a step, mesh
+ * and batch.
+ */
 export interface FusedStage extends Pick<StageLoad, 'sizes' | 'stepSeconds'> {
   readonly stage: Pick<Stage, 'mesh' | 'batchRequests'>;
 }
 
+/** What a course comes to, and how far it used what the batch allows. */
 export interface FusedFigures extends CourseFigures {
   /** Whether the batch, or the sequences that a step may have, ever held anything back. */
   readonly reachedBatch: boolean;
-  /** Sequences that were in at once, and that a step had, at most. */
+  /** The most sequences that were let in at once, on all replicas. */
   readonly mostIn: number;
+  /** The most sequences that a step had. */
   readonly mostOfStep: number;
 }
 
+/** The state of a course. Sequences are known by their places in the order of arrival. */
 interface Course {
   readonly load: FusedStage;
   readonly overhead: HostTimes;
-  /** Of steps with so many rows of decode alone, by place. */
+  /** Seconds of steps with so many rows of decode alone, by pipeline stage. */
   readonly rowsAlone: (count: number) => readonly LineInKeys[];
   readonly sequences: Sequences;
-  /** Of each sequence, in all. */
+  /** Decode rows of each sequence, in all. */
   readonly rows: readonly number[];
   readonly replicas: readonly Replica[];
-  /** That are to be let in, and before them those that gave up their pages: the first at the end. */
+  /** Sequences that are still to be let in, the first of them at the end. */
   readonly waiting: number[];
+  /** Sequences that gave up their pages, the first to come back at the end. They come before those that wait. */
   readonly back: number[];
-  /** That are in, on all replicas. */
+  /** Sequences that are let in, on all replicas. */
   members: number;
+  /** Seconds. */
   now: number;
-  /** Of those that decoded and are done, how many, and the sum of their seconds between two tokens. */
+  /** Sequences that decoded and are done. */
   ended: number;
+  /** The sum of their seconds between two tokens. */
   between: number;
   reachedBatch: boolean;
   mostIn: number;
@@ -68,10 +77,10 @@ interface Course {
 }
 
 /**
- * Until all is done.
+ * Estimates all prefill and decode of some sequences.
  *
  * @param room KV pages of a replica
- * @param inOrder none of which has begun, or has rows without a prompt
+ * @param inOrder sequences of which none has begun to decode, and none has rows without a prompt
  */
 export function fusedCourse(
   load: FusedStage,
@@ -112,7 +121,7 @@ export function fusedCourse(
   }
 }
 
-/** Starts all steps that can be; whether one of them took prompt tokens. */
+/** Starts all steps that can be started; returns whether any of them took prompt tokens. */
 function startSteps(course: Course): boolean {
   let prompts = false;
   for (const replica of course.replicas)
@@ -124,6 +133,7 @@ function startSteps(course: Course): boolean {
   return prompts;
 }
 
+/** Seconds at which the next thing happens on a replica: a step or a move of pages ends. */
 function nextAt({ steps, leaving, arriving }: Replica): number {
   let at = steps.length > 0 ? steps[0]!.at : Infinity;
   if (leaving !== undefined && leaving.at < at) at = leaving.at;
@@ -167,9 +177,10 @@ function leaveCourse(course: Course, replica: Replica, sequence: number): void {
 }
 
 /**
- * That has the fewest sequences, of those with pages for one more. Those that decode leave a quarter of a page free each.
+ * The replica with the fewest sequences, of those with `pages` free pages for one more. Sequences that decode leave a
+ * quarter of a page free each.
  *
- * @param enough prompt tokens in no step, with which a replica with others takes no more
+ * @param enough prompt tokens in no step, with which a replica that has others takes no more
  */
 function roomiest({ replicas }: Course, pages: number, enough: number): Replica | undefined {
   let found: Replica | undefined;
@@ -182,7 +193,7 @@ function roomiest({ replicas }: Course, pages: number, enough: number): Replica 
   return found;
 }
 
-/** Whether no more may be in, of those that wait. */
+/** Whether the batch is full, so that no sequence that waits may come in. */
 function isFull(course: Course): boolean {
   if (course.members < course.load.stage.batchRequests) return false;
   course.reachedBatch = true;

@@ -4,55 +4,63 @@
  */
 import type { SequencesInOrder } from './decode-rounds.js';
 
-/** Of every sequence, by its place in the order of arrival. */
+/** The state of all sequences, by their places in the order of arrival. */
 export interface Sequences {
-  /** That are in steps, or done; and how many there are to be. */
+  /** Tokens that are in steps, or done. */
   readonly tokens: Int32Array;
+  /** Tokens that it has in the end. */
   readonly last: Int32Array;
-  /** What is left of its prompt. */
+  /** Prompt tokens that are in no step yet. */
   readonly prompt: Int32Array;
-  /** When it began to decode. */
+  /** Seconds at which it had its first token and began to decode. */
   readonly since: Float64Array;
-  /** Pages that it has, and that it has at last. */
+  /** KV pages that it has. */
   readonly pages: Int32Array;
+  /** KV pages that it has in the end. */
   readonly lastPages: Int32Array;
-  /** Tokens with which its next row is its last, or wants a page. */
+  /** Number of tokens with which its next row is its last one or needs another page: until then rows need no look. */
   readonly stop: Int32Array;
   readonly pageTokens: number;
 }
 
+/** A step in flight on a replica. */
 interface FlyingStep {
-  /** When it is out of the way of the next. */
+  /** Seconds at which it is out of the way of the next step. */
   at: number;
-  /** How many rows of decode it has, and the keys that these see. */
+  /** Decode rows of the step. */
   readonly rows: number;
+  /** Keys that these rows see. */
   keys: number;
   /** Whether one of them is the last of its sequence. */
   readonly lasts: boolean;
-  /** With the last of the prompt. */
+  /** Sequences whose prompts end with the step. */
   readonly ended: readonly number[];
 }
 
+/** A sequence whose pages are moved, and the seconds at which they are there. */
 interface MovedSequence {
   readonly at: number;
   readonly sequence: number;
 }
 
-/** Prepares steps one after the other, of one replica or of several. */
+/** A host, which prepares steps one after the other, of one replica or of several. */
 export interface Host {
-  /** When it has prepared all so far. */
+  /** Seconds at which it has prepared all steps so far. */
   prepared: number;
 }
 
+/** The state of a replica. */
 export interface Replica {
   readonly host: Host;
-  /** When each group is through with all that it was given so far. */
+  /** Seconds at which the group of each pipeline stage is through with all that it was given so far. */
   readonly free: Float64Array;
+  /** Steps in flight, the first to end at the front. */
   readonly steps: FlyingStep[];
-  /** When the last step is out of the way of the next. */
+  /** Seconds at which the step that was given out last is out of the way of the next. */
   left: number;
-  /** Whose pages are on their way to the host tier: one at a time. */
+  /** The sequence whose pages are on their way to the host tier: one at a time. */
   leaving: MovedSequence | undefined;
+  /** Sequences whose pages are on their way back. */
   readonly arriving: MovedSequence[];
   /**
    * A ring of those that decode: first those in steps, in order of these, then from `idle` to `end` those that wait for
@@ -64,18 +72,21 @@ export interface Replica {
   end: number;
   /** Steps of rows alone that are sure to come before one with the last row of a sequence; undefined until it is looked up. */
   quietSteps: number | undefined;
-  /** With prompt tokens that are in no step yet, and how many of these. */
+  /** Sequences with prompt tokens that are in no step yet. */
   readonly prefilling: number[];
+  /** Prompt tokens of these that are in no step yet. */
   unscheduled: number;
-  /** That are in. */
+  /** Sequences that are let in. */
   members: number;
-  /** Of these, how many decode, and how many of those have yet to take more pages. */
+  /** Sequences that decode. */
   running: number;
+  /** Sequences that decode and have yet to take more pages. */
   growing: number;
-  /** That are free. */
+  /** KV pages that are free. */
   pages: number;
 }
 
+/** The state of sequences before any of them is let in. */
 export function sequencesOf({ computed, prompts, rows }: SequencesInOrder, pageTokens: number): Sequences {
   const count = computed.length;
   const last = Int32Array.from(computed, (tokens, place) => tokens + prompts[place]! + rows[place]!);
@@ -96,6 +107,7 @@ function setPages({ pages, last, stop, pageTokens }: Sequences, sequence: number
   stop[sequence] = Math.min(count * pageTokens, last[sequence]! - 1);
 }
 
+/** A replica with no sequences on it, with `pages` KV pages and a ring that has room for all sequences. */
 export function newReplica(host: Host, pp: number, pages: number, sequences: number): Replica {
   return {
     host,
@@ -107,19 +119,20 @@ export function newReplica(host: Host, pp: number, pages: number, sequences: num
   };
 }
 
-/** Lets a sequence in. */
+/** Lets a sequence in, with its first pages. */
 export function enter(replica: Replica, sequences: Sequences, sequence: number, pages: number): void {
   replica.members++;
   replica.pages -= pages;
   setPages(sequences, sequence, pages);
 }
 
+/** Takes a sequence out; its pages are free at once. */
 export function leave(replica: Replica, { pages }: Sequences, sequence: number): void {
   replica.members--;
   replica.pages += pages[sequence]!;
 }
 
-/** From now on it has a row in every round. */
+/** Has a sequence decode: from now on it has a row in every round. */
 export function beginRows(replica: Replica, { pages, lastPages }: Sequences, sequence: number): void {
   replica.running++;
   if (pages[sequence]! < lastPages[sequence]!) replica.growing++;
@@ -129,9 +142,9 @@ export function beginRows(replica: Replica, { pages, lastPages }: Sequences, seq
 }
 
 /**
- * The rows of the step that is through: they wait for the next, but for those that were their last.
+ * Ends the rows of a step that is through: their sequences wait for the next step, but for those that are done.
  *
- * @param ended told of these
+ * @param ended told of the sequences that are done
  */
 export function endRows(
   replica: Replica,
@@ -156,7 +169,11 @@ export function endRows(
   if (lasts) replica.quietSteps = undefined;
 }
 
-/** Each of its steps comes as many times more, and with them the seconds that these take; there are pages for all rows. */
+/**
+ * Moves a replica on by some rounds of all its steps, and by the seconds that these take. There are pages for all rows.
+ *
+ * @param seconds of all these rounds together
+ */
 export function movePast(replica: Replica, sequences: Sequences, rounds: number, seconds: number): void {
   const { ring, steps, free } = replica;
   const { tokens, pages, lastPages, pageTokens } = sequences;
@@ -220,13 +237,16 @@ export function takeRows(
   return { rows: count, keys, lasts };
 }
 
-/** Which of those that wait are in the step: up to a place all but some, and the one that is leaving. */
+/**
+ * Which of the sequences that wait are in the step: those before `next` in the ring, but for `passed` and the one that
+ * leaves.
+ */
 interface Taken {
   next: number;
   readonly passed: number[];
 }
 
-/** From there on first those that are in the step, then those that wait for one. */
+/** Sorts the ring from a place on: first the sequences that are in the step, then those that wait for one. */
 function sortRing(replica: Replica, from: number, { next, passed }: Taken): void {
   const { ring } = replica;
   const mask = ring.length - 1;
@@ -242,6 +262,7 @@ function sortRing(replica: Replica, from: number, { next, passed }: Taken): void
   replica.end = to;
 }
 
+/** A step that is being formed. */
 interface Forming {
   readonly now: number;
   readonly waiting: number[];

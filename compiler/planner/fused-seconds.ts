@@ -1,6 +1,6 @@
 /**
- * What prompts and decode in one stage may well take: rounds of decode carry the prompts of those that are to join them. No
- * bound. It is the most of
+ * Estimated seconds of a workload in a stage for both phases: rounds of decode carry the prompts of the sequences that
+ * are to join them. No bound. It is the largest of
  *
  * - what its busiest group has to do: steps that carry prompts compute, the others read weights, so that both add up;
  * - what its steps take to pass. A row comes behind the one before it, so that a round takes a step through all groups, and
@@ -17,14 +17,16 @@ import { mixedSteps, type MixedSteps, type StepsOfRound } from './mixed-steps.js
 import { likelyAtOnce, sum } from './stage-load.js';
 
 /**
- * Of the way of a step behind which others wait: some of these are short, and some waits fall together. Of all of it courses
- * of plans for the paper's machines, models and workloads show 0.8 and more; where lengths are even it may be no more than this.
+ * Fraction of the way of a step with prompts through the pipeline that the steps behind it wait for: some of these
+ * waits are short, and some fall together. Of all of it courses of plans for the paper's machines, models and workloads
+ * show 0.8 and more; where lengths are even it may be no more than this.
  */
 const WAITED = 0.5;
 
-/** Part of the tokens of a step that makes no difference. */
+/** Decode rows beside prompts that are no more than this part of a step's tokens are left out. */
 const SAME_TOKENS = 0.01;
 
+/** The estimate for sequences in order of arrival; 0 where nothing is left to do. */
 export function fusedSeconds(
   { decode: load, room, overhead }: BoundedPlan,
   demand: Demand,
@@ -64,16 +66,20 @@ export function fusedSeconds(
   return Math.max(...busy, passing, overhead.hostPerReplica ? ofAll / dp : ofAll);
 }
 
+/** Rounds of decode that carry prompts, and their steps. */
 interface RoundsOfBoth {
   readonly rounds: number;
-  /** Of all replicas. */
+  /** Steps of all replicas. */
   readonly steps: number;
-  /** Of a step, while prompts are to come. */
+  /** Decode rows of a step, in the mean, while prompts are still to come. */
   readonly rowsBeside: number;
   readonly mixed: MixedSteps;
 }
 
-/** Of a workload, for all stages with the same steps, whatever these take; with as many tokens as one may have. */
+/**
+ * The rounds of a workload, found once for all stages with as many steps in flight and tokens in a step, whatever these
+ * take.
+ */
 const roundsOfBoth = onceForObject((sequences: SequencesInOrder) =>
   onceForBoth((dp, pp) =>
     onceForBoth((atOnce, tokens) => findRoundsOfBoth(sequences, atOnce, { dp, pp, tokens })),
@@ -112,7 +118,7 @@ function rowsOfRound({ prompting, rowsMeanwhile }: RoundsInPlace): number {
   return prompting === 0 ? 0 : rowsMeanwhile / prompting;
 }
 
-/** So many steps of a replica with so many prompt tokens, in the mean of all of them, and rows. */
+/** The work of `steps` steps of a replica with `prompts` prompt tokens, of a mean length, and `rows` decode rows. */
 function workOfReplica({
   requests,
   promptTokens,

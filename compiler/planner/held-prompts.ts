@@ -1,22 +1,30 @@
 /**
- * How many sequences some KV pages hold at most: those with the shortest prompts. Where lengths are drawn at random the
- * shortest prompt by itself says next to nothing of that.
+ * The most sequences that a number of KV pages can hold: those with the shortest prompts. Where lengths are drawn at
+ * random the shortest prompt by itself says next to nothing of that.
  *
  *     prompts of 1, 2 and 9 pages: 3 pages hold two sequences, and so do 11
  */
 import { firstAbove } from '../first-above.js';
 import { leastPages, type KvView } from '../model/kv-window.js';
 
-/** Prompts by their pages, shortest first: of the first so many kinds of them together. */
+/**
+ * Prompts grouped by how many KV pages they need, ascending. `count[i]` and `total[i]` are cumulative: prompts with at
+ * most `pages[i]` pages, and their pages.
+ */
 export interface HeldPrompts {
-  /** Pages of each prompt of a kind. */
+  /** KV pages of one prompt of the group. */
   readonly pages: readonly number[];
-  /** Prompts of it and of those before it, and their pages. */
+  /** Prompts of this group and of those before it. */
   readonly count: readonly number[];
+  /** KV pages of all these prompts. */
   readonly total: readonly number[];
 }
 
-/** @param tokens of each prompt, those that no other may have computed */
+/**
+ * Groups prompts by the KV pages that they need.
+ *
+ * @param tokens of each prompt those that no other request may have computed
+ */
 export function heldPrompts(tokens: readonly number[], kv: KvView): HeldPrompts {
   const counts = new Map<number, number>();
   for (const each of tokens) {
@@ -26,7 +34,7 @@ export function heldPrompts(tokens: readonly number[], kv: KvView): HeldPrompts 
   return summed([...counts].sort(([a], [b]) => a - b));
 }
 
-/** So many times as many prompts. */
+/** Every prompt `times` times. */
 export function repeatedPrompts({ pages, count }: HeldPrompts, times: number): HeldPrompts {
   return summed(pages.map((each, kind) => [each, times * (count[kind]! - (count[kind - 1] ?? 0))]));
 }
@@ -38,7 +46,7 @@ function summed(kinds: readonly (readonly [pages: number, count: number])[]): He
   return { pages: kinds.map(([pages]) => pages), count, total };
 }
 
-/** Sequences that so many pages hold at most. */
+/** The most sequences that `room` KV pages hold. */
 export function mostHeld({ pages, count, total }: HeldPrompts, room: number): number {
   // The first kind of which not all have room.
   const kind = firstAbove(total, room);

@@ -7,11 +7,13 @@ import { createBoundContext } from './bounded-stage.js';
 import type { Candidate } from './candidates.js';
 import { demandOf, type RequestLengths } from './demand.js';
 
+/** The requests that no candidate has room for. */
 export interface Unheld {
   /** How many requests no candidate has room for. */
   readonly requests: number;
-  /** The longest of them, and its place in the workload, from 0. */
+  /** Place of the longest of them in the workload, from 0. */
   readonly place: number;
+  /** The longest of them. */
   readonly longest: RequestLengths;
 }
 

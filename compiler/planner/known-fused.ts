@@ -1,4 +1,4 @@
-/** Courses of stages for both phases, each found once for all stages that differ in what it does not hang on. */
+/** Cache of `fusedCourse`: stages whose batch or KV room differs without effect share one result. */
 import type { KvView } from '../model/kv-window.js';
 import type { BoundedPlan } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
@@ -6,7 +6,7 @@ import { fusedCourse, type FusedFigures } from './fused-course.js';
 import type { StageLoad, StepSeconds } from './stage-load.js';
 
 /**
- * As `fusedCourse`, for stages of plans that differ in nothing else. Of those with about as much room it is the course of the
+ * As `fusedCourse`, for plans with the same KV view and overhead. Stages with about as much room get the course of the
  * one that was asked for first.
  */
 export type KnownFused = (
@@ -24,11 +24,11 @@ interface Known {
   readonly figures: FusedFigures;
 }
 
-/** What of the room for KV makes no difference. */
+/** Part of the room for KV by which rooms may differ and count as the same. */
 const SAME_ROOM = 3e-3;
 
 export function knownFused(): KnownFused {
-  /** By what their steps take. */
+  /** By the seconds of their steps, which stages with the same programs on the same devices share. */
   const known = new Map<StepSeconds, Known[]>();
   return (load, room, inOrder, kv, overhead) => {
     const others = known.get(load.stepSeconds) ?? [];
@@ -40,7 +40,7 @@ export function knownFused(): KnownFused {
   };
 }
 
-/** Whether a stage has the same course: with another batch as well, where neither holds anything back. */
+/** Whether a stage has the known course: with another batch as well, where neither batch holds anything back. */
 function goesAlike(
   { load, room: otherRoom, inOrder: others, figures }: Known,
   { stage, sizes }: StageLoad,

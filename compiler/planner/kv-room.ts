@@ -18,28 +18,35 @@ import { stepArgumentBytes } from '../passes/step-sizes.js';
 import type { Plan, Stage } from '../plan/plan.js';
 import type { StageOutline } from './stage-outline.js';
 
-/** What a stage needs of memory whatever other stages are beside it. */
+/** What a stage needs of the memory of its devices, whatever other stages are beside it. */
 export interface StageNeeds {
   readonly stage: Stage;
   readonly outline: StageOutline;
   /** Bytes of weights on a rank of every pipeline stage, at least. */
   readonly weights: readonly number[];
+  /** Bytes of step arguments on each rank. */
   readonly stepBytes: number;
+  /** Layers and KV heads that each rank holds pages of, in rank order. */
   readonly holdings: readonly RankHolding[];
   /** Bytes that a page takes on each rank, in rank order. */
   readonly pageBytes: readonly number[];
 }
 
+/** The room for KV of a plan's stages, and how KV gets from one to another. */
 export interface KvRoom {
-  /** Pages of a replica by stage, at most. */
+  /** The most KV pages of a replica, by name of the stage. */
   readonly pages: ReadonlyMap<string, number>;
-  /** Stages that hand their KV over through the host tier, and those that get it from there. */
+  /** Names of stages that hand their KV over through the host tier. */
   readonly handsOver: ReadonlySet<string>;
+  /** Names of stages that take KV over from the host tier. */
   readonly takesOver: ReadonlySet<string>;
-  /** Some stage has no pages in common with any that decodes: what it prefills goes through the host tier. */
+  /**
+   * Some stage that only prefills shares no pages with one that decodes: what it prefills goes through the host tier.
+   */
   readonly throughHost: boolean;
 }
 
+/** What a stage needs of memory, for steps of the size that its outline has. */
 export function stageNeeds(
   plan: Plan,
   stage: Stage,
@@ -59,13 +66,14 @@ export function stageNeeds(
 /** What the ranks of a stage hold of KV, whatever the sizes of its steps. */
 export type StageKv = Pick<StageNeeds, 'holdings' | 'pageBytes'>;
 
+/** What the ranks of a stage hold of KV, and what a page takes on each. */
 export function stageKv(plan: Plan, stage: Stage, outline: StageOutline): StageKv {
   const holdings = holdingsOf(stage, outline);
   const pageBytes = holdings.map(({ kv }) => intervalLength(kv.layers) * layerPageBytes(plan, kv.heads));
   return { holdings, pageBytes };
 }
 
-/** Undefined where not even the weights fit. Stages in flow order. */
+/** The room for KV of a plan's stages, which are in flow order; undefined where not even the weights fit. */
 export function kvRoom(plan: Plan, stages: readonly StageNeeds[]): KvRoom | undefined {
   const holdings = Object.fromEntries(stages.map((each) => [each.stage.name, each.holdings]));
   const edges = kvEdges(plan, holdings);
@@ -86,7 +94,7 @@ export function kvRoom(plan: Plan, stages: readonly StageNeeds[]): KvRoom | unde
   );
 }
 
-/** Pages of a replica of a stage with devices of its own, at most; undefined where not even the weights fit. */
+/** The most KV pages of a replica of a stage with devices of its own; undefined where not even the weights fit. */
 export function kvRoomAlone(plan: Plan, needs: StageNeeds): number | undefined {
   const { name } = needs.stage;
   return pagesBeside(plan, [needs], { [name]: needs.holdings }, [])?.get(name);

@@ -1,12 +1,12 @@
-/** The least of a convex function, found with few values of it. */
+/** A lower bound on the minimum of a convex function, found with few of its values. */
 
 /** Rounds of a search, at most: what it has found by then is a bound all the same. */
 const SEARCH_ROUNDS = 12;
 
 /**
- * The least of a convex function over whole numbers up to `end`, from below. Between two places with a line through each
- * and its neighbour, one falling and one rising, the function is above both lines: the least is no lower than where they
- * meet, and what is there takes the place of one of them.
+ * A lower bound on the minimum of a convex function over the whole numbers from 0 to `end`. Between two places with a
+ * line through each and its neighbour, one falling and one rising, the function is above both lines: the least is no
+ * lower than where they meet, and what is there takes the place of one of them.
  *
  *     |x - 5| from 0 to 8: lines 5 - x and x - 5 meet at (5, 0), which is the value there
  */

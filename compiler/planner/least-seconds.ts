@@ -35,17 +35,24 @@ export function leastSeconds(plan: BoundedPlan, demand: Demand, begun: boolean):
   return Math.max(busy, chainSeconds(context));
 }
 
-/** What a stage with devices of its own takes at least: with KV never dropped, and more or less with each time it is. */
+/**
+ * Lower bound in seconds for a stage on its own devices. `perDrop` is the change for each time a sequence's KV is
+ * dropped and recomputed; it may be negative.
+ */
 export interface StageBound {
   readonly seconds: number;
   readonly perDrop: number;
-  /** A step that yields one token. */
+  /** Seconds of the shortest step that yields a token. */
   readonly oneStep: number;
-  /** The tokens of a last request, in steps that are full. */
+  /** Estimated seconds of decoding a last request token by token, in full steps; 0 where the stage does not decode. */
   readonly tail: number;
 }
 
-/** @param room KV pages of a replica */
+/**
+ * The lower bound for a stage that has one phase and devices of its own.
+ *
+ * @param room KV pages of a replica
+ */
 export function leastOfStage(
   load: StageLoad,
   room: number,
@@ -73,12 +80,16 @@ export function leastOfStage(
   };
 }
 
-/** An estimate that is too long may cost the best plan, one that is too short a simulation. */
+/**
+ * Factor that keeps the estimate rather short: one that is too long may cost the best plan, one that is too short a
+ * simulation.
+ */
 const RATHER_SHORT = 0.97;
 
 /**
- * Seconds that the demand may well take where prompts and decode go on side by side: all of the work, and behind it the
- * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in them.
+ * Estimated seconds of the demand where prompts and decode go on side by side: all of the work, and behind it the
+ * tokens of a last request while the devices still decode others, but where rounds in order of arrival have these in
+ * them.
  */
 export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean): number {
   const busy = busySeconds(contextOf(plan, demand, begun), demand);
@@ -88,6 +99,7 @@ export function likelySeconds(plan: BoundedPlan, demand: Demand, begun: boolean)
   return Math.max(busy, sideBySide(plan, demand, inOrder) * RATHER_SHORT);
 }
 
+/** Seconds of decoding the longest answer token by token, in full steps. */
 function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
   const { decodeRows, decodeKeys } = demand;
   if (decodeRows === 0) return 0;
@@ -95,7 +107,10 @@ function tailSeconds(decode: StageLoad, room: number, demand: Demand): number {
   return rowsOfLongest(demand) * sum(decode.costs.rowsStep(rows, decodeKeys / decodeRows));
 }
 
-/** Of prefill and decode side by side. Both are convex in how often KV is dropped, so that no more is lost than at first. */
+/**
+ * Lower bound in seconds for prefill and decode side by side on devices of their own. Both bounds are convex in how
+ * often KV is dropped, so that further drops save no more than the first.
+ */
 export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
   const gap = decode.seconds - prefill.seconds;
   if (gap <= 0 || decode.perDrop >= 0) return Math.max(prefill.seconds, decode.seconds);
@@ -103,15 +118,18 @@ export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
   return prefill.seconds + drops * prefill.perDrop;
 }
 
-/** A token needs a decode step of its own, or the prefill of a sequence that lost its KV. */
+/**
+ * Least seconds between two tokens: a token needs a decode step of its own, or the prefill of a sequence that lost its
+ * KV.
+ */
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
   const row = sum(decode.costs.rowsStep(1, demand.shortestPrompt));
   return overhead.step + overhead.request + Math.min(row, sum(shortestStep(prefill, demand)));
 }
 
 /**
- * The demand when KV of sequences in decode is dropped so often. It is computed again, of which the last row yields a
- * token that needs no decode row then. Estimates are convex in how often.
+ * The demand when KV of sequences in decode is dropped `drops` times. It is computed again, of which the last row
+ * yields a token that needs no decode row then. Estimates are convex in how often.
  */
 function afterDrops(demand: Demand, drops: number): Demand {
   const { longest, longestOutput, shortestPrompt, kv } = demand;
@@ -128,24 +146,35 @@ function afterDrops(demand: Demand, drops: number): Demand {
   };
 }
 
-/** Seconds of single steps by pipeline stage, and of handing a prompt over: what lies before and behind a device's work. */
+/**
+ * Seconds before a device can start and after it has finished: one step on each pipeline stage, and moving one prompt's
+ * KV out and in.
+ */
 interface Passing {
+  /** By pipeline stage of prefill, the step of a first prompt; 0 where the devices are at work already. */
   readonly first: readonly number[];
+  /** By pipeline stage of prefill, a step with the last token of a prompt; 0 without prompts. */
   readonly last: readonly number[];
+  /** By pipeline stage of decode, a step with one row; 0 without decode. */
   readonly row: readonly number[];
-  /** Of the first prompt, whose pages are nowhere yet, and of the last. */
+  /** Moving a prompt's pages to the host tier. */
   readonly givingUp: HandedOver;
+  /** Moving a prompt's pages from the host tier to the devices that decode. */
   readonly takingOver: HandedOver;
 }
 
+/**
+ * Least seconds of moving the KV pages of the first prompt, all of them, and of the last, without those that it shares.
+ */
 interface HandedOver {
   readonly first: number;
   readonly last: number;
 }
 
+/** A plan with what is found once for a demand. */
 interface Context extends BoundedPlan, Passing {
   readonly decodeStep: DecodeStep;
-  /** Before anything is dropped. */
+  /** The demand before any KV is dropped. */
   readonly demand: Demand;
   readonly begun: boolean;
 }
@@ -173,8 +202,8 @@ function passing({ prefill, decode }: BoundedPlan, demand: Demand, begun: boolea
 }
 
 /**
- * All prompts are prefilled, and the last of them has yet to be handed over and to be decoded token by token. Some request has
- * most tokens to go.
+ * Seconds of what must come one after the other: all prompts are prefilled, and the last of them has yet to be handed
+ * over and to be decoded token by token. Some request has most tokens to go.
  */
 function chainSeconds(context: Context): number {
   const { demand, prefill, first, last, givingUp, takingOver } = context;
@@ -188,7 +217,7 @@ function chainSeconds(context: Context): number {
   return Math.max(longest, Math.max(...passed) + givingUp.last + takingOver.last + tokens);
 }
 
-/** What the busiest device, or the host, has to do. */
+/** Seconds of what the busiest device, or the host, has to do. */
 function busySeconds(context: Context, demand: Demand): number {
   const { prefill, decode, shared, overhead, engine, takesTurns, begun, first, last, row } = context;
   const { dp } = prefill.stage.mesh;
@@ -256,7 +285,7 @@ function busySeconds(context: Context, demand: Demand): number {
   );
 }
 
-/** Steps of all replicas: with prompts, with rows, and of both. */
+/** Steps of all replicas: those with prompts, those with decode rows, and all together. */
 interface PreparedSteps {
   readonly prompts: number;
   readonly rows: number;
@@ -264,8 +293,8 @@ interface PreparedSteps {
 }
 
 /**
- * What the host takes for these steps. Where every replica has its own, some host has as much as they have in the mean:
- * of a stage by itself, and of both where they are on the same devices.
+ * Host seconds for these steps. Where every replica has its own, some host has as much as they have in the mean: of a
+ * stage by itself, and of both where they are on the same devices.
  */
 function hostSeconds(
   { prefill, decode, overhead }: BoundedPlan,
@@ -295,7 +324,7 @@ interface Turns {
 }
 
 /**
- * Prompts and decode one after the other on a device that has a part of both, in any number of turns.
+ * Least seconds of prompts and decode one after the other on a device that has a part of both, in any number of turns.
  *
  * The device decodes in windows, each from its first step of decode to its last before it runs prompts again. A step is in
  * flight outside of its window while it is prepared and while other groups of its pipeline run it, and what is in flight
@@ -345,7 +374,7 @@ function sumsBehind(values: readonly number[]): readonly number[] {
 const shortestStep = ({ costs, sizes }: StageLoad, { shortestPrompt }: Demand): readonly number[] =>
   costs.promptStep(Math.min(sizes.maxTokens, shortestPrompt));
 
-/** A step of a fused stage may do both at once. */
+/** The work of a stage for both phases, whose steps may carry prompt tokens and decode rows at once. */
 function mixedWork({ sizes }: StageLoad, prompts: TotalWork, rows: TotalWork): TotalWork {
   const tokens = prompts.tokens + rows.tokens;
   return {

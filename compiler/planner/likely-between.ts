@@ -7,8 +7,8 @@ import { partsWaited } from './prompt-turns.js';
 import { likelyAtOnce, roundsInOrder, sum, type StageLoad } from './stage-load.js';
 
 /**
- * Seconds between two tokens as it may well be: a round of decode with as many rows as sequences have beside them, and in a
- * stage for both phases with the prompt tokens. No bound; what sequences wait between stages is left out.
+ * Estimated seconds between two tokens of a request: a round of decode with as many rows as sequences have beside them,
+ * and in a stage for both phases with the prompt tokens. No bound; what sequences wait between stages is left out.
  */
 export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand): number {
   const { overhead, prefill, decode, room } = plan;
@@ -32,7 +32,10 @@ export function likelyBetweenTokens(plan: BoundedPlan, demand: Demand): number {
   return roundOf(rows) + carrying * Math.max(0, ...secondsMore(decode, demand, rows, tokens));
 }
 
-/** By pipeline stage the seconds that a step with so many rows takes more if it carries so many prompt tokens as well. */
+/**
+ * By pipeline stage, how many seconds longer a step with `rows` decode rows takes if it carries `tokens` prompt tokens
+ * as well.
+ */
 function secondsMore(
   { costs }: StageLoad,
   { decodeRows, decodeKeys, promptTokens, promptPairs }: Demand,
@@ -52,21 +55,21 @@ function secondsMore(
   return carrying.map((seconds, place) => seconds - without[place]!);
 }
 
-/** Seconds of each phase by itself. */
+/** Seconds of each phase by itself: of prefilling all prompts, and of decoding all rows. */
 export interface PhaseSeconds {
   readonly prompts: number;
   readonly rows: number;
 }
 
 /**
- * What the waits between first token and decode come to for every token, in the mean over requests, where stages take
- * turns: prompts and rows are done at an even rate, in order of arrival.
+ * Estimated seconds by which waiting between first token and decode lengthens the time between two tokens, in the mean
+ * over requests, where stages take turns: prompts and rows are done at an even rate, in order of arrival.
  *
  * Where prompts come in turns, each of them as many as the tiers have room for, sequences wait for their own turn alone.
  *
  *     room for two thirds of the prompts: 2/3 wait 2/3 as long as all would, and 1/3 wait 1/3 as long
  *
- * @param pages that tiers have room for
+ * @param pages KV pages that the tiers behind the devices have room for
  */
 export function likelyWaiting(
   { decode, room }: Pick<BoundedPlan, 'decode' | 'room'>,
@@ -85,5 +88,8 @@ export function likelyWaiting(
   return (behindPrompts * prompts + aheadOfRows * rows) * ofTurns * RATHER_LITTLE;
 }
 
-/** Of some 100 plans for the paper's machines, models and workloads none waits less than 0.75 of what they are worked out to. */
+/**
+ * Factor that keeps the estimate rather short: of some 100 plans for the paper's machines, models and workloads none
+ * waits less than 0.75 of what they are worked out to.
+ */
 const RATHER_LITTLE = 0.7;

@@ -1,9 +1,9 @@
 /**
- * How prompts are dealt out to the steps of a stage for both phases, in order, each from some round on: a step that one leaves
- * room in takes the next as well. Each goes to the replica that has a step for it first.
+ * Deals prompts out to the steps of a stage for both phases, in order, each from some round on: a step that one prompt
+ * leaves room in takes the next as well. Each prompt goes to the replica that has a step for it first.
  */
 
-/** Steps that a round has: of each replica as many as are in flight. */
+/** The steps of a round: on each of `dp` replicas `pp` steps, as many as are in flight. */
 export interface StepsOfRound {
   readonly dp: number;
   readonly pp: number;
@@ -12,28 +12,33 @@ export interface StepsOfRound {
 }
 
 /**
- * Steps that carry prompt tokens, of all replicas. Those with fewer than a round of steps from one to the next are a run.
+ * Steps that carry prompt tokens, on all replicas. A run is a series of these on one replica in which each comes less
+ * than a round of steps behind the one before.
  *
  *     4 in a round, with prompts x: x . x .  . . . .  . x . .     3 steps, 2 runs with 4 steps from first to last
  */
 export interface MixedSteps {
   readonly steps: number;
   readonly runs: number;
-  /** From the first to the last of each run. */
+  /** Steps from the first to the last of each run, also those without prompt tokens, over all runs. */
   readonly stepsOfRuns: number;
-  /** Of the step of each run that carries most. */
+  /** Prompt tokens of the step of each run that carries most, over all runs. */
   readonly mostTokens: number;
 }
 
+/** Prompts that are dealt out one by one. */
 export interface DealtPrompts {
-  /** In order of rounds. */
+  /**
+   * Deals out a prompt of so many tokens, from a round on (which may lie within one). Prompts come in order of rounds.
+   */
   readonly add: (fromRound: number, tokens: number) => void;
+  /** The steps of all prompts that were dealt out so far. */
   readonly all: () => MixedSteps;
 }
 
-/** No prompts yet. */
+/** Begins without any prompts. */
 export function mixedSteps({ dp, pp, tokens }: StepsOfRound): DealtPrompts {
-  /** By replica: its last step of those, how many tokens that carries, and the most of one in this run. */
+  /** By replica: its last step with prompt tokens, how many that carries, and the most of a step in this run. */
   const last = new Float64Array(dp).fill(-Infinity);
   const [carried, most] = [new Float64Array(dp).fill(tokens), new Float64Array(dp)];
   let [steps, runs, stepsOfRuns, mostTokens] = [0, 0, 0, 0];

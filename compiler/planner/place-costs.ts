@@ -1,32 +1,37 @@
-/** What work costs on each pipeline stage of a stage, whichever of its replicas does it. */
+/** What work costs on each pipeline stage ("place") of a stage, whichever of its replicas does it. */
 import type { LeastCost, TotalWork } from '../cost/least-cost.js';
 import { once, onceForBoth } from '../once.js';
 
-/** A line through the costs of two works, by the value at the second of them. */
+/** A line through the costs of two amounts of work: seconds at the second of them, and the slope. */
 export interface CostLine {
   readonly at: number;
   readonly slope: number;
 }
 
-/** By pipeline stage. */
+/** Costs as lists by pipeline stage. */
 export interface PlaceCosts {
-  /** Seconds of the work: in the mean over replicas where these are not alike. */
+  /** Seconds of the work; where replicas are not alike, in the mean over them (see `meanOfDealt`). */
   readonly of: (work: TotalWork) => readonly number[];
-  /** Seconds of one step with so many tokens of a prompt. */
+  /** Seconds of one step with `tokens` tokens, all of one prompt and from its start. */
   readonly promptStep: (tokens: number) => readonly number[];
-  /** Seconds of one step with so many rows of decode, each of which sees so many keys. */
+  /** Seconds of one step with `rows` rows of decode, each of which sees `keys` keys. */
   readonly rowsStep: (rows: number, keys: number) => readonly number[];
-  /** Lines through two works that differ in steps, or else in tokens. */
+  /**
+   * For each pipeline stage the cost at `at`, and its slope from `before` to `at`: per step if the steps differ, else
+   * per token.
+   */
   readonly lines: (before: TotalWork, at: TotalWork) => readonly CostLine[];
-  /** Lines through a step with a row less and one with so many rows of decode. */
+  /** As `lines`, from a step with `rows - 1` rows of decode to one with `rows`. */
   readonly rowsLines: (rows: number, keys: number) => readonly CostLine[];
-  /** No work at all. */
+  /** Zero seconds for each pipeline stage. */
   readonly none: readonly number[];
 }
 
 /**
- * @param groups by pipeline stage the costs of its replicas, one alone where they are alike; the same list where they are the
- *   same
+ * The costs of a stage.
+ *
+ * @param groups by pipeline stage the costs of its replicas, a single one where these are alike; pipeline stages with
+ *   the same costs share one list
  * @param atWork how many of the replicas have anything to do
  */
 export function placeCosts(groups: readonly (readonly LeastCost[])[], atWork = Infinity): PlaceCosts {
@@ -80,10 +85,11 @@ const rowsWork = (rows: number, keys: number): TotalWork => ({
 });
 
 /**
- * What work takes in the mean where it is dealt out to whoever is done with the last: a quick replica has more of it.
+ * Mean seconds of work that is dealt out to whichever replica is done with the last: a quick one does more of it.
  *
  *     one of 1 s and one of 3 s: of four works the first does three, so that each takes 1.5 s of one of two replicas
  *
+ * @param seconds of the work on each replica
  * @param atWork how many replicas have any, no more than there are: the quickest
  */
 export function meanOfDealt(seconds: readonly number[], atWork: number): number {

@@ -1,6 +1,6 @@
 /**
- * How prefill may well go where prompts come in order of arrival: packed into steps, which pass the groups of a pipeline
- * one after the other. No bound.
+ * An estimate of prefill, step by step, where prompts come in order of arrival: they are packed into steps, which pass
+ * the groups of a pipeline one after the other. No bound.
  *
  * A group begins with a step when it is through with the one before and that before it in the pipeline is through with this
  * one. There are as many steps in flight as groups; a step that samples nothing is out of the way of the next. Between its
@@ -14,31 +14,42 @@ import type { SequencesInOrder } from './decode-rounds.js';
 import { createPromptLine, pagesOf, type PromptLine, type PromptStep } from './prompt-line.js';
 import { SHOWN_MOVES, sum, type StageLoad } from './stage-load.js';
 
-/** What of a stage's load prefill needs. */
+/**
+ * The part of `StageLoad` that estimating prefill needs: step limits, the cost of a step, seconds per page to the host
+ * tier, mesh.
+ */
 export interface PrefillingStage extends Pick<StageLoad, 'sizes' | 'stepSeconds' | 'out'> {
   readonly stage: Pick<Stage, 'mesh'>;
 }
 
+/** What a course of prefill comes to. Times are seconds from its beginning. */
 export interface PromptCourse {
-  /** Until all prompts are done, and their pages sent out as far as that keeps devices from the next. */
+  /** Until all prompts are done, and their pages are sent out as far as that delays devices. */
   readonly seconds: number;
-  /** When each prompt is done, in order of arrival; at once where nothing of it is left. */
+  /** When each prompt is done, in order of arrival; 0 where nothing of it is left. */
   readonly ends: ArrayLike<number>;
-  /** And when its pages are sent out, behind those of others that are done with it, and behind steps. */
+  /**
+   * When the KV pages of each prompt are with the host tier: behind those of others that are done with it, and behind
+   * steps.
+   */
   readonly sent: ArrayLike<number>;
-  /** What a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
+  /** Seconds that a pipeline takes to fill when prefill begins again: a first step on all groups but the slowest. */
   readonly filling: number;
-  /** What of the time of page moves keeps devices from the next step. */
+  /** Fraction of the time of page moves that delays the next step of a device, see `SHOWN_MOVES`. */
   readonly shown: number;
-  /** Pages that a replica has room for, those that one held at most, and whether a prompt waited for some. */
+  /** KV pages that a replica has room for. */
   readonly room: number;
+  /** The most KV pages that a replica held at once. */
   readonly mostPages: number;
+  /** Whether any prompt waited for room. */
   readonly waited: boolean;
 }
 
 /**
- * @param apart pages go out beside kernels
- * @param room pages of a replica
+ * Estimates the prefill of all that is left of some prompts.
+ *
+ * @param apart pages go out beside kernels, by copy engines
+ * @param room KV pages of a replica
  */
 export function promptCourse(
   load: PrefillingStage,
@@ -75,11 +86,13 @@ interface Setting {
   readonly load: PrefillingStage;
   readonly sequences: SequencesInOrder;
   readonly pageTokens: number;
-  /** Seconds of the host. */
+  /** Host seconds for a step. */
   readonly step: number;
+  /** Host seconds for each prompt that ends with a step. */
   readonly request: number;
   /** As in `PromptCourse`. */
   readonly shown: number;
+  /** Seconds of a page to the host tier, from the slowest pipeline stage. */
   readonly pageSeconds: number;
   readonly ends: Float64Array;
   readonly sent: Float64Array;
@@ -89,10 +102,11 @@ interface Replica {
   readonly line: PromptLine;
   /** When a group is through with all that it was given so far. */
   readonly free: Float64Array;
-  /** Of the first step. */
+  /** Seconds of filling the pipeline, by the first step. */
   filling: number | undefined;
-  /** When all pages so far are sent out, and the prompts whose pages are not given to that yet. */
+  /** When all pages so far are sent out. */
   gone: number;
+  /** Prompts that are done and whose pages have yet to be given to the devices to send. */
   unsent: readonly number[];
 }
 
@@ -134,7 +148,10 @@ function prefill(setting: Setting, replica: Replica): void {
   sendOut(setting, replica, replica.gone);
 }
 
-/** Lets a step pass all groups, and the pages of the prompts that end with it: when it is through, after how long in the last. */
+/**
+ * Lets a step pass all groups, with the pages of the prompts that end with it. Returns when the step is through, and
+ * its seconds on the last group.
+ */
 function passGroups(
   { load: { stepSeconds, out }, sequences, pageTokens, shown }: Setting,
   replica: Replica,
@@ -154,7 +171,11 @@ function passGroups(
   return { at, last: seconds.at(-1)! };
 }
 
-/** @param done when the devices are free to send */
+/**
+ * Sends out the pages of prompts that are done.
+ *
+ * @param done when the devices are free to send
+ */
 function sendOut(
   { sequences, sent, pageTokens, pageSeconds }: Setting,
   replica: Replica,
@@ -169,12 +190,15 @@ function sendOut(
   replica.unsent = NONE;
 }
 
-/** Whether it is the course with so much room as well. */
+/** Whether a course is the same with `other` pages of room. */
 export function goesWith({ room, mostPages, waited }: PromptCourse, other: number): boolean {
   return room === other || (!waited && mostPages <= other);
 }
 
-/** Prompts by their places in the order of arrival: each goes to the replica that has the fewest tokens by then. */
+/**
+ * Prompts of each replica, by their places in the order of arrival: each goes to the replica with the fewest tokens by
+ * then.
+ */
 function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (readonly number[])[] {
   const replicas = Array.from({ length: dp }, () => ({ given: 0, prompts: [] as number[] }));
   for (const [i, prompt] of prompts.entries()) {
@@ -186,7 +210,7 @@ function promptsByReplica({ prompts }: SequencesInOrder, dp: number): readonly (
   return replicas.map((each) => each.prompts);
 }
 
-/** Pages of a prompt that are sent out: where it has rows to decode. */
+/** KV pages of a prompt that are sent out: none where it has no rows to decode. */
 function pagesSent(sequences: SequencesInOrder, place: number, pageTokens: number): number {
   return sequences.rows[place]! > 0 ? pagesOf(sequences, place, pageTokens) : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * The prompts of a replica in order of arrival: those that are let in, as there is room for all pages of each, and those that
- * wait for it. Steps take tokens of what is let in by then.
+ * The prompts of a replica in order of arrival: a prompt is let in once there is room for all its KV pages, until then
+ * it waits. Steps take tokens of prompts that are let in.
  */
 import { pairsOf } from '../cost/kernel-work.js';
 import type { Stage } from '../plan/plan.js';
@@ -12,27 +12,34 @@ export interface PromptStep {
   readonly tokens: number;
   /** Prompts that end with it, by their place in the order of arrival. */
   readonly ended: readonly number[];
+  /** Pairs of a query and a key that attention computes. */
   readonly pairs: number;
+  /** Keys that attention reads. */
   readonly keys: number;
 }
 
+/** The line of a replica's prompts, from which steps are formed. */
 export interface PromptLine {
   /** Whether every prompt has ended with some step. */
   readonly isOver: () => boolean;
-  /** As many tokens as there are by then; undefined where all that are let in have ended. */
+  /**
+   * The next step, with as many tokens as are there at `at` seconds; undefined where all prompts that are let in have
+   * ended.
+   */
   readonly nextStep: (at: number) => PromptStep | undefined;
-  /** The pages of a prompt are given up; later ones no sooner. */
+  /** The KV pages of a prompt are free from `at` seconds on. Calls come in order of time. */
   readonly leaves: (prompt: number, at: number) => void;
-  /** When the next pages are given up. */
+  /** Seconds at which the next pages are free. */
   readonly nextLeft: () => number;
-  /** Held at once. */
+  /** The most KV pages that were held at once. */
   readonly mostPages: () => number;
+  /** Whether any prompt waited for room. */
   readonly waited: () => boolean;
 }
 
 /**
- * @param line prompts by their places in the order of arrival
- * @param room pages
+ * @param line the replica's prompts, by their places in the order of arrival
+ * @param room KV pages of the replica
  */
 export function createPromptLine(
   { stage: { mesh }, sizes }: Pick<StageLoad, 'sizes'> & { readonly stage: Pick<Stage, 'mesh'> },
@@ -88,7 +95,7 @@ export function createPromptLine(
   };
 }
 
-/** Pages that a prompt fills. */
+/** KV pages that a prompt fills, its last page whole. */
 export function pagesOf(
   { computed, prompts }: Pick<SequencesInOrder, 'computed' | 'prompts'>,
   place: number,

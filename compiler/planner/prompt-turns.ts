@@ -1,35 +1,39 @@
 /**
  * Turns of prefill on devices that it shares with decode: prompts are prefilled in order of arrival until the tiers
  * between the stages are full of them, and again when these hold next to nothing any more, as `defaultRules` has it.
- * Rather short: a step that the last prompt of a turn shares with the next is not run twice.
+ * The estimate is rather short: a step that the last prompt of a turn shares with the next is not run twice.
  */
 import { once, onceForObject } from '../once.js';
 import type { SequencesInOrder } from './decode-rounds.js';
 import type { PromptCourse } from './prompt-course.js';
 
+/** When turns begin and end, with the course of prefill as if it never waited. */
 export interface TurnSetting extends Pick<PromptCourse, 'ends' | 'seconds' | 'filling'> {
-  /** KV pages that the tiers have room for, and below how many of them prefill goes on. */
+  /** KV pages that the tiers between the stages have room for. */
   readonly room: number;
+  /** Prefill goes on when fewer pages than this are left in the tiers. */
   readonly few: number;
-  /** Seconds until the weights of prefill are there, and those of decode. */
+  /** Seconds of a transition until the weights of prefill are there. */
   readonly toPrefill: number;
+  /** Seconds of a transition until the weights of decode are there. */
   readonly toDecode: number;
 }
 
+/** Turns of prefill, as decode asks for them. */
 export interface PromptTurns {
-  /** How many prompts are done: the first so many. */
+  /** Number of prompts that are prefilled: the first ones in order of arrival. */
   readonly done: () => number;
-  /** When one that is done was. */
+  /** Seconds at which a prompt that is prefilled had its first token. */
   readonly firstToken: (place: number) => number;
-  /** Pages that come into the tiers, or leave them. */
+  /** Pages come into the tiers, or leave them where negative. */
   readonly add: (pages: number) => void;
-  /** Whether decode gives way. */
+  /** Whether decode is to give way to prefill now. */
   readonly isDue: () => boolean;
-  /** A turn that begins then; returns when it is over. */
+  /** Runs a turn of prefill that begins at `at` seconds; returns the seconds at which decode may go on. */
   readonly prefill: (at: number) => number;
 }
 
-/** @param setting what prefill takes where it never waits */
+/** Turns of prefill for sequences in order of arrival, before any has begun. */
 export function createPromptTurns(
   { computed, begun, prompts, rows }: SequencesInOrder,
   pageTokens: number,
@@ -60,15 +64,15 @@ export function createPromptTurns(
   };
 }
 
-/** What sequences wait between first token and decode, for every row that they have, in the mean. */
+/** What sequences wait between first token and decode, divided by their rows, in the mean over sequences. */
 export interface PartsWaited {
-  /** Of the time that all prompts take: for those behind their own. */
+  /** As a part of the time of all prompts: waiting until the prompts behind their own are prefilled. */
   readonly behindPrompts: number;
-  /** Of the time that all rows take: until they begin. */
+  /** As a part of the time of all decode rows: waiting until their own begin. */
   readonly aheadOfRows: number;
 }
 
-/** Where all are prefilled first, and then decode in order of arrival: as many as there are places begin at once. */
+/** What sequences wait where all are prefilled first, and then decode in order of arrival, `places` of them at once. */
 export function partsWaited(sequences: SequencesInOrder, places: number): PartsWaited {
   return partsBy(sequences)(places);
 }

@@ -7,26 +7,31 @@ import type { HostTimes } from './bounded-plan.js';
 import { movePast, type Replica, type Sequences } from './fused-replica.js';
 import type { LineInKeys } from './linear-in-keys.js';
 
-/** What steps take. */
+/** What steps take: host times, and seconds by pipeline stage. */
 interface Setting {
   readonly overhead: HostTimes;
-  /** Of steps with so many rows of decode alone, by place. */
+  /** Seconds of steps with so many rows of decode alone, by pipeline stage. */
   readonly rowsAlone: (count: number) => readonly LineInKeys[];
 }
 
-/** Fewer are not worth a look at every sequence; and pipelines that have yet to fill take less for them than later. */
+/**
+ * Fewer rounds are not worth a look at every sequence; and pipelines that have yet to fill take less for them than
+ * later.
+ */
 const LEAST_ROUNDS = 10;
 
 /**
- * A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for it in every
- * round from then on. So that is how much of the difference shows in the mean: with it 63 courses with replicas (m15b on
- * four A100, all of sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to +0.8% without.
+ * Fraction of the time by which a replica's round is shorter than that of the slowest replica of its host that is added
+ * to it. A host prepares one step at a time: a replica that has caught up with a slower one of the same host waits for
+ * it in every round from then on, so that a part of the difference shows in the mean. With this 63 courses with
+ * replicas (m15b on four A100, all of sharegpt) differ by -0.7 to +0.6% from those that go step by step, and by -1.5 to
+ * +0.8% without.
  */
 const HELD_UP = 0.5;
 
 /**
- * Moves replicas on to shortly before the first sequence of any ends, if all are at work on rows of decode alone; and every
- * host by what that is of its replica that comes least far.
+ * Where all replicas run steps of decode rows alone, moves them on to shortly before the first sequence of any ends.
+ * Every host moves on by as much as the replica of its own that moves on least.
  */
 export function skipRounds(replicas: readonly Replica[], sequences: Sequences, setting: Setting): void {
   for (const replica of replicas)
@@ -48,16 +53,18 @@ export function skipRounds(replicas: readonly Replica[], sequences: Sequences, s
   }
 }
 
-/** Rounds of a replica that change nothing: at most so many, and what so many of them take. */
+/** Rounds of a replica in which nothing changes but keys. */
 interface QuietRounds {
   readonly replica: Replica;
+  /** The most rounds of that kind from now on. */
   readonly most: number;
+  /** Seconds of so many of them together. */
   readonly secondsOf: (rounds: number) => number;
-  /** Of the most. */
+  /** Seconds of the most. */
   readonly seconds: number;
 }
 
-/** Those of the replicas of one host. */
+/** The quiet rounds of the replicas of one host. */
 function quietRounds(
   replicas: readonly Replica[],
   sequences: Sequences,
@@ -79,14 +86,20 @@ function preparing(steps: Replica['steps'], { overhead }: Setting): number {
   return steps.reduce((sum, { rows }) => sum + overhead.step + overhead.request * rows, 0);
 }
 
-/** Whether all that is in the replica is rows of decode, each of them in a step. */
+/**
+ * Whether all that a replica does is to decode, every sequence has a row in a step in flight, and none of these is its
+ * last.
+ */
 function isQuiet({ prefilling, leaving, arriving, idle, end, steps }: Replica): boolean {
   if (prefilling.length > 0 || leaving !== undefined || arriving.length > 0 || idle < end) return false;
   for (const { lasts, ended } of steps) if (lasts || ended.length > 0) return false;
   return true;
 }
 
-/** Rounds that change nothing: sequences have more rows to go, and there are pages for all of them. */
+/**
+ * The most rounds in which nothing changes but keys: sequences have more rows to go, and there are pages for all of
+ * them.
+ */
 function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences): number {
   const { ring, first, end } = replica;
   if (first === end) return Infinity;
@@ -105,10 +118,10 @@ function roundsToSkip(replica: Replica, { tokens, last, pageTokens }: Sequences)
 }
 
 /**
- * Seconds of each of so many rounds, in the mean. Every group has all steps in a round, a step has to pass all groups before
- * its rows are in the next, and the host prepares those of all its replicas.
+ * Mean seconds of a round, over `rounds` of them. Every group has all steps in a round, a step has to pass all groups
+ * before its rows are in the next, and the host prepares those of all its replicas.
  *
- * @param host seconds of that
+ * @param host seconds in which the host prepares the steps of a round
  */
 function roundSeconds({ steps, free }: Replica, rounds: number, host: number, setting: Setting): number {
   const { overhead, rowsAlone } = setting;
@@ -126,7 +139,7 @@ function roundSeconds({ steps, free }: Replica, rounds: number, host: number, se
   return longest;
 }
 
-/** Every row has one key more in every round. */
+/** Mean seconds of a step over the rounds: every row has one key more in every round. */
 function secondsAt({ few, perKey }: LineInKeys, rows: number, keys: number, rounds: number): number {
   return few + (keys + (rows * (rounds + 1)) / 2 - rows) * perKey;
 }

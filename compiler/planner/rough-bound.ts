@@ -1,6 +1,6 @@
 /**
- * A bound on candidates that costs next to nothing: there are hundreds of thousands, and nearly all go by it. Of stages
- * with devices of their own each is bounded once, and every pair of them from that.
+ * A bound on candidates that costs next to nothing: there are hundreds of thousands, and it rules out nearly all of
+ * them. Stages with devices of their own are bounded once each, and every pair of them from that.
  */
 import type { Plan, Stage } from '../plan/plan.js';
 import { candidateBound, candidateHostPages, type PlanBound } from './bound.js';
@@ -17,34 +17,38 @@ import type { Candidate } from './candidates.js';
 import type { Demand } from './demand.js';
 import { leastOfBoth, leastOfStage, type StageBound } from './least-seconds.js';
 
-/** What a candidate comes to at best. */
+/** Lower bounds on what a candidate takes, and its estimate. */
 export interface BoundFigures {
+  /** Seconds that the workload takes at least. */
   readonly least: number;
-  /** What it may well come to; see `PlanBound`. */
+  /** Estimated seconds, see `PlanBound`; `least` until it is asked for. */
   readonly estimate: number;
+  /** Seconds between two tokens of a request, at least. */
   readonly betweenTokens: number;
-  /** Where it is as close as can be before the candidate is compiled: it has the estimate, of which at first `least` stands in. */
+  /** The bound that the figures are from, where it is as close as can be before the candidate is compiled. */
   readonly bound?: PlanBound;
 }
 
-/** Of a candidate that fits, as far as is known. */
+/** The bound of a candidate that fits, as far as is known. */
 export interface RoughBound {
-  /** Sequences that memory has room for where they decode, at most. */
+  /** The most sequences that memory has room for where they decode. */
   readonly sequences: number;
   /** Found when first asked for: for many candidates it is enough to know how many sequences they hold. */
   readonly figures: () => BoundFigures;
 }
 
 /**
- * Undefined where a candidate is sure not to fit. May be told from how many seconds on it does not matter how many more a
- * candidate takes.
+ * The bound of a candidate; undefined where it certainly does not fit.
+ *
+ * @param by seconds from which on it does not matter how much longer a candidate takes: its bound may be no closer than
+ *   that
  */
 export type RoughBounds = (candidate: Candidate, by?: number) => RoughBound | undefined;
 
 /**
- * Bounds on candidates for one demand, no higher than `candidateBound`. Candidates with the same stages differ in the cap of
- * KV in the host tier, which says whether they fit and no more, and have one bound. It is kept where stages have no devices of
- * their own: for these it costs more, and they are not so many.
+ * Bounds on candidates for one demand, no higher than `candidateBound`. Candidates with the same stages differ in the
+ * cap of KV in the host tier, which says whether they fit and no more, and have one bound. It is cached where stages do
+ * not have devices of their own: it costs more for these, and they are not so many.
  */
 export function createRoughBound(demand: Demand, context: BoundContext): RoughBounds {
   const known = new Map<Stage, BoundAlone | undefined>();
@@ -113,17 +117,21 @@ export function createRoughBound(demand: Demand, context: BoundContext): RoughBo
   };
 }
 
-/** Figures without the estimate, which takes as long as all else and most candidates go without. */
+/**
+ * The figures of a bound, with `least` in place of the estimate: that takes as long as all else, and most candidates do
+ * without.
+ */
 export function leastFigures(bound: PlanBound, demand: Demand): BoundFigures {
   const least = bound.least(demand);
   return { least, estimate: least, betweenTokens: bound.betweenTokens(demand) };
 }
 
-/** Of all candidates with the same stages. */
+/** The bound of all candidates with the same stages, which fit or not by the KV pages of their host tier. */
 interface BoundOfStages extends RoughBound {
   readonly fits: (hostPages: number) => boolean;
 }
 
+/** The bound of a stage with devices of its own. */
 interface BoundAlone extends StageBound {
   readonly sequences: number;
 }

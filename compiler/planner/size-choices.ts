@@ -19,6 +19,10 @@ const MICROBATCHES = [128, 256, 512, 1024, 2048, 4096, 8192];
 /** Requests decoding at once. */
 const BATCHES = [16, 32, 64, 128, 256, 512, 1024];
 
+/**
+ * The sizes to try for a plan and its workload, each list ascending but for `hostKvBytes`, which begins with the plan's
+ * own.
+ */
 export function sizeChoices(plan: Plan, requests: readonly RequestLengths[]): SizeChoices {
   const own = planSizes(plan);
   const { context } = plan.model.shape;
@@ -33,7 +37,10 @@ export function sizeChoices(plan: Plan, requests: readonly RequestLengths[]): Si
   };
 }
 
-/** All that the plan allows, and half of it: twice as many transitions, with half as much waiting between them. */
+/**
+ * Caps of KV in the host tier, in bytes: all that the plan allows, and half of it, with which there are twice as many
+ * transitions and half as much waiting between them. Undefined where the plan has no host tier.
+ */
 function hostCaps(plan: Plan, requests: readonly RequestLengths[]): readonly number[] | undefined {
   const own = hostKvBytes(plan);
   if (own === undefined) return undefined;

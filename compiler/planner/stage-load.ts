@@ -1,6 +1,4 @@
-/**
- * What bounds count of a stage: its load, the work of its steps, and seconds of that on its devices.
- */
+/** A stage as bounds and estimates cost it: its load, and the work of its prefill and decode. */
 import type { TotalWork } from '../cost/least-cost.js';
 import type { StepSize } from '../cost/kernel-work.js';
 import { engineShare } from '../cost/engine-model.js';
@@ -11,44 +9,67 @@ import { mostHeld } from './held-prompts.js';
 import type { PlaceCosts } from './place-costs.js';
 import type { StageOutline } from './stage-outline.js';
 
-/** Seconds of one step by pipeline stage, no less and no more than it takes by itself. */
+/**
+ * Exact seconds of one step on each pipeline stage, with nothing else running (not a bound). Where replicas are not
+ * alike, the mean over them.
+ */
 export type StepSeconds = (size: StepSize) => readonly number[];
 
+/** What bounds and estimates need of a stage. */
 export interface StageLoad {
   readonly stage: Stage;
+  /** The most that one step of a replica may carry. */
   readonly sizes: StageOutline['sizes'];
+  /** Lower bounds on costs: no more than any replica takes. */
   readonly costs: PlaceCosts;
-  /** In the mean over replicas; the same where all are alike. */
+  /** Lower bounds on costs in the mean over replicas; the same object as `costs` where all replicas are alike. */
   readonly meanCosts: PlaceCosts;
   readonly stepSeconds: StepSeconds;
-  /** Engines that share its pipeline, each with a part of batch and pages. */
+  /** Virtual engines that share its pipeline, each with a part of batch and pages. */
   readonly engines: number;
-  /** Seconds for each page that a rank moves to the host tier, and back. */
+  /**
+   * By pipeline stage, seconds for each page that a rank moves to the host tier; 0 where the stage hands nothing over
+   * there.
+   */
   readonly out: readonly number[];
+  /**
+   * By pipeline stage, seconds for each page that a rank takes from the host tier; 0 where the stage takes none from
+   * there.
+   */
   readonly in: readonly number[];
 }
 
 /**
- * Of the time that pages are on their way to a device in steps with exchanges, or from there: the rest goes beside those,
- * and beside what the host does between steps.
+ * Fraction of a page move's time that delays a device whose steps have exchanges, and any that decodes. The rest
+ * overlaps exchanges and host work.
  */
 export const SHOWN_MOVES = 0.75;
 
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 
+/** The decode work of an average replica. */
 export interface DecodeWork extends TotalWork {
-  /** Rows of a step at most. */
+  /** The most rows that a step has. */
   readonly inStep: number;
-  /** Steps of all replicas, as the host prepares them: of the last rounds not every group has one. */
+  /**
+   * Steps of all replicas, as the host prepares them: fewer than `dp` times `steps` where some groups have none in the
+   * last rounds.
+   */
   readonly prepared: number;
 }
 
-/** Rows that the sequence with most tokens to go has yet to get into a step, one after the other. */
+/** Decode rows of the sequence with most tokens to go. They come in different steps, one after the other. */
 export function rowsOfLongest({ longestOutput }: Pick<Demand, 'longestOutput'>): number {
   return Math.max(0, longestOutput - 1);
 }
 
-/** Of a replica in the mean: rows in a step are sequences, dealt over `pp` steps, and hold their pages all at once. */
+/**
+ * Least decode work of an average replica. Each row of a step is a different sequence; they are dealt over `pp` steps
+ * in flight and all hold their KV pages at the same time.
+ *
+ * @param room KV pages of a replica
+ * @param evenly as in `BoundedPlan`: then it is what may well be, not the least
+ */
 export function decodeWork(
   { stage, sizes, engines }: StageLoad,
   room: number,
@@ -77,20 +98,27 @@ export function decodeWork(
   return { inStep, prepared, steps, sampling: steps, tokens, samples: tokens, pairs: keys, keys };
 }
 
-/** Steps in these rounds, over all replicas. */
+/**
+ * Estimated decode steps of all replicas, in the rounds of `roundsInOrder`; 0 where the order of arrival is not known.
+ */
 function stepsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
   const { inOrder } = demand;
   return inOrder === undefined ? 0 : decodeSteps(inOrder, likelyAtOnce(stage, room, demand), stage.mesh);
 }
 
-/** Rounds of decode as they may well be: sequences come in order of arrival; 0 where that is not known. */
+/** Estimated rounds of decode where sequences come in order of arrival; 0 where that order is not known. */
 export function roundsInOrder({ stage }: Pick<StageLoad, 'stage'>, room: number, demand: Demand): number {
   const { inOrder, decodeRows } = demand;
   if (inOrder === undefined || decodeRows === 0) return 0;
   return decodeRounds(inOrder, likelyAtOnce(stage, room, demand));
 }
 
-/** Sequences that decode at once as it may well be: they hold as many pages as in the mean. */
+/**
+ * Estimated sequences that decode at once on all replicas: the batch, or as many as have room if each holds the mean of
+ * pages.
+ *
+ * @param room KV pages of a replica
+ */
 export function likelyAtOnce(
   { mesh, batchRequests }: Stage,
   room: number,
@@ -100,7 +128,7 @@ export function likelyAtOnce(
   return Math.max(1, Math.floor(Math.min(batchRequests, held)));
 }
 
-/** Of a replica in the mean. */
+/** Least prefill work of an average replica: all steps are full. */
 export function promptWork({ stage, sizes }: StageLoad, { promptTokens, promptPairs }: Demand): TotalWork {
   const tokens = promptTokens / stage.mesh.dp;
   return {

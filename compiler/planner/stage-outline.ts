@@ -21,20 +21,24 @@ import type { Routes } from '../plan/routes.js';
 import { linkedMesh } from '../reshard/linked-mesh.js';
 import type { LayoutMove, LinkedMesh } from '../reshard/layouts.js';
 
+/** The outline of a stage. */
 export interface StageOutline {
-  /** By pipeline stage. Those that cost the same share one. */
+  /** The program of each pipeline stage. Pipeline stages that cost the same share one. */
   readonly programs: readonly DraftProgram[];
-  /** Layers of each pipeline stage, and KV heads of each rank of a tp group. */
+  /** Layers of each pipeline stage. */
   readonly layers: readonly Interval[];
+  /** KV heads of each rank of a tp group. */
   readonly heads: readonly Interval[];
-  /** Slots of each pipeline stage when a step carries as much as it may. */
+  /** Workspace slots of each pipeline stage and their bytes, when a step carries as much as it may. */
   readonly slots: readonly (readonly { readonly id: number; readonly bytes: number }[])[];
+  /** The most that one step of a replica may carry. */
   readonly sizes: StepSizes;
 }
 
 /** Outlines stages of plans for one model over one topology. Undefined where a stage's sharding cannot be. */
 export type Outliner = (plan: Plan, stage: Stage) => StageOutline | undefined;
 
+/** An outliner that shares programs and outlines between the stages that it is asked for. */
 export function createOutliner(routes: Routes): Outliner {
   const shard = createSharder(routes);
   const known = new Map<string, StageOutline>();
