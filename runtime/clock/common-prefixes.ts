@@ -5,7 +5,7 @@
 import type { SchedulerRequest } from '../scheduler/types.js';
 import type { SimulatedRequest } from './simulation.js';
 
-/** Empty where a prompt begins like no other. */
+/** What the scheduler is told of the beginning of a prompt; empty where it begins like no other. */
 export type Beginning = Partial<Required<Pick<SchedulerRequest, 'pageKeys' | 'promptIds'>>>;
 
 /**
@@ -20,7 +20,7 @@ export function commonPrefixes(
   context: number,
 ): (request: number) => Beginning {
   const named = new Map<string, Beginning>();
-  /** Names of beginnings, each with its made-up token, which is none of a request's own. */
+  /** The made-up token of every named beginning, which is not the number of any request. */
   const numbers = new Map<string, number>();
   const pages = (tokens: number): number => Math.floor(tokens / pageTokens);
   const ofName = (prefix: NonNullable<SimulatedRequest['prefix']>): Beginning => {
@@ -36,7 +36,7 @@ export function commonPrefixes(
     named.set(key, found);
     return found;
   };
-  /** Tokens that a request shares with any that says so of it. */
+  /** By request, the most tokens that a later one begins with as it does. */
   const shared: number[] = [];
   for (const { like } of requests)
     if (like !== undefined) shared[like.request] = Math.max(shared[like.request] ?? 0, like.tokens);

@@ -23,30 +23,31 @@ import { numbered } from '../../compiler/numbered.js';
 import type { DeviceKind, Topology } from '../../compiler/plan/plan.js';
 import type { VirtualClock } from './virtual-clock.js';
 
+/** Work on devices that slow each other down. */
 export interface Compute {
-  /** Whether other work slows that on these devices: they share a processor, or the host with whom it waits for that. */
+  /** Whether other work may slow down work on these devices: they share a processor, or work waits for its host. */
   readonly isShared: (devices: readonly number[]) => boolean;
   /**
-   * Works on devices; calls back at the end. The function that is returned says when so many of the seconds are over, as
-   * far as is known by now.
+   * Begins some work on devices, and calls back at its end. The function that is returned says at what time on the
+   * clock so many of its seconds are over, as far as is known by now.
    */
   readonly work: (work: SharedWork, done: (slowed: Slowdown) => void) => (seconds: number) => number;
 }
 
-/** What goes on on devices of a group, with its seconds, were they alone. */
+/** Work on the devices of a group, in the seconds that it takes where nothing else goes on. */
 export interface SharedWork {
   readonly devices: readonly number[];
-  /** All of them: what is neither of the following is waiting. */
+  /** All seconds: what is neither `kernels` nor `host` is waiting. */
   readonly seconds: number;
-  /** In which the devices compute. */
+  /** Seconds in which the devices compute. */
   readonly kernels: number;
-  /** In which the host hands kernels over, exchanges or reads. */
+  /** Seconds in which the host hands kernels over, exchanges or reads. */
   readonly host: number;
-  /** Of those, in which it does nothing for other groups. */
+  /** The part of `host` in which the host does nothing for other groups. */
   readonly hosting: number;
 }
 
-/** By how much kernels, and what the host does, take longer than on devices that are alone. */
+/** Factors by which kernels, and what the host does, take longer than on devices that are alone. */
 export interface Slowdown {
   readonly kernels: number;
   readonly host: number;
@@ -60,15 +61,16 @@ export function hostOnly(seconds: number): Omit<SharedWork, 'devices'> {
   return { seconds, kernels: 0, host: seconds, hosting: 0 };
 }
 
+/** Work under way. */
 interface Work extends Omit<SharedWork, 'devices'> {
   /** The host that works for it: the same for all where there is one. */
   readonly ofHost: unknown;
-  /** Devices by processor. */
+  /** How many of its devices are on each processor that is shared. */
   readonly on: ReadonlyMap<Processor, number>;
-  /** Seconds that are left, were its devices alone, and the time at which that was so. */
+  /** Seconds that are left of it, were its devices alone, at time `at`. */
   left: number;
   at: number;
-  /** How many of those pass in a second. */
+  /** How many of those seconds pass in a second on the clock. */
   rate: number;
   slowdown: Slowdown;
   /** Seconds so far in which its devices computed, and in which the host worked for it. */
@@ -78,8 +80,9 @@ interface Work extends Omit<SharedWork, 'devices'> {
   readonly done: (slowed: Slowdown) => void;
 }
 
+/** Devices of one kind and group that share a processor. */
 interface Processor {
-  /** By how much kernels take longer while so many devices compute, of which there may be fractions. */
+  /** Factor by which kernels take longer while so many devices compute, of which there may be fractions. */
   readonly slowdown: (devices: number) => number;
   /** The same of what the host does for one device, beside others that are all but one of so many. */
   readonly hostSlowdown: (devices: number) => number;
@@ -92,7 +95,7 @@ const QUEUE_ROUNDS = 10;
 const ROUNDING = 1e-12;
 
 /**
- * @param keepsHost some work keeps its host from what that does for others
+ * @param keepsHost whether any work has `hosting` seconds, which others wait for
  * @param hostOf the host that works for these devices of a group; one for all by default
  */
 export function createCompute(

@@ -1,10 +1,14 @@
 /** What stands in the queue of a device: steps, page moves and moments. */
 import type { StepCourse } from './step-runs.js';
 
-/** What is to be done on devices. */
+/** A step to be done on devices. */
 export interface DeviceStep {
-  /** Of a step that is handed over bit by bit: how it goes on from its beginning, as far as that is known. */
+  /**
+   * How a step that is handed over run by run goes on from its beginning, as far as that is known; undefined for a step
+   * that is handed over as a whole.
+   */
   readonly inParts: (() => Pick<StepCourse, 'runs' | 'timeOf'>) | undefined;
+  /** Called when the step begins. */
   readonly begin: (work: DeviceWork) => void;
 }
 
@@ -13,23 +17,28 @@ export interface DeviceWork {
   readonly kind: 'step' | 'moment';
   readonly devices: readonly number[];
   readonly inParts: DeviceStep['inParts'];
-  /** Queues in which something is before it. */
+  /** Number of queues in which something is before it. */
   behind: number;
   /** Called when it begins. */
   readonly first: (work: DeviceWork) => void;
   begun: boolean;
+  /** Seconds at which it began. */
   start: number;
   over: boolean;
-  /** Of a step in parts that anything has come between. */
+  /**
+   * How far a step has got that is submitted run by run and was interrupted by a page move; undefined if nothing has
+   * interrupted it.
+   */
   course: StepCourse | undefined;
-  /** What looks again at that once a move that it waits for has begun. */
+  /** Called once a move that the step waits for has begun: they look at its course again. */
   blocked: (() => void)[] | undefined;
 }
 
 /** How a page move goes on from its beginning. */
 export interface MoveCourse {
-  /** Until when weights have the link that it needs. */
+  /** Seconds until which weights have the link that it needs. */
   readonly waitsUntil: number;
+  /** Seconds at which the move ends. */
   readonly end: number;
 }
 
@@ -39,23 +48,29 @@ export interface PageMove {
   readonly device: number;
   /** Called when it begins. */
   readonly begin: (over: () => void) => MoveCourse;
-  /** The step in parts that it comes behind a run of. */
+  /** The step handed over run by run that it comes in between; undefined where there is none. */
   readonly after: DeviceWork | undefined;
+  /** Index of the run of that step which it comes behind. */
   readonly run: number;
-  /** The step of which a run waits for it. */
+  /** The step with a run that waits for it. */
   holds: DeviceWork | undefined;
   /** Its beginning has come, or is to come at a time that is known. */
   due: boolean;
   begun: boolean;
+  /** Seconds at which it began. */
   start: number;
+  /** As in `MoveCourse`. */
   waitsUntil: number;
   end: number;
 }
 
-/** In the order in which it was given to the device. */
+/** What a device has been given and is not done with, in the order in which it was given. */
 export type DeviceQueue = (DeviceWork | PageMove)[];
 
-/** The first of a queue that a move behind it waits for the end of. */
+/**
+ * The first entry of a queue whose end a move behind it waits for: another move, or a step that is handed over as a
+ * whole.
+ */
 export function firstWhole(queue: DeviceQueue): DeviceWork | PageMove | undefined {
   for (const work of queue)
     if (work.kind === 'move' || (work.kind === 'step' && work.inParts === undefined)) return work;

@@ -1,9 +1,11 @@
-/** When devices have work on the clock. */
+/** When devices have work on the clock, in seconds. */
 import type { VirtualClock } from './virtual-clock.js';
 
+/** The times at which each device has work. */
 export interface DeviceTimes {
-  /** Something begins on the device, and is over. More than one thing may be under way. */
+  /** Something begins on the device. More than one thing may be under way. */
   readonly occupy: (device: number) => void;
+  /** Something that has begun on the device is over. */
   readonly endWork: (device: number) => void;
   /** From the device's first work to its last; undefined where it never had any. */
   readonly span: (device: number) => { readonly start: number; readonly end: number } | undefined;
@@ -12,12 +14,15 @@ export interface DeviceTimes {
 }
 
 interface DeviceTime {
-  /** When its first work began, when its last was over. */
+  /** When its first work began. */
   readonly begun: number;
+  /** When its latest work was over. */
   ended: number;
-  /** How much is under way on it, since when any is, and for how long any was before. */
+  /** How many things are under way on it. */
   underWay: number;
+  /** Since when anything is. */
   since: number;
+  /** Seconds in which anything was under way before that. */
   worked: number;
 }
 

@@ -1,4 +1,4 @@
-/** Turns on devices that several groups of a residence have: of what was asked for first on any of its devices. */
+/** Turns of tp groups that have devices in common, within one residence: first come, first served on each device. */
 export interface DeviceTurns {
   /** Calls back when all of the devices are the caller's: at once if nobody has any. */
   readonly take: (devices: readonly number[], taken: () => void) => void;
@@ -7,7 +7,7 @@ export interface DeviceTurns {
 }
 
 interface Turn {
-  /** Devices that somebody else has first. */
+  /** Number of its devices that somebody else has first. */
   behind: number;
   readonly taken: () => void;
 }

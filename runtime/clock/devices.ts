@@ -11,6 +11,7 @@ import { createStepMoments, ROUNDING, type StepMoments } from './step-moments.js
 import { createStepsInside, type StepsInside } from './steps-inside.js';
 import { createCourse, goOn, latest, type StepCourse } from './step-runs.js';
 
+/** The devices of a simulation, and what is under way on them. */
 export interface ClockDevices
   extends
     StepsInside,

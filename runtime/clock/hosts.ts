@@ -9,8 +9,9 @@ import type { EngineModel } from '../../compiler/cost/engine-model.js';
 import type { StageResidence } from '../../compiler/ir/residences.js';
 import { once } from '../../compiler/once.js';
 
+/** A host process. */
 export interface Host {
-  /** When it has prepared all steps that it was given so far. */
+  /** Seconds at which it has prepared all steps that it was given so far. */
   free: number;
 }
 

@@ -1,11 +1,13 @@
-/** KV in use and the requests over time. */
+/** Samples over time of the KV in use and of where requests are. */
 import type { SchedulerState } from '../scheduler/scheduler.js';
 import { createSampler } from './sampler.js';
 import type { KvSample } from './simulation.js';
 
+/** Takes samples, from the states of all schedulers of a simulation. */
 export interface KvHistory {
   /** Whether enough time has passed since the last sample. */
   readonly isDue: (time: number) => boolean;
+  /** Adds a sample. */
   readonly add: (time: number, states: readonly SchedulerState[]) => void;
   /** Adds the state at the end of the run. */
   readonly close: (time: number, states: readonly SchedulerState[]) => void;

@@ -7,12 +7,16 @@
 import type { Lane, Road, Roads } from '../../compiler/reshard/roads.js';
 import { createLaneBook, freeFrom, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
+/** What went over a lane in the whole simulation. */
 export interface LaneUse {
   readonly link: string;
   readonly place: string;
   readonly direction: 'in' | 'out' | 'within';
   readonly bytes: number;
-  /** Seconds that they occupy it, were they all that is on it: at its bandwidth, or sooner where a link declares that. */
+  /**
+   * Seconds that the bytes occupy it, were they all that is on it: at its bandwidth, or sooner where a link declares
+   * that.
+   */
   readonly busy: number;
 }
 
@@ -25,9 +29,9 @@ export interface LaneShare {
 
 /** Work that uses lanes for some of its time, evenly spread over all of it. */
 export interface LinkedWork {
-  /** Seconds where nothing else uses the lanes. */
+  /** Seconds that the work takes where nothing else uses the lanes. */
   readonly seconds: number;
-  /** How many of them go into what the lanes carry. */
+  /** The part of `seconds` in which the lanes carry something. */
   readonly exchange: number;
   readonly lanes: readonly LaneShare[];
   readonly bytes: number;
@@ -37,35 +41,39 @@ export interface LinkedWork {
   readonly weights: boolean;
 }
 
+/** When bytes cross a road. Times are in seconds on the clock. */
 export interface Transfer {
-  /** When the first byte leaves and the last arrives. */
+  /** When the first byte leaves. */
   readonly start: number;
   readonly end: number;
   /** Seconds before the start in which weights had a lane that it needs: the last that were asked for, in one go. */
   readonly behindWeights: number;
 }
 
+/** The lanes of all links, and what is booked on them. */
 export interface Lanes {
   readonly roads: Roads;
   /** Sends bytes along a road from a time on. */
   readonly transfer: (road: Road, bytes: number, ready: number, what?: 'weights') => Transfer;
   /** Carries what some work exchanges from a time on, and says when the work is over. */
   readonly share: (work: LinkedWork, start: number) => number;
-  /** Of the lanes that anything went over. */
+  /** The use of the lanes that anything went over. */
   readonly use: () => readonly LaneUse[];
 }
 
 /** A lane that something goes over. */
 interface UsedLane {
   readonly bandwidth: number;
-  /** Bytes per second of weights. */
+  /** Bytes per second at which weights cross it. */
   readonly weights: number;
   readonly book: LaneBook;
-  /** When the last weights that were asked for so far have it, as long as they follow each other. */
+  /** From when weights have it: those that were asked for last, and those right before them in one go. */
   weightsFrom: number;
+  /** Until when these weights have it. */
   weightsUntil: number;
-  /** Bytes so far, and seconds that they occupy it. */
+  /** Bytes that it has carried so far. */
   carried: number;
+  /** Seconds that these occupy it. */
   occupied: number;
 }
 
@@ -88,7 +96,9 @@ function fullSeconds(
 }
 
 /**
- * @param now nothing begins before
+ * Lanes with nothing on them.
+ *
+ * @param now the time before which nothing begins
  */
 export function createLanes(roads: Roads, now: () => number): Lanes {
   const used: (UsedLane | undefined)[] = roads.lanes.map(() => undefined);

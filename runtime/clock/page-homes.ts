@@ -1,12 +1,18 @@
-/** Who has put out pages that lie in tiers: with the hosts beside its ranks, and the disks beside those. */
+/**
+ * Which ranks have put out pages that lie in tiers: the pages are with the hosts beside these ranks, and the disks
+ * beside those.
+ */
 import type { SliceMovers } from '../../compiler/ir/page-slices.js';
 
-/** Who has put out the pages of one scheduler, which have numbers of their own. */
+/** Which ranks have put out the pages of one scheduler, which has page numbers of its own. */
 export interface PageHomes {
+  /** The ranks of `writer` put pages out to the host tier. */
   readonly put: (hostPages: readonly number[], writer: SliceMovers) => void;
+  /** Pages go from the host tier to the disk tier, one by one in these orders. */
   readonly spill: (hostPages: readonly number[], diskPages: readonly number[]) => void;
+  /** Pages come back from the disk tier to the host tier, one by one in these orders. */
   readonly fetch: (diskPages: readonly number[], hostPages: readonly number[]) => void;
-  /** How many of the pages each has put out. */
+  /** How many of the pages the ranks of each writer have put out. */
   readonly writers: (hostPages: readonly number[]) => ReadonlyMap<SliceMovers, number>;
 }
 

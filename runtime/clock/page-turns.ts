@@ -19,32 +19,41 @@ export interface ChunkedMove {
   readonly device: number;
   readonly road: Road;
   readonly pageBytes: number;
-  /** Pages that arrive together. */
+  /** Pages of a chunk, which arrive together. */
   readonly chunkPages: number;
   readonly pages: number;
-  /** After how many pages the parts of it end that are waited for. */
+  /** After how many pages each part of the move ends that somebody waits for, ascending. */
   readonly parts: readonly number[];
-  /** Told, of more and more pages, when the host is done with the first so many: at `timeOf` them, no earlier than now. */
+  /**
+   * Called repeatedly with a growing count: the host is done with the first n pages at `timeOf(n)` seconds, for each n
+   * up to `pages`. A time that has passed stands for now.
+   */
   readonly gone: (pages: number, timeOf: (pages: number) => number) => void;
 }
 
+/** Moves pages of the devices of one host. */
 export interface PageTurns {
-  /** The host is done with pages when they are there. */
+  /** Moves pages out. The host is done with them when they are there. */
   readonly out: (move: ChunkedMove) => void;
-  /** The host is done with pages when it has written them: what the device is given from then on finds them. */
+  /**
+   * Moves pages in. The host is done with them when it has written them: what the device is given from then on finds
+   * them.
+   */
   readonly in: (move: ChunkedMove) => void;
   /** Seconds of its queue that a device has had for moves, less waits for links that weights had. */
   readonly seconds: (device: number) => number;
 }
 
+/** What page moves share with everything else on the clock. */
 export interface TurnsContext {
   readonly clock: VirtualClock;
   readonly lanes: Lanes;
   readonly devices: ClockDevices;
+  /** Pages move beside kernels: no move stands in a queue. */
   readonly copyEngines: boolean;
   /** Calls back behind the steps that are given out by now. */
   readonly afterSteps: (go: () => void) => void;
-  /** Chunks of a device on their way to the host at once while steps are given to it as well. */
+  /** How many chunks of a device may be on their way to the host at once while steps are given to it as well. */
   readonly readsBesideSteps: (device: number) => number;
 }
 
@@ -52,7 +61,7 @@ export interface TurnsContext {
 interface Entry {
   readonly pages: number;
   readonly chunkPages: number;
-  /** When it begins and ends, once that is known. */
+  /** Seconds at which it begins; infinite until that is known. */
   start: number;
   end: number;
 }
@@ -63,18 +72,20 @@ interface Mark {
   readonly waiting: (() => void)[];
 }
 
+/** The moves of a device. */
 interface TurnState {
   seconds: number;
-  /** On their way to the host. */
+  /** Entries on their way to the host. */
   readonly entries: Entry[];
-  /** Moves out of which chunks wait, and how many pages of each do not. */
+  /** Moves out with chunks that wait, and how many pages of each have been given to the device. */
   readonly waiting: { readonly move: ChunkedMove; given: number }[];
-  /** When the next chunk is to be given to the device. */
+  /** Seconds at which the next chunk is to be given to the device. */
   wake: number;
-  /** Bytes written since the last window, and when the device will be done with all up to that. */
+  /** Bytes that the host has written since the last whole window. */
   window: number;
+  /** Comes when the device is done with all up to the last whole window. */
   before: Mark | undefined;
-  /** Moves that the host is writing. */
+  /** Number of moves that the host is writing. */
   writing: number;
 }
 
@@ -116,7 +127,7 @@ export function createPageTurns({
       before: undefined,
       writing: 0,
     });
-  /** Carries pages of a move, and says from when to when; returns until when weights have the link. */
+  /** Carries the pages of an entry from now on, and notes its times; returns until when weights have the link. */
   const carry = ({ road, pageBytes }: ChunkedMove, entry: Entry): number => {
     entry.start = clock.now();
     const { end, behindWeights } = lanes.transfer(road, entry.pages * pageBytes, entry.start);
@@ -306,7 +317,7 @@ export function createPageTurns({
   };
 }
 
-/** So many pages with the rest of the last one's chunk. */
+/** The number of pages, rounded up to whole chunks. */
 function inChunks(pages: number, chunkPages: number): number {
   return Math.ceil(pages / chunkPages) * chunkPages;
 }

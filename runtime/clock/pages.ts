@@ -25,6 +25,7 @@ import type { Host, HostOf } from './hosts.js';
 import type { PageHomes } from './page-homes.js';
 import { createPageTurns, type PageTurns, type TurnsContext } from './page-turns.js';
 
+/** A move of KV pages of one replica between its devices and the host tier. */
 export interface PageMove {
   readonly pool: string;
   readonly replica: number;
@@ -32,24 +33,26 @@ export interface PageMove {
   readonly direction: 'out' | 'in';
 }
 
-/** A rank's part of a move that the host is done with now. */
+/** The part of one rank in a move, with which the host is done now. */
 export interface PageAnswer {
   readonly device: number;
   readonly bytes: number;
 }
 
-/** Pages between the host tier and the disk tier. */
+/** A move of pages between the host tier and the disk tier. */
 export interface SpillMove {
   readonly hostPages: readonly number[];
   readonly diskPages: readonly number[];
   readonly direction: 'spill' | 'fetch';
 }
 
+/** Moves the KV pages of a simulation. */
 export interface ClockPages {
   /**
-   * Moves whole pages between host and disk from a time on; says when the last byte is there and how many went.
+   * Moves whole pages between host and disk from a time on; says when the last byte is there, and how many bytes were
+   * moved.
    *
-   * @param homes of the scheduler that asks for it
+   * @param homes of the pages of the scheduler that asks for it
    */
   readonly spill: (
     move: SpillMove,
@@ -67,10 +70,11 @@ export interface ClockPages {
     onAnswer: (answer: PageAnswer) => void,
     done: () => void,
   ) => number;
-  /** As `PageTurns` has them. */
+  /** Seconds of its queue that a device has had for moves, as in `PageTurns`. */
   readonly seconds: (device: number) => number;
 }
 
+/** What page moves share with everything else on the clock. */
 export interface PagesContext extends Omit<TurnsContext, 'readsBesideSteps' | 'afterSteps'> {
   readonly hostOf: HostOf;
 }
@@ -187,7 +191,7 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
   };
 }
 
-/** A move, as ranks have a part in it. */
+/** A move that the ranks of a replica have been asked for. */
 interface Asked {
   readonly pages: number;
   readonly answer: (answer: PageAnswer) => void;
@@ -195,7 +199,7 @@ interface Asked {
 
 /** A rank of a pool that moves its part of pages. */
 interface PoolMover extends PageSlice {
-  /** Pages that arrive together, however many are asked for. */
+  /** Pages of a chunk, which arrive together, however many are asked for. */
   readonly chunkPages: number;
   readonly road: Road;
 }
@@ -206,7 +210,7 @@ interface PoolMovers {
   readonly asked: Asked[];
 }
 
-/** By replica; of ranks with the same heads one alone moves pages out. */
+/** The ranks that take part in moves, by replica; of ranks with the same heads only one moves pages out. */
 function moversOf(
   pool: KvPool,
   direction: PageMove['direction'],

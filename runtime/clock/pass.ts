@@ -33,46 +33,56 @@ import {
 } from './transitions.js';
 import type { VirtualClock } from './virtual-clock.js';
 
+/** One step on one tp group. */
 export interface Pass {
   readonly group: StageGroup;
-  /** The next of the pipeline; undefined for the last. */
+  /** The group of the next pipeline stage; undefined on the last. */
   readonly next: StageGroup | undefined;
-  /** Moves that the step comes behind on the devices of the group. */
+  /** Moves of weights that the step comes behind on the devices of the group; undefined where there are none. */
   readonly ahead: MovesAhead | undefined;
   readonly step: PassedStep;
 }
 
-/** A step, and what groups have to do for it: those of a pipeline are alike for the most part. */
+/** A step, and what the groups of its pipeline have to do for it. */
 export interface PassedStep {
   readonly size: StepSize;
-  /** By group: see `Pass`. Those that come behind none are left out. */
+  /** By pipeline stage, as in `Pass`. Empty where no group has any. */
   readonly ahead: readonly (MovesAhead | undefined)[];
-  /** By what groups have in common (`StageGroup.alike`), as far as the step has come. */
+  /**
+   * The work of groups, by `StageGroup.alike`: found once for groups that take the same time, when the step gets to
+   * one.
+   */
   readonly works: (PassWork | undefined)[];
 }
 
-/** A step on a group with nothing else under way. */
+/** What a step takes on a group with nothing else under way. */
 interface PassWork {
+  /** Device seconds by category. */
   readonly cost: StepSeconds;
-  /** Seconds in which the host hands kernels over and reads samples back. */
+  /** Host seconds outside `cost`: the host hands kernels over and reads samples back. */
   readonly submits: number;
-  /** Seconds in which it does nothing for other groups meanwhile. */
+  /** The seconds in which the host does nothing for other groups. */
   readonly hosting: number;
   readonly traffic: ProgramTraffic;
-  /** Seconds of exchanges, of kernels with their launches, and of everything. */
+  /** Seconds of exchanges. */
   readonly exchange: number;
+  /** Seconds of kernels with their launches. */
   readonly kernels: number;
+  /** Seconds of everything. */
   readonly pure: number;
 }
 
+/** What a pass took. */
 export interface Passed {
-  /** Seconds by category, those of other works for links and processors not included. */
+  /** Device seconds by category, as if nothing else had been under way. */
   readonly cost: StepSeconds;
   readonly submits: number;
   readonly traffic: ProgramTraffic;
+  /** How long it took in fact. */
   readonly time: PassedTime;
 }
 
+/** Runs steps on groups. */
 export interface Passes {
   /**
    * @param left called when the host is done with the step: the next group may begin with it
@@ -81,6 +91,7 @@ export interface Passes {
   readonly run: (pass: Pass, left: () => void, passed: (passed: Passed) => void) => void;
 }
 
+/** What passes share with everything else on the clock. */
 export interface PassContext {
   readonly clock: VirtualClock;
   readonly devices: ClockDevices;
@@ -219,12 +230,15 @@ export function createPasses({ clock, devices, lanes, transitions, compute, isJo
   };
 }
 
-/** How a step goes on that uses lanes. */
+/** How a step goes on that uses lanes which others may use as well. */
 interface LinkedCourse {
   readonly end: number;
-  /** Seconds that its exchanges take longer than on lanes of their own, which each of them then has a part of by its length. */
+  /**
+   * Seconds by which its exchanges take longer than on lanes of their own; each of them then has a part of that by its
+   * length.
+   */
   readonly late: number;
-  /** What it waits for weights after all: the less, the later it comes to need them. */
+  /** The waits for weights after all: the later it comes to need weights, the less it waits for them. */
   readonly waits: readonly WeightWait[];
 }
 
@@ -270,9 +284,9 @@ function linkedCourse(
 interface Undisturbed {
   readonly start: number;
   readonly waits: readonly WeightWait[];
-  /** By how much its exchanges take longer than on links of their own. */
+  /** Factor by which its exchanges take longer than on links of their own. */
   readonly stretch: number;
-  /** When so many seconds of it are over, where that is not just as long after its start. */
+  /** Time at which so many seconds of it are over; undefined where that is just as long after its start. */
   readonly timeOf: ((seconds: number) => number) | undefined;
 }
 
@@ -286,10 +300,11 @@ function courseOf(
   return { runs: stepRuns(parts, waits, stretch), timeOf };
 }
 
+/** A group and its steps. */
 interface GroupState {
   readonly members: readonly number[];
   readonly ring: readonly LaneShare[];
-  /** Of each rank to its neighbour in the next group. */
+  /** The road from each rank to its neighbour in the next group. */
   readonly onwards: readonly Road[];
   /** Whether any of its devices has a processor that it shares. */
   readonly shared: boolean;

@@ -1,8 +1,9 @@
-/** How much of devices and tiers KV took at most. */
+/** The most memory of devices and tiers that KV took. */
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { Simulation } from './simulation.js';
 
+/** The most bytes of KV, on devices and in tiers. */
 export interface PeakMemory {
   /** Bytes by device. */
   readonly kvPeak: ReadonlyMap<number, number>;

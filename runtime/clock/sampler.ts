@@ -3,6 +3,7 @@
 /** Beyond this many samples every other one is dropped and they come half as often. */
 const MOST_SAMPLES = 1024;
 
+/** Takes samples. Times are seconds on the clock. */
 export interface Sampler<Sample extends { readonly time: number }> {
   /** Whether enough time has passed since the last sample. */
   readonly isDue: (time: number) => boolean;

@@ -35,13 +35,14 @@ export function simulate(
   return simulateWhile(graph, plan, requests, options, () => true)!;
 }
 
-/** A step that is given out, and what the simulation has come to by then. */
+/** A step that the scheduler gives out, and what the simulation has come to by then. */
 export interface StepGivenOut {
   readonly items: readonly StepItem[];
+  /** Seconds on the clock. */
   readonly now: number;
   /** Sequences that have lost their KV so far. */
   readonly dropped: () => number;
-  /** As `SchedulerState` has it. */
+  /** Whether the batch of decode was ever full, as in `SchedulerState`. */
   readonly reachedBatch: () => boolean;
 }
 
@@ -144,7 +145,7 @@ export function* simulateInParts(
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 
-/** When a request got its first token and its last, NaN before that, and how many. */
+/** Seconds at which a request got its first token and its latest, NaN before that, and how many tokens it got. */
 interface Latency {
   first: number;
   last: number;
@@ -159,8 +160,9 @@ interface Progress extends Latency {
   readonly cut: boolean;
   /** Prompt tokens that have been prefilled, once or more often: those that were found come with those behind them. */
   prefilled: number;
-  /** Of its latest step, and how many tokens steps have been given or passed over, where there is a trace. */
+  /** The stage of its latest step, where there is a trace. */
   stage: string | undefined;
+  /** How many of its tokens steps have been given or passed over, where there is a trace. */
   begun: number;
   /** What the scheduler is told of each token. */
   readonly sampled: { readonly sequence: number; readonly finished: boolean };
@@ -179,6 +181,7 @@ function meanLatency(latencies: readonly Latency[]): Simulation['latency'] {
   };
 }
 
+/** What the requests of one scheduler came to. */
 interface EngineCounts {
   readonly finished: number;
   readonly rejected: number;
@@ -194,13 +197,15 @@ interface EngineCounts {
   readonly copied: number;
 }
 
+/** A scheduler at work on the clock. */
 interface ClockEngine {
+  /** Asks the scheduler for actions, and carries them out. */
   readonly pump: () => void;
   readonly state: () => SchedulerState;
   /** Throws when something is left to do: the clock has run out of events. */
   readonly mustBeDone: () => void;
   readonly counts: () => EngineCounts;
-  /** Of the requests that got a token. */
+  /** Latencies of the requests that got a token, in the order of their first. */
   readonly latencies: () => readonly Latency[];
 }
 
@@ -210,15 +215,15 @@ interface EngineListener {
   readonly onStep: (items: readonly StepItem[]) => void;
 }
 
-/** A request of one scheduler. */
+/** A request as its scheduler gets it. */
 interface OwnRequest extends SimulatedRequest {
   readonly id: number;
-  /** Of `outputTokens` as many as there is room for. */
+  /** As many of `outputTokens` as there is room for. */
   readonly maxNewTokens: number;
   readonly beginning: Beginning;
 }
 
-/** The requests of every scheduler, of several that are alike: what none has room for takes nobody's turn. */
+/** Deals requests out to schedulers that are alike, in turn: a request that none has room for takes nobody's turn. */
 function dealInTurn(
   requests: readonly OwnRequest[],
   configs: readonly SchedulerConfig[],

@@ -17,26 +17,32 @@ export interface SimulatedRequest extends RequestLengths {
   readonly promptCut?: true;
 }
 
+/** How to simulate. */
 export interface SimulateOptions {
+  /** Default: the engine that the topology declares. */
   readonly engine?: EngineModel;
+  /** How devices change stage. Default `dataflow`. */
   readonly transitions?: TransitionMode;
   /** Told of everything that takes time. */
   readonly timeline?: Timeline;
 }
 
+/** Where the time of a device went, and how much of its memory was in use. */
 export interface DeviceTime {
-  /** Of the topology. */
+  /** Index of the device in the topology. */
   readonly id: number;
+  /** Its path. */
   readonly device: string;
   /** Seconds by category. */
   readonly seconds: Readonly<Record<CostKind, number>>;
   /**
-   * How long its weights were being changed with nothing else to do, or page moves kept its queue waiting for a link that
+   * Seconds in which it had nothing to do but wait for weights, or page moves kept its queue waiting for a link that
    * weights had.
    */
   readonly exposedTransition: number;
   /** Seconds in which page moves kept its queue busy otherwise, waits for other moves on their links included. */
   readonly pages: number;
+  /** Seconds in which it had nothing to do. */
   readonly idle: number;
   /** The part of `idle` between its first work and its last: the rest is warm-up and tail. */
   readonly bubbles: number;
@@ -51,7 +57,7 @@ export interface DeviceTime {
   readonly budget: number;
 }
 
-/** KV in use at a moment, as fractions of what there is, and how many requests are where. */
+/** KV in use at a moment, as fractions of the pages that there are, and numbers of requests by what they do. */
 export interface KvSample {
   readonly time: number;
   readonly device: number;
@@ -66,6 +72,7 @@ export interface KvSample {
   readonly running: number;
 }
 
+/** What a simulation came to. */
 export interface Simulation {
   /** Seconds from the first request to the last result. */
   readonly makespan: number;
@@ -73,12 +80,15 @@ export interface Simulation {
   readonly requests: { readonly finished: number; readonly rejected: number; readonly cut: number };
   /** `prompt`: prefilled, whether computed or found. */
   readonly tokens: { readonly prompt: number; readonly output: number };
-  /** Prompt tokens that were found and not computed, by where, and device pages that were copied for it. */
+  /** Prompt tokens that were found and not computed, by the tier where they were. */
   readonly reused: SchedulerState['reused'];
+  /** Device pages that were copied for tokens found. */
   readonly copiedPages: number;
   readonly steps: number;
   readonly transitions: { readonly count: number; readonly seconds: number; readonly bytes: number };
+  /** Sequences that lost their device pages: to a tier, or with their KV dropped. */
   readonly preemptions: { readonly swapped: number; readonly dropped: number };
+  /** Bytes moved, by kind; of an exchange those that all ranks give and take. */
   readonly bytes: {
     readonly allReduce: number;
     readonly allGather: number;
@@ -91,9 +101,9 @@ export interface Simulation {
   };
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];
-  /** None where nobody asked for a timeline. */
+  /** Samples over time; none where nobody asked for a timeline. */
   readonly kv: readonly KvSample[];
-  /** Bytes of KV that the tiers held at most. */
+  /** The most bytes of KV that the tiers held. */
   readonly tierPeak: { readonly host: number; readonly disk: number };
   /** Means over the finished requests, all of which were there from the start. */
   readonly latency: {

@@ -5,26 +5,27 @@
  * as many.
  */
 
-/** What a weight moves by way of the ring. */
+/** Bytes that a weight moves by way of the ring: from outside the device, and within it. */
 export interface RingMoves {
   readonly upload: number;
   readonly copy: number;
 }
 
-/** A point among weights: behind a part of one of them. */
+/** A point among weights: within one of them, behind a part of it. */
 export interface SlotEnd {
+  /** Index of the weight. */
   readonly place: number;
-  /** From 0 to 1. */
+  /** The part of the weight that is before the point, from 0 to 1. */
   readonly part: number;
 }
 
-/** Of slots that weights fill: what is no fuller than that but for rounding is just full. */
+/** Slots that are overfull by no more than this, as a part, are just full. */
 const ROUNDING = 1e-9;
 
 /** By weight, the end of the slot that has its last byte. Uploads and copies of a weight are spread evenly over it. */
 export function slotEnds(weights: readonly RingMoves[], slotBytes: number): readonly SlotEnd[] {
   const ends: SlotEnd[] = [];
-  /** In the slot that is being filled. */
+  /** Bytes in the slot that is being filled. */
   let [uploaded, copied] = [0, 0];
   weights.forEach(({ upload, copy }, place) => {
     const first = Math.min(

@@ -1,5 +1,6 @@
 /**
- * A stage on the clock: per replica a row of tp groups, each with the cost of its program and the devices it occupies.
+ * A stage on the clock: per replica a row of tp groups, each with the cost of its program and the devices that it
+ * occupies.
  */
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
@@ -19,16 +20,21 @@ import type { Roads } from '../../compiler/reshard/roads.js';
 import type { LaneShare } from './lanes.js';
 import type { StepItem } from '../scheduler/types.js';
 
+/** The tp group of one replica and pipeline stage. */
 export interface StageGroup {
+  /** Its devices, in the order of their tp ranks. */
   readonly devices: readonly number[];
   readonly cost: ProgramCost;
   /** Groups of the stage with the same number take the same time for a step. */
   readonly alike: number;
-  /** Its exchanges take what the link declares for them, where it does, whatever a ring would carry. */
+  /** Its link declares `allreduce`: exchanges take what that says, whatever a ring would carry. */
   readonly declaredExchange: boolean;
 }
 
-/** Lanes of the ring of a group, its ranks in order and the last with the first, and how many of them use each. */
+/**
+ * The lanes that a ring of the group's ranks uses, each rank sending to the next and the last to the first, with how
+ * many ranks use each lane.
+ */
 export function ringLanes({ devices }: StageGroup, roads: Roads): readonly LaneShare[] {
   const times = new Map<number, number>();
   if (devices.length < 2) return [];
@@ -85,20 +91,20 @@ export function stageGroups(
   });
 }
 
-/** Rows that attention takes together on devices of a topology, where they are more than one. */
+/** The numbers of rows that attention computes together on devices of a topology, where they are more than one. */
 export function attentionTiles({ devices }: Topology): readonly number[] {
   return [...new Set(devices.map(({ kind }) => kind.attentionRows ?? 1))].filter((rows) => rows > 1);
 }
 
-/** What attention of a plan has of its own. */
+/** How attention of a plan computes rows and what they see. */
 export interface AttentionShape {
-  /** Rows that it takes together on some device. */
+  /** Rows that it computes together on some device. */
   readonly tiles?: readonly number[];
   /** Positions that a row sees in layers that do not see all. */
   readonly window?: number | undefined;
 }
 
-/** What a step's costs depend on. */
+/** The sizes of a step that its costs depend on. */
 export function stepSize(
   items: readonly StepItem[],
   pageTokens: number,
@@ -126,7 +132,7 @@ export function stepSize(
   };
 }
 
-/** What rows see of a window of their sequences. */
+/** What the rows of a step see of a window of their sequences. */
 function seenInWindow(
   items: readonly StepItem[],
   tiles: readonly number[],

@@ -5,13 +5,17 @@
 import { largestWeight, ringSizes } from '../../compiler/ir/device-weights.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 
+/** Bytes of the staging ring of a device. */
 export interface StagingRoom {
-  /** Of one slot. */
+  /** Bytes of one slot. */
   readonly slot: number;
+  /** Bytes of all slots. */
   readonly ring: number;
+  /** Bytes of all slots with those that fit in spare memory ahead of a transition. */
   readonly ahead: number;
 }
 
+/** The staging room of every device of a graph. */
 export function stagingRoom(graph: RuntimeGraph): (device: number) => StagingRoom {
   const largest = new Map<number, number>();
   for (const { shards, ranks } of graph.stages) {

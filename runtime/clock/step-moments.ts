@@ -6,8 +6,13 @@ import type { DeviceWork } from './device-queue.js';
 import { latest, type StepCourse } from './step-runs.js';
 import type { VirtualClock } from './virtual-clock.js';
 
+/** Tells of moments of steps. */
 export interface StepMoments {
-  /** Calls back at a time of a step that may turn out to be later; undefined while it cannot be said. */
+  /**
+   * Calls back when a moment of a step has come, which may turn out to be later while it is waited for.
+   *
+   * @param timeNow when it comes, as far as is known by now; undefined while that cannot be said
+   */
   readonly whenCome: (work: DeviceWork, timeNow: () => number | undefined, come: () => void) => void;
   /** Calls back when all of a step in parts has been handed over. */
   readonly whenHandedOver: (work: DeviceWork, handedOver: () => void) => void;
@@ -24,7 +29,7 @@ export interface StepMoments {
   ) => void;
 }
 
-/** Of a time on the clock: what is no later than that but for rounding has come. */
+/** A moment that is later than now by no more than this part of the time has come: times are rounded. */
 export const ROUNDING = 1e-12;
 
 /**

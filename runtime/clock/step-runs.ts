@@ -10,22 +10,24 @@ import type { PartAt, StepPart } from '../../compiler/cost/program-cost.js';
 import type { PageMove } from './device-queue.js';
 import type { WeightWait } from './transitions.js';
 
-/** Where a step that nothing holds up has got to, in seconds from its beginning. */
+/** The runs of a step that nothing holds up. Times are seconds from its beginning. */
 export interface StepRuns {
-  /** The devices are done with each run. */
+  /** When the devices are done with each run. */
   readonly ends: readonly number[];
-  /** The host hands over the one behind it; one fewer. */
+  /** When the host hands over the run behind each; one fewer. */
   readonly handed: readonly number[];
-  /** Whether what comes between the two is an exchange, at which ranks wait for each other. */
+  /** Whether an exchange comes between each run and the one behind it, at which ranks wait for each other; one fewer. */
   readonly exchanged: readonly boolean[];
   /** Seconds in which the host hands over the last run. */
   readonly lastSubmit: number;
 }
 
 /**
- * @param parts in the order of the program
- * @param waits for weights, in the same order; each is before the part that begins with its op, of which all tell then
- * @param stretch by how much exchanges take longer than on links of their own
+ * The runs of a step.
+ *
+ * @param parts of the step, in program order; with their ops where there are waits
+ * @param waits for weights, in the same order; each comes before the part that begins with its op
+ * @param stretch factor by which exchanges take longer than on links of their own
  */
 export function stepRuns(
   parts: readonly (StepPart & Partial<PartAt>)[],
@@ -63,22 +65,25 @@ export function stepRuns(
 /** A step in parts that is under way on devices. */
 export interface StepCourse {
   readonly runs: StepRuns;
-  /** When a step that nothing holds up is so many seconds from its beginning. */
+  /** Time on the clock at which so many seconds of the step are over, if nothing holds it up. */
   readonly timeOf: (seconds: number) => number;
-  /** The run that was handed over last. */
+  /** Index of the run that was handed over last. */
   run: number;
-  /** By device, how much later than that it is done with it; unknown while the run waits for what has not begun. */
+  /**
+   * By device, seconds by which it is done with that run later than if nothing had held the step up; undefined while
+   * the run waits for a move that has not begun.
+   */
   readonly late: (number | undefined)[];
-  /** By device, how much later it was handed it. */
+  /** By device, seconds by which it was handed that run later. */
   readonly least: number[];
-  /** Moves that have come between. */
+  /** Page moves that have come between its runs. */
   readonly moves: Pick<PageMove, 'device' | 'start' | 'waitsUntil' | 'end'>[];
 }
 
 /**
  * The course of a step of which nothing has been held up yet.
  *
- * @param early by device, how much earlier than the last of them it was free for the first run
+ * @param early by device, seconds by which it was free for the first run earlier than the last of them
  */
 export function createCourse(
   { runs, timeOf }: Pick<StepCourse, 'runs' | 'timeOf'>,
@@ -99,7 +104,7 @@ function handOver({ runs, timeOf, run, late }: StepCourse): number | undefined {
   return timeOf(runs.handed[run]!) + (runs.exchanged[run]! ? most : 0);
 }
 
-/** The most that any device is late; undefined while that cannot be said. */
+/** The most seconds that any device is late; undefined while that cannot be said of all. */
 export function latest(late: StepCourse['late']): number | undefined {
   let most = -Infinity;
   for (const each of late) {
@@ -110,7 +115,7 @@ export function latest(late: StepCourse['late']): number | undefined {
 }
 
 /**
- * Hands over what is due by now.
+ * Hands over the runs of a step that are due by now.
  *
  * @param freeFrom of a device by its place in the step: until when it has what it was given before; undefined while
  *   some of that has yet to begin

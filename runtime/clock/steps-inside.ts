@@ -1,17 +1,18 @@
 /**
- * The steps that have been given out and not yet handed over, by device: a transition begins behind them, and page moves go
- * at another pace beside them. Steps leave a device in the order in which they entered it.
+ * The steps that have been given out and not yet handed over whole, by device: a transition begins behind them, and
+ * page moves go at another pace beside them. Steps leave a device in the order in which they entered it.
  */
 import type { DeviceWork } from './device-queue.js';
 
+/** The steps that devices have yet to be handed. */
 export interface StepsInside {
   /** Whether a step that has been given out has yet to leave the device. */
   readonly isBusy: (device: number) => boolean;
-  /** Has a listener told when a device gets to be busy. */
+  /** Has a listener told whenever a device gets to be busy. */
   readonly onBusy: (listener: (device: number) => void) => void;
   /** A step that will pass these devices has been given out. */
   readonly enter: (devices: readonly number[]) => void;
-  /** All of it has been handed to them. */
+  /** A step that passes these devices has been handed to them whole. */
   readonly leave: (devices: readonly number[]) => void;
   /**
    * Calls back when every step given out so far has been handed to the device: at once if none is under way.
@@ -21,19 +22,21 @@ export interface StepsInside {
   readonly whenCleared: (device: number, cleared: () => void, last?: (step: DeviceWork) => void) => void;
 }
 
+/** Somebody who waits until a device is cleared. */
 interface Waiting {
   /** Steps that must still leave. */
   left: number;
   readonly cleared: () => void;
-  /** Told of the last of them once. */
+  /** Told once of the last of these steps. */
   last: ((step: DeviceWork) => void) | undefined;
 }
 
 interface DeviceSteps {
-  /** How many have entered the device and not left it, and how many of those have begun on it. */
+  /** Steps that have entered the device and not left it. */
   inside: number;
+  /** How many of those have begun on it. */
   begun: number;
-  /** The one that began last. */
+  /** The step that began last. */
   latest: DeviceWork | undefined;
   readonly waiting: Waiting[];
 }

@@ -16,28 +16,31 @@ export interface InnerSlice {
   readonly args?: TraceArgs;
 }
 
+/** A slice on a lane. */
 export interface TimedSlice extends InnerSlice {
   readonly lane: Lane;
   /** Slices within it that do not overlap, in order; asked for only when they are wanted, for there may be many. */
   readonly within?: () => readonly InnerSlice[];
-  /** How many there are, about. */
+  /** About how many slices `within` has. */
   readonly withinCount?: number;
-  /** Paths of requests that lead through it. */
+  /** Requests whose paths lead through it, and whether they start or end there. */
   readonly flows?: readonly { readonly phase: 'start' | 'through' | 'end'; readonly request: number }[];
 }
 
+/** Values of a counter at a time, in seconds. */
 export interface CounterSample {
   readonly time: number;
   readonly values: Readonly<Record<string, number>>;
 }
 
+/** Takes slices and counters of a simulation. */
 export interface Timeline {
   /** Whether slices of a lane are kept: others need not be made. */
   readonly keeps: (lane: Lane) => boolean;
   readonly add: (slice: TimedSlice) => void;
   /** A counter's values from a time on; asked for only when they are wanted. */
   readonly count: (time: number, name: string, values: () => CounterSample['values']) => void;
-  /** Those that are kept, in the order in which they were added. */
+  /** The slices that are kept, in the order in which they were added. */
   readonly slices: () => readonly TimedSlice[];
   /** Samples of every counter by its name: as many as a chart can show, and what it came to last. */
   readonly counters: () => ReadonlyMap<string, readonly CounterSample[]>;

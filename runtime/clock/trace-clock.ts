@@ -21,14 +21,17 @@ interface Span {
   readonly end: number;
 }
 
-/** How the time of a pass went by. */
+/** How the time of a pass went by, in seconds on the clock. */
 export interface PassedTime extends Span {
-  /** When each rank was through, where some may have been before the end. */
+  /** When each rank was through, where some may have been before the end; in tp order. */
   readonly ends: readonly number[] | undefined;
-  /** Seconds of handing on, with waits for links. */
+  /** Seconds of handing on to the next pipeline stage, with waits for links. */
   readonly send: number;
   readonly waits: readonly WeightWait[];
-  /** By how much its kernels, its exchanges and what else the host does took longer than on devices and links alone. */
+  /**
+   * Factors by which its kernels, its exchanges and what else the host does took longer than on devices and links
+   * alone.
+   */
   readonly slowdown: Slowdown & { readonly exchanges: number };
 }
 
@@ -51,7 +54,9 @@ export interface ClockTrace {
     requests: readonly number[],
     reused: number,
   ) => StepLabel;
+  /** The host prepares a step. */
   readonly encode: (action: ActionOf<'step'>, span: Span) => void;
+  /** A step passes a tp group. */
   readonly pass: (
     stage: string,
     replica: number,
@@ -61,6 +66,7 @@ export interface ClockTrace {
     label: StepLabel,
     time: PassedTime,
   ) => void;
+  /** A device is done with its part of a page move. */
   readonly pages: (
     action: ActionOf<'page_out' | 'page_in'>,
     device: number,
@@ -68,6 +74,7 @@ export interface ClockTrace {
     bytes: number,
   ) => void;
   readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span) => void;
+  /** Weights are brought near ahead of a transition. */
   readonly prefetch: (transition: RuntimeTransition, span: Span) => void;
   /** `span`: from the transition's beginning to the end of the device's moves. */
   readonly weights: (

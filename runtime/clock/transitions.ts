@@ -13,15 +13,15 @@ import type { BegunMoves, ClockTransition, PortionSpan } from './weights.js';
 /** Told when a device is done with its moves. */
 export type OnMoved = (device: number, spans: readonly PortionSpan[]) => void;
 
-/** A wait of a step for the weights of an op. */
+/** A wait of a step for the weights of an op, from `start` to `end` seconds. */
 export interface WeightWait {
-  /** Index in the program. */
+  /** Index of the op in the program. */
   readonly op: number;
   readonly start: number;
   readonly end: number;
 }
 
-/** A wait with the seconds of exchanges that the step has behind it by then. */
+/** A wait, with the seconds of exchanges that the step has behind it by then. */
 export interface WaitAmongExchanges extends WeightWait {
   readonly exchanged: number;
 }
@@ -72,6 +72,7 @@ function stepFollower(
   };
 }
 
+/** The transitions of a simulation. */
 export interface Transitions {
   /** Begins to bring near what a transition will upload. */
   readonly prepare: (transition: RuntimeTransition) => void;
@@ -91,7 +92,7 @@ export interface Transitions {
   readonly whenBegun: (ahead: MovesAhead | undefined, begun: () => void) => void;
   /** Whether any of the weights has yet to get there. */
   readonly isComing: (ahead: MovesAhead | undefined) => boolean;
-  /** Of a pass that would take `pure` seconds with all weights there, from `start` on, and on links of its own. */
+  /** How long a pass takes from `start` on that would take `pure` seconds with all weights there, on links of its own. */
   readonly passTime: (
     group: StageGroup,
     ahead: MovesAhead | undefined,
@@ -99,13 +100,13 @@ export interface Transitions {
     start: number,
     pure: number,
   ) => PassTime;
-  /** Notes what a pass waits after all on each of its devices. */
+  /** Notes on the devices of a pass what it waits for weights after all. */
   readonly waited: (devices: readonly number[], waits: readonly WeightWait[]) => void;
   /** Seconds of a time in which a device did nothing but wait for weights; outside of that time it had no work. */
   readonly exposed: (device: number, time: Span) => number;
 }
 
-/** Moves under way that a step comes behind. */
+/** Moves of weights under way that a step comes behind. */
 export type MovesAhead = readonly DeviceMoves[];
 
 interface Span {
@@ -118,14 +119,15 @@ interface Exposure extends Span {
   readonly seconds: number;
 }
 
-/** Moves of one device under way. */
+/** Moves of weights of one device under way. */
 interface DeviceMoves {
   readonly device: number;
   readonly residence: string;
   /** Steps of the new stage that wait for the end of the old ones, and for the moves to have begun. */
   readonly parked: (() => void)[];
-  /** Once all of them have begun, and once they are over. */
+  /** Undefined until all of them have begun. */
   begun: BegunMoves | undefined;
+  /** All of them are over. */
   isOver: boolean;
   /** No old step is on the device any more. */
   isCleared: boolean;
@@ -148,7 +150,7 @@ const OVER: BegunMoves = {
   spans: () => [],
 };
 
-/** When all weights are there, as far as that is known. */
+/** Seconds at which all weights are there, as far as that is known. */
 function endOf({ begun }: DeviceMoves): number {
   return begun?.course.end() ?? Infinity;
 }
@@ -179,7 +181,7 @@ export function createTransitions(
   planOf: (transition: RuntimeTransition) => ClockTransition,
 ): Transitions {
   const moves = new Map<number, DeviceMoves>();
-  /** How many of them are not over, or have old steps before them yet. */
+  /** How many devices have moves that are not over, or old steps before these. */
   let underWay = 0;
   const exposures = new Map<number, Exposure[]>();
   const opsThatNeed = createNeeded();

@@ -8,24 +8,31 @@
  */
 import { firstAbove } from '../../compiler/first-above.js';
 
-/** So many bytes are uploaded at a time if nothing holds them up. */
+/** A point of a course: `bytes` are uploaded at `time` seconds if nothing holds them up. */
 export interface UploadPoint {
   readonly bytes: number;
   readonly time: number;
 }
 
+/**
+ * When weights are there, with what holds uploads up. Times are seconds on the clock; weights are known by their
+ * indices.
+ */
 export interface UploadCourse {
   /** When a weight is there: kernels that need it may be given to the device. In the order in which they are given. */
   readonly arrival: (weight: number) => number;
-  /** Kernels are given to the device at a time, which keep it until another. In order, each behind what it waits for. */
+  /**
+   * Kernels are given to the device at `at` and keep it until `until`. Calls come in order, each behind what it waits
+   * for.
+   */
   readonly give: (at: number, until: number) => void;
   /** When the last weight is there. */
   readonly end: () => number;
-  /** How much later than if nothing had held it up a weight was there. */
+  /** Seconds by which a weight was there later than if nothing had held it up. */
   readonly delay: (weight: number) => number;
 }
 
-/** Uploads get no further than so many bytes until some time. */
+/** Uploads get no further than `bytes` bytes until `until`. */
 interface Hold {
   readonly bytes: number;
   readonly until: number;
@@ -40,12 +47,12 @@ export interface Uploads {
 /** When weights are there if nothing holds them up. */
 export interface UploadedWeights {
   readonly count: number;
-  /** What is uploaded when a weight is there, and when that is; both ascend with the weights. */
+  /** The bytes that are uploaded when a weight is there, and the time of that; both ascend with the weights. */
   readonly at: (weight: number) => UploadPoint;
 }
 
 /**
- * @param uploads from when they went on
+ * @param uploads from their beginning
  * @param ring bytes that slots hold
  */
 export function createUploadCourse(
@@ -54,7 +61,7 @@ export function createUploadCourse(
   ring: number,
 ): UploadCourse {
   const delays: (number | undefined)[] = [];
-  /** So far. */
+  /** Seconds by which uploads are late so far. */
   let stall = 0;
   let holds: readonly Hold[] = [];
   /** When so many bytes are uploaded if nothing holds them up: of times at which no more come the first. */

@@ -5,7 +5,7 @@ export interface VirtualClock {
   readonly now: () => number;
   /** Runs `what` at a time that is not in the past. */
   readonly at: (time: number, what: () => void) => void;
-  /** The same behind all else that happens at that time, also if it is asked for later. */
+  /** As `at`, but behind all else that happens at that time, also what is asked for later. */
   readonly behind: (time: number, what: () => void) => void;
   /** Moves on to the next callback and runs it; false when there is none. */
   readonly advance: () => boolean;

@@ -33,7 +33,7 @@ import {
   type WrittenWeights,
 } from './written-weights.js';
 
-/** A portion on its way to a device, if nothing holds it up. */
+/** A portion of weights on its way to a device, from `start` to `end` seconds. */
 export interface PortionSpan {
   readonly layer: number | undefined;
   readonly start: number;
@@ -44,20 +44,30 @@ export interface PortionSpan {
 /** The moves of a device, all of which have begun. */
 export interface BegunMoves {
   readonly course: UploadCourse;
-  /** Of what each op of the new stage's program waits for, the last weight of the course. */
+  /**
+   * By index of an op in the new stage's program: the index of the last weight that it reads, in the order in which
+   * weights are written. The op may run once that one is there.
+   */
   readonly needs: ReadonlyMap<number, number>;
-  /** What moved when, with what held it up. */
+  /** What moved when, with the delays by what held it up. */
   readonly spans: () => readonly PortionSpan[];
 }
 
+/** The moves of a transition. */
 export interface ClockTransition {
   /** Bytes moved onto devices, copies inside them not counted. */
   readonly bytes: number;
-  /** Exchanges of old steps that something waits for, by how many come before each, as `open` counts them. */
+  /**
+   * Exchanges of old steps that some weight waits for, each by the number of exchanges before it, as `open` counts
+   * them.
+   */
   readonly gates: ReadonlySet<number>;
-  /** Brings near what a device will upload, from now on until its moves have begun. */
+  /** Brings near (stages) what a device will upload, from now on until its moves have begun. */
   readonly prepare: (device: number) => void;
-  /** Whether all that the device has yet to bring in is near: it is then given to it at once, behind whatever it has. */
+  /**
+   * Whether all that the device has yet to bring in is near (staged): it is then given to the device at once, behind
+   * whatever that has.
+   */
   readonly isNear: (device: number) => boolean;
   /**
    * Old steps have done on a device what comes before so many exchanges and one more: moves what waits for nothing else.
@@ -68,6 +78,7 @@ export interface ClockTransition {
   readonly begin: (device: number) => BegunMoves;
 }
 
+/** What moves of weights share with everything else on the clock. */
 export interface MoveContext {
   readonly lanes: Lanes;
   readonly clock: VirtualClock;
@@ -89,24 +100,28 @@ interface DeviceTask {
 /** Moves of a device under way. */
 interface Bringing {
   readonly task: DeviceTask;
-  /** What is staged of each portion's upload, and when the last of it is there. */
+  /** Bytes of each portion's upload that are staged, and when the last of them is there. */
   readonly staged: Map<number, { readonly bytes: number; readonly end: number }>;
-  /** How many portions are moved, or on their way to their places; the first that is not staged whole. */
+  /** How many portions are moved, or on their way to their places. */
   opened: number;
+  /** Index of the first portion that is not staged whole. */
   next: number;
-  /** Room of the ring. */
+  /** Bytes that the ring has room for: of uploads. */
   uploads: number;
+  /** And of copies within the device. */
   copies: number;
   /** Something is being staged. */
   isStaging: boolean;
-  /** Bytes that are staged or uploaded, and those of them that are on their way to their places; when the last of those is there. */
+  /** Bytes that are staged or uploaded. */
   reached: number;
+  /** Those of these bytes that are on their way to their places, or there. */
   uploaded: number;
+  /** When the last of those is there. */
   last: number;
   readonly spans: PortionSpan[];
-  /** Of points before, between and behind portions. */
+  /** Times, and bytes that are brought in by then, at points before, between and behind portions. */
   readonly progress: { readonly times: number[]; readonly bytes: number[] };
-  /** By portion, the point behind it. */
+  /** By portion, the index of the point behind it. */
   readonly ends: number[];
 }
 

@@ -37,16 +37,20 @@ import { clockTransition } from './weights.js';
 
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>;
 
+/** Carries out what schedulers ask for. Each calls back at the time at which it is done. */
 export interface World {
   readonly clock: VirtualClock;
-  /** `label`: how it appears in the trace, where there is one. */
+  /** Carries out a step. `label`: how it appears in the trace, where there is one. */
   readonly step: (action: ActionOf<'step'>, label: StepLabel | undefined, done: () => void) => void;
-  /** `homes`: of the pages of the scheduler that asks for it. */
+  /** Moves KV pages between devices and the host tier. `homes`: those of the scheduler that asks for it. */
   readonly movePages: (action: ActionOf<'page_out' | 'page_in'>, homes: PageHomes, done: () => void) => void;
+  /** Moves KV pages between the host tier and the disk tier. */
   readonly spillPages: (action: ActionOf<'spill' | 'fetch'>, homes: PageHomes, done: () => void) => void;
+  /** Brings weights near for a change of stage that is to come. */
   readonly prepareSwitch: (action: ActionOf<'prepare'>) => void;
+  /** Changes the stage of devices. */
   readonly switchStage: (action: ActionOf<'switch'>, done: () => void) => void;
-  /** `states`: of the schedulers at the end. */
+  /** What all of it came to. `states`: of the schedulers at the end. */
   readonly result: (
     states: readonly SchedulerState[],
   ) => Pick<Simulation, 'makespan' | 'transitions' | 'bytes' | 'devices' | 'links' | 'tierPeak'>;

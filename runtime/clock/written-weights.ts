@@ -1,7 +1,7 @@
 /**
- * What a device writes in a transition, in the order in which the executor does (`writes` of its moves), and what of a step
- * each of them waits for or is waited for by: it may be written once steps of the old stage are past the last op that reads
- * what lies there, and an op of the new stage that reads it may be given to the device once it is.
+ * What a device writes in a transition, in the order in which the executor does (`writes` of its moves), and which ops
+ * of steps each weight waits for, and is waited for by: it may be written once steps of the old stage are past the last
+ * op that reads what lies there, and an op of the new stage that reads it may be given to the device once it is.
  */
 import { groupBy } from '../../compiler/group-by.js';
 import { movesByWeight, movesLeft, type WeightMoves } from '../../compiler/ir/in-place.js';
@@ -12,7 +12,10 @@ import { lastReads } from '../../compiler/ir/weight-writes.js';
 import { bytesByPiece } from '../../compiler/ir/written-bytes.js';
 import type { RingMoves } from './slot-ends.js';
 
-/** Weights of one layer that are written one after the other, as soon as an old step is past the same exchange. */
+/**
+ * Weights of one layer that are written one after the other, once an old step is past the same exchange. Sizes are in
+ * bytes.
+ */
 export interface Portion {
   /** `undefined` stands for weights outside of layers. */
   readonly layer: number | undefined;
@@ -21,31 +24,34 @@ export interface Portion {
    * it. Negative where none reads any, infinite where that is not known.
    */
   readonly behind: number;
-  /** Bytes that are uploaded before it. */
+  /** Bytes that are uploaded before this portion. */
   readonly start: number;
+  /** Bytes from where the device gets its weights: host memory or disk. */
   readonly upload: number;
+  /** Bytes that are copied within the device. */
   readonly copy: number;
-  /** Bytes by peer. */
+  /** Bytes from other devices, by the index of the peer among those of the device. */
   readonly receive: ReadonlyMap<number, number>;
 }
 
-/** A weight as a part of a portion: between two points of it, which are from 0 to 1. */
+/** A weight as a part of a portion: from one point of it to another, as fractions of its bytes from outside the device. */
 export interface PortionPart extends RingMoves {
+  /** Index of the portion. */
   readonly portion: number;
   readonly from: number;
   readonly to: number;
 }
 
-/** What a device writes. */
+/** What a device writes in a transition. */
 export interface WrittenWeights {
   readonly portions: readonly Portion[];
-  /** Every weight, in order. */
+  /** Every weight, in the order in which they are written. */
   readonly weights: readonly PortionPart[];
-  /** By op of the new stage's program, the last weight that it reads. */
+  /** By index of an op in the new stage's program, the index of the last weight that it reads. */
   readonly needs: ReadonlyMap<number, number>;
 }
 
-/** Bytes from outside the device. */
+/** Bytes of a portion from outside the device. */
 export function broughtIn({ upload, receive }: Pick<Portion, 'upload' | 'receive'>): number {
   return [...receive.values()].reduce((sum, bytes) => sum + bytes, upload);
 }
