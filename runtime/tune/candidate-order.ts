@@ -7,17 +7,20 @@ type Ordered = Pick<
   'candidate' | 'index' | 'least' | 'estimate' | 'betweenTokens' | 'between' | 'estimated' | 'atLeast'
 >;
 
-/** Estimates that differ by less are equal: of plans that may well run the same, that with the least batch goes first. */
+/**
+ * Part by which estimates may differ and count as equal: of plans that may well run the same, that with the least batch
+ * goes first.
+ */
 const EQUAL = 1e-3;
 
-/** The place of an estimate, such that those that are equal have the same. */
+/** A whole number that ascends with the estimate: estimates that count as equal have the same one. */
 export function placeOf(estimate: number): number {
   return Math.round(Math.log(estimate) / EQUAL);
 }
 
 /**
- * Of two candidates the one that may be better goes first, by what they take no less than: none is tried before all others
- * that are bounded are known to promise no more.
+ * Orders candidates by the seconds that they take no less than, or first by time between tokens where that is the goal.
+ * The one that may be better goes first: none is tried before all others that are bounded are known to promise no more.
  */
 export function inOrderOf({ kind }: Goal): (a: Ordered, b: Ordered) => number {
   const secondsOf = (each: Ordered): number => Math.max(each.least, each.atLeast ?? 0, leastByEstimate(each));

@@ -13,21 +13,28 @@ import { leastFigures, type BoundFigures } from '../../compiler/planner/rough-bo
 import type { Survey } from './survey.js';
 import type { TrialSetting } from './trial.js';
 
-/** A candidate, and what it comes to at best: seconds in all, and between two tokens. */
+/** A candidate, with lower bounds on its seconds in all and between two tokens, and with estimates of them. */
 export interface Bounded extends BoundFigures {
   readonly candidate: Candidate;
   /** Its place among the candidates: of equals the first goes first. */
   readonly index: number;
-  /** What the time between two tokens may well be, in the mean: `betweenTokens` at first. */
+  /** Estimated seconds between two tokens, in the mean; the lower bound `betweenTokens` until it is estimated. */
   readonly between: number;
-  /** What its estimates are: no more than `least` at first, which is no longer. */
+  /**
+   * How `estimate` was found. Absent: it is still the lower bound `least`. `no closer`: only the rough estimate can be
+   * made.
+   */
   readonly estimated?: 'roughly' | 'no closer' | 'closely';
-  /** Seconds that it takes no less than as far as looks at others tell, where that has been asked; see `looks-at-others`. */
+  /**
+   * Seconds that it takes no less than as far as looks at other candidates tell, see `looks-at-others`; absent until
+   * that is asked.
+   */
   readonly atLeast?: number;
   /** The plan, once its memory is compiled: the bound is that of its exact room for KV then. */
   readonly compiled?: { readonly plan: Plan } & Omit<CompiledCandidate, 'diagnostics'>;
 }
 
+/** A candidate that is compiled as far as its memory. */
 export interface Compiled extends Bounded {
   readonly bound: PlanBound;
   readonly compiled: NonNullable<Bounded['compiled']>;
@@ -37,7 +44,10 @@ export function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }
 
-/** What of a rough estimate of the time between tokens plans for the paper's machines, models and workloads have, as a rule. */
+/**
+ * Factor on rough estimates of the time between tokens: plans for the paper's machines, models and workloads have that
+ * much of them, as a rule.
+ */
 const ROUGHLY_BETWEEN = 0.82;
 
 /** And what of a close one: they are up to 3% above what plans take, and most of them below. */
@@ -53,10 +63,13 @@ export function likelyBetween({
   return Math.max(betweenTokens, between * (estimated === 'closely' ? CLOSELY_BETWEEN : ROUGHLY_BETWEEN));
 }
 
-/** What candidates are looked at with. */
+/** What closer looks go by. */
 export interface Look extends Survey, Pick<TrialSetting, 'byEstimate' | 'goal'> {}
 
-/** A candidate with the closest bound that there is without compiling it, or else compiled. Undefined where it does not fit. */
+/**
+ * The candidate after one closer look: with the closest bound that there is without compiling it; where it has that,
+ * and estimates decide, estimated closely; and at last compiled. Undefined where it does not fit.
+ */
 export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
   const { context, bounds, exactBounds } = look;
   const exact = exactBounds.get(each.candidate);
@@ -75,7 +88,7 @@ export function lookCloser(each: Bounded, look: Look): Bounded | undefined {
   return found && look.byEstimate ? closely(found, ofCompiled, look) : found;
 }
 
-/** A candidate with its rough estimates: of the time between tokens where that counts. */
+/** The candidate with rough estimates of its seconds, and of the time between tokens where that counts. */
 export function roughly(
   each: Bounded,
   bound: PlanBound,

@@ -1,4 +1,7 @@
-/** What no plan does better than, where a search has found none: people who asked for too much are to know by how much. */
+/**
+ * The throughput that no plan exceeds, where a search has found none: people who asked for too much are to know by how
+ * much.
+ */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { BoundFigures } from '../../compiler/planner/rough-bound.js';
 import { candidateBound } from '../../compiler/planner/bound.js';

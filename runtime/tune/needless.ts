@@ -7,8 +7,8 @@ import type { RoughBound } from '../../compiler/planner/rough-bound.js';
 import { exceptBatch } from './unreached-batches.js';
 
 /**
- * Of batches beyond what memory has room for, the least alone is worth a look: larger ones are never reached either, and
- * leave less room.
+ * Tells candidates that are needless for their batch. Of batches beyond what memory has room for, the least alone is
+ * worth a look: larger ones are never reached either, and leave less room.
  */
 export function needlessBatches(): (candidate: Candidate, rough: RoughBound) => boolean {
   const least = new Map<string, number>();

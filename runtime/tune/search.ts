@@ -44,6 +44,7 @@ import { createSurvey, type Survey, type SurveyOptions } from './survey.js';
 import { createTried } from './tried.js';
 import { unreachedBatches } from './unreached-batches.js';
 
+/** A candidate whose simulation was carried through. */
 export interface Tuned {
   readonly candidate: Candidate;
   readonly plan: Plan;
@@ -83,6 +84,7 @@ export function decided({ candidates: _all, ...each }: TuneCounts): number {
   return Object.values(each).reduce((sum, count) => sum + count, 0);
 }
 
+/** What a search has found. */
 export interface TuneResult {
   /** Candidates whose simulation was carried through, the best first. */
   readonly ranked: readonly Tuned[];
@@ -96,6 +98,7 @@ export interface TuneResult {
   readonly leastLeftOut: number;
 }
 
+/** What is searched for, and how. */
 export interface TuneOptions extends SurveyOptions {
   readonly goal?: Goal;
   /** How many of the best are wanted; pruning leaves those right. Default 1; `all` tries all but those that are needless. */

@@ -10,16 +10,20 @@ import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import { workloadOf, type TrialSetting } from './trial.js';
 
+/** A workload, and what is known of the candidates for it. */
 export interface Survey extends Pick<TrialSetting, 'engine' | 'requests' | 'demand'> {
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
   readonly roughBound: RoughBounds;
-  /** Before candidates are compiled, where no rough bound has one, and after. */
+  /** Bounds of plans before they are compiled, where no rough bound has one. */
   readonly bounds: BoundsByStages;
+  /** Bounds of compiled plans, with their exact room for KV. */
   readonly exactBounds: BoundsByStages;
 }
 
+/** What a survey goes by. */
 export interface SurveyOptions {
+  /** Default: the engine that the topology declares. */
   readonly engine?: EngineModel;
   /** For searches that have plans in common. */
   readonly compile?: PlanCompiler;

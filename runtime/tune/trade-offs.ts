@@ -23,24 +23,30 @@ export interface TradeOff {
   readonly isSimulated: boolean;
 }
 
-/** Each has so much less time between tokens than the one before. */
+/** Part by which each trade-off has less time between tokens than the one before, at least. */
 const LESS_BETWEEN = 0.25;
 
-/** Of plans that are as quick but for this the one with the least time between tokens is shown. */
+/**
+ * Part by which plans may differ in seconds and count as equally quick: of these the one with the least time between
+ * tokens is shown.
+ */
 const AS_QUICK = 0.03;
 
 /**
- * Estimates of plans with two stages, for each that is found, and those of them with whatever microbatch: more have the one
- * that is best for plans with two stages, as far as is known. Those with one stage are few, and many of what is found.
+ * The most plans with two stages that are estimated for each trade-off that is found. Once `MOST_OF_ANY` are, only
+ * those with the microbatch that is best for plans with two stages, as far as is known. Plans with one stage are all
+ * estimated: they are few, and many of the trade-offs.
  */
 const MOST_ESTIMATED = 600;
+/** The most that are estimated with whatever microbatch. */
 const MOST_OF_ANY = 200;
 
-/** Closer looks in all, of up to thirty milliseconds each. */
+/** The most closer looks in all, of up to thirty milliseconds each. */
 const MOST_LOOKS = 40;
 
-/** Candidates bounded between two pauses, and candidates looked at for their estimates. */
+/** Candidates bounded between two pauses. */
 const PART = 100;
+/** Candidates looked at for their estimates between two pauses. */
 const ESTIMATED_OF_PART = 20;
 
 /**
@@ -96,7 +102,7 @@ export function* tradeOffsInParts(
   );
 }
 
-/** With what its simulation came to in place of estimates. */
+/** A plan with what its simulation came to in place of estimates. */
 interface Simulated extends Bounded {
   readonly isSimulated: true;
 }
@@ -126,7 +132,10 @@ function closerLook(look: Look): (each: Bounded) => Bounded | undefined {
   };
 }
 
-/** Those that fit and may have so few seconds between tokens, or less, by their bounds: the quickest by these first. */
+/**
+ * Candidates that fit and may have no more than `most` seconds between tokens, by their bounds: the quickest by these
+ * first.
+ */
 function* boundedBelow(
   most: number,
   candidates: readonly Candidate[],
@@ -144,20 +153,20 @@ function* boundedBelow(
   return bounded.sort((a, b) => place(a) - place(b) || a.index - b.index);
 }
 
-/** Plans that are bounded, of which estimates are made as late as can be. */
+/** Plans that are bounded, quickest first, which are estimated as late as can be. */
 interface Waiting {
   /**
-   * The next with its estimates, of those that may be done by so many seconds and have no more between tokens than that, by
-   * their bounds; what has more goes out. After some that go out it is time for a pause.
+   * The next plan with its estimates, of those that by their bounds may take no more than `by` seconds and have no more
+   * than `most` between tokens; those with more are left out for good. `pause` after some that are left out.
    */
   readonly next: (by: number, most: number) => Bounded | 'pause' | undefined;
-  /** A plan has been found: as many may be estimated for the next one. */
+  /** A trade-off has been found: as many plans may be estimated for the next one. */
   readonly found: () => void;
 }
 
 function waitingOf(bounded: readonly Bounded[], look: (each: Bounded) => Bounded | undefined): Waiting {
   let [waiting, place, estimated] = [bounded, 0, 0];
-  /** Passed by, as enough of them were estimated. */
+  /** Plans that were passed by, as enough had been estimated. */
   let passed: Bounded[] = [];
   /**
    * Tokens of prefill steps by decode on devices of its own, of plans that are estimated: others with the same ones decode alike,
@@ -217,9 +226,9 @@ function bestMicrobatch(): {
 }
 
 /**
- * With their estimates, all that may be as quick as the quickest.
+ * All waiting plans that may be as quick as the quickest, with their estimates.
  *
- * @param simulated how quick these are is not for estimates to say
+ * @param simulated candidates whose speed is known, so that estimates do not decide it
  */
 function* asQuickAs(
   plans: readonly Bounded[],
@@ -243,17 +252,23 @@ function* asQuickAs(
   return found;
 }
 
+/** Estimates, of which rough ones are corrected by close ones of other plans. */
 interface CorrectedEstimates {
   readonly seconds: (each: Bounded) => number;
   readonly between: (each: Bounded) => number;
-  /** A rough estimate has been followed by a close one. */
+  /** Notes that a rough estimate has been followed by a close one. */
   readonly look: (rough: Bounded, closer: Bounded) => void;
 }
 
-/** What rough estimates leave out plans that decode on the same mesh have in common, and most those with the same prefill steps. */
+/**
+ * Corrects rough estimates by the ratio of close to rough ones of plans that decode on the same mesh, best with the
+ * same prefill steps: what rough estimates leave out is much the same for these.
+ *
+ * @param behind seconds that plans take, or more, whose simulation was given up
+ */
 function correctedEstimates(behind: ReadonlyMap<Candidate, number>): CorrectedEstimates {
   const meshOf = meshKeys();
-  /** From what says most of a plan to what says least. */
+  /** Keys of plans like it, from the most alike to the least. */
   const keysOf = once(({ strategy, stages }: Candidate): readonly string[] => {
     const mesh = [strategy, meshOf({ stages: stages.slice(-1) })].join();
     return [`${mesh} ${stages[0]!.microbatchTokens}`, mesh];
@@ -282,7 +297,10 @@ function correctedEstimates(behind: ReadonlyMap<Candidate, number>): CorrectedEs
   };
 }
 
-/** Of those with no more time between tokens than that the quickest, or what is as quick and has the least of it. */
+/**
+ * The quickest plan with no more than `most` seconds between tokens; of those that are as quick, the one with the least
+ * of them.
+ */
 function quickest(
   plans: readonly (Bounded | Simulated)[],
   { seconds, between }: Pick<CorrectedEstimates, 'seconds' | 'between'>,

@@ -13,6 +13,7 @@ export interface TrialPoolOptions {
   readonly entry?: URL;
 }
 
+/** Worker threads that carry out trials. */
 export interface TrialPool {
   readonly workers: number;
   /** Begins a trial on a worker that has none: no more may be under way than there are workers. */
@@ -24,7 +25,7 @@ export interface TrialPool {
   readonly close: () => Promise<void>;
 }
 
-/** More have little to do: all that is tried is compiled in one thread. */
+/** The most workers. More have little to do: all that is tried is compiled in one thread. */
 const MOST_WORKERS = 8;
 /** Requests times devices below which starting workers costs more than they save. */
 const POOL_FROM = 50_000;

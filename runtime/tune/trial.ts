@@ -36,21 +36,22 @@ export interface TrialSetting {
   readonly goal: Goal;
   /** Seconds that a plan must take less than to be of interest. */
   readonly within: number;
-  /** Whether what takes longer by its estimate is given up; else what is sure to take longer alone. */
+  /** Whether a plan that takes longer by its estimate is given up; otherwise only one that certainly takes longer. */
   readonly byEstimate: boolean;
   readonly requests: readonly SimulatedRequest[];
-  /** Of those requests. */
+  /** What the requests ask for together. */
   readonly demand: Demand;
 }
 
+/** A candidate to be simulated. */
 export interface Trial {
   readonly candidate: Candidate;
   readonly plan: Plan;
   /** The plan, compiled. */
   readonly runtime: RuntimeGraph;
-  /** What its bound hangs on. */
+  /** What its bound depends on. */
   readonly laidOut: Pick<LaidOutPlan, 'pools' | 'transitions'>;
-  /** Of the compiled plan. */
+  /** The bound of the compiled plan. */
   readonly bound: PlanBound;
   /** Seconds by which it must be done to matter. */
   readonly by: number;
@@ -59,10 +60,11 @@ export interface Trial {
 /** What came of a trial; `unfit` where some request cannot be served. */
 export type TrialOutcome = Simulation | 'unfit' | 'givenUp';
 
-/** Where a simulation was given up, or may be. */
+/** Where a simulation was given up, or may be given up. */
 export interface Midway {
+  /** Seconds on the clock. */
   readonly now: number;
-  /** Of what is left. */
+  /** What is left of the workload. */
   readonly demand: Demand;
 }
 
@@ -73,17 +75,22 @@ export interface TrialEnd {
   readonly reachedBatch: boolean;
   /** What was left of the workload, and when, where it was given up midway. */
   readonly left?: Midway;
-  /** By which part of the time that it had it would have been late, as far as was known then. */
+  /**
+   * Where it was given up midway: by which part of the time that it had (`by`) it would have been late, as far as was
+   * known then.
+   */
   readonly late?: number;
 }
 
+/** A trial with how it ended. */
 export interface EndedTrial extends TrialEnd {
   readonly trial: Trial;
 }
 
-/** What sums of many small numbers may be off by. */
+/** Part by which sums of many small numbers may be off. */
 export const ROUNDING = 1e-9;
 
+/** Whether so many seconds are too many to be done by `by`, and not by rounding alone. */
 export function isLate(seconds: number, by: number): boolean {
   return seconds * (1 - ROUNDING) >= by;
 }
@@ -95,8 +102,9 @@ export function isLate(seconds: number, by: number): boolean {
 const CLOSELY_OVER = 0.003;
 
 /**
- * And others, which are below what those plans take by 3% at least for static ones, and by 0.5% for re-sharded
- * ones, and above by up to 7% for prefill and decode on devices of their own.
+ * What rough estimates are too long by, at most, as parts of them: they are below what those plans take by 3% at least
+ * for static ones, and by 0.5% for re-sharded ones, and above by up to 7% for prefill and decode on devices of their
+ * own.
  */
 const OVER: Readonly<Record<Strategy, number>> = { static: 0.006, 're-sharded': 0.006, disaggregated: 0.1 };
 
@@ -117,8 +125,8 @@ export function leastByEstimate({
 const LITTLE = 0.05;
 
 /**
- * Seconds that a plan may still lose and be done by `by`: none or less where it cannot be, as far as is known. Where little
- * is left that is not asked.
+ * Seconds that a plan may still lose and be done by `by`: none or less where it cannot be, as far as is known. Infinite
+ * where estimates decide and little is left.
  */
 export function secondsToSpare(
   { now, demand }: Midway,
@@ -134,7 +142,10 @@ export function secondsToSpare(
 /** Steps between two looks at whether a simulation has a chance left. */
 const LOOK_EVERY = 50;
 
-/** And where estimates decide, of which each takes as long as many steps, the part of the time that a plan has. */
+/**
+ * Least time between two looks where estimates decide, as a part of the time that a plan has: an estimate takes as long
+ * as many steps.
+ */
 const LEAST_BETWEEN = 0.01;
 
 /** Carries out a trial, with pauses. */

@@ -1,6 +1,7 @@
 /**
- * What has been tried, by its estimates: whether another promises anything beside it. What estimates leave out, plans that
- * are much alike have in common, so that these tell such plans apart better than they say what each takes. No bound.
+ * Whether a candidate promises anything beside those that were tried, by the estimates of all. What estimates leave out
+ * is much the same for plans that are much alike, so that estimates tell such plans apart better than they say what
+ * each takes. No bound.
  */
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import type { Bounded } from './closer-look.js';
@@ -9,42 +10,47 @@ import type { Goal, TrialEnd } from './trial.js';
 import { exceptBatch } from './unreached-batches.js';
 
 /**
- * A plan that differs from one that was given up in batch or prefill steps alone is not tried where its estimate is shorter
- * by no more than that one was late by, less this: what estimates of such plans leave out differs by up to 0.9%.
+ * Part by which what estimates leave out may differ between plans that differ in batch or prefill steps alone: it is up
+ * to 0.9%. A plan is not tried where its estimate is shorter than that of such a plan which was given up by no more
+ * than the part by which that one was late, less this.
  */
 const UNLIKE = 0.01;
 
-/**
- * A front has steps: what takes longer than a plan on it has to save so much of the time between tokens, and what has more of
- * that so much of the seconds.
- */
+/** Steps of a front. A plan that takes longer than one on the front must have less time between tokens by this part. */
 export const STEP_OF_BETWEEN = 0.05;
+/** A plan that has more time between tokens than one on the front must take fewer seconds by this part. */
 export const STEP_OF_SECONDS = 0.01;
 
-/** Estimates that differ by less are the same. */
+/** Part by which estimates may differ and count as the same. */
 const ALIKE = 5e-4;
 
 function isAlike(a: number, b: number): boolean {
   return Math.abs(a - b) <= ALIKE * b;
 }
 
-/** Whether sequences decode alike, but for how many: on devices of their own, and with the same mesh. */
+/**
+ * Whether sequences decode alike in two plans, whatever their number: on the same devices of their own, and with the
+ * same mesh.
+ */
 function decodeAlike(a: Candidate, b: Candidate): boolean {
   if (a.strategy !== 'disaggregated' || b.strategy !== 'disaggregated') return false;
   const [one, other] = [a.stages.at(-1)!, b.stages.at(-1)!];
   return one.devices === other.devices && one.mesh === other.mesh;
 }
 
+/** Estimates of a candidate, or what its trial has shown in their place. */
 type Figures = Pick<Bounded, 'estimate' | 'between'>;
 
 /** What is known of a candidate when it is tried. */
 type Estimated = Figures & Pick<Bounded, 'candidate' | 'index' | 'estimated'>;
 
+/** The candidates that were tried. */
 export interface Tried {
+  /** The trial of a candidate begins. */
   readonly add: (each: Estimated) => void;
-  /** Its trial has shown what it takes, or was given up, or has shown that it cannot serve the workload. */
+  /** The trial of a candidate has shown what it takes, was given up, or has shown that it cannot serve the workload. */
   readonly ended: (candidate: Candidate, end: Pick<TrialEnd, 'outcome' | 'late'>) => void;
-  /** What was known of one by then. */
+  /** What was known of a candidate when its trial began. */
   readonly known: (candidate: Candidate) => Estimated;
   /**
    * Whether a candidate promises no more than one that was tried, or too little to be worth a trial.
@@ -55,22 +61,27 @@ export interface Tried {
 }
 
 /**
- * @param goal of throughput, estimates say enough by themselves: nothing is asked for it
+ * Begins with nothing tried.
+ *
+ * @param goal what is searched for. Of throughput estimates say enough by themselves: then `covers` is not asked
  * @param tolerance as in `TuneOptions`
  */
 export function createTried(goal: Goal, tolerance: number): Tried {
   const tried = new Map<Candidate, Estimated>();
-  /** Seconds between two tokens, as trials have shown them. */
+  /** Seconds between two tokens that trials have shown, by candidate. */
   const shown = new Map<Candidate, number>();
-  /** Known to fall behind what was the best by then, and by which part of the time that they had. */
+  /** Candidates that were given up, and by which part of the time that they had they were late. */
   const givenUp = new Map<Candidate, number>();
-  /** Of those that were not given up: estimates, and what trials have shown in their place. */
+  /** Candidates that were not given up, with their estimates, or with what trials have shown in their place. */
   const onFront = new Map<Candidate, Figures>();
   const meshesOf = meshKeys();
   const stepsOf = stepKeys();
   const bySteps = new Map<string, Estimated[]>();
   const exceptDecode = exceptBatch();
-  /** Whether one was tried to which another batch, or another cap of KV in the host tier, makes no difference. */
+  /**
+   * Whether a candidate was tried that differs in its batch, or in its cap of KV in the host tier, and that makes no
+   * difference.
+   */
   const isTwin = ({ candidate, estimate, between }: Estimated): boolean =>
     (bySteps.get(stepsOf(candidate)) ?? []).some(
       (each) => isAlike(each.estimate, estimate) && isAlike(each.between, between),
@@ -80,7 +91,10 @@ export function createTried(goal: Goal, tolerance: number): Tried {
     if (candidate.strategy === 'static' && exceptDecode(candidate) !== exceptDecode(like)) return false;
     return estimate >= tried.get(like)!.estimate * (1 - late + UNLIKE);
   };
-  /** Whether it gains nothing on the best, if estimates leave out as much as of one like it. */
+  /**
+   * Whether it has no less time between tokens than the best, but for what is tolerated, if its estimates leave out as
+   * much as those of a plan like it.
+   */
   const isNoBetter = (
     { candidate, between, estimated }: Estimated,
     like: Candidate,

@@ -1,4 +1,4 @@
-/** Plans of which rough estimates are the same: of these a closer look at one says enough. */
+/** Plans with the same rough estimates: a closer look at one of them says enough of the others. */
 import { once } from '../../compiler/once.js';
 import { placeOf } from './candidate-order.js';
 import type { Bounded } from './closer-look.js';
@@ -8,9 +8,12 @@ type Estimated = Pick<Bounded, 'candidate' | 'index' | 'estimate' | 'between' | 
 
 /** Plans with the same meshes, prefill steps and rough estimates: they differ in hardly anything that is reached. */
 export interface Twins {
-  /** The first of those like it, that with the least batch, in whose place none of them is looked at any more. */
+  /**
+   * Of the plans like it the first, that with the least batch. It stands for all of them: no other is looked at any
+   * more.
+   */
   readonly first: <Each extends Estimated>(each: Each, plans: readonly Each[]) => Each;
-  /** Whether no other like it has been looked at. */
+  /** Whether no plan like it has been looked at. */
   readonly isNew: (each: Estimated) => boolean;
 }
 

@@ -10,29 +10,30 @@ import type { PlanBound } from '../../compiler/planner/bound.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
 import { secondsToSpare, type Trial, type TrialEnd } from './trial.js';
 
-/** A candidate that is compiled. */
+/** A compiled candidate. */
 interface Compiled {
   readonly candidate: Candidate;
   readonly bound: PlanBound;
   readonly compiled: Pick<RuntimeGraph, 'pools'>;
 }
 
+/** The batches of trials that are under way or have ended. */
 export interface UnreachedBatches {
   readonly started: (trial: Trial) => void;
   readonly ended: (trial: Trial, end: Omit<TrialEnd, 'outcome'>) => void;
   /**
-   * Whether a trial with a smaller batch that was never reached has ended, of a plan with as many pages or more; and where
-   * it was given up midway, whether the candidate would have been as well, to be done by `by`.
+   * Whether a trial of the same plan with a smaller batch that was never reached has ended, of a plan with as many
+   * pages or more; and where it was given up midway, whether the candidate would have been as well, to be done by `by`.
    */
   readonly cover: (compiled: Compiled, by: number) => boolean;
-  /** Whether one that is under way may yet show that. */
+  /** Whether a trial that is under way may yet show that. */
   readonly mayCover: (compiled: Compiled) => boolean;
 }
 
-/** Of a plan what trials are told apart by, if they are of the same plan but for its batch. */
+/** What tells trials apart whose plans differ in nothing but the batch. */
 interface Tried {
   readonly batch: number;
-  /** By pool. */
+  /** KV pages by pool. */
   readonly pages: readonly number[];
   /** Where it was given up midway. */
   readonly left?: TrialEnd['left'];
@@ -47,7 +48,7 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
     batch: stages.at(-1)!.batchRequests,
     pages: pools.map(({ pages }) => pages),
   });
-  /** Those with a smaller batch and as many pages or more. */
+  /** The trials with a smaller batch and as many pages or more. */
   const likeIt = (
     tried: ReadonlyMap<string, readonly Tried[]>,
     { candidate, compiled }: Compiled,
@@ -83,7 +84,7 @@ export function unreachedBatches(byEstimate: boolean): UnreachedBatches {
   };
 }
 
-/** A key that candidates have in common which differ in nothing but the batch of their decode. */
+/** A key that is the same for candidates that differ in nothing but the batch of their decode. */
 export function exceptBatch(): (candidate: Candidate) => string {
   const idOf = numbered<unknown>();
   return ({ base, stages }) => {

@@ -1,4 +1,4 @@
-/** What plans take as a rule, where none is simulated. */
+/** Seconds that plans take as a rule, where they are not simulated. */
 import type { Bounded } from './closer-look.js';
 
 type Estimated = Pick<Bounded, 'candidate' | 'estimate' | 'estimated'>;
@@ -9,9 +9,9 @@ export function usualSeconds(each: Estimated): number {
 }
 
 /**
- * What plans take of their estimates: the median over some 1,000 plans for the paper's machines, models and workloads, and of rough
- * estimates over some 250, cut to 400 requests. Of static pipelines that are estimated roughly it is the median over the best
- * one of each search for these.
+ * Factor of what plans take to their estimates: the median over some 1,000 plans for the paper's machines, models and
+ * workloads, and of rough estimates over some 250, cut to 400 requests. Of static pipelines that are estimated roughly
+ * it is the median over the best one of each search for these.
  */
 function asARule({ candidate: { strategy, stages }, estimated }: Estimated): number {
   if (estimated === 'closely') return 1.003;

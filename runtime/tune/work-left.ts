@@ -1,6 +1,6 @@
 /**
- * What of a workload a simulation has yet to give out in steps. It is never more than what is really left, so that a
- * bound on its time is a bound on the time that the simulation still takes.
+ * The part of a workload that a simulation has yet to give out in steps. It is never more than what is really left, so
+ * that a bound on its time is a bound on the time that the simulation still takes.
  */
 import { pairsOf } from '../../compiler/cost/kernel-work.js';
 import { firstPageSeen, mostPages } from '../../compiler/model/kv-window.js';
@@ -8,6 +8,7 @@ import type { Demand } from '../../compiler/planner/demand.js';
 import type { SimulatedRequest } from '../clock/simulation.js';
 import type { StepItem } from '../scheduler/types.js';
 
+/** Counts down what is left of a workload. */
 export interface WorkLeft {
   /** Counts the rows of a step that is given out. */
   readonly count: (items: readonly StepItem[]) => void;
