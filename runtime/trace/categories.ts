@@ -8,14 +8,15 @@
  */
 import type { ReadSlice } from './slices.js';
 
-/** The part of a slice that a category goes by. */
+/** The part of a slice that decides on its category, and its times in seconds. */
 export type TimedName = Pick<ReadSlice, 'process' | 'thread' | 'name' | 'start' | 'end'>;
 
+/** A category of the time of a trace. */
 export interface Category {
   readonly name: string;
   /** A category that this one is a part of. */
   readonly of?: string;
-  /** Goes by process, thread and name alone. */
+  /** Whether a slice counts for the category. Goes by process, thread and name alone. */
   readonly matches: (slice: TimedName) => boolean;
 }
 
@@ -38,6 +39,7 @@ const onDevice =
 const STEPS = 'steps';
 const EXCHANGES = /^((all_reduce|all_gather|reduce_scatter) |(send|recv|read samples)$)/;
 
+/** All categories, in the order in which reports list them. A slice may count for several. */
 export const CATEGORIES: readonly Category[] = [
   { name: 'prefill steps', matches: on('queue', / prefill$/) },
   { name: 'decode steps', matches: on('queue', / decode$/) },
@@ -60,21 +62,23 @@ export const CATEGORIES: readonly Category[] = [
   { name: 'host work', matches: onHost(/^(encode|schedule|sample)$/) },
 ];
 
-/** Categories that only traces with slices of kernels can tell, and what stands for them in others. */
+/** Categories that only traces with slices of kernels can tell. */
 const FINE = ['kernels', 'collectives', 'sends and receives', 'samples'];
+/** The category that stands for them in other traces. */
 const COARSE = 'kernels and exchanges';
 
+/** What a category comes to. */
 export interface Tally {
   /** Seconds, added up over devices. */
   readonly seconds: number;
   readonly slices: number;
 }
 
-/** What a category has of one process so far. */
+/** What a category has come to on one process so far. */
 interface Sum {
   seconds: number;
   slices: number;
-  /** Where the latest of its slices ends that has been met. */
+  /** Seconds at which the last to end of the slices so far ends: what overlaps counts once. */
   until: number;
 }
 
@@ -117,25 +121,26 @@ function entryOf<Value>(map: Map<string, Value>, key: string, make: () => Value)
   return found;
 }
 
+/** A category in a run and in a simulation of it. */
 export interface Comparison {
   readonly category: string;
   readonly of?: string;
   readonly run: Tally;
   readonly simulated: Tally;
-  /** Simulated seconds by those of the run, less one; absent where the run has none. */
+  /** Simulated seconds divided by those of the run, less 1; absent where the run has none. */
   readonly error?: number;
 }
 
-/** What a trace and a simulation of it can be compared in. */
+/** A trace compared with a simulation, category by category. */
 export interface Compared {
   readonly categories: readonly Comparison[];
-  /** Categories of the simulation that the trace cannot tell of: what lies within steps was left out of it. */
+  /** Names of categories of the simulation that the trace cannot tell: it was written without what lies within steps. */
   readonly lacking: readonly string[];
 }
 
 const onRequests = onHost(/^requests$/);
 
-/** From the first arrival of a request to the last one that ends; undefined where no request did. */
+/** Seconds from the first arrival of a request to the end of the last one; undefined where none ended. */
 export function wholeSeconds(slices: Iterable<TimedName>): number | undefined {
   let [begin, until] = [Infinity, -Infinity];
   for (const slice of slices) {
@@ -149,8 +154,8 @@ export function wholeSeconds(slices: Iterable<TimedName>): number | undefined {
 /**
  * Compares a simulation with a run, category by category; those that neither has are left out.
  *
- * @param run in any order
- * @param simulated in the order of their beginnings; gone through once
+ * @param run slices in any order
+ * @param simulated slices in the order of their beginnings; gone through once
  */
 export function compareCategories(run: readonly TimedName[], simulated: Iterable<TimedName>): Compared {
   const measured = summed(run.toSorted((a, b) => a.start - b.start));
@@ -174,7 +179,7 @@ export function compareCategories(run: readonly TimedName[], simulated: Iterable
   };
 }
 
-/** All that is wanted of slices that are gone through once. */
+/** The tally of slices, and the seconds of the whole, in one pass over the slices. */
 function summed(slices: Iterable<TimedName>): {
   readonly tally: ReadonlyMap<string, Tally>;
   readonly whole: Tally;

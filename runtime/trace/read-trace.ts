@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { systemReason } from '../system-reason.js';
 import type { ReadSlice, ReadTrace } from './slices.js';
 
+/** A trace, or why it could not be read. */
 export type TraceOrProblem =
   { readonly kind: 'trace'; readonly trace: ReadTrace } | { readonly kind: 'problem'; readonly why: string };
 
+/** An event of the trace-event format; times are in microseconds. */
 interface Event {
   readonly name: string;
   readonly ph: string;

@@ -7,12 +7,13 @@ export interface ReadSlice {
   /** Row of its lane: slices of a row lie one after the other or within each other. */
   readonly row: number;
   readonly name: string;
-  /** Seconds. */
+  /** Seconds from the beginning of the trace. */
   readonly start: number;
   readonly end: number;
   readonly args: Readonly<Record<string, unknown>>;
 }
 
+/** A trace that has been read. */
 export interface ReadTrace {
   /** Facts of its first event: plan, model, requests. */
   readonly about: Readonly<Record<string, unknown>>;

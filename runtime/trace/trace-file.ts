@@ -11,6 +11,7 @@ import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
 import type { Lane, Slice, TraceArgs, Tracer } from './tracer.js';
 
+/** A tracer that writes to a file. */
 export interface TraceFile extends Tracer {
   /**
    * Ends what is still under way and completes the file; once it is closed, nothing happens.
@@ -28,6 +29,7 @@ export interface TraceFigures {
   readonly resumed: number;
 }
 
+/** What a trace file is written with. */
 export interface TraceFileOptions {
   /** An origin as `file:line:column`. */
   readonly describe: (origin: Origin) => string;
@@ -35,12 +37,13 @@ export interface TraceFileOptions {
   readonly about: Readonly<Record<string, string>>;
   /** Called once when the file cannot be written any more; the run goes on without. */
   readonly onBroken: (reason: string) => void;
-  /** Milliseconds. */
+  /** The time now in milliseconds. Default `performance.now`. */
   readonly now?: () => number;
   /** See `Tracer`. */
   readonly apart?: boolean;
 }
 
+/** Characters of a buffer, which is written when it is full. */
 const FLUSH_CHARACTERS = 1 << 16;
 
 /** Microseconds between two values of a counter. */
@@ -58,7 +61,7 @@ interface Row {
   busy: boolean;
 }
 
-/** A counter, with what it came to last: a line that ends before the run, or short of that, would not tell how it ended. */
+/** A counter, with what it came to last: without its last value a trace would not tell how the counter ended. */
 interface Counted {
   /** When a value was last written. */
   readonly written: number;

@@ -10,6 +10,7 @@ export interface Lane {
   readonly thread: string;
 }
 
+/** Facts that are shown with a slice. */
 export type TraceArgs = Readonly<Record<string, string | number | boolean | Origin | undefined>>;
 
 /** Something under way. */
@@ -21,6 +22,7 @@ export interface Slice {
   readonly end: (args?: TraceArgs) => void;
 }
 
+/** Takes down what a run does. */
 export interface Tracer {
   /**
    * Whether exchanges are to wait for the kernels before them, so that their slices tell the two apart. That costs a
@@ -33,8 +35,10 @@ export interface Tracer {
   readonly counter: (name: string, values: () => Readonly<Record<string, number>>) => void;
 }
 
+/** A slice that nobody takes down. */
 export const NO_SLICE: Slice = { child: () => NO_SLICE, flow: () => undefined, end: () => undefined };
 
+/** A tracer that takes nothing down. */
 export const NO_TRACE: Tracer = { begin: () => NO_SLICE, counter: () => undefined };
 
 /** Several slices as one: what the ranks of a group do in step. Flows go through the first. */
