@@ -9,6 +9,7 @@
  *
  *   npm run bench:tune-goals -- [requests] [floor | front | trade-offs] [machine | model | workload ...]
  */
+import { groupBy } from '../compiler/group-by.js';
 import {
   candidateLabel,
   candidatePlan,
@@ -27,6 +28,8 @@ import { tradeOffsInParts } from '../runtime/tune/trade-offs.js';
 import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
 import { tune } from '../runtime/tune/tune.js';
 import { formatSignedPercent, formatTable } from '../cli/format.js';
+import { asked } from './support/arguments.js';
+import { caseArguments, pickCombinations } from './support/seesaw-arguments.js';
 import { seesawCases, type SeesawCase } from './support/seesaw-cases.js';
 
 type Rows = readonly (readonly string[])[];
@@ -126,16 +129,21 @@ function tradeOffRows({ plan, requests }: SeesawCase, candidates: readonly Candi
     });
 }
 
-const { cases, isWanted } = seesawCases(process.argv.slice(2));
-for (const [topic, { heading, rowsOf }] of Object.entries(TOPICS)) {
+const { most, words } = asked('tune-goals', caseArguments(process.argv.slice(2)));
+const cases = Object.keys(TOPICS).flatMap((topic) =>
+  seesawCases(most).map((seesaw) => ({ names: [...seesaw.names, topic], seesaw, topic })),
+);
+const picked = asked('tune-goals', pickCombinations(cases, words));
+for (const [topic, ofTopic] of groupBy(picked, (each) => each.topic)) {
+  const { heading, rowsOf } = TOPICS[topic]!;
   const rows: (readonly string[])[] = [];
-  for (const each of cases) {
-    if (!isWanted([...each.names, topic])) continue;
-    const candidates = findCandidates(each.plan, STRATEGIES, sizeChoices(each.plan, each.requests));
-    for (const row of rowsOf(each, candidates)) {
-      rows.push([each.names.join(' '), ...row]);
+  for (const { seesaw } of ofTopic) {
+    const { names, plan, requests } = seesaw;
+    const candidates = findCandidates(plan, STRATEGIES, sizeChoices(plan, requests));
+    for (const row of rowsOf(seesaw, candidates)) {
+      rows.push([names.join(' '), ...row]);
       console.error(topic, rows.at(-1)!.join('  '));
     }
   }
-  if (rows.length > 0) console.log(`${topic}\n${formatTable([['', ...heading], ...rows])}\n`);
+  console.log(`${topic}\n${formatTable([['', ...heading], ...rows])}\n`);
 }
