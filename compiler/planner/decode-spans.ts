@@ -1,5 +1,5 @@
 /**
- * Lower bounds on the seconds of decode, as steps are in flight for so long, however many steps the rows are dealt
+ * Lower bounds on the seconds of decode by how long its steps are in flight, however many steps the rows are dealt
  * over: few steps have many rows each and hold their pages long, many have all that a step takes whatever its rows.
  *
  * Of a replica with R rows in S steps, where a step is in flight from its preparation until it has passed all groups:

@@ -33,7 +33,11 @@ export interface PromptTurns {
   readonly prefill: (at: number) => number;
 }
 
-/** Turns of prefill for sequences in order of arrival, before any has begun. */
+/**
+ * Turns of prefill for sequences in order of arrival, before any turn has begun.
+ *
+ * @param setting rules of turns, and the course of prefill as if it never waited
+ */
 export function createPromptTurns(
   { computed, begun, prompts, rows }: SequencesInOrder,
   pageTokens: number,
