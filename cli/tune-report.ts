@@ -15,6 +15,7 @@ import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
 import { formatCount, formatDuration, formatRequestRate, formatTable, plural } from './format.js';
 
+/** A plan that was simulated to the end. */
 interface TunedPlanReport {
   readonly strategy: Strategy;
   readonly label: string;
@@ -25,14 +26,18 @@ interface TunedPlanReport {
     readonly microbatchTokens: number;
     readonly batchRequests: number;
   }[];
-  /** Bytes of KV in the host tier at most; absent where the plan has none. */
+  /** The most bytes of KV in the host tier; absent where the plan has no such tier. */
   readonly hostKvBytes?: number;
   readonly requestsPerSecond: number;
   readonly tokensPerSecond: number;
+  /** Seconds that the workload takes. */
   readonly makespan: number;
+  /** Mean seconds to the last token of a request. */
   readonly meanCompletion: number;
   readonly betweenTokens: number;
+  /** Mean sequences in a decode step. */
   readonly meanDecodeBatch: number;
+  /** Number of changes of stage. */
   readonly transitions: number;
   /**
    * No other that was simulated to the end is better in throughput or time between tokens and as good in the other. Of
@@ -46,7 +51,7 @@ interface TunedPlanReport {
   readonly wanted: boolean;
 }
 
-/** The plan whose model, devices and tiers were searched for, as it is. */
+/** The plan that the search was for, as it is: its layout is none of those tried. */
 export interface OwnPlan {
   readonly plan: string;
   readonly requestsPerSecond: number;
@@ -56,13 +61,13 @@ export interface OwnPlan {
 /** What was looked for, and whether all of it was looked at. */
 export interface Searched {
   readonly goal: Goal;
-  /** How many of the best; where the goal is the front it is all of that. */
+  /** How many of the best were looked for; where the goal is the front, all of it was. */
   readonly top: number;
   readonly sizes: SizeChoices;
   readonly strategies: readonly Strategy[];
   /** Whether plans went out by estimates, and not by bounds alone. */
   readonly byEstimate: boolean;
-  /** Where they did, by which part of what counts these may be better; a front has steps instead. */
+  /** Where plans went out by estimates, the part of what counts by which they may be better; a front has steps instead. */
   readonly tolerance?: number;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
@@ -70,9 +75,9 @@ export interface Searched {
   readonly cut: number;
   /** Where no plan fits: requests that none of them has room for, as far as that is known. */
   readonly unheld?: Unheld;
-  /** Where none is as fast as asked: requests per second that none is faster than, by bounds. */
+  /** Where no plan is as fast as asked: requests per second that none exceeds, by bounds. */
   readonly mostPromised?: number;
-  /** Where its layout is none of those tried and it is better than all of them. */
+  /** The plan that was searched for, where its layout is none of those tried and it is better than all of them. */
   readonly own?: OwnPlan;
 }
 
@@ -89,9 +94,13 @@ export type TradeOffReport = Pick<
   | 'betweenTokens'
 >;
 
+/** What a search has found, for machines. */
 export interface TunedReport {
   readonly plans: readonly TunedPlanReport[];
-  /** Not simulated: with less and less time between tokens, each the quickest of those, as far as estimates tell. */
+  /**
+   * Plans with less and less time between tokens than the best, none of them simulated: each the quickest of its kind,
+   * as far as estimates tell.
+   */
   readonly tradeOffs: readonly TradeOffReport[];
   readonly searched: Searched;
   readonly counts: TuneCounts;
@@ -102,6 +111,7 @@ export interface TunedReport {
   readonly leastLeftOut?: number;
 }
 
+/** What a search has found; trade-offs without those that it simulated. */
 export function tunedReport(
   { ranked, counts, leastLeftOut }: TuneResult,
   searched: Searched,
@@ -126,7 +136,7 @@ export function tunedReport(
   };
 }
 
-/** @param best of the same workload */
+/** @param best a plan that was simulated with the same workload */
 function tradeOffReport(
   { candidate, seconds, betweenTokens }: TradeOff,
   { simulation: { requests, tokens } }: Tuned,
@@ -154,7 +164,7 @@ function layoutReport(
   };
 }
 
-/** @param place among all */
+/** @param place index of the plan among all that were simulated */
 function planReport(tuned: Tuned, place: number, all: readonly Tuned[]): Omit<TunedPlanReport, 'wanted'> {
   const { candidate, plan, simulation } = tuned;
   const { makespan, requests, tokens, latency, meanDecodeBatch, transitions } = simulation;
@@ -190,7 +200,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
  * beats in throughput and in time between tokens. Of a front it has those alone. Trade-offs follow, those that are not
  * simulated below a line of theirs.
  *
- * @param most rows at most, trade-offs aside
+ * @param most the most rows, trade-offs aside
  */
 export function describeTuned(
   result: TuneResult,
@@ -286,12 +296,12 @@ function describeFigures(plan: TradeOffReport): readonly string[] {
   ];
 }
 
-/** In milliseconds, so that lines compare at a glance, unless too little is left of it. */
+/** Seconds as text, in milliseconds, so that lines compare at a glance, unless too little is left of it. */
 function formatBetweenTokens(seconds: number): string {
   return seconds < 0.01 ? formatDuration(seconds) : `${(1000 * seconds).toFixed(1)} ms`;
 }
 
-/** A line that says what would be lost with what was found. */
+/** A line that says by how much the plan as it is would be better than what was found. */
 function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): readonly string[] {
   if (own === undefined) return [];
   const { plan, requestsPerSecond, betweenTokens } = own;
@@ -326,7 +336,7 @@ function whyNone({ interrupted, strategies, unheld, mostPromised }: Searched, co
   return `no plan fits: ${plural(requests, 'request')} can never fit; ${which}`;
 }
 
-/** @param one what is said of a single one, where that differs */
+/** @param one what is said of a single plan, where that differs */
 function describeCount([count, many, one = many]: readonly [
   count: number,
   many: string,
@@ -340,7 +350,7 @@ const STEPS = [
   `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
 ].join(', ');
 
-/** By which part of the time of the best what was left out takes less, at most; undefined with no best. */
+/** The part of the time of the best by which what was left out takes less, at most; undefined without a best. */
 function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): number | undefined {
   return best && Math.max(0, 1 - leastLeftOut / best.makespan);
 }
@@ -348,7 +358,7 @@ function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): nu
 /**
  * What estimates have left out.
  *
- * @param proven by which part of the time of the best that takes less, at most, by bounds
+ * @param proven the part of the time of the best by which what was left out takes less, at most, by bounds
  */
 function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | undefined): string {
   if (goal.kind === 'front') return STEPS;
