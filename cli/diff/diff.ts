@@ -12,6 +12,7 @@ import { FIGURE_GROUPS, type Figure, type FigureGroup, type Unit } from './figur
 import { pairOwners } from './pair-owners.js';
 import { describeOtherRequests, describeWorkloads, type WorkloadPair } from './workload.js';
 
+/** A figure of two plans. */
 export interface Difference {
   readonly group: FigureGroup;
   readonly name: string;
@@ -21,6 +22,7 @@ export interface Difference {
   readonly after?: number | string;
 }
 
+/** How the figures of two plans differ. */
 export interface PlanDiff {
   /** `a.plan: reshard`. */
   readonly before: string;
@@ -29,17 +31,17 @@ export interface PlanDiff {
   readonly workload?: WorkloadPair;
   /** Figures that differ. */
   readonly changes: readonly Difference[];
-  /** Figures that do not, and are not zero: those that others mean less with. */
+  /** Figures that do not differ and are not zero, but without which others would mislead (see `Figure.standing`). */
   readonly standing: readonly Difference[];
-  /** How many do not. */
+  /** How many figures do not differ. */
   readonly equal: number;
 }
 
-/** Names of plans that one of two files alone has. */
+/** Names of plans that only one of two files has. */
 export interface Unpaired {
-  /** In the file before. */
+  /** Only in the file before. */
   readonly gone: readonly string[];
-  /** In the file after. */
+  /** Only in the file after. */
   readonly new: readonly string[];
 }
 
@@ -73,7 +75,7 @@ export function diffFigures(
   };
 }
 
-/** No such figure says the same as none of it. */
+/** Whether a figure is absent or zero: both say the same. */
 function isNothing(figure: Figure | undefined): boolean {
   return figure === undefined || figure.value === 0;
 }
@@ -120,7 +122,7 @@ function workloadLines({ workload }: PlanDiff): readonly string[] {
   return [describeWorkloads(workload), ...(other === undefined ? [] : [other])];
 }
 
-/** For a terminal. */
+/** The differences as text for a terminal. */
 export function describeDiff(diff: PlanDiff): string {
   const groups = FIGURE_GROUPS.map((group) => [group, rowsOf(diff, group)] as const).filter(
     ([, rows]) => rows.length > 0,
@@ -143,7 +145,7 @@ function equalFigures({ changes, equal }: PlanDiff): string {
   return changes.length === 0 ? `no difference in ${count} figures` : `${count} figures do not change`;
 }
 
-/** A comment: a table for each group of figures. */
+/** The differences in Markdown, for a comment: a table for each group of figures. */
 export function markdownDiff(diff: PlanDiff): string {
   const [workload, other] = workloadLines(diff).map(escapeMarkdown);
   const heading = [
@@ -175,7 +177,7 @@ export function describeUnpaired({ gone, new: added }: Unpaired): readonly strin
   return lines.length === 0 ? [] : [lines.join('\n')];
 }
 
-/** The same as a list. */
+/** As `describeUnpaired`, as a list in Markdown. */
 export function markdownUnpaired(unpaired: Unpaired): readonly string[] {
   return describeUnpaired(unpaired).map((lines) => escapeMarkdown(lines).replace(/^/gm, '- '));
 }

@@ -14,22 +14,24 @@ import { layoutLines } from './layout.js';
 
 export type Unit = 'text' | 'count' | 'bytes' | 'seconds' | 'rate';
 
+/** A figure of a plan. */
 export interface Figure {
   /** What it belongs to: figures of two plans with equal group and name are compared. */
   readonly group: FigureGroup;
   readonly name: string;
   readonly unit: Unit;
   readonly value: number | string;
-  /** Of constants of a device, a tier or a link: `name` then is one of its properties. */
+  /** The device, tier or link that a constant is of: `name` then is one of its properties. */
   readonly owner?: ConstantOwner;
   /** Other figures mean less where it is not zero: it is then shown though both plans have the same. */
   readonly standing?: true;
 }
 
+/** A device kind, tier or link that constants are of. */
 export interface ConstantOwner {
   readonly kind: 'device' | 'tier' | 'link';
   readonly name: string;
-  /** Where it stands, whatever it is called. */
+  /** Where it stands in the topology, whatever it is called. */
   readonly place: string;
   /** What it is, in short. */
   readonly summary: string;

@@ -3,17 +3,20 @@ import { isDeepStrictEqual } from 'node:util';
 import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import { formatCount, plural } from '../format.js';
 
+/** What a workload asks for. */
 export interface DiffWorkload {
   readonly name: string;
-  /** How many. */
+  /** Number of requests. */
   readonly requests: number;
-  /** Of all requests together. */
+  /** Prompt tokens of all requests together. */
   readonly promptTokens: number;
+  /** Output tokens of all requests together. */
   readonly outputTokens: number;
-  /** Of the prompts, those that they may share with others. */
+  /** Prompt tokens that requests may share with others. */
   readonly prefixTokens: number;
 }
 
+/** The workloads of two sides. */
 export interface WorkloadPair {
   readonly before: DiffWorkload;
   readonly after: DiffWorkload;

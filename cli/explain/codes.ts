@@ -8,6 +8,7 @@ import { syntaxCodes, type SyntaxCode } from '../../grammar/syntax-problems.js';
 import { FAILURE_CODES } from '../../runtime/failure-codes.js';
 import { describePage, readPage } from './pages.js';
 
+/** A code that Fulcrum may print. */
 export interface KnownCode {
   readonly code: string;
   readonly slug: string;

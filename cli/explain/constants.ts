@@ -16,6 +16,7 @@ import { tierInstances } from '../../compiler/planner/candidates.js';
 import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
 
+/** A constant that the simulation of a plan depends on. */
 export interface Constant {
   /** `l4: bandwidth`, `gpu <-> host: latency`, `node[*]: host: capacity`; no two of a plan have the same. */
   readonly what: string;
@@ -27,7 +28,7 @@ export interface Constant {
   readonly source?: string;
 }
 
-/** For places of constants, and what the library says of them. */
+/** Texts and names of files, to say where constants stand and what the library says of them. */
 export type ConstantTexts = Pick<RenderOptions, 'textOf' | 'nameOf'>;
 
 /** Constants of one device kind, tier, link, plan or engine. */
@@ -46,7 +47,7 @@ export function planConstants(plan: Plan, texts: ConstantTexts): readonly Consta
   return ownedConstants(plan, texts).flatMap(({ constants }) => constants);
 }
 
-/** The same, by what has them. */
+/** As `planConstants`, by what has the constants. */
 export function ownedConstants(plan: Plan, texts: ConstantTexts): readonly OwnedConstants[] {
   const { topology, name } = plan;
   const kinds = groupBy(topology.devices, ({ kind }) => kind);

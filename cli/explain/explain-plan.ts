@@ -20,6 +20,7 @@ export interface InsertedOp {
   readonly reason: string;
 }
 
+/** How a stage lies on its devices. */
 export interface StageExplanation {
   readonly name: string;
   readonly phases: readonly string[];
@@ -35,13 +36,14 @@ export interface StageExplanation {
 /** What a flow edge is: see `strategyOf`. */
 export type Strategy = 'fused' | 'static' | 're-sharded' | 'disaggregated';
 
+/** How requests get from one stage to the next. */
 export interface EdgeExplanation {
   readonly from: string;
   readonly to: string;
   readonly strategy: Strategy;
 }
 
-/** Pages of KV that there is room for: of a pool on the devices of a replica, or of a tier. */
+/** The KV that there is room for in one place: a pool on the devices of a replica, or a tier. */
 export interface KvRoom {
   readonly place: string;
   readonly pages: number;
@@ -49,6 +51,7 @@ export interface KvRoom {
   readonly bytes: number;
 }
 
+/** What the compiler decided about a plan. */
 export interface PlanExplanation extends PlanReport {
   readonly topology: string;
   readonly layout: readonly StageExplanation[];
@@ -56,7 +59,7 @@ export interface PlanExplanation extends PlanReport {
   readonly rules: readonly { readonly to: string; readonly when: string; readonly default: boolean }[];
   readonly kvRoom: readonly KvRoom[];
   readonly defaults: readonly DefaultTaken[];
-  /** What a simulation hangs on, and where each figure comes from. */
+  /** What a simulation depends on, and where each figure comes from. */
   readonly constants: readonly Constant[];
 }
 

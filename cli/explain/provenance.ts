@@ -6,18 +6,20 @@ import { lineMap } from '../../grammar/line-map.js';
 import { plural } from '../format.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
 
+/** The file that is asked about, and its compiled plans. */
 export interface AskedFile {
   readonly file: string;
   readonly compiled: readonly CompiledPlan[];
   readonly render: RenderOptions;
 }
 
+/** What something in a plan file caused in one plan, each with the place that caused it. */
 export interface PlanCauses {
   readonly plan: string;
   readonly caused: readonly (Omit<Caused, 'origin'> & { readonly place: string })[];
 }
 
-/** Of every plan what has its origin on the line (from 1); plans without any are left out. */
+/** What has its origin on a line (counted from 1), plan by plan; plans without any are left out. */
 export function causedByLine({ file, compiled, render }: AskedFile, line: number): readonly PlanCauses[] {
   const path = resolve(file);
   const lines = lineMap(render.textOf(path) ?? '');
@@ -28,7 +30,7 @@ export function causedByLine({ file, compiled, render }: AskedFile, line: number
   );
 }
 
-/** Of every plan the op of this id, with the place that caused it. */
+/** The op with an id, with the place that caused it, plan by plan; plans without it are left out. */
 export function causesOfOp({ compiled, render }: AskedFile, id: string): readonly PlanCauses[] {
   return gather(compiled, render, ({ plan, result }) => {
     const found = findCaused(plan, result, id);

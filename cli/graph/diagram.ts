@@ -9,15 +9,17 @@
 /** What a node stands for; printers give each kind a look. */
 export type NodeKind = 'end' | 'device' | 'host' | 'disk' | 'link' | 'stage' | 'ranks';
 
+/** A node with a title and lines of text. */
 export interface DiagramNode {
   readonly id: string;
   readonly kind: NodeKind;
   readonly title: string;
   readonly lines: readonly string[];
-  /** Between 0 and 1: how much of the time it is in use; absent where that is not known. */
+  /** Fraction of the time that it is in use, from 0 to 1; absent where that is not known. */
   readonly busy?: number;
 }
 
+/** A box with nodes and other boxes in it. */
 export interface DiagramBox {
   readonly id: string;
   readonly title: string;
@@ -27,11 +29,12 @@ export interface DiagramBox {
 
 export type DiagramItem = DiagramNode | DiagramBox;
 
+/** An edge between two nodes or boxes. */
 export interface DiagramEdge {
   /** Ids of nodes or boxes; neither end lies within the other. */
   readonly from: string;
   readonly to: string;
-  /** Lines; none for a plain edge. */
+  /** Lines of its label; none for a plain edge. */
   readonly label: readonly string[];
   /** `joins`: no direction. `turns`: a change of stage, not the way of requests. */
   readonly kind: 'flow' | 'joins' | 'turns';

@@ -34,6 +34,7 @@ const DRAWINGS = {
   },
 } as const satisfies Readonly<Record<string, LevelDrawing>>;
 
+/** What of a plan is drawn. */
 export type GraphLevel = keyof typeof DRAWINGS;
 
 export const GRAPH_LEVELS = Object.keys(DRAWINGS) as readonly GraphLevel[];
@@ -42,7 +43,7 @@ export const GRAPH_FORMATS = ['svg', 'dot', 'mermaid'] as const;
 
 export type GraphFormat = (typeof GRAPH_FORMATS)[number];
 
-/** One level. `simulated`: a workload, for how busy links are in it. */
+/** Draws one level. `simulated`: a simulated workload, to show how busy links are in it. */
 export function drawLevel(
   level: GraphLevel,
   format: GraphFormat,
@@ -56,7 +57,7 @@ export function drawLevel(
   return print(drawing.diagram(plan, compiled, simulated));
 }
 
-/** A page of these levels. */
+/** Draws a page of several levels, each in all formats. */
 export function drawPage(
   levels: readonly GraphLevel[],
   plan: Plan,

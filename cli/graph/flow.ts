@@ -9,6 +9,7 @@ import { formatBytes, formatCount } from '../format.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
 import type { Diagram, DiagramEdge, DiagramNode } from './diagram.js';
 
+/** The diagram of a plan's flow. */
 export function flowDiagram(plan: Plan, { runtime, transitions }: CompileResult): Diagram {
   const stages = runtime.flow.stages.map((name) => runtime.stages.find((stage) => stage.name === name)!);
   const kvEdges = runtime.kv.edges.flatMap(({ from, to, path, bytesPerToken }): DiagramEdge[] => {

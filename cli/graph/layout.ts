@@ -11,6 +11,7 @@
  */
 import { isBox, type Diagram, type DiagramEdge, type DiagramItem, type DiagramNode } from './diagram.js';
 
+/** A rectangle, in pixels from the upper left. */
 export interface Rect {
   readonly x: number;
   readonly y: number;
@@ -18,20 +19,22 @@ export interface Rect {
   readonly height: number;
 }
 
+/** The way of an edge. */
 export interface Route {
   readonly edge: DiagramEdge;
   /** Places between the ends, from left to right; the one of the label is as large as the label. */
   readonly via: readonly Rect[];
-  /** Index in `via`. */
+  /** Index of the label's place in `via`. */
   readonly label?: number;
   /** Leads from right to left. */
   readonly back: boolean;
 }
 
+/** Where everything goes, in pixels. */
 export interface Layout {
   readonly width: number;
   readonly height: number;
-  /** By id, of nodes and boxes. */
+  /** Places of nodes and boxes, by their ids. */
   readonly rects: ReadonlyMap<string, Rect>;
   readonly routes: readonly Route[];
 }
@@ -52,6 +55,7 @@ const COLUMN_GAP = 44;
 const ROW_GAP = 14;
 const BOX_PADDING = 14;
 
+/** Lays a diagram out. */
 export function layoutDiagram({ items, edges }: Diagram, measure: Measure): Layout {
   return layoutItems(items, edges, measure);
 }

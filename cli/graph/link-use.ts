@@ -36,9 +36,10 @@ export interface PlannedUse {
   readonly bytes: number;
 }
 
-/** Bytes on a road. */
+/** Bytes that cross a road. */
 type Travel = Pick<RoadBytes, 'bytes' | 'road'>;
 
+/** What links carry in full steps, for a token of KV and in changes of stage, by the compiled plan. */
 export function plannedUse(
   plan: Plan,
   { sharded, runtime, transitions }: CompileResult,

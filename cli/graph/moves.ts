@@ -12,6 +12,7 @@ import { DRAWN_ALONE, rangesOf } from '../../compiler/plan/ranges.js';
 import { formatBytes } from '../format.js';
 import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js';
 
+/** The diagram of all changes of stage. */
 export function movesDiagram(plan: Plan, { transitions }: CompileResult): Diagram {
   const drawn = transitions.weights.map((reshard) => drawReshard(plan, reshard));
   return {

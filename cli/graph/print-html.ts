@@ -10,6 +10,7 @@ export interface Drawn {
   readonly mermaid: string;
 }
 
+/** The whole file. */
 export function printHtml(title: string, drawings: readonly Drawn[]): string {
   const source = (name: string, text: string): string =>
     `<details><summary>${name}</summary><pre>${escapeText(text)}</pre></details>`;

@@ -35,6 +35,7 @@ const MEASURE: Measure = {
   boxTitle: (title) => ({ width: Math.ceil(textWidth(title, BOLD)), height: 22 }),
 };
 
+/** A whole SVG file. */
 export function printSvg(diagram: Diagram): string {
   const layout = layoutDiagram(diagram, MEASURE);
   const least = Math.max(textWidth(diagram.title, TITLE), textWidth(diagram.caption, SMALL));

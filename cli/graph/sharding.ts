@@ -14,6 +14,7 @@ import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js
 /** Ranks of a tp group named before the rest is counted. */
 const RANKS_NAMED = 8;
 
+/** The diagram of all stages' shardings. */
 export function shardingDiagram(plan: Plan, { runtime, transitions }: CompileResult): Diagram {
   const { stages } = planReport(runtime, transitions, plan.topology);
   return {

@@ -19,12 +19,13 @@ import { formatBytes } from '../format.js';
 import type { Diagram, DiagramEdge, DiagramItem, DiagramNode } from './diagram.js';
 import { plannedUse, type PlannedUse } from './link-use.js';
 
-/** A workload that was simulated, and what came out. */
+/** A workload that was simulated, and its simulation. */
 export interface Simulated {
   readonly workload: string;
   readonly simulation: Simulation;
 }
 
+/** The diagram of a plan's topology, with what its links carry. */
 export function topologyDiagram(plan: Plan, compiled: CompileResult, simulated?: Simulated): Diagram {
   const { topology } = plan;
   const drawing = createDrawing(plan, compiled, simulated);

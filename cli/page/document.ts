@@ -2,6 +2,7 @@
 import { escapeText } from '../../compiler/reshard/svg.js';
 import { STYLE } from './style.js';
 
+/** The parts of a page. */
 export interface PageParts {
   readonly title: string;
   /** HTML of the page itself. */
@@ -12,6 +13,7 @@ export interface PageParts {
   readonly behind?: string;
 }
 
+/** The whole HTML file. */
 export function htmlDocument({ title, main, style = '', behind = '' }: PageParts): string {
   return `<!doctype html>
 <html lang="en">

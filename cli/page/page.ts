@@ -11,6 +11,7 @@ import { layTimeline } from './timeline-layout.js';
 import { paintTimeline } from './timeline-paint.js';
 import { seconds, viewTimeline } from './timeline-view.js';
 
+/** A simulated plan as the page shows it. */
 export interface SimulatedPlan {
   readonly report: SimulationReport;
   /** `clerk on workstation`. */
@@ -18,6 +19,7 @@ export interface SimulatedPlan {
   readonly timeline: TimelineData;
 }
 
+/** What the page as a whole says. */
 export interface PageFacts {
   readonly title: string;
   /** What was run: workload, engine effects. */

@@ -48,7 +48,11 @@ export function bars(rows: readonly BarRow[]): string {
   return `<div class="bars">${drawn.join('')}</div>${legend}`;
 }
 
-/** @param entries names and custom properties */
+/**
+ * A legend.
+ *
+ * @param entries names, and the custom properties of their colours
+ */
 export function legendOf(entries: readonly (readonly [name: string, colour: string])[]): string {
   const items = entries.map(
     ([name, colour]) => `<li><i style="background:var(${colour})"></i>${escapeText(name)}</li>`,
@@ -56,6 +60,7 @@ export function legendOf(entries: readonly (readonly [name: string, colour: stri
   return `<ul class="legend">${items.join('')}</ul>`;
 }
 
+/** A panel with a heading and a line about it. `content` is HTML, the others are text. */
 export function card(title: string, about: string, content: string): string {
   return `<section class="card"><h2>${escapeText(title)}</h2><p class="about">${escapeText(about)}</p>${content}</section>`;
 }

@@ -26,6 +26,7 @@ export const SLICE_KINDS = [
 
 export type SliceKind = (typeof SLICE_KINDS)[number];
 
+/** A lane as it is drawn. */
 export interface LaneData {
   /** `gpu[0]`, `host`, `disk`. */
   readonly process: string;
@@ -33,18 +34,22 @@ export interface LaneData {
   readonly thread: string;
   /** Five numbers a slice: start and duration in ticks, index into `SLICE_KINDS`, index into `labels`, slices it stands for. */
   readonly slices: readonly number[];
-  /** What is within them, in the same form. */
+  /** What is within those slices, in the same form. */
   readonly within: readonly number[];
 }
 
+/** A timeline as it stands in a page. */
 export interface TimelineData {
-  /** Seconds. */
+  /** Seconds of the whole simulation. */
   readonly makespan: number;
+  /** How many ticks the makespan has: the unit of times of slices. */
   readonly ticks: number;
   readonly kinds: readonly SliceKind[];
   readonly labels: readonly string[];
   readonly lanes: readonly LaneData[];
+  /** Samples of KV and requests, for the charts. */
   readonly samples: readonly KvSample[];
+  /** What a reader must know of the drawing. */
   readonly notes: readonly string[];
 }
 
@@ -95,7 +100,11 @@ export function isDrawn({ paths }: DrawnDevices): (lane: Lane) => boolean {
   return ({ process, thread }) => processes.has(process) && THREADS.includes(thread);
 }
 
-/** @param makespan seconds */
+/**
+ * The timeline of a simulation, made small enough for a page.
+ *
+ * @param makespan seconds of the whole simulation
+ */
 export function timelineData(
   timeline: Timeline,
   samples: readonly KvSample[],

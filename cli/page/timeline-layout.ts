@@ -26,13 +26,15 @@ export interface LaidChart {
   }[];
 }
 
-/** Pixels of the page. */
+/** The layout of a timeline, in pixels of the page. */
 export interface TimelineLayout {
-  /** Beside the drawing: names to the left of it, and space to the right. */
+  /** Width to the left of the drawing, where names stand. */
   readonly gutter: number;
+  /** Width of the space to the right of the drawing. */
   readonly right: number;
-  /** Height of the axis above, and of a chart. */
+  /** Height of the axis above. */
   readonly axis: number;
+  /** Height of a chart. */
   readonly chart: number;
   readonly height: number;
   /** There are so many lanes that they are thin and have no names. */
@@ -41,6 +43,7 @@ export interface TimelineLayout {
   readonly charts: readonly LaidChart[];
 }
 
+/** Lays a timeline out. */
 export function layTimeline({ lanes, samples }: TimelineData): TimelineLayout {
   const AXIS = 26;
   const CHART = 92;

@@ -20,6 +20,7 @@ export interface PaintedView {
   readonly colour: (name: string) => string;
 }
 
+/** Paints the part of a timeline that is shown. */
 export function paintTimeline(
   pen: Pen,
   { makespan, ticks, samples, kinds }: TimelineData,

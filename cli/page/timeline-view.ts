@@ -7,6 +7,7 @@ import type { TimelineData } from './timeline-data.js';
 import type { layTimeline } from './timeline-layout.js';
 import type { paintTimeline } from './timeline-paint.js';
 
+/** The elements of the page that show a timeline. */
 export interface ViewParts {
   readonly canvas: Canvas;
   readonly tip: Tip;
@@ -19,6 +20,7 @@ export interface ViewParts {
   readonly colour: (name: string) => string;
 }
 
+/** Functions that the view uses, which go into the page with it. */
 export interface ViewTools {
   readonly layTimeline: typeof layTimeline;
   readonly paintTimeline: typeof paintTimeline;
