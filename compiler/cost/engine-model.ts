@@ -1,3 +1,4 @@
+/** What the clock models of a serving engine beside the hardware, and the share of each of its virtual engines. */
 import { onceForObject } from '../once.js';
 import type { Topology } from '../plan/plan.js';
 

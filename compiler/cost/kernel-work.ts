@@ -77,6 +77,7 @@ export function seenBy(
 
 /** What an op does in a step. */
 export interface Work {
+  /** Floating-point operations. */
   readonly flops: number;
   /** Bytes of device memory read and written. */
   readonly bytes: number;

@@ -13,6 +13,7 @@ export interface CostedProgram {
 export interface OpClass {
   /** Equal for ops that cost the same, also of different programs. */
   readonly key: string;
+  /** One of the ops of the class. */
   readonly op: DraftOp;
   /**
    * Columns of a row that a rank gives to an exchange or send and takes from it, padding included; 0 where nothing is.
