@@ -1,3 +1,4 @@
+/** An estimate of workloads in plans whose prefill and decode have devices of their own. */
 import type { BoundedPlan } from './bounded-plan.js';
 import { roundsWithPrompts, type SequencesInOrder } from './decode-rounds.js';
 import type { Demand } from './demand.js';

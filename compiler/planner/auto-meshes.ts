@@ -15,7 +15,7 @@ import { meshesOver } from './candidates.js';
 import { kvView } from '../model/kv-window.js';
 import { demandOf, repeated, type Demand } from './demand.js';
 
-/** A stage, and what it would be with another mesh; that is absent where its mesh is settled. */
+/** A stage, and with `withMesh` what it would be with another mesh; that is absent where its mesh is settled. */
 export interface OpenStage {
   readonly stage: Stage;
   readonly withMesh?: (mesh: Mesh) => Stage;

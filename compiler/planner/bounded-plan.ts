@@ -16,8 +16,11 @@ export interface HostTimes extends StepOverhead {
 
 /** A plan with one stage for each phase, or one for both: then `prefill` and `decode` are one object. */
 export interface BoundedPlan {
+  /** Times of the host. */
   readonly overhead: HostTimes;
+  /** The stage that prefills. */
   readonly prefill: StageLoad;
+  /** The stage that decodes. */
   readonly decode: StageLoad;
   /** KV pages of a replica where it decodes. */
   readonly room: number;

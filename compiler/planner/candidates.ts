@@ -16,6 +16,7 @@ import { tiersFor } from '../plan/routes.js';
  */
 export type Strategy = 'static' | 're-sharded' | 'disaggregated';
 
+/** All strategies. */
 export const STRATEGIES: readonly Strategy[] = ['static', 're-sharded', 'disaggregated'];
 
 /** A way to run a plan's model, not yet a plan: searches look at hundreds of thousands and make plans of few. */

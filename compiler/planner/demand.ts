@@ -16,7 +16,8 @@ export interface RequestLengths {
 }
 
 /**
- * A beginning of prompts, by its name: two prompts that name the same one agree in as many tokens as both have of it.
+ * The part of a prompt that is of a common beginning: two prompts that name the same one agree in as many tokens as
+ * both have of it.
  */
 export interface CommonPrefix {
   readonly name: string;

@@ -27,6 +27,7 @@ interface Known {
 /** Part of the room for KV by which rooms may differ and count as the same. */
 const SAME_ROOM = 3e-3;
 
+/** `fusedCourse` with an empty cache. */
 export function knownFused(): KnownFused {
   /** By the seconds of their steps, which stages with the same programs on the same devices share. */
   const known = new Map<StepSeconds, Known[]>();

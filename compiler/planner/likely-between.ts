@@ -55,7 +55,7 @@ function secondsMore(
   return carrying.map((seconds, place) => seconds - without[place]!);
 }
 
-/** Seconds of each phase by itself: of prefilling all prompts, and of decoding all rows. */
+/** Seconds of each phase by itself: `prompts` of prefilling all prompts, `rows` of decoding all rows. */
 export interface PhaseSeconds {
   readonly prompts: number;
   readonly rows: number;

@@ -12,8 +12,8 @@ export interface StepsOfRound {
 }
 
 /**
- * Steps that carry prompt tokens, on all replicas. A run is a series of these on one replica in which each comes less
- * than a round of steps behind the one before.
+ * Counts of steps that carry prompt tokens, on all replicas. A run is a series of these on one replica in which each
+ * comes less than a round of steps behind the one before.
  *
  *     4 in a round, with prompts x: x . x .  . . . .  . x . .     3 steps, 2 runs with 4 steps from first to last
  */

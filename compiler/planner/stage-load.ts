@@ -24,6 +24,7 @@ export interface StageLoad {
   readonly costs: PlaceCosts;
   /** Lower bounds on costs in the mean over replicas; the same object as `costs` where all replicas are alike. */
   readonly meanCosts: PlaceCosts;
+  /** Exact seconds of single steps. */
   readonly stepSeconds: StepSeconds;
   /** Virtual engines that share its pipeline, each with a part of batch and pages. */
   readonly engines: number;
@@ -45,6 +46,7 @@ export interface StageLoad {
  */
 export const SHOWN_MOVES = 0.75;
 
+/** The sum of some numbers. */
 export const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 
 /** The decode work of an average replica. */
