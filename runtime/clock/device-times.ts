@@ -26,6 +26,7 @@ interface DeviceTime {
   worked: number;
 }
 
+/** Devices that have had no work yet. */
 export function createDeviceTimes({ now }: VirtualClock): DeviceTimes {
   const times: DeviceTime[] = [];
   return {

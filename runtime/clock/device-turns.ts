@@ -12,6 +12,7 @@ interface Turn {
   readonly taken: () => void;
 }
 
+/** Devices that nobody has. */
 export function createDeviceTurns(): DeviceTurns {
   const queues = new Map<number, Turn[]>();
   return {

@@ -53,6 +53,7 @@ interface DeviceState {
   heldUp: number;
 }
 
+/** Devices with nothing under way on them. */
 export function createClockDevices(clock: VirtualClock): ClockDevices {
   const { now } = clock;
   const states: DeviceState[] = [];

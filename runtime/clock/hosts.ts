@@ -18,6 +18,7 @@ export interface Host {
 /** The host of a replica of a stage. */
 export type HostOf = (stage: string, replica: number) => Host;
 
+/** The hosts of an engine, by the device groups that stages stand on. */
 export function createHosts(
   residences: ReadonlyMap<string, Pick<StageResidence, 'group'>>,
   { hostPerReplica }: EngineModel,

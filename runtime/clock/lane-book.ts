@@ -20,6 +20,7 @@ const LEAST_PART = 1e-9;
 /** Stretches that are over are forgotten once there are so many, if half of them are: then all of that costs no more than writing them. */
 const MOST_STRETCHES = 32;
 
+/** A lane of which nothing is taken. */
 export function createLaneBook(): LaneBook {
   return { times: [], taken: [], count: 0, freeAfter: 0 };
 }

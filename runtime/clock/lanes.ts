@@ -7,7 +7,7 @@
 import type { Lane, Road, Roads } from '../../compiler/reshard/roads.js';
 import { createLaneBook, freeFrom, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
-/** What went over a lane in the whole simulation. */
+/** What went over a lane in the whole simulation: `link` names the link, `place` the end of it that the lane is at. */
 export interface LaneUse {
   readonly link: string;
   readonly place: string;

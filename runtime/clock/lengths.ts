@@ -65,6 +65,7 @@ export interface LengthsProblem {
   readonly why: string;
 }
 
+/** The requests of a text, or what is wrong with it. */
 export type ParsedLengths =
   | {
       readonly kind: 'requests';

@@ -16,6 +16,7 @@ export interface PageHomes {
   readonly writers: (hostPages: readonly number[]) => ReadonlyMap<SliceMovers, number>;
 }
 
+/** Begins with no pages in tiers. */
 export function createPageHomes(): PageHomes {
   const onHost: SliceMovers[] = [];
   const onDisk: SliceMovers[] = [];

@@ -108,6 +108,7 @@ function arrived({ pages, chunkPages, start, end }: Entry, now: number): number 
   return Math.floor(((now - start) / (end - start)) * (pages / chunkPages) + ROUNDING);
 }
 
+/** Begins with no moves under way. */
 export function createPageTurns({
   clock,
   lanes,

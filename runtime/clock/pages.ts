@@ -79,6 +79,7 @@ export interface PagesContext extends Omit<TurnsContext, 'readsBesideSteps' | 'a
   readonly hostOf: HostOf;
 }
 
+/** Moves of the pools of a graph, with none under way. */
 export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: PagesContext): ClockPages {
   const { clock, lanes } = context;
   const { roads } = lanes;

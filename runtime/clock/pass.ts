@@ -102,6 +102,7 @@ export interface PassContext {
   readonly isJoint: (group: StageGroup) => boolean;
 }
 
+/** Passes over groups that have no steps yet. */
 export function createPasses({ clock, devices, lanes, transitions, compute, isJoint }: PassContext): Passes {
   const { roads } = lanes;
   const known = new Map<StageGroup, GroupState>();

@@ -13,6 +13,7 @@ export interface Sampler<Sample extends { readonly time: number }> {
   readonly samples: () => readonly Sample[];
 }
 
+/** A sampler without samples. */
 export function createSampler<Sample extends { readonly time: number }>(): Sampler<Sample> {
   let samples: Sample[] = [];
   let interval = 0;

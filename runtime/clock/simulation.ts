@@ -57,7 +57,10 @@ export interface DeviceTime {
   readonly budget: number;
 }
 
-/** KV in use at a moment, as fractions of the pages that there are, and numbers of requests by what they do. */
+/**
+ * A moment of a simulation: `device`, `host` and `disk` are the fractions of their KV pages in use, the rest are
+ * numbers of requests by what they do.
+ */
 export interface KvSample {
   readonly time: number;
   readonly device: number;
@@ -84,7 +87,9 @@ export interface Simulation {
   readonly reused: SchedulerState['reused'];
   /** Device pages that were copied for tokens found. */
   readonly copiedPages: number;
+  /** Steps of all replicas. */
   readonly steps: number;
+  /** Changes of stage, with their seconds and the bytes that they bring onto devices. */
   readonly transitions: { readonly count: number; readonly seconds: number; readonly bytes: number };
   /** Sequences that lost their device pages: to a tier, or with their KV dropped. */
   readonly preemptions: { readonly swapped: number; readonly dropped: number };
@@ -99,6 +104,7 @@ export interface Simulation {
     readonly kvSpilled: number;
     readonly kvFetched: number;
   };
+  /** In the order of the graph's devices. */
   readonly devices: readonly DeviceTime[];
   readonly links: readonly LaneUse[];
   /** Samples over time; none where nobody asked for a timeline. */

@@ -5,7 +5,7 @@
  * as many.
  */
 
-/** Bytes that a weight moves by way of the ring: from outside the device, and within it. */
+/** Bytes that a weight moves by way of the ring: `upload` from outside the device, `copy` within it. */
 export interface RingMoves {
   readonly upload: number;
   readonly copy: number;

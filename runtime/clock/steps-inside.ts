@@ -41,6 +41,7 @@ interface DeviceSteps {
   readonly waiting: Waiting[];
 }
 
+/** Devices that no step has been given out to. */
 export function createStepsInside(): StepsInside & {
   /** A step begins on its devices. */
   readonly begin: (step: DeviceWork) => void;

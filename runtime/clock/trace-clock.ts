@@ -44,8 +44,10 @@ export interface ClockTrace {
     maxNewTokens: number,
     beginning: readonly number[] | undefined,
   ) => void;
+  /** A request is done, with so many tokens of output. */
   readonly leave: (request: number, time: number, tokens: number) => void;
   readonly reject: (request: number, time: number) => void;
+  /** The values of counters from a time on. */
   readonly count: (time: number, state: SchedulerState) => void;
   /** The label of a step; `requests` are those whose path leads through it, `reused` the tokens found before its rows. */
   readonly label: (
@@ -73,6 +75,7 @@ export interface ClockTrace {
     span: Span,
     bytes: number,
   ) => void;
+  /** Pages move between the host tier and the disk tier. */
   readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span) => void;
   /** Weights are brought near ahead of a transition. */
   readonly prefetch: (transition: RuntimeTransition, span: Span) => void;
@@ -83,9 +86,11 @@ export interface ClockTrace {
     span: Span,
     portions: readonly PortionSpan[],
   ) => void;
+  /** A change of stage, from its beginning until all weights are there. */
   readonly transition: (from: string, to: string, mode: TransitionMode, span: Span, bytes: number) => void;
 }
 
+/** Adds to a timeline what the clock executor does with a graph. */
 export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): ClockTrace {
   const paths = new Map(graph.devices.map(({ id, path }) => [id, path]));
   const stages = new Map(graph.stages.map((stage) => [stage.name, stage]));

@@ -35,7 +35,7 @@ export function opsOf(waits: readonly WeightWait[]): ReadonlySet<number> | undef
   return waits.length === 0 ? undefined : new Set(waits.map(({ op }) => op));
 }
 
-/** How long a pass takes, and where it waits for weights. */
+/** How many seconds a pass takes, with its waits for weights, and these waits. */
 export interface PassTime {
   readonly seconds: number;
   readonly waits: readonly WaitAmongExchanges[];

@@ -24,6 +24,7 @@ interface Agenda {
 /** No simulation has so many callbacks. */
 const BEHIND = 2 ** 50;
 
+/** A clock at 0 seconds with nothing to run. */
 export function createVirtualClock(): VirtualClock {
   const agenda: Agenda = { times: [], orders: [], callbacks: [] };
   let time = 0;

@@ -43,6 +43,7 @@ export interface PortionSpan {
 
 /** The moves of a device, all of which have begun. */
 export interface BegunMoves {
+  /** When its weights are there. */
   readonly course: UploadCourse;
   /**
    * By index of an op in the new stage's program: the index of the last weight that it reads, in the order in which

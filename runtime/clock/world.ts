@@ -102,6 +102,7 @@ function jointGroups(
   return (group) => joint.has(group);
 }
 
+/** The machine of a plan, with nothing under way. */
 export function createWorld(
   graph: RuntimeGraph,
   plan: Plan,
