@@ -40,6 +40,7 @@ export interface Compiled extends Bounded {
   readonly compiled: NonNullable<Bounded['compiled']>;
 }
 
+/** Whether a candidate is compiled. */
 export function isCompiled(each: Bounded): each is Compiled {
   return each.compiled !== undefined;
 }

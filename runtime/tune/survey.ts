@@ -14,6 +14,7 @@ import { workloadOf, type TrialSetting } from './trial.js';
 export interface Survey extends Pick<TrialSetting, 'engine' | 'requests' | 'demand'> {
   readonly context: BoundContext;
   readonly compile: PlanCompiler;
+  /** Rough bounds of candidates for this workload. */
   readonly roughBound: RoughBounds;
   /** Bounds of plans before they are compiled, where no rough bound has one. */
   readonly bounds: BoundsByStages;

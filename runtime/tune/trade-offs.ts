@@ -18,6 +18,7 @@ import { usualSeconds } from './usual-seconds.js';
 export interface TradeOff {
   readonly candidate: Candidate;
   readonly seconds: number;
+  /** Seconds between two tokens, in the mean. */
   readonly betweenTokens: number;
   /** The search has simulated it to the end: it is one of its ranking. */
   readonly isSimulated: boolean;

@@ -5,6 +5,7 @@ import type { SimulatedRequest } from '../clock/simulation.js';
 import type { EndedTrial, Trial, TrialEnd, TrialSetting } from './trial.js';
 import type { TrialTask } from './trial-worker.js';
 
+/** How many workers carry out trials, and until when. */
 export interface TrialPoolOptions {
   readonly workers: number;
   /** Gives up what is under way. */
@@ -22,6 +23,7 @@ export interface TrialPool {
   readonly ended: () => readonly EndedTrial[];
   /** As `ended`, once there are any; undefined when the signal aborts. Rejects when a worker is lost. */
   readonly someEnded: () => Promise<readonly EndedTrial[] | undefined>;
+  /** Ends the workers. */
   readonly close: () => Promise<void>;
 }
 

@@ -17,6 +17,7 @@ export interface Twins {
   readonly isNew: (each: Estimated) => boolean;
 }
 
+/** Begins with no plan looked at. */
 export function twinsByEstimate(): Twins {
   const stepsOf = stepKeys();
   const keyOf = once(({ candidate, estimate, between }: Estimated) =>

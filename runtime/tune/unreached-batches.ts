@@ -19,7 +19,9 @@ interface Compiled {
 
 /** The batches of trials that are under way or have ended. */
 export interface UnreachedBatches {
+  /** A trial begins. */
   readonly started: (trial: Trial) => void;
+  /** A trial that began has ended. */
   readonly ended: (trial: Trial, end: Omit<TrialEnd, 'outcome'>) => void;
   /**
    * Whether a trial of the same plan with a smaller batch that was never reached has ended, of a plan with as many

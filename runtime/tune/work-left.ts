@@ -16,6 +16,11 @@ export interface WorkLeft {
   readonly demand: (dropped: number) => Demand;
 }
 
+/**
+ * Begins with all of a workload left.
+ *
+ * @param whole the demand of the requests
+ */
 export function createWorkLeft(requests: readonly SimulatedRequest[], whole: Demand): WorkLeft {
   const { kv, longest } = whole;
   const ended = new Set<number>();
