@@ -1,6 +1,6 @@
 /** A trace as it is read back: slices on lanes. */
 
-/** A slice on its lane. Rows of a lane that overlap count as one lane. */
+/** A slice on its lane, which `process` and `thread` name. Rows of a lane that overlap count as one lane. */
 export interface ReadSlice {
   readonly process: string;
   readonly thread: string;

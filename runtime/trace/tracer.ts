@@ -4,7 +4,9 @@
  */
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 
-/** A row of the timeline: a device, the host or the disk, and what it is doing there. */
+/**
+ * A row of the timeline: as its process a device (by its path), the host or the disk, as its thread what is done there.
+ */
 export interface Lane {
   readonly process: string;
   readonly thread: string;
