@@ -41,6 +41,7 @@ export interface DiagramEdge {
   readonly busy?: number;
 }
 
+/** A drawing before it is known how it is drawn. */
 export interface Diagram {
   readonly title: string;
   /** How to read it. */

@@ -1,5 +1,6 @@
 /** What scripts of a page see of the browser: its types are not those of the program that writes the page. */
 
+/** The drawing context of a canvas. */
 export interface Pen {
   fillStyle: string;
   strokeStyle: string;
@@ -53,6 +54,7 @@ export interface Canvas extends Listens {
   setPointerCapture(pointer: number): void;
 }
 
+/** The element that says what the pointer is on. */
 export interface Tip {
   textContent: string | null;
   hidden: boolean;
