@@ -113,6 +113,13 @@ export function choicesOption<Choice extends string>(
   return new Option(flags, description).choices(choices).argParser(gatherEach(choiceOf));
 }
 
+/** The value of an option that may be given once: of several the last would win, and nobody would be told. */
+export function single(value: string, before?: string): string {
+  if (before !== undefined)
+    throw new InvalidArgumentError(`It can be given once, and is given as ${before} already.`);
+  return value;
+}
+
 /** Gathers `--set name=value` options. */
 export function collectSettings(
   setting: string,
