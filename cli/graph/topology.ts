@@ -130,23 +130,17 @@ function createDrawing(
   };
 
   const deviceNode = (devices: readonly PlacedDevice[], shown: readonly string[]): DiagramNode => {
-    const [first] = devices;
-    const most = devices
-      .flatMap(({ id }) => peaks.get(id) ?? [])
-      .reduce<(typeof compiled.runtime.devices)[number] | undefined>(
-        (best, each) => (best === undefined || each.peak.total > best.peak.total ? each : best),
-        undefined,
-      );
-    const { kind, path, id } = first!;
+    const { kind, path, id } = devices[0]!;
+    const used = devices.flatMap((device) => peaks.get(device.id) ?? []);
     return {
       id: path,
       kind: 'device',
       title: `${rangesOf(shown)}: ${kind.name}`,
       lines: [
         ...(roles.get(id) ?? ['not used']),
-        most === undefined
+        used.length === 0
           ? formatExactBytes(kind.memory)
-          : `${formatBytes(most.peak.total)} of ${formatBytes(most.budget)}`,
+          : `${mostBytes(used.map(({ peak }) => peak.total))} of ${formatBytes(used[0]!.budget)}`,
       ],
     };
   };
@@ -254,12 +248,15 @@ function useLines(use: readonly PlannedUse[], instances: readonly string[]): rea
   const here = use.filter(({ instance }) => drawn.has(instance));
   return [...groupBy(here, ({ what, from, to }) => `${what} ${from} ${to}`).values()].map((loads) => {
     const { what, from, to } = loads[0]!;
-    const bytes = loads.map((load) => load.bytes);
-    const [least, most] = [loads.length < drawn.size ? 0 : Math.min(...bytes), Math.max(...bytes)].map(
-      (each) => formatBytes(Math.round(each)),
-    );
-    return `${what}: ${least === most ? '' : 'up to '}${most}${from === to ? '' : `, ${from} to ${to}`}`;
+    const bytes = [...loads.map((load) => load.bytes), ...(loads.length < drawn.size ? [0] : [])];
+    return `${what}: ${mostBytes(bytes)}${from === to ? '' : `, ${from} to ${to}`}`;
   });
+}
+
+/** Bytes of places that are drawn once: `up to` the most of them where they are not the same. */
+function mostBytes(bytes: readonly number[]): string {
+  const [least, most] = [Math.min(...bytes), Math.max(...bytes)].map((each) => formatBytes(Math.round(each)));
+  return least === most ? most! : `up to ${most}`;
 }
 
 /** Members of equal groups that are alike, in order. */

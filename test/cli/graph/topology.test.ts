@@ -39,6 +39,24 @@ describe('a topology', () => {
     expect(edges.length).toBeLessThan(16);
   });
 
+  it('has the most that one of many devices takes where they differ, and all of them in one', () => {
+    const peaksOf = (text: string): readonly string[] => {
+      const { plan, compiled } = compileText(text, 'turns');
+      return nodesOf(topologyDiagram(plan, compiled).items)
+        .filter(({ kind }) => kind === 'device')
+        .map(({ lines }) => lines.at(-1)!);
+    };
+    const { runtime } = compileText(pod(4), 'turns').compiled;
+    const [least, most] = [Math.min, Math.max].map((pick) =>
+      formatBytes(pick(...runtime.devices.map(({ peak }) => peak.total))),
+    );
+    expect(least).not.toBe(most);
+    expect(peaksOf(pod(4))).toEqual([`up to ${most} of 67.1 GiB`]);
+    // Without a pipeline all of them hold and do the same.
+    const alike = pod(4).replace('mesh (dp: fill, pp: 4, tp: 2)', 'mesh (dp: fill, tp: 8)');
+    expect(peaksOf(alike)).toEqual([expect.stringMatching(/^[\d.]+ GiB of 67\.1 GiB$/)]);
+  });
+
   it('says at each group only what its own devices do', () => {
     const { plan, compiled } = compileText(pod(4), 'apart');
     const links = linkNodes(topologyDiagram(plan, compiled), 'gpu <-> gpu');
