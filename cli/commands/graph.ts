@@ -30,6 +30,9 @@ const ENDINGS: Readonly<Record<string, Format>> = {
   '.htm': 'html',
 };
 
+/** What `--out` names it by. */
+const STANDARD_OUTPUT = '-';
+
 interface GraphOptions {
   readonly plan?: string;
   readonly set?: Readonly<Record<string, string>>;
@@ -44,7 +47,7 @@ export const addGraphCommand: AddCommand = (program, context) => {
     .command('graph')
     .description('draw a plan: its machine with what links carry, shardings, flow, and what moves in between')
     .argument('<file>', 'plan file')
-    .requiredOption('--out <file>', 'file to write; its ending says the format')
+    .requiredOption('--out <file>', 'file to write, whose ending says the format; - for standard output')
     .addOption(
       new Option('--level <level>', 'what to draw; a page has all levels unless one is named').choices(
         GRAPH_LEVELS,
@@ -65,11 +68,16 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
   const format = options.format ?? formatOf(path);
   if (format === undefined) {
     const endings = Object.keys(ENDINGS).join(', ');
-    err(terminal, `error: the name of ${path} says no format: end it in one of ${endings}, or give --format`);
+    const why =
+      path === STANDARD_OUTPUT
+        ? 'standard output has no name that says a format: give --format'
+        : `the name of ${path} says no format: end it in one of ${endings}, or give --format`;
+    err(terminal, `error: ${why}`);
     return EXIT.usage;
   }
-  refuseUnwritable(path);
-  const loaded = loadPlan(file, { ...options, written: [path] }, terminal);
+  const written = path === STANDARD_OUTPUT ? undefined : path;
+  refuseUnwritable(written);
+  const loaded = loadPlan(file, { ...options, written: [written] }, terminal);
   if (loaded.kind === 'failed') return loaded.exit;
   const { plan, compiled, checked } = loaded;
   const levels = level === undefined ? (format === 'html' ? GRAPH_LEVELS : [DEFAULT_LEVEL]) : [level];
@@ -96,9 +104,13 @@ function drawFile(file: string, options: GraphOptions, { terminal }: CommandCont
     format === 'html'
       ? drawPage(levels, plan, compiled, simulated)
       : drawLevel(level ?? DEFAULT_LEVEL, format, plan, compiled, simulated);
-  const unwritten = writeText(path, text);
+  if (written === undefined) {
+    terminal.writeOut(text);
+    return EXIT.ok;
+  }
+  const unwritten = writeText(written, text);
   if (unwritten !== undefined) throw unwritten;
-  err(terminal, `wrote ${path}`);
+  err(terminal, `wrote ${written}`);
   return EXIT.ok;
 }
 

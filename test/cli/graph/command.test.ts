@@ -1,5 +1,5 @@
 /** `fulcrum graph` end to end. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -32,6 +32,16 @@ describe('graph', () => {
     expect(await draw('y.svg')).toContain('gpu &lt;-&gt; host');
     expect((await draw('y.html')).match(/<section class="card"/g)).toHaveLength(4);
     expect((await draw('y.html', '--level', 'flow')).match(/<section class="card"/g)).toHaveLength(1);
+  });
+
+  it('writes to standard output where that is asked for, once the format is', async () => {
+    const args = ['graph', 'plans/clerk.plan', '--plan', 'reshard', '--level', 'flow', '--out', '-'];
+    const run = await runInProcess(...args, '--format', 'dot');
+    expect(run).toEqual({ status: 0, out: await draw('out.dot', '--level', 'flow'), err: '' });
+    expect(existsSync('-')).toBe(false);
+    const without = await runInProcess(...args);
+    expect(without).toMatchObject({ status: 2, out: '' });
+    expect(without.err).toContain('standard output has no name that says a format: give --format');
   });
 
   it('has bytes in the units of the other commands', async () => {
