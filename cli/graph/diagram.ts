@@ -36,8 +36,8 @@ export interface DiagramEdge {
   readonly to: string;
   /** Lines of its label; none for a plain edge. */
   readonly label: readonly string[];
-  /** `joins`: no direction. `turns`: a change of stage, not the way of requests. */
-  readonly kind: 'flow' | 'joins' | 'turns';
+  /** `joins`: no direction. `swaps`: there and back. `turns`: a change of stage, not the way of requests. */
+  readonly kind: 'flow' | 'joins' | 'swaps' | 'turns';
   readonly busy?: number;
 }
 

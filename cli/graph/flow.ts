@@ -12,15 +12,6 @@ import type { Diagram, DiagramEdge, DiagramNode } from './diagram.js';
 /** The diagram of a plan's flow. */
 export function flowDiagram(plan: Plan, { runtime, transitions }: CompileResult): Diagram {
   const stages = runtime.flow.stages.map((name) => runtime.stages.find((stage) => stage.name === name)!);
-  const kvEdges = runtime.kv.edges.flatMap(({ from, to, path, bytesPerToken }): DiagramEdge[] => {
-    if (path === 'shared' || runtime.hostTier === undefined)
-      return [{ from, to, label: ['the same KV pages'], kind: 'flow' }];
-    const perToken = (bytes: number): readonly string[] => [`KV, ${formatBytes(bytes)} a token`];
-    return [
-      { from, to: HOST, label: perToken(bytesPerToken.out), kind: 'flow' },
-      { from: HOST, to, label: perToken(bytesPerToken.in), kind: 'flow' },
-    ];
-  });
   const turns = runtime.transitions.map(({ from, to }): DiagramEdge => {
     const rules = runtime.flow.rules.filter((rule) => rule.to === to);
     const reshard = transitions.weights.find((each) => each.from === from && each.to === to);
@@ -38,8 +29,6 @@ export function flowDiagram(plan: Plan, { runtime, transitions }: CompileResult)
     };
   });
   const tiers = tierNodes(runtime);
-  const spills: readonly DiagramEdge[] =
-    tiers.length === 2 ? [{ from: HOST, to: DISK, label: ['spilled when full'], kind: 'flow' }] : [];
   return {
     title: `${plan.name}: ${plan.model.name} on ${plan.topology.name}`,
     caption: 'Solid: the way of requests and their KV. Dashed: devices change stage.',
@@ -58,8 +47,8 @@ export function flowDiagram(plan: Plan, { runtime, transitions }: CompileResult)
       ...stages
         .filter(({ phases }) => phases.includes('prefill'))
         .map(({ name }): DiagramEdge => ({ from: REQUESTS, to: name, label: [], kind: 'flow' })),
-      ...kvEdges,
-      ...spills,
+      ...handOvers(runtime),
+      ...tierEdges(runtime, stages),
       ...stages
         .filter(({ phases }) => phases.includes('decode'))
         .map(({ name }): DiagramEdge => ({ from: name, to: RESULTS, label: [], kind: 'flow' })),
@@ -84,6 +73,39 @@ function tierNodes({ hostTier, diskTier, kv }: RuntimeGraph): readonly DiagramNo
     { id: HOST, kind: 'host', title: hostTier.name, lines: room(hostTier.pages) },
     ...(diskTier
       ? [{ id: DISK, kind: 'disk', title: diskTier.name, lines: room(diskTier.pages) } as const]
+      : []),
+  ];
+}
+
+/** KV from stage to stage. One that hands to several puts what it hands over into the host tier once. */
+function handOvers({ hostTier, kv }: RuntimeGraph): readonly DiagramEdge[] {
+  const edges = kv.edges.flatMap(({ from, to, path, bytesPerToken }): DiagramEdge[] => {
+    if (path === 'shared' || hostTier === undefined)
+      return [{ from, to, label: ['the same KV pages'], kind: 'flow' }];
+    const perToken = (bytes: number): readonly string[] => [`KV, ${formatBytes(bytes)} a token`];
+    return [
+      { from, to: HOST, label: perToken(bytesPerToken.out), kind: 'flow' },
+      { from: HOST, to, label: perToken(bytesPerToken.in), kind: 'flow' },
+    ];
+  });
+  return [...new Map(edges.map((edge) => [JSON.stringify(edge), edge])).values()];
+}
+
+/** KV that leaves for want of room and comes back: what is preempted, half prefilled or decoding, and what is spilled. */
+function tierEdges(
+  { hostTier, diskTier }: RuntimeGraph,
+  stages: readonly RuntimeStage[],
+): readonly DiagramEdge[] {
+  if (hostTier === undefined) return [];
+  return [
+    ...stages.map(({ name }): DiagramEdge => {
+      return { from: name, to: HOST, label: ['preempted'], kind: 'swaps' };
+    }),
+    ...(diskTier
+      ? ([
+          { from: HOST, to: DISK, label: ['spilled when full'], kind: 'flow' },
+          { from: DISK, to: HOST, label: ['fetched ahead of need'], kind: 'flow' },
+        ] as const)
       : []),
   ];
 }

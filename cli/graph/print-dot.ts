@@ -38,6 +38,7 @@ export function printDot(diagram: Diagram): string {
       ...(boxes.has(edge.from) && { ltail: `cluster_${names.get(edge.from)}` }),
       ...(boxes.has(edge.to) && { lhead: `cluster_${names.get(edge.to)}` }),
       ...(edge.kind === 'joins' && { dir: 'none' }),
+      ...(edge.kind === 'swaps' && { dir: 'both' }),
       ...(edge.kind === 'turns' && { style: 'dashed' }),
       penwidth: width,
     });

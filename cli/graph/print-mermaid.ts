@@ -19,7 +19,7 @@ export function printMermaid(diagram: Diagram): string {
   };
   const items = diagram.items.flatMap(itemLines);
   const edges = diagram.edges.map(({ from, to, label, kind }) => {
-    const arrow = { flow: '-->', joins: '---', turns: '-.->' }[kind];
+    const arrow = { flow: '-->', joins: '---', swaps: '<-->', turns: '-.->' }[kind];
     const text = label.length > 0 ? `|${quoted(label)}|` : '';
     return `${names.get(from)} ${arrow}${text} ${names.get(to)}`;
   });

@@ -168,14 +168,17 @@ function drawEdge(route: Route, layout: Layout, ports: Ports): string {
     const half = (from.x + x) / 2;
     return `C${point(half, from.y)} ${point(half, y)} ${point(x, y)}`;
   });
-  const arrow = edge.kind === 'joins' ? {} : { [back ? 'marker-start' : 'marker-end']: 'url(#arrow)' };
+  const heads = {
+    ...((back || edge.kind === 'swaps') && { 'marker-start': 'url(#arrow)' }),
+    ...((!back || edge.kind === 'swaps') && { 'marker-end': 'url(#arrow)' }),
+  };
   return element('path', {
     d: `M${point(ends[0]!.x, ends[0]!.y)} ${curves.join(' ')}`,
     fill: 'none',
     stroke: EDGE,
     'stroke-width': edgeWidth(edge),
     ...(edge.kind === 'turns' && { 'stroke-dasharray': '5 4' }),
-    ...arrow,
+    ...(edge.kind !== 'joins' && heads),
   });
 }
 

@@ -121,7 +121,7 @@ function readMermaid(text: string): {
   for (const line of lines.slice(5).map((each) => each.trim())) {
     const node = /^(n\d+)(?:\["([^"]*)"\]|\(\["([^"]*)"\]\))$/.exec(line);
     const box = /^subgraph (n\d+)\["([^"]*)"\]$/.exec(line);
-    const edge = /^(n\d+) (?:-->|---|-\.->)(?:\|"([^"]*)"\|)? (n\d+)$/.exec(line);
+    const edge = /^(n\d+) (?:-->|---|<-->|-\.->)(?:\|"([^"]*)"\|)? (n\d+)$/.exec(line);
     if (node) nodes.set(node[1]!, text_(node[2] ?? node[3]!));
     else if (box) {
       boxes.push(box[1]!);
