@@ -1,6 +1,7 @@
 /**
  * What links carry by the compiled plan: every instance of them in one full step of all replicas of each stage, for a token
- * of KV on an edge of the flow, and in a change of stage; and what a token of a stage puts on all instances together.
+ * of KV on an edge of the flow or between the host tier and disk, and in a change of stage; and what a token of a stage puts
+ * on all instances together.
  */
 import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { StepSize } from '../../compiler/cost/kernel-work.js';
@@ -8,13 +9,15 @@ import { ringBytes } from '../../compiler/cost/links.js';
 import type { ProgramTraffic } from '../../compiler/cost/program-cost.js';
 import type { CompileResult } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
-import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
+import { hostShares, pageOwners } from '../../compiler/ir/page-slices.js';
+import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
 import type { GroupPlan, KvReshard, LinkLoad, WeightReshard } from '../../compiler/ir/transitions.js';
 import { once } from '../../compiler/once.js';
 import { kvBesideCopy } from '../../compiler/passes/host-room.js';
 import { onShared, weightPlanning } from '../../compiler/passes/transitions.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { parsePath, printPath } from '../../compiler/plan/places.js';
+import { tierBeside } from '../../compiler/plan/routes.js';
 import { kvTravels } from '../../compiler/reshard/kv-cost.js';
 import { linkLoads, type RoadBytes } from '../../compiler/reshard/link-loads.js';
 import type { Origin } from '../../compiler/reshard/planning-memo.js';
@@ -60,6 +63,8 @@ export function plannedUse(
     ...transitions.kv.flatMap((edge) =>
       use(`KV ${edge.from} -> ${edge.to}, a token`, meanKvTravels(edge, roads)),
     ),
+    ...use('KV spilled, a token', spillTravels(runtime, roads, 'out')),
+    ...use('KV fetched, a token', spillTravels(runtime, roads, 'back')),
     ...transitions.weights.flatMap((reshard) => {
       const { from, to } = reshard;
       const origin = memo.originsOf(onShared(transitions.holdings, from, to).flat());
@@ -103,6 +108,30 @@ function meanKvTravels(edge: KvReshard, roads: Roads): readonly Travel[] {
   const pairs = writers!.flatMap((from) => readers!.map((to) => ({ from, to })));
   return pairs.flatMap((replicas) =>
     kvTravels(edge, replicas, roads).map(({ bytes, road }) => ({ bytes: bytes / pairs.length, road })),
+  );
+}
+
+/** KV of a token that a replica has prefilled, between the hosts that have it and the disks beside them: the mean of all. */
+function spillTravels(
+  { hostTier, diskTier, pools, stages, kv }: RuntimeGraph,
+  roads: Roads,
+  way: 'out' | 'back',
+): readonly Travel[] {
+  if (hostTier === undefined || diskTier === undefined) return [];
+  const hostOf = tierBeside(roads.topology, hostTier.name);
+  const diskOf = tierBeside(roads.topology, diskTier.name);
+  const prefills = new Set(stages.flatMap(({ name, phases }) => (phases.includes('prefill') ? [name] : [])));
+  const writers = pools
+    .filter((pool) => pool.stages.some((name) => prefills.has(name)))
+    .flatMap((pool) => [...groupBy(pageOwners(pool), ({ dp }) => dp).values()]);
+  return writers.flatMap((ranks) =>
+    hostShares({ ranks }, hostOf).flatMap(({ device, part }) => {
+      const [host, disk] = [hostOf(device), diskOf(device)];
+      if (host === undefined || disk === undefined) return [];
+      const road = way === 'out' ? roads.between(host, disk) : roads.between(disk, host);
+      const bytes = ((hostTier.pageBytes / kv.pageTokens) * part) / writers.length;
+      return road === undefined ? [] : [{ bytes, road }];
+    }),
   );
 }
 

@@ -196,4 +196,23 @@ describe('planned link use', () => {
       expect(loads.reduce((total, load) => total + load.bytes, 0)).toBe(sum);
     }
   });
+
+  it('has a token of KV between host and disk, where each host has its part of it', () => {
+    const spilled = (text: string): readonly (readonly [string, string, string, number])[] => {
+      const { plan, compiled } = compileText(text, 'turns');
+      return plannedUse(plan, compiled)
+        .filter(({ link }) => link.includes('nvme'))
+        .map(({ what, instance, from, to, bytes }) => [what, `${instance} ${from}`, to, bytes]);
+    };
+    const tokenBytes = 2 * 16 * 8 * 128 * 2;
+    // The same whether one of two replicas in a node each has all of it, or one over both nodes half in each.
+    for (const mesh of ['mesh (dp: fill, pp: 4, tp: 2)', 'mesh (pp: 8, tp: 2)'])
+      expect(spilled(pod(2).replace('mesh (dp: fill, pp: 4, tp: 2)', mesh))).toEqual([
+        ['KV spilled, a token', 'node[0] host', 'nvme', tokenBytes / 2],
+        ['KV spilled, a token', 'node[1] host', 'nvme', tokenBytes / 2],
+        ['KV fetched, a token', 'node[0] nvme', 'host', tokenBytes / 2],
+        ['KV fetched, a token', 'node[1] nvme', 'host', tokenBytes / 2],
+      ]);
+    expect(spilled(pod(2).replace(' -> host -> nvme', ' -> host'))).toEqual([]);
+  });
 });
