@@ -1,7 +1,7 @@
 /** Drawings of a compiled plan: every level in every format. */
 import type { CompileResult } from '../../compiler/compile.js';
 import { printMesh } from '../../compiler/ir/print.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { Plan, Stage } from '../../compiler/plan/plan.js';
 import { drawShardings, type DrawOptions } from '../../compiler/reshard/draw-holdings.js';
 import { drawTransitions } from '../../compiler/reshard/draw.js';
 import { formatBytes } from '../format.js';
@@ -12,7 +12,7 @@ import { printDot } from './print-dot.js';
 import { printHtml } from './print-html.js';
 import { printMermaid } from './print-mermaid.js';
 import { printSvg } from './print-svg.js';
-import { shardingDiagram } from './sharding.js';
+import { shardingDiagram, tpShardings } from './sharding.js';
 import { topologyDiagram, type Simulated } from './topology.js';
 
 interface LevelDrawing {
@@ -74,12 +74,14 @@ export function drawPage(
 }
 
 function drawOptions(plan: Plan): DrawOptions {
+  const stageOf = (name: string): Stage => plan.stages.find((stage) => stage.name === name)!;
   return {
     title: `${plan.name}: ${plan.model.name} on ${plan.topology.name}`,
     layers: plan.model.shape.layers,
     kvHeads: plan.model.shape.kvHeads,
     devicePath: (device) => plan.topology.devices[device]!.path,
     bytes: formatBytes,
-    mesh: (name) => printMesh(plan.stages.find((stage) => stage.name === name)!.mesh),
+    mesh: (name) => printMesh(stageOf(name).mesh),
+    shardings: (name) => tpShardings(stageOf(name)),
   };
 }

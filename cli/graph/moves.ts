@@ -20,7 +20,7 @@ export function movesDiagram(plan: Plan, { transitions }: CompileResult): Diagra
     caption:
       drawn.length > 0
         ? 'What devices do to their weights to change stage; edges are bytes that reach each of them.'
-        : 'No devices change stage, or their weights stay: nothing moves.',
+        : 'No devices change stage, or their weights stay: no weights move.',
     items: drawn.map(({ box }) => box),
     edges: drawn.flatMap(({ edges }) => edges),
   };

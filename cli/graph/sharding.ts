@@ -1,14 +1,15 @@
 /** Shardings as a diagram: a box for each stage, in it the parts of the pipeline with the layers and heads of their ranks. */
 import type { CompileResult } from '../../compiler/compile.js';
 import { groupBy } from '../../compiler/group-by.js';
-import { intervalLength } from '../../compiler/ir/rectangles.js';
-import type { Interval, RankHolding } from '../../compiler/ir/transitions.js';
+import type { RankHolding } from '../../compiler/ir/transitions.js';
 import { printMesh } from '../../compiler/ir/print.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
-import type { Plan } from '../../compiler/plan/plan.js';
+import type { Plan, Stage } from '../../compiler/plan/plan.js';
+import { showShardings } from '../../compiler/plan/print-plan.js';
 import { formatBytes, plural } from '../format.js';
 import { planReport } from '../plan-report.js';
 import { rangesOf } from '../../compiler/plan/ranges.js';
+import { spanOf } from '../../compiler/reshard/draw-holdings.js';
 import type { Diagram, DiagramBox, DiagramEdge, DiagramNode } from './diagram.js';
 
 /** Ranks of a tp group named before the rest is counted. */
@@ -17,15 +18,18 @@ const RANKS_NAMED = 8;
 /** The diagram of all stages' shardings. */
 export function shardingDiagram(plan: Plan, { runtime, transitions }: CompileResult): Diagram {
   const { stages } = planReport(runtime, transitions, plan.topology);
+  const declared = new Map(plan.stages.map((stage) => [stage.name, stage]));
   return {
     title: `${plan.name}: ${plan.model.name} on ${plan.topology.name}`,
     caption:
       'Who owns which layers and kv heads in each stage, and what goes from one part of a pipeline to the next.',
     items: runtime.stages.map((stage): DiagramBox => {
       const parts = partsOf(transitions.holdings[stage.name]!);
+      const name = `${stage.name} ${printMesh(stage.mesh)}`;
+      const shardings = tpShardings(declared.get(stage.name)!).join('; ');
       return {
         id: stage.name,
-        title: `${stage.name} ${printMesh(stage.mesh)}`,
+        title: shardings === '' ? name : `${name}: ${shardings}`,
         items: parts.map((ranks) => partNode(plan, stage, ranks)),
       };
     }),
@@ -38,6 +42,11 @@ export function shardingDiagram(plan: Plan, { runtime, transitions }: CompileRes
       });
     }),
   };
+}
+
+/** How the layers of a stage lie on `tp`; nothing where that is a single rank. */
+export function tpShardings(stage: Stage): readonly string[] {
+  return stage.mesh.tp > 1 ? showShardings(stage) : [];
 }
 
 /** Ranks by their place in the pipeline. */
@@ -58,20 +67,14 @@ function partNode(plan: Plan, stage: RuntimeStage, ranks: readonly RankHolding[]
   return {
     id: partId(stage, pp),
     kind: 'ranks',
-    title: `${span('layer', kv.layers)}`,
+    title: `${spanOf('layer', kv.layers)}`,
     lines: [
       ...named.map(([tp, own]) => {
-        const heads = span('kv head', own[0]!.kv.heads);
+        const heads = spanOf('kv head', own[0]!.kv.heads);
         return `${stage.mesh.tp > 1 ? `tp ${tp}, ` : ''}${heads}: ${rangesOf(own.map(path))}`;
       }),
       ...(byTp.length > named.length ? [`and ${byTp.length - named.length} ranks more`] : []),
       ...(sums > 0 ? [`${plural(sums, 'collective')} a step`] : []),
     ],
   };
-}
-
-/** `layer 3`, `layers 0 to 7`. */
-function span(noun: string, interval: Interval): string {
-  const [start, end] = interval;
-  return intervalLength(interval) === 1 ? `${noun} ${start}` : `${noun}s ${start} to ${end - 1}`;
 }

@@ -9,19 +9,19 @@ import type { TransitionGraph, WeightReshard } from '../ir/transitions.js';
 import { DRAWN_ALONE } from '../plan/ranges.js';
 import { describeKvCost, formatTime, formatTimes, reportKvCost, reportReshard } from './describe.js';
 import {
-  colours,
-  columnWidth,
+  drawHead,
   drawStage,
   drawStages,
-  drawTitle,
+  HEAD,
   MARGIN,
   pictureWidth,
   secondColumn,
-  stageWidths,
+  stageLook,
   type Drawn,
   type DrawOptions,
+  type StageLook,
 } from './draw-holdings.js';
-import { BOLD, element, SMALL, svgDocument, text, textWidth, TITLE } from './svg.js';
+import { BOLD, element, SMALL, svgDocument, text, textWidth } from './svg.js';
 
 const ROW = 20;
 /** Of the longest bar, at least. */
@@ -48,31 +48,44 @@ const PART_NAME: Readonly<Record<Part, string>> = {
 /** The drawing; a plan without transitions gets its title and a line that says so. */
 export function drawTransitions(graph: TransitionGraph, options: DrawOptions): string {
   const pairs = stagePairs(graph);
-  const colour = colours(graph.holdings);
-  const column = columnWidth([
-    ...stageWidths(graph.holdings, options),
-    ...graph.weights.flatMap((reshard) => moveWidths(reshard, options)),
-  ]);
+  const look = stageLook(
+    graph.holdings,
+    options,
+    graph.weights.flatMap((reshard) => moveWidths(reshard, options)),
+  );
   const kv = pairs.flatMap((pair) => kvLines(graph, pair, options));
-  const width = pictureWidth(column, [textWidth(options.title, TITLE), ...kv.map((line) => textWidth(line))]);
-  const head = [drawTitle(options)];
-  let y = 44;
-  if (pairs.length === 0) {
-    head.push(text(MARGIN, y + 20, 'One stage, or stages with equal shardings: nothing moves.'));
-    const stages = drawStages(graph.holdings, y + 36, column, options);
-    head.push(...stages.svg);
-    y = stages.bottom;
-  } else if (graph.weights.length > 0) {
+  const head = drawHead(look, options);
+  const width = pictureWidth(look, [...head.widths, ...kv.map((line) => textWidth(line))]);
+  const svg = [...head.svg];
+  let y = HEAD;
+  const still = whyStill(graph);
+  if (still === undefined) {
     const key = legend(y + 20);
-    head.push(...key.svg);
+    svg.push(...key.svg);
     y = key.bottom;
+  } else {
+    svg.push(text(MARGIN, y + 20, still));
+    y += 20;
+  }
+  if (pairs.length === 0) {
+    const stages = drawStages(graph.holdings, y + 16, look, options);
+    svg.push(...stages.svg);
+    y = stages.bottom;
   }
   for (const pair of pairs) {
-    const section = drawPair(graph, pair, y + 16, column, colour, options);
-    head.push(...section.svg);
+    const section = drawPair(graph, pair, y + 16, look, options);
+    svg.push(...section.svg);
     y = section.bottom;
   }
-  return svgDocument({ width, height: Math.ceil(y + MARGIN) }, [HATCH], head);
+  return svgDocument({ width, height: Math.ceil(y + MARGIN) }, [HATCH, ...look.stripes], svg);
+}
+
+/** Why no weights move, unless they do. What KV does is said of every hand-over. */
+function whyStill({ kv, weights }: TransitionGraph): string | undefined {
+  if (weights.length > 0) return undefined;
+  return kv.length === 0
+    ? 'One stage, or stages with equal shardings: nothing moves.'
+    : 'No devices change stage, or their weights stay: no weights move.';
 }
 
 const HATCH = element('pattern', { id: 'evicted', width: 6, height: 6, patternUnits: 'userSpaceOnUse' }, [
@@ -95,15 +108,14 @@ function drawPair(
   graph: TransitionGraph,
   [from, to]: StagePair,
   top: number,
-  column: number,
-  colour: (device: number) => string,
+  look: StageLook,
   options: DrawOptions,
 ): Drawn {
   const svg: string[] = [];
-  const right = secondColumn(column);
+  const right = secondColumn(look);
   const grids = [
-    drawStage(from, graph.holdings[from] ?? [], MARGIN, top, column, colour, options),
-    drawStage(to, graph.holdings[to] ?? [], right, top, column, colour, options),
+    drawStage(from, graph.holdings[from] ?? [], MARGIN, top, look, options),
+    drawStage(to, graph.holdings[to] ?? [], right, top, look, options),
   ];
   svg.push(...grids.flatMap((grid) => grid.svg));
   let y = Math.max(...grids.map((grid) => grid.bottom)) + 8;
@@ -116,7 +128,7 @@ function drawPair(
   ] as const;
   const bars = columns.flatMap(([a, b, x]) => {
     const reshard = graph.weights.find((candidate) => candidate.from === a && candidate.to === b);
-    return reshard ? [drawMoves(reshard, x, y, column, colour, options)] : [];
+    return reshard ? [drawMoves(reshard, x, y, look, options)] : [];
   });
   svg.push(...bars.flatMap((bar) => bar.svg));
   return { svg, bottom: Math.max(y, ...bars.map((bar) => bar.bottom)) };
@@ -175,8 +187,7 @@ function drawMoves(
   reshard: WeightReshard,
   left: number,
   top: number,
-  column: number,
-  colour: (device: number) => string,
+  { column, colour }: StageLook,
   options: DrawOptions,
 ): Drawn {
   const { title, caption, devices, rows, of, names, links } = movesOf(reshard, options);

@@ -14,6 +14,7 @@ function draw(options: PlanOptions, title = 'test', prefix = ''): string {
     devicePath: (device) => prefix + plan.topology.devices[device]!.path,
     bytes: formatBytes,
     mesh: (stage) => `of ${stage}`,
+    shardings: (stage) => [`shards of ${stage}`, ...(stage === 'decode' ? [`twice shards of ${stage}`] : [])],
   });
 }
 
@@ -35,7 +36,9 @@ function unbalanced(svg: string): readonly string[] {
   return open;
 }
 
-function rectangles(svg: string, hint: RegExp): readonly Record<string, number>[] {
+type Rectangle = Readonly<Record<string, number>>;
+
+function rectangles(svg: string, hint: RegExp): readonly Rectangle[] {
   return [...svg.matchAll(/<rect ([^>]*)><title>([^<]*)<\/title><\/rect>/g)]
     .filter(([, , title]) => hint.test(title!))
     .map(([, attributes]) =>
@@ -73,8 +76,8 @@ describe('a drawing of transitions', () => {
 
   it('shows every rank of both stages where its layers and heads are', () => {
     const svg = draw(RESHARD);
-    const rows = rectangles(svg, /layers (\d) to \1, kv heads 0 to 3/);
-    const columns = rectangles(svg, /layers 0 to 3, kv heads (\d) to \1$/);
+    const rows = rectangles(svg, /: layer \d, kv heads 0 to 3$/);
+    const columns = rectangles(svg, /: layers 0 to 3, kv head \d$/);
     expect(rows).toHaveLength(4);
     expect(columns).toHaveLength(4);
     expect(new Set(rows.map((box) => box['x'])).size).toBe(1);
@@ -83,7 +86,7 @@ describe('a drawing of transitions', () => {
     expect(rows[0]!['width']).toBeGreaterThan(3.9 * columns[0]!['width']!);
   });
 
-  it('draws ranks that hold the same heads beside each other', () => {
+  it('draws ranks that hold the same as one box that names them, striped in the colours of all', () => {
     const svg = draw({
       shape: { kvHeads: 2 },
       stages: [
@@ -91,8 +94,62 @@ describe('a drawing of transitions', () => {
         { name: 'decode', mesh: { tp: 4 }, kvReplicas: 2 },
       ],
     });
-    const columns = rectangles(svg, /layers 0 to 3/);
-    expect(new Set(columns.map((box) => box['x'])).size).toBe(4);
+    const all = [...svg.matchAll(/<title>([^<]*: layers 0 to 3, [^<]*)<\/title>/g)].map(([, title]) => title);
+    expect(all).toEqual([
+      'gpu[0..1] each: layers 0 to 3, kv head 0',
+      'gpu[2..3] each: layers 0 to 3, kv head 1',
+    ]);
+    const [first, second] = rectangles(svg, /layers 0 to 3/) as [Rectangle, Rectangle];
+    const [row] = rectangles(svg, /: layer 0,/) as [Rectangle];
+    expect(second['x']! - first['x']!).toBeCloseTo((row['width']! + 2) / 2, 1);
+    expect(svg).toMatch(/<text [^>]*>gpu\[0\.\.1\] each<\/text>/);
+    const colourOf = (title: string): string =>
+      new RegExp(`fill="([^"]*)"><title>${title}`).exec(svg)![1]!.replace(/[()]/g, '\\$&');
+    expect(colourOf('gpu\\[0\\.\\.1\\]')).toBe('url\\(#devices-0-1\\)');
+    const [stripes] = /<pattern id="devices-0-1".*?<\/pattern>/.exec(svg)!;
+    for (const device of [0, 1]) expect(stripes).toMatch(new RegExp(colourOf(`gpu\\[${device}\\]`)));
+    expect(svg).toContain('Striped: several devices hold the same.');
+    expect(draw(RESHARD)).not.toContain('Striped');
+  });
+
+  it('has one box where every rank holds all heads', () => {
+    const onTp = ['heads', 'ffn', 'vocab'] as const;
+    const svg = draw({ stages: [{ name: 'serve', mesh: { tp: 4 }, onTp }] });
+    expect(rectangles(svg, /layers/)).toHaveLength(1);
+    expect(rectangles(svg, /^gpu\[0\.\.3\] each: layers 0 to 3, kv heads 0 to 3$/)).toHaveLength(1);
+  });
+
+  it('says under the title of a stage how it lies on tp, with grids beside each other level', () => {
+    const svg = draw(RESHARD);
+    for (const line of ['shards of prefill', 'shards of decode', 'twice shards of decode'])
+      expect(svg).toContain(`>${line}</text>`);
+    const [rows, columns] = [/: layer 0,/, /kv head 0$/].map((hint) => rectangles(svg, hint)[0]!['y']!);
+    expect(rows).toBe(columns);
+    const [caption] = /<text [^>]*y="([\d.]+)"[^>]*>twice shards/.exec(svg)!.slice(1).map(Number);
+    expect(rows!).toBeGreaterThan(caption!);
+  });
+
+  it('says what numbers are, and lists boxes that have no room for a label', () => {
+    const svg = draw({
+      shape: { layers: 30 },
+      stages: [{ name: 'serve', mesh: { pp: 4 }, layerSplit: [27, 1, 1, 1] }],
+    });
+    expect(svg).toContain('A number is that of a device: 0 is gpu[0].');
+    const listed = [...svg.matchAll(/<text [^>]*y="([\d.]+)"[^>]*>(gpu\[\d\]: [^<]*)<\/text>/g)];
+    expect(listed.map(([, , line]) => line)).toEqual([
+      'gpu[1]: layer 27, kv heads 0 to 3',
+      'gpu[2]: layer 28, kv heads 0 to 3',
+      'gpu[3]: layer 29, kv heads 0 to 3',
+    ]);
+    const height = Number(/^<svg [^>]*height="(\d+)"/.exec(svg)![1]);
+    for (const [, y] of listed) expect(Number(y)).toBeLessThan(height);
+    const fillOf = (path: string): string =>
+      new RegExp(`fill="([^"]*)"><title>gpu\\[${path}\\]`).exec(svg)![1]!;
+    const swatches = [...svg.matchAll(/<rect [^>]*width="8"[^>]*fill="([^"]*)"\/>/g)].map(([, fill]) => fill);
+    expect(swatches).toEqual(['1', '2', '3'].map(fillOf));
+    const many = draw({ shape: { layers: 40 }, stages: [{ name: 'serve', mesh: { pp: 40 } }] });
+    expect(many.match(/>gpu\[\d+\]: layer \d+, kv heads 0 to 3<\/text>/g)).toHaveLength(16);
+    expect(many).toContain('and 24 more without a label');
   });
 
   it('draws bytes to one scale, and from other devices where those send', () => {
@@ -111,6 +168,19 @@ describe('a drawing of transitions', () => {
     expect(svg).toContain('nothing moves');
     expect(svg).not.toContain('uploaded');
     expect(rectangles(svg, /layers 0 to 3/)).toHaveLength(2);
+  });
+
+  it('says so when stages hand over and no weights move', () => {
+    const svg = draw({
+      stages: [
+        { name: 'prefill', mesh: { pp: 2 }, devices: [0, 1] },
+        { name: 'decode', mesh: { tp: 2 }, devices: [2, 3] },
+      ],
+    });
+    expect(svg).toContain('No devices change stage, or their weights stay: no weights move.');
+    expect(svg).toContain('KV prefill → decode: through host');
+    expect(svg).not.toContain('uploaded');
+    expect(draw(RESHARD)).not.toContain('no weights move');
   });
 
   it('is as wide as its longest lines need, each in its own column', () => {
