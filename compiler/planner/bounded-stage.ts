@@ -3,8 +3,9 @@
  * that have the stage.
  */
 import { engineShare, type EngineModel } from '../cost/engine-model.js';
+import { groupHardware } from '../cost/group-hardware.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
-import { allReduceCost, sendCost, type LinkCost } from '../cost/links.js';
+import type { LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
 import { programCost, type GroupHardware, type ProgramCost } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
@@ -332,18 +333,11 @@ function hardwareAt(
   dp: number,
   pp: number,
 ): GroupHardware {
-  const path = (device: number): string => topology.devices[device]!.path;
   const groupAt = (place: number): readonly number[] => {
     const first = (dp * mesh.pp + place) * mesh.tp;
     return devices.slice(first, first + mesh.tp);
   };
-  const group = groupAt(pp);
-  const kinds = [...new Set(group.map((device): DeviceKind => topology.devices[device]!.kind))];
-  const allReduce = mesh.tp > 1 ? allReduceCost(routes, group.map(path)) : undefined;
-  const next = pp + 1 < mesh.pp ? path(groupAt(pp + 1)[0]!) : undefined;
-  const send = next === undefined ? undefined : sendCost(routes, path(group[0]!), next);
-  const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
-  return { kinds, ranks: mesh.tp, overhead: topology.overhead, ...links };
+  return groupHardware(topology, routes, groupAt(pp), pp + 1 < mesh.pp ? groupAt(pp + 1) : undefined);
 }
 
 /**

@@ -2,8 +2,8 @@
  * A stage on the clock: per replica a row of tp groups, each with the cost of its program and the devices that it
  * occupies.
  */
-import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
 import type { EngineModel } from '../../compiler/cost/engine-model.js';
+import { groupHardware } from '../../compiler/cost/group-hardware.js';
 import {
   pairsOf,
   seenBy,
@@ -58,34 +58,19 @@ export function stageGroups(
       .filter((rank) => rank.dp === dp && rank.pp === pp)
       .sort((a, b) => a.tp - b.tp)
       .map(({ device }) => device);
-  const path = (device: number): string => topology.devices[device]!.path;
   const costs = new Map<string, ProgramCost>();
   const [alikeOf, kindOf] = [numbered<string>(), numbered<DeviceKind>()];
   return Array.from({ length: stage.mesh.dp }, (_, dp) => {
     const members = stage.programs.map((_program, pp) => at(dp, pp));
     return stage.programs.map((program, pp): StageGroup => {
       const devices = members[pp]!;
-      const kinds = [...new Set(devices.map((device): DeviceKind => topology.devices[device]!.kind))];
-      const allReduce = devices.length > 1 ? allReduceCost(routes, devices.map(path)) : undefined;
-      const next = members[pp + 1];
-      const send = next === undefined ? undefined : sendCost(routes, path(devices[0]!), path(next[0]!));
-      const hardware = JSON.stringify([kinds.map(kindOf), allReduce, send]);
-      const key = `${pp} ${hardware}`;
-      const cost =
-        costs.get(key) ??
-        programCost(
-          program,
-          {
-            kinds,
-            ranks: devices.length,
-            overhead: topology.overhead,
-            ...(allReduce && { allReduce }),
-            ...(send && { send }),
-          },
-          engine,
-        );
+      const hardware = groupHardware(topology, routes, devices, members[pp + 1]);
+      const { kinds, allReduce, send } = hardware;
+      const hardwareKey = JSON.stringify([kinds.map(kindOf), allReduce, send]);
+      const key = `${pp} ${hardwareKey}`;
+      const cost = costs.get(key) ?? programCost(program, hardware, engine);
       costs.set(key, cost);
-      const alike = alikeOf(`${cost.signature} ${hardware}`);
+      const alike = alikeOf(`${cost.signature} ${hardwareKey}`);
       return { devices, cost, alike, declaredExchange: allReduce?.declared === true };
     });
   });
