@@ -7,7 +7,10 @@ import type { Topology } from '../plan/plan.js';
  * result depends on: an ideal engine has all of them off.
  */
 export interface EngineModel {
-  /** Host time per step, layer and request as the topology declares it (`overhead`). */
+  /**
+   * The times of `overhead` as the topology declares them: of the host for a step, for each request of it, to hand kernels
+   * over and record them (`submit`, `encode`), to read samples and choose tokens; and of devices for each layer and kernel.
+   */
   readonly hostOverhead: boolean;
   /** Matrix products of few rows reach less than large ones. */
   readonly smallGemmLoss: boolean;
