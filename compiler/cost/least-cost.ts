@@ -11,15 +11,9 @@
 import type { EngineModel } from './engine-model.js';
 import { workKind, workOfSteps, type StepSize, type WorkKind } from './kernel-work.js';
 import { allGatherCost, type LinkCost } from './links.js';
-import { classify, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import {
-  groupOverhead,
-  heldElementBytes,
-  sentElementBytes,
-  type GroupHardware,
-  type GroupOverhead,
-} from './program-cost.js';
-import { beginsRun } from './program-parts.js';
+import { classify, type CostedProgram, type OpClass } from './op-classes.js';
+import { groupOverhead, heldElementBytes, sentElementBytes, type GroupHardware } from './program-cost.js';
+import { launchesOf } from './program-parts.js';
 import { deviceRates, GEMM_TILE_ROWS, type DeviceRates } from './rates.js';
 import { vectorType } from '../model/weight-types.js';
 
@@ -111,9 +105,10 @@ function groupTerms(program: CostedProgram, hardware: GroupHardware, engine: Eng
   const classes = classify(program, program.ops);
   const exchanges = classes.flatMap((each) => exchangeTerms(each, hardware));
   const overhead = groupOverhead(program, hardware, engine);
+  const { layers, kernels: launched, runs } = launchesOf(program, classes);
   const fixed = {
-    launches: launchSeconds(program, overhead),
-    sampling: overhead.read + samplingKernels(program) * overhead.kernel,
+    launches: layers * overhead.layer + launched.tokens * overhead.kernel + runs * overhead.submit,
+    sampling: overhead.read + launched.samples * overhead.kernel,
     choose: overhead.choose,
   };
   return {
@@ -285,18 +280,4 @@ function exchangeTerms({ op, cols, rows, count }: OpClass, hardware: GroupHardwa
   if (op.op === 'send') return term(send, cols.given);
   if (op.op !== 'collective') return [];
   return term(allReduce && (op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce)), cols.taken);
-}
-
-/** Kernels that run in steps that sample alone. */
-function samplingKernels({ ops }: CostedProgram): number {
-  return ops.filter((op) => op.op === 'sample' || (op.op === 'kernel' && op.rows === 'samples')).length;
-}
-
-/** Seconds of the engine in one step, whether it samples or not. */
-function launchSeconds(program: CostedProgram, overhead: GroupOverhead): number {
-  const { ops } = program;
-  const layers = ops.filter(({ layer }, i) => layer !== undefined && layer !== ops[i - 1]?.layer).length;
-  const runs = ops.filter((_op, i) => beginsRun(ops, i)).length;
-  const kernels = ops.filter(isLaunched).length - samplingKernels(program);
-  return layers * overhead.layer + kernels * overhead.kernel + runs * overhead.submit;
 }

@@ -16,7 +16,14 @@ import { reachName, workKind, workOfSteps, type StepSize, type WorkKind } from '
 import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
 import { figureOf } from './by-size.js';
 import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
-import { beginsRun, layerSections, runShapes, type RunShapes, type Section } from './program-parts.js';
+import {
+  beginsRun,
+  launchesOf,
+  layerSections,
+  runShapes,
+  type Launched,
+  type RunShapes,
+} from './program-parts.js';
 import { deviceRates, type DeviceRates } from './rates.js';
 
 /** Categories of a step's time. `launch`: the engine's own time per layer and kernel. */
@@ -99,7 +106,7 @@ export interface GroupHardware {
 }
 
 /** Seconds of the engine in a step of a group. */
-export interface GroupOverhead {
+interface GroupOverhead {
   /** For each layer. */
   readonly layer: number;
   /** For each kernel that is launched. */
@@ -164,18 +171,12 @@ export function programCost(
   /** Seconds of reading samples and choosing tokens. */
   const sampling = (samples: number): number => (samples > 0 ? overhead.read + samples * overhead.choose : 0);
   /** Kernels that a step launches: those without rows are not. */
-  const launched = ({ tokens, samples: sampling }: Section['kernels'], samples: number): number =>
+  const launched = ({ tokens, samples: sampling }: Launched, samples: number): number =>
     tokens + (samples > 0 ? sampling : 0);
-  /** Seconds of launching the ops of a section. */
-  const launch = ({ layer, kernels }: Section, samples: number): number =>
-    (layer === undefined ? 0 : perLayer) + launched(kernels, samples) * perKernel;
+  const ofAll = launchesOf(program, classes);
   const launches = (samples: number): number =>
-    sections.reduce((sum, section) => sum + launch(section, samples), 0);
-  const ofAll = {
-    tokens: sections.reduce((sum, { kernels }) => sum + kernels.tokens, 0),
-    samples: sections.reduce((sum, { kernels }) => sum + kernels.samples, 0),
-  };
-  const submits = program.ops.filter((_op, i) => beginsRun(program.ops, i)).length * submit;
+    ofAll.layers * perLayer + launched(ofAll.kernels, samples) * perKernel;
+  const submits = ofAll.runs * submit;
   const timerOf = once((each: OpClass) => opTimer(each, rates, hardware));
   const timed = (ops: readonly OpClass[]): readonly TimedOps[] =>
     ops.map((each) => ({ kind: costKind(each), count: each.count, timer: timerOf(each) }));
@@ -217,7 +218,7 @@ export function programCost(
     },
     submits: ({ samples }) => submits + sampling(samples),
     choosing: ({ samples }) => samples * overhead.choose,
-    hosting: ({ samples }) => launched(ofAll, samples) * overhead.encode + samples * overhead.choose,
+    hosting: ({ samples }) => launched(ofAll.kernels, samples) * overhead.encode + samples * overhead.choose,
     seconds: (size) => allByRows(size.tokens, size.samples) + total(attending, size),
     runs(size) {
       const { kinds, order } = shapes();

@@ -9,14 +9,43 @@ export function beginsRun(ops: readonly DraftOp[], index: number): boolean {
   return isLaunched(ops[index]!) && (before === undefined || !isLaunched(before));
 }
 
+function beginsLayer(ops: readonly DraftOp[], index: number): boolean {
+  const { layer } = ops[index]!;
+  return layer !== undefined && layer !== ops[index - 1]?.layer;
+}
+
+/** How many ops are launched as kernels, by whether they have a row per token or per sample. */
+export type Launched = Readonly<Record<'tokens' | 'samples', number>>;
+
+function launchedOf(classes: readonly OpClass[]): Launched {
+  const launched = { tokens: 0, samples: 0 };
+  for (const { op, rows, count } of classes) if (isLaunched(op)) launched[rows] += count;
+  return launched;
+}
+
+/** Counts of what the engine has a time of its own for, in one step. */
+interface Launches {
+  readonly layers: number;
+  readonly kernels: Launched;
+  /** Runs of kernels between two exchanges. */
+  readonly runs: number;
+}
+
+/** @param classes those of all its ops */
+export function launchesOf({ ops }: CostedProgram, classes: readonly OpClass[]): Launches {
+  return {
+    layers: ops.filter((_op, i) => beginsLayer(ops, i)).length,
+    kernels: launchedOf(classes),
+    runs: ops.filter((_op, i) => beginsRun(ops, i)).length,
+  };
+}
+
 /** Consecutive ops of one layer, or of none. */
 export interface Section {
   /** Undefined before, between and behind layers. */
   readonly layer: number | undefined;
   /** The class of every op, in program order. */
   readonly classOf: readonly OpClass[];
-  /** How many of the ops are launched as kernels, by whether they have a row per token or per sample. */
-  readonly kernels: Readonly<Record<'tokens' | 'samples', number>>;
 }
 
 /**
@@ -31,14 +60,7 @@ export function layerSections(program: CostedProgram, all: readonly OpClass[]): 
     if (last !== undefined && last.layer === layer) last.classOf.push(all[op]!);
     else sections.push({ layer, classOf: [all[op]!] });
   });
-  return sections.map(({ layer, classOf }) => ({
-    layer,
-    classOf,
-    kernels: {
-      tokens: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'tokens').length,
-      samples: classOf.filter(({ op, rows }) => isLaunched(op) && rows === 'samples').length,
-    },
-  }));
+  return sections;
 }
 
 /** A part of a step, without what depends on the step's size. */
@@ -49,7 +71,7 @@ interface RunShape {
   /** How many layers begin in it: each costs the engine's time per layer. */
   readonly layers: number;
   /** How many kernels it launches, by what they have a row per. */
-  readonly launched: Section['kernels'];
+  readonly launched: Launched;
   /** How many times the host submits kernels for it. */
   readonly submits: number;
   /** Whether it is the part in which the host reads samples. */
@@ -71,11 +93,9 @@ export function runShapes({ ops }: CostedProgram, sections: readonly Section[]):
   const order: number[] = [];
   let run: { classes: OpClass[]; layers: number; submits: number } | undefined;
   const add = (what: RunShape['what'], shape: Omit<RunShape, 'what' | 'launched' | 'samples'>): void => {
-    const launched = { tokens: 0, samples: 0 };
-    for (const { op, rows, count } of shape.ops) if (isLaunched(op)) launched[rows] += count;
     const key = `${what} ${shape.layers} ${shape.submits} ${shape.ops.map(({ key, count }) => `${count} ${key}`).join('; ')}`;
     const number = numberOf(key);
-    kinds[number] ??= { ...shape, what, launched, samples: what === 'sample' };
+    kinds[number] ??= { ...shape, what, launched: launchedOf(shape.ops), samples: what === 'sample' };
     order.push(number);
   };
   const endRun = (): void => {
