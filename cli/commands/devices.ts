@@ -2,7 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
-import { addJsonOption, gpuAction, type AddCommand } from '../command.js';
+import { addJsonOption, gpuAction, type AddCommand, single } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
@@ -22,7 +22,7 @@ export const addDevicesCommand: AddCommand = (program, context) => {
     )
     .option('--quick', 'measure less, for a rough idea')
     .option('--like <file>', 'plan file: measure kernels in the shapes of its plan')
-    .option('--plan <name>', 'plan of that file; needed when it has several')
+    .option('--plan <name>', 'plan of that file; needed when it has several', single)
     .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
     .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout')
     .hook('preAction', refuseWithoutCalibration);

@@ -34,7 +34,7 @@ describe('the command line', () => {
     expect(odd.err).toMatch('Allowed choices are f32, f16, bf16, int8, int4');
   });
 
-  it.each(['graph', 'explain'])('refuses a second plan of %s, which takes one', async (command) => {
+  it.each(['graph', 'explain', 'compile', 'tune'])('refuses a second plan of %s, which takes one', async (command) => {
     const rest = command === 'graph' ? ['--out', '/nowhere/x.svg'] : [];
     const several = await run(
       ...[command, 'plans/clerk.plan', '--plan', 'reshard', '--plan', 'reshard', ...rest],
