@@ -8,7 +8,7 @@ import {
   type TraceFile,
   type TraceFileOptions,
 } from '../runtime/trace/trace-file.js';
-import { HOST, type Tracer } from '../runtime/trace/tracer.js';
+import { DISK, HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from '../runtime/file-host.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { formatCount } from './format.js';
@@ -31,6 +31,7 @@ export function openTrace(
   return openTraceFile(path, {
     describe: (origin) => placeName(origin, { textOf, nameOf: shownPath }),
     onBroken: (reason) => err(terminal, `the trace ends early: ${reason}`),
+    processes: [HOST.requests.process, DISK.read.process, ...graph.devices.map(({ path: device }) => device)],
     ...options,
     about: { plan: graph.plan, model: graph.model.name, ...options.about },
   });

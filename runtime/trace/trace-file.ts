@@ -9,7 +9,7 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
-import type { Lane, Slice, TraceArgs, Tracer } from './tracer.js';
+import { THREADS, type Lane, type Slice, type TraceArgs, type Tracer } from './tracer.js';
 
 /** A tracer that writes to a file. */
 export interface TraceFile extends Tracer {
@@ -35,6 +35,8 @@ export interface TraceFileOptions {
   readonly describe: (origin: Origin) => string;
   /** Facts about the run, shown as arguments of its first event. */
   readonly about: Readonly<Record<string, string>>;
+  /** From top to bottom; others come below, as they come up. */
+  readonly processes?: readonly string[];
   /** Called once when the file cannot be written any more; the run goes on without. */
   readonly onBroken: (reason: string) => void;
   /** The time now in milliseconds. Default `performance.now`. */
@@ -45,6 +47,9 @@ export interface TraceFileOptions {
 
 /** Characters of a buffer, which is written when it is full. */
 const FLUSH_CHARACTERS = 1 << 16;
+
+/** Rows of a lane that have places of their own before the next lane: more than overlap anywhere. */
+const MOST_ROWS = 1 << 16;
 
 /** Microseconds between two values of a counter. */
 const COUNTER_INTERVAL = 5000;
@@ -80,22 +85,28 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
   let threads = 0;
   let closed = false;
 
-  const nameOf = (what: 'process' | 'thread', pid: number, tid: number, name: string): void => {
+  const nameOf = (
+    what: 'process' | 'thread',
+    pid: number,
+    tid: number,
+    name: string,
+    place: number,
+  ): void => {
     output.write({ name: `${what}_name`, ph: 'M', pid, tid, args: { name } });
-    output.write({
-      name: `${what}_sort_index`,
-      ph: 'M',
-      pid,
-      tid,
-      args: { sort_index: what === 'process' ? pid : tid },
-    });
+    output.write({ name: `${what}_sort_index`, ph: 'M', pid, tid, args: { sort_index: place } });
+  };
+  const pids = new Map((options.processes ?? []).map((name, index) => [name, index + 1]));
+  const pidOf = (name: string): number => {
+    const pid = pids.get(name) ?? pids.size + 1;
+    pids.set(name, pid);
+    return pid;
   };
   const processOf = (name: string) => {
     const known = processes.get(name);
     if (known !== undefined) return known;
-    const made = { pid: processes.size + 1, lanes: new Map<string, Row[]>() };
+    const made = { pid: pidOf(name), lanes: new Map<string, Row[]>() };
     processes.set(name, made);
-    nameOf('process', made.pid, 0, name);
+    nameOf('process', made.pid, 0, name, made.pid);
     return made;
   };
   /** A row of the lane with nothing on it. */
@@ -107,7 +118,8 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
     if (free !== undefined) return free;
     const made = { pid, tid: ++threads, busy: false };
     rows.push(made);
-    nameOf('thread', pid, made.tid, rows.length === 1 ? thread : `${thread} ${rows.length}`);
+    const name = rows.length === 1 ? thread : `${thread} ${rows.length}`;
+    nameOf('thread', pid, made.tid, name, MOST_ROWS * placeOf(thread) + rows.length);
     return made;
   };
   const plain = (args: TraceArgs): Record<string, string | number | boolean> =>
@@ -168,6 +180,12 @@ export function openTraceFile(path: string, options: TraceFileOptions): TraceFil
       output.close();
     },
   };
+}
+
+/** Of lanes that are not known, the last. */
+function placeOf(thread: string): number {
+  const place = THREADS.indexOf(thread);
+  return place < 0 ? THREADS.length : place;
 }
 
 interface Output {

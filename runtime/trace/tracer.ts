@@ -64,13 +64,13 @@ export function traced<T>(tracer: Tracer, lane: Lane, name: string, what: () => 
   }
 }
 
-/** Lanes of the host. */
+/** Lanes of the host, from top to bottom. */
 export const HOST = {
+  requests: { process: 'host', thread: 'requests' },
+  tokenise: { process: 'host', thread: 'tokenise' },
   schedule: { process: 'host', thread: 'schedule' },
   encode: { process: 'host', thread: 'encode' },
   sample: { process: 'host', thread: 'sample' },
-  tokenise: { process: 'host', thread: 'tokenise' },
-  requests: { process: 'host', thread: 'requests' },
   transitions: { process: 'host', thread: 'transitions' },
 } satisfies Record<string, Lane>;
 
@@ -80,7 +80,15 @@ export const DISK = {
   write: { process: 'disk', thread: 'write' },
 } satisfies Record<string, Lane>;
 
+const DEVICE_THREADS = ['queue', 'copy', 'weights'] as const;
+
 /** Lanes of a device: its kernels, its KV moves, its weight moves. */
-export function deviceLane(path: string, thread: 'queue' | 'copy' | 'weights'): Lane {
+export function deviceLane(path: string, thread: (typeof DEVICE_THREADS)[number]): Lane {
   return { process: path, thread };
 }
+
+/** Threads in the order in which a timeline shows those of a process, whichever has something to show first. */
+export const THREADS: readonly string[] = [
+  ...DEVICE_THREADS,
+  ...[HOST, DISK].flatMap((lanes) => Object.values<Lane>(lanes).map(({ thread }) => thread)),
+];

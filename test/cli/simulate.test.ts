@@ -176,6 +176,11 @@ describe('simulate', () => {
     expectWellFormed(read);
     const about = read.events.find(({ name }) => name === 'run')!.args!;
     expect(about).toMatchObject({ plan: 'reshard', device_times: 'simulated' });
+    const processes = read.events
+      .filter(({ name }) => name === 'process_name')
+      .toSorted((a, b) => a.pid - b.pid)
+      .map(({ args }) => args!['name']);
+    expect(processes).toEqual(['host', 'gpu[0]', 'gpu[1]', 'gpu[2]', 'gpu[3]']);
     const decode = read.slices.find(({ name }) => name === 'decode decode')!;
     expect(decode.args!['origin']).toMatch(/^plans\/clerk\.plan:\d+:\d+$/);
     const refused = await runInProcess(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTraceFile, type TraceFile } from '../../../runtime/trace/trace-file.js';
-import { NO_TRACE, deviceLane, together, traced } from '../../../runtime/trace/tracer.js';
+import { HOST, NO_TRACE, deviceLane, together, traced } from '../../../runtime/trace/tracer.js';
 import { expectWellFormed, readTrace } from '../../fixtures/trace-events.js';
 
 let folder = '';
@@ -14,12 +14,16 @@ const LANE = deviceLane('gpu[0]', 'queue');
 const ORIGIN = { file: 'a.plan', span: { start: 3, end: 5 } };
 
 /** A trace on a clock that goes on a millisecond with every look. */
-function open(name: string): { readonly path: string; readonly trace: TraceFile } {
+function open(
+  name: string,
+  processes?: readonly string[],
+): { readonly path: string; readonly trace: TraceFile } {
   const path = join(folder, name);
   let clock = 100;
   const trace = openTraceFile(path, {
     describe: ({ file, span }) => `${file}:${span.start}`,
     about: { plan: 'p' },
+    ...(processes && { processes }),
     onBroken: (reason) => {
       throw new Error(reason);
     },
@@ -58,6 +62,43 @@ describe('a trace file', () => {
     expectWellFormed(read);
     const threads = Object.fromEntries(read.slices.map(({ name, thread }) => [name, thread]));
     expect(threads).toEqual({ a: 'queue', b: 'queue 2', c: 'queue' });
+  });
+
+  it('has processes, lanes and their rows in one order, whichever comes first', () => {
+    const { path, trace } = open('order.json', ['host', 'gpu[0]', 'gpu[1]']);
+    const lanes = [
+      deviceLane('gpu[9]', 'queue'),
+      deviceLane('gpu[1]', 'weights'),
+      deviceLane('gpu[1]', 'copy'),
+      deviceLane('gpu[1]', 'queue'),
+      deviceLane('gpu[0]', 'queue'),
+      deviceLane('gpu[1]', 'copy'),
+      HOST.transitions,
+      HOST.requests,
+    ];
+    for (const lane of lanes) trace.begin(lane, 'a');
+    trace.close();
+    const { events } = readTrace(path);
+    const ordered = (what: 'process' | 'thread', within: (pid: number) => boolean): readonly unknown[] =>
+      events
+        .filter(({ name, pid }) => name === `${what}_sort_index` && within(pid))
+        .toSorted((a, b) => Number(a.args!['sort_index']) - Number(b.args!['sort_index']))
+        .map(({ pid, tid }) => {
+          const named = events.find(
+            (event) => event.name === `${what}_name` && event.pid === pid && event.tid === tid,
+          );
+          return named!.args!['name'];
+        });
+    const pidOf = (process: string): number =>
+      events.find(({ name, args }) => name === 'process_name' && args!['name'] === process)!.pid;
+    expect(ordered('process', () => true)).toEqual(['host', 'gpu[0]', 'gpu[1]', 'gpu[9]']);
+    expect(ordered('thread', (pid) => pid === pidOf('gpu[1]'))).toEqual([
+      'queue',
+      'copy',
+      'copy 2',
+      'weights',
+    ]);
+    expect(ordered('thread', (pid) => pid === pidOf('host'))).toEqual(['requests', 'transitions']);
   });
 
   it('ties requests together and samples counters now and then', () => {
