@@ -28,6 +28,7 @@ export interface PageFacts {
 
 const KIND_NAMES: Readonly<Record<SliceKind, string>> = {
   prefill: 'prefill step',
+  mixed: 'prefill + decode',
   decode: 'decode step',
   kernels: 'kernels',
   all_reduce: 'collective',

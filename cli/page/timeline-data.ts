@@ -11,6 +11,7 @@ import type { Lane } from '../../runtime/trace/tracer.js';
 /** What a slice is, as far as its colour goes. */
 export const SLICE_KINDS = [
   'prefill',
+  'mixed',
   'decode',
   'kernels',
   'all_reduce',
@@ -185,7 +186,7 @@ function lanesOf(
 }
 
 function spanOf({ name, start, end, args, lane }: TimedSlice): Span {
-  const facts = ['step', 'sequences', 'rows', 'pages', 'sequence']
+  const facts = ['step', 'sequences', 'rows', 'prefill', 'decode', 'pages', 'sequence']
     .filter((key) => args?.[key] !== undefined)
     .map((key) => `${key} ${String(args![key])}`);
   return { start, end, kind: kindOf(name, lane.thread), label: [name, ...facts].join(' · '), count: 1 };
@@ -196,6 +197,7 @@ function kindOf(name: string, thread: string): SliceKind {
   if (thread === 'encode') return 'host';
   if (thread === 'read' || thread === 'write') return 'disk';
   if (name === 'page_out' || name === 'page_in') return name;
+  if (name.endsWith(' prefill + decode')) return 'mixed';
   return name.endsWith(' prefill') ? 'prefill' : 'decode';
 }
 

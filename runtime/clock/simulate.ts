@@ -7,7 +7,7 @@ import { engineOf } from '../../compiler/cost/engine-model.js';
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { schedulerConfig } from '../engine/scheduler-config.js';
-import { beginRows } from '../engine/trace-work.js';
+import { beginRows, prefillRows } from '../engine/trace-work.js';
 import type { StepLabel } from '../exec/pipeline.js';
 import { runThrough } from '../run-through.js';
 import { longestSequence, newTokensWithin, rejection } from '../scheduler/limits.js';
@@ -318,9 +318,7 @@ function startEngine(
     const { stage, items } = action;
     const entering = items.map(({ sequence }) => sequence).filter((id) => progress[id]!.stage !== stage);
     for (const id of entering) progress[id]!.stage = stage;
-    const prefill = items.some(
-      ({ sequence, start, count }) => count > 1 || start < progress[sequence]!.promptTokens,
-    );
+    const prefill = prefillRows(items, (sequence) => progress[sequence]!.promptTokens);
     const reused = items.reduce((sum, item) => sum + beginRows(progress[item.sequence]!, item), 0);
     return trace.label(action, prefill, entering, reused);
   };

@@ -49,10 +49,10 @@ export interface ClockTrace {
   readonly reject: (request: number, time: number) => void;
   /** The values of counters from a time on. */
   readonly count: (time: number, state: SchedulerState) => void;
-  /** The label of a step; `requests` are those whose path leads through it, `reused` the tokens found before its rows. */
+  /** The label of a step; `prefill` of its rows are no decode rows, `requests` are those whose path leads through it, `reused` the tokens found before its rows. */
   readonly label: (
     action: ActionOf<'step'>,
-    prefill: boolean,
+    prefill: number,
     requests: readonly number[],
     reused: number,
   ) => StepLabel;

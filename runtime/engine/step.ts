@@ -10,7 +10,7 @@ import type { EngineParts } from './parts.js';
 import { readTokens, withAdjustments } from './sample-rows.js';
 import { finishRows, promptRows } from './sequence.js';
 import type { Sequence } from './sequence.js';
-import { beginRows, labelOf } from './trace-work.js';
+import { beginRows, labelOf, prefillRows } from './trace-work.js';
 
 type StepAction = Extract<Action, { kind: 'step' }>;
 
@@ -32,14 +32,15 @@ export async function runStep(action: StepAction, parts: EngineParts): Promise<S
   const { prepared, sequences, tally, tracer } = parts;
   const { stage, pipeline } = prepared.stages.get(action.stage)!;
   const rows = action.items.map((item) => ({ item, sequence: sequences.get(item.sequence) }));
-  const prefill = rows.some(({ item, sequence }) => item.count > 1 || item.start < sequence.promptTokens);
+  const rowsOfPrompts = prefillRows(action.items, (id) => sequences.get(id).promptTokens);
+  const prefill = rowsOfPrompts > 0;
   const kind = prefill ? 'prefill' : 'decode';
   const host = tally.host[kind];
   const sampling = rows.filter(({ item }) => item.sample);
   const sampled = sampling.map(({ sequence }) => sequence);
   const args = encode(action, rows, sampled, host, parts);
   const reused = rows.reduce((sum, { item, sequence }) => sum + beginRows(sequence, item), 0);
-  const label = labelOf(action, stage, prefill, entering(action.stage, rows), reused);
+  const label = labelOf(action, stage, rowsOfPrompts, entering(action.stage, rows), reused);
   tally.clocks[kind].begin();
   const chosen = await pipeline
     .step(action.replica, args, label, (ranks) => readTokens(stage, ranks, args, sampled, host, tracer), host)

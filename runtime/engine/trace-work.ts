@@ -18,19 +18,36 @@ export function beginRows(sequence: { begun: number }, { start, count }: StepIte
   return passedOver;
 }
 
-/** A step; `requests` are those whose path leads through it, `reused` the tokens before its rows that were found. */
+/** Rows of prompts among those of a step, and of what is computed again: all but those of sequences that decode. */
+export function prefillRows(
+  items: readonly StepItem[],
+  promptTokensOf: (sequence: number) => number,
+): number {
+  const rows = (item: StepItem): number =>
+    item.count > 1 || item.start < promptTokensOf(item.sequence) ? item.count : 0;
+  return items.reduce((sum, item) => sum + rows(item), 0);
+}
+
+/** A step; `prefill` of its rows are those of `prefillRows`, `requests` those whose path leads through it, `reused` the tokens before its rows that were found. */
 export function labelOf(
   { id, replica, items }: StepAction,
   { name, mesh, origin }: RuntimeStage,
-  prefill: boolean,
+  prefill: number,
   requests: readonly number[],
   reused = 0,
 ): StepLabel {
   const meshText = `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`;
   const rows = items.reduce((sum, item) => sum + item.count, 0);
-  const shape = { replica, sequences: items.length, rows, ...(reused > 0 && { reused }) };
+  const decode = rows - prefill;
+  const both = prefill > 0 && decode > 0;
+  const kinds = { ...(both && { prefill, decode }), ...(reused > 0 && { reused }) };
+  const shape = { replica, sequences: items.length, rows, ...kinds };
   const args = { step: id, stage: name, mesh: meshText, ...shape, origin };
-  return { name: `${name} ${prefill ? 'prefill' : 'decode'}`, args, requests };
+  return {
+    name: `${name} ${both ? 'prefill + decode' : prefill > 0 ? 'prefill' : 'decode'}`,
+    args,
+    requests,
+  };
 }
 
 /** What a scheduler has in hand. */

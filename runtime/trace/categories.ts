@@ -41,8 +41,9 @@ const EXCHANGES = /^((all_reduce|all_gather|reduce_scatter) |(send|recv|read sam
 
 /** All categories, in the order in which reports list them. A slice may count for several. */
 export const CATEGORIES: readonly Category[] = [
-  { name: 'prefill steps', matches: on('queue', / prefill$/) },
-  { name: 'decode steps', matches: on('queue', / decode$/) },
+  // Those that decode as well, too: earlier traces tell them from no others.
+  { name: 'prefill steps', matches: on('queue', / prefill( \+ decode)?$/) },
+  { name: 'decode steps', matches: on('queue', /(?<! prefill \+) decode$/) },
   { name: 'kernels', of: STEPS, matches: on('queue', /^kernels$/) },
   { name: 'collectives', of: STEPS, matches: on('queue', /^(all_reduce|all_gather|reduce_scatter) /) },
   { name: 'sends and receives', of: STEPS, matches: on('queue', /^(send|recv)$/) },

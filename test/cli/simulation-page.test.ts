@@ -111,7 +111,7 @@ describe('the data of a timeline', () => {
     expect(queue).toMatchObject({ process: 'gpu[0]', thread: 'queue' });
     const kinds = (flat: readonly number[]): ReadonlySet<string> =>
       new Set(flat.filter((_, i) => i % 5 === 2).map((kind) => data.kinds[kind]!));
-    expect(kinds(queue!.slices)).toEqual(new Set(['prefill', 'decode']));
+    expect(kinds(queue!.slices)).toEqual(new Set(['prefill', 'mixed', 'decode']));
     expect(kinds(queue!.within)).toEqual(new Set(['kernels', 'all_reduce', 'samples']));
     const end = Math.max(
       ...queue!.slices.flatMap((start, i, all) => (i % 5 === 0 ? [start + all[i + 1]!] : [])),
@@ -297,6 +297,18 @@ describe('a time on the page', () => {
     [59.9996, undefined, '1 min'],
     [61.234, 1e-2, '1 min 1.23 s'],
   ])('%d, in steps of %d, is %s', (value, step, text) => expect(seconds(value, step)).toBe(text));
+});
+
+it('tells steps that decode beside a prefill from those of one kind', () => {
+  const timeline = createTimeline();
+  const args = { step: 7, rows: 32, prefill: 30, decode: 2 };
+  timeline.add({ lane: LANE, name: 'serve prefill', start: 0, end: 1 });
+  timeline.add({ lane: LANE, name: 'serve prefill + decode', start: 1, end: 2, args });
+  timeline.add({ lane: LANE, name: 'serve decode', start: 2, end: 3 });
+  const { lanes, kinds, labels } = timelineData(timeline, [], 3, DEVICES);
+  const shown = lanes[0]!.slices.filter((_, i) => i % 5 === 2).map((kind) => kinds[kind]);
+  expect(shown).toEqual(['prefill', 'mixed', 'decode']);
+  expect(labels[1]).toBe('serve prefill + decode · step 7 · rows 32 · prefill 30 · decode 2');
 });
 
 describe('the view of a timeline', () => {

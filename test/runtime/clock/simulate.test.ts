@@ -363,6 +363,25 @@ describe('simulate', () => {
     expect(moved({ ...FREE_ENGINE, fullReload: true })).toBe(all);
   });
 
+  it('names steps by what they do, and says how many rows of which kind those have that do both', () => {
+    const result = run({ stages: [{ name: 'serve', mesh: {}, batchRequests: 4 }] }, requestsOf(9, 20, 10));
+    const steps = onLane(result, 0, 'queue');
+    expect([...new Set(steps.map(({ name }) => name))].toSorted()).toEqual([
+      'serve decode',
+      'serve prefill',
+      'serve prefill + decode',
+    ]);
+    for (const { name, args } of steps) {
+      const { rows, sequences, prefill, decode } = args!;
+      if (name !== 'serve prefill + decode') expect([prefill, decode]).toEqual([undefined, undefined]);
+      else expect(Number(prefill) + Number(decode)).toBe(rows);
+      // Prompts have more than a row here.
+      if (name === 'serve decode') expect(rows).toBe(sequences);
+    }
+    const both = steps.filter(({ name }) => name.endsWith(' + decode'));
+    expect(both.every(({ args }) => Number(args!['prefill']) > 0 && Number(args!['decode']) > 0)).toBe(true);
+  });
+
   it('begins a device’s moves behind its old steps, and layers behind their weights', () => {
     const result = run(RESHARD, requestsOf(6, 20, 10));
     for (const device of [0, 1, 2, 3]) {

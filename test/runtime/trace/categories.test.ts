@@ -74,6 +74,20 @@ describe('categories of a trace', () => {
   });
 });
 
+it('counts a step that decodes beside a prefill as the prefill that it was called in earlier traces', () => {
+  const stepped = (name: string): readonly TimedName[] => [
+    slice('gpu[0]', 'queue', name, 0, 1),
+    slice('gpu[0]', 'queue', 'serve decode', 1, 3),
+    ...ends(3),
+  ];
+  const { categories } = compareCategories(stepped('serve prefill'), stepped('serve prefill + decode'));
+  expect(categories.map(({ category, error }) => [category, error])).toEqual([
+    ['whole run', 0],
+    ['prefill steps', 0],
+    ['decode steps', 0],
+  ]);
+});
+
 describe('a trace without what lies within steps', () => {
   it('is not compared in that', () => {
     const run = [slice('gpu[0]', 'queue', 'decode decode', 1, 4), ...ends(4)];
