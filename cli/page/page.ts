@@ -35,6 +35,7 @@ const KIND_NAMES: Readonly<Record<SliceKind, string>> = {
   send: 'send',
   samples: 'sampling',
   wait: 'wait for weights',
+  asked: 'move asked for',
   page_out: 'KV out',
   page_in: 'KV in',
   weights: 'weights',
@@ -71,7 +72,7 @@ export function simulationPage({ title, about }: PageFacts, plans: readonly Simu
 function planSection({ report, about, timeline }: SimulatedPlan, id: string, several: boolean): string {
   const used = new Set(
     timeline.lanes.flatMap(({ slices, within }) =>
-      [slices, within].flatMap((flat) => flat.filter((_, i) => i % 5 === 2)),
+      [slices, within].flatMap((flat) => flat.filter((_, i) => i % 6 === 2)),
     ),
   );
   const legend = SLICE_KINDS.filter((_, i) => used.has(i)).map(
@@ -79,6 +80,10 @@ function planSection({ report, about, timeline }: SimulatedPlan, id: string, sev
   );
   const notes = [
     'Drag to zoom, shift and drag to move, double-click for all; with keys: arrows, + and -, 0.',
+    'Slices narrower than a pixel are the paler, the less of it they last.',
+    ...(used.has(SLICE_KINDS.indexOf('asked'))
+      ? ['Moves last from when they are asked for, and wait for most of it; link is when their bytes go.']
+      : []),
     ...timeline.notes,
   ].join(' ');
   const drawing = [

@@ -4,7 +4,7 @@ const LIGHT = `
   --page: #f6f7f9; --card: #ffffff; --ink: #1b2230; --muted: #687385; --line: #e2e6ec; --lane: #f1f3f6; --grid: #e6e9ee;
   --accent: #2b62d9; --cursor: #1b223088; --select: #2b62d926; --on-bar: #ffffff; --shadow: 0 1px 2px #1b22300d, 0 4px 16px #1b22300a;
   --k-prefill: #3b74e6; --k-mixed: #22a6d8; --k-decode: #12a594; --k-kernels: #7c92b5; --k-all_reduce: #e5622f; --k-send: #c9429a;
-  --k-samples: #b5a300; --k-wait: #cf3a3a; --k-page_out: #f0a020; --k-page_in: #8fb521; --k-weights: #8b5cf6;
+  --k-samples: #b5a300; --k-wait: #cf3a3a; --k-asked: #c0c9d8; --k-page_out: #f0a020; --k-page_in: #8fb521; --k-weights: #8b5cf6;
   --k-disk: #9a6b43; --k-host: #94a0b2;
   --c-gemm: #3b74e6; --c-attention: #12a594; --c-elementwise: #77b5e8; --c-all_reduce: #e5622f; --c-all_gather: #f2a07e; --c-send: #c9429a;
   --c-launch: #94a0b2; --c-pages: #f0a020; --c-wait: #8b5cf6; --c-bubbles: #dbe0e8; --c-tail: #eef0f4;
@@ -17,7 +17,7 @@ const DARK = `
   --page: #0f131a; --card: #171d27; --ink: #e7ebf2; --muted: #93a0b4; --line: #28313f; --lane: #1e2632; --grid: #283140;
   --accent: #7aa5ff; --cursor: #e7ebf288; --select: #7aa5ff33; --on-bar: #10151d; --shadow: none;
   --k-prefill: #5b8ff5; --k-mixed: #55c4ee; --k-decode: #26bfa9; --k-kernels: #71849f; --k-all_reduce: #f07f4f; --k-send: #e06ab8;
-  --k-samples: #cdbd35; --k-wait: #ee6464; --k-page_out: #f4b04a; --k-page_in: #a8cd45; --k-weights: #a88bfa;
+  --k-samples: #cdbd35; --k-wait: #ee6464; --k-asked: #4a576e; --k-page_out: #f4b04a; --k-page_in: #a8cd45; --k-weights: #a88bfa;
   --k-disk: #bb8b62; --k-host: #6d7a8f;
   --c-gemm: #5b8ff5; --c-attention: #26bfa9; --c-elementwise: #8cc4f2; --c-all_reduce: #f07f4f; --c-all_gather: #f9b797; --c-send: #e06ab8;
   --c-launch: #6d7a8f; --c-pages: #f4b04a; --c-wait: #a88bfa; --c-bubbles: #2b3546; --c-tail: #212937;

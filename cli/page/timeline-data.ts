@@ -7,6 +7,7 @@ import type { RuntimeGraph, RuntimeRank } from '../../compiler/ir/runtime-graph.
 import type { KvSample } from '../../runtime/clock/simulation.js';
 import type { TimedSlice, Timeline } from '../../runtime/clock/timeline.js';
 import type { Lane } from '../../runtime/trace/tracer.js';
+import { formatBytes } from '../format.js';
 
 /** What a slice is, as far as its colour goes. */
 export const SLICE_KINDS = [
@@ -18,6 +19,7 @@ export const SLICE_KINDS = [
   'send',
   'samples',
   'wait',
+  'asked',
   'page_out',
   'page_in',
   'weights',
@@ -33,7 +35,10 @@ export interface LaneData {
   readonly process: string;
   /** `queue`, `copy`, `weights`, ... */
   readonly thread: string;
-  /** Five numbers a slice: start and duration in ticks, index into `SLICE_KINDS`, index into `labels`, slices it stands for. */
+  /**
+   * Six numbers a slice: start and duration in ticks, index into `SLICE_KINDS`, index into `labels`, slices that it stands
+   * for, ticks in which any of those lasts.
+   */
   readonly slices: readonly number[];
   /** What is within those slices, in the same form. */
   readonly within: readonly number[];
@@ -62,7 +67,7 @@ const MOST_WITHIN = 60_000;
 const MOST_SUMMED = 1_000_000;
 
 /** Lanes of a process in the order in which they are drawn; others are left out. */
-const THREADS = ['queue', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
+const THREADS = ['queue', 'link', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
 
 /** Processes that are drawn below the devices. */
 const BESIDE_DEVICES = ['host', 'disk'];
@@ -119,9 +124,11 @@ export function timelineData(
   const { within, note } = withinLanes(lanes.map((lane) => lane.slices));
   const toTicks = (seconds: number): number => Math.round((seconds / makespan) * TICKS);
   const pack = (spans: readonly Span[], gap: number): number[] =>
-    merged(spans, gap).flatMap(({ start, end, kind, label, count: stands }) => {
+    merged(spans, gap).flatMap(({ start, end, kind, label, count: stands, lasts }) => {
       const from = toTicks(start);
-      return [from, toTicks(end) - from, SLICE_KINDS.indexOf(kind), labels.index(label), stands];
+      const whole = toTicks(end) - from;
+      const covered = stands === 1 ? whole : Math.min(whole, toTicks(lasts));
+      return [from, whole, SLICE_KINDS.indexOf(kind), labels.index(label), stands, covered];
     });
   const spans = lanes.map((lane) => lane.slices.map(spanOf).sort((a, b) => a.start - b.start));
   const gap = gapFor(spans, makespan);
@@ -152,7 +159,9 @@ interface Span {
   readonly end: number;
   readonly kind: SliceKind;
   readonly label: string;
+  /** Slices that it stands for, and seconds in which any of them lasts. */
   readonly count: number;
+  readonly lasts: number;
 }
 
 function createLabels(): { readonly all: string[]; readonly index: (label: string) => number } {
@@ -189,17 +198,26 @@ function spanOf({ name, start, end, args, lane }: TimedSlice): Span {
   const facts = ['step', 'sequences', 'rows', 'prefill', 'decode', 'pages', 'sequence']
     .filter((key) => args?.[key] !== undefined)
     .map((key) => `${key} ${String(args![key])}`);
-  return { start, end, kind: kindOf(name, lane.thread), label: [name, ...facts].join(' · '), count: 1 };
+  if (typeof args?.['bytes'] === 'number') facts.push(formatBytes(args['bytes']));
+  const label = [name, ...facts].join(' · ');
+  return { start, end, kind: kindOf(name, lane.thread), label, count: 1, lasts: end - start };
 }
 
 function kindOf(name: string, thread: string): SliceKind {
+  if (thread === 'link') return LINK_KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'weights';
+  // They last from when they are asked for, and wait for their turn for the most part.
+  if (['copy', 'read', 'write'].includes(thread) || name.startsWith('prefetch ')) return 'asked';
   if (thread === 'weights' || thread === 'transitions') return 'weights';
   if (thread === 'encode') return 'host';
-  if (thread === 'read' || thread === 'write') return 'disk';
-  if (name === 'page_out' || name === 'page_in') return name;
   if (name.endsWith(' prefill + decode')) return 'mixed';
   return name.endsWith(' prefill') ? 'prefill' : 'decode';
 }
+
+const LINK_KINDS: readonly (readonly [RegExp, SliceKind])[] = [
+  [/^KV out$/, 'page_out'],
+  [/^KV in$/, 'page_in'],
+  [/^KV (to|from) disk$/, 'disk'],
+];
 
 const INNER_KINDS: readonly (readonly [RegExp, SliceKind])[] = [
   [/^kernels$/, 'kernels'],
@@ -211,7 +229,7 @@ const INNER_KINDS: readonly (readonly [RegExp, SliceKind])[] = [
 
 function innerSpan({ name, start, end }: { name: string; start: number; end: number }): Span {
   const kind = INNER_KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'kernels';
-  return { start, end, kind, label: name, count: 1 };
+  return { start, end, kind, label: name, count: 1, lasts: end - start };
 }
 
 /** What is drawn within the slices of each lane; where that is not each kernel and exchange, a note says what is. */
@@ -239,7 +257,7 @@ function summed(spans: readonly Span[]): readonly Span[] {
   return [...groupBy(spans, ({ label }) => label).values()].map((each) => {
     const start = end;
     end += each.reduce((sum, span) => sum + span.end - span.start, 0);
-    return { ...each[0]!, start, end, count: each.length };
+    return { ...each[0]!, start, end, count: each.length, lasts: end - start };
   });
 }
 
@@ -261,7 +279,8 @@ function merged(spans: readonly Span[], gap: number): readonly Span[] {
     if (!joins) result.push(span);
     else {
       const count = last.count + 1;
-      result[result.length - 1] = { ...last, end: Math.max(last.end, span.end), count };
+      const lasts = last.lasts + Math.max(0, span.end - Math.max(span.start, last.end));
+      result[result.length - 1] = { ...last, end: Math.max(last.end, span.end), count, lasts };
     }
   }
   return result;

@@ -49,7 +49,7 @@ export function layTimeline({ lanes, samples }: TimelineData): TimelineLayout {
   const CHART = 92;
   const CHART_GAP = 30;
   const many = new Set(lanes.map(({ process }) => process)).size > 14;
-  const heightOf = (thread: string): number => (thread === 'queue' ? (many ? 14 : 26) : many ? 4 : 7);
+  const heightOf = (thread: string): number => (thread === 'queue' ? (many ? 14 : 26) : many ? 4 : 9);
 
   // Rows from top to bottom.
   let y = AXIS;

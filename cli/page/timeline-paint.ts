@@ -54,24 +54,50 @@ export function paintTimeline(
   function drawSlices(flat: readonly number[], top: number, tall: number, alpha: number): void {
     const scale = makespan / ticks;
     const edge = layout.gutter + span;
-    // Of slices narrower than a pixel only one is drawn per pixel.
-    let drawn = -Infinity;
-    let last = '';
-    pen.globalAlpha = alpha;
-    for (let i = 0; i < flat.length; i += 5) {
+    const fill = (left: number, width: number, kind: string, part: number): void => {
+      // What there is little of is still seen.
+      pen.globalAlpha = alpha * (0.2 + 0.8 * Math.min(1, part));
+      pen.fillStyle = colour(`--k-${kind}`);
+      pen.fillRect(left, top, width, tall);
+    };
+    // Of slices narrower than a pixel, how much of it those of each kind cover.
+    let column = 0;
+    let covered = new Map<string, number>();
+    let until = -Infinity;
+    const flush = (): void => {
+      const [most] = [...covered].sort((a, b) => b[1] - a[1]);
+      if (most === undefined) return;
+      const whole = [...covered.values()].reduce((sum, part) => sum + part, 0);
+      fill(column, 1, most[0], whole);
+      covered = new Map();
+    };
+    const cover = (at: number, kind: string, part: number): void => {
+      if (at !== column) flush();
+      column = at;
+      covered.set(kind, (covered.get(kind) ?? 0) + part);
+    };
+    for (let i = 0; i < flat.length; i += 6) {
       const start = view.xOf(flat[i]! * scale);
       const end = view.xOf((flat[i]! + flat[i + 1]!) * scale);
       if (end < layout.gutter || start > edge) continue;
-      if (end < drawn) continue;
-      const left = Math.max(layout.gutter, start);
-      const right = Math.min(edge, Math.max(end, start + 0.75));
       const kind = kinds[flat[i + 2]!]!;
-      if (kind !== last) pen.fillStyle = colour(`--k-${kind}`);
-      last = kind;
-      const gap = right - left > 4 ? 0.75 : 0;
-      pen.fillRect(left, top, right - left - gap, tall);
-      drawn = end - start < 0.5 ? end + 0.5 : -Infinity;
+      const lasts = flat[i + 1] === 0 ? 1 : flat[i + 5]! / flat[i + 1]!;
+      if (end - start < 1) {
+        const at = Math.floor(Math.max(layout.gutter, start));
+        // What others have covered counts once.
+        const from = Math.min(end, Math.max(start, until));
+        const here = Math.max(0, Math.min(end, at + 1) - from);
+        cover(at, kind, here * lasts);
+        if (end > at + 1 && at + 1 < edge) cover(at + 1, kind, (end - Math.max(from, at + 1)) * lasts);
+        until = Math.max(until, end);
+        continue;
+      }
+      flush();
+      const left = Math.max(layout.gutter, start);
+      const right = Math.min(edge, end);
+      fill(left, right - left - (right - left > 4 ? 0.75 : 0), kind, lasts);
     }
+    flush();
     pen.globalAlpha = 1;
   }
 

@@ -100,7 +100,7 @@ export function viewTimeline(parts: ViewParts, data: TimelineData, tools: ViewTo
     const slack = 2 * pixel * tick;
     let best = -1;
     let distance = slack;
-    for (let i = 0; i < flat.length; i += 5) {
+    for (let i = 0; i < flat.length; i += 6) {
       const away = Math.max(flat[i]! - time * tick, time * tick - flat[i]! - flat[i + 1]!, 0);
       if (away <= distance) [best, distance] = [i, away];
       if (away === 0) break;

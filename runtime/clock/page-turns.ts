@@ -11,7 +11,7 @@
 import type { Road } from '../../compiler/reshard/roads.js';
 import { READS, WINDOW_BYTES } from '../kv/move-sizes.js';
 import type { ClockDevices } from './devices.js';
-import type { Lanes } from './lanes.js';
+import type { Lanes, Transfer } from './lanes.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 /** Pages of one rank that are asked for at one moment. */
@@ -29,6 +29,8 @@ export interface ChunkedMove {
    * up to `pages`. A time that has passed stands for now.
    */
   readonly gone: (pages: number, timeOf: (pages: number) => number) => void;
+  /** Told when pages go over links, once that is known. */
+  readonly carried: (span: Pick<Transfer, 'start' | 'end'>, pages: number) => void;
 }
 
 /** Moves pages of the devices of one host. */
@@ -129,10 +131,11 @@ export function createPageTurns({
       writing: 0,
     });
   /** Carries the pages of an entry from now on, and notes its times; returns until when weights have the link. */
-  const carry = ({ road, pageBytes }: ChunkedMove, entry: Entry): number => {
+  const carry = ({ road, pageBytes, carried }: ChunkedMove, entry: Entry): number => {
     entry.start = clock.now();
-    const { end, behindWeights } = lanes.transfer(road, entry.pages * pageBytes, entry.start);
+    const { start, end, behindWeights } = lanes.transfer(road, entry.pages * pageBytes, entry.start);
     entry.end = end;
+    carried({ start, end }, entry.pages);
     return entry.start + behindWeights;
   };
   const entryOf = ({ chunkPages }: ChunkedMove, pages: number): Entry => ({

@@ -39,6 +39,17 @@ export interface PageAnswer {
   readonly bytes: number;
 }
 
+/** Pages of a rank on their way over a link. */
+export interface CarriedPages {
+  readonly pool: string;
+  readonly direction: PageMove['direction'];
+  readonly device: number;
+  readonly start: number;
+  readonly end: number;
+  readonly pages: number;
+  readonly bytes: number;
+}
+
 /** A move of pages between the host tier and the disk tier. */
 export interface SpillMove {
   readonly hostPages: readonly number[];
@@ -49,8 +60,8 @@ export interface SpillMove {
 /** Moves the KV pages of a simulation. */
 export interface ClockPages {
   /**
-   * Moves whole pages between host and disk from a time on; says when the last byte is there, and how many bytes were
-   * moved.
+   * Moves whole pages between host and disk from a time on; says when the first byte leaves and the last is there, and
+   * how many bytes were moved.
    *
    * @param homes of the pages of the scheduler that asks for it
    */
@@ -58,7 +69,7 @@ export interface ClockPages {
     move: SpillMove,
     homes: PageHomes,
     ready: number,
-  ) => { readonly end: number; readonly bytes: number };
+  ) => { readonly start: number; readonly end: number; readonly bytes: number };
   /**
    * Moves pages; tells of each rank that is done, calls back when all are, and returns how many bytes that moves.
    *
@@ -77,6 +88,7 @@ export interface ClockPages {
 /** What page moves share with everything else on the clock. */
 export interface PagesContext extends Omit<TurnsContext, 'readsBesideSteps' | 'afterSteps'> {
   readonly hostOf: HostOf;
+  readonly onCarried: (carried: CarriedPages) => void;
 }
 
 /** Moves of the pools of a graph, with none under way. */
@@ -108,7 +120,7 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
     return own;
   });
   /** Moves what ranks have been asked for at this moment: together, as on devices. */
-  const start = (movers: PoolMovers, direction: PageMove['direction'], host: Host): void => {
+  const start = (pool: string, movers: PoolMovers, direction: PageMove['direction'], host: Host): void => {
     const queue = turnsOf(host)[direction];
     const asked = movers.asked.splice(0);
     let pages = 0;
@@ -122,6 +134,8 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
         chunkPages,
         pages,
         parts,
+        carried: (span, some) =>
+          context.onCarried({ pool, direction, device, ...span, pages: some, bytes: some * pageBytes }),
         gone(upTo, timeOf) {
           for (; next < asked.length && parts[next]! <= upTo; next++) {
             const { pages: own, answer } = asked[next]!;
@@ -152,15 +166,17 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
       if (direction === 'fetch') homes.fetch(diskPages, hostPages);
       else homes.spill(hostPages, diskPages);
       const pageBytes = graph.hostTier?.pageBytes ?? 0;
-      let end = ready;
+      let [start, end] = [Infinity, ready];
       for (const [writer, pages] of homes.writers(hostPages))
         for (const { device, part } of sharesOf(writer)) {
           const [host, disk] = [hostOf(device)!, diskOf(device)!];
           const road = direction === 'spill' ? roads.between(host, disk) : roads.between(disk, host);
-          if (road !== undefined)
-            end = Math.max(end, lanes.transfer(road, pages * pageBytes * part, ready).end);
+          if (road === undefined) continue;
+          const travel = lanes.transfer(road, pages * pageBytes * part, ready);
+          start = Math.min(start, travel.start);
+          end = Math.max(end, travel.end);
         }
-      return { end, bytes: hostPages.length * pageBytes };
+      return { start: Math.min(start, end), end, bytes: hostPages.length * pageBytes };
     },
     move({ pool, replica, hostPages, direction }, homes, onAnswer, done) {
       const pages = hostPages.length;
@@ -179,7 +195,7 @@ export function clockPages(graph: RuntimeGraph, { topology }: Plan, context: Pag
       };
       const ask = (): void => {
         const host = context.hostOf(stageOf.get(pool)!, replica);
-        if (movers.asked.length === 0) clock.at(clock.now(), () => start(movers, direction, host));
+        if (movers.asked.length === 0) clock.at(clock.now(), () => start(pool, movers, direction, host));
         movers.asked.push(asked);
       };
       if (direction === 'out') homes.put(hostPages, movers);

@@ -9,6 +9,7 @@ import type { SchedulerState } from '../scheduler/scheduler.js';
 import type { Action, TransitionMode } from '../scheduler/types.js';
 import { deviceLane, DISK, HOST } from '../trace/tracer.js';
 import type { Slowdown } from './compute.js';
+import type { CarriedPages } from './pages.js';
 import type { StageGroup } from './stage-clock.js';
 import type { InnerSlice, Timeline } from './timeline.js';
 import { opsOf, type WeightWait } from './transitions.js';
@@ -75,9 +76,13 @@ export interface ClockTrace {
     span: Span,
     bytes: number,
   ) => void;
-  /** Pages move between the host tier and the disk tier. */
-  readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span) => void;
-  /** Weights are brought near ahead of a transition. */
+  /** Pages on their way over the link of a device. */
+  readonly carried: (carried: CarriedPages) => void;
+  /** Pages move between the host tier and the disk tier. `span`: from when it is asked for; `carried`: when it goes over the link of the disk. */
+  readonly spill: (action: ActionOf<'spill' | 'fetch'>, span: Span, carried: Span, bytes: number) => void;
+  /** What a device brings near for a transition, on its way over its link. */
+  readonly staged: (transition: RuntimeTransition, device: number, span: Span, bytes: number) => void;
+  /** Weights are brought near ahead of a transition. `span`: from its announcement to its beginning. */
   readonly prefetch: (transition: RuntimeTransition, span: Span) => void;
   /** `span`: from the transition's beginning to the end of the device's moves. */
   readonly weights: (
@@ -104,6 +109,8 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
   const { origin } = graph.flow;
   const residences = residencesOf(graph);
   const prompts = createPromptTree();
+  /** What devices have brought near since they last began a transition that had been announced. */
+  const staged = new Map<number, (Span & { readonly bytes: number })[]>();
   return {
     arrive(request, promptTokens, maxNewTokens, beginning) {
       const flows = [{ phase: 'start', request }] as const;
@@ -155,14 +162,33 @@ export function createClockTrace(graph: RuntimeGraph, timeline: Timeline): Clock
       const args = { sequence, pool, pages: pages.length, origin, bytes };
       add({ lane: deviceLane(paths.get(device)!, 'copy'), name: kind, ...span, args });
     },
-    spill({ kind, sequence, hostPages }, span) {
+    carried({ pool, direction, device, start, end, pages, bytes }) {
+      const { origin } = graph.stages.find((stage) => stage.pool === pool)!;
+      const lane = deviceLane(paths.get(device)!, 'link');
+      add({ lane, name: `KV ${direction}`, start, end, args: { pool, pages, origin, bytes } });
+    },
+    spill({ kind, sequence, hostPages }, span, carried, bytes) {
       const args = { sequence, pages: hostPages.length, origin: graph.diskTier!.origin };
-      add({ lane: kind === 'spill' ? DISK.write : DISK.read, name: kind, ...span, args });
+      const [lane, way] = kind === 'spill' ? [DISK.write, 'to'] : [DISK.read, 'from'];
+      add({ lane, name: kind, ...span, args });
+      add({ lane: DISK.link, name: `KV ${way} disk`, ...carried, args: { ...args, bytes } });
+    },
+    staged({ from, to, origin }, device, span, bytes) {
+      const lane = deviceLane(paths.get(device)!, 'link');
+      add({ lane, name: `weights ahead ${from} -> ${to}`, ...span, args: { origin, bytes } });
+      const near = staged.get(device) ?? [];
+      staged.set(device, near);
+      near.push({ ...span, bytes });
     },
     prefetch({ from, to, origin, devices }, span) {
       for (const { device } of devices) {
         const lane = deviceLane(paths.get(device)!, 'weights');
-        add({ lane, name: `prefetch ${from} -> ${to}`, ...span, args: { origin } });
+        const near = (staged.get(device) ?? []).filter(
+          ({ start, end }) => start >= span.start && end <= span.end,
+        );
+        staged.delete(device);
+        const bytes = near.reduce((sum, each) => sum + each.bytes, 0);
+        add({ lane, name: `prefetch ${from} -> ${to}`, ...span, args: { origin, bytes } });
       }
     },
     weights({ from, to, origin }, device, span, portions) {

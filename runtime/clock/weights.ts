@@ -15,7 +15,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import type { Road } from '../../compiler/reshard/roads.js';
 import { weightSources } from '../../compiler/reshard/weight-source.js';
 import { bytesPerElement, type WeightType } from '../../compiler/model/weight-types.js';
-import type { Lanes } from './lanes.js';
+import type { Lanes, Transfer } from './lanes.js';
 import { slotEnds, type SlotEnd } from './slot-ends.js';
 import type { StagingRoom } from './staging-room.js';
 import {
@@ -88,6 +88,8 @@ export interface MoveContext {
   readonly copyEngines: boolean;
   /** Every weight of the next stage is loaded from the host, none of them ahead. */
   readonly fullReload: boolean;
+  /** Told when what a device brings near is on its way. */
+  readonly onStaged: (device: number, span: Pick<Transfer, 'start' | 'end'>, bytes: number) => void;
 }
 
 /** What a device has to move in a transition, and the roads for it. */
@@ -131,7 +133,7 @@ export function clockTransition(
   graph: RuntimeGraph,
   plan: Plan,
   transition: RuntimeTransition,
-  { lanes, clock, room, copyEngines, fullReload }: MoveContext,
+  { lanes, clock, room, copyEngines, fullReload, onStaged }: MoveContext,
 ): ClockTransition {
   const stages = [transition.from, transition.to].map((stage) =>
     graph.stages.find(({ name }) => name === stage)!,
@@ -192,11 +194,12 @@ export function clockTransition(
         if (copy > state.copies) return;
         state.copies -= copy;
       }
-      const { end } = lanes.transfer(task.source, bytes, clock.now(), 'weights');
+      const { start: leaves, end } = lanes.transfer(task.source, bytes, clock.now(), 'weights');
       staged.set(state.next, { bytes: there + bytes, end });
       state.uploads -= bytes;
       state.reached = Math.max(state.reached, start + there + bytes);
       if (bytes === 0) continue;
+      onStaged(device, { start: leaves, end }, bytes);
       state.isStaging = true;
       clock.at(end, () => stage(device, state));
       return;

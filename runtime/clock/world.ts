@@ -131,10 +131,14 @@ export function createWorld(
     devices,
     copyEngines: engine.copyEngines,
     hostOf,
+    onCarried: (carried) => trace?.carried(carried),
   });
   const moveContext = { lanes, clock, room: stagingRoom(graph), ...engine };
   const transitions = createTransitions(clock, devices, (transition) =>
-    clockTransition(graph, plan, transition, moveContext),
+    clockTransition(graph, plan, transition, {
+      ...moveContext,
+      onStaged: (device, span, staged) => trace?.staged(transition, device, span, staged),
+    }),
   );
   const passes = createPasses({
     clock,
@@ -222,9 +226,10 @@ export function createWorld(
     },
     spillPages(action, homes, done) {
       const { kind, hostPages, diskPages } = action;
-      const start = clock.now();
-      const { end, bytes: carried } = pages.spill({ hostPages, diskPages, direction: kind }, homes, start);
-      trace?.spill(action, { start, end });
+      const asked = clock.now();
+      const move = { hostPages, diskPages, direction: kind };
+      const { start, end, bytes: carried } = pages.spill(move, homes, asked);
+      trace?.spill(action, { start: asked, end }, { start, end }, carried);
       bytes[kind === 'spill' ? 'kvSpilled' : 'kvFetched'] += carried;
       clock.at(end, done);
     },

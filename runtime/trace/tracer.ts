@@ -74,15 +74,19 @@ export const HOST = {
   transitions: { process: 'host', thread: 'transitions' },
 } satisfies Record<string, Lane>;
 
-/** Lanes of the disk: weights and KV. */
+/** Lanes of the disk: when KV goes over its link, weights and KV. */
 export const DISK = {
+  link: { process: 'disk', thread: 'link' },
   read: { process: 'disk', thread: 'read' },
   write: { process: 'disk', thread: 'write' },
 } satisfies Record<string, Lane>;
 
-const DEVICE_THREADS = ['queue', 'copy', 'weights'] as const;
+const DEVICE_THREADS = ['queue', 'link', 'copy', 'weights'] as const;
 
-/** Lanes of a device: its kernels, its KV moves, its weight moves. */
+/**
+ * Lanes of a device: its kernels, when KV and weights brought near go over its link, its KV moves, its weight moves. Moves
+ * last from when they are asked for. Only simulations know what is on a link when.
+ */
 export function deviceLane(path: string, thread: (typeof DEVICE_THREADS)[number]): Lane {
   return { process: path, thread };
 }

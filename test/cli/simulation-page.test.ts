@@ -21,7 +21,7 @@ import { simulationReport } from '../../cli/simulation-report.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline } from '../../runtime/clock/timeline.js';
-import { deviceLane } from '../../runtime/trace/tracer.js';
+import { deviceLane, DISK } from '../../runtime/trace/tracer.js';
 import { makePlan } from '../compiler/support/make-plan.js';
 import { runInProcess } from './run-program.js';
 
@@ -110,11 +110,11 @@ describe('the data of a timeline', () => {
     const [queue] = data.lanes;
     expect(queue).toMatchObject({ process: 'gpu[0]', thread: 'queue' });
     const kinds = (flat: readonly number[]): ReadonlySet<string> =>
-      new Set(flat.filter((_, i) => i % 5 === 2).map((kind) => data.kinds[kind]!));
+      new Set(flat.filter((_, i) => i % 6 === 2).map((kind) => data.kinds[kind]!));
     expect(kinds(queue!.slices)).toEqual(new Set(['prefill', 'mixed', 'decode']));
     expect(kinds(queue!.within)).toEqual(new Set(['kernels', 'all_reduce', 'samples']));
     const end = Math.max(
-      ...queue!.slices.flatMap((start, i, all) => (i % 5 === 0 ? [start + all[i + 1]!] : [])),
+      ...queue!.slices.flatMap((start, i, all) => (i % 6 === 0 ? [start + all[i + 1]!] : [])),
     );
     expect(Math.abs(end - data.ticks)).toBeLessThan(2);
   });
@@ -133,8 +133,8 @@ describe('the data of a timeline', () => {
       });
     const { lanes, notes } = timelineData(timeline, [], count, DEVICES);
     const slices = lanes[0]!.slices;
-    expect(slices.length / 5).toBeLessThanOrEqual(40_000);
-    expect(slices.filter((_, i) => i % 5 === 4).reduce((sum, each) => sum + each, 0)).toBe(count);
+    expect(slices.length / 6).toBeLessThanOrEqual(40_000);
+    expect(slices.filter((_, i) => i % 6 === 4).reduce((sum, each) => sum + each, 0)).toBe(count);
     expect(notes).toHaveLength(2);
   });
 
@@ -159,10 +159,10 @@ describe('the data of a timeline', () => {
     expect(notes).toEqual(['Of kernels and exchanges, all of a kind within a step are drawn as one.']);
     const step = ticks / 2000;
     const [kernels, exchanges] = ['kernels', 'all_reduce'].map((kind) => kinds.indexOf(kind as 'kernels'));
-    expect(lanes[0]!.within).toHaveLength(2000 * 2 * 5);
-    expect(lanes[0]!.within.slice(0, 10)).toEqual([
-      ...[0, step / 4, kernels, labels.indexOf('kernels'), 16],
-      ...[step / 4, step / 8, exchanges, labels.indexOf('all_reduce tp'), 16],
+    expect(lanes[0]!.within).toHaveLength(2000 * 2 * 6);
+    expect(lanes[0]!.within.slice(0, 12)).toEqual([
+      ...[0, step / 4, kernels, labels.indexOf('kernels'), 16, step / 4],
+      ...[step / 4, step / 8, exchanges, labels.indexOf('all_reduce tp'), 16, step / 8],
     ]);
     for (const [steps, turns] of [
       [31_000, 2],
@@ -194,7 +194,7 @@ describe('the data of a timeline', () => {
 });
 
 interface Drawn {
-  readonly rectangles: { x: number; width: number; fill: string }[];
+  readonly rectangles: { x: number; width: number; fill: string; alpha: number }[];
   readonly texts: string[];
 }
 
@@ -223,7 +223,7 @@ function fakeView(data: TimelineData) {
       drawn.texts.length = 0;
     },
     fillRect(x: number, _y: number, width: number) {
-      drawn.rectangles.push({ x, width, fill: pen.fillStyle });
+      drawn.rectangles.push({ x, width, fill: pen.fillStyle, alpha: pen.globalAlpha });
     },
     fillText: (text: string) => void drawn.texts.push(text),
     measureText: () => ({ width: 10 }),
@@ -278,6 +278,61 @@ function fakeView(data: TimelineData) {
   return { drawn, tip, at };
 }
 
+describe('the lanes of moves', () => {
+  const colours = (data: TimelineData, fill: RegExp) =>
+    fakeView(data).drawn.rectangles.filter((rectangle) => fill.test(rectangle.fill));
+
+  it('tell what is asked for from what is on a link', () => {
+    const timeline = createTimeline();
+    const copy = deviceLane('gpu[0]', 'copy');
+    timeline.add({ lane: deviceLane('gpu[0]', 'weights'), name: 'prefetch a -> b', start: 0, end: 9 });
+    timeline.add({ lane: copy, name: 'page_out', start: 1, end: 5 });
+    timeline.add({
+      lane: deviceLane('gpu[0]', 'link'),
+      name: 'KV out',
+      start: 4,
+      end: 5,
+      args: { pages: 3, bytes: 4096 },
+    });
+    timeline.add({ lane: DISK.read, name: 'fetch', start: 0, end: 3 });
+    timeline.add({ lane: DISK.link, name: 'KV from disk', start: 2, end: 3 });
+    const { lanes, kinds, labels } = timelineData(timeline, [], 10, DEVICES);
+    expect(lanes.map(({ thread, slices }) => [thread, kinds[slices[2]!]])).toEqual([
+      ['link', 'page_out'],
+      ['copy', 'asked'],
+      ['weights', 'asked'],
+      ['link', 'disk'],
+      ['read', 'asked'],
+    ]);
+    expect(labels).toContain('KV out · pages 3 · 4.00 KiB');
+  });
+
+  it('are the paler, the less of a pixel something lasts, also where slices are drawn as one', () => {
+    // A move every millisecond, of which it takes a twentieth; and one without a break.
+    const moving = (count: number, lasts: number): TimelineData => {
+      const timeline = createTimeline();
+      const lane = deviceLane('gpu[0]', 'link');
+      for (let i = 0; i < count; i++)
+        timeline.add({ lane, name: 'KV out', start: i / 1000, end: (i + lasts) / 1000 });
+      return timelineData(timeline, [], count / 1000, DEVICES);
+    };
+    for (const count of [20_000, 100_000]) {
+      for (const [lasts, alpha] of [
+        [0.05, 0.2 + 0.8 * 0.05],
+        [1, 1],
+      ] as const) {
+        const drawn = colours(moving(count, lasts), /--k-page_out/);
+        const mean =
+          drawn.reduce((sum, { alpha, width }) => sum + alpha * width, 0) /
+          drawn.reduce((sum, { width }) => sum + width, 0);
+        expect(mean, `${count} of ${lasts}`).toBeCloseTo(alpha, 1);
+        // A lane that is all taken has no stripes: but for its end.
+        for (const { alpha: own } of drawn.slice(0, -1)) expect(Math.abs(own - alpha)).toBeLessThan(0.05);
+      }
+    }
+  });
+});
+
 describe('a time on the page', () => {
   it.each([
     [0, undefined, '0 µs'],
@@ -306,7 +361,7 @@ it('tells steps that decode beside a prefill from those of one kind', () => {
   timeline.add({ lane: LANE, name: 'serve prefill + decode', start: 1, end: 2, args });
   timeline.add({ lane: LANE, name: 'serve decode', start: 2, end: 3 });
   const { lanes, kinds, labels } = timelineData(timeline, [], 3, DEVICES);
-  const shown = lanes[0]!.slices.filter((_, i) => i % 5 === 2).map((kind) => kinds[kind]);
+  const shown = lanes[0]!.slices.filter((_, i) => i % 6 === 2).map((kind) => kinds[kind]);
   expect(shown).toEqual(['prefill', 'mixed', 'decode']);
   expect(labels[1]).toBe('serve prefill + decode · step 7 · rows 32 · prefill 30 · decode 2');
 });

@@ -54,6 +54,7 @@ function bench(): Bench {
         chunkPages: 2,
         pages,
         parts,
+        carried: () => undefined,
         gone(upTo, timeOf) {
           for (; next < parts.length && parts[next]! <= upTo; next++) answered.push(timeOf(parts[next]!));
         },

@@ -223,7 +223,9 @@ describe('simulate', () => {
     const { kv } = simulate(compilePlan(plan).runtime, plan, requestsOf(8, 20, 5), { timeline });
     expect(kv.length).toBeGreaterThan(2);
     const places = timeline.slices().map(({ lane }) => `${lane.process} ${lane.thread}`);
-    expect(new Set(places)).toEqual(new Set(['gpu[1] queue', 'gpu[1] copy', 'gpu[1] weights']));
+    expect(new Set(places)).toEqual(
+      new Set(['gpu[1] queue', 'gpu[1] link', 'gpu[1] copy', 'gpu[1] weights']),
+    );
   });
 
   it('counts requests and KV as they are once the scheduler has given out what there is to do, as a run does', () => {
@@ -361,6 +363,32 @@ describe('simulate', () => {
     const decode = inTurns.stages.find(({ name }) => name === 'decode')!;
     const all = decode.shards.flatMap(({ weights }) => weights).reduce((sum, { bytes }) => sum + bytes, 0);
     expect(moved({ ...FREE_ENGINE, fullReload: true })).toBe(all);
+  });
+
+  it('shows what is on a link as long as it is, and moves from when they are asked for', () => {
+    const result = run(RESHARD, requestsOf(40, 20, 10));
+    const seconds = (slices: readonly TimedSlice[]): number =>
+      slices.reduce((sum, { start, end }) => sum + end - start, 0);
+    const bytes = (slices: readonly TimedSlice[]): number =>
+      slices.reduce((sum, { args }) => sum + Number(args!['bytes']), 0);
+    for (const { id, pages } of result.devices) {
+      const link = onLane(result, id, 'link');
+      const named = (name: string): readonly TimedSlice[] =>
+        link.filter((slice) => slice.name.startsWith(name));
+      const asked = (kind: string): readonly TimedSlice[] =>
+        onLane(result, id, 'copy').filter(({ name }) => name === kind);
+      expect(bytes(named('KV out'))).toBe(bytes(asked('page_out')));
+      expect(bytes(named('KV in'))).toBe(bytes(asked('page_in')));
+      expect(bytes(named('KV out'))).toBeGreaterThan(0);
+      // `pages` leaves out those that go beside a step at an exchange.
+      expect(seconds(named('KV '))).toBeGreaterThanOrEqual(pages - 1e-12);
+      expect(seconds(named('KV '))).toBeLessThan(1.1 * pages);
+      const ahead = named('weights ahead prefill -> decode');
+      const [prefetch] = onLane(result, id, 'weights').filter(({ name }) => name.startsWith('prefetch'));
+      expect(ahead.length).toBeGreaterThan(0);
+      expect(prefetch!.args!['bytes']).toBe(bytes(ahead.filter(({ end }) => end <= prefetch!.end)));
+      expect(seconds(ahead)).toBeLessThan(prefetch!.end - prefetch!.start);
+    }
   });
 
   it('names steps by what they do, and says how many rows of which kind those have that do both', () => {

@@ -13,6 +13,7 @@ export function moveContext(topology: Topology, options: Partial<MoveContext> = 
     room: () => ({ slot: 1, ring: 0, ahead: 0 }),
     copyEngines: false,
     fullReload: false,
+    onStaged: () => undefined,
     ...options,
   };
 }
