@@ -18,7 +18,7 @@ import { onShared, weightPlanning } from '../../compiler/passes/transitions.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { parsePath, printPath } from '../../compiler/plan/places.js';
 import { tierBeside } from '../../compiler/plan/routes.js';
-import { kvTravels } from '../../compiler/reshard/kv-cost.js';
+import { kvTravels } from '../../compiler/reshard/kv-travels.js';
 import { linkLoads, type RoadBytes } from '../../compiler/reshard/link-loads.js';
 import type { Origin } from '../../compiler/reshard/planning-memo.js';
 import { linkName, roadsOf, type Roads } from '../../compiler/reshard/roads.js';
@@ -102,13 +102,8 @@ function stepRows({ phases, maxTokens, maxSequences }: RuntimeStage): number {
 
 /** KV of a token that a replica of the first stage hands to one of the second: any to any, the mean of them all. */
 function meanKvTravels(edge: KvReshard, roads: Roads): readonly Travel[] {
-  const [writers, readers] = [edge.pageOut, edge.pageIn].map((slices) => [
-    ...new Set(slices.map(({ dp }) => dp)),
-  ]);
-  const pairs = writers!.flatMap((from) => readers!.map((to) => ({ from, to })));
-  return pairs.flatMap((replicas) =>
-    kvTravels(edge, replicas, roads).map(({ bytes, road }) => ({ bytes: bytes / pairs.length, road })),
-  );
+  const { travels, pairs } = kvTravels(edge, roads);
+  return travels.map(({ bytes, road }) => ({ bytes: bytes / pairs, road }));
 }
 
 /** KV of a token that a replica has prefilled, between the hosts that have it and the disks beside them: the mean of all. */

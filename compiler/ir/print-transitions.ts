@@ -9,7 +9,7 @@ import {
   describeResidence,
   formatTime,
   formatTimes,
-  betweenFirst,
+  meanOfReplicas,
   reportKvCost,
   reportReshard,
 } from '../reshard/describe.js';
@@ -101,10 +101,15 @@ function printLinks(links: readonly LinkLoad[]): string[] {
     links.map(({ link, from, to, bytes, busiest }) => [
       `over ${link}`,
       link.endsWith('memory') ? '' : `${from} to ${to}`,
-      `${bytes} B`,
-      `${busiest.place} ${busiest.bytes} B in ${formatTime(busiest.seconds)}`,
+      `${printBytes(bytes)} B`,
+      `${busiest.place} ${printBytes(busiest.bytes)} B in ${formatTime(busiest.seconds)}`,
     ]),
   );
+}
+
+/** Whole, or as a mean with at most two digits behind the point. */
+function printBytes(bytes: number): string {
+  return String(Number(bytes.toFixed(2)));
 }
 
 interface PieceRow {
@@ -156,8 +161,8 @@ function printKvCost(cost: KvCost): string[] {
   const { seconds, linkBytes, lowerBound, timesBound } = reportKvCost(cost);
   return [
     ...printLinks(cost.links),
-    `${formatTime(seconds)} per token predicted${betweenFirst(cost)}; ${linkBytes} B over links, ` +
-      `lower bound ${lowerBound} B (${formatTimes(timesBound)})`,
+    `${formatTime(seconds)} per token predicted${meanOfReplicas(cost)}; ${printBytes(linkBytes)} B over links, ` +
+      `lower bound ${printBytes(lowerBound)} B (${formatTimes(timesBound)})`,
   ];
 }
 

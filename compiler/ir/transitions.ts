@@ -150,12 +150,12 @@ export interface KvReshard {
   readonly origin: Origin;
 }
 
-/** What KV on a flow edge costs over the declared links, for one token of one replica. */
+/** What KV on a flow edge costs over the declared links, for one token that one replica hands to another. */
 export interface KvCost {
   readonly from: string;
   readonly to: string;
-  /** Stages have several replicas: what is said is of a token that the first hands to the first. */
-  readonly betweenFirst?: true;
+  /** Stages have several replicas: what is said is the mean of each of the first stage with each of the second. */
+  readonly meanOfReplicas?: true;
   readonly links: readonly LinkLoad[];
   /** Seconds of the busiest lane, latency left out. */
   readonly seconds: number;

@@ -89,8 +89,8 @@ function formatRuns(numbers: readonly number[]): string {
 }
 
 /** Which replicas the figures of KV are of, where there are several. */
-export function betweenFirst(cost: Pick<KvCost, 'betweenFirst'>): string {
-  return cost.betweenFirst ? ' from the first replica to the first' : '';
+export function meanOfReplicas(cost: Pick<KvCost, 'meanOfReplicas'>): string {
+  return cost.meanOfReplicas ? ', the mean from any replica to any' : '';
 }
 
 /** KV of a flow edge in a few lines, per token. */
@@ -101,7 +101,7 @@ export function describeKvCost(report: KvCostReport, show: ShowBytes): readonly 
       report.links.length === 0
         ? []
         : [
-            `  ${formatTime(report.seconds)} per token predicted${betweenFirst(report)}; ` +
+            `  ${formatTime(report.seconds)} per token predicted${meanOfReplicas(report)}; ` +
               `lower bound ${show(report.lowerBound)} (${formatTimes(report.timesBound)})`,
           ],
     );

@@ -1,7 +1,7 @@
 /** KV pages of plans over several nodes: where they lie, and over which links they go. */
 import { describe, expect, it } from 'vitest';
 import { compilePlan } from '../../../compiler/compile.js';
-import { kvTravels } from '../../../compiler/reshard/kv-cost.js';
+import { kvTravels } from '../../../compiler/reshard/kv-travels.js';
 import { roadsOf } from '../../../compiler/reshard/roads.js';
 import { createPageHomes } from '../../../runtime/clock/page-homes.js';
 import { simulate } from '../../../runtime/clock/simulate.js';
@@ -72,7 +72,7 @@ describe('plans over several nodes', () => {
     const roads = roadsOf(plan.topology);
     const planned = (name: string): Readonly<Record<string, number>> => {
       const sums: Record<string, number> = {};
-      for (const { bytes, road } of kvTravels(transitions.kv[0]!, { from: 0, to: 0 }, roads))
+      for (const { bytes, road } of kvTravels(transitions.kv[0]!, roads).travels)
         for (const { link, place, direction } of road.lanes.map((lane) => roads.lanes[lane]!)) {
           const key = `${place} ${direction}`;
           if (link.includes(name)) sums[key] = (sums[key] ?? 0) + bytes * count * promptTokens;
