@@ -29,13 +29,13 @@ export interface CheckedFile extends CheckResult {
 /**
  * Checks a plan file. A file that cannot be read is a diagnostic like any other.
  *
- * @param only of the plans that it declares
+ * @param only these of the plans that it declares; all where none is named
  */
 export function checkPlanFile(
   path: string,
   set: Readonly<Record<string, string>> | undefined,
   colour: boolean,
-  only?: string,
+  only: readonly string[] = [],
 ): CheckedFile {
   const absolute = resolve(path);
   const host = fileHost();
@@ -45,12 +45,16 @@ export function checkPlanFile(
     modelFiles.add(answer.path);
     return answer;
   };
-  const check = (plan?: string): CheckResult =>
-    checkFile({ ...host, readModelConfig }, absolute, { ...(set && { set }), ...(plan && { plan }) });
+  const check = (plans: readonly string[]): CheckResult =>
+    checkFile({ ...host, readModelConfig }, absolute, {
+      ...(set && { set }),
+      ...(plans.length > 0 && { plans }),
+    });
   const found = check(only);
   // With a name that it does not declare, what it has is still to be told.
-  const declares = found.file?.items.some((item) => item.kind === 'plan' && item.name.text === only);
-  const result = only !== undefined && declares === false ? check() : found;
+  const declared =
+    found.file?.items.flatMap((item) => (item.kind === 'plan' ? [item.name.text] : [])) ?? only;
+  const result = only.every((name) => declared.includes(name)) ? found : check([]);
   return {
     ...result,
     path: absolute,
@@ -203,7 +207,12 @@ export function loadUncompiled(
   options: Pick<PlanOptions, 'plan' | 'set'>,
   terminal: Terminal,
 ): Loaded<Omit<LoadedPlan, 'compiled'>> {
-  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
+  const checked = checkPlanFile(
+    file,
+    options.set,
+    terminal.colour,
+    options.plan === undefined ? [] : [options.plan],
+  );
   const refused = refuseErrors(terminal, checked.diagnostics, checked.render);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
   const chosen = chooseOrRefuse(checked, options.plan, file, terminal);
@@ -221,7 +230,12 @@ export function loadPlan(
   terminal: Terminal,
   simulated?: (compiled: readonly CompiledPlan[], checked: CheckedFile) => readonly Diagnostic[],
 ): Loaded<LoadedPlan> {
-  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
+  const checked = checkPlanFile(
+    file,
+    options.set,
+    terminal.colour,
+    options.plan === undefined ? [] : [options.plan],
+  );
   refuseTaken(options.written ?? [], filesRead(checked, options.workload));
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };

@@ -74,7 +74,7 @@ export function withTunedPlan(source: TunedSource, base: Plan, winner: Plan): Wr
     const read = checkFile(
       { ...source.host, readText: (each) => (each === path ? written : source.host.readText(each)) },
       path,
-      { plan: name, ...(source.set && { set: source.set }) },
+      { plans: [name], ...(source.set && { set: source.set }) },
     );
     const [plan] = read.plans;
     return { declaration, text: written, others: plan && differences(plan, winner) };

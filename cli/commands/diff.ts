@@ -79,7 +79,7 @@ function diffFiles(
   { terminal }: CommandContext,
 ): ExitCode {
   const files = after === undefined ? [before] : [before, after];
-  const checked = checkSides(files, options.set, terminal);
+  const checked = checkSides(files, options, terminal);
   for (const { checked: each } of checked) {
     const refused = refuseUnsound(terminal, each);
     if (refused !== undefined) return refused;
@@ -129,13 +129,24 @@ function diffFiles(
 
 type Checked = Omit<Side, 'plan'>;
 
-/** Checks the files. A param that one of two files alone has is set in that one: a change may well be what adds it. */
+/**
+ * Checks the files, or of each what is compared of it. A param that one of two files alone has is set in that one: a change
+ * may well be what adds it.
+ */
 function checkSides(
   files: readonly string[],
-  set: Readonly<Record<string, string>> | undefined,
+  { set, plan: names = [] }: DiffOptions,
   terminal: Terminal,
 ): readonly Checked[] {
-  const sides = files.map((file) => ({ file, checked: checkPlanFile(file, set, terminal.colour) }));
+  const check = (
+    file: string,
+    place: number,
+    settings: DiffOptions['set'],
+  ): ReturnType<typeof checkPlanFile> => {
+    const own = place === 0 ? names.slice(0, 1) : names.slice(-1);
+    return checkPlanFile(file, settings, terminal.colour, files.length === 1 ? names : own);
+  };
+  const sides = files.map((file, place) => ({ file, checked: check(file, place, set) }));
   const lacking = sides.map(({ checked }) => unknownParams(checked));
   return sides.map((side, place) => {
     const { file } = side;
@@ -143,7 +154,7 @@ function checkSides(
     if (gone.length === 0) return side;
     for (const name of gone) err(terminal, `${file} has no param ${name}: it is set in the other file alone`);
     const rest = Object.fromEntries(Object.entries(set ?? {}).filter(([name]) => !gone.includes(name)));
-    return { file, checked: checkPlanFile(file, rest, terminal.colour) };
+    return { file, checked: check(file, place, rest) };
   });
 }
 

@@ -169,12 +169,7 @@ function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: E
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
   const named = [...new Set(options.plan)];
-  const checked = checkPlanFile(
-    file,
-    options.set,
-    terminal.colour,
-    named.length === 1 ? named[0] : undefined,
-  );
+  const checked = checkPlanFile(file, options.set, terminal.colour, named);
   const { trace, html, against } = options;
   const compared = against === undefined ? [] : [{ what: 'the run to compare with', path: against }];
   refuseTaken([trace, html], [...filesRead(checked, options.workload), ...compared]);

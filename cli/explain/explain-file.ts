@@ -23,7 +23,12 @@ const LINE_OF_FILE = /^(.*):(\d+)$/;
 export function explainFile(what: string, options: ExplainOptions, { terminal }: CommandContext): ExitCode {
   const [, named, line] = LINE_OF_FILE.exec(what) ?? [];
   const file = named ?? what;
-  const checked = checkPlanFile(file, options.set, terminal.colour, options.plan);
+  const checked = checkPlanFile(
+    file,
+    options.set,
+    terminal.colour,
+    options.plan === undefined ? [] : [options.plan],
+  );
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return refused;
   const chosen = options.plan === undefined ? undefined : choosePlan(checked.plans, options.plan, file);

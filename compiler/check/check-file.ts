@@ -24,8 +24,8 @@ import { suggestions, within, type Context, type ParamValue, type Scope } from '
 export interface CheckOptions {
   /** Values of params as text, by name. */
   readonly set?: Readonly<Record<string, string>>;
-  /** Check this plan only, and what it needs. */
-  readonly plan?: string;
+  /** Check these plans only, and what they need. */
+  readonly plans?: readonly string[];
 }
 
 export interface CheckResult {
@@ -45,7 +45,7 @@ export interface CheckResult {
   /** What every combination of values of params makes of the plans, the chosen one first. */
   readonly rounds: readonly CheckedRound[];
   readonly domains: ParamDomains;
-  /** All of the file was looked at, not one plan alone. */
+  /** All of the file was looked at, not some plans alone. */
   readonly whole: boolean;
 }
 
@@ -61,7 +61,7 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
   const loaded = load(host, path, tell);
   const { root } = loaded;
   const allowances = [...loaded.scopes.values()].flatMap((scope) => readAllowances(scope, tell));
-  const whole = options.plan === undefined;
+  const whole = options.plans === undefined;
   if (!root) {
     const nothing = { plans: [], workloads: [], importedWorkloads: [], allowed: [], rounds: [] };
     const unknown = { allowances, domains: new Map(), whole };
@@ -77,11 +77,11 @@ export function checkFile(host: CompilerHost, path: string, options: CheckOption
     param: () => undefined,
   }));
   const rounds = readParams(contexts, root, options.set ?? {});
-  reportUnknownPlan(root, options.plan, tell);
+  for (const plan of options.plans ?? []) reportUnknownPlan(root, plan, tell);
 
   const results = [rounds.chosen, ...rounds.others].map((assignment) => ({
     assignment,
-    ...checkRound(root, host, assignment, options.plan),
+    ...checkRound(root, host, assignment, options.plans),
   }));
   const { domains } = rounds;
   const merged = mergeRounds(results, domains);
@@ -113,7 +113,7 @@ function checkRound(
   root: Scope,
   host: CompilerHost,
   assignment: Assignment,
-  only: string | undefined,
+  only: readonly string[] | undefined,
 ): Round {
   const found: Diagnostic[] = [];
   const cx: Context = {
@@ -153,7 +153,7 @@ function checkRound(
   const params = paramValues(root, assignment);
   const plans: Plan[] = [];
   for (const item of root.file.items) {
-    if (item.kind !== 'plan' || (only !== undefined && item.name.text !== only)) continue;
+    if (item.kind !== 'plan' || only?.includes(item.name.text) === false) continue;
     const own: Diagnostic[] = [];
     const plan = checkPlan(
       item,
@@ -186,8 +186,7 @@ function paramValues(root: Scope, assignment: Assignment): Readonly<Record<strin
   return values;
 }
 
-function reportUnknownPlan(root: Scope, plan: string | undefined, tell: (d: Diagnostic) => void): void {
-  if (plan === undefined) return;
+function reportUnknownPlan(root: Scope, plan: string, tell: (d: Diagnostic) => void): void {
   const known = root.file.items.filter((i) => i.kind === 'plan').map((i) => i.name.text);
   if (known.includes(plan)) return;
   const { helps } = suggestions({ file: root.path, span: { start: 0, end: 0 } }, plan, known, 'plans');

@@ -126,6 +126,29 @@ describe('diff', () => {
     expect(run.out).toMatch(/p\n {2}workload w: .*\n {2}no difference in \d+ figures/);
   });
 
+  it('looks at the plans that are named alone, and at all where none is', async () => {
+    const bad = 'plan q for m on workstation { stage serve: prefill + decode on gpu { mesh (tp: 3) } }';
+    const more = 'plan r for m on workstation { stage serve: prefill + decode on gpu { mesh (dp: 4) } }';
+    const broken = planFile('broken.plan', '(pp: 4)', `${bad}\n${more}`);
+    const plans = (...names: string[]): readonly string[] => names.flatMap((name) => ['--plan', name]);
+    for (const args of [
+      [broken, tensor, ...plans('p')],
+      [tensor, broken, ...plans('p', 'r')],
+      [broken, ...plans('p', 'r')],
+    ])
+      expect((await diffs(...args)).all).toHaveLength(1);
+    for (const args of [
+      [broken, tensor],
+      [tensor, broken],
+      [broken, tensor, ...plans('q', 'p')],
+      [broken, ...plans('p', 'q')],
+    ])
+      expect(await runInProcess('diff', ...args)).toMatchObject({
+        status: 1,
+        err: expect.stringContaining('FC0405') as string,
+      });
+  });
+
   it('compares what a stage prefills and decodes at once, where it does', async () => {
     const parts = `stage prefill on gpu[0..1] { mesh (tp: 2) } stage decode on gpu[2..3] { mesh (tp: 2) }`;
     const apart = planFile(

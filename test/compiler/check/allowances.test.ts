@@ -74,7 +74,7 @@ describe('an allowance', () => {
       checkAndCompile(
         memoryHost({ 'main.plan': text }),
         'main.plan',
-        plan === undefined ? {} : { plan },
+        plan === undefined ? {} : { plans: [plan] },
       ).diagnostics.map(({ slug }) => slug);
     expect(found()).toEqual([]);
     expect(found('q')).toEqual([]);
