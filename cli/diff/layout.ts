@@ -18,7 +18,7 @@ export function layoutLines(plan: Plan, { residence }: Pick<TransitionGraph, 're
     ...(residence === undefined ? [] : [['residence', residenceOf(plan, residence)] as const]),
     ['KV: tokens of a page', kv.pageTokens],
     ['KV: type', kv.dtype],
-    ['KV: tiers', kv.tiers.map(tierOf).join(' -> ')],
+    ['KV: tiers', kv.tiers.map((tier) => tierOf(plan, tier)).join(' -> ')],
     ['flow', ['requests', ...flow.stages, 'results'].join(' -> ')],
     ...[...groupBy(flow.rules, ({ to }) => to)].map(([to, rules]): Line => [
       `flow: to ${to}`,
@@ -60,7 +60,8 @@ function residenceOf(
     : `auto: weights of ${layers.length} layers stay together`;
 }
 
-/** `host up to 20 GiB`: of all instances of the tier together. */
-function tierOf({ name, capacity, capacityAssumed }: KvTier): string {
-  return capacity === undefined ? name : `${name} up to ${showKvCap({ capacity, capacityAssumed })}`;
+/** `host up to 20 GiB in each of 2, 40 GiB in all`; where the plan says no cap, the name alone. */
+function tierOf(plan: Plan, { capacity, ...tier }: KvTier): string {
+  if (capacity === undefined || tier.capacityAssumed) return tier.name;
+  return `${tier.name} up to ${showKvCap(plan, { ...tier, capacity })}`;
 }

@@ -176,32 +176,35 @@ function fixedChoices({ name, origin }: Plan, texts: ConstantTexts): readonly Co
   return Object.entries(choices).map(([what, value]) => taken(`${name}: ${what}`, value, origin, texts));
 }
 
-/** As written where it is: a sum of binary units is no round number in decimal ones. */
-export function showKvCap({
-  capacity,
-  capacityAssumed,
-}: {
-  readonly capacity: number;
-  readonly capacityAssumed: KvTier['capacityAssumed'] | undefined;
-}): string {
-  return capacityAssumed ? formatQuantity(capacity, 'bytes') : formatExactBytes(capacity);
+/** What KV may take of a tier, in all of its instances together, and in each where they are several and alike. */
+export function showKvCap(
+  plan: Plan,
+  {
+    name,
+    capacity,
+    capacityAssumed,
+  }: Pick<KvTier, 'name' | 'capacityAssumed'> & { readonly capacity: number },
+): string {
+  // As written where it is: a sum of binary units is no round number in decimal ones.
+  const shown = (bytes: number): string =>
+    capacityAssumed ? formatQuantity(bytes, 'bytes') : formatExactBytes(bytes);
+  const instances = tierInstances(plan, name);
+  const each = capacity / instances.length;
+  // None holds less than the mean.
+  const alike = instances.every((tier) => tier.capacity >= each);
+  return instances.length > 1 && alike
+    ? `${shown(each)} in each of ${instances.length}, ${shown(capacity)} in all`
+    : shown(capacity);
 }
 
-/** What KV may take of each tier, in all of its instances together, and in each where they are several and alike. */
 function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
-  return plan.kv.tiers.flatMap(({ name, capacity, capacityAssumed, origin }) => {
+  return plan.kv.tiers.flatMap(({ capacity, ...tier }) => {
     if (capacity === undefined) return [];
-    const shown = (bytes: number): string => showKvCap({ capacity: bytes, capacityAssumed });
-    const instances = tierInstances(plan, name);
-    const each = capacity / instances.length;
-    // None holds less than the mean.
-    const alike = instances.every((tier) => tier.capacity >= each);
     const [what, value] = [
-      `${plan.name}: KV in ${name} at most`,
-      instances.length > 1 && alike
-        ? `${shown(each)} in each of ${instances.length}, ${shown(capacity)} in all`
-        : shown(capacity),
+      `${plan.name}: KV in ${tier.name} at most`,
+      showKvCap(plan, { ...tier, capacity }),
     ];
+    const { capacityAssumed, origin } = tier;
     return [capacityAssumed ? taken(what, value, origin, texts) : given(what, value, origin, 'tiers', texts)];
   });
 }

@@ -166,6 +166,25 @@ describe('diff', () => {
     ]);
   });
 
+  it('tells a cap of KV as the plan has it, in each of several nodes', async () => {
+    const nodes = `topology t {
+  node[2] { gpu[2]: own, tier host { capacity: 8 GiB }, link gpu <-> host { bandwidth: 8 GB/s } }
+}
+device own { memory: 1 GiB, bandwidth: 100 GB/s, compute: { f32: 1 TFLOPS } }`;
+    const capped = (cap: string): string =>
+      `plan x for m on t { stage serve: prefill + decode on node.gpu { mesh (dp: 2, tp: 2) }
+  ${cap}, flow requests -> serve -> results }\n${nodes}`;
+    const files = [
+      planFile('free.plan', '(pp: 4)', capped('kv { tiers: gpu -> host }')),
+      planFile('capped.plan', '(pp: 4)', capped('kv { tiers: gpu -> host up to 3 GiB }')),
+    ];
+    const [diff] = (await diffs(...files, '--plan', 'x')).all;
+    expect(byName(diff!).get('KV: tiers')).toMatchObject({
+      before: 'gpu -> host',
+      after: 'gpu -> host up to 3 GiB in each of 2, 6 GiB in all',
+    });
+  });
+
   it('tells another kind of device', async () => {
     const text = readFileSync(pipeline, 'utf8').replace('"std/local"', '"./machine.plan"');
     const on = (folderName: string, kind: string): string => {
