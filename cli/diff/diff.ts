@@ -58,7 +58,7 @@ export function diffFigures(
   const all = new Map([...old!, ...now!]);
   const [changes, standing]: [Difference[], Difference[]] = [[], []];
   for (const [name, { group, name: own, unit, standing: stands }] of all) {
-    const [was, is] = [old!.get(name), now!.get(name)];
+    const [was, is] = inOneUnit(old!.get(name), now!.get(name));
     const nothing = isNothing(was) && isNothing(is);
     const equal = was?.value === is?.value || nothing;
     if (equal && (nothing || !stands)) continue;
@@ -74,6 +74,23 @@ export function diffFigures(
     ...{ changes, standing, equal: all.size - changes.length },
   };
 }
+
+/** Sizes that are short in decimal units on one side and in binary ones on the other, in binary ones: else more may look less. */
+function inOneUnit(
+  was: Figure | undefined,
+  is: Figure | undefined,
+): readonly [Figure | undefined, Figure | undefined] {
+  const [before, after] = [was?.bytes, is?.bytes];
+  if (before === undefined || after === undefined || isBinary(was!) === isBinary(is!)) return [was, is];
+  const texts = [before, after].map(formatBytes);
+  const [old, now] = texts[0] === texts[1] ? [`${before} B`, `${after} B`] : texts;
+  return [
+    { ...was!, value: old! },
+    { ...is!, value: now! },
+  ];
+}
+
+const isBinary = ({ value }: Figure): boolean => String(value).endsWith('iB');
 
 /** Whether a figure is absent or zero: both say the same. */
 function isNothing(figure: Figure | undefined): boolean {

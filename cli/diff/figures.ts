@@ -21,6 +21,8 @@ export interface Figure {
   readonly name: string;
   readonly unit: Unit;
   readonly value: number | string;
+  /** Of constants of the unit `text` that are a size: what `value` rounds, in a unit of its own. */
+  readonly bytes?: number;
   /** The device, tier or link that a constant is of: `name` then is one of its properties. */
   readonly owner?: ConstantOwner;
   /** Other figures mean less where it is not zero: it is then shown though both plans have the same. */
@@ -171,9 +173,9 @@ function modelFigures({ name, shape, weights, stored }: ModelSpec): readonly Fig
 function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
   return ownedConstants(plan, texts).flatMap(({ kind, name, place, constants }) => {
     if (kind === 'kv') return [];
-    const shown = constants.map(({ what, value, origin }) => ({
+    const shown = constants.map(({ what, value, bytes, origin }) => ({
       property: what.slice(`${name}: `.length),
-      ...{ value, origin },
+      ...{ value, bytes, origin },
     }));
     // Plans and engines are there once, whatever they are called.
     if (kind === 'plan' || kind === 'engine')
@@ -183,7 +185,9 @@ function constantFigures(plan: Plan, texts: ConstantTexts): readonly Figure[] {
       .map(({ property, value }) => `${property} ${value}`)
       .join(', ');
     const owner = { kind, name, place, summary };
-    return shown.map(({ property, value }) => ({ ...text('constants', property, value), owner }));
+    return shown.map(({ property, value, bytes }) => {
+      return { ...text('constants', property, value), owner, ...(bytes !== undefined && { bytes }) };
+    });
   });
 }
 

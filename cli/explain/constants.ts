@@ -21,6 +21,8 @@ export interface Constant {
   /** `l4: bandwidth`, `gpu <-> host: latency`, `node[*]: host: capacity`; no two of a plan have the same. */
   readonly what: string;
   readonly value: string;
+  /** Of memory and the like, what `value` rounds. */
+  readonly bytes?: number;
   readonly origin: 'declared' | 'shipped' | 'default';
   /** Where the declaration is that has it, or lacks it. */
   readonly at: string;
@@ -107,6 +109,11 @@ const taken = (what: string, value: string, origin: Origin, texts: ConstantTexts
   at: placeName(origin, texts),
 });
 
+const sized = (bytes: number, constantOf: (value: string) => Constant): Constant => ({
+  ...constantOf(formatQuantity(bytes, 'bytes')),
+  bytes,
+});
+
 function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Constant[] {
   const { name, origin, sustained, gemm, kernels, attentionRows, assumed = [] } = kind;
   const { largestBinding, shared, sharedHost } = kind;
@@ -122,7 +129,7 @@ function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Const
       .map(([size, part]) => `${size}: ${formatQuantity(part, 'fraction')}`)
       .join(', ');
   return [
-    own('memory', formatQuantity(kind.memory, 'bytes')),
+    sized(kind.memory, (value) => own('memory', value)),
     own('bandwidth', formatQuantity(kind.bandwidth, 'bytes/s')),
     ...Object.entries(kind.compute).map(([type, rate]) =>
       own(
@@ -145,9 +152,11 @@ function deviceConstants(kind: DeviceKind, texts: ConstantTexts): readonly Const
     attentionRows === undefined
       ? taken(`${name}: attention_rows`, 'each row by itself', origin, texts)
       : own('attention_rows', String(attentionRows)),
-    largestBinding === undefined
-      ? taken(`${name}: largest_binding`, formatQuantity(bindingOf(kind), 'bytes'), origin, texts)
-      : own('largest_binding', formatQuantity(largestBinding, 'bytes')),
+    sized(bindingOf(kind), (value) =>
+      largestBinding === undefined
+        ? taken(`${name}: largest_binding`, value, origin, texts)
+        : own('largest_binding', value),
+    ),
     shared === undefined
       ? taken(`${name}: shared`, 'each device has a processor of its own', origin, texts)
       : own('shared', parts(shared)),
@@ -213,8 +222,10 @@ function kvCaps(plan: Plan, texts: ConstantTexts): readonly Constant[] {
 function tierConstants({ tiers, origin: around }: Topology, texts: ConstantTexts): readonly OwnedConstants[] {
   const declared = new Map(tiers.map((tier) => [placeName(tier.origin, texts), tier]));
   return [...declared.values()].map(({ name: own, group, medium, capacity, origin }) => {
-    const [name, bytes] = [`${scopeOf(group)}${own}`, formatQuantity(capacity, 'bytes')];
-    const constant = given(`${name}: capacity`, bytes, origin, 'capacity', texts, around);
+    const name = `${scopeOf(group)}${own}`;
+    const constant = sized(capacity, (value) =>
+      given(`${name}: capacity`, value, origin, 'capacity', texts, around),
+    );
     return { kind: 'tier', name, place: `${scopeOf(group)}${medium}`, constants: [constant] };
   });
 }

@@ -58,6 +58,20 @@ describe('a difference of figures', () => {
     expect(change(10_000, 9_994, 'count')).toMatch(/ -0\.1%$/m);
   });
 
+  it('has sizes in one unit on both sides', () => {
+    const size = (value: string, bytes: number): Figure => ({ ...figure('x', 0, 'text'), value, bytes });
+    const changes = (before: Figure, after: Figure): unknown =>
+      diffFigures({ title: 'a', figures: [before] }, { title: 'b', figures: [after] }).changes;
+    const grown = [{ before: '1.40 GiB', after: '1.46 GiB' }];
+    expect(changes(size('1.5 GB', 1.5e9), size('1.46 GiB', 1.5625e9))).toMatchObject(grown);
+    expect(changes(size('24 GB', 24e9), size('25 GB', 25e9))).toMatchObject([
+      { before: '24 GB', after: '25 GB' },
+    ]);
+    expect(changes(size('1.5 GB', 1.5e9), size('1.40 GiB', 1.5001e9))).toMatchObject([
+      { before: '1500000000 B', after: '1500100000 B' },
+    ]);
+  });
+
   it('is a table in Markdown that no name breaks', () => {
     const diff = diffFigures(
       { title: 'a|b', figures: [figure('x|y', 'u', 'text')] },
