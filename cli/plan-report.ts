@@ -1,5 +1,5 @@
 /** What a compiled plan asks of its machine: memory per device, traffic per step and link, bytes per transition. */
-import { sentElementBytes } from '../compiler/cost/program-cost.js';
+import { sentElementBytes } from '../compiler/cost/group-hardware.js';
 import { groupBy } from '../compiler/group-by.js';
 import type { RuntimeGraph, RuntimeStage } from '../compiler/ir/runtime-graph.js';
 import type { ProgramValue } from '../compiler/ir/runtime-program.js';

@@ -1,8 +1,22 @@
 /** The devices that run a program together, and their links: the same to the clock and to bounds of it. */
-import type { DeviceKind, Topology } from '../plan/plan.js';
+import { bytesPerElement } from '../model/weight-types.js';
+import type { DeviceKind, Overhead, Topology } from '../plan/plan.js';
 import type { Routes } from '../plan/routes.js';
-import { allReduceCost, sendCost } from './links.js';
-import type { GroupHardware } from './program-cost.js';
+import { allReduceCost, sendCost, type LinkCost } from './links.js';
+
+/** The tp group that runs the program. */
+export interface GroupHardware {
+  /** Kinds of its devices, each once: the slowest decides. */
+  readonly kinds: readonly DeviceKind[];
+  /** Cost of an all-reduce within the group; absent where the group has one rank. */
+  readonly allReduce?: LinkCost;
+  /** Cost of sending to the next pipeline stage; absent on the last. */
+  readonly send?: LinkCost;
+  /** Ranks of the tp group; all take part in every collective. */
+  readonly ranks: number;
+  /** What the topology declares of the engine's time, but for that of a step and a request. */
+  readonly overhead: Omit<Overhead, 'step' | 'request'>;
+}
 
 /**
  * @param devices of a tp group, its ranks in order
@@ -20,4 +34,14 @@ export function groupHardware(
   const send = next === undefined ? undefined : sendCost(routes, path(devices[0]!), path(next[0]!));
   const links = { ...(allReduce && { allReduce }), ...(send && { send }) };
   return { kinds, ranks: devices.length, overhead: topology.overhead, ...links };
+}
+
+/** Bytes of an element of activations in device memory. */
+export function heldElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
+  return bytesPerElement(overhead.activationsInMemory ?? 'f32');
+}
+
+/** Bytes of an element of activations on links between devices. */
+export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
+  return bytesPerElement(overhead.activations ?? 'f32');
 }

@@ -6,14 +6,11 @@
  * between two exchanges to all ranks, and reads the samples back at the end. Ops that do not differ are costed once and
  * multiplied, so the time to cost a step does not grow with the layers.
  */
-import type { KernelOp } from '../ir/runtime-program.js';
 import type { Mutable } from '../mutable.js';
 import { once, onceForBoth } from '../once.js';
-import { bytesPerElement, vectorType } from '../model/weight-types.js';
-import type { DeviceKind, Overhead } from '../plan/plan.js';
 import type { EngineModel } from './engine-model.js';
-import { reachName, workKind, workOfSteps, type StepSize, type WorkKind } from './kernel-work.js';
-import { allGatherCost, linkSeconds, type LinkCost } from './links.js';
+import { sentElementBytes, type GroupHardware } from './group-hardware.js';
+import { workKind, type StepSize, type WorkKind } from './kernel-work.js';
 import { figureOf } from './by-size.js';
 import { classesOf, countClasses, isLaunched, type CostedProgram, type OpClass } from './op-classes.js';
 import {
@@ -24,7 +21,8 @@ import {
   type Launched,
   type RunShapes,
 } from './program-parts.js';
-import { deviceRates, type DeviceRates } from './rates.js';
+import { opTimer } from './op-timer.js';
+import { deviceRates } from './rates.js';
 
 /** Categories of a step's time. `launch`: the engine's own time per layer and kernel. */
 export type CostKind = WorkKind | 'all_reduce' | 'all_gather' | 'send' | 'launch';
@@ -91,20 +89,6 @@ export interface PartAt extends StepPart {
   readonly op: number;
 }
 
-/** The tp group that runs the program. */
-export interface GroupHardware {
-  /** Kinds of its devices, each once: the slowest decides. */
-  readonly kinds: readonly DeviceKind[];
-  /** Cost of an all-reduce within the group; absent where the group has one rank. */
-  readonly allReduce?: LinkCost;
-  /** Cost of sending to the next pipeline stage; absent on the last. */
-  readonly send?: LinkCost;
-  /** Ranks of the tp group; all take part in every collective. */
-  readonly ranks: number;
-  /** What the topology declares of the engine's time, but for that of a step and a request. */
-  readonly overhead: Omit<Overhead, 'step' | 'request'>;
-}
-
 /** Seconds of the engine in a step of a group. */
 interface GroupOverhead {
   /** For each layer. */
@@ -119,16 +103,6 @@ interface GroupOverhead {
   readonly choose: number;
   /** For recording each kernel, for all ranks together. */
   readonly encode: number;
-}
-
-/** Bytes of an element of activations in device memory. */
-export function heldElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
-  return bytesPerElement(overhead.activationsInMemory ?? 'f32');
-}
-
-/** Bytes of an element of activations on links between devices. */
-export function sentElementBytes({ overhead }: Pick<GroupHardware, 'overhead'>): number {
-  return bytesPerElement(overhead.activations ?? 'f32');
 }
 
 /** The overhead of a tp group that runs a program; all zero without `hostOverhead`. */
@@ -350,70 +324,4 @@ function costKind({ op }: OpClass): CostKind {
     case 'sample':
       return 'elementwise';
   }
-}
-
-/** Seconds of an op of the class in a step. */
-function opTimer(
-  each: OpClass,
-  rates: readonly DeviceRates[],
-  hardware: GroupHardware,
-): (size: StepSize) => number {
-  const { op, rows, cols } = each;
-  const element = sentElementBytes(hardware);
-  switch (op.op) {
-    case 'kernel':
-      return kernelTimer(op, rates, heldElementBytes(hardware));
-    case 'collective': {
-      const allReduce = hardware.allReduce ?? FREE;
-      const link = op.kind === 'all_reduce' ? allReduce : allGatherCost(allReduce);
-      return (size) => linkSeconds(link, size[rows] * cols.taken * element);
-    }
-    case 'send':
-      return (size) => linkSeconds(hardware.send ?? FREE, size[rows] * cols.given * element);
-    case 'recv':
-      return () => 0;
-    case 'sample':
-      return ({ samples }) =>
-        Math.max(
-          ...rates.map(
-            ({ bandwidth, reach }) => (samples * op.vocabPerRank * 4) / bandwidth / reach('sample'),
-          ),
-        );
-  }
-}
-
-const FREE: LinkCost = { latency: 0, bandwidth: Infinity };
-
-/** Seconds of a kernel on the slowest device: the larger of computing and of moving memory. */
-function kernelTimer(
-  op: Omit<KernelOp, 'id' | 'after'>,
-  rates: readonly DeviceRates[],
-  activation: number,
-): (size: StepSize) => number {
-  const kind = workKind(op.kernel);
-  // Quantised weights become f32 as they are read, and are multiplied as such.
-  const dtype = vectorType(op.dtype ?? 'f32');
-  const workOf = workOfSteps(op, activation);
-  const [asIs, ofSingleRows] = [reachName(op.kernel, {}), reachName(op.kernel, { singleRows: true })];
-  const devices = rates.map(({ gemmFlops, flops, bandwidth, attentionRows, reach }) => ({
-    flopsOf: kind === 'gemm' ? gemmFlops : flops,
-    tile: kind === 'attention' ? attentionRows : 1,
-    bandwidth,
-    reach: reach(asIs),
-    reachSingle: reach(ofSingleRows),
-  }));
-  return (size) => {
-    // What is of no row is not run, whatever weights it would read.
-    const rows = size[op.rows];
-    if (rows === 0) return 0;
-    const { flops, bytes } = workOf(size);
-    let slowest = -Infinity;
-    for (const { flopsOf, tile, bandwidth, reach, reachSingle } of devices) {
-      const computed = tile > 1 ? workOf(size, tile).flops : flops;
-      const computing = computed === 0 ? 0 : computed / flopsOf(dtype, rows);
-      const reached = size.singleRows ? reachSingle : reach;
-      slowest = Math.max(slowest, Math.max(computing, bytes / bandwidth) / reached);
-    }
-    return slowest;
-  };
 }

@@ -3,18 +3,17 @@
  * that have the stage.
  */
 import { engineShare, type EngineModel } from '../cost/engine-model.js';
-import { groupHardware } from '../cost/group-hardware.js';
+import { groupHardware, type GroupHardware } from '../cost/group-hardware.js';
 import { leastCosts, type LeastCost, type LeastCosts } from '../cost/least-cost.js';
 import type { LinkCost } from '../cost/links.js';
 import type { CostedProgram } from '../cost/op-classes.js';
-import { programCost, type GroupHardware, type ProgramCost } from '../cost/program-cost.js';
+import { programCost, type ProgramCost } from '../cost/program-cost.js';
 import { numbered } from '../numbered.js';
 import { once, onceForObject } from '../once.js';
 import { mostPages } from '../model/kv-window.js';
-import { carryingTier } from '../passes/kv-edges.js';
 import type { StepSizes } from '../passes/step-sizes.js';
 import type { DeviceKind, Plan, Stage, Topology } from '../plan/plan.js';
-import { routesOf, tierFor, type Routes } from '../plan/routes.js';
+import { routesOf, type Routes } from '../plan/routes.js';
 import { hostShares, type HostShares } from './between-hosts.js';
 import type { HostTimes } from './bounded-plan.js';
 import type { SequencesInOrder } from './decode-rounds.js';
@@ -33,6 +32,7 @@ import { knownFused, type KnownFused } from './known-fused.js';
 import type { PromptCourse } from './prompt-course.js';
 import { type StageLoad, type StepSeconds } from './stage-load.js';
 import { meanOfDealt, placeCosts, type PlaceCosts } from './place-costs.js';
+import { pageCost, type PageSeconds } from './page-seconds.js';
 import { createOutliner, type Outliner, type StageOutline } from './stage-outline.js';
 
 /** Caches that the bounds of all plans for one model over one topology share. */
@@ -383,35 +383,4 @@ function stepSecondsOf(
           ),
     );
   };
-}
-
-/** Seconds of a page on its way to the host tier and back, beside latencies: pages of several sequences may go together. */
-interface PageSeconds {
-  readonly out: number;
-  readonly in: number;
-}
-
-/** The least seconds of a page over the replicas of a pipeline stage, by their first ranks. */
-function pageCost(
-  plan: Plan,
-  { mesh, devices }: Stage,
-  pp: number,
-  pageBytes: readonly number[],
-  routes: Routes,
-): PageSeconds {
-  const { topology } = plan;
-  const tier = carryingTier(plan);
-  const least = { out: Infinity, in: Infinity };
-  for (let dp = 0; dp < mesh.dp; dp++) {
-    const rank = (dp * mesh.pp + pp) * mesh.tp;
-    const { path, group } = topology.devices[devices[rank]!]!;
-    const host = tier && tierFor(topology, group, tier.name)?.path;
-    const seconds = (from?: string, to?: string): number => {
-      const road = from === undefined || to === undefined ? undefined : routes.find(from, to);
-      return road === undefined ? 0 : pageBytes[rank]! / road.bandwidth;
-    };
-    least.out = Math.min(least.out, seconds(path, host));
-    least.in = Math.min(least.in, seconds(host, path));
-  }
-  return least;
 }

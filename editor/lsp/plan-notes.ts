@@ -1,6 +1,6 @@
 /** What compiling a plan found, as notes beside the lines that caused it: memory, local shapes, traffic, moves. */
 import type { CompiledPlan } from '../../compiler/check-and-compile.js';
-import { sentElementBytes } from '../../compiler/cost/program-cost.js';
+import { sentElementBytes } from '../../compiler/cost/group-hardware.js';
 import { formatBinaryBytes, formatQuantity } from '../../compiler/check/units.js';
 import type { Origin } from '../../compiler/diagnostics/diagnostic.js';
 import type { RuntimeGraph, RuntimeStage } from '../../compiler/ir/runtime-graph.js';
