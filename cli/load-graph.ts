@@ -6,7 +6,7 @@ import { RuntimeFailure } from '../runtime/failure.js';
 import { systemReason } from '../runtime/system-reason.js';
 import { EXIT } from './exit-codes.js';
 import { loadPlan, type Loaded, type LoadedPlan, type PlanOptions } from './load-plan.js';
-import { err, type Terminal } from './terminal.js';
+import { fail, type Terminal } from './terminal.js';
 
 /** The runtime graph of a plan file with its source, or the one that a `.json` file holds. */
 export function loadGraph(
@@ -21,7 +21,7 @@ export function loadGraph(
       : { kind: 'loaded', graph: loaded.compiled.runtime, source: loaded };
   }
   if (options.plan !== undefined || options.set !== undefined) {
-    err(terminal, `error: ${file} is a compiled plan: --plan and --set have no meaning for it`);
+    fail(terminal, `${file} is a compiled plan: --plan and --set have no meaning for it`);
     return { kind: 'failed', exit: EXIT.usage };
   }
   const parsed = parseRuntimeGraph(readJson(file));

@@ -3,6 +3,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { checkFile, type CheckResult } from '../compiler/check/check-file.js';
 import { compileChecked, withSimulated, type CompiledPlan } from '../compiler/check-and-compile.js';
 import type { CompileResult } from '../compiler/compile.js';
+import { report } from '../compiler/diagnostics/catalogue.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import { withWeights } from '../compiler/model/stored-types.js';
 import type { WeightType } from '../compiler/model/weight-types.js';
@@ -15,7 +16,7 @@ import { refuseTaken, type NamedFile } from '../runtime/refuse-taken.js';
 import { plural } from './format.js';
 import { renderDiagnostic, type RenderOptions } from './render-diagnostics.js';
 import { shownPath } from './shown-path.js';
-import { err, type Terminal } from './terminal.js';
+import { err, fail, type Terminal } from './terminal.js';
 import { requestFiles } from './workloads.js';
 
 export interface CheckedFile extends CheckResult {
@@ -144,10 +145,12 @@ export function compileOrRefuse(
   return refused === undefined ? { kind: 'loaded', compiled } : { kind: 'failed', exit: refused };
 }
 
-export type Chosen =
-  | { readonly kind: 'plan'; readonly plan: Plan }
-  /** `usage`: the name is wrong or missing; the message is complete. */
+/** Why no plan is chosen: its name is wrong or missing. */
+export type Unchosen =
+  | { readonly kind: 'unknown'; readonly diagnostic: Diagnostic }
   | { readonly kind: 'usage'; readonly message: string };
+
+export type Chosen = { readonly kind: 'plan'; readonly plan: Plan } | Unchosen;
 
 /** The plan that `--plan` names; without a name, the only one. */
 export function choosePlan(plans: readonly Plan[], name: string | undefined, file: string): Chosen {
@@ -157,14 +160,21 @@ export function choosePlan(plans: readonly Plan[], name: string | undefined, fil
     if (plan !== undefined) return { kind: 'plan', plan };
     const near = suggest(name, names);
     const hint = near === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${near}?`;
-    return { kind: 'usage', message: `error[FC0209]: ${file} declares no plan called \`${name}\`; ${hint}` };
+    return { kind: 'unknown', diagnostic: report('unknown-plan', { plan: name, file }, { helps: [hint] }) };
   }
   if (plans.length === 1) return { kind: 'plan', plan: plans[0]! };
-  if (plans.length === 0) return { kind: 'usage', message: `error: ${file} has no plan` };
+  if (plans.length === 0) return { kind: 'usage', message: `${file} has no plan` };
   return {
     kind: 'usage',
-    message: `error: ${file} has several plans: choose one with --plan (${names.join(', ')})`,
+    message: `${file} has several plans: choose one with --plan (${names.join(', ')})`,
   };
+}
+
+/** Says why no plan is chosen; the result is how the command ends then. */
+export function refuseUnchosen(terminal: Terminal, unchosen: Unchosen, render: RenderOptions): ExitCode {
+  if (unchosen.kind === 'unknown') reportDiagnostics(terminal, [unchosen.diagnostic], render);
+  else fail(terminal, unchosen.message);
+  return EXIT.usage;
 }
 
 export interface PlanOptions {
@@ -190,15 +200,14 @@ export interface LoadedPlan {
 }
 
 function chooseOrRefuse(
-  { plans }: CheckedFile,
+  { plans, render }: CheckedFile,
   name: string | undefined,
   file: string,
   terminal: Terminal,
 ): Loaded<{ readonly plan: Plan }> {
   const chosen = choosePlan(plans, name, file);
   if (chosen.kind === 'plan') return { kind: 'loaded', plan: chosen.plan };
-  err(terminal, chosen.message);
-  return { kind: 'failed', exit: EXIT.usage };
+  return { kind: 'failed', exit: refuseUnchosen(terminal, chosen, render) };
 }
 
 /** Checks a file, or one of its plans, and chooses that, for commands that compile none. */

@@ -42,7 +42,9 @@ export async function runProgram(
     },
   };
   const { status, documentOf } = await runCommand(args, kept, devicesHere);
-  const failed = status === EXIT.diagnostics || status === EXIT.runtime;
+  const told =
+    findings.failure !== undefined || findings.diagnostics.some(({ severity }) => severity === 'error');
+  const failed = status === EXIT.diagnostics || status === EXIT.runtime || (status === EXIT.usage && told);
   // Whoever reads the document learns from it why there is nothing else in it.
   if (documentOf !== undefined && failed && !hasResults)
     out(terminal, jsonDocument(documentOf, { ok: false, ...findings }));

@@ -16,7 +16,7 @@ import type { CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { filesRead, loadUncompiled } from './load-plan.js';
-import { err, noteFailure, out, type Terminal } from './terminal.js';
+import { err, fail, noteFailure, out, type Terminal } from './terminal.js';
 import { formatBytes, formatTable } from './format.js';
 import { refuseUnwritable, writeText } from './write-text.js';
 
@@ -116,7 +116,7 @@ function chooseShapes(
 ): Partial<CalibrationShapes> | ExitCode {
   if (like === undefined) {
     if (planName === undefined) return {};
-    err(terminal, 'error: --plan names a plan of the file that --like names, which is not given');
+    fail(terminal, '--plan names a plan of the file that --like names, which is not given');
     return EXIT.usage;
   }
   const loaded = loadUncompiled(like, planName === undefined ? {} : { plan: planName }, terminal);

@@ -12,7 +12,7 @@ import type { MetricsTarget } from './metrics.js';
 import { exitCodeOf, reportOutcome, runPlan, type PlanRun } from './run-plan.js';
 import { runFigures } from './run-report.js';
 import { runSummary, writeRunSummary } from './run-summary.js';
-import { err, out } from './terminal.js';
+import { fail, out } from './terminal.js';
 
 interface RunOptions {
   readonly plan?: string;
@@ -42,7 +42,7 @@ export async function runRequests(
   options: RunOptions,
 ): Promise<ExitCode> {
   if (options.traceKernels && options.trace === undefined) {
-    err(terminal, 'error: --trace-kernels is about the file that --trace names');
+    fail(terminal, '--trace-kernels is about the file that --trace names');
     return EXIT.usage;
   }
   const loaded = loadGraph(file, options, terminal);

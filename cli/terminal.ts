@@ -1,7 +1,7 @@
 /**
  * Where a command writes. Results go to standard output, everything said to a person beside them to standard error.
- * With `--json` exactly one document goes to standard output, unless the command line is wrong or the command is
- * interrupted.
+ * With `--json` exactly one document goes to standard output, unless the command is interrupted or its command line cannot
+ * be read.
  */
 import type { WriteStream } from 'node:tty';
 

@@ -15,7 +15,7 @@ import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatCount, plural } from './format.js';
 import { shownPath } from './shown-path.js';
-import { err, type Terminal } from './terminal.js';
+import { fail, type Terminal } from './terminal.js';
 
 export type ChosenRequests =
   | {
@@ -35,7 +35,7 @@ export function refuseRequests(
   refused: Exclude<ChosenRequests, { kind: 'requests' }>,
 ): ExitCode {
   if (refused.kind === 'unreadable') throw refused.failure;
-  err(terminal, `error: ${refused.message}`);
+  fail(terminal, refused.message);
   return EXIT.usage;
 }
 

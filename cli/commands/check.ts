@@ -17,7 +17,7 @@ import { checkPlanFile, countDiagnostics, isError, reportDiagnostics } from '../
 import { describePlan, planReport } from '../plan-report.js';
 import { failureJson, renderFailure } from '../render-failure.js';
 import { sarifLog } from '../sarif.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { err, fail, out, type Terminal } from '../terminal.js';
 import { unreadableWorkloads } from '../workloads.js';
 
 interface CheckOptions {
@@ -45,7 +45,7 @@ export const addCheckCommand: AddCommand = (program, context) => {
       const { terminal } = context;
       const problem = misuse(files, options);
       if (problem !== undefined) {
-        err(terminal, `error: ${problem}`);
+        fail(terminal, problem);
         return EXIT.usage;
       }
       const results = files.map((file) => checkOne(file, options, terminal));

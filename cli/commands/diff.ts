@@ -23,7 +23,15 @@ import { figuresOf } from '../diff/figures.js';
 import { pairWorkloads } from '../diff/workload.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound, type CheckedFile } from '../load-plan.js';
+import {
+  checkPlanFile,
+  choosePlan,
+  compileOrRefuse,
+  refuseUnchosen,
+  refuseUnsound,
+  type CheckedFile,
+  type Unchosen,
+} from '../load-plan.js';
 import { shownPath } from '../shown-path.js';
 import { describeUndone } from '../simulation-report.js';
 import { diagnosticsSaid, err, out, saysOnce, type Terminal } from '../terminal.js';
@@ -70,7 +78,7 @@ type Pairs =
       readonly pairs: readonly (readonly [Side, Side])[];
       readonly unpaired: Unpaired;
     }
-  | { readonly kind: 'usage'; readonly message: string };
+  | { readonly kind: 'unpaired'; readonly why: Unchosen; readonly of: Checked };
 
 function diffFiles(
   before: string,
@@ -85,10 +93,7 @@ function diffFiles(
     if (refused !== undefined) return refused;
   }
   const chosen = pairUp(checked[0]!, checked.at(-1)!, options.plan ?? [], files.length === 1);
-  if (chosen.kind === 'usage') {
-    err(terminal, chosen.message);
-    return EXIT.usage;
-  }
+  if (chosen.kind === 'unpaired') return refuseUnchosen(terminal, chosen.why, chosen.of.checked.render);
   const results = new Map<Plan, CompileResult>();
   for (const { checked: each } of checked) {
     const plans = [
@@ -165,11 +170,14 @@ function unknownParams({ diagnostics }: CheckedFile): ReadonlySet<unknown> {
 
 /** Which plans are compared: those named, else those that both files have. */
 function pairUp(before: Checked, after: Checked, names: readonly string[], oneFile: boolean): Pairs {
-  if (names.length > 2) return { kind: 'usage', message: 'error: --plan can be given twice at most' };
-  if (oneFile && names.length < 2) {
-    const message = 'error: two plans of one file are named with --plan x --plan y; or name a second file';
-    return { kind: 'usage', message };
-  }
+  const misused = (message: string): Pairs => ({
+    kind: 'unpaired',
+    why: { kind: 'usage', message },
+    of: before,
+  });
+  if (names.length > 2) return misused('--plan can be given twice at most');
+  if (oneFile && names.length < 2)
+    return misused('two plans of one file are named with --plan x --plan y; or name a second file');
   const { plans } = before.checked;
   if (names.length === 0) {
     const others = after.checked.plans;
@@ -177,10 +185,8 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
     const only = (own: readonly Plan[], other: readonly Plan[]): readonly string[] =>
       own.flatMap(({ name }) => (other.some((each) => each.name === name) ? [] : [name]));
     const unpaired = { gone: only(plans, others), new: only(others, plans) };
-    if (shared.length === 0) {
-      const message = 'error: the files have no plan of the same name: choose two with --plan x --plan y';
-      return { kind: 'usage', message };
-    }
+    if (shared.length === 0)
+      return misused('the files have no plan of the same name: choose two with --plan x --plan y');
     const pairs = shared.map((plan): readonly [Side, Side] => [
       { ...before, plan },
       { ...after, plan: others.find(({ name }) => name === plan.name)! },
@@ -189,8 +195,8 @@ function pairUp(before: Checked, after: Checked, names: readonly string[], oneFi
   }
   const first = choosePlan(plans, names[0], before.file);
   const second = choosePlan(after.checked.plans, names.at(-1), after.file);
-  if (first.kind === 'usage') return first;
-  if (second.kind === 'usage') return second;
+  if (first.kind !== 'plan') return { kind: 'unpaired', why: first, of: before };
+  if (second.kind !== 'plan') return { kind: 'unpaired', why: second, of: after };
   const pair: readonly [Side, Side] = [
     { ...before, plan: first.plan },
     { ...after, plan: second.plan },

@@ -5,7 +5,7 @@ import { describeCode, findCode } from '../explain/codes.js';
 import type { ExplainOptions } from '../explain/explain-file.js';
 import { readPage } from '../explain/pages.js';
 import { jsonDocument } from '../json-document.js';
-import { err, out, type Terminal } from '../terminal.js';
+import { fail, out, type Terminal } from '../terminal.js';
 
 /** What is asked about is a code unless it looks like a file. */
 function isFileName(what: string): boolean {
@@ -33,15 +33,12 @@ export const addExplainCommand: AddCommand = (program, context) => {
 function explainCode(name: string, options: ExplainOptions, terminal: Terminal): ExitCode {
   const found = findCode(name);
   if (found === undefined) {
-    err(
-      terminal,
-      `error: there is no code ${name}; a plan file is named by its path, such as ./${name}.plan`,
-    );
+    fail(terminal, `there is no code ${name}; a plan file is named by its path, such as ./${name}.plan`);
     return EXIT.usage;
   }
   const ofPlans = (['op', 'plan', 'set'] as const).find((option) => options[option] !== undefined);
   if (ofPlans !== undefined) {
-    err(terminal, `error: --${ofPlans} is about a plan file, and ${name} is a code`);
+    fail(terminal, `--${ofPlans} is about a plan file, and ${name} is a code`);
     return EXIT.usage;
   }
   const text = options.json

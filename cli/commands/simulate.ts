@@ -43,6 +43,8 @@ import { jsonDocument } from '../json-document.js';
 import {
   checkPlanFile,
   choosePlan,
+  refuseUnchosen,
+  type Unchosen,
   compileOrRefuse,
   filesRead,
   refuseUnsound,
@@ -57,7 +59,7 @@ import {
   simulationReport,
   type EngineReport,
 } from '../simulation-report.js';
-import { diagnosticsSaid, err, out, saysOnce, type Terminal } from '../terminal.js';
+import { diagnosticsSaid, err, fail, out, saysOnce, type Terminal } from '../terminal.js';
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
@@ -113,7 +115,7 @@ async function simulateFile(
 ): Promise<ExitCode> {
   const both = options.with?.find((name) => options.without?.includes(name));
   if (both !== undefined) {
-    const message = `error: ${both} cannot be both --with and --without`;
+    const message = `${both} cannot be both --with and --without`;
     return misused(message, terminal).exit;
   }
   refuseUnwritable(options.trace);
@@ -162,7 +164,7 @@ interface Work {
 
 /** The command line is wrong. */
 function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: ExitCode } {
-  err(terminal, message);
+  fail(terminal, message);
   return { kind: 'failed', exit: EXIT.usage };
 }
 
@@ -181,11 +183,11 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
     named.length === 0 && run?.plan !== undefined ? [run.plan] : named,
     file,
   );
-  if (typeof plans === 'string') return misused(plans, terminal);
+  if ('kind' in plans) return { kind: 'failed', exit: refuseUnchosen(terminal, plans, checked.render) };
   const single = ['trace', 'against'].find((name) => name in options);
   if (single !== undefined && plans.length > 1) {
     const names = plans.map(({ name }) => name).join(', ');
-    const message = `error: --${single} is about one plan: choose it with --plan (${names})`;
+    const message = `--${single} is about one plan: choose it with --plan (${names})`;
     return misused(message, terminal);
   }
   const loaded = compileOrRefuse(terminal, checked, plans);
@@ -197,11 +199,13 @@ function plansToRun(
   plans: readonly Plan[],
   names: readonly string[],
   file: string,
-): readonly Plan[] | string {
-  if (names.length === 0) return plans.length > 0 ? plans : `error: ${file} has no plan`;
+): readonly Plan[] | Unchosen {
+  if (names.length === 0) return plans.length > 0 ? plans : { kind: 'usage', message: `${file} has no plan` };
   const chosen = names.map((name) => choosePlan(plans, name, file));
-  const refused = chosen.find((each) => each.kind === 'usage');
-  return refused?.message ?? chosen.flatMap((each) => (each.kind === 'plan' ? [each.plan] : []));
+  return (
+    chosen.find((each) => each.kind !== 'plan') ??
+    chosen.flatMap((each) => (each.kind === 'plan' ? [each.plan] : []))
+  );
 }
 
 /** Those of the workload; beside a run those that it had, unless a workload is named. */

@@ -4,8 +4,8 @@ import type { CommandContext } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { plural } from '../format.js';
 import { jsonDocument } from '../json-document.js';
-import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnsound } from '../load-plan.js';
-import { diagnosticsSaid, err, out, type Terminal } from '../terminal.js';
+import { checkPlanFile, choosePlan, compileOrRefuse, refuseUnchosen, refuseUnsound } from '../load-plan.js';
+import { diagnosticsSaid, fail, out, type Terminal } from '../terminal.js';
 import { describeExplanation } from './describe-plan.js';
 import { explainPlan } from './explain-plan.js';
 import { causedByLine, causesOfOp, describeCaused, type AskedFile } from './provenance.js';
@@ -32,10 +32,7 @@ export function explainFile(what: string, options: ExplainOptions, { terminal }:
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return refused;
   const chosen = options.plan === undefined ? undefined : choosePlan(checked.plans, options.plan, file);
-  if (chosen?.kind === 'usage') {
-    err(terminal, chosen.message);
-    return EXIT.usage;
-  }
+  if (chosen !== undefined && chosen.kind !== 'plan') return refuseUnchosen(terminal, chosen, checked.render);
   const plans = chosen === undefined ? checked.plans : [chosen.plan];
   const { lineCount } = lineMap(checked.files.get(checked.path)!);
   const wrong =
@@ -45,7 +42,7 @@ export function explainFile(what: string, options: ExplainOptions, { terminal }:
         ? `${file} has no line ${line}: it has ${plural(lineCount, 'line')}`
         : undefined;
   if (wrong !== undefined) {
-    err(terminal, `error: ${wrong}`);
+    fail(terminal, wrong);
     return EXIT.usage;
   }
   const loaded = compileOrRefuse(terminal, checked, plans);
@@ -85,7 +82,7 @@ function nothingTraced(file: string, line: number): string {
 function explainOp(asked: AskedFile, id: string, { json }: ExplainOptions, terminal: Terminal): ExitCode {
   const found = causesOfOp(asked, id);
   if (found.length === 0) {
-    err(terminal, `error: no plan has an op ${id}; \`fulcrum explain ${asked.file}:LINE\` prints ids`);
+    fail(terminal, `no plan has an op ${id}; \`fulcrum explain ${asked.file}:LINE\` prints ids`);
     return EXIT.usage;
   }
   out(

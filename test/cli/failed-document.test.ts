@@ -114,13 +114,46 @@ describe('the document of a command that fails', () => {
     expect(document).toMatchObject({ plans: [{ plan: 'p' }], diagnostics: [{ slug: 'time-not-met' }] });
   });
 
-  it.each([[['simulate', 'good.plan', '--plan', 'q']], [['simulate', 'good.plan', '--jsonn']]])(
-    'is left out where the command line is wrong: %j',
-    async ([command, file, ...options]) => {
-      expect(await runInProcess(command!, at(file!), ...options, '--json')).toMatchObject({
-        status: 2,
-        out: '',
+  it.each(['simulate', 'explain', 'tune', 'diff', 'run'])(
+    'has the plan that the file does not declare: %s',
+    async (command) => {
+      const more = {
+        run: ['--out', at('out.jsonl'), '--requests', at('requests.jsonl')],
+        diff: ['--plan', 'p'],
+      };
+      const options = more[command as keyof typeof more] ?? [];
+      const { status, document } = await documentOf(command, at('good.plan'), ...options, '--plan', 'q');
+      expect(status).toBe(2);
+      expect(document).toMatchObject({
+        ...{ command, version: 1, ok: false },
+        diagnostics: [{ code: 'FC0209', slug: 'unknown-plan', data: { plan: 'q' }, helps: ['it has p'] }],
       });
+      expect(document).not.toHaveProperty('failure');
     },
   );
+
+  it('says what is asked for and not there', async () => {
+    for (const [args, message] of [
+      [['explain', 'FC9999'], 'there is no code FC9999'],
+      [['explain', `${at('good.plan')}:99`], 'has no line 99'],
+      [['explain', at('good.plan'), '--op', 'no.1'], 'no plan has an op no.1'],
+      [['simulate', at('good.plan'), '--workload', 'v'], 'has no workload v'],
+      [['diff', at('good.plan'), '--plan', 'p'], 'two plans of one file are named'],
+    ] as const) {
+      const { status, document } = await documentOf(...args);
+      expect(status).toBe(2);
+      expect(document).toMatchObject({
+        ok: false,
+        diagnostics: [],
+        failure: { message: expect.stringContaining(message) as string },
+      });
+    }
+  });
+
+  it('is left out where the command line cannot be read', async () => {
+    expect(await runInProcess('simulate', at('good.plan'), '--jsonn', '--json')).toMatchObject({
+      status: 2,
+      out: '',
+    });
+  });
 });

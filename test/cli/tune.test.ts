@@ -102,7 +102,7 @@ describe('tune', () => {
       ...['tune', 'plans/clerk.plan', '--plan', 'nobody', '--strategy', 'static'],
     );
     expect(unknown.status).toBe(2);
-    expect(unknown.err).toContain('declares no plan called `nobody`; it has ');
+    expect(unknown.err).toContain('declares no plan called `nobody`\n  help: it has ');
   });
 
   it('takes strategies with commas or one by one, before the file as well as behind it', async () => {
