@@ -1,5 +1,7 @@
 /** What a simulation found, for people and for machines. */
 import type { EngineModel } from '../compiler/cost/engine-model.js';
+import { groupBy } from '../compiler/group-by.js';
+import { parsePath } from '../compiler/plan/places.js';
 import type { Stage } from '../compiler/plan/plan.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { Simulation } from '../runtime/clock/simulation.js';
@@ -20,8 +22,9 @@ export interface NamedSimulation {
   readonly simulation: Simulation;
 }
 
-/** Traffic over all lanes of a link in one direction. */
+/** Traffic over all lanes of a link one way, or both where its ends are alike. */
 interface LinkUse {
+  /** With the way: `gpu <-> host, gpu to host`. */
   readonly link: string;
   readonly bytes: number;
   /** Fraction of the time that its busiest lane is occupied. */
@@ -56,17 +59,30 @@ export function simulationReport({ plan, simulation }: NamedSimulation): Simulat
   };
 }
 
+/** Lanes in the order in which links and ways are first met. What two ends of a lane count is there once. */
 function linkUse(lanes: readonly LaneUse[], makespan: number): readonly LinkUse[] {
-  const links = new Map<string, { bytes: number; busiest: number }>();
-  for (const { link, direction, bytes, busy } of lanes) {
-    if (bytes === 0) continue;
-    const name = direction === 'within' ? link : `${link}, ${direction}`;
-    const sum = links.get(name) ?? { bytes: 0, busiest: 0 };
-    sum.bytes += bytes;
-    sum.busiest = Math.max(sum.busiest, makespan > 0 ? busy / makespan : 0);
-    links.set(name, sum);
-  }
-  return [...links].map(([link, use]) => ({ link, ...use }));
+  const used = lanes.filter(({ bytes }) => bytes > 0);
+  return [...groupBy(used, wayOf)].map(([link, along]) => {
+    const ends = [...groupBy(along, ({ direction }) => direction).values()].map((same) =>
+      same.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
+    const busy = Math.max(...along.map((lane) => lane.busy));
+    return { link, bytes: Math.max(...ends), busiest: makespan > 0 ? busy / makespan : 0 };
+  });
+}
+
+/** `gpu <-> host, gpu to host`; between ends that are alike both ways are the link's own. */
+function wayOf({ link, place, direction }: LaneUse): string {
+  if (direction === 'within') return link;
+  const ends = link
+    .slice(link.lastIndexOf(': ') + 1)
+    .trim()
+    .split(' <-> ')
+    .map((end) => parsePath(end).at(-1)!.name);
+  if (ends[0] === ends[1]) return link;
+  const [here] = parsePath(place).slice(-1);
+  const there = ends.find((end) => end !== here!.name);
+  return direction === 'out' ? `${link}, ${here!.name} to ${there}` : `${link}, ${there} to ${here!.name}`;
 }
 
 /**
