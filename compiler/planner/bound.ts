@@ -295,7 +295,7 @@ function handedOver(
  * What of the course of a stage for both phases is its estimate: one that is too long may cost the best plan. As measured of
  * static plans for the paper's machines, models and workloads, and not proven: nine tenths take longer than the estimate by
  * 0.1% or more, half by 0.3 to 0.4% or more. Some are too long all the same, as with two replicas: one plan takes 1.5% less
- * (`bench/estimates.ts`, docs/simulation.md).
+ * (`bench/estimates.ts`, docs/tuning.md).
  */
 const FUSED_SHORT = 0.997;
 

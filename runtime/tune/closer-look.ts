@@ -54,7 +54,7 @@ const ROUGHLY_BETWEEN = 0.82;
 /**
  * And what of a close one, as a rule: in the median they are 0.5% below what plans take with all requests, and those of
  * static plans from 0.3% above to 2.1% below. Nothing keeps others, such as of two replicas, from being further above
- * (docs/simulation.md).
+ * (docs/tuning.md).
  */
 const CLOSELY_BETWEEN = 0.994;
 

@@ -99,7 +99,7 @@ export function isLate(seconds: number, by: number): boolean {
  * What close estimates are reckoned to be too long by. As measured of plans for the paper's machines, models and workloads,
  * and not proven: nine tenths take 0.03% less than estimated or longer, and half 0.05 to 0.6% longer or more. Some are too
  * long by more, as with two replicas: a static plan takes 1.5% less, a re-sharded one 0.7% (`bench/estimates.ts`,
- * docs/simulation.md).
+ * docs/tuning.md).
  */
 const CLOSELY_OVER = 0.003;
 
