@@ -34,16 +34,19 @@ describe('the command line', () => {
     expect(odd.err).toMatch('Allowed choices are f32, f16, bf16, int8, int4');
   });
 
-  it.each(['graph', 'explain', 'compile', 'tune'])('refuses a second plan of %s, which takes one', async (command) => {
-    const rest = command === 'graph' ? ['--out', '/nowhere/x.svg'] : [];
-    const several = await run(
-      ...[command, 'plans/clerk.plan', '--plan', 'reshard', '--plan', 'reshard', ...rest],
-    );
-    expect(several).toMatchObject({ status: 2, out: '' });
-    expect(several.err).toMatch(
-      /option '--plan <name>' .*can be given once, and is given as reshard already/,
-    );
-  });
+  it.each(['graph', 'explain', 'compile', 'tune'])(
+    'refuses a second plan of %s, which takes one',
+    async (command) => {
+      const rest = command === 'graph' ? ['--out', '/nowhere/x.svg'] : [];
+      const several = await run(
+        ...[command, 'plans/clerk.plan', '--plan', 'reshard', '--plan', 'reshard', ...rest],
+      );
+      expect(several).toMatchObject({ status: 2, out: '' });
+      expect(several.err).toMatch(
+        /option '--plan <name>' .*can be given once, and is given as reshard already/,
+      );
+    },
+  );
 
   it.each([
     [['simulate', 'plans/clerk.plan', '--workload', ''], "option '--workload <name>' has an empty value"],
