@@ -277,9 +277,12 @@ describe('the trace of a simulation of it', () => {
       expect(each).toMatch(
         /host \/ (schedule|sample) \/|\/ weights \/ (load |prefetch |embed|head|norm)|wait for weights$|disk \/ read/,
       );
+    // And a run cannot tell when the bytes of a move go over their link.
     const onlyOnClock = [...clock].filter((each) => !run.has(each));
     for (const each of onlyOnClock)
-      expect(each).toMatch(/\/ queue \/ kernels$|outside layers$|wait for weights$/);
+      expect(each).toMatch(
+        /\/ queue \/ kernels$|outside layers$|wait for weights$|\/ link \/ (KV |weights ahead )/,
+      );
   });
 
   it('follows requests alike', () => {

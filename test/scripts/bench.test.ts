@@ -16,7 +16,7 @@ describe('npm run bench', () => {
     const called = files.filter((file) =>
       readFileSync(join(ROOT, 'bench', file), 'utf8').includes(` *   npm run bench:${file.slice(0, -3)}`),
     );
-    expect(called.map((file) => file.slice(0, -3))).toEqual(names.toSorted());
+    expect(called.map((file) => file.slice(0, -3)).toSorted()).toEqual(names.toSorted());
     for (const name of names) expect(scripts[`bench:${name}`]).toBe(`node scripts/bench.mjs ${name}`);
   });
 

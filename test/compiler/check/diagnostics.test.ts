@@ -35,7 +35,7 @@ describe('diagnostics', () => {
           ? checkFile(memoryHost({}), 'main.plan')
           : checkText(text, {
               ...(c.set && { set: c.set }),
-              ...(c.plan !== undefined && { plan: c.plan }),
+              ...(c.plan !== undefined && { plans: [c.plan] }),
               ...(c.files && { files: c.files }),
               ...(c.models && { models: c.models }),
             });
