@@ -1,4 +1,5 @@
 /** Rounds of decode where sequences take their turn in order of arrival. In a round each that is under way has one row. */
+import { firstAbove } from '../first-above.js';
 import type { Mesh } from '../plan/plan.js';
 import { once, onceForBoth, onceForObject } from '../once.js';
 
@@ -223,7 +224,7 @@ function findCompany(sequences: SequencesInOrder, places: number, tokensOfRound:
   const [atBegins, atEnds] = [sumsAt(course.begins, course), sumsAt(course.ends, course)];
   let [rowsBeside, promptsBeside] = [0, 0];
   for (let i = 0; i < decoding; i++) {
-    const [rounds, last] = [ends[i]! - begins[i]!, placeOf(course.ends, ends[i]!) - 1];
+    const [rounds, last] = [ends[i]! - begins[i]!, firstAbove(course.ends, ends[i]!) - 1];
     rowsBeside += (atEnds.rows[last]! - atBegins.rows[i]!) / rounds;
     promptsBeside += (atEnds.tokens[last]! - atBegins.tokens[i]!) / rounds;
   }
@@ -261,15 +262,4 @@ function sumsAt(
     found.tokens[i] = tokens[prompts - 1] ?? 0;
   }
   return found;
-}
-
-/** How many of the values, which are in order, are no more than this. */
-function placeOf(values: Float64Array, most: number): number {
-  let [low, high] = [0, values.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle]! <= most) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,3 +1,5 @@
+import { firstAbove } from '../../compiler/first-above.js';
+
 /** What has been started and is not over, by numbers that grow. */
 export interface InFlight<Value> {
   readonly count: () => number;
@@ -18,14 +20,8 @@ export function createInFlight<Value>(): InFlight<Value> {
   const ids: number[] = [];
   const values: Value[] = [];
   const placeOf = (id: number): number => {
-    let low = 0;
-    let high = ids.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (ids[middle]! < id) low = middle + 1;
-      else high = middle;
-    }
-    return ids[low] === id ? low : -1;
+    const place = firstAbove(ids, id) - 1;
+    return ids[place] === id ? place : -1;
   };
   return {
     count: () => ids.length,
