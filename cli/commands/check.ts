@@ -1,7 +1,7 @@
 /** `fulcrum check`: diagnostics of plan files, and what each plan asks of its devices and links. */
 import { Option } from 'commander';
 import { compileChecked, withSimulated } from '../../compiler/check-and-compile.js';
-import { action, addJsonOption, collectSettings, type AddCommand, single } from '../command.js';
+import { action, addJsonOption, collectSettings, single, type AddCommand } from '../command.js';
 import { diagnosticJson } from '../diagnostic-json.js';
 import { EXIT } from '../exit-codes.js';
 import {

@@ -13,7 +13,7 @@ import type { Plan } from '../../compiler/plan/plan.js';
 import { parse } from '../../grammar/parse.js';
 import { printSyntax } from '../../grammar/print-syntax.js';
 import { refuseTaken } from '../../runtime/refuse-taken.js';
-import { action, collectSettings, type AddCommand, single } from '../command.js';
+import { action, collectSettings, single, type AddCommand } from '../command.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { simulateExpectations } from '../expectations.js';
 import { checkPlanFile, filesRead, loadPlan, refuseErrors, reportDiagnostics } from '../load-plan.js';

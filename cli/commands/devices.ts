@@ -2,7 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
-import { addJsonOption, gpuAction, type AddCommand, single } from '../command.js';
+import { addJsonOption, gpuAction, single, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
   const command = program
