@@ -1,7 +1,6 @@
 /** What a simulation found, for people and for machines. */
 import type { EngineModel } from '../compiler/cost/engine-model.js';
 import { groupBy } from '../compiler/group-by.js';
-import { parsePath } from '../compiler/plan/places.js';
 import type { Stage } from '../compiler/plan/plan.js';
 import type { LaneUse } from '../runtime/clock/lanes.js';
 import type { Simulation } from '../runtime/clock/simulation.js';
@@ -16,6 +15,7 @@ import {
   formatTable,
   plural,
 } from './format.js';
+import { linkWay } from './link-way.js';
 
 export interface NamedSimulation {
   readonly plan: string;
@@ -62,27 +62,13 @@ export function simulationReport({ plan, simulation }: NamedSimulation): Simulat
 /** Lanes in the order in which links and ways are first met. What two ends of a lane count is there once. */
 function linkUse(lanes: readonly LaneUse[], makespan: number): readonly LinkUse[] {
   const used = lanes.filter(({ bytes }) => bytes > 0);
-  return [...groupBy(used, wayOf)].map(([link, along]) => {
+  return [...groupBy(used, linkWay)].map(([link, along]) => {
     const ends = [...groupBy(along, ({ direction }) => direction).values()].map((same) =>
       same.reduce((sum, { bytes }) => sum + bytes, 0),
     );
     const busy = Math.max(...along.map((lane) => lane.busy));
     return { link, bytes: Math.max(...ends), busiest: makespan > 0 ? busy / makespan : 0 };
   });
-}
-
-/** `gpu <-> host, gpu to host`; between ends that are alike both ways are the link's own. */
-function wayOf({ link, place, direction }: LaneUse): string {
-  if (direction === 'within') return link;
-  const ends = link
-    .slice(link.lastIndexOf(': ') + 1)
-    .trim()
-    .split(' <-> ')
-    .map((end) => parsePath(end).at(-1)!.name);
-  if (ends[0] === ends[1]) return link;
-  const [here] = parsePath(place).slice(-1);
-  const there = ends.find((end) => end !== here!.name);
-  return direction === 'out' ? `${link}, ${here!.name} to ${there}` : `${link}, ${there} to ${here!.name}`;
 }
 
 /**

@@ -2,12 +2,12 @@
 import type { CompileResult } from '../../compiler/compile.js';
 import { tensorSizes, type ModelSpec } from '../../compiler/model/shape.js';
 import type { RuntimeStage } from '../../compiler/ir/runtime-graph.js';
-import type { LinkLoad } from '../../compiler/ir/transitions.js';
 import type { Plan } from '../../compiler/plan/plan.js';
 import { modelFeatures } from '../../compiler/plan/print-plan.js';
 import type { Simulation } from '../../runtime/clock/simulation.js';
 import { ownedConstants, type ConstantTexts } from '../explain/constants.js';
 import { tokenLoads, type TokenLoad } from '../graph/link-use.js';
+import { linkWay } from '../link-way.js';
 import { planReport } from '../plan-report.js';
 import { simulationReport } from '../simulation-report.js';
 import { layoutLines } from './layout.js';
@@ -82,14 +82,17 @@ export function figuresOf(
     ...runtime.stages.flatMap(opsOf),
     ...runtime.stages.flatMap((stage) =>
       tokenLoads(plan, stage).map((load) =>
-        bytes(`${stage.name}: ${EXCHANGES[load.exchange]} per token, ${wayOf(load)}`, Math.round(load.bytes)),
+        bytes(
+          `${stage.name}: ${EXCHANGES[load.exchange]} per token, ${linkWay(load)}`,
+          Math.round(load.bytes),
+        ),
       ),
     ),
     ...report.kv.flatMap(({ from, to, cost }) =>
-      cost.links.map((link) => bytes(`KV ${from} -> ${to} per token, ${wayOf(link)}`, link.bytes)),
+      cost.links.map((link) => bytes(`KV ${from} -> ${to} per token, ${linkWay(link)}`, link.bytes)),
     ),
     ...report.weights.flatMap(({ from, to, links }) =>
-      links.map((link) => bytes(`weights ${from} -> ${to}, ${wayOf(link)}`, link.bytes)),
+      links.map((link) => bytes(`weights ${from} -> ${to}, ${linkWay(link)}`, link.bytes)),
     ),
     peak(
       'device',
@@ -203,11 +206,6 @@ function opsOf({ name, programs, mesh }: RuntimeStage): readonly Figure[] {
       counts.set(kind, (counts.get(kind) ?? 0) + mesh.tp);
     }
   return [...counts].map(([kind, amount]) => count('ops of a step', `${name}: ${kind}`, amount));
-}
-
-/** A link, and the way over it where that leads to places of another kind. */
-function wayOf({ link, from, to }: Pick<LinkLoad, 'link' | 'from' | 'to'>): string {
-  return link.endsWith('memory') || from === to ? link : `${link}, ${from} to ${to}`;
 }
 
 const EXCHANGES: Readonly<Record<TokenLoad['exchange'], string>> = {

@@ -18,6 +18,9 @@ export interface Lane {
   /** Where the lane is: `gpu[3]`, `node[2]`. */
   readonly place: string;
   readonly direction: 'in' | 'out' | 'within';
+  /** The ends of the link, in the direction of what the lane carries: `gpu`, `host`. The same where they are alike. */
+  readonly from: string;
+  readonly to: string;
   /** Bytes per second; of a lane `within`, bytes copied. */
   readonly bandwidth: number;
   /** Of weights, where the link declares that. */
@@ -84,25 +87,28 @@ export function roadsOf(topology: Topology): Roads {
     }
     return id;
   };
-  const linkLane = ({ link, bandwidth }: Hop, place: string, direction: 'in' | 'out'): number =>
-    lane(`${topology.links.indexOf(link)} ${direction}`, place, () => ({
+  const linkLane = ({ link, bandwidth }: Hop, ends: LaneEnds, direction: 'in' | 'out'): number =>
+    lane(`${topology.links.indexOf(link)} ${direction}`, direction === 'out' ? ends.from : ends.to, () => ({
       link: nameOf(link),
       direction,
+      from: arrayOf(ends.from),
+      to: arrayOf(ends.to),
       bandwidth,
       ...(link.weights !== undefined && { weights: link.weights }),
       latency: link.latency,
     }));
   const hopOf = (hop: Hop): RoadHop => {
-    const [from, to] = endsOf(hop, parse);
+    const ends = endsOf(hop, parse);
+    const { from, to } = ends;
     const all = [
-      ...(hosts.has(from) ? [] : [linkLane(hop, from, 'out')]),
-      ...(hosts.has(to) ? [] : [linkLane(hop, to, 'in')]),
+      ...(hosts.has(from) ? [] : [linkLane(hop, ends, 'out')]),
+      ...(hosts.has(to) ? [] : [linkLane(hop, ends, 'in')]),
     ];
     return {
       link: nameOf(hop.link),
       from: arrayOf(from),
       to: arrayOf(to),
-      lanes: all.length > 0 ? all : [linkLane(hop, from, 'out')],
+      lanes: all.length > 0 ? all : [linkLane(hop, ends, 'out')],
     };
   };
   const within = (path: string): Road | undefined => {
@@ -112,8 +118,15 @@ export function roadsOf(topology: Topology): Roads {
     // A copy reads and writes every byte.
     const bandwidth = (device.kind.bandwidth * device.kind.sustained.bandwidth) / 2;
     const link = `${name} memory`;
-    const id = lane('within', path, () => ({ link, direction: 'within', bandwidth, latency: 0 }));
-    return { hops: [{ link, from: name, to: name, lanes: [id] }], lanes: [id], bandwidth, latency: 0 };
+    const ends = { from: name, to: name };
+    const id = lane('within', path, () => ({
+      link,
+      direction: 'within',
+      ...ends,
+      bandwidth,
+      latency: 0,
+    }));
+    return { hops: [{ link, ...ends, lanes: [id] }], lanes: [id], bandwidth, latency: 0 };
   };
   const build = (from: string, to: string): Road | undefined => {
     if (from === to) return within(from);
@@ -148,8 +161,14 @@ export function linkName({ scope, from, to }: Link): string {
   return `${scope === '' ? '' : `${scope}: `}${from} <-> ${to}`;
 }
 
+/** Places that a link joins, in the direction of the traffic. */
+interface LaneEnds {
+  readonly from: string;
+  readonly to: string;
+}
+
 /** The instances that a hop's link joins: `node[3]` for a device of node 3 where the link is between nodes. */
-function endsOf({ link, from, to }: Hop, parse: typeof parsePath): readonly [string, string] {
+function endsOf({ link, from, to }: Hop, parse: typeof parsePath): LaneEnds {
   const depth = parse(link.scope).length;
   const [a, b] = [parse(link.from), parse(link.to)];
   const [start, end] = [parse(from), parse(to)];
@@ -157,7 +176,7 @@ function endsOf({ link, from, to }: Hop, parse: typeof parsePath): readonly [str
   const [near, far] = forth ? [a, b] : [b, a];
   const upTo = (path: string, parts: ReturnType<typeof parse>, count: number): string =>
     parts.length <= count ? path : printPath(parts.slice(0, count));
-  return [upTo(from, start, depth + near.length), upTo(to, end, depth + far.length)];
+  return { from: upTo(from, start, depth + near.length), to: upTo(to, end, depth + far.length) };
 }
 
 /** `gpu` of `node[2].gpu[5]`. */

@@ -7,11 +7,8 @@
 import type { Lane, Road, Roads } from '../../compiler/reshard/roads.js';
 import { createLaneBook, freeFrom, freePart, freeUntil, take, type LaneBook } from './lane-book.js';
 
-/** What went over a lane in the whole simulation: `link` names the link, `place` the end of it that the lane is at. */
-export interface LaneUse {
-  readonly link: string;
-  readonly place: string;
-  readonly direction: 'in' | 'out' | 'within';
+/** What went over a lane in the whole simulation. */
+export interface LaneUse extends Pick<Lane, 'link' | 'place' | 'direction' | 'from' | 'to'> {
   readonly bytes: number;
   /**
    * Seconds that the bytes occupy it, were they all that is on it: at its bandwidth, or sooner where a link declares
@@ -206,11 +203,11 @@ export function createLanes(roads: Roads, now: () => number): Lanes {
       return { start, end: through + road.latency, behindWeights };
     },
     use: () =>
-      roads.lanes.flatMap(({ link, place, direction }, lane) => {
+      roads.lanes.flatMap(({ link, place, direction, from, to }, lane) => {
         const each = used[lane];
         return each === undefined
           ? []
-          : [{ link, place, direction, bytes: each.carried, busy: each.occupied }];
+          : [{ link, place, direction, from, to, bytes: each.carried, busy: each.occupied }];
       }),
   };
 }

@@ -12,21 +12,24 @@ const simulation = simulate(compilePlan(plan).runtime, plan, [{ promptTokens: 9,
 const linkUse = (links: readonly LaneUse[]) =>
   simulationReport({ plan: 'p', simulation: { ...simulation, makespan: 1, links } }).linkUse;
 
-const lane = (link: string, place: string, direction: LaneUse['direction'], bytes: number): LaneUse => ({
-  ...{ link, place, direction, bytes },
-  busy: bytes / 1000,
-});
+const lane = (
+  link: string,
+  [from, to]: readonly [string, string],
+  place: string,
+  direction: LaneUse['direction'],
+  bytes: number,
+): LaneUse => ({ ...{ link, from, to, place, direction, bytes }, busy: bytes / 1000 });
 
 describe('links in use', () => {
   it('are told by both ends, whichever of them has the lane', () => {
     expect(
       linkUse([
-        lane('node[*]: gpu <-> host', 'node[0].gpu[0]', 'out', 300),
-        lane('node[*]: gpu <-> host', 'node[1].gpu[0]', 'out', 100),
-        lane('node[*]: gpu <-> host', 'node[0].gpu[0]', 'in', 50),
-        lane('host <-> nvme', 'nvme', 'in', 200),
-        lane('nvme <-> host', 'nvme', 'out', 70),
-        lane('gpu memory', 'gpu[0]', 'within', 30),
+        lane('node[*]: gpu <-> host', ['gpu', 'host'], 'node[0].gpu[0]', 'out', 300),
+        lane('node[*]: gpu <-> host', ['gpu', 'host'], 'node[1].gpu[0]', 'out', 100),
+        lane('node[*]: gpu <-> host', ['host', 'gpu'], 'node[0].gpu[0]', 'in', 50),
+        lane('host <-> nvme', ['host', 'nvme'], 'nvme', 'in', 200),
+        lane('nvme <-> host', ['nvme', 'host'], 'nvme', 'out', 70),
+        lane('gpu memory', ['gpu', 'gpu'], 'gpu[0]', 'within', 30),
       ]),
     ).toEqual([
       { link: 'node[*]: gpu <-> host, gpu to host', bytes: 400, busiest: 0.3 },
@@ -40,11 +43,11 @@ describe('links in use', () => {
   it('count once what leaves one end and reaches the other', () => {
     expect(
       linkUse([
-        lane('gpu <-> gpu', 'gpu[0]', 'out', 60),
-        lane('gpu <-> gpu', 'gpu[1]', 'out', 30),
-        lane('gpu <-> gpu', 'gpu[2]', 'in', 90),
-        lane('gpu <-> nvme', 'gpu[0]', 'out', 40),
-        lane('gpu <-> nvme', 'nvme', 'in', 40),
+        lane('gpu <-> gpu', ['gpu', 'gpu'], 'gpu[0]', 'out', 60),
+        lane('gpu <-> gpu', ['gpu', 'gpu'], 'gpu[1]', 'out', 30),
+        lane('gpu <-> gpu', ['gpu', 'gpu'], 'gpu[2]', 'in', 90),
+        lane('gpu <-> nvme', ['gpu', 'nvme'], 'gpu[0]', 'out', 40),
+        lane('gpu <-> nvme', ['gpu', 'nvme'], 'nvme', 'in', 40),
       ]),
     ).toEqual([
       { link: 'gpu <-> gpu', bytes: 90, busiest: 0.09 },

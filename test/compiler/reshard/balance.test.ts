@@ -9,6 +9,8 @@ const arbitraryLanes: fc.Arbitrary<readonly Lane[]> = fc.array(
     link: fc.constant('gpu <-> gpu'),
     place: fc.constant('gpu'),
     direction: fc.constant('in' as const),
+    from: fc.constant('gpu'),
+    to: fc.constant('gpu'),
     bandwidth: fc.constantFrom(1, 2, 5, 10),
     latency: fc.constantFrom(0, 1),
   }),
@@ -66,7 +68,7 @@ describe('balance', () => {
     // Two devices lack the same three parts; each may take them from its host, from a neighbour, or from any of four
     // devices of another node, whose roads share one lane.
     const lane = (place: string, bandwidth: number): Lane => {
-      return { link: 'l', place, direction: 'in', bandwidth, latency: 0 };
+      return { link: 'l', place, direction: 'in', from: 'a', to: 'b', bandwidth, latency: 0 };
     };
     const lanes = [
       lane('host of a', 10),
@@ -99,7 +101,7 @@ describe('balance', () => {
   });
 
   it('comes within a tenth of the bound where many loads share two lanes', () => {
-    const lane = { link: 'l', place: 'p', direction: 'in', latency: 0 } as const;
+    const lane = { link: 'l', place: 'p', direction: 'in', from: 'a', to: 'b', latency: 0 } as const;
     const lanes: readonly Lane[] = [
       { ...lane, bandwidth: 9 },
       { ...lane, bandwidth: 1 },

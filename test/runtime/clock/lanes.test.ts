@@ -60,6 +60,20 @@ describe('lanes', () => {
     expect(used).toMatchObject({ place: gpu(0), bytes: 900, busy: 6 });
   });
 
+  it('tells which ends of a link a lane leads from and to, whichever of them it is at', () => {
+    const lanes = lanesAt();
+    send(lanes, gpu(1), 100);
+    send(lanes, 'host', 100);
+    send(lanes, gpu(1), 100, 0, 'host');
+    const used = lanes.use().map(({ place, direction, from, to }) => [place, direction, from, to]);
+    expect(used).toEqual([
+      [gpu(0), 'out', 'gpu', 'gpu'],
+      [gpu(1), 'in', 'gpu', 'gpu'],
+      [gpu(0), 'out', 'gpu', 'host'],
+      [gpu(1), 'in', 'host', 'gpu'],
+    ]);
+  });
+
   it('says how long a transfer waits for weights on any of its lanes, and of nothing else', () => {
     const lanes = lanesAt();
     const wait = (from: string, to: string, bytes: number, what?: 'weights'): [number, number] => {
