@@ -1,6 +1,5 @@
-/** What the tuner found, for people and for machines. */
+/** What the tuner found, for machines; `tune-text.ts` says it to people. */
 import type { Mesh, Plan, Stage } from '../compiler/plan/plan.js';
-import { formatBytes } from '../compiler/check/units.js';
 import {
   candidateLabel,
   hostKvBytes,
@@ -9,14 +8,12 @@ import {
   type Strategy,
 } from '../compiler/planner/candidates.js';
 import type { Unheld } from '../compiler/planner/held-requests.js';
-import { decided, type TuneCounts, type Tuned, type TuneResult } from '../runtime/tune/search.js';
-import { STEP_OF_BETWEEN, STEP_OF_SECONDS } from '../runtime/tune/tried.js';
+import type { TuneCounts, Tuned, TuneResult } from '../runtime/tune/search.js';
 import type { TradeOff } from '../runtime/tune/trade-offs.js';
 import type { Goal } from '../runtime/tune/trial.js';
-import { formatCount, formatDuration, formatRequestRate, formatTable, plural } from './format.js';
 
 /** A plan that was simulated to the end. */
-interface TunedPlanReport {
+export interface TunedPlanReport {
   readonly strategy: Strategy;
   readonly label: string;
   readonly stages: readonly {
@@ -195,219 +192,7 @@ function stageReport(stage: Stage): TunedPlanReport['stages'][number] {
   return { stage: name, mesh, devices, microbatchTokens, batchRequests };
 }
 
-/**
- * A table of the best, with some that were simulated to the end beside them below a line; a star marks those that no other
- * beats in throughput and in time between tokens. Of a front it has those alone. Trade-offs follow, those that are not
- * simulated below a line of theirs.
- *
- * @param most the most rows, trade-offs aside
- */
-export function describeTuned(
-  result: TuneResult,
-  searched: Searched,
-  most: number,
-  tradeOffs: readonly TradeOff[] = [],
-): string {
-  const { plans, counts, leastLeftOut, ...report } = tunedReport(result, searched, tradeOffs);
-  const proven = leastLeftOut === undefined ? undefined : provenPart(leastLeftOut, plans[0]);
-  const rest = [...describeOwn(searched, plans[0]), ...describeSearch(searched, counts, proven)];
-  if (plans.length === 0) return [whyNone(searched, counts), ...rest].join('\n');
-  const best = plans[0]!;
-  const offered = new Set(tradeOffs.flatMap((each) => (each.isSimulated ? [each.candidate] : [])));
-  // Of a front those that some other beats in both are hundreds, and in nobody's way.
-  const shown =
-    searched.goal.kind === 'front'
-      ? plans.filter(({ pareto }) => pareto).slice(0, most)
-      : plans.filter((_, place) => place < most || offered.has(result.ranked[place]!.candidate));
-  // What is not known to be next in rank has none, but for a search that was interrupted: it says so of all.
-  const ranked =
-    searched.interrupted || searched.goal.kind === 'front'
-      ? shown.length
-      : Math.min(searched.top, shown.length);
-  const ofBest = ({ requestsPerSecond }: TradeOffReport): string =>
-    `${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x`;
-  const rows = shown.map((plan, place) => [
-    plan.pareto ? '*' : '',
-    ...describeLayout(plan),
-    ...describeFigures(plan),
-    plan.meanDecodeBatch.toFixed(1),
-    String(plan.transitions),
-    place < ranked ? ofBest(plan) : '',
-  ]);
-  const estimated = report.tradeOffs.map((plan) => [
-    '~',
-    ...describeLayout(plan),
-    ...describeFigures(plan).map((figure) => `~${figure}`),
-    '',
-    '',
-    `~${ofBest(plan)}`,
-  ]);
-  const heading = [
-    '',
-    'strategy',
-    'meshes',
-    'microbatch',
-    'batch',
-    'host KV',
-    'requests/s',
-    'tokens/s',
-    'time',
-    'between tokens',
-    'decode batch',
-    'transitions',
-    'of best',
-  ];
-  const table = formatTable(
-    [heading, ...rows, ...estimated],
-    [false, false, false, true, true, true, true, true, true, true, true, true, true],
-  );
-  const [head, ...lines] = table.split('\n');
-  const beside = lines.slice(ranked, shown.length);
-  const others = 'simulated to the end as well; others that were not may be better than these:';
-  const note = '* no other of those simulated has more throughput and less time between tokens';
-  return [
-    head,
-    ...lines.slice(0, ranked),
-    ...(beside.length === 0 ? [] : [others, ...beside]),
-    ...(estimated.length === 0 ? [] : [ESTIMATED, ...lines.slice(shown.length)]),
-    note,
-    ...rest,
-  ].join('\n');
-}
-
-const ESTIMATED = 'estimated, not simulated, with less time between tokens; --front simulates such plans:';
-
-function describeLayout({ strategy, label, stages, hostKvBytes: hostKv }: TradeOffReport): readonly string[] {
-  return [
-    strategy,
-    label,
-    String(stages[0]!.microbatchTokens),
-    String(stages.at(-1)!.batchRequests),
-    hostKv === undefined ? '' : formatBytes(hostKv),
-  ];
-}
-
-function describeFigures(plan: TradeOffReport): readonly string[] {
-  return [
-    formatRequestRate(plan.requestsPerSecond),
-    formatCount(plan.tokensPerSecond),
-    formatDuration(plan.makespan),
-    formatBetweenTokens(plan.betweenTokens),
-  ];
-}
-
-/** Seconds as text, in milliseconds, so that lines compare at a glance, unless too little is left of it. */
-function formatBetweenTokens(seconds: number): string {
-  return seconds < 0.01 ? formatDuration(seconds) : `${(1000 * seconds).toFixed(1)} ms`;
-}
-
-/** A line that says by how much the plan as it is would be better than what was found. */
-function describeOwn({ own }: Searched, best: TunedPlanReport | undefined): readonly string[] {
-  if (own === undefined) return [];
-  const { plan, requestsPerSecond, betweenTokens } = own;
-  const figures = [
-    `${formatRequestRate(requestsPerSecond)} requests/s`,
-    ...(best === undefined
-      ? []
-      : [`${(requestsPerSecond / best.requestsPerSecond).toFixed(2)}x of the best`]),
-    `${formatBetweenTokens(betweenTokens)} between tokens`,
-  ].join(', ');
-  return [`plan ${plan} as it is, laid out as none of those tried, is better: ${figures}`];
-}
-
 /** Whether every candidate is sure not to fit. */
 export function noneFits({ candidates, unfit, needless }: TuneCounts): boolean {
   return candidates > 0 && unfit + needless === candidates;
-}
-
-function whyNone({ interrupted, strategies, unheld, mostPromised }: Searched, counts: TuneCounts): string {
-  if (interrupted) return 'no plan simulated yet';
-  if (counts.candidates === 0)
-    return `there is no such plan: these devices and tiers leave nothing ${strategies.join(' or ')}`;
-  if (!noneFits(counts)) {
-    const most = mostPromised === undefined ? '' : formatRequestRate(mostPromised);
-    const promised = most === '' ? '' : `: by their bounds none is faster than ${most} requests/s`;
-    return `no plan that fits is as fast as asked${promised}`;
-  }
-  if (unheld === undefined) return 'no plan fits';
-  const { requests, place, longest } = unheld;
-  const lengths = `${plural(longest.promptTokens, 'prompt token')} and ${formatCount(longest.outputTokens)} of output`;
-  const which = `request ${formatCount(place + 1)} of the workload has ${lengths}`;
-  return `no plan fits: ${plural(requests, 'request')} can never fit; ${which}`;
-}
-
-/** @param one what is said of a single plan, where that differs */
-function describeCount([count, many, one = many]: readonly [
-  count: number,
-  many: string,
-  one?: string,
-]): readonly string[] {
-  return count === 0 ? [] : [`${formatCount(count)} ${count === 1 ? one : many}`];
-}
-
-const STEPS = [
-  `a front in steps by estimates: ${STEP_OF_BETWEEN * 100} % less time between tokens for what is slower`,
-  `${STEP_OF_SECONDS * 100} % less time for what has more of that; --exhaustive finds every plan on it`,
-].join(', ');
-
-/** The part of the time of the best by which what was left out takes less, at most; undefined without a best. */
-function provenPart(leastLeftOut: number, best: TunedPlanReport | undefined): number | undefined {
-  return best && Math.max(0, 1 - leastLeftOut / best.makespan);
-}
-
-/**
- * What estimates have left out.
- *
- * @param proven the part of the time of the best by which what was left out takes less, at most, by bounds
- */
-function describeEstimates({ goal, tolerance = 0 }: Searched, proven: number | undefined): string {
-  if (goal.kind === 'front') return STEPS;
-  const part = `${Number((100 * tolerance).toPrecision(6))} %`;
-  const [most, none] =
-    goal.kind === 'latency'
-      ? [`promises at most ${part} less time between tokens`, 'promises no less time between tokens']
-      : [`is at most ${part} quicker by them`, 'is no quicker by them'];
-  const left = tolerance > 0 ? `what they left out ${most} (see --tolerance)` : `what they left out ${none}`;
-  const chose = `estimates chose what to simulate: ${left}`;
-  if (proven === undefined) return `${chose}; --exhaustive goes by proven bounds alone`;
-  // Rounded up: it is to be right.
-  const atMost = proven === 0 ? 'no quicker' : `at most ${Math.ceil(100 * proven)} %`;
-  return `${chose} and ${atMost} by proven bounds; --exhaustive goes by these alone`;
-}
-
-/** What was tried, and what became of it. */
-function describeSearch(
-  searched: Searched,
-  counts: TuneCounts,
-  proven: number | undefined,
-): readonly string[] {
-  const { goal, sizes, strategies, byEstimate, interrupted, cut } = searched;
-  const { candidates, unfit, needless, outbid, outbidCompiled, outestimated, givenUp, simulated } = counts;
-  const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
-  const tried = [
-    strategies.join(', '),
-    `microbatch ${sizes.microbatchTokens.join(', ')}`,
-    `batch ${sizes.batchRequests.join(', ')}`,
-    ...(caps === undefined ? [] : [`host KV ${caps}`]),
-  ].join('; ');
-  const chosen = byEstimate && simulated + givenUp > 0 && outestimated + givenUp > 0;
-  const unseen = candidates - decided(counts);
-  const estimated = `estimated to ${goal.kind === 'throughput' ? 'take longer' : 'be no better'}`;
-  const became = [
-    [unfit, 'do not fit', 'does not fit'],
-    [needless, 'have batches that are never reached', 'has a batch that is never reached'],
-    [outbid, 'cannot win by their bound', 'cannot win by its bound'],
-    [outbidCompiled, 'cannot win by their bound once compiled', 'cannot win by its bound once compiled'],
-    [outestimated, `are ${estimated}`, `is ${estimated}`],
-    [givenUp, 'fell behind in their simulation', 'fell behind in its simulation'],
-    [simulated, 'simulated to the end'],
-    [unseen, 'not looked at'],
-  ] as const;
-  return [
-    `${plural(candidates, 'plan')} over all meshes: ${tried}`,
-    ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
-    ...(chosen ? [describeEstimates(searched, proven)] : []),
-    ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
-    ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
-  ];
 }

@@ -1,7 +1,8 @@
 /** What the tuner found, as text and as values. */
 import { describe, expect, it } from 'vitest';
 import { formatDuration } from '../../cli/format.js';
-import { describeTuned, tunedReport, type Searched } from '../../cli/tune-report.js';
+import { tunedReport, type Searched } from '../../cli/tune-report.js';
+import { describeTuned } from '../../cli/tune-text.js';
 import { findCandidates } from '../../compiler/planner/candidates.js';
 import { tune } from '../../runtime/tune/tune.js';
 import { makePlan } from '../compiler/support/make-plan.js';
