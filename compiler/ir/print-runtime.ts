@@ -27,9 +27,7 @@ export function printRuntime(graph: RuntimeGraph, options: PrintOptions = {}): s
     '',
     ...braced(`kv pages of ${kv.pageTokens} tokens, ${kv.dtype}`, [
       ...graph.pools.flatMap(printPool),
-      ...(hostTier
-        ? [`tier ${hostTier.name}: ${hostTier.pages} pages of ${hostTier.pageBytes} B`]
-        : ['no tier: pages never leave the devices']),
+      ...(hostTier ? [printHostTier(hostTier)] : ['no tier: pages never leave the devices']),
       ...(diskTier ? [`tier ${diskTier.name}: ${diskTier.pages} pages below ${diskTier.directory}`] : []),
       ...(hostTier ? [printCosts(kv.costs, diskTier !== undefined)] : []),
     ]),
@@ -37,6 +35,11 @@ export function printRuntime(graph: RuntimeGraph, options: PrintOptions = {}): s
     ...graph.transitions.flatMap((transition) => ['', ...printTransition(transition)]),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function printHostTier({ name, pages, pageBytes, hosts }: NonNullable<RuntimeGraph['hostTier']>): string {
+  const among = hosts === undefined ? '' : ` in ${hosts.length} hosts`;
+  return `tier ${name}: ${pages} pages of ${pageBytes} B${among}`;
 }
 
 function printCosts({ prefillToken, hostPage, diskPage }: LoadCosts, disk: boolean): string {

@@ -27,7 +27,17 @@ export interface RuntimeGraph {
   readonly stages: readonly RuntimeStage[];
   readonly pools: readonly KvPool[];
   /** Host-memory KV tier: carries KV between stages and holds what is preempted. Absent when the plan names none. */
-  readonly hostTier?: { readonly name: string; readonly pageBytes: number; readonly pages: number };
+  readonly hostTier?: {
+    readonly name: string;
+    readonly pageBytes: number;
+    /** Of all hosts together. */
+    readonly pages: number;
+    /**
+     * Ids of the devices beside each host, where there are several: what a device puts out lies with the host beside it.
+     * Graphs of earlier builds do not say.
+     */
+    readonly hosts?: readonly (readonly number[])[];
+  };
   /** Disk tier behind the host tier, with pages of the same size, in files below `directory`. */
   readonly diskTier?: {
     readonly name: string;

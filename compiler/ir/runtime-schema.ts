@@ -270,7 +270,14 @@ export const runtimeGraphSchema: z.ZodType<RuntimeGraph> = z.object({
   ),
   stages: z.array(stage).min(1, 'a graph without stages does nothing'),
   pools: z.array(pool),
-  hostTier: z.object({ name: z.string(), pageBytes: size, pages: count }).exactOptional(),
+  hostTier: z
+    .object({
+      name: z.string(),
+      pageBytes: size,
+      pages: count,
+      hosts: z.array(z.array(count)).exactOptional(),
+    })
+    .exactOptional(),
   diskTier: z
     .object({ name: z.string(), directory: z.string().min(1), pages: count, origin: origin.exactOptional() })
     .exactOptional(),

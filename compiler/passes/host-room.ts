@@ -6,11 +6,12 @@
 import { report } from '../diagnostics/catalogue.js';
 import type { Diagnostic } from '../diagnostics/diagnostic.js';
 import { formatBytes } from '../check/units.js';
-import type { WeightShard } from '../ir/runtime-graph.js';
+import { groupBy } from '../group-by.js';
+import type { RuntimeGraph, WeightShard } from '../ir/runtime-graph.js';
 import type { KvReshard } from '../ir/transitions.js';
 import { bytesPerElement } from '../model/weight-types.js';
 import type { KvTier, Plan } from '../plan/plan.js';
-import { tierFor } from '../plan/routes.js';
+import { tierBeside, tierFor } from '../plan/routes.js';
 import { keepsCopy } from '../reshard/weight-source.js';
 import { carryingTier } from './kv-edges.js';
 import { decodingPages, neutralPageBytes } from './kv-pools.js';
@@ -39,6 +40,20 @@ export function hostKvRoom(plan: Plan, tier: KvTier, copyBytes: number): number 
   }
   const all = [...left.values()].reduce((sum, bytes) => sum + bytes, 0);
   return Math.min(tier.capacity ?? 0, all);
+}
+
+/** The devices beside each host of a tier, in the order of devices; nothing where it is a single one. */
+export function hostsOf(
+  { topology, stages }: Plan,
+  tier: KvTier,
+): Pick<NonNullable<RuntimeGraph['hostTier']>, 'hosts'> {
+  const hostOf = tierBeside(topology, tier.name);
+  const used = new Set(stages.flatMap((stage) => stage.devices));
+  const hosts = groupBy(
+    [...used].sort((a, b) => a - b),
+    hostOf,
+  );
+  return hosts.size < 2 ? {} : { hosts: [...hosts.values()] };
 }
 
 /** Pages that KV may take of the host tier at most, before it is known what a copy of the weights takes; 0 without a tier. */

@@ -27,7 +27,7 @@ import { segmentLayers } from './block-weights.js';
 import { layoutKey, type SearchMemory } from './search-memory.js';
 import { dependencies } from './dependencies.js';
 import { carryingTier, flowStages, spillTier } from './kv-edges.js';
-import { copyBytesOf, handOverProblems, hostKvRoom } from './host-room.js';
+import { copyBytesOf, handOverProblems, hostKvRoom, hostsOf } from './host-room.js';
 import { loadCosts } from './kv-costs.js';
 import { draftPools, neutralPageBytes } from './kv-pools.js';
 import { bindingBytes } from './largest-binding.js';
@@ -225,6 +225,7 @@ export function layOutPlan(
           name: tier.name,
           pageBytes,
           pages: hostPages,
+          ...hostsOf(plan, tier),
         },
       }),
       ...(disk && {

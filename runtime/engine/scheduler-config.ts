@@ -1,5 +1,5 @@
 /** From the contract to the scheduler: what a runtime graph says about stages, pools, tiers and rules. */
-import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
+import type { KvPool, RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import { kvView } from '../../compiler/model/kv-window.js';
 import type { SchedulerConfig, TransitionMode } from '../scheduler/types.js';
 import { residencesOf } from '../../compiler/ir/residences.js';
@@ -24,6 +24,7 @@ export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode
       dp: Math.max(...pool.ranks.map((rank) => rank.dp)) + 1,
       pages: pool.pages,
       ...(pool.within !== undefined && { within: pool.within }),
+      ...(graph.hostTier?.hosts && { hosts: hostsBeside(pool, graph.hostTier.hosts) }),
     })),
     ...kvView(graph.model.shape, graph.kv.pageTokens),
     hostPages: graph.hostTier?.pages ?? 0,
@@ -36,4 +37,15 @@ export function schedulerConfig(graph: RuntimeGraph, transitions: TransitionMode
     transitions,
     context: graph.model.shape.context,
   };
+}
+
+/** By replica of a pool, the hosts beside its ranks. */
+function hostsBeside(
+  { ranks }: Pick<KvPool, 'ranks'>,
+  hosts: readonly (readonly number[])[],
+): readonly (readonly number[])[] {
+  const byReplica: Set<number>[] = [];
+  for (const { dp, device } of ranks)
+    (byReplica[dp] ??= new Set()).add(hosts.findIndex((devices) => devices.includes(device)));
+  return byReplica.map((each) => [...each].filter((host) => host >= 0));
 }

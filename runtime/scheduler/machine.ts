@@ -29,6 +29,8 @@ export interface PoolReplica {
   fillings: number;
   /** What the pools have in common whose pages are the same. */
   readonly memory: PageMemory;
+  /** Hosts beside its ranks; undefined where there is one for all. */
+  readonly hosts: readonly number[] | undefined;
 }
 
 export interface PageMemory {
@@ -234,6 +236,7 @@ export function createMachine(config: SchedulerConfig): Machine {
 }
 
 function createPools(config: SchedulerConfig): PoolReplica[] {
+  const hostsOf = new Map(config.pools.map(({ id, hosts }) => [id, hosts]));
   const create = (id: string, replica: number, pages: PageList, memory: PageMemory): PoolReplica => {
     const pool = {
       pool: id,
@@ -243,6 +246,7 @@ function createPools(config: SchedulerConfig): PoolReplica[] {
       writing: new Map<number, Lane>(),
       fillings: 0,
       memory,
+      hosts: hostsOf.get(id)?.[replica],
     };
     memory.pools.push(pool);
     return pool;

@@ -1,6 +1,5 @@
 /** Moves between device pages and host pages. They run beside steps and switches. */
 import { firstPageSeen } from '../../compiler/model/kv-window.js';
-import { leavesHeadroom } from './headroom.js';
 import {
   forget,
   hold,
@@ -12,9 +11,9 @@ import {
   startAction,
   startDecode,
 } from './holding.js';
-import { leastLoaded } from './lanes.js';
-import { isResident, setBatch, setPlace } from './machine.js';
-import type { Lane, Machine, PoolReplica } from './machine.js';
+import { nextIn, type Incoming } from './incoming.js';
+import { setBatch, setPlace } from './machine.js';
+import type { Machine, PoolReplica } from './machine.js';
 import {
   heldPages,
   heldPositions,
@@ -24,6 +23,7 @@ import {
   tableFrom,
   withPages,
 } from './page-table.js';
+import type { PageTable } from './page-table.js';
 import type { PageKey, PageList } from './pages.js';
 import {
   claimCost,
@@ -32,7 +32,6 @@ import {
   findFilled,
   findPages,
   keysAt,
-  poolCost,
   publishLoaded,
   publishPages,
   storedPositions,
@@ -157,51 +156,46 @@ export function finishPageOut(
   pool.memory.leaving--;
   releaseDevicePages(sequence, pool);
   sequence.lane = undefined;
+  sequence.storedBy = pool;
   if (sequence.place === 'gone') forget(machine, sequence);
   else settleOnHost(machine, sequence);
 }
 
-/** Whether the lane's batch and pool have room for a sequence from the host tier, its next token included. */
-export function canPageIn(machine: Machine, lane: Lane, sequence: Sequence): boolean {
-  const { pool, stage } = lane;
-  if (stage.members >= stage.batchRequests || !mayHoldPages(machine, lane)) return false;
-  return leavesHeadroom(machine, pool, pool.pages.free() - poolCost(machine, sequence, pool));
-}
-
-/**
- * Whether the lane may take pages now. Those that it shares with a stage on the same devices are that stage's as long as
- * prompts wait for it: with pages full of sequences that cannot decode yet, its pipeline would run almost empty.
- */
-function mayHoldPages({ counts }: Machine, { pool, stage }: Lane): boolean {
-  if (pool.memory.pools.length === 1 || counts.waiting === 0 || isResident(stage)) return true;
-  return stage.group.leavingTo === stage;
-}
-
-/** Brings sequences in from the host tier while there is room, oldest first, whatever stage is resident. */
+/** Brings sequences in from the host tier while there is room, whatever stage is resident: see `nextIn`. */
 export function startPageIns(machine: Machine): void {
-  if (machine.onHost.peek() === undefined) return;
-  for (let sequence = machine.onHost.peek(); sequence !== undefined; sequence = machine.onHost.peek()) {
-    const candidate = sequence;
-    const lane = leastLoaded(
-      machine.decoders.filter((each) => canPageIn(machine, each, candidate)),
-      (each) => each.running.size + each.arriving.size,
-    );
-    if (lane === undefined) return;
-    const { pages } = lane.pool;
-    const { first, end } = decodeSpan(machine, sequence);
-    const wanted = positionsFrom(first, end);
-    const found = findFilled(sequence, lane.pool, wanted);
-    const stored = sequence.hostPages.length;
-    const positions = wanted.filter((position, i) => position < stored && found[i] === NO_PAGE);
-    // Pages that are on their way to the devices for another are soon to be shared.
-    if (isAwaited(pages, keysAt(sequence, positions))) return;
-    machine.onHost.shift();
+  const mayGo = (next: Incoming): boolean => !isOnItsWay(pagesIn(machine, next), next);
+  for (let next = nextIn(machine, mayGo); next !== undefined; next = nextIn(machine, mayGo)) {
+    const { sequence, lane } = next;
+    const pages = pagesIn(machine, next);
+    if (isOnItsWay(pages, next)) return;
     sequence.lane = lane;
     lane.arriving.add(sequence);
     setBatch(sequence, lane.stage);
-    hold(sequence, lane.pool, withPages([], wanted, claimPages(pages, found)!));
-    pageIn(machine, sequence, positions);
+    const held = claimPages(lane.pool.pages, pages.found)!;
+    hold(sequence, lane.pool, withPages([], pages.wanted, held));
+    pageIn(machine, sequence, pages.missing);
   }
+}
+
+/** Positions of the pages that a sequence needs where it is to decode, what is there of them, and those that it lacks. */
+interface PagesIn {
+  readonly wanted: readonly number[];
+  readonly found: PageTable;
+  readonly missing: readonly number[];
+}
+
+function pagesIn(machine: Machine, { sequence, lane }: Incoming): PagesIn {
+  const { first, end } = decodeSpan(machine, sequence);
+  const wanted = positionsFrom(first, end);
+  const found = findFilled(sequence, lane.pool, wanted);
+  const stored = sequence.hostPages.length;
+  const missing = wanted.filter((position, i) => position < stored && found[i] === NO_PAGE);
+  return { wanted, found, missing };
+}
+
+/** Whether pages that it lacks are on their way to the devices for another, and soon to be shared. */
+function isOnItsWay({ missing }: PagesIn, { sequence, lane }: Incoming): boolean {
+  return isAwaited(lane.pool.pages, keysAt(sequence, missing));
 }
 
 /** Loads host pages of a sequence into the device pages it holds, those at `positions`. */

@@ -14,7 +14,7 @@
  * the KV of its first tokens kept in a tier.
  */
 import type { LoadSource } from './costs.js';
-import type { DecodeStage, Lane } from './machine.js';
+import type { DecodeStage, Lane, PoolReplica } from './machine.js';
 import type { PageTable } from './page-table.js';
 import type { PageKey } from './pages.js';
 import type { SchedulerRequest } from './types.js';
@@ -66,6 +66,8 @@ export interface Sequence {
   diskPages: PageTable;
   /** Where it prefills or decodes, or to which it is paged in. */
   lane: Lane | undefined;
+  /** Whose ranks put its pages out to the host tier, the last that did. */
+  storedBy: PoolReplica | undefined;
   /** Stage whose decode batch it counts in. */
   batch: DecodeStage | undefined;
   stepsInFlight: number;
@@ -96,6 +98,7 @@ export function createSequence(request: SchedulerRequest, order: number): Sequen
     hostPages: [],
     diskPages: [],
     lane: undefined,
+    storedBy: undefined,
     batch: undefined,
     stepsInFlight: 0,
     lastStep: -1,
@@ -125,6 +128,8 @@ export interface ArrivalQueue {
   shift(): Sequence | undefined;
   /** Takes the youngest. */
   pop(): Sequence | undefined;
+  /** All, the oldest first. */
+  forwards(): Iterable<Sequence>;
   /** All, the youngest first. */
   backwards(): Iterator<Sequence, undefined>;
   /** To be called after the sequence has entered its place. */
@@ -158,6 +163,9 @@ export function createArrivalQueue(): ArrivalQueue {
     pop() {
       settle();
       return head < items.length ? items.pop()!.sequence : undefined;
+    },
+    *forwards() {
+      for (let at = head; at < items.length; at++) if (!isStale(at)) yield items[at]!.sequence;
     },
     *backwards() {
       for (let at = items.length - 1; at >= head; at--) if (!isStale(at)) yield items[at]!.sequence;

@@ -40,6 +40,11 @@ export interface SchedulerConfig {
     readonly dp: number;
     readonly pages: number;
     readonly within?: string;
+    /**
+     * By replica the hosts that its ranks put pages out to: any numbers that tell hosts apart. Absent where there is one
+     * for all.
+     */
+    readonly hosts?: readonly (readonly number[])[];
   }[];
   readonly pageTokens: number;
   /** Positions that a row sees in every layer, its own included; all before it when absent. */

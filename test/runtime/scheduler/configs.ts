@@ -27,6 +27,8 @@ export interface ConfigOptions {
   readonly prefillPages?: number;
   readonly decodePages?: number;
   readonly hostPages?: number;
+  /** Hosts that replicas are beside, one after the other; all are beside a single one where it is not given. */
+  readonly hosts?: number | undefined;
   readonly diskPages?: number;
   readonly costs?: LoadCosts;
   readonly pageTokens?: number;
@@ -84,10 +86,18 @@ export function configOf(kind: PlanKind, options: ConfigOptions = {}): Scheduler
     'resharded-shared': [stage('prefill', {}), decode({ residence: 'y' })],
     disaggregated: [stage('prefill', {}), decode({ dp: decodeDp, pool: 'b', group: 'other' })],
   }[kind];
-  const first = { id: 'a', dp: prefillDp, pages: options.prefillPages ?? 64 };
-  const second = within
-    ? { id: 'b', dp: decodeDp, pages: Math.ceil((first.pages * 3) / 4), within: 'a' }
-    : { id: 'b', dp: decodeDp, pages: options.decodePages ?? 64 };
+  const { hosts } = options;
+  const beside = (dp: number): Pick<SchedulerConfig['pools'][number], 'hosts'> =>
+    hosts === undefined ? {} : { hosts: Array.from({ length: dp }, (_, replica) => [replica % hosts]) };
+  const first = { id: 'a', dp: prefillDp, pages: options.prefillPages ?? 64, ...beside(prefillDp) };
+  const second = {
+    id: 'b',
+    dp: decodeDp,
+    ...beside(decodeDp),
+    ...(within
+      ? { pages: Math.ceil((first.pages * 3) / 4), within: 'a' }
+      : { pages: options.decodePages ?? 64 }),
+  };
   return {
     stages,
     pools: sharesPool ? [first] : [first, second],

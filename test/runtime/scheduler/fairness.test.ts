@@ -11,6 +11,8 @@ import { promptOf } from './families.js';
 const kinds = fc.constantFrom(...PLAN_KINDS);
 const options = fc.record({
   prefillDp: fc.integer({ min: 1, max: 2 }),
+  decodeDp: fc.integer({ min: 1, max: 2 }),
+  hosts: fc.constantFrom(undefined, 2),
   depth: fc.integer({ min: 1, max: 3 }),
   maxTokens: fc.integer({ min: 4, max: 24 }),
   batchRequests: fc.integer({ min: 1, max: 8 }),

@@ -56,6 +56,7 @@ const options: fc.Arbitrary<ConfigOptions> = fc.record({
   prefillPages: fc.integer({ min: 4, max: 30 }),
   decodePages: fc.integer({ min: 4, max: 30 }),
   hostPages: fc.oneof(fc.constant(0), fc.integer({ min: 4, max: 30 })),
+  hosts: fc.constantFrom(undefined, 2, 3),
   diskPages: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 60 })),
   costs: fc.constantFrom(
     { prefillToken: 1, hostPage: 0, diskPage: 0 },
