@@ -115,8 +115,8 @@ export const StringToken = createToken({
   categories: [Other],
 });
 
-/** How a unit is spelt. */
-export const UNIT_PATTERN = /%|[A-Za-zµ]+[0-9]*(?:\/[A-Za-zµ]+)?/;
+/** How a unit is spelt. Both letters for micro are read as part of one, so that it is one problem. */
+export const UNIT_PATTERN = /%|[A-Za-zµμ]+[0-9]*(?:\/[A-Za-zµμ]+)?/;
 
 const unitHere = new RegExp(UNIT_PATTERN, 'y');
 
@@ -138,7 +138,7 @@ function matchUnit(text: string, offset: number, matched: IToken[]): CustomPatte
   return text[after] === ':' ? null : [match[0]];
 }
 
-const letters = [...'%_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzµ'];
+const letters = [...'%_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzµμ'];
 
 export const Unit = createToken({
   name: 'Unit',

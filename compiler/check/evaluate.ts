@@ -4,11 +4,12 @@
  */
 import type { BinaryExpr, Expr, PathExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
-import type { Origin } from '../diagnostics/diagnostic.js';
+import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { PARAM_TYPES } from './param-types.js';
 import { replacement } from './fixes.js';
+import { sameAmounts } from './other-units.js';
 import { at, suggestions, type Context } from './scope.js';
-import { combine, DIMENSION_WORDS, OTHER_TIMES, UNITS, type Dimension } from './units.js';
+import { combine, DIMENSION_WORDS, UNITS, type Dimension } from './units.js';
 
 export type Scalar =
   | { readonly kind: 'number'; readonly value: number; readonly dimension: Dimension }
@@ -67,23 +68,30 @@ export function describeScalar(value: Scalar): string {
       : 'true or false';
 }
 
-/** What may be meant by a quantity in a unit that is none, where a `wanted` one is needed or any. */
+/** Dimensions whose units are all of one size, so that a misspelt one is mended without changing the value. */
+const UNSCALED: ReadonlySet<Dimension> = new Set<Dimension>(['tokens', 'requests']);
+
+/**
+ * What may be meant by a quantity in a unit that is none, where a `wanted` one is needed or any. No fix changes the
+ * amount, unless it stands beside one that does not.
+ */
 function otherUnit(
   expr: Extract<Expr, { readonly kind: 'quantity' }>,
   unit: Origin,
   wanted: Dimension | undefined,
 ): ReturnType<typeof suggestions> {
   const { text } = expr.unit;
-  const seconds = OTHER_TIMES.get(text.toLowerCase());
-  if (seconds !== undefined && (wanted === undefined || wanted === 'seconds')) {
-    const inSeconds = `${Number((expr.value * seconds).toPrecision(12))} s`;
+  if (wanted === 'number') return { helps: ['a plain number is needed, without a unit'], fixes: [] };
+  const same = sameAmounts(expr.value, text, wanted);
+  if (same.length > 0) {
     const all = { file: unit.file, span: expr.span };
     return {
-      helps: [`did you mean \`${inSeconds}\`? Times are in \`s\`, \`ms\`, \`us\` or \`ns\``],
-      fixes: wanted === undefined ? [] : [replacement(all, inSeconds)],
+      helps: [`did you mean ${same.map((each) => `\`${each.unit ?? each.text}\``).join(' or ')}?`],
+      fixes: same.map((each) =>
+        each.unit === undefined ? replacement(all, each.text) : replacement(unit, each.unit),
+      ),
     };
   }
-  if (wanted === 'number') return { helps: ['a plain number is needed, without a unit'], fixes: [] };
   const units = [...UNITS].filter(([, { dimension }]) => wanted === undefined || dimension === wanted);
   const near = suggestions(
     unit,
@@ -91,7 +99,10 @@ function otherUnit(
     units.map(([name]) => name),
     'units',
   );
-  return near.helps.length > 0 ? near : { ...near, helps: [`units are of ${ALL_DIMENSIONS}`] };
+  if (near.helps.length === 0) return { ...near, helps: [`units are of ${ALL_DIMENSIONS}`] };
+  const isUnscaled = ({ edits }: Fix): boolean =>
+    edits.every(({ newText }) => UNSCALED.has(UNITS.get(newText)!.dimension));
+  return { ...near, fixes: near.fixes.filter(isUnscaled) };
 }
 
 const ALL_DIMENSIONS = Object.entries(DIMENSION_WORDS)
@@ -198,7 +209,22 @@ function evaluateName(
   return undefined;
 }
 
+/** Reports a unit that is written as a division: `300 GB / s`, where no param is called `s`. */
+function reportDividedUnit({ op, left, right }: BinaryExpr, cx: Context): boolean {
+  const time = plainName(right)?.text ?? '';
+  if (op !== '/' || left.kind !== 'quantity' || cx.scope.names.has(time)) return false;
+  const unit = `${left.unit.text}/${time}`;
+  if (!UNITS.has(unit)) return false;
+  const written = { start: left.unit.span.start, end: right.span.end };
+  const primary = at(cx, { span: written });
+  const facts = { unit: cx.scope.file.text.slice(written.start, written.end) };
+  const helps = [`a unit is one word: \`${unit}\``];
+  cx.report(report('unknown-unit', facts, { primary, helps, fixes: [replacement(primary, unit)] }));
+  return true;
+}
+
 function evaluateBinary(expr: BinaryExpr, cx: Context, what: string): Scalar | undefined {
+  if (reportDividedUnit(expr, cx)) return undefined;
   const left = evaluate(expr.left, cx, what);
   const right = evaluate(expr.right, cx, what);
   if (!left || !right) return undefined;

@@ -149,7 +149,7 @@ function readValue(expr: Expr, type: ParamType, cx: Context, what: string): Para
     );
     return undefined;
   }
-  const value = evaluate(expr, cx, what);
+  const value = evaluate(expr, cx, what, type.kind === 'number' ? type.dimension : undefined);
   return value && accept(value, type, cx, what, at(cx, expr));
 }
 

@@ -7,6 +7,7 @@ import { report } from '../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { describe, describeScalar, evaluate, plainName } from './evaluate.js';
 import { removal, replacement } from './fixes.js';
+import { exactly } from './other-units.js';
 import { at, choices, MOST_CHOICES, type Context } from './scope.js';
 import { DIMENSION_WORDS, formatQuantity, UNITS, USUAL_UNITS, type Dimension } from './units.js';
 
@@ -64,10 +65,20 @@ const UNIT_OPTIONAL: ReadonlySet<Dimension> = new Set<Dimension>([
   'number',
 ]);
 
+/** Bare numbers of a size that values of the dimension have in its base unit: seconds are short, all else is much. */
+const isInBaseUnit = (value: number, dimension: Dimension): boolean =>
+  dimension === 'seconds' ? value > 0 && value < 0.01 : value >= 1e6;
+
 /** The literal with a unit of the dimension: any that is usual, or the like of the one that is written. */
-function otherUnits(expr: Expr, dimension: Dimension, primary: Origin): readonly Fix[] {
-  if (expr.kind === 'number')
-    return USUAL_UNITS[dimension].map((unit) => replacement(primary, withUnit(expr.value, unit)));
+function otherUnits(expr: Expr, dimension: Dimension, bounds: Range, primary: Origin): readonly Fix[] {
+  if (expr.kind === 'number') {
+    const { value } = expr;
+    if (isInBaseUnit(value, dimension))
+      return inRange(value, bounds) ? [replacement(primary, exactly(value, dimension))] : [];
+    return USUAL_UNITS[dimension]
+      .filter((unit) => inRange(value * UNITS.get(unit)!.factor, bounds))
+      .map((unit) => replacement(primary, withUnit(value, unit)));
+  }
   if (expr.kind !== 'quantity') return [];
   const written = expr.unit.text;
   const like = [written.replace(/\/s$/, ''), `${written}/s`].find(
@@ -78,15 +89,12 @@ function otherUnits(expr: Expr, dimension: Dimension, primary: Origin): readonly
 
 const withUnit = (value: number, unit: string): string => `${value}${unit === '%' ? '' : ' '}${unit}`;
 
-/** The value of the range that is nearest to a literal outside of it. */
-function nearestValue(
-  expr: Expr,
-  value: number,
-  { min, max, whole }: Range,
-  primary: Origin,
-): readonly Fix[] {
-  const unit = expr.kind === 'quantity' ? expr.unit.text : undefined;
-  const isLiteral = unit !== undefined || expr.kind === 'number' || expr.kind === 'unary';
+/** The value of the range that is nearest to a literal outside of it, in the unit that is written. */
+function nearestValue(expr: Expr, value: number, range: Range, primary: Origin): readonly Fix[] {
+  const { min, max, whole } = range;
+  const literal = expr.kind === 'unary' ? expr.operand : expr;
+  const unit = literal.kind === 'quantity' ? literal.unit.text : undefined;
+  const isLiteral = unit !== undefined || literal.kind === 'number';
   if (!isLiteral || !Number.isFinite(value)) return [];
   const bound = max !== undefined && value > max ? max : min !== undefined && value < min ? min : value;
   const near = whole === true && bound === value ? Math.max(min ?? 1, Math.round(value)) : bound;
@@ -126,7 +134,7 @@ export function quantity(dimension: Dimension, range: Range = {}): Reader<number
         report(
           'unit-mismatch',
           { what, expected: DIMENSION_WORDS[dimension], found: DIMENSION_WORDS[value.dimension] },
-          { primary, fixes: otherUnits(expr, dimension, primary) },
+          { primary, fixes: otherUnits(expr, dimension, bounds, primary) },
         ),
       );
       return undefined;

@@ -6,7 +6,7 @@
 export type Dimension =
   'number' | 'bytes' | 'seconds' | 'bytes/s' | 'flop/s' | 'tokens' | 'requests' | 'fraction';
 
-interface Unit {
+export interface Unit {
   readonly dimension: Dimension;
   readonly factor: number;
 }
@@ -24,13 +24,6 @@ const BYTES: Readonly<Record<string, number>> = {
 };
 
 const FLOPS: Readonly<Record<string, number>> = { GFLOPS: 1e9, TFLOPS: 1e12, PFLOPS: 1e15 };
-
-/** Words for times that are no units here, in seconds. */
-export const OTHER_TIMES: ReadonlyMap<string, number> = new Map([
-  ...['sec', 'secs', 'second', 'seconds'].map((word) => [word, 1] as const),
-  ...['min', 'mins', 'minute', 'minutes'].map((word) => [word, 60] as const),
-  ...['h', 'hr', 'hrs', 'hour', 'hours'].map((word) => [word, 3600] as const),
-]);
 
 /** Every unit that may follow a number. */
 export const UNITS: ReadonlyMap<string, Unit> = new Map<string, Unit>([

@@ -111,7 +111,7 @@ export const CASES: readonly Case[] = [
     source: `model m { layers: 2 «apples», hidden: 4 }`,
     says: 'a plain number is needed',
   },
-  { slug: 'unknown-unit', source: `param n: int = 24 «apples»`, says: 'time (such as `15 us`)' },
+  { slug: 'unknown-unit', source: `param n: int = 24 «apples»`, says: 'a plain number is needed' },
   { slug: 'unknown-unit', source: `topology t { overhead { step: 1.5 «min» } }`, says: '`90 s`' },
   { slug: 'out-of-range', source: fused('mesh (tp: «0»)'), says: 'at least 1' },
   { slug: 'out-of-range', source: fused('mesh (dp: 8)', 'memory_use: «120%»'), says: '120%' },
