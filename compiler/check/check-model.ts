@@ -7,6 +7,7 @@ import type { ModelSpec } from '../model/shape.js';
 import { storedTypes } from '../model/stored-types.js';
 import { PLAN_WEIGHT_TYPES, type WeightType } from '../model/weight-types.js';
 import type { DefaultTaken } from '../plan/plan.js';
+import { argumentsOf } from './arguments.js';
 import { declaredShape, SHAPE, type ShapeProperty } from './declared-shape.js';
 import { removal } from './fixes.js';
 import { ownProperties, readBlock, type Values } from './properties.js';
@@ -27,18 +28,9 @@ const seed = quantity('number', { whole: true, min: 0, max: 2 ** 32 - 1 });
 
 const source: Reader<Source> = (expr: Expr, cx, what) => {
   if (expr.kind === 'call' && expr.callee.text === 'random') {
-    const only = expr.args[0];
-    if (!only || expr.args.length > 1) {
-      cx.report(
-        report(
-          'wrong-type',
-          { what: '`random`', expected: 'one seed, as in `random(7)`', found: `${expr.args.length} values` },
-          { primary: at(cx, expr) },
-        ),
-      );
-      return undefined;
-    }
-    const value = seed(only.value, cx, 'the seed');
+    const [only] = argumentsOf(expr, ['seed'], 'one seed, as in `random(7)`', cx) ?? [];
+    if (only === undefined) return undefined;
+    const value = seed(only, cx, 'the seed');
     return value === undefined ? undefined : { kind: 'random', seed: value };
   }
   const path = text(expr, cx, what);

@@ -2,6 +2,7 @@
 import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { typicalLength, type Length, type Workload } from '../plan/workload.js';
+import { argumentsOf } from './arguments.js';
 import { removal } from './fixes.js';
 import { missingProperty, readBlock } from './properties.js';
 import { quantity, text, type Reader } from './readers.js';
@@ -11,6 +12,7 @@ const tokens = quantity('tokens', { whole: true, min: 1 });
 const spread = quantity('tokens', { min: 0 });
 
 interface Distribution {
+  readonly names: readonly [string, string];
   /** Of the second argument, given the first one. */
   readonly second: (first: number) => Reader<number>;
   readonly make: (a: number, b: number) => Length;
@@ -19,11 +21,20 @@ interface Distribution {
 /** Distributions by name, each with its two arguments, the first of which is a length. */
 const DISTRIBUTIONS: Readonly<Record<string, Distribution>> = {
   uniform: {
+    names: ['least', 'most'],
     second: (low) => quantity('tokens', { whole: true, min: low }),
     make: (low, high) => ({ kind: 'uniform', low, high }),
   },
-  normal: { second: () => spread, make: (mean, deviation) => ({ kind: 'normal', mean, deviation }) },
-  lognormal: { second: () => spread, make: (mean, deviation) => ({ kind: 'lognormal', mean, deviation }) },
+  normal: {
+    names: ['mean', 'deviation'],
+    second: () => spread,
+    make: (mean, deviation) => ({ kind: 'normal', mean, deviation }),
+  },
+  lognormal: {
+    names: ['mean', 'deviation'],
+    second: () => spread,
+    make: (mean, deviation) => ({ kind: 'lognormal', mean, deviation }),
+  },
 };
 
 const length: Reader<Length> = (expr, cx, what) => {
@@ -45,18 +56,10 @@ const length: Reader<Length> = (expr, cx, what) => {
     );
     return undefined;
   }
-  if (expr.args.length !== 2) {
-    cx.report(
-      report(
-        'wrong-type',
-        { what: `\`${name}\``, expected: 'two lengths', found: `${expr.args.length}` },
-        { primary: at(cx, expr) },
-      ),
-    );
-    return undefined;
-  }
-  const a = tokens(expr.args[0]!.value, cx, what);
-  const b = distribution.second(a ?? 1)(expr.args[1]!.value, cx, what);
+  const [first, second] = argumentsOf(expr, distribution.names, 'two lengths', cx) ?? [];
+  if (first === undefined || second === undefined) return undefined;
+  const a = tokens(first, cx, what);
+  const b = distribution.second(a ?? 1)(second, cx, what);
   return a === undefined || b === undefined ? undefined : distribution.make(a, b);
 };
 

@@ -13,7 +13,7 @@ const SIGNATURES: Readonly<Record<string, Signature>> = {
   peak: { parameters: ['STAGE', 'DEVICES'], doc: ITEMS['expect']!['peak']!.doc },
   collectives: { parameters: ['STAGE', 'per: layer | step'], doc: ITEMS['expect']!['collectives']!.doc },
   bytes: { parameters: ['FROM -> TO', 'per: token | transition'], doc: ITEMS['expect']!['bytes']!.doc },
-  uniform: { parameters: ['LOW', 'HIGH'], doc: WORDS.distributions.uniform },
+  uniform: { parameters: ['LEAST', 'MOST'], doc: WORDS.distributions.uniform },
   normal: { parameters: ['MEAN', 'DEVIATION'], doc: WORDS.distributions.normal },
   lognormal: { parameters: ['MEAN', 'DEVIATION'], doc: WORDS.distributions.lognormal },
   random: { parameters: ['SEED'], doc: 'Random weights of the declared shape.' },

@@ -218,6 +218,7 @@ function readArguments(use: MeasureUse, spec: Measure, cx: Context, names: Names
     if (!arg.name) continue;
     if (arg.name.text !== 'per' || spec.per.length === 0)
       return bad(`it has no argument \`${arg.name.text}\``, arg.name);
+    if (subject.per !== undefined) return bad('`per` is given twice', arg.name);
     const name = plainName(arg.value);
     const per = spec.per.find((p) => p === name?.text);
     if (!per) {

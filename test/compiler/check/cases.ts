@@ -178,6 +178,32 @@ export const CASES: readonly Case[] = [
   },
   { slug: 'unknown-value', source: fused('mesh (dp: 8)', 'numerics: «exact»') },
   {
+    slug: 'unknown-value',
+    source: 'workload w { requests: 8, prompt: lognormal(«foo»: 700 tokens, bar: 3 tokens), output: 1 }',
+    says: 'one of mean, deviation',
+  },
+  {
+    slug: 'unknown-value',
+    source: 'workload w { requests: 8, prompt: uniform(«LEAST»: 5, most: 9), output: 1 }',
+    says: '`least`',
+  },
+  {
+    slug: 'unknown-value',
+    source:
+      'model m { source: random(«sead»: 7), layers: 2, hidden: 64, heads: 8, ffn: 96, vocab: 100, context: 64 }',
+    says: '`seed`',
+  },
+  {
+    slug: 'duplicate-property',
+    source: 'workload w { requests: 8, prompt: normal(mean: 5, «mean»: 6), output: 1 }',
+    says: '`mean` is given twice in this call of `normal`',
+  },
+  {
+    slug: 'wrong-type',
+    source: 'workload w { requests: 8, prompt: «normal(mean: 5)», output: 1 }',
+    says: 'two lengths, not 1',
+  },
+  {
     slug: 'bad-shape',
     source: `model m { layers: 8, hidden: 512, heads: 8, kv_heads: «3», ffn: 8, vocab: 9, context: 8 }`,
   },
@@ -422,6 +448,11 @@ export const CASES: readonly Case[] = [
   },
   {
     slug: 'out-of-range',
+    source: 'workload w { requests: 8, prompt: uniform(most: «5 tokens», least: 9 tokens), output: 1 }',
+    says: 'at least 9 tokens',
+  },
+  {
+    slug: 'out-of-range',
     source: 'workload w { requests: 8, prompt: uniform(«0 tokens», 8 tokens), output: 1 tokens }',
     says: 'at least 1 token',
   },
@@ -440,6 +471,11 @@ export const CASES: readonly Case[] = [
   { slug: 'unknown-measure', source: split('expect { «peek»(decode, gpu) <= 1 GB }'), says: '`peak`' },
   { slug: 'bad-measure-argument', source: split('expect { collectives(decode, per: «token») <= 2 }') },
   { slug: 'bad-measure-argument', source: split('expect { «peak(decode)» <= 2 GB }') },
+  {
+    slug: 'bad-measure-argument',
+    source: split('expect { collectives(decode, per: layer, «per»: step) <= 2 }'),
+    says: '`per` is given twice',
+  },
   {
     slug: 'bad-measure-argument',
     source: split('expect { peak(decode, «gpu[0..3]») <= 2 GB }').replace(

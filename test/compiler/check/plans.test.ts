@@ -401,6 +401,17 @@ describe('workloads', () => {
     ]);
   });
 
+  it.each([
+    'lognormal(900 tokens, 400 tokens)',
+    'lognormal(mean: 900 tokens, deviation: 400 tokens)',
+    'lognormal(deviation: 400 tokens, mean: 900 tokens)',
+    'lognormal(deviation: 400 tokens, 900 tokens)',
+  ])('have arguments in their order or by name: %s', (prompt) => {
+    const { workloads } = checkText(`workload a { requests: 5, prompt: ${prompt}, output: 1 }`);
+    const [drawn] = workloads.map(({ requests }) => requests);
+    expect(drawn).toMatchObject({ prompt: { kind: 'lognormal', mean: 900, deviation: 400 } });
+  });
+
   it('have one request and one token at least, which is said in the singular', () => {
     const { diagnostics } = checkText('workload a { requests: 0, prompt: 0 tokens, output: 1 token }');
     expect(diagnostics.map(({ message }) => message)).toEqual([
