@@ -86,18 +86,19 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const recording = Math.min(encode, ...submits.map(({ seconds }) => seconds));
   const kernels = Object.entries(reach).map(([kernel, part]) => `${kernel}: ${percent(part)}`);
   // More devices on one processor are no faster: what is measured otherwise is noise.
-  const kept = shared.map(({ devices: size }, i) => {
-    const part = Math.min(...shared.slice(0, i + 1).map((each) => each.kept));
-    return `${size}: ${percent(part)}`;
-  });
-  const keptOfHost = sharedHost.map(({ devices: size, kept: part }) => `${size}: ${percent(part)}`);
+  const keptBy = (measured: Calibration['sharedHost']): readonly string[] =>
+    measured.map(({ devices: size }, i) => {
+      const part = Math.min(...measured.slice(0, i + 1).map((each) => each.kept));
+      return `${size}: ${percent(part)}`;
+    });
+  const kept = keptBy(shared);
   const sharing =
     kept.length === 0
       ? []
       : [
           '// What each keeps of that while so many compute, and an exchange of one while the others do.',
           `shared: { ${kept.join(', ')} }`,
-          `shared_host: { ${keptOfHost.join(', ')} }`,
+          `shared_host: { ${keptBy(sharedHost).join(', ')} }`,
         ];
   const largest = adapter.limits['maxStorageBufferBindingSize'];
   const binding = largest === undefined ? [] : [`largest_binding: ${formatExactBytes(largest)}`];

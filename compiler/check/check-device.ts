@@ -3,7 +3,7 @@ import type { DeviceDecl } from '../../grammar/syntax.js';
 import { REACHING_KERNELS } from '../cost/kernel-work.js';
 import type { DeviceKind } from '../plan/plan.js';
 import { report } from '../diagnostics/catalogue.js';
-import { readBlock } from './properties.js';
+import { readBlock, type Values } from './properties.js';
 import { fraction, quantity, recordOf, SEVERAL, SIZES } from './readers.js';
 import { at, type Context } from './scope.js';
 import { formatQuantity } from './units.js';
@@ -21,10 +21,7 @@ const MOST_ROWS = 65_536;
 export const DEVICE_TABLE = {
   memory: { read: quantity('bytes'), required: true },
   bandwidth: { read: quantity('bytes/s'), required: true },
-  compute: {
-    read: recordOf(SPEEDS, quantity('flop/s'), { filled: true }),
-    required: true,
-  },
+  compute: { read: recordOf(SPEEDS, quantity('flop/s')), required: true },
   sustained: { read: recordOf(Object.keys(SUSTAINED), fraction) },
   gemm: { read: recordOf(SIZES, fraction) },
   kernels: {
@@ -54,19 +51,39 @@ function risingIn(shared: Readonly<Record<string, number>>): Rising | undefined 
   return { size, fraction: shared[size]!, of, least: shared[of]! };
 }
 
+/** Reports figures that rise with the devices at work, which nothing that they share does. */
+function reportRising(values: Values<typeof DEVICE_TABLE>, cx: Context): boolean {
+  return (['shared', 'shared_host'] as const).some((property) => {
+    const rising = risingIn(values.get(property) ?? {});
+    if (rising === undefined) return false;
+    const { size, fraction, of, least } = rising;
+    const must = `no more than the ${formatQuantity(least, 'fraction')} that each of ${of} keeps`;
+    const facts = {
+      what: `\`${size}\` of \`${property}\``,
+      value: formatQuantity(fraction, 'fraction'),
+      must,
+    };
+    cx.report(report('out-of-range', facts, { primary: values.origin(property)! }));
+    return true;
+  });
+}
+
+/** Reports a `shared_host` of devices that share no processor, which would count for nothing. */
+function reportHostAlone(values: Values<typeof DEVICE_TABLE>, name: string, cx: Context): boolean {
+  const primary = values.origin('shared_host');
+  if (primary === undefined || values.origin('shared') !== undefined) return false;
+  const facts = { property: 'shared', block: 'device', name };
+  const helps = ['`shared_host` is of devices that are one processor, which `shared` says'];
+  cx.report(report('missing-property', facts, { primary, helps }));
+  return true;
+}
+
 /** The device of a declaration, or undefined after reporting why there is none. */
 export function checkDevice(decl: DeviceDecl, cx: Context): DeviceKind | undefined {
   const values = readBlock(cx, DEVICE_TABLE, decl.members, 'device', decl.name);
   const [memory, bandwidth, compute] = [values.get('memory'), values.get('bandwidth'), values.get('compute')];
   if (memory === undefined || bandwidth === undefined || !compute || values.failed) return undefined;
-  const rising = risingIn(values.get('shared') ?? {});
-  if (rising) {
-    const { size, fraction, of, least } = rising;
-    const must = `no more than the ${formatQuantity(least, 'fraction')} that each of ${of} keeps`;
-    const facts = { what: `\`${size}\` of \`shared\``, value: formatQuantity(fraction, 'fraction'), must };
-    cx.report(report('out-of-range', facts, { primary: values.origin('shared')! }));
-    return undefined;
-  }
+  if (reportRising(values, cx) || reportHostAlone(values, decl.name.text, cx)) return undefined;
   const sustained = values.get('sustained') ?? {};
   const assumed = (['compute', 'bandwidth'] as const).filter((name) => sustained[name] === undefined);
   return {

@@ -2,7 +2,7 @@
  * Readers turn the expression of a property into a typed value or report why it is none. They are the cells of the
  * property tables in `properties.ts`.
  */
-import type { Expr, Name } from '../../grammar/syntax.js';
+import type { Expr, Name, RecordExpr } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import type { Fix, Origin } from '../diagnostics/diagnostic.js';
 import { describe, describeScalar, evaluate, plainName } from './evaluate.js';
@@ -260,29 +260,38 @@ export const SIZES: Keys = { least: 1 };
 
 const isWords = (keys: Keys): keys is readonly string[] => Array.isArray(keys);
 
-function takesKey(keys: Keys, key: string): boolean {
-  return isWords(keys) ? keys.includes(key) : isSize(key) && Number(key) >= keys.least;
+/** A key as it is kept, whole numbers without what parts their digits; undefined for what is no key. */
+function keptKey(keys: Keys, key: string): string | undefined {
+  if (isWords(keys)) return keys.includes(key) ? key : undefined;
+  const digits = key.replace(/(?<=\d)_(?=\d)/g, '');
+  return isSize(digits) && Number(digits) >= keys.least ? digits : undefined;
 }
 
-function reportKey(key: Name, keys: Keys, cx: Context, what: string): void {
+/** The whole number that is meant by a key such as `064`, `1e3`, `-2` or `tp2`, where that may be one. */
+function sizeMeant(keys: Keys, key: string): string | undefined {
+  const written = /^[A-Za-z_]+(\d+)$/.exec(key)?.[1] ?? key.replaceAll('_', '');
+  return keptKey(keys, String(Math.abs(Number(written))));
+}
+
+function reportKey(key: Name, keys: Keys, all: RecordExpr['entries'], cx: Context, what: string): void {
   const primary = at(cx, key);
   const found = `\`${key.text}\``;
   const expected = isWords(keys)
     ? `keys such as ${keys.slice(0, 2).join(', ')}`
     : `whole numbers from ${keys.least} on as keys`;
-  const near = isWords(keys) ? choices(primary, key.text, keys, 'keys') : {};
+  const meant = sizeMeant(keys, key.text);
+  const isTaken = all.some((entry) => keptKey(keys, entry.key.text) === meant);
+  const near = isWords(keys)
+    ? choices(primary, key.text, keys, 'keys')
+    : { fixes: meant === undefined || isTaken ? [] : [replacement(primary, meant)] };
   cx.report(report('wrong-type', { what, expected, found }, { primary, ...near }));
 }
 
-/** A record of `keys`; every value is read by `value`. With `filled` it may not be empty. */
-export function recordOf<T>(
-  keys: Keys,
-  value: Reader<T>,
-  { filled = false }: { readonly filled?: boolean } = {},
-): Reader<Readonly<Record<string, T>>> {
+/** A record of `keys`, which is never empty; every value is read by `value`. */
+export function recordOf<T>(keys: Keys, value: Reader<T>): Reader<Readonly<Record<string, T>>> {
   return (expr, cx, what) => {
     if (expr.kind === 'error') return undefined;
-    const empty = filled && expr.kind === 'record' && expr.entries.length === 0;
+    const empty = expr.kind === 'record' && expr.entries.length === 0;
     if (expr.kind !== 'record' || empty) {
       cx.report(
         report(
@@ -299,20 +308,24 @@ export function recordOf<T>(
     }
     const out: Record<string, T> = {};
     for (const entry of expr.entries) {
-      const key = entry.key.text;
-      if (!takesKey(keys, key)) {
-        reportKey(entry.key, keys, cx, what);
+      const key = keptKey(keys, entry.key.text);
+      if (key === undefined) {
+        reportKey(entry.key, keys, expr.entries, cx, what);
         continue;
       }
       if (Object.hasOwn(out, key)) {
         cx.report(
           report(
             'duplicate-property',
-            { property: key, block: 'record' },
+            { property: entry.key.text, block: 'record' },
             {
               primary: at(cx, entry.key),
               fixes: [
-                removal(cx, { start: entry.key.span.start, end: entry.value.span.end }, `this \`${key}\``),
+                removal(
+                  cx,
+                  { start: entry.key.span.start, end: entry.value.span.end },
+                  `this \`${entry.key.text}\``,
+                ),
               ],
             },
           ),

@@ -129,6 +129,19 @@ describe('a calibrated plan file', () => {
     expect(topology.overhead.request).toBeCloseTo(4e-6, 9);
   });
 
+  it('has no share that rises with the devices, which is noise', () => {
+    const rising = [
+      { devices: 2, kept: 0.4, least: 0.4, most: 0.4 },
+      { devices: 4, kept: 0.5, least: 0.5, most: 0.5 },
+    ];
+    const { topology } = checked({ ...MEASURED, shared: rising, sharedHost: rising });
+    const { shared, sharedHost } = topology.devices[0]!.kind;
+    expect([shared, sharedHost]).toEqual([
+      { 2: 0.4, 4: 0.4 },
+      { 2: 0.4, 4: 0.4 },
+    ]);
+  });
+
   it('has no link between devices where there is one', () => {
     const { send: _send, ...rest } = MEASURED;
     const { topology } = checked({

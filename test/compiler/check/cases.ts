@@ -87,6 +87,27 @@ export const CASES: readonly Case[] = [
   { slug: 'wrong-type', source: `device d { compute: { «fp16»: 1 TFLOPS } }`, says: 'did you mean `f16`?' },
   { slug: 'wrong-type', source: `device d { kernels: { «rmsnorm»: 40% } }`, says: '`rms_norm`' },
   { slug: 'wrong-type', source: `device d { kernels: { «matmul»: 40% } }`, says: '`decode_attention`' },
+  ...['sustained', 'gemm', 'kernels', 'shared', 'shared_host'].map((property): Case => ({
+    slug: 'wrong-type',
+    source: `device d { ${property}: «{}» }`,
+    says: 'an empty one',
+  })),
+  ...['allreduce', 'allreduce_latency', 'allgather_latency'].map((property): Case => ({
+    slug: 'wrong-type',
+    source: WORLD.replace('10 GB/s }', `10 GB/s, ${property}: «{}» }`),
+    says: 'an empty one',
+  })),
+  ...['submit', 'read'].map((property): Case => ({
+    slug: 'wrong-type',
+    source: `topology t { overhead { ${property}: «{}» } }`,
+    says: 'an empty one',
+  })),
+  { slug: 'wrong-type', source: `device d { gemm: { «064»: 9% } }`, says: 'not `064`' },
+  {
+    slug: 'duplicate-property',
+    source: `device d { gemm: { 1024: 9%, «1_024»: 10% } }`,
+    says: '`1_024` is given twice',
+  },
   { slug: 'wrong-type', source: `device d { gemm: { «0»: 9% } }`, says: 'whole numbers from 1 on' },
   { slug: 'wrong-type', source: `device d { gemm: { «-64»: 9%, 64: 10% } }`, says: 'not `-64`' },
   { slug: 'wrong-type', source: `device d { shared: { «1»: 60% } }`, says: 'whole numbers from 2 on' },
@@ -124,6 +145,16 @@ export const CASES: readonly Case[] = [
     slug: 'out-of-range',
     source: WORLD.replace('compute: {', 'shared: «{ 2: 30%, 4: 60% }», compute: {'),
     says: '`4` of `shared` is 60%',
+  },
+  {
+    slug: 'out-of-range',
+    source: WORLD.replace('compute: {', 'shared: { 2: 60% }, shared_host: «{ 4: 90%, 2: 50% }», compute: {'),
+    says: '`4` of `shared_host` is 90%',
+  },
+  {
+    slug: 'missing-property',
+    source: WORLD.replace('compute: {', 'shared_host: «{ 2: 50% }», compute: {'),
+    says: 'device `d` needs `shared`',
   },
   {
     slug: 'out-of-range',

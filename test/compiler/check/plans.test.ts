@@ -381,6 +381,34 @@ describe('the devices of a peak', () => {
   });
 });
 
+describe('keys of records', () => {
+  const gemm = (record: string): ReturnType<typeof checkText> =>
+    checkText(fused('mesh (dp: 8)').replace('compute: {', `gemm: ${record}, compute: {`));
+
+  it('are whole numbers, written as in values', () => {
+    const { plans, diagnostics } = gemm('{ 64: 9%, 1_024: 11% }');
+    expect(diagnostics).toEqual([]);
+    expect(plans[0]!.topology.devices[0]!.kind.gemm).toEqual({ 64: 0.09, 1024: 0.11 });
+  });
+
+  it.each([
+    ['064', ['64']],
+    ['1e3', ['1000']],
+    ['-64', ['64']],
+    ['rows64', ['64']],
+    ['_64', ['64']],
+    ['0', []],
+    ['2.5', []],
+    ['many', []],
+    // That one is there already.
+    ['02_048', []],
+  ])('such as %s are offered as %j', (key, meant) => {
+    const { diagnostics } = gemm(`{ ${key}: 9%, 2048: 11% }`);
+    expect(diagnostics.map(({ slug }) => slug)).toEqual(['wrong-type']);
+    expect(diagnostics[0]!.fixes.flatMap(({ edits }) => edits.map(({ newText }) => newText))).toEqual(meant);
+  });
+});
+
 describe('workloads', () => {
   it('are counts with lengths, or files', () => {
     const { workloads, diagnostics } = checkText(`
