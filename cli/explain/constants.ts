@@ -12,6 +12,7 @@ import { ARRIVING_AHEAD, PAGED_OUT_MICROBATCHES } from '../../compiler/passes/kv
 import { PREFILL_SEQUENCES } from '../../compiler/passes/step-sizes.js';
 import type { DeviceKind, KvTier, Link, Plan, Tier, Topology } from '../../compiler/plan/plan.js';
 import { declaredPattern, parsePath } from '../../compiler/plan/places.js';
+import { joinsDevices } from '../../compiler/plan/routes.js';
 import { tierInstances } from '../../compiler/planner/candidates.js';
 import { linkName } from '../../compiler/reshard/roads.js';
 import { placeName, type RenderOptions } from '../render-diagnostics.js';
@@ -235,12 +236,15 @@ function scopeOf(group: Tier['group']): string {
   return group === '' ? '' : `${declaredPattern(group)}: `;
 }
 
-function linkConstants(link: Link, { origin: around }: Topology, texts: ConstantTexts): readonly Constant[] {
+function linkConstants(link: Link, topology: Topology, texts: ConstantTexts): readonly Constant[] {
+  const { origin: around } = topology;
   const name = linkName(link);
   const { bandwidth, bandwidthBack, weights, latency, latencyAssumed, allreduce, origin } = link;
   const { allreduceLatency, allgatherLatency } = link;
   const own = (property: string, value: string): Constant =>
     given(`${name}: ${property}`, value, origin, property, texts, around);
+  const unused = joinsDevices(link, topology) ? '' : ', not used: it joins no devices with devices';
+  const ofExchanges = (property: string, value: string): Constant => own(property, `${value}${unused}`);
   const sizes = Object.entries(allreduce).map(
     ([size, rate]) => `${size}: ${formatQuantity(rate, 'bytes/s')}`,
   );
@@ -255,14 +259,14 @@ function linkConstants(link: Link, { origin: around }: Topology, texts: Constant
       : own('weights', formatQuantity(weights, 'bytes/s')),
     latencyAssumed ? taken(`${name}: latency`, delay, origin, texts) : own('latency', delay),
     sizes.length > 0
-      ? own('allreduce', sizes.join(', '))
+      ? ofExchanges('allreduce', sizes.join(', '))
       : taken(`${name}: allreduce`, 'a ring over the narrowest link', origin, texts),
     allreduceLatency === undefined
       ? taken(`${name}: allreduce_latency`, 'worked out from the latency', origin, texts)
-      : own('allreduce_latency', times(allreduceLatency)),
+      : ofExchanges('allreduce_latency', times(allreduceLatency)),
     allgatherLatency === undefined
       ? taken(`${name}: allgather_latency`, 'half of an all-reduce', origin, texts)
-      : own('allgather_latency', times(allgatherLatency)),
+      : ofExchanges('allgather_latency', times(allgatherLatency)),
   ];
 }
 

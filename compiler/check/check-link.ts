@@ -1,8 +1,9 @@
 /** Links of a topology: one record for all instances of the scope that they stand in. */
-import type { LinkDecl, Name, PathExpr } from '../../grammar/syntax.js';
+import type { LinkDecl, Name, PathExpr, Property } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { pathWithin, printPath } from '../plan/places.js';
 import type { Link, Topology } from '../plan/plan.js';
+import { joinsDevices } from '../plan/routes.js';
 import type { CheckedTopology, Place } from './check-topology.js';
 import { removal } from './fixes.js';
 import { readBlock } from './properties.js';
@@ -82,6 +83,30 @@ export function checkLink(
     origin: { file: cx.scope.path, span: { start: decl.from.span.start, end: decl.to.span.end } },
   };
 }
+
+/** Properties that are of exchanges between devices. */
+const OF_EXCHANGES: readonly string[] = ['allreduce', 'allreduce_latency', 'allgather_latency'];
+
+/** Warns of figures of exchanges on a link to a tier, or to what has no devices: exchanges through one are a ring. */
+export function warnOfUnusedExchanges(
+  decl: LinkDecl,
+  link: Link,
+  topology: Pick<Topology, 'devices'>,
+  cx: Context,
+): void {
+  const figures = decl.members.filter((member) => member.kind === 'property').filter(isOfExchanges);
+  if (figures.length === 0 || joinsDevices(link, topology)) return;
+  for (const { name, span } of figures) {
+    const facts = { property: name.text, from: link.from, to: link.to };
+    const helps = [
+      'an exchange over several links is a ring over the narrowest; a link between devices may say better',
+    ];
+    const fixes = [removal(cx, span, `\`${name.text}\``)];
+    cx.report(report('exchange-not-used', facts, { primary: at(cx, name), helps, fixes }));
+  }
+}
+
+const isOfExchanges = ({ name }: Property): boolean => OF_EXCHANGES.includes(name.text);
 
 /** A link has no name of its own: its ends stand for it. */
 function linkName(decl: LinkDecl): Name {

@@ -6,7 +6,7 @@ import { ENGINE_EFFECTS, FULCRUM_ENGINE } from '../cost/engine-model.js';
 import type { DeviceKind, Link, PlacedDevice, Tier, Topology } from '../plan/plan.js';
 import { pathWithin } from '../plan/places.js';
 import { checkDevice } from './check-device.js';
-import { checkLink } from './check-link.js';
+import { checkLink, warnOfUnusedExchanges } from './check-link.js';
 import { plainName } from './evaluate.js';
 import { removal } from './fixes.js';
 import { readBlock, type Values } from './properties.js';
@@ -160,7 +160,11 @@ function readMembers(members: readonly TopologyMember[], place: Place, cx: Conte
     if (member.kind !== 'link') continue;
     const checked = checkLink(member, place, b, cx);
     if (checked === undefined) b.failed = true;
-    else if (checked !== 'twin') b.links.push(checked);
+    else if (checked !== 'twin') {
+      b.links.push(checked);
+      // Where something is wrong with devices, they are not all there.
+      if (!b.failed) warnOfUnusedExchanges(member, checked, b, cx);
+    }
   }
 }
 

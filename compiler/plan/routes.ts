@@ -8,7 +8,7 @@
  */
 import { groupBy } from '../group-by.js';
 import { once, onceForObject } from '../once.js';
-import { matchesPrefix, parsePath, type PathPart } from './places.js';
+import { matchesPrefix, parsePath, pathWithin, type PathPart } from './places.js';
 import type { Link, Tier, Topology } from './plan.js';
 
 export interface Hop {
@@ -66,6 +66,17 @@ export function routesOf(topology: Topology): Routes {
     return known.get(key);
   };
   return { find };
+}
+
+/** Whether a link leads from devices to devices, so that an exchange of theirs may go over it alone. */
+export function joinsDevices(
+  { scope, from, to }: Pick<Link, 'scope' | 'from' | 'to'>,
+  { devices }: Pick<Topology, 'devices'>,
+): boolean {
+  return [from, to].every((end) => {
+    const pattern = parsePath(pathWithin(scope, end));
+    return devices.some(({ path }) => matchesPrefix(pattern, parsePath(path)));
+  });
 }
 
 /** A hop over the widest link that joins two places directly. */

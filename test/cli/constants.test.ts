@@ -162,6 +162,20 @@ describe('the constants of a simulation', () => {
     });
   });
 
+  it('say which figures of exchanges none goes by, on a link that joins no devices with devices', () => {
+    const figures = 'allreduce: { 2: 1 MB/s }, allreduce_latency: { 2: 1 s }, allgather_latency: { 2: 1 s }';
+    const text = FILE.replace('latency: 9 us', `latency: 9 us, ${figures}`);
+    const all = constants(text);
+    const unused = (value: string): object => ({
+      value: `${value}, not used: it joins no devices with devices`,
+      origin: 'declared',
+    });
+    expect(all.get('a <-> host: allreduce')).toMatchObject(unused('2: 1 MB/s'));
+    expect(all.get('a <-> host: allreduce_latency')).toMatchObject(unused('2: 1 s'));
+    expect(all.get('a <-> host: allgather_latency')).toMatchObject(unused('2: 1 s'));
+    expect(all.get('a <-> b: allreduce')).toMatchObject({ value: '2: 3 GB/s' });
+  });
+
   it('say whose speed stands in for that of a type, and which speeds nothing is computed at', () => {
     const of = (compute: string): ReadonlyMap<string, Constant> =>
       constants(FILE.replace('compute: { f32: 1 TFLOPS }', `compute: { ${compute} }`));

@@ -1,5 +1,5 @@
 /** FC04: topology and placement. */
-import { error } from './entry.js';
+import { error, warning } from './entry.js';
 
 export const TOPOLOGY = {
   'unknown-place': error<{ place: string; where: string }>(
@@ -75,4 +75,9 @@ export const TOPOLOGY = {
     ({ place }) => `a link between two \`${place}\` is the same both ways: it has no \`bandwidth_back\``,
   ),
   'device-repeated': error<{ device: string }>('FC0419', ({ device }) => `\`${device}\` stands here twice`),
+  'exchange-not-used': warning<{ property: string; from: string; to: string }>(
+    'FC0420',
+    ({ property, from, to }) =>
+      `\`${property}\` counts for nothing: the link between \`${from}\` and \`${to}\` joins no devices with devices`,
+  ),
 };

@@ -337,6 +337,15 @@ export const CASES: readonly Case[] = [
   { slug: 'no-stages', source: `${WORLD}plan «p» for m on t { }` },
   { slug: 'no-model', source: `${WORLD}plan «p» on t { }`, says: 'which model' },
   {
+    slug: 'exchange-not-used',
+    source: WORLD.replace('gpu <-> host { ', 'gpu <-> host { «allreduce_latency»: { 2: 1 s }, '),
+    says: 'between `gpu` and `host` joins no devices',
+  },
+  {
+    slug: 'exchange-not-used',
+    source: `${WORLD}topology u { node[2] { gpu[2]: d, tier host { capacity: 1 GB }, link gpu <-> host { bandwidth: 1 GB/s, «allreduce»: { 2: 1 GB/s } } } }`,
+  },
+  {
     slug: 'no-way-back',
     source: WORLD.replace('link gpu <-> gpu {', 'link gpu <-> gpu { «bandwidth_back: 1 GB/s»,'),
   },
