@@ -10,7 +10,7 @@ import { checkLink, warnOfUnusedExchanges } from './check-link.js';
 import { plainName } from './evaluate.js';
 import { removal } from './fixes.js';
 import { readBlock, type Values } from './properties.js';
-import { count, oneOf, quantity, recordOf, SIZES, text, truth } from './readers.js';
+import { count, filledText, oneOf, quantity, recordOf, SIZES, truth } from './readers.js';
 import { at, lookUp, type Context } from './scope.js';
 import { formatQuantity } from './units.js';
 
@@ -31,7 +31,10 @@ export interface CheckedTopology {
 export const MOST_DEVICES = 65_536;
 
 /** Properties of a tier. */
-export const TIER_TABLE = { capacity: { read: quantity('bytes'), required: true }, path: { read: text } };
+export const TIER_TABLE = {
+  capacity: { read: quantity('bytes'), required: true },
+  path: { read: filledText('a directory, such as `"/var/lib/fulcrum"`') },
+};
 
 const time = quantity('seconds', { min: 0 });
 

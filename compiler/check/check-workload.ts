@@ -1,11 +1,11 @@
 /** Workload declarations: a count of requests with lengths, or a file of lengths. */
-import type { Expr, WorkloadDecl } from '../../grammar/syntax.js';
+import type { WorkloadDecl } from '../../grammar/syntax.js';
 import { report } from '../diagnostics/catalogue.js';
 import { typicalLength, type Length, type Workload } from '../plan/workload.js';
 import { argumentsOf } from './arguments.js';
 import { removal } from './fixes.js';
 import { missingProperty, readBlock } from './properties.js';
-import { quantity, text, type Reader } from './readers.js';
+import { filledText, quantity, type Reader } from './readers.js';
 import { at, suggestions, type Context } from './scope.js';
 
 const tokens = quantity('tokens', { whole: true, min: 1 });
@@ -68,14 +68,10 @@ const MOST_REQUESTS = 1_000_000;
 
 const count = quantity('requests', { whole: true, min: 1, max: MOST_REQUESTS });
 
-const requests: Reader<number | string> = (expr: Expr, cx, what) => {
-  if (expr.kind !== 'string') return count(expr, cx, what);
-  const path = text(expr, cx, what);
-  if (path !== '') return path;
-  const facts = { what, expected: 'the name of a file, such as `"lengths.jsonl"`', found: 'an empty text' };
-  cx.report(report('wrong-type', facts, { primary: at(cx, expr) }));
-  return undefined;
-};
+const file = filledText('the name of a file, such as `"lengths.jsonl"`');
+
+const requests: Reader<number | string> = (expr, cx, what) =>
+  (expr.kind === 'string' ? file : count)(expr, cx, what);
 
 /** Properties of a workload. */
 export const WORKLOAD_TABLE = {

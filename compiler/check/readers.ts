@@ -179,6 +179,16 @@ export const text: Reader<string> = (expr, cx, what) => {
   return undefined;
 };
 
+/** A text that is not empty; `expected` is what it must be, in words. */
+export function filledText(expected: string): Reader<string> {
+  return (expr, cx, what) => {
+    const value = text(expr, cx, what);
+    if (value !== '') return value;
+    reportType(expr, cx, { what, expected, found: 'an empty text' });
+    return undefined;
+  };
+}
+
 /** Words for truths that are none here. */
 const OTHER_TRUTHS: ReadonlyMap<string, boolean> = new Map([
   ...['yes', 'on', 'True', 'TRUE'].map((word) => [word, true] as const),

@@ -1,6 +1,9 @@
 /** FC04: topology and placement. */
 import { error, warning } from './entry.js';
 
+/** A stage in a message; its name may be missing, which is said elsewhere. */
+const stageNamed = (stage: string): string => (stage === '' ? 'this stage' : `stage \`${stage}\``);
+
 export const TOPOLOGY = {
   'unknown-place': error<{ place: string; where: string }>(
     'FC0401',
@@ -41,11 +44,11 @@ export const TOPOLOGY = {
   ),
   'stage-without-devices': error<{ stage: string }>(
     'FC0410',
-    ({ stage }) => `stage \`${stage}\` does not say which devices it is on`,
+    ({ stage }) => `${stageNamed(stage)} does not say which devices it is on`,
   ),
   'stage-without-mesh': error<{ stage: string; devices: number }>(
     'FC0411',
-    ({ stage, devices }) => `stage \`${stage}\` has no mesh over its ${devices} devices`,
+    ({ stage, devices }) => `${stageNamed(stage)} has no mesh over its ${devices} devices`,
   ),
   'weights-do-not-fit': error<{ stage: string; needed: string; budget: string; device: string }>(
     'FC0412',

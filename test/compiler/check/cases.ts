@@ -77,6 +77,11 @@ export const CASES: readonly Case[] = [
   },
   { slug: 'missing-property', source: `${WORLD}topology u { gpu[2]: d\n link «gpu <-> gpu» { } }` },
   { slug: 'missing-property', source: `model «m» { layers: 3, hidden: 8, heads: 2, ffn: 8, vocab: 9 }` },
+  {
+    slug: 'wrong-type',
+    source: `topology t { tier disk { capacity: 1 TB, path: «""» } }`,
+    says: 'takes a directory',
+  },
   { slug: 'wrong-type', source: `device d { memory: «"24 GB"» }`, says: 'not a string' },
   { slug: 'wrong-type', source: fused('mesh (dp: 8)', 'kv { tiers: «[gpu]» }'), says: 'a list' },
   {
@@ -318,6 +323,11 @@ export const CASES: readonly Case[] = [
   {
     slug: 'stage-without-devices',
     source: fused('mesh (dp: 8)').replace('serve', '«serve»').replace(' on gpu {', ' {'),
+  },
+  {
+    slug: 'stage-without-devices',
+    source: `${WORLD}plan p for m on t { stage { mesh (dp: 8) } }`,
+    says: 'this stage does not say',
   },
   { slug: 'stage-without-mesh', source: fused('').replace('serve', '«serve»'), says: 'mesh auto' },
   {
