@@ -6,8 +6,9 @@
  */
 import type { CstNode, IToken } from 'chevrotain';
 import { after, nameOf, node, nodes, onlyNode, signsWithout, spanOfNode, token, tokens } from './cst.js';
-import { closed, commas } from './build-brackets.js';
+import { closed, commas, itemsInBraces } from './build-brackets.js';
 import type { Build } from './build-context.js';
+import { keyOf } from './build-key.js';
 import { spanOf } from './lex.js';
 import { exampleOf, PROPERTIES, type PropertyDoc } from './reference.js';
 import type {
@@ -313,22 +314,16 @@ export function buildList(build: Build, list: CstNode): ListExpr {
   return { kind: 'list', items, span: spanOfNode(list) };
 }
 
-function buildRecord(build: Build, record: CstNode): RecordExpr {
-  closed(build, record, 'LCurly', 'RCurly', '}');
-  commas(build, record);
-  const entries = nodes(record, 'item').map((entry) => {
-    const key = keyOf(entry);
+/** A `record` node. Entries whose key cannot be told are left out, and so is a record that has no others. */
+function buildRecord(build: Build, record: CstNode): RecordExpr | ErrorExpr {
+  const entries = itemsInBraces(build, record, (entry) => {
+    const key = keyOf(build, entry);
     return { key, value: valueAfterColon(build, entry, key) };
   });
-  return { kind: 'record', entries, span: spanOfNode(record) };
-}
-
-/** The key of a `recordEntry` node, with its sign. */
-function keyOf(entry: CstNode): Name {
-  const key = nameOf(token(entry, 'name')!);
-  const sign = token(entry, 'sign');
-  if (sign === undefined) return key;
-  return { text: `-${key.text}`, span: { start: spanOf(sign).start, end: key.span.end } };
+  const known = entries.filter(({ key }) => key.text !== '');
+  const span = spanOfNode(record);
+  const isLost = known.length === 0 && nodes(record, 'item').length > 0;
+  return isLost ? { kind: 'error', span } : { kind: 'record', entries: known, span };
 }
 
 function buildParens(build: Build, parens: CstNode): Expr {
@@ -400,7 +395,8 @@ export function checkColon(build: Build, entry: CstNode, name: Name): boolean {
     build.report('FC0105', after(name.span), message, { expected, helps: [`write \`${name.text}: ...\``] });
     return false;
   }
-  const equals = token(colon, 'Equals');
-  if (equals !== undefined) build.report('FC0105', spanOf(equals), `${message}, found \`=\``, { expected });
+  const other = token(colon, 'other');
+  if (other !== undefined)
+    build.report('FC0105', spanOf(other), `${message}, found \`${other.image}\``, { expected });
   return true;
 }

@@ -7,7 +7,7 @@
  */
 import type { CstNode, IToken } from 'chevrotain';
 import type { Build } from './build-context.js';
-import { closed } from './build-brackets.js';
+import { closed, reportUnclosed } from './build-brackets.js';
 import { valueAfterColon } from './build-expression.js';
 import { after, nameOf, node, nodes, onlyNode, separatedItems, spanOfNode, token, tokens } from './cst.js';
 import { suggest } from './did-you-mean.js';
@@ -112,12 +112,7 @@ export function hasBlock(build: Build, block: CstNode | undefined, head: Span): 
   }
   const open = token(node(block, 'open')!, 'LCurly');
   if (open === undefined) build.report('FC0113', hole, 'expected `{` here', { expected: ['{'] });
-  else if (token(block, 'RCurly') === undefined) {
-    build.report('FC0107', spanOf(open), '`{` is never closed', {
-      helps: ['close it with `}`'],
-      expected: ['}'],
-    });
-  }
+  else if (token(block, 'RCurly') === undefined) reportUnclosed(build, block, open, '}');
   return true;
 }
 

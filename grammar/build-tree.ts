@@ -5,12 +5,12 @@
 import type { CstNode } from 'chevrotain';
 import { nameOrHole } from './build-context.js';
 import type { Build } from './build-context.js';
-import { closed, commas } from './build-brackets.js';
+import { itemsInBraces } from './build-brackets.js';
 import { buildList, buildNumber, buildString, expressionOrHole, missingValue } from './build-expression.js';
 import { buildMembers, buildProperties, checkHead, places } from './build-members.js';
 import { buildPlan, buildPlanItem } from './build-plan.js';
 import { buildTopology, documented, headEnd } from './build-topology.js';
-import { after, nameOf, node, nodes, onlyNode, spanOfNode, token } from './cst.js';
+import { after, nameOf, node, onlyNode, spanOfNode, token } from './cst.js';
 import { spanOf } from './lex.js';
 import type {
   DeviceDecl,
@@ -124,18 +124,11 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
   const span = spanOfNode(decl);
   const keyword = spanOf(token(decl, 'keyword')!);
   const found = build.problems.length;
-  closed(build, decl, 'LCurly', 'RCurly', '}');
-  commas(build, decl);
+  const names = itemsInBraces(build, decl, (item) => buildImportName(build, item));
   if (token(decl, 'LCurly') === undefined) {
     const message = 'imported names stand in braces: `import { name } from "file"`';
     build.report('FC0114', after(keyword), message, { expected: ['{'] });
   }
-  const names = nodes(decl, 'item').map((item) => {
-    const name = nameOf(token(item, 'name')!);
-    const as = token(item, 'As');
-    if (as === undefined) return { name };
-    return { name, alias: nameOrHole(build, token(item, 'alias'), after(spanOf(as)), 'a name after `as`') };
-  });
   const word = token(decl, 'From');
   const source = token(decl, 'source');
   if (source !== undefined && (word !== undefined || build.problems.length > found)) {
@@ -152,6 +145,13 @@ function buildImport(build: Build, decl: CstNode): ImportDecl {
         ? ({ kind: 'error', span: after(span) } as const)
         : missingValue(build, after(span), 'a file in quotes after `from`');
   return { kind: 'import', names, from, span };
+}
+
+function buildImportName(build: Build, item: CstNode): ImportDecl['names'][number] {
+  const name = nameOf(token(item, 'name')!);
+  const as = token(item, 'As');
+  if (as === undefined) return { name };
+  return { name, alias: nameOrHole(build, token(item, 'alias'), after(spanOf(as)), 'a name after `as`') };
 }
 
 function buildParam(build: Build, decl: CstNode): ParamDecl {

@@ -25,6 +25,25 @@ export function token(parent: CstNode, label: string): IToken | undefined {
   return tokens(parent, label)[0];
 }
 
+/** All children, but those under some labels. */
+export function elementsOf(parent: CstNode, except: readonly string[] = []): readonly CstElement[] {
+  return Object.entries(parent.children).flatMap(([label, elements]) =>
+    except.includes(label) ? [] : (elements ?? []),
+  );
+}
+
+/** The first token of a child. */
+export function firstToken(element: CstElement): IToken {
+  if (!isNode(element)) return element;
+  return elementsOf(element)
+    .map(firstToken)
+    .reduce((first, each) => (each.startOffset < first.startOffset ? each : first));
+}
+
+export function spanOfElement(element: CstElement): Span {
+  return isNode(element) ? spanOfNode(element) : spanOf(element);
+}
+
 /** The only child node of a rule that just chooses. */
 export function onlyNode(parent: CstNode): CstNode {
   return Object.values(parent.children).flat().find(isNode)!;

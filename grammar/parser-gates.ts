@@ -3,21 +3,24 @@
  * only looks at tokens around the next one and consumes nothing.
  */
 import type { IToken, TokenType } from 'chevrotain';
-import { CstParser } from 'chevrotain';
+import { CstParser, EOF } from 'chevrotain';
 import * as t from './tokens.js';
 
 const k = t.keywords;
 
-/** Which items can only belong further out: those of the file, and those of the plan or topology around. */
-export type Around = 'file' | 'plan' | 'topology';
+/** Which items can only belong further out: those of the file, those of the plan or topology around, or all of them. */
+export type Around = 'file' | 'plan' | 'topology' | 'value';
 
 const fileItems = new Set<TokenType>([
   ...[k.language, k.import, k.param, k.device, k.topology, k.model, k.workload, k.plan],
 ]);
+const planItems = [k.stage, k.kv, k.flow, k.expect];
+const topologyItems = [k.tier, k.link, k.overhead];
 const itemsAround: Record<Around, ReadonlySet<TokenType>> = {
   file: new Set(),
-  plan: new Set([k.stage, k.kv, k.flow, k.expect]),
-  topology: new Set([k.tier, k.link, k.overhead]),
+  plan: new Set(planItems),
+  topology: new Set(topologyItems),
+  value: new Set([...planItems, ...topologyItems]),
 };
 /** Items that may have no name of their own between the keyword and the block. */
 const nameless = new Set<TokenType>([k.kv, k.expect, k.overhead, k.import]);
@@ -33,11 +36,35 @@ export function depthChange({ tokenType }: IToken): number {
 
 export class GateParser extends CstParser {
   /** Column where the top-level item being read starts. */
-  protected fileItemColumn = 1;
+  private fileItemColumn = 1;
+  /** Whether that item opens more blocks than it closes: then the layout says where they end. */
+  private isUnclosed = false;
+  /** The line whose column was asked for last. */
+  private lastLine = { line: 0, column: 1 };
 
   /** Validations find faults in the grammar itself; tests run them. */
   constructor(skipValidations: boolean) {
     super(t.allTokens, { maxLookahead: 1, nodeLocationTracking: 'onlyOffset', skipValidations });
+  }
+
+  /** Part of the rule of a file: takes note of where its next item begins. */
+  protected beginItem(): void {
+    this.fileItemColumn = this.LA(1).startColumn ?? 1;
+    this.lastLine = { line: 0, column: 1 };
+    this.isUnclosed = this.leavesOpen();
+  }
+
+  /** Whether some block of the next item is open where the item after it begins, or the file ends. */
+  private leavesOpen(): boolean {
+    let depth = 0;
+    for (let ahead = 1; ; ahead++) {
+      const { tokenType } = this.LA(ahead);
+      if (tokenType === EOF || (depth > 0 && this.isOutside('file', ahead))) return depth > 0;
+      if (tokenType === t.LCurly) depth++;
+      else if (tokenType === t.RCurly) depth--;
+      if (depth === 0 && [t.RCurly, t.Comma, t.NewLine].includes(tokenType)) return false;
+      if (depth < 0) return false;
+    }
   }
 
   protected isFileItem(): boolean {
@@ -64,9 +91,9 @@ export class GateParser extends CstParser {
   }
 
   /** A keyword followed by what its item goes on with, so that it is no property or path of that name. */
-  protected isItemHead(): boolean {
-    const word = this.LA(1).tokenType;
-    const after = this.LA(2);
+  protected isItemHead(ahead = 1): boolean {
+    const word = this.LA(ahead).tokenType;
+    const after = this.LA(ahead + 1);
     if (word === k.language) return after.tokenType === t.NumberToken;
     if (nameless.has(word)) return after.tokenType === t.LCurly;
     return t.isName(after);
@@ -76,16 +103,38 @@ export class GateParser extends CstParser {
    * Whether the next item can only belong further out. File items count when they stand no deeper than the file
    * item being read, so that one written inside a block by mistake is one unknown item.
    */
-  protected isOutside(around: Around): boolean {
-    const next = this.LA(1);
+  protected isOutside(around: Around, ahead = 1): boolean {
+    const next = this.LA(ahead);
     const isFileItem = fileItems.has(next.tokenType);
     if (!isFileItem && !itemsAround[around].has(next.tokenType)) return false;
-    if (!this.isItemHead() || !this.startsLine()) return false;
+    if (!this.isItemHead(ahead) || !this.startsLine(ahead)) return false;
     return !isFileItem || next.startColumn! <= this.fileItemColumn;
   }
 
-  private startsLine(): boolean {
-    return this.LA(1).startLine !== this.LA(0).endLine || this.LA(0).tokenType === t.NewLine;
+  private startsLine(ahead = 1): boolean {
+    const before = this.LA(ahead - 1);
+    return this.LA(ahead).startLine !== before.endLine || before.tokenType === t.NewLine;
+  }
+
+  /** Where the line begins on which a block is about to be opened; asked for only where blocks are open at the end. */
+  protected headColumn(): number {
+    return this.isUnclosed ? this.lineColumn() : 0;
+  }
+
+  /**
+   * How deep the lines of a block begin at least, given where the line of its `{` does, which was just read; 0 where its
+   * first line is no deeper, so that its layout says nothing.
+   */
+  protected limitOf(headColumn: number): number {
+    const first = this.LA(1);
+    return first.startLine === this.LA(0).endLine || first.startColumn! > headColumn ? headColumn : 0;
+  }
+
+  /** Whether the next line begins too far out to be in a block of that limit; the `}` of the block may stand at the limit. */
+  protected isBeyond(limit: number): boolean {
+    const { tokenType, startColumn } = this.LA(1);
+    if (limit === 0 || tokenType === EOF || !this.startsLine()) return false;
+    return tokenType === t.RCurly ? startColumn! < limit : startColumn! <= limit;
   }
 
   protected isFrom(): boolean {
@@ -144,6 +193,43 @@ export class GateParser extends CstParser {
     return false;
   }
 
+  /** Whether the sign after a key follows, or what is written for it by mistake. */
+  private isKeySign(ahead: number): boolean {
+    return [t.Colon, t.Equals, t.Arrow].includes(this.LA(ahead).tokenType);
+  }
+
+  /** How many tokens the key of an entry is that follows: 2 with a sign, 0 for none. */
+  private keyLength(): number {
+    const length = this.LA(1).tokenType === t.Minus ? 2 : 1;
+    const key = this.LA(length);
+    return t.isName(key) || key.tokenType === t.NumberToken ? length : 0;
+  }
+
+  /** Whether an entry of a record follows: a key and its sign, or, where one may begin, what was meant as a key. */
+  protected isEntry(): boolean {
+    const length = this.keyLength();
+    if (length > 0 && this.isKeySign(length + 1)) return true;
+    const before = this.LA(0).tokenType;
+    const mayBegin = before === t.LCurly || before === t.Comma || before === t.NewLine;
+    return mayBegin && (length > 0 || this.isMiskeyed());
+  }
+
+  /** Whether a colon follows further on in the entry than after one name or number. */
+  protected isMiskeyed(): boolean {
+    const length = this.keyLength();
+    if (length > 0 && this.isKeySign(length + 1)) return false;
+    let depth = 0;
+    for (let ahead = 1; ahead <= FAR; ahead++) {
+      const next = this.LA(ahead);
+      const type = next.tokenType;
+      if (depth === 0 && (type === t.Colon || type === t.Equals)) return ahead > 1;
+      if ([t.LCurly, t.RCurly, t.NewLine, EOF].includes(type)) return false;
+      if (depth === 0 && type === t.Comma) return false;
+      depth += depthChange(next);
+    }
+    return false;
+  }
+
   protected isJunk(): boolean {
     const type = this.LA(1).tokenType;
     if (this.isPlanItem()) return false;
@@ -173,8 +259,11 @@ export class GateParser extends CstParser {
   /** Column where the line of the last token starts. */
   private lineColumn(): number {
     const { startLine } = this.LA(0);
-    let back = 0;
-    while (this.LA(back - 1).startLine === startLine) back--;
-    return this.LA(back).startColumn!;
+    if (startLine !== this.lastLine.line) {
+      let back = 0;
+      while (this.LA(back - 1).startLine === startLine) back--;
+      this.lastLine = { line: startLine!, column: this.LA(back).startColumn! };
+    }
+    return this.lastLine.column;
   }
 }

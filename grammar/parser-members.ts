@@ -10,11 +10,14 @@ export class MemberParser extends ValueParser {
   /**
    * A block of `items`; what none of them takes is an unknown one. It ends without its brace before an item that can only
    * belong further out, in `around`, and so does the block of an unknown item before one that belongs in `inside`.
+   * Where the file item leaves blocks open, it also ends before a line that begins no deeper than the line it opens on.
    */
   protected block(around: Around, items: readonly IOrAlt<unknown>[], inside = around): void {
+    const column = this.ACTION(() => this.headColumn());
     this.SUBRULE(this.open);
+    const limit = this.ACTION(() => this.limitOf(column));
     this.MANY({
-      GATE: () => !this.isOutside(around),
+      GATE: () => !this.isOutside(around) && !this.isBeyond(limit),
       DEF: () =>
         this.OR<unknown>([
           { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
@@ -25,7 +28,7 @@ export class MemberParser extends ValueParser {
           },
         ]),
     });
-    this.OPTION(() => this.CONSUME(t.RCurly));
+    this.OPTION({ GATE: () => !this.isBeyond(limit), DEF: () => this.CONSUME(t.RCurly) });
   }
 
   /** The item that a property is. */
@@ -67,20 +70,6 @@ export class MemberParser extends ValueParser {
   });
 
   protected readonly tail = this.RULE('tail', () => this.takeWhile(() => this.isTail()));
-
-  protected readonly balanced = this.RULE('balanced', (around: Around = 'file') => {
-    this.CONSUME(t.LCurly);
-    this.MANY({
-      GATE: () => !this.isOutside(around),
-      DEF: () =>
-        this.OR([
-          { ALT: () => this.SUBRULE(this.balanced, { ARGS: [around] }) },
-          { ALT: () => this.CONSUME(t.Other) },
-          { ALT: () => this.CONSUME(t.Separator) },
-        ]),
-    });
-    this.OPTION(() => this.CONSUME(t.RCurly));
-  });
 
   /** Words in the head of an item that belong to none of its clauses. */
   protected readonly junk = this.RULE('junk', () => {

@@ -1,6 +1,6 @@
 /** Values: chains, expressions, lists, records, meshes, paths, calls. Whatever can be missing is optional. */
 import type { TokenType } from 'chevrotain';
-import { depthChange, GateParser } from './parser-gates.js';
+import { depthChange, GateParser, type Around } from './parser-gates.js';
 import * as t from './tokens.js';
 
 const k = t.keywords;
@@ -168,27 +168,80 @@ export class ValueParser extends GateParser {
   });
 
   protected readonly record = this.RULE('record', () => {
+    const column = this.ACTION(() => this.headColumn());
     this.CONSUME(t.LCurly);
+    const limit = this.ACTION(() => this.limitOf(column));
     this.MANY({
-      GATE: () => !this.isOutside('file'),
+      GATE: () => !this.isOutside('value') && !this.isBeyond(limit),
       DEF: () =>
         this.OR([
           { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
-          { ALT: () => this.SUBRULE(this.recordEntry, { LABEL: 'item' }) },
+          {
+            GATE: () => this.isEntry(),
+            ALT: () => this.SUBRULE(this.recordEntry, { LABEL: 'item' }),
+            IGNORE_AMBIGUITIES: true,
+          },
+          { ALT: () => this.SUBRULE(this.strayEntry, { LABEL: 'item' }), IGNORE_AMBIGUITIES: true },
         ]),
     });
-    this.OPTION(() => this.CONSUME(t.RCurly));
+    this.OPTION({ GATE: () => !this.isBeyond(limit), DEF: () => this.CONSUME(t.RCurly) });
   });
 
-  /** A sign is part of the key, for which it is never right. */
+  /** A sign is part of the key, for which it is never right, and so is all else that stands before a colon. */
   protected readonly recordEntry = this.RULE('recordEntry', () => {
-    this.OPTION3(() => this.CONSUME(t.Minus, { LABEL: 'sign' }));
-    this.OR([
-      { ALT: () => this.CONSUME(t.Name, { LABEL: 'name' }) },
-      { ALT: () => this.CONSUME(t.NumberToken, { LABEL: 'name' }) },
+    this.OR1([
+      {
+        GATE: () => this.isMiskeyed(),
+        ALT: () => this.SUBRULE(this.miskey, { LABEL: 'miskey' }),
+        IGNORE_AMBIGUITIES: true,
+      },
+      {
+        ALT: () => {
+          this.OPTION3(() => this.CONSUME(t.Minus, { LABEL: 'sign' }));
+          this.OR2([
+            { ALT: () => this.CONSUME(t.Name, { LABEL: 'name' }) },
+            { ALT: () => this.CONSUME(t.NumberToken, { LABEL: 'name' }) },
+          ]);
+        },
+      },
     ]);
     this.OPTION1(() => this.SUBRULE(this.colon));
     this.OPTION2(() => this.SUBRULE(this.value));
+  });
+
+  /** What stands before the colon of an entry and is no key. */
+  protected readonly miskey = this.RULE('miskey', () =>
+    this.takeWhile(() => this.LA(1).tokenType !== t.Colon && this.LA(1).tokenType !== t.Equals),
+  );
+
+  /** What belongs nowhere among entries or imported names, up to where the next may begin. */
+  protected readonly strayEntry = this.RULE('strayEntry', () => {
+    const goesOn = (): boolean => this.LA(1).tokenType !== t.Comma && !this.isFrom();
+    this.AT_LEAST_ONE1({
+      GATE: goesOn,
+      DEF: () =>
+        this.OR1([
+          { ALT: () => this.SUBRULE(this.balanced, { ARGS: ['value'] }) },
+          { ALT: () => this.takeWhile(goesOn), IGNORE_AMBIGUITIES: true },
+        ]),
+    });
+  });
+
+  /** Anything in curly brackets, by those in it. */
+  protected readonly balanced = this.RULE('balanced', (around: Around = 'file') => {
+    const column = this.ACTION(() => this.headColumn());
+    this.CONSUME(t.LCurly);
+    const limit = this.ACTION(() => this.limitOf(column));
+    this.MANY({
+      GATE: () => !this.isOutside(around) && !this.isBeyond(limit),
+      DEF: () =>
+        this.OR([
+          { ALT: () => this.SUBRULE(this.balanced, { ARGS: [around] }) },
+          { ALT: () => this.CONSUME(t.Other) },
+          { ALT: () => this.CONSUME(t.Separator) },
+        ]),
+    });
+    this.OPTION({ GATE: () => !this.isBeyond(limit), DEF: () => this.CONSUME(t.RCurly) });
   });
 
   /** A mesh when its first name is followed by a colon or a size, else an expression in parentheses. */
@@ -223,8 +276,12 @@ export class ValueParser extends GateParser {
     this.OPTION2(() => this.SUBRULE(this.expression, { LABEL: 'size' }));
   });
 
-  /** `=` is read like `:` and reported. */
+  /** `=` and `->` are read like `:` and reported. */
   protected readonly colon = this.RULE('colon', () => {
-    this.OR([{ ALT: () => this.CONSUME(t.Colon) }, { ALT: () => this.CONSUME(t.Equals) }]);
+    this.OR([
+      { ALT: () => this.CONSUME(t.Colon) },
+      { ALT: () => this.CONSUME(t.Equals, { LABEL: 'other' }) },
+      { ALT: () => this.CONSUME(t.Arrow, { LABEL: 'other' }) },
+    ]);
   });
 }

@@ -23,9 +23,7 @@ export class PlanParser extends PlanItemParser {
 
   readonly file = this.RULE('file', () => {
     this.MANY(() => {
-      this.ACTION(() => {
-        this.fileItemColumn = this.LA(1).startColumn ?? 1;
-      });
+      this.ACTION(() => this.beginItem());
       this.OR([
         { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
         { GATE: () => this.isFileItem(), ALT: () => this.SUBRULE(this.fileItem, { LABEL: 'item' }) },
@@ -66,6 +64,10 @@ export class PlanParser extends PlanItemParser {
           this.OR([
             { ALT: () => this.CONSUME(t.Separator, { LABEL: 'separator' }) },
             { ALT: () => this.SUBRULE1(this.importName, { LABEL: 'item' }) },
+            {
+              ALT: () => this.SUBRULE(this.strayEntry, { LABEL: 'item' }),
+              IGNORE_AMBIGUITIES: true,
+            },
           ]),
       });
       this.OPTION2(() => this.CONSUME(t.RCurly));

@@ -37,7 +37,16 @@ export type Production =
     };
 
 /** Rules that only recovery uses; their alternatives and options are left out. */
-const RECOVERY = new Set(['unknown', 'unmatched', 'junk', 'tail', 'stray', 'balanced']);
+const RECOVERY = new Set([
+  'unknown',
+  'unmatched',
+  'junk',
+  'tail',
+  'stray',
+  'strayEntry',
+  'miskey',
+  'balanced',
+]);
 
 /** Rules that stand for one sign, with a mistaken spelling beside it. */
 const ONE_SIGN: Readonly<Record<string, TokenType>> = { open: t.LCurly, colon: t.Colon };

@@ -35,12 +35,15 @@ export interface SyntaxProblem {
   readonly helps: readonly string[];
   /** What could have stood here, for completion. */
   readonly expected?: readonly string[];
+  /** Of a bracket that is never closed: where what it holds ends. */
+  readonly end?: number;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
 export interface ProblemOptions {
   readonly helps?: readonly string[];
   readonly expected?: readonly string[];
+  readonly end?: number;
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
@@ -51,7 +54,6 @@ export function syntaxProblem(
   message: string,
   options: ProblemOptions = {},
 ): SyntaxProblem {
-  const { helps = [], expected, data = {} } = options;
-  const problem = { code, slug: syntaxCodes[code], message, span, helps, data };
-  return expected === undefined ? problem : { ...problem, expected };
+  const { helps = [], data = {}, ...rest } = options;
+  return { code, slug: syntaxCodes[code], message, span, helps, data, ...rest };
 }

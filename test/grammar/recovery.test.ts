@@ -181,6 +181,116 @@ describe('a brace', () => {
   });
 });
 
+/** A device and a topology around a record with a slip, and a plan behind them. */
+const withRecord = (slip: string): string => `device d {
+  memory: 24 GB
+  gemm: ${slip}
+  bandwidth: 300 GB/s
+}
+topology t {
+  link gpu <-> gpu { allreduce: ${slip}, latency: 20 us }
+  link gpu <-> host { bandwidth: 12 GB/s }
+}
+plan a for m on t { kv { page: 16 tokens } }`;
+
+describe('a slip in a record', () => {
+  it.each([
+    ['{ 2 ranks: 1, 4: 1 }', '"2 ranks": a key is a whole number', [2, 4]],
+    ['{ "2": 1, 4: 1 }', '"\\"2\\"": a key is a whole number', [2, 4]],
+    ['{ (2): 1, 4: 1 }', '"(2)": a key is a whole number', [2, 4]],
+    ['{ <=2: 1, 4: 1 }', '"<=2": a key is a whole number', [2, 4]],
+    ['{ "f16": 1, 4: 1 }', '"\\"f16\\"": a key is a name', ['f16', 4]],
+    ['{ 2..4: 1, 4: 1 }', '"2..4": a key is one whole number', [4]],
+    ['{ a b: 1, 4: 1 }', '"a b": a key is one name', [4]],
+    ['{ *: 1, 4: 1 }', '"*": a key is a name or a whole number', [4]],
+    ['{ 2 -> 1, 4: 1 }', '"->": expected `:` after `2`, found `->`', [2, 4]],
+    ['{ 2 = 1, 4: 1 }', '"=": expected `:` after `2`, found `=`', [2, 4]],
+    ['{ 2 1, 4: 1 }', '"": expected `:` after `2`', [2, 4]],
+    ['{ 2 1 GB/s ), 4: 1 }', '"": expected `:` after `2`', [2, 4]],
+    ['{ 2: 1 29%, 4: 1 }', '"29": unexpected `29`', [2, 4]],
+    ['{ 2: 1 ) ] :, 4: 1 }', '")": unexpected `)`', [2, 4]],
+    ['{ (2: 1, 3: 1\n4: 1 }', '"(": unexpected `(`', [4]],
+    ['{ 2: 1 { 3: 1, 5 }, 4: 1 }', '"{": unexpected `{`', [2, 4]],
+    ['{ 2: 1 4: 1 }', '"": expected `,` here', [2, 4]],
+    ['{ : 1, 4: 1 }', '":": unexpected `:`', [4]],
+    ['{ § 2: 1, 4: 1 }', '"§": `§` means nothing here', [2, 4]],
+  ])('%s', (slip, problem, keys) => {
+    const text = withRecord(slip);
+    const found = problems(text).map((line) => line.replace(/^FC01\d\d \d+ /, ''));
+    expect(found).toEqual([problem, problem]);
+    const [device, topology, plan] = parse(text, 'x').file.items;
+    const entries = keys.map((key) => ({ key: { text: String(key) } }));
+    expect(device).toMatchObject({
+      members: [{}, { name: { text: 'gemm' }, value: { entries } }, { name: { text: 'bandwidth' } }],
+    });
+    expect(topology).toMatchObject({
+      members: [{ members: [{ value: { entries } }, { name: { text: 'latency' } }] }, { kind: 'link' }],
+    });
+    expect(plan).toMatchObject({ kind: 'plan', members: [{ kind: 'kv' }] });
+  });
+
+  it.each(['{ *: 1 }', '{ : 1 }', '{ 2..4: 1 }'])('%s leaves nothing to be checked', (slip) => {
+    const [device] = parse(withRecord(slip), 'x').file.items;
+    expect(device).toMatchObject({ members: [{}, { value: { kind: 'error' } }, {}] });
+  });
+
+  it('among imported names keeps the others', () => {
+    const text = 'import { a, : , b as c ) d, e } from "x"\nmodel m { weights: f16 }';
+    expect(problems(text)).toEqual(['FC0101 1 ":": unexpected `:`', 'FC0101 1 ")": unexpected `)`']);
+    const names = [{ name: { text: 'a' } }, { alias: { text: 'c' } }, { name: { text: 'e' } }];
+    expect(parse(text, 'x').file.items).toMatchObject([{ names, from: { value: 'x' } }, { kind: 'model' }]);
+  });
+});
+
+describe('a block that is never closed', () => {
+  it.each([
+    ['{ 2: 1, 4: 1', [2, 4]],
+    ['{\n    2: 1\n    4: 1', [2, 4]],
+    ['{ 2: 1\n    4: 1', [2, 4]],
+  ])('ends before a line no deeper than its own: a record %j', (record, keys) => {
+    const text = withRecord('{ 2: 1 }').replace('gemm: { 2: 1 }', `gemm: ${record}`);
+    expect(problems(text)).toEqual(['FC0107 3 "{": `{` is never closed']);
+    const entries = keys.map((key) => ({ key: { text: String(key) } }));
+    expect(parse(text, 'x').file.items).toMatchObject([
+      { members: [{}, { value: { entries } }, { name: { text: 'bandwidth' } }] },
+      { kind: 'topology' },
+      { kind: 'plan' },
+    ]);
+  });
+
+  it('ends before the `}` of the block around it', () => {
+    const text = 'topology t {\n  node[2] {\n    tier host { capacity: 1 GB\n  }\n  gpu[2]: d\n}';
+    expect(problems(text)).toEqual(['FC0107 3 "{": `{` is never closed']);
+    expect(parse(text, 'x').file.items).toMatchObject([
+      { members: [{ kind: 'group', members: [{ kind: 'tier' }] }, { kind: 'devices' }] },
+    ]);
+  });
+
+  it('ends before an item of the block around it that no keyword begins', () => {
+    const text = 'topology t {\n  stuff x {\n    a: 1\n  node[2] {\n    gpu[2]: d\n  }\n}';
+    expect(problems(text)).toEqual([
+      'FC0102 2 "stuff": unknown item `stuff` in a topology',
+      'FC0107 2 "{": `{` is never closed',
+    ]);
+    expect(parse(text, 'x').file.items).toMatchObject([{ members: [{}, { kind: 'group' }] }]);
+  });
+
+  it('is the only thing for which the layout counts: in a sound file lines may begin anywhere', () => {
+    const text = 'device d {\n    gemm: { 2: 1\n4: 1 }\n  kernels: {\n a: 1\n}\n bandwidth: 1 GB/s }';
+    expect(problems(text)).toEqual([]);
+    expect(parse(text, 'x').file.items).toMatchObject([
+      { members: [{ value: { entries: [{}, {}] } }, { value: { entries: [{}] } }, {}] },
+    ]);
+  });
+
+  it('holds what begins where it does where its first line is no deeper', () => {
+    const text = 'plan a for m on t {\nstage s on gpu {\nmesh (tp: 2)\nbatch: 4 requests\n}\n';
+    expect(problems(text)).toEqual(['FC0107 1 "{": `{` is never closed']);
+    const stage = { kind: 'stage', members: [{ kind: 'mesh_member' }, { kind: 'property' }] };
+    expect(parse(text, 'x').file.items).toMatchObject([{ members: [stage] }]);
+  });
+});
+
 describe('a slip between items of a file', () => {
   it.each([
     ['langage 1', 'FC0102 1 "langage": unknown item `langage` in a file'],
