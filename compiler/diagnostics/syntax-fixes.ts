@@ -48,7 +48,7 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   },
   FC0105: (problem) => (isHole(problem) ? put(problem.span.start, ':') : replace(problem, ':')),
   FC0106: ({ span }) => put(span.start, ','),
-  FC0107: ({ span }, text) => closing(text, span.start),
+  FC0107: (problem, text) => closing(problem, text),
   FC0108: ({ span }, text) => ({
     title: `Remove \`${text.slice(span.start, span.end)}\``,
     ...span,
@@ -102,15 +102,37 @@ function straightQuotes({ span: { start } }: SyntaxProblem, text: string): Edit 
 
 const CLOSERS: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
-/** A bracket is closed at the end of its line; a block before the next item of the file, or at the end. */
-function closing(text: string, open: number): Edit | undefined {
+/**
+ * A bracket is closed where what it holds ends: a block over several lines on a line of its own. Parentheses and square
+ * brackets, which hold what follows a comma on the next line, do not go on with a line that is no deeper than theirs.
+ */
+function closing({ span: { start: open }, end = open + 1 }: SyntaxProblem, text: string): Edit | undefined {
   const closer = CLOSERS[text[open]!];
   if (closer === undefined) return undefined;
-  const rest = text.slice(open);
+  const indent = /^[ \t]*/.exec(text.slice(text.lastIndexOf('\n', open) + 1))![0];
+  const held = text.slice(open, end);
   if (closer === '}') {
-    const next = /\n(?=\w)/.exec(rest);
-    return put(next === null ? text.trimEnd().length : open + next.index, '\n}', '}');
+    if (/^\{[ \t]*[^\s/]/.test(held) && !endsInString(held)) return put(end, ' }');
+    const comment = /^[^\S\n]*(?:\/\/[^\n]*)?(?=\n|$)/.exec(text.slice(end))?.[0] ?? '';
+    return put(end + comment.length, `\n${indent}}`);
   }
-  const line = /^[^\n]*?(?=\s*(?:\/\/[^\n]*|\/\*[^\n]*|[{}][^\n]*)?(?:\n|$))/.exec(rest)!;
+  if (
+    !held
+      .split('\n')
+      .slice(1)
+      .some((line) => !/^\s*$/.test(line) && !isDeeper(line, indent))
+  )
+    return put(end, closer);
+  const line = /^[^\n]*?(?=\s*(?:\/\/[^\n]*|\/\*[^\n]*|[{}][^\n]*)?(?:\n|$))/.exec(held)!;
   return put(open + line[0].length, closer);
+}
+
+/** Whether a string is open at the end of a text: nothing behind it on its line is read. */
+function endsInString(text: string): boolean {
+  const line = text.slice(text.lastIndexOf('\n') + 1);
+  return line.replaceAll(/\\./g, '').split('"').length % 2 === 0;
+}
+
+function isDeeper(line: string, indent: string): boolean {
+  return /^[ \t]*/.exec(line)![0].length > indent.length;
 }
