@@ -129,7 +129,16 @@ export function buildProperty(build: Build, property: CstNode): Property {
 export function checkHead(build: Build, item: CstNode, clauses: readonly string[]): void {
   const junk = node(item, 'junk');
   if (junk === undefined) return;
-  const first = token(junk, 'token')!;
+  const [first, second] = tokens(junk, 'token') as [IToken, IToken?];
+  const { start } = spanOfNode(item);
+  const { problems } = build;
+  // Where something is wrong before it, it is the aftermath of that.
+  if (problems.some(({ span }) => span.start >= start && span.end <= first.startOffset)) return;
+  if (second === undefined && (first.image === ':' || first.image === '=')) {
+    const word = clauses.includes(':') ? undefined : token(item, 'keyword')!.image;
+    reportSurplus(build, first, word);
+    return;
+  }
   const near = isName(first) ? suggest(first.image, clauses) : undefined;
   const expected = [...clauses, '{'];
   const signs = expected.map((each) => `\`${each}\``).join(', ');
@@ -137,6 +146,22 @@ export function checkHead(build: Build, item: CstNode, clauses: readonly string[
     helps: [near === undefined ? `what may follow is ${signs}` : `did you mean \`${near}\`?`],
     expected,
     data: { found: first.image, ...(near === undefined ? {} : { suggestion: near }) },
+  });
+}
+
+/** Reports a colon between the keyword of an item, or its head, and what follows. */
+export function checkSurplus(build: Build, item: CstNode): void {
+  const surplus = node(item, 'surplus');
+  if (surplus !== undefined) reportSurplus(build, token(surplus, 'sign')!, token(item, 'keyword')!.image);
+}
+
+/** Reports a colon that is one too many behind a `word`, if that takes none anywhere. */
+export function reportSurplus(build: Build, sign: IToken, word: string | undefined): void {
+  const found = `\`${sign.image}\``;
+  const message = word === undefined ? `unexpected ${found}` : `\`${word}\` takes no ${found}`;
+  build.report('FC0101', spanOf(sign), message, {
+    helps: [`take the ${found} out`],
+    data: { found: sign.image, surplus: true },
   });
 }
 

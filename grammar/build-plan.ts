@@ -16,6 +16,7 @@ import {
   buildProperties,
   buildProperty,
   checkHead,
+  checkSurplus,
   hasBlock,
   places,
 } from './build-members.js';
@@ -216,9 +217,12 @@ function buildStageBlock(build: Build, block: CstNode): readonly StageMember[] {
 function buildMeshMember(build: Build, member: CstNode): MeshMember {
   const span = spanOfNode(member);
   const word = token(member, 'auto');
+  const parens = node(member, 'parens');
+  // What is missing is said first: `mesh:` may be half typed.
+  if (word !== undefined || parens !== undefined) checkSurplus(build, member);
   if (word?.image === 'auto') return { kind: 'mesh_member', mesh: 'auto', span };
   const hole = word === undefined ? after(spanOf(token(member, 'keyword')!)) : spanOf(word);
-  return { kind: 'mesh_member', mesh: meshOrHole(build, node(member, 'parens'), hole), span };
+  return { kind: 'mesh_member', mesh: meshOrHole(build, parens, hole), span };
 }
 
 /** The dimensions of `shard` and `replicate`; none is reported. */
@@ -244,6 +248,7 @@ function axisOf(build: Build, member: CstNode, before: Span, faulty: boolean): N
 }
 
 function buildShard(build: Build, member: CstNode): ShardMember {
+  checkSurplus(build, member);
   const found = build.problems.length;
   const dims = dimsOf(build, member);
   const before = dims.at(-1)?.span ?? spanOf(token(member, 'keyword')!);
@@ -252,6 +257,7 @@ function buildShard(build: Build, member: CstNode): ShardMember {
 }
 
 function buildReplicate(build: Build, member: CstNode): ReplicateMember {
+  checkSurplus(build, member);
   const dims = dimsOf(build, member);
   const word = token(member, 'By');
   const span = spanOfNode(member);
@@ -261,6 +267,7 @@ function buildReplicate(build: Build, member: CstNode): ReplicateMember {
 }
 
 function buildSplit(build: Build, member: CstNode): SplitMember {
+  checkSurplus(build, member);
   const found = build.problems.length;
   const keyword = spanOf(token(member, 'keyword')!);
   const dim = nameOrHole(build, token(member, 'dim'), after(keyword), 'a dimension after `split`');
@@ -276,6 +283,7 @@ function buildSplit(build: Build, member: CstNode): SplitMember {
 }
 
 function buildOverride(build: Build, member: CstNode): OverrideMember {
+  checkSurplus(build, member);
   const span = spanOfNode(member);
   const keyword = spanOf(token(member, 'keyword')!);
   const target: PathExpr | ErrorExpr = pathOrHole(
@@ -298,6 +306,7 @@ function buildKv(build: Build, decl: CstNode): KvDecl {
 }
 
 function buildFlow(build: Build, decl: CstNode): FlowDecl {
+  checkSurplus(build, decl);
   const signs = [token(decl, 'keyword')!, ...tokens(decl, 'Arrow')];
   const path = namesBetween(build, decl, signs, 'a stage, `requests` or `results`', 'with holes');
   checkHead(build, decl, ['->']);
@@ -309,6 +318,7 @@ function buildFlow(build: Build, decl: CstNode): FlowDecl {
 }
 
 function buildRule(build: Build, rule: CstNode): FlowRule {
+  checkSurplus(build, rule);
   const found = build.problems.length;
   const keyword = spanOf(token(rule, 'keyword')!);
   const to = nameOrHole(build, token(rule, 'name'), after(keyword), 'a stage after `to`');
@@ -342,6 +352,7 @@ function buildExpect(build: Build, decl: CstNode): ExpectDecl {
 }
 
 function buildNever(build: Build, item: CstNode): Expectation {
+  checkSurplus(build, item);
   const keyword = after(spanOf(token(item, 'keyword')!));
   const op = nameOrHole(build, token(item, 'op'), keyword, 'an operation after `never`');
   const named = (word: string, label: string, what: string): Name | undefined => {

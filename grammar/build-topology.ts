@@ -3,8 +3,15 @@ import type { CstNode } from 'chevrotain';
 import { nameOrHole } from './build-context.js';
 import type { Build } from './build-context.js';
 import { buildIndex, checkColon, missingValue, pathOrHole, valueAfterColon } from './build-expression.js';
-import { buildMembers, buildProperties, checkHead, hasBlock, places } from './build-members.js';
-import { after, nameOf, node, nodes, spanOfNode, token } from './cst.js';
+import {
+  buildMembers,
+  buildProperties,
+  checkHead,
+  hasBlock,
+  places,
+  reportSurplus,
+} from './build-members.js';
+import { after, firstToken, nameOf, node, nodes, spanOfNode, token } from './cst.js';
 import { suggest } from './did-you-mean.js';
 import { spanOf } from './lex.js';
 import type {
@@ -114,7 +121,8 @@ function buildPlaced(build: Build, placed: CstNode): DeviceArray | GroupDecl | P
   const name = nameOf(token(placed, 'name')!);
   const index = node(placed, 'index');
   const block = node(placed, 'block');
-  if (block !== undefined && node(placed, 'colon') === undefined) {
+  const colon = node(placed, 'colon');
+  if (block !== undefined && (colon === undefined || node(placed, 'value') === undefined)) {
     const near =
       index === undefined && !isGroup(block) ? suggest(name.text, places.topology.keywords) : undefined;
     if (near !== undefined) {
@@ -126,6 +134,14 @@ function buildPlaced(build: Build, placed: CstNode): DeviceArray | GroupDecl | P
       return { kind: 'unknown', keyword: name, span };
     }
     const count = countOf(build, index);
+    if (colon !== undefined && index !== undefined && !isGroup(block)) {
+      const { start } = spanOfNode(block);
+      const device = missingValue(build, { start, end: start + 1 }, 'the name of a device', [
+        'its properties stand in a `device` of their own',
+      ]);
+      return { kind: 'devices', name, ...count, device, span, ...documented(build, span) };
+    }
+    if (colon !== undefined) reportSurplus(build, firstToken(colon), name.text);
     hasBlock(build, block, name.span);
     return {
       kind: 'group',

@@ -83,11 +83,30 @@ export class GateParser extends CstParser {
     return t.isName(this.LA(1)) && (colon || after === t.NumberToken || after === t.StringToken);
   }
 
+  /** A property whose colon was forgotten, before a record. A keyword begins an item that stands in the wrong place. */
+  protected isRecordProperty(): boolean {
+    if (this.LA(1).tokenType !== t.Identifier || this.LA(2).tokenType !== t.LCurly) return false;
+    const [key, sign] = [this.LA(3), this.LA(4).tokenType];
+    return (t.isName(key) || key.tokenType === t.NumberToken) && (sign === t.Colon || sign === t.Equals);
+  }
+
   protected isPlaced(): boolean {
     const word = this.LA(1).tokenType;
     const after = this.LA(2).tokenType;
-    if (after === t.LCurly) return word !== k.overhead && word !== k.tier && word !== k.link;
-    return after === t.Colon || after === t.LSquare || after === t.Equals;
+    const isColon = after === t.Colon || after === t.Equals;
+    if (after === t.LCurly || (isColon && this.LA(3).tokenType === t.LCurly))
+      return !itemsAround.topology.has(word);
+    return isColon || after === t.LSquare;
+  }
+
+  /** Whether the block of a group follows, and no record: one behind a count, or by what it begins with. */
+  protected opensGroup(): boolean {
+    if (this.LA(1).tokenType !== t.LCurly) return false;
+    if (this.LA(-1).tokenType === t.RSquare) return true;
+    const inside = this.LA(2);
+    if (itemsAround.topology.has(inside.tokenType)) return this.isItemHead(2);
+    const after = this.LA(3).tokenType;
+    return t.isName(inside) && (after === t.LSquare || after === t.LCurly);
   }
 
   /** A keyword followed by what its item goes on with, so that it is no property or path of that name. */
@@ -162,7 +181,7 @@ export class GateParser extends CstParser {
 
   protected isNever(): boolean {
     const after = this.LA(2);
-    return t.isName(after) || after.tokenType === t.NewLine || after.tokenType === t.RCurly;
+    return t.isName(after) || [t.NewLine, t.RCurly, t.Colon].includes(after.tokenType);
   }
 
   /** Two names in a row, as in a mistyped `never all_gather`. */

@@ -1,7 +1,7 @@
 /**
  * Members that every block knows: properties, and the alternative that takes any item no other rule takes.
  */
-import type { IOrAlt } from 'chevrotain';
+import type { IOrAlt, TokenType } from 'chevrotain';
 import type { Around } from './parser-gates.js';
 import { ValueParser } from './parser-values.js';
 import * as t from './tokens.js';
@@ -31,18 +31,32 @@ export class MemberParser extends ValueParser {
     this.OPTION({ GATE: () => !this.isBeyond(limit), DEF: () => this.CONSUME(t.RCurly) });
   }
 
-  /** The item that a property is. */
-  protected propertyItem(): IOrAlt<unknown> {
+  /** The item that a property is, beside those that begin with a keyword: one of these is none, with a colon or not. */
+  protected propertyItem(...keywords: readonly TokenType[]): IOrAlt<unknown> {
     return {
-      GATE: () => this.isProperty(),
+      GATE: () => this.isProperty() && !keywords.includes(this.LA(1).tokenType),
       ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
       IGNORE_AMBIGUITIES: true,
     };
   }
 
   protected readonly propertyBlock = this.RULE('propertyBlock', (around: Around = 'file') =>
-    this.block(around, [this.propertyItem()]),
+    this.block(around, [
+      {
+        GATE: () => this.isProperty() || this.isRecordProperty(),
+        ALT: () => this.SUBRULE(this.property, { LABEL: 'item' }),
+        IGNORE_AMBIGUITIES: true,
+      },
+    ]),
   );
+
+  /** A colon behind the keyword of an item, which takes none. */
+  protected readonly surplus = this.RULE('surplus', () => {
+    this.OR([
+      { ALT: () => this.CONSUME(t.Colon, { LABEL: 'sign' }) },
+      { ALT: () => this.CONSUME(t.Equals, { LABEL: 'sign' }) },
+    ]);
+  });
 
   /** Start of a block. A line end stands in for a forgotten `{`; callers have checked `opensBlock`. */
   protected readonly open = this.RULE('open', () => {

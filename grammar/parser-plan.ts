@@ -53,7 +53,10 @@ export class PlanItemParser extends TopologyParser {
   protected readonly planBlock = this.RULE('planBlock', () =>
     this.block(
       'file',
-      [this.propertyItem(), { ALT: () => this.SUBRULE(this.planItem, { LABEL: 'item' }) }],
+      [
+        this.propertyItem(k.stage, k.kv, k.flow, k.expect),
+        { ALT: () => this.SUBRULE(this.planItem, { LABEL: 'item' }) },
+      ],
       'plan',
     ),
   );
@@ -106,7 +109,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly stageBlock = this.RULE('stageBlock', () =>
     this.block('plan', [
-      this.propertyItem(),
+      this.propertyItem(k.mesh, k.shard, k.replicate, k.split, k.override),
       { ALT: () => this.SUBRULE(this.meshMember, { LABEL: 'item' }) },
       { ALT: () => this.SUBRULE(this.shardMember, { LABEL: 'item' }) },
       { ALT: () => this.SUBRULE(this.replicateMember, { LABEL: 'item' }) },
@@ -117,6 +120,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly meshMember = this.RULE('meshMember', () => {
     this.CONSUME(k.mesh, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION(() =>
       this.OR([
         { ALT: () => this.SUBRULE(this.parens) },
@@ -138,6 +142,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly shardMember = this.RULE('shardMember', () => {
     this.CONSUME(k.shard, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1({ GATE: () => !this.isHeaderWord(k.on), DEF: () => this.SUBRULE(this.dims) });
     this.OPTION2(() => {
       this.CONSUME(k.on);
@@ -147,6 +152,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly replicateMember = this.RULE('replicateMember', () => {
     this.CONSUME(k.replicate, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.SUBRULE(this.dims));
     this.OPTION2(() => {
       this.CONSUME(k.by);
@@ -156,6 +162,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly splitMember = this.RULE('splitMember', () => {
     this.CONSUME(k.split, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1({
       GATE: () => !this.isHeaderWord(k.on),
       DEF: () => this.CONSUME1(t.Name, { LABEL: 'dim' }),
@@ -169,6 +176,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly overrideMember = this.RULE('overrideMember', () => {
     this.CONSUME(k.override, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.SUBRULE(this.path));
     this.OPTION2({ GATE: () => this.isJunk(), DEF: () => this.SUBRULE(this.junk) });
     this.OPTION3({
@@ -188,6 +196,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly flowDecl = this.RULE('flowDecl', () => {
     this.CONSUME(k.flow, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.CONSUME1(t.Name, { LABEL: 'name' }));
     this.MANY(() => {
       this.CONSUME(t.Arrow);
@@ -206,6 +215,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly flowRule = this.RULE('flowRule', () => {
     this.CONSUME(k.to, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1({
       GATE: () => !this.isHeaderWord(k.when),
       DEF: () => this.CONSUME(t.Name, { LABEL: 'name' }),
@@ -239,6 +249,7 @@ export class PlanItemParser extends TopologyParser {
 
   protected readonly neverItem = this.RULE('neverItem', () => {
     this.CONSUME(k.never, { LABEL: 'keyword' });
+    this.OPTION9(() => this.SUBRULE(this.surplus));
     this.OPTION1(() => this.CONSUME1(t.Name, { LABEL: 'op' }));
     this.OPTION2(() => {
       this.CONSUME(k.of);

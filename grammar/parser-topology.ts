@@ -34,7 +34,7 @@ export class TopologyParser extends MemberParser {
     this.OPTION1(() => this.SUBRULE(this.index));
     this.OPTION2(() => {
       this.SUBRULE(this.colon);
-      this.OPTION3(() => this.SUBRULE(this.value));
+      this.OPTION3({ GATE: () => !this.opensGroup(), DEF: () => this.SUBRULE(this.value) });
     });
     this.OPTION4({
       GATE: () => this.LA(1).tokenType === t.LCurly,

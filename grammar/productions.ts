@@ -44,6 +44,7 @@ const RECOVERY = new Set([
   'tail',
   'stray',
   'strayEntry',
+  'surplus',
   'miskey',
   'balanced',
 ]);

@@ -102,7 +102,8 @@ Words in quotes and rounded boxes stand for themselves. \`name\` is \`[A-Za-z_][
 A \`separator\` is a comma or a line end, any number of them; they may also stand before the first item and after the
 last. A line end separates nothing where the line plainly goes on: after an opening bracket, a comma or an operator, and
 before a closing bracket, an opening \`{\` or \`[\`, an operator, or a joining word such as \`when\`. The clauses of a head
-(\`for\`, \`on\`, \`from\`, \`like\`) may stand in any order.
+(\`for\`, \`on\`, \`from\`, \`like\`) may stand in any order. No property is called by a keyword that begins an item of
+its block.
 
 ${rules
   .map(

@@ -32,6 +32,15 @@ const replace = ({ span }: SyntaxProblem, newText: string): Edit => ({
   newText,
 });
 
+function remove({ span }: SyntaxProblem, text: string): Edit {
+  return { title: `Remove \`${text.slice(span.start, span.end)}\``, ...span, newText: '' };
+}
+
+/** What parts the words on both sides of something that is taken out. */
+function between({ span }: SyntaxProblem, text: string): string {
+  return /\w/.test(text.charAt(span.end)) ? ' ' : '';
+}
+
 /** The word that a misspelt one is near to. */
 function suggestion(problem: SyntaxProblem): Edit | undefined {
   const { suggestion: word } = problem.data;
@@ -42,6 +51,8 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   FC0101: (problem, text) => {
     const found = text.slice(problem.span.start, problem.span.end);
     if (found === ';') return replace(problem, ',');
+    if (problem.data['surplus'] === true)
+      return { ...remove(problem, text), newText: between(problem, text) };
     const [sign] = problem.expected ?? [];
     const isMeant = (found === '->' && sign === '<->') || (found === ':' && sign === '..');
     return sign !== undefined && isMeant ? replace(problem, sign) : undefined;
@@ -49,11 +60,7 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
   FC0105: (problem) => (isHole(problem) ? put(problem.span.start, ':') : replace(problem, ':')),
   FC0106: ({ span }) => put(span.start, ','),
   FC0107: (problem, text) => closing(problem, text),
-  FC0108: ({ span }, text) => ({
-    title: `Remove \`${text.slice(span.start, span.end)}\``,
-    ...span,
-    newText: '',
-  }),
+  FC0108: remove,
   FC0109: ({ span }, text) => put(span.start + text.slice(span.start, span.end).trimEnd().length, '"'),
   FC0110: (_, text) => put(text.trimEnd().length, ' */'),
   FC0111: (problem, text) => replace(problem, `\\${text.slice(problem.span.start, problem.span.end)}`),
@@ -61,7 +68,7 @@ const MENDS: Readonly<Partial<Record<SyntaxCode, Mend>>> = {
     const found = text.slice(problem.span.start, problem.span.end);
     if (found.startsWith("'")) return replace(problem, `"${found.replaceAll("'", '')}"`);
     if (/^[\u2010-\u2015\u2212]$/.test(found)) return replace(problem, '-');
-    return straightQuotes(problem, text) ?? { title: `Remove \`${found}\``, ...problem.span, newText: '' };
+    return straightQuotes(problem, text) ?? remove(problem, text);
   },
   FC0113: ({ span, data }) => put(span.start, data['missing'] === 'block' ? ' {}' : ' {'),
   FC0114: ({ span, expected }, text) => {

@@ -58,6 +58,7 @@ describe('a slip in the head of an item', () => {
     ['stage decode on gpu[0.. { mesh (tp: 4) }', 'FC0107 3 "[": `[` is never closed', all],
     ['stage decode: prefill + on gpu { }', 'FC0104 3 "": expected a phase: `prefill` or `decode`', all],
     ['stage decode on gpu like { }', 'FC0104 3 "": expected a stage after `like`', all],
+    ['stage decode on gpu: { mesh (tp: 4) }', 'FC0101 3 ":": unexpected `:`', all],
     ['stage decode', 'FC0113 3 "": expected a block `{ ... }` here', all],
     ['stage', 'FC0104 3 "": expected the name of the stage', [all[0], 'stage ', ...all.slice(2)]],
   ])('%s', (slip, problem, items) => {
@@ -79,7 +80,15 @@ describe('a slip inside a stage', () => {
     ['mesh (pp: 2 tp: 4)', 'FC0106 4 "": expected `,` here'],
     ['mesh (tp:)', 'FC0103 4 "": expected a value'],
     ['mesh', 'FC0103 4 "": expected axes such as `(tp: 4)`, or `auto`'],
-    ['mesh 4', 'FC0105 4 "": expected `:` after `mesh`'],
+    ['mesh 4', 'FC0103 4 "": expected axes such as `(tp: 4)`, or `auto`'],
+    ['mesh:', 'FC0103 4 "": expected axes such as `(tp: 4)`, or `auto`'],
+    ['mesh: auto', 'FC0101 4 ":": `mesh` takes no `:`'],
+    ['mesh = (tp: 4)', 'FC0101 4 "=": `mesh` takes no `=`'],
+    ['shard: heads on tp', 'FC0101 4 ":": `shard` takes no `:`'],
+    ['replicate: ffn by 2', 'FC0101 4 ":": `replicate` takes no `:`'],
+    ['split: layers on pp [1, 2]', 'FC0101 4 ":": `split` takes no `:`'],
+    ['override: layers[0..1].mlp { replicate ffn }', 'FC0101 4 ":": `override` takes no `:`'],
+    ['override layers[0..1].mlp: { replicate ffn }', 'FC0101 4 ":": `override` takes no `:`'],
     ['weights f16', 'FC0105 4 "": expected `:` after `weights`'],
     ['weights = f16', 'FC0105 4 "=": expected `:` after `weights`, found `=`'],
     ['microbatch: = 4 tokens', 'FC0103 4 "": expected a value'],
@@ -178,6 +187,80 @@ describe('a brace', () => {
     expect(problems(text)).toEqual(['FC0107 3 "{": `{` is never closed']);
     const [topology] = parse(text, 'x').file.items;
     expect(topology).toMatchObject({ members: [{ kind: 'devices' }, { kind: 'tier' }, { kind: 'link' }] });
+  });
+});
+
+describe('a colon before a block', () => {
+  it.each([
+    ['topology t: { gpu[2]: d }', 'topology', [{ kind: 'topology', members: [{ kind: 'devices' }] }]],
+    [
+      'topology t { overhead: { step: 5 ms } }',
+      'overhead',
+      [{ members: [{ kind: 'overhead', members: [{}] }] }],
+    ],
+    [
+      'topology t { overhead = { step: 5 ms } }',
+      'overhead',
+      [{ members: [{ kind: 'overhead', members: [{}] }] }],
+    ],
+    [
+      'topology t { tier host: { capacity: 1 GB } }',
+      'tier',
+      [{ members: [{ kind: 'tier', members: [{}] }] }],
+    ],
+    [
+      'topology t { link a <-> b: { latency: 1 us } }',
+      'link',
+      [{ members: [{ kind: 'link', members: [{}] }] }],
+    ],
+    ['topology t { node[2]: { gpu[4]: d } }', 'node', [{ members: [{ kind: 'group', members: [{}] }] }]],
+    [
+      'topology t { node[2]: {\ntier host { capacity: 1 GB }\n} }',
+      'node',
+      [{ members: [{ kind: 'group', members: [{ kind: 'tier' }] }] }],
+    ],
+    ['topology t { node: { gpu[4]: d } }', 'node', [{ members: [{ kind: 'group', members: [{}] }] }]],
+    [
+      'topology t { node: { link a <-> b { latency: 1 us } } }',
+      'node',
+      [{ members: [{ kind: 'group', members: [{}] }] }],
+    ],
+    ['plan p from q { kv: { page: 16 tokens } }', 'kv', [{ members: [{ kind: 'kv', members: [{}] }] }]],
+    [
+      'plan p from q { flow: a -> b { to: c when d } }',
+      'flow,to',
+      [{ members: [{ kind: 'flow', rules: [{}] }] }],
+    ],
+    [
+      'plan p from q { expect: { never: send in b, a <= 1 } }',
+      'expect,never',
+      [{ members: [{ kind: 'expect', items: [{}, {}] }] }],
+    ],
+  ])('%s is one too many', (text, words, items) => {
+    const { file, errors } = parse(text, 'x');
+    expect(errors.map(({ message }) => message)).toEqual(
+      words.split(',').map((word) => expect.stringMatching(`\`${word}\` takes no \`[:=]\``)),
+    );
+    expect(file.items).toMatchObject(items);
+  });
+
+  it('that is none of a group is what a device or a property is written with', () => {
+    expect(problems('topology t { gpu[2]: { memory: 3 GB } }')).toEqual([
+      'FC0103 1 "{": expected the name of a device',
+    ]);
+    expect(problems('topology t { gpu: { memory: 3 GB } }')).toEqual([]);
+  });
+
+  it.each([
+    ['device d { gemm { 64: 11% }, memory: 1 GB }', 'gemm'],
+    ['device d { compute { f16: 1 TFLOPS }, memory: 1 GB }', 'compute'],
+    ['topology t { link a <-> b { allreduce { 2: 1 GB/s }, latency: 1 us } }', 'allreduce'],
+    ['topology t { overhead { submit { 1: 1 us }, step: 1 us } }', 'submit'],
+  ])('of a record is missed where it is not there: %s', (text, name) => {
+    expect(problems(text)).toEqual([`FC0105 1 "": expected \`:\` after \`${name}\``]);
+    const [item] = parse(text, 'x').file.items;
+    const block = item!.kind === 'topology' ? item!.members[0] : item;
+    expect(block).toMatchObject({ members: [{ name: { text: name }, value: { kind: 'record' } }, {}] });
   });
 });
 
