@@ -119,6 +119,14 @@ export const StringToken = createToken({
 export const UNIT_PATTERN = /%|[A-Za-zµμ]+[0-9]*(?:\/[A-Za-zµμ]+)?/;
 
 const unitHere = new RegExp(UNIT_PATTERN, 'y');
+/** What may stand between the words of a line: blanks and comments. */
+const betweenHere = /(?:[ \t]|\/\*(?:[^*\r\n]|\*(?!\/))*\*\/)*/y;
+
+/** Where the blanks and comments of a line end that begin there. */
+function wordAfter(text: string, offset: number): number {
+  betweenHere.lastIndex = offset;
+  return offset + betweenHere.exec(text)![0].length;
+}
 
 /**
  * A unit stands after a number on the same line (`24 GiB`, `300 GB/s`, `20%`). A keyword is no unit (`4 in [...]`),
@@ -127,15 +135,11 @@ const unitHere = new RegExp(UNIT_PATTERN, 'y');
 function matchUnit(text: string, offset: number, matched: IToken[]): CustomPatternMatcherReturn | null {
   const last = matched.at(-1);
   if (last?.tokenType !== NumberToken) return null;
-  for (let at = last.endOffset! + 1; at < offset; at++) {
-    if (text[at] !== ' ' && text[at] !== '\t') return null;
-  }
+  if (wordAfter(text, last.endOffset! + 1) !== offset) return null;
   unitHere.lastIndex = offset;
   const match = unitHere.exec(text);
   if (match === null || keywordOf.has(match[0])) return null;
-  let after = offset + match[0].length;
-  while (text[after] === ' ' || text[after] === '\t') after++;
-  return text[after] === ':' ? null : [match[0]];
+  return text[wordAfter(text, offset + match[0].length)] === ':' ? null : [match[0]];
 }
 
 const letters = [...'%_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzµμ'];

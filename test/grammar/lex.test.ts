@@ -18,6 +18,12 @@ describe('numbers and units', () => {
       expect(kinds(`24${unit}`)).toEqual(['Number', 'Unit']);
     }
   });
+  it('reads a unit behind a comment on the same line', () => {
+    for (const text of ['24 /* c */ GiB', '24/* a *//* * b */GiB'])
+      expect(kinds(text)).toEqual(['Number', 'Unit']);
+    for (const text of ['24 /* c\n */ GiB', '24 // c\nGiB', '24 /* c */ gib /* d */: 1'])
+      expect(kinds(text)).not.toContain('Unit');
+  });
   it('reads no unit across a line end', () => {
     expect(kinds('layers: 80\nhidden: 8')).toEqual(
       ['Identifier', 'Colon', 'Number', 'NewLine', 'Identifier', 'Colon', 'Number'], // prettier-ignore
