@@ -17,22 +17,23 @@ export function insertion(cx: Context, at: number, newText: string, title: strin
 export function removal(cx: Context, { start, end }: Span, what: string): Fix {
   const { text } = cx.scope.file;
   const following = /^[ \t]*,[ \t]*/.exec(text.slice(end));
-  const preceding = /,\s*$/.exec(text.slice(0, start));
+  const before = text.slice(0, start).trimEnd();
   const span =
     following !== null
       ? { start, end: end + following[0].length }
-      : preceding !== null
-        ? { start: preceding.index, end }
+      : before.endsWith(',')
+        ? { start: before.length - 1, end }
         : { start, end };
   return replacement({ file: cx.scope.path, span: wholeLine(text, span) }, '', `Remove ${what}`);
 }
 
 /** The span with its line break and indent where nothing else is on its lines. */
 function wholeLine(text: string, { start, end }: Span): Span {
-  const before = /(?:^|\n)[ \t]*$/.exec(text.slice(0, start));
+  let line = start;
+  while (text[line - 1] === ' ' || text[line - 1] === '\t') line--;
   const after = /^[ \t]*(?:\n|$)/.exec(text.slice(end));
-  if (before === null || after === null) return { start, end };
-  return { start: before.index + (text[before.index] === '\n' ? 1 : 0), end: end + after[0].length };
+  if ((line > 0 && text[line - 1] !== '\n') || after === null) return { start, end };
+  return { start: line, end: end + after[0].length };
 }
 
 /**

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkFile } from '../../../compiler/check/check-file.js';
+import { removal } from '../../../compiler/check/fixes.js';
+import type { Context } from '../../../compiler/check/scope.js';
 import { CATALOGUE } from '../../../compiler/diagnostics/catalogue.js';
 import type { Diagnostic, Fix } from '../../../compiler/diagnostics/diagnostic.js';
 import { syntaxCodes } from '../../../grammar/syntax-problems.js';
@@ -19,6 +21,8 @@ interface Example {
   readonly set?: Readonly<Record<string, string>>;
   readonly compiled: boolean;
 }
+
+type Edit = Fix['edits'][number];
 
 const MAIN = 'main.plan';
 
@@ -156,6 +160,18 @@ describe('the fixes', () => {
     const text = WORLD.replace('compute: {', `${property}, compute: {`);
     const found = diagnosticsOf({ name: '', files: { [MAIN]: text }, models: {}, compiled: false });
     expect(found.map(({ fixes }) => fixes.map(({ title }) => title))).toEqual([[`Change to \`${meant}\``]]);
+  });
+
+  it('that take something out look no further than its line, however long the text', () => {
+    const text = 'x '.repeat(2_000_000) + 'a, b';
+    const cx = { scope: { path: MAIN, file: { text } } } as Context;
+    const begin = process.cpuUsage();
+    for (let i = 0; i < 1000; i++) {
+      const [{ origin }] = removal(cx, { start: text.length - 1, end: text.length }, '`b`').edits as [Edit];
+      expect(origin.span).toEqual({ start: text.length - 3, end: text.length });
+    }
+    // A few milliseconds; where the text before is looked through, many seconds.
+    expect(process.cpuUsage(begin).user).toBeLessThan(1_000_000);
   });
 
   it('of quotes that are bent straighten both', () => {
