@@ -1,6 +1,16 @@
 /** Metrics as a file, for a collector that reads files or for a look after the run. */
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  lstatSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { RuntimeFailure } from '../failure.js';
 import { systemReason } from '../system-reason.js';
@@ -8,23 +18,48 @@ import { systemReason } from '../system-reason.js';
 /** Fails with FC0940 when no file of that name could be written. Leaves no trace. */
 export function refuseUnwritableMetrics(path: string): void {
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error('it is a directory');
-    accessSync(dirname(resolve(path)), constants.W_OK);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) throw new Error('it is a directory');
+    if (found?.isSocket()) throw new Error('it is a socket; name a file or a pipe made with mkfifo');
+    const replaced = fileToReplace(path);
+    accessSync(replaced === undefined ? path : dirname(resolve(replaced)), constants.W_OK);
   } catch (cause) {
     throw unwritable(path, cause);
   }
 }
 
-/** Writes the file at once: whoever reads it sees the old content or the new. Fails with FC0940. */
+/**
+ * Writes the file at once: whoever reads it sees the old content or the new. What is no file, a pipe or a device, stays
+ * what it is and takes the text. Fails with FC0940.
+ */
 export function writeMetricsFile(path: string, text: string): void {
+  try {
+    const replaced = fileToReplace(path);
+    if (replaced === undefined) writeFileSync(path, text);
+    else replaceFile(replaced, text);
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
+}
+
+function replaceFile(path: string, text: string): void {
   const draft = `${path}.${randomUUID()}.new`;
   try {
     writeFileSync(draft, text);
     renameSync(draft, path);
-  } catch (cause) {
+  } catch (error) {
     rmSync(draft, { force: true });
-    throw unwritable(path, cause);
+    throw error;
   }
+}
+
+/** The file whose place another one may take, there or not: at the end of links, if any. Undefined of what is no file. */
+function fileToReplace(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found !== undefined) return found.isFile() ? realpathSync(path) : undefined;
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return path;
+  // A link that leads to nothing yet.
+  return fileToReplace(resolve(realpathSync(dirname(path)), readlinkSync(path)));
 }
 
 function unwritable(path: string, cause: unknown): RuntimeFailure {

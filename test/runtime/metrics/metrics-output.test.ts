@@ -1,4 +1,15 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  constants,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +33,39 @@ describe('a metrics file', () => {
     writeMetricsFile(path, 'new\n');
     expect(readFileSync(path, 'utf8')).toBe('new\n');
     expect(readdirSync(folder)).toEqual(['m.prom']);
+  });
+
+  it('is the one that a link leads to, and the link stays', () => {
+    const [real, link, linked] = ['real.prom', 'link.prom', 'linked.prom'].map((name) => join(folder, name));
+    writeFileSync(real!, 'old');
+    symlinkSync('real.prom', link!);
+    symlinkSync('link.prom', linked!);
+    refuseUnwritableMetrics(linked!);
+    writeMetricsFile(linked!, 'new\n');
+    expect(readFileSync(real!, 'utf8')).toBe('new\n');
+    for (const path of [link!, linked!]) expect(lstatSync(path).isSymbolicLink()).toBe(true);
+    rmSync(real!);
+    refuseUnwritableMetrics(linked!);
+    writeMetricsFile(linked!, 'newer\n');
+    expect(readFileSync(real!, 'utf8')).toBe('newer\n');
+    expect(lstatSync(linked!).isSymbolicLink()).toBe(true);
+    for (const path of [real!, link!, linked!]) rmSync(path);
+  });
+
+  it.skipIf(process.platform === 'win32')('is no pipe: that stays one, and takes the text', async () => {
+    const path = join(folder, 'm.fifo');
+    execFileSync('mkfifo', [path]);
+    const reader = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
+    try {
+      refuseUnwritableMetrics(path);
+      writeMetricsFile(path, 'up 1\n');
+      expect(lstatSync(path).isFIFO()).toBe(true);
+      const read = await reader.read(Buffer.alloc(100), 0, 100, null);
+      expect(read.buffer.toString('utf8', 0, read.bytesRead)).toBe('up 1\n');
+    } finally {
+      await reader.close();
+      rmSync(path);
+    }
   });
 
   it('is refused before and at the time where it cannot be', () => {
