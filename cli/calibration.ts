@@ -2,8 +2,6 @@
 import { isAbsolute } from 'node:path';
 import { formatExactBytes } from '../compiler/check/units.js';
 import { formatPlan } from '../grammar/format.js';
-import { parse } from '../grammar/parse.js';
-import type { Item } from '../grammar/syntax.js';
 import type { Calibration } from '../runtime/device/calibrate.js';
 import type { AdapterReport } from '../runtime/device/dawn-instance.js';
 import { ATTENTION_TILE_ROWS } from '../runtime/kernels/kernel.js';
@@ -14,9 +12,9 @@ export interface CalibratedMachine {
   readonly name: string;
   readonly adapter: AdapterReport;
   readonly measured: Calibration;
-  /** Bytes of every device; of the host tier. */
-  readonly memory: number;
-  readonly hostMemory: number;
+  /** Of every device; of the host tier. As they are to be written. */
+  readonly memory: string;
+  readonly hostMemory: string;
 }
 
 /** Speeds of products of so many rows over all shapes: the work of one of each by the time that it takes. */
@@ -41,16 +39,29 @@ export function importOf(name: string, file: string): string {
 }
 
 /** Begins the description of a device that was measured. */
-const MEASURED = '/// Measured by `fulcrum devices --calibrate`';
+export const MEASURED = '/// Measured by `fulcrum devices --calibrate`';
+/** That description to its end. */
+const DESCRIPTION = new RegExp(`^${MEASURED} on .*, on one device( while the others were idle)?\\.$`);
 
-/** What a calibration declares: a file with more is somebody's plan, wherever its device comes from. */
-const CALIBRATED: readonly Item['kind'][] = ['language', 'device', 'topology'];
+/** What a calibration says beside its figures. */
+const NOTES = {
+  half: '// WebGPU does not tell the memory of an adapter: half of the host, shared by the devices.',
+  unknown: '// WebGPU does not tell the memory of an adapter: set this.',
+  bandwidth:
+    '// As the fastest kernel reads and writes it; others by what they reach of that and of `sustained` compute.',
+  compute:
+    '// Matrix products of as many rows as are fastest; others by their rows in `gemm`. Attention is the `sustained` compute.',
+  shared: '// What each keeps of that while so many compute, and an exchange of one while the others do.',
+  peers: '// Through the host.',
+  host: '// As KV pages move, out and in, and as large writes do.',
+  overhead:
+    '// Of the host a step, a request, a token and recording a kernel, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
+} as const;
 
-/** Whether the text of a file is one that `calibratedPlan` made, with no more in it than that. */
-export function isCalibration(text: string | undefined): boolean {
-  if (!text?.includes(MEASURED)) return false;
-  const { file, errors } = parse(text, '');
-  return errors.length === 0 && file.items.every(({ kind }) => CALIBRATED.includes(kind));
+/** Whether a comment is one that calibrations have. */
+export function isCalibrationNote(text: string): boolean {
+  const line = text.trimEnd();
+  return DESCRIPTION.test(line) || Object.values<string>(NOTES).includes(line);
 }
 
 /** A plan file with the device and the topology; `import` it by name. */
@@ -95,11 +106,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
   const sharing =
     kept.length === 0
       ? []
-      : [
-          '// What each keeps of that while so many compute, and an exchange of one while the others do.',
-          `shared: { ${kept.join(', ')} }`,
-          `shared_host: { ${keptBy(sharedHost).join(', ')} }`,
-        ];
+      : [NOTES.shared, `shared: { ${kept.join(', ')} }`, `shared_host: { ${keptBy(sharedHost).join(', ')} }`];
   const largest = adapter.limits['maxStorageBufferBindingSize'];
   const binding = largest === undefined ? [] : [`largest_binding: ${formatExactBytes(largest)}`];
   const source = `${adapter.description || adapter.device || 'a WebGPU adapter'}`.replace(/\s+/g, ' ');
@@ -107,7 +114,7 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     send === undefined
       ? []
       : [
-          '// Through the host.',
+          NOTES.peers,
           `link gpu <-> gpu { bandwidth: ${giga(send.bandwidth)} GB/s, latency: ${micro(send.latency)}, allreduce: { ${groups.join(', ')} }, allreduce_latency: { ${latenciesOf(allReduce)} }, allgather_latency: { ${latenciesOf(allGather)} } }`,
         ];
   const text = [
@@ -115,11 +122,11 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     '',
     `${MEASURED} on ${source}, on one device${devices === 1 ? '' : ' while the others were idle'}.`,
     `device ${name} {`,
-    `// WebGPU does not tell the memory of an adapter: ${adapter.software ? 'half of the host, shared by the devices' : 'set this'}.`,
-    `memory: ${Math.floor(memory / 2 ** 20)} MiB`,
-    '// As the fastest kernel reads and writes it; others by what they reach of that and of `sustained` compute.',
+    adapter.software ? NOTES.half : NOTES.unknown,
+    `memory: ${memory}`,
+    NOTES.bandwidth,
     `bandwidth: ${giga(memoryRate)} GB/s`,
-    '// Matrix products of as many rows as are fastest; others by their rows in `gemm`. Attention is the `sustained` compute.',
+    NOTES.compute,
     `compute: { f32: ${giga(peak)} GFLOPS }`,
     `sustained: { compute: ${percent(Math.min(1, attention / peak))}, bandwidth: 100% }`,
     `gemm: { ${steps.join(', ')} }`,
@@ -132,11 +139,11 @@ export function calibratedPlan({ name, adapter, measured, memory, hostMemory }: 
     '',
     `topology ${name}_machine {`,
     `gpu[${devices}]: ${name}`,
-    `tier host { capacity: ${Math.floor(hostMemory / 2 ** 20)} MiB }`,
+    `tier host { capacity: ${hostMemory} }`,
     ...peers,
-    '// As KV pages move, out and in, and as large writes do.',
+    NOTES.host,
     `link gpu <-> host { bandwidth: ${giga(pages.out.bandwidth)} GB/s, bandwidth_back: ${giga(pages.in.bandwidth)} GB/s, weights: ${giga(staging.upload)} GB/s, latency: ${micro(latency)} }`,
-    '// Of the host a step, a request, a token and recording a kernel, of the devices a kernel; by ranks runs of kernels beside what these do, and samples.',
+    NOTES.overhead,
     `overhead { step: ${micro(step)}, request: ${micro(request)}, kernel: ${micro(dispatch)}, submit: { ${among(submits)} }, read: { ${among(reads)} }, choose: ${micro(choose)}, encode: ${micro(recording)} }`,
     '}',
   ].join('\n');
@@ -203,13 +210,14 @@ export function describeCalibration(measured: Calibration): string {
   return `${table}\n\n${facts}`;
 }
 
-/** Bytes for every one of so many devices, and for the host tier, on a machine with so much host memory. */
+/** Memory of every one of so many devices, and for the host tier, on a machine with so much host memory. */
 export function memoryOf(
   adapter: AdapterReport,
   devices: number,
   hostTotal: number,
-): { readonly memory: number; readonly hostMemory: number } {
+): Pick<CalibratedMachine, 'memory' | 'hostMemory'> {
   const buffer = adapter.limits['maxBufferSize'] ?? 2 ** 30;
   const memory = adapter.software ? hostTotal / 2 / devices : buffer;
-  return { memory, hostMemory: hostTotal / 4 };
+  const text = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  return { memory: text(memory), hostMemory: text(hostTotal / 4) };
 }

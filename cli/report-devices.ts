@@ -11,13 +11,15 @@ import { listAdapters, type AdapterReport } from '../runtime/device/dawn-instanc
 import { openDevices } from '../runtime/device/dawn.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { refuseTaken } from '../runtime/refuse-taken.js';
-import { calibratedPlan, describeCalibration, importOf, isCalibration, memoryOf } from './calibration.js';
+import { calibratedPlan, describeCalibration, importOf, memoryOf } from './calibration.js';
+import { devicesToMeasure, type DevicesWanted } from './calibrated-devices.js';
 import type { CommandContext } from './command.js';
+import { readCalibration, setByHand, type EarlierCalibration } from './earlier-calibration.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { jsonDocument } from './json-document.js';
 import { filesRead, loadUncompiled } from './load-plan.js';
 import { err, fail, noteFailure, out, type Terminal } from './terminal.js';
-import { formatBytes, formatTable } from './format.js';
+import { formatBytes, formatTable, plural } from './format.js';
 import { refuseUnwritable, writeText } from './write-text.js';
 
 const NO_ADAPTER = `No WebGPU adapter was found on this machine.
@@ -74,11 +76,11 @@ function describe(adapter: AdapterReport, measured: MeasuredBandwidth | undefine
 interface DevicesOptions {
   readonly measure: boolean;
   readonly calibrate?: boolean;
-  readonly devices: number;
+  readonly devices?: number;
   readonly quick?: boolean;
   readonly like?: string;
   readonly plan?: string;
-  readonly name: string;
+  readonly name?: string;
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -109,13 +111,19 @@ function refuseWithoutAdapter(terminal: Terminal): ExitCode {
   return EXIT.runtime;
 }
 
-/** The shapes of the plan that is named, if any is; else how the command ends. */
-function chooseShapes(
+/** What a plan that is named says of what to measure. */
+interface Likeness {
+  readonly shapes: Partial<CalibrationShapes>;
+  readonly plan?: DevicesWanted['plan'];
+}
+
+/** That of the plan that is named, if any is; else how the command ends. */
+function chooseLikeness(
   { like, plan: planName, out: file }: DevicesOptions,
   terminal: Terminal,
-): Partial<CalibrationShapes> | ExitCode {
+): Likeness | ExitCode {
   if (like === undefined) {
-    if (planName === undefined) return {};
+    if (planName === undefined) return { shapes: {} };
     fail(terminal, '--plan names a plan of the file that --like names, which is not given');
     return EXIT.usage;
   }
@@ -124,36 +132,55 @@ function chooseShapes(
   const { checked, plan } = loaded;
   // What was measured before may be measured anew, also where the plan has it from there.
   const kept = filesRead(checked).filter(
-    ({ path }) => path === checked.path || !isCalibration(checked.files.get(path)),
+    ({ path }) =>
+      path === checked.path || readCalibration(checked.files.get(path) ?? '').kind !== 'calibration',
   );
   refuseTaken([file], kept);
-  return shapesOf(plan);
+  return { shapes: shapesOf(plan), plan: { name: plan.name, devices: plan.topology.devices.length } };
 }
 
-/** What took a hand to write is not lost to a slip of the name: a calibration takes the place of another one alone. */
-function refuseOtherText(file: string | undefined): void {
-  if (file === undefined || statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return;
+/**
+ * The calibration that is in a file. What took a hand to write is not lost to a slip of the name: a calibration takes the
+ * place of another one alone, and anything else is FC0940.
+ */
+function replacedCalibration(file: string | undefined): EarlierCalibration | undefined {
+  if (file === undefined || statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
   const text = readFileSync(file, 'utf8');
-  if (text.trim() === '' || isCalibration(text)) return;
-  throw new RuntimeFailure('FC0940', `cannot write ${file}: it is there already, and is no calibration`, {
+  if (text.trim() === '') return undefined;
+  const found = readCalibration(text);
+  if (found.kind === 'calibration') return found;
+  throw new RuntimeFailure('FC0940', `cannot write ${file}: it is there already, ${found.why}`, {
     subject: file,
     help: 'give the calibration a name of its own, and `import` its topology into the plan file',
   });
 }
 
 async function calibrateMachine(options: DevicesOptions, { terminal }: CommandContext): Promise<ExitCode> {
-  const { devices: count, quick, name, out: file, json } = options;
-  const shapes = chooseShapes(options, terminal);
-  if (typeof shapes === 'number') return shapes;
+  const { devices: named, quick, out: file, json } = options;
+  const likeness = chooseLikeness(options, terminal);
+  if (typeof likeness === 'number') return likeness;
+  const { shapes, plan: like } = likeness;
   refuseUnwritable(file);
-  refuseOtherText(file);
+  const earlier = replacedCalibration(file);
+  const name = options.name ?? earlier?.name ?? 'here';
+  const { count, note } = devicesToMeasure({
+    ...(named !== undefined && { named }),
+    ...(like && { plan: like }),
+    ...(earlier && { earlier: earlier.devices }),
+  });
+  if (note !== undefined) err(terminal, `warning: ${note}`);
   const [adapter] = await listAdapters();
   if (adapter === undefined) return refuseWithoutAdapter(terminal);
+  const kept = earlier && setByHand(earlier, adapter);
+  if (kept?.memory !== undefined) err(terminal, `memory: ${kept.memory} of ${file} is kept`);
+  if (kept?.hostMemory !== undefined) err(terminal, `capacity: ${kept.hostMemory} of ${file} is kept`);
+  if (named === undefined && count > 1) err(terminal, `${plural(count, 'device')} are measured`);
   const devices = await openDevices(count);
   try {
     const effort = { ...(quick ? QUICK_EFFORT : FULL_EFFORT), ...shapes };
     const measured = await calibrate(devices, (what) => err(terminal, `measuring ${what}`), effort);
-    const plan = calibratedPlan({ name, adapter, measured, ...memoryOf(adapter, count, totalmem()) });
+    const sizes = { ...memoryOf(adapter, count, totalmem()), ...kept };
+    const plan = calibratedPlan({ name, adapter, measured, ...sizes });
     err(terminal, `${describeCalibration(measured)}\n`);
     const problem = file === undefined ? undefined : writeText(file, plan);
     if (json) out(terminal, jsonDocument('devices', { adapter, calibration: measured, plan }));

@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { isName } from '../../grammar/names.js';
 import { TRUTH_WORDS } from '../../grammar/truth-words.js';
+import { MOST_DEVICES } from '../calibrated-devices.js';
 import { addJsonOption, gpuAction, single, type AddCommand } from '../command.js';
 
 export const addDevicesCommand: AddCommand = (program, context) => {
@@ -16,14 +17,20 @@ export const addDevicesCommand: AddCommand = (program, context) => {
       ).conflicts('measure'),
     )
     .addOption(
-      new Option('--devices <count>', 'devices to open for that, measured alone and at once')
-        .argParser(parseDevices)
-        .default(1),
+      new Option(
+        '--devices <count>',
+        'devices to open for that, measured alone and at once; unless named, as many as the plan of `--like` has, or the calibration that `--out` replaces, else 1',
+      ).argParser(parseDevices),
     )
     .option('--quick', 'measure less, for a rough idea')
     .option('--like <file>', 'plan file: measure kernels in the shapes of its plan')
     .option('--plan <name>', 'plan of that file; needed when it has several', single)
-    .addOption(new Option('--name <name>', 'name of the device').argParser(parseName).default('here'))
+    .addOption(
+      new Option(
+        '--name <name>',
+        'name of the device; unless named, that of the calibration that `--out` replaces, else `here`',
+      ).argParser(parseName),
+    )
     .option('-o, --out <file>', 'write the device and the topology to a file instead of stdout')
     .hook('preAction', refuseWithoutCalibration);
   addJsonOption(command).action(
@@ -44,9 +51,6 @@ function refuseWithoutCalibration(command: Command): void {
   if (given !== undefined && command.getOptionValue('calibrate') !== true)
     command.error(`error: option '${given.flags}' is about \`--calibrate\`, which is not given`);
 }
-
-/** More are opened one after the other for minutes, of which none shows anything. */
-const MOST_DEVICES = 64;
 
 function parseDevices(text: string): number {
   const count = Number(text);

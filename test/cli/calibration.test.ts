@@ -1,12 +1,9 @@
 /** What a calibration writes is a plan file that means what was measured. */
+import { totalmem } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import {
-  calibratedPlan,
-  describeCalibration,
-  importOf,
-  isCalibration,
-  memoryOf,
-} from '../../cli/calibration.js';
+import { devicesToMeasure } from '../../cli/calibrated-devices.js';
+import { calibratedPlan, describeCalibration, importOf, memoryOf } from '../../cli/calibration.js';
+import { readCalibration, setByHand, type EarlierCalibration } from '../../cli/earlier-calibration.js';
 import { checkFile } from '../../compiler/check/check-file.js';
 import { oneFileHost } from '../../compiler/host.js';
 import { allReduceCost, sendCost } from '../../compiler/cost/links.js';
@@ -182,12 +179,85 @@ describe('a calibrated plan file', () => {
   });
 
   it('is known again, so that a later one may take its place', () => {
-    expect(isCalibration(checked(MEASURED).text)).toBe(true);
-    expect(isCalibration('device here { memory: 1 GiB }')).toBe(false);
-    expect(isCalibration(undefined)).toBe(false);
-    // Pasted into a plan file it is a part of that.
-    const workload = 'workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }\n';
-    expect(isCalibration(`${checked(MEASURED).text}${workload}`)).toBe(false);
+    const { text } = checked(MEASURED);
+    expect(readCalibration(text)).toEqual({
+      ...{ kind: 'calibration', name: 'here', devices: 4, memory: '2048 MiB', hostMemory: '4096 MiB' },
+    });
+    for (const other of ['device here { memory: 1 GiB }', '', 'device {'])
+      expect(readCalibration(other)).toEqual({ kind: 'other', why: 'and is no calibration' });
+  });
+
+  it.each<[string, (text: string) => string, string]>([
+    [
+      'a workload',
+      (text) => `${text}workload w { requests: 6, prompt: 20 tokens, output: 8 tokens }\n`,
+      'and is no calibration',
+    ],
+    [
+      'a second machine',
+      (text) => `${text}device lab { memory: 1 GiB }\ntopology lab_machine { gpu: lab }\n`,
+      'and has more than one device and its topology',
+    ],
+    [
+      'a topology of another name',
+      (text) => text.replace('here_machine', 'office'),
+      'and its topology is not called `here_machine`',
+    ],
+    [
+      'a note',
+      (text) => text.replace('topology', '// my note\ntopology'),
+      'and has a note of its own, `// my note`',
+    ],
+    [
+      'a word behind a note',
+      (text) => text.replace('link gpu <-> gpu', '/* slow */ link gpu <-> gpu'),
+      'and has a note of its own, `/* slow */`',
+    ],
+    [
+      'a tier',
+      (text) => text.replace('  tier host', '  tier disk { capacity: 1 TiB }\n  tier host'),
+      'and has what no calibration writes, `tier disk { capacity: 1 TiB }`',
+    ],
+    [
+      'a field of the device',
+      (text) => text.replace('  memory:', '  price: 3\n  memory:'),
+      'and has what no calibration writes, `price: 3`',
+    ],
+  ])('with %s keeps that, as nothing takes its place', (_what, change, why) => {
+    const { text } = checked(MEASURED);
+    expect(change(text)).not.toBe(text);
+    expect(readCalibration(change(text))).toEqual({ kind: 'other', why });
+  });
+
+  it('hands on what a hand has set: the memory that nothing measures', () => {
+    const text = calibratedPlan({
+      ...{ name: 'here', adapter: ADAPTER, measured: MEASURED },
+      ...memoryOf(ADAPTER, MEASURED.devices, totalmem()),
+    });
+    const kept = (changed: string) => setByHand(readCalibration(changed) as EarlierCalibration, ADAPTER);
+    expect(kept(text)).toEqual({});
+    const byHand = text
+      .replace(/memory: \d+ MiB/, 'memory: 24 GiB')
+      .replace(/capacity: \d+ MiB/, 'capacity: 100 GiB');
+    expect(kept(byHand)).toEqual({ memory: '24 GiB', hostMemory: '100 GiB' });
+    const again = calibratedPlan({
+      ...{ name: 'here', adapter: ADAPTER, measured: MEASURED },
+      ...{ ...memoryOf(ADAPTER, 2, totalmem()), ...kept(byHand) },
+    });
+    expect(again).toContain('  memory: 24 GiB\n');
+    expect(again).toContain('tier host { capacity: 100 GiB }');
+  });
+
+  it('is of as many devices as are asked for, a plan has or it was of before', () => {
+    const plan = (devices: number) => ({ name: 'p', devices });
+    expect(devicesToMeasure({})).toEqual({ count: 1 });
+    expect(devicesToMeasure({ earlier: 4 })).toEqual({ count: 4 });
+    expect(devicesToMeasure({ plan: plan(8), earlier: 4 })).toEqual({ count: 8 });
+    expect(devicesToMeasure({ named: 8, plan: plan(4), earlier: 2 })).toEqual({ count: 8 });
+    const few = (devices: number, count: number) =>
+      `plan p has ${devices} devices: a topology of ${count} has no room for all its stages`;
+    expect(devicesToMeasure({ named: 2, plan: plan(4) })).toEqual({ count: 2, note: few(4, 2) });
+    expect(devicesToMeasure({ plan: plan(100) })).toEqual({ count: 64, note: few(100, 64) });
   });
 
   it('is imported by a path, wherever it was written', () => {
