@@ -67,7 +67,7 @@ const MOST_WITHIN = 60_000;
 const MOST_SUMMED = 1_000_000;
 
 /** Lanes of a process in the order in which they are drawn; others are left out. */
-const THREADS = ['queue', 'link', 'copy', 'weights', 'encode', 'transitions', 'read', 'write'];
+const THREADS = ['queue', 'link', 'copy', 'weights', 'encode', 'sample', 'transitions', 'read', 'write'];
 
 /** Processes that are drawn below the devices. */
 const BESIDE_DEVICES = ['host', 'disk'];
@@ -208,7 +208,7 @@ function kindOf(name: string, thread: string): SliceKind {
   // They last from when they are asked for, and wait for their turn for the most part.
   if (['copy', 'read', 'write'].includes(thread) || name.startsWith('prefetch ')) return 'asked';
   if (thread === 'weights' || thread === 'transitions') return 'weights';
-  if (thread === 'encode') return 'host';
+  if (thread === 'encode' || thread === 'sample') return 'host';
   if (name.endsWith(' prefill + decode')) return 'mixed';
   return name.endsWith(' prefill') ? 'prefill' : 'decode';
 }

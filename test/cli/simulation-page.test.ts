@@ -21,7 +21,7 @@ import { simulationReport } from '../../cli/simulation-report.js';
 import { compilePlan } from '../../compiler/compile.js';
 import { simulate } from '../../runtime/clock/simulate.js';
 import { createTimeline } from '../../runtime/clock/timeline.js';
-import { deviceLane, DISK } from '../../runtime/trace/tracer.js';
+import { deviceLane, DISK, HOST } from '../../runtime/trace/tracer.js';
 import { makePlan } from '../compiler/support/make-plan.js';
 import { runInProcess } from './run-program.js';
 
@@ -294,6 +294,8 @@ describe('the lanes of moves', () => {
       end: 5,
       args: { pages: 3, bytes: 4096 },
     });
+    for (const lane of [HOST.sample, HOST.encode])
+      timeline.add({ lane, name: lane.thread, start: 0, end: 1 });
     timeline.add({ lane: DISK.read, name: 'fetch', start: 0, end: 3 });
     timeline.add({ lane: DISK.link, name: 'KV from disk', start: 2, end: 3 });
     const { lanes, kinds, labels } = timelineData(timeline, [], 10, DEVICES);
@@ -301,6 +303,8 @@ describe('the lanes of moves', () => {
       ['link', 'page_out'],
       ['copy', 'asked'],
       ['weights', 'asked'],
+      ['encode', 'host'],
+      ['sample', 'host'],
       ['link', 'disk'],
       ['read', 'asked'],
     ]);
