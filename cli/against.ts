@@ -19,13 +19,16 @@ export interface TracedRun {
   readonly requests: readonly SimulatedRequest[];
 }
 
-/** Reads the trace of a run. Throws RuntimeFailure FC0923 where it tells of no requests, or not of a whole run. */
+/**
+ * Reads the trace of a run. Throws RuntimeFailure FC0923 where it is damaged, tells of no requests, or not of a whole
+ * run.
+ */
 export function readRun(path: string): TracedRun {
   const read = readTraceFile(path);
   if (read.kind === 'problem') throw unusable(path, read.why);
   const { trace } = read;
   if (trace.figures === undefined) throw cutShort(path, trace);
-  const requests = finishedRequests(trace);
+  const requests = finishedRequests(path, trace);
   if (requests.length === 0) throw unusable(path, `${path} tells of no request that was finished`);
   const { plan, model } = trace.about;
   return {
@@ -54,10 +57,21 @@ function requestSlices(slices: ReadTrace['slices']): ReadTrace['slices'] {
   return slices.filter(({ process, thread }) => process === 'host' && thread === 'requests');
 }
 
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
 type Like = NonNullable<SimulatedRequest['like']>;
 
-function finishedRequests({ slices }: ReadTrace): readonly SimulatedRequest[] {
+function finishedRequests(path: string, { slices }: ReadTrace): readonly SimulatedRequest[] {
   const own = requestSlices(slices);
+  for (const { name, args } of own)
+    for (const key of ['promptTokens', 'tokens'])
+      if (args[key] !== undefined && !isCount(args[key])) {
+        const said = `${key}: ${JSON.stringify(args[key])}`;
+        throw unusable(
+          path,
+          `${path} is damaged: ${name} of a request has \`${said}\`, which counts no tokens`,
+        );
+      }
   const fact = (name: string, key: string): ReadonlyMap<unknown, number> =>
     new Map(
       own.flatMap((slice) => {

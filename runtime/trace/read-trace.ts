@@ -1,7 +1,7 @@
 /** Reads the traces that runs and simulations write. */
 import { readFileSync } from 'node:fs';
 import { systemReason } from '../system-reason.js';
-import type { ReadSlice, ReadTrace } from './slices.js';
+import { isRecord, type ReadSlice, type ReadTrace } from './slices.js';
 
 /** A trace, or why it could not be read. */
 export type TraceOrProblem =
@@ -72,9 +72,15 @@ function eventsOfDocument(text: string): readonly Event[] | undefined {
 }
 
 function isEvent(value: unknown): value is Event {
-  if (typeof value !== 'object' || value === null) return false;
-  const { name, ph } = value as Partial<Record<keyof Event, unknown>>;
-  return typeof name === 'string' && typeof ph === 'string';
+  if (!isRecord(value)) return false;
+  const { name, ph } = value;
+  return typeof name === 'string' && typeof ph === 'string' && (ph !== 'X' || isSlice(value));
+}
+
+/** Whether an event has what makes it a slice: what is damaged would turn figures into nonsense. */
+function isSlice({ ts, dur = 0, pid, tid, args = {} }: Readonly<Record<string, unknown>>): boolean {
+  const isTime = Number.isFinite(ts) && Number.isFinite(dur) && (dur as number) >= 0;
+  return isTime && Number.isFinite(pid) && Number.isFinite(tid) && isRecord(args);
 }
 
 function fromEvents(events: readonly Event[]): ReadTrace | undefined {

@@ -21,3 +21,8 @@ export interface ReadTrace {
   /** Facts of its last event; absent where the run was cut short. */
   readonly figures?: Readonly<Record<string, unknown>>;
 }
+
+/** Whether something that was read is an object with fields. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -111,3 +111,34 @@ it('finds of the prompts of the finished requests all that they have in common',
     { numRuns: 50 },
   );
 });
+
+it('refuses a trace that is damaged', () => {
+  const whole = readFileSync(traceOf([[50], [40]], [0, 1], { peakMemory: {}, resumed: 0 }), 'utf8');
+  const path = join(folder, 'damaged.json');
+  const read = (text: string): unknown => {
+    writeFileSync(path, text);
+    try {
+      return readRun(path);
+    } catch (error) {
+      return error;
+    }
+  };
+  expect(read(whole)).toMatchObject({ requests: [{ promptTokens: 50 }, { promptTokens: 40 }] });
+  for (const [found, damaged] of [
+    [/("ph":"X",)"ts":[\d.]+,/, '$1'],
+    [/("ph":"X","ts":)[\d.]+/, '$1null'],
+    [/("dur":)[\d.]+/, '$1"12"'],
+    [/("dur":)[\d.]+/, '$1-1'],
+    [/("dur":[\d.]+,"pid":)\d+/, '$1"1"'],
+    [/("dur":[\d.]+,"pid":\d+),"tid":\d+/, '$1'],
+    [/("promptTokens":)50/, '$11.5'],
+    [/("promptTokens":)50/, '$1-50'],
+    [/("promptTokens":)50/, '$1"50"'],
+    [/("promptTokens":)50/, '$11e300'],
+    [/("tokens":)7/, '$17.5'],
+  ] as const) {
+    const text = whole.replace(found, damaged);
+    expect(text).not.toBe(whole);
+    expect(read(text), damaged).toMatchObject({ code: 'FC0923' });
+  }
+});
