@@ -155,7 +155,9 @@ async function compare(
   const timeline = createTimeline();
   simulate(runtime, plan, run.requests, { timeline });
   const about = `${title}, ${size.promptTokens}:${size.newTokens}${apart ? ', kernels apart' : ''} (${beside})`;
-  const report = againstReport(run, { name: about, model: plan.model }, flatSlices(timeline));
+  const report = againstReport(run, { name: about, model: plan.model }, flatSlices(timeline), {
+    transitions: 'dataflow',
+  });
   console.log(`\n${describeAgainst({ ...report, trace: 'its run' })}`);
   const whole = report.categories.find(({ category }) => category === 'whole run')?.error;
   if (whole === undefined) return;

@@ -1,15 +1,19 @@
 /** `simulate --against`: a simulation beside the trace of a run, category by category. */
+import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
 import type { Plan } from '../compiler/plan/plan.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
+import { foreignSteps } from '../runtime/expectations/observed.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { compareCategories, type Comparison } from '../runtime/trace/categories.js';
 import type { TimedName } from '../runtime/trace/categories.js';
 import { readTraceFile } from '../runtime/trace/read-trace.js';
 import type { ReadTrace } from '../runtime/trace/slices.js';
+import type { TransitionMode } from '../runtime/scheduler/types.js';
 import { formatCount, formatDuration, formatSignedPercent, formatTable, plural } from './format.js';
+import { settingsOf, type CheckedAsRun, type RunSettings } from './run-settings.js';
 
 /** A run as its trace tells it. */
-export interface TracedRun {
+export interface TracedRun extends RunSettings {
   readonly path: string;
   readonly trace: ReadTrace;
   /** Plan that was run, and its model, where the trace says so. */
@@ -35,6 +39,7 @@ export function readRun(path: string): TracedRun {
     ...{ path, trace, requests },
     ...(typeof plan === 'string' && { plan }),
     ...(typeof model === 'string' && { model }),
+    ...settingsOf(trace.about),
   };
 }
 
@@ -50,6 +55,30 @@ function cutShort(path: string, { slices }: ReadTrace): RuntimeFailure {
   const help =
     'only a run that came to its end can be compared with a simulation: run it again with `--trace`';
   return new RuntimeFailure('FC0923', message, { subject: path, help });
+}
+
+/** Throws RuntimeFailure FC0924 where the steps of a run are none of the graph that is to be compared with it. */
+export function refuseOtherRun({ path, trace }: TracedRun, graph: RuntimeGraph): void {
+  const foreign = foreignSteps(graph, trace.slices);
+  if (foreign === undefined) return;
+  throw new RuntimeFailure('FC0924', `${path} is no run of plan ${graph.plan} as it is here: ${foreign}`, {
+    subject: path,
+    help: 'name what it was run with by `--set`, or the plan that it is to be compared with by `--plan`',
+  });
+}
+
+/** Throws RuntimeFailure FC0923 where requests of a run are longer than the context of its model lets any be. */
+export function refuseBeyondContext(
+  { path, requests }: TracedRun,
+  { name, shape: { context } }: Plan['model'],
+): void {
+  const most = requests.reduce((max, each) => Math.max(max, each.promptTokens, each.outputTokens), 0);
+  if (most <= context) return;
+  const said = `a prompt or an answer of ${formatCount(most)} tokens`;
+  throw unusable(
+    path,
+    `${path} tells of ${said}, and model ${name} has a context of ${formatCount(context)}`,
+  );
 }
 
 /** Arrivals and ends. */
@@ -135,6 +164,12 @@ export interface AgainstReport {
   readonly planOfRun?: string;
   readonly model: string;
   readonly modelOfRun?: string;
+  /** How stages change in the simulation, and how they did in the run where the trace says so. */
+  readonly transitions: TransitionMode;
+  readonly transitionsOfRun?: TransitionMode;
+  /** Params that are not as in the run: `tp = 4`, and `tp = 1` of the run. */
+  readonly params?: string;
+  readonly paramsOfRun?: string;
   /** How many the run had. */
   readonly requests: number;
   /** What is simulated instead of them, where a workload is named. */
@@ -144,15 +179,22 @@ export interface AgainstReport {
   readonly lacking?: readonly string[];
 }
 
+/** How a simulation was run beside the run that it is compared with. */
+interface Alike extends Pick<CheckedAsRun, 'differ'> {
+  readonly transitions: TransitionMode;
+}
+
 /**
  * Compares the slices of a simulation, in the order of their beginnings, with a run.
  *
+ * @param alike how the simulation was run, and what of it is not as in the run
  * @param workload what was simulated, where it is not the requests of the run
  */
 export function againstReport(
   run: TracedRun,
   { name, model }: Pick<Plan, 'name' | 'model'>,
   simulated: Iterable<TimedName>,
+  { transitions, differ }: Alike,
   workload?: NamedWorkload,
 ): AgainstReport {
   const { categories, lacking } = compareCategories(run.trace.slices, simulated);
@@ -162,6 +204,9 @@ export function againstReport(
     ...(run.plan !== undefined && { planOfRun: run.plan }),
     model: model.name,
     ...(run.model !== undefined && { modelOfRun: run.model }),
+    transitions,
+    ...(run.transitions !== undefined && { transitionsOfRun: run.transitions }),
+    ...(differ && { params: differ.here, paramsOfRun: differ.run }),
     requests: run.requests.length,
     ...(workload && { workload }),
     categories,
@@ -176,6 +221,10 @@ export function describeAgainst({
   planOfRun = plan,
   model,
   modelOfRun = model,
+  transitions,
+  transitionsOfRun = transitions,
+  params,
+  paramsOfRun,
   requests,
   workload,
   categories,
@@ -202,11 +251,17 @@ export function describeAgainst({
   const others = [
     ...(planOfRun === plan ? [] : [`of plan ${planOfRun}`]),
     ...(modelOfRun === model ? [] : [`for model ${modelOfRun}`]),
+    ...(paramsOfRun === undefined ? [] : [`with ${paramsOfRun}`]),
+    ...(transitionsOfRun === transitions ? [] : [`with ${transitionsOfRun} transitions`]),
   ];
+  const here = [
+    ...(params === undefined ? [] : [` with ${params}`]),
+    ...(transitionsOfRun === transitions ? [] : [` with ${transitions} transitions`]),
+  ].join('');
   const other = others.length === 0 ? '' : `, a run ${others.join(' ')}`;
   const instead =
     workload === undefined
       ? ''
       : `; simulated: ${plural(workload.requests, 'request')} of ${workload.name}, which is other work`;
-  return `plan ${plan} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
+  return `plan ${plan}${here} against ${trace}${other}, ${plural(requests, 'request')}${instead}; seconds of all devices\n${table.replace(/^/gm, '  ')}${without}`;
 }

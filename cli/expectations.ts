@@ -10,7 +10,7 @@ import { judgeObserved, type Verdict } from '../runtime/expectations/judge-obser
 import { observeTrace, type Observed } from '../runtime/expectations/observed.js';
 import { checkSimulated, workloadsExpected } from '../runtime/expectations/simulate-expectations.js';
 import { RuntimeFailure } from '../runtime/failure.js';
-import { readTraceFile } from '../runtime/trace/read-trace.js';
+import type { TraceOrProblem } from '../runtime/trace/read-trace.js';
 import { formatTable } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
 import { err, type Terminal } from './terminal.js';
@@ -52,14 +52,15 @@ export type JudgedTrace =
 /**
  * Verdicts on the plan that a trace is a run of.
  *
+ * @param read what is in the file
  * @param name the plan, where the trace is to be held against another one than it names
  */
 export function judgeTrace(
   path: string,
+  read: TraceOrProblem,
   compiled: readonly CompiledPlan[],
   name: string | undefined,
 ): JudgedTrace {
-  const read = readTraceFile(path);
   const unusable = (why: string): JudgedTrace => {
     return { kind: 'unusable', failure: new RuntimeFailure('FC0924', why, { subject: path }) };
   };

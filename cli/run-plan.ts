@@ -1,6 +1,7 @@
 /** Runs a batch file over a runtime graph with progress on the terminal, and describes what happened. */
 import { resolve } from 'node:path';
 import type { RuntimeGraph } from '../compiler/ir/runtime-graph.js';
+import type { Plan } from '../compiler/plan/plan.js';
 import { idleEngine } from '../runtime/engine/idle-engine.js';
 import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
@@ -50,6 +51,8 @@ export interface PlanRunOptions {
   readonly ordered?: boolean;
   /** Computes what prompts have in common once; default: true. */
   readonly reusesPrefixes?: boolean;
+  /** Values of the params of the plan; absent where it was compiled before. */
+  readonly params?: Plan['params'];
   /** Model directory in place of the one that the plan names. */
   readonly modelDirectory?: string;
   /** How stages change on shared devices; default: `dataflow`. */
@@ -87,7 +90,7 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
       options.tracePath === undefined
         ? undefined
         : openTrace(options.tracePath, graph, terminal, {
-            about: { requests: resolve(options.requestsPath) },
+            about: factsOf(options),
             apart: options.traceKernels ?? false,
           });
     const context = { total, isFinished, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
@@ -99,6 +102,19 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
     trace?.close();
     await metrics?.close();
   }
+}
+
+/** What decides on a run beside its plan, for who reads its trace; what it has not is left out. */
+function factsOf(options: PlanRunOptions): Readonly<Record<string, unknown>> {
+  const { params, transitions = 'dataflow', reusesPrefixes = true, verifyMoves } = options;
+  return {
+    requests: resolve(options.requestsPath),
+    ...(params && { params }),
+    transitions,
+    prefixReuse: reusesPrefixes,
+    ...(options.traceKernels && { traceKernels: true }),
+    ...(verifyMoves && { verifyMoves }),
+  };
 }
 
 interface RunContext {

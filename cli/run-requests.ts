@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Verdict } from '../runtime/expectations/judge-observed.js';
 import type { TransitionMode } from '../runtime/scheduler/types.js';
+import { readTraceFile } from '../runtime/trace/read-trace.js';
 import { interruptible, type CommandContext } from './command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { judgeRun, judgeTrace, observedStats, reportVerdicts } from './expectations.js';
@@ -53,7 +54,7 @@ export async function runRequests(
       {
         graph,
         planPath: file,
-        ...(source && { readWithPlan: filesRead(source.checked) }),
+        ...(source && { readWithPlan: filesRead(source.checked), params: source.plan.params }),
         requestsPath: options.requests,
         resultsPath: options.out,
         start: options.resume ? 'resume' : options.overwrite ? 'overwrite' : 'new',
@@ -93,7 +94,7 @@ function judgeFinished(
   const { interrupted, failure, resumed } = summary;
   if (interrupted || failure !== undefined || (plan.expectations ?? []).length === 0) return [];
   const both = { plan, result: compiled };
-  const traced = trace === undefined ? undefined : judgeTrace(trace, [both], plan.name);
+  const traced = trace === undefined ? undefined : judgeTrace(trace, readTraceFile(trace), [both], plan.name);
   return traced?.kind === 'judged'
     ? traced.verdicts
     : judgeRun(both, observedStats(stats, resumed > 0 ? undefined : seconds), resolve(requests));

@@ -12,6 +12,7 @@ import { DISK, HOST, type Tracer } from '../runtime/trace/tracer.js';
 import { fileHost } from '../runtime/file-host.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import { formatCount } from './format.js';
+import type { RunSettings } from './run-settings.js';
 import { shownPath } from './shown-path.js';
 import { placeName } from './render-diagnostics.js';
 import { err, type Terminal } from './terminal.js';
@@ -49,10 +50,10 @@ export function writeSimulatedTrace(
   graph: RuntimeGraph,
   timeline: Timeline,
   terminal: Terminal,
-  { requests, peakMemory }: { readonly requests: string } & Pick<TraceFigures, 'peakMemory'>,
+  { peakMemory, ...asked }: { readonly requests: string } & RunSettings & Pick<TraceFigures, 'peakMemory'>,
 ): RuntimeFailure | undefined {
   let milliseconds = 0;
-  const about = { device_times: 'simulated', requests };
+  const about = { device_times: 'simulated', ...asked };
   let broken: string | undefined;
   const onBroken = (reason: string): void => {
     broken = reason;

@@ -1,6 +1,7 @@
 /** `fulcrum check`: diagnostics of plan files, and what each plan asks of its devices and links. */
 import { Option } from 'commander';
 import { compileChecked, withSimulated } from '../../compiler/check-and-compile.js';
+import { readTraceFile } from '../../runtime/trace/read-trace.js';
 import { action, addJsonOption, collectSettings, single, type AddCommand } from '../command.js';
 import { diagnosticJson } from '../diagnostic-json.js';
 import { EXIT } from '../exit-codes.js';
@@ -16,6 +17,7 @@ import { jsonDocument } from '../json-document.js';
 import { checkPlanFile, countDiagnostics, isError, reportDiagnostics } from '../load-plan.js';
 import { describePlan, planReport } from '../plan-report.js';
 import { failureJson, renderFailure } from '../render-failure.js';
+import { checkAsRun, settingsOf } from '../run-settings.js';
 import { sarifLog } from '../sarif.js';
 import { err, fail, out, type Terminal } from '../terminal.js';
 import { unreadableWorkloads } from '../workloads.js';
@@ -102,10 +104,15 @@ function misuse(files: readonly string[], { trace, plan }: CheckOptions): string
 }
 
 function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
-  const checked = checkPlanFile(file, options.set, terminal.colour);
+  const read = options.trace === undefined ? undefined : readTraceFile(options.trace);
+  const { checked, differ } =
+    read?.kind === 'trace'
+      ? checkAsRun(file, options.set, { path: options.trace!, ...settingsOf(read.trace.about) }, terminal)
+      : { checked: checkPlanFile(file, options.set, terminal.colour), differ: undefined };
+  if (differ !== undefined)
+    err(terminal, `params are not as in the run of ${options.trace}: ${differ.here}, there ${differ.run}`);
   const compiled = compileChecked(checked, checked.path, { everyValue: true });
-  const trace =
-    options.trace === undefined ? undefined : judgeTrace(options.trace, compiled.compiled, options.plan);
+  const trace = read && judgeTrace(options.trace!, read, compiled.compiled, options.plan);
   const observed =
     trace?.kind === 'judged'
       ? brokenBy(trace.verdicts)

@@ -21,6 +21,8 @@ import {
   againstReport,
   describeAgainst,
   readRun,
+  refuseBeyondContext,
+  refuseOtherRun,
   type AgainstReport,
   type NamedWorkload,
   type TracedRun,
@@ -63,6 +65,7 @@ import { diagnosticsSaid, err, fail, out, saysOnce, type Terminal } from '../ter
 import { simulationPage, type SimulatedPlan } from '../page/page.js';
 import { drawnDevices, isDrawn, timelineData } from '../page/timeline-data.js';
 import { writeSimulatedTrace } from '../trace.js';
+import { checkAsRun, type CheckedAsRun } from '../run-settings.js';
 import { refuseUnwritable, writeText } from '../write-text.js';
 import { chooseRequests, refuseRequests, type ChosenRequests } from '../workloads.js';
 
@@ -70,7 +73,7 @@ interface SimulateCliOptions {
   readonly plan?: readonly string[];
   readonly workload?: string;
   readonly set?: Readonly<Record<string, string>>;
-  readonly transitions: TransitionMode;
+  readonly transitions?: TransitionMode;
   readonly without?: readonly string[];
   readonly with?: readonly string[];
   readonly trace?: string;
@@ -91,16 +94,17 @@ export const addSimulateCommand: AddCommand = (program, context) => {
     )
     .option('--set <name=value>', 'value of a param (repeatable)', collectSettings)
     .addOption(
-      new Option('--transitions <mode>', 'how devices change stage')
-        .choices(['dataflow', 'barrier'])
-        .default('dataflow'),
+      new Option(
+        '--transitions <mode>',
+        'how devices change stage: as in the run of `--against`, else dataflow, unless named',
+      ).choices(['dataflow', 'barrier'] satisfies TransitionMode[]),
     )
     .addOption(choicesOption('--with <switch,...>', 'engine effects to add', EFFECT_NAMES))
     .addOption(choicesOption('--without <switch,...>', 'engine effects to leave out', EFFECT_NAMES))
     .option('--trace <file>', 'write a timeline for ui.perfetto.dev, as `run` does; needs one plan')
     .option(
       '--against <file>',
-      'compare with the trace of a run; requests and plan are those of the run unless named',
+      'compare with the trace of a run; requests, plan and params are those of the run unless named',
     )
     .option('--html <file>', 'write a page with timeline and charts, to be opened in any browser');
   addJsonOption(command).action(
@@ -135,11 +139,11 @@ async function simulateFile(
     for (const warning of requests.warnings) sayOnce(`warning: ${warning}`);
     simulated.push(await simulateOne(compiled, requests, options, work, terminal));
   }
-  printFigures(simulated, workload!, options, terminal);
+  printFigures(simulated, workload!, work.transitions, options, terminal);
   if (options.html !== undefined) {
     const about = [
       describeWorkload(workload!),
-      ...(options.transitions === 'barrier' ? ['transitions with barriers'] : []),
+      ...(work.transitions === 'barrier' ? ['transitions with barriers'] : []),
     ];
     const unwritten = writeText(options.html, pageOf(file, about, simulated));
     if (unwritten !== undefined) throw unwritten;
@@ -160,6 +164,9 @@ interface Work {
   readonly compiled: readonly CompiledPlan[];
   /** The run to compare with. */
   readonly run: TracedRun | undefined;
+  readonly transitions: TransitionMode;
+  /** Params that are not as in the run. */
+  readonly differ?: CheckedAsRun['differ'];
 }
 
 /** The command line is wrong. */
@@ -171,13 +178,16 @@ function misused(message: string, terminal: Terminal): { kind: 'failed'; exit: E
 /** Checks the file and compiles the plans that are to be run. */
 function chooseWork(file: string, options: SimulateCliOptions, terminal: Terminal): Loaded<Work> {
   const named = [...new Set(options.plan)];
-  const checked = checkPlanFile(file, options.set, terminal.colour, named);
   const { trace, html, against } = options;
+  const run = against === undefined ? undefined : readRun(against);
+  const { checked, differ } =
+    run === undefined
+      ? { checked: checkPlanFile(file, options.set, terminal.colour, named) }
+      : checkAsRun(file, options.set, run, terminal, named);
   const compared = against === undefined ? [] : [{ what: 'the run to compare with', path: against }];
   refuseTaken([trace, html], [...filesRead(checked, options.workload), ...compared]);
   const refused = refuseUnsound(terminal, checked);
   if (refused !== undefined) return { kind: 'failed', exit: refused };
-  const run = against === undefined ? undefined : readRun(against);
   const plans = plansToRun(
     checked.plans,
     named.length === 0 && run?.plan !== undefined ? [run.plan] : named,
@@ -191,7 +201,23 @@ function chooseWork(file: string, options: SimulateCliOptions, terminal: Termina
     return misused(message, terminal);
   }
   const loaded = compileOrRefuse(terminal, checked, plans);
-  return loaded.kind === 'failed' ? loaded : { kind: 'loaded', checked, compiled: loaded.compiled, run };
+  if (loaded.kind === 'failed') return loaded;
+  const transitions = options.transitions ?? run?.transitions ?? 'dataflow';
+  if (options.transitions === undefined && run?.transitions === 'barrier')
+    err(terminal, `transitions as in the run of ${run.path}: barrier`);
+  const [only] = loaded.compiled;
+  if (run !== undefined) refuseUnlikeRun(run, only!, differ !== undefined);
+  return { kind: 'loaded', checked, compiled: loaded.compiled, run, transitions, ...(differ && { differ }) };
+}
+
+/**
+ * Refuses a run that a plan cannot be compared with. Another plan or model, or other params, may have been asked for, and
+ * that is told beside the figures.
+ */
+function refuseUnlikeRun(run: TracedRun, { plan, result }: CompiledPlan, isOther: boolean): void {
+  if ((run.model ?? plan.model.name) !== plan.model.name) return;
+  refuseBeyondContext(run, plan.model);
+  if (!isOther && (run.plan ?? plan.name) === plan.name) refuseOtherRun(run, result.runtime);
 }
 
 /** The plans to run, all unless some are named, or why there are none. */
@@ -273,7 +299,7 @@ async function simulateOne(
   { plan, result: { runtime, transitions } }: CompiledPlan,
   { name: workload, requests }: Extract<ChosenRequests, { kind: 'requests' }>,
   options: SimulateCliOptions,
-  { checked, run }: Work,
+  { checked, run, transitions: mode, differ }: Work,
   terminal: Terminal,
 ): Promise<SimulatedOne> {
   const engine = switched(engineOf(plan.topology), options);
@@ -285,7 +311,7 @@ async function simulateOne(
   const timeline = wanted && createTimeline(wanted);
   const simulation = await simulateOrAbort(runtime, plan, requests, {
     engine,
-    transitions: options.transitions,
+    transitions: mode,
     ...(timeline && { timeline }),
   });
   const report = { ...simulationReport({ plan: plan.name, simulation }), engine };
@@ -297,8 +323,11 @@ async function simulateOne(
   const brokenTrace =
     options.trace === undefined
       ? undefined
-      : writeSimulatedTrace(options.trace, runtime, timeline, terminal, { requests: workload, peakMemory });
+      : writeSimulatedTrace(options.trace, runtime, timeline, terminal, {
+          ...{ requests: workload, params: plan.params, transitions: mode, peakMemory },
+        });
   const about = { plan, runtime, transitions };
+  const alike = { transitions: mode, ...(differ && { differ }) };
   const broken = judged
     ? judgeSimulated(about, {
         ...{ name: workload, requests, slices: timeline.slices() },
@@ -310,7 +339,7 @@ async function simulateOne(
     stages,
     kept: reportDiagnostics(terminal, sift(broken, checked.allowances).kept, checked.render),
     ...(brokenTrace !== undefined && { brokenTrace }),
-    ...(run && { against: againstReport(run, plan, flatSlices(timeline), instead) }),
+    ...(run && { against: againstReport(run, plan, flatSlices(timeline), alike, instead) }),
     ...(options.html !== undefined && { page: planPage(report, plan, runtime, simulation, timeline) }),
   };
 }
@@ -332,6 +361,7 @@ function planPage(
 function printFigures(
   simulated: readonly SimulatedOne[],
   workload: NamedWorkload,
+  transitions: TransitionMode,
   options: SimulateCliOptions,
   terminal: Terminal,
 ): void {
@@ -340,7 +370,7 @@ function printFigures(
   const against = simulated[0]?.against;
   if (options.json) {
     const effects = effectsInCommon(reports.map((report) => report.engine));
-    const engine = { transitions: options.transitions, ...effects };
+    const engine = { transitions, ...effects };
     const diagnostics = diagnosticsSaid(terminal);
     const fields = { workload, engine, plans: reports, diagnostics, ...(against && { against }) };
     out(terminal, jsonDocument('simulate', fields));

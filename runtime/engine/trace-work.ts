@@ -28,6 +28,11 @@ export function prefillRows(
   return items.reduce((sum, item) => sum + rows(item), 0);
 }
 
+/** A mesh as steps tell of it. */
+export function meshText({ dp, pp, tp }: RuntimeStage['mesh']): string {
+  return `dp ${dp}, pp ${pp}, tp ${tp}`;
+}
+
 /** A step; `prefill` of its rows are those of `prefillRows`, `requests` those whose path leads through it, `reused` the tokens before its rows that were found. */
 export function labelOf(
   { id, replica, items }: StepAction,
@@ -36,13 +41,12 @@ export function labelOf(
   requests: readonly number[],
   reused = 0,
 ): StepLabel {
-  const meshText = `dp ${mesh.dp}, pp ${mesh.pp}, tp ${mesh.tp}`;
   const rows = items.reduce((sum, item) => sum + item.count, 0);
   const decode = rows - prefill;
   const both = prefill > 0 && decode > 0;
   const kinds = { ...(both && { prefill, decode }), ...(reused > 0 && { reused }) };
   const shape = { replica, sequences: items.length, rows, ...kinds };
-  const args = { step: id, stage: name, mesh: meshText, ...shape, origin };
+  const args = { step: id, stage: name, mesh: meshText(mesh), ...shape, origin };
   return {
     name: `${name} ${both ? 'prefill + decode' : prefill > 0 ? 'prefill' : 'decode'}`,
     args,

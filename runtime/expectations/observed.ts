@@ -5,8 +5,9 @@
 import type { RuntimeGraph } from '../../compiler/ir/runtime-graph.js';
 import type { RuntimeOp } from '../../compiler/ir/runtime-program.js';
 import { pageOwners } from '../../compiler/ir/page-slices.js';
+import { meshText } from '../engine/trace-work.js';
 import { wholeSeconds } from '../trace/categories.js';
-import type { ReadSlice, ReadTrace } from '../trace/slices.js';
+import { isRecord, type ReadSlice, type ReadTrace } from '../trace/slices.js';
 
 export interface ObservedTransition {
   readonly from: string;
@@ -57,18 +58,14 @@ export function observeTrace(graph: RuntimeGraph, { slices, figures }: ReadTrace
   return {
     transitions,
     ...(seconds !== undefined && !resumed && { seconds }),
-    ...(isRecord(figures?.['peakMemory']) && { peaks: figures['peakMemory'] }),
+    ...(isPeaks(figures?.['peakMemory']) && { peaks: figures['peakMemory'] }),
     pageOuts,
     steps,
   };
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, number>> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.values(value).every((each) => typeof each === 'number')
-  );
+function isPeaks(value: unknown): value is Readonly<Record<string, number>> {
+  return isRecord(value) && Object.values(value).every((each) => typeof each === 'number');
 }
 
 type Slice = Pick<ReadSlice, 'process' | 'thread' | 'name' | 'start' | 'end' | 'args'>;
@@ -147,15 +144,44 @@ function stepsOf(row: readonly ReadSlice[]): readonly { step: ReadSlice; exchang
   return steps;
 }
 
+function programOf({ stages }: RuntimeGraph, stage: string, pp: number) {
+  return stages.find(({ name }) => name === stage)?.programs.find((each) => each.pp === pp);
+}
+
+/** Why the arguments of a step are those of no step of the plan; undefined where they may be. */
+function foreignStep(graph: RuntimeGraph, args: ReadSlice['args']): string | undefined {
+  const [stage, pp] = [String(args['stage']), Number(args['pp'])];
+  if (programOf(graph, stage, pp) === undefined)
+    return `it has steps of a stage ${stage} with a part ${pp}, and the plan has none`;
+  const mesh = meshText(graph.stages.find(({ name }) => name === stage)!.mesh);
+  const run = args['mesh'];
+  return run === undefined || run === mesh
+    ? undefined
+    : `its steps of ${stage} have the mesh ${String(run)}, and the plan has ${mesh}`;
+}
+
+/** Why the steps of a trace are none of the plan; undefined where they may be. */
+export function foreignSteps(graph: RuntimeGraph, slices: readonly ReadSlice[]): string | undefined {
+  const known = new Set<string>();
+  for (const { thread, args } of slices) {
+    if (thread !== 'queue' || typeof args['stage'] !== 'string') continue;
+    const key = [args['stage'], args['pp'], args['mesh']].map(String).join('/');
+    const foreign = known.has(key) ? undefined : foreignStep(graph, args);
+    if (foreign !== undefined) return foreign;
+    known.add(key);
+  }
+  return undefined;
+}
+
 function exchangesOf(
   graph: RuntimeGraph,
   { args }: ReadSlice,
   exchanges: readonly ReadSlice[],
 ): readonly ObservedExchange[] | string {
   const [stage, pp] = [String(args['stage']), Number(args['pp'])];
-  const program = graph.stages.find(({ name }) => name === stage)?.programs.find((each) => each.pp === pp);
-  if (program === undefined)
-    return `it has steps of a stage ${stage} with a part ${pp}, and the plan has none`;
+  const foreign = foreignStep(graph, args);
+  if (foreign !== undefined) return foreign;
+  const program = programOf(graph, stage, pp)!;
   const seen: ObservedExchange[] = [];
   for (const { name, args: facts } of exchanges) {
     const [, collective, send] = EXCHANGE.exec(name)!;

@@ -34,7 +34,7 @@ export interface TraceFileOptions {
   /** An origin as `file:line:column`. */
   readonly describe: (origin: Origin) => string;
   /** Facts about the run, shown as arguments of its first event. */
-  readonly about: Readonly<Record<string, string>>;
+  readonly about: Readonly<Record<string, unknown>>;
   /** From top to bottom; others come below, as they come up. */
   readonly processes?: readonly string[];
   /** Called once when the file cannot be written any more; the run goes on without. */
