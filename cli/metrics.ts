@@ -17,8 +17,8 @@ export interface MetricsTarget {
 }
 
 export interface OpenMetrics extends RunMetrics {
-  /** Writes the file and stops serving. A file that cannot be written any more is said, and stops nothing. */
-  readonly close: () => Promise<void>;
+  /** Writes the file and stops serving. Says of a file that cannot be written any more why, and returns false. */
+  readonly close: () => Promise<boolean>;
 }
 
 /** Rejects with RuntimeFailure FC0940 or FC0941 when the target cannot be used. */
@@ -37,9 +37,11 @@ export async function openMetrics(
     close: async () => {
       try {
         if (path !== undefined) writeMetricsFile(path, await metrics.text());
+        return true;
       } catch (error) {
         if (!(error instanceof RuntimeFailure)) throw error;
         err(terminal, renderFailure(error, terminal.colour));
+        return false;
       } finally {
         await server?.close();
       }

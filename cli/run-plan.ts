@@ -7,7 +7,7 @@ import { openEngine } from '../runtime/engine/open.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { checkBatchFiles } from '../runtime/jobs/batch-files.js';
 import { batchIdentity } from '../runtime/jobs/batch-identity.js';
-import type { BatchIdentity } from '../runtime/jobs/journal-format.js';
+import type { BatchIdentity, Journal } from '../runtime/jobs/journal-format.js';
 import { planStart, type StartMode } from '../runtime/jobs/batch-start.js';
 import { openEncoder } from '../runtime/jobs/encoder-pool.js';
 import type { BatchProgress } from '../runtime/jobs/batch-outcomes.js';
@@ -33,6 +33,10 @@ export interface PlanRun {
   readonly stats: EngineStats;
   /** From the first request submitted to the last result written. */
   readonly seconds: number;
+  /** Earlier runs had left nothing to do: there is neither a trace of this one nor a figure. */
+  readonly isIdle: boolean;
+  /** Its trace or its metrics could not be written to their end, which has been said. */
+  readonly lacksReport: boolean;
 }
 
 export interface PlanRunOptions {
@@ -82,26 +86,41 @@ export async function runPlan(options: PlanRunOptions, terminal: Terminal): Prom
   const total = Math.min(inFile, options.limit ?? Infinity);
   const batch = batchIdentity(options);
   const start = await planStart(options.resultsPath, options.start, batch);
-  const isFinished = inFile > 0 && start.kind === 'resume' && start.journal.finished.length === inFile;
-  const metrics = options.metrics && (await openMetrics(options.metrics, graph, terminal));
+  const isFinished = start.kind === 'resume' && total > 0 && leavesNothing(start.journal, inFile, total);
+  // What an earlier run left is of more use than a report of nothing.
+  const { metrics: target, tracePath } = isFinished ? {} : options;
+  for (const path of isFinished ? reportPaths : [])
+    err(terminal, `nothing is left to do; ${path} stays as it is`);
+  const metrics = target && (await openMetrics(target, graph, terminal));
   let trace: TraceFile | undefined;
+  let lacksReport = false;
+  let run: Omit<PlanRun, 'lacksReport'>;
   try {
     trace =
-      options.tracePath === undefined
+      tracePath === undefined
         ? undefined
-        : openTrace(options.tracePath, graph, terminal, {
+        : openTrace(tracePath, graph, terminal, {
             about: factsOf(options),
             apart: options.traceKernels ?? false,
+            onBroken: (reason) => {
+              lacksReport = true;
+              err(terminal, `the trace ends early: ${reason}`);
+            },
           });
     const context = { total, isFinished, batch, tracer: trace ?? NO_TRACE, ...(metrics && { metrics }) };
-    const run = await runObserved(options, context, terminal);
+    run = await runObserved(options, context, terminal);
     const { interrupted, failure, resumed } = run.summary;
     if (!interrupted && failure === undefined) trace?.close({ peakMemory: run.stats.peakMemory, resumed });
-    return run;
   } finally {
     trace?.close();
-    await metrics?.close();
+    if ((await metrics?.close()) === false) lacksReport = true;
   }
+  return { ...run, lacksReport };
+}
+
+/** Whether the first `total` of the requests of a file are finished; where lines are blank, only if all are. */
+function leavesNothing({ finished }: Journal, inFile: number, total: number): boolean {
+  return finished.length === inFile || finished.filter(({ line }) => line <= total).length === total;
 }
 
 /** What decides on a run beside its plan, for who reads its trace; what it has not is left out. */
@@ -131,7 +150,7 @@ async function runObserved(
   options: PlanRunOptions,
   { total, isFinished, batch, tracer, metrics }: RunContext,
   terminal: Terminal,
-): Promise<PlanRun> {
+): Promise<Omit<PlanRun, 'lacksReport'>> {
   const { graph } = options;
   const tokenizer = openTokenizer(graph.model, options.modelDirectory);
   const progress = await createProgress(terminal, 'requests');
@@ -181,7 +200,7 @@ async function runObserved(
       },
     });
     show();
-    return { summary, stats: engine.stats(), seconds: elapsed() };
+    return { summary, stats: engine.stats(), seconds: elapsed(), isIdle: isFinished };
   } finally {
     clearInterval(ticking);
     progress.stop();
@@ -190,7 +209,7 @@ async function runObserved(
   }
 }
 
-/** Exit status of a run: requests with an error line do not make it a failure. */
+/** Exit status of the work of a run: requests with an error line do not make it a failure. */
 export function exitCodeOf({ summary }: PlanRun): ExitCode {
   if (summary.failure !== undefined) return EXIT.runtime;
   return summary.interrupted ? EXIT.interrupted : EXIT.ok;

@@ -82,19 +82,24 @@ export async function runRequests(
   // Last, as it may fail: all else has been said by then.
   if (options.summary !== undefined) writeRunSummary(options.summary, summary);
   const ended = exitCodeOf(run);
-  return kept || ended !== EXIT.ok ? ended : EXIT.diagnostics;
+  if (ended !== EXIT.ok) return ended;
+  if (!kept) return EXIT.diagnostics;
+  return run.lacksReport ? EXIT.runtime : EXIT.ok;
 }
 
-/** Verdicts on what the plan expects of a run; none where the run was cut short. */
+/** Verdicts on what the plan expects of a run; none where the run was cut short, or had nothing to do. */
 function judgeFinished(
-  { summary, stats, seconds }: PlanRun,
+  { summary, stats, seconds, isIdle, lacksReport }: PlanRun,
   { plan, compiled }: LoadedPlan,
   { requests, trace }: RunOptions,
 ): readonly Verdict[] {
   const { interrupted, failure, resumed } = summary;
-  if (interrupted || failure !== undefined || (plan.expectations ?? []).length === 0) return [];
+  if (isIdle || interrupted || failure !== undefined || (plan.expectations ?? []).length === 0) return [];
   const both = { plan, result: compiled };
-  const traced = trace === undefined ? undefined : judgeTrace(trace, readTraceFile(trace), [both], plan.name);
+  const traced =
+    trace === undefined || lacksReport
+      ? undefined
+      : judgeTrace(trace, readTraceFile(trace), [both], plan.name);
   return traced?.kind === 'judged'
     ? traced.verdicts
     : judgeRun(both, observedStats(stats, resumed > 0 ? undefined : seconds), resolve(requests));

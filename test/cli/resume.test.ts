@@ -1,5 +1,5 @@
 /** What `fulcrum run` refuses about earlier results, before it opens a device. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -18,13 +18,14 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const requests = join(scratch, 'requests.jsonl');
 const results = join(scratch, 'results.jsonl');
 
+const quiet = (): undefined => undefined;
+const QUIET = { writeOut: quiet, writeErr: quiet, colour: false, interactive: false, columns: 80 };
+
 /** The files of a run with plan `single` that was stopped after its first request, or that `owner` is at. */
 function cutShort(owner?: ProcessMark): void {
   writeFileSync(requests, '{"custom_id": "a"}\n');
   writeFileSync(results, '{}\n');
-  const quiet = () => undefined;
-  const terminal = { writeOut: quiet, writeErr: quiet, colour: false, interactive: false, columns: 80 };
-  const loaded = loadGraph(PLAN, { plan: 'single' }, terminal);
+  const loaded = loadGraph(PLAN, { plan: 'single' }, QUIET);
   if (loaded.kind === 'failed') throw new Error('the plan does not compile');
   const entry = {
     line: 1,
@@ -82,6 +83,42 @@ describe('fulcrum run over earlier results', () => {
     expect(readFileSync(results, 'utf8')).toBe('{}\n');
     const text = await run('single', '--resume');
     expect([text.status, text.err]).toEqual([0, expect.stringContaining('1 result of an earlier run kept')]);
+  });
+
+  it('leaves what an earlier run reported where every request is answered', async () => {
+    cutShort();
+    const [trace, metrics] = [join(scratch, 't.json'), join(scratch, 'm.prom')];
+    for (const path of [trace, metrics]) writeFileSync(path, 'of the earlier run');
+    for (const options of [[], ['--limit', '1']]) {
+      const again = await run('single', '--resume', '--trace', trace, '--metrics', metrics, ...options);
+      expect(again.status).toBe(0);
+      for (const path of [trace, metrics]) {
+        expect(again.err).toContain(`nothing is left to do; ${path} stays as it is\n`);
+        expect(readFileSync(path, 'utf8')).toBe('of the earlier run');
+      }
+    }
+    rmSync(trace);
+    await run('single', '--resume', '--trace', trace);
+    expect(existsSync(trace)).toBe(false);
+  });
+
+  it('opens no device where as many requests as are asked for are answered', async () => {
+    cutShort();
+    writeFileSync(requests, '{"custom_id": "a"}\n{"custom_id": "b"}\n');
+    const loaded = loadGraph(PLAN, { plan: 'single' }, QUIET);
+    if (loaded.kind === 'failed') throw new Error('the plan does not compile');
+    const [, ...records] = readFileSync(`${results}.journal`, 'utf8').split('\n');
+    const header = encodeHeader(batchIdentity({ graph: loaded.graph, requestsPath: requests }));
+    writeFileSync(`${results}.journal`, header + records.join('\n'));
+    const trace = join(scratch, 't.json');
+    const again = await run('single', '--resume', '--limit', '1', '--trace', trace, '--json');
+    expect(again.err).not.toMatch('loading weights');
+    expect(again.status).toBe(0);
+    expect(JSON.parse(again.out)).toMatchObject({
+      requests: { read: 1, answered: 1, resumed: 1 },
+      stats: { peakMemory: {} },
+    });
+    expect(existsSync(trace)).toBe(false);
   });
 
   it('refuses to resume with another model, and names its files that differ', async () => {

@@ -145,6 +145,10 @@ plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gp
     const step = slices.find(({ name }) => name === 'serve decode')!;
     expect(step.args!['origin']).toMatch(/clerk\.plan:\d+:\d+$/);
     expect(slices.some(({ thread }) => thread === 'tokenise')).toBe(true);
+    const events = JSON.parse(readFileSync(trace, 'utf8')) as { name: string; args: object }[];
+    expect(events.find(({ name }) => name === 'run')!.args).toMatchObject({
+      ...{ plan: 'single', requests, params: {}, transitions: 'dataflow', prefixReuse: true },
+    });
     const { value } = parseExposition(readFileSync(metrics, 'utf8'));
     expect(value('vllm:request_success_total', { finished_reason: 'stop' })).toBe(2);
     expect(value('vllm:generation_tokens_total')).toBeGreaterThan(2);
@@ -164,6 +168,18 @@ plan held from reshard { expect { transitions <= ${transitions}, peak(decode, gp
     expect(run.status).toBe(3);
     expect(run.stderr).toContain('error[FC0918]: cannot write the summary to /dev/full');
     expect(JSON.parse(run.stdout)).toMatchObject({ requests: { answered: 1 } });
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('tells of a trace that ended early when all results are there', () => {
+    const results = join(folder, 'half-traced.out.jsonl');
+    const run = fulcrum(
+      ...['run', PLAN, '--plan', 'single', '--requests', requestsFile('half.jsonl', 1), '--json'],
+      ...['--out', results, '--trace', '/dev/full'],
+    );
+    expect(run.status).toBe(3);
+    expect(run.stderr.match(/^the trace ends early: cannot write \/dev\/full: .*$/gm)).toHaveLength(1);
+    expect(JSON.parse(run.stdout)).toMatchObject({ requests: { answered: 1 } });
+    expect(readLines<ResultLine>(results)).toHaveLength(1);
   });
 
   it('names a request file that is not there', () => {
