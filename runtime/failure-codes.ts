@@ -57,7 +57,7 @@ export const FAILURE_CODES: Readonly<Record<`FC09${string}`, FailureKind>> = {
   FC0923: {
     slug: 'lengths-unreadable',
     meaning:
-      'A file of lengths, or a trace to take them from, cannot be read, holds no request, is cut short, or has lines that are not lengths of one.',
+      'A file of lengths, or a trace to take them from, cannot be read, holds no request, is cut short or damaged, or has lines that are not lengths of one.',
   },
   FC0924: {
     slug: 'trace-unusable',
