@@ -121,8 +121,13 @@ export function createTried(goal: Goal, tolerance: number): Tried {
       );
     });
   return {
-    add(each) {
-      tried.set(each.candidate, each);
+    add({ candidate, index, estimate, between, estimated }) {
+      // And nothing else of it: a compiled plan is large.
+      const each: Estimated = {
+        ...{ candidate, index, estimate, between },
+        ...(estimated !== undefined && { estimated }),
+      };
+      tried.set(candidate, each);
       onFront.set(each.candidate, each);
       const key = stepsOf(each.candidate);
       bySteps.set(key, [...(bySteps.get(key) ?? []), each]);
