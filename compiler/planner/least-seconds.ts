@@ -120,9 +120,10 @@ export function leastOfBoth(prefill: StageBound, decode: StageBound): number {
 
 /**
  * Least seconds between two tokens: a token needs a decode step of its own, or the prefill of a sequence that lost its
- * KV.
+ * KV. 0 where no answer has two.
  */
 export function leastBetweenTokens({ overhead, prefill, decode }: BoundedPlan, demand: Demand): number {
+  if (demand.decodeRows === 0) return 0;
   const row = sum(decode.costs.rowsStep(1, demand.shortestPrompt));
   return overhead.step + overhead.request + Math.min(row, sum(shortestStep(prefill, demand)));
 }
