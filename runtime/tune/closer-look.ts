@@ -103,7 +103,8 @@ export function roughly(
     goal.kind === 'throughput'
       ? each.between
       : bound.estimateBetween(demand, pagesBehindDevices(each.candidate));
-  return { ...each, estimate: bound.estimate(demand), between, estimated: 'roughly', atLeast: undefined };
+  const estimate = Math.max(each.least, bound.estimate(demand));
+  return { ...each, estimate, between, estimated: 'roughly', atLeast: undefined };
 }
 
 function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
@@ -111,8 +112,9 @@ function closely(each: Bounded, bound: PlanBound, look: Look): Bounded {
   if (close === undefined) return { ...roughly(each, bound, look), estimated: 'no closer' };
   return {
     ...each,
-    estimate: close.seconds,
-    between: close.betweenTokens,
+    // Of what nobody has measured yet an estimate may be below the bound.
+    estimate: Math.max(each.least, close.seconds),
+    between: Math.max(each.betweenTokens, close.betweenTokens),
     estimated: 'closely',
     atLeast: undefined,
   };
