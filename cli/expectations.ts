@@ -5,6 +5,7 @@ import type { CompiledPlan } from '../compiler/check-and-compile.js';
 import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import { showExpectation } from '../compiler/plan/print-plan.js';
 import type { Workload } from '../compiler/plan/workload.js';
+import { requestsFile } from '../runtime/clock/lengths-file.js';
 import type { EngineStats } from '../runtime/engine/types.js';
 import { judgeObserved, type Verdict } from '../runtime/expectations/judge-observed.js';
 import { observeTrace, type Observed } from '../runtime/expectations/observed.js';
@@ -14,7 +15,7 @@ import type { TraceOrProblem } from '../runtime/trace/read-trace.js';
 import { formatTable } from './format.js';
 import { isError, reportDiagnostics, type CheckedFile } from './load-plan.js';
 import { err, type Terminal } from './terminal.js';
-import { requestsFile, requestsOf } from './workloads.js';
+import { requestsOf } from './workloads.js';
 
 /**
  * What simulations of compiled plans find, as far as the plans expect something of a run. Requests that cannot be read

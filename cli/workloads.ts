@@ -1,17 +1,13 @@
 /** Which requests a simulation runs: a workload of the plan file by name, or a file of lengths. */
-import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
 import type { CheckResult } from '../compiler/check/check-file.js';
-import { report } from '../compiler/diagnostics/catalogue.js';
-import type { Diagnostic } from '../compiler/diagnostics/diagnostic.js';
 import type { Workload } from '../compiler/plan/workload.js';
 import { suggest } from '../grammar/did-you-mean.js';
 import { lineMap } from '../grammar/line-map.js';
-import { drawRequests, parseLengths, type LengthsProblem } from '../runtime/clock/lengths.js';
+import { drawRequests } from '../runtime/clock/lengths.js';
+import { lengthsProblems, readLengthsFile, requestsFile } from '../runtime/clock/lengths-file.js';
 import type { SimulatedRequest } from '../runtime/clock/simulation.js';
 import { RuntimeFailure } from '../runtime/failure.js';
 import type { NamedFile } from '../runtime/refuse-taken.js';
-import { systemReason } from '../runtime/system-reason.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { formatCount, plural } from './format.js';
 import { shownPath } from './shown-path.js';
@@ -90,18 +86,6 @@ function atWorkload(
   return new RuntimeFailure(code, `workload ${name}: ${message}`, { ...details, subject });
 }
 
-/** What is wrong with the files that workloads take their requests from. */
-export function unreadableWorkloads(workloads: readonly Workload[]): readonly Diagnostic[] {
-  return workloads.flatMap(({ name, requests }) => {
-    if (requests.kind !== 'file') return [];
-    const read = readLengths(name, requestsFile(requests));
-    if (read.kind !== 'unreadable') return [];
-    return [
-      report('workload-unreadable', { workload: name, why: read.message }, { primary: requests.origin }),
-    ];
-  });
-}
-
 /** Whether `--workload` names a file, and not a workload. */
 function isLengthsFile(name: string): boolean {
   return /\.jsonl$/i.test(name);
@@ -116,11 +100,6 @@ export function requestsOf(workload: Workload, context: number): ChosenRequests 
   const share = `${formatCount(cut)} of ${plural(drawn.length, 'prompt')}`;
   const warning = `workload ${name}: ${share} would fill the context of ${formatCount(context)} tokens, and are cut to leave room for one`;
   return { kind: 'requests', name, requests: drawn, warnings: cut > 0 ? [warning] : [] };
-}
-
-/** Where the requests of a workload lie. */
-export function requestsFile({ base, path }: Extract<Workload['requests'], { kind: 'file' }>): string {
-  return resolve(dirname(base), path);
 }
 
 /**
@@ -139,25 +118,19 @@ export function requestFiles(
 
 function readLengths(name: string, file: string): Exclude<ChosenRequests, { kind: 'usage' }> {
   const path = shownPath(file);
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const message = `cannot read ${path}: ${systemReason(cause)}`;
-    return { kind: 'unreadable', message, failure: new RuntimeFailure('FC0923', message, { subject: path }) };
-  }
-  const parsed = parseLengths(text);
-  if (parsed.kind === 'requests') {
-    const { requests, ignored = [] } = parsed;
+  const read = readLengthsFile(file);
+  if (read.kind === 'requests') {
+    const { requests, ignored = [] } = read;
     const warnings = ignored.map((field) => `${path}: \`${field}\` of its lines means nothing here`);
     return { kind: 'requests', name, requests, warnings };
   }
-  const lines = parsed.problems.map((problem) => showProblem(path, problem));
-  return { kind: 'unreadable', message: lines[0]!, failure: badLines(path, lines) };
-}
-
-function showProblem(path: string, { line, column, why }: LengthsProblem): string {
-  return `${path}:${line}:${column}: ${why}`;
+  const lines = lengthsProblems(path, read);
+  const [message] = lines;
+  const failure =
+    read.kind === 'unreadable'
+      ? new RuntimeFailure('FC0923', message, { subject: path })
+      : badLines(path, lines);
+  return { kind: 'unreadable', message, failure };
 }
 
 /** Of a file in another format every line is bad. */

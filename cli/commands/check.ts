@@ -1,6 +1,7 @@
 /** `fulcrum check`: diagnostics of plan files, and what each plan asks of its devices and links. */
 import { Option } from 'commander';
 import { compileChecked, withSimulated } from '../../compiler/check-and-compile.js';
+import { unreadableWorkloads } from '../../runtime/clock/lengths-file.js';
 import { readTraceFile } from '../../runtime/trace/read-trace.js';
 import { action, addJsonOption, collectSettings, single, type AddCommand } from '../command.js';
 import { diagnosticJson } from '../diagnostic-json.js';
@@ -19,8 +20,8 @@ import { describePlan, planReport } from '../plan-report.js';
 import { failureJson, renderFailure } from '../render-failure.js';
 import { checkAsRun, settingsOf } from '../run-settings.js';
 import { sarifLog } from '../sarif.js';
+import { shownPath } from '../shown-path.js';
 import { err, fail, out, type Terminal } from '../terminal.js';
-import { unreadableWorkloads } from '../workloads.js';
 
 interface CheckOptions {
   readonly set?: Readonly<Record<string, string>>;
@@ -117,7 +118,7 @@ function checkOne(file: string, options: CheckOptions, terminal: Terminal) {
     trace?.kind === 'judged'
       ? brokenBy(trace.verdicts)
       : simulateExpectations(compiled.compiled, checked.workloads, terminal);
-  const found = [...unreadableWorkloads(checked.workloads), ...observed];
+  const found = [...unreadableWorkloads(checked.workloads, shownPath), ...observed];
   const { diagnostics, allowed } = withSimulated(checked, checked.path, compiled, found);
   const reports = compiled.compiled
     .filter(({ result }) => result.runtime.stages.length > 0)

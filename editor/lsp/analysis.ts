@@ -3,6 +3,8 @@
  * rung gives a plain value that can be sent between threads; a caller that has something newer to look at stops in
  * between.
  */
+import { createHash } from 'node:crypto';
+import { dirname, relative } from 'node:path';
 import { checkFile, type CheckResult } from '../../compiler/check/check-file.js';
 import {
   compileChecked,
@@ -11,9 +13,18 @@ import {
   type CompiledPlan,
 } from '../../compiler/check-and-compile.js';
 import type { Diagnostic } from '../../compiler/diagnostics/diagnostic.js';
+import { inOrder } from '../../compiler/diagnostics/in-order.js';
 import type { CompilerHost } from '../../compiler/host.js';
+import type { Workload } from '../../compiler/plan/workload.js';
 import { drawRequests } from '../../runtime/clock/lengths.js';
+import {
+  readLengthsFile,
+  requestsFile,
+  unreadableWorkloads,
+  type ReadLengths,
+} from '../../runtime/clock/lengths-file.js';
 import { simulate } from '../../runtime/clock/simulate.js';
+import type { SimulatedRequest } from '../../runtime/clock/simulation.js';
 import {
   checkSimulated,
   expectsOfRuns,
@@ -49,24 +60,56 @@ export function* analyse(
   memory: CompileMemory = createCompileMemory(),
 ): Generator<Analysis> {
   const checked = checkFile(host, path);
-  const { files } = checked;
-  yield { path, rung: 'checked', diagnostics: checked.diagnostics, notes: [], files };
+  const { files, workloads } = checked;
+  const read = readOnce();
+  const unread = unreadableWorkloads(workloads, (file) => relative(dirname(path), file), read);
+  const withUnread = (found: readonly Diagnostic[]): readonly Diagnostic[] =>
+    unread.length === 0 ? found : inOrder([...found, ...unread], path);
+  yield { path, rung: 'checked', diagnostics: withUnread(checked.diagnostics), notes: [], files };
   const compiled = compileChecked(checked, path, { everyValue: true, compile: memory.compile });
   const notes = planNotes(path, compiled.compiled);
-  const { diagnostics } = compiled;
-  yield { path, rung: 'compiled', diagnostics, notes, files };
-  const predicted = predictions(path, checked, compiled, memory);
-  const simulated = simulatedExpectations(checked, compiled, memory);
+  yield { path, rung: 'compiled', diagnostics: withUnread(compiled.diagnostics), notes, files };
+  const predicted = predictions(path, checked, compiled, memory, read);
+  const simulated = simulatedExpectations(checked, compiled, memory, read);
   if (predicted.length > 0 || simulated !== undefined) {
     const found = simulated === undefined ? compiled : withSimulated(checked, path, compiled, simulated);
     yield {
       path,
       rung: 'simulated',
-      diagnostics: found.diagnostics,
+      diagnostics: withUnread(found.diagnostics),
       notes: [...notes, ...predicted],
       files,
     };
   }
+}
+
+type Read = (file: string) => ReadLengths;
+
+/** Reads every file of lengths at most once, so that all that is said of it speaks of one text. */
+function readOnce(): Read {
+  const known = new Map<string, ReadLengths>();
+  return (file) => {
+    const found = known.get(file) ?? readLengthsFile(file);
+    known.set(file, found);
+    return found;
+  };
+}
+
+/** The requests of a workload, drawn or read; undefined where there are none, or too many to simulate here. */
+function requestsOf(
+  { requests }: Workload,
+  context: number,
+  read: Read,
+): readonly SimulatedRequest[] | undefined {
+  if (requests.kind === 'drawn')
+    return requests.count > MOST_REQUESTS ? undefined : drawRequests(requests, context);
+  const found = read(requestsFile(requests));
+  return found.kind === 'requests' && found.requests.length <= MOST_REQUESTS ? found.requests : undefined;
+}
+
+/** What an answer about these requests is recalled by. */
+function keyOf(requests: readonly SimulatedRequest[]): string {
+  return createHash('sha256').update(JSON.stringify(requests)).digest('hex');
 }
 
 /** What simulating finds of the plans that expect something of runs; undefined where none does. */
@@ -74,19 +117,19 @@ function simulatedExpectations(
   { workloads }: CheckResult,
   { compiled }: CheckedAndCompiled,
   memory: CompileMemory,
+  read: Read,
 ): readonly Diagnostic[] | undefined {
   const expecting = compiled.filter(({ plan, result }) => expectsOfRuns(plan) && isSound(result));
   if (expecting.length === 0) return undefined;
   return expecting.flatMap(({ plan, result: { runtime, transitions } }) =>
     workloadsExpected({ plan }, workloads).flatMap((workload) => {
-      const { requests } = workload;
-      if (requests.kind !== 'drawn' || requests.count > MOST_REQUESTS) return [];
-      const drawn = drawRequests(requests, plan.model.shape.context);
+      const requests = requestsOf(workload, plan.model.shape.context, read);
+      if (requests === undefined) return [];
       // Diagnostics have places, which move: what is recalled is whether there are any.
       let found: readonly Diagnostic[] | undefined;
       const check = (): readonly Diagnostic[] =>
-        (found ??= checkSimulated({ plan, runtime, transitions }, workload, drawn));
-      const kept = memory.recall(plan, `kept ${JSON.stringify(requests)}`, () => check().length === 0);
+        (found ??= checkSimulated({ plan, runtime, transitions }, workload, requests));
+      const kept = memory.recall(plan, `kept ${keyOf(requests)}`, () => check().length === 0);
       return kept ? [] : check();
     }),
   );
@@ -99,27 +142,31 @@ function isSound({ runtime, diagnostics }: CompiledPlan['result']): boolean {
 /** Requests per second of every sound plan of the file, for its first workload. */
 function predictions(
   path: string,
-  { workloads }: CheckResult,
+  { workloads: [workload] }: CheckResult,
   { compiled }: CheckedAndCompiled,
   memory: CompileMemory,
+  read: Read,
 ): readonly PlanNote[] {
-  const [workload] = workloads;
-  const { requests } = workload ?? {};
-  if (workload === undefined || requests?.kind !== 'drawn' || requests.count > MOST_REQUESTS) return [];
-  const runs = ({ plan, result }: CompiledPlan): boolean => plan.origin.file === path && isSound(result);
-  return compiled.filter(runs).map(({ plan, result }) => {
-    const drawn = drawRequests(requests, plan.model.shape.context);
-    const { makespan, tokens } = memory.recall(plan, `run ${JSON.stringify(requests)}`, () => {
-      const simulation = simulate(result.runtime, plan, drawn);
+  if (workload === undefined) return [];
+  const ofFile = compiled.filter(({ plan, result }) => plan.origin.file === path && isSound(result));
+  return ofFile.flatMap(({ plan, result }) => {
+    const requests = requestsOf(workload, plan.model.shape.context, read);
+    if (requests === undefined) return [];
+    const { makespan, tokens } = memory.recall(plan, `run ${keyOf(requests)}`, () => {
+      const simulation = simulate(result.runtime, plan, requests);
       return { makespan: simulation.makespan, tokens: simulation.tokens };
     });
-    const rate = (drawn.length / makespan).toPrecision(3);
-    return {
-      at: plan.origin,
-      text: `${Number(rate)} requests/s predicted for ${workload.name}`,
-      detail:
-        `Simulated: ${drawn.length} requests of \`${workload.name}\` in ${makespan.toPrecision(3)} s, ` +
-        `${Math.round((tokens.prompt + tokens.output) / makespan)} tokens/s.`,
-    };
+    // Where no request can be held there is no time, and no rate.
+    if (makespan === 0) return [];
+    const rate = (requests.length / makespan).toPrecision(3);
+    return [
+      {
+        at: plan.origin,
+        text: `${Number(rate)} requests/s predicted for ${workload.name}`,
+        detail:
+          `Simulated: ${requests.length} requests of \`${workload.name}\` in ${makespan.toPrecision(3)} s, ` +
+          `${Math.round((tokens.prompt + tokens.output) / makespan)} tokens/s.`,
+      },
+    ];
   });
 }

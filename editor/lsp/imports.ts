@@ -1,4 +1,6 @@
 /** Files that a file depends on. */
+import { dirname, resolve } from 'node:path';
+import type { WorkloadDecl } from '../../grammar/syntax.js';
 import type { Workspace } from './workspace.js';
 
 /** Paths of all files that a file imports, directly or through others, whether there are such files or not. */
@@ -13,4 +15,23 @@ export function importsOf(workspace: Workspace, path: string): ReadonlySet<strin
       found.add(target);
     }
   return found;
+}
+
+/** The same with the files that workloads of all these, and of the file itself, take their requests from. */
+export function dependenciesOf(workspace: Workspace, path: string): ReadonlySet<string> {
+  const imports = importsOf(workspace, path);
+  const lengths = [path, ...imports].flatMap((file) =>
+    (workspace.document(file)?.tree.file.items ?? []).flatMap((item) =>
+      item.kind === 'workload' ? lengthsOf(item).map((name) => resolve(dirname(file), name)) : [],
+    ),
+  );
+  return new Set([...imports, ...lengths]);
+}
+
+function lengthsOf({ members }: WorkloadDecl): readonly string[] {
+  return members.flatMap((member) =>
+    member.kind === 'property' && member.name.text === 'requests' && member.value.kind === 'string'
+      ? [member.value.value]
+      : [],
+  );
 }

@@ -23,7 +23,7 @@ import type { PlanDocument } from './document.js';
 import { foldsOf } from './folding.js';
 import { hintsOf } from './hints.js';
 import { hoverAt } from './hover.js';
-import { importsOf } from './imports.js';
+import { dependenciesOf } from './imports.js';
 import { definitionAt, linksIn, referencesAt, rename, renameable, type Location } from './navigation.js';
 import type { PlanNote } from './plan-notes.js';
 import { semanticTokens, TOKEN_MODIFIERS, TOKEN_TYPES } from './semantic-tokens.js';
@@ -66,8 +66,8 @@ const CAPABILITIES: InitializeResult['capabilities'] = {
   inlayHintProvider: true,
 };
 
-/** What others may change meanwhile: a file that is imported, or all when a branch is switched. */
-const WATCHED = { watchers: [{ globPattern: '**/*.plan' }] };
+/** What others may change meanwhile: a file that is imported or holds requests, or all when a branch is switched. */
+const WATCHED = { watchers: [{ globPattern: '**/*.plan' }, { globPattern: '**/*.jsonl' }] };
 
 /** Serves a connection until it is closed. */
 export function serve(connection: Connection, options: ServerOptions): void {
@@ -118,14 +118,15 @@ export function serve(connection: Connection, options: ServerOptions): void {
       onFailure: (message) => connection.console.error(message),
     }));
 
-  /** Asks for the file if it is open, and for the open ones that import it, once nobody types. */
+  /** Asks for the file if it is open, and for the open ones that depend on it, once nobody types. */
   const analyseSoon = (path: string): void => {
     clearTimeout(timers.get(path));
     const wait = setTimeout(() => {
+      timers.delete(path);
       const texts = workspace.openTexts();
       const concerned = workspace
         .openPaths()
-        .filter((other) => other !== path && importsOf(workspace, other).has(path));
+        .filter((other) => other !== path && dependenciesOf(workspace, other).has(path));
       const itself = workspace.isOpen(path) ? [path] : [];
       for (const each of [...itself, ...concerned]) ensureAnalyst().ask(each, texts);
     }, options.settle ?? SETTLE_MS);

@@ -160,11 +160,11 @@ describe('the language server', () => {
     await client.diagnostics(MAIN, (found) => found.length === 0);
   });
 
-  it('asks editors that watch files to watch plan files', () => {
+  it('asks editors that watch files to watch plan files, and those of requests', () => {
     expect(client.registrations).toMatchObject([
       {
         method: 'workspace/didChangeWatchedFiles',
-        registerOptions: { watchers: [{ globPattern: '**/*.plan' }] },
+        registerOptions: { watchers: [{ globPattern: '**/*.plan' }, { globPattern: '**/*.jsonl' }] },
       },
     ]);
   });
@@ -185,6 +185,25 @@ describe('the language server', () => {
     writeFileSync(join(folder, 'world.plan'), WORLD);
     await told();
     await client.diagnostics(MAIN, (found) => found.length === 0);
+  });
+
+  it('sees files of requests come and change', async () => {
+    const told = (): Promise<void> =>
+      client.connection.sendNotification('workspace/didChangeWatchedFiles', {
+        changes: [{ uri: uriOf('mine.jsonl'), type: 2 }],
+      });
+    const workload = 'workload mine { requests: "mine.jsonl" }';
+    await change(`${PLAN}${workload}\n`);
+    await client.diagnostics(MAIN, (found) => codes(found).includes('FC0322'));
+    writeFileSync(join(folder, 'mine.jsonl'), '{"prompt": 8, "output": 4}\n');
+    await told();
+    await client.diagnostics(MAIN, (found) => found.length === 0);
+    writeFileSync(join(folder, 'mine.jsonl'), 'nonsense\n');
+    await told();
+    const [found] = await client.diagnostics(MAIN, (each) => each.length > 0);
+    expect(found!.message).toContain('mine.jsonl:1:1: the line is not JSON');
+    await change(PLAN);
+    await client.diagnostics(MAIN, (each) => each.length === 0);
   });
 
   it('reports a circle of imports with the way round', async () => {
