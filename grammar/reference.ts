@@ -44,10 +44,10 @@ export function defaultOf({ standard, fallback }: PropertyDoc): string | undefin
 }
 
 const REQUIRED = 'required';
-/** Units of sizes, the usual ones first; those of times below. */
+/** Units of sizes, the usual ones first; then those of rates, of operations per second and of times. */
 export const BYTES = ['GiB', 'MiB', 'KiB', 'TiB', 'GB', 'MB', 'KB', 'TB', 'B'];
-const RATES = BYTES.map((unit) => `${unit}/s`);
-const FLOPS = ['TFLOPS', 'GFLOPS', 'PFLOPS'];
+export const RATES = BYTES.map((unit) => `${unit}/s`);
+export const FLOPS = ['TFLOPS', 'GFLOPS', 'PFLOPS'];
 export const TIMES = ['us', 'ms', 'ns', 's'];
 
 const bytes = (example: string): ValueKind => ({ kind: 'quantity', units: BYTES, example });

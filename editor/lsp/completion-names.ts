@@ -5,7 +5,7 @@ import type { Items } from './completion-words.js';
 import { describeSite } from './describe.js';
 import type { GlobalKind } from './names.js';
 import type { GrammarPosition } from './position.js';
-import { globalsOf, placesOf, stagesOf, subjectOf, type Site } from './resolve.js';
+import { globalsOf, placesOf, stagesOf, subjectOf, type Place, type Site } from './resolve.js';
 import type { Workspace } from './workspace.js';
 
 /** Where completions are asked for. */
@@ -67,16 +67,45 @@ export function stages({ workspace, path, plan }: Asked): Items {
   return plan === undefined ? [] : stagesOf(workspace, path, plan).map((site) => siteItem(site));
 }
 
-function placeItems(topology: TopologyDecl | undefined, wanted: readonly string[], tail = false): Items {
+/** Groups that a path leads through as far as it is written: `node` of `node[0].`. Indexes are closed brackets. */
+function pathWritten({ position: { before } }: Asked): readonly string[] {
+  const segments: string[] = [];
+  for (let end = before.length; before[end - 1] === '.';) {
+    const name = before[end - 2] === ']' ? end - 4 : end - 2;
+    segments.unshift(before[name] ?? '');
+    end = name;
+  }
+  return segments;
+}
+
+type Within = readonly string[];
+
+/** Places of these kinds in groups that `isWithin` agrees to; `label` is how each is written. */
+function placeItems(
+  topology: TopologyDecl | undefined,
+  kinds: readonly Place['kind'][],
+  isWithin: (within: Within) => boolean,
+  label: (name: string, within: Within) => string = (name) => name,
+): Items {
   if (topology === undefined) return [];
   return placesOf(topology)
-    .filter(({ place }) => wanted.includes(place.kind))
+    .filter(({ within, place }) => kinds.includes(place.kind) && isWithin(within))
     .map(({ within, place }) => ({
-      label: tail ? place.name.text : [...within, place.name.text].join('.'),
+      label: label(place.name.text, within),
       kind: KINDS[place.kind],
       ...(place.doc !== undefined && { documentation: place.doc }),
     }));
 }
+
+/** Whether the groups are these, or the innermost of them are. */
+const endsIn =
+  (path: Within) =>
+  (within: Within): boolean =>
+    path.every((segment, index) => within[within.length - path.length + index] === segment);
+const isPath =
+  (path: Within) =>
+  (within: Within): boolean =>
+    within.length === path.length && endsIn(path)(within);
 
 function topologyOfPlan({ workspace, path, plan }: Asked): TopologyDecl | undefined {
   return plan && (subjectOf(workspace, path, plan, 'topology')?.node as TopologyDecl | undefined);
@@ -84,30 +113,35 @@ function topologyOfPlan({ workspace, path, plan }: Asked): TopologyDecl | undefi
 
 /** Where a stage of the plan may be: devices of its topology, and groups that lead to them. */
 export function places(asked: Asked): Items {
-  const { before } = asked.position;
-  return placeItems(
-    topologyOfPlan(asked),
-    ['devices', ...(before.at(-1) === '.' ? [] : ['group'])],
-    before.at(-1) === '.',
-  );
+  const topology = topologyOfPlan(asked);
+  const path = pathWritten(asked);
+  return path.length > 0
+    ? placeItems(topology, ['devices', 'group'], isPath(path))
+    : placeItems(
+        topology,
+        ['devices', 'group'],
+        () => true,
+        (name, within) => [...within, name].join('.'),
+      );
 }
 
 /** Devices of the plan's topology, by the shortest path that a measure takes. */
 export function devices(asked: Asked): Items {
-  return placeItems(topologyOfPlan(asked), ['devices'], true);
+  return placeItems(topologyOfPlan(asked), ['devices'], endsIn(pathWritten(asked)));
 }
 
 /** Tiers that KV spills to: those beside the devices. */
 export function lowerTiers(asked: Asked): Items {
-  return placeItems(topologyOfPlan(asked), ['tier'], true);
+  return placeItems(topologyOfPlan(asked), ['tier'], endsIn(pathWritten(asked)));
 }
 
 /** Tiers of the plan's topology; devices are one. */
 export function tiers(asked: Asked): Items {
-  return placeItems(topologyOfPlan(asked), ['devices', 'tier'], true);
+  return placeItems(topologyOfPlan(asked), ['devices', 'tier'], () => true);
 }
 
-/** Ends of a link of the topology. */
-export function placesHere(asked: Asked): Items {
-  return placeItems(asked.topology, ['devices', 'group', 'tier'], true);
+/** Ends of a link that stands in these groups of the topology, outermost first: what stands there with it. */
+export function placesHere(asked: Asked, groups: readonly string[]): Items {
+  const path = [...groups, ...pathWritten(asked)];
+  return placeItems(asked.topology, ['devices', 'group', 'tier'], isPath(path));
 }

@@ -97,3 +97,12 @@ export function keywords(docs: Readonly<Record<string, string>>): Items {
     documentation,
   }));
 }
+
+/** Signs between two operands. */
+export function operators(docs: Readonly<Record<string, string>>): Items {
+  return Object.entries(docs).map(([label, documentation]) => ({
+    label,
+    kind: CompletionItemKind.Operator,
+    documentation,
+  }));
+}

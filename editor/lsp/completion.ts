@@ -1,26 +1,25 @@
 /** Completion: what the grammar and the names in scope allow at an offset. */
 import { CompletionItemKind, type CompletionItem } from 'vscode-languageserver/node.js';
-import { PARAM_TYPES, type ParamType } from '../../compiler/check/param-types.js';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { ITEMS, WORDS } from '../../grammar/reference-words.js';
 import { BYTES, PROPERTIES, TIMES } from '../../grammar/reference.js';
-import {
-  devices,
-  importedNames,
-  lowerTiers,
-  named,
-  places,
-  placesHere,
-  stages,
-  tiers,
-} from './completion-names.js';
+import { devices, importedNames, named, places, placesHere, stages, tiers } from './completion-names.js';
 import type { Asked } from './completion-names.js';
+import {
+  completeDomain,
+  completeParam,
+  completeRecord,
+  completeValue,
+  isNumber,
+  quantity,
+  quantityParams,
+} from './completion-values.js';
 import {
   itemsOf,
   keywords,
   notGiven,
+  operators,
   propertiesOf,
-  propertyTable,
   topologyItems,
   units,
   words,
@@ -63,7 +62,7 @@ function complete(asked: Asked): Items {
   const inner = open.at(-1);
   if (inner !== undefined && inner.bracket !== '{') return completeInBracket(asked, inner);
   const place = placeOf(block);
-  if (place === 'record') return completeRecord(asked, block!);
+  if (place === 'record') return completeRecord(asked, placeOf(open.at(-2)), block!.head[0]!);
   if (place === 'import') return importedNames(asked);
   if (before.length === 0)
     return [...itemsOf(place, beside), ...notGiven(propertiesOf(place), beside), ...topologyItems(place)];
@@ -93,7 +92,7 @@ function completeMember(asked: Asked, place: string): Items {
     case 'topology':
       if (last === ':') return named(asked, 'device');
       if (first === 'link' && (before.length === 1 || last === '<->' || last === '.'))
-        return placesHere(asked);
+        return placesHere(asked, groupsAround(asked));
       return [];
     case 'plan':
       if (first === 'stage') return completeStage(asked, last);
@@ -106,12 +105,17 @@ function completeMember(asked: Asked, place: string): Items {
       return completeStageMember(first, last);
     case 'flow':
       if (last === 'to') return stages(asked);
-      return completeCondition(asked, last);
+      return completeCondition(asked, before);
     case 'expect':
       return completeExpectation(asked, first, last);
     default:
       return [];
   }
+}
+
+/** Groups of the topology that are open around the offset, outermost first. */
+function groupsAround({ position: { open } }: Asked): readonly string[] {
+  return open.slice(1).flatMap(({ bracket, head: [name] }) => (bracket === '{' ? (name ?? []) : []));
 }
 
 function completeItem(asked: Asked, first: string, last: string): Items {
@@ -131,9 +135,7 @@ function completeItem(asked: Asked, first: string, last: string): Items {
           )
         : [];
     case 'param':
-      return last === ':'
-        ? [...PARAM_TYPES.keys()].map((label) => ({ label, kind: CompletionItemKind.TypeParameter }))
-        : [];
+      return completeParam(asked);
     case 'import':
       return last === '}' ? keywords({ from: 'The file that declares them.' }) : [];
     default:
@@ -175,24 +177,29 @@ function completeStageMember(first: string, last: string): Items {
   return first === 'split' ? words({ layers: 'Layers of the model.' }) : [];
 }
 
-function completeCondition(asked: Asked, last: string): Items {
-  if (last === '.') {
-    const [before] = asked.position.before.slice(-2);
-    return words(before === 'requests' ? { empty: 'No request waits.' } : WORDS.conditions);
-  }
-  if (COMPARISON.test(last)) return [];
+/** A condition of a rule, and the word before it. */
+function completeCondition(asked: Asked, before: readonly string[]): Items {
+  const last = before.at(-1)!;
+  const previous = before.at(-2) ?? '';
+  if (!before.includes('when')) return keywords({ when: 'The condition.' });
+  if (last === '.') return words(previous === 'requests' ? { empty: 'No request waits.' } : WORDS.conditions);
+  if (last === 'used' && previous === '.') return operators(ORDERS);
+  if (COMPARISON.test(last)) return quantityParams(asked, 'fraction');
   if (isNumber(last)) return units(['%']);
-  if (last === 'when' || last === 'and' || last === 'or' || last === 'not')
+  if (STARTS_CONDITION.has(last))
     return [
       ...words({ requests: 'The requests that wait.' }),
       ...tiers(asked),
       ...keywords({ not: 'The opposite.' }),
     ];
-  return keywords(
-    asked.position.before.includes('when') ? { and: 'Both.', or: 'Either.' } : { when: 'The condition.' },
-  );
+  // A tier alone says nothing yet.
+  return STARTS_CONDITION.has(previous) ? [] : keywords({ and: 'Both.', or: 'Either.' });
 }
 
+/** Words behind which a condition begins. */
+const STARTS_CONDITION: ReadonlySet<string> = new Set(['when', 'and', 'or', 'not']);
+/** What a fraction of a tier can be held against a bound by. */
+const ORDERS = { '<': 'Less is in use.', '<=': 'No more.', '>': 'More is in use.', '>=': 'No less.' };
 const COMPARISON = /^(?:[<>]=?|[=!]=)$/;
 /** Measures of a run, which can be of a workload, and units of those that have some. */
 const OF_RUNS = ['transitions', 'time', 'bytes'];
@@ -201,10 +208,6 @@ const UNITS_OF_MEASURES: Readonly<Record<string, readonly string[]>> = {
   bytes: BYTES,
   time: TIMES,
 };
-
-function isNumber(word: string): boolean {
-  return /^[\d.]/.test(word);
-}
 
 function completeExpectation(asked: Asked, first: string, last: string): Items {
   if (first === 'never') {
@@ -224,72 +227,6 @@ function completeExpectation(asked: Asked, first: string, last: string): Items {
   ];
 }
 
-/** Params that are of a type that `fits`. */
-function params(asked: Asked, fits: (type: ParamType) => boolean): Items {
-  return named(asked, 'param', ({ node }) => {
-    const type = node.kind === 'param' ? PARAM_TYPES.get(node.type.text) : undefined;
-    return type === undefined || fits(type);
-  });
-}
-
-/** The value of a property, `written` of it being there. */
-function completeValue(asked: Asked, place: string, property: string, written: readonly string[]): Items {
-  const value = propertyTable(place)[property]?.value;
-  const last = written.at(-1);
-  if (value === undefined) return [];
-  if (value.kind === 'tiers') {
-    if (last === undefined) return tiers(asked);
-    if (last === '->') return lowerTiers(asked).filter(({ label }) => !written.includes(label));
-    if (last === 'up') return keywords({ to: 'Caps the tier: `up to 400 GiB`.' });
-    if (last === 'to') return [];
-    if (isNumber(last)) return units(BYTES);
-    return keywords({ up: 'Caps the tier: `up to 400 GiB`.' });
-  }
-  if (last !== undefined && isNumber(last))
-    return value.kind === 'quantity' ? units(value.units) : value.kind === 'length' ? units(['tokens']) : [];
-  if (value.kind === 'words')
-    return [
-      ...value.words.map((label) => ({ label, kind: CompletionItemKind.EnumMember })),
-      ...params(asked, ({ kind }) => kind === 'name'),
-    ];
-  if (value.kind === 'truth')
-    return [
-      ...['true', 'false'].map((label) => ({ label, kind: CompletionItemKind.EnumMember })),
-      ...params(asked, ({ kind }) => kind === 'bool'),
-    ];
-  const example: Items =
-    last === undefined && 'example' in value
-      ? [{ label: value.example, kind: CompletionItemKind.Value, detail: 'for example' }]
-      : [];
-  return [
-    ...(value.kind === 'length' ? words(WORDS.distributions) : []),
-    ...params(asked, ({ kind }) =>
-      kind === 'string'
-        ? value.kind === 'text' || value.kind === 'requests'
-        : kind === 'number' && value.kind !== 'text',
-    ),
-    ...example,
-  ];
-}
-
-function completeRecord(asked: Asked, block: OpenBracket): Items {
-  const property = block.head[0]!;
-  const value = propertyTable(placeOf(asked.position.open.at(-2)))[property]?.value;
-  if (value?.kind !== 'record') return [];
-  const { before } = asked.position;
-  if (before.length === 0)
-    return notGiven(
-      value.keys.map((label) => ({
-        label,
-        kind: CompletionItemKind.Property,
-        insertText: `${label}: `,
-      })),
-      asked.position.beside,
-    );
-  if (isNumber(before.at(-1)!)) return units(value.units);
-  return named(asked, 'param');
-}
-
 function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items {
   const { before } = asked.position;
   const last = before.at(-1);
@@ -305,16 +242,17 @@ function completeInBracket(asked: Asked, { bracket, head }: OpenBracket): Items 
         detail: 'fits devices and model',
       })),
       ...keywords({ fill: 'What the other axes leave.' }),
-      ...named(asked, 'param'),
+      ...quantityParams(asked, 'number'),
     ];
   }
   if (bracket === '(') {
+    if (head[0] === 'to') return completeCondition(asked, [...head, ...before]);
     const name = head.at(-1) ?? '';
-    if (Object.hasOwn(WORDS.distributions, name))
-      return last === undefined ? named(asked, 'param') : isNumber(last) ? units(['tokens']) : [];
-    return completeMeasure(asked, name);
+    return Object.hasOwn(WORDS.distributions, name)
+      ? quantity(asked, last, 'tokens')
+      : completeMeasure(asked, name);
   }
-  return named(asked, 'param');
+  return head[0] === 'param' ? completeDomain(asked, head) : quantity(asked, last, 'number');
 }
 
 /** What a figure of a measure can be for. */

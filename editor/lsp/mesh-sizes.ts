@@ -26,17 +26,16 @@ export function validSizes(
   position: GrammarPosition,
 ): readonly number[] {
   const axis = position.before.at(-2) ?? '';
-  const document = workspace.document(path)!;
   const number = numberReader(workspace, path);
   const stage = plan.members.findLast(
     (member): member is StageDecl => member.kind === 'stage' && member.span.start <= position.typingStart,
   );
   const devices = stage && deviceCount(workspace, path, plan, stage);
   if (devices === undefined) return USUAL;
-  const open = position.open.at(-1)!;
-  const written = document.text.slice(open.start, position.typingStart);
-  const others = [...written.matchAll(/(\w+)\s*:\s*(\d+)/g)].filter(([, name]) => name !== axis);
-  const taken = others.reduce((product, [, , size]) => product * Number(size), 1);
+  // What stands behind the offset takes devices as well.
+  const taken = position.beside
+    .filter(([name, colon]) => colon === ':' && name !== axis)
+    .reduce((product, [, , size = '']) => product * (/^\d+$/.test(size) ? Number(size) : 1), 1);
   if (devices % taken !== 0) return [];
   const room = devices / taken;
   const model = subjectOf(workspace, path, plan, 'model');

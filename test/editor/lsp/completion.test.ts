@@ -157,7 +157,18 @@ describe('imports', () => {
 });
 
 describe('only what can stand there', () => {
-  const pods = `device c { memory: 1 GB }\ntopology t { node[2] { gpu[8]: c } }\n`;
+  const pods = `device c { memory: 1 GB }
+topology t {
+  node[2] {
+    gpu[8]: c
+    tier host { capacity: 1 GB }
+    tier nvme { capacity: 9 GB }
+  }
+}
+`;
+  const inPods = (body: string): string => `${pods}plan p for m on t { ${body} }`;
+  const inTopology = (body: string): string => pods.replace(/\}\n$/, `${body}\n}\n`);
+  const inGroup = (body: string): string => pods.replace('  }\n}', `    ${body}\n  }\n}`);
   const rule = (body: string): string => two(`flow requests -> prefill -> decode -> results { ${body} }`);
   it.each([
     ['the beginning of a flow', two('flow ‸'), ['requests']],
@@ -170,6 +181,10 @@ describe('only what can stand there', () => {
     ['a condition', rule('to decode ‸'), ['when']],
     ['more conditions', rule('to decode when host.full ‸'), ['and', 'or']],
     ['a fraction', rule('to prefill when host.used < 20‸'), []],
+    ['what a fraction can be held to', rule('to prefill when host.used ‸'), ['<', '<=', '>', '>=']],
+    ['conditions behind a fraction', rule('to prefill when host.used < 20% ‸'), ['and', 'or']],
+    ['nothing behind a tier alone', rule('to prefill when host ‸'), []],
+    ['conditions in brackets', rule('to prefill when host.full or (‸)'), ['requests', 'gpu', 'host', 'not']],
     ['the unit of a fraction', rule('to prefill when host.used < 20 ‸'), ['%']],
     ['tiers not there', inPlan('kv { tiers: gpu -> ‸ }'), ['host']],
     [
@@ -178,6 +193,17 @@ describe('only what can stand there', () => {
        plan p for m on t { kv { tiers: node.big -> ‸ } }`,
       ['host'],
     ],
+    ['the devices of a chain', inPlan('kv { tiers: ‸ }'), ['gpu']],
+    ['no cap of the devices', inPlan('kv { tiers: gpu ‸ }'), []],
+    ['tiers in a group', inPods('kv { tiers: node.gpu -> node.‸ }'), ['host', 'nvme']],
+    ['tiers in a group that is not there', inPods('kv { tiers: node.gpu -> rack.‸ }'), []],
+    ['other tiers in a group', inPods('kv { tiers: node.gpu -> node.host -> node.‸ }'), ['nvme']],
+    ['devices of a chain in a group', inPods('kv { tiers: node.‸ }'), ['gpu']],
+    ['places of a stage in a group', inPods('stage decode on node[0].‸'), ['gpu']],
+    ['places of a stage', inPods('stage decode on ‸'), ['node', 'node.gpu']],
+    ['ends of a link of a topology', inTopology('link node <-> ‸'), ['node']],
+    ['an end of a link in a group from outside', inTopology('link node.‸'), ['gpu', 'host', 'nvme']],
+    ['ends of a link of a group', inGroup('link gpu <-> ‸'), ['gpu', 'host', 'nvme']],
     ['the second word of a cap', inPlan('kv { tiers: gpu -> host up ‸ }'), ['to']],
     ['lengths', 'workload w { prompt: uniform(16 ‸', ['tokens']],
     [
@@ -207,6 +233,23 @@ describe('only what can stand there', () => {
   });
 
   it.each([
+    ['a rate', 'param bw: rate = 4 ‸', 'GB/s'],
+    ['a time in a list', 'param t: time = 4 us in [2 ‸]', 'ms'],
+    ['a fraction', 'param f: fraction = 4 ‸', '%'],
+  ])('units of a param that is %s', (_, marked, wanted) => {
+    const found = labels(marked);
+    expect(found).toContain(wanted);
+    expect(found.filter((label) => ['GB/s', 'ms', '%', 'GiB'].includes(label))).toEqual([wanted]);
+  });
+
+  it('the values of a param behind its own, once', () => {
+    expect(labels('param bw: rate = 4 GB/s ‸')).toEqual(['in']);
+    expect(labels('param bw: rate = 4 GB/s in [4 GB/s] ‸')).toEqual([]);
+    expect(labels('param t: bool = ‸')).toEqual(['true', 'false']);
+    expect(labels('param t: bool = true in [‸')).toEqual(['true', 'false']);
+  });
+
+  it.each([
     ['a cap', inPlan('kv { tiers: gpu -> host up to 3 ‸ }')],
     ['a peak', two('expect { peak(decode, gpu) <= 22 ‸ }')],
   ])('units of %s', (_, marked) => {
@@ -229,7 +272,6 @@ describe('names in scope', () => {
       two('flow requests -> prefill -> decode -> results { to ‸ }'),
       ['prefill', 'decode'],
     ],
-    ['tiers', inPlan('kv { tiers: ‸ }'), ['gpu', 'host']],
     [
       'what a rule can watch',
       two('flow requests -> prefill -> decode -> results { to decode when ‸ }'),
@@ -295,6 +337,8 @@ describe('values', () => {
     expect(sizes('mesh (tp: ‸)')).toEqual(['1', '2', '4']);
     expect(sizes('mesh (dp: ‸)')).toEqual(['1', '2', '4', '8']);
     expect(sizes('mesh (dp: 4, tp: ‸)')).toEqual(['1', '2']);
+    expect(sizes('mesh (pp: ‸, tp: 4)')).toEqual(['1', '2']);
+    expect(sizes('mesh (dp: 2, pp: ‸, tp: 4)')).toEqual(['1']);
     const some = inPlan('stage decode on gpu[2..5] { mesh (pp: ‸) }');
     expect(labels(some).filter((label) => /^\d+$/.test(label))).toEqual(['1', '2', '4']);
     const two = inPlan('stage decode on gpu[0], gpu[4..6] { mesh (pp: ‸) }');
