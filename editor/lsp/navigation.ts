@@ -3,6 +3,7 @@ import { isName } from '../../grammar/names.js';
 import { WORDS } from '../../grammar/reference-words.js';
 import type { PlanDecl, Span } from '../../grammar/syntax.js';
 import { keywordOf } from '../../grammar/tokens.js';
+import { TRUTH_WORDS } from '../../grammar/truth-words.js';
 import { globalsOf, lineage, nameAt, resolveName, sameSite, siteAt, type Site } from './resolve.js';
 import type { Workspace } from './workspace.js';
 
@@ -167,8 +168,24 @@ function clashOf(
     return space.in === 'places' && space.topology === site.owner;
   });
   if (taken) return `there is a \`${to}\` already`;
-  const reserved = site.node.kind === 'stage' && (to === 'requests' || to === 'results');
-  return reserved || (site.owner === undefined && keywordOf.has(to) && to === 'language')
-    ? `\`${to}\` has another meaning here`
-    : undefined;
+  return isReserved(site, to) ? `\`${to}\` has another meaning here` : undefined;
+}
+
+/** Whether a word is read as something else where things of this kind are spoken of. */
+function isReserved({ node }: Site, to: string): boolean {
+  if (TRUTH_WORDS.has(to)) return true;
+  switch (node.kind) {
+    case 'stage':
+      return to === 'requests' || to === 'results';
+    // Rules watch them, and a keyword goes on with the condition.
+    case 'devices':
+    case 'tier':
+      return to === 'requests' || keywordOf.has(to);
+    case 'group':
+      return false;
+    case 'param':
+      return to === 'fill' || to === 'language';
+    default:
+      return to === 'language';
+  }
 }

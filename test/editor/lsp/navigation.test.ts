@@ -1,7 +1,11 @@
 /** Definition, references and rename over the files of a workspace; `‸` is the cursor. */
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { checkFile } from '../../../compiler/check/check-file.js';
 import { definitionAt, referencesAt, rename, renameable } from '../../../editor/lsp/navigation.js';
+import { keywordOf } from '../../../grammar/tokens.js';
+import { TRUTH_WORDS } from '../../../grammar/truth-words.js';
+import { memoryHost } from '../../compiler/check/memory-host.js';
 import { atCursor, MAIN, WORLD, type AtCursor } from './support.js';
 
 /** `file:line: text of the line`, trimmed. */
@@ -148,6 +152,44 @@ describe('rename', () => {
     expect(text['main.plan']).not.toMatch(/\bhost\b/);
     expect(text['main.plan']).toMatch(/tiers: gpu -> ram/);
     expect(text['main.plan']).toMatch(/when ram\.full/);
+  });
+
+  it.each([
+    ['a tier', 'tier host', 'tier ho‸st'],
+    ['devices', 'gpu[8]', 'g‸pu[8]'],
+    ['a stage', 'stage finish', 'stage fin‸ish'],
+    ['a model', 'model small', 'model sm‸all'],
+    ['a topology', 'topology box', 'topology b‸ox'],
+    ['a device', 'device card', 'device ca‸rd'],
+    ['a workload', 'workload some', 'workload so‸me'],
+    ['a plan', 'plan base', 'plan ba‸se'],
+    ['a param', 'param n', 'param ‸n'],
+  ])('of %s to a word of the language leaves the file sound, or is refused', (_, text, at) => {
+    const sound = `param n: int = 4 in [2, 4]
+${WORLD}plan base for small on box {
+  stage prefill on gpu { mesh (pp: 8) }
+  stage finish: decode on gpu { mesh (tp: n, dp: fill) }
+  kv { tiers: gpu -> host up to 4 GiB }
+  flow requests -> prefill -> finish -> results { to finish when host.full or not gpu.empty }
+  expect { peak(finish, gpu) <= 16 GB, bytes(prefill -> finish, per: token) <= 1 GB, transitions <= 4 for some }
+  residence: switch
+}
+plan derived from base { memory_use: 80% }
+`;
+    const found = (main: string): string[] => {
+      const { diagnostics } = checkFile(memoryHost({ [MAIN]: main }), MAIN);
+      return diagnostics.map(({ code, message }) => `${code} ${message}`);
+    };
+    expect(found(sound)).toEqual([]);
+    const words = [...keywordOf.keys(), ...TRUTH_WORDS.keys(), 'requests', 'results', 'fill', 'full'];
+    const broken = words.flatMap((word) => {
+      const texts = renamed(sound.replace(text, at), word);
+      if (typeof texts === 'string') return [];
+      return found(texts['main.plan']!).length === found(sound).length
+        ? []
+        : [`${word}: ${found(texts['main.plan']!).join('; ')}`];
+    });
+    expect(broken).toEqual([]);
   });
 
   it('is refused with a reason', () => {
