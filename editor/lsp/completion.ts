@@ -26,7 +26,7 @@ import {
 } from './completion-words.js';
 import type { Items } from './completion-words.js';
 import { validSizes } from './mesh-sizes.js';
-import { positionAt, type OpenBracket } from './position.js';
+import { positionAt, type GrammarPosition, type OpenBracket } from './position.js';
 import { toRange } from './text.js';
 import type { Workspace } from './workspace.js';
 
@@ -277,8 +277,19 @@ function completeMeasure(asked: Asked, measure: string): Items {
     : [];
 }
 
+/** Whether the names of plan files may be written at an offset. */
+export function namesFiles(workspace: Workspace, path: string, offset: number): boolean {
+  const document = workspace.document(path);
+  const position = document && positionAt(document.text, document.tokens, offset);
+  return position !== undefined && isModule(position);
+}
+
+function isModule({ inString, before }: GrammarPosition): boolean {
+  return inString && (before[0] === 'import' || before.at(-1) === 'from');
+}
+
 function completeString({ workspace, path, position }: Asked): Items {
-  if (position.before[0] !== 'import' && position.before.at(-1) !== 'from') return [];
+  if (!isModule(position)) return [];
   const files = workspace
     .allPaths()
     .filter((other) => other !== path)

@@ -7,6 +7,7 @@ import {
   CodeActionKind,
   DidChangeWatchedFilesNotification,
   ErrorCodes,
+  FileChangeType,
   ResponseError,
   TextDocumentSyncKind,
   type Connection,
@@ -17,7 +18,7 @@ import { fromSyntax } from '../../compiler/check/load.js';
 import { formatPlan } from '../../grammar/format.js';
 import { openAnalyst, type Analyst } from './analyst.js';
 import type { Analysis } from './analysis.js';
-import { completionsAt } from './completion.js';
+import { completionsAt, namesFiles } from './completion.js';
 import { codeActions, diagnosticsByFile, type DiagnosticContext } from './diagnostics.js';
 import type { PlanDocument } from './document.js';
 import { foldsOf } from './folding.js';
@@ -192,6 +193,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
     analyseSoon(path);
   });
   connection.onDidChangeWatchedFiles(({ changes }) => {
+    if (changes.some(({ type }) => type !== FileChangeType.Changed)) workspace.filesChanged();
     for (const { uri } of changes) {
       const path = pathOfUri(uri);
       if (path !== undefined && !workspace.isOpen(path)) analyseSoon(path);
@@ -241,9 +243,11 @@ function answerQuestions(
   });
   const refuse = (why: string): ResponseError => new ResponseError(ErrorCodes.InvalidRequest, why);
 
-  connection.onCompletion((params) =>
-    at(params, ({ workspace, path, offset }) => [...completionsAt(workspace, path, offset)]),
-  );
+  connection.onCompletion(async (params) => {
+    const asksForFiles = at(params, ({ workspace, path, offset }) => namesFiles(workspace, path, offset));
+    if (asksForFiles === true) await workspaceOf().survey();
+    return at(params, ({ workspace, path, offset }) => [...completionsAt(workspace, path, offset)]);
+  });
   connection.onHover((params) =>
     at(params, ({ workspace, document, path, offset }) => {
       const hover = hoverAt(workspace, path, offset, notesOf(path));
@@ -261,13 +265,14 @@ function answerQuestions(
       return found && locate(workspace, found);
     }),
   );
-  connection.onReferences((params) =>
-    at(params, ({ workspace, path, offset }) =>
+  connection.onReferences(async (params) => {
+    await workspaceOf().survey();
+    return at(params, ({ workspace, path, offset }) =>
       referencesAt(workspace, path, offset, params.context.includeDeclaration).map((each) =>
         locate(workspace, each),
       ),
-    ),
-  );
+    );
+  });
   connection.onPrepareRename((params) =>
     at(params, ({ workspace, document, path, offset }) => {
       const may = renameable(workspace, path, offset);
@@ -276,8 +281,9 @@ function answerQuestions(
         : { range: toRange(document.lines, may.span), placeholder: may.text };
     }),
   );
-  connection.onRenameRequest((params) =>
-    at(params, ({ workspace, path, offset }) => {
+  connection.onRenameRequest(async (params) => {
+    await workspaceOf().survey();
+    return at(params, ({ workspace, path, offset }) => {
       const edits = rename(workspace, path, offset, params.newName);
       if (typeof edits === 'string') return refuse(edits);
       const changes: Record<string, { range: ReturnType<typeof toRange>; newText: string }[]> = {};
@@ -286,13 +292,14 @@ function answerQuestions(
         (changes[uri] ??= []).push({ range, newText: params.newName });
       }
       return { changes };
-    }),
-  );
+    });
+  });
   connection.onDocumentSymbol(({ textDocument }) =>
     about(textDocument.uri, ({ document }) => outlineOf(document)),
   );
-  connection.onWorkspaceSymbol(({ query }) => {
+  connection.onWorkspaceSymbol(async ({ query }) => {
     const workspace = workspaceOf();
+    await workspace.survey();
     return workspace.allPaths().flatMap((path) =>
       outlineOf(workspace.document(path)!)
         .filter(({ name }) => name.toLowerCase().includes(query.toLowerCase()))

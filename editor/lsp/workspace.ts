@@ -2,10 +2,12 @@
  * The files that the server knows: the texts that are open in the editor, and on disk whatever those name. A file is a
  * document; opening, editing and closing replace it.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { planDocument, type PlanDocument } from './document.js';
+import { importsOf } from './imports.js';
+import { createPlanFiles } from './plan-files.js';
 
 const STD = 'std/';
 
@@ -20,13 +22,13 @@ export interface Workspace {
   readonly openTexts: () => ReadonlyMap<string, string>;
   readonly put: (path: string, text: string) => void;
   readonly close: (path: string) => void;
-  /** All plan files: open ones, those of the folders, and what they import. */
+  /** All plan files that are known: open ones and what they import, and those of the folders as they were found last. */
   readonly allPaths: () => readonly string[];
+  /** Brings those of the folders up to date; asked before what needs all of them. */
+  readonly survey: () => Promise<void>;
+  /** Files of the folders came or went. */
+  readonly filesChanged: () => void;
 }
-
-/** Most plan files of the workspace's folders that are looked at. */
-const MOST_FILES = 2000;
-const SKIPPED = new Set(['node_modules', 'dist', '.git']);
 
 /** A workspace over these folders, with nothing open. */
 export function createWorkspace(folders: readonly string[]): Workspace {
@@ -35,13 +37,19 @@ export function createWorkspace(folders: readonly string[]): Workspace {
   const read = new Map<string, { readonly changed: number; readonly document: PlanDocument }>();
 
   const fromDisk = (path: string): PlanDocument | undefined => {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (!stat?.isFile()) return undefined;
-    const known = read.get(path);
-    if (known?.changed === stat.mtimeMs) return known.document;
-    const document = planDocument(path, readFileSync(path, 'utf8'));
-    read.set(path, { changed: stat.mtimeMs, document });
-    return document;
+    if (!isAbsolute(path)) return undefined;
+    try {
+      const stat = statSync(path, { throwIfNoEntry: false });
+      if (!stat?.isFile()) return undefined;
+      const known = read.get(path);
+      if (known?.changed === stat.mtimeMs) return known.document;
+      const document = planDocument(path, readFileSync(path, 'utf8'));
+      read.set(path, { changed: stat.mtimeMs, document });
+      return document;
+    } catch {
+      // A circle of links, or a file that is closed to us, has no document; the analysis says why.
+      return undefined;
+    }
   };
   const fromLibrary = (path: string): PlanDocument | undefined => {
     const known = read.get(path);
@@ -51,7 +59,8 @@ export function createWorkspace(folders: readonly string[]): Workspace {
     read.set(path, { changed: 0, document });
     return document;
   };
-  return {
+  const files = createPlanFiles(folders);
+  const workspace: Workspace = {
     document: (path) => open.get(path) ?? (path.startsWith(STD) ? fromLibrary(path) : fromDisk(path)),
     resolve: (from, module) => (module.startsWith(STD) ? module : resolve(dirname(from), module)),
     isOpen: (path) => open.has(path),
@@ -59,23 +68,16 @@ export function createWorkspace(folders: readonly string[]): Workspace {
     openTexts: () => new Map([...open].map(([path, { text }]) => [path, text])),
     put: (path, text) => void open.set(path, planDocument(path, text, open.get(path))),
     close: (path) => void open.delete(path),
-    allPaths: () => [...new Set([...open.keys(), ...planFilesBelow(folders)])],
+    allPaths: () => {
+      const paths = [...open.keys()];
+      const imports = paths.flatMap((path) => [...importsOf(workspace, path)]);
+      const ours = imports.filter((path) => !path.startsWith(STD));
+      return [...new Set([...paths, ...ours, ...files.known()])].filter(
+        (path) => workspace.document(path) !== undefined,
+      );
+    },
+    survey: files.refresh,
+    filesChanged: files.forget,
   };
-}
-
-function planFilesBelow(folders: readonly string[]): readonly string[] {
-  const found: string[] = [];
-  const waiting = folders.filter((folder) => existsSync(folder));
-  for (
-    let folder = waiting.pop();
-    folder !== undefined && found.length < MOST_FILES;
-    folder = waiting.pop()
-  ) {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory() && !SKIPPED.has(entry.name)) waiting.push(path);
-      else if (entry.isFile() && entry.name.endsWith('.plan')) found.push(path);
-    }
-  }
-  return found.sort();
+  return workspace;
 }

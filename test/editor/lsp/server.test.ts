@@ -206,6 +206,27 @@ describe('the language server', () => {
     await client.diagnostics(MAIN, (each) => each.length === 0);
   });
 
+  it('looks into files that come and not into those that are gone', async () => {
+    const told = (type: number): Promise<void> =>
+      client.connection.sendNotification('workspace/didChangeWatchedFiles', {
+        changes: [{ uri: uriOf('later.plan'), type }],
+      });
+    const symbols = async (): Promise<string[]> => {
+      const found = await client.connection.sendRequest<SymbolInformation[]>('workspace/symbol', {
+        query: 'later',
+      });
+      return found.map(({ location: { uri } }) => uri);
+    };
+    expect(await symbols()).toEqual([]);
+    writeFileSync(join(folder, 'later.plan'), 'param later: int = 1\n');
+    await told(1);
+    expect(await symbols()).toEqual([uriOf('later.plan')]);
+    rmSync(join(folder, 'later.plan'));
+    expect(await symbols()).toEqual([]);
+    await told(3);
+    expect(await symbols()).toEqual([]);
+  });
+
   it('reports a circle of imports with the way round', async () => {
     writeFileSync(join(folder, 'world.plan'), `import { p } from "./main.plan"\n${WORLD}`);
     await change(`${PLAN}// again\n`);
