@@ -31,7 +31,9 @@ import {
   workloadsExpected,
 } from '../../runtime/expectations/simulate-expectations.js';
 import { createCompileMemory, type CompileMemory } from './compile-memory.js';
+import { NO_FOLDER } from './open-host.js';
 import { planNotes, type PlanNote } from './plan-notes.js';
+import { isLocal } from './uri.js';
 
 export type Rung = 'checked' | 'compiled' | 'simulated';
 
@@ -61,7 +63,7 @@ export function* analyse(
 ): Generator<Analysis> {
   const checked = checkFile(host, path);
   const { files, workloads } = checked;
-  const read = readOnce();
+  const read = isLocal(path) ? readOnce() : () => UNREADABLE;
   const unread = unreadableWorkloads(workloads, (file) => relative(dirname(path), file), read);
   const withUnread = (found: readonly Diagnostic[]): readonly Diagnostic[] =>
     unread.length === 0 ? found : inOrder([...found, ...unread], path);
@@ -82,6 +84,8 @@ export function* analyse(
     };
   }
 }
+
+const UNREADABLE: ReadLengths = { kind: 'unreadable', why: NO_FOLDER };
 
 type Read = (file: string) => ReadLengths;
 

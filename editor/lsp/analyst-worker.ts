@@ -1,10 +1,9 @@
 /** The thread of the analyst: see `analyst.ts`. */
 import { setImmediate } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
-import type { CompilerHost } from '../../compiler/host.js';
-import { fileHost } from '../../runtime/file-host.js';
 import { analyse } from './analysis.js';
 import { createCompileMemory } from './compile-memory.js';
+import { hostOver } from './open-host.js';
 import type { AnalystAnswer, AnalystTask } from './analyst.js';
 
 const port = parentPort!;
@@ -46,10 +45,4 @@ async function carryOut({ task, path, openTexts }: AnalystTask): Promise<void> {
   } catch (error) {
     answer({ done: true, failure: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }
-}
-
-/** Files as they are open, else as they are on disk. */
-function hostOver(openTexts: ReadonlyMap<string, string>): CompilerHost {
-  const disk = fileHost();
-  return { ...disk, readText: (path) => openTexts.get(path) ?? disk.readText(path) };
 }

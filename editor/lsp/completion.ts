@@ -28,6 +28,7 @@ import type { Items } from './completion-words.js';
 import { validSizes } from './mesh-sizes.js';
 import { positionAt, type GrammarPosition, type OpenBracket } from './position.js';
 import { toRange } from './text.js';
+import { isLocal } from './uri.js';
 import type { Workspace } from './workspace.js';
 
 /** What may be written at an offset of a document, best first. */
@@ -292,7 +293,7 @@ function completeString({ workspace, path, position }: Asked): Items {
   if (!isModule(position)) return [];
   const files = workspace
     .allPaths()
-    .filter((other) => other !== path)
+    .filter((other) => other !== path && isLocal(other) && isLocal(path))
     .map((other) => relativeModule(path, other));
   return [...Object.keys(STD_LIBRARY), ...files].map((label) => ({ label, kind: CompletionItemKind.Module }));
 }

@@ -2,10 +2,11 @@
 import { UNITS } from '../../compiler/check/units.js';
 import { itemsAt } from '../../grammar/items.js';
 import { ITEMS, WORDS } from '../../grammar/reference-words.js';
-import { defaultOf, PROPERTIES, type PropertyDoc } from '../../grammar/reference.js';
-import type { Span } from '../../grammar/syntax.js';
+import { defaultOf } from '../../grammar/reference.js';
+import type { Expr, Span } from '../../grammar/syntax.js';
 import { Unit } from '../../grammar/tokens.js';
 import { spanOf } from '../../grammar/lex.js';
+import { propertyTable } from './completion-words.js';
 import { describeSite } from './describe.js';
 import type { PlanNote } from './plan-notes.js';
 import { nameAt, resolveName } from './resolve.js';
@@ -76,18 +77,30 @@ function wordText(file: Parameters<typeof itemsAt>[0], offset: number, word: str
   const inner = around.at(-1);
   const place = around.findLast((item) => item !== inner || inner.kind !== 'property')?.kind ?? 'file';
   const block = place === 'override' ? 'stage' : place;
-  if (inner?.kind === 'property' && inner.name.text === word && inner.name.span.end >= offset) {
-    const table: Readonly<Record<string, PropertyDoc>> =
-      block in PROPERTIES ? PROPERTIES[block as keyof typeof PROPERTIES] : {};
-    const property = table[word];
-    if (property === undefined) return undefined;
-    const standard = defaultOf(property);
-    const left = standard === undefined ? 'It has to be given.' : `Default: ${standard}.`;
-    return `**${word}** of ${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block}: ${property.doc}\n\n${left}`;
+  if (inner?.kind === 'property') {
+    const name = inner.name.text;
+    const property = propertyTable(block)[name];
+    const owner = `${/^[aeiou]/.test(block) ? 'an' : 'a'} ${block}`;
+    if (name === word && inner.name.span.end >= offset) {
+      if (property === undefined) return undefined;
+      const standard = defaultOf(property);
+      const left = standard === undefined ? 'It has to be given.' : `Default: ${standard}.`;
+      return `**${word}** of ${owner}: ${property.doc}\n\n${left}`;
+    }
+    if (property !== undefined && isKey(inner.value, offset))
+      return `**${word}** in **${name}** of ${owner}: ${property.doc}`;
   }
   for (const items of Object.values(ITEMS))
     if (Object.hasOwn(items, word)) return `**${word}**: ${items[word]!.doc}`;
   for (const docs of Object.values<Readonly<Record<string, string>>>(WORDS))
     if (Object.hasOwn(docs, word)) return `**${word}**: ${docs[word]!}`;
   return undefined;
+}
+
+/** Whether an offset lies in a key of a record. */
+function isKey(value: Expr, offset: number): boolean {
+  return (
+    value.kind === 'record' &&
+    value.entries.some(({ key: { span } }) => span.start <= offset && offset <= span.end)
+  );
 }

@@ -31,7 +31,7 @@ import { semanticTokens, TOKEN_MODIFIERS, TOKEN_TYPES } from './semantic-tokens.
 import { signatureAt } from './signature.js';
 import { outlineOf } from './symbols.js';
 import { applyChanges, toOffset, toRange } from './text.js';
-import { pathOfUri, uriOfPath } from './uri.js';
+import { isLocal, pathOfUri, uriOfPath } from './uri.js';
 import { createWorkspace, type Workspace } from './workspace.js';
 
 export interface ServerOptions {
@@ -78,11 +78,14 @@ export function serve(connection: Connection, options: ServerOptions): void {
   let analyst: Analyst | undefined;
   /** The last analysis of each open file, with the document it is of. */
   const analysed = new Map<string, { readonly analysis: Analysis; readonly document: PlanDocument }>();
-  /** Files that have diagnostics on show, by the open file that they come from. */
+  /** URIs that have diagnostics on show, by the open file that they come from. */
   const shown = new Map<string, readonly string[]>();
   const timers = new Map<string, NodeJS.Timeout>();
 
-  const uriOf = (path: string): string => uriOfPath(path, options.libraryFile ?? (() => undefined));
+  /** Open documents are spoken of as the editor does: a path can be written as several URIs. */
+  const openUris = new Map<string, string>();
+  const uriOf = (path: string): string =>
+    openUris.get(path) ?? uriOfPath(path, options.libraryFile ?? (() => undefined));
   const contextOf = (files: ReadonlyMap<string, string>): DiagnosticContext => ({
     files,
     uriOf,
@@ -100,10 +103,11 @@ export function serve(connection: Connection, options: ServerOptions): void {
     const byFile = diagnosticsByFile(diagnostics, path, contextOf(files));
     // What an import has wrong is shown there, unless that file is open and speaks for itself.
     const targets = [...byFile.keys()].filter((file) => file === path || !workspace.isOpen(file));
-    const before = (shown.get(path) ?? []).filter((file) => !targets.includes(file));
-    for (const file of new Set([path, ...targets, ...before]))
-      void connection.sendDiagnostics({ uri: uriOf(file), diagnostics: byFile.get(file) ?? [] });
-    shown.set(path, targets);
+    const found = new Map([path, ...targets].map((file) => [uriOf(file), byFile.get(file) ?? []]));
+    const gone = (shown.get(path) ?? []).filter((uri) => !found.has(uri));
+    for (const uri of gone) void connection.sendDiagnostics({ uri, diagnostics: [] });
+    for (const [uri, each] of found) void connection.sendDiagnostics({ uri, diagnostics: each });
+    shown.set(path, [...found.keys()]);
   };
 
   const ensureAnalyst = (): Analyst =>
@@ -171,6 +175,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
   connection.onDidOpenTextDocument(({ textDocument: { uri, text } }) => {
     const path = pathOfUri(uri);
     if (path === undefined) return;
+    openUris.set(path, uri);
     workspace.put(path, text);
     changed(path);
   });
@@ -184,9 +189,9 @@ export function serve(connection: Connection, options: ServerOptions): void {
     const path = pathOfUri(uri);
     if (path === undefined) return;
     clearTimeout(timers.get(path));
-    for (const file of shown.get(path) ?? [])
-      void connection.sendDiagnostics({ uri: uriOf(file), diagnostics: [] });
-    for (const memory of [timers, shown, analysed]) memory.delete(path);
+    for (const shownAt of shown.get(path) ?? [])
+      void connection.sendDiagnostics({ uri: shownAt, diagnostics: [] });
+    for (const memory of [timers, shown, analysed, openUris]) memory.delete(path);
     analyst?.forget(path);
     workspace.close(path);
     // What imports it reads the file on disk again, and shows there what that has wrong.
@@ -205,7 +210,7 @@ export function serve(connection: Connection, options: ServerOptions): void {
 
 function foldersOf({ workspaceFolders, rootUri }: InitializeParams): readonly string[] {
   const uris = workspaceFolders?.map(({ uri }) => uri) ?? (rootUri === null ? [] : [rootUri]);
-  return uris.flatMap((uri) => pathOfUri(uri) ?? []);
+  return uris.flatMap((uri) => pathOfUri(uri) ?? []).filter(isLocal);
 }
 
 /** The requests that are answered from texts, tokens, trees and the last notes. */

@@ -3,11 +3,12 @@
  * document; opening, editing and closing replace it.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { STD_LIBRARY } from '../../compiler/std/library.generated.js';
 import { planDocument, type PlanDocument } from './document.js';
 import { importsOf } from './imports.js';
 import { createPlanFiles } from './plan-files.js';
+import { isLocal } from './uri.js';
 
 const STD = 'std/';
 
@@ -37,7 +38,7 @@ export function createWorkspace(folders: readonly string[]): Workspace {
   const read = new Map<string, { readonly changed: number; readonly document: PlanDocument }>();
 
   const fromDisk = (path: string): PlanDocument | undefined => {
-    if (!isAbsolute(path)) return undefined;
+    if (!isLocal(path)) return undefined;
     try {
       const stat = statSync(path, { throwIfNoEntry: false });
       if (!stat?.isFile()) return undefined;
@@ -62,7 +63,8 @@ export function createWorkspace(folders: readonly string[]): Workspace {
   const files = createPlanFiles(folders);
   const workspace: Workspace = {
     document: (path) => open.get(path) ?? (path.startsWith(STD) ? fromLibrary(path) : fromDisk(path)),
-    resolve: (from, module) => (module.startsWith(STD) ? module : resolve(dirname(from), module)),
+    resolve: (from, module) =>
+      module.startsWith(STD) || !isLocal(from) ? module : resolve(dirname(from), module),
     isOpen: (path) => open.has(path),
     openPaths: () => [...open.keys()],
     openTexts: () => new Map([...open].map(([path, { text }]) => [path, text])),

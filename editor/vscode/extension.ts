@@ -24,7 +24,8 @@ async function restart(): Promise<void> {
   const [command, ...args] = serverCommand();
   const server: ServerOptions = { command: command!, args };
   const started = new LanguageClient('fulcrum', 'Fulcrum', server, {
-    documentSelector: [{ language: 'plan' }],
+    // Not those of another revision that a comparison shows.
+    documentSelector: ['file', 'untitled'].map((scheme) => ({ scheme, language: 'plan' })),
   });
   try {
     client = started;

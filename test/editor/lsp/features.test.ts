@@ -52,6 +52,16 @@ describe('hover', () => {
       /\*\*batch\*\* of a stage: Most requests/,
     ],
     ['a property of an overhead', 'topology t { overhead { st‸ep: 1 ms } }', /\*\*step\*\* of an overhead: /],
+    [
+      'a key of a record',
+      'device d { kernels: { rms_n‸orm: 40% } }',
+      /^\*\*rms_norm\*\* in \*\*kernels\*\* of a device: Fraction of what/,
+    ],
+    [
+      'a key that is a number',
+      'topology t { overhead { submit: { ‸2: 60 us } } }',
+      /^\*\*2\*\* in \*\*submit\*\* of an overhead: Time/,
+    ],
     ['a unit', PLAN.replace('64 requests', '64 requ‸ests'), /measures requests/],
     ['a unit of bytes', PLAN.replace('64 GiB', '64 Gi‸B'), /measures bytes: 1,073,741,824/],
     ['a keyword', PLAN.replace('  flow', '  fl‸ow'), /\*\*flow\*\*: The way from requests/],

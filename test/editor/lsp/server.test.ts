@@ -227,6 +227,61 @@ describe('the language server', () => {
     expect(await symbols()).toEqual([]);
   });
 
+  describe('of documents that are called otherwise', () => {
+    const openAs = (uri: string, text: string): Promise<void> =>
+      client.connection.sendNotification('textDocument/didOpen', {
+        textDocument: { uri, languageId: 'plan', version: 1, text },
+      });
+    const close = (uri: string): Promise<void> =>
+      client.connection.sendNotification('textDocument/didClose', { textDocument: { uri } });
+
+    it('speaks as the editor does', async () => {
+      const uri = `${pathToFileURL(folder).href}/a%2Bb%20%28x%29%40.plan`;
+      await openAs(uri, 'param a: int = 1 GB\nparam b: int = 2\n');
+      const found = await client.diagnostics(uri, (each) => each.length > 0);
+      expect(found).toHaveLength(1);
+      const [at] = await client.connection.sendRequest<Location[]>('textDocument/references', {
+        textDocument: { uri },
+        position: { line: 1, character: 6 },
+        context: { includeDeclaration: true },
+      });
+      expect(at!.uri).toBe(uri);
+      await close(uri);
+      expect(await client.diagnostics(uri, (each) => each.length === 0)).toEqual([]);
+    });
+
+    it.each(['untitled:Untitled-1', 'file://server/share/a.plan', 'file:///a%2Fb.plan'])(
+      'answers where there is no file: %s',
+      async (uri) => {
+        const text = `import { l4 } from "std/aws"\nimport { x } from "./x.plan"\n${WORLD}workload w { requests: "w.jsonl" }
+model m { source: "./m" }\nplan p for small on box { stage serve: prefill + decode on gpu { mesh (tp: 4) } }\n`;
+        await openAs(uri, text);
+        const found = await client.diagnostics(uri, (each) => codes(each).includes('FC0322'));
+        expect(codes(found).sort()).toEqual(['FC0203', 'FC0312', 'FC0322', 'FC0405']);
+        const { line, character } = cursorPosition(text.replace('for small', 'for sm‸all'));
+        const hover = await client.connection.sendRequest<Hover>('textDocument/hover', {
+          textDocument: { uri },
+          position: { line, character },
+        });
+        expect(hover.contents).toMatchObject({ value: expect.stringContaining('A small model.') as string });
+        const definition = await client.connection.sendRequest<Location>('textDocument/definition', {
+          textDocument: { uri },
+          position: { line, character },
+        });
+        expect(definition.uri).toBe(uri);
+        await close(uri);
+        await client.diagnostics(uri, (each) => each.length === 0);
+      },
+    );
+
+    it('says nothing of documents of other schemes', async () => {
+      const uri = 'git:/a.plan?ref';
+      await openAs(uri, 'plan p {');
+      const asked = { textDocument: { uri }, position: { line: 0, character: 2 } };
+      expect(await client.connection.sendRequest('textDocument/hover', asked)).toBeNull();
+    });
+  });
+
   it('reports a circle of imports with the way round', async () => {
     writeFileSync(join(folder, 'world.plan'), `import { p } from "./main.plan"\n${WORLD}`);
     await change(`${PLAN}// again\n`);
