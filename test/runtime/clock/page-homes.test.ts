@@ -106,6 +106,24 @@ describe('plans over several nodes', () => {
     expect(carried(both, 'node <-> node')).toEqual({});
   });
 
+  it('hand over little between nodes that have as much to do, whatever the lengths of requests', () => {
+    const stages = `
+  stage prefill on node.gpu { mesh (dp: 2, pp: 2) }
+  stage decode on node.gpu { mesh (dp: 2, tp: 2) }`;
+    const unlike = Array.from({ length: 60 }, (_, id) => ({
+      promptTokens: 100 + ((id * 97) % 400),
+      outputTokens: 4 + ((id * 31) % 40),
+    }));
+    for (const between of [0.1, 100]) {
+      const both = run({ nodes: 2, stages, between }, unlike);
+      const crossing = Object.entries(carried(both, 'node <-> node')).filter(([lane]) =>
+        lane.endsWith(' out'),
+      );
+      const bytes = crossing.reduce((sum, [, each]) => sum + each, 0);
+      expect(bytes).toBeLessThan(both.bytes.kvIn / 6);
+    }
+  });
+
   it('hand over what another node needs where they share a pipeline', () => {
     const stages = `
   stage prefill on node.gpu { mesh (pp: 4) }
