@@ -66,6 +66,8 @@ export interface Searched {
   readonly byEstimate: boolean;
   /** Where plans went out by estimates, the part of what counts by which they may be better; a front has steps instead. */
   readonly tolerance?: number;
+  /** Plans can be estimated roughly alone, too roughly to show any that was not simulated. */
+  readonly roughly?: boolean;
   /** Stopped before its end: better plans may be among those that nobody looked at. */
   readonly interrupted: boolean;
   /** Requests whose answers end with the context of the model, and not as the workload has them. */

@@ -92,6 +92,8 @@ export function describeTuned(
   ].join('\n');
 }
 
+const ROUGHLY =
+  'plans with less time between tokens are not shown by estimates, which are rough where prompts begin alike or the model has a window; --front simulates them';
 const ESTIMATED = 'estimated, not simulated, with less time between tokens; --front simulates such plans:';
 
 function describeLayout({ strategy, label, stages, hostKvBytes: hostKv }: TradeOffReport): readonly string[] {
@@ -193,7 +195,7 @@ function describeSearch(
   counts: TuneCounts,
   proven: number | undefined,
 ): readonly string[] {
-  const { goal, sizes, strategies, byEstimate, interrupted, cut } = searched;
+  const { goal, sizes, strategies, byEstimate, roughly, interrupted, cut } = searched;
   const { candidates, unfit, needless, outbid, outbidCompiled, outestimated, givenUp, simulated } = counts;
   const caps = sizes.hostKvBytes?.map((bytes) => formatBytes(bytes)).join(', ');
   const tried = [
@@ -219,6 +221,7 @@ function describeSearch(
     `${plural(candidates, 'plan')} over all meshes: ${tried}`,
     ...(candidates === 0 ? [] : [became.flatMap(describeCount).join(', ')]),
     ...(chosen ? [describeEstimates(searched, proven)] : []),
+    ...(roughly && simulated > 0 ? [ROUGHLY] : []),
     ...(cut > 0 ? [`${plural(cut, 'answer')} cut short by the context of the model, with every plan`] : []),
     ...(interrupted ? [simulated > 0 ? 'interrupted: these are the best so far' : 'interrupted'] : []),
   ];

@@ -10,6 +10,7 @@ import {
   type SizeChoices,
   type Strategy,
 } from '../../compiler/planner/candidates.js';
+import { isEstimatedClosely } from '../../compiler/planner/bound.js';
 import { exceedsContext, unheldRequests } from '../../compiler/planner/held-requests.js';
 import { sizeChoices } from '../../compiler/planner/size-choices.js';
 import { formatBytes, UNITS } from '../../compiler/check/units.js';
@@ -186,30 +187,34 @@ async function tuneFile(
   const goal = goalOf(options);
   const { tolerance } = options;
   const wanted = { keep: options.top, goal, byEstimate, tolerance, survey };
-  const { result, tradeOffs, own, mostPromised, interrupted } = await interruptible(async (signal) => {
-    const result = await search(candidates, requests.requests, wanted, terminal, signal);
-    const [best, ...others] = result.ranked;
-    const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
-    const tradeOffs = isOpen
-      ? await listening(tradeOffsInParts(candidates, [best, ...others], survey, result.behind), signal)
-      : undefined;
-    const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
-    const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
-    const isNone = best === undefined && goal.kind === 'latency' && !noneFits(result.counts);
-    const promised =
-      isNone && !signal.aborted
-        ? await listening(mostPromisedInParts(candidates, survey), signal)
+  const { result, tradeOffs, own, roughly, mostPromised, interrupted } = await interruptible(
+    async (signal) => {
+      const result = await search(candidates, requests.requests, wanted, terminal, signal);
+      const [best, ...others] = result.ranked;
+      const isOpen = best !== undefined && !signal.aborted && goal.kind === 'throughput';
+      const tradeOffs = isOpen
+        ? await listening(tradeOffsInParts(candidates, [best, ...others], survey, result.behind), signal)
         : undefined;
-    return {
-      ...{ result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted },
-      ...(promised !== undefined && { mostPromised: promised }),
-    };
-  });
+      const isOther = !signal.aborted && goal.kind !== 'front' && !isTried(plan);
+      const own = isOther ? await ownPlan(plan, checked, requests.requests, goal, result, signal) : undefined;
+      const isNone = best === undefined && goal.kind === 'latency' && !noneFits(result.counts);
+      const promised =
+        isNone && !signal.aborted
+          ? await listening(mostPromisedInParts(candidates, survey), signal)
+          : undefined;
+      return {
+        ...{ result, tradeOffs: tradeOffs ?? [], own, interrupted: signal.aborted },
+        ...(isOpen && !isEstimatedClosely(survey.demand, plan) && { roughly: true }),
+        ...(promised !== undefined && { mostPromised: promised }),
+      };
+    },
+  );
   const unheld = noneFits(result.counts) ? unheldRequests(candidates, requests.requests) : undefined;
   const searched = {
     ...{ goal, top: options.top, strategies, byEstimate, interrupted },
     sizes: { ...sizes, ...capsTried(candidates) },
     ...(byEstimate && goal.kind !== 'front' && { tolerance }),
+    ...(roughly && { roughly }),
     cut: answersCut(plan, requests.requests, survey),
     ...(unheld && { unheld }),
     ...(own && { own }),

@@ -84,6 +84,14 @@ export interface PlanBound {
   readonly compiled: (plan: Pick<LaidOutPlan, 'pools' | 'transitions'>) => PlanBound;
 }
 
+/** Whether plans for a demand are estimated closely: see `PlanBound.closely`. */
+export function isEstimatedClosely(
+  { inOrder, longest, longestPrefix }: Demand,
+  { model: { shape } }: Pick<Plan, 'model'>,
+): boolean {
+  return inOrder !== undefined && longestPrefix === 0 && longest <= (shape.sliding?.window ?? Infinity);
+}
+
 /**
  * The bound of a plan; undefined where it certainly does not fit its devices with the least KV, or its sharding cannot
  * be.
@@ -200,11 +208,10 @@ function boundOf(
     const { prompts, rows } = begun ? phasesOf(bounded, demand, true) : wholePhases(demand);
     return prompts + rows;
   };
-  const window = plan.model.shape.sliding?.window ?? Infinity;
   const course = (demand: Demand, begun: boolean, pages: number): CourseFigures | undefined => {
-    const { inOrder, kv, longest, longestPrefix } = demand;
-    const byTokens = longestPrefix === 0 && longest <= window;
-    if (bounded === undefined || inOrder === undefined || !byTokens || bounded.room === 0) return undefined;
+    const { inOrder, kv } = demand;
+    if (bounded === undefined || inOrder === undefined || bounded.room === 0) return undefined;
+    if (!isEstimatedClosely(demand, plan)) return undefined;
     const { prefill, decode, room, overhead } = bounded;
     const { copyEngines } = engine;
     if (prefill === decode) {

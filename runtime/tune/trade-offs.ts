@@ -1,7 +1,8 @@
 /**
  * What there is beside the plan with the most throughput: plans with less time between tokens, in wide steps, as people
- * weigh the one against the other. By estimates, but for those that the search has simulated: no other is simulated, and no
- * bound says that there is no better one; a search for the front (see `Goal`) takes more care, and longer.
+ * weigh the one against the other. By close estimates, but for those that the search has simulated: no other is simulated,
+ * and no bound says that there is no better one; a search for the front (see `Goal`) takes more care, and longer. Where there
+ * are none (see `isEstimatedClosely`), those that were simulated are all.
  */
 import type { Stage } from '../../compiler/plan/plan.js';
 import type { Candidate } from '../../compiler/planner/candidates.js';
@@ -91,7 +92,8 @@ export function* tradeOffsInParts(
       continue;
     }
     const closer = look(next);
-    if (closer !== undefined) {
+    // Rough estimates of the time between tokens are too rough to be shown.
+    if (closer !== undefined && closer.estimated !== 'no closer') {
       corrected.look(next, closer);
       left = [...left, closer];
     }

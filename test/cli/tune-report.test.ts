@@ -46,6 +46,12 @@ describe('the report of a search', () => {
     expect(describeTuned(result, { ...searched, top: 3 }, 3)).not.toContain('as well');
   });
 
+  it('says why it shows no plans by estimates where these are rough', () => {
+    const rough = /less time between tokens are not shown by estimates, .* --front simulates them/;
+    expect(describeTuned(result, { ...searched, roughly: true }, 1)).toMatch(rough);
+    expect(describeTuned(result, searched, 1)).not.toMatch(rough);
+  });
+
   it('shows times of any length in three digits', () => {
     const [, first] = describeTuned(result, searched, 1).split('\n');
     const { simulation } = result.ranked[0]!;

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { requestsOf } from '../../../cli/workloads.js';
 import { checkFile } from '../../../compiler/check/check-file.js';
 import { createPlanCompiler } from '../../../compiler/compile.js';
+import { candidateBound } from '../../../compiler/planner/bound.js';
 import { candidatePlan, findCandidates, type Candidate } from '../../../compiler/planner/candidates.js';
 import { sizeChoices } from '../../../compiler/planner/size-choices.js';
 import { fileHost } from '../../../runtime/file-host.js';
@@ -49,6 +50,8 @@ describe('tradeOffsInParts', () => {
           expect(betweenTokens).toBeLessThanOrEqual(most * 0.75);
           most = betweenTokens;
           expect(seconds).toBeGreaterThanOrEqual(best.simulation.makespan);
+          const bound = candidateBound(candidate, survey.context)!;
+          expect(seconds).toBeGreaterThanOrEqual(bound.least(survey.demand) * (1 - 1e-9));
           const { diagnostics } = createPlanCompiler()(candidatePlan(candidate));
           expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
         }
@@ -56,6 +59,19 @@ describe('tradeOffsInParts', () => {
       { numRuns: 8, endOnFailure: true },
     );
   }, 120_000);
+
+  it('shows none by rough estimates, which are all that there is where prompts begin alike', () => {
+    const plan = planOn({ ...SLOW_LINKS, pageTokens: 16 });
+    const candidates = findCandidates(plan, undefined, { ...sizes, batchRequests: [4, 16, 64] });
+    const linesOf = (all: readonly SimulatedRequest[]): number => {
+      const survey = createSurvey(plan, all);
+      const [best] = tune(candidates, all, { survey }).ranked;
+      return runThrough(tradeOffsInParts(candidates, [best!], survey)).length;
+    };
+    const long = MANY.map((each) => ({ ...each, promptTokens: each.promptTokens + 16 }));
+    expect(linesOf(long)).toBeGreaterThan(0);
+    expect(linesOf(long.map((each) => ({ ...each, prefix: { name: 'a', tokens: 16 } })))).toBe(0);
+  });
 
   it('leaves out none that is a good deal quicker, and says what they take', () => {
     const plan = planOn(SLOW_LINKS);
